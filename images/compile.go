@@ -1,0 +1,80 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/build"
+	"io/fs"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// target chooses files as the compiler will, by the pinned environment.
+var target = func() build.Context {
+	c := build.Default
+	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = "linux", "amd64", false, nil
+	return c
+}()
+
+// pinned is the part of the environment that would change the compiler's output. No value is empty: an empty one lets
+// the user's `go env -w` through.
+var pinned = []string{
+	"CGO_ENABLED=0",
+	"GO111MODULE=on",
+	"GOAMD64=v1",
+	"GOARCH=amd64",
+	"GOEXPERIMENT=nofieldtrack", // the default, said aloud
+	"GOFIPS140=off",
+	"GOFLAGS=-trimpath",
+	"GOOS=linux",
+	"GOWORK=off",
+}
+
+// buildArgs are the go command's arguments that build the package in folder pkg, reproducibly, as the file out.
+func buildArgs(out, id, pkg string) []string {
+	return []string{
+		"build", "-o", out, "-trimpath", "-buildvcs=false", "-pgo=off",
+		"-ldflags", "-s -w -buildid= -X main.buildID=" + id, "./" + pkg,
+	}
+}
+
+// compile builds the package in folder pkg as the static program out.
+func compile(ctx context.Context, o Options, pkg, id, out string) error {
+	_, err := runGo(ctx, o, buildArgs(out, id, pkg)...)
+	return err
+}
+
+// goVersion is the version of the toolchain that the module will be compiled with.
+func goVersion(ctx context.Context, o Options) (string, error) {
+	out, err := runGo(ctx, o, "env", "GOVERSION")
+	return strings.TrimSpace(out), err
+}
+
+// runGo runs the go command in the source's root and returns what it prints. When ctx is done it ends the compilers
+// that the command started as well.
+func runGo(ctx context.Context, o Options, args ...string) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, o.Go, args...)
+	cmd.Dir = o.Source
+	cmd.Env = append(cmd.Environ(), pinned...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return stdout.String(), nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("run the Go toolchain: no %s command found: install Go as go.mod asks for it", o.Go)
+	case stderr.Len() > 0:
+		return "", fmt.Errorf("run %s %s: %w\n%s", o.Go, args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return "", fmt.Errorf("run %s %s: %w", o.Go, args[0], err)
+}

@@ -1,0 +1,101 @@
+// Package images builds what the test machine boots into: an initramfs with the guest agent as PID 1. It is byte for
+// byte reproducible, and cached by the digest of everything that it is made from, so that a second build runs no
+// compiler.
+package images
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Options says where an image is built from and kept. The zero value works inside a checkout.
+type Options struct {
+	// Source is the root of the module tokentest. Empty means to look for it above the working directory, then above
+	// the running program.
+	Source string
+	// CacheDir is where images are kept; empty means tokentest in the user's cache directory.
+	CacheDir string
+	// Go is the go command; empty means "go".
+	Go string
+	// Log, if set, is told of what takes long.
+	Log func(format string, args ...any)
+}
+
+// Image is an initramfs that a kernel can boot.
+type Image struct {
+	// Path is the file, an uncompressed cpio archive.
+	Path string
+	// Digest is the SHA-256 of the file, in hex.
+	Digest string
+	// BuildID names the sources and the toolchain that the init is built from. It is linked into the init, as
+	// main.buildID, so that a stale one can be told.
+	BuildID string
+}
+
+// Build returns the agent's initramfs.
+func Build(ctx context.Context, o Options) (*Image, error) {
+	img, err := o.build(ctx, "agent", "images/init")
+	if err != nil {
+		return nil, fmt.Errorf("build agent: %w", err)
+	}
+	return img, nil
+}
+
+// Bare returns the initramfs whose init powers off at once: the yardstick of benchmarks.
+func Bare(ctx context.Context, o Options) (*Image, error) {
+	img, err := o.build(ctx, "bare", "images/bare")
+	if err != nil {
+		return nil, fmt.Errorf("build bare image: %w", err)
+	}
+	return img, nil
+}
+
+// build returns the image, named name in the cache, whose init is the package in the folder pkg of the source.
+func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if o.Source, err = findSource(o.Source); err != nil {
+		return nil, err
+	}
+	id, err := buildID(ctx, o, pkg)
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{BuildID: id}
+	img.Path, img.Digest, err = o.cache().get(ctx, name+"-"+id+".cpio", func(tmp string) error {
+		o.Log("compiling %s", pkg)
+		init := filepath.Join(tmp, "init")
+		if err := compile(ctx, o, pkg, id, init); err != nil {
+			return err
+		}
+		return writeImage(filepath.Join(tmp, filled), init)
+	})
+	return img, err
+}
+
+// complete fills in what is empty.
+func (o Options) complete() (Options, error) {
+	var err error
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	if o.Go == "" {
+		o.Go = "go"
+	}
+	if o.CacheDir == "" {
+		if o.CacheDir, err = os.UserCacheDir(); err != nil {
+			return o, fmt.Errorf("find the cache directory: %w", err)
+		}
+		o.CacheDir = filepath.Join(o.CacheDir, module)
+	}
+	return o, nil
+}
+
+// cache is where images are, apart from the other things that tokentest caches.
+func (o Options) cache() cache {
+	return cache{filepath.Join(o.CacheDir, "images"), o.Log}
+}

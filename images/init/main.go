@@ -1,0 +1,28 @@
+// Command init is PID 1 of the test machine: it prepares the file systems, loads the kernel's modules and hands over
+// to the agent.
+package main
+
+import "golang.org/x/sys/unix"
+
+// buildID names the sources that this program was built from; package images links it in.
+var buildID string
+
+func main() {
+	run()
+	powerOff()
+}
+
+// run prepares the machine and says on the kernel's log what could not be done.
+func run() {
+	failed := setUp()
+	log := openLog()
+	log.printf("init %s", buildID)
+	for _, err := range failed {
+		log.printf("init: %v", err)
+	}
+}
+
+// powerOff ends the machine. PID 1 must not return: the kernel would panic.
+func powerOff() {
+	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
