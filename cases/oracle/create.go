@@ -1,0 +1,103 @@
+package oracle
+
+import (
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/uapi"
+)
+
+const (
+	ePERM       = uapi.Errno(unix.EPERM)
+	eNOENT      = uapi.Errno(unix.ENOENT)
+	eBADF       = uapi.Errno(unix.EBADF)
+	eINVAL      = uapi.Errno(unix.EINVAL)
+	eRANGE      = uapi.Errno(unix.ERANGE)
+	eOPNOTSUPP  = uapi.Errno(unix.EOPNOTSUPP)
+	tokenGetFn  = "bpf_token_get_from_fd"
+	tokenFirst  = 9 // 6.9: the release that has tokens
+	tokenMajor  = 6
+	unprivText  = "the caller lacks CAP_BPF where it counts and kernel.unprivileged_bpf_disabled is not 0"
+	unknownText = "the kernel does not know the command"
+)
+
+var tokenSince = uapi.Release{Major: tokenMajor, Minor: tokenFirst}
+
+// TokenCreate is BPF_TOKEN_CREATE: Flags and the bpffs_fd.
+type TokenCreate struct {
+	Flags uint32
+	BPFFS FD
+}
+
+// tokenCreateRules follow bpf_token_create of kernel/bpf/token.c.
+var tokenCreateRules = []rule[*TokenCreate]{
+	{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
+		holds: func(c *call[*TokenCreate]) bool { return !c.Kernel.Token }},
+	{id: "flags", text: "flags are not 0", fn: "token_create", errno: eINVAL,
+		holds: func(c *call[*TokenCreate]) bool { return c.req.Flags != 0 }},
+	{id: "bad-fd", text: "bpffs_fd is not open, or is an O_PATH descriptor", fn: "bpf_token_create", errno: eBADF,
+		holds: func(c *call[*TokenCreate]) bool { return c.req.BPFFS.Kind == Closed || c.req.BPFFS.Kind == Path }},
+	{id: "not-root", text: "bpffs_fd is not the root of a bpffs", fn: "bpf_token_create", errno: eINVAL,
+		holds: func(c *call[*TokenCreate]) bool { return c.req.BPFFS.Kind != BPFFSRoot }},
+	{id: "foreign-userns", text: "the bpffs belongs to another user namespace than the caller's", fn: "bpf_token_create", errno: ePERM,
+		holds: func(c *call[*TokenCreate]) bool { return c.bpffsUserns() != c.Caller.Userns }},
+	{id: "no-cap-bpf", text: "the caller lacks CAP_BPF in the bpffs's user namespace (CAP_SYS_ADMIN does not stand in)", fn: "bpf_token_create", errno: ePERM,
+		holds: func(c *call[*TokenCreate]) bool { return !c.Caller.capable(c.bpffsUserns(), uapi.CAP_BPF) }},
+	{id: "initial-userns", text: "the bpffs belongs to the initial user namespace", fn: "bpf_token_create", errno: eOPNOTSUPP,
+		holds: func(c *call[*TokenCreate]) bool { return c.bpffsUserns() == Initial }},
+	{id: "nothing-delegated", text: "all four delegation masks are 0", fn: "bpf_token_create", errno: eNOENT,
+		holds: func(c *call[*TokenCreate]) bool { return c.req.BPFFS.BPFFS.Delegate == Masks{} }},
+}
+
+func (c *call[R]) bpffsUserns() *Userns {
+	if r, ok := any(c.req).(*TokenCreate); ok && r.BPFFS.BPFFS != nil {
+		return r.BPFFS.BPFFS.Userns
+	}
+	return Initial
+}
+
+func (r *TokenCreate) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "token_create", r, nil, tokenCreateRules, trace)
+}
+
+// TokenRef is how a request names a token: the flag bit and the descriptor.
+// Without the flag the kernel does not look at the descriptor.
+type TokenRef struct {
+	Flag bool
+	FD   FD
+}
+
+func (t TokenRef) token() *Token {
+	if t.Flag && t.FD.Kind == TokenFD {
+		return t.FD.Token
+	}
+	return nil
+}
+
+func (t TokenRef) badFD() bool {
+	return t.Flag && (t.FD.Kind == Closed || t.FD.Kind == Path)
+}
+
+func (t TokenRef) notToken() bool { return t.Flag && t.FD.Kind != TokenFD }
+
+// BTFLoad is BPF_BTF_LOAD of a well-formed BTF.
+type BTFLoad struct{ Token TokenRef }
+
+// btfLoadRules follow bpf_btf_load of kernel/bpf/syscall.c.
+var btfLoadRules = []rule[*BTFLoad]{
+	{id: "flag-unknown", text: "BPF_F_TOKEN_FD is not known before tokens", fn: "bpf_btf_load", errno: eINVAL, until: tokenSince,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.Flag }},
+	{id: "token-bad-fd", text: "btf_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF, since: tokenSince,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.badFD() }},
+	{id: "token-not-a-token", text: "btf_token_fd is not a token", fn: tokenGetFn, errno: eINVAL, since: tokenSince,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.notToken() }},
+	{id: "token-not-covering", text: "the token does not allow btf_load, and is ignored", fn: "bpf_token_allow_cmd", drop: true, since: tokenSince,
+		holds: func(c *call[*BTFLoad]) bool {
+			return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_BTF_LOAD), c.Kernel.MaxCmd)
+		}},
+	{id: "no-cap-bpf", text: "the caller lacks CAP_BPF where it counts", fn: "bpf_btf_load", errno: ePERM,
+		holds: func(c *call[*BTFLoad]) bool { return !c.tokenCapable(uapi.CAP_BPF) }},
+}
+
+func (r *BTFLoad) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "btf_load", r, r.Token.token(), btfLoadRules, trace)
+}
