@@ -1,0 +1,100 @@
+// Package kconfig reads kernel configurations: from a .config file, or out of
+// a kernel image that carries its own (CONFIG_IKCONFIG).
+package kconfig
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Config maps a symbol, without its CONFIG_ prefix, to its value. The zero
+// Config is nil: nothing is known, which is not the same as everything off.
+type Config map[string]string
+
+// symbol is what the kernel's scripts/kconfig/lexer.l takes for a name.
+var symbol = regexp.MustCompile(`^CONFIG_[A-Za-z0-9_]+$`)
+
+// maxLine is far above the longest line of a real .config, which is a string
+// option such as CONFIG_LSM or CONFIG_CMDLINE (COMMAND_LINE_SIZE is 2048).
+const maxLine = 1 << 20
+
+// Parse reads the format that scripts/kconfig/confdata.c writes. A symbol that
+// stands twice has its last value, as there.
+func Parse(r io.Reader) (Config, error) {
+	config := Config{}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLine)
+	n := 0
+	for lines.Scan() {
+		n++
+		if err := config.set(strings.TrimSpace(lines.Text())); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", n+1, err)
+	}
+	return config, nil
+}
+
+// set takes in one line.
+func (c Config) set(line string) error {
+	if name, ok := strings.CutSuffix(line, " is not set"); ok {
+		name = strings.TrimSpace(strings.TrimPrefix(name, "#"))
+		if strings.HasPrefix(line, "#") && symbol.MatchString(name) {
+			c[bare(name)] = "n"
+			return nil
+		}
+	}
+	if line == "" || line[0] == '#' {
+		return nil
+	}
+	name, value, ok := strings.Cut(line, "=")
+	if !ok || !symbol.MatchString(name) {
+		return fmt.Errorf("want CONFIG_NAME=value or # CONFIG_NAME is not set, got %.60q", line)
+	}
+	value, err := unquote(value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	c[bare(name)] = value
+	return nil
+}
+
+// unquote takes the quotes off a string option. kconfig escapes only the quote
+// and the backslash (escape_string_value in confdata.c).
+func unquote(value string) (string, error) {
+	switch {
+	case value == "":
+		return "", fmt.Errorf("no value after =")
+	case value[0] != '"':
+		return value, nil
+	}
+	s, err := strconv.Unquote(value)
+	if err != nil {
+		return "", fmt.Errorf("string without an end: %.60q", value)
+	}
+	return s, nil
+}
+
+// bare cuts the CONFIG_ prefix.
+func bare(sym string) string { return strings.TrimPrefix(sym, "CONFIG_") }
+
+// Value returns what the symbol is set to: "y", "m", a number, or a string
+// without its quotes; "n" when the configuration says that it is not set, and
+// "" when it does not name it. The CONFIG_ prefix may be left out, here and in
+// the other look-ups.
+func (c Config) Value(sym string) string { return c[bare(sym)] }
+
+// Has tells whether the symbol is on, built in or as a module.
+func (c Config) Has(sym string) bool {
+	v := c.Value(sym)
+	return v == "y" || v == "m"
+}
+
+// BuiltIn tells whether the symbol is on and not a module.
+func (c Config) BuiltIn(sym string) bool { return c.Value(sym) == "y" }
