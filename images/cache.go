@@ -64,8 +64,9 @@ func (c cache) sound(name string) (string, bool) {
 	if err != nil || string(note) != sumLine(digest, name) {
 		return "", false
 	}
-	now := time.Now()
-	os.Chtimes(path, now, now) // a cache that is read only is never pruned either
+	for _, file := range []string{path, path + ".sha256"} {
+		os.Chtimes(file, time.Now(), time.Now()) // a cache that is read only is never pruned either
+	}
 	return digest, true
 }
 

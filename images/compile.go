@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,8 +55,20 @@ func goVersion(ctx context.Context, o Options) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// runGo runs the go command in the source's root and returns what it prints. When ctx is done it ends the compilers
-// that the command started as well.
+// said makes an error of what a program wrote: on the same line if that is one line, else below.
+func said(text string) error {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return nil
+	case strings.Contains(text, "\n"):
+		text = "\n" + text
+	}
+	return errors.New(text)
+}
+
+// runGo runs the go command in the source's root and returns what it prints. When ctx is done it interrupts the command,
+// so that it removes its temporary files, and the compilers that it started.
 func runGo(ctx context.Context, o Options, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, o.Go, args...)
@@ -63,7 +76,7 @@ func runGo(ctx context.Context, o Options, args ...string) (string, error) {
 	cmd.Env = append(cmd.Environ(), pinned...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	switch {
@@ -73,8 +86,6 @@ func runGo(ctx context.Context, o Options, args ...string) (string, error) {
 		return "", ctx.Err()
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("run the Go toolchain: no %s command found: install Go as go.mod asks for it", o.Go)
-	case stderr.Len() > 0:
-		return "", fmt.Errorf("run %s %s: %w\n%s", o.Go, args[0], err, strings.TrimSpace(stderr.String()))
 	}
-	return "", fmt.Errorf("run %s %s: %w", o.Go, args[0], err)
+	return "", fmt.Errorf("run %s %s: %w", o.Go, args[0], cmp.Or(said(stderr.String()), err))
 }

@@ -1,0 +1,86 @@
+// Package scripts holds shell only; its tests are here.
+package scripts
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// world is a PATH that holds what setup.sh itself uses and the given commands, each made of shell lines.
+func world(t *testing.T, commands map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "dirname", "sed", "true"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, lines := range commands {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+lines+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestSetup(t *testing.T) {
+	const (
+		here   = "exit 0"
+		record = `echo "ran $0 $*" | sed 's|/[^ ]*/||'`
+		root   = "echo 0"
+		user   = "echo 1000"
+	)
+	tests := []struct {
+		name     string
+		commands map[string]string
+		status   int
+		want     []string // in the output, none means that it is empty
+	}{
+		{"all there", map[string]string{"go": here, "qemu-system-x86_64": here}, 0, nil},
+		{"no go", map[string]string{"qemu-system-x86_64": here}, 3, []string{"setup: no go command: install Go 1."}},
+		{"an older go", map[string]string{"go": "echo too old >&2; exit 1"}, 3,
+			[]string{"setup: the go command does not accept this module: too old"}},
+		{"Debian, root", map[string]string{"go": here, "apt-get": record, "id": root}, 0,
+			[]string{"ran apt-get -q update", "ran apt-get -qy install --no-install-recommends qemu-system-x86"}},
+		{"Debian, sudo", map[string]string{"go": here, "apt-get": record, "id": user, "sudo": `shift; exec "$@"`}, 0,
+			[]string{"ran apt-get -qy install --no-install-recommends qemu-system-x86"}},
+		{"Debian, sudo asks", map[string]string{"go": here, "apt-get": record, "id": user, "sudo": "exit 1"}, 3,
+			[]string{"run as root: apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install"}},
+		{"Debian, no sudo", map[string]string{"go": here, "apt-get": record, "id": user}, 3, []string{"run as root: apt-get"}},
+		{"Debian, no network", map[string]string{"go": here, "apt-get": "exit 100", "id": root}, 3,
+			[]string{"setup: could not install QEMU"}},
+		{"Fedora", map[string]string{"go": here, "dnf": record, "id": user}, 3, []string{"run as root: dnf -qy install"}},
+		{"Arch", map[string]string{"go": here, "pacman": record, "id": root}, 0, []string{"ran pacman -S"}},
+		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: no qemu-system-x86_64: install QEMU"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command("./setup.sh")
+			cmd.Env = []string{"PATH=" + world(t, tt.commands)}
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			if got := cmd.ProcessState.ExitCode(); got != tt.status {
+				t.Errorf("exit status: got %d, want %d", got, tt.status)
+			}
+			if len(tt.want) == 0 && len(out) > 0 {
+				t.Errorf("got %q, want no output", out)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("got %q, want %q", out, want)
+				}
+			}
+		})
+	}
+}
