@@ -9,6 +9,8 @@ import (
 	"go/build"
 	"io/fs"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,15 +45,16 @@ func buildArgs(out, id, pkg string) []string {
 	}
 }
 
-// compile builds the package in folder pkg as the static program out.
+// compile builds the package in folder pkg as the static program out. The go command's temporary files stay beside it,
+// where they are removed even when the command is killed.
 func compile(ctx context.Context, o Options, pkg, id, out string) error {
-	_, err := runGo(ctx, o, buildArgs(out, id, pkg)...)
+	_, err := runGo(ctx, o, []string{"GOTMPDIR=" + filepath.Dir(out)}, buildArgs(out, id, pkg)...)
 	return err
 }
 
 // goVersion is the version of the toolchain that the module will be compiled with.
 func goVersion(ctx context.Context, o Options) (string, error) {
-	out, err := runGo(ctx, o, "env", "GOVERSION")
+	out, err := runGo(ctx, o, nil, "env", "GOVERSION")
 	return strings.TrimSpace(out), err
 }
 
@@ -67,16 +70,16 @@ func said(text string) error {
 	return errors.New(text)
 }
 
-// runGo runs the go command in the source's root and returns what it prints. When ctx is done it interrupts the command,
-// so that it removes its temporary files, and the compilers that it started.
-func runGo(ctx context.Context, o Options, args ...string) (string, error) {
+// runGo runs the go command in the source's root and returns what it prints. When ctx is done it kills the compilers
+// that the command started as well.
+func runGo(ctx context.Context, o Options, env []string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, o.Go, args...)
 	cmd.Dir = o.Source
-	cmd.Env = append(cmd.Environ(), pinned...)
+	cmd.Env = slices.Concat(cmd.Environ(), pinned, env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	switch {

@@ -92,7 +92,8 @@ func (o Options) complete() (Options, error) {
 		}
 		o.CacheDir = filepath.Join(o.CacheDir, module)
 	}
-	return o, nil
+	o.CacheDir, err = filepath.Abs(o.CacheDir) // compilers run elsewhere
+	return o, err
 }
 
 // cache is where images are, apart from the other things that tokentest caches.

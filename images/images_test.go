@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -125,6 +126,14 @@ func TestBareBuilds(t *testing.T) {
 	}
 	if size := len(read(t, img.Path)); size > 2<<20 {
 		t.Errorf("the bare image has %d bytes", size)
+	}
+}
+
+func TestRelativeCache(t *testing.T) {
+	t.Chdir(t.TempDir())
+	img := mustBuild(t, Options{Source: tree(t, tiny), CacheDir: "cache"})
+	if _, err := os.Stat(img.Path); err != nil || !filepath.IsAbs(img.Path) {
+		t.Errorf("got %s, %v, want an absolute path", img.Path, err)
 	}
 }
 
@@ -320,7 +329,7 @@ func TestConcurrentBuildsCompileOnce(t *testing.T) {
 func TestCancelEndsTheCompiler(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "pid")
 	o := Options{Source: tree(t, tiny), CacheDir: t.TempDir()}
-	o.Go = fakeGo(t, "case $1 in env) exec \"$go\" \"$@\";; esac\nsleep 60 & echo $! >'"+started+".tmp'\nmv '"+started+".tmp' '"+started+"'\nwait")
+	o.Go = fakeGo(t, "case $1 in env) exec \"$go\" \"$@\";; esac\n>$GOTMPDIR/x; sleep 60 & echo $! >'"+started+".tmp'\nmv '"+started+".tmp' '"+started+"'\nwait")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for ctx.Err() == nil {
@@ -336,6 +345,13 @@ func TestCancelEndsTheCompiler(t *testing.T) {
 	}
 	if d := time.Since(begin); d > 30*time.Second {
 		t.Errorf("took %s", d)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(read(t, started))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(status), ") Z ") {
+		t.Errorf("the compiler still runs: %s", status)
 	}
 	left, err := filepath.Glob(filepath.Join(o.cache().dir, tmpPrefix+"*"))
 	if err != nil || len(left) > 0 {
