@@ -1,0 +1,383 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// apt is the host's own, with a private state: the host's package lists,
+// caches and locks are neither read nor changed. Where the mirror is, how to
+// reach it and whom to trust is the host's configuration.
+type apt struct {
+	dir    string // of the private state
+	conf   string // read after the host's configuration, so it wins
+	helper string // apt-helper, which downloads and unpacks as apt does
+}
+
+// newApt makes the private state's directories.
+func newApt(dir string) (*apt, error) {
+	a := &apt{dir: dir, conf: filepath.Join(dir, "apt.conf")}
+	for _, need := range []string{"apt-get", "dpkg-deb"} {
+		if _, err := exec.LookPath(need); err != nil {
+			return nil, fmt.Errorf("deb: kernels need %s, which this host does not have; give a path to a bzImage instead", need)
+		}
+	}
+	var err error
+	if a.helper, err = exec.LookPath("apt-helper"); err != nil {
+		a.helper = "/usr/lib/apt/apt-helper" // outside of PATH by design
+	}
+	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return nil, fmt.Errorf("make apt's state: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// settings is apt.conf(5) for the private state. The sandbox user is cleared
+// because apt's own user cannot write under a home directory. Only Packages
+// files are fetched: other index targets (AppStream's) double the download.
+const settings = `Dir::State "%[1]s";
+Dir::State::lists "%[1]s/lists";
+Dir::State::status "%[1]s/status";
+Dir::Cache "%[1]s/cache";
+Dir::Etc::sourcelist "%[1]s/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Architecture "amd64";
+APT::Sandbox::User "";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
+Acquire::GzipIndexes "true";
+Acquire::Languages "none";
+Acquire::PDiffs "false";
+Acquire::Retries "1";
+Acquire::http::Timeout "30";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear Acquire::IndexTargets;
+Acquire::IndexTargets::deb::Packages {
+	MetaKey "$(COMPONENT)/binary-$(ARCHITECTURE)/Packages";
+	ShortDescription "Packages";
+	Description "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Packages";
+	flatMetaKey "Packages";
+	flatDescription "$(RELEASE) Packages";
+	Optional "false";
+};
+`
+
+// configure writes the private state's configuration and sources.
+func (a *apt) configure(ctx context.Context) error {
+	sources, err := a.sources(ctx)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string]string{
+		"apt.conf":     fmt.Sprintf(settings, a.dir),
+		"status":       "",
+		"sources.list": sources,
+	} {
+		if err := replaceFile(filepath.Join(a.dir, name), []byte(content)); err != nil {
+			return fmt.Errorf("configure apt: %w", err)
+		}
+	}
+	return nil
+}
+
+// sources renders sources.list(5) for every suite.
+func (a *apt) sources(ctx context.Context) (string, error) {
+	m, err := a.mirror(ctx)
+	if err != nil {
+		return "", err
+	}
+	options := "arch=amd64"
+	if key := keyring(); key != "" {
+		options += " signed-by=" + key
+	}
+	var b strings.Builder
+	for _, suite := range suites {
+		if root := m.root(suite); root != "" {
+			fmt.Fprintf(&b, "deb [%s] %s %s main\n", options, root, suite)
+		}
+	}
+	return b.String(), nil
+}
+
+// keyring is where the package debian-archive-keyring lays its keys. Without
+// one apt trusts what the host trusts, and still nothing unsigned.
+func keyring() string {
+	for _, path := range []string{
+		"/usr/share/keyrings/debian-archive-keyring.pgp",
+		"/usr/share/keyrings/debian-archive-keyring.gpg",
+	} {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// mirror is where the host gets Debian from: the two archives are apart.
+type mirror struct{ main, security string }
+
+func (m mirror) root(suite string) string {
+	if strings.HasSuffix(suite, "-security") {
+		return m.security
+	}
+	return m.main
+}
+
+// mirror asks the host's configuration, which works without package lists.
+func (a *apt) mirror(ctx context.Context) (mirror, error) {
+	out, err := run(command(ctx, "apt-get", "indextargets",
+		"--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
+	if err != nil {
+		return mirror{}, fmt.Errorf("ask apt for its mirror: %w", err)
+	}
+	m := parseMirror(out)
+	if m.main == "" {
+		return m, errors.New("find a mirror: this host's apt has no Debian suite among its sources; give a path to a bzImage instead")
+	}
+	return m, nil
+}
+
+// parseMirror takes the first archive that serves a Debian suite, and prefers
+// one whose path says so: third parties use Debian's suite names as well.
+func parseMirror(targets string) (m mirror) {
+	for line := range strings.Lines(targets) {
+		f := strings.Split(strings.TrimSpace(line), "|")
+		if len(f) != 3 || f[1] != "main" || !isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
+			continue
+		}
+		where := &m.main
+		if strings.HasSuffix(f[0], "-security") || strings.HasSuffix(f[0], "/updates") {
+			where = &m.security
+		}
+		if *where == "" || !ownArchive.MatchString(*where) && ownArchive.MatchString(f[2]) {
+			*where = f[2]
+		}
+	}
+	return m
+}
+
+var (
+	pocket     = regexp.MustCompile(`(-updates|-proposed-updates|-security|-backports|/updates)$`)
+	ownArchive = regexp.MustCompile(`/debian(-security)?/?$`) // the path that Debian asks its mirrors to have
+)
+
+// failures are the suites that an update could not refresh, and why.
+type failures map[string]string
+
+// first returns one reason, the same every time.
+func (f failures) first() string {
+	for _, s := range suites {
+		if f[s] != "" {
+			return f[s]
+		}
+	}
+	return "no reason given"
+}
+
+// update refreshes the package lists. apt leaves alone what has not changed,
+// and one suite's failure does not stop the others.
+func (a *apt) update(ctx context.Context) (failures, error) {
+	if err := a.configure(ctx); err != nil {
+		return nil, err
+	}
+	// Its package cache would cost more time than the lists, and is not used.
+	cmd := command(ctx, "apt-get", "-c", a.conf, "-o", "pkgCacheFile::Generate=false", "-q", "update")
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	failed := parseFailures(string(out))
+	sources, _ := os.ReadFile(filepath.Join(a.dir, "sources.list"))
+	switch {
+	case err != nil && len(failed) == 0:
+		return nil, fmt.Errorf("update package lists: %w", aptError(err, out))
+	case len(failed) > 0 && len(failed) >= strings.Count(string(sources), "\n"):
+		return nil, fmt.Errorf("update package lists: %s", failed.first())
+	}
+	return failed, nil
+}
+
+// complaints are how apt words a suite's failure; the suite comes first, the
+// reason second.
+var complaints = []*regexp.Regexp{
+	regexp.MustCompile(`^[WE]: Failed to fetch \S+/dists/([^/\s]+)/\S*\s+(.*)`),
+	regexp.MustCompile(`^[WE]: The repository '\S+ (\S+) (?:In)?Release' (.*)`),
+	regexp.MustCompile(`^[WE]: .*GPG error: \S+ (\S+) (?:In)?Release: (.*)`),
+}
+
+func parseFailures(out string) failures {
+	f := failures{}
+	for line := range strings.Lines(out) {
+		for _, c := range complaints {
+			if m := c.FindStringSubmatch(strings.TrimSpace(line)); m != nil && f[m[1]] == "" {
+				f[m[1]] = m[2]
+			}
+		}
+	}
+	return f
+}
+
+// readIndex picks the kernels out of the lists that are there.
+func (a *apt) readIndex(ctx context.Context) (*index, error) {
+	out, err := run(command(ctx, "apt-get", "-c", a.conf, "indextargets",
+		"--format", "$(RELEASE)|$(SUITE)|$(FILENAME)", "Created-By: Packages"))
+	if err != nil {
+		return nil, fmt.Errorf("find package lists: %w", err)
+	}
+	x := &index{Time: time.Now(), Suites: map[string]string{}}
+	lines := strings.Fields(out)
+	found := make([][]pkg, len(lines))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i, line := range lines {
+		f := strings.SplitN(line, "|", 3)
+		if _, err := os.Stat(f[len(f)-1]); len(f) != 3 || err != nil {
+			continue
+		}
+		x.Suites[f[0]] = f[1]
+		group.Go(func() (err error) {
+			found[i], err = a.readList(ctx, f[2], f[0])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	x.Packages = slices.Concat(found...)
+	return x, nil
+}
+
+// readList reads one list, however apt keeps it compressed.
+func (a *apt) readList(ctx context.Context, path, suite string) (found []pkg, err error) {
+	err = stream(command(ctx, a.helper, "cat-file", path), func(r io.Reader) error {
+		found, err = readPackages(r, suite)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read package list of %s: %w", suite, err)
+	}
+	return found, nil
+}
+
+// goneError means that the mirror answers and does not have a package.
+type goneError struct{ pkg pkg }
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("fetch %s %s: the mirror's list has it, the mirror does not", e.pkg.Name, e.pkg.Version)
+}
+
+// fetch downloads packages into dir and returns their paths. apt compares them
+// with the digests that its signed lists gave.
+func (a *apt) fetch(ctx context.Context, dir string, packages []pkg) ([]string, error) {
+	m, err := a.mirror(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, p := range packages {
+		path := filepath.Join(dir, filepath.Base(p.File))
+		if p.SHA256 == "" {
+			return nil, fmt.Errorf("fetch %s: the package list has no SHA256 for it", p.Name)
+		}
+		cmd := command(ctx, a.helper, "-c", a.conf, "download-file", strings.TrimSuffix(m.root(p.Suite), "/")+"/"+p.File, path, "SHA256:"+p.SHA256)
+		out, err := cmd.CombinedOutput()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil && notFound.Match(out):
+			return nil, &goneError{p}
+		case err != nil:
+			return nil, fmt.Errorf("fetch package %s %s: %w", p.Name, p.Version, aptError(err, out))
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+var notFound = regexp.MustCompile(`(?m)\b404 +Not Found`)
+
+// aptError picks the line of apt's output that says what went wrong.
+func aptError(err error, out []byte) error {
+	for line := range strings.Lines(string(out)) {
+		if s, ok := strings.CutPrefix(strings.TrimSpace(line), "E: "); ok {
+			return errors.New(s)
+		}
+	}
+	if s := bytes.TrimSpace(out); len(s) > 0 {
+		return fmt.Errorf("%w: %s", err, s[bytes.LastIndexByte(s, '\n')+1:])
+	}
+	return err
+}
+
+// command prepares a program whose messages are not translated and which ends,
+// with its children, when ctx does.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// run returns what a program prints; its error holds what it complained of.
+func run(cmd *exec.Cmd) (string, error) {
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return "", aptError(err, complaint.Bytes())
+	}
+	return string(out), nil
+}
+
+// errEnough is what a reader of a stream returns to end it early.
+var errEnough = errors.New("enough read")
+
+// stream hands a program's output to read. What the program complains of is a
+// better reason than what read made of a stream that broke off.
+func stream(cmd *exec.Cmd, read func(io.Reader) error) error {
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readErr := read(out)
+	if readErr != nil {
+		cmd.Cancel() // it would wait for a reader
+	} else {
+		_, readErr = io.Copy(io.Discard, out)
+	}
+	waitErr := cmd.Wait()
+	switch {
+	case errors.Is(readErr, errEnough):
+		return nil
+	case complaint.Len() > 0 && (waitErr != nil || readErr != nil):
+		return aptError(errors.Join(waitErr, readErr), complaint.Bytes())
+	}
+	return errors.Join(readErr, waitErr)
+}

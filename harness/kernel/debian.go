@@ -1,0 +1,310 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// resolveDeb finds what a deb: reference means in the package lists, and the
+// kernel in the cache or on the mirror.
+func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, error) {
+	r, err := parseDebRef(ref, spec)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	d := &debian{cache: cache{dir}, Options: o}
+	k, err := d.resolve(ctx, ref, r)
+	var bad *UsageError
+	if err == nil || ctx.Err() != nil || errors.As(err, &bad) {
+		return k, err
+	}
+	return d.fallBack(ref, r, err)
+}
+
+// debian is the work of one call.
+type debian struct {
+	cache
+	Options
+}
+
+func (d *debian) resolve(ctx context.Context, ref string, r debRef) (*Kernel, error) {
+	x, err := d.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	choices := x.choose(r)
+	if len(choices) == 0 {
+		return nil, x.unknown(ref, r)
+	}
+	var gone *goneError
+	for _, p := range choices {
+		k, err := d.obtain(ctx, ref, x, p)
+		if !errors.As(err, &gone) {
+			return k, err
+		}
+		d.log("%v; taking the next newest", err)
+		if !gone.pkg.Gone {
+			d.remember(ctx, gone.pkg)
+		}
+	}
+	return nil, fmt.Errorf("resolve %s: all of the %d packages that match are gone from the mirror", ref, len(choices))
+}
+
+// obtain returns the kernel made of p.
+func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Kernel, error) {
+	if k, err := d.find(ref, p.pkg, d.Options); k != nil || err != nil {
+		if k != nil {
+			d.log("%s is %s (cached; package lists of %s ago)", ref, k.Source, age(x.Time))
+		}
+		return k, err
+	}
+	if d.Offline {
+		return nil, fmt.Errorf("fetch %s %s: not cached, and the network is not to be used", p.Name, p.Version)
+	}
+	parts, err := x.parts(p)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(parts, func(q pkg) bool { return q.Gone }); i >= 0 {
+		return nil, &goneError{parts[i]}
+	}
+	a, err := d.apt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.fill(ctx, ref, p.pkg, d.Options, func(dir string) (entry, error) {
+		b := &build{
+			apt: a, Options: d.Options, image: p, parts: parts,
+			dir: filepath.Join(dir, entryDir), temp: filepath.Join(dir, debsDir),
+		}
+		return b.make(ctx)
+	})
+}
+
+// apt returns the host's apt, configured.
+func (d *debian) apt(ctx context.Context) (*apt, error) {
+	a, err := newApt(d.path("apt"))
+	if err != nil {
+		return nil, err
+	}
+	return a, a.configure(ctx)
+}
+
+func (d *debian) indexPath() string { return d.path("apt", "index.json") }
+
+// index returns the kernels of the package lists: those of the last day, else
+// fresh ones, else old ones with a line that says so.
+func (d *debian) index(ctx context.Context) (*index, error) {
+	if x := d.recent(); x != nil {
+		return x, nil
+	}
+	if d.Offline {
+		return nil, errors.New("read package lists: none are cached, and the network is not to be used")
+	}
+	began := time.Now()
+	unlock, err := d.lock(ctx, "apt", d.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	old, _ := loadIndex(d.indexPath())
+	if old != nil && old.Time.After(began) { // somebody else was quicker
+		return old, nil
+	}
+	x, err := d.update(ctx)
+	if err != nil && old != nil && ctx.Err() == nil {
+		d.log("package lists are %s old: %v", age(old.Time), err)
+		return old, nil
+	}
+	return x, err
+}
+
+// recent returns the cached index if it will do as it is.
+func (d *debian) recent() *index {
+	x, err := loadIndex(d.indexPath())
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.log("cached package lists are damaged (%v) and not used", err)
+		}
+		return nil
+	}
+	if d.Offline || !d.Refresh && time.Since(x.Time) < maxAge {
+		return x
+	}
+	return nil
+}
+
+// update asks the mirror.
+func (d *debian) update(ctx context.Context) (*index, error) {
+	a, err := newApt(d.path("apt"))
+	if err != nil {
+		return nil, err
+	}
+	d.log("updating package lists of Debian's suites")
+	failed, err := a.update(ctx)
+	if err != nil {
+		return nil, err
+	}
+	x, err := a.readIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, suite := range suites {
+		if failed[suite] != "" {
+			d.log("suite %s is not up to date or left out: %s", suite, failed[suite])
+		}
+	}
+	if len(x.images()) == 0 {
+		return nil, errors.New("update package lists: they hold no kernel")
+	}
+	if err := x.save(d.indexPath()); err != nil {
+		return nil, fmt.Errorf("save package lists: %w", err)
+	}
+	return x, nil
+}
+
+// remember marks a package as gone, so that the next run needs no network to
+// know. It is a hint: when it cannot be kept, the next run asks again.
+func (d *debian) remember(ctx context.Context, gone pkg) {
+	unlock, err := d.lock(ctx, "apt", d.Options)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	x, err := loadIndex(d.indexPath())
+	if err != nil {
+		return
+	}
+	for i := range x.Packages {
+		if x.Packages[i].same(gone) && x.Packages[i].File == gone.File {
+			x.Packages[i].Gone = true
+		}
+	}
+	_ = x.save(d.indexPath())
+}
+
+// fallBack looks for a cached kernel that r can mean, after err.
+func (d *debian) fallBack(ref string, r debRef, err error) (*Kernel, error) {
+	all, listErr := d.entries()
+	if listErr != nil {
+		return nil, err
+	}
+	x := &index{}
+	for _, e := range all {
+		x.Packages = append(x.Packages, e.Package)
+	}
+	for _, p := range x.choose(r) {
+		if k, _ := d.find(ref, p.pkg, d.Options); k != nil {
+			d.log("%v: using the cached %s for %s", err, k.Source, ref)
+			return k, nil
+		}
+	}
+	return nil, err
+}
+
+// age says how long ago t was, in the unit that a person would use.
+func age(t time.Time) string {
+	switch d := time.Since(t); {
+	case d < time.Minute:
+		return "less than a minute"
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+}
+
+// build fetches and unpacks one kernel.
+type build struct {
+	*apt
+	Options
+	dir   string // to fill
+	temp  string // for packages
+	image image
+	parts []pkg
+	debs  []string
+}
+
+// make fetches the modules only when the configuration asks for them, or the
+// other packages lack a file.
+func (b *build) make(ctx context.Context) (entry, error) {
+	first := slices.IndexFunc(b.parts, func(p pkg) bool { return late(p) == 1 })
+	if first < 0 {
+		first = len(b.parts)
+	}
+	if err := b.unpack(ctx, b.parts[:first]); err != nil {
+		return entry{}, err
+	}
+	rest := b.parts[first:]
+	if !exists(b.dir, imageFile) || !exists(b.dir, configFile) {
+		if err := b.unpack(ctx, rest); err != nil {
+			return entry{}, err
+		}
+		rest = nil
+	}
+	e, config, err := b.describe()
+	if err != nil {
+		return entry{}, err
+	}
+	if want := missing(config.Config); len(want) > 0 {
+		if err := b.unpack(ctx, rest); err != nil {
+			return entry{}, err
+		}
+		e.Modules, err = b.modules(ctx, want)
+	}
+	return e, err
+}
+
+// unpack fetches packages and takes image and configuration out of them.
+func (b *build) unpack(ctx context.Context, packages []pkg) error {
+	for _, p := range packages {
+		b.log("fetching %s %s (%.1f MB)", p.Name, p.Version, float64(p.Size)/1e6)
+		paths, err := b.fetch(ctx, b.temp, []pkg{p})
+		if err != nil {
+			return err
+		}
+		if err := unpackKernel(ctx, paths[0], b.dir); err != nil {
+			return err
+		}
+		b.debs = append(b.debs, paths...)
+	}
+	return nil
+}
+
+// describe reads the image that was unpacked.
+func (b *build) describe() (entry, *Kernel, error) {
+	path := filepath.Join(b.dir, imageFile)
+	if !exists(b.dir, imageFile) {
+		return entry{}, nil, fmt.Errorf("unpack %s %s: no kernel image in its packages", b.image.Name, b.image.Version)
+	}
+	k, err := resolveFile(path)
+	var bad *UsageError
+	if errors.As(err, &bad) {
+		return entry{}, nil, fmt.Errorf("unpack %s %s: its image is %s", b.image.Name, b.image.Version, bad.Reason)
+	} else if err != nil {
+		return entry{}, nil, err
+	}
+	return entry{Release: k.Release, Format: k.Format}, k, nil
+}
+
+func (b *build) modules(ctx context.Context, want []string) ([]string, error) {
+	set, names, err := unpackModules(ctx, b.debs, want)
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s %s: %w", b.image.Name, b.image.Version, err)
+	}
+	if err := set.write(b.dir, names); err != nil {
+		return nil, fmt.Errorf("fill kernel cache: %w", err)
+	}
+	return names, nil
+}

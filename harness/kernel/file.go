@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"tokentest/kconfig"
+)
+
+// resolveFile takes ref as the path of an image.
+func resolveFile(ref string) (*Kernel, error) {
+	f, err := os.Open(ref)
+	if err != nil {
+		return nil, pathError(ref, err)
+	}
+	defer f.Close()
+	stat, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read kernel image: %w", err)
+	case stat.IsDir():
+		return nil, &UsageError{Ref: ref, Reason: "a directory; want " + Forms}
+	case !stat.Mode().IsRegular():
+		return nil, &UsageError{Ref: ref, Reason: "not a regular file; want " + Forms}
+	}
+	head, err := inspect(f, stat.Size())
+	var bad *formatError
+	if errors.As(err, &bad) {
+		return nil, &UsageError{Ref: ref, Reason: bad.Error()}
+	} else if err != nil {
+		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
+	}
+	k := &Kernel{Ref: ref, Release: head.release, Image: ref, Format: head.format, Source: ref}
+	if k.Digest, err = digest(f); err != nil {
+		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
+	}
+	return k, k.findConfig()
+}
+
+// findConfig looks beside the image, then into it. The names are those of a
+// build tree, of /boot, and of /usr/lib/modules/RELEASE.
+func (k *Kernel) findConfig() error {
+	for _, name := range []string{"config-" + k.Release, ".config", "config"} {
+		path := filepath.Join(filepath.Dir(k.Image), name)
+		config, err := readConfig(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return err
+		}
+		k.Config, k.ConfigPath = config, path
+		return nil
+	}
+	// An image that hides its configuration well is still a kernel: it stays unknown.
+	k.Config, _ = kconfig.ReadImage(k.Image)
+	return nil
+}
+
+func readConfig(path string) (kconfig.Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	config, err := kconfig.Parse(f)
+	if err != nil {
+		return nil, fmt.Errorf("parse %s: %w", path, err)
+	}
+	return config, nil
+}
+
+// digest is the SHA-256 of all of f, in hex.
+func digest(f io.ReadSeeker) (string, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+var (
+	scheme     = regexp.MustCompile(`^[a-z]+:`)
+	likeDebian = regexp.MustCompile(`^([0-9]+(\.[0-9]+)+|[a-z]+(-security|-backports)?)$`)
+)
+
+// pathError explains a path that cannot be opened.
+func pathError(ref string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read kernel image: %w", err)
+	}
+	bad := &UsageError{Ref: ref, Reason: "no such file; a kernel is " + Forms}
+	switch {
+	case ref == "":
+		bad.Reason = "empty; a kernel is " + Forms
+	case scheme.MatchString(ref):
+		bad.Reason = "no such form; a kernel is " + Forms
+	case likeDebian.MatchString(ref) && (strings.ContainsAny(ref[:1], "0123456789") || isSuite(ref)):
+		bad.Near = []string{"deb:" + ref}
+	}
+	return bad
+}

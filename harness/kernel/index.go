@@ -1,0 +1,145 @@
+package kernel
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// pkg is a package as the mirror's lists describe it (deb-control(5)).
+type pkg struct {
+	Name, Version, Suite string
+
+	File    string   // below the archive's root
+	SHA256  string   // of the package, from a list whose signature was verified
+	Size    int64    // of the package
+	Depends []string // the kernel packages among them, without versions
+	Gone    bool     // still in the list, no longer on the mirror
+}
+
+// index is what the package lists say about kernels, which is a small part of
+// them. It is kept so that neither apt nor the network is asked twice a day.
+type index struct {
+	Time     time.Time
+	Suites   map[string]string // to the role: trixie is stable
+	Packages []pkg
+}
+
+// maxAge is how long an index counts as recent. Debian's archive changes four
+// times a day, its kernels far less often.
+const maxAge = 24 * time.Hour
+
+// load reads an index that save wrote.
+func loadIndex(path string) (*index, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	x := new(index)
+	if err := json.Unmarshal(b, x); err != nil {
+		return nil, fmt.Errorf("parse %s: %w", path, err)
+	}
+	return x, nil
+}
+
+func (x *index) save(path string) error {
+	b, err := json.MarshalIndent(x, "", "\t")
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, b)
+}
+
+// replaceFile writes a file that is there whole or not at all.
+func replaceFile(path string, b []byte) error {
+	temp := path + ".new"
+	if err := os.WriteFile(temp, b, 0o644); err != nil {
+		os.Remove(temp)
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// kernelPackage is what a kernel is made of: the image alone up to 6.18, four
+// packages since. Debug symbols and unsigned images are left out.
+var kernelPackage = regexp.MustCompile(`^linux-(image|base|binary|modules)-[0-9]\S*amd64$`)
+
+// readPackages picks the kernel packages out of a Packages file.
+func readPackages(r io.Reader, suite string) ([]pkg, error) {
+	var all []pkg
+	var p *pkg
+	lines := bufio.NewReaderSize(r, 1<<16)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if name, ok := bytes.CutPrefix(line, []byte("Package: ")); ok {
+			p = nil
+			if name = bytes.TrimSpace(name); kernelPackage.Match(name) {
+				all = append(all, pkg{Name: string(name), Suite: suite})
+				p = &all[len(all)-1]
+			}
+		} else if p != nil {
+			p.set(string(line))
+		}
+		switch {
+		case err == io.EOF:
+			return all, nil
+		case err != nil && err != bufio.ErrBufferFull: // a long line goes on; its rest is no field
+			return nil, err
+		}
+	}
+}
+
+// set takes in one field. The first of a name is meant: the lists name no
+// field twice.
+func (p *pkg) set(line string) {
+	field, value, _ := strings.Cut(strings.TrimRight(line, "\n"), ": ")
+	switch field {
+	case "Version":
+		p.Version = value
+	case "Filename":
+		p.File = value
+	case "SHA256":
+		p.SHA256 = value
+	case "Size":
+		p.Size, _ = strconv.ParseInt(value, 10, 64)
+	case "Depends":
+		for d := range strings.SplitSeq(value, ", ") {
+			if name, _, _ := strings.Cut(d, " "); kernelPackage.MatchString(name) {
+				p.Depends = append(p.Depends, name)
+			}
+		}
+	}
+}
+
+// parts returns the packages that hold the files of a kernel: the image
+// package and those of the same version that it depends on. The modules come
+// last because they are large and often not needed.
+func (x *index) parts(p image) ([]pkg, error) {
+	parts := []pkg{p.pkg}
+	for _, name := range p.Depends {
+		i := slices.IndexFunc(x.Packages, func(q pkg) bool {
+			return q.Name == name && q.Version == p.Version && q.Suite == p.Suite
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("find %s %s, which %s needs: not in the list of %s", name, p.Version, p.Name, p.Suite)
+		}
+		parts = append(parts, x.Packages[i])
+	}
+	slices.SortStableFunc(parts, func(a, b pkg) int { return late(a) - late(b) })
+	return parts, nil
+}
+
+func late(p pkg) int {
+	if strings.HasPrefix(p.Name, "linux-modules-") {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,101 @@
+// Package kernel turns a kernel reference into an image, its configuration,
+// its release and the modules that a control channel needs. Distribution
+// kernels come through the host's own apt, with a state of their own, and are
+// unpacked without being installed.
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tokentest/kconfig"
+)
+
+// Kernel is something that can be booted.
+type Kernel struct {
+	Ref     string // what was asked for
+	Release string // from the image itself, as uname -r will say; "" when it cannot be read
+	Image   string // path
+	Format  string // BzImage or Vmlinux
+	Digest  string // SHA-256 of the image, in hex
+
+	Config     kconfig.Config // nil when it is not known
+	ConfigPath string         // "" when Config comes out of the image, or is not known
+
+	// Modules are what a virtio-serial control channel needs, in the order in
+	// which to load them. It is empty when the kernel has it built in, and for
+	// a bare image.
+	Modules []Module
+
+	Source string // for people: the package, its version and suite, or the path
+}
+
+// The formats that QEMU enters with -kernel.
+const (
+	BzImage = "bzImage"
+	Vmlinux = "vmlinux"
+)
+
+// Module is one loadable module, decompressed.
+type Module struct {
+	Name string // as lsmod says it
+	Path string
+}
+
+// Options say where kernels are kept and how far to go for them.
+type Options struct {
+	CacheDir string // "" means tokentest under os.UserCacheDir
+	Offline  bool   // do not use the network, whatever the age of what is cached
+	Refresh  bool   // ask the mirror again, although what is cached is recent
+
+	// Log gets a line for whatever takes time or was not as asked; nil is silence.
+	Log func(format string, args ...any)
+}
+
+func (o Options) log(format string, args ...any) {
+	if o.Log != nil {
+		o.Log(format, args...)
+	}
+}
+
+// cacheDir returns the directory, without making it.
+func (o Options) cacheDir() (string, error) {
+	if o.CacheDir != "" {
+		return filepath.Abs(o.CacheDir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find cache directory: %w", err)
+	}
+	return filepath.Join(dir, "tokentest"), nil
+}
+
+// Forms says, for help and for errors, what a reference looks like.
+const Forms = "a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]"
+
+// UsageError means that the reference is at fault, not the host or the mirror.
+type UsageError struct {
+	Ref    string
+	Reason string
+	Near   []string // references that would do
+}
+
+func (e *UsageError) Error() string {
+	s := fmt.Sprintf("kernel %q: %s", e.Ref, e.Reason)
+	if len(e.Near) > 0 {
+		s += "; near ones: " + strings.Join(e.Near, ", ")
+	}
+	return s
+}
+
+// Resolve finds the kernel that ref names, fetching it if it has to. A mistake
+// in ref is a *UsageError; every other error is the host's or the mirror's.
+func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
+	if spec, ok := strings.CutPrefix(ref, "deb:"); ok {
+		return resolveDeb(ctx, ref, spec, o)
+	}
+	return resolveFile(ref)
+}

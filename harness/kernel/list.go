@@ -1,0 +1,103 @@
+package kernel
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// Available is a kernel that a deb: reference can name.
+type Available struct {
+	Package string // linux-image-RELEASE
+	Version string // Debian's
+	Release string // what uname -r will say
+	Flavour string
+	Suites  []string // none for one that is only cached
+	Ref     string   // the shortest reference that means it
+	Cached  bool
+}
+
+// List returns what the mirror has and what is cached, the newest first. It
+// asks the mirror when the package lists are more than a day old.
+func List(ctx context.Context, o Options) ([]Available, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	d := &debian{cache: cache{dir}, Options: o}
+	x, err := d.index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := d.entries()
+	if err != nil {
+		return nil, err
+	}
+	return available(x, entries), nil
+}
+
+// Cached returns the kernels that Resolve has without a network.
+func Cached(o Options) ([]Available, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	c := cache{dir}
+	entries, err := c.entries()
+	if err != nil {
+		return nil, err
+	}
+	x, err := loadIndex((&debian{cache: c}).indexPath())
+	if err != nil { // references are then as if the mirror had nothing else
+		x = &index{}
+	}
+	all := available(x, entries)
+	return slices.DeleteFunc(all, func(a Available) bool { return !a.Cached }), nil
+}
+
+// available merges the suites that hold the same package, and adds the cached
+// kernels that no suite holds any longer.
+func available(x *index, entries []entry) []Available {
+	known := *x
+	for _, e := range entries {
+		if !slices.ContainsFunc(x.Packages, e.Package.same) {
+			e.Package.Suite = ""
+			known.Packages = append(slices.Clip(known.Packages), e.Package)
+		}
+	}
+	images := known.images()
+	var all []Available
+	for _, p := range images {
+		cached := slices.ContainsFunc(entries, func(e entry) bool { return e.Package.same(p.pkg) })
+		if p.Gone && !cached {
+			continue
+		}
+		if n := len(all) - 1; n >= 0 && all[n].Package == p.Name && all[n].Version == p.Version {
+			all[n].Suites = append(all[n].Suites, p.Suite)
+			all[n].Cached = all[n].Cached || cached
+			continue
+		}
+		a := Available{
+			Package: p.Name, Version: p.Version, Release: p.release, Flavour: p.flavour,
+			Ref: known.shortest(images, p), Cached: cached,
+		}
+		if p.Suite != "" {
+			a.Suites = []string{p.Suite}
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// shortest tries references from the broadest to the exact one.
+func (x *index) shortest(images []image, p image) string {
+	version := upstream(p.Version)
+	for _, v := range []string{cut(version, 2), version, p.Version, strings.TrimSuffix(p.release, "-"+p.flavour)} {
+		r := debRef{version: v, flavour: p.flavour}
+		i := slices.IndexFunc(images, func(q image) bool { return r.matches(x, q) })
+		if i >= 0 && images[i].Name == p.Name && images[i].Version == p.Version {
+			return r.short()
+		}
+	}
+	return debRef{version: p.Version, flavour: p.flavour}.short()
+}

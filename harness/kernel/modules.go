@@ -1,0 +1,189 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"tokentest/kconfig"
+)
+
+// channel maps the options of a virtio-serial port on PCI to their modules.
+var channel = []struct{ option, module string }{
+	{"VIRTIO_PCI", "virtio_pci"},
+	{"VIRTIO_CONSOLE", "virtio_console"},
+}
+
+// missing returns the modules that the configuration leaves out of the image
+// of what the control channel needs. Nothing is missing when one of them is off altogether:
+// no module would help then.
+func missing(config kconfig.Config) []string {
+	var names []string
+	for _, c := range channel {
+		switch {
+		case config != nil && !config.Has(c.option):
+			return nil
+		case !config.BuiltIn(c.option):
+			names = append(names, c.module)
+		}
+	}
+	return names
+}
+
+// moduleSet holds modules by name, decompressed.
+type moduleSet map[string][]byte
+
+// order returns want and all that it depends on, each after its own
+// dependencies, and the names that are not in the set.
+func (s moduleSet) order(want []string) (names, absent []string, err error) {
+	seen := map[string]bool{}
+	var visit func(name string) error
+	visit = func(name string) error {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		if s[name] == nil {
+			absent = append(absent, name)
+			return nil
+		}
+		depends, err := dependencies(s[name])
+		if err != nil {
+			return fmt.Errorf("read module %s: %w", name, err)
+		}
+		for _, d := range depends {
+			if err := visit(d); err != nil {
+				return err
+			}
+		}
+		names = append(names, name)
+		return nil
+	}
+	for _, name := range want {
+		if err := visit(name); err != nil {
+			return nil, nil, err
+		}
+	}
+	return names, absent, nil
+}
+
+// dependencies reads depends= of .modinfo, which scripts/mod/modpost writes.
+func dependencies(module []byte) ([]string, error) {
+	e, err := elf.NewFile(bytes.NewReader(module))
+	if err != nil {
+		return nil, err
+	}
+	section := e.Section(".modinfo")
+	if section == nil {
+		return nil, errors.New("no .modinfo section")
+	}
+	info, err := section.Data()
+	if err != nil {
+		return nil, err
+	}
+	for tag := range bytes.SplitSeq(info, []byte{0}) {
+		if list, ok := bytes.CutPrefix(tag, []byte("depends=")); ok && len(list) > 0 {
+			return strings.Split(moduleName(string(list)), ","), nil
+		}
+	}
+	return nil, nil
+}
+
+// moduleName is a module's name as the kernel has it, whatever its file is called.
+func moduleName(file string) string { return strings.ReplaceAll(file, "-", "_") }
+
+// unpackModules collects want and its dependencies from packages. What is in
+// none of them is built in, but for want itself.
+func unpackModules(ctx context.Context, debs, want []string) (moduleSet, []string, error) {
+	set := moduleSet{}
+	for {
+		held := len(set)
+		names, absent, err := set.order(want)
+		if err != nil || len(absent) == 0 {
+			return set, names, err
+		}
+		for _, deb := range debs {
+			if err := set.take(ctx, deb, want, absent); err != nil {
+				return nil, nil, err
+			}
+		}
+		if len(set) == held { // the rest is in no package
+			names = slices.DeleteFunc(names, func(n string) bool { return set[n] == nil })
+			return set, names, lacking(want, absent)
+		}
+	}
+}
+
+func lacking(want, absent []string) error {
+	for _, name := range want {
+		if slices.Contains(absent, name) {
+			return fmt.Errorf("find module %s: in none of the packages", name)
+		}
+	}
+	return nil
+}
+
+// take adds the absent modules that a package holds, and those whose names
+// promise that they will be asked for next.
+func (s moduleSet) take(ctx context.Context, deb string, want, absent []string) error {
+	return untar(ctx, deb, func(path string, r io.Reader) error {
+		m := modulePath.FindStringSubmatch(path)
+		if m == nil {
+			return nil
+		}
+		name := moduleName(m[1])
+		if s[name] != nil || !strings.HasPrefix(name, "virtio") && !slices.Contains(absent, name) {
+			return nil
+		}
+		module, err := decompressModule(r, m[2])
+		if err != nil {
+			return fmt.Errorf("decompress %s: %w", path, err)
+		}
+		s[name] = module
+		if _, rest, err := s.order(want); err == nil && len(rest) == 0 {
+			return errEnough
+		}
+		return nil
+	})
+}
+
+// decompressModule knows the formats of CONFIG_MODULE_COMPRESS_*.
+func decompressModule(r io.Reader, suffix string) ([]byte, error) {
+	var err error
+	switch suffix {
+	case "":
+	case ".xz":
+		r, err = xz.NewReader(r)
+	case ".zst":
+		r, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1))
+	case ".gz":
+		r, err = gzip.NewReader(r)
+	default:
+		err = fmt.Errorf("unknown suffix %s", suffix)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
+// write stores the named modules in dir.
+func (s moduleSet) write(dir string, names []string) error {
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name+".ko"), s[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

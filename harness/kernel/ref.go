@@ -1,0 +1,224 @@
+package kernel
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// suites are Debian's, in the order in which they are preferred when two hold
+// the same version. What the mirror does not have is left out.
+var suites = []string{
+	"bullseye", "bullseye-security",
+	"bookworm", "bookworm-security", "bookworm-backports",
+	"trixie", "trixie-security", "trixie-backports",
+	"forky", "sid", "experimental",
+}
+
+// roles are Debian's other names for suites; which suite one means is in the
+// package lists.
+var roles = regexp.MustCompile(`^((old)*stable(-security|-backports)?|testing|unstable)$`)
+
+func isSuite(s string) bool { return slices.Contains(suites, s) || roles.MatchString(s) }
+
+// defaultFlavour has everything that a virtual machine needs and is the
+// smallest to fetch.
+const defaultFlavour = "cloud-amd64"
+
+// debRef is a parsed deb: reference; either Suite or Version is set.
+type debRef struct{ suite, version, flavour string }
+
+var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z.+~:-]*$`)
+
+func parseDebRef(ref, spec string) (debRef, error) {
+	name, flavour, given := strings.Cut(spec, ":")
+	r := debRef{flavour: defaultFlavour}
+	if given {
+		r.flavour = strings.TrimSuffix(flavour, "-amd64") + "-amd64"
+		if flavour == "amd64" {
+			r.flavour = flavour
+		}
+	}
+	switch {
+	case given && flavour == "":
+		return r, &UsageError{Ref: ref, Reason: "no flavour after the colon; want cloud, amd64 or rt"}
+	case name == "":
+		return r, &UsageError{Ref: ref, Reason: "no suite or version; want deb:SUITE|VERSION[:FLAVOUR]"}
+	case isSuite(name):
+		r.suite = name
+	case versionForm.MatchString(name):
+		r.version = strings.Replace(name, "-rc", "~rc", 1)
+	default:
+		return r, &UsageError{Ref: ref, Reason: "no such suite", Near: nearSuites(name)}
+	}
+	return r, nil
+}
+
+func (r debRef) String() string {
+	return "deb:" + r.suite + r.version + ":" + r.flavour
+}
+
+// matches tells whether the reference can mean p. A version matches at its
+// beginning and at a boundary: 6.1 means 6.1.176-1 and not 6.12.117-1. The
+// release that uname says does as well: 6.1.0-50.
+func (r debRef) matches(x *index, p image) bool {
+	switch {
+	case p.flavour != r.flavour:
+		return false
+	case r.suite != "":
+		return p.Suite == r.suite || x.Suites[p.Suite] == r.suite
+	}
+	return beginsAt(p.Version, r.version) || beginsAt(p.release, r.version)
+}
+
+func beginsAt(s, prefix string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
+	return ok && (rest == "" || strings.ContainsAny(rest[:1], ".-~+"))
+}
+
+// image is a package that a kernel can be made of.
+type image struct {
+	pkg
+	release string // uname -r
+	flavour string
+}
+
+// imageName is linux-image-RELEASE with a flavour of words at its end.
+var imageName = regexp.MustCompile(`^linux-image-([0-9]\S*?-((?:[a-z]+-)*amd64))$`)
+
+// images returns the kernels of the index, the newest first. Packages that
+// depend on a linux-image themselves only name the current one.
+func (x *index) images() []image {
+	var all []image
+	for _, p := range x.Packages {
+		m := imageName.FindStringSubmatch(p.Name)
+		if m == nil || slices.ContainsFunc(p.Depends, isImage) {
+			continue
+		}
+		all = append(all, image{p, m[1], m[2]})
+	}
+	slices.SortStableFunc(all, func(a, b image) int {
+		return cmp.Or(
+			compareVersions(b.Version, a.Version),
+			cmp.Compare(a.flavour, b.flavour),
+			slices.Index(suites, a.Suite)-slices.Index(suites, b.Suite))
+	})
+	return all
+}
+
+func isImage(name string) bool { return strings.HasPrefix(name, "linux-image-") }
+
+// choose returns what r can mean, the newest first.
+func (x *index) choose(r debRef) []image {
+	return slices.DeleteFunc(x.images(), func(p image) bool { return !r.matches(x, p) })
+}
+
+// unknown explains why the index has nothing for r.
+func (x *index) unknown(ref string, r debRef) error {
+	bad := &UsageError{Ref: ref}
+	flavours := map[string]bool{}
+	for _, p := range x.images() {
+		if other := (debRef{r.suite, r.version, p.flavour}); other.matches(x, p) && !flavours[p.flavour] {
+			flavours[p.flavour] = true
+			bad.Near = append(bad.Near, other.short())
+		}
+	}
+	switch {
+	case len(flavours) > 0:
+		bad.Reason = "no flavour " + r.flavour
+	case r.suite != "":
+		bad.Reason = "the mirror has no kernels in the suite " + r.suite
+		bad.Near = x.present()
+	default:
+		bad.Reason = "the mirror has no such version"
+		bad.Near = x.nearVersions(r)
+	}
+	return bad
+}
+
+// short leaves the default flavour out.
+func (r debRef) short() string { return strings.TrimSuffix(r.String(), ":"+defaultFlavour) }
+
+// present lists the suites that the index has.
+func (x *index) present() []string {
+	var refs []string
+	for _, s := range suites {
+		if _, ok := x.Suites[s]; ok {
+			refs = append(refs, "deb:"+s)
+		}
+	}
+	return refs
+}
+
+// nearVersions returns up to two versions below and two above the wanted one,
+// as long as that was.
+func (x *index) nearVersions(r debRef) []string {
+	length := strings.Count(r.version, ".") + 1
+	var below, above []string
+	for _, p := range x.images() {
+		v := cut(upstream(p.Version), length)
+		switch near := (debRef{version: v, flavour: r.flavour}).short(); {
+		case p.flavour != r.flavour || slices.Contains(below, near) || slices.Contains(above, near):
+		case compareVersions(v, r.version) > 0:
+			above = append(above, near)
+		case len(below) < 2:
+			below = append(below, near)
+		}
+	}
+	slices.Reverse(below)
+	slices.Reverse(above)
+	return append(below, above[:min(2, len(above))]...)
+}
+
+// upstream is the kernel's own version in a package's: 6.12.117 of 6.12.117-1~bpo12+1.
+func upstream(version string) string {
+	_, u, _ := splitVersion(version)
+	return u
+}
+
+// cut keeps the first n numbers of a dotted version, and a release candidate whole.
+func cut(version string, n int) string {
+	if strings.Contains(version, "~") {
+		return version
+	}
+	parts := strings.Split(version, ".")
+	return strings.Join(parts[:min(n, len(parts))], ".")
+}
+
+// nearSuites returns the suites that are a slip of the finger away from s, or all.
+func nearSuites(s string) []string {
+	var near, all []string
+	for _, suite := range suites {
+		all = append(all, "deb:"+suite)
+		if distance(s, suite) <= 2 {
+			near = append(near, "deb:"+suite)
+		}
+	}
+	if near != nil {
+		return near
+	}
+	return all
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			above := row[j+1]
+			change := 1
+			if a[i] == b[j] {
+				change = 0
+			}
+			row[j+1] = min(diagonal+change, above+1, row[j]+1)
+			diagonal = above
+		}
+	}
+	return row[len(b)]
+}
