@@ -1,0 +1,152 @@
+package cases
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+)
+
+//go:embed matrix/*.txt scenario/*.txt
+var files embed.FS
+
+// Corpus is the groups that a run can choose from.
+type Corpus struct{ Groups []*Group }
+
+// Load reads the built-in case files.
+func Load() (*Corpus, error) {
+	c := &Corpus{}
+	for _, dir := range []string{"matrix", "scenario"} {
+		names, err := fs.Glob(files, dir+"/*.txt")
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			text, err := files.ReadFile(name)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.add("cases/"+name, string(text)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return c, nil
+}
+
+// AddFile reads a user's case file into the corpus; its group is called by
+// the file's base name.
+func (c *Corpus) AddFile(name string) (*Group, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read case file: %w", err)
+	}
+	if err := c.add(name, string(text)); err != nil {
+		return nil, err
+	}
+	return c.Groups[len(c.Groups)-1], nil
+}
+
+func (c *Corpus) add(name, text string) error {
+	group := strings.TrimSuffix(path.Base(name), path.Ext(name))
+	for _, g := range c.Groups {
+		if g.Name == group {
+			return fmt.Errorf("%s:1: the group %s is there already, from %s: call the file otherwise", name, group, g.Path)
+		}
+	}
+	f, err := Parse(name, group, text)
+	if err != nil {
+		return err
+	}
+	g, err := f.Expand()
+	if err != nil {
+		return err
+	}
+	c.Groups = append(c.Groups, g)
+	return nil
+}
+
+// ErrUnknownCase is what Select returns for a pattern that matches nothing.
+var ErrUnknownCase = errors.New("unknown case")
+
+// Select returns the cases that match any of the patterns, in the corpus's
+// order, with the controls that guard them; no pattern means all. A pattern is
+// a case's name, the beginning of one up to a /, or a glob in which * stands
+// for anything.
+func (c *Corpus) Select(patterns []string) ([]*Case, error) {
+	chosen := map[*Case]bool{}
+	var errs *multierror.Error
+	for _, p := range patterns {
+		if !c.choose(p, chosen) {
+			errs = multierror.Append(errs, fmt.Errorf("%w %q%s", ErrUnknownCase, p, suggest(p, c.names(p))))
+		}
+	}
+	var out []*Case
+	for _, g := range c.Groups {
+		for _, k := range g.Cases {
+			if len(patterns) == 0 || chosen[k] {
+				out = append(out, k)
+			}
+		}
+	}
+	return out, errs.ErrorOrNil()
+}
+
+func (c *Corpus) choose(pattern string, chosen map[*Case]bool) bool {
+	found := false
+	for _, g := range c.Groups {
+		for _, k := range g.Cases {
+			if !Match(pattern, k.ID) {
+				continue
+			}
+			found, chosen[k] = true, true
+			for _, guard := range k.Guards {
+				chosen[guard] = true
+			}
+		}
+	}
+	return found
+}
+
+// names lists what a misspelt pattern could have meant: groups, or the cases
+// of the group that it begins with.
+func (c *Corpus) names(pattern string) []string {
+	var out []string
+	for _, g := range c.Groups {
+		out = append(out, g.Name)
+		if strings.HasPrefix(pattern, g.Name+"/") {
+			for _, k := range g.Cases {
+				out = append(out, k.ID)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Match reports whether a pattern covers a case's name.
+func Match(pattern, id string) bool {
+	if !strings.Contains(pattern, "*") {
+		return id == pattern || strings.HasPrefix(id, strings.TrimSuffix(pattern, "/")+"/")
+	}
+	parts := strings.Split(pattern, "*")
+	if !strings.HasPrefix(id, parts[0]) {
+		return false
+	}
+	id = id[len(parts[0]):]
+	last := len(parts) - 1
+	for _, p := range parts[1:last] {
+		i := strings.Index(id, p)
+		if i < 0 {
+			return false
+		}
+		id = id[i+len(p):]
+	}
+	return strings.HasSuffix(id, parts[last])
+}

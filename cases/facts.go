@@ -1,0 +1,131 @@
+package cases
+
+import (
+	"fmt"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/uapi"
+)
+
+// Facts are what is known of the kernel that runs the cases: what the guest
+// read from it, and its configuration as the host has it.
+type Facts struct {
+	Release string `json:"release"`
+	// Token says that BPF_TOKEN_CREATE was known when the guest tried it.
+	Token bool `json:"token"`
+	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.
+	BTF bool `json:"btf"`
+	// Max holds the __MAX_… enumerator of each enumeration, by tag.
+	Max map[string]uint32 `json:"max,omitempty"`
+	// StructOpsIndex is the index of StructOpsMember in StructOps.
+	StructOpsIndex uint32 `json:"struct_ops_index"`
+	// Config holds the kernel's configuration; nil when it is not known.
+	Config map[string]string `json:"-"`
+}
+
+// FactsAt describes a mainline kernel of a release without booting one, with
+// every option on.
+func FactsAt(r uapi.Release) *Facts {
+	return &Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
+}
+
+// Version returns the release's first two numbers.
+func (f *Facts) Version() uapi.Release {
+	r, err := uapi.ParseRelease(f.Release)
+	if err != nil {
+		return uapi.Release{}
+	}
+	return r
+}
+
+// Kernel returns what the oracle needs: the release's description, with what
+// the running kernel says of itself in its place.
+func (f *Facts) Kernel() *oracle.Kernel {
+	k := oracle.KernelAt(f.Version())
+	k.Token = f.Token
+	for tag, p := range map[string]*uint32{
+		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
+		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
+	} {
+		if n := f.Max[tag]; n != 0 {
+			*p = n
+		}
+	}
+	return k
+}
+
+// Need is something that a case wants of the kernel. It can be refuted: a
+// kernel of a release that should have it, and lacks it, fails the case.
+type Need struct {
+	Kind  NeedKind     `json:"kind"`
+	Name  string       `json:"name,omitempty"` // a configuration symbol, or an enumerator as the kernel spells it
+	Tag   string       `json:"tag,omitempty"`  // the enumerator's enumeration
+	Value uint32       `json:"value,omitempty"`
+	Since uapi.Release `json:"since,omitzero"`
+}
+
+// NeedKind says what a Need is about.
+type NeedKind string
+
+// The kinds of needs.
+const (
+	NeedToken   NeedKind = "token"
+	NeedNoToken NeedKind = "no token"
+	NeedEnum    NeedKind = "enumerator"
+	NeedConfig  NeedKind = "config"
+	NeedRelease NeedKind = "release"
+)
+
+// String names the need as a reason for a skip.
+func (n Need) String() string {
+	switch n.Kind {
+	case NeedToken:
+		return "the kernel has no BPF_TOKEN_CREATE (added in 6.9)"
+	case NeedNoToken:
+		return "the kernel has BPF tokens; this case is for kernels without"
+	case NeedEnum:
+		return fmt.Sprintf("the kernel has no %s (added in %s)", n.Name, n.Since)
+	case NeedConfig:
+		return fmt.Sprintf("CONFIG_%s is not set", n.Name)
+	case NeedRelease:
+		return fmt.Sprintf("the kernel is older than %s", n.Since)
+	}
+	return string(n.Kind)
+}
+
+// tokenRelease is the release that added BPF_TOKEN_CREATE.
+var tokenRelease = uapi.Release{Major: 6, Minor: 9}
+
+// Check reports whether the kernel meets the need. When it does not although
+// its release says that it should, refuted says so.
+func (n Need) Check(f *Facts) (met bool, refuted string) {
+	old := f.Version().Less(n.Since)
+	switch n.Kind {
+	case NeedToken:
+		met, old = f.Token, f.Version().Less(tokenRelease)
+	case NeedNoToken:
+		if f.Token && f.Version().Less(tokenRelease) {
+			return false, fmt.Sprintf("%s knows BPF_TOKEN_CREATE, which came with 6.9", f.Release)
+		}
+		return !f.Token, ""
+	case NeedEnum:
+		met = n.Value < f.end(n.Tag)
+	case NeedConfig:
+		v, known := f.Config[n.Name]
+		return f.Config == nil || known && v != "n" && v != "", ""
+	case NeedRelease:
+		return !old, ""
+	}
+	if !met && !old {
+		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
+	}
+	return met, ""
+}
+
+func (f *Facts) end(tag string) uint32 {
+	k := f.Kernel()
+	return map[string]uint32{
+		uapi.Cmds.Tag: k.MaxCmd, uapi.MapTypes.Tag: k.MaxMap,
+		uapi.ProgTypes.Tag: k.MaxProg, uapi.AttachTypes.Tag: k.MaxAttach,
+	}[tag]
+}

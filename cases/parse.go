@@ -1,0 +1,469 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tokentest/cases/uapi"
+)
+
+// File is one parsed case file: a group of cases. With a "do" line it is a
+// matrix, one case a combination of its axes' values; without, a scenario,
+// one case of several steps.
+type File struct {
+	Path     string
+	Name     string // the group's name: the file's base name
+	About    string
+	needs    []Need
+	axes     []axis
+	actors   []actorLine
+	steps    []stepLine // what comes before "do", or all of a scenario
+	do       *stepLine
+	excepts  []filter
+	controls []control
+	pins     []pinLine
+}
+
+type axis struct {
+	name   string
+	values []axisValue
+}
+
+// axisValue is one value: its name in case names, the text that $axis stands
+// for, and what $axis.NAME stands for.
+type axisValue struct {
+	name, text string
+	vars       map[string]string
+	needs      []Need
+}
+
+type actorLine struct {
+	line  int
+	name  string
+	words []string
+}
+
+type stepLine struct {
+	line    int
+	words   []string
+	out     string
+	expect  *uapi.Errno
+	control bool
+	note    string // the comment at the line's end: the pin's source
+}
+
+// filter selects cells by axis values; an axis that it does not name may have any.
+type filter struct {
+	line  int
+	terms []term
+}
+
+type term struct {
+	axis   string
+	not    bool
+	values []string
+}
+
+type control struct {
+	filter
+	allow bool
+}
+
+type pinLine struct {
+	filter
+	errno uapi.Errno
+	note  string
+}
+
+// Parse reads a case file. Errors are "PATH:LINE: message".
+func Parse(path, name, text string) (*File, error) {
+	f := &File{Path: path, Name: name}
+	p := parser{f: f}
+	for i, line := range strings.Split(text, "\n") {
+		if err := p.line(i+1, line); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, i+1, err)
+		}
+	}
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+type parser struct {
+	f    *File
+	open *axis // the axis whose indented values follow
+}
+
+// keywords are the words that begin a line which is no step.
+var keywords = []string{"about", "needs", "axis", "actor", "do", "except", "control", "pin"}
+
+func (p *parser) line(n int, raw string) error {
+	text, note := cutComment(raw)
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return nil
+	}
+	if p.open != nil && (raw[0] == ' ' || raw[0] == '\t') {
+		p.open.values = append(p.open.values, axisValue{name: words[0], text: strings.Join(words[1:], " ")})
+		return nil
+	}
+	p.open = nil
+	rest := words[1:]
+	switch words[0] {
+	case "about":
+		p.f.About = strings.Join(rest, " ")
+	case "needs":
+		return p.needs(rest)
+	case "axis":
+		return p.axis(rest)
+	case "actor":
+		return p.actor(n, rest)
+	case "do":
+		return p.do(n, rest)
+	case "except":
+		return p.except(n, rest)
+	case "control":
+		return p.control(n, rest, note)
+	case "pin":
+		return p.pin(n, rest, note)
+	default:
+		return p.step(n, words, note, false)
+	}
+	return nil
+}
+
+// cutComment splits a line at a # that begins it or follows white space.
+func cutComment(line string) (text, comment string) {
+	for i := range line {
+		if line[i] == '#' && (i == 0 || line[i-1] == ' ' || line[i-1] == '\t') {
+			return line[:i], strings.TrimSpace(line[i+1:])
+		}
+	}
+	return line, ""
+}
+
+func (p *parser) needs(words []string) error {
+	switch {
+	case slices.Equal(words, []string{"token"}):
+		p.f.needs = append(p.f.needs, Need{Kind: NeedToken})
+	case slices.Equal(words, []string{"no", "token"}):
+		p.f.needs = append(p.f.needs, Need{Kind: NeedNoToken})
+	case len(words) == 2 && words[0] == "config":
+		p.f.needs = append(p.f.needs, Need{Kind: NeedConfig, Name: strings.TrimPrefix(words[1], "CONFIG_")})
+	case len(words) == 2 && words[0] == "release":
+		r, err := uapi.ParseRelease(words[1])
+		if err != nil {
+			return err
+		}
+		p.f.needs = append(p.f.needs, Need{Kind: NeedRelease, Since: r})
+	default:
+		return fmt.Errorf("unknown need %q: want token, no token, config SYMBOL or release X.Y", strings.Join(words, " "))
+	}
+	return nil
+}
+
+func (p *parser) axis(words []string) error {
+	if len(words) == 0 {
+		return fmt.Errorf("want axis NAME VALUE..., or axis NAME and a value on each indented line below")
+	}
+	if slices.ContainsFunc(p.f.axes, func(a axis) bool { return a.name == words[0] }) {
+		return fmt.Errorf("axis %s is there already", words[0])
+	}
+	a := axis{name: words[0]}
+	if len(words) > 2 && words[1] == "each" {
+		var err error
+		if a.values, err = each(words[2], words[3:]); err != nil {
+			return err
+		}
+	} else {
+		for _, w := range words[1:] {
+			a.values = append(a.values, axisValue{name: w, text: w})
+		}
+	}
+	p.f.axes = append(p.f.axes, a)
+	if len(words) == 1 {
+		p.open = &p.f.axes[len(p.f.axes)-1]
+	}
+	return nil
+}
+
+// each makes the values of an axis from a table: every map type, or every
+// well-formed program; "-NAME" leaves one out.
+func each(what string, except []string) ([]axisValue, error) {
+	var values []axisValue
+	switch what {
+	case "map_type":
+		values = eachMapType()
+	case "prog_load":
+		values = eachProgLoad()
+	default:
+		return nil, fmt.Errorf("unknown list %q: want each map_type or each prog_load", what)
+	}
+	for _, e := range except {
+		i := slices.IndexFunc(values, func(v axisValue) bool { return "-"+v.name == e })
+		if i < 0 {
+			return nil, fmt.Errorf("%q leaves nothing out of each %s", e, what)
+		}
+		values = slices.Delete(values, i, i+1)
+	}
+	return values, nil
+}
+
+func eachMapType() []axisValue {
+	var out []axisValue
+	for _, m := range uapi.MapTypes.Members {
+		if m.Alias {
+			continue
+		}
+		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
+		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
+		if c := MapShapeOf(uapi.MapType(m.Value)).Config; c != "" {
+			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: c})
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func enumNeed(e *uapi.Enum, m uapi.Member) Need {
+	return Need{Kind: NeedEnum, Tag: e.Tag, Name: e.Prefix + strings.ToUpper(m.Name), Value: m.Value, Since: m.Since}
+}
+
+func othersMask(bit uint32) string { return fmt.Sprintf("%#x", ^uint64(0)&^(1<<bit)) }
+
+func eachProgLoad() []axisValue {
+	var out []axisValue
+	for i := range progShapes {
+		s := &progShapes[i]
+		text := "type=" + s.Type.String()
+		if s.Attach != 0 {
+			text += " attach=" + s.Attach.String()
+		}
+		v := axisValue{name: s.name(), text: text, vars: map[string]string{
+			"type": s.Type.String(), "attach": needsName(s), "other_types": othersMask(uint32(s.Type)), "other_attachs": othersMask(uint32(s.Needs)),
+		}}
+		for _, m := range uapi.ProgTypes.Members {
+			if m.Value == uint32(s.Type) {
+				v.needs = append(v.needs, enumNeed(&uapi.ProgTypes, m))
+			}
+		}
+		for _, m := range uapi.AttachTypes.Members {
+			if m.Value == uint32(s.Attach) && !m.Alias {
+				v.needs = append(v.needs, enumNeed(&uapi.AttachTypes, m))
+			}
+		}
+		if s.Config != "" {
+			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: s.Config})
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// needsName is the delegate_attachs value that covers just the program. A
+// struct_ops program's expected attach type is a member index, which only the
+// running kernel tells, so every bit stands for it.
+func needsName(s *ProgShape) string {
+	if s.Member != "" {
+		return "any"
+	}
+	return s.Needs.String()
+}
+
+func (p *parser) actor(n int, words []string) error {
+	if len(words) < 2 {
+		return fmt.Errorf("want actor NAME init|userns|joins ...")
+	}
+	if slices.Contains(keywords, words[0]) || opNamed(words[0]) != nil || isPredefined(words[0]) {
+		return fmt.Errorf("an actor cannot be called %s", words[0])
+	}
+	if slices.ContainsFunc(p.f.actors, func(a actorLine) bool { return a.name == words[0] }) {
+		return fmt.Errorf("actor %s is there already", words[0])
+	}
+	p.f.actors = append(p.f.actors, actorLine{n, words[0], words[1:]})
+	return nil
+}
+
+func (p *parser) do(n int, words []string) error {
+	if p.f.do != nil {
+		return fmt.Errorf("a second do (the first is in line %d): a file has one", p.f.do.line)
+	}
+	s, err := newStep(n, words, "", false)
+	if err != nil {
+		return err
+	}
+	if s.expect != nil {
+		return fmt.Errorf("a do line has no expectation: pin cells with pin")
+	}
+	p.f.do = s
+	return nil
+}
+
+func (p *parser) step(n int, words []string, note string, isControl bool) error {
+	if p.f.do != nil && !isControl {
+		return fmt.Errorf("step %q after do: set-up steps stand before it", strings.Join(words, " "))
+	}
+	s, err := newStep(n, words, note, isControl)
+	if err != nil {
+		return err
+	}
+	p.f.steps = append(p.f.steps, *s)
+	return nil
+}
+
+// newStep splits ACTOR OP ARG... [-> NAME] [=> ERRNO].
+func newStep(n int, words []string, note string, isControl bool) (*stepLine, error) {
+	s := &stepLine{line: n, note: note, control: isControl}
+	for len(words) > 2 {
+		tail := words[len(words)-1]
+		switch words[len(words)-2] {
+		case "->":
+			s.out = tail
+		case "=>":
+			e, err := uapi.ParseErrno(tail)
+			if err != nil {
+				return nil, err
+			}
+			s.expect = &e
+		default:
+			s.words = words
+			return s, checkOp(words)
+		}
+		words = words[:len(words)-2]
+	}
+	s.words = words
+	return s, checkOp(words)
+}
+
+func checkOp(words []string) error {
+	if len(words) < 2 {
+		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), strings.Join(keywords, " "))
+	}
+	if opNamed(words[1]) == nil {
+		return fmt.Errorf("unknown operation %q%s: want one of %s", words[1], suggest(words[1], opNameList()), opNames())
+	}
+	return nil
+}
+
+func opNameList() []string { return strings.Fields(opNames()) }
+
+func (p *parser) except(n int, words []string) error {
+	f, rest, err := p.filter(n, words)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 || len(f.terms) == 0 {
+		return fmt.Errorf("want except AXIS=VALUE... or AXIS!=VALUE...")
+	}
+	p.f.excepts = append(p.f.excepts, f)
+	return nil
+}
+
+// control reads "control allow|refuse AXIS=VALUE..." of a matrix, or
+// "control STEP" of a scenario.
+func (p *parser) control(n int, words []string, note string) error {
+	if len(words) == 0 || words[0] != "allow" && words[0] != "refuse" {
+		return p.step(n, words, note, true)
+	}
+	f, rest, err := p.filter(n, words[1:])
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("unknown words %q: want control allow|refuse AXIS=VALUE...", strings.Join(rest, " "))
+	}
+	p.f.controls = append(p.f.controls, control{f, words[0] == "allow"})
+	return nil
+}
+
+func (p *parser) pin(n int, words []string, note string) error {
+	f, rest, err := p.filter(n, words)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return fmt.Errorf("want pin AXIS=VALUE... ERRNO  # source")
+	}
+	e, err := uapi.ParseErrno(rest[0])
+	if err != nil {
+		return err
+	}
+	if note == "" {
+		return fmt.Errorf("a pin has no source: say behind # where it comes from")
+	}
+	p.f.pins = append(p.f.pins, pinLine{f, e, note})
+	return nil
+}
+
+// filter reads leading AXIS=VALUE and AXIS!=VALUE words.
+func (p *parser) filter(n int, words []string) (filter, []string, error) {
+	f := filter{line: n}
+	for i, w := range words {
+		name, list, ok := strings.Cut(w, "=")
+		if !ok {
+			return f, words[i:], nil
+		}
+		t := term{axis: strings.TrimSuffix(name, "!"), not: strings.HasSuffix(name, "!"), values: strings.Split(list, ",")}
+		if err := p.f.checkTerm(t); err != nil {
+			return f, nil, err
+		}
+		f.terms = append(f.terms, t)
+	}
+	return f, nil, nil
+}
+
+func (f *File) checkTerm(t term) error {
+	i := slices.IndexFunc(f.axes, func(a axis) bool { return a.name == t.axis })
+	if i < 0 {
+		return fmt.Errorf("unknown axis %q", t.axis)
+	}
+	for _, v := range t.values {
+		if !slices.ContainsFunc(f.axes[i].values, func(a axisValue) bool { return a.name == v }) {
+			var names []string
+			for _, a := range f.axes[i].values {
+				names = append(names, a.name)
+			}
+			return fmt.Errorf("axis %s has no value %q%s", t.axis, v, suggest(v, names))
+		}
+	}
+	return nil
+}
+
+// check refuses a file that could pass for the wrong reason.
+func (f *File) check() error {
+	var allow, refuse bool
+	for _, c := range f.controls {
+		allow, refuse = allow || c.allow, refuse || !c.allow
+	}
+	for _, s := range f.steps {
+		if s.control {
+			ok := s.expect == nil || *s.expect == 0
+			allow, refuse = allow || ok, refuse || !ok
+		}
+	}
+	switch {
+	case len(f.steps) == 0 && f.do == nil:
+		return fmt.Errorf("%s:1: no step and no do line: nothing would run", f.Path)
+	case f.do == nil && len(f.axes) > 0:
+		return fmt.Errorf("%s:1: axes without a do line", f.Path)
+	case !allow || !refuse:
+		return fmt.Errorf("%s:1: no controls: want one that must be allowed and one that must be refused (control ...)", f.Path)
+	}
+	for _, a := range f.axes {
+		if len(a.values) == 0 {
+			return fmt.Errorf("%s:1: axis %s has no values", f.Path, a.name)
+		}
+	}
+	return nil
+}
+
+func parseNum(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 0, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read number %q", s)
+	}
+	return n, nil
+}

@@ -1,0 +1,195 @@
+package cases
+
+import (
+	"fmt"
+
+	"tokentest/cases/uapi"
+)
+
+// MapShape holds smallest well-formed attributes for a map type. The kernel's
+// own checks are the alloc_check of the type's map operations.
+type MapShape struct {
+	Type                   uapi.MapType
+	Key, Value, Max, Flags uint32
+	Inner                  bool   // wants the fd of an inner array map
+	BTF                    bool   // wants key and value type ids of a BTF
+	Struct                 string // the vmlinux struct that is the value
+	Config                 string // the symbol that compiles it in, include/linux/bpf_types.h
+}
+
+const (
+	noPrealloc = 1         // BPF_F_NO_PREALLOC
+	mmapable   = 1 << 10   // BPF_F_MMAPABLE
+	sleepable  = 1 << 4    // BPF_F_SLEEPABLE
+	ringbufMax = 4096      // a power of two of whole pages
+	cgroupKey  = 8 + 4 + 4 // sizeof(struct bpf_cgroup_storage_key)
+)
+
+var mapShapes = []MapShape{
+	{Type: uapi.BPF_MAP_TYPE_HASH, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_ARRAY, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_PROG_ARRAY, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_PERCPU_HASH, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_PERCPU_ARRAY, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_STACK_TRACE, Key: 4, Value: 8, Max: 1, Config: "PERF_EVENTS"},
+	{Type: uapi.BPF_MAP_TYPE_CGROUP_ARRAY, Key: 4, Value: 4, Max: 1, Config: "CGROUPS"},
+	{Type: uapi.BPF_MAP_TYPE_LRU_HASH, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH, Key: 4, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_LPM_TRIE, Key: 8, Value: 4, Max: 1, Flags: noPrealloc},
+	{Type: uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, Key: 4, Value: 4, Max: 1, Inner: true},
+	{Type: uapi.BPF_MAP_TYPE_HASH_OF_MAPS, Key: 4, Value: 4, Max: 1, Inner: true},
+	{Type: uapi.BPF_MAP_TYPE_DEVMAP, Key: 4, Value: 4, Max: 1, Config: "NET"},
+	{Type: uapi.BPF_MAP_TYPE_SOCKMAP, Key: 4, Value: 4, Max: 1, Config: "INET"},
+	{Type: uapi.BPF_MAP_TYPE_CPUMAP, Key: 4, Value: 4, Max: 1, Config: "NET"},
+	{Type: uapi.BPF_MAP_TYPE_XSKMAP, Key: 4, Value: 4, Max: 1, Config: "XDP_SOCKETS"},
+	{Type: uapi.BPF_MAP_TYPE_SOCKHASH, Key: 4, Value: 4, Max: 1, Config: "INET"},
+	{Type: uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED, Key: cgroupKey, Value: 4, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, Key: 4, Value: 4, Max: 1, Config: "INET"},
+	{Type: uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED, Key: cgroupKey, Value: 4, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_MAP_TYPE_QUEUE, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_STACK, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_SK_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "NET"},
+	{Type: uapi.BPF_MAP_TYPE_DEVMAP_HASH, Key: 4, Value: 4, Max: 1, Config: "NET"},
+	{Type: uapi.BPF_MAP_TYPE_STRUCT_OPS, Key: 4, Max: 1, Struct: "bpf_struct_ops_tcp_congestion_ops", Config: "BPF_JIT"},
+	{Type: uapi.BPF_MAP_TYPE_RINGBUF, Max: ringbufMax},
+	{Type: uapi.BPF_MAP_TYPE_INODE_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "BPF_LSM"},
+	{Type: uapi.BPF_MAP_TYPE_TASK_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true},
+	{Type: uapi.BPF_MAP_TYPE_BLOOM_FILTER, Value: 4, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_USER_RINGBUF, Max: ringbufMax},
+	{Type: uapi.BPF_MAP_TYPE_CGRP_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "CGROUPS"},
+	{Type: uapi.BPF_MAP_TYPE_ARENA, Max: 1, Flags: mmapable, Config: "MMU"},
+	{Type: uapi.BPF_MAP_TYPE_INSN_ARRAY, Key: 4, Value: 16, Max: 1},
+	{Type: uapi.BPF_MAP_TYPE_RHASH, Key: 4, Value: 4, Max: 1, Flags: noPrealloc},
+}
+
+// MapShapeOf returns the attributes for a map type; a type without a row gets
+// those of a hash.
+func MapShapeOf(t uapi.MapType) MapShape {
+	for _, s := range mapShapes {
+		if s.Type == t {
+			return s
+		}
+	}
+	s := mapShapes[0]
+	s.Type = t
+	return s
+}
+
+// ProgShape holds a smallest program that loads: r0 = Return; exit.
+type ProgShape struct {
+	Type   uapi.ProgType
+	Attach uapi.AttachType
+	Return int32
+	Flags  uint32
+	// Needs is the attach type whose bit a token must hold: the expected
+	// attach type after the kernel's fix-up.
+	Needs uapi.AttachType
+	// BTFKind and BTFName are the vmlinux type that attach_btf_id names.
+	BTFKind, BTFName string
+	// Member is the member of the struct whose index is expected_attach_type.
+	Member string
+	Ext    bool   // replaces a function of an XDP program
+	Config string // the symbol that compiles it in, include/linux/bpf_types.h
+}
+
+// The BTF kinds that attach_btf_id may name.
+const (
+	KindFunc    = "func"
+	KindTypedef = "typedef"
+	KindStruct  = "struct"
+)
+
+// StructOps and StructOpsMember are the struct_ops that the program loads for.
+const (
+	StructOps       = "tcp_congestion_ops"
+	StructOpsMember = "ssthresh"
+)
+
+var progShapes = []ProgShape{
+	{Type: uapi.BPF_PROG_TYPE_SOCKET_FILTER, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_KPROBE, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_KPROBE, Attach: uapi.BPF_TRACE_KPROBE_MULTI, Needs: uapi.BPF_TRACE_KPROBE_MULTI, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_KPROBE, Attach: uapi.BPF_TRACE_UPROBE_MULTI, Needs: uapi.BPF_TRACE_UPROBE_MULTI, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_KPROBE, Attach: uapi.BPF_TRACE_KPROBE_SESSION, Needs: uapi.BPF_TRACE_KPROBE_SESSION, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_KPROBE, Attach: uapi.BPF_TRACE_UPROBE_SESSION, Needs: uapi.BPF_TRACE_UPROBE_SESSION, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_SCHED_CLS, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_SCHED_CLS, Attach: uapi.BPF_TCX_INGRESS, Needs: uapi.BPF_TCX_INGRESS, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_SCHED_ACT, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_TRACEPOINT, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_XDP, Return: 2, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP, Return: 2, Needs: uapi.BPF_XDP, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP_DEVMAP, Return: 2, Needs: uapi.BPF_XDP_DEVMAP, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP_CPUMAP, Return: 2, Needs: uapi.BPF_XDP_CPUMAP, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_PERF_EVENT, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Return: 1, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Attach: uapi.BPF_CGROUP_INET_EGRESS, Return: 1, Needs: uapi.BPF_CGROUP_INET_EGRESS, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Attach: uapi.BPF_CGROUP_INET_SOCK_CREATE, Return: 1, Needs: uapi.BPF_CGROUP_INET_SOCK_CREATE, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK, Return: 1, Needs: uapi.BPF_CGROUP_INET_SOCK_CREATE, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK, Attach: uapi.BPF_CGROUP_INET_SOCK_CREATE, Return: 1, Needs: uapi.BPF_CGROUP_INET_SOCK_CREATE, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK, Attach: uapi.BPF_CGROUP_INET4_POST_BIND, Return: 1, Needs: uapi.BPF_CGROUP_INET4_POST_BIND, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK, Attach: uapi.BPF_CGROUP_INET_SOCK_RELEASE, Return: 1, Needs: uapi.BPF_CGROUP_INET_SOCK_RELEASE, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_LWT_IN, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_LWT_OUT, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_LWT_XMIT, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_SOCK_OPS, Return: 1, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_SK_SKB, Return: 1, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_DEVICE, Return: 1, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_DEVICE, Attach: uapi.BPF_CGROUP_DEVICE, Return: 1, Needs: uapi.BPF_CGROUP_DEVICE, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_SK_MSG, Return: 1, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, Return: 1, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, Attach: uapi.BPF_CGROUP_INET4_BIND, Return: 1, Needs: uapi.BPF_CGROUP_INET4_BIND, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCK_ADDR, Attach: uapi.BPF_CGROUP_UNIX_GETSOCKNAME, Return: 1, Needs: uapi.BPF_CGROUP_UNIX_GETSOCKNAME, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_LWT_SEG6LOCAL, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_LIRC_MODE2, Config: "BPF_LIRC_MODE2"},
+	{Type: uapi.BPF_PROG_TYPE_SK_REUSEPORT, Return: 1, Needs: uapi.BPF_SK_REUSEPORT_SELECT, Config: "INET"},
+	{Type: uapi.BPF_PROG_TYPE_SK_REUSEPORT, Attach: uapi.BPF_SK_REUSEPORT_SELECT, Return: 1, Needs: uapi.BPF_SK_REUSEPORT_SELECT, Config: "INET"},
+	{Type: uapi.BPF_PROG_TYPE_SK_REUSEPORT, Attach: uapi.BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, Return: 1, Needs: uapi.BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, Config: "INET"},
+	{Type: uapi.BPF_PROG_TYPE_FLOW_DISSECTOR, Config: "NET"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SYSCTL, Return: 1, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Return: 1, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Attach: uapi.BPF_CGROUP_GETSOCKOPT, Return: 1, Needs: uapi.BPF_CGROUP_GETSOCKOPT, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Attach: uapi.BPF_CGROUP_SETSOCKOPT, Return: 1, Needs: uapi.BPF_CGROUP_SETSOCKOPT, Config: "CGROUP_BPF"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FENTRY, Needs: uapi.BPF_TRACE_FENTRY, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FEXIT, Needs: uapi.BPF_TRACE_FEXIT, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_MODIFY_RETURN, Needs: uapi.BPF_MODIFY_RETURN, BTFKind: KindFunc, BTFName: "bpf_modify_return_test", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_RAW_TP, Needs: uapi.BPF_TRACE_RAW_TP, BTFKind: KindTypedef, BTFName: "btf_trace_sched_switch", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_ITER, Needs: uapi.BPF_TRACE_ITER, BTFKind: KindFunc, BTFName: "bpf_iter_task", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: "BPF_JIT"},
+	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: "BPF_JIT"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: "bpf_lsm_file_open", Config: "BPF_LSM"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: "bpf_lsm_socket_bind", Config: "BPF_LSM"},
+	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Return: 1, Config: "INET"},
+	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Attach: uapi.BPF_SK_LOOKUP, Return: 1, Needs: uapi.BPF_SK_LOOKUP, Config: "INET"},
+	{Type: uapi.BPF_PROG_TYPE_SYSCALL, Flags: sleepable},
+	{Type: uapi.BPF_PROG_TYPE_NETFILTER, Return: 1, Config: "NETFILTER_BPF_LINK"},
+	{Type: uapi.BPF_PROG_TYPE_NETFILTER, Attach: uapi.BPF_NETFILTER, Return: 1, Needs: uapi.BPF_NETFILTER, Config: "NETFILTER_BPF_LINK"},
+}
+
+// ProgShapeOf returns the program for a type and an expected attach type; a
+// pair without a row gets the type's first program.
+func ProgShapeOf(t uapi.ProgType, a uapi.AttachType) ProgShape {
+	found := ProgShape{Type: t}
+	for _, s := range progShapes {
+		switch {
+		case s.Type == t && s.Attach == a:
+			return s
+		case s.Type == t && found.Config == "":
+			found = s
+		}
+	}
+	found.Attach = a
+	return found
+}
+
+// name is the shape's value on an axis: the type, and the attach type where
+// it is not 0.
+func (s *ProgShape) name() string {
+	if s.Attach == 0 {
+		return s.Type.String()
+	}
+	return fmt.Sprintf("%s.%s", s.Type, s.Attach)
+}
