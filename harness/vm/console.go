@@ -1,0 +1,131 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// How much of a console is kept: the begin and the end, so that a guest that
+// floods it fills neither disk nor memory.
+const (
+	headMax = 12 << 20
+	tailMax = 4 << 20
+)
+
+// console stores and classifies what the kernel prints.
+type console struct {
+	mu      sync.Mutex
+	log     *boundedLog
+	scan    *scanner
+	copy    io.Writer
+	err     error // the first failure to store
+	fatalAt time.Time
+}
+
+func newConsole(f *os.File, copy io.Writer, start time.Time) *console {
+	return &console{
+		log:  &boundedLog{w: f, head: headMax, tail: tailMax},
+		scan: newScanner(func() time.Duration { return time.Since(start) }),
+		copy: copy,
+	}
+}
+
+// Write takes the next bytes of the console. It never fails: a full disk
+// must not stop the guest, so the failure is kept for the end.
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.log.Write(p); err != nil && c.err == nil {
+		c.err = err
+	}
+	c.scan.Write(p)
+	if c.fatalAt.IsZero() && (c.scan.fatal != nil || c.scan.agent != "") {
+		c.fatalAt = time.Now()
+	}
+	if c.copy != nil {
+		if _, err := c.copy.Write(p); err != nil {
+			c.copy = nil
+		}
+	}
+	return len(p), nil
+}
+
+// dead says for how long the kernel has been dead by its own words.
+func (c *console) dead() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.fatalAt), !c.fatalAt.IsZero()
+}
+
+// close ends the log and answers what it held and whether all was stored.
+func (c *console) close() (r report, heard bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r = c.scan.close()
+	err = errors.Join(c.err, c.log.Close())
+	for i := range r.findings {
+		r.findings[i].Offset = c.log.offset(r.findings[i].Offset)
+	}
+	return r, c.log.n > 0, err
+}
+
+// boundedLog writes the begin of a stream to w as it comes, and the end of it
+// when it is closed.
+type boundedLog struct {
+	w          io.WriteCloser
+	head, tail int64
+	n          int64 // bytes of the stream
+	ring       []byte
+	cut        int64 // bytes that were left out; known once closed
+	note       string
+}
+
+func (l *boundedLog) Write(p []byte) (int, error) {
+	whole := len(p)
+	room := min(max(l.head-l.n, 0), int64(len(p)))
+	l.n += int64(whole)
+	l.keep(p[room:])
+	if room == 0 {
+		return whole, nil
+	}
+	if _, err := l.w.Write(p[:room]); err != nil {
+		return whole, fmt.Errorf("write console log: %w", err)
+	}
+	return whole, nil
+}
+
+// keep holds the last bytes that did not fit into the head: up to twice the
+// tail, so that moving them is rare.
+func (l *boundedLog) keep(p []byte) {
+	l.ring = append(l.ring, p...)
+	if over := int64(len(l.ring)) - l.tail; over > l.tail {
+		l.ring = append(l.ring[:0], l.ring[over:]...)
+	}
+}
+
+// Close writes the end, with a line before it that says how much is missing.
+func (l *boundedLog) Close() error {
+	over := max(int64(len(l.ring))-l.tail, 0)
+	l.ring = l.ring[over:]
+	l.cut = max(l.n-l.head-int64(len(l.ring)), 0)
+	if l.cut > 0 {
+		l.note = fmt.Sprintf("\n\n*** tokentest: %d bytes of the console are left out here ***\n\n", l.cut)
+	}
+	_, err := io.WriteString(l.w, l.note+string(l.ring))
+	return errors.Join(err, l.w.Close())
+}
+
+// offset turns an offset into the stream into one into the closed log.
+func (l *boundedLog) offset(at int64) int64 {
+	switch {
+	case l.cut == 0 || at < l.head:
+		return at
+	case at < l.head+l.cut:
+		return l.head
+	}
+	return at - l.cut + int64(len(l.note))
+}

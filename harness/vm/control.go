@@ -1,0 +1,241 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Files of the boot's directory.
+const (
+	consoleLog = "console.log"
+	controlIn  = "control.in"
+	controlOut = "control.out"
+)
+
+// pulse remembers when the guest last gave a sign of life.
+type pulse struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (p *pulse) touch() {
+	p.mu.Lock()
+	p.last = time.Now()
+	p.mu.Unlock()
+}
+
+func (p *pulse) silence() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Since(p.last)
+}
+
+// wire is a socket pair: one end is ours, QEMU inherits the other. It has no
+// name, so parallel boots cannot collide and nothing is left to remove.
+type wire struct{ host, guest *os.File }
+
+func newWire(name string) (wire, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return wire{}, fmt.Errorf("open %s channel: %w", name, err)
+	}
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		return wire{}, fmt.Errorf("open %s channel: %w", name, err)
+	}
+	return wire{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
+}
+
+// wires are all channels of a machine.
+type wires struct{ console, virtio, serial wire }
+
+func newWires() (*wires, error) {
+	w := &wires{}
+	for name, to := range map[string]*wire{"console": &w.console, "virtio": &w.virtio, "serial": &w.serial} {
+		var err error
+		if *to, err = newWire(name); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// guests are QEMU's ends, in the order that argv counts on.
+func (w *wires) guests() []*os.File {
+	return []*os.File{w.console.guest, w.virtio.guest, w.serial.guest}
+}
+
+func (w *wires) closeGuests() { closeAll(w.guests()...) }
+
+func (w *wires) close() {
+	w.closeGuests()
+	closeAll(w.console.host, w.virtio.host, w.serial.host)
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		f.Close() // a nil file answers with an error, which is fine
+	}
+}
+
+// bootFiles are the files of the boot's directory that grow while it runs.
+type bootFiles struct{ console, in, out *os.File }
+
+func openFiles(dir string) (*bootFiles, error) {
+	b := &bootFiles{}
+	for name, to := range map[string]**os.File{consoleLog: &b.console, controlIn: &b.in, controlOut: &b.out} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			b.close()
+			return nil, fmt.Errorf("prepare boot directory: %w", err)
+		}
+		*to = f
+	}
+	return b, nil
+}
+
+func (b *bootFiles) close() { closeAll(b.console, b.in, b.out) }
+
+// control is the host's end of the control channel.
+type control struct {
+	pulse   *pulse
+	in, out *os.File   // what was written and read, for a replay
+	chosen  func(port) // is called once
+
+	once  sync.Once
+	ready chan struct{} // closed once a port has delivered a byte
+	conn  *os.File
+	head  []byte // what it delivered, not yet read
+
+	mu     sync.Mutex
+	failed error // the first failure to store
+
+	silent sync.WaitGroup
+	gone   chan struct{} // closed when both ports ended without a byte
+}
+
+// newControl listens on both ports.
+func newControl(virtio, serial, in, out *os.File, p *pulse, chosen func(port)) *control {
+	c := &control{pulse: p, in: in, out: out, chosen: chosen, ready: make(chan struct{}), gone: make(chan struct{})}
+	c.silent.Add(2)
+	go c.listen(virtio, virtioPort)
+	go c.listen(serial, serialPort)
+	go func() {
+		c.silent.Wait()
+		close(c.gone)
+	}()
+	return c
+}
+
+// listen waits for the port's first bytes. The first port that has some
+// becomes the channel; what the other one says is dropped.
+func (c *control) listen(conn *os.File, p port) {
+	defer c.silent.Done()
+	buf := make([]byte, 4096)
+	n, _ := conn.Read(buf)
+	won := false
+	if n > 0 {
+		c.once.Do(func() {
+			won = true
+			c.conn, c.head = conn, buf[:n]
+			c.pulse.touch()
+			c.chosen(p)
+			close(c.ready)
+		})
+	}
+	if !won {
+		io.Copy(io.Discard, conn)
+		conn.Close()
+	}
+}
+
+// wait waits until a port is chosen; it answers false if none ever will be.
+func (c *control) wait() bool {
+	select {
+	case <-c.ready:
+		return true
+	case <-c.gone:
+	}
+	select {
+	case <-c.ready: // both may hold: the port was chosen, then its end came
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *control) heard() bool {
+	select {
+	case <-c.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// Read reads what the guest sent. All that it sent before QEMU ended can be
+// read; then comes io.EOF.
+func (c *control) Read(p []byte) (int, error) {
+	if !c.wait() {
+		closeAll(c.in, c.out)
+		return 0, io.EOF
+	}
+	n, err := c.next(p)
+	if n > 0 {
+		c.pulse.touch()
+		c.store(c.out, p[:n])
+	}
+	if err != nil {
+		closeAll(c.conn, c.in, c.out)
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (c *control) next(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	return c.conn.Read(p)
+}
+
+// store keeps what crossed the channel, for a replay. A full disk must not
+// stop the guest, so a failure is kept for the end.
+func (c *control) store(f *os.File, p []byte) {
+	_, err := f.Write(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil && c.failed == nil {
+		c.failed = fmt.Errorf("record control channel: %w", err)
+	}
+}
+
+func (c *control) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
+
+// errGone is what Write answers once QEMU is gone.
+var errGone = errors.New("the machine is gone")
+
+// Write sends p to the guest.
+func (c *control) Write(p []byte) (int, error) {
+	if !c.wait() {
+		return 0, fmt.Errorf("write to guest: %w", errGone)
+	}
+	n, err := c.conn.Write(p)
+	c.store(c.in, p[:n])
+	if err != nil {
+		return n, fmt.Errorf("write to guest: %w", errGone)
+	}
+	return n, nil
+}

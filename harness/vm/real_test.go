@@ -1,0 +1,59 @@
+package vm
+
+import (
+	"bufio"
+	"flag"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	kernelFlag = flag.String("kernel", "", "boot this kernel with the real QEMU (with -initrd)")
+	initrdFlag = flag.String("initrd", "", "the initrd to boot it with: testdata/init packed as /init")
+	appendFlag = flag.String("append", "", "further kernel arguments")
+)
+
+// TestReal boots a real kernel. The guest answers each line with "got LINE",
+// says done and powers off.
+func TestReal(t *testing.T) {
+	if *kernelFlag == "" {
+		t.Skip("needs -kernel and -initrd: a kernel to boot")
+	}
+	for _, want := range []struct {
+		send string
+		fate Fate
+	}{{"off", Clean}, {"offnodone", Lost}, {"exit", Lost}, {"panic", Panicked}, {"hang", Hung}} {
+		t.Run(want.send, func(t *testing.T) {
+			m := &Machine{Kernel: *kernelFlag, Initrd: *initrdFlag, Accel: TCG, Dir: t.TempDir(),
+				Quiet: 15 * time.Second, Append: append([]string{"mode=x"}, strings.Fields(*appendFlag)...)}
+			got := converse(t, m, want.send)
+			t.Logf("%+v", got)
+			if got.Fate != want.fate {
+				log, _ := os.ReadFile(m.Dir + "/console.log")
+				t.Errorf("got %s (%s), want %s; console:\n%s", got.Fate, got.Reason, want.fate, log)
+			}
+		})
+	}
+}
+
+// converse boots m, says one line once the guest has said hello, and marks
+// what comes back.
+func converse(t *testing.T, m *Machine, say string) Exit {
+	t.Helper()
+	if err := m.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for in := bufio.NewScanner(m.Control()); in.Scan(); {
+		switch line := in.Text(); {
+		case strings.HasPrefix(line, "hello"):
+			m.Hello()
+			io.WriteString(m.Control(), say+"\n")
+		case line == "done":
+			m.Done()
+		}
+	}
+	return m.Wait()
+}

@@ -1,0 +1,90 @@
+package vm
+
+import "regexp"
+
+// rule recognises the first line of a report. Rules look at the begin of a
+// message only: a program that prints such words behind its own name is not
+// the kernel.
+type rule struct {
+	kind  Kind
+	match *regexp.Regexp
+	title string // with $1 for what match captured
+	traits
+}
+
+// traits say what else is known about a report.
+type traits struct {
+	fatal   bool // the kernel dies of it (with oops=panic)
+	die     bool // the line with "[#1]" that follows the fault's own line
+	rip     bool // the title lacks a function, which the RIP line names
+	carrier bool // WARNING and BUG lines that may carry a message printed before
+	carried bool // such a message
+	single  bool // one line, not a report
+}
+
+var (
+	fault   = traits{fatal: true, rip: true}
+	die     = traits{fatal: true, rip: true, die: true}
+	bugAt   = traits{fatal: true, rip: true, carrier: true}
+	carrier = traits{carrier: true}
+	carried = traits{carried: true}
+	stuck   = traits{rip: true}
+	single  = traits{single: true}
+	plain   = traits{}
+)
+
+// The first rule that matches decides, so the general ones come last.
+var rules = []rule{
+	{KindPanic, re(`^Kernel panic - not syncing: (.*)`), "kernel panic: $1", traits{fatal: true}},
+
+	{KindOops, re(`^BUG: (kernel NULL pointer dereference|unable to handle page fault)`), "BUG: $1", fault},
+	{KindOops, re(`^BUG: (unable to handle kernel (?:NULL pointer dereference|paging request))`), "BUG: $1", fault},
+	{KindOops, re(`^Unable to handle kernel (.*?) at `), "unable to handle kernel $1", fault},
+	{KindOops, re(`^BUG: (.*stack guard page was hit)`), "BUG: $1", fault},
+	{KindOops, re(`^(?:traps: )?PANIC: (double fault)`), "$1", fault},
+	{KindOops, re(`^(?:Oops: )?(general protection fault|invalid opcode|divide error|stack segment|int3|segment not present|bounds)\b.*\[#\d+\]`), "$1", die},
+	{KindOops, re(`^(?:Internal error: )?Oops\b.*`), "Oops", die},
+	{KindOops, re(`^general protection fault\b`), "general protection fault", fault},
+	{KindBug, re(`^kernel BUG at (\S+?):\d+`), "kernel BUG at $1", bugAt},
+
+	{KindKASAN, re(`^BUG: KASAN: (.*)`), "KASAN: $1", plain},
+	{KindKCSAN, re(`^BUG: KCSAN: (.*)`), "KCSAN: $1", plain},
+	{KindKFENCE, re(`^BUG: KFENCE: (.*)`), "KFENCE: $1", plain},
+	{KindUBSAN, re(`^UBSAN: (.*)`), "UBSAN: $1", plain},
+
+	{KindLockup, re(`^(?:NMI )?(?:watchdog: )?BUG: (soft lockup)`), "$1", stuck},
+	{KindLockup, re(`^(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog detected (hard LOCKUP)`), "hard lockup", stuck},
+	{KindLockup, re(`^BUG: (workqueue lockup)`), "$1", plain},
+	{KindRCU, re(`^(?:rcu: )?INFO: (rcu_\w+) (?:self-)?detected (?:expedited )?stalls?`), "RCU stall: $1", plain},
+	{KindRCU, re(`^rcu: (rcu_\w+) (?:grace-period )?kthread (?:starved|timer wakeup didn't happen)`), "RCU stall: $1", plain},
+	{KindHungTask, re(`^INFO: task (.+):\d+ (?:is )?blocked `), "hung task: $1", plain},
+
+	{KindAtomic, re(`^BUG: (scheduling while atomic): ([^/]+)`), "$1: $2", plain},
+	{KindAtomic, re(`^BUG: (sleeping function called from invalid context at \S+)`), "$1", plain},
+	{KindAtomic, re(`^BUG: (using \S+ in preemptible)`), "$1", plain},
+	{KindLockdep, re(`^(?:\[ )?(?:WARNING|INFO|BUG): (possible (?:circular|recursive|irq lock).*?)(?: \])?$`), "lockdep: $1", plain},
+	{KindLockdep, re(`^(?:\[ )?(?:WARNING|INFO|BUG): (inconsistent lock state|suspicious RCU usage|bad unlock balance detected|bad contention detected)`), "lockdep: $1", plain},
+	{KindLockdep, re(`^(?:\[ )?(?:WARNING|BUG): (held lock freed|lock held (?:when|at).*|Nested lock was not taken|Invalid wait context)`), "lockdep: $1", plain},
+	{KindLockdep, re(`^(?:\[ )?WARNING: (\S+-safe -> \S+-unsafe lock order detected)`), "lockdep: $1", plain},
+	{KindLockdep, re(`^(?:INFO: (trying to register non-static key)|(DEBUG_LOCKS_WARN_ON)|BUG: (MAX_LOCK\w+) too low)`), "lockdep: $1$2$3", carried},
+
+	{KindRefcount, re(`^refcount_t: (.*)`), "refcount_t: $1", carried},
+	{KindCorruption, re(`^(list_(?:add|del)) (?:corruption|double add|debug)`), "$1 corruption", carried},
+	{KindCorruption, re(`^BUG:? (\S+) \([^)]*\): (.*)`), "slab corruption in $1: $2", plain},
+	{KindCorruption, re(`^BUG: (Bad (?:page state|page map|page cache|rss-counter state))`), "BUG: $1", plain},
+	{KindCorruption, re(`^usercopy: (Kernel memory \w+ attempt)`), "usercopy: $1", carried},
+	{KindKmemleak, re(`^kmemleak: \d+ new suspected memory leaks`), "kmemleak: new suspected memory leaks", single},
+	{KindOOM, re(`^(Out of memory|Memory cgroup out of memory|Out of memory \(oom_kill_allocating_task\)): Kill(?:ed)? process \d+ \((.*?)\)`), "$1: killed $2", single},
+	{KindOther, re(`^unregister_netdevice: waiting for (\S+)`), "unregister_netdevice: waiting for $1", single},
+
+	{KindWarn, re(`^WARNING: CPU: \d+ PID: \d+ at (\S+?):\d+ (\S+)`), "WARNING in $2 ($1)", carrier},
+	{KindWarn, re(`^WARNING: (\S+?):\d+ at (\S+?)(?:,|$| )`), "WARNING in $2 ($1)", carrier},
+	{KindWarn, re(`^WARNING: (.*)`), "WARNING: $1", carrier},
+	{KindBug, re(`^BUG: (.*)`), "BUG: $1", plain},
+}
+
+// consequence matches the titles of panics that only end what another report
+// began.
+var consequence = regexp.MustCompile(`^kernel panic: (Fatal exception|.*panic_on_|Fatal hardware error|softlockup|hung_task|Hard LOCKUP|RCU Stall|UBSAN|KASAN|kernel stack overflow)`)
+
+func re(s string) *regexp.Regexp { return regexp.MustCompile(s) }

@@ -1,0 +1,324 @@
+package vm
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Kind is what sort of trouble a finding is, from a closed set.
+type Kind string
+
+// The kinds of findings.
+const (
+	KindPanic      Kind = "panic"
+	KindOops       Kind = "oops"
+	KindBug        Kind = "bug"
+	KindWarn       Kind = "warn"
+	KindUBSAN      Kind = "ubsan"
+	KindKASAN      Kind = "kasan"
+	KindKCSAN      Kind = "kcsan"
+	KindKFENCE     Kind = "kfence"
+	KindLockdep    Kind = "lockdep"
+	KindRCU        Kind = "rcu"
+	KindLockup     Kind = "lockup"
+	KindHungTask   Kind = "hungtask"
+	KindRefcount   Kind = "refcount"
+	KindCorruption Kind = "corruption"
+	KindKmemleak   Kind = "kmemleak"
+	KindAtomic     Kind = "atomic"
+	KindOOM        Kind = "oom"
+	KindOther      Kind = "other"
+)
+
+// Finding is one report of the kernel about itself.
+type Finding struct {
+	Kind   Kind
+	Title  string        // one line without addresses, offsets, process and line numbers: the same fault has the same title
+	Lines  []string      // the report as printed, cut after maxLines
+	Offset int64         // of its first line in console.log
+	Time   time.Duration // from the machine's start to when it was seen
+}
+
+// Limits that keep a flood of reports out of memory.
+const (
+	maxLines    = 64   // of one finding
+	maxLine     = 1024 // bytes of one line
+	maxFindings = 100
+)
+
+// Scan finds the kernel's reports in a console log.
+func Scan(log []byte) []Finding { return scan(log).findings }
+
+func scan(log []byte) report {
+	s := newScanner(func() time.Duration { return 0 })
+	s.Write(log)
+	return s.close()
+}
+
+// report is what a scanner found.
+type report struct {
+	findings []Finding
+	fatal    *Finding // the one that the kernel died of
+	agent    string   // PID 1 ended by itself: one line that says so
+	lastLine string
+}
+
+// draft is a finding that still collects lines.
+type draft struct {
+	Finding
+	rule *rule
+	died bool // the "[#1]" line of an oops was seen
+	full bool // takes no more lines
+}
+
+// scanner classifies a console log while it arrives. It is an io.Writer.
+type scanner struct {
+	now     func() time.Duration
+	offset  int64             // of the line in partial
+	partial []byte            // a line without its end
+	skipped int64             // bytes of an overlong line that were dropped
+	open    map[string]*draft // the report that a CPU or task is printing
+	drafts  []*draft
+	dropped int
+	fatal   *draft
+	agent   string
+	last    string
+}
+
+func newScanner(now func() time.Duration) *scanner {
+	return &scanner{now: now, open: map[string]*draft{}}
+}
+
+// Write takes the next bytes of the log.
+func (s *scanner) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			s.keep(p)
+			return n, nil
+		}
+		s.keep(p[:i])
+		s.flush(1)
+		p = p[i+1:]
+	}
+}
+
+// keep adds to the current line, which has a limit.
+func (s *scanner) keep(p []byte) {
+	room := min(max(maxLine-len(s.partial), 0), len(p))
+	s.partial = append(s.partial, p[:room]...)
+	s.skipped += int64(len(p) - room)
+}
+
+// flush ends the current line; end is the length of its line end.
+func (s *scanner) flush(end int64) {
+	s.line(string(s.partial))
+	s.offset += int64(len(s.partial)) + s.skipped + end
+	s.partial, s.skipped = s.partial[:0], 0
+}
+
+// prefix is what printk may put before a message: level, time, caller.
+var prefix = regexp.MustCompile(`^(?:<\d+>)?(?:\[ *\d+\.\d+\])?(?:\[ *([TC]\d+)\])? ?`)
+
+// line classifies one line.
+func (s *scanner) line(raw string) {
+	raw = strings.TrimRight(raw, "\r ")
+	at := prefix.FindStringSubmatchIndex(raw)
+	msg, caller := raw[at[1]:], ""
+	if at[2] >= 0 {
+		caller = raw[at[2]:at[3]]
+	}
+	if strings.TrimSpace(msg) != "" {
+		s.last = raw
+	}
+	// What the guest's own programs write to the log never counts.
+	if !strings.HasPrefix(msg, "tokentest:") {
+		s.message(msg, raw, caller)
+	}
+}
+
+const (
+	cutHere = "------------[ cut here ]------------"
+	endMark = "---[ end "
+)
+
+func (s *scanner) message(msg, raw, caller string) {
+	cur := s.open[caller]
+	if strings.HasPrefix(msg, cutHere) {
+		s.begin(caller, raw)
+		return
+	}
+	for i := range rules {
+		if m := rules[i].match.FindStringSubmatchIndex(msg); m != nil {
+			s.matched(&rules[i], msg, m, raw, caller)
+			return
+		}
+	}
+	if cur == nil {
+		return
+	}
+	cur.add(msg, raw)
+	if strings.HasPrefix(msg, endMark) || strings.HasPrefix(msg, "=====") && len(cur.Lines) > 2 {
+		delete(s.open, caller)
+	}
+}
+
+// matched takes a line that a rule knows: the begin of a report, or the next
+// line of one that has begun.
+func (s *scanner) matched(r *rule, msg string, m []int, raw, caller string) {
+	title := normalise(string(r.match.ExpandString(nil, r.title, msg, m)))
+	cur := s.open[caller]
+	switch {
+	case r.kind == KindPanic:
+		s.panicked(r, title, msg, raw, caller)
+		return
+	case cur != nil && cur.rule == nil:
+		cur.name(r, title)
+		cur.add(msg, raw)
+	case cur != nil && cur.continues(r):
+		cur.add(msg, raw)
+	default:
+		cur = s.begin(caller, raw)
+		cur.name(r, title)
+	}
+	cur.died = cur.died || r.die
+	if r.fatal && s.fatal == nil {
+		s.fatal = cur
+	}
+	if cur.rule.single {
+		delete(s.open, caller)
+	}
+}
+
+// panicked takes the line of a panic. Often it is only the end of what was
+// reported before; and when PID 1 ends by itself, the kernel is not to blame.
+func (s *scanner) panicked(r *rule, title, msg, raw, caller string) {
+	prior := s.prior(caller, title)
+	switch {
+	case prior != nil:
+		prior.full = false
+		prior.add(msg, raw)
+		s.fatal = prior
+	case strings.Contains(msg, "Attempted to kill init!"):
+		s.agent = fmt.Sprintf("the guest agent exited (%s)", exitcode.FindString(msg))
+	default:
+		d := s.begin(caller, raw)
+		d.name(r, title)
+		s.fatal = d
+	}
+}
+
+var exitcode = regexp.MustCompile(`exitcode=0x[0-9a-f]+`)
+
+// prior is the report whose consequence a panic is, if it is one.
+func (s *scanner) prior(caller, title string) *draft {
+	if s.fatal != nil {
+		return s.fatal
+	}
+	any := consequence.MatchString(title)
+	for i := len(s.drafts) - 1; i >= 0; i-- {
+		k := s.drafts[i].Kind
+		if any || strings.Contains(title, "Attempted to kill init") && (k == KindOops || k == KindBug) {
+			return s.drafts[i]
+		}
+	}
+	return nil
+}
+
+// begin opens a report, as yet without a name.
+func (s *scanner) begin(caller, raw string) *draft {
+	d := &draft{Finding: Finding{Lines: []string{raw}, Offset: s.offset, Time: s.now()}}
+	s.open[caller] = d
+	if len(s.drafts) < maxFindings {
+		s.drafts = append(s.drafts, d)
+	} else {
+		s.dropped++
+	}
+	return d
+}
+
+func (d *draft) name(r *rule, title string) { d.Kind, d.Title, d.rule = r.kind, title, r }
+
+// continues says whether a line that could begin a report belongs to d, as
+// the "Oops:" line after "BUG: unable to handle", or the WARNING that carries
+// a refcount message.
+func (d *draft) continues(r *rule) bool {
+	switch {
+	case r.die:
+		return d.rule.fatal && !d.died
+	case r.carrier:
+		return d.rule.carried && len(d.Lines) <= 3
+	}
+	return false
+}
+
+var (
+	ripLine = regexp.MustCompile(`^RIP: [0-9a-f]{4}:([^+ ]+)\+0x`)
+	pcLine  = regexp.MustCompile(`^pc : ([^+ ]+)\+0x`)
+)
+
+// add takes a further line of the report.
+func (d *draft) add(msg, raw string) {
+	if d.rule != nil && d.rule.rip && !strings.Contains(d.Title, " in ") {
+		for _, re := range []*regexp.Regexp{ripLine, pcLine} {
+			if m := re.FindStringSubmatch(msg); m != nil {
+				d.Title += " in " + normalise(m[1])
+			}
+		}
+	}
+	if len(d.Lines) >= maxLines {
+		d.full = true
+	}
+	if !d.full {
+		d.Lines = append(d.Lines, raw)
+	}
+}
+
+// close ends the log and answers what it held.
+func (s *scanner) close() report {
+	if len(s.partial) > 0 {
+		s.flush(0)
+	}
+	r := report{agent: s.agent, lastLine: s.last}
+	for _, d := range s.drafts {
+		if d.rule == nil { // a "cut here" whose report never named itself
+			d.Kind, d.Title = KindWarn, "WARNING without a name"
+		}
+		r.findings = append(r.findings, d.Finding)
+	}
+	if s.dropped > 0 {
+		r.findings = append(r.findings, Finding{Kind: KindOther, Title: fmt.Sprintf("%d more findings", s.dropped), Offset: s.offset, Time: s.now()})
+	}
+	if s.fatal != nil {
+		r.fatal = &s.fatal.Finding
+	}
+	return r
+}
+
+// What normalise takes out of a title, in this order.
+var noise = []struct {
+	re   *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`\+0x[0-9a-f]+/0x[0-9a-f]+( \[[\w-]+\])?`), ""},
+	{regexp.MustCompile(`\.(isra|constprop|part|cold|llvm)(\.\d+)?`), ""},
+	{regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b`), "ADDR"},
+	{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "ADDR"},
+	{regexp.MustCompile(`(\.[chS]):\d+(:\d+)?`), "$1"},
+	{regexp.MustCompile(`\bPID:? \d+`), "PID"},
+	{regexp.MustCompile(`(?i)\bcpu[ #]?\d+`), "CPU"},
+	{regexp.MustCompile(`([/:])\d+\b`), "$1"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?\b`), "N"},
+}
+
+// normalise takes out of a title what differs between two runs or builds.
+func normalise(title string) string {
+	for _, n := range noise {
+		title = n.re.ReplaceAllString(title, n.with)
+	}
+	return strings.TrimRight(strings.Join(strings.Fields(title), " "), " .!:/")
+}

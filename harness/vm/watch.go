@@ -1,0 +1,141 @@
+package vm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// run attends a started machine: it reads the console, watches the clocks,
+// and collects the facts once QEMU is gone.
+func (b *boot) run(ctx context.Context, r Machine, w *wires, files *bootFiles) {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		b.drain(w.console.host)
+	}()
+	go b.watch(ctx, r)
+	b.finish = sync.OnceFunc(func() {
+		// QEMU's end is closed; all it wrote is in the socket's buffer.
+		w.console.host.SetReadDeadline(time.Now().Add(time.Second))
+		<-drained
+		w.console.host.Close()
+		b.collect()
+	})
+}
+
+// drain stores the console until QEMU is gone.
+func (b *boot) drain(from *os.File) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			b.pulse.touch()
+			b.console.Write(buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// tick is how often the clocks are read.
+const tick = 50 * time.Millisecond
+
+// watch kills the machine when the caller says so or a clock has run out.
+func (b *boot) watch(ctx context.Context, r Machine) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-b.proc.done:
+			return
+		case <-ctx.Done():
+			b.kill(func(f *facts) { f.cancelled = context.Cause(ctx) })
+			return
+		case <-t.C:
+			if why := b.overdue(r); why != "" {
+				b.kill(func(f *facts) { f.stopped = why })
+				return
+			}
+		}
+	}
+}
+
+// How long a kernel may take to reset after it said that it is dead.
+const (
+	graceQuiet = time.Second
+	graceTotal = 5 * time.Second
+)
+
+// overdue says which clock has run out, if any.
+func (b *boot) overdue(r Machine) string {
+	total, silence := time.Since(b.start), b.pulse.silence()
+	dead, fatal := b.console.dead()
+	switch {
+	case fatal && (silence > r.Accel.Scale(graceQuiet) || dead > r.Accel.Scale(graceTotal)):
+		return "no reset after a panic"
+	case total > r.Deadline:
+		return fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline)
+	case silence > r.Quiet:
+		return fmt.Sprintf("silent for %v", r.Quiet)
+	}
+	return ""
+}
+
+// kill ends QEMU; only the first reason counts.
+func (b *boot) kill(why func(*facts)) {
+	if b.proc == nil || b.proc.gone() {
+		return
+	}
+	b.mu.Lock()
+	if b.facts.stopped == "" && b.facts.cancelled == nil {
+		why(&b.facts)
+	}
+	b.mu.Unlock()
+	b.proc.kill()
+}
+
+// Lines with which QEMU says that a virtual CPU cannot go on. It does not
+// exit then.
+var internalErrors = []string{"KVM internal error", "error: kvm run failed", "emulation failure"}
+
+// complaint takes a line of QEMU's stderr. It answers true if QEMU will never
+// get on after it.
+func (b *boot) complaint(line string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	internal := false
+	for _, e := range internalErrors {
+		internal = internal || strings.Contains(line, e)
+	}
+	switch {
+	case internal && b.facts.internal == "":
+		b.facts.internal = line
+	case !internal && !strings.Contains(line, "warning: "):
+		b.facts.complaint = line
+	}
+	return internal
+}
+
+// collect gathers the facts once QEMU is gone.
+func (b *boot) collect() {
+	log, heard, err := b.console.close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := &b.facts
+	f.code, f.signal = b.proc.outcome()
+	f.total = b.proc.end.Sub(b.start)
+	f.heard = heard || b.control.heard()
+	f.log, f.lastLine, f.storage = log, log.lastLine, errors.Join(err, b.control.failure())
+	if f.signal == "" { // it ended by itself before our kill arrived
+		f.stopped, f.cancelled = "", nil
+	}
+	if errors.Is(f.cancelled, context.Canceled) {
+		f.cancelled = errors.New("interrupted")
+	}
+}
