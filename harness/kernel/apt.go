@@ -162,7 +162,7 @@ func (a *apt) mirror(ctx context.Context) (mirror, error) {
 func parseMirror(targets string) (m mirror) {
 	for line := range strings.Lines(targets) {
 		f := strings.Split(strings.TrimSpace(line), "|")
-		if len(f) != 3 || f[1] != "main" || !isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
+		if len(f) != 3 || f[1] != "main" || strings.HasPrefix(f[2], "cdrom:") || !isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
 			continue
 		}
 		where := &m.main
@@ -320,7 +320,7 @@ var notFound = regexp.MustCompile(`(?m)\b404 +Not Found`)
 func aptError(err error, out []byte) error {
 	for line := range strings.Lines(string(out)) {
 		if s, ok := strings.CutPrefix(strings.TrimSpace(line), "E: "); ok {
-			return errors.New(s)
+			return errors.New(fetchFailed.ReplaceAllString(s, ""))
 		}
 	}
 	if s := bytes.TrimSpace(out); len(s) > 0 {
@@ -328,6 +328,9 @@ func aptError(err error, out []byte) error {
 	}
 	return err
 }
+
+// fetchFailed is what apt says before the reason; the caller names the package.
+var fetchFailed = regexp.MustCompile(`^Failed to fetch \S+\s+`)
 
 // command prepares a program whose messages are not translated and which ends,
 // with its children, when ctx does.
@@ -354,8 +357,8 @@ func run(cmd *exec.Cmd) (string, error) {
 // errEnough is what a reader of a stream returns to end it early.
 var errEnough = errors.New("enough read")
 
-// stream hands a program's output to read. What the program complains of is a
-// better reason than what read made of a stream that broke off.
+// stream hands a program's output to read. When the stream breaks off, what the
+// program complains of is the better reason.
 func stream(cmd *exec.Cmd, read func(io.Reader) error) error {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
@@ -367,17 +370,18 @@ func stream(cmd *exec.Cmd, read func(io.Reader) error) error {
 		return err
 	}
 	readErr := read(out)
-	if readErr != nil {
-		cmd.Cancel() // it would wait for a reader
-	} else {
+	if readErr == nil {
 		_, readErr = io.Copy(io.Discard, out)
 	}
+	out.Close() // what still writes gets a broken pipe
 	waitErr := cmd.Wait()
 	switch {
 	case errors.Is(readErr, errEnough):
 		return nil
-	case complaint.Len() > 0 && (waitErr != nil || readErr != nil):
-		return aptError(errors.Join(waitErr, readErr), complaint.Bytes())
+	case readErr != nil && !errors.Is(readErr, io.ErrUnexpectedEOF):
+		return readErr
+	case waitErr != nil:
+		return aptError(waitErr, complaint.Bytes())
 	}
-	return errors.Join(readErr, waitErr)
+	return readErr
 }

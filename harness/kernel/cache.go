@@ -96,7 +96,13 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 	for _, name := range e.Modules {
 		k.Modules = append(k.Modules, Module{name, filepath.Join(dir, name+".ko")})
 	}
-	return k, k.findConfig()
+	if e.Files[configFile] == "" {
+		return k, nil
+	}
+	k.ConfigPath = filepath.Join(dir, configFile)
+	var err error
+	k.Config, err = readConfig(k.ConfigPath)
+	return k, err
 }
 
 func verify(path, want string) error {
@@ -127,7 +133,7 @@ func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func
 		return nil, err
 	}
 	defer unlock()
-	if k, err := c.find(ref, p, o); k != nil || err != nil {
+	if k, err := c.find(ref, p, Options{}); k != nil || err != nil {
 		return k, err
 	}
 	temp := c.path("kernels", ".fill-"+p.Name+"_"+p.Version)

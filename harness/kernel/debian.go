@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,8 +25,11 @@ func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, erro
 	d := &debian{cache: cache{dir}, Options: o}
 	k, err := d.resolve(ctx, ref, r)
 	var bad *UsageError
-	if err == nil || ctx.Err() != nil || errors.As(err, &bad) {
+	switch {
+	case err == nil || errors.As(err, &bad):
 		return k, err
+	case ctx.Err() != nil: // programs that were ended on the way have no better reason
+		return nil, fmt.Errorf("resolve %s: %w", ref, context.Cause(ctx))
 	}
 	return d.fallBack(ref, r, err)
 }
@@ -45,6 +49,7 @@ func (d *debian) resolve(ctx context.Context, ref string, r debRef) (*Kernel, er
 	if len(choices) == 0 {
 		return nil, x.unknown(ref, r)
 	}
+	choices = d.wholeFirst(x, choices)
 	var gone *goneError
 	for _, p := range choices {
 		k, err := d.obtain(ctx, ref, x, p)
@@ -59,6 +64,27 @@ func (d *debian) resolve(ctx context.Context, ref string, r debRef) (*Kernel, er
 	return nil, fmt.Errorf("resolve %s: all of the %d packages that match are gone from the mirror", ref, len(choices))
 }
 
+// wholeFirst prefers kernels of which the mirror has every package: without
+// its configuration and its modules a kernel can be booted, and less is known.
+func (d *debian) wholeFirst(x *index, choices []image) []image {
+	whole := func(p image) bool {
+		_, lost := x.parts(p)
+		return len(lost) == 0
+	}
+	var first, rest []image
+	for _, p := range choices {
+		if whole(p) {
+			first = append(first, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	if len(first) > 0 && !whole(choices[0]) {
+		d.log("%s %s is newer, but the mirror has only a part of it", choices[0].Name, choices[0].Version)
+	}
+	return append(first, rest...)
+}
+
 // obtain returns the kernel made of p.
 func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Kernel, error) {
 	if k, err := d.find(ref, p.pkg, d.Options); k != nil || err != nil {
@@ -70,10 +96,7 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	if d.Offline {
 		return nil, fmt.Errorf("fetch %s %s: not cached, and the network is not to be used", p.Name, p.Version)
 	}
-	parts, err := x.parts(p)
-	if err != nil {
-		return nil, err
-	}
+	parts, lost := x.parts(p)
 	if i := slices.IndexFunc(parts, func(q pkg) bool { return q.Gone }); i >= 0 {
 		return nil, &goneError{parts[i]}
 	}
@@ -83,7 +106,7 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	}
 	return d.fill(ctx, ref, p.pkg, d.Options, func(dir string) (entry, error) {
 		b := &build{
-			apt: a, Options: d.Options, image: p, parts: parts,
+			apt: a, Options: d.Options, image: p, parts: parts, lost: lost,
 			dir: filepath.Join(dir, entryDir), temp: filepath.Join(dir, debsDir),
 		}
 		return b.make(ctx)
@@ -203,7 +226,7 @@ func (d *debian) fallBack(ref string, r debRef, err error) (*Kernel, error) {
 		x.Packages = append(x.Packages, e.Package)
 	}
 	for _, p := range x.choose(r) {
-		if k, _ := d.find(ref, p.pkg, d.Options); k != nil {
+		if k, _ := d.find(ref, p.pkg, Options{}); k != nil {
 			d.log("%v: using the cached %s for %s", err, k.Source, ref)
 			return k, nil
 		}
@@ -233,7 +256,8 @@ type build struct {
 	temp  string // for packages
 	image image
 	parts []pkg
-	debs  []string
+	lost  []string // packages that the mirror does not have
+	debs  []string // paths of those that were fetched
 }
 
 // make fetches the modules only when the configuration asks for them, or the
@@ -253,17 +277,29 @@ func (b *build) make(ctx context.Context) (entry, error) {
 		}
 		rest = nil
 	}
-	e, config, err := b.describe()
+	k, err := b.describe()
 	if err != nil {
 		return entry{}, err
 	}
-	if want := missing(config.Config); len(want) > 0 {
+	e := entry{Release: k.Release, Format: k.Format}
+	if k.Config == nil {
+		b.log("the configuration of %s %s stays unknown%s", b.image.Name, b.image.Version, b.because())
+	}
+	if want := missing(k.Config); len(want) > 0 {
 		if err := b.unpack(ctx, rest); err != nil {
 			return entry{}, err
 		}
 		e.Modules, err = b.modules(ctx, want)
 	}
 	return e, err
+}
+
+// because explains what is missing, when packages are.
+func (b *build) because() string {
+	if len(b.lost) == 0 {
+		return ""
+	}
+	return ": the mirror no longer has " + strings.Join(b.lost, " and ")
 }
 
 // unpack fetches packages and takes image and configuration out of them.
@@ -283,24 +319,30 @@ func (b *build) unpack(ctx context.Context, packages []pkg) error {
 }
 
 // describe reads the image that was unpacked.
-func (b *build) describe() (entry, *Kernel, error) {
-	path := filepath.Join(b.dir, imageFile)
+func (b *build) describe() (*Kernel, error) {
 	if !exists(b.dir, imageFile) {
-		return entry{}, nil, fmt.Errorf("unpack %s %s: no kernel image in its packages", b.image.Name, b.image.Version)
+		return nil, fmt.Errorf("unpack %s %s: no kernel image in its packages%s", b.image.Name, b.image.Version, b.because())
 	}
-	k, err := resolveFile(path)
+	k, err := readImage(filepath.Join(b.dir, imageFile))
 	var bad *UsageError
 	if errors.As(err, &bad) {
-		return entry{}, nil, fmt.Errorf("unpack %s %s: its image is %s", b.image.Name, b.image.Version, bad.Reason)
-	} else if err != nil {
-		return entry{}, nil, err
+		return nil, fmt.Errorf("unpack %s %s: its image is %s", b.image.Name, b.image.Version, bad.Reason)
 	}
-	return entry{Release: k.Release, Format: k.Format}, k, nil
+	if err == nil && exists(b.dir, configFile) {
+		k.Config, err = readConfig(filepath.Join(b.dir, configFile))
+	}
+	return k, err
 }
 
+// modules unpacks what the control channel needs. Without it a kernel is still
+// good for a slower channel, so modules that the mirror lost are no error.
 func (b *build) modules(ctx context.Context, want []string) ([]string, error) {
 	set, names, err := unpackModules(ctx, b.debs, want)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoModule) && len(b.lost) > 0:
+		b.log("no modules for %s %s%s", b.image.Name, b.image.Version, b.because())
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("unpack %s %s: %w", b.image.Name, b.image.Version, err)
 	}
 	if err := set.write(b.dir, names); err != nil {

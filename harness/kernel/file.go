@@ -17,6 +17,16 @@ import (
 
 // resolveFile takes ref as the path of an image.
 func resolveFile(ref string) (*Kernel, error) {
+	k, err := readImage(ref)
+	if err != nil {
+		return nil, err
+	}
+	return k, k.findConfig()
+}
+
+// readImage reads what the image alone says. A file that is no kernel is a
+// *UsageError.
+func readImage(ref string) (*Kernel, error) {
 	f, err := os.Open(ref)
 	if err != nil {
 		return nil, pathError(ref, err)
@@ -42,7 +52,7 @@ func resolveFile(ref string) (*Kernel, error) {
 	if k.Digest, err = digest(f); err != nil {
 		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
 	}
-	return k, k.findConfig()
+	return k, nil
 }
 
 // findConfig looks beside the image, then into it. The names are those of a

@@ -121,22 +121,33 @@ func (p *pkg) set(line string) {
 
 // parts returns the packages that hold the files of a kernel: the image
 // package and those of the same version that it depends on. The modules come
-// last because they are large and often not needed.
-func (x *index) parts(p image) ([]pkg, error) {
-	parts := []pkg{p.pkg}
+// last because they are large and often not needed. Lost are the names of those
+// that are in no list: backports keep signed images (linux-image and
+// linux-binary) of versions whose other packages are gone.
+func (x *index) parts(p image) (parts []pkg, lost []string) {
+	parts = []pkg{p.pkg}
 	for _, name := range p.Depends {
-		i := slices.IndexFunc(x.Packages, func(q pkg) bool {
-			return q.Name == name && q.Version == p.Version && q.Suite == p.Suite
-		})
-		if i < 0 {
-			return nil, fmt.Errorf("find %s %s, which %s needs: not in the list of %s", name, p.Version, p.Name, p.Suite)
+		if q, ok := x.lookup(name, p); ok {
+			parts = append(parts, q)
+		} else {
+			lost = append(lost, name)
 		}
-		parts = append(parts, x.Packages[i])
 	}
 	slices.SortStableFunc(parts, func(a, b pkg) int { return late(a) - late(b) })
-	return parts, nil
+	return parts, lost
 }
 
+// lookup finds a package of p's version, in p's suite if it is there.
+func (x *index) lookup(name string, p image) (found pkg, ok bool) {
+	for _, q := range x.Packages {
+		if q.Name == name && q.Version == p.Version && (!ok || q.Suite == p.Suite) {
+			found, ok = q, true
+		}
+	}
+	return found, ok
+}
+
+// late tells whether a package is to be fetched only when it is needed.
 func late(p pkg) int {
 	if strings.HasPrefix(p.Name, "linux-modules-") {
 		return 1

@@ -25,9 +25,8 @@ var channel = []struct{ option, module string }{
 	{"VIRTIO_CONSOLE", "virtio_console"},
 }
 
-// missing returns the modules that the configuration leaves out of the image
-// of what the control channel needs. Nothing is missing when one of them is off altogether:
-// no module would help then.
+// missing returns what the control channel needs and the image does not have
+// built in. Nothing is missing when an option is off: no module would help.
 func missing(config kconfig.Config) []string {
 	var names []string
 	for _, c := range channel {
@@ -103,8 +102,8 @@ func dependencies(module []byte) ([]string, error) {
 // moduleName is a module's name as the kernel has it, whatever its file is called.
 func moduleName(file string) string { return strings.ReplaceAll(file, "-", "_") }
 
-// unpackModules collects want and its dependencies from packages. What is in
-// none of them is built in, but for want itself.
+// unpackModules collects want and its dependencies from packages, and returns
+// the names in load order.
 func unpackModules(ctx context.Context, debs, want []string) (moduleSet, []string, error) {
 	set := moduleSet{}
 	for {
@@ -119,16 +118,18 @@ func unpackModules(ctx context.Context, debs, want []string) (moduleSet, []strin
 			}
 		}
 		if len(set) == held { // the rest is in no package
-			names = slices.DeleteFunc(names, func(n string) bool { return set[n] == nil })
 			return set, names, lacking(want, absent)
 		}
 	}
 }
 
+var errNoModule = errors.New("no such module in the packages")
+
+// lacking is for what was asked for: a dependency in no package is built in.
 func lacking(want, absent []string) error {
 	for _, name := range want {
 		if slices.Contains(absent, name) {
-			return fmt.Errorf("find module %s: in none of the packages", name)
+			return fmt.Errorf("find %s: %w", name, errNoModule)
 		}
 	}
 	return nil

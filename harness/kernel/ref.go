@@ -50,7 +50,11 @@ func parseDebRef(ref, spec string) (debRef, error) {
 	case versionForm.MatchString(name):
 		r.version = strings.Replace(name, "-rc", "~rc", 1)
 	default:
-		return r, &UsageError{Ref: ref, Reason: "no such suite", Near: nearSuites(name)}
+		bad := &UsageError{Ref: ref, Reason: "no such suite", Near: nearSuites(name)}
+		if bad.Near == nil {
+			bad.Reason += "; there are " + strings.Join(suites, ", ")
+		}
+		return r, bad
 	}
 	return r, nil
 }
@@ -186,19 +190,15 @@ func cut(version string, n int) string {
 	return strings.Join(parts[:min(n, len(parts))], ".")
 }
 
-// nearSuites returns the suites that are a slip of the finger away from s, or all.
+// nearSuites returns the suites that are a slip of the finger away from s.
 func nearSuites(s string) []string {
-	var near, all []string
+	var near []string
 	for _, suite := range suites {
-		all = append(all, "deb:"+suite)
 		if distance(s, suite) <= 2 {
 			near = append(near, "deb:"+suite)
 		}
 	}
-	if near != nil {
-		return near
-	}
-	return all
+	return near
 }
 
 // distance is Levenshtein's.
