@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
 
@@ -20,7 +21,7 @@ type Group struct {
 type World struct {
 	Group   *Group
 	Index   int // within the group
-	Program Program
+	Program program.Program
 	Info    []StepInfo // of Program.Setup
 	Cases   []*Case
 }
@@ -46,7 +47,7 @@ type Case struct {
 	ID      string // GROUP/VALUE/..., or GROUP for a scenario
 	Group   *Group
 	World   *World
-	Cell    Cell
+	Cell    program.Cell
 	Info    []StepInfo // of Cell
 	Needs   []Need
 	Control string  // "allow" or "refuse" for a control cell
@@ -54,13 +55,13 @@ type Case struct {
 }
 
 // predefined are the actors that every file has without declaring them.
-var predefined = []Actor{
-	{Name: "root", Kind: Init, Parent: -1, UID: 0, Caps: uapi.AllCaps},
-	{Name: "nobody", Kind: Init, Parent: -1, UID: 65534},
+var predefined = []program.Actor{
+	{Name: "root", Kind: program.Init, Parent: -1, UID: 0, Caps: uapi.AllCaps},
+	{Name: "nobody", Kind: program.Init, Parent: -1, UID: 65534},
 }
 
 func isPredefined(name string) bool {
-	return slices.ContainsFunc(predefined, func(a Actor) bool { return a.Name == name })
+	return slices.ContainsFunc(predefined, func(a program.Actor) bool { return a.Name == name })
 }
 
 // Expand makes a file's cases: one for each combination of its axes' values.
@@ -81,7 +82,7 @@ func (f *File) Expand() (*Group, error) {
 type expander struct {
 	f        *File
 	g        *Group
-	declared []Actor
+	declared []program.Actor
 	worlds   map[string]*World
 	combos   [][]axisValue // of g.Cases
 	byCombo  map[string]*Case
@@ -125,16 +126,16 @@ func (e *expander) mentions(name string) bool {
 
 const defaultUID = 1000 // the kuid of an actor that names none
 
-func (e *expander) oneActor(l actorLine) (Actor, error) {
-	a := Actor{Name: l.name, Parent: -1, UID: defaultUID, Caps: uapi.AllCaps}
+func (e *expander) oneActor(l actorLine) (program.Actor, error) {
+	a := program.Actor{Name: l.name, Parent: -1, UID: defaultUID, Caps: uapi.AllCaps}
 	words := l.words
 	switch words[0] {
 	case "init":
-		a.Kind, a.Caps = Init, 0
+		a.Kind, a.Caps = program.Init, 0
 	case "userns":
-		a.Kind = Userns
+		a.Kind = program.Userns
 	case "joins":
-		a.Kind = Joins
+		a.Kind = program.Joins
 		if len(words) < 2 {
 			return a, fmt.Errorf("want joins ACTOR")
 		}
@@ -148,7 +149,7 @@ func (e *expander) oneActor(l actorLine) (Actor, error) {
 		if a.Parent < 0 {
 			return a, fmt.Errorf("unknown actor %q: it must be declared above", words[1])
 		}
-		if e.declared[a.Parent].Kind == Init {
+		if e.declared[a.Parent].Kind == program.Init {
 			return a, fmt.Errorf("actor %s is not in a user namespace of its own", words[1])
 		}
 		a.UID = e.declared[a.Parent].UID
@@ -157,7 +158,7 @@ func (e *expander) oneActor(l actorLine) (Actor, error) {
 	return a, actorOptions(&a, words)
 }
 
-func actorOptions(a *Actor, words []string) error {
+func actorOptions(a *program.Actor, words []string) error {
 	for _, w := range words {
 		k, v, _ := strings.Cut(w, "=")
 		var err error
@@ -182,7 +183,7 @@ func actorOptions(a *Actor, words []string) error {
 }
 
 func (e *expander) actorIndex(name string) int {
-	return slices.IndexFunc(e.declared, func(a Actor) bool { return a.Name == name })
+	return slices.IndexFunc(e.declared, func(a program.Actor) bool { return a.Name == name })
 }
 
 func (e *expander) product(i int, combo []axisValue) error {
@@ -270,7 +271,7 @@ func (e *expander) pin(c *Case, combo []axisValue) {
 // world returns the world of a set-up; equal set-ups share one.
 func (e *expander) world(setup []stepLine, combo []axisValue) (*World, error) {
 	b := newStepBuilder(e, combo, nil)
-	w := &World{Group: e.g, Program: Program{Actors: e.declared}}
+	w := &World{Group: e.g, Program: program.Program{Actors: e.declared}}
 	var key strings.Builder
 	for _, s := range setup {
 		step, info, err := b.build(s)
@@ -335,31 +336,31 @@ func (e *expander) guard(k control, combo []axisValue) (*Case, error) {
 type stepBuilder struct {
 	e       *expander
 	combo   []axisValue
-	handles map[string]Handle
+	handles map[string]program.Handle
 }
 
 func newStepBuilder(e *expander, combo []axisValue, before []stepLine) *stepBuilder {
-	b := &stepBuilder{e, combo, map[string]Handle{"closed": ClosedFD}}
+	b := &stepBuilder{e, combo, map[string]program.Handle{"closed": program.ClosedFD}}
 	for _, s := range before {
 		b.handle(s.out)
 	}
 	return b
 }
 
-func (b *stepBuilder) handle(name string) Handle {
+func (b *stepBuilder) handle(name string) program.Handle {
 	if name == "" {
 		return 0
 	}
 	if _, ok := b.handles[name]; !ok {
-		b.handles[name] = Handle(len(b.handles))
+		b.handles[name] = program.Handle(len(b.handles))
 	}
 	return b.handles[name]
 }
 
-func (b *stepBuilder) build(s stepLine) (Step, StepInfo, error) {
+func (b *stepBuilder) build(s stepLine) (program.Step, StepInfo, error) {
 	words, err := b.substitute(s.words)
 	if err != nil {
-		return Step{}, StepInfo{}, b.e.at(s.line, "%w", err)
+		return program.Step{}, StepInfo{}, b.e.at(s.line, "%w", err)
 	}
 	text := strings.Join(words, " ")
 	info := StepInfo{Line: s.line, Text: text, Control: s.control}
@@ -423,8 +424,8 @@ func (b *stepBuilder) replaceOne(w string) (string, error) {
 
 // parse reads ACTOR OP KEY=VALUE...; a word without = fills the operation's
 // positional arguments in order.
-func (b *stepBuilder) parse(words []string) (Step, error) {
-	var s Step
+func (b *stepBuilder) parse(words []string) (program.Step, error) {
+	var s program.Step
 	actor := b.e.actorIndex(words[0])
 	if actor < 0 {
 		return s, fmt.Errorf("unknown actor %q: declare it with an actor line", words[0])
@@ -448,7 +449,7 @@ func (b *stepBuilder) parse(words []string) (Step, error) {
 			key, value, positional = op.keyOf(positional[0]), w, positional[1:]
 		}
 		if key == nil {
-			return s, fmt.Errorf("unknown argument %q of %s: want %s", w, op.name, op.usage())
+			return s, fmt.Errorf("unknown argument %q of %s: want %s", w, op.op, op.usage())
 		}
 		arg, err := b.arg(key, value)
 		if err != nil {
@@ -457,7 +458,7 @@ func (b *stepBuilder) parse(words []string) (Step, error) {
 		s.Args = append(s.Args, arg)
 	}
 	if len(positional) > 0 {
-		return s, fmt.Errorf("%s wants %s", op.name, op.usage())
+		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
 	return s, nil
 }
@@ -474,8 +475,8 @@ func (o *opSpec) usage() string {
 	return strings.Join(append(out, "caps="), " ")
 }
 
-func (b *stepBuilder) arg(k *keySpec, value string) (Arg, error) {
-	a := Arg{Key: k.key}
+func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
+	a := program.Arg{Key: k.key}
 	var err error
 	switch k.kind {
 	case kindString:

@@ -4,43 +4,19 @@ import (
 	"fmt"
 
 	"tokentest/cases/oracle"
+	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
 
-// Facts are what is known of the kernel that runs the cases: what the guest
-// read from it, and its configuration as the host has it.
-type Facts struct {
-	Release string `json:"release"`
-	// Token says that BPF_TOKEN_CREATE was known when the guest tried it.
-	Token bool `json:"token"`
-	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.
-	BTF bool `json:"btf"`
-	// Max holds the __MAX_… enumerator of each enumeration, by tag.
-	Max map[string]uint32 `json:"max,omitempty"`
-	// StructOpsIndex is the index of StructOpsMember in StructOps.
-	StructOpsIndex uint32 `json:"struct_ops_index"`
-	// Config holds the kernel's configuration; nil when it is not known.
-	Config map[string]string `json:"-"`
-}
-
 // FactsAt describes a mainline kernel of a release without booting one, with
 // every option on.
-func FactsAt(r uapi.Release) *Facts {
-	return &Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
+func FactsAt(r uapi.Release) *program.Facts {
+	return &program.Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
 }
 
-// Version returns the release's first two numbers.
-func (f *Facts) Version() uapi.Release {
-	r, err := uapi.ParseRelease(f.Release)
-	if err != nil {
-		return uapi.Release{}
-	}
-	return r
-}
-
-// Kernel returns what the oracle needs: the release's description, with what
+// KernelOf returns what the oracle needs: the release's description, with what
 // the running kernel says of itself in its place.
-func (f *Facts) Kernel() *oracle.Kernel {
+func KernelOf(f *program.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token = f.Token
 	for tag, p := range map[string]*uint32{
@@ -98,7 +74,7 @@ var tokenRelease = uapi.Release{Major: 6, Minor: 9}
 
 // Check reports whether the kernel meets the need. When it does not although
 // its release says that it should, refuted says so.
-func (n Need) Check(f *Facts) (met bool, refuted string) {
+func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 	old := f.Version().Less(n.Since)
 	switch n.Kind {
 	case NeedToken:
@@ -109,7 +85,7 @@ func (n Need) Check(f *Facts) (met bool, refuted string) {
 		}
 		return !f.Token, ""
 	case NeedEnum:
-		met = n.Value < f.end(n.Tag)
+		met = n.Value < end(f, n.Tag)
 	case NeedConfig:
 		v, known := f.Config[n.Name]
 		return f.Config == nil || known && v != "n" && v != "", ""
@@ -122,8 +98,8 @@ func (n Need) Check(f *Facts) (met bool, refuted string) {
 	return met, ""
 }
 
-func (f *Facts) end(tag string) uint32 {
-	k := f.Kernel()
+func end(f *program.Facts, tag string) uint32 {
+	k := KernelOf(f)
 	return map[string]uint32{
 		uapi.Cmds.Tag: k.MaxCmd, uapi.MapTypes.Tag: k.MaxMap,
 		uapi.ProgTypes.Tag: k.MaxProg, uapi.AttachTypes.Tag: k.MaxAttach,

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
 
@@ -220,7 +221,7 @@ func eachMapType() []axisValue {
 		}
 		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
-		if c := MapShapeOf(uapi.MapType(m.Value)).Config; c != "" {
+		if c := program.MapShapeOf(uapi.MapType(m.Value)).Config; c != "" {
 			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: c})
 		}
 		out = append(out, v)
@@ -236,13 +237,13 @@ func othersMask(bit uint32) string { return fmt.Sprintf("%#x", ^uint64(0)&^(1<<b
 
 func eachProgLoad() []axisValue {
 	var out []axisValue
-	for i := range progShapes {
-		s := &progShapes[i]
+	for i := range program.ProgShapes {
+		s := &program.ProgShapes[i]
 		text := "type=" + s.Type.String()
 		if s.Attach != 0 {
 			text += " attach=" + s.Attach.String()
 		}
-		v := axisValue{name: s.name(), text: text, vars: map[string]string{
+		v := axisValue{name: s.Name(), text: text, vars: map[string]string{
 			"type": s.Type.String(), "attach": needsName(s), "other_types": othersMask(uint32(s.Type)), "other_attachs": othersMask(uint32(s.Needs)),
 		}}
 		for _, m := range uapi.ProgTypes.Members {
@@ -266,7 +267,7 @@ func eachProgLoad() []axisValue {
 // needsName is the delegate_attachs value that covers just the program. A
 // struct_ops program's expected attach type is a member index, which only the
 // running kernel tells, so every bit stands for it.
-func needsName(s *ProgShape) string {
+func needsName(s *program.ProgShape) string {
 	if s.Member != "" {
 		return "any"
 	}

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"tokentest/cases/oracle"
+	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
 
@@ -17,7 +18,7 @@ type Expect struct {
 // after the steps so far.
 type Sim struct {
 	kernel   *oracle.Kernel
-	facts    *Facts
+	facts    *program.Facts
 	actors   []simActor
 	sysctl   int
 	explains bool
@@ -25,7 +26,7 @@ type Sim struct {
 
 type simActor struct {
 	cred oracle.Cred
-	fds  map[Handle]oracle.FD
+	fds  map[program.Handle]oracle.FD
 }
 
 // unprivDefault is what the broker sets kernel.unprivileged_bpf_disabled to
@@ -34,17 +35,17 @@ const unprivDefault = 2
 
 // NewSim starts a program on a kernel. With explain every expectation carries
 // its trace.
-func NewSim(f *Facts, p *Program, explain bool) *Sim {
-	s := &Sim{kernel: f.Kernel(), facts: f, sysctl: unprivDefault, explains: explain}
+func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
+	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain}
 	for _, a := range p.Actors {
 		ns := oracle.Initial
 		if a.Parent >= 0 {
 			ns = s.actors[a.Parent].cred.Userns
 		}
-		if a.Kind == Userns {
+		if a.Kind == program.Userns {
 			ns = &oracle.Userns{Parent: ns, Owner: a.UID}
 		}
-		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, map[Handle]oracle.FD{}})
+		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, map[program.Handle]oracle.FD{}})
 	}
 	return s
 }
@@ -54,7 +55,7 @@ func (s *Sim) Fork() *Sim {
 	c := *s
 	c.actors = make([]simActor, len(s.actors))
 	for i, a := range s.actors {
-		fds := make(map[Handle]oracle.FD, len(a.fds))
+		fds := make(map[program.Handle]oracle.FD, len(a.fds))
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
@@ -64,47 +65,47 @@ func (s *Sim) Fork() *Sim {
 }
 
 // Step plays one step and says what it must show.
-func (s *Sim) Step(st *Step) Expect {
+func (s *Sim) Step(st *program.Step) Expect {
 	a := &s.actors[st.Actor]
 	switch st.Op {
-	case OpBPFFS:
+	case program.OpBPFFS:
 		return s.bpffs(a, st)
-	case OpTokenCreate:
+	case program.OpTokenCreate:
 		return s.tokenCreate(a, st)
-	case OpMapCreate:
-		t, _ := st.Num(KeyType)
+	case program.OpMapCreate:
+		t, _ := st.Num(program.KeyType)
 		return s.object(a, st, &oracle.MapCreate{Type: uapi.MapType(t), Token: a.tokenRef(st)})
-	case OpProgLoad:
+	case program.OpProgLoad:
 		return s.object(a, st, s.progLoad(a, st))
-	case OpBTFLoad:
+	case program.OpBTFLoad:
 		return s.object(a, st, &oracle.BTFLoad{Token: a.tokenRef(st)})
-	case OpSend:
-		h, _ := st.Num(KeyHandle)
-		to, _ := st.Num(KeyTo)
-		s.actors[to].fds[Handle(h)] = a.fds[Handle(h)]
-	case OpClose:
-		h, _ := st.Num(KeyHandle)
-		delete(a.fds, Handle(h))
-	case OpSysctl:
-		v, _ := st.Num(KeyValue)
+	case program.OpSend:
+		h, _ := st.Num(program.KeyHandle)
+		to, _ := st.Num(program.KeyTo)
+		s.actors[to].fds[program.Handle(h)] = a.fds[program.Handle(h)]
+	case program.OpClose:
+		h, _ := st.Num(program.KeyHandle)
+		delete(a.fds, program.Handle(h))
+	case program.OpSysctl:
+		v, _ := st.Num(program.KeyValue)
 		s.sysctl = int(v)
-	case OpSysrq:
+	case program.OpSysrq:
 		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 	}
 	return harnessStep(st.Op)
 }
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
-func harnessStep(op Op) Expect {
+func harnessStep(op program.Op) Expect {
 	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(), ID: op.String()}}
 }
 
-func (s *Sim) bpffs(a *simActor, st *Step) Expect {
+func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
 	opener := a.cred
 	opener.Caps = uapi.AllCaps
 	d := oracle.Delegate{Opener: opener, Setter: oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}}
 	for _, arg := range st.Args {
-		d.Options = append(d.Options, oracle.Option{Name: delegateOption(arg.Key), Value: arg.Str})
+		d.Options = append(d.Options, oracle.Option{Name: arg.Key.MountOption(), Value: arg.Str})
 	}
 	v, masks := d.Decide(s.kernel)
 	if v.Errno == 0 {
@@ -113,11 +114,11 @@ func (s *Sim) bpffs(a *simActor, st *Step) Expect {
 	return Expect{Verdict: v}
 }
 
-func (s *Sim) tokenCreate(a *simActor, st *Step) Expect {
-	flags, _ := st.Num(KeyFlags)
+func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
+	flags, _ := st.Num(program.KeyFlags)
 	req := &oracle.TokenCreate{Flags: uint32(flags)}
-	if h, ok := st.Num(KeyBPFFS); ok {
-		req.BPFFS = a.fds[Handle(h)]
+	if h, ok := st.Num(program.KeyBPFFS); ok {
+		req.BPFFS = a.fds[program.Handle(h)]
 	}
 	e := s.decide(a, st, req)
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
@@ -128,17 +129,17 @@ func (s *Sim) tokenCreate(a *simActor, st *Step) Expect {
 	return e
 }
 
-func (s *Sim) progLoad(a *simActor, st *Step) *oracle.ProgLoad {
-	t, _ := st.Num(KeyType)
-	at, _ := st.Num(KeyAttach)
+func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
+	t, _ := st.Num(program.KeyType)
+	at, _ := st.Num(program.KeyAttach)
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st)}
-	if ProgShapeOf(req.Type, req.Attach).Member != "" {
+	if program.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
 	}
 	return req
 }
 
-func (s *Sim) object(a *simActor, st *Step, r oracle.Request) Expect {
+func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
@@ -146,7 +147,7 @@ func (s *Sim) object(a *simActor, st *Step, r oracle.Request) Expect {
 	return e
 }
 
-func (s *Sim) decide(a *simActor, st *Step, r oracle.Request) Expect {
+func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl}
 	w.Caller.Caps = st.Caps
 	if s.explains {
@@ -156,10 +157,10 @@ func (s *Sim) decide(a *simActor, st *Step, r oracle.Request) Expect {
 	return Expect{Verdict: oracle.Decide(&w, r)}
 }
 
-func (a *simActor) tokenRef(st *Step) oracle.TokenRef {
-	h, ok := st.Num(KeyToken)
+func (a *simActor) tokenRef(st *program.Step) oracle.TokenRef {
+	h, ok := st.Num(program.KeyToken)
 	if !ok {
 		return oracle.TokenRef{}
 	}
-	return oracle.TokenRef{Flag: true, FD: a.fds[Handle(h)]}
+	return oracle.TokenRef{Flag: true, FD: a.fds[program.Handle(h)]}
 }

@@ -2,23 +2,42 @@
 // to the agent.
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"tokentest/harness/guest"
+)
 
 // buildID names the sources that this program was built from; package images links it in.
 var buildID string
 
 func main() {
+	if guest.IsActor() {
+		runActor()
+		return
+	}
 	run()
 	powerOff()
 }
 
-// run prepares the machine and says on the kernel's log what could not be done.
+// run prepares the machine, says on the kernel's log what could not be done,
+// and runs the agent.
 func run() {
 	failed := setUp()
 	log := openLog()
 	log.printf("init %s", buildID)
 	for _, err := range failed {
 		log.printf("init: %v", err)
+	}
+	if err := guest.Main(buildID, failed); err != nil {
+		log.printf("agent: %v", err)
+	}
+}
+
+// runActor is this program as an actor's process.
+func runActor() {
+	if err := guest.Main(buildID, nil); err != nil {
+		openLog().printf("actor: %v", err)
 	}
 }
 

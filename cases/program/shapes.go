@@ -1,4 +1,4 @@
-package cases
+package program
 
 import (
 	"fmt"
@@ -106,7 +106,9 @@ const (
 	StructOpsMember = "ssthresh"
 )
 
-var progShapes = []ProgShape{
+// ProgShapes are smallest programs of every type, with the expected attach types
+// that differ in what they need or answer.
+var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_SOCKET_FILTER, Config: "NET"},
 	{Type: uapi.BPF_PROG_TYPE_KPROBE, Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_KPROBE, Attach: uapi.BPF_TRACE_KPROBE_MULTI, Needs: uapi.BPF_TRACE_KPROBE_MULTI, Config: "BPF_EVENTS"},
@@ -173,7 +175,7 @@ var progShapes = []ProgShape{
 // pair without a row gets the type's first program.
 func ProgShapeOf(t uapi.ProgType, a uapi.AttachType) ProgShape {
 	found := ProgShape{Type: t}
-	for _, s := range progShapes {
+	for _, s := range ProgShapes {
 		switch {
 		case s.Type == t && s.Attach == a:
 			return s
@@ -185,11 +187,28 @@ func ProgShapeOf(t uapi.ProgType, a uapi.AttachType) ProgShape {
 	return found
 }
 
-// name is the shape's value on an axis: the type, and the attach type where
+// Name is the shape's value on an axis: the type, and the attach type where
 // it is not 0.
-func (s *ProgShape) name() string {
+func (s *ProgShape) Name() string {
 	if s.Attach == 0 {
 		return s.Type.String()
 	}
 	return fmt.Sprintf("%s.%s", s.Type, s.Attach)
+}
+
+// BTFNames lists the kinds and names of the vmlinux types that the shapes
+// refer to.
+func BTFNames() [][2]string {
+	var out [][2]string
+	for i := range mapShapes {
+		if s := &mapShapes[i]; s.Struct != "" {
+			out = append(out, [2]string{KindStruct, s.Struct})
+		}
+	}
+	for i := range ProgShapes {
+		if s := &ProgShapes[i]; s.BTFName != "" {
+			out = append(out, [2]string{s.BTFKind, s.BTFName})
+		}
+	}
+	return out
 }

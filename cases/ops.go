@@ -1,0 +1,104 @@
+package cases
+
+import (
+	"strings"
+
+	"tokentest/cases/program"
+)
+
+type argKind uint8
+
+const (
+	kindString argKind = iota
+	kindNum
+	kindHandle
+	kindActor
+	kindMapType
+	kindProgType
+	kindAttachType
+)
+
+type keySpec struct {
+	key  program.Key
+	name string
+	kind argKind
+	doc  string
+}
+
+type opSpec struct {
+	op         program.Op
+	keys       []keySpec
+	positional []program.Key
+	makes      bool // may have "-> NAME"
+	doc        string
+}
+
+var tokenKey = keySpec{program.KeyToken, "token", kindHandle, "the token to give, with BPF_F_TOKEN_FD; closed: a descriptor that is not open"}
+
+// ops is the case language's table of operations; the parser, its help and
+// its errors are made from it.
+var ops = []opSpec{
+	{program.OpBPFFS, []keySpec{
+		{program.KeyCmds, "cmds", kindString, "delegate_cmds, as fsconfig(2) gets it; may be repeated"},
+		{program.KeyMaps, "maps", kindString, "delegate_maps"},
+		{program.KeyProgs, "progs", kindString, "delegate_progs"},
+		{program.KeyAttachs, "attachs", kindString, "delegate_attachs"},
+	}, nil, true, "the actor opens a bpffs, the broker sets the options and creates it, the actor mounts it"},
+	{program.OpTokenCreate, []keySpec{
+		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
+		{program.KeyFlags, "flags", kindNum, "attr.flags"},
+	}, nil, true, "BPF_TOKEN_CREATE"},
+	{program.OpMapCreate, []keySpec{
+		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey,
+	}, nil, true, "BPF_MAP_CREATE"},
+	{program.OpProgLoad, []keySpec{
+		{program.KeyType, "type", kindProgType, "the program type; the program is a smallest one for it"},
+		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey,
+	}, nil, true, "BPF_PROG_LOAD"},
+	{program.OpBTFLoad, []keySpec{tokenKey}, nil, true, "BPF_BTF_LOAD of a smallest BTF"},
+	{program.OpSend, []keySpec{
+		{program.KeyHandle, "handle", kindHandle, "what to send"}, {program.KeyTo, "to", kindActor, "the actor that gets it, over SCM_RIGHTS"},
+	}, []program.Key{program.KeyHandle, program.KeyTo}, false, "pass a descriptor to another actor"},
+	{program.OpClose, []keySpec{{program.KeyHandle, "handle", kindHandle, "what to close"}}, []program.Key{program.KeyHandle}, false, "close a descriptor"},
+	{program.OpSysctl, []keySpec{
+		{program.KeyValue, "unprivileged_bpf_disabled", kindNum, "0 or 2; it is 2 when a world begins"},
+	}, nil, false, "the broker sets kernel.unprivileged_bpf_disabled"},
+	{program.OpSysrq, []keySpec{
+		{program.KeyValue, "key", kindString, "the letter for /proc/sysrq-trigger: c crashes the kernel"},
+	}, []program.Key{program.KeyValue}, false, "provoke a fault, to test the harness itself"},
+}
+
+func opNamed(name string) *opSpec {
+	for i := range ops {
+		if ops[i].op.String() == name {
+			return &ops[i]
+		}
+	}
+	return nil
+}
+
+func (o *opSpec) key(name string) *keySpec {
+	for i := range o.keys {
+		if o.keys[i].name == name {
+			return &o.keys[i]
+		}
+	}
+	return nil
+}
+
+func (o *opSpec) keyOf(k program.Key) *keySpec {
+	for i := range o.keys {
+		if o.keys[i].key == k {
+			return &o.keys[i]
+		}
+	}
+	return nil
+}
+
+func opNames() string {
+	var names []string
+	for _, o := range ops {
+		names = append(names, o.op.String())
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,177 @@
+// Package program is what crosses to the guest: actors, steps, and the
+// well-formed requests behind them; and what comes back: observations and
+// facts. It holds no expectation and no case, so that neither can reach the
+// guest and a changed case rebuilds nothing.
+package program
+
+import (
+	"fmt"
+
+	"tokentest/cases/uapi"
+)
+
+// Program is what crosses to the guest: actors and the set-up steps that the
+// cells of a world share. It holds no expectation.
+type Program struct {
+	Actors []Actor
+	Setup  []Step
+}
+
+// ActorKind says where an actor's process lives.
+type ActorKind uint8
+
+// The kinds of actors.
+const (
+	Init   ActorKind = iota + 1 // in the initial namespaces
+	Userns                      // in a user and mount namespace of its own
+	Joins                       // a process of its own in another actor's namespaces
+)
+
+// Actor is a process that runs steps. Parent is the index of the actor that
+// forks it, or -1 for the agent: a userns actor's namespace is a child of its
+// parent's, a joins actor shares them. UID is the kuid outside that owns the
+// namespace, or that the init actor runs as.
+type Actor struct {
+	Name   string
+	Kind   ActorKind
+	Parent int
+	UID    uint32
+	Caps   uapi.CapSet
+}
+
+// Handle numbers a descriptor within a program; each actor has its own
+// descriptor under the number. 0 is none.
+type Handle uint32
+
+// ClosedFD is the handle that names a descriptor which is not open.
+const ClosedFD Handle = 255
+
+// Op is what a step does.
+type Op uint8
+
+// The operations of the case language.
+const (
+	OpBPFFS Op = iota + 1
+	OpTokenCreate
+	OpMapCreate
+	OpProgLoad
+	OpBTFLoad
+	OpSend
+	OpClose
+	OpSysctl
+	OpSysrq
+)
+
+var opNames = map[Op]string{
+	OpBPFFS: "bpffs", OpTokenCreate: "token_create", OpMapCreate: "map_create", OpProgLoad: "prog_load",
+	OpBTFLoad: "btf_load", OpSend: "send", OpClose: "close", OpSysctl: "sysctl", OpSysrq: "sysrq",
+}
+
+// String returns the operation's name in a case file.
+func (o Op) String() string {
+	if name, ok := opNames[o]; ok {
+		return name
+	}
+	return fmt.Sprintf("op %d", uint8(o))
+}
+
+// Key names an argument of a step.
+type Key uint8
+
+// The arguments of steps.
+const (
+	KeyCmds Key = iota + 1
+	KeyMaps
+	KeyProgs
+	KeyAttachs
+	KeyBPFFS
+	KeyToken
+	KeyType
+	KeyAttach
+	KeyFlags
+	KeyHandle
+	KeyTo
+	KeyValue
+)
+
+// Arg is one argument: a number, a handle or an actor's index in Num, or a
+// string that the kernel gets as it stands in Str.
+type Arg struct {
+	Key Key
+	Num uint64
+	Str string
+}
+
+// Step is one act of an actor, with exactly the effective capabilities Caps.
+type Step struct {
+	Actor uint32
+	Op    Op
+	Caps  uapi.CapSet
+	Args  []Arg
+	Out   Handle
+}
+
+// Num returns a numeric argument and whether it is there.
+func (s *Step) Num(k Key) (uint64, bool) {
+	for i := range s.Args {
+		if s.Args[i].Key == k {
+			return s.Args[i].Num, true
+		}
+	}
+	return 0, false
+}
+
+// Cell is the steps of one case behind its world's set-up.
+type Cell []Step
+
+// Proof says whether an object that a call made was seen to work.
+type Proof uint8
+
+// The proofs.
+const (
+	NoProof Proof = iota // nothing was made
+	Works
+	DoesNotWork
+)
+
+// Observation is what a step showed: the errno, for success the proof that
+// the object works, and the numbers read back from it (for a token the four
+// masks of its fdinfo).
+type Observation struct {
+	Errno  uapi.Errno `json:"errno"`
+	Proof  Proof      `json:"proof,omitempty"`
+	Values []uint64   `json:"values,omitempty"`
+}
+
+// Options are the mount options that KeyCmds, KeyMaps, KeyProgs and KeyAttachs set.
+var options = map[Key]string{
+	KeyCmds: "delegate_cmds", KeyMaps: "delegate_maps", KeyProgs: "delegate_progs", KeyAttachs: "delegate_attachs",
+}
+
+// MountOption returns the mount option that the argument sets, or "".
+func (k Key) MountOption() string { return options[k] }
+
+// Facts are what is known of the kernel that runs the cases: what the guest
+// read from it, and its configuration as the host has it.
+type Facts struct {
+	Release string `json:"release"`
+	// Token says that BPF_TOKEN_CREATE was known when the guest tried it.
+	Token bool `json:"token"`
+	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.
+	BTF bool `json:"btf"`
+	// Max holds the __MAX_… enumerator of each enumeration, by tag.
+	Max map[string]uint32 `json:"max,omitempty"`
+	// StructOpsIndex is the index of StructOpsMember in StructOps.
+	StructOpsIndex uint32 `json:"struct_ops_index"`
+	// Config holds the kernel's configuration; nil when it is not known.
+	Config map[string]string `json:"-"`
+}
+
+// Version returns the release's first two numbers; zeros when it has none.
+func (f *Facts) Version() uapi.Release {
+	r, err := uapi.ParseRelease(f.Release)
+	if err != nil {
+		return uapi.Release{}
+	}
+	return r
+}

@@ -1,0 +1,276 @@
+package guest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/wire"
+)
+
+// actor is the process of one actor: it serves the agent on its socket and
+// runs steps on a worker thread with the capabilities that each asks for.
+type actor struct {
+	caller
+	link     link
+	uid      uint32 // as the process's own namespace numbers it
+	workers  map[uapi.CapSet]*worker
+	handles  map[program.Handle]int
+	context  int   // the bpffs that is being made
+	unproven []int // tokens of this run whose masks are still to be read
+}
+
+// The descriptors that an actor's process inherits.
+const (
+	actorLink = 3 + iota
+	actorInner
+	actorIntBTF
+	actorExtTarget
+	actorFuncBTF
+)
+
+// actorArg0 is the name that an actor's process is started under; a user
+// namespace needs a process of its own, for it takes a single thread to enter one.
+const actorArg0 = "tokentest-actor"
+
+// runActor serves until the agent closes the socket.
+func runActor(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("start an actor: want UID")
+	}
+	uid, err := strconv.ParseUint(args[1], 10, 32)
+	if err != nil {
+		return fmt.Errorf("start an actor: %w", err)
+	}
+	for fd := actorLink; fd <= actorFuncBTF; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	a := &actor{link: link{actorLink}, uid: uint32(uid), workers: map[uapi.CapSet]*worker{}, handles: map[program.Handle]int{}, context: noFD}
+	a.fix = fixtures{actorInner, actorIntBTF, actorExtTarget, actorFuncBTF}
+	return a.serve()
+}
+
+func (a *actor) serve() error {
+	buf := make([]byte, maxMessage)
+	for {
+		v, payload, fd, err := a.link.recv(buf)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		answer, out, err := a.handle(verb(v), payload, fd)
+		if err != nil {
+			err = a.link.send(1, []byte(err.Error()), noFD)
+		} else {
+			err = a.link.send(0, answer, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// handle does what the agent asks; the answer may carry a descriptor.
+func (a *actor) handle(v verb, payload []byte, fd int) (answer []byte, out int, err error) {
+	switch v {
+	case verbRun:
+		answer, err = a.run(payload)
+	case verbOpen:
+		closeFD(a.context)
+		a.context, err = unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC)
+		if err != nil {
+			return nil, noFD, fmt.Errorf("fsopen bpf: %w", err)
+		}
+		return nil, a.context, nil
+	case verbMount:
+		err = a.mount(program.Handle(payload[0]))
+	case verbGive:
+		given, ok := a.handles[program.Handle(payload[0])]
+		if !ok {
+			return nil, noFD, errors.New("send a descriptor: the actor does not have it")
+		}
+		return nil, given, nil
+	case verbTake:
+		a.set(program.Handle(payload[0]), fd)
+	case verbFork:
+		err = a.fork(payload[0] == 1, fd)
+	case verbTypes:
+		err = json.Unmarshal(payload, &a.btf)
+	case verbForget:
+		a.forget()
+	}
+	return answer, noFD, err
+}
+
+func (a *actor) forget() {
+	for h := range a.handles {
+		a.close(h)
+	}
+	closeFD(a.context)
+	a.context = noFD
+}
+
+// mount is the third step of the delegation: the created bpffs becomes a
+// mount, and its root directory a descriptor.
+func (a *actor) mount(h program.Handle) error {
+	mnt, err := unix.Fsmount(a.context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("fsmount bpf: %w", err)
+	}
+	defer unix.Close(mnt)
+	closeFD(a.context)
+	a.context = noFD
+	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // mnt itself is O_PATH
+	if err != nil {
+		return fmt.Errorf("open the root of the bpffs: %w", err)
+	}
+	if h == 0 {
+		return unix.Close(dir)
+	}
+	a.set(h, dir)
+	return nil
+}
+
+// run runs steps in order, each on the worker with its capabilities, and
+// reads the masks of the tokens that they made.
+func (a *actor) run(payload []byte) ([]byte, error) {
+	steps, err := wire.DecodeSteps(payload)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]program.Observation, len(steps))
+	for i := 0; i < len(steps); {
+		n := i + 1
+		for n < len(steps) && steps[n].Caps == steps[i].Caps {
+			n++
+		}
+		w, err := a.worker(steps[i].Caps)
+		if err != nil {
+			return nil, err
+		}
+		w.do(func() {
+			for j := i; j < n; j++ {
+				results[j] = a.step(&steps[j])
+			}
+		})
+		i = n
+	}
+	a.proveTokens(steps, results)
+	return wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{results}}), nil
+}
+
+// proveTokens reads the fdinfo of the tokens that the run made. It happens
+// here, for a thread that dropped its privileges may not read fdinfo.
+func (a *actor) proveTokens(steps []program.Step, results []program.Observation) {
+	next := 0
+	for i := range steps {
+		if steps[i].Op != program.OpTokenCreate || results[i].Errno != 0 {
+			continue
+		}
+		fd := a.unproven[next]
+		next++
+		results[i].Proof, results[i].Values = proveToken(fd)
+		if steps[i].Out == 0 {
+			unix.Close(fd)
+		}
+	}
+	a.unproven = a.unproven[:0]
+}
+
+func (a *actor) worker(caps uapi.CapSet) (*worker, error) {
+	if w := a.workers[caps]; w != nil {
+		return w, nil
+	}
+	w, err := newWorker(a.uid, caps)
+	if err != nil {
+		return nil, err
+	}
+	a.workers[caps] = w
+	return w, nil
+}
+
+// fork starts an actor inside this one's namespaces, or in a child user
+// namespace of them.
+func (a *actor) fork(userns bool, socket int) error {
+	attr := &syscall.SysProcAttr{}
+	if userns {
+		attr = usernsAttr(0)
+	}
+	defer unix.Close(socket)
+	_, err := start(attr, 0, socket, a.fix)
+	return err
+}
+
+// usernsAttr makes a process root of a user and mount namespace of its own;
+// host is the uid that the parent's namespace has for it.
+func usernsAttr(host int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: host, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: host, Size: 1}},
+	}
+}
+
+// start starts an actor's process: this program again, under another name.
+func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, fmt.Errorf("start an actor: %w", err)
+	}
+	defer null.Close()
+	n := null.Fd()
+	files := []uintptr{n, n, 2, uintptr(socket)}
+	for _, fd := range []int{fix.inner, fix.intBTF, fix.extTarget, fix.funcBTF} {
+		if fd < 0 {
+			fd = int(n) // where the kernel refused the fixture; whatever names it fails
+		}
+		files = append(files, uintptr(fd))
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}, &syscall.ProcAttr{Files: files, Sys: attr})
+	if err != nil {
+		return 0, fmt.Errorf("start an actor: %w", err)
+	}
+	return pid, nil
+}
+
+// startOwned starts an actor in a user namespace that the kuid owns. A
+// namespace belongs to the euid of the thread that makes it, so a thread
+// becomes that uid, forks, and is thrown away.
+func startOwned(kuid uint32, socket int, fix fixtures) (pid int, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if kuid != 0 {
+			if err = dropTo(kuid); err != nil {
+				return
+			}
+		}
+		pid, err = start(usernsAttr(int(kuid)), 0, socket, fix)
+	}()
+	<-done
+	return pid, err
+}
+
+func dropTo(kuid uint32) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("drop groups: %w", errno)
+	}
+	for _, nr := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+		if _, _, errno := unix.RawSyscall(nr, uintptr(kuid), uintptr(kuid), uintptr(kuid)); errno != 0 {
+			return fmt.Errorf("become uid %d: %w", kuid, errno)
+		}
+	}
+	return nil
+}

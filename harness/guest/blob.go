@@ -1,0 +1,41 @@
+package guest
+
+import "encoding/binary"
+
+// btfBlob frames types and strings as a BTF object, Documentation/bpf/btf.rst.
+func btfBlob(types []uint32, strs string) []byte {
+	b := binary.LittleEndian.AppendUint16(nil, btfMagic)
+	b = append(b, 1, 0) // version, flags
+	for _, n := range []int{btfHeader, 0, len(types) * int32Len, len(types) * int32Len, len(strs)} {
+		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+	}
+	for _, n := range types {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	return append(b, strs...)
+}
+
+const (
+	signedInt32 = 1<<24 | 32 // BTF_INT_SIGNED, 32 bits
+	btfPtr      = 2
+	funcTypeID  = 5
+)
+
+// intBlob is the smallest BTF that a map can name: type 1 is int.
+func intBlob() []byte {
+	return btfBlob([]uint32{1, btfInt << kindShift, 4, signedInt32}, "\x00int\x00")
+}
+
+// funcBlob describes "int prog(struct xdp_md *ctx)", a global function, as
+// type funcTypeID: what an ext program and its target share.
+func funcBlob() []byte {
+	const global = 1
+	strs := "\x00int\x00xdp_md\x00ctx\x00prog\x00"
+	return btfBlob([]uint32{
+		1, btfInt << kindShift, 4, signedInt32, // 1: int
+		5, btfStruct << kindShift, 24, // 2: struct xdp_md
+		0, btfPtr << kindShift, 2, // 3: a pointer to it
+		0, btfProto<<kindShift | 1, 1, 12, 3, // 4: int (ctx)
+		16, btfFunc<<kindShift | global, 4, // 5: prog
+	}, strs)
+}

@@ -1,0 +1,257 @@
+package guest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// attrSize is sizeof(union bpf_attr) of the newest kernel. A kernel with a
+// smaller one takes it as long as the rest is zero, bpf_check_uarg_tail_zero.
+const attrSize = 168
+
+// attr is union bpf_attr, filled by offset as include/uapi/linux/bpf.h lays it out.
+type attr [attrSize]byte
+
+func (a *attr) u32(off int, v uint32) { binary.LittleEndian.PutUint32(a[off:], v) }
+func (a *attr) u64(off int, v uint64) { binary.LittleEndian.PutUint64(a[off:], v) }
+func (a *attr) i32(off, v int)        { a.u32(off, uint32(int32(v))) }
+func (a *attr) ptr(off int, p *byte)  { a.u64(off, uint64(uintptr(unsafe.Pointer(p)))) }
+
+// bpf is the call under test: one raw bpf(2).
+func bpf(cmd uapi.Cmd, a *attr) (fd int, errno uapi.Errno) {
+	r, _, e := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(unsafe.Pointer(a)), attrSize)
+	if e != 0 {
+		return -1, uapi.Errno(e)
+	}
+	return int(r), 0
+}
+
+// badFD is a descriptor number that no process here has open.
+const badFD = 1 << 20
+
+// license is the program's licence string with its terminating zero.
+var license = []byte("GPL\x00")
+
+// fixtures are objects that the agent makes as root for the requests that
+// refer to one: an inner map, a BTF, and an XDP program to replace a function of.
+type fixtures struct {
+	inner, intBTF, extTarget, funcBTF int
+}
+
+// caller makes requests with what it needs to fill them in.
+type caller struct {
+	btf typeIDs
+	fix fixtures
+}
+
+func (c *caller) mapCreate(t uapi.MapType, token tokenArg) (int, uapi.Errno) {
+	s := program.MapShapeOf(t)
+	var a attr
+	a.u32(0, uint32(t))
+	a.u32(4, s.Key)
+	a.u32(8, s.Value)
+	a.u32(12, s.Max)
+	a.u32(16, s.Flags|token.flag())
+	if s.Inner {
+		a.i32(20, c.fix.inner)
+	}
+	if s.BTF {
+		a.i32(48, c.fix.intBTF)
+		a.u32(52, 1)
+		a.u32(56, 1)
+	}
+	if s.Struct != "" {
+		a.u32(8, c.btf.size(s.Struct))
+		a.i32(48, c.fix.intBTF)
+		a.u32(60, c.btf.id(program.KindStruct, s.Struct))
+	}
+	a.i32(76, token.fd)
+	return bpf(uapi.BPF_MAP_CREATE, &a)
+}
+
+// tokenArg is how a request gives a token; the zero value gives none.
+type tokenArg struct {
+	given bool
+	fd    int
+}
+
+func (t tokenArg) flag() uint32 {
+	if t.given {
+		return uapi.BPF_F_TOKEN_FD
+	}
+	return 0
+}
+
+// exitWith returns r0 = ret; exit.
+func exitWith(ret int32) []byte {
+	var b strings.Builder
+	insns := asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()}
+	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
+		panic(fmt.Sprintf("marshal two instructions: %v", err)) // both are constant
+	}
+	return []byte(b.String())
+}
+
+const insnLen = 8
+
+func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg) (int, uapi.Errno) {
+	s := program.ProgShapeOf(t, at)
+	insns := exitWith(s.Return)
+	info := funcInfo()
+	expected := uint32(at)
+	if s.Member != "" {
+		expected = c.btf.StructOpsIndex
+	}
+	var a attr
+	a.u32(0, uint32(t))
+	a.u32(4, uint32(len(insns)/insnLen))
+	a.ptr(8, &insns[0])
+	a.ptr(16, &license[0])
+	a.u32(44, s.Flags|token.flag())
+	a.u32(68, expected)
+	if s.BTFName != "" {
+		a.u32(108, c.btf.id(s.BTFKind, s.BTFName))
+	}
+	if s.Ext {
+		a.withFunc(c.fix.funcBTF, info)
+		a.u32(108, funcTypeID)
+		a.i32(112, c.fix.extTarget)
+	}
+	a.i32(144, token.fd)
+	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
+	runtime.KeepAlive(insns)
+	runtime.KeepAlive(info)
+	return fd, errno
+}
+
+// withFunc gives the program the func info that makes its function replaceable.
+func (a *attr) withFunc(btf int, info []byte) {
+	a.i32(72, btf)
+	a.u32(76, uint32(len(info)))
+	a.ptr(80, &info[0])
+	a.u32(88, 1)
+}
+
+// funcInfo is one struct bpf_func_info: instruction 0 is funcTypeID.
+func funcInfo() []byte {
+	b := make([]byte, 8)
+	binary.LittleEndian.PutUint32(b[4:], funcTypeID)
+	return b
+}
+
+func btfLoad(blob []byte, token tokenArg) (int, uapi.Errno) {
+	var a attr
+	a.ptr(0, &blob[0])
+	a.u32(16, uint32(len(blob)))
+	a.u32(32, token.flag())
+	a.i32(36, token.fd)
+	fd, errno := bpf(uapi.BPF_BTF_LOAD, &a)
+	runtime.KeepAlive(blob)
+	return fd, errno
+}
+
+func tokenCreate(flags uint32, bpffs int) (int, uapi.Errno) {
+	var a attr
+	a.u32(0, flags)
+	a.i32(4, bpffs)
+	return bpf(uapi.BPF_TOKEN_CREATE, &a)
+}
+
+// makeFixtures makes the objects that requests refer to. Where the kernel
+// refuses one the request that needs it gets a closed descriptor, and its
+// control says so.
+func makeFixtures() fixtures {
+	c := caller{}
+	inner, _ := c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{})
+	intBTF, _ := btfLoad(intBlob(), tokenArg{})
+	funcBTF, _ := btfLoad(funcBlob(), tokenArg{})
+	target, _ := loadExtTarget(funcBTF)
+	return fixtures{inner, intBTF, target, funcBTF}
+}
+
+const xdpPass = 2
+
+// loadExtTarget loads the XDP program whose function an ext program replaces.
+func loadExtTarget(btf int) (int, uapi.Errno) {
+	insns, info := exitWith(xdpPass), funcInfo()
+	var a attr
+	a.u32(0, uint32(uapi.BPF_PROG_TYPE_XDP))
+	a.u32(4, uint32(len(insns)/insnLen))
+	a.ptr(8, &insns[0])
+	a.ptr(16, &license[0])
+	a.withFunc(btf, info)
+	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
+	runtime.KeepAlive(insns)
+	runtime.KeepAlive(info)
+	return fd, errno
+}
+
+const infoLen = 256
+
+// prove asks an object for its info and compares the type: an fd that is
+// something else, or nothing, is no success.
+func prove(cmd uapi.Cmd, fd int, wantType uint32) program.Proof {
+	info := make([]byte, infoLen)
+	var a attr
+	a.i32(0, fd)
+	a.u32(4, infoLen)
+	a.ptr(8, &info[0])
+	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &a)
+	runtime.KeepAlive(info)
+	works := errno == 0
+	switch cmd {
+	case uapi.BPF_MAP_CREATE, uapi.BPF_PROG_LOAD: // struct bpf_map_info and bpf_prog_info begin with the type, then the id
+		works = works && binary.LittleEndian.Uint32(info) == wantType && binary.LittleEndian.Uint32(info[4:]) != 0
+	case uapi.BPF_BTF_LOAD: // struct bpf_btf_info: a pointer, the size, the id
+		works = works && binary.LittleEndian.Uint32(info[12:]) != 0
+	}
+	if works {
+		return program.Works
+	}
+	return program.DoesNotWork
+}
+
+// proveToken reads the four masks that the kernel shows in a token's fdinfo,
+// bpf_token_show_fdinfo of kernel/bpf/token.c.
+func proveToken(fd int) (program.Proof, []uint64) {
+	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return program.DoesNotWork, nil
+	}
+	var values []uint64
+	for _, name := range []string{"allowed_cmds", "allowed_maps", "allowed_progs", "allowed_attachs"} {
+		v, ok := fdinfoMask(string(text), name)
+		if !ok {
+			return program.DoesNotWork, nil
+		}
+		values = append(values, v)
+	}
+	return program.Works, values
+}
+
+func fdinfoMask(text, name string) (uint64, bool) {
+	for line := range strings.Lines(text) {
+		value, ok := strings.CutPrefix(line, name+":\t")
+		if !ok {
+			continue
+		}
+		value = strings.TrimSuffix(value, "\n")
+		if value == "any" {
+			return ^uint64(0), true
+		}
+		n, err := strconv.ParseUint(value, 0, 64)
+		return n, err == nil
+	}
+	return 0, false
+}

@@ -1,0 +1,221 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+const vmlinuxBTF = "/sys/kernel/btf/vmlinux"
+
+// The kinds of struct btf_type that carry a name we look for, and the length
+// of what follows the type, Documentation/bpf/btf.rst.
+const (
+	btfArray    = 3
+	btfStruct   = 4
+	btfUnion    = 5
+	btfEnum     = 6
+	btfTypedef  = 8
+	btfFunc     = 12
+	btfProto    = 13
+	btfVar      = 14
+	btfDatasec  = 15
+	btfInt      = 1
+	btfDeclTag  = 17
+	btfEnum64   = 19
+	btfHeader   = 24
+	btfTypeLen  = 12
+	btfMagic    = 0xeb9f
+	memberLen   = 12
+	enumLen     = 8
+	enum64Len   = 12
+	arrayLen    = 12
+	paramLen    = 8
+	datasecLen  = 12
+	int32Len    = 4
+	vlenMask    = 0xffff
+	kindShift   = 24
+	kindMask    = 0x1f
+	flagsOffset = 4
+	sizeOffset  = 8
+)
+
+// btfType is a named type of the kernel: its id, its size for a struct, and
+// the bytes that follow it.
+type btfType struct {
+	id, size uint32
+	vlen     int
+	tail     []byte
+}
+
+type btfName struct {
+	kind string
+	name string
+}
+
+// kernelBTF is what the agent and its actors look up in vmlinux's BTF.
+//
+// The types are walked in place, once, for the few names that are wanted:
+// under emulation loading every type into a library's form takes a second,
+// which is a third of a boot; this takes some tens of milliseconds.
+type kernelBTF struct {
+	types   map[btfName]btfType
+	strings []byte
+}
+
+var wantedKinds = map[uint32]string{btfStruct: program.KindStruct, btfTypedef: program.KindTypedef, btfFunc: program.KindFunc, btfEnum: "enum"}
+
+// loadBTF reads the running kernel's BTF and finds the wanted names.
+func loadBTF(wanted []btfName) (*kernelBTF, error) {
+	raw, err := os.ReadFile(vmlinuxBTF)
+	if err != nil {
+		return nil, fmt.Errorf("read the kernel's BTF: %w", err)
+	}
+	return parseBTF(raw, wanted)
+}
+
+func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
+	if len(raw) < btfHeader || binary.LittleEndian.Uint16(raw) != btfMagic {
+		return nil, errors.New("read the kernel's BTF: no BTF header")
+	}
+	word := func(off int) int { return int(binary.LittleEndian.Uint32(raw[off:])) }
+	body := raw[word(4):]
+	if word(8)+word(12) > len(body) || word(16)+word(20) > len(body) {
+		return nil, errors.New("read the kernel's BTF: it is cut off")
+	}
+	types, strs := body[word(8):word(8)+word(12)], body[word(16):word(16)+word(20)]
+	names := map[string]bool{}
+	for _, w := range wanted {
+		names[w.name] = true
+	}
+	b := &kernelBTF{types: map[btfName]btfType{}, strings: strs}
+	return b, b.walk(types, names)
+}
+
+func (b *kernelBTF) walk(types []byte, wanted map[string]bool) error {
+	for id := uint32(1); len(types) > 0; id++ {
+		if len(types) < btfTypeLen {
+			return errors.New("read the kernel's BTF: a type is cut off")
+		}
+		info := binary.LittleEndian.Uint32(types[flagsOffset:])
+		kind, vlen := info>>kindShift&kindMask, int(info&vlenMask)
+		n := tailLen(kind, vlen)
+		if len(types) < btfTypeLen+n {
+			return fmt.Errorf("read the kernel's BTF: type %d is cut off", id)
+		}
+		if k, ok := wantedKinds[kind]; ok {
+			if name := b.str(binary.LittleEndian.Uint32(types)); wanted[string(name)] {
+				b.types[btfName{k, string(name)}] = btfType{id, binary.LittleEndian.Uint32(types[sizeOffset:]), vlen, types[btfTypeLen : btfTypeLen+n]}
+			}
+		}
+		types = types[btfTypeLen+n:]
+	}
+	return nil
+}
+
+func (b *kernelBTF) str(off uint32) []byte {
+	if int(off) >= len(b.strings) {
+		return nil
+	}
+	s := b.strings[off:]
+	if i := bytes.IndexByte(s, 0); i >= 0 {
+		s = s[:i]
+	}
+	return s
+}
+
+// tailLen is the length of what follows a struct btf_type.
+func tailLen(kind uint32, vlen int) int {
+	switch kind {
+	case btfInt, btfVar, btfDeclTag:
+		return int32Len
+	case btfArray:
+		return arrayLen
+	case btfStruct, btfUnion:
+		return vlen * memberLen
+	case btfEnum:
+		return vlen * enumLen
+	case btfProto:
+		return vlen * paramLen
+	case btfDatasec:
+		return vlen * datasecLen
+	case btfEnum64:
+		return vlen * enum64Len
+	}
+	return 0
+}
+
+// typeIDs is what requests need of the kernel's BTF: the agent looks it up
+// once and tells its actors. A name that the kernel lacks has id 0.
+type typeIDs struct {
+	IDs, Sizes     map[string]uint32 // by kind and name
+	StructOpsIndex uint32
+}
+
+func typeKey(kind, name string) string { return kind + " " + name }
+
+// ids returns what requests need; without BTF everything is 0, and what names
+// a type is refused.
+func (b *kernelBTF) ids() typeIDs {
+	out := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}}
+	if b == nil {
+		return out
+	}
+	for n, t := range b.types {
+		key := typeKey(n.kind, n.name)
+		out.IDs[key], out.Sizes[key] = t.id, t.size
+	}
+	out.StructOpsIndex, _ = b.member(program.StructOps, program.StructOpsMember)
+	return out
+}
+
+func (t *typeIDs) id(kind, name string) uint32 { return t.IDs[typeKey(kind, name)] }
+
+func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(program.KindStruct, name)] }
+
+// member returns the index of a struct's member.
+func (b *kernelBTF) member(structName, name string) (uint32, bool) {
+	t := b.types[btfName{program.KindStruct, structName}]
+	for i := range t.vlen {
+		if string(b.str(binary.LittleEndian.Uint32(t.tail[i*memberLen:]))) == name {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}
+
+// end returns the __MAX_… enumerator of an enumeration, or one more than its
+// last bit where the kernel has no such enumerator.
+func (b *kernelBTF) end(tag string) uint32 {
+	t := b.types[btfName{"enum", tag}]
+	end := uint32(0)
+	for i := range t.vlen {
+		name := b.str(binary.LittleEndian.Uint32(t.tail[i*enumLen:]))
+		value := binary.LittleEndian.Uint32(t.tail[i*enumLen+4:])
+		if strings.HasPrefix(string(name), "__MAX_BPF") {
+			return value
+		}
+		if value < 64 {
+			end = max(end, value+1)
+		}
+	}
+	return end
+}
+
+// wantedNames lists the vmlinux types that facts and programs need.
+func wantedNames() []btfName {
+	var out []btfName
+	for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
+		out = append(out, btfName{"enum", e.Tag})
+	}
+	for _, n := range program.BTFNames() {
+		out = append(out, btfName{n[0], n[1]})
+	}
+	return out
+}

@@ -1,0 +1,63 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ControlName is the virtio port's name; harness/vm gives it.
+const ControlName = "tokentest.control"
+
+// serialPort is the control channel of a machine without a virtio port.
+const serialPort = "/dev/ttyS1"
+
+// openControl opens the control channel: the virtio port of our name, else
+// the second serial port.
+func openControl() (*os.File, error) {
+	if dev := virtioPort(); dev != "" {
+		f, err := os.OpenFile(dev, os.O_RDWR, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open control channel: %w", err)
+		}
+		return f, nil
+	}
+	f, err := os.OpenFile(serialPort, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open control channel (no virtio port %s): %w", ControlName, err)
+	}
+	if err := makeRaw(int(f.Fd())); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func virtioPort() string {
+	names, _ := filepath.Glob("/sys/class/virtio-ports/*/name") // the pattern is well formed
+	for _, n := range names {
+		text, err := os.ReadFile(n)
+		if err == nil && strings.TrimSpace(string(text)) == ControlName {
+			return "/dev/" + filepath.Base(filepath.Dir(n))
+		}
+	}
+	return ""
+}
+
+// makeRaw turns off everything that a terminal does to bytes, as cfmakeraw(3).
+func makeRaw(fd int) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return fmt.Errorf("read serial port settings: %w", err)
+	}
+	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
+	t.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, t); err != nil {
+		return fmt.Errorf("make serial port raw: %w", err)
+	}
+	return nil
+}

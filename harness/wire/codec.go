@@ -1,0 +1,261 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// Hello is the guest's first record.
+type Hello struct {
+	BuildID string `json:"build_id"` // must be the image's
+	program.Facts
+	// Failed lists what the guest could not prepare.
+	Failed []string `json:"failed,omitempty"`
+}
+
+// Fault is the guest's word for what it could not do.
+type Fault struct {
+	Cell   uint32 `json:"cell"`  // the first cell that it concerns
+	Count  uint32 `json:"count"` // and how many; 0: the whole machine
+	Reason string `json:"reason"`
+}
+
+// EncodeJSON encodes a Hello or a Fault.
+func EncodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
+
+// DecodeJSON decodes a Hello or a Fault.
+func DecodeJSON(payload []byte, v any) error {
+	if err := json.Unmarshal(payload, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
+// Cells numbers the cells of a record from First.
+type Cells struct {
+	First uint32
+	Cells []program.Cell
+}
+
+// Range is the cells of a begin record.
+type Range struct{ First, Count uint32 }
+
+// Results is what the cells from First on showed, an observation a step.
+type Results struct {
+	First uint32
+	Cells [][]program.Observation
+}
+
+type encoder struct{ b []byte }
+
+func (e *encoder) num(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
+func (e *encoder) str(s string) { e.num(uint64(len(s))); e.b = append(e.b, s...) }
+func (e *encoder) count(n int)  { e.num(uint64(n)) }
+func (e *encoder) steps(s []program.Step) {
+	e.count(len(s))
+	for i := range s {
+		e.step(&s[i])
+	}
+}
+
+func (e *encoder) step(s *program.Step) {
+	e.num(uint64(s.Actor))
+	e.num(uint64(s.Op))
+	e.num(uint64(s.Caps))
+	e.num(uint64(s.Out))
+	e.count(len(s.Args))
+	for _, a := range s.Args {
+		e.num(uint64(a.Key))
+		e.num(a.Num)
+		e.str(a.Str)
+	}
+}
+
+// decoder reads what encoder wrote. After the first error it yields zeros.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) num() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.fail("a number is cut off")
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) fail(why string) {
+	if d.err == nil {
+		d.err = fmt.Errorf("%w: %s", ErrCorrupt, why)
+	}
+	d.b = nil
+}
+
+// count reads a length; each item takes a byte at least, so that a damaged
+// one cannot ask for more than there is.
+func (d *decoder) count() int {
+	n := d.num()
+	if n > uint64(len(d.b)) {
+		d.fail("a length is more than what follows")
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) str() string {
+	n := d.count()
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
+}
+
+func (d *decoder) steps() []program.Step {
+	out := make([]program.Step, d.count())
+	for i := range out {
+		out[i] = d.step()
+	}
+	return out
+}
+
+func (d *decoder) step() program.Step {
+	s := program.Step{Actor: uint32(d.num()), Op: program.Op(d.num()), Caps: uapi.CapSet(d.num()), Out: program.Handle(d.num())}
+	if n := d.count(); n > 0 {
+		s.Args = make([]program.Arg, n)
+	}
+	for i := range s.Args {
+		s.Args[i] = program.Arg{Key: program.Key(d.num()), Num: d.num(), Str: d.str()}
+	}
+	return s
+}
+
+func (d *decoder) end() error {
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("bytes are left over")
+	}
+	return d.err
+}
+
+// EncodeProgram encodes the payload of a world record.
+func EncodeProgram(p *program.Program) []byte {
+	var e encoder
+	e.count(len(p.Actors))
+	for _, a := range p.Actors {
+		e.str(a.Name)
+		e.num(uint64(a.Kind))
+		e.num(uint64(a.Parent + 1))
+		e.num(uint64(a.UID))
+		e.num(uint64(a.Caps))
+	}
+	e.steps(p.Setup)
+	return e.b
+}
+
+// DecodeProgram decodes a world record.
+func DecodeProgram(payload []byte) (*program.Program, error) {
+	d := decoder{b: payload}
+	p := &program.Program{Actors: make([]program.Actor, d.count())}
+	for i := range p.Actors {
+		p.Actors[i] = program.Actor{Name: d.str(), Kind: program.ActorKind(d.num()), Parent: int(d.num()) - 1,
+			UID: uint32(d.num()), Caps: uapi.CapSet(d.num())}
+	}
+	p.Setup = d.steps()
+	return p, d.end()
+}
+
+// EncodeCells encodes the payload of a cells record.
+func EncodeCells(c *Cells) []byte {
+	var e encoder
+	e.num(uint64(c.First))
+	e.count(len(c.Cells))
+	for _, cell := range c.Cells {
+		e.steps(cell)
+	}
+	return e.b
+}
+
+// DecodeCells decodes a cells record.
+func DecodeCells(payload []byte) (*Cells, error) {
+	d := decoder{b: payload}
+	c := &Cells{First: uint32(d.num())}
+	c.Cells = make([]program.Cell, d.count())
+	for i := range c.Cells {
+		c.Cells[i] = d.steps()
+	}
+	return c, d.end()
+}
+
+// EncodeSteps encodes steps for an actor.
+func EncodeSteps(s []program.Step) []byte {
+	var e encoder
+	e.steps(s)
+	return e.b
+}
+
+// DecodeSteps decodes what EncodeSteps encoded.
+func DecodeSteps(payload []byte) ([]program.Step, error) {
+	d := decoder{b: payload}
+	s := d.steps()
+	return s, d.end()
+}
+
+// EncodeRange encodes the payload of a begin record.
+func EncodeRange(r Range) []byte {
+	var e encoder
+	e.num(uint64(r.First))
+	e.num(uint64(r.Count))
+	return e.b
+}
+
+// DecodeRange decodes a begin record.
+func DecodeRange(payload []byte) (Range, error) {
+	d := decoder{b: payload}
+	r := Range{uint32(d.num()), uint32(d.num())}
+	return r, d.end()
+}
+
+// EncodeResults encodes the payload of a setup or an end record.
+func EncodeResults(r *Results) []byte {
+	var e encoder
+	e.num(uint64(r.First))
+	e.count(len(r.Cells))
+	for _, cell := range r.Cells {
+		e.count(len(cell))
+		for _, o := range cell {
+			e.num(uint64(o.Errno))
+			e.num(uint64(o.Proof))
+			e.count(len(o.Values))
+			for _, v := range o.Values {
+				e.num(v)
+			}
+		}
+	}
+	return e.b
+}
+
+// DecodeResults decodes a setup or an end record.
+func DecodeResults(payload []byte) (*Results, error) {
+	d := decoder{b: payload}
+	r := &Results{First: uint32(d.num())}
+	r.Cells = make([][]program.Observation, d.count())
+	for i := range r.Cells {
+		r.Cells[i] = make([]program.Observation, d.count())
+		for j := range r.Cells[i] {
+			o := program.Observation{Errno: uapi.Errno(d.num()), Proof: program.Proof(d.num())}
+			if n := d.count(); n > 0 {
+				o.Values = make([]uint64, n)
+			}
+			for k := range o.Values {
+				o.Values[k] = d.num()
+			}
+			r.Cells[i][j] = o
+		}
+	}
+	return r, d.end()
+}

@@ -1,0 +1,132 @@
+// Package wire holds the records that cross between host and guest: framed,
+// numbered, checksummed, ended by done.
+//
+// A frame is: two magic bytes, the kind, a zero, the sequence number, the
+// payload's length and the CRC-32C of all that and the payload (little-endian
+// 32-bit numbers), then the payload. Each direction counts from 0.
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// Kind says what a record is.
+type Kind uint8
+
+// The records. From the host: World, Cells, Bye. From the guest: the others.
+const (
+	KindWorld Kind = iota + 1 // a program to set up
+	KindCells                 // cells to run in the last world
+	KindBye                   // no more
+	KindHello                 // the guest is up: what it is and what it found
+	KindBegin                 // cells are about to run
+	KindSetup                 // what the set-up steps showed
+	KindEnd                   // what the cells showed
+	KindFault                 // the guest could not do what it was told to
+	KindDone                  // everything was answered
+)
+
+var kindNames = [...]string{"", "world", "cells", "bye", "hello", "begin", "setup", "end", "fault", "done"}
+
+// String returns the record's name.
+func (k Kind) String() string {
+	if k > 0 && int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
+
+const (
+	headerLen = 16
+	// MaxPayload bounds a record, so that a damaged length cannot ask for the
+	// host's memory.
+	MaxPayload = 1 << 20
+)
+
+var (
+	magic = [2]byte{0xb5, 0x54}
+	table = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// ErrCorrupt is what a Reader returns for bytes that are no record, or not
+// the next one.
+var ErrCorrupt = errors.New("corrupt record")
+
+// Writer numbers and frames records. It is not safe for concurrent use.
+type Writer struct {
+	w   io.Writer
+	seq uint32
+	buf []byte
+}
+
+// NewWriter returns a Writer that counts from 0.
+func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+
+// Write sends one record in one write.
+func (w *Writer) Write(k Kind, payload []byte) error {
+	if len(payload) > MaxPayload {
+		return fmt.Errorf("write %s record: %d bytes are more than %d", k, len(payload), MaxPayload)
+	}
+	w.buf = append(w.buf[:0], magic[0], magic[1], byte(k), 0)
+	w.buf = binary.LittleEndian.AppendUint32(w.buf, w.seq)
+	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(payload)))
+	w.buf = binary.LittleEndian.AppendUint32(w.buf, sum(w.buf, payload))
+	w.buf = append(w.buf, payload...)
+	w.seq++
+	if _, err := w.w.Write(w.buf); err != nil {
+		return fmt.Errorf("write %s record: %w", k, err)
+	}
+	return nil
+}
+
+func sum(header, payload []byte) uint32 {
+	return crc32.Update(crc32.Checksum(header[:12], table), table, payload)
+}
+
+// Reader reads records and refuses any that is damaged, repeated or missing.
+type Reader struct {
+	r   *bufio.Reader
+	seq uint32
+	buf []byte
+}
+
+const readBuffer = 64 << 10
+
+// NewReader returns a Reader that expects record 0.
+func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, readBuffer)} }
+
+// Read returns the next record. The payload is valid until the next Read. It
+// returns io.EOF only between records.
+func (r *Reader) Read() (Kind, []byte, error) {
+	var h [headerLen]byte
+	if n, err := io.ReadFull(r.r, h[:]); err != nil {
+		if n > 0 {
+			return 0, nil, fmt.Errorf("%w %d: cut off in its header", ErrCorrupt, r.seq)
+		}
+		return 0, nil, err
+	}
+	k, seq, n := Kind(h[2]), binary.LittleEndian.Uint32(h[4:]), binary.LittleEndian.Uint32(h[8:])
+	switch {
+	case h[0] != magic[0] || h[1] != magic[1] || h[3] != 0:
+		return 0, nil, fmt.Errorf("%w %d: no record begins here", ErrCorrupt, r.seq)
+	case n > MaxPayload:
+		return 0, nil, fmt.Errorf("%w %d: a length of %d", ErrCorrupt, r.seq, n)
+	}
+	r.buf = append(r.buf[:0], make([]byte, n)...)
+	if _, err := io.ReadFull(r.r, r.buf); err != nil {
+		return 0, nil, fmt.Errorf("%w %d: cut off", ErrCorrupt, r.seq)
+	}
+	switch {
+	case sum(h[:], r.buf) != binary.LittleEndian.Uint32(h[12:]):
+		return 0, nil, fmt.Errorf("%w %d: checksum mismatch", ErrCorrupt, r.seq)
+	case seq != r.seq:
+		return 0, nil, fmt.Errorf("%w %d: it is numbered %d", ErrCorrupt, r.seq, seq)
+	}
+	r.seq++
+	return k, r.buf, nil
+}
