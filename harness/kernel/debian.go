@@ -113,12 +113,18 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	})
 }
 
-// apt returns the host's apt, configured.
+// apt returns the host's apt, configured anew: the host's mirror may have
+// changed since the lists were read, and the cache may have moved.
 func (d *debian) apt(ctx context.Context) (*apt, error) {
 	a, err := newApt(d.path("apt"))
 	if err != nil {
 		return nil, err
 	}
+	unlock, err := d.lock(ctx, "apt", d.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	return a, a.configure(ctx)
 }
 

@@ -58,7 +58,11 @@ func readImage(ref string) (*Kernel, error) {
 // findConfig looks beside the image, then into it. The names are those of a
 // build tree, of /boot, and of /usr/lib/modules/RELEASE.
 func (k *Kernel) findConfig() error {
-	for _, name := range []string{"config-" + k.Release, ".config", "config"} {
+	names := []string{"config-" + k.Release, ".config"}
+	if filepath.Base(k.Image) == imageFile {
+		names = append(names, configFile)
+	}
+	for _, name := range names {
 		path := filepath.Join(filepath.Dir(k.Image), name)
 		config, err := readConfig(path)
 		switch {

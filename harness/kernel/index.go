@@ -37,7 +37,7 @@ type index struct {
 // times a day, its kernels far less often.
 const maxAge = 24 * time.Hour
 
-// load reads an index that save wrote.
+// loadIndex reads an index that save wrote.
 func loadIndex(path string) (*index, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -58,7 +58,8 @@ func (x *index) save(path string) error {
 	return replaceFile(path, b)
 }
 
-// replaceFile writes a file that is there whole or not at all.
+// replaceFile writes a file that is there whole or not at all. Its callers hold
+// the lock of apt's state.
 func replaceFile(path string, b []byte) error {
 	temp := path + ".new"
 	if err := os.WriteFile(temp, b, 0o644); err != nil {

@@ -1,0 +1,175 @@
+package kernel
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestInspect(t *testing.T) {
+	noVersion := bzImage("6.12.1")
+	noVersion[0x20e], noVersion[0x20f] = 0, 0
+	cutVersion := bzImage("6.12.1")
+	cutVersion[0x20f] = 0xff
+	far := elfFile(elf.EM_X86_64, append(make([]byte, 1<<18-40), "Linux version 7.3.4-test (b@h)"...), note("Xen\x00", 18, "entry"))
+	tests := []struct {
+		name            string
+		image           []byte
+		format, release string
+	}{
+		{"bzImage", bzImage("6.12.117+deb13-cloud-amd64"), BzImage, "6.12.117+deb13-cloud-amd64"},
+		{"bzImage with a signature behind", append(bzImage("6.1.0-56-cloud-amd64"), "signature"...), BzImage, "6.1.0-56-cloud-amd64"},
+		{"bzImage without a version", noVersion, BzImage, ""},
+		{"bzImage whose version is elsewhere", cutVersion, BzImage, ""},
+		{"vmlinux", pvh("6.12.0-rc1"), Vmlinux, "6.12.0-rc1"},
+		{"vmlinux with its banner across two reads", far, Vmlinux, "7.3.4-test"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := inspect(bytes.NewReader(tt.image), int64(len(tt.image)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := (header{tt.format, tt.release}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+func TestInspectRefuses(t *testing.T) {
+	protocol := bzImage("2.6.32")
+	protocol[0x206] = 0x0a
+	wide := bzImage("6.12.1")
+	wide[0x236] = 0
+	whole := bzImage("6.12.1")
+	banner := []byte("Linux version 6.12.1 (b@h)")
+	arm := append(make([]byte, 56), "ARM\x64 and more"...)
+	segment := pvh("6.12.1")
+	segment[64+32+3] = 1 // the first segment claims 16 MiB more
+	tests := []struct {
+		name  string
+		image []byte
+		want  string
+	}{
+		{"empty", nil, "the file is empty"},
+		{"text", []byte("hello, this is no kernel\n"), "a text file"},
+		{"script", []byte("#!/bin/sh\n"), "a script"},
+		{"package", []byte("!<arch>\ndebian-binary   "), "a Debian package"},
+		{"gzip", []byte("\x1f\x8b\x08\x00\x00"), "gzip data; unpack it"},
+		{"PE", append([]byte("MZ"), make([]byte, 2000)...), "a PE program without"},
+		{"arm64", arm, "an arm64 kernel"},
+		{"noise", []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}, "neither a bzImage nor an ELF file (it begins with 0102030405060708)"},
+		{"truncated bzImage", whole[:len(whole)-1], "a truncated bzImage: 3071 of 3072 bytes"},
+		{"header only", whole[:0x300], "a truncated bzImage"},
+		{"old protocol", protocol, "a 32-bit x86 kernel"},
+		{"32-bit", wide, "a 32-bit x86 kernel"},
+		{"program", elfFile(elf.EM_X86_64, []byte("hello"), nil), "an ELF file that is not a kernel"},
+		{"no PVH", elfFile(elf.EM_X86_64, banner, note("Xen\x00", 17, "x")), "without the PVH entry point"},
+		{"note of another owner", elfFile(elf.EM_X86_64, banner, note("GNU\x00", 18, "x")), "without the PVH entry point"},
+		{"other machine", elfFile(elf.EM_AARCH64, banner, nil), "an ELF file for aarch64"},
+		{"truncated ELF", pvh("6.12.1")[:100], "a damaged or truncated ELF file"},
+		{"segment past the end", segment, "a truncated ELF file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := inspect(bytes.NewReader(tt.image), int64(len(tt.image)))
+			var bad *formatError
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want a formatError with %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+}
+
+func TestHasNoteSurvivesNonsense(t *testing.T) {
+	whole := append(note("Xen\x00", 1, "a"), note("Xen\x00", 18, "entry")...)
+	for n := range whole {
+		if hasNote(whole[:n], "Xen\x00", 18) {
+			t.Errorf("found in the first %d of %d bytes", n, len(whole))
+		}
+	}
+	if !hasNote(whole, "Xen\x00", 18) {
+		t.Error("not found")
+	}
+	if hasNote([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\x12\x00\x00\x00Xen\x00"), "Xen\x00", 18) {
+		t.Error("found in a note without an end")
+	}
+}
+
+func TestResolveFile(t *testing.T) {
+	tests := []struct {
+		name   string
+		files  map[string]string // beside the image
+		image  string
+		config string // the file that is used
+	}{
+		{"release", map[string]string{"config-6.12.1": "CONFIG_A=y\n", ".config": "CONFIG_B=y\n"}, "bzImage", "config-6.12.1"},
+		{"build tree", map[string]string{".config": "CONFIG_B=y\n"}, "bzImage", ".config"},
+		{"modules directory", map[string]string{"config": "CONFIG_B=y\n"}, "vmlinuz", "config"},
+		{"somebody else's", map[string]string{"config": "[core]\n", "config-6.1.9": "CONFIG_A=y\n"}, "bzImage", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, content := range tt.files {
+				write(t, filepath.Join(dir, name), []byte(content))
+			}
+			image := write(t, filepath.Join(dir, tt.image), bzImage("6.12.1"))
+			k, err := Resolve(t.Context(), image, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k.Release != "6.12.1" || k.Format != BzImage || k.Image != image || len(k.Digest) != 64 || k.Source != image {
+				t.Errorf("got %+v", k)
+			}
+			if tt.config == "" {
+				if k.ConfigPath != "" || k.Config != nil {
+					t.Errorf("config %v from %q, want it unknown", k.Config, k.ConfigPath)
+				}
+			} else if k.ConfigPath != filepath.Join(dir, tt.config) || len(k.Config) != 1 {
+				t.Errorf("config %v from %q, want %s", k.Config, k.ConfigPath, tt.config)
+			}
+		})
+	}
+}
+
+func TestResolveFileBadConfig(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, ".config"), []byte("CONFIG_A=y\nrubbish\n"))
+	_, err := Resolve(t.Context(), write(t, filepath.Join(dir, "bzImage"), bzImage("6.12.1")), Options{})
+	if err == nil || !strings.Contains(err.Error(), ".config: line 2: ") {
+		t.Errorf("got %v, want the file and the line", err)
+	}
+}
+
+func TestResolveRefusesPaths(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct {
+		ref, want string
+		near      string
+	}{
+		{"", "empty; a kernel is", ""},
+		{dir, "a directory", ""},
+		{filepath.Join(dir, "absent"), "no such file; a kernel is", ""},
+		{write(t, filepath.Join(dir, "text"), []byte("text\n")), "not a kernel: a text file", ""},
+		{"/dev/null", "not a regular file", ""},
+		{"git:linux#v6.12", "no such form; a kernel is", ""},
+		{"6.12", "no such file", "deb:6.12"},
+		{"trixie-backports", "no such file", "deb:trixie-backports"},
+		{"trixieish", "no such file", ""},
+	}
+	for _, tt := range tests {
+		_, err := Resolve(t.Context(), tt.ref, Options{})
+		var bad *UsageError
+		if !errors.As(err, &bad) || !strings.HasPrefix(bad.Reason, tt.want) || strings.Join(bad.Near, " ") != tt.near {
+			t.Errorf("Resolve(%q) = %v, want a UsageError %q near %q", tt.ref, err, tt.want, tt.near)
+		}
+	}
+}
