@@ -57,3 +57,16 @@ func converse(t *testing.T, m *Machine, say string) Exit {
 	}
 	return m.Wait()
 }
+
+// TestRealProbe asks the real KVM, whatever it answers.
+func TestRealProbe(t *testing.T) {
+	if *kernelFlag == "" {
+		t.Skip("needs -kernel: a kernel to boot")
+	}
+	o := ProbeOptions{Kernel: *kernelFlag, CacheDir: t.TempDir()}
+	accel, why := Probe(t.Context(), o)
+	t.Logf("%s: %s", accel, why)
+	if a, w, ok := Lookup(o); ok && (a != accel || w != why) {
+		t.Errorf("Lookup() = %s, %q; Probe() = %s, %q", a, w, accel, why)
+	}
+}

@@ -148,7 +148,7 @@ const (
 
 func (s *scanner) message(msg, raw, caller string) {
 	cur := s.open[caller]
-	if strings.HasPrefix(msg, cutHere) {
+	if strings.HasPrefix(msg, cutHere) && (cur == nil || !cur.continues(&opening)) {
 		s.begin(caller, raw)
 		return
 	}
@@ -248,13 +248,18 @@ func (d *draft) name(r *rule, title string) { d.Kind, d.Title, d.rule = r.kind, 
 // a refcount message.
 func (d *draft) continues(r *rule) bool {
 	switch {
+	case d.rule == nil:
+		return false
 	case r.die:
-		return d.rule.fatal && !d.died
+		return (d.rule.fatal || d.rule.carried) && !d.died
 	case r.carrier:
 		return d.rule.carried && len(d.Lines) <= 3
 	}
-	return false
+	return r.kind == KindRCU && d.Kind == KindRCU
 }
+
+// opening is the "cut here" line, which may follow a message that it carries.
+var opening = rule{traits: carrier}
 
 var (
 	ripLine = regexp.MustCompile(`^RIP: [0-9a-f]{4}:([^+ ]+)\+0x`)
@@ -312,7 +317,7 @@ var noise = []struct {
 	{regexp.MustCompile(`\bPID:? \d+`), "PID"},
 	{regexp.MustCompile(`(?i)\bcpu[ #]?\d+`), "CPU"},
 	{regexp.MustCompile(`([/:])\d+\b`), "$1"},
-	{regexp.MustCompile(`\b\d+(\.\d+)?\b`), "N"},
+	{regexp.MustCompile(`(^|[ #=])\d+(\.\d+)?\b`), "${1}N"},
 }
 
 // normalise takes out of a title what differs between two runs or builds.

@@ -104,15 +104,21 @@ func (b *boot) kill(why func(*facts)) {
 // exit then.
 var internalErrors = []string{"KVM internal error", "error: kvm run failed", "emulation failure"}
 
+func isInternal(line string) bool {
+	for _, e := range internalErrors {
+		if strings.Contains(line, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // complaint takes a line of QEMU's stderr. It answers true if QEMU will never
 // get on after it.
 func (b *boot) complaint(line string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	internal := false
-	for _, e := range internalErrors {
-		internal = internal || strings.Contains(line, e)
-	}
+	internal := isInternal(line)
 	switch {
 	case internal && b.facts.internal == "":
 		b.facts.internal = line

@@ -1,0 +1,74 @@
+package vm
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with a file, or writes it under -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-update rewrites it)\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+func TestArgv(t *testing.T) {
+	for _, accel := range []Accel{KVM, TCG} {
+		m := Machine{Kernel: "/cache/bzImage", Initrd: "/cache/initrd", Append: []string{"lsm=bpf", "x=1"},
+			CPUs: 2, MemMiB: 768, Accel: accel}
+		golden(t, "testdata/argv."+string(accel), strings.Join(argv(m), "\n")+"\n")
+	}
+}
+
+func TestCmdline(t *testing.T) {
+	m := Machine{QEMU: "qemu-system-x86_64", Kernel: "/cache/it's/bzImage", Initrd: "/cache/initrd",
+		CPUs: 1, MemMiB: 512, Accel: TCG, Dir: "/runs/a,b"}
+	golden(t, "testdata/cmdline.virtio", cmdline(m, virtioPort, 0))
+	golden(t, "testdata/cmdline.serial", cmdline(m, serialPort, 3*time.Second))
+}
+
+// TestCmdlineQuotes lets a shell read what was quoted for it.
+func TestCmdlineQuotes(t *testing.T) {
+	for _, word := range []string{"plain", "", "a b", "it's", `"$HOME"`, "a;b|c&d", "*", "back\\slash", "new\nline", "ünï", "a,b=c"} {
+		out, err := exec.Command("/bin/sh", "-c", "printf %s "+shellQuote(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("%q became %q, %v", word, out, err)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	r, err := (&Machine{Kernel: "bzImage", Accel: TCG, Dir: "."}).resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Kernel != filepath.Join(dir, "bzImage") || r.Initrd != "" || r.Dir != dir {
+		t.Errorf("got paths %q, %q, %q", r.Kernel, r.Initrd, r.Dir)
+	}
+	if r.Quiet != tcgScale*defaultQuiet || r.Deadline != tcgScale*defaultDeadline {
+		t.Errorf("got quiet %v, deadline %v under tcg", r.Quiet, r.Deadline)
+	}
+	if KVM.Scale(time.Second) != time.Second {
+		t.Error("kvm is not the yardstick")
+	}
+}

@@ -1,0 +1,141 @@
+package vm
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// classify judges a log alone: a guest that had said hello, then done unless
+// the kernel died.
+func classify(log []byte) (Fate, []Finding) {
+	f := facts{hello: 1, done: true, log: scan(log)}
+	fate, _ := f.judge()
+	return fate, f.log.findings
+}
+
+// header is how a corpus file begins: what is expected of the log after it.
+func header(log []byte) string {
+	fate, findings := classify(log)
+	var b strings.Builder
+	fmt.Fprintf(&b, "FATE: %s\n", fate)
+	for _, f := range findings {
+		fmt.Fprintf(&b, "TITLE: %s: %s\n", f.Kind, f.Title)
+	}
+	return b.String()
+}
+
+// TestCorpus checks every log of the corpus. A new file needs no more than a
+// blank line and a log; -update writes its header.
+func TestCorpus(t *testing.T) {
+	files, err := filepath.Glob("testdata/console/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no corpus", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, log, ok := strings.Cut("\n"+string(data), "\n\n")
+			if !ok {
+				t.Fatal("no blank line before the log")
+			}
+			golden(t, file, header([]byte(log))+"\n"+log)
+			checkOffsets(t, []byte(log))
+			checkPieces(t, []byte(log))
+		})
+	}
+}
+
+// checkOffsets checks that a finding's offset leads to its first line.
+func checkOffsets(t *testing.T, log []byte) {
+	for _, f := range Scan(log) {
+		if len(f.Lines) > 0 && !strings.HasPrefix(string(log[f.Offset:]), f.Lines[0]) {
+			t.Errorf("%s: offset %d leads to %.60q, want %q", f.Title, f.Offset, log[f.Offset:], f.Lines[0])
+		}
+	}
+}
+
+// checkPieces checks that it does not matter in what pieces a log comes.
+func checkPieces(t *testing.T, log []byte) {
+	s := newScanner(func() time.Duration { return 0 })
+	for i := range log {
+		s.Write(log[i : i+1])
+	}
+	if got, want := fmt.Sprint(s.close().findings), fmt.Sprint(Scan(log)); got != want {
+		t.Errorf("byte by byte: got %s, want %s", got, want)
+	}
+}
+
+func TestScanFlood(t *testing.T) {
+	one := "WARNING: CPU: 0 PID: 9 at kernel/a.c:12 a+0x10/0x20\n"
+	long := "BUG: " + strings.Repeat("x", 1<<20) + "\n"
+	got := Scan([]byte(strings.Repeat(one, 10000) + long))
+	if len(got) != maxFindings+1 || got[maxFindings].Title != "9901 more findings" {
+		t.Errorf("got %d findings, the last %q", len(got), got[len(got)-1].Title)
+	}
+	for _, f := range Scan([]byte(long)) {
+		if len(f.Title) > maxLine || len(f.Lines[0]) > maxLine {
+			t.Errorf("kept a line of %d bytes", len(f.Lines[0]))
+		}
+	}
+	if got := Scan([]byte(one + strings.Repeat("line\n", 1000))); len(got[0].Lines) != maxLines {
+		t.Errorf("kept %d lines, want %d", len(got[0].Lines), maxLines)
+	}
+}
+
+// TestPanicAfterFlood: what the kernel died of counts even when there are
+// too many findings to list.
+func TestPanicAfterFlood(t *testing.T) {
+	log := strings.Repeat("WARNING: CPU: 0 PID: 9 at kernel/a.c:12 a+0x10/0x20\n", 1000) + "Kernel panic - not syncing: late\n"
+	if fate, _ := classify([]byte(log)); fate != Panicked {
+		t.Errorf("got %s, want panicked", fate)
+	}
+}
+
+func TestNormalise(t *testing.T) {
+	for in, want := range map[string]string{
+		"use-after-free in foo.isra.0+0x12/0x340 [nf_tables]": "use-after-free in foo",
+		"kernel BUG at mm/slub.c:4021!":                       "kernel BUG at mm/slub.c",
+		"bad value ffff88800123abcd at 0x10":                  "bad value ADDR at ADDR",
+		"block(0,0) of kmalloc-64 failed 12 times":            "block(0,0) of kmalloc-64 failed N times",
+		"stuck on CPU#3 for 22s PID: 12":                      "stuck on CPU for 22s PID",
+		"sha256_block and e1000 and ipv6":                     "sha256_block and e1000 and ipv6",
+		"kworker/0:1 blocked":                                 "kworker/: blocked",
+		"deadbeef01 in facade_function":                       "ADDR in facade_function",
+	} {
+		if got := normalise(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzScan(f *testing.F) {
+	files, _ := filepath.Glob("testdata/console/*.txt")
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil {
+			f.Add(data)
+		}
+	}
+	f.Fuzz(func(t *testing.T, log []byte) {
+		for _, finding := range Scan(log) {
+			if finding.Kind == "" || finding.Title == "" || finding.Offset > int64(len(log)) {
+				t.Errorf("got %+v", finding)
+			}
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	line := "[    1.234567] systemd[1]: Started a service with an ordinary name.\n"
+	log := []byte(strings.Repeat(line, 1000))
+	b.SetBytes(int64(len(log)))
+	for b.Loop() {
+		Scan(log)
+	}
+}
