@@ -272,5 +272,10 @@ func dropTo(kuid uint32) error {
 			return fmt.Errorf("become uid %d: %w", kuid, errno)
 		}
 	}
+	// Changing uids makes the process undumpable, and the child's id maps
+	// root's; the uid must write them.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("stay dumpable: %w", err)
+	}
 	return nil
 }

@@ -69,17 +69,22 @@ func (g *agent) world(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := g.setSysctl(unprivDefault); err != nil {
-		return err
-	}
-	if err := g.assemble(p.Actors); err != nil {
-		return err
-	}
-	seen, err := g.play(p.Setup)
+	seen, err := g.stage(p)
 	if err != nil {
-		return err
+		return g.fault(&wire.Cells{}, err) // of no cell: the world's
 	}
 	return g.out.Write(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{seen}}))
+}
+
+// stage prepares a world: the sysctl, the actors, the set-up steps.
+func (g *agent) stage(p *program.Program) ([]program.Observation, error) {
+	if err := g.setSysctl(unprivDefault); err != nil {
+		return nil, err
+	}
+	if err := g.assemble(p.Actors); err != nil {
+		return nil, err
+	}
+	return g.play(p.Setup)
 }
 
 // cells announces cells, runs them, and says what they showed. Cells whose

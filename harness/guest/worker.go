@@ -52,8 +52,8 @@ func become(uid uint32, caps uapi.CapSet) error {
 		return err
 	}
 	want := uint64(caps)
-	if caps == uapi.AllCaps {
-		want = full.permitted
+	if caps>>63 != 0 { // "all", or all but some: what there is of it
+		want &= full.permitted
 	}
 	if err := capset(capState{effective: want, permitted: want}); err != nil {
 		return err

@@ -1,0 +1,370 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+	"tokentest/harness/wire"
+)
+
+// death is how one machine came out of its boot.
+type death struct {
+	exit     vm.Exit
+	culprits []*cases.Case // had begun and not ended
+}
+
+func (d *death) died() bool {
+	switch d.exit.Fate {
+	case vm.Panicked, vm.Hung, vm.Lost:
+		return true
+	}
+	return false
+}
+
+// hopeless says that another machine would end the same way.
+func (d *death) hopeless() bool {
+	return d.exit.Fate == vm.Infra || d.exit.Fate == vm.Unbooted
+}
+
+// session is one boot: what was sent, in order, and how far the answers are.
+type session struct {
+	*trial
+	m       *vm.Machine
+	stop    context.CancelCauseFunc
+	index   int
+	batches []plan.Batch
+	worlds  []*cases.World // in the order in which they were sent
+	setups  int            // answered
+	next    int            // the batch whose answer is next
+	begun   bool           // and it has begun
+	hello   time.Time
+	decide  time.Duration
+	done    int
+
+	mu       sync.Mutex
+	deadline *time.Timer
+}
+
+// caseDeadline is how long a batch may take under KVM.
+const caseDeadline = 10 * time.Second
+
+// boot boots one machine for the cases and takes in what they show.
+func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
+	s := &session{trial: t, index: len(t.out.Boots)}
+	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: len(t.results), Total: t.total})
+	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
+	if err := s.directory(dir); err != nil {
+		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
+	}
+	ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
+	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline}
+	if t.Patch != nil {
+		t.Patch(s.m)
+	}
+	if err := s.m.Start(ctx); err == nil {
+		s.receive(todo, size)
+	}
+	s.disarm()
+	return s.end(s.m.Wait(), dir)
+}
+
+// directory makes the boot's directory, with what repeats it beside it.
+func (s *session) directory(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the boot's directory: %w", err)
+	}
+	text := fmt.Sprintf("kernel %s %s\nrelease %s\nsha256 %s\ninitramfs sha256 %s\n", s.kernel.Ref, s.kernel.Source, s.kernel.Release, s.kernel.Digest, s.image.Digest)
+	if err := os.WriteFile(filepath.Join(dir, "digests"), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write the boot's digests: %w", err)
+	}
+	return s.copyConfig(dir)
+}
+
+func (s *session) copyConfig(dir string) error {
+	if s.kernel.ConfigPath == "" {
+		return nil
+	}
+	text, err := os.ReadFile(s.kernel.ConfigPath)
+	if err != nil {
+		return fmt.Errorf("copy the kernel's configuration: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config"), text, 0o644); err != nil {
+		return fmt.Errorf("copy the kernel's configuration: %w", err)
+	}
+	return nil
+}
+
+// end records the boot and names who was running when it died.
+func (s *session) end(exit vm.Exit, dir string) *death {
+	d := &death{exit: exit}
+	name, err := filepath.Rel(s.Lab.Dir, dir)
+	if err != nil {
+		name = dir
+	}
+	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
+		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done}
+	if s.begun && d.died() {
+		d.culprits = s.open(s.batches[s.next].Cases)
+	}
+	if len(d.culprits) == 1 {
+		c := d.culprits[0]
+		b.Blame = c.ID
+		s.set(result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
+			Reason: fmt.Sprintf("the machine %s under it: %s", exit.Fate, exit.Reason)})
+		d.culprits = nil
+	}
+	s.out.Boots = append(s.out.Boots, b)
+	s.out.Decide += s.decide
+	return d
+}
+
+// receive reads records until the machine has no more to say. A record that
+// is damaged or out of order stops the machine: nothing behind it counts.
+func (s *session) receive(todo []*cases.Case, size int) {
+	r := wire.NewReader(s.m.Control())
+	for {
+		kind, payload, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err == nil {
+			err = s.record(kind, payload, todo, size)
+		}
+		if err != nil {
+			s.stop(err)
+			return
+		}
+		if kind == wire.KindDone {
+			s.drain(r)
+			return
+		}
+	}
+}
+
+// drain waits for the end of the channel; nothing may follow done.
+func (s *session) drain(r *wire.Reader) {
+	if _, _, err := r.Read(); !errors.Is(err, io.EOF) {
+		s.log("%s: a record after done is ignored", s.out.Ref)
+	}
+}
+
+func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, size int) error {
+	if (kind == wire.KindHello) == !s.hello.IsZero() {
+		return fmt.Errorf("%w: an unexpected %s record", wire.ErrCorrupt, kind)
+	}
+	switch kind {
+	case wire.KindHello:
+		return s.greet(payload, todo, size)
+	case wire.KindSetup:
+		return s.setup(payload)
+	case wire.KindBegin:
+		return s.begin(payload)
+	case wire.KindEnd:
+		return s.answer(payload)
+	case wire.KindFault:
+		return s.fault(payload)
+	case wire.KindDone:
+		return s.finished()
+	}
+	return fmt.Errorf("%w: a %s record is not from a guest", wire.ErrCorrupt, kind)
+}
+
+// greet checks that the guest is ours, learns the kernel's facts, and sends
+// the cases that it can run.
+func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
+	var h wire.Hello
+	if err := wire.DecodeJSON(payload, &h); err != nil {
+		return err
+	}
+	if h.BuildID != s.image.BuildID {
+		return fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.image.BuildID)
+	}
+	if s.kernel.Release != "" && h.Release != s.kernel.Release {
+		return fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.kernel.Release)
+	}
+	s.hello = time.Now()
+	s.m.Hello()
+	s.learn(&h)
+	var ready []*cases.Case
+	for _, c := range todo {
+		if r := s.judge.Unmet(c); r != nil {
+			s.set(*r)
+		} else {
+			ready = append(ready, c)
+		}
+	}
+	s.batches = plan.Batches(ready, size)
+	for i, b := range s.batches {
+		if i == 0 || b.World != s.batches[i-1].World {
+			s.worlds = append(s.worlds, b.World)
+		}
+	}
+	s.report()
+	go s.send()
+	return nil
+}
+
+func (s *session) learn(h *wire.Hello) {
+	facts := h.Facts
+	facts.Config = s.kernel.Config
+	s.out.Facts, s.out.Release = &facts, h.Release
+	if s.judge == nil {
+		s.trial.judge = result.NewJudge(&facts)
+	}
+	switch {
+	case !facts.Token:
+		s.out.Note = fmt.Sprintf("%s has no BPF tokens (they came with 6.9): checked is that it says so", h.Release)
+	case !facts.BTF:
+		s.out.Note = fmt.Sprintf("%s shows no BTF: enumerations are taken from its release", h.Release)
+	}
+}
+
+// send writes everything that the guest is to do. It needs no answer in
+// between, so that the stored stream repeats a boot by hand.
+func (s *session) send() {
+	w := wire.NewWriter(s.m.Control())
+	var err error
+	for i, b := range s.batches {
+		if i == 0 || b.World != s.batches[i-1].World {
+			err = errors.Join(err, w.Write(wire.KindWorld, wire.EncodeProgram(&b.World.Program)))
+		}
+		c := wire.Cells{First: b.First}
+		for _, k := range b.Cases {
+			c.Cells = append(c.Cells, k.Cell)
+		}
+		if err = errors.Join(err, w.Write(wire.KindCells, wire.EncodeCells(&c))); err != nil {
+			return // the machine is gone; the reader knows
+		}
+	}
+	w.Write(wire.KindBye, nil)
+}
+
+func (s *session) setup(payload []byte) error {
+	r, err := wire.DecodeResults(payload)
+	if err != nil {
+		return err
+	}
+	if s.setups >= len(s.worlds) || len(r.Cells) != 1 {
+		return fmt.Errorf("%w: a setup record for no world", wire.ErrCorrupt)
+	}
+	s.judge.Setup(s.worlds[s.setups], r.Cells[0])
+	s.setups++
+	return nil
+}
+
+func (s *session) begin(payload []byte) error {
+	r, err := wire.DecodeRange(payload)
+	if err != nil {
+		return err
+	}
+	if s.begun || s.next >= len(s.batches) || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != int(r.Count) {
+		return fmt.Errorf("%w: it begins %d cases from %d on, which is not what comes next", wire.ErrCorrupt, r.Count, r.First)
+	}
+	s.begun = true
+	s.arm(s.batches[s.next].Cases[0].ID)
+	return nil
+}
+
+func (s *session) answer(payload []byte) error {
+	r, err := wire.DecodeResults(payload)
+	if err != nil {
+		return err
+	}
+	if !s.begun || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != len(r.Cells) {
+		return fmt.Errorf("%w: it ends %d cases from %d on, which had not begun", wire.ErrCorrupt, len(r.Cells), r.First)
+	}
+	for i, c := range s.batches[s.next].Cases {
+		s.took(c, r.Cells[i])
+	}
+	s.step()
+	return nil
+}
+
+func (s *session) took(c *cases.Case, seen []program.Observation) {
+	r := s.judge.Case(c, seen)
+	r.Boot = s.index
+	s.set(r)
+	s.done++
+}
+
+// fault takes the agent's word for what it could not do: the cases say nothing.
+func (s *session) fault(payload []byte) error {
+	var f wire.Fault
+	if err := wire.DecodeJSON(payload, &f); err != nil {
+		return err
+	}
+	if f.Count == 0 {
+		if s.setups >= len(s.worlds) {
+			return fmt.Errorf("the guest gave up: %s", f.Reason)
+		}
+		s.judge.SetupFailed(s.worlds[s.setups], f.Reason)
+		s.setups++
+		return nil
+	}
+	if !s.begun || s.batches[s.next].First != f.Cell {
+		return fmt.Errorf("%w: a fault in cases that had not begun", wire.ErrCorrupt)
+	}
+	for _, c := range s.batches[s.next].Cases {
+		r := s.judge.Faulted(c, f.Reason)
+		r.Boot = s.index
+		s.set(r)
+	}
+	s.step()
+	return nil
+}
+
+func (s *session) step() {
+	s.disarm()
+	s.begun = false
+	s.next++
+	s.report()
+}
+
+func (s *session) report() {
+	failed := 0
+	for _, r := range s.results {
+		if r.Status == result.Fail || r.Status == result.Broken {
+			failed++
+		}
+	}
+	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: len(s.results), Total: s.total, Failed: failed})
+}
+
+func (s *session) finished() error {
+	if s.next != len(s.batches) {
+		return fmt.Errorf("%w: done after %d of %d batches", wire.ErrCorrupt, s.next, len(s.batches))
+	}
+	s.decide = time.Since(s.hello)
+	s.m.Done()
+	return nil
+}
+
+// arm kills the machine when the batch does not answer in time.
+func (s *session) arm(first string) {
+	limit := s.accel.Scale(caseDeadline)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadline = time.AfterFunc(limit, func() {
+		s.m.Kill(fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
+	})
+}
+
+func (s *session) disarm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.deadline != nil {
+		s.deadline.Stop()
+	}
+}

@@ -1,0 +1,236 @@
+// Package lab does a plan: it resolves kernels, builds images, boots
+// machines, sends the programs, receives and judges what they show, and keeps
+// the records.
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"tokentest/cases"
+	"tokentest/harness/kernel"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+	"tokentest/images"
+)
+
+// Lab holds what every kernel of a run shares. The zero value works inside a
+// checkout, but for Dir.
+type Lab struct {
+	Dir      string        // the run's directory, which exists
+	CacheDir string        // "" means tokentest in the user's cache directory
+	QEMU     string        // "" means qemu-system-x86_64 from PATH
+	Accel    string        // "auto", "kvm" or "tcg"; "" means auto
+	Image    string        // an initramfs instead of the one that is built; "" builds
+	Deadline time.Duration // for each boot; 0 means vm's default
+	Console  bool          // copy the consoles to Progress
+	Offline  bool          // do not use the network
+	Refresh  bool          // ask the mirror again
+
+	// Log gets lines that explain what takes time; nil is silence.
+	Log func(format string, args ...any)
+	// Progress gets every step of the run; nil is silence.
+	Progress func(Progress)
+	// Patch changes the machine before it starts; the canary lies with it.
+	Patch func(*vm.Machine)
+}
+
+// Progress says how far one kernel is.
+type Progress struct {
+	Kernel      string
+	Stage       string // resolve, image, boot, run, done
+	Done, Total int
+	Failed      int
+}
+
+func (l *Lab) log(format string, args ...any) {
+	if l.Log != nil {
+		l.Log(format, args...)
+	}
+}
+
+func (l *Lab) progress(p Progress) {
+	if l.Progress != nil {
+		l.Progress(p)
+	}
+}
+
+// Run does the plan. Records are kept as far as they came when ctx ends. The
+// error is the host's: a store that cannot be written.
+func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
+	run := &result.Run{Version: result.Version, Args: args, Start: time.Now().UTC(), Dir: l.Dir}
+	store, err := result.Create(l.Dir)
+	if err != nil {
+		return run, err
+	}
+	for _, ref := range p.Kernels {
+		k := l.kernel(ctx, ref, p, len(run.Kernels), run)
+		run.Kernels = append(run.Kernels, k)
+		if err := store.Append(len(run.Kernels)-1, k); err != nil {
+			return run, err
+		}
+		if ctx.Err() != nil {
+			run.Interrupted = true
+			break
+		}
+	}
+	run.End = time.Now().UTC()
+	return run, store.Close(run)
+}
+
+// kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
+// it returns.
+func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, run *result.Run) *result.KernelRun {
+	out := &result.KernelRun{Ref: ref}
+	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Cases)})
+	t, err := l.prepare(ctx, ref, out, run)
+	if err != nil {
+		out.Error = err.Error()
+		return out
+	}
+	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
+	t.run(ctx, plan.ByWorld(p.Cases), p.Batch)
+	return out
+}
+
+// trial is the run of one kernel.
+type trial struct {
+	*Lab
+	out     *result.KernelRun
+	kernel  *kernel.Kernel
+	image   *images.Image
+	accel   vm.Accel
+	dir     string
+	judge   *result.Judge
+	results map[string]*result.CaseResult
+	total   int
+}
+
+// prepare finds the kernel, builds its image and chooses the accelerator.
+func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
+	k, err := kernel.Resolve(ctx, ref, kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log})
+	if err != nil {
+		return nil, err
+	}
+	out.Release, out.Source, out.Digest = k.Release, k.Source, k.Digest
+	l.progress(Progress{Kernel: ref, Stage: "image"})
+	img, err := l.buildImage(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	out.Image, run.Tool = img.Digest, img.BuildID
+	accel, why, err := l.chooseAccel(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	out.Accel = why
+	return &trial{Lab: l, out: out, kernel: k, image: img, accel: accel, results: map[string]*result.CaseResult{}}, nil
+}
+
+func (l *Lab) imageOptions() images.Options {
+	return images.Options{CacheDir: l.CacheDir, Log: l.Log}
+}
+
+func (l *Lab) buildImage(ctx context.Context, k *kernel.Kernel) (*images.Image, error) {
+	img, err := images.Build(ctx, l.imageOptions())
+	if err != nil {
+		return nil, err
+	}
+	var mods []images.Module
+	for _, m := range k.Modules {
+		mods = append(mods, images.Module{Name: m.Name, Path: m.Path})
+	}
+	return images.WithModules(ctx, img, mods, l.imageOptions())
+}
+
+func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, string, error) {
+	switch l.Accel {
+	case "kvm":
+		return vm.KVM, "kvm: forced", nil
+	case "tcg":
+		return vm.TCG, "tcg: forced", nil
+	}
+	cache := l.CacheDir
+	if cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return "", "", fmt.Errorf("find cache directory: %w", err)
+		}
+		cache = filepath.Join(dir, "tokentest")
+	}
+	accel, why := vm.Probe(ctx, vm.ProbeOptions{QEMU: l.QEMU, Kernel: k.Image, Format: k.Format, CacheDir: cache})
+	return accel, why, ctx.Err()
+}
+
+// maxStrikes is how many machines in a row may die before the kernel is given up.
+const maxStrikes = 3
+
+// run boots machines until every case has its result.
+func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
+	t.total = len(all)
+	queue := [][]*cases.Case{all}
+	sizes := []int{batch}
+	for strikes := 0; len(queue) > 0; {
+		todo, size := t.open(queue[0]), sizes[0]
+		queue, sizes = queue[1:], sizes[1:]
+		if len(todo) == 0 {
+			continue
+		}
+		d := t.boot(ctx, todo, size)
+		switch {
+		case ctx.Err() != nil:
+			t.abandon(all, "interrupted")
+			queue = nil
+		case d.hopeless():
+			t.abandon(all, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
+			queue = nil
+		case len(d.culprits) > 1:
+			strikes++
+			queue, sizes = append([][]*cases.Case{d.culprits}, append([][]*cases.Case{todo}, queue...)...), append([]int{1, size}, sizes...)
+		case d.died():
+			strikes++
+			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
+		default:
+			strikes = 0
+			t.abandon(todo, "the guest did not answer for it")
+		}
+		if strikes >= maxStrikes {
+			t.abandon(all, fmt.Sprintf("given up: %d machines in a row died, the last one %s: %s", strikes, d.exit.Fate, d.exit.Reason))
+			queue = nil
+		}
+	}
+	t.finish(all)
+}
+
+// open returns the cases that have no result yet.
+func (t *trial) open(list []*cases.Case) []*cases.Case {
+	var out []*cases.Case
+	for _, c := range list {
+		if t.results[c.ID] == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// abandon breaks the cases that have no result.
+func (t *trial) abandon(list []*cases.Case, why string) {
+	for _, c := range t.open(list) {
+		t.set(result.CaseResult{ID: c.ID, Status: result.Broken, Reason: why, Boot: len(t.out.Boots) - 1})
+	}
+}
+
+func (t *trial) set(r result.CaseResult) { t.results[r.ID] = &r }
+
+// finish applies the controls and puts the results in the plan's order.
+func (t *trial) finish(all []*cases.Case) {
+	result.Guards(all, t.results)
+	for _, c := range all {
+		t.out.Cases = append(t.out.Cases, *t.results[c.ID])
+	}
+	t.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
+}

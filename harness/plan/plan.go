@@ -1,0 +1,90 @@
+// Package plan turns kernels and cases into an ordered list of what is to be
+// booted and sent. It is pure: the same input gives the same plan.
+package plan
+
+import (
+	"errors"
+	"slices"
+
+	"tokentest/cases"
+)
+
+// Spec is what a user asked for.
+type Spec struct {
+	Kernels  []string // references, in the order to run them
+	Patterns []string // of cases; none means all
+	Batch    int      // cells of a matrix that travel together; 0 means DefaultBatch
+}
+
+// DefaultBatch is how many cells travel in one record. When a machine dies
+// under a batch, its cells run again one by one to find the culprit.
+const DefaultBatch = 64
+
+// Plan is every case on every kernel, in order.
+type Plan struct {
+	Kernels []string
+	Cases   []*cases.Case
+	Batch   int
+}
+
+// Expand selects the cases and checks the kernels.
+func Expand(s Spec, c *cases.Corpus) (*Plan, error) {
+	if len(s.Kernels) == 0 {
+		return nil, errors.New("no kernel: name one with --kernel")
+	}
+	for i, k := range s.Kernels {
+		if slices.Contains(s.Kernels[:i], k) {
+			return nil, errors.New("the kernel " + k + " is named twice")
+		}
+	}
+	chosen, err := c.Select(s.Patterns)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Kernels: s.Kernels, Cases: chosen, Batch: s.Batch}
+	if p.Batch <= 0 {
+		p.Batch = DefaultBatch
+	}
+	return p, nil
+}
+
+// Batch is cells of one world that travel together.
+type Batch struct {
+	World *cases.World
+	First uint32 // the number of the first cell
+	Cases []*cases.Case
+}
+
+// Batches numbers the cases from 0 and splits them by world, at most size
+// together. Cases of several steps, which change what their world holds,
+// travel alone.
+func Batches(chosen []*cases.Case, size int) []Batch {
+	var out []Batch
+	for i, c := range chosen {
+		last := len(out) - 1
+		if last >= 0 && out[last].World == c.World && len(out[last].Cases) < size && len(c.Cell) == 1 {
+			out[last].Cases = append(out[last].Cases, c)
+			continue
+		}
+		out = append(out, Batch{World: c.World, First: uint32(i), Cases: []*cases.Case{c}})
+	}
+	return out
+}
+
+// ByWorld orders cases so that those of a world stand together, in the order
+// in which the worlds first appear.
+func ByWorld(chosen []*cases.Case) []*cases.Case {
+	var order []*cases.World
+	in := map[*cases.World][]*cases.Case{}
+	for _, c := range chosen {
+		if in[c.World] == nil {
+			order = append(order, c.World)
+		}
+		in[c.World] = append(in[c.World], c)
+	}
+	out := make([]*cases.Case, 0, len(chosen))
+	for _, w := range order {
+		out = append(out, in[w]...)
+	}
+	return out
+}

@@ -1,0 +1,202 @@
+package result
+
+import (
+	"fmt"
+	"slices"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// Judge compares what the cells of worlds showed on one kernel with what the
+// oracle and the pins say. It keeps a world's simulation between its cases.
+type Judge struct {
+	facts  *program.Facts
+	worlds map[*cases.World]*judgedWorld
+}
+
+type judgedWorld struct {
+	sim    *cases.Sim
+	setup  []StepResult
+	broken string // why the set-up makes the world's cases say nothing
+}
+
+// NewJudge judges a kernel by its facts.
+func NewJudge(f *program.Facts) *Judge {
+	return &Judge{facts: f, worlds: map[*cases.World]*judgedWorld{}}
+}
+
+// Unmet returns why a case cannot run here: a skip, or a failure when the
+// kernel should have what the case needs.
+func (j *Judge) Unmet(c *cases.Case) *CaseResult {
+	for _, n := range c.Needs {
+		met, refuted := n.Check(j.facts)
+		switch {
+		case refuted != "":
+			return &CaseResult{ID: c.ID, Status: Fail, Reason: refuted, Boot: -1}
+		case !met:
+			return &CaseResult{ID: c.ID, Status: Skip, Reason: n.String(), Boot: -1}
+		}
+	}
+	return nil
+}
+
+// Setup judges what a world's set-up showed. Cases of the world are judged
+// after it.
+func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
+	jw := &judgedWorld{sim: cases.NewSim(j.facts, &w.Program, false)}
+	j.worlds[w] = jw
+	if len(seen) != len(w.Program.Setup) {
+		jw.broken = fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen))
+		return
+	}
+	for i := range seen {
+		r := judgeStep(jw.sim.Step(&w.Program.Setup[i]), &w.Info[i], seen[i])
+		if r.Wrong && jw.broken == "" {
+			jw.broken = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain())
+		}
+		jw.setup = append(jw.setup, r)
+	}
+}
+
+// Case judges what a case showed.
+func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
+	out := CaseResult{ID: c.ID, Status: Pass}
+	jw := j.worlds[c.World]
+	switch {
+	case jw == nil:
+		return broken(out, "its set-up was not heard of")
+	case jw.broken != "":
+		out.Steps = slices.Clone(jw.setup)
+		return broken(out, jw.broken)
+	case len(seen) != len(c.Cell):
+		return broken(out, fmt.Sprintf("it has %d steps and showed %d", len(c.Cell), len(seen)))
+	}
+	sim := jw.sim
+	if len(c.Cell) > 1 {
+		sim = sim.Fork()
+	}
+	for i := range seen {
+		r := judgeStep(sim.Step(&c.Cell[i]), &c.Info[i], seen[i])
+		out.Steps = append(out.Steps, r)
+		out.judge(&r, c.Info[i].Control)
+	}
+	return out
+}
+
+func broken(r CaseResult, why string) CaseResult {
+	r.Status, r.Reason = Broken, why
+	return r
+}
+
+// judge lets one step change the case's status: a wrong control breaks it,
+// another wrong step fails it, and what nobody knows the answer to is skipped.
+func (r *CaseResult) judge(s *StepResult, control bool) {
+	switch {
+	case s.Wrong && control && r.Status != Broken:
+		r.Status, r.Reason = Broken, fmt.Sprintf("control %q: %s", s.Text, s.Explain())
+	case s.Wrong && r.Status != Fail && r.Status != Broken:
+		r.Status, r.Reason = Fail, s.Explain()
+	case s.Want == nil && r.Status == Pass:
+		r.Status, r.Reason = Skip, "drift: "+s.Rule
+	}
+}
+
+// Guards breaks the cases whose controls did not come out as they must.
+// results holds a kernel's cases by name.
+func Guards(all []*cases.Case, results map[string]*CaseResult) {
+	broke := map[*CaseResult]string{}
+	for _, c := range all {
+		r := results[c.ID]
+		if r == nil || r.Status == Skip {
+			continue
+		}
+		if c.Control != "" {
+			if why := guardFailed(c, r); why != "" {
+				broke[r] = why
+			}
+		}
+		for _, g := range c.Guards {
+			if why := guardFailed(g, results[g.ID]); why != "" {
+				broke[r] = why
+			}
+		}
+	}
+	for r, why := range broke {
+		r.Status, r.Reason = Broken, why
+	}
+}
+
+// guardFailed says why a control does not hold: it must have been allowed, or
+// refused, and have passed.
+func guardFailed(g *cases.Case, r *CaseResult) string {
+	switch {
+	case r == nil:
+		return fmt.Sprintf("control %s did not run", g.ID)
+	case r.Status == Skip:
+		return ""
+	case r.Status != Pass:
+		return fmt.Sprintf("control %s is %s: %s", g.ID, r.Status, r.Reason)
+	case len(r.Steps) > 0 && (r.Steps[0].Got.Errno == 0) != (g.Control == "allow"):
+		return fmt.Sprintf("control %s must be %s and got %s", g.ID, map[string]string{"allow": "allowed", "refuse": "refused"}[g.Control], r.Steps[0].Got.Errno)
+	}
+	return ""
+}
+
+// judgeStep holds an observation against both keys.
+func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) StepResult {
+	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID}
+	if e.Verdict.Known {
+		s.Want = &e.Verdict.Errno
+	}
+	if p := info.Pin; p != nil {
+		s.Pin = p.Where
+		if p.Note != "" {
+			s.Pin += " (" + p.Note + ")"
+		}
+		if s.Want == nil || *s.Want != p.Errno && got.Errno != p.Errno {
+			s.Want = &p.Errno
+		}
+		s.Wrong = got.Errno != p.Errno
+	}
+	s.Wrong = s.Wrong || s.Want != nil && got.Errno != *s.Want || got.Proof == program.DoesNotWork
+	if e.Values != nil && got.Errno == 0 && !slices.Equal(e.Values, got.Values) {
+		s.Wrong = true
+		s.Rule = fmt.Sprintf("the token's fdinfo shows the masks %#x, want %#x", got.Values, e.Values)
+		s.Func = "bpf_token_show_fdinfo"
+	}
+	return s
+}
+
+// Explain says in a line what was wrong with a step.
+func (s *StepResult) Explain() string {
+	want := "an answer that nobody knows"
+	if s.Want != nil {
+		want = s.Want.String()
+	}
+	switch {
+	case s.Got.Proof == program.DoesNotWork:
+		return "got an object that does not work"
+	case s.Want != nil && s.Got.Errno == *s.Want && s.Got.Errno == uapi.OK:
+		return s.Rule
+	}
+	text := fmt.Sprintf("got %s, want %s: %s", s.Got.Errno, want, s.Rule)
+	if s.Func != "" {
+		text += " (" + s.Func + ")"
+	}
+	return text
+}
+
+// SetupFailed notes that the guest could not set a world up at all.
+func (j *Judge) SetupFailed(w *cases.World, why string) {
+	j.worlds[w] = &judgedWorld{broken: "the guest could not set it up: " + why}
+}
+
+// Faulted is the result of a case that the guest could not run.
+func (j *Judge) Faulted(c *cases.Case, why string) CaseResult {
+	if jw := j.worlds[c.World]; jw != nil && jw.broken != "" {
+		why = jw.broken
+	}
+	return broken(CaseResult{ID: c.ID}, why)
+}

@@ -1,0 +1,131 @@
+package result
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Version is the version of run.json and records.jsonl.
+const Version = 1
+
+const (
+	runFile     = "run.json"
+	recordsFile = "records.jsonl"
+)
+
+// Store appends a run's records to its directory.
+type Store struct {
+	dir string
+	f   *os.File
+}
+
+// record is one line of records.jsonl.
+type record struct {
+	Kernel int `json:"kernel"`
+	CaseResult
+}
+
+// Create begins the records of a run in a directory that exists.
+func Create(dir string) (*Store, error) {
+	f, err := os.OpenFile(filepath.Join(dir, recordsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("begin the run's records: %w", err)
+	}
+	return &Store{dir, f}, nil
+}
+
+// Append adds the cases of a kernel, and brings them to the disk.
+func (s *Store) Append(kernel int, k *KernelRun) error {
+	w := bufio.NewWriter(s.f)
+	for i := range k.Cases {
+		line, err := json.Marshal(record{kernel, slim(k.Cases[i])})
+		if err != nil {
+			return fmt.Errorf("encode a record: %w", err)
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return fmt.Errorf("write the run's records: %w", err)
+		}
+	}
+	if err := errors.Join(w.Flush(), s.f.Sync()); err != nil {
+		return fmt.Errorf("write the run's records: %w", err)
+	}
+	return nil
+}
+
+// slim leaves out what a case that passed shares with the corpus.
+func slim(c CaseResult) CaseResult {
+	if c.Status != Pass {
+		return c
+	}
+	steps := make([]StepResult, len(c.Steps))
+	for i, s := range c.Steps {
+		steps[i] = StepResult{Got: s.Got, ID: s.ID}
+	}
+	c.Steps = steps
+	return c
+}
+
+// Close writes run.json and ends the records.
+func (s *Store) Close(r *Run) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the run: %w", err)
+	}
+	tmp := filepath.Join(s.dir, runFile+".tmp")
+	if err := os.WriteFile(tmp, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the run: %w", err)
+	}
+	if err := os.Rename(tmp, filepath.Join(s.dir, runFile)); err != nil {
+		return fmt.Errorf("write the run: %w", err)
+	}
+	return s.f.Close()
+}
+
+// Load reads a run from its directory. A torn last record, as an interrupted
+// write leaves it, is dropped.
+func Load(dir string) (*Run, error) {
+	text, err := os.ReadFile(filepath.Join(dir, runFile))
+	if err != nil {
+		return nil, fmt.Errorf("read the run: %w", err)
+	}
+	r := &Run{Dir: dir}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, runFile), err)
+	}
+	if r.Version != Version {
+		return nil, fmt.Errorf("read %s: it has version %d, this program reads %d", filepath.Join(dir, runFile), r.Version, Version)
+	}
+	return r, r.loadRecords(filepath.Join(dir, recordsFile))
+}
+
+func (r *Run) loadRecords(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the run's records: %w", err)
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // what follows the last newline was cut off
+		}
+		if err != nil {
+			return fmt.Errorf("read the run's records: %w", err)
+		}
+		var rec record
+		if err := json.Unmarshal(line, &rec); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		if rec.Kernel < 0 || rec.Kernel >= len(r.Kernels) {
+			return fmt.Errorf("%s:%d: kernel %d is not in the run", path, n, rec.Kernel)
+		}
+		k := r.Kernels[rec.Kernel]
+		k.Cases = append(k.Cases, rec.CaseResult)
+	}
+}
