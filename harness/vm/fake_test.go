@@ -104,9 +104,9 @@ var acts = map[string]func(g fakeGuest) int{
 	},
 	"stay": func(g fakeGuest) int { fmt.Fprintln(g.virtio, "hello\ndone"); return g.forever() },
 	"flood": func(g fakeGuest) int {
-		line := strings.Repeat("flood ", 20) + "\n"
-		for range 25 << 20 / len(line) {
-			io.WriteString(g.console, line)
+		lines := strings.Repeat(strings.Repeat("flood ", 20)+"\n", 500)
+		for range 20 << 20 / len(lines) {
+			io.WriteString(g.console, lines)
 		}
 		g.say("[    9.0] WARNING: CPU: 0 PID: 9 at kernel/late.c:12 late+0x10/0x20")
 		return g.agent(g.virtio)
@@ -336,6 +336,7 @@ func TestControlIsRecorded(t *testing.T) {
 
 func TestFlood(t *testing.T) {
 	m := machine(t, "flood")
+	m.Deadline = time.Minute
 	got := converse(t, m, "off")
 	if got.Fate != Tainted || len(got.Findings) != 1 {
 		t.Fatalf("got %s: %s", got.Fate, got.Reason)

@@ -1,6 +1,9 @@
 package vm
 
-import "regexp"
+import (
+	"regexp"
+	"regexp/syntax"
+)
 
 // rule recognises the first line of a report. Rules look at the begin of a
 // message only: a program that prints such words behind its own name is not
@@ -66,7 +69,9 @@ var rules = []rule{
 	{KindLockdep, re(`^(?:\[ )?(?:WARNING|INFO|BUG): (inconsistent lock state|suspicious RCU usage|bad unlock balance detected|bad contention detected)`), "lockdep: $1", plain},
 	{KindLockdep, re(`^(?:\[ )?(?:WARNING|BUG): (held lock freed|lock held (?:when|at).*|Nested lock was not taken|Invalid wait context)`), "lockdep: $1", plain},
 	{KindLockdep, re(`^(?:\[ )?WARNING: (\S+-safe -> \S+-unsafe lock order detected)`), "lockdep: $1", plain},
-	{KindLockdep, re(`^(?:INFO: (trying to register non-static key)|(DEBUG_LOCKS_WARN_ON)|BUG: (MAX_LOCK\w+) too low)`), "lockdep: $1$2$3", carried},
+	{KindLockdep, re(`^INFO: (trying to register non-static key)`), "lockdep: $1", carried},
+	{KindLockdep, re(`^(DEBUG_LOCKS_WARN_ON)`), "lockdep: $1", carried},
+	{KindLockdep, re(`^BUG: (MAX_LOCK\w+) too low`), "lockdep: $1", carried},
 
 	{KindRefcount, re(`^refcount_t: (.*)`), "refcount_t: $1", carried},
 	{KindCorruption, re(`^(list_(?:add|del)) (?:corruption|double add|debug)`), "$1 corruption", carried},
@@ -81,6 +86,36 @@ var rules = []rule{
 	{KindWarn, re(`^WARNING: (\S+?):\d+ at (\S+?)(?:,|$| )`), "WARNING in $2 ($1)", carrier},
 	{KindWarn, re(`^WARNING: (.*)`), "WARNING: $1", carrier},
 	{KindBug, re(`^BUG: (.*)`), "BUG: $1", plain},
+}
+
+// hints holds for each rule a text without which it cannot match: looking for
+// it is far cheaper, and nearly every line of a log lacks all of them.
+var hints = func() []string {
+	all := make([]string, len(rules))
+	for i, r := range rules {
+		parsed, err := syntax.Parse(r.match.String(), syntax.Perl)
+		if err == nil { // it compiled, so it parses
+			all[i] = literal(parsed)
+		}
+	}
+	return all
+}()
+
+// literal is the longest text that every match of e holds.
+func literal(e *syntax.Regexp) (longest string) {
+	switch e.Op {
+	case syntax.OpLiteral:
+		if e.Flags&syntax.FoldCase == 0 {
+			return string(e.Rune)
+		}
+	case syntax.OpConcat, syntax.OpCapture:
+		for _, sub := range e.Sub {
+			if l := literal(sub); len(l) > len(longest) {
+				longest = l
+			}
+		}
+	}
+	return longest
 }
 
 // consequence matches the titles of panics that only end what another report

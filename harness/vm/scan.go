@@ -121,17 +121,40 @@ func (s *scanner) flush(end int64) {
 	s.partial, s.skipped = s.partial[:0], 0
 }
 
-// prefix is what printk may put before a message: level, time, caller.
-var prefix = regexp.MustCompile(`^(?:<\d+>)?(?:\[ *\d+\.\d+\])?(?:\[ *([TC]\d+)\])? ?`)
+// unprefix takes off what printk may put before a message: the level, the
+// time, and the CPU or task that speaks ("T12", "C0"), which it answers too.
+func unprefix(raw string) (msg, caller string) {
+	msg = raw
+	if level, rest, ok := bracketed(msg, '<', '>'); ok && level >= "0" && level <= "9" {
+		msg = rest
+	}
+	if stamp, rest, ok := bracketed(msg, '[', ']'); ok && strings.Trim(stamp, "0123456789. ") == "" {
+		msg = rest
+	}
+	if who, rest, ok := bracketed(msg, '[', ']'); ok && callerID.MatchString(who) {
+		msg, caller = rest, strings.TrimSpace(who)
+	}
+	return strings.TrimPrefix(msg, " "), caller
+}
+
+var callerID = re(`^ *[TC]\d+$`)
+
+// bracketed takes off a short prefix between two marks.
+func bracketed(s string, open, end byte) (inner, rest string, ok bool) {
+	if s == "" || s[0] != open {
+		return "", s, false
+	}
+	i := strings.IndexByte(s[:min(len(s), 24)], end)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[1:i], s[i+1:], true
+}
 
 // line classifies one line.
 func (s *scanner) line(raw string) {
 	raw = strings.TrimRight(raw, "\r ")
-	at := prefix.FindStringSubmatchIndex(raw)
-	msg, caller := raw[at[1]:], ""
-	if at[2] >= 0 {
-		caller = raw[at[2]:at[3]]
-	}
+	msg, caller := unprefix(raw)
 	if strings.TrimSpace(msg) != "" {
 		s.last = raw
 	}
@@ -152,11 +175,9 @@ func (s *scanner) message(msg, raw, caller string) {
 		s.begin(caller, raw)
 		return
 	}
-	for i := range rules {
-		if m := rules[i].match.FindStringSubmatchIndex(msg); m != nil {
-			s.matched(&rules[i], msg, m, raw, caller)
-			return
-		}
+	if r, m := find(msg); r != nil {
+		s.matched(r, msg, m, raw, caller)
+		return
 	}
 	if cur == nil {
 		return
@@ -165,6 +186,19 @@ func (s *scanner) message(msg, raw, caller string) {
 	if strings.HasPrefix(msg, endMark) || strings.HasPrefix(msg, "=====") && len(cur.Lines) > 2 {
 		delete(s.open, caller)
 	}
+}
+
+// find answers the first rule that matches, and what it captured.
+func find(msg string) (*rule, []int) {
+	for i := range rules {
+		if !strings.Contains(msg, hints[i]) {
+			continue
+		}
+		if m := rules[i].match.FindStringSubmatchIndex(msg); m != nil {
+			return &rules[i], m
+		}
+	}
+	return nil, nil
 }
 
 // matched takes a line that a rule knows: the begin of a report, or the next

@@ -115,6 +115,15 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
+// TestHints: a rule without a hint costs every line a regular expression.
+func TestHints(t *testing.T) {
+	for i, h := range hints {
+		if h == "" {
+			t.Errorf("%s has no hint", rules[i].match)
+		}
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	files, _ := filepath.Glob("testdata/console/*.txt")
 	for _, file := range files {

@@ -273,7 +273,9 @@ func (m *Machine) note(fn func(*facts)) {
 }
 
 // Wait waits until QEMU is gone and says how it ended. No process and no
-// temporary file is left. It may be called more than once.
+// temporary file is left. As with exec.Cmd's pipes, read Control to its end
+// first: QEMU can be gone before its last bytes, and so Done, were taken in.
+// Wait may be called more than once.
 func (m *Machine) Wait() Exit {
 	b := m.boot
 	if b == nil {
