@@ -102,6 +102,9 @@ func TestReadImage(t *testing.T) {
 		image func(t *testing.T) []byte
 	}{
 		{"vmlinux", func(t *testing.T) []byte { return plain }},
+		{"mark across two reads", func(t *testing.T) []byte {
+			return append(append(make([]byte, 1<<18-4), "IKCFG_ST"...), gzipped(t, []byte("CONFIG_BPF=y\n"))...)
+		}},
 		{"gzip", func(t *testing.T) []byte { return bzImage(gzipped(t, plain), 0) }},
 		{"zstd", func(t *testing.T) []byte {
 			return bzImage(packed(t, plain, func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }), n)

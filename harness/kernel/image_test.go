@@ -14,7 +14,7 @@ func TestInspect(t *testing.T) {
 	noVersion[0x20e], noVersion[0x20f] = 0, 0
 	cutVersion := bzImage("6.12.1")
 	cutVersion[0x20f] = 0xff
-	far := elfFile(elf.EM_X86_64, append(make([]byte, 1<<18-40), "Linux version 7.3.4-test (b@h)"...), note("Xen\x00", 18, "entry"))
+	far := elfFile(elf.EM_X86_64, append(make([]byte, 1<<18-64-2*56-8), "Linux version 7.3.4-test (b@h)"...), note("Xen\x00", 18, "entry"))
 	tests := []struct {
 		name            string
 		image           []byte
