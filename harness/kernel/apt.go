@@ -39,7 +39,7 @@ func newApt(dir string) (*apt, error) {
 	if a.helper, err = exec.LookPath("apt-helper"); err != nil {
 		a.helper = "/usr/lib/apt/apt-helper" // outside of PATH by design
 	}
-	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
+	for _, d := range []string{"lists/partial", "cache/archives/partial", "none"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("make apt's state: %w", err)
 		}
@@ -143,10 +143,13 @@ func (m mirror) root(suite string) string {
 	return m.main
 }
 
-// mirror asks the host's configuration, which works without package lists.
+// mirror asks the host's configuration. It does so as if the host had no
+// package lists, which apt would parse first for a second or more.
 func (a *apt) mirror(ctx context.Context) (mirror, error) {
-	out, err := run(command(ctx, "apt-get", "indextargets",
-		"--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
+	none := filepath.Join(a.dir, "none")
+	out, err := run(command(ctx, "apt-get",
+		"-o", "Dir::State::lists="+none, "-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache="+none,
+		"indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
 	if err != nil {
 		return mirror{}, fmt.Errorf("ask apt for its mirror: %w", err)
 	}
