@@ -12,12 +12,13 @@ import (
 
 var (
 	kernelFlag = flag.String("kernel", "", "boot this kernel with the real QEMU (with -initrd)")
-	initrdFlag = flag.String("initrd", "", "the initrd to boot it with: testdata/init packed as /init")
+	initrdFlag = flag.String("initrd", "", "the initrd to boot it with, whose init talks as TestReal says")
 	appendFlag = flag.String("append", "", "further kernel arguments")
 )
 
-// TestReal boots a real kernel. The guest answers each line with "got LINE",
-// says done and powers off.
+// TestReal boots a real kernel. Its init says "hello" on the control channel,
+// reads one line and does what that says: "off" (say "done", power off),
+// "offnodone" (power off), "exit", "panic" (through sysrq) or "hang".
 func TestReal(t *testing.T) {
 	if *kernelFlag == "" {
 		t.Skip("needs -kernel and -initrd: a kernel to boot")
