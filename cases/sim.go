@@ -7,10 +7,10 @@ import (
 )
 
 // Expect is what the oracle says a step must show: the verdict, and for a
-// step that makes a token the masks that it must hold.
+// step that makes a token the four masks that its fdinfo must show.
 type Expect struct {
 	Verdict oracle.Verdict
-	Masks   *oracle.Masks
+	Values  []uint64
 	Trace   []oracle.Line // when the simulation explains
 }
 
@@ -123,7 +123,7 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	e := s.decide(a, st, req)
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate
-		e.Masks = &masks
+		e.Values = s.kernel.Shown(masks)
 		a.fds[st.Out] = oracle.FD{Kind: oracle.TokenFD, Token: &oracle.Token{Userns: a.cred.Userns, Allowed: masks}}
 	}
 	return e

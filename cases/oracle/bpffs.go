@@ -70,6 +70,18 @@ func (d *Delegate) assign(k *Kernel, o Option, mask *uint64) Verdict {
 	return Verdict{}
 }
 
+// Shown returns the masks as a token's fdinfo shows them: a mask that holds
+// every bit of its enumeration is "any", here all ones, bpf_token_show_fdinfo.
+func (k *Kernel) Shown(m Masks) []uint64 {
+	out := []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs}
+	for i, end := range []uint32{k.MaxCmd, k.MaxMap, k.MaxProg, k.MaxAttach} {
+		if known := uint64(1)<<end - 1; out[i]&known == known {
+			out[i] = ^uint64(0)
+		}
+	}
+	return out
+}
+
 // fsconfigMax is the longest string that FSCONFIG_SET_STRING takes with its
 // terminating zero, fs/fsopen.c.
 const fsconfigMax = 256

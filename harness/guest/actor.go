@@ -27,7 +27,17 @@ type actor struct {
 	handles  map[program.Handle]int
 	context  int   // the bpffs that is being made
 	unproven []int // tokens of this run whose masks are still to be read
+	answer   answer
 }
+
+// answer is what a script has come to so far.
+type answer struct {
+	seen []program.Observation
+	fds  []int
+}
+
+// noFD stands where there is no descriptor.
+const noFD = -1
 
 // The descriptors that an actor's process inherits.
 const (
@@ -62,55 +72,86 @@ func runActor(args []string) error {
 func (a *actor) serve() error {
 	buf := make([]byte, maxMessage)
 	for {
-		v, payload, fd, err := a.link.recv(buf)
+		message, fds, err := a.link.recv(buf)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		answer, out, err := a.handle(verb(v), payload, fd)
-		if err != nil {
-			err = a.link.send(1, []byte(err.Error()), noFD)
-		} else {
-			err = a.link.send(0, answer, out)
+		a.answer = answer{}
+		if err := a.perform(message, fds); err != nil {
+			err = a.link.send(append([]byte{answerError}, err.Error()...), nil)
+			if err != nil {
+				return err
+			}
+			continue
 		}
-		if err != nil {
+		r := wire.Results{Cells: [][]program.Observation{a.answer.seen}}
+		if err := a.link.send(append([]byte{answerOK}, wire.EncodeResults(&r)...), a.answer.fds); err != nil {
 			return err
 		}
 	}
 }
 
-// handle does what the agent asks; the answer may carry a descriptor.
-func (a *actor) handle(v verb, payload []byte, fd int) (answer []byte, out int, err error) {
-	switch v {
-	case verbRun:
-		answer, err = a.run(payload)
-	case verbOpen:
-		closeFD(a.context)
-		a.context, err = unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC)
-		if err != nil {
-			return nil, noFD, fmt.Errorf("fsopen bpf: %w", err)
+// perform does the acts of a script in order.
+func (a *actor) perform(message []byte, fds []int) error {
+	acts, err := decodeScript(message)
+	if err != nil {
+		return err
+	}
+	for _, act := range acts {
+		along := noFD
+		if act.verb == verbTake || act.verb == verbFork {
+			if len(fds) == 0 {
+				return errors.New("a descriptor is missing")
+			}
+			along, fds = fds[0], fds[1:]
 		}
-		return nil, a.context, nil
-	case verbMount:
-		err = a.mount(program.Handle(payload[0]))
-	case verbGive:
-		given, ok := a.handles[program.Handle(payload[0])]
-		if !ok {
-			return nil, noFD, errors.New("send a descriptor: the actor does not have it")
+		if err := a.act(act, along); err != nil {
+			return err
 		}
-		return nil, given, nil
-	case verbTake:
-		a.set(program.Handle(payload[0]), fd)
-	case verbFork:
-		err = a.fork(payload[0] == 1, fd)
-	case verbTypes:
-		err = json.Unmarshal(payload, &a.btf)
+	}
+	return nil
+}
+
+func (a *actor) act(act act, along int) (err error) {
+	switch act.verb {
 	case verbForget:
 		a.forget()
+	case verbTypes:
+		return json.Unmarshal(act.payload, &a.btf)
+	case verbFork:
+		return a.fork(act.payload[0] == 1, along)
+	case verbTake:
+		a.set(program.Handle(act.payload[0]), along)
+	case verbOpen:
+		return a.open()
+	case verbMount:
+		return a.mount(program.Handle(act.payload[0]))
+	case verbRun:
+		return a.run(act.payload)
+	case verbGive:
+		fd, ok := a.handles[program.Handle(act.payload[0])]
+		if !ok {
+			return errors.New("send a descriptor: the actor does not have it")
+		}
+		a.answer.fds = append(a.answer.fds, fd)
+	default:
+		return fmt.Errorf("unknown verb %d", act.verb)
 	}
-	return answer, noFD, err
+	return nil
+}
+
+// open is the first step of the delegation: the context, and with it the
+// bpffs, will belong to this process's user namespace.
+func (a *actor) open() (err error) {
+	closeFD(a.context)
+	if a.context, err = unix.Fsopen("bpf", unix.FSOPEN_CLOEXEC); err != nil {
+		return fmt.Errorf("fsopen bpf: %w", err)
+	}
+	a.answer.fds = append(a.answer.fds, a.context)
+	return nil
 }
 
 func (a *actor) forget() {
@@ -144,10 +185,10 @@ func (a *actor) mount(h program.Handle) error {
 
 // run runs steps in order, each on the worker with its capabilities, and
 // reads the masks of the tokens that they made.
-func (a *actor) run(payload []byte) ([]byte, error) {
+func (a *actor) run(payload []byte) error {
 	steps, err := wire.DecodeSteps(payload)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	results := make([]program.Observation, len(steps))
 	for i := 0; i < len(steps); {
@@ -157,7 +198,7 @@ func (a *actor) run(payload []byte) ([]byte, error) {
 		}
 		w, err := a.worker(steps[i].Caps)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		w.do(func() {
 			for j := i; j < n; j++ {
@@ -167,7 +208,8 @@ func (a *actor) run(payload []byte) ([]byte, error) {
 		i = n
 	}
 	a.proveTokens(steps, results)
-	return wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{results}}), nil
+	a.answer.seen = append(a.answer.seen, results...)
+	return nil
 }
 
 // proveTokens reads the fdinfo of the tokens that the run made. It happens
@@ -222,6 +264,10 @@ func usernsAttr(host int) *syscall.SysProcAttr {
 	}
 }
 
+// actorEnv keeps Go's runtime from interrupting waits and from collecting
+// the little garbage that a run makes.
+var actorEnv = []string{"GODEBUG=asyncpreemptoff=1", "GOGC=off"}
+
 // start starts an actor's process: this program again, under another name.
 func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
@@ -237,7 +283,7 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int
 		}
 		files = append(files, uintptr(fd))
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}, &syscall.ProcAttr{Files: files, Sys: attr})
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}, &syscall.ProcAttr{Files: files, Sys: attr, Env: actorEnv})
 	if err != nil {
 		return 0, fmt.Errorf("start an actor: %w", err)
 	}

@@ -23,16 +23,21 @@ type agent struct {
 	out *wire.Writer
 	caller
 	cast    []program.Actor // of the processes that run
-	players []player
+	players []*player
 	sysctl  int
 	types   []byte            // typeIDs, as actors are told
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
 	buf     []byte
 }
 
+// player is an actor's process. Acts whose outcome nobody waits for are kept
+// and sent along with the next.
 type player struct {
-	link link
-	pid  int // 0 for a process that another actor forked
+	name    string
+	link    link
+	pid     int // 0 for a process that another actor forked
+	pending script
+	given   map[program.Handle]int // descriptors that it sent us and still has
 }
 
 const (
@@ -69,11 +74,14 @@ func (g *agent) world(payload []byte) error {
 	if err != nil {
 		return err
 	}
+	if err := g.out.Write(wire.KindStage, nil); err != nil {
+		return err
+	}
 	seen, err := g.stage(p)
 	if err != nil {
 		return g.fault(&wire.Cells{}, err) // of no cell: the world's
 	}
-	return g.out.Write(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{seen}}))
+	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{seen}}))
 }
 
 // stage prepares a world: the sysctl, the actors, the set-up steps.
@@ -107,7 +115,7 @@ func (g *agent) cells(payload []byte) error {
 		r.Cells = append(r.Cells, seen[:len(cell)])
 		seen = seen[len(cell):]
 	}
-	return g.out.Write(wire.KindEnd, wire.EncodeResults(&r))
+	return g.out.Queue(wire.KindEnd, wire.EncodeResults(&r))
 }
 
 func slicesOf(cells []program.Cell) [][]program.Step {
@@ -130,30 +138,41 @@ func (g *agent) fault(c *wire.Cells, why error) error {
 // play runs steps in order: the broker's own here, the actors' in runs that
 // are as long as one actor goes on.
 func (g *agent) play(steps []program.Step) ([]program.Observation, error) {
-	var seen []program.Observation
+	seen := make([]program.Observation, len(steps))
 	for i := 0; i < len(steps); {
-		s := &steps[i]
-		if !ofActor(s.Op) {
-			o, err := g.broke(s)
-			if err != nil {
-				return nil, err
-			}
-			seen = append(seen, o)
-			i++
-			continue
-		}
-		n := i + 1
-		for n < len(steps) && ofActor(steps[n].Op) && steps[n].Actor == s.Actor {
-			n++
-		}
-		part, err := g.ask(s.Actor, steps[i:n])
+		p, err := g.player(steps[i].Actor)
 		if err != nil {
 			return nil, err
 		}
-		seen = append(seen, part...)
+		if err := g.settle(p); err != nil {
+			return nil, err
+		}
+		n := i + 1
+		if ofActor(steps[i].Op) {
+			for n < len(steps) && ofActor(steps[n].Op) && steps[n].Actor == steps[i].Actor {
+				n++
+			}
+			p.queue(steps[i:n], seen[i:n])
+		} else if seen[i], err = g.broke(p, &steps[i]); err != nil {
+			return nil, err
+		}
 		i = n
 	}
-	return seen, nil
+	return seen, g.settle(nil)
+}
+
+// settle has every player but one run the steps that it is to run, so that
+// steps of different actors happen in their order.
+func (g *agent) settle(but *player) error {
+	for _, p := range g.players {
+		if p == but || len(p.pending.want) == 0 {
+			continue
+		}
+		if _, err := g.flush(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func ofActor(op program.Op) bool {
@@ -168,34 +187,49 @@ func (g *agent) player(i uint32) (*player, error) {
 	if int(i) >= len(g.players) {
 		return nil, fmt.Errorf("there is no actor %d", i)
 	}
-	return &g.players[i], nil
+	return g.players[i], nil
 }
 
-func (g *agent) ask(who uint32, steps []program.Step) ([]program.Observation, error) {
-	p, err := g.player(who)
+// queue adds steps to what the player is to do; where says where their
+// observations go.
+func (p *player) queue(steps []program.Step, where []program.Observation) {
+	p.pending.add(verbRun, wire.EncodeSteps(steps)...)
+	p.pending.want = append(p.pending.want, where)
+	p.forgetGiven()
+}
+
+func (p *player) forgetGiven() {
+	for h, fd := range p.given {
+		unix.Close(fd)
+		delete(p.given, h)
+	}
+}
+
+// flush sends what the player is to do and takes the answer in.
+func (g *agent) flush(p *player) ([]int, error) {
+	s := p.pending
+	p.pending = script{}
+	if len(s.acts) == 0 {
+		return nil, nil
+	}
+	seen, fds, err := p.link.call(&s, g.buf)
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("actor %s: %w", p.name, err)
 	}
-	answer, _, err := p.link.call(verbRun, wire.EncodeSteps(steps), noFD, g.buf)
-	if err != nil {
-		return nil, fmt.Errorf("actor %s: %w", g.cast[who].Name, err)
+	for _, where := range s.want {
+		if len(seen) < len(where) {
+			return nil, fmt.Errorf("actor %s: it answered fewer steps than it was asked", p.name)
+		}
+		seen = seen[copy(where, seen):]
 	}
-	r, err := wire.DecodeResults(answer)
-	if err != nil {
-		return nil, err
-	}
-	if len(r.Cells) != 1 || len(r.Cells[0]) != len(steps) {
-		return nil, fmt.Errorf("actor %s: it answered other steps than it was asked", g.cast[who].Name)
-	}
-	return r.Cells[0], nil
+	return fds, nil
 }
 
 // broke does a step that wants privilege in the initial namespace, or two actors.
-func (g *agent) broke(s *program.Step) (program.Observation, error) {
-	p, err := g.player(s.Actor)
-	if err != nil {
-		return program.Observation{}, err
-	}
+func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
 	switch s.Op {
 	case program.OpBPFFS:
 		return g.delegate(p, s)
@@ -203,7 +237,7 @@ func (g *agent) broke(s *program.Step) (program.Observation, error) {
 		return program.Observation{}, g.pass(p, s)
 	case program.OpSysctl:
 		v, _ := s.Num(program.KeyValue)
-		return program.Observation{}, g.setSysctl(int(v))
+		return program.Observation{}, errors.Join(g.settle(nil), g.setSysctl(int(v)))
 	case program.OpSysrq:
 		return program.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
 	}
@@ -217,17 +251,19 @@ func (g *agent) broke(s *program.Step) (program.Observation, error) {
 //     creates the superblock.
 //  3. The actor mounts it and opens its root.
 func (g *agent) delegate(p *player, s *program.Step) (program.Observation, error) {
-	_, context, err := p.link.call(verbOpen, nil, noFD, g.buf)
+	p.pending.add(verbOpen)
+	p.pending.gives++
+	fds, err := g.flush(p)
 	if err != nil {
 		return program.Observation{}, err
 	}
-	defer closeFD(context)
+	context := fds[len(fds)-1]
+	defer unix.Close(context)
 	if errno := configure(context, s.Args); errno != 0 {
 		return program.Observation{Errno: errno}, nil
 	}
-	if _, _, err = p.link.call(verbMount, []byte{byte(s.Out)}, noFD, g.buf); err != nil {
-		return program.Observation{}, err
-	}
+	p.pending.add(verbMount, byte(s.Out))
+	p.forgetGiven()
 	return program.Observation{Proof: program.Works}, nil
 }
 
@@ -252,20 +288,30 @@ func errnoOf(err error) uapi.Errno {
 	return 0
 }
 
+// pass has one actor send a descriptor and another keep it.
 func (g *agent) pass(from *player, s *program.Step) error {
-	h, _ := s.Num(program.KeyHandle)
+	n, _ := s.Num(program.KeyHandle)
+	h := program.Handle(n)
 	who, _ := s.Num(program.KeyTo)
 	to, err := g.player(uint32(who))
 	if err != nil {
 		return err
 	}
-	_, fd, err := from.link.call(verbGive, []byte{byte(h)}, noFD, g.buf)
-	if err != nil {
-		return err
+	if _, ok := from.given[h]; !ok {
+		from.pending.add(verbGive, byte(h))
+		from.pending.gives++
+		fds, err := g.flush(from)
+		if err != nil {
+			return err
+		}
+		from.given[h] = fds[len(fds)-1]
 	}
-	defer closeFD(fd)
-	_, _, err = to.link.call(verbTake, []byte{byte(h)}, fd, g.buf)
-	return err
+	fd, err := unix.FcntlInt(uintptr(from.given[h]), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("keep a descriptor for actor %s: %w", to.name, err)
+	}
+	to.pending.take(h, fd)
+	return nil
 }
 
 func (g *agent) setSysctl(v int) error {
@@ -284,9 +330,9 @@ func (g *agent) setSysctl(v int) error {
 func (g *agent) assemble(cast []program.Actor) error {
 	if len(g.players) > 0 && slices.Equal(cast, g.cast) {
 		for _, p := range g.players {
-			if _, _, err := p.link.call(verbForget, nil, noFD, g.buf); err != nil {
-				return err
-			}
+			p.forgetGiven()
+			p.pending.drop()
+			p.pending.add(verbForget)
 		}
 		return nil
 	}
@@ -296,44 +342,56 @@ func (g *agent) assemble(cast []program.Actor) error {
 		if err != nil {
 			return fmt.Errorf("actor %s: %w", a.Name, err)
 		}
+		p.pending.add(verbTypes, g.types...)
 		g.players = append(g.players, p)
-		g.cast = append(g.cast, a)
-		if _, _, err := p.link.call(verbTypes, g.types, noFD, g.buf); err != nil {
-			return fmt.Errorf("actor %s: %w", a.Name, err)
-		}
 	}
+	g.cast = cast
 	return nil
 }
 
 // enter starts one actor, from here or from the actor that is its parent.
-func (g *agent) enter(a program.Actor) (player, error) {
+func (g *agent) enter(a program.Actor) (*player, error) {
 	mine, its, err := newLink()
 	if err != nil {
-		return player{}, err
+		return nil, err
+	}
+	p := &player{name: a.Name, link: mine, given: map[program.Handle]int{}}
+	if a.Parent >= 0 {
+		return p, g.enterUnder(a, its.fd)
 	}
 	defer unix.Close(its.fd)
-	p := player{link: mine}
-	switch {
-	case a.Parent >= len(g.players):
-		err = fmt.Errorf("its parent is no actor")
-	case a.Parent >= 0:
-		userns := byte(0)
-		if a.Kind == program.Userns {
-			userns = 1
-		}
-		_, _, err = g.players[a.Parent].link.call(verbFork, []byte{userns}, its.fd, g.buf)
-	case a.Kind == program.Userns:
+	if a.Kind == program.Userns {
 		p.pid, err = startOwned(a.UID, its.fd, g.fix)
-	default:
+	} else {
 		p.pid, err = start(nil, a.UID, its.fd, g.fix)
 	}
 	return p, err
+}
+
+// enterUnder has an actor fork another inside its namespaces.
+func (g *agent) enterUnder(a program.Actor, socket int) error {
+	parent, err := g.player(uint32(a.Parent))
+	if err != nil {
+		return err
+	}
+	userns := byte(0)
+	if a.Kind == program.Userns {
+		userns = 1
+	}
+	parent.pending.add(verbFork, userns)
+	parent.pending.fds = append(parent.pending.fds, socket)
+	_, err = g.flush(parent)
+	return err
 }
 
 // dismiss ends the actors; a process ends when its socket is closed.
 func (g *agent) dismiss() {
 	for _, p := range g.players {
 		unix.Close(p.link.fd)
+		p.forgetGiven()
+		for _, fd := range p.pending.fds {
+			unix.Close(fd)
+		}
 	}
 	for _, p := range g.players {
 		if p.pid != 0 {

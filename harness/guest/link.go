@@ -4,31 +4,68 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/harness/wire"
 )
 
-// link is the agent's end, or an actor's, of their socket: one message each
-// way, a request and its answer, either with at most one descriptor.
+// link is the agent's end, or an actor's, of their socket. The agent sends a
+// script, the actor answers it; both may carry descriptors.
 type link struct{ fd int }
 
-// verb says what the agent asks of an actor.
+// verb is one act of a script. What one script can do is sent together: under
+// emulation a round trip to another process costs as much as several calls.
 type verb byte
 
 const (
-	verbRun    verb = iota + 1 // run steps; the answer is the observations
+	verbForget verb = iota + 1 // close every descriptor: a new world begins
+	verbTypes                  // what the kernel's BTF says, as JSON
+	verbFork                   // fork an actor on the socket that comes along
+	verbTake                   // keep a descriptor that comes along
 	verbOpen                   // fsopen("bpf"); the answer carries the context
 	verbMount                  // mount the context that the broker has created
-	verbGive                   // send a descriptor
-	verbTake                   // keep a descriptor
-	verbFork                   // fork an actor on the socket that comes along
-	verbTypes                  // what the kernel BTF says of the types that requests name
-	verbForget                 // close every descriptor, for the next world
+	verbRun                    // run steps; the answer has their observations
+	verbGive                   // the answer carries a descriptor
 )
 
+// script is acts in order, with the descriptors that they take along.
+type script struct {
+	acts  []act
+	fds   []int
+	gives int                     // how many descriptors the answer carries
+	want  [][]program.Observation // where the observations of its runs go
+}
+
+type act struct {
+	verb    verb
+	payload []byte
+}
+
+func (s *script) add(v verb, payload ...byte) { s.acts = append(s.acts, act{v, payload}) }
+
+func (s *script) take(h program.Handle, fd int) {
+	s.add(verbTake, byte(h))
+	s.fds = append(s.fds, fd)
+}
+
+// drop leaves out what only concerns a world that is over.
+func (s *script) drop() {
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
+	kept := slices.DeleteFunc(s.acts, func(a act) bool { return a.verb != verbTypes })
+	*s = script{acts: kept}
+}
+
 // maxMessage bounds a message; the socket's buffer is a bit larger.
-const maxMessage = 96 << 10
+const maxMessage = 128 << 10
+
+// maxFDs is how many descriptors one message may carry, SCM_MAX_FD.
+const maxFDs = 253
 
 func newLink() (agent, actor link, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -38,70 +75,118 @@ func newLink() (agent, actor link, err error) {
 	return link{fds[0]}, link{fds[1]}, nil
 }
 
-// noFD says that a message carries no descriptor.
-const noFD = -1
-
-func (l link) send(v byte, payload []byte, fd int) error {
+func (l link) send(payload []byte, fds []int) error {
 	var oob []byte
-	if fd != noFD {
-		oob = unix.UnixRights(fd)
+	if len(fds) > 0 {
+		oob = unix.UnixRights(fds...)
 	}
-	if err := unix.Sendmsg(l.fd, append([]byte{v}, payload...), oob, nil, unix.MSG_NOSIGNAL); err != nil {
-		return fmt.Errorf("send to the other process: %w", err)
+	if _, _, errno := rawMsg(unix.SYS_SENDMSG, l.fd, payload, oob, unix.MSG_NOSIGNAL); errno != 0 {
+		return fmt.Errorf("send to the other process: %w", errno)
 	}
 	return nil
 }
 
 // recv returns io.EOF when the other end has gone.
-func (l link) recv(buf []byte) (v byte, payload []byte, fd int, err error) {
-	oob := make([]byte, unix.CmsgSpace(4))
-	n, oobn, flags, _, err := unix.Recvmsg(l.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
-	for errors.Is(err, unix.EINTR) {
-		n, oobn, flags, _, err = unix.Recvmsg(l.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+func (l link) recv(buf []byte) ([]byte, []int, error) {
+	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
+	n, h, errno := rawMsg(unix.SYS_RECVMSG, l.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	for errno == unix.EINTR {
+		n, h, errno = rawMsg(unix.SYS_RECVMSG, l.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
 	}
 	switch {
-	case err != nil:
-		return 0, nil, noFD, fmt.Errorf("receive from the other process: %w", err)
+	case errno != 0:
+		return nil, nil, fmt.Errorf("receive from the other process: %w", errno)
 	case n == 0:
-		return 0, nil, noFD, io.EOF
-	case flags&unix.MSG_TRUNC != 0:
-		return 0, nil, noFD, errors.New("receive from the other process: the message is cut off")
+		return nil, nil, io.EOF
+	case h.Flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0:
+		return nil, nil, errors.New("receive from the other process: the message is cut off")
 	}
-	fd, err = oneFD(oob[:oobn])
-	return buf[0], buf[1:n], fd, err
+	fds, err := rights(oob[:h.Controllen])
+	return buf[:n], fds, err
 }
 
-func oneFD(oob []byte) (int, error) {
+// rawMsg makes the call without telling Go's scheduler: there is nothing else
+// for it to run meanwhile, and its watcher thread, which would wake up for
+// every wait, costs more under emulation than the call.
+func rawMsg(nr uintptr, fd int, data, oob []byte, flags int) (int, unix.Msghdr, unix.Errno) {
+	iov := unix.Iovec{Base: &data[0], Len: uint64(len(data))}
+	h := unix.Msghdr{Iov: &iov, Iovlen: 1}
+	if len(oob) > 0 {
+		h.Control, h.Controllen = &oob[0], uint64(len(oob))
+	}
+	n, _, errno := unix.RawSyscall(nr, uintptr(fd), uintptr(unsafe.Pointer(&h)), uintptr(flags))
+	return int(n), h, errno
+}
+
+func rights(oob []byte) ([]int, error) {
 	if len(oob) == 0 {
-		return noFD, nil
+		return nil, nil
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return noFD, fmt.Errorf("read a passed descriptor: %w", err)
+		return nil, fmt.Errorf("read passed descriptors: %w", err)
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
-	if err != nil || len(fds) != 1 {
-		return noFD, fmt.Errorf("read a passed descriptor: %d of them (%w)", len(fds), err)
+	if err != nil {
+		return nil, fmt.Errorf("read passed descriptors: %w", err)
 	}
-	return fds[0], nil
+	return fds, nil
 }
 
-// call sends a request and returns the answer. An answer that begins with a
-// non-zero byte is the actor's word for what it could not do.
-func (l link) call(v verb, payload []byte, fd int, buf []byte) ([]byte, int, error) {
-	if err := l.send(byte(v), payload, fd); err != nil {
-		return nil, noFD, err
+// The first byte of an answer.
+const (
+	answerOK    = 0
+	answerError = 1 // the rest is the actor's word for what it could not do
+)
+
+// call sends a script and returns the observations of its steps and the
+// descriptors that it asked for.
+func (l link) call(s *script, buf []byte) ([]program.Observation, []int, error) {
+	if err := l.send(encodeScript(s), s.fds); err != nil {
+		return nil, nil, err
 	}
-	status, answer, got, err := l.recv(buf)
+	answer, fds, err := l.recv(buf)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, noFD, errors.New("the actor's process has died")
+		return nil, nil, errors.New("the actor's process has died")
 	case err != nil:
-		return nil, noFD, err
-	case status != 0:
-		return nil, noFD, errors.New(string(answer))
+		return nil, nil, err
+	case answer[0] != answerOK:
+		return nil, nil, errors.New(string(answer[1:]))
+	case len(fds) != s.gives:
+		return nil, nil, fmt.Errorf("the actor sent %d descriptors, want %d", len(fds), s.gives)
 	}
-	return answer, got, nil
+	r, err := wire.DecodeResults(answer[1:])
+	if err != nil {
+		return nil, nil, err
+	}
+	return r.Cells[0], fds, nil
+}
+
+func encodeScript(s *script) []byte {
+	var b []byte
+	for _, a := range s.acts {
+		b = append(b, byte(a.verb), byte(len(a.payload)), byte(len(a.payload)>>8), byte(len(a.payload)>>16))
+		b = append(b, a.payload...)
+	}
+	return b
+}
+
+func decodeScript(b []byte) ([]act, error) {
+	const head = 4
+	var acts []act
+	for len(b) > 0 {
+		if len(b) < head {
+			return nil, errors.New("a script is cut off")
+		}
+		n := int(b[1]) | int(b[2])<<8 | int(b[3])<<16
+		if len(b) < head+n {
+			return nil, errors.New("a script is cut off")
+		}
+		acts = append(acts, act{verb(b[0]), b[head : head+n]})
+		b = b[head+n:]
+	}
+	return acts, nil
 }
 
 func closeFD(fd int) {
@@ -109,6 +194,3 @@ func closeFD(fd int) {
 		unix.Close(fd)
 	}
 }
-
-// file wraps a descriptor so that a started process may inherit it.
-func file(fd int) *os.File { return os.NewFile(uintptr(fd), "inherited") }

@@ -47,7 +47,8 @@ type session struct {
 	worlds  []*cases.World // in the order in which they were sent
 	setups  int            // answered
 	next    int            // the batch whose answer is next
-	begun   bool           // and it has begun
+	staged  int            // worlds whose set-up has begun
+	begun   bool           // the next batch has begun
 	hello   time.Time
 	decide  time.Duration
 	done    int
@@ -115,19 +116,29 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	}
 	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
 		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done}
-	if s.begun && d.died() {
+	switch {
+	case !d.died():
+	case s.staged > s.setups: // in a set-up: without it none of its cases can run
+		b.Blame = "the set-up of " + s.batches[s.next].Cases[0].ID
+		s.blame(s.open(s.worlds[s.setups].Cases), "its set-up", exit)
+	case s.begun:
 		d.culprits = s.open(s.batches[s.next].Cases)
-	}
-	if len(d.culprits) == 1 {
-		c := d.culprits[0]
-		b.Blame = c.ID
-		s.set(result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
-			Reason: fmt.Sprintf("the machine %s under it: %s", exit.Fate, exit.Reason)})
-		d.culprits = nil
+		if len(d.culprits) == 1 {
+			b.Blame = d.culprits[0].ID
+			s.blame(d.culprits, "it", exit)
+			d.culprits = nil
+		}
 	}
 	s.out.Boots = append(s.out.Boots, b)
 	s.out.Decide += s.decide
 	return d
+}
+
+func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
+	for _, c := range list {
+		s.set(result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
+			Reason: fmt.Sprintf("the machine %s under %s: %s", exit.Fate, under, exit.Reason)})
+	}
 }
 
 // receive reads records until the machine has no more to say. A record that
@@ -167,6 +178,8 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	switch kind {
 	case wire.KindHello:
 		return s.greet(payload, todo, size)
+	case wire.KindStage:
+		return s.stage()
 	case wire.KindSetup:
 		return s.setup(payload)
 	case wire.KindBegin:
@@ -251,12 +264,23 @@ func (s *session) send() {
 	w.Write(wire.KindBye, nil)
 }
 
+// stage notes that a world's set-up has begun: what dies now dies under it.
+func (s *session) stage() error {
+	if s.begun || s.staged != s.setups || s.staged >= len(s.worlds) {
+		return fmt.Errorf("%w: a stage record for no world", wire.ErrCorrupt)
+	}
+	s.staged++
+	s.arm(s.batches[s.next].Cases[0].ID)
+	return nil
+}
+
 func (s *session) setup(payload []byte) error {
+	s.disarm()
 	r, err := wire.DecodeResults(payload)
 	if err != nil {
 		return err
 	}
-	if s.setups >= len(s.worlds) || len(r.Cells) != 1 {
+	if s.setups != s.staged-1 || len(r.Cells) != 1 {
 		return fmt.Errorf("%w: a setup record for no world", wire.ErrCorrupt)
 	}
 	s.judge.Setup(s.worlds[s.setups], r.Cells[0])
@@ -306,7 +330,8 @@ func (s *session) fault(payload []byte) error {
 		return err
 	}
 	if f.Count == 0 {
-		if s.setups >= len(s.worlds) {
+		s.disarm()
+		if s.setups != s.staged-1 {
 			return fmt.Errorf("the guest gave up: %s", f.Reason)
 		}
 		s.judge.SetupFailed(s.worlds[s.setups], f.Reason)

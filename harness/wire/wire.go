@@ -24,6 +24,7 @@ const (
 	KindCells                 // cells to run in the last world
 	KindBye                   // no more
 	KindHello                 // the guest is up: what it is and what it found
+	KindStage                 // a world is about to be set up
 	KindBegin                 // cells are about to run
 	KindSetup                 // what the set-up steps showed
 	KindEnd                   // what the cells showed
@@ -31,7 +32,7 @@ const (
 	KindDone                  // everything was answered
 )
 
-var kindNames = [...]string{"", "world", "cells", "bye", "hello", "begin", "setup", "end", "fault", "done"}
+var kindNames = [...]string{"", "world", "cells", "bye", "hello", "stage", "begin", "setup", "end", "fault", "done"}
 
 // String returns the record's name.
 func (k Kind) String() string {
@@ -67,20 +68,32 @@ type Writer struct {
 // NewWriter returns a Writer that counts from 0.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Write sends one record in one write.
+// Write sends what is queued and one record more, in one write.
 func (w *Writer) Write(k Kind, payload []byte) error {
+	if err := w.Queue(k, payload); err != nil {
+		return err
+	}
+	_, err := w.w.Write(w.buf)
+	w.buf = w.buf[:0]
+	if err != nil {
+		return fmt.Errorf("write %s record: %w", k, err)
+	}
+	return nil
+}
+
+// Queue keeps a record until the next Write: a write to a virtual port costs
+// more than what most records tell.
+func (w *Writer) Queue(k Kind, payload []byte) error {
 	if len(payload) > MaxPayload {
 		return fmt.Errorf("write %s record: %d bytes are more than %d", k, len(payload), MaxPayload)
 	}
-	w.buf = append(w.buf[:0], magic[0], magic[1], byte(k), 0)
+	start := len(w.buf)
+	w.buf = append(w.buf, magic[0], magic[1], byte(k), 0)
 	w.buf = binary.LittleEndian.AppendUint32(w.buf, w.seq)
 	w.buf = binary.LittleEndian.AppendUint32(w.buf, uint32(len(payload)))
-	w.buf = binary.LittleEndian.AppendUint32(w.buf, sum(w.buf, payload))
+	w.buf = binary.LittleEndian.AppendUint32(w.buf, sum(w.buf[start:], payload))
 	w.buf = append(w.buf, payload...)
 	w.seq++
-	if _, err := w.w.Write(w.buf); err != nil {
-		return fmt.Errorf("write %s record: %w", k, err)
-	}
 	return nil
 }
 
