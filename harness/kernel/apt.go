@@ -143,13 +143,14 @@ func (m mirror) root(suite string) string {
 	return m.main
 }
 
-// mirror asks the host's configuration. It does so as if the host had no
-// package lists, which apt would parse first for a second or more.
+// mirror asks the host's configuration, always as if the host had never run
+// apt-get update: its own lists would be parsed first, for a second or more.
+// Without release files apt names targets only under --no-release-info.
 func (a *apt) mirror(ctx context.Context) (mirror, error) {
 	none := filepath.Join(a.dir, "none")
 	out, err := run(command(ctx, "apt-get",
 		"-o", "Dir::State::lists="+none, "-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache="+none,
-		"indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
+		"--no-release-info", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
 	if err != nil {
 		return mirror{}, fmt.Errorf("ask apt for its mirror: %w", err)
 	}
