@@ -76,10 +76,10 @@ func (c *Corpus) add(name, text string) error {
 var ErrUnknownCase = errors.New("unknown case")
 
 // Select returns the cases that match any of the patterns, in the corpus's
-// order, with the controls that guard them; no pattern means all. A pattern is
-// a case's name, the beginning of one up to a /, or a glob in which * stands
+// order, with the controls that guard them; no pattern means the default
+// suite, or everything with full. A pattern is a case's name, the beginning of one up to a /, or a glob in which * stands
 // for anything.
-func (c *Corpus) Select(patterns []string) ([]*Case, error) {
+func (c *Corpus) Select(patterns []string, full bool) ([]*Case, error) {
 	chosen := map[*Case]bool{}
 	var errs *multierror.Error
 	for _, p := range patterns {
@@ -90,7 +90,7 @@ func (c *Corpus) Select(patterns []string) ([]*Case, error) {
 	var out []*Case
 	for _, g := range c.Groups {
 		for _, k := range g.Cases {
-			if len(patterns) == 0 || chosen[k] {
+			if len(patterns) == 0 && (full || !g.Full) || chosen[k] {
 				out = append(out, k)
 			}
 		}

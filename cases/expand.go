@@ -13,6 +13,7 @@ import (
 // Group is the cases of one file.
 type Group struct {
 	Name, About, Path string
+	Full              bool // not in the default suite
 	Worlds            []*World
 	Cases             []*Case
 }
@@ -66,7 +67,7 @@ func isPredefined(name string) bool {
 
 // Expand makes a file's cases: one for each combination of its axes' values.
 func (f *File) Expand() (*Group, error) {
-	e := expander{f: f, g: &Group{Name: f.Name, About: f.About, Path: f.Path}, worlds: map[string]*World{}}
+	e := expander{f: f, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full}, worlds: map[string]*World{}}
 	if err := e.actors(); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ type File struct {
 	Path     string
 	Name     string // the group's name: the file's base name
 	About    string
+	Full     bool // runs only when it is asked for, or with --full
 	needs    []Need
 	axes     []axis
 	actors   []actorLine
@@ -99,7 +100,7 @@ type parser struct {
 }
 
 // keywords are the words that begin a line which is no step.
-var keywords = []string{"about", "needs", "axis", "actor", "do", "except", "control", "pin"}
+var keywords = []string{"about", "full", "needs", "axis", "actor", "do", "except", "control", "pin"}
 
 func (p *parser) line(n int, raw string) error {
 	text, note := cutComment(raw)
@@ -116,6 +117,8 @@ func (p *parser) line(n int, raw string) error {
 	switch words[0] {
 	case "about":
 		p.f.About = strings.Join(rest, " ")
+	case "full":
+		p.f.Full = true
 	case "needs":
 		return p.needs(rest)
 	case "axis":

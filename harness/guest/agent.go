@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -431,6 +432,7 @@ func Main(buildID string, failed []error) error {
 	if os.Args[0] == actorArg0 {
 		return runActor(os.Args)
 	}
+	debug.SetGCPercent(-1) // a run makes little garbage
 	port, err := openControl()
 	if err != nil {
 		return err

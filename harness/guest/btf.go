@@ -69,7 +69,7 @@ type kernelBTF struct {
 	strings []byte
 }
 
-var wantedKinds = map[uint32]string{btfStruct: program.KindStruct, btfTypedef: program.KindTypedef, btfFunc: program.KindFunc, btfEnum: "enum"}
+var wantedKinds = [kindMask + 1]string{btfStruct: program.KindStruct, btfTypedef: program.KindTypedef, btfFunc: program.KindFunc, btfEnum: "enum"}
 
 // loadBTF reads the running kernel's BTF and finds the wanted names.
 func loadBTF(wanted []btfName) (*kernelBTF, error) {
@@ -109,14 +109,27 @@ func (b *kernelBTF) walk(types []byte, wanted map[string]bool) error {
 		if len(types) < btfTypeLen+n {
 			return fmt.Errorf("read the kernel's BTF: type %d is cut off", id)
 		}
-		if k, ok := wantedKinds[kind]; ok {
-			if name := b.str(binary.LittleEndian.Uint32(types)); wanted[string(name)] {
-				b.types[btfName{k, string(name)}] = btfType{id, binary.LittleEndian.Uint32(types[sizeOffset:]), vlen, types[btfTypeLen : btfTypeLen+n]}
+		if k := wantedKinds[kind]; k != "" {
+			if name := b.wanted(binary.LittleEndian.Uint32(types), wanted); name != "" {
+				b.types[btfName{k, name}] = btfType{id, binary.LittleEndian.Uint32(types[sizeOffset:]), vlen, types[btfTypeLen : btfTypeLen+n]}
 			}
 		}
 		types = types[btfTypeLen+n:]
 	}
 	return nil
+}
+
+// wanted returns the name at off if somebody wants it. Most names are told
+// apart by their first bytes alone.
+func (b *kernelBTF) wanted(off uint32, names map[string]bool) string {
+	const prefix = 4
+	if int(off)+prefix > len(b.strings) || b.strings[off+prefix-1] != '_' {
+		return ""
+	}
+	if name := b.str(off); names[string(name)] {
+		return string(name)
+	}
+	return ""
 }
 
 func (b *kernelBTF) str(off uint32) []byte {

@@ -12,7 +12,8 @@ import (
 // Spec is what a user asked for.
 type Spec struct {
 	Kernels  []string // references, in the order to run them
-	Patterns []string // of cases; none means all
+	Patterns []string // of cases; none means the default suite
+	Full     bool     // with no pattern: every case there is
 	Batch    int      // cells of a matrix that travel together; 0 means DefaultBatch
 }
 
@@ -37,7 +38,7 @@ func Expand(s Spec, c *cases.Corpus) (*Plan, error) {
 			return nil, errors.New("the kernel " + k + " is named twice")
 		}
 	}
-	chosen, err := c.Select(s.Patterns)
+	chosen, err := c.Select(s.Patterns, s.Full)
 	if err != nil {
 		return nil, err
 	}
