@@ -52,10 +52,15 @@ func (s CapSet) String() string {
 		return "all"
 	}
 	var names []string
+	named := CapSet(0)
 	for _, n := range capNames {
+		named |= 1 << n.cap
 		if s.Has(n.cap) {
 			names = append(names, n.name)
 		}
+	}
+	if s&^named != 0 { // all but some: a set never holds part of the others
+		return "all-" + (AllCaps &^ s).String()
 	}
 	return strings.Join(names, "+")
 }

@@ -38,7 +38,7 @@ func (e Errno) String() string {
 
 // ParseErrno reads what String returns.
 func ParseErrno(name string) (Errno, error) {
-	for e := OK; e < maxErrno; e++ {
+	for e := OK; e <= maxErrno; e++ {
 		if e.String() == name {
 			return e, nil
 		}
