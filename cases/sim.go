@@ -50,6 +50,9 @@ func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
 	return s
 }
 
+// Omit has the oracle leave a rule out.
+func (s *Sim) Omit(rule string) { s.kernel.Omit = rule }
+
 // Fork returns a copy that a cell may change without the next one seeing it.
 func (s *Sim) Fork() *Sim {
 	c := *s

@@ -20,7 +20,10 @@ const (
 	unknownText = "the kernel does not know the command"
 )
 
-var tokenSince = uapi.Release{Major: tokenMajor, Minor: tokenFirst}
+var (
+	tokenSince  = uapi.Release{Major: tokenMajor, Minor: tokenFirst}
+	anyCmdUntil = uapi.Release{Major: 5, Minor: 19} // "bpf: refine kernel.unprivileged_bpf_disabled behaviour"
+)
 
 // TokenCreate is BPF_TOKEN_CREATE: Flags and the bpffs_fd.
 type TokenCreate struct {
@@ -30,6 +33,8 @@ type TokenCreate struct {
 
 // tokenCreateRules follow bpf_token_create of kernel/bpf/token.c.
 var tokenCreateRules = []rule[*TokenCreate]{
+	{id: "unprivileged-disabled", text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; before 5.19 that refused every command", fn: "__sys_bpf", errno: ePERM, until: anyCmdUntil,
+		holds: func(c *call[*TokenCreate]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
 		holds: func(c *call[*TokenCreate]) bool { return !c.Kernel.Token }},
 	{id: "flags", text: "flags are not 0", fn: "token_create", errno: eINVAL,
@@ -84,6 +89,8 @@ type BTFLoad struct{ Token TokenRef }
 
 // btfLoadRules follow bpf_btf_load of kernel/bpf/syscall.c.
 var btfLoadRules = []rule[*BTFLoad]{
+	{id: "unprivileged-disabled", text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; before 5.19 that refused every command", fn: "__sys_bpf", errno: ePERM, until: anyCmdUntil,
+		holds: func(c *call[*BTFLoad]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "flag-unknown", text: "BPF_F_TOKEN_FD is not known before tokens", fn: "bpf_btf_load", errno: eINVAL, until: tokenSince,
 		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.Flag }},
 	{id: "token-bad-fd", text: "btf_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF, since: tokenSince,

@@ -15,6 +15,8 @@ type Kernel struct {
 	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
 	// __MAX_BPF_ATTACH_TYPE: a value at or above them is covered by no mask.
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
+	// Omit names a rule that is left out, to show that somebody notices.
+	Omit string
 }
 
 // KernelAt describes a mainline kernel of a release, with everything that the
@@ -187,7 +189,7 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 	decided := false
 	for i := range rules {
 		r := &rules[i]
-		if !r.in(w.Kernel) {
+		if !r.in(w.Kernel) || w.Kernel.Omit == cmd+"/"+r.id {
 			continue
 		}
 		holds := r.holds(c)
@@ -207,6 +209,29 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 		}
 	}
 	return verdict
+}
+
+// Rules lists the stable names of every rule of a decision.
+func Rules() []string {
+	var out []string
+	add := func(cmd string, ids []string) {
+		for _, id := range ids {
+			out = append(out, cmd+"/"+id)
+		}
+	}
+	add("token_create", ids(tokenCreateRules))
+	add("map_create", ids(mapCreateRules))
+	add("prog_load", ids(progLoadRules))
+	add("btf_load", ids(btfLoadRules))
+	return out
+}
+
+func ids[R any](rules []rule[R]) []string {
+	var out []string
+	for i := range rules {
+		out = append(out, rules[i].id)
+	}
+	return out
 }
 
 // bit reports whether mask holds bit n; the kernel refuses n at or above its

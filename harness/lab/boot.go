@@ -71,9 +71,6 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	ctx, s.stop = context.WithCancelCause(ctx)
 	defer s.stop(nil)
 	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline}
-	if t.Patch != nil {
-		t.Patch(s.m)
-	}
 	if err := s.m.Start(ctx); err == nil {
 		s.receive(todo, size)
 	}
@@ -144,7 +141,11 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 // receive reads records until the machine has no more to say. A record that
 // is damaged or out of order stops the machine: nothing behind it counts.
 func (s *session) receive(todo []*cases.Case, size int) {
-	r := wire.NewReader(s.m.Control())
+	var in io.Reader = s.m.Control()
+	if s.Tap != nil {
+		in = s.Tap(in)
+	}
+	r := wire.NewReader(in)
 	for {
 		kind, payload, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -234,7 +235,7 @@ func (s *session) learn(h *wire.Hello) {
 	facts.Config = s.kernel.Config
 	s.out.Facts, s.out.Release = &facts, h.Release
 	if s.judge == nil {
-		s.trial.judge = result.NewJudge(&facts)
+		s.trial.judge = result.NewJudge(&facts, s.OmitRule)
 	}
 	switch {
 	case !facts.Token:

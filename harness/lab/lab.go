@@ -5,7 +5,9 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -35,8 +37,12 @@ type Lab struct {
 	Log func(format string, args ...any)
 	// Progress gets every step of the run; nil is silence.
 	Progress func(Progress)
-	// Patch changes the machine before it starts; the canary lies with it.
-	Patch func(*vm.Machine)
+	// Tap stands between the machine and the reader of its records; the
+	// canary damages one with it.
+	Tap func(io.Reader) io.Reader
+	// OmitRule names a rule that the oracle leaves out; the canary shows with
+	// it that a wrong oracle is noticed.
+	OmitRule string
 }
 
 // Progress says how far one kernel is.
@@ -89,6 +95,10 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, r
 	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Cases)})
 	t, err := l.prepare(ctx, ref, out, run)
 	if err != nil {
+		var mistake *kernel.UsageError
+		if errors.As(err, &mistake) {
+			out.Cause = err
+		}
 		out.Error = err.Error()
 		return out
 	}
@@ -228,9 +238,36 @@ func (t *trial) set(r result.CaseResult) { t.results[r.ID] = &r }
 
 // finish applies the controls and puts the results in the plan's order.
 func (t *trial) finish(all []*cases.Case) {
-	result.Guards(all, t.results)
+	result.Guards(t.out.Facts, all, t.results)
 	for _, c := range all {
 		t.out.Cases = append(t.out.Cases, *t.results[c.ID])
 	}
 	t.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
+}
+
+// Bare boots a kernel with an init that powers off at once and returns how
+// long that took: the yardstick of benchmarks. Dir need not exist.
+func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
+	t, err := l.prepare(ctx, ref, &result.KernelRun{}, &result.Run{})
+	if err != nil {
+		return 0, err
+	}
+	img, err := images.Bare(ctx, l.imageOptions())
+	if err != nil {
+		return 0, err
+	}
+	if err := os.MkdirAll(l.Dir, 0o755); err != nil {
+		return 0, fmt.Errorf("make the boot's directory: %w", err)
+	}
+	m := &vm.Machine{QEMU: l.QEMU, Kernel: t.kernel.Image, Initrd: img.Path, Accel: t.accel, Dir: l.Dir}
+	if err := m.Start(ctx); err != nil {
+		return 0, err
+	}
+	m.Hello() // it says nothing; that it powers off is all there is
+	m.Done()
+	e := m.Wait()
+	if e.Fate != vm.Clean {
+		return 0, fmt.Errorf("boot %s bare: %s: %s", ref, e.Fate, e.Reason)
+	}
+	return e.Total, nil
 }

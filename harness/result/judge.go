@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/cases"
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
@@ -13,6 +15,7 @@ import (
 // oracle and the pins say. It keeps a world's simulation between its cases.
 type Judge struct {
 	facts  *program.Facts
+	omit   string
 	worlds map[*cases.World]*judgedWorld
 }
 
@@ -22,9 +25,10 @@ type judgedWorld struct {
 	broken string // why the set-up makes the world's cases say nothing
 }
 
-// NewJudge judges a kernel by its facts.
-func NewJudge(f *program.Facts) *Judge {
-	return &Judge{facts: f, worlds: map[*cases.World]*judgedWorld{}}
+// NewJudge judges a kernel by its facts. omit names a rule that the oracle
+// leaves out; "" is none.
+func NewJudge(f *program.Facts, omit string) *Judge {
+	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}}
 }
 
 // Unmet returns why a case cannot run here: a skip, or a failure when the
@@ -46,6 +50,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 // after it.
 func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 	jw := &judgedWorld{sim: cases.NewSim(j.facts, &w.Program, false)}
+	jw.sim.Omit(j.omit)
 	j.worlds[w] = jw
 	if len(seen) != len(w.Program.Setup) {
 		jw.broken = fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen))
@@ -105,7 +110,14 @@ func (r *CaseResult) judge(s *StepResult, control bool) {
 
 // Guards breaks the cases whose controls did not come out as they must.
 // results holds a kernel's cases by name.
-func Guards(all []*cases.Case, results map[string]*CaseResult) {
+//
+// Where the kernel's configuration is not known, a control that says EINVAL
+// for something that an option compiles in is the only answer there is: its
+// cases are skipped, with the option's name.
+func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult) {
+	if f != nil && f.Config == nil {
+		skipUnknown(all, results)
+	}
 	broke := map[*CaseResult]string{}
 	for _, c := range all {
 		r := results[c.ID]
@@ -125,6 +137,26 @@ func Guards(all []*cases.Case, results map[string]*CaseResult) {
 	}
 	for r, why := range broke {
 		r.Status, r.Reason = Broken, why
+	}
+}
+
+func skipUnknown(all []*cases.Case, results map[string]*CaseResult) {
+	absent := map[*cases.Case]string{}
+	for _, c := range all {
+		r := results[c.ID]
+		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || r.Steps[0].Got.Errno != uapi.Errno(unix.EINVAL) {
+			continue
+		}
+		if i := slices.IndexFunc(c.Needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
+			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with EINVAL", c.Needs[i].Name)
+		}
+	}
+	for _, c := range all {
+		for _, g := range append(slices.Clone(c.Guards), c) {
+			if why := absent[g]; why != "" && results[c.ID] != nil {
+				*results[c.ID] = CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: results[c.ID].Boot}
+			}
+		}
 	}
 }
 

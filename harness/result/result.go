@@ -49,7 +49,9 @@ type KernelRun struct {
 	Note  string         `json:"note,omitempty"`
 	Facts *program.Facts `json:"facts,omitempty"`
 	// Error says why the kernel could not be tried at all.
-	Error  string       `json:"error,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Cause is that error where the reference was at fault, and not the host.
+	Cause  error        `json:"-"`
 	Boots  []Boot       `json:"boots,omitempty"`
 	Cases  []CaseResult `json:"-"`                // in records.jsonl
 	Decide Duration     `json:"decide,omitempty"` // from hello to done, all boots

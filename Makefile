@@ -1,0 +1,55 @@
+# tokentest. "make vmtest" and "make test" do all the set-up themselves.
+
+KERNEL ?= deb:6.12
+CASES ?=
+ARGS ?=
+
+# What the agent's image is built with, so that both share compiled packages.
+GOENV := CGO_ENABLED=0
+BIN := bin/tokentest
+
+.DEFAULT_GOAL := help
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "make vmtest takes KERNEL=deb:7.3 or KERNEL=path/to/bzImage, CASES='map_create/any/*', ARGS='--full'."
+
+build: ## build bin/tokentest
+	@$(GOENV) go build -trimpath -o $(BIN) ./harness/cmd/tokentest
+
+vmtest: ## boot KERNEL and run CASES on it; installs what is missing first
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@$(BIN) run --kernel $(KERNEL) $(CASES) $(ARGS)
+
+test: ## run the tests that need no machine
+	go vet ./...
+	go test ./...
+
+lint: ## gofmt, vet, shellcheck
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: no shellcheck here, shell scripts are unchecked"; fi
+
+bench: ## time the default suite against a bare boot of the same kernel
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@$(BIN) bench --kernel $(KERNEL) $(CASES) $(ARGS)
+
+generate: ## make cases/uapi from the kernel's headers again
+	@scripts/setup.sh
+	@scripts/generate.sh
+
+golden: ## write the expanded matrices that tests compare with
+	go test ./cases -run Golden -update
+
+canary: ## tell lies that must turn a run red
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@scripts/canary.sh $(KERNEL)
+
+clean: ## remove what was built and the stored runs
+	rm -rf bin results/runs
+
+.PHONY: help build vmtest test lint bench generate golden canary clean

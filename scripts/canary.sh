@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Tells the harness lies. Each must turn the run red, with the right word and
+# exit code; a harness that stays green here is worth nothing.
+set -u
+
+kernel=${1:-deb:6.12}
+bin=bin/tokentest
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+failed=0
+told=0
+
+# lie NAME CODE WORDS ARG...: the run must exit with CODE and print WORDS.
+lie() {
+	local name=$1 code=$2 words=$3 got
+	shift 3
+	"$bin" run --quiet --kernel "$kernel" --format pretty --out "$out/$name" "$@" >"$out/$name.txt" 2>&1
+	got=$?
+	told=$((told + 1))
+	if [ "$got" -eq "$code" ] && tr -s '[:space:]' ' ' <"$out/$name.txt" | grep -qF -- "$words"; then
+		echo "canary: $name: red as it must be (exit $got, \"$words\")"
+		return
+	fi
+	failed=$((failed + 1))
+	echo "canary: $name: exit $got, want $code and \"$words\"; it printed:"
+	sed 's/^/    /' "$out/$name.txt"
+}
+
+lie wrong-pin 1 'got ok, want EPERM' cases/canary/wrong_pin.txt
+lie wrong-control 3 'control' cases/canary/wrong_control.txt
+lie wrong-oracle 1 'got EPERM, want ok' --lie-rule map_create/no-cap-net-admin 'map_create/any/owner/CAP_BPF/with'
+lie early-exit 3 'lost' cases/canary/early_exit.txt nested_userns
+lie panic 1 'panicked' cases/canary/panic.txt nested_userns
+lie corrupt-record 3 'checksum mismatch' --lie-corrupt 800 nested_userns
+
+echo "canary: $((told - failed)) passed, $failed failed"
+[ "$failed" -eq 0 ]

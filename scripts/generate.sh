@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Writes cases/uapi/zenums.go from include/uapi/linux/bpf.h of the releases
+# that the distribution has headers for. Headers are unpacked, not installed.
+set -eu
+
+cd "$(dirname "$0")/.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+go build -o "$dir/tokentest" ./harness/cmd/tokentest
+
+headers=()
+for release in 5.10 6.1 6.12 7.2 7.3; do
+	"$dir/tokentest" kernel headers "$release" >"$dir/bpf-$release.h"
+	headers+=("$release=$dir/bpf-$release.h")
+done
+cd cases/uapi
+go run ./gen "${headers[@]}"
