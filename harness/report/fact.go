@@ -1,0 +1,222 @@
+package report
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"tokentest/cases/program"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// fact is one thing that a report says about a case or a machine. Its words
+// are broken between lines, never inside.
+type fact struct {
+	label   string
+	words   []string
+	command bool // a line for the shell: a break must be escaped
+}
+
+func textFact(label, text string) fact {
+	return fact{label: label, words: strings.Fields(clean(text))}
+}
+
+func (f *fact) text() string { return strings.Join(f.words, " ") }
+
+// clean makes text safe for one line of a terminal or a log: what moves the
+// cursor or cannot be seen becomes a space or a question mark.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// quote quotes a word for the shell.
+func quote(s string) string {
+	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
+}
+
+// repeat is the command that repeats one case on one kernel.
+func repeat(id, ref string) fact {
+	return fact{"repeat", []string{"tokentest", "run", quote(id), "--kernel " + quote(ref)}, true}
+}
+
+// run is a kernel's part of a run, with what its facts are told from.
+type run struct {
+	*result.KernelRun
+	dir string // the run's directory
+}
+
+// details says all that is known of a case that did not pass.
+func (k *run) details(c *result.CaseResult) []fact {
+	var out []fact
+	if s := wrong(c); s != nil {
+		out = stepFacts(s)
+	} else if c.Status == result.Fail {
+		out = append(out, textFact("reason", c.Reason))
+	}
+	if b := k.machine(c); b != nil {
+		if b.Blame == c.ID {
+			out = append(out, textFact("blame", fmt.Sprintf("the machine %s under this case: %s", b.Fate, b.Reason)))
+		}
+		out = append(out, k.console(b))
+	}
+	return append(out, repeat(c.ID, k.Ref))
+}
+
+// machine returns the machine that a case ran on, when it did not end well.
+func (k *run) machine(c *result.CaseResult) *result.Boot {
+	if c.Status == result.Skip || c.Boot < 0 || c.Boot >= len(k.Boots) || !bad(&k.Boots[c.Boot]) {
+		return nil
+	}
+	return &k.Boots[c.Boot]
+}
+
+func bad(b *result.Boot) bool { return b.Fate != vm.Clean || len(b.Findings) > 0 }
+
+// console is where the kernel's log of a boot lies.
+func (k *run) console(b *result.Boot) fact {
+	return fact{label: "console", words: []string{clean(filepath.Join(k.dir, b.Dir, "console.log"))}}
+}
+
+// wrong returns the first wrong step, which decides. A case that is broken by
+// another one has none: its own steps do not count.
+func wrong(c *result.CaseResult) *result.StepResult {
+	if _, by := root(c.Reason); by != "" {
+		return nil
+	}
+	for i := range c.Steps {
+		if c.Steps[i].Wrong {
+			return &c.Steps[i]
+		}
+	}
+	return nil
+}
+
+// stepFacts says what a wrong step should have shown, and who says so.
+func stepFacts(s *result.StepResult) []fact {
+	rule := s.Rule
+	if s.ID != "" {
+		rule = strings.TrimSpace(rule + " (" + s.ID + ")")
+	}
+	var out []fact
+	for _, f := range [][2]string{
+		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func}, {"pin", s.Pin},
+	} {
+		if f[1] != "" {
+			out = append(out, textFact(f[0], f[1]))
+		}
+	}
+	return out
+}
+
+func want(s *result.StepResult) string {
+	if s.Want == nil {
+		return "an answer that nobody knows"
+	}
+	return s.Want.String()
+}
+
+func got(s *result.StepResult) string {
+	switch {
+	case s.Got.Proof == program.DoesNotWork:
+		return s.Got.Errno.String() + ", but the object does not work"
+	case s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0:
+		return fmt.Sprintf("%s, but it shows %#x", s.Got.Errno, s.Got.Values)
+	}
+	return s.Got.Errno.String()
+}
+
+// root follows "control X is broken: control Y is fail: why" to why, and
+// returns the last control that it came through.
+func root(reason string) (why, control string) {
+	for {
+		rest, ok := strings.CutPrefix(reason, "control ")
+		name, rest, is := strings.Cut(rest, " is ")
+		status, rest, colon := strings.Cut(rest, ": ")
+		if !ok || !is || !colon || strings.ContainsAny(name, " \"") || strings.Contains(status, " ") {
+			return reason, control
+		}
+		reason, control = rest, name
+	}
+}
+
+// verdict is the exit code that the kernel alone gives.
+func (k *run) verdict() int {
+	return (&result.Run{Kernels: []*result.KernelRun{k.KernelRun}}).ExitCode()
+}
+
+// untried says why a kernel has nothing to show, or "".
+func (k *run) untried() string {
+	switch {
+	case k.Error != "":
+		return "could not be tried: " + k.Error
+	case len(k.Cases) == 0:
+		return "no case ran on it"
+	}
+	return ""
+}
+
+// name is what the kernel is called, also when it was given no name.
+func (k *run) name() string {
+	if strings.TrimSpace(clean(k.Ref)) == "" {
+		return "(unnamed kernel)"
+	}
+	return clean(k.Ref)
+}
+
+// tally words how many cases have each status.
+func tally(n map[result.Status]int) string {
+	return fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
+}
+
+// kernels wraps the kernels of a run.
+func kernels(r *result.Run) []*run {
+	var out []*run
+	for _, k := range r.Kernels {
+		out = append(out, &run{k, r.Dir})
+	}
+	return out
+}
+
+// trouble says all that is known of a machine that did not end well.
+func (k *run) trouble(b *result.Boot) []fact {
+	var out []fact
+	if b.Blame != "" {
+		out = append(out, textFact("blame", b.Blame))
+	}
+	out = append(out, findings(b.Findings)...)
+	out = append(out, k.console(b))
+	if b.Blame != "" {
+		out = append(out, repeat(strings.TrimPrefix(b.Blame, "the set-up of "), k.Ref))
+	}
+	return out
+}
+
+// findings lists what the kernel reported about itself, each report once.
+func findings(list []vm.Finding) []fact {
+	times := map[string]int{}
+	var order []string
+	for _, f := range list {
+		text := fmt.Sprintf("%s: %s", f.Kind, f.Title)
+		if times[text]++; times[text] == 1 {
+			order = append(order, text)
+		}
+	}
+	var out []fact
+	for _, text := range order {
+		if n := times[text]; n > 1 {
+			text = fmt.Sprintf("%s (%d times)", text, n)
+		}
+		out = append(out, textFact("finding", text))
+	}
+	return out
+}

@@ -1,0 +1,254 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// KTAP renders a run in the kernel's test protocol, version 1: a test for each
+// kernel, under it one for each group of cases, under that the cases.
+//
+// A parser may count leaves only (kunit.py does), so what makes a kernel not
+// ok always has a leaf of its own: a machine that did not end well, too.
+func KTAP(r *result.Run, w io.Writer, _ Options) error {
+	k := &ktap{w: bufio.NewWriter(w)}
+	k.run(r)
+	return flush(k.w)
+}
+
+// ktap writes blocks of the protocol and counts their leaves.
+type ktap struct {
+	w     *bufio.Writer
+	depth int
+	pass  int
+	fail  int
+	skip  int
+	err   int
+}
+
+func (k *ktap) run(r *result.Run) {
+	list := kernels(r)
+	if len(list) == 0 {
+		k.line("KTAP version 1")
+	} else {
+		k.open(len(list))
+	}
+	for i, kr := range list {
+		k.kernel(i+1, kr, r.Interrupted && i == len(list)-1)
+	}
+	k.line("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:%d", k.pass, k.fail, k.skip, k.err)
+	if why := bail(r, list); why != "" {
+		k.line("Bail out! %s", clean(why))
+	}
+}
+
+// bail says why a run is not whole. One without any case must never look like
+// a pass.
+func bail(r *result.Run, list []*run) string {
+	why := ""
+	for _, k := range list {
+		switch {
+		case len(k.Cases) > 0 && r.Interrupted:
+			return "the run was interrupted"
+		case len(k.Cases) > 0:
+			return ""
+		case why == "":
+			why = "no case ran: " + k.name() + " " + k.untried()
+		}
+	}
+	if why == "" {
+		why = "no kernel was tried"
+	}
+	if r.Interrupted {
+		why += "; the run was interrupted"
+	}
+	return why
+}
+
+// kernel writes a kernel's block, what concerns it as a whole, and its result.
+func (k *ktap) kernel(number int, kr *run, stopped bool) {
+	groups := byGroup(kr.Cases)
+	var troubles []*result.Boot
+	for i := range kr.Boots {
+		if bad(&kr.Boots[i]) {
+			troubles = append(troubles, &kr.Boots[i])
+		}
+	}
+	n := len(groups) + len(troubles)
+	if stopped {
+		n++
+	}
+	k.depth++
+	if n > 0 {
+		k.open(n)
+	}
+	n = 0
+	for _, g := range groups {
+		n++
+		k.group(n, kr, g)
+	}
+	for _, b := range troubles {
+		n++
+		k.machine(n, kr, b)
+	}
+	if stopped {
+		n++
+		k.err++
+		k.result(false, n, "run", "ERROR interrupted")
+	}
+	k.depth--
+	k.about(kr)
+	k.result(kr.verdict() == result.ExitOK && !stopped, number, kr.name(), k.directive(kr, n))
+}
+
+// directive marks a kernel that was not tried, which is a leaf then, and one
+// whose cases were all skipped.
+func (k *ktap) directive(kr *run, subtests int) string {
+	if kr.untried() != "" {
+		if subtests == 0 {
+			k.err++
+		}
+		return "ERROR not tried"
+	}
+	return allSkipped(kr.Counts())
+}
+
+func allSkipped(n map[result.Status]int) string {
+	if n[result.Pass]+n[result.Fail]+n[result.Broken] > 0 {
+		return ""
+	}
+	return fmt.Sprintf("SKIP all %d cases", n[result.Skip])
+}
+
+// about writes what concerns the kernel as a whole.
+func (k *ktap) about(kr *run) {
+	for _, f := range [][2]string{
+		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", kr.Accel}, {"note", kr.Note},
+	} {
+		if f[1] != "" {
+			k.diagnostic(f[0], f[1])
+		}
+	}
+	if why := kr.untried(); why != "" {
+		k.diagnostic("error", why)
+		return
+	}
+	k.diagnostic("cases", tally(kr.Counts()))
+}
+
+// machine writes a machine that did not end well as a test that failed.
+func (k *ktap) machine(number int, kr *run, b *result.Boot) {
+	k.diagnostic(string(b.Fate), b.Reason)
+	k.facts(kr.trouble(b))
+	name := "machine " + clean(b.Dir)
+	switch b.Fate {
+	case vm.Clean, vm.Tainted, vm.Panicked, vm.Hung:
+		k.fail++
+		k.result(false, number, name, "")
+	case vm.Lost, vm.Unbooted, vm.Infra:
+		k.err++
+		k.result(false, number, name, "ERROR "+string(b.Fate))
+	}
+}
+
+// group is the cases that share the first element of their name.
+type group struct {
+	name  string
+	cases []*result.CaseResult
+}
+
+func byGroup(list []result.CaseResult) []*group {
+	var out []*group
+	known := map[string]*group{}
+	for i := range list {
+		name, _, _ := strings.Cut(list[i].ID, "/")
+		g := known[name]
+		if g == nil {
+			g = &group{name: name}
+			known[name] = g
+			out = append(out, g)
+		}
+		g.cases = append(g.cases, &list[i])
+	}
+	return out
+}
+
+func (k *ktap) group(number int, kr *run, g *group) {
+	n := map[result.Status]int{}
+	k.depth++
+	k.open(len(g.cases))
+	for i, c := range g.cases {
+		n[c.Status]++
+		k.testcase(i+1, kr, c)
+	}
+	k.depth--
+	k.result(n[result.Fail]+n[result.Broken] == 0, number, g.name, allSkipped(n))
+}
+
+func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
+	switch c.Status {
+	case result.Pass:
+		k.pass++
+		k.result(true, number, c.ID, "")
+	case result.Skip:
+		k.skip++
+		k.result(true, number, c.ID, "SKIP "+c.Reason)
+	case result.Fail:
+		k.fail++
+		k.facts(kr.details(c))
+		k.result(false, number, c.ID, "")
+	case result.Broken:
+		k.err++
+		k.diagnostic("broken", c.Reason)
+		k.facts(kr.details(c))
+		k.result(false, number, c.ID, "ERROR broken")
+	}
+}
+
+// open begins a block of n tests.
+func (k *ktap) open(n int) {
+	k.line("KTAP version 1")
+	k.line("1..%d", n)
+}
+
+// result writes a test's result line. A name holds no '#', which begins the
+// directive, and neither does what follows the directive.
+func (k *ktap) result(ok bool, number int, name, directive string) {
+	word := "ok"
+	if !ok {
+		word = "not ok"
+	}
+	name = strings.TrimSpace(strings.ReplaceAll(clean(name), "#", "@"))
+	if directive != "" {
+		name += " # " + strings.TrimSpace(strings.ReplaceAll(clean(directive), "#", "@"))
+	}
+	k.line("%s %d %s", word, number, name)
+}
+
+func (k *ktap) facts(list []fact) {
+	for _, f := range list {
+		k.diagnostic(f.label, f.text())
+	}
+}
+
+// harmless breaks the phrases at which kunit.py stops reading, because the
+// kernel prints them last.
+var harmless = strings.NewReplacer(
+	"List of all partitions:", "List of all partitions :",
+	"Kernel panic - not syncing: VFS:", "Kernel panic - not syncing: VFS :",
+	"reboot: System halted", "reboot : System halted",
+)
+
+func (k *ktap) diagnostic(label, text string) {
+	k.line("# %s: %s", label, harmless.Replace(clean(text)))
+}
+
+func (k *ktap) line(format string, args ...any) {
+	fmt.Fprintf(k.w, "%*s", 2*k.depth, "")
+	fmt.Fprintf(k.w, format+"\n", args...)
+}

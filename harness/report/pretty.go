@@ -1,0 +1,295 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// Limits that keep pretty to a few screens; the other formats hold everything.
+const (
+	maxCauses = 12 // paragraphs of one status on one kernel
+	maxSkips  = 4  // reasons to skip
+)
+
+// Pretty renders a run for a terminal: the worst kernel and the worst case
+// first, and all cases that one cause explains in one paragraph.
+func Pretty(r *result.Run, w io.Writer, o Options) error {
+	p := &pretty{page{bufio.NewWriter(w), cmp.Or(o.Width, 80), o.Color}}
+	list := kernels(r)
+	slices.SortStableFunc(list, func(a, b *run) int { return a.badness() - b.badness() })
+	for i, k := range list {
+		if i > 0 {
+			p.blank()
+		}
+		p.kernel(k)
+	}
+	p.end(r)
+	return flush(p.w)
+}
+
+// badness orders kernels: those that differ, those without a verdict, the rest.
+func (k *run) badness() int {
+	return slices.Index([]int{result.ExitDiffers, result.ExitNoVerdict, result.ExitOK}, k.verdict())
+}
+
+type pretty struct{ page }
+
+func (p *pretty) kernel(k *run) {
+	p.header(k)
+	p.causes(k, result.Fail, "FAIL", red)
+	p.causes(k, result.Broken, "BROKEN", yellow)
+	for i := range k.Boots {
+		if bad(&k.Boots[i]) {
+			p.machine(k, i)
+		}
+	}
+	p.skips(k)
+	p.summary(k)
+}
+
+// header names the kernel and how it ran.
+func (p *pretty) header(k *run) {
+	var how []string
+	for _, s := range []string{k.Release, k.Accel} {
+		if s != "" {
+			how = append(how, s)
+		}
+	}
+	name := k.name()
+	if len(how) > 0 {
+		name += ":"
+	}
+	p.head(name, bold, strings.Join(how, ", "))
+	if k.Note != "" {
+		p.head("note:", bold, k.Note)
+	}
+}
+
+// cause is why some cases did not pass.
+type cause struct {
+	example *result.CaseResult // the smallest
+	count   int
+}
+
+// causes writes a paragraph for each cause of a status.
+func (p *pretty) causes(k *run, status result.Status, word string, s style) {
+	list := byCause(k.Cases, status)
+	for _, c := range list[:min(maxCauses, len(list))] {
+		p.blank()
+		p.head(word, s, headline(c))
+		p.example(k, c)
+	}
+	if rest := list[min(maxCauses, len(list)):]; len(rest) > 0 {
+		p.blank()
+		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", count(total(rest), "case"), len(rest)))
+	}
+}
+
+// byCause groups the cases of a status, the biggest group first.
+func byCause(cases []result.CaseResult, status result.Status) []*cause {
+	known := map[string]*cause{}
+	var out []*cause
+	for i := range cases {
+		c := &cases[i]
+		if c.Status != status {
+			continue
+		}
+		key := causeKey(c)
+		g := known[key]
+		if g == nil {
+			g = &cause{example: c}
+			known[key] = g
+			out = append(out, g)
+		}
+		g.count++
+		if size(c, g.example) < 0 {
+			g.example = c
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *cause) int {
+		return cmp.Or(b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
+	})
+	return out
+}
+
+// size orders cases by how much there is to read.
+func size(a, b *result.CaseResult) int {
+	return cmp.Or(len(a.Steps)-len(b.Steps), len(a.ID)-len(b.ID), strings.Compare(a.ID, b.ID))
+}
+
+// causeKey is equal for cases that one mistake explains: the same rule decided
+// and the kernel gave the same answer instead of the same other one.
+func causeKey(c *result.CaseResult) string {
+	if s := wrong(c); s != nil {
+		rule := cmp.Or(s.ID, s.Rule)
+		return fmt.Sprintf("%q %q %s %s %d %t", rule, s.Func, want(s), s.Got.Errno, s.Got.Proof, len(s.Got.Values) > 0)
+	}
+	why, _ := root(c.Reason)
+	if rest, ok := strings.CutPrefix(why, "control "); ok {
+		_, why, _ = strings.Cut(rest, " ") // whichever control it is
+	}
+	return why
+}
+
+func total(list []*cause) int {
+	n := 0
+	for _, c := range list {
+		n += c.count
+	}
+	return n
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// headline says in a line how many cases a cause has, and what it is.
+func headline(c *cause) string {
+	n := count(c.count, "case")
+	if s := wrong(c.example); s != nil {
+		return fmt.Sprintf("%s: got %s, want %s", n, got(s), want(s))
+	}
+	why, _ := root(c.example.Reason)
+	return fmt.Sprintf("%s: %s", n, why)
+}
+
+// example shows a cause by its smallest case.
+func (p *pretty) example(k *run, c *cause) {
+	label := "case"
+	if c.count > 1 {
+		label = "example"
+	}
+	p.fact(fact{label: label, words: []string{clean(c.example.ID)}})
+	if _, by := root(c.example.Reason); by != "" {
+		p.fact(textFact("control", by))
+	}
+	for _, f := range k.details(c.example) {
+		switch f.label {
+		case "reason", "expected", "got": // in the headline
+		default:
+			p.fact(f)
+		}
+	}
+}
+
+// machine writes a paragraph on a machine that did not end well.
+func (p *pretty) machine(k *run, i int) {
+	b := &k.Boots[i]
+	p.blank()
+	p.head(strings.ToUpper(string(b.Fate)), fateStyle(b.Fate), fmt.Sprintf("machine %d of %d: %s", i+1, len(k.Boots), b.Reason))
+	for _, f := range k.trouble(b) {
+		p.fact(f)
+	}
+}
+
+// fateStyle is red where the kernel is at fault.
+func fateStyle(f vm.Fate) style {
+	switch f {
+	case vm.Clean:
+		return plain
+	case vm.Tainted, vm.Panicked, vm.Hung:
+		return red
+	case vm.Lost, vm.Unbooted, vm.Infra:
+		return purple
+	}
+	return red
+}
+
+// skips writes the reasons to skip, the most frequent first.
+func (p *pretty) skips(k *run) {
+	list := byCause(k.Cases, result.Skip)
+	if k.hasTrouble() && len(list) > 0 {
+		p.blank()
+	}
+	shown := len(list)
+	if shown > maxSkips {
+		shown = maxSkips - 1
+	}
+	for _, c := range list[:shown] {
+		p.head("skip", dim, fmt.Sprintf("%d: %s", c.count, c.example.Reason))
+	}
+	if rest := list[shown:]; len(rest) > 0 {
+		p.head("skip", dim, fmt.Sprintf("%d: %d other reasons; --format ktap lists them", total(rest), len(rest)))
+	}
+}
+
+// hasTrouble says that something stands between the header and the skips.
+func (k *run) hasTrouble() bool {
+	n := k.Counts()
+	return n[result.Fail]+n[result.Broken] > 0 || slices.ContainsFunc(k.Boots, func(b result.Boot) bool { return bad(&b) })
+}
+
+// summary is one line: what the cases came to, and what took the time.
+func (p *pretty) summary(k *run) {
+	if k.hasTrouble() {
+		p.blank()
+	}
+	if why := k.untried(); why != "" {
+		p.head("ERROR", red, why)
+		return
+	}
+	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitNoVerdict: yellow}[k.verdict()]
+	text := tally(k.Counts()) + times(k)
+	first, rest, _ := strings.Cut(text, " ")
+	p.head(first, s, rest)
+}
+
+func times(k *run) string {
+	var boot, all time.Duration
+	for _, b := range k.Boots {
+		boot, all = boot+b.Boot, all+b.Total
+	}
+	if all == 0 {
+		return ""
+	}
+	machines := ""
+	if n := len(k.Boots); n > 1 {
+		machines = fmt.Sprintf("%d machines, ", n)
+	}
+	return fmt.Sprintf(" in %s (%sboot %s, decide %s)", seconds(all), machines, seconds(boot), seconds(k.Decide))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// end says what concerns the run as a whole.
+func (p *pretty) end(r *result.Run) {
+	if len(r.Kernels) > 1 {
+		p.sum(r)
+	}
+	if len(r.Kernels) == 0 {
+		p.head("ERROR", red, "no kernel was tried")
+	}
+	if r.Interrupted {
+		p.head("INTERRUPTED", yellow, "what has no result was not tried")
+	}
+	if r.Dir != "" {
+		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
+	}
+}
+
+// sum adds the kernels up.
+func (p *pretty) sum(r *result.Run) {
+	n := map[result.Status]int{}
+	for _, k := range r.Kernels {
+		for s, i := range k.Counts() {
+			n[s] += i
+		}
+	}
+	text := fmt.Sprintf("%s: %s", count(len(r.Kernels), "kernel"), tally(n))
+	if d := r.End.Sub(r.Start); !r.End.IsZero() && d > 0 {
+		text += " in " + seconds(d)
+	}
+	p.blank()
+	p.head("all", bold, text)
+}

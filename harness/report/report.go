@@ -1,0 +1,99 @@
+// Package report renders a run. Each format is one function of the run alone:
+// it asks neither the clock nor the environment, so that a stored run gives
+// the same report at any time and anywhere.
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"tokentest/harness/result"
+)
+
+// Options say what a report may look like; what it says is the run's alone.
+type Options struct {
+	Color bool // colour codes, in pretty only
+	Width int  // columns that pretty wraps at; 0 means 80
+}
+
+// Writer renders a run in one format.
+type Writer func(*result.Run, io.Writer, Options) error
+
+// formats lists every format; the first is for people.
+var formats = []struct {
+	name  string
+	write Writer
+}{
+	{"pretty", Pretty},
+	{"ktap", KTAP},
+	{"json", JSON},
+}
+
+// Formats returns the names that Write knows.
+func Formats() []string {
+	var out []string
+	for _, f := range formats {
+		out = append(out, f.name)
+	}
+	return out
+}
+
+// Check returns an error that names the known formats when format is not one
+// of them, so that a caller can refuse it before it boots anything.
+func Check(format string) error {
+	_, err := find(format)
+	return err
+}
+
+// Write renders a run in the named format.
+func Write(format string, r *result.Run, w io.Writer, o Options) error {
+	write, err := find(format)
+	if err != nil {
+		return err
+	}
+	return write(r, w, o)
+}
+
+func find(format string) (Writer, error) {
+	near := ""
+	best := len(format)/2 + 1
+	for _, f := range formats {
+		if f.name == format {
+			return f.write, nil
+		}
+		if d := distance(strings.ToLower(format), f.name); d < best {
+			near, best = fmt.Sprintf("; did you mean %s?", f.name), d
+		}
+	}
+	return nil, fmt.Errorf("unknown format %q: there are %s%s", format, strings.Join(Formats(), ", "), near)
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// flush ends a report; a bufio.Writer keeps its first error until then.
+func flush(w *bufio.Writer) error {
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
