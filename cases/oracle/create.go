@@ -50,7 +50,10 @@ var tokenCreateRules = []rule[*TokenCreate]{
 	{id: "initial-userns", text: "the bpffs belongs to the initial user namespace", fn: "bpf_token_create", errno: eOPNOTSUPP,
 		holds: func(c *call[*TokenCreate]) bool { return c.bpffsUserns() == Initial }},
 	{id: "nothing-delegated", text: "all four delegation masks are 0", fn: "bpf_token_create", errno: eNOENT,
-		holds: func(c *call[*TokenCreate]) bool { return c.req.BPFFS.BPFFS.Delegate == Masks{} }},
+		holds: func(c *call[*TokenCreate]) bool {
+			b := c.req.BPFFS.BPFFS // nil in an explanation of a call that failed before
+			return b != nil && b.Delegate == Masks{}
+		}},
 }
 
 func (c *call[R]) bpffsUserns() *Userns {
