@@ -1,0 +1,152 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// The table of kernel-semantics 1.2, and what follows it.
+func TestParseMask(t *testing.T) {
+	const all = ^uint64(0)
+	for _, tt := range []struct {
+		value string
+		want  uint64
+		errno uapi.Errno
+	}{
+		{"map_create", 1, 0}, {"MAP_CREATE", 1, 0}, {"Map_Create", 1, 0},
+		{"BPF_MAP_CREATE", 0, eINVAL}, {"__MAX_BPF_CMD", 0, eINVAL},
+		{"any", all, 0}, {"ANY", 0, eINVAL}, {"Any", 0, eINVAL},
+		{"0x3", 3, 0}, {"3", 3, 0}, {"+3", 3, 0}, {"0x3\n", 3, 0},
+		{"0b11", 0, eINVAL}, {"-1", 0, eINVAL}, {"abc", 0, eINVAL}, {"0x", 0, eINVAL}, {"09", 0, eINVAL},
+		{"07", 7, 0}, {"010", 8, 0},
+		{" map_create", 0, eINVAL}, {"map_create ", 0, eINVAL},
+		{"map_create:prog_load", 0x21, 0}, {"map_create|prog_load", 0, eINVAL},
+		{"map_create:0x20", 0x20, 0},
+		{":", 0, eINVAL}, {"map_create:", 0, eINVAL}, {":map_create", 0, eINVAL},
+		{"0x20:map_create", 0x21, 0}, {"", 0, eINVAL},
+		{"0x1:0x2", 2, 0}, {"0x10000000000000000", 0, eRANGE},
+		{"any:0x1", 1, 0}, {"0", 0, 0}, {"0x0", 0, 0},
+		{"0x1:any", all, 0}, {"18446744073709551615", all, 0}, {"18446744073709551616", 0, eRANGE},
+		// beyond the table
+		{"++3", 0, eINVAL}, {"+", 0, eINVAL}, {"0x3\n\n", 0, eINVAL}, {"\n", 0, eINVAL}, {"1_0", 0, eINVAL}, {"0X1f", 0x1f, 0},
+		{"0x8000000000000000", 1 << 63, 0}, {"map_create:map_create", 1, 0}, {"any:any", all, 0}, {"any:map_create", all, 0},
+		{"0x1:bogus", 0, eINVAL}, {"prog_run", 1 << 10, 0}, {"prog_test_run", 1 << 10, 0},
+	} {
+		for _, k := range []*Kernel{k612, k73} {
+			if got, errno := ParseMask(k, "delegate_cmds", tt.value); got != tt.want || errno != tt.errno {
+				t.Errorf("%s: ParseMask(%q) = %#x, %s, want %#x, %s", k.Release, tt.value, got, errno, tt.want, tt.errno)
+			}
+		}
+	}
+}
+
+func TestParseMaskOfEachOption(t *testing.T) {
+	for _, tt := range []struct {
+		k             *Kernel
+		option, value string
+		want          uint64
+		errno         uapi.Errno
+	}{
+		{k612, "delegate_maps", "hash:ringbuf", 1<<1 | 1<<27, 0},
+		{k612, "delegate_maps", "unspec", 1, 0},
+		{k612, "delegate_maps", "cgroup_storage", 1 << 19, 0},
+		{k612, "delegate_maps", "map_create", 0, eINVAL}, // another option's name
+		{k612, "delegate_progs", "xdp", 1 << 6, 0},
+		{k612, "delegate_attachs", "xdp", 1 << 37, 0},
+		{k612, "delegate_attachs", "trace_uprobe_session", 0, eINVAL}, // newer than the kernel
+		{k73, "delegate_attachs", "trace_uprobe_session", 1 << 57, 0},
+		{k612, "delegate_maps", "rhash", 0, eINVAL},
+		{k73, "delegate_maps", "rhash", 1 << 35, 0},
+	} {
+		if got, errno := ParseMask(tt.k, tt.option, tt.value); got != tt.want || errno != tt.errno {
+			t.Errorf("%s: %s=%s: %#x, %s, want %#x, %s", tt.k.Release, tt.option, tt.value, got, errno, tt.want, tt.errno)
+		}
+	}
+}
+
+// fsconfig(2) takes 255 bytes of a string and no more.
+func TestParseMaskLength(t *testing.T) {
+	long := strings.Repeat("0", 254) + "1"
+	if got, errno := ParseMask(k73, "delegate_cmds", long); got != 1 || errno != 0 {
+		t.Errorf("255 bytes: %#x, %s, want 0x1, ok", got, errno)
+	}
+	if _, errno := ParseMask(k73, "delegate_cmds", "0"+long); errno != eINVAL {
+		t.Errorf("256 bytes: %s, want EINVAL", errno)
+	}
+}
+
+// Kernel-semantics 1.2 and 1.4: who may set masks and create the superblock,
+// and which error comes first.
+func TestDelegate(t *testing.T) {
+	inChild := Cred{Userns: child, Euid: 1000, Caps: uapi.AllCaps}
+	root := Cred{Userns: Initial, Caps: uapi.AllCaps}
+	set := func(values ...string) []Option {
+		var out []Option
+		for _, v := range values {
+			out = append(out, Option{"delegate_cmds", v})
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name  string
+		k     *Kernel
+		d     Delegate
+		errno uapi.Errno
+		id    string
+		cmds  uint64
+	}{
+		{"the usual dance", k612, Delegate{set("any"), inChild, root}, 0, "bpffs/allowed", ^uint64(0)},
+		{"no option", k612, Delegate{nil, inChild, root}, 0, "bpffs/allowed", 0},
+		{"repeating adds", k612, Delegate{set("0x1", "0x2", "0x4"), inChild, root}, 0, "bpffs/allowed", 7},
+		{"a number replaces within a value alone", k612, Delegate{set("0x1", "map_create:0x2"), inChild, root}, 0, "bpffs/allowed", 3},
+		{"malformed", k612, Delegate{set("0x1", "bogus", "0x4"), inChild, root}, eINVAL, "bpffs/malformed", 1},
+		{"too big", k612, Delegate{set("0x10000000000000000"), inChild, root}, eRANGE, "bpffs/malformed", 0},
+		{"the child sets", k612, Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/set-unprivileged", 0},
+		{"the child sets nonsense", k612, Delegate{set("bogus"), inChild, inChild}, eINVAL, "bpffs/malformed", 0},
+		{"the child sets 0, and cannot create", k612, Delegate{set("0"), inChild, inChild}, ePERM, "bpffs/fill-super", 0},
+		{"the child creates without delegation", k612, Delegate{nil, inChild, inChild}, ePERM, "bpffs/fill-super", 0},
+		{"no CAP_SYS_ADMIN in its own", k612, Delegate{nil, inChild, Cred{child, 1000, capsBPF}}, ePERM, "bpffs/mount-capable", 0},
+		{"a stranger creates", k612, Delegate{nil, inChild, Cred{Initial, 4242, 0}}, ePERM, "bpffs/mount-capable", 0},
+		{"the owner from outside creates", k612, Delegate{nil, inChild, Cred{Initial, 1000, 0}}, ePERM, "bpffs/fill-super", 0},
+		{"root in the initial namespace", k612, Delegate{set("any"), root, root}, 0, "bpffs/allowed", ^uint64(0)},
+		{"before tokens options are not known", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
+		{"before tokens a child creates", k61, Delegate{set("any"), inChild, inChild}, 0, "bpffs/unknown-option", 0},
+		{"but not without CAP_SYS_ADMIN", k61, Delegate{nil, inChild, Cred{child, 1000, 0}}, ePERM, "bpffs/mount-capable", 0},
+	} {
+		v, m := tt.d.Decide(tt.k)
+		if !v.Known || v.Errno != tt.errno || v.ID != tt.id || m != (Masks{Cmds: tt.cmds}) {
+			t.Errorf("%s: got %s by %s, masks %#x; want %s by %s, %#x", tt.name, v.Errno, v.ID, m, tt.errno, tt.id, tt.cmds)
+		}
+		if v.Rule == "" || v.Func == "" {
+			t.Errorf("%s: %s has no text or no function", tt.name, v.ID)
+		}
+	}
+}
+
+func TestMaskOf(t *testing.T) {
+	m := Masks{1, 2, 3, 4}
+	for i, o := range DelegateOptions {
+		if p := m.Of(o.Name); p == nil || *p != uint64(i+1) {
+			t.Errorf("Of(%s) is another mask", o.Name)
+		}
+	}
+}
+
+// fdinfo shows any as soon as the known bits are there: 37 commands on 6.12, 39 on 7.3.
+func TestShown(t *testing.T) {
+	const all = ^uint64(0)
+	known := Masks{1<<37 - 1, 1<<34 - 1, 1<<33 - 1, 1<<57 - 1}
+	if got, want := k612.Shown(known), []uint64{all, all, all, all}; !slices.Equal(got, want) {
+		t.Errorf("6.12 shows %#x, want %#x", got, want)
+	}
+	if got, want := k73.Shown(known), []uint64{1<<37 - 1, 1<<34 - 1, all, 1<<57 - 1}; !slices.Equal(got, want) {
+		t.Errorf("7.3 shows %#x, want %#x", got, want)
+	}
+	unknown := Masks{Cmds: 1 << 63, Progs: 1}
+	if got, want := k612.Shown(unknown), []uint64{1 << 63, 0, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("6.12 shows %#x, want %#x", got, want)
+	}
+}
