@@ -341,7 +341,7 @@ type stepBuilder struct {
 }
 
 func newStepBuilder(e *expander, combo []axisValue, before []stepLine) *stepBuilder {
-	b := &stepBuilder{e, combo, map[string]program.Handle{"closed": program.ClosedFD}}
+	b := &stepBuilder{e, combo, map[string]program.Handle{closedName: program.ClosedFD}}
 	for _, s := range before {
 		b.handle(s.out)
 	}
@@ -430,6 +430,9 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	actor := b.e.actorIndex(words[0])
 	if actor < 0 {
 		return s, fmt.Errorf("unknown actor %q: declare it with an actor line", words[0])
+	}
+	if err := checkOp(words); err != nil {
+		return s, err // an axis value moved the words
 	}
 	op := opNamed(words[1])
 	s.Actor, s.Op, s.Caps = uint32(actor), op.op, b.e.declared[actor].Caps

@@ -109,8 +109,7 @@ func (p *parser) line(n int, raw string) error {
 		return nil
 	}
 	if p.open != nil && (raw[0] == ' ' || raw[0] == '\t') {
-		p.open.values = append(p.open.values, axisValue{name: words[0], text: strings.Join(words[1:], " ")})
-		return nil
+		return p.open.add(axisValue{name: words[0], text: strings.Join(words[1:], " ")})
 	}
 	p.open = nil
 	rest := words[1:]
@@ -184,13 +183,24 @@ func (p *parser) axis(words []string) error {
 		}
 	} else {
 		for _, w := range words[1:] {
-			a.values = append(a.values, axisValue{name: w, text: w})
+			if err := a.add(axisValue{name: w, text: w}); err != nil {
+				return err
+			}
 		}
 	}
 	p.f.axes = append(p.f.axes, a)
 	if len(words) == 1 {
 		p.open = &p.f.axes[len(p.f.axes)-1]
 	}
+	return nil
+}
+
+// add refuses a name that is there already: two cases would have one name.
+func (a *axis) add(v axisValue) error {
+	if slices.ContainsFunc(a.values, func(w axisValue) bool { return w.name == v.name }) {
+		return fmt.Errorf("axis %s has the value %s twice", a.name, v.name)
+	}
+	a.values = append(a.values, v)
 	return nil
 }
 
@@ -318,6 +328,9 @@ func (p *parser) step(n int, words []string, note string, isControl bool) error 
 	return nil
 }
 
+// closedName is the handle that every file has without making it.
+const closedName = "closed"
+
 // newStep splits ACTOR OP ARG... [-> NAME] [=> ERRNO].
 func newStep(n int, words []string, note string, isControl bool) (*stepLine, error) {
 	s := &stepLine{line: n, note: note, control: isControl}
@@ -325,6 +338,9 @@ func newStep(n int, words []string, note string, isControl bool) (*stepLine, err
 		tail := words[len(words)-1]
 		switch words[len(words)-2] {
 		case "->":
+			if tail == closedName {
+				return nil, fmt.Errorf("%s is the descriptor that is never open: call the result otherwise", tail)
+			}
 			s.out = tail
 		case "=>":
 			e, err := uapi.ParseErrno(tail)
