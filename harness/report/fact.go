@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -64,9 +65,6 @@ func (k *run) details(c *result.CaseResult) []fact {
 		out = append(out, textFact("reason", c.Reason))
 	}
 	if b := k.machine(c); b != nil {
-		if b.Blame == c.ID {
-			out = append(out, textFact("blame", fmt.Sprintf("the machine %s under this case: %s", b.Fate, b.Reason)))
-		}
 		out = append(out, k.console(b))
 	}
 	return append(out, repeat(c.ID, k.Ref))
@@ -119,8 +117,11 @@ func stepFacts(s *result.StepResult) []fact {
 }
 
 func want(s *result.StepResult) string {
-	if s.Want == nil {
+	switch {
+	case s.Want == nil:
 		return "an answer that nobody knows"
+	case shows(s):
+		return "ok with other values"
 	}
 	return s.Want.String()
 }
@@ -128,11 +129,16 @@ func want(s *result.StepResult) string {
 func got(s *result.StepResult) string {
 	switch {
 	case s.Got.Proof == program.DoesNotWork:
-		return s.Got.Errno.String() + ", but the object does not work"
-	case s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0:
-		return fmt.Sprintf("%s, but it shows %#x", s.Got.Errno, s.Got.Values)
+		return s.Got.Errno.String() + " with an object that does not work"
+	case shows(s):
+		return fmt.Sprintf("ok with %#x", s.Got.Values)
 	}
 	return s.Got.Errno.String()
+}
+
+// shows says that only the values read back can be what is wrong.
+func shows(s *result.StepResult) bool {
+	return s.Got.Proof != program.DoesNotWork && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0
 }
 
 // root follows "control X is broken: control Y is fail: why" to why, and
@@ -167,10 +173,7 @@ func (k *run) untried() string {
 
 // name is what the kernel is called, also when it was given no name.
 func (k *run) name() string {
-	if strings.TrimSpace(clean(k.Ref)) == "" {
-		return "(unnamed kernel)"
-	}
-	return clean(k.Ref)
+	return cmp.Or(strings.TrimSpace(clean(k.Ref)), "(unnamed)")
 }
 
 // tally words how many cases have each status.

@@ -57,17 +57,14 @@ func (p *pretty) kernel(k *run) {
 
 // header names the kernel and how it ran.
 func (p *pretty) header(k *run) {
-	var how []string
-	for _, s := range []string{k.Release, k.Accel} {
-		if s != "" {
-			how = append(how, s)
-		}
+	name, how := k.name(), k.Release
+	if how != "" && k.Accel != "" {
+		how += ", "
 	}
-	name := k.name()
-	if len(how) > 0 {
-		name += ":"
+	if how += k.Accel; how != "" {
+		name += ": "
 	}
-	p.head(name, bold, strings.Join(how, ", "))
+	p.head("kernel", bold, name+how)
 	if k.Note != "" {
 		p.head("note:", bold, k.Note)
 	}
@@ -240,24 +237,24 @@ func (p *pretty) summary(k *run) {
 		return
 	}
 	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitNoVerdict: yellow}[k.verdict()]
-	text := tally(k.Counts()) + times(k)
-	first, rest, _ := strings.Cut(text, " ")
-	p.head(first, s, rest)
+	words := append(strings.Fields(tally(k.Counts())), times(k)...)
+	p.para(words[0]+" ", s, 2, words[1:], "")
 }
 
-func times(k *run) string {
+// times says what the machines took, in words that are not to be broken.
+func times(k *run) []string {
 	var boot, all time.Duration
 	for _, b := range k.Boots {
 		boot, all = boot+b.Boot, all+b.Total
 	}
 	if all == 0 {
-		return ""
+		return nil
 	}
-	machines := ""
+	out := []string{"in " + seconds(all), fmt.Sprintf("(boot %s,", seconds(boot)), fmt.Sprintf("decide %s)", seconds(k.Decide))}
 	if n := len(k.Boots); n > 1 {
-		machines = fmt.Sprintf("%d machines, ", n)
+		out[0] += fmt.Sprintf(" on %d machines", n)
 	}
-	return fmt.Sprintf(" in %s (%sboot %s, decide %s)", seconds(all), machines, seconds(boot), seconds(k.Decide))
+	return out
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

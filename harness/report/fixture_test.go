@@ -1,0 +1,208 @@
+package report
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+const (
+	eperm  = uapi.Errno(syscall.EPERM)
+	einval = uapi.Errno(syscall.EINVAL)
+	enoent = uapi.Errno(syscall.ENOENT)
+)
+
+// fixtures are the runs that every format is tried on.
+var fixtures = []struct {
+	name string
+	run  func() *result.Run
+	exit int
+}{
+	{"pass", passing, result.ExitOK},
+	{"notoken", noToken, result.ExitOK},
+	{"everything", everything, result.ExitDiffers},
+	{"tainted", tainted, result.ExitDiffers},
+	{"broken", brokenControls, result.ExitNoVerdict},
+	{"skipped", allSkip, result.ExitOK},
+	{"error", kernelError, result.ExitNoVerdict},
+	{"interrupted", stopped, result.ExitNoVerdict},
+	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
+	{"nothing", nothing, result.ExitOK},
+	{"hostile", hostile, result.ExitDiffers},
+}
+
+func newRun(list ...*result.KernelRun) *result.Run {
+	start := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	return &result.Run{
+		Version: result.Version, Tool: "33a3b73f2fe168f01e13e148510485f2", Args: []string{"run", "--kernel", "deb:trixie"},
+		Start: start, End: start.Add(9100 * time.Millisecond), Dir: "results/runs/7", Kernels: list,
+	}
+}
+
+func newKernel(ref string, cases ...result.CaseResult) *result.KernelRun {
+	return &result.KernelRun{
+		Ref: ref, Release: "6.12.117+deb13-cloud-amd64", Source: "linux-image-6.12.117+deb13-cloud-amd64 6.12.117-1",
+		Digest: "ed8f0dbd", Image: "bcd09c5c", Accel: "tcg: forced",
+		Facts: &program.Facts{Release: "6.12.117+deb13-cloud-amd64", Token: true, BTF: true},
+		Boots: []result.Boot{boot(0, vm.Clean, "powered off after its done record")},
+		Cases: cases, Decide: 4500 * time.Millisecond,
+	}
+}
+
+func boot(n int, fate vm.Fate, reason string, list ...vm.Finding) result.Boot {
+	return result.Boot{
+		Dir: fmt.Sprintf("kernel0/boot%d", n), Fate: fate, Reason: reason, Findings: list,
+		Boot: 4100 * time.Millisecond, Decide: 4500 * time.Millisecond, Total: 9100 * time.Millisecond, Cases: 4,
+	}
+}
+
+func passed(id string, errno uapi.Errno) result.CaseResult {
+	return result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: program.Observation{Errno: errno}, ID: "map_create/ok"}}}
+}
+
+func skipped(id, why string) result.CaseResult {
+	return result.CaseResult{ID: id, Status: result.Skip, Reason: why, Boot: -1}
+}
+
+func broken(id, why string, boot int) result.CaseResult {
+	return result.CaseResult{ID: id, Status: result.Broken, Reason: why, Boot: boot}
+}
+
+// failed is a case whose second step was wrong.
+func failed(id string, s result.StepResult) result.CaseResult {
+	s.Wrong = true
+	first := result.StepResult{Text: "owner bpffs delegate=cmds:map_create", Want: new(uapi.Errno)}
+	return result.CaseResult{ID: id, Status: result.Fail, Reason: s.Explain(), Steps: []result.StepResult{first, s}}
+}
+
+func step(text string, got, want uapi.Errno) result.StepResult {
+	return result.StepResult{
+		Text: text, Got: program.Observation{Errno: got}, Want: &want, ID: "map_create/no-cap-bpf", Func: "map_create",
+		Rule: "a map type that the token does not allow needs CAP_BPF in the initial namespace",
+	}
+}
+
+func passing() *result.Run {
+	k := newKernel("deb:trixie", passed("before/one", enoent))
+	for i := range 30 {
+		k.Cases = append(k.Cases, passed(fmt.Sprintf("map_create/any/owner/CAP_BPF/%d", i), 0))
+	}
+	for i := range 9 {
+		k.Cases = append(k.Cases, skipped(fmt.Sprintf("map_create/new/%d", i), []string{
+			"the kernel has no BPF_MAP_TYPE_INSN_ARRAY (added in 6.19)", "the kernel has no BPF_MAP_TYPE_RHASH (added in 7.2)",
+			"CONFIG_BPF_LIRC_MODE2 is not set", "the kernel has no BPF_TRACE_FSESSION (added in 7.0)", "drift: nobody knows what 7.9 answers",
+		}[i*i%5]))
+	}
+	k.Cases = append(k.Cases, skipped("before_tokens", "the kernel has BPF tokens; this case is for kernels without"))
+	return newRun(k)
+}
+
+func noToken() *result.Run {
+	k := newKernel("deb:bookworm", passed("before_tokens", einval))
+	k.Release = "6.1.0-50-cloud-amd64"
+	k.Note = "6.1.0-50-cloud-amd64 has no BPF tokens (they came with 6.9): checked is that it says so"
+	for i := range 12 {
+		k.Cases = append(k.Cases, skipped(fmt.Sprintf("token_create/%d", i), "the kernel has no BPF tokens (added in 6.9)"))
+	}
+	return newRun(k)
+}
+
+// everything has every status and every fate.
+func everything() *result.Run {
+	k := newKernel("tree:my linux/it's new", passed("map_create/none/owner/none/with/hash", eperm), skipped("map_create/new", "CONFIG_BPF_LSM is not set"))
+	for _, id := range []string{"map_create/maps/owner/none/with/array", "map_create/maps/owner/none/with/hash", "map_create/maps/owner/CAP_BPF/with/hash"} {
+		s := step("owner map_create type=hash token=t", 0, eperm)
+		s.Pin = "cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; kernel-semantics 2.2)"
+		k.Cases = append(k.Cases, failed(id, s))
+	}
+	dead := step("owner map_create type=array token=t", 0, 0)
+	dead.Got.Proof = program.DoesNotWork
+	masks := step("owner token_create -> t", 0, 0)
+	masks.Got.Values, masks.Rule, masks.Func = []uint64{1, 0, 0, 0}, "the token's fdinfo shows the masks [0x1 0x0 0x0 0x0], want [0x3 0x0 0x0 0x0]", "bpf_token_show_fdinfo"
+	unknown := step("owner map_create type=99", einval, 0)
+	unknown.Want, unknown.Rule, unknown.ID, unknown.Func = nil, "", "", ""
+	k.Cases = append(k.Cases,
+		failed("map_create/works", dead), failed("token_create/masks", masks), failed("map_create/unknown", unknown),
+		result.CaseResult{ID: "token_create/gone", Status: result.Fail, Reason: "no BPF_TOKEN_CREATE although the kernel is 6.12", Boot: -1},
+		broken("prog_load/a", "the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
+		broken("prog_load/b", "control prog_load/c is fail: got EPERM, want ok: the token allows it (bpf_prog_load)", 0),
+		broken("prog_load/d", "given up: 3 machines in a row died, the last one lost: qemu was killed from outside: killed", 5))
+	k.Boots = append(k.Boots,
+		boot(1, vm.Panicked, "Kernel panic - not syncing: VFS: Unable to mount root"), boot(2, vm.Hung, "no answer in 10s from the cases from prog_load/d on"),
+		boot(3, vm.Tainted, "KASAN: slab-out-of-bounds in bpf_token_free (findings: 3)",
+			vm.Finding{Kind: vm.KindKASAN, Title: "KASAN: slab-out-of-bounds in bpf_token_free", Lines: []string{"BUG: KASAN"}},
+			vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}, vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}),
+		boot(4, vm.Unbooted, `the machine ended before the guest said hello; last console line: "reboot: System halted"`),
+		boot(5, vm.Lost, "qemu was killed from outside: killed"), boot(6, vm.Infra, "qemu exited with status 1: no space"))
+	k.Boots[1].Blame, k.Boots[2].Blame = "prog_load/a", "the set-up of prog_load/d"
+	return newRun(newKernel("deb:trixie", passed("map_create/a", 0)), k, &result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
+}
+
+// tainted passes every case on a machine whose kernel complained.
+func tainted() *result.Run {
+	k := newKernel("deb:trixie", passed("map_create/a", 0))
+	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)", vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"})
+	return newRun(k)
+}
+
+// brokenControls has one cause under many names.
+func brokenControls() *result.Run {
+	k := newKernel("deb:trixie", passed("token_create/x", 0))
+	why := "actor owner: read back capabilities: effective 0x17fffffffff, want 0xffffff7fffffffff"
+	for i := range 20 {
+		c := fmt.Sprintf("map_create/control/%d", i)
+		k.Cases = append(k.Cases, broken(c, "the guest could not set it up: "+why, 0),
+			broken(c+"/x", "control "+c+" is broken: the guest could not set it up: "+why, 0),
+			broken(c+"/y", "control "+c+" must be allowed and got EPERM", 0))
+	}
+	bad := step("owner bpffs delegate=any", eperm, 0)
+	in := failed("token_create/y", bad)
+	in.Status, in.Reason = result.Broken, `set-up step "owner bpffs delegate=any": got EPERM, want ok`
+	k.Cases = append(k.Cases, in)
+	for i := range 15 {
+		k.Cases = append(k.Cases, broken(fmt.Sprintf("zodd/%02d", i), fmt.Sprintf("reason number %d", i), 0))
+	}
+	return newRun(k)
+}
+
+func allSkip() *result.Run {
+	return newRun(newKernel("deb:trixie", skipped("a/b", "CONFIG_BPF is not set"), skipped("c", "CONFIG_BPF is not set")))
+}
+
+func kernelError() *result.Run {
+	return newRun(&result.KernelRun{Ref: "deb:trixy", Error: `kernel "deb:trixy": no such suite (near: trixie)`})
+}
+
+// stopped was interrupted in its second kernel.
+func stopped() *result.Run {
+	k := newKernel("deb:sid", passed("map_create/a", 0), broken("map_create/b", "interrupted", 0))
+	k.Boots[0] = boot(0, vm.Lost, "stopped by the caller: interrupt")
+	r := newRun(newKernel("deb:trixie", passed("map_create/a", 0), passed("map_create/b", 0)), k)
+	r.Interrupted = true
+	return r
+}
+
+// stoppedEarly was interrupted before a case ran.
+func stoppedEarly() *result.Run {
+	r := newRun(newKernel("deb:trixie"))
+	r.Kernels[0].Boots, r.Interrupted = nil, true
+	return r
+}
+
+func nothing() *result.Run { return newRun() }
+
+// hostile holds text that would break a terminal, a shell or a parser.
+func hostile() *result.Run {
+	s := step("owner map_create\n  ok 1 fine\x1b[2J", 0, eperm)
+	s.Rule = "a rule\r# SKIP of \u202e\xff two lines\nnot ok 9 x"
+	k := newKernel("git:linux#v6.12 $(reboot) 'x'\n", failed("a#b/c\nd # SKIP no", s), skipped("a#b/e", "because\nof # two\tlines\x00"))
+	k.Note = "a note\x07 with a bell"
+	k.Boots = append(k.Boots, boot(1, vm.Panicked, "BUG\x1b[31m: \x00 in x\n1..7"))
+	k.Boots[1].Blame = "a#b/c\nd # SKIP no"
+	return newRun(k)
+}

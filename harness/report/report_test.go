@@ -1,0 +1,204 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokentest/harness/result"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func render(t *testing.T, format string, r *result.Run, o Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Write(format, r, &out, o); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestGolden(t *testing.T) {
+	for _, f := range fixtures {
+		for _, format := range Formats() {
+			name := f.name + "." + format
+			t.Run(name, func(t *testing.T) {
+				golden(t, filepath.Join("testdata", name), render(t, format, f.run(), Options{}))
+			})
+		}
+	}
+	golden(t, "testdata/everything.40.pretty", render(t, "pretty", everything(), Options{Width: 40}))
+	golden(t, "testdata/everything.200.pretty", render(t, "pretty", everything(), Options{Width: 200}))
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; -update rewrites):\n%s", path, diff)
+	}
+}
+
+// TestGoldenFiles finds a golden file that no test compares any more.
+func TestGoldenFiles(t *testing.T) {
+	want := map[string]bool{"everything.40.pretty": true, "everything.200.pretty": true}
+	for _, f := range fixtures {
+		for _, format := range Formats() {
+			want[f.name+"."+format] = true
+		}
+	}
+	list, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if !want[e.Name()] {
+			t.Errorf("testdata/%s belongs to no run", e.Name())
+		}
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	for _, f := range fixtures {
+		if got := f.run().ExitCode(); got != f.exit {
+			t.Errorf("%s: exit code %d, want %d", f.name, got, f.exit)
+		}
+	}
+}
+
+func TestUnknownFormat(t *testing.T) {
+	for format, want := range map[string]string{
+		"ktp":    `unknown format "ktp": there are pretty, ktap, json; did you mean ktap?`,
+		"JSON":   `unknown format "JSON": there are pretty, ktap, json; did you mean json?`,
+		"":       `unknown format "": there are pretty, ktap, json`,
+		"teapot": `unknown format "teapot": there are pretty, ktap, json`,
+	} {
+		err := Write(format, passing(), io.Discard, Options{})
+		if err == nil || err.Error() != want {
+			t.Errorf("Write(%q): %v, want %s", format, err, want)
+		}
+		if Check(format) == nil {
+			t.Errorf("Check(%q) accepts it", format)
+		}
+	}
+	for _, format := range Formats() {
+		if err := Check(format); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+type fullDisk struct{ room int }
+
+var errFull = errors.New("no space left on device")
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.room -= len(p); d.room < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+// TestWriteError loses no error, wherever the disk fills up.
+func TestWriteError(t *testing.T) {
+	for _, format := range Formats() {
+		size := len(render(t, format, brokenControls(), Options{}))
+		for _, room := range []int{0, size / 2, size - 1} {
+			if err := Write(format, brokenControls(), &fullDisk{room}, Options{}); !errors.Is(err, errFull) {
+				t.Errorf("%s with room for %d of %d bytes: %v", format, room, size, err)
+			}
+		}
+	}
+}
+
+// TestNoControlCharacters keeps a guest from moving the reader's cursor.
+func TestNoControlCharacters(t *testing.T) {
+	for _, f := range fixtures {
+		for _, format := range Formats() {
+			text := render(t, format, f.run(), Options{})
+			if !utf8.ValidString(text) {
+				t.Errorf("%s as %s is not UTF-8", f.name, format)
+			}
+			for _, r := range text {
+				if r != '\n' && (unicode.IsControl(r) || format != "json" && !unicode.IsGraphic(r)) {
+					t.Errorf("%s as %s holds %q", f.name, format, r)
+				}
+			}
+		}
+	}
+}
+
+// TestPure renders twice and leaves the run as it was.
+func TestPure(t *testing.T) {
+	for _, f := range fixtures {
+		for _, format := range Formats() {
+			r := f.run()
+			first := render(t, format, r, Options{})
+			if diff := cmp.Diff(first, render(t, format, r, Options{})); diff != "" {
+				t.Errorf("%s as %s differs the second time:\n%s", f.name, format, diff)
+			}
+			if diff := cmp.Diff(f.run(), r); diff != "" {
+				t.Errorf("%s as %s changed the run:\n%s", f.name, format, diff)
+			}
+		}
+	}
+}
+
+// TestJSON reads the report back: nothing of the run is lost.
+func TestJSON(t *testing.T) {
+	for _, f := range fixtures {
+		if f.name == "hostile" {
+			continue // its text is no UTF-8, which JSON cannot hold
+		}
+		var got struct {
+			result.Run
+			ExitCode int `json:"exit_code"`
+			Kernels  []struct {
+				result.KernelRun
+				Counts map[result.Status]int `json:"counts"`
+				Cases  []result.CaseResult   `json:"cases"`
+			} `json:"kernels"`
+		}
+		d := json.NewDecoder(strings.NewReader(render(t, "json", f.run(), Options{})))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&got); err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		want := f.run()
+		r := got.Run
+		r.Dir = want.Dir
+		for _, k := range got.Kernels {
+			kr := k.KernelRun
+			if len(k.Cases) > 0 {
+				kr.Cases = k.Cases
+			}
+			r.Kernels = append(r.Kernels, &kr)
+			if !maps.Equal(k.Counts, kr.Counts()) {
+				t.Errorf("%s: counts %v, want %v", f.name, k.Counts, kr.Counts())
+			}
+		}
+		if diff := cmp.Diff(want, &r); diff != "" || got.ExitCode != f.exit {
+			t.Errorf("%s: exit code %d, want %d; run (-want +got):\n%s", f.name, got.ExitCode, f.exit, diff)
+		}
+	}
+}
