@@ -102,16 +102,24 @@ func (c *Corpus) choose(pattern string, chosen map[*Case]bool) bool {
 	found := false
 	for _, g := range c.Groups {
 		for _, k := range g.Cases {
-			if !Match(pattern, k.ID) {
-				continue
-			}
-			found, chosen[k] = true, true
-			for _, guard := range k.Guards {
-				chosen[guard] = true
+			if Match(pattern, k.ID) {
+				found = true
+				choose(k, chosen)
 			}
 		}
 	}
 	return found
+}
+
+// choose adds a case, its controls and theirs.
+func choose(k *Case, chosen map[*Case]bool) {
+	if chosen[k] {
+		return
+	}
+	chosen[k] = true
+	for _, guard := range k.Guards {
+		choose(guard, chosen)
+	}
 }
 
 // names lists what a misspelt pattern could have meant: groups, or the cases
