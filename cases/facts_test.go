@@ -1,0 +1,86 @@
+package cases
+
+import (
+	"strings"
+	"testing"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// A need that is not met is a skip, unless the kernel should have met it:
+// then the claim is refuted.
+func TestNeedCheck(t *testing.T) {
+	rhash := Need{Kind: NeedEnum, Tag: uapi.MapTypes.Tag, Name: "BPF_MAP_TYPE_RHASH", Value: 35, Since: uapi.Release{Major: 7, Minor: 2}}
+	token, noToken := Need{Kind: NeedToken}, Need{Kind: NeedNoToken}
+	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
+	newer := Need{Kind: NeedRelease, Since: uapi.Release{Major: 6, Minor: 15}}
+	at := func(release string, token bool) *program.Facts { return &program.Facts{Release: release, Token: token} }
+	maps := func(release string, end uint32) *program.Facts {
+		return &program.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}}
+	}
+	config := func(value string) *program.Facts {
+		f := at("6.12.1", true)
+		f.Config = map[string]string{"NET": "y"}
+		if value != "" {
+			f.Config["BPF_LIRC_MODE2"] = value
+		}
+		return f
+	}
+	for _, tt := range []struct {
+		name    string
+		need    Need
+		f       *program.Facts
+		met     bool
+		refuted string
+	}{
+		{"7.3 with rhash", rhash, maps("7.3.4", 36), true, ""},
+		{"7.3 without rhash", rhash, maps("7.3.4", 35), false, "no BPF_MAP_TYPE_RHASH (added in 7.2), although the kernel is 7.3.4"},
+		{"6.12 without rhash", rhash, maps("6.12.117", 34), false, ""},
+		{"6.12 with a backported rhash", rhash, maps("6.12.117", 36), true, ""},
+		{"7.3 whose BTF says nothing", rhash, at("7.3.4", true), true, ""},
+		{"token", token, at("6.9.0", true), true, ""},
+		{"6.9 without tokens", token, at("6.9.0", false), false, "although the kernel is 6.9.0"},
+		{"7.3 without tokens", token, at("7.3.4", false), false, "although the kernel is 7.3.4"},
+		{"6.8 without tokens", token, at("6.8.12", false), false, ""},
+		{"6.1 without tokens", noToken, at("6.1.99", false), true, ""},
+		{"6.12 with tokens, none wanted", noToken, at("6.12.1", true), false, ""},
+		{"6.1 with tokens", noToken, at("6.1.99", true), false, "6.1.99 knows BPF_TOKEN_CREATE"},
+		{"symbol y", lirc, config("y"), true, ""},
+		{"symbol m", lirc, config("m"), true, ""},
+		{"symbol n", lirc, config("n"), false, ""},
+		{"symbol absent", lirc, config(""), false, ""},
+		{"configuration unknown", lirc, at("6.12.1", true), true, ""},
+		{"release", newer, at("6.15.0", true), true, ""},
+		{"older release", newer, at("6.12.0", true), false, ""},
+	} {
+		met, refuted := tt.need.Check(tt.f)
+		if met != tt.met || (refuted == "") != (tt.refuted == "") || !strings.Contains(refuted, tt.refuted) {
+			t.Errorf("%s: met %v, refuted %q; want %v, %q", tt.name, met, refuted, tt.met, tt.refuted)
+		}
+		if s := tt.need.String(); s == "" || s == string(tt.need.Kind) {
+			t.Errorf("%s: %q is no reason", tt.name, s)
+		}
+	}
+}
+
+// What the running kernel says of itself comes before what its release implies.
+func TestKernelOf(t *testing.T) {
+	k := KernelOf(&program.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
+		"bpf_cmd": 50, "bpf_map_type": 51, "bpf_prog_type": 52, "bpf_attach_type": 53}})
+	if k.MaxCmd != 50 || k.MaxMap != 51 || k.MaxProg != 52 || k.MaxAttach != 53 || !k.Token || k.Release != (uapi.Release{Major: 6, Minor: 12}) {
+		t.Errorf("got %+v", k)
+	}
+	k = KernelOf(&program.Facts{Release: "6.12"})
+	if k.MaxCmd != 37 || k.MaxMap != 34 || k.MaxProg != 33 || k.MaxAttach != 57 || k.Token {
+		t.Errorf("without BTF and tokens: got %+v", k)
+	}
+}
+
+func TestFactsAt(t *testing.T) {
+	for release, token := range map[uapi.Release]bool{{Major: 6, Minor: 8}: false, {Major: 6, Minor: 9}: true, {Major: 7, Minor: 0}: true} {
+		if f := FactsAt(release); f.Token != token || f.Version() != release || f.Config != nil {
+			t.Errorf("%s: %+v", release, f)
+		}
+	}
+}
