@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/harness/kernel"
+)
+
+func (a *app) kernelCmd() *cobra.Command {
+	c := &cobra.Command{Use: "kernel", Short: "fetch and list kernels", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(a.kernelListCmd(), a.kernelFetchCmd())
+	return c
+}
+
+func (a *app) kernelOptions() kernel.Options {
+	return kernel.Options{CacheDir: a.cacheDir, Log: a.note}
+}
+
+func (a *app) kernelListCmd() *cobra.Command {
+	var cached, refresh bool
+	flavour := "cloud-amd64"
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "list the kernels that can be had, newest first, and those that are cached",
+		Args:  args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			o := a.kernelOptions()
+			o.Refresh = refresh
+			var all []kernel.Available
+			var err error
+			if cached {
+				all, err = kernel.Cached(o)
+			} else {
+				all, err = kernel.List(c.Context(), o)
+			}
+			if err != nil {
+				return err
+			}
+			return a.showKernels(all, flavour)
+		},
+	}
+	c.Flags().BoolVar(&cached, "cached", false, "only what needs no network")
+	c.Flags().BoolVar(&refresh, "refresh", false, "ask the mirror again, whatever is cached")
+	c.Flags().StringVar(&flavour, "flavour", flavour, "only this flavour; all for every one")
+	return c
+}
+
+func (a *app) showKernels(all []kernel.Available, flavour string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, k := range all {
+		if flavour != "all" && k.Flavour != flavour {
+			continue
+		}
+		cached := ""
+		if k.Cached {
+			cached = "cached"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", k.Ref, k.Release, strings.Join(k.Suites, " "), cached)
+	}
+	return w.Flush()
+}
+
+func (a *app) kernelFetchCmd() *cobra.Command {
+	o := kernel.Options{}
+	c := &cobra.Command{
+		Use:     "fetch REF...",
+		Short:   "fetch kernels into the cache and say where they are",
+		Example: "  tokentest kernel fetch deb:6.12 deb:7.3",
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, refs []string) error {
+			o.CacheDir, o.Log = a.cacheDir, a.note
+			for _, ref := range refs {
+				k, err := kernel.Resolve(c.Context(), ref, o)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stdout, "%s: %s (%s)\n  image %s\n", k.Ref, k.Release, k.Source, k.Image)
+				if k.ConfigPath != "" {
+					fmt.Fprintf(a.stdout, "  config %s\n", k.ConfigPath)
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&o.Refresh, "refresh", false, "ask the mirror again, whatever is cached")
+	c.Flags().BoolVar(&o.Offline, "offline", false, "do not use the network")
+	return c
+}

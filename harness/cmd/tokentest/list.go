@@ -1,0 +1,219 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/plan"
+	"tokentest/harness/report"
+	"tokentest/harness/result"
+)
+
+func (a *app) listCmd() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "list cases or kernels", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(&cobra.Command{
+		Use:     "cases [CASE|FILE...]",
+		Short:   "list the groups of cases, or the names of those that are named",
+		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash'",
+		RunE:    func(_ *cobra.Command, args []string) error { return a.listCases(args) },
+	})
+	k := a.kernelListCmd()
+	k.Use = "kernels"
+	c.AddCommand(k)
+	return c
+}
+
+func (a *app) listCases(args []string) error {
+	if len(args) == 0 {
+		return a.listGroups()
+	}
+	p, err := expand(args, &runFlags{kernels: []string{defaultKernel}})
+	if err != nil {
+		return err
+	}
+	for _, c := range p.Cases {
+		fmt.Fprintln(a.stdout, c.ID)
+	}
+	return nil
+}
+
+func (a *app) listGroups() error {
+	corpus, err := cases.Load()
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, g := range corpus.Groups {
+		suite := ""
+		if g.Full {
+			suite = " (with --full)"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s%s\n", g.Name, len(g.Cases), g.About, suite)
+	}
+	return w.Flush()
+}
+
+func (a *app) planCmd() *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use:     "plan [CASE|FILE...]",
+		Short:   "show what would run, without QEMU or root",
+		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create",
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := expand(args, f)
+			if err != nil {
+				return err
+			}
+			return showPlan(a.stdout, p)
+		},
+	}
+	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "the kernel to boot; may be repeated")
+	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
+	c.Flags().IntVar(&f.batch, "batch", 0, "how many cells travel together")
+	return c
+}
+
+func showPlan(w io.Writer, p *plan.Plan) error {
+	chosen := plan.ByWorld(p.Cases)
+	worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
+	var order []*cases.Group
+	for _, c := range chosen {
+		worlds[c.World] = true
+		if groups[c.Group] == 0 {
+			order = append(order, c.Group)
+		}
+		groups[c.Group]++
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for i, k := range p.Kernels {
+		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds), len(plan.Batches(chosen, p.Batch)))
+		for _, g := range order {
+			fmt.Fprintf(t, "\t%s\t%d\n", g.Name, groups[g])
+		}
+	}
+	return t.Flush()
+}
+
+func (a *app) explainCmd() *cobra.Command {
+	var release string
+	c := &cobra.Command{
+		Use:     "explain CASE",
+		Short:   "show the world of a case, the rules in the kernel's order, and the pins",
+		Example: "  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
+			if err != nil {
+				return usage("--kernel %s: explain wants a release such as 6.12", release)
+			}
+			p, err := expand(args, &runFlags{kernels: []string{release}})
+			if err != nil {
+				return err
+			}
+			for _, c := range p.Cases {
+				if cases.Match(args[0], c.ID) || len(p.Cases) == 1 || strings.HasSuffix(args[0], ".txt") {
+					explain(a.stdout, c, cases.FactsAt(r))
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&release, "kernel", "k", "7.3", "the release whose rules to walk")
+	return c
+}
+
+// explain plays a case as the oracle sees it.
+func explain(w io.Writer, c *cases.Case, f *program.Facts) {
+	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
+	for _, n := range c.Needs {
+		if met, _ := n.Check(f); !met {
+			fmt.Fprintf(w, "skipped: %s\n", n)
+			return
+		}
+	}
+	for _, actor := range c.World.Program.Actors {
+		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
+	}
+	sim := cases.NewSim(f, &c.World.Program, true)
+	for i := range c.World.Program.Setup {
+		explainStep(w, &c.World.Info[i], sim.Step(&c.World.Program.Setup[i]), false)
+	}
+	for i := range c.Cell {
+		explainStep(w, &c.Info[i], sim.Step(&c.Cell[i]), true)
+	}
+	fmt.Fprintln(w)
+}
+
+func describe(a program.Actor, all []program.Actor) string {
+	where := "in the initial namespaces"
+	switch {
+	case a.Kind == program.Joins:
+		where = "in the namespaces of " + all[a.Parent].Name
+	case a.Kind == program.Userns && a.Parent >= 0:
+		where = "in a user namespace below that of " + all[a.Parent].Name
+	case a.Kind == program.Userns:
+		where = "in a user namespace of its own"
+	}
+	return fmt.Sprintf("%s: %s, kuid %d, capabilities %s", a.Name, where, a.UID, a.Caps)
+}
+
+func explainStep(w io.Writer, info *cases.StepInfo, e cases.Expect, rules bool) {
+	fmt.Fprintf(w, "\n%s\n  => %s: %s (%s)\n", info.Text, answer(&e), e.Verdict.Rule, e.Verdict.Func)
+	if info.Pin != nil {
+		fmt.Fprintf(w, "  pinned %s by %s %s\n", info.Pin.Errno, info.Pin.Where, info.Pin.Note)
+	}
+	if !rules {
+		return
+	}
+	for _, l := range e.Trace {
+		mark, outcome := " ", l.Errno.String()
+		switch {
+		case l.Decides:
+			mark = "*"
+		case l.Holds:
+			mark = "+"
+		}
+		if l.Drops {
+			outcome = "drop"
+		}
+		fmt.Fprintf(w, "  %s %-7s %-40s %s\n", mark, outcome, l.Func, l.Rule)
+	}
+}
+
+func answer(e *cases.Expect) string {
+	if !e.Verdict.Known {
+		return "unknown"
+	}
+	return e.Verdict.Errno.String()
+}
+
+func (a *app) reportCmd() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:     "report RUN",
+		Short:   "render a stored run",
+		Example: "  tokentest report results/runs/20261123-184500.000 --format ktap",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			format, err := a.format(format)
+			if err != nil {
+				return err
+			}
+			r, err := result.Load(args[0])
+			if err != nil {
+				return err
+			}
+			a.code = r.ExitCode()
+			return a.write(format, r)
+		},
+	}
+	c.Flags().StringVarP(&format, "format", "f", "", "what to print: "+strings.Join(report.Formats(), ", "))
+	return c
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/cases"
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
+	"tokentest/harness/report"
+	"tokentest/harness/result"
+)
+
+// defaultKernel is what runs when no kernel is named.
+const defaultKernel = "deb:6.12"
+
+type runFlags struct {
+	kernels          []string
+	full             bool
+	accel            string
+	out              string
+	format           string
+	qemu             string
+	deadline         time.Duration
+	batch            int
+	offline, refresh bool
+	lies             lies
+}
+
+func (a *app) runCmd() *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use:   "run [CASE|FILE...]",
+		Short: "boot kernels and run cases on them",
+		Long: `Boot each kernel, run the cases, judge what they show, and keep the records.
+
+A CASE is a name that "tokentest list cases" shows, the beginning of one up to
+a /, or a pattern in which * stands for anything. A FILE ends in .txt. Without
+either the default suite runs; --full runs everything.
+
+A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR].`,
+		Example: `  tokentest run --kernel deb:6.12
+  tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
+  tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12`,
+		RunE: func(c *cobra.Command, args []string) error { return a.run(c, args, f) },
+	}
+	fl := c.Flags()
+	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "the kernel to boot; may be repeated")
+	fl.BoolVar(&f.full, "full", false, "run every case, not only the default suite")
+	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg; auto takes KVM when a guest really runs on it")
+	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
+	fl.StringVarP(&f.format, "format", "f", "", "what to print: "+strings.Join(report.Formats(), ", ")+" (default pretty on a terminal, else ktap)")
+	fl.StringVar(&f.qemu, "qemu", "", "the QEMU to run (default qemu-system-x86_64)")
+	fl.DurationVar(&f.deadline, "deadline", 0, "for each boot (default 5m, 8 times that without KVM)")
+	fl.IntVar(&f.batch, "batch", 0, "how many cells travel together; 1 announces every one before it runs")
+	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
+	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
+	f.lies.register(fl)
+	return c
+}
+
+func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
+	format, err := a.format(f.format)
+	if err != nil {
+		return err
+	}
+	p, err := expand(args, f)
+	if err != nil {
+		return err
+	}
+	switch f.accel {
+	case "auto", "kvm", "tcg":
+	default:
+		return usage("--accel %q: want auto, kvm or tcg", f.accel)
+	}
+	dir, err := runDir(f.out)
+	if err != nil {
+		return err
+	}
+	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
+		Offline: f.offline, Refresh: f.refresh, Log: a.note}
+	if err := f.lies.tell(l); err != nil {
+		return err
+	}
+	show := a.progress(l)
+	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, os.Args[1:]...))
+	show.end()
+	if err != nil {
+		return err
+	}
+	if err := a.write(format, r); err != nil {
+		return err
+	}
+	a.code = r.ExitCode()
+	return usageOf(r)
+}
+
+// usageOf returns the error of a run none of whose kernels could be named:
+// that is the user's mistake, not the host's.
+func usageOf(r *result.Run) error {
+	for _, k := range r.Kernels {
+		if k.Cause == nil {
+			return nil
+		}
+	}
+	var errs []error
+	for _, k := range r.Kernels {
+		errs = append(errs, k.Cause)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) format(name string) (string, error) {
+	if name == "" {
+		name = "ktap"
+		if _, tty := terminal(a.stdout); tty {
+			name = "pretty"
+		}
+	}
+	if !slices.Contains(report.Formats(), name) {
+		return "", usage("--format %q: want one of %s", name, strings.Join(report.Formats(), ", "))
+	}
+	return name, nil
+}
+
+func (a *app) write(format string, r *result.Run) error {
+	width, tty := terminal(a.stdout)
+	_, plain := os.LookupEnv("NO_COLOR")
+	return report.Write(format, r, a.stdout, report.Options{Color: tty && !plain, Width: width})
+}
+
+// expand reads the case files among the arguments and makes the plan.
+func expand(args []string, f *runFlags) (*plan.Plan, error) {
+	corpus, err := cases.Load()
+	if err != nil {
+		return nil, err
+	}
+	var patterns []string
+	for _, arg := range args {
+		if strings.HasSuffix(arg, ".txt") {
+			g, err := corpus.AddFile(arg)
+			if err != nil {
+				return nil, usageError{err}
+			}
+			arg = g.Name
+		}
+		patterns = append(patterns, arg)
+	}
+	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch}, corpus)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return p, nil
+}
+
+// runDir makes the directory of a run: out, or one named by the time, under
+// results/runs of a checkout or else in the user's state directory.
+func runDir(out string) (string, error) {
+	if out == "" {
+		base, err := runsBase()
+		if err != nil {
+			return "", err
+		}
+		out = filepath.Join(base, time.Now().UTC().Format("20060102-150405.000"))
+	} else if _, err := os.Stat(out); err == nil {
+		return "", usage("--out %s: it exists; a run has a directory of its own", out)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", fmt.Errorf("make the run's directory: %w", err)
+	}
+	return filepath.Abs(out)
+}
+
+func runsBase() (string, error) {
+	if text, err := os.ReadFile("go.mod"); err == nil && strings.HasPrefix(string(text), "module tokentest\n") {
+		return filepath.Join("results", "runs"), nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "tokentest", "runs"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find a place for the run: %w; name one with --out", err)
+	}
+	return filepath.Join(home, ".local", "state", "tokentest", "runs"), nil
+}
