@@ -20,6 +20,7 @@ type fact struct {
 	command bool // a line for the shell: a break must be escaped
 }
 
+// textFact is a fact whose text may be broken at each space.
 func textFact(label, text string) fact {
 	return fact{label: label, words: strings.Fields(clean(text))}
 }
@@ -78,6 +79,8 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 	return &k.Boots[c.Boot]
 }
 
+// bad says that a machine makes its kernel differ, or leaves it without a
+// verdict.
 func bad(b *result.Boot) bool { return b.Fate != vm.Clean || len(b.Findings) > 0 }
 
 // console is where the kernel's log of a boot lies.
@@ -116,6 +119,7 @@ func stepFacts(s *result.StepResult) []fact {
 	return out
 }
 
+// want names what a step should have answered.
 func want(s *result.StepResult) string {
 	switch {
 	case s.Want == nil:
@@ -126,6 +130,7 @@ func want(s *result.StepResult) string {
 	return s.Want.String()
 }
 
+// got names what a step answered.
 func got(s *result.StepResult) string {
 	switch {
 	case s.Got.Proof == program.DoesNotWork:

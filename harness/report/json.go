@@ -40,6 +40,7 @@ func JSON(r *result.Run, w io.Writer, _ Options) error {
 	return flush(j.w)
 }
 
+// jsonWriter keeps the first error of an encoding; w keeps that of a write.
 type jsonWriter struct {
 	w   *bufio.Writer
 	err error
@@ -62,6 +63,8 @@ func (j *jsonWriter) object(prefix string, v any, member string, n int, element 
 	fmt.Fprintf(j.w, "]\n%s}", prefix)
 }
 
+// encode renders v as it stands behind prefix. Its text stays readable: no HTML
+// page ever holds it.
 func (j *jsonWriter) encode(prefix string, v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

@@ -118,6 +118,8 @@ func (k *ktap) directive(kr *run, subtests int) string {
 	return allSkipped(kr.Counts())
 }
 
+// allSkipped marks a parent without a child that ran: ktap.rst asks for it, so
+// that nothing reads as a pass that tested nothing.
 func allSkipped(n map[result.Status]int) string {
 	if n[result.Pass]+n[result.Fail]+n[result.Broken] > 0 {
 		return ""
@@ -162,6 +164,7 @@ type group struct {
 	cases []*result.CaseResult
 }
 
+// byGroup keeps the order in which the groups, and their cases, first ran.
 func byGroup(list []result.CaseResult) []*group {
 	var out []*group
 	known := map[string]*group{}
@@ -178,6 +181,7 @@ func byGroup(list []result.CaseResult) []*group {
 	return out
 }
 
+// group writes a group's block and its result.
 func (k *ktap) group(number int, kr *run, g *group) {
 	n := map[result.Status]int{}
 	k.depth++
@@ -190,6 +194,7 @@ func (k *ktap) group(number int, kr *run, g *group) {
 	k.result(n[result.Fail]+n[result.Broken] == 0, number, g.name, allSkipped(n))
 }
 
+// testcase writes a case, with what a reader needs before a bad result.
 func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	switch c.Status {
 	case result.Pass:
@@ -244,6 +249,7 @@ var harmless = strings.NewReplacer(
 	"reboot: System halted", "reboot : System halted",
 )
 
+// diagnostic writes a line about the test whose result comes next.
 func (k *ktap) diagnostic(label, text string) {
 	k.line("# %s: %s", label, harmless.Replace(clean(text)))
 }

@@ -84,4 +84,5 @@ func (p *page) head(word string, s style, text string) {
 	p.para(word, s, 2, words, "")
 }
 
+// blank sets paragraphs apart.
 func (p *page) blank() { p.w.WriteByte('\n') }

@@ -40,8 +40,11 @@ func (k *run) badness() int {
 	return slices.Index([]int{result.ExitDiffers, result.ExitNoVerdict, result.ExitOK}, k.verdict())
 }
 
+// pretty writes paragraphs on a page.
 type pretty struct{ page }
 
+// kernel writes what one kernel showed: what failed, what says nothing, how
+// its machines ended, what was left out, and the sum.
 func (p *pretty) kernel(k *run) {
 	p.header(k)
 	p.causes(k, result.Fail, "FAIL", red)
@@ -136,6 +139,7 @@ func causeKey(c *result.CaseResult) string {
 	return why
 }
 
+// total is how many cases the causes have together.
 func total(list []*cause) int {
 	n := 0
 	for _, c := range list {
@@ -144,6 +148,7 @@ func total(list []*cause) int {
 	return n
 }
 
+// count words a number of things.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -56,6 +56,7 @@ func Write(format string, r *result.Run, w io.Writer, o Options) error {
 	return write(r, w, o)
 }
 
+// find returns the writer of a format, or an error with the nearest name.
 func find(format string) (Writer, error) {
 	near := ""
 	best := len(format)/2 + 1
