@@ -1,0 +1,256 @@
+package cases
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// released are kernels as they describe themselves: the index of the
+// struct_ops member is what BTF told on booted ones.
+var released = map[string]*program.Facts{
+	"5.10": {Release: "5.10.0"},
+	"6.1":  {Release: "6.1.0"},
+	"6.12": {Release: "6.12.0", Token: true},
+	"6.19": {Release: "6.19.0", Token: true},
+	"7.3":  {Release: "7.3.0", Token: true, StructOpsIndex: 2},
+}
+
+// played is what the oracle expects of a case.
+type played struct {
+	c      *Case
+	skip   string // why the kernel cannot play it
+	expect []Expect
+}
+
+// play plays a group on a kernel. A rule that is named is left out.
+func play(t *testing.T, g *Group, f *program.Facts, omit string) []played {
+	t.Helper()
+	sims := map[*World]*Sim{}
+	out := make([]played, 0, len(g.Cases))
+	for _, c := range g.Cases {
+		p := played{c: c, skip: unmet(t, c, f)}
+		if p.skip == "" {
+			if sims[c.World] == nil {
+				sims[c.World] = setUp(t, c.World, f, omit)
+			}
+			sim := sims[c.World].Fork()
+			for i := range c.Cell {
+				p.expect = append(p.expect, sim.Step(&c.Cell[i]))
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func unmet(t *testing.T, c *Case, f *program.Facts) string {
+	t.Helper()
+	for _, n := range c.Needs {
+		met, refuted := n.Check(f)
+		if refuted != "" {
+			t.Errorf("%s on %s: %s", c.ID, f.Release, refuted)
+		}
+		if !met {
+			return n.String()
+		}
+	}
+	return ""
+}
+
+// setUp plays a world's set-up, in which every step must be as pinned.
+func setUp(t *testing.T, w *World, f *program.Facts, omit string) *Sim {
+	t.Helper()
+	sim := NewSim(f, &w.Program, false)
+	sim.Omit(omit)
+	for i := range w.Program.Setup {
+		e := sim.Step(&w.Program.Setup[i])
+		if omit == "" {
+			checkKeys(t, "set-up of "+w.Group.Name, &w.Info[i], e)
+		}
+	}
+	return sim
+}
+
+// checkKeys holds one expectation's two keys against each other.
+func checkKeys(t *testing.T, id string, info *StepInfo, e Expect) {
+	t.Helper()
+	v := e.Verdict
+	if !v.Known && info.Pin != nil && strings.HasSuffix(v.ID, "/before-tokens") {
+		return // the pin is the only key
+	}
+	if !v.Known {
+		t.Errorf("%s: %q: nobody knows the answer: %s", id, info.Text, v.Rule)
+		return
+	}
+	if v.Rule == "" || v.Func == "" || v.ID == "" {
+		t.Errorf("%s: %q: the verdict %+v does not say why", id, info.Text, v)
+	}
+	if p := info.Pin; p != nil && p.Errno != v.Errno {
+		t.Errorf("%s: %q:\n\t%s: pinned %s (%s)\n\toracle: %s by %s (%s)", id, info.Text, p.Where, p.Errno, p.Note, v.Errno, v.ID, v.Rule)
+	}
+}
+
+// TestTwoKeys compares every pin of the built-in cases with the oracle.
+func TestTwoKeys(t *testing.T) {
+	c := load(t)
+	for _, release := range []string{"5.10", "6.1", "6.12", "6.19", "7.3"} {
+		ran, pins := 0, 0
+		for _, g := range c.Groups {
+			for _, p := range play(t, g, released[release], "") {
+				if p.skip != "" {
+					continue
+				}
+				ran++
+				for i, e := range p.expect {
+					checkKeys(t, p.c.ID+" on "+release, &p.c.Info[i], e)
+					if p.c.Info[i].Pin != nil {
+						pins++
+					}
+				}
+				checkControl(t, release, &p)
+			}
+		}
+		if ran == 0 || pins == 0 {
+			t.Errorf("%s: %d cases, %d pins", release, ran, pins)
+		}
+	}
+}
+
+func checkControl(t *testing.T, release string, p *played) {
+	t.Helper()
+	e := p.expect[0].Verdict.Errno
+	if p.c.Control == "allow" && e != 0 || p.c.Control == "refuse" && e == 0 {
+		t.Errorf("%s on %s: a control to %s comes out %s", p.c.ID, release, p.c.Control, e)
+	}
+}
+
+// neverLoad are the programs that the kernel refuses to everybody: no control
+// can allow them.
+var neverLoad = []string{"cgroup_skb.cgroup_inet_sock_create", "cgroup_sock_addr", "cgroup_sockopt", "sk_lookup", "netfilter"}
+
+// Every cell of the built-in matrices is guarded by a control that is allowed
+// and one that is refused, of the same map type or program where that is an axis.
+func TestGuards(t *testing.T) {
+	for _, g := range load(t).Groups {
+		for _, c := range g.Cases {
+			if len(c.Cell) > 1 {
+				continue
+			}
+			has := map[string]bool{c.Control: true}
+			last := c.ID[strings.LastIndex(c.ID, "/"):]
+			for _, k := range c.Guards {
+				has[k.Control] = true
+				if (strings.HasSuffix(g.Name, "bits") || g.Name == "map_create" || g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
+					t.Errorf("%s is guarded by %s, which is about another type", c.ID, k.ID)
+				}
+			}
+			if !has["refuse"] || !has["allow"] && !slices.Contains(neverLoad, last[1:]) {
+				t.Errorf("%s is guarded by %q alone", c.ID, ids(c.Guards))
+			}
+		}
+	}
+}
+
+// unnoticed are rules that the default suite does not show, with the reason.
+var unnoticed = map[string]string{
+	"token_create/unprivileged-disabled": "what came before 5.19 differs from 6.1, and one file cannot pin both",
+	"btf_load/unprivileged-disabled":     "the rule behind it refuses the same",
+	"map_create/bad-type":                "a type that the kernel lacks is a skip",
+	"prog_load/bad-type":                 "no smallest program is of no type",
+	"prog_load/multi-not-tracing":        "no smallest program has such an attach type",
+	"token_create/not-root":              "no case yet",
+	"map_create/token-not-a-token":       "no case yet",
+	"prog_load/token-bad-fd":             "no case yet",
+	"prog_load/token-not-a-token":        "no case yet",
+	"prog_load/token-not-covering-cmd":   "prog_bits, which is full, has the case",
+	"prog_load/no-cap-bpf":               "no case yet with the sysctl at 0 and a type that wants CAP_BPF alone",
+}
+
+// TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case
+// of the default suite must then expect something else on some kernel.
+func TestEveryRuleIsNoticed(t *testing.T) {
+	var groups []*Group
+	for _, g := range load(t).Groups {
+		if !g.Full {
+			groups = append(groups, g)
+		}
+	}
+	changed := map[string]string{}
+	for _, release := range []string{"6.12", "6.1", "5.10"} {
+		for _, g := range groups {
+			with := play(t, g, released[release], "")
+			for _, rule := range oracle.Rules() {
+				if changed[rule] == "" && decides(rule, with) {
+					changed[rule] = differs(with, play(t, g, released[release], rule))
+				}
+			}
+		}
+	}
+	for _, rule := range oracle.Rules() {
+		_, listed := unnoticed[rule]
+		switch {
+		case changed[rule] == "" && !listed:
+			t.Errorf("no case notices that %s is left out", rule)
+		case changed[rule] != "" && listed:
+			t.Errorf("%s is listed as unnoticed, and %s notices", rule, changed[rule])
+		}
+	}
+}
+
+// decides reports whether a rule can matter to any of the cases: it decides
+// one, or drops a token, which the verdict does not tell.
+func decides(rule string, ps []played) bool {
+	return strings.Contains(rule, "token-not-covering") || slices.ContainsFunc(ps, func(p played) bool {
+		return slices.ContainsFunc(p.expect, func(e Expect) bool { return e.Verdict.ID == rule })
+	})
+}
+
+// differs returns a case of which something else is expected.
+func differs(a, b []played) string {
+	for i := range a {
+		for j := range a[i].expect {
+			if a[i].expect[j].Verdict.Errno != b[i].expect[j].Verdict.Errno {
+				return a[i].c.ID
+			}
+		}
+	}
+	return ""
+}
+
+// A cell does not see what another cell did to its world.
+func TestFork(t *testing.T) {
+	g := mustExpand(t, "actor o userns\nroot sysctl unprivileged_bpf_disabled=0\no bpffs cmds=any -> b\n"+matrixHead+
+		"do root map_create type=hash\n"+matrixTail)
+	sim := setUp(t, g.Worlds[0], released["6.12"], "")
+	fork := sim.Fork()
+	fork.Step(&program.Step{Actor: 1, Op: program.OpSysctl, Args: []program.Arg{{Key: program.KeyValue, Num: 2}}})
+	fork.Step(&program.Step{Actor: 0, Op: program.OpClose, Args: []program.Arg{{Key: program.KeyHandle, Num: 1}}})
+	create := program.Step{Actor: 0, Op: program.OpTokenCreate, Caps: uapi.AllCaps, Args: []program.Arg{{Key: program.KeyBPFFS, Num: 1}}}
+	plain := program.Step{Actor: 0, Op: program.OpMapCreate, Args: []program.Arg{{Key: program.KeyType, Num: 1}}}
+	if e := fork.Step(&create); e.Verdict.Errno != 9 {
+		t.Errorf("the fork's own bpffs is closed, and token_create got %s", e.Verdict.Errno)
+	}
+	if e := fork.Step(&plain); e.Verdict.Errno != 1 {
+		t.Errorf("the fork's sysctl is 2, and map_create got %s", e.Verdict.Errno)
+	}
+	if e := sim.Step(&create); e.Verdict.Errno != 0 {
+		t.Errorf("token_create got %s after another cell closed the bpffs", e.Verdict.Errno)
+	}
+	if e := sim.Step(&plain); e.Verdict.Errno != 0 {
+		t.Errorf("map_create got %s after another cell set the sysctl", e.Verdict.Errno)
+	}
+}
+
+// A fault that a step provokes has no answer that anybody knows.
+func TestSysrqIsUnknown(t *testing.T) {
+	g := mustExpand(t, scenarioControls+"root sysrq c\n")
+	p := play(t, g, released["6.12"], "")
+	if v := p[0].expect[2].Verdict; v.Known {
+		t.Errorf("sysrq is known to answer %s", v.Errno)
+	}
+}
