@@ -68,21 +68,23 @@ func (l *Lab) progress(p Progress) {
 // Run does the plan. Records are kept as far as they came when ctx ends. The
 // error is the host's: a store that cannot be written.
 func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
-	run := &result.Run{Version: result.Version, Args: args, Start: time.Now().UTC(), Dir: l.Dir}
+	run := &result.Run{Version: result.Version, Args: args, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files}
 	store, err := result.Create(l.Dir)
 	if err != nil {
 		return run, err
 	}
 	for _, ref := range p.Kernels {
+		if ctx.Err() != nil {
+			run.Interrupted = true
+			run.Kernels = append(run.Kernels, &result.KernelRun{Ref: ref, Error: "interrupted before it was tried"})
+			continue
+		}
 		k := l.kernel(ctx, ref, p, len(run.Kernels), run)
 		run.Kernels = append(run.Kernels, k)
 		if err := store.Append(len(run.Kernels)-1, k); err != nil {
 			return run, err
 		}
-		if ctx.Err() != nil {
-			run.Interrupted = true
-			break
-		}
+		run.Interrupted = ctx.Err() != nil
 	}
 	run.End = time.Now().UTC()
 	return run, store.Close(run)

@@ -11,10 +11,11 @@ import (
 
 // Spec is what a user asked for.
 type Spec struct {
-	Kernels  []string // references, in the order to run them
-	Patterns []string // of cases; none means the default suite
-	Full     bool     // with no pattern: every case there is
-	Batch    int      // cells of a matrix that travel together; 0 means DefaultBatch
+	Kernels  []string          // references, in the order to run them
+	Patterns []string          // of cases; none means the default suite
+	Full     bool              // with no pattern: every case there is
+	Batch    int               // cells of a matrix that travel together; 0 means DefaultBatch
+	Files    map[string]string // the user's case files, by group, as they were named
 }
 
 // DefaultBatch is how many cells travel in one record. When a machine dies
@@ -26,6 +27,7 @@ type Plan struct {
 	Kernels []string
 	Cases   []*cases.Case
 	Batch   int
+	Files   map[string]string
 }
 
 // Expand selects the cases and checks the kernels.
@@ -42,7 +44,7 @@ func Expand(s Spec, c *cases.Corpus) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Kernels: s.Kernels, Cases: chosen, Batch: s.Batch}
+	p := &Plan{Kernels: s.Kernels, Cases: chosen, Batch: s.Batch, Files: s.Files}
 	if p.Batch <= 0 {
 		p.Batch = DefaultBatch
 	}

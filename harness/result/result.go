@@ -27,14 +27,16 @@ func Statuses() []Status { return []Status{Fail, Broken, Skip, Pass} }
 
 // Run is one run of cases on one or more kernels.
 type Run struct {
-	Version     int          `json:"version"`
-	Tool        string       `json:"tool"` // the build id of the agent's image
-	Args        []string     `json:"args"` // the command line
-	Start       time.Time    `json:"start"`
-	End         time.Time    `json:"end,omitzero"`
-	Interrupted bool         `json:"interrupted,omitempty"`
-	Dir         string       `json:"-"`
-	Kernels     []*KernelRun `json:"kernels"`
+	Version     int       `json:"version"`
+	Tool        string    `json:"tool"` // the build id of the agent's image
+	Args        []string  `json:"args"` // the command line
+	Start       time.Time `json:"start"`
+	End         time.Time `json:"end,omitzero"`
+	Interrupted bool      `json:"interrupted,omitempty"`
+	// Files are the user\'s own case files, by the name of their group.
+	Files   map[string]string `json:"files,omitempty"`
+	Dir     string            `json:"-"`
+	Kernels []*KernelRun      `json:"kernels"`
 }
 
 // KernelRun is what one kernel showed.
@@ -51,14 +53,11 @@ type KernelRun struct {
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
 	// Cause is that error where the reference was at fault, and not the host.
-	Cause  error        `json:"-"`
-	Boots  []Boot       `json:"boots,omitempty"`
-	Cases  []CaseResult `json:"-"`                // in records.jsonl
-	Decide Duration     `json:"decide,omitempty"` // from hello to done, all boots
+	Cause  error         `json:"-"`
+	Boots  []Boot        `json:"boots,omitempty"`
+	Cases  []CaseResult  `json:"-"`                // in records.jsonl
+	Decide time.Duration `json:"decide,omitempty"` // from hello to done, all boots, in nanoseconds
 }
-
-// Duration is a time.Duration that JSON shows in seconds.
-type Duration = time.Duration
 
 // Boot is one machine of a kernel's run.
 type Boot struct {
@@ -114,7 +113,7 @@ const (
 // ExitCode maps a run to the exit code of the command.
 func (r *Run) ExitCode() int {
 	code := ExitOK
-	if r.Interrupted {
+	if r.Interrupted || len(r.Kernels) == 0 {
 		code = ExitNoVerdict
 	}
 	for _, k := range r.Kernels {

@@ -142,18 +142,27 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var patterns []string
+	var patterns, groups []string
+	files := map[string]string{}
 	for _, arg := range args {
-		if strings.HasSuffix(arg, ".txt") {
-			g, err := corpus.AddFile(arg)
-			if err != nil {
-				return nil, usageError{err}
-			}
-			arg = g.Name
+		if !strings.HasSuffix(arg, ".txt") {
+			patterns = append(patterns, arg)
+			continue
 		}
-		patterns = append(patterns, arg)
+		g, err := corpus.AddFile(arg)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		files[g.Name] = arg
+		groups = append(groups, g.Name)
 	}
-	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch}, corpus)
+	for _, g := range groups {
+		// A pattern that names cases of the file chooses among them.
+		if !slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, g+"/") }) {
+			patterns = append(patterns, g)
+		}
+	}
+	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files}, corpus)
 	if err != nil {
 		return nil, usageError{err}
 	}
