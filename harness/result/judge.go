@@ -121,7 +121,7 @@ func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult)
 	broke := map[*CaseResult]string{}
 	for _, c := range all {
 		r := results[c.ID]
-		if r == nil || r.Status == Skip {
+		if r == nil || r.Status == Skip || r.refuted() {
 			continue
 		}
 		if c.Control != "" {
@@ -139,6 +139,10 @@ func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult)
 		r.Status, r.Reason = Broken, why
 	}
 }
+
+// refuted reports whether the case failed without having run: the kernel lacks
+// what it should have, and so has no answer for the case's controls either.
+func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) == 0 }
 
 func skipUnknown(all []*cases.Case, results map[string]*CaseResult) {
 	absent := map[*cases.Case]string{}
@@ -166,7 +170,7 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 	switch {
 	case r == nil:
 		return fmt.Sprintf("control %s did not run", g.ID)
-	case r.Status == Skip:
+	case r.Status == Skip || r.refuted():
 		return ""
 	case r.Status != Pass:
 		return fmt.Sprintf("control %s is %s: %s", g.ID, r.Status, r.Reason)
