@@ -47,14 +47,24 @@ func quote(s string) string {
 }
 
 // repeat is the command that repeats one case on one kernel.
-func repeat(id, ref string) fact {
-	return fact{"repeat", []string{"tokentest", "run", quote(id), "--kernel " + quote(ref)}, true}
+func (k *run) repeat(id string) fact {
+	words := []string{"tokentest", "run"}
+	group, _, inGroup := strings.Cut(id, "/")
+	file, own := k.files[group]
+	if own {
+		words = append(words, quote(file))
+	}
+	if !own || inGroup {
+		words = append(words, quote(id))
+	}
+	return fact{"repeat", append(words, "--kernel "+quote(k.Ref)), true}
 }
 
 // run is a kernel's part of a run, with what its facts are told from.
 type run struct {
 	*result.KernelRun
-	dir string // the run's directory
+	dir   string            // the run's directory
+	files map[string]string // the user's case files, by group
 }
 
 // details says all that is known of a case that did not pass.
@@ -68,7 +78,7 @@ func (k *run) details(c *result.CaseResult) []fact {
 	if b := k.machine(c); b != nil {
 		out = append(out, k.console(b))
 	}
-	return append(out, repeat(c.ID, k.Ref))
+	return append(out, k.repeat(c.ID))
 }
 
 // machine returns the machine that a case ran on, when it did not end well.
@@ -190,7 +200,7 @@ func tally(n map[result.Status]int) string {
 func kernels(r *result.Run) []*run {
 	var out []*run
 	for _, k := range r.Kernels {
-		out = append(out, &run{k, r.Dir})
+		out = append(out, &run{k, r.Dir, r.Files})
 	}
 	return out
 }
@@ -204,7 +214,7 @@ func (k *run) trouble(b *result.Boot) []fact {
 	out = append(out, findings(b.Findings)...)
 	out = append(out, k.console(b))
 	if b.Blame != "" {
-		out = append(out, repeat(strings.TrimPrefix(b.Blame, "the set-up of "), k.Ref))
+		out = append(out, k.repeat(strings.TrimPrefix(b.Blame, "the set-up of ")))
 	}
 	return out
 }

@@ -32,7 +32,7 @@ var fixtures = []struct {
 	{"error", kernelError, result.ExitNoVerdict},
 	{"interrupted", stopped, result.ExitNoVerdict},
 	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
-	{"nothing", nothing, result.ExitOK},
+	{"nothing", nothing, result.ExitNoVerdict},
 	{"hostile", hostile, result.ExitDiffers},
 }
 
