@@ -65,7 +65,7 @@ func Batches(chosen []*cases.Case, size int) []Batch {
 	var out []Batch
 	for i, c := range chosen {
 		last := len(out) - 1
-		if last >= 0 && out[last].World == c.World && len(out[last].Cases) < size && len(c.Cell) == 1 {
+		if last >= 0 && out[last].World == c.World && len(out[last].Cases) < size && len(c.Cell) == 1 && len(out[last].Cases[0].Cell) == 1 {
 			out[last].Cases = append(out[last].Cases, c)
 			continue
 		}
