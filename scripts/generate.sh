@@ -10,7 +10,7 @@ go build -o "$dir/tokentest" ./harness/cmd/tokentest
 
 headers=()
 for release in 5.10 6.1 6.12 7.2 7.3; do
-	"$dir/tokentest" kernel headers "$release" >"$dir/bpf-$release.h"
+	"$dir/tokentest" kernel header "$release" >"$dir/bpf-$release.h"
 	headers+=("$release=$dir/bpf-$release.h")
 done
 cd cases/uapi

@@ -70,8 +70,9 @@ func replaceFile(path string, b []byte) error {
 }
 
 // kernelPackage is what a kernel is made of: the image alone up to 6.18, four
-// packages since. Debug symbols and unsigned images are left out.
-var kernelPackage = regexp.MustCompile(`^linux-(image|base|binary|modules)-[0-9]\S*amd64$`)
+// packages since. Debug symbols and unsigned images are left out. The headers
+// that a release's flavours share hold the uapi enumerations.
+var kernelPackage = regexp.MustCompile(`^linux-((image|base|binary|modules)-[0-9]\S*amd64|headers-[0-9]\S*-common)$`)
 
 // readPackages picks the kernel packages out of a Packages file.
 func readPackages(r io.Reader, suite string) ([]pkg, error) {

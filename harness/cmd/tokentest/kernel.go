@@ -12,7 +12,7 @@ import (
 
 func (a *app) kernelCmd() *cobra.Command {
 	c := &cobra.Command{Use: "kernel", Short: "fetch and list kernels", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(a.kernelListCmd(), a.kernelFetchCmd())
+	c.AddCommand(a.kernelListCmd(), a.kernelFetchCmd(), a.kernelHeaderCmd())
 	return c
 }
 
@@ -89,4 +89,22 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 	c.Flags().BoolVar(&o.Refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	c.Flags().BoolVar(&o.Offline, "offline", false, "do not use the network")
 	return c
+}
+
+// kernelHeaderCmd serves scripts/generate.sh.
+func (a *app) kernelHeaderCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:    "header RELEASE",
+		Short:  "print include/uapi/linux/bpf.h of a packaged release",
+		Hidden: true,
+		Args:   args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := kernel.Header(c.Context(), args[0], a.kernelOptions())
+			if err != nil {
+				return err
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		},
+	}
 }
