@@ -1,0 +1,241 @@
+package harness_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "tokentest/"
+
+// mayImport is the table of the design: which of our packages a package may
+// import. Expectations never reach the guest, and so neither cases nor the
+// oracle does.
+var mayImport = map[string][]string{
+	"cases/uapi":            {},
+	"cases/uapi/gen":        {},
+	"cases/oracle":          {"cases/uapi"},
+	"cases/program":         {"cases/uapi"},
+	"cases":                 {"cases/oracle", "cases/program", "cases/uapi"},
+	"kconfig":               {},
+	"images":                {},
+	"images/init":           {"harness/guest"},
+	"images/bare":           {},
+	"harness/wire":          {"cases/program", "cases/uapi"},
+	"harness/guest":         {"cases/program", "cases/uapi", "harness/wire"},
+	"harness/vm":            {},
+	"harness/kernel":        {"kconfig"},
+	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
+	"harness/result":        {"cases", "cases/oracle", "cases/program", "cases/uapi", "harness/vm", "harness/wire"},
+	"harness/report":        {"harness/result", "cases/program", "cases/uapi", "harness/vm"},
+	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
+	"harness/cmd/tokentest": allBut("harness/guest"),
+}
+
+// allBut is every package that another could import, without some.
+func allBut(but ...string) []string {
+	var out []string
+	for _, p := range []string{
+		"cases", "cases/oracle", "cases/program", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
+		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab",
+	} {
+		if !slices.Contains(but, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// forbidden are imports from elsewhere that a package must do without. A
+// path that ends in / covers what is below it, too.
+var forbidden = map[string][]string{
+	"harness/plan":   {"os/exec", "time", "math/rand", "math/rand/v2"},
+	"cases/oracle":   {"os", "os/exec", "time", "math/rand", "math/rand/v2", "net/"},
+	"harness/guest":  {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
+	"images":         {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
+	"images/init":    {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
+	"images/bare":    {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
+	"harness/report": {"os/exec"},
+}
+
+// source is one parsed file of ours.
+type source struct {
+	pkg, path string // both from the repository's root
+	file      *ast.File
+	fset      *token.FileSet
+}
+
+func (s *source) at(pos token.Pos) string {
+	return fmt.Sprintf("%s:%d", s.path, s.fset.Position(pos).Line)
+}
+
+// sources parses every Go file below root that is no test.
+func sources(root string) ([]source, error) {
+	var out []source
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		base := d.Name()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != root && (base == "testdata" || base[0] == '.' || base[0] == '_'):
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go"):
+			return nil
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		out = append(out, source{path.Dir(rel), rel, f, fset})
+		return nil
+	})
+	return out, err
+}
+
+// checkImports returns what is wrong with a file's imports, each with its line.
+func checkImports(s *source) []string {
+	allowed, known := mayImport[s.pkg]
+	if !known {
+		return []string{s.at(s.file.Package) + ": package " + s.pkg + " is not in the table of the design"}
+	}
+	var out []string
+	for _, i := range s.file.Imports {
+		name, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			out = append(out, s.at(i.Pos())+": "+err.Error())
+			continue
+		}
+		if why := checkImport(s.pkg, name, allowed); why != "" {
+			out = append(out, s.at(i.Pos())+": "+why)
+		}
+	}
+	return out
+}
+
+func checkImport(pkg, name string, allowed []string) string {
+	if own, ok := strings.CutPrefix(name, module); ok {
+		if !slices.Contains(allowed, own) {
+			return fmt.Sprintf("%s may not import %s (it may import %s)", pkg, name, strings.Join(allowed, ", "))
+		}
+		return ""
+	}
+	for _, f := range forbidden[pkg] {
+		if name == f || strings.HasSuffix(f, "/") && (strings.HasPrefix(name, f) || name+"/" == f) {
+			return fmt.Sprintf("%s may not import %s", pkg, name)
+		}
+	}
+	return ""
+}
+
+// checkExits returns every call that ends the process outside a main.go.
+func checkExits(s *source) []string {
+	if path.Base(s.path) == "main.go" {
+		return nil
+	}
+	var out []string
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		x, ok := sel.X.(*ast.Ident)
+		if ok && (x.Name == "os" && sel.Sel.Name == "Exit" || x.Name == "log" && strings.HasPrefix(sel.Sel.Name, "Fatal")) {
+			out = append(out, fmt.Sprintf("%s: %s.%s outside main.go: return an error", s.at(sel.Pos()), x.Name, sel.Sel.Name))
+		}
+		return true
+	})
+	return out
+}
+
+// TestImports enforces the design's import table. It parses the files itself:
+// a test that runs go list gets its own stale result from the cache.
+func TestImports(t *testing.T) {
+	all, err := sources("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for i := range all {
+		s := &all[i]
+		seen[s.pkg] = true
+		for _, why := range append(checkImports(s), checkExits(s)...) {
+			t.Error(why)
+		}
+	}
+	for _, p := range []string{"cases", "cases/oracle", "harness/guest", "harness/plan", "images", "images/init"} {
+		if !seen[p] {
+			t.Errorf("no file of %s was found: the test looks in the wrong place", p)
+		}
+	}
+}
+
+// Go sources live in the folders of the design, none beside them.
+func TestTopLevel(t *testing.T) {
+	files, err := filepath.Glob("../*.go")
+	if err != nil || len(files) != 0 {
+		t.Errorf("Go files at the top: %q, %v", files, err)
+	}
+}
+
+// The checks can fail: each mistake is told with its line.
+func TestImportsCanFail(t *testing.T) {
+	for _, tt := range []struct{ pkg, name, imports, body, want string }{
+		{"harness/guest", "x.go", `import "tokentest/cases"`, "", "harness/guest/x.go:3: harness/guest may not import tokentest/cases "},
+		{"harness/guest", "x.go", "import (\n\t\"os\"\n\n\t\"tokentest/cases/oracle\"\n)", "", "x.go:6: harness/guest may not import tokentest/cases/oracle"},
+		{"harness/guest", "x.go", `import "github.com/cilium/ebpf"`, "", "x.go:3: harness/guest may not import github.com/cilium/ebpf"},
+		{"harness/guest", "x.go", `import _ "github.com/cilium/ebpf/asm"`, "", ""},
+		{"images/init", "main.go", `import "tokentest/harness/guest"`, "func f() { os.Exit(1) }", ""},
+		{"cases/program", "x.go", `import "tokentest/cases/oracle"`, "", "x.go:3: cases/program may not import"},
+		{"cases/uapi", "x.go", `import u "tokentest/cases/program"`, "", "x.go:3: cases/uapi may not import"},
+		{"cases/oracle", "x.go", `import "os"`, "", "x.go:3: cases/oracle may not import os"},
+		{"cases/oracle", "x.go", `import "net/http"`, "", "x.go:3: cases/oracle may not import net/http"},
+		{"harness/plan", "x.go", `import "time"`, "", "x.go:3: harness/plan may not import time"},
+		{"harness/lab", "x.go", `import "tokentest/harness/guest"`, "", "x.go:3: harness/lab may not import"},
+		{"harness/lab", "x.go", `import "tokentest/harness/report"`, "", "x.go:3: harness/lab may not import"},
+		{"harness/cmd/tokentest", "x.go", `import "tokentest/harness/report"`, "", ""},
+		{"harness/cmd/tokentest", "x.go", `import "tokentest/harness/guest"`, "", "x.go:3: harness/cmd/tokentest may not import"},
+		{"harness/util", "x.go", "", "", "harness/util/x.go:1: package harness/util is not in the table"},
+		{"harness/report", "x.go", `import "os/exec"`, "", "x.go:3: harness/report may not import os/exec"},
+		{"kconfig", "x.go", "", "func f() { os.Exit(1) }", "x.go:5: os.Exit outside main.go"},
+		{"kconfig", "x.go", "", "func f() { log.Fatalf(\"\") }", "x.go:5: log.Fatalf outside main.go"},
+		{"kconfig", "x.go", "", "var f = os.Exit", "x.go:5: os.Exit outside main.go"},
+		{"kconfig", "x_test.go", `import "tokentest/cases"`, "", ""},
+		{"kconfig/testdata", "x.go", `import "tokentest/cases"`, "", ""},
+	} {
+		root := t.TempDir()
+		dir := filepath.Join(root, filepath.FromSlash(tt.pkg))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := "package x\n\n" + tt.imports + "\n\n" + tt.body + "\n"
+		if err := os.WriteFile(filepath.Join(dir, tt.name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		all, err := sources(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i := range all {
+			got = append(got, append(checkImports(&all[i]), checkExits(&all[i])...)...)
+		}
+		if (tt.want == "") != (len(got) == 0) || tt.want != "" && !strings.Contains(strings.Join(got, "\n"), tt.want) {
+			t.Errorf("%s with %q %q: %q, want %q", tt.pkg, tt.imports, tt.body, got, tt.want)
+		}
+	}
+}
