@@ -95,7 +95,19 @@ func (c *Corpus) Select(patterns []string, full bool) ([]*Case, error) {
 			}
 		}
 	}
+	if errs != nil {
+		errs.ErrorFormat = oneEach
+	}
 	return out, errs.ErrorOrNil()
+}
+
+// oneEach lists errors without a heading: most often there is one.
+func oneEach(errs []error) string {
+	lines := make([]string, len(errs))
+	for i, err := range errs {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
 }
 
 func (c *Corpus) choose(pattern string, chosen map[*Case]bool) bool {
