@@ -109,6 +109,7 @@ type row struct {
 	errnos []string
 	cells  map[string][]string
 	few    bool
+	out    []string // columns that an except line takes from the row
 }
 
 func verdictOf(e Expect) string {
@@ -152,6 +153,11 @@ func renderMatrix(b *strings.Builder, ps []played) {
 	fmt.Fprintf(b, "# Of: %s\n", join(columns, func(c string) bool { return ran[c] }))
 	fmt.Fprintf(b, "# Skipped: %s\n\n", join(columns, func(c string) bool { return !ran[c] }))
 	for _, r := range rows {
+		for _, c := range columns {
+			if ran[c] && !r.has(c) {
+				r.out = append(r.out, c)
+			}
+		}
 		fmt.Fprintf(b, "%-*s  %s\n", width, r.name, r)
 	}
 }
@@ -182,6 +188,10 @@ func (r *row) add(verdict, column string) {
 	r.cells[verdict] = append(r.cells[verdict], column)
 }
 
+func (r *row) has(column string) bool {
+	return slices.ContainsFunc(r.errnos, func(e string) bool { return slices.Contains(r.cells[e], column) })
+}
+
 // String names the cells under every verdict; of many columns, those under
 // the most frequent one are counted.
 func (r *row) String() string {
@@ -203,6 +213,9 @@ func (r *row) String() string {
 			what = "all"
 		}
 		parts = append(parts, fmt.Sprintf("%s: %s %d", most, what, len(r.cells[most])))
+	}
+	if len(r.out) > 0 {
+		parts = append(parts, "no case: "+strings.Join(r.out, " "))
 	}
 	return strings.Join(parts, "; ")
 }
