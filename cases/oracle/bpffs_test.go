@@ -145,6 +145,10 @@ func TestShown(t *testing.T) {
 	if got, want := k73.Shown(known), []uint64{1<<37 - 1, 1<<34 - 1, all, 1<<57 - 1}; !slices.Equal(got, want) {
 		t.Errorf("7.3 shows %#x, want %#x", got, want)
 	}
+	more := Masks{Cmds: 1<<63 | 1<<37 - 1}
+	if got, want := k612.Shown(more), []uint64{all, 0, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("6.12 shows %#x, want %#x", got, want)
+	}
 	unknown := Masks{Cmds: 1 << 63, Progs: 1}
 	if got, want := k612.Shown(unknown), []uint64{1 << 63, 0, 1, 0}; !slices.Equal(got, want) {
 		t.Errorf("6.12 shows %#x, want %#x", got, want)
