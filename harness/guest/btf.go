@@ -84,12 +84,17 @@ func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
 	if len(raw) < btfHeader || binary.LittleEndian.Uint16(raw) != btfMagic {
 		return nil, errors.New("read the kernel's BTF: no BTF header")
 	}
-	word := func(off int) int { return int(binary.LittleEndian.Uint32(raw[off:])) }
-	body := raw[word(4):]
-	if word(8)+word(12) > len(body) || word(16)+word(20) > len(body) {
+	word := func(off int) uint64 { return uint64(binary.LittleEndian.Uint32(raw[off:])) }
+	part := func(off, length uint64) []byte {
+		if start := word(4) + off; start+length <= uint64(len(raw)) {
+			return raw[start : start+length]
+		}
+		return nil
+	}
+	types, strs := part(word(8), word(12)), part(word(16), word(20))
+	if types == nil || strs == nil {
 		return nil, errors.New("read the kernel's BTF: it is cut off")
 	}
-	types, strs := body[word(8):word(8)+word(12)], body[word(16):word(16)+word(20)]
 	names := map[string]bool{}
 	for _, w := range wanted {
 		names[w.name] = true
