@@ -376,6 +376,9 @@ func (b *stepBuilder) build(s stepLine) (program.Step, StepInfo, error) {
 		step.Out = b.handle(s.out)
 		info.Text += " -> " + s.out
 	}
+	if s.open {
+		return step, info, nil
+	}
 	info.Pin = &Pin{Where: fmt.Sprintf("%s:%d", b.e.f.Path, s.line), Note: s.note}
 	if s.expect != nil {
 		info.Pin.Errno = *s.expect

@@ -158,17 +158,7 @@ func TestGuards(t *testing.T) {
 
 // unnoticed are rules that the default suite does not show, with the reason.
 var unnoticed = map[string]string{
-	"token_create/unprivileged-disabled": "what came before 5.19 differs from 6.1, and one file cannot pin both",
-	"btf_load/unprivileged-disabled":     "the rule behind it refuses the same",
-	"map_create/bad-type":                "a type that the kernel lacks is a skip",
-	"prog_load/bad-type":                 "no smallest program is of no type",
-	"prog_load/multi-not-tracing":        "no smallest program has such an attach type",
-	"token_create/not-root":              "no case yet",
-	"map_create/token-not-a-token":       "no case yet",
-	"prog_load/token-bad-fd":             "no case yet",
-	"prog_load/token-not-a-token":        "no case yet",
-	"prog_load/token-not-covering-cmd":   "prog_bits, which is full, has the case",
-	"prog_load/no-cap-bpf":               "no case yet with the sysctl at 0 and a type that wants CAP_BPF alone",
+	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
 }
 
 // TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case
@@ -181,7 +171,7 @@ func TestEveryRuleIsNoticed(t *testing.T) {
 		}
 	}
 	changed := map[string]string{}
-	for _, release := range []string{"6.12", "6.1", "5.10"} {
+	for _, release := range []string{"7.3", "6.12", "6.1", "5.10"} {
 		for _, g := range groups {
 			with := play(t, g, released[release], "")
 			for _, rule := range oracle.Rules() {

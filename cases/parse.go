@@ -52,6 +52,7 @@ type stepLine struct {
 	words   []string
 	out     string
 	expect  *uapi.Errno
+	open    bool // "=> ?": the oracle alone says, for it differs between kernels
 	control bool
 	note    string // the comment at the line's end: the pin's source
 }
@@ -343,6 +344,10 @@ func newStep(n int, words []string, note string, isControl bool) (*stepLine, err
 			}
 			s.out = tail
 		case "=>":
+			if tail == "?" {
+				s.open = true
+				break
+			}
 			e, err := uapi.ParseErrno(tail)
 			if err != nil {
 				return nil, err
