@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 type death struct {
 	exit     vm.Exit
 	culprits []*cases.Case // had begun and not ended
+	refused  bool          // its hello was not that of our guest on this kernel
 }
 
 func (d *death) died() bool {
@@ -34,7 +36,7 @@ func (d *death) died() bool {
 
 // hopeless says that another machine would end the same way.
 func (d *death) hopeless() bool {
-	return d.exit.Fate == vm.Infra || d.exit.Fate == vm.Unbooted
+	return d.exit.Fate == vm.Infra || d.exit.Fate == vm.Unbooted || d.refused
 }
 
 // session is one boot: what was sent, in order, and how far the answers are.
@@ -50,6 +52,8 @@ type session struct {
 	staged  int            // worlds whose set-up has begun
 	begun   bool           // the next batch has begun
 	hello   time.Time
+	refused bool
+	wrong   error // what the guest sent that ended the session
 	decide  time.Duration
 	done    int
 
@@ -106,7 +110,10 @@ func (s *session) copyConfig(dir string) error {
 
 // end records the boot and names who was running when it died.
 func (s *session) end(exit vm.Exit, dir string) *death {
-	d := &death{exit: exit}
+	if s.wrong != nil && exit.Fate == vm.Lost { // it may have gone away before it was stopped for that
+		exit.Reason = s.wrong.Error()
+	}
+	d := &death{exit: exit, refused: s.refused}
 	name, err := filepath.Rel(s.Lab.Dir, dir)
 	if err != nil {
 		name = dir
@@ -124,6 +131,8 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 			b.Blame = d.culprits[0].ID
 			s.blame(d.culprits, "it", exit)
 			d.culprits = nil
+		} else {
+			b.Reason += fmt.Sprintf(" (under one of %d cases, %s to %s)", len(d.culprits), d.culprits[0].ID, d.culprits[len(d.culprits)-1].ID)
 		}
 	}
 	s.out.Boots = append(s.out.Boots, b)
@@ -132,9 +141,13 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 }
 
 func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
+	did := string(exit.Fate)
+	if exit.Fate == vm.Lost {
+		did = "was lost"
+	}
 	for _, c := range list {
 		s.set(result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
-			Reason: fmt.Sprintf("the machine %s under %s: %s", exit.Fate, under, exit.Reason)})
+			Reason: fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)})
 	}
 }
 
@@ -155,6 +168,7 @@ func (s *session) receive(todo []*cases.Case, size int) {
 			err = s.record(kind, payload, todo, size)
 		}
 		if err != nil {
+			s.wrong = err
 			s.stop(err)
 			return
 		}
@@ -202,13 +216,14 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	if err := wire.DecodeJSON(payload, &h); err != nil {
 		return err
 	}
+	s.refused = true
 	if h.BuildID != s.image.BuildID {
 		return fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.image.BuildID)
 	}
 	if s.kernel.Release != "" && h.Release != s.kernel.Release {
 		return fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.kernel.Release)
 	}
-	s.hello = time.Now()
+	s.refused, s.hello = false, time.Now()
 	s.m.Hello()
 	s.learn(&h)
 	var ready []*cases.Case
@@ -379,7 +394,7 @@ func (s *session) finished() error {
 
 // arm kills the machine when the batch does not answer in time.
 func (s *session) arm(first string) {
-	limit := s.accel.Scale(caseDeadline)
+	limit := s.accel.Scale(cmp.Or(s.caseDeadline, caseDeadline))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.deadline = time.AfterFunc(limit, func() {

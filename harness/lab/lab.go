@@ -4,12 +4,15 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"tokentest/cases"
@@ -27,9 +30,7 @@ type Lab struct {
 	CacheDir string        // "" means tokentest in the user's cache directory
 	QEMU     string        // "" means qemu-system-x86_64 from PATH
 	Accel    string        // "auto", "kvm" or "tcg"; "" means auto
-	Image    string        // an initramfs instead of the one that is built; "" builds
 	Deadline time.Duration // for each boot; 0 means vm's default
-	Console  bool          // copy the consoles to Progress
 	Offline  bool          // do not use the network
 	Refresh  bool          // ask the mirror again
 
@@ -43,6 +44,8 @@ type Lab struct {
 	// OmitRule names a rule that the oracle leaves out; the canary shows with
 	// it that a wrong oracle is noticed.
 	OmitRule string
+
+	caseDeadline time.Duration // for tests; 0 means the constant
 }
 
 // Progress says how far one kernel is.
@@ -65,6 +68,20 @@ func (l *Lab) progress(p Progress) {
 	}
 }
 
+const defaultQEMU = "qemu-system-x86_64"
+
+// Check says what the host lacks without which nothing can be booted.
+func (l *Lab) Check() error {
+	_, err := exec.LookPath(cmp.Or(l.QEMU, defaultQEMU))
+	switch {
+	case err != nil && l.QEMU == "":
+		return fmt.Errorf("find QEMU: no %s in PATH: scripts/setup.sh installs it, or name another with --qemu", defaultQEMU)
+	case err != nil:
+		return fmt.Errorf("find QEMU: %w", err)
+	}
+	return nil
+}
+
 // Run does the plan. Records are kept as far as they came when ctx ends. The
 // error is the host's: a store that cannot be written.
 func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
@@ -76,7 +93,7 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	for _, ref := range p.Kernels {
 		if ctx.Err() != nil {
 			run.Interrupted = true
-			run.Kernels = append(run.Kernels, &result.KernelRun{Ref: ref, Error: "interrupted before it was tried"})
+			run.Kernels = append(run.Kernels, &result.KernelRun{Ref: ref, Error: interrupted})
 			continue
 		}
 		k := l.kernel(ctx, ref, p, len(run.Kernels), run)
@@ -90,6 +107,8 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	return run, store.Close(run)
 }
 
+const interrupted = "interrupted before it was tried"
+
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
 // it returns.
 func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, run *result.Run) *result.KernelRun {
@@ -97,11 +116,14 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, r
 	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Cases)})
 	t, err := l.prepare(ctx, ref, out, run)
 	if err != nil {
+		out.Error = err.Error()
 		var mistake *kernel.UsageError
-		if errors.As(err, &mistake) {
+		switch {
+		case ctx.Err() != nil:
+			out.Error = interrupted
+		case errors.As(err, &mistake):
 			out.Cause = err
 		}
-		out.Error = err.Error()
 		return out
 	}
 	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
@@ -184,7 +206,7 @@ const maxStrikes = 3
 // run boots machines until every case has its result.
 func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.total = len(all)
-	queue := [][]*cases.Case{all}
+	queue := [][]*cases.Case{controlsFirst(all)}
 	sizes := []int{batch}
 	for strikes := 0; len(queue) > 0; {
 		todo, size := t.open(queue[0]), sizes[0]
@@ -216,6 +238,36 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 		}
 	}
 	t.finish(all)
+}
+
+// controlsFirst moves the worlds that hold controls to the front, and there the
+// controls: a case says nothing without them, so that of a run that is cut
+// short as much as possible counts. Worlds stay together.
+func controlsFirst(all []*cases.Case) []*cases.Case {
+	holds := map[*cases.World]bool{}
+	for _, c := range all {
+		holds[c.World] = holds[c.World] || c.Control != ""
+	}
+	place := map[*cases.World]int{}
+	for _, c := range all {
+		if _, known := place[c.World]; !known {
+			place[c.World] = len(place)
+		}
+	}
+	late := func(yes bool) int {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	out := slices.Clone(all)
+	slices.SortStableFunc(out, func(a, b *cases.Case) int {
+		return cmp.Or(
+			late(!holds[a.World])-late(!holds[b.World]),
+			place[a.World]-place[b.World],
+			late(a.Control == "")-late(b.Control == ""))
+	})
+	return out
 }
 
 // open returns the cases that have no result yet.
