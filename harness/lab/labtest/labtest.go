@@ -1,0 +1,83 @@
+// Package labtest stands in for the programs that a lab starts, so that it can
+// be tested without a machine: a QEMU whose guest answers as the oracle says,
+// or lies as a test wants it to, and a Go toolchain that compiles nothing. A
+// test binary plays them itself, under their names.
+package labtest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Release is the release of the fake kernel.
+const Release = "6.12.1-fake"
+
+// Kernel is the smallest file that passes for a bzImage of a release.
+func Kernel(release string) []byte {
+	const setup = 3
+	b := make([]byte, (setup+1)*512+1024)
+	b[0x1f1] = setup
+	binary.LittleEndian.PutUint32(b[0x1f4:], 1024/16)
+	b[0x1fe], b[0x1ff] = 0x55, 0xaa
+	copy(b[0x202:], "HdrS\x0f\x02")
+	b[0x236] = 1 // XLF_KERNEL_64
+	binary.LittleEndian.PutUint16(b[0x20e:], releaseAt-0x200)
+	copy(b[releaseAt:], release+" (builder@host) #1 SMP\x00")
+	return b
+}
+
+const releaseAt = 0x600
+
+// Tree writes what a test works in: the kernel, as bzImage, and the smallest
+// source tree of an image. The image's cache keeps all apart by digest.
+func Tree(dir string) error {
+	for name, text := range map[string]string{
+		"bzImage":             string(Kernel(Release)),
+		"go.mod":              "module tokentest\n",
+		"go.sum":              "",
+		"images/init/main.go": "package main\n\nfunc main() {}\n",
+		"images/bare/main.go": "package main\n\nfunc main() {}\n",
+	} {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idMark stands before the build id in an init that Go made.
+const idMark = "main.buildID="
+
+// Go is the go command as far as images uses it: it knows its version, and the
+// program that it builds is the build id that is to be linked into it.
+func Go() int {
+	args := strings.Join(os.Args[1:], " ")
+	switch args {
+	case "env GOVERSION":
+		fmt.Println("go1.26.0")
+		return 0
+	case "version":
+		fmt.Println("go version go1.26.0 fake")
+		return 0
+	}
+	_, rest, _ := strings.Cut(args, " -o ")
+	out, _, _ := strings.Cut(rest, " ")
+	_, id, ok := strings.Cut(args, idMark)
+	if !ok {
+		fmt.Fprintln(os.Stderr, "go: unknown command:", args)
+		return 2
+	}
+	id, _, _ = strings.Cut(id, " ")
+	if err := os.WriteFile(out, []byte(idMark+id+"\n"), 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, "go:", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,381 @@
+package labtest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/wire"
+)
+
+// Environment of the fake QEMU.
+const (
+	// Acts holds a word for each machine, in the order in which they start;
+	// the last one stands for all that follow. A word is an act, or an act and
+	// the number of the cell at which it happens: "panic@70".
+	Acts = "FAKE"
+	// Boots names a file in which each machine writes "boot PID ACT", and
+	// "at CELL" when its act happens.
+	Boots = "FAKE_BOOTS"
+)
+
+// guest is the machine's inside, with its ends of the wires.
+type guest struct {
+	act     string
+	at      int // the cell at which it happens
+	out     *wire.Writer
+	in      *wire.Reader
+	port    io.Writer
+	console io.Writer
+	facts   *program.Facts
+	sim     *cases.Sim
+	args    []string
+}
+
+// QEMU is a machine: with the kernel and the image of its command line, and the
+// console and the control port on the descriptors that it inherits.
+func QEMU() int {
+	if slices.Equal(os.Args[1:], []string{"--version"}) {
+		fmt.Println("QEMU emulator version 0 (fake)")
+		return 0
+	}
+	g := &guest{args: os.Args, console: os.NewFile(3, "console"), at: -1}
+	if err := g.chooseAct(); err != nil {
+		fmt.Fprintln(os.Stderr, "qemu:", err)
+		return 1
+	}
+	port := os.NewFile(4, "control")
+	g.port = port
+	if g.act == "corrupt" {
+		g.port = &flipper{w: port, at: 700}
+	}
+	g.in, g.out = wire.NewReader(port), wire.NewWriter(g.port)
+	if code, ends := g.boots(); ends {
+		return code
+	}
+	if err := g.serve(); err != nil && !errors.Is(err, errEnd) {
+		fmt.Fprintln(g.console, "[    9.0] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100")
+	}
+	return 0
+}
+
+// chooseAct counts the machines that started and takes the word of this one.
+func (g *guest) chooseAct() error {
+	words := strings.Fields(os.Getenv(Acts))
+	if len(words) == 0 {
+		words = []string{"clean"}
+	}
+	old, err := os.ReadFile(os.Getenv(Boots))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	n := min(strings.Count(string(old), "boot "), len(words)-1)
+	word, at, given := strings.Cut(words[n], "@")
+	g.act = word
+	if given {
+		if g.at, err = strconv.Atoi(at); err != nil {
+			return err
+		}
+	}
+	return note("boot %d %s\n", os.Getpid(), words[n])
+}
+
+func note(format string, args ...any) error {
+	f, err := os.OpenFile(os.Getenv(Boots), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintf(f, format, args...)
+	return err
+}
+
+func (g *guest) say(lines ...string) {
+	for _, l := range lines {
+		fmt.Fprintln(g.console, "[    2.0] "+l)
+	}
+}
+
+func forever() { time.Sleep(time.Minute) }
+
+// boots does what happens before hello, and says whether that was all.
+func (g *guest) boots() (code int, ends bool) {
+	if g.act == "refuse" {
+		fmt.Fprintln(os.Stderr, "qemu: -frob: invalid option")
+		return 1, true
+	}
+	g.say("Linux version " + Release)
+	if i := slices.Index(g.args, "-initrd") + 1; strings.HasPrefix(filepath.Base(g.args[i]), "bare-") {
+		return 0, true // its init powers off at once
+	}
+	switch g.act {
+	case "mute":
+		return 0, true
+	case "noroot":
+		g.say("Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)")
+		return 0, true
+	case "asleep":
+		note("at boot\n")
+		forever()
+		return 0, true
+	case "flood":
+		line := "[    2.0] " + strings.Repeat("flood ", 20) + "\n"
+		for range 20 << 20 / len(line) {
+			io.WriteString(g.console, line)
+		}
+	case "warn":
+		g.say("------------[ cut here ]------------",
+			"WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20",
+			"---[ end trace 0000000000000000 ]---")
+	}
+	return 0, false
+}
+
+// errEnd ends the guest without a word.
+var errEnd = errors.New("the machine ends")
+
+// serve says hello and does what the host says, as the agent does.
+func (g *guest) serve() error {
+	if err := g.hello(); err != nil {
+		return err
+	}
+	for {
+		kind, payload, err := g.in.Read()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case wire.KindWorld:
+			err = g.world(payload)
+		case wire.KindCells:
+			err = g.cells(payload)
+		case wire.KindBye:
+			return g.bye()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// hello says what the kernel's image and the initramfs hold.
+func (g *guest) hello() error {
+	id, err := g.read("-initrd", 0, idMark, "\n")
+	if err != nil {
+		return err
+	}
+	release, err := g.read("-kernel", releaseAt, "", " ")
+	if err != nil {
+		return err
+	}
+	v, err := uapi.ParseRelease(release)
+	if err != nil {
+		return err
+	}
+	g.facts = cases.FactsAt(v)
+	g.facts.Release, g.facts.BTF = release, true
+	h := wire.Hello{BuildID: id, Facts: *g.facts}
+	switch g.act {
+	case "build":
+		h.BuildID = "0123456789abcdef"
+	case "release":
+		h.Release = "6.12.99"
+	}
+	payload, err := wire.EncodeJSON(h)
+	if err != nil {
+		return err
+	}
+	return g.out.Write(wire.KindHello, payload)
+}
+
+// read returns the text between two marks, from an offset on, in the file that
+// an option of the command line names.
+func (g *guest) read(option string, offset int, from, to string) (string, error) {
+	i := slices.Index(g.args, option) + 1
+	if i == 0 || i >= len(g.args) {
+		return "", fmt.Errorf("no %s", option)
+	}
+	text, err := os.ReadFile(g.args[i])
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := strings.Cut(string(text[min(offset, len(text)):]), from)
+	word, _, ok := strings.Cut(rest, to)
+	if !ok {
+		return "", fmt.Errorf("%s: nothing between %q and %q", g.args[i], from, to)
+	}
+	return word, nil
+}
+
+// world sets up what the cells that follow run in.
+func (g *guest) world(payload []byte) error {
+	p, err := wire.DecodeProgram(payload)
+	if err != nil {
+		return err
+	}
+	if err := g.out.Write(wire.KindStage, nil); err != nil {
+		return err
+	}
+	switch g.act {
+	case "setuppanic":
+		return g.panics()
+	case "setupfault":
+		g.sim = nil
+		return g.fault(wire.Fault{Reason: "no user namespace: ENOSPC"})
+	}
+	g.sim = cases.NewSim(g.facts, p, false)
+	r := wire.Results{Cells: [][]program.Observation{g.play(g.sim, p.Setup)}}
+	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&r))
+}
+
+// play answers as the oracle does.
+func (g *guest) play(s *cases.Sim, steps []program.Step) []program.Observation {
+	seen := make([]program.Observation, len(steps))
+	for i := range steps {
+		e := s.Step(&steps[i])
+		seen[i] = program.Observation{Errno: e.Verdict.Errno, Values: e.Values}
+		if e.Verdict.Errno == 0 {
+			seen[i].Proof = program.Works
+		}
+	}
+	return seen
+}
+
+// cells announces cells and runs them.
+func (g *guest) cells(payload []byte) error {
+	c, err := wire.DecodeCells(payload)
+	if err != nil {
+		return err
+	}
+	first, count := c.First, uint32(len(c.Cells))
+	if g.act == "skipbegin" && g.covers(c) {
+		first++
+	}
+	if err := g.out.Write(wire.KindBegin, wire.EncodeRange(wire.Range{First: first, Count: count})); err != nil {
+		return err
+	}
+	switch {
+	case crashes(c):
+		return g.panics()
+	case g.sim == nil:
+		return g.fault(wire.Fault{Cell: c.First, Count: count, Reason: "there is no actor 0"})
+	}
+	r := wire.Results{First: c.First}
+	for _, cell := range c.Cells {
+		r.Cells = append(r.Cells, g.play(g.sim.Fork(), cell))
+	}
+	if g.covers(c) {
+		if err := g.happen(&r); err != nil {
+			return err
+		}
+	}
+	if g.act == "fault" && g.covers(c) {
+		return g.fault(wire.Fault{Cell: c.First, Count: count, Reason: "actor owner: it is gone"})
+	}
+	return g.out.Queue(wire.KindEnd, wire.EncodeResults(&r))
+}
+
+// covers says that the act is to happen among these cells.
+func (g *guest) covers(c *wire.Cells) bool {
+	return g.at >= int(c.First) && g.at < int(c.First)+len(c.Cells)
+}
+
+// crashes says that a step asks the kernel to crash.
+func crashes(c *wire.Cells) bool {
+	for _, cell := range c.Cells {
+		if slices.ContainsFunc(cell, func(s program.Step) bool { return s.Op == program.OpSysrq }) {
+			return true
+		}
+	}
+	return false
+}
+
+// happen does the act: behind the begin record, before the answer.
+func (g *guest) happen(r *wire.Results) error {
+	note("at %d\n", g.at)
+	switch g.act {
+	case "panic":
+		return g.panics()
+	case "early":
+		g.out.Write(wire.KindFault, nil) // flushes what is queued; it is no JSON
+		return errEnd
+	case "off":
+		return errEnd
+	case "exit":
+		return errors.New("the agent gives up")
+	case "hang":
+		forever()
+	case "endless":
+		for {
+			g.say("flood")
+		}
+	case "lie":
+		seen := &r.Cells[g.at-int(r.First)][0]
+		*seen = program.Observation{Errno: uapi.Errno(38)} // ENOSYS is nobody's answer
+	case "short":
+		r.Cells = r.Cells[:len(r.Cells)-1]
+	case "done":
+		return errors.Join(g.out.Write(wire.KindDone, nil), errEnd)
+	case "world":
+		return g.out.Write(wire.KindWorld, nil)
+	case "noise":
+		g.port.Write([]byte(strings.Repeat("noise", 10)))
+	}
+	return nil
+}
+
+func (g *guest) panics() error {
+	g.say("BUG: kernel NULL pointer dereference, address: 0000000000000008",
+		"Oops: Oops: 0000 [#1] PREEMPT SMP", "RIP: 0010:bpf_token_put+0x4/0x80",
+		"---[ end trace 0000000000000000 ]---", "Kernel panic - not syncing: Fatal exception")
+	return errEnd
+}
+
+func (g *guest) fault(f wire.Fault) error {
+	payload, err := wire.EncodeJSON(f)
+	if err != nil {
+		return err
+	}
+	return g.out.Write(wire.KindFault, payload)
+}
+
+// bye ends the records.
+func (g *guest) bye() error {
+	if g.act == "mumble" {
+		return errEnd
+	}
+	if err := g.out.Write(wire.KindDone, nil); err != nil {
+		return err
+	}
+	switch g.act {
+	case "stay":
+		note("at done\n")
+		forever()
+	case "more":
+		return g.out.Write(wire.KindDone, nil)
+	}
+	return errEnd
+}
+
+// flipper flips one bit on its way.
+type flipper struct {
+	w     io.Writer
+	at, n int
+}
+
+func (f *flipper) Write(p []byte) (int, error) {
+	if i := f.at - f.n; i >= 0 && i < len(p) {
+		p[i] ^= 1
+	}
+	f.n += len(p)
+	return f.w.Write(p)
+}
