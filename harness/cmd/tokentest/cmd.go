@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -32,20 +36,88 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// output remembers the first error of a write, so that a listing cut short by
+// a full disk is not taken for the whole one.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
+}
+
+// patience is how long the program may go on after a second signal, to write
+// what it has.
+const patience = 2 * time.Second
+
 // run runs the command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once; QEMU dies with it
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	code := make(chan int, 1)
+	go func() { code <- execute(ctx, args, stdin, stdout, stderr) }()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	var late <-chan time.Time
+	for {
+		select {
+		case c := <-code:
+			return c
+		case <-signals:
+			if ctx.Err() != nil && late == nil {
+				late = time.After(patience)
+			}
+			cancel()
+		case <-late: // QEMU dies with us
+			fmt.Fprintln(stderr, "tokentest: interrupted twice: ended before everything was written")
+			return result.ExitNoVerdict
+		}
+	}
+}
+
+// execute does what the command line says, up to a line for each error.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &output{Writer: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("write the output: %w", out.err)
+	}
 	if err == nil {
 		return a.code
 	}
-	fmt.Fprintln(stderr, "tokentest:", err)
+	for _, e := range each(err) {
+		fmt.Fprintln(stderr, "tokentest:", e)
+	}
 	return exitCode(err)
+}
+
+// each takes errors that were put together apart.
+func each(err error) []error {
+	var list, out []error
+	switch e := err.(type) {
+	case usageError:
+		return each(e.error)
+	case *multierror.Error:
+		list = e.Errors
+	case interface{ Unwrap() []error }:
+		list = e.Unwrap()
+		if errors.Join(list...).Error() != err.Error() { // one error that wraps several
+			return []error{err}
+		}
+	default:
+		return []error{err}
+	}
+	for _, e := range list {
+		out = append(out, each(e)...)
+	}
+	return out
 }
 
 func exitCode(err error) int {
@@ -57,8 +129,47 @@ func exitCode(err error) int {
 	return result.ExitNoVerdict
 }
 
+// group makes a command of its subcommands: alone it shows its help.
+func group(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = func(c *cobra.Command, args []string) error { return unknown(c, args) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.AddCommand(commands...)
+	return c
+}
+
+// unknown is the error for what names no command of c.
+func unknown(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	near := ""
+	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+		near = " (near: " + strings.Join(names, ", ") + ")"
+	}
+	return usage("unknown command %q%s; see %s --help", args[0], near, c.CommandPath())
+}
+
+func helpCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "explain a command",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := unknown(about, rest); err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag() // as --help does
+			return about.Help()
+		},
+	}
+}
+
 func (a *app) root() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "tokentest",
 		Short: "check on real kernels what a BPF token allows and what it denies",
 		Long: `tokentest boots Linux kernels under QEMU, runs BPF-token cases inside user
@@ -69,21 +180,14 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 3 no verdict (the host, the boot or a control failed, or it was interrupted).`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("unknown command %q; see tokentest --help", args[0])
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	}, a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(), a.reportCmd(), a.doctorCmd(), a.benchCmd())
+	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see %s --help", err, c.CommandPath()) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
-	c.AddCommand(a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(), a.reportCmd(), a.doctorCmd(), a.benchCmd())
 	return c
 }
 
@@ -96,6 +200,9 @@ func (a *app) note(format string, args ...any) {
 
 // terminal reports whether w is one, and its width.
 func terminal(w io.Writer) (width int, ok bool) {
+	if o, ok := w.(*output); ok {
+		w = o.Writer
+	}
 	f, isFile := w.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
@@ -108,7 +215,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usage("%w; see %s --help", err, c.CommandPath())
+			return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
 		}
 		return nil
 	}

@@ -99,17 +99,26 @@ func (a *app) cachePath() (string, error) {
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("find cache directory: %w", err)
+		return "", fmt.Errorf("find the cache directory: %w; name one with --cache", err)
 	}
 	return filepath.Join(dir, "tokentest"), nil
 }
 
+// makeCache makes the cache directory when it is not there.
+func (a *app) makeCache() (string, error) {
+	dir, err := a.cachePath()
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make the cache directory: %w; name another with --cache", err)
+	}
+	return dir, nil
+}
+
 func (a *app) cache() finding {
 	f := finding{what: "cache", needed: true}
-	dir, err := a.cachePath()
-	if err == nil {
-		err = os.MkdirAll(dir, 0o755)
-	}
+	dir, err := a.makeCache()
 	if err == nil {
 		var probe *os.File
 		if probe, err = os.CreateTemp(dir, "doctor-*"); err == nil {
@@ -119,7 +128,7 @@ func (a *app) cache() finding {
 	}
 	f.state = dir
 	if err != nil {
-		f.state, f.mend = err.Error(), "name another directory with --cache"
+		f.state, f.mend = err.Error(), "name a directory that can be written with --cache"
 	}
 	return f
 }

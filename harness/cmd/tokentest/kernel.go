@@ -11,9 +11,7 @@ import (
 )
 
 func (a *app) kernelCmd() *cobra.Command {
-	c := &cobra.Command{Use: "kernel", Short: "fetch and list kernels", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(a.kernelListCmd(), a.kernelFetchCmd(), a.kernelHeaderCmd())
-	return c
+	return group(&cobra.Command{Use: "kernel", Short: "fetch and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelHeaderCmd())
 }
 
 func (a *app) kernelOptions() kernel.Options {
@@ -45,7 +43,7 @@ func (a *app) kernelListCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&cached, "cached", false, "only what needs no network")
 	c.Flags().BoolVar(&refresh, "refresh", false, "ask the mirror again, whatever is cached")
-	c.Flags().StringVar(&flavour, "flavour", flavour, "only this flavour; all for every one")
+	c.Flags().StringVar(&flavour, "flavour", flavour, "only kernels of `FLAVOUR`; all for every one")
 	return c
 }
 

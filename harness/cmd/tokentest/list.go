@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 
@@ -12,22 +14,18 @@ import (
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 	"tokentest/harness/plan"
-	"tokentest/harness/report"
 	"tokentest/harness/result"
 )
 
 func (a *app) listCmd() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "list cases or kernels", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(&cobra.Command{
+	k := a.kernelListCmd()
+	k.Use = "kernels"
+	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, &cobra.Command{
 		Use:     "cases [CASE|FILE...]",
 		Short:   "list the groups of cases, or the names of those that are named",
 		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash'",
 		RunE:    func(_ *cobra.Command, args []string) error { return a.listCases(args) },
 	})
-	k := a.kernelListCmd()
-	k.Use = "kernels"
-	c.AddCommand(k)
-	return c
 }
 
 func (a *app) listCases(args []string) error {
@@ -74,9 +72,9 @@ func (a *app) planCmd() *cobra.Command {
 			return showPlan(a.stdout, p)
 		},
 	}
-	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "the kernel to boot; may be repeated")
+	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
-	c.Flags().IntVar(&f.batch, "batch", 0, "how many cells travel together")
+	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 64)")
 	return c
 }
 
@@ -125,7 +123,7 @@ func (a *app) explainCmd() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&release, "kernel", "k", "7.3", "the release whose rules to walk")
+	c.Flags().StringVarP(&release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`")
 	return c
 }
 
@@ -207,6 +205,9 @@ func (a *app) reportCmd() *cobra.Command {
 				return err
 			}
 			r, err := result.Load(args[0])
+			if errors.Is(err, fs.ErrNotExist) {
+				return usage("report %s: no run is kept there: %w", args[0], err)
+			}
 			if err != nil {
 				return err
 			}
@@ -214,6 +215,6 @@ func (a *app) reportCmd() *cobra.Command {
 			return a.write(format, r)
 		},
 	}
-	c.Flags().StringVarP(&format, "format", "f", "", "what to print: "+strings.Join(report.Formats(), ", "))
+	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
 	return c
 }

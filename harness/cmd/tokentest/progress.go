@@ -53,12 +53,17 @@ func (p *progress) line(w io.Writer, now lab.Progress) {
 	if now.Kernel == p.last.Kernel && now.Stage == p.last.Stage {
 		return
 	}
+	again := now.Kernel == p.last.Kernel && p.last.Stage == "run"
 	p.last = now
-	switch now.Stage {
-	case "boot":
+	switch {
+	case now.Stage == "boot" && again:
+		fmt.Fprintf(w, "%s: booting again, %d of %d cases have a result\n", now.Kernel, now.Done, now.Total)
+	case now.Stage == "boot":
 		fmt.Fprintf(w, "%s: booting\n", now.Kernel)
-	case "run":
-		fmt.Fprintf(w, "%s: running %d cases\n", now.Kernel, now.Total)
+	case now.Stage == "run" && now.Total-now.Done == 1:
+		fmt.Fprintf(w, "%s: running 1 case\n", now.Kernel)
+	case now.Stage == "run":
+		fmt.Fprintf(w, "%s: running %d cases\n", now.Kernel, now.Total-now.Done)
 	}
 }
 

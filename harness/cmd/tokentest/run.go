@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,18 +53,31 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 		RunE: func(c *cobra.Command, args []string) error { return a.run(c, args, f) },
 	}
 	fl := c.Flags()
-	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "the kernel to boot; may be repeated")
+	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	fl.BoolVar(&f.full, "full", false, "run every case, not only the default suite")
-	fl.StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg; auto takes KVM when a guest really runs on it")
+	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg; auto takes KVM when a guest really runs on it")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
-	fl.StringVarP(&f.format, "format", "f", "", "what to print: "+strings.Join(report.Formats(), ", ")+" (default pretty on a terminal, else ktap)")
-	fl.StringVar(&f.qemu, "qemu", "", "the QEMU to run (default qemu-system-x86_64)")
-	fl.DurationVar(&f.deadline, "deadline", 0, "for each boot (default 5m, 8 times that without KVM)")
-	fl.IntVar(&f.batch, "batch", 0, "how many cells travel together; 1 announces every one before it runs")
+	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
+	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM)")
+	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 64)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	f.lies.register(fl)
 	return c
+}
+
+// check refuses values that no flag's type can refuse.
+func (f *runFlags) check() error {
+	switch {
+	case f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg":
+		return usage("--accel %q: want auto, kvm or tcg", f.accel)
+	case f.deadline < 0:
+		return usage("--deadline %s: want more than nothing", f.deadline)
+	case f.batch < 0:
+		return usage("--batch %d: want at least 1", f.batch)
+	}
+	return nil
 }
 
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
@@ -71,50 +85,75 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := f.check(); err != nil {
+		return err
+	}
 	p, err := expand(args, f)
 	if err != nil {
 		return err
 	}
-	switch f.accel {
-	case "auto", "kvm", "tcg":
-	default:
-		return usage("--accel %q: want auto, kvm or tcg", f.accel)
-	}
-	dir, err := runDir(f.out)
+	cache, err := a.makeCache()
 	if err != nil {
 		return err
 	}
-	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
+	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Offline: f.offline, Refresh: f.refresh, Log: a.note}
-	if err := f.lies.tell(l); err != nil {
+	if err := errors.Join(f.lies.tell(l), l.Check()); err != nil {
+		return err
+	}
+	if l.Dir, err = runDir(f.out); err != nil {
 		return err
 	}
 	show := a.progress(l)
 	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, os.Args[1:]...))
 	show.end()
-	if err != nil {
-		return err
-	}
-	if err := a.write(format, r); err != nil {
-		return err
-	}
-	a.code = r.ExitCode()
-	return usageOf(r)
+	return a.conclude(format, r, err)
 }
 
-// usageOf returns the error of a run none of whose kernels could be named:
-// that is the user's mistake, not the host's.
-func usageOf(r *result.Run) error {
-	for _, k := range r.Kernels {
-		if k.Cause == nil {
-			return nil
+// conclude prints what a run came to, also when it could not be stored. A run
+// that tried no kernel has nothing to show but why, and leaves no directory.
+func (a *app) conclude(format string, r *result.Run, stored error) error {
+	why, tried := untried(r)
+	if !tried {
+		return errors.Join(why, stored, os.RemoveAll(r.Dir))
+	}
+	if why != nil && format != "pretty" { // which ends with it
+		for _, e := range each(why) {
+			a.note("%v", e)
 		}
 	}
-	var errs []error
-	for _, k := range r.Kernels {
-		errs = append(errs, k.Cause)
+	a.code = r.ExitCode()
+	if stored != nil {
+		stored = fmt.Errorf("%w; name another directory with --out", stored)
 	}
-	return errors.Join(errs...)
+	return errors.Join(a.write(format, r), stored)
+}
+
+// untried says why kernels could not be tried, and whether any was. When no
+// kernel could even be named, that is the user's mistake and not the host's.
+func untried(r *result.Run) (why error, tried bool) {
+	var host, user []error
+	for _, k := range r.Kernels {
+		switch {
+		case k.Cause != nil:
+			user = append(user, k.Cause)
+		case k.Error != "":
+			host = append(host, fmt.Errorf("%s: %s", k.Ref, k.Error))
+		default:
+			tried = true
+		}
+	}
+	if len(host) == 0 {
+		return errors.Join(user...), tried
+	}
+	for _, e := range user { // no longer a mistake that decides the exit code
+		host = append(host, errors.New(e.Error()))
+	}
+	return errors.Join(host...), tried
+}
+
+func formatHelp() string {
+	return "print `FORMAT`: " + strings.Join(report.Formats(), ", ") + " (default pretty on a terminal, else ktap)"
 }
 
 func (a *app) format(name string) (string, error) {
@@ -170,21 +209,41 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 }
 
 // runDir makes the directory of a run: out, or one named by the time, under
-// results/runs of a checkout or else in the user's state directory.
+// results/runs of a checkout or else in the user's state directory. No other
+// run can have it.
 func runDir(out string) (string, error) {
-	if out == "" {
-		base, err := runsBase()
-		if err != nil {
-			return "", err
+	if out != "" {
+		dir, err := makeDir(out)
+		if errors.Is(err, fs.ErrExist) {
+			return "", usage("--out %s: it exists; a run has a directory of its own", out)
 		}
-		out = filepath.Join(base, time.Now().UTC().Format("20060102-150405.000"))
-	} else if _, err := os.Stat(out); err == nil {
-		return "", usage("--out %s: it exists; a run has a directory of its own", out)
+		return dir, err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return "", fmt.Errorf("make the run's directory: %w", err)
+	base, err := runsBase()
+	if err != nil {
+		return "", err
 	}
-	return filepath.Abs(out)
+	for {
+		dir, err := makeDir(filepath.Join(base, time.Now().UTC().Format("20060102-150405.000")))
+		if !errors.Is(err, fs.ErrExist) {
+			return dir, err
+		}
+		time.Sleep(time.Millisecond) // somebody else's, of the same moment
+	}
+}
+
+func makeDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(dir), 0o755)
+	}
+	if err == nil {
+		err = os.Mkdir(dir, 0o755)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make the run's directory: %w; name another one with --out", err)
+	}
+	return dir, nil
 }
 
 func runsBase() (string, error) {

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tokentest/harness/lab/labtest"
+)
+
+// TestMain makes the test binary play every program that the scripts run: the
+// command itself, and what stands in for QEMU and Go.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"tokentest":          main,
+		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
+		"go":                 func() { os.Exit(labtest.Go()) },
+		"interrupt":          func() { os.Exit(disturb(syscall.SIGINT, command)) },
+		"killqemu":           func() { os.Exit(disturb(syscall.SIGKILL, lastBoot)) },
+	})
+}
+
+// TestScripts runs the command as a user would. A script works in a directory
+// with a kernel, and $FAKE says what each machine does (see labtest).
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			self, err := exec.LookPath("tokentest") // for scripts that change PATH
+			e.Setenv("TOKENTEST", self)
+			e.Setenv(labtest.Boots, filepath.Join(e.WorkDir, "boots"))
+			e.Defer(func() { leftovers(t, e.WorkDir) })
+			return errors.Join(err, labtest.Tree(e.WorkDir))
+		},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count},
+		Condition: condition,
+	})
+}
+
+// fake ACT...: what the machines do from now on, the first of them first.
+func fake(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: fake ACT...")
+	}
+	ts.Setenv(labtest.Acts, strings.Join(args, " "))
+	boots := ts.Getenv(labtest.Boots)
+	if err := os.Rename(boots, fmt.Sprintf("%s%d", boots, time.Now().UnixNano())); !errors.Is(err, fs.ErrNotExist) {
+		ts.Check(err)
+	}
+}
+
+// exits CODE PROG ARG...: the program ends with exactly that code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROG ARG...")
+	}
+	got := 0
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("run %s: %v", args[1], err)
+	}
+	if args[0] != strconv.Itoa(got) {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
+	}
+}
+
+// oneline FILE: it holds a single line, and that is the command's.
+func oneline(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if neg || strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "tokentest: ") {
+		ts.Fatalf("want one line that begins with tokentest:, got\n%s", text)
+	}
+}
+
+// count N FILE TEXT: as many lines of the file hold the text.
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	got := 0
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		if strings.Contains(line, args[2]) {
+			got++
+		}
+	}
+	if neg || args[0] != strconv.Itoa(got) {
+		ts.Fatalf("%d lines of %s hold %q, want %s", got, args[1], args[2], args[0])
+	}
+}
+
+// condition knows [mounts]: an ordinary user can mount in a namespace here.
+func condition(cond string) (bool, error) {
+	if cond != "mounts" {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	return exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt").Run() == nil, nil
+}
+
+// leftovers fails when a script left a process or a temporary file behind.
+func leftovers(t *testing.T, dir string) {
+	boots, _ := filepath.Glob(filepath.Join(dir, "boots*")) // the pattern is well formed
+	for _, name := range boots {
+		text, _ := os.ReadFile(name)
+		for line := range strings.Lines(string(text)) {
+			var pid int
+			if n, _ := fmt.Sscanf(line, "boot %d ", &pid); n == 1 && syscall.Kill(pid, 0) == nil {
+				t.Errorf("a machine is left behind: %s", line)
+			}
+		}
+	}
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		temporary := strings.HasPrefix(d.Name(), "tmp-") || strings.HasPrefix(d.Name(), ".fill") || strings.HasSuffix(d.Name(), ".tmp")
+		if err == nil && (temporary && d.Name() != ".tmp" || filepath.Base(filepath.Dir(path)) == ".tmp") {
+			t.Errorf("%s is left behind", path)
+		}
+		return nil
+	})
+}
+
+// disturb runs "NAME TIMES WHEN PROG ARG...": it sends a signal to a victim that
+// many times, a tenth of a second apart, once a machine has noted WHEN.
+func disturb(sig syscall.Signal, victim func(*exec.Cmd) int) int {
+	times, err := strconv.Atoi(os.Args[1])
+	cmd := exec.Command(os.Args[3], os.Args[4:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err = errors.Join(err, cmd.Start()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 99
+	}
+	for deadline := time.Now().Add(10 * time.Second); !noted(os.Args[2]) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for range times {
+		syscall.Kill(victim(cmd), sig)
+		time.Sleep(100 * time.Millisecond)
+	}
+	cmd.Wait() // its outcome is the exit code
+	return cmd.ProcessState.ExitCode()
+}
+
+func noted(text string) bool {
+	boots, err := os.ReadFile(os.Getenv(labtest.Boots))
+	return err == nil && strings.Contains(string(boots), text)
+}
+
+func command(cmd *exec.Cmd) int { return cmd.Process.Pid }
+
+// lastBoot is the process of the machine that started last.
+func lastBoot(*exec.Cmd) int {
+	boots, _ := os.ReadFile(os.Getenv(labtest.Boots))
+	pid := 0
+	for line := range strings.Lines(string(boots)) {
+		fmt.Sscanf(line, "boot %d ", &pid)
+	}
+	return pid
+}
