@@ -42,20 +42,22 @@ func (d *death) hopeless() bool {
 // session is one boot: what was sent, in order, and how far the answers are.
 type session struct {
 	*trial
-	m       *vm.Machine
-	stop    context.CancelCauseFunc
-	index   int
-	batches []plan.Batch
-	worlds  []*cases.World // in the order in which they were sent
-	setups  int            // answered
-	next    int            // the batch whose answer is next
-	staged  int            // worlds whose set-up has begun
-	begun   bool           // the next batch has begun
-	hello   time.Time
-	refused bool
-	wrong   error // what the guest sent that ended the session
-	decide  time.Duration
-	done    int
+	m    *vm.Machine
+	stop context.CancelCauseFunc
+	// interrupted says that the machine went away because the run did
+	interrupted func() bool
+	index       int
+	batches     []plan.Batch
+	worlds      []*cases.World // in the order in which they were sent
+	setups      int            // answered
+	next        int            // the batch whose answer is next
+	staged      int            // worlds whose set-up has begun
+	begun       bool           // the next batch has begun
+	hello       time.Time
+	refused     bool
+	wrong       error // what the guest sent that ended the session
+	decide      time.Duration
+	done        int
 
 	mu       sync.Mutex
 	deadline *time.Timer
@@ -72,10 +74,11 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	if err := s.directory(dir); err != nil {
 		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
 	}
-	ctx, s.stop = context.WithCancelCause(ctx)
-	defer s.stop(nil)
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
 	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline}
-	if err := s.m.Start(ctx); err == nil {
+	if err := s.m.Start(inner); err == nil {
 		s.receive(todo, size)
 	}
 	s.disarm()
@@ -121,7 +124,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
 		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done}
 	switch {
-	case !d.died():
+	case !d.died(), s.interrupted != nil && s.interrupted():
 	case s.staged > s.setups: // in a set-up: without it none of its cases can run
 		b.Blame = "the set-up of " + s.batches[s.next].Cases[0].ID
 		s.blame(s.open(s.worlds[s.setups].Cases), "its set-up", exit)
@@ -248,7 +251,7 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 func (s *session) learn(h *wire.Hello) {
 	facts := h.Facts
 	facts.Config = s.kernel.Config
-	s.out.Facts, s.out.Release = &facts, h.Release
+	s.out.Facts, s.out.Release, s.out.Drift = &facts, h.Release, cases.Drift(&facts)
 	if s.judge == nil {
 		s.trial.judge = result.NewJudge(&facts, s.OmitRule)
 	}
@@ -299,7 +302,9 @@ func (s *session) setup(payload []byte) error {
 	if s.setups != s.staged-1 || len(r.Cells) != 1 {
 		return fmt.Errorf("%w: a setup record for no world", wire.ErrCorrupt)
 	}
-	s.judge.Setup(s.worlds[s.setups], r.Cells[0])
+	w := s.worlds[s.setups]
+	s.judge.Setup(w, r.Cells[0])
+	s.out.Worlds = append(s.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Seen: r.Cells[0]})
 	s.setups++
 	return nil
 }

@@ -320,8 +320,11 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 	m.Hello() // it says nothing; that it powers off is all there is
 	m.Done()
 	e := m.Wait()
-	if e.Fate != vm.Clean {
+	switch {
+	case e.Fate != vm.Clean:
 		return 0, fmt.Errorf("boot %s bare: %s: %s", ref, e.Fate, e.Reason)
+	case e.Code != 0: // it looks clean, for Done was said beforehand
+		return 0, fmt.Errorf("boot %s bare: qemu exited with status %d", ref, e.Code)
 	}
 	return e.Total, nil
 }

@@ -1,0 +1,284 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tokentest/cases"
+	"tokentest/harness/lab/labtest"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// TestMain makes the test binary play the programs that a lab starts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		defaultQEMU: func() { os.Exit(labtest.QEMU()) },
+		"go":        func() { os.Exit(labtest.Go()) },
+	})
+}
+
+// newLab is a lab in a directory with a kernel, whose machines do the acts.
+func newLab(t *testing.T, acts string) *Lab {
+	t.Helper()
+	dir := t.TempDir()
+	if err := labtest.Tree(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv(labtest.Acts, acts)
+	t.Setenv(labtest.Boots, filepath.Join(dir, "boots"))
+	l := &Lab{Dir: filepath.Join(dir, "run"), CacheDir: filepath.Join(dir, "cache"), Accel: "kvm"}
+	if err := os.Mkdir(l.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// newPlan is the plan of patterns on the kernel of newLab.
+func newPlan(t *testing.T, batch int, patterns ...string) *plan.Plan {
+	t.Helper()
+	corpus, err := cases.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Expand(plan.Spec{Kernels: []string{"bzImage"}, Patterns: patterns, Batch: batch}, corpus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// run runs the patterns and returns what the kernel showed.
+func run(t *testing.T, l *Lab, batch int, patterns ...string) *result.KernelRun {
+	t.Helper()
+	r, err := l.Run(t.Context(), newPlan(t, batch, patterns...), nil)
+	if err != nil || len(r.Kernels) != 1 || r.Kernels[0].Error != "" {
+		t.Fatalf("run: %v, %+v", err, r.Kernels)
+	}
+	return r.Kernels[0]
+}
+
+func fates(k *result.KernelRun) []vm.Fate {
+	var out []vm.Fate
+	for _, b := range k.Boots {
+		out = append(out, b.Fate)
+	}
+	return out
+}
+
+func TestRun(t *testing.T) {
+	for _, tt := range []struct {
+		name, acts string
+		batch      int
+		fates      []vm.Fate
+		pass       int
+		blamed     int
+	}{
+		{"all is well", "clean", 0, []vm.Fate{vm.Clean}, 219, 0},
+		{"a panic that comes once", "panic@70 clean", 0, []vm.Fate{vm.Panicked, vm.Clean, vm.Clean}, 219, 0},
+		{"a panic that comes again", "panic@70 panic@0 clean", 0, []vm.Fate{vm.Panicked, vm.Panicked, vm.Clean, vm.Clean}, 218, 1},
+		{"a panic under one case", "panic@70 clean", 1, []vm.Fate{vm.Panicked, vm.Clean}, 218, 1},
+		{"two deaths, then a good machine", "off@9 exit@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Clean}, 217, 2},
+		{"three deaths", "off@9 exit@9 panic@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Panicked}, 27, 3},
+		{"a death in between does not count", "off@9 clean", 0, []vm.Fate{vm.Lost, vm.Clean, vm.Clean}, 219, 0},
+		{"no machine", "refuse clean", 0, []vm.Fate{vm.Infra}, 0, 0},
+		{"no boot", "mute clean", 0, []vm.Fate{vm.Unbooted}, 0, 0},
+		{"another guest", "build clean", 0, []vm.Fate{vm.Lost}, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := run(t, newLab(t, tt.acts), tt.batch, "token_create")
+			if got := fates(k); !slices.Equal(got, tt.fates) {
+				t.Errorf("fates %v, want %v", got, tt.fates)
+			}
+			if n := k.Counts(); n[result.Pass] != tt.pass || n[result.Fail] != 0 || len(k.Cases) != 219 {
+				t.Errorf("%v of %d cases, want %d passes and no failure", n, len(k.Cases), tt.pass)
+			}
+			blamed := slices.DeleteFunc(k.Boots, func(b result.Boot) bool { return b.Blame == "" })
+			if len(blamed) != tt.blamed {
+				t.Errorf("%d machines with a blame, want %d: %+v", len(blamed), tt.blamed, blamed)
+			}
+		})
+	}
+}
+
+// Whatever became of the machines, each case has one result, in the plan's order.
+func TestOrder(t *testing.T) {
+	p := newPlan(t, 0, "token_create", "nested_userns")
+	for _, acts := range []string{"clean", "panic@70 panic@3 clean", "refuse"} {
+		l := newLab(t, acts)
+		r, err := l.Run(t.Context(), p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := plan.ByWorld(p.Cases)
+		if len(r.Kernels[0].Cases) != len(want) {
+			t.Fatalf("%s: %d results, want %d", acts, len(r.Kernels[0].Cases), len(want))
+		}
+		for i, c := range r.Kernels[0].Cases {
+			if c.ID != want[i].ID {
+				t.Fatalf("%s: result %d is of %s, want %s", acts, i, c.ID, want[i].ID)
+			}
+		}
+	}
+}
+
+func TestControlsFirst(t *testing.T) {
+	a, b, c := &cases.World{}, &cases.World{}, &cases.World{}
+	all := []*cases.Case{
+		{ID: "1", World: a}, {ID: "2", World: b}, {ID: "3", World: b, Control: "allow"}, {ID: "4", World: c},
+		{ID: "5", World: c, Control: "refuse"}, {ID: "6", World: c},
+	}
+	got := ""
+	for _, c := range controlsFirst(all) {
+		got += c.ID
+	}
+	if got != "325461" {
+		t.Errorf("got %s, want 325461", got)
+	}
+	if all[0].ID != "1" {
+		t.Error("the plan itself was sorted")
+	}
+}
+
+func TestCaseDeadline(t *testing.T) {
+	l := newLab(t, "hang@5 clean")
+	l.caseDeadline = 200 * time.Millisecond
+	k := run(t, l, 1, "token_create")
+	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Hung, vm.Clean}) {
+		t.Fatalf("fates %v, want one that hung", got)
+	}
+	b := k.Boots[0]
+	if !strings.HasPrefix(b.Reason, "no answer in 200ms from the cases from "+b.Blame) || b.Blame == "" {
+		t.Errorf("reason %q, blame %q", b.Reason, b.Blame)
+	}
+	i := slices.IndexFunc(k.Cases, func(c result.CaseResult) bool { return c.ID == b.Blame })
+	if i < 0 || k.Cases[i].Status != result.Broken || !strings.HasPrefix(k.Cases[i].Reason, "the machine hung under it: ") {
+		t.Errorf("the blamed case is %+v", k.Cases[i])
+	}
+}
+
+// A cancelled run keeps what came before, blames nobody, and says so.
+func TestInterrupted(t *testing.T) {
+	l := newLab(t, "hang@100")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	l.Progress = func(p Progress) {
+		if p.Stage == "run" && p.Done >= 100 {
+			cancel()
+		}
+	}
+	p := newPlan(t, 1, "token_create")
+	p.Kernels = append(p.Kernels, "never")
+	r, err := l.Run(ctx, p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := r.Kernels[0]
+	if n := k.Counts(); !r.Interrupted || n[result.Pass] < 50 || n[result.Broken] == 0 || n[result.Fail] != 0 {
+		t.Errorf("interrupted %v, %v", r.Interrupted, n)
+	}
+	if b := k.Boots[0]; b.Fate != vm.Lost || b.Blame != "" || strings.Contains(b.Reason, "under") {
+		t.Errorf("the machine is %+v", b)
+	}
+	if len(r.Kernels) != 2 || r.Kernels[1].Error != interrupted || r.ExitCode() != result.ExitNoVerdict {
+		t.Errorf("exit %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
+	}
+	stored, err := result.Load(l.Dir)
+	if err != nil || len(stored.Kernels[0].Cases) != 219 || !stored.Interrupted {
+		t.Errorf("stored: %v", err)
+	}
+}
+
+func TestInterruptedBeforeTheKernel(t *testing.T) {
+	l := newLab(t, "clean")
+	ctx, cancel := context.WithCancel(t.Context())
+	l.Progress = func(p Progress) {
+		if p.Stage == "image" {
+			cancel()
+		}
+	}
+	r, err := l.Run(ctx, newPlan(t, 0, "nested_userns"), nil)
+	if err != nil || r.Kernels[0].Error != interrupted || !r.Interrupted {
+		t.Errorf("%v, %+v", err, r.Kernels[0])
+	}
+}
+
+// The canary's lies reach the judge and the reader.
+func TestLies(t *testing.T) {
+	l := newLab(t, "clean")
+	l.OmitRule = "token_create/no-cap-bpf"
+	if n := run(t, l, 0, "token_create").Counts(); n[result.Fail]+n[result.Broken] == 0 {
+		t.Errorf("without the rule %s: %v", l.OmitRule, n)
+	}
+	l = newLab(t, "clean")
+	l.Tap = func(r io.Reader) io.Reader { return io.LimitReader(r, 600) }
+	k := run(t, l, 0, "nested_userns", "token_create")
+	if got := fates(k); slices.Contains(got, vm.Clean) {
+		t.Errorf("fates %v although every stream is cut off", got)
+	}
+}
+
+func TestBootDirectory(t *testing.T) {
+	l := newLab(t, "clean")
+	if err := os.WriteFile("config-"+labtest.Release, []byte("CONFIG_BPF_SYSCALL=y\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	k := run(t, l, 0, "nothing_delegated")
+	for _, name := range []string{"cmdline", "console.log", "control.in", "control.out", "config", "digests"} {
+		if s, err := os.Stat(filepath.Join(l.Dir, k.Boots[0].Dir, name)); err != nil || s.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestHostFaults(t *testing.T) {
+	l := newLab(t, "clean")
+	l.Dir = filepath.Join(l.Dir, "absent")
+	if _, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+	l = newLab(t, "clean")
+	if err := os.WriteFile(filepath.Join(l.Dir, "kernel0"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if k := run(t, l, 0, "nested_userns"); !slices.Equal(fates(k), []vm.Fate{vm.Infra}) || !strings.Contains(k.Boots[0].Reason, "make the boot's directory") {
+		t.Errorf("a file in the way: %+v", k.Boots)
+	}
+	l = newLab(t, "clean")
+	t.Setenv("PATH", t.TempDir())
+	for qemu, want := range map[string]string{"": "scripts/setup.sh", "nowhere": `"nowhere"`, "bzImage/qemu": "not a directory"} {
+		l.QEMU = qemu
+		if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Check with %q: %v, want %q", qemu, err, want)
+		}
+	}
+	r, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil)
+	if err != nil || !strings.Contains(r.Kernels[0].Error, "install Go") || r.Kernels[0].Cause != nil {
+		t.Errorf("without Go: %v, %+v", err, r.Kernels[0])
+	}
+}
+
+func TestBare(t *testing.T) {
+	l := newLab(t, "clean refuse")
+	l.Dir = filepath.Join(l.Dir, "bare")
+	if took, err := l.Bare(t.Context(), "bzImage"); err != nil || took <= 0 {
+		t.Errorf("bare boot: %v, %v", took, err)
+	}
+	if _, err := l.Bare(t.Context(), "bzImage"); err == nil || !strings.Contains(err.Error(), "exited with status 1") {
+		t.Errorf("bare boot of a QEMU that refuses: %v", err)
+	}
+	if _, err := l.Bare(t.Context(), "nowhere"); err == nil {
+		t.Error("bare boot of no kernel: no error")
+	}
+}
