@@ -40,6 +40,32 @@ func Load() (*Corpus, error) {
 	return c, nil
 }
 
+// Group returns the group of a name, or nil.
+func (c *Corpus) Group(name string) *Group {
+	for _, g := range c.Groups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// Case returns the case of a name, or nil.
+func (c *Corpus) Case(id string) *Case {
+	name, _, _ := strings.Cut(id, "/")
+	g := c.Group(name)
+	if g == nil {
+		return nil
+	}
+	if g.byID == nil {
+		g.byID = map[string]*Case{}
+		for _, k := range g.Cases {
+			g.byID[k.ID] = k
+		}
+	}
+	return g.byID[id]
+}
+
 // AddFile reads a user's case file into the corpus; its group is called by
 // the file's base name.
 func (c *Corpus) AddFile(name string) (*Group, error) {

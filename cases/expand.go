@@ -16,6 +16,7 @@ type Group struct {
 	Full              bool // not in the default suite
 	Worlds            []*World
 	Cases             []*Case
+	byID              map[string]*Case // of Cases, made when it is first asked for
 }
 
 // World is a set-up that cases share: what one program does before its cells.

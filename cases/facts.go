@@ -2,6 +2,8 @@ package cases
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"tokentest/cases/oracle"
 	"tokentest/cases/program"
@@ -104,4 +106,20 @@ func end(f *program.Facts, tag string) uint32 {
 		uapi.Cmds.Tag: k.MaxCmd, uapi.MapTypes.Tag: k.MaxMap,
 		uapi.ProgTypes.Tag: k.MaxProg, uapi.AttachTypes.Tag: k.MaxAttach,
 	}[tag]
+}
+
+// Drift lists what the running kernel has and this program does not know:
+// enumerators of commands, map, program and attach types. Nothing is expected
+// of them; a maintainer must teach the tables and the oracle.
+func Drift(f *program.Facts) []string {
+	var out []string
+	for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
+		for _, name := range f.Enumerators[e.Tag] {
+			short := strings.ToLower(strings.TrimPrefix(name, e.Prefix))
+			if !strings.HasPrefix(name, "__MAX_") && !slices.ContainsFunc(e.Members, func(m uapi.Member) bool { return m.Name == short }) {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }

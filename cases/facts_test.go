@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,5 +83,17 @@ func TestFactsAt(t *testing.T) {
 		if f := FactsAt(release); f.Token != token || f.Version() != release || f.Config != nil {
 			t.Errorf("%s: %+v", release, f)
 		}
+	}
+}
+
+// What the kernel's BTF names and the tables lack is drift; what they know,
+// aliases and the ends of the enumerations are not.
+func TestDrift(t *testing.T) {
+	f := &program.Facts{Enumerators: map[string][]string{
+		uapi.Cmds.Tag:     {"BPF_MAP_CREATE", "BPF_PROG_RUN", "BPF_COMMON_ATTRS", "BPF_NEWEST", "__MAX_BPF_CMD"},
+		uapi.MapTypes.Tag: {"BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_CGROUP_STORAGE", "BPF_MAP_TYPE_STRANGE"},
+	}}
+	if got, want := Drift(f), []string{"BPF_NEWEST", "BPF_MAP_TYPE_STRANGE"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

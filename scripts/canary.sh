@@ -33,5 +33,16 @@ lie early-exit 3 'lost' cases/canary/early_exit.txt nested_userns
 lie panic 1 'panicked' cases/canary/panic.txt nested_userns
 lie corrupt-record 3 'checksum mismatch' --lie-corrupt 700 'map_create/any/owner/CAP_BPF'
 
+# Each rule of the oracle is left out in turn: some kernel must disagree.
+told=$((told + 1))
+if "$bin" run --quiet --format pretty --out "$out/rules" -k "$kernel" -k deb:7.3 -k deb:6.1 -k deb:5.10 >"$out/rules.txt" 2>&1 &&
+	"$bin" rules "$out/rules" >>"$out/rules.txt" 2>&1; then
+	echo "canary: rules: $(tail -n 1 "$out/rules.txt")"
+else
+	failed=$((failed + 1))
+	echo "canary: rules: some rule is held against no kernel; it printed:"
+	sed 's/^/    /' "$out/rules.txt"
+fi
+
 echo "canary: $((told - failed)) passed, $failed failed"
 [ "$failed" -eq 0 ]

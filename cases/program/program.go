@@ -161,6 +161,9 @@ type Facts struct {
 	BTF bool `json:"btf"`
 	// Max holds the __MAX_… enumerator of each enumeration, by tag.
 	Max map[string]uint32 `json:"max,omitempty"`
+	// Enumerators holds the names of each enumeration's members as the
+	// kernel's BTF has them, by tag.
+	Enumerators map[string][]string `json:"enumerators,omitempty"`
 	// StructOpsIndex is the index of StructOpsMember in StructOps.
 	StructOpsIndex uint32 `json:"struct_ops_index"`
 	// Config holds the kernel's configuration; nil when it is not known.

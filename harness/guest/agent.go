@@ -28,6 +28,7 @@ type agent struct {
 	sysctl  int
 	types   []byte            // typeIDs, as actors are told
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
+	members map[string][]string
 	buf     []byte
 }
 
@@ -417,7 +418,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	_, errno := tokenCreate(0, badFD)
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
-	h.Max = g.max
+	h.Max, h.Enumerators = g.max, g.members
 	h.BTF = g.max != nil
 	payload, err := wire.EncodeJSON(h)
 	if err != nil {
@@ -460,9 +461,9 @@ func newAgent(port io.ReadWriter) *agent {
 func (g *agent) readBTF() {
 	b, err := loadBTF(wantedNames())
 	if err == nil {
-		g.max = map[string]uint32{}
+		g.max, g.members = map[string]uint32{}, map[string][]string{}
 		for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
-			g.max[e.Tag] = b.end(e.Tag)
+			g.max[e.Tag], g.members[e.Tag] = b.end(e.Tag), b.members(e.Tag)
 		}
 	}
 	g.btf = b.ids()

@@ -226,6 +226,16 @@ func (b *kernelBTF) end(tag string) uint32 {
 	return end
 }
 
+// members returns the names of an enumeration's members.
+func (b *kernelBTF) members(tag string) []string {
+	t := b.types[btfName{"enum", tag}]
+	names := make([]string, t.vlen)
+	for i := range names {
+		names[i] = string(b.str(binary.LittleEndian.Uint32(t.tail[i*enumLen:])))
+	}
+	return names
+}
+
 // wantedNames lists the vmlinux types that facts and programs need.
 func wantedNames() []btfName {
 	var out []btfName

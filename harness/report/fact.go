@@ -238,3 +238,11 @@ func findings(list []vm.Finding) []fact {
 	}
 	return out
 }
+
+// drift says what the kernel has and the oracle does not know.
+func drift(k *result.KernelRun) string {
+	if len(k.Drift) == 0 {
+		return ""
+	}
+	return "unknown to this tokentest, and not tested: " + strings.Join(k.Drift, " ")
+}

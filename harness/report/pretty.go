@@ -71,6 +71,9 @@ func (p *pretty) header(k *run) {
 	if k.Note != "" {
 		p.head("note:", bold, k.Note)
 	}
+	if d := drift(k.KernelRun); d != "" {
+		p.head("drift:", bold, d)
+	}
 }
 
 // cause is why some cases did not pass.

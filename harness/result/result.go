@@ -50,11 +50,14 @@ type KernelRun struct {
 	// Note is one line that concerns the whole kernel, such as that it has no tokens.
 	Note  string         `json:"note,omitempty"`
 	Facts *program.Facts `json:"facts,omitempty"`
+	// Drift names what the kernel has and the oracle does not know.
+	Drift []string `json:"drift,omitempty"`
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
 	// Cause is that error where the reference was at fault, and not the host.
 	Cause  error         `json:"-"`
 	Boots  []Boot        `json:"boots,omitempty"`
+	Worlds []WorldResult `json:"-"`                // in records.jsonl
 	Cases  []CaseResult  `json:"-"`                // in records.jsonl
 	Decide time.Duration `json:"decide,omitempty"` // from hello to done, all boots, in nanoseconds
 }
@@ -70,6 +73,14 @@ type Boot struct {
 	Decide   time.Duration `json:"decide"`          // from hello to done
 	Total    time.Duration `json:"total"`
 	Cases    int           `json:"cases"` // answered
+}
+
+// WorldResult is what the set-up of a world showed, so that its cases can be
+// judged again.
+type WorldResult struct {
+	Group string                `json:"group"`
+	Index int                   `json:"index"` // of the group's worlds
+	Seen  []program.Observation `json:"seen"`
 }
 
 // CaseResult is one case on one kernel.

@@ -24,10 +24,11 @@ type Store struct {
 	f   *os.File
 }
 
-// record is one line of records.jsonl.
+// record is one line of records.jsonl: a case, or the set-up of a world.
 type record struct {
-	Kernel int `json:"kernel"`
-	CaseResult
+	Kernel int          `json:"kernel"`
+	World  *WorldResult `json:"world,omitempty"`
+	*CaseResult
 }
 
 // Create begins the records of a run in a directory that exists.
@@ -42,12 +43,16 @@ func Create(dir string) (*Store, error) {
 // Append adds the cases of a kernel, and brings them to the disk.
 func (s *Store) Append(kernel int, k *KernelRun) error {
 	w := bufio.NewWriter(s.f)
-	for i := range k.Cases {
-		line, err := json.Marshal(record{kernel, slim(k.Cases[i])})
-		if err != nil {
-			return fmt.Errorf("encode a record: %w", err)
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	for i := range k.Worlds {
+		if err := lines.Encode(record{Kernel: kernel, World: &k.Worlds[i]}); err != nil {
+			return fmt.Errorf("write the run's records: %w", err)
 		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
+	}
+	for i := range k.Cases {
+		c := slim(k.Cases[i])
+		if err := lines.Encode(record{Kernel: kernel, CaseResult: &c}); err != nil {
 			return fmt.Errorf("write the run's records: %w", err)
 		}
 	}
@@ -126,6 +131,13 @@ func (r *Run) loadRecords(path string) error {
 			return fmt.Errorf("%s:%d: kernel %d is not in the run", path, n, rec.Kernel)
 		}
 		k := r.Kernels[rec.Kernel]
-		k.Cases = append(k.Cases, rec.CaseResult)
+		switch {
+		case rec.World != nil:
+			k.Worlds = append(k.Worlds, *rec.World)
+		case rec.CaseResult != nil:
+			k.Cases = append(k.Cases, *rec.CaseResult)
+		default:
+			return fmt.Errorf("%s:%d: neither a case nor a world", path, n)
+		}
 	}
 }

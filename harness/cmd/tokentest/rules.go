@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/cases"
+	"tokentest/cases/oracle"
+	"tokentest/harness/result"
+)
+
+// hidden are the rules whose absence no kernel can show, with the reason.
+var hidden = map[string]string{
+	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
+}
+
+func (a *app) rulesCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rules RUN",
+		Short: "show that each rule of the oracle is held against a kernel",
+		Long: `Judge a stored run once more for each rule of the oracle, with that rule left
+out. A kernel that decides by the rule must then disagree somewhere. Exit code 1
+says that some rule was not noticed: no case of the run depends on it.`,
+		Example: "  tokentest rules results/runs/RUN",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := result.Load(args[0])
+			if err != nil {
+				return err
+			}
+			corpus, err := cases.Load()
+			if err != nil {
+				return err
+			}
+			return a.rules(r, corpus)
+		},
+	}
+}
+
+func (a *app) rules(r *result.Run, corpus *cases.Corpus) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	noticed, all := 0, oracle.Rules()
+	for _, rule := range all {
+		n, example := disagree(r, corpus, rule)
+		switch {
+		case n > 0:
+			noticed++
+			fmt.Fprintf(w, "%s\t%d\t%s\n", rule, n, example)
+		case hidden[rule] != "":
+			fmt.Fprintf(w, "%s\t-\t%s\n", rule, hidden[rule])
+		default:
+			a.code = result.ExitDiffers
+			fmt.Fprintf(w, "%s\tNOT NOTICED\t\n", rule)
+		}
+	}
+	fmt.Fprintf(w, "%d of %d rules noticed\n", noticed, len(all))
+	return w.Flush()
+}
+
+// disagree counts the cases that passed and would not without the rule.
+func disagree(r *result.Run, corpus *cases.Corpus, rule string) (n int, example string) {
+	for _, k := range r.Kernels {
+		if k.Facts == nil {
+			continue
+		}
+		for i, c := range result.Rejudge(k, corpus, rule) {
+			if k.Cases[i].Status != result.Pass || c.Status == result.Pass {
+				continue
+			}
+			if n++; example == "" {
+				example = c.ID + " on " + k.Ref + ": " + c.Reason
+			}
+		}
+	}
+	return n, example
+}
