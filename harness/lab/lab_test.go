@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,14 +46,17 @@ func newLab(t *testing.T, acts string) *Lab {
 	return l
 }
 
+// corpus is read once: it holds thousands of cases.
+var corpus = sync.OnceValues(cases.Load)
+
 // newPlan is the plan of patterns on the kernel of newLab.
 func newPlan(t *testing.T, batch int, patterns ...string) *plan.Plan {
 	t.Helper()
-	corpus, err := cases.Load()
+	all, err := corpus()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Expand(plan.Spec{Kernels: []string{"bzImage"}, Patterns: patterns, Batch: batch}, corpus)
+	p, err := plan.Expand(plan.Spec{Kernels: []string{"bzImage"}, Patterns: patterns, Batch: batch}, all)
 	if err != nil {
 		t.Fatal(err)
 	}

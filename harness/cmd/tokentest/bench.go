@@ -23,14 +23,17 @@ func (a *app) benchCmd() *cobra.Command {
 turns, and print the ratio of the medians with its parts.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.bench(c.Context(), args, f, rounds) },
 	}
-	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "the kernel to boot; may be repeated")
-	c.Flags().BoolVar(&f.full, "full", false, "run every case")
-	c.Flags().StringVar(&f.accel, "accel", "auto", "auto, kvm or tcg")
-	c.Flags().IntVar(&rounds, "rounds", rounds, "how many of each")
+	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
+	c.Flags().BoolVar(&f.full, "full", false, "run every case, not only the default suite")
+	c.Flags().StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
+	c.Flags().IntVar(&rounds, "rounds", rounds, "boot each `N` times")
 	return c
 }
 
 func (a *app) bench(ctx context.Context, args []string, f *runFlags, rounds int) error {
+	if err := (&lab.Lab{}).Check(); err != nil {
+		return err
+	}
 	kernels := f.kernels
 	for _, k := range kernels {
 		f.kernels = []string{k}

@@ -132,6 +132,7 @@ func exitCode(err error) int {
 // group makes a command of its subcommands: alone it shows its help.
 func group(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	c.SuggestionsMinimumDistance = 2
+	c.DisableFlagsInUseLine = true
 	c.Args = func(c *cobra.Command, args []string) error { return unknown(c, args) }
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(commands...)

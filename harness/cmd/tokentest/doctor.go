@@ -86,9 +86,9 @@ func (a *app) kvm() finding {
 	case !ok:
 		f.state = "/dev/kvm opens; the first run tries whether a guest runs on it"
 	case accel == vm.KVM:
-		f.state = why
+		f.state = strings.TrimPrefix(why, "kvm: ")
 	default:
-		f.state = why + "; guests are emulated, which takes some 8 times as long"
+		f.state = strings.TrimPrefix(why, "tcg: ") + "; guests are emulated, which takes some 8 times as long"
 	}
 	return f
 }

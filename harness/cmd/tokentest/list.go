@@ -204,10 +204,7 @@ func (a *app) reportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := result.Load(args[0])
-			if errors.Is(err, fs.ErrNotExist) {
-				return usage("report %s: no run is kept there: %w", args[0], err)
-			}
+			r, err := loadRun(args[0])
 			if err != nil {
 				return err
 			}
@@ -217,4 +214,13 @@ func (a *app) reportCmd() *cobra.Command {
 	}
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
 	return c
+}
+
+// loadRun reads a stored run; that there is none is the user's mistake.
+func loadRun(dir string) (*result.Run, error) {
+	r, err := result.Load(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usage("no run is kept in %s: %w", dir, err)
+	}
+	return r, err
 }

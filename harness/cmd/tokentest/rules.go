@@ -26,7 +26,7 @@ says that some rule was not noticed: no case of the run depends on it.`,
 		Example: "  tokentest rules results/runs/RUN",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := result.Load(args[0])
+			r, err := loadRun(args[0])
 			if err != nil {
 				return err
 			}
