@@ -13,31 +13,65 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-//go:embed matrix/*.txt scenario/*.txt
+//go:embed matrix/*.txt scenario/*.txt sweep/*.txt
 var files embed.FS
 
 // Corpus is the groups that a run can choose from.
 type Corpus struct{ Groups []*Group }
 
-// Load reads the built-in case files.
+// Load reads the built-in case files but for the sweeps.
 func Load() (*Corpus, error) {
 	c := &Corpus{}
-	for _, dir := range []string{"matrix", "scenario"} {
-		names, err := fs.Glob(files, dir+"/*.txt")
+	return c, errors.Join(c.addDir("matrix"), c.addDir("scenario"))
+}
+
+// AddSweeps adds the matrices of tens of thousands of cases, which take
+// seconds to expand and so are read only when they are asked for.
+func (c *Corpus) AddSweeps() error { return c.addDir("sweep") }
+
+// Sweeps returns the sweeps' files, read and not expanded.
+func Sweeps() ([]*File, error) {
+	names, err := fs.Glob(files, "sweep/*.txt")
+	if err != nil {
+		return nil, err
+	}
+	var out []*File
+	for _, name := range names {
+		text, err := files.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
-			text, err := files.ReadFile(name)
-			if err != nil {
-				return nil, err
-			}
-			if err := c.add("cases/"+name, string(text)); err != nil {
-				return nil, err
-			}
+		f, err := Parse("cases/"+name, strings.TrimSuffix(path.Base(name), ".txt"), string(text))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// IsSweep reports whether a pattern names a sweep or cases of one.
+func IsSweep(pattern string) bool {
+	group, _, _ := strings.Cut(pattern, "/")
+	_, err := fs.Stat(files, "sweep/"+group+".txt")
+	return err == nil
+}
+
+func (c *Corpus) addDir(dir string) error {
+	names, err := fs.Glob(files, dir+"/*.txt")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		text, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if err := c.add("cases/"+name, string(text)); err != nil {
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Group returns the group of a name, or nil.

@@ -379,13 +379,7 @@ func (s *session) step() {
 }
 
 func (s *session) report() {
-	failed := 0
-	for _, r := range s.results {
-		if r.Status == result.Fail || r.Status == result.Broken {
-			failed++
-		}
-	}
-	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: len(s.results), Total: s.total, Failed: failed})
+	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: len(s.results), Total: s.total, Failed: s.failed})
 }
 
 func (s *session) finished() error {

@@ -141,6 +141,7 @@ type trial struct {
 	dir     string
 	judge   *result.Judge
 	results map[string]*result.CaseResult
+	failed  int // of them, failed or broken
 	total   int
 }
 
@@ -288,7 +289,12 @@ func (t *trial) abandon(list []*cases.Case, why string) {
 	}
 }
 
-func (t *trial) set(r result.CaseResult) { t.results[r.ID] = &r }
+func (t *trial) set(r result.CaseResult) {
+	if r.Status == result.Fail || r.Status == result.Broken {
+		t.failed++
+	}
+	t.results[r.ID] = &r
+}
 
 // finish applies the controls and puts the results in the plan's order.
 func (t *trial) finish(all []*cases.Case) {

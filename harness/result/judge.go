@@ -87,7 +87,18 @@ func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
 		out.Steps = append(out.Steps, r)
 		out.judge(&r, c.Info[i].Control)
 	}
+	if out.Status == Pass {
+		out.slim()
+	}
 	return out
+}
+
+// slim leaves out what a case that passed shares with the corpus and the
+// oracle: there can be a hundred thousand.
+func (r *CaseResult) slim() {
+	for i := range r.Steps {
+		r.Steps[i] = StepResult{Got: r.Steps[i].Got, ID: r.Steps[i].ID}
+	}
 }
 
 func broken(r CaseResult, why string) CaseResult {
@@ -184,7 +195,8 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) StepResult {
 	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID}
 	if e.Verdict.Known {
-		s.Want = &e.Verdict.Errno
+		want := e.Verdict.Errno
+		s.Want = &want
 	}
 	if p := info.Pin; p != nil {
 		s.Pin = p.Where

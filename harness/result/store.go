@@ -51,8 +51,7 @@ func (s *Store) Append(kernel int, k *KernelRun) error {
 		}
 	}
 	for i := range k.Cases {
-		c := slim(k.Cases[i])
-		if err := lines.Encode(record{Kernel: kernel, CaseResult: &c}); err != nil {
+		if err := lines.Encode(record{Kernel: kernel, CaseResult: &k.Cases[i]}); err != nil {
 			return fmt.Errorf("write the run's records: %w", err)
 		}
 	}
@@ -60,19 +59,6 @@ func (s *Store) Append(kernel int, k *KernelRun) error {
 		return fmt.Errorf("write the run's records: %w", err)
 	}
 	return nil
-}
-
-// slim leaves out what a case that passed shares with the corpus.
-func slim(c CaseResult) CaseResult {
-	if c.Status != Pass {
-		return c
-	}
-	steps := make([]StepResult, len(c.Steps))
-	for i, s := range c.Steps {
-		steps[i] = StepResult{Got: s.Got, ID: s.ID}
-	}
-	c.Steps = steps
-	return c
 }
 
 // Close writes run.json and ends the records.

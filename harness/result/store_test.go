@@ -137,25 +137,6 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// A case that passed is stored without what the corpus knows, and stays a pass.
-func TestStoreSlims(t *testing.T) {
-	r := aRun()
-	pass := r.Kernels[0].Cases[0]
-	pass.Status, pass.Reason = Pass, ""
-	r.Kernels[0].Cases = []CaseResult{pass}
-	got, err := Load(save(t, r))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []StepResult{{Got: pass.Steps[0].Got, ID: pass.Steps[0].ID}}
-	if c := got.Kernels[0].Cases[0]; c.Status != Pass || !reflect.DeepEqual(c.Steps, want) {
-		t.Errorf("stored %+v, want the steps %+v", c, want)
-	}
-	if pass.Steps[0].Rule == "" {
-		t.Error("storing changed the run itself")
-	}
-}
-
 // The records are there as soon as they are appended, run.json or not.
 func TestAppendIsOnTheDisk(t *testing.T) {
 	dir := t.TempDir()

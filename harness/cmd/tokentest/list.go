@@ -55,6 +55,13 @@ func (a *app) listGroups() error {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s%s\n", g.Name, len(g.Cases), g.About, suite)
 	}
+	sweeps, err := cases.Sweeps()
+	if err != nil {
+		return err
+	}
+	for _, f := range sweeps {
+		fmt.Fprintf(w, "%s\tmany\t%s (with --full)\n", f.Name, f.About)
+	}
 	return w.Flush()
 }
 

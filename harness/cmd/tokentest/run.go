@@ -178,6 +178,9 @@ func (a *app) write(format string, r *result.Run) error {
 // expand reads the case files among the arguments and makes the plan.
 func expand(args []string, f *runFlags) (*plan.Plan, error) {
 	corpus, err := cases.Load()
+	if err == nil && (f.full && len(args) == 0 || slices.ContainsFunc(args, cases.IsSweep)) {
+		err = corpus.AddSweeps()
+	}
 	if err != nil {
 		return nil, err
 	}
