@@ -248,6 +248,9 @@ func (e *expander) addCase(combo []axisValue) error {
 	}
 	if e.f.do != nil {
 		e.pin(c, combo)
+		if len(e.f.do.words) == 1 { // the axis holds whole steps, each with needs of its own
+			c.Needs = slices.Concat(c.Needs, missing(c.Needs, stepNeeds(&c.Cell[0])))
+		}
 	}
 	c.World.Cases = append(c.World.Cases, c)
 	e.g.Cases = append(e.g.Cases, c)
@@ -431,6 +434,9 @@ func (b *stepBuilder) replaceOne(w string) (string, error) {
 // positional arguments in order.
 func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	var s program.Step
+	if len(words) < 2 {
+		return s, fmt.Errorf("unknown step %q: want ACTOR OP ...", strings.Join(words, " "))
+	}
 	actor := b.e.actorIndex(words[0])
 	if actor < 0 {
 		return s, fmt.Errorf("unknown actor %q: declare it with an actor line", words[0])

@@ -364,6 +364,9 @@ func newStep(n int, words []string, note string, isControl bool) (*stepLine, err
 }
 
 func checkOp(words []string) error {
+	if len(words) > 0 && strings.Contains(words[0], "$") && (len(words) == 1 || strings.ContainsAny(words[1], "$=")) {
+		return nil // an axis value may hold the operation as well: it is looked up when that is known
+	}
 	if len(words) < 2 {
 		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), strings.Join(keywords, " "))
 	}

@@ -33,6 +33,7 @@ type runFlags struct {
 	batch            int
 	offline, refresh bool
 	lies             lies
+	random           random
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -50,7 +51,10 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 		Example: `  tokentest run --kernel deb:6.12
   tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
   tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12`,
-		RunE: func(c *cobra.Command, args []string) error { return a.run(c, args, f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			f.random.given = c.Flags().Changed("seed")
+			return a.run(c, args, f)
+		},
 	}
 	fl := c.Flags()
 	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
@@ -64,6 +68,7 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	f.lies.register(fl)
+	f.random.register(fl)
 	return c
 }
 
@@ -77,7 +82,7 @@ func (f *runFlags) check() error {
 	case f.batch < 0:
 		return usage("--batch %d: want at least 1", f.batch)
 	}
-	return nil
+	return f.random.check()
 }
 
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
@@ -104,10 +109,16 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if l.Dir, err = runDir(f.out); err != nil {
 		return err
 	}
+	if err := f.random.keep(a, l.Dir, p); err != nil {
+		return err
+	}
 	show := a.progress(l)
-	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, os.Args[1:]...))
+	r, err := l.Run(c.Context(), p, f.random.line(append([]string{"tokentest"}, os.Args[1:]...)))
 	show.end()
-	return a.conclude(format, r, err)
+	if err := a.conclude(format, r, err); err != nil || f.random.worlds == 0 {
+		return err
+	}
+	return a.shrink(c.Context(), l, p, r)
 }
 
 // conclude prints what a run came to, also when it could not be stored. A run
@@ -204,6 +215,11 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 			patterns = append(patterns, g)
 		}
 	}
+	drawn, err := f.random.draw(corpus)
+	if err != nil {
+		return nil, err
+	}
+	patterns = append(patterns, drawn...)
 	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files}, corpus)
 	if err != nil {
 		return nil, usageError{err}

@@ -1,0 +1,445 @@
+package cases
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// RandomName is the group of one world of a seed.
+func RandomName(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, i) }
+
+// Random draws one world as the text of a case file: the same seed and number
+// give the same text. The set-up and the cells say nothing of what they must
+// answer; the oracle alone decides.
+func Random(seed uint64, i int) (string, error) {
+	d := &drawer{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
+	d.cast()
+	d.setup()
+	d.cells()
+	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
+	bad, err := unplayable(RandomName(seed, i), text)
+	if err != nil || len(bad) == 0 {
+		return text, err
+	}
+	lines := strings.Split(text, "\n")
+	for n := range lines {
+		if bad[n+1] {
+			lines[n] = ""
+		}
+	}
+	return strings.Join(slices.DeleteFunc(lines[:len(lines)-1], func(l string) bool { return l == "" }), "\n") + "\n", nil
+}
+
+// AddRandom draws worlds into the corpus. It returns the texts by group.
+func (c *Corpus) AddRandom(seed uint64, n int) (names []string, texts map[string]string, err error) {
+	texts = map[string]string{}
+	for i := range n {
+		name := RandomName(seed, i)
+		if texts[name], err = Random(seed, i); err != nil {
+			return nil, nil, err
+		}
+		if err := c.add(name+".txt", texts[name]); err != nil {
+			return nil, nil, fmt.Errorf("draw a world: %w", err)
+		}
+		names = append(names, name)
+	}
+	return names, texts, nil
+}
+
+// unplayable returns the lines that pass or close a descriptor which some
+// kernel with tokens would not have made: a mask may hold a name that is newer
+// than the kernel. No call decides there, only the harness would.
+func unplayable(name, text string) (map[int]bool, error) {
+	f, err := Parse(name+".txt", name, text)
+	if err != nil {
+		return nil, err
+	}
+	g, err := f.Expand()
+	if err != nil {
+		return nil, err
+	}
+	bad := map[int]bool{}
+	w := g.Worlds[0]
+	for _, r := range tokenReleases() {
+		sim := NewSim(FactsAt(r), &w.Program, false)
+		for i := range w.Program.Setup {
+			s := &w.Program.Setup[i]
+			if bad[w.Info[i].Line] || !sim.owns(s) {
+				bad[w.Info[i].Line] = true
+				continue
+			}
+			sim.Step(s)
+		}
+	}
+	return bad, nil
+}
+
+// owns reports whether the descriptor that a step passes or closes is there.
+func (s *Sim) owns(st *program.Step) bool {
+	h, ok := st.Num(program.KeyHandle)
+	return !ok || s.actors[st.Actor].fds[program.Handle(h)].Kind != oracle.Closed
+}
+
+// tokenReleases are the releases with tokens at which an enumeration grew.
+func tokenReleases() []uapi.Release {
+	out := []uapi.Release{tokenRelease}
+	for _, o := range oracle.DelegateOptions {
+		for _, m := range o.Enum.Members {
+			if tokenRelease.Less(m.Since) && !slices.Contains(out, m.Since) {
+				out = append(out, m.Since)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b uapi.Release) int {
+		switch {
+		case a.Less(b):
+			return -1
+		case b.Less(a):
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// drawer draws the parts of one world.
+type drawer struct {
+	*rand.Rand
+	actors []drawnActor
+	steps  []string
+	values []string // the cells
+	bpffs  []drawnHandle
+	tokens []string
+	others []string // descriptors that are neither
+}
+
+type drawnActor struct {
+	name, line string
+	init       bool // in the initial namespaces
+}
+
+type drawnHandle struct{ name, owner string }
+
+func pick[T any](d *drawer, list ...T) T { return list[d.IntN(len(list))] }
+
+// in reports true once in n times.
+func (d *drawer) in(n int) bool { return d.IntN(n) == 0 }
+
+// cast draws the actors; the first has a user namespace of its own.
+func (d *drawer) cast() {
+	for i := range 2 + d.IntN(5) {
+		a := drawnActor{name: fmt.Sprintf("a%d", i)}
+		var below []string
+		for _, b := range d.actors {
+			if !b.init {
+				below = append(below, b.name)
+			}
+		}
+		kind := d.IntN(6)
+		if i == 0 {
+			kind = 0
+		}
+		switch kind {
+		case 0, 1:
+			a.line = "userns"
+		case 2:
+			a.line = "userns in " + pick(d, below...)
+		case 3, 4:
+			a.line = "joins " + pick(d, below...)
+		case 5:
+			a.line, a.init = "init", true
+		}
+		if kind != 2 && kind != 3 && kind != 4 && !d.in(4) {
+			a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
+		}
+		if d.in(3) {
+			a.line += " caps=" + d.caps()
+		}
+		a.line = "actor " + a.name + " " + a.line
+		d.actors = append(d.actors, a)
+	}
+	d.actors = append(d.actors, drawnActor{name: "root", init: true}, drawnActor{name: "nobody", init: true})
+}
+
+// caps draws a set of the four capabilities, or one of everything else.
+func (d *drawer) caps() string {
+	set := uapi.CapSet(0)
+	for _, c := range []uapi.Cap{uapi.CAP_BPF, uapi.CAP_PERFMON, uapi.CAP_NET_ADMIN, uapi.CAP_SYS_ADMIN} {
+		if d.in(2) {
+			set |= 1 << c
+		}
+	}
+	switch d.IntN(6) {
+	case 0, 1:
+		return "all"
+	case 2:
+		set = uapi.AllCaps &^ set
+	}
+	return set.String()
+}
+
+// withCaps draws the capabilities of one call; often the actor's own.
+func (d *drawer) withCaps() string {
+	if d.in(2) {
+		return ""
+	}
+	return " caps=" + d.caps()
+}
+
+func (d *drawer) actor() string { return pick(d, d.actors...).name }
+
+// inUserns draws an actor that is not in the initial namespaces.
+func (d *drawer) inUserns() string {
+	for {
+		if a := pick(d, d.actors...); !a.init {
+			return a.name
+		}
+	}
+}
+
+// setup draws what happens before the cells.
+func (d *drawer) setup() {
+	if d.in(2) {
+		d.step("root sysctl unprivileged_bpf_disabled=%d", pick(d, 0, 0, 2))
+	}
+	for range 1 + d.IntN(4) {
+		d.delegation()
+	}
+	if d.in(2) {
+		d.object("root map_create type=hash")
+	}
+	if d.in(3) {
+		d.object("root btf_load")
+	}
+	for range d.IntN(3) {
+		d.token()
+	}
+	for range 2 + d.IntN(3*len(d.actors)) {
+		d.pass()
+	}
+	if len(d.tokens) > 1 && d.in(3) {
+		d.step("%s close %s", d.actor(), pick(d, d.tokens...))
+	}
+	if d.in(8) {
+		d.step("root sysctl unprivileged_bpf_disabled=%d", pick(d, 0, 2))
+	}
+}
+
+func (d *drawer) step(format string, args ...any) {
+	d.steps = append(d.steps, fmt.Sprintf(format, args...)+" => ?")
+}
+
+func (d *drawer) object(step string) {
+	name := fmt.Sprintf("o%d", len(d.others))
+	d.step("%s -> %s", step, name)
+	d.others = append(d.others, name)
+}
+
+// delegation makes a bpffs and, most often, the token that it is for.
+func (d *drawer) delegation() {
+	b := drawnHandle{fmt.Sprintf("b%d", len(d.bpffs)), d.inUserns()}
+	if d.in(10) {
+		b.owner = "root"
+	}
+	d.bpffs = append(d.bpffs, b)
+	d.step("%s bpffs%s -> %s", b.owner, d.options(), b.name)
+	if d.in(4) {
+		return
+	}
+	d.makeToken(b.owner, b.name, pick(d, "", "", "", d.withCaps()))
+}
+
+// token makes one from a bpffs that may be another's, after it was passed.
+func (d *drawer) token() {
+	b, who := pick(d, d.bpffs...), d.actor()
+	if who != b.owner {
+		d.step("%s send %s %s", b.owner, b.name, who)
+	}
+	d.makeToken(who, b.name, d.withCaps())
+}
+
+func (d *drawer) makeToken(who, bpffs, caps string) {
+	t := fmt.Sprintf("t%d", len(d.tokens))
+	d.tokens = append(d.tokens, t)
+	d.step("%s token_create bpffs=%s%s -> %s", who, bpffs, caps, t)
+}
+
+// pass sends any descriptor from anybody; what cannot be is taken out later.
+func (d *drawer) pass() {
+	handles := slices.Concat(d.tokens, d.tokens, d.others)
+	for _, b := range d.bpffs {
+		handles = append(handles, b.name)
+	}
+	from, to := d.actor(), d.actor()
+	if from != to {
+		d.step("%s send %s %s", from, pick(d, handles...), to)
+	}
+}
+
+// options draws the masks of a bpffs, some of them by several assignments.
+func (d *drawer) options() string {
+	if d.in(3) {
+		return " cmds=any maps=any progs=any attachs=any"
+	}
+	var b strings.Builder
+	for i, key := range []string{"cmds", "maps", "progs", "attachs"} {
+		for range pick(d, 0, 1, 1, 1, 2) {
+			fmt.Fprintf(&b, " %s=%s", key, d.mask(oracle.DelegateOptions[i].Enum))
+		}
+	}
+	return b.String()
+}
+
+// malformed are values that the kernel refuses, or reads in a way of its own.
+var malformed = []string{
+	"", "no_such_name", "0xg", "0x", "08", "-1", "++1", "18446744073709551616", "99999999999999999999x", "any:", ":any", "hash:no_such_name",
+	"BPF_MAP_CREATE", "1_0", "ANY", "any:no_such_name",
+}
+
+// mask draws a value of a delegate_* option.
+func (d *drawer) mask(e *uapi.Enum) string {
+	if d.in(40) {
+		return pick(d, malformed...)
+	}
+	switch d.IntN(8) {
+	case 0, 1, 2, 3:
+		return "any"
+	case 4:
+		return d.number()
+	case 5:
+		return pick(d, d.name(e)+":"+d.number(), d.number()+":"+d.name(e), "any:"+d.number(), d.name(e)+":any")
+	}
+	names := []string{d.name(e)}
+	for range d.IntN(6) {
+		names = append(names, d.name(e))
+	}
+	if e.Tag == uapi.Cmds.Tag && !d.in(3) {
+		names = append(names, pick(d, "map_create", "prog_load", "btf_load", "map_create:prog_load:btf_load"))
+	}
+	return strings.Join(names, ":")
+}
+
+func (d *drawer) number() string {
+	n := d.Uint64()
+	switch d.IntN(4) {
+	case 0:
+		n = 1 << d.IntN(64)
+	case 1:
+		n = ^(uint64(1) << d.IntN(64))
+	case 2:
+		n &= d.Uint64()
+	}
+	return fmt.Sprintf(pick(d, "%#x", "%#x", "%#X", "%d", "%#o", "+%d"), n)
+}
+
+// name draws an enumerator that has a bit, in any case.
+func (d *drawer) name(e *uapi.Enum) string {
+	for {
+		if m := pick(d, e.Members...); m.Value < 64 {
+			return pick(d, m.Name, m.Name, m.Name, strings.ToUpper(m.Name), strings.ToUpper(m.Name[:1])+m.Name[1:])
+		}
+	}
+}
+
+// cells draws the calls that are asked about, each once.
+func (d *drawer) cells() {
+	for range 24 + d.IntN(48) {
+		who := d.actor()
+		if d.in(2) {
+			who = pick(d, d.bpffs...).owner // who most often has a token
+		}
+		if c := who + " " + d.call() + d.withCaps(); !slices.Contains(d.values, c) {
+			d.values = append(d.values, c)
+		}
+	}
+}
+
+func (d *drawer) call() string {
+	switch d.IntN(9) {
+	case 0, 1, 2:
+		return "map_create type=" + d.mapType() + d.withToken()
+	case 3, 4, 5:
+		return "prog_load " + d.prog() + d.withToken()
+	case 6, 7:
+		return "btf_load" + d.withToken()
+	}
+	c := "token_create bpffs=" + d.descriptor(d.bpffs[d.IntN(len(d.bpffs))].name)
+	if d.in(5) {
+		c += pick(d, " flags=1", " flags=0x10000", " flags=0")
+	}
+	return c
+}
+
+// descriptor draws the right one most often, and now and then a wrong one.
+func (d *drawer) descriptor(right string) string {
+	if !d.in(6) {
+		return right
+	}
+	return pick(d, slices.Concat([]string{closedName, d.bpffs[0].name}, d.tokens, d.others)...)
+}
+
+func (d *drawer) withToken() string {
+	if d.in(6) || len(d.tokens) == 0 {
+		return ""
+	}
+	return " token=" + d.descriptor(pick(d, d.tokens...))
+}
+
+// mapType draws a type, now and then one that no kernel has. Arenas map 4 GiB
+// of page tables, and so are few.
+func (d *drawer) mapType() string {
+	if d.in(20) {
+		return pick(d, "unspec", "63", "64", "1000")
+	}
+	for {
+		m := pick(d, uapi.MapTypes.Members...)
+		if m.Value != 0 && (m.Value != uint32(uapi.BPF_MAP_TYPE_ARENA) || d.in(8)) {
+			return m.Name
+		}
+	}
+}
+
+// prog draws a program that loads, or one whose type or attach type is not
+// its own. A program that names a BTF type keeps the attach type that it has.
+func (d *drawer) prog() string {
+	if d.in(20) {
+		return "type=" + pick(d, "unspec", "63", "1000")
+	}
+	s := pick(d, program.ProgShapes...)
+	attach := s.Attach.String()
+	switch {
+	case s.BTFName == "" && !s.Ext && d.in(6):
+		attach = pick(d, uapi.AttachTypes.Members...).Name
+	case s.Attach == 0 && s.Member == "" && d.in(2):
+		return "type=" + s.Type.String()
+	case s.Member != "":
+		return "type=" + s.Type.String()
+	}
+	return "type=" + s.Type.String() + " attach=" + attach
+}
+
+// text writes the world as a case file.
+func (d *drawer) text(about string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "about %s\nneeds token\n", about)
+	for _, a := range d.actors {
+		if a.line != "" {
+			fmt.Fprintln(&b, a.line)
+		}
+	}
+	fmt.Fprintf(&b, "axis step\n  allow root map_create type=hash\n  refuse nobody btf_load\n")
+	for i, v := range d.values {
+		fmt.Fprintf(&b, "  s%02d %s\n", i, v)
+	}
+	for _, s := range d.steps {
+		fmt.Fprintln(&b, s)
+	}
+	b.WriteString("do $step\ncontrol allow step=allow\ncontrol refuse step=refuse\n")
+	return b.String()
+}

@@ -1,0 +1,463 @@
+package cases
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// Sketch is a world and one call as lines of a scenario: actors, steps, and
+// the step last that a kernel and the oracle disagree on. It is what the
+// shrinker takes things out of.
+type Sketch struct {
+	lines [][]string // words; of an actor or of a step, without expectations
+}
+
+// SketchOf writes a case down as one scenario. setup tells how many set-up steps
+// it takes when one of those is the last; a negative number means all, and the
+// case's own behind them.
+func SketchOf(c *Case, setup int) Sketch {
+	var s Sketch
+	all := c.World.Program.Actors
+	for _, a := range all {
+		if isPredefined(a.Name) {
+			continue
+		}
+		line := []string{"actor", a.Name}
+		switch {
+		case a.Kind == program.Init:
+			line = append(line, "init")
+		case a.Kind == program.Joins:
+			line = append(line, "joins", all[a.Parent].Name)
+		case a.Parent >= 0:
+			line = append(line, "userns", "in", all[a.Parent].Name)
+		default:
+			line = append(line, "userns")
+		}
+		if a.Parent < 0 {
+			line = append(line, fmt.Sprintf("uid=%d", a.UID))
+		}
+		s.lines = append(s.lines, append(line, "caps="+a.Caps.String()))
+	}
+	info := c.World.Info
+	if setup >= 0 {
+		info = info[:setup]
+	} else {
+		info = slices.Concat(info, c.Info)
+	}
+	for i := range info {
+		s.lines = append(s.lines, strings.Fields(info[i].Text))
+	}
+	return s
+}
+
+func (s *Sketch) String() string {
+	var b strings.Builder
+	for _, l := range s.lines {
+		fmt.Fprintln(&b, strings.Join(l, " "))
+	}
+	return b.String()
+}
+
+// Last returns the step that the sketch is about.
+func (s *Sketch) Last() string { return strings.Join(s.lines[len(s.lines)-1], " ") }
+
+// smaller orders sketches by their lines, then their words, then their length.
+func smaller(a, b *Sketch) int {
+	words := func(s *Sketch) (n int) {
+		for _, l := range s.lines {
+			n += len(l)
+		}
+		return n
+	}
+	return cmp.Or(len(a.lines)-len(b.lines), words(a)-words(b), len(a.String())-len(b.String()))
+}
+
+// The controls that a sketch's file has.
+const sketchControls = "control root map_create type=hash\ncontrol nobody btf_load => EPERM\n"
+
+// file writes the sketch as a case file; expect says what follows => for each
+// step, "" for nothing.
+func (s *Sketch) file(about string, needs []Need, expect func(step int) string) string {
+	var actors, steps strings.Builder
+	n := 0
+	for _, l := range s.lines {
+		if l[0] == "actor" {
+			fmt.Fprintln(&actors, strings.Join(l, " "))
+			continue
+		}
+		steps.WriteString(strings.Join(l, " "))
+		if e := expect(n); e != "" {
+			steps.WriteString(" => " + e)
+		}
+		steps.WriteString("\n")
+		n++
+	}
+	var needed strings.Builder
+	for _, need := range needs {
+		if need.Kind == NeedConfig {
+			fmt.Fprintln(&needed, "needs config", need.Name)
+		}
+	}
+	return about + "\nneeds token\n" + needed.String() + actors.String() + sketchControls + steps.String()
+}
+
+// controlSteps is how many steps the controls put before a sketch's own.
+const controlSteps = 2
+
+func unpinned(int) string { return "?" }
+
+// group makes the scenario that a kernel plays to show whether it disagrees.
+// It fails where a reduction left something without what it refers to.
+func (s *Sketch) group(name string, f *program.Facts, omit string) (*Group, error) {
+	g, err := parseGroup(name, s.file("about A reduction.", nil, unpinned))
+	if err != nil {
+		return nil, err
+	}
+	c := g.Cases[0]
+	sim := NewSim(f, &c.World.Program, false)
+	sim.Omit(omit)
+	for i := range c.Cell {
+		if !sim.owns(&c.Cell[i]) {
+			return nil, fmt.Errorf("%q passes what is not there", c.Info[i].Text)
+		}
+		sim.Step(&c.Cell[i])
+	}
+	return g, nil
+}
+
+func parseGroup(name, text string) (*Group, error) {
+	f, err := Parse(name+".txt", name, text)
+	if err != nil {
+		return nil, err
+	}
+	return f.Expand()
+}
+
+// File writes the sketch as a case file in which each step is pinned to what
+// the oracle says on a kernel, so that the file fails as it was found. The
+// comment stands at its head.
+func (s *Sketch) File(comment []string, f *program.Facts, omit string) (string, error) {
+	g, err := s.group("shrunk", f, omit)
+	if err != nil {
+		return "", err
+	}
+	c := g.Cases[0]
+	sim := NewSim(f, &c.World.Program, false)
+	sim.Omit(omit)
+	var expect []string
+	var needs []Need
+	for i := range c.Cell {
+		e := sim.Step(&c.Cell[i])
+		needs = append(needs, missing(needs, stepNeeds(&c.Cell[i]))...)
+		switch {
+		case i < controlSteps:
+			continue
+		case !e.Verdict.Known:
+			expect = append(expect, "?")
+		case e.Verdict.Errno == uapi.OK:
+			expect = append(expect, "")
+		default:
+			expect = append(expect, e.Verdict.Errno.String())
+		}
+	}
+	head := ""
+	for _, l := range comment {
+		head += "# " + l + "\n"
+	}
+	return head + s.file("about "+s.Last(), needs, func(i int) string { return expect[i] }), nil
+}
+
+// Shrinker makes a smallest case of a disagreement.
+type Shrinker struct {
+	Facts *program.Facts
+	Omit  string // a rule that the oracle leaves out
+	// Rounds bounds how often Try is asked, and Width how much at a time.
+	Rounds, Width int
+	// Try says which scenarios of one case still disagree in the same way.
+	Try func(round int, scenarios []*Group) ([]bool, error)
+}
+
+// Shrink takes things out of a sketch as long as what is left still disagrees:
+// each round tries every reduction by one thing, and as many by two as there
+// is room for, and keeps the smallest. The sketch itself is tried in the first
+// round: repeats says whether it disagrees when it stands alone, and smallest
+// whether nothing more could be taken out before the rounds were used up.
+func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest bool, err error) {
+	out = s
+	tried := map[string]bool{}
+	for rounds < k.Rounds {
+		list := k.candidates(&out, tried)
+		if rounds == 0 {
+			list = append([]Sketch{s}, list...)
+		}
+		var groups []*Group
+		var playable []Sketch
+		for _, c := range list {
+			if g, err := c.group(fmt.Sprintf("shrink_%d_%d", rounds, len(groups)), k.Facts, k.Omit); err == nil {
+				groups, playable = append(groups, g), append(playable, c)
+			}
+		}
+		if len(groups) == 0 {
+			return out, rounds, repeats, true, nil
+		}
+		disagrees, err := k.Try(rounds, groups)
+		if err != nil {
+			return out, rounds, repeats, false, err
+		}
+		rounds++
+		best := -1
+		for i := range playable {
+			if disagrees[i] && (best < 0 || smaller(&playable[i], &playable[best]) < 0) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return out, rounds, repeats, true, nil
+		}
+		repeats = true
+		out = playable[best]
+	}
+	return out, rounds, repeats, false, nil
+}
+
+// candidates are the reductions that were not tried, the smallest first.
+func (k *Shrinker) candidates(s *Sketch, tried map[string]bool) []Sketch {
+	var out []Sketch
+	add := func(from *Sketch) (added []Sketch) {
+		for _, c := range from.reductions() {
+			key := c.String()
+			if tried[key] || smaller(&c, s) >= 0 {
+				continue
+			}
+			if _, err := c.group("reduction", k.Facts, k.Omit); err != nil {
+				continue
+			}
+			tried[key] = true
+			added = append(added, c)
+		}
+		slices.SortStableFunc(added, func(a, b Sketch) int { return smaller(&a, &b) })
+		return added
+	}
+	out = add(s)
+	for i, one := 0, out; i < len(one) && len(out) < k.Width; i++ {
+		out = append(out, add(&one[i])...)
+	}
+	for _, c := range out[min(len(out), k.Width):] {
+		delete(tried, c.String()) // there is no room; a later round may have it
+	}
+	return out[:min(len(out), k.Width)]
+}
+
+// reductions are what one step of shrinking can make of the sketch.
+func (s *Sketch) reductions() []Sketch {
+	out := []Sketch{s.slice(false), s.slice(true)}
+	for i := range s.lines[:len(s.lines)-1] {
+		out = append(out, s.without(i))
+	}
+	out = append(out, s.merged()...)
+	for i, l := range s.lines {
+		for j := 2; j < len(l); j++ {
+			for _, words := range reduceWord(l, j) {
+				c := Sketch{slices.Clone(s.lines)}
+				c.lines[i] = words
+				out = append(out, c)
+			}
+		}
+	}
+	return slices.DeleteFunc(out, func(c Sketch) bool { return len(c.lines) == 0 })
+}
+
+// names are the actors and descriptors that a line refers to, and what it makes.
+func names(l []string) (uses []string, makes string) {
+	if l[0] == "actor" {
+		return l[2:], l[1]
+	}
+	for _, w := range l {
+		_, value, ok := strings.Cut(w, "=")
+		if ok {
+			w = value
+		}
+		uses = append(uses, w)
+	}
+	if n := len(l); n > 2 && l[n-2] == "->" {
+		return uses, l[n-1]
+	}
+	return uses, ""
+}
+
+// without drops a line and all that refers to what it made; nothing is left
+// when that takes the last line.
+func (s *Sketch) without(i int) Sketch {
+	gone := map[string]bool{}
+	var c Sketch
+	for j, l := range s.lines {
+		uses, makes := names(l)
+		if j == i || slices.ContainsFunc(uses, func(n string) bool { return gone[n] && n != makes }) {
+			if makes != "" {
+				gone[makes] = true
+			}
+			continue
+		}
+		c.lines = append(c.lines, l)
+	}
+	if len(c.lines) == 0 || c.Last() != s.Last() {
+		return Sketch{}
+	}
+	return c
+}
+
+// slice keeps what the last step refers to, directly or not, and the sysctl
+// when it is asked for.
+func (s *Sketch) slice(sysctl bool) Sketch {
+	wanted := map[string]bool{}
+	var kept [][]string
+	for i := len(s.lines) - 1; i >= 0; i-- {
+		l := s.lines[i]
+		uses, makes := names(l)
+		passes := len(l) > 3 && l[1] == "send" && wanted[l[2]] && wanted[l[3]]
+		if i != len(s.lines)-1 && !wanted[makes] && !passes && !(sysctl && l[1] == "sysctl") {
+			continue
+		}
+		for _, u := range uses {
+			wanted[u] = true
+		}
+		kept = append(kept, l)
+	}
+	slices.Reverse(kept)
+	return Sketch{kept}
+}
+
+// merged lets another actor do what one did, with the same capabilities.
+func (s *Sketch) merged() []Sketch {
+	var actors []string
+	caps := map[string]string{"root": "all", "nobody": "none"}
+	for _, l := range s.lines {
+		if l[0] == "actor" {
+			actors = append(actors, l[1])
+			caps[l[1]] = "all"
+			if l[2] == "init" {
+				caps[l[1]] = "none"
+			}
+			if v, ok := strings.CutPrefix(l[len(l)-1], "caps="); ok {
+				caps[l[1]] = v
+			}
+		}
+	}
+	var out []Sketch
+	for _, from := range actors {
+		for _, to := range append(slices.Clone(actors), "root", "nobody") {
+			if to != from {
+				out = append(out, s.merge(from, to, caps))
+			}
+		}
+	}
+	return out
+}
+
+func (s *Sketch) merge(from, to string, caps map[string]string) Sketch {
+	var c Sketch
+	for _, l := range s.lines {
+		if l[0] == "actor" && l[1] == from {
+			continue
+		}
+		n := slices.Clone(l)
+		for i := range n {
+			if n[i] == from && !(l[0] == "actor" && i < 2) {
+				n[i] = to
+			}
+		}
+		if len(n) == 4 && n[1] == "send" && n[0] == n[3] {
+			continue // it has it
+		}
+		if l[0] == from && caps[from] != caps[to] && isCall(l[1]) && !slices.ContainsFunc(l, func(w string) bool { return strings.HasPrefix(w, "caps=") }) {
+			n = slices.Insert(n, 2, "caps="+caps[from])
+		}
+		c.lines = append(c.lines, n)
+	}
+	return c
+}
+
+// isCall reports whether the capabilities of a step matter.
+func isCall(op string) bool {
+	switch o := opNamed(op); {
+	case o == nil:
+		return false
+	default:
+		return o.op != program.OpSend && o.op != program.OpClose && o.op != program.OpSysctl && o.op != program.OpBPFFS
+	}
+}
+
+// reduceWord returns the line with its word j left out or made less.
+func reduceWord(l []string, j int) [][]string {
+	var out [][]string
+	drop := func(n int) { out = append(out, slices.Delete(slices.Clone(l), j, j+n)) }
+	with := func(w string) {
+		n := slices.Clone(l)
+		n[j] = w
+		out = append(out, n)
+	}
+	key, value, ok := strings.Cut(l[j], "=")
+	switch {
+	case l[j] == "in" && l[0] == "actor", l[j] == "->":
+		drop(2)
+	case l[j] == "joins":
+		with("userns")
+		out[0] = slices.Delete(out[0], j+1, j+2)
+	case ok:
+		if key != "type" && key != "bpffs" && key != "unprivileged_bpf_disabled" { // without which a step asks nothing
+			drop(1)
+		}
+		for _, v := range lessOf(key, value) {
+			with(key + "=" + v)
+		}
+	}
+	return out
+}
+
+// lessOf returns values with one thing less: a capability, an element of a
+// list, half of a number's bits or one.
+func lessOf(key, value string) []string {
+	var out []string
+	sep := ":"
+	if key == "caps" {
+		sep = "+"
+		if strings.HasPrefix(value, "all-") {
+			return []string{"all", "none"}
+		}
+	}
+	if parts := strings.Split(value, sep); len(parts) > 1 {
+		for i := range parts {
+			out = append(out, strings.Join(slices.Delete(slices.Clone(parts), i, i+1), sep))
+		}
+		return out
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(value, "+"), 0, 64)
+	isMask := slices.ContainsFunc(oracle.DelegateOptions, func(o struct {
+		Name string
+		Enum *uapi.Enum
+	}) bool {
+		return o.Name == "delegate_"+key
+	})
+	if err != nil || !isMask {
+		return out
+	}
+	out = append(out, "any") // it is shorter to read
+	low := uint64(0)
+	for half := bits.OnesCount64(n) / 2; half > 0; half-- {
+		low |= (n &^ low) & -(n &^ low)
+	}
+	for _, v := range []uint64{low, n &^ low, n & (n - 1), n &^ (1 << max(0, bits.Len64(n)-1))} {
+		if v != n && v != 0 {
+			out = append(out, fmt.Sprintf("%#x", v))
+		}
+	}
+	return out
+}

@@ -1,0 +1,37 @@
+package cases
+
+import (
+	"slices"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// stepNeeds is what the kernel must have for a request to be well formed: the
+// option that compiles its type in, and the attach types that are looked up
+// behind every check that the oracle knows.
+func stepNeeds(s *program.Step) []Need {
+	var out []Need
+	t, _ := s.Num(program.KeyType)
+	config := ""
+	switch s.Op {
+	case program.OpMapCreate:
+		config = program.MapShapeOf(uapi.MapType(t)).Config
+	case program.OpProgLoad:
+		at, _ := s.Num(program.KeyAttach)
+		shape := program.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
+		config = shape.Config
+		if i := slices.IndexFunc(uapi.AttachTypes.Members, func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
+			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
+		}
+	}
+	if config != "" {
+		out = append(out, Need{Kind: NeedConfig, Name: config})
+	}
+	return out
+}
+
+// missing returns the needs that are not in a list.
+func missing(from, needs []Need) []Need {
+	return slices.DeleteFunc(needs, func(n Need) bool { return slices.Contains(from, n) })
+}

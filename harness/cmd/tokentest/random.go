@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"tokentest/cases"
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// random is the part of a run that is drawn.
+type random struct {
+	worlds int
+	seed   uint64
+	given  bool              // the seed was
+	texts  map[string]string // of the case files, by group
+}
+
+func (f *random) register(fl *pflag.FlagSet) {
+	fl.IntVar(&f.worlds, "random", 0, "draw `N` worlds at random and shrink what a kernel and the oracle disagree on")
+	fl.Uint64Var(&f.seed, "seed", 0, "draw the worlds of the seed `S` (default a new one, which is printed)")
+}
+
+func (f *random) check() error {
+	switch {
+	case f.worlds < 0:
+		return usage("--random %d: want at least 1", f.worlds)
+	case f.given && f.worlds == 0:
+		return usage("--seed without --random: how many worlds?")
+	}
+	return nil
+}
+
+// draw adds the worlds to the corpus and returns their groups.
+func (f *random) draw(c *cases.Corpus) (names []string, err error) {
+	if f.worlds == 0 {
+		return nil, nil
+	}
+	if !f.given {
+		f.seed = uint64(rand.Uint32()) // short enough to be typed
+	}
+	names, f.texts, err = c.AddRandom(f.seed, f.worlds)
+	return names, err
+}
+
+// keep writes the worlds into the run's directory, so that each is a file to
+// run again or to send, and says which they are.
+func (f *random) keep(a *app, dir string, p *plan.Plan) error {
+	if f.worlds == 0 {
+		return nil
+	}
+	a.note("random: %d worlds of --seed %d", f.worlds, f.seed)
+	dir = filepath.Join(dir, "random")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("keep the random worlds: %w", err)
+	}
+	p.Files = maps.Clone(p.Files)
+	if p.Files == nil {
+		p.Files = map[string]string{}
+	}
+	for name, text := range f.texts {
+		p.Files[name] = filepath.Join(dir, name+".txt")
+		if err := os.WriteFile(p.Files[name], []byte(text), 0o644); err != nil {
+			return fmt.Errorf("keep the random worlds: %w", err)
+		}
+	}
+	return nil
+}
+
+// line is the command line as the records have it, with the seed.
+func (f *random) line(args []string) []string {
+	if f.worlds > 0 && !f.given {
+		args = append(args, "--seed", strconv.FormatUint(f.seed, 10))
+	}
+	return args
+}
+
+const (
+	maxShrunk    = 3   // kinds of disagreement that are shrunk for each kernel
+	shrinkRounds = 16  // boots for each
+	shrinkWidth  = 120 // scenarios in each boot
+)
+
+// disagreement is a step on which a kernel and the oracle differ.
+type disagreement struct {
+	c     *cases.Case
+	setup int // the number of set-up steps up to the one, or -1 when it is the cell
+	kind  string
+	step  *result.StepResult
+}
+
+// kindOf names what a step shows, so that shrinking does not end at something else.
+func kindOf(text string, s *result.StepResult) string {
+	want := "?"
+	if s.Want != nil {
+		want = s.Want.String()
+	}
+	op := ""
+	if words := strings.Fields(text); len(words) > 1 {
+		op = words[1]
+	}
+	return fmt.Sprintf("%s: got %s, want %s", op, s.Got.Errno, want)
+}
+
+// disagreementOf finds the first wrong step of a case.
+func disagreementOf(c *cases.Case, r *result.CaseResult) *disagreement {
+	info, inSetup := c.Info, strings.HasPrefix(r.Reason, "set-up step")
+	if inSetup {
+		info = c.World.Info
+	}
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.Wrong && i < len(info) {
+			d := &disagreement{c: c, setup: -1, kind: kindOf(info[i].Text, s), step: s}
+			if inSetup {
+				d.setup = i + 1
+			}
+			return d
+		}
+	}
+	return nil
+}
+
+// shrink makes a smallest case file of each kind of disagreement that the
+// random worlds of a run showed.
+func (a *app) shrink(ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Run) error {
+	byID := map[string]*cases.Case{}
+	for _, c := range p.Cases {
+		byID[c.ID] = c
+	}
+	n := 0
+	for _, k := range r.Kernels {
+		found, kinds := []*disagreement{}, map[string]int{}
+		for i := range k.Cases {
+			c := byID[k.Cases[i].ID]
+			if c == nil || !strings.HasPrefix(c.Group.Name, "random_") {
+				continue
+			}
+			d := disagreementOf(c, &k.Cases[i])
+			if d == nil {
+				continue
+			}
+			key := d.kind + d.step.ID
+			if kinds[key]++; kinds[key] == 1 {
+				found = append(found, d)
+			}
+		}
+		for i, d := range found {
+			if ctx.Err() != nil {
+				return nil // the run says that it was interrupted
+			}
+			if i == maxShrunk {
+				fmt.Fprintf(a.stderr, "%s: %d other kinds of disagreement are not shrunk\n", k.Ref, len(found)-maxShrunk)
+				break
+			}
+			n++
+			if err := a.shrinkOne(ctx, l, k, d, n); err != nil {
+				return fmt.Errorf("shrink %s: %w", d.c.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d *disagreement, n int) error {
+	dir := filepath.Join(l.Dir, "shrink", strconv.Itoa(n))
+	s := cases.Shrinker{Facts: k.Facts, Omit: l.OmitRule, Rounds: shrinkRounds, Width: shrinkWidth,
+		Try: func(round int, list []*cases.Group) ([]bool, error) {
+			a.note("%s: shrink %s: round %d of at most %d, %d reductions", k.Ref, d.c.ID, round+1, shrinkRounds, len(list))
+			return a.try(ctx, l, filepath.Join(dir, strconv.Itoa(round)), k.Ref, d.kind, list)
+		}}
+	small, rounds, repeats, smallest, err := s.Shrink(cases.SketchOf(d.c, d.setup))
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case !repeats:
+		fmt.Fprintf(a.stderr, "%s on %s does not repeat when it stands alone: what ran before it plays a part\n", d.c.ID, k.Ref)
+		return nil
+	}
+	path := filepath.Join(l.Dir, fmt.Sprintf("shrunk-%d.txt", n))
+	again := "tokentest run " + shellWord(path) + " --kernel " + shellWord(k.Ref)
+	if l.OmitRule != "" {
+		again += " --lie-rule " + l.OmitRule
+	}
+	text, err := small.File([]string{
+		fmt.Sprintf("%s on %s, %s: %s", small.Last(), k.Ref, k.Release, d.step.Explain()),
+		"tokentest run " + filepath.Base(path) + " --kernel " + shellWord(k.Ref),
+	}, k.Facts, l.OmitRule)
+	if err == nil {
+		err = os.WriteFile(path, []byte(text), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the shrunk case: %w", err)
+	}
+	end := ""
+	if !smallest {
+		end = ", where it was stopped; it may not be the smallest"
+	}
+	fmt.Fprintf(a.stderr, "%s on %s: %s; shrunk in %d rounds%s\nrepeat: %s\n", d.c.ID, k.Ref, d.kind, rounds, end, again)
+	return nil
+}
+
+// try runs scenarios in one boot and says which show the same disagreement.
+func (a *app) try(ctx context.Context, l *lab.Lab, dir, ref, kind string, list []*cases.Group) ([]bool, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	t := *l
+	t.Dir, t.Progress, t.Log = dir, nil, nil
+	p := &plan.Plan{Kernels: []string{ref}, Batch: plan.DefaultBatch}
+	for _, g := range list {
+		p.Cases = append(p.Cases, g.Cases...)
+	}
+	r, err := t.Run(ctx, p, []string{"tokentest", "shrink"})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(list))
+	shown := map[string]*result.CaseResult{}
+	for _, k := range r.Kernels {
+		if k.Error != "" {
+			return nil, fmt.Errorf("%s: %s", ref, k.Error)
+		}
+		for i := range k.Cases {
+			shown[k.Cases[i].ID] = &k.Cases[i]
+		}
+	}
+	for i, g := range list {
+		if c := shown[g.Cases[0].ID]; c != nil {
+			d := disagreementOf(g.Cases[0], c)
+			out[i] = d != nil && d.kind == kind
+		}
+	}
+	return out, nil
+}
+
+// shellWord quotes a word for the shell where it must be.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:=@,", r)
+	}
+	if s != "" && !slices.ContainsFunc([]rune(s), func(r rune) bool { return !plain(r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
