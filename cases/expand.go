@@ -509,6 +509,10 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 			return a, fmt.Errorf("unknown actor %q", value)
 		}
 		a.Num = uint64(i)
+	case kindFault:
+		a.Num, err = program.ParseWord(program.AttrFaults, value)
+	case kindBody:
+		a.Num, err = program.ParseWord(program.Bodies, value)
 	default:
 		a.Num, err = enumArg(k.kind, value)
 	}

@@ -16,6 +16,8 @@ const (
 	kindMapType
 	kindProgType
 	kindAttachType
+	kindFault
+	kindBody
 )
 
 type keySpec struct {
@@ -35,6 +37,15 @@ type opSpec struct {
 
 var tokenKey = keySpec{program.KeyToken, "token", kindHandle, "the token to give, with BPF_F_TOKEN_FD; closed: a descriptor that is not open"}
 
+var (
+	tokenFDKey = keySpec{program.KeyTokenFD, "token_fd", kindHandle, "a token without BPF_F_TOKEN_FD"}
+	attrKey    = keySpec{program.KeyAttr, "attr", kindFault, "what is wrong with the attribute as a whole: tail, beyond, huge, unreadable; insns for a program's instructions"}
+	flagsKey   = keySpec{program.KeyFlags, "flags", kindNum, "the flags, instead of the type's own"}
+	logKey     = keySpec{program.KeyLog, "log", kindNum, "the log level"}
+	nameKey    = keySpec{program.KeyName, "name", kindString, "the object's name"}
+	ifindexKey = keySpec{program.KeyIfindex, "ifindex", kindNum, "the device to offload to"}
+)
+
 // ops is the case language's table of operations; the parser, its help and
 // its errors are made from it.
 var ops = []opSpec{
@@ -46,16 +57,32 @@ var ops = []opSpec{
 	}, nil, true, "the actor opens a bpffs, the broker sets the options and creates it, the actor mounts it"},
 	{program.OpTokenCreate, []keySpec{
 		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
-		{program.KeyFlags, "flags", kindNum, "attr.flags"},
+		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey,
 	}, nil, true, "BPF_TOKEN_CREATE"},
 	{program.OpMapCreate, []keySpec{
-		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey,
+		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey,
+		{program.KeyKeySize, "key", kindNum, "key_size"},
+		{program.KeyValueSize, "value", kindNum, "value_size"},
+		{program.KeyMaxEntries, "max", kindNum, "max_entries"},
+		{program.KeyExtra, "extra", kindNum, "map_extra"},
+		{program.KeyNUMA, "numa", kindNum, "numa_node, for BPF_F_NUMA_NODE among the flags"},
+		{program.KeyInner, "inner", kindHandle, "inner_map_fd"},
+		{program.KeyBTF, "btf", kindHandle, "btf_fd"},
+		{program.KeyBTFKey, "btf_key", kindNum, "btf_key_type_id"},
+		{program.KeyBTFValue, "btf_value", kindNum, "btf_value_type_id"},
+		{program.KeyVmlinux, "vmlinux", kindNum, "btf_vmlinux_value_type_id"},
 	}, nil, true, "BPF_MAP_CREATE"},
 	{program.OpProgLoad, []keySpec{
 		{program.KeyType, "type", kindProgType, "the program type; the program is a smallest one for it"},
-		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey,
+		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, logKey,
+		{program.KeyInsns, "insns", kindNum, "the number of instructions"},
+		{program.KeyAttachBTFID, "attach_btf_id", kindNum, "attach_btf_id"},
+		{program.KeyAttachFD, "attach_fd", kindHandle, "attach_prog_fd"},
+		{program.KeyBody, "prog", kindBody, "a program that wants a privilege: jiffies64, get_current_task, ..."},
 	}, nil, true, "BPF_PROG_LOAD"},
-	{program.OpBTFLoad, []keySpec{tokenKey}, nil, true, "BPF_BTF_LOAD of a smallest BTF"},
+	{program.OpBTFLoad, []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey,
+		{program.KeyJunk, "junk", kindNum, "1: no BTF"},
+	}, nil, true, "BPF_BTF_LOAD of a smallest BTF"},
 	{program.OpSend, []keySpec{
 		{program.KeyHandle, "handle", kindHandle, "what to send"}, {program.KeyTo, "to", kindActor, "the actor that gets it, over SCM_RIGHTS"},
 	}, []program.Key{program.KeyHandle, program.KeyTo}, false, "pass a descriptor to another actor"},

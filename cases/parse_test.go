@@ -86,7 +86,7 @@ func TestErrors(t *testing.T) {
 		{"pin without source", matrixHead + "pin who=root ok\n", "dir/demo.txt:3: a pin has no source"},
 		{"pin before its axis", "pin who=root ok # source\n", `dir/demo.txt:1: unknown axis "who"`},
 		{"unknown actor", "him map_create type=hash\n" + scenarioControls, `dir/demo.txt:1: unknown actor "him"`},
-		{"unknown argument", "root map_create type=hash size=4\n" + scenarioControls, `dir/demo.txt:1: unknown argument "size=4" of map_create: want type= token= caps=`},
+		{"unknown argument", "root map_create type=hash size=4\n" + scenarioControls, `dir/demo.txt:1: unknown argument "size=4" of map_create: want type= token= token_fd= attr= flags=`},
 		{"word too many", "root close x y\n" + scenarioControls, `dir/demo.txt:1: unknown handle "x"`},
 		{"argument too few", "root send\n" + scenarioControls, "dir/demo.txt:1: send wants HANDLE TO caps="},
 		{"caps of a step", "root map_create type=hash caps=X\n" + scenarioControls, `dir/demo.txt:1: unknown capability "X"`},

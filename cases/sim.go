@@ -76,12 +76,11 @@ func (s *Sim) Step(st *program.Step) Expect {
 	case program.OpTokenCreate:
 		return s.tokenCreate(a, st)
 	case program.OpMapCreate:
-		t, _ := st.Num(program.KeyType)
-		return s.object(a, st, &oracle.MapCreate{Type: uapi.MapType(t), Token: a.tokenRef(st)})
+		return s.object(a, st, a.mapCreate(st))
 	case program.OpProgLoad:
 		return s.object(a, st, s.progLoad(a, st))
 	case program.OpBTFLoad:
-		return s.object(a, st, &oracle.BTFLoad{Token: a.tokenRef(st)})
+		return s.object(a, st, a.btfLoad(st))
 	case program.OpSend:
 		h, _ := st.Num(program.KeyHandle)
 		to, _ := st.Num(program.KeyTo)
@@ -119,7 +118,7 @@ func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
 
 func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	flags, _ := st.Num(program.KeyFlags)
-	req := &oracle.TokenCreate{Flags: uint32(flags)}
+	req := &oracle.TokenCreate{Flags: uint32(flags), Fault: faultOf(st)}
 	if h, ok := st.Num(program.KeyBPFFS); ok {
 		req.BPFFS = a.fds[program.Handle(h)]
 	}
@@ -135,7 +134,8 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
 	t, _ := st.Num(program.KeyType)
 	at, _ := st.Num(program.KeyAttach)
-	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st)}
+	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st)}
+	req.Attr = progAttr(a, st, program.ProgShapeOf(req.Type, req.Attach))
 	if program.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
 	}
@@ -158,12 +158,4 @@ func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
 		return Expect{Verdict: v, Trace: trace}
 	}
 	return Expect{Verdict: oracle.Decide(&w, r)}
-}
-
-func (a *simActor) tokenRef(st *program.Step) oracle.TokenRef {
-	h, ok := st.Num(program.KeyToken)
-	if !ok {
-		return oracle.TokenRef{}
-	}
-	return oracle.TokenRef{Flag: true, FD: a.fds[program.Handle(h)]}
 }

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/uapi"
@@ -29,14 +31,22 @@ var (
 type TokenCreate struct {
 	Flags uint32
 	BPFFS FD
+	Fault Fault
 }
 
 // tokenCreateRules follow bpf_token_create of kernel/bpf/token.c.
-var tokenCreateRules = []rule[*TokenCreate]{
+var tokenCreateRules = slices.Concat(tokenFaults[:2], tokenUnknown, tokenFaults[2:], tokenChecks)
+
+var tokenFaults = faultRules("token_create", func(r *TokenCreate) Fault { return r.Fault })
+
+var tokenUnknown = []rule[*TokenCreate]{
 	{id: "unprivileged-disabled", text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; before 5.19 that refused every command", fn: "__sys_bpf", errno: ePERM, until: anyCmdUntil,
 		holds: func(c *call[*TokenCreate]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
 		holds: func(c *call[*TokenCreate]) bool { return !c.Kernel.Token }},
+}
+
+var tokenChecks = []rule[*TokenCreate]{
 	{id: "flags", text: "flags are not 0", fn: "token_create", errno: eINVAL,
 		holds: func(c *call[*TokenCreate]) bool { return c.req.Flags != 0 }},
 	{id: "bad-fd", text: "bpffs_fd is not open, or is an O_PATH descriptor", fn: "bpf_token_create", errno: eBADF,
@@ -87,15 +97,26 @@ func (t TokenRef) badFD() bool {
 
 func (t TokenRef) notToken() bool { return t.Flag && t.FD.Kind != TokenFD }
 
-// BTFLoad is BPF_BTF_LOAD of a well-formed BTF.
-type BTFLoad struct{ Token TokenRef }
+// BTFLoad is BPF_BTF_LOAD of a well-formed BTF, but for what the rest says.
+type BTFLoad struct {
+	Token  TokenRef
+	Flags  uint32
+	BadLog bool // the log attributes do not go together
+	Junk   bool // no BTF
+	Fault  Fault
+}
 
 // btfLoadRules follow bpf_btf_load of kernel/bpf/syscall.c.
-var btfLoadRules = []rule[*BTFLoad]{
+var btfLoadRules = slices.Concat(btfFaults[:2], []rule[*BTFLoad]{
 	{id: "unprivileged-disabled", text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; before 5.19 that refused every command", fn: "__sys_bpf", errno: ePERM, until: anyCmdUntil,
 		holds: func(c *call[*BTFLoad]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
+	{id: "log", text: "the log attributes do not go together", fn: "bpf_log_attr_init", errno: eINVAL, since: lateChecks,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.BadLog }},
+}, btfFaults[2:], []rule[*BTFLoad]{
 	{id: "flag-unknown", text: "BPF_F_TOKEN_FD is not known before tokens", fn: "bpf_btf_load", errno: eINVAL, until: tokenSince,
 		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.Flag }},
+	{id: "flags", text: "there are flags that the kernel does not know", fn: "bpf_btf_load", errno: eINVAL, since: tokenSince,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.Flags&^uapi.BPF_F_TOKEN_FD != 0 }},
 	{id: "token-bad-fd", text: "btf_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF, since: tokenSince,
 		holds: func(c *call[*BTFLoad]) bool { return c.req.Token.badFD() }},
 	{id: "token-not-a-token", text: "btf_token_fd is not a token", fn: tokenGetFn, errno: eINVAL, since: tokenSince,
@@ -106,7 +127,13 @@ var btfLoadRules = []rule[*BTFLoad]{
 		}},
 	{id: "no-cap-bpf", text: "the caller lacks CAP_BPF where it counts", fn: "bpf_btf_load", errno: ePERM,
 		holds: func(c *call[*BTFLoad]) bool { return !c.tokenCapable(uapi.CAP_BPF) }},
-}
+	{id: "log-late", text: "the log attributes do not go together", fn: "bpf_vlog_init", errno: eINVAL, until: lateChecks,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.BadLog }},
+	{id: "junk", text: "it is no BTF", fn: "btf_parse_hdr", errno: eINVAL,
+		holds: func(c *call[*BTFLoad]) bool { return c.req.Junk }},
+})
+
+var btfFaults = faultRules("bpf_btf_load", func(r *BTFLoad) Fault { return r.Fault })
 
 func (r *BTFLoad) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "btf_load", r, r.Token.token(), btfLoadRules, trace)

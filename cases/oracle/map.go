@@ -6,11 +6,13 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// MapCreate is BPF_MAP_CREATE of a map whose other attributes are well formed
-// for its type.
+// MapCreate is BPF_MAP_CREATE. Without Attr the other attributes are well
+// formed for the type.
 type MapCreate struct {
 	Type  uapi.MapType
 	Token TokenRef
+	Attr  *MapAttr
+	Fault Fault
 }
 
 // The classes of map_create's switch over map_type, kernel/bpf/syscall.c.
@@ -41,11 +43,10 @@ func mapClassKnown(t uapi.MapType) bool {
 }
 
 // mapCreateRules follow map_create of kernel/bpf/syscall.c.
-var mapCreateRules = []rule[*MapCreate]{
-	{id: "bad-type", text: "the kernel has no such map type", fn: "map_create", errno: eINVAL,
-		holds: func(c *call[*MapCreate]) bool {
-			return c.req.Type == uapi.BPF_MAP_TYPE_UNSPEC || uint32(c.req.Type) >= c.Kernel.MaxMap
-		}},
+var mapCreateRules = slices.Concat(mapBefore(), mapGate, mapAfter)
+
+// mapGate is the token and the permissions.
+var mapGate = []rule[*MapCreate]{
 	{id: "token-bad-fd", text: "map_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF,
 		holds: func(c *call[*MapCreate]) bool { return c.req.Token.badFD() }},
 	{id: "token-not-a-token", text: "map_token_fd is not a token", fn: tokenGetFn, errno: eINVAL,
@@ -77,7 +78,13 @@ func (r *MapCreate) decide(w *World, trace *[]Line) Verdict {
 	if uint32(r.Type) < w.Kernel.MaxMap && r.Type != uapi.BPF_MAP_TYPE_UNSPEC && !mapClassKnown(r.Type) {
 		return Verdict{Rule: "the oracle knows no class of map type " + r.Type.String(), ID: "map_create/drift"}
 	}
-	return run(w, "map_create", r, r.Token.token(), mapCreateRules, trace)
+	v := run(w, "map_create", r, r.Token.token(), mapCreateRules, trace)
+	if r.Attr != nil && r.Fault == (Fault{}) && mapClassKnown(r.Type) {
+		if why := r.unmodelled(); why != "" {
+			return Verdict{Rule: "the oracle does not follow " + why, ID: "map_create/unmodelled"}
+		}
+	}
+	return v
 }
 
 // beforeTokens refuses to guess for kernels whose checks the rules do not

@@ -6,12 +6,15 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// ProgLoad is BPF_PROG_LOAD of a smallest program that the verifier takes for
-// its type. Attach is expected_attach_type as the caller gives it.
+// ProgLoad is BPF_PROG_LOAD. Attach is expected_attach_type as the caller
+// gives it. Without Attr it is a smallest program that the verifier takes for
+// its type.
 type ProgLoad struct {
 	Type   uapi.ProgType
 	Attach uapi.AttachType
 	Token  TokenRef
+	Attr   *ProgAttr
+	Fault  Fault
 }
 
 // attach returns expected_attach_type after bpf_prog_load_fixup_attach_type,
@@ -77,8 +80,10 @@ func progClassKnown(t uapi.ProgType) bool {
 	return slices.Contains(progsNet, t) || slices.Contains(progsPerfmon, t) || slices.Contains(progsFree, t) || slices.Contains(progsBPF, t)
 }
 
-// progLoadRules follow bpf_prog_load of kernel/bpf/syscall.c.
-var progLoadRules = []rule[*ProgLoad]{
+// progLoadRules follow bpf_prog_load of kernel/bpf/syscall.c, then bpf_check.
+var progLoadRules = slices.Concat(progBefore(), progToken, []rule[*ProgLoad]{progSize}, progGate, progBTF, progAttach, progInsns, progType, progAfter())
+
+var progToken = []rule[*ProgLoad]{
 	{id: "token-bad-fd", text: "prog_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF,
 		holds: func(c *call[*ProgLoad]) bool { return c.req.Token.badFD() }},
 	{id: "token-not-a-token", text: "prog_token_fd is not a token", fn: tokenGetFn, errno: eINVAL,
@@ -97,6 +102,9 @@ var progLoadRules = []rule[*ProgLoad]{
 		}},
 	{id: "unprivileged-disabled", text: unprivText, fn: "bpf_prog_load", errno: ePERM,
 		holds: func(c *call[*ProgLoad]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
+}
+
+var progGate = []rule[*ProgLoad]{
 	{id: "no-cap-bpf", text: "the program type wants CAP_BPF", fn: "bpf_prog_load", errno: ePERM,
 		holds: func(c *call[*ProgLoad]) bool {
 			return !slices.Contains(progsFree, c.req.Type) && !c.tokenCapable(uapi.CAP_BPF)
@@ -109,6 +117,9 @@ var progLoadRules = []rule[*ProgLoad]{
 		holds: func(c *call[*ProgLoad]) bool {
 			return slices.Contains(progsPerfmon, c.req.Type) && !c.tokenCapable(uapi.CAP_PERFMON)
 		}},
+}
+
+var progAttach = []rule[*ProgLoad]{
 	{id: "multi-not-tracing", text: "the attach type is for tracing programs alone", fn: "bpf_prog_load_check_attach", errno: eINVAL,
 		since: uapi.Release{Major: 7, Minor: 2},
 		holds: func(c *call[*ProgLoad]) bool {
@@ -119,6 +130,9 @@ var progLoadRules = []rule[*ProgLoad]{
 			list, ok := attachsOf[c.req.Type]
 			return ok && !slices.Contains(list, c.req.attach())
 		}},
+}
+
+var progType = []rule[*ProgLoad]{
 	{id: "bad-type", text: "the kernel has no such program type", fn: "find_prog_type", errno: eINVAL,
 		holds: func(c *call[*ProgLoad]) bool {
 			return c.req.Type == uapi.BPF_PROG_TYPE_UNSPEC || uint32(c.req.Type) >= c.Kernel.MaxProg

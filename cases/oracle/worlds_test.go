@@ -115,6 +115,9 @@ func tokenCreates(f func(r *TokenCreate)) {
 		for _, fd := range fds {
 			f(&TokenCreate{Flags: flags, BPFFS: fd})
 		}
+		for _, fault := range faults {
+			f(&TokenCreate{Flags: flags, BPFFS: fds[0], Fault: fault})
+		}
 	}
 }
 
@@ -150,11 +153,111 @@ func progLoads(f func(r *ProgLoad)) {
 	}
 }
 
+// faults are one thing wrong with the attribute as a whole, and two.
+var faults = []Fault{{Tail: true}, {TooLong: true}, {Unreadable: true}, {TooLong: true, Unreadable: true}, {Unreadable: true, Tail: true}}
+
+// pairs calls f with none of n changes, with each, and with each two.
+func pairs(n int, f func(changes []int)) {
+	f(nil)
+	for i := range n {
+		f([]int{i})
+		for j := range i {
+			f([]int{i, j})
+		}
+	}
+}
+
+// fewTokens are no token, a descriptor that is none, and a token that covers everything.
+func fewTokens() []TokenRef { return []TokenRef{{}, {Flag: true}, tokenOf(allMasks)} }
+
+var mapChanges = []func(r *MapCreate){
+	func(r *MapCreate) { r.Fault.Tail = true },
+	func(r *MapCreate) { r.Fault.TooLong = true },
+	func(r *MapCreate) { r.Fault.Unreadable = true },
+	func(r *MapCreate) { r.Attr.Vmlinux = 1 },
+	func(r *MapCreate) { r.Attr.BTFKey = 1 },
+	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, true, false },
+	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, false, true },
+	func(r *MapCreate) { r.Attr.Extra = 16 },
+	func(r *MapCreate) { r.Attr.Flags |= fFile },
+	func(r *MapCreate) { r.Attr.Flags, r.Attr.NUMA = r.Attr.Flags|fNUMA, 1000 },
+	func(r *MapCreate) { r.Attr.Flags |= fZeroSeed },
+	func(r *MapCreate) { r.Attr.Flags |= fNoPrealloc },
+	func(r *MapCreate) { r.Attr.Flags |= 1 << 27 },
+	func(r *MapCreate) { r.Attr.Value = 0 },
+	func(r *MapCreate) { r.Attr.Value = tooBig },
+	func(r *MapCreate) { r.Attr.Max = 0 },
+	func(r *MapCreate) { r.Attr.Ifindex = 1000 },
+	func(r *MapCreate) { r.Attr.BadInner = true },
+	func(r *MapCreate) { r.Attr.BadName = true },
+}
+
+// mapAttrs are maps with one thing wrong and with two.
+func mapAttrs(f func(r *MapCreate)) {
+	for _, t := range []uapi.MapType{0, 1, 2, 7, 9, 11, 12, 13, 14, 22, 30} {
+		for _, ref := range fewTokens() {
+			pairs(len(mapChanges), func(changes []int) {
+				r := &MapCreate{Type: t, Token: ref, Attr: &MapAttr{Key: 4, Value: 4, Max: 1, Flags: mapShapes[t].must}}
+				for _, i := range changes {
+					mapChanges[i](r)
+				}
+				f(r)
+			})
+		}
+	}
+}
+
+var progChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Fault.TooLong = true },
+	func(r *ProgLoad) { r.Fault.Unreadable = true },
+	func(r *ProgLoad) { r.Attr.BadLog = true },
+	func(r *ProgLoad) { r.Attr.Flags = 1 << 8 },
+	func(r *ProgLoad) { r.Attr.Insns = 0 },
+	func(r *ProgLoad) { r.Attr.Insns = unprivMost + 1 },
+	func(r *ProgLoad) { r.Attr.BadFD = true },
+	func(r *ProgLoad) { r.Attr.BTFID = true },
+	func(r *ProgLoad) { r.Attr.BadInsns = true },
+	func(r *ProgLoad) { r.Attr.Ifindex = 1000 },
+	func(r *ProgLoad) { r.Attr.BadName = true },
+	func(r *ProgLoad) { r.Attr.Body = CallsJiffies64 },
+	func(r *ProgLoad) { r.Attr.Body = CallsGetCurrentTask },
+	func(r *ProgLoad) { r.Attr.Body = CallsProbeWriteUser },
+	func(r *ProgLoad) { r.Attr.Body = ReadsSkbData },
+	func(r *ProgLoad) { r.Attr.Body = ReturnsContext },
+	func(r *ProgLoad) { r.Attr.Body = ReadsUninitStack },
+	func(r *ProgLoad) { r.Attr.Body = VariesStackPointer },
+}
+
+// progAttrs are programs with one thing wrong and with two.
+func progAttrs(f func(r *ProgLoad)) {
+	for _, t := range []uapi.ProgType{0, 1, 2, 6, 8, 28} {
+		for _, a := range []uapi.AttachType{0, 2, 59} {
+			for _, ref := range fewTokens() {
+				pairs(len(progChanges), func(changes []int) {
+					r := &ProgLoad{Type: t, Attach: a, Token: ref, Attr: &ProgAttr{Insns: 2}}
+					for _, i := range changes {
+						progChanges[i](r)
+					}
+					f(r)
+				})
+			}
+		}
+	}
+}
+
 func btfLoads(f func(r *BTFLoad)) {
 	for _, ref := range badTokens() {
-		f(&BTFLoad{ref})
+		f(&BTFLoad{Token: ref})
+		for _, fault := range faults {
+			f(&BTFLoad{Token: ref, Fault: fault})
+		}
+		for i := range 8 { // the first three bits
+			f(&BTFLoad{Token: ref, BadLog: i&1 != 0, Junk: i&2 != 0, Flags: uint32(i) &^ 3, Fault: Fault{}})
+			f(&BTFLoad{Token: ref, BadLog: true, Flags: uint32(i) &^ 3, Fault: faults[i%len(faults)]})
+			f(&BTFLoad{Token: ref, Flags: 4, Fault: faults[i%len(faults)]})
+		}
 	}
 	for _, cmds := range bits(18) {
-		f(&BTFLoad{tokenOf(Masks{Cmds: cmds})})
+		f(&BTFLoad{Token: tokenOf(Masks{Cmds: cmds})})
 	}
 }

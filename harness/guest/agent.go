@@ -415,7 +415,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 		h.Failed = append(h.Failed, err.Error())
 	}
 	h.Release = unix.ByteSliceToString(u.Release[:])
-	_, errno := tokenCreate(0, badFD)
+	_, errno := tokenCreate(0, badFD, &program.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
 	h.Max, h.Enumerators = g.max, g.members

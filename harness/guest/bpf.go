@@ -2,7 +2,6 @@ package guest
 
 import (
 	"encoding/binary"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -55,7 +54,9 @@ type caller struct {
 	fix fixtures
 }
 
-func (c *caller) mapCreate(t uapi.MapType, token tokenArg) (int, uapi.Errno) {
+// mapCreate creates a map that is well formed for its type, but for what the
+// step's arguments replace.
+func (c *caller) mapCreate(t uapi.MapType, token tokenArg, step *program.Step, fds fdArgs) (int, uapi.Errno) {
 	s := program.MapShapeOf(t)
 	var a attr
 	a.u32(0, uint32(t))
@@ -76,15 +77,28 @@ func (c *caller) mapCreate(t uapi.MapType, token tokenArg) (int, uapi.Errno) {
 		a.i32(48, c.fix.intBTF)
 		a.u32(60, c.btf.id(program.KindStruct, s.Struct))
 	}
+	if fds.inner != nil {
+		a.i32(20, *fds.inner)
+	}
+	if fds.btf != nil {
+		a.i32(48, *fds.btf)
+	}
 	a.i32(76, token.fd)
-	return bpf(uapi.BPF_MAP_CREATE, &a)
+	a.override(step, mapFields)
+	a.orFlag(16, token)
+	a.name(28, step)
+	return a.call(uapi.BPF_MAP_CREATE, step)
 }
 
-// tokenArg is how a request gives a token; the zero value gives none.
+// tokenArg is how a request gives a token: with BPF_F_TOKEN_FD or, where
+// given is not set, without. The zero value gives none.
 type tokenArg struct {
 	given bool
 	fd    int
 }
+
+// fdArgs are the descriptors that a step replaces; nil for those that it does not.
+type fdArgs struct{ inner, btf, attach *int }
 
 func (t tokenArg) flag() uint32 {
 	if t.given {
@@ -95,19 +109,20 @@ func (t tokenArg) flag() uint32 {
 
 // exitWith returns r0 = ret; exit.
 func exitWith(ret int32) []byte {
-	var b strings.Builder
-	insns := asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()}
-	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
-		panic(fmt.Sprintf("marshal two instructions: %v", err)) // both are constant
-	}
-	return []byte(b.String())
+	return marshal(asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()})
 }
 
 const insnLen = 8
 
-func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg) (int, uapi.Errno) {
+func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, step *program.Step, fds fdArgs) (int, uapi.Errno) {
 	s := program.ProgShapeOf(t, at)
 	insns := exitWith(s.Return)
+	if body, ok := step.Num(program.KeyBody); ok {
+		insns = bodyOf(program.Body(body))
+	}
+	if n, ok := step.Num(program.KeyInsns); ok {
+		insns = padTo(insns, n)
+	}
 	info := funcInfo()
 	expected := uint32(at)
 	if s.Member != "" {
@@ -128,8 +143,14 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg) (
 		a.u32(108, funcTypeID)
 		a.i32(112, c.fix.extTarget)
 	}
+	if fds.attach != nil {
+		a.i32(112, *fds.attach)
+	}
 	a.i32(144, token.fd)
-	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
+	a.override(step, progFields)
+	a.orFlag(44, token)
+	a.name(48, step)
+	fd, errno := a.call(uapi.BPF_PROG_LOAD, step)
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(info)
 	return fd, errno
@@ -150,32 +171,34 @@ func funcInfo() []byte {
 	return b
 }
 
-func btfLoad(blob []byte, token tokenArg) (int, uapi.Errno) {
+func btfLoad(blob []byte, token tokenArg, step *program.Step) (int, uapi.Errno) {
 	var a attr
 	a.ptr(0, &blob[0])
 	a.u32(16, uint32(len(blob)))
 	a.u32(32, token.flag())
 	a.i32(36, token.fd)
-	fd, errno := bpf(uapi.BPF_BTF_LOAD, &a)
+	a.override(step, btfFields)
+	a.orFlag(32, token)
+	fd, errno := a.call(uapi.BPF_BTF_LOAD, step)
 	runtime.KeepAlive(blob)
 	return fd, errno
 }
 
-func tokenCreate(flags uint32, bpffs int) (int, uapi.Errno) {
+func tokenCreate(flags uint32, bpffs int, step *program.Step) (int, uapi.Errno) {
 	var a attr
 	a.u32(0, flags)
 	a.i32(4, bpffs)
-	return bpf(uapi.BPF_TOKEN_CREATE, &a)
+	return a.call(uapi.BPF_TOKEN_CREATE, step)
 }
 
 // makeFixtures makes the objects that requests refer to. Where the kernel
 // refuses one the request that needs it gets a closed descriptor, and its
 // control says so.
 func makeFixtures() fixtures {
-	c := caller{}
-	inner, _ := c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{})
-	intBTF, _ := btfLoad(intBlob(), tokenArg{})
-	funcBTF, _ := btfLoad(funcBlob(), tokenArg{})
+	c, plain := caller{}, &program.Step{}
+	inner, _ := c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{}, plain, fdArgs{})
+	intBTF, _ := btfLoad(intBlob(), tokenArg{}, plain)
+	funcBTF, _ := btfLoad(funcBlob(), tokenArg{}, plain)
 	target, _ := loadExtTarget(funcBTF)
 	return fixtures{inner, intBTF, target, funcBTF}
 }

@@ -125,19 +125,23 @@ func (a *actor) step(s *program.Step) program.Observation {
 	switch s.Op {
 	case program.OpTokenCreate:
 		flags, _ := s.Num(program.KeyFlags)
-		fd, errno := tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS))
+		fd, errno := tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS), s)
 		return a.keep(s, fd, program.Observation{Errno: errno})
 	case program.OpMapCreate:
 		t, _ := s.Num(program.KeyType)
-		fd, errno := a.mapCreate(uapi.MapType(t), a.token(s))
+		fd, errno := a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
 		return a.made(s, uapi.BPF_MAP_CREATE, fd, errno, uint32(t))
 	case program.OpProgLoad:
 		t, _ := s.Num(program.KeyType)
 		at, _ := s.Num(program.KeyAttach)
-		fd, errno := a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s))
+		fd, errno := a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
 		return a.made(s, uapi.BPF_PROG_LOAD, fd, errno, uint32(t))
 	case program.OpBTFLoad:
-		fd, errno := btfLoad(intBlob(), a.token(s))
+		blob := intBlob()
+		if has(s, program.KeyJunk) {
+			blob[0]++ // the magic
+		}
+		fd, errno := btfLoad(blob, a.token(s), s)
 		return a.made(s, uapi.BPF_BTF_LOAD, fd, errno, 0)
 	case program.OpClose:
 		h, _ := s.Num(program.KeyHandle)
@@ -181,10 +185,24 @@ func (a *actor) fd(s *program.Step, k program.Key) int {
 }
 
 func (a *actor) token(s *program.Step) tokenArg {
-	if _, ok := s.Num(program.KeyToken); !ok {
-		return tokenArg{}
+	switch {
+	case has(s, program.KeyToken):
+		return tokenArg{true, a.fd(s, program.KeyToken)}
+	case has(s, program.KeyTokenFD):
+		return tokenArg{false, a.fd(s, program.KeyTokenFD)}
 	}
-	return tokenArg{true, a.fd(s, program.KeyToken)}
+	return tokenArg{}
+}
+
+func (a *actor) fdArgs(s *program.Step) fdArgs {
+	get := func(k program.Key) *int {
+		if !has(s, k) {
+			return nil
+		}
+		fd := a.fd(s, k)
+		return &fd
+	}
+	return fdArgs{get(program.KeyInner), get(program.KeyBTF), get(program.KeyAttachFD)}
 }
 
 func (a *actor) set(h program.Handle, fd int) {

@@ -1,0 +1,148 @@
+package guest
+
+import (
+	"encoding/binary"
+	"runtime"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// override replaces fields of an attribute as a step's arguments say.
+func (a *attr) override(s *program.Step, fields map[program.Key]int) {
+	for _, arg := range s.Args {
+		if off, ok := fields[arg.Key]; ok {
+			a.u32(off, uint32(arg.Num))
+		}
+	}
+}
+
+// Where the numbers of a step go, include/uapi/linux/bpf.h. map_extra is 64
+// bits, of which a case sets the lower.
+var (
+	mapFields = map[program.Key]int{
+		program.KeyKeySize: 4, program.KeyValueSize: 8, program.KeyMaxEntries: 12, program.KeyFlags: 16, program.KeyNUMA: 24,
+		program.KeyIfindex: 44, program.KeyBTFKey: 52, program.KeyBTFValue: 56, program.KeyVmlinux: 60, program.KeyExtra: 64,
+	}
+	progFields = map[program.Key]int{
+		program.KeyInsns: 4, program.KeyLog: 24, program.KeyFlags: 44, program.KeyIfindex: 64, program.KeyAttachBTFID: 108,
+	}
+	btfFields = map[program.Key]int{program.KeyLog: 24, program.KeyFlags: 32}
+)
+
+// orFlag puts BPF_F_TOKEN_FD back that an override may have taken away.
+func (a *attr) orFlag(off int, token tokenArg) {
+	a.u32(off, binary.LittleEndian.Uint32(a[off:])|token.flag())
+}
+
+const (
+	tailByte  = 151 // the last byte of the smallest attribute of a kernel that has tokens
+	hugeAttr  = 4096
+	nameField = 16
+)
+
+// call makes the call under test with the attribute as the step has it, or
+// wrong as a whole.
+func (a *attr) call(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
+	fault, _ := s.Num(program.KeyAttr)
+	switch program.AttrFault(fault) {
+	case program.AttrTail:
+		a[tailByte] = 1
+	case program.AttrBeyond:
+		long := make([]byte, hugeAttr)
+		copy(long, a[:])
+		long[hugeAttr-1] = 1
+		fd, errno := bpfAt(cmd, uintptr(unsafe.Pointer(&long[0])), hugeAttr)
+		runtime.KeepAlive(long)
+		return fd, errno
+	case program.AttrHuge:
+		return bpfAt(cmd, 0, hugeAttr+1)
+	case program.AttrUnreadable:
+		return bpfAt(cmd, 0, attrSize)
+	case program.AttrInsns:
+		a.u64(8, 0)
+	}
+	return bpf(cmd, a)
+}
+
+func bpfAt(cmd uapi.Cmd, where uintptr, size uintptr) (int, uapi.Errno) {
+	r, _, e := unix.Syscall(unix.SYS_BPF, uintptr(cmd), where, size)
+	if e != 0 {
+		return -1, uapi.Errno(e)
+	}
+	return int(r), 0
+}
+
+// name copies a name argument into its field of 16 bytes.
+func (a *attr) name(off int, s *program.Step) {
+	for i := range s.Args {
+		if s.Args[i].Key == program.KeyName {
+			copy(a[off:off+nameField], s.Args[i].Str)
+		}
+	}
+}
+
+func has(s *program.Step, k program.Key) bool {
+	_, ok := s.Num(k)
+	return ok
+}
+
+const skbData = 76 // offsetof(struct __sk_buff, data)
+
+// bodyOf returns the instructions of a body, nil for none.
+func bodyOf(b program.Body) []byte {
+	leave := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
+	var insns asm.Instructions
+	switch b {
+	case program.BodyJiffies64:
+		insns = append(asm.Instructions{asm.FnJiffies64.Call()}, leave...)
+	case program.BodyCurrentTask:
+		insns = append(asm.Instructions{asm.FnGetCurrentTask.Call()}, leave...)
+	case program.BodyProbeWriteUser: // probe_write_user(0, stack, 8)
+		insns = append(asm.Instructions{
+			asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
+			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.Mov.Imm(asm.R3, 8), asm.FnProbeWriteUser.Call(),
+		}, leave...)
+	case program.BodyReturnContext:
+		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
+	case program.BodyReadData:
+		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, skbData, asm.Word)}, leave...)
+	case program.BodyUninitStack:
+		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord)}, leave...)
+	case program.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of
+		insns = append(asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 7),
+			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
+		}, leave...)
+	default:
+		return nil
+	}
+	return marshal(insns)
+}
+
+func marshal(insns asm.Instructions) []byte {
+	var b strings.Builder
+	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
+		panic("marshal a constant program: " + err.Error())
+	}
+	return []byte(b.String())
+}
+
+// padTo makes a program n instructions long, of the same effect.
+func padTo(insns []byte, n uint64) []byte {
+	const most = 1 << 14 // beyond it the kernel reads nothing
+	if n <= uint64(len(insns)/insnLen) || n > most {
+		return insns
+	}
+	pad := insns[:insnLen:insnLen] // r0 = ret
+	out := make([]byte, 0, n*insnLen)
+	for uint64(len(out)/insnLen)+uint64(len(insns)/insnLen) < n {
+		out = append(out, pad...)
+	}
+	return append(out, insns...)
+}
