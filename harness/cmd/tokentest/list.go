@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
 	"tokentest/cases/program"
-	"tokentest/cases/uapi"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
@@ -104,34 +102,6 @@ func showPlan(w io.Writer, p *plan.Plan) error {
 		}
 	}
 	return t.Flush()
-}
-
-func (a *app) explainCmd() *cobra.Command {
-	var release string
-	c := &cobra.Command{
-		Use:     "explain CASE",
-		Short:   "show the world of a case, the rules in the kernel's order, and the pins",
-		Example: "  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12",
-		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
-			if err != nil {
-				return usage("--kernel %s: explain wants a release such as 6.12", release)
-			}
-			p, err := expand(args, &runFlags{kernels: []string{release}})
-			if err != nil {
-				return err
-			}
-			for _, c := range p.Cases {
-				if cases.Match(args[0], c.ID) || len(p.Cases) == 1 || strings.HasSuffix(args[0], ".txt") {
-					explain(a.stdout, c, cases.FactsAt(r))
-				}
-			}
-			return nil
-		},
-	}
-	c.Flags().StringVarP(&release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`")
-	return c
 }
 
 // explain plays a case as the oracle sees it.

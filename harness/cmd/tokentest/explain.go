@@ -1,0 +1,238 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+type explainFlags struct {
+	release, facts string
+	diff           bool
+}
+
+func (a *app) explainCmd() *cobra.Command {
+	f := &explainFlags{}
+	c := &cobra.Command{
+		Use:   "explain CASE | explain --diff RELEASE RELEASE [CASE...]",
+		Short: "show the world of a case, the rules in the kernel's order, and the pins",
+		Long: `Play a case as the oracle sees it: the world, the rules in the kernel's order with
+the deciding one marked, and the pins. --facts takes what a kernel of a stored run
+said of itself in place of a release's description. --diff counts the decisions that
+change between two releases, by the rule that decides on each side.`,
+		Example: `  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12
+  tokentest explain token_create --facts results/runs/RUN
+  tokentest explain --diff 6.12 7.3 prog_load`,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case f.diff && f.facts != "":
+				return usage("--diff compares releases, --facts takes a run: want one of them")
+			case f.diff && len(args) < 2:
+				return usage("--diff: want two releases; see %s --help", c.CommandPath())
+			case f.diff:
+				return a.explainDiff(args)
+			case len(args) != 1:
+				return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
+			}
+			return a.explainCase(args[0], f, c.Flags().Changed("kernel"))
+		},
+	}
+	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`; with --facts, a kernel of the run")
+	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
+	c.Flags().BoolVar(&f.diff, "diff", false, "count the decisions that change between two releases")
+	return c
+}
+
+func factsAt(release string) (*program.Facts, error) {
+	r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
+	if err != nil {
+		return nil, usage("%s: explain wants a release such as 6.12", release)
+	}
+	return cases.FactsAt(r), nil
+}
+
+// factsOf returns the facts of a run's kernels, or of the one that is named.
+func factsOf(dir, kernel string) ([]*program.Facts, error) {
+	r, err := loadRun(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []*program.Facts
+	var refs []string
+	for _, k := range r.Kernels {
+		refs = append(refs, k.Ref)
+		if k.Facts != nil && (kernel == "" || kernel == k.Ref || kernel == k.Release) {
+			out = append(out, k.Facts)
+		}
+	}
+	if len(out) == 0 {
+		return nil, usage("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"), strings.Join(refs, " "))
+	}
+	return out, nil
+}
+
+func (a *app) explainCase(pattern string, f *explainFlags, named bool) error {
+	var list []*program.Facts
+	if f.facts == "" {
+		one, err := factsAt(f.release)
+		if err != nil {
+			return err
+		}
+		list = append(list, one)
+	} else {
+		kernel := ""
+		if named {
+			kernel = f.release
+		}
+		var err error
+		if list, err = factsOf(f.facts, kernel); err != nil {
+			return err
+		}
+	}
+	p, err := expand([]string{pattern}, &runFlags{kernels: []string{f.release}})
+	if err != nil {
+		return err
+	}
+	for _, facts := range list {
+		for _, c := range p.Cases {
+			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
+				explain(a.stdout, c, facts)
+			}
+		}
+	}
+	return nil
+}
+
+// change is a kind of decision that two kernels make differently.
+type change struct {
+	from, to string // errno and rule
+	n        int
+	example  string
+}
+
+// explainDiff compares the decisions of cases on two releases. A set-up that
+// cases share counts once.
+func (a *app) explainDiff(args []string) error {
+	var facts [2]*program.Facts
+	for i := range facts {
+		var err error
+		if facts[i], err = factsAt(args[i]); err != nil {
+			return err
+		}
+	}
+	p, err := expand(args[2:], &runFlags{kernels: []string{defaultKernel}, full: len(args) == 2})
+	if err != nil {
+		return err
+	}
+	d := differ{facts: facts, sims: map[*cases.World]*[2]*cases.Sim{}, changes: map[[2]string]*change{}}
+	for i := range d.only {
+		d.only[i] = map[string]int{}
+	}
+	for _, c := range p.Cases {
+		d.add(c)
+	}
+	return d.write(a)
+}
+
+type differ struct {
+	facts   [2]*program.Facts
+	sims    map[*cases.World]*[2]*cases.Sim
+	changes map[[2]string]*change
+	only    [2]map[string]int // cases that only the other kernel can play, by reason
+	both    int
+	neither int
+}
+
+// unmet is the first need of a case that a kernel does not meet, or "".
+func unmet(c *cases.Case, f *program.Facts) string {
+	for _, n := range c.Needs {
+		if met, _ := n.Check(f); !met {
+			return n.String()
+		}
+	}
+	return ""
+}
+
+func (d *differ) add(c *cases.Case) {
+	before, after := unmet(c, d.facts[0]), unmet(c, d.facts[1])
+	switch {
+	case before != "" && after != "":
+		d.neither++
+		return
+	case before != "":
+		d.only[1][before]++
+		return
+	case after != "":
+		d.only[0][after]++
+		return
+	}
+	d.both++
+	sims := d.sims[c.World]
+	if sims == nil {
+		sims = &[2]*cases.Sim{}
+		for i, f := range d.facts {
+			sims[i] = cases.NewSim(f, &c.World.Program, false)
+		}
+		d.sims[c.World] = sims
+		d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info)
+	}
+	play := *sims
+	if len(c.Cell) > 1 {
+		play = [2]*cases.Sim{sims[0].Fork(), sims[1].Fork()}
+	}
+	d.play(c.ID, play, c.Cell, c.Info)
+}
+
+func (d *differ) play(id string, sims [2]*cases.Sim, steps []program.Step, info []cases.StepInfo) {
+	for i := range steps {
+		a, b := sims[0].Step(&steps[i]), sims[1].Step(&steps[i])
+		if a.Verdict.Known == b.Verdict.Known && a.Verdict.Errno == b.Verdict.Errno && slices.Equal(a.Values, b.Values) {
+			continue
+		}
+		key, what := [2]string{decision(&a), decision(&b)}, info[i].Text
+		if key[0] == key[1] {
+			key[1] += " with other masks in its fdinfo"
+			what += fmt.Sprintf(": %#x, %#x", a.Values, b.Values)
+		}
+		if d.changes[key] == nil {
+			d.changes[key] = &change{from: key[0], to: key[1], example: id + ": " + what}
+		}
+		d.changes[key].n++
+	}
+}
+
+// decision names an answer and the rule that gives it.
+func decision(e *cases.Expect) string { return answer(e) + " " + e.Verdict.ID }
+
+func (d *differ) write(a *app) error {
+	list := slices.Collect(maps.Values(d.changes))
+	slices.SortFunc(list, func(x, y *change) int { return cmp.Or(y.n-x.n, cmp.Compare(x.from+x.to, y.from+y.to)) })
+	old, young := d.facts[0].Release, d.facts[1].Release
+	for _, c := range list {
+		fmt.Fprintf(a.stdout, "%d: %s on %s, %s on %s\n  example %s\n", c.n, c.from, old, c.to, young, c.example)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for i, f := range d.facts {
+		for _, why := range slices.Sorted(maps.Keys(d.only[i])) {
+			fmt.Fprintf(w, "only on %s\t%d cases\t%s\n", f.Release, d.only[i][why], why)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	changed := 0
+	for _, c := range list {
+		changed += c.n
+	}
+	fmt.Fprintf(a.stdout, "%d cases on both, %d on neither, %d decisions change from %s to %s\n", d.both, d.neither, changed, old, young)
+	return nil
+}
