@@ -474,7 +474,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, nil
+	return s, checkCall(&s)
 }
 
 func (o *opSpec) usage() string {
@@ -513,6 +513,10 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 		a.Num, err = program.ParseWord(program.AttrFaults, value)
 	case kindBody:
 		a.Num, err = program.ParseWord(program.Bodies, value)
+	case kindOn:
+		a.Num, err = program.ParseWord(program.Ons, value)
+	case kindCmd:
+		a.Num, err = cmdArg(value)
 	default:
 		a.Num, err = enumArg(k.kind, value)
 	}

@@ -18,6 +18,8 @@ const (
 	kindAttachType
 	kindFault
 	kindBody
+	kindCmd
+	kindOn
 )
 
 type keySpec struct {
@@ -88,11 +90,19 @@ var ops = []opSpec{
 	}, []program.Key{program.KeyHandle, program.KeyTo}, false, "pass a descriptor to another actor"},
 	{program.OpClose, []keySpec{{program.KeyHandle, "handle", kindHandle, "what to close"}}, []program.Key{program.KeyHandle}, false, "close a descriptor"},
 	{program.OpSysctl, []keySpec{
-		{program.KeyValue, "unprivileged_bpf_disabled", kindNum, "0 or 2; it is 2 when a world begins"},
+		{program.KeyValue, "unprivileged_bpf_disabled", kindNum, "0, 1 or 2; it is 2 when a world begins. 1 is for good: worlds that set it run last"},
 	}, nil, false, "the broker sets kernel.unprivileged_bpf_disabled"},
 	{program.OpSysrq, []keySpec{
 		{program.KeyValue, "key", kindString, "the letter for /proc/sysrq-trigger: c crashes the kernel"},
 	}, []program.Key{program.KeyValue}, false, "provoke a fault, to test the harness itself"},
+	{program.OpCall, []keySpec{
+		{program.KeyCmd, "cmd", kindCmd, "the command, by name or number; the request is a smallest well-formed one on objects that root made"},
+		tokenKey, attrKey,
+		{program.KeyOn, "on", kindOn, "what else it is about: cgroup_skb, tcx, private"},
+		{program.KeyProg, "prog", kindHandle, "the cgroup_skb program to attach"},
+		{program.KeyID, "id", kindNum, "an id that nothing has"},
+		{program.KeyCommon, "common", kindNum, "1: with BPF_COMMON_ATTRS"},
+	}, nil, false, "any other command of bpf(2)"},
 }
 
 func opNamed(name string) *opSpec {

@@ -214,8 +214,10 @@ func each(what string, except []string) ([]axisValue, error) {
 		values = eachMapType()
 	case "prog_load":
 		values = eachProgLoad()
+	case "command":
+		values = eachCommand()
 	default:
-		return nil, fmt.Errorf("unknown list %q: want each map_type or each prog_load", what)
+		return nil, fmt.Errorf("unknown list %q: want each map_type, each prog_load or each command", what)
 	}
 	for _, e := range except {
 		i := slices.IndexFunc(values, func(v axisValue) bool { return "-"+v.name == e })

@@ -78,7 +78,7 @@ func (s *Sim) Step(st *program.Step) Expect {
 	case program.OpMapCreate:
 		return s.object(a, st, a.mapCreate(st))
 	case program.OpProgLoad:
-		return s.object(a, st, s.progLoad(a, st))
+		return s.loaded(a, st, s.progLoad(a, st))
 	case program.OpBTFLoad:
 		return s.object(a, st, a.btfLoad(st))
 	case program.OpSend:
@@ -89,8 +89,9 @@ func (s *Sim) Step(st *program.Step) Expect {
 		h, _ := st.Num(program.KeyHandle)
 		delete(a.fds, program.Handle(h))
 	case program.OpSysctl:
-		v, _ := st.Num(program.KeyValue)
-		s.sysctl = int(v)
+		return s.setSysctl(a, st)
+	case program.OpCall:
+		return s.decide(a, st, a.call(st))
 	case program.OpSysrq:
 		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 	}

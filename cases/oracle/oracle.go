@@ -106,7 +106,7 @@ const (
 type FD struct {
 	Kind  FDKind
 	BPFFS *BPFFS // of a BPFFSRoot
-	Token *Token // of a TokenFD
+	Token *Token // of a TokenFD, or that a program remembers
 }
 
 // World is everything that decides beside the request itself.
@@ -223,7 +223,7 @@ func Rules() []string {
 	add("map_create", ids(mapCreateRules))
 	add("prog_load", ids(progLoadRules))
 	add("btf_load", ids(btfLoadRules))
-	return out
+	return append(out, commandRules()...)
 }
 
 func ids[R any](rules []rule[R]) []string {

@@ -46,6 +46,7 @@ const (
 	actorIntBTF
 	actorExtTarget
 	actorFuncBTF
+	actorCommands // and those behind it
 )
 
 // actorArg0 is the name that an actor's process is started under; a user
@@ -61,11 +62,14 @@ func runActor(args []string) error {
 	if err != nil {
 		return fmt.Errorf("start an actor: %w", err)
 	}
-	for fd := actorLink; fd <= actorFuncBTF; fd++ {
+	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
 		unix.CloseOnExec(fd)
 	}
 	a := &actor{link: link{actorLink}, uid: uint32(uid), workers: map[uapi.CapSet]*worker{}, handles: map[program.Handle]int{}, context: noFD}
-	a.fix = fixtures{actorInner, actorIntBTF, actorExtTarget, actorFuncBTF}
+	a.fix = fixtures{inner: actorInner, intBTF: actorIntBTF, extTarget: actorExtTarget, funcBTF: actorFuncBTF}
+	for i := range a.fix.commands {
+		a.fix.commands[i] = actorCommands + i
+	}
 	return a.serve()
 }
 
@@ -277,7 +281,7 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int
 	defer null.Close()
 	n := null.Fd()
 	files := []uintptr{n, n, 2, uintptr(socket)}
-	for _, fd := range []int{fix.inner, fix.intBTF, fix.extTarget, fix.funcBTF} {
+	for _, fd := range append([]int{fix.inner, fix.intBTF, fix.extTarget, fix.funcBTF}, fix.commands[:]...) {
 		if fd < 0 {
 			fd = int(n) // where the kernel refused the fixture; whatever names it fails
 		}

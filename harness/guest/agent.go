@@ -45,6 +45,7 @@ type player struct {
 const (
 	unprivSysctl  = "/proc/sys/kernel/unprivileged_bpf_disabled"
 	unprivDefault = 2 // what a world begins with
+	unprivLocked  = 1 // no other value can follow
 )
 
 // serve runs what the host sends until it says bye.
@@ -88,8 +89,8 @@ func (g *agent) world(payload []byte) error {
 
 // stage prepares a world: the sysctl, the actors, the set-up steps.
 func (g *agent) stage(p *program.Program) ([]program.Observation, error) {
-	if err := g.setSysctl(unprivDefault); err != nil {
-		return nil, err
+	if errno := g.setSysctl(unprivDefault); errno != 0 && g.sysctl != unprivLocked {
+		return nil, fmt.Errorf("set kernel.unprivileged_bpf_disabled: %w", unix.Errno(errno))
 	}
 	if err := g.assemble(p.Actors); err != nil {
 		return nil, err
@@ -238,8 +239,11 @@ func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
 	case program.OpSend:
 		return program.Observation{}, g.pass(p, s)
 	case program.OpSysctl:
+		if err := g.settle(nil); err != nil {
+			return program.Observation{}, err
+		}
 		v, _ := s.Num(program.KeyValue)
-		return program.Observation{}, errors.Join(g.settle(nil), g.setSysctl(int(v)))
+		return program.Observation{Errno: g.setSysctl(int(v))}, nil
 	case program.OpSysrq:
 		return program.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
 	}
@@ -316,15 +320,17 @@ func (g *agent) pass(from *player, s *program.Step) error {
 	return nil
 }
 
-func (g *agent) setSysctl(v int) error {
+// setSysctl writes kernel.unprivileged_bpf_disabled. Once it is 1 it stays:
+// the worlds that come then are such as set it to 1 themselves.
+func (g *agent) setSysctl(v int) uapi.Errno {
 	if g.sysctl == v {
-		return nil
+		return 0
 	}
-	if err := os.WriteFile(unprivSysctl, fmt.Appendln(nil, v), 0); err != nil {
-		return fmt.Errorf("set kernel.unprivileged_bpf_disabled: %w", err)
+	errno := errnoOf(os.WriteFile(unprivSysctl, fmt.Appendln(nil, v), 0))
+	if errno == 0 {
+		g.sysctl = v
 	}
-	g.sysctl = v
-	return nil
+	return errno
 }
 
 // assemble starts the actors of a world, or has those of the last one forget
@@ -453,6 +459,7 @@ func newAgent(port io.ReadWriter) *agent {
 	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage)}
 	g.readBTF()
 	g.fix = makeFixtures()
+	g.fix.commands = g.makeCommandFixtures()
 	return g
 }
 

@@ -25,7 +25,15 @@ type attr [attrSize]byte
 func (a *attr) u32(off int, v uint32) { binary.LittleEndian.PutUint32(a[off:], v) }
 func (a *attr) u64(off int, v uint64) { binary.LittleEndian.PutUint64(a[off:], v) }
 func (a *attr) i32(off, v int)        { a.u32(off, uint32(int32(v))) }
-func (a *attr) ptr(off int, p *byte)  { a.u64(off, uint64(uintptr(unsafe.Pointer(p)))) }
+
+// escapes has what the kernel is to read or write live on the heap: a stack
+// moves when it grows, and a number that was its address does not.
+var escapes *byte
+
+func (a *attr) ptr(off int, p *byte) {
+	escapes = p
+	a.u64(off, uint64(uintptr(unsafe.Pointer(p))))
+}
 
 // bpf is the call under test: one raw bpf(2).
 func bpf(cmd uapi.Cmd, a *attr) (fd int, errno uapi.Errno) {
@@ -46,6 +54,7 @@ var license = []byte("GPL\x00")
 // refer to one: an inner map, a BTF, and an XDP program to replace a function of.
 type fixtures struct {
 	inner, intBTF, extTarget, funcBTF int
+	commands                          commandFixtures
 }
 
 // caller makes requests with what it needs to fill them in.
@@ -200,7 +209,7 @@ func makeFixtures() fixtures {
 	intBTF, _ := btfLoad(intBlob(), tokenArg{}, plain)
 	funcBTF, _ := btfLoad(funcBlob(), tokenArg{}, plain)
 	target, _ := loadExtTarget(funcBTF)
-	return fixtures{inner, intBTF, target, funcBTF}
+	return fixtures{inner: inner, intBTF: intBTF, extTarget: target, funcBTF: funcBTF}
 }
 
 const xdpPass = 2

@@ -143,6 +143,8 @@ func (a *actor) step(s *program.Step) program.Observation {
 		}
 		fd, errno := btfLoad(blob, a.token(s), s)
 		return a.made(s, uapi.BPF_BTF_LOAD, fd, errno, 0)
+	case program.OpCall:
+		return a.command(s)
 	case program.OpClose:
 		h, _ := s.Num(program.KeyHandle)
 		return program.Observation{Errno: a.close(program.Handle(h))}

@@ -75,7 +75,8 @@ func Batches(chosen []*cases.Case, size int) []Batch {
 }
 
 // ByWorld orders cases so that those of a world stand together, in the order
-// in which the worlds first appear.
+// in which the worlds first appear; but those that set the sysctl to 1 come
+// last, for it cannot be set to anything else then.
 func ByWorld(chosen []*cases.Case) []*cases.Case {
 	var order []*cases.World
 	in := map[*cases.World][]*cases.Case{}
@@ -85,9 +86,13 @@ func ByWorld(chosen []*cases.Case) []*cases.Case {
 		}
 		in[c.World] = append(in[c.World], c)
 	}
-	out := make([]*cases.Case, 0, len(chosen))
+	out, last := make([]*cases.Case, 0, len(chosen)), []*cases.Case(nil)
 	for _, w := range order {
-		out = append(out, in[w]...)
+		if w.Locks() {
+			last = append(last, in[w]...)
+		} else {
+			out = append(out, in[w]...)
+		}
 	}
-	return out
+	return append(out, last...)
 }

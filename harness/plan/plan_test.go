@@ -152,7 +152,8 @@ func TestSeveralStepsTravelAlone(t *testing.T) {
 	}
 }
 
-// ByWorld moves no case past another of its world, and opens every world once.
+// ByWorld moves no case past another of its world, opens every world once, and
+// those last that leave the machine's sysctl at 1.
 func TestByWorld(t *testing.T) {
 	all, err := corpus(t).Select(nil, true)
 	if err != nil {
@@ -167,7 +168,7 @@ func TestByWorld(t *testing.T) {
 		position[c] = i
 	}
 	seen := map[*cases.World]bool{}
-	first := -1
+	first, locked := -1, false
 	for i, c := range got {
 		switch {
 		case i > 0 && got[i-1].World == c.World:
@@ -177,13 +178,20 @@ func TestByWorld(t *testing.T) {
 		case seen[c.World]:
 			t.Fatalf("the world of %s is opened again", c.ID)
 		default:
+			locks := c.World.Locks()
+			if locked && !locks {
+				t.Fatalf("the world of %s comes when the sysctl is locked", c.ID)
+			}
+			if locks && !locked {
+				locked, first = true, -1
+			}
 			if position[c] < first {
 				t.Fatalf("the world of %s comes too late", c.ID)
 			}
 			seen[c.World], first = true, position[c]
 		}
 	}
-	if len(seen) == len(all) || len(seen) < 10 {
+	if !locked || len(seen) == len(all) || len(seen) < 10 {
 		t.Errorf("%d worlds of %d cases: the test says nothing", len(seen), len(all))
 	}
 }

@@ -1,0 +1,131 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// cmdArg reads a command of bpf(2) that call makes.
+func cmdArg(value string) (uint64, error) {
+	m, ok := uapi.Cmds.Lookup(value)
+	if !ok {
+		return 0, fmt.Errorf("unknown %s %q%s", uapi.Cmds.Tag, value, suggest(value, cmdNames()))
+	}
+	if own := opNamed(uapi.Cmd(m.Value).String()); own != nil {
+		return 0, fmt.Errorf("%s has an operation of its own: ACTOR %s", value, own.op)
+	}
+	if _, notNum := parseNum(value); notNum != nil && program.CmdShapeOf(uapi.Cmd(m.Value)) == nil {
+		return 0, fmt.Errorf("no request is known for %s", value)
+	}
+	return uint64(m.Value), nil
+}
+
+func cmdNames() []string {
+	var names []string
+	for i := range program.CmdShapes {
+		names = append(names, program.CmdShapes[i].Cmd.String())
+	}
+	return names
+}
+
+// checkCall refuses an argument that the command's request has no place for:
+// what it then answered would say nothing of it.
+func checkCall(s *program.Step) error {
+	if s.Op != program.OpCall {
+		return nil
+	}
+	n, ok := s.Num(program.KeyCmd)
+	if !ok {
+		return fmt.Errorf("call wants cmd=")
+	}
+	cmd := uapi.Cmd(n)
+	shape := program.CmdShapeOf(cmd)
+	attaches := cmd == uapi.BPF_PROG_ATTACH || cmd == uapi.BPF_LINK_CREATE
+	on, _ := s.Num(program.KeyOn)
+	for _, a := range s.Args {
+		takes := true
+		switch a.Key {
+		case program.KeyToken, program.KeyID:
+			takes = shape != nil && shape.Token
+		case program.KeyProg:
+			takes = attaches
+		case program.KeyOn:
+			takes = program.On(on) == program.OnSkb && attaches || program.On(on) == program.OnTCX && cmd == uapi.BPF_PROG_DETACH ||
+				program.On(on) == program.OnPrivate && cmd == uapi.BPF_OBJ_GET
+		}
+		if !takes {
+			return fmt.Errorf("%s takes no %s=", cmd, opNamed(program.OpCall.String()).keyOf(a.Key).name)
+		}
+	}
+	return nil
+}
+
+// eachCommand makes an axis of every command that call knows a request for.
+func eachCommand() []axisValue {
+	var out []axisValue
+	for i := range program.CmdShapes {
+		s := &program.CmdShapes[i]
+		name := s.Cmd.String()
+		v := axisValue{name: name, text: name, vars: map[string]string{"others": othersMask(uint32(s.Cmd))}}
+		at := slices.IndexFunc(uapi.Cmds.Members, func(m uapi.Member) bool { return m.Value == uint32(s.Cmd) })
+		v.needs = append(v.needs, enumNeed(&uapi.Cmds, uapi.Cmds.Members[at]))
+		if s.Config != "" {
+			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: s.Config})
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// call is the request behind a call step.
+func (a *simActor) call(st *program.Step) *oracle.Call {
+	get := func(k program.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
+	r := &oracle.Call{
+		Cmd: uapi.Cmd(get(program.KeyCmd)), Common: get(program.KeyCommon) != 0, Tail: get(program.KeyAttr) == uint32(program.AttrTail),
+		On: oracle.CallOn(get(program.KeyOn)), ID: get(program.KeyID),
+	}
+	if h, ok := st.Num(program.KeyToken); ok {
+		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[program.Handle(h)]}
+	}
+	if h, ok := st.Num(program.KeyProg); ok {
+		r.On, r.Prog = oracle.CallSkb, a.fds[program.Handle(h)]
+	}
+	return r
+}
+
+// loaded plays a program's load; what is loaded remembers its token.
+func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
+	e := s.object(a, st, r)
+	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
+		fd.Token = r.Keeps(s.kernel)
+		a.fds[st.Out] = fd
+	}
+	return e
+}
+
+// setSysctl plays the broker's write. 1 stays.
+func (s *Sim) setSysctl(a *simActor, st *program.Step) Expect {
+	v, _ := st.Num(program.KeyValue)
+	e := s.decide(a, st, &oracle.Sysctl{Value: int(v)})
+	if e.Verdict.Errno == 0 {
+		s.sysctl = int(v)
+	}
+	return e
+}
+
+// Locks reports whether the world's cells, or its set-up, set
+// kernel.unprivileged_bpf_disabled to 1, after which a machine is good for
+// no world that wants another value.
+func (w *World) Locks() bool {
+	locks := func(steps []program.Step) bool {
+		return slices.ContainsFunc(steps, func(s program.Step) bool {
+			v, _ := s.Num(program.KeyValue)
+			return s.Op == program.OpSysctl && v == oracle.SysctlLocked
+		})
+	}
+	return locks(w.Program.Setup) || slices.ContainsFunc(w.Cases, func(c *Case) bool { return locks(c.Cell) })
+}

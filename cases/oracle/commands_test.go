@@ -1,0 +1,186 @@
+package oracle
+
+import (
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// The lists of kernel-semantics section 10, in numbers: the commands that want
+// CAP_SYS_ADMIN in the initial namespace, of them those about the next id.
+var (
+	refNextID   = map[uint32]bool{11: true, 12: true, 23: true, 31: true}
+	refSysAdmin = map[uint32]bool{13: true, 14: true, 30: true, 20: true, 32: true}
+	refNoPlace  = map[uint32]bool{13: true, 14: true, 30: true} // by id, and no place for a token
+	refOwn      = map[uint32]bool{0: true, 5: true, 18: true, 36: true}
+)
+
+// calls plays every command with everything that can be wrong with it.
+func calls(f func(r *Call)) {
+	refs := append(badTokens(), tokenOf(Masks{Cmds: 1 << 19}), tokenOf(Masks{Cmds: ^uint64(0) &^ (1 << 19), Maps: ^uint64(0)}))
+	for cmd := uapi.Cmd(0); cmd < 42; cmd++ {
+		if refOwn[uint32(cmd)] {
+			continue
+		}
+		for _, tail := range []bool{false, true} {
+			for _, common := range []bool{false, true} {
+				for on := CallOn(0); on <= CallPrivate; on++ {
+					f(&Call{Cmd: cmd, Tail: tail, Common: common, On: on})
+				}
+				for _, id := range []uint32{0, 1 << 30, 1<<31 - 1} {
+					for _, ref := range refs {
+						f(&Call{Cmd: cmd, Tail: tail, Common: common, ID: id, Token: ref})
+					}
+				}
+			}
+		}
+		for _, t := range []*Token{nil, {Userns: child}} {
+			f(&Call{Cmd: cmd, On: CallSkb, Prog: FD{Kind: Object, Token: t}, Token: tokenOf(allMasks)})
+		}
+	}
+}
+
+// call decides as kernel-semantics 3.6 and 3.7 do, with nothing of the
+// oracle's tables.
+func (r *reference) call(q *Call) uapi.Errno {
+	cmd, newer := uint32(q.Cmd), r.w.Kernel == k73
+	if q.Common && !newer || cmd >= 39 || cmd >= 37 && r.w.Kernel == k612 || cmd == 38 && r.w.Kernel == k619 {
+		return 22
+	}
+	sys, net := r.caps&(1<<21) != 0, r.caps&(1<<21|1<<12) != 0
+	switch {
+	case cmd == 16 && !net:
+		return 1
+	case q.Tail:
+		return 22
+	case refNextID[cmd] && (q.Token.Flag || q.ID == 1<<31-1), refNoPlace[cmd] && q.Token.Flag:
+		return 22
+	case cmd == 19:
+		return r.btfByID(q)
+	case (refNextID[cmd] || refSysAdmin[cmd]) && !sys:
+		return 1
+	case (refNextID[cmd] || refNoPlace[cmd]) && q.ID != 0:
+		return 2
+	case cmd == 9 && q.On == CallTCX && !net:
+		return 1
+	case cmd == 9 && q.On == CallTCX:
+		return 2
+	case cmd == 7 && q.On == CallPrivate && r.w.Caller.Euid != 0 && r.caps&(1<<1) == 0:
+		return 13
+	case cmd == 22:
+		return 16
+	case cmd == 25:
+		return 2
+	case (cmd == 8 || cmd == 28) && q.On == CallSkb:
+		r.tok = q.Prog.Token
+		if !r.capable(1 << 12) {
+			return map[uint32]uapi.Errno{8: 22, 28: 1}[cmd]
+		}
+	}
+	return 0
+}
+
+func (r *reference) btfByID(q *Call) uapi.Errno {
+	if q.Token.Flag && r.w.Kernel == k612 {
+		return 22
+	}
+	if e := r.token(q.Token); e != 0 {
+		return e
+	}
+	if r.tok != nil && r.tok.Allowed.Cmds>>19&1 == 0 {
+		r.tok = nil
+	}
+	switch {
+	case !r.capable(1 << 21):
+		return 1
+	case q.ID != 0:
+		return 2
+	}
+	return 0
+}
+
+// TestCommands holds the oracle against the reference for every command; what
+// an explanation decides is what Decide says.
+func TestCommands(t *testing.T) {
+	bad, decided := 0, map[string]int{}
+	worlds([]*Kernel{k612, k619, k73}, []int{2}, places, // none looks at the sysctl
+		func(w *World, p *place, caps uapi.CapSet) {
+			calls(func(r *Call) {
+				got, trace := Explain(w, r)
+				want := newReference(w, p, caps).call(r)
+				decided[got.ID]++
+				for _, l := range trace {
+					if l.Drops && l.Holds {
+						decided[l.ID]++
+					}
+				}
+				if got.Known && got.Errno == want && got == Decide(w, r) {
+					return
+				}
+				if bad++; bad < 20 {
+					t.Errorf("%s, %s, caps %s, sysctl %d: %+v: got %s (known %v) by %s, want %s",
+						w.Kernel.Release, p.name, w.Caller.Caps, w.UnprivDisabled, r, got.Errno, got.Known, got.ID, want)
+				}
+			})
+		})
+	if bad >= 20 {
+		t.Errorf("and %d more", bad-19)
+	}
+	for _, id := range commandRules() {
+		if decided[id] == 0 && id != "sysctl/locked" {
+			t.Errorf("no world is decided by %s", id)
+		}
+	}
+}
+
+// Every command of the newest kernel has rules, or an operation of its own; a
+// newer one is an answer that nobody knows.
+func TestCommandsKnown(t *testing.T) {
+	for _, m := range uapi.Cmds.Members {
+		if m.Value < 64 && !refOwn[m.Value] && commandOf(uapi.Cmd(m.Value)) == nil {
+			t.Errorf("command %s has no rules", m.Name)
+		}
+	}
+	newer := *k73
+	newer.MaxCmd = 50
+	root := Cred{Userns: Initial, Caps: uapi.AllCaps}
+	for _, tt := range []struct {
+		name string
+		k    *Kernel
+		id   string
+	}{{"new command", &newer, "call/drift"}, {"before tokens", k61, "call/before-tokens"}} {
+		if v := Decide(&World{Kernel: tt.k, Caller: root}, &Call{Cmd: 45}); v.Known || v.ID != tt.id || v.Rule == "" {
+			t.Errorf("%s: got %+v, want an unknown verdict %s", tt.name, v, tt.id)
+		}
+	}
+}
+
+// 1 stays.
+func TestSysctlLocked(t *testing.T) {
+	for _, tt := range []struct {
+		is, set int
+		want    uapi.Errno
+	}{{0, 1, 0}, {2, 1, 0}, {2, 0, 0}, {1, 1, 0}, {1, 0, ePERM}, {1, 2, ePERM}} {
+		w := &World{Kernel: k612, Caller: Cred{Userns: Initial, Caps: uapi.AllCaps}, UnprivDisabled: tt.is}
+		if v := Decide(w, &Sysctl{tt.set}); v.Errno != tt.want {
+			t.Errorf("%d set to %d: got %s, want %s", tt.is, tt.set, v.Errno, tt.want)
+		}
+	}
+}
+
+// A program remembers the token that covered its load, and no other.
+func TestKeeps(t *testing.T) {
+	r := &ProgLoad{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Token: tokenOf(Masks{Cmds: 1 << 5, Progs: 1 << 8, Attachs: 1})}
+	if r.Keeps(k612) != r.Token.FD.Token {
+		t.Error("a token that covers the load is forgotten")
+	}
+	for _, m := range []Masks{{Cmds: 1, Progs: 1 << 8, Attachs: 1}, {Cmds: 1 << 5, Progs: 1, Attachs: 1}, {Cmds: 1 << 5, Progs: 1 << 8, Attachs: 2}} {
+		r.Token = tokenOf(m)
+		if r.Keeps(k612) != nil {
+			t.Errorf("a token of %+v is remembered", m)
+		}
+	}
+	if (&ProgLoad{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB}).Keeps(k612) != nil {
+		t.Error("a token that was not given is remembered")
+	}
+}

@@ -1,0 +1,464 @@
+package guest
+
+import (
+	"encoding/binary"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// The objects that the agent makes as root for the commands of a call step.
+const (
+	fixHash       = iota
+	fixMapped     // an array that is mapped writable for good
+	fixStructOps  // a struct_ops map that is not registered
+	fixFilter     // a socket_filter program
+	fixDevice     // a cgroup_device program
+	fixSkb        // a cgroup_skb program
+	fixRawTP      // a raw_tracepoint program
+	fixRawLink    // it, attached
+	fixDeviceLink // the cgroup_device program, attached
+	fixIterLink   // a task iterator
+	fixCgroup     // the root of the cgroup2 hierarchy
+	fixDir        // the root of a bpffs of the initial namespace
+	fixCount
+)
+
+// commandFixtures are their descriptors; noFD where the kernel refused one.
+type commandFixtures [fixCount]int
+
+// What the bpffs of fixDir holds, and a tracepoint: names as the kernel gets
+// them, with their terminating zero.
+var (
+	pinnedFile  = []byte("pinned\x00")  // everybody may open it
+	privateFile = []byte("private\x00") // root alone
+	newFile     = []byte("new\x00")     // a call's own
+	tracepoint  = []byte("task_rename\x00")
+)
+
+const (
+	pathFD     = 1 << 14 // BPF_F_PATH_FD
+	allowMulti = 1 << 1  // BPF_F_ALLOW_MULTI
+	loopback   = 1       // the loopback device's index
+	packetLen  = 64
+)
+
+// makeCommandFixtures makes them. Each that fails leaves the calls about it
+// with a descriptor that is not open, and their controls say so.
+func (c *caller) makeCommandFixtures() commandFixtures {
+	plain := &program.Step{}
+	load := func(t uapi.ProgType, at uapi.AttachType) int {
+		fd, _ := c.progLoad(t, at, tokenArg{}, plain, fdArgs{})
+		return fd
+	}
+	create := func(t uapi.MapType) int {
+		fd, _ := c.mapCreate(t, tokenArg{}, plain, fdArgs{})
+		return fd
+	}
+	var f commandFixtures
+	f[fixHash] = create(uapi.BPF_MAP_TYPE_HASH)
+	f[fixMapped] = mappedArray()
+	f[fixStructOps] = create(uapi.BPF_MAP_TYPE_STRUCT_OPS)
+	f[fixFilter] = load(uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0)
+	f[fixDevice] = load(uapi.BPF_PROG_TYPE_CGROUP_DEVICE, uapi.BPF_CGROUP_DEVICE)
+	f[fixSkb] = load(uapi.BPF_PROG_TYPE_CGROUP_SKB, 0)
+	f[fixRawTP] = load(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, 0)
+	iter := load(uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_ITER)
+	defer closeFD(iter)
+	f[fixRawLink] = openTracepoint(f[fixRawTP])
+	f[fixCgroup] = mountRoot("cgroup2")
+	f[fixDir] = mountRoot("bpf")
+	f[fixDeviceLink] = linkCreate(f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
+	f[fixIterLink] = linkCreate(iter, 0, uapi.BPF_TRACE_ITER)
+	pin(f[fixDir], f[fixHash], privateFile)
+	pin(f[fixDir], f[fixHash], pinnedFile)
+	_ = unix.Fchmodat(f[fixDir], unix.ByteSliceToString(pinnedFile), 0o666, 0)
+	return f
+}
+
+// mappedArray makes an array that cannot be frozen, for it stays mapped.
+func mappedArray() int {
+	var a attr
+	a.u32(0, uint32(uapi.BPF_MAP_TYPE_ARRAY))
+	a.u32(4, 4)
+	a.u32(8, 8)
+	a.u32(12, 1)
+	a.u32(16, 1<<10) // BPF_F_MMAPABLE
+	fd, errno := bpf(uapi.BPF_MAP_CREATE, &a)
+	if errno != 0 {
+		return noFD
+	}
+	if _, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return noFD
+	}
+	return fd
+}
+
+// mountRoot makes a file system and opens its root, which no path leads to.
+func mountRoot(fs string) int {
+	context, err := unix.Fsopen(fs, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return noFD
+	}
+	defer unix.Close(context)
+	if err := unix.FsconfigCreate(context); err != nil {
+		return noFD
+	}
+	mnt, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return noFD
+	}
+	defer unix.Close(mnt)
+	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return noFD
+	}
+	return dir
+}
+
+func (a *attr) path(dir int, name []byte) {
+	a.ptr(0, &name[0])
+	a.u32(12, pathFD)
+	a.i32(16, dir)
+}
+
+func pin(dir, fd int, name []byte) {
+	var a attr
+	a.path(dir, name)
+	a.i32(8, fd)
+	bpf(uapi.BPF_OBJ_PIN, &a)
+}
+
+func openTracepoint(prog int) int {
+	var a attr
+	a.tracepoint(prog)
+	fd, _ := bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, &a)
+	return fd
+}
+
+func (a *attr) tracepoint(prog int) {
+	a.ptr(0, &tracepoint[0])
+	a.i32(8, prog)
+}
+
+func linkCreate(prog, target int, at uapi.AttachType) int {
+	var a attr
+	a.link(prog, target, at)
+	fd, _ := bpf(uapi.BPF_LINK_CREATE, &a)
+	return fd
+}
+
+func (a *attr) link(prog, target int, at uapi.AttachType) {
+	a.i32(0, prog)
+	a.i32(4, target)
+	a.u32(8, uint32(at))
+}
+
+// attach fills in BPF_PROG_ATTACH, and BPF_PROG_DETACH but for the flags.
+func (a *attr) attach(target, prog int, at uapi.AttachType, flags uint32) {
+	a.i32(0, target)
+	a.i32(4, prog)
+	a.u32(8, uint32(at))
+	a.u32(12, flags)
+}
+
+// request is a call under test: what must be there before it, what it leaves
+// behind, and what shows that it did its work.
+type request struct {
+	attr
+	scratch      []byte
+	before, undo func()
+	works        func() bool
+	makesFD      bool
+	worksFD      func(fd int) bool
+}
+
+// command makes the call of a step, on the objects that root made. What it
+// changes is undone in the same step, by the same thread.
+func (a *actor) command(s *program.Step) program.Observation {
+	n, _ := s.Num(program.KeyCmd)
+	cmd := uapi.Cmd(n)
+	r := &request{scratch: make([]byte, packetLen+4*8)}
+	a.fill(r, cmd, s)
+	if r.before != nil {
+		r.before()
+	}
+	if n, ok := s.Num(program.KeyCommon); ok && n != 0 {
+		cmd |= uapi.BPF_COMMON_ATTRS
+	}
+	fd, errno := r.call(cmd, s)
+	runtime.KeepAlive(r)
+	o := program.Observation{Errno: errno}
+	if errno == 0 {
+		o.Proof = program.Works
+		if r.works != nil && !r.works() || r.makesFD && (fd <= 2 || r.worksFD != nil && !r.worksFD(fd)) {
+			o.Proof = program.DoesNotWork
+		}
+		if r.makesFD {
+			closeFD(fd)
+		}
+	}
+	if r.undo != nil {
+		r.undo()
+	}
+	return o
+}
+
+// at is a place of the request's own memory.
+func (r *request) at(i int) *byte { return &r.scratch[i] }
+
+// fill makes the request of a command well formed.
+func (a *actor) fill(r *request, cmd uapi.Cmd, s *program.Step) {
+	on, _ := s.Num(program.KeyOn)
+	switch cmd {
+	case uapi.BPF_MAP_LOOKUP_ELEM, uapi.BPF_MAP_UPDATE_ELEM, uapi.BPF_MAP_DELETE_ELEM, uapi.BPF_MAP_GET_NEXT_KEY, uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+		a.fillElem(r, cmd)
+	case uapi.BPF_MAP_LOOKUP_BATCH, uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, uapi.BPF_MAP_UPDATE_BATCH, uapi.BPF_MAP_DELETE_BATCH:
+		a.fillBatch(r, cmd)
+	case uapi.BPF_MAP_FREEZE:
+		r.i32(0, a.fix.commands[fixMapped])
+	case uapi.BPF_OBJ_PIN, uapi.BPF_OBJ_GET:
+		a.fillPath(r, cmd, program.On(on))
+	case uapi.BPF_PROG_ATTACH, uapi.BPF_PROG_DETACH, uapi.BPF_LINK_CREATE:
+		a.fillAttach(r, cmd, s)
+	case uapi.BPF_PROG_GET_NEXT_ID, uapi.BPF_MAP_GET_NEXT_ID, uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_LINK_GET_NEXT_ID:
+		a.fillNextID(r, s)
+	case uapi.BPF_PROG_GET_FD_BY_ID, uapi.BPF_MAP_GET_FD_BY_ID, uapi.BPF_BTF_GET_FD_BY_ID, uapi.BPF_LINK_GET_FD_BY_ID:
+		a.fillByID(r, cmd, s)
+	case uapi.BPF_LINK_UPDATE, uapi.BPF_LINK_DETACH, uapi.BPF_ITER_CREATE:
+		a.fillLink(r, cmd)
+	default:
+		a.fillProg(r, cmd)
+	}
+}
+
+// store puts an element under key 0 into the hash.
+func (a *actor) store() {
+	var b attr
+	var element [8]byte
+	b.i32(0, a.fix.commands[fixHash])
+	b.ptr(8, &element[0])
+	b.ptr(16, &element[4])
+	bpf(uapi.BPF_MAP_UPDATE_ELEM, &b)
+	runtime.KeepAlive(&element)
+}
+
+func (a *actor) fillElem(r *request, cmd uapi.Cmd) {
+	const filled = 0xa5
+	r.i32(0, a.fix.commands[fixHash])
+	r.ptr(8, r.at(0))
+	r.ptr(16, r.at(8))
+	r.scratch[8] = filled
+	r.before = a.store
+	overwritten := func() bool { return r.scratch[8] == 0 }
+	switch cmd {
+	case uapi.BPF_MAP_UPDATE_ELEM:
+		r.scratch[8], r.before = 0, nil
+	case uapi.BPF_MAP_DELETE_ELEM:
+		r.u64(16, 0)
+	case uapi.BPF_MAP_GET_NEXT_KEY:
+		r.u64(8, 0) // the first
+		r.works = overwritten
+	default:
+		r.works = overwritten
+	}
+}
+
+func (a *actor) fillBatch(r *request, cmd uapi.Cmd) {
+	const one, out, keys, values = 1, 8, 16, 24
+	r.ptr(16, r.at(keys))
+	r.ptr(24, r.at(values))
+	r.u32(32, one)
+	r.i32(36, a.fix.inner)
+	switch cmd {
+	case uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH:
+		r.ptr(8, r.at(out))
+		r.i32(36, a.fix.commands[fixHash])
+		r.before = a.store
+	case uapi.BPF_MAP_LOOKUP_BATCH:
+		r.ptr(8, r.at(out))
+	case uapi.BPF_MAP_DELETE_BATCH:
+		r.u64(24, 0)
+		r.i32(36, a.fix.commands[fixHash])
+		r.before = a.store
+	}
+	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[32:]) == one }
+}
+
+func (a *actor) fillPath(r *request, cmd uapi.Cmd, on program.On) {
+	dir := a.fix.commands[fixDir]
+	switch {
+	case cmd == uapi.BPF_OBJ_PIN:
+		r.path(dir, newFile)
+		r.i32(8, a.fix.commands[fixHash])
+		name := unix.ByteSliceToString(newFile)
+		r.undo = func() { _ = unix.Unlinkat(dir, name, 0) }
+		r.works = func() bool {
+			var st unix.Stat_t
+			return unix.Fstatat(dir, name, &st, 0) == nil
+		}
+	case on == program.OnPrivate:
+		r.path(dir, privateFile)
+		r.makesFD = true
+	default:
+		r.path(dir, pinnedFile)
+		r.makesFD, r.worksFD = true, a.isFixture(uapi.BPF_MAP_GET_FD_BY_ID)
+	}
+}
+
+// fillAttach is about the cgroup_device program on the root cgroup, or
+// another that the step names.
+func (a *actor) fillAttach(r *request, cmd uapi.Cmd, s *program.Step) {
+	cgroup, prog, at := a.fix.commands[fixCgroup], a.fix.commands[fixDevice], uapi.BPF_CGROUP_DEVICE
+	on, _ := s.Num(program.KeyOn)
+	switch {
+	case has(s, program.KeyProg):
+		prog, at = a.fd(s, program.KeyProg), uapi.BPF_CGROUP_INET_INGRESS
+	case program.On(on) == program.OnSkb:
+		prog, at = a.fix.commands[fixSkb], uapi.BPF_CGROUP_INET_INGRESS
+	case program.On(on) == program.OnTCX:
+		r.attach(loopback, 0, uapi.BPF_TCX_INGRESS, 0)
+		return
+	}
+	var other attr
+	switch cmd {
+	case uapi.BPF_LINK_CREATE:
+		r.link(prog, cgroup, at)
+		r.makesFD = true
+	case uapi.BPF_PROG_ATTACH:
+		r.attach(cgroup, prog, at, allowMulti)
+		other.attach(cgroup, prog, at, 0)
+		r.undo = func() { bpf(uapi.BPF_PROG_DETACH, &other) }
+	case uapi.BPF_PROG_DETACH:
+		r.attach(cgroup, prog, at, 0)
+		other.attach(cgroup, prog, at, allowMulti)
+		r.before = func() { bpf(uapi.BPF_PROG_ATTACH, &other) }
+		again := r.attr
+		r.undo = func() { bpf(uapi.BPF_PROG_DETACH, &again) }
+	}
+}
+
+// id asks an object for its id.
+func (a *actor) id(cmd uapi.Cmd, fd int) uint32 {
+	info := make([]byte, infoLen)
+	var b attr
+	b.i32(0, fd)
+	b.u32(4, infoLen)
+	b.ptr(8, &info[0])
+	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &b); errno != 0 {
+		return 0
+	}
+	runtime.KeepAlive(info)
+	off := 4 // behind the type, for a map, a program and a link
+	if cmd == uapi.BPF_BTF_GET_FD_BY_ID {
+		off = 12
+	}
+	return binary.LittleEndian.Uint32(info[off:])
+}
+
+// fixtureOf returns the object that a command asks for by its id.
+func (a *actor) fixtureOf(cmd uapi.Cmd) int {
+	switch cmd {
+	case uapi.BPF_PROG_GET_FD_BY_ID:
+		return a.fix.commands[fixFilter]
+	case uapi.BPF_MAP_GET_FD_BY_ID:
+		return a.fix.commands[fixHash]
+	case uapi.BPF_BTF_GET_FD_BY_ID:
+		return a.fix.intBTF
+	}
+	return a.fix.commands[fixDeviceLink]
+}
+
+// isFixture says whether a descriptor is of the object that the command's fixture is.
+func (a *actor) isFixture(cmd uapi.Cmd) func(int) bool {
+	return func(fd int) bool {
+		id := a.id(cmd, fd)
+		return id != 0 && id == a.id(cmd, a.fixtureOf(cmd))
+	}
+}
+
+// withToken puts a token where BPF_BTF_GET_FD_BY_ID looks for one.
+func (r *request) withToken(t tokenArg) {
+	r.u32(8, t.flag())
+	r.i32(12, t.fd)
+}
+
+func (a *actor) fillNextID(r *request, s *program.Step) {
+	n, _ := s.Num(program.KeyID)
+	r.u32(0, uint32(n))
+	r.withToken(a.token(s))
+	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[4:]) > uint32(n) }
+}
+
+func (a *actor) fillByID(r *request, cmd uapi.Cmd, s *program.Step) {
+	id := a.id(cmd, a.fixtureOf(cmd))
+	if n, ok := s.Num(program.KeyID); ok {
+		id = uint32(n)
+	}
+	r.u32(0, id)
+	r.withToken(a.token(s))
+	r.makesFD, r.worksFD = true, a.isFixture(cmd)
+}
+
+func (a *actor) fillLink(r *request, cmd uapi.Cmd) {
+	switch cmd {
+	case uapi.BPF_LINK_UPDATE:
+		r.i32(0, a.fix.commands[fixDeviceLink])
+		r.i32(4, a.fix.commands[fixDevice])
+	case uapi.BPF_LINK_DETACH:
+		link := linkCreate(a.fix.commands[fixDevice], a.fix.commands[fixCgroup], uapi.BPF_CGROUP_DEVICE)
+		r.i32(0, link)
+		r.undo = func() { closeFD(link) }
+	case uapi.BPF_ITER_CREATE:
+		r.i32(0, a.fix.commands[fixIterLink])
+		r.makesFD = true
+	}
+}
+
+// fillProg is about a program, or nothing at all.
+func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
+	const stdout = 1 // BPF_STREAM_STDOUT
+	f := &a.fix.commands
+	switch cmd {
+	case uapi.BPF_PROG_TEST_RUN:
+		r.i32(0, f[fixFilter])
+		r.u32(8, packetLen)
+		r.ptr(16, r.at(0))
+		r.u32(32, 1) // once
+	case uapi.BPF_OBJ_GET_INFO_BY_FD:
+		r.i32(0, f[fixFilter])
+		r.u32(4, packetLen)
+		r.ptr(8, r.at(0))
+		r.works = func() bool { return uapi.ProgType(r.scratch[0]) == uapi.BPF_PROG_TYPE_SOCKET_FILTER }
+	case uapi.BPF_PROG_QUERY:
+		r.i32(0, f[fixCgroup])
+		r.u32(4, uint32(uapi.BPF_CGROUP_DEVICE))
+		r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[24:]) >= 1 }
+	case uapi.BPF_RAW_TRACEPOINT_OPEN:
+		r.tracepoint(f[fixRawTP])
+		r.makesFD = true
+	case uapi.BPF_TASK_FD_QUERY:
+		r.i32(0, os.Getpid())
+		r.i32(4, f[fixRawLink])
+		r.works = func() bool {
+			return binary.LittleEndian.Uint32(r.attr[24:]) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP])
+		}
+	case uapi.BPF_ENABLE_STATS:
+		r.makesFD = true
+	case uapi.BPF_PROG_BIND_MAP:
+		r.i32(0, f[fixFilter])
+		r.i32(4, a.fix.inner)
+	case uapi.BPF_PROG_STREAM_READ_BY_FD:
+		r.ptr(0, r.at(0))
+		r.u32(8, packetLen)
+		r.u32(12, stdout)
+		r.i32(16, f[fixFilter])
+	case uapi.BPF_PROG_ASSOC_STRUCT_OPS:
+		r.i32(0, f[fixStructOps])
+		r.i32(4, f[fixFilter])
+	}
+}
