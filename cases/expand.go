@@ -68,7 +68,10 @@ func isPredefined(name string) bool {
 
 // Expand makes a file's cases: one for each combination of its axes' values.
 func (f *File) Expand() (*Group, error) {
-	e := expander{f: f, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full}, worlds: map[string]*World{}}
+	e := expander{f: f, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full}, worlds: map[string]*World{}, shared: map[string][]Need{}}
+	for _, p := range f.pins {
+		e.pins = append(e.pins, &Pin{p.errno, fmt.Sprintf("%s:%d", f.Path, p.line), p.note})
+	}
 	if err := e.actors(); err != nil {
 		return nil, err
 	}
@@ -88,6 +91,8 @@ type expander struct {
 	worlds   map[string]*World
 	combos   [][]axisValue // of g.Cases
 	byCombo  map[string]*Case
+	shared   map[string][]Need
+	pins     []*Pin // of f.pins
 }
 
 func (e *expander) at(line int, format string, args ...any) error {
@@ -224,13 +229,11 @@ func comboID(group string, combo []axisValue) string {
 }
 
 func (e *expander) addCase(combo []axisValue) error {
-	c := &Case{ID: comboID(e.f.Name, combo), Group: e.g, Needs: slices.Clone(e.f.needs)}
-	for _, v := range combo {
-		c.Needs = append(c.Needs, v.needs...)
-	}
+	c := &Case{ID: comboID(e.f.Name, combo), Group: e.g, Needs: e.needs(combo)}
 	setup, main := e.f.steps, []stepLine(nil)
 	if e.f.do != nil {
 		main = []stepLine{*e.f.do}
+		main[0].open = true // pin lines pin it
 	} else {
 		setup, main = nil, setup
 	}
@@ -258,12 +261,31 @@ func (e *expander) addCase(combo []axisValue) error {
 	return nil
 }
 
+// needs returns what a combination's cases need. Cases with the same needs
+// share them: there can be a hundred thousand.
+func (e *expander) needs(combo []axisValue) []Need {
+	var key strings.Builder
+	for _, v := range combo {
+		if len(v.needs) > 0 {
+			key.WriteString(v.name + "/")
+		}
+	}
+	if e.shared[key.String()] == nil {
+		all := slices.Clone(e.f.needs)
+		for _, v := range combo {
+			all = append(all, v.needs...)
+		}
+		e.shared[key.String()] = all
+	}
+	return e.shared[key.String()]
+}
+
 // pin attaches the last pin line that covers a matrix cell, and marks controls.
 func (e *expander) pin(c *Case, combo []axisValue) {
 	c.Info[0].Pin = nil
-	for _, p := range e.f.pins {
+	for i, p := range e.f.pins {
 		if e.matches(p.filter, combo) {
-			c.Info[0].Pin = &Pin{p.errno, fmt.Sprintf("%s:%d", e.f.Path, p.line), p.note}
+			c.Info[0].Pin = e.pins[i]
 		}
 	}
 	for _, k := range e.f.controls {
