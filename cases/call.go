@@ -120,12 +120,11 @@ func (s *Sim) setSysctl(a *simActor, st *program.Step) Expect {
 // Locks reports whether the world's cells, or its set-up, set
 // kernel.unprivileged_bpf_disabled to 1, after which a machine is good for
 // no world that wants another value.
-func (w *World) Locks() bool {
-	locks := func(steps []program.Step) bool {
-		return slices.ContainsFunc(steps, func(s program.Step) bool {
-			v, _ := s.Num(program.KeyValue)
-			return s.Op == program.OpSysctl && v == oracle.SysctlLocked
-		})
-	}
-	return locks(w.Program.Setup) || slices.ContainsFunc(w.Cases, func(c *Case) bool { return locks(c.Cell) })
+func (w *World) Locks() bool { return w.locks }
+
+func locks(steps []program.Step) bool {
+	return slices.ContainsFunc(steps, func(s program.Step) bool {
+		v, _ := s.Num(program.KeyValue)
+		return s.Op == program.OpSysctl && v == oracle.SysctlLocked
+	})
 }

@@ -189,7 +189,7 @@ func choose(k *Case, chosen map[*Case]bool) {
 		return
 	}
 	chosen[k] = true
-	for _, guard := range k.Guards {
+	for _, guard := range k.Guards() {
 		choose(guard, chosen)
 	}
 }

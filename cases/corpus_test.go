@@ -115,7 +115,7 @@ func TestSelectIsClosed(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, k := range chosen {
-				for _, guard := range k.Guards {
+				for _, guard := range k.Guards() {
 					if !slices.Contains(chosen, guard) {
 						t.Fatalf("%s chooses %s, and not its control %s", g.Cases[i].ID, k.ID, guard.ID)
 					}

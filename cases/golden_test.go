@@ -95,7 +95,7 @@ func render(g *Group, ps []played, release string) string {
 	fmt.Fprintf(&b, "# What %s must answer to %s. Written by make golden; review every change.\n", release, g.Name)
 	if g.Cases[0].ID == g.Name {
 		for i, e := range ps[0].expect {
-			fmt.Fprintf(&b, "%-12s %s  # %s\n", verdictOf(e), ps[0].c.Info[i].Text, e.Verdict.ID)
+			fmt.Fprintf(&b, "%-12s %s  # %s\n", verdictOf(e), ps[0].c.Info()[i].Text, e.Verdict.ID)
 		}
 		return b.String()
 	}

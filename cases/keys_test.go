@@ -39,8 +39,8 @@ func play(t *testing.T, g *Group, f *program.Facts, omit string) []played {
 				sims[c.World] = setUp(t, c.World, f, omit)
 			}
 			sim := sims[c.World].Fork()
-			for i := range c.Cell {
-				p.expect = append(p.expect, sim.Step(&c.Cell[i]))
+			for i := range c.Cell() {
+				p.expect = append(p.expect, sim.Step(&c.Cell()[i]))
 			}
 		}
 		out = append(out, p)
@@ -50,7 +50,7 @@ func play(t *testing.T, g *Group, f *program.Facts, omit string) []played {
 
 func unmet(t *testing.T, c *Case, f *program.Facts) string {
 	t.Helper()
-	for _, n := range c.Needs {
+	for _, n := range c.Needs() {
 		met, refuted := n.Check(f)
 		if refuted != "" {
 			t.Errorf("%s on %s: %s", c.ID, f.Release, refuted)
@@ -107,8 +107,8 @@ func TestTwoKeys(t *testing.T) {
 				}
 				ran++
 				for i, e := range p.expect {
-					checkKeys(t, p.c.ID+" on "+release, &p.c.Info[i], e)
-					if p.c.Info[i].Pin != nil {
+					checkKeys(t, p.c.ID+" on "+release, &p.c.Info()[i], e)
+					if p.c.Info()[i].Pin != nil {
 						pins++
 					}
 				}
@@ -138,19 +138,19 @@ var neverLoad = []string{"cgroup_skb.cgroup_inet_sock_create", "cgroup_sock_addr
 func TestGuards(t *testing.T) {
 	for _, g := range load(t).Groups {
 		for _, c := range g.Cases {
-			if len(c.Cell) > 1 {
+			if len(c.Cell()) > 1 {
 				continue
 			}
 			has := map[string]bool{c.Control: true}
 			last := c.ID[strings.LastIndex(c.ID, "/"):]
-			for _, k := range c.Guards {
+			for _, k := range c.Guards() {
 				has[k.Control] = true
 				if (g.Name == "map_bits" || g.Name == "prog_bits" || g.Name == "map_create" || g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
 					t.Errorf("%s is guarded by %s, which is about another type", c.ID, k.ID)
 				}
 			}
 			if !has["refuse"] || !has["allow"] && !slices.Contains(neverLoad, last[1:]) {
-				t.Errorf("%s is guarded by %q alone", c.ID, ids(c.Guards))
+				t.Errorf("%s is guarded by %q alone", c.ID, ids(c.Guards()))
 			}
 		}
 	}

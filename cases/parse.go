@@ -63,10 +63,12 @@ type filter struct {
 	terms []term
 }
 
+// term holds the values of one axis, by their places on it.
 type term struct {
-	axis   string
-	not    bool
-	values []string
+	axis int
+	not  bool
+	in   []bool
+	one  int // the first value that it names
 }
 
 type control struct {
@@ -436,30 +438,53 @@ func (p *parser) filter(n int, words []string) (filter, []string, error) {
 		if !ok {
 			return f, words[i:], nil
 		}
-		t := term{axis: strings.TrimSuffix(name, "!"), not: strings.HasSuffix(name, "!"), values: strings.Split(list, ",")}
-		if err := p.f.checkTerm(t); err != nil {
+		t, err := p.f.term(strings.TrimSuffix(name, "!"), strings.Split(list, ","))
+		if err != nil {
 			return f, nil, err
 		}
+		t.not = strings.HasSuffix(name, "!")
 		f.terms = append(f.terms, t)
 	}
 	return f, nil, nil
 }
 
-func (f *File) checkTerm(t term) error {
-	i := slices.IndexFunc(f.axes, func(a axis) bool { return a.name == t.axis })
-	if i < 0 {
-		return fmt.Errorf("unknown axis %q", t.axis)
+func (f *File) term(axis string, values []string) (term, error) {
+	t := term{axis: f.axis(axis)}
+	if t.axis < 0 {
+		return t, fmt.Errorf("unknown axis %q", axis)
 	}
-	for _, v := range t.values {
-		if !slices.ContainsFunc(f.axes[i].values, func(a axisValue) bool { return a.name == v }) {
+	all := f.axes[t.axis].values
+	t.in = make([]bool, len(all))
+	for n, v := range values {
+		i := slices.IndexFunc(all, func(a axisValue) bool { return a.name == v })
+		if i < 0 {
 			var names []string
-			for _, a := range f.axes[i].values {
+			for _, a := range all {
 				names = append(names, a.name)
 			}
-			return fmt.Errorf("axis %s has no value %q%s", t.axis, v, suggest(v, names))
+			return t, fmt.Errorf("axis %s has no value %q%s", axis, v, suggest(v, names))
+		}
+		t.in[i] = true
+		if n == 0 {
+			t.one = i
 		}
 	}
-	return nil
+	return t, nil
+}
+
+// axis returns the place of an axis, or -1.
+func (f *File) axis(name string) int {
+	return slices.IndexFunc(f.axes, func(a axis) bool { return a.name == name })
+}
+
+// matches reports whether a combination is among the selected cells.
+func (f *filter) matches(c combo) bool {
+	for i := range f.terms {
+		if t := &f.terms[i]; t.in[c[t.axis]] == t.not {
+			return false
+		}
+	}
+	return true
 }
 
 // check refuses a file that could pass for the wrong reason.

@@ -200,16 +200,16 @@ pin mask=two type=queue ok # the last one counts
 func checkMatrixCases(t *testing.T, g *Group) {
 	t.Helper()
 	c := g.Cases[4] // demo/two/queue/none
-	if p := c.Info[0].Pin; p == nil || p.Errno != 0 || p.Note != "the last one counts" || p.Where != "dir/demo.txt:19" {
+	if p := c.Info()[0].Pin; p == nil || p.Errno != 0 || p.Note != "the last one counts" || p.Where != "dir/demo.txt:19" {
 		t.Errorf("%s: pin %+v", c.ID, p)
 	}
-	if p := g.Cases[2].Info[0].Pin; p == nil || p.Errno != 1 || p.Note != "first" {
+	if p := g.Cases[2].Info()[0].Pin; p == nil || p.Errno != 1 || p.Note != "first" {
 		t.Errorf("%s: pin %+v", g.Cases[2].ID, p)
 	}
-	if p := g.Cases[0].Info[0].Pin; p != nil {
+	if p := g.Cases[0].Info()[0].Pin; p != nil {
 		t.Errorf("%s has the pin %+v", g.Cases[0].ID, p)
 	}
-	if got, want := ids(c.Guards), []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}; !slices.Equal(got, want) {
+	if got, want := ids(c.Guards()), []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}; !slices.Equal(got, want) {
 		t.Errorf("%s is guarded by %q, want %q", c.ID, got, want)
 	}
 	for id, want := range map[int]string{0: "refuse", 1: "refuse", 3: "allow", 5: "allow", 2: "", 7: ""} {
@@ -217,14 +217,14 @@ func checkMatrixCases(t *testing.T, g *Group) {
 			t.Errorf("%s is control %q, want %q", g.Cases[id].ID, g.Cases[id].Control, want)
 		}
 	}
-	s := c.Cell[0]
+	s := c.Cell()[0]
 	typ, _ := s.Num(program.KeyType)
 	tok, _ := s.Num(program.KeyToken)
 	if s.Op != program.OpMapCreate || typ != uint64(uapi.BPF_MAP_TYPE_QUEUE) || tok != 1 || s.Caps != 0 {
 		t.Errorf("%s does %+v", c.ID, s)
 	}
 	var needs []NeedKind
-	for _, n := range c.Needs {
+	for _, n := range c.Needs() {
 		needs = append(needs, n.Kind)
 	}
 	if want := []NeedKind{NeedToken, NeedConfig, NeedEnum}; !slices.Equal(needs, want) {
@@ -253,8 +253,8 @@ root sysctl unprivileged_bpf_disabled=0
 		t.Fatalf("cases %q", got)
 	}
 	c := g.Cases[0]
-	if len(c.Cell) != 8 || len(c.World.Program.Setup) != 0 {
-		t.Fatalf("%d steps behind a set-up of %d", len(c.Cell), len(c.World.Program.Setup))
+	if len(c.Cell()) != 8 || len(c.World.Program.Setup) != 0 {
+		t.Fatalf("%d steps behind a set-up of %d", len(c.Cell()), len(c.World.Program.Setup))
 	}
 	wantActors := []program.Actor{
 		{Name: "owner", Kind: program.Userns, Parent: -1, UID: 5, Caps: uapi.AllCaps &^ (1 << uapi.CAP_BPF)},
@@ -267,20 +267,20 @@ root sysctl unprivileged_bpf_disabled=0
 	if got := c.World.Program.Actors; !slices.Equal(got, wantActors) {
 		t.Errorf("actors %+v,\nwant %+v", got, wantActors)
 	}
-	fails := c.Info[3]
+	fails := c.Info()[3]
 	if fails.Pin.Errno != 22 || fails.Pin.Where != "dir/demo.txt:8" || fails.Pin.Note != "why" || fails.Control || fails.Text != "owner token_create bpffs=b flags=0x1 -> t" {
 		t.Errorf("step 3: %+v, pin %+v", fails, fails.Pin)
 	}
-	if !c.Info[0].Control || !c.Info[1].Control || c.Info[2].Control {
+	if !c.Info()[0].Control || !c.Info()[1].Control || c.Info()[2].Control {
 		t.Error("the controls are others than the first two steps")
 	}
-	if s := c.Cell[2]; s.Out != 1 || len(s.Args) != 2 || s.Args[0].Str != "map_create" || s.Args[1].Str != "0x20" || s.Caps != uapi.AllCaps&^(1<<uapi.CAP_BPF) {
+	if s := c.Cell()[2]; s.Out != 1 || len(s.Args) != 2 || s.Args[0].Str != "map_create" || s.Args[1].Str != "0x20" || s.Caps != uapi.AllCaps&^(1<<uapi.CAP_BPF) {
 		t.Errorf("bpffs step %+v", s)
 	}
-	if s := c.Cell[5]; s.Actor != 2 || s.Caps != 1<<uapi.CAP_BPF|1<<uapi.CAP_SYS_ADMIN {
+	if s := c.Cell()[5]; s.Actor != 2 || s.Caps != 1<<uapi.CAP_BPF|1<<uapi.CAP_SYS_ADMIN {
 		t.Errorf("peer's step %+v", s)
 	}
-	if s := c.Cell[4]; s.Args[0].Num != 2 || s.Args[1].Num != 2 {
+	if s := c.Cell()[4]; s.Args[0].Num != 2 || s.Args[1].Num != 2 {
 		t.Errorf("send step %+v", s)
 	}
 }
@@ -300,7 +300,7 @@ control refuse who=nobody
 `)
 	var texts []string
 	for _, c := range g.Cases {
-		texts = append(texts, c.Info[0].Text)
+		texts = append(texts, c.Info()[0].Text)
 	}
 	want := []string{
 		"root token_create", "nobody token_create",
@@ -309,7 +309,7 @@ control refuse who=nobody
 	if !slices.Equal(texts, want) {
 		t.Errorf("steps %q,\nwant %q", texts, want)
 	}
-	if n, ok := g.Cases[2].Cell[0].Num(program.KeyBPFFS); !ok || program.Handle(n) != program.ClosedFD {
+	if n, ok := g.Cases[2].Cell()[0].Num(program.KeyBPFFS); !ok || program.Handle(n) != program.ClosedFD {
 		t.Errorf("bpffs=closed is handle %d", n)
 	}
 }

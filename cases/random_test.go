@@ -49,10 +49,10 @@ func TestRandomPlays(t *testing.T) {
 					}
 				}
 				for _, k := range g.Cases {
-					e := sim.Step(&k.Cell[0])
+					e := sim.Step(&k.Cell()[0])
 					rules[e.Verdict.ID] = true
 					if !e.Verdict.Known {
-						t.Errorf("%s on %s: %q: %s", k.ID, release, k.Info[0].Text, e.Verdict.Rule)
+						t.Errorf("%s on %s: %q: %s", k.ID, release, k.Info()[0].Text, e.Verdict.Rule)
 					}
 					if k.Control != "" && (e.Verdict.Errno == 0) != (k.Control == "allow") {
 						t.Errorf("%s on %s: control %s gets %s", k.ID, release, k.Control, e.Verdict.Errno)

@@ -50,7 +50,8 @@ func SketchOf(c *Case, setup int) Sketch {
 	if setup >= 0 {
 		info = info[:setup]
 	} else {
-		info = slices.Concat(info, c.Info)
+		_, own := c.Steps()
+		info = slices.Concat(info, own)
 	}
 	for i := range info {
 		s.lines = append(s.lines, strings.Fields(info[i].Text))
@@ -124,11 +125,12 @@ func (s *Sketch) group(name string, f *program.Facts, omit string) (*Group, erro
 	c := g.Cases[0]
 	sim := NewSim(f, &c.World.Program, false)
 	sim.Omit(omit)
-	for i := range c.Cell {
-		if !sim.owns(&c.Cell[i]) {
-			return nil, fmt.Errorf("%q passes what is not there", c.Info[i].Text)
+	cell, info := c.Steps()
+	for i := range cell {
+		if !sim.owns(&cell[i]) {
+			return nil, fmt.Errorf("%q passes what is not there", info[i].Text)
 		}
-		sim.Step(&c.Cell[i])
+		sim.Step(&cell[i])
 	}
 	return g, nil
 }
@@ -154,9 +156,9 @@ func (s *Sketch) File(comment []string, f *program.Facts, omit string) (string, 
 	sim.Omit(omit)
 	var expect []string
 	var needs []Need
-	for i := range c.Cell {
-		e := sim.Step(&c.Cell[i])
-		needs = append(needs, missing(needs, stepNeeds(&c.Cell[i]))...)
+	for i, step := range c.Cell() {
+		e := sim.Step(&step)
+		needs = append(needs, missing(needs, stepNeeds(&step))...)
 		switch {
 		case i < controlSteps:
 			continue

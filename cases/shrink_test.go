@@ -27,8 +27,8 @@ func differ(c *Case, omit string) string {
 			return "the set-up"
 		}
 	}
-	for i := range c.Cell {
-		if d := step(&c.Cell[i], c.Info[i].Text); d != "" {
+	for i := range c.Cell() {
+		if d := step(&c.Cell()[i], c.Info()[i].Text); d != "" {
 			return d
 		}
 	}

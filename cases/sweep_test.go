@@ -18,7 +18,7 @@ func TestSweeps(t *testing.T) {
 			if p.skip != "" {
 				continue
 			}
-			e, pin := p.expect[0], p.c.Info[0].Pin
+			e, pin := p.expect[0], p.c.Info()[0].Pin
 			if !e.Verdict.Known || pin != nil && pin.Errno != e.Verdict.Errno {
 				t.Fatalf("%s: the oracle says %+v, the pin %+v", p.c.ID, e.Verdict, pin)
 			}

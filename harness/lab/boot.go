@@ -69,7 +69,7 @@ const caseDeadline = 10 * time.Second
 // boot boots one machine for the cases and takes in what they show.
 func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	s := &session{trial: t, index: len(t.out.Boots)}
-	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: len(t.results), Total: t.total})
+	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total})
 	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
 	if err := s.directory(dir); err != nil {
 		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
@@ -149,7 +149,7 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 		did = "was lost"
 	}
 	for _, c := range list {
-		s.set(result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
+		s.set(c, result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
 			Reason: fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)})
 	}
 }
@@ -232,7 +232,7 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	var ready []*cases.Case
 	for _, c := range todo {
 		if r := s.judge.Unmet(c); r != nil {
-			s.set(*r)
+			s.set(c, *r)
 		} else {
 			ready = append(ready, c)
 		}
@@ -274,7 +274,7 @@ func (s *session) send() {
 		}
 		c := wire.Cells{First: b.First}
 		for _, k := range b.Cases {
-			c.Cells = append(c.Cells, k.Cell)
+			c.Cells = append(c.Cells, k.Cell())
 		}
 		if err = errors.Join(err, w.Write(wire.KindCells, wire.EncodeCells(&c))); err != nil {
 			return // the machine is gone; the reader knows
@@ -340,7 +340,7 @@ func (s *session) answer(payload []byte) error {
 func (s *session) took(c *cases.Case, seen []program.Observation) {
 	r := s.judge.Case(c, seen)
 	r.Boot = s.index
-	s.set(r)
+	s.set(c, r)
 	s.done++
 }
 
@@ -365,7 +365,7 @@ func (s *session) fault(payload []byte) error {
 	for _, c := range s.batches[s.next].Cases {
 		r := s.judge.Faulted(c, f.Reason)
 		r.Boot = s.index
-		s.set(r)
+		s.set(c, r)
 	}
 	s.step()
 	return nil
@@ -379,7 +379,7 @@ func (s *session) step() {
 }
 
 func (s *session) report() {
-	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: len(s.results), Total: s.total, Failed: s.failed})
+	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: s.results.done, Total: s.total, Failed: s.failed})
 }
 
 func (s *session) finished() error {

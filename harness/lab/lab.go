@@ -140,7 +140,7 @@ type trial struct {
 	accel   vm.Accel
 	dir     string
 	judge   *result.Judge
-	results map[string]*result.CaseResult
+	results results
 	failed  int // of them, failed or broken
 	total   int
 }
@@ -163,7 +163,7 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 		return nil, err
 	}
 	out.Accel = why
-	return &trial{Lab: l, out: out, kernel: k, image: img, accel: accel, results: map[string]*result.CaseResult{}}, nil
+	return &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}, nil
 }
 
 func (l *Lab) imageOptions() images.Options {
@@ -206,7 +206,7 @@ const maxStrikes = 3
 
 // run boots machines until every case has its result.
 func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
-	t.total = len(all)
+	t.total, t.results = len(all), newResults(all)
 	queue := [][]*cases.Case{controlsFirst(all)}
 	sizes := []int{batch}
 	for strikes := 0; len(queue) > 0; {
@@ -275,7 +275,7 @@ func controlsFirst(all []*cases.Case) []*cases.Case {
 func (t *trial) open(list []*cases.Case) []*cases.Case {
 	var out []*cases.Case
 	for _, c := range list {
-		if t.results[c.ID] == nil {
+		if t.results.of(c) == nil {
 			out = append(out, c)
 		}
 	}
@@ -285,23 +285,21 @@ func (t *trial) open(list []*cases.Case) []*cases.Case {
 // abandon breaks the cases that have no result.
 func (t *trial) abandon(list []*cases.Case, why string) {
 	for _, c := range t.open(list) {
-		t.set(result.CaseResult{ID: c.ID, Status: result.Broken, Reason: why, Boot: len(t.out.Boots) - 1})
+		t.set(c, result.CaseResult{ID: c.ID, Status: result.Broken, Reason: why, Boot: len(t.out.Boots) - 1})
 	}
 }
 
-func (t *trial) set(r result.CaseResult) {
+func (t *trial) set(c *cases.Case, r result.CaseResult) {
 	if r.Status == result.Fail || r.Status == result.Broken {
 		t.failed++
 	}
-	t.results[r.ID] = &r
+	t.results.set(c, r)
 }
 
-// finish applies the controls and puts the results in the plan's order.
+// finish applies the controls.
 func (t *trial) finish(all []*cases.Case) {
-	result.Guards(t.out.Facts, all, t.results)
-	for _, c := range all {
-		t.out.Cases = append(t.out.Cases, *t.results[c.ID])
-	}
+	result.Guards(t.out.Facts, all, t.results.of)
+	t.out.Cases = t.results.list
 	t.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
 }
 

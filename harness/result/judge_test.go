@@ -59,6 +59,11 @@ func (gu *guest) observe(sim *cases.Sim, id string, steps []program.Step) []prog
 	return out
 }
 
+// named finds results by their case's name.
+func named(rs map[string]*CaseResult) func(*cases.Case) *CaseResult {
+	return func(c *cases.Case) *CaseResult { return rs[c.ID] }
+}
+
 // judge runs cases and judges them as the lab does.
 func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 	j := NewJudge(gu.facts, gu.omit)
@@ -74,10 +79,10 @@ func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 			sims[w] = cases.NewSim(gu.facts, &w.Program, false)
 			j.Setup(w, gu.observe(sims[w], "setup", w.Program.Setup))
 		}
-		r := j.Case(c, gu.observe(sims[w].Fork(), c.ID, c.Cell))
+		r := j.Case(c, gu.observe(sims[w].Fork(), c.ID, c.Cell()))
 		out[c.ID] = &r
 	}
-	Guards(gu.facts, cs, out)
+	Guards(gu.facts, cs, named(out))
 	return out
 }
 
@@ -397,7 +402,7 @@ func TestGuards(t *testing.T) {
 	g := group(t, matrix)
 	rs = (&guest{facts: facts612()}).judge(g.Cases)
 	delete(rs, "demo/root/queue")
-	Guards(facts612(), g.Cases, rs)
+	Guards(facts612(), g.Cases, named(rs))
 	if r := rs["demo/owner/queue"]; r.Status != Broken || r.Reason != "control demo/root/queue did not run" {
 		t.Errorf("a control did not run: %s: %s", r.Status, r.Reason)
 	}
@@ -405,7 +410,7 @@ func TestGuards(t *testing.T) {
 		t.Errorf("another type's case: %s: %s", r.Status, r.Reason)
 	}
 	rs["demo/root/hash"] = &CaseResult{ID: "demo/root/hash", Status: Broken, Reason: "the machine died"}
-	Guards(facts612(), g.Cases, rs)
+	Guards(facts612(), g.Cases, named(rs))
 	if r := rs["demo/owner/hash"]; r.Status != Broken || !strings.Contains(r.Reason, "control demo/root/hash is broken") {
 		t.Errorf("a control that died: %s: %s", r.Status, r.Reason)
 	}

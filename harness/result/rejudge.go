@@ -25,7 +25,7 @@ func Rejudge(k *KernelRun, corpus *cases.Corpus, omit string) []CaseResult {
 
 func (j *Judge) again(r *CaseResult, corpus *cases.Corpus) CaseResult {
 	c := corpus.Case(r.ID)
-	if c == nil || r.Status == Broken || r.Status == Skip || len(r.Steps) != len(c.Cell) || j.worlds[c.World] == nil {
+	if c == nil || r.Status == Broken || r.Status == Skip || len(r.Steps) != c.Len() || j.worlds[c.World] == nil {
 		return *r
 	}
 	seen := make([]program.Observation, len(r.Steps))

@@ -154,7 +154,7 @@ type differ struct {
 
 // unmet is the first need of a case that a kernel does not meet, or "".
 func unmet(c *cases.Case, f *program.Facts) string {
-	for _, n := range c.Needs {
+	for _, n := range c.Needs() {
 		if met, _ := n.Check(f); !met {
 			return n.String()
 		}
@@ -186,10 +186,11 @@ func (d *differ) add(c *cases.Case) {
 		d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info)
 	}
 	play := *sims
-	if len(c.Cell) > 1 {
+	if c.Len() > 1 {
 		play = [2]*cases.Sim{sims[0].Fork(), sims[1].Fork()}
 	}
-	d.play(c.ID, play, c.Cell, c.Info)
+	cell, info := c.Steps()
+	d.play(c.ID, play, cell, info)
 }
 
 func (d *differ) play(id string, sims [2]*cases.Sim, steps []program.Step, info []cases.StepInfo) {

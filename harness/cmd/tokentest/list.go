@@ -107,7 +107,7 @@ func showPlan(w io.Writer, p *plan.Plan) error {
 // explain plays a case as the oracle sees it.
 func explain(w io.Writer, c *cases.Case, f *program.Facts) {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
-	for _, n := range c.Needs {
+	for _, n := range c.Needs() {
 		if met, _ := n.Check(f); !met {
 			fmt.Fprintf(w, "skipped: %s\n", n)
 			return
@@ -120,8 +120,9 @@ func explain(w io.Writer, c *cases.Case, f *program.Facts) {
 	for i := range c.World.Program.Setup {
 		explainStep(w, &c.World.Info[i], sim.Step(&c.World.Program.Setup[i]), false)
 	}
-	for i := range c.Cell {
-		explainStep(w, &c.Info[i], sim.Step(&c.Cell[i]), true)
+	cell, info := c.Steps()
+	for i := range cell {
+		explainStep(w, &info[i], sim.Step(&cell[i]), true)
 	}
 	fmt.Fprintln(w)
 }

@@ -115,7 +115,7 @@ func kindOf(text string, s *result.StepResult) string {
 
 // disagreementOf finds the first wrong step of a case.
 func disagreementOf(c *cases.Case, r *result.CaseResult) *disagreement {
-	info, inSetup := c.Info, strings.HasPrefix(r.Reason, "set-up step")
+	info, inSetup := c.Info(), strings.HasPrefix(r.Reason, "set-up step")
 	if inSetup {
 		info = c.World.Info
 	}

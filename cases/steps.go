@@ -1,0 +1,311 @@
+package cases
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// source is a file from which the steps of its cases are made.
+type source struct {
+	f         *File
+	actors    []program.Actor
+	setup     []stepLine // of every case's world
+	main      []stepLine // the case's own
+	setupAxes []int      // on whose values the set-up depends
+	pins      []*Pin     // of the file's pin lines
+	// handles are the descriptors that the set-up makes.
+	handles map[string]program.Handle
+}
+
+func newSource(f *File) (*source, error) {
+	s := &source{f: f, main: f.steps, handles: map[string]program.Handle{closedName: program.ClosedFD}}
+	if f.do != nil {
+		s.setup, s.main = f.steps, []stepLine{*f.do}
+		s.main[0].open = true // pin lines pin it
+	}
+	for _, p := range f.pins {
+		s.pins = append(s.pins, &Pin{p.errno, fmt.Sprintf("%s:%d", f.Path, p.line), p.note})
+	}
+	for _, l := range s.setup {
+		if _, ok := s.handles[l.out]; l.out != "" && !ok {
+			s.handles[l.out] = program.Handle(len(s.handles))
+		}
+	}
+	s.setupAxes = f.axesOf(s.setup)
+	var err error
+	s.actors, err = f.cast()
+	return s, err
+}
+
+// axesOf returns the axes that steps name, themselves or through a value.
+func (f *File) axesOf(steps []stepLine) []int {
+	named := map[int]bool{}
+	var look func(text string)
+	look = func(text string) {
+		for {
+			_, after, found := strings.Cut(text, "$")
+			if !found {
+				return
+			}
+			text = after
+			i := f.axis(axisName(after))
+			if i < 0 || named[i] { // an unknown one is an error when the step is made
+				continue
+			}
+			named[i] = true
+			for _, v := range f.axes[i].values {
+				look(v.text)
+				for _, more := range v.vars {
+					look(more)
+				}
+			}
+		}
+	}
+	for _, s := range steps {
+		for _, w := range s.words {
+			look(w)
+		}
+	}
+	return slices.Sorted(maps.Keys(named))
+}
+
+// build makes the steps of the case of a combination.
+func (s *source) build(c combo) (program.Cell, []StepInfo, error) {
+	handles := s.handles
+	if s.f.do == nil || s.f.do.out != "" { // its own steps make descriptors
+		handles = maps.Clone(handles)
+	}
+	cell, info, err := s.steps(s.main, c, handles)
+	if err == nil && s.f.do != nil {
+		info[0].Pin = s.pin(c)
+	}
+	return cell, info, err
+}
+
+func (s *source) buildSetup(c combo) ([]program.Step, []StepInfo, error) {
+	return s.steps(s.setup, c, map[string]program.Handle{closedName: program.ClosedFD})
+}
+
+// pin returns the last pin line that covers a cell, or nil.
+func (s *source) pin(c combo) *Pin {
+	for i := len(s.pins) - 1; i >= 0; i-- {
+		if s.f.pins[i].matches(c) {
+			return s.pins[i]
+		}
+	}
+	return nil
+}
+
+func (s *source) steps(lines []stepLine, c combo, handles map[string]program.Handle) ([]program.Step, []StepInfo, error) {
+	b := stepBuilder{s, c, handles}
+	steps, info := make([]program.Step, len(lines)), make([]StepInfo, len(lines))
+	for i := range lines {
+		var err error
+		if steps[i], info[i], err = b.build(&lines[i]); err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", s.f.Path, lines[i].line, err)
+		}
+	}
+	return steps, info, nil
+}
+
+// stepBuilder turns step lines into steps for one combination of axis values.
+type stepBuilder struct {
+	*source
+	combo   combo
+	handles map[string]program.Handle // that there are so far
+}
+
+func (b *stepBuilder) build(s *stepLine) (program.Step, StepInfo, error) {
+	words, err := b.substitute(s.words)
+	if err != nil {
+		return program.Step{}, StepInfo{}, err
+	}
+	info := StepInfo{Line: s.line, Text: strings.Join(words, " "), Control: s.control}
+	step, err := b.parse(words)
+	if err != nil {
+		return step, info, err
+	}
+	if s.out != "" {
+		if !opNamed(words[1]).makes {
+			return step, info, fmt.Errorf("%s makes nothing that could be called %s", words[1], s.out)
+		}
+		step.Out = b.handle(s.out)
+		info.Text += " -> " + s.out
+	}
+	if s.open {
+		return step, info, nil
+	}
+	info.Pin = &Pin{Where: fmt.Sprintf("%s:%d", b.f.Path, s.line), Note: s.note}
+	if s.expect != nil {
+		info.Pin.Errno = *s.expect
+	}
+	return step, info, nil
+}
+
+// handle numbers what a step makes.
+func (b *stepBuilder) handle(name string) program.Handle {
+	if _, ok := b.handles[name]; !ok {
+		b.handles[name] = program.Handle(len(b.handles))
+	}
+	return b.handles[name]
+}
+
+// substitute replaces $axis and $axis.VAR; a value may hold several words or none.
+func (b *stepBuilder) substitute(words []string) ([]string, error) {
+	out := make([]string, 0, len(words))
+	for _, w := range words {
+		if !strings.Contains(w, "$") {
+			out = append(out, w)
+			continue
+		}
+		for depth := 0; strings.Contains(w, "$"); depth++ {
+			if depth > len(b.combo) {
+				return nil, fmt.Errorf("%q never ends to hold a $", w)
+			}
+			var err error
+			if w, err = b.replaceOne(w); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, strings.Fields(w)...)
+	}
+	return out, nil
+}
+
+// axisName is the name that text begins with.
+func axisName(text string) string {
+	end := strings.IndexFunc(text, func(r rune) bool {
+		return !(r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
+	})
+	if end < 0 {
+		end = len(text)
+	}
+	return text[:end]
+}
+
+func (b *stepBuilder) replaceOne(w string) (string, error) {
+	before, after, _ := strings.Cut(w, "$")
+	name := axisName(after)
+	i := b.f.axis(name)
+	if i < 0 {
+		return "", fmt.Errorf("unknown axis $%s", name)
+	}
+	v, rest := b.f.value(b.combo, i), after[len(name):]
+	for _, k := range slices.Sorted(maps.Keys(v.vars)) {
+		if tail, ok := strings.CutPrefix(rest, "."+k); ok {
+			return before + v.vars[k] + tail, nil
+		}
+	}
+	return before + v.text + rest, nil
+}
+
+// parse reads ACTOR OP KEY=VALUE...; a word without = fills the operation's
+// positional arguments in order.
+func (b *stepBuilder) parse(words []string) (program.Step, error) {
+	var s program.Step
+	if len(words) < 2 {
+		return s, fmt.Errorf("unknown step %q: want ACTOR OP ...", strings.Join(words, " "))
+	}
+	actor := actorIndex(b.actors, words[0])
+	if actor < 0 {
+		return s, fmt.Errorf("unknown actor %q: declare it with an actor line", words[0])
+	}
+	if err := checkOp(words); err != nil {
+		return s, err // an axis value moved the words
+	}
+	op := opNamed(words[1])
+	s.Actor, s.Op, s.Caps = uint32(actor), op.op, b.actors[actor].Caps
+	positional := op.positional
+	for _, w := range words[2:] {
+		name, value, ok := strings.Cut(w, "=")
+		var key *keySpec
+		switch {
+		case ok && name == "caps":
+			var err error
+			if s.Caps, err = uapi.ParseCaps(value); err != nil {
+				return s, err
+			}
+			continue
+		case ok:
+			key = op.key(name)
+		case len(positional) > 0:
+			key, value, positional = op.keyOf(positional[0]), w, positional[1:]
+		}
+		if key == nil {
+			return s, fmt.Errorf("unknown argument %q of %s: want %s", w, op.op, op.usage())
+		}
+		arg, err := b.arg(key, value)
+		if err != nil {
+			return s, err
+		}
+		s.Args = append(s.Args, arg)
+	}
+	if len(positional) > 0 {
+		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
+	}
+	return s, checkCall(&s)
+}
+
+func (o *opSpec) usage() string {
+	var out []string
+	for _, k := range o.keys {
+		if slices.Contains(o.positional, k.key) {
+			out = append(out, strings.ToUpper(k.name))
+		} else {
+			out = append(out, k.name+"=")
+		}
+	}
+	return strings.Join(append(out, "caps="), " ")
+}
+
+func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
+	a := program.Arg{Key: k.key}
+	var err error
+	switch k.kind {
+	case kindString:
+		a.Str = value
+	case kindNum:
+		a.Num, err = parseNum(value)
+	case kindHandle:
+		h, ok := b.handles[value]
+		if !ok {
+			return a, fmt.Errorf("unknown handle %q: no step above makes it with -> %s", value, value)
+		}
+		a.Num = uint64(h)
+	case kindActor:
+		i := actorIndex(b.actors, value)
+		if i < 0 {
+			return a, fmt.Errorf("unknown actor %q", value)
+		}
+		a.Num = uint64(i)
+	case kindFault:
+		a.Num, err = program.ParseWord(program.AttrFaults, value)
+	case kindBody:
+		a.Num, err = program.ParseWord(program.Bodies, value)
+	case kindOn:
+		a.Num, err = program.ParseWord(program.Ons, value)
+	case kindCmd:
+		a.Num, err = cmdArg(value)
+	default:
+		a.Num, err = enumArg(k.kind, value)
+	}
+	return a, err
+}
+
+func enumArg(k argKind, value string) (uint64, error) {
+	e := map[argKind]*uapi.Enum{kindMapType: &uapi.MapTypes, kindProgType: &uapi.ProgTypes, kindAttachType: &uapi.AttachTypes}[k]
+	m, ok := e.Lookup(value)
+	if !ok {
+		var names []string
+		for _, m := range e.Members {
+			names = append(names, m.Name)
+		}
+		return 0, fmt.Errorf("unknown %s %q%s", e.Tag, value, suggest(value, names))
+	}
+	return uint64(m.Value), nil
+}
