@@ -49,7 +49,12 @@ canary: ## tell lies that must turn a run red
 	@$(MAKE) -s build
 	@scripts/canary.sh $(KERNEL)
 
+FUZZTIME ?= 30s
+fuzz: ## feed rubbish to what reads a guest's words, FUZZTIME for each
+	go test ./harness/vm -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
+	go test ./harness/wire -run '^$$' -fuzz FuzzReader -fuzztime $(FUZZTIME)
+
 clean: ## remove what was built and the stored runs
 	rm -rf bin results/runs
 
-.PHONY: help build vmtest test lint bench generate golden canary clean
+.PHONY: help build vmtest test lint bench generate golden canary fuzz clean

@@ -30,6 +30,8 @@ type agent struct {
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
 	members map[string][]string
 	buf     []byte
+	log     kernelLog
+	staged  int // worlds
 }
 
 // player is an actor's process. Acts whose outcome nobody waits for are kept
@@ -62,7 +64,7 @@ func (g *agent) serve() error {
 			err = g.cells(payload)
 		case wire.KindBye:
 			g.dismiss()
-			return g.out.Write(wire.KindDone, nil)
+			return g.done()
 		default:
 			err = fmt.Errorf("a %s record is not for the guest", kind)
 		}
@@ -77,6 +79,8 @@ func (g *agent) world(payload []byte) error {
 	if err != nil {
 		return err
 	}
+	g.log.begin("set-up %d", g.staged)
+	g.staged++
 	if err := g.out.Write(wire.KindStage, nil); err != nil {
 		return err
 	}
@@ -105,6 +109,7 @@ func (g *agent) cells(payload []byte) error {
 	if err != nil {
 		return err
 	}
+	g.log.begin("cells %d %d", c.First, len(c.Cells))
 	if err := g.out.Write(wire.KindBegin, wire.EncodeRange(wire.Range{First: c.First, Count: uint32(len(c.Cells))})); err != nil {
 		return err
 	}
@@ -417,6 +422,11 @@ func (g *agent) hello(buildID string, failed []error) error {
 		return fmt.Errorf("read the kernel's release: %w", err)
 	}
 	h := wire.Hello{BuildID: buildID}
+	taint, err := readTaint()
+	if err != nil {
+		return err
+	}
+	h.Taint = taint
 	for _, err := range failed {
 		h.Failed = append(h.Failed, err.Error())
 	}
@@ -446,6 +456,7 @@ func Main(buildID string, failed []error) error {
 	}
 	defer port.Close()
 	g := newAgent(port)
+	g.log = openKernelLog()
 	if err := g.hello(buildID, failed); err != nil {
 		return err
 	}

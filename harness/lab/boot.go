@@ -58,6 +58,9 @@ type session struct {
 	wrong       error // what the guest sent that ended the session
 	decide      time.Duration
 	done        int
+	started     time.Time
+	marks       []marked
+	taint       uint64 // at hello
 
 	mu       sync.Mutex
 	deadline *time.Timer
@@ -77,7 +80,8 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
-	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline}
+	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline, Allow: t.Allow}
+	s.started = time.Now()
 	if err := s.m.Start(inner); err == nil {
 		s.receive(todo, size)
 	}
@@ -116,6 +120,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	if s.wrong != nil && exit.Fate == vm.Lost { // it may have gone away before it was stopped for that
 		exit.Reason = s.wrong.Error()
 	}
+	s.place(exit.Findings)
 	d := &death{exit: exit, refused: s.refused}
 	name, err := filepath.Rel(s.Lab.Dir, dir)
 	if err != nil {
@@ -207,7 +212,7 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	case wire.KindFault:
 		return s.fault(payload)
 	case wire.KindDone:
-		return s.finished()
+		return s.finished(payload)
 	}
 	return fmt.Errorf("%w: a %s record is not from a guest", wire.ErrCorrupt, kind)
 }
@@ -228,6 +233,7 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	}
 	s.refused, s.hello = false, time.Now()
 	s.m.Hello()
+	s.taint = h.Taint
 	s.learn(&h)
 	var ready []*cases.Case
 	for _, c := range todo {
@@ -288,6 +294,7 @@ func (s *session) stage() error {
 	if s.begun || s.staged != s.setups || s.staged >= len(s.worlds) {
 		return fmt.Errorf("%w: a stage record for no world", wire.ErrCorrupt)
 	}
+	s.mark("set-up %d", s.staged)
 	s.staged++
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
@@ -318,6 +325,7 @@ func (s *session) begin(payload []byte) error {
 		return fmt.Errorf("%w: it begins %d cases from %d on, which is not what comes next", wire.ErrCorrupt, r.Count, r.First)
 	}
 	s.begun = true
+	s.mark("cells %d %d", r.First, r.Count)
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
 }
@@ -382,9 +390,12 @@ func (s *session) report() {
 	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: s.results.done, Total: s.total, Failed: s.failed})
 }
 
-func (s *session) finished() error {
+func (s *session) finished(payload []byte) error {
 	if s.next != len(s.batches) {
 		return fmt.Errorf("%w: done after %d of %d batches", wire.ErrCorrupt, s.next, len(s.batches))
+	}
+	if err := s.healthy(payload); err != nil {
+		return err
 	}
 	s.decide = time.Since(s.hello)
 	s.m.Done()

@@ -33,6 +33,7 @@ type Lab struct {
 	Deadline time.Duration // for each boot; 0 means vm's default
 	Offline  bool          // do not use the network
 	Refresh  bool          // ask the mirror again
+	Allow    *vm.Allow     // findings that are known and do not count
 
 	// Log gets lines that explain what takes time; nil is silence.
 	Log func(format string, args ...any)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -91,7 +92,9 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 
 // bad says that a machine makes its kernel differ, or leaves it without a
 // verdict.
-func bad(b *result.Boot) bool { return b.Fate != vm.Clean || len(b.Findings) > 0 }
+func bad(b *result.Boot) bool {
+	return b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Allowed == "" })
+}
 
 // console is where the kernel's log of a boot lies.
 func (k *run) console(b *result.Boot) fact {
@@ -225,6 +228,15 @@ func findings(list []vm.Finding) []fact {
 	var order []string
 	for _, f := range list {
 		text := fmt.Sprintf("%s: %s", f.Kind, f.Title)
+		if f.Case != "" {
+			text += " under " + f.Case
+		}
+		if f.Fingerprint != "" {
+			text += " [" + f.Fingerprint + "]"
+		}
+		if f.Allowed != "" {
+			text += " allowed: " + f.Allowed
+		}
 		if times[text]++; times[text] == 1 {
 			order = append(order, text)
 		}

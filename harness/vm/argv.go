@@ -79,11 +79,13 @@ var healthy = feature{karg: []string{
 }}
 
 // log is the console: the kernel's log and nothing else. Level 5 shows
-// warnings and worse, which holds every splat.
+// warnings and worse, which holds every splat. Its lines carry the time, by
+// which they are told from a program's; and the guest's marks in it are not
+// to be rationed.
 func log(c chardevs) feature {
 	return feature{
 		qemu: []string{"-chardev", c.console, "-serial", "chardev:console"},
-		karg: []string{"console=ttyS0", "loglevel=5"},
+		karg: []string{"console=ttyS0", "loglevel=5", "printk.time=1", "printk.devkmsg=on"},
 	}
 }
 

@@ -21,10 +21,15 @@ type facts struct {
 	total     time.Duration
 	storage   error // why the boot's files are incomplete
 	log       report
+	allow     *Allow
+	leaks     string // what kmemleak in the guest found
+	taint     uint64 // the kernel's taint flags that came while it ran
 }
 
 // exit puts fate and figures together.
 func (f *facts) exit() Exit {
+	f.addFound()
+	f.allow.Apply(f.log.findings)
 	fate, reason := f.judge()
 	if f.storage != nil {
 		reason += fmt.Sprintf(" (the boot's files are incomplete: %v)", f.storage)
@@ -80,14 +85,26 @@ func (f *facts) stop() (Fate, string) {
 
 // finished is the fate of a machine whose done record arrived.
 func (f *facts) finished() (Fate, string) {
-	if n := len(f.log.findings); n > 0 {
-		return Tainted, fmt.Sprintf("%s (findings: %d)", f.log.findings[0].Title, n)
+	var count []string
+	for i := range f.log.findings {
+		if f.log.findings[i].Allowed == "" {
+			count = append(count, f.log.findings[i].Title)
+		}
+	}
+	switch n := len(f.log.findings); {
+	case len(count) > 0:
+		return Tainted, fmt.Sprintf("%s (findings: %d)", count[0], len(count))
+	case n > 0:
+		return Clean, fmt.Sprintf("powered off after its done record (allowed findings: %d)", n)
 	}
 	return Clean, "powered off after its done record"
 }
 
 // last quotes the end of the console, the best hint at a silent boot.
 func (f *facts) last() string {
+	if f.log.said != "" {
+		return "the agent said: " + f.log.said
+	}
 	if f.lastLine == "" {
 		return "the console is empty"
 	}

@@ -23,6 +23,7 @@ type traits struct {
 	carrier bool // WARNING and BUG lines that may carry a message printed before
 	carried bool // such a message
 	single  bool // one line, not a report
+	part    bool // begins a report only where none of its kind is open
 }
 
 var (
@@ -33,6 +34,7 @@ var (
 	carried = traits{carried: true}
 	stuck   = traits{rip: true}
 	single  = traits{single: true}
+	part    = traits{part: true}
 	plain   = traits{}
 )
 
@@ -45,6 +47,11 @@ var rules = []rule{
 	{KindOops, re(`^Unable to handle kernel (.*?) at `), "unable to handle kernel $1", fault},
 	{KindOops, re(`^BUG: (.*stack guard page was hit)`), "BUG: $1", fault},
 	{KindOops, re(`^(?:traps: )?PANIC: (double fault)`), "$1", fault},
+	{KindOops, re(`^(?:BUG: k|K|k)(ernel stack overflow)`), "k$1", fault},
+	{KindOops, re(`^(Insufficient stack space) to handle exception`), "$1", fault},
+	{KindOops, re(`^PANIC: early exception`), "early exception", fault},
+	{KindOops, re(`^CFI failure at ([^+ ]+)`), "CFI failure in $1", fault},
+	{KindOops, re(`^(?:mce: )?\[Hardware Error\]: Machine check events logged`), "machine check", single},
 	{KindOops, re(`^(?:Oops: )?(general protection fault|invalid opcode|divide error|stack segment|int3|segment not present|bounds)\b.*\[#\d+\]`), "$1", die},
 	{KindOops, re(`^(?:Internal error: )?Oops\b.*`), "Oops", die},
 	{KindOops, re(`^general protection fault\b`), "general protection fault", fault},
@@ -53,6 +60,7 @@ var rules = []rule{
 	{KindKASAN, re(`^BUG: KASAN: (.*)`), "KASAN: $1", plain},
 	{KindKCSAN, re(`^BUG: KCSAN: (.*)`), "KCSAN: $1", plain},
 	{KindKFENCE, re(`^BUG: KFENCE: (.*)`), "KFENCE: $1", plain},
+	{KindKMSAN, re(`^BUG: KMSAN: (.*)`), "KMSAN: $1", plain},
 	{KindUBSAN, re(`^UBSAN: (.*)`), "UBSAN: $1", plain},
 
 	{KindLockup, re(`^(?:NMI )?(?:watchdog: )?BUG: (soft lockup)`), "$1", stuck},
@@ -60,6 +68,7 @@ var rules = []rule{
 	{KindLockup, re(`^BUG: (workqueue lockup)`), "$1", plain},
 	{KindRCU, re(`^(?:rcu: )?INFO: (rcu_\w+) (?:self-)?detected (?:expedited )?stalls?`), "RCU stall: $1", plain},
 	{KindRCU, re(`^rcu: (rcu_\w+) (?:grace-period )?kthread (?:starved|timer wakeup didn't happen)`), "RCU stall: $1", plain},
+	{KindHungTask, re(`^INFO: task (.+):\d+ (?:<(?:reader|writer)> )?(?:is )?blocked on an? `), "hung task: $1", part},
 	{KindHungTask, re(`^INFO: task (.+):\d+ (?:is )?blocked `), "hung task: $1", plain},
 
 	{KindAtomic, re(`^BUG: (scheduling while atomic): ([^/]+)`), "$1: $2", plain},
@@ -78,8 +87,12 @@ var rules = []rule{
 	{KindCorruption, re(`^BUG:? (\S+) \([^)]*\): (.*)`), "slab corruption in $1: $2", plain},
 	{KindCorruption, re(`^BUG: (Bad (?:page state|page map|page cache|rss-counter state))`), "BUG: $1", plain},
 	{KindCorruption, re(`^usercopy: (Kernel memory \w+ attempt)`), "usercopy: $1", carried},
+	{KindCorruption, re(`^(?:kmem_cache_destroy|cache) (\S+?):? (Slab cache still has objects|double free detected)`), "slab corruption in $1: $2", carried},
+	{KindCorruption, re(`^ODEBUG: (\S+(?: active)?) (?:\(|active|object)`), "ODEBUG: $1", carried},
+	{KindCorruption, re(`^(VFS: Busy inodes after unmount)`), "$1", plain},
 	{KindKmemleak, re(`^kmemleak: \d+ new suspected memory leaks`), "kmemleak: new suspected memory leaks", single},
 	{KindOOM, re(`^(Out of memory|Memory cgroup out of memory|Out of memory \(oom_kill_allocating_task\)): Kill(?:ed)? process \d+ \((.*?)\)`), "$1: killed $2", single},
+	{KindOther, re(`^irq \d+: nobody cared`), "irq: nobody cared", plain},
 	{KindOther, re(`^unregister_netdevice: waiting for (\S+)`), "unregister_netdevice: waiting for $1", single},
 
 	{KindWarn, re(`^WARNING: CPU: \d+ PID: \d+ at (\S+?):\d+ (\S+)`), "WARNING in $2 ($1)", carrier},
@@ -87,6 +100,9 @@ var rules = []rule{
 	{KindWarn, re(`^WARNING: (.*)`), "WARNING: $1", carrier},
 	{KindBug, re(`^BUG: (.*)`), "BUG: $1", plain},
 }
+
+// beheaded is what the end of a report is whose begin the log does not hold.
+var beheaded = rule{KindOther, nil, "a report whose begin is cut off", plain}
 
 // hints holds for each rule a text without which it cannot match: looking for
 // it is far cheaper, and nearly every line of a log lacks all of them.

@@ -21,6 +21,7 @@ const (
 	KindKASAN      Kind = "kasan"
 	KindKCSAN      Kind = "kcsan"
 	KindKFENCE     Kind = "kfence"
+	KindKMSAN      Kind = "kmsan"
 	KindLockdep    Kind = "lockdep"
 	KindRCU        Kind = "rcu"
 	KindLockup     Kind = "lockup"
@@ -30,6 +31,7 @@ const (
 	KindKmemleak   Kind = "kmemleak"
 	KindAtomic     Kind = "atomic"
 	KindOOM        Kind = "oom"
+	KindTaint      Kind = "taint"
 	KindOther      Kind = "other"
 )
 
@@ -38,8 +40,18 @@ type Finding struct {
 	Kind   Kind
 	Title  string        // one line without addresses, offsets, process and line numbers: the same fault has the same title
 	Lines  []string      // the report as printed, cut after maxLines
-	Offset int64         // of its first line in console.log
+	Offset int64         // of its first line in console.log, -1 for what is not from there
 	Time   time.Duration // from the machine's start to when it was seen
+
+	// Fingerprint is the same for the same fault on the same path, whatever
+	// the addresses, CPUs and offsets were.
+	Fingerprint string `json:",omitempty"`
+	// Mark is what the guest's agent last said in the log that it was about to do.
+	Mark string `json:",omitempty"`
+	// Case names what was running, where the caller knows.
+	Case string `json:",omitempty"`
+	// Allowed is the reason of the entry that covers it; "" means that it counts.
+	Allowed string `json:",omitempty"`
 }
 
 // Limits that keep a flood of reports out of memory.
@@ -63,6 +75,7 @@ type report struct {
 	findings []Finding
 	fatal    *Finding // the one that the kernel died of
 	agent    string   // PID 1 ended by itself: one line that says so
+	said     string   // why the agent gave up, in its own words
 	lastLine string
 }
 
@@ -86,6 +99,9 @@ type scanner struct {
 	fatal   *draft
 	agent   string
 	last    string
+	said    string // why the agent gave up
+	mark    string // what the agent last said that it was about to do
+	stamped bool   // the kernel puts the time before its lines
 }
 
 func newScanner(now func() time.Duration) *scanner {
@@ -121,48 +137,42 @@ func (s *scanner) flush(end int64) {
 	s.partial, s.skipped = s.partial[:0], 0
 }
 
-// unprefix takes off what printk may put before a message: the level, the
-// time, and the CPU or task that speaks ("T12", "C0"), which it answers too.
-func unprefix(raw string) (msg, caller string) {
-	msg = raw
-	if level, rest, ok := bracketed(msg, '<', '>'); ok && level >= "0" && level <= "9" {
-		msg = rest
-	}
-	if stamp, rest, ok := bracketed(msg, '[', ']'); ok && strings.Trim(stamp, "0123456789. ") == "" {
-		msg = rest
-	}
-	if who, rest, ok := bracketed(msg, '[', ']'); ok && callerID.MatchString(who) {
-		msg, caller = rest, strings.TrimSpace(who)
-	}
-	return strings.TrimPrefix(msg, " "), caller
-}
-
-var callerID = re(`^ *[TC]\d+$`)
-
-// bracketed takes off a short prefix between two marks.
-func bracketed(s string, open, end byte) (inner, rest string, ok bool) {
-	if s == "" || s[0] != open {
-		return "", s, false
-	}
-	i := strings.IndexByte(s[:min(len(s), 24)], end)
-	if i < 0 {
-		return "", s, false
-	}
-	return s[1:i], s[i+1:], true
-}
-
 // line classifies one line.
 func (s *scanner) line(raw string) {
 	raw = strings.TrimRight(raw, "\r ")
-	msg, caller := unprefix(raw)
-	if strings.TrimSpace(msg) != "" {
+	l := unprefix(raw)
+	if strings.TrimSpace(l.msg) != "" {
 		s.last = raw
 	}
+	s.stamped = s.stamped || l.stamped
 	// What the guest's own programs write to the log never counts.
-	if !strings.HasPrefix(msg, "tokentest:") {
-		s.message(msg, raw, caller)
+	if own, ok := strings.CutPrefix(l.msg, ownPrefix); ok {
+		if mark, ok := strings.CutPrefix(own, markPrefix); ok {
+			s.mark = mark
+		}
+		if said, ok := strings.CutPrefix(own, agentPrefix); ok {
+			s.said = said
+		}
+		return
 	}
+	// Where the kernel stamps its lines, one without a stamp is a program's. It
+	// can stand amid a report, but begins none.
+	if s.stamped && !l.stamped {
+		if cur := s.open[l.caller]; cur != nil {
+			cur.add(l.msg, raw)
+		}
+		return
+	}
+	s.message(l.msg, raw, l.caller)
 }
+
+// What the guest's agent writes to the log begins with ownPrefix; behind it,
+// markPrefix says what it is about to do, and agentPrefix why it gives up.
+const (
+	ownPrefix   = "tokentest: "
+	markPrefix  = "begin "
+	agentPrefix = "agent: "
+)
 
 const (
 	cutHere = "------------[ cut here ]------------"
@@ -180,6 +190,10 @@ func (s *scanner) message(msg, raw, caller string) {
 		return
 	}
 	if cur == nil {
+		if strings.HasPrefix(msg, endMark) && len(s.drafts) == 0 {
+			s.begin(caller, raw).name(&beheaded, beheaded.title)
+			delete(s.open, caller)
+		}
 		return
 	}
 	cur.add(msg, raw)
@@ -234,7 +248,9 @@ func (s *scanner) panicked(r *rule, title, msg, raw, caller string) {
 	prior := s.prior(caller, title)
 	switch {
 	case prior != nil:
-		prior.full = false
+		if prior.full = false; prior.rule == &beheaded {
+			prior.name(r, title)
+		}
 		prior.add(msg, raw)
 		s.fatal = prior
 	case strings.Contains(msg, "Attempted to kill init!"):
@@ -265,7 +281,7 @@ func (s *scanner) prior(caller, title string) *draft {
 
 // begin opens a report, as yet without a name.
 func (s *scanner) begin(caller, raw string) *draft {
-	d := &draft{Finding: Finding{Lines: []string{raw}, Offset: s.offset, Time: s.now()}}
+	d := &draft{Finding: Finding{Lines: []string{raw}, Offset: s.offset, Time: s.now(), Mark: s.mark}}
 	s.open[caller] = d
 	if len(s.drafts) < maxFindings {
 		s.drafts = append(s.drafts, d)
@@ -289,7 +305,7 @@ func (d *draft) continues(r *rule) bool {
 	case r.carrier:
 		return d.rule.carried && len(d.Lines) <= 3
 	}
-	return r.kind == KindRCU && d.Kind == KindRCU
+	return (r.part || r.kind == KindRCU) && d.Kind == r.kind
 }
 
 // opening is the "cut here" line, which may follow a message that it carries.
@@ -322,11 +338,12 @@ func (s *scanner) close() report {
 	if len(s.partial) > 0 {
 		s.flush(0)
 	}
-	r := report{agent: s.agent, lastLine: s.last}
+	r := report{agent: s.agent, said: s.said, lastLine: s.last}
 	for _, d := range s.drafts {
 		if d.rule == nil { // a "cut here" whose report never named itself
 			d.Kind, d.Title = KindWarn, "WARNING without a name"
 		}
+		d.Fingerprint = fingerprint(&d.Finding)
 		r.findings = append(r.findings, d.Finding)
 	}
 	if s.dropped > 0 {
@@ -336,28 +353,4 @@ func (s *scanner) close() report {
 		r.fatal = &s.fatal.Finding
 	}
 	return r
-}
-
-// What normalise takes out of a title, in this order.
-var noise = []struct {
-	re   *regexp.Regexp
-	with string
-}{
-	{regexp.MustCompile(`\+0x[0-9a-f]+/0x[0-9a-f]+( \[[\w-]+\])?`), ""},
-	{regexp.MustCompile(`\.(isra|constprop|part|cold|llvm)(\.\d+)?`), ""},
-	{regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b`), "ADDR"},
-	{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "ADDR"},
-	{regexp.MustCompile(`(\.[chS]):\d+(:\d+)?`), "$1"},
-	{regexp.MustCompile(`\bPID:? \d+`), "PID"},
-	{regexp.MustCompile(`(?i)\bcpu[ #]?\d+`), "CPU"},
-	{regexp.MustCompile(`([/:])\d+\b`), "$1"},
-	{regexp.MustCompile(`(^|[ #=])\d+(\.\d+)?\b`), "${1}N"},
-}
-
-// normalise takes out of a title what differs between two runs or builds.
-func normalise(title string) string {
-	for _, n := range noise {
-		title = n.re.ReplaceAllString(title, n.with)
-	}
-	return strings.TrimRight(strings.Join(strings.Fields(title), " "), " .!:/")
 }

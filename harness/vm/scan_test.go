@@ -24,6 +24,9 @@ func header(log []byte) string {
 	fmt.Fprintf(&b, "FATE: %s\n", fate)
 	for _, f := range findings {
 		fmt.Fprintf(&b, "TITLE: %s: %s\n", f.Kind, f.Title)
+		if f.Mark != "" {
+			fmt.Fprintf(&b, "UNDER: %s\n", f.Mark)
+		}
 	}
 	return b.String()
 }

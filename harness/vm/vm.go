@@ -88,6 +88,7 @@ type Machine struct {
 	Dir      string        // the boot's directory, which exists: cmdline, console.log, control.in, control.out
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled by Accel
 	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled by Accel
+	Allow    *Allow        // findings that do not count; nil means that all do
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
 
 	boot *boot // set by Start
@@ -124,7 +125,7 @@ func (m *Machine) Start(ctx context.Context) error {
 		return errors.New("start machine: already started")
 	}
 	b := &boot{accel: m.Accel, start: time.Now()}
-	m.boot = b
+	m.boot, b.facts.allow = b, m.Allow
 	if err := m.start(ctx, b); err != nil {
 		b.facts.startErr = err
 		return err

@@ -15,6 +15,14 @@ type Hello struct {
 	program.Facts
 	// Failed lists what the guest could not prepare.
 	Failed []string `json:"failed,omitempty"`
+	Taint  uint64   `json:"taint"` // the kernel's taint flags
+}
+
+// Done is the guest's last record: what only it can see of the kernel's health.
+type Done struct {
+	Taint uint64 `json:"taint"`
+	// Leaks are the objects that a kmemleak scan suspects, as it describes them.
+	Leaks string `json:"leaks,omitempty"`
 }
 
 // Fault is the guest's word for what it could not do.
@@ -24,10 +32,10 @@ type Fault struct {
 	Reason string `json:"reason"`
 }
 
-// EncodeJSON encodes a Hello or a Fault.
+// EncodeJSON encodes a Hello, a Fault or a Done.
 func EncodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
 
-// DecodeJSON decodes a Hello or a Fault.
+// DecodeJSON decodes a Hello, a Fault or a Done.
 func DecodeJSON(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)

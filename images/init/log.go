@@ -17,8 +17,13 @@ func openLog() kernelLog {
 	return kernelLog{f}
 }
 
-func (l kernelLog) printf(format string, args ...any) {
+func (l kernelLog) printf(format string, args ...any) { l.write(6, format, args...) }
+
+// complain writes a line that the console shows.
+func (l kernelLog) complain(format string, args ...any) { l.write(4, format, args...) }
+
+func (l kernelLog) write(level int, format string, args ...any) {
 	if l.f != nil {
-		fmt.Fprintf(l.f, "<6>tokentest: "+format+"\n", args...)
+		fmt.Fprintf(l.f, "<%d>tokentest: "+format+"\n", append([]any{level}, args...)...)
 	}
 }

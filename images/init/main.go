@@ -30,14 +30,14 @@ func run() {
 		log.printf("init: %v", err)
 	}
 	if err := guest.Main(buildID, failed); err != nil {
-		log.printf("agent: %v", err)
+		log.complain("agent: %v", err)
 	}
 }
 
 // runActor is this program as an actor's process.
 func runActor() {
 	if err := guest.Main(buildID, nil); err != nil {
-		openLog().printf("actor: %v", err)
+		openLog().complain("actor: %v", err)
 	}
 }
 

@@ -32,6 +32,7 @@ type runFlags struct {
 	deadline         time.Duration
 	batch            int
 	offline, refresh bool
+	allow            []string
 	lies             lies
 	random           random
 }
@@ -67,6 +68,7 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 64)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
+	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
@@ -103,6 +105,9 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Offline: f.offline, Refresh: f.refresh, Log: a.note}
+	if l.Allow, err = readAllow(f.allow); err != nil {
+		return err
+	}
 	if err := errors.Join(f.lies.tell(l), l.Check()); err != nil {
 		return err
 	}

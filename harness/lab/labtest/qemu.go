@@ -38,6 +38,7 @@ type guest struct {
 	console io.Writer
 	facts   *program.Facts
 	sim     *cases.Sim
+	staged  int
 	args    []string
 }
 
@@ -102,6 +103,13 @@ func note(format string, args ...any) error {
 func (g *guest) say(lines ...string) {
 	for _, l := range lines {
 		fmt.Fprintln(g.console, "[    2.0] "+l)
+	}
+}
+
+// mark says in the log what is about to run, as the agent does where it can.
+func (g *guest) mark(format string, args ...any) {
+	if g.act != "nomarks" {
+		g.say("tokentest: begin " + fmt.Sprintf(format, args...))
 	}
 }
 
@@ -222,6 +230,8 @@ func (g *guest) world(payload []byte) error {
 	if err != nil {
 		return err
 	}
+	g.mark("set-up %d", g.staged)
+	g.staged++
 	if err := g.out.Write(wire.KindStage, nil); err != nil {
 		return err
 	}
@@ -257,6 +267,7 @@ func (g *guest) cells(payload []byte) error {
 		return err
 	}
 	first, count := c.First, uint32(len(c.Cells))
+	g.mark("cells %d %d", first, count)
 	if g.act == "skipbegin" && g.covers(c) {
 		first++
 	}
@@ -305,6 +316,9 @@ func (g *guest) happen(r *wire.Results) error {
 	switch g.act {
 	case "panic":
 		return g.panics()
+	case "splat", "nomarks":
+		time.Sleep(50 * time.Millisecond) // the host has read that it began
+		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
 	case "early":
 		g.out.Write(wire.KindFault, nil) // flushes what is queued; it is no JSON
 		return errEnd
@@ -324,7 +338,7 @@ func (g *guest) happen(r *wire.Results) error {
 	case "short":
 		r.Cells = r.Cells[:len(r.Cells)-1]
 	case "done":
-		return errors.Join(g.out.Write(wire.KindDone, nil), errEnd)
+		return errors.Join(g.done(), errEnd)
 	case "world":
 		return g.out.Write(wire.KindWorld, nil)
 	case "noise":
@@ -353,7 +367,7 @@ func (g *guest) bye() error {
 	if g.act == "mumble" {
 		return errEnd
 	}
-	if err := g.out.Write(wire.KindDone, nil); err != nil {
+	if err := g.done(); err != nil {
 		return err
 	}
 	switch g.act {
@@ -361,9 +375,24 @@ func (g *guest) bye() error {
 		note("at done\n")
 		forever()
 	case "more":
-		return g.out.Write(wire.KindDone, nil)
+		return g.done()
 	}
 	return errEnd
+}
+
+func (g *guest) done() error {
+	d := wire.Done{}
+	switch g.act {
+	case "taint":
+		d.Taint = 1 << 12
+	case "leak":
+		d.Leaks = "unreferenced object 0xffff888101234560 (size 64):\n  comm \"subject\", pid 88, jiffies 4294892\n  backtrace:\n    [<00000000a1b2c3d4>] bpf_token_create+0x1a/0x90\n"
+	}
+	payload, err := wire.EncodeJSON(d)
+	if err != nil {
+		return err
+	}
+	return g.out.Write(wire.KindDone, payload)
 }
 
 // flipper flips one bit on its way.

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// readAllow reads lists of findings that do not count.
+func readAllow(files []string) (*vm.Allow, error) {
+	var out *vm.Allow
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return nil, usage("--allow: %w", err)
+		}
+		if out, err = vm.ParseAllow(out, name, string(text), time.Now()); err != nil {
+			return nil, usage("--allow %w", err)
+		}
+	}
+	return out, nil
+}
+
+func (a *app) scanCmd() *cobra.Command {
+	var allow []string
+	c := &cobra.Command{
+		Use:   "scan [LOG...]",
+		Short: "find what a kernel's log says about the kernel's own faults",
+		Long: `Read kernel logs (a console, dmesg, or a system's log; without LOG the standard
+input) and list each panic, oops, warning, sanitizer's report, stall and the
+like with its fingerprint. Exits 1 when there is one that counts.`,
+		Example: "  tokentest scan results/runs/RUN/kernel0/boot0/console.log\n  dmesg | tokentest scan --allow known.txt",
+		RunE: func(_ *cobra.Command, args []string) error {
+			list, err := readAllow(allow)
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				args = []string{"-"}
+			}
+			for _, name := range args {
+				if err := a.scan(name, list); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&allow, "allow", nil, "do not count what `FILE` lists; may be repeated")
+	return c
+}
+
+func (a *app) scan(name string, allow *vm.Allow) error {
+	var text []byte
+	var err error
+	if name == "-" {
+		text, err = io.ReadAll(a.stdin)
+	} else {
+		text, err = os.ReadFile(name)
+	}
+	switch {
+	case err != nil:
+		return usage("read the log: %w", err)
+	case len(strings.TrimSpace(string(text))) == 0:
+		return usage("%s: the log is empty: nothing was scanned", name)
+	}
+	list := vm.Scan(text)
+	allow.Apply(list)
+	for _, f := range list {
+		line := fmt.Sprintf("%s:%d: %s: %s [%s]", name, 1+strings.Count(string(text[:f.Offset]), "\n"), f.Kind, f.Title, f.Fingerprint)
+		if f.Allowed != "" {
+			line += " allowed: " + f.Allowed
+		} else {
+			a.code = result.ExitDiffers
+		}
+		fmt.Fprintln(a.stdout, line)
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package vm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// taints are the kernel's taint flags from bit 0 on, as Documentation/admin-guide/tainted-kernels.rst names them.
+var taints = [...]struct{ letter, means string }{
+	{"P", "proprietary module"}, {"F", "module was force loaded"}, {"S", "out of specification system"}, {"R", "module was force unloaded"},
+	{"M", "machine check exception"}, {"B", "bad page"}, {"U", "taint requested by userspace"}, {"D", "kernel died recently"},
+	{"A", "ACPI table overridden"}, {"W", "warning"}, {"C", "staging driver"}, {"I", "platform firmware bug workaround"},
+	{"O", "out-of-tree module"}, {"E", "unsigned module"}, {"L", "soft lockup"}, {"K", "live patched"},
+	{"X", "auxiliary taint"}, {"T", "built with the struct randomization plugin"}, {"N", "in-kernel test"}, {"J", "userspace used a mutating debug operation"},
+}
+
+// TaintNames spells the flags of a taint mask.
+func TaintNames(mask uint64) string {
+	var out []string
+	for i := range 64 {
+		switch {
+		case mask&(1<<i) == 0:
+		case i < len(taints):
+			out = append(out, fmt.Sprintf("%s (%s)", taints[i].letter, taints[i].means))
+		default:
+			out = append(out, fmt.Sprintf("bit %d", i))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// reported are the flags that the kernel sets along with a report: warning,
+// death, lockup, bad page, machine check.
+const reported = 1<<9 | 1<<7 | 1<<14 | 1<<5 | 1<<4
+
+// Taint tells the machine what the kernel's taint flags were at hello and at
+// done. Those that came in between are a finding, unless a report in the log
+// is one already.
+func (m *Machine) Taint(before, after uint64) {
+	m.note(func(f *facts) { f.taint = after &^ before })
+}
+
+// Leaks tells the machine what a kmemleak scan in the guest found.
+func (m *Machine) Leaks(text string) {
+	m.note(func(f *facts) { f.leaks = text })
+}
+
+// addFound adds what was not seen in the log but by the guest.
+func (f *facts) addFound() {
+	f.addLeaks()
+	f.addTaint()
+	for i := range f.log.findings {
+		if g := &f.log.findings[i]; g.Fingerprint == "" {
+			g.Fingerprint = fingerprint(g)
+		}
+	}
+}
+
+// leakFrame is a line of a backtrace as kmemleak prints it.
+var leakFrame = re(`^\s*\[<[0-9a-f]+>\] ([^+ ]+)\+0x`)
+
+// addLeaks makes a finding of each leaked object.
+func (f *facts) addLeaks() {
+	objects := strings.Split(f.leaks, "unreferenced object ")
+	f.leaks = ""
+	for _, o := range objects[1:] {
+		title := "unreferenced object"
+		lines := strings.Split(strings.TrimRight("unreferenced object "+o, "\n"), "\n")
+		for _, l := range lines {
+			if m := leakFrame.FindStringSubmatch(l); m != nil && !strings.Contains(m[1], "alloc") {
+				title += " of " + normalise(m[1])
+				break
+			}
+		}
+		f.log.findings = append(f.log.findings, Finding{Kind: KindKmemleak, Title: title, Lines: lines[:min(len(lines), maxLines)], Offset: -1, Time: f.total})
+		if len(f.log.findings) >= maxFindings {
+			return
+		}
+	}
+}
+
+// addTaint makes a finding of a taint for which the log holds none.
+func (f *facts) addTaint() {
+	mask := f.taint
+	f.taint = 0
+	if len(f.log.findings) > 0 {
+		mask &^= reported
+	}
+	if mask == 0 {
+		return
+	}
+	f.log.findings = append(f.log.findings, Finding{Kind: KindTaint, Title: "the kernel became tainted: " + TaintNames(mask), Offset: -1, Time: f.total})
+}

@@ -1,0 +1,74 @@
+package vm
+
+import (
+	"strings"
+)
+
+// line is a line of the log without what printk puts before a message.
+type line struct {
+	msg     string
+	caller  string // the CPU or task that speaks ("T12", "C0"), where the kernel says so
+	stamped bool   // the time stood before it
+}
+
+// unprefix takes off what may stand before a message: what syslog adds, the
+// level, the time, and the caller.
+func unprefix(raw string) line {
+	l := line{msg: fromSyslog(raw)}
+	if level, rest, ok := bracketed(l.msg, '<', '>'); ok && level >= "0" && level <= "9" {
+		l.msg = rest
+	}
+	if stamp, rest, ok := bracketed(l.msg, '[', ']'); ok && isStamp(stamp) {
+		l.msg, l.stamped = rest, true
+	} else if at := midStamp(l.msg); at > 0 {
+		// A program had written to the console and not ended its line.
+		return unprefix(l.msg[at:])
+	}
+	if who, rest, ok := bracketed(l.msg, '[', ']'); ok && callerID.MatchString(who) {
+		l.msg, l.caller = rest, strings.TrimSpace(who)
+	}
+	l.msg = strings.TrimPrefix(l.msg, " ")
+	return l
+}
+
+var (
+	callerID = re(`^ *[TC]\d+$`)
+	dateTime = re(`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$`) // dmesg -T
+	inLine   = re(`\[ *\d+\.\d{6}\] `)
+	syslog   = re(`^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: `)
+)
+
+func isStamp(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789. ") == "" || dateTime.MatchString(s)
+}
+
+// fromSyslog takes off what a system's log puts before the kernel's lines.
+func fromSyslog(raw string) string {
+	if !strings.Contains(raw, " kernel: ") {
+		return raw
+	}
+	return raw[len(syslog.FindString(raw)):]
+}
+
+// midStamp says where, behind its begin, a line holds the kernel's time.
+func midStamp(msg string) int {
+	if !strings.Contains(msg, "] ") {
+		return 0
+	}
+	if m := inLine.FindStringIndex(msg); m != nil {
+		return m[0]
+	}
+	return 0
+}
+
+// bracketed takes off a short prefix between two marks.
+func bracketed(s string, open, end byte) (inner, rest string, ok bool) {
+	if s == "" || s[0] != open {
+		return "", s, false
+	}
+	i := strings.IndexByte(s[:min(len(s), 28)], end)
+	if i < 0 {
+		return "", s, false
+	}
+	return s[1:i], s[i+1:], true
+}

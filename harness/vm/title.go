@@ -1,0 +1,84 @@
+package vm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What normalise takes out of a title, in this order.
+var noise = []struct {
+	re   *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`\+0x[0-9a-f]+/0x[0-9a-f]+( \[[\w-]+\])?`), ""},
+	{regexp.MustCompile(`\.(isra|constprop|part|cold|llvm)(\.\d+)?`), ""},
+	{regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b`), "ADDR"},
+	{regexp.MustCompile(`\b0x[0-9a-f]+\b`), "ADDR"},
+	{regexp.MustCompile(`(\.[chS]):\d+(:\d+)?`), "$1"},
+	{regexp.MustCompile(`\bPID:? \d+`), "PID"},
+	{regexp.MustCompile(`(?i)\bcpu[ #]?\d+`), "CPU"},
+	{regexp.MustCompile(`([/:])\d+\b`), "$1"},
+	{regexp.MustCompile(`(^|[ #=])\d+(\.\d+)?\b`), "${1}N"},
+}
+
+// normalise takes out of a title what differs between two runs or builds.
+func normalise(title string) string {
+	for _, n := range noise {
+		title = n.re.ReplaceAllString(title, n.with)
+	}
+	return strings.TrimRight(strings.Join(strings.Fields(title), " "), " .!:/")
+}
+
+// How many functions of the stack tell two reports with the same title apart.
+const printFrames = 3
+
+// fingerprint is a short digest of kind, title and the functions on top of the stack.
+func fingerprint(f *Finding) string {
+	parts := append([]string{string(f.Kind), f.Title}, frames(f.Lines, printFrames)...)
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return hex.EncodeToString(sum[:6])
+}
+
+var (
+	traceLine = re(`^\s*(?:Call [Tt]race|Backtrace|Stack trace):`)
+	frameLine = re(`^\s*(\? )?([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+`)
+)
+
+// reporters are functions that print a report, not what it is about.
+var reporters = []string{
+	"dump_stack", "show_stack", "show_regs", "__warn", "report_bug", "handle_bug", "exc_", "asm_exc_", "__ubsan", "ubsan_",
+	"kasan_", "__kasan", "print_report", "print_address_description", "panic", "die", "oops_", "page_fault_oops", "__schedule_bug",
+	"__might_", "asm_sysvec", "sysvec_", "watchdog_", "refcount_warn", "__list_", "kfence_", "kcsan_", "print_", "lockdep_", "__lock_acquire", "lock_acquire",
+}
+
+// frames are the first functions of the report's first stack that the kernel
+// is sure of, without those that print the report.
+func frames(lines []string, most int) []string {
+	var out []string
+	begun := false
+	for _, raw := range lines {
+		msg := unprefix(raw).msg
+		if traceLine.MatchString(msg) {
+			if len(out) > 0 {
+				break
+			}
+			begun = true
+			continue
+		}
+		m := frameLine.FindStringSubmatch(msg)
+		if !begun || m == nil || m[1] != "" {
+			continue
+		}
+		name := normalise(m[2])
+		if slices.ContainsFunc(reporters, func(r string) bool { return strings.HasPrefix(name, r) }) {
+			continue
+		}
+		if out = append(out, name); len(out) == most {
+			break
+		}
+	}
+	return out
+}
