@@ -31,6 +31,9 @@ func (f *fact) text() string { return strings.Join(f.words, " ") }
 // clean makes text safe for one line of a terminal or a log: what moves the
 // cursor or cannot be seen becomes a space or a question mark.
 func clean(s string) string {
+	if printable(s) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -40,6 +43,16 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// printable says that clean would change nothing: most text is ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // quote quotes a word for the shell.
@@ -183,7 +196,7 @@ func (k *run) untried() string {
 	switch {
 	case k.Error != "":
 		return "could not be tried: " + k.Error
-	case len(k.Cases) == 0:
+	case k.Len() == 0:
 		return "no case ran on it"
 	}
 	return ""

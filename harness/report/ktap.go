@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"iter"
+	"strconv"
 	"strings"
 
 	"tokentest/harness/result"
@@ -53,9 +55,9 @@ func bail(r *result.Run, list []*run) string {
 	why := ""
 	for _, k := range list {
 		switch {
-		case len(k.Cases) > 0 && r.Interrupted:
+		case k.Len() > 0 && r.Interrupted:
 			return "the run was interrupted"
-		case len(k.Cases) > 0:
+		case k.Len() > 0:
 			return ""
 		case why == "":
 			why = "no case ran: " + k.name() + " " + k.untried()
@@ -72,7 +74,7 @@ func bail(r *result.Run, list []*run) string {
 
 // kernel writes a kernel's block, what concerns it as a whole, and its result.
 func (k *ktap) kernel(number int, kr *run, stopped bool) {
-	groups := byGroup(kr.Cases)
+	groups := byGroup(kr.All())
 	var troubles []*result.Boot
 	for i := range kr.Boots {
 		if bad(&kr.Boots[i]) {
@@ -165,18 +167,18 @@ type group struct {
 }
 
 // byGroup keeps the order in which the groups, and their cases, first ran.
-func byGroup(list []result.CaseResult) []*group {
+func byGroup(all iter.Seq[*result.CaseResult]) []*group {
 	var out []*group
 	known := map[string]*group{}
-	for i := range list {
-		name, _, _ := strings.Cut(list[i].ID, "/")
+	for c := range all {
+		name, _, _ := strings.Cut(c.ID, "/")
 		g := known[name]
 		if g == nil {
 			g = &group{name: name}
 			known[name] = g
 			out = append(out, g)
 		}
-		g.cases = append(g.cases, &list[i])
+		g.cases = append(g.cases, c)
 	}
 	return out
 }
@@ -232,7 +234,13 @@ func (k *ktap) result(ok bool, number int, name, directive string) {
 	if directive != "" {
 		name += " # " + strings.TrimSpace(strings.ReplaceAll(clean(directive), "#", "@"))
 	}
-	k.line("%s %d %s", word, number, name)
+	k.indent()
+	k.w.WriteString(word)
+	k.w.WriteByte(' ')
+	k.w.Write(strconv.AppendInt(k.w.AvailableBuffer(), int64(number), 10))
+	k.w.WriteByte(' ')
+	k.w.WriteString(name)
+	k.w.WriteByte('\n')
 }
 
 func (k *ktap) facts(list []fact) {
@@ -254,7 +262,13 @@ func (k *ktap) diagnostic(label, text string) {
 	k.line("# %s: %s", label, harmless.Replace(clean(text)))
 }
 
+func (k *ktap) indent() {
+	for range k.depth {
+		k.w.WriteString("  ")
+	}
+}
+
 func (k *ktap) line(format string, args ...any) {
-	fmt.Fprintf(k.w, "%*s", 2*k.depth, "")
+	k.indent()
 	fmt.Fprintf(k.w, format+"\n", args...)
 }

@@ -230,7 +230,11 @@ var kunit = flag.String("kunit", "", "the kernel's tools/testing/kunit/kunit.py,
 // TestKUnit has the kernel's own parser read every report and count the same.
 func TestKUnit(t *testing.T) {
 	if *kunit == "" {
-		t.Skip("no -kunit")
+		found, err := filepath.Glob("/usr/src/*/tools/testing/kunit/kunit.py")
+		if err != nil || len(found) == 0 {
+			t.Skip("no kunit.py below /usr/src: unpack a linux-source package there, or name one with -kunit")
+		}
+		*kunit = found[len(found)-1]
 	}
 	counts := regexp.MustCompile(`Ran (\d+) tests:|(passed|failed|skipped): (\d+)`)
 	for _, f := range fixtures {

@@ -5,10 +5,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
+	"tokentest/cases/program"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -80,11 +82,50 @@ func (p *pretty) header(k *run) {
 type cause struct {
 	example *result.CaseResult // the smallest
 	count   int
+	gots    []string       // what was got, in the order of its first case
+	got     map[string]int // how often
+	common  []string       // the elements of the names, * where they differ; nil where they have no form in common
+}
+
+// add takes one more case.
+func (g *cause) add(c *result.CaseResult) {
+	g.count++
+	if size(c, g.example) < 0 {
+		g.example = c
+	}
+	if s := wrong(c); s != nil {
+		text := got(s)
+		if g.got[text]++; g.got[text] == 1 {
+			g.gots = append(g.gots, text)
+		}
+	}
+	parts := strings.Split(c.ID, "/")
+	switch {
+	case g.count == 1:
+		g.common = parts
+	case len(parts) != len(g.common) || parts[0] != g.common[0]:
+		g.common = nil
+	default:
+		for i, p := range parts {
+			if p != g.common[i] {
+				g.common[i] = "*"
+			}
+		}
+	}
+}
+
+// pattern is a pattern that covers all the cases, or "" when it would cover
+// a group as a whole.
+func (g *cause) pattern() string {
+	if g.count < 2 || !slices.ContainsFunc(g.common[min(1, len(g.common)):], func(p string) bool { return p != "*" }) {
+		return ""
+	}
+	return strings.Join(g.common, "/")
 }
 
 // causes writes a paragraph for each cause of a status.
 func (p *pretty) causes(k *run, status result.Status, word string, s style) {
-	list := byCause(k.Cases, status)
+	list := byCause(k.All(), status)
 	for _, c := range list[:min(maxCauses, len(list))] {
 		p.blank()
 		p.head(word, s, headline(c))
@@ -97,25 +138,21 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 }
 
 // byCause groups the cases of a status, the biggest group first.
-func byCause(cases []result.CaseResult, status result.Status) []*cause {
+func byCause(all iter.Seq[*result.CaseResult], status result.Status) []*cause {
 	known := map[string]*cause{}
 	var out []*cause
-	for i := range cases {
-		c := &cases[i]
+	for c := range all {
 		if c.Status != status {
 			continue
 		}
 		key := causeKey(c)
 		g := known[key]
 		if g == nil {
-			g = &cause{example: c}
+			g = &cause{example: c, got: map[string]int{}}
 			known[key] = g
 			out = append(out, g)
 		}
-		g.count++
-		if size(c, g.example) < 0 {
-			g.example = c
-		}
+		g.add(c)
 	}
 	slices.SortStableFunc(out, func(a, b *cause) int {
 		return cmp.Or(b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
@@ -128,12 +165,14 @@ func size(a, b *result.CaseResult) int {
 	return cmp.Or(len(a.Steps)-len(b.Steps), len(a.ID)-len(b.ID), strings.Compare(a.ID, b.ID))
 }
 
-// causeKey is equal for cases that one mistake explains: the same rule decided
-// and the kernel gave the same answer instead of the same other one.
+// causeKey is equal for cases that one mistake explains: the same rule should
+// have decided. What the kernel answers in its place is up to the rules behind.
 func causeKey(c *result.CaseResult) string {
 	if s := wrong(c); s != nil {
-		rule := cmp.Or(s.ID, s.Rule)
-		return fmt.Sprintf("%q %q %s %s %d %t", rule, s.Func, want(s), s.Got.Errno, s.Got.Proof, len(s.Got.Values) > 0)
+		if s.ID == "" || s.Want == nil || shows(s) {
+			return fmt.Sprintf("%q %q %s %s %t", cmp.Or(s.ID, s.Rule), s.Func, want(s), s.Got.Errno, shows(s))
+		}
+		return fmt.Sprintf("%q %q %s %t", s.ID, s.Func, want(s), s.Got.Proof == program.DoesNotWork)
 	}
 	why, _ := root(c.Reason)
 	if rest, ok := strings.CutPrefix(why, "control "); ok {
@@ -163,10 +202,22 @@ func count(n int, noun string) string {
 func headline(c *cause) string {
 	n := count(c.count, "case")
 	if s := wrong(c.example); s != nil {
-		return fmt.Sprintf("%s: got %s, want %s", n, got(s), want(s))
+		return fmt.Sprintf("%s: got %s, want %s", n, c.answers(s), want(s))
 	}
 	why, _ := root(c.example.Reason)
 	return fmt.Sprintf("%s: %s", n, why)
+}
+
+// answers words what the cases of a cause got in place of s's expectation.
+func (g *cause) answers(s *result.StepResult) string {
+	if len(g.gots) < 2 {
+		return got(s)
+	}
+	var out []string
+	for _, text := range g.gots {
+		out = append(out, fmt.Sprintf("%s (%d)", text, g.got[text]))
+	}
+	return strings.Join(out, " or ")
 }
 
 // example shows a cause by its smallest case.
@@ -176,6 +227,9 @@ func (p *pretty) example(k *run, c *cause) {
 		label = "example"
 	}
 	p.fact(fact{label: label, words: []string{clean(c.example.ID)}})
+	if all := c.pattern(); all != "" {
+		p.fact(fact{label: "within", words: []string{clean(all)}})
+	}
 	if _, by := root(c.example.Reason); by != "" {
 		p.fact(textFact("control", by))
 	}
@@ -213,7 +267,7 @@ func fateStyle(f vm.Fate) style {
 
 // skips writes the reasons to skip, the most frequent first.
 func (p *pretty) skips(k *run) {
-	list := byCause(k.Cases, result.Skip)
+	list := byCause(k.All(), result.Skip)
 	if k.hasTrouble() && len(list) > 0 {
 		p.blank()
 	}

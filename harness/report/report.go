@@ -28,7 +28,12 @@ var formats = []struct {
 }{
 	{"pretty", Pretty},
 	{"ktap", KTAP},
+	{"junit", JUnit},
 	{"json", JSON},
+	{"jsonl", JSONL},
+	{"github", GitHub},
+	{"markdown", Markdown},
+	{"mail", Mail},
 }
 
 // Formats returns the names that Write knows.

@@ -67,6 +67,9 @@ func TestGoldenFiles(t *testing.T) {
 			want[f.name+"."+format] = true
 		}
 	}
+	for _, format := range CompareFormats() {
+		want["compare."+format] = true
+	}
 	list, err := os.ReadDir("testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -88,10 +91,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	for format, want := range map[string]string{
-		"ktp":    `unknown format "ktp": there are pretty, ktap, json; did you mean ktap?`,
-		"JSON":   `unknown format "JSON": there are pretty, ktap, json; did you mean json?`,
-		"":       `unknown format "": there are pretty, ktap, json`,
-		"teapot": `unknown format "teapot": there are pretty, ktap, json`,
+		"ktp":    `unknown format "ktp": there are pretty, ktap, junit, json, jsonl, github, markdown, mail; did you mean ktap?`,
+		"JSON":   `unknown format "JSON": there are pretty, ktap, junit, json, jsonl, github, markdown, mail; did you mean json?`,
+		"":       `unknown format "": there are pretty, ktap, junit, json, jsonl, github, markdown, mail`,
+		"teapot": `unknown format "teapot": there are pretty, ktap, junit, json, jsonl, github, markdown, mail`,
 	} {
 		err := Write(format, passing(), io.Discard, Options{})
 		if err == nil || err.Error() != want {
@@ -140,7 +143,7 @@ func TestNoControlCharacters(t *testing.T) {
 				t.Errorf("%s as %s is not UTF-8", f.name, format)
 			}
 			for _, r := range text {
-				if r != '\n' && (unicode.IsControl(r) || format != "json" && !unicode.IsGraphic(r)) {
+				if r != '\n' && (unicode.IsControl(r) || !strings.HasPrefix(format, "json") && !unicode.IsGraphic(r)) {
 					t.Errorf("%s as %s holds %q", f.name, format, r)
 				}
 			}

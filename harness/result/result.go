@@ -3,6 +3,7 @@
 package result
 
 import (
+	"iter"
 	"time"
 
 	"tokentest/cases/program"
@@ -27,9 +28,18 @@ func Statuses() []Status { return []Status{Fail, Broken, Skip, Pass} }
 
 // Run is one run of cases on one or more kernels.
 type Run struct {
-	Version     int       `json:"version"`
-	Tool        string    `json:"tool"` // the build id of the agent's image
-	Args        []string  `json:"args"` // the command line
+	Version int      `json:"version"`
+	Tool    string   `json:"tool"` // the build id of the agent's image
+	Args    []string `json:"args"` // the command line
+	// Selection is the cases and files that were named; none means the suite.
+	Selection []string `json:"selection,omitempty"`
+	// Seed is that of a random run.
+	Seed uint64 `json:"seed,omitempty"`
+	// Program says which build of the tool it was, Host where it ran, and
+	// QEMU by which emulator.
+	Program     string    `json:"program,omitempty"`
+	Host        *Host     `json:"host,omitempty"`
+	QEMU        string    `json:"qemu,omitempty"`
 	Start       time.Time `json:"start"`
 	End         time.Time `json:"end,omitzero"`
 	Interrupted bool      `json:"interrupted,omitempty"`
@@ -39,6 +49,14 @@ type Run struct {
 	Kernels []*KernelRun      `json:"kernels"`
 }
 
+// Host is where a run took place.
+type Host struct {
+	Kernel string `json:"kernel,omitempty"` // the release that runs there
+	Arch   string `json:"arch,omitempty"`
+	CPUs   int    `json:"cpus,omitempty"`
+	CPU    string `json:"cpu,omitempty"`
+}
+
 // KernelRun is what one kernel showed.
 type KernelRun struct {
 	Ref     string `json:"ref"`
@@ -46,7 +64,13 @@ type KernelRun struct {
 	Source  string `json:"source,omitempty"` // the package, or the path
 	Digest  string `json:"digest,omitempty"` // SHA-256 of the image
 	Image   string `json:"image,omitempty"`  // SHA-256 of the initramfs
-	Accel   string `json:"accel,omitempty"`
+	// ConfigDigest is the SHA-256 of the kernel's configuration, which is in
+	// each boot's directory.
+	ConfigDigest string `json:"config_digest,omitempty"`
+	// Commit is what the kernel was built from, Compiler by what, where they are known.
+	Commit   string `json:"commit,omitempty"`
+	Compiler string `json:"compiler,omitempty"`
+	Accel    string `json:"accel,omitempty"`
 	// Note is one line that concerns the whole kernel, such as that it has no tokens.
 	Note  string         `json:"note,omitempty"`
 	Facts *program.Facts `json:"facts,omitempty"`
@@ -104,11 +128,25 @@ type StepResult struct {
 	Wrong bool                `json:"wrong,omitempty"`
 }
 
+// All yields the cases of a kernel in the order in which they are kept.
+func (k *KernelRun) All() iter.Seq[*CaseResult] {
+	return func(yield func(*CaseResult) bool) {
+		for i := range k.Cases {
+			if !yield(&k.Cases[i]) {
+				return
+			}
+		}
+	}
+}
+
+// Len is how many cases the kernel has.
+func (k *KernelRun) Len() int { return len(k.Cases) }
+
 // Counts says how many cases of a kernel have each status.
 func (k *KernelRun) Counts() map[Status]int {
 	n := map[Status]int{}
-	for i := range k.Cases {
-		n[k.Cases[i].Status]++
+	for c := range k.All() {
+		n[c.Status]++
 	}
 	return n
 }

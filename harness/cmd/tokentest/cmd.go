@@ -181,7 +181,11 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 3 no verdict (the host, the boot or a control failed, or it was interrupted).`,
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-	}, a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(), a.reportCmd(), a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.scanCmd())
+	},
+		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
+		a.reportCmd(), a.compareCmd(),
+		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.scanCmd(),
+	)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)

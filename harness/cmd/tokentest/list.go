@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -12,7 +10,6 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/program"
 	"tokentest/harness/plan"
-	"tokentest/harness/result"
 )
 
 func (a *app) listCmd() *cobra.Command {
@@ -168,37 +165,4 @@ func answer(e *cases.Expect) string {
 		return "unknown"
 	}
 	return e.Verdict.Errno.String()
-}
-
-func (a *app) reportCmd() *cobra.Command {
-	var format string
-	c := &cobra.Command{
-		Use:     "report RUN",
-		Short:   "render a stored run",
-		Example: "  tokentest report results/runs/20261123-184500.000 --format ktap",
-		Args:    args(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			format, err := a.format(format)
-			if err != nil {
-				return err
-			}
-			r, err := loadRun(args[0])
-			if err != nil {
-				return err
-			}
-			a.code = r.ExitCode()
-			return a.write(format, r)
-		},
-	}
-	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
-	return c
-}
-
-// loadRun reads a stored run; that there is none is the user's mistake.
-func loadRun(dir string) (*result.Run, error) {
-	r, err := result.Load(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("no run is kept in %s: %w", dir, err)
-	}
-	return r, err
 }

@@ -31,6 +31,7 @@ type runFlags struct {
 	qemu             string
 	deadline         time.Duration
 	batch            int
+	baseline         string
 	offline, refresh bool
 	allow            []string
 	lies             lies
@@ -63,6 +64,7 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg; auto takes KVM when a guest really runs on it")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
 	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
+	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM)")
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 64)")
@@ -99,6 +101,10 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	base, err := f.base()
+	if err != nil {
+		return err
+	}
 	cache, err := a.makeCache()
 	if err != nil {
 		return err
@@ -120,8 +126,14 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	show := a.progress(l)
 	r, err := l.Run(c.Context(), p, f.random.line(append([]string{"tokentest"}, os.Args[1:]...)))
 	show.end()
-	if err := a.conclude(format, r, err); err != nil || f.random.worlds == 0 {
+	if err := a.conclude(format, r, err); err != nil {
 		return err
+	}
+	if base != nil {
+		return a.against(base, r)
+	}
+	if f.random.worlds == 0 {
+		return nil
 	}
 	return a.shrink(c.Context(), l, p, r)
 }
@@ -186,9 +198,21 @@ func (a *app) format(name string) (string, error) {
 }
 
 func (a *app) write(format string, r *result.Run) error {
-	width, tty := terminal(a.stdout)
-	_, plain := os.LookupEnv("NO_COLOR")
-	return report.Write(format, r, a.stdout, report.Options{Color: tty && !plain, Width: width})
+	if path := os.Getenv("GITHUB_STEP_SUMMARY"); format == "github" && path != "" {
+		if err := summarize(path, r); err != nil {
+			return err
+		}
+	}
+	return report.Write(format, r, a.stdout, a.look())
+}
+
+// summarize adds the run to the summary of a job on GitHub.
+func summarize(path string, r *result.Run) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write the job's summary: %w", err)
+	}
+	return errors.Join(report.Write("markdown", r, f, report.Options{}), f.Close())
 }
 
 // expand reads the case files among the arguments and makes the plan.

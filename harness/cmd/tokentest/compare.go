@@ -1,0 +1,177 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/harness/report"
+	"tokentest/harness/result"
+)
+
+type compareFlags struct {
+	format, baseline, write string
+	baseKernel, newKernel   string
+}
+
+func (a *app) compareCmd() *cobra.Command {
+	f := &compareFlags{}
+	c := &cobra.Command{
+		Use:   "compare BASE NEW | compare --baseline FILE NEW",
+		Short: "say what changed from one run to another",
+		Long: `Compare what two runs showed, case by case: a new failure, still failing, fixed, a
+changed decision (also where both are as the oracle says), a new or vanished case,
+flaky, or no verdict any more. Exit code 1 says that there is a new failure, be it a
+case or a splat; 3 that something that had a verdict has none; else it is 0.
+
+BASE and NEW are directories of runs, directories that hold the parts of a run that
+was split, baselines, or several of these with commas between: cases that several
+results of one side disagree on are flaky. Kernels are matched by their reference;
+one kernel that is left on either side is compared with the other one.
+
+A baseline is one file with every decision of a run, for CI to keep.`,
+		Example: `  tokentest compare results/runs/MONDAY results/runs/TUESDAY
+  tokentest compare --write-baseline results/baseline/suite.jsonl results/runs/RUN
+  tokentest compare --baseline results/baseline/suite.jsonl results/runs/RUN --format github
+  tokentest compare results/runs/RUN --base-kernel deb:6.12 --new-kernel deb:7.3`,
+		RunE: func(c *cobra.Command, args []string) error { return a.compare(c, args, f) },
+	}
+	fl := c.Flags()
+	fl.StringVarP(&f.format, "format", "f", "pretty", "print `FORMAT`: "+strings.Join(report.CompareFormats(), ", "))
+	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`")
+	fl.StringVar(&f.write, "write-baseline", "", "write the run's baseline to `FILE`, and compare nothing")
+	fl.StringVar(&f.baseKernel, "base-kernel", "", "of the base only the kernel `REF`")
+	fl.StringVar(&f.newKernel, "new-kernel", "", "of the new run only the kernel `REF`")
+	c.MarkFlagsMutuallyExclusive("baseline", "write-baseline")
+	return c
+}
+
+// sides returns what is to be compared, from the arguments and --baseline.
+func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string, err error) {
+	switch {
+	case f.baseline != "" && len(args) == 1:
+		return f.baseline, args[0], nil
+	case f.baseline == "" && len(args) == 2:
+		return args[0], args[1], nil
+	case f.baseline == "" && len(args) == 1 && f.baseKernel != "" && f.newKernel != "":
+		return args[0], args[0], nil
+	case f.baseline == "" && len(args) == 1:
+		return "", "", usage("compare %s with what: want %s; see %s --help", args[0], c.UseLine(), c.CommandPath())
+	}
+	return "", "", usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
+}
+
+func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
+	if !slices.Contains(report.CompareFormats(), f.format) {
+		return usage("--format %q: want one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
+	}
+	if f.write != "" {
+		if len(args) != 1 {
+			return usage("--write-baseline %s: want one run; see %s --help", f.write, c.CommandPath())
+		}
+		return a.writeBaseline(f.write, args[0])
+	}
+	from, to, err := f.sides(c, args)
+	if err != nil {
+		return err
+	}
+	base, err := loadSide(from, f.baseKernel)
+	if err != nil {
+		return err
+	}
+	new, err := loadSide(to, f.newKernel)
+	if err != nil {
+		return err
+	}
+	return a.tell(result.Compare(base, new), f.format)
+}
+
+// tell prints a comparison, and makes its verdict the exit code.
+func (a *app) tell(c *result.Comparison, format string) error {
+	a.code = c.ExitCode()
+	return report.WriteComparison(format, c, a.stdout, a.look())
+}
+
+func loadSide(name, kernel string) (*result.Side, error) {
+	debug.SetMemoryLimit(readingLimit)
+	s, err := result.LoadSide(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usageError{err}
+	case err != nil:
+		return nil, err
+	}
+	if s.Kernel = kernel; kernel == "" {
+		return s, nil
+	}
+	var refs []string
+	for _, r := range s.Runs {
+		for _, k := range r.Kernels {
+			if k.Ref == kernel {
+				s.Name = kernel + " of " + name
+				return s, nil
+			}
+			refs = append(refs, k.Ref)
+		}
+	}
+	return nil, usage("%s has no kernel %q: it has %s", name, kernel, strings.Join(refs, ", "))
+}
+
+// writeBaseline keeps what a run showed. One with failures can be kept: they
+// are then known; what says nothing cannot.
+func (a *app) writeBaseline(path, run string) error {
+	s, err := loadSide(run, "")
+	if err != nil {
+		return err
+	}
+	if len(s.Runs) != 1 {
+		return usage("%s holds %d runs, and a baseline is of one", run, len(s.Runs))
+	}
+	r := s.Runs[0]
+	if r.Interrupted {
+		return usage("%s was interrupted: a baseline is of a whole run", run)
+	}
+	if err := result.WriteBaseline(path, r); err != nil {
+		return err
+	}
+	n := map[result.Status]int{}
+	for _, k := range r.Kernels {
+		for s, i := range k.Counts() {
+			n[s] += i
+		}
+	}
+	a.note("%s: %d pass, %d fail, %d broken, %d skip on %d kernels", path, n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip], len(r.Kernels))
+	return nil
+}
+
+// look is how a report may look on standard output.
+func (a *app) look() report.Options {
+	width, tty := terminal(a.stdout)
+	_, plain := os.LookupEnv("NO_COLOR")
+	return report.Options{Color: tty && !plain, Width: width}
+}
+
+// base reads the baseline, before anything boots for nothing.
+func (f *runFlags) base() (*result.Side, error) {
+	if f.baseline == "" {
+		return nil, nil
+	}
+	return loadSide(f.baseline, "")
+}
+
+// against compares a run that has just ended with a baseline. It goes to
+// standard error: the report has standard output.
+func (a *app) against(base *result.Side, r *result.Run) error {
+	c := result.Compare(base, &result.Side{Name: r.Dir, Runs: []*result.Run{r}})
+	a.code = c.ExitCode()
+	if err := report.WriteComparison("pretty", c, a.stderr, report.Options{}); err != nil {
+		return fmt.Errorf("print the comparison: %w", err)
+	}
+	return nil
+}

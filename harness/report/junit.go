@@ -1,0 +1,227 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
+
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// JUnit renders a run for CI systems: a suite for each kernel, in it a test
+// for each case and each machine that did not end well. A failure is a wrong
+// verdict, an error is the machine's or the harness's.
+//
+// The elements are encoded one by one: there can be a million.
+func JUnit(r *result.Run, w io.Writer, _ Options) error {
+	j := &junitWriter{w: bufio.NewWriter(w)}
+	j.w.WriteString(xml.Header)
+	list := kernels(r)
+	all := junit.Testsuites{Name: "tokentest", Time: elapsed(r.End.Sub(r.Start))}
+	suites := make([]junit.Testsuite, len(list))
+	for i, k := range list {
+		suites[i] = k.suite(r, i)
+		all.AddSuite(suites[i])
+	}
+	all.Suites = nil
+	end := j.open("", "testsuites", all)
+	for i, k := range list {
+		j.suite(k, suites[i])
+	}
+	j.w.WriteString(end)
+	if j.err != nil {
+		return j.err
+	}
+	return flush(j.w)
+}
+
+// elapsed is a duration in seconds as JUnit wants it.
+func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seconds()) }
+
+// suite is a kernel's suite without its tests.
+func (k *run) suite(r *result.Run, id int) junit.Testsuite {
+	n := k.Counts()
+	s := junit.Testsuite{Name: xmlText(k.name()), ID: id, Failures: n[result.Fail], Errors: n[result.Broken], Skipped: n[result.Skip]}
+	s.SetTimestamp(r.Start)
+	var took time.Duration
+	for i := range k.Boots {
+		took += k.Boots[i].Total
+		if bad(&k.Boots[i]) {
+			s.Tests++
+			if infrastructure(k.Boots[i].Fate) {
+				s.Errors++
+			} else {
+				s.Failures++
+			}
+		}
+	}
+	if k.untried() != "" {
+		s.Tests++
+		s.Errors++
+	}
+	s.Time = elapsed(took)
+	for _, c := range n {
+		s.Tests += c
+	}
+	for _, p := range [][2]string{
+		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", k.Accel}, {"note", k.Note},
+		{"drift", drift(k.KernelRun)}, {"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
+	} {
+		if p[1] != "" {
+			s.AddProperty(p[0], xmlText(p[1]))
+		}
+	}
+	return s
+}
+
+// infrastructure says that the kernel is not at fault.
+func infrastructure(f vm.Fate) bool { return f == vm.Lost || f == vm.Unbooted || f == vm.Infra }
+
+// junitWriter keeps the first error of an encoding; w keeps that of a write.
+type junitWriter struct {
+	w   *bufio.Writer
+	err error
+}
+
+// open writes an element without its end, which it returns.
+func (j *junitWriter) open(indent, name string, v any) (end string) {
+	text := j.encode(indent, name, v)
+	head, tail, ok := cutLast(text, "</")
+	if !ok && j.err == nil {
+		j.err = fmt.Errorf("encode the report: %q has no end", text)
+	}
+	j.w.WriteString(strings.TrimRight(head, " \n") + "\n")
+	return indent + "</" + tail + "\n"
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// encode renders v as an element; the library names none but the outermost.
+func (j *junitWriter) encode(indent, name string, v any) string {
+	var out bytes.Buffer
+	e := xml.NewEncoder(&out)
+	e.Indent(indent, "  ")
+	if err := e.EncodeElement(v, xml.StartElement{Name: xml.Name{Local: name}}); err != nil && j.err == nil {
+		j.err = fmt.Errorf("encode the report: %w", err)
+	}
+	return out.String()
+}
+
+func (j *junitWriter) suite(k *run, s junit.Testsuite) {
+	end := j.open("  ", "testsuite", s)
+	class := xmlText(k.name())
+	for c := range k.All() {
+		if c.Status == result.Pass {
+			j.passed(class, c.ID)
+			continue
+		}
+		j.test(k.testcase(class, c))
+	}
+	for i := range k.Boots {
+		if bad(&k.Boots[i]) {
+			j.test(k.machineTest(class, &k.Boots[i]))
+		}
+	}
+	if why := k.untried(); why != "" {
+		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "untried"}})
+	}
+	j.w.WriteString(end)
+}
+
+// passed writes a test that passed as test does, in a tenth of the time.
+func (j *junitWriter) passed(class, name string) {
+	j.w.WriteString(`    <testcase name="`)
+	j.attribute(xmlText(name))
+	j.w.WriteString(`" classname="`)
+	j.attribute(class)
+	j.w.WriteString("\"></testcase>\n")
+}
+
+func (j *junitWriter) attribute(text string) {
+	if !strings.ContainsAny(text, "&<>\"'\t\n\r") {
+		j.w.WriteString(text)
+		return
+	}
+	var out bytes.Buffer
+	xml.EscapeText(&out, []byte(text)) // a buffer takes everything
+	j.w.Write(out.Bytes())
+}
+
+func (j *junitWriter) test(t junit.Testcase) {
+	j.w.WriteString(j.encode("    ", "testcase", t) + "\n")
+}
+
+// testcase is a case that did not pass.
+func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
+	t := junit.Testcase{Name: xmlText(c.ID), Classname: class}
+	r := &junit.Result{Message: xmlText(c.Reason)}
+	switch c.Status {
+	case result.Fail:
+		r.Message, r.Type, r.Data = xmlText(why(c)), "differs", k.data(c)
+		if s := wrong(c); s != nil && s.ID != "" {
+			r.Type = xmlText(s.ID)
+		}
+		t.Failure = r
+	case result.Broken:
+		r.Type, r.Data = "broken", k.data(c)
+		t.Error = r
+	case result.Skip:
+		t.Skipped = r
+	case result.Pass:
+	}
+	return t
+}
+
+// data is all that is known of a case, a line each.
+func (k *run) data(c *result.CaseResult) string {
+	return factLines(k.details(c))
+}
+
+func factLines(list []fact) string {
+	var out strings.Builder
+	for _, f := range list {
+		fmt.Fprintf(&out, "\n%s: %s", f.label, f.text())
+	}
+	return cdata(out.String() + "\n")
+}
+
+func (k *run) machineTest(class string, b *result.Boot) junit.Testcase {
+	r := &junit.Result{Message: xmlText(b.Reason), Type: string(b.Fate), Data: factLines(k.trouble(b))}
+	t := junit.Testcase{Name: xmlText("machine " + b.Dir), Classname: class, Failure: r}
+	if infrastructure(b.Fate) {
+		t.Failure, t.Error = nil, r
+	}
+	return t
+}
+
+// xmlText makes text such that XML can hold it.
+func xmlText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == 0xFFFE || r == 0xFFFF {
+			return '?'
+		}
+		return r
+	}, clean(s))
+}
+
+// cdata keeps the end of a CDATA section out of its text.
+func cdata(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(xmlText(lines[i]), "]]>", "]] >")
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,198 @@
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"tokentest/harness/result"
+)
+
+// mailWidth is what plain-text mail on kernel lists is wrapped at.
+const mailWidth = 72
+
+// Mail renders a run as the plain text that kernel lists like: a subject, what
+// was tested, what is wrong with the smallest example of each cause, the lines
+// that repeat it, and the sum.
+func Mail(r *result.Run, w io.Writer, _ Options) error {
+	p := &pretty{page{bufio.NewWriter(w), mailWidth, false}}
+	list := kernels(r)
+	slices.SortStableFunc(list, func(a, b *run) int { return a.badness() - b.badness() })
+	p.subject(mailSubject(r, list))
+	for _, k := range list {
+		p.mailKernel(r, k)
+	}
+	if len(list) == 0 {
+		p.head("ERROR", plain, "no kernel was tried")
+	}
+	if r.Interrupted {
+		p.head("INTERRUPTED", plain, "what has no result was not tried")
+	}
+	p.signature(r)
+	return flush(p.w)
+}
+
+// subject is one line, however long: mail programs fold it.
+func (p *pretty) subject(text string) {
+	fmt.Fprintf(p.w, "Subject: [tokentest] %s\n\n", clean(text))
+}
+
+func mailSubject(r *result.Run, list []*run) string {
+	var parts []string
+	for _, k := range list {
+		n := k.Counts()
+		switch {
+		case k.untried() != "":
+			parts = append(parts, k.name()+": not tried")
+		case k.verdict() == result.ExitDiffers:
+			parts = append(parts, fmt.Sprintf("%s: %d failed", k.name(), n[result.Fail]+health(k)))
+		case k.verdict() == result.ExitNoVerdict:
+			parts = append(parts, k.name()+": no verdict")
+		}
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("%s: %s", verdictWord(r.ExitCode()), count(len(list), "kernel"))
+	}
+	return cut(strings.Join(parts, "; "), 200)
+}
+
+// health counts the machines that the kernel did not survive unharmed.
+func health(k *run) int {
+	n := 0
+	for i := range k.Boots {
+		if bad(&k.Boots[i]) && !infrastructure(k.Boots[i].Fate) {
+			n++
+		}
+	}
+	return n
+}
+
+// tree says what was tested, in the words of kernel test robots.
+func (p *pretty) tree(k *result.KernelRun) {
+	for _, f := range [][2]string{
+		{"kernel", k.Ref}, {"release", k.Release}, {"source", k.Source}, {"commit", k.Commit}, {"config", digestText(k.ConfigDigest, "in the run's directory")},
+		{"compiler", k.Compiler}, {"image", digestText(k.Digest, "")}, {"machine", k.Accel}, {"note", k.Note}, {"drift", drift(k)},
+	} {
+		if f[1] == "" {
+			continue
+		}
+		lead := f[0] + ":"
+		p.para(lead+strings.Repeat(" ", 11-len(lead)), plain, 11, strings.Fields(clean(f[1])), "")
+	}
+}
+
+func digestText(digest, where string) string {
+	if digest == "" {
+		return ""
+	}
+	return strings.TrimSpace("sha256 " + digest + " " + where)
+}
+
+func (p *pretty) mailKernel(r *result.Run, k *run) {
+	p.tree(k.KernelRun)
+	if why := k.untried(); why != "" {
+		p.head("\nNOT TRIED", plain, why)
+		p.blank()
+		return
+	}
+	p.causes(k, result.Fail, "FAIL", plain)
+	p.causes(k, result.Broken, "BROKEN", plain)
+	for i := range k.Boots {
+		if bad(&k.Boots[i]) {
+			p.machine(k, i)
+			p.log(&k.Boots[i])
+		}
+	}
+	if !k.hasTrouble() {
+		p.blank()
+	}
+	p.skips(k)
+	if k.hasTrouble() {
+		p.blank()
+	}
+	words := append(strings.Fields(tally(k.Counts())), times(k)...)
+	p.para(words[0]+" ", plain, 2, words[1:], "")
+	p.reproduce(r, k)
+	p.blank()
+}
+
+// log quotes what the kernel said, as far as it was kept: a report without
+// its lines is worth little on a list. Lines are not wrapped.
+func (p *pretty) log(b *result.Boot) {
+	const most = 60
+	for _, f := range b.Findings {
+		if len(f.Lines) == 0 {
+			continue
+		}
+		p.blank()
+		for _, line := range f.Lines[:min(most, len(f.Lines))] {
+			fmt.Fprintf(p.w, "  %s\n", clean(line))
+		}
+		if n := len(f.Lines) - most; n > 0 {
+			fmt.Fprintf(p.w, "  [%s more in console.log]\n", count(n, "line"))
+		}
+	}
+}
+
+// reproduce is the steps to repeat the run on this kernel alone.
+func (p *pretty) reproduce(r *result.Run, k *run) {
+	p.blank()
+	p.head("To repeat:", plain, "")
+	words := []string{"tokentest", "run", "--kernel", quote(k.Ref)}
+	for _, s := range r.Selection {
+		words = append(words, quote(s))
+	}
+	p.para("  ", plain, 4, words, ` \`)
+}
+
+// signature says by what and when.
+func (p *pretty) signature(r *result.Run) {
+	fmt.Fprintf(p.w, "-- \ntokentest %s", clean(r.Tool))
+	if !r.Start.IsZero() {
+		fmt.Fprintf(p.w, ", %s", r.Start.Format("2006-01-02 15:04 UTC"))
+	}
+	p.blank()
+}
+
+// MailComparison renders a comparison as mail: what changed, and how to repeat it.
+func MailComparison(c *result.Comparison, w io.Writer, _ Options) error {
+	p := &pretty{page{bufio.NewWriter(w), mailWidth, false}}
+	n := c.Counts()
+	subject := "nothing changed"
+	if t := changeTally(n); t != "" {
+		subject = t
+	}
+	for _, pair := range c.Pairs {
+		if len(pair.Findings) > 0 {
+			subject = "new: " + pair.Findings[0].Title + "; " + subject
+			break
+		}
+	}
+	p.subject(subject + " (" + c.New + ")")
+	p.head("What changed", plain, "from "+c.Base+" to "+c.New+":")
+	for _, u := range c.Unlike {
+		p.head("note:", plain, u)
+	}
+	for _, pair := range c.Pairs {
+		p.blank()
+		if pair.New != nil {
+			p.tree(pair.New)
+			p.blank()
+		}
+		p.pair(pair)
+	}
+	return flush(p.w)
+}
+
+// changeTally words what is not as it was.
+func changeTally(n map[result.Class]int) string {
+	var out []string
+	for _, c := range result.Classes() {
+		if n[c] > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n[c], c))
+		}
+	}
+	return strings.Join(out, ", ")
+}

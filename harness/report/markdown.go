@@ -1,0 +1,118 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"tokentest/harness/result"
+)
+
+// maxMarkdown keeps a job's summary below the 1 MiB that GitHub takes a step.
+const maxMarkdown = 900 << 10
+
+// Markdown renders a run as GitHub's job summary: a grid of kernels and
+// groups, then what is wrong, each cause with its repeat line.
+func Markdown(r *result.Run, w io.Writer, _ Options) error {
+	m := &markdown{w: bufio.NewWriter(w)}
+	list := kernels(r)
+	m.line("### tokentest: %s", verdictWord(r.ExitCode()))
+	m.line("")
+	m.grid(list)
+	for _, k := range list {
+		m.kernel(k)
+	}
+	if r.Interrupted {
+		m.line("The run was interrupted: what has no result was not tried.")
+	}
+	return flush(m.w)
+}
+
+// verdictWord says what an exit code means.
+func verdictWord(code int) string {
+	switch code {
+	case result.ExitOK:
+		return "all as expected"
+	case result.ExitDiffers:
+		return "a kernel differs"
+	}
+	return "no verdict"
+}
+
+// markdown counts what it writes, and stops before it is too much.
+type markdown struct {
+	w    *bufio.Writer
+	n    int
+	full bool
+}
+
+func (m *markdown) line(format string, args ...any) {
+	if m.full {
+		return
+	}
+	text := fmt.Sprintf(format+"\n", args...)
+	if m.n += len(text); m.n > maxMarkdown {
+		m.full = true
+		text = "\nThe rest does not fit: `tokentest report` shows it.\n"
+	}
+	m.w.WriteString(text)
+}
+
+// grid is kernel × status, then kernel × group where something is wrong.
+func (m *markdown) grid(list []*run) {
+	m.line("| kernel | release | pass | fail | broken | skip | |")
+	m.line("| --- | --- | ---: | ---: | ---: | ---: | --- |")
+	for _, k := range list {
+		n := k.Counts()
+		m.line("| %s | %s | %d | %d | %d | %d | %s |", md(k.name()), md(k.Release), n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip], verdictWord(k.verdict()))
+	}
+	m.line("")
+}
+
+// md keeps a text from being taken for Markdown or HTML.
+func md(s string) string {
+	var out strings.Builder
+	for _, r := range clean(s) {
+		if strings.ContainsRune("\\`*_{}[]<>()#+!|~&$@", r) {
+			fmt.Fprintf(&out, "&#%d;", r)
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
+func (m *markdown) kernel(k *run) {
+	if why := k.untried(); why != "" {
+		m.line("**%s** %s\n", md(k.name()), md(why))
+		return
+	}
+	for _, status := range []result.Status{result.Fail, result.Broken} {
+		for _, c := range byCause(k.All(), status) {
+			m.line("<details><summary>%s %s: %s</summary>\n", md(k.name()), status, md(headline(c)))
+			m.block(c.example.ID, k.details(c.example))
+		}
+	}
+	for i := range k.Boots {
+		if b := &k.Boots[i]; bad(b) {
+			m.line("<details><summary>%s %s: %s</summary>\n", md(k.name()), b.Fate, md(b.Reason))
+			m.block(b.Dir, k.trouble(b))
+		}
+	}
+}
+
+// block is facts as they stand; a fence that is longer than any in them.
+func (m *markdown) block(title string, list []fact) {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "case: %s\n", clean(title))
+	for _, f := range list {
+		fmt.Fprintf(&text, "%s: %s\n", f.label, f.text())
+	}
+	fence := "```"
+	for bytes.Contains(text.Bytes(), []byte(fence)) {
+		fence += "`"
+	}
+	m.line("%stext\n%s%s\n\n</details>\n", fence, text.String(), fence)
+}

@@ -1,0 +1,198 @@
+package result
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// baselineHead is the first line of a baseline; records follow as in
+// records.jsonl, so that both are read alike.
+type baselineHead struct {
+	Baseline int  `json:"baseline"` // the version, that of the record
+	Run      *Run `json:"run"`
+}
+
+// WriteBaseline writes what later runs are compared with to a file: every
+// decision, and nothing that changes without one. A name that ends in .gz is
+// compressed.
+func WriteBaseline(path string, r *Run) error {
+	var out bytes.Buffer
+	if err := encodeBaseline(&out, r); err != nil {
+		return fmt.Errorf("write the baseline %s: %w", path, err)
+	}
+	if strings.HasSuffix(path, ".gz") {
+		var small bytes.Buffer
+		z := gzip.NewWriter(&small)
+		if _, err := io.Copy(z, &out); err != nil {
+			return fmt.Errorf("write the baseline %s: %w", path, err)
+		}
+		if err := z.Close(); err != nil {
+			return fmt.Errorf("write the baseline %s: %w", path, err)
+		}
+		out = small
+	}
+	tmp := path + ".tmp"
+	err := os.WriteFile(tmp, out.Bytes(), 0o644)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("write the baseline: %w", err)
+	}
+	return nil
+}
+
+func encodeBaseline(w io.Writer, r *Run) error {
+	lines := json.NewEncoder(w)
+	lines.SetEscapeHTML(false)
+	if err := lines.Encode(baselineHead{Version, r.bare()}); err != nil {
+		return err
+	}
+	for i, k := range r.Kernels {
+		for c := range k.All() {
+			c := *c
+			c.Boot = -1
+			if c.Status == Pass || c.Status == Skip {
+				c.Steps = gotten(c.Steps)
+			}
+			if err := lines.Encode(record{Kernel: i, CaseResult: &c}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gotten is what steps showed, without what was expected.
+func gotten(steps []StepResult) []StepResult {
+	out := make([]StepResult, len(steps))
+	for i := range steps {
+		out[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
+	}
+	return out
+}
+
+// bare is the run without what has nothing to do with its decisions.
+func (r *Run) bare() *Run {
+	out := *r
+	out.Dir, out.Kernels = "", nil
+	for _, k := range r.Kernels {
+		small := *k
+		small.Facts, small.Worlds, small.Cases, small.Boots, small.Decide = nil, nil, nil, nil, 0
+		for _, b := range k.Boots {
+			if len(b.Findings) == 0 && b.Blame == "" {
+				continue
+			}
+			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame})
+		}
+		out.Kernels = append(out.Kernels, &small)
+	}
+	return &out
+}
+
+// ReadBaseline reads a baseline as a run.
+func ReadBaseline(path string) (*Run, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the baseline: %w", err)
+	}
+	defer f.Close()
+	in := bufio.NewReader(f)
+	if strings.HasSuffix(path, ".gz") {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("read the baseline %s: %w", path, err)
+		}
+		in = bufio.NewReader(z)
+	}
+	line, err := in.ReadBytes('\n')
+	var head baselineHead
+	if err == nil {
+		err = json.Unmarshal(line, &head)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s:1: it is no baseline: %w; write one with tokentest compare --write-baseline", path, err)
+	case head.Baseline < 1 || head.Run == nil:
+		return nil, fmt.Errorf("%s:1: it is no baseline; write one with tokentest compare --write-baseline", path)
+	}
+	if err := head.Run.usable(path); err != nil {
+		return nil, err
+	}
+	return head.Run, head.Run.readRecords(in, path, 2)
+}
+
+// LoadSide reads one side of a comparison: the directory of a run, one that
+// holds those of several (the parts of a run that was split), a baseline, or
+// several of them with commas between.
+func LoadSide(name string) (*Side, error) {
+	s := &Side{Name: name}
+	for _, path := range strings.Split(name, ",") {
+		runs, err := loadAny(path)
+		if err != nil {
+			return nil, err
+		}
+		s.Runs = append(s.Runs, runs...)
+	}
+	return s, nil
+}
+
+func loadAny(path string) ([]*Run, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("find a run or a baseline: %w", err)
+	}
+	if !info.IsDir() {
+		r, err := ReadBaseline(path)
+		return []*Run{r}, err
+	}
+	dirs := []string{path}
+	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) {
+		if dirs, err = runsBelow(path); err != nil {
+			return nil, err
+		}
+	}
+	var out []*Run
+	for _, dir := range dirs {
+		r, err := Load(dir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Runs lists the directories of the runs that are kept below a directory, the
+// oldest first when they are named by their time.
+func Runs(dir string) ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*", runFile))
+	if err != nil {
+		return nil, fmt.Errorf("list the runs in %s: %w", dir, err)
+	}
+	for i := range names {
+		names[i] = filepath.Dir(names[i])
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func runsBelow(dir string) ([]string, error) {
+	names, err := Runs(dir)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s holds no run: neither it nor a directory in it has a %s: %w", dir, runFile, fs.ErrNotExist)
+	}
+	return names, err
+}

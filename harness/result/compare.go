@@ -1,0 +1,429 @@
+package result
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"tokentest/harness/vm"
+)
+
+// Class says what became of a case between two runs.
+type Class string
+
+// The classes, in the order in which they are told. A case that is broken now
+// and was not has no verdict: it is neither a failure nor as it was.
+const (
+	NewFailure   Class = "new failure"
+	NoVerdict    Class = "no verdict"
+	Flaky        Class = "flaky"
+	StillFailing Class = "still failing"
+	Changed      Class = "changed decision"
+	Fixed        Class = "fixed"
+	NewCase      Class = "new"
+	Vanished     Class = "vanished"
+	Same         Class = "same"
+)
+
+// Classes lists every class but Same, in the order in which they are told.
+func Classes() []Class {
+	return []Class{NewFailure, NoVerdict, Flaky, StillFailing, Changed, Fixed, NewCase, Vanished}
+}
+
+// Side is one side of a comparison: a run, the parts of one that was split,
+// several runs of the same, or a baseline.
+type Side struct {
+	Name string
+	Runs []*Run
+	// Kernel chooses one kernel by its reference; "" means all.
+	Kernel string
+}
+
+// Comparison is what changed from one side to another.
+type Comparison struct {
+	Base, New string
+	// Unlike says what else differs, that a change could come from.
+	Unlike []string
+	Pairs  []*Pair
+}
+
+// Pair is a kernel of one side and the kernel that it is compared with.
+type Pair struct {
+	Base, New *KernelRun // the first of each side; nil where a side has none
+	Dir       string     // of the run that New is of
+	Same      int        // cases of which there is nothing to say
+	Changes   []Change
+	// Findings are what the kernel's log holds now and did not before.
+	Findings []Symptom
+	// Untried says why there is no verdict on the kernel as a whole.
+	Untried string
+}
+
+// Change is a case that is not as it was.
+type Change struct {
+	ID    string
+	Class Class
+	// Base and New are the case on each side, nil where it has none. Of
+	// several results that vary it is the worst.
+	Base, New *CaseResult
+	// Seen counts the results of the side that varies, for a flaky case.
+	Seen map[Status]int
+	Note string // what the class does not say, such as that the case is skipped now
+}
+
+// Symptom is how a machine did not end well, or what its log holds.
+type Symptom struct {
+	Title string
+	Blame string
+	Boot  *Boot
+}
+
+// Compare says what changed from base to new.
+func Compare(base, new *Side) *Comparison {
+	c := &Comparison{Base: base.Name, New: new.Name}
+	for _, p := range pairs(base, new) {
+		c.Pairs = append(c.Pairs, p.compare())
+	}
+	c.Unlike = unlike(base, new, c.Pairs)
+	return c
+}
+
+// Counts says how many cases have each class, over all kernels.
+func (c *Comparison) Counts() map[Class]int {
+	n := map[Class]int{}
+	for _, p := range c.Pairs {
+		n[Same] += p.Same
+		for i := range p.Changes {
+			n[p.Changes[i].Class]++
+		}
+	}
+	return n
+}
+
+// ExitCode is 1 for a new failure, be it a case or the kernel's health; 3 when
+// something has no verdict any more; and 0 otherwise.
+func (c *Comparison) ExitCode() int {
+	n := c.Counts()
+	code := ExitOK
+	if n[NoVerdict] > 0 || len(c.Pairs) == 0 {
+		code = ExitNoVerdict
+	}
+	for _, p := range c.Pairs {
+		if len(p.Findings) > 0 {
+			return ExitDiffers
+		}
+		if p.Untried != "" {
+			code = ExitNoVerdict
+		}
+	}
+	if n[NewFailure] > 0 {
+		return ExitDiffers
+	}
+	return code
+}
+
+// pairing is the kernels of one reference on both sides: several where the
+// side has several runs.
+type pairing struct{ base, new []part }
+
+// part is one kernel of one run.
+type part struct {
+	*KernelRun
+	run *Run
+}
+
+// parts lists a side's kernels by reference, in their order.
+func (s *Side) parts() (order []string, by map[string][]part) {
+	by = map[string][]part{}
+	for _, r := range s.Runs {
+		for _, k := range r.Kernels {
+			if s.Kernel != "" && s.Kernel != k.Ref {
+				continue
+			}
+			if by[k.Ref] == nil {
+				order = append(order, k.Ref)
+			}
+			by[k.Ref] = append(by[k.Ref], part{k, r})
+		}
+	}
+	return order, by
+}
+
+// pairs puts the kernels of the same reference together. When each side has
+// just one left over, these are compared with one another: two kernels.
+func pairs(base, new *Side) []*pairing {
+	bases, byBase := base.parts()
+	news, byNew := new.parts()
+	var out []*pairing
+	var lone []string
+	for _, ref := range news {
+		if byBase[ref] == nil {
+			lone = append(lone, ref)
+			continue
+		}
+		out = append(out, &pairing{byBase[ref], byNew[ref]})
+	}
+	bases = slices.DeleteFunc(bases, func(ref string) bool { return byNew[ref] != nil })
+	if len(lone) == 1 && len(bases) == 1 {
+		return append(out, &pairing{byBase[bases[0]], byNew[lone[0]]})
+	}
+	for _, ref := range lone {
+		out = append(out, &pairing{nil, byNew[ref]})
+	}
+	for _, ref := range bases {
+		out = append(out, &pairing{byBase[ref], nil})
+	}
+	return out
+}
+
+// seen is what the runs of one side showed of a case.
+type seen struct {
+	worst  *CaseResult
+	counts map[Status]int // nil for a single result
+	varied bool
+	met    bool // on the other side
+}
+
+func collect(parts []part) (map[string]*seen, []string) {
+	out := map[string]*seen{}
+	var order []string
+	for _, p := range parts {
+		for c := range p.All() {
+			s := out[c.ID]
+			if s == nil {
+				out[c.ID] = &seen{worst: c}
+				order = append(order, c.ID)
+				continue
+			}
+			s.add(c)
+		}
+	}
+	return out, order
+}
+
+// add takes one more result of a case. That a case was not asked, or says
+// nothing, does not make it vary.
+func (s *seen) add(c *CaseResult) {
+	if s.counts == nil {
+		s.counts = map[Status]int{s.worst.Status: 1}
+	}
+	s.counts[c.Status]++
+	if s.worst.answered() && c.answered() && (s.worst.Status != c.Status || !sameDecision(s.worst, c)) {
+		s.varied = true
+	}
+	if severity(c) < severity(s.worst) {
+		s.worst = c
+	}
+}
+
+// severity orders statuses so that what answers outdoes what does not.
+func severity(c *CaseResult) int { return slices.Index([]Status{Fail, Pass, Broken, Skip}, c.Status) }
+
+// answered says that the case tells something about the kernel.
+func (r *CaseResult) answered() bool { return r.Status == Pass || r.Status == Fail }
+
+// sameDecision compares what a kernel answered, whatever was expected.
+func sameDecision(a, b *CaseResult) bool {
+	return slices.EqualFunc(a.Steps, b.Steps, func(x, y StepResult) bool {
+		return x.Got.Errno == y.Got.Errno && x.Got.Proof == y.Got.Proof && slices.Equal(x.Got.Values, y.Got.Values)
+	})
+}
+
+func (p *pairing) compare() *Pair {
+	out := &Pair{}
+	if len(p.base) > 0 {
+		out.Base = p.base[0].KernelRun
+	}
+	if len(p.new) > 0 {
+		out.New, out.Dir = p.new[0].KernelRun, p.new[0].run.Dir
+	}
+	out.Untried = untried(p)
+	out.Findings = newSymptoms(p)
+	if out.New == nil || out.Base == nil && out.Untried != "" {
+		return out
+	}
+	was, before := collect(p.base)
+	is, now := collect(p.new)
+	for _, id := range now {
+		b := was[id]
+		if b != nil {
+			b.met = true
+		}
+		out.add(id, b, is[id])
+	}
+	for _, id := range before {
+		if s := was[id]; !s.met {
+			out.Changes = append(out.Changes, Change{ID: id, Class: Vanished, Base: s.worst})
+		}
+	}
+	return out
+}
+
+// add classes one case that the new side has.
+func (p *Pair) add(id string, was, is *seen) {
+	c := Change{ID: id, New: is.worst}
+	if was != nil {
+		c.Base = was.worst
+	}
+	switch {
+	case is.varied:
+		c.Class, c.Seen = Flaky, is.counts
+	case was != nil && was.varied:
+		c.Class, c.Seen, c.Note = Flaky, was.counts, "in the base"
+	default:
+		c.Class, c.Note = classOf(c.Base, c.New)
+	}
+	if c.Class == Same {
+		p.Same++
+		return
+	}
+	p.Changes = append(p.Changes, c)
+}
+
+// classOf classes a case from one result of each side; base may be nil.
+func classOf(base, new *CaseResult) (Class, string) {
+	switch {
+	case new.Status == Fail && base == nil:
+		return NewFailure, "the base does not have the case"
+	case new.Status == Fail && base.Status == Fail && !sameDecision(base, new):
+		return StillFailing, "with another answer"
+	case new.Status == Fail && base.Status == Fail:
+		return StillFailing, ""
+	case new.Status == Fail:
+		return NewFailure, map[Status]string{Skip: "it was skipped", Broken: "it was broken"}[base.Status]
+	case new.Status == Broken && base != nil && base.Status == Broken:
+		return Same, ""
+	case new.Status == Broken:
+		return NoVerdict, ""
+	case base == nil:
+		return NewCase, ""
+	case new.Status == Skip && base.answered():
+		return Vanished, "it is skipped: " + new.Reason
+	case new.Status == Skip:
+		return Same, ""
+	case base.Status == Skip:
+		return NewCase, "it was skipped: " + base.Reason
+	case base.Status == Broken:
+		return NewCase, "it was broken"
+	case base.Status == Fail:
+		return Fixed, ""
+	case !sameDecision(base, new):
+		return Changed, ""
+	}
+	return Same, ""
+}
+
+// untried says why there is no verdict on a kernel as a whole.
+func untried(p *pairing) string {
+	if len(p.new) == 0 {
+		return "the new side does not have it"
+	}
+	for _, k := range p.new {
+		switch {
+		case k.Error != "":
+			return "it could not be tried: " + k.Error
+		case k.run.Interrupted:
+			return "its run was interrupted"
+		}
+	}
+	if len(p.base) == 0 {
+		return "the base does not have it"
+	}
+	return ""
+}
+
+// newSymptoms lists what the machines of the new side show and those of the
+// base do not, each once.
+func newSymptoms(p *pairing) []Symptom {
+	known := map[string]bool{}
+	for _, k := range p.base {
+		for s := range k.symptoms() {
+			known[s.Title] = true
+		}
+	}
+	var out []Symptom
+	for _, k := range p.new {
+		for s := range k.symptoms() {
+			if !known[s.Title] {
+				known[s.Title] = true
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// symptoms lists what the kernel's machines showed that is the kernel's fault.
+func (k *KernelRun) symptoms() iter.Seq[Symptom] {
+	return func(yield func(Symptom) bool) {
+		for i := range k.Boots {
+			b := &k.Boots[i]
+			for _, f := range b.Findings {
+				if !yield(Symptom{f.Title, b.Blame, b}) {
+					return
+				}
+			}
+			if len(b.Findings) > 0 || b.Fate != vm.Panicked && b.Fate != vm.Hung {
+				continue
+			}
+			title := string(b.Fate)
+			if b.Blame != "" {
+				title += " under " + b.Blame
+			}
+			if !yield(Symptom{title, b.Blame, b}) {
+				return
+			}
+		}
+	}
+}
+
+// unlike names the differences between the sides that are not the kernels'
+// answers, so that nobody takes a change for what it is not.
+func unlike(base, new *Side, pairs []*Pair) []string {
+	var out []string
+	differ := func(what string, of func(*Run) string, so string) {
+		if a, b := values(base, of), values(new, of); a != b {
+			out = append(out, fmt.Sprintf("%s: %s, then %s; %s", what, a, b, so))
+		}
+	}
+	differ("tokentest", func(r *Run) string { return short(r.Tool) }, "cases and expectations may differ")
+	differ("accelerator", func(r *Run) string { return r.accels() }, "timing may differ")
+	for _, p := range pairs {
+		if p.Base == nil || p.New == nil {
+			continue
+		}
+		if p.Base.Ref == p.New.Ref && p.Base.Release == p.New.Release && p.Base.Digest != p.New.Digest {
+			out = append(out, fmt.Sprintf("%s: another image of the same release, %s, then %s", p.New.Ref, short(p.Base.Digest), short(p.New.Digest)))
+		}
+	}
+	return out
+}
+
+// values words the values of a side's runs, each once.
+func values(s *Side, of func(*Run) string) string {
+	var list []string
+	for _, r := range s.Runs {
+		if v := cmp.Or(of(r), "unknown"); !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, " and ")
+}
+
+// accels names the accelerators that were used, without the reason.
+func (r *Run) accels() string {
+	var list []string
+	for _, k := range r.Kernels {
+		name, _, _ := strings.Cut(k.Accel, ":")
+		if name != "" && !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return strings.Join(list, " and ")
+}
+
+// short is the beginning of a digest, enough to tell two apart.
+func short(digest string) string { return digest[:min(12, len(digest))] }
