@@ -52,21 +52,26 @@ type Case struct {
 	ID      string // GROUP/VALUE/..., or GROUP for a scenario
 	Group   *Group
 	World   *World
-	Index   int    // within the group
 	Control string // "allow" or "refuse" for a control cell
+	Index   int32  // within the group
 
-	number int // of its combination
-	needs  []Need
-	guards []*Case
+	number int32 // of its combination
+	needs  *[]Need
+	guards *[]*Case
 }
 
 // Needs is what the kernel must have for the case to be asked. The slice is
 // shared.
-func (c *Case) Needs() []Need { return c.needs }
+func (c *Case) Needs() []Need { return *c.needs }
 
 // Guards are the controls without which the case says nothing. The slice is
 // shared.
-func (c *Case) Guards() []*Case { return c.guards }
+func (c *Case) Guards() []*Case {
+	if c.guards == nil {
+		return nil
+	}
+	return *c.guards
+}
 
 // Len is the number of the case's own steps.
 func (c *Case) Len() int { return len(c.Group.from.main) }
@@ -86,7 +91,7 @@ func (c *Case) Info() []StepInfo {
 // Steps makes the case's own steps, with what is kept of each.
 func (c *Case) Steps() (program.Cell, []StepInfo) {
 	src := c.Group.from
-	cell, info, _ := src.build(src.f.combo(c.number)) // Expand made the same, and there was no error
+	cell, info, _ := src.build(src.f.combo(int(c.number))) // Expand made the same, and there was no error
 	return cell, info
 }
 
@@ -138,7 +143,7 @@ func (f *File) Expand() (*Group, error) {
 		return nil, err
 	}
 	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, from: src},
-		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string][]Need{}}
+		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string]*[]Need{}}
 	for n := range total {
 		c := f.combo(n)
 		if slices.ContainsFunc(f.excepts, func(x filter) bool { return x.matches(c) }) {
@@ -162,12 +167,12 @@ type expander struct {
 	block  []Case
 	worlds map[string]*World // by the text of their set-up
 	byAxes map[int]*World    // by the values that their set-up depends on
-	needed map[string][]Need
+	needed map[string]*[]Need
 }
 
 func (e *expander) addCase(n int, c combo) error {
 	k := e.newCase()
-	*k = Case{ID: e.id(c), Group: e.g, Index: len(e.g.Cases), number: n}
+	*k = Case{ID: e.id(c), Group: e.g, Index: int32(len(e.g.Cases)), number: int32(n)}
 	var err error
 	if k.World, err = e.world(c); err != nil {
 		return err
@@ -238,7 +243,7 @@ func (m *idMaker) join() string {
 
 // needs returns what a combination's case needs. Cases with the same needs
 // share them.
-func (e *expander) needs(c combo, cell program.Cell) []Need {
+func (e *expander) needs(c combo, cell program.Cell) *[]Need {
 	var own []Need
 	var key strings.Builder
 	for i := range c {
@@ -250,16 +255,15 @@ func (e *expander) needs(c combo, cell program.Cell) []Need {
 		own = stepNeeds(&cell[0])
 		fmt.Fprint(&key, own)
 	}
-	all, known := e.needed[key.String()]
-	if !known {
-		all = slices.Clone(e.f.needs)
+	if e.needed[key.String()] == nil {
+		all := slices.Clone(e.f.needs)
 		for i := range c {
 			all = append(all, e.f.value(c, i).needs...)
 		}
 		all = append(all, missing(all, own)...)
-		e.needed[key.String()] = all
+		e.needed[key.String()] = &all
 	}
-	return all
+	return e.needed[key.String()]
 }
 
 // world returns the world of a combination; equal set-ups share one.
@@ -297,7 +301,7 @@ func (e *expander) guards() error {
 	if e.f.do == nil {
 		return nil
 	}
-	shared := map[string][]*Case{}
+	shared := map[string]*[]*Case{}
 	var key []byte
 	var list []*Case
 	for _, c := range e.g.Cases {
@@ -313,7 +317,8 @@ func (e *expander) guards() error {
 			}
 		}
 		if shared[string(key)] == nil {
-			shared[string(key)] = slices.Clone(list)
+			own := slices.Clone(list)
+			shared[string(key)] = &own
 		}
 		c.guards = shared[string(key)]
 	}
@@ -321,7 +326,7 @@ func (e *expander) guards() error {
 }
 
 func (e *expander) guard(k *control, c *Case) (*Case, error) {
-	want := e.f.combo(c.number)
+	want := e.f.combo(int(c.number))
 	for _, t := range k.terms {
 		if !t.not {
 			want[t.axis] = t.one
@@ -330,7 +335,7 @@ func (e *expander) guard(k *control, c *Case) (*Case, error) {
 	if !k.matches(want) {
 		return nil, nil
 	}
-	i, found := slices.BinarySearchFunc(e.g.Cases, e.f.number(want), func(c *Case, n int) int { return c.number - n })
+	i, found := slices.BinarySearchFunc(e.g.Cases, e.f.number(want), func(c *Case, n int) int { return int(c.number) - n })
 	if !found {
 		return nil, fmt.Errorf("%s:%d: the control %s is no case: an except line takes it away", e.f.Path, k.line, e.id(want))
 	}
