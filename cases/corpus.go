@@ -21,6 +21,14 @@ type Corpus struct{ Groups []*Group }
 
 // Load reads the built-in case files but for the sweeps.
 func Load() (*Corpus, error) {
+	c, err := read()
+	if err != nil {
+		return c, err
+	}
+	return c, c.pick(suiteText)
+}
+
+func read() (*Corpus, error) {
 	c := &Corpus{}
 	return c, errors.Join(c.addDir("matrix"), c.addDir("scenario"))
 }
@@ -150,7 +158,12 @@ func (c *Corpus) Select(patterns []string, full bool) ([]*Case, error) {
 	var out []*Case
 	for _, g := range c.Groups {
 		for _, k := range g.Cases {
-			if len(patterns) == 0 && (full || !g.Full) || chosen[k] {
+			if len(patterns) == 0 && !full && !k.Full {
+				choose(k, chosen) // a control that guards it may run with --full alone
+			}
+		}
+		for _, k := range g.Cases {
+			if len(patterns) == 0 && full || chosen[k] {
 				out = append(out, k)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 // Group is the cases of one file.
 type Group struct {
 	Name, About, Path string
-	Full              bool // not in the default suite
+	Full              bool // only the cases that suite.txt lists are in the default suite
 	Worlds            []*World
 	Cases             []*Case
 	from              *source
@@ -54,6 +54,7 @@ type Case struct {
 	World   *World
 	Control string // "allow" or "refuse" for a control cell
 	Index   int32  // within the group
+	Full    bool   // not in the default suite
 
 	number int32 // of its combination
 	needs  *[]Need
@@ -172,7 +173,7 @@ type expander struct {
 
 func (e *expander) addCase(n int, c combo) error {
 	k := e.newCase()
-	*k = Case{ID: e.id(c), Group: e.g, Index: int32(len(e.g.Cases)), number: int32(n)}
+	*k = Case{ID: e.id(c), Group: e.g, Full: e.f.Full, Index: int32(len(e.g.Cases)), number: int32(n)}
 	var err error
 	if k.World, err = e.world(c); err != nil {
 		return err

@@ -1,0 +1,400 @@
+package cases
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// A target is something that a kernel could get wrong and that a case would
+// notice: a rule left out, two checks in the wrong order, a type in the wrong
+// class, a bit that stands for another.
+type target string
+
+// suiteReleases are the kernels that each are to notice it by themselves.
+var suiteReleases = []string{"5.10", "6.1", "6.12", "7.3"}
+
+// scout finds the targets of cases on one kernel.
+type scout struct {
+	t       *testing.T
+	release string
+	facts   *program.Facts
+	found   map[*Case]map[target]bool
+}
+
+// targets returns what every case of the groups would notice.
+func targets(t *testing.T, groups []*Group) map[*Case]map[target]bool {
+	t.Helper()
+	found := map[*Case]map[target]bool{}
+	for _, release := range suiteReleases {
+		s := &scout{t, release, released[release], found}
+		for _, g := range groups {
+			s.group(g)
+		}
+	}
+	return found
+}
+
+func (s *scout) add(c *Case, format string, args ...any) {
+	if s.found[c] == nil {
+		s.found[c] = map[target]bool{}
+	}
+	s.found[c][target(s.release+" "+fmt.Sprintf(format, args...))] = true
+}
+
+func (s *scout) group(g *Group) {
+	with := play(s.t, g, s.facts, "")
+	s.rules(g, with)
+	sims := map[*World]*Sim{}
+	for _, p := range with {
+		if p.skip != "" {
+			continue
+		}
+		w := p.c.World
+		if sims[w] == nil {
+			sims[w] = NewSim(s.facts, &w.Program, true)
+			for i := range w.Program.Setup {
+				sims[w].Step(&w.Program.Setup[i])
+			}
+		}
+		sim := sims[w].Fork()
+		cell := p.c.Cell()
+		for i := range cell {
+			s.step(p.c, sim, &cell[i])
+		}
+	}
+}
+
+// rules finds the rules whose absence changes a case.
+func (s *scout) rules(g *Group, with []played) {
+	for _, rule := range oracle.Rules() {
+		if !decides(rule, with) {
+			continue
+		}
+		without := play(s.t, g, s.facts, rule)
+		for i := range with {
+			for j := range with[i].expect {
+				if with[i].expect[j].Verdict.Errno != without[i].expect[j].Verdict.Errno {
+					s.add(with[i].c, "rule %s", rule)
+				}
+			}
+		}
+	}
+}
+
+// step finds what one step shows.
+func (s *scout) step(c *Case, sim *Sim, st *program.Step) {
+	actor := &sim.actors[st.Actor]
+	before := sim.Fork().actors[st.Actor]
+	e := sim.Step(st)
+	if e.Trace == nil {
+		return
+	}
+	s.pairs(c, &e)
+	switch st.Op {
+	case program.OpMapCreate, program.OpProgLoad:
+	case program.OpCall:
+		cmd, _ := st.Num(program.KeyCmd)
+		s.add(c, "call %d by %s for %s", cmd, e.Verdict.ID, place(actor))
+		return
+	default:
+		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(actor), st.Caps)
+		return
+	}
+	n, _ := st.Num(program.KeyType)
+	at, _ := st.Num(program.KeyAttach)
+	what := fmt.Sprintf("%s %d.%d", st.Op, n, at)
+	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
+	if passed || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
+		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(actor))
+		s.caps(c, what, sim, actor, st, &e, passed)
+		s.bits(c, &before, st, &e, passed)
+	}
+}
+
+// place says where a caller stands.
+func place(a *simActor) string {
+	switch {
+	case a.cred.Userns != oracle.Initial:
+		return "a child namespace"
+	case a.cred.Euid == 0:
+		return "root"
+	}
+	return "nobody"
+}
+
+// pairs finds neighbours in the kernel's order that both apply.
+func (s *scout) pairs(c *Case, e *Expect) {
+	for i := 1; i < len(e.Trace); i++ {
+		a, b := e.Trace[i-1], e.Trace[i]
+		if a.Holds && b.Holds && (a.Decides || a.Drops) {
+			s.add(c, "%s before %s", a.ID, b.ID)
+		}
+		if a.Decides {
+			return
+		}
+	}
+}
+
+// caps finds a type's need of a capability, or that it has none, for a caller
+// who owns no namespace and so has just what the step says.
+func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *program.Step, e *Expect, passed bool) {
+	if a.cred.Userns == oracle.Initial && a.cred.Euid != 0 {
+		return
+	}
+	for _, k := range []uapi.Cap{uapi.CAP_BPF, uapi.CAP_PERFMON, uapi.CAP_NET_ADMIN} {
+		switch {
+		case passed && !st.Caps.Has(k) && !st.Caps.Has(uapi.CAP_SYS_ADMIN):
+			s.add(c, "%s without %s, sysctl %d", what, k, min(sim.sysctl, 1))
+		case passed && !st.Caps.Has(k):
+			s.add(c, "%s with CAP_SYS_ADMIN for %s", what, k)
+		case !passed && !st.Caps.Has(k):
+			s.add(c, "%s refused by %s without %s", what, e.Verdict.ID, k)
+		}
+	}
+}
+
+// bits finds which other bits of the masks were seen not to stand for the
+// type's own: set while it was refused for want of its own, or not set while
+// it was let through.
+func (s *scout) bits(c *Case, a *simActor, st *program.Step, e *Expect, passed bool) {
+	h, ok := st.Num(program.KeyToken)
+	tok := a.fds[program.Handle(h)].Token
+	if !ok || tok == nil || a.cred.Userns != tok.Userns {
+		return
+	}
+	n, _ := st.Num(program.KeyType)
+	at, _ := st.Num(program.KeyAttach)
+	own := map[string][2]uint64{"type": {n, tok.Allowed.Maps}, "cmd": {uint64(uapi.BPF_MAP_CREATE), tok.Allowed.Cmds}}
+	if st.Op == program.OpProgLoad {
+		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds}, "attach": {at, tok.Allowed.Attachs}}
+	}
+	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": KernelOf(s.facts).MaxCmd, "attach": KernelOf(s.facts).MaxAttach}
+	for mask, v := range own {
+		dropped := slices.ContainsFunc(e.Trace, func(l oracle.Line) bool {
+			return l.Drops && l.Holds && strings.HasSuffix(l.ID, "-"+mask)
+		})
+		for bit := range uint64(end[mask]) {
+			set := v[1]&(1<<bit) != 0
+			if bit != v[0] && (passed && !set || dropped && set) {
+				s.add(c, "%s %s bit %d is not %d", st.Op, mask, bit, v[0])
+			}
+		}
+	}
+}
+
+func sMax(f *program.Facts) [2]uint32 { k := KernelOf(f); return [2]uint32{k.MaxMap, k.MaxProg} }
+
+func sim64(st *program.Step, ends [2]uint32) uint32 {
+	if st.Op == program.OpProgLoad {
+		return ends[1]
+	}
+	return ends[0]
+}
+
+// covered returns the targets of cases and of the controls that come along.
+func covered(chosen []*Case, found map[*Case]map[target]bool) map[target]bool {
+	all := map[target]bool{}
+	for _, c := range chosen {
+		maps.Copy(all, found[c])
+	}
+	return all
+}
+
+// TestGoldenSuite holds the default suite against everything but the sweeps:
+// it must notice whatever they would.
+func TestGoldenSuite(t *testing.T) {
+	c, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := targets(t, c.Groups)
+	if *update {
+		text := chooseSuite(c, found)
+		if err := os.WriteFile("suite.txt", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		suiteText = text
+	}
+	if err := c.pick(suiteText); err != nil {
+		t.Fatal(err)
+	}
+	chosen, err := c.Select(nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := covered(chosen, found)
+	missing := 0
+	for _, g := range c.Groups {
+		for _, k := range g.Cases {
+			for at := range found[k] {
+				if !have[at] {
+					have[at] = true
+					if missing++; missing <= 20 {
+						t.Errorf("the default suite does not notice %q, which %s would: make golden chooses again", at, k.ID)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d cases notice %d things", len(chosen), len(have))
+}
+
+// chooser adds the cases that notice the most for what they cost.
+type chooser struct {
+	numbers map[target]int
+	rest    map[*Case][]int // the targets of each case that are still to be noticed
+	have    []bool
+	chosen  map[*Case]bool
+	worlds  map[*World]bool
+	groups  map[*Group]bool
+}
+
+func chooseSuite(c *Corpus, found map[*Case]map[target]bool) string {
+	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, groups: map[*Group]bool{}}
+	for k, list := range found {
+		for at := range list {
+			if _, ok := ch.numbers[at]; !ok {
+				ch.numbers[at] = len(ch.numbers)
+			}
+			ch.rest[k] = append(ch.rest[k], ch.numbers[at])
+		}
+	}
+	ch.have = make([]bool, len(ch.numbers))
+	var cheap, dear []*Case
+	for _, g := range c.Groups {
+		for _, k := range g.Cases {
+			switch {
+			case !k.Full:
+				ch.take(k)
+			case len(g.Worlds) > manyWorlds:
+				dear = append(dear, k)
+			default:
+				cheap = append(cheap, k)
+			}
+		}
+	}
+	for _, open := range [][]*Case{cheap, dear} {
+		for best := ch.best(&open); best != nil; best = ch.best(&open) {
+			ch.take(best)
+		}
+	}
+	return ch.list(c)
+}
+
+// best returns the case that notices the most for its price, and leaves out
+// of open what has nothing more to show.
+func (ch *chooser) best(open *[]*Case) *Case {
+	var best *Case
+	var most float64
+	*open = slices.DeleteFunc(*open, func(k *Case) bool {
+		ch.rest[k] = slices.DeleteFunc(ch.rest[k], func(n int) bool { return ch.have[n] })
+		if gain := float64(len(ch.rest[k])); gain > 0 {
+			if worth := gain / ch.price(k); worth > most {
+				best, most = k, worth
+			}
+		}
+		return len(ch.rest[k]) == 0
+	})
+	return best
+}
+
+// manyWorlds is more than a group has whose cells share theirs: where each has
+// one of its own, what it shows is looked for elsewhere first.
+const manyWorlds = 40
+
+// Microseconds under TCG.
+const (
+	priceStep  = 100.0
+	priceMap   = 100.0
+	priceProg  = 1200.0
+	priceLong  = 60000.0 // a program of thousands of instructions
+	priceWorld = 9000.0
+	priceActor = 1000.0
+)
+
+// price is what a case and the controls that come along cost together.
+func (ch *chooser) price(k *Case) float64 {
+	seen := map[*Case]bool{}
+	worlds := map[*World]bool{}
+	return ch.closure(k, seen, worlds)
+}
+
+func (ch *chooser) closure(k *Case, seen map[*Case]bool, worlds map[*World]bool) float64 {
+	if ch.chosen[k] || seen[k] {
+		return 0
+	}
+	seen[k] = true
+	cost := 0.0
+	cell := k.Cell()
+	for i := range cell {
+		cost += priceOf(&cell[i])
+	}
+	if !ch.worlds[k.World] && !worlds[k.World] {
+		worlds[k.World] = true
+		cost += priceWorld
+		if !ch.groups[k.Group] {
+			cost += priceActor * float64(len(k.World.Program.Actors))
+		}
+	}
+	for _, g := range k.Guards() {
+		cost += ch.closure(g, seen, worlds)
+	}
+	return cost
+}
+
+func priceOf(s *program.Step) float64 {
+	cost := priceStep
+	insns, _ := s.Num(program.KeyInsns)
+	switch {
+	case s.Op == program.OpProgLoad && insns > 4000:
+		cost += priceLong
+	case s.Op == program.OpProgLoad && !has(s, program.KeyAttr), s.Op == program.OpCall:
+		cost += priceProg
+	case s.Op == program.OpMapCreate:
+		cost += priceMap
+	}
+	return cost
+}
+
+func has(s *program.Step, k program.Key) bool { _, ok := s.Num(k); return ok }
+
+func (ch *chooser) take(k *Case) {
+	if ch.chosen[k] {
+		return
+	}
+	ch.chosen[k], ch.worlds[k.World], ch.groups[k.Group] = true, true, true
+	for _, n := range ch.rest[k] {
+		ch.have[n] = true
+	}
+	for _, g := range k.Guards() {
+		ch.take(g)
+	}
+}
+
+// list writes the chosen cases in the corpus's order.
+func (ch *chooser) list(c *Corpus) string {
+	var b strings.Builder
+	b.WriteString("# The cases of the groups marked full that the default suite runs: few that\n# notice all that the groups would. make golden chooses them (suite_test.go).\n")
+	for _, g := range c.Groups {
+		names := []string{}
+		for _, k := range g.Cases {
+			if k.Full && ch.chosen[k] {
+				names = append(names, k.ID)
+			}
+		}
+		slices.SortFunc(names, cmp.Compare[string])
+		for _, n := range names {
+			b.WriteString(n + "\n")
+		}
+	}
+	return b.String()
+}
