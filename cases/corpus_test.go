@@ -165,3 +165,40 @@ func TestNear(t *testing.T) {
 		t.Errorf("distance is %d, want 3", d)
 	}
 }
+
+// The list of the default suite brings cases of full groups in, and must name
+// some that are there and are full.
+func TestPick(t *testing.T) {
+	c := small(t)
+	if err := c.pick("# chosen\n\nabd/root/all\nabd/nobody/none  # why\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Select(nil, false)
+	want := []string{"abc/root/none/hash", "abc/root/none/array", "abc/root/all/hash", "abc/root/all/array",
+		"abc/nobody/none/hash", "abc/nobody/none/array", "abc/nobody/all/hash", "abc/nobody/all/array", "abd/root/all", "abd/nobody/none", "story"}
+	if err != nil || !slices.Equal(ids(got), want) {
+		t.Errorf("%q, %v,\nwant %q", ids(got), err, want)
+	}
+	for _, tt := range []struct{ list, want string }{
+		{"abd/root/none\nabd/root\n", "cases/suite.txt:2: no case is called abd/root: make golden"},
+		{"abc/root/none/hash\n", "cases/suite.txt:1: abc/root/none/hash is in the default suite without being listed"},
+		{"abd/root/none\nabd/root/none\n", "cases/suite.txt:2: abd/root/none is in the default suite"},
+	} {
+		if err := small(t).pick(tt.list); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: error %v, want %s", tt.list, err, tt.want)
+		}
+	}
+}
+
+// A case of the default suite brings the controls that guard it along, in
+// the suite or not.
+func TestSuiteBringsControls(t *testing.T) {
+	c := small(t)
+	if err := c.pick("abd/root/none\n"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Select(nil, false)
+	if err != nil || !slices.Contains(ids(got), "abd/root/all") || !slices.Contains(ids(got), "abd/nobody/none") {
+		t.Errorf("%q, %v: the controls of abd/root/none are missing", ids(got), err)
+	}
+}

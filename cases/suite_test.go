@@ -256,10 +256,11 @@ type chooser struct {
 	chosen  map[*Case]bool
 	worlds  map[*World]bool
 	groups  map[*Group]bool
+	prices  map[*Case]float64
 }
 
 func chooseSuite(c *Corpus, found map[*Case]map[target]bool) string {
-	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, groups: map[*Group]bool{}}
+	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, groups: map[*Group]bool{}, prices: map[*Case]float64{}}
 	for k, list := range found {
 		for at := range list {
 			if _, ok := ch.numbers[at]; !ok {
@@ -333,11 +334,7 @@ func (ch *chooser) closure(k *Case, seen map[*Case]bool, worlds map[*World]bool)
 		return 0
 	}
 	seen[k] = true
-	cost := 0.0
-	cell := k.Cell()
-	for i := range cell {
-		cost += priceOf(&cell[i])
-	}
+	cost := ch.own(k)
 	if !ch.worlds[k.World] && !worlds[k.World] {
 		worlds[k.World] = true
 		cost += priceWorld
@@ -347,6 +344,19 @@ func (ch *chooser) closure(k *Case, seen map[*Case]bool, worlds map[*World]bool)
 	}
 	for _, g := range k.Guards() {
 		cost += ch.closure(g, seen, worlds)
+	}
+	return cost
+}
+
+// own is what the case's own steps cost.
+func (ch *chooser) own(k *Case) float64 {
+	cost, ok := ch.prices[k]
+	if !ok {
+		cell := k.Cell()
+		for i := range cell {
+			cost += priceOf(&cell[i])
+		}
+		ch.prices[k] = cost
 	}
 	return cost
 }

@@ -44,11 +44,7 @@ func (a *app) listGroups() error {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, g := range corpus.Groups {
-		suite := ""
-		if g.Full {
-			suite = " (with --full)"
-		}
-		fmt.Fprintf(w, "%s\t%d\t%s%s\n", g.Name, len(g.Cases), g.About, suite)
+		fmt.Fprintf(w, "%s\t%d\t%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g))
 	}
 	sweeps, err := cases.Sweeps()
 	if err != nil {
@@ -58,6 +54,23 @@ func (a *app) listGroups() error {
 		fmt.Fprintf(w, "%s\tmany\t%s (with --full)\n", f.Name, f.About)
 	}
 	return w.Flush()
+}
+
+// suiteNote says what of a group runs without --full, where that is not all.
+func suiteNote(g *cases.Group) string {
+	n := 0
+	for _, c := range g.Cases {
+		if !c.Full {
+			n++
+		}
+	}
+	switch n {
+	case len(g.Cases):
+		return ""
+	case 0:
+		return " (with --full)"
+	}
+	return fmt.Sprintf(" (%d without --full)", n)
 }
 
 func (a *app) planCmd() *cobra.Command {
