@@ -26,7 +26,7 @@ func faultOf(st *program.Step) oracle.Fault {
 	n, _ := st.Num(program.KeyAttr)
 	f := program.AttrFault(n)
 	return oracle.Fault{
-		Tail: f == program.AttrTail, TooLong: f == program.AttrBeyond || f == program.AttrHuge, Unreadable: f == program.AttrUnreadable,
+		Tail: f == program.AttrTail, TooLong: f == program.AttrBeyond || f == program.AttrHuge, Unreadable: f == program.AttrUnreadable || f == program.AttrHuge,
 	}
 }
 
