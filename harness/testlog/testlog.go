@@ -1,0 +1,157 @@
+// Package testlog reads what test programs print: KTAP and TAP with subtests,
+// also inside comments as kselftest prints them or in a kernel's log as KUnit
+// does, the JSON lines of Go's test2json, and what a Go test binary prints
+// with -test.v.
+package testlog
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// Status is what became of a test, in the words of a run's cases.
+type Status string
+
+// The statuses. Broken is a test without a verdict: it was announced and did
+// not end, or something stopped all.
+const (
+	Pass   Status = "pass"
+	Fail   Status = "fail"
+	Skip   Status = "skip"
+	Broken Status = "broken"
+)
+
+// Case is one test. The name of a subtest begins with that of the test that it
+// is part of, which is a Case of its own.
+type Case struct {
+	Name   string
+	Status Status
+	Reason string // for anything but a plain pass, in one line
+	Line   int    // of its result
+}
+
+// Log is what a program's output told.
+type Log struct {
+	Format string // "tap", "test2json" or "gotest"
+	Cases  []Case
+}
+
+// Formats lists what Parse knows; auto looks at the text.
+func Formats() []string { return []string{"auto", "tap", "test2json", "gotest"} }
+
+// ErrNothing is what Parse returns for a text in which no test has a result:
+// that is never a pass.
+var ErrNothing = errors.New("no test has a result in it")
+
+// maxLine bounds a line that is looked at; the rest of it is dropped.
+const maxLine = 64 << 10
+
+// parser takes lines.
+type parser interface {
+	line(n int, text string) error
+	end() []Case
+}
+
+// Parse reads a program's output. KTAP is read as the TAP that it is.
+func Parse(r io.Reader, format string) (*Log, error) {
+	in := bufio.NewReaderSize(r, maxLine)
+	head, err := in.Peek(maxLine)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read test output: %w", err)
+	}
+	out := &Log{Format: format}
+	if format == "ktap" {
+		out.Format = "tap"
+	}
+	if format == "auto" {
+		out.Format = detect(string(head))
+	}
+	p := map[string]parser{"tap": newTAP(), "test2json": newEvents(), "gotest": newGoTest()}[out.Format]
+	switch {
+	case out.Format == "":
+		return nil, fmt.Errorf("read test output: it is neither KTAP, TAP, test2json nor go test -v: %w", ErrNothing)
+	case p == nil:
+		return nil, fmt.Errorf("read test output: unknown format %q, want one of %s", format, strings.Join(Formats(), ", "))
+	}
+	if err := eachLine(in, p.line); err != nil {
+		return nil, fmt.Errorf("read test output as %s: %w", out.Format, err)
+	}
+	out.Cases = distinct(p.end())
+	if len(out.Cases) == 0 {
+		return nil, fmt.Errorf("read test output as %s: %w", out.Format, ErrNothing)
+	}
+	return out, nil
+}
+
+// eachLine calls f with each line and its number.
+func eachLine(in *bufio.Reader, f func(int, string) error) error {
+	for n := 1; ; n++ {
+		text, err := in.ReadSlice('\n')
+		line := strings.TrimRight(string(text), "\r\n")
+		for errors.Is(err, bufio.ErrBufferFull) { // drop what is too long
+			_, err = in.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if line != "" || err == nil {
+			if err := f(n, line); err != nil {
+				return fmt.Errorf("line %d: %w", n, err)
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+var (
+	looksTAP    = regexp.MustCompile(`^(?:K?TAP version \d+|\d+\.\.\d+(?:\s|$)|(?:not )?ok \d+\b|Bail out!)`)
+	looksEvent  = regexp.MustCompile(`^\{.*"Action":`)
+	looksGoTest = regexp.MustCompile(`^\s*\x16?(?:=== (?:RUN|PAUSE|CONT|NAME)\s|--- (?:PASS|FAIL|SKIP): )`)
+)
+
+// detect says what the first line that looks like anything looks like.
+func detect(text string) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		switch _, rest := depth(unlogged(line)); {
+		case looksEvent.MatchString(line):
+			return "test2json"
+		case looksGoTest.MatchString(line):
+			return "gotest"
+		case looksTAP.MatchString(rest):
+			return "tap"
+		}
+	}
+	return ""
+}
+
+// distinct gives tests of the same name different ones.
+func distinct(list []Case) []Case {
+	times := map[string]int{}
+	taken := map[string]bool{}
+	for i := range list {
+		name := cmp.Or(list[i].Name, "unnamed")
+		for list[i].Name = name; taken[list[i].Name]; {
+			times[name]++
+			list[i].Name = fmt.Sprintf("%s#%d", name, times[name]+1)
+		}
+		taken[list[i].Name] = true
+	}
+	return list
+}
+
+// oneLine makes a reason of text: its first words that say something.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > 300 {
+		text = strings.ToValidUTF8(text[:300], "") + " ..."
+	}
+	return text
+}
