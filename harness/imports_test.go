@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"harness/wire":          {"cases/program", "cases/uapi"},
 	"harness/guest":         {"cases/program", "cases/uapi", "harness/wire"},
 	"harness/vm":            {},
+	"harness/testlog":       {},
 	"harness/kernel":        {"kconfig"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
 	"harness/result":        {"cases", "cases/oracle", "cases/program", "cases/uapi", "harness/vm", "harness/wire"},
@@ -49,7 +50,7 @@ func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
 		"cases", "cases/oracle", "cases/program", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
-		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab",
+		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
 	} {
 		if !slices.Contains(but, p) {
 			out = append(out, p)

@@ -32,6 +32,7 @@ type agent struct {
 	buf     []byte
 	log     kernelLog
 	staged  int // worlds
+	guestProgram
 }
 
 // player is an actor's process. Acts whose outcome nobody waits for are kept
@@ -67,6 +68,8 @@ func (g *agent) serve() error {
 		case wire.KindBye:
 			g.dismiss()
 			return g.done()
+		case wire.KindFile, wire.KindExec, wire.KindInput, wire.KindSignal:
+			err = g.program(kind, payload)
 		default:
 			err = fmt.Errorf("a %s record is not for the guest", kind)
 		}

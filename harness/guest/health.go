@@ -88,5 +88,5 @@ func (g *agent) done() error {
 	if err != nil {
 		return err
 	}
-	return g.out.Write(wire.KindDone, payload)
+	return g.tell(wire.KindDone, payload)
 }

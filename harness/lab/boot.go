@@ -220,21 +220,11 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 // greet checks that the guest is ours, learns the kernel's facts, and sends
 // the cases that it can run.
 func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
-	var h wire.Hello
-	if err := wire.DecodeJSON(payload, &h); err != nil {
+	h, err := s.meet(payload)
+	if err != nil {
 		return err
 	}
-	s.refused = true
-	if h.BuildID != s.image.BuildID {
-		return fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.image.BuildID)
-	}
-	if s.kernel.Release != "" && h.Release != s.kernel.Release {
-		return fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.kernel.Release)
-	}
-	s.refused, s.hello = false, time.Now()
-	s.m.Hello()
-	s.taint = h.Taint
-	s.learn(&h)
+	s.learn(h)
 	var ready []*cases.Case
 	for _, c := range todo {
 		if r := s.judge.Unmet(c); r != nil {
@@ -252,6 +242,25 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	s.report()
 	go s.send()
 	return nil
+}
+
+// meet checks that the guest is ours and runs the kernel that it should.
+func (s *session) meet(payload []byte) (*wire.Hello, error) {
+	h := &wire.Hello{}
+	if err := wire.DecodeJSON(payload, h); err != nil {
+		return nil, err
+	}
+	s.refused = true
+	if h.BuildID != s.image.BuildID {
+		return nil, fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.image.BuildID)
+	}
+	if s.kernel.Release != "" && h.Release != s.kernel.Release {
+		return nil, fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.kernel.Release)
+	}
+	s.refused, s.hello = false, time.Now()
+	s.m.Hello()
+	s.taint = h.Taint
+	return h, nil
 }
 
 func (s *session) learn(h *wire.Hello) {

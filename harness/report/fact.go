@@ -62,6 +62,9 @@ func quote(s string) string {
 
 // repeat is the command that repeats one case on one kernel.
 func (k *run) repeat(id string) fact {
+	if k.Repeat != "" {
+		return fact{"repeat", []string{k.Repeat}, true}
+	}
 	words := []string{"tokentest", "run"}
 	group, _, inGroup := strings.Cut(id, "/")
 	file, own := k.files[group]

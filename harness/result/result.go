@@ -76,6 +76,9 @@ type KernelRun struct {
 	Facts *program.Facts `json:"facts,omitempty"`
 	// Drift names what the kernel has and the oracle does not know.
 	Drift []string `json:"drift,omitempty"`
+	// Repeat is the command that shows the cases again, where they are those
+	// of a program and not of this one.
+	Repeat string `json:"repeat,omitempty"`
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
 	// Cause is that error where the reference was at fault, and not the host.

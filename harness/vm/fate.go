@@ -22,8 +22,9 @@ type facts struct {
 	storage   error // why the boot's files are incomplete
 	log       report
 	allow     *Allow
-	leaks     string // what kmemleak in the guest found
-	taint     uint64 // the kernel's taint flags that came while it ran
+	foreign   []string // lines of the kernel's log that programs wrote
+	leaks     string   // what kmemleak in the guest found
+	taint     uint64   // the kernel's taint flags that came while it ran
 }
 
 // exit puts fate and figures together.

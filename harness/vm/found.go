@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,7 @@ func (m *Machine) Leaks(text string) {
 
 // addFound adds what was not seen in the log but by the guest.
 func (f *facts) addFound() {
+	f.dropForeign()
 	f.addLeaks()
 	f.addTaint()
 	for i := range f.log.findings {
@@ -90,4 +92,21 @@ func (f *facts) addTaint() {
 		return
 	}
 	f.log.findings = append(f.log.findings, Finding{Kind: KindTaint, Title: "the kernel became tainted: " + TaintNames(mask), Offset: -1, Time: f.total})
+}
+
+// Disown tells the machine which lines of the kernel's log programs wrote
+// through /dev/kmsg: a finding that begins with one is theirs, not the kernel's.
+func (m *Machine) Disown(lines []string) {
+	m.note(func(f *facts) { f.foreign = append(f.foreign, lines...) })
+}
+
+// dropForeign drops the findings that programs wrote. What ended the kernel
+// stays: then nobody was left to tell.
+func (f *facts) dropForeign() {
+	if len(f.foreign) == 0 {
+		return
+	}
+	f.log.findings = slices.DeleteFunc(f.log.findings, func(g Finding) bool {
+		return len(g.Lines) > 0 && slices.Contains(f.foreign, strings.TrimRight(g.Lines[0], " \r"))
+	})
 }

@@ -30,9 +30,21 @@ const (
 	KindEnd                   // what the cells showed
 	KindFault                 // the guest could not do what it was told to
 	KindDone                  // everything was answered
+
+	// A program that runs in the guest. From the host: File, Exec, Input,
+	// Signal. From the guest: File, Output, Taken, Alive, Exit.
+	KindFile   // a file or a part of one
+	KindExec   // the program
+	KindInput  // bytes for its standard input; none ends it
+	KindSignal // a signal for it, or the size of its terminal
+	KindOutput // bytes that it wrote
+	KindTaken  // an input record was taken in
+	KindAlive  // it runs, and says nothing
+	KindExit   // it ended
 )
 
-var kindNames = [...]string{"", "world", "cells", "bye", "hello", "stage", "begin", "setup", "end", "fault", "done"}
+var kindNames = [...]string{"", "world", "cells", "bye", "hello", "stage", "begin", "setup", "end", "fault", "done",
+	"file", "exec", "input", "signal", "output", "taken", "alive", "exit"}
 
 // String returns the record's name.
 func (k Kind) String() string {

@@ -63,7 +63,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	programs := &relay{take: make(chan func(os.Signal) bool)}
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), relayKey{}, programs))
 	defer cancel()
 	code := make(chan int, 1)
 	go func() { code <- execute(ctx, args, stdin, stdout, stderr) }()
@@ -71,11 +72,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	var late <-chan time.Time
+	var take func(os.Signal) bool
 	for {
 		select {
 		case c := <-code:
 			return c
-		case <-signals:
+		case take = <-programs.take:
+		case s := <-signals:
+			if take != nil && take(s) {
+				continue
+			}
 			if ctx.Err() != nil && late == nil {
 				late = time.After(patience)
 			}
@@ -129,6 +135,10 @@ func each(err error) []error {
 }
 
 func exitCode(err error) int {
+	var coded codedError
+	if errors.As(err, &coded) {
+		return coded.code
+	}
 	var u usageError
 	var k *kernel.UsageError
 	if errors.As(err, &u) || errors.As(err, &k) {
@@ -192,7 +202,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(),
-		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.scanCmd(),
+		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.scanCmd(), a.execCmd(), a.parseCmd(),
 	)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"tokentest/cases"
@@ -40,6 +41,8 @@ type guest struct {
 	sim     *cases.Sim
 	staged  int
 	args    []string
+	telling sync.Mutex
+	running
 }
 
 // QEMU is a machine: with the kernel and the image of its command line, and the
@@ -168,6 +171,8 @@ func (g *guest) serve() error {
 			err = g.cells(payload)
 		case wire.KindBye:
 			return g.bye()
+		default:
+			err = g.program(kind, payload)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/harness/lab"
+	"tokentest/harness/result"
+	"tokentest/harness/testlog"
+)
+
+func (a *app) parseCmd() *cobra.Command {
+	var kind, format, name, out string
+	c := &cobra.Command{
+		Use:   "parse [LOG]",
+		Short: "report the tests whose output was saved",
+		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG or the standard
+input, and report each test in it. A kernel's log with KUnit's results will do.
+A text in which no test has a result is an error.`,
+		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
+		Args:    args(cobra.MaximumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			format, err := a.format(format)
+			if err != nil {
+				return err
+			}
+			in, from := a.stdin, "/dev/stdin"
+			if len(args) > 0 {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return usage("read the log: %w", err)
+				}
+				defer f.Close()
+				in, from = f, args[0]
+			}
+			return a.parse(in, from, cmp.Or(name, from), kind, format, out)
+		},
+	}
+	c.Flags().StringVar(&kind, "parse", "auto", "read it as `FORMAT`: "+strings.Join(testlog.Formats(), ", "))
+	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
+	c.Flags().StringVar(&name, "kernel", "", "say that `NAME` is the kernel that it ran on")
+	c.Flags().StringVarP(&out, "out", "o", "", "keep it as a run in `DIR`, which must not exist")
+	return c
+}
+
+func (a *app) parse(in io.Reader, from, kernel, kind, format, out string) error {
+	log, err := testlog.Parse(in, kind)
+	if err != nil {
+		return err
+	}
+	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: caseResults(log, "", -1)}
+	now := time.Now().UTC()
+	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, Kernels: []*result.KernelRun{k}}
+	if out != "" {
+		if r.Dir, err = runDir(out); err != nil {
+			return err
+		}
+		if err := store(r); err != nil {
+			return err
+		}
+	}
+	a.code = r.ExitCode()
+	return a.write(format, r)
+}
+
+// caseResults makes cases of tests. The names begin with that of the program.
+func caseResults(log *testlog.Log, program string, boot int) []result.CaseResult {
+	out := make([]result.CaseResult, len(log.Cases))
+	for i, c := range log.Cases {
+		out[i] = result.CaseResult{ID: program + c.Name, Status: result.Status(c.Status), Reason: c.Reason, Boot: boot}
+	}
+	return out
+}
+
+// store keeps a run that no lab made.
+func store(r *result.Run) error {
+	s, err := result.Create(r.Dir)
+	if err != nil {
+		return err
+	}
+	for i, k := range r.Kernels {
+		if err := s.Append(i, k); err != nil {
+			return err
+		}
+	}
+	return s.Close(r)
+}
+
+// execParsed runs a program and makes a run of what its output says.
+func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, kind, format string) error {
+	format, err := a.format(format)
+	if err != nil {
+		return err
+	}
+	p, err := a.program(f, args)
+	if err != nil {
+		return err
+	}
+	l, err := a.machineLab(f)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(l.Dir, "output"))
+	if err != nil {
+		return fmt.Errorf("keep the program's output: %w", err)
+	}
+	defer file.Close()
+	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, a.stderr
+	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir}
+	ended, err := a.attend(ctx, l, f, p)
+	if err != nil {
+		return codedError{err, exitNoMachine}
+	}
+	run.End, run.Interrupted = time.Now().UTC(), ctx.Err() != nil
+	ended.Kernel.Cases, err = outcome(file.Name(), ended, args[0], kind)
+	if err != nil {
+		a.verdict(ended, l)
+		return fmt.Errorf("%w; its output is in %s", err, file.Name())
+	}
+	ended.Kernel.Repeat = "tokentest exec --kernel " + shellWords(f.kernel) + " --parse " + kind + " -- " + shellWords(args...)
+	run.Kernels = []*result.KernelRun{ended.Kernel}
+	if err := store(run); err != nil {
+		return err
+	}
+	a.code = run.ExitCode()
+	return a.write(format, run)
+}
+
+// outcome reads the cases from a program's output. An exit status that they do
+// not explain makes one of its own: a program that was killed after its last
+// test did not pass.
+func outcome(output string, e *lab.Ended, program, kind string) ([]result.CaseResult, error) {
+	text, err := os.ReadFile(output)
+	if err != nil {
+		return nil, fmt.Errorf("read the program's output: %w", err)
+	}
+	name := filepath.Base(program) + "/"
+	log, err := testlog.Parse(bytes.NewReader(text), kind)
+	if err != nil && (!errors.Is(err, testlog.ErrNothing) || e.Exit != nil && e.Exit.Error == "") {
+		return nil, err
+	}
+	var cases []result.CaseResult
+	bad := false
+	if log != nil {
+		cases = caseResults(log, name, 0)
+		for _, c := range cases {
+			bad = bad || c.Status == result.Fail || c.Status == result.Broken
+		}
+	}
+	end := result.CaseResult{ID: name + "exit", Status: result.Broken}
+	switch x := e.Exit; {
+	case x == nil:
+		end.Reason = fmt.Sprintf("the machine was %s under it: %s", e.Kernel.Boots[0].Fate, e.Kernel.Boots[0].Reason)
+	case x.Error != "":
+		end.Reason = "it could not be run: " + x.Error
+	case x.Signal != 0:
+		end.Status, end.Reason = result.Fail, fmt.Sprintf("it was ended by signal %d", x.Signal)
+	case x.Code != 0 && x.Code != kselftestSkip && !bad:
+		end.Status, end.Reason = result.Fail, fmt.Sprintf("it exited with status %d although no test failed", x.Code)
+	default:
+		return cases, nil
+	}
+	return append(cases, end), nil
+}
+
+// shellWords spells arguments as a shell takes them.
+func shellWords(args ...string) string {
+	out := make([]string, len(args))
+	for i, s := range args {
+		if out[i] = s; s == "" || strings.ContainsFunc(s, func(r rune) bool {
+			return !strings.ContainsRune("+-./:=,@_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		}) {
+			out[i] = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// kselftestSkip is the exit status of a selftest that skips.
+const kselftestSkip = 4

@@ -1,0 +1,446 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/harness/wire"
+)
+
+// guestProgram is the program that the agent runs for the host, if any.
+type guestProgram struct {
+	send  sync.Mutex // the program's output and its end are told by several
+	last  *os.File   // the file that is being received
+	input chan []byte
+	proc  *os.Process
+	tty   *os.File
+}
+
+// program does what a record about a program says.
+func (g *agent) program(kind wire.Kind, payload []byte) error {
+	switch kind {
+	case wire.KindFile:
+		return g.receive(payload)
+	case wire.KindExec:
+		var e wire.Exec
+		if err := wire.DecodeJSON(payload, &e); err != nil {
+			return err
+		}
+		return g.exec(&e)
+	case wire.KindInput:
+		if g.input != nil {
+			g.input <- append([]byte(nil), payload...)
+		}
+		return nil
+	}
+	var s wire.Signal
+	if err := wire.DecodeJSON(payload, &s); err != nil {
+		return err
+	}
+	g.signal(&s)
+	return nil
+}
+
+func (g *agent) signal(s *wire.Signal) {
+	if s.Size != nil && g.tty != nil {
+		unix.IoctlSetWinsize(int(g.tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Size.Rows, Col: s.Size.Cols})
+	}
+	if s.Number != 0 && g.proc != nil {
+		g.proc.Signal(syscall.Signal(s.Number)) // it may just have ended
+	}
+}
+
+// exec starts a program. What it says and how it ends is told later; the
+// agent goes on reading what the host sends for it.
+func (g *agent) exec(e *wire.Exec) error {
+	debug.SetGCPercent(100) // there can be any amount of output
+	g.log.begin("exec")
+	if err := g.closeReceived(); err != nil {
+		return g.tellExit(&wire.Exit{Error: err.Error()})
+	}
+	prepareForPrograms(e.Root)
+	if err := makeDirs(e); err != nil {
+		return g.tellExit(&wire.Exit{Error: err.Error()})
+	}
+	s, err := newStdio(e.TTY)
+	if err != nil {
+		return g.tellExit(&wire.Exit{Error: err.Error()})
+	}
+	g.proc, err = os.StartProcess(e.Args[0], e.Args, s.attr(e))
+	s.closeTheirs()
+	if err != nil {
+		s.closeOurs()
+		return g.tellExit(&wire.Exit{Error: err.Error(), Missing: errors.Is(err, os.ErrNotExist)})
+	}
+	g.tty, g.input = s.tty, make(chan []byte, inputWindow)
+	go g.feed(s.in)
+	go g.attend(e, g.proc, s)
+	return nil
+}
+
+// inputWindow is how many input records the host may send ahead.
+const inputWindow = 16
+
+// feed hands input on to the program and tells the host that it may send more.
+func (g *agent) feed(in *os.File) {
+	for p := range g.input {
+		if len(p) == 0 {
+			in.Close()
+		} else {
+			in.Write(p) // a program that does not listen is no fault
+		}
+		g.tell(wire.KindTaken, nil)
+	}
+}
+
+// How often the agent says that it is alive while a program runs, and how long
+// output may still come from the program's children once it has ended.
+const (
+	aliveEvery = 2 * time.Second
+	lastWords  = time.Second
+)
+
+// attend tells what the program says, and how it ends.
+func (g *agent) attend(e *wire.Exec, p *os.Process, s *stdio) {
+	var pumps sync.WaitGroup
+	for i, f := range s.out {
+		pumps.Add(1)
+		go func() {
+			defer pumps.Done()
+			g.pump(byte(i+1), f)
+		}()
+	}
+	ended := make(chan struct{})
+	go g.beat(ended)
+	state, err := p.Wait()
+	close(ended)
+	drained := make(chan struct{})
+	go func() {
+		pumps.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-time.After(lastWords):
+	}
+	x := &wire.Exit{}
+	if ws, ok := state.Sys().(syscall.WaitStatus); err != nil {
+		x.Error = err.Error()
+	} else if ok && ws.Signaled() {
+		x.Code, x.Signal = 128+int(ws.Signal()), int(ws.Signal())
+	} else {
+		x.Code = state.ExitCode()
+	}
+	g.sendBack(e, x)
+	g.tellExit(x)
+}
+
+// beat says that the guest is alive for as long as the program runs.
+func (g *agent) beat(ended <-chan struct{}) {
+	t := time.NewTicker(aliveEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-t.C:
+			g.tell(wire.KindAlive, nil)
+		}
+	}
+}
+
+// pump tells the host what comes out of a pipe or terminal.
+func (g *agent) pump(stream byte, from *os.File) {
+	buf := make([]byte, 64<<10)
+	buf[0] = stream
+	for {
+		n, err := from.Read(buf[1:])
+		if n > 0 && g.tell(wire.KindOutput, buf[:n+1]) != nil || err != nil {
+			return
+		}
+	}
+}
+
+func (g *agent) tell(k wire.Kind, payload []byte) error {
+	g.send.Lock()
+	defer g.send.Unlock()
+	return g.out.Write(k, payload)
+}
+
+func (g *agent) tellExit(x *wire.Exit) error {
+	x.Words = programWords()
+	payload, err := wire.EncodeJSON(x)
+	if err != nil {
+		return err
+	}
+	return g.tell(wire.KindExit, payload)
+}
+
+// stdio is a program's standard input and output: our ends and its.
+type stdio struct {
+	in     *os.File
+	out    []*os.File // stdout, stderr; a terminal has one for both
+	tty    *os.File
+	theirs []*os.File
+}
+
+func newStdio(size *wire.Terminal) (*stdio, error) {
+	if size != nil {
+		return openTerminal(size)
+	}
+	s := &stdio{}
+	for i := range 3 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, fmt.Errorf("open a pipe: %w", err)
+		}
+		if i == 0 {
+			s.in, s.theirs = w, append(s.theirs, r)
+		} else {
+			s.out, s.theirs = append(s.out, r), append(s.theirs, w)
+		}
+	}
+	return s, nil
+}
+
+// openTerminal opens a new pseudo terminal.
+func openTerminal(size *wire.Terminal) (*stdio, error) {
+	master, err := os.OpenFile("/dev/pts/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a terminal: %w", err)
+	}
+	fd := int(master.Fd())
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: size.Rows, Col: size.Cols})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare the terminal: %w", err), master.Close())
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the terminal: %w", err), master.Close())
+	}
+	return &stdio{in: master, out: []*os.File{master}, tty: master, theirs: []*os.File{slave, slave, slave}}, nil
+}
+
+func (s *stdio) attr(e *wire.Exec) *os.ProcAttr {
+	sys := &syscall.SysProcAttr{Setsid: true, Chroot: e.Root}
+	if s.tty != nil {
+		sys.Setctty, sys.Ctty = true, 0
+	}
+	if e.UID != 0 || e.GID != 0 {
+		sys.Credential = &syscall.Credential{Uid: e.UID, Gid: e.GID}
+	}
+	return &os.ProcAttr{Dir: e.Dir, Env: e.Env, Files: s.theirs, Sys: sys}
+}
+
+func (s *stdio) closeTheirs() {
+	for _, f := range s.theirs {
+		f.Close() // a terminal's, twice more than needed
+	}
+}
+
+func (s *stdio) closeOurs() {
+	for _, f := range append(s.out, s.in) {
+		f.Close()
+	}
+}
+
+// programWords are the lines of the kernel's log that did not come from the
+// kernel, as the console shows them: a program may write the words of a splat.
+func programWords() []string {
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	var out []string
+	buf := make([]byte, 8<<10)
+	for len(out) < maxWords {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case err == unix.EPIPE: // older lines were overwritten meanwhile
+			continue
+		case err != nil || n <= 0:
+			return out
+		}
+		if w := foreign(string(buf[:n])); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+const maxWords = 4096
+
+// foreign returns a record of /dev/kmsg as a line of the console, if its
+// facility is not the kernel's.
+func foreign(record string) string {
+	var prio, seq, usec uint64
+	head, text, ok := strings.Cut(record, ";")
+	if n, _ := fmt.Sscanf(head, "%d,%d,%d,", &prio, &seq, &usec); !ok || n < 3 || prio>>3 == 0 {
+		return ""
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	if strings.HasPrefix(text, "tokentest: ") {
+		return ""
+	}
+	return fmt.Sprintf("[%5d.%06d] %s", usec/1e6, usec%1e6, text)
+}
+
+// IgnoreTerminal keeps the agent from being stopped by a terminal's signals.
+func ignoreTerminal() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGTTOU) }
+
+var prepareOnce sync.Once
+
+// prepareForPrograms makes ready what programs look for and cases do not need.
+func prepareForPrograms(root string) {
+	prepareOnce.Do(func() {
+		ignoreTerminal()
+		for _, m := range [][2]string{
+			{"debugfs", "/sys/kernel/debug"}, {"tracefs", "/sys/kernel/tracing"}, {"devpts", "/dev/pts"},
+			{"tmpfs", "/dev/shm"}, {"tmpfs", "/run"}, {"mqueue", "/dev/mqueue"},
+		} {
+			os.MkdirAll(m[1], 0o755)
+			unix.Mount(m[0], m[1], m[0], 0, "") // a small kernel lacks some of them
+		}
+		for link, to := range map[string]string{"/dev/ptmx": "pts/ptmx", "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0",
+			"/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
+			os.Remove(link)
+			os.Symlink(to, link)
+		}
+		os.Chmod("/dev/pts/ptmx", 0o666)
+		os.Chmod("/dev/shm", 0o1777)
+		os.WriteFile("/proc/sys/kernel/unprivileged_userns_clone", []byte("1"), 0) // a distribution's own
+		raiseLoopback()
+	})
+	if root == "" {
+		return
+	}
+	for _, dir := range []string{"/dev", "/proc", "/sys", "/tmp", "/run"} {
+		os.MkdirAll(root+dir, 0o755)
+		unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, "")
+	}
+}
+
+// raiseLoopback gives the machine its only network.
+func raiseLoopback() {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return // a kernel without a network
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+func makeDirs(e *wire.Exec) error {
+	for _, dir := range append([]string{e.Dir}, e.Make...) {
+		if err := os.MkdirAll(filepath.Join(e.Root, dir), 0o755); err != nil {
+			return fmt.Errorf("make a directory: %w", err)
+		}
+		if e.UID != 0 || e.GID != 0 {
+			os.Chown(filepath.Join(e.Root, dir), int(e.UID), int(e.GID))
+		}
+	}
+	return nil
+}
+
+// receive stores a file, or the next part of one.
+func (g *agent) receive(payload []byte) error {
+	f, err := wire.DecodeFile(payload)
+	if err != nil {
+		return err
+	}
+	if f.More && g.last != nil {
+		_, err = g.last.Write(f.Data)
+	} else {
+		err = errors.Join(g.closeReceived(), g.create(f))
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+func (g *agent) create(f *wire.File) error {
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+		return err
+	}
+	switch f.Kind {
+	case wire.Directory:
+		return errors.Join(os.MkdirAll(f.Path, 0o755), os.Chmod(f.Path, os.FileMode(f.Mode)))
+	case wire.Symlink:
+		os.Remove(f.Path)
+		return os.Symlink(string(f.Data), f.Path)
+	}
+	out, err := os.OpenFile(f.Path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, os.FileMode(f.Mode))
+	if err != nil {
+		return err
+	}
+	g.last = out
+	_, err = out.Write(f.Data)
+	return errors.Join(err, out.Chmod(os.FileMode(f.Mode)))
+}
+
+func (g *agent) closeReceived() error {
+	if g.last == nil {
+		return nil
+	}
+	err := g.last.Close()
+	g.last = nil
+	return err
+}
+
+// sendBack sends the files that the host wants; one that is not there is none.
+func (g *agent) sendBack(e *wire.Exec, x *wire.Exit) {
+	for _, name := range e.Get {
+		err := g.sendFile(e.Root, name)
+		if err != nil && !errors.Is(err, os.ErrNotExist) && x.Error == "" {
+			x.Error = fmt.Sprintf("send %s back: %v", name, err)
+		}
+	}
+}
+
+func (g *agent) sendFile(root, name string) error {
+	f, err := os.Open(filepath.Join(root, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := make([]byte, wire.MaxFileData)
+	for more := false; ; more = true {
+		n, err := io.ReadFull(f, buf)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		if n == 0 && more {
+			return nil
+		}
+		if err := g.tell(wire.KindFile, wire.EncodeFile(&wire.File{Path: name, Mode: 0o644, More: more, Data: buf[:n]})); err != nil {
+			return err
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
