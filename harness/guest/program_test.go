@@ -13,7 +13,7 @@ import (
 // them; those of the kernel and of the agent are not.
 func TestForeign(t *testing.T) {
 	for record, want := range map[string]string{
-		"12,845,5123456,-;BUG: KASAN: made up\n": "[    5.123456] BUG: KASAN: made up",
+		"12,845,5123456,-;BUG: KASAN: made up\n":  "[    5.123456] BUG: KASAN: made up",
 		"11,1,99000001,-;text; with more\n K=V\n": "[   99.000001] text; with more",
 		"4,845,5123456,-;BUG: KASAN: true\n":      "",
 		"12,845,5123456,-;tokentest: begin x\n":   "",
