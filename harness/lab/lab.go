@@ -86,7 +86,7 @@ func (l *Lab) Check() error {
 // Run does the plan. Records are kept as far as they came when ctx ends. The
 // error is the host's: a store that cannot be written.
 func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
-	run := &result.Run{Version: result.Version, Args: args, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files}
+	run := l.newRun(ctx, p, args)
 	store, err := result.Create(l.Dir)
 	if err != nil {
 		return run, err
@@ -152,7 +152,9 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 	if err != nil {
 		return nil, err
 	}
-	out.Release, out.Source, out.Digest = k.Release, k.Source, k.Digest
+	if err := describe(out, k); err != nil {
+		return nil, err
+	}
 	l.progress(Progress{Kernel: ref, Stage: "image"})
 	img, err := l.buildImage(ctx, k)
 	if err != nil {
@@ -301,6 +303,9 @@ func (t *trial) set(c *cases.Case, r result.CaseResult) {
 func (t *trial) finish(all []*cases.Case) {
 	result.Guards(t.out.Facts, all, t.results.of)
 	t.out.Cases = t.results.list
+	if t.judge != nil {
+		t.out.Rules = t.judge.Rules()
+	}
 	t.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
 }
 

@@ -16,6 +16,8 @@ type Spec struct {
 	Full     bool              // with no pattern: every case there is
 	Batch    int               // cells of a matrix that travel together; 0 means DefaultBatch
 	Files    map[string]string // the user's case files, by group, as they were named
+	Args     []string          // what the user named, for the record
+	Seed     uint64            // of worlds drawn at random, for the record
 }
 
 // DefaultBatch is how many cells travel in one record. When a machine dies
@@ -28,6 +30,9 @@ type Plan struct {
 	Cases   []*cases.Case
 	Batch   int
 	Files   map[string]string
+	// Selection and Seed are for the record.
+	Selection []string
+	Seed      uint64
 }
 
 // Expand selects the cases and checks the kernels.
@@ -44,7 +49,7 @@ func Expand(s Spec, c *cases.Corpus) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Kernels: s.Kernels, Cases: chosen, Batch: s.Batch, Files: s.Files}
+	p := &Plan{Kernels: s.Kernels, Cases: chosen, Batch: s.Batch, Files: s.Files, Selection: s.Args, Seed: s.Seed}
 	if p.Batch <= 0 {
 		p.Batch = DefaultBatch
 	}

@@ -22,6 +22,7 @@ var compareFormats = []struct {
 	{"json", JSONComparison},
 	{"github", GitHubComparison},
 	{"mail", MailComparison},
+	{"html", HTMLComparison},
 }
 
 // CompareFormats returns the names that WriteComparison knows.

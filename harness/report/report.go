@@ -34,6 +34,7 @@ var formats = []struct {
 	{"github", GitHub},
 	{"markdown", Markdown},
 	{"mail", Mail},
+	{"html", HTML},
 }
 
 // Formats returns the names that Write knows.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -30,9 +31,14 @@ func render(t *testing.T, format string, r *result.Run, o Options) string {
 	return out.String()
 }
 
+// textFormats are those that a person can compare; a page is tried in a browser.
+func textFormats(all []string) []string {
+	return slices.DeleteFunc(all, func(f string) bool { return f == "html" })
+}
+
 func TestGolden(t *testing.T) {
 	for _, f := range fixtures {
-		for _, format := range Formats() {
+		for _, format := range textFormats(Formats()) {
 			name := f.name + "." + format
 			t.Run(name, func(t *testing.T) {
 				golden(t, filepath.Join("testdata", name), render(t, format, f.run(), Options{}))
@@ -63,11 +69,11 @@ func golden(t *testing.T, path, got string) {
 func TestGoldenFiles(t *testing.T) {
 	want := map[string]bool{"everything.40.pretty": true, "everything.200.pretty": true}
 	for _, f := range fixtures {
-		for _, format := range Formats() {
+		for _, format := range textFormats(Formats()) {
 			want[f.name+"."+format] = true
 		}
 	}
-	for _, format := range CompareFormats() {
+	for _, format := range textFormats(CompareFormats()) {
 		want["compare."+format] = true
 	}
 	list, err := os.ReadDir("testdata")
@@ -91,10 +97,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	for format, want := range map[string]string{
-		"ktp":    `unknown format "ktp": there are pretty, ktap, junit, json, jsonl, github, markdown, mail; did you mean ktap?`,
-		"JSON":   `unknown format "JSON": there are pretty, ktap, junit, json, jsonl, github, markdown, mail; did you mean json?`,
-		"":       `unknown format "": there are pretty, ktap, junit, json, jsonl, github, markdown, mail`,
-		"teapot": `unknown format "teapot": there are pretty, ktap, junit, json, jsonl, github, markdown, mail`,
+		"ktp":    `unknown format "ktp": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html; did you mean ktap?`,
+		"JSON":   `unknown format "JSON": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html; did you mean json?`,
+		"":       `unknown format "": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html`,
+		"teapot": `unknown format "teapot": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html`,
 	} {
 		err := Write(format, passing(), io.Discard, Options{})
 		if err == nil || err.Error() != want {

@@ -47,6 +47,7 @@ type Comparison struct {
 	// Unlike says what else differs, that a change could come from.
 	Unlike []string
 	Pairs  []*Pair
+	runs   []*Run
 }
 
 // Pair is a kernel of one side and the kernel that it is compared with.
@@ -87,7 +88,32 @@ func Compare(base, new *Side) *Comparison {
 		c.Pairs = append(c.Pairs, p.compare())
 	}
 	c.Unlike = unlike(base, new, c.Pairs)
+	c.runs = append(base.chosen(), new.chosen()...)
 	return c
+}
+
+// Runs returns the runs of both sides, with the kernels alone that are compared.
+func (c *Comparison) Runs() []*Run { return c.runs }
+
+// chosen is the side's runs without the kernels that were not asked for.
+func (s *Side) chosen() []*Run {
+	if s.Kernel == "" {
+		return slices.Clone(s.Runs)
+	}
+	var out []*Run
+	for _, r := range s.Runs {
+		small := *r
+		small.Kernels = nil
+		for _, k := range r.Kernels {
+			if k.Ref == s.Kernel {
+				small.Kernels = append(small.Kernels, k)
+			}
+		}
+		if len(small.Kernels) > 0 {
+			out = append(out, &small)
+		}
+	}
+	return out
 }
 
 // Counts says how many cases have each class, over all kernels.
@@ -360,12 +386,18 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 	return func(yield func(Symptom) bool) {
 		for i := range k.Boots {
 			b := &k.Boots[i]
-			for _, f := range b.Findings {
-				if !yield(Symptom{f.Title, b.Blame, b}) {
+			counted := false
+			for j := range b.Findings {
+				f := &b.Findings[j]
+				if f.Allowed != "" {
+					continue
+				}
+				counted = true
+				if !yield(Symptom{f.Title, cmp.Or(f.Case, b.Blame), b}) {
 					return
 				}
 			}
-			if len(b.Findings) > 0 || b.Fate != vm.Panicked && b.Fate != vm.Hung {
+			if counted || b.Fate != vm.Panicked && b.Fate != vm.Hung {
 				continue
 			}
 			title := string(b.Fate)

@@ -19,6 +19,7 @@ type Judge struct {
 	omit   string
 	worlds map[*cases.World]*judgedWorld
 	passed map[slimStep][]StepResult
+	rules  map[string]RuleText
 }
 
 type judgedWorld struct {
@@ -30,7 +31,7 @@ type judgedWorld struct {
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
 func NewJudge(f *program.Facts, omit string) *Judge {
-	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}}
+	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}}
 }
 
 // Unmet returns why a case cannot run here: a skip, or a failure when the
@@ -101,6 +102,7 @@ func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
 // a hundred thousand.
 func (j *Judge) slim(steps []StepResult) []StepResult {
 	for i := range steps {
+		j.note(&steps[i])
 		steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
 	}
 	if len(steps) != 1 || steps[0].Got.Values != nil {
@@ -112,6 +114,16 @@ func (j *Judge) slim(steps []StepResult) []StepResult {
 	}
 	return j.passed[key]
 }
+
+// note keeps the words of a rule, which cases that passed do not repeat.
+func (j *Judge) note(s *StepResult) {
+	if _, known := j.rules[s.ID]; !known && s.ID != "" {
+		j.rules[s.ID] = RuleText{s.Rule, s.Func}
+	}
+}
+
+// Rules returns the words of the rules that decided, by their stable names.
+func (j *Judge) Rules() map[string]RuleText { return j.rules }
 
 // slimStep is all that is kept of a step of a case that passed.
 type slimStep struct {

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"time"
 
+	"tokentest/cases"
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
@@ -44,9 +45,11 @@ type Run struct {
 	End         time.Time `json:"end,omitzero"`
 	Interrupted bool      `json:"interrupted,omitempty"`
 	// Files are the user\'s own case files, by the name of their group.
-	Files   map[string]string `json:"files,omitempty"`
-	Dir     string            `json:"-"`
-	Kernels []*KernelRun      `json:"kernels"`
+	Files map[string]string `json:"files,omitempty"`
+	// Groups describe the worlds of the cases, for reports that show them.
+	Groups  []cases.Outline `json:"groups,omitempty"`
+	Dir     string          `json:"-"`
+	Kernels []*KernelRun    `json:"kernels"`
 }
 
 // Host is where a run took place.
@@ -79,6 +82,8 @@ type KernelRun struct {
 	// Repeat is the command that shows the cases again, where they are those
 	// of a program and not of this one.
 	Repeat string `json:"repeat,omitempty"`
+	// Rules are the words of the rules that decided cases that passed.
+	Rules map[string]RuleText `json:"rules,omitempty"`
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
 	// Cause is that error where the reference was at fault, and not the host.
@@ -87,6 +92,13 @@ type KernelRun struct {
 	Worlds []WorldResult `json:"-"`                // in records.jsonl
 	Cases  []CaseResult  `json:"-"`                // in records.jsonl
 	Decide time.Duration `json:"decide,omitempty"` // from hello to done, all boots, in nanoseconds
+}
+
+// RuleText is what a rule of the oracle says, and the kernel function that it
+// stands for.
+type RuleText struct {
+	Rule string `json:"rule"`
+	Func string `json:"func,omitempty"`
 }
 
 // Boot is one machine of a kernel's run.

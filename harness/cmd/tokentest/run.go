@@ -249,7 +249,7 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 		return nil, err
 	}
 	patterns = append(patterns, drawn...)
-	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files}, corpus)
+	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files, Args: args, Seed: f.random.seed}, corpus)
 	if err != nil {
 		return nil, usageError{err}
 	}

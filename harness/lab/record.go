@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"cmp"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases"
+	"tokentest/harness/kernel"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// newRun begins the record of a run with all that it is made from.
+func (l *Lab) newRun(ctx context.Context, p *plan.Plan, args []string) *result.Run {
+	return &result.Run{
+		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
+		Program: programVersion(), Host: host(), QEMU: l.qemuVersion(ctx), Groups: outlines(p.Cases),
+	}
+}
+
+// programVersion names the build: the release, or the commit that it is of.
+func programVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	version := info.Main.Version
+	set := map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	if rev := set["vcs.revision"]; rev != "" && !strings.Contains(version, rev[:min(12, len(rev))]) {
+		version = strings.TrimSpace(version + " " + rev)
+	}
+	return strings.TrimSpace(version + " " + info.GoVersion)
+}
+
+func host() *result.Host {
+	h := &result.Host{Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), CPU: cpuModel()}
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		h.Kernel = unix.ByteSliceToString(u.Release[:])
+	}
+	return h
+}
+
+// cpuModel is the processor's name; not every system tells.
+func cpuModel() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, value, _ := strings.Cut(lines.Text(), ":"); strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// qemuVersion is the first line of what QEMU says of itself. A program that
+// says nothing is told when it is to boot.
+func (l *Lab) qemuVersion(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, cmp.Or(l.QEMU, defaultQEMU), "--version")
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimSpace(line)
+}
+
+// outlines describes the groups of the cases, each once.
+func outlines(list []*cases.Case) []cases.Outline {
+	var out []cases.Outline
+	seen := map[*cases.Group]bool{}
+	for _, c := range list {
+		if !seen[c.Group] {
+			seen[c.Group] = true
+			out = append(out, c.Group.Outline())
+		}
+	}
+	return out
+}
+
+// describe records what a kernel was made from, as far as it is known.
+func describe(out *result.KernelRun, k *kernel.Kernel) error {
+	out.Release, out.Source, out.Digest = k.Release, k.Source, k.Digest
+	out.Compiler = strings.Trim(k.Config["CC_VERSION_TEXT"], `"`)
+	if k.ConfigPath == "" {
+		return nil
+	}
+	text, err := os.ReadFile(k.ConfigPath)
+	if err != nil {
+		return fmt.Errorf("read the kernel's configuration: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	out.ConfigDigest = hex.EncodeToString(sum[:])
+	return nil
+}

@@ -1,0 +1,370 @@
+package report
+
+import (
+	"bufio"
+	"bytes"
+	"embed"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"tokentest/cases/program"
+	"tokentest/harness/result"
+)
+
+//go:embed page/*
+var pageFiles embed.FS
+
+// pageScripts are the parts of the page's program, in the order in which they
+// stand in it.
+var pageScripts = []string{"data.js", "case.js", "grid.js", "heat.js", "list.js", "app.js"}
+
+// HTML renders a run as one file for a browser that needs nothing else: a grid
+// of kernels and groups, a heat map for each group, and every case with its
+// world, its rule and what it showed.
+func HTML(r *result.Run, w io.Writer, _ Options) error {
+	return writePage(w, []*result.Run{r}, nil)
+}
+
+// HTMLComparison renders a comparison as a page that holds the runs of both
+// sides, with the kernels of each pair side by side.
+func HTMLComparison(c *result.Comparison, w io.Writer, _ Options) error {
+	return writePage(w, c.Runs(), c)
+}
+
+// writePage puts the data into the page. Data is binary: names, then a number
+// for each case on each kernel, which stands for all that it has in common
+// with others.
+func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
+	page, err := readPage()
+	if err != nil {
+		return err
+	}
+	before, after, ok := strings.Cut(page, "{{data}}")
+	if !ok {
+		return fmt.Errorf("the page has no place for its data")
+	}
+	out := bufio.NewWriter(w)
+	out.WriteString(before)
+	text := base64.NewEncoder(base64.StdEncoding, out)
+	z := gzip.NewWriter(text)
+	if err := newPageData(runs, c).write(z); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if err := text.Close(); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	out.WriteString(after)
+	return flush(out)
+}
+
+// readPage puts style and scripts into the page's frame.
+func readPage() (string, error) {
+	read := func(name string) (string, error) {
+		text, err := pageFiles.ReadFile("page/" + name)
+		return string(text), err
+	}
+	frame, err := read("page.html")
+	if err != nil {
+		return "", err
+	}
+	style, err := read("page.css")
+	if err != nil {
+		return "", err
+	}
+	var script strings.Builder
+	for _, name := range pageScripts {
+		text, err := read(name)
+		if err != nil {
+			return "", err
+		}
+		script.WriteString(text + "\n")
+	}
+	return strings.NewReplacer("{{style}}", style, "{{script}}", script.String()).Replace(frame), nil
+}
+
+// pageData is what the page shows.
+type pageData struct {
+	head    pageHead
+	names   map[string]*pageGroup // the groups, by name
+	order   []*pageGroup
+	columns [][]uint32 // a kernel's cases, each the number of its tail, from 1 on; 0 where it has none
+	tails   map[string]uint32
+}
+
+type pageGroup struct {
+	name   string
+	first  int
+	at     map[string]int // of what follows the group's name
+	suffix []string
+}
+
+// pageHead is the part of the data that is JSON.
+type pageHead struct {
+	Runs    []pageRun                  `json:"runs"`
+	Columns []pageColumn               `json:"columns"`
+	Groups  []pageGroupHead            `json:"groups"`
+	Tails   []pageTail                 `json:"tails"`
+	Rules   map[string]result.RuleText `json:"rules"`
+	Pairs   [][2]int                   `json:"pairs,omitempty"` // columns that are compared
+	Unlike  []string                   `json:"unlike,omitempty"`
+}
+
+type pageRun struct {
+	*result.Run
+	Dir      string   `json:"dir"`
+	ExitCode int      `json:"exit_code"`
+	Kernels  struct{} `json:"kernels,omitzero"`
+	Groups   struct{} `json:"groups,omitzero"`
+}
+
+// pageColumn is one kernel of one run.
+type pageColumn struct {
+	*result.KernelRun
+	Run    int                   `json:"run"`
+	Counts map[result.Status]int `json:"counts"`
+	Causes []pageCause           `json:"causes,omitempty"`
+	Exit   int                   `json:"exit_code"`
+	Facts  struct{}              `json:"facts,omitzero"`
+	Rules  struct{}              `json:"rules,omitzero"`
+}
+
+// pageCause is one paragraph of a report for people.
+type pageCause struct {
+	Status result.Status `json:"status"`
+	Key    string        `json:"key"` // the same on every kernel
+	Text   string        `json:"text"`
+	Rule   string        `json:"rule,omitempty"`
+	Case   string        `json:"case"`
+	Count  int           `json:"count"`
+	Within string        `json:"within,omitempty"`
+}
+
+func newPageCause(status result.Status, c *cause) pageCause {
+	out := pageCause{Status: status, Key: causeKey(c.example), Case: c.example.ID, Count: c.count, Within: c.pattern()}
+	_, out.Text, _ = strings.Cut(headline(c), ": ")
+	if s := wrong(c.example); s != nil {
+		out.Rule = strings.Join(strings.Fields(s.Rule+" "+s.Func+" "+s.ID), " ")
+	}
+	return out
+}
+
+type pageGroupHead struct {
+	Name    string `json:"name"`
+	Count   int    `json:"count"`
+	Outline any    `json:"outline,omitempty"`
+	File    string `json:"file,omitempty"` // a case file of the user's own
+}
+
+// pageTail is all of a case but its name.
+type pageTail struct {
+	Status result.Status `json:"s"`
+	Reason string        `json:"r,omitempty"`
+	Boot   int           `json:"b"`
+	Steps  []pageStep    `json:"t,omitempty"`
+}
+
+type pageStep struct {
+	Got    string   `json:"g"`
+	Broken bool     `json:"x,omitempty"` // what was made does not work
+	Made   bool     `json:"m,omitempty"` // what was made works
+	Values []string `json:"v,omitempty"`
+	ID     string   `json:"i,omitempty"`
+	Text   string   `json:"e,omitempty"`
+	Want   string   `json:"w,omitempty"`
+	Rule   string   `json:"r,omitempty"`
+	Func   string   `json:"f,omitempty"`
+	Pin    string   `json:"p,omitempty"`
+	Wrong  bool     `json:"d,omitempty"`
+}
+
+func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
+	d := &pageData{names: map[string]*pageGroup{}, tails: map[string]uint32{}}
+	d.head.Rules = map[string]result.RuleText{}
+	outline := map[string]any{}
+	files := map[string]string{}
+	var all []*run
+	for i, r := range runs {
+		d.head.Runs = append(d.head.Runs, pageRun{Run: r, Dir: r.Dir, ExitCode: r.ExitCode()})
+		for j := range r.Groups {
+			outline[r.Groups[j].Name] = &r.Groups[j]
+		}
+		for group, file := range r.Files {
+			files[group] = file
+		}
+		for _, k := range kernels(r) {
+			all = append(all, k)
+			d.column(k, i)
+		}
+	}
+	d.number()
+	for _, k := range all {
+		d.fill(k)
+	}
+	for _, g := range d.order {
+		d.head.Groups = append(d.head.Groups, pageGroupHead{g.name, len(g.suffix), outline[g.name], files[g.name]})
+	}
+	if c != nil {
+		d.compare(c, all)
+	}
+	return d
+}
+
+// column describes a kernel and learns the names of its cases.
+func (d *pageData) column(k *run, index int) {
+	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict()}
+	for _, status := range []result.Status{result.Fail, result.Broken} {
+		for _, c := range byCause(k.All(), status) {
+			col.Causes = append(col.Causes, newPageCause(status, c))
+		}
+	}
+	d.head.Columns = append(d.head.Columns, col)
+	for id, text := range k.Rules {
+		d.head.Rules[id] = text
+	}
+	for c := range k.All() {
+		name, suffix, _ := strings.Cut(c.ID, "/")
+		g := d.names[name]
+		if g == nil {
+			g = &pageGroup{name: name, at: map[string]int{}}
+			d.names[name] = g
+			d.order = append(d.order, g)
+		}
+		if _, known := g.at[suffix]; !known {
+			g.at[suffix] = len(g.suffix)
+			g.suffix = append(g.suffix, suffix)
+		}
+	}
+}
+
+// number gives each group its place among all cases.
+func (d *pageData) number() {
+	n := 0
+	for _, g := range d.order {
+		g.first = n
+		n += len(g.suffix)
+	}
+}
+
+func (d *pageData) size() int {
+	if len(d.order) == 0 {
+		return 0
+	}
+	last := d.order[len(d.order)-1]
+	return last.first + len(last.suffix)
+}
+
+// fill numbers what a kernel's cases came to.
+func (d *pageData) fill(k *run) {
+	col := make([]uint32, d.size())
+	for c := range k.All() {
+		name, suffix, _ := strings.Cut(c.ID, "/")
+		g := d.names[name]
+		col[g.first+g.at[suffix]] = d.tail(c)
+	}
+	d.columns = append(d.columns, col)
+}
+
+// tail returns the number of all of a case but its name, from 1 on.
+func (d *pageData) tail(c *result.CaseResult) uint32 {
+	key := tailKey(c)
+	if n := d.tails[key]; n > 0 && key != "" {
+		return n
+	}
+	t := newPageTail(c)
+	own := key
+	if own == "" {
+		text, _ := json.Marshal(t) // strings and numbers alone
+		own = "\x00" + string(text)
+	}
+	n := d.tails[own]
+	if n == 0 {
+		d.head.Tails = append(d.head.Tails, t)
+		n = uint32(len(d.head.Tails))
+		d.tails[own] = n
+	}
+	return n
+}
+
+func newPageTail(c *result.CaseResult) pageTail {
+	t := pageTail{Status: c.Status, Reason: clean(c.Reason), Boot: c.Boot}
+	for i := range c.Steps {
+		s := &c.Steps[i]
+		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func, Pin: clean(s.Pin), Wrong: s.Wrong,
+			Made: s.Got.Proof == program.Works, Broken: s.Got.Proof == program.DoesNotWork}
+		for _, v := range s.Got.Values {
+			p.Values = append(p.Values, fmt.Sprintf("%#x", v))
+		}
+		if s.Want != nil {
+			p.Want = s.Want.String()
+		}
+		t.Steps = append(t.Steps, p)
+	}
+	return t
+}
+
+// compare finds the columns of each pair.
+func (d *pageData) compare(c *result.Comparison, all []*run) {
+	at := map[*result.KernelRun]int{}
+	for i, k := range all {
+		at[k.KernelRun] = i
+	}
+	d.head.Unlike = c.Unlike
+	for _, p := range c.Pairs {
+		if p.Base != nil && p.New != nil {
+			d.head.Pairs = append(d.head.Pairs, [2]int{at[p.Base], at[p.New]})
+		}
+	}
+}
+
+// write writes the head, the names, and the columns, each behind its length.
+func (d *pageData) write(w io.Writer) error {
+	head, err := json.Marshal(d.head)
+	if err != nil {
+		return fmt.Errorf("encode the run: %w", err)
+	}
+	if err := block(w, bytes.ToValidUTF8(head, []byte("?"))); err != nil {
+		return err
+	}
+	var names bytes.Buffer
+	for _, g := range d.order {
+		for _, s := range g.suffix {
+			names.WriteString(clean(s) + "\n")
+		}
+	}
+	if err := block(w, names.Bytes()); err != nil {
+		return err
+	}
+	for _, col := range d.columns {
+		if err := block(w, binary.LittleEndian.AppendUint32(nil, uint32(len(col)))); err != nil {
+			return err
+		}
+		// All low bytes, then all high ones: that packs best.
+		for shift := 0; shift < 32; shift += 8 {
+			part := make([]byte, len(col))
+			for i, n := range col {
+				part[i] = byte(n >> shift)
+			}
+			if err := block(w, part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func block(w io.Writer, data []byte) error {
+	if _, err := w.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(data)))); err != nil {
+		return err
+	}
+	_, err := w.Write(data)
+	return err
+}

@@ -1,0 +1,118 @@
+// The first view: what each kernel came to, by group, and why.
+const WORD = { pass: "✓", fail: "✗", broken: "!", skip: "–", none: "" };
+
+function tally(col, g) {
+  const n = { pass: 0, fail: 0, broken: 0, skip: 0, xfail: 0 }, cells = D.cells[col];
+  for (let i = g.first; i < g.first + g.count; i++) { const t = D.tails[cells[i]]; if (t) n[t.s]++; }
+  return n;
+}
+const worst = (n) => n.fail ? "fail" : n.broken ? "broken" : n.pass || n.xfail ? "pass" : n.skip ? "skip" : "none";
+const sumText = (n) => ["fail", "broken", "pass", "xfail", "skip"].filter((s) => n[s]).map((s) => (WORD[s] || s) + " " + n[s]).join("  ");
+
+function gridView() {
+  const head = el("tr", {}, el("th", { scope: "col" }, "group"), ...D.columns.map((c) => el("th", { scope: "col" }, c.label, el("span", { class: "rel" }, c.release || ""))));
+  const rows = D.groups.map((g) => el("tr", {}, el("th", { scope: "row", title: g.outline ? g.outline.about : "" }, g.name),
+    ...D.columns.map((c, k) => {
+      const n = tally(k, g), w = worst(n), text = sumText(n);
+      const differs = S.left !== S.right && k === S.right && anyChanged(g);
+      return el("td", {}, el("button", { type: "button", class: w + (differs ? " changed" : ""), disabled: w === "none", "data-cell": k + "/" + g.name,
+        "aria-label": g.name + " on " + c.label + ": " + (text || "nothing") + (differs ? ", differs from " + D.columns[S.left].label : ""), onclick: () => openGroup(g, k) }, text || " "));
+    })));
+  rows.push(el("tr", {}, el("th", { scope: "row" }, "machines"), ...D.columns.map((c) => el("td", {}, machines(c)))));
+  const table = el("table", { class: "grid", id: "grid" }, el("thead", {}, head), el("tbody", {}, ...rows));
+  table.addEventListener("keydown", moveInGrid);
+  return [runFacts(), ...D.unlike ? [el("p", { class: "dim" }, ...D.unlike.map((u) => el("div", {}, "unlike: " + u)))] : [], wrongLine(), compareBar(), el("div", { class: "scroll" }, table), ...causes()];
+}
+
+// wrongLine says in front of the grid what stands behind it.
+function wrongLine() {
+  const n = D.columns.reduce((sum, c) => sum + (c.counts.fail || 0), 0), b = D.columns.reduce((sum, c) => sum + (c.counts.broken || 0), 0);
+  if (!n && !b) return el("span", {});
+  return el("p", {}, n ? badge("fail") : null, n ? " " + n.toLocaleString("en") + " decisions differ " : "", b ? badge("broken") : null, b ? " " + b.toLocaleString("en") + " say nothing " : "",
+    el("button", { type: "button", id: "to-wrong", onclick: () => document.getElementById("wrong").scrollIntoView() }, "what is wrong ↓"));
+}
+
+function machines(c) {
+  if (c.error) return el("span", { class: "badge broken" }, "not tried");
+  const bad = (c.boots || []).filter((b) => b.fate !== "clean");
+  return bad.length ? el("span", { class: "badge fail" }, bad.map((b) => b.fate).join(", ")) : el("span", { class: "dim" }, (c.boots || []).length + " clean");
+}
+
+function anyChanged(g) {
+  for (let i = g.first; i < g.first + g.count; i++) if (changed(S.left, S.right, i)) return true;
+  return false;
+}
+
+// moveInGrid lets arrow keys go from cell to cell.
+function moveInGrid(e) {
+  const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[e.key], td = e.target.closest("td");
+  if (!step || !td) return;
+  const row = td.parentElement, rows = [...row.parentElement.rows];
+  for (let r = rows.indexOf(row), c = td.cellIndex; ;) {
+    r += step[0]; c += step[1];
+    const next = rows[r] && rows[r].cells[c];
+    if (!next) return;
+    const b = next.querySelector("button:not(:disabled)");
+    if (b) { b.focus(); e.preventDefault(); return; }
+  }
+}
+
+function runFacts() {
+  const all = D.runs.map((r) => facts([["run", r.dir], ["command", (r.args || []).join(" ")], ["started", r.start], ["tokentest", [r.program, r.tool].filter(Boolean).join(" · ")],
+    ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes: what has no result was not tried" : ""]]));
+  const kernels = D.columns.map((c) => facts([[c.label, c.release], ["source", c.source], ["image", c.digest], ["config", c.config_digest], ["compiler", c.compiler], ["accelerator", c.accel], ["note", c.note],
+    ["drift", (c.drift || []).join(" ")], ["error", c.error]]));
+  return el("details", {}, el("summary", {}, D.runs.map((r, i) => runName(i)).join(" and ") + ": " + D.columns.length + " kernels, " + D.size.toLocaleString("en") + " cases, " + total().toLocaleString("en") + " decisions"), ...all, ...kernels);
+}
+const total = () => D.cells.reduce((n, col) => n + col.reduce((m, t) => m + (t ? 1 : 0), 0), 0);
+
+// causes are the paragraphs of the report for people; one that several kernels
+// share stands once.
+function causes() {
+  const out = [], known = new Map();
+  D.columns.forEach((c, k) => {
+    if (c.error) out.push(el("div", { class: "cause broken" }, el("strong", {}, c.label + ": "), c.error));
+    for (const b of c.boots || []) if (b.fate !== "clean") out.push(el("div", { class: "cause" }, el("strong", {}, c.label + " " + b.fate + ": "), b.reason || "", ...(b.findings || []).map((f) => el("div", {}, f.Title, f.Lines ? el("pre", { class: "console" }, f.Lines.join("\n")) : null))));
+    for (const x of c.causes || []) known.set(x.status + x.key, [...(known.get(x.status + x.key) || []), [x, k]]);
+  });
+  for (const list of known.values()) {
+    const x = list[0][0], n = list.reduce((sum, [y]) => sum + y.count, 0);
+    out.push(el("div", { class: "cause " + x.status }, badge(x.status), " ", el("strong", {}, n + (n === 1 ? " case" : " cases") + (D.columns.length > 1 ? " on " + (list.length > 3 ? list.length + " kernels" : list.map(([, k]) => D.columns[k].label).join(", ")) : "") + ": "), x.text,
+      x.rule ? el("div", { class: "dim" }, x.rule) : null, el("div", {}, ...list.map(([y, k]) => causeButtons(y, k)))));
+  }
+  return out.length ? [el("h2", { id: "wrong" }, "What is wrong"), ...out] : [el("p", { class: "dim" }, "Nothing is wrong: every case that could be asked was answered as oracle and pins say.")];
+}
+
+function causeButtons(x, k) {
+  const i = indexOf(x.case);
+  return el("div", { class: "bar" }, D.columns.length > 1 ? el("span", { class: "dim" }, D.columns[k].label) : null, el("button", { type: "button", onclick: () => showCase(i, k) }, x.case),
+    x.within ? el("button", { type: "button", onclick: () => { S.left = S.right = k; search(x.within, x.status); } }, "the " + x.count + " within " + x.within) : null);
+}
+
+function indexOf(name) {
+  const at = name.indexOf("/"), g = D.byName.get(at < 0 ? name : name.slice(0, at)), rest = at < 0 ? "" : name.slice(at + 1);
+  if (!g) return -1;
+  for (let i = g.first; i < g.first + g.count; i++) if (D.suffix[i] === rest) return i;
+  return -1;
+}
+
+function openGroup(g, col) {
+  S.left = S.left === S.right ? col : S.left;
+  S.right = col;
+  S.group = g.name;
+  if (g.count === 1) { showCase(g.first, col); return; }
+  S.view = partsOf(g) && g.axes.length > 1 && !g.odd ? "map" : "list";
+  if (S.view === "list") S.filter = { group: g.name };
+  draw();
+}
+
+// compareBar chooses the two kernels that are held against one another.
+function compareBar() {
+  if (D.columns.length < 2) return el("span", {});
+  const pick = (side) => el("select", { id: side, "aria-label": side === "left" ? "kernel" : "compared with", onchange: (e) => { S[side] = +e.target.value; draw(); } },
+    ...D.columns.map((c, i) => el("option", { value: i, selected: S[side] === i }, c.label)));
+  const one = el("button", { type: "button", onclick: () => { S.right = S.left; draw(); }, disabled: S.left === S.right }, "one only");
+  return el("div", { class: "bar" }, el("label", {}, "compare ", pick("left")), el("label", {}, "with ", pick("right")), one,
+    S.left === S.right ? null : el("span", {}, countChanged().toLocaleString("en") + " cases differ"), S.left === S.right ? null : el("button", { type: "button", id: "only-changed", onclick: () => { S.view = "list"; S.filter = { changed: true }; draw(); } }, "list them"));
+}
+function countChanged() { let n = 0; for (let i = 0; i < D.size; i++) if (changed(S.left, S.right, i)) n++; return n; }
