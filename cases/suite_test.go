@@ -50,73 +50,99 @@ func (s *scout) add(c *Case, format string, args ...any) {
 	s.found[c][target(s.release+" "+fmt.Sprintf(format, args...))] = true
 }
 
+// group plays the cases with every rule in sight, and again without each rule
+// that decided one: another's absence changes nothing.
 func (s *scout) group(g *Group) {
-	with := play(s.t, g, s.facts, "")
-	s.rules(g, with)
-	sims := map[*World]*Sim{}
-	for _, p := range with {
-		if p.skip != "" {
-			continue
+	decided := map[string][]*Case{}
+	for _, w := range g.Worlds {
+		sim, rules := NewSim(s.facts, &w.Program, true), map[string]bool{}
+		for i := range w.Program.Setup {
+			note(rules, sim.Step(&w.Program.Setup[i]))
 		}
-		w := p.c.World
-		if sims[w] == nil {
-			sims[w] = NewSim(s.facts, &w.Program, true)
-			for i := range w.Program.Setup {
-				sims[w].Step(&w.Program.Setup[i])
+		for _, c := range w.Cases {
+			if !met(c, s.facts) {
+				continue
+			}
+			own, fork := maps.Clone(rules), sim.Fork()
+			cell := c.Cell()
+			for i := range cell {
+				note(own, s.step(c, fork, &cell[i]))
+			}
+			for rule := range own {
+				decided[rule] = append(decided[rule], c)
 			}
 		}
-		sim := sims[w].Fork()
-		cell := p.c.Cell()
-		for i := range cell {
-			s.step(p.c, sim, &cell[i])
+	}
+	for rule, cs := range decided {
+		s.without(rule, cs)
+	}
+}
+
+// note notes the rules that decided a step or took its token away.
+func note(rules map[string]bool, e Expect) {
+	rules[e.Verdict.ID] = true
+	for _, l := range e.Trace {
+		if l.Drops && l.Holds {
+			rules[l.ID] = true
 		}
 	}
 }
 
-// rules finds the rules whose absence changes a case.
-func (s *scout) rules(g *Group, with []played) {
-	for _, rule := range oracle.Rules() {
-		if !decides(rule, with) {
-			continue
+// without finds the cases of which something else is expected without a rule.
+func (s *scout) without(rule string, cs []*Case) {
+	type pair struct{ with, without *Sim }
+	sims := map[*World]pair{}
+	for _, c := range cs {
+		p, ok := sims[c.World]
+		if !ok {
+			p = pair{NewSim(s.facts, &c.World.Program, false), NewSim(s.facts, &c.World.Program, false)}
+			p.without.Omit(rule)
+			for i := range c.World.Program.Setup {
+				p.with.Step(&c.World.Program.Setup[i])
+				p.without.Step(&c.World.Program.Setup[i])
+			}
+			sims[c.World] = p
 		}
-		without := play(s.t, g, s.facts, rule)
-		for i := range with {
-			for j := range with[i].expect {
-				if with[i].expect[j].Verdict.Errno != without[i].expect[j].Verdict.Errno {
-					s.add(with[i].c, "rule %s", rule)
-				}
+		a, b, cell := p.with.Fork(), p.without.Fork(), c.Cell()
+		for i := range cell {
+			if a.Step(&cell[i]).Verdict.Errno != b.Step(&cell[i]).Verdict.Errno {
+				s.add(c, "rule %s", rule)
 			}
 		}
 	}
 }
 
 // step finds what one step shows.
-func (s *scout) step(c *Case, sim *Sim, st *program.Step) {
+func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 	actor := &sim.actors[st.Actor]
 	before := sim.Fork().actors[st.Actor]
 	e := sim.Step(st)
 	if e.Trace == nil {
-		return
+		return e
 	}
 	s.pairs(c, &e)
 	switch st.Op {
 	case program.OpMapCreate, program.OpProgLoad:
+		s.typed(c, sim, &before, st, &e)
 	case program.OpCall:
 		cmd, _ := st.Num(program.KeyCmd)
 		s.add(c, "call %d by %s for %s", cmd, e.Verdict.ID, place(actor))
-		return
 	default:
 		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(actor), st.Caps)
-		return
 	}
+	return e
+}
+
+// typed finds what the creation of a map or the load of a program shows of its type.
+func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *program.Step, e *Expect) {
 	n, _ := st.Num(program.KeyType)
 	at, _ := st.Num(program.KeyAttach)
 	what := fmt.Sprintf("%s %d.%d", st.Op, n, at)
 	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
 	if passed || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
 		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(actor))
-		s.caps(c, what, sim, actor, st, &e, passed)
-		s.bits(c, &before, st, &e, passed)
+		s.caps(c, what, sim, actor, st, e, passed)
+		s.bits(c, actor, st, e, passed)
 	}
 }
 
