@@ -31,6 +31,7 @@ type Lab struct {
 	QEMU     string        // "" means qemu-system-x86_64 from PATH
 	Accel    string        // "auto", "kvm" or "tcg"; "" means auto
 	Deadline time.Duration // for each boot; 0 means vm's default
+	Append   []string      // for the kernel's command line
 	Offline  bool          // do not use the network
 	Refresh  bool          // ask the mirror again
 	Allow    *vm.Allow     // findings that are known and do not count
@@ -113,7 +114,7 @@ const interrupted = "interrupted before it was tried"
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
 // it returns.
 func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, run *result.Run) *result.KernelRun {
-	out := &result.KernelRun{Ref: ref}
+	out := &result.KernelRun{Ref: ref, Append: l.Append}
 	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Cases)})
 	t, err := l.prepare(ctx, ref, out, run)
 	if err != nil {

@@ -74,7 +74,16 @@ func (k *run) repeat(id string) fact {
 	if !own || inGroup {
 		words = append(words, quote(id))
 	}
-	return fact{"repeat", append(words, "--kernel "+quote(k.Ref)), true}
+	return fact{"repeat", append(words, k.kernelFlags()...), true}
+}
+
+// kernelFlags are the flags that boot the same kernel in the same way.
+func (k *run) kernelFlags() []string {
+	flags := []string{"--kernel " + quote(k.Ref)}
+	for _, arg := range k.Append {
+		flags = append(flags, "--append "+quote(arg))
+	}
+	return flags
 }
 
 // run is a kernel's part of a run, with what its facts are told from.

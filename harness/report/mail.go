@@ -140,7 +140,7 @@ func (p *pretty) log(b *result.Boot) {
 func (p *pretty) reproduce(r *result.Run, k *run) {
 	p.blank()
 	p.head("To repeat:", plain, "")
-	words := []string{"tokentest", "run", "--kernel", quote(k.Ref)}
+	words := append([]string{"tokentest", "run"}, k.kernelFlags()...)
 	for _, s := range r.Selection {
 		words = append(words, quote(s))
 	}

@@ -124,3 +124,16 @@ func TestRoot(t *testing.T) {
 		}
 	}
 }
+
+// What was added to the kernel's command line belongs to what repeats a failure.
+func TestRepeatAppends(t *testing.T) {
+	k := newKernel("deb:6.12", result.CaseResult{ID: "a/b", Status: result.Fail, Reason: "why"})
+	k.Append = []string{"bpf_mutant=7", "a b"}
+	r := newRun(k)
+	for _, format := range []string{"pretty", "ktap", "mail"} {
+		got := strings.Join(strings.Fields(render(t, format, r, Options{})), " ")
+		if !strings.Contains(got, "--append 'bpf_mutant=7'") || !strings.Contains(got, "--append 'a b'") {
+			t.Errorf("%s: the repeat lines leave out what was appended:\n%s", format, got)
+		}
+	}
+}

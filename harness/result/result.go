@@ -67,6 +67,8 @@ type KernelRun struct {
 	Source  string `json:"source,omitempty"` // the package, or the path
 	Digest  string `json:"digest,omitempty"` // SHA-256 of the image
 	Image   string `json:"image,omitempty"`  // SHA-256 of the initramfs
+	// Append is what the user added to the kernel's command line.
+	Append []string `json:"append,omitempty"`
 	// ConfigDigest is the SHA-256 of the kernel's configuration, which is in
 	// each boot's directory.
 	ConfigDigest string `json:"config_digest,omitempty"`

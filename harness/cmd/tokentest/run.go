@@ -34,6 +34,7 @@ type runFlags struct {
 	baseline         string
 	offline, refresh bool
 	allow            []string
+	append           []string
 	lies             lies
 	random           random
 }
@@ -71,6 +72,7 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
+	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
@@ -110,7 +112,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Offline: f.offline, Refresh: f.refresh, Log: a.note}
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Log: a.note}
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return err
 	}
