@@ -397,7 +397,7 @@ func (g *guest) done() error {
 	if err != nil {
 		return err
 	}
-	return g.out.Write(wire.KindDone, payload)
+	return g.tell(wire.KindDone, payload)
 }
 
 // flipper flips one bit on its way.
