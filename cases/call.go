@@ -101,7 +101,8 @@ func (a *simActor) call(st *program.Step) *oracle.Call {
 func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
-		fd.Token = r.Keeps(s.kernel)
+		w := s.world(a, st)
+		fd.Token = r.Keeps(&w)
 		a.fds[st.Out] = fd
 	}
 	return e

@@ -27,6 +27,7 @@ type World struct {
 	Info    []StepInfo // of Program.Setup
 	Cases   []*Case
 	locks   bool
+	hooks   bool
 }
 
 // StepInfo is what the host keeps of a step: where it stands and what a
@@ -182,7 +183,8 @@ func (e *expander) addCase(n int, c combo) error {
 	if err != nil {
 		return err
 	}
-	k.needs = e.needs(c, cell)
+	k.World.hooks = k.World.hooks || attaches(cell)
+	k.needs = e.needs(c, cell, k.World.hooks)
 	for i := range e.f.controls {
 		if x := &e.f.controls[i]; x.matches(c) {
 			k.Control = map[bool]string{true: "allow", false: "refuse"}[x.allow]
@@ -244,7 +246,7 @@ func (m *idMaker) join() string {
 
 // needs returns what a combination's case needs. Cases with the same needs
 // share them.
-func (e *expander) needs(c combo, cell program.Cell) *[]Need {
+func (e *expander) needs(c combo, cell program.Cell, hooks bool) *[]Need {
 	var own []Need
 	var key strings.Builder
 	for i := range c {
@@ -255,6 +257,10 @@ func (e *expander) needs(c combo, cell program.Cell) *[]Need {
 	if e.f.do != nil && len(e.f.do.words) == 1 { // the axis holds whole steps, each with needs of its own
 		own = stepNeeds(&cell[0])
 		fmt.Fprint(&key, own)
+	}
+	if hooks {
+		own = append(own, lsmNeeds...)
+		key.WriteString("lsm")
 	}
 	if e.needed[key.String()] == nil {
 		all := slices.Clone(e.f.needs)
@@ -281,7 +287,7 @@ func (e *expander) world(c combo) (*World, error) {
 	if w.Program.Setup, w.Info, err = e.buildSetup(c); err != nil {
 		return nil, err
 	}
-	w.locks = locks(w.Program.Setup)
+	w.locks, w.hooks = locks(w.Program.Setup), attaches(w.Program.Setup)
 	var text strings.Builder
 	for i := range w.Info {
 		text.WriteString(w.Info[i].Text + "\n")

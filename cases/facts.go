@@ -52,6 +52,7 @@ const (
 	NeedEnum    NeedKind = "enumerator"
 	NeedConfig  NeedKind = "config"
 	NeedRelease NeedKind = "release"
+	NeedLSM     NeedKind = "lsm"
 )
 
 // String names the need as a reason for a skip.
@@ -65,6 +66,8 @@ func (n Need) String() string {
 		return fmt.Sprintf("the kernel has no %s (added in %s)", n.Name, n.Since)
 	case NeedConfig:
 		return fmt.Sprintf("CONFIG_%s is not set", n.Name)
+	case NeedLSM:
+		return fmt.Sprintf("the LSM %s is not active", n.Name)
 	case NeedRelease:
 		return fmt.Sprintf("the kernel is older than %s", n.Since)
 	}
@@ -91,6 +94,8 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 	case NeedConfig:
 		v, known := f.Config[n.Name]
 		return f.Config == nil || known && v != "n" && v != "", ""
+	case NeedLSM:
+		return n.checkLSM(f)
 	case NeedRelease:
 		return !old, ""
 	}
@@ -98,6 +103,18 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
 	}
 	return met, ""
+}
+
+// checkLSM refutes the need where the LSM is compiled in: the lab boots with
+// all that are.
+func (n Need) checkLSM(f *program.Facts) (met bool, refuted string) {
+	if f.LSM == nil || slices.Contains(f.LSM, n.Name) {
+		return true, ""
+	}
+	if f.Config["BPF_LSM"] == "y" && n.Name == "bpf" {
+		return false, fmt.Sprintf("%s although CONFIG_BPF_LSM is set: active are %s", n, strings.Join(f.LSM, ","))
+	}
+	return false, ""
 }
 
 func end(f *program.Facts, tag string) uint32 {

@@ -20,6 +20,10 @@ const (
 	kindBody
 	kindCmd
 	kindOn
+	kindHook
+	kindErrno
+	kindAnyCmd
+	kindCap
 )
 
 type keySpec struct {

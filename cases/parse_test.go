@@ -326,10 +326,12 @@ func TestCutComment(t *testing.T) {
 
 // The operations' table and the program's are one.
 func TestOpsTable(t *testing.T) {
-	for i, o := range ops {
-		if o.op != program.Op(i+1) || strings.HasPrefix(o.op.String(), "op ") || o.doc == "" {
-			t.Errorf("operation %d is %s, doc %q", i+1, o.op, o.doc)
+	seen := map[program.Op]bool{}
+	for _, o := range ops {
+		if seen[o.op] || strings.HasPrefix(o.op.String(), "op ") || o.doc == "" {
+			t.Errorf("operation %d is %s (seen %v), doc %q", o.op, o.op, seen[o.op], o.doc)
 		}
+		seen[o.op] = true
 		for _, k := range o.positional {
 			if o.keyOf(k) == nil {
 				t.Errorf("%s: the positional argument %d is none of its keys", o.op, k)

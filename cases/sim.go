@@ -22,6 +22,7 @@ type Sim struct {
 	actors   []simActor
 	sysctl   int
 	explains bool
+	lsm      []simLSM // in the order in which they were attached
 }
 
 type simActor struct {
@@ -64,6 +65,7 @@ func (s *Sim) Fork() *Sim {
 		}
 		c.actors[i] = simActor{a.cred, fds}
 	}
+	c.lsm = s.forkLSM()
 	return &c
 }
 
@@ -92,6 +94,12 @@ func (s *Sim) Step(st *program.Step) Expect {
 		return s.setSysctl(a, st)
 	case program.OpCall:
 		return s.decide(a, st, a.call(st))
+	case program.OpLSM:
+		return s.attachLSM(a, st)
+	case program.OpLSMOff:
+		s.stopLSM(st)
+	case program.OpLSMRan:
+		return s.ranLSM(a, st)
 	case program.OpSysrq:
 		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 	}
@@ -152,11 +160,17 @@ func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 }
 
 func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
-	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl}
-	w.Caller.Caps = st.Caps
+	w := s.world(a, st)
 	if s.explains {
 		v, trace := oracle.Explain(&w, r)
 		return Expect{Verdict: v, Trace: trace}
 	}
 	return Expect{Verdict: oracle.Decide(&w, r)}
+}
+
+// world is what a step's call meets.
+func (s *Sim) world(a *simActor, st *program.Step) oracle.World {
+	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor)}
+	w.Caller.Caps = st.Caps
+	return w
 }

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -248,7 +249,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, checkCall(&s)
+	return s, errors.Join(checkCall(&s), checkLSM(&s))
 }
 
 func (o *opSpec) usage() string {
@@ -289,6 +290,8 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 		a.Num, err = program.ParseWord(program.Bodies, value)
 	case kindOn:
 		a.Num, err = program.ParseWord(program.Ons, value)
+	case kindHook, kindErrno, kindAnyCmd, kindCap:
+		a.Num, err = lsmArg(k.kind, value)
 	case kindCmd:
 		a.Num, err = cmdArg(value)
 	default:

@@ -212,7 +212,8 @@ func with(f func(c *call[*MapCreate], a *MapAttr) bool) func(c *call[*MapCreate]
 
 // mapBefore are map_create's checks before its token's and the permissions'.
 func mapBefore() []rule[*MapCreate] {
-	return append(faultRules("map_create", func(r *MapCreate) Fault { return r.Fault }),
+	f := faultRules("map_create", func(r *MapCreate) Fault { return r.Fault })
+	return append(slices.Insert(f, 2, bpfHook(constant[*MapCreate](uapi.BPF_MAP_CREATE))),
 		rule[*MapCreate]{id: "btf-ids", text: "the BTF ids do not go together", fn: "map_create", errno: eINVAL,
 			holds: with(func(c *call[*MapCreate], a *MapAttr) bool {
 				if a.Vmlinux != 0 {

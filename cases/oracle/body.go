@@ -54,7 +54,7 @@ func progWith(f func(c *call[*ProgLoad], a *ProgAttr) bool) func(c *call[*ProgLo
 func progBefore() []rule[*ProgLoad] {
 	badLog := progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.BadLog })
 	f := faultRules("bpf_prog_load", func(r *ProgLoad) Fault { return r.Fault })
-	return append(f[:2:2],
+	return append(f[:2:2], bpfHook(constant[*ProgLoad](uapi.BPF_PROG_LOAD)),
 		rule[*ProgLoad]{id: "log", text: "the log attributes do not go together", fn: "bpf_log_attr_init", errno: eINVAL, since: lateChecks, holds: badLog},
 		rule[*ProgLoad]{id: "flags", text: "there are flags that the kernel does not know", fn: "bpf_prog_load", errno: eINVAL,
 			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.Flags&^progFlags != 0 })})
@@ -101,6 +101,7 @@ func progAfter() []rule[*ProgLoad] {
 	return []rule[*ProgLoad]{
 		{id: "bad-name", text: "the name holds what a name may not", fn: "bpf_obj_name_cpy", errno: eINVAL,
 			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.BadName })},
+		progHook(),
 		{id: "log-late", text: "the log attributes do not go together", fn: "bpf_vlog_init", errno: eINVAL, until: lateChecks,
 			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.BadLog })},
 		needs("helper-bpf", "the helper wants CAP_BPF where it counts", "bpf_base_func_proto", eINVAL, uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask),

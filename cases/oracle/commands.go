@@ -57,6 +57,7 @@ type (
 
 // callRules are what __sys_bpf decides before it calls the command's function.
 var callRules = []callRule{
+	hookedCall,
 	{id: "common", text: "BPF_COMMON_ATTRS is not known", fn: "__sys_bpf", errno: eINVAL, until: commonSince,
 		holds: func(c *callCall) bool { return c.req.Common }},
 	{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
@@ -168,6 +169,7 @@ var commands = []command{
 			holds: func(c *callCall) bool {
 				return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_BTF_GET_FD_BY_ID), c.Kernel.MaxCmd)
 			}},
+		btfTokenHook,
 		{id: "no-cap-sys-admin", text: "the caller lacks CAP_SYS_ADMIN where it counts", fn: "bpf_btf_get_fd_by_id", errno: ePERM,
 			holds: func(c *callCall) bool { return !c.tokenCapable(uapi.CAP_SYS_ADMIN) }},
 		noIDRule("btf_get_fd_by_id"),
@@ -245,14 +247,15 @@ func commandRules() []string {
 }
 
 // Keeps returns the token that a program remembers when its load succeeds:
-// the one given, unless its masks do not cover the load.
-func (r *ProgLoad) Keeps(k *Kernel) *Token {
-	t := r.Token.token()
-	if t == nil || !bit(t.Allowed.Cmds, uint32(uapi.BPF_PROG_LOAD), k.MaxCmd) || !bit(t.Allowed.Progs, uint32(r.Type), k.MaxProg) ||
-		!bit(t.Allowed.Attachs, uint32(r.attach()), k.MaxAttach) {
-		return nil
+// the one given, unless the load went on without it.
+func (r *ProgLoad) Keeps(w *World) *Token {
+	c := &call[*ProgLoad]{World: w, req: r, tok: r.Token.token()}
+	for i := range progToken {
+		if progToken[i].drop && progToken[i].holds(c) {
+			return nil
+		}
 	}
-	return t
+	return c.tok
 }
 
 // Sysctl is a write to kernel.unprivileged_bpf_disabled by root.

@@ -35,7 +35,7 @@ type TokenCreate struct {
 }
 
 // tokenCreateRules follow bpf_token_create of kernel/bpf/token.c.
-var tokenCreateRules = slices.Concat(tokenFaults[:2], tokenUnknown, tokenFaults[2:], tokenChecks)
+var tokenCreateRules = slices.Concat(tokenFaults[:2], []rule[*TokenCreate]{bpfHook(constant[*TokenCreate](uapi.BPF_TOKEN_CREATE))}, tokenUnknown, tokenFaults[2:], tokenChecks, []rule[*TokenCreate]{tokenHook})
 
 var tokenFaults = faultRules("token_create", func(r *TokenCreate) Fault { return r.Fault })
 
@@ -108,6 +108,7 @@ type BTFLoad struct {
 
 // btfLoadRules follow bpf_btf_load of kernel/bpf/syscall.c.
 var btfLoadRules = slices.Concat(btfFaults[:2], []rule[*BTFLoad]{
+	bpfHook(constant[*BTFLoad](uapi.BPF_BTF_LOAD)),
 	{id: "unprivileged-disabled", text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; before 5.19 that refused every command", fn: "__sys_bpf", errno: ePERM, until: anyCmdUntil,
 		holds: func(c *call[*BTFLoad]) bool { return c.UnprivDisabled != 0 && !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "log", text: "the log attributes do not go together", fn: "bpf_log_attr_init", errno: eINVAL, since: lateChecks,
@@ -125,6 +126,7 @@ var btfLoadRules = slices.Concat(btfFaults[:2], []rule[*BTFLoad]{
 		holds: func(c *call[*BTFLoad]) bool {
 			return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_BTF_LOAD), c.Kernel.MaxCmd)
 		}},
+	cmdHook[*BTFLoad](uapi.BPF_BTF_LOAD),
 	{id: "no-cap-bpf", text: "the caller lacks CAP_BPF where it counts", fn: "bpf_btf_load", errno: ePERM,
 		holds: func(c *call[*BTFLoad]) bool { return !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "log-late", text: "the log attributes do not go together", fn: "bpf_vlog_init", errno: eINVAL, until: lateChecks,

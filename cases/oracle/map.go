@@ -43,7 +43,7 @@ func mapClassKnown(t uapi.MapType) bool {
 }
 
 // mapCreateRules follow map_create of kernel/bpf/syscall.c.
-var mapCreateRules = slices.Concat(mapBefore(), mapGate, mapAfter)
+var mapCreateRules = slices.Concat(mapBefore(), mapGate, mapAfter, []rule[*MapCreate]{mapHook})
 
 // mapGate is the token and the permissions.
 var mapGate = []rule[*MapCreate]{
@@ -55,6 +55,7 @@ var mapGate = []rule[*MapCreate]{
 		holds: func(c *call[*MapCreate]) bool {
 			return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_MAP_CREATE), c.Kernel.MaxCmd)
 		}},
+	cmdHook[*MapCreate](uapi.BPF_MAP_CREATE),
 	{id: "token-not-covering-type", text: "the token does not allow the map type, and is ignored", fn: "bpf_token_allow_map_type", drop: true,
 		holds: func(c *call[*MapCreate]) bool {
 			return c.tok != nil && !bit(c.tok.Allowed.Maps, uint32(c.req.Type), c.Kernel.MaxMap)

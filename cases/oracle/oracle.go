@@ -115,6 +115,9 @@ type World struct {
 	Caller Cred
 	// UnprivDisabled is the sysctl kernel.unprivileged_bpf_disabled: 0, 1 or 2.
 	UnprivDisabled int
+	// LSM are the BPF-LSM programs that look at the caller, in the order in
+	// which they were attached. A decision notes which of them ran.
+	LSM []*LSM
 }
 
 // Verdict is what the kernel must answer. When Known is false the oracle does
@@ -154,8 +157,10 @@ func Explain(w *World, r Request) (Verdict, []Line) {
 // the kernel's checks dropped it or not.
 type call[R any] struct {
 	*World
-	req R
-	tok *Token
+	req     R
+	tok     *Token
+	decided bool       // a rule has decided; what follows is for an explanation alone
+	refused uapi.Errno // what the last LSM hook answered
 }
 
 // tokenCapable mirrors bpf_token_capable of kernel/bpf/token.c.
@@ -164,7 +169,10 @@ func (c *call[R]) tokenCapable(want uapi.Cap) bool {
 	if c.tok != nil {
 		ns = c.tok.Userns
 	}
-	return c.Caller.capable(ns, want) || want != uapi.CAP_SYS_ADMIN && c.Caller.capable(ns, uapi.CAP_SYS_ADMIN)
+	if !c.Caller.capable(ns, want) && (want == uapi.CAP_SYS_ADMIN || !c.Caller.capable(ns, uapi.CAP_SYS_ADMIN)) {
+		return false
+	}
+	return c.tok == nil || c.hook(HookTokenCapable, hookArgs{cap: want, tok: c.tok}) == 0
 }
 
 // rule is one check of the kernel. The first that holds decides, unless it
@@ -175,6 +183,7 @@ type rule[R any] struct {
 	drop         bool
 	since, until uapi.Release
 	holds        func(c *call[R]) bool
+	answer       func(c *call[R]) uapi.Errno // in place of errno, where it is not constant
 }
 
 func (r *rule[R]) in(k *Kernel) bool {
@@ -186,23 +195,25 @@ func (r *rule[R]) in(k *Kernel) bool {
 func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace *[]Line) Verdict {
 	c := &call[R]{World: w, req: req, tok: tok}
 	verdict := Verdict{Known: true, Rule: "nothing refuses it", Func: cmd, ID: cmd + "/allowed"}
-	decided := false
 	for i := range rules {
 		r := &rules[i]
 		if !r.in(w.Kernel) || w.Kernel.Omit == cmd+"/"+r.id {
 			continue
 		}
-		holds := r.holds(c)
-		decides := holds && !decided && !r.drop
-		if trace != nil {
-			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, r.errno, holds, decides, r.drop})
+		holds, errno := r.holds(c), r.errno
+		if r.answer != nil {
+			errno = r.answer(c)
 		}
-		if holds && !decided && r.drop {
+		decides := holds && !c.decided && !r.drop
+		if trace != nil {
+			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, errno, holds, decides, r.drop})
+		}
+		if holds && !c.decided && r.drop {
 			c.tok = nil
 		}
 		if decides {
-			decided = true
-			verdict = Verdict{Known: true, Errno: r.errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
+			c.decided = true
+			verdict = Verdict{Known: true, Errno: errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
 			if trace == nil {
 				break
 			}
@@ -223,6 +234,8 @@ func Rules() []string {
 	add("map_create", ids(mapCreateRules))
 	add("prog_load", ids(progLoadRules))
 	add("btf_load", ids(btfLoadRules))
+	add("lsm", ids(lsmRules))
+	add("lsm_ran", ids(lsmRanRules))
 	return append(out, commandRules()...)
 }
 

@@ -92,6 +92,7 @@ var progToken = []rule[*ProgLoad]{
 		holds: func(c *call[*ProgLoad]) bool {
 			return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_PROG_LOAD), c.Kernel.MaxCmd)
 		}},
+	cmdHook[*ProgLoad](uapi.BPF_PROG_LOAD),
 	{id: "token-not-covering-type", text: "the token does not allow the program type, and is ignored", fn: "bpf_token_allow_prog_type", drop: true,
 		holds: func(c *call[*ProgLoad]) bool {
 			return c.tok != nil && !bit(c.tok.Allowed.Progs, uint32(c.req.Type), c.Kernel.MaxProg)

@@ -166,6 +166,8 @@ type Facts struct {
 	Enumerators map[string][]string `json:"enumerators,omitempty"`
 	// StructOpsIndex is the index of StructOpsMember in StructOps.
 	StructOpsIndex uint32 `json:"struct_ops_index"`
+	// LSM are the active security modules; nil when that is not known.
+	LSM []string `json:"lsm,omitzero"`
 	// Config holds the kernel's configuration; nil when it is not known.
 	Config map[string]string `json:"-"`
 }

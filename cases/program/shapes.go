@@ -205,6 +205,12 @@ func BTFNames() [][2]string {
 			out = append(out, [2]string{KindStruct, s.Struct})
 		}
 	}
+	out = append(out, [2]string{KindStruct, TokenStruct})
+	for h := range Hooks {
+		if h > 0 {
+			out = append(out, [2]string{KindFunc, HookFunc(Hook(h))})
+		}
+	}
 	for i := range ProgShapes {
 		if s := &ProgShapes[i]; s.BTFName != "" {
 			out = append(out, [2]string{s.BTFKind, s.BTFName})

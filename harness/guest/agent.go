@@ -31,7 +31,9 @@ type agent struct {
 	members map[string][]string
 	buf     []byte
 	log     kernelLog
-	staged  int // worlds
+	staged  int                       // worlds
+	hooks   map[program.Hook]*lsmHook // those with our program
+	lsm     map[program.Handle]lsmPlace
 	guestProgram
 }
 
@@ -42,7 +44,8 @@ type player struct {
 	actor   program.Actor
 	parent  *player // nil where the agent itself forked it
 	link    link
-	pid     int // 0 for a process that another actor forked
+	pid     int    // 0 for a process that another actor forked
+	number  uint32 // its process number, 0 until it was asked
 	pending script
 	given   map[program.Handle]int // descriptors that it sent us and still has
 }
@@ -190,7 +193,7 @@ func (g *agent) settle(but *player) error {
 
 func ofActor(op program.Op) bool {
 	switch op {
-	case program.OpBPFFS, program.OpSend, program.OpSysctl, program.OpSysrq:
+	case program.OpBPFFS, program.OpSend, program.OpSysctl, program.OpSysrq, program.OpLSM, program.OpLSMOff, program.OpLSMRan:
 		return false
 	}
 	return true
@@ -254,6 +257,16 @@ func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
 		}
 		v, _ := s.Num(program.KeyValue)
 		return program.Observation{Errno: g.setSysctl(int(v))}, nil
+	case program.OpLSM:
+		return g.attachLSM(s)
+	case program.OpLSMOff:
+		h, _ := s.Num(program.KeyHandle)
+		err := g.settle(nil)
+		g.lsmOff(program.Handle(h))
+		return program.Observation{}, err
+	case program.OpLSMRan:
+		h, _ := s.Num(program.KeyHandle)
+		return g.ranLSM(program.Handle(h)), nil
 	case program.OpSysrq:
 		return program.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
 	}
@@ -347,6 +360,7 @@ func (g *agent) setSysctl(v int) uapi.Errno {
 // stand in the same place and forgot what they owned, or new ones. To start one
 // costs as much under emulation as a hundred calls.
 func (g *agent) assemble(cast []program.Actor) error {
+	g.forgetLSM()
 	if err := g.retire(); err != nil {
 		return err
 	}
@@ -477,6 +491,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	h.StructOpsIndex = g.btf.StructOpsIndex
 	h.Max, h.Enumerators = g.max, g.members
 	h.BTF = g.max != nil
+	h.LSM = activeLSMs()
 	payload, err := wire.EncodeJSON(h)
 	if err != nil {
 		return err
@@ -508,7 +523,7 @@ func Main(buildID string, failed []error) error {
 func IsActor() bool { return os.Args[0] == actorArg0 }
 
 func newAgent(port io.ReadWriter) *agent {
-	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage)}
+	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[program.Hook]*lsmHook{}, lsm: map[program.Handle]lsmPlace{}}
 	g.readBTF()
 	g.fix = makeFixtures()
 	g.fix.commands = g.makeCommandFixtures()

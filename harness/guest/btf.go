@@ -17,33 +17,35 @@ const vmlinuxBTF = "/sys/kernel/btf/vmlinux"
 // The kinds of struct btf_type that carry a name we look for, and the length
 // of what follows the type, Documentation/bpf/btf.rst.
 const (
-	btfArray    = 3
-	btfStruct   = 4
-	btfUnion    = 5
-	btfEnum     = 6
-	btfTypedef  = 8
-	btfFunc     = 12
-	btfProto    = 13
-	btfVar      = 14
-	btfDatasec  = 15
-	btfInt      = 1
-	btfDeclTag  = 17
-	btfEnum64   = 19
-	btfHeader   = 24
-	btfTypeLen  = 12
-	btfMagic    = 0xeb9f
-	memberLen   = 12
-	enumLen     = 8
-	enum64Len   = 12
-	arrayLen    = 12
-	paramLen    = 8
-	datasecLen  = 12
-	int32Len    = 4
-	vlenMask    = 0xffff
-	kindShift   = 24
-	kindMask    = 0x1f
-	flagsOffset = 4
-	sizeOffset  = 8
+	btfArray     = 3
+	btfStruct    = 4
+	btfUnion     = 5
+	btfEnum      = 6
+	btfTypedef   = 8
+	btfFunc      = 12
+	btfProto     = 13
+	btfVar       = 14
+	btfDatasec   = 15
+	btfInt       = 1
+	btfDeclTag   = 17
+	btfEnum64    = 19
+	btfHeader    = 24
+	btfTypeLen   = 12
+	btfMagic     = 0xeb9f
+	memberLen    = 12
+	enumLen      = 8
+	enum64Len    = 12
+	arrayLen     = 12
+	paramLen     = 8
+	datasecLen   = 12
+	int32Len     = 4
+	vlenMask     = 0xffff
+	kindShift    = 24
+	kindMask     = 0x1f
+	flagsOffset  = 4
+	sizeOffset   = 8
+	memberOffset = 8 // struct btf_member's offset, in bits
+	bitsPerByte  = 8
 )
 
 // btfType is a named type of the kernel: its id, its size for a struct, and
@@ -173,6 +175,7 @@ func tailLen(kind uint32, vlen int) int {
 // once and tells its actors. A name that the kernel lacks has id 0.
 type typeIDs struct {
 	IDs, Sizes     map[string]uint32 // by kind and name
+	Offsets        map[string]uint32 // of the token's members
 	StructOpsIndex uint32
 }
 
@@ -181,7 +184,7 @@ func typeKey(kind, name string) string { return kind + " " + name }
 // ids returns what requests need; without BTF everything is 0, and what names
 // a type is refused.
 func (b *kernelBTF) ids() typeIDs {
-	out := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}}
+	out := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}, Offsets: map[string]uint32{}}
 	if b == nil {
 		return out
 	}
@@ -190,10 +193,18 @@ func (b *kernelBTF) ids() typeIDs {
 		out.IDs[key], out.Sizes[key] = t.id, t.size
 	}
 	out.StructOpsIndex, _ = b.member(program.StructOps, program.StructOpsMember)
+	token := b.types[btfName{program.KindStruct, program.TokenStruct}]
+	for _, name := range program.TokenMembers {
+		if i, ok := b.member(program.TokenStruct, name); ok {
+			out.Offsets[name] = binary.LittleEndian.Uint32(token.tail[i*memberLen+memberOffset:]) / bitsPerByte
+		}
+	}
 	return out
 }
 
 func (t *typeIDs) id(kind, name string) uint32 { return t.IDs[typeKey(kind, name)] }
+
+func (t *typeIDs) offset(member string) uint32 { return t.Offsets[member] }
 
 func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(program.KindStruct, name)] }
 

@@ -30,6 +30,7 @@ const (
 	verbMount                  // mount the context that the broker has created
 	verbRun                    // run steps; the answer has their observations
 	verbGive                   // the answer carries a descriptor
+	verbPID                    // the answer has the process's number
 )
 
 // script is acts in order, with the descriptors that they take along.

@@ -80,7 +80,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
-	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline, Allow: t.Allow, Append: t.Append}
+	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline, Allow: t.Allow, Append: append(lsmArgs(t.kernel.Config), t.Append...)}
 	s.started = time.Now()
 	if err := s.m.Start(inner); err == nil {
 		s.receive(todo, size)

@@ -140,7 +140,8 @@ func checkBatches(t *testing.T, chosen []*cases.Case, size int) {
 }
 
 // ByWorld moves no case past another of its world, opens every world once, and
-// those last that leave the machine's sysctl at 1.
+// those last that put programs on hooks, and then
+// those that leave the machine's sysctl at 1.
 func TestByWorld(t *testing.T) {
 	all, err := corpus(t).Select(nil, true)
 	if err != nil {
@@ -155,7 +156,7 @@ func TestByWorld(t *testing.T) {
 		position[c] = i
 	}
 	seen := map[*cases.World]bool{}
-	first, locked := -1, false
+	first, locked, hooked := -1, false, false
 	for i, c := range got {
 		switch {
 		case i > 0 && got[i-1].World == c.World:
@@ -165,20 +166,21 @@ func TestByWorld(t *testing.T) {
 		case seen[c.World]:
 			t.Fatalf("the world of %s is opened again", c.ID)
 		default:
-			locks := c.World.Locks()
-			if locked && !locks {
-				t.Fatalf("the world of %s comes when the sysctl is locked", c.ID)
+			locks, hooks := c.World.Locks(), c.World.Hooks()
+			if locked && !locks || hooked && !hooks && !locks {
+				t.Fatalf("the world of %s comes when the sysctl is locked (%v), or programs are on hooks (%v)", c.ID, locked, hooked)
 			}
-			if locks && !locked {
-				locked, first = true, -1
+			if locks && !locked || hooks && !hooked {
+				first = -1
 			}
+			locked, hooked = locked || locks, hooked || hooks
 			if position[c] < first {
 				t.Fatalf("the world of %s comes too late", c.ID)
 			}
 			seen[c.World], first = true, position[c]
 		}
 	}
-	if !locked || len(seen) == len(all) || len(seen) < 10 {
+	if !locked || !hooked || len(seen) == len(all) || len(seen) < 10 {
 		t.Errorf("%d worlds of %d cases: the test says nothing", len(seen), len(all))
 	}
 }

@@ -1,0 +1,188 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+func init() { ops = append(ops, lsmOps...) }
+
+var lsmOps = []opSpec{
+	{program.OpLSM, []keySpec{
+		{program.KeyHook, "hook", kindHook, "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
+		{program.KeyOf, "of", kindActor, "the actor whose calls it is about; nobody else's are touched"},
+		{program.KeyErrno, "errno", kindErrno, "what it answers; ok: nothing, it only looks on"},
+		{program.KeyHookCmd, "cmd", kindAnyCmd, "only where the command is this one (bpf, bpf_token_cmd)"},
+		{program.KeyHookCap, "cap", kindCap, "only where the capability is this one (bpf_token_capable)"},
+		{program.KeyGiven, "token", kindNum, "only where the token is not NULL (1), or is (0)"},
+		{program.KeyKernel, "kernel", kindNum, "only where the kernel itself calls (1), or a process (0); since 6.15"},
+		{program.KeyOfCmds, "cmds", kindNum, "only where the token's allowed_cmds are these"},
+		{program.KeyOfMaps, "maps", kindNum, "its allowed_maps"},
+		{program.KeyOfProgs, "progs", kindNum, "its allowed_progs"},
+		{program.KeyOfAttachs, "attachs", kindNum, "its allowed_attachs"},
+	}, nil, true, "the broker attaches a BPF-LSM program to a hook, until the world ends"},
+	{program.OpLSMOff, []keySpec{lsmHandle}, []program.Key{program.KeyHandle}, false, "have a BPF-LSM program refuse nothing more"},
+	{program.OpLSMRan, []keySpec{lsmHandle}, []program.Key{program.KeyHandle}, false, "ok if the conditions of a BPF-LSM program ever held, else ENODATA"},
+}
+
+var lsmHandle = keySpec{program.KeyHandle, "program", kindHandle, "the BPF-LSM program"}
+
+// lsmArg reads an argument of lsm that no other operation has.
+func lsmArg(k argKind, value string) (uint64, error) {
+	switch k {
+	case kindHook:
+		return program.ParseWord(program.Hooks, value)
+	case kindErrno:
+		e, err := uapi.ParseErrno(value)
+		return uint64(e), err
+	case kindCap:
+		for c := range uapi.Cap(64) {
+			if c.String() == value {
+				return uint64(c), nil
+			}
+		}
+		return 0, fmt.Errorf("unknown capability %q: want CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN or CAP_SYS_ADMIN", value)
+	}
+	m, ok := uapi.Cmds.Lookup(value)
+	if !ok {
+		var names []string
+		for _, m := range uapi.Cmds.Members {
+			names = append(names, m.Name)
+		}
+		return 0, fmt.Errorf("unknown %s %q%s", uapi.Cmds.Tag, value, suggest(value, names))
+	}
+	return uint64(m.Value), nil
+}
+
+// checkLSM refuses a condition that the hook has no argument for.
+func checkLSM(s *program.Step) error {
+	if s.Op != program.OpLSM {
+		return nil
+	}
+	spec := opNamed(s.Op.String())
+	for _, k := range []program.Key{program.KeyHook, program.KeyOf, program.KeyErrno} {
+		if _, ok := s.Num(k); !ok {
+			return fmt.Errorf("lsm wants %s=", spec.keyOf(k).name)
+		}
+	}
+	h, _ := s.Num(program.KeyHook)
+	at := program.ArgsOf(program.Hook(h))
+	for _, a := range s.Args {
+		where := 0
+		switch a.Key {
+		case program.KeyHookCmd:
+			where = at.Cmd
+		case program.KeyHookCap:
+			where = at.Cap
+		case program.KeyKernel:
+			where = at.Kernel
+		case program.KeyGiven, program.KeyOfCmds, program.KeyOfMaps, program.KeyOfProgs, program.KeyOfAttachs:
+			where = at.Token
+		}
+		if where < 0 {
+			return fmt.Errorf("the hook %s has no argument for %s=", program.Hooks[h], spec.keyOf(a.Key).name)
+		}
+	}
+	return nil
+}
+
+// lsmNeeds are what a BPF-LSM program needs of the kernel.
+var lsmNeeds = []Need{{Kind: NeedConfig, Name: "BPF_LSM"}, {Kind: NeedLSM, Name: "bpf"}}
+
+func attaches(steps []program.Step) bool {
+	return slices.ContainsFunc(steps, func(s program.Step) bool { return s.Op == program.OpLSM })
+}
+
+// Hooks reports whether the world's cells, or its set-up, put programs on LSM hooks.
+func (w *World) Hooks() bool { return w.hooks }
+
+// simLSM is a BPF-LSM program that looks at the calls of one actor.
+type simLSM struct {
+	of      uint32
+	handle  program.Handle
+	program *oracle.LSM
+}
+
+// lsmOf returns the programs that look at an actor's calls.
+func (s *Sim) lsmOf(actor uint32) []*oracle.LSM {
+	var out []*oracle.LSM
+	for _, l := range s.lsm {
+		if l.of == actor {
+			out = append(out, l.program)
+		}
+	}
+	return out
+}
+
+func (s *Sim) forkLSM() []simLSM {
+	out := slices.Clone(s.lsm)
+	for i := range out {
+		p := *out[i].program
+		out[i].program = &p
+	}
+	return out
+}
+
+var lsmHooks = map[program.Hook]oracle.Hook{
+	program.HookBPF: oracle.HookBPF, program.HookTokenCreate: oracle.HookTokenCreate, program.HookTokenCmd: oracle.HookTokenCmd,
+	program.HookTokenCapable: oracle.HookTokenCapable, program.HookMapCreate: oracle.HookMapCreate, program.HookProgLoad: oracle.HookProgLoad,
+}
+
+func (s *Sim) attachLSM(a *simActor, st *program.Step) Expect {
+	var l oracle.LSM
+	var of uint32
+	for _, arg := range st.Args {
+		n := arg.Num
+		switch arg.Key {
+		case program.KeyHook:
+			l.Hook = lsmHooks[program.Hook(n)]
+		case program.KeyOf:
+			of = uint32(n)
+		case program.KeyErrno:
+			l.Errno = uapi.Errno(n)
+		case program.KeyHookCmd:
+			l.Cmd = ptr(uapi.Cmd(n))
+		case program.KeyHookCap:
+			l.Cap = ptr(uapi.Cap(n))
+		case program.KeyGiven:
+			l.Given = ptr(n != 0)
+		case program.KeyKernel:
+			l.Kernel = ptr(n != 0)
+		case program.KeyOfCmds:
+			l.Cmds = &n
+		case program.KeyOfMaps:
+			l.Maps = &n
+		case program.KeyOfProgs:
+			l.Progs = &n
+		case program.KeyOfAttachs:
+			l.Attachs = &n
+		}
+	}
+	e := s.decide(a, st, &oracle.LSMAttach{Program: l})
+	if e.Verdict.Errno == 0 {
+		s.lsm = append(s.lsm, simLSM{of, st.Out, &l})
+	}
+	return e
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func (s *Sim) stopLSM(st *program.Step) {
+	h, _ := st.Num(program.KeyHandle)
+	s.lsm = slices.DeleteFunc(s.lsm, func(l simLSM) bool { return l.handle == program.Handle(h) })
+}
+
+func (s *Sim) ranLSM(a *simActor, st *program.Step) Expect {
+	h, _ := st.Num(program.KeyHandle)
+	var l *oracle.LSM
+	for i := range s.lsm {
+		if s.lsm[i].handle == program.Handle(h) {
+			l = s.lsm[i].program
+		}
+	}
+	return s.decide(a, st, &oracle.LSMRan{Program: l})
+}

@@ -1,0 +1,186 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// isLSM says that a rule is an LSM hook.
+func isLSM(l Line) bool {
+	_, id, _ := strings.Cut(l.ID, "/")
+	return strings.HasPrefix(id, "lsm")
+}
+
+// Where kernel-semantics 3.3 to 3.7 and 7 put the hooks: each behind one rule
+// and before another.
+func TestLSMPlaces(t *testing.T) {
+	w := func(k *Kernel) *World { return &World{Kernel: k, Caller: Cred{Userns: child, Caps: uapi.AllCaps}} }
+	for _, tt := range []struct {
+		kernel *Kernel
+		req    Request
+		want   []string
+	}{
+		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm end"}},
+		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "btf-none lsm end"}},
+		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm end"}},
+		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "bad-name lsm log-late"}},
+		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name lsm helper-bpf"}},
+		{k73, &BTFLoad{}, []string{"attr-unreadable lsm-bpf log", "token-not-covering lsm-token-cmd no-cap-bpf"}},
+		{k612, &Call{Cmd: uapi.BPF_OBJ_PIN}, []string{"lsm-bpf common"}},
+		{k73, &Call{Cmd: uapi.BPF_BTF_GET_FD_BY_ID}, []string{"token-not-covering lsm-token-cmd no-cap-sys-admin"}},
+	} {
+		_, trace := Explain(w(tt.kernel), tt.req)
+		var ids []string
+		for _, l := range trace {
+			id := l.ID[strings.Index(l.ID, "/")+1:]
+			if id != "unknown" && id != "unprivileged-disabled" {
+				ids = append(ids, id)
+			}
+		}
+		text := " " + strings.Join(ids, " ") + " end "
+		for _, part := range tt.want {
+			if !strings.Contains(text, " "+part+" ") {
+				t.Errorf("%s %T: no %q in %s", tt.kernel.Release, tt.req, part, text)
+			}
+		}
+	}
+}
+
+// lsmRequests are those of the table in kernel-semantics 7, with everything delegated.
+var lsmRequests = map[string]Request{
+	"create": &TokenCreate{BPFFS: FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: child, Delegate: allMasks}}},
+	"stack":  &MapCreate{Type: uapi.BPF_MAP_TYPE_STACK_TRACE, Token: tokenOf(allMasks)},
+	"hash":   &MapCreate{Type: uapi.BPF_MAP_TYPE_HASH, Token: tokenOf(allMasks)},
+	"devmap": &MapCreate{Type: uapi.BPF_MAP_TYPE_DEVMAP, Token: tokenOf(allMasks)},
+	"xdp":    &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Token: tokenOf(allMasks)},
+	"skb":    &ProgLoad{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Token: tokenOf(allMasks)},
+	"kprobe": &ProgLoad{Type: uapi.BPF_PROG_TYPE_KPROBE, Token: tokenOf(allMasks)},
+	"btf":    &BTFLoad{Token: tokenOf(allMasks)},
+	"get":    &Call{Cmd: uapi.BPF_BTF_GET_FD_BY_ID, Token: tokenOf(allMasks)},
+}
+
+// TestLSM is the table in kernel-semantics 7: a program that says EACCES, and
+// what each request then answers; what is not named is allowed.
+func TestLSM(t *testing.T) {
+	cmd := func(n uapi.Cmd) *uapi.Cmd { return &n }
+	capability := func(n uapi.Cap) *uapi.Cap { return &n }
+	yes, no := true, false
+	for _, tt := range []struct {
+		lsm    LSM
+		kernel *Kernel
+		errno  uapi.Errno
+		those  string
+	}{
+		{LSM{Hook: HookTokenCreate}, k73, eACCES, "create"},
+		{LSM{Hook: HookTokenCmd}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
+		{LSM{Hook: HookTokenCmd, Cmd: cmd(0)}, k73, ePERM, "stack hash devmap"},
+		{LSM{Hook: HookTokenCmd, Cmd: cmd(5)}, k73, ePERM, "xdp skb kprobe"},
+		{LSM{Hook: HookTokenCmd, Cmd: cmd(36)}, k73, ePERM, ""},
+		{LSM{Hook: HookTokenCapable}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
+		{LSM{Hook: HookTokenCapable, Cap: capability(39)}, k73, ePERM, "stack hash devmap xdp skb kprobe btf"},
+		{LSM{Hook: HookTokenCapable, Cap: capability(12)}, k73, ePERM, "devmap xdp"},
+		{LSM{Hook: HookTokenCapable, Cap: capability(38)}, k73, ePERM, "kprobe"},
+		{LSM{Hook: HookTokenCapable, Cap: capability(21)}, k73, ePERM, "get"},
+		{LSM{Hook: HookMapCreate}, k73, eACCES, "stack hash devmap"},
+		{LSM{Hook: HookMapCreate, Given: &yes}, k612, eACCES, "stack hash devmap"},
+		{LSM{Hook: HookMapCreate, Given: &no}, k73, eACCES, ""},
+		{LSM{Hook: HookMapCreate, Kernel: &yes}, k73, eACCES, ""},
+		{LSM{Hook: HookMapCreate, Kernel: &no}, k73, eACCES, "stack hash devmap"},
+		{LSM{Hook: HookProgLoad}, k612, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: HookProgLoad, Given: &yes}, k612, eACCES, ""},
+		{LSM{Hook: HookProgLoad, Given: &yes}, k619, eACCES, ""},
+		{LSM{Hook: HookProgLoad, Given: &yes}, k73, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: HookProgLoad, Given: &no}, k612, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: HookBPF, Cmd: cmd(36)}, k73, eACCES, "create"},
+		{LSM{Hook: HookBPF, Cmd: cmd(0)}, k73, eACCES, "stack hash devmap"},
+	} {
+		tt.lsm.Errno = eACCES
+		for name, req := range lsmRequests {
+			want := uapi.OK
+			if slices.Contains(strings.Fields(tt.those), name) {
+				want = tt.errno
+			}
+			if name == "get" && tt.kernel == k612 {
+				continue // it takes no token there
+			}
+			l := tt.lsm
+			w := &World{Kernel: tt.kernel, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2, LSM: []*LSM{&l}}
+			got, trace := Explain(w, req)
+			if got.Errno != want || got != Decide(w, req) {
+				t.Errorf("%s: %+v: %s: got %s by %s, want %s", tt.kernel.Release, tt.lsm, name, got.Errno, got.ID, want)
+			}
+			if !slices.ContainsFunc(trace, isLSM) {
+				t.Errorf("%s: %s: no hook in its explanation", tt.kernel.Release, name)
+			}
+			if want != 0 && !l.Ran {
+				t.Errorf("%s: %+v: %s: it decided and did not run", tt.kernel.Release, tt.lsm, name)
+			}
+		}
+	}
+}
+
+// A program that allows gives nothing, and no hook is asked where the kernel's
+// own check refuses before it.
+func TestLSMOnlyRefuses(t *testing.T) {
+	ran := func(h Hook, caps uapi.CapSet, req Request) (bool, uapi.Errno) {
+		l := &LSM{Hook: h}
+		v := Decide(&World{Kernel: k73, Caller: Cred{Userns: child, Caps: caps}, UnprivDisabled: 2, LSM: []*LSM{l}}, req)
+		return l.Ran, v.Errno
+	}
+	stack := lsmRequests["stack"]
+	bare := &MapCreate{Type: uapi.BPF_MAP_TYPE_STACK_TRACE, Token: tokenOf(Masks{Maps: ^uint64(0)})}
+	for _, tt := range []struct {
+		h    Hook
+		caps uapi.CapSet
+		req  Request
+		ran  bool
+		want uapi.Errno
+	}{
+		{HookTokenCmd, uapi.AllCaps, stack, true, 0},
+		{HookTokenCmd, uapi.AllCaps, bare, false, ePERM},
+		{HookTokenCmd, 0, stack, true, ePERM},
+		{HookTokenCapable, 0, stack, false, ePERM},
+		{HookTokenCapable, uapi.AllCaps, bare, false, ePERM},
+		{HookTokenCapable, uapi.AllCaps, lsmRequests["skb"], true, 0},
+		{HookMapCreate, 0, stack, false, ePERM},
+		{HookMapCreate, uapi.AllCaps, stack, true, 0},
+		{HookProgLoad, uapi.AllCaps, stack, false, 0},
+	} {
+		if got, errno := ran(tt.h, tt.caps, tt.req); got != tt.ran || errno != tt.want {
+			t.Errorf("hook %d, caps %s, %T: ran %v and answered %s, want %v and %s", tt.h, tt.caps, tt.req, got, errno, tt.ran, tt.want)
+		}
+	}
+}
+
+// Of several programs on a hook the youngest that refuses answers; masks are compared.
+func TestLSMOrder(t *testing.T) {
+	older, younger, other := &LSM{Hook: HookMapCreate, Errno: eBADF}, &LSM{Hook: HookMapCreate, Errno: eNOENT}, &LSM{Hook: HookProgLoad, Errno: eINVAL}
+	w := &World{Kernel: k73, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2, LSM: []*LSM{older, younger, other}}
+	if v := Decide(w, lsmRequests["hash"]); v.Errno != eNOENT || older.Ran || !younger.Ran {
+		t.Errorf("got %s, ran %v %v", v.Errno, older.Ran, younger.Ran)
+	}
+	some := uint64(2)
+	younger.Maps = &some
+	if v := Decide(w, lsmRequests["hash"]); v.Errno != eBADF {
+		t.Errorf("other masks: got %s", v.Errno)
+	}
+	few := &MapCreate{Type: uapi.BPF_MAP_TYPE_HASH, Token: tokenOf(Masks{Cmds: 1, Maps: 2})}
+	if v := Decide(w, few); v.Errno != eNOENT {
+		t.Errorf("the same masks: got %s", v.Errno)
+	}
+	if v := Decide(w, &LSMRan{Program: other}); v.Errno != eNODATA {
+		t.Errorf("a program that did not run: got %s", v.Errno)
+	}
+	if v := Decide(w, &LSMRan{Program: older}); v.Errno != 0 {
+		t.Errorf("a program that ran: got %s", v.Errno)
+	}
+	kernel := true
+	for k, want := range map[*Kernel]uapi.Errno{k612: eACCES, k73: 0} {
+		if v := Decide(&World{Kernel: k}, &LSMAttach{Program: LSM{Hook: HookBPF, Kernel: &kernel}}); v.Errno != want {
+			t.Errorf("%s: a program that asks who calls: got %s", k.Release, v.Errno)
+		}
+	}
+}

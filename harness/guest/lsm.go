@@ -1,0 +1,213 @@
+package guest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+const lsmList = "/sys/kernel/security/lsm"
+
+// activeLSMs lists the security modules of the running kernel; none when it
+// does not say.
+func activeLSMs() []string {
+	text, err := os.ReadFile(lsmList)
+	if err != nil {
+		return []string{}
+	}
+	return strings.Split(strings.TrimSpace(string(text)), ",")
+}
+
+// lsmHook is a hook with our program on it. Attaching takes the kernel tens of
+// milliseconds and taking off hundreds, under emulation, so the program stays
+// for as long as the machine runs. What it refuses to whom is in a map, and
+// without an entry there it refuses nothing.
+type lsmHook struct {
+	rules      int        // the map
+	kernelArg  uapi.Errno // what the verifier said to reading the kernel argument
+	held       [lsmSlots]bool
+	prog, link int
+}
+
+// lsmPlace is the slot that a step has filled.
+type lsmPlace struct {
+	hook program.Hook
+	slot int
+}
+
+// attachLSM has a hook refuse what a step says. On the hook's first use it
+// loads the program and attaches it.
+func (g *agent) attachLSM(s *program.Step) (program.Observation, error) {
+	of, _ := s.Num(program.KeyOf)
+	who, err := g.player(uint32(of))
+	if err != nil {
+		return program.Observation{}, err
+	}
+	pid, err := g.pidOf(who)
+	if err != nil {
+		return program.Observation{}, err
+	}
+	n, _ := s.Num(program.KeyHook)
+	hook, err := g.hook(program.Hook(n))
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: %w", program.Hooks[n], err)
+	}
+	if has(s, program.KeyKernel) && hook.kernelArg != 0 {
+		return program.Observation{Errno: hook.kernelArg}, nil
+	}
+	if s.Out != 0 {
+		g.lsmOff(s.Out)
+	}
+	slot := hook.next()
+	if slot == lsmSlots {
+		return program.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: it has %d already", program.Hooks[n], lsmSlots)
+	}
+	if err := g.settle(nil); err != nil {
+		return program.Observation{}, err
+	}
+	if s.Out != 0 {
+		g.lsm[s.Out] = lsmPlace{program.Hook(n), slot}
+	}
+	hook.held[slot] = true
+	hook.write(slot, lsmRule(s, pid))
+	return program.Observation{Proof: program.Works}, nil
+}
+
+// hook returns a hook's program, which is attached when it is first asked for.
+func (g *agent) hook(h program.Hook) (*lsmHook, error) {
+	if hook := g.hooks[h]; hook != nil {
+		return hook, nil
+	}
+	var a attr
+	a.u32(0, uint32(uapi.BPF_MAP_TYPE_ARRAY))
+	a.u32(4, 4)
+	a.u32(8, lsmSlots*slotLen)
+	a.u32(12, 1)
+	hook := &lsmHook{}
+	var errno uapi.Errno
+	if hook.rules, errno = bpf(uapi.BPF_MAP_CREATE, &a); errno != 0 {
+		return nil, fmt.Errorf("create its map: %w", unix.Errno(errno))
+	}
+	at := program.ArgsOf(h)
+	hook.prog, errno = g.loadLSM(h, at, hook.rules)
+	if errno != 0 && at.Kernel >= 0 {
+		hook.kernelArg, at.Kernel = errno, -1
+		hook.prog, errno = g.loadLSM(h, at, hook.rules)
+	}
+	if errno != 0 {
+		return nil, fmt.Errorf("load it: %w", unix.Errno(errno))
+	}
+	if hook.link = linkCreate(hook.prog, 0, uapi.BPF_LSM_MAC); hook.link < 0 {
+		return nil, errors.New("attach it: the kernel refuses")
+	}
+	g.hooks[h] = hook
+	return hook, nil
+}
+
+// lsmOff empties a slot.
+func (g *agent) lsmOff(h program.Handle) {
+	if place, ok := g.lsm[h]; ok {
+		g.hooks[place.hook].empty(place.slot)
+		delete(g.lsm, h)
+	}
+}
+
+// next is the slot behind every one that is held: the youngest is looked at first.
+func (h *lsmHook) next() int {
+	n := lsmSlots
+	for n > 0 && !h.held[n-1] {
+		n--
+	}
+	return n
+}
+
+func (h *lsmHook) empty(slot int) {
+	h.held[slot] = false
+	h.write(slot, make([]byte, slotLen))
+}
+
+// forgetLSM has every hook refuse nothing: the world is over.
+func (g *agent) forgetLSM() {
+	clear(g.lsm)
+	for _, hook := range g.hooks {
+		for slot, held := range hook.held {
+			if held {
+				hook.empty(slot)
+			}
+		}
+	}
+}
+
+// ranLSM answers ENODATA where a slot's conditions never held.
+func (g *agent) ranLSM(h program.Handle) program.Observation {
+	place, ok := g.lsm[h]
+	if ok && binary.LittleEndian.Uint64(g.hooks[place.hook].read()[place.slot*slotLen+slotCount:]) > 0 {
+		return program.Observation{}
+	}
+	return program.Observation{Errno: uapi.Errno(unix.ENODATA)}
+}
+
+// pidOf asks an actor's process for its number, once.
+func (g *agent) pidOf(p *player) (uint32, error) {
+	if p.number == 0 {
+		seen := make([]program.Observation, 1)
+		p.pending.add(verbPID)
+		p.pending.want = append(p.pending.want, seen)
+		if _, err := g.flush(p); err != nil {
+			return 0, err
+		}
+		if len(seen[0].Values) != 1 {
+			return 0, fmt.Errorf("actor %s: it does not say its process number", p.name)
+		}
+		p.number = uint32(seen[0].Values[0])
+	}
+	return p.number, nil
+}
+
+// element makes a call about the only element of a hook's map.
+func (h *lsmHook) element(cmd uapi.Cmd, value []byte) uapi.Errno {
+	key := make([]byte, 4)
+	var a attr
+	a.i32(0, h.rules)
+	a.ptr(8, &key[0])
+	a.ptr(16, &value[0])
+	_, errno := bpf(cmd, &a)
+	runtime.KeepAlive(key)
+	runtime.KeepAlive(value)
+	return errno
+}
+
+func (h *lsmHook) read() []byte {
+	value := make([]byte, lsmSlots*slotLen)
+	h.element(uapi.BPF_MAP_LOOKUP_ELEM, value)
+	return value
+}
+
+// write fills a slot and leaves the others, with what they counted.
+func (h *lsmHook) write(slot int, rule []byte) {
+	value := h.read()
+	copy(value[slot*slotLen:], rule)
+	h.element(uapi.BPF_MAP_UPDATE_ELEM, value)
+}
+
+func (g *agent) loadLSM(h program.Hook, at program.HookArgs, rules int) (int, uapi.Errno) {
+	code := marshal(lsmBody(at, &g.btf, rules))
+	var a attr
+	a.u32(0, uint32(uapi.BPF_PROG_TYPE_LSM))
+	a.u32(4, uint32(len(code)/insnLen))
+	a.ptr(8, &code[0])
+	a.ptr(16, &license[0])
+	a.u32(68, uint32(uapi.BPF_LSM_MAC))
+	a.u32(108, g.btf.id(program.KindFunc, program.HookFunc(h)))
+	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
+	runtime.KeepAlive(code)
+	return fd, errno
+}

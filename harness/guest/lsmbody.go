@@ -1,0 +1,166 @@
+package guest
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cilium/ebpf/asm"
+
+	"tokentest/cases/program"
+)
+
+// A hook's map holds a number of slots. Each says whose calls it is about,
+// which conditions it has, what they compare with, and what it answers; the
+// program counts there how often they held.
+const (
+	lsmSlots   = 4
+	slotPID    = 0  // 32 bits
+	slotErrno  = 4  // 32 bits: what the hook returns, at most 0
+	slotFlags  = 8  // the conditions
+	slotCount  = 16 // how often they held
+	slotValues = 24 // what they compare with, 8 bytes each
+	slotLen    = slotValues + 8*conditions
+)
+
+// The conditions, each a bit of slotFlags.
+const (
+	ifCmd = iota
+	ifCap
+	ifGiven
+	ifKernel
+	ifCmds
+	ifMaps
+	ifProgs
+	ifAttachs
+	conditions
+)
+
+var conditionOf = map[program.Key]int{
+	program.KeyHookCmd: ifCmd, program.KeyHookCap: ifCap, program.KeyGiven: ifGiven, program.KeyKernel: ifKernel,
+	program.KeyOfCmds: ifCmds, program.KeyOfMaps: ifMaps, program.KeyOfProgs: ifProgs, program.KeyOfAttachs: ifAttachs,
+}
+
+// lsmRule is the slot of a step.
+func lsmRule(s *program.Step, pid uint32) []byte {
+	b := make([]byte, slotLen)
+	binary.LittleEndian.PutUint32(b[slotPID:], pid)
+	errno, _ := s.Num(program.KeyErrno)
+	binary.LittleEndian.PutUint32(b[slotErrno:], -uint32(errno))
+	flags := uint64(0)
+	for _, a := range s.Args {
+		if c, ok := conditionOf[a.Key]; ok {
+			flags |= 1 << c
+			binary.LittleEndian.PutUint64(b[slotValues+8*c:], a.Num)
+		}
+	}
+	binary.LittleEndian.PutUint64(b[slotFlags:], flags)
+	return b
+}
+
+const (
+	argLen   = 8     // of each argument of a hook
+	maxErrno = 4095  // a BPF-LSM program returns no less than its negative
+	nothing  = "end" // the label behind the last slot
+)
+
+// lsmBody is a hook's program: the youngest slot whose conditions hold, and
+// that has an errno, answers.
+//
+// In it r6 is the context, r7 the map's value, r8 the process's number, r9 the
+// flags of a slot.
+func lsmBody(at program.HookArgs, btf *typeIDs, rules int) asm.Instructions {
+	insns := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.LoadMapValue(asm.R7, rules, 0),
+		asm.FnGetCurrentPidTgid.Call(),
+		asm.Mov.Reg(asm.R8, asm.R0),
+		asm.RSh.Imm(asm.R8, 32),
+	}
+	if at.Kernel >= 0 {
+		// Behind the last argument is what the hook has come to so far. If that
+		// may be read the kernel argument is one, and not this.
+		insns = append(insns, asm.LoadMem(asm.R1, asm.R6, int16((at.Kernel+1)*argLen), asm.DWord))
+	}
+	for i := lsmSlots - 1; i >= 0; i-- {
+		s := lsmSlot{at: at, base: int16(i * slotLen), next: fmt.Sprintf("slot%d", i-1)}
+		if i == 0 {
+			s.next = nothing
+		}
+		body := s.body(btf)
+		if i < lsmSlots-1 {
+			body[0] = body[0].WithSymbol(fmt.Sprintf("slot%d", i))
+		}
+		insns = append(insns, body...)
+	}
+	return append(insns, asm.Mov.Imm(asm.R0, 0).WithSymbol(nothing), asm.Return())
+}
+
+// lsmSlot writes the instructions of one slot; next is where the search goes on.
+type lsmSlot struct {
+	at    program.HookArgs
+	base  int16
+	next  string
+	insns asm.Instructions
+}
+
+func (s *lsmSlot) add(insns ...asm.Instruction) { s.insns = append(s.insns, insns...) }
+
+func (s *lsmSlot) value(dst asm.Register, off int, size asm.Size) asm.Instruction {
+	return asm.LoadMem(dst, asm.R7, s.base+int16(off), size)
+}
+
+func (s *lsmSlot) body(btf *typeIDs) asm.Instructions {
+	s.add(s.value(asm.R1, slotPID, asm.Word),
+		asm.JNE.Reg(asm.R1, asm.R8, s.next),
+		s.value(asm.R9, slotFlags, asm.DWord))
+	s.number(ifCmd, s.at.Cmd)
+	s.number(ifCap, s.at.Cap)
+	s.number(ifKernel, s.at.Kernel)
+	if s.at.Token >= 0 {
+		s.token(btf)
+	}
+	s.add(s.value(asm.R1, slotCount, asm.DWord),
+		asm.Add.Imm(asm.R1, 1),
+		asm.StoreMem(asm.R7, s.base+slotCount, asm.R1, asm.DWord),
+		s.value(asm.R0, slotErrno, asm.Word),
+		asm.JEq.Imm32(asm.R0, 0, s.next),
+		// The verifier wants to see the bounds.
+		asm.JSLT.Imm32(asm.R0, -maxErrno, s.next),
+		asm.JSGT.Imm32(asm.R0, 0, s.next),
+		asm.Return())
+	return s.insns
+}
+
+// when has the instructions run only where the slot has the condition.
+func (s *lsmSlot) when(condition int, insns ...asm.Instruction) {
+	over := fmt.Sprintf("over%d.%d", s.base, condition)
+	s.add(asm.Mov.Reg(asm.R1, asm.R9), asm.And.Imm(asm.R1, 1<<condition), asm.JEq.Imm(asm.R1, 0, over))
+	s.add(insns...)
+	s.add(asm.Mov.Imm(asm.R1, 0).WithSymbol(over))
+}
+
+// number compares an argument of 32 bits.
+func (s *lsmSlot) number(condition, arg int) {
+	if arg < 0 {
+		return
+	}
+	s.when(condition, asm.LoadMem(asm.R2, asm.R6, int16(arg*argLen), asm.DWord), s.value(asm.R3, slotValues+8*condition, asm.Word), asm.JNE.Reg32(asm.R2, asm.R3, s.next))
+}
+
+// token compares the token, which may be NULL although the verifier takes it
+// for a valid pointer: it would leave a comparison with 0 out. Of the pointer's
+// lower half it knows nothing.
+func (s *lsmSlot) token(btf *typeIDs) {
+	load := asm.Instructions{asm.LoadMem(asm.R2, asm.R6, int16(s.at.Token*argLen), asm.DWord), asm.Mov.Reg32(asm.R3, asm.R2)}
+	given := fmt.Sprintf("given%d", s.base)
+	s.when(ifGiven, append(load,
+		asm.JEq.Imm32(asm.R3, 0, given), asm.Mov.Imm32(asm.R3, 1),
+		s.value(asm.R4, slotValues+8*ifGiven, asm.Word).WithSymbol(given), asm.JNE.Reg32(asm.R3, asm.R4, s.next))...)
+	for key := program.KeyOfCmds; key <= program.KeyOfAttachs; key++ {
+		member, c := program.TokenMembers[key], conditionOf[key]
+		s.when(c, append(load,
+			asm.JEq.Imm32(asm.R3, 0, s.next),
+			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(member)), asm.DWord),
+			s.value(asm.R5, slotValues+8*c, asm.DWord), asm.JNE.Reg(asm.R4, asm.R5, s.next))...)
+	}
+}
