@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) kernelCmd() *cobra.Command {
-	return group(&cobra.Command{Use: "kernel", Short: "fetch and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelHeaderCmd())
+	return group(&cobra.Command{Use: "kernel", Short: "fetch, build, check and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelCheckCmd(), a.kernelConfigCmd(), a.kernelHeaderCmd())
 }
 
 func (a *app) kernelOptions() kernel.Options {

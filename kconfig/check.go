@@ -1,0 +1,180 @@
+package kconfig
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Unmet is an option that a configuration does not have as a fragment wants.
+type Unmet struct {
+	Fragment string // its path
+	Option
+	Got string // "n", "m" or another value; "" when the configuration does not name it
+}
+
+// String names the place, what it wants and what there is.
+func (u *Unmet) String() string {
+	return fmt.Sprintf("%s:%d: want %s, %s", u.Fragment, u.Line, u.Option.String(), u.got())
+}
+
+func (u *Unmet) got() string {
+	switch u.Got {
+	case "":
+		return "it is not there"
+	case "n":
+		return "it is not set"
+	case "m":
+		return "it is a module, which nothing loads"
+	}
+	return "it is " + u.Got
+}
+
+// Check returns what a whole configuration of a release does not have. What a
+// fragment only chooses for kernels that are built here is left out.
+func Check(c Config, rel string, fragments ...*Fragment) []Unmet {
+	return unmet(c, rel, fragments, func(o *Option) bool { return !o.Build })
+}
+
+// Lost returns what olddefconfig did not keep, of all that fragments want. Of
+// an option that several name, the last one counts.
+func Lost(c Config, rel string, fragments ...*Fragment) []Unmet {
+	last := map[string]string{}
+	for _, f := range fragments {
+		for _, o := range f.Options {
+			last[o.Name] = f.Path
+		}
+	}
+	out := unmet(c, rel, fragments, func(*Option) bool { return true })
+	kept := out[:0]
+	for _, u := range out {
+		if last[u.Name] == u.Fragment {
+			kept = append(kept, u)
+		}
+	}
+	return kept
+}
+
+func unmet(c Config, rel string, fragments []*Fragment, want func(*Option) bool) []Unmet {
+	var out []Unmet
+	for _, f := range fragments {
+		for _, o := range f.Options {
+			got, named := c[o.Name]
+			off := o.Value == "n" && (!named || got == "n")
+			if !want(&o) || !o.in(rel) || off || named && got == o.Value {
+				continue
+			}
+			out = append(out, Unmet{Fragment: f.Path, Option: o, Got: got})
+		}
+	}
+	return out
+}
+
+// Contradicts returns where one fragment asks for something else than the
+// others, which it may leave out. A line that a later one of the same fragment
+// overrides is told as well.
+func Contradicts(f *Fragment, rel string, others ...*Fragment) (unmet []Unmet, twice []string) {
+	c := Config{}
+	at := map[string]int{}
+	for _, o := range f.Options {
+		if old, named := c[o.Name]; named && old != o.Value {
+			twice = append(twice, fmt.Sprintf("%s:%d: CONFIG_%s=%s is overridden by line %d, which has %s", f.Path, at[o.Name], o.Name, old, o.Line, o.Value))
+		}
+		c[o.Name], at[o.Name] = o.Value, o.Line
+	}
+	for _, u := range Check(c, rel, others...) {
+		if _, named := c[u.Name]; named {
+			unmet = append(unmet, u)
+		}
+	}
+	return unmet, twice
+}
+
+var banner = regexp.MustCompile(`(?m)^# Linux/(\S+) (\S+) Kernel Configuration$`)
+
+// Banner reads the architecture and the release that the head of a .config
+// names; both are "" for a fragment, which has no such head.
+func Banner(text []byte) (arch, rel string) {
+	if m := banner.FindSubmatch(text[:min(len(text), 4096)]); m != nil {
+		return string(m[1]), string(m[2])
+	}
+	return "", ""
+}
+
+// Why says what stands in the way of an option in a source tree: that no
+// Kconfig file defines it, or what it depends on, with the place.
+func Why(tree, name string) string {
+	var found []string
+	filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil || len(found) > 2:
+			return nil
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "Documentation" || d.Name() == "tools"):
+			return filepath.SkipDir
+		case !d.IsDir() && strings.HasPrefix(d.Name(), "Kconfig"):
+			if s := definition(path, name); s != "" {
+				rel, _ := filepath.Rel(tree, path)
+				found = append(found, rel+s)
+			}
+		}
+		return nil
+	})
+	if len(found) == 0 {
+		return "no Kconfig file of this tree defines it"
+	}
+	return strings.Join(found, "; ")
+}
+
+// definition returns the line of "config name" in a file, with what the entry
+// depends on and whether a user can set it at all.
+func definition(path, name string) string {
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), "config "+name+"\n") {
+		return ""
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		if line != "config "+name && line != "menuconfig "+name {
+			continue
+		}
+		var depends []string
+		prompt := false
+		for _, l := range lines[i+1:] {
+			word, rest, _ := strings.Cut(strings.TrimSpace(l), " ")
+			if word == "help" || word == "config" || word == "menuconfig" || word == "choice" || word == "endif" || word == "menu" {
+				break
+			}
+			if d, ok := strings.CutPrefix(rest, "on "); ok && word == "depends" {
+				depends = append(depends, d)
+			}
+			prompt = prompt || strings.Contains(rest, `"`) && (word == "bool" || word == "tristate" || word == "prompt" || word == "int" || word == "string" || word == "hex" || word == "def_bool")
+		}
+		return fmt.Sprintf(":%d: %s", i+1, reasons(depends, prompt))
+	}
+	return ""
+}
+
+func reasons(depends []string, prompt bool) string {
+	switch {
+	case !prompt && len(depends) > 0:
+		return "other options decide it, and it depends on " + strings.Join(depends, " && ")
+	case !prompt:
+		return "other options decide it"
+	case len(depends) > 0:
+		return "it depends on " + strings.Join(depends, " && ")
+	}
+	return "it depends on the menu that it is in"
+}
+
+// ParseAll reads a configuration and keeps its text for Banner.
+func ParseAll(r io.Reader) (Config, []byte, error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := Parse(strings.NewReader(string(text)))
+	return c, text, err
+}

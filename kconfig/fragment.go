@@ -1,0 +1,201 @@
+package kconfig
+
+import (
+	"bufio"
+	"bytes"
+	"embed"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+//go:embed *.config
+var builtin embed.FS
+
+// Fragment is a part of a configuration: options that are wanted, each with
+// its line.
+type Fragment struct {
+	Path    string // as errors name it
+	Options []Option
+	text    []byte
+}
+
+// Option is one wanted value.
+type Option struct {
+	Name, Value string // without CONFIG_; the value as Config has it
+	Line        int
+	Since       string   // older releases do not have it
+	Until       string   // this release and newer ones do not have it
+	Build       bool     // a choice for kernels that are built here
+	Helps       string   // what a kernel without it loses, when it can do without
+	Cases       []string // patterns of the cases that need it
+}
+
+// Names lists the built-in fragments. Those of base are base.config and what
+// the architecture adds.
+func Names() []string { return []string{"base", "token", "debug"} }
+
+// Builtin returns the built-in fragments of the given names.
+func Builtin(names ...string) ([]*Fragment, error) {
+	var out []*Fragment
+	for _, name := range names {
+		files := []string{name + ".config"}
+		if name == "base" {
+			files = append(files, "base.x86_64.config")
+		}
+		for _, file := range files {
+			text, err := builtin.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("no fragment %s; there are %s", name, strings.Join(Names(), ", "))
+			}
+			f, err := ParseFragment(path.Join("kconfig", file), text)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// ReadFragment reads a fragment from a file, or a built-in one by its name.
+func ReadFragment(name string) ([]*Fragment, error) {
+	if slices.Contains(Names(), name) {
+		return Builtin(name)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read fragment: %w (built in are %s)", err, strings.Join(Names(), ", "))
+	}
+	f, err := ParseFragment(name, text)
+	return []*Fragment{f}, err
+}
+
+// ParseFragment reads options and the comments that begin with #:.
+func ParseFragment(name string, text []byte) (*Fragment, error) {
+	f := &Fragment{Path: name, text: text}
+	about := Option{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, maxLine)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if note, ok := strings.CutPrefix(line, "#:"); ok {
+			if err := about.annotate(strings.TrimSpace(note)); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+			}
+			continue
+		}
+		one := Config{}
+		if err := one.set(line); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
+		}
+		for sym, value := range one {
+			about.Name, about.Value, about.Line = sym, value, n
+			f.Options = append(f.Options, about)
+			about = Option{}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return f, nil
+}
+
+func (o *Option) annotate(note string) error {
+	word, rest, _ := strings.Cut(note, " ")
+	rest = strings.TrimSpace(rest)
+	switch {
+	case word == "build" && rest == "":
+		o.Build = true
+	case word == "since" && release(rest) > 0:
+		o.Since = rest
+	case word == "until" && release(rest) > 0:
+		o.Until = rest
+	case word == "helps" && rest != "":
+		o.Helps = rest
+	case word == "cases" && rest != "":
+		o.Cases = strings.Fields(rest)
+	default:
+		return fmt.Errorf("want #: since RELEASE, until RELEASE, build, helps TEXT or cases PATTERN, got %q", note)
+	}
+	return nil
+}
+
+// release makes a comparable number of the first two of a release's, 0 of
+// what is none.
+func release(s string) int {
+	major, rest, ok := strings.Cut(s, ".")
+	if end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
+		rest = rest[:end]
+	}
+	a, err := strconv.Atoi(major)
+	b, err2 := strconv.Atoi(rest)
+	if !ok || err != nil || err2 != nil {
+		return 0
+	}
+	return a<<16 | b
+}
+
+// in tells whether a release has the option; an unknown release has all.
+func (o Option) in(rel string) bool {
+	have := release(rel)
+	return have == 0 || release(o.Since) <= have && (o.Until == "" || have < release(o.Until))
+}
+
+// Text is the fragment as it was read.
+func (f *Fragment) Text() []byte { return f.text }
+
+// Merge writes what make's KCONFIG_ALLCONFIG reads: the options of all
+// fragments that the release has. A later one wins, and which lines it
+// overrides is returned.
+func Merge(w io.Writer, fragments []*Fragment, rel string) (overridden []string, err error) {
+	type place struct {
+		option Option
+		path   string
+	}
+	last := map[string]place{}
+	var order []string
+	for _, f := range fragments {
+		for _, o := range f.Options {
+			if !o.in(rel) {
+				continue
+			}
+			if old, twice := last[o.Name]; !twice {
+				order = append(order, o.Name)
+			} else if old.option.Value != o.Value {
+				overridden = append(overridden, fmt.Sprintf("%s:%d: CONFIG_%s=%s overrides %s:%d, which has %s", f.Path, o.Line, o.Name, o.Value, old.path, old.option.Line, old.option.Value))
+			}
+			last[o.Name] = place{o, f.Path}
+		}
+	}
+	for _, name := range order {
+		if _, err := fmt.Fprintln(w, last[name].option.String()); err != nil {
+			return nil, err
+		}
+	}
+	return overridden, nil
+}
+
+// String is the line of a .config.
+func (o Option) String() string {
+	switch {
+	case o.Value == "n":
+		return "# CONFIG_" + o.Name + " is not set"
+	case o.plain():
+		return "CONFIG_" + o.Name + "=" + o.Value
+	}
+	return "CONFIG_" + o.Name + "=" + strconv.Quote(o.Value)
+}
+
+// plain tells whether a value stands without quotes: tristates and numbers.
+func (o Option) plain() bool {
+	if o.Value == "y" || o.Value == "m" {
+		return true
+	}
+	_, err := strconv.ParseInt(o.Value, 0, 64)
+	return err == nil
+}
