@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
@@ -28,6 +29,7 @@ type pkg struct {
 // index is what the package lists say about kernels, which is a small part of
 // them. It is kept so that neither apt nor the network is asked twice a day.
 type index struct {
+	Version  int // of the picking
 	Time     time.Time
 	Suites   map[string]string // to the role: trixie is stable
 	Packages []pkg
@@ -47,10 +49,17 @@ func loadIndex(path string) (*index, error) {
 	if err := json.Unmarshal(b, x); err != nil {
 		return nil, fmt.Errorf("parse %s: %w", path, err)
 	}
+	if x.Version != indexVersion {
+		return nil, fmt.Errorf("%s was picked by another version of tokentest: %w", path, fs.ErrNotExist)
+	}
 	return x, nil
 }
 
+// indexVersion changes with what kernelPackage picks.
+const indexVersion = 1
+
 func (x *index) save(path string) error {
+	x.Version = indexVersion
 	b, err := json.MarshalIndent(x, "", "\t")
 	if err != nil {
 		return err
@@ -71,8 +80,9 @@ func replaceFile(path string, b []byte) error {
 
 // kernelPackage is what a kernel is made of: the image alone up to 6.18, four
 // packages since. Debug symbols and unsigned images are left out. The headers
-// that a release's flavours share hold the uapi enumerations.
-var kernelPackage = regexp.MustCompile(`^linux-((image|base|binary|modules)-[0-9]\S*amd64|headers-[0-9]\S*-common)$`)
+// that a release's flavours share hold the uapi enumerations; linux-source has
+// the sources as the distribution patches them.
+var kernelPackage = regexp.MustCompile(`^linux-((image|base|binary|modules)-[0-9]\S*amd64|headers-[0-9]\S*-common|source-[0-9][0-9.]*)$`)
 
 // readPackages picks the kernel packages out of a Packages file.
 func readPackages(r io.Reader, suite string) ([]pkg, error) {

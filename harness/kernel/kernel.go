@@ -51,6 +51,8 @@ type Options struct {
 	Offline  bool   // do not use the network, whatever the age of what is cached
 	Refresh  bool   // ask the mirror again, although what is cached is recent
 
+	Build BuildOptions // for references to sources
+
 	// Log gets a line for whatever takes time or was not as asked; nil is silence.
 	Log func(format string, args ...any)
 }
@@ -74,7 +76,7 @@ func (o Options) cacheDir() (string, error) {
 }
 
 // Forms says, for help and for errors, what a reference looks like.
-const Forms = "a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]"
+const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], tree:DIR, src:VERSION or git:DIR#REV, the last three with +PATCHES"
 
 // UsageError means that the reference is at fault, not the host or the mirror.
 type UsageError struct {
@@ -97,5 +99,24 @@ func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
 	if spec, ok := strings.CutPrefix(ref, "deb:"); ok {
 		return resolveDeb(ctx, ref, spec, o)
 	}
+	if isSource(ref) {
+		return resolveSource(ctx, ref, o)
+	}
 	return resolveFile(ref)
+}
+
+// resolveSource takes a tree as it was built; every other source is built.
+func resolveSource(ctx context.Context, ref string, o Options) (*Kernel, error) {
+	r, err := parseSource(ref)
+	if err != nil {
+		return nil, err
+	}
+	if r.scheme == "tree" && len(r.patches) == 0 {
+		return resolveTree(ref, r.name, o)
+	}
+	b, err := Source(ctx, ref, o)
+	if err != nil {
+		return nil, err
+	}
+	return b.Build(ctx, o.Build, o)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) kernelCmd() *cobra.Command {
-	return group(&cobra.Command{Use: "kernel", Short: "fetch, build, check and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelCheckCmd(), a.kernelConfigCmd(), a.kernelHeaderCmd())
+	return group(&cobra.Command{Use: "kernel", Short: "fetch, build, check and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelBuildCmd(), a.kernelCheckCmd(), a.kernelConfigCmd(), a.kernelHeaderCmd())
 }
 
 func (a *app) kernelOptions() kernel.Options {
@@ -76,10 +76,7 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(a.stdout, "%s: %s (%s)\n  image %s\n", k.Ref, k.Release, k.Source, k.Image)
-				if k.ConfigPath != "" {
-					fmt.Fprintf(a.stdout, "  config %s\n", k.ConfigPath)
-				}
+				a.showKernel(k)
 			}
 			return nil
 		},

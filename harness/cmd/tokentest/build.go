@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tokentest/harness/kernel"
+	"tokentest/kconfig"
+)
+
+// buildFlags say how kernels are built from source.
+type buildFlags struct {
+	config    string
+	fragments []string
+	vars      []string
+	jobs      int
+}
+
+func (f *buildFlags) register(fl *pflag.FlagSet) {
+	fl.StringVar(&f.config, "config", "", "build with the .config `FILE` to begin with (default: everything off)")
+	fl.StringArrayVar(&f.fragments, "fragment", nil, "merge `FRAGMENT` into it: base, token, debug or a file; may be repeated (default base and token)")
+	fl.StringArrayVar(&f.vars, "make", nil, "give make `VAR=VALUE`, such as LLVM=1; may be repeated")
+	fl.IntVar(&f.jobs, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
+}
+
+func (f *buildFlags) options() (kernel.BuildOptions, error) {
+	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs}
+	if f.jobs < 0 {
+		return o, usage("--build-jobs %d: want at least 1", f.jobs)
+	}
+	if f.config != "" {
+		if stat, err := os.Stat(f.config); err != nil || stat.IsDir() {
+			return o, usage("--config %s: no such file", f.config)
+		}
+	}
+	for _, v := range f.vars {
+		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsAny(name, " \t-") {
+			return o, usage("--make %q: want VAR=VALUE", v)
+		}
+	}
+	for _, name := range f.fragments {
+		list, err := kconfig.ReadFragment(name)
+		if err != nil {
+			return o, usage("--fragment: %w", err)
+		}
+		o.Fragments = append(o.Fragments, list...)
+	}
+	return o, nil
+}
+
+func (a *app) kernelBuildCmd() *cobra.Command {
+	f := &buildFlags{}
+	o := kernel.Options{}
+	c := &cobra.Command{
+		Use:   "build REF...",
+		Short: "build kernels from source, out of tree, and say where they are",
+		Long: `Build a kernel from src:VERSION (a distribution's source package), git:DIR#REV
+or tree:DIR (with the changes of its tracked files), with patches behind it:
++series.mbox, as b4 writes it, or +dir/ of format-patch files. Patches are applied
+with git am in a work tree of its own; yours is only read. The same sources,
+patches, configuration and tools are built once.`,
+		Example: "  tokentest kernel build src:6.12+fix.mbox\n  tokentest kernel build --fragment base --fragment token --fragment debug git:~/linux#v6.12",
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, refs []string) error {
+			var err error
+			if o.Build, err = f.options(); err != nil {
+				return err
+			}
+			o.CacheDir, o.Log = a.cacheDir, a.note
+			for _, ref := range refs {
+				b, err := kernel.Source(c.Context(), ref, o)
+				if err != nil {
+					return err
+				}
+				k, err := b.Build(c.Context(), o.Build, o)
+				if err != nil {
+					return err
+				}
+				a.showKernel(k)
+			}
+			return nil
+		},
+	}
+	f.register(c.Flags())
+	c.Flags().BoolVar(&o.Offline, "offline", false, "do not use the network")
+	return c
+}
+
+func (a *app) showKernel(k *kernel.Kernel) {
+	fmt.Fprintf(a.stdout, "%s: %s (%s)\n  image %s\n", k.Ref, k.Release, k.Source, k.Image)
+	if k.ConfigPath != "" {
+		fmt.Fprintf(a.stdout, "  config %s\n", k.ConfigPath)
+	}
+}

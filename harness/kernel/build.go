@@ -1,0 +1,315 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tokentest/kconfig"
+)
+
+// BuildOptions say how a kernel is built from source.
+type BuildOptions struct {
+	Config    string              // a .config to begin with; "" means allnoconfig
+	Fragments []*kconfig.Fragment // merged into it, later ones win; nil means base and token
+	Make      []string            // variables for make, such as LLVM=1
+	Jobs      int                 // 0 means one for each processor
+}
+
+// Built is a source that a kernel can be made of: a commit in a work tree of
+// ours, patches applied.
+type Built struct {
+	Ref     string
+	Base    string   // the commit below the patches
+	Commit  string   // what is built
+	Patches []string // the commits of the patches, oldest first, Commit the last
+	Name    string   // for people
+
+	repo *repo
+	tree string
+}
+
+// BuildError means that the source does not compile: the kernel's fault and
+// not the host's.
+type BuildError struct {
+	Ref   string
+	Lines []string // what the compiler said
+	Log   string   // where all of it is
+}
+
+func (e *BuildError) Error() string {
+	return fmt.Sprintf("build %s: it does not compile\n  %s\n  the whole log is %s", e.Ref, strings.Join(e.Lines, "\n  "), e.Log)
+}
+
+// ConfigError means that options are not as asked for once the kernel's own
+// dependencies had their say.
+type ConfigError struct {
+	Ref  string
+	Lost []string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref, strings.Join(e.Lost, "\n  "))
+}
+
+// built is the manifest of a cached build.
+type built struct {
+	Release, Format string
+	Commit, Name    string
+	Made            time.Time
+	Took            time.Duration
+	Files           map[string]string // to their digests
+}
+
+const buildLog = "build.log"
+
+// Source finds what a reference to a source means and applies its patches. The
+// user's tree is only read.
+func Source(ctx context.Context, ref string, o Options) (*Built, error) {
+	if !isSource(ref) {
+		return nil, &UsageError{Ref: ref, Reason: "no source; want src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES"}
+	}
+	r, err := parseSource(ref)
+	if err != nil {
+		return nil, err
+	}
+	files, err := patchFiles(ref, r.patches)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	c := cache{dir}
+	b := &Built{Ref: ref}
+	if b.repo, b.Base, b.Name, err = c.base(ctx, ref, r, o); err != nil {
+		return nil, err
+	}
+	unlock, err := c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	b.Commit = b.Base
+	if len(files) > 0 {
+		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files); err != nil {
+			return nil, err
+		}
+		b.Commit = b.Patches[len(b.Patches)-1]
+		b.Name += fmt.Sprintf(" with %d patches", len(b.Patches))
+	}
+	b.tree, err = b.repo.treeOf(ctx, b.Commit)
+	return b, err
+}
+
+// base finds the commit that a reference means, without its patches.
+func (c cache) base(ctx context.Context, ref string, r sourceRef, o Options) (*repo, string, string, error) {
+	if r.scheme == "src" {
+		return c.sourcePackage(ctx, ref, r.name, o)
+	}
+	var commit, name string
+	var err error
+	if r.scheme == "git" {
+		commit, err = commitOf(ctx, ref, r.name, r.rev)
+		name = fmt.Sprintf("%s %.12s", r.name, commit)
+	} else {
+		var changed bool
+		commit, changed, err = snapshot(ctx, ref, r.name)
+		name = fmt.Sprintf("%s %.12s", r.name, commit)
+		if changed {
+			name = r.name + " with its changes"
+		}
+	}
+	if err != nil {
+		return nil, "", "", err
+	}
+	rp, err := c.borrow(ctx, r.name)
+	return rp, commit, name, err
+}
+
+// At is the source at another commit of the same repository.
+func (b *Built) At(ctx context.Context, commit string) (*Built, error) {
+	n := *b
+	n.Commit, n.Patches = commit, nil
+	n.Name = fmt.Sprintf("%s %.12s", b.repo.name, commit)
+	n.Ref = fmt.Sprintf("%s@%.12s", b.Ref, commit)
+	var err error
+	n.tree, err = b.repo.treeOf(ctx, commit)
+	return &n, err
+}
+
+// Git runs git in the work tree of the source, to read its history.
+func (b *Built) Git(ctx context.Context, args ...string) (string, error) {
+	return b.repo.git(ctx, args...)
+}
+
+// Tree is the digest of the files.
+func (b *Built) Tree() string { return b.tree }
+
+// Build compiles the source, or finds that it did so before with the same
+// configuration and tools.
+func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	j := &job{Built: b, BuildOptions: bo, Options: o, cache: cache{dir}}
+	if err := j.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if k := j.find(); k != nil {
+		o.log("%s is built already (%s)", b.Ref, k.Release)
+		return k, nil
+	}
+	unlock, err := j.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	slot, err := j.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer slot()
+	if k := j.find(); k != nil { // somebody else was quicker
+		return k, nil
+	}
+	if err := j.make(ctx); err != nil {
+		return nil, err
+	}
+	k := j.find()
+	if k == nil {
+		return nil, fmt.Errorf("build %s: what was built cannot be read back from %s", b.Ref, j.entry())
+	}
+	return k, nil
+}
+
+// job is one build.
+type job struct {
+	*Built
+	BuildOptions
+	Options
+	cache
+	tools  *toolchain
+	config []byte // the .config to begin with
+	key    string // of source, configuration and tools
+	out    string // where objects are kept, for the same configuration
+}
+
+func (j *job) prepare(ctx context.Context) (err error) {
+	if j.Fragments == nil {
+		if j.Fragments, err = kconfig.Builtin("base", "token"); err != nil {
+			return err
+		}
+	}
+	if j.BuildOptions.Config != "" {
+		if j.config, err = os.ReadFile(j.BuildOptions.Config); err != nil {
+			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("no configuration to begin with: %v", err)}
+		}
+		if _, err := kconfig.Parse(bytes.NewReader(j.config)); err != nil {
+			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("%s: %v", j.BuildOptions.Config, err)}
+		}
+	}
+	if j.tools, err = findToolchain(ctx, j.Make); err != nil {
+		return err
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", j.tools.id, len(j.config), j.config)
+	for _, f := range j.Fragments {
+		fmt.Fprintf(h, "%d\n%s\n", len(f.Text()), f.Text())
+	}
+	how := hex.EncodeToString(h.Sum(nil))
+	j.out = filepath.Join(j.repo.dir, "out-"+how[:12])
+	sum := sha256.Sum256([]byte(j.tree + how))
+	j.key = hex.EncodeToString(sum[:])
+	return nil
+}
+
+func (j *job) entry() string { return j.path("builds", j.key) }
+
+// find returns the finished build. A damaged one is not there.
+func (j *job) find() *Kernel {
+	var m built
+	text, err := os.ReadFile(filepath.Join(j.entry(), manifest))
+	if err != nil || json.Unmarshal(text, &m) != nil {
+		return nil
+	}
+	for name, want := range m.Files {
+		if err := verify(filepath.Join(j.entry(), name), want); err != nil {
+			j.log("cached build of %s is damaged (%v) and not used", j.Ref, err)
+			return nil
+		}
+	}
+	k := &Kernel{
+		Ref: j.Ref, Release: m.Release, Format: m.Format, Digest: m.Files[imageFile],
+		Image: filepath.Join(j.entry(), imageFile), ConfigPath: filepath.Join(j.entry(), configFile), Source: j.Name,
+	}
+	if k.Config, err = readConfig(k.ConfigPath); err != nil {
+		return nil
+	}
+	return k
+}
+
+// slot waits for one of the two builds that may run at a time.
+func (j *job) slot(ctx context.Context) (func(), error) {
+	for {
+		for _, name := range []string{"build0", "build1"} {
+			try, cancel := context.WithTimeout(ctx, time.Millisecond)
+			unlock, err := j.lock(try, name, Options{})
+			cancel()
+			if err == nil {
+				return unlock, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// install keeps the image, its configuration and the log. It is renamed into
+// place whole.
+func (j *job) install(release string, took time.Duration) error {
+	temp := j.path("builds", ".fill-"+j.key)
+	defer os.RemoveAll(temp)
+	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(temp, 0o755)); err != nil {
+		return err
+	}
+	m := built{Release: release, Format: BzImage, Commit: j.Commit, Name: j.Name, Made: time.Now(), Took: took, Files: map[string]string{}}
+	for to, from := range map[string]string{imageFile: bzImagePath, configFile: ".config", buildLog: buildLog} {
+		f, err := os.Open(filepath.Join(j.out, from))
+		if err != nil {
+			return err
+		}
+		err = writeFile(filepath.Join(temp, to), f)
+		f.Close()
+		if err != nil {
+			return err
+		}
+		if m.Files[to], err = digestFile(filepath.Join(temp, to)); err != nil {
+			return err
+		}
+	}
+	text, err := json.MarshalIndent(m, "", "\t")
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(temp, manifest), text, 0o644),
+		os.RemoveAll(j.entry()),
+		os.Rename(temp, j.entry()))
+}
+
+// bzImagePath is where make leaves the image.
+const bzImagePath = "arch/x86/boot/bzImage"

@@ -1,0 +1,282 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"tokentest/kconfig"
+)
+
+// make configures and compiles in a directory of objects that is kept, so that
+// the next commit builds only what differs.
+func (j *job) make(ctx context.Context) error {
+	start := time.Now()
+	if err := errors.Join(os.MkdirAll(j.out, 0o755), os.MkdirAll(j.path("builds"), 0o755)); err != nil {
+		return fmt.Errorf("make a directory to build in: %w", err)
+	}
+	if err := j.repo.checkout(ctx, j.Commit); err != nil {
+		return err
+	}
+	done, err := j.begin()
+	if err != nil {
+		return err
+	}
+	logFile, err := os.Create(filepath.Join(j.out, buildLog))
+	if err != nil {
+		return fmt.Errorf("begin the build's log: %w", err)
+	}
+	defer logFile.Close()
+	release, err := j.configure(ctx, logFile)
+	if err == nil {
+		j.log("building %s (%s, %d at a time)", j.Name, release, j.jobs())
+		err = j.compile(ctx, logFile)
+	}
+	if err != nil {
+		var bad *BuildError
+		var conf *ConfigError
+		if errors.As(err, &bad) || errors.As(err, &conf) { // make ended by itself and left nothing half done
+			done()
+		}
+		return err
+	}
+	if err := j.crossCheck(release); err != nil {
+		return err
+	}
+	if err := j.install(release, time.Since(start)); err != nil {
+		return fmt.Errorf("keep the build of %s: %w", j.Ref, err)
+	}
+	done()
+	j.log("built %s in %.0f s", j.Name, time.Since(start).Seconds())
+	return nil
+}
+
+// unfinished marks a directory of objects while a build runs in it.
+const unfinished = ".unfinished"
+
+// begin clears up behind a build that was ended from outside: what it wrote
+// last may be half a file with a new time, which make would take for good.
+func (j *job) begin() (done func(), err error) {
+	mark := filepath.Join(j.out, unfinished)
+	if stat, err := os.Stat(mark); err == nil {
+		j.log("an earlier build in %s was interrupted: its files are built again", j.out)
+		if err := removeNewer(j.out, stat.ModTime()); err != nil {
+			return nil, fmt.Errorf("clear up behind an interrupted build: %w", err)
+		}
+	}
+	if err := os.WriteFile(mark, nil, 0o644); err != nil {
+		return nil, fmt.Errorf("begin a build: %w", err)
+	}
+	return func() { os.Remove(mark) }, nil
+}
+
+// removeNewer removes the files that were written since.
+func removeNewer(dir string, since time.Time) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && !info.ModTime().Before(since) {
+			err = os.Remove(path)
+		}
+		return err
+	})
+}
+
+// run runs make. The time stamp and the builder are fixed, so that what
+// compiles to the same kernel is the same image.
+func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
+	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=x86_64"}, j.tools.vars...)
+	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
+	cmd.Env = append(without(cmd.Env, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE", "LOCALVERSION", "KDIR", "O"),
+		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
+		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) } // make removes what is half done
+	cmd.WaitDelay = 10 * time.Second
+	cmd.Stdout, cmd.Stderr = log, log
+	err := cmd.Run()
+	if cmd.ProcessState != nil {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // compilers that outlive make
+	}
+	return err
+}
+
+// configure merges the fragments and returns the release that is going to be
+// built. An option that did not stay is an error.
+func (j *job) configure(ctx context.Context, log *os.File) (string, error) {
+	rel := j.sourceRelease()
+	var merged bytes.Buffer
+	merged.Write(j.config)
+	over, err := kconfig.Merge(&merged, j.Fragments, rel)
+	if err != nil {
+		return "", err
+	}
+	for _, line := range over {
+		j.log("%s", line)
+	}
+	asked, target, vars := filepath.Join(j.out, "asked.config"), "allnoconfig", []string(nil)
+	if j.config != nil {
+		asked, target = filepath.Join(j.out, ".config"), "olddefconfig"
+	} else {
+		vars = []string{"KCONFIG_ALLCONFIG=" + asked}
+	}
+	if err := os.WriteFile(asked, merged.Bytes(), 0o644); err != nil {
+		return "", fmt.Errorf("write what is asked of the configuration: %w", err)
+	}
+	if err := j.run(ctx, log, vars, "-s", target); err != nil {
+		return "", j.failed(ctx, err)
+	}
+	config, err := readConfig(filepath.Join(j.out, ".config"))
+	if err != nil {
+		return "", fmt.Errorf("read the new configuration: %w", err)
+	}
+	if err := j.kept(config, rel); err != nil {
+		return "", err
+	}
+	return j.kernelRelease(ctx, log)
+}
+
+func (j *job) kept(config kconfig.Config, rel string) error {
+	e := &ConfigError{Ref: j.Ref}
+	for _, u := range kconfig.Lost(config, rel, j.Fragments...) {
+		e.Lost = append(e.Lost, u.String()+": "+kconfig.Why(j.repo.src(), u.Name))
+	}
+	if len(e.Lost) > 0 {
+		return e
+	}
+	return nil
+}
+
+var makeVersion = regexp.MustCompile(`(?m)^(VERSION|PATCHLEVEL) = (\d+)$`)
+
+// sourceRelease reads the first two numbers of the release from the Makefile.
+func (j *job) sourceRelease() string {
+	text, err := os.ReadFile(filepath.Join(j.repo.src(), "Makefile"))
+	m := makeVersion.FindAllSubmatch(text[:min(len(text), 4096)], -1)
+	if err != nil || len(m) != 2 {
+		return ""
+	}
+	return string(m[0][2]) + "." + string(m[1][2])
+}
+
+func (j *job) kernelRelease(ctx context.Context, log *os.File) (string, error) {
+	if err := j.run(ctx, log, nil, "-s", "include/config/kernel.release"); err != nil {
+		return "", j.failed(ctx, err)
+	}
+	text, err := os.ReadFile(filepath.Join(j.out, "include", "config", "kernel.release"))
+	if err != nil {
+		return "", fmt.Errorf("read the release to be built: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func (j *job) jobs() int {
+	if j.Jobs > 0 {
+		return j.Jobs
+	}
+	return runtime.NumCPU()
+}
+
+func (j *job) compile(ctx context.Context, log *os.File) error {
+	if err := os.Remove(filepath.Join(j.out, bzImagePath)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the old image: %w", err)
+	}
+	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), "bzImage"); err != nil {
+		return j.failed(ctx, err)
+	}
+	return nil
+}
+
+// crossCheck compares what the image says with what was to be built.
+func (j *job) crossCheck(release string) error {
+	k, err := readImage(filepath.Join(j.out, bzImagePath))
+	if err != nil {
+		return fmt.Errorf("build %s: make was content, but %w", j.Ref, err)
+	}
+	if k.Release != release {
+		return fmt.Errorf("build %s: the image says that it is %s, the tree that it builds %s", j.Ref, k.Release, release)
+	}
+	return nil
+}
+
+// failed tells the host's faults from the source's.
+func (j *job) failed(ctx context.Context, err error) error {
+	log := filepath.Join(j.out, buildLog)
+	text, readErr := os.ReadFile(log)
+	var stat syscall.Statfs_t
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("build %s: %w", j.Ref, context.Cause(ctx))
+	case readErr != nil:
+		return fmt.Errorf("build %s: %w", j.Ref, err)
+	case bytes.Contains(text, []byte("No space left on device")):
+		syscall.Statfs(j.out, &stat)
+		return fmt.Errorf("build %s: the disk is full (%d MB are left for %s): make room, or name another place with --cache", j.Ref, stat.Bavail*uint64(stat.Bsize)/1e6, j.out)
+	case bytes.Contains(text, []byte("virtual memory exhausted")), bytes.Contains(text, []byte("Cannot allocate memory")), killed.Match(text):
+		return fmt.Errorf("build %s: the host ran out of memory, or somebody killed the compiler: try --jobs 1; the log is %s", j.Ref, log)
+	}
+	kept := j.keepLog(text)
+	return &BuildError{Ref: j.Ref, Lines: complaintsOf(string(text), j.repo.src(), j.out), Log: kept}
+}
+
+var killed = regexp.MustCompile(`(?m)(Killed signal terminated program|^make.*\] (Killed|Terminated)$)`)
+
+// keepLog lays the log of a failed build beside the builds: the directory of
+// objects is used again.
+func (j *job) keepLog(text []byte) string {
+	path := j.path("builds", "failed-"+j.key[:16]+".log")
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		return filepath.Join(j.out, buildLog)
+	}
+	return path
+}
+
+// compilerError are the lines by which compiler, assembler, linker, objtool,
+// kconfig and make say what is wrong, the most telling first.
+var compilerErrors = []*regexp.Regexp{
+	regexp.MustCompile(`^\S+:\d+(:\d+)?: (fatal )?[Ee]rror: .*|^\S+:\d+: syntax error.*`),
+	regexp.MustCompile(`undefined reference to|multiple definition of|^ld(\.\S+)?: .*|^FAILED: .*|^(BTF|BTFIDS).*: error.*|: error: .*`),
+	regexp.MustCompile(`^make(\[\d+\])?: \*\*\* .*`),
+}
+
+// complaintsOf picks a compiler's lines out of a log: each error with the
+// source line and the mark under it, at most a few.
+func complaintsOf(text, src, out string) []string {
+	const most = 4
+	lines := strings.Split(strings.NewReplacer(src+"/", "", out+"/", "", "../src/", "").Replace(text), "\n")
+	for _, form := range compilerErrors {
+		var found []string
+		n := 0
+		for i, line := range lines {
+			if !form.MatchString(line) {
+				continue
+			}
+			if n++; n > most {
+				continue
+			}
+			found = append(found, line)
+			for _, next := range lines[i+1 : min(len(lines), i+3)] {
+				if strings.HasPrefix(next, " ") && strings.Contains(next, "|") {
+					found = append(found, next)
+				}
+			}
+		}
+		if n > most {
+			found = append(found, fmt.Sprintf("and %d more", n-most))
+		}
+		if n > 0 {
+			return found
+		}
+	}
+	return lines[max(0, len(lines)-4):]
+}

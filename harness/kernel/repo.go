@@ -1,0 +1,291 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/bluekeyes/go-gitdiff/gitdiff"
+)
+
+// repo is a work tree of ours: kernels are checked out, patched and built in
+// it. It borrows the objects of the repository that it was made for and writes
+// nothing there.
+type repo struct {
+	dir  string // holds src, the work tree, and a directory of objects for each configuration
+	name string // for people
+}
+
+func (r *repo) src() string { return filepath.Join(r.dir, "src") }
+
+// git runs git in our work tree, without the user's settings: no hook of his
+// runs, nothing is signed, and the outcome depends on nothing but its input.
+func (r *repo) git(ctx context.Context, args ...string) (string, error) {
+	return output(r.command(ctx, args...))
+}
+
+func (r *repo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := command(ctx, "git", append([]string{"-C", r.src(), "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0"}, args...)...)
+	cmd.Env = append(cmd.Env, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=tokentest", "GIT_AUTHOR_EMAIL=tokentest", "GIT_AUTHOR_DATE=@0 +0000",
+		"GIT_COMMITTER_NAME=tokentest", "GIT_COMMITTER_EMAIL=tokentest", "GIT_COMMITTER_DATE=@0 +0000")
+	cmd.Env = without(cmd.Env, "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+	return cmd
+}
+
+// without drops variables: git sets some of them for what it runs, such as
+// "git bisect run", and they would point us at the user's tree.
+func without(env []string, names ...string) []string {
+	var out []string
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		keep := true
+		for _, n := range names {
+			keep = keep && n != name
+		}
+		if keep {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// output returns what a program prints, and in its error the last line of what
+// it complained of.
+func output(cmd *exec.Cmd) (string, error) {
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err == nil {
+		return strings.TrimSpace(string(out)), nil
+	}
+	text := strings.TrimSpace(complaint.String())
+	if errors.Is(err, exec.ErrNotFound) || text == "" {
+		return "", err
+	}
+	return "", errors.New(strings.TrimPrefix(text[strings.LastIndexByte(text, '\n')+1:], "fatal: "))
+}
+
+// borrow makes the work tree for a user's repository, once.
+func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
+	git := func(args ...string) (string, error) {
+		cmd := command(ctx, "git", append([]string{"-C", dir}, args...)...)
+		cmd.Env = without(cmd.Env, "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+		return output(cmd)
+	}
+	common, err := git("rev-parse", "--path-format=absolute", "--git-common-dir")
+	if err != nil {
+		return nil, fmt.Errorf("read the git repository %s: %w", dir, err)
+	}
+	id := sha256.Sum256([]byte(common))
+	r := &repo{dir: c.path("trees", hex.EncodeToString(id[:8])), name: dir}
+	if err := os.MkdirAll(r.src(), 0o755); err != nil {
+		return nil, fmt.Errorf("make a work tree: %w", err)
+	}
+	if _, err := r.git(ctx, "init", "-q"); err != nil {
+		return nil, fmt.Errorf("make a work tree: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(r.src(), ".git", "objects", "info", "alternates"), []byte(filepath.Join(common, "objects")+"\n"), 0o644); err != nil {
+		return nil, fmt.Errorf("make a work tree: %w", err)
+	}
+	return r, r.copyShallow(common)
+}
+
+// copyShallow takes over where a shallow clone's history ends.
+func (r *repo) copyShallow(common string) error {
+	to := filepath.Join(r.src(), ".git", "shallow")
+	text, err := os.ReadFile(filepath.Join(common, "shallow"))
+	if errors.Is(err, os.ErrNotExist) {
+		os.Remove(to)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make a work tree: %w", err)
+	}
+	return os.WriteFile(to, text, 0o644)
+}
+
+// commitOf resolves a revision in the user's repository.
+func commitOf(ctx context.Context, ref, dir, rev string) (string, error) {
+	cmd := command(ctx, "git", "-C", dir, "rev-parse", "--verify", "--quiet", "--end-of-options", rev+"^{commit}")
+	cmd.Env = without(cmd.Env, "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+	out, err := output(cmd)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.Is(err, exec.ErrNotFound):
+		return "", errors.New("git: kernels need git, which this host does not have: install the package git")
+	case err != nil && !isRepository(ctx, dir):
+		return "", &UsageError{Ref: ref, Reason: dir + " is no git repository"}
+	case err != nil:
+		return "", &UsageError{Ref: ref, Reason: "no revision " + rev + " in " + dir}
+	}
+	return out, nil
+}
+
+func isRepository(ctx context.Context, dir string) bool {
+	_, err := output(command(ctx, "git", "-C", dir, "rev-parse", "--git-dir"))
+	return err == nil
+}
+
+// snapshot is a commit of a work tree as it is, changes of tracked files
+// included. The user's branches, index and files stay as they are.
+func snapshot(ctx context.Context, ref, dir string) (commit string, changed bool, err error) {
+	head, err := commitOf(ctx, ref, dir, "HEAD")
+	if err != nil {
+		return "", false, err
+	}
+	stash, err := output(command(ctx, "git", "-C", dir, "-c", "user.name=tokentest", "-c", "user.email=tokentest", "stash", "create"))
+	if err != nil {
+		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)
+	}
+	if stash == "" {
+		return head, false, nil
+	}
+	return stash, true, nil
+}
+
+// checkout makes the work tree hold a commit and nothing else. Files that do
+// not change keep their times, so that make builds only what changed.
+func (r *repo) checkout(ctx context.Context, commit string) error {
+	os.RemoveAll(filepath.Join(r.src(), ".git", "rebase-apply"))
+	os.Remove(filepath.Join(r.src(), ".git", "index.lock")) // of a git that was killed: we hold the lock
+	if _, err := r.git(ctx, "checkout", "-q", "--force", "--detach", commit); err != nil {
+		return fmt.Errorf("check out %.12s of %s: %w", commit, r.name, err)
+	}
+	if _, err := r.git(ctx, "clean", "-ffdxq"); err != nil {
+		return fmt.Errorf("check out %.12s of %s: %w", commit, r.name, err)
+	}
+	return nil
+}
+
+// PatchError says which patch does not apply, and where.
+type PatchError struct {
+	Patch string // its subject
+	File  string // the file that holds it
+	Where []string
+}
+
+func (e *PatchError) Error() string {
+	s := fmt.Sprintf("apply patch %q of %s", e.Patch, e.File)
+	if len(e.Where) > 0 {
+		s += ": " + strings.Join(e.Where, "; ")
+	}
+	return s
+}
+
+// am applies patches on a commit and returns the commits that it made, oldest
+// first. The same patches on the same commit make the same commits, and are
+// applied once.
+func (r *repo) am(ctx context.Context, ref, base string, files []string) ([]string, error) {
+	h := sha256.New()
+	io.WriteString(h, base)
+	for _, f := range files {
+		text, err := readable(ref, f)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(h, "%d\n", len(text))
+		h.Write(text)
+	}
+	name := "refs/tokentest/" + hex.EncodeToString(h.Sum(nil))[:24]
+	if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", name); err != nil {
+		if err := r.apply(ctx, base, files); err != nil {
+			return nil, err
+		}
+		if _, err := r.git(ctx, "update-ref", name, "HEAD"); err != nil {
+			return nil, fmt.Errorf("keep the patched tree: %w", err)
+		}
+	}
+	out, err := r.git(ctx, "rev-list", "--reverse", base+".."+name)
+	if err != nil {
+		return nil, fmt.Errorf("list the applied patches: %w", err)
+	}
+	commits := strings.Fields(out)
+	if len(commits) == 0 {
+		return nil, &UsageError{Ref: ref, Reason: "the patches change nothing"}
+	}
+	return commits, nil
+}
+
+func (r *repo) apply(ctx context.Context, base string, files []string) error {
+	if err := r.checkout(ctx, base); err != nil {
+		return err
+	}
+	for _, f := range files {
+		cmd := r.command(ctx, "am", "--no-gpg-sign", "--committer-date-is-author-date", "--empty=drop", f)
+		out, err := cmd.CombinedOutput()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			failed := r.explain(ctx, f, string(out))
+			r.git(context.WithoutCancel(ctx), "am", "--abort")
+			return failed
+		}
+	}
+	return nil
+}
+
+var (
+	applying    = regexp.MustCompile(`(?m)^Applying: (.*)$`)
+	patchFailed = regexp.MustCompile(`(?m)^error: patch failed: (.+):(\d+)$`)
+	otherError  = regexp.MustCompile(`(?m)^(?:error|fatal): (.*)$`)
+)
+
+// explain reads what git am said, and finds the hunk in the patch that it
+// stopped at.
+func (r *repo) explain(ctx context.Context, file, out string) error {
+	e := &PatchError{File: filepath.Base(file), Patch: "?"}
+	if m := applying.FindAllStringSubmatch(out, -1); m != nil {
+		e.Patch = m[len(m)-1][1]
+	}
+	current, _ := r.git(ctx, "am", "--show-current-patch=diff")
+	for _, m := range patchFailed.FindAllStringSubmatch(out, -1) {
+		e.Where = append(e.Where, fmt.Sprintf("%s:%s does not match%s", m[1], m[2], hunk(current, m[1], m[2])))
+	}
+	if e.Where == nil {
+		for _, m := range otherError.FindAllStringSubmatch(out, -1) {
+			e.Where = append(e.Where, m[1])
+		}
+	}
+	return e
+}
+
+// hunk names a hunk by its number and its first line.
+func hunk(diff, file, line string) string {
+	files, _, err := gitdiff.Parse(strings.NewReader(diff + "\n"))
+	if err != nil {
+		return ""
+	}
+	for _, f := range files {
+		if f.OldName != file && f.NewName != file {
+			continue
+		}
+		for i, h := range f.TextFragments {
+			if fmt.Sprint(h.OldPosition) == line {
+				return fmt.Sprintf(" (hunk %d of %d: @@ -%d,%d +%d,%d @@ %s)", i+1, len(f.TextFragments), h.OldPosition, h.OldLines, h.NewPosition, h.NewLines, h.Comment)
+			}
+		}
+	}
+	return ""
+}
+
+// treeOf is the digest of a commit's files: commits that differ in nothing
+// else are built once.
+func (r *repo) treeOf(ctx context.Context, commit string) (string, error) {
+	out, err := r.git(ctx, "rev-parse", commit+"^{tree}")
+	if err != nil {
+		return "", fmt.Errorf("read commit %.12s of %s: %w", commit, r.name, err)
+	}
+	return out, nil
+}

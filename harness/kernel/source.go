@@ -1,0 +1,147 @@
+package kernel
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// sourceRef is a parsed reference to something that is built: src:VERSION,
+// git:DIR#REV or tree:DIR, with patches behind it.
+type sourceRef struct {
+	scheme  string // "src", "git" or "tree"
+	name    string // the version, or the directory
+	rev     string // of git
+	patches []string
+}
+
+// isSource tells whether a reference is to a source, and not to an image.
+func isSource(ref string) bool {
+	scheme, _, ok := strings.Cut(ref, ":")
+	return ok && (scheme == "src" || scheme == "git" || scheme == "tree")
+}
+
+func parseSource(ref string) (sourceRef, error) {
+	scheme, rest, _ := strings.Cut(ref, ":")
+	r := sourceRef{scheme: scheme}
+	rest, r.patches = cutPatches(rest)
+	switch scheme {
+	case "git":
+		dir, rev, given := strings.Cut(rest, "#")
+		if given && rev == "" {
+			return r, &UsageError{Ref: ref, Reason: "no revision after the #"}
+		}
+		r.name, r.rev = dir, rev
+		if rev == "" {
+			r.rev = "HEAD"
+		}
+	default:
+		r.name = rest
+	}
+	return r, r.check(ref)
+}
+
+// check refuses what is not there, before anything takes time.
+func (r *sourceRef) check(ref string) error {
+	if r.name == "" {
+		return &UsageError{Ref: ref, Reason: "nothing behind the colon; a kernel is " + Forms}
+	}
+	if r.scheme == "src" && !versionForm.MatchString(r.name) {
+		return &UsageError{Ref: ref, Reason: "want src:VERSION, such as src:6.12"}
+	}
+	if r.scheme != "src" {
+		r.name = expandHome(r.name)
+		if stat, err := os.Stat(r.name); err != nil || !stat.IsDir() {
+			return &UsageError{Ref: ref, Reason: "no directory " + r.name}
+		}
+	}
+	for i, p := range r.patches {
+		r.patches[i] = expandHome(p)
+		if _, err := os.Stat(r.patches[i]); err != nil {
+			return &UsageError{Ref: ref, Reason: "no patch file or directory " + p}
+		}
+	}
+	return nil
+}
+
+// expandHome does what a shell does for a ~ that does not stand first in its word.
+func expandHome(path string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	home, err := os.UserHomeDir()
+	if !ok || err != nil {
+		return path
+	}
+	return filepath.Join(home, rest)
+}
+
+// cutPatches takes what is added behind plus signs off the end. A version may
+// hold a plus sign itself, and so may a directory.
+func cutPatches(s string) (rest string, patches []string) {
+	for {
+		i := strings.LastIndexByte(s, '+')
+		if i < 0 || !isPatch(s[i+1:]) {
+			slices.Reverse(patches)
+			return s, patches
+		}
+		s, patches = s[:i], append(patches, s[i+1:])
+	}
+}
+
+func isPatch(s string) bool {
+	switch filepath.Ext(s) {
+	case ".mbox", ".mbx", ".patch", ".diff", ".eml":
+		return true
+	}
+	_, err := os.Stat(expandHome(s))
+	return s != "" && (strings.HasSuffix(s, "/") || err == nil)
+}
+
+// patchFiles lists the files of every patch in the order in which they apply:
+// a directory's in the order of their names, as format-patch numbers them.
+func patchFiles(ref string, patches []string) ([]string, error) {
+	var out []string
+	for _, p := range patches {
+		entries, err := os.ReadDir(p)
+		if err != nil { // a file
+			abs, err := filepath.Abs(p)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, abs)
+			continue
+		}
+		n := len(out)
+		for _, e := range entries {
+			if ext := filepath.Ext(e.Name()); e.Type().IsRegular() && (ext == ".patch" || ext == ".mbox" || ext == ".eml") && !strings.HasPrefix(e.Name(), "0000-") {
+				abs, err := filepath.Abs(filepath.Join(p, e.Name()))
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, abs)
+			}
+		}
+		if len(out) == n {
+			return nil, &UsageError{Ref: ref, Reason: "no *.patch in the directory " + p}
+		}
+	}
+	return out, nil
+}
+
+// readable says in words what is wrong with a patch that cannot be read.
+func readable(ref, path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &UsageError{Ref: ref, Reason: "no right to read the patch " + path}
+	case err != nil:
+		return nil, err
+	case len(text) == 0:
+		return nil, &UsageError{Ref: ref, Reason: "the patch " + path + " is empty"}
+	case !strings.Contains(string(text), "\ndiff --git ") && !strings.Contains(string(text), "\n--- "):
+		return nil, &UsageError{Ref: ref, Reason: path + " is no patch as mail: it holds no diff (git format-patch and b4 write such)"}
+	}
+	return text, nil
+}

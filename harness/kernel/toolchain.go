@@ -1,0 +1,90 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// toolchain is what compiles a kernel.
+type toolchain struct {
+	id   string   // changes when a tool does
+	vars []string // for make
+}
+
+// tools are the programs that a build runs and the Debian packages that hold
+// them.
+var tools = []struct{ program, pkg string }{
+	{"make", "make"}, {"gcc", "gcc"}, {"ld", "binutils"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"},
+	{"perl", "perl"}, {"git", "git"}, {"pahole", "pahole"}, {"zstd", "zstd"}, {"cpio", "cpio"},
+}
+
+// headers are what the kernel's own host programs include.
+var headers = []struct{ header, pkg string }{
+	{"gelf.h", "libelf-dev"}, {"openssl/opensslv.h", "libssl-dev"},
+}
+
+// findToolchain says everything that is missing at once. ccache is used when
+// it is there. A compiler that vars name is part of the id.
+func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
+	var lost, pkgs []string
+	for _, t := range tools {
+		if _, err := exec.LookPath(t.program); err != nil {
+			lost, pkgs = append(lost, t.program), append(pkgs, t.pkg)
+		}
+	}
+	if len(lost) == 0 {
+		for _, h := range headers {
+			cmd := command(ctx, "gcc", "-fsyntax-only", "-x", "c", "-")
+			cmd.Stdin = strings.NewReader("#include <" + h.header + ">\n")
+			if cmd.Run() != nil && ctx.Err() == nil {
+				lost, pkgs = append(lost, h.header), append(pkgs, h.pkg)
+			}
+		}
+	}
+	if len(lost) > 0 {
+		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s", strings.Join(lost, ", "), strings.Join(pkgs, " "))
+	}
+	t := &toolchain{vars: append(ccache(vars), vars...)}
+	id, err := t.versions(ctx, vars)
+	t.id = id
+	return t, errors.Join(err, ctx.Err())
+}
+
+func ccache(vars []string) []string {
+	for _, v := range vars {
+		if name, _, _ := strings.Cut(v, "="); name == "CC" || name == "LLVM" {
+			return nil
+		}
+	}
+	if _, err := exec.LookPath("ccache"); err != nil {
+		return nil
+	}
+	return []string{"CC=ccache gcc", "HOSTCC=ccache gcc"}
+}
+
+func (t *toolchain) versions(ctx context.Context, vars []string) (string, error) {
+	programs := []string{"gcc", "ld", "pahole"}
+	for _, v := range vars {
+		switch name, value, _ := strings.Cut(v, "="); name {
+		case "CC":
+			programs[0] = value
+		case "LLVM":
+			programs[0], programs[1] = "clang", "ld.lld"
+		}
+	}
+	lines := []string{runtime.GOARCH, strings.Join(vars, " ")}
+	for _, p := range programs {
+		words := strings.Fields(p)
+		out, err := output(command(ctx, words[0], append(words[1:], "--version")...))
+		if err != nil {
+			return "", fmt.Errorf("ask %s for its version: %w", p, err)
+		}
+		first, _, _ := strings.Cut(out, "\n")
+		lines = append(lines, first)
+	}
+	return strings.Join(lines, "\n"), nil
+}

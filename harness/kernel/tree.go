@@ -1,0 +1,153 @@
+package kernel
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tokentest/kconfig"
+)
+
+// resolveTree takes the image that was built in a kernel tree, or in the
+// directory that O= or KBUILD_OUTPUT named.
+func resolveTree(ref, dir string, o Options) (*Kernel, error) {
+	out, image, err := builtImage(ref, dir)
+	if err != nil {
+		return nil, err
+	}
+	k, err := readImage(image)
+	if err != nil {
+		return nil, err
+	}
+	k.Ref, k.Source = ref, image
+	if k.ConfigPath = filepath.Join(out, ".config"); !exists(out, ".config") {
+		k.ConfigPath = ""
+	} else if k.Config, err = readConfig(k.ConfigPath); err != nil {
+		return nil, err
+	}
+	if late := stale(dir, out, image); late != "" {
+		o.log("%s: the image is older than %s: make has not run since", ref, late)
+	}
+	return k, nil
+}
+
+// builtImage finds the image below a tree, an O= directory, or the directory
+// that KBUILD_OUTPUT names.
+func builtImage(ref, dir string) (out, image string, err error) {
+	dirs := []string{dir}
+	if env := os.Getenv("KBUILD_OUTPUT"); env != "" {
+		if !filepath.IsAbs(env) {
+			env = filepath.Join(dir, env)
+		}
+		dirs = append(dirs, env)
+	}
+	for _, d := range dirs {
+		for _, name := range []string{bzImagePath, "vmlinux"} {
+			if exists(d, name) {
+				return d, filepath.Join(d, name), nil
+			}
+		}
+	}
+	return "", "", &UsageError{Ref: ref, Reason: noImage(dir)}
+}
+
+// noImage says what a directory without an image is.
+func noImage(dir string) string {
+	if text, err := os.ReadFile(filepath.Join(dir, ".config")); err == nil {
+		if arch, _ := kconfig.Banner(text); arch != "" && arch != "x86" {
+			return fmt.Sprintf("%s is configured for %s; only x86-64 kernels can be booted here", dir, arch)
+		}
+	}
+	for _, sub := range []string{"arch/arm64/boot/Image", "arch/riscv/boot/Image", "arch/powerpc/boot/zImage"} {
+		if exists(dir, sub) {
+			return fmt.Sprintf("%s holds %s; only x86-64 kernels can be booted here", dir, sub)
+		}
+	}
+	if exists(dir, "Kconfig") || exists(dir, "source") {
+		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel build tree:%s\" build it", bzImagePath, dir, dir)
+	}
+	return dir + " is no kernel tree"
+}
+
+// slack is how much newer a source may seem: an unpacked tree and its image
+// can be of the same moment.
+const slack = time.Second
+
+// stale returns a source that is newer than the image, "" when none is. Only
+// what an x86-64 image is made of is looked at.
+func stale(dir, out, image string) string {
+	stat, err := os.Stat(image)
+	if err != nil {
+		return ""
+	}
+	src := dir
+	if link, err := filepath.EvalSymlinks(filepath.Join(out, "source")); err == nil {
+		src = link
+	}
+	when := stat.ModTime().Add(slack)
+	if c, err := os.Stat(filepath.Join(out, ".config")); err == nil && c.ModTime().After(when) {
+		return filepath.Join(out, ".config")
+	}
+	entries, err := os.ReadDir(src)
+	if err != nil {
+		return ""
+	}
+	var mu sync.Mutex
+	var wait sync.WaitGroup
+	newest := ""
+	for _, e := range entries {
+		if !e.IsDir() || slices.Contains([]string{".git", "Documentation", "tools", "samples", "LICENSES"}, e.Name()) {
+			continue
+		}
+		wait.Go(func() {
+			if late := newer(filepath.Join(src, e.Name()), when); late != "" {
+				mu.Lock()
+				newest = late
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	return newest
+}
+
+// newer returns the first source below a directory that was changed after a
+// moment.
+func newer(dir string, when time.Time) (found string) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return nil
+		case d.IsDir():
+			if filepath.Base(filepath.Dir(path)) == "arch" && d.Name() != "x86" {
+				return filepath.SkipDir
+			}
+			return nil
+		case !isCode(d.Name()):
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.ModTime().After(when) {
+			found = path
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+// isCode leaves out what make writes into a tree that is built in place.
+func isCode(name string) bool {
+	if strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, ".") {
+		return false
+	}
+	switch filepath.Ext(name) {
+	case ".c", ".h", ".S", ".lds":
+		return true
+	}
+	return name == "Makefile" || name == "Kbuild" || strings.HasPrefix(name, "Kconfig")
+}
