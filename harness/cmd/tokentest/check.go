@@ -203,7 +203,7 @@ func needers(corpus *cases.Corpus, u *kconfig.Unmet) string {
 	for _, g := range corpus.Groups {
 		for _, c := range g.Cases {
 			switch {
-			case slices.ContainsFunc(c.Needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig && n.Name == u.Name }):
+			case slices.ContainsFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig && n.Name == u.Name }):
 				skip = append(skip, c)
 			case slices.ContainsFunc(u.Cases, func(p string) bool { return cases.Match(p, c.ID) }):
 				broken = append(broken, c)
