@@ -224,8 +224,10 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", j.tools.id, len(j.config), j.config)
-	for _, f := range j.Fragments {
-		fmt.Fprintf(h, "%d\n%s\n", len(f.Text()), f.Text())
+	for _, f := range j.Fragments { // what they ask for: a comment is no other kernel
+		for _, o := range f.Options {
+			fmt.Fprintln(h, o.String(), o.Since, o.Until)
+		}
 	}
 	how := hex.EncodeToString(h.Sum(nil))
 	j.out = filepath.Join(j.repo.dir, "out-"+how[:12])
