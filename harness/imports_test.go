@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"harness/vm":            {},
 	"harness/testlog":       {},
 	"harness/kernel":        {"kconfig"},
+	"harness/bisect":        {"harness/result"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
 	"harness/result":        {"cases", "cases/oracle", "cases/program", "cases/uapi", "harness/vm", "harness/wire"},
 	"harness/report":        {"harness/result", "cases/program", "cases/uapi", "harness/vm"},
@@ -50,7 +51,7 @@ func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
 		"cases", "cases/oracle", "cases/program", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
-		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
+		"harness/kernel", "harness/bisect", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
 	} {
 		if !slices.Contains(but, p) {
 			out = append(out, p)

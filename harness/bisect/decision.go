@@ -117,3 +117,19 @@ func Changes(before, after Decisions) []string {
 	}
 	return out
 }
+
+// Answers leaves out cases that only one of two kernels can be asked, as long
+// as there are others: a case that is new is less news than an answer that
+// changed.
+func Answers(good, bad Decisions) Decisions {
+	out := Decisions{}
+	for id, was := range good {
+		if was != Skipped && bad[id] != Skipped {
+			out[id] = was
+		}
+	}
+	if len(out) == 0 {
+		return good
+	}
+	return out
+}

@@ -68,3 +68,15 @@ func TestChanges(t *testing.T) {
 		t.Errorf("got %v, want a", got)
 	}
 }
+
+func TestAnswers(t *testing.T) {
+	good := Decisions{"new": Skipped, "gone": "ok", "changed": "ok"}
+	bad := Decisions{"new": "ok", "gone": Skipped, "changed": "EPERM"}
+	if got := Answers(good, bad); len(got) != 1 || got["changed"] != "ok" {
+		t.Errorf("got %v, want the answer that changed", got)
+	}
+	delete(good, "changed")
+	if got := Answers(good, bad); len(got) != 2 {
+		t.Errorf("got %v, want both: there is nothing else", got)
+	}
+}

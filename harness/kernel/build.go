@@ -152,6 +152,9 @@ func (b *Built) Git(ctx context.Context, args ...string) (string, error) {
 	return b.repo.git(ctx, args...)
 }
 
+// SameTree tells whether two sources are of one repository.
+func (b *Built) SameTree(other *Built) bool { return b.repo.dir == other.repo.dir }
+
 // Tree is the digest of the files.
 func (b *Built) Tree() string { return b.tree }
 

@@ -78,6 +78,9 @@ func (g *guest) chooseAct() error {
 	if len(words) == 0 {
 		words = []string{"clean"}
 	}
+	if own, err := g.read("-kernel", 0, actMark, "\n"); err == nil {
+		words = []string{own}
+	}
 	old, err := os.ReadFile(os.Getenv(Boots))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

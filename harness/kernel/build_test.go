@@ -1,0 +1,375 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tokentest/harness/lab/labtest"
+	"tokentest/kconfig"
+)
+
+// yard is a user's git repository with a tree that builds like a kernel, and
+// what is asked for.
+type yard struct {
+	t    *testing.T
+	tree string
+	o    Options
+	said []string
+}
+
+func newYard(t *testing.T) *yard {
+	t.Helper()
+	for _, need := range []string{"git", "make"} {
+		if _, err := exec.LookPath(need); err != nil {
+			t.Skip(err)
+		}
+	}
+	dir := t.TempDir()
+	w := &yard{t: t, tree: filepath.Join(dir, "linux")}
+	w.o = Options{CacheDir: filepath.Join(dir, "cache"), Log: func(format string, args ...any) { w.said = append(w.said, fmt.Sprintf(format, args...)) }}
+	f, err := kconfig.ParseFragment("mine.config", []byte("CONFIG_NET=y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.o.Build.Fragments = []*kconfig.Fragment{f}
+	tools := filepath.Join(dir, "tools")
+	if err := errors.Join(labtest.Source(w.tree), labtest.Tools(tools)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
+	t.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+	w.git("init", "-q", "-b", "main")
+	w.git("add", "-A")
+	w.git("commit", "-q", "-m", "base")
+	return w
+}
+
+func (w *yard) git(args ...string) string {
+	w.t.Helper()
+	cmd := exec.Command("git", append([]string{"-C", w.tree, "-c", "user.name=t", "-c", "user.email=t@t"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (w *yard) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.tree, "kernel/bpf/token.c"), []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// series makes patches of sources, one after the other, and leaves the tree as it was.
+func (w *yard) series(sources ...string) string {
+	w.t.Helper()
+	base := w.git("rev-parse", "HEAD")
+	for i, text := range sources {
+		w.write(text)
+		w.git("commit", "-q", "-a", "-m", fmt.Sprintf("patch %d", i+1))
+	}
+	mbox := filepath.Join(w.t.TempDir(), "series.mbox")
+	out := w.git("format-patch", "--stdout", base)
+	if err := os.WriteFile(mbox, []byte(out+"\n"), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	w.git("reset", "-q", "--hard", base)
+	return mbox
+}
+
+func (w *yard) resolve(ref string) (*Kernel, error) {
+	w.said = nil
+	return Resolve(w.t.Context(), ref, w.o)
+}
+
+func (w *yard) heard(text string) bool { return strings.Contains(strings.Join(w.said, "\n"), text) }
+
+func imageText(t *testing.T, k *Kernel) string {
+	t.Helper()
+	text, err := os.ReadFile(k.Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestBuildCommit(t *testing.T) {
+	w := newYard(t)
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Release != labtest.Release || k.Format != BzImage || k.Config.Value("NET") != "y" || !strings.HasSuffix(imageText(t, k), "int token;\n") {
+		t.Errorf("got %+v", k)
+	}
+	// The same again is found, by another name and from a commit with the same files.
+	w.git("commit", "-q", "--allow-empty", "-m", "nothing")
+	again, err := w.resolve("git:" + w.tree + "#HEAD")
+	if err != nil || again.Digest != k.Digest || !w.heard("is built already") || w.heard("building") {
+		t.Errorf("got %+v, %v, %q", again, err, w.said)
+	}
+	// Other files, another configuration: another kernel.
+	w.write("int other;\n")
+	w.git("commit", "-q", "-a", "-m", "other")
+	if k, err = w.resolve("git:" + w.tree); err != nil || !w.heard("building") || !strings.HasSuffix(imageText(t, k), "int other;\n") {
+		t.Errorf("got %v, %q", err, w.said)
+	}
+	w.o.Build.Make = []string{"V=1"}
+	if _, err = w.resolve("git:" + w.tree); err != nil || !w.heard("building") {
+		t.Errorf("with other variables: got %v, %q", err, w.said)
+	}
+	if s := w.git("status", "--porcelain"); s != "" {
+		t.Errorf("the user's tree has changed: %s", s)
+	}
+	if s := w.git("worktree", "list"); strings.Contains(s, "\n") {
+		t.Errorf("the user's repository has a work tree more: %s", s)
+	}
+}
+
+// A tree is built with the changes that are not committed, and they stay.
+func TestBuildTreeWithChanges(t *testing.T) {
+	w := newYard(t)
+	w.write("int changed;\n")
+	b, err := Source(t.Context(), "tree:"+w.tree, w.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := b.Build(t.Context(), w.o.Build, w.o)
+	if err != nil || !strings.HasSuffix(imageText(t, k), "int changed;\n") || !strings.Contains(k.Source, "with its changes") {
+		t.Errorf("got %+v, %v", k, err)
+	}
+	if s := w.git("status", "--porcelain"); !strings.Contains(s, "M kernel/bpf/token.c") || w.git("stash", "list") != "" {
+		t.Errorf("the user's changes: %q", s)
+	}
+}
+
+func TestBuildPatches(t *testing.T) {
+	w := newYard(t)
+	mbox := w.series("int one;\n", "int two;\n")
+	ref := "git:" + w.tree + "+" + mbox
+	k, err := w.resolve(ref)
+	if err != nil || !strings.HasSuffix(imageText(t, k), "int two;\n") || !strings.Contains(k.Source, "with 2 patches") {
+		t.Fatalf("got %+v, %v", k, err)
+	}
+	if again, err := w.resolve(ref); err != nil || again.Digest != k.Digest || w.heard("building") {
+		t.Errorf("again: %v, %q", err, w.said)
+	}
+	// The patches of a directory, in the order of their names, without the cover letter.
+	dir := t.TempDir()
+	out, err := exec.Command("git", "-C", w.tree, "mailsplit", "-o"+dir, mbox).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for from, to := range map[string]string{"0001": "0001-one.patch", "0002": "0002-two.patch"} {
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(filepath.Join(dir, "0000-cover-letter.patch"), []byte("no diff"), 0o644)
+	if k, err = w.resolve("git:" + w.tree + "+" + dir + "/"); err != nil || !strings.HasSuffix(imageText(t, k), "int two;\n") {
+		t.Errorf("a directory: %+v, %v", k, err)
+	}
+	// Each patch can be built by itself.
+	b, err := Source(t.Context(), ref, w.o)
+	if err != nil || len(b.Patches) != 2 || b.Commit != b.Patches[1] {
+		t.Fatalf("got %+v, %v", b, err)
+	}
+	first, err := b.At(t.Context(), b.Patches[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, err = first.Build(t.Context(), w.o.Build, w.o); err != nil || !strings.HasSuffix(imageText(t, k), "int one;\n") {
+		t.Errorf("the first patch alone: %v", err)
+	}
+}
+
+// A patch that does not apply is named, with the file and the hunk, and leaves nothing behind.
+func TestPatchErrors(t *testing.T) {
+	w := newYard(t)
+	lines := strings.Repeat("//\n", 40)
+	w.write(lines + "int a;\n" + lines + "int b;\n" + lines)
+	w.git("commit", "-q", "-a", "-m", "long")
+	mbox := w.series(lines+"int a1;\n"+lines+"int b1;\n"+lines, lines+"int a2;\n"+lines+"int b2;\n"+lines)
+	w.write(lines + "int a;\n" + lines + "int other;\n" + lines)
+	w.git("commit", "-q", "-a", "-m", "in the way")
+	_, err := w.resolve("git:" + w.tree + "+" + mbox)
+	var bad *PatchError
+	if !errors.As(err, &bad) || bad.Patch != "patch 1" || !strings.Contains(err.Error(), `apply patch "patch 1" of series.mbox: kernel/bpf/token.c:79 does not match (hunk 2 of 2: @@ -79,`) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := w.resolve("git:" + w.tree + "#HEAD~1+" + mbox); err != nil {
+		t.Errorf("where it applies: %v", err)
+	}
+	empty, text := filepath.Join(t.TempDir(), "empty.mbox"), filepath.Join(t.TempDir(), "text.mbox")
+	os.WriteFile(empty, nil, 0o644)
+	os.WriteFile(text, []byte("From: me\n\nHello.\n"), 0o644)
+	for ref, want := range map[string]string{
+		"git:" + w.tree + "+" + empty:                "is empty",
+		"git:" + w.tree + "+" + text:                 "is no patch as mail",
+		"git:" + w.tree + "+/nowhere/x.mbox":         "no patch file or directory /nowhere/x.mbox",
+		"git:" + w.tree + "+" + filepath.Dir(w.tree): "no *.patch in the directory",
+		"git:" + w.tree + "#nope":                    "no revision nope in",
+		"git:" + w.tree + "#":                        "no revision after the #",
+		"git:" + filepath.Dir(w.tree):                "is no git repository",
+		"git:/nowhere":                               "no directory /nowhere",
+		"git:":                                       "nothing behind the colon",
+		"src:stable":                                 "want src:VERSION",
+	} {
+		var usage *UsageError
+		if _, err := w.resolve(ref); !errors.As(err, &usage) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", ref, err, want)
+		}
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	w := newYard(t)
+	w.write("int x;\n#error broken\n")
+	w.git("commit", "-q", "-a", "-m", "does not compile")
+	_, err := w.resolve("git:" + w.tree)
+	var bad *BuildError
+	if !errors.As(err, &bad) || len(bad.Lines) != 3 || bad.Lines[0] != "kernel/bpf/token.c:2:2: error: #error broken" || !strings.Contains(bad.Lines[2], "^~~~~") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(bad.Log); err != nil {
+		t.Errorf("the log is not kept: %v", err)
+	}
+	// The next commit is none the worse for it.
+	w.write("int x;\n")
+	w.git("commit", "-q", "-a", "-m", "mended")
+	if _, err := w.resolve("git:" + w.tree); err != nil || w.heard("interrupted") {
+		t.Errorf("mended: %v, %q", err, w.said)
+	}
+	// A full disk is the host's fault.
+	w.write("#full\n")
+	w.git("commit", "-q", "-a", "-m", "too much")
+	if _, err := w.resolve("git:" + w.tree); errors.As(err, &bad) || err == nil || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("a full disk: %v", err)
+	}
+}
+
+// What olddefconfig drops is an error with the line and the reason.
+func TestConfigLost(t *testing.T) {
+	w := newYard(t)
+	f, err := kconfig.ParseFragment("mine.config", []byte("CONFIG_NET=y\nCONFIG_DROPPED=y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.o.Build.Fragments = []*kconfig.Fragment{f}
+	_, err = w.resolve("git:" + w.tree)
+	var lost *ConfigError
+	if !errors.As(err, &lost) || len(lost.Lost) != 1 || lost.Lost[0] != "mine.config:2: want CONFIG_DROPPED=y, it is not there: Kconfig:1: it depends on NOTHING" {
+		t.Errorf("got %v", err)
+	}
+	// From a whole configuration the same.
+	config := filepath.Join(t.TempDir(), "config")
+	os.WriteFile(config, []byte("CONFIG_OLD=y\n"), 0o644)
+	w.o.Build = BuildOptions{Config: config, Fragments: w.o.Build.Fragments[:0:0]}
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil || k.Config.Value("OLD") != "y" {
+		t.Errorf("from a .config: %+v, %v", k, err)
+	}
+}
+
+// A build that is ended from outside leaves nothing that a later one takes for whole.
+func TestBuildInterrupted(t *testing.T) {
+	w := newYard(t)
+	w.write("#wait\n")
+	w.git("commit", "-q", "-a", "-m", "slow")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for range 200 {
+			if found, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "waits")); found != nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		cancel()
+	}()
+	start := time.Now()
+	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) || time.Since(start) > 20*time.Second {
+		t.Fatalf("got %v after %v", err, time.Since(start))
+	}
+	half, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "out-*", "token.o"))
+	if len(half) != 1 {
+		t.Fatalf("the build was to leave half a file: %v", half)
+	}
+	w.write("int fast;\n")
+	w.git("commit", "-q", "-a", "-m", "fast")
+	if _, err := w.resolve("git:" + w.tree); err != nil || !w.heard("was interrupted") {
+		t.Errorf("got %v, %q", err, w.said)
+	}
+	if _, err := os.Stat(half[0]); err == nil {
+		t.Error("half a file is still there")
+	}
+	if found, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "builds", ".fill-*")); found != nil {
+		t.Errorf("left behind: %v", found)
+	}
+}
+
+// A damaged cache entry is built again.
+func TestBuildDamaged(t *testing.T) {
+	w := newYard(t)
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(k.Image, []byte("damaged"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, err := w.resolve("git:" + w.tree)
+	if err != nil || again.Digest != k.Digest || !w.heard("is damaged") {
+		t.Errorf("got %+v, %v, %q", again, err, w.said)
+	}
+}
+
+func TestToolchainMissing(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	_, err := findToolchain(t.Context(), nil)
+	if err == nil || !strings.Contains(err.Error(), "this host has no make, gcc, ld") || !strings.Contains(err.Error(), "apt-get install -y make gcc binutils flex") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestComplaints(t *testing.T) {
+	for _, tt := range []struct{ log, want string }{
+		{"  CC x.o\n../src/a.c: In function 'f':\n/s/a.c:3:2: error: oops\n    3 | oops\n      | ^~~~\nmake[2]: *** [x.o] Error 1\n", "a.c:3:2: error: oops|    3 | oops|      | ^~~~"},
+		{"ld: vmlinux.o: in function `f':\na.c:(.text+0x5): undefined reference to `g'\nmake: *** [vmlinux] Error 1\n", "ld: vmlinux.o: in function `f':|a.c:(.text+0x5): undefined reference to `g'"},
+		{"make[1]: *** No rule to make target 'x'.  Stop.\n", "make[1]: *** No rule to make target 'x'.  Stop."},
+		{"FAILED: load BTF from vmlinux: Invalid argument\nmake: *** x\n", "FAILED: load BTF from vmlinux: Invalid argument"},
+		{"something else\n", "something else|"},
+	} {
+		if got := strings.Join(complaintsOf(tt.log, "/s", "/o"), "|"); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+	many := complaintsOf(strings.Repeat("a.c:1:1: error: x\n", 9), "/s", "/o")
+	if len(many) != 5 || many[4] != "and 5 more" {
+		t.Errorf("got %q", many)
+	}
+}
+
+func TestCutPatches(t *testing.T) {
+	dir := t.TempDir()
+	for s, want := range map[string]string{
+		"6.12.117-1~bpo12+1":         "6.12.117-1~bpo12+1",
+		"6.12+a.mbox":                "6.12 a.mbox",
+		"6.12-1~bpo12+1+a.mbox+dir/": "6.12-1~bpo12+1 a.mbox dir/",
+		"/x+y/linux#v6+fix+p.patch":  "/x+y/linux#v6+fix p.patch",
+		"6.12+" + dir:                "6.12 " + dir,
+	} {
+		rest, patches := cutPatches(s)
+		if got := strings.Join(append([]string{rest}, patches...), " "); got != want {
+			t.Errorf("%s: got %q, want %q", s, got, want)
+		}
+	}
+}
