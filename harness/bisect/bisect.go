@@ -52,6 +52,8 @@ type Search struct {
 	Try func(ctx context.Context, id string) (Test, error)
 	// Keep gets each new test, to write it down; nil keeps nothing.
 	Keep func(Test) error
+	// Name says what a candidate is, for people; nil leaves its id.
+	Name func(ctx context.Context, id string) string
 	// Log gets a line for each step; nil is silence.
 	Log func(format string, args ...any)
 }
@@ -84,20 +86,27 @@ func (s *Search) Run(ctx context.Context) (*Result, error) {
 		if next == "" {
 			return s.result(suspects, good, bad), nil
 		}
-		s.log("%d suspects, about %d tests to go: %s", len(suspects), steps(len(suspects)), next)
+		s.log("%d suspects, about %d tests to go: %s", len(suspects), steps(len(suspects)), s.name(ctx, next))
 		t, err := s.Try(ctx, next)
 		if err != nil {
 			return nil, err
 		}
 		t.ID = next
 		s.Done = append(s.Done, t)
-		s.log("%s is %s: %s", next, t.Outcome, t.Why)
+		s.log("%s: %s: %s", t.Outcome, s.name(ctx, next), t.Why)
 		if s.Keep != nil {
 			if err := s.Keep(t); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+func (s *Search) name(ctx context.Context, id string) string {
+	if s.Name == nil {
+		return id
+	}
+	return s.Name(ctx, id)
 }
 
 // steps is how many tests halve n suspects down to one.

@@ -130,7 +130,7 @@ func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
 		return b.interrupted(err)
 	}
 	good, bad := b.field.ends()
-	s := &bisect.Search{Space: b.field, Good: good, Bad: bad, Done: b.done, Try: b.try, Keep: b.log.Add, Log: a.note}
+	s := &bisect.Search{Space: b.field, Good: good, Bad: bad, Done: b.done, Try: b.try, Keep: b.log.Add, Name: b.field.name, Log: a.note}
 	r, err := s.Run(ctx)
 	if err != nil {
 		return b.interrupted(err)

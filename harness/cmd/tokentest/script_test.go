@@ -43,7 +43,7 @@ func TestScripts(t *testing.T) {
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
 		},
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count},
+		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count, "commits": commits},
 		Condition: condition,
 	})
 }
@@ -84,6 +84,35 @@ func oneline(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile(args[0])
 	if neg || strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "tokentest: ") {
 		ts.Fatalf("want one line that begins with tokentest:, got\n%s", text)
+	}
+}
+
+// commits TEXT...: a repository linux of a tree that builds like a kernel, with
+// its tools in PATH, gets a commit for each text. An image plays the act that
+// its source names; "ok" names none.
+func commits(ts *testscript.TestScript, neg bool, args []string) {
+	tree, tools := ts.MkAbs("linux"), ts.MkAbs("tools")
+	git := func(args ...string) {
+		cmd := exec.Command("git", append([]string{"-C", tree, "-c", "user.name=t", "-c", "user.email=t@t"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			ts.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	if _, err := os.Stat(tree); err != nil {
+		ts.Check(errors.Join(labtest.Source(tree), labtest.Tools(tools)))
+		ts.Setenv("PATH", tools+":"+ts.Getenv("PATH"))
+		git("init", "-q", "-b", "main")
+		git("add", "-A")
+		git("commit", "-q", "-m", "base")
+	}
+	for i, text := range args {
+		source := fmt.Sprintf("%s\nint v%d;\n", text, i)
+		if text == "ok" {
+			source = fmt.Sprintf("int v%d;\n", i)
+		}
+		ts.Check(os.WriteFile(filepath.Join(tree, "kernel/bpf/token.c"), []byte(source), 0o644))
+		git("commit", "-q", "-a", "--allow-empty", "-m", fmt.Sprintf("change %d", i+1))
 	}
 }
 
