@@ -60,6 +60,16 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref, strings.Join(e.Lost, "\n  "))
 }
 
+// Unbuildable tells whether an error means that the source makes no kernel:
+// it does not compile, cannot be configured as asked, or its patches do not
+// apply. The host is then not at fault.
+func Unbuildable(err error) bool {
+	var build *BuildError
+	var config *ConfigError
+	var patch *PatchError
+	return errors.As(err, &build) || errors.As(err, &config) || errors.As(err, &patch)
+}
+
 // built is the manifest of a cached build.
 type built struct {
 	Release, Format string

@@ -34,7 +34,9 @@ type Lab struct {
 	Append   []string      // for the kernel's command line
 	Offline  bool          // do not use the network
 	Refresh  bool          // ask the mirror again
-	Allow    *vm.Allow     // findings that are known and do not count
+
+	Build kernel.BuildOptions // for kernels that are built from source
+	Allow *vm.Allow           // findings that are known and do not count
 
 	// Log gets lines that explain what takes time; nil is silence.
 	Log func(format string, args ...any)
@@ -125,6 +127,8 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, r
 			out.Error = interrupted
 		case errors.As(err, &mistake):
 			out.Cause = err
+		case kernel.Unbuildable(err):
+			out.Unbuilt = true
 		}
 		return out
 	}
@@ -149,7 +153,7 @@ type trial struct {
 
 // prepare finds the kernel, builds its image and chooses the accelerator.
 func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
-	k, err := kernel.Resolve(ctx, ref, kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log})
+	k, err := kernel.Resolve(ctx, ref, kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build})
 	if err != nil {
 		return nil, err
 	}

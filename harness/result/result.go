@@ -88,6 +88,8 @@ type KernelRun struct {
 	Rules map[string]RuleText `json:"rules,omitempty"`
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
+	// Unbuilt says that the error is the source's: it makes no kernel.
+	Unbuilt bool `json:"unbuilt,omitempty"`
 	// Cause is that error where the reference was at fault, and not the host.
 	Cause  error         `json:"-"`
 	Boots  []Boot        `json:"boots,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,6 +29,7 @@ type app struct {
 	code           int // the exit code when no error is returned
 	cacheDir       string
 	quiet          bool
+	bisecting      bool // exit codes are those for "git bisect run"
 }
 
 // usageError is a mistake in what the user typed or wrote.
@@ -66,6 +68,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	programs := &relay{take: make(chan func(os.Signal) bool)}
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), relayKey{}, programs))
 	defer cancel()
+	interrupted := result.ExitNoVerdict
+	if slices.Contains(args, bisectFlag) {
+		interrupted = result.BisectAbort
+	}
 	code := make(chan int, 1)
 	go func() { code <- execute(ctx, args, stdin, stdout, stderr) }()
 	signals := make(chan os.Signal, 2)
@@ -88,7 +94,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			cancel()
 		case <-late: // QEMU dies with us
 			fmt.Fprintln(stderr, "tokentest: interrupted twice: ended before everything was written")
-			return result.ExitNoVerdict
+			return interrupted
 		}
 	}
 }
@@ -96,7 +102,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 // execute does what the command line says, up to a line for each error.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout}
-	a := &app{stdin: stdin, stdout: out, stderr: stderr}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, bisecting: slices.Contains(args, bisectFlag)}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -109,7 +115,20 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	for _, e := range each(err) {
 		fmt.Fprintln(stderr, "tokentest:", e)
 	}
-	return exitCode(err)
+	return a.failed(err)
+}
+
+// failed is the exit code when there is an error. git bisect would take 2 and
+// 3 for a bad kernel: with --bisect every error stops it, but that a kernel
+// cannot be built.
+func (a *app) failed(err error) int {
+	switch {
+	case !a.bisecting:
+		return exitCode(err)
+	case a.code == result.BisectSkip:
+		return result.BisectSkip
+	}
+	return result.BisectAbort
 }
 
 // each takes errors that were put together apart.

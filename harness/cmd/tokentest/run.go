@@ -37,6 +37,7 @@ type runFlags struct {
 	append           []string
 	lies             lies
 	random           random
+	build            buildFlags
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -50,10 +51,12 @@ A CASE is a name that "tokentest list cases" shows, the beginning of one up to
 a /, or a pattern in which * stands for anything. A FILE ends in .txt. Without
 either the default suite runs; --full runs everything.
 
-A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR].`,
+A kernel is a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR],
+tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 		Example: `  tokentest run --kernel deb:6.12
   tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
-  tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12`,
+  tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12
+  git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.random.given = c.Flags().Changed("seed")
 			return a.run(c, args, f)
@@ -73,10 +76,14 @@ A kernel is a path to a bzImage or a PVH vmlinux, or deb:SUITE|VERSION[:FLAVOUR]
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
+	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+	f.build.register(fl)
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
 }
+
+const bisectFlag = "--bisect"
 
 // check refuses values that no flag's type can refuse.
 func (f *runFlags) check() error {
@@ -113,6 +120,9 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Log: a.note}
+	if l.Build, err = f.build.options(); err != nil {
+		return err
+	}
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return err
 	}
@@ -143,6 +153,11 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 // conclude prints what a run came to, also when it could not be stored. A run
 // that tried no kernel has nothing to show but why, and leaves no directory.
 func (a *app) conclude(format string, r *result.Run, stored error) error {
+	if a.bisecting {
+		a.code = r.BisectCode()
+	} else {
+		a.code = r.ExitCode()
+	}
 	why, tried := untried(r)
 	if !tried {
 		return errors.Join(why, stored, os.RemoveAll(r.Dir))
@@ -152,7 +167,6 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 			a.note("%v", e)
 		}
 	}
-	a.code = r.ExitCode()
 	if stored != nil {
 		stored = fmt.Errorf("%w; name another directory with --out", stored)
 	}
