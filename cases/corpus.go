@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-//go:embed matrix/*.txt scenario/*.txt sweep/*.txt
+//go:embed matrix/*.txt scenario/*.txt known/*.txt sweep/*.txt
 var files embed.FS
 
 // Corpus is the groups that a run can choose from.
@@ -30,7 +30,7 @@ func Load() (*Corpus, error) {
 
 func read() (*Corpus, error) {
 	c := &Corpus{}
-	return c, errors.Join(c.addDir("matrix"), c.addDir("scenario"))
+	return c, errors.Join(c.addDir("matrix"), c.addDir("scenario"), c.addDir("known"))
 }
 
 // AddSweeps adds the matrices of tens of thousands of cases, which take

@@ -9,8 +9,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-func init() { ops = append(ops, lsmOps...) }
-
 var lsmOps = []opSpec{
 	{program.OpLSM, []keySpec{
 		{program.KeyHook, "hook", kindHook, "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},

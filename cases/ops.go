@@ -64,6 +64,7 @@ var ops = []opSpec{
 	{program.OpTokenCreate, []keySpec{
 		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
 		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey,
+		{program.KeyNoFD, "no_fd", kindNum, "1: while the process may open no more descriptors"},
 	}, nil, true, "BPF_TOKEN_CREATE"},
 	{program.OpMapCreate, []keySpec{
 		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey,
@@ -107,6 +108,12 @@ var ops = []opSpec{
 		{program.KeyID, "id", kindNum, "an id that nothing has"},
 		{program.KeyCommon, "common", kindNum, "1: with BPF_COMMON_ATTRS"},
 	}, nil, false, "any other command of bpf(2)"},
+}
+
+func init() {
+	ops = append(ops, lsmOps...)
+	ops = append(ops, opSpec{program.OpReopen, []keySpec{{program.KeyHandle, "handle", kindHandle, "what to open again"}}, []program.Key{program.KeyHandle}, true,
+		"open a descriptor again through /proc/self/fd, which knows no token behind one"})
 }
 
 func opNamed(name string) *opSpec {

@@ -26,6 +26,7 @@ type File struct {
 	excepts  []filter
 	controls []control
 	pins     []pinLine
+	known    []Known
 }
 
 type axis struct {
@@ -103,7 +104,7 @@ type parser struct {
 }
 
 // keywords are the words that begin a line which is no step.
-var keywords = []string{"about", "full", "needs", "axis", "actor", "do", "except", "control", "pin"}
+var keywords = []string{"about", "full", "needs", "axis", "actor", "do", "except", "control", "pin", "known"}
 
 func (p *parser) line(n int, raw string) error {
 	text, note := cutComment(raw)
@@ -135,6 +136,8 @@ func (p *parser) line(n int, raw string) error {
 		return p.control(n, rest, note)
 	case "pin":
 		return p.pin(n, rest, note)
+	case "known":
+		return p.known(n, rest, note)
 	default:
 		return p.step(n, words, note, false)
 	}
@@ -502,6 +505,8 @@ func (f *File) check() error {
 	switch {
 	case len(f.steps) == 0 && f.do == nil:
 		return fmt.Errorf("%s:1: no step and no do line: nothing would run", f.Path)
+	case f.do != nil && len(f.known) > 0:
+		return fmt.Errorf("%s:1: a known defect has a machine to itself: want a scenario, without a do line", f.Path)
 	case f.do == nil && len(f.axes) > 0:
 		return fmt.Errorf("%s:1: axes without a do line", f.Path)
 	case !allow || !refuse:

@@ -94,6 +94,10 @@ func (s *Sim) Step(st *program.Step) Expect {
 		return s.setSysctl(a, st)
 	case program.OpCall:
 		return s.decide(a, st, a.call(st))
+	case program.OpReopen:
+		if st.Out != 0 {
+			a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
+		}
 	case program.OpLSM:
 		return s.attachLSM(a, st)
 	case program.OpLSMOff:
@@ -131,6 +135,7 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	if h, ok := st.Num(program.KeyBPFFS); ok {
 		req.BPFFS = a.fds[program.Handle(h)]
 	}
+	_, req.NoFD = st.Num(program.KeyNoFD)
 	e := s.decide(a, st, req)
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate

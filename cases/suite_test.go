@@ -53,6 +53,9 @@ func (s *scout) add(c *Case, format string, args ...any) {
 // group plays the cases with every rule in sight, and again without each rule
 // that decided one: another's absence changes nothing.
 func (s *scout) group(g *Group) {
+	if len(g.Known) > 0 {
+		return // it has a machine to itself
+	}
 	decided := map[string][]*Case{}
 	for _, w := range g.Worlds {
 		sim, rules := NewSim(s.facts, &w.Program, true), map[string]bool{}

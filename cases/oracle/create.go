@@ -32,10 +32,11 @@ type TokenCreate struct {
 	Flags uint32
 	BPFFS FD
 	Fault Fault
+	NoFD  bool // the process may open no more descriptors
 }
 
 // tokenCreateRules follow bpf_token_create of kernel/bpf/token.c.
-var tokenCreateRules = slices.Concat(tokenFaults[:2], []rule[*TokenCreate]{bpfHook(constant[*TokenCreate](uapi.BPF_TOKEN_CREATE))}, tokenUnknown, tokenFaults[2:], tokenChecks, []rule[*TokenCreate]{tokenHook})
+var tokenCreateRules = slices.Concat(tokenFaults[:2], []rule[*TokenCreate]{bpfHook(constant[*TokenCreate](uapi.BPF_TOKEN_CREATE))}, tokenUnknown, tokenFaults[2:], tokenChecks, []rule[*TokenCreate]{tokenNoFD, tokenHook, tokenNoFDLate})
 
 var tokenFaults = faultRules("token_create", func(r *TokenCreate) Fault { return r.Fault })
 
@@ -65,6 +66,16 @@ var tokenChecks = []rule[*TokenCreate]{
 			return b != nil && b.Delegate == Masks{}
 		}},
 }
+
+// fdPrepareSince is the release that takes the token's descriptor before the
+// LSM is asked: "bpf: convert bpf_token_create() to FD_PREPARE()".
+var fdPrepareSince = uapi.Release{Major: 6, Minor: 19}
+
+var (
+	tokenNoFD = rule[*TokenCreate]{id: "no-fd", text: "the process may open no more descriptors", fn: "bpf_token_create", errno: uapi.Errno(unix.EMFILE), since: fdPrepareSince,
+		holds: func(c *call[*TokenCreate]) bool { return c.req.NoFD }}
+	tokenNoFDLate = rule[*TokenCreate]{id: "no-fd-late", text: tokenNoFD.text, fn: tokenNoFD.fn, errno: tokenNoFD.errno, until: fdPrepareSince, holds: tokenNoFD.holds}
+)
 
 func (c *call[R]) bpffsUserns() *Userns {
 	if r, ok := any(c.req).(*TokenCreate); ok && r.BPFFS.BPFFS != nil {

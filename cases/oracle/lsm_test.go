@@ -23,7 +23,8 @@ func TestLSMPlaces(t *testing.T) {
 		req    Request
 		want   []string
 	}{
-		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm end"}},
+		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm no-fd-late"}},
+		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd lsm end"}},
 		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "btf-none lsm end"}},
 		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm end"}},
 		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "bad-name lsm log-late"}},

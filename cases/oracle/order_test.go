@@ -59,7 +59,7 @@ var progNever = map[[2]string]string{
 var orders = []order{
 	{
 		cmd: "token_create", kernel: k612, // 2.1; "unknown" never holds where the others do not
-		rules: strings.Fields("attr-too-long attr-unreadable unknown attr-tail flags bad-fd not-root foreign-userns no-cap-bpf initial-userns nothing-delegated"),
+		rules: strings.Fields("attr-too-long attr-unreadable unknown attr-tail flags bad-fd not-root foreign-userns no-cap-bpf initial-userns nothing-delegated no-fd-late"),
 		each:  eachWorld([]*Kernel{k61, k612}, []int{2}, places, tokenCreates),
 	},
 	{

@@ -114,6 +114,7 @@ func tokenCreates(f func(r *TokenCreate)) {
 	for _, flags := range []uint32{0, 1} {
 		for _, fd := range fds {
 			f(&TokenCreate{Flags: flags, BPFFS: fd})
+			f(&TokenCreate{Flags: flags, BPFFS: fd, NoFD: true})
 		}
 		for _, fault := range faults {
 			f(&TokenCreate{Flags: flags, BPFFS: fds[0], Fault: fault})

@@ -125,8 +125,13 @@ func (a *actor) step(s *program.Step) program.Observation {
 	switch s.Op {
 	case program.OpTokenCreate:
 		flags, _ := s.Num(program.KeyFlags)
+		if has(s, program.KeyNoFD) {
+			defer noMoreFDs()()
+		}
 		fd, errno := tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS), s)
 		return a.keep(s, fd, program.Observation{Errno: errno})
+	case program.OpReopen:
+		return a.reopen(s)
 	case program.OpMapCreate:
 		t, _ := s.Num(program.KeyType)
 		fd, errno := a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))

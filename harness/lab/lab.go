@@ -215,7 +215,8 @@ const maxStrikes = 3
 // run boots machines until every case has its result.
 func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.total, t.results = len(all), newResults(all)
-	queue := [][]*cases.Case{controlsFirst(all)}
+	together, alone := plan.Alone(all)
+	queue := [][]*cases.Case{controlsFirst(together)}
 	sizes := []int{batch}
 	for strikes := 0; len(queue) > 0; {
 		todo, size := t.open(queue[0]), sizes[0]
@@ -246,6 +247,7 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 			queue = nil
 		}
 	}
+	t.provoke(ctx, t.open(alone))
 	t.finish(all)
 }
 

@@ -79,6 +79,19 @@ func Batches(chosen []*cases.Case, size int) []Batch {
 	return out
 }
 
+// Alone splits off the cases that each have a machine to themselves, for they
+// provoke a defect that the kernel is known to have.
+func Alone(chosen []*cases.Case) (together, alone []*cases.Case) {
+	for _, c := range chosen {
+		if c.Alone() {
+			alone = append(alone, c)
+		} else {
+			together = append(together, c)
+		}
+	}
+	return together, alone
+}
+
 // ByWorld orders cases so that those of a world stand together, in the order
 // in which the worlds first appear; but those that set the sysctl to 1 come
 // last, for it cannot be set to anything else then, and before them those with

@@ -118,7 +118,7 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 // bad says that a machine makes its kernel differ, or leaves it without a
 // verdict.
 func bad(b *result.Boot) bool {
-	return b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Allowed == "" })
+	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Allowed == "" }))
 }
 
 // console is where the kernel's log of a boot lies.

@@ -57,6 +57,7 @@ func (p *pretty) kernel(k *run) {
 		}
 	}
 	p.skips(k)
+	p.known(k)
 	p.summary(k)
 }
 
@@ -280,6 +281,15 @@ func (p *pretty) skips(k *run) {
 	}
 	if rest := list[shown:]; len(rest) > 0 {
 		p.head("skip", dim, fmt.Sprintf("%d: %d other reasons; --format ktap lists them", total(rest), len(rest)))
+	}
+}
+
+// known writes the known defects that were seen to be as they were.
+func (p *pretty) known(k *run) {
+	for c := range k.All() {
+		if c.Status == result.Pass && c.Reason != "" {
+			p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, strings.TrimPrefix(c.Reason, "known defect: ")))
+		}
 	}
 }
 

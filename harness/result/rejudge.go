@@ -34,5 +34,8 @@ func (j *Judge) again(r *CaseResult, corpus *cases.Corpus) CaseResult {
 	}
 	out := j.Case(c, seen)
 	out.Boot = r.Boot
+	if out.Status == Pass {
+		out.Reason = r.Reason // a known defect's
+	}
 	return out
 }

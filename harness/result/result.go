@@ -112,6 +112,7 @@ type Boot struct {
 	Reason   string        `json:"reason,omitempty"`
 	Findings []vm.Finding  `json:"findings,omitempty"`
 	Blame    string        `json:"blame,omitempty"` // the case that had begun and not ended
+	Known    string        `json:"known,omitempty"` // the defect of which it ended as it is known to
 	Boot     time.Duration `json:"boot"`            // to hello
 	Decide   time.Duration `json:"decide"`          // from hello to done
 	Total    time.Duration `json:"total"`
@@ -130,7 +131,7 @@ type WorldResult struct {
 type CaseResult struct {
 	ID     string       `json:"case"`
 	Status Status       `json:"status"`
-	Reason string       `json:"reason,omitempty"` // for anything but pass
+	Reason string       `json:"reason,omitempty"` // for anything but pass, and for a known defect that is as it was
 	Boot   int          `json:"boot"`             // the index of its machine, -1 for none
 	Steps  []StepResult `json:"steps,omitempty"`
 }
@@ -201,6 +202,9 @@ func (k *KernelRun) verdict() int {
 		code = ExitNoVerdict
 	}
 	for _, b := range k.Boots {
+		if b.Known != "" {
+			continue
+		}
 		switch b.Fate {
 		case vm.Clean:
 		case vm.Tainted, vm.Panicked, vm.Hung:

@@ -94,7 +94,8 @@ func (a *app) planCmd() *cobra.Command {
 }
 
 func showPlan(w io.Writer, p *plan.Plan) error {
-	chosen := plan.ByWorld(p.Cases)
+	together, alone := plan.Alone(p.Cases)
+	chosen := plan.ByWorld(together)
 	worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
 	var order []*cases.Group
 	for _, c := range chosen {
@@ -109,6 +110,9 @@ func showPlan(w io.Writer, p *plan.Plan) error {
 		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds), len(plan.Batches(chosen, p.Batch)))
 		for _, g := range order {
 			fmt.Fprintf(t, "\t%s\t%d\n", g.Name, groups[g])
+		}
+		for _, c := range alone {
+			fmt.Fprintf(t, "alone\t%s\t%s\n", k, c.ID)
 		}
 	}
 	return t.Flush()

@@ -1,0 +1,108 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// Known is a defect that kernels are known to have, and how the machine ends
+// in which a case provokes it. Such a case has a machine to itself.
+type Known struct {
+	Fate   string        // the machine's: clean, tainted or panicked
+	Since  uapi.Release  // the first release that has it
+	Until  *uapi.Release // the last one; nil while nobody has seen it mended
+	Config string        // an option that must be set for this, or with a ! before it must not
+	Titles []string      // of all that the kernel's log says, where * stands for anything
+	Reason string        // with the kernels that were seen to have it
+	Where  string        // PATH:LINE
+}
+
+const knownUsage = "want known clean|tainted|panicked SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason"
+
+// known reads "known FATE SINCE[-UNTIL] [config=SYMBOL] TITLE  # reason".
+func (p *parser) known(n int, words []string, note string) error {
+	if len(words) < 2 || !slices.Contains([]string{"clean", "tainted", "panicked"}, words[0]) {
+		return fmt.Errorf("%s", knownUsage)
+	}
+	if note == "" {
+		return fmt.Errorf("a known defect has no reason: say behind # what is wrong, and which kernels were seen to have it")
+	}
+	k := Known{Fate: words[0], Reason: note, Where: fmt.Sprintf("%s:%d", p.f.Path, n)}
+	since, until, bounded := strings.Cut(words[1], "-")
+	var err error
+	if k.Since, err = uapi.ParseRelease(since); err != nil {
+		return err
+	}
+	if bounded && until != "" {
+		r, err := uapi.ParseRelease(until)
+		if err != nil {
+			return err
+		}
+		k.Until = &r
+	}
+	words = words[2:]
+	if len(words) > 0 {
+		if symbol, ok := strings.CutPrefix(words[0], "config="); ok {
+			k.Config, words = symbol, words[1:]
+		}
+	}
+	if len(words) > 0 {
+		k.Titles = strings.Split(strings.Join(words, " "), " + ")
+	}
+	if (len(k.Titles) == 0) != (k.Fate == "clean") {
+		return fmt.Errorf("a machine that ends %s: a title says what the kernel's log then holds, and a clean one has none", k.Fate)
+	}
+	p.f.known, p.f.Full = append(p.f.known, k), true
+	return nil
+}
+
+// In reports whether a kernel is known to have the defect.
+func (k *Known) In(f *program.Facts) bool {
+	v := f.Version()
+	if v.Less(k.Since) || k.Until != nil && k.Until.Less(v) {
+		return false
+	}
+	symbol, unset := strings.CutPrefix(k.Config, "!")
+	return symbol == "" || f.Config == nil || (f.Config[symbol] == "y") != unset
+}
+
+// KnownIn returns the ways in which a machine is known to end, on a kernel,
+// under the group's case: several only where the kernel's configuration, which
+// tells, is not known.
+func (g *Group) KnownIn(f *program.Facts) []Known {
+	var out []Known
+	for i := range g.Known {
+		if f != nil && g.Known[i].In(f) {
+			out = append(out, g.Known[i])
+		}
+	}
+	return out
+}
+
+// Alone reports whether the case must have a machine to itself.
+func (c *Case) Alone() bool { return len(c.Group.Known) > 0 }
+
+// Explains reports whether the titles of what a kernel's log says are the
+// defect's, each of them and no other.
+func (k *Known) Explains(titles []string) bool {
+	for _, pattern := range k.Titles {
+		if !slices.ContainsFunc(titles, func(t string) bool { return glob(pattern, t) }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(titles, func(t string) bool {
+		return !slices.ContainsFunc(k.Titles, func(pattern string) bool { return glob(pattern, t) })
+	})
+}
+
+// glob matches a pattern in which * stands for anything.
+func glob(pattern, s string) bool {
+	if strings.Contains(pattern, "*") {
+		return Match(pattern, s)
+	}
+	return pattern == s
+}

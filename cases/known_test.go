@@ -1,0 +1,91 @@
+package cases
+
+import (
+	"strings"
+	"testing"
+
+	"tokentest/cases/program"
+)
+
+const knownBody = `
+actor owner userns
+owner bpffs cmds=any -> b
+control owner token_create bpffs=b
+control nobody map_create type=hash => EPERM
+`
+
+func TestKnownMistakes(t *testing.T) {
+	for _, tt := range []struct{ line, want string }{
+		{"known", knownUsage},
+		{"known hung 6.9 x # y", knownUsage},
+		{"known panicked six x # y", "read release"},
+		{"known panicked 6.9-x x # y", "read release"},
+		{"known panicked 6.9 BUG: x", "a known defect has no reason"},
+		{"known panicked 6.9 # y", "a machine that ends panicked: a title says"},
+		{"known clean 6.9 x # y", "a machine that ends clean: a title says"},
+	} {
+		_, err := parseAndExpand(tt.line + knownBody)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: got %v, want %q", tt.line, err, tt.want)
+		}
+	}
+	_, err := parseAndExpand("known panicked 6.9 x # y\naxis a b\nactor owner userns\ndo owner map_create type=hash\ncontrol allow a=b\ncontrol refuse a=b\n")
+	if err == nil || !strings.Contains(err.Error(), "want a scenario") {
+		t.Errorf("a matrix: got %v", err)
+	}
+}
+
+// A case with a known defect is alone and not in the default suite; the
+// release and the configuration say where the defect is.
+func TestKnownIn(t *testing.T) {
+	g, err := parseAndExpand("known tainted 6.12-6.18 config=UBSAN_SHIFT UBSAN: * in x.c + WARNING in y # why\nknown clean 6.12 config=!UBSAN_SHIFT # why\n" + knownBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := g.Cases[0]; !c.Alone() || !c.Full {
+		t.Errorf("alone %v, full %v", c.Alone(), c.Full)
+	}
+	with, without := map[string]string{"UBSAN_SHIFT": "y"}, map[string]string{"UBSAN": "y"}
+	for _, tt := range []struct {
+		release string
+		config  map[string]string
+		want    string
+	}{
+		{"6.11.9", with, ""}, {"6.12.0", with, "tainted"}, {"6.18.4", with, "tainted"}, {"6.19.1", with, ""},
+		{"6.11.9", without, ""}, {"6.12.0", without, "clean"}, {"7.9.0", without, "clean"}, {"6.12.0", nil, "tainted clean"},
+	} {
+		var got []string
+		for _, k := range g.KnownIn(&program.Facts{Release: tt.release, Config: tt.config}) {
+			got = append(got, k.Fate)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s %v: got %q, want %q", tt.release, tt.config, got, tt.want)
+		}
+	}
+	if g.KnownIn(nil) != nil {
+		t.Error("a kernel of which nothing is known has the defect")
+	}
+	for titles, want := range map[string]bool{
+		"UBSAN: shift in x.c|WARNING in y": true, "WARNING in y|UBSAN: shift in x.c": true,
+		"UBSAN: shift in x.c": false, "UBSAN: shift in x.c|WARNING in y|Oops": false, "UBSAN: shift in z.c|WARNING in y": false,
+	} {
+		if got := g.Known[0].Explains(strings.Split(titles, "|")); got != want {
+			t.Errorf("%s: explained %v", titles, got)
+		}
+	}
+}
+
+// Cases without a known defect are not alone.
+func TestNotAlone(t *testing.T) {
+	n := 0
+	for _, g := range load(t).Groups {
+		if alone := g.Cases[0].Alone(); alone != strings.HasPrefix(g.Name, "known_") {
+			t.Errorf("%s: alone %v", g.Name, alone)
+		} else if alone {
+			n++
+		}
+	}
+	if n < 3 {
+		t.Errorf("%d known defects", n)
+	}
+}

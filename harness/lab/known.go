@@ -1,0 +1,33 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+
+	"tokentest/cases"
+	"tokentest/harness/result"
+)
+
+// provoke boots a machine for each case that needs one to itself, and holds
+// how it ended against the defects that the kernel is known to have.
+func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
+	for _, c := range alone {
+		if t.judge != nil {
+			if r := t.judge.Unmet(c); r != nil {
+				t.set(c, *r)
+				continue
+			}
+		}
+		d := t.boot(ctx, []*cases.Case{c}, 1)
+		switch {
+		case ctx.Err() != nil:
+			t.abandon(alone, "interrupted")
+			return
+		case d.hopeless():
+			t.abandon(alone, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
+			return
+		}
+		t.abandon([]*cases.Case{c}, "the guest did not answer for it")
+		result.Known(c, t.out.Facts, &t.out.Boots[len(t.out.Boots)-1], t.results.of(c))
+	}
+}

@@ -1,0 +1,61 @@
+package result
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/harness/vm"
+)
+
+// Known holds a machine that one case had to itself against the defect that
+// its kernel is known to have. When it ended so, and what the case showed was
+// as pinned or went down with the machine, the case passes and the machine
+// counts for nothing; when it did not, the defect is gone or another one, and
+// the case fails. Other kernels' results stay as they are.
+func Known(c *cases.Case, f *program.Facts, b *Boot, r *CaseResult) {
+	list := c.Group.KnownIn(f)
+	if len(list) == 0 || r.Boot < 0 || r.Status == Skip || !slices.Contains([]vm.Fate{vm.Clean, vm.Tainted, vm.Panicked}, b.Fate) {
+		return
+	}
+	lived := b.Fate != vm.Panicked
+	for _, k := range list {
+		if string(b.Fate) == k.Fate && k.Explains(titles(b.Findings)) && (r.Status == Pass || !lived) {
+			*r = CaseResult{ID: r.ID, Status: Pass, Reason: fmt.Sprintf("known defect: %s (%s)", k.Reason, k.Where), Boot: r.Boot, Steps: r.Steps}
+			b.Known = k.Reason
+			return
+		}
+	}
+	why := fmt.Sprintf("want the machine %s; it is %s: %s", ending(&list[0]), b.Fate, b.Reason)
+	if r.Status != Pass && lived {
+		why = r.why()
+	}
+	r.Status, r.Reason = Fail, fmt.Sprintf("the known defect of %s is gone, or is another one: %s", list[0].Where, why)
+}
+
+// why explains the first wrong step.
+func (r *CaseResult) why() string {
+	for i := range r.Steps {
+		if r.Steps[i].Wrong {
+			return r.Steps[i].Explain()
+		}
+	}
+	return r.Reason
+}
+
+func ending(k *cases.Known) string {
+	return strings.TrimSpace(k.Fate + " " + strings.Join(k.Titles, " + "))
+}
+
+// titles are what the kernel's log says, each report once.
+func titles(findings []vm.Finding) []string {
+	var out []string
+	for _, f := range findings {
+		if !slices.Contains(out, f.Title) {
+			out = append(out, f.Title)
+		}
+	}
+	return out
+}
