@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"tokentest/cases"
@@ -24,6 +23,7 @@ type death struct {
 	exit     vm.Exit
 	culprits []*cases.Case // had begun and not ended
 	refused  bool          // its hello was not that of our guest on this kernel
+	cut      bool          // it was ended with a run that goes on now
 }
 
 func (d *death) died() bool {
@@ -61,9 +61,8 @@ type session struct {
 	started     time.Time
 	marks       []marked
 	taint       uint64 // at hello
-
-	mu       sync.Mutex
-	deadline *time.Timer
+	port        io.ReadWriter
+	replayed    bool // it is there from before; nothing is sent or waited for
 }
 
 // caseDeadline is how long a batch may take under KVM.
@@ -74,19 +73,25 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	s := &session{trial: t, index: len(t.out.Boots)}
 	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total})
 	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
+	if t.replays(dir) {
+		return t.replay(dir, todo, size)
+	}
 	if err := s.directory(dir); err != nil {
 		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
-	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Deadline: t.Deadline, Allow: t.Allow, Append: append(lsmArgs(t.kernel.Config), t.Append...)}
+	s.m = t.machine(inner, dir)
 	s.started = time.Now()
 	if err := s.m.Start(inner); err == nil {
+		s.port = s.m.Control()
 		s.receive(todo, size)
 	}
 	s.disarm()
-	return s.end(s.m.Wait(), dir)
+	exit := s.m.Wait()
+	s.keepEnding(dir, exit)
+	return s.end(exit, dir)
 }
 
 // directory makes the boot's directory, with what repeats it beside it.
@@ -94,11 +99,18 @@ func (s *session) directory(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the boot's directory: %w", err)
 	}
-	text := fmt.Sprintf("kernel %s %s\nrelease %s\nsha256 %s\ninitramfs sha256 %s\n", s.kernel.Ref, s.kernel.Source, s.kernel.Release, s.kernel.Digest, s.image.Digest)
-	if err := os.WriteFile(filepath.Join(dir, "digests"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, digestsFile), []byte(s.digests()), 0o644); err != nil {
 		return fmt.Errorf("write the boot's digests: %w", err)
 	}
 	return s.copyConfig(dir)
+}
+
+// digestsFile tells in the boot's directory what was booted.
+const digestsFile = "digests"
+
+func (s *session) digests() string {
+	return fmt.Sprintf("kernel %s %s\nrelease %s\nsha256 %s\ninitramfs sha256 %s\n",
+		s.kernel.Ref, s.kernel.Source, s.kernel.Release, s.kernel.Digest, s.image.Digest)
 }
 
 func (s *session) copyConfig(dir string) error {
@@ -162,7 +174,7 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 // receive reads records until the machine has no more to say. A record that
 // is damaged or out of order stops the machine: nothing behind it counts.
 func (s *session) receive(todo []*cases.Case, size int) {
-	var in io.Reader = s.m.Control()
+	var in io.Reader = s.port
 	if s.Tap != nil {
 		in = s.Tap(in)
 	}
@@ -240,7 +252,11 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 		}
 	}
 	s.report()
-	go s.send()
+	if s.replayed {
+		s.send()
+	} else {
+		go s.send()
+	}
 	return nil
 }
 
@@ -281,7 +297,7 @@ func (s *session) learn(h *wire.Hello) {
 // send writes everything that the guest is to do. It needs no answer in
 // between, so that the stored stream repeats a boot by hand.
 func (s *session) send() {
-	w := wire.NewWriter(s.m.Control())
+	w := wire.NewWriter(s.port)
 	var err error
 	for i, b := range s.batches {
 		if i == 0 || b.World != s.batches[i-1].World {
@@ -411,20 +427,10 @@ func (s *session) finished(payload []byte) error {
 	return nil
 }
 
-// arm kills the machine when the batch does not answer in time.
+// arm has the machine end when the batch does not answer in time.
 func (s *session) arm(first string) {
 	limit := s.accel.Scale(cmp.Or(s.caseDeadline, caseDeadline))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.deadline = time.AfterFunc(limit, func() {
-		s.m.Kill(fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
-	})
+	s.m.Expect(limit, fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
 }
 
-func (s *session) disarm() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.deadline != nil {
-		s.deadline.Stop()
-	}
-}
+func (s *session) disarm() { s.m.Relax() }

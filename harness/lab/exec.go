@@ -56,8 +56,9 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s.m = &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir, Allow: t.Allow,
-		Deadline: cmp.Or(t.Deadline, programDeadline), MemMiB: cmp.Or(p.MemMiB, fitting(p.Files)), Append: p.Append, Console: p.Console}
+	t.memMiB, t.arguments = cmp.Or(p.MemMiB, fitting(p.Files)), p.Append
+	s.m = t.machine(inner, dir)
+	s.m.Deadline, s.m.Console = cmp.Or(t.Deadline, programDeadline), p.Console
 	var x executor
 	if err := s.m.Start(inner); err == nil {
 		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, inputWindow), over: make(chan struct{})}

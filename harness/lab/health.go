@@ -26,6 +26,9 @@ func (s *session) mark(format string, args ...any) {
 func (s *session) place(findings []vm.Finding) {
 	for i := range findings {
 		f := &findings[i]
+		if f.Case != "" {
+			continue // a boot that is there from before
+		}
 		mark := f.Mark
 		for _, m := range s.marks {
 			if f.Mark != "" || m.at > f.Time {

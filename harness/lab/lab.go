@@ -34,6 +34,8 @@ type Lab struct {
 	Append   []string      // for the kernel's command line
 	Offline  bool          // do not use the network
 	Refresh  bool          // ask the mirror again
+	Resume   bool          // go on with the run that Dir holds
+	Snapshot bool          // begin from a snapshot after boot, which is made where there is none
 
 	Build kernel.BuildOptions // for kernels that are built from source
 	Allow *vm.Allow           // findings that are known and do not count
@@ -90,7 +92,11 @@ func (l *Lab) Check() error {
 // error is the host's: a store that cannot be written.
 func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
 	run := l.newRun(ctx, p, args)
-	store, err := result.Create(l.Dir)
+	create := result.Create
+	if l.Resume {
+		create = result.Recreate
+	}
+	store, err := create(l.Dir)
 	if err != nil {
 		return run, err
 	}
@@ -149,6 +155,11 @@ type trial struct {
 	results results
 	failed  int // of them, failed or broken
 	total   int
+
+	memMiB    int
+	arguments []string // of the kernel
+	tried     bool     // to have a snapshot
+	snapshot  *vm.Snapshot
 }
 
 // prepare finds the kernel, builds its image and chooses the accelerator.
@@ -197,16 +208,23 @@ func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, stri
 	case "tcg":
 		return vm.TCG, "tcg: forced", nil
 	}
-	cache := l.CacheDir
-	if cache == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return "", "", fmt.Errorf("find cache directory: %w", err)
-		}
-		cache = filepath.Join(dir, "tokentest")
+	cache, err := l.cacheDir()
+	if err != nil {
+		return "", "", err
 	}
 	accel, why := vm.Probe(ctx, vm.ProbeOptions{QEMU: l.QEMU, Kernel: k.Image, Format: k.Format, CacheDir: cache})
 	return accel, why, ctx.Err()
+}
+
+func (l *Lab) cacheDir() (string, error) {
+	if l.CacheDir != "" {
+		return l.CacheDir, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find cache directory: %w", err)
+	}
+	return filepath.Join(dir, "tokentest"), nil
 }
 
 // maxStrikes is how many machines in a row may die before the kernel is given up.
@@ -229,6 +247,8 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 		case ctx.Err() != nil:
 			t.abandon(all, "interrupted")
 			queue = nil
+		case d.cut:
+			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
 		case d.hopeless():
 			t.abandon(all, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
 			queue = nil

@@ -32,8 +32,13 @@ type record struct {
 }
 
 // Create begins the records of a run in a directory that exists.
-func Create(dir string) (*Store, error) {
-	f, err := os.OpenFile(filepath.Join(dir, recordsFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+func Create(dir string) (*Store, error) { return create(dir, os.O_EXCL) }
+
+// Recreate begins them anew, for a run that goes on from what its boots left.
+func Recreate(dir string) (*Store, error) { return create(dir, os.O_TRUNC) }
+
+func create(dir string, how int) (*Store, error) {
+	f, err := os.OpenFile(filepath.Join(dir, recordsFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND|how, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("begin the run's records: %w", err)
 	}

@@ -98,8 +98,20 @@ func records(c chardevs) feature {
 	}}
 }
 
+// The descriptor behind those of the channels.
+const nextFD = 6
+
 // argv is QEMU's argument list, without the program's name. It is pure.
-func argv(m Machine) []string { return argvWith(m, live) }
+func argv(m Machine) []string {
+	args := argvWith(m, live)
+	if m.Monitor {
+		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", nextFD), "-mon", "chardev=monitor,mode=control")
+	}
+	if m.Restore != nil {
+		args = append(args, "-incoming", fmt.Sprintf("fd:%d", nextFD))
+	}
+	return args
+}
 
 func argvWith(m Machine, c chardevs) []string {
 	var args, kargs []string

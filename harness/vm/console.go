@@ -18,12 +18,11 @@ const (
 
 // console stores and classifies what the kernel prints.
 type console struct {
-	mu      sync.Mutex
-	log     *boundedLog
-	scan    *scanner
-	copy    io.Writer
-	err     error // the first failure to store
-	fatalAt time.Time
+	mu   sync.Mutex
+	log  *boundedLog
+	scan *scanner
+	copy io.Writer
+	err  error // the first failure to store
 }
 
 func newConsole(f *os.File, copy io.Writer, start time.Time) *console {
@@ -43,9 +42,6 @@ func (c *console) Write(p []byte) (int, error) {
 		c.err = err
 	}
 	c.scan.Write(p)
-	if c.fatalAt.IsZero() && (c.scan.fatal != nil || c.scan.agent != "") {
-		c.fatalAt = time.Now()
-	}
 	if c.copy != nil {
 		if _, err := c.copy.Write(p); err != nil {
 			c.copy = nil
@@ -54,11 +50,11 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// dead says for how long the kernel has been dead by its own words.
-func (c *console) dead() (time.Duration, bool) {
+// dying says whether the kernel is dead by its own words.
+func (c *console) dying() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.fatalAt), !c.fatalAt.IsZero()
+	return c.scan.fatal != nil || c.scan.agent != ""
 }
 
 // close ends the log and answers what it held and whether all was stored.

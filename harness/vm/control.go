@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,23 +19,20 @@ const (
 	controlOut = "control.out"
 )
 
-// pulse remembers when the guest last gave a sign of life.
-type pulse struct {
-	mu   sync.Mutex
-	last time.Time
-}
+// pulse is the machine's clock, and remembers when the guest last gave a sign
+// of life. The clock stands still while this program does: a guest is not to
+// blame when the host is suspended or the program stopped.
+type pulse struct{ now, last atomic.Int64 }
 
-func (p *pulse) touch() {
-	p.mu.Lock()
-	p.last = time.Now()
-	p.mu.Unlock()
-}
+func (p *pulse) touch() { p.last.Store(p.now.Load()) }
 
-func (p *pulse) silence() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return time.Since(p.last)
-}
+func (p *pulse) silence() time.Duration { return time.Duration(p.now.Load() - p.last.Load()) }
+
+// time is for how long the machine has run.
+func (p *pulse) time() time.Duration { return time.Duration(p.now.Load()) }
+
+// advance lets the clock go on.
+func (p *pulse) advance(d time.Duration) { p.now.Add(int64(d)) }
 
 // wire is a socket pair: one end is ours, QEMU inherits the other. It has no
 // name, so parallel boots cannot collide and nothing is left to remove.
@@ -52,11 +50,24 @@ func newWire(name string) (wire, error) {
 }
 
 // wires are all channels of a machine.
-type wires struct{ console, virtio, serial wire }
+type wires struct {
+	console, virtio, serial, monitor wire
+	state                            *os.File // that the machine begins with
+}
 
-func newWires() (*wires, error) {
+func newWires(m Machine) (*wires, error) {
 	w := &wires{}
-	for name, to := range map[string]*wire{"console": &w.console, "virtio": &w.virtio, "serial": &w.serial} {
+	open := map[string]*wire{"console": &w.console, "virtio": &w.virtio, "serial": &w.serial}
+	if m.Monitor {
+		open["monitor"] = &w.monitor
+	}
+	if m.Restore != nil {
+		var err error
+		if w.state, err = os.Open(m.Restore.Path); err != nil {
+			return nil, fmt.Errorf("open the snapshot: %w", err)
+		}
+	}
+	for name, to := range open {
 		var err error
 		if *to, err = newWire(name); err != nil {
 			w.close()
@@ -68,14 +79,20 @@ func newWires() (*wires, error) {
 
 // guests are QEMU's ends, in the order that argv counts on.
 func (w *wires) guests() []*os.File {
-	return []*os.File{w.console.guest, w.virtio.guest, w.serial.guest}
+	all := []*os.File{w.console.guest, w.virtio.guest, w.serial.guest}
+	for _, f := range []*os.File{w.monitor.guest, w.state} { // at most one of them is there
+		if f != nil {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 func (w *wires) closeGuests() { closeAll(w.guests()...) }
 
 func (w *wires) close() {
 	w.closeGuests()
-	closeAll(w.console.host, w.virtio.host, w.serial.host)
+	closeAll(w.console.host, w.virtio.host, w.serial.host, w.monitor.host)
 }
 
 func closeAll(files ...*os.File) {
@@ -111,6 +128,7 @@ type control struct {
 	once  sync.Once
 	ready chan struct{} // closed once a port has delivered a byte
 	conn  *os.File
+	which port
 	head  []byte // what it delivered, not yet read
 
 	mu     sync.Mutex
@@ -120,12 +138,20 @@ type control struct {
 	gone   chan struct{} // closed when both ports ended without a byte
 }
 
-// newControl listens on both ports.
-func newControl(virtio, serial, in, out *os.File, p *pulse, chosen func(port)) *control {
+// newControl listens on both ports. A restored machine's agent has chosen one
+// already, and spoken there.
+func newControl(virtio, serial, in, out *os.File, p *pulse, chosen func(port), from *Snapshot) *control {
 	c := &control{pulse: p, in: in, out: out, chosen: chosen, ready: make(chan struct{}), gone: make(chan struct{})}
 	c.silent.Add(2)
-	go c.listen(virtio, virtioPort)
-	go c.listen(serial, serialPort)
+	if from != nil {
+		which := map[bool]port{false: virtioPort, true: serialPort}[from.Serial]
+		c.choose(map[port]*os.File{virtioPort: virtio, serialPort: serial}[which], which, from.Said)
+		c.silent.Done()
+		go c.listen(map[port]*os.File{virtioPort: serial, serialPort: virtio}[which], 1-which)
+	} else {
+		go c.listen(virtio, virtioPort)
+		go c.listen(serial, serialPort)
+	}
 	go func() {
 		c.silent.Wait()
 		close(c.gone)
@@ -139,20 +165,28 @@ func (c *control) listen(conn *os.File, p port) {
 	defer c.silent.Done()
 	buf := make([]byte, 4096)
 	n, _ := conn.Read(buf)
-	won := false
-	if n > 0 {
-		c.once.Do(func() {
-			won = true
-			c.conn, c.head = conn, buf[:n]
-			c.pulse.touch()
-			c.chosen(p)
-			close(c.ready)
-		})
-	}
-	if !won {
+	if n == 0 || !c.choose(conn, p, buf[:n]) {
 		io.Copy(io.Discard, conn)
 		conn.Close()
 	}
+}
+
+// choose makes a port the channel, unless there is one.
+func (c *control) choose(conn *os.File, p port, head []byte) (won bool) {
+	c.once.Do(func() {
+		won = true
+		c.conn, c.head, c.which = conn, head, p
+		c.pulse.touch()
+		c.chosen(p)
+		close(c.ready)
+	})
+	return won
+}
+
+// port is the one that was chosen.
+func (c *control) port() port {
+	<-c.ready
+	return c.which
 }
 
 // wait waits until a port is chosen; it answers false if none ever will be.
@@ -222,6 +256,12 @@ func (c *control) failure() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failed
+}
+
+// sync brings what was stored to the disk; a failure shows when it is closed.
+func (c *control) sync() {
+	c.out.Sync()
+	c.in.Sync()
 }
 
 // errGone is what Write answers once QEMU is gone.

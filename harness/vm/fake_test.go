@@ -36,9 +36,14 @@ func (g fakeGuest) forever() int {
 	return 0
 }
 
-// agent says hello on a port, answers lines until "off", and says done.
+// agent says hello on a port, and answers.
 func (g fakeGuest) agent(port *os.File) int {
 	fmt.Fprintln(port, "hello")
+	return g.answer(port)
+}
+
+// answer answers lines until "off", and says done.
+func (g fakeGuest) answer(port *os.File) int {
 	for in := bufio.NewScanner(port); in.Scan(); {
 		fmt.Fprintln(port, "got", in.Text())
 		if in.Text() == "off" {
@@ -50,8 +55,9 @@ func (g fakeGuest) agent(port *os.File) int {
 }
 
 var acts = map[string]func(g fakeGuest) int{
-	"clean":  func(g fakeGuest) int { return g.agent(g.virtio) },
-	"serial": func(g fakeGuest) int { return g.agent(g.serial) },
+	"clean":    func(g fakeGuest) int { return g.agent(g.virtio) },
+	"restored": func(g fakeGuest) int { return g.answer(g.virtio) },
+	"serial":   func(g fakeGuest) int { return g.agent(g.serial) },
 	"badargs": func(fakeGuest) int {
 		fmt.Fprintln(os.Stderr, "qemu: warning: x\nqemu: -frob: invalid option")
 		return 1

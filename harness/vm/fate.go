@@ -11,6 +11,7 @@ type facts struct {
 	hello     time.Duration // when the agent said hello; zero means never
 	done      bool          // the agent's last record arrived
 	stopped   string        // why we killed it: a deadline, silence, the caller
+	halted    bool          // and QEMU did not run then: somebody had stopped it
 	cancelled error         // why the caller's context ended it
 	internal  string        // QEMU's own line about a virtual CPU that cannot go on
 	code      int           // QEMU's exit status, -1 for a signal
@@ -55,6 +56,8 @@ func (f *facts) judge() (Fate, string) {
 		return Panicked, fatal.Title
 	case f.log.agent != "":
 		return Lost, f.log.agent
+	case f.stopped != "" && f.halted:
+		return Lost, "qemu was stopped from outside (SIGSTOP): " + f.stopped
 	case f.stopped != "":
 		return f.stop()
 	case f.cancelled != nil:

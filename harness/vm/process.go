@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -71,6 +72,13 @@ func (p *process) gone() bool {
 	default:
 		return false
 	}
+}
+
+// halted says whether somebody has stopped the program, as SIGSTOP does.
+func (p *process) halted() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	_, rest, ok := strings.Cut(string(text), ") ")
+	return err == nil && ok && (rest[:1] == "T" || rest[:1] == "t")
 }
 
 func (p *process) killGroup() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }

@@ -88,6 +88,8 @@ type Machine struct {
 	Dir      string        // the boot's directory, which exists: cmdline, console.log, control.in, control.out
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled by Accel
 	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled by Accel
+	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
+	Monitor  bool          // the machine is going to be saved
 	Allow    *Allow        // findings that do not count; nil means that all do
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
 
@@ -112,10 +114,14 @@ type boot struct {
 	console *console
 	control *control
 	pulse   pulse
-	finish  func() // closes files, ends watchers; runs once QEMU is gone
+	monitor *os.File // not yet spoken to
+	finish  func()   // closes files, ends watchers; runs once QEMU is gone
 
-	mu    sync.Mutex
-	facts facts
+	died time.Duration // when the kernel said so; the watcher's own
+
+	mu       sync.Mutex
+	facts    facts
+	expected expectation
 }
 
 // Start starts QEMU. An error means that it did not run, which is the host's
@@ -145,7 +151,7 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 	if err != nil {
 		return err
 	}
-	wires, err := newWires()
+	wires, err := newWires(r)
 	if err != nil {
 		files.close()
 		return err
@@ -156,11 +162,13 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 		return err
 	}
 	b.console = newConsole(files.console, r.Console, b.start)
+	b.monitor = wires.monitor.host
 	b.control = newControl(wires.virtio.host, wires.serial.host, files.in, files.out, &b.pulse, func(p port) {
 		if p == serialPort { // without virtio the replay must wait for the agent
 			writeCmdline(r, p, time.Since(b.start))
 		}
-	})
+	}, r.Restore)
+	b.console.scan.stamped = r.Restore != nil // it is the same kernel's log, which goes on
 	b.proc, err = startProcess(r.QEMU, argv(r), wires.guests(), b.complaint)
 	wires.closeGuests()
 	if err != nil {
@@ -177,6 +185,9 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 func (m *Machine) resolve() (Machine, error) {
 	r := *m
 	r.boot = nil
+	if r.Restore != nil && r.Monitor {
+		return r, errors.New("check machine: one that is restored cannot be saved")
+	}
 	switch {
 	case r.Accel != KVM && r.Accel != TCG:
 		return r, fmt.Errorf("check machine: Accel is %q, want %q or %q", r.Accel, KVM, TCG)

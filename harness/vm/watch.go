@@ -19,11 +19,12 @@ func (b *boot) run(ctx context.Context, r Machine, w *wires, files *bootFiles) {
 		b.drain(w.console.host)
 	}()
 	go b.watch(ctx, r)
+	go b.safeguard()
 	b.finish = sync.OnceFunc(func() {
 		// QEMU's end is closed; all it wrote is in the socket's buffer.
 		w.console.host.SetReadDeadline(time.Now().Add(time.Second))
 		<-drained
-		w.console.host.Close()
+		closeAll(w.console.host, b.monitor)
 		b.collect()
 	})
 }
@@ -46,10 +47,31 @@ func (b *boot) drain(from *os.File) {
 // tick is how often the clocks are read.
 const tick = 50 * time.Millisecond
 
+// maxTick is by how much the clocks go on at a time.
+const maxTick = time.Second
+
+// syncEvery is how much of what a guest said a loss of power may cost.
+const syncEvery = time.Second
+
+// safeguard brings to the disk what the guest said.
+func (b *boot) safeguard() {
+	t := time.NewTicker(syncEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-b.proc.done:
+			return
+		case <-t.C:
+			b.control.sync()
+		}
+	}
+}
+
 // watch kills the machine when the caller says so or a clock has run out.
 func (b *boot) watch(ctx context.Context, r Machine) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
+	before := time.Now()
 	for {
 		select {
 		case <-b.proc.done:
@@ -58,8 +80,12 @@ func (b *boot) watch(ctx context.Context, r Machine) {
 			b.kill(func(f *facts) { f.cancelled = context.Cause(ctx) })
 			return
 		case <-t.C:
+			// A ticker that is this late is that of a program that was stopped.
+			b.pulse.advance(min(time.Since(before), maxTick))
+			before = time.Now()
 			if why := b.overdue(r); why != "" {
-				b.kill(func(f *facts) { f.stopped = why })
+				halted := b.proc.halted()
+				b.kill(func(f *facts) { f.stopped, f.halted = why, halted })
 				return
 			}
 		}
@@ -74,8 +100,12 @@ const (
 
 // overdue says which clock has run out, if any.
 func (b *boot) overdue(r Machine) string {
-	total, silence := time.Since(b.start), b.pulse.silence()
-	dead, fatal := b.console.dead()
+	total, silence := b.pulse.time(), b.pulse.silence()
+	dead, fatal := time.Duration(0), b.console.dying()
+	if fatal && b.died == 0 {
+		b.died = total
+	}
+	dead = total - b.died
 	switch {
 	case fatal && (silence > r.Accel.Scale(graceQuiet) || dead > r.Accel.Scale(graceTotal)):
 		return "no reset after a panic"
@@ -84,7 +114,31 @@ func (b *boot) overdue(r Machine) string {
 	case silence > r.Quiet:
 		return fmt.Sprintf("silent for %v", r.Quiet)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.expected; e.why != "" && total > e.until {
+		return e.why
+	}
 	return ""
+}
+
+// expectation is something that is to happen until a time of the machine's clock.
+type expectation struct {
+	until time.Duration
+	why   string
+}
+
+// Expect has the machine end as hung, for the reason why, unless Relax is
+// called in time. Only the last expectation counts.
+func (m *Machine) Expect(in time.Duration, why string) {
+	if m.boot != nil {
+		m.note(func(*facts) { m.boot.expected = expectation{m.boot.pulse.time() + in, why} })
+	}
+}
+
+// Relax says that what was expected has happened.
+func (m *Machine) Relax() {
+	m.note(func(*facts) { m.boot.expected = expectation{} })
 }
 
 // kill ends QEMU; only the first reason counts.

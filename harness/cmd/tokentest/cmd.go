@@ -29,7 +29,9 @@ type app struct {
 	code           int // the exit code when no error is returned
 	cacheDir       string
 	quiet          bool
-	bisecting      bool // exit codes are those for "git bisect run"
+	bisecting      bool     // exit codes are those for "git bisect run"
+	resume         string   // the run that goes on
+	begun          []string // its command line
 }
 
 // usageError is a mistake in what the user typed or wrote.

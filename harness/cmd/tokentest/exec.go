@@ -27,7 +27,7 @@ import (
 type machineFlags struct {
 	kernel, accel, qemu string
 	mem                 int
-	offline             bool
+	offline, snapshot   bool
 	deadline            time.Duration
 	allow, append       []string
 	console             bool
@@ -43,6 +43,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where the files want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
+	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; a guest that no longer answers is ended much sooner)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
@@ -239,7 +240,7 @@ func (a *app) machineLab(f *machineFlags) (*lab.Lab, error) {
 	if f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg" {
 		return nil, usage("--accel %q: want auto, kvm or tcg", f.accel)
 	}
-	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline}
+	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return nil, err

@@ -35,6 +35,8 @@ type runFlags struct {
 	offline, refresh bool
 	allow            []string
 	append           []string
+	resume           string
+	snapshot         bool
 	lies             lies
 	random           random
 	build            buildFlags
@@ -58,6 +60,9 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
   tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12
   git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.resume != "" && a.resume == "" {
+				return a.goOn(c, f.resume)
+			}
 			f.random.given = c.Flags().Changed("seed")
 			return a.run(c, args, f)
 		},
@@ -78,6 +83,8 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	f.build.register(fl)
+	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
+	fl.StringVar(&f.resume, "resume", "", "go on with the run in the directory `RUN`, which was ended half-way")
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
@@ -119,7 +126,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Append: f.append, Offline: f.offline, Refresh: f.refresh, Log: a.note}
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot, Log: a.note}
 	if l.Build, err = f.build.options(); err != nil {
 		return err
 	}
@@ -129,14 +136,15 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := errors.Join(f.lies.tell(l), l.Check()); err != nil {
 		return err
 	}
-	if l.Dir, err = runDir(f.out); err != nil {
+	line := f.random.line(a.commandLine())
+	if err := a.begin(l, f, line); err != nil {
 		return err
 	}
 	if err := f.random.keep(a, l.Dir, p); err != nil {
 		return err
 	}
 	show := a.progress(l)
-	r, err := l.Run(c.Context(), p, f.random.line(append([]string{"tokentest"}, os.Args[1:]...)))
+	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, line...))
 	show.end()
 	if err := a.conclude(format, r, err); err != nil {
 		return err

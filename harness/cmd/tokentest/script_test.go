@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
 		"go":                 func() { os.Exit(labtest.Go()) },
 		"interrupt":          func() { os.Exit(disturb(syscall.SIGINT, command)) },
+		"killtool":           func() { os.Exit(disturb(syscall.SIGKILL, command)) },
 		"killqemu":           func() { os.Exit(disturb(syscall.SIGKILL, lastBoot)) },
 	})
 }
@@ -43,7 +44,8 @@ func TestScripts(t *testing.T) {
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
 		},
-		Cmds:      map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count, "commits": commits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count,
+			"commits": commits, "truncate": truncate},
 		Condition: condition,
 	})
 }
@@ -116,6 +118,14 @@ func commits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// truncate FILE: the last bytes of it are lost.
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	name := ts.MkAbs(args[0])
+	info, err := os.Stat(name)
+	ts.Check(err)
+	ts.Check(os.Truncate(name, info.Size()-3))
+}
+
 // count N FILE TEXT: as many lines of the file hold the text.
 func count(ts *testscript.TestScript, neg bool, args []string) {
 	got := 0
@@ -144,7 +154,7 @@ func leftovers(t *testing.T, dir string) {
 		text, _ := os.ReadFile(name)
 		for line := range strings.Lines(string(text)) {
 			var pid int
-			if n, _ := fmt.Sscanf(line, "boot %d ", &pid); n == 1 && syscall.Kill(pid, 0) == nil {
+			if n, _ := fmt.Sscanf(line, "boot %d ", &pid); n == 1 && alive(pid) {
 				t.Errorf("a machine is left behind: %s", line)
 			}
 		}
@@ -156,6 +166,13 @@ func leftovers(t *testing.T, dir string) {
 		}
 		return nil
 	})
+}
+
+// alive says whether a process runs; one that ended and that nobody waited for
+// does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 // disturb runs "NAME TIMES WHEN PROG ARG...": it sends a signal to a victim that

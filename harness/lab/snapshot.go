@@ -1,0 +1,112 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"tokentest/harness/vm"
+	"tokentest/harness/wire"
+)
+
+// machine is a machine of the trial, from a snapshot where one is wanted.
+func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
+	m := &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
+		Deadline: t.Deadline, Allow: t.Allow, MemMiB: t.memMiB,
+		Append: slices.Concat(lsmArgs(t.kernel.Config), t.Append, t.arguments)}
+	if t.Snapshot {
+		m.Restore = t.state(ctx, m)
+	}
+	return m
+}
+
+// state is the snapshot that a machine begins with; nil has it boot.
+func (t *trial) state(ctx context.Context, m *vm.Machine) *vm.Snapshot {
+	if t.tried {
+		return t.snapshot
+	}
+	t.tried = true
+	var err error
+	if t.snapshot, err = t.findSnapshot(ctx, *m); err != nil && ctx.Err() == nil {
+		t.log("%s: no snapshot, so each machine boots: %v", t.out.Ref, err)
+	}
+	return t.snapshot
+}
+
+// findSnapshot looks for a snapshot of such a machine, or makes it.
+func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
+	cache, err := t.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	store := vm.Snapshots{Dir: filepath.Join(cache, "snapshots")}
+	name, err := m.SnapshotName(t.kernel.Digest, t.image.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if s := store.Get(name); s != nil {
+		err := s.Verify()
+		if err == nil {
+			return s, nil
+		}
+		t.log("%s: %v; it is made anew", t.out.Ref, err)
+		store.Drop(name)
+	}
+	t.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})
+	return t.makeSnapshot(ctx, store, name, m)
+}
+
+// makeSnapshot boots a machine until its agent says hello, and saves it. A
+// boot in which the kernel reported something is none to begin from: whatever
+// it says would be said once and then be hidden.
+func (t *trial) makeSnapshot(ctx context.Context, store vm.Snapshots, name string, m vm.Machine) (*vm.Snapshot, error) {
+	s := &session{trial: t}
+	m.Dir, m.Monitor = filepath.Join(t.dir, "snapshot"), true
+	if err := s.directory(m.Dir); err != nil {
+		return nil, err
+	}
+	s.m = &m
+	if err := m.Start(ctx); err != nil {
+		return nil, err
+	}
+	said, err := s.firstRecord()
+	var snap *vm.Snapshot
+	if err == nil {
+		snap, err = store.Put(name, &m, said)
+	}
+	m.Kill("it is saved")
+	io.Copy(io.Discard, m.Control())
+	exit := m.Wait()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w (%s: %s)", err, exit.Fate, exit.Reason)
+	case len(exit.Findings) > 0:
+		store.Drop(name)
+		return nil, fmt.Errorf("its boot is not clean: %s", exit.Findings[0].Title)
+	}
+	return snap, os.RemoveAll(m.Dir)
+}
+
+// firstRecord reads the agent's hello, checks it, and returns it as it came.
+func (s *session) firstRecord() ([]byte, error) {
+	kind, payload, err := wire.NewReader(s.m.Control()).Read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("the agent said nothing")
+	case err != nil:
+		return nil, err
+	case kind != wire.KindHello:
+		return nil, fmt.Errorf("%w: a %s record instead of hello", wire.ErrCorrupt, kind)
+	}
+	if _, err := s.meet(payload); err != nil {
+		return nil, err
+	}
+	var frame bytes.Buffer
+	err = wire.NewWriter(&frame).Write(kind, payload)
+	return frame.Bytes(), err
+}

@@ -1,0 +1,135 @@
+package vm
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// monitor speaks to QEMU itself, by its machine protocol.
+type monitor struct {
+	conn *net.UnixConn
+	in   *bufio.Reader
+}
+
+// newMonitor takes a connected socket over and greets QEMU.
+func newMonitor(f *os.File) (*monitor, error) {
+	c, err := net.FileConn(f)
+	f.Close()
+	if err != nil {
+		return nil, fmt.Errorf("connect to qemu's monitor: %w", err)
+	}
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(errors.New("connect to qemu's monitor: not a unix socket"), c.Close())
+	}
+	m := &monitor{conn: conn, in: bufio.NewReader(conn)}
+	if _, err := m.do("qmp_capabilities", nil); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	return m, nil
+}
+
+func (m *monitor) close() error { return m.conn.Close() }
+
+// qmpPatience is how long QEMU may take to answer.
+const qmpPatience = 30 * time.Second
+
+// do has QEMU execute a command; files go along.
+func (m *monitor) do(command string, arguments any, files ...*os.File) (json.RawMessage, error) {
+	request := map[string]any{"execute": command}
+	if arguments != nil {
+		request["arguments"] = arguments
+	}
+	text, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("qemu %s: %w", command, err)
+	}
+	var rights []byte
+	for _, f := range files {
+		rights = append(rights, syscall.UnixRights(int(f.Fd()))...)
+	}
+	m.conn.SetDeadline(time.Now().Add(qmpPatience))
+	if _, _, err := m.conn.WriteMsgUnix(append(text, '\n'), rights, nil); err != nil {
+		return nil, fmt.Errorf("qemu %s: %w", command, err)
+	}
+	answer, err := m.answer()
+	if err != nil {
+		return nil, fmt.Errorf("qemu %s: %w", command, err)
+	}
+	return answer, nil
+}
+
+// answer reads until a command's answer, past the greeting and events.
+func (m *monitor) answer() (json.RawMessage, error) {
+	for {
+		line, err := m.in.ReadBytes('\n')
+		if err != nil {
+			return nil, err
+		}
+		var a struct {
+			Return json.RawMessage `json:"return"`
+			Error  *struct {
+				Desc string `json:"desc"`
+			} `json:"error"`
+		}
+		if err := json.Unmarshal(line, &a); err != nil {
+			return nil, fmt.Errorf("read the monitor: %w", err)
+		}
+		switch {
+		case a.Error != nil:
+			return nil, errors.New(a.Error.Desc)
+		case a.Return != nil:
+			return a.Return, nil
+		}
+	}
+}
+
+// save writes the machine's state to a file.
+func (m *monitor) save(to *os.File) error {
+	const name = "state"
+	steps := []struct {
+		command   string
+		arguments any
+		files     []*os.File
+	}{
+		{"migrate-set-parameters", map[string]any{"max-bandwidth": int64(8) << 30}, nil},
+		{"getfd", map[string]any{"fdname": name}, []*os.File{to}},
+		{"migrate", map[string]any{"uri": "fd:" + name}, nil},
+	}
+	for _, s := range steps {
+		if _, err := m.do(s.command, s.arguments, s.files...); err != nil {
+			return err
+		}
+	}
+	return m.saved()
+}
+
+// saved waits until the state is written.
+func (m *monitor) saved() error {
+	for deadline := time.Now().Add(qmpPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		answer, err := m.do("query-migrate", nil)
+		if err != nil {
+			return err
+		}
+		var s struct {
+			Status string `json:"status"`
+			Desc   string `json:"error-desc"`
+		}
+		if err := json.Unmarshal(answer, &s); err != nil {
+			return fmt.Errorf("qemu query-migrate: %w", err)
+		}
+		switch s.Status {
+		case "completed":
+			return nil
+		case "failed", "cancelled":
+			return fmt.Errorf("save the machine: %s %s", s.Status, s.Desc)
+		}
+	}
+	return fmt.Errorf("save the machine: it took more than %v", qmpPatience)
+}

@@ -1,0 +1,199 @@
+package vm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Snapshot is a machine's state after its boot, from which others begin.
+type Snapshot struct {
+	Path   string `json:"-"`      // of the state
+	Digest string `json:"digest"` // SHA-256 of that file
+	Size   int64  `json:"size"`
+	Serial bool   `json:"serial"` // the agent uses the serial port, not virtio
+	// Said is what the agent had said by then.
+	Said []byte `json:"said"`
+}
+
+// Snapshots is a directory of snapshots. Names say what they are made from.
+type Snapshots struct {
+	Dir string
+	// Max is how many bytes they may take together; 0 means maxSnapshots.
+	Max int64
+}
+
+// maxSnapshots holds some twenty machines of the usual size.
+const maxSnapshots = 2 << 30
+
+// SnapshotName is the name of what a machine's state depends on: QEMU, its
+// arguments and the contents of the kernel and the image.
+func (m *Machine) SnapshotName(contents ...string) (string, error) {
+	r, err := m.resolve()
+	if err != nil {
+		return "", err
+	}
+	qemu, err := qemuIdentity(r.QEMU)
+	if err != nil {
+		return "", err
+	}
+	r.Kernel, r.Initrd, r.Dir, r.Monitor, r.Restore = "kernel", "initrd", "dir", false, nil
+	all := append([]string{"1", qemu}, append(contents, argv(r)...)...)
+	sum := sha256.Sum256([]byte(strings.Join(all, "\x00")))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// qemuIdentity tells one build of QEMU from another.
+func qemuIdentity(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("find qemu: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("find qemu: %w", err)
+	}
+	return fmt.Sprintf("%s %d %d", path, info.Size(), info.ModTime().UnixNano()), nil
+}
+
+func (s Snapshots) path(name string) string { return filepath.Join(s.Dir, name) }
+
+// Get returns a snapshot, or nil where there is none that is whole. The state
+// itself is verified by Verify.
+func (s Snapshots) Get(name string) *Snapshot {
+	text, err := os.ReadFile(s.path(name) + ".json")
+	if err != nil {
+		return nil
+	}
+	out := &Snapshot{Path: s.path(name) + ".state"}
+	info, err := os.Stat(out.Path)
+	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size {
+		return nil
+	}
+	now := time.Now()
+	os.Chtimes(out.Path, now, now) // one that cannot be touched is pruned sooner
+	return out
+}
+
+// Verify reads the state and compares its digest. It takes about as long as a
+// machine takes to load it, so both can be done at once.
+func (s *Snapshot) Verify() error {
+	f, err := os.Open(s.Path)
+	if err != nil {
+		return fmt.Errorf("verify the snapshot: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return fmt.Errorf("verify the snapshot: %w", err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != s.Digest {
+		return fmt.Errorf("verify the snapshot %s: its digest is %s, want %s", s.Path, got, s.Digest)
+	}
+	return nil
+}
+
+// Drop removes a snapshot.
+func (s Snapshots) Drop(name string) {
+	os.Remove(s.path(name) + ".json")
+	os.Remove(s.path(name) + ".state")
+}
+
+// Put has a running machine saved under a name, and returns the snapshot. said
+// is what its agent had said. The machine is of no further use.
+func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) {
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the directory of snapshots: %w", err)
+	}
+	tmp, err := os.CreateTemp(s.Dir, "tmp-*")
+	if err != nil {
+		return nil, fmt.Errorf("save the machine: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	defer tmp.Close()
+	if err := m.save(tmp); err != nil {
+		return nil, err
+	}
+	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort}
+	if err := out.measure(tmp.Name()); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("save the machine: %w", err)
+	}
+	err = errors.Join(os.Rename(tmp.Name(), out.Path), replaceFile(s.path(name)+".json", text))
+	if err != nil {
+		return nil, fmt.Errorf("save the machine: %w", err)
+	}
+	s.prune(name)
+	return out, nil
+}
+
+// measure fills in size and digest from a file.
+func (s *Snapshot) measure(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("save the machine: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if s.Size, err = io.Copy(h, f); err != nil {
+		return fmt.Errorf("save the machine: %w", err)
+	}
+	s.Digest = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// prune removes what was not used for longest until the rest fits, and what
+// killed processes left.
+func (s Snapshots) prune(keep string) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return
+	}
+	var states []fs.FileInfo
+	room := orDefault(s.Max, maxSnapshots)
+	for _, e := range entries {
+		info, err := e.Info()
+		switch {
+		case err != nil:
+		case strings.HasPrefix(e.Name(), "tmp-") && time.Since(info.ModTime()) > time.Hour:
+			os.Remove(filepath.Join(s.Dir, e.Name()))
+		case strings.HasSuffix(e.Name(), ".state"):
+			states = append(states, info)
+			room -= info.Size()
+		}
+	}
+	slices.SortFunc(states, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, info := range states {
+		if name := strings.TrimSuffix(info.Name(), ".state"); room < 0 && name != keep {
+			room += info.Size()
+			s.Drop(name)
+		}
+	}
+}
+
+// save writes the state of a running machine that has a monitor.
+func (m *Machine) save(to *os.File) error {
+	if m.boot == nil || m.boot.monitor == nil {
+		return errors.New("save the machine: it has no monitor")
+	}
+	mon, err := newMonitor(m.boot.monitor)
+	m.boot.monitor = nil
+	if err != nil {
+		return err
+	}
+	defer mon.close()
+	return mon.save(to)
+}

@@ -1,0 +1,188 @@
+package vm
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// put stores a snapshot of some bytes, as if it had last been used a while ago.
+func put(t *testing.T, s Snapshots, name, state string, age time.Duration) {
+	t.Helper()
+	sum := sha256.Sum256([]byte(state))
+	text, err := json.Marshal(Snapshot{Digest: hex.EncodeToString(sum[:]), Size: int64(len(state)), Said: []byte("hello\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, data := range map[string]string{name + ".state": state, name + ".json": string(text)} {
+		if err := os.WriteFile(s.path(file), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		when := time.Now().Add(-age)
+		if err := os.Chtimes(s.path(file), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestSnapshots(t *testing.T) {
+	s := Snapshots{Dir: t.TempDir()}
+	if s.Get("none") != nil {
+		t.Error("there is one before any is made")
+	}
+	put(t, s, "a", "state of a", 0)
+	got := s.Get("a")
+	if got == nil || string(got.Said) != "hello\n" || got.Verify() != nil {
+		t.Fatalf("got %+v", got)
+	}
+	if err := os.WriteFile(got.Path, []byte("state of b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Get("a").Verify(); err == nil || !strings.Contains(err.Error(), "its digest is") {
+		t.Errorf("another state is verified: %v", err)
+	}
+	if err := os.Truncate(got.Path, 3); err != nil {
+		t.Fatal(err)
+	}
+	if s.Get("a") != nil {
+		t.Error("half a state is taken for one")
+	}
+	s.Drop("a")
+	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// What was not used for longest goes first, and the newest never.
+func TestSnapshotsPrune(t *testing.T) {
+	s := Snapshots{Dir: t.TempDir(), Max: 25}
+	for name, age := range map[string]time.Duration{"old": 3 * time.Hour, "older": 4 * time.Hour, "new": time.Minute} {
+		put(t, s, name, "ten bytes.", age)
+	}
+	left := filepath.Join(s.Dir, "tmp-left")
+	if err := os.WriteFile(left, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(left, time.Now(), time.Now().Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	s.prune("new")
+	if s.Get("older") != nil || s.Get("old") == nil || s.Get("new") == nil {
+		t.Errorf("left: older %v, old %v, new %v", s.Get("older"), s.Get("old"), s.Get("new"))
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("a killed process's file is left")
+	}
+}
+
+func TestSnapshotName(t *testing.T) {
+	base := Machine{QEMU: fake(t, "clean"), Kernel: "bzImage", Accel: TCG, Dir: "d"}
+	name := func(m Machine, contents ...string) string {
+		n, err := m.SnapshotName(contents...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	same := base
+	same.Kernel, same.Dir, same.Monitor = "elsewhere/bzImage", "other", true
+	if name(base, "k", "i") != name(same, "k", "i") {
+		t.Error("the place of the kernel matters")
+	}
+	more, args := base, base
+	more.MemMiB, args.Append = 768, []string{"lsm=bpf"}
+	for what, got := range map[string]string{
+		"memory": name(more, "k", "i"), "arguments": name(args, "k", "i"), "kernel": name(base, "K", "i"), "image": name(base, "k", "I"),
+	} {
+		if got == name(base, "k", "i") {
+			t.Errorf("%s does not matter", what)
+		}
+	}
+}
+
+// A restored machine's channel begins with what its agent had said.
+func TestRestore(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(state, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := machine(t, "restored")
+	m.Restore = &Snapshot{Path: state, Said: []byte("hello\n")}
+	got := converse(t, m, "off")
+	if got.Fate != Clean {
+		t.Errorf("got %s: %s", got.Fate, got.Reason)
+	}
+	if out, err := os.ReadFile(filepath.Join(m.Dir, controlOut)); err != nil || !strings.HasPrefix(string(out), "hello\n") {
+		t.Errorf("control.out holds %q, %v", out, err)
+	}
+	gone(t, m)
+}
+
+// monitorOf is a fake QEMU's side of its monitor.
+func monitorOf(t *testing.T, answer func(command string, files int) string) *os.File {
+	t.Helper()
+	w, err := newWire("monitor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer w.guest.Close()
+		io.WriteString(w.guest, `{"QMP":{"version":{}}}`+"\n")
+		buf, oob := make([]byte, 4096), make([]byte, 256)
+		for {
+			n, oobn, _, _, err := syscall.Recvmsg(int(w.guest.Fd()), buf, oob, 0)
+			if err != nil || n == 0 {
+				return
+			}
+			var c struct{ Execute string }
+			json.Unmarshal(buf[:n], &c)
+			io.WriteString(w.guest, `{"event":"SOMETHING"}`+"\n"+answer(c.Execute, oobn)+"\n")
+		}
+	}()
+	return w.host
+}
+
+func TestMonitor(t *testing.T) {
+	for _, tt := range []struct{ name, getfd, status, want string }{
+		{"it works", `{"return":{}}`, `{"return":{"status":"completed"}}`, ""},
+		{"it fails", `{"return":{}}`, `{"return":{"status":"failed","error-desc":"no space"}}`, "save the machine: failed no space"},
+		{"it refuses", `{"error":{"class":"GenericError","desc":"no such thing"}}`, "", "qemu getfd: no such thing"},
+		{"it says rubbish", "rubbish", "", "qemu getfd: read the monitor"},
+	} {
+		polls := 0
+		m, err := newMonitor(monitorOf(t, func(command string, files int) string {
+			switch {
+			case command == "getfd" && files == 0:
+				t.Error("no descriptor came")
+			case command == "getfd":
+				return tt.getfd
+			case command == "query-migrate":
+				if polls++; polls > 2 {
+					return tt.status
+				}
+				return `{"return":{"status":"active"}}`
+			}
+			return `{"return":{}}`
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(filepath.Join(t.TempDir(), "state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = m.save(f)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+		m.close()
+		f.Close()
+	}
+}

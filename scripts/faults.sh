@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Makes faults on purpose, on a real kernel under a real QEMU, and checks what
+# comes out. Usage: scripts/faults.sh [KERNEL [FAULT...]]
+set -u
+cd "$(dirname "$0")/.."
+kernel=${1:-deb:6.12}; shift || true
+only=" $* "
+tt=$PWD/bin/tokentest
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+# run NAME WANTED-EXIT-CODE WANTED-TEXT COMMAND...
+check() {
+	local name=$1 code=$2 text=$3 got; shift 3
+	"$@" >"$work/log" 2>&1; got=$?
+	if [ "$got" = "$code" ] && grep -qE -- "$text" "$work/log"; then
+		echo "ok      $name: exit $got, $(grep -oE -m1 -- "$text" "$work/log")"
+	else
+		echo "NOT OK  $name: exit $got, want $code and /$text/"; tail -25 "$work/log" | sed 's/^/        /'; failed=1
+	fi
+}
+wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
+qemu() { pgrep -P "$1" qemu | head -1; }
+
+# disturb SIGNAL CONSOLE-TEXT ARG...: a run whose first QEMU gets a signal once its console holds a text.
+disturb() {
+	local sig=$1 when=$2 out=$work/run.$RANDOM pid; shift 2
+	"$tt" run -k "$kernel" -f pretty -o "$out" "$@" map_create &
+	pid=$!
+	until [ -n "$(qemu $pid)" ] && grep -q "$when" "$out/kernel0/boot0/console.log" 2>/dev/null; do
+		kill -0 $pid || return 99
+		sleep 0.05
+	done
+	kill "-$sig" "$(qemu $pid)" || return 97
+	wait $pid
+}
+# The tool itself is stopped for longer than its deadline, and goes on.
+stopped() {
+	"$tt" run -k "$kernel" -f pretty -o "$work/stopped" --deadline 60s token_create &
+	local pid=$!
+	sleep 4; kill -STOP $pid; sleep 65; kill -CONT $pid
+	wait $pid
+}
+# The tool is killed; its QEMU dies with it, and the run goes on.
+resumed() {
+	"$tt" run -k "$kernel" -f pretty -o "$work/killed" map_create &
+	local pid=$! vm
+	until grep -q 'begin cells [1-9]' "$work/killed/kernel0/boot0/console.log" 2>/dev/null; do sleep 0.05; done
+	vm=$(qemu $pid)
+	kill -KILL $pid; wait $pid 2>/dev/null; sleep 0.3
+	grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$vm/status" && { echo "QEMU $vm outlived the tool"; return 98; }
+	truncate -s -3 "$work/killed/kernel0/boot0/control.out"
+	"$tt" run --resume "$work/killed"
+}
+inMounts() { unshare -rm sh -c "$1"; }
+both() {
+	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns & local pid=$!
+	until [ -d "$work/both" ]; do sleep 0.01; done
+	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns; local code=$?
+	wait $pid && return $code
+}
+halfCache() {
+	mkdir -p "$work/cache"; cp -r ~/.cache/tokentest/. "$work/cache/"
+	for f in "$work"/cache/images/*.cpio; do truncate -s 1000 "$f"; done
+	mkdir "$work/cache/images/tmp-left"
+	"$tt" run -k "$kernel" --cache "$work/cache" -f pretty -o "$work/half" nested_userns
+}
+passes='[0-9]+ pass, 0 fail, 0 broken'
+
+wanted killed-early    && check killed-early 3 "$passes" disturb KILL 'tsc: '
+wanted killed-in-setup && check killed-in-setup 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin set-up'
+wanted killed-in-cells && check killed-in-cells 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin cells'
+wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 25s
+wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
+wanted tool-killed     && check tool-killed 0 "$passes" resumed
+for how in flip drop repeat; do
+	wanted channel-$how && check channel-$how 3 'corrupt record [0-9]+: [a-z ]+' "$tt" run -k "$kernel" -f pretty -o "$work/$how" --lie-channel $how@5000 token_create
+done
+wanted channel-delay   && check channel-delay 0 "$passes" "$tt" run -k "$kernel" -f pretty -o "$work/delay" --lie-channel delay@0 token_create
+wanted full-disk       && check full-disk 3 'no space left on device' inMounts "mkdir -p $work/small && mount -t tmpfs -o size=300k tmpfs $work/small && exec $tt run -k $kernel -q -o $work/small/out map_create"
+wanted two-runs        && check two-runs 2 'it exists; a run has a directory of its own' both
+wanted cache-unwritable && check cache-unwritable 3 'the cache .* is not writable|read-only file system' inMounts "mkdir -p $work/ro && mount -t tmpfs tmpfs $work/ro && mount -o remount,ro $work/ro && exec $tt run -k $kernel --cache $work/ro -q -o $work/roout nested_userns"
+wanted cache-half      && check cache-half 0 "$passes" halfCache
+wanted console-flood   && check console-flood 0 '^all said$' "$tt" exec -k "$kernel" --with "$(command -v yes)" --with "$(command -v head)" -- sh -c 'yes "a program floods the console" | head -c 3000000 > /dev/console; echo all said'
+wanted channel-flood   && check channel-flood 0 '^268435456$' sh -c "$tt exec -k $kernel --with $(command -v head) -- sh -c 'head -c 268435456 /dev/zero' | wc -c"
+wanted guest-clock     && check guest-clock 0 '^20[0-9][0-9]$' "$tt" exec -k "$kernel" --with "$(command -v date)" --with "$(command -v sleep)" -- sh -c 'date -s 2040-01-01 >&2; sleep 1; date -s 1990-01-01 >&2; sleep 1; date -s 2040-01-01 >&2; date +%Y'
+wanted guest-panic     && check guest-panic 1 'PANICKED machine [0-9] of [0-9]: kernel panic: sysrq triggered crash' "$tt" run -k "$kernel" -f pretty -o "$work/panic" cases/canary/panic.txt map_create
+wanted guest-panic     && check none-lost 0 ' 0 lost' sh -c "echo \$(( \$($tt list cases map_create | wc -l) + 1 - \$(grep -c '\"case\"' $work/panic/records.jsonl) )) | sed 's/^/ /; s/\$/ lost/'"
+wanted left            && check left-behind 0 '^none$' sh -c "pgrep -f 'qemu.*$work' || echo none"
+exit $failed
