@@ -52,27 +52,49 @@ func (f *File) mentions(name string) bool {
 	})
 }
 
+// actorKind is where an actor's process lives, as an actor line says it.
+type actorKind struct {
+	name, usage, doc string
+	kind             program.ActorKind
+	of               bool // the next word is another actor
+}
+
+var actorKinds = []actorKind{
+	{"userns", "userns [in OTHER]", "in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", program.Userns, false},
+	{"joins", "joins OTHER", "another process in OTHER's namespaces", program.Joins, true},
+	{"child", "child OTHER", "as joins, but not there before the step OTHER fork NAME", program.Child, true},
+	{"init", "init", "in the initial namespaces, as uid=, without capabilities unless caps= says so", program.Init, false},
+}
+
+func actorKindNames() []string {
+	var out []string
+	for _, k := range actorKinds {
+		out = append(out, k.name)
+	}
+	return out
+}
+
 const defaultUID = 1000 // the kuid of an actor that names none
 
 // oneActor reads an actor line; above are those of the lines above.
 func oneActor(l actorLine, above []program.Actor) (program.Actor, error) {
 	a := program.Actor{Name: l.name, Parent: -1, UID: defaultUID, Caps: uapi.AllCaps}
 	words := l.words
-	switch words[0] {
-	case "init":
-		a.Kind, a.Caps = program.Init, 0
-	case "userns":
-		a.Kind = program.Userns
-	case "joins":
-		a.Kind = program.Joins
-		if len(words) < 2 {
-			return a, fmt.Errorf("want joins ACTOR")
-		}
-		words = append([]string{"joins", "in"}, words[1:]...)
-	default:
-		return a, fmt.Errorf("unknown kind of actor %q: want init, userns or joins", words[0])
+	kind := slices.IndexFunc(actorKinds, func(k actorKind) bool { return k.name == words[0] })
+	if kind < 0 {
+		return a, fmt.Errorf("unknown kind of actor %q: want %s", words[0], strings.Join(actorKindNames(), ", "))
+	}
+	a.Kind = actorKinds[kind].kind
+	if a.Kind == program.Init {
+		a.Caps = 0
 	}
 	words = words[1:]
+	if actorKinds[kind].of {
+		if len(words) < 1 {
+			return a, fmt.Errorf("want %s ACTOR", actorKinds[kind].name)
+		}
+		words = append([]string{"in"}, words...)
+	}
 	if len(words) > 1 && words[0] == "in" {
 		a.Parent = actorIndex(above, words[1])
 		if a.Parent < 0 {

@@ -12,7 +12,8 @@ import (
 // Group is the cases of one file.
 type Group struct {
 	Name, About, Path string
-	Full              bool // only the cases that suite.txt lists are in the default suite
+	Question, Answer  string // what the group's cases say to a reviewer, or nothing
+	Full              bool   // only the cases that suite.txt lists are in the default suite
 	Worlds            []*World
 	Cases             []*Case
 	Known             []Known // the defects that its case provokes
@@ -145,7 +146,8 @@ func (f *File) Expand() (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known, from: src},
+	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known, from: src,
+		Question: strings.Join(f.question, " "), Answer: strings.Join(f.answer, " ")},
 		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string]*[]Need{}}
 	for n := range total {
 		c := f.combo(n)
@@ -180,8 +182,11 @@ func (e *expander) addCase(n int, c combo) error {
 	if k.World, err = e.world(c); err != nil {
 		return err
 	}
-	cell, _, err := e.build(c) // a mistake must be found now
+	cell, info, err := e.build(c) // a mistake must be found now
 	if err != nil {
+		return err
+	}
+	if err := e.lives(k.World, cell, info); err != nil {
 		return err
 	}
 	k.World.hooks = k.World.hooks || attaches(cell)

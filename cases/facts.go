@@ -53,6 +53,7 @@ const (
 	NeedConfig  NeedKind = "config"
 	NeedRelease NeedKind = "release"
 	NeedLSM     NeedKind = "lsm"
+	NeedBefore  NeedKind = "before"
 )
 
 // String names the need as a reason for a skip.
@@ -70,6 +71,8 @@ func (n Need) String() string {
 		return fmt.Sprintf("the LSM %s is not active", n.Name)
 	case NeedRelease:
 		return fmt.Sprintf("the kernel is older than %s", n.Since)
+	case NeedBefore:
+		return fmt.Sprintf("the kernel is %s or newer", n.Since)
 	}
 	return string(n.Kind)
 }
@@ -98,6 +101,8 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 		return n.checkLSM(f)
 	case NeedRelease:
 		return !old, ""
+	case NeedBefore:
+		return old, ""
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)

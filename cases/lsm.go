@@ -10,7 +10,7 @@ import (
 )
 
 var lsmOps = []opSpec{
-	{program.OpLSM, []keySpec{
+	{op: program.OpLSM, keys: []keySpec{
 		{program.KeyHook, "hook", kindHook, "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
 		{program.KeyOf, "of", kindActor, "the actor whose calls it is about; nobody else's are touched"},
 		{program.KeyErrno, "errno", kindErrno, "what it answers; ok: nothing, it only looks on"},
@@ -22,9 +22,9 @@ var lsmOps = []opSpec{
 		{program.KeyOfMaps, "maps", kindNum, "its allowed_maps"},
 		{program.KeyOfProgs, "progs", kindNum, "its allowed_progs"},
 		{program.KeyOfAttachs, "attachs", kindNum, "its allowed_attachs"},
-	}, nil, true, "the broker attaches a BPF-LSM program to a hook, until the world ends"},
-	{program.OpLSMOff, []keySpec{lsmHandle}, []program.Key{program.KeyHandle}, false, "have a BPF-LSM program refuse nothing more"},
-	{program.OpLSMRan, []keySpec{lsmHandle}, []program.Key{program.KeyHandle}, false, "ok if the conditions of a BPF-LSM program ever held, else ENODATA"},
+	}, makes: true, doc: "the broker attaches a BPF-LSM program to a hook, until the world ends"},
+	{op: program.OpLSMOff, keys: []keySpec{lsmHandle}, positional: []program.Key{program.KeyHandle}, doc: "have a BPF-LSM program refuse nothing more"},
+	{op: program.OpLSMRan, keys: []keySpec{lsmHandle}, positional: []program.Key{program.KeyHandle}, doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA"},
 }
 
 var lsmHandle = keySpec{program.KeyHandle, "program", kindHandle, "the BPF-LSM program"}

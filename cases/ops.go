@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"slices"
 	"strings"
 
 	"tokentest/cases/program"
@@ -24,6 +25,9 @@ const (
 	kindErrno
 	kindAnyCmd
 	kindCap
+	kindPlace
+	kindHow
+	kindRace
 )
 
 type keySpec struct {
@@ -39,6 +43,8 @@ type opSpec struct {
 	positional []program.Key
 	makes      bool // may have "-> NAME"
 	doc        string
+	required   []program.Key // of those that are not positional
+	either     []program.Key // exactly one of them
 }
 
 var tokenKey = keySpec{program.KeyToken, "token", kindHandle, "the token to give, with BPF_F_TOKEN_FD; closed: a descriptor that is not open"}
@@ -54,20 +60,18 @@ var (
 
 // ops is the case language's table of operations; the parser, its help and
 // its errors are made from it.
-var ops = []opSpec{
-	{program.OpBPFFS, []keySpec{
-		{program.KeyCmds, "cmds", kindString, "delegate_cmds, as fsconfig(2) gets it; may be repeated"},
-		{program.KeyMaps, "maps", kindString, "delegate_maps"},
-		{program.KeyProgs, "progs", kindString, "delegate_progs"},
-		{program.KeyAttachs, "attachs", kindString, "delegate_attachs"},
-	}, nil, true, "the actor opens a bpffs, the broker sets the options and creates it, the actor mounts it"},
-	{program.OpTokenCreate, []keySpec{
+var ops = slices.Concat(bpfOps, mountOps, lifeOps)
+
+var bpfOps = []opSpec{
+	{op: program.OpBPFFS, keys: append(slices.Clone(optionKeys), atKey), makes: true,
+		doc: "the actor opens a bpffs, the broker sets the options and creates it, the actor mounts it (at the place, if one is named) and opens its root"},
+	{op: program.OpTokenCreate, keys: []keySpec{
 		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
-		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey,
+		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey, insideKey,
 		{program.KeyNoFD, "no_fd", kindNum, "1: while the process may open no more descriptors"},
-	}, nil, true, "BPF_TOKEN_CREATE"},
-	{program.OpMapCreate, []keySpec{
-		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey,
+	}, makes: true, doc: "BPF_TOKEN_CREATE"},
+	{op: program.OpMapCreate, keys: []keySpec{
+		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, insideKey,
 		{program.KeyKeySize, "key", kindNum, "key_size"},
 		{program.KeyValueSize, "value", kindNum, "value_size"},
 		{program.KeyMaxEntries, "max", kindNum, "max_entries"},
@@ -78,42 +82,42 @@ var ops = []opSpec{
 		{program.KeyBTFKey, "btf_key", kindNum, "btf_key_type_id"},
 		{program.KeyBTFValue, "btf_value", kindNum, "btf_value_type_id"},
 		{program.KeyVmlinux, "vmlinux", kindNum, "btf_vmlinux_value_type_id"},
-	}, nil, true, "BPF_MAP_CREATE"},
-	{program.OpProgLoad, []keySpec{
+	}, makes: true, doc: "BPF_MAP_CREATE"},
+	{op: program.OpProgLoad, keys: []keySpec{
 		{program.KeyType, "type", kindProgType, "the program type; the program is a smallest one for it"},
-		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, logKey,
+		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, logKey, insideKey,
 		{program.KeyInsns, "insns", kindNum, "the number of instructions"},
 		{program.KeyAttachBTFID, "attach_btf_id", kindNum, "attach_btf_id"},
 		{program.KeyAttachFD, "attach_fd", kindHandle, "attach_prog_fd"},
 		{program.KeyBody, "prog", kindBody, "a program that wants a privilege: jiffies64, get_current_task, ..."},
-	}, nil, true, "BPF_PROG_LOAD"},
-	{program.OpBTFLoad, []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey,
+	}, makes: true, doc: "BPF_PROG_LOAD"},
+	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey,
 		{program.KeyJunk, "junk", kindNum, "1: no BTF"},
-	}, nil, true, "BPF_BTF_LOAD of a smallest BTF"},
-	{program.OpSend, []keySpec{
+	}, makes: true, doc: "BPF_BTF_LOAD of a smallest BTF"},
+	{op: program.OpSend, keys: []keySpec{
 		{program.KeyHandle, "handle", kindHandle, "what to send"}, {program.KeyTo, "to", kindActor, "the actor that gets it, over SCM_RIGHTS"},
-	}, []program.Key{program.KeyHandle, program.KeyTo}, false, "pass a descriptor to another actor"},
-	{program.OpClose, []keySpec{{program.KeyHandle, "handle", kindHandle, "what to close"}}, []program.Key{program.KeyHandle}, false, "close a descriptor"},
-	{program.OpSysctl, []keySpec{
+	}, positional: []program.Key{program.KeyHandle, program.KeyTo}, doc: "pass a descriptor to another actor"},
+	{op: program.OpClose, keys: []keySpec{{program.KeyHandle, "handle", kindHandle, "what to close"}}, positional: []program.Key{program.KeyHandle}, doc: "close a descriptor"},
+	{op: program.OpSysctl, keys: []keySpec{
 		{program.KeyValue, "unprivileged_bpf_disabled", kindNum, "0, 1 or 2; it is 2 when a world begins. 1 is for good: worlds that set it run last"},
-	}, nil, false, "the broker sets kernel.unprivileged_bpf_disabled"},
-	{program.OpSysrq, []keySpec{
+	}, doc: "the broker sets kernel.unprivileged_bpf_disabled"},
+	{op: program.OpSysrq, keys: []keySpec{
 		{program.KeyValue, "key", kindString, "the letter for /proc/sysrq-trigger: c crashes the kernel"},
-	}, []program.Key{program.KeyValue}, false, "provoke a fault, to test the harness itself"},
-	{program.OpCall, []keySpec{
+	}, positional: []program.Key{program.KeyValue}, doc: "provoke a fault, to test the harness itself"},
+	{op: program.OpCall, keys: []keySpec{
 		{program.KeyCmd, "cmd", kindCmd, "the command, by name or number; the request is a smallest well-formed one on objects that root made"},
 		tokenKey, attrKey,
 		{program.KeyOn, "on", kindOn, "what else it is about: cgroup_skb, tcx, private"},
 		{program.KeyProg, "prog", kindHandle, "the cgroup_skb program to attach"},
 		{program.KeyID, "id", kindNum, "an id that nothing has"},
 		{program.KeyCommon, "common", kindNum, "1: with BPF_COMMON_ATTRS"},
-	}, nil, false, "any other command of bpf(2)"},
+	}, doc: "any other command of bpf(2)"},
 }
 
 func init() {
 	ops = append(ops, lsmOps...)
-	ops = append(ops, opSpec{program.OpReopen, []keySpec{{program.KeyHandle, "handle", kindHandle, "what to open again"}}, []program.Key{program.KeyHandle}, true,
-		"open a descriptor again through /proc/self/fd, which knows no token behind one"})
+	ops = append(ops, opSpec{op: program.OpReopen, keys: []keySpec{{program.KeyHandle, "handle", kindHandle, "what to open again"}}, positional: []program.Key{program.KeyHandle}, makes: true,
+		doc: "open a descriptor again through /proc/self/fd, which knows no token behind one"})
 }
 
 func opNamed(name string) *opSpec {

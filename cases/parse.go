@@ -17,7 +17,9 @@ type File struct {
 	Path     string
 	Name     string // the group's name: the file's base name
 	About    string
-	Full     bool // runs only when it is asked for, or with --full
+	question []string // what a reviewer asks
+	answer   []string // what holds where the file's cases pass
+	Full     bool     // runs only when it is asked for, or with --full
 	needs    []Need
 	axes     []axis
 	actors   []actorLine
@@ -103,8 +105,66 @@ type parser struct {
 	open *axis // the axis whose indented values follow
 }
 
-// keywords are the words that begin a line which is no step.
-var keywords = []string{"about", "full", "needs", "axis", "actor", "do", "except", "control", "pin", "known"}
+// keyword is a word that begins a line which is no step.
+type keyword struct {
+	name, usage, doc string
+	parse            func(p *parser, n int, words []string, note string) error
+}
+
+// keywords is the table that the parser and its help are made from.
+var keywords []keyword
+
+func init() {
+	keywords = []keyword{
+		{"about", "about TEXT", "what the file shows, in a line", func(p *parser, _ int, words []string, _ string) error {
+			p.f.About = strings.Join(words, " ")
+			return nil
+		}},
+		{"question", "question TEXT", "what a reviewer asks; several lines are one paragraph. The report \"threats\" has it",
+			func(p *parser, _ int, words []string, _ string) error {
+				p.f.question = append(p.f.question, words...)
+				return nil
+			}},
+		{"answer", "answer TEXT", "what then holds: reported where the file's cases pass, and not elsewhere",
+			func(p *parser, _ int, words []string, _ string) error {
+				p.f.answer = append(p.f.answer, words...)
+				return nil
+			}},
+		{"full", "full", "not in the default suite: --full or the file's name runs it", func(p *parser, _ int, _ []string, _ string) error {
+			p.f.Full = true
+			return nil
+		}},
+		{"needs", "needs token | no token | config SYMBOL | release X.Y | before X.Y", "skip the cases on a kernel without it; a kernel that should have it fails them",
+			func(p *parser, _ int, words []string, _ string) error { return p.needs(words) }},
+		{"axis", "axis NAME VALUE... | axis NAME each LIST [-VALUE...]", "values that $NAME stands for, or a value and its text on each indented line below; LIST is map_type, prog_load or command",
+			func(p *parser, _ int, words []string, _ string) error { return p.axis(words) }},
+		{"actor", "actor NAME KIND [uid=N] [caps=CAPS]", "a process; its kinds are below", func(p *parser, n int, words []string, _ string) error { return p.actor(n, words) }},
+		{"do", "do STEP", "makes the file a matrix: one case for each combination of the axes' values", func(p *parser, n int, words []string, _ string) error { return p.do(n, words) }},
+		{"except", "except AXIS=VALUE,... AXIS!=VALUE,...", "leaves combinations out", func(p *parser, n int, words []string, _ string) error { return p.except(n, words) }},
+		{"control", "control STEP | control allow|refuse AXIS=VALUE...", "a step, or cells, without which the file's cases say nothing: one that must be allowed and one that must be refused",
+			(*parser).control},
+		{"pin", "pin AXIS=VALUE... ERRNO  # source", "what a person says that cells must answer; ok is 0", (*parser).pin},
+		{"known", "known FATE SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
+			"the kernel is known to do this in the file's case, which has a machine to itself: FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},
+	}
+}
+
+func keywordNamed(name string) *keyword {
+	for i := range keywords {
+		if keywords[i].name == name {
+			return &keywords[i]
+		}
+	}
+	return nil
+}
+
+func keywordNames() string {
+	var names []string
+	for _, k := range keywords {
+		names = append(names, k.name)
+	}
+	return strings.Join(names, " ")
+}
 
 func (p *parser) line(n int, raw string) error {
 	text, note := cutComment(raw)
@@ -116,32 +176,10 @@ func (p *parser) line(n int, raw string) error {
 		return p.open.add(axisValue{name: words[0], text: strings.Join(words[1:], " ")})
 	}
 	p.open = nil
-	rest := words[1:]
-	switch words[0] {
-	case "about":
-		p.f.About = strings.Join(rest, " ")
-	case "full":
-		p.f.Full = true
-	case "needs":
-		return p.needs(rest)
-	case "axis":
-		return p.axis(rest)
-	case "actor":
-		return p.actor(n, rest)
-	case "do":
-		return p.do(n, rest)
-	case "except":
-		return p.except(n, rest)
-	case "control":
-		return p.control(n, rest, note)
-	case "pin":
-		return p.pin(n, rest, note)
-	case "known":
-		return p.known(n, rest, note)
-	default:
-		return p.step(n, words, note, false)
+	if k := keywordNamed(words[0]); k != nil {
+		return k.parse(p, n, words[1:], note)
 	}
-	return nil
+	return p.step(n, words, note, false)
 }
 
 // cutComment splits a line at a # that begins it or follows white space.
@@ -168,8 +206,14 @@ func (p *parser) needs(words []string) error {
 			return err
 		}
 		p.f.needs = append(p.f.needs, Need{Kind: NeedRelease, Since: r})
+	case len(words) == 2 && words[0] == "before":
+		r, err := uapi.ParseRelease(words[1])
+		if err != nil {
+			return err
+		}
+		p.f.needs = append(p.f.needs, Need{Kind: NeedBefore, Since: r})
 	default:
-		return fmt.Errorf("unknown need %q: want token, no token, config SYMBOL or release X.Y", strings.Join(words, " "))
+		return fmt.Errorf("unknown need %q: want token, no token, config SYMBOL, release X.Y or before X.Y", strings.Join(words, " "))
 	}
 	return nil
 }
@@ -297,9 +341,9 @@ func needsName(s *program.ProgShape) string {
 
 func (p *parser) actor(n int, words []string) error {
 	if len(words) < 2 {
-		return fmt.Errorf("want actor NAME init|userns|joins ...")
+		return fmt.Errorf("want actor NAME KIND ...: %s", strings.Join(actorKindNames(), ", "))
 	}
-	if slices.Contains(keywords, words[0]) || opNamed(words[0]) != nil || isPredefined(words[0]) {
+	if keywordNamed(words[0]) != nil || opNamed(words[0]) != nil || isPredefined(words[0]) {
 		return fmt.Errorf("an actor cannot be called %s", words[0])
 	}
 	if slices.ContainsFunc(p.f.actors, func(a actorLine) bool { return a.name == words[0] }) {
@@ -375,7 +419,7 @@ func checkOp(words []string) error {
 		return nil // an axis value may hold the operation as well: it is looked up when that is known
 	}
 	if len(words) < 2 {
-		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), strings.Join(keywords, " "))
+		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), keywordNames())
 	}
 	if opNamed(words[1]) == nil {
 		return fmt.Errorf("unknown operation %q%s: want one of %s", words[1], suggest(words[1], opNameList()), opNames())
@@ -503,6 +547,8 @@ func (f *File) check() error {
 		}
 	}
 	switch {
+	case len(f.question) > 0 && len(f.answer) == 0, len(f.question) == 0 && len(f.answer) > 0:
+		return fmt.Errorf("%s:1: a question and its answer go together", f.Path)
 	case len(f.steps) == 0 && f.do == nil:
 		return fmt.Errorf("%s:1: no step and no do line: nothing would run", f.Path)
 	case f.do != nil && len(f.known) > 0:

@@ -329,7 +329,7 @@ func TestOpsTable(t *testing.T) {
 	seen := map[program.Op]bool{}
 	for _, o := range ops {
 		if seen[o.op] || strings.HasPrefix(o.op.String(), "op ") || o.doc == "" {
-			t.Errorf("operation %d is %s (seen %v), doc %q", o.op, o.op, seen[o.op], o.doc)
+			t.Errorf("operation %s, again %v, doc %q", o.op, seen[o.op], o.doc)
 		}
 		seen[o.op] = true
 		for _, k := range o.positional {

@@ -11,6 +11,9 @@ import (
 type Expect struct {
 	Verdict oracle.Verdict
 	Values  []uint64
+	Text    string        // what the kernel must show in words
+	AtMost  []uint64      // what each number must not exceed
+	Among   []uint64      // what every number must be one of
 	Trace   []oracle.Line // when the simulation explains
 }
 
@@ -22,12 +25,14 @@ type Sim struct {
 	actors   []simActor
 	sysctl   int
 	explains bool
-	lsm      []simLSM // in the order in which they were attached
+	lsm      []simLSM                           // in the order in which they were attached
+	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 }
 
 type simActor struct {
-	cred oracle.Cred
-	fds  map[program.Handle]oracle.FD
+	cred   oracle.Cred
+	mounts int // its mount namespace: the actor that has it, 0 for the initial one
+	fds    map[program.Handle]oracle.FD
 }
 
 // unprivDefault is what the broker sets kernel.unprivileged_bpf_disabled to
@@ -37,16 +42,16 @@ const unprivDefault = 2
 // NewSim starts a program on a kernel. With explain every expectation carries
 // its trace.
 func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
-	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain}
-	for _, a := range p.Actors {
-		ns := oracle.Initial
+	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain, tables: map[int]map[uint64][]*oracle.Mount{}}
+	for i, a := range p.Actors {
+		ns, mounts := oracle.Initial, 0
 		if a.Parent >= 0 {
-			ns = s.actors[a.Parent].cred.Userns
+			ns, mounts = s.actors[a.Parent].cred.Userns, s.actors[a.Parent].mounts
 		}
 		if a.Kind == program.Userns {
-			ns = &oracle.Userns{Parent: ns, Owner: a.UID}
+			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
 		}
-		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, map[program.Handle]oracle.FD{}})
+		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, map[program.Handle]oracle.FD{}})
 	}
 	return s
 }
@@ -63,7 +68,10 @@ func (s *Sim) Fork() *Sim {
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
-		c.actors[i] = simActor{a.cred, fds}
+		c.actors[i] = simActor{a.cred, a.mounts, fds}
+	}
+	if s.needsMountsCopied() {
+		c.copyMounts()
 	}
 	c.lsm = s.forkLSM()
 	return &c
@@ -107,26 +115,15 @@ func (s *Sim) Step(st *program.Step) Expect {
 	case program.OpSysrq:
 		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 	}
+	if play := simOps[st.Op]; play != nil {
+		return play(s, a, st)
+	}
 	return harnessStep(st.Op)
 }
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
 func harnessStep(op program.Op) Expect {
 	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(), ID: op.String()}}
-}
-
-func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
-	opener := a.cred
-	opener.Caps = uapi.AllCaps
-	d := oracle.Delegate{Opener: opener, Setter: oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}}
-	for _, arg := range st.Args {
-		d.Options = append(d.Options, oracle.Option{Name: arg.Key.MountOption(), Value: arg.Str})
-	}
-	v, masks := d.Decide(s.kernel)
-	if v.Errno == 0 {
-		a.fds[st.Out] = oracle.FD{Kind: oracle.BPFFSRoot, BPFFS: &oracle.BPFFS{Userns: a.cred.Userns, Delegate: masks}}
-	}
-	return Expect{Verdict: v}
 }
 
 func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
@@ -140,7 +137,7 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate
 		e.Values = s.kernel.Shown(masks)
-		a.fds[st.Out] = oracle.FD{Kind: oracle.TokenFD, Token: &oracle.Token{Userns: a.cred.Userns, Allowed: masks}}
+		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount, Token: &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}})
 	}
 	return e
 }
@@ -159,13 +156,16 @@ func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
 func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
-		a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad})
 	}
 	return e
 }
 
 func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
-	w := s.world(a, st)
+	w, refused := s.entered(a, st)
+	if refused != nil {
+		return *refused
+	}
 	if s.explains {
 		v, trace := oracle.Explain(&w, r)
 		return Expect{Verdict: v, Trace: trace}

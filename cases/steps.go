@@ -249,7 +249,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, errors.Join(checkCall(&s), checkLSM(&s))
+	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s))
 }
 
 func (o *opSpec) usage() string {
@@ -284,14 +284,10 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 			return a, fmt.Errorf("unknown actor %q", value)
 		}
 		a.Num = uint64(i)
-	case kindFault:
-		a.Num, err = program.ParseWord(program.AttrFaults, value)
-	case kindBody:
-		a.Num, err = program.ParseWord(program.Bodies, value)
-	case kindOn:
-		a.Num, err = program.ParseWord(program.Ons, value)
 	case kindHook, kindErrno, kindAnyCmd, kindCap:
 		a.Num, err = lsmArg(k.kind, value)
+	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace:
+		a.Num, err = program.ParseWord(argWords[k.kind], value)
 	case kindCmd:
 		a.Num, err = cmdArg(value)
 	default:

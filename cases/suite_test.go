@@ -76,8 +76,11 @@ func (s *scout) group(g *Group) {
 			}
 		}
 	}
+	files := oracle.FileRules()
 	for rule, cs := range decided {
-		s.without(rule, cs)
+		if !slices.Contains(files, rule) {
+			s.without(rule, cs)
+		}
 	}
 }
 
@@ -120,7 +123,7 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 	actor := &sim.actors[st.Actor]
 	before := sim.Fork().actors[st.Actor]
 	e := sim.Step(st)
-	if e.Trace == nil {
+	if e.Trace == nil || simOps[st.Op] != nil { // what surrounds bpf(2) is asked with --full
 		return e
 	}
 	s.pairs(c, &e)

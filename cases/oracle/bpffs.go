@@ -7,7 +7,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Option is one delegate_* assignment: Name is the mount option, Value the
+// Option is one assignment: Name is the mount option, Value the
 // string as fsconfig(2) gets it.
 type Option struct{ Name, Value string }
 
@@ -59,10 +59,14 @@ func (d *Delegate) Decide(k *Kernel) (Verdict, Masks) {
 }
 
 func (d *Delegate) assign(k *Kernel, o Option, mask *uint64) Verdict {
-	v, errno := ParseMask(k, o.Name, o.Value)
+	v, errno := parseOption(k, MountOption{Option: o})
 	switch {
 	case errno != 0:
 		return Verdict{Known: true, Errno: errno, Rule: o.Name + " is malformed", Func: "bpf_parse_param", ID: "bpffs/malformed"}
+	case (o.Name == "uid" || o.Name == "gid") && !idFits(d.Setter, d.Opener.Userns, v):
+		return Verdict{Known: true, Errno: eINVAL, Rule: "the bpffs's user namespace has no such " + o.Name, Func: "bpf_parse_param", ID: "bpffs/unmapped-id"}
+	case !isDelegate(o.Name):
+		return Verdict{}
 	case v != 0 && !d.Setter.capable(Initial, uapi.CAP_SYS_ADMIN):
 		return Verdict{Known: true, Errno: ePERM, Rule: "setting " + o.Name + " wants CAP_SYS_ADMIN in the initial user namespace", Func: "bpf_parse_param", ID: "bpffs/set-unprivileged"}
 	}

@@ -11,8 +11,6 @@ const (
 	callBUSY  = uapi.Errno(unix.EBUSY)
 	callACCES = uapi.Errno(unix.EACCES)
 
-	capDACOverride = uapi.Cap(1)
-
 	sysAdminText = "the caller lacks CAP_SYS_ADMIN in the initial user namespace"
 	netAdminText = "the caller lacks CAP_NET_ADMIN in the initial user namespace"
 	attrText     = "the attribute is not 0 behind the command's last field"
@@ -137,7 +135,7 @@ var commands = []command{
 	only(uapi.BPF_OBJ_PIN, "bpf_obj_pin"),
 	only(uapi.BPF_OBJ_GET, "bpf_obj_get", callRule{id: "no-permission", text: "the pinned object's mode does not let the caller in", fn: "bpf_obj_do_get", errno: callACCES,
 		holds: func(c *callCall) bool {
-			return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.Caller.capable(Initial, capDACOverride)
+			return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.Caller.capable(Initial, uapi.CAP_DAC_OVERRIDE)
 		}}),
 	only(uapi.BPF_PROG_ATTACH, "bpf_prog_attach", skbRule(eINVAL)), // which turns the EPERM into EINVAL
 	only(uapi.BPF_PROG_DETACH, "bpf_prog_detach",

@@ -80,6 +80,8 @@ type Masks struct{ Cmds, Maps, Progs, Attachs uint64 }
 type BPFFS struct {
 	Userns   *Userns
 	Delegate Masks
+	Root     Inode
+	Names    []string // what lies in the root
 }
 
 // Token is struct bpf_token: the masks as they were at creation, and the
@@ -100,13 +102,20 @@ const (
 	Dir              // a directory that is no bpffs root
 	TokenFD
 	Object // a map, a program, a BTF or another open file
+	ContextFD
+	UsernsFD
 )
 
 // FD is a descriptor as the caller has it.
 type FD struct {
-	Kind  FDKind
-	BPFFS *BPFFS // of a BPFFSRoot
-	Token *Token // of a TokenFD, or that a program remembers
+	Kind    FDKind
+	BPFFS   *BPFFS   // of a BPFFSRoot, or what another file lies on
+	Token   *Token   // of a TokenFD, or that a program remembers
+	Mount   *Mount   // that the file was opened on; of a Path from fsmount the mount itself
+	Context *Context // of a ContextFD
+	Userns  *Userns  // of a UsernsFD
+	Pinned  bool     // an Object that BPF_OBJ_PIN takes
+	Stays   bool     // without FD_CLOEXEC
 }
 
 // World is everything that decides beside the request itself.
@@ -236,6 +245,7 @@ func Rules() []string {
 	add("btf_load", ids(btfLoadRules))
 	add("lsm", ids(lsmRules))
 	add("lsm_ran", ids(lsmRanRules))
+	addMount(add)
 	return append(out, commandRules()...)
 }
 

@@ -25,11 +25,12 @@ const (
 	Init   ActorKind = iota + 1 // in the initial namespaces
 	Userns                      // in a user and mount namespace of its own
 	Joins                       // a process of its own in another actor's namespaces
+	Child                       // as Joins, but started by a step of its parent
 )
 
 // Actor is a process that runs steps. Parent is the index of the actor that
 // forks it, or -1 for the agent: a userns actor's namespace is a child of its
-// parent's, a joins actor shares them. UID is the kuid outside that owns the
+// parent's, a joins or child actor shares them. UID is the kuid outside that owns the
 // namespace, or that the init actor runs as.
 type Actor struct {
 	Name   string
@@ -136,11 +137,12 @@ const (
 
 // Observation is what a step showed: the errno, for success the proof that
 // the object works, and the numbers read back from it (for a token the four
-// masks of its fdinfo).
+// masks of its fdinfo) or the text that the kernel shows.
 type Observation struct {
 	Errno  uapi.Errno `json:"errno"`
 	Proof  Proof      `json:"proof,omitempty"`
 	Values []uint64   `json:"values,omitempty"`
+	Text   string     `json:"text,omitempty"`
 }
 
 // Options are the mount options that KeyCmds, KeyMaps, KeyProgs and KeyAttachs set.

@@ -8,12 +8,17 @@ import (
 // Cap is a capability number, include/uapi/linux/capability.h.
 type Cap uint
 
-// The capabilities that bpf(2) asks for.
+// The capabilities that bpf(2) asks for, and those that files and other
+// processes are guarded by.
 const (
-	CAP_NET_ADMIN Cap = 12
-	CAP_SYS_ADMIN Cap = 21
-	CAP_PERFMON   Cap = 38
-	CAP_BPF       Cap = 39
+	CAP_DAC_OVERRIDE    Cap = 1
+	CAP_DAC_READ_SEARCH Cap = 2
+	CAP_FOWNER          Cap = 3
+	CAP_NET_ADMIN       Cap = 12
+	CAP_SYS_PTRACE      Cap = 19
+	CAP_SYS_ADMIN       Cap = 21
+	CAP_PERFMON         Cap = 38
+	CAP_BPF             Cap = 39
 )
 
 var capNames = []struct {
@@ -22,6 +27,17 @@ var capNames = []struct {
 }{
 	{CAP_BPF, "CAP_BPF"}, {CAP_PERFMON, "CAP_PERFMON"},
 	{CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+	{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"}, {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"},
+	{CAP_FOWNER, "CAP_FOWNER"}, {CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
+}
+
+// CapNames lists the capabilities that a case file may name.
+func CapNames() []string {
+	var out []string
+	for _, n := range capNames {
+		out = append(out, n.name)
+	}
+	return out
 }
 
 // String returns the kernel's name of the capability.
@@ -87,7 +103,7 @@ next:
 				continue next
 			}
 		}
-		return 0, fmt.Errorf("unknown capability %q: want none, all, or of CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_SYS_ADMIN joined by +", name)
+		return 0, fmt.Errorf("unknown capability %q: want none, all, or of %s joined by +", name, strings.Join(CapNames(), " "))
 	}
 	return s, nil
 }

@@ -159,7 +159,8 @@ func TestCaps(t *testing.T) {
 }
 
 func TestCapNumbers(t *testing.T) {
-	for cap, want := range map[Cap]uint{CAP_NET_ADMIN: unix.CAP_NET_ADMIN, CAP_SYS_ADMIN: unix.CAP_SYS_ADMIN, CAP_PERFMON: unix.CAP_PERFMON, CAP_BPF: unix.CAP_BPF} {
+	for cap, want := range map[Cap]uint{CAP_NET_ADMIN: unix.CAP_NET_ADMIN, CAP_SYS_ADMIN: unix.CAP_SYS_ADMIN, CAP_PERFMON: unix.CAP_PERFMON, CAP_BPF: unix.CAP_BPF,
+		CAP_DAC_OVERRIDE: unix.CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: unix.CAP_DAC_READ_SEARCH, CAP_FOWNER: unix.CAP_FOWNER, CAP_SYS_PTRACE: unix.CAP_SYS_PTRACE} {
 		if uint(cap) != want {
 			t.Errorf("%s is %d, want %d", cap, uint(cap), want)
 		}
@@ -168,8 +169,8 @@ func TestCapNumbers(t *testing.T) {
 			t.Errorf("Has(%s) is wrong", cap)
 		}
 	}
-	if got := Cap(3).String(); got != "capability 3" {
-		t.Errorf("Cap(3) is %q", got)
+	if got := Cap(5).String(); got != "capability 5" {
+		t.Errorf("Cap(5) is %q", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -25,8 +26,9 @@ type actor struct {
 	uid      uint32 // as the process's own namespace numbers it
 	workers  map[uapi.CapSet]*worker
 	handles  map[program.Handle]int
-	context  int   // the bpffs that is being made
-	unproven []int // tokens of this run whose masks are still to be read
+	context  int      // the bpffs that is being made
+	places   []string // that the world has mounted something on
+	unproven []int    // tokens of this run whose masks are still to be read
 	answer   answer
 }
 
@@ -53,10 +55,18 @@ const (
 // namespace needs a process of its own, for it takes a single thread to enter one.
 const actorArg0 = "tokentest-actor"
 
+// The first thread of an actor's process is never a worker: it keeps the
+// capabilities that others see when they look at the process.
+func init() {
+	if IsActor() {
+		runtime.LockOSThread()
+	}
+}
+
 // runActor serves until the agent closes the socket.
 func runActor(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("start an actor: want UID")
+	if len(args) != 2 && len(args) != 3 {
+		return fmt.Errorf("start an actor: want UID [HANDLES]")
 	}
 	uid, err := strconv.ParseUint(args[1], 10, 32)
 	if err != nil {
@@ -70,7 +80,11 @@ func runActor(args []string) error {
 	for i := range a.fix.commands {
 		a.fix.commands[i] = actorCommands + i
 	}
-	return a.serve()
+	signal.Ignore(unix.SIGCHLD) // what it forks is nobody's to wait for
+	if len(args) == 2 {
+		return a.serve()
+	}
+	return a.resume(args[2])
 }
 
 func (a *actor) serve() error {
@@ -91,11 +105,15 @@ func (a *actor) serve() error {
 			}
 			continue
 		}
-		r := wire.Results{Cells: [][]program.Observation{a.answer.seen}}
-		if err := a.link.send(append([]byte{answerOK}, wire.EncodeResults(&r)...), a.answer.fds); err != nil {
+		if err := a.respond(); err != nil {
 			return err
 		}
 	}
+}
+
+func (a *actor) respond() error {
+	r := wire.Results{Cells: [][]program.Observation{a.answer.seen}}
+	return a.link.send(append([]byte{answerOK}, wire.EncodeResults(&r)...), a.answer.fds)
 }
 
 // perform does the acts of a script in order.
@@ -106,7 +124,7 @@ func (a *actor) perform(message []byte, fds []int) error {
 	}
 	for _, act := range acts {
 		along := noFD
-		if act.verb == verbTake || act.verb == verbFork {
+		if act.verb == verbTake || act.verb == verbFork || act.verb == verbHeir {
 			if len(fds) == 0 {
 				return errors.New("a descriptor is missing")
 			}
@@ -132,11 +150,17 @@ func (a *actor) act(act act, along int) (err error) {
 	case verbOpen:
 		return a.open()
 	case verbMount:
-		return a.mount(program.Handle(act.payload[0]))
+		return a.mount(program.Handle(act.payload[0]), act.payload[1])
 	case verbRun:
 		return a.run(act.payload)
 	case verbPID:
 		a.answer.seen = append(a.answer.seen, program.Observation{Values: []uint64{uint64(os.Getpid())}})
+	case verbWhere:
+		a.where(program.Handle(act.payload[0]))
+	case verbExec:
+		return a.exec()
+	case verbHeir:
+		return a.heir(along)
 	case verbGive:
 		fd, ok := a.handles[program.Handle(act.payload[0])]
 		if !ok {
@@ -166,11 +190,12 @@ func (a *actor) forget() {
 	}
 	closeFD(a.context)
 	a.context = noFD
+	a.leave()
 }
 
 // mount is the third step of the delegation: the created bpffs becomes a
-// mount, and its root directory a descriptor.
-func (a *actor) mount(h program.Handle) error {
+// mount, at a place if there is one to be, and its root directory a descriptor.
+func (a *actor) mount(h program.Handle, at byte) error {
 	mnt, err := unix.Fsmount(a.context, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("fsmount bpf: %w", err)
@@ -178,6 +203,12 @@ func (a *actor) mount(h program.Handle) error {
 	defer unix.Close(mnt)
 	closeFD(a.context)
 	a.context = noFD
+	if at != 0 {
+		if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, program.Places[at], unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount the bpffs at its place: %w", err)
+		}
+		a.places = append(a.places, program.Places[at])
+	}
 	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // mnt itself is O_PATH
 	if err != nil {
 		return fmt.Errorf("open the root of the bpffs: %w", err)
@@ -198,8 +229,13 @@ func (a *actor) run(payload []byte) error {
 	}
 	results := make([]program.Observation, len(steps))
 	for i := 0; i < len(steps); {
+		if steps[i].Op.Observes() {
+			results[i] = a.step(&steps[i])
+			i++
+			continue
+		}
 		n := i + 1
-		for n < len(steps) && steps[n].Caps == steps[i].Caps {
+		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() {
 			n++
 		}
 		w, err := a.worker(steps[i].Caps)
@@ -256,7 +292,7 @@ func (a *actor) fork(userns bool, socket int) error {
 		attr = usernsAttr(0)
 	}
 	defer unix.Close(socket)
-	_, err := start(attr, 0, socket, a.fix)
+	_, err := start(attr, 0, socket, a.fix, "")
 	return err
 }
 
@@ -275,7 +311,9 @@ func usernsAttr(host int) *syscall.SysProcAttr {
 var actorEnv = []string{"GODEBUG=asyncpreemptoff=1", "GOGC=off"}
 
 // start starts an actor's process: this program again, under another name.
-func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int, error) {
+// What is in handles, as handlesArg writes it, it looks for among the
+// descriptors that it inherits; "" is nothing.
+func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, handles string) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, fmt.Errorf("start an actor: %w", err)
@@ -289,7 +327,11 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures) (int
 		}
 		files = append(files, uintptr(fd))
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}, &syscall.ProcAttr{Files: files, Sys: attr, Env: actorEnv})
+	args := []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}
+	if handles != "" {
+		args = append(args, handles)
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", args, &syscall.ProcAttr{Files: files, Sys: attr, Env: actorEnv})
 	if err != nil {
 		return 0, fmt.Errorf("start an actor: %w", err)
 	}
@@ -309,7 +351,7 @@ func startOwned(kuid uint32, socket int, fix fixtures) (pid int, err error) {
 				return
 			}
 		}
-		pid, err = start(usernsAttr(int(kuid)), 0, socket, fix)
+		pid, err = start(usernsAttr(int(kuid)), 0, socket, fix, "")
 	}()
 	<-done
 	return pid, err

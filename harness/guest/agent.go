@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -43,7 +42,10 @@ type player struct {
 	name    string
 	actor   program.Actor
 	parent  *player // nil where the agent itself forked it
+	retired bool    // it has nothing to forget
 	link    link
+	absent  bool   // it has not been forked yet, or has ended
+	socket  int    // its end of the link until it is forked
 	pid     int    // 0 for a process that another actor forked
 	number  uint32 // its process number, 0 until it was asked
 	pending script
@@ -195,6 +197,10 @@ func ofActor(op program.Op) bool {
 	switch op {
 	case program.OpBPFFS, program.OpSend, program.OpSysctl, program.OpSysrq, program.OpLSM, program.OpLSMOff, program.OpLSMRan:
 		return false
+	case program.OpExec, program.OpFork, program.OpExit, program.OpPidfdGetfd, program.OpProcOpen, program.OpUmount, program.OpChurn, program.OpNamespaces:
+		return false
+	case program.OpRace:
+		return false
 	}
 	return true
 }
@@ -227,6 +233,10 @@ func (g *agent) flush(p *player) ([]int, error) {
 	p.pending = script{}
 	if len(s.acts) == 0 {
 		return nil, nil
+	}
+	if p.absent {
+		s.drop()
+		return nil, fmt.Errorf("actor %s: %w", p.name, errNoActor)
 	}
 	seen, fds, err := p.link.call(&s, g.buf)
 	for _, fd := range s.fds {
@@ -270,40 +280,7 @@ func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
 	case program.OpSysrq:
 		return program.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
 	}
-	return program.Observation{}, fmt.Errorf("the broker does not know %s", s.Op)
-}
-
-// delegate makes a bpffs that an actor owns. It takes two processes:
-//  1. The actor, in its user and mount namespace, calls fsopen("bpf") and
-//     sends the context to the broker.
-//  2. The broker, in the initial namespaces, sets the delegate_* options and
-//     creates the superblock.
-//  3. The actor mounts it and opens its root.
-func (g *agent) delegate(p *player, s *program.Step) (program.Observation, error) {
-	p.pending.add(verbOpen)
-	p.pending.gives++
-	fds, err := g.flush(p)
-	if err != nil {
-		return program.Observation{}, err
-	}
-	context := fds[len(fds)-1]
-	defer unix.Close(context)
-	if errno := configure(context, s.Args); errno != 0 {
-		return program.Observation{Errno: errno}, nil
-	}
-	p.pending.add(verbMount, byte(s.Out))
-	p.forgetGiven()
-	return program.Observation{Proof: program.Works}, nil
-}
-
-// configure sets the options in their order and creates the superblock.
-func configure(context int, args []program.Arg) uapi.Errno {
-	for _, a := range args {
-		if err := unix.FsconfigSetString(context, a.Key.MountOption(), a.Str); err != nil {
-			return errnoOf(err)
-		}
-	}
-	return errnoOf(unix.FsconfigCreate(context))
+	return g.arrange(p, s)
 }
 
 func errnoOf(err error) uapi.Errno {
@@ -356,120 +333,6 @@ func (g *agent) setSysctl(v int) uapi.Errno {
 	return errno
 }
 
-// assemble gives a world its actors: processes of an earlier world that
-// stand in the same place and forgot what they owned, or new ones. To start one
-// costs as much under emulation as a hundred calls.
-func (g *agent) assemble(cast []program.Actor) error {
-	g.forgetLSM()
-	if err := g.retire(); err != nil {
-		return err
-	}
-	for _, a := range cast {
-		p, err := g.employ(a)
-		if err != nil {
-			return fmt.Errorf("actor %s: %w", a.Name, err)
-		}
-		g.players = append(g.players, p)
-	}
-	return nil
-}
-
-// retire has the players of the last world close what they own.
-func (g *agent) retire() error {
-	for _, p := range g.players {
-		p.forgetGiven()
-		p.pending.drop()
-		p.pending.add(verbForget)
-		if _, err := g.flush(p); err != nil {
-			return err
-		}
-	}
-	g.idle = append(g.idle, g.players...)
-	g.players = nil
-	return nil
-}
-
-// employ returns a player for an actor.
-func (g *agent) employ(a program.Actor) (*player, error) {
-	var parent *player
-	if a.Parent >= 0 {
-		var err error
-		if parent, err = g.player(uint32(a.Parent)); err != nil {
-			return nil, err
-		}
-	}
-	i := slices.IndexFunc(g.idle, func(p *player) bool {
-		return p.parent == parent && p.actor.Kind == a.Kind && p.actor.UID == a.UID
-	})
-	if i >= 0 {
-		p := g.idle[i]
-		g.idle = slices.Delete(g.idle, i, i+1)
-		p.name, p.actor = a.Name, a
-		return p, nil
-	}
-	p, err := g.enter(a)
-	if err != nil {
-		return nil, err
-	}
-	p.actor, p.parent = a, parent
-	p.pending.add(verbTypes, g.types...)
-	return p, nil
-}
-
-// enter starts one actor, from here or from the actor that is its parent.
-func (g *agent) enter(a program.Actor) (*player, error) {
-	mine, its, err := newLink()
-	if err != nil {
-		return nil, err
-	}
-	p := &player{name: a.Name, link: mine, given: map[program.Handle]int{}}
-	if a.Parent >= 0 {
-		return p, g.enterUnder(a, its.fd)
-	}
-	defer unix.Close(its.fd)
-	if a.Kind == program.Userns {
-		p.pid, err = startOwned(a.UID, its.fd, g.fix)
-	} else {
-		p.pid, err = start(nil, a.UID, its.fd, g.fix)
-	}
-	return p, err
-}
-
-// enterUnder has an actor fork another inside its namespaces.
-func (g *agent) enterUnder(a program.Actor, socket int) error {
-	parent, err := g.player(uint32(a.Parent))
-	if err != nil {
-		return err
-	}
-	userns := byte(0)
-	if a.Kind == program.Userns {
-		userns = 1
-	}
-	parent.pending.add(verbFork, userns)
-	parent.pending.fds = append(parent.pending.fds, socket)
-	_, err = g.flush(parent)
-	return err
-}
-
-// dismiss ends the actors; a process ends when its socket is closed.
-func (g *agent) dismiss() {
-	all := append(g.players, g.idle...)
-	for _, p := range all {
-		unix.Close(p.link.fd)
-		p.forgetGiven()
-		for _, fd := range p.pending.fds {
-			unix.Close(fd)
-		}
-	}
-	for _, p := range all {
-		if p.pid != 0 {
-			var status syscall.WaitStatus
-			syscall.Wait4(p.pid, &status, 0, nil)
-		}
-	}
-	g.players, g.idle = nil, nil
-}
-
 // hello tells the host what this machine is.
 func (g *agent) hello(buildID string, failed []error) error {
 	var u unix.Utsname
@@ -511,6 +374,9 @@ func Main(buildID string, failed []error) error {
 		return err
 	}
 	defer port.Close()
+	if err := makePlaces(); err != nil {
+		failed = append(failed, err)
+	}
 	g := newAgent(port)
 	g.log = openKernelLog()
 	if err := g.hello(buildID, failed); err != nil {

@@ -67,6 +67,11 @@ func (a *attr) call(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
 	case program.AttrInsns:
 		a.u64(8, 0)
 	}
+	if userns, ok := s.Num(program.KeyInside); ok {
+		onHeap := *a // a stack may move
+		escapes = &onHeap[0]
+		return bpfInside(int(int64(userns)), cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
+	}
 	return bpf(cmd, a)
 }
 

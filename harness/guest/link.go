@@ -31,6 +31,9 @@ const (
 	verbRun                    // run steps; the answer has their observations
 	verbGive                   // the answer carries a descriptor
 	verbPID                    // the answer has the process's number
+	verbWhere                  // the answer has the process and a descriptor's number
+	verbExec                   // start the program again; it answers
+	verbHeir                   // fork an actor that inherits descriptors, on the socket that comes along
 )
 
 // script is acts in order, with the descriptors that they take along.

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -122,6 +123,9 @@ func capset(s capState) error {
 
 // step makes one call of an actor's worker and looks at what it made.
 func (a *actor) step(s *program.Step) program.Observation {
+	if has(s, program.KeyInside) && s.Op != program.OpSetns {
+		s = a.inside(s)
+	}
 	switch s.Op {
 	case program.OpTokenCreate:
 		flags, _ := s.Num(program.KeyFlags)
@@ -154,7 +158,20 @@ func (a *actor) step(s *program.Step) program.Observation {
 		h, _ := s.Num(program.KeyHandle)
 		return program.Observation{Errno: a.close(program.Handle(h))}
 	}
-	return program.Observation{Errno: uapi.Errno(unix.ENOSYS)}
+	return a.more(s)
+}
+
+// inside puts the descriptor's number in the place of the handle of the user
+// namespace that the call is to be made in.
+func (a *actor) inside(s *program.Step) *program.Step {
+	c := *s
+	c.Args = slices.Clone(s.Args)
+	for i := range c.Args {
+		if c.Args[i].Key == program.KeyInside {
+			c.Args[i].Num = uint64(a.fd(s, program.KeyInside))
+		}
+	}
+	return &c
 }
 
 // made proves that an object works, then keeps it or lets it go.

@@ -246,8 +246,36 @@ func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) St
 		s.Wrong = true
 		s.Rule = fmt.Sprintf("the token's fdinfo shows the masks %#x, want %#x", got.Values, e.Values)
 		s.Func = "bpf_token_show_fdinfo"
+		if e.Verdict.ID == "token_info/allowed" {
+			s.Rule, s.Func = fmt.Sprintf("the token's info has the masks %#x, want %#x", got.Values, e.Values), "bpf_token_get_info_by_fd"
+		}
+	}
+	if why := beyond(&e, &got); why != "" {
+		s.Wrong, s.Rule, s.Func = true, why, ""
 	}
 	return s
+}
+
+// beyond says what an observation that was allowed shows and must not.
+func beyond(e *cases.Expect, got *program.Observation) string {
+	switch {
+	case got.Errno != 0 || !e.Verdict.Known:
+	case e.Text != got.Text && e.Text != "":
+		return fmt.Sprintf("the kernel shows %q, want %q", got.Text, e.Text)
+	case e.AtMost != nil && len(got.Values) != len(e.AtMost), e.Among != nil && len(got.Values) == 0:
+		return "it showed nothing that could be compared"
+	}
+	for i, most := range e.AtMost {
+		if got.Values[i] > most {
+			return fmt.Sprintf("%d objects stayed behind, want at most %d: %s", got.Values[i], most, got.Text)
+		}
+	}
+	for _, v := range got.Values {
+		if e.Among != nil && !slices.Contains(e.Among, v) {
+			return fmt.Sprintf("a call got %s, which neither order gives", uapi.Errno(v))
+		}
+	}
+	return ""
 }
 
 // Explain says in a line what was wrong with a step.

@@ -242,6 +242,7 @@ func EncodeResults(r *Results) []byte {
 			for _, v := range o.Values {
 				e.num(v)
 			}
+			e.str(o.Text)
 		}
 	}
 	return e.b
@@ -262,6 +263,7 @@ func DecodeResults(payload []byte) (*Results, error) {
 			for k := range o.Values {
 				o.Values[k] = d.num()
 			}
+			o.Text = d.str()
 			r.Cells[i][j] = o
 		}
 	}

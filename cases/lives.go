@@ -1,0 +1,52 @@
+package cases
+
+import (
+	"fmt"
+
+	"tokentest/cases/program"
+)
+
+// lives refuses steps of an actor that is not there: before its fork, or
+// behind its exit.
+func (s *source) lives(w *World, cell program.Cell, info []StepInfo) error {
+	gone := map[uint32]string{}
+	for i := range s.actors {
+		if s.actors[i].Kind == program.Child {
+			gone[uint32(i)] = "is not there before a step forks it"
+		}
+	}
+	if err := s.live(gone, w.Program.Setup, w.Info); err != nil {
+		return err
+	}
+	return s.live(gone, cell, info)
+}
+
+func (s *source) live(gone map[uint32]string, steps []program.Step, info []StepInfo) error {
+	for i := range steps {
+		st := &steps[i]
+		if why := gone[st.Actor]; why != "" {
+			return s.at(info[i].Line, "actor %s %s", s.actors[st.Actor].Name, why)
+		}
+		to, sends := st.Num(program.KeyTo)
+		from, takes := st.Num(program.KeyFrom)
+		switch {
+		case st.Op == program.OpFork:
+			child := &s.actors[to]
+			if child.Kind != program.Child || child.Parent != int(st.Actor) || gone[uint32(to)] == "" {
+				return s.at(info[i].Line, "%s is no actor declared as child %s that is yet to be forked", child.Name, s.actors[st.Actor].Name)
+			}
+			delete(gone, uint32(to))
+		case sends && gone[uint32(to)] != "":
+			return s.at(info[i].Line, "actor %s %s", s.actors[to].Name, gone[uint32(to)])
+		case takes && gone[uint32(from)] != "":
+			return s.at(info[i].Line, "actor %s %s", s.actors[from].Name, gone[uint32(from)])
+		case st.Op == program.OpExit:
+			gone[st.Actor] = "has ended"
+		}
+	}
+	return nil
+}
+
+func (s *source) at(line int, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %w", s.f.Path, line, fmt.Errorf(format, args...))
+}

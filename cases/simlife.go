@@ -1,0 +1,133 @@
+package cases
+
+import (
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+func (s *Sim) dup(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	e := s.decide(a, st, &oracle.Dup{FD: fd})
+	if e.ok() {
+		a.keep(st, fd)
+	}
+	return e
+}
+
+func (s *Sim) cloexec(a *simActor, st *program.Step) Expect {
+	h, _ := st.Num(program.KeyHandle)
+	on, _ := st.Num(program.KeyOn01)
+	fd := a.fds[program.Handle(h)]
+	e := s.decide(a, st, &oracle.Dup{FD: fd})
+	if e.ok() {
+		fd.Stays = on == 0
+		a.fds[program.Handle(h)] = fd
+	}
+	return e
+}
+
+// stays are the descriptors that an execve(2) leaves open.
+func (a *simActor) stays() map[program.Handle]oracle.FD {
+	out := map[program.Handle]oracle.FD{}
+	for h, fd := range a.fds {
+		if fd.Stays {
+			out[h] = fd
+		}
+	}
+	return out
+}
+
+func (s *Sim) exec(a *simActor, st *program.Step) Expect {
+	a.fds = a.stays()
+	return harnessStep(st.Op)
+}
+
+func (s *Sim) fork(a *simActor, st *program.Step) Expect {
+	to, _ := st.Num(program.KeyTo)
+	s.actors[to].fds = a.stays()
+	return harnessStep(st.Op)
+}
+
+func (s *Sim) exit(a *simActor, st *program.Step) Expect {
+	a.fds = map[program.Handle]oracle.FD{}
+	return harnessStep(st.Op)
+}
+
+func (s *Sim) userns(a *simActor, st *program.Step) Expect {
+	a.keep(st, oracle.FD{Kind: oracle.UsernsFD, Userns: a.cred.Userns})
+	return harnessStep(st.Op)
+}
+
+func (s *Sim) setns(a *simActor, st *program.Step) Expect {
+	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, program.KeyInside)})
+}
+
+// entered returns what a step's call is made as: after setns(2) a process has
+// every capability in the user namespace that it entered.
+func (s *Sim) entered(a *simActor, st *program.Step) (w oracle.World, refused *Expect) {
+	w = s.world(a, st)
+	if _, ok := st.Num(program.KeyInside); !ok || st.Op == program.OpSetns {
+		return w, nil
+	}
+	fd := a.handle(st, program.KeyInside)
+	if v := oracle.Decide(&w, &oracle.Setns{FD: fd}); v.Errno != 0 {
+		return w, &Expect{Verdict: v}
+	}
+	w.Caller.Userns, w.Caller.Caps = fd.Userns, uapi.AllCaps
+	w.LSM = nil // they look for the actor's own process
+	return w, nil
+}
+
+// leader is the credentials of an actor's first thread, which nobody's
+// capabilities but its namespace's bound.
+func (s *Sim) leader(i uint64) oracle.Cred {
+	c := s.actors[i].cred
+	if c.Userns == oracle.Initial {
+		c.Euid = 0
+	}
+	c.Caps = uapi.AllCaps
+	return c
+}
+
+func (s *Sim) take(a *simActor, st *program.Step) Expect {
+	from, _ := st.Num(program.KeyFrom)
+	fd := s.actors[from].handle(st, program.KeyHandle)
+	e := s.decide(a, st, &oracle.Take{What: st.Op.String(), FD: fd, Victim: s.leader(from), Own: a == &s.actors[from]})
+	if e.ok() {
+		if st.Op == program.OpProcOpen {
+			fd.Kind = oracle.Path
+		}
+		a.keep(st, fd)
+	}
+	return e
+}
+
+// churn expects that nothing is refused and that no more stays behind than
+// the step allows.
+func (s *Sim) churn(_ *simActor, st *program.Step) Expect {
+	e := harnessStep(st.Op)
+	slack, _ := st.Num(program.KeySlack)
+	if st.Op == program.OpChurn {
+		e.AtMost = []uint64{slack}
+	}
+	return e
+}
+
+// races are the errnos that either order of two things gives.
+var races = map[program.Race][]uapi.Errno{
+	program.RaceCreateUmount: {0, uapi.Errno(unix.EBADF)},
+	program.RaceUseClose:     {0, uapi.Errno(unix.EBADF)},
+	program.RaceDelegateExit: {0},
+}
+
+func (s *Sim) race(_ *simActor, st *program.Step) Expect {
+	e := harnessStep(st.Op)
+	what, _ := st.Num(program.KeyRace)
+	for _, errno := range races[program.Race(what)] {
+		e.Among = append(e.Among, uint64(errno))
+	}
+	return e
+}

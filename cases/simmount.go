@@ -1,0 +1,433 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// simOps play the operations around a bpffs.
+var simOps map[program.Op]func(*Sim, *simActor, *program.Step) Expect
+
+func init() {
+	simOps = map[program.Op]func(*Sim, *simActor, *program.Step) Expect{
+		program.OpFsopen: (*Sim).fsopen, program.OpFsconfig: (*Sim).fsconfig, program.OpFscreate: (*Sim).fscreate,
+		program.OpFsreconfigure: (*Sim).fsreconfigure, program.OpFspick: (*Sim).fspick, program.OpFsmount: (*Sim).fsmount,
+		program.OpMoveMount: (*Sim).moveMount, program.OpMount: (*Sim).mount, program.OpRemount: (*Sim).remount,
+		program.OpBind: (*Sim).bind, program.OpCloneMount: (*Sim).cloneMount, program.OpUmount: (*Sim).umount,
+		program.OpOpen: (*Sim).open, program.OpMkdir: (*Sim).makeName, program.OpPin: (*Sim).makeName, program.OpLink: (*Sim).makeName,
+		program.OpChmod: (*Sim).chmod, program.OpStat: (*Sim).stat, program.OpMountinfo: (*Sim).mountinfo,
+		program.OpFdinfo: (*Sim).fdinfo, program.OpTokenInfo: (*Sim).tokenInfo,
+		program.OpDup: (*Sim).dup, program.OpCloexec: (*Sim).cloexec, program.OpExec: (*Sim).exec, program.OpFork: (*Sim).fork,
+		program.OpExit: (*Sim).exit, program.OpUserns: (*Sim).userns, program.OpSetns: (*Sim).setns,
+		program.OpPidfdGetfd: (*Sim).take, program.OpProcOpen: (*Sim).take,
+		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
+	}
+}
+
+// handle returns the descriptor that an argument names.
+func (a *simActor) handle(st *program.Step, k program.Key) oracle.FD {
+	h, _ := st.Num(k)
+	return a.fds[program.Handle(h)]
+}
+
+func (a *simActor) keep(st *program.Step, fd oracle.FD) {
+	if st.Out != 0 {
+		fd.Stays = false // every descriptor is made with FD_CLOEXEC
+		a.fds[st.Out] = fd
+	}
+}
+
+// mounted returns what is mounted on top of a place, in the actor's mount
+// namespace; nil for nothing.
+func (s *Sim) mounted(a *simActor, st *program.Step, k program.Key) *oracle.Mount {
+	at, _ := st.Num(k)
+	if all := s.tables[a.mounts][at]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return nil
+}
+
+func (s *Sim) attach(a *simActor, m *oracle.Mount, at uint64) {
+	m.At = at
+	if s.tables[a.mounts] == nil {
+		s.tables[a.mounts] = map[uint64][]*oracle.Mount{}
+	}
+	s.tables[a.mounts][at] = append(s.tables[a.mounts][at], m)
+}
+
+// ok reports that a call is known to be allowed.
+func (e Expect) ok() bool { return e.Verdict.Known && e.Verdict.Errno == 0 }
+
+func mountOptions(st *program.Step) []oracle.MountOption {
+	var out []oracle.MountOption
+	for _, arg := range st.Args {
+		if name := arg.Key.MountOption(); name != "" {
+			out = append(out, oracle.MountOption{Option: oracle.Option{Name: name, Value: arg.Str}})
+		} else if arg.Key == program.KeyFlag {
+			out = append(out, oracle.MountOption{Option: oracle.Option{Name: arg.Str}, Flag: true})
+		}
+	}
+	return out
+}
+
+func newRoot(c oracle.Cred) oracle.Inode { return oracle.Inode{UID: c.Euid, GID: c.Euid, Mode: 0o777} }
+
+func (s *Sim) fsopen(a *simActor, st *program.Step) Expect {
+	e := s.decide(a, st, &oracle.Fsopen{})
+	if e.ok() {
+		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Context: &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}})
+	}
+	return e
+}
+
+func (s *Sim) fsconfig(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyContext)
+	var e Expect
+	for _, o := range mountOptions(st) {
+		x := fd.Context
+		if e = s.decide(a, st, &oracle.Fsconfig{FD: fd, Set: o}); !e.ok() || x == nil {
+			return e
+		}
+		if x.Phase == oracle.AwaitingReconf {
+			x.Phase = oracle.ReconfParams
+		}
+		x.Apply(s.kernel, a.cred, o)
+	}
+	return e
+}
+
+func (s *Sim) fscreate(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyContext)
+	e := s.decide(a, st, &oracle.Fscreate{FD: fd})
+	switch {
+	case fd.Context == nil:
+	case e.ok():
+		fd.Context.Phase, fd.Context.FS = oracle.AwaitingMount, fd.Context.Create()
+	case e.Verdict.ID == "fscreate/fill-super":
+		fd.Context.Phase = oracle.Failed
+	}
+	return e
+}
+
+func (s *Sim) fsreconfigure(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyContext)
+	e := s.decide(a, st, &oracle.Fsreconfigure{FD: fd})
+	switch {
+	case fd.Context == nil:
+	case e.ok(): // bpffs has no reconfigure: nothing changes
+		fd.Context.Phase = oracle.AwaitingReconf
+	case e.Verdict.ID == "fsreconfigure/no-cap":
+		fd.Context.Phase = oracle.Failed
+	}
+	return e
+}
+
+func (s *Sim) fspick(a *simActor, st *program.Step) Expect {
+	m := s.mounted(a, st, program.KeyAt)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.Fspick, On: m})
+	if e.ok() && m != nil {
+		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Mount: m, Context: &oracle.Context{Userns: m.FS.Userns, Phase: oracle.ReconfParams, FS: m.FS}})
+	}
+	return e
+}
+
+func (s *Sim) fsmount(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyContext)
+	e := s.decide(a, st, &oracle.Fsmount{FD: fd})
+	if e.ok() && fd.Context != nil && fd.Context.FS != nil {
+		fd.Context.Phase = oracle.AwaitingReconf
+		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: fd.Context.FS, Mount: &oracle.Mount{FS: fd.Context.FS}})
+	}
+	return e
+}
+
+func (s *Sim) moveMount(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyMount)
+	if fd.Mount != nil && fd.Mount.At != 0 && fd.Kind != oracle.TokenFD {
+		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts that are nowhere yet", ID: "move_mount/not-modelled"}}
+	}
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.MoveMount, FD: fd})
+	if e.ok() && fd.Mount != nil {
+		at, _ := st.Num(program.KeyAt)
+		s.attach(a, fd.Mount, at)
+	}
+	return e
+}
+
+func (s *Sim) mount(a *simActor, st *program.Step) Expect {
+	options := mountOptions(st)
+	e := s.decide(a, st, &oracle.Mounting{Options: options})
+	if e.ok() {
+		x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
+		for _, o := range options {
+			x.Apply(s.kernel, a.cred, o)
+		}
+		at, _ := st.Num(program.KeyAt)
+		s.attach(a, &oracle.Mount{FS: x.Create()}, at)
+	}
+	return e
+}
+
+func (s *Sim) remount(a *simActor, st *program.Step) Expect {
+	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, program.KeyAt)})
+}
+
+// notModelled is the answer where nothing is mounted that the rules follow.
+func notModelled(what string) Expect {
+	return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts of a bpffs alone", ID: what + "/not-modelled"}}
+}
+
+func (s *Sim) bind(a *simActor, st *program.Step) Expect {
+	from := s.mounted(a, st, program.KeyShown)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.Bind, On: from})
+	if e.ok() && from == nil {
+		return notModelled(oracle.Bind)
+	}
+	if e.ok() {
+		at, _ := st.Num(program.KeyAt)
+		s.attach(a, &oracle.Mount{FS: from.FS}, at)
+	}
+	return e
+}
+
+func (s *Sim) cloneMount(a *simActor, st *program.Step) Expect {
+	from := s.mounted(a, st, program.KeyAt)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
+	if e.ok() && from == nil {
+		return notModelled(oracle.CloneMount)
+	}
+	if e.ok() {
+		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: from.FS, Mount: &oracle.Mount{FS: from.FS}})
+	}
+	return e
+}
+
+func (s *Sim) umount(a *simActor, st *program.Step) Expect {
+	m := s.mounted(a, st, program.KeyAt)
+	lazy, _ := st.Num(program.KeyLazy)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: m, Lazy: lazy != 0, Busy: m != nil && s.busy(m)})
+	if e.ok() && m != nil {
+		all := s.tables[a.mounts][m.At]
+		s.tables[a.mounts][m.At] = all[:len(all)-1]
+	}
+	return e
+}
+
+// busy reports whether anybody has a file of a mount open.
+func (s *Sim) busy(m *oracle.Mount) bool {
+	return slices.ContainsFunc(s.actors, func(a simActor) bool {
+		for _, fd := range a.fds {
+			if fd.Mount == m && fd.Kind != oracle.ContextFD {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (s *Sim) open(a *simActor, st *program.Step) Expect {
+	how, _ := st.Num(program.KeyHow)
+	req := &oracle.Open{FD: a.handle(st, program.KeyHandle), Name: text(st, program.KeyPath), Path: program.How(how) == program.HowPath}
+	if _, req.Place = st.Num(program.KeyAt); req.Place {
+		req.FD = oracle.FD{Kind: oracle.Dir}
+		if m := s.mounted(a, st, program.KeyAt); m != nil {
+			req.FD = oracle.FD{Kind: oracle.BPFFSRoot, BPFFS: m.FS, Mount: m}
+		}
+	}
+	e := s.decide(a, st, req)
+	if !e.ok() {
+		return e
+	}
+	out := oracle.FD{Kind: oracle.Dir, BPFFS: nil, Mount: req.FD.Mount}
+	if req.FD.BPFFS != nil && req.Name == "" {
+		out.Kind, out.BPFFS = oracle.BPFFSRoot, req.FD.BPFFS
+	}
+	if req.Path {
+		out.Kind = oracle.Path
+	}
+	a.keep(st, out)
+	return e
+}
+
+func text(st *program.Step, k program.Key) string {
+	for _, arg := range st.Args {
+		if arg.Key == k {
+			return arg.Str
+		}
+	}
+	return ""
+}
+
+func (s *Sim) makeName(a *simActor, st *program.Step) Expect {
+	what := st.Op.String()
+	req := &oracle.MakeName{What: what, FD: a.handle(st, program.KeyHandle), In: a.handle(st, program.KeyIn), Name: text(st, program.KeyPath)}
+	e := s.decide(a, st, req)
+	if e.ok() && req.In.BPFFS != nil {
+		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
+	}
+	return e
+}
+
+func (s *Sim) chmod(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	e := s.decide(a, st, &oracle.Chmod{FD: fd})
+	mode, err := strconv.ParseUint(text(st, program.KeyMode), 8, 32)
+	if e.ok() && err == nil && fd.BPFFS != nil {
+		fd.BPFFS.Root.Mode = uint32(mode)
+	}
+	return e
+}
+
+// stat expects what fstat(2) tells the caller: ids as its namespace numbers
+// them, and the overflow id for one that it does not know.
+func (s *Sim) stat(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	if fd.BPFFS == nil {
+		return notModelled("stat")
+	}
+	i := fd.BPFFS.Root
+	e := harnessStep(st.Op)
+	e.Text = fmt.Sprintf("mode=%o uid=%d gid=%d", i.Mode, seen(a.cred.Userns, i.UID), seen(a.cred.Userns, i.GID))
+	return e
+}
+
+const overflowID = 65534
+
+func seen(n *oracle.Userns, kuid uint32) uint32 {
+	switch {
+	case n == oracle.Initial:
+		return kuid
+	case n.Owner == kuid:
+		return 0
+	}
+	return overflowID
+}
+
+func (s *Sim) mountinfo(a *simActor, st *program.Step) Expect {
+	m := s.mounted(a, st, program.KeyAt)
+	if m == nil {
+		return notModelled("mountinfo")
+	}
+	e := harnessStep(st.Op)
+	e.Text = s.kernel.ShownOptions(m.FS)
+	return e
+}
+
+func (s *Sim) fdinfo(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	if fd.Kind != oracle.TokenFD {
+		return notModelled("fdinfo")
+	}
+	e := harnessStep(st.Op)
+	e.Verdict.Func = "bpf_token_show_fdinfo"
+	e.Values = s.kernel.Shown(fd.Token.Allowed)
+	return e
+}
+
+func (s *Sim) tokenInfo(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	e := s.decide(a, st, &oracle.TokenInfo{FD: fd})
+	if e.ok() && fd.Kind == oracle.TokenFD {
+		m := fd.Token.Allowed
+		e.Values = []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs}
+	}
+	return e
+}
+
+// bpffs plays the delegation: the actor opens, the broker configures and
+// creates, the actor mounts.
+func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
+	broker := oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}
+	x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
+	d := oracle.Delegate{Opener: a.cred, Setter: broker}
+	d.Opener.Caps = uapi.AllCaps
+	for _, o := range mountOptions(st) {
+		d.Options = append(d.Options, o.Option)
+	}
+	v, _ := d.Decide(s.kernel)
+	e := Expect{Verdict: v}
+	if !e.ok() {
+		return e
+	}
+	for _, o := range mountOptions(st) {
+		x.Apply(s.kernel, broker, o)
+	}
+	m := &oracle.Mount{FS: x.Create()}
+	if at, ok := st.Num(program.KeyAt); ok {
+		s.attach(a, m, at)
+	}
+	a.keep(st, oracle.FD{Kind: oracle.BPFFSRoot, BPFFS: m.FS, Mount: m})
+	return e
+}
+
+// copyMounts gives a fork of the simulation file systems, contexts and mounts
+// of its own.
+func (s *Sim) copyMounts() {
+	c := copier{map[*oracle.BPFFS]*oracle.BPFFS{}, map[*oracle.Mount]*oracle.Mount{}, map[*oracle.Context]*oracle.Context{}}
+	tables := map[int]map[uint64][]*oracle.Mount{}
+	for ns, places := range s.tables {
+		tables[ns] = map[uint64][]*oracle.Mount{}
+		for at, all := range places {
+			for _, m := range all {
+				tables[ns][at] = append(tables[ns][at], c.mount(m))
+			}
+		}
+	}
+	s.tables = tables
+	for i := range s.actors {
+		for h, fd := range s.actors[i].fds {
+			fd.BPFFS, fd.Mount, fd.Context = c.fs(fd.BPFFS), c.mount(fd.Mount), c.context(fd.Context)
+			s.actors[i].fds[h] = fd
+		}
+	}
+}
+
+type copier struct {
+	fses     map[*oracle.BPFFS]*oracle.BPFFS
+	mounts   map[*oracle.Mount]*oracle.Mount
+	contexts map[*oracle.Context]*oracle.Context
+}
+
+func (c *copier) fs(b *oracle.BPFFS) *oracle.BPFFS {
+	if b != nil && c.fses[b] == nil {
+		n := *b
+		n.Names = slices.Clone(b.Names)
+		c.fses[b] = &n
+	}
+	return c.fses[b]
+}
+
+func (c *copier) mount(m *oracle.Mount) *oracle.Mount {
+	if m != nil && c.mounts[m] == nil {
+		n := *m
+		n.FS = c.fs(m.FS)
+		c.mounts[m] = &n
+	}
+	return c.mounts[m]
+}
+
+func (c *copier) context(x *oracle.Context) *oracle.Context {
+	if x != nil && c.contexts[x] == nil {
+		n := *x
+		n.FS = c.fs(x.FS)
+		c.contexts[x] = &n
+	}
+	return c.contexts[x]
+}
+
+// needsMountsCopied reports whether there is anything that a fork could change.
+func (s *Sim) needsMountsCopied() bool {
+	return slices.ContainsFunc(s.actors, func(a simActor) bool {
+		for _, fd := range a.fds {
+			if fd.BPFFS != nil || fd.Context != nil || fd.Mount != nil {
+				return true
+			}
+		}
+		return false
+	}) || len(s.tables) > 0
+}

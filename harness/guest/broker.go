@@ -1,0 +1,239 @@
+package guest
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// delegate makes a bpffs that an actor owns. It takes two processes:
+//  1. The actor, in its user and mount namespace, calls fsopen("bpf") and
+//     sends the context to the broker.
+//  2. The broker, in the initial namespaces, sets the options and creates the
+//     superblock.
+//  3. The actor mounts it and opens its root.
+func (g *agent) delegate(p *player, s *program.Step) (program.Observation, error) {
+	p.pending.add(verbOpen)
+	p.pending.gives++
+	fds, err := g.flush(p)
+	if err != nil {
+		return program.Observation{}, err
+	}
+	context := fds[len(fds)-1]
+	defer unix.Close(context)
+	if errno := configure(context, s.Args); errno != 0 {
+		return program.Observation{Errno: errno}, nil
+	}
+	at, _ := s.Num(program.KeyAt)
+	p.pending.add(verbMount, byte(s.Out), byte(at))
+	p.forgetGiven()
+	return program.Observation{Proof: program.Works}, nil
+}
+
+// configure sets the options in their order and creates the superblock.
+func configure(context int, args []program.Arg) uapi.Errno {
+	for _, a := range args {
+		if a.Key.MountOption() == "" {
+			continue
+		}
+		if err := unix.FsconfigSetString(context, a.Key.MountOption(), a.Str); err != nil {
+			return errnoOf(err)
+		}
+	}
+	return errnoOf(unix.FsconfigCreate(context))
+}
+
+// arrange does the steps that concern a process as a whole, or the machine.
+func (g *agent) arrange(p *player, s *program.Step) (program.Observation, error) {
+	switch s.Op {
+	case program.OpExec:
+		return g.execAgain(p)
+	case program.OpFork:
+		return g.fork(p, s)
+	case program.OpExit:
+		return g.exit(p)
+	case program.OpPidfdGetfd, program.OpProcOpen:
+		return g.aim(p, s)
+	case program.OpUmount:
+		if err := g.letGo(); err != nil {
+			return program.Observation{}, err
+		}
+		return g.one(p, s)
+	case program.OpChurn:
+		return g.churn(p, s)
+	case program.OpNamespaces:
+		return g.namespaces(s)
+	case program.OpRace:
+		if what, _ := s.Num(program.KeyRace); program.Race(what) == program.RaceDelegateExit {
+			return g.delegateExit(s)
+		}
+		return g.one(p, s)
+	}
+	return program.Observation{}, fmt.Errorf("the broker does not know %s", s.Op)
+}
+
+// one has an actor run a single step, now.
+func (g *agent) one(p *player, s *program.Step) (program.Observation, error) {
+	seen := make([]program.Observation, 1)
+	p.queue([]program.Step{*s}, seen)
+	_, err := g.flush(p)
+	return seen[0], err
+}
+
+// letGo has every actor take what was sent to it, and closes the broker's
+// copies: they would keep a mount busy.
+func (g *agent) letGo() error {
+	for _, p := range g.players {
+		if len(p.pending.acts) > 0 && !p.absent {
+			if _, err := g.flush(p); err != nil {
+				return err
+			}
+		}
+		p.forgetGiven()
+	}
+	return nil
+}
+
+// where asks an actor for its process and for the number of a descriptor.
+func (g *agent) where(p *player, h program.Handle) (pid, fd int, err error) {
+	seen := make([]program.Observation, 1)
+	p.pending.add(verbWhere, byte(h))
+	p.pending.want = append(p.pending.want, seen)
+	if _, err := g.flush(p); err != nil {
+		return 0, 0, err
+	}
+	return int(seen[0].Values[0]), int(int64(seen[0].Values[1])), nil
+}
+
+// aim tells an actor where another one's descriptor is, and has it take it.
+func (g *agent) aim(p *player, s *program.Step) (program.Observation, error) {
+	who, _ := s.Num(program.KeyFrom)
+	h, _ := s.Num(program.KeyHandle)
+	victim, err := g.player(uint32(who))
+	if err != nil {
+		return program.Observation{}, err
+	}
+	pid, fd, err := g.where(victim, program.Handle(h))
+	if err != nil {
+		return program.Observation{}, err
+	}
+	aimed := *s
+	aimed.Args = append([]program.Arg{{Key: program.KeyPID, Num: uint64(pid)}, {Key: program.KeyNumber, Num: uint64(fd)}}, s.Args...)
+	return g.one(p, &aimed)
+}
+
+func (g *agent) execAgain(p *player) (program.Observation, error) {
+	p.forgetGiven()
+	p.pending.add(verbExec)
+	_, err := g.flush(p)
+	p.pending.add(verbTypes, g.types...)
+	return program.Observation{}, err
+}
+
+func (g *agent) fork(p *player, s *program.Step) (program.Observation, error) {
+	who, _ := s.Num(program.KeyTo)
+	child, err := g.player(uint32(who))
+	if err != nil {
+		return program.Observation{}, err
+	}
+	if child.socket == noFD {
+		return program.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
+	}
+	p.pending.add(verbHeir)
+	p.pending.fds = append(p.pending.fds, child.socket)
+	child.socket, child.absent = noFD, false
+	_, err = g.flush(p)
+	return program.Observation{}, err
+}
+
+// exit ends an actor's process and waits until it is gone.
+func (g *agent) exit(p *player) (program.Observation, error) {
+	if err := g.letGo(); err != nil {
+		return program.Observation{}, err
+	}
+	pid, _, err := g.where(p, 0)
+	if err != nil {
+		return program.Observation{}, err
+	}
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("watch actor %s: %w", p.name, err)
+	}
+	defer unix.Close(pidfd)
+	unix.Close(p.link.fd)
+	p.link.fd, p.absent = noFD, true
+	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	if n, err := unix.Poll(poll, exitPatience); n == 0 || err != nil {
+		return program.Observation{}, fmt.Errorf("actor %s does not end", p.name)
+	}
+	if p.pid != 0 {
+		var status syscall.WaitStatus
+		syscall.Wait4(p.pid, &status, 0, nil)
+		p.pid = 0
+	}
+	reap()
+	return program.Observation{}, nil
+}
+
+const exitPatience = 5000 // milliseconds
+
+// reap collects the processes whose parent has ended before them: they hold
+// their namespaces until somebody does.
+func reap() {
+	if os.Getpid() != 1 {
+		return
+	}
+	for {
+		var status syscall.WaitStatus
+		if pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+			return
+		}
+	}
+}
+
+// where tells the broker this process and the number of a descriptor.
+func (a *actor) where(h program.Handle) {
+	fd, ok := a.handles[h]
+	if !ok {
+		fd = badFD
+	}
+	a.answer.seen = append(a.answer.seen, program.Observation{Values: []uint64{uint64(os.Getpid()), uint64(fd)}})
+}
+
+// exec starts the program again. What is closed by it is for the kernel to
+// say: it is told every descriptor, and looks which are there.
+func (a *actor) exec() error {
+	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+			return fmt.Errorf("keep descriptor %d over exec: %w", fd, err)
+		}
+	}
+	args := []string{actorArg0, fmt.Sprint(a.uid), handlesArg(a.handles) + ",resumed"}
+	return fmt.Errorf("exec: %w", syscall.Exec("/proc/self/exe", args, actorEnv))
+}
+
+// heir forks an actor that is told every descriptor.
+func (a *actor) heir(socket int) error {
+	defer unix.Close(socket)
+	_, err := start(&syscall.SysProcAttr{}, 0, socket, a.fix, handlesArg(a.handles)+",")
+	return err
+}
+
+// resume goes on where exec or heir started the program.
+func (a *actor) resume(handles string) error {
+	if err := a.inherit(handles); err != nil {
+		return err
+	}
+	const resumed = ",resumed"
+	if len(handles) >= len(resumed) && handles[len(handles)-len(resumed):] == resumed {
+		if err := a.respond(); err != nil { // to the exec
+			return err
+		}
+	}
+	return a.serve()
+}

@@ -1,0 +1,299 @@
+package guest
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// churn has an actor make and close tokens, and counts the kernel's slab
+// objects before and behind.
+func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
+	warm := *s
+	warm.Args = slices.Clone(s.Args)
+	for i := range warm.Args {
+		if warm.Args[i].Key == program.KeyTimes {
+			warm.Args[i].Num = warm.Args[i].Num/warmPart + 1
+		}
+	}
+	if o, err := g.one(p, &warm); err != nil || o.Errno != 0 {
+		return o, err
+	}
+	before, err := settledSlabs()
+	if err != nil {
+		return program.Observation{}, err
+	}
+	o, err := g.one(p, s)
+	if err != nil || o.Errno != 0 {
+		return o, err
+	}
+	behind, err := settledSlabs()
+	if err != nil {
+		return program.Observation{}, err
+	}
+	n, text := grown(before, behind)
+	return program.Observation{Values: []uint64{n}, Text: text}, nil
+}
+
+// warmPart of the calls are made before the first count, for caches to fill.
+const warmPart = 20
+
+// settledSlabs counts the active objects of each slab cache, after what waits
+// to be freed was.
+func settledSlabs() (map[string]int64, error) {
+	for range 3 {
+		unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
+		if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2\n"), 0); err != nil {
+			return nil, fmt.Errorf("drop the kernel's caches: %w", err)
+		}
+		time.Sleep(settle)
+	}
+	text, err := os.ReadFile("/proc/slabinfo")
+	if err != nil {
+		return nil, fmt.Errorf("count slab objects: %w", err)
+	}
+	return parseSlabs(text)
+}
+
+// membarrierGlobal is MEMBARRIER_CMD_GLOBAL: it waits for a grace period of RCU.
+const membarrierGlobal = 1
+
+const settle = 50 * time.Millisecond
+
+// parseSlabs reads the second column of /proc/slabinfo, active_objs.
+func parseSlabs(text []byte) (map[string]int64, error) {
+	out := map[string]int64{}
+	for line := range bytes.Lines(text) {
+		f := strings.Fields(string(line))
+		if len(f) < 3 || f[0] == "slabinfo" || f[0] == "#" {
+			continue
+		}
+		n, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read slabinfo: %q", strings.TrimSpace(string(line)))
+		}
+		out[f[0]] = n
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("read slabinfo: it lists no cache")
+	}
+	return out, nil
+}
+
+// grown sums what each cache has more, and names those that grew most.
+func grown(before, behind map[string]int64) (uint64, string) {
+	type growth struct {
+		cache string
+		n     int64
+	}
+	var all []growth
+	sum := int64(0)
+	for cache, n := range behind {
+		if more := n - before[cache]; more > 0 {
+			all = append(all, growth{cache, more})
+			sum += more
+		}
+	}
+	slices.SortFunc(all, func(a, b growth) int { return cmp.Or(cmp.Compare(b.n, a.n), strings.Compare(a.cache, b.cache)) })
+	const named = 4
+	var words []string
+	for _, c := range all[:min(named, len(all))] {
+		words = append(words, fmt.Sprintf("%s +%d", c.cache, c.n))
+	}
+	return uint64(sum), strings.Join(words, ", ")
+}
+
+const maxNamespaces = "/proc/sys/user/max_user_namespaces"
+
+// namespaces makes and leaves user namespaces, each with a bpffs, a token and
+// a map, while the kernel allows only so many at a time: one that stays behind
+// is soon one too many.
+func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
+	times, _ := s.Num(program.KeyTimes)
+	most, _ := s.Num(program.KeySlack)
+	old, err := os.ReadFile(maxNamespaces)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("read the limit of user namespaces: %w", err)
+	}
+	if err := os.WriteFile(maxNamespaces, fmt.Appendln(nil, most), 0); err != nil {
+		return program.Observation{}, fmt.Errorf("limit user namespaces: %w", err)
+	}
+	defer os.WriteFile(maxNamespaces, old, 0)
+	for range times {
+		errno, err := oneNamespace()
+		for try := 0; errno == uapi.Errno(unix.ENOSPC) && err == nil && try < lastNamespace; try++ {
+			time.Sleep(settle) // they are freed by a worker thread of the kernel
+			errno, err = oneNamespace()
+		}
+		if err != nil || errno != 0 {
+			return program.Observation{Errno: errno}, err
+		}
+	}
+	return program.Observation{}, nil
+}
+
+// lastNamespace is how often it waits for a namespace to be freed.
+const lastNamespace = 40
+
+// container is a process that enters namespaces of its own and opens a bpffs.
+type container struct {
+	*rawProcess
+	ready, go1 [2]int // pipes: it has opened the context; it may go on
+	context    result
+}
+
+func newContainer() (*container, error) {
+	p, err := newRawProcess()
+	if err != nil {
+		return nil, err
+	}
+	c := &container{rawProcess: p}
+	if err := unix.Pipe2(c.ready[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	if err := unix.Pipe2(c.go1[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	c.add(unix.SYS_UNSHARE, unix.CLONE_NEWUSER|unix.CLONE_NEWNS)
+	c.context = c.add(unix.SYS_FSOPEN, pointer(bpfName), unix.FSOPEN_CLOEXEC)
+	c.add(unix.SYS_WRITE, c.ready[1], pointer(bpfName), 1)
+	return c, nil
+}
+
+// opened waits for the context; the errno is what kept the container from it.
+func (c *container) opened() (int, uapi.Errno) {
+	var b [1]byte
+	poll := []unix.PollFd{{Fd: int32(c.ready[0]), Events: unix.POLLIN}}
+	for {
+		if n, _ := unix.Poll(poll, containerPoll); n > 0 {
+			unix.Read(c.ready[0], b[:])
+			return c.got(c.context)
+		}
+		if errno := c.early(); errno != 0 {
+			return noFD, errno
+		}
+	}
+}
+
+// early is the errno of a call that failed before the context was there.
+func (c *container) early() uapi.Errno {
+	for i := range int(c.context) + 1 {
+		if e := c.calls[i].errno; e != 0 {
+			return uapi.Errno(e)
+		}
+	}
+	return 0
+}
+
+const containerPoll = 20 // milliseconds
+
+func (c *container) close() {
+	c.wait()
+	for _, fd := range []int{c.ready[0], c.ready[1], c.go1[0], c.go1[1]} {
+		unix.Close(fd)
+	}
+	if fd, errno := c.got(c.context); errno == 0 {
+		unix.Close(fd)
+	}
+	c.free()
+}
+
+var (
+	bpfName = []byte("bpf\x00")
+	dotName = []byte(".\x00")
+)
+
+// everything is the four masks with each bit set.
+var everything = []program.Arg{
+	{Key: program.KeyCmds, Str: "any"}, {Key: program.KeyMaps, Str: "any"}, {Key: program.KeyProgs, Str: "any"}, {Key: program.KeyAttachs, Str: "any"},
+}
+
+// Where the container has its bpffs and its token: numbers that a request can
+// name before they are there.
+const (
+	containerBPFFS = highFD + 1 + iota
+	containerToken
+)
+
+// live adds what a container does once it has a bpffs, and returns what that
+// opens.
+func (c *container) live() []result {
+	token, array := &attr{}, &attr{}
+	token.i32(4, containerBPFFS)
+	shape := program.MapShapeOf(uapi.BPF_MAP_TYPE_HASH)
+	array.u32(0, uint32(uapi.BPF_MAP_TYPE_HASH))
+	array.u32(4, shape.Key)
+	array.u32(8, shape.Value)
+	array.u32(12, shape.Max)
+	array.u32(16, shape.Flags|uapi.BPF_F_TOKEN_FD)
+	array.i32(76, containerToken)
+	c.add(unix.SYS_READ, c.go1[0], pointer(make([]byte, 1)), 1)
+	mount := c.add(unix.SYS_FSMOUNT, c.context, unix.FSMOUNT_CLOEXEC, 0)
+	root := c.add(unix.SYS_OPENAT, mount, pointer(dotName), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+	high := c.add(unix.SYS_DUP3, root, containerBPFFS, unix.O_CLOEXEC)
+	made := c.add(unix.SYS_BPF, int(uapi.BPF_TOKEN_CREATE), pointer(token[:]), attrSize)
+	highToken := c.add(unix.SYS_DUP3, made, containerToken, unix.O_CLOEXEC)
+	hash := c.add(unix.SYS_BPF, int(uapi.BPF_MAP_CREATE), pointer(array[:]), attrSize)
+	return []result{mount, root, high, made, highToken, hash}
+}
+
+// oneNamespace makes a namespace with a bpffs, a token and a map in it, and
+// leaves it. What it opens is closed here, for the descriptors are shared.
+func oneNamespace() (uapi.Errno, error) {
+	c, err := newContainer()
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	made := c.live()
+	if err := c.start(); err != nil {
+		return 0, err
+	}
+	context, errno := c.opened()
+	if errno == 0 {
+		errno = configure(context, everything)
+	}
+	unix.Write(c.go1[1], bpfName[:1])
+	c.wait()
+	if errno == 0 {
+		errno = c.failed()
+	}
+	for _, r := range made {
+		if fd, e := c.got(r); e == 0 {
+			unix.Close(fd)
+		}
+	}
+	return errno, nil
+}
+
+// delegateExit delegates to a namespace whose only process is on its way out.
+func (g *agent) delegateExit(s *program.Step) (program.Observation, error) {
+	times, _ := s.Num(program.KeyTimes)
+	seen := map[uapi.Errno]bool{}
+	for range times {
+		c, err := newContainer()
+		if err != nil {
+			return program.Observation{}, err
+		}
+		if err := c.start(); err != nil {
+			return program.Observation{}, err
+		}
+		context, errno := c.opened()
+		if errno == 0 {
+			errno = configure(context, everything)
+		}
+		seen[errno] = true
+		c.close()
+	}
+	return program.Observation{Values: errnos(seen)}, nil
+}

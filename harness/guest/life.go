@@ -1,0 +1,266 @@
+package guest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// lifeSteps are the operations on the life of a descriptor that are one
+// process's own.
+var lifeSteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
+	program.OpDup:        (*actor).dup,
+	program.OpCloexec:    (*actor).cloexec,
+	program.OpUserns:     (*actor).userns,
+	program.OpSetns:      (*actor).setns,
+	program.OpPidfdGetfd: (*actor).pidfdGetfd,
+	program.OpProcOpen:   (*actor).procOpen,
+	program.OpChurn:      (*actor).churn,
+	program.OpRace:       (*actor).race,
+}
+
+func (a *actor) dup(s *program.Step) (int, program.Observation) {
+	return kept(unix.FcntlInt(uintptr(a.fd(s, program.KeyHandle)), unix.F_DUPFD_CLOEXEC, 0))
+}
+
+func (a *actor) cloexec(s *program.Step) (int, program.Observation) {
+	flags := 0
+	if on, _ := s.Num(program.KeyOn01); on != 0 {
+		flags = unix.FD_CLOEXEC
+	}
+	_, err := unix.FcntlInt(uintptr(a.fd(s, program.KeyHandle)), unix.F_SETFD, flags)
+	return done(err)
+}
+
+func (a *actor) userns(*program.Step) (int, program.Observation) {
+	return kept(unix.Open("/proc/thread-self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0))
+}
+
+// setns tries it in a process of its own: one with several threads may not.
+func (a *actor) setns(s *program.Step) (int, program.Observation) {
+	p, err := newRawProcess()
+	if err != nil {
+		return done(err)
+	}
+	defer p.free()
+	enter := p.add(unix.SYS_SETNS, a.fd(s, program.KeyInside), unix.CLONE_NEWUSER)
+	if err := p.start(); err != nil {
+		return done(err)
+	}
+	p.wait()
+	_, errno := p.got(enter)
+	return noFD, program.Observation{Errno: errno}
+}
+
+// bpfInside makes a call of bpf(2) in a process that has entered a user
+// namespace. The descriptor that the call makes is the actor's.
+func bpfInside(userns int, cmd uapi.Cmd, at, size uintptr) (int, uapi.Errno) {
+	p, err := newRawProcess()
+	if err != nil {
+		return noFD, errnoOf(err)
+	}
+	defer p.free()
+	enter := p.add(unix.SYS_SETNS, userns, unix.CLONE_NEWUSER)
+	call := p.add(unix.SYS_BPF, int(cmd), at, size)
+	if err := p.start(); err != nil {
+		return noFD, errnoOf(err)
+	}
+	p.wait()
+	if _, errno := p.got(enter); errno != 0 {
+		return noFD, errno
+	}
+	return p.got(call)
+}
+
+// pidfdGetfd takes a descriptor by the process and the number that the broker
+// has found out.
+func (a *actor) pidfdGetfd(s *program.Step) (int, program.Observation) {
+	pid, _ := s.Num(program.KeyPID)
+	number, _ := s.Num(program.KeyNumber)
+	pidfd, err := unix.PidfdOpen(int(pid), 0)
+	if err != nil {
+		return done(err)
+	}
+	defer unix.Close(pidfd)
+	return kept(unix.PidfdGetfd(pidfd, int(number), 0))
+}
+
+// procOpen asks for O_PATH: to open a token for reading or writing makes a
+// file that some kernels crash on.
+func (a *actor) procOpen(s *program.Step) (int, program.Observation) {
+	pid, _ := s.Num(program.KeyPID)
+	number, _ := s.Num(program.KeyNumber)
+	return kept(unix.Open(fmt.Sprintf("/proc/%d/fd/%d", pid, number), unix.O_PATH|unix.O_CLOEXEC, 0))
+}
+
+func (a *actor) churn(s *program.Step) (int, program.Observation) {
+	times, _ := s.Num(program.KeyTimes)
+	bpffs := a.fd(s, program.KeyBPFFS)
+	plain := &program.Step{}
+	for range times {
+		fd, errno := tokenCreate(0, bpffs, plain)
+		if errno != 0 {
+			return noFD, program.Observation{Errno: errno}
+		}
+		unix.Close(fd)
+	}
+	return done(nil)
+}
+
+// race has another thread do one thing while this one does the other.
+func (a *actor) race(s *program.Step) (int, program.Observation) {
+	what, _ := s.Num(program.KeyRace)
+	times, _ := s.Num(program.KeyTimes)
+	r := newRival()
+	defer r.stop()
+	seen := map[uapi.Errno]bool{}
+	for range times {
+		var err error
+		switch program.Race(what) {
+		case program.RaceCreateUmount:
+			err = a.createUmount(r, place(s, program.KeyAt), seen)
+		case program.RaceUseClose:
+			err = a.useClose(r, a.fd(s, program.KeyToken), seen)
+		default:
+			err = unix.ENOSYS
+		}
+		if err != nil {
+			return done(err)
+		}
+	}
+	return noFD, program.Observation{Values: errnos(seen)}
+}
+
+func errnos(seen map[uapi.Errno]bool) []uint64 {
+	var out []uint64
+	for e := range seen {
+		out = append(out, uint64(e))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// rival is a thread that does a job after a short and random while.
+type rival struct {
+	jobs chan func()
+	done chan struct{}
+}
+
+func newRival() *rival {
+	r := &rival{make(chan func()), make(chan struct{})}
+	go func() {
+		runtime.LockOSThread()
+		for job := range r.jobs {
+			wait := unix.Timespec{Nsec: rand.Int64N(int64(rivalWait))}
+			unix.Nanosleep(&wait, nil)
+			job()
+			r.done <- struct{}{}
+		}
+	}()
+	return r
+}
+
+// rivalWait is about what a call under test takes in an emulated guest.
+const rivalWait = 300 * time.Microsecond
+
+func (r *rival) stop() { close(r.jobs) }
+
+// aside is where the raced bpffs is mounted a second time.
+var aside = program.Places[4]
+
+// createUmount makes tokens from a bpffs whose mount and descriptor go away.
+func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) error {
+	if err := unix.Mount(from, aside, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	root, err := unix.Open(aside, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	high, err := unix.FcntlInt(uintptr(root), unix.F_DUPFD_CLOEXEC, highFD)
+	unix.Close(root)
+	if err != nil {
+		return err
+	}
+	r.jobs <- func() {
+		unix.Unmount(aside, unix.MNT_DETACH)
+		unix.Close(high)
+	}
+	until(r, func() uapi.Errno {
+		fd, errno := tokenCreate(0, high, &program.Step{})
+		closeFD(fd)
+		return errno
+	}, seen)
+	return nil
+}
+
+// highFD is a number that no open takes by itself: what is closed there stays closed.
+const highFD = 700
+
+func (a *actor) useClose(r *rival, token int, seen map[uapi.Errno]bool) error {
+	high, err := unix.FcntlInt(uintptr(token), unix.F_DUPFD_CLOEXEC, highFD)
+	if err != nil {
+		return err
+	}
+	r.jobs <- func() { unix.Close(high) }
+	until(r, func() uapi.Errno {
+		fd, errno := a.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{true, high}, &program.Step{}, fdArgs{})
+		closeFD(fd)
+		return errno
+	}, seen)
+	return nil
+}
+
+// until repeats a call until it is refused, and then waits for the rival.
+func until(r *rival, call func() uapi.Errno, seen map[uapi.Errno]bool) {
+	for {
+		errno := call()
+		seen[errno] = true
+		if errno != 0 {
+			<-r.done
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// handlesArg is how a process that starts its program again says which number
+// has which descriptor.
+func handlesArg(handles map[program.Handle]int) string {
+	var out []string
+	for h, fd := range handles {
+		out = append(out, fmt.Sprintf("%d:%d", h, fd))
+	}
+	return strings.Join(out, ",")
+}
+
+// inherit takes over the descriptors that are still open.
+func (a *actor) inherit(arg string) error {
+	for _, pair := range strings.Split(arg, ",") {
+		number, where, ok := strings.Cut(pair, ":")
+		if !ok {
+			continue
+		}
+		h, err := strconv.ParseUint(number, 10, 8)
+		if err != nil {
+			return fmt.Errorf("inherit a descriptor: %w", err)
+		}
+		fd, err := strconv.Atoi(where)
+		if err != nil {
+			return fmt.Errorf("inherit a descriptor: %w", err)
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			a.handles[program.Handle(h)] = fd
+		}
+	}
+	return nil
+}

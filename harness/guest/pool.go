@@ -1,0 +1,164 @@
+package guest
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+)
+
+// assemble gives a world its actors: processes of an earlier world that
+// stand in the same place and forgot what they owned, or new ones. To start one
+// costs as much under emulation as a hundred calls.
+func (g *agent) assemble(cast []program.Actor) error {
+	g.forgetLSM()
+	if err := g.retire(); err != nil {
+		return err
+	}
+	if len(g.idle) > maxIdle {
+		g.dismiss()
+	}
+	for _, a := range cast {
+		p, err := g.employ(a)
+		if err != nil {
+			return fmt.Errorf("actor %s: %w", a.Name, err)
+		}
+		g.players = append(g.players, p)
+	}
+	return nil
+}
+
+// maxIdle bounds the processes that wait for a world which wants them: each is
+// some megabytes.
+const maxIdle = 24
+
+// retire has the players of the last world close what they own. Those that
+// are no longer what they were when it began leave.
+func (g *agent) retire() error {
+	all := append(g.players, g.idle...)
+	g.players, g.idle = nil, nil
+	var leave []*player
+	for _, p := range all {
+		if p.gone() {
+			leave = append(leave, p)
+		} else {
+			g.idle = append(g.idle, p)
+		}
+	}
+	end(leave)
+	for _, p := range g.idle {
+		if p.retired {
+			continue
+		}
+		p.retired = true
+		p.forgetGiven()
+		p.pending.drop()
+		p.pending.add(verbForget)
+		if _, err := g.flush(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone reports that a process has ended, or was not there from the beginning,
+// or that one which it was forked by has.
+func (p *player) gone() bool {
+	return p != nil && (p.absent || p.actor.Kind == program.Child || p.parent.gone())
+}
+
+// employ returns a player for an actor.
+func (g *agent) employ(a program.Actor) (*player, error) {
+	var parent *player
+	if a.Parent >= 0 {
+		var err error
+		if parent, err = g.player(uint32(a.Parent)); err != nil {
+			return nil, err
+		}
+	}
+	i := slices.IndexFunc(g.idle, func(p *player) bool {
+		return p.parent == parent && p.actor.Kind == a.Kind && p.actor.UID == a.UID
+	})
+	if i >= 0 {
+		p := g.idle[i]
+		g.idle = slices.Delete(g.idle, i, i+1)
+		p.name, p.actor, p.retired = a.Name, a, false
+		return p, nil
+	}
+	p, err := g.enter(a)
+	if err != nil {
+		return nil, err
+	}
+	p.actor, p.parent = a, parent
+	p.pending.add(verbTypes, g.types...)
+	return p, nil
+}
+
+// enter starts one actor, from here or from the actor that is its parent.
+func (g *agent) enter(a program.Actor) (*player, error) {
+	mine, its, err := newLink()
+	if err != nil {
+		return nil, err
+	}
+	p := &player{name: a.Name, link: mine, given: map[program.Handle]int{}, socket: noFD}
+	if a.Kind == program.Child {
+		p.absent, p.socket = true, its.fd
+		return p, nil
+	}
+	if a.Parent >= 0 {
+		return p, g.enterUnder(a, its.fd)
+	}
+	defer unix.Close(its.fd)
+	if a.Kind == program.Userns {
+		p.pid, err = startOwned(a.UID, its.fd, g.fix)
+	} else {
+		p.pid, err = start(nil, a.UID, its.fd, g.fix, "")
+	}
+	return p, err
+}
+
+// enterUnder has an actor fork another inside its namespaces.
+func (g *agent) enterUnder(a program.Actor, socket int) error {
+	parent, err := g.player(uint32(a.Parent))
+	if err != nil {
+		return err
+	}
+	userns := byte(0)
+	if a.Kind == program.Userns {
+		userns = 1
+	}
+	parent.pending.add(verbFork, userns)
+	parent.pending.fds = append(parent.pending.fds, socket)
+	_, err = g.flush(parent)
+	return err
+}
+
+// dismiss ends every actor.
+func (g *agent) dismiss() {
+	end(append(g.players, g.idle...))
+	g.players, g.idle = nil, nil
+}
+
+// end ends actors; a process ends when its socket is closed.
+func end(all []*player) {
+	for _, p := range all {
+		closeFD(p.link.fd)
+		closeFD(p.socket)
+		p.forgetGiven()
+		for _, fd := range p.pending.fds {
+			unix.Close(fd)
+		}
+	}
+	for _, p := range all {
+		if p.pid != 0 {
+			var status syscall.WaitStatus
+			syscall.Wait4(p.pid, &status, 0, nil)
+		}
+	}
+	if len(all) > 0 {
+		reap()
+	}
+}
