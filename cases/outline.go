@@ -1,6 +1,13 @@
 package cases
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Outline is what a reader needs to see the world of a group's cases without
 // the file that they were made from: texts in which $AXIS stands for the text
@@ -59,4 +66,65 @@ func (s *stepLine) outline() string {
 		text += " -> " + s.out
 	}
 	return text
+}
+
+// Equal reports whether two outlines make the same cases, wherever their files lie.
+func (o *Outline) Equal(p *Outline) bool {
+	return reflect.DeepEqual(o.Axes, p.Axes) && slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Setup, p.Setup) && slices.Equal(o.Steps, p.Steps)
+}
+
+// SameCase reports whether both outlines make the same case of a name.
+func (o *Outline) SameCase(p *Outline, id string) bool {
+	return slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Fill(o.Setup, id), p.Fill(p.Setup, id)) && slices.Equal(o.Fill(o.Steps, id), p.Fill(p.Steps, id))
+}
+
+// Fill puts the values that a case's name holds in the place of the axes.
+func (o *Outline) Fill(texts []string, id string) []string {
+	r := o.values(id)
+	out := slices.Clone(texts)
+	for i := range out {
+		for range o.Axes { // a value may hold another axis
+			out[i] = r.Replace(out[i])
+		}
+		out[i] = strings.Join(strings.Fields(out[i]), " ")
+	}
+	return out
+}
+
+// values is what the axes stand for in a case; the longest name counts.
+func (o *Outline) values(id string) *strings.Replacer {
+	words := strings.Split(id, "/")[1:]
+	var pairs [][2]string
+	for i, a := range o.Axes {
+		at := -1
+		if i < len(words) {
+			at = slices.IndexFunc(a.Values, func(v OutlineValue) bool { return v.Name == words[i] })
+		}
+		if at < 0 {
+			continue
+		}
+		v := &a.Values[at]
+		pairs = append(pairs, [2]string{"$" + a.Name, v.Text})
+		for name, text := range v.Vars {
+			pairs = append(pairs, [2]string{"$" + a.Name + "." + name, text})
+		}
+	}
+	slices.SortFunc(pairs, func(a, b [2]string) int { return len(b[0]) - len(a[0]) })
+	var flat []string
+	for _, p := range pairs {
+		flat = append(flat, p[0], p[1])
+	}
+	return strings.NewReplacer(flat...)
+}
+
+// Key names what a world is by what it does: its actors and its steps.
+func (w *World) Key() string {
+	h := sha256.New()
+	for _, a := range w.Program.Actors {
+		fmt.Fprintf(h, "%+v\n", a)
+	}
+	for i := range w.Info {
+		fmt.Fprintln(h, w.Info[i].Text)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -1,7 +1,6 @@
 package cases
 
 import (
-	"slices"
 	"strings"
 	"testing"
 )
@@ -22,35 +21,63 @@ func TestOutline(t *testing.T) {
 			if i%97 != 0 && len(g.Cases) > 300 {
 				continue // one in so many tells as much
 			}
-			words := strings.Split(k.ID, "/")[1:]
 			_, info := k.Steps()
-			compareTexts(t, k.ID, o.fill(o.Steps, words), info)
-			compareTexts(t, k.ID, o.fill(o.Setup, words), k.World.Info)
+			compareTexts(t, k.ID, o.Fill(o.Steps, k.ID), info)
+			compareTexts(t, k.ID, o.Fill(o.Setup, k.ID), k.World.Info)
 		}
 	}
 }
 
-// fill puts an axis's values in the texts, the longest name first.
-func (o *Outline) fill(texts, words []string) []string {
-	var pairs []string
-	order := slices.Clone(o.Axes)
-	slices.SortFunc(order, func(a, b OutlineAxis) int { return len(b.Name) - len(a.Name) })
-	for _, a := range order {
-		at := slices.IndexFunc(o.Axes, func(x OutlineAxis) bool { return x.Name == a.Name })
-		v := a.Values[slices.IndexFunc(a.Values, func(v OutlineValue) bool { return v.Name == words[at] })]
-		for name, text := range v.Vars {
-			pairs = append(pairs, "$"+a.Name+"."+name, text)
+// TestOutlineChange tells a case that does something else now from one that
+// another value of an axis was added beside.
+func TestOutlineChange(t *testing.T) {
+	make := func(text string) *Outline {
+		f, err := Parse("m.txt", "m", text)
+		if err != nil {
+			t.Fatal(err)
 		}
-		pairs = append(pairs, "$"+a.Name, v.Text)
-	}
-	out := slices.Clone(texts)
-	for i := range out {
-		for range words { // a value may hold another axis
-			out[i] = strings.NewReplacer(pairs...).Replace(out[i])
+		g, err := f.Expand()
+		if err != nil {
+			t.Fatal(err)
 		}
-		out[i] = strings.Join(strings.Fields(out[i]), " ")
+		o := g.Outline()
+		return &o
 	}
-	return out
+	const text = "actor owner userns\naxis who root owner nobody\naxis type hash queue\nowner bpffs cmds=map_create -> b\ndo $who map_create type=$type\ncontrol allow who=root\ncontrol refuse who=nobody\n"
+	old := make(text)
+	for _, tt := range []struct {
+		from, to    string
+		equal, same bool
+	}{
+		{"", "", true, true},
+		{"hash queue", "hash queue stack", false, true},
+		{"type=$type", "type=$type caps=none", false, false},
+		{"cmds=map_create", "cmds=any", false, false},
+		{"owner userns", "owner userns uid=2000", false, false},
+		{"do $who", "# a comment\ndo $who", true, true},
+	} {
+		now := make(strings.Replace(text, tt.from, tt.to, 1))
+		if old.Equal(now) != tt.equal || old.SameCase(now, "m/root/hash") != tt.same {
+			t.Errorf("%q for %q: equal %t, the same case %t", tt.to, tt.from, old.Equal(now), old.SameCase(now, "m/root/hash"))
+		}
+	}
+}
+
+// TestWorldKey is the same for the same world alone.
+func TestWorldKey(t *testing.T) {
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range c.Groups {
+		seen := map[string]bool{}
+		for _, w := range g.Worlds {
+			if seen[w.Key()] && len(w.Info) > 0 {
+				t.Errorf("two worlds of %s have the key %s", g.Name, w.Key())
+			}
+			seen[w.Key()] = true
+		}
+	}
 }
 
 func compareTexts(t *testing.T, id string, got []string, info []StepInfo) {

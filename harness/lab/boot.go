@@ -336,7 +336,7 @@ func (s *session) setup(payload []byte) error {
 	}
 	w := s.worlds[s.setups]
 	s.judge.Setup(w, r.Cells[0])
-	s.out.Worlds = append(s.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Seen: r.Cells[0]})
+	s.out.Worlds = append(s.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Key: w.Key(), Seen: r.Cells[0]})
 	s.setups++
 	return nil
 }

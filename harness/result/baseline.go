@@ -131,7 +131,7 @@ func ReadBaseline(path string) (*Run, error) {
 	if err := head.Run.usable(path); err != nil {
 		return nil, err
 	}
-	return head.Run, head.Run.readRecords(in, path, 2)
+	return head.Run, head.Run.readRecords(in, path, 2, nil)
 }
 
 // LoadSide reads one side of a comparison: the directory of a run, one that

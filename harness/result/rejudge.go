@@ -1,6 +1,9 @@
 package result
 
 import (
+	"slices"
+	"strings"
+
 	"tokentest/cases"
 	"tokentest/cases/program"
 )
@@ -11,31 +14,150 @@ import (
 // has in the same form.
 func Rejudge(k *KernelRun, corpus *cases.Corpus, omit string) []CaseResult {
 	j := NewJudge(k.Facts, omit)
-	for _, w := range k.Worlds {
-		if g := corpus.Group(w.Group); g != nil && w.Index < len(g.Worlds) {
-			j.Setup(g.Worlds[w.Index], w.Seen)
-		}
-	}
+	j.worldsAgain(k, corpus)
 	out := make([]CaseResult, len(k.Cases))
 	for i := range k.Cases {
-		out[i] = j.again(&k.Cases[i], corpus)
+		out[i] = k.Cases[i]
+		if c := corpus.Case(out[i].ID); c != nil && out[i].Status != Broken && out[i].Status != Skip {
+			j.again(&out[i], c)
+		}
 	}
 	return out
 }
 
-func (j *Judge) again(r *CaseResult, corpus *cases.Corpus) CaseResult {
-	c := corpus.Case(r.ID)
-	if c == nil || r.Status == Broken || r.Status == Skip || len(r.Steps) != c.Len() || j.worlds[c.World] == nil {
-		return *r
+// worldsAgain judges the set-ups of a kernel's worlds again. A world is known
+// by what it does; in records that do not say, by its place.
+func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
+	keys := map[*cases.Group]map[string]*cases.World{}
+	for i := range k.Worlds {
+		w := &k.Worlds[i]
+		g := corpus.Group(w.Group)
+		switch {
+		case g == nil:
+		case w.Key == "" && w.Index < len(g.Worlds):
+			j.Setup(g.Worlds[w.Index], w.Seen)
+		case w.Key != "":
+			if keys[g] == nil {
+				keys[g] = map[string]*cases.World{}
+				for _, now := range g.Worlds {
+					keys[g][now.Key()] = now
+				}
+			}
+			if now := keys[g][w.Key]; now != nil {
+				j.Setup(now, w.Seen)
+			}
+		}
+	}
+}
+
+// again judges a case that ran by what it showed, and reports whether it could.
+func (j *Judge) again(r *CaseResult, c *cases.Case) bool {
+	if len(r.Steps) != c.Len() || len(r.Steps) == 0 || j.worlds[c.World] == nil {
+		return false
 	}
 	seen := make([]program.Observation, len(r.Steps))
 	for i := range r.Steps {
 		seen[i] = r.Steps[i].Got
 	}
-	out := j.Case(c, seen)
-	out.Boot = r.Boot
-	if out.Status == Pass {
-		out.Reason = r.Reason // a known defect's
+	was := *r
+	*r = j.Case(c, seen)
+	r.Boot = was.Boot
+	if r.Status == Pass && was.Status == Pass {
+		r.Reason = was.Reason // a known defect's
 	}
-	return out
+	return true
+}
+
+// Why a case was not judged again.
+const (
+	KeptGone    = "the cases no longer have it"
+	KeptChanged = "its steps or its world are others now"
+	KeptSilent  = "it showed nothing"
+)
+
+// Again returns the run judged again with the oracle and the corpus as they
+// are now, and how many cases stayed as they were, by the reason. What was
+// observed is the same; controls are held against their cases again.
+func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
+	out := *r
+	out.Kernels = nil
+	kept := map[string]int{}
+	same := r.sameCases(corpus)
+	for _, k := range r.Kernels {
+		out.Kernels = append(out.Kernels, k.again(corpus, same, kept))
+	}
+	return &out, kept
+}
+
+func (k *KernelRun) again(corpus *cases.Corpus, same func(*cases.Case) bool, kept map[string]int) *KernelRun {
+	out := *k
+	if k.Facts == nil {
+		return &out
+	}
+	j := NewJudge(k.Facts, "")
+	j.worldsAgain(k, corpus)
+	out.Cases = slices.Clone(k.Cases)
+	var list []*cases.Case
+	at := map[*cases.Case]*CaseResult{}
+	var silent []int
+	for i := range out.Cases {
+		r := &out.Cases[i]
+		c := corpus.Case(r.ID)
+		switch {
+		case c == nil:
+			kept[KeptGone]++
+			continue
+		case !r.canAgain():
+			kept[KeptSilent]++
+			silent = append(silent, i)
+		case !same(c) || !j.again(r, c):
+			kept[KeptChanged]++
+			continue
+		}
+		list, at[c] = append(list, c), r
+	}
+	Guards(k.Facts, list, func(c *cases.Case) *CaseResult { return at[c] })
+	for _, i := range silent { // it has been told why it says nothing
+		out.Cases[i] = k.Cases[i]
+	}
+	out.Rules = j.Rules()
+	return &out
+}
+
+// canAgain says that the case ran, and that what it showed was kept: one that
+// a control broke did.
+func (r *CaseResult) canAgain() bool {
+	switch r.Status {
+	case Broken:
+		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "control ")
+	case Skip:
+		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "drift: ")
+	case Pass, Fail:
+		return len(r.Steps) > 0
+	}
+	return false
+}
+
+// sameCases tells whether a case still does what it did when the run took
+// place. A record that has no outlines is taken at its word.
+func (r *Run) sameCases(corpus *cases.Corpus) func(*cases.Case) bool {
+	was := map[string]*cases.Outline{}
+	for i := range r.Groups {
+		was[r.Groups[i].Name] = &r.Groups[i]
+	}
+	now := map[*cases.Group]*cases.Outline{}
+	equal := map[*cases.Group]bool{}
+	return func(c *cases.Case) bool {
+		old := was[c.Group.Name]
+		if old == nil {
+			return len(was) == 0
+		}
+		o := now[c.Group]
+		if o == nil {
+			outline := c.Group.Outline()
+			o = &outline
+			now[c.Group], equal[c.Group] = o, old.Equal(o)
+		}
+		return equal[c.Group] || old.SameCase(o, c.ID)
+	}
 }

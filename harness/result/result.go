@@ -123,7 +123,8 @@ type Boot struct {
 // judged again.
 type WorldResult struct {
 	Group string                `json:"group"`
-	Index int                   `json:"index"` // of the group's worlds
+	Index int                   `json:"index"`         // of the group's worlds
+	Key   string                `json:"key,omitempty"` // the same for the same set-up
 	Seen  []program.Observation `json:"seen"`
 }
 

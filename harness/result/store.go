@@ -84,7 +84,11 @@ func (s *Store) Close(r *Run) error {
 
 // Load reads a run from its directory. A torn last record, as an interrupted
 // write leaves it, is dropped.
-func Load(dir string) (*Run, error) {
+func Load(dir string) (*Run, error) { return LoadSome(dir, nil) }
+
+// LoadSome reads a run with those of its cases alone that keep chooses by
+// their names, and no worlds; nil is everything.
+func LoadSome(dir string, keep func(id string) bool) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
 	if err != nil {
 		return nil, fmt.Errorf("read the run: %w", err)
@@ -96,16 +100,16 @@ func Load(dir string) (*Run, error) {
 	if err := r.usable(filepath.Join(dir, runFile)); err != nil {
 		return nil, err
 	}
-	return r, r.loadRecords(filepath.Join(dir, recordsFile))
+	return r, r.loadRecords(filepath.Join(dir, recordsFile), keep)
 }
 
-func (r *Run) loadRecords(path string) error {
+func (r *Run) loadRecords(path string, keep func(string) bool) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("read the run's records: %w", err)
 	}
 	defer f.Close()
-	return r.readRecords(bufio.NewReaderSize(f, 1<<16), path, 1)
+	return r.readRecords(bufio.NewReaderSize(f, 1<<16), path, 1, keep)
 }
 
 // usable refuses a record that this program does not understand. A newer one
@@ -118,7 +122,7 @@ func (r *Run) usable(path string) error {
 }
 
 // readRecords reads lines from the nth on. A torn last one is dropped.
-func (r *Run) readRecords(in *bufio.Reader, path string, n int) error {
+func (r *Run) readRecords(in *bufio.Reader, path string, n int, keep func(string) bool) error {
 	d := newRecordDecoder()
 	for ; ; n++ {
 		line, err := readLine(in)
@@ -127,6 +131,11 @@ func (r *Run) readRecords(in *bufio.Reader, path string, n int) error {
 		}
 		if err != nil {
 			return fmt.Errorf("read the run's records: %w", err)
+		}
+		if keep != nil {
+			if _, name, _, ok := split(line); ok && !keep(string(name)) {
+				continue
+			}
 		}
 		var rec record
 		if err := d.decode(line, &rec); err != nil {
@@ -137,6 +146,7 @@ func (r *Run) readRecords(in *bufio.Reader, path string, n int) error {
 		}
 		k := r.Kernels[rec.Kernel]
 		switch {
+		case keep != nil && (rec.World != nil || rec.CaseResult == nil || !keep(rec.CaseResult.ID)):
 		case rec.World != nil:
 			k.Worlds = append(k.Worlds, *rec.World)
 		case rec.CaseResult != nil:

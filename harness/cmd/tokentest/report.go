@@ -2,12 +2,20 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"tokentest/cases"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/kconfig"
 )
 
 // readingLimit is what a command that reads stored runs lets its memory grow
@@ -17,11 +25,19 @@ const readingLimit = 220 << 20
 
 func (a *app) reportCmd() *cobra.Command {
 	var format string
+	var again bool
 	c := &cobra.Command{
-		Use:     "report RUN",
-		Short:   "render a stored run",
-		Example: "  tokentest report results/runs/20261123-184500.000 --format ktap",
-		Args:    args(cobra.ExactArgs(1)),
+		Use:   "report RUN",
+		Short: "render a stored run",
+		Long: `Render a stored run from its record alone, without a boot.
+
+--rejudge judges what the kernels showed again, with the cases and the oracle of
+this tokentest, and says on standard error what changed; the report and the exit
+code are of the new judgement, and the record stays as it is.`,
+		Example: `  tokentest report results/runs/RUN --format ktap
+  tokentest report results/runs/RUN --format html > report.html
+  tokentest report results/runs/RUN --rejudge`,
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {
@@ -31,11 +47,17 @@ func (a *app) reportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if again {
+				if r, err = a.rejudge(r); err != nil {
+					return err
+				}
+			}
 			a.code = r.ExitCode()
 			return a.write(format, r)
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
+	c.Flags().BoolVar(&again, "rejudge", false, "judge the run again with this tokentest, and say what changed")
 	return c
 }
 
@@ -47,4 +69,69 @@ func loadRun(dir string) (*result.Run, error) {
 		return nil, usage("no run is kept in %s: %w", dir, err)
 	}
 	return r, err
+}
+
+// rejudge judges a run again and says on standard error what changed.
+func (a *app) rejudge(r *result.Run) (*result.Run, error) {
+	corpus, err := corpusOf(r)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range r.Kernels {
+		if err := restoreConfig(r, k); err != nil {
+			return nil, err
+		}
+	}
+	now, kept := r.Again(corpus)
+	c := result.Compare(&result.Side{Name: "the verdicts of " + r.Dir, Runs: []*result.Run{r}}, &result.Side{Name: "those of this tokentest", Runs: []*result.Run{now}})
+	if !a.quiet {
+		if err := report.WriteComparison("pretty", c, a.stderr, report.Options{}); err != nil {
+			return nil, fmt.Errorf("print what changed: %w", err)
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(kept)) {
+		a.note("%d cases stay as they were judged: %s", kept[why], why)
+	}
+	return now, nil
+}
+
+// corpusOf reads the cases that a run can hold: the built-in ones, and the
+// user's own from where they were.
+func corpusOf(r *result.Run) (*cases.Corpus, error) {
+	corpus, err := cases.Load()
+	if err == nil && slices.ContainsFunc(r.Groups, func(g cases.Outline) bool { return cases.IsSweep(g.Name) }) {
+		err = corpus.AddSweeps()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Files)) {
+		if _, err := os.Stat(r.Files[name]); errors.Is(err, fs.ErrNotExist) {
+			continue // its cases are then gone, and said to be
+		}
+		if _, err := corpus.AddFile(r.Files[name]); err != nil {
+			return nil, usageError{err}
+		}
+	}
+	return corpus, nil
+}
+
+// restoreConfig reads a kernel's configuration from the directory of a boot:
+// run.json does not repeat it.
+func restoreConfig(r *result.Run, k *result.KernelRun) error {
+	if k.Facts == nil || k.Facts.Config != nil || len(k.Boots) == 0 {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(r.Dir, k.Boots[0].Dir, "config"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the kernel's configuration: %w", err)
+	}
+	defer f.Close()
+	if k.Facts.Config, err = kconfig.Parse(f); err != nil {
+		return fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	return nil
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/cases"
+	"tokentest/harness/report"
+	"tokentest/harness/result"
+)
+
+type historyFlags struct {
+	dir, kernel string
+	changes     bool
+}
+
+func (a *app) historyCmd() *cobra.Command {
+	f := &historyFlags{}
+	c := &cobra.Command{
+		Use:   "history CASE",
+		Short: "show a case over the runs that are kept",
+		Long: `Show what became of a case in every run that is kept, the oldest first: the kernel,
+the status, the answer and the rule. A * marks where a kernel's line differs from its
+line before. Of a pattern that covers several cases it shows how many have each status.`,
+		Example: `  tokentest history map_create/any/owner/CAP_BPF/with/devmap
+  tokentest history token_create --kernel deb:6.12 --changes`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error { return a.history(args[0], f) },
+	}
+	c.Flags().StringVar(&f.dir, "runs", "", "look at the runs in `DIR` (default where runs are kept)")
+	c.Flags().StringVarP(&f.kernel, "kernel", "k", "", "only the kernel `REF`")
+	c.Flags().BoolVar(&f.changes, "changes", false, "only the lines that differ from the one before")
+	return c
+}
+
+func (a *app) history(pattern string, f *historyFlags) error {
+	debug.SetMemoryLimit(readingLimit)
+	dir := f.dir
+	if dir == "" {
+		var err error
+		if dir, err = runsBase(); err != nil {
+			return err
+		}
+	}
+	runs, err := result.Runs(dir)
+	if err != nil {
+		return err
+	}
+	if len(runs) == 0 {
+		return usage("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
+	}
+	var list []*result.Run
+	for _, name := range runs {
+		r, err := result.LoadSome(name, func(id string) bool { return cases.Match(pattern, id) })
+		if err != nil {
+			a.note("%s is left out: %v", name, err)
+			continue
+		}
+		list = append(list, r)
+	}
+	slices.SortStableFunc(list, func(a, b *result.Run) int { return a.Start.Compare(b.Start) })
+	lines, err := a.pastLines(list, f)
+	if err == nil && lines == 0 {
+		return usage("no run in %s has the case %q; tokentest list cases shows the names", dir, pattern)
+	}
+	return err
+}
+
+// pastLines prints a line for each kernel of each run that has the cases, and
+// returns how many there are.
+func (a *app) pastLines(list []*result.Run, f *historyFlags) (lines int, err error) {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	last := map[string]string{}
+	for _, r := range list {
+		for _, k := range r.Kernels {
+			line := report.Sum(k)
+			if line == "" || f.kernel != "" && f.kernel != k.Ref {
+				continue
+			}
+			lines++
+			before, known := last[k.Ref]
+			last[k.Ref] = line
+			if known && before == line && f.changes {
+				continue
+			}
+			fmt.Fprintf(w, "%s\t%s %s\t%s\t%s\n", filepath.Base(r.Dir), mark(known && before != line), k.Ref, k.Release, line)
+		}
+	}
+	return lines, w.Flush()
+}
+
+func mark(differs bool) string {
+	if differs {
+		return "*"
+	}
+	return " "
+}
