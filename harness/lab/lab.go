@@ -51,6 +51,9 @@ type Lab struct {
 	// it that a wrong oracle is noticed.
 	OmitRule string
 
+	// Lists are the cases that are not run, and those that are known to fail.
+	Lists []result.ListEntry
+
 	caseDeadline time.Duration // for tests; 0 means the constant
 }
 
@@ -233,6 +236,7 @@ const maxStrikes = 3
 // run boots machines until every case has its result.
 func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.total, t.results = len(all), newResults(all)
+	t.deny(all)
 	together, alone := plan.Alone(all)
 	queue := [][]*cases.Case{controlsFirst(together)}
 	sizes := []int{batch}
@@ -330,6 +334,7 @@ func (t *trial) set(c *cases.Case, r result.CaseResult) {
 func (t *trial) finish(all []*cases.Case) {
 	result.Guards(t.out.Facts, all, t.results.of)
 	t.out.Cases = t.results.list
+	result.Expect(t.Lists, t.out)
 	if t.judge != nil {
 		t.out.Rules = t.judge.Rules()
 	}

@@ -27,7 +27,7 @@ import (
 func (l *Lab) newRun(ctx context.Context, p *plan.Plan, args []string) *result.Run {
 	return &result.Run{
 		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
-		Program: programVersion(), Host: host(), QEMU: l.qemuVersion(ctx), Groups: outlines(p.Cases),
+		Program: programVersion(), Host: host(), QEMU: l.qemuVersion(ctx), Groups: outlines(p.Cases), Lists: l.Lists,
 	}
 }
 
@@ -114,4 +114,13 @@ func describe(out *result.KernelRun, k *kernel.Kernel) error {
 	sum := sha256.Sum256(text)
 	out.ConfigDigest = hex.EncodeToString(sum[:])
 	return nil
+}
+
+// deny skips the cases that a list says are not to be run.
+func (t *trial) deny(all []*cases.Case) {
+	for _, c := range all {
+		if why := result.Denied(t.Lists, t.out, c); why != "" {
+			t.set(c, result.CaseResult{ID: c.ID, Status: result.Skip, Reason: why, Boot: -1})
+		}
+	}
 }

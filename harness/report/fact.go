@@ -221,7 +221,11 @@ func (k *run) name() string {
 
 // tally words how many cases have each status.
 func tally(n map[result.Status]int) string {
-	return fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
+	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
+	if n[result.XFail] > 0 {
+		text += fmt.Sprintf(", %d xfail", n[result.XFail])
+	}
+	return text
 }
 
 // kernels wraps the kernels of a run.

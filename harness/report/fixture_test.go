@@ -33,6 +33,7 @@ var fixtures = []struct {
 	{"interrupted", stopped, result.ExitNoVerdict},
 	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
 	{"nothing", nothing, result.ExitNoVerdict},
+	{"expected", expected, result.ExitOK},
 	{"hostile", hostile, result.ExitDiffers},
 	{"known", known, result.ExitOK},
 }
@@ -154,6 +155,15 @@ func everything() *result.Run {
 		boot(5, vm.Lost, "qemu was killed from outside: killed"), boot(6, vm.Infra, "qemu exited with status 1: no space"))
 	k.Boots[1].Blame, k.Boots[2].Blame = "prog_load/a", "the set-up of prog_load/d"
 	return newRun(newKernel("deb:trixie", passed("map_create/a", 0)), k, &result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
+}
+
+// expected fails as a list says.
+func expected() *result.Run {
+	c := failed("map_create/known", step("owner map_create", 0, eperm))
+	k := newKernel("deb:trixie", passed("map_create/a", 0), c, c)
+	k.Cases[2].ID += "/too"
+	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
+	return newRun(k)
 }
 
 // tainted passes every case on a machine whose kernel complained.

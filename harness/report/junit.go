@@ -48,7 +48,7 @@ func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seco
 // suite is a kernel's suite without its tests.
 func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	n := k.Counts()
-	s := junit.Testsuite{Name: xmlText(k.name()), ID: id, Failures: n[result.Fail], Errors: n[result.Broken], Skipped: n[result.Skip]}
+	s := junit.Testsuite{Name: xmlText(k.name()), ID: id, Failures: n[result.Fail], Errors: n[result.Broken], Skipped: n[result.Skip] + n[result.XFail]}
 	s.SetTimestamp(r.Start)
 	var took time.Duration
 	for i := range k.Boots {
@@ -179,6 +179,9 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 		r.Type, r.Data = "broken", k.data(c)
 		t.Error = r
 	case result.Skip:
+		t.Skipped = r
+	case result.XFail: // JUnit has no word for it
+		r.Message = "fails as expected: " + r.Message
 		t.Skipped = r
 	case result.Pass:
 	}

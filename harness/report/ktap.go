@@ -30,7 +30,7 @@ type ktap struct {
 	pass  int
 	fail  int
 	skip  int
-	xfail int // known defects
+	xfail int // known defects, and what a list expects to fail
 	err   int
 }
 
@@ -124,7 +124,7 @@ func (k *ktap) directive(kr *run, subtests int) string {
 // allSkipped marks a parent without a child that ran: ktap.rst asks for it, so
 // that nothing reads as a pass that tested nothing.
 func allSkipped(n map[result.Status]int) string {
-	if n[result.Pass]+n[result.Fail]+n[result.Broken] > 0 {
+	if n[result.Pass]+n[result.Fail]+n[result.Broken]+n[result.XFail] > 0 {
 		return ""
 	}
 	return fmt.Sprintf("SKIP all %d cases", n[result.Skip])
@@ -211,6 +211,9 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	case result.Skip:
 		k.skip++
 		k.result(true, number, c.ID, "SKIP "+c.Reason)
+	case result.XFail:
+		k.xfail++
+		k.result(true, number, c.ID, "XFAIL "+c.Reason)
 	case result.Fail:
 		k.fail++
 		k.facts(kr.details(c))

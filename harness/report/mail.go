@@ -109,6 +109,7 @@ func (p *pretty) mailKernel(r *result.Run, k *run) {
 		p.blank()
 	}
 	p.skips(k)
+	p.expected(k)
 	if k.hasTrouble() {
 		p.blank()
 	}

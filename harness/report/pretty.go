@@ -58,6 +58,7 @@ func (p *pretty) kernel(k *run) {
 	}
 	p.skips(k)
 	p.known(k)
+	p.expected(k)
 	p.summary(k)
 }
 
@@ -290,6 +291,13 @@ func (p *pretty) known(k *run) {
 		if c.Status == result.Pass && c.Reason != "" {
 			p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, strings.TrimPrefix(c.Reason, "known defect: ")))
 		}
+	}
+}
+
+// expected says what failed as a list says that it does.
+func (p *pretty) expected(k *run) {
+	for _, c := range byCause(k.All(), result.XFail) {
+		p.head("xfail", dim, fmt.Sprintf("%d: %s", c.count, c.example.Reason))
 	}
 }
 

@@ -245,10 +245,14 @@ func (s *seen) add(c *CaseResult) {
 }
 
 // severity orders statuses so that what answers outdoes what does not.
-func severity(c *CaseResult) int { return slices.Index([]Status{Fail, Pass, Broken, Skip}, c.Status) }
+func severity(c *CaseResult) int {
+	return slices.Index([]Status{Fail, XFail, Pass, Broken, Skip}, c.Status)
+}
 
 // answered says that the case tells something about the kernel.
-func (r *CaseResult) answered() bool { return r.Status == Pass || r.Status == Fail }
+func (r *CaseResult) answered() bool {
+	return r.Status == Pass || r.Status == Fail || r.Status == XFail
+}
 
 // sameDecision compares what a kernel answered, whatever was expected.
 func sameDecision(a, b *CaseResult) bool {
@@ -311,6 +315,10 @@ func (p *Pair) add(id string, was, is *seen) {
 // classOf classes a case from one result of each side; base may be nil.
 func classOf(base, new *CaseResult) (Class, string) {
 	switch {
+	case new.Status == XFail && base != nil && (base.Status == XFail || base.Status == Fail) && sameDecision(base, new):
+		return Same, ""
+	case base != nil && base.Status == XFail && new.Status == Pass:
+		return Fixed, "it was expected to fail"
 	case new.Status == Fail && base == nil:
 		return NewFailure, "the base does not have the case"
 	case new.Status == Fail && base.Status == Fail && !sameDecision(base, new):

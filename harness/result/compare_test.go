@@ -33,6 +33,7 @@ func sideOf(kernels ...*KernelRun) *Side {
 // same answer and with another one.
 func TestClasses(t *testing.T) {
 	const none = Status("")
+	// What is expected to fail is tried below: it has a list.
 	want := map[[2]Status]Class{
 		{Pass, Pass}: Same, {Pass, Fail}: NewFailure, {Pass, Broken}: NoVerdict, {Pass, Skip}: Vanished, {Pass, none}: Vanished,
 		{Fail, Pass}: Fixed, {Fail, Fail}: StillFailing, {Fail, Broken}: NoVerdict, {Fail, Skip}: Vanished, {Fail, none}: Vanished,

@@ -84,12 +84,12 @@ func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	kept := map[string]int{}
 	same := r.sameCases(corpus)
 	for _, k := range r.Kernels {
-		out.Kernels = append(out.Kernels, k.again(corpus, same, kept))
+		out.Kernels = append(out.Kernels, k.again(corpus, r.Lists, same, kept))
 	}
 	return &out, kept
 }
 
-func (k *KernelRun) again(corpus *cases.Corpus, same func(*cases.Case) bool, kept map[string]int) *KernelRun {
+func (k *KernelRun) again(corpus *cases.Corpus, lists []ListEntry, same func(*cases.Case) bool, kept map[string]int) *KernelRun {
 	out := *k
 	if k.Facts == nil {
 		return &out
@@ -121,6 +121,7 @@ func (k *KernelRun) again(corpus *cases.Corpus, same func(*cases.Case) bool, kep
 		out.Cases[i] = k.Cases[i]
 	}
 	out.Rules = j.Rules()
+	Expect(lists, &out)
 	return &out
 }
 
@@ -132,7 +133,7 @@ func (r *CaseResult) canAgain() bool {
 		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "control ")
 	case Skip:
 		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "drift: ")
-	case Pass, Fail:
+	case Pass, Fail, XFail:
 		return len(r.Steps) > 0
 	}
 	return false

@@ -22,10 +22,11 @@ const (
 	Fail   Status = "fail"
 	Skip   Status = "skip"
 	Broken Status = "broken"
+	XFail  Status = "xfail" // it failed exactly as a list says that it does
 )
 
 // Statuses lists every status, the worst first.
-func Statuses() []Status { return []Status{Fail, Broken, Skip, Pass} }
+func Statuses() []Status { return []Status{Fail, Broken, XFail, Skip, Pass} }
 
 // Run is one run of cases on one or more kernels.
 type Run struct {
@@ -46,6 +47,8 @@ type Run struct {
 	Interrupted bool      `json:"interrupted,omitempty"`
 	// Files are the user\'s own case files, by the name of their group.
 	Files map[string]string `json:"files,omitempty"`
+	// Lists are the entries of the lists of denied, allowed and expected cases.
+	Lists []ListEntry `json:"lists,omitempty"`
 	// Groups describe the worlds of the cases, for reports that show them.
 	Groups  []cases.Outline `json:"groups,omitempty"`
 	Dir     string          `json:"-"`

@@ -77,7 +77,7 @@ func TestCounts(t *testing.T) {
 	if got, want := k.Counts(), map[Status]int{Pass: 2, Fail: 1}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if len(Statuses()) != 4 || Statuses()[0] != Fail {
+	if len(Statuses()) != 5 || Statuses()[0] != Fail {
 		t.Errorf("statuses %v", Statuses())
 	}
 }

@@ -32,6 +32,7 @@ type runFlags struct {
 	deadline         time.Duration
 	batch            int
 	baseline         string
+	lists            lists
 	offline, refresh bool
 	allow            []string
 	append           []string
@@ -80,6 +81,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
+	f.lists.register(fl)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	f.build.register(fl)
@@ -117,6 +119,10 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	lists, err := f.lists.apply(p)
+	if err != nil {
+		return err
+	}
 	base, err := f.base()
 	if err != nil {
 		return err
@@ -127,6 +133,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot, Log: a.note}
+	l.Lists = lists
 	if l.Build, err = f.build.options(); err != nil {
 		return err
 	}

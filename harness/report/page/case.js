@@ -14,6 +14,7 @@ const facts = (list) => el("dl", {}, ...list.filter(([, v]) => v !== undefined &
 
 const quoted = (s) => "'" + s.replaceAll("'", "'\\''") + "'";
 function repeatLine(i, col) {
+  if (D.columns[col].repeat) return D.columns[col].repeat;
   const g = groupOf(i), words = ["tokentest run"];
   if (g.file) words.push(quoted(g.file));
   if (!g.file || D.suffix[i]) words.push(quoted(caseName(i)));

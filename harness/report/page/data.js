@@ -65,7 +65,7 @@ const stepAnswer = (s) => s.g + (s.x ? " (does not work)" : "");
 
 // kindOf is how a cell is drawn: allowed, refused, or why it says nothing.
 function kindOf(t) {
-  if (t.s === "fail" || t.s === "broken" || t.s === "skip") return t.s;
+  if (t.s !== "pass") return t.s;
   if (!t.t || t.t.length !== 1) return "allow";
   return t.t[0].g === "ok" ? "allow" : "refuse";
 }
@@ -73,7 +73,7 @@ function kindOf(t) {
 // letters gives each errno a letter of its own, so that a cell tells without
 // its colour.
 function letters() {
-  D.letter = { ok: "●", fail: "✗", broken: "!", skip: "·" };
+  D.letter = { ok: "●", fail: "✗", broken: "!", skip: "·", xfail: "x" };
   const used = new Set();
   const names = [...new Set(D.tails.filter(Boolean).flatMap((t) => (t.t || []).map((s) => s.g)))].filter((n) => n !== "ok").sort();
   const order = ["EPERM", "EINVAL", "EBADF", ...names];
