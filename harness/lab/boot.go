@@ -71,7 +71,8 @@ const caseDeadline = 10 * time.Second
 // boot boots one machine for the cases and takes in what they show.
 func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	s := &session{trial: t, index: len(t.out.Boots)}
-	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total})
+	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total, Failed: t.failed,
+		Console: filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index), "console.log")})
 	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
 	if t.replays(dir) {
 		return t.replay(dir, todo, size)

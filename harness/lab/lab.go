@@ -63,6 +63,8 @@ type Progress struct {
 	Stage       string // resolve, image, boot, run, done
 	Done, Total int
 	Failed      int
+	Wrong       *result.CaseResult // one more that is not as expected; the rest is as before
+	Console     string             // the log of the machine that boots
 }
 
 func (l *Lab) log(format string, args ...any) {
@@ -326,6 +328,7 @@ func (t *trial) abandon(list []*cases.Case, why string) {
 func (t *trial) set(c *cases.Case, r result.CaseResult) {
 	if r.Status == result.Fail || r.Status == result.Broken {
 		t.failed++
+		t.progress(Progress{Kernel: t.out.Ref, Wrong: &r})
 	}
 	t.results.set(c, r)
 }

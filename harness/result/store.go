@@ -86,9 +86,8 @@ func (s *Store) Close(r *Run) error {
 // write leaves it, is dropped.
 func Load(dir string) (*Run, error) { return LoadSome(dir, nil) }
 
-// LoadSome reads a run with those of its cases alone that keep chooses by
-// their names, and no worlds; nil is everything.
-func LoadSome(dir string, keep func(id string) bool) (*Run, error) {
+// LoadHead reads a run without its cases and worlds.
+func LoadHead(dir string) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
 	if err != nil {
 		return nil, fmt.Errorf("read the run: %w", err)
@@ -97,7 +96,14 @@ func LoadSome(dir string, keep func(id string) bool) (*Run, error) {
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, runFile), err)
 	}
-	if err := r.usable(filepath.Join(dir, runFile)); err != nil {
+	return r, r.usable(filepath.Join(dir, runFile))
+}
+
+// LoadSome reads a run with those of its cases alone that keep chooses by
+// their names, and no worlds; nil is everything.
+func LoadSome(dir string, keep func(id string) bool) (*Run, error) {
+	r, err := LoadHead(dir)
+	if err != nil {
 		return nil, err
 	}
 	return r, r.loadRecords(filepath.Join(dir, recordsFile), keep)

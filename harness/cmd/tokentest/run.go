@@ -150,7 +150,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := f.random.keep(a, l.Dir, p); err != nil {
 		return err
 	}
-	show := a.progress(l)
+	show := a.progress(c.Context(), l)
 	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, line...))
 	show.end()
 	if err := a.conclude(format, r, err); err != nil {
