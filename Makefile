@@ -3,6 +3,10 @@
 KERNEL ?= deb:6.12
 CASES ?=
 ARGS ?=
+# A kernel tree that is built: KDIR, or below O= (or KBUILD_OUTPUT=). SERIES is tested patch by patch on BASE.
+KDIR ?=
+SERIES ?=
+BASE ?= HEAD
 
 # What the agent's image is built with, so that both share compiled packages.
 GOENV := CGO_ENABLED=0
@@ -13,15 +17,24 @@ BIN := bin/tokentest
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "make vmtest takes KERNEL=deb:7.3 or KERNEL=path/to/bzImage, CASES='map_create/any/*', ARGS='--full'."
+	@echo "make vmtest takes KERNEL=deb:7.3 or KERNEL=path/to/bzImage, CASES='map_create/any/*', ARGS='--full';"
+	@echo "KDIR=~/linux for a tree that is built (O= is honoured); SERIES=x.mbox KDIR=~/linux BASE=v6.12 for each patch of a series."
 
 build: ## build bin/tokentest
 	@$(GOENV) go build -trimpath -o $(BIN) ./harness/cmd/tokentest
 
-vmtest: ## boot KERNEL and run CASES on it; installs what is missing first
+# The tree's own settings are not this project's: a make in a kernel tree hands them on.
+TREE := $(or $(O),$(KBUILD_OUTPUT),$(KDIR))
+override KERNEL := $(if $(KDIR),tree:$(TREE),$(KERNEL))
+FROM_SOURCE := $(SERIES)$(filter src:% git:%,$(KERNEL))$(findstring +,$(KERNEL))
+WHICH = $(if $(SERIES),series $(SERIES) --base '$(if $(KDIR),git:$(KDIR)\#$(BASE),$(KERNEL))',run --kernel '$(KERNEL)')
+
+setup: ## install what is missing: QEMU, and to build kernels a compiler
 	@scripts/setup.sh
-	@$(MAKE) -s build
-	@$(BIN) run --kernel $(KERNEL) $(CASES) $(ARGS)
+	@$(if $(FROM_SOURCE),scripts/setup-build.sh)
+
+vmtest: setup build ## boot KERNEL and run CASES on it; installs what is missing first
+	@$(BIN) $(WHICH) $(foreach c,$(CASES),'$(c)') $(ARGS)
 
 test: ## run the tests that need no machine
 	go vet ./...
@@ -57,4 +70,4 @@ fuzz: ## feed rubbish to what reads a guest's words, FUZZTIME for each
 clean: ## remove what was built and the stored runs
 	rm -rf bin results/runs
 
-.PHONY: help build vmtest test lint bench generate golden canary fuzz clean
+.PHONY: help setup build vmtest test lint bench generate golden canary fuzz clean

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"tokentest/harness/result"
 )
@@ -26,22 +25,10 @@ func Of(k *result.KernelRun) Decisions {
 		case c.Status == result.Skip:
 			out[c.ID] = Skipped
 		case len(c.Steps) > 0:
-			out[c.ID] = decision(c)
+			out[c.ID] = c.Decision()
 		}
 	}
 	return out
-}
-
-func decision(c *result.CaseResult) string {
-	var steps []string
-	for i := range c.Steps {
-		s := c.Steps[i].Got.Errno.String()
-		if v := c.Steps[i].Got.Values; len(v) > 0 {
-			s += fmt.Sprintf("%#x", v)
-		}
-		steps = append(steps, s)
-	}
-	return strings.Join(steps, ",")
 }
 
 // Failing returns the cases that a kernel did not answer as expected.

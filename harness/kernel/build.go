@@ -104,14 +104,10 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	if b.repo, b.Base, b.Name, err = c.base(ctx, ref, r, o); err != nil {
 		return nil, err
 	}
-	unlock, err := c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o)
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
 	b.Commit = b.Base
 	if len(files) > 0 {
-		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files); err != nil {
+		lock := func() (func(), error) { return c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o) }
+		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files, lock); err != nil {
 			return nil, err
 		}
 		b.Commit = b.Patches[len(b.Patches)-1]

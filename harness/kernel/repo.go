@@ -88,10 +88,18 @@ func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 	}
 	id := sha256.Sum256([]byte(common))
 	r := &repo{dir: c.path("trees", hex.EncodeToString(id[:8])), name: dir}
+	unlock, err := c.lock(ctx, "borrow-"+filepath.Base(r.dir), Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := os.MkdirAll(r.src(), 0o755); err != nil {
 		return nil, fmt.Errorf("make a work tree: %w", err)
 	}
-	if _, err := r.git(ctx, "init", "-q"); err != nil {
+	if _, err := r.git(ctx, "init", "-q", "--template="); err != nil {
+		return nil, fmt.Errorf("make a work tree: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(r.src(), ".git", "objects", "info"), 0o755); err != nil {
 		return nil, fmt.Errorf("make a work tree: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(r.src(), ".git", "objects", "info", "alternates"), []byte(filepath.Join(common, "objects")+"\n"), 0o644); err != nil {
@@ -186,7 +194,9 @@ func (e *PatchError) Error() string {
 // am applies patches on a commit and returns the commits that it made, oldest
 // first. The same patches on the same commit make the same commits, and are
 // applied once.
-func (r *repo) am(ctx context.Context, ref, base string, files []string) ([]string, error) {
+// The work tree is locked only for that: what is applied needs no other build
+// to end.
+func (r *repo) am(ctx context.Context, ref, base string, files []string, lock func() (func(), error)) ([]string, error) {
 	h := sha256.New()
 	io.WriteString(h, base)
 	for _, f := range files {
@@ -199,6 +209,11 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string) ([]stri
 	}
 	name := "refs/tokentest/" + hex.EncodeToString(h.Sum(nil))[:24]
 	if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", name); err != nil {
+		unlock, err := lock()
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
 		if err := r.apply(ctx, base, files); err != nil {
 			return nil, err
 		}

@@ -25,12 +25,12 @@ func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options
 	}
 	name := p.Name + " " + p.Version
 	r := &repo{dir: c.path("trees", p.Name+"_"+p.Version), name: name}
-	unlock, err := c.lock(ctx, "tree-"+filepath.Base(r.dir), o)
-	if err != nil {
-		return nil, "", "", err
-	}
-	defer unlock()
-	if _, err := os.Stat(r.src()); err != nil {
+	if _, err := os.Stat(r.src()); err != nil { // it is renamed into place whole
+		unlock, err := c.lock(ctx, "tree-"+filepath.Base(r.dir), o)
+		if err != nil {
+			return nil, "", "", err
+		}
+		defer unlock()
 		if err := d.fillSource(ctx, p, r); err != nil {
 			return nil, "", "", err
 		}
@@ -91,6 +91,9 @@ func (d *debian) unpackedSource(version string, err error) (pkg, error) {
 // fillSource fetches and unpacks a package and commits what it holds. It is
 // renamed into place whole.
 func (d *debian) fillSource(ctx context.Context, p pkg, r *repo) error {
+	if _, err := os.Stat(r.src()); err == nil { // somebody else was quicker
+		return nil
+	}
 	if d.Offline {
 		return fmt.Errorf("fetch %s %s: not cached, and the network is not to be used", p.Name, p.Version)
 	}

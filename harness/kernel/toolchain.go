@@ -19,7 +19,7 @@ type toolchain struct {
 // them.
 var tools = []struct{ program, pkg string }{
 	{"make", "make"}, {"gcc", "gcc"}, {"ld", "binutils"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"},
-	{"perl", "perl"}, {"git", "git"}, {"pahole", "pahole"}, {"zstd", "zstd"}, {"cpio", "cpio"},
+	{"perl", "perl"}, {"git", "git"}, {"pahole", "pahole"}, {"lz4", "lz4"}, {"cpio", "cpio"},
 }
 
 // headers are what the kernel's own host programs include.

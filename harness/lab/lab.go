@@ -37,8 +37,10 @@ type Lab struct {
 	Resume   bool          // go on with the run that Dir holds
 	Snapshot bool          // begin from a snapshot after boot, which is made where there is none
 
-	Build kernel.BuildOptions // for kernels that are built from source
-	Allow *vm.Allow           // findings that are known and do not count
+	Build    kernel.BuildOptions // for kernels that are built from source
+	Variants map[string]Variant  // kernels by another name, each with a configuration of its own
+	Jobs     int                 // machines at a time; 0 means what the host can take
+	Allow    *vm.Allow           // findings that are known and do not count
 
 	// Log gets lines that explain what takes time; nil is silence.
 	Log func(format string, args ...any)
@@ -105,18 +107,8 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	if err != nil {
 		return run, err
 	}
-	for _, ref := range p.Kernels {
-		if ctx.Err() != nil {
-			run.Interrupted = true
-			run.Kernels = append(run.Kernels, &result.KernelRun{Ref: ref, Error: interrupted})
-			continue
-		}
-		k := l.kernel(ctx, ref, p, len(run.Kernels), run)
-		run.Kernels = append(run.Kernels, k)
-		if err := store.Append(len(run.Kernels)-1, k); err != nil {
-			return run, err
-		}
-		run.Interrupted = ctx.Err() != nil
+	if err := l.matrix(ctx, p, run, store); err != nil {
+		return run, err
 	}
 	run.End = time.Now().UTC()
 	return run, store.Close(run)
@@ -125,11 +117,12 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 const interrupted = "interrupted before it was tried"
 
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
-// it returns.
-func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, run *result.Run) *result.KernelRun {
-	out := &result.KernelRun{Ref: ref, Append: l.Append}
-	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Cases)})
-	t, err := l.prepare(ctx, ref, out, run)
+// it returns, beside the build id of the image.
+func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (out *result.KernelRun, tool string) {
+	out = &result.KernelRun{Ref: ref, Append: l.Append}
+	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Of(ref))})
+	own := &result.Run{}
+	t, err := l.prepare(ctx, ref, out, own)
 	if err != nil {
 		out.Error = err.Error()
 		var mistake *kernel.UsageError
@@ -141,11 +134,11 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int, r
 		case kernel.Unbuildable(err):
 			out.Unbuilt = true
 		}
-		return out
+		return out, own.Tool
 	}
 	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
-	t.run(ctx, plan.ByWorld(p.Cases), p.Batch)
-	return out
+	t.run(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
+	return out, own.Tool
 }
 
 // trial is the run of one kernel.
@@ -169,7 +162,7 @@ type trial struct {
 
 // prepare finds the kernel, builds its image and chooses the accelerator.
 func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
-	k, err := kernel.Resolve(ctx, ref, kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build})
+	k, err := l.resolve(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +181,21 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 	}
 	out.Accel = why
 	return &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}, nil
+}
+
+// Variant is a kernel that is built in one way of several.
+type Variant struct {
+	Ref   string
+	Build kernel.BuildOptions
+}
+
+func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
+	o := kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build}
+	if v, ok := l.Variants[ref]; ok {
+		o.Build = v.Build
+		return kernel.Resolve(ctx, v.Ref, o)
+	}
+	return kernel.Resolve(ctx, ref, o)
 }
 
 func (l *Lab) imageOptions() images.Options {

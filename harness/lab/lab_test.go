@@ -182,6 +182,7 @@ func TestInterrupted(t *testing.T) {
 			cancel()
 		}
 	}
+	l.Jobs = 1
 	p := newPlan(t, 1, "token_create")
 	p.Kernels = append(p.Kernels, "never")
 	r, err := l.Run(ctx, p, nil)

@@ -33,6 +33,8 @@ type Plan struct {
 	// Selection and Seed are for the record.
 	Selection []string
 	Seed      uint64
+
+	parts map[string][]*cases.Case // of a shard, by kernel; nil means that each runs Cases
 }
 
 // Expand selects the cases and checks the kernels.

@@ -33,6 +33,7 @@ func Pretty(r *result.Run, w io.Writer, o Options) error {
 		}
 		p.kernel(k)
 	}
+	p.grid(r)
 	p.end(r)
 	return flush(p.w)
 }

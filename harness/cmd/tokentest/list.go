@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -75,14 +76,30 @@ func suiteNote(g *cases.Group) string {
 
 func (a *app) planCmd() *cobra.Command {
 	f := &runFlags{}
+	format, shards := "text", 1
 	c := &cobra.Command{
 		Use:     "plan [CASE|FILE...]",
 		Short:   "show what would run, without QEMU or root",
-		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create",
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := expand(args, f)
+		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --format github --shards 2",
+		RunE: func(c *cobra.Command, args []string) error {
+			args, err := f.readFile(c.Flags(), args)
 			if err != nil {
 				return err
+			}
+			p, err := expand(args, f)
+			if err == nil {
+				p, err = f.cut(p)
+			}
+			if err != nil {
+				return err
+			}
+			switch {
+			case shards < 1:
+				return usage("--shards %d: want at least 1", shards)
+			case format == "github":
+				return githubMatrix(a.stdout, p, shards)
+			case format != "text":
+				return usage("--format %q: want text or github", format)
 			}
 			return showPlan(a.stdout, p)
 		},
@@ -90,23 +107,49 @@ func (a *app) planCmd() *cobra.Command {
 	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
 	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 64)")
+	c.Flags().StringVarP(&format, "format", "f", format, "text, or github: the JSON of a strategy.matrix")
+	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in `N` jobs")
+	f.registerPlan(c.Flags())
 	return c
 }
 
-func showPlan(w io.Writer, p *plan.Plan) error {
-	together, alone := plan.Alone(p.Cases)
-	chosen := plan.ByWorld(together)
-	worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
-	var order []*cases.Group
-	for _, c := range chosen {
-		worlds[c.World] = true
-		if groups[c.Group] == 0 {
-			order = append(order, c.Group)
-		}
-		groups[c.Group]++
+// githubMatrix prints a job for each kernel and part of it.
+func githubMatrix(w io.Writer, p *plan.Plan, shards int) error {
+	type job struct {
+		Kernel string `json:"kernel"`
+		Shard  string `json:"shard"`
+		Name   string `json:"name"`
 	}
+	var out struct {
+		Include []job `json:"include"`
+	}
+	for _, k := range p.Kernels {
+		for i := 1; i <= shards; i++ {
+			s := plan.Shard{I: i, N: shards}
+			j := job{Kernel: k, Shard: s.String(), Name: k}
+			if shards > 1 {
+				j.Name += " " + s.String()
+			}
+			out.Include = append(out.Include, j)
+		}
+	}
+	return json.NewEncoder(w).Encode(out)
+}
+
+func showPlan(w io.Writer, p *plan.Plan) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i, k := range p.Kernels {
+		together, alone := plan.Alone(p.Of(k))
+		chosen := plan.ByWorld(together)
+		worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
+		var order []*cases.Group
+		for _, c := range chosen {
+			worlds[c.World] = true
+			if groups[c.Group] == 0 {
+				order = append(order, c.Group)
+			}
+			groups[c.Group]++
+		}
 		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds), len(plan.Batches(chosen, p.Batch)))
 		for _, g := range order {
 			fmt.Fprintf(t, "\t%s\t%d\n", g.Name, groups[g])

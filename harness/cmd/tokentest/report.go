@@ -27,8 +27,8 @@ func (a *app) reportCmd() *cobra.Command {
 	var format string
 	var again bool
 	c := &cobra.Command{
-		Use:   "report RUN",
-		Short: "render a stored run",
+		Use:   "report RUN...",
+		Short: "render a stored run, or the parts of one that was split with --shard",
 		Long: `Render a stored run from its record alone, without a boot.
 
 --rejudge judges what the kernels showed again, with the cases and the oracle of
@@ -36,14 +36,15 @@ this tokentest, and says on standard error what changed; the report and the exit
 code are of the new judgement, and the record stays as it is.`,
 		Example: `  tokentest report results/runs/RUN --format ktap
   tokentest report results/runs/RUN --format html > report.html
-  tokentest report results/runs/RUN --rejudge`,
-		Args: args(cobra.ExactArgs(1)),
+  tokentest report results/runs/RUN --rejudge
+  tokentest report part1 part2 --format junit`,
+		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {
 				return err
 			}
-			r, err := loadRun(args[0])
+			r, err := loadParts(args)
 			if err != nil {
 				return err
 			}
@@ -134,4 +135,24 @@ func restoreConfig(r *result.Run, k *result.KernelRun) error {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	return nil
+}
+
+// loadParts reads the parts of a run and puts them together.
+func loadParts(dirs []string) (*result.Run, error) {
+	var parts []*result.Run
+	for _, dir := range dirs {
+		r, err := loadRun(dir)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, r)
+	}
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	r, err := result.Merge(parts)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return r, nil
 }

@@ -41,6 +41,10 @@ type runFlags struct {
 	lies             lies
 	random           random
 	build            buildFlags
+	jobs             int
+	shard            string
+	file             string
+	variants         map[string]lab.Variant
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -84,9 +88,11 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	f.lists.register(fl)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
 	fl.StringVar(&f.resume, "resume", "", "go on with the run in the directory `RUN`, which was ended half-way")
+	f.registerPlan(fl)
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
@@ -103,6 +109,8 @@ func (f *runFlags) check() error {
 		return usage("--deadline %s: want more than nothing", f.deadline)
 	case f.batch < 0:
 		return usage("--batch %d: want at least 1", f.batch)
+	case f.jobs < 0:
+		return usage("--jobs %d: want at least 1", f.jobs)
 	}
 	return f.random.check()
 }
@@ -110,6 +118,9 @@ func (f *runFlags) check() error {
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	format, err := a.format(f.format)
 	if err != nil {
+		return err
+	}
+	if args, err = f.readFile(c.Flags(), args); err != nil {
 		return err
 	}
 	if err := f.check(); err != nil {
@@ -123,6 +134,9 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	if p, err = f.cut(p); err != nil {
+		return err
+	}
 	base, err := f.base()
 	if err != nil {
 		return err
@@ -132,7 +146,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot, Log: a.note}
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot, Log: a.note, Jobs: f.jobs, Variants: f.variants}
 	l.Lists = lists
 	if l.Build, err = f.build.options(); err != nil {
 		return err

@@ -1,0 +1,122 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// A machine's memory is the guest's and what QEMU adds to it: its translated
+// code above all.
+const machineMiB = 512 + 256
+
+// Jobs is how many machines may run at a time on this host: one for each
+// processor, as far as memory goes.
+func Jobs() int {
+	return max(1, min(runtime.NumCPU(), availableMiB()/machineMiB))
+}
+
+// availableMiB reads MemAvailable; a host that does not tell has enough.
+func availableMiB() int {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			if err == nil {
+				return kib / 1024
+			}
+		}
+	}
+	return 1 << 20
+}
+
+// matrix runs the plan's kernels, several at a time, the longest first: then
+// none is left alone at the end. The results stand in the plan's order.
+func (l *Lab) matrix(ctx context.Context, p *plan.Plan, run *result.Run, store *result.Store) error {
+	run.Kernels = make([]*result.KernelRun, len(p.Kernels))
+	times := l.readTimes()
+	var mu sync.Mutex // of run and the store
+	var group errgroup.Group
+	group.SetLimit(max(1, cmp.Or(l.Jobs, Jobs())))
+	for _, i := range longestFirst(p, times) {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				run.Kernels[i] = &result.KernelRun{Ref: p.Kernels[i], Error: interrupted}
+				return nil
+			}
+			start := time.Now()
+			k, tool := l.kernel(ctx, p.Kernels[i], p, i)
+			mu.Lock()
+			defer mu.Unlock()
+			run.Kernels[i], run.Tool = k, cmp.Or(tool, run.Tool)
+			if k.Error == "" && ctx.Err() == nil {
+				times[timeKey(p, i)] = time.Since(start).Seconds()
+			}
+			return store.Append(i, k)
+		})
+	}
+	err := group.Wait()
+	run.Interrupted = ctx.Err() != nil
+	l.writeTimes(times)
+	return err
+}
+
+// longestFirst orders kernels by what they took before. What never ran may
+// take longest.
+func longestFirst(p *plan.Plan, times map[string]float64) []int {
+	order := make([]int, len(p.Kernels))
+	for i := range order {
+		order[i] = i
+	}
+	took := func(i int) float64 {
+		if t, known := times[timeKey(p, i)]; known {
+			return t
+		}
+		return 1e9
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(took(b), took(a)) })
+	return order
+}
+
+// timeKey names what took a time: a kernel, and about how many cases.
+func timeKey(p *plan.Plan, i int) string {
+	return fmt.Sprintf("%s %d", p.Kernels[i], len(p.Of(p.Kernels[i]))/100)
+}
+
+func (l *Lab) timesPath() string { return filepath.Join(l.CacheDir, "times.json") }
+
+// readTimes returns what kernels took. It only orders them: without the file
+// the order is the plan's.
+func (l *Lab) readTimes() map[string]float64 {
+	times := map[string]float64{}
+	text, err := os.ReadFile(l.timesPath())
+	if err == nil && json.Unmarshal(text, &times) != nil {
+		l.log("%s is damaged and not used", l.timesPath())
+	}
+	return times
+}
+
+func (l *Lab) writeTimes(times map[string]float64) {
+	text, err := json.Marshal(times)
+	if err != nil || l.CacheDir == "" {
+		return
+	}
+	temp := fmt.Sprintf("%s.%d", l.timesPath(), os.Getpid())
+	if os.WriteFile(temp, text, 0o644) != nil || os.Rename(temp, l.timesPath()) != nil {
+		os.Remove(temp) // the next run orders as this one did
+	}
+}

@@ -1,0 +1,174 @@
+package plan
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"tokentest/cases"
+)
+
+// Shard is one of N parts of a plan; I counts from 1.
+type Shard struct{ I, N int }
+
+// String is the form that ParseShard reads.
+func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.I, s.N) }
+
+// ParseShard reads I/N, or takes I, N or both from the variables that CI
+// systems set: "auto", and "auto/N" where only the index is told.
+func ParseShard(text string, env func(string) string) (Shard, error) {
+	index, count, given := strings.Cut(text, "/")
+	if index == "auto" {
+		s, err := ciShard(env)
+		if given && err == nil {
+			if s.N, err = strconv.Atoi(count); err != nil {
+				return s, fmt.Errorf("%q: want auto/N", text)
+			}
+		}
+		if err == nil {
+			err = s.check(text)
+		}
+		return s, err
+	}
+	i, err := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(count)
+	if err != nil || err2 != nil {
+		return Shard{}, fmt.Errorf("%q: want I/N, such as 1/4, or auto", text)
+	}
+	s := Shard{i, n}
+	return s, s.check(text)
+}
+
+func (s Shard) check(text string) error {
+	switch {
+	case s.N == 0:
+		return fmt.Errorf("%q: the environment tells the index %d and not of how many: want auto/N", text, s.I)
+	case s.N < 1 || s.I < 1 || s.I > s.N:
+		return fmt.Errorf("%q: there is no part %d of %d", text, s.I, s.N)
+	}
+	return nil
+}
+
+// systems are the variables of CI systems, with what their first index is.
+var systems = []struct {
+	name, index, count string
+	first              int
+}{
+	{"GitLab", "CI_NODE_INDEX", "CI_NODE_TOTAL", 1},
+	{"Buildkite", "BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0},
+	{"CircleCI", "CIRCLE_NODE_INDEX", "CIRCLE_NODE_TOTAL", 0},
+	{"Kubernetes", "JOB_COMPLETION_INDEX", "", 0},
+	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", 0},
+}
+
+// ciShard finds the part that a CI system means this job to do; N is 0 where
+// it does not tell.
+func ciShard(env func(string) string) (Shard, error) {
+	for _, s := range systems {
+		text := env(s.index)
+		if text == "" {
+			continue
+		}
+		i, err := strconv.Atoi(text)
+		if err != nil {
+			return Shard{}, fmt.Errorf("%s=%q: want a number", s.index, text)
+		}
+		first := s.first
+		if s.name == "Slurm" { // an array counts from where it was told to
+			if first, err = strconv.Atoi(env("SLURM_ARRAY_TASK_MIN")); err != nil {
+				first = 0
+			}
+		}
+		n := 0
+		if s.count != "" && env(s.count) != "" {
+			if n, err = strconv.Atoi(env(s.count)); err != nil {
+				return Shard{}, fmt.Errorf("%s=%q: want a number", s.count, env(s.count))
+			}
+		}
+		return Shard{i - first + 1, n}, nil
+	}
+	var names []string
+	for _, s := range systems {
+		names = append(names, s.index)
+	}
+	return Shard{}, fmt.Errorf("\"auto\": none of %s is set; want I/N", strings.Join(names, ", "))
+}
+
+// Weights are what a plan's parts cost, in any unit.
+type Weights struct {
+	// Boot is what a kernel costs before its first case.
+	Boot float64
+	// Case is what a case costs on a kernel.
+	Case func(kernel string) float64
+}
+
+// DefaultWeights are those of a guest under emulation: a boot takes as long as
+// ten thousand refused calls.
+var DefaultWeights = Weights{Boot: 5000, Case: func(string) float64 { return 1 }}
+
+// Cut leaves the part of the plan that a shard does: the kernels stand one
+// behind the other, and the line is cut into N pieces of equal cost. The
+// controls of a case come along. The same plan and weights give the same
+// parts everywhere, and together they are the whole.
+func (p *Plan) Cut(s Shard, w Weights) *Plan {
+	total := 0.0
+	for _, k := range p.Kernels {
+		total += w.Boot + w.Case(k)*float64(len(p.Of(k)))
+	}
+	from, to := total*float64(s.I-1)/float64(s.N), total*float64(s.I)/float64(s.N)
+	if s.I == s.N {
+		to = math.Inf(1)
+	}
+	out := *p
+	out.Kernels, out.parts = nil, map[string][]*cases.Case{}
+	at := 0.0
+	for _, k := range p.Kernels {
+		at += w.Boot
+		var mine []*cases.Case
+		for _, c := range ByWorld(p.Of(k)) {
+			if at >= from && at < to {
+				mine = append(mine, c)
+			}
+			at += w.Case(k)
+		}
+		if len(mine) > 0 {
+			out.Kernels = append(out.Kernels, k)
+			out.parts[k] = withGuards(p.Of(k), mine)
+		}
+	}
+	return &out
+}
+
+// withGuards adds the controls that cases have, in the plan's order.
+func withGuards(all, chosen []*cases.Case) []*cases.Case {
+	keep := map[*cases.Case]bool{}
+	var add func(c *cases.Case)
+	add = func(c *cases.Case) {
+		if keep[c] {
+			return
+		}
+		keep[c] = true
+		for _, g := range c.Guards() {
+			add(g)
+		}
+	}
+	for _, c := range chosen {
+		add(c)
+	}
+	var out []*cases.Case
+	for _, c := range all {
+		if keep[c] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Of returns the cases that run on a kernel.
+func (p *Plan) Of(kernel string) []*cases.Case {
+	if p.parts == nil {
+		return p.Cases
+	}
+	return p.parts[kernel]
+}

@@ -1,0 +1,187 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+
+	"tokentest/harness/result"
+)
+
+// mostDiffering is how many kinds of differing decisions are shown.
+const mostDiffering = 12
+
+// grid shows what several kernels made of each group of cases, and the
+// decisions that they do not agree on. For a single kernel it shows nothing.
+// As many kernels stand side by side as the width has room for.
+func (p *pretty) grid(r *result.Run) {
+	if len(r.Kernels) < 2 {
+		return
+	}
+	p.blank()
+	groups, cells := countGroups(r)
+	columns := [][]string{append([]string{"group"}, groups...)}
+	for i, k := range r.Kernels {
+		column := []string{k.Ref}
+		for _, g := range groups {
+			column = append(column, cellText(cells[g][i]))
+		}
+		columns = append(columns, column)
+	}
+	for from := 1; from < len(columns); {
+		to := from
+		for used := wide(columns[0]); to < len(columns) && (to == from || used+2+wide(columns[to]) <= p.width); to++ {
+			used += 2 + wide(columns[to])
+		}
+		showColumns(p.w, append([][]string{columns[0]}, columns[from:to]...))
+		from = to
+	}
+	p.differences(r)
+}
+
+func wide(column []string) int {
+	n := 0
+	for _, cell := range column {
+		n = max(n, utf8.RuneCountInString(cell))
+	}
+	return n
+}
+
+func showColumns(w io.Writer, columns [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for row := range columns[0] {
+		for i, c := range columns {
+			if i > 0 {
+				fmt.Fprint(t, "\t")
+			}
+			fmt.Fprint(t, c[row])
+		}
+		fmt.Fprintln(t)
+	}
+	t.Flush() // the page remembers what went wrong
+}
+
+// countGroups counts the statuses by group and kernel; groups stand in the order in
+// which they first appear.
+func countGroups(r *result.Run) (groups []string, cells map[string][]map[result.Status]int) {
+	cells = map[string][]map[result.Status]int{}
+	for i, k := range r.Kernels {
+		for c := range k.All() {
+			g, _, _ := strings.Cut(c.ID, "/")
+			if cells[g] == nil {
+				groups = append(groups, g)
+				cells[g] = make([]map[result.Status]int, len(r.Kernels))
+			}
+			if cells[g][i] == nil {
+				cells[g][i] = map[result.Status]int{}
+			}
+			cells[g][i][c.Status]++
+		}
+	}
+	return groups, cells
+}
+
+// cellText counts what passed, and behind it what did not, the worst first.
+func cellText(n map[result.Status]int) string {
+	if n == nil {
+		return "-"
+	}
+	text := fmt.Sprint(n[result.Pass])
+	for _, s := range result.Statuses() {
+		if s != result.Pass && n[s] > 0 {
+			text += fmt.Sprintf(" %d %s", n[s], s)
+		}
+	}
+	return text
+}
+
+// kind is decisions that the kernels differ on in the same way.
+type kind struct {
+	text    string
+	n       int
+	example string
+}
+
+// differences lists the cases that kernels answer differently. A kernel that
+// could not be asked does not differ. Few answers differ in a million, so each
+// is kept once.
+func (p *pretty) differences(r *result.Run) {
+	words, codes := []string{""}, map[string]uint16{}
+	answers, order := map[string][]uint16{}, []string(nil)
+	for i, k := range r.Kernels {
+		for c := range k.All() {
+			if c.Status != result.Pass && c.Status != result.Fail {
+				continue
+			}
+			if answers[c.ID] == nil {
+				order = append(order, c.ID)
+				answers[c.ID] = make([]uint16, len(r.Kernels))
+			}
+			word := c.Decision()
+			if codes[word] == 0 && len(words) < 1<<16 {
+				codes[word] = uint16(len(words))
+				words = append(words, word)
+			}
+			answers[c.ID][i] = codes[word]
+		}
+	}
+	kinds := map[string]*kind{}
+	for _, id := range order {
+		if text := split(r, answers[id], words); text != "" {
+			if kinds[text] == nil {
+				kinds[text] = &kind{text: text, example: id}
+			}
+			kinds[text].n++
+		}
+	}
+	p.showKinds(kinds)
+}
+
+// split names the answers and the kernels that gave each; "" when all agree.
+func split(r *result.Run, answers []uint16, words []string) string {
+	var order []uint16
+	for _, a := range answers {
+		if a != 0 && !slices.Contains(order, a) {
+			order = append(order, a)
+		}
+	}
+	if len(order) < 2 {
+		return ""
+	}
+	parts := make([]string, len(order))
+	for n, a := range order {
+		parts[n] = words[a] + " on"
+		for i, k := range r.Kernels {
+			if answers[i] == a {
+				parts[n] += " " + k.Ref
+			}
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (p *pretty) showKinds(kinds map[string]*kind) {
+	var list []*kind
+	total := 0
+	for _, k := range kinds {
+		list = append(list, k)
+		total += k.n
+	}
+	slices.SortFunc(list, func(a, b *kind) int { return cmp.Or(b.n-a.n, strings.Compare(a.text, b.text)) })
+	if total == 0 {
+		p.head("same:", dim, "the kernels decide alike wherever several were asked")
+		return
+	}
+	p.head("differ:", yellow, fmt.Sprintf("%d decisions are not the same on all kernels", total))
+	for _, k := range list[:min(len(list), mostDiffering)] {
+		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("%d: %s", k.n, k.text)), "")
+		p.para("    such as ", dim, 6, []string{k.example}, "")
+	}
+	if n := len(list) - mostDiffering; n > 0 {
+		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("and %d other kinds; compare lists them", n)), "")
+	}
+}

@@ -1,0 +1,60 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// gridRun is a run of kernels that answer with an errno each.
+func gridRun(errnos ...uapi.Errno) *result.Run {
+	r := &result.Run{}
+	for i, e := range errnos {
+		k := &result.KernelRun{Ref: "deb:6." + string(rune('a'+i)), Boots: []result.Boot{{Fate: vm.Clean}}}
+		for _, id := range []string{"map_create/x", "map_create/y"} {
+			k.Cases = append(k.Cases, result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: program.Observation{Errno: e}}}})
+		}
+		k.Cases = append(k.Cases, result.CaseResult{ID: "prog_load/z", Status: result.Skip, Reason: "CONFIG_X is not set"})
+		r.Kernels = append(r.Kernels, k)
+	}
+	return r
+}
+
+func prettyText(t *testing.T, r *result.Run, width int) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Pretty(r, &b, Options{Width: width}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestGrid(t *testing.T) {
+	text := prettyText(t, gridRun(0, 0, 1), 80)
+	for _, want := range []string{
+		"group       deb:6.a   deb:6.b   deb:6.c\n",
+		"map_create  2         2         2\n",
+		"prog_load   0 1 skip  0 1 skip  0 1 skip\n",
+		"differ: 2 decisions are not the same on all kernels\n",
+		"  2: ok on deb:6.a deb:6.b; EPERM on deb:6.c\n    such as map_create/x\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if text := prettyText(t, gridRun(1, 1), 80); !strings.Contains(text, "same: the kernels decide alike") {
+		t.Errorf("got\n%s", text)
+	}
+	if text := prettyText(t, gridRun(0), 80); strings.Contains(text, "group ") {
+		t.Errorf("one kernel needs no grid:\n%s", text)
+	}
+	// As many side by side as there is room for.
+	if text := prettyText(t, gridRun(0, 0, 0, 0), 34); strings.Count(text, "group       deb:6.") != 2 {
+		t.Errorf("got\n%s", text)
+	}
+}

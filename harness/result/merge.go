@@ -1,0 +1,96 @@
+package result
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Merge puts the parts of a split plan together. A case that several parts
+// ran, as controls are, counts once, with the worst that it showed.
+func Merge(parts []*Run) (*Run, error) {
+	whole := *parts[0]
+	whole.Kernels = nil
+	by := map[string]*KernelRun{}
+	at := map[string]map[string]int{}
+	for n, part := range parts {
+		if n > 0 && part.Tool != "" && whole.Tool != "" && part.Tool != whole.Tool {
+			return nil, fmt.Errorf("merge runs: %s was made by another tokentest than %s: their cases may differ", part.Dir, whole.Dir)
+		}
+		whole.Interrupted = whole.Interrupted || part.Interrupted
+		if part.Start.Before(whole.Start) {
+			whole.Start = part.Start
+		}
+		if part.End.After(whole.End) {
+			whole.End = part.End
+		}
+		for _, k := range part.Kernels {
+			if by[k.Ref] == nil {
+				by[k.Ref], at[k.Ref] = &KernelRun{}, map[string]int{}
+				*by[k.Ref] = *k
+				by[k.Ref].Boots, by[k.Ref].Cases, by[k.Ref].Worlds, by[k.Ref].Decide = nil, nil, nil, 0
+				whole.Kernels = append(whole.Kernels, by[k.Ref])
+			}
+			if err := by[k.Ref].add(k, at[k.Ref], whole.Dir, part.Dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &whole, nil
+}
+
+// add takes in one part of a kernel's run.
+func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) error {
+	if part.Digest != "" && k.Digest != "" && part.Digest != k.Digest {
+		return fmt.Errorf("merge runs: %s is another image in %s than in %s", k.Ref, from, dir)
+	}
+	if k.Error == "" {
+		k.Error = part.Error
+	}
+	if part.Error == "" && k.Facts == nil {
+		k.Facts, k.Release, k.Digest, k.Source, k.Accel = part.Facts, part.Release, part.Digest, part.Source, part.Accel
+	}
+	boots := len(k.Boots)
+	for _, b := range part.Boots {
+		if rel, err := filepath.Rel(dir, filepath.Join(from, b.Dir)); err == nil {
+			b.Dir = rel
+		}
+		k.Boots = append(k.Boots, b)
+	}
+	k.Decide += part.Decide
+	k.Worlds = append(k.Worlds, part.Worlds...)
+	for _, d := range part.Drift {
+		if !slices.Contains(k.Drift, d) {
+			k.Drift = append(k.Drift, d)
+		}
+	}
+	for c := range part.All() {
+		c := *c
+		if c.Boot >= 0 {
+			c.Boot += boots
+		}
+		i, twice := at[c.ID]
+		if !twice {
+			at[c.ID] = len(k.Cases)
+			k.Cases = append(k.Cases, c)
+		} else if severity(&c) < severity(&k.Cases[i]) {
+			k.Cases[i] = c
+		}
+	}
+	return nil
+}
+
+// Decision is what a kernel answered to the case: the errno of each step, with
+// the numbers that were read back.
+func (r *CaseResult) Decision() string {
+	var steps []string
+	for i := range r.Steps {
+		s := r.Steps[i].Got.Errno.String()
+		if v := r.Steps[i].Got.Values; len(v) > 0 {
+			s += fmt.Sprintf("%#x", v)
+		}
+		steps = append(steps, s)
+	}
+	return strings.Join(steps, ",")
+}
