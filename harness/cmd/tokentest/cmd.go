@@ -223,7 +223,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(), a.historyCmd(),
-		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.seriesCmd(), a.scanCmd(), a.execCmd(), a.parseCmd(),
+		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.parseCmd(),
 	)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
@@ -232,6 +232,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see %s --help", err, c.CommandPath()) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
+	c.AddCommand(a.seriesCmd())
 	return c
 }
 
