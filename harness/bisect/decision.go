@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"tokentest/harness/result"
 )
@@ -82,7 +83,11 @@ func (p *Predicate) Judge(k *result.KernelRun) (Outcome, string) {
 func (p *Predicate) words(differ []string, got Decisions) string {
 	id := differ[0]
 	if want := p.Good[id]; want != "" {
-		return fmt.Sprintf("%s decides %s, not %s%s", id, got[id], want, others(len(differ)))
+		d := result.Differing([]string{got[id], want})
+		return fmt.Sprintf("%s decides %s, not %s%s", id, d[0], d[1], others(len(differ)))
+	}
+	if strings.Contains(got[id], ",") {
+		return fmt.Sprintf("%s fails%s", id, others(len(differ)))
 	}
 	return fmt.Sprintf("%s fails (it decides %s)%s", id, got[id], others(len(differ)))
 }

@@ -154,7 +154,11 @@ func split(r *result.Run, answers []uint16, words []string) string {
 	}
 	parts := make([]string, len(order))
 	for n, a := range order {
-		parts[n] = words[a] + " on"
+		parts[n] = words[a]
+	}
+	parts = result.Differing(parts)
+	for n, a := range order {
+		parts[n] += " on"
 		for i, k := range r.Kernels {
 			if answers[i] == a {
 				parts[n] += " " + k.Ref

@@ -94,3 +94,42 @@ func (r *CaseResult) Decision() string {
 	}
 	return strings.Join(steps, ",")
 }
+
+// mostSteps is how many steps of a decision are told.
+const mostSteps = 3
+
+// Differing shortens decisions of one case to the steps that they differ in:
+// "step 26 EPERM". Decisions of another form stay as they are.
+func Differing(decisions []string) []string {
+	split := make([][]string, len(decisions))
+	for i, d := range decisions {
+		split[i] = strings.Split(d, ",")
+		if len(split[i]) != len(split[0]) || len(split[i]) < 2 {
+			return decisions
+		}
+	}
+	out, n := make([]string, len(decisions)), 0
+	for step := range split[0] {
+		if !slices.ContainsFunc(split, func(s []string) bool { return s[step] != split[0][step] }) {
+			continue
+		}
+		if n++; n > mostSteps {
+			continue
+		}
+		for i := range out {
+			if n > 1 {
+				out[i] += ", "
+			}
+			out[i] += fmt.Sprintf("step %d %s", step+1, split[i][step])
+		}
+	}
+	for i := range out {
+		if n > mostSteps {
+			out[i] += fmt.Sprintf(" and %d more", n-mostSteps)
+		}
+	}
+	if n == 0 {
+		return decisions
+	}
+	return out
+}

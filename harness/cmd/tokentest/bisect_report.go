@@ -115,7 +115,8 @@ func showChanges(w io.Writer, changed []string, before, after bisect.Decisions) 
 		if was == "" {
 			was = "passed"
 		}
-		fmt.Fprintf(t, "  %s\t%s, then %s\n", id, was, after[id])
+		d := result.Differing([]string{was, after[id]})
+		fmt.Fprintf(t, "  %s\t%s, then %s\n", id, d[0], d[1])
 	}
 	t.Flush()
 	if n := len(changed) - mostChanges; n > 0 {

@@ -1,0 +1,66 @@
+package result
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/vm"
+)
+
+func TestDiffering(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{"ok|EPERM", "ok|EPERM"},
+		{"ok,EPERM,ok|ok,ok,ok", "step 2 EPERM|step 2 ok"},
+		{"ok,EPERM|ok", "ok,EPERM|ok"},
+		{"ok,ok|ok,ok", "ok,ok|ok,ok"},
+		{"a,a,a,a,a|b,b,b,b,b", "step 1 a, step 2 a, step 3 a and 2 more|step 1 b, step 2 b, step 3 b and 2 more"},
+	} {
+		if got := strings.Join(Differing(strings.Split(tt.in, "|")), "|"); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+// partRun is a run of a kernel in a directory, with cases that passed or failed.
+func partRun(dir, digest string, list ...CaseResult) *Run {
+	return &Run{Dir: dir, Tool: "t", Kernels: []*KernelRun{{Ref: "k", Digest: digest, Facts: &program.Facts{Release: "6.12"},
+		Boots: []Boot{{Dir: "kernel0/boot0", Fate: vm.Clean}}, Cases: list}}}
+}
+
+// The parts of a run are one: controls that both ran count once, the worst of
+// them, and boots are counted on.
+func TestMerge(t *testing.T) {
+	step := []StepResult{{Got: program.Observation{Errno: uapi.Errno(1), Values: []uint64{16}}}}
+	a := partRun("/runs/a", "d", CaseResult{ID: "control", Status: Pass}, CaseResult{ID: "one", Status: Pass, Steps: step})
+	b := partRun("/runs/b", "d", CaseResult{ID: "control", Status: Fail}, CaseResult{ID: "two", Status: Pass})
+	r, err := Merge([]*Run{a, b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := r.Kernels[0]
+	if n := k.Counts(); len(r.Kernels) != 1 || n[Pass] != 2 || n[Fail] != 1 || k.Len() != 3 {
+		t.Errorf("got %v of %d", n, k.Len())
+	}
+	if len(k.Boots) != 2 || k.Boots[1].Dir != "../b/kernel0/boot0" || k.Cases[2].Boot != 1 {
+		t.Errorf("boots %+v, cases %+v", k.Boots, k.Cases)
+	}
+	if got := k.Cases[1].Decision(); got != "EPERM[0x10]" {
+		t.Errorf("decision %s", got)
+	}
+	if len(a.Kernels[0].Cases) != 2 || len(a.Kernels[0].Boots) != 1 {
+		t.Error("the part has changed")
+	}
+	if _, err := Merge([]*Run{a, partRun("/runs/c", "other")}); err == nil || !strings.Contains(err.Error(), "another image in /runs/c") {
+		t.Errorf("other images: %v", err)
+	}
+	b.Tool = "u"
+	if _, err := Merge([]*Run{a, b}); err == nil || !strings.Contains(err.Error(), "another tokentest") {
+		t.Errorf("other tools: %v", err)
+	}
+	if !slices.Equal([]string{"x"}, Differing([]string{"x"})) {
+		t.Error("a single decision is shortened")
+	}
+}
