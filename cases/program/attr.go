@@ -27,6 +27,12 @@ const (
 	KeyJunk        // btf_load: bytes that are no BTF
 )
 
+// The arguments of a benchmark, which no case file can spell.
+const (
+	KeyTime   Key = iota + 240 // make the call for so many microseconds and show the nanoseconds that one takes
+	KeyRepeat                  // make it so many times
+)
+
 // AttrFault says how union bpf_attr is wrong as a whole.
 type AttrFault uint8
 

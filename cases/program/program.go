@@ -122,6 +122,17 @@ func (s *Step) Num(k Key) (uint64, bool) {
 	return 0, false
 }
 
+// Brokered reports whether the broker makes the step, which wants privilege in
+// the initial namespace or two actors; any other an actor makes by itself.
+func (o Op) Brokered() bool {
+	switch o {
+	case OpBPFFS, OpSend, OpSysctl, OpSysrq, OpLSM, OpLSMOff, OpLSMRan,
+		OpExec, OpFork, OpExit, OpPidfdGetfd, OpProcOpen, OpUmount, OpChurn, OpNamespaces, OpRace:
+		return true
+	}
+	return false
+}
+
 // Cell is the steps of one case behind its world's set-up.
 type Cell []Step
 

@@ -66,9 +66,9 @@ var mapShapes = []MapShape{
 // MapShapeOf returns the attributes for a map type; a type without a row gets
 // those of a hash.
 func MapShapeOf(t uapi.MapType) MapShape {
-	for _, s := range mapShapes {
-		if s.Type == t {
-			return s
+	for i := range mapShapes {
+		if s := &mapShapes[i]; s.Type == t {
+			return *s
 		}
 	}
 	s := mapShapes[0]
@@ -174,17 +174,19 @@ var ProgShapes = []ProgShape{
 // ProgShapeOf returns the program for a type and an expected attach type; a
 // pair without a row gets the type's first program.
 func ProgShapeOf(t uapi.ProgType, a uapi.AttachType) ProgShape {
-	found := ProgShape{Type: t}
-	for _, s := range ProgShapes {
+	found := &ProgShape{Type: t}
+	for i := range ProgShapes {
+		s := &ProgShapes[i]
 		switch {
 		case s.Type == t && s.Attach == a:
-			return s
+			return *s
 		case s.Type == t && found.Config == "":
 			found = s
 		}
 	}
-	found.Attach = a
-	return found
+	out := *found
+	out.Attach = a
+	return out
 }
 
 // Name is the shape's value on an axis: the type, and the attach type where

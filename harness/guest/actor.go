@@ -34,8 +34,9 @@ type actor struct {
 
 // answer is what a script has come to so far.
 type answer struct {
-	seen []program.Observation
-	fds  []int
+	seen  []program.Observation // of the steps of all runs
+	cells *wire.Results         // instead, of a record's cells
+	fds   []int
 }
 
 // noFD stands where there is no descriptor.
@@ -112,8 +113,11 @@ func (a *actor) serve() error {
 }
 
 func (a *actor) respond() error {
-	r := wire.Results{Cells: [][]program.Observation{a.answer.seen}}
-	return a.link.send(append([]byte{answerOK}, wire.EncodeResults(&r)...), a.answer.fds)
+	r := a.answer.cells
+	if r == nil {
+		r = &wire.Results{Cells: [][]program.Observation{a.answer.seen}}
+	}
+	return a.link.send(append([]byte{answerOK}, wire.EncodeResults(r)...), a.answer.fds)
 }
 
 // perform does the acts of a script in order.
@@ -161,6 +165,8 @@ func (a *actor) act(act act, along int) (err error) {
 		return a.exec()
 	case verbHeir:
 		return a.heir(along)
+	case verbCells:
+		return a.cells(act.payload)
 	case verbGive:
 		fd, ok := a.handles[program.Handle(act.payload[0])]
 		if !ok {
@@ -220,13 +226,33 @@ func (a *actor) mount(h program.Handle, at byte) error {
 	return nil
 }
 
-// run runs steps in order, each on the worker with its capabilities, and
-// reads the masks of the tokens that they made.
 func (a *actor) run(payload []byte) error {
 	steps, err := wire.DecodeSteps(payload)
 	if err != nil {
 		return err
 	}
+	seen, err := a.steps(steps)
+	a.answer.seen = append(a.answer.seen, seen...)
+	return err
+}
+
+// cells runs the cells of a record that are all its own.
+func (a *actor) cells(payload []byte) error {
+	c, err := wire.DecodeCells(payload)
+	if err != nil {
+		return err
+	}
+	seen, err := a.steps(joined(c.Cells))
+	if err != nil {
+		return err
+	}
+	a.answer.cells = resultsOf(c, seen)
+	return nil
+}
+
+// steps runs steps in order, each on the worker with its capabilities, and
+// reads the masks of the tokens that they made.
+func (a *actor) steps(steps []program.Step) ([]program.Observation, error) {
 	results := make([]program.Observation, len(steps))
 	for i := 0; i < len(steps); {
 		if steps[i].Op.Observes() {
@@ -240,7 +266,7 @@ func (a *actor) run(payload []byte) error {
 		}
 		w, err := a.worker(steps[i].Caps)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		w.do(func() {
 			for j := i; j < n; j++ {
@@ -250,8 +276,7 @@ func (a *actor) run(payload []byte) error {
 		i = n
 	}
 	a.proveTokens(steps, results)
-	a.answer.seen = append(a.answer.seen, results...)
-	return nil
+	return results, nil
 }
 
 // proveTokens reads the fdinfo of the tokens that the run made. It happens
@@ -259,7 +284,7 @@ func (a *actor) run(payload []byte) error {
 func (a *actor) proveTokens(steps []program.Step, results []program.Observation) {
 	next := 0
 	for i := range steps {
-		if steps[i].Op != program.OpTokenCreate || results[i].Errno != 0 {
+		if steps[i].Op != program.OpTokenCreate || results[i].Errno != 0 || has(&steps[i], program.KeyTime) {
 			continue
 		}
 		fd := a.unproven[next]

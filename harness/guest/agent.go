@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -70,6 +69,8 @@ func (g *agent) serve() error {
 			err = g.world(payload)
 		case wire.KindCells:
 			err = g.cells(payload)
+		case wire.KindMeasure:
+			err = g.measure()
 		case wire.KindBye:
 			g.dismiss()
 			return g.done()
@@ -96,7 +97,7 @@ func (g *agent) world(payload []byte) error {
 	}
 	seen, err := g.stage(p)
 	if err != nil {
-		return g.fault(&wire.Cells{}, err) // of no cell: the world's
+		return g.fault(wire.Range{}, err) // of no cell: the world's
 	}
 	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{seen}}))
 }
@@ -112,40 +113,74 @@ func (g *agent) stage(p *program.Program) ([]program.Observation, error) {
 	return g.play(p.Setup)
 }
 
-// cells announces cells, runs them, and says what they showed. Cells whose
-// steps are all one actor's go to it in one message.
+// cells announces cells, runs them, and says what they showed.
 func (g *agent) cells(payload []byte) error {
-	c, err := wire.DecodeCells(payload)
-	if err != nil {
+	r, actor, alone := wire.Alone(payload)
+	g.log.begin("cells %d %d", r.First, r.Count)
+	if err := g.out.Write(wire.KindBegin, wire.EncodeRange(r)); err != nil {
 		return err
 	}
-	g.log.begin("cells %d %d", c.First, len(c.Cells))
-	if err := g.out.Write(wire.KindBegin, wire.EncodeRange(wire.Range{First: c.First, Count: uint32(len(c.Cells))})); err != nil {
+	run := g.severalActors
+	if alone {
+		run = func(payload []byte) ([]byte, error) { return g.oneActor(actor, payload) }
+	}
+	results, err := run(payload)
+	if errors.Is(err, wire.ErrCorrupt) {
 		return err
 	}
-	steps := slices.Concat(slicesOf(c.Cells)...)
-	seen, err := g.play(steps)
 	if err != nil {
-		return g.fault(c, err)
+		return g.fault(r, err)
 	}
-	r := wire.Results{First: c.First}
-	for _, cell := range c.Cells {
-		r.Cells = append(r.Cells, seen[:len(cell)])
-		seen = seen[len(cell):]
-	}
-	return g.out.Queue(wire.KindEnd, wire.EncodeResults(&r))
+	return g.out.Queue(wire.KindEnd, results)
 }
 
-func slicesOf(cells []program.Cell) [][]program.Step {
-	out := make([][]program.Step, len(cells))
-	for i, c := range cells {
-		out[i] = c
+// oneActor has an actor run a record whose steps are all its own: it is passed
+// on as it stands, and so is the answer, for under emulation reading and writing
+// them costs more than what most calls do.
+func (g *agent) oneActor(actor uint32, payload []byte) ([]byte, error) {
+	p, err := g.player(actor)
+	if err != nil {
+		return nil, err
+	}
+	p.pending.add(verbCells, payload...)
+	p.forgetGiven()
+	results, _, err := g.ask(p)
+	return results, err
+}
+
+// severalActors plays a record's cells step by step.
+func (g *agent) severalActors(payload []byte) ([]byte, error) {
+	c, err := wire.DecodeCells(payload)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := g.play(joined(c.Cells))
+	if err != nil {
+		return nil, err
+	}
+	return wire.EncodeResults(resultsOf(c, seen)), nil
+}
+
+// joined is the steps of cells in one list.
+func joined(cells []program.Cell) []program.Step {
+	var out []program.Step
+	for _, c := range cells {
+		out = append(out, c...)
 	}
 	return out
 }
 
-func (g *agent) fault(c *wire.Cells, why error) error {
-	payload, err := wire.EncodeJSON(wire.Fault{Cell: c.First, Count: uint32(len(c.Cells)), Reason: why.Error()})
+// resultsOf splits what the steps of cells showed by cell.
+func resultsOf(c *wire.Cells, seen []program.Observation) *wire.Results {
+	r := &wire.Results{First: c.First, Cells: make([][]program.Observation, len(c.Cells))}
+	for i, cell := range c.Cells {
+		r.Cells[i], seen = seen[:len(cell)], seen[len(cell):]
+	}
+	return r
+}
+
+func (g *agent) fault(r wire.Range, why error) error {
+	payload, err := wire.EncodeJSON(wire.Fault{Cell: r.First, Count: r.Count, Reason: why.Error()})
 	if err != nil {
 		return err
 	}
@@ -166,8 +201,8 @@ func (g *agent) play(steps []program.Step) ([]program.Observation, error) {
 			return nil, err
 		}
 		n := i + 1
-		if ofActor(steps[i].Op) {
-			for n < len(steps) && ofActor(steps[n].Op) && steps[n].Actor == steps[i].Actor {
+		if !steps[i].Op.Brokered() {
+			for n < len(steps) && !steps[n].Op.Brokered() && steps[n].Actor == steps[i].Actor {
 				n++
 			}
 			p.queue(steps[i:n], seen[i:n])
@@ -191,18 +226,6 @@ func (g *agent) settle(but *player) error {
 		}
 	}
 	return nil
-}
-
-func ofActor(op program.Op) bool {
-	switch op {
-	case program.OpBPFFS, program.OpSend, program.OpSysctl, program.OpSysrq, program.OpLSM, program.OpLSMOff, program.OpLSMRan:
-		return false
-	case program.OpExec, program.OpFork, program.OpExit, program.OpPidfdGetfd, program.OpProcOpen, program.OpUmount, program.OpChurn, program.OpNamespaces:
-		return false
-	case program.OpRace:
-		return false
-	}
-	return true
 }
 
 func (g *agent) player(i uint32) (*player, error) {
@@ -229,29 +252,45 @@ func (p *player) forgetGiven() {
 
 // flush sends what the player is to do and takes the answer in.
 func (g *agent) flush(p *player) ([]int, error) {
-	s := p.pending
-	p.pending = script{}
-	if len(s.acts) == 0 {
-		return nil, nil
+	want := p.pending.want
+	answer, fds, err := g.ask(p)
+	if err != nil || answer == nil {
+		return fds, err
 	}
-	if p.absent {
-		s.drop()
-		return nil, fmt.Errorf("actor %s: %w", p.name, errNoActor)
-	}
-	seen, fds, err := p.link.call(&s, g.buf)
-	for _, fd := range s.fds {
-		unix.Close(fd)
-	}
+	r, err := wire.DecodeResults(answer)
 	if err != nil {
-		return nil, fmt.Errorf("actor %s: %w", p.name, err)
+		return nil, err
 	}
-	for _, where := range s.want {
+	seen := r.Cells[0]
+	for _, where := range want {
 		if len(seen) < len(where) {
 			return nil, fmt.Errorf("actor %s: it answered fewer steps than it was asked", p.name)
 		}
 		seen = seen[copy(where, seen):]
 	}
 	return fds, nil
+}
+
+// ask sends what the player is to do, if there is anything, and returns the
+// answer as it came.
+func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
+	s := p.pending
+	p.pending = script{}
+	if len(s.acts) == 0 {
+		return nil, nil, nil
+	}
+	if p.absent {
+		s.drop()
+		return nil, nil, fmt.Errorf("actor %s: %w", p.name, errNoActor)
+	}
+	answer, fds, err = p.link.call(&s, g.buf)
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("actor %s: %w", p.name, err)
+	}
+	return answer, fds, nil
 }
 
 // broke does a step that wants privilege in the initial namespace, or two actors.

@@ -14,25 +14,28 @@ import (
 )
 
 // override replaces fields of an attribute as a step's arguments say.
-func (a *attr) override(s *program.Step, fields map[program.Key]int) {
-	for _, arg := range s.Args {
-		if off, ok := fields[arg.Key]; ok {
-			a.u32(off, uint32(arg.Num))
+func (a *attr) override(s *program.Step, to *fields) {
+	for i := range s.Args {
+		if off := to[s.Args[i].Key]; off != 0 {
+			a.u32(int(off), uint32(s.Args[i].Num))
 		}
 	}
 }
 
-// Where the numbers of a step go, include/uapi/linux/bpf.h. map_extra is 64
-// bits, of which a case sets the lower.
+// fields says where the numbers of a step go, include/uapi/linux/bpf.h; 0 is
+// nowhere.
+type fields [256]uint8
+
+// map_extra is 64 bits, of which a case sets the lower.
 var (
-	mapFields = map[program.Key]int{
+	mapFields = fields{
 		program.KeyKeySize: 4, program.KeyValueSize: 8, program.KeyMaxEntries: 12, program.KeyFlags: 16, program.KeyNUMA: 24,
 		program.KeyIfindex: 44, program.KeyBTFKey: 52, program.KeyBTFValue: 56, program.KeyVmlinux: 60, program.KeyExtra: 64,
 	}
-	progFields = map[program.Key]int{
+	progFields = fields{
 		program.KeyInsns: 4, program.KeyLog: 24, program.KeyFlags: 44, program.KeyIfindex: 64, program.KeyAttachBTFID: 108,
 	}
-	btfFields = map[program.Key]int{program.KeyLog: 24, program.KeyFlags: 32}
+	btfFields = fields{program.KeyLog: 24, program.KeyFlags: 32}
 )
 
 // orFlag puts BPF_F_TOKEN_FD back that an override may have taken away.
@@ -46,9 +49,9 @@ const (
 	nameField = 16
 )
 
-// call makes the call under test with the attribute as the step has it, or
+// once makes the call under test with the attribute as the step has it, or
 // wrong as a whole.
-func (a *attr) call(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
+func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
 	fault, _ := s.Num(program.KeyAttr)
 	switch program.AttrFault(fault) {
 	case program.AttrTail:

@@ -59,8 +59,20 @@ type fixtures struct {
 
 // caller makes requests with what it needs to fill them in.
 type caller struct {
-	btf typeIDs
-	fix fixtures
+	btf   typeIDs
+	fix   fixtures
+	exits map[int32][]byte // programs that were assembled
+}
+
+// exitWith assembles r0 = ret; exit once.
+func (c *caller) exitWith(ret int32) []byte {
+	if c.exits == nil {
+		c.exits = map[int32][]byte{}
+	}
+	if c.exits[ret] == nil {
+		c.exits[ret] = exitWith(ret)
+	}
+	return c.exits[ret]
 }
 
 // mapCreate creates a map that is well formed for its type, but for what the
@@ -93,7 +105,7 @@ func (c *caller) mapCreate(t uapi.MapType, token tokenArg, step *program.Step, f
 		a.i32(48, *fds.btf)
 	}
 	a.i32(76, token.fd)
-	a.override(step, mapFields)
+	a.override(step, &mapFields)
 	a.orFlag(16, token)
 	a.name(28, step)
 	return a.call(uapi.BPF_MAP_CREATE, step)
@@ -125,14 +137,14 @@ const insnLen = 8
 
 func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, step *program.Step, fds fdArgs) (int, uapi.Errno) {
 	s := program.ProgShapeOf(t, at)
-	insns := exitWith(s.Return)
+	insns := c.exitWith(s.Return)
 	if body, ok := step.Num(program.KeyBody); ok {
 		insns = bodyOf(program.Body(body))
 	}
 	if n, ok := step.Num(program.KeyInsns); ok {
 		insns = padTo(insns, n)
 	}
-	info := funcInfo()
+	var info []byte
 	expected := uint32(at)
 	if s.Member != "" {
 		expected = c.btf.StructOpsIndex
@@ -148,6 +160,7 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 		a.u32(108, c.btf.id(s.BTFKind, s.BTFName))
 	}
 	if s.Ext {
+		info = funcInfo()
 		a.withFunc(c.fix.funcBTF, info)
 		a.u32(108, funcTypeID)
 		a.i32(112, c.fix.extTarget)
@@ -156,7 +169,7 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 		a.i32(112, *fds.attach)
 	}
 	a.i32(144, token.fd)
-	a.override(step, progFields)
+	a.override(step, &progFields)
 	a.orFlag(44, token)
 	a.name(48, step)
 	fd, errno := a.call(uapi.BPF_PROG_LOAD, step)
@@ -186,7 +199,7 @@ func btfLoad(blob []byte, token tokenArg, step *program.Step) (int, uapi.Errno) 
 	a.u32(16, uint32(len(blob)))
 	a.u32(32, token.flag())
 	a.i32(36, token.fd)
-	a.override(step, btfFields)
+	a.override(step, &btfFields)
 	a.orFlag(32, token)
 	fd, errno := a.call(uapi.BPF_BTF_LOAD, step)
 	runtime.KeepAlive(blob)

@@ -159,7 +159,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	want := []program.Observation{{Errno: 1}, {Proof: program.Works, Values: []uint64{7}}}
+	want := wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{{{Errno: 1}, {Proof: program.Works, Values: []uint64{7}}}}})
 	go func() {
 		defer unix.Close(its.fd)
 		message, fds, err := its.recv(make([]byte, maxMessage))
@@ -168,16 +168,16 @@ func TestLink(t *testing.T) {
 			its.send([]byte{answerError, '?'}, nil)
 			return
 		}
-		its.send(append([]byte{answerOK}, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{want}})...), fds)
+		its.send(append([]byte{answerOK}, want...), fds)
 		unix.Close(fds[0])
 	}()
 	var s script
 	s.take(3, int(w.Fd()))
 	s.add(verbGive, 3)
 	s.gives = 1
-	seen, fds, err := mine.call(&s, make([]byte, maxMessage))
-	if err != nil || len(seen) != 2 || seen[0].Errno != 1 || seen[1].Values[0] != 7 || len(fds) != 1 {
-		t.Fatalf("got %v, %v, %v", seen, fds, err)
+	got, fds, err := mine.call(&s, make([]byte, maxMessage))
+	if err != nil || !bytes.Equal(got, want) || len(fds) != 1 {
+		t.Fatalf("got %v, %v, %v", got, fds, err)
 	}
 	w.Close()
 	unix.Write(fds[0], []byte("x"))

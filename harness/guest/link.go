@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/program"
-	"tokentest/harness/wire"
 )
 
 // link is the agent's end, or an actor's, of their socket. The agent sends a
@@ -34,6 +33,7 @@ const (
 	verbWhere                  // the answer has the process and a descriptor's number
 	verbExec                   // start the program again; it answers
 	verbHeir                   // fork an actor that inherits descriptors, on the socket that comes along
+	verbCells                  // run the cells of a record; the answer is an end record's payload
 )
 
 // script is acts in order, with the descriptors that they take along.
@@ -143,9 +143,9 @@ const (
 	answerError = 1 // the rest is the actor's word for what it could not do
 )
 
-// call sends a script and returns the observations of its steps and the
-// descriptors that it asked for.
-func (l link) call(s *script, buf []byte) ([]program.Observation, []int, error) {
+// call sends a script and returns the results of its steps, encoded, and the
+// descriptors that it asked for. The results are valid until buf is used again.
+func (l link) call(s *script, buf []byte) ([]byte, []int, error) {
 	if err := l.send(encodeScript(s), s.fds); err != nil {
 		return nil, nil, err
 	}
@@ -160,11 +160,7 @@ func (l link) call(s *script, buf []byte) ([]program.Observation, []int, error) 
 	case len(fds) != s.gives:
 		return nil, nil, fmt.Errorf("the actor sent %d descriptors, want %d", len(fds), s.gives)
 	}
-	r, err := wire.DecodeResults(answer[1:])
-	if err != nil {
-		return nil, nil, err
-	}
-	return r.Cells[0], fds, nil
+	return answer[1:], fds, nil
 }
 
 func encodeScript(s *script) []byte {

@@ -126,31 +126,27 @@ func (a *actor) step(s *program.Step) program.Observation {
 	if has(s, program.KeyInside) && s.Op != program.OpSetns {
 		s = a.inside(s)
 	}
+	if has(s, program.KeyTime) {
+		return a.timed(s)
+	}
+	t, _ := s.Num(program.KeyType)
 	switch s.Op {
 	case program.OpTokenCreate:
-		flags, _ := s.Num(program.KeyFlags)
 		if has(s, program.KeyNoFD) {
 			defer noMoreFDs()()
 		}
-		fd, errno := tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS), s)
+		fd, errno := a.request(s)
 		return a.keep(s, fd, program.Observation{Errno: errno})
 	case program.OpReopen:
 		return a.reopen(s)
 	case program.OpMapCreate:
-		t, _ := s.Num(program.KeyType)
-		fd, errno := a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
+		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_MAP_CREATE, fd, errno, uint32(t))
 	case program.OpProgLoad:
-		t, _ := s.Num(program.KeyType)
-		at, _ := s.Num(program.KeyAttach)
-		fd, errno := a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
+		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_PROG_LOAD, fd, errno, uint32(t))
 	case program.OpBTFLoad:
-		blob := intBlob()
-		if has(s, program.KeyJunk) {
-			blob[0]++ // the magic
-		}
-		fd, errno := btfLoad(blob, a.token(s), s)
+		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_BTF_LOAD, fd, errno, 0)
 	case program.OpCall:
 		return a.command(s)
@@ -172,6 +168,28 @@ func (a *actor) inside(s *program.Step) *program.Step {
 		}
 	}
 	return &c
+}
+
+// request makes the call of a step that makes an object.
+func (a *actor) request(s *program.Step) (fd int, errno uapi.Errno) {
+	t, _ := s.Num(program.KeyType)
+	switch s.Op {
+	case program.OpTokenCreate:
+		flags, _ := s.Num(program.KeyFlags)
+		return tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS), s)
+	case program.OpMapCreate:
+		return a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
+	case program.OpProgLoad:
+		at, _ := s.Num(program.KeyAttach)
+		return a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
+	case program.OpBTFLoad:
+		blob := intBlob()
+		if has(s, program.KeyJunk) {
+			blob[0]++ // the magic
+		}
+		return btfLoad(blob, a.token(s), s)
+	}
+	return noFD, uapi.Errno(unix.ENOSYS)
 }
 
 // made proves that an object works, then keeps it or lets it go.

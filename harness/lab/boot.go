@@ -224,6 +224,10 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 		return s.answer(payload)
 	case wire.KindFault:
 		return s.fault(payload)
+	case wire.KindCosts:
+		if s.measures() {
+			return s.costs(payload)
+		}
 	case wire.KindDone:
 		return s.finished(payload)
 	}
@@ -306,11 +310,14 @@ func (s *session) send() {
 		}
 		c := wire.Cells{First: b.First}
 		for _, k := range b.Cases {
-			c.Cells = append(c.Cells, k.Cell())
+			c.Cells = append(c.Cells, s.cell(k))
 		}
 		if err = errors.Join(err, w.Write(wire.KindCells, wire.EncodeCells(&c))); err != nil {
 			return // the machine is gone; the reader knows
 		}
+	}
+	if s.measures() {
+		w.Write(wire.KindMeasure, nil)
 	}
 	w.Write(wire.KindBye, nil)
 }
@@ -364,7 +371,11 @@ func (s *session) answer(payload []byte) error {
 	if !s.begun || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != len(r.Cells) {
 		return fmt.Errorf("%w: it ends %d cases from %d on, which had not begun", wire.ErrCorrupt, len(r.Cells), r.First)
 	}
+	after := time.Since(s.hello)
 	for i, c := range s.batches[s.next].Cases {
+		if s.Stopwatch != nil {
+			s.Stopwatch.Answered(c, r.Cells[i], after)
+		}
 		s.took(c, r.Cells[i])
 	}
 	s.step()

@@ -56,6 +56,9 @@ type Lab struct {
 	// Lists are the cases that are not run, and those that are known to fail.
 	Lists []result.ListEntry
 
+	// Stopwatch is for benchmarks; nil is none.
+	Stopwatch *Stopwatch
+
 	caseDeadline time.Duration // for tests; 0 means the constant
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tokentest/cases"
+	"tokentest/cases/program"
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -285,5 +286,21 @@ func TestBare(t *testing.T) {
 	}
 	if _, err := l.Bare(t.Context(), "nowhere"); err == nil {
 		t.Error("bare boot of no kernel: no error")
+	}
+}
+
+// A benchmark hears every answer, and has each call made again and again.
+func TestStopwatch(t *testing.T) {
+	l := newLab(t, "clean")
+	answered := 0
+	l.Stopwatch = &Stopwatch{Repeat: time.Millisecond, Answered: func(c *cases.Case, seen []program.Observation, after time.Duration) {
+		answered++
+		if timed := len(seen) == 1 && slices.Equal(seen[0].Values, []uint64{labtest.CallTakes}); timed != (c.Len() == 1) || after <= 0 {
+			t.Errorf("%s showed %+v after %s", c.ID, seen, after)
+		}
+	}}
+	run(t, l, 0, "token_create", "nested_userns")
+	if answered != 220 || l.Stopwatch.Costs != labtest.Costs {
+		t.Errorf("%d answers, costs %+v", answered, l.Stopwatch.Costs)
 	}
 }

@@ -22,7 +22,7 @@ type Spec struct {
 
 // DefaultBatch is how many cells travel in one record. When a machine dies
 // under a batch, its cells run again one by one to find the culprit.
-const DefaultBatch = 64
+const DefaultBatch = 256
 
 // Plan is every case on every kernel, in order.
 type Plan struct {

@@ -32,10 +32,17 @@ type Fault struct {
 	Reason string `json:"reason"`
 }
 
-// EncodeJSON encodes a Hello, a Fault or a Done.
+// Costs is what the guest's own work costs at least, in nanoseconds: the calls
+// that make a user namespace with its process, and a bpffs, in a tight loop.
+type Costs struct {
+	Userns int64 `json:"userns"`
+	BPFFS  int64 `json:"bpffs"`
+}
+
+// EncodeJSON encodes a Hello, a Fault, a Done or Costs.
 func EncodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
 
-// DecodeJSON decodes a Hello, a Fault or a Done.
+// DecodeJSON decodes a Hello, a Fault, a Done or Costs.
 func DecodeJSON(payload []byte, v any) error {
 	if err := json.Unmarshal(payload, v); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -47,6 +54,21 @@ func DecodeJSON(payload []byte, v any) error {
 type Cells struct {
 	First uint32
 	Cells []program.Cell
+}
+
+// alone numbers the actor that makes all of the steps by itself from 1 on; 0
+// is none.
+func (c *Cells) alone() (actor uint64) {
+	for _, cell := range c.Cells {
+		for i := range cell {
+			n := uint64(cell[i].Actor) + 1
+			if cell[i].Op.Brokered() || actor != 0 && n != actor {
+				return 0
+			}
+			actor = n
+		}
+	}
+	return actor
 }
 
 // Range is the cells of a begin record.
@@ -85,8 +107,21 @@ func (e *encoder) step(s *program.Step) {
 
 // decoder reads what encoder wrote. After the first error it yields zeros.
 type decoder struct {
-	b   []byte
-	err error
+	b    []byte
+	err  error
+	args []program.Arg // room for those of several steps: to allocate is what takes time
+}
+
+const argRoom = 64
+
+// newArgs takes n arguments from the room.
+func (d *decoder) newArgs(n int) []program.Arg {
+	if len(d.args) < n {
+		d.args = make([]program.Arg, max(n, argRoom))
+	}
+	out := d.args[:n:n]
+	d.args = d.args[n:]
+	return out
 }
 
 func (d *decoder) num() uint64 {
@@ -135,7 +170,7 @@ func (d *decoder) steps() []program.Step {
 func (d *decoder) step() program.Step {
 	s := program.Step{Actor: uint32(d.num()), Op: program.Op(d.num()), Caps: uapi.CapSet(d.num()), Out: program.Handle(d.num())}
 	if n := d.count(); n > 0 {
-		s.Args = make([]program.Arg, n)
+		s.Args = d.newArgs(n)
 	}
 	for i := range s.Args {
 		s.Args[i] = program.Arg{Key: program.Key(d.num()), Num: d.num(), Str: d.str()}
@@ -181,6 +216,7 @@ func DecodeProgram(payload []byte) (*program.Program, error) {
 func EncodeCells(c *Cells) []byte {
 	var e encoder
 	e.num(uint64(c.First))
+	e.num(c.alone())
 	e.count(len(c.Cells))
 	for _, cell := range c.Cells {
 		e.steps(cell)
@@ -192,11 +228,25 @@ func EncodeCells(c *Cells) []byte {
 func DecodeCells(payload []byte) (*Cells, error) {
 	d := decoder{b: payload}
 	c := &Cells{First: uint32(d.num())}
+	alone := d.num()
 	c.Cells = make([]program.Cell, d.count())
 	for i := range c.Cells {
 		c.Cells[i] = d.steps()
 	}
+	if d.err == nil && alone != c.alone() {
+		d.fail("the steps are not those of the actor that it names")
+	}
 	return c, d.end()
+}
+
+// Alone says which cells a cells record holds, and the actor that makes all of
+// their steps by itself if there is one: the record is for it as it stands.
+func Alone(payload []byte) (r Range, actor uint32, ok bool) {
+	d := decoder{b: payload}
+	r.First = uint32(d.num())
+	n := d.num()
+	r.Count = uint32(d.count())
+	return r, uint32(n - 1), n != 0 && d.err == nil
 }
 
 // EncodeSteps encodes steps for an actor.

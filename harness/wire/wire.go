@@ -41,10 +41,14 @@ const (
 	KindTaken  // an input record was taken in
 	KindAlive  // it runs, and says nothing
 	KindExit   // it ended
+
+	// For a benchmark.
+	KindMeasure // from the host: measure what the guest's own work costs
+	KindCosts   // the answer: Costs
 )
 
 var kindNames = [...]string{"", "world", "cells", "bye", "hello", "stage", "begin", "setup", "end", "fault", "done",
-	"file", "exec", "input", "signal", "output", "taken", "alive", "exit"}
+	"file", "exec", "input", "signal", "output", "taken", "alive", "exit", "measure", "costs"}
 
 // String returns the record's name.
 func (k Kind) String() string {

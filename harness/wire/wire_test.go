@@ -207,7 +207,7 @@ func TestReadError(t *testing.T) {
 
 func TestKindNames(t *testing.T) {
 	seen := map[string]bool{}
-	for k := KindWorld; k <= KindDone; k++ {
+	for k := KindWorld; k <= KindCosts; k++ {
 		if s := k.String(); s == "" || seen[s] || strings.HasPrefix(s, "kind ") {
 			t.Errorf("kind %d is called %q", uint8(k), s)
 		}

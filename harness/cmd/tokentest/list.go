@@ -106,7 +106,7 @@ func (a *app) planCmd() *cobra.Command {
 	}
 	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
-	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 64)")
+	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 256)")
 	c.Flags().StringVarP(&format, "format", "f", format, "text, or github: the JSON of a strategy.matrix")
 	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in `N` jobs")
 	f.registerPlan(c.Flags())

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// marginal is what one decision more costs, against what its call alone costs
+// in the same guest.
+type marginal struct {
+	classes map[class]int // places in list
+	list    []class
+	example []*cases.Case   // of each class
+	floor   []time.Duration // of each class, the least that was seen; 0 where it is not known
+	sizes   []*size
+	now     *size // whose turn it is
+	last    *cases.World
+	userns  time.Duration
+	bpffs   time.Duration
+	peak    int64
+}
+
+// size is a run of a number of decisions, all of them or a sample.
+type size struct {
+	plan  *plan.Plan
+	took  []time.Duration // to the last answer, by each turn
+	calls map[int]int     // how many of each class
+	n     int             // decisions
+	after time.Duration   // of the last answer
+	setup []*cases.World
+}
+
+// class is calls that cost the same: of one operation, with the same arguments
+// but for descriptors, and answered alike.
+type class struct {
+	op    program.Op
+	what  uint64 // the type, or the command
+	args  string // the other arguments
+	errno uapi.Errno
+}
+
+func classOf(s *program.Step, errno uapi.Errno) class {
+	c := class{op: s.Op, errno: errno}
+	var args []byte
+	for _, a := range s.Args {
+		switch a.Key {
+		case program.KeyType, program.KeyCmd:
+			c.what = a.Num
+		case program.KeyToken, program.KeyTokenFD, program.KeyBPFFS, program.KeyInner, program.KeyBTF, program.KeyAttachFD, program.KeyProg:
+			args = append(args, byte(a.Key))
+		default:
+			args = binary.AppendUvarint(append(args, byte(a.Key)), a.Num)
+		}
+	}
+	c.args = string(args)
+	return c
+}
+
+func (c *class) String() string {
+	words := []string{c.op.String()}
+	switch c.op {
+	case program.OpMapCreate:
+		words = append(words, uapi.MapType(c.what).String())
+	case program.OpProgLoad:
+		words = append(words, uapi.ProgType(c.what).String())
+	case program.OpCall:
+		words = append(words, uapi.Cmd(c.what).String())
+	}
+	return strings.Join(append(words, c.errno.String()), " ")
+}
+
+// turn begins a run of a size.
+func (m *marginal) turn(s *size) {
+	s.calls, s.n, s.setup, m.now, m.last = map[int]int{}, 0, nil, s, nil
+}
+
+// answer notes a case of the run that is timed.
+func (m *marginal) answer(c *cases.Case, seen []program.Observation, after time.Duration) {
+	s := m.now
+	s.n++
+	s.after = after
+	if m.last != c.World {
+		m.last, s.setup = c.World, append(s.setup, c.World)
+	}
+	cell := c.Cell()
+	for i := range cell[:min(len(cell), len(seen))] {
+		n := m.class(classOf(&cell[i], seen[i].Errno))
+		if len(cell) == 1 && m.example[n] == nil {
+			m.example[n] = c
+		}
+		s.calls[n]++
+	}
+}
+
+// class returns the place of a class.
+func (m *marginal) class(k class) int {
+	n, known := m.classes[k]
+	if !known {
+		n = len(m.list)
+		m.classes[k] = n
+		m.list, m.example, m.floor = append(m.list, k), append(m.example, nil), append(m.floor, 0)
+	}
+	return n
+}
+
+// examples returns a case of each class, those of a world together.
+func (m *marginal) examples() []*cases.Case {
+	out := slices.DeleteFunc(slices.Clone(m.example), func(c *cases.Case) bool { return c == nil })
+	slices.SortStableFunc(out, func(a, b *cases.Case) int {
+		return cmp.Or(strings.Compare(a.Group.Name, b.Group.Name), int(a.Index-b.Index))
+	})
+	return plan.ByWorld(out)
+}
+
+// measured takes what a call takes from the run that repeats it.
+func (m *marginal) measured(c *cases.Case, seen []program.Observation, _ time.Duration) {
+	cell := c.Cell()
+	if n, known := m.classes[classOf(&cell[0], seen[0].Errno)]; known && len(seen[0].Values) == 1 {
+		m.floor[n] = least(m.floor[n], int64(seen[0].Values[0]))
+	}
+}
+
+// least is the smaller one; old is 0 where there is none yet.
+func least(old time.Duration, ns int64) time.Duration {
+	if d := time.Duration(max(1, ns)); old == 0 || d < old {
+		return d
+	}
+	return old
+}
+
+// alone is what the calls of a run's cells take, and how many of them it is not
+// known of.
+func (m *marginal) alone(s *size) (sum time.Duration, unknown int) {
+	for n, count := range s.calls {
+		sum += m.floor[n] * time.Duration(count)
+		if m.floor[n] == 0 {
+			unknown += count
+		}
+	}
+	return sum, unknown
+}
+
+// setup is what a world's calls take; its actors' processes may be there already.
+func (m *marginal) setup(w *cases.World) (sum time.Duration) {
+	for i := range w.Program.Setup {
+		s := &w.Program.Setup[i]
+		if s.Op == program.OpBPFFS {
+			sum += m.bpffs
+		} else if n, known := m.classes[classOf(s, 0)]; known {
+			sum += m.floor[n]
+		}
+	}
+	return sum
+}
+
+// repeatFor is how long each call is made again and again.
+const repeatFor = 4 * time.Millisecond
+
+// samples are how many decisions the smaller runs have, about.
+var samples = []int{1_000, 10_000}
+
+// sample takes every so manyth case, so that the mix stays, with the controls
+// that guard it, and one of each world, so that every size has the same set-ups.
+func sample(p *plan.Plan, n int) *plan.Plan {
+	chosen, worlds := map[*cases.Case]bool{}, map[*cases.World]bool{}
+	var choose func(c *cases.Case)
+	choose = func(c *cases.Case) {
+		if chosen[c] {
+			return
+		}
+		chosen[c], worlds[c.World] = true, true
+		for _, g := range c.Guards() {
+			choose(g)
+		}
+	}
+	for i, c := range p.Cases {
+		every := i == 0 || i*n/len(p.Cases) != (i-1)*n/len(p.Cases)
+		if every || !worlds[c.World] {
+			choose(c)
+		}
+	}
+	out := *p
+	out.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return !chosen[c] })
+	return &out
+}
+
+// benchMarginal runs samples of the plan's cases and all of them, and one of
+// each kind of call again and again. The least that a call took counts as its
+// floor, the median of what a run took as its cost.
+func (a *app) benchMarginal(ctx context.Context, p *plan.Plan, accel, dir string, rounds int) error {
+	m := &marginal{classes: map[class]int{}}
+	for _, n := range samples {
+		if n < len(p.Cases) {
+			m.sizes = append(m.sizes, &size{plan: sample(p, n)})
+		}
+	}
+	m.sizes = append(m.sizes, &size{plan: p})
+	for i := range rounds {
+		for j, s := range m.sizes {
+			if err := a.timeSize(ctx, s, accel, fmt.Sprintf("%s/size%d.%d", dir, i, j), m); err != nil {
+				return err
+			}
+		}
+		if i == 0 {
+			var err error
+			if m.peak, err = peakMemory(); err != nil {
+				return err
+			}
+		}
+		if err := a.measureCalls(ctx, p, accel, fmt.Sprintf("%s/calls%d", dir, i), m); err != nil {
+			return err
+		}
+	}
+	m.write(a.stdout)
+	return nil
+}
+
+func (a *app) timeSize(ctx context.Context, s *size, accel, dir string, m *marginal) error {
+	m.turn(s)
+	r, err := a.timedRun(ctx, s.plan, accel, dir, &lab.Stopwatch{Answered: m.answer})
+	if err != nil {
+		return err
+	}
+	if k := r.Kernels[0]; r.ExitCode() != result.ExitOK || len(k.Boots) != 1 || s.n == 0 {
+		return fmt.Errorf("time %s: the run ended with exit code %d, after %d boots and %d decisions", k.Ref, r.ExitCode(), len(k.Boots), s.n)
+	}
+	s.took = append(s.took, s.after)
+	return nil
+}
+
+// measureCalls runs the examples, each again and again.
+func (a *app) measureCalls(ctx context.Context, p *plan.Plan, accel, dir string, m *marginal) error {
+	watch := &lab.Stopwatch{Repeat: repeatFor, Answered: m.measured}
+	calls := &plan.Plan{Kernels: p.Kernels, Cases: m.examples(), Batch: p.Batch, Files: p.Files}
+	if _, err := a.timedRun(ctx, calls, accel, dir, watch); err != nil {
+		return err
+	}
+	if watch.Costs.Userns == 0 {
+		return fmt.Errorf("measure what calls take on %s: the guest did not answer", p.Kernels[0])
+	}
+	m.userns, m.bpffs = least(m.userns, watch.Costs.Userns), least(m.bpffs, watch.Costs.BPFFS)
+	return nil
+}
+
+func (a *app) timedRun(ctx context.Context, p *plan.Plan, accel, dir string, watch *lab.Stopwatch) (*result.Run, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make a directory for the runs: %w", err)
+	}
+	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, Accel: accel, Log: a.note, Stopwatch: watch}
+	return l.Run(ctx, p, nil)
+}
+
+// shownCalls are calls of which it is printed what they take.
+var shownCalls = []class{
+	{op: program.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH), errno: uapi.Errno(unix.EPERM)},
+	{op: program.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH)},
+	{op: program.OpProgLoad, what: uint64(uapi.BPF_PROG_TYPE_SOCKET_FILTER)},
+}
+
+func (m *marginal) write(w io.Writer) {
+	fmt.Fprint(w, "  the calls alone, in a tight loop:")
+	for _, c := range shownCalls {
+		if n, known := m.classes[c]; known && m.floor[n] > 0 {
+			fmt.Fprintf(w, " %s %.1f us,", &c, us(m.floor[n]))
+		}
+	}
+	fmt.Fprintf(w, " a user namespace %.1f us, a bpffs %.1f us\n", us(m.userns), us(m.bpffs))
+	for i := 1; i < len(m.sizes); i++ {
+		from, to := m.sizes[i-1], m.sizes[i]
+		less, _ := m.alone(from)
+		more, _ := m.alone(to)
+		m.line(w, fmt.Sprintf("from %d to %d decisions, one more", from.n, to.n), to.n-from.n, median(to.took)-median(from.took), more-less)
+	}
+	all := m.sizes[len(m.sizes)-1]
+	alone, unknown := m.alone(all)
+	for _, world := range all.setup {
+		alone += m.setup(world)
+	}
+	m.line(w, fmt.Sprintf("all %d decisions with their %d set-ups, each", all.n, len(all.setup)), all.n, median(all.took), alone)
+	if unknown > 0 {
+		fmt.Fprintf(w, "  what %d calls take alone is not known and counts as nothing\n", unknown)
+	}
+	fmt.Fprintf(w, "  the tool's peak memory: %d MB (budget 100)\n", m.peak>>20)
+}
+
+func (m *marginal) line(w io.Writer, what string, n int, took, alone time.Duration) {
+	each := func(d time.Duration) float64 { return us(d) / float64(max(n, 1)) }
+	fmt.Fprintf(w, "  %s: %.1f us, the call alone %.1f us, ratio %.2f (budget 2.00)\n", what, each(took), each(alone), took.Seconds()/alone.Seconds())
+}
+
+func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
+
+// peakMemory is the most that this process has had in memory.
+func peakMemory() (bytes int64, err error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("read this process's memory: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return kb << 10, err
+		}
+	}
+	return 0, fmt.Errorf("read this process's memory: no VmHWM in /proc/self/status")
+}
