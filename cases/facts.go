@@ -20,7 +20,7 @@ func FactsAt(r uapi.Release) *program.Facts {
 // the running kernel says of itself in its place.
 func KernelOf(f *program.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
-	k.Token = f.Token
+	k.Token, k.Patch = f.Token, f.Patch()
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,

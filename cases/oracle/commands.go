@@ -139,7 +139,7 @@ var commands = []command{
 		}}),
 	only(uapi.BPF_PROG_ATTACH, "bpf_prog_attach", skbRule(eINVAL)), // which turns the EPERM into EINVAL
 	only(uapi.BPF_PROG_DETACH, "bpf_prog_detach",
-		callRule{id: "no-cap-net-admin", text: netAdminText, fn: "bpf_mprog_detach_empty", errno: ePERM,
+		callRule{id: "no-cap-net-admin", text: netAdminText, fn: "bpf_mprog_detach_empty", errno: ePERM, fix: &detachFix,
 			holds: func(c *callCall) bool { return c.req.On == CallTCX && !c.netCapable() }},
 		callRule{id: "nothing-attached", text: "no program is attached to the device", fn: "tcx_prog_detach", errno: callNOENT,
 			holds: func(c *callCall) bool { return c.req.On == CallTCX }}),

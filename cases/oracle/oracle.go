@@ -10,6 +10,9 @@ import (
 // Kernel is what the rules need to know of the kernel that decides.
 type Kernel struct {
 	Release uapi.Release
+	// Patch is the third number of a stable release: a fix may have come to a
+	// series after its release.
+	Patch int
 	// Token says that the kernel knows BPF_TOKEN_CREATE (6.9).
 	Token bool
 	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
@@ -191,12 +194,13 @@ type rule[R any] struct {
 	errno        uapi.Errno
 	drop         bool
 	since, until uapi.Release
+	fix          *fix // that brought it, also to releases before
 	holds        func(c *call[R]) bool
 	answer       func(c *call[R]) uapi.Errno // in place of errno, where it is not constant
 }
 
 func (r *rule[R]) in(k *Kernel) bool {
-	return !k.Release.Less(r.since) && (r.until == uapi.Release{} || k.Release.Less(r.until))
+	return !k.Release.Less(r.since) && (r.fix == nil || r.fix.in(k)) && (r.until == uapi.Release{} || k.Release.Less(r.until))
 }
 
 // run walks the rules in order. A trace gets every rule of the kernel's

@@ -6,6 +6,7 @@ package program
 
 import (
 	"fmt"
+	"strings"
 
 	"tokentest/cases/uapi"
 )
@@ -183,6 +184,23 @@ type Facts struct {
 	LSM []string `json:"lsm,omitzero"`
 	// Config holds the kernel's configuration; nil when it is not known.
 	Config map[string]string `json:"-"`
+}
+
+// Patch returns the release's third number, 0 when it has none.
+func (f *Facts) Patch() int {
+	v := f.Version()
+	rest, ok := strings.CutPrefix(f.Release, v.String()+".")
+	if !ok {
+		return 0
+	}
+	n := 0
+	for _, r := range rest {
+		if r < '0' || r > '9' || n > 1<<16 {
+			break
+		}
+		n = n*10 + int(r-'0')
+	}
+	return n
 }
 
 // Version returns the release's first two numbers; zeros when it has none.

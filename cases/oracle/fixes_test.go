@@ -1,0 +1,25 @@
+package oracle
+
+import (
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// A fix is in every mainline release from one on, and in the older series that
+// took it over, from a patch level on.
+func TestFix(t *testing.T) {
+	for _, tt := range []struct {
+		major, minor, patch int
+		want                bool
+	}{
+		{6, 12, 0, false}, {6, 12, 113, false}, {6, 12, 114, true}, {6, 16, 12, false}, {6, 17, 13, false},
+		{6, 18, 12, false}, {6, 18, 15, true}, {6, 19, 14, true}, {7, 0, 0, true}, {7, 3, 4, true}, {6, 13, 200, false},
+	} {
+		k := KernelAt(uapi.Release{Major: tt.major, Minor: tt.minor})
+		k.Patch = tt.patch
+		if got := detachFix.in(k); got != tt.want {
+			t.Errorf("%d.%d.%d: %v, want %v", tt.major, tt.minor, tt.patch, got, tt.want)
+		}
+	}
+}
