@@ -248,6 +248,9 @@ func (p *pretty) pair(pair *result.Pair) {
 	if pair.Untried != "" {
 		p.head("NO VERDICT", yellow, pair.Untried)
 	}
+	if pair.Alone != "" {
+		p.head("not compared:", bold, pair.Alone)
+	}
 	for i := range pair.Findings {
 		s := &pair.Findings[i]
 		p.head("NEW FINDING", red, s.Title)
@@ -366,6 +369,7 @@ type jsonPair struct {
 	New      string               `json:"new,omitempty"`
 	Releases [2]string            `json:"releases"`
 	Untried  string               `json:"untried,omitempty"`
+	Alone    string               `json:"alone,omitempty"`
 	Findings []string             `json:"findings,omitempty"`
 	Counts   map[result.Class]int `json:"counts"`
 }
@@ -382,7 +386,7 @@ func JSONComparison(c *result.Comparison, w io.Writer, _ Options) error {
 	}{c.Base, c.New, c.Unlike, c.Counts(), c.ExitCode()}
 	j.object("", head, "kernels", len(c.Pairs), func(i int) {
 		p := c.Pairs[i]
-		v := jsonPair{Untried: p.Untried, Counts: pairCounts(p)}
+		v := jsonPair{Untried: p.Untried, Alone: p.Alone, Counts: pairCounts(p)}
 		if p.Base != nil {
 			v.Base, v.Releases[0] = p.Base.Ref, p.Base.Release
 		}

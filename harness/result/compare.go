@@ -60,6 +60,8 @@ type Pair struct {
 	Findings []Symptom
 	// Untried says why there is no verdict on the kernel as a whole.
 	Untried string
+	// Alone says which side does not have the kernel.
+	Alone string
 }
 
 // Change is a case that is not as it was.
@@ -133,8 +135,8 @@ func (c *Comparison) Counts() map[Class]int {
 func (c *Comparison) ExitCode() int {
 	n := c.Counts()
 	code := ExitOK
-	if n[NoVerdict] > 0 || len(c.Pairs) == 0 {
-		code = ExitNoVerdict
+	if n[NoVerdict] > 0 || !slices.ContainsFunc(c.Pairs, func(p *Pair) bool { return p.Alone == "" }) {
+		code = ExitNoVerdict // also when nothing could be compared
 	}
 	for _, p := range c.Pairs {
 		if len(p.Findings) > 0 {
@@ -269,9 +271,9 @@ func (p *pairing) compare() *Pair {
 	if len(p.new) > 0 {
 		out.New, out.Dir = p.new[0].KernelRun, p.new[0].run.Dir
 	}
-	out.Untried = untried(p)
+	out.Untried, out.Alone = untried(p), alone(p)
 	out.Findings = newSymptoms(p)
-	if out.New == nil || out.Base == nil && out.Untried != "" {
+	if out.New == nil {
 		return out
 	}
 	was, before := collect(p.base)
@@ -349,11 +351,19 @@ func classOf(base, new *CaseResult) (Class, string) {
 	return Same, ""
 }
 
+// alone says that one side does not have a kernel: it was not asked for.
+func alone(p *pairing) string {
+	switch {
+	case len(p.new) == 0:
+		return "the new side does not have it"
+	case len(p.base) == 0:
+		return "the base does not have it"
+	}
+	return ""
+}
+
 // untried says why there is no verdict on a kernel as a whole.
 func untried(p *pairing) string {
-	if len(p.new) == 0 {
-		return "the new side does not have it"
-	}
 	for _, k := range p.new {
 		switch {
 		case k.Error != "":
@@ -361,9 +371,6 @@ func untried(p *pairing) string {
 		case k.run.Interrupted:
 			return "its run was interrupted"
 		}
-	}
-	if len(p.base) == 0 {
-		return "the base does not have it"
 	}
 	return ""
 }

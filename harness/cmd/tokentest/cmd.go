@@ -219,12 +219,13 @@ exact errno, as the bpffs delegation masks and the caller's capabilities dictate
 Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 3 no verdict (the host, the boot or a control failed, or it was interrupted).`,
 		SilenceUsage: true, SilenceErrors: true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
-		a.reportCmd(), a.compareCmd(), a.historyCmd(),
+		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
 		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.parseCmd(),
 	)
+	a.first(c)
+	a.completions(c)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)

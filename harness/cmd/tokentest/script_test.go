@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count, "screen": screen,
 			"commits": commits, "truncate": truncate},
 		Condition: condition,
 	})
@@ -136,6 +136,31 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if neg || args[0] != strconv.Itoa(got) {
 		ts.Fatalf("%d lines of %s hold %q, want %s", got, args[1], args[2], args[0])
+	}
+}
+
+// screen FILE LINES COLUMNS: it fits, and what it names after tokentest is a command.
+func screen(ts *testscript.TestScript, neg bool, args []string) {
+	lines, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	columns, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	text := ts.ReadFile(args[0])
+	if neg || strings.Count(text, "\n") > lines {
+		ts.Fatalf("it takes %d lines", strings.Count(text, "\n"))
+	}
+	root := (&app{}).root()
+	for line := range strings.Lines(text) {
+		if len(line) > columns+1 {
+			ts.Fatalf("%q takes %d columns", line, len(line))
+		}
+		words := strings.Fields(line)
+		if !strings.HasPrefix(line, "  tokentest ") || strings.HasPrefix(words[1], "-") || words[1] == "help" {
+			continue
+		}
+		if c, _, err := root.Find(words[1:2]); err != nil || c == root {
+			ts.Fatalf("%q names no command", line)
+		}
 	}
 }
 
