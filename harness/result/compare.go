@@ -215,13 +215,21 @@ type seen struct {
 }
 
 func collect(parts []part) (map[string]*seen, []string) {
-	out := map[string]*seen{}
-	var order []string
+	most := 0
+	for _, p := range parts {
+		most = max(most, p.Len())
+	}
+	out, order := make(map[string]*seen, most), make([]string, 0, most)
+	room := make([]seen, 0, most) // not one by one
 	for _, p := range parts {
 		for c := range p.All() {
 			s := out[c.ID]
 			if s == nil {
-				out[c.ID] = &seen{worst: c}
+				if len(room) == cap(room) {
+					room = make([]seen, 0, 1024)
+				}
+				room = append(room, seen{worst: c})
+				out[c.ID] = &room[len(room)-1]
 				order = append(order, c.ID)
 				continue
 			}

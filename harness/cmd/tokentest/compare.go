@@ -98,8 +98,11 @@ func (a *app) tell(c *result.Comparison, format string) error {
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
 
+// comparingLimit is readingLimit for two runs at once.
+const comparingLimit = 2 * readingLimit
+
 func loadSide(name, kernel string) (*result.Side, error) {
-	debug.SetMemoryLimit(readingLimit)
+	debug.SetMemoryLimit(comparingLimit)
 	s, err := result.LoadSide(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -26,7 +26,8 @@ func (a *app) doctorCmd() *cobra.Command {
 		Short: "say what this host has and lacks, with the command that mends it",
 		Args:  args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			for _, f := range a.examine() {
+			list := a.examine()
+			for _, f := range list {
 				mark := "ok     "
 				switch {
 				case f.mend != "" && f.needed:
@@ -38,6 +39,9 @@ func (a *app) doctorCmd() *cobra.Command {
 				if f.mend != "" {
 					fmt.Fprintf(a.stdout, "         mend: %s\n", f.mend)
 				}
+			}
+			if line := installs(list, distribution()); line != "" {
+				fmt.Fprintf(a.stdout, "\nTo install what is missing, as root:\n  %s\n", line)
 			}
 			return nil
 		},

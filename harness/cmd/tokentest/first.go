@@ -38,7 +38,7 @@ const firstScreen = `tokentest checks on real kernels what a BPF token allows an
   tokentest doctor                        what this host lacks
   tokentest help COMMAND                  more; tokentest --help lists all
 
-Exit codes: 0 as expected, 1 a kernel differs, 2 usage, 3 no verdict.
+Exit codes: 0 all as expected; 1 a kernel differs; 2 usage; 3 no verdict.
 `
 
 // first makes the command alone show the first screen.

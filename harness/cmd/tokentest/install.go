@@ -1,0 +1,60 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+)
+
+// installers say for each distribution, by the ID of its os-release, how
+// packages are installed and what those that are wanted are called.
+var installers = map[string]struct {
+	command  string
+	packages map[string]string // by program
+}{
+	"debian": {"apt-get install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "golang-go", "apt-get": "apt", "dpkg-deb": "dpkg"}},
+	"fedora": {"dnf install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86-core", "go": "golang", "apt-get": "apt", "dpkg-deb": "dpkg"}},
+	"arch":   {"pacman -S --needed", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "go", "dpkg-deb": "dpkg"}},
+	"suse":   {"zypper install", map[string]string{"qemu-system-x86_64": "qemu-x86", "go": "go", "dpkg-deb": "dpkg"}},
+	"alpine": {"apk add", map[string]string{"qemu-system-x86_64": "qemu-system-x86_64", "go": "go", "apt-get": "apt", "dpkg-deb": "dpkg"}},
+}
+
+// distribution is the one whose packages this host takes, or "".
+func distribution() string {
+	text, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return ""
+	}
+	return family(string(text))
+}
+
+// family finds a known distribution in os-release: the host's own, or one that
+// it says it is like.
+func family(text string) string {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values[key] = strings.Trim(value, `"'`)
+	}
+	for _, id := range append([]string{values["ID"]}, strings.Fields(values["ID_LIKE"])...) {
+		if _, known := installers[id]; known {
+			return id
+		}
+	}
+	return ""
+}
+
+// installs is one line that installs every program that was not found.
+func installs(list []finding, id string) string {
+	how, known := installers[id]
+	var names []string
+	for _, f := range list {
+		if name := how.packages[f.what]; f.mend != "" && name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if !known || len(names) == 0 {
+		return ""
+	}
+	return how.command + " " + strings.Join(names, " ")
+}

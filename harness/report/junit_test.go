@@ -1,0 +1,37 @@
+package report
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestJUnitSchema holds every report against the schema of what CI systems
+// take, and shows that the schema can say no.
+func TestJUnitSchema(t *testing.T) {
+	lint, err := exec.LookPath("xmllint")
+	if err != nil {
+		t.Skip("no xmllint: install libxml2-utils to hold reports against the schema")
+	}
+	valid := func(text string) (string, bool) {
+		path := filepath.Join(t.TempDir(), "report.xml")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(lint, "--noout", "--nonet", "--schema", "schema/junit.xsd", path).CombinedOutput()
+		return string(out), err == nil
+	}
+	for _, f := range fixtures {
+		if out, ok := valid(render(t, "junit", f.run(), Options{})); !ok {
+			t.Errorf("%s: %s", f.name, out)
+		}
+	}
+	good := render(t, "junit", everything(), Options{})
+	for from, to := range map[string]string{"testcase": "Testcase", `tests="20"`: `tests="many"`, "message=": "massage=", "</testsuites>": ""} {
+		if _, ok := valid(strings.ReplaceAll(good, from, to)); ok {
+			t.Errorf("%q for %q is taken for valid", to, from)
+		}
+	}
+}
