@@ -57,6 +57,11 @@ generate: ## make cases/uapi from the kernel's headers again
 golden: ## write the expanded matrices that tests compare with
 	go test ./cases -run Golden -update
 
+parity: ## write results/parity.md: which case stands for which upstream assertion
+	@$(MAKE) -s build
+	@mkdir -p results
+	@$(BIN) list parity > results/parity.md
+
 canary: ## tell lies that must turn a run red
 	@scripts/setup.sh
 	@$(MAKE) -s build
@@ -70,4 +75,4 @@ fuzz: ## feed rubbish to what reads a guest's words, FUZZTIME for each
 clean: ## remove what was built and the stored runs
 	rm -rf bin results/runs
 
-.PHONY: help setup build vmtest test lint bench generate golden canary fuzz clean
+.PHONY: help setup build vmtest test lint bench generate golden parity canary fuzz clean

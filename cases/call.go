@@ -104,6 +104,7 @@ func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
 		w := s.world(a, st)
 		fd.Token = r.Keeps(&w)
 		a.fds[st.Out] = fd
+		s.name(a, st, fd.Token)
 	}
 	return e
 }

@@ -16,6 +16,7 @@ type Group struct {
 	Full              bool   // only the cases that suite.txt lists are in the default suite
 	Worlds            []*World
 	Cases             []*Case
+	Marks             []Mark  // what its steps stand for upstream
 	Known             []Known // the defects that its case provokes
 	from              *source
 	byID              map[string]*Case // of Cases, made when it is first asked for
@@ -146,7 +147,7 @@ func (f *File) Expand() (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known, from: src,
+	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known, Marks: f.marks, from: src,
 		Question: strings.Join(f.question, " "), Answer: strings.Join(f.answer, " ")},
 		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string]*[]Need{}}
 	for n := range total {

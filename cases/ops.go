@@ -25,6 +25,7 @@ const (
 	kindErrno
 	kindAnyCmd
 	kindCap
+	kindMake
 	kindPlace
 	kindHow
 	kindRace
@@ -116,6 +117,7 @@ var bpfOps = []opSpec{
 
 func init() {
 	ops = append(ops, lsmOps...)
+	ops = append(ops, parityOps...)
 	ops = append(ops, opSpec{op: program.OpReopen, keys: []keySpec{{program.KeyHandle, "handle", kindHandle, "what to open again"}}, positional: []program.Key{program.KeyHandle}, makes: true,
 		doc: "open a descriptor again through /proc/self/fd, which knows no token behind one"})
 }

@@ -99,7 +99,7 @@ var lifeOps = []opSpec{
 // argWords are the kinds of arguments that are one of a few words.
 var argWords = map[argKind][]string{
 	kindFault: program.AttrFaults, kindBody: program.Bodies, kindOn: program.Ons,
-	kindPlace: program.Places, kindHow: program.Hows, kindRace: program.Races,
+	kindPlace: program.Places, kindHow: program.Hows, kindRace: program.Races, kindMake: program.Makes,
 }
 
 // complete refuses a step that leaves out what its operation wants.

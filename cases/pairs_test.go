@@ -53,6 +53,7 @@ var apart = map[string]string{
 	"prog_load/helper-sys-admin-initial before prog_load/skb-data":                  oneBody,
 	"prog_load/skb-data before prog_load/pointer-leak":                              oneBody,
 	"prog_load/pointer-leak before prog_load/uninit-stack":                          oneBody,
+	"prog_load/variable-stack before prog_load/subprog":                             oneBody,
 	"prog_load/uninit-stack before prog_load/variable-stack":                        oneBody,
 }
 

@@ -29,6 +29,7 @@ type File struct {
 	controls []control
 	pins     []pinLine
 	known    []Known
+	marks    []Mark // of its steps
 }
 
 type axis struct {
@@ -94,6 +95,9 @@ func Parse(path, name, text string) (*File, error) {
 			return nil, fmt.Errorf("%s:%d: %w", path, i+1, err)
 		}
 	}
+	if len(p.marks) > 0 {
+		return nil, fmt.Errorf("%s: no step follows parity %s", path, strings.Join(p.marks, " "))
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -101,8 +105,9 @@ func Parse(path, name, text string) (*File, error) {
 }
 
 type parser struct {
-	f    *File
-	open *axis // the axis whose indented values follow
+	f     *File
+	open  *axis    // the axis whose indented values follow
+	marks []string // of the next step
 }
 
 // keyword is a word that begins a line which is no step.
@@ -146,6 +151,8 @@ func init() {
 		{"pin", "pin AXIS=VALUE... ERRNO  # source", "what a person says that cells must answer; ok is 0", (*parser).pin},
 		{"known", "known FATE SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
 			"the kernel is known to do this in the file's case, which has a machine to itself: FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},
+		{"parity", "parity FILE/SUBTEST/ASSERTION...", "the next step asks what the kernel's selftests assert there: cases/parity.txt lists it",
+			func(p *parser, _ int, words []string, _ string) error { return p.parity(words) }},
 	}
 }
 
@@ -376,6 +383,7 @@ func (p *parser) step(n int, words []string, note string, isControl bool) error 
 	if err != nil {
 		return err
 	}
+	p.marked(n)
 	p.f.steps = append(p.f.steps, *s)
 	return nil
 }
@@ -551,6 +559,8 @@ func (f *File) check() error {
 		return fmt.Errorf("%s:1: a question and its answer go together", f.Path)
 	case len(f.steps) == 0 && f.do == nil:
 		return fmt.Errorf("%s:1: no step and no do line: nothing would run", f.Path)
+	case f.do != nil && len(f.marks) > 0:
+		return fmt.Errorf("%s:1: parity marks steps of a scenario", f.Path)
 	case f.do != nil && len(f.known) > 0:
 		return fmt.Errorf("%s:1: a known defect has a machine to itself: want a scenario, without a do line", f.Path)
 	case f.do == nil && len(f.axes) > 0:

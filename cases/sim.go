@@ -26,6 +26,7 @@ type Sim struct {
 	sysctl   int
 	explains bool
 	lsm      []simLSM                           // in the order in which they were attached
+	symbols  []simSymbol                        // of programs that have a name
 	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 }
 
@@ -98,6 +99,7 @@ func (s *Sim) Step(st *program.Step) Expect {
 	case program.OpClose:
 		h, _ := st.Num(program.KeyHandle)
 		delete(a.fds, program.Handle(h))
+		s.unname(st, program.Handle(h))
 	case program.OpSysctl:
 		return s.setSysctl(a, st)
 	case program.OpCall:

@@ -100,6 +100,7 @@ var bodies = map[program.Body]oracle.Body{
 	program.BodyJiffies64: oracle.CallsJiffies64, program.BodyCurrentTask: oracle.CallsGetCurrentTask,
 	program.BodyProbeWriteUser: oracle.CallsProbeWriteUser, program.BodyReturnContext: oracle.ReturnsContext,
 	program.BodyReadData: oracle.ReadsSkbData, program.BodyUninitStack: oracle.ReadsUninitStack, program.BodyVarStack: oracle.VariesStackPointer,
+	program.BodySubprog: oracle.CallsSubprog,
 }
 
 func progAttr(a *simActor, st *program.Step, s program.ProgShape) *oracle.ProgAttr {

@@ -26,6 +26,7 @@ func init() {
 		program.OpExit: (*Sim).exit, program.OpUserns: (*Sim).userns, program.OpSetns: (*Sim).setns,
 		program.OpPidfdGetfd: (*Sim).take, program.OpProcOpen: (*Sim).take,
 		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
+		program.OpKallsyms: (*Sim).kallsyms, program.OpLibrary: (*Sim).library,
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	ReadsSkbData
 	ReadsUninitStack
 	VariesStackPointer
+	CallsSubprog
 )
 
 const (
@@ -111,5 +112,6 @@ func progAfter() []rule[*ProgLoad] {
 		needs("pointer-leak", "to leak a pointer wants CAP_PERFMON where it counts", "bpf_allow_ptr_leaks", eACCES, uapi.CAP_PERFMON, ReturnsContext),
 		needs("uninit-stack", "to read what the stack held wants CAP_PERFMON where it counts", "bpf_allow_uninit_stack", eACCES, uapi.CAP_PERFMON, ReadsUninitStack),
 		needs("variable-stack", "a stack pointer at an unknown offset wants CAP_PERFMON where it counts", "bpf_bypass_spec_v1", eACCES, uapi.CAP_PERFMON, VariesStackPointer),
+		needs("subprog", "a program with functions wants CAP_BPF where it counts", "add_subprog_and_kfunc", ePERM, uapi.CAP_BPF, CallsSubprog),
 	}
 }

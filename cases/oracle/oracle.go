@@ -249,6 +249,7 @@ func Rules() []string {
 	add("btf_load", ids(btfLoadRules))
 	add("lsm", ids(lsmRules))
 	add("lsm_ran", ids(lsmRanRules))
+	add("kallsyms", ids(symbolRules))
 	addMount(add)
 	return append(out, commandRules()...)
 }

@@ -53,6 +53,7 @@ var progNever = map[[2]string]string{
 	{"helper-sys-admin-initial", "skb-data"}:                 oneBody,
 	{"skb-data", "pointer-leak"}:                             oneBody,
 	{"pointer-leak", "uninit-stack"}:                         oneBody,
+	{"variable-stack", "subprog"}:                            oneBody,
 	{"uninit-stack", "variable-stack"}:                       oneBody,
 }
 
@@ -73,14 +74,14 @@ var orders = []order{
 	{
 		cmd: "prog_load", kernel: k73, // 3.4
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs + "multi-not-tracing bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"helper-bpf helper-perfmon helper-sys-admin skb-data pointer-leak uninit-stack variable-stack"),
+			"helper-bpf helper-perfmon helper-sys-admin skb-data pointer-leak uninit-stack variable-stack subprog"),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k73}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k612,
 		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs + "bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"log-late helper-bpf helper-perfmon helper-sys-admin-initial skb-data pointer-leak uninit-stack variable-stack"),
+			"log-late helper-bpf helper-perfmon helper-sys-admin-initial skb-data pointer-leak uninit-stack variable-stack subprog"),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},

@@ -227,6 +227,7 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Body = ReturnsContext },
 	func(r *ProgLoad) { r.Attr.Body = ReadsUninitStack },
 	func(r *ProgLoad) { r.Attr.Body = VariesStackPointer },
+	func(r *ProgLoad) { r.Attr.Body = CallsSubprog },
 }
 
 // progAttrs are programs with one thing wrong and with two.

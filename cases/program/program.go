@@ -127,7 +127,7 @@ func (s *Step) Num(k Key) (uint64, bool) {
 // the initial namespace or two actors; any other an actor makes by itself.
 func (o Op) Brokered() bool {
 	switch o {
-	case OpBPFFS, OpSend, OpSysctl, OpSysrq, OpLSM, OpLSMOff, OpLSMRan,
+	case OpBPFFS, OpSend, OpSysctl, OpSysrq, OpLSM, OpLSMOff, OpLSMRan, OpKallsyms,
 		OpExec, OpFork, OpExit, OpPidfdGetfd, OpProcOpen, OpUmount, OpChurn, OpNamespaces, OpRace:
 		return true
 	}

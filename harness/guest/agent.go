@@ -306,6 +306,11 @@ func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
 		}
 		v, _ := s.Num(program.KeyValue)
 		return program.Observation{Errno: g.setSysctl(int(v))}, nil
+	case program.OpKallsyms:
+		if err := g.settle(nil); err != nil {
+			return program.Observation{}, err
+		}
+		return symbol(s)
 	case program.OpLSM:
 		return g.attachLSM(s)
 	case program.OpLSMOff:

@@ -100,6 +100,8 @@ func has(s *program.Step, k program.Key) bool {
 	return ok
 }
 
+const subprog = "subprog"
+
 const skbData = 76 // offsetof(struct __sk_buff, data)
 
 // bodyOf returns the instructions of a body, nil for none.
@@ -127,6 +129,8 @@ func bodyOf(b program.Body) []byte {
 			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 7),
 			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
 		}, leave...)
+	case program.BodySubprog:
+		insns = append(asm.Instructions{asm.Call.Label(subprog)}, append(leave, leave[0].WithSymbol(subprog), leave[1])...)
 	default:
 		return nil
 	}

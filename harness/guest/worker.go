@@ -137,6 +137,8 @@ func (a *actor) step(s *program.Step) program.Observation {
 		}
 		fd, errno := a.request(s)
 		return a.keep(s, fd, program.Observation{Errno: errno})
+	case program.OpLibrary:
+		return a.library(s)
 	case program.OpReopen:
 		return a.reopen(s)
 	case program.OpMapCreate:

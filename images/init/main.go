@@ -6,12 +6,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/harness/guest"
+	"tokentest/harness/library"
 )
 
 // buildID names the sources that this program was built from; package images links it in.
 var buildID string
 
 func main() {
+	if library.Is() {
+		library.Main()
+		return
+	}
 	if guest.IsActor() {
 		runActor()
 		return

@@ -16,12 +16,32 @@ import (
 func (a *app) listCmd() *cobra.Command {
 	k := a.kernelListCmd()
 	k.Use = "kernels"
-	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, &cobra.Command{
+	parity := &cobra.Command{
+		Use:     "parity",
+		Short:   "map the assertions of the kernel's selftests to cases, as Markdown",
+		Example: "  tokentest list parity",
+		Args:    args(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return a.listParity() },
+	}
+	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, parity, &cobra.Command{
 		Use:     "cases [CASE|FILE...]",
 		Short:   "list the groups of cases, or the names of those that are named",
 		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash'",
 		RunE:    func(_ *cobra.Command, args []string) error { return a.listCases(args) },
 	})
+}
+
+func (a *app) listParity() error {
+	c, err := cases.Load()
+	if err != nil {
+		return err
+	}
+	text, err := cases.Parity(c)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.stdout, text)
+	return err
 }
 
 func (a *app) listCases(args []string) error {

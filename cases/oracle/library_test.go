@@ -1,0 +1,71 @@
+package oracle
+
+import (
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// The library takes the first token that it gets, passes over what it cannot
+// make one from, and asks for everything with it.
+func TestLibrary(t *testing.T) {
+	fs := func(ns *Userns, m Masks) *BPFFS { return &BPFFS{Userns: ns, Delegate: m} }
+	all, none := fs(child, allMasks), fs(child, Masks{})
+	few := fs(child, Masks{Cmds: 1, Maps: 1 << 22})
+	foreign, initial := fs(sibling, allMasks), fs(Initial, allMasks)
+	inside := Cred{Userns: child, Caps: uapi.AllCaps}
+	for _, tt := range []struct {
+		name     string
+		caller   Cred
+		mounts   []*BPFFS
+		requests []func(TokenRef) Request
+		want     uapi.Errno
+	}{
+		{"nothing is mounted", inside, nil, LibraryQueue(), ePERM},
+		{"everything is delegated", inside, []*BPFFS{all}, LibraryQueue(), 0},
+		{"what gives no token is passed over", inside, []*BPFFS{initial, foreign, none, all}, LibraryQueue(), 0},
+		{"the first token is kept", inside, []*BPFFS{few, all}, LibraryProg(), ePERM},
+		{"it is enough for this", inside, []*BPFFS{few, all}, LibraryQueue(), 0},
+		{"no BTF", inside, []*BPFFS{few}, LibraryBTF(), ePERM},
+		{"a BTF", inside, []*BPFFS{all}, LibraryBTF(), 0},
+		{"a program", inside, []*BPFFS{all}, LibraryProg(), 0},
+		{"a program without CAP_PERFMON", Cred{Userns: child, Caps: capsBPF | capsNet}, []*BPFFS{all}, LibraryProg(), eINVAL},
+		{"a replacement", inside, []*BPFFS{all}, LibraryFreplace(), 0},
+		{"without capabilities", Cred{Userns: child}, []*BPFFS{all}, LibraryQueue(), ePERM},
+		{"CAP_SYS_ADMIN makes no token", Cred{Userns: child, Caps: capsSys}, []*BPFFS{all}, LibraryQueue(), ePERM},
+		{"root outside", Cred{Userns: Initial, Caps: uapi.AllCaps}, nil, LibraryProg(), 0},
+	} {
+		w := &World{Kernel: k73, Caller: tt.caller, UnprivDisabled: 2}
+		if v := Decide(w, &Library{Mounts: tt.mounts, Requests: tt.requests}); v.Errno != tt.want || !v.Known {
+			t.Errorf("%s: got %s by %s, want %s", tt.name, v.Errno, v.ID, tt.want)
+		}
+	}
+	if v := Decide(&World{Kernel: k61, Caller: inside}, &Library{Requests: LibraryQueue()}); v.Known {
+		t.Errorf("a kernel without tokens: %+v", v)
+	}
+}
+
+func TestSymbol(t *testing.T) {
+	tok := &Token{Userns: child, Allowed: allMasks}
+	inside, root := Cred{Userns: child, Caps: uapi.AllCaps}, Cred{Userns: Initial, Caps: uapi.AllCaps}
+	for _, tt := range []struct {
+		kernel *Kernel
+		req    Symbol
+		want   uapi.Errno
+	}{
+		{k73, Symbol{}, eNOENT},
+		{k73, Symbol{Loaded: true, Loader: root}, 0},
+		{k73, Symbol{Loaded: true, Loader: root, Sub: true}, 0},
+		{k612, Symbol{Loaded: true, Loader: root, Sub: true}, 0},
+		{k73, Symbol{Loaded: true, Loader: inside}, eNOENT},
+		{k73, Symbol{Loaded: true, Loader: inside, Token: tok}, 0},
+		{k73, Symbol{Loaded: true, Loader: Cred{Userns: child}, Token: tok}, eNOENT},
+		{k73, Symbol{Loaded: true, Loader: inside, Token: tok, Sub: true}, 0},
+		{k612, Symbol{Loaded: true, Loader: inside, Token: tok, Sub: true}, eNOENT},
+		{k612, Symbol{Loaded: true, Loader: inside, Token: tok}, 0},
+	} {
+		if v := Decide(&World{Kernel: tt.kernel, Caller: root}, &tt.req); v.Errno != tt.want {
+			t.Errorf("%s %+v: got %s by %s, want %s", tt.kernel.Release, tt.req, v.Errno, v.ID, tt.want)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package guest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+const kallsyms = "/proc/kallsyms"
+
+// symbol looks for the symbol of a program of a name: bpf_prog_TAG_NAME.
+func symbol(s *program.Step) (program.Observation, error) {
+	name := ""
+	for _, a := range s.Args {
+		if a.Key == program.KeyName {
+			name = a.Str
+		}
+	}
+	f, err := os.Open(kallsyms)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("look for a symbol: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if isProgram(lines.Text(), name) {
+			return program.Observation{}, nil
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return program.Observation{}, fmt.Errorf("look for a symbol: %w", err)
+	}
+	return program.Observation{Errno: uapi.Errno(unix.ENOENT)}, nil
+}
+
+// isProgram reports whether a line of /proc/kallsyms, "ADDRESS t SYMBOL [bpf]",
+// is of a program of a name.
+func isProgram(line, name string) bool {
+	rest, ok := strings.CutSuffix(line, "_"+name+"\t[bpf]")
+	return ok && strings.Contains(rest, " bpf_prog_")
+}

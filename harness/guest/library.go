@@ -1,0 +1,64 @@
+package guest
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// libraryArg0 is the name of this program as an application of cilium/ebpf;
+// package library, which the agent does not link to, answers to it.
+const libraryArg0 = "tokentest-library"
+
+// library runs an application inside the actor's namespaces and takes the errno
+// that its library gave it.
+func (a *actor) library(s *program.Step) program.Observation {
+	o, err := application(s)
+	if err != nil { // a case that gets this answer fails; the console has the reason
+		fmt.Fprintln(os.Stderr, "tokentest: application:", err)
+		return program.Observation{Errno: uapi.Errno(unix.EPROTO)}
+	}
+	return o
+}
+
+func application(s *program.Step) (program.Observation, error) {
+	n, _ := s.Num(program.KeyMake)
+	r, w, err := os.Pipe()
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+	}
+	defer r.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+	}
+	defer null.Close()
+	argv := []string{libraryArg0, program.Makes[n], strconv.FormatUint(uint64(s.Caps), 10)}
+	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}})
+	w.Close()
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+	}
+	answer, err := io.ReadAll(r)
+	var status syscall.WaitStatus
+	syscall.Wait4(pid, &status, 0, nil)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("hear an application: %w", err)
+	}
+	errno, err := strconv.ParseUint(string(answer), 10, 16)
+	if err != nil {
+		return program.Observation{}, fmt.Errorf("the application says %q", answer)
+	}
+	o := program.Observation{Errno: uapi.Errno(errno)}
+	if errno == 0 {
+		o.Proof = program.Works // the library closed what it had made
+	}
+	return o, nil
+}
