@@ -129,12 +129,13 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (
 	if err != nil {
 		out.Error = err.Error()
 		var mistake *kernel.UsageError
+		var unfit *unfitError
 		switch {
 		case ctx.Err() != nil:
 			out.Error = interrupted
 		case errors.As(err, &mistake):
 			out.Cause = err
-		case kernel.Unbuildable(err):
+		case kernel.Unbuildable(err), errors.As(err, &unfit):
 			out.Unbuilt = true
 		}
 		return out, own.Tool
@@ -170,6 +171,9 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 		return nil, err
 	}
 	if err := describe(out, k); err != nil {
+		return nil, err
+	}
+	if err := fit(k); err != nil {
 		return nil, err
 	}
 	l.progress(Progress{Kernel: ref, Stage: "image"})

@@ -83,6 +83,9 @@ func unfit(err error) string {
 
 // speechless says why a kernel that was run says nothing as a whole.
 func speechless(k *result.KernelRun) string {
+	if k.Unbuilt {
+		return k.Error
+	}
 	for _, boot := range k.Boots {
 		if boot.Fate == vm.Unbooted {
 			return "it does not boot: " + boot.Reason
@@ -128,7 +131,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 			return nil, "", fmt.Errorf("boot %s: %s", b.field.name(ctx, id), boot.Reason)
 		}
 	}
-	if k.Error != "" {
+	if k.Error != "" && !k.Unbuilt {
 		return nil, "", fmt.Errorf("boot %s: %s", b.field.name(ctx, id), k.Error)
 	}
 	return k, name, nil

@@ -1,0 +1,54 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokentest/harness/kernel"
+	"tokentest/kconfig"
+)
+
+// unfitError means that a kernel's configuration rules out what every case
+// needs: it is known before a boot that would only time out or skip.
+type unfitError struct {
+	ref  string
+	lost []string
+}
+
+func (e *unfitError) Error() string {
+	return fmt.Sprintf("kernel %q cannot be tested: %s; tokentest kernel check %s tells all that is missing", e.ref, strings.Join(e.lost, "; "), e.ref)
+}
+
+// vital are the options without which no guest says a word, beside those that
+// every case needs.
+var vital = map[string]string{
+	"BLK_DEV_INITRD": "it takes no initramfs",
+	"BINFMT_ELF":     "it runs no program",
+	"TTY":            "it has no console",
+}
+
+// fit refuses a kernel whose configuration is known and lacks what is vital.
+func fit(k *kernel.Kernel) error {
+	if k.Config == nil {
+		return nil
+	}
+	fragments, err := kconfig.Builtin("base", "token")
+	if err != nil {
+		return err
+	}
+	e := &unfitError{ref: k.Ref}
+	for _, u := range kconfig.Check(k.Config, k.Release, fragments...) {
+		why := vital[u.Name]
+		if slices.Contains(u.Cases, "*") {
+			why = "every case needs it"
+		}
+		if why != "" {
+			e.lost = append(e.lost, fmt.Sprintf("CONFIG_%s is not set (%s:%d): %s", u.Name, u.Fragment, u.Line, why))
+		}
+	}
+	if len(e.lost) > 0 {
+		return e
+	}
+	return nil
+}
