@@ -24,10 +24,11 @@ build: ## build bin/tokentest
 	@$(GOENV) go build -trimpath -o $(BIN) ./harness/cmd/tokentest
 
 # The tree's own settings are not this project's: a make in a kernel tree hands them on.
+HASH := \#
 TREE := $(or $(O),$(KBUILD_OUTPUT),$(KDIR))
 override KERNEL := $(if $(KDIR),tree:$(TREE),$(KERNEL))
 FROM_SOURCE := $(SERIES)$(filter src:% git:%,$(KERNEL))$(findstring +,$(KERNEL))
-WHICH = $(if $(SERIES),series $(SERIES) --base '$(if $(KDIR),git:$(KDIR)\#$(BASE),$(KERNEL))',run --kernel '$(KERNEL)')
+WHICH = $(if $(SERIES),series $(SERIES) --base '$(if $(KDIR),git:$(KDIR)$(HASH)$(BASE),$(KERNEL))',run --kernel '$(KERNEL)')
 
 setup: ## install what is missing: QEMU, and to build kernels a compiler
 	@scripts/setup.sh

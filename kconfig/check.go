@@ -99,7 +99,11 @@ var banner = regexp.MustCompile(`(?m)^# Linux/(\S+) (\S+) Kernel Configuration$`
 // names; both are "" for a fragment, which has no such head.
 func Banner(text []byte) (arch, rel string) {
 	if m := banner.FindSubmatch(text[:min(len(text), 4096)]); m != nil {
-		return string(m[1]), string(m[2])
+		arch, rel = string(m[1]), string(m[2])
+		if arch == "x86_64" { // as make ARCH=x86_64 was told
+			arch = "x86"
+		}
+		return arch, rel
 	}
 	return "", ""
 }

@@ -169,6 +169,9 @@ func TestBanner(t *testing.T) {
 	if arch, rel := Banner([]byte(sample)); arch != "x86" || rel != "6.12.117" {
 		t.Errorf("got %q %q", arch, rel)
 	}
+	if arch, _ := Banner([]byte("#\n# Linux/x86_64 6.12.117 Kernel Configuration\n")); arch != "x86" {
+		t.Errorf("got %q for what ARCH=x86_64 names", arch)
+	}
 	if arch, rel := Banner([]byte(fragmentText)); arch != "" || rel != "" {
 		t.Errorf("a fragment: got %q %q", arch, rel)
 	}
