@@ -412,6 +412,12 @@ func Main(buildID string, failed []error) error {
 	if os.Args[0] == actorArg0 {
 		return runActor(os.Args)
 	}
+	if isCase() {
+		if err := runCases(os.Args[1:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "runcase:", err)
+		}
+		return nil
+	}
 	debug.SetGCPercent(-1) // a run makes little garbage
 	port, err := openControl()
 	if err != nil {
@@ -429,8 +435,9 @@ func Main(buildID string, failed []error) error {
 	return g.serve()
 }
 
-// IsActor reports whether this process is an actor's, which prepares nothing.
-func IsActor() bool { return os.Args[0] == actorArg0 }
+// IsActor reports whether this process is an actor's, or runs a case by hand:
+// neither prepares anything.
+func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
 
 func newAgent(port io.ReadWriter) *agent {
 	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[program.Hook]*lsmHook{}, lsm: map[program.Handle]lsmPlace{}}

@@ -91,6 +91,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	}
 	s.disarm()
 	exit := s.m.Wait()
+	s.symbolise(exit.Findings)
 	s.keepEnding(dir, exit)
 	return s.end(exit, dir)
 }
@@ -115,14 +116,15 @@ func (s *session) digests() string {
 }
 
 func (s *session) copyConfig(dir string) error {
-	if s.kernel.ConfigPath == "" {
-		return nil
+	to, first := filepath.Join(dir, "config"), filepath.Join(s.dir, "boot0", "config")
+	if s.kernel.ConfigPath == "" || to != first && os.Link(first, to) == nil {
+		return nil // there is none, or it is there for all machines
 	}
 	text, err := os.ReadFile(s.kernel.ConfigPath)
 	if err != nil {
 		return fmt.Errorf("copy the kernel's configuration: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "config"), text, 0o644); err != nil {
+	if err := os.WriteFile(to, text, 0o644); err != nil {
 		return fmt.Errorf("copy the kernel's configuration: %w", err)
 	}
 	return nil

@@ -23,11 +23,11 @@ type Program struct {
 	Files   []File // what it needs, the program itself included
 	MemMiB  int    // of the machine; 0 means what is fit for the files
 	Append  []string
+	Shell   bool // the program is one of u-root's, in the image
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Signals <-chan wire.Signal
-	Console io.Writer
 }
 
 // Ended is how a program and its machine came out.
@@ -49,6 +49,11 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 		return nil, err
 	}
 	t.dir = l.Dir
+	if p.Shell {
+		if err := t.withShell(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s := &session{trial: t}
 	dir := filepath.Join(t.dir, "boot0")
 	if err := s.directory(dir); err != nil {
@@ -58,7 +63,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	defer stop(nil)
 	t.memMiB, t.arguments = cmp.Or(p.MemMiB, fitting(p.Files)), p.Append
 	s.m = t.machine(inner, dir)
-	s.m.Deadline, s.m.Console = cmp.Or(t.Deadline, programDeadline), p.Console
+	s.m.Deadline = cmp.Or(t.Deadline, programDeadline)
 	var x executor
 	if err := s.m.Start(inner); err == nil {
 		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, inputWindow), over: make(chan struct{})}
@@ -68,6 +73,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	}
 	out.Exit = x.exit
 	exit := s.m.Wait()
+	s.symbolise(exit.Findings)
 	for i := range exit.Findings {
 		exit.Findings[i].Case = p.Args[0]
 	}

@@ -19,6 +19,8 @@ type File struct {
 	From, To string
 	size     int64
 	info     fs.FileInfo
+	data     []byte // instead of what From holds
+	link     string // it is a link to there
 }
 
 // Gather lists a file, or a directory with all that is in it, for the place to.
@@ -62,6 +64,12 @@ func Size(files []File) int64 {
 
 // send writes the file's records.
 func (f *File) send(write func(wire.Kind, []byte) error) error {
+	switch {
+	case f.link != "":
+		return write(wire.KindFile, wire.EncodeFile(&wire.File{Path: f.To, Kind: wire.Symlink, Data: []byte(f.link)}))
+	case f.data != nil:
+		return write(wire.KindFile, wire.EncodeFile(&wire.File{Path: f.To, Mode: 0o644, Data: f.data}))
+	}
 	w := &wire.File{Path: f.To, Mode: uint32(f.info.Mode().Perm())}
 	switch {
 	case f.info.IsDir():

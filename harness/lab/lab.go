@@ -26,16 +26,21 @@ import (
 // Lab holds what every kernel of a run shares. The zero value works inside a
 // checkout, but for Dir.
 type Lab struct {
-	Dir      string        // the run's directory, which exists
-	CacheDir string        // "" means tokentest in the user's cache directory
-	QEMU     string        // "" means qemu-system-x86_64 from PATH
-	Accel    string        // "auto", "kvm" or "tcg"; "" means auto
-	Deadline time.Duration // for each boot; 0 means vm's default
-	Append   []string      // for the kernel's command line
-	Offline  bool          // do not use the network
-	Refresh  bool          // ask the mirror again
-	Resume   bool          // go on with the run that Dir holds
-	Snapshot bool          // begin from a snapshot after boot, which is made where there is none
+	Dir       string            // the run's directory, which exists
+	CacheDir  string            // "" means tokentest in the user's cache directory
+	QEMU      string            // "" means qemu-system-x86_64 from PATH
+	Accel     string            // "auto", "kvm" or "tcg"; "" means auto
+	Deadline  time.Duration     // for each boot; 0 means vm's default
+	Append    []string          // for the kernel's command line
+	Offline   bool              // do not use the network
+	Refresh   bool              // ask the mirror again
+	Resume    bool              // go on with the run that Dir holds
+	Snapshot  bool              // begin from a snapshot after boot, which is made where there is none
+	Isolate   Isolation         // which cases share a machine
+	Console   io.Writer         // gets the kernels' log as it comes, all of it
+	Debug     func(line string) // has each machine wait for a debugger, and is told how to attach one
+	Repeat    int               // run everything so often; 0 means once
+	UntilFail bool              // run everything until something is not as expected
 
 	Build    kernel.BuildOptions // for kernels that are built from source
 	Variants map[string]Variant  // kernels by another name, each with a configuration of its own
@@ -141,7 +146,7 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (
 		return out, own.Tool
 	}
 	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
-	t.run(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
+	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	return out, own.Tool
 }
 
@@ -158,10 +163,12 @@ type trial struct {
 	failed  int // of them, failed or broken
 	total   int
 
-	memMiB    int
-	arguments []string // of the kernel
-	tried     bool     // to have a snapshot
-	snapshot  *vm.Snapshot
+	memMiB     int
+	arguments  []string // of the kernel
+	tried      bool     // to have a snapshot
+	symbols    *kernel.Symbols
+	symbolless bool // they could not be read
+	snapshot   *vm.Snapshot
 }
 
 // prepare finds the kernel, builds its image and chooses the accelerator.
@@ -255,8 +262,8 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.total, t.results = len(all), newResults(all)
 	t.deny(all)
 	together, alone := plan.Alone(all)
-	queue := [][]*cases.Case{controlsFirst(together)}
-	sizes := []int{batch}
+	queue := t.portions(controlsFirst(together))
+	sizes := slices.Repeat([]int{batch}, len(queue))
 	for strikes := 0; len(queue) > 0; {
 		todo, size := t.open(queue[0]), sizes[0]
 		queue, sizes = queue[1:], sizes[1:]

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,15 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m := &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.Deadline, Allow: t.Allow, MemMiB: t.memMiB,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.Append, t.arguments)}
-	if t.Snapshot {
+	if m.Console = t.Console; m.Console != nil {
+		m.Append = append(m.Append, "loglevel=7")
+	}
+	if t.Debug != nil {
+		m.Debug = filepath.Join(dir, "gdb")
+		m.Append = append(m.Append, "nokaslr")
+		t.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
+	}
+	if t.Snapshot && t.Debug == nil {
 		m.Restore = t.state(ctx, m)
 	}
 	return m

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -228,7 +229,7 @@ func collect(parts []part) (map[string]*seen, []string) {
 				if len(room) == cap(room) {
 					room = make([]seen, 0, 1024)
 				}
-				room = append(room, seen{worst: c})
+				room = append(room, seen{worst: c, counts: maps.Clone(c.Times), varied: c.varies()})
 				out[c.ID] = &room[len(room)-1]
 				order = append(order, c.ID)
 				continue
@@ -245,7 +246,13 @@ func (s *seen) add(c *CaseResult) {
 	if s.counts == nil {
 		s.counts = map[Status]int{s.worst.Status: 1}
 	}
-	s.counts[c.Status]++
+	if c.Times == nil {
+		s.counts[c.Status]++
+	}
+	for status, n := range c.Times {
+		s.counts[status] += n
+	}
+	s.varied = s.varied || c.varies()
 	if s.worst.answered() && c.answered() && (s.worst.Status != c.Status || !sameDecision(s.worst, c)) {
 		s.varied = true
 	}
@@ -258,6 +265,9 @@ func (s *seen) add(c *CaseResult) {
 func severity(c *CaseResult) int {
 	return slices.Index([]Status{Fail, XFail, Pass, Broken, Skip}, c.Status)
 }
+
+// varies says whether repetitions of the case answered differently.
+func (r *CaseResult) varies() bool { return r.Times[Pass] > 0 && r.Times[Fail] > 0 }
 
 // answered says that the case tells something about the kernel.
 func (r *CaseResult) answered() bool {

@@ -84,6 +84,8 @@ type KernelRun struct {
 	Facts *program.Facts `json:"facts,omitempty"`
 	// Drift names what the kernel has and the oracle does not know.
 	Drift []string `json:"drift,omitempty"`
+	// Repeated is how often the cases ran, where that is not once.
+	Repeated int `json:"repeated,omitempty"`
 	// Repeat is the command that shows the cases again, where they are those
 	// of a program and not of this one.
 	Repeat string `json:"repeat,omitempty"`
@@ -138,6 +140,9 @@ type CaseResult struct {
 	Reason string       `json:"reason,omitempty"` // for anything but pass, and for a known defect that is as it was
 	Boot   int          `json:"boot"`             // the index of its machine, -1 for none
 	Steps  []StepResult `json:"steps,omitempty"`
+	// Times counts the statuses of repetitions where they vary; the worst is
+	// the case's.
+	Times map[Status]int `json:"times,omitempty"`
 }
 
 // StepResult is one step that was judged: what it showed and what it must show.

@@ -107,6 +107,9 @@ func argv(m Machine) []string {
 	if m.Monitor {
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", nextFD), "-mon", "chardev=monitor,mode=control")
 	}
+	if m.Debug != "" {
+		args = append(args, "-gdb", "unix:"+m.Debug+",server=on,wait=off", "-S")
+	}
 	if m.Restore != nil {
 		args = append(args, "-incoming", fmt.Sprintf("fd:%d", nextFD))
 	}

@@ -89,6 +89,7 @@ type Machine struct {
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled by Accel
 	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled by Accel
 	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
+	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
 	Monitor  bool          // the machine is going to be saved
 	Allow    *Allow        // findings that do not count; nil means that all do
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes

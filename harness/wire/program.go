@@ -91,3 +91,11 @@ func DecodeFile(payload []byte) (*File, error) {
 	}
 	return f, d.err
 }
+
+// ByHand is a case that a person runs in a shell of the guest.
+type ByHand struct {
+	World []byte   `json:"world"` // a world record's payload
+	Cells []byte   `json:"cells"` // a cells record's payload
+	Setup []string `json:"setup"` // the set-up's steps in words
+	Steps []string `json:"steps"` // the case's
+}

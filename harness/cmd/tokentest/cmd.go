@@ -222,7 +222,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
-		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.parseCmd(),
+		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.shellCmd(), a.parseCmd(),
 	)
 	a.first(c)
 	a.completions(c)

@@ -30,7 +30,7 @@ type machineFlags struct {
 	offline, snapshot   bool
 	deadline            time.Duration
 	allow, append       []string
-	console             bool
+	console, gdb        bool
 	user, root, dir     string
 	with, get           []string
 	bare                bool
@@ -48,6 +48,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr as it comes")
+	fl.BoolVar(&f.gdb, "gdb", false, "have the machine wait for a debugger, and print the line that attaches one")
 	fl.StringVarP(&f.user, "user", "u", "", "run as the user `UID[:GID]`, or nobody (default root)")
 	fl.StringVar(&f.root, "root", "", "make the directory `DIR` the program's root; the program is then one in it")
 	fl.StringVar(&f.dir, "dir", "", "run in the directory `DIR` of the machine (default the one here, or / with --root)")
@@ -136,9 +137,6 @@ func (e codedError) Unwrap() error { return e.error }
 
 // attend runs the program, with the signals that come for it.
 func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Program) (*lab.Ended, error) {
-	if f.console {
-		p.Console = a.stderr
-	}
 	signals := make(chan wire.Signal, 8)
 	p.Signals = signals
 	stop := forward(ctx, signals)
@@ -242,6 +240,7 @@ func (a *app) machineLab(f *machineFlags) (*lab.Lab, error) {
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
+	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return nil, err
 	}
@@ -297,16 +296,33 @@ func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := bringExtras(p, f, here); err != nil {
+		return nil, err
+	}
+	return p, placesAllowed(p)
+}
+
+// watch lets a person look inside the lab's machines.
+func (a *app) watch(l *lab.Lab, console, gdb bool) {
+	if console {
+		l.Console = a.stderr
+	}
+	if gdb {
+		l.Debug = func(line string) {
+			fmt.Fprintf(a.stderr, "tokentest: the machine waits for a debugger; continue it there: %s\n", line)
+		}
+	}
+}
+
+// bringExtras adds what the user named.
+func bringExtras(p *lab.Program, f *machineFlags, here string) error {
 	for _, w := range f.with {
 		from, to, given := strings.Cut(w, ":")
 		if !given {
 			to = absolute(here, from)
 		}
-		if err := bring(p, from, filepath.Join(p.Root, absolute("/", to))); err != nil {
-			return nil, err
-		}
-		if err := bringLibraries(p, from); err != nil {
-			return nil, err
+		if err := errors.Join(bring(p, from, filepath.Join(p.Root, absolute("/", to))), bringLibraries(p, from)); err != nil {
+			return err
 		}
 	}
 	if f.dir != "" {
@@ -315,7 +331,7 @@ func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
 	for _, g := range f.get {
 		p.Get = append(p.Get, absolute(here, g))
 	}
-	return p, placesAllowed(p)
+	return nil
 }
 
 // guestRoot is where a directory that becomes a root is put.

@@ -38,6 +38,10 @@ type runFlags struct {
 	append           []string
 	resume           string
 	snapshot         bool
+	isolate          string
+	console, gdb     bool
+	repeat           int
+	untilFail        bool
 	lies             lies
 	random           random
 	build            buildFlags
@@ -90,6 +94,11 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
+	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr as it comes")
+	fl.BoolVar(&f.gdb, "gdb", false, "have each machine wait for a debugger, and print the line that attaches one")
+	fl.StringVar(&f.isolate, "isolate", "", "give each `WHAT` a machine of its own: case or group; they begin from a snapshot")
+	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
+	fl.BoolVar(&f.untilFail, "until-fail", false, "run everything until something is not as expected, at most --repeat times")
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
 	fl.StringVar(&f.resume, "resume", "", "go on with the run in the directory `RUN`, which was ended half-way")
 	f.registerPlan(fl)
@@ -107,6 +116,10 @@ func (f *runFlags) check() error {
 		return usage("--accel %q: want auto, kvm or tcg", f.accel)
 	case f.deadline < 0:
 		return usage("--deadline %s: want more than nothing", f.deadline)
+	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
+		return usage("--isolate %q: want case or group", f.isolate)
+	case f.repeat < 0:
+		return usage("--repeat %d: want at least 1", f.repeat)
 	case f.batch < 0:
 		return usage("--batch %d: want at least 1", f.batch)
 	case f.jobs < 0:
@@ -146,11 +159,14 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot, Log: a.note, Jobs: f.jobs, Variants: f.variants}
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
+		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail, Log: a.note,
+		Jobs: f.jobs, Variants: f.variants}
 	l.Lists = lists
 	if l.Build, err = f.build.options(); err != nil {
 		return err
 	}
+	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return err
 	}

@@ -1,0 +1,104 @@
+package guest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/harness/wire"
+)
+
+// CaseDir is where the host puts the cases of a shell: each a file of its
+// name, with the case in it as JSON.
+const CaseDir = "/cases"
+
+// caseCommand is the name under which this program runs a case by hand.
+const caseCommand = "runcase"
+
+// isCase reports whether this process is to run a case by hand.
+func isCase() bool { return filepath.Base(os.Args[0]) == caseCommand }
+
+// runCases runs the cases that are named and says what each step showed. What
+// they should have shown only the host knows.
+func runCases(names []string, out io.Writer) error {
+	if len(names) == 0 {
+		return listCases(out)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(CaseDir, name))
+		if err != nil {
+			return fmt.Errorf("read the case (\"runcase\" alone lists them): %w", err)
+		}
+		var c wire.ByHand
+		if err := json.Unmarshal(text, &c); err != nil {
+			return fmt.Errorf("read the case %s: %w", name, err)
+		}
+		if err := runByHand(&c, out); err != nil {
+			return fmt.Errorf("run the case %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func listCases(out io.Writer) error {
+	return filepath.WalkDir(CaseDir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(CaseDir, path) // it is below
+			fmt.Fprintln(out, rel)
+		}
+		return err
+	})
+}
+
+// runByHand plays a case as the agent does.
+func runByHand(c *wire.ByHand, out io.Writer) error {
+	p, err := wire.DecodeProgram(c.World)
+	if err != nil {
+		return err
+	}
+	cells, err := wire.DecodeCells(c.Cells)
+	if err != nil {
+		return err
+	}
+	g := newAgent(struct{ io.ReadWriter }{})
+	defer g.dismiss()
+	seen, err := g.stage(p)
+	if err != nil {
+		return err
+	}
+	say(out, c.Setup, seen)
+	for _, cell := range cells.Cells {
+		seen, err := g.play(cell)
+		if err != nil {
+			return err
+		}
+		say(out, c.Steps, seen)
+	}
+	return nil
+}
+
+// say writes a line for each step.
+func say(out io.Writer, texts []string, seen []program.Observation) {
+	for i, o := range seen {
+		text := fmt.Sprintf("step %d", i)
+		if i < len(texts) {
+			text = texts[i]
+		}
+		line := "ok"
+		if o.Errno != 0 {
+			line = fmt.Sprintf("%s (%s)", o.Errno, unix.Errno(o.Errno))
+		}
+		if o.Proof == program.DoesNotWork {
+			line += ", but the object does not work"
+		}
+		if len(o.Values) > 0 {
+			line += fmt.Sprintf(" %#x", o.Values)
+		}
+		fmt.Fprintf(out, "%s\n  => %s\n", text, line)
+	}
+}

@@ -1,0 +1,120 @@
+package kernel
+
+import (
+	"debug/dwarf"
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Vmlinux is the kernel as an ELF file with its symbols, where it lies where a
+// build leaves it: the image itself, beside it, or at the top of its tree. ""
+// means that there is none.
+func (k *Kernel) Vmlinux() string {
+	if k.Format == Vmlinux {
+		return k.Image
+	}
+	dir := filepath.Dir(k.Image)
+	for _, path := range []string{filepath.Join(dir, Vmlinux), filepath.Join(dir, "../../..", Vmlinux)} {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
+}
+
+// Symbols tells where in the source a place in the kernel's code is.
+type Symbols struct {
+	file  *elf.File
+	dwarf *dwarf.Data
+	funcs map[string][]elf.Symbol
+}
+
+// OpenSymbols reads the symbols of an ELF file. Without DWARF in it no place
+// has a line.
+func OpenSymbols(path string) (*Symbols, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read symbols: %w", err)
+	}
+	all, err := f.Symbols()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read symbols of %s: %w", path, err)
+	}
+	s := &Symbols{file: f, funcs: map[string][]elf.Symbol{}}
+	for _, sym := range all {
+		if elf.ST_TYPE(sym.Info) == elf.STT_FUNC {
+			s.funcs[sym.Name] = append(s.funcs[sym.Name], sym)
+		}
+	}
+	if s.dwarf, err = f.DWARF(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read the line numbers of %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// Close closes the file.
+func (s *Symbols) Close() error { return s.file.Close() }
+
+// Line returns FILE:LINE of an offset into a function of a size, or "". The
+// size tells functions of the same name apart.
+func (s *Symbols) Line(name string, offset, size uint64) string {
+	for _, sym := range s.funcs[name] {
+		if sym.Size == size && offset <= size {
+			return s.at(sym.Value + offset)
+		}
+	}
+	return ""
+}
+
+func (s *Symbols) at(pc uint64) string {
+	unit, err := s.dwarf.Reader().SeekPC(pc)
+	if err != nil {
+		return ""
+	}
+	lines, err := s.dwarf.LineReader(unit)
+	if err != nil || lines == nil {
+		return ""
+	}
+	var e dwarf.LineEntry
+	if err := lines.SeekPC(pc, &e); err != nil || e.File == nil {
+		return ""
+	}
+	name := e.File.Name
+	if dir, ok := unit.Val(dwarf.AttrCompDir).(string); ok {
+		name = strings.TrimPrefix(name, dir+"/")
+	}
+	return fmt.Sprintf("%s:%d", strings.TrimPrefix(name, "./"), e.Line)
+}
+
+// place is a place in the code as the kernel prints it: FUNC+0xOFFSET/0xSIZE;
+// one in a module has its name behind.
+var place = regexp.MustCompile(`([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x([0-9a-f]+)( \[)?`)
+
+// Annotate adds to a line of the kernel's log where the places in it are. A
+// return address is the instruction behind the call, so the line is that of
+// the one before, except for the instruction that faulted.
+func (s *Symbols) Annotate(line string) string {
+	m := place.FindStringSubmatch(line)
+	if m == nil || m[4] != "" {
+		return line
+	}
+	offset, err1 := strconv.ParseUint(m[2], 16, 64)
+	size, err2 := strconv.ParseUint(m[3], 16, 64)
+	if err1 != nil || err2 != nil {
+		return line
+	}
+	if offset > 0 && !strings.Contains(line, "RIP: ") && !strings.Contains(line, "pc : ") {
+		offset--
+	}
+	if at := s.Line(m[1], offset, size); at != "" {
+		return line + " (" + at + ")"
+	}
+	return line
+}

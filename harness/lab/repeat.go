@@ -1,0 +1,151 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tokentest/cases"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// Isolation says which cases share a machine.
+type Isolation string
+
+// The isolations.
+const (
+	Together   Isolation = ""      // all, until one dies
+	GroupAlone Isolation = "group" // those of a group
+	CaseAlone  Isolation = "case"  // none
+)
+
+// portions splits cases by what is to share a machine.
+func (t *trial) portions(all []*cases.Case) [][]*cases.Case {
+	switch t.Isolate {
+	case CaseAlone:
+		return slices.Collect(slices.Chunk(all, 1))
+	case GroupAlone:
+		var out [][]*cases.Case
+		place := map[*cases.Group]int{}
+		for _, c := range all {
+			i, known := place[c.Group]
+			if !known {
+				i = len(out)
+				place[c.Group], out = i, append(out, nil)
+			}
+			out[i] = append(out[i], c)
+		}
+		return out
+	}
+	return [][]*cases.Case{all}
+}
+
+// repeat runs the cases as often as is wanted, or until something goes wrong.
+func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
+	if t.Repeat <= 1 && !t.UntilFail {
+		t.run(ctx, all, batch)
+		return
+	}
+	var sum tally
+	var worlds []result.WorldResult
+	for {
+		boots := len(t.out.Boots)
+		t.failed = 0
+		t.run(ctx, all, batch)
+		if sum.times == 0 {
+			worlds = t.out.Worlds
+		}
+		if t.out.Worlds = worlds; sum.times == 0 || ctx.Err() == nil { // one that was cut short says nothing
+			sum.add(t.out.Cases)
+		}
+		wrong, hopeless := t.wrong(boots)
+		t.log("%s: repetition %d is done, the results of %d cases vary", t.out.Ref, sum.times, sum.vary())
+		if ctx.Err() != nil || hopeless || sum.times == t.Repeat || t.UntilFail && wrong {
+			break
+		}
+	}
+	sum.explain()
+	t.out.Cases, t.out.Repeated = sum.list, sum.times
+}
+
+// wrong says whether the last repetition, whose machines begin at from, holds
+// something that is not as expected, and whether another one makes no sense.
+func (t *trial) wrong(from int) (wrong, hopeless bool) {
+	n := t.out.Counts()
+	wrong = n[result.Fail]+n[result.Broken] > 0
+	for _, b := range t.out.Boots[from:] {
+		wrong = wrong || b.Fate != vm.Clean
+		hopeless = hopeless || b.Fate == vm.Infra || b.Fate == vm.Unbooted
+	}
+	return wrong, hopeless
+}
+
+// tally puts the results of repetitions together.
+type tally struct {
+	times int
+	list  []result.CaseResult
+}
+
+// severity orders statuses: the worst that came is what a case has.
+var severity = map[result.Status]int{result.Pass: 0, result.Skip: 1, result.Broken: 2, result.Fail: 3}
+
+func (s *tally) add(now []result.CaseResult) {
+	s.times++
+	if s.times == 1 {
+		s.list = now
+		return
+	}
+	for i := range now {
+		s.list[i] = merge(&s.list[i], &now[i], s.times)
+	}
+}
+
+// merge is a case of several repetitions with one more. Only where statuses
+// vary are they counted.
+func merge(was, now *result.CaseResult, times int) result.CaseResult {
+	if was.Times == nil && was.Status == now.Status {
+		return *was
+	}
+	counts := maps.Clone(was.Times)
+	if counts == nil {
+		counts = map[result.Status]int{was.Status: times - 1}
+	}
+	counts[now.Status]++
+	worst := *was
+	if severity[now.Status] > severity[was.Status] {
+		worst = *now
+	}
+	worst.Times = counts
+	return worst
+}
+
+// explain says of the cases that vary how they do.
+func (s *tally) explain() {
+	for i := range s.list {
+		c := &s.list[i]
+		if len(c.Times) < 2 {
+			continue
+		}
+		var counts []string
+		for _, status := range result.Statuses() {
+			if n := c.Times[status]; n > 0 {
+				counts = append(counts, fmt.Sprintf("%d %s", n, status))
+			}
+		}
+		c.Reason = fmt.Sprintf("flaky, %s: %s", strings.Join(counts, " and "), c.Reason)
+	}
+}
+
+// vary counts the cases whose results vary.
+func (s *tally) vary() int {
+	n := 0
+	for i := range s.list {
+		if len(s.list[i].Times) > 1 {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,55 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/harness/wire"
+	"tokentest/images"
+)
+
+// Where a guest has the cases that a person may run by hand, and the command
+// that runs them (harness/guest).
+const (
+	caseDir     = "/cases"
+	caseCommand = "/bin/runcase"
+)
+
+// ByHand are the files with which a person can run the cases in a shell.
+func ByHand(list []*cases.Case) ([]File, error) {
+	out := []File{{To: caseCommand, link: "/init"}}
+	for _, c := range list {
+		text, err := json.Marshal(wire.ByHand{
+			World: wire.EncodeProgram(&c.World.Program),
+			Cells: wire.EncodeCells(&wire.Cells{Cells: []program.Cell{c.Cell()}}),
+			Setup: words(c.World.Info), Steps: words(c.Info()),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("encode the case %s: %w", c.ID, err)
+		}
+		out = append(out, File{To: filepath.Join(caseDir, c.ID), data: text, size: int64(len(text))})
+	}
+	return out, nil
+}
+
+func words(steps []cases.StepInfo) []string {
+	out := make([]string, len(steps))
+	for i := range steps {
+		out[i] = steps[i].Text
+	}
+	return out
+}
+
+// withShell adds u-root's shell and commands to the trial's image.
+func (t *trial) withShell(ctx context.Context) error {
+	img, err := images.WithShell(ctx, t.image, t.imageOptions())
+	if err != nil {
+		return err
+	}
+	t.image = img
+	return nil
+}

@@ -1,0 +1,30 @@
+package lab
+
+import (
+	"tokentest/harness/kernel"
+	"tokentest/harness/vm"
+)
+
+// symbolise adds source lines to findings, where the kernel's ELF file with
+// its debug information is at hand. It is only read when there is a finding.
+func (t *trial) symbolise(findings []vm.Finding) {
+	path := t.kernel.Vmlinux()
+	if len(findings) == 0 || path == "" {
+		return
+	}
+	if t.symbols == nil && !t.symbolless {
+		var err error
+		if t.symbols, err = kernel.OpenSymbols(path); err != nil {
+			t.symbolless = true
+			t.log("%s: findings stay without source lines: %v", t.out.Ref, err)
+		}
+	}
+	if t.symbols == nil {
+		return
+	}
+	for i := range findings {
+		for j, line := range findings[i].Lines {
+			findings[i].Lines[j] = t.symbols.Annotate(line)
+		}
+	}
+}
