@@ -101,6 +101,9 @@ func (k *run) details(c *result.CaseResult) []fact {
 	} else if c.Status == result.Fail {
 		out = append(out, textFact("reason", c.Reason))
 	}
+	if len(c.Times) > 1 {
+		out = append(out, textFact("flaky", tally(c.Times)))
+	}
 	if b := k.machine(c); b != nil {
 		out = append(out, k.console(b))
 	}
