@@ -80,14 +80,14 @@ func (a *app) attended(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.
 	if !isFile || !term.IsTerminal(int(in.Fd())) {
 		return a.attend(ctx, l, f, p)
 	}
-	p.TTY = size(in)
+	p.TTY = windowSize(in)
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, syscall.SIGWINCH)
 	defer signal.Stop(resized)
 	signals := make(chan wire.Signal, 1)
 	go func() {
 		for range resized {
-			signals <- wire.Signal{Size: size(in)}
+			signals <- wire.Signal{Size: windowSize(in)}
 		}
 	}()
 	p.Signals = signals
@@ -102,7 +102,7 @@ func (a *app) attended(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.
 	return l.Exec(ctx, f.kernel, p)
 }
 
-func size(in *os.File) *wire.Terminal {
+func windowSize(in *os.File) *wire.Terminal {
 	cols, rows, err := term.GetSize(int(in.Fd()))
 	if err != nil {
 		cols, rows = 80, 24
