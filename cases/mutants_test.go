@@ -21,7 +21,7 @@ func TestMutantsAreListed(t *testing.T) {
 			if !strings.HasPrefix(line, "+") || strings.HasPrefix(line, "+#define") {
 				continue
 			}
-			for _, m := range regexp.MustCompile(`\bMR?\((\d+)`).FindAllStringSubmatch(line, -1) {
+			for _, m := range regexp.MustCompile(`\bMUTS?\((\d+)`).FindAllStringSubmatch(line, -1) {
 				in[m[1]] = true
 			}
 		}
