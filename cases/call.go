@@ -73,9 +73,7 @@ func eachCommand() []axisValue {
 		v := axisValue{name: name, text: name, vars: map[string]string{"others": othersMask(uint32(s.Cmd))}}
 		at := slices.IndexFunc(uapi.Cmds.Members, func(m uapi.Member) bool { return m.Value == uint32(s.Cmd) })
 		v.needs = append(v.needs, enumNeed(&uapi.Cmds, uapi.Cmds.Members[at]))
-		if s.Config != "" {
-			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: s.Config})
-		}
+		v.needs = append(v.needs, configNeeds(s.Config)...)
 		out = append(out, v)
 	}
 	return out

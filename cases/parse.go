@@ -293,9 +293,7 @@ func eachMapType() []axisValue {
 		}
 		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
-		if c := program.MapShapeOf(uapi.MapType(m.Value)).Config; c != "" {
-			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: c})
-		}
+		v.needs = append(v.needs, configNeeds(program.MapShapeOf(uapi.MapType(m.Value)).Config)...)
 		out = append(out, v)
 	}
 	return out
@@ -328,9 +326,7 @@ func eachProgLoad() []axisValue {
 				v.needs = append(v.needs, enumNeed(&uapi.AttachTypes, m))
 			}
 		}
-		if s.Config != "" {
-			v.needs = append(v.needs, Need{Kind: NeedConfig, Name: s.Config})
-		}
+		v.needs = append(v.needs, configNeeds(s.Config)...)
 		out = append(out, v)
 	}
 	return out

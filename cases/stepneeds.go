@@ -2,6 +2,7 @@ package cases
 
 import (
 	"slices"
+	"strings"
 
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
@@ -25,8 +26,14 @@ func stepNeeds(s *program.Step) []Need {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
 	}
-	if config != "" {
-		out = append(out, Need{Kind: NeedConfig, Name: config})
+	return append(out, configNeeds(config)...)
+}
+
+// configNeeds are the configuration symbols of a list.
+func configNeeds(list string) []Need {
+	var out []Need
+	for _, name := range strings.Fields(list) {
+		out = append(out, Need{Kind: NeedConfig, Name: name})
 	}
 	return out
 }

@@ -39,7 +39,7 @@ type CmdShape struct {
 	// Token says that the attribute has, or since some release has, a place
 	// for a token among what the command looks at.
 	Token  bool
-	Config string // the symbol that the request wants
+	Config string // the symbols that the request wants
 }
 
 // CmdShapes are the commands in the order of their numbers. Those that make a
@@ -79,7 +79,7 @@ var CmdShapes = []CmdShape{
 	{Cmd: uapi.BPF_LINK_DETACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_BIND_MAP},
 	{Cmd: uapi.BPF_PROG_STREAM_READ_BY_FD},
-	{Cmd: uapi.BPF_PROG_ASSOC_STRUCT_OPS, Config: "BPF_JIT"},
+	{Cmd: uapi.BPF_PROG_ASSOC_STRUCT_OPS, Config: structOpsConfig},
 }
 
 // CmdShapeOf returns a command's shape, or nil.

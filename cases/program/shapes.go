@@ -14,7 +14,7 @@ type MapShape struct {
 	Inner                  bool   // wants the fd of an inner array map
 	BTF                    bool   // wants key and value type ids of a BTF
 	Struct                 string // the vmlinux struct that is the value
-	Config                 string // the symbol that compiles it in, include/linux/bpf_types.h
+	Config                 string // the symbols that compile it in, include/linux/bpf_types.h
 }
 
 const (
@@ -51,7 +51,7 @@ var mapShapes = []MapShape{
 	{Type: uapi.BPF_MAP_TYPE_STACK, Value: 4, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_SK_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "NET"},
 	{Type: uapi.BPF_MAP_TYPE_DEVMAP_HASH, Key: 4, Value: 4, Max: 1, Config: "NET"},
-	{Type: uapi.BPF_MAP_TYPE_STRUCT_OPS, Key: 4, Max: 1, Struct: "bpf_struct_ops_tcp_congestion_ops", Config: "BPF_JIT"},
+	{Type: uapi.BPF_MAP_TYPE_STRUCT_OPS, Key: 4, Max: 1, Struct: "bpf_struct_ops_tcp_congestion_ops", Config: structOpsConfig},
 	{Type: uapi.BPF_MAP_TYPE_RINGBUF, Max: ringbufMax},
 	{Type: uapi.BPF_MAP_TYPE_INODE_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "BPF_LSM"},
 	{Type: uapi.BPF_MAP_TYPE_TASK_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true},
@@ -90,7 +90,7 @@ type ProgShape struct {
 	// Member is the member of the struct whose index is expected_attach_type.
 	Member string
 	Ext    bool   // replaces a function of an XDP program
-	Config string // the symbol that compiles it in, include/linux/bpf_types.h
+	Config string // the symbols that compile it in, include/linux/bpf_types.h
 }
 
 // The BTF kinds that attach_btf_id may name.
@@ -99,6 +99,10 @@ const (
 	KindTypedef = "typedef"
 	KindStruct  = "struct"
 )
+
+// structOpsConfig is what the struct_ops of TCP wants: it names the module that
+// it belongs to, and bpf_struct_ops_desc_init wants that type to be there.
+const structOpsConfig = "BPF_JIT INET MODULES"
 
 // StructOps and StructOpsMember are the struct_ops that the program loads for.
 const (
@@ -160,7 +164,7 @@ var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_RAW_TP, Needs: uapi.BPF_TRACE_RAW_TP, BTFKind: KindTypedef, BTFName: "btf_trace_sched_switch", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_ITER, Needs: uapi.BPF_TRACE_ITER, BTFKind: KindFunc, BTFName: "bpf_iter_task", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
-	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: "BPF_JIT"},
+	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: structOpsConfig},
 	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: "BPF_JIT"},
 	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: "bpf_lsm_file_open", Config: "BPF_LSM"},
 	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: "bpf_lsm_socket_bind", Config: "BPF_LSM"},
