@@ -140,7 +140,7 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 		s.typed(c, sim, &before, st, &e)
 	case program.OpCall:
 		cmd, _ := st.Num(program.KeyCmd)
-		s.add(c, "call %d by %s for %s", cmd, e.Verdict.ID, place(actor))
+		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(actor), st.Caps.Has(uapi.CAP_SYS_ADMIN))
 	default:
 		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(actor), st.Caps)
 	}
@@ -151,9 +151,10 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *program.Step, e *Expect) {
 	n, _ := st.Num(program.KeyType)
 	at, _ := st.Num(program.KeyAttach)
-	what := fmt.Sprintf("%s %d.%d", st.Op, n, at)
+	body, _ := st.Num(program.KeyBody)
+	what := fmt.Sprintf("%s %d.%d body %d", st.Op, n, at, body)
 	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
-	if passed || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
+	if passed || body != 0 || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
 		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(actor))
 		s.caps(c, what, sim, actor, st, e, passed)
 		s.bits(c, actor, st, e, passed)
