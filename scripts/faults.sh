@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes faults on purpose, on a real kernel under a real QEMU, and checks what
 # comes out. Usage: scripts/faults.sh [KERNEL [FAULT...]]
+# shellcheck disable=SC2317 # check calls the functions
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 3
 kernel=${1:-deb:6.12}; shift || true
 only=" $* "
 tt=$PWD/bin/tokentest
@@ -10,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# run NAME WANTED-EXIT-CODE WANTED-TEXT COMMAND...
+# check NAME WANTED-EXIT-CODE WANTED-TEXT COMMAND...
 check() {
 	local name=$1 code=$2 text=$3 got; shift 3
 	"$@" >"$work/log" 2>&1; got=$?
@@ -28,27 +29,27 @@ disturb() {
 	local sig=$1 when=$2 out=$work/run.$RANDOM pid; shift 2
 	"$tt" run -k "$kernel" -f pretty -o "$out" "$@" map_create &
 	pid=$!
-	until [ -n "$(qemu $pid)" ] && grep -q "$when" "$out/kernel0/boot0/console.log" 2>/dev/null; do
-		kill -0 $pid || return 99
+	until [ -n "$(qemu "$pid")" ] && grep -q "$when" "$out/kernel0/boot0/console.log" 2>/dev/null; do
+		kill -0 "$pid" || return 99
 		sleep 0.05
 	done
-	kill "-$sig" "$(qemu $pid)" || return 97
-	wait $pid
+	kill "-$sig" "$(qemu "$pid")" || return 97
+	wait "$pid"
 }
 # The tool itself is stopped for longer than its deadline, and goes on.
 stopped() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/stopped" --deadline 60s token_create &
 	local pid=$!
-	sleep 4; kill -STOP $pid; sleep 65; kill -CONT $pid
-	wait $pid
+	sleep 4; kill -STOP "$pid"; sleep 65; kill -CONT "$pid"
+	wait "$pid"
 }
 # The tool is killed; its QEMU dies with it, and the run goes on.
 resumed() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/killed" map_create &
 	local pid=$! vm
 	until grep -q 'begin cells [1-9]' "$work/killed/kernel0/boot0/console.log" 2>/dev/null; do sleep 0.05; done
-	vm=$(qemu $pid)
-	kill -KILL $pid; wait $pid 2>/dev/null; sleep 0.3
+	vm=$(qemu "$pid")
+	kill -KILL "$pid"; wait "$pid" 2>/dev/null; sleep 0.3
 	grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$vm/status" && { echo "QEMU $vm outlived the tool"; return 98; }
 	truncate -s -3 "$work/killed/kernel0/boot0/control.out"
 	"$tt" run --resume "$work/killed"
@@ -58,7 +59,7 @@ both() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns & local pid=$!
 	until [ -d "$work/both" ]; do sleep 0.01; done
 	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns; local code=$?
-	wait $pid && return $code
+	wait "$pid" && return $code
 }
 halfCache() {
 	mkdir -p "$work/cache"; cp -r ~/.cache/tokentest/. "$work/cache/"
@@ -75,7 +76,7 @@ wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu wa
 wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
 wanted tool-killed     && check tool-killed 0 "$passes" resumed
 for how in flip drop repeat; do
-	wanted channel-$how && check channel-$how 3 'corrupt record [0-9]+: [a-z ]+' "$tt" run -k "$kernel" -f pretty -o "$work/$how" --lie-channel $how@5000 token_create
+	wanted "channel-$how" && check "channel-$how" 3 'corrupt record [0-9]+: [a-z ]+' "$tt" run -k "$kernel" -f pretty -o "$work/$how" --lie-channel "$how@5000" token_create
 done
 wanted channel-delay   && check channel-delay 0 "$passes" "$tt" run -k "$kernel" -f pretty -o "$work/delay" --lie-channel delay@0 token_create
 wanted full-disk       && check full-disk 3 'no space left on device' inMounts "mkdir -p $work/small && mount -t tmpfs -o size=300k tmpfs $work/small && exec $tt run -k $kernel -q -o $work/small/out map_create"
