@@ -59,7 +59,7 @@ both() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns & local pid=$!
 	until [ -d "$work/both" ]; do sleep 0.01; done
 	"$tt" run -k "$kernel" -f pretty -o "$work/both" nested_userns; local code=$?
-	wait "$pid" && return $code
+	wait "$pid" && return "$code"
 }
 halfCache() {
 	mkdir -p "$work/cache"; cp -r ~/.cache/tokentest/. "$work/cache/"
