@@ -20,6 +20,11 @@ type Outline struct {
 	Actors []string      `json:"actors,omitempty"`
 	Setup  []string      `json:"setup,omitempty"` // the steps that cases share
 	Steps  []string      `json:"steps,omitempty"` // a case's own
+	// Question and Answer are what the group says to a reviewer, Notes the
+	// comments behind Steps; nothing where nothing is asked.
+	Question string   `json:"question,omitempty"`
+	Answer   string   `json:"answer,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
 }
 
 // OutlineAxis is an axis of a matrix; its values stand in the names of cases.
@@ -38,7 +43,7 @@ type OutlineValue struct {
 // Outline describes the group's cases.
 func (g *Group) Outline() Outline {
 	f := g.from.f
-	out := Outline{Name: g.Name, About: g.About, Path: g.Path}
+	out := Outline{Name: g.Name, About: g.About, Path: g.Path, Question: g.Question, Answer: g.Answer}
 	for _, a := range f.axes {
 		axis := OutlineAxis{Name: a.name}
 		for _, v := range a.values {
@@ -54,6 +59,11 @@ func (g *Group) Outline() Outline {
 	}
 	if f.do == nil {
 		out.Setup, out.Steps = nil, out.Setup
+		for i := range f.steps {
+			if g.Question != "" {
+				out.Notes = append(out.Notes, f.steps[i].note)
+			}
+		}
 		return out
 	}
 	out.Steps = []string{f.do.outline()}

@@ -74,8 +74,8 @@ func (a *simActor) mapCreate(st *program.Step) *oracle.MapCreate {
 		req.Attr.BadInner = a.fds[program.Handle(h)].Kind == oracle.Closed
 	}
 	if h, ok := st.Num(program.KeyBTF); ok {
-		kind := a.fds[program.Handle(h)].Kind
-		req.Attr.BTFClosed, req.Attr.BTFNone = kind == oracle.Closed, kind != oracle.Closed
+		fd := a.fds[program.Handle(h)]
+		req.Attr.BTFClosed, req.Attr.BTFNone = fd.Kind == oracle.Closed, fd.Kind != oracle.Closed && !fd.BTF
 	} else if !s.BTF && s.Struct == "" {
 		req.Attr.BTFNone = true // descriptor 0, /dev/null
 	}

@@ -118,6 +118,7 @@ type FD struct {
 	Context *Context // of a ContextFD
 	Userns  *Userns  // of a UsernsFD
 	Pinned  bool     // an Object that BPF_OBJ_PIN takes
+	BTF     bool     // an Object that is BTF, with one type
 	Stays   bool     // without FD_CLOEXEC
 }
 

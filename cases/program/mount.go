@@ -57,7 +57,7 @@ func init() {
 
 // The arguments of these operations. KeyInside belongs to the calls of bpf(2).
 const (
-	KeyUID     Key = iota + 225 // a mount option, as it stands
+	KeyUID     Key = iota + 212 // a mount option, as it stands
 	KeyGID                      // a mount option
 	KeyMode                     // a mount option; of chmod
 	KeyUnknown                  // a mount option that bpffs does not have

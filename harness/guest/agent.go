@@ -424,8 +424,10 @@ func Main(buildID string, failed []error) error {
 		return err
 	}
 	defer port.Close()
-	if err := makePlaces(); err != nil {
-		failed = append(failed, err)
+	for _, err := range []error{makePlaces(), freePtrace()} {
+		if err != nil {
+			failed = append(failed, err)
+		}
 	}
 	g := newAgent(port)
 	g.log = openKernelLog()

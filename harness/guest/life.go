@@ -169,8 +169,8 @@ func newRival() *rival {
 	return r
 }
 
-// rivalWait is about what a call under test takes in an emulated guest.
-const rivalWait = 300 * time.Microsecond
+// rivalWait is what some calls under test take in an emulated guest.
+const rivalWait = 2 * time.Millisecond
 
 func (r *rival) stop() { close(r.jobs) }
 

@@ -24,6 +24,17 @@ func makePlaces() error {
 	return nil
 }
 
+// freePtrace has Yama, where it is there, leave who may trace whom to the
+// kernel's own check, which the oracle follows.
+func freePtrace() error {
+	const scope = "/proc/sys/kernel/yama/ptrace_scope"
+	err := os.WriteFile(scope, []byte("0\n"), 0)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("leave tracing to the kernel's own check: %w", err)
+	}
+	return nil
+}
+
 // mountSteps are the operations around a bpffs. Each makes its call, and the
 // descriptor that the call made is kept.
 var mountSteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
@@ -47,7 +58,7 @@ var mountSteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o progr
 	program.OpFdinfo:        (*actor).fdinfo,
 	program.OpTokenInfo:     (*actor).tokenInfo,
 	program.OpPin:           (*actor).pin,
-	program.OpLink:          (*actor).link2,
+	program.OpLink:          (*actor).linkAt,
 }
 
 // kept makes an observation of a call that may have made a descriptor.
@@ -264,8 +275,8 @@ func (a *actor) pin(s *program.Step) (int, program.Observation) {
 	return noFD, program.Observation{Errno: errno}
 }
 
-// link2 follows the descriptor's link in /proc, for which no capability is wanted.
-func (a *actor) link2(s *program.Step) (int, program.Observation) {
+// linkAt follows the descriptor's link in /proc, for which no capability is wanted.
+func (a *actor) linkAt(s *program.Step) (int, program.Observation) {
 	old := "/proc/thread-self/fd/" + strconv.Itoa(a.fd(s, program.KeyHandle))
 	return done(unix.Linkat(unix.AT_FDCWD, old, a.fd(s, program.KeyIn), str(s, program.KeyPath), unix.AT_SYMLINK_FOLLOW))
 }

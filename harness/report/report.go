@@ -35,6 +35,8 @@ var formats = []struct {
 	{"markdown", Markdown},
 	{"mail", Mail},
 	{"html", HTML},
+	{"threats", Threats},
+	{"threats-html", ThreatsHTML},
 }
 
 // Formats returns the names that Write knows.

@@ -31,9 +31,10 @@ func render(t *testing.T, format string, r *result.Run, o Options) string {
 	return out.String()
 }
 
-// textFormats are those that a person can compare; a page is tried in a browser.
+// textFormats are those that a person can compare; a page is tried in a
+// browser, and the threats on runs that ask.
 func textFormats(all []string) []string {
-	return slices.DeleteFunc(all, func(f string) bool { return f == "html" })
+	return slices.DeleteFunc(all, func(f string) bool { return f == "html" || strings.HasPrefix(f, "threats") })
 }
 
 func TestGolden(t *testing.T) {
@@ -97,10 +98,10 @@ func TestExitCodes(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	for format, want := range map[string]string{
-		"ktp":    `unknown format "ktp": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html; did you mean ktap?`,
-		"JSON":   `unknown format "JSON": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html; did you mean json?`,
-		"":       `unknown format "": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html`,
-		"teapot": `unknown format "teapot": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html`,
+		"ktp":    `unknown format "ktp": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html, threats, threats-html; did you mean ktap?`,
+		"JSON":   `unknown format "JSON": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html, threats, threats-html; did you mean json?`,
+		"":       `unknown format "": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html, threats, threats-html`,
+		"teapot": `unknown format "teapot": there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html, threats, threats-html`,
 	} {
 		err := Write(format, passing(), io.Discard, Options{})
 		if err == nil || err.Error() != want {

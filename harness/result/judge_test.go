@@ -47,7 +47,7 @@ func (gu *guest) observe(sim *cases.Sim, id string, steps []program.Step) []prog
 	out := []program.Observation{}
 	for i := range steps {
 		e := sim.Step(&steps[i])
-		o := program.Observation{Errno: e.Verdict.Errno, Values: slices.Clone(e.Values)}
+		o := program.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
 		if o.Errno == 0 {
 			o.Proof = program.Works
 		}
@@ -446,6 +446,51 @@ control refuse who=nobody
 		}
 		if r := rs["demo/hash/root"]; r.Status != Broken {
 			t.Errorf("hash needs no option, configuration known: %v: %s: %s", known, r.Status, r.Reason)
+		}
+	}
+}
+
+// What a step shows beside its errno counts: a text, a bound, a set.
+func TestJudgeBeyondErrno(t *testing.T) {
+	g := group(t, `needs token
+actor o userns uid=1000
+o bpffs cmds=any maps=any at=/mnt/a -> b
+o token_create bpffs=b -> t
+control o      map_create type=hash token=t
+control nobody map_create type=hash => EPERM
+o stat b
+o mountinfo at=/mnt/a
+o fdinfo t
+o churn bpffs=b times=10 slack=5
+o race use_close token=t times=10
+`)
+	const stat, mountinfo, fdinfo, churn, race = 4, 5, 6, 7, 8
+	for _, tt := range []struct {
+		name   string
+		step   int
+		change func(o *program.Observation)
+		want   string // in the reason; "" passes
+	}{
+		{"as expected", stat, func(*program.Observation) {}, ""},
+		{"another mode", stat, func(o *program.Observation) { o.Text = "mode=700 uid=0 gid=0" }, `the kernel shows "mode=700 uid=0 gid=0", want "mode=1777 uid=0 gid=0"`},
+		{"nothing shown", mountinfo, func(o *program.Observation) { o.Text = "" }, `the kernel shows ""`},
+		{"another mask", fdinfo, func(o *program.Observation) { o.Values[0] = 1 }, "fdinfo shows the masks"},
+		{"up to the bound", churn, func(o *program.Observation) { o.Values[0] = 5 }, ""},
+		{"beyond it", churn, func(o *program.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects stayed behind, want at most 5: filp +6"},
+		{"no count", churn, func(o *program.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"one of the orders", race, func(o *program.Observation) { o.Values = []uint64{9} }, ""},
+		{"neither order", race, func(o *program.Observation) { o.Values = []uint64{0, 14} }, "a call got EFAULT, which neither order gives"},
+		{"no call", race, func(o *program.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"refused", race, func(o *program.Observation) { o.Errno = ePERM }, "got EPERM, want ok"},
+	} {
+		gu := &guest{facts: facts612(), change: func(id string, step int, o *program.Observation) {
+			if id == g.Cases[0].ID && step == tt.step {
+				tt.change(o)
+			}
+		}}
+		r := gu.judge(g.Cases)[g.Cases[0].ID]
+		if (r.Status == Pass) != (tt.want == "") || !strings.Contains(r.Reason, tt.want) {
+			t.Errorf("%s: %s, %q, want %q", tt.name, r.Status, r.Reason, tt.want)
 		}
 	}
 }

@@ -68,6 +68,7 @@ func TestExamplesAreCommands(t *testing.T) {
 	}
 	for _, line := range list {
 		root := (&app{}).root()
+		root.InitDefaultHelpCmd()
 		c, rest, err := root.Find(words(line))
 		if err != nil || c == root && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
 			t.Errorf("%q: no such command (%v)", line, err)

@@ -277,7 +277,7 @@ func (g *guest) play(s *cases.Sim, steps []program.Step) []program.Observation {
 	seen := make([]program.Observation, len(steps))
 	for i := range steps {
 		e := s.Step(&steps[i])
-		seen[i] = program.Observation{Errno: e.Verdict.Errno, Values: e.Values}
+		seen[i] = program.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
 		if _, timed := steps[i].Num(program.KeyTime); timed {
 			seen[i].Values = []uint64{CallTakes}
 		}

@@ -1,0 +1,228 @@
+package report
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"tokentest/cases/uapi"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// threat is a question that a reviewer asks, with what the run's kernels say
+// to it.
+type threat struct {
+	Case, Path, Question, Answer string
+	Shown                        []witness // kernels on which its case passed
+	Others                       []witness // and those on which it says nothing, or something else
+	Steps                        []threatStep
+}
+
+// witness is one kernel's word on a question.
+type witness struct {
+	Kernel string // as it was named, with its release
+	Status result.Status
+	Why    string // for anything but a clean pass
+}
+
+// threatStep is one call of the case, with what came of it.
+type threatStep struct {
+	Text, Note, Got string
+	Allowed         bool
+	errnos          []uapi.Errno
+	kernels         []string
+}
+
+// Holds reports whether some kernel showed the answer and none another one.
+func (t *threat) Holds() bool {
+	for _, w := range t.Others {
+		if w.Status == result.Fail {
+			return false
+		}
+	}
+	return len(t.Shown) > 0
+}
+
+// Contradicted reports whether some kernel gave another answer.
+func (t *threat) Contradicted() bool {
+	for _, w := range t.Others {
+		if w.Status == result.Fail {
+			return true
+		}
+	}
+	return false
+}
+
+// threats collects the questions of the run's case files, in their order.
+func threats(r *result.Run) []*threat {
+	var out []*threat
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		if g.Question == "" {
+			continue
+		}
+		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer)}
+		for n := range g.Steps {
+			s := threatStep{Text: clean(g.Steps[n])}
+			if n < len(g.Notes) {
+				s.Note = clean(g.Notes[n])
+			}
+			t.Steps = append(t.Steps, s)
+		}
+		for _, k := range kernels(r) {
+			t.ask(k)
+		}
+		t.settle()
+		out = append(out, t)
+	}
+	return out
+}
+
+// ask adds a kernel's word.
+func (t *threat) ask(k *run) {
+	w := witness{Kernel: k.title()}
+	for i := range k.Cases {
+		if k.Cases[i].ID == t.Case {
+			t.hear(k, &k.Cases[i], w)
+			return
+		}
+	}
+	w.Status, w.Why = result.Broken, cmp.Or(clean(k.untried()), "the case did not run")
+	t.Others = append(t.Others, w)
+}
+
+func (t *threat) hear(k *run, c *result.CaseResult, w witness) {
+	w.Status = c.Status
+	if c.Status != result.Pass || len(c.Steps) != len(t.Steps) {
+		w.Why = cmp.Or(clean(c.Reason), "its steps are not those of the file")
+		t.Others = append(t.Others, w)
+		return
+	}
+	if c.Boot >= 0 && c.Boot < len(k.Boots) && k.Boots[c.Boot].Fate != vm.Clean {
+		w.Why = "on a machine that ended " + string(k.Boots[c.Boot].Fate)
+	}
+	t.Shown = append(t.Shown, w)
+	for i := range c.Steps {
+		t.Steps[i].errnos = append(t.Steps[i].errnos, c.Steps[i].Got.Errno)
+		t.Steps[i].kernels = append(t.Steps[i].kernels, k.name())
+	}
+}
+
+// title is a kernel's name with its release.
+func (k *run) title() string {
+	if k.Release == "" || k.Release == k.Ref {
+		return k.name()
+	}
+	return k.name() + " (" + clean(k.Release) + ")"
+}
+
+// settle words what came of each step: one answer, or one a kernel.
+func (t *threat) settle() {
+	for i := range t.Steps {
+		s := &t.Steps[i]
+		if len(s.errnos) == 0 {
+			continue
+		}
+		s.Allowed = true
+		same := true
+		for _, e := range s.errnos {
+			same = same && e == s.errnos[0]
+			s.Allowed = s.Allowed && e == uapi.OK
+		}
+		s.Got = s.errnos[0].String()
+		if same {
+			continue
+		}
+		var words []string
+		for n, e := range s.errnos {
+			words = append(words, fmt.Sprintf("%s on %s", e, s.kernels[n]))
+		}
+		s.Got = strings.Join(words, ", ")
+	}
+}
+
+// Evidence are the steps that answer the question: what was refused, and what
+// was allowed and has a word of explanation.
+func (t *threat) Evidence() []threatStep {
+	var out []threatStep
+	for _, s := range t.Steps {
+		if s.Got != "" && (!s.Allowed || s.Note != "") {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Threats writes each question of the case files with its answer, and the
+// kernels and the calls that show it. Where a kernel did not show it, that is
+// said instead.
+func Threats(r *result.Run, w io.Writer, o Options) error {
+	p := &page{w: bufio.NewWriter(w), width: cmp.Or(o.Width, 80), color: o.Color}
+	all := threats(r)
+	if len(all) == 0 {
+		p.head("nothing asked:", bold, "no case of this run has a question; tokentest run --full runs those that have")
+	}
+	for i, t := range all {
+		if i > 0 {
+			p.blank()
+		}
+		t.write(p, i+1)
+	}
+	return flush(p.w)
+}
+
+func (t *threat) write(p *page, number int) {
+	p.head(fmt.Sprintf("%d.", number), bold, t.Question)
+	switch {
+	case t.Contradicted():
+		p.fact(textFact("answer", "It depends on the kernel: below is one that does not answer as the others, or as it must."))
+	case len(t.Shown) == 0:
+		p.fact(textFact("answer", "None: no kernel of this run has shown it."))
+	}
+	if len(t.Shown) > 0 {
+		label := "answer"
+		if t.Contradicted() {
+			label = "where ok"
+		}
+		p.fact(textFact(label, t.Answer))
+	}
+	p.fact(textFact("case", t.Case+" ("+t.Path+")"))
+	for _, w := range t.Shown {
+		p.fact(textFact("shown", w.text()))
+	}
+	for _, w := range t.Others {
+		p.fact(textFact("not shown", w.text()))
+	}
+	for _, s := range t.Evidence() {
+		p.fact(textFact(s.label(), s.text()))
+	}
+}
+
+func (w witness) text() string {
+	text := w.Kernel + ": " + string(w.Status)
+	if w.Why != "" {
+		text += ": " + w.Why
+	}
+	return text
+}
+
+func (s *threatStep) label() string {
+	if s.Allowed {
+		return "allowed"
+	}
+	return "refused"
+}
+
+func (s *threatStep) text() string {
+	text := s.Text
+	if !s.Allowed {
+		text += ": " + s.Got
+	}
+	if s.Note != "" {
+		text += " (" + s.Note + ")"
+	}
+	return text
+}

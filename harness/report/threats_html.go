@@ -1,0 +1,82 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+
+	"tokentest/harness/result"
+)
+
+// ThreatsHTML writes what Threats writes as one page that needs nothing else.
+func ThreatsHTML(r *result.Run, w io.Writer, _ Options) error {
+	all := threats(r)
+	holds := 0
+	for _, t := range all {
+		if t.Holds() {
+			holds++
+		}
+	}
+	err := threatsPage.Execute(w, map[string]any{
+		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r),
+	})
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func titles(r *result.Run) []string {
+	var out []string
+	for _, k := range kernels(r) {
+		out = append(out, k.title())
+	}
+	return out
+}
+
+var threatsPage = template.Must(template.New("threats").Parse(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>BPF token: who can do what</title>
+<style>
+:root { color-scheme: light dark; --line: #8884; --ok: #18794e; --no: #cd2b31; --dim: #777; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
+ol.toc { padding-left: 1.5rem; } .dim { color: var(--dim); font-size: .875rem; }
+.answer { border-left: 4px solid var(--ok); padding: .25rem 1rem; margin: .75rem 0; }
+.answer.no { border-color: var(--no); }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; margin: .75rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
+td.got { white-space: nowrap; } .ok { color: var(--ok); } .refused, .fail, .broken { color: var(--no); } .skip { color: var(--dim); }
+code { font: .8125rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
+</style>
+</head>
+<body>
+<h1>BPF token: who can do what</h1>
+<p class="dim">{{len .Threats}} questions, {{.Holds}} answered as stated. Observed {{.When}} on {{range $i, $k := .Kernels}}{{if $i}}, {{end}}{{$k}}{{end}}.
+Each answer stands because the calls below it came out so on the kernels named, and as the rules that follow the kernel's source say they must.</p>
+{{if not .Threats}}<p>No case of this run has a question.</p>{{end}}
+<ol class="toc">{{range .Threats}}<li><a href="#{{.Case}}">{{.Question}}</a></li>{{end}}</ol>
+{{range .Threats}}
+<section id="{{.Case}}">
+<h2>{{.Question}}</h2>
+{{if .Contradicted}}<p class="answer no">It depends on the kernel: one below does not answer as the others, or as it must.</p>{{end}}
+{{if .Shown}}<p class="answer">{{.Answer}}</p>{{else}}<p class="answer no">No answer: no kernel of this run has shown it.</p>{{end}}
+<p class="dim">Case <code>{{.Case}}</code>, {{.Path}}</p>
+<table>
+<tr><th>kernel</th><th>status</th><th></th></tr>
+{{range .Shown}}<tr><td>{{.Kernel}}</td><td class="ok">{{.Status}}</td><td>{{.Why}}</td></tr>{{end}}
+{{range .Others}}<tr><td>{{.Kernel}}</td><td class="{{.Status}}">{{.Status}}</td><td>{{.Why}}</td></tr>{{end}}
+</table>
+{{with .Evidence}}<table>
+<tr><th>call</th><th>got</th><th>why</th></tr>
+{{range .}}<tr><td><code>{{.Text}}</code></td><td class="got {{if .Allowed}}ok{{else}}refused{{end}}">{{.Got}}</td><td>{{.Note}}</td></tr>
+{{end}}</table>{{end}}
+</section>
+{{end}}
+</body>
+</html>
+`))

@@ -1,0 +1,121 @@
+package report
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// asked is a run of one question on kernels whose cases have these statuses.
+func asked(statuses ...result.Status) *result.Run {
+	var list []*result.KernelRun
+	for i, s := range statuses {
+		c := result.CaseResult{ID: "q", Status: s, Steps: []result.StepResult{
+			{Got: program.Observation{}}, {Got: program.Observation{Errno: eperm}}, {Got: program.Observation{Errno: []uapi.Errno{einval, 0}[i%2]}},
+		}}
+		if s != result.Pass {
+			c.Reason = "the reason of " + string(s)
+		}
+		k := newKernel("deb:"+string(rune('a'+i)), c)
+		list = append(list, k)
+	}
+	r := newRun(list...)
+	r.Groups = []cases.Outline{
+		{Name: "other", Steps: []string{"root map_create"}},
+		{Name: "q", Path: "cases/scenario/q.txt", Question: "Can it <be>?", Answer: "No, it cannot.",
+			Steps: []string{"owner bpffs -> b", "peer map_create token=t", "peer token_info t"}, Notes: []string{"", "no capability", "since 6.17"}},
+	}
+	return r
+}
+
+func threatsText(t *testing.T, r *result.Run) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Threats(r, &b, Options{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The answer stands where the case passed; where it did not the page says so.
+func TestThreats(t *testing.T) {
+	const yes, none, differs = "answer   No, it cannot.", "answer   None: no kernel of this run has shown it.", "answer   It depends on the kernel"
+	for _, tt := range []struct {
+		statuses []result.Status
+		want     []string
+		not      []string
+	}{
+		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    deb:a (6.12.117+deb13-cloud-amd64): pass",
+			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"}, []string{"bpffs", "other", none}},
+		{[]result.Status{result.Pass, result.Pass}, []string{yes, "peer token_info t: EINVAL on deb:a, ok on deb:b (since 6.17)"}, []string{"not shown"}},
+		{[]result.Status{result.Pass, result.Skip}, []string{yes, "not shown deb:b (6.12.117+deb13-cloud-amd64): skip: the reason of skip"}, []string{differs}},
+		{[]result.Status{result.Skip}, []string{none, "skip: the reason of skip"}, []string{yes, "No, it cannot", "refused"}},
+		{[]result.Status{result.Broken}, []string{none, "broken: the reason of broken"}, []string{"No, it cannot"}},
+		{[]result.Status{result.Fail}, []string{differs, "fail: the reason of fail"}, []string{"No, it cannot"}},
+		{[]result.Status{result.Pass, result.Fail}, []string{differs, "where ok No, it cannot.", "fail: the reason of fail"}, []string{yes}},
+	} {
+		text := threatsText(t, asked(tt.statuses...))
+		for _, w := range tt.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%v: want %q in\n%s", tt.statuses, w, text)
+			}
+		}
+		for _, w := range tt.not {
+			if strings.Contains(text, w) {
+				t.Errorf("%v: %q must not be in\n%s", tt.statuses, w, text)
+			}
+		}
+	}
+}
+
+func TestThreatsCorners(t *testing.T) {
+	r := asked(result.Pass)
+	r.Kernels[0].Boots[0].Fate = vm.Tainted
+	if text := threatsText(t, r); !strings.Contains(text, "pass: on a machine that ended tainted") {
+		t.Errorf("a tainted machine:\n%s", text)
+	}
+	r = asked(result.Pass)
+	r.Kernels[0].Cases[0].ID = "another"
+	if text := threatsText(t, r); !strings.Contains(text, "the case did not run") || strings.Contains(text, "cannot") {
+		t.Errorf("a case that did not run:\n%s", text)
+	}
+	r = asked(result.Pass)
+	r.Kernels[0].Cases[0].Steps = nil
+	if text := threatsText(t, r); !strings.Contains(text, "its steps are not those of the file") || strings.Contains(text, "it cannot") {
+		t.Errorf("other steps:\n%s", text)
+	}
+	r = asked()
+	r.Groups = nil
+	if text := threatsText(t, r); !strings.HasPrefix(text, "nothing asked:") {
+		t.Errorf("nothing asked:\n%s", text)
+	}
+}
+
+func TestThreatsHTML(t *testing.T) {
+	page := func(r *result.Run) string {
+		t.Helper()
+		var b bytes.Buffer
+		if err := ThreatsHTML(r, &b, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	text := page(asked(result.Pass, result.Skip))
+	for _, w := range []string{"Can it &lt;be&gt;?", `<p class="answer">No, it cannot.</p>`, "the reason of skip", "<code>peer map_create token=t</code>", "1 questions, 1 answered as stated"} {
+		if !strings.Contains(text, w) {
+			t.Errorf("want %q in\n%s", w, text)
+		}
+	}
+	if strings.Contains(text, "<be>") || strings.Contains(text, "http://") || strings.Contains(text, "https://") {
+		t.Error("the page holds raw text, or needs something else")
+	}
+	if text := page(asked(result.Fail)); strings.Contains(text, "No, it cannot.") || !strings.Contains(text, "It depends on the kernel") || !strings.Contains(text, "0 answered") {
+		t.Errorf("a failure:\n%s", text)
+	}
+}
