@@ -145,7 +145,7 @@ func TestGuards(t *testing.T) {
 			last := c.ID[strings.LastIndex(c.ID, "/"):]
 			for _, k := range c.Guards() {
 				has[k.Control] = true
-				if (g.Name == "map_bits" || g.Name == "prog_bits" || g.Name == "map_create" || g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
+				if (g.Name == "map_bits" || g.Name == "map_unprivileged" || g.Name == "prog_bits" || g.Name == "map_create" || g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
 					t.Errorf("%s is guarded by %s, which is about another type", c.ID, k.ID)
 				}
 			}

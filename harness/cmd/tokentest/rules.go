@@ -15,6 +15,8 @@ import (
 // hidden are the rules whose absence no kernel can show, with the reason.
 var hidden = map[string]string{
 	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
+	"mount/set-unprivileged":         "the rule behind it refuses the same",
+	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",
 }
 
 func (a *app) rulesCmd() *cobra.Command {
