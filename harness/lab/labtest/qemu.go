@@ -345,7 +345,7 @@ func (g *guest) happen(r *wire.Results) error {
 	case "panic":
 		return g.panics()
 	case "splat", "nomarks":
-		time.Sleep(50 * time.Millisecond) // the host has read that it began
+		time.Sleep(500 * time.Millisecond) // the host has read that it began, a starved one too
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
 	case "early":
 		g.out.Write(wire.KindFault, nil) // flushes what is queued; it is no JSON
