@@ -188,7 +188,9 @@ func (s *scout) pairs(c *Case, e *Expect) {
 // caps finds a type's need of a capability, or that it has none, for a caller
 // who owns no namespace and so has just what the step says.
 func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *program.Step, e *Expect, passed bool) {
-	if a.cred.Userns == oracle.Initial && a.cred.Euid != 0 {
+	h, _ := st.Num(program.KeyToken)
+	tok := a.fds[program.Handle(h)].Token
+	if a.cred.Userns == oracle.Initial && a.cred.Euid != 0 || tok != nil && tok.Userns != a.cred.Userns {
 		return
 	}
 	for _, k := range []uapi.Cap{uapi.CAP_BPF, uapi.CAP_PERFMON, uapi.CAP_NET_ADMIN} {
@@ -296,12 +298,12 @@ type chooser struct {
 	have    []bool
 	chosen  map[*Case]bool
 	worlds  map[*World]bool
-	groups  map[*Group]bool
+	started map[string]bool // actors, by shape
 	prices  map[*Case]float64
 }
 
 func chooseSuite(c *Corpus, found map[*Case]map[target]bool) string {
-	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, groups: map[*Group]bool{}, prices: map[*Case]float64{}}
+	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, started: map[string]bool{}, prices: map[*Case]float64{}}
 	for k, list := range found {
 		for at := range list {
 			if _, ok := ch.numbers[at]; !ok {
@@ -359,8 +361,12 @@ const (
 	priceMap   = 100.0
 	priceProg  = 1200.0
 	priceLong  = 60000.0 // a program of thousands of instructions
-	priceWorld = 9000.0
+	priceWorld = 6000.0
 	priceActor = 1000.0
+	priceStart = 35000.0 // a process, whose program is started again
+	priceThere = 5000.0  // a process that enters another namespace for one call
+	priceMount = 4000.0
+	priceHook  = 8000.0 // a program that a security hook runs
 )
 
 // price is what a case and the controls that come along cost together.
@@ -379,8 +385,14 @@ func (ch *chooser) closure(k *Case, seen map[*Case]bool, worlds map[*World]bool)
 	if !ch.worlds[k.World] && !worlds[k.World] {
 		worlds[k.World] = true
 		cost += priceWorld
-		if !ch.groups[k.Group] {
-			cost += priceActor * float64(len(k.World.Program.Actors))
+		for _, shape := range shapes(k.World.Program.Actors) {
+			cost += priceActor
+			if !ch.started[shape] {
+				cost += priceStart
+			}
+		}
+		for i := range k.World.Program.Setup {
+			cost += priceOf(&k.World.Program.Setup[i])
 		}
 	}
 	for _, g := range k.Guards() {
@@ -402,10 +414,40 @@ func (ch *chooser) own(k *Case) float64 {
 	return cost
 }
 
+// forked is the shape of an actor whose process no other world takes over.
+const forked = ""
+
+// shapes says of each actor what it has in common with one of another world
+// whose process can be taken over.
+func shapes(cast []program.Actor) []string {
+	out, seen := make([]string, len(cast)), map[string]int{}
+	for i, a := range cast {
+		if a.Kind == program.Child {
+			continue
+		}
+		parent := ""
+		if a.Parent >= 0 {
+			parent = out[a.Parent]
+		}
+		shape := fmt.Sprintf("%d of %d in (%s)", a.Kind, a.UID, parent)
+		seen[shape]++
+		out[i] = fmt.Sprintf("%s, %d", shape, seen[shape])
+	}
+	return out
+}
+
 func priceOf(s *program.Step) float64 {
 	cost := priceStep
 	insns, _ := s.Num(program.KeyInsns)
 	switch {
+	case s.Op == program.OpExec:
+		cost += priceStart
+	case has(s, program.KeyInside):
+		cost += priceThere
+	case s.Op == program.OpBPFFS || s.Op == program.OpFscreate || s.Op == program.OpMount:
+		cost += priceMount
+	case s.Op == program.OpLSM:
+		cost += priceHook
 	case s.Op == program.OpProgLoad && insns > 4000:
 		cost += priceLong
 	case s.Op == program.OpProgLoad && !has(s, program.KeyAttr), s.Op == program.OpCall:
@@ -422,7 +464,10 @@ func (ch *chooser) take(k *Case) {
 	if ch.chosen[k] {
 		return
 	}
-	ch.chosen[k], ch.worlds[k.World], ch.groups[k.Group] = true, true, true
+	ch.chosen[k], ch.worlds[k.World] = true, true
+	for _, shape := range shapes(k.World.Program.Actors) {
+		ch.started[shape] = shape != forked
+	}
 	for _, n := range ch.rest[k] {
 		ch.have[n] = true
 	}
