@@ -424,7 +424,7 @@ func Main(buildID string, failed []error) error {
 		return err
 	}
 	defer port.Close()
-	for _, err := range []error{makePlaces(), freePtrace()} {
+	for _, err := range []error{makePlaces(), soften()} {
 		if err != nil {
 			failed = append(failed, err)
 		}
