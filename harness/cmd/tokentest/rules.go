@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -21,32 +22,40 @@ var hidden = map[string]string{
 
 func (a *app) rulesCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "rules RUN",
+		Use:   "rules RUN...",
 		Short: "show that each rule of the oracle is held against a kernel",
-		Long: `Judge a stored run once more for each rule of the oracle, with that rule left
+		Long: `Judge stored runs once more for each rule of the oracle, with that rule left
 out. A kernel that decides by the rule must then disagree somewhere. Exit code 1
-says that some rule was not noticed: no case of the run depends on it.`,
+says that some rule was not noticed: no case of the runs depends on it.`,
 		Example: "  tokentest rules results/runs/RUN",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := loadRun(args[0])
-			if err != nil {
-				return err
+			var runs []*result.Run
+			for _, arg := range args {
+				r, err := loadRun(arg)
+				if err != nil {
+					return err
+				}
+				runs = append(runs, r)
 			}
 			corpus, err := cases.Load()
 			if err != nil {
 				return err
 			}
-			return a.rules(r, corpus)
+			return a.rules(runs, corpus)
 		},
 	}
 }
 
-func (a *app) rules(r *result.Run, corpus *cases.Corpus) error {
+func (a *app) rules(runs []*result.Run, corpus *cases.Corpus) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	noticed, all := 0, oracle.Rules()
 	for _, rule := range all {
-		n, example := disagree(r, corpus, rule)
+		n, example := 0, ""
+		for _, r := range runs {
+			more, first := disagree(r, corpus, rule)
+			n, example = n+more, cmp.Or(example, first)
+		}
 		switch {
 		case n > 0:
 			noticed++
