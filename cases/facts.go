@@ -135,9 +135,9 @@ func end(f *program.Facts, tag string) uint32 {
 // of them; a maintainer must teach the tables and the oracle.
 func Drift(f *program.Facts) []string {
 	var out []string
-	for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
+	for _, e := range Enums() {
 		for _, name := range f.Enumerators[e.Tag] {
-			short := strings.ToLower(strings.TrimPrefix(name, e.Prefix))
+			short := shortName(&e, name)
 			if !strings.HasPrefix(name, "__MAX_") && !slices.ContainsFunc(e.Members, func(m uapi.Member) bool { return m.Name == short }) {
 				out = append(out, name)
 			}

@@ -42,18 +42,24 @@ func ReadImage(path string) (Config, error) {
 }
 
 func readImage(f io.ReaderAt) (Config, error) {
-	payload, err := bzImagePayload(f)
+	kernel, err := Unpack(f)
 	if err != nil {
 		return nil, err
 	}
-	if payload == nil { // a vmlinux, or something else to look through
-		return search(io.NewSectionReader(f, 0, 1<<62))
-	}
-	kernel, err := decompress(payload)
-	if err != nil {
-		return nil, err
+	if kernel == nil { // a vmlinux, or something else to look through
+		kernel = io.NewSectionReader(f, 0, 1<<62)
 	}
 	return search(kernel)
+}
+
+// Unpack returns the ELF file that a bzImage carries, unpacked as it is read;
+// nil when f is no bzImage.
+func Unpack(f io.ReaderAt) (io.Reader, error) {
+	payload, err := bzImagePayload(f)
+	if payload == nil || err != nil {
+		return nil, err
+	}
+	return decompress(payload)
 }
 
 // bzImagePayload returns the compressed kernel inside a bzImage, nil when f

@@ -456,7 +456,11 @@ func (g *agent) readBTF() {
 	if err == nil {
 		g.max, g.members = map[string]uint32{}, map[string][]string{}
 		for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
-			g.max[e.Tag], g.members[e.Tag] = b.end(e.Tag), b.members(e.Tag)
+			list := b.members(e.Tag)
+			g.max[e.Tag] = program.End(list)
+			for _, m := range list {
+				g.members[e.Tag] = append(g.members[e.Tag], m.Name)
+			}
 		}
 	}
 	g.btf = b.ids()

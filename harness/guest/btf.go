@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
@@ -219,32 +218,15 @@ func (b *kernelBTF) member(structName, name string) (uint32, bool) {
 	return 0, false
 }
 
-// end returns the __MAX_… enumerator of an enumeration, or one more than its
-// last bit where the kernel has no such enumerator.
-func (b *kernelBTF) end(tag string) uint32 {
+// members returns an enumeration's members.
+func (b *kernelBTF) members(tag string) []program.Enumerator {
 	t := b.types[btfName{"enum", tag}]
-	end := uint32(0)
-	for i := range t.vlen {
-		name := b.str(binary.LittleEndian.Uint32(t.tail[i*enumLen:]))
-		value := binary.LittleEndian.Uint32(t.tail[i*enumLen+4:])
-		if strings.HasPrefix(string(name), "__MAX_BPF") {
-			return value
-		}
-		if value < 64 {
-			end = max(end, value+1)
-		}
+	out := make([]program.Enumerator, t.vlen)
+	for i := range out {
+		e := t.tail[i*enumLen:]
+		out[i] = program.Enumerator{Name: string(b.str(binary.LittleEndian.Uint32(e))), Value: uint64(binary.LittleEndian.Uint32(e[4:]))}
 	}
-	return end
-}
-
-// members returns the names of an enumeration's members.
-func (b *kernelBTF) members(tag string) []string {
-	t := b.types[btfName{"enum", tag}]
-	names := make([]string, t.vlen)
-	for i := range names {
-		names[i] = string(b.str(binary.LittleEndian.Uint32(t.tail[i*enumLen:])))
-	}
-	return names
+	return out
 }
 
 // wantedNames lists the vmlinux types that facts and programs need.

@@ -56,7 +56,7 @@ func compareType(t *testing.T, spec *btf.Spec, got *kernelBTF, n btfName) int {
 	case "enum":
 		var e *btf.Enum
 		if err = spec.TypeByName(n.name, &e); err == nil {
-			compareEnd(t, e, got.end(n.name))
+			compareEnd(t, e, program.End(got.members(n.name)))
 		}
 		want = e
 	case program.KindStruct:
@@ -129,7 +129,7 @@ func FuzzBTF(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if b, err := parseBTF(raw, wantedNames()); err == nil {
 			b.ids()
-			b.end(uapi.Cmds.Tag)
+			b.members(uapi.Cmds.Tag)
 		}
 	})
 }

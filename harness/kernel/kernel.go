@@ -5,6 +5,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -83,10 +84,12 @@ type UsageError struct {
 	Ref    string
 	Reason string
 	Near   []string // references that would do
+
+	what string // what of Ref is at fault; "" means that it is to be a kernel
 }
 
 func (e *UsageError) Error() string {
-	s := fmt.Sprintf("kernel %q: %s", e.Ref, e.Reason)
+	s := fmt.Sprintf("%s %q: %s", cmp.Or(e.what, "kernel"), e.Ref, e.Reason)
 	if len(e.Near) > 0 {
 		s += "; near ones: " + strings.Join(e.Near, ", ")
 	}

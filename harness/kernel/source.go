@@ -24,6 +24,13 @@ func isSource(ref string) bool {
 	return ok && (scheme == "src" || scheme == "git" || scheme == "tree")
 }
 
+// IsBuilt tells whether a reference names what is built before it can boot. A
+// tree without patches was built already.
+func IsBuilt(ref string) bool {
+	_, patches := cutPatches(ref)
+	return isSource(ref) && (!strings.HasPrefix(ref, "tree:") || len(patches) > 0)
+}
+
 func parseSource(ref string) (sourceRef, error) {
 	scheme, rest, _ := strings.Cut(ref, ":")
 	r := sourceRef{scheme: scheme}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"tokentest/cases"
+	"tokentest/cases/program"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -146,7 +147,9 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (
 		return out, own.Tool
 	}
 	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
+	t.foresee()
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
+	t.compareForeseen()
 	return out, own.Tool
 }
 
@@ -162,6 +165,8 @@ type trial struct {
 	results results
 	failed  int // of them, failed or broken
 	total   int
+
+	foreseen chan *program.Facts // what its image says; nil when that cannot be read
 
 	memMiB     int
 	arguments  []string // of the kernel

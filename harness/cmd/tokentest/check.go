@@ -15,6 +15,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/kconfig"
 )
@@ -31,7 +32,9 @@ func (a *app) kernelCheckCmd() *cobra.Command {
 		Long: `Compare a .config, the configuration inside an image (CONFIG_IKCONFIG), a
 fragment, or the configuration of any kernel that can be named, with the
 fragments base and token. Each option that is not met is named with the
-fragment's line, and with the cases that would be skipped for it.
+fragment's line, and with the cases that would be skipped for it. Of a kernel's
+image its BTF tells, too, which commands and types it lacks, and which it has that
+tokentest does not know.
 
 Exit code 1 says that something is missing that the cases or the boot need.`,
 		Example: "  tokentest kernel check ~/linux/.config\n  tokentest kernel check --fragment debug deb:6.12",
@@ -48,6 +51,7 @@ type configured struct {
 	config  kconfig.Config
 	release string
 	part    *kconfig.Fragment // when it is a fragment and no whole configuration
+	kernel  *kernel.Kernel    // when it is one
 }
 
 func (a *app) check(ctx context.Context, name string, f *checkFlags) error {
@@ -83,7 +87,7 @@ func (a *app) configured(ctx context.Context, name string) (*configured, error) 
 	if k.Config == nil {
 		return nil, usage("kernel %q: its configuration is not known: no .config or config-%s lies beside the image, and it was built without CONFIG_IKCONFIG", name, k.Release)
 	}
-	return &configured{name: name, config: k.Config, release: k.Release}, nil
+	return &configured{name: name, config: k.Config, release: k.Release, kernel: k}, nil
 }
 
 // maxText is more than any .config has, and less than any kernel.
@@ -167,6 +171,9 @@ func (a *app) showUnmet(c *configured, fragments []*kconfig.Fragment) error {
 			}
 		}
 	}
+	if err := a.showTypes(c); err != nil {
+		return err
+	}
 	fmt.Fprintf(a.stdout, "%s (%s): %s missing\n", c.name, c.release, options(len(needed)))
 	if len(needed) == 0 {
 		return nil
@@ -175,6 +182,30 @@ func (a *app) showUnmet(c *configured, fragments []*kconfig.Fragment) error {
 	files := slices.Sorted(maps.Keys(merge))
 	fmt.Fprintf(a.stdout, "merge: scripts/kconfig/merge_config.sh .config %s\n", strings.Join(files, " "))
 	fmt.Fprintln(a.stdout, "       (tokentest kernel config NAME prints a built-in fragment)")
+	return nil
+}
+
+// showTypes says what a kernel's image has no enumerator for.
+func (a *app) showTypes(c *configured) error {
+	if c.kernel == nil {
+		return nil
+	}
+	facts, err := lab.Foresee(c.kernel, a.kernelOptions())
+	if err != nil {
+		fmt.Fprintf(a.stdout, "note: what the image has of commands and types cannot be read: %v\n", err)
+		return nil
+	}
+	corpus, err := loadCorpus()
+	if err != nil {
+		return err
+	}
+	var all []*cases.Case
+	for _, g := range corpus.Groups {
+		all = append(all, g.Cases...)
+	}
+	if (&foreseen{facts: facts}).check(a.stdout, all) {
+		a.code = result.ExitDiffers
+	}
 	return nil
 }
 

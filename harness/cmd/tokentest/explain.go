@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,7 @@ import (
 type explainFlags struct {
 	release, facts string
 	diff           bool
+	btf            btfFlag
 }
 
 func (a *app) explainCmd() *cobra.Command {
@@ -27,7 +29,8 @@ func (a *app) explainCmd() *cobra.Command {
 		Short: "show the world of a case, the rules in the kernel's order, and the pins",
 		Long: `Play a case as the oracle sees it: the world, the rules in the kernel's order with
 the deciding one marked, and the pins. --facts takes what a kernel of a stored run
-said of itself in place of a release's description. --diff counts the decisions that
+said of itself in place of a release's description, --btf what is in a file, and a
+kernel that is at hand is read from its image. --diff counts the decisions that
 change between two releases, by the rule that decides on each side.`,
 		Example: `  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12
   tokentest explain token_create --facts results/runs/RUN
@@ -36,6 +39,8 @@ change between two releases, by the rule that decides on each side.`,
 			switch {
 			case f.diff && f.facts != "":
 				return usage("--diff compares releases, --facts takes a run: want one of them")
+			case f.btf.path != "" && (f.diff || f.facts != ""):
+				return usage("--btf is of one kernel that does not run: want it without --diff and --facts")
 			case f.diff && len(args) < 2:
 				return usage("--diff: want two releases; see %s --help", c.CommandPath())
 			case f.diff:
@@ -43,11 +48,13 @@ change between two releases, by the rule that decides on each side.`,
 			case len(args) != 1:
 				return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
 			}
-			return a.explainCase(args[0], f, c.Flags().Changed("kernel"))
+			f.btf.kernel = c.Flags().Changed("kernel")
+			return a.explainCase(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`; with --facts, a kernel of the run")
+	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
 	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
+	f.btf.register(c.Flags())
 	c.Flags().BoolVar(&f.diff, "diff", false, "count the decisions that change between two releases")
 	return c
 }
@@ -58,6 +65,26 @@ func factsAt(release string) (*program.Facts, error) {
 		return nil, usage("%s: explain wants a release such as 6.12", release)
 	}
 	return cases.FactsAt(r), nil
+}
+
+// oneKernel returns the facts that --kernel and --btf name. A packaged kernel
+// that is not there is described by its release.
+func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*program.Facts, error) {
+	if f.btf.path == "" && aRelease.MatchString(f.release) {
+		return factsAt(f.release)
+	}
+	known, err := a.foresee(ctx, f.release, &f.btf)
+	switch {
+	case err != nil:
+		return nil, err
+	case known.facts != nil:
+		return known.facts, nil
+	}
+	facts, err := factsAt(f.release)
+	if err == nil {
+		a.note("%s; its release is described", known.why)
+	}
+	return facts, err
 }
 
 // factsOf returns the facts of a run's kernels, or of the one that is named.
@@ -80,17 +107,17 @@ func factsOf(dir, kernel string) ([]*program.Facts, error) {
 	return out, nil
 }
 
-func (a *app) explainCase(pattern string, f *explainFlags, named bool) error {
+func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) error {
 	var list []*program.Facts
 	if f.facts == "" {
-		one, err := factsAt(f.release)
+		one, err := a.oneKernel(ctx, f)
 		if err != nil {
 			return err
 		}
 		list = append(list, one)
 	} else {
 		kernel := ""
-		if named {
+		if f.btf.kernel {
 			kernel = f.release
 		}
 		var err error
@@ -103,6 +130,7 @@ func (a *app) explainCase(pattern string, f *explainFlags, named bool) error {
 		return err
 	}
 	for _, facts := range list {
+		(&foreseen{facts: facts}).writeDrift(a.stdout)
 		for _, c := range p.Cases {
 			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
 				explain(a.stdout, c, facts)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,12 +24,29 @@ func (a *app) listCmd() *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE:    func(*cobra.Command, []string) error { return a.listParity() },
 	}
-	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, parity, &cobra.Command{
-		Use:     "cases [CASE|FILE...]",
-		Short:   "list the groups of cases, or the names of those that are named",
-		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash'",
-		RunE:    func(_ *cobra.Command, args []string) error { return a.listCases(args) },
-	})
+	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, parity, a.listCasesCmd())
+}
+
+func (a *app) listCasesCmd() *cobra.Command {
+	f, btf := &runFlags{}, &btfFlag{}
+	c := &cobra.Command{
+		Use:   "cases [CASE|FILE...]",
+		Short: "list the groups of cases, or the names of those that are named",
+		Long: `List the groups of cases, or the names of those that are named. With --kernel, or
+--btf, also what that kernel could not play, and why, without booting it.`,
+		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash' -k deb:6.12",
+		RunE: func(c *cobra.Command, args []string) error {
+			btf.kernel = c.Flags().Changed("kernel")
+			var err error
+			if f.kernels, err = btf.name(f.kernels); err != nil {
+				return err
+			}
+			return a.listCases(c.Context(), args, f, btf)
+		},
+	}
+	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", nil, "say what the kernel `REF`, which is at hand, could not play")
+	btf.register(c.Flags())
+	return c
 }
 
 func (a *app) listParity() error {
@@ -44,28 +62,44 @@ func (a *app) listParity() error {
 	return err
 }
 
-func (a *app) listCases(args []string) error {
+func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *btfFlag) error {
+	var known *foreseen
+	switch len(f.kernels) {
+	case 0:
+	case 1:
+		var err error
+		if known, err = a.foresee(ctx, f.kernels[0], btf); err != nil {
+			return err
+		}
+		if known.facts == nil {
+			return usage("--kernel %s: %s", f.kernels[0], known.why)
+		}
+	default:
+		return usage("list cases: want one kernel, got %d", len(f.kernels))
+	}
 	if len(args) == 0 {
-		return a.listGroups()
+		return a.listGroups(known)
 	}
 	p, err := expand(args, &runFlags{kernels: []string{defaultKernel}})
 	if err != nil {
 		return err
 	}
 	for _, c := range p.Cases {
-		fmt.Fprintln(a.stdout, c.ID)
+		fmt.Fprintln(a.stdout, c.ID+known.mark(c))
 	}
 	return nil
 }
 
-func (a *app) listGroups() error {
+func (a *app) listGroups(known *foreseen) error {
 	corpus, err := cases.Load()
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	var all []*cases.Case
 	for _, g := range corpus.Groups {
-		fmt.Fprintf(w, "%s\t%d\t%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g))
+		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.cannot(g.Cases))
+		all = append(all, g.Cases...)
 	}
 	sweeps, err := cases.Sweeps()
 	if err != nil {
@@ -74,7 +108,12 @@ func (a *app) listGroups() error {
 	for _, f := range sweeps {
 		fmt.Fprintf(w, "%s\tmany\t%s (with --full)\n", f.Name, f.About)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || known == nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout)
+	known.write(a.stdout, all)
+	return nil
 }
 
 // suiteNote says what of a group runs without --full, where that is not all.
@@ -95,15 +134,22 @@ func suiteNote(g *cases.Group) string {
 }
 
 func (a *app) planCmd() *cobra.Command {
-	f := &runFlags{}
+	f, btf := &runFlags{}, &btfFlag{}
 	format, shards := "text", 1
 	c := &cobra.Command{
-		Use:     "plan [CASE|FILE...]",
-		Short:   "show what would run, without QEMU or root",
-		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --format github --shards 2",
+		Use:   "plan [CASE|FILE...]",
+		Short: "show what would run, without QEMU or root",
+		Long: `Show what would run, and in which boots. For a kernel that is at hand its BTF, which
+is in the image, and its configuration tell what would be skipped and why, and what
+it has that tokentest does not know.`,
+		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf /sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
 		RunE: func(c *cobra.Command, args []string) error {
 			args, err := f.readFile(c.Flags(), args)
 			if err != nil {
+				return err
+			}
+			btf.kernel = c.Flags().Changed("kernel")
+			if f.kernels, err = btf.name(f.kernels); err != nil {
 				return err
 			}
 			p, err := expand(args, f)
@@ -121,7 +167,7 @@ func (a *app) planCmd() *cobra.Command {
 			case format != "text":
 				return usage("--format %q: want text or github", format)
 			}
-			return showPlan(a.stdout, p)
+			return a.showPlan(c.Context(), p, f, btf)
 		},
 	}
 	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
@@ -130,6 +176,7 @@ func (a *app) planCmd() *cobra.Command {
 	c.Flags().StringVarP(&format, "format", "f", format, "text, or github: the JSON of a strategy.matrix")
 	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in `N` jobs")
 	f.registerPlan(c.Flags())
+	btf.register(c.Flags())
 	return c
 }
 
@@ -156,8 +203,8 @@ func githubMatrix(w io.Writer, p *plan.Plan, shards int) error {
 	return json.NewEncoder(w).Encode(out)
 }
 
-func showPlan(w io.Writer, p *plan.Plan) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfFlag) error {
+	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for i, k := range p.Kernels {
 		together, alone := plan.Alone(p.Of(k))
 		chosen := plan.ByWorld(together)
@@ -177,6 +224,14 @@ func showPlan(w io.Writer, p *plan.Plan) error {
 		for _, c := range alone {
 			fmt.Fprintf(t, "alone\t%s\t%s\n", k, c.ID)
 		}
+		known := &foreseen{why: "it is built before it boots"}
+		if _, variant := f.variants[k]; !variant {
+			var err error
+			if known, err = a.foresee(ctx, k, btf); err != nil {
+				return err
+			}
+		}
+		known.write(t, p.Of(k))
 	}
 	return t.Flush()
 }
@@ -185,7 +240,12 @@ func showPlan(w io.Writer, p *plan.Plan) error {
 func explain(w io.Writer, c *cases.Case, f *program.Facts) {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
 	for _, n := range c.Needs() {
-		if met, _ := n.Check(f); !met {
+		met, refuted := n.Check(f)
+		switch {
+		case refuted != "":
+			fmt.Fprintf(w, "fails: %s\n", refuted)
+			return
+		case !met:
 			fmt.Fprintf(w, "skipped: %s\n", n)
 			return
 		}

@@ -49,7 +49,7 @@ func Tree(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return writeBTF(dir)
 }
 
 // idMark stands before the build id in an init that Go made.

@@ -1,0 +1,79 @@
+package cases
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// Enums are the enumerations that a kernel is asked for: the bits of the four
+// masks.
+func Enums() []uapi.Enum {
+	return []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes}
+}
+
+// FactsIn describes a kernel by the enumerations that its BTF holds, as the
+// guest would describe it once it runs. An empty release is read off them: no
+// older one has them all, and a newer one that added none has the same.
+// A nil configuration is one that is not known.
+func FactsIn(release string, enums map[string][]program.Enumerator, config map[string]string) *program.Facts {
+	f := &program.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{}, Config: config}
+	for tag, list := range enums {
+		f.Max[tag] = program.End(list)
+		for _, m := range list {
+			f.Enumerators[tag] = append(f.Enumerators[tag], m.Name)
+		}
+	}
+	f.Token = slices.Contains(f.Enumerators[uapi.Cmds.Tag], tokenCommand)
+	if f.Release == "" {
+		f.Release = youngest(f).String()
+	}
+	return f
+}
+
+const tokenCommand = "BPF_TOKEN_CREATE"
+
+// youngest is the release that added the last of what the kernel has.
+func youngest(f *program.Facts) uapi.Release {
+	var out uapi.Release
+	for _, e := range Enums() {
+		for _, m := range e.Members {
+			if out.Less(m.Since) && slices.ContainsFunc(f.Enumerators[e.Tag], func(name string) bool { return shortName(&e, name) == m.Name }) {
+				out = m.Since
+			}
+		}
+	}
+	return out
+}
+
+// shortName is an enumerator as a delegate_* option spells it.
+func shortName(e *uapi.Enum, name string) string {
+	return strings.ToLower(strings.TrimPrefix(name, e.Prefix))
+}
+
+// Differ says where a kernel that runs has other enumerators than those that
+// were read before it did, "" where it has the same.
+func Differ(before, running *program.Facts) string {
+	var out []string
+	for _, tag := range slices.Sorted(maps.Keys(running.Enumerators)) {
+		was, is := before.Enumerators[tag], running.Enumerators[tag]
+		for _, name := range is {
+			if !slices.Contains(was, name) {
+				out = append(out, name+" runs and is not in the image")
+			}
+		}
+		for _, name := range was {
+			if !slices.Contains(is, name) {
+				out = append(out, name+" is in the image and does not run")
+			}
+		}
+		if before.Max[tag] != running.Max[tag] {
+			out = append(out, fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag], running.Max[tag]))
+		}
+	}
+	return strings.Join(out, "; ")
+}

@@ -1,0 +1,27 @@
+package program
+
+import "strings"
+
+// Enumerator is a member of a kernel's enumeration.
+type Enumerator struct {
+	Name  string
+	Value uint64
+}
+
+// maxBits is how many bits a mask has: a greater enumerator is none of them.
+const maxBits = 64
+
+// End returns the __MAX_… enumerator of an enumeration, or one more than its
+// last bit where the kernel has no such enumerator.
+func End(list []Enumerator) uint32 {
+	end := uint32(0)
+	for i := range list {
+		if strings.HasPrefix(list[i].Name, "__MAX_BPF") {
+			return uint32(list[i].Value)
+		}
+		if list[i].Value < maxBits {
+			end = max(end, uint32(list[i].Value)+1)
+		}
+	}
+	return end
+}

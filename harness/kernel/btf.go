@@ -1,0 +1,246 @@
+package kernel
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cilium/ebpf/btf"
+
+	"tokentest/kconfig"
+)
+
+// Types is what the BTF of a kernel says, read from a file and not from the
+// kernel that runs.
+type Types struct {
+	// Release is the one that the file names, "" when it names none.
+	Release string `json:"release"`
+	// Enums holds the enumerations that were asked for, by tag.
+	Enums map[string][]Enumerator `json:"enums"`
+}
+
+// Enumerator is a member of an enumeration.
+type Enumerator struct {
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
+}
+
+// ErrNoBTF means that a kernel was built without CONFIG_DEBUG_INFO_BTF.
+var ErrNoBTF = errors.New("no .BTF section (CONFIG_DEBUG_INFO_BTF is off)")
+
+// ReadTypes reads enumerations from a file: BTF as /sys/kernel/btf/vmlinux
+// shows it, an ELF file with a .BTF section, or a bzImage with such a one
+// inside. What is wrong with the file is a *UsageError.
+func ReadTypes(path string, tags ...string) (*Types, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, &UsageError{Ref: path, what: "BTF of", Reason: pathReason(err)}
+	}
+	defer f.Close()
+	t, err := readTypes(f, tags)
+	if err != nil {
+		return nil, &UsageError{Ref: path, what: "BTF of", Reason: err.Error()}
+	}
+	return t, nil
+}
+
+// pathReason leaves out the path, which the error names before it.
+func pathReason(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// btfMagic begins BTF in the byte order of x86.
+const btfMagic = "\x9f\xeb"
+
+func readTypes(f *os.File, tags []string) (*Types, error) {
+	stat, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, pathless(err)
+	case stat.IsDir():
+		return nil, errors.New("a directory; want BTF, a vmlinux or a bzImage")
+	}
+	var magic [4]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
+		return nil, pathless(err)
+	}
+	switch {
+	case string(magic[:]) == elf.ELFMAG:
+		return typesOfELF(f, tags)
+	case string(magic[:len(btfMagic)]) == btfMagic:
+		raw, err := io.ReadAll(f)
+		if err != nil {
+			return nil, pathless(err)
+		}
+		enums, err := enumsOf(raw, tags)
+		return &Types{Enums: enums}, err
+	}
+	h, err := inspect(f, stat.Size())
+	if err != nil {
+		return nil, fmt.Errorf("want BTF, a vmlinux or a bzImage: %w", err)
+	}
+	t, err := typesOfPacked(f, tags)
+	if err != nil {
+		return nil, err
+	}
+	t.Release = h.release
+	return t, nil
+}
+
+func pathless(err error) error { return errors.New(pathReason(err)) }
+
+// typesOfPacked lays the unpacked kernel into a file: its section table stands
+// at its end, and it would be most of what the program holds in memory.
+func typesOfPacked(image *os.File, tags []string) (*Types, error) {
+	kernel, err := kconfig.Unpack(image)
+	if err != nil {
+		return nil, err
+	}
+	temp, err := os.CreateTemp("", "tokentest-vmlinux-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for the unpacked kernel: %w", err)
+	}
+	defer temp.Close()
+	if err := os.Remove(temp.Name()); err != nil {
+		return nil, fmt.Errorf("make room for the unpacked kernel: %w", err)
+	}
+	if _, err := io.Copy(temp, kernel); err != nil {
+		return nil, fmt.Errorf("unpack kernel: %w", err)
+	}
+	t, err := typesOfELF(temp, tags)
+	if err != nil {
+		return nil, fmt.Errorf("kernel inside the bzImage: %w", err)
+	}
+	return t, nil
+}
+
+func typesOfELF(f *os.File, tags []string) (*Types, error) {
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("a damaged or truncated ELF file (%v)", err)
+	}
+	section := e.Section(".BTF")
+	if section == nil {
+		return nil, ErrNoBTF
+	}
+	raw, err := section.Data()
+	if err != nil {
+		return nil, fmt.Errorf("its .BTF section is cut off (%v)", err)
+	}
+	t := &Types{}
+	if t.Enums, err = enumsOf(raw, tags); err != nil {
+		return nil, err
+	}
+	t.Release, err = linuxVersion(io.NewSectionReader(f, 0, 1<<62))
+	return t, err
+}
+
+// enumsOf takes the enumerations out of BTF. One that the kernel has not stays
+// away.
+func enumsOf(raw []byte, tags []string) (map[string][]Enumerator, error) {
+	if err := wholeBTF(raw); err != nil {
+		return nil, err
+	}
+	spec, err := btf.LoadSpecFromReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("damaged BTF (%v)", err)
+	}
+	out := map[string][]Enumerator{}
+	for _, tag := range tags {
+		var enum *btf.Enum
+		switch err := spec.TypeByName(tag, &enum); {
+		case errors.Is(err, btf.ErrNotFound):
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("damaged BTF (enum %s: %v)", tag, err)
+		}
+		for _, v := range enum.Values {
+			out[tag] = append(out[tag], Enumerator{v.Name, v.Value})
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("BTF without enum %s: it is not a kernel's, or of one without bpf(2)", tags[0])
+	}
+	return out, nil
+}
+
+// wholeBTF refuses BTF that ends before its header says that it does, which a
+// library tells in words of its own.
+func wholeBTF(raw []byte) error {
+	const header = 24 // struct btf_header
+	if len(raw) < header {
+		return fmt.Errorf("BTF is cut off: %d bytes, its header alone has %d", len(raw), header)
+	}
+	word := func(at int) uint64 { return uint64(binary.LittleEndian.Uint32(raw[at:])) }
+	types, strings := word(8)+word(12), word(16)+word(20)
+	if whole := word(4) + max(types, strings); uint64(len(raw)) < whole {
+		return fmt.Errorf("BTF is cut off: %d of %d bytes", len(raw), whole)
+	}
+	return nil
+}
+
+// Types reads the enumerations of the kernel's image. Unpacking one takes
+// seconds, and so what was read is kept by the image's digest.
+func (k *Kernel) Types(o Options, tags ...string) (*Types, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, err
+	}
+	kept := filepath.Join(dir, "btf", k.Digest+".json")
+	if t := keptTypes(kept, tags); t != nil {
+		return t, nil
+	}
+	t, err := ReadTypes(k.Image, tags...)
+	if err != nil {
+		return nil, err
+	}
+	if err := keepTypes(kept, t); err != nil {
+		o.log("keep what the BTF of %s says: %v", k.Ref, err)
+	}
+	return t, nil
+}
+
+// keptTypes returns nil unless everything that is asked for was kept.
+func keptTypes(path string, tags []string) *Types {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	t := &Types{}
+	if json.Unmarshal(b, t) != nil || slices.ContainsFunc(tags, func(tag string) bool { return len(t.Enums[tag]) == 0 }) {
+		return nil // damaged, or of an older program
+	}
+	return t
+}
+
+// keepTypes renames into place what it wrote, so that nobody reads half of it.
+func keepTypes(path string, t *Types) error {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".types-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(b)
+	if err := errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}

@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+
+	"tokentest/cases"
+	"tokentest/cases/program"
+	"tokentest/harness/kernel"
+	"tokentest/harness/lab/labtest"
+	"tokentest/harness/result"
+)
+
+// A kernel that runs and has other enumerators than its image is noted, beside
+// what was noted already.
+func TestCompareForeseen(t *testing.T) {
+	running := &program.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A", "BPF_B"}}}
+	image := &program.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A"}}}
+	for _, tt := range []struct {
+		name           string
+		image, running *program.Facts
+		want           string
+	}{
+		{"the same", running, running, "before"},
+		{"more", image, running, "before; the BTF in the image and that of the kernel which runs differ: BPF_B runs and is not in the image"},
+		{"image unread", nil, running, "before"},
+		{"never booted", image, nil, "before"},
+		{"no BTF", image, &program.Facts{Release: "7.3.4"}, "before"},
+	} {
+		tr := &trial{Lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *program.Facts, 1)}
+		tr.foreseen <- tt.image
+		tr.compareForeseen()
+		if tr.out.Note != tt.want {
+			t.Errorf("%s: note %q, want %q", tt.name, tr.out.Note, tt.want)
+		}
+	}
+}
+
+func TestForesee(t *testing.T) {
+	l := newLab(t, "")
+	if _, err := Foresee(&kernel.Kernel{Image: "bzImage", Digest: "0"}, kernel.Options{CacheDir: l.CacheDir}); err == nil || !strings.Contains(err.Error(), "bzImage") {
+		t.Errorf("an image that holds no kernel: %v", err)
+	}
+	f, err := ForeseeFile(labtest.BTF, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cases.Drift(f); f.Release != "7.2" || !f.Token || len(d) != 1 || d[0] != labtest.Novel {
+		t.Errorf("release %s, token %v, drift %q", f.Release, f.Token, d)
+	}
+}
