@@ -25,6 +25,7 @@ type foreseen struct {
 	facts *program.Facts // nil when nothing is
 	why   string         // then
 	from  string         // whose BTF it is, for people
+	away  bool           // the kernel itself is not at hand
 }
 
 const btfUsage = "read the enumerators from `FILE`: BTF, a vmlinux or a bzImage"
@@ -59,7 +60,7 @@ func (a *app) foresee(ctx context.Context, ref string, b *btfFlag) (*foreseen, e
 	if b.path == "" {
 		k, why := a.atHand(ctx, ref)
 		if k == nil {
-			return &foreseen{why: why}, nil
+			return &foreseen{why: why, away: true}, nil
 		}
 		facts, err := lab.Foresee(k, kernel.Options{CacheDir: a.cacheDir, Log: a.note})
 		if err != nil {
@@ -198,7 +199,7 @@ func extent(f *program.Facts) string {
 
 // mark tells of a case that the kernel cannot play.
 func (f *foreseen) mark(c *cases.Case) string {
-	if f == nil {
+	if f == nil || f.facts == nil {
 		return ""
 	}
 	for _, s := range unmetBy(f.facts, []*cases.Case{c}) {
@@ -212,7 +213,7 @@ func (f *foreseen) mark(c *cases.Case) string {
 
 // cannot tells how many of a group's cases the kernel cannot play.
 func (f *foreseen) cannot(list []*cases.Case) string {
-	if f == nil {
+	if f == nil || f.facts == nil {
 		return ""
 	}
 	n := 0

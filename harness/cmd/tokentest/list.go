@@ -71,7 +71,7 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 		if known, err = a.foresee(ctx, f.kernels[0], btf); err != nil {
 			return err
 		}
-		if known.facts == nil {
+		if known.away {
 			return usage("--kernel %s: %s", f.kernels[0], known.why)
 		}
 	default:
@@ -86,6 +86,9 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 	}
 	for _, c := range p.Cases {
 		fmt.Fprintln(a.stdout, c.ID+known.mark(c))
+	}
+	if known != nil && known.facts == nil {
+		a.note("what %s lacks is not known: %s", f.kernels[0], known.why)
 	}
 	return nil
 }
