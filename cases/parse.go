@@ -85,14 +85,19 @@ type pinLine struct {
 	note  string
 }
 
-// Parse reads a case file. Errors are "PATH:LINE: message".
+// Parse reads a case file. Each mistake is an error "PATH:LINE: message"; what
+// needs all lines is looked at only when none is wrong by itself.
 func Parse(path, name, text string) (*File, error) {
 	f := &File{Path: path, Name: name}
 	p := parser{f: f}
+	var wrong mistakes
 	for i, line := range strings.Split(text, "\n") {
 		if err := p.line(i+1, line); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, i+1, err)
+			wrong.add(path, i+1, err)
 		}
+	}
+	if err := wrong.err(); err != nil {
+		return nil, err
 	}
 	if len(p.marks) > 0 {
 		return nil, fmt.Errorf("%s: no step follows parity %s", path, strings.Join(p.marks, " "))

@@ -105,13 +105,17 @@ func (s *source) pin(c combo) *Pin {
 func (s *source) steps(lines []stepLine, c combo, handles map[string]program.Handle) ([]program.Step, []StepInfo, error) {
 	b := stepBuilder{s, c, handles}
 	steps, info := make([]program.Step, len(lines)), make([]StepInfo, len(lines))
+	var wrong mistakes
 	for i := range lines {
 		var err error
 		if steps[i], info[i], err = b.build(&lines[i]); err != nil {
-			return nil, nil, fmt.Errorf("%s:%d: %w", s.f.Path, lines[i].line, err)
+			wrong.add(s.f.Path, lines[i].line, err)
+			if out := lines[i].out; out != "" {
+				b.handle(out) // what later steps do with it is not wrong
+			}
 		}
 	}
-	return steps, info, nil
+	return steps, info, wrong.err()
 }
 
 // stepBuilder turns step lines into steps for one combination of axis values.
