@@ -161,6 +161,8 @@ const slowLook = "to read /proc/kallsyms takes a second"
 
 const ownMachine = "the failure leaks an inode on some kernels: known_emfile has a machine to itself"
 
+const bounded = "the scenarios of limits take large maps, and run with --full"
+
 // unnoticed are rules that the default suite does not show, with the reason.
 var unnoticed = map[string]string{
 	"mount/set-unprivileged":         "the rule behind it refuses the same: who may mount in the initial namespace may delegate",
@@ -170,6 +172,11 @@ var unnoticed = map[string]string{
 	"kallsyms/sub-no-cap-bpf":        slowLook,
 	"token_create/no-fd":             ownMachine,
 	"token_create/no-fd-late":        ownMachine,
+	"map_create/no-memory":           bounded,
+	"map_create/no-fd":               bounded,
+	"prog_load/no-fd":                bounded,
+	"btf_load/no-fd":                 bounded,
+	"map_create/lsm-bpf-run":         "lsm_kernel runs with --full",
 }
 
 // TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case

@@ -11,6 +11,7 @@ type argKind uint8
 
 const (
 	kindString argKind = iota
+	kindOption         // a string with octal escapes
 	kindNum
 	kindHandle
 	kindActor
@@ -69,7 +70,7 @@ var bpfOps = []opSpec{
 	{op: program.OpTokenCreate, keys: []keySpec{
 		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
 		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey, insideKey,
-		{program.KeyNoFD, "no_fd", kindNum, "1: while the process may open no more descriptors"},
+		noFDKey,
 	}, makes: true, doc: "BPF_TOKEN_CREATE"},
 	{op: program.OpMapCreate, keys: []keySpec{
 		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, insideKey,
@@ -83,6 +84,7 @@ var bpfOps = []opSpec{
 		{program.KeyBTFKey, "btf_key", kindNum, "btf_key_type_id"},
 		{program.KeyBTFValue, "btf_value", kindNum, "btf_value_type_id"},
 		{program.KeyVmlinux, "vmlinux", kindNum, "btf_vmlinux_value_type_id"},
+		noFDKey, memlockKey, fromKernelKey,
 	}, makes: true, doc: "BPF_MAP_CREATE"},
 	{op: program.OpProgLoad, keys: []keySpec{
 		{program.KeyType, "type", kindProgType, "the program type; the program is a smallest one for it"},
@@ -91,9 +93,10 @@ var bpfOps = []opSpec{
 		{program.KeyAttachBTFID, "attach_btf_id", kindNum, "attach_btf_id"},
 		{program.KeyAttachFD, "attach_fd", kindHandle, "attach_prog_fd"},
 		{program.KeyBody, "prog", kindBody, "a program that wants a privilege: jiffies64, get_current_task, ..."},
+		noFDKey,
 	}, makes: true, doc: "BPF_PROG_LOAD"},
 	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey,
-		{program.KeyJunk, "junk", kindNum, "1: no BTF"},
+		{program.KeyJunk, "junk", kindNum, "1: no BTF"}, noFDKey,
 	}, makes: true, doc: "BPF_BTF_LOAD of a smallest BTF"},
 	{op: program.OpSend, keys: []keySpec{
 		{program.KeyHandle, "handle", kindHandle, "what to send"}, {program.KeyTo, "to", kindActor, "the actor that gets it, over SCM_RIGHTS"},
@@ -116,7 +119,7 @@ var bpfOps = []opSpec{
 }
 
 func init() {
-	ops = append(ops, lsmOps...)
+	ops = slices.Concat(ops, lsmOps, limitOps)
 	ops = append(ops, parityOps...)
 	ops = append(ops, opSpec{op: program.OpReopen, keys: []keySpec{{program.KeyHandle, "handle", kindHandle, "what to open again"}}, positional: []program.Key{program.KeyHandle}, makes: true,
 		doc: "open a descriptor again through /proc/self/fd, which knows no token behind one"})

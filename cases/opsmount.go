@@ -11,14 +11,14 @@ import (
 // optionKeys are the mount options that a step may set, in the order in which
 // it names them.
 var optionKeys = []keySpec{
-	{program.KeyCmds, "cmds", kindString, "delegate_cmds, as fsconfig(2) gets it; may be repeated"},
-	{program.KeyMaps, "maps", kindString, "delegate_maps"},
-	{program.KeyProgs, "progs", kindString, "delegate_progs"},
-	{program.KeyAttachs, "attachs", kindString, "delegate_attachs"},
-	{program.KeyUID, "uid", kindString, "the root directory's owner"},
-	{program.KeyGID, "gid", kindString, "the root directory's group"},
-	{program.KeyMode, "mode", kindString, "the root directory's permission bits, octal"},
-	{program.KeyUnknown, "unknown", kindString, "an option that bpffs does not have"},
+	{program.KeyCmds, "cmds", kindOption, "delegate_cmds, as fsconfig(2) gets it; may be repeated. \\040 is a space, \\012 a newline: escapes as mountinfo has them"},
+	{program.KeyMaps, "maps", kindOption, "delegate_maps"},
+	{program.KeyProgs, "progs", kindOption, "delegate_progs"},
+	{program.KeyAttachs, "attachs", kindOption, "delegate_attachs"},
+	{program.KeyUID, "uid", kindOption, "the root directory's owner"},
+	{program.KeyGID, "gid", kindOption, "the root directory's group"},
+	{program.KeyMode, "mode", kindOption, "the root directory's permission bits, octal"},
+	{program.KeyUnknown, "unknown", kindOption, "an option that bpffs does not have"},
 }
 
 var (
@@ -87,8 +87,8 @@ var lifeOps = []opSpec{
 	{op: program.OpProcOpen, keys: []keySpec{handleKey("what to open"), fromKey}, positional: []program.Key{program.KeyHandle},
 		required: []program.Key{program.KeyFrom}, makes: true, doc: "open /proc/PID/fd/N with O_PATH"},
 	{op: program.OpChurn, keys: []keySpec{{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs"}, {program.KeyTimes, "times", kindNum, "how often"},
-		{program.KeySlack, "slack", kindNum, "how many slab objects more there may be behind it"}},
-		required: []program.Key{program.KeyBPFFS, program.KeyTimes, program.KeySlack}, doc: "BPF_TOKEN_CREATE and close, again and again; the kernel's slab objects are counted before and behind"},
+		{program.KeySlack, "slack", kindNum, "how many slab objects more there may be behind it"}, noFDKey},
+		required: []program.Key{program.KeyBPFFS, program.KeyTimes, program.KeySlack}, doc: "BPF_TOKEN_CREATE and close, again and again, or with no_fd=1 each refused with EMFILE; the kernel's slab objects are counted before and behind"},
 	{op: program.OpNamespaces, keys: []keySpec{{program.KeyTimes, "times", kindNum, "how often"}, {program.KeySlack, "slack", kindNum, "how many user namespaces the kernel allows meanwhile beside those that are there"}},
 		required: []program.Key{program.KeyTimes, program.KeySlack}, doc: "a user namespace with a bpffs, a token and a map is made and left, again and again, while /proc/sys/user/max_user_namespaces bounds how many there may be"},
 	{op: program.OpRace, keys: []keySpec{{program.KeyRace, "what", kindRace, "create_umount, use_close or delegate_exit"}, {program.KeyTimes, "times", kindNum, "how often"},

@@ -347,3 +347,39 @@ func TestOpsTable(t *testing.T) {
 		t.Error("there is an operation called nonsense")
 	}
 }
+
+// The values of mount options may hold white space, as mountinfo escapes it.
+func TestUnescape(t *testing.T) {
+	for value, want := range map[string]string{`a\040b`: "a b", `0x1\012`: "0x1\n", `\134`: `\`, "plain": "plain", "": ""} {
+		if got, err := unescape(value); got != want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", value, got, err, want)
+		}
+	}
+	for _, value := range []string{`\`, `\01`, `\400`, `\09x`, `\000`, `\n`} {
+		if got, err := unescape(value); err == nil {
+			t.Errorf("%s: got %q and no error", value, got)
+		}
+	}
+}
+
+// A call is not bounded, or made by the kernel, by halves.
+func TestLimitArguments(t *testing.T) {
+	for line, want := range map[string]string{
+		"root map_create type=hash no_fd=0":               "no_fd=0: want 1, or nothing",
+		"root map_create type=hash kernel=2":              "kernel=2: want 1, or nothing",
+		"root map_create type=hash kernel=1 attr=tail":    "takes no attr=",
+		"root memory root":                                "memory wants max=",
+		"root bpffs cmds=map_create\\0":                   "want three octal digits",
+		"root token_create bpffs=closed kernel=1":         `unknown argument "kernel=1"`,
+		"root prog_load type=xdp memlock=4 no_fd=1":       `unknown argument "memlock=4"`,
+		"root churn bpffs=closed times=1 slack=1 no_fd=2": "no_fd=2: want 1, or nothing",
+	} {
+		f, err := Parse("x.txt", "x", scenarioControls+line+"\n")
+		if err == nil {
+			_, err = f.Expand()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
+}

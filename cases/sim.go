@@ -32,7 +32,8 @@ type Sim struct {
 
 type simActor struct {
 	cred   oracle.Cred
-	mounts int // its mount namespace: the actor that has it, 0 for the initial one
+	mounts int    // its mount namespace: the actor that has it, 0 for the initial one
+	memory uint64 // the memory.max of its cgroup, 0 for none
 	fds    map[program.Handle]oracle.FD
 }
 
@@ -52,7 +53,7 @@ func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
 		if a.Kind == program.Userns {
 			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
 		}
-		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, map[program.Handle]oracle.FD{}})
+		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[program.Handle]oracle.FD{}})
 	}
 	return s
 }
@@ -69,7 +70,7 @@ func (s *Sim) Fork() *Sim {
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
-		c.actors[i] = simActor{a.cred, a.mounts, fds}
+		c.actors[i] = simActor{a.cred, a.mounts, a.memory, fds}
 	}
 	if s.needsMountsCopied() {
 		c.copyMounts()
@@ -134,7 +135,7 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	if h, ok := st.Num(program.KeyBPFFS); ok {
 		req.BPFFS = a.fds[program.Handle(h)]
 	}
-	_, req.NoFD = st.Num(program.KeyNoFD)
+	req.NoFD = noFD(st)
 	e := s.decide(a, st, req)
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate
@@ -147,7 +148,7 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
 	t, _ := st.Num(program.KeyType)
 	at, _ := st.Num(program.KeyAttach)
-	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st)}
+	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
 	req.Attr = progAttr(a, st, program.ProgShapeOf(req.Type, req.Attach))
 	if program.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
@@ -177,7 +178,7 @@ func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
 
 // world is what a step's call meets.
 func (s *Sim) world(a *simActor, st *program.Step) oracle.World {
-	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor)}
+	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
 	w.Caller.Caps = st.Caps
 	return w
 }

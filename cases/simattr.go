@@ -50,7 +50,8 @@ func or(st *program.Step, k program.Key, otherwise uint32) uint32 {
 
 func (a *simActor) mapCreate(st *program.Step) *oracle.MapCreate {
 	t, _ := st.Num(program.KeyType)
-	req := &oracle.MapCreate{Type: uapi.MapType(t), Token: a.tokenRef(st), Fault: faultOf(st)}
+	req := &oracle.MapCreate{Type: uapi.MapType(t), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
+	_, req.FromKernel = st.Num(program.KeyFromKernel)
 	if !overrides(st) {
 		return req
 	}
@@ -127,6 +128,6 @@ func badLog(st *program.Step) bool { return or(st, program.KeyLog, 0)&^0xf != 0 
 func (a *simActor) btfLoad(st *program.Step) *oracle.BTFLoad {
 	_, junk := st.Num(program.KeyJunk)
 	return &oracle.BTFLoad{
-		Token: a.tokenRef(st), Flags: or(st, program.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st),
+		Token: a.tokenRef(st), Flags: or(st, program.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st), NoFD: noFD(st),
 	}
 }

@@ -27,6 +27,7 @@ func init() {
 		program.OpPidfdGetfd: (*Sim).take, program.OpProcOpen: (*Sim).take,
 		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
 		program.OpKallsyms: (*Sim).kallsyms, program.OpLibrary: (*Sim).library,
+		program.OpMemory: (*Sim).memory,
 	}
 }
 

@@ -16,6 +16,8 @@ func stepNeeds(s *program.Step) []Need {
 	t, _ := s.Num(program.KeyType)
 	config := ""
 	switch s.Op {
+	case program.OpMemory:
+		return memoryNeeds
 	case program.OpMapCreate:
 		config = program.MapShapeOf(uapi.MapType(t)).Config
 	case program.OpProgLoad:

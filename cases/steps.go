@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tokentest/cases/program"
@@ -253,7 +254,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s))
+	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s))
 }
 
 func (o *opSpec) usage() string {
@@ -274,6 +275,8 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 	switch k.kind {
 	case kindString:
 		a.Str = value
+	case kindOption:
+		a.Str, err = unescape(value)
 	case kindNum:
 		a.Num, err = parseNum(value)
 	case kindHandle:
@@ -298,6 +301,28 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 		a.Num, err = enumArg(k.kind, value)
 	}
 	return a, err
+}
+
+// unescape reads the octal escapes in which mountinfo writes white space.
+func unescape(value string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(value, `\`)
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		const digits = 3
+		if len(after) < digits {
+			return "", fmt.Errorf(`read %q: want three octal digits behind \`, value)
+		}
+		n, err := strconv.ParseUint(after[:digits], 8, 8)
+		if err != nil || n == 0 {
+			return "", fmt.Errorf(`read %q: \%s is no octal number of a byte`, value, after[:digits])
+		}
+		b.WriteByte(byte(n))
+		value = after[digits:]
+	}
 }
 
 func enumArg(k argKind, value string) (uint64, error) {

@@ -81,9 +81,12 @@ func (s *scout) group(g *Group) {
 	}
 }
 
-// looksSlowly reports whether a scenario reads /proc/kallsyms.
+// looksSlowly reports whether a scenario reads /proc/kallsyms, or bounds what a
+// process may have: both are asked with --full.
 func looksSlowly(g *Group) bool {
-	return slices.ContainsFunc(g.Cases[0].Cell(), func(s program.Step) bool { return s.Op == program.OpKallsyms })
+	return slices.ContainsFunc(g.Cases[0].Cell(), func(s program.Step) bool {
+		return s.Op == program.OpKallsyms || s.Op == program.OpMemory || has(&s, program.KeyNoFD) || has(&s, program.KeyFromKernel)
+	})
 }
 
 // note notes the rules that decided a step or took its token away.
@@ -128,6 +131,7 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 	if e.Trace == nil || simOps[st.Op] != nil { // what surrounds bpf(2) is asked with --full
 		return e
 	}
+	e.Trace = slices.DeleteFunc(e.Trace, isLimit)
 	s.pairs(c, &e)
 	if c.World.Hooks() {
 		return e // what a program refuses says no more than that its rule is there
@@ -157,6 +161,9 @@ func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *program.Step, e *E
 		s.bits(c, actor, st, e, passed)
 	}
 }
+
+// isLimit says that a line is about what bounds a process.
+func isLimit(l oracle.Line) bool { return slices.Contains(oracle.LimitRules(), l.ID) }
 
 // place says where a caller stands.
 func place(a *simActor) string {

@@ -189,7 +189,7 @@ func (r *MapCreate) badLate() bool {
 }
 
 // unmodelled says what the rules do not follow of an attribute, "" for nothing.
-func (r *MapCreate) unmodelled() string {
+func (r *MapCreate) unmodelled(w *World) string {
 	a := r.Attr
 	cgroup := r.Type == uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED || r.Type == uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED
 	switch {
@@ -199,6 +199,8 @@ func (r *MapCreate) unmodelled() string {
 		return "the most that a cgroup's storage holds"
 	case r.Type == uapi.BPF_MAP_TYPE_RHASH && a.Extra != 0, r.Type == uapi.BPF_MAP_TYPE_ARENA && a.Extra != 0:
 		return "map_extra of this type"
+	case w.Memory != 0 && !r.fitsIn(w.Memory) && !r.exceeds(w.Memory):
+		return "maps that just fit into the memory cgroup, or just do not"
 	case a.Flags&fNUMA != 0 && a.NUMA == 0:
 		return "a NUMA node of the machine"
 	}
@@ -213,7 +215,7 @@ func with(f func(c *call[*MapCreate], a *MapAttr) bool) func(c *call[*MapCreate]
 // mapBefore are map_create's checks before its token's and the permissions'.
 func mapBefore() []rule[*MapCreate] {
 	f := faultRules("map_create", func(r *MapCreate) Fault { return r.Fault })
-	return append(slices.Insert(f, 2, bpfHook(constant[*MapCreate](uapi.BPF_MAP_CREATE))),
+	return append(slices.Insert(slices.Insert(f, 0, runHook), 3, bpfHook(constant[*MapCreate](uapi.BPF_MAP_CREATE))),
 		rule[*MapCreate]{id: "btf-ids", text: "the BTF ids do not go together", fn: "map_create", errno: eINVAL,
 			holds: with(func(c *call[*MapCreate], a *MapAttr) bool {
 				if a.Vmlinux != 0 {
@@ -270,6 +272,7 @@ var mapAfter = []rule[*MapCreate]{
 		})},
 	{id: "alloc-late", text: "the map type does not take these flags or sizes", fn: "map_alloc", errno: eINVAL,
 		holds: with(func(c *call[*MapCreate], _ *MapAttr) bool { return c.req.badLate() })},
+	noMemory,
 	{id: "bad-name", text: "the name holds what a name may not", fn: "bpf_obj_name_cpy", errno: eINVAL,
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.BadName })},
 	{id: "btf-closed", text: "btf_fd is not open", fn: "btf_get_by_fd", errno: eBADF,

@@ -115,6 +115,7 @@ type BTFLoad struct {
 	BadLog bool // the log attributes do not go together
 	Junk   bool // no BTF
 	Fault  Fault
+	NoFD   bool // the process may open no more descriptors
 }
 
 // btfLoadRules follow bpf_btf_load of kernel/bpf/syscall.c.
@@ -144,6 +145,7 @@ var btfLoadRules = slices.Concat(btfFaults[:2], []rule[*BTFLoad]{
 		holds: func(c *call[*BTFLoad]) bool { return c.req.BadLog }},
 	{id: "junk", text: "it is no BTF", fn: "btf_parse_hdr", errno: eINVAL,
 		holds: func(c *call[*BTFLoad]) bool { return c.req.Junk }},
+	noFDRule("btf_new_fd", func(r *BTFLoad) bool { return r.NoFD }),
 })
 
 var btfFaults = faultRules("bpf_btf_load", func(r *BTFLoad) Fault { return r.Fault })

@@ -36,12 +36,12 @@ type LSM struct {
 	Ran bool
 }
 
-// hookArgs are what a hook is called with. No call of a process comes from
-// the kernel itself.
+// hookArgs are what a hook is called with.
 type hookArgs struct {
-	cmd uapi.Cmd
-	cap uapi.Cap
-	tok *Token
+	cmd    uapi.Cmd
+	cap    uapi.Cap
+	tok    *Token
+	kernel bool // the kernel itself calls, not a process
 }
 
 func (l *LSM) matches(a hookArgs) bool {
@@ -49,7 +49,7 @@ func (l *LSM) matches(a hookArgs) bool {
 		return want == nil || a.tok != nil && of(&a.tok.Allowed) == *want
 	}
 	return (l.Cmd == nil || *l.Cmd == a.cmd) && (l.Cap == nil || *l.Cap == a.cap) &&
-		(l.Given == nil || *l.Given == (a.tok != nil)) && (l.Kernel == nil || !*l.Kernel) &&
+		(l.Given == nil || *l.Given == (a.tok != nil)) && (l.Kernel == nil || *l.Kernel == a.kernel) &&
 		mask(l.Cmds, func(m *Masks) uint64 { return m.Cmds }) && mask(l.Maps, func(m *Masks) uint64 { return m.Maps }) &&
 		mask(l.Progs, func(m *Masks) uint64 { return m.Progs }) && mask(l.Attachs, func(m *Masks) uint64 { return m.Attachs })
 }
@@ -80,7 +80,7 @@ func hookRule[R any](h Hook, text, fn string, args func(c *call[R]) hookArgs) ru
 
 // bpfHook is what every command passes first, once its attribute is read.
 func bpfHook[R any](cmd func(r R) uapi.Cmd) rule[R] {
-	r := hookRule(HookBPF, "the LSM hook bpf refuses the command", "security_bpf", func(c *call[R]) hookArgs { return hookArgs{cmd: cmd(c.req)} })
+	r := hookRule(HookBPF, "the LSM hook bpf refuses the command", "security_bpf", func(c *call[R]) hookArgs { return hookArgs{cmd: cmd(c.req), kernel: fromKernel(c.req)} })
 	r.id = "lsm-bpf"
 	return r
 }
@@ -109,7 +109,7 @@ var progHookSince = uapi.Release{Major: 7, Minor: 3}
 
 var (
 	mapHook = hookRule(HookMapCreate, "the LSM hook bpf_map_create refuses the map", "security_bpf_map_create",
-		func(c *call[*MapCreate]) hookArgs { return hookArgs{tok: c.tok} })
+		func(c *call[*MapCreate]) hookArgs { return hookArgs{tok: c.tok, kernel: c.req.FromKernel} })
 	tokenHook = hookRule(HookTokenCreate, "the LSM hook bpf_token_create refuses the token", "security_bpf_token_create",
 		func(c *call[*TokenCreate]) hookArgs {
 			b := c.req.BPFFS.BPFFS // nil in an explanation of a call that failed before

@@ -13,6 +13,10 @@ type MapCreate struct {
 	Token TokenRef
 	Attr  *MapAttr
 	Fault Fault
+	NoFD  bool // the process may open no more descriptors
+	// FromKernel says that a program asks for it, in a run that the caller
+	// started with BPF_PROG_TEST_RUN: bpf_sys_bpf.
+	FromKernel bool
 }
 
 // The classes of map_create's switch over map_type, kernel/bpf/syscall.c.
@@ -43,7 +47,7 @@ func mapClassKnown(t uapi.MapType) bool {
 }
 
 // mapCreateRules follow map_create of kernel/bpf/syscall.c.
-var mapCreateRules = slices.Concat(mapBefore(), mapGate, mapAfter, []rule[*MapCreate]{mapHook})
+var mapCreateRules = slices.Concat(mapBefore(), mapGate, mapAfter, []rule[*MapCreate]{mapHook, noFDRule("bpf_map_new_fd", func(r *MapCreate) bool { return r.NoFD })})
 
 // mapGate is the token and the permissions.
 var mapGate = []rule[*MapCreate]{
@@ -81,7 +85,7 @@ func (r *MapCreate) decide(w *World, trace *[]Line) Verdict {
 	}
 	v := run(w, "map_create", r, r.Token.token(), mapCreateRules, trace)
 	if r.Attr != nil && r.Fault == (Fault{}) && mapClassKnown(r.Type) {
-		if why := r.unmodelled(); why != "" {
+		if why := r.unmodelled(w); why != "" {
 			return Verdict{Rule: "the oracle does not follow " + why, ID: "map_create/unmodelled"}
 		}
 	}

@@ -131,6 +131,8 @@ type World struct {
 	// LSM are the BPF-LSM programs that look at the caller, in the order in
 	// which they were attached. A decision notes which of them ran.
 	LSM []*LSM
+	// Memory is the memory.max of the caller's cgroup, 0 for none.
+	Memory uint64
 }
 
 // Verdict is what the kernel must answer. When Known is false the oracle does

@@ -15,6 +15,7 @@ type ProgLoad struct {
 	Token  TokenRef
 	Attr   *ProgAttr
 	Fault  Fault
+	NoFD   bool // the process may open no more descriptors
 }
 
 // attach returns expected_attach_type after bpf_prog_load_fixup_attach_type,
@@ -81,7 +82,7 @@ func progClassKnown(t uapi.ProgType) bool {
 }
 
 // progLoadRules follow bpf_prog_load of kernel/bpf/syscall.c, then bpf_check.
-var progLoadRules = slices.Concat(progBefore(), progToken, []rule[*ProgLoad]{progSize}, progGate, progBTF, progAttach, progInsns, progType, progAfter())
+var progLoadRules = slices.Concat(progBefore(), progToken, []rule[*ProgLoad]{progSize}, progGate, progBTF, progAttach, progInsns, progType, progAfter(), []rule[*ProgLoad]{noFDRule("bpf_prog_new_fd", func(r *ProgLoad) bool { return r.NoFD })})
 
 var progToken = []rule[*ProgLoad]{
 	{id: "token-bad-fd", text: "prog_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF,

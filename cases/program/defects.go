@@ -4,6 +4,3 @@ package program
 const OpReopen Op = 70
 
 func init() { opNames[OpReopen] = "reopen" }
-
-// KeyNoFD has a call made while the process may open no more descriptors.
-const KeyNoFD Key = 220

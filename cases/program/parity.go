@@ -9,7 +9,7 @@ const (
 func init() { opNames[OpKallsyms], opNames[OpLibrary] = "kallsyms", "library" }
 
 // KeyMake is what an application makes, a Make.
-const KeyMake Key = 221
+const KeyMake Key = 243
 
 // Make is what an application makes.
 type Make uint8

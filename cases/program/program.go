@@ -128,7 +128,7 @@ func (s *Step) Num(k Key) (uint64, bool) {
 func (o Op) Brokered() bool {
 	switch o {
 	case OpBPFFS, OpSend, OpSysctl, OpSysrq, OpLSM, OpLSMOff, OpLSMRan, OpKallsyms,
-		OpExec, OpFork, OpExit, OpPidfdGetfd, OpProcOpen, OpUmount, OpChurn, OpNamespaces, OpRace:
+		OpExec, OpFork, OpExit, OpPidfdGetfd, OpProcOpen, OpUmount, OpChurn, OpNamespaces, OpRace, OpMemory:
 		return true
 	}
 	return false

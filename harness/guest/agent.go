@@ -48,6 +48,7 @@ type player struct {
 	pid     int    // 0 for a process that another actor forked
 	number  uint32 // its process number, 0 until it was asked
 	pending script
+	cgroup  string                 // the memory cgroup that it was put into
 	given   map[program.Handle]int // descriptors that it sent us and still has
 }
 

@@ -52,6 +52,9 @@ const (
 // once makes the call under test with the attribute as the step has it, or
 // wrong as a whole.
 func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
+	if has(s, program.KeyNoFD) || has(s, program.KeyMemlock) {
+		defer limited(s)()
+	}
 	fault, _ := s.Num(program.KeyAttr)
 	switch program.AttrFault(fault) {
 	case program.AttrTail:
@@ -74,6 +77,9 @@ func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
 		onHeap := *a // a stack may move
 		escapes = &onHeap[0]
 		return bpfInside(int(int64(userns)), cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
+	}
+	if loader, ok := s.Num(program.KeyFromKernel); ok {
+		return bpfFromKernel(int(int64(loader)), cmd, a)
 	}
 	return bpf(cmd, a)
 }

@@ -66,6 +66,8 @@ func (g *agent) arrange(p *player, s *program.Step) (program.Observation, error)
 		return g.one(p, s)
 	case program.OpChurn:
 		return g.churn(p, s)
+	case program.OpMemory:
+		return g.bound(s)
 	case program.OpNamespaces:
 		return g.namespaces(s)
 	case program.OpRace:

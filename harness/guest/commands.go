@@ -25,6 +25,7 @@ const (
 	fixIterLink   // a task iterator
 	fixCgroup     // the root of the cgroup2 hierarchy
 	fixDir        // the root of a bpffs of the initial namespace
+	fixLoader     // a program that has the kernel make a command
 	fixCount
 )
 
@@ -73,6 +74,7 @@ func (c *caller) makeCommandFixtures() commandFixtures {
 	f[fixCgroup] = mountRoot("cgroup2")
 	f[fixDir] = mountRoot("bpf")
 	f[fixDeviceLink] = linkCreate(f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
+	f[fixLoader] = loadLoader()
 	f[fixIterLink] = linkCreate(iter, 0, uapi.BPF_TRACE_ITER)
 	pin(f[fixDir], f[fixHash], privateFile)
 	pin(f[fixDir], f[fixHash], pinnedFile)

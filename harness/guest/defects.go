@@ -22,13 +22,3 @@ func (a *actor) reopen(s *program.Step) program.Observation {
 	a.set(s.Out, fd)
 	return program.Observation{}
 }
-
-// noMoreFDs lets the process open no descriptor until what it returns is
-// called. It lowers the soft limit alone, which needs no privilege to raise again.
-func noMoreFDs() (again func()) {
-	var old unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &old) != nil || unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Max: old.Max}, nil) != nil {
-		return func() {} // the call succeeds then, and the case fails
-	}
-	return func() { _ = unix.Prlimit(0, unix.RLIMIT_NOFILE, &old, nil) }
-}

@@ -106,12 +106,17 @@ func (a *actor) churn(s *program.Step) (int, program.Observation) {
 	times, _ := s.Num(program.KeyTimes)
 	bpffs := a.fd(s, program.KeyBPFFS)
 	plain := &program.Step{}
+	want := uapi.Errno(0)
+	if has(s, program.KeyNoFD) {
+		want = uapi.Errno(unix.EMFILE)
+		defer limited(s)()
+	}
 	for range times {
 		fd, errno := tokenCreate(0, bpffs, plain)
-		if errno != 0 {
+		if errno != want {
 			return noFD, program.Observation{Errno: errno}
 		}
-		unix.Close(fd)
+		closeFD(fd)
 	}
 	return done(nil)
 }

@@ -40,6 +40,11 @@ const maxIdle = 24
 func (g *agent) retire() error {
 	all := append(g.players, g.idle...)
 	g.players, g.idle = nil, nil
+	for _, p := range all {
+		if err := p.unbound(); err != nil {
+			return err
+		}
+	}
 	var leave []*player
 	for _, p := range all {
 		if p.gone() {

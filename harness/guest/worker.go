@@ -126,15 +126,15 @@ func (a *actor) step(s *program.Step) program.Observation {
 	if has(s, program.KeyInside) && s.Op != program.OpSetns {
 		s = a.inside(s)
 	}
+	if has(s, program.KeyFromKernel) {
+		s = withNumber(s, program.KeyFromKernel, a.fix.commands[fixLoader])
+	}
 	if has(s, program.KeyTime) {
 		return a.timed(s)
 	}
 	t, _ := s.Num(program.KeyType)
 	switch s.Op {
 	case program.OpTokenCreate:
-		if has(s, program.KeyNoFD) {
-			defer noMoreFDs()()
-		}
 		fd, errno := a.request(s)
 		return a.keep(s, fd, program.Observation{Errno: errno})
 	case program.OpLibrary:
@@ -162,11 +162,16 @@ func (a *actor) step(s *program.Step) program.Observation {
 // inside puts the descriptor's number in the place of the handle of the user
 // namespace that the call is to be made in.
 func (a *actor) inside(s *program.Step) *program.Step {
+	return withNumber(s, program.KeyInside, a.fd(s, program.KeyInside))
+}
+
+// withNumber puts a descriptor's number in the place of an argument.
+func withNumber(s *program.Step, k program.Key, fd int) *program.Step {
 	c := *s
 	c.Args = slices.Clone(s.Args)
 	for i := range c.Args {
-		if c.Args[i].Key == program.KeyInside {
-			c.Args[i].Num = uint64(a.fd(s, program.KeyInside))
+		if c.Args[i].Key == k {
+			c.Args[i].Num = uint64(fd)
 		}
 	}
 	return &c
