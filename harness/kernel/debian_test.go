@@ -566,7 +566,7 @@ func TestCancelled(t *testing.T) {
 	write(t, w.path("slow"), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for !exists(w.dir, "child") {
+		for w.child() == "" {
 			time.Sleep(10 * time.Millisecond)
 		}
 		cancel()
@@ -577,11 +577,22 @@ func TestCancelled(t *testing.T) {
 	if left := w.leftovers(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	child, _ := os.ReadFile(w.path("child"))
-	stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(child)) + "/stat")
-	if err == nil && !strings.Contains(string(stat), ") Z ") { // a zombie waits for its new parent
-		t.Errorf("a child of apt is left: %s", stat)
+	for wait := 0; ; wait++ {
+		stat, err := os.ReadFile("/proc/" + w.child() + "/stat")
+		if err != nil || strings.Contains(string(stat), ") Z ") { // a zombie waits for its new parent
+			return
+		}
+		if wait == 500 {
+			t.Fatalf("a child of apt is left: %s", stat)
+		}
+		time.Sleep(10 * time.Millisecond) // a killed process takes a moment to end
 	}
+}
+
+// child is the number of apt's child process, "" before there is one.
+func (w *world) child() string {
+	text, _ := os.ReadFile(w.path("child"))
+	return strings.TrimSuffix(string(text), "\n")
 }
 
 func TestNoApt(t *testing.T) {
