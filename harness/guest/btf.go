@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
@@ -74,11 +76,27 @@ var wantedKinds = [kindMask + 1]string{btfStruct: program.KindStruct, btfTypedef
 
 // loadBTF reads the running kernel's BTF and finds the wanted names.
 func loadBTF(wanted []btfName) (*kernelBTF, error) {
-	raw, err := os.ReadFile(vmlinuxBTF)
+	raw, err := readBTF(vmlinuxBTF)
 	if err != nil {
 		return nil, fmt.Errorf("read the kernel's BTF: %w", err)
 	}
 	return parseBTF(raw, wanted)
+}
+
+// readBTF maps the file, which kernels before 6.16 refuse, or reads it: that
+// takes a call for each page.
+func readBTF(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.Size() > 0 {
+		if raw, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err == nil {
+			return raw, nil
+		}
+	}
+	return os.ReadFile(name)
 }
 
 func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {

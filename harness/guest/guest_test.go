@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"testing"
 
@@ -255,5 +256,22 @@ func TestBecome(t *testing.T) {
 	again.do(func() { inside, err = capget() })
 	if err != nil || inside.effective != full.permitted {
 		t.Errorf("a worker with all has %#x, want %#x (%v)", inside.effective, full.permitted, err)
+	}
+}
+
+// What can be mapped is mapped, and what cannot is read.
+func TestReadBTF(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "vmlinux")
+	if err := os.WriteFile(name, []byte("BTF"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := readBTF(name); err != nil || string(raw) != "BTF" {
+		t.Errorf("a file: %q, %v", raw, err)
+	}
+	if raw, err := readBTF("/proc/self/cmdline"); err != nil || len(raw) == 0 {
+		t.Errorf("a file that has no size: %q, %v", raw, err)
+	}
+	if _, err := readBTF(name + "s"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
 	}
 }
