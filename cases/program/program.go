@@ -145,7 +145,19 @@ const (
 	NoProof Proof = iota // nothing was made
 	Works
 	DoesNotWork
+	SurvivesExec // a token without FD_CLOEXEC: bpf_token_create gives it
 )
+
+// Fails reports whether what was made is not as it must be.
+func (p Proof) Fails() bool { return p > Works }
+
+// Fault names what was made where it is not as it must be.
+func (p Proof) Fault() string {
+	if p == SurvivesExec {
+		return "a descriptor that survives execve(2)"
+	}
+	return "an object that does not work"
+}
 
 // Observation is what a step showed: the errno, for success the proof that
 // the object works, and the numbers read back from it (for a token the four

@@ -289,7 +289,7 @@ func (a *actor) proveTokens(steps []program.Step, results []program.Observation)
 		}
 		fd := a.unproven[next]
 		next++
-		results[i].Proof, results[i].Values = proveToken(fd)
+		results[i].Proof, results[i].Values = proveNewToken(fd)
 		if steps[i].Out == 0 {
 			unix.Close(fd)
 		}

@@ -285,6 +285,16 @@ func proveToken(fd int) (program.Proof, []uint64) {
 	return program.Works, values
 }
 
+// proveNewToken is proveToken of one that the kernel has just made: it is not
+// to outlive its holder's program, bpf_token_create.
+func proveNewToken(fd int) (program.Proof, []uint64) {
+	proof, values := proveToken(fd)
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+		proof = program.SurvivesExec
+	}
+	return proof, values
+}
+
 func fdinfoMask(text, name string) (uint64, bool) {
 	for line := range strings.Lines(text) {
 		value, ok := strings.CutPrefix(line, name+":\t")

@@ -93,8 +93,8 @@ func say(out io.Writer, texts []string, seen []program.Observation) {
 		if o.Errno != 0 {
 			line = fmt.Sprintf("%s (%s)", o.Errno, unix.Errno(o.Errno))
 		}
-		if o.Proof == program.DoesNotWork {
-			line += ", but the object does not work"
+		if o.Proof.Fails() {
+			line += ", but with " + o.Proof.Fault()
 		}
 		if len(o.Values) > 0 {
 			line += fmt.Sprintf(" %#x", o.Values)

@@ -20,7 +20,7 @@ func TestSay(t *testing.T) {
 owner token_create
   => ok [0x3]
 step 2
-  => ok, but the object does not work
+  => ok, but with an object that does not work
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
 	"tokentest/harness/result"
 )
 
@@ -107,8 +106,8 @@ func answers(c *result.CaseResult) string {
 	for i := range c.Steps {
 		o := &c.Steps[i].Got
 		text := o.Errno.String()
-		if o.Proof == program.DoesNotWork {
-			text += " (does not work)"
+		if o.Proof.Fails() {
+			text += " with " + o.Proof.Fault()
 		}
 		if len(o.Values) > 0 {
 			text += fmt.Sprintf(" %#x", o.Values)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"unicode"
 
-	"tokentest/cases/program"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -174,8 +173,8 @@ func want(s *result.StepResult) string {
 // got names what a step answered.
 func got(s *result.StepResult) string {
 	switch {
-	case s.Got.Proof == program.DoesNotWork:
-		return s.Got.Errno.String() + " with an object that does not work"
+	case s.Got.Proof.Fails():
+		return s.Got.Errno.String() + " with " + s.Got.Proof.Fault()
 	case shows(s):
 		return fmt.Sprintf("ok with %#x", s.Got.Values)
 	}
@@ -184,7 +183,7 @@ func got(s *result.StepResult) string {
 
 // shows says that only the values read back can be what is wrong.
 func shows(s *result.StepResult) bool {
-	return s.Got.Proof != program.DoesNotWork && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0
+	return !s.Got.Proof.Fails() && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0
 }
 
 // root follows "control X is broken: control Y is fail: why" to why, and

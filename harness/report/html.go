@@ -299,7 +299,7 @@ func newPageTail(c *result.CaseResult) pageTail {
 	for i := range c.Steps {
 		s := &c.Steps[i]
 		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func, Pin: clean(s.Pin), Wrong: s.Wrong,
-			Made: s.Got.Proof == program.Works, Broken: s.Got.Proof == program.DoesNotWork}
+			Made: s.Got.Proof == program.Works, Broken: s.Got.Proof.Fails()}
 		for _, v := range s.Got.Values {
 			p.Values = append(p.Values, fmt.Sprintf("%#x", v))
 		}

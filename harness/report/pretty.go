@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"tokentest/cases/program"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -175,7 +174,7 @@ func causeKey(c *result.CaseResult) string {
 		if s.ID == "" || s.Want == nil || shows(s) {
 			return fmt.Sprintf("%q %q %s %s %t", cmp.Or(s.ID, s.Rule), s.Func, want(s), s.Got.Errno, shows(s))
 		}
-		return fmt.Sprintf("%q %q %s %t", s.ID, s.Func, want(s), s.Got.Proof == program.DoesNotWork)
+		return fmt.Sprintf("%q %q %s %d", s.ID, s.Func, want(s), s.Got.Proof)
 	}
 	why, _ := root(c.Reason)
 	if rest, ok := strings.CutPrefix(why, "control "); ok {

@@ -60,7 +60,11 @@ func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 		return
 	}
 	for i := range seen {
-		r := judgeStep(jw.sim.Step(&w.Program.Setup[i]), &w.Info[i], seen[i])
+		o := seen[i]
+		if o.Proof == program.SurvivesExec {
+			o.Proof = program.Works // it serves here; the cases that make tokens tell
+		}
+		r := judgeStep(jw.sim.Step(&w.Program.Setup[i]), &w.Info[i], o)
 		if r.Wrong && jw.broken == "" {
 			jw.broken = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain())
 		}
@@ -241,7 +245,7 @@ func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) St
 		}
 		s.Wrong = got.Errno != p.Errno
 	}
-	s.Wrong = s.Wrong || s.Want != nil && got.Errno != *s.Want || got.Proof == program.DoesNotWork
+	s.Wrong = s.Wrong || s.Want != nil && got.Errno != *s.Want || got.Proof.Fails()
 	if e.Values != nil && got.Errno == 0 && !slices.Equal(e.Values, got.Values) {
 		s.Wrong = true
 		s.Rule = fmt.Sprintf("the token's fdinfo shows the masks %#x, want %#x", got.Values, e.Values)
@@ -285,8 +289,8 @@ func (s *StepResult) Explain() string {
 		want = s.Want.String()
 	}
 	switch {
-	case s.Got.Proof == program.DoesNotWork:
-		return "got an object that does not work"
+	case s.Got.Proof.Fails():
+		return "got " + s.Got.Proof.Fault()
 	case s.Want != nil && s.Got.Errno == *s.Want && s.Got.Errno == uapi.OK:
 		return s.Rule
 	}

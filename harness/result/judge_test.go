@@ -167,6 +167,10 @@ func TestJudge(t *testing.T) {
 			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"an object that does not work"},
 		},
 		{
+			name: "a token that survives execve", id: "demo/owner/hash", spoil: program.Observation{Proof: program.SurvivesExec},
+			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"a descriptor that survives execve(2)"},
+		},
+		{
 			name: "the allowing control is refused", id: "demo/root/hash", spoil: program.Observation{Errno: ePERM},
 			want: map[Status][]string{Broken: {"nobody/hash", "owner/hash", "root/hash"}}, id2: "demo/owner/hash",
 			reason: []string{"control demo/root/hash is fail", "got EPERM, want ok"},
@@ -175,6 +179,10 @@ func TestJudge(t *testing.T) {
 			name: "the refusing control is allowed", id: "demo/nobody/queue", spoil: program.Observation{Proof: program.Works},
 			want: map[Status][]string{Broken: {"nobody/queue", "owner/queue", "root/queue"}}, id2: "demo/nobody/queue",
 			reason: []string{"control demo/nobody/queue is fail", "got ok, want EPERM"},
+		},
+		{
+			name: "a token of the set-up survives execve, and serves its purpose", id: "setup", step: 1,
+			spoil: program.Observation{Proof: program.SurvivesExec, Values: []uint64{1, 0x400002, 0, 0}},
 		},
 		{
 			name: "a set-up step fails", id: "setup", step: 1, spoil: program.Observation{Errno: ePERM},
