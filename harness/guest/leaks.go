@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -59,10 +60,38 @@ func settledSlabs() (map[string]int64, error) {
 		time.Sleep(settle)
 	}
 	text, err := os.ReadFile("/proc/slabinfo")
-	if err != nil {
+	if err == nil {
+		return parseSlabs(text)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("count slab objects: %w", err)
 	}
-	return parseSlabs(text)
+	text, err = os.ReadFile("/proc/meminfo") // without CONFIG_SLUB_DEBUG
+	if err != nil {
+		return nil, fmt.Errorf("measure the slab: %w", err)
+	}
+	return parseSlab(text)
+}
+
+// slabKilobytes is where parseSlab has how large all caches together are.
+const slabKilobytes = "kilobytes of slab"
+
+// parseSlab reads the size of all slab caches from /proc/meminfo, for kernels
+// that do not count objects. What grows there by a kilobyte counts as one: a step
+// allows one object in some thirty calls, and thirty of the smallest take as much.
+func parseSlab(text []byte) (map[string]int64, error) {
+	for line := range bytes.Lines(text) {
+		f := strings.Fields(string(line))
+		if len(f) < 2 || f[0] != "Slab:" {
+			continue
+		}
+		n, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read meminfo: %q", strings.TrimSpace(string(line)))
+		}
+		return map[string]int64{slabKilobytes: n}, nil
+	}
+	return nil, fmt.Errorf("read meminfo: it does not say how large the slab is")
 }
 
 // membarrierGlobal is MEMBARRIER_CMD_GLOBAL: it waits for a grace period of RCU.
@@ -115,8 +144,8 @@ func grown(before, behind map[string]int64) (uint64, string) {
 
 const maxNamespaces = "/proc/sys/user/max_user_namespaces"
 
-// namespaces makes and leaves user namespaces, each with a bpffs, a token and
-// a map, while the kernel allows only so many at a time: one that stays behind
+// namespaces makes and leaves user namespaces, each with a bpffs, a token, and
+// a map, a BTF and a program made through it, while the kernel allows only so many at a time: one that stays behind
 // is soon one too many.
 func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
 	times, _ := s.Num(program.KeyTimes)
@@ -244,11 +273,40 @@ func (c *container) live() []result {
 	made := c.add(unix.SYS_BPF, int(uapi.BPF_TOKEN_CREATE), pointer(token[:]), attrSize)
 	highToken := c.add(unix.SYS_DUP3, made, containerToken, unix.O_CLOEXEC)
 	hash := c.add(unix.SYS_BPF, int(uapi.BPF_MAP_CREATE), pointer(array[:]), attrSize)
-	return []result{mount, root, high, made, highToken, hash}
+	types := c.add(unix.SYS_BPF, int(uapi.BPF_BTF_LOAD), pointer(containerBTF()[:]), attrSize)
+	filter := c.add(unix.SYS_BPF, int(uapi.BPF_PROG_LOAD), pointer(containerProg()[:]), attrSize)
+	return []result{mount, root, high, made, highToken, hash, types, filter}
 }
 
-// oneNamespace makes a namespace with a bpffs, a token and a map in it, and
-// leaves it. What it opens is closed here, for the descriptors are shared.
+// What a container loads through its token. The kernel reads it through
+// numbers that keep nothing alive.
+var (
+	containerBlob  = intBlob()
+	containerInsns = exitWith(0)
+)
+
+func containerBTF() *attr {
+	a := &attr{}
+	a.ptr(0, &containerBlob[0])
+	a.u32(16, uint32(len(containerBlob)))
+	a.u32(32, uapi.BPF_F_TOKEN_FD)
+	a.i32(36, containerToken)
+	return a
+}
+
+func containerProg() *attr {
+	a := &attr{}
+	a.u32(0, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
+	a.u32(4, uint32(len(containerInsns)/insnLen))
+	a.ptr(8, &containerInsns[0])
+	a.ptr(16, &license[0])
+	a.u32(44, uapi.BPF_F_TOKEN_FD)
+	a.i32(144, containerToken)
+	return a
+}
+
+// oneNamespace makes a namespace with a bpffs, a token and what it allows to
+// make in it, and leaves it. What it opens is closed here, for the descriptors are shared.
 func oneNamespace() (uapi.Errno, error) {
 	c, err := newContainer()
 	if err != nil {

@@ -12,6 +12,19 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// Where the kernel has no slabinfo, meminfo says how large its slab is.
+func TestParseSlab(t *testing.T) {
+	got, err := parseSlab([]byte("MemTotal:  245760 kB\nSlab:   18232 kB\nSReclaimable: 1 kB\n"))
+	if err != nil || got[slabKilobytes] != 18232 {
+		t.Errorf("got %v, %v, want 18232", got, err)
+	}
+	for _, bad := range []string{"", "MemTotal: 1 kB\n", "Slab: many kB\n"} {
+		if got, err := parseSlab([]byte(bad)); err == nil || !strings.HasPrefix(err.Error(), "read meminfo: ") {
+			t.Errorf("%q: got %v, %v", bad, got, err)
+		}
+	}
+}
+
 func TestParseSlabs(t *testing.T) {
 	const text = `slabinfo - version: 2.1
 # name            <active_objs> <num_objs> <objsize>
