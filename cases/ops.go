@@ -30,6 +30,8 @@ const (
 	kindPlace
 	kindHow
 	kindRace
+	kindDo
+	kindBuffer
 )
 
 type keySpec struct {

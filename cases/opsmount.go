@@ -100,6 +100,7 @@ var lifeOps = []opSpec{
 var argWords = map[argKind][]string{
 	kindFault: program.AttrFaults, kindBody: program.Bodies, kindOn: program.Ons,
 	kindPlace: program.Places, kindHow: program.Hows, kindRace: program.Races, kindMake: program.Makes,
+	kindDo: program.Dos, kindBuffer: program.Buffers,
 }
 
 // complete refuses a step that leaves out what its operation wants.

@@ -6,6 +6,7 @@ import (
 
 	"tokentest/cases/oracle"
 	"tokentest/cases/program"
+	"tokentest/cases/uapi"
 )
 
 var parityOps = []opSpec{
@@ -13,6 +14,11 @@ var parityOps = []opSpec{
 		doc: "ok if /proc/kallsyms holds a program of the name, or for F a further function of a program, else ENOENT"},
 	{op: program.OpLibrary, keys: []keySpec{{program.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"}}, required: []program.Key{program.KeyMake},
 		doc: "run an application that uses cilium/ebpf, which finds a token by itself; the answer is the errno that it gets, EOPNOTSUPP for the library's own ErrNotSupported"},
+	{op: program.OpElement, keys: []keySpec{handleKey("a map"), {program.KeyDo, "do", kindDo, "update, lookup or delete"}},
+		positional: []program.Key{program.KeyHandle, program.KeyDo}, doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first"},
+	{op: program.OpObjGet, keys: []keySpec{inKey, nameInKey}, required: []program.Key{program.KeyIn, program.KeyPath}, makes: true, doc: "BPF_OBJ_GET of what lies pinned under a name in the directory"},
+	{op: program.OpConsume, keys: []keySpec{{program.KeyBuffer, "buffer", kindBuffer, "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"}},
+		positional: []program.Key{program.KeyBuffer}, doc: "run a program that writes a record into a buffer, both of root's making, and read the record out of the buffer's mapped memory"},
 }
 
 // simSymbol is a program that was loaded and has a name.
@@ -62,6 +68,31 @@ func (s *Sim) kallsyms(a *simActor, st *program.Step) Expect {
 
 var libraryRequests = map[program.Make]func() []func(oracle.TokenRef) oracle.Request{
 	program.MakeQueue: oracle.LibraryQueue, program.MakeBTF: oracle.LibraryBTF, program.MakeProg: oracle.LibraryProg, program.MakeFreplace: oracle.LibraryFreplace,
+}
+
+// element plays a call about an element. A map of programs gets one of root's.
+func (s *Sim) element(a *simActor, st *program.Step) Expect {
+	do, _ := st.Num(program.KeyDo)
+	return s.decide(a, st, &oracle.Element{FD: a.handle(st, program.KeyHandle), Do: elementCmds[program.Do(do)]})
+}
+
+var elementCmds = map[program.Do]uapi.Cmd{
+	program.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, program.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM, program.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
+}
+
+func (s *Sim) objGet(a *simActor, st *program.Step) Expect {
+	req := &oracle.ObjGet{In: a.handle(st, program.KeyIn), Name: text(st, program.KeyPath)}
+	e := s.decide(a, st, req)
+	if e.ok() {
+		a.keep(st, req.In.BPFFS.Pins[req.Name].FD)
+	}
+	return e
+}
+
+// consume runs a program; the rest is no call of bpf(2) but of memory that is
+// mapped, and of the sysctl perf_event_paranoid, which is open in the guest.
+func (s *Sim) consume(a *simActor, st *program.Step) Expect {
+	return s.decide(a, st, &oracle.Call{Cmd: uapi.BPF_PROG_TEST_RUN})
 }
 
 func (s *Sim) library(a *simActor, st *program.Step) Expect {

@@ -159,9 +159,18 @@ func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
 func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
-		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad})
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Map: mapOf(st)})
 	}
 	return e
+}
+
+// mapOf is the type of the map that a step makes, BPF_MAP_TYPE_UNSPEC for none.
+func mapOf(st *program.Step) uapi.MapType {
+	if st.Op != program.OpMapCreate {
+		return uapi.BPF_MAP_TYPE_UNSPEC
+	}
+	t, _ := st.Num(program.KeyType)
+	return uapi.MapType(t)
 }
 
 func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {

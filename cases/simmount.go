@@ -27,7 +27,8 @@ func init() {
 		program.OpPidfdGetfd: (*Sim).take, program.OpProcOpen: (*Sim).take,
 		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
 		program.OpKallsyms: (*Sim).kallsyms, program.OpLibrary: (*Sim).library,
-		program.OpMemory: (*Sim).memory,
+		program.OpMemory:  (*Sim).memory,
+		program.OpElement: (*Sim).element, program.OpObjGet: (*Sim).objGet, program.OpConsume: (*Sim).consume,
 	}
 }
 
@@ -271,6 +272,9 @@ func (s *Sim) makeName(a *simActor, st *program.Step) Expect {
 	e := s.decide(a, st, req)
 	if e.ok() && req.In.BPFFS != nil {
 		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
+		if st.Op == program.OpPin {
+			req.In.BPFFS.Pin(req.Name, req.FD, a.cred.Euid)
+		}
 	}
 	return e
 }

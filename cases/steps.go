@@ -293,7 +293,7 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 		a.Num = uint64(i)
 	case kindHook, kindErrno, kindAnyCmd, kindCap:
 		a.Num, err = lsmArg(k.kind, value)
-	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace, kindMake:
+	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace, kindMake, kindDo, kindBuffer:
 		a.Num, err = program.ParseWord(argWords[k.kind], value)
 	case kindCmd:
 		a.Num, err = cmdArg(value)

@@ -81,11 +81,11 @@ func (s *scout) group(g *Group) {
 	}
 }
 
-// looksSlowly reports whether a scenario reads /proc/kallsyms, or bounds what a
-// process may have: both are asked with --full.
+// looksSlowly reports whether a scenario reads /proc/kallsyms or a buffer, or
+// bounds what a process may have: all are asked with --full.
 func looksSlowly(g *Group) bool {
 	return slices.ContainsFunc(g.Cases[0].Cell(), func(s program.Step) bool {
-		return s.Op == program.OpKallsyms || s.Op == program.OpMemory || has(&s, program.KeyNoFD) || has(&s, program.KeyFromKernel)
+		return s.Op == program.OpKallsyms || s.Op == program.OpConsume || s.Op == program.OpMemory || has(&s, program.KeyNoFD) || has(&s, program.KeyFromKernel)
 	})
 }
 

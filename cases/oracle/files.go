@@ -257,6 +257,8 @@ func addMount(add func(cmd string, ids []string)) {
 	}
 	add("setns", ids(setnsRules))
 	add("dup", ids(dupRules))
+	add("element", ids(elementRules[1:])) // behind the hook bpf, which every command has
+	add("get_pinned", ids(objGetRules[1:]))
 	for _, what := range []string{Pin, Mkdir, Link} {
 		add(what, ids(rulesOfName(what)))
 	}

@@ -85,6 +85,7 @@ type BPFFS struct {
 	Delegate Masks
 	Root     Inode
 	Names    []string // what lies in the root
+	Pins     map[string]Pinned
 }
 
 // Token is struct bpf_token: the masks as they were at creation, and the
@@ -112,14 +113,15 @@ const (
 // FD is a descriptor as the caller has it.
 type FD struct {
 	Kind    FDKind
-	BPFFS   *BPFFS   // of a BPFFSRoot, or what another file lies on
-	Token   *Token   // of a TokenFD, or that a program remembers
-	Mount   *Mount   // that the file was opened on; of a Path from fsmount the mount itself
-	Context *Context // of a ContextFD
-	Userns  *Userns  // of a UsernsFD
-	Pinned  bool     // an Object that BPF_OBJ_PIN takes
-	BTF     bool     // an Object that is BTF, with one type
-	Stays   bool     // without FD_CLOEXEC
+	BPFFS   *BPFFS       // of a BPFFSRoot, or what another file lies on
+	Token   *Token       // of a TokenFD, or that a program remembers
+	Mount   *Mount       // that the file was opened on; of a Path from fsmount the mount itself
+	Context *Context     // of a ContextFD
+	Userns  *Userns      // of a UsernsFD
+	Pinned  bool         // an Object that BPF_OBJ_PIN takes
+	Map     uapi.MapType // of an Object that is a map
+	BTF     bool         // an Object that is BTF, with one type
+	Stays   bool         // without FD_CLOEXEC
 }
 
 // World is everything that decides beside the request itself.

@@ -26,6 +26,10 @@ const (
 	fixCgroup     // the root of the cgroup2 hierarchy
 	fixDir        // the root of a bpffs of the initial namespace
 	fixLoader     // a program that has the kernel make a command
+	fixRing       // a ringbuf
+	fixRingProg   // a socket_filter program that writes into it
+	fixPerf       // a perf_event_array
+	fixPerfProg   // one that writes into that
 	fixCount
 )
 
@@ -75,6 +79,8 @@ func (c *caller) makeCommandFixtures() commandFixtures {
 	f[fixDir] = mountRoot("bpf")
 	f[fixDeviceLink] = linkCreate(f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
 	f[fixLoader] = loadLoader()
+	f[fixRing], f[fixRingProg] = makeBuffer(program.BufferRing)
+	f[fixPerf], f[fixPerfProg] = makeBuffer(program.BufferPerf)
 	f[fixIterLink] = linkCreate(iter, 0, uapi.BPF_TRACE_ITER)
 	pin(f[fixDir], f[fixHash], privateFile)
 	pin(f[fixDir], f[fixHash], pinnedFile)

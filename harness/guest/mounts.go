@@ -24,14 +24,17 @@ func makePlaces() error {
 	return nil
 }
 
-// hardening is what restricts tracing (Yama) and hard links beyond the kernel's
-// own checks, which the oracle follows. Distributions turn it on.
-var hardening = []string{"/proc/sys/kernel/yama/ptrace_scope", "/proc/sys/fs/protected_hardlinks"}
+// hardening is what restricts tracing (Yama), hard links and perf events beyond
+// the kernel's own checks, which the oracle follows, and the value that does not.
+// Distributions turn it on.
+var hardening = map[string]string{
+	"/proc/sys/kernel/yama/ptrace_scope": "0", "/proc/sys/fs/protected_hardlinks": "0", "/proc/sys/kernel/perf_event_paranoid": "-1",
+}
 
 // soften turns it off, where it is there.
 func soften() error {
-	for _, file := range hardening {
-		err := os.WriteFile(file, []byte("0\n"), 0)
+	for file, value := range hardening {
+		err := os.WriteFile(file, []byte(value+"\n"), 0)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("leave a decision to the kernel's own checks: %w", err)
 		}
@@ -290,6 +293,9 @@ func (a *actor) more(s *program.Step) program.Observation {
 	call := mountSteps[s.Op]
 	if call == nil {
 		call = lifeSteps[s.Op]
+	}
+	if call == nil {
+		call = paritySteps[s.Op]
 	}
 	if call == nil {
 		return program.Observation{Errno: uapi.Errno(unix.ENOSYS)}

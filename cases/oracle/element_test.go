@@ -1,0 +1,62 @@
+package oracle
+
+import (
+	"testing"
+
+	"tokentest/cases/uapi"
+)
+
+// No permission stands between a process and the elements of a map that it
+// holds; what a type does not do it does for nobody.
+func TestElement(t *testing.T) {
+	nobody := &World{Kernel: k73, Caller: Cred{Userns: Initial, Euid: 65534}, UnprivDisabled: 2}
+	hash, array := FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARRAY}
+	for _, tt := range []struct {
+		fd    FD
+		do    uapi.Cmd
+		known bool
+		errno uapi.Errno
+	}{
+		{hash, uapi.BPF_MAP_DELETE_ELEM, true, 0},
+		{array, uapi.BPF_MAP_UPDATE_ELEM, true, 0},
+		{array, uapi.BPF_MAP_DELETE_ELEM, true, eINVAL},
+		{FD{}, uapi.BPF_MAP_DELETE_ELEM, true, eBADF},
+		{FD{Kind: Path, Map: uapi.BPF_MAP_TYPE_HASH}, uapi.BPF_MAP_LOOKUP_ELEM, true, eBADF},
+		{FD{Kind: TokenFD}, uapi.BPF_MAP_LOOKUP_ELEM, true, eINVAL},
+		{FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_QUEUE}, uapi.BPF_MAP_LOOKUP_ELEM, false, 0},
+	} {
+		if v := Decide(nobody, &Element{tt.fd, tt.do}); v.Known != tt.known || v.Errno != tt.errno {
+			t.Errorf("%s of %+v: %+v, want %s (known %v)", tt.do, tt.fd, v, tt.errno, tt.known)
+		}
+	}
+}
+
+// What is pinned is a file: its owner opens it, others with CAP_DAC_OVERRIDE.
+func TestObjGet(t *testing.T) {
+	b := &BPFFS{Userns: Initial, Root: Inode{Mode: 0o1777}, Names: []string{"map", "dir"}}
+	b.Pin("map", FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, 7)
+	shut := *b
+	shut.Root.Mode = 0o1700
+	for _, tt := range []struct {
+		in    *BPFFS
+		name  string
+		uid   uint32
+		caps  uapi.CapSet
+		errno uapi.Errno
+	}{
+		{b, "map", 7, 0, 0},
+		{b, "map", 0, 0, eACCES},
+		{b, "map", 0, uapi.AllCaps, 0},
+		{b, "other", 7, 0, eNOENT},
+		{&shut, "map", 7, 0, eACCES},
+		{&shut, "map", 0, uapi.AllCaps, 0},
+	} {
+		w := &World{Kernel: k612, Caller: Cred{Userns: Initial, Euid: tt.uid, Caps: tt.caps}}
+		if v := Decide(w, &ObjGet{FD{Kind: BPFFSRoot, BPFFS: tt.in}, tt.name}); v.Errno != tt.errno || !v.Known {
+			t.Errorf("%s by %d with %s: %+v, want %s", tt.name, tt.uid, tt.caps, v, tt.errno)
+		}
+	}
+	if v := Decide(&World{Kernel: k612}, &ObjGet{FD{Kind: Dir}, "map"}); v.Known {
+		t.Errorf("in another directory: %+v", v)
+	}
+}

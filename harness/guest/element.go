@@ -1,0 +1,318 @@
+package guest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// paritySteps are what the kernel's own selftests do beside making objects.
+var paritySteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
+	program.OpElement: (*actor).element,
+	program.OpObjGet:  (*actor).objGet,
+	program.OpConsume: (*actor).consume,
+}
+
+// maxValue is room for a value of each processor.
+const maxValue = 8 << 10
+
+// access makes a call about the element under key 0 of a map.
+func access(cmd uapi.Cmd, fd int, value []byte) uapi.Errno {
+	key := make([]byte, 8)
+	var a attr
+	a.i32(0, fd)
+	a.ptr(8, &key[0])
+	if value != nil {
+		a.ptr(16, &value[0])
+	}
+	_, errno := bpf(cmd, &a)
+	runtime.KeepAlive(key)
+	runtime.KeepAlive(value)
+	return errno
+}
+
+// element puts an element into a map, looks it up or deletes it, and looks
+// whether it is, or was, there.
+func (a *actor) element(s *program.Step) (int, program.Observation) {
+	do, _ := s.Num(program.KeyDo)
+	fd := a.fd(s, program.KeyHandle)
+	value, want := make([]byte, maxValue), []byte{0xa5, 0, 0, 0}
+	copy(value, want)
+	if mapType(fd) == uapi.BPF_MAP_TYPE_PROG_ARRAY { // it takes a program, and shows its id
+		filter := a.fix.commands[fixFilter]
+		binary.LittleEndian.PutUint32(value, uint32(filter))
+		binary.LittleEndian.PutUint32(want, a.id(uapi.BPF_PROG_GET_FD_BY_ID, filter))
+	}
+	there := func() bool {
+		got := make([]byte, maxValue)
+		return access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got) == 0 && bytes.Equal(got[:len(want)], want)
+	}
+	errno := access(uapi.BPF_MAP_UPDATE_ELEM, fd, value)
+	works := there
+	switch program.Do(do) {
+	case program.DoLookup:
+		got := make([]byte, maxValue)
+		errno = access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got)
+		works = func() bool { return bytes.Equal(got[:len(want)], want) }
+	case program.DoDelete:
+		works = func() bool { return !there() }
+		if !there() && errno == 0 {
+			works = there // it was not there: nothing is shown
+		}
+		errno = access(uapi.BPF_MAP_DELETE_ELEM, fd, nil)
+	}
+	return noFD, proved(errno, works)
+}
+
+// proved is what a call came to, and whether it did its work.
+func proved(errno uapi.Errno, works func() bool) program.Observation {
+	o := program.Observation{Errno: errno}
+	if errno == 0 {
+		o.Proof = program.DoesNotWork
+		if works() {
+			o.Proof = program.Works
+		}
+	}
+	return o
+}
+
+// mapType asks a map for its type.
+func mapType(fd int) uapi.MapType {
+	info := make([]byte, infoLen)
+	var a attr
+	a.i32(0, fd)
+	a.u32(4, infoLen)
+	a.ptr(8, &info[0])
+	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &a); errno != 0 {
+		return uapi.BPF_MAP_TYPE_UNSPEC
+	}
+	runtime.KeepAlive(info)
+	return uapi.MapType(binary.LittleEndian.Uint32(info))
+}
+
+func (a *actor) objGet(s *program.Step) (int, program.Observation) {
+	name, err := unix.ByteSliceFromString(str(s, program.KeyPath))
+	if err != nil {
+		return done(unix.EINVAL)
+	}
+	var at attr
+	at.path(a.fd(s, program.KeyIn), name)
+	fd, errno := bpf(uapi.BPF_OBJ_GET, &at)
+	runtime.KeepAlive(name)
+	return fd, proved(errno, func() bool { return mapType(fd) != uapi.BPF_MAP_TYPE_UNSPEC })
+}
+
+// record is what the programs of the buffers write.
+const record = 0x746f6b656e // as a number of 64 bits
+
+// The sizes of the buffers: a page, and for the perf events one for each processor.
+const (
+	bufferLen  = 4096
+	maxCPUs    = 256
+	outputOnly = 10 // PERF_COUNT_SW_BPF_OUTPUT
+)
+
+// makeBuffer makes a buffer's map and the program that writes into it.
+func makeBuffer(b program.Buffer) (buffer, prog int) {
+	var a attr
+	body := asm.Instructions{
+		asm.LoadImm(asm.R2, record, asm.DWord), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
+	}
+	if b == program.BufferRing {
+		a.u32(0, uint32(uapi.BPF_MAP_TYPE_RINGBUF))
+		a.u32(12, bufferLen)
+	} else {
+		a.u32(0, uint32(uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY))
+		a.u32(4, 4)
+		a.u32(8, 4)
+		a.u32(12, maxCPUs)
+	}
+	buffer, errno := bpf(uapi.BPF_MAP_CREATE, &a)
+	if errno != 0 {
+		return noFD, noFD
+	}
+	if b == program.BufferRing { // bpf_ringbuf_output(map, data, 8, 0)
+		body = append(body, asm.LoadMapPtr(asm.R1, buffer), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
+			asm.Mov.Imm(asm.R3, 8), asm.Mov.Imm(asm.R4, 0), asm.FnRingbufOutput.Call())
+	} else { // bpf_perf_event_output(ctx, map, BPF_F_CURRENT_CPU, data, 8)
+		body = append(body, asm.LoadMapPtr(asm.R2, buffer), asm.LoadImm(asm.R3, 0xffffffff, asm.DWord), asm.Mov.Reg(asm.R4, asm.R10),
+			asm.Add.Imm(asm.R4, -8), asm.Mov.Imm(asm.R5, 8), asm.FnPerfEventOutput.Call())
+	}
+	code := marshal(append(body, asm.Mov.Imm(asm.R0, 0), asm.Return()))
+	var p attr
+	p.u32(0, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
+	p.u32(4, uint32(len(code)/insnLen))
+	p.ptr(8, &code[0])
+	p.ptr(16, &license[0])
+	if prog, errno = bpf(uapi.BPF_PROG_LOAD, &p); errno != 0 {
+		prog = noFD
+	}
+	runtime.KeepAlive(code)
+	return buffer, prog
+}
+
+// consume has a buffer's program write a record, and reads it.
+func (a *actor) consume(s *program.Step) (int, program.Observation) {
+	b, _ := s.Num(program.KeyBuffer)
+	f := &a.fix.commands
+	if program.Buffer(b) == program.BufferRing {
+		r, err := openRing(f[fixRing])
+		if err != nil {
+			return done(err)
+		}
+		defer r.close()
+		r.skip()
+		return noFD, proved(a.emit(f[fixRingProg]), r.read)
+	}
+	r, err := openPerf(f[fixPerf])
+	if err != nil {
+		return done(err)
+	}
+	defer r.close()
+	return noFD, proved(a.emit(f[fixPerfProg]), r.read)
+}
+
+// emit runs a buffer's program.
+func (a *actor) emit(prog int) uapi.Errno {
+	packet := make([]byte, packetLen)
+	var at attr
+	at.i32(0, prog)
+	at.u32(8, packetLen)
+	at.ptr(16, &packet[0])
+	at.u32(32, 1) // once
+	_, errno := bpf(uapi.BPF_PROG_TEST_RUN, &at)
+	runtime.KeepAlive(packet)
+	return errno
+}
+
+// ring is a ringbuf map as a process has it mapped: a page for how far it has
+// read, and behind it one for how far was written and the records, twice.
+type ring struct{ reader, written []byte }
+
+func openRing(fd int) (*ring, error) {
+	page := os.Getpagesize()
+	reads, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	written, err := unix.Mmap(fd, int64(page), page+2*bufferLen, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		unix.Munmap(reads)
+		return nil, err
+	}
+	return &ring{reads, written}, nil
+}
+
+func (r *ring) close() {
+	unix.Munmap(r.reader)
+	unix.Munmap(r.written)
+}
+
+// at is a position that the kernel, or the process, writes.
+func at(page []byte, off int) *uint64 { return (*uint64)(unsafe.Pointer(&page[off])) }
+
+func (r *ring) skip() { atomic.StoreUint64(at(r.reader, 0), atomic.LoadUint64(at(r.written, 0))) }
+
+// read takes one record: a header of 8 bytes, whose first 4 are the length, and what the program wrote.
+func (r *ring) read() bool {
+	const header = 8
+	from, to := atomic.LoadUint64(at(r.reader, 0)), atomic.LoadUint64(at(r.written, 0))
+	if to != from+header+8 {
+		return false
+	}
+	data := r.written[os.Getpagesize()+int(from%bufferLen):]
+	defer r.skip()
+	return binary.LittleEndian.Uint32(data) == 8 && binary.LittleEndian.Uint64(data[header:]) == record
+}
+
+// perfReader is a perf event of each processor, whose buffers are mapped.
+type perfReader struct {
+	fds   []int
+	pages [][]byte
+}
+
+func openPerf(array int) (*perfReader, error) {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return nil, err
+	}
+	r := &perfReader{}
+	for cpu := range maxCPUs {
+		if !set.IsSet(cpu) {
+			continue
+		}
+		if err := r.add(array, cpu); err != nil {
+			r.close()
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *perfReader) add(array, cpu int) error {
+	event := &unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: outputOnly, Sample: 1, Sample_type: unix.PERF_SAMPLE_RAW, Wakeup: 1}
+	event.Size = uint32(unsafe.Sizeof(*event))
+	fd, err := unix.PerfEventOpen(event, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	r.fds = append(r.fds, fd)
+	page, err := unix.Mmap(fd, 0, 2*os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	r.pages = append(r.pages, page)
+	var a attr
+	element := make([]byte, 8)
+	binary.LittleEndian.PutUint32(element, uint32(cpu))
+	binary.LittleEndian.PutUint32(element[4:], uint32(fd))
+	a.i32(0, array)
+	a.ptr(8, &element[0])
+	a.ptr(16, &element[4])
+	_, errno := bpf(uapi.BPF_MAP_UPDATE_ELEM, &a)
+	runtime.KeepAlive(element)
+	if errno != 0 {
+		return unix.Errno(errno)
+	}
+	return nil
+}
+
+func (r *perfReader) close() {
+	for _, page := range r.pages {
+		unix.Munmap(page)
+	}
+	for _, fd := range r.fds {
+		unix.Close(fd)
+	}
+}
+
+// read looks for the one record among the buffers: struct perf_event_header,
+// the length, and what the program wrote.
+func (r *perfReader) read() bool {
+	const (
+		head   = 1024 // data_head of struct perf_event_mmap_page
+		header = 8
+	)
+	found := 0
+	for _, page := range r.pages {
+		data := page[os.Getpagesize():]
+		if atomic.LoadUint64(at(page, head)) == 0 {
+			continue
+		}
+		found++
+		if binary.LittleEndian.Uint32(data) != unix.PERF_RECORD_SAMPLE || binary.LittleEndian.Uint32(data[header:]) < 8 ||
+			binary.LittleEndian.Uint64(data[header+4:]) != record {
+			return false
+		}
+	}
+	return found == 1
+}
