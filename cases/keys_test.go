@@ -182,9 +182,9 @@ var unnoticed = map[string]string{
 	"element/bad-fd":                 held,
 	"element/no-map":                 held,
 	"element/array-delete":           held,
-	"get_pinned/search":                 held,
-	"get_pinned/no-name":                held,
-	"get_pinned/file":                   held,
+	"get_pinned/search":              held,
+	"get_pinned/no-name":             held,
+	"get_pinned/file":                held,
 }
 
 // TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case

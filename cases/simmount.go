@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -402,7 +403,7 @@ type copier struct {
 func (c *copier) fs(b *oracle.BPFFS) *oracle.BPFFS {
 	if b != nil && c.fses[b] == nil {
 		n := *b
-		n.Names = slices.Clone(b.Names)
+		n.Names, n.Pins = slices.Clone(b.Names), maps.Clone(b.Pins)
 		c.fses[b] = &n
 	}
 	return c.fses[b]
