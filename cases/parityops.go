@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -12,7 +13,8 @@ import (
 var parityOps = []opSpec{
 	{op: program.OpKallsyms, keys: []keySpec{nameKey}, required: []program.Key{program.KeyName},
 		doc: "ok if /proc/kallsyms holds a program of the name, or for F a further function of a program, else ENOENT"},
-	{op: program.OpLibrary, keys: []keySpec{{program.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"}}, required: []program.Key{program.KeyMake},
+	{op: program.OpLibrary, keys: []keySpec{{program.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"},
+		{program.KeyEnv, "env", kindString, "LIBBPF_BPF_TOKEN_PATH in its environment, which is libbpf's: empty, it finds no token"}}, required: []program.Key{program.KeyMake},
 		doc: "run an application that uses cilium/ebpf, which finds a token by itself; the answer is the errno that it gets, EOPNOTSUPP for the library's own ErrNotSupported"},
 	{op: program.OpElement, keys: []keySpec{handleKey("a map"), {program.KeyDo, "do", kindDo, "update, lookup or delete"}},
 		positional: []program.Key{program.KeyHandle, program.KeyDo}, doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first"},
@@ -100,16 +102,26 @@ func (s *Sim) library(a *simActor, st *program.Step) Expect {
 	return s.decide(a, st, &oracle.Library{Mounts: s.ambient(a), Requests: libraryRequests[program.Make(n)]()})
 }
 
-// ambient returns the bpffs that an actor's mount namespace has, in the order
-// of the places. That of the initial namespace, which comes first, gives nobody
-// a token.
+// ambient returns the bpffs that an application finds by the places in its
+// mount namespace, in the order in which something came to be mounted on them:
+// what is on top of a place is opened there. That of the initial namespace,
+// which comes first, gives nobody a token.
 func (s *Sim) ambient(a *simActor) []*oracle.BPFFS {
 	places := s.tables[a.mounts]
+	order := slices.SortedFunc(maps.Keys(places), func(x, y uint64) int { return cmp.Compare(first(places[x]), first(places[y])) })
 	var out []*oracle.BPFFS
-	for _, at := range slices.Sorted(maps.Keys(places)) {
-		for _, m := range places[at] {
-			out = append(out, m.FS)
+	for _, at := range order {
+		if n := len(places[at]); n > 0 {
+			out = append(out, places[at][n-1].FS)
 		}
 	}
 	return out
+}
+
+// first says when something came to be mounted on a place.
+func first(all []*oracle.Mount) int {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[0].Seq
 }

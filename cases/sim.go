@@ -28,6 +28,7 @@ type Sim struct {
 	lsm      []simLSM                           // in the order in which they were attached
 	symbols  []simSymbol                        // of programs that have a name
 	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
+	attached int                                // mounts so far
 }
 
 type simActor struct {

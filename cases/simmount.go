@@ -57,7 +57,8 @@ func (s *Sim) mounted(a *simActor, st *program.Step, k program.Key) *oracle.Moun
 }
 
 func (s *Sim) attach(a *simActor, m *oracle.Mount, at uint64) {
-	m.At = at
+	s.attached++
+	m.At, m.Seq = at, s.attached
 	if s.tables[a.mounts] == nil {
 		s.tables[a.mounts] = map[uint64][]*oracle.Mount{}
 	}

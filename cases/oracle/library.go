@@ -23,7 +23,11 @@ var passedOver = []uapi.Errno{ePERM, eACCES, eINVAL, eNOENT, eOPNOTSUPP}
 // token returns the token that the library finds, or how the search fails.
 func (r *Library) token(w *World) (TokenRef, uapi.Errno) {
 	for _, b := range r.Mounts {
-		v := (&TokenCreate{BPFFS: FD{Kind: BPFFSRoot, BPFFS: b}}).decide(w, nil)
+		root := FD{Kind: BPFFSRoot, BPFFS: b}
+		if v := (&Open{FD: root, Place: true}).decide(w, nil); slices.Contains(passedOver, v.Errno) {
+			continue
+		}
+		v := (&TokenCreate{BPFFS: root}).decide(w, nil)
 		switch {
 		case v.Errno == 0:
 			return TokenRef{Flag: true, FD: FD{Kind: TokenFD, Token: &Token{b.Userns, b.Delegate}}}, 0

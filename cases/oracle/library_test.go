@@ -12,6 +12,9 @@ func TestLibrary(t *testing.T) {
 	fs := func(ns *Userns, m Masks) *BPFFS { return &BPFFS{Userns: ns, Delegate: m} }
 	all, none := fs(child, allMasks), fs(child, Masks{})
 	few := fs(child, Masks{Cmds: 1, Maps: 1 << 22})
+	shut := fs(child, allMasks) // its root directory lets nobody read it
+	shut.Root = Inode{UID: child.Owner, GID: child.Owner}
+	all.Root.Mode, none.Root.Mode, few.Root.Mode = 0o1777, 0o1777, 0o1777
 	foreign, initial := fs(sibling, allMasks), fs(Initial, allMasks)
 	inside := Cred{Userns: child, Caps: uapi.AllCaps}
 	for _, tt := range []struct {
@@ -25,6 +28,9 @@ func TestLibrary(t *testing.T) {
 		{"everything is delegated", inside, []*BPFFS{all}, LibraryQueue(), 0},
 		{"what gives no token is passed over", inside, []*BPFFS{initial, foreign, none, all}, LibraryQueue(), 0},
 		{"the first token is kept", inside, []*BPFFS{few, all}, LibraryProg(), ePERM},
+		{"what cannot be opened is passed over", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut}, LibraryQueue(), ePERM},
+		{"and something else found", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut, few}, LibraryQueue(), 0},
+		{"it can be with CAP_DAC_OVERRIDE", inside, []*BPFFS{shut}, LibraryQueue(), 0},
 		{"it is enough for this", inside, []*BPFFS{few, all}, LibraryQueue(), 0},
 		{"no BTF", inside, []*BPFFS{few}, LibraryBTF(), ePERM},
 		{"a BTF", inside, []*BPFFS{all}, LibraryBTF(), 0},

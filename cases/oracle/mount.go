@@ -51,8 +51,9 @@ type Context struct {
 
 // Mount is one mount of a bpffs. At is its place, 0 while it is nowhere.
 type Mount struct {
-	FS *BPFFS
-	At uint64
+	FS  *BPFFS
+	At  uint64
+	Seq int // a later one is greater
 }
 
 // mayMount mirrors may_mount of fs/namespace.c: every actor's mount namespace

@@ -19,6 +19,7 @@ func init() {
 const (
 	KeyDo     Key = iota + 248 // a Do
 	KeyBuffer                  // a Buffer
+	KeyEnv                     // of OpLibrary: LIBBPF_BPF_TOKEN_PATH in its environment
 )
 
 // Do is what is done with an element of a map.

@@ -28,6 +28,17 @@ func (a *actor) library(s *program.Step) program.Observation {
 	return o
 }
 
+// environment is the application's: nothing, or a variable that libbpf would
+// heed, and cilium/ebpf does not.
+func environment(s *program.Step) []string {
+	for _, a := range s.Args {
+		if a.Key == program.KeyEnv {
+			return []string{"LIBBPF_BPF_TOKEN_PATH=" + a.Str}
+		}
+	}
+	return []string{}
+}
+
 func application(s *program.Step) (program.Observation, error) {
 	n, _ := s.Num(program.KeyMake)
 	r, w, err := os.Pipe()
@@ -41,7 +52,7 @@ func application(s *program.Step) (program.Observation, error) {
 	}
 	defer null.Close()
 	argv := []string{libraryArg0, program.Makes[n], strconv.FormatUint(uint64(s.Caps), 10)}
-	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}})
+	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}, Env: environment(s)})
 	w.Close()
 	if err != nil {
 		return program.Observation{}, fmt.Errorf("start an application: %w", err)

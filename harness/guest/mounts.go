@@ -31,8 +31,12 @@ var hardening = map[string]string{
 	"/proc/sys/kernel/yama/ptrace_scope": "0", "/proc/sys/fs/protected_hardlinks": "0", "/proc/sys/kernel/perf_event_paranoid": "-1",
 }
 
-// soften turns it off, where it is there.
+// soften turns it off, where it is there. RLIMIT_MEMLOCK, against which maps and
+// programs count before 5.11, is lifted for this process and its actors.
 func soften() error {
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}); err != nil {
+		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
+	}
 	for file, value := range hardening {
 		err := os.WriteFile(file, []byte(value+"\n"), 0)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
