@@ -15,6 +15,7 @@ import (
 
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
+	"tokentest/harness/wire"
 )
 
 // churn has an actor make and close tokens, and counts the kernel's slab
@@ -34,7 +35,7 @@ func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
 	if err != nil {
 		return program.Observation{}, err
 	}
-	o, err := g.one(p, s)
+	o, err := g.inSlices(p, s)
 	if err != nil || o.Errno != 0 {
 		return o, err
 	}
@@ -44,6 +45,28 @@ func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
 	}
 	n, text := grown(before, behind)
 	return program.Observation{Values: []uint64{n}, Text: text}, nil
+}
+
+// sliceTimes is how much of a step that takes long is done before the host hears
+// that it goes on: on a busy machine the whole would be taken for a hang.
+const sliceTimes = 4000
+
+// inSlices has an actor do a step a part at a time.
+func (g *agent) inSlices(p *player, s *program.Step) (o program.Observation, err error) {
+	times, _ := s.Num(program.KeyTimes)
+	for left := times; left > 0 && err == nil && o.Errno == 0; left -= min(left, sliceTimes) {
+		part := *s
+		part.Args = slices.Clone(s.Args)
+		for i := range part.Args {
+			if part.Args[i].Key == program.KeyTimes {
+				part.Args[i].Num = min(left, sliceTimes)
+			}
+		}
+		if o, err = g.one(p, &part); err == nil {
+			err = g.tell(wire.KindAlive, nil)
+		}
+	}
+	return o, err
 }
 
 // warmPart of the calls are made before the first count, for caches to fill.
@@ -158,7 +181,12 @@ func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
 		return program.Observation{}, fmt.Errorf("limit user namespaces: %w", err)
 	}
 	defer os.WriteFile(maxNamespaces, old, 0)
-	for range times {
+	for n := range times {
+		if n%aliveNamespaces == 0 {
+			if err := g.tell(wire.KindAlive, nil); err != nil {
+				return program.Observation{}, err
+			}
+		}
 		errno, err := oneNamespace()
 		for try := 0; errno == uapi.Errno(unix.ENOSPC) && err == nil && try < lastNamespace; try++ {
 			time.Sleep(settle) // they are freed by a worker thread of the kernel
@@ -170,6 +198,9 @@ func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
 	}
 	return program.Observation{}, nil
 }
+
+// aliveNamespaces are made before the host hears that it goes on.
+const aliveNamespaces = 25
 
 // lastNamespace is how often it waits for a namespace to be freed.
 const lastNamespace = 40

@@ -39,7 +39,7 @@ const (
 	KindSignal // a signal for it, or the size of its terminal
 	KindOutput // bytes that it wrote
 	KindTaken  // an input record was taken in
-	KindAlive  // it runs, and says nothing
+	KindAlive  // it runs, and says nothing; of a step that takes long: it has come further
 	KindExit   // it ended
 
 	// For a benchmark.

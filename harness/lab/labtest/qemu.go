@@ -311,6 +311,9 @@ func (g *guest) cells(payload []byte) error {
 	r := wire.Results{First: c.First}
 	for _, cell := range c.Cells {
 		r.Cells = append(r.Cells, g.play(g.sim.Fork(), cell))
+		if err := g.alive(cell); err != nil {
+			return err
+		}
 	}
 	if g.covers(c) {
 		if err := g.happen(&r); err != nil {
@@ -321,6 +324,14 @@ func (g *guest) cells(payload []byte) error {
 		return g.fault(wire.Fault{Cell: c.First, Count: count, Reason: "actor owner: it is gone"})
 	}
 	return g.out.Queue(wire.KindEnd, wire.EncodeResults(&r))
+}
+
+// alive says of a cell with a step that takes long that it goes on.
+func (g *guest) alive(cell program.Cell) error {
+	if !slices.ContainsFunc(cell, func(s program.Step) bool { return s.Op == program.OpChurn || s.Op == program.OpNamespaces }) {
+		return nil
+	}
+	return g.out.Write(wire.KindAlive, nil)
 }
 
 // covers says that the act is to happen among these cells.
