@@ -98,7 +98,8 @@ var bpfOps = []opSpec{
 		noFDKey,
 	}, makes: true, doc: "BPF_PROG_LOAD"},
 	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey,
-		{program.KeyJunk, "junk", kindNum, "1: no BTF"}, noFDKey,
+		{program.KeyJunk, "junk", kindNum, "1: no BTF"},
+		{program.KeyLock, "lock", kindNum, "1: with type 3, a struct that holds a bpf_spin_lock"}, noFDKey,
 	}, makes: true, doc: "BPF_BTF_LOAD of a smallest BTF"},
 	{op: program.OpSend, keys: []keySpec{
 		{program.KeyHandle, "handle", kindHandle, "what to send"}, {program.KeyTo, "to", kindActor, "the actor that gets it, over SCM_RIGHTS"},

@@ -160,7 +160,8 @@ func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
 func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
-		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Map: mapOf(st)})
+		_, lock := st.Num(program.KeyLock)
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Lock: lock, Map: mapOf(st)})
 	}
 	return e
 }

@@ -77,6 +77,7 @@ func (a *simActor) mapCreate(st *program.Step) *oracle.MapCreate {
 	if h, ok := st.Num(program.KeyBTF); ok {
 		fd := a.fds[program.Handle(h)]
 		req.Attr.BTFClosed, req.Attr.BTFNone = fd.Kind == oracle.Closed, fd.Kind != oracle.Closed && !fd.BTF
+		req.Attr.Special = fd.Lock && req.Attr.BTFValue == program.LockType
 	} else if !s.BTF && s.Struct == "" {
 		req.Attr.BTFNone = true // descriptor 0, /dev/null
 	}

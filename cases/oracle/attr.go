@@ -46,6 +46,7 @@ type MapAttr struct {
 	BTFKey, BTFValue, Vmlinux    uint32
 	BadInner, BTFClosed, BTFNone bool // inner_map_fd is no map; btf_fd is not open, or no BTF
 	BadName                      bool
+	Special                      bool // the value's BTF type has a lock in it
 	BadStruct                    bool // the value has not the size of the struct that Vmlinux names
 }
 
@@ -201,6 +202,8 @@ func (r *MapCreate) unmodelled(w *World) string {
 		return "map_extra of this type"
 	case w.Memory != 0 && !r.fitsIn(w.Memory) && !r.exceeds(w.Memory):
 		return "maps that just fit into the memory cgroup, or just do not"
+	case a.Special && r.Type != uapi.BPF_MAP_TYPE_HASH && r.Type != uapi.BPF_MAP_TYPE_ARRAY:
+		return "the map types that a value with a lock may be in"
 	case a.Flags&fNUMA != 0 && a.NUMA == 0:
 		return "a NUMA node of the machine"
 	}
@@ -258,6 +261,9 @@ func mapBefore() []rule[*MapCreate] {
 			})})
 }
 
+// specialSince is the release that asks for a capability: before it locks alone did not.
+var specialSince = uapi.Release{Major: 6, Minor: 2}
+
 // mapAfter are map_create's checks behind the permissions.
 var mapAfter = []rule[*MapCreate]{
 	{id: "offload-privileged", text: "a map on a device wants CAP_SYS_ADMIN in the initial user namespace, whatever the token", fn: "bpf_map_offload_map_alloc", errno: ePERM,
@@ -279,6 +285,8 @@ var mapAfter = []rule[*MapCreate]{
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.wantsBTF() && a.BTFClosed })},
 	{id: "btf-none", text: "btf_fd is no BTF", fn: "btf_get_by_fd", errno: eINVAL,
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.wantsBTF() && a.BTFNone })},
+	{id: "special-fields", text: "a value with special fields, such as a lock, wants CAP_BPF", fn: "map_check_btf", errno: ePERM, since: specialSince,
+		holds: with(func(c *call[*MapCreate], a *MapAttr) bool { return a.Special && !c.tokenCapable(uapi.CAP_BPF) })},
 	{id: "file-flags-late", text: "a map cannot be both read-only and write-only", fn: "bpf_get_file_flag", errno: eINVAL, since: lateChecks,
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.Flags&fFile == fFile })},
 }

@@ -25,7 +25,7 @@ func TestLSMPlaces(t *testing.T) {
 	}{
 		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm no-fd-late"}},
 		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd lsm end"}},
-		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "btf-none lsm no-fd end"}},
+		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "special-fields lsm no-fd end"}},
 		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm no-fd end"}},
 		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "bad-name lsm log-late"}},
 		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name lsm helper-bpf"}},

@@ -121,6 +121,7 @@ type FD struct {
 	Pinned  bool         // an Object that BPF_OBJ_PIN takes
 	Map     uapi.MapType // of an Object that is a map
 	BTF     bool         // an Object that is BTF, with one type
+	Lock    bool         // BTF that has a struct with a lock, too
 	Stays   bool         // without FD_CLOEXEC
 }
 

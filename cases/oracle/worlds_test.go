@@ -177,6 +177,11 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Fault.Unreadable = true },
 	func(r *MapCreate) { r.Attr.Vmlinux = 1 },
 	func(r *MapCreate) { r.Attr.BTFKey = 1 },
+	func(r *MapCreate) { // before those two, which it is in place of
+		if r.is([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}) {
+			r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Special = 3, false, false, true
+		}
+	},
 	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, true, false },
 	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, false, true },
 	func(r *MapCreate) { r.Attr.Extra = 16 },

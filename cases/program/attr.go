@@ -25,7 +25,11 @@ const (
 	KeyAttachFD    // prog_load
 	KeyBody        // prog_load: a Body
 	KeyJunk        // btf_load: bytes that are no BTF
+	KeyLock        // btf_load: with a struct that holds a lock, LockType
 )
+
+// LockType is the id of the struct of KeyLock, 4 bytes long.
+const LockType = 3
 
 // The arguments of a benchmark, which no case file can spell.
 const (

@@ -26,6 +26,16 @@ func intBlob() []byte {
 	return btfBlob([]uint32{1, btfInt << kindShift, 4, signedInt32}, "\x00int\x00")
 }
 
+// lockBlob describes a value with a special field, as type program.LockType.
+func lockBlob() []byte {
+	strs := "\x00int\x00bpf_spin_lock\x00val\x00value\x00lock\x00"
+	return btfBlob([]uint32{
+		1, btfInt << kindShift, 4, signedInt32, // 1: int
+		5, btfStruct<<kindShift | 1, 4, 19, 1, 0, // 2: struct bpf_spin_lock { int val; }
+		23, btfStruct<<kindShift | 1, 4, 29, 2, 0, // 3: struct value { struct bpf_spin_lock lock; }
+	}, strs)
+}
+
 // funcBlob describes "int prog(struct xdp_md *ctx)", a global function, as
 // type funcTypeID: what an ext program and its target share.
 func funcBlob() []byte {

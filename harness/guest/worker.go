@@ -191,6 +191,9 @@ func (a *actor) request(s *program.Step) (fd int, errno uapi.Errno) {
 		return a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
 	case program.OpBTFLoad:
 		blob := intBlob()
+		if has(s, program.KeyLock) {
+			blob = lockBlob()
+		}
 		if has(s, program.KeyJunk) {
 			blob[0]++ // the magic
 		}
