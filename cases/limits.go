@@ -18,7 +18,7 @@ var limitOps = []opSpec{
 		{program.KeyTo, "actor", kindActor, "whose process is bounded"},
 		{program.KeyMemory, "max", kindNum, "memory.max, in bytes"},
 	}, positional: []program.Key{program.KeyTo}, required: []program.Key{program.KeyMemory},
-		doc: "the broker puts a process into a memory cgroup of its own, until the world ends"},
+		doc: "the broker puts a process into a memory cgroup of its own, until the world ends; a second time, it waits until no more than a quarter is used: ENOMEM, if that does not come"},
 }
 
 // checkLimits refuses arguments whose 0 would be taken for 1, and a call that

@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
@@ -38,16 +41,50 @@ func (g *agent) bound(s *program.Step) (program.Observation, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return program.Observation{}, fmt.Errorf("make a memory cgroup: %w", err)
 	}
-	if p.cgroup == "" {
-		p.cgroup = dir
-	}
-	for file, value := range map[string]uint64{"memory.max": most, "cgroup.procs": uint64(pid)} {
-		if err := os.WriteFile(filepath.Join(dir, file), fmt.Append(nil, value), 0); err != nil {
+	again := p.cgroup != ""
+	p.cgroup = dir
+	for _, w := range []struct{ file, value string }{
+		{oomScore(pid), spared},
+		{filepath.Join(dir, "memory.max"), fmt.Sprint(most)},
+		{filepath.Join(dir, "cgroup.procs"), fmt.Sprint(pid)},
+	} {
+		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
 			return program.Observation{}, fmt.Errorf("bound the memory of actor %s: %w", p.name, err)
 		}
 	}
+	if again && !givenBack(filepath.Join(dir, "memory.current"), most/usedPart) {
+		return program.Observation{Errno: uapi.Errno(unix.ENOMEM)}, nil
+	}
 	return program.Observation{}, nil
 }
+
+// usedPart of its memory is what a process may use that has nothing large any more.
+const usedPart = 4
+
+// givenBack waits until a cgroup uses no more than so much: the kernel frees
+// maps, and what it could not make one of, by and by.
+func givenBack(current string, most uint64) bool {
+	for range givenBackTries {
+		text, err := os.ReadFile(current)
+		if err != nil {
+			return false
+		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64); err == nil && n <= most {
+			return true
+		}
+		time.Sleep(settle)
+	}
+	return false
+}
+
+const givenBackTries = 100
+
+// While a map is being refused its cgroup is full, and another thread of the
+// process that wants a page then would have it killed. It is spared: what the
+// thread wants is there a moment later.
+const spared, unspared = "-1000", "0"
+
+func oomScore(pid uint32) string { return fmt.Sprintf("/proc/%d/oom_score_adj", pid) }
 
 // unbound takes the player's process out of its memory cgroup. What it has
 // charged there stays until it is freed.
@@ -57,6 +94,7 @@ func (p *player) unbound() error {
 	}
 	dir := p.cgroup
 	p.cgroup = ""
+	_ = os.WriteFile(oomScore(p.number), []byte(unspared), 0) // it may have ended
 	if err := os.WriteFile(cgroups+"/cgroup.procs", fmt.Append(nil, p.number), 0); err != nil && !p.absent {
 		return fmt.Errorf("take actor %s out of its memory cgroup: %w", p.name, err)
 	}
