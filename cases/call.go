@@ -101,6 +101,9 @@ func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
 		w := s.world(a, st)
 		fd.Token = r.Keeps(&w)
+		fd.Loaded = &oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}
+		body, _ := st.Num(program.KeyBody)
+		fd.Spills = program.Body(body) == program.BodySpill
 		a.fds[st.Out] = fd
 		s.name(a, st, fd.Token)
 	}

@@ -21,6 +21,8 @@ var parityOps = []opSpec{
 	{op: program.OpObjGet, keys: []keySpec{inKey, nameInKey}, required: []program.Key{program.KeyIn, program.KeyPath}, makes: true, doc: "BPF_OBJ_GET of what lies pinned under a name in the directory"},
 	{op: program.OpConsume, keys: []keySpec{{program.KeyBuffer, "buffer", kindBuffer, "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"}},
 		positional: []program.Key{program.KeyBuffer}, doc: "run a program that writes a record into a buffer, both of root's making, and read the record out of the buffer's mapped memory"},
+	{op: program.OpBarriers, keys: []keySpec{handleKey("a program")}, positional: []program.Key{program.KeyHandle},
+		doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared"},
 }
 
 // simSymbol is a program that was loaded and has a name.
@@ -66,6 +68,21 @@ func (s *Sim) kallsyms(a *simActor, st *program.Step) Expect {
 		}
 	}
 	return s.decide(a, st, req)
+}
+
+// barriers compares what the verifier put into a program. Only root, who has
+// every capability, is followed.
+func (s *Sim) barriers(a *simActor, st *program.Step) Expect {
+	fd := a.handle(st, program.KeyHandle)
+	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
+		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded", ID: "barriers/not-modelled"}}
+	}
+	e := Expect{Verdict: oracle.Verdict{Known: true, Rule: "barriers against Speculative Store Bypass are for programs of who lacks CAP_PERFMON",
+		Func: "bpf_bypass_spec_v4", ID: "barriers"}, Text: "0 barriers"}
+	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {
+		e.Text = "1 barriers"
+	}
+	return e
 }
 
 var libraryRequests = map[program.Make]func() []func(oracle.TokenRef) oracle.Request{

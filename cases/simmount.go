@@ -29,7 +29,7 @@ func init() {
 		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
 		program.OpKallsyms: (*Sim).kallsyms, program.OpLibrary: (*Sim).library,
 		program.OpMemory:  (*Sim).memory,
-		program.OpElement: (*Sim).element, program.OpObjGet: (*Sim).objGet, program.OpConsume: (*Sim).consume,
+		program.OpElement: (*Sim).element, program.OpObjGet: (*Sim).objGet, program.OpConsume: (*Sim).consume, program.OpBarriers: (*Sim).barriers,
 	}
 }
 

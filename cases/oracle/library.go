@@ -116,6 +116,13 @@ func (c *call[R]) loaderCapable(tok *Token) bool {
 	return loader.tokenCapable(uapi.CAP_BPF)
 }
 
+// BypassesSpecV4 reports whether the verifier trusts the program with
+// Speculative Store Bypass, bpf_bypass_spec_v4 of include/linux/bpf.h.
+func (r *Symbol) BypassesSpecV4(k *Kernel) bool {
+	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: r.Token}
+	return loader.tokenCapable(uapi.CAP_PERFMON)
+}
+
 func (r *Symbol) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "kallsyms", r, nil, symbolRules, trace)
 }

@@ -122,6 +122,8 @@ type FD struct {
 	Map     uapi.MapType // of an Object that is a map
 	BTF     bool         // an Object that is BTF, with one type
 	Lock    bool         // BTF that has a struct with a lock, too
+	Loaded  *Symbol      // of an Object that is a program: whose it is
+	Spills  bool         // a program that puts a pointer on the stack
 	Stays   bool         // without FD_CLOEXEC
 }
 

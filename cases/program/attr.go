@@ -65,13 +65,14 @@ const (
 	BodyUninitStack
 	BodyVarStack
 	BodySubprog // has a function beside its first
+	BodySpill   // puts a pointer on the stack
 )
 
 // Bodies are the bodies as a case file spells them.
 var Bodies = []string{
 	BodyJiffies64: "jiffies64", BodyCurrentTask: "get_current_task", BodyProbeWriteUser: "probe_write_user",
 	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack", BodyVarStack: "var_stack",
-	BodySubprog: "subprog",
+	BodySubprog: "subprog", BodySpill: "spill",
 }
 
 // ParseWord reads a word of AttrFaults or Bodies; there is none in place 0.

@@ -7,10 +7,11 @@ const (
 	OpElement                 // an element of a map
 	OpObjGet                  // what lies pinned under a name
 	OpConsume                 // what a program writes into a buffer
+	OpBarriers                // what the verifier put into a program
 )
 
 func init() {
-	for op, name := range map[Op]string{OpKallsyms: "kallsyms", OpLibrary: "library", OpElement: "element", OpObjGet: "get_pinned", OpConsume: "consume"} {
+	for op, name := range map[Op]string{OpKallsyms: "kallsyms", OpLibrary: "library", OpElement: "element", OpObjGet: "get_pinned", OpConsume: "consume", OpBarriers: "barriers"} {
 		opNames[op] = name
 	}
 }

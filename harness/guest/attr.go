@@ -137,6 +137,8 @@ func bodyOf(b program.Body) []byte {
 		}, leave...)
 	case program.BodySubprog:
 		insns = append(asm.Instructions{asm.Call.Label(subprog)}, append(leave, leave[0].WithSymbol(subprog), leave[1])...)
+	case program.BodySpill:
+		insns = append(asm.Instructions{asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord)}, leave...)
 	default:
 		return nil
 	}

@@ -20,6 +20,8 @@ var paritySteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o prog
 	program.OpElement: (*actor).element,
 	program.OpObjGet:  (*actor).objGet,
 	program.OpConsume: (*actor).consume,
+
+	program.OpBarriers: (*actor).barriers,
 }
 
 // maxValue is room for a value of each processor.

@@ -177,6 +177,8 @@ func got(s *result.StepResult) string {
 		return s.Got.Errno.String() + " with " + s.Got.Proof.Fault()
 	case shows(s):
 		return fmt.Sprintf("ok with %#x", s.Got.Values)
+	case s.Wrong && s.Got.Text != "" && s.Want != nil && *s.Want == s.Got.Errno:
+		return s.Got.Errno.String() + " with another text" // which the rule's words show
 	}
 	return s.Got.Errno.String()
 }

@@ -1,0 +1,49 @@
+package guest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// The fields of struct bpf_prog_info that say where the verifier's
+// instructions are to go, include/uapi/linux/bpf.h.
+const (
+	infoTranslatedLen = 20
+	infoTranslated    = 32
+	maxTranslated     = 64   // instructions
+	noSpec            = 0xc2 // BPF_ST | BPF_NOSPEC, include/linux/filter.h
+)
+
+// barriers counts the instructions of a program that keep the processor from
+// speculating. The kernel shows them to whoever has CAP_BPF in the initial
+// user namespace.
+func (a *actor) barriers(s *program.Step) (int, program.Observation) {
+	insns := make([]byte, maxTranslated*insnLen)
+	var info attr
+	info.u32(infoTranslatedLen, uint32(len(insns)))
+	info.ptr(infoTranslated, &insns[0])
+	var at attr
+	at.i32(0, a.fd(s, program.KeyHandle))
+	at.u32(4, uint32(len(info)))
+	at.ptr(8, (*byte)(unsafe.Pointer(&info[0])))
+	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at); errno != 0 {
+		return noFD, program.Observation{Errno: errno}
+	}
+	n := int(binary.LittleEndian.Uint32(info[infoTranslatedLen:]))
+	if n == 0 || n > len(insns) {
+		return noFD, program.Observation{Errno: uapi.Errno(unix.ENODATA)}
+	}
+	found := 0
+	for i := 0; i < n; i += insnLen {
+		if insns[i] == noSpec {
+			found++
+		}
+	}
+	return noFD, program.Observation{Proof: program.Works, Text: fmt.Sprintf("%d barriers", found)}
+}

@@ -1,0 +1,31 @@
+package report
+
+import (
+	"testing"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+	"tokentest/harness/result"
+)
+
+// What was answered is told apart also where the errno is as it should be.
+func TestGot(t *testing.T) {
+	ok, eperm := uapi.OK, uapi.Errno(1)
+	for _, tt := range []struct {
+		s         result.StepResult
+		got, want string
+	}{
+		{result.StepResult{Want: &ok, Got: program.Observation{Errno: 1}}, "EPERM", "ok"},
+		{result.StepResult{Want: &eperm, Got: program.Observation{Proof: program.Works}}, "ok", "EPERM"},
+		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.SurvivesExec}}, "ok with a descriptor that survives execve(2)", "ok"},
+		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.DoesNotWork}}, "ok with an object that does not work", "ok"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: program.Observation{Proof: program.Works, Values: []uint64{3}}}, "ok with [0x3]", "ok with other values"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: program.Observation{Proof: program.Works, Text: "1 barriers"}}, "ok with another text", "ok"},
+		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.Works, Text: "as it should be"}}, "ok", "ok"},
+		{result.StepResult{Got: program.Observation{Errno: 1}}, "EPERM", "an answer that nobody knows"},
+	} {
+		if got(&tt.s) != tt.got || want(&tt.s) != tt.want {
+			t.Errorf("got %q, want %q; should be %q and %q", got(&tt.s), want(&tt.s), tt.got, tt.want)
+		}
+	}
+}
