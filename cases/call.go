@@ -83,14 +83,14 @@ func eachCommand() []axisValue {
 func (a *simActor) call(st *program.Step) *oracle.Call {
 	get := func(k program.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
 	r := &oracle.Call{
-		Cmd: uapi.Cmd(get(program.KeyCmd)), Common: get(program.KeyCommon) != 0, Tail: get(program.KeyAttr) == uint32(program.AttrTail),
+		Cmd: uapi.Cmd(get(program.KeyCmd)), Common: get(program.KeyCommon) != 0, Fault: faultOf(st),
 		On: oracle.CallOn(get(program.KeyOn)), ID: get(program.KeyID),
 	}
 	if h, ok := st.Num(program.KeyToken); ok {
 		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[program.Handle(h)]}
 	}
 	if h, ok := st.Num(program.KeyProg); ok {
-		r.On, r.Prog = oracle.CallSkb, a.fds[program.Handle(h)]
+		r.On, r.Prog, r.Given = oracle.CallSkb, a.fds[program.Handle(h)], true
 	}
 	return r
 }

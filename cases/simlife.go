@@ -1,6 +1,8 @@
 package cases
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/oracle"
@@ -65,6 +67,15 @@ func (s *Sim) setns(a *simActor, st *program.Step) Expect {
 	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, program.KeyInside)})
 }
 
+// checkThen refuses capabilities in a namespace that nobody enters.
+func checkThen(s *program.Step) error {
+	_, enters := s.Num(program.KeyInside)
+	if _, then := s.Num(program.KeyThen); then && !enters {
+		return errors.New("then= wants inside=; caps= says what the actor itself has")
+	}
+	return nil
+}
+
 // entered returns what a step's call is made as: after setns(2) a process has
 // every capability in the user namespace that it entered.
 func (s *Sim) entered(a *simActor, st *program.Step) (w oracle.World, refused *Expect) {
@@ -77,6 +88,9 @@ func (s *Sim) entered(a *simActor, st *program.Step) (w oracle.World, refused *E
 		return w, &Expect{Verdict: v}
 	}
 	w.Caller.Userns, w.Caller.Caps = fd.Userns, uapi.AllCaps
+	if then, ok := st.Num(program.KeyThen); ok {
+		w.Caller.Caps = uapi.CapSet(then)
+	}
 	w.LSM = nil // they look for the actor's own process
 	return w, nil
 }

@@ -283,6 +283,9 @@ func (s *Sim) makeName(a *simActor, st *program.Step) Expect {
 
 func (s *Sim) chmod(a *simActor, st *program.Step) Expect {
 	fd := a.handle(st, program.KeyHandle)
+	if fd.Kind == oracle.Dir {
+		return notModelled("chmod")
+	}
 	e := s.decide(a, st, &oracle.Chmod{FD: fd})
 	mode, err := strconv.ParseUint(text(st, program.KeyMode), 8, 32)
 	if e.ok() && err == nil && fd.BPFFS != nil {

@@ -254,7 +254,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s))
+	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s), checkFault(&s), checkThen(&s))
 }
 
 func (o *opSpec) usage() string {
@@ -295,6 +295,10 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 		a.Num, err = lsmArg(k.kind, value)
 	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace, kindMake, kindDo, kindBuffer:
 		a.Num, err = program.ParseWord(argWords[k.kind], value)
+	case kindCaps:
+		var caps uapi.CapSet
+		caps, err = uapi.ParseCaps(value)
+		a.Num = uint64(caps)
 	case kindCmd:
 		a.Num, err = cmdArg(value)
 	default:

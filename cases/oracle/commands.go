@@ -41,11 +41,12 @@ const idMax = 1<<31 - 1
 type Call struct {
 	Cmd    uapi.Cmd
 	Common bool // with BPF_COMMON_ATTRS
-	Tail   bool // a byte behind the command's last field is not 0
-	On     CallOn
-	ID     uint32   // an id that nothing has; 0: that of an object that is there
-	Token  TokenRef // open_flags and fd_by_id_token_fd, or what lies in their place
-	Prog   FD       // the cgroup_skb program, with the token that it remembers
+	Fault
+	On    CallOn
+	ID    uint32   // an id that nothing has; 0: that of an object that is there
+	Token TokenRef // open_flags and fd_by_id_token_fd, or what lies in their place
+	Prog  FD       // the cgroup_skb program, with the token that it remembers
+	Given bool     // Prog is the caller\'s descriptor, and may not be open
 }
 
 type (
@@ -54,13 +55,13 @@ type (
 )
 
 // callRules are what __sys_bpf decides before it calls the command's function.
-var callRules = []callRule{
+var callRules = append(faultRules("", func(r *Call) Fault { return r.Fault })[:2:2],
 	hookedCall,
-	{id: "common", text: "BPF_COMMON_ATTRS is not known", fn: "__sys_bpf", errno: eINVAL, until: commonSince,
+	callRule{id: "common", text: "BPF_COMMON_ATTRS is not known", fn: "__sys_bpf", errno: eINVAL, until: commonSince,
 		holds: func(c *callCall) bool { return c.req.Common }},
-	{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
+	callRule{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
 		holds: func(c *callCall) bool { return uint32(c.req.Cmd) >= c.Kernel.MaxCmd }},
-}
+)
 
 func attrRule(fn string) callRule {
 	return callRule{id: "attr", text: attrText, fn: fn, errno: eINVAL, holds: func(c *callCall) bool { return c.req.Tail }}
@@ -100,13 +101,14 @@ func fdByIDRules(fn, lookup string) []callRule {
 	return []callRule{attrTokenRule(fn), sysAdminRule(fn), noIDRule(lookup)}
 }
 
-// skbRule is bpf_prog_attach_check_attach_type of a cgroup_skb program: the
+// skbRules are bpf_prog_get of both, and bpf_prog_attach_check_attach_type of a cgroup_skb program: the
 // capability counts where the program's own token says, not any of the caller's.
-func skbRule(errno uapi.Errno) callRule {
-	return callRule{id: "no-cap-net-admin", text: "the caller lacks CAP_NET_ADMIN where the cgroup_skb program's token counts it", fn: "bpf_prog_attach_check_attach_type", errno: errno,
+func skbRules(errno uapi.Errno) []callRule {
+	return []callRule{{id: "prog-bad-fd", text: "the program's descriptor is not open, or is an O_PATH descriptor", fn: "bpf_prog_get", errno: eBADF,
+		holds: func(c *callCall) bool { return c.req.Given && notOpen(c.req.Prog) }}, {id: "no-cap-net-admin", text: "the caller lacks CAP_NET_ADMIN where the cgroup_skb program's token counts it", fn: "bpf_prog_attach_check_attach_type", errno: errno,
 		holds: func(c *callCall) bool {
 			return c.req.On == CallSkb && !c.tokenCapable(uapi.CAP_NET_ADMIN)
-		}}
+		}}}
 }
 
 // command is what the kernel's function for a command checks, in its order.
@@ -137,7 +139,7 @@ var commands = []command{
 		holds: func(c *callCall) bool {
 			return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.Caller.capable(Initial, uapi.CAP_DAC_OVERRIDE)
 		}}),
-	only(uapi.BPF_PROG_ATTACH, "bpf_prog_attach", skbRule(eINVAL)), // which turns the EPERM into EINVAL
+	only(uapi.BPF_PROG_ATTACH, "bpf_prog_attach", skbRules(eINVAL)...), // which turns the EPERM into EINVAL
 	only(uapi.BPF_PROG_DETACH, "bpf_prog_detach",
 		callRule{id: "no-cap-net-admin", text: netAdminText, fn: "bpf_mprog_detach_empty", errno: ePERM, fix: &detachFix,
 			holds: func(c *callCall) bool { return c.req.On == CallTCX && !c.netCapable() }},
@@ -181,7 +183,7 @@ var commands = []command{
 		always("all-read", "no bucket is left: the elements are read and deleted", "__htab_map_lookup_and_delete_batch", callNOENT)),
 	only(uapi.BPF_MAP_UPDATE_BATCH, "bpf_map_do_batch"),
 	only(uapi.BPF_MAP_DELETE_BATCH, "bpf_map_do_batch"),
-	only(uapi.BPF_LINK_CREATE, "link_create", skbRule(ePERM)),
+	only(uapi.BPF_LINK_CREATE, "link_create", skbRules(ePERM)...),
 	only(uapi.BPF_LINK_UPDATE, "link_update"),
 	{uapi.BPF_LINK_GET_FD_BY_ID, "bpf_link_get_fd_by_id", fdByIDRules("bpf_link_get_fd_by_id", "bpf_link_by_id")},
 	{uapi.BPF_LINK_GET_NEXT_ID, "bpf_obj_get_next_id", nextIDRules()},

@@ -25,15 +25,19 @@ func calls(f func(r *Call)) {
 		for _, tail := range []bool{false, true} {
 			for _, common := range []bool{false, true} {
 				for on := CallOn(0); on <= CallPrivate; on++ {
-					f(&Call{Cmd: cmd, Tail: tail, Common: common, On: on})
+					f(&Call{Cmd: cmd, Fault: Fault{Tail: tail}, Common: common, On: on})
 				}
 				for _, id := range []uint32{0, 1 << 30, 1<<31 - 1} {
 					for _, ref := range refs {
-						f(&Call{Cmd: cmd, Tail: tail, Common: common, ID: id, Token: ref})
+						f(&Call{Cmd: cmd, Fault: Fault{Tail: tail}, Common: common, ID: id, Token: ref})
 					}
 				}
 			}
 		}
+		for _, fault := range []Fault{{TooLong: true}, {Unreadable: true}} {
+			f(&Call{Cmd: cmd, Fault: fault, Common: true})
+		}
+		f(&Call{Cmd: cmd, On: CallSkb, Given: true})
 		for _, t := range []*Token{nil, {Userns: child}} {
 			f(&Call{Cmd: cmd, On: CallSkb, Prog: FD{Kind: Object, Token: t}, Token: tokenOf(allMasks)})
 		}
@@ -44,6 +48,12 @@ func calls(f func(r *Call)) {
 // oracle's tables.
 func (r *reference) call(q *Call) uapi.Errno {
 	cmd, newer := uint32(q.Cmd), r.w.Kernel == k73
+	switch {
+	case q.TooLong:
+		return 7
+	case q.Unreadable:
+		return 14
+	}
 	if q.Common && !newer || cmd >= 39 || cmd >= 37 && r.w.Kernel == k612 || cmd == 38 && r.w.Kernel == k619 {
 		return 22
 	}
@@ -71,6 +81,8 @@ func (r *reference) call(q *Call) uapi.Errno {
 		return 16
 	case cmd == 25:
 		return 2
+	case (cmd == 8 || cmd == 28) && q.Given && q.Prog.Kind == Closed:
+		return 9
 	case (cmd == 8 || cmd == 28) && q.On == CallSkb:
 		r.tok = q.Prog.Token
 		if !r.capable(1 << 12) {

@@ -59,7 +59,7 @@ var openRules = []rule[*Open]{
 	{id: "no-name", text: "there is no such name", fn: "path_openat", errno: eNOENT,
 		holds: func(c *call[*Open]) bool {
 			fs := c.req.root()
-			return fs != nil && c.req.Name != "" && !slices.Contains(fs.Names, c.req.Name)
+			return c.req.Name != "" && (fs == nil || !slices.Contains(fs.Names, c.req.Name))
 		}},
 	{id: "read", text: "the permission bits of the directory do not let the caller read it", fn: "may_open", errno: eACCES,
 		holds: func(c *call[*Open]) bool {
@@ -113,6 +113,8 @@ var nameRules = []rule[*MakeName]{
 	{id: "search", text: "the permission bits of the directory do not let the caller search it", fn: "inode_permission", errno: eACCES,
 		holds: func(c *call[*MakeName]) bool { return !c.req.permits(c.Caller, mayExec) }},
 	{id: "taken", text: "the name is there already", fn: "filename_create", errno: eEXIST, holds: func(c *call[*MakeName]) bool { return c.req.taken() }},
+	{id: "other-mount", text: "the file lies on another mount", fn: "do_linkat", errno: eXDEV,
+		holds: func(c *call[*MakeName]) bool { return c.req.What == Link && c.req.FD.Mount != c.req.In.Mount }},
 	{id: "unmapped", text: "the bpffs's user namespace does not know the caller's uid", fn: "may_create_dentry", errno: eOVERFLOW,
 		holds: func(c *call[*MakeName]) bool {
 			return c.req.In.BPFFS != nil && !c.req.In.BPFFS.Userns.maps(c.Caller.Euid)
@@ -149,7 +151,7 @@ var tokenInfoRules = []rule[*TokenInfo]{
 	{id: "no-info", text: "the kernel says nothing of a token", fn: "bpf_obj_get_info_by_fd", errno: eINVAL, until: infoSince,
 		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind == TokenFD }},
 	{id: "no-object", text: "the descriptor is no object of bpf(2)", fn: "bpf_obj_get_info_by_fd", errno: eINVAL,
-		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && !c.req.FD.Pinned }},
+		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && !c.req.FD.Pinned && !c.req.FD.BTF }},
 }
 
 func (r *TokenInfo) decide(w *World, trace *[]Line) Verdict {
@@ -171,6 +173,12 @@ const (
 	ProcOpen   = "proc_open"
 )
 
+// searches reports whether the caller may look for a name in /proc/PID/fd: a
+// directory of mode 0500 that is the process's, proc_fd_permission.
+func (r *Take) searches(c Cred) bool {
+	return r.Own || Inode{UID: r.Victim.Euid, GID: r.Victim.Euid, Mode: 0o500}.permits(c, mayExec)
+}
+
 // mayTrace mirrors __ptrace_may_access and cap_ptrace_access_check.
 func (r *Take) mayTrace(c Cred) bool {
 	if r.Own {
@@ -189,8 +197,9 @@ var takeRules = map[string][]rule[*Take]{
 		{id: "bad-fd", text: "the process has no such descriptor", fn: "__pidfd_fget", errno: eBADF, holds: func(c *call[*Take]) bool { return c.req.FD.Kind == Closed }},
 	},
 	ProcOpen: {
-		{id: "ptrace", text: "the caller may not trace the process", fn: "proc_fd_access_allowed", errno: eACCES, holds: func(c *call[*Take]) bool { return !c.req.mayTrace(c.Caller) }},
+		{id: "search", text: "the directory /proc/PID/fd does not let the caller in", fn: "proc_fd_permission", errno: eACCES, holds: func(c *call[*Take]) bool { return !c.req.searches(c.Caller) }},
 		{id: "bad-fd", text: "the process has no such descriptor", fn: "proc_lookupfd_common", errno: eNOENT, holds: func(c *call[*Take]) bool { return c.req.FD.Kind == Closed }},
+		{id: "ptrace", text: "the caller may not trace the process", fn: "proc_fd_access_allowed", errno: eACCES, holds: func(c *call[*Take]) bool { return !c.req.mayTrace(c.Caller) }},
 	},
 }
 
@@ -267,6 +276,6 @@ func addMount(add func(cmd string, ids []string)) {
 // rulesOfName are the name rules that can hold for a call.
 func rulesOfName(what string) []rule[*MakeName] {
 	return slices.DeleteFunc(slices.Clone(nameRules), func(r rule[*MakeName]) bool {
-		return r.id == "no-object" && what != Pin || r.id == "no-link" && what != Link
+		return r.id == "no-object" && what != Pin || (r.id == "no-link" || r.id == "other-mount") && what != Link
 	})
 }

@@ -96,8 +96,13 @@ func TestMayTrace(t *testing.T) {
 		}
 	}
 	r := &Take{What: ProcOpen, Victim: ownerCred}
-	if v := Decide(world(plainCred, "6.12"), r); v.Errno != eACCES {
+	stranger := plainCred
+	stranger.Euid = ownerCred.Euid + 1
+	if v := Decide(world(stranger, "6.12"), r); v.Errno != eACCES || v.ID != "proc_open/search" {
 		t.Errorf("/proc: %+v", v)
+	}
+	if v := Decide(world(plainCred, "6.12"), &Take{What: ProcOpen, FD: FD{Kind: TokenFD}, Victim: ownerCred}); v.Errno != eACCES {
+		t.Errorf("/proc, as the same user: %+v", v)
 	}
 	if v := Decide(world(ownerCred, "6.12"), r); v.Errno != eNOENT {
 		t.Errorf("/proc, no descriptor: %+v", v)

@@ -14,6 +14,7 @@ const (
 	eBUSY     = uapi.Errno(unix.EBUSY)
 	eNOTDIR   = uapi.Errno(unix.ENOTDIR)
 	eEXIST    = uapi.Errno(unix.EEXIST)
+	eXDEV     = uapi.Errno(unix.EXDEV)
 	eOVERFLOW = uapi.Errno(unix.EOVERFLOW)
 	eBADFD    = uapi.Errno(unix.EBADFD)
 

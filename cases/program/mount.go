@@ -78,6 +78,7 @@ const (
 	KeyNumber // filled in by the broker: the descriptor's number there
 	KeyRace   // a Race
 	KeyOn01   // 0 or 1
+	KeyThen   // the effective capabilities once it has entered KeyInside
 )
 
 // Places are the directories that file systems are mounted on, as a case file

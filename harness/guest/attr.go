@@ -56,6 +56,13 @@ func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
 		defer limited(s)()
 	}
 	fault, _ := s.Num(program.KeyAttr)
+	call := bpfAt
+	if userns, ok := s.Num(program.KeyInside); ok {
+		call = func(cmd uapi.Cmd, where, size uintptr) (int, uapi.Errno) {
+			then, drops := s.Num(program.KeyThen)
+			return bpfInside(int(int64(userns)), keeps{drops, then}, cmd, where, size)
+		}
+	}
 	switch program.AttrFault(fault) {
 	case program.AttrTail:
 		a[tailByte] = 1
@@ -63,20 +70,20 @@ func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
 		long := make([]byte, hugeAttr)
 		copy(long, a[:])
 		long[hugeAttr-1] = 1
-		fd, errno := bpfAt(cmd, uintptr(unsafe.Pointer(&long[0])), hugeAttr)
+		fd, errno := call(cmd, uintptr(unsafe.Pointer(&long[0])), hugeAttr)
 		runtime.KeepAlive(long)
 		return fd, errno
 	case program.AttrHuge:
-		return bpfAt(cmd, 0, hugeAttr+1)
+		return call(cmd, 0, hugeAttr+1)
 	case program.AttrUnreadable:
-		return bpfAt(cmd, 0, attrSize)
+		return call(cmd, 0, attrSize)
 	case program.AttrInsns:
 		a.u64(8, 0)
 	}
-	if userns, ok := s.Num(program.KeyInside); ok {
+	if has(s, program.KeyInside) {
 		onHeap := *a // a stack may move
 		escapes = &onHeap[0]
-		return bpfInside(int(int64(userns)), cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
+		return call(cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
 	}
 	if loader, ok := s.Num(program.KeyFromKernel); ok {
 		return bpfFromKernel(int(int64(loader)), cmd, a)

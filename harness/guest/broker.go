@@ -129,7 +129,14 @@ func (g *agent) aim(p *player, s *program.Step) (program.Observation, error) {
 	return g.one(p, &aimed)
 }
 
+// execAgain has an actor start its program again. What it was asked before it
+// answers first: the program that goes on knows nothing of it.
 func (g *agent) execAgain(p *player) (program.Observation, error) {
+	if len(p.pending.acts) > 0 {
+		if _, err := g.flush(p); err != nil {
+			return program.Observation{}, err
+		}
+	}
 	p.forgetGiven()
 	p.pending.add(verbExec)
 	_, err := g.flush(p)

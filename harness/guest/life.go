@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -61,15 +62,35 @@ func (a *actor) setns(s *program.Step) (int, program.Observation) {
 	return noFD, program.Observation{Errno: errno}
 }
 
+// keeps is the capabilities that a process keeps of all that it has got.
+type keeps struct {
+	drops bool
+	caps  uint64
+}
+
+// add has the process drop the others, which is not refused.
+func (d keeps) add(p *rawProcess) {
+	if !d.drops {
+		return
+	}
+	word := func(b []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(b, n) }
+	header, data := word(word(nil, unix.LINUX_CAPABILITY_VERSION_3), 0), []byte{}
+	for _, half := range []uint32{uint32(d.caps), uint32(d.caps >> 32)} {
+		data = word(word(word(data, half), half), 0) // effective, permitted, inheritable
+	}
+	p.add(unix.SYS_CAPSET, pointer(header), pointer(data))
+}
+
 // bpfInside makes a call of bpf(2) in a process that has entered a user
 // namespace. The descriptor that the call makes is the actor's.
-func bpfInside(userns int, cmd uapi.Cmd, at, size uintptr) (int, uapi.Errno) {
+func bpfInside(userns int, then keeps, cmd uapi.Cmd, at, size uintptr) (int, uapi.Errno) {
 	p, err := newRawProcess()
 	if err != nil {
 		return noFD, errnoOf(err)
 	}
 	defer p.free()
 	enter := p.add(unix.SYS_SETNS, userns, unix.CLONE_NEWUSER)
+	then.add(p)
 	call := p.add(unix.SYS_BPF, int(cmd), at, size)
 	if err := p.start(); err != nil {
 		return noFD, errnoOf(err)

@@ -183,7 +183,14 @@ func (a *actor) leave() {
 		unix.Unmount(a.places[i], unix.MNT_DETACH) // where a step has done so already there is nothing
 	}
 	a.places = nil
+	for _, at := range program.Places[1:] {
+		for n := 0; n < deepest && strings.HasPrefix(at, "/mnt/") && unix.Unmount(at, unix.MNT_DETACH) == nil; n++ {
+		}
+	}
 }
+
+// deepest is more mounts than a world puts on one place.
+const deepest = 64
 
 func str(s *program.Step, k program.Key) string {
 	for _, arg := range s.Args {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/cases"
+	"tokentest/cases/program"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -109,6 +110,9 @@ func kindOf(text string, s *result.StepResult) string {
 	op := ""
 	if words := strings.Fields(text); len(words) > 1 {
 		op = words[1]
+		if op == program.OpCall.String() && len(words) > 2 { // each command is something else
+			op = words[2]
+		}
 	}
 	return fmt.Sprintf("%s: got %s, want %s", op, s.Got.Errno, want)
 }

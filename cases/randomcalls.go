@@ -1,0 +1,179 @@
+package cases
+
+import (
+	"slices"
+	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/cases/uapi"
+)
+
+// cell draws a call that is asked about, and who makes it.
+func (d *drawer) cell() string {
+	who, call := pick(d, d.actor(), pick(d, d.present()...).owner), ""
+	switch d.IntN(16) {
+	case 0, 1, 2, 3:
+		call = d.mapCall()
+	case 4, 5, 6, 7:
+		call = d.progCall()
+	case 8, 9:
+		call = d.btfCall()
+	case 10:
+		call = d.tokenCall()
+	case 11:
+		who, call = d.looks()
+		return who + " " + call + d.mountCaps()
+	default:
+		who, call = d.command()
+	}
+	return who + " " + call + d.withCaps()
+}
+
+// slowCommands attach, and wait for RCU.
+var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH, uapi.BPF_PROG_ATTACH,
+	uapi.BPF_PROG_DETACH, uapi.BPF_ITER_CREATE, uapi.BPF_ENABLE_STATS}
+
+// command draws a call of another command than those that make an object.
+func (d *drawer) command() (who, call string) {
+	s := pick(d, program.CmdShapes...)
+	for slices.Contains(slowCommands, s.Cmd) && !d.in(5) {
+		s = pick(d, program.CmdShapes...)
+	}
+	who, call = d.actor(), "call cmd="+s.Cmd.String()
+	attaches := s.Cmd == uapi.BPF_PROG_ATTACH || s.Cmd == uapi.BPF_LINK_CREATE
+	switch {
+	case s.Token && d.in(2):
+		who, call = pick(d, who, pick(d, d.present()...).owner), call+d.withToken()
+	case attaches && len(d.programs) > 0 && d.in(2):
+		p := pick(d, d.programs...)
+		if !d.isAbsent(p.owner) {
+			who = p.owner
+		}
+		call += " prog=" + p.name
+	case attaches && d.in(3):
+		call += " on=cgroup_skb"
+	case s.Cmd == uapi.BPF_PROG_DETACH && d.in(2):
+		call += " on=tcx"
+	case s.Cmd == uapi.BPF_OBJ_GET && d.in(2):
+		call += " on=private"
+	}
+	if s.Token && d.in(5) {
+		call += pick(d, " id=2147483647", " id=2147483646", " id=1000000000", " id=4294967295")
+	}
+	if d.in(12) {
+		call += " common=1"
+	}
+	return who, call + d.fault("tail")
+}
+
+// fault draws how the attribute as a whole is wrong, beside what only a command
+// may be wrong in; most often nothing is.
+func (d *drawer) fault(more string) string {
+	if !d.in(16) {
+		return ""
+	}
+	return " attr=" + pick(d, more, "beyond", "huge", "unreadable")
+}
+
+// looks draws what shows something of a descriptor.
+func (d *drawer) looks() (who, call string) {
+	b := pick(d, d.present()...)
+	switch d.IntN(5) {
+	case 0:
+		return b.owner, "fdinfo " + d.any()
+	case 1:
+		return d.actor(), "token_info " + d.any()
+	case 2:
+		return b.owner, "stat " + b.name
+	case 3:
+		if len(d.namespaces) > 0 {
+			return d.actor(), "setns " + pick(d, append(slices.Clone(d.namespaces), b.name)...)
+		}
+	}
+	return d.actor(), "open of=" + b.name + pick(d, "", " how=path", " path=p0", " path=p1")
+}
+
+// within draws a user namespace to enter before the call.
+func (d *drawer) within() string {
+	if len(d.namespaces) == 0 || !d.in(4) {
+		return ""
+	}
+	return " inside=" + pick(d, d.namespaces...)
+}
+
+// common draws what every call that makes an object may have.
+func (d *drawer) common() string {
+	s := d.withToken()
+	if len(d.tokens) > 0 && s == "" && d.in(4) {
+		s = " token_fd=" + d.descriptor(pick(d, d.tokens...))
+	}
+	return s + d.within()
+}
+
+// mapOverrides are the ways in which a map may be other than its type wants it.
+var mapOverrides = []string{
+	"flags=0", "flags=1", "flags=0x8", "flags=0x10", "flags=0x18", "flags=0x40", "flags=0x80", "flags=0x180", "flags=0x400", "flags=0x1000",
+	"flags=0x2000", "flags=0x8000", "flags=0x10000", "flags=0x20000", "flags=0x8000000", "key=0", "key=4", "key=8", "key=3", "value=0", "value=4",
+	"value=8", "value=6", "value=0x80000000", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000", "flags=4 numa=1000",
+	"inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1", "btf_key=1 btf_value=0", "vmlinux=1", "ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
+}
+
+// progOverrides do the same of a program. Other flags than unknown ones change
+// what the verifier does.
+var progOverrides = []string{
+	"log=1", "log=16", "flags=0x100", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=1", "ifindex=1000", "name=fine", "name=a-b",
+}
+
+var btfOverrides = []string{"junk=1", "log=1", "log=16", "flags=0x10000", "flags=1"}
+
+// drawnBodies are the programs that want a privilege, on the types that they are for.
+var drawnBodies = []string{
+	"type=socket_filter prog=jiffies64", "type=socket_filter prog=get_current_task", "type=xdp prog=jiffies64", "type=xdp attach=xdp prog=get_current_task",
+	"type=socket_filter prog=return_ctx", "type=socket_filter prog=uninit_stack", "type=socket_filter prog=var_stack", "type=socket_filter prog=subprog",
+	"type=cgroup_skb prog=read_skb_data", "type=kprobe prog=probe_write_user",
+}
+
+// overridden adds some of a list to a call, none twice.
+func (d *drawer) overridden(call string, list []string) string {
+	for d.in(5) {
+		if o := pick(d, list...); !repeats(call, o) {
+			call += " " + o
+		}
+	}
+	return call
+}
+
+// repeats reports whether a call has an argument already.
+func repeats(call, more string) bool {
+	return slices.ContainsFunc(strings.Fields(more), func(w string) bool {
+		key, _, _ := strings.Cut(w, "=")
+		return strings.Contains(call, " "+key+"=")
+	})
+}
+
+func (d *drawer) mapCall() string {
+	return d.overridden("map_create type="+d.mapType()+d.common()+d.fault("tail"), mapOverrides)
+}
+
+func (d *drawer) progCall() string {
+	if d.in(4) {
+		return "prog_load " + pick(d, drawnBodies...) + d.common()
+	}
+	c := d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), progOverrides)
+	if strings.Contains(c, " type=struct_ops") || strings.Contains(c, " type=tracing") || strings.Contains(c, " type=lsm") || strings.Contains(c, " type=ext") {
+		c = strings.ReplaceAll(c, " attach_btf_id=1", "") // there it is a type that the kernel looks for
+	}
+	return c
+}
+
+func (d *drawer) btfCall() string {
+	return d.overridden("btf_load"+d.common()+d.fault("tail"), btfOverrides)
+}
+
+func (d *drawer) tokenCall() string {
+	c := "token_create bpffs=" + d.descriptor(pick(d, d.bpffs...).name) + d.within() + d.fault("tail")
+	if d.in(5) {
+		c += pick(d, " flags=1", " flags=0x10000", " flags=0")
+	}
+	return c
+}

@@ -1,0 +1,296 @@
+package cases
+
+import (
+	"fmt"
+	"slices"
+
+	"tokentest/cases/program"
+)
+
+// act is something that a set-up may do beside the delegations, and how often
+// it is drawn.
+type act struct {
+	weight int
+	do     func(d *drawer)
+}
+
+// acts are what happens around the descriptors: whatever a container, its
+// broker and what gets hold of a token could do with them.
+var acts = []act{
+	{6, (*drawer).token}, {10, (*drawer).pass}, {3, (*drawer).enterable}, {3, (*drawer).byHand}, {2, (*drawer).program},
+	{3, (*drawer).copies}, {2, (*drawer).takes}, {1, (*drawer).execs}, {3, (*drawer).atPlace}, {2, (*drawer).names}, {1, (*drawer).modes},
+}
+
+func (d *drawer) act() {
+	sum := 0
+	for _, a := range acts {
+		sum += a.weight
+	}
+	n := d.IntN(sum)
+	for _, a := range acts {
+		if n -= a.weight; n < 0 {
+			a.do(d)
+			return
+		}
+	}
+}
+
+// made adds a step that makes a descriptor, and returns its name.
+func (d *drawer) made(kind, format string, args ...any) string {
+	d.count++
+	name := fmt.Sprintf("%s%d", kind, d.count)
+	d.step("%s -> %s", fmt.Sprintf(format, args...), name)
+	return name
+}
+
+// forks begins the life of the actors that are declared as another's child,
+// which get what their parent does not close over exec.
+func (d *drawer) forks() {
+	for i := range d.actors {
+		a := &d.actors[i]
+		if a.parent == "" {
+			continue
+		}
+		for _, h := range d.all() {
+			if d.in(3) {
+				d.step("%s cloexec %s 0", a.parent, h)
+			}
+		}
+		d.step("%s fork %s", a.parent, a.name)
+		a.absent = false
+	}
+}
+
+// all are the names of every descriptor.
+func (d *drawer) all() []string {
+	out := slices.Concat(d.tokens, d.others, d.namespaces)
+	for _, b := range d.bpffs {
+		out = append(out, b.name)
+	}
+	return out
+}
+
+// any draws a descriptor of any kind, or one that is not open.
+func (d *drawer) any() string { return pick(d, append(d.all(), closedName)...) }
+
+// enterable makes a descriptor of a user namespace and passes it to somebody
+// who may or may not enter it.
+func (d *drawer) enterable() {
+	who := d.inUserns()
+	n := d.made("n", "%s userns", who)
+	d.namespaces = append(d.namespaces, n)
+	d.step("%s send %s %s", who, n, d.other(who))
+}
+
+// other draws an actor that is not who, root most often.
+func (d *drawer) other(who string) string {
+	if who != "root" && d.in(2) {
+		return "root"
+	}
+	for {
+		if a := d.actor(); a != who {
+			return a
+		}
+	}
+}
+
+// byHand makes a bpffs call by call, each by whoever may or may not.
+func (d *drawer) byHand() {
+	opener := d.inUserns()
+	x := d.made("x", "%s fsopen%s", opener, d.mountCaps())
+	setter := d.other(opener)
+	d.step("%s send %s %s", opener, x, setter)
+	if d.in(8) {
+		setter = opener
+	}
+	for range 1 + d.IntN(3) {
+		if o := d.options() + d.rootOptions(); o != "" {
+			d.step("%s fsconfig %s%s%s", setter, x, o, d.mountCaps())
+		}
+	}
+	d.step("%s fscreate %s%s", setter, x, d.mountCaps())
+	if d.in(4) {
+		d.step("%s fsconfig %s cmds=any", setter, x)
+	}
+	mounter := pick(d, opener, opener, opener, setter)
+	m := d.made("m", "%s fsmount %s%s", mounter, x, d.mountCaps())
+	if d.in(4) {
+		d.step("%s fsmount %s", mounter, x)
+	}
+	b := d.made("r", "%s open of=%s%s", mounter, m, pick(d, "", "", "", " how=path", " how=dir"))
+	d.bpffs = append(d.bpffs, drawnHandle{b, mounter})
+	if d.in(3) {
+		d.step("%s move_mount %s at=%s", mounter, m, d.place())
+	}
+	if !d.in(4) {
+		d.makeToken(mounter, b, d.withCaps())
+	}
+}
+
+// mountCaps draws the capabilities of a step around a mount; most often the
+// actor's own.
+func (d *drawer) mountCaps() string {
+	if d.in(6) {
+		return d.withCaps()
+	}
+	return ""
+}
+
+// rootOptions draws what a bpffs's root directory is to be like.
+func (d *drawer) rootOptions() string {
+	if !d.in(4) {
+		return ""
+	}
+	return pick(d, " mode=700", " mode=0", " mode=755", " mode=9", " uid=0", " uid=1000", " gid=0", " gid=x", " unknown=1")
+}
+
+func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
+
+// atPlace does something to what is mounted at a place.
+func (d *drawer) atPlace() {
+	who, at := pick(d, d.actor(), d.inUserns()), d.place()
+	switch d.IntN(9) {
+	case 0:
+		who = d.inUserns()
+		d.keep(who, d.made("r", "%s bpffs%s at=%s", who, d.options(), at))
+	case 1:
+		d.step("%s mount at=%s%s%s", who, at, d.rootOptions(), d.mountCaps())
+	case 2:
+		d.step("%s remount at=%s%s%s", who, at, d.options(), d.mountCaps())
+	case 3:
+		d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
+	case 4:
+		m := d.made("m", "%s clone_mount at=%s%s", who, at, d.mountCaps())
+		d.keep(who, d.made("r", "%s open of=%s", who, m))
+	case 5:
+		d.step("%s umount at=%s%s%s", who, at, pick(d, "", " lazy=1"), d.mountCaps())
+	case 6:
+		x := d.made("x", "%s fspick at=%s%s", who, at, d.mountCaps())
+		d.step("%s fsconfig %s cmds=any%s", who, x, d.mountCaps())
+		d.step("%s fsreconfigure %s%s", who, x, d.mountCaps())
+	default:
+		d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
+	}
+}
+
+// keep has what was made pass for a bpffs.
+func (d *drawer) keep(owner, name string) { d.bpffs = append(d.bpffs, drawnHandle{name, owner}) }
+
+// names makes names in the root of a bpffs.
+func (d *drawer) names() {
+	b := pick(d, d.bpffs...)
+	who, name := pick(d, b.owner, b.owner, d.actor()), fmt.Sprintf("p%d", d.IntN(3))
+	switch d.IntN(4) {
+	case 0:
+		d.step("%s mkdir in=%s name=%s%s", who, b.name, name, d.withFileCaps())
+	case 1:
+		if len(d.tokens) > 0 {
+			d.step("%s link %s in=%s name=%s", who, pick(d, d.tokens...), b.name, name)
+		}
+	default:
+		d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
+	}
+}
+
+func (d *drawer) modes() {
+	b := pick(d, d.bpffs...)
+	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), b.name, pick(d, "0", "500", "700", "711", "755", "777"), d.withFileCaps())
+}
+
+// withFileCaps draws capabilities that the permissions of files hang on.
+func (d *drawer) withFileCaps() string {
+	if d.in(2) {
+		return ""
+	}
+	return " caps=" + pick(d, "none", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_SYS_ADMIN", "all")
+}
+
+func (d *drawer) copies() {
+	who, h := d.actor(), d.any()
+	if d.in(2) {
+		b := pick(d, d.bpffs...)
+		who, h = b.owner, b.name
+	}
+	d.alike(h, d.made("d", "%s dup %s", who, h))
+	if d.in(3) {
+		d.step("%s cloexec %s %d", who, h, d.IntN(2))
+	}
+}
+
+// alike remembers a descriptor that refers to what another one does.
+func (d *drawer) alike(h, name string) {
+	if slices.Contains(d.tokens, h) {
+		d.tokens = append(d.tokens, name)
+		return
+	}
+	d.others = append(d.others, name)
+}
+
+// takes has a process take another's descriptor.
+func (d *drawer) takes() {
+	who, h := d.actor(), pick(d, d.all()...)
+	d.alike(h, d.made("g", "%s %s %s from=%s%s", who, pick(d, "pidfd_getfd", "pidfd_getfd", "proc_open"), h, d.other(who),
+		pick(d, "", "", " caps=none", " caps=all", " caps=CAP_SYS_PTRACE")))
+}
+
+func (d *drawer) execs() {
+	who := d.inUserns()
+	for _, h := range d.all() {
+		if d.in(2) {
+			d.step("%s cloexec %s 0", who, h)
+		}
+	}
+	d.step("%s exec", who)
+}
+
+// program loads one that remembers its token, for a command that attaches it.
+func (d *drawer) program() {
+	who := pick(d, d.bpffs...).owner
+	d.programs = append(d.programs, drawnHandle{d.made("p", "%s prog_load type=cgroup_skb%s%s", who, d.withToken(), d.withCaps()), who})
+}
+
+// hooks has BPF-LSM programs look at actors, in some worlds.
+func (d *drawer) hooks() {
+	if !d.in(4) {
+		return
+	}
+	var made []string
+	for range 1 + d.IntN(3) {
+		made = append(made, d.made("l", "%s", d.hook()))
+	}
+	if d.in(4) {
+		d.step("root lsm_off %s", pick(d, made...))
+	}
+}
+
+func (d *drawer) hook() string {
+	h := 1 + d.IntN(len(program.Hooks)-1)
+	at := program.ArgsOf(program.Hook(h))
+	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), program.Hooks[h], pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
+	if at.Cmd >= 0 && d.in(2) {
+		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
+	}
+	if at.Cap >= 0 && d.in(2) {
+		line += " cap=" + pick(d, "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
+	}
+	if at.Token >= 0 && d.in(3) {
+		line += fmt.Sprintf(" token=%d", d.IntN(2))
+	}
+	if at.Token >= 0 && d.in(4) {
+		line += " maps=0xffffffffffffffff"
+	}
+	return line
+}
+
+// exits ends an actor, of which nobody asks anything any more.
+func (d *drawer) exits() {
+	a := &d.actors[1+d.IntN(len(d.actors)-1)]
+	if !d.in(5) || a.line == "" || a.absent {
+		return
+	}
+	if a.absent = true; len(d.present()) == 0 {
+		a.absent = false
+		return
+	}
+	d.step("%s exit", a.name)
+}
