@@ -88,7 +88,7 @@ func TestShrink(t *testing.T) {
 			t.Errorf("%s: %d lines are left:\n%s", omit, len(small.lines), small.String())
 		}
 	}
-	if found < 10 {
+	if found < 5 { // of one rule in six
 		t.Errorf("random worlds notice %d of %d rules", found, len(oracle.Rules()))
 	}
 }
