@@ -444,7 +444,7 @@ func priceOf(s *program.Step) float64 {
 	cost := priceStep
 	insns, _ := s.Num(program.KeyInsns)
 	switch {
-	case s.Op == program.OpExec:
+	case s.Op == program.OpExec || s.Op == program.OpLibrary:
 		cost += priceStart
 	case has(s, program.KeyInside):
 		cost += priceThere

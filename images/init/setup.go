@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
+	"golang.org/x/sys/unix"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/u-root/u-root/pkg/kmodule"
-	"golang.org/x/sys/unix"
 )
 
 // moduleDir is where package images puts modules, named so that their lexical order is the order to load them in.
@@ -62,5 +61,5 @@ func loadModule(name string) error {
 		return err
 	}
 	defer f.Close()
-	return kmodule.FileInit(f, "", 0)
+	return unix.FinitModule(int(f.Fd()), "", 0)
 }
