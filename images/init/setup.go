@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
 )
 
 // moduleDir is where package images puts modules, named so that their lexical order is the order to load them in.
