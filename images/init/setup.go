@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"golang.org/x/sys/unix"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // moduleDir is where package images puts modules, named so that their lexical order is the order to load them in.
