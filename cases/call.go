@@ -105,7 +105,7 @@ func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
 		body, _ := st.Num(program.KeyBody)
 		fd.Spills = program.Body(body) == program.BodySpill
 		a.fds[st.Out] = fd
-		s.name(a, st, fd.Token)
+		s.name(st, *fd.Loaded)
 	}
 	return e
 }

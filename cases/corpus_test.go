@@ -97,7 +97,7 @@ func TestSelectUnknown(t *testing.T) {
 	}
 	_, err := c.Select([]string{"foo", "abc", "bar"}, false)
 	if err == nil || !strings.Contains(err.Error(), `"foo"`) || !strings.Contains(err.Error(), `"bar"`) {
-		t.Errorf("error %v, want both unknown names", err)
+		t.Errorf("got %v, want both unknown names", err)
 	}
 }
 

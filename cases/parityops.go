@@ -37,10 +37,7 @@ type simSymbol struct {
 const subName = "F"
 
 // name notes a program that an actor keeps.
-func (s *Sim) name(a *simActor, st *program.Step, tok *oracle.Token) {
-	loader := a.cred
-	loader.Caps = st.Caps
-	is := oracle.Symbol{Loaded: true, Token: tok, Loader: loader}
+func (s *Sim) name(st *program.Step, is oracle.Symbol) {
 	for _, arg := range st.Args {
 		switch {
 		case arg.Key == program.KeyName:

@@ -110,7 +110,7 @@ func TestErrors(t *testing.T) {
 				t.Fatalf("no error, and %d cases", len(g.Cases))
 			}
 			if !strings.HasPrefix(err.Error(), "dir/demo.txt:") || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %q, want %q", err, tt.want)
+				t.Errorf("got %q, want %q", err, tt.want)
 			}
 		})
 	}
@@ -126,7 +126,7 @@ func FuzzParse(f *testing.F) {
 		}
 		g, err := expand(text)
 		if err != nil && !strings.HasPrefix(err.Error(), "dir/demo.txt:") {
-			t.Errorf("error %q names no line", err)
+			t.Errorf("%q names no line", err)
 		}
 		if err == nil && len(g.Cases) == 0 {
 			t.Error("no case and no error")

@@ -46,7 +46,7 @@ type Call struct {
 	ID    uint32   // an id that nothing has; 0: that of an object that is there
 	Token TokenRef // open_flags and fd_by_id_token_fd, or what lies in their place
 	Prog  FD       // the cgroup_skb program, with the token that it remembers
-	Given bool     // Prog is the caller\'s descriptor, and may not be open
+	Given bool     // Prog is the caller's descriptor, and may not be open
 }
 
 type (
@@ -101,14 +101,16 @@ func fdByIDRules(fn, lookup string) []callRule {
 	return []callRule{attrTokenRule(fn), sysAdminRule(fn), noIDRule(lookup)}
 }
 
-// skbRules are bpf_prog_get of both, and bpf_prog_attach_check_attach_type of a cgroup_skb program: the
-// capability counts where the program's own token says, not any of the caller's.
+// skbRules are bpf_prog_get of both, and bpf_prog_attach_check_attach_type of a
+// cgroup_skb program: the capability counts where the program's own token says,
+// not any of the caller's.
 func skbRules(errno uapi.Errno) []callRule {
-	return []callRule{{id: "prog-bad-fd", text: "the program's descriptor is not open, or is an O_PATH descriptor", fn: "bpf_prog_get", errno: eBADF,
-		holds: func(c *callCall) bool { return c.req.Given && notOpen(c.req.Prog) }}, {id: "no-cap-net-admin", text: "the caller lacks CAP_NET_ADMIN where the cgroup_skb program's token counts it", fn: "bpf_prog_attach_check_attach_type", errno: errno,
-		holds: func(c *callCall) bool {
-			return c.req.On == CallSkb && !c.tokenCapable(uapi.CAP_NET_ADMIN)
-		}}}
+	return []callRule{
+		{id: "prog-bad-fd", text: "the program's descriptor is not open, or is an O_PATH descriptor", fn: "bpf_prog_get", errno: eBADF,
+			holds: func(c *callCall) bool { return c.req.Given && notOpen(c.req.Prog) }},
+		{id: "no-cap-net-admin", text: "the caller lacks CAP_NET_ADMIN where the cgroup_skb program's token counts it", fn: "bpf_prog_attach_check_attach_type", errno: errno,
+			holds: func(c *callCall) bool { return c.req.On == CallSkb && !c.tokenCapable(uapi.CAP_NET_ADMIN) }},
+	}
 }
 
 // command is what the kernel's function for a command checks, in its order.

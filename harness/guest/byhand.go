@@ -99,6 +99,9 @@ func say(out io.Writer, texts []string, seen []program.Observation) {
 		if len(o.Values) > 0 {
 			line += fmt.Sprintf(" %#x", o.Values)
 		}
+		if o.Text != "" {
+			line += " " + o.Text
+		}
 		fmt.Fprintf(out, "%s\n  => %s\n", text, line)
 	}
 }

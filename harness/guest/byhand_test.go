@@ -13,7 +13,7 @@ import (
 func TestSay(t *testing.T) {
 	var out bytes.Buffer
 	say(&out, []string{"root map_create", "owner token_create"}, []program.Observation{
-		{Errno: 1}, {Proof: program.Works, Values: []uint64{3}}, {Proof: program.DoesNotWork},
+		{Errno: 1}, {Proof: program.Works, Values: []uint64{3}}, {Proof: program.DoesNotWork}, {Proof: program.Works, Text: "1 barriers"},
 	})
 	want := `root map_create
   => EPERM (operation not permitted)
@@ -21,6 +21,8 @@ owner token_create
   => ok [0x3]
 step 2
   => ok, but with an object that does not work
+step 3
+  => ok 1 barriers
 `
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)

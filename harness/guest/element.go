@@ -17,10 +17,9 @@ import (
 
 // paritySteps are what the kernel's own selftests do beside making objects.
 var paritySteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
-	program.OpElement: (*actor).element,
-	program.OpObjGet:  (*actor).objGet,
-	program.OpConsume: (*actor).consume,
-
+	program.OpElement:  (*actor).element,
+	program.OpObjGet:   (*actor).objGet,
+	program.OpConsume:  (*actor).consume,
 	program.OpBarriers: (*actor).barriers,
 }
 

@@ -92,7 +92,7 @@ func TestExpandErrors(t *testing.T) {
 		}
 	}
 	if _, err := Expand(Spec{Kernels: []string{"x"}, Patterns: []string{"zz"}}, c); !errors.Is(err, cases.ErrUnknownCase) {
-		t.Errorf("error %v does not say that the case is unknown", err)
+		t.Errorf("%v does not say that the case is unknown", err)
 	}
 }
 

@@ -117,7 +117,7 @@ func TestWriteErrors(t *testing.T) {
 	full := errors.New("no space")
 	w := NewWriter(writerFunc(func([]byte) (int, error) { return 0, full }))
 	if err := w.Write(KindHello, nil); !errors.Is(err, full) || !strings.Contains(err.Error(), "write hello record") {
-		t.Errorf("error %v, want the writer's, with the record's name", err)
+		t.Errorf("got %v, want the writer's, with the record's name", err)
 	}
 	if err := w.Write(KindEnd, make([]byte, MaxPayload+1)); err == nil || !strings.Contains(err.Error(), "end record") {
 		t.Errorf("an oversize payload: %v", err)
