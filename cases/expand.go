@@ -78,6 +78,10 @@ func (c *Case) Guards() []*Case {
 	return *c.guards
 }
 
+// Scenario says whether the case is all of its group: a story told once, not a
+// cell of a matrix.
+func (c *Case) Scenario() bool { return c.ID == c.Group.Name }
+
 // Len is the number of the case's own steps.
 func (c *Case) Len() int { return len(c.Group.from.main) }
 

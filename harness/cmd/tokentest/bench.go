@@ -23,10 +23,11 @@ func (a *app) benchCmd() *cobra.Command {
 		Long: `Boot a bare image (an init that powers off at once) and run the cases, by
 turns, and print the ratio of the medians with its parts.
 
-Without a CASE then run about 1,000 and 10,000 of all cases and all of them, each in
-one boot, and one of each kind of call again and again in another: print what one
-decision more costs, beside what its call alone takes in a tight loop, and this
-program's peak memory.`,
+Without a CASE then run about 1,000 and 10,000 of all cells of matrices and all of
+them, each in one boot, and one of each kind of call again and again in another: print
+what one decision more costs, beside what its call alone takes in a tight loop, and
+this program's peak memory. Scenarios are left out: some make a call a hundred
+thousand times.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.bench(c.Context(), args, f, rounds, calls || len(args) == 0)
 		},

@@ -205,9 +205,9 @@ func sample(p *plan.Plan, n int) *plan.Plan {
 // each kind of call again and again. The least that a call took counts as its
 // floor, the median of what a run took as its cost.
 func (a *app) benchMarginal(ctx context.Context, p *plan.Plan, accel, dir string, rounds int) error {
-	shared := *p
-	shared.Cases, _ = plan.Alone(p.Cases) // the others have machines of their own
-	p = &shared
+	cells := *p
+	cells.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return c.Scenario() })
+	p = &cells
 	m := &marginal{classes: map[class]int{}}
 	for _, n := range samples {
 		if n < len(p.Cases) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -314,8 +315,17 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	debug.SetMemoryLimit(int64(runningBase + runningCase*len(p.Kernels)*len(p.Cases)))
 	return p, nil
 }
+
+// What a run lets its memory grow to before it collects garbage more often, so
+// that a hundred and fifty thousand cases stay below a hundred megabytes: so
+// much, and so much more for each case of each kernel.
+const (
+	runningBase = 40 << 20
+	runningCase = 160
+)
 
 // runDir makes the directory of a run: out, or one named by the time, under
 // results/runs of a checkout or else in the user's state directory. No other
