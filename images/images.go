@@ -6,6 +6,7 @@ package images
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -19,6 +20,9 @@ type Options struct {
 	CacheDir string
 	// Go is the go command; empty means "go".
 	Go string
+	// Shared are the sources of what the caller and the agent have in common, by their folders. An agent that would be
+	// built from others is refused: the two would not understand each other.
+	Shared map[string]fs.FS
 	// Log, if set, is told of what takes long.
 	Log func(format string, args ...any)
 }
@@ -32,6 +36,18 @@ type Image struct {
 	// BuildID names the sources and the toolchain that the init is built from. It is linked into the init, as
 	// main.buildID, so that a stale one can be told.
 	BuildID string
+}
+
+// Check says why no image could be built that the caller understands: it takes no compiler to see that.
+func (o Options) Check() error {
+	var err error
+	if o.Source, err = findSource(o.Source); err != nil {
+		return fmt.Errorf("build agent: %w", err)
+	}
+	if err := o.sameSources(); err != nil {
+		return fmt.Errorf("build agent: %w", err)
+	}
+	return nil
 }
 
 // Build returns the agent's initramfs.
@@ -59,6 +75,9 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 		return nil, err
 	}
 	if o.Source, err = findSource(o.Source); err != nil {
+		return nil, err
+	}
+	if err := o.sameSources(); err != nil {
 		return nil, err
 	}
 	id, err := buildID(ctx, o, pkg)

@@ -1,12 +1,15 @@
 package images
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,6 +56,32 @@ func above(dir string) (string, bool) {
 func isSource(dir string) bool {
 	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	return err == nil && slices.Contains(strings.Split(string(mod), "\n"), "module "+module)
+}
+
+// sameSources compares what the caller shares with the agent with the source's. The caller is older or newer than a
+// source that differs.
+func (o Options) sameSources() error {
+	for _, dir := range slices.Sorted(maps.Keys(o.Shared)) {
+		names, err := fs.Glob(o.Shared[dir], "*.go")
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			ours, err := fs.ReadFile(o.Shared[dir], name)
+			if err != nil {
+				return err
+			}
+			theirs, err := os.ReadFile(filepath.Join(o.Source, dir, name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("read sources: %w", err)
+			}
+			if err != nil || !bytes.Equal(ours, theirs) {
+				return fmt.Errorf("this tokentest was not made from the sources in %s: %s differs, and the agent that they make "+
+					"would not be understood; make it again there with make build", o.Source, path.Join(dir, name))
+			}
+		}
+	}
+	return nil
 }
 
 // buildID is the digest of all that the init in folder pkg and the archive around it are made from.

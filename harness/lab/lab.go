@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
+	"tokentest/harness/wire"
 	"tokentest/images"
 )
 
@@ -101,7 +103,7 @@ func (l *Lab) Check() error {
 	case err != nil:
 		return fmt.Errorf("find QEMU: %w", err)
 	}
-	return nil
+	return l.imageOptions().Check()
 }
 
 // Run does the plan. Records are kept as far as they came when ctx ends. The
@@ -217,8 +219,11 @@ func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
 	return kernel.Resolve(ctx, ref, o)
 }
 
+// shared are the packages that are the same on both sides of the channel.
+var shared = map[string]fs.FS{"cases/program": program.Sources, "harness/wire": wire.Sources}
+
 func (l *Lab) imageOptions() images.Options {
-	return images.Options{CacheDir: l.CacheDir, Log: l.Log}
+	return images.Options{CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
 }
 
 func (l *Lab) buildImage(ctx context.Context, k *kernel.Kernel) (*images.Image, error) {

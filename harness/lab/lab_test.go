@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -302,5 +303,32 @@ func TestStopwatch(t *testing.T) {
 	run(t, l, 0, "token_create", "nested_userns")
 	if answered != 220 || l.Stopwatch.Costs != labtest.Costs {
 		t.Errorf("%d answers, costs %+v", answered, l.Stopwatch.Costs)
+	}
+}
+
+// TestOtherSources refuses to build an agent from sources that do not go with
+// this program: its records would be no records.
+func TestOtherSources(t *testing.T) {
+	for dir, sources := range shared {
+		here, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
+		if err != nil || len(here) == 0 {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		for _, name := range here {
+			if _, err := fs.Stat(sources, filepath.Base(name)); err != nil && !strings.HasSuffix(name, "_test.go") {
+				t.Errorf("%s is not among the sources that are compared: add it to source.go there", name)
+			}
+		}
+	}
+	l := newLab(t, "clean")
+	if err := os.WriteFile("harness/wire/wire.go", []byte("package wire\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := "this tokentest was not made from the sources in"
+	if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "harness/wire/wire.go differs") || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("Check: %v, want %q", err, want)
+	}
+	if r, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil); err != nil || !strings.Contains(r.Kernels[0].Error, want) {
+		t.Errorf("it is run all the same: %v, %+v", err, r.Kernels[0])
 	}
 }

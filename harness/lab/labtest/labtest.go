@@ -6,10 +6,14 @@ package labtest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"tokentest/cases/program"
+	"tokentest/harness/wire"
 )
 
 // Release is the release of the fake kernel.
@@ -49,7 +53,7 @@ func Tree(dir string) error {
 			return err
 		}
 	}
-	return writeBTF(dir)
+	return errors.Join(os.CopyFS(filepath.Join(dir, "cases/program"), program.Sources), os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
 }
 
 // idMark stands before the build id in an init that Go made.
