@@ -62,6 +62,9 @@ func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
 // Omit has the oracle leave a rule out.
 func (s *Sim) Omit(rule string) { s.kernel.Omit = rule }
 
+// Held has held told each rule that matters from now on, here and in the forks.
+func (s *Sim) Held(held func(rule string)) { s.kernel.Held = held }
+
 // Fork returns a copy that a cell may change without the next one seeing it.
 func (s *Sim) Fork() *Sim {
 	c := *s

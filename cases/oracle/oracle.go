@@ -20,6 +20,9 @@ type Kernel struct {
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
 	// Omit names a rule that is left out, to show that somebody notices.
 	Omit string
+	// Held, if set, is told each rule that a call came to and that held there:
+	// without any other rule all would be decided alike.
+	Held func(rule string)
 }
 
 // KernelAt describes a mainline kernel of a release, with everything that the
@@ -218,7 +221,7 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 	verdict := Verdict{Known: true, Rule: "nothing refuses it", Func: cmd, ID: cmd + "/allowed"}
 	for i := range rules {
 		r := &rules[i]
-		if !r.in(w.Kernel) || w.Kernel.Omit == cmd+"/"+r.id {
+		if !r.in(w.Kernel) || w.Kernel.Omit != "" && w.Kernel.Omit == cmd+"/"+r.id {
 			continue
 		}
 		holds, errno := r.holds(c), r.errno
@@ -228,6 +231,9 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 		decides := holds && !c.decided && !r.drop
 		if trace != nil {
 			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, errno, holds, decides, r.drop})
+		}
+		if holds && !c.decided && w.Kernel.Held != nil {
+			w.Kernel.Held(cmd + "/" + r.id)
 		}
 		if holds && !c.decided && r.drop {
 			c.tok = nil

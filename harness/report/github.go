@@ -66,7 +66,7 @@ func grouped(w *bufio.Writer, title string, write func(io.Writer) error) error {
 func (k *run) annotations() []annotation {
 	var out []annotation
 	for _, status := range []result.Status{result.Fail, result.Broken} {
-		for _, c := range byCause(k.All(), status) {
+		for _, c := range byCause(k.Those(status)) {
 			text := headline(c) + "\n" + "case: " + c.example.ID
 			for _, f := range k.details(c.example) {
 				text += "\n" + f.label + ": " + f.text()

@@ -110,28 +110,22 @@ type kind struct {
 // could not be asked does not differ. Few answers differ in a million, so each
 // is kept once.
 func (p *pretty) differences(r *result.Run) {
-	words, codes := []string{""}, map[string]uint16{}
+	var d decisions
 	answers, order := map[string][]uint16{}, []string(nil)
 	for i, k := range r.Kernels {
-		for c := range k.All() {
-			if c.Status != result.Pass && c.Status != result.Fail {
-				continue
-			}
-			if answers[c.ID] == nil {
+		for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass || c.Status == result.Fail }) {
+			row := answers[c.ID]
+			if row == nil {
 				order = append(order, c.ID)
-				answers[c.ID] = make([]uint16, len(r.Kernels))
+				row = make([]uint16, len(r.Kernels))
+				answers[c.ID] = row
 			}
-			word := c.Decision()
-			if codes[word] == 0 && len(words) < 1<<16 {
-				codes[word] = uint16(len(words))
-				words = append(words, word)
-			}
-			answers[c.ID][i] = codes[word]
+			row[i] = d.number(c)
 		}
 	}
 	kinds := map[string]*kind{}
 	for _, id := range order {
-		if text := split(r, answers[id], words); text != "" {
+		if text := split(r, answers[id], d.words); text != "" {
 			if kinds[text] == nil {
 				kinds[text] = &kind{text: text, example: id}
 			}
@@ -139,6 +133,34 @@ func (p *pretty) differences(r *result.Run) {
 		}
 	}
 	p.showKinds(kinds)
+}
+
+// decisions numbers what cases were answered, from 1 on.
+type decisions struct {
+	words []string
+	codes map[string]uint16
+	steps map[*result.StepResult]uint16 // of cases that share them
+}
+
+func (d *decisions) number(c *result.CaseResult) uint16 {
+	if d.words == nil {
+		d.words, d.codes, d.steps = []string{""}, map[string]uint16{}, map[*result.StepResult]uint16{}
+	}
+	if len(c.Steps) > 0 {
+		if n := d.steps[&c.Steps[0]]; n != 0 {
+			return n
+		}
+	}
+	word := c.Decision()
+	n := d.codes[word]
+	if n == 0 && len(d.words) < 1<<16 {
+		n = uint16(len(d.words))
+		d.codes[word], d.words = n, append(d.words, word)
+	}
+	if len(c.Steps) == 1 { // only these are shared by many
+		d.steps[&c.Steps[0]] = n
+	}
+	return n
 }
 
 // split names the answers and the kernels that gave each; "" when all agree.

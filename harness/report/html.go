@@ -222,7 +222,7 @@ func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 func (d *pageData) column(k *run, index int) {
 	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict()}
 	for _, status := range []result.Status{result.Fail, result.Broken} {
-		for _, c := range byCause(k.All(), status) {
+		for _, c := range byCause(k.Those(status)) {
 			col.Causes = append(col.Causes, newPageCause(status, c))
 		}
 	}

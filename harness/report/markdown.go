@@ -90,7 +90,7 @@ func (m *markdown) kernel(k *run) {
 		return
 	}
 	for _, status := range []result.Status{result.Fail, result.Broken} {
-		for _, c := range byCause(k.All(), status) {
+		for _, c := range byCause(k.Those(status)) {
 			m.line("<details><summary>%s %s: %s</summary>\n", md(k.name()), status, md(headline(c)))
 			m.block(c.example.ID, k.details(c.example))
 		}

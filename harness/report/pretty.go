@@ -127,7 +127,7 @@ func (g *cause) pattern() string {
 
 // causes writes a paragraph for each cause of a status.
 func (p *pretty) causes(k *run, status result.Status, word string, s style) {
-	list := byCause(k.All(), status)
+	list := byCause(k.Those(status))
 	for _, c := range list[:min(maxCauses, len(list))] {
 		p.blank()
 		p.head(word, s, headline(c))
@@ -139,14 +139,11 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 }
 
-// byCause groups the cases of a status, the biggest group first.
-func byCause(all iter.Seq[*result.CaseResult], status result.Status) []*cause {
+// byCause groups cases that did not pass, the biggest group first.
+func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 	known := map[string]*cause{}
 	var out []*cause
-	for c := range all {
-		if c.Status != status {
-			continue
-		}
+	for c := range list {
 		key := causeKey(c)
 		g := known[key]
 		if g == nil {
@@ -269,7 +266,7 @@ func fateStyle(f vm.Fate) style {
 
 // skips writes the reasons to skip, the most frequent first.
 func (p *pretty) skips(k *run) {
-	list := byCause(k.All(), result.Skip)
+	list := byCause(k.Those(result.Skip))
 	if k.hasTrouble() && len(list) > 0 {
 		p.blank()
 	}
@@ -287,16 +284,14 @@ func (p *pretty) skips(k *run) {
 
 // known writes the known defects that were seen to be as they were.
 func (p *pretty) known(k *run) {
-	for c := range k.All() {
-		if c.Status == result.Pass && c.Reason != "" {
-			p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, strings.TrimPrefix(c.Reason, "known defect: ")))
-		}
+	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass && c.Reason != "" }) {
+		p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, strings.TrimPrefix(c.Reason, "known defect: ")))
 	}
 }
 
 // expected says what failed as a list says that it does.
 func (p *pretty) expected(k *run) {
-	for _, c := range byCause(k.All(), result.XFail) {
+	for _, c := range byCause(k.Those(result.XFail)) {
 		p.head("xfail", dim, fmt.Sprintf("%d: %s", c.count, c.example.Reason))
 	}
 }

@@ -84,11 +84,9 @@ func threats(r *result.Run) []*threat {
 // ask adds a kernel's word.
 func (t *threat) ask(k *run) {
 	w := witness{Kernel: k.title()}
-	for i := range k.Cases {
-		if k.Cases[i].ID == t.Case {
-			t.hear(k, &k.Cases[i], w)
-			return
-		}
+	if c := k.Find(t.Case); c != nil {
+		t.hear(k, c, w)
+		return
 	}
 	w.Status, w.Why = result.Broken, cmp.Or(clean(k.untried()), "the case did not run")
 	t.Others = append(t.Others, w)

@@ -102,8 +102,8 @@ func (r *Run) bare() *Run {
 	return &out
 }
 
-// ReadBaseline reads a baseline as a run.
-func ReadBaseline(path string) (*Run, error) {
+// Baseline reads a baseline as a run.
+func (l *Loader) Baseline(path string) (*Run, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the baseline: %w", err)
@@ -131,16 +131,16 @@ func ReadBaseline(path string) (*Run, error) {
 	if err := head.Run.usable(path); err != nil {
 		return nil, err
 	}
-	return head.Run, head.Run.readRecords(in, path, 2, nil)
+	return head.Run, l.read(head.Run, in, path, 2)
 }
 
-// LoadSide reads one side of a comparison: the directory of a run, one that
+// Side reads one side of a comparison: the directory of a run, one that
 // holds those of several (the parts of a run that was split), a baseline, or
 // several of them with commas between.
-func LoadSide(name string) (*Side, error) {
+func (l *Loader) Side(name string) (*Side, error) {
 	s := &Side{Name: name}
 	for _, path := range strings.Split(name, ",") {
-		runs, err := loadAny(path)
+		runs, err := l.any(path)
 		if err != nil {
 			return nil, err
 		}
@@ -149,13 +149,13 @@ func LoadSide(name string) (*Side, error) {
 	return s, nil
 }
 
-func loadAny(path string) ([]*Run, error) {
+func (l *Loader) any(path string) ([]*Run, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("find a run or a baseline: %w", err)
 	}
 	if !info.IsDir() {
-		r, err := ReadBaseline(path)
+		r, err := l.Baseline(path)
 		return []*Run{r}, err
 	}
 	dirs := []string{path}
@@ -166,7 +166,7 @@ func loadAny(path string) ([]*Run, error) {
 	}
 	var out []*Run
 	for _, dir := range dirs {
-		r, err := Load(dir)
+		r, err := l.Load(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -229,7 +229,7 @@ func TestBaseline(t *testing.T) {
 		if err := WriteBaseline(path, r); err != nil {
 			t.Fatal(err)
 		}
-		base, err := LoadSide(path)
+		base, err := (&Loader{}).Side(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestBaselineErrors(t *testing.T) {
 		filepath.Join(dir, "absent"): "find a run or a baseline",
 		dir:                          "holds no run",
 	} {
-		if _, err := LoadSide(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := (&Loader{}).Side(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
@@ -281,7 +281,7 @@ func TestLoadSide(t *testing.T) {
 	}
 	one := filepath.Join(top, "1")
 	for name, want := range map[string]int{one: 1, top: 2, one + "," + filepath.Join(top, "2"): 2} {
-		s, err := LoadSide(name)
+		s, err := (&Loader{}).Side(name)
 		if err != nil || len(s.Runs) != want {
 			t.Errorf("%s: %v, %v, want %d runs", name, s, err, want)
 		}

@@ -5,79 +5,137 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"os"
 )
 
-// recordDecoder decodes lines of records.jsonl. A million cases have a
-// hundred thousand names, and what follows the name is one of a few hundred
-// texts: each is decoded once, and what is equal is kept once.
-type recordDecoder struct {
-	names map[string]string
-	tails map[string]*CaseResult
-}
+// Loader reads stored runs, and keeps once what they have in common. The zero
+// value reads all of a run but the set-ups.
+type Loader struct {
+	// Keep chooses cases by their names; nil is all.
+	Keep func(id string) bool
+	// Worlds reads what the set-ups showed as well, without which nothing can
+	// be judged again.
+	Worlds bool
 
-func newRecordDecoder() *recordDecoder {
-	return &recordDecoder{names: map[string]string{}, tails: map[string]*CaseResult{}}
+	shared *shared
 }
 
 var (
 	beforeKernel = []byte(`{"kernel":`)
 	beforeCase   = []byte(`,"case":"`)
+	beforeWorld  = []byte(`,"world":`)
 )
 
-// maxTails bounds what is kept: a run whose every answer differs is decoded
-// line by line.
-const maxTails = 1 << 16
-
-// decode decodes a line. What does not look as this program writes it is left
-// to the JSON decoder alone.
-func (d *recordDecoder) decode(line []byte, rec *record) error {
-	kernel, name, tail, ok := split(line)
-	if !ok {
-		return json.Unmarshal(line, rec)
+func (l *Loader) records(r *Run, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the run's records: %w", err)
 	}
-	c := d.tails[string(tail)]
-	if c == nil {
-		if err := json.Unmarshal(line, rec); err != nil || rec.CaseResult == nil {
-			return err
+	defer f.Close()
+	return l.read(r, bufio.NewReaderSize(f, 1<<16), path, 1)
+}
+
+// read reads lines from the nth on. A torn last one is dropped.
+func (l *Loader) read(r *Run, in *bufio.Reader, path string, n int) error {
+	if l.shared == nil {
+		l.shared = newShared()
+	}
+	for _, k := range r.Kernels {
+		k.column = &column{shared: l.shared}
+	}
+	for ; ; n++ {
+		line, err := readLine(in)
+		if errors.Is(err, io.EOF) {
+			return nil // what follows the last newline was cut off
 		}
-		if len(d.tails) < maxTails {
-			kept := *rec.CaseResult
-			d.tails[string(tail)] = &kept
+		if err != nil {
+			return fmt.Errorf("read the run's records: %w", err)
 		}
-		rec.CaseResult.ID = d.name(name)
+		if err := l.line(r, line); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+	}
+}
+
+// line takes in one record. What does not look as this program writes it is
+// left to the JSON decoder alone.
+func (l *Loader) line(r *Run, line []byte) error {
+	kernel, name, rest, ok := split(line)
+	switch {
+	case !ok:
+		return l.decode(r, line, nil)
+	case name == nil && !l.Worlds: // a world
+		_, err := r.kernel(kernel)
+		return err
+	case name == nil:
+		return l.decode(r, line, nil)
+	case l.Keep != nil && !l.Keep(string(name)):
 		return nil
 	}
-	own := *c
-	own.ID = d.name(name)
-	rec.Kernel, rec.CaseResult = kernel, &own
+	n, known := l.shared.restAt[string(rest)]
+	if !known {
+		return l.decode(r, line, rest)
+	}
+	k, err := r.kernel(kernel)
+	if err == nil {
+		k.column.add(l.shared.name(name), n)
+	}
+	return err
+}
+
+// decode takes in a record that has something new, or another form.
+func (l *Loader) decode(r *Run, line, rest []byte) error {
+	var rec record
+	if err := json.Unmarshal(line, &rec); err != nil {
+		return err
+	}
+	k, err := r.kernel(rec.Kernel)
+	switch {
+	case err != nil:
+		return err
+	case rec.World != nil:
+		if l.Worlds {
+			k.Worlds = append(k.Worlds, *rec.World)
+		}
+		return nil
+	case rec.CaseResult == nil || rec.ID == "":
+		return fmt.Errorf("neither a case nor a world")
+	case l.Keep == nil || l.Keep(rec.ID):
+		k.column.add(l.shared.name([]byte(rec.ID)), l.shared.keep(rec.CaseResult, rest))
+	}
 	return nil
 }
 
-func (d *recordDecoder) name(raw []byte) string {
-	if s, ok := d.names[string(raw)]; ok {
-		return s
+// kernel returns the kernel that a record is of.
+func (r *Run) kernel(i int) (*KernelRun, error) {
+	if i < 0 || i >= len(r.Kernels) {
+		return nil, fmt.Errorf("kernel %d is not in the run", i)
 	}
-	s := string(raw)
-	d.names[s] = s
-	return s
+	return r.Kernels[i], nil
 }
 
-// split takes a case's line apart, when its name needs no decoding.
-func split(line []byte) (kernel int, name, tail []byte, ok bool) {
-	rest, ok := bytes.CutPrefix(line, beforeKernel)
+// split takes a line apart, when a case's name needs no decoding; a world has
+// no name.
+func split(line []byte) (kernel int, name, rest []byte, ok bool) {
+	text, ok := bytes.CutPrefix(line, beforeKernel)
 	if !ok {
 		return 0, nil, nil, false
 	}
 	i := 0
-	for ; i < len(rest) && i < 6 && rest[i] >= '0' && rest[i] <= '9'; i++ {
-		kernel = 10*kernel + int(rest[i]-'0')
+	for ; i < len(text) && i < 6 && text[i] >= '0' && text[i] <= '9'; i++ {
+		kernel = 10*kernel + int(text[i]-'0')
 	}
-	rest, ok = bytes.CutPrefix(rest[i:], beforeCase)
-	end := bytes.IndexByte(rest, '"')
-	if !ok || i == 0 || end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 {
+	if text = text[i:]; i > 0 && bytes.HasPrefix(text, beforeWorld) {
+		return kernel, nil, nil, true
+	}
+	text, ok = bytes.CutPrefix(text, beforeCase)
+	end := bytes.IndexByte(text, '"')
+	if !ok || i == 0 || end <= 0 || bytes.IndexByte(text[:end], '\\') >= 0 {
 		return 0, nil, nil, false
 	}
-	return kernel, rest[:end], rest[end:], true
+	return kernel, text[:end], text[end:], true
 }
 
 // readLine reads up to a newline; the line is good until the next read.

@@ -3,9 +3,13 @@ package result
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"tokentest/cases/program"
 )
 
 // The fast way decodes every line as the JSON decoder does.
@@ -23,31 +27,93 @@ func TestDecode(t *testing.T) {
 		`{"kernel":0,"case":"a/b","status":"pass","boot":0,"added":"by a newer tool"}`,
 		`{"kernel":,"case":"a","status":"pass"}`, `{"kernel":0,"case":"a`, `{"kernel":0,"case":"a"`, `{"kernel":0`, ``, `{}`, `null`,
 	}
-	d := newRecordDecoder()
+	l := &Loader{Worlds: true}
 	for range 2 { // the second time from what was kept
 		for _, line := range lines {
-			var want, got record
+			var want record
 			wantErr := json.Unmarshal([]byte(line), &want)
-			err := d.decode([]byte(line), &got)
-			if (err == nil) != (wantErr == nil) || err == nil && !reflect.DeepEqual(got, want) {
-				t.Errorf("%s:\n got %+v, %v\nwant %+v, %v", line, got, err, want, wantErr)
+			if want.CaseResult == nil && want.World == nil || want.Kernel >= 20 {
+				wantErr = errors.New("no record of the run")
+			}
+			got := &Run{}
+			for range 20 {
+				got.Kernels = append(got.Kernels, &KernelRun{})
+			}
+			err := l.read(got, bufio.NewReader(strings.NewReader(line+"\n")), "records", 1)
+			if (err == nil) != (wantErr == nil) {
+				t.Errorf("%s: %v, want %v", line, err, wantErr)
+			}
+			if err != nil || wantErr != nil {
+				continue
+			}
+			k := got.Kernels[want.Kernel]
+			k.unpack()
+			if want.World != nil && !reflect.DeepEqual(k.Worlds, []WorldResult{*want.World}) || want.CaseResult != nil && !reflect.DeepEqual(k.Cases, []CaseResult{*want.CaseResult}) {
+				t.Errorf("%s:\n got %+v\nwant %+v", line, k, want)
 			}
 		}
 	}
 }
 
-// Cases that share what was kept do not share what can be changed by one.
-func TestDecodeShares(t *testing.T) {
-	d := newRecordDecoder()
-	var a, b record
-	for id, rec := range map[string]*record{"a": &a, "b": &b} {
-		if err := d.decode([]byte(`{"kernel":0,"case":"`+id+`","status":"pass","boot":0}`), rec); err != nil {
+// TestLoader reads a run as Load does, but for what was not asked for.
+func TestLoader(t *testing.T) {
+	r := aRun()
+	r.Kernels[0].Worlds = []WorldResult{{Group: "a", Key: "k", Seen: []program.Observation{{Errno: 1}}}}
+	r.Kernels[1].Cases = r.Kernels[0].Cases
+	dir := save(t, r)
+	want, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Loader{}
+	for range 2 {
+		got, err := l.Load(dir)
+		if err != nil {
 			t.Fatal(err)
 		}
+		for i, k := range got.Kernels {
+			if k.Len() != 2 || !reflect.DeepEqual(k.Counts(), want.Kernels[i].Counts()) || len(k.Worlds) != 0 {
+				t.Errorf("%d cases, %v", k.Len(), k.Counts())
+			}
+			if c := k.Find("a/c"); c == nil || !reflect.DeepEqual(*c, want.Kernels[i].Cases[1]) {
+				t.Errorf("a/c is %+v", c)
+			}
+			if c := k.Find("a/b/c"); c != nil {
+				t.Errorf("a case that is not there is %+v", c)
+			}
+			for c := range k.Those(Fail) {
+				c.Status = Pass // a copy
+			}
+			if failed := slices.Collect(k.Those(Fail)); len(failed) != 1 || failed[0].ID != "a/b" {
+				t.Errorf("failed: %+v", failed)
+			}
+		}
 	}
-	a.Status, a.Reason = Broken, "why"
-	if b.Status != Pass || b.Reason != "" || a.ID != "a" || b.ID != "b" {
-		t.Errorf("%+v and %+v", a.CaseResult, b.CaseResult)
+	if len(l.shared.names) != 2 || len(l.shared.rests) != 2 {
+		t.Errorf("%d names and %d rests are kept, want two of each", len(l.shared.names), len(l.shared.rests))
+	}
+	got, err := (&Loader{Keep: func(id string) bool { return id == "a/c" }, Worlds: true}).Load(dir)
+	if err != nil || got.Kernels[0].Len() != 1 || got.Kernels[0].Find("a/c") == nil || len(got.Kernels[0].Worlds) != 1 {
+		t.Errorf("of a/c alone: %+v, %v", got.Kernels[0], err)
+	}
+}
+
+// TestPack keeps every case as it was.
+func TestPack(t *testing.T) {
+	perm := []StepResult{{Got: program.Observation{Errno: 1}, ID: "r"}}
+	want := []CaseResult{
+		{ID: "a/1", Status: Pass, Steps: perm}, {ID: "a/2", Status: Pass, Steps: perm},
+		{ID: "a/3", Status: Pass, Steps: perm, Boot: 1}, {ID: "a/4", Status: Fail, Reason: "why", Steps: perm},
+		{ID: "a/5", Status: Pass, Steps: perm, Times: map[Status]int{Pass: 2}}, {ID: "a/6", Status: Skip, Reason: "no", Boot: -1},
+	}
+	k := &KernelRun{Cases: slices.Clone(want)}
+	k.pack(newShared())
+	if k.Len() != len(want) || len(k.Cases) != 0 || len(k.column.rests) != 5 {
+		t.Errorf("%d cases with %d rests", k.Len(), len(k.column.rests))
+	}
+	k.unpack()
+	if !reflect.DeepEqual(k.Cases, want) {
+		t.Errorf("got %+v\nwant %+v", k.Cases, want)
 	}
 }
 

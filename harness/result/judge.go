@@ -17,6 +17,7 @@ import (
 type Judge struct {
 	facts  *program.Facts
 	omit   string
+	held   func(rule string) // told of the rules that matter; nil is none
 	worlds map[*cases.World]*judgedWorld
 	passed map[slimStep][]StepResult
 	rules  map[string]RuleText
@@ -54,6 +55,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 	jw := &judgedWorld{sim: cases.NewSim(j.facts, &w.Program, false)}
 	jw.sim.Omit(j.omit)
+	jw.sim.Held(j.held)
 	j.worlds[w] = jw
 	if len(seen) != len(w.Program.Setup) {
 		jw.broken = fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen))

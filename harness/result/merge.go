@@ -12,8 +12,6 @@ import (
 func Merge(parts []*Run) (*Run, error) {
 	whole := *parts[0]
 	whole.Kernels = nil
-	by := map[string]*KernelRun{}
-	at := map[string]map[string]int{}
 	for n, part := range parts {
 		if n > 0 && part.Tool != "" && whole.Tool != "" && part.Tool != whole.Tool {
 			return nil, fmt.Errorf("merge runs: %s was made by another tokentest than %s: their cases may differ", part.Dir, whole.Dir)
@@ -25,19 +23,33 @@ func Merge(parts []*Run) (*Run, error) {
 		if part.End.After(whole.End) {
 			whole.End = part.End
 		}
-		for _, k := range part.Kernels {
-			if by[k.Ref] == nil {
-				by[k.Ref], at[k.Ref] = &KernelRun{}, map[string]int{}
-				*by[k.Ref] = *k
-				by[k.Ref].Boots, by[k.Ref].Cases, by[k.Ref].Worlds, by[k.Ref].Decide = nil, nil, nil, 0
-				whole.Kernels = append(whole.Kernels, by[k.Ref])
-			}
-			if err := by[k.Ref].add(k, at[k.Ref], whole.Dir, part.Dir); err != nil {
-				return nil, err
-			}
+	}
+	order, by := (&Side{Runs: parts}).parts()
+	shared := newShared()
+	for _, ref := range order {
+		k, err := merged(by[ref], whole.Dir)
+		if err != nil {
+			return nil, err
 		}
+		if by[ref][0].column != nil { // one list at a time: there can be a million cases
+			k.pack(shared)
+		}
+		whole.Kernels = append(whole.Kernels, k)
 	}
 	return &whole, nil
+}
+
+// merged puts the parts of a kernel's run together.
+func merged(parts []part, dir string) (*KernelRun, error) {
+	k := *parts[0].KernelRun
+	k.Boots, k.Cases, k.column, k.Worlds, k.Decide = nil, nil, nil, nil, 0
+	at := map[string]int{}
+	for _, p := range parts {
+		if err := k.add(p.KernelRun, at, dir, p.run.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return &k, nil
 }
 
 // add takes in one part of a kernel's run.

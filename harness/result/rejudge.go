@@ -1,33 +1,16 @@
 package result
 
 import (
-	"slices"
 	"strings"
 
 	"tokentest/cases"
 	"tokentest/cases/program"
 )
 
-// Rejudge judges what a kernel showed again, with the oracle and the corpus
-// as they are now; omit names a rule that the oracle leaves out. Cases that
-// did not run stay as they were, and so do those that the corpus no longer
-// has in the same form.
-func Rejudge(k *KernelRun, corpus *cases.Corpus, omit string) []CaseResult {
-	j := NewJudge(k.Facts, omit)
-	j.worldsAgain(k, corpus)
-	out := make([]CaseResult, len(k.Cases))
-	for i := range k.Cases {
-		out[i] = k.Cases[i]
-		if c := corpus.Case(out[i].ID); c != nil && out[i].Status != Broken && out[i].Status != Skip {
-			j.again(&out[i], c)
-		}
-	}
-	return out
-}
-
-// worldsAgain judges the set-ups of a kernel's worlds again. A world is known
-// by what it does; in records that do not say, by its place.
-func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
+// setups finds the set-ups of a kernel's worlds. A world is known by what it
+// does; in records that do not say, by its place.
+func (k *KernelRun) setups(corpus *cases.Corpus) map[*cases.World]*WorldResult {
+	out := map[*cases.World]*WorldResult{}
 	keys := map[*cases.Group]map[string]*cases.World{}
 	for i := range k.Worlds {
 		w := &k.Worlds[i]
@@ -35,7 +18,7 @@ func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
 		switch {
 		case g == nil:
 		case w.Key == "" && w.Index < len(g.Worlds):
-			j.Setup(g.Worlds[w.Index], w.Seen)
+			out[g.Worlds[w.Index]] = w
 		case w.Key != "":
 			if keys[g] == nil {
 				keys[g] = map[string]*cases.World{}
@@ -44,9 +27,17 @@ func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
 				}
 			}
 			if now := keys[g][w.Key]; now != nil {
-				j.Setup(now, w.Seen)
+				out[now] = w
 			}
 		}
+	}
+	return out
+}
+
+// worldsAgain judges the set-ups of a kernel's worlds again.
+func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
+	for now, w := range k.setups(corpus) {
+		j.Setup(now, w.Seen)
 	}
 }
 
@@ -83,8 +74,13 @@ func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	out.Kernels = nil
 	kept := map[string]int{}
 	same := r.sameCases(corpus)
+	shared := newShared()
 	for _, k := range r.Kernels {
-		out.Kernels = append(out.Kernels, k.again(corpus, r.Lists, same, kept))
+		now := k.again(corpus, r.Lists, same, kept)
+		if k.column != nil { // one list at a time: there can be a million cases
+			now.pack(shared)
+		}
+		out.Kernels = append(out.Kernels, now)
 	}
 	return &out, kept
 }
@@ -92,14 +88,15 @@ func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 func (k *KernelRun) again(corpus *cases.Corpus, lists []ListEntry, same func(*cases.Case) bool, kept map[string]int) *KernelRun {
 	out := *k
 	if k.Facts == nil {
+		out.Cases, out.column = k.list(), nil
 		return &out
 	}
 	j := NewJudge(k.Facts, "")
 	j.worldsAgain(k, corpus)
-	out.Cases = slices.Clone(k.Cases)
+	out.Cases, out.column = k.list(), nil
 	var list []*cases.Case
 	at := map[*cases.Case]*CaseResult{}
-	var silent []int
+	silent := map[int]CaseResult{}
 	for i := range out.Cases {
 		r := &out.Cases[i]
 		c := corpus.Case(r.ID)
@@ -109,7 +106,7 @@ func (k *KernelRun) again(corpus *cases.Corpus, lists []ListEntry, same func(*ca
 			continue
 		case !r.canAgain():
 			kept[KeptSilent]++
-			silent = append(silent, i)
+			silent[i] = *r
 		case !same(c) || !j.again(r, c):
 			kept[KeptChanged]++
 			continue
@@ -117,8 +114,8 @@ func (k *KernelRun) again(corpus *cases.Corpus, lists []ListEntry, same func(*ca
 		list, at[c] = append(list, c), r
 	}
 	Guards(k.Facts, list, func(c *cases.Case) *CaseResult { return at[c] })
-	for _, i := range silent { // it has been told why it says nothing
-		out.Cases[i] = k.Cases[i]
+	for i, was := range silent { // it has been told why it says nothing
+		out.Cases[i] = was
 	}
 	out.Rules = j.Rules()
 	Expect(lists, &out)

@@ -3,7 +3,6 @@
 package result
 
 import (
-	"iter"
 	"time"
 
 	"tokentest/cases"
@@ -99,8 +98,10 @@ type KernelRun struct {
 	Cause  error         `json:"-"`
 	Boots  []Boot        `json:"boots,omitempty"`
 	Worlds []WorldResult `json:"-"`                // in records.jsonl
-	Cases  []CaseResult  `json:"-"`                // in records.jsonl
+	Cases  []CaseResult  `json:"-"`                // in records.jsonl; of a run that a Loader read see All
 	Decide time.Duration `json:"decide,omitempty"` // from hello to done, all boots, in nanoseconds
+
+	column *column // the cases of a run that a Loader read
 }
 
 // RuleText is what a rule of the oracle says, and the kernel function that it
@@ -157,29 +158,6 @@ type StepResult struct {
 	Wrong bool                `json:"wrong,omitempty"`
 }
 
-// All yields the cases of a kernel in the order in which they are kept.
-func (k *KernelRun) All() iter.Seq[*CaseResult] {
-	return func(yield func(*CaseResult) bool) {
-		for i := range k.Cases {
-			if !yield(&k.Cases[i]) {
-				return
-			}
-		}
-	}
-}
-
-// Len is how many cases the kernel has.
-func (k *KernelRun) Len() int { return len(k.Cases) }
-
-// Counts says how many cases of a kernel have each status.
-func (k *KernelRun) Counts() map[Status]int {
-	n := map[Status]int{}
-	for c := range k.All() {
-		n[c.Status]++
-	}
-	return n
-}
-
 // Exit codes of a run.
 const (
 	ExitOK        = 0
@@ -207,7 +185,7 @@ func (r *Run) ExitCode() int {
 
 func (k *KernelRun) verdict() int {
 	code := ExitOK
-	if k.Error != "" || len(k.Cases) == 0 {
+	if k.Error != "" || k.Len() == 0 {
 		code = ExitNoVerdict
 	}
 	for _, b := range k.Boots {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 )
@@ -55,8 +54,8 @@ func (s *Store) Append(kernel int, k *KernelRun) error {
 			return fmt.Errorf("write the run's records: %w", err)
 		}
 	}
-	for i := range k.Cases {
-		if err := lines.Encode(record{Kernel: kernel, CaseResult: &k.Cases[i]}); err != nil {
+	for c := range k.All() {
+		if err := lines.Encode(record{Kernel: kernel, CaseResult: c}); err != nil {
 			return fmt.Errorf("write the run's records: %w", err)
 		}
 	}
@@ -82,9 +81,27 @@ func (s *Store) Close(r *Run) error {
 	return s.f.Close()
 }
 
-// Load reads a run from its directory. A torn last record, as an interrupted
-// write leaves it, is dropped.
-func Load(dir string) (*Run, error) { return LoadSome(dir, nil) }
+// Load reads a run from its directory, all of it, as it was stored. A torn last
+// record, as an interrupted write leaves it, is dropped.
+func Load(dir string) (*Run, error) {
+	r, err := (&Loader{Worlds: true}).Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range r.Kernels {
+		k.unpack()
+	}
+	return r, nil
+}
+
+// Load reads a run from its directory.
+func (l *Loader) Load(dir string) (*Run, error) {
+	r, err := LoadHead(dir)
+	if err != nil {
+		return nil, err
+	}
+	return r, l.records(r, filepath.Join(dir, recordsFile))
+}
 
 // LoadHead reads a run without its cases and worlds.
 func LoadHead(dir string) (*Run, error) {
@@ -99,25 +116,6 @@ func LoadHead(dir string) (*Run, error) {
 	return r, r.usable(filepath.Join(dir, runFile))
 }
 
-// LoadSome reads a run with those of its cases alone that keep chooses by
-// their names, and no worlds; nil is everything.
-func LoadSome(dir string, keep func(id string) bool) (*Run, error) {
-	r, err := LoadHead(dir)
-	if err != nil {
-		return nil, err
-	}
-	return r, r.loadRecords(filepath.Join(dir, recordsFile), keep)
-}
-
-func (r *Run) loadRecords(path string, keep func(string) bool) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("read the run's records: %w", err)
-	}
-	defer f.Close()
-	return r.readRecords(bufio.NewReaderSize(f, 1<<16), path, 1, keep)
-}
-
 // usable refuses a record that this program does not understand. A newer one
 // of the same version has members that are ignored.
 func (r *Run) usable(path string) error {
@@ -125,40 +123,4 @@ func (r *Run) usable(path string) error {
 		return fmt.Errorf("read %s: it has version %d, this program reads up to %d: a newer tokentest wrote it", path, r.Version, Version)
 	}
 	return nil
-}
-
-// readRecords reads lines from the nth on. A torn last one is dropped.
-func (r *Run) readRecords(in *bufio.Reader, path string, n int, keep func(string) bool) error {
-	d := newRecordDecoder()
-	for ; ; n++ {
-		line, err := readLine(in)
-		if errors.Is(err, io.EOF) {
-			return nil // what follows the last newline was cut off
-		}
-		if err != nil {
-			return fmt.Errorf("read the run's records: %w", err)
-		}
-		if keep != nil {
-			if _, name, _, ok := split(line); ok && !keep(string(name)) {
-				continue
-			}
-		}
-		var rec record
-		if err := d.decode(line, &rec); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-		if rec.Kernel < 0 || rec.Kernel >= len(r.Kernels) {
-			return fmt.Errorf("%s:%d: kernel %d is not in the run", path, n, rec.Kernel)
-		}
-		k := r.Kernels[rec.Kernel]
-		switch {
-		case keep != nil && (rec.World != nil || rec.CaseResult == nil || !keep(rec.CaseResult.ID)):
-		case rec.World != nil:
-			k.Worlds = append(k.Worlds, *rec.World)
-		case rec.CaseResult != nil:
-			k.Cases = append(k.Cases, *rec.CaseResult)
-		default:
-			return fmt.Errorf("%s:%d: neither a case nor a world", path, n)
-		}
-	}
 }

@@ -233,7 +233,7 @@ func (b *bisection) predicate(ctx context.Context) error {
 }
 
 func (b *bisection) asRun() error {
-	r, err := loadRun(b.q.As)
+	r, err := loadRun(&result.Loader{}, b.q.As)
 	if err != nil {
 		return err
 	}

@@ -81,11 +81,12 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
-	base, err := loadSide(from, f.baseKernel)
+	l := &result.Loader{} // of both, which have most in common
+	base, err := loadSide(l, from, f.baseKernel)
 	if err != nil {
 		return err
 	}
-	new, err := loadSide(to, f.newKernel)
+	new, err := loadSide(l, to, f.newKernel)
 	if err != nil {
 		return err
 	}
@@ -98,12 +99,9 @@ func (a *app) tell(c *result.Comparison, format string) error {
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
 
-// comparingLimit is readingLimit for two runs at once.
-const comparingLimit = 2 * readingLimit
-
-func loadSide(name, kernel string) (*result.Side, error) {
-	debug.SetMemoryLimit(comparingLimit)
-	s, err := result.LoadSide(name)
+func loadSide(l *result.Loader, name, kernel string) (*result.Side, error) {
+	debug.SetMemoryLimit(readingLimit)
+	s, err := l.Side(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usageError{err}
@@ -129,7 +127,7 @@ func loadSide(name, kernel string) (*result.Side, error) {
 // writeBaseline keeps what a run showed. One with failures can be kept: they
 // are then known; what says nothing cannot.
 func (a *app) writeBaseline(path, run string) error {
-	s, err := loadSide(run, "")
+	s, err := loadSide(&result.Loader{}, run, "")
 	if err != nil {
 		return err
 	}
@@ -165,7 +163,7 @@ func (f *runFlags) base() (*result.Side, error) {
 	if f.baseline == "" {
 		return nil, nil
 	}
-	return loadSide(f.baseline, "")
+	return loadSide(&result.Loader{}, f.baseline, "")
 }
 
 // against compares a run that has just ended with a baseline. It goes to

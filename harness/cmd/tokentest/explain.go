@@ -89,7 +89,7 @@ func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*program.Facts, e
 
 // factsOf returns the facts of a run's kernels, or of the one that is named.
 func factsOf(dir, kernel string) ([]*program.Facts, error) {
-	r, err := loadRun(dir)
+	r, err := headOf(dir)
 	if err != nil {
 		return nil, err
 	}

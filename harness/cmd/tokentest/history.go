@@ -55,8 +55,9 @@ func (a *app) history(pattern string, f *historyFlags) error {
 		return usage("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
 	}
 	var list []*result.Run
+	l := &result.Loader{Keep: func(id string) bool { return cases.Match(pattern, id) }}
 	for _, name := range runs {
-		r, err := result.LoadSome(name, func(id string) bool { return cases.Match(pattern, id) })
+		r, err := l.Load(name)
 		if err != nil {
 			a.note("%s is left out: %v", name, err)
 			continue

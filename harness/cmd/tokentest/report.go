@@ -44,7 +44,7 @@ code are of the new judgement, and the record stays as it is.`,
 			if err != nil {
 				return err
 			}
-			r, err := loadParts(args)
+			r, err := loadParts(&result.Loader{Worlds: again}, args)
 			if err != nil {
 				return err
 			}
@@ -63,13 +63,23 @@ code are of the new judgement, and the record stays as it is.`,
 }
 
 // loadRun reads a stored run; that there is none is the user's mistake.
-func loadRun(dir string) (*result.Run, error) {
+func loadRun(l *result.Loader, dir string) (*result.Run, error) {
 	debug.SetMemoryLimit(readingLimit)
-	r, err := result.Load(dir)
+	r, err := l.Load(dir)
+	return r, noRun(dir, err)
+}
+
+// headOf reads a stored run without its cases.
+func headOf(dir string) (*result.Run, error) {
+	r, err := result.LoadHead(dir)
+	return r, noRun(dir, err)
+}
+
+func noRun(dir string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usage("no run is kept in %s: %w", dir, err)
+		return usage("no run is kept in %s: %w", dir, err)
 	}
-	return r, err
+	return err
 }
 
 // rejudge judges a run again and says on standard error what changed.
@@ -138,10 +148,10 @@ func restoreConfig(r *result.Run, k *result.KernelRun) error {
 }
 
 // loadParts reads the parts of a run and puts them together.
-func loadParts(dirs []string) (*result.Run, error) {
+func loadParts(l *result.Loader, dirs []string) (*result.Run, error) {
 	var parts []*result.Run
 	for _, dir := range dirs {
-		r, err := loadRun(dir)
+		r, err := loadRun(l, dir)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func (a *app) goOn(c *cobra.Command, dir string) error {
 	if err != nil {
 		return fmt.Errorf("find the run: %w", err)
 	}
-	if r, err := result.Load(dir); err == nil && !r.Interrupted {
+	if r, err := (&result.Loader{}).Load(dir); err == nil && !r.Interrupted {
 		a.note("the run in %s is complete", dir)
 		format, err := a.format("")
 		if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -31,8 +30,9 @@ says that some rule was not noticed: no case of the runs depends on it.`,
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var runs []*result.Run
+			l := &result.Loader{Worlds: true}
 			for _, arg := range args {
-				r, err := loadRun(arg)
+				r, err := loadRun(l, arg)
 				if err != nil {
 					return err
 				}
@@ -48,18 +48,18 @@ says that some rule was not noticed: no case of the runs depends on it.`,
 }
 
 func (a *app) rules(runs []*result.Run, corpus *cases.Corpus) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	noticed, all := 0, oracle.Rules()
-	for _, rule := range all {
-		n, example := 0, ""
-		for _, r := range runs {
-			more, first := disagree(r, corpus, rule)
-			n, example = n+more, cmp.Or(example, first)
+	seen := map[string]*notice{}
+	for _, r := range runs {
+		for _, k := range r.Kernels {
+			disagree(k, corpus, seen)
 		}
-		switch {
-		case n > 0:
-			noticed++
-			fmt.Fprintf(w, "%s\t%d\t%s\n", rule, n, example)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	all := oracle.Rules()
+	for _, rule := range all {
+		switch n := seen[rule]; {
+		case n != nil:
+			fmt.Fprintf(w, "%s\t%d\t%s\n", rule, n.cases, n.example)
 		case hidden[rule] != "":
 			fmt.Fprintf(w, "%s\t-\t%s\n", rule, hidden[rule])
 		default:
@@ -67,26 +67,33 @@ func (a *app) rules(runs []*result.Run, corpus *cases.Corpus) error {
 			fmt.Fprintf(w, "%s\tNOT NOTICED\t\n", rule)
 		}
 	}
-	fmt.Fprintf(w, "%d of %d rules noticed\n", noticed, len(all))
+	fmt.Fprintf(w, "%d of %d rules noticed\n", len(seen), len(all))
 	return w.Flush()
 }
 
-// disagree counts the cases that passed and would not without the rule.
-func disagree(r *result.Run, corpus *cases.Corpus, rule string) (n int, example string) {
-	for _, k := range r.Kernels {
-		if k.Facts == nil {
-			continue
-		}
-		for i, c := range result.Rejudge(k, corpus, rule) {
-			if k.Cases[i].Status != result.Pass || c.Status == result.Pass && !forgot(&k.Cases[i], &c) {
+// notice is the cases that noticed that a rule was left out.
+type notice struct {
+	cases   int
+	example string
+}
+
+// disagree counts for each rule the cases that passed and would not without it.
+func disagree(k *result.KernelRun, corpus *cases.Corpus, seen map[string]*notice) {
+	if k.Facts == nil {
+		return
+	}
+	o := result.NewOmission(k, corpus)
+	for _, rule := range oracle.Rules() {
+		for was, now := range o.Without(rule) {
+			if now.Status == result.Pass && !forgot(was, now) {
 				continue
 			}
-			if n++; example == "" {
-				example = c.ID + " on " + k.Ref + ": " + c.Reason
+			if seen[rule] == nil {
+				seen[rule] = &notice{example: now.ID + " on " + k.Ref + ": " + now.Reason}
 			}
+			seen[rule].cases++
 		}
 	}
-	return n, example
 }
 
 // forgot reports whether the oracle knew the answer of a step and, without
