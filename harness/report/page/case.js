@@ -86,6 +86,7 @@ function machine(c, t, i) {
   const b = t && t.b >= 0 && (c.boots || [])[t.b];
   if (!b) return [];
   const out = [el("h3", {}, "machine"), el("div", {}, b.fate + (b.reason ? ": " + b.reason : ""))];
+  if (b.known) out.push(el("div", {}, "as it is known to: " + b.known));
   if (b.blame) out.push(el("div", {}, "blamed: " + b.blame));
   for (const f of b.findings || []) {
     out.push(el("div", {}, el("strong", {}, f.Title), f.Case === caseName(i) ? " (under this case)" : f.Case ? " (under " + f.Case + ")" : "", f.Allowed ? " allowed: " + f.Allowed : ""));

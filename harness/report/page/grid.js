@@ -32,10 +32,14 @@ function wrongLine() {
     el("button", { type: "button", id: "to-wrong", onclick: () => document.getElementById("wrong").scrollIntoView() }, "what is wrong ↓"));
 }
 
+// badBoot says that a machine counts against its kernel.
+const badBoot = (b) => !b.known && (b.fate !== "clean" || (b.findings || []).some((f) => !f.Allowed));
+
 function machines(c) {
   if (c.error) return el("span", { class: "badge broken" }, "not tried");
-  const bad = (c.boots || []).filter((b) => b.fate !== "clean");
-  return bad.length ? el("span", { class: "badge fail" }, bad.map((b) => b.fate).join(", ")) : el("span", { class: "dim" }, (c.boots || []).length + " clean");
+  const all = c.boots || [], bad = all.filter(badBoot), known = all.filter((b) => b.known).length;
+  if (bad.length) return el("span", { class: "badge fail" }, [...new Set(bad.map((b) => b.fate))].map((f) => bad.filter((b) => b.fate === f).length + " " + f).join(" "));
+  return el("span", { class: "dim" }, (all.length - known) + " clean" + (known ? ", " + known + " as known" : ""));
 }
 
 function anyChanged(g) {
@@ -72,7 +76,7 @@ function causes() {
   const out = [], known = new Map();
   D.columns.forEach((c, k) => {
     if (c.error) out.push(el("div", { class: "cause broken" }, el("strong", {}, c.label + ": "), c.error));
-    for (const b of c.boots || []) if (b.fate !== "clean") out.push(el("div", { class: "cause" }, el("strong", {}, c.label + " " + b.fate + ": "), b.reason || "", ...(b.findings || []).map((f) => el("div", {}, f.Title, f.Lines ? el("pre", { class: "console" }, f.Lines.join("\n")) : null))));
+    for (const b of c.boots || []) if (badBoot(b)) out.push(el("div", { class: "cause" }, el("strong", {}, c.label + " " + b.fate + ": "), b.reason || "", ...(b.findings || []).map((f) => el("div", {}, f.Title, f.Lines ? el("pre", { class: "console" }, f.Lines.join("\n")) : null))));
     for (const x of c.causes || []) known.set(x.status + x.key, [...(known.get(x.status + x.key) || []), [x, k]]);
   });
   for (const list of known.values()) {

@@ -59,7 +59,7 @@ function listView() {
 
 function row([i, c], n, on) {
   const t = tailOf(c, i), f = S.filter.changed && tailOf(S.left, i);
-  return el("div", { class: "row" + (on ? " on" : ""), style: `top:${n * ROW}px`, "data-n": n, role: "option", "aria-selected": on }, el("span", { class: "st" }, t ? badge(t.s) : "gone"), el("span", { class: "name" }, caseName(i)),
+  return el("div", { class: "row" + (on ? " on" : ""), style: `top:${n * ROW}px`, "data-n": n, role: "option", "aria-selected": on }, el("span", { class: "st" }, t ? badge(t.s) : "gone"), el("span", { class: "name", title: caseName(i) }, caseName(i)),
     el("span", { class: "got" }, (S.filter.changed ? (f ? f.answer : "nothing") + " → " : "") + (t ? t.answer : "nothing")), D.columns.length > 1 ? el("span", { class: "k" }, D.columns[c].label) : null);
 }
 
