@@ -1,13 +1,10 @@
 package guest
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"tokentest/harness/wire"
 )
@@ -48,42 +45,13 @@ func readTaint() (uint64, error) {
 	return mask, nil
 }
 
-const (
-	kmemleak    = "/sys/kernel/debug/kmemleak"
-	maxLeaks    = 64 << 10
-	debugfs     = "debugfs"
-	debugfsRoot = "/sys/kernel/debug"
-)
-
-// findLeaks has kmemleak scan the memory, where the kernel has it: by itself
-// it would only do so ten minutes after the boot, and it reports an object
-// only when a second scan still sees nothing that points to it.
-func findLeaks() (string, error) {
-	if err := unix.Mount(debugfs, debugfsRoot, debugfs, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
-		return "", nil // no debugfs, so no kmemleak either
-	}
-	if _, err := os.Stat(kmemleak); err != nil {
-		return "", nil // the kernel has no kmemleak
-	}
-	for range 2 {
-		if err := os.WriteFile(kmemleak, []byte("scan"), 0); err != nil {
-			return "", fmt.Errorf("scan for leaks: %w", err)
-		}
-	}
-	text, err := os.ReadFile(kmemleak)
-	return string(text[:min(len(text), maxLeaks)]), err
-}
-
 // done is the agent's last record.
 func (g *agent) done() error {
 	taint, err := readTaint()
 	if err != nil {
 		return err
 	}
-	leaks, err := findLeaks()
-	if err != nil {
-		return err
-	}
+	leaks := g.findLeaks()
 	payload, err := wire.EncodeJSON(wire.Done{Taint: taint, Leaks: leaks})
 	if err != nil {
 		return err

@@ -2,6 +2,8 @@ package lab
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"tokentest/harness/plan"
@@ -22,22 +24,44 @@ func (s *session) mark(format string, args ...any) {
 }
 
 // place names the cases under which each finding came: by the mark before it
-// in the log, else by what the control channel had last announced.
+// in the log, else by what the control channel had last announced. What the
+// guest noticed at the end came at any time before, unless it knows better.
 func (s *session) place(findings []vm.Finding) {
 	for i := range findings {
 		f := &findings[i]
-		if f.Case != "" {
-			continue // a boot that is there from before
+		switch {
+		case f.Case != "": // a boot that is there from before
+		case f.Offset < 0:
+			f.Case = s.oneOf(f.Under)
+		case f.Mark != "":
+			f.Case = s.named(f.Mark)
+		default:
+			f.Case = s.named(s.markAt(f.Time))
 		}
-		mark := f.Mark
-		for _, m := range s.marks {
-			if f.Mark != "" || m.at > f.Time {
-				break
-			}
-			mark = m.mark
-		}
-		f.Case = s.named(mark)
 	}
+}
+
+// markAt is what the control channel had last announced at a time.
+func (s *session) markAt(at time.Duration) string {
+	mark := ""
+	for _, m := range s.marks {
+		if m.at > at {
+			break
+		}
+		mark = m.mark
+	}
+	return mark
+}
+
+// oneOf names the cases of several marks.
+func (s *session) oneOf(marks []string) string {
+	var names []string
+	for _, m := range marks {
+		if n := s.named(m); n != "" {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, " or ")
 }
 
 // named turns a mark into the names of cases; one that says nothing known is nobody's.
@@ -71,6 +95,16 @@ func (s *session) healthy(payload []byte) error {
 		return err
 	}
 	s.m.Taint(s.taint, d.Taint)
-	s.m.Leaks(d.Leaks)
+	if l := d.Leaks; l != nil && (l.Unscanned == "" || !s.leaksOff()) {
+		s.m.Leaks(vm.Leaks{Text: l.Text, Jiffies: l.Jiffies, HZ: l.HZ, Unscanned: l.Unscanned})
+	}
 	return nil
+}
+
+// leaksOff says that kmemleak is in the kernel, but whoever configured it or
+// runs it left it off.
+func (s *session) leaksOff() bool {
+	asked := slices.Concat(s.Append, s.arguments)
+	return slices.Contains(asked, "kmemleak=off") ||
+		s.kernel.Config["DEBUG_KMEMLEAK_DEFAULT_OFF"] == "y" && !slices.Contains(asked, "kmemleak=on")
 }

@@ -39,6 +39,32 @@ func TestGuestSeesFault(t *testing.T) {
 		if b.Fate != vm.Tainted || !strings.HasPrefix(b.Reason, want) {
 			t.Errorf("%s: %s: %s", acts, b.Fate, b.Reason)
 		}
+		if under := b.Findings[0].Case; under != "" {
+			t.Errorf("%s: it was noticed at the end, and is laid to %q", acts, under)
+		}
+	}
+}
+
+// A leak is laid to what ran when the object was allocated, not to what ran last.
+func TestLeakIsPlaced(t *testing.T) {
+	k := run(t, newLab(t, "oldleak"), 0, "nested_userns")
+	f := k.Boots[0].Findings[0]
+	if first := k.Cases[0].ID; f.Kind != vm.KindKmemleak || f.Case != "the set-up of "+first {
+		t.Errorf("%s is laid to %q, want the set-up of %s", f.Title, f.Case, first)
+	}
+}
+
+// A kernel whose kmemleak was left off is not to blame for there being no scan;
+// one whose kmemleak gave up is.
+func TestNoLeakScan(t *testing.T) {
+	for arg, want := range map[string]vm.Fate{"": vm.Tainted, "kmemleak=off": vm.Clean, "kmemleak=on": vm.Tainted} {
+		l := newLab(t, "noscan")
+		if arg != "" {
+			l.Append = append(l.Append, arg)
+		}
+		if b := run(t, l, 0, "nested_userns").Boots[0]; b.Fate != want {
+			t.Errorf("%q: %s: %s", arg, b.Fate, b.Reason)
+		}
 	}
 }
 

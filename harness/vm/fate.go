@@ -24,8 +24,8 @@ type facts struct {
 	log       report
 	allow     *Allow
 	foreign   []string // lines of the kernel's log that programs wrote
-	leaks     string   // what kmemleak in the guest found
-	taint     uint64   // the kernel's taint flags that came while it ran
+	leaks     Leaks
+	taint     uint64 // the kernel's taint flags that came while it ran
 }
 
 // exit puts fate and figures together.

@@ -41,11 +41,6 @@ func (m *Machine) Taint(before, after uint64) {
 	m.note(func(f *facts) { f.taint = after &^ before })
 }
 
-// Leaks tells the machine what a kmemleak scan in the guest found.
-func (m *Machine) Leaks(text string) {
-	m.note(func(f *facts) { f.leaks = text })
-}
-
 // addFound adds what was not seen in the log but by the guest.
 func (f *facts) addFound() {
 	f.dropForeign()
@@ -54,29 +49,6 @@ func (f *facts) addFound() {
 	for i := range f.log.findings {
 		if g := &f.log.findings[i]; g.Fingerprint == "" {
 			g.Fingerprint = fingerprint(g)
-		}
-	}
-}
-
-// leakFrame is a line of a backtrace as kmemleak prints it.
-var leakFrame = re(`^\s*\[<[0-9a-f]+>\] ([^+ ]+)\+0x`)
-
-// addLeaks makes a finding of each leaked object.
-func (f *facts) addLeaks() {
-	objects := strings.Split(f.leaks, "unreferenced object ")
-	f.leaks = ""
-	for _, o := range objects[1:] {
-		title := "unreferenced object"
-		lines := strings.Split(strings.TrimRight("unreferenced object "+o, "\n"), "\n")
-		for _, l := range lines {
-			if m := leakFrame.FindStringSubmatch(l); m != nil && !strings.Contains(m[1], "alloc") {
-				title += " of " + normalise(m[1])
-				break
-			}
-		}
-		f.log.findings = append(f.log.findings, Finding{Kind: KindKmemleak, Title: title, Lines: lines[:min(len(lines), maxLines)], Offset: -1, Time: f.total})
-		if len(f.log.findings) >= maxFindings {
-			return
 		}
 	}
 }

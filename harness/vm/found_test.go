@@ -36,31 +36,6 @@ func TestTaint(t *testing.T) {
 	}
 }
 
-func TestLeaks(t *testing.T) {
-	text := `unreferenced object 0xffff888101234560 (size 64):
-  comm "subject", pid 88, jiffies 4294892
-  backtrace (crc 1f2e3d4c):
-    [<00000000a1b2c3d4>] kmalloc_trace+0x1a/0x90
-    [<00000000a1b2c3d5>] bpf_token_create+0x1a/0x90
-unreferenced object 0xffff888101239999 (size 64):
-  comm "subject", pid 89, jiffies 4294893
-  backtrace (crc 00000000):
-    [<00000000a1b2c3d5>] bpf_token_create+0x77/0x90
-`
-	fate, list := found(facts{leaks: text})
-	if fate != Tainted || len(list) != 2 {
-		t.Fatalf("%s %+v", fate, list)
-	}
-	for _, f := range list {
-		if f.Kind != KindKmemleak || f.Title != "unreferenced object of bpf_token_create" || !strings.HasPrefix(f.Lines[0], "unreferenced object 0xffff8881012") {
-			t.Errorf("%+v", f)
-		}
-	}
-	if list[0].Fingerprint != list[1].Fingerprint {
-		t.Error("the same leak has two fingerprints")
-	}
-}
-
 const splat = `[  %s] WARNING: CPU: %s at kernel/bpf/token.c:12 bpf_token_create+0x%s/0x200
 [  1.000001] RIP: 0010:bpf_token_create+0x10/0x20
 [  1.000002] Call Trace:
@@ -93,7 +68,7 @@ func TestFingerprint(t *testing.T) {
 	if one.Fingerprint == other.Fingerprint || len(one.Fingerprint) != 12 {
 		t.Errorf("%s and %s for different ways to a fault", one.Fingerprint, other.Fingerprint)
 	}
-	if got := frames(one.Lines, printFrames); strings.Join(got, " ") != "caller __sys_bpf" {
+	if got := frames(one.Kind, one.Lines, printFrames); strings.Join(got, " ") != "caller __sys_bpf" {
 		t.Errorf("frames %q", got)
 	}
 }

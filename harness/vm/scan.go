@@ -48,6 +48,9 @@ type Finding struct {
 	Fingerprint string `json:",omitempty"`
 	// Mark is what the guest's agent last said in the log that it was about to do.
 	Mark string `json:",omitempty"`
+	// Under is what the agent was about to do, one of these, when what the
+	// finding is about happened, where that was long before it was found.
+	Under []string `json:",omitempty"`
 	// Case names what was running, where the caller knows.
 	Case string `json:",omitempty"`
 	// Allowed is the reason of the entry that covers it; "" means that it counts.
@@ -77,6 +80,7 @@ type report struct {
 	agent    string   // PID 1 ended by itself: one line that says so
 	said     string   // why the agent gave up, in its own words
 	lastLine string
+	marks    []stamp
 }
 
 // draft is a finding that still collects lines.
@@ -102,6 +106,7 @@ type scanner struct {
 	said    string // why the agent gave up
 	mark    string // what the agent last said that it was about to do
 	stamped bool   // the kernel puts the time before its lines
+	marks   []stamp
 }
 
 func newScanner(now func() time.Duration) *scanner {
@@ -149,6 +154,7 @@ func (s *scanner) line(raw string) {
 	if own, ok := strings.CutPrefix(l.msg, ownPrefix); ok {
 		if mark, ok := strings.CutPrefix(own, markPrefix); ok {
 			s.mark = mark
+			s.marks = append(s.marks, stamp{l.at, mark})
 		}
 		if said, ok := strings.CutPrefix(own, agentPrefix); ok {
 			s.said = said
@@ -338,7 +344,7 @@ func (s *scanner) close() report {
 	if len(s.partial) > 0 {
 		s.flush(0)
 	}
-	r := report{agent: s.agent, said: s.said, lastLine: s.last}
+	r := report{agent: s.agent, said: s.said, lastLine: s.last, marks: s.marks}
 	for _, d := range s.drafts {
 		if d.rule == nil { // a "cut here" whose report never named itself
 			d.Kind, d.Title = KindWarn, "WARNING without a name"

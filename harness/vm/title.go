@@ -37,14 +37,14 @@ const printFrames = 3
 
 // fingerprint is a short digest of kind, title and the functions on top of the stack.
 func fingerprint(f *Finding) string {
-	parts := append([]string{string(f.Kind), f.Title}, frames(f.Lines, printFrames)...)
+	parts := append([]string{string(f.Kind), f.Title}, frames(f.Kind, f.Lines, printFrames)...)
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
 	return hex.EncodeToString(sum[:6])
 }
 
 var (
-	traceLine = re(`^\s*(?:Call [Tt]race|Backtrace|Stack trace):`)
-	frameLine = re(`^\s*(\? )?([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+`)
+	traceLine = re(`^\s*(?:Call [Tt]race|[Bb]acktrace(?: \(crc [0-9a-f]+\))?|Stack trace):`)
+	frameLine = re(`^\s*(?:\[<[0-9a-f]+>\] )?(\? )?([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+`)
 )
 
 // reporters are functions that print a report, not what it is about.
@@ -54,9 +54,24 @@ var reporters = []string{
 	"__might_", "asm_sysvec", "sysvec_", "watchdog_", "refcount_warn", "__list_", "kfence_", "kcsan_", "print_", "lockdep_", "__lock_acquire", "lock_acquire",
 }
 
+// allocators are functions that allocate on behalf of others, who are whom a
+// leak is about.
+var allocators = []string{
+	"kmemleak_", "kmalloc", "__kmalloc", "__do_kmalloc", "kmem_cache_alloc", "slab_post_alloc", "kzalloc", "krealloc", "__krealloc", "kmemdup", "kstrdup", "kvmalloc", "__kvmalloc", "vmalloc",
+	"__vmalloc", "kvasprintf", "kasprintf", "pcpu_alloc", "__alloc_percpu", "__alloc_pages", "alloc_pages", "__get_free_pages",
+	"bpf_map_kmalloc", "bpf_map_kzalloc", "bpf_map_kvcalloc", "bpf_map_alloc_percpu", "bpf_map_area_", "__bpf_map_area_alloc",
+}
+
+// beside says whether a function is not what a report is about: it prints the
+// report or, in that of a leak, allocates for others.
+func beside(k Kind, name string) bool {
+	begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	return slices.ContainsFunc(reporters, begins) || k == KindKmemleak && slices.ContainsFunc(allocators, begins)
+}
+
 // frames are the first functions of the report's first stack that the kernel
-// is sure of, without those that print the report.
-func frames(lines []string, most int) []string {
+// is sure of, without those that it is not about.
+func frames(k Kind, lines []string, most int) []string {
 	var out []string
 	begun := false
 	for _, raw := range lines {
@@ -73,7 +88,7 @@ func frames(lines []string, most int) []string {
 			continue
 		}
 		name := normalise(m[2])
-		if slices.ContainsFunc(reporters, func(r string) bool { return strings.HasPrefix(name, r) }) {
+		if beside(k, name) {
 			continue
 		}
 		if out = append(out, name); len(out) == most {

@@ -21,8 +21,19 @@ type Hello struct {
 // Done is the guest's last record: what only it can see of the kernel's health.
 type Done struct {
 	Taint uint64 `json:"taint"`
-	// Leaks are the objects that a kmemleak scan suspects, as it describes them.
-	Leaks string `json:"leaks,omitempty"`
+	// Leaks is what a kmemleak scan came to; nil where the kernel has none.
+	Leaks *Leaks `json:"leaks,omitempty"`
+}
+
+// Leaks is what kmemleak found.
+type Leaks struct {
+	Text string `json:"text,omitempty"` // the objects that it suspects, as it describes them
+	// Jiffies is the kernel's clock, by which it dates objects, when the last
+	// scan began, which a mark in the log tells too; and HZ its rate. 0 is unknown.
+	Jiffies uint64 `json:"jiffies,omitempty"`
+	HZ      int    `json:"hz,omitempty"`
+	// Unscanned is why there is nothing to tell.
+	Unscanned string `json:"unscanned,omitempty"`
 }
 
 // Fault is the guest's word for what it could not do.

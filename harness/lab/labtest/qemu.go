@@ -40,6 +40,7 @@ type guest struct {
 	facts   *program.Facts
 	sim     *cases.Sim
 	staged  int
+	marks   int // in the log
 	args    []string
 	telling sync.Mutex
 	running
@@ -115,9 +116,14 @@ func (g *guest) say(lines ...string) {
 // mark says in the log what is about to run, as the agent does where it can.
 func (g *guest) mark(format string, args ...any) {
 	if g.act != "nomarks" {
-		g.say("tokentest: begin " + fmt.Sprintf(format, args...))
+		g.marks++
+		fmt.Fprintf(g.console, "[%5d.0] tokentest: begin "+format+"\n", append([]any{firstMark + g.marks}, args...)...)
 	}
 }
+
+// firstMark is a second before the first mark, by the log's clock; there is one
+// each second.
+const firstMark = 2
 
 func forever() { time.Sleep(time.Minute) }
 
@@ -424,8 +430,8 @@ func (g *guest) done() error {
 	switch g.act {
 	case "taint":
 		d.Taint = 1 << 12
-	case "leak":
-		d.Leaks = "unreferenced object 0xffff888101234560 (size 64):\n  comm \"subject\", pid 88, jiffies 4294892\n  backtrace:\n    [<00000000a1b2c3d4>] bpf_token_create+0x1a/0x90\n"
+	case "leak", "oldleak", "noscan":
+		d.Leaks = g.leaks()
 	}
 	payload, err := wire.EncodeJSON(d)
 	if err != nil {

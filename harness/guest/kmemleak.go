@@ -1,0 +1,122 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"regexp"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/harness/wire"
+)
+
+const (
+	kmemleak    = "/sys/kernel/debug/kmemleak"
+	maxLeaks    = 64 << 10
+	debugfs     = "debugfs"
+	debugfsRoot = "/sys/kernel/debug"
+)
+
+// leakAge is more than what kmemleak calls the minimum age of an object
+// (MSECS_MIN_AGE): a scan says nothing about one that is younger.
+const leakAge = 5200 * time.Millisecond
+
+// findLeaks has kmemleak scan the memory, where the kernel has it; nil is
+// where not. By itself it would only do so minutes after the boot.
+func (g *agent) findLeaks() *wire.Leaks {
+	if err := unix.Mount(debugfs, debugfsRoot, debugfs, 0, ""); err != nil && !errors.Is(err, unix.EBUSY) {
+		return nil // no debugfs, so no kmemleak either
+	}
+	if _, err := os.Stat(kmemleak); err != nil {
+		return nil // the kernel has no kmemleak
+	}
+	ended, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		g.beat(ended)
+		close(over)
+	}()
+	defer func() {
+		close(ended)
+		<-over // nothing may follow what is told next
+	}()
+	return scanTwice(g.log)
+}
+
+// scanTwice scans the memory. The first scan notes what nothing points to, the
+// second reports it if it has not changed since and is old enough.
+func scanTwice(log kernelLog) *wire.Leaks {
+	l := &wire.Leaks{}
+	began, first := time.Now(), jiffies()
+	if err := scanLeaks(); err != nil {
+		l.Unscanned = err.Error()
+		return l
+	}
+	time.Sleep(leakAge - time.Since(began))
+	l.Jiffies = jiffies()
+	l.HZ = hertz(l.Jiffies-first, time.Since(began))
+	log.begin("leak scan")
+	if err := scanLeaks(); err != nil {
+		l.Unscanned = err.Error()
+		return l
+	}
+	text, err := os.ReadFile(kmemleak)
+	if err != nil {
+		l.Unscanned = fmt.Sprintf("read the leaks: %v", err)
+	}
+	l.Text = string(text[:min(len(text), maxLeaks)])
+	return l
+}
+
+// scanLeaks scans once. A kmemleak that gave up, for lack of memory or for a
+// fault of its own, refuses it.
+func scanLeaks() error {
+	err := os.WriteFile(kmemleak, []byte("scan"), 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return errors.New("kmemleak has switched itself off")
+	}
+	if err != nil {
+		return fmt.Errorf("scan for leaks: %w", err)
+	}
+	return nil
+}
+
+var jiffiesLine = regexp.MustCompile(`(?m)^jiffies: (\d+)$`)
+
+// jiffies reads the kernel's clock by which kmemleak dates objects; 0 is
+// unknown.
+func jiffies() uint64 {
+	text, err := os.ReadFile("/proc/timer_list")
+	if err != nil {
+		return 0
+	}
+	return parseJiffies(text)
+}
+
+func parseJiffies(timers []byte) uint64 {
+	m := jiffiesLine.FindSubmatch(timers)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(m[1]), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// hertz is how many jiffies are a second, out of what kernels can be
+// configured to.
+func hertz(ticks uint64, in time.Duration) int {
+	const near = 0.05
+	for _, hz := range []float64{100, 250, 300, 1000} {
+		if math.Abs(float64(ticks)/in.Seconds()/hz-1) < near {
+			return int(hz)
+		}
+	}
+	return 0
+}
