@@ -319,7 +319,8 @@ func (j *job) install(release string, took time.Duration) error {
 	return errors.Join(
 		os.WriteFile(filepath.Join(temp, manifest), text, 0o644),
 		os.RemoveAll(j.entry()),
-		os.Rename(temp, j.entry()))
+		os.Rename(temp, j.entry()),
+		j.keepSymbols())
 }
 
 // bzImagePath is where make leaves the image.

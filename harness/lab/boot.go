@@ -445,7 +445,7 @@ func (s *session) finished(payload []byte) error {
 
 // arm has the machine end when the batch does not answer in time.
 func (s *session) arm(first string) {
-	limit := s.accel.Scale(cmp.Or(s.caseDeadline, caseDeadline))
+	limit := s.m.Scale(cmp.Or(s.caseDeadline, caseDeadline))
 	s.m.Expect(limit, fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
 }
 

@@ -61,7 +61,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t.memMiB, t.arguments = cmp.Or(p.MemMiB, fitting(p.Files)), p.Append
+	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
 	s.m = t.machine(inner, dir)
 	s.m.Deadline = cmp.Or(t.Deadline, programDeadline)
 	var x executor
@@ -90,14 +90,14 @@ func (s *session) because(exit vm.Exit) string {
 	return exit.Reason
 }
 
-// fitting is the memory of a machine that holds the files: those below /tmp
-// may take up half of it.
+// fitting is how much more memory a machine needs that holds the files: those
+// below /tmp may take up half of it.
 func fitting(files []File) int {
 	var sum int64
 	for i := range files {
 		sum += files[i].size
 	}
-	return 512 + int(sum>>20)*5/2
+	return int(sum>>20) * 5 / 2
 }
 
 // inputWindow is how many input records may be under way; the guest takes as

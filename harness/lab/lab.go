@@ -171,6 +171,7 @@ type trial struct {
 	foreseen chan *program.Facts // what its image says; nil when that cannot be read
 
 	memMiB     int
+	slow       int // how many times longer than usual its kernel takes
 	arguments  []string // of the kernel
 	tried      bool     // to have a snapshot
 	symbols    *kernel.Symbols
@@ -201,7 +202,9 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 		return nil, err
 	}
 	out.Accel = why
-	return &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}, nil
+	t := &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}
+	t.memMiB, t.slow = demands(k.Config)
+	return t, nil
 }
 
 // Variant is a kernel that is built in one way of several.
@@ -390,7 +393,7 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 	if err := os.MkdirAll(l.Dir, 0o755); err != nil {
 		return 0, fmt.Errorf("make the boot's directory: %w", err)
 	}
-	m := &vm.Machine{QEMU: l.QEMU, Kernel: t.kernel.Image, Initrd: img.Path, Accel: t.accel, Dir: l.Dir}
+	m := &vm.Machine{QEMU: l.QEMU, Kernel: t.kernel.Image, Initrd: img.Path, Accel: t.accel, Dir: l.Dir, MemMiB: t.memMiB, Slow: t.slow}
 	if err := m.Start(ctx); err != nil {
 		return 0, err
 	}

@@ -22,7 +22,7 @@ import (
 
 // A machine's memory is the guest's and what QEMU adds to it: its translated
 // code above all.
-const machineMiB = 512 + 256
+const machineMiB = usualMiB + 256
 
 // Jobs is how many machines may run at a time on this host: one for each
 // processor, as far as memory goes.

@@ -66,6 +66,12 @@ func (a Accel) Scale(d time.Duration) time.Duration {
 	return d
 }
 
+// Scale stretches a duration that fits a usual kernel under KVM to what is fair
+// for this machine.
+func (m *Machine) Scale(d time.Duration) time.Duration {
+	return m.Accel.Scale(d) * time.Duration(max(m.Slow, 1))
+}
+
 // Defaults for the zero values of Machine; the durations are those under KVM.
 const (
 	defaultQEMU     = "qemu-system-x86_64"
@@ -86,8 +92,9 @@ type Machine struct {
 	MemMiB   int           // zero means 512
 	Accel    Accel         // KVM or TCG; Probe finds out which one works
 	Dir      string        // the boot's directory, which exists: cmdline, console.log, control.in, control.out
-	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled by Accel
-	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled by Accel
+	Slow     int           // how many times longer than others this kernel takes; zero means 1
+	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled
+	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled
 	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
 	Monitor  bool          // the machine is going to be saved
@@ -196,14 +203,14 @@ func (m *Machine) resolve() (Machine, error) {
 		return r, errors.New("check machine: Kernel is empty")
 	case r.Dir == "":
 		return r, errors.New("check machine: Dir is empty")
-	case r.CPUs < 0 || r.MemMiB < 0 || r.Deadline < 0 || r.Quiet < 0:
-		return r, errors.New("check machine: CPUs, MemMiB, Deadline and Quiet must not be negative")
+	case r.CPUs < 0 || r.MemMiB < 0 || r.Slow < 0 || r.Deadline < 0 || r.Quiet < 0:
+		return r, errors.New("check machine: CPUs, MemMiB, Slow, Deadline and Quiet must not be negative")
 	}
 	r.QEMU = orDefault(r.QEMU, defaultQEMU)
 	r.CPUs = orDefault(r.CPUs, defaultCPUs)
 	r.MemMiB = orDefault(r.MemMiB, defaultMemMiB)
-	r.Deadline = orDefault(r.Deadline, r.Accel.Scale(defaultDeadline))
-	r.Quiet = orDefault(r.Quiet, r.Accel.Scale(defaultQuiet))
+	r.Deadline = orDefault(r.Deadline, r.Scale(defaultDeadline))
+	r.Quiet = orDefault(r.Quiet, r.Scale(defaultQuiet))
 	return r, absolute(&r.Kernel, &r.Initrd, &r.Dir)
 }
 

@@ -109,7 +109,7 @@ func (b *boot) overdue(r Machine) string {
 	}
 	dead = total - b.died
 	switch {
-	case fatal && (silence > r.Accel.Scale(graceQuiet) || dead > r.Accel.Scale(graceTotal)):
+	case fatal && (silence > r.Scale(graceQuiet) || dead > r.Scale(graceTotal)):
 		return "no reset after a panic"
 	case total > r.Deadline:
 		return fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline)

@@ -41,7 +41,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.kernel, "kernel", "k", defaultKernel, "boot the kernel `REF`")
 	fl.StringVar(&f.accel, "accel", "auto", "run the guest on `HOW`: auto, kvm or tcg")
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
-	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where the files want it)")
+	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; a guest that no longer answers is ended much sooner)")

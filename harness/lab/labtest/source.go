@@ -10,8 +10,8 @@ import (
 const actMark = "act="
 
 // makefile does what a kernel's does for a build out of its tree: it makes a
-// .config of what is asked for, but for what the file "drops" names, and an
-// image of kernel/bpf/token.c. A source with #error in it does not compile, and one with
+// .config of what is asked for, but for what the file "drops" names, an image of
+// kernel/bpf/token.c, and for its ELF file the source itself. A source with #error in it does not compile, and one with
 // #wait takes a minute.
 const makefile = `VERSION = 6
 PATCHLEVEL = 12
@@ -37,6 +37,7 @@ bzImage:
 		echo "$(CURDIR)/kernel/bpf/token.c:$$(cut -d: -f1 $(O)/bad):2: error: #error broken"; \
 		echo "    1 | #error broken"; echo "      |  ^~~~~"; echo "compilation terminated."; exit 1; fi
 	@{ cat image.bin; grep -v '^//' kernel/bpf/token.c; } > $(O)/arch/x86/boot/bzImage
+	@rm -f $(O)/vmlinux; cp kernel/bpf/token.c $(O)/vmlinux
 `
 
 // Source writes the smallest tree that builds like a kernel.

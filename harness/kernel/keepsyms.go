@@ -1,0 +1,51 @@
+package kernel
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// keptSymbols is how many builds keep their ELF file: one takes 200 MB.
+const keptSymbols = 4
+
+// keepSymbols has the ELF file of the kernel that was just built lie beside its
+// image, for the lines of what it reports and for debuggers. The link costs
+// nothing until the next build makes a new file. Where there can be none, the
+// kernel is as good, and findings stay without lines.
+func (j *job) keepSymbols() error {
+	err := os.Link(filepath.Join(j.out, Vmlinux), filepath.Join(j.entry(), Vmlinux))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		j.log("%s: its reports are going to stay without source lines: %v", j.Ref, err)
+	}
+	if err := pruneSymbols(j.path("builds")); err != nil {
+		return fmt.Errorf("prune the symbols of older builds: %w", err)
+	}
+	return nil
+}
+
+// pruneSymbols removes the ELF files of all builds but the last.
+func pruneSymbols(builds string) error {
+	all, err := filepath.Glob(filepath.Join(builds, "*", Vmlinux))
+	if err != nil {
+		return err
+	}
+	made := func(path string) int64 { // a build's manifest is written once
+		info, err := os.Stat(filepath.Join(filepath.Dir(path), manifest))
+		if err != nil {
+			return 0
+		}
+		return info.ModTime().UnixNano()
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(made(b), made(a)) })
+	for _, path := range all[min(keptSymbols, len(all)):] {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
