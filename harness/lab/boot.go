@@ -223,7 +223,8 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	case wire.KindBegin:
 		return s.begin(payload)
 	case wire.KindAlive:
-		return nil // a step that takes long has come further: the record alone ends the silence
+		s.further()
+		return nil
 	case wire.KindEnd:
 		return s.answer(payload)
 	case wire.KindFault:
@@ -447,6 +448,14 @@ func (s *session) finished(payload []byte) error {
 func (s *session) arm(first string) {
 	limit := s.m.Scale(cmp.Or(s.caseDeadline, caseDeadline))
 	s.m.Expect(limit, fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
+}
+
+// further takes note that a step which takes long has come further: the next
+// part of it has as long again.
+func (s *session) further() {
+	if s.begun {
+		s.arm(s.batches[s.next].Cases[0].ID)
+	}
 }
 
 func (s *session) disarm() { s.m.Relax() }

@@ -2,7 +2,9 @@ package lab
 
 import (
 	"testing"
+	"time"
 
+	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
 
@@ -39,5 +41,14 @@ func TestSlowMachine(t *testing.T) {
 	usual, slow := vm.Machine{Accel: vm.TCG}, vm.Machine{Accel: vm.TCG, Slow: watched}
 	if slow.Scale(caseDeadline) != watched*usual.Scale(caseDeadline) {
 		t.Errorf("%v beside %v", slow.Scale(caseDeadline), usual.Scale(caseDeadline))
+	}
+}
+
+// A step that says that it goes on has time for its next part, however long the whole takes.
+func TestSlowStep(t *testing.T) {
+	l := newLab(t, "slow@70")
+	l.caseDeadline = time.Second // the guest takes nearly two
+	if k := run(t, l, 0, "token_create"); k.Counts()[result.Pass] != 219 || len(k.Boots) != 1 {
+		t.Errorf("%v, %+v", k.Counts(), k.Boots)
 	}
 }

@@ -364,6 +364,11 @@ func (g *guest) happen(r *wire.Results) error {
 	case "splat", "nomarks":
 		time.Sleep(500 * time.Millisecond) // the host has read that it began, a starved one too
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
+	case "slow":
+		for range 6 {
+			time.Sleep(300 * time.Millisecond)
+			g.out.Write(wire.KindAlive, nil)
+		}
 	case "early":
 		g.out.Write(wire.KindFault, nil) // flushes what is queued; it is no JSON
 		return errEnd

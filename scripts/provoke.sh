@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Makes real kernels report each kind of fault that can be made on purpose, and
+# checks what tokentest says of it: kind and title of the finding, exit code.
+# Usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]; PACKAGED is such as
+# deb:6.12. BUILT is the image of a kernel that watches itself, and breaks
+# when it is told to:
+#
+#   bin/tokentest kernel build --fragment base --fragment token --fragment debug \
+#       --fragment scripts/provoke.config src:6.12+cases/testdata/mutants/6.12.patch
+#
+# Each fault comes from a machine that begins warm; with FRESH=1 from one that
+# boots. A fingerprint is the same either way: FRESH=1 compares with PRINTS, where
+# a run without it has left them.
+set -u
+cd "$(dirname "$0")/.." || exit 3
+packaged=${1:?usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]}
+built=${2:?usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]}
+shift 2
+only=" $* "
+tt=$PWD/bin/tokentest
+prints=${PRINTS:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0 tried=0
+warm=(--snapshot)
+[ -z "${FRESH:-}" ] || warm=()
+
+wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
+
+# judge NAME CODE TEXT GOT: TEXT is what the report begins with, "" is that there is none.
+judge() {
+	local name=$1 code=$2 text=$3 got=$4 line print
+	tried=$((tried + 1))
+	line=$(grep -m1 -F -- "reports $text" "$work/log")
+	if [ -z "$text" ]; then
+		! grep -q 'the kernel reports' "$work/log" || got="$got and a report"
+		line="nothing to report"
+	fi
+	print=$(grep -oE '\[[0-9a-f]{12}\]' <<<"$line")
+	if [ "$got" != "$code" ] || [ -z "$line" ]; then
+		failed=$((failed + 1))
+		echo "NOT OK  $name: exit $got, want $code and \"$text\"; it printed:"
+		tail -n 25 "$work/log" | sed 's/^/        /'
+	elif [ -n "${FRESH:-}" ] && [ -s "$prints" ] && grep -q "^$name " "$prints" && ! grep -qxF "$name $print" "$prints"; then
+		failed=$((failed + 1))
+		echo "NOT OK  $name: $print, but from a snapshot $(grep "^$name " "$prints")"
+	else
+		[ -n "${FRESH:-}" ] || [ -z "$prints" ] || echo "$name $print" >>"$prints"
+		echo "ok      $name: exit $got, ${line#*reports }"
+	fi
+}
+
+# fault NAME CODE TEXT KERNEL COMMAND [ARG...]: the shell's command in a machine.
+fault() {
+	local name=$1 code=$2 text=$3 kernel=$4 command=$5
+	shift 5
+	wanted "$name" || return
+	"$tt" exec -k "$kernel" "${warm[@]}" -o "$work/out" "$@" -- sh -c "$command" >"$work/log" 2>&1 </dev/null
+	judge "$name" "$code" "$text" $?
+	rm -rf "$work/out"
+}
+
+# crash NAME CODE TEXT [ARG...]: what the kernel's dump test does by that name.
+crash() {
+	local name=$1 code=$2 text=$3
+	shift 3
+	fault "$name" "$code" "$text" "$built" "$knobs; echo $name > /sys/kernel/debug/provoke-crash/DIRECT; sleep 1" --with "$(command -v sleep)" "$@"
+}
+
+# A watchdog waits for seconds and not for minutes.
+knobs='cd /proc/sys/kernel; echo 4 > watchdog_thresh; echo 5 > hung_task_timeout_secs; echo 2 > hung_task_check_interval_secs; echo 5 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout'
+eat='head -c 2000000000 /dev/zero | tail'
+tools=(--with "$(command -v head)" --with "$(command -v tail)")
+
+# What any kernel can be made to do.
+fault sysrq-crash 1 'panic: kernel panic: sysrq triggered crash' "$packaged" 'echo c > /proc/sysrq-trigger'
+fault sysrq-backtraces 0 '' "$packaged" 'for k in l t w m; do echo $k > /proc/sysrq-trigger; done'
+fault memory-panic 1 'panic: kernel panic: Out of memory: system-wide panic_on_oom is enabled' "$packaged" "$eat" "${tools[@]}"
+fault memory-kill 137 'oom: Out of memory: killed tail' "$packaged" "echo 0 > /proc/sys/vm/panic_on_oom; $eat" "${tools[@]}"
+fault cgroup-kill 137 'oom: Memory cgroup out of memory: killed tail' "$packaged" \
+	"cd /sys/fs/cgroup; echo +memory > cgroup.subtree_control; mkdir small; echo 20000000 > small/memory.max; echo \$\$ > small/cgroup.procs; $eat" "${tools[@]}" --with "$(command -v mkdir)"
+fault sysrq-kill 137 'oom: Out of memory: killed sh' "$packaged" 'echo f > /proc/sysrq-trigger; sleep 1; :' --with "$(command -v sleep)"
+fault words 0 '' "$packaged" 'echo "BUG: KASAN: these are the words of a program" > /dev/kmsg; echo "Kernel panic - not syncing: so are these" > /dev/console'
+
+# What a kernel sees that watches itself.
+crash PANIC 1 'panic: kernel panic: dumptest'
+crash BUG 1 'bug: kernel BUG at drivers/misc/lkdtm/bugs.c in lkdtm_BUG'
+crash WARNING 1 'warn: WARNING in lkdtm_WARNING (drivers/misc/lkdtm/bugs.c)'
+crash EXCEPTION 1 'kasan: KASAN: null-ptr-deref in'
+crash EXHAUST_STACK 1 'oops: BUG: '
+crash CORRUPT_STACK_STRONG 1 'panic: kernel panic: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK_STRONG'
+crash STACK_GUARD_PAGE_LEADING 1 'oops: BUG: '
+crash ARRAY_BOUNDS 1 'ubsan: UBSAN: array-index-out-of-bounds in drivers/misc/lkdtm/bugs.c'
+crash OVERFLOW_SIGNED 0 ''
+crash CORRUPT_LIST_ADD 1 'corruption: list_add corruption'
+crash CORRUPT_LIST_DEL 1 'corruption: list_del corruption'
+crash SLAB_LINEAR_OVERFLOW 1 'kasan: KASAN: slab-out-of-bounds in lkdtm_SLAB_LINEAR_OVERFLOW'
+crash VMALLOC_LINEAR_OVERFLOW 1 'kasan: KASAN: vmalloc-out-of-bounds in lkdtm_VMALLOC_LINEAR_OVERFLOW'
+crash WRITE_AFTER_FREE 1 'kasan: KASAN: slab-use-after-free in lkdtm_WRITE_AFTER_FREE'
+crash READ_AFTER_FREE 1 'kasan: KASAN: slab-use-after-free in lkdtm_READ_AFTER_FREE'
+crash WRITE_BUDDY_AFTER_FREE 1 'kasan: KASAN: use-after-free in lkdtm_WRITE_BUDDY_AFTER_FREE'
+crash SLAB_FREE_DOUBLE 1 'kasan: KASAN: double-free in lkdtm_SLAB_FREE_DOUBLE'
+crash SLAB_FREE_CROSS 1 'warn: WARNING in cache_from_obj'
+crash WRITE_RO 1 'oops: BUG: unable to handle page fault in lkdtm_WRITE_RO'
+crash EXEC_NULL 1 'oops: BUG: kernel NULL pointer dereference'
+crash REFCOUNT_INC_OVERFLOW 1 'refcount: refcount_t: saturated; leaking memory'
+crash REFCOUNT_DEC_ZERO 1 'refcount: refcount_t: '
+crash REFCOUNT_INC_ZERO 1 'refcount: refcount_t: addition on 0; use-after-free'
+crash USERCOPY_SLAB_SIZE_TO 1 'corruption: usercopy: Kernel memory '
+crash FORTIFY_STR_OBJECT 1 ''
+crash SPINLOCKUP 1 'lockdep: lockdep: '
+crash HUNG_TASK 1 'hungtask: hung task: sh' --deadline 120s
+crash SOFTLOCKUP 1 'lockup: soft lockup in lkdtm_SOFTLOCKUP' --deadline 120s
+fault stalled-rcu 1 'rcu: RCU stall: rcu_' "$built" "$knobs; echo 0 > watchdog; echo SOFTLOCKUP > /sys/kernel/debug/provoke-crash/DIRECT" --deadline 120s
+fault sleep-in-atomic 1 'atomic: ' "$built" 'echo HUNG_TASK > /sys/kernel/debug/provoke-crash/TIMERADD; sleep 1' --with "$(command -v sleep)"
+
+# A reference that is never let go, in the kernel's own code: kmemleak has to
+# find it, and the case under which the token was made.
+if wanted leak; then
+	"$tt" run -k "$built" -f pretty -o "$work/leak" --append bpf_mutant=46 nested_userns token_passed_on >"$work/out" 2>&1
+	code=$?
+	tr -s '[:space:]' ' ' <"$work/out" | grep -o 'finding .*' | sed 's/finding /the kernel reports /' >"$work/log"
+	judge leak 1 'kmemleak: unreferenced object of bpf_token_create under ' "$code"
+fi
+echo "provoke: $((tried - failed)) passed, $failed failed"
+[ "$failed" -eq 0 ]
