@@ -171,7 +171,7 @@ type trial struct {
 	foreseen chan *program.Facts // what its image says; nil when that cannot be read
 
 	memMiB     int
-	slow       int // how many times longer than usual its kernel takes
+	slow       int      // how many times longer than usual its kernel takes
 	arguments  []string // of the kernel
 	tried      bool     // to have a snapshot
 	symbols    *kernel.Symbols
