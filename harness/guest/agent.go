@@ -219,7 +219,7 @@ func (g *agent) play(steps []program.Step) ([]program.Observation, error) {
 // steps of different actors happen in their order.
 func (g *agent) settle(but *player) error {
 	for _, p := range g.players {
-		if p == but || len(p.pending.want) == 0 {
+		if p == but || len(p.pending.want) == 0 && !p.pending.shown {
 			continue
 		}
 		if _, err := g.flush(p); err != nil {

@@ -31,6 +31,7 @@ func (g *agent) delegate(p *player, s *program.Step) (program.Observation, error
 	}
 	at, _ := s.Num(program.KeyAt)
 	p.pending.add(verbMount, byte(s.Out), byte(at))
+	p.pending.shown = p.pending.shown || at != 0
 	p.forgetGiven()
 	return program.Observation{Proof: program.Works}, nil
 }

@@ -42,6 +42,7 @@ type script struct {
 	fds   []int
 	gives int                     // how many descriptors the answer carries
 	want  [][]program.Observation // where the observations of its runs go
+	shown bool                    // others can see what an act does, without a descriptor that is sent
 }
 
 type act struct {
