@@ -96,6 +96,7 @@ var bpfOps = []opSpec{
 		{program.KeyAttachBTFID, "attach_btf_id", kindNum, "attach_btf_id"},
 		{program.KeyAttachFD, "attach_fd", kindHandle, "attach_prog_fd"},
 		{program.KeyBody, "prog", kindBody, "a program that wants a privilege: jiffies64, get_current_task, ..."},
+		{program.KeyMap, "map", kindHandle, "the program looks up the element under key 0 of this map"},
 		noFDKey,
 	}, makes: true, doc: "BPF_PROG_LOAD"},
 	{op: program.OpBTFLoad, keys: []keySpec{tokenKey, tokenFDKey, attrKey, flagsKey, logKey, insideKey, thenKey,

@@ -52,6 +52,8 @@ var mountOps = []opSpec{
 	{op: program.OpBind, keys: []keySpec{{program.KeyShown, "from", kindPlace, "what to show elsewhere"}, atKey},
 		required: []program.Key{program.KeyShown, program.KeyAt}, doc: "mount(2) with MS_BIND"},
 	{op: program.OpCloneMount, keys: []keySpec{atKey}, required: []program.Key{program.KeyAt}, makes: true, doc: "open_tree(2) with OPEN_TREE_CLONE: a copy of the mount that is nowhere yet"},
+	{op: program.OpShare, keys: []keySpec{atKey}, required: []program.Key{program.KeyAt},
+		doc: "mount(2) with MS_SHARED: what is mounted on it is mounted on its copies, too, wherever they are"},
 	{op: program.OpUmount, keys: []keySpec{atKey, {program.KeyLazy, "lazy", kindNum, "1: with MNT_DETACH"}}, required: []program.Key{program.KeyAt}, doc: "umount2(2)"},
 	{op: program.OpOpen, keys: []keySpec{
 		{program.KeyHandle, "of", kindHandle, "a mount or a directory"}, {program.KeyAt, "at", kindPlace, "or a place; /tmp is one that is no bpffs"},

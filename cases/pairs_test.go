@@ -56,6 +56,8 @@ var apart = map[string]string{
 	"prog_load/pointer-leak before prog_load/uninit-stack":                          oneBody,
 	"prog_load/variable-stack before prog_load/subprog":                             oneBody,
 	"prog_load/uninit-stack before prog_load/variable-stack":                        oneBody,
+	"prog_load/subprog before prog_load/map-bad-fd":                                 oneBody,
+	"prog_load/map-bad-fd before prog_load/map-no-map":                              "a descriptor is closed or no map",
 }
 
 // TestEveryPairIsAsked walks the kernel's order: for any two neighbours some

@@ -159,6 +159,9 @@ func (d *drawer) progCall() string {
 	if d.in(4) {
 		return "prog_load " + pick(d, drawnBodies...) + d.common()
 	}
+	if d.in(8) && len(d.others) > 0 {
+		return "prog_load " + d.prog() + d.common() + " map=" + d.descriptor(pick(d, d.others...))
+	}
 	c := d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), progOverrides)
 	if strings.Contains(c, " type=struct_ops") || strings.Contains(c, " type=tracing") || strings.Contains(c, " type=lsm") || strings.Contains(c, " type=ext") {
 		c = strings.ReplaceAll(c, " attach_btf_id=1", "") // there it is a type that the kernel looks for

@@ -3,12 +3,9 @@ package cases
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 
-	"tokentest/cases/oracle"
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
 )
@@ -286,7 +283,7 @@ func (s *Sketch) reductions(fine bool) []Sketch {
 	for i := range last {
 		out = append(out, s.without(i, i+1))
 	}
-	out = append(out, s.merged()...)
+	out = append(append(out, s.merged()...), s.closed()...)
 	for i, l := range s.lines {
 		if !fine {
 			break
@@ -360,6 +357,24 @@ func (s *Sketch) slice(sysctl bool) Sketch {
 	}
 	slices.Reverse(kept)
 	return Sketch{kept}
+}
+
+// closed gives the last step a descriptor that is not open in the place of one
+// that lines have to make.
+func (s *Sketch) closed() []Sketch {
+	var out []Sketch
+	last := len(s.lines) - 1
+	for j, w := range s.lines[last] {
+		key, value, ok := strings.Cut(w, "=")
+		if !ok || !isName(value) || key == "inside" {
+			continue
+		}
+		c := Sketch{slices.Clone(s.lines)}
+		c.lines[last] = slices.Clone(c.lines[last])
+		c.lines[last][j] = key + "=" + closedName
+		out = append(out, c.slice(true))
+	}
+	return out
 }
 
 // related keeps whatever has to do with what the last step refers to: who
@@ -439,81 +454,4 @@ func (s *Sketch) merge(from, to string, caps map[string]string) Sketch {
 		c.lines = append(c.lines, n)
 	}
 	return c
-}
-
-// isCall reports whether the capabilities of a step matter.
-func isCall(op string) bool {
-	switch o := opNamed(op); {
-	case o == nil:
-		return false
-	default:
-		return o.op != program.OpSend && o.op != program.OpClose && o.op != program.OpSysctl && o.op != program.OpBPFFS
-	}
-}
-
-// reduceWord returns the line with its word j left out or made less.
-func reduceWord(l []string, j int) [][]string {
-	var out [][]string
-	drop := func(n int) { out = append(out, slices.Delete(slices.Clone(l), j, j+n)) }
-	with := func(w string) {
-		n := slices.Clone(l)
-		n[j] = w
-		out = append(out, n)
-	}
-	key, value, ok := strings.Cut(l[j], "=")
-	switch {
-	case l[j] == "in" && l[0] == "actor", l[j] == "->":
-		drop(2)
-	case l[j] == "joins":
-		with("userns")
-		out[0] = slices.Delete(out[0], j+1, j+2)
-	case ok:
-		if key != "type" && key != "bpffs" && key != "unprivileged_bpf_disabled" { // without which a step asks nothing
-			drop(1)
-		}
-		for _, v := range lessOf(key, value) {
-			with(key + "=" + v)
-		}
-	}
-	return out
-}
-
-// lessOf returns values with one thing less: a capability, an element of a
-// list, half of a number's bits or one.
-func lessOf(key, value string) []string {
-	var out []string
-	sep := ":"
-	if key == "caps" {
-		sep = "+"
-		if strings.HasPrefix(value, "all-") {
-			return []string{"all", "none"}
-		}
-	}
-	if parts := strings.Split(value, sep); len(parts) > 1 {
-		for i := range parts {
-			out = append(out, strings.Join(slices.Delete(slices.Clone(parts), i, i+1), sep))
-		}
-		return out
-	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(value, "+"), 0, 64)
-	isMask := slices.ContainsFunc(oracle.DelegateOptions, func(o struct {
-		Name string
-		Enum *uapi.Enum
-	}) bool {
-		return o.Name == "delegate_"+key
-	})
-	if err != nil || !isMask {
-		return out
-	}
-	out = append(out, "any") // it is shorter to read
-	low := uint64(0)
-	for half := bits.OnesCount64(n) / 2; half > 0; half-- {
-		low |= (n &^ low) & -(n &^ low)
-	}
-	for _, v := range []uint64{low, n &^ low, n & (n - 1), n &^ (1 << max(0, bits.Len64(n)-1))} {
-		if v != n && v != 0 {
-			out = append(out, fmt.Sprintf("%#x", v))
-		}
-	}
-	return out
 }

@@ -29,6 +29,7 @@ type Sim struct {
 	symbols  []simSymbol                        // of programs that have a name
 	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 	attached int                                // mounts so far
+	groups   int                                // peer groups so far
 }
 
 type simActor struct {
@@ -164,12 +165,15 @@ func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		_, lock := st.Num(program.KeyLock)
-		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Lock: lock, Map: mapOf(st)})
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Lock: lock, Map: mapOf(st), Wide: or(st, program.KeyKeySize, 0) > lookupKey})
 	}
 	return e
 }
 
 // mapOf is the type of the map that a step makes, BPF_MAP_TYPE_UNSPEC for none.
+// lookupKey is the longest key that a program of KeyMap has room for.
+const lookupKey = 8
+
 func mapOf(st *program.Step) uapi.MapType {
 	if st.Op != program.OpMapCreate {
 		return uapi.BPF_MAP_TYPE_UNSPEC

@@ -41,6 +41,16 @@ func checkFault(s *program.Step) error {
 	return nil
 }
 
+// checkBody refuses two programs in one.
+func checkBody(s *program.Step) error {
+	_, body := s.Num(program.KeyBody)
+	_, padded := s.Num(program.KeyInsns)
+	if _, uses := s.Num(program.KeyMap); uses && (body || padded) {
+		return errors.New("map= is a program of its own: leave prog= and insns= out")
+	}
+	return nil
+}
+
 // overrides reports whether a step replaces anything of the well-formed request.
 func overrides(st *program.Step) bool {
 	for _, a := range st.Args {
@@ -127,6 +137,10 @@ func progAttr(a *simActor, st *program.Step, s program.ProgShape) *oracle.ProgAt
 		Flags: or(st, program.KeyFlags, s.Flags), Insns: uint64(or(st, program.KeyInsns, smallest)),
 		BadInsns: program.AttrFault(fault) == program.AttrInsns, BadName: badName(st), BadLog: badLog(st),
 		Ifindex: or(st, program.KeyIfindex, 0), BTFID: id != 0 && s.BTFName == "" && !s.Ext, Body: bodies[program.Body(body)],
+	}
+	if h, ok := st.Num(program.KeyMap); ok {
+		fd := a.fds[program.Handle(h)]
+		at.Uses = &fd
 	}
 	if h, ok := st.Num(program.KeyAttachFD); ok {
 		at.BadFD = a.fds[program.Handle(h)].Kind != oracle.Object

@@ -19,7 +19,7 @@ func init() {
 		program.OpFsopen: (*Sim).fsopen, program.OpFsconfig: (*Sim).fsconfig, program.OpFscreate: (*Sim).fscreate,
 		program.OpFsreconfigure: (*Sim).fsreconfigure, program.OpFspick: (*Sim).fspick, program.OpFsmount: (*Sim).fsmount,
 		program.OpMoveMount: (*Sim).moveMount, program.OpMount: (*Sim).mount, program.OpRemount: (*Sim).remount,
-		program.OpBind: (*Sim).bind, program.OpCloneMount: (*Sim).cloneMount, program.OpUmount: (*Sim).umount,
+		program.OpBind: (*Sim).bind, program.OpCloneMount: (*Sim).cloneMount, program.OpShare: (*Sim).share, program.OpUmount: (*Sim).umount,
 		program.OpOpen: (*Sim).open, program.OpMkdir: (*Sim).makeName, program.OpPin: (*Sim).makeName, program.OpLink: (*Sim).makeName,
 		program.OpChmod: (*Sim).chmod, program.OpStat: (*Sim).stat, program.OpMountinfo: (*Sim).mountinfo,
 		program.OpFdinfo: (*Sim).fdinfo, program.OpTokenInfo: (*Sim).tokenInfo,
@@ -50,19 +50,7 @@ func (a *simActor) keep(st *program.Step, fd oracle.FD) {
 // namespace; nil for nothing.
 func (s *Sim) mounted(a *simActor, st *program.Step, k program.Key) *oracle.Mount {
 	at, _ := st.Num(k)
-	if all := s.tables[a.mounts][at]; len(all) > 0 {
-		return all[len(all)-1]
-	}
-	return nil
-}
-
-func (s *Sim) attach(a *simActor, m *oracle.Mount, at uint64) {
-	s.attached++
-	m.At, m.Seq = at, s.attached
-	if s.tables[a.mounts] == nil {
-		s.tables[a.mounts] = map[uint64][]*oracle.Mount{}
-	}
-	s.tables[a.mounts][at] = append(s.tables[a.mounts][at], m)
+	return top(s.tables[a.mounts][at])
 }
 
 // ok reports that a call is known to be allowed.
@@ -195,7 +183,7 @@ func (s *Sim) bind(a *simActor, st *program.Step) Expect {
 	}
 	if e.ok() {
 		at, _ := st.Num(program.KeyAt)
-		s.attach(a, &oracle.Mount{FS: from.FS}, at)
+		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers}, at)
 	}
 	return e
 }
@@ -207,32 +195,9 @@ func (s *Sim) cloneMount(a *simActor, st *program.Step) Expect {
 		return notModelled(oracle.CloneMount)
 	}
 	if e.ok() {
-		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: from.FS, Mount: &oracle.Mount{FS: from.FS}})
+		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: from.FS, Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers}})
 	}
 	return e
-}
-
-func (s *Sim) umount(a *simActor, st *program.Step) Expect {
-	m := s.mounted(a, st, program.KeyAt)
-	lazy, _ := st.Num(program.KeyLazy)
-	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: m, Lazy: lazy != 0, Busy: m != nil && s.busy(m)})
-	if e.ok() && m != nil {
-		all := s.tables[a.mounts][m.At]
-		s.tables[a.mounts][m.At] = all[:len(all)-1]
-	}
-	return e
-}
-
-// busy reports whether anybody has a file of a mount open.
-func (s *Sim) busy(m *oracle.Mount) bool {
-	return slices.ContainsFunc(s.actors, func(a simActor) bool {
-		for _, fd := range a.fds {
-			if fd.Mount == m && fd.Kind != oracle.ContextFD {
-				return true
-			}
-		}
-		return false
-	})
 }
 
 func (s *Sim) open(a *simActor, st *program.Step) Expect {

@@ -254,7 +254,7 @@ func (b *stepBuilder) parse(words []string) (program.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
 	}
-	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s), checkFault(&s), checkThen(&s))
+	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s), checkFault(&s), checkBody(&s), checkThen(&s))
 }
 
 func (o *opSpec) usage() string {

@@ -18,6 +18,7 @@ type ProgAttr struct {
 	BTFID    bool // attach_btf_id is given to a type that may not have one
 	BadFD    bool // attach_prog_fd is neither a program nor a BTF
 	Body     Body
+	Uses     *FD // what the program gives for a map to look an element up in; nil for none
 }
 
 // Body is a program that the verifier takes with a certain privilege alone.
@@ -113,5 +114,11 @@ func progAfter() []rule[*ProgLoad] {
 		needs("uninit-stack", "to read what the stack held wants CAP_PERFMON where it counts", "bpf_allow_uninit_stack", eACCES, uapi.CAP_PERFMON, ReadsUninitStack),
 		needs("variable-stack", "a stack pointer at an unknown offset wants CAP_PERFMON where it counts", "bpf_bypass_spec_v1", eACCES, uapi.CAP_PERFMON, VariesStackPointer),
 		needs("subprog", "a program with functions wants CAP_BPF where it counts", "add_subprog_and_kfunc", ePERM, uapi.CAP_BPF, CallsSubprog),
+		{id: "map-bad-fd", text: "the program's map is a descriptor that is not open", fn: "resolve_pseudo_ldimm64", errno: eBADF,
+			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.Uses != nil && notOpen(*a.Uses) })},
+		{id: "map-no-map", text: "the program's map is a descriptor of something else", fn: "resolve_pseudo_ldimm64", errno: eINVAL,
+			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool {
+				return a.Uses != nil && !notOpen(*a.Uses) && a.Uses.Map == uapi.BPF_MAP_TYPE_UNSPEC
+			})},
 	}
 }

@@ -15,8 +15,18 @@ type Element struct {
 // mapsArray are the types whose elements cannot be deleted.
 var mapsArray = []uapi.MapType{uapi.BPF_MAP_TYPE_ARRAY, uapi.BPF_MAP_TYPE_PERCPU_ARRAY}
 
+// mapsLookup are types in which any program may look an element up,
+// check_map_func_compatibility.
+var mapsLookup = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH}, mapsArray...)
+
+// looksUp reports whether the rules know what becomes of a program that looks
+// an element up in what the descriptor is.
+func (f FD) looksUp() bool {
+	return f.Map == uapi.BPF_MAP_TYPE_UNSPEC || slices.Contains(mapsLookup, f.Map) && !f.Wide
+}
+
 // mapsElement are the types that the rules follow.
-var mapsElement = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH, uapi.BPF_MAP_TYPE_PROG_ARRAY}, mapsArray...)
+var mapsElement = append([]uapi.MapType{uapi.BPF_MAP_TYPE_PROG_ARRAY}, mapsLookup...)
 
 // elementRules follow map_lookup_elem and its like: there is no permission among them.
 var elementRules = []rule[*Element]{

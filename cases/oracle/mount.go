@@ -55,6 +55,8 @@ type Mount struct {
 	FS  *BPFFS
 	At  uint64
 	Seq int // a later one is greater
+	// Peers is the peer group of a shared mount, 0 of a private one.
+	Peers int
 }
 
 // mayMount mirrors may_mount of fs/namespace.c: every actor's mount namespace
@@ -285,6 +287,7 @@ const (
 	Bind       = "bind"
 	MoveMount  = "move_mount"
 	Umount     = "umount"
+	Share      = "share"
 )
 
 func mountCallRules(what string) []rule[*MountCall] {
@@ -295,6 +298,8 @@ func mountCallRules(what string) []rule[*MountCall] {
 	switch what {
 	case Fspick:
 		return append(rules, nothing("fspick"))
+	case Share:
+		return append(rules, nothing("do_change_type"))
 	case Umount:
 		return append(rules, nothing("can_umount"), rule[*MountCall]{id: "busy", text: "somebody has a file of the mount open", fn: "do_umount", errno: eBUSY,
 			holds: func(c *call[*MountCall]) bool { return c.req.Busy && !c.req.Lazy }})

@@ -81,6 +81,8 @@ func TestContextLife(t *testing.T) {
 		{"reconfigure what is new", rootCred, &Fsreconfigure{of(CreateParams, nil)}, eBUSY},
 		{"pick", ownerCred, &MountCall{What: Fspick, On: &Mount{FS: fs}}, 0},
 		{"pick nothing", ownerCred, &MountCall{What: Fspick}, eINVAL},
+		{"share", ownerCred, &MountCall{What: Share, On: &Mount{FS: fs}}, 0},
+		{"share nothing", ownerCred, &MountCall{What: Share}, eINVAL},
 		{"umount", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}}, 0},
 		{"umount what is open", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true}, eBUSY},
 		{"lazily", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true, Lazy: true}, 0},

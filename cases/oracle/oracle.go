@@ -123,6 +123,7 @@ type FD struct {
 	Userns  *Userns      // of a UsernsFD
 	Pinned  bool         // an Object that BPF_OBJ_PIN takes
 	Map     uapi.MapType // of an Object that is a map
+	Wide    bool         // a map whose keys are longer than 8 bytes
 	BTF     bool         // an Object that is BTF, with one type
 	Lock    bool         // BTF that has a struct with a lock, too
 	Loaded  *Symbol      // of an Object that is a program: whose it is

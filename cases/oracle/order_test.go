@@ -25,6 +25,7 @@ const (
 	ownType    = "they are of different types"
 	oneFD      = "a descriptor is closed or no BTF"
 	oneBody    = "a program is one program"
+	oneMap     = "a descriptor is closed or no map"
 	faulty     = "attr-too-long attr-unreadable attr-tail"
 	mapFirst   = faulty + " btf-ids map-extra file-flags numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs
 	mapNew     = faulty + " btf-ids map-extra numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs + " file-flags-late"
@@ -55,6 +56,8 @@ var progNever = map[[2]string]string{
 	{"skb-data", "pointer-leak"}:                             oneBody,
 	{"pointer-leak", "uninit-stack"}:                         oneBody,
 	{"variable-stack", "subprog"}:                            oneBody,
+	{"subprog", "map-bad-fd"}:                                oneBody,
+	{"map-bad-fd", "map-no-map"}:                             oneMap,
 	{"uninit-stack", "variable-stack"}:                       oneBody,
 }
 
@@ -75,14 +78,14 @@ var orders = []order{
 	{
 		cmd: "prog_load", kernel: k73, // 3.4
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs + "multi-not-tracing bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"helper-bpf helper-perfmon helper-sys-admin skb-data pointer-leak uninit-stack variable-stack subprog"),
+			"helper-bpf helper-perfmon helper-sys-admin skb-data pointer-leak uninit-stack variable-stack subprog map-bad-fd map-no-map"),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k73}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k612,
 		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs + "bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"log-late helper-bpf helper-perfmon helper-sys-admin-initial skb-data pointer-leak uninit-stack variable-stack subprog"),
+			"log-late helper-bpf helper-perfmon helper-sys-admin-initial skb-data pointer-leak uninit-stack variable-stack subprog map-bad-fd map-no-map"),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},

@@ -148,5 +148,8 @@ func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
 	if uint32(r.Type) < w.Kernel.MaxProg && !progClassKnown(r.Type) {
 		return Verdict{Rule: "the oracle knows no class of program type " + r.Type.String(), ID: "prog_load/drift"}
 	}
+	if r.Attr != nil && r.Attr.Uses != nil && !r.Attr.Uses.looksUp() {
+		return Verdict{Rule: "the oracle does not follow programs that use such a map of type " + r.Attr.Uses.Map.String(), ID: "prog_load/map-unmodelled"}
+	}
 	return run(w, "prog_load", r, r.Token.token(), progLoadRules, trace)
 }

@@ -233,6 +233,8 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Body = ReadsUninitStack },
 	func(r *ProgLoad) { r.Attr.Body = VariesStackPointer },
 	func(r *ProgLoad) { r.Attr.Body = CallsSubprog },
+	func(r *ProgLoad) { r.Attr.Uses = &FD{} },
+	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object} },
 }
 
 // progAttrs are programs with one thing wrong and with two.
@@ -245,7 +247,9 @@ func progAttrs(f func(r *ProgLoad)) {
 					for _, i := range changes {
 						progChanges[i](r)
 					}
-					f(r)
+					if r.Attr.Body == 0 || r.Attr.Uses == nil { // a program is one program
+						f(r)
+					}
 				})
 			}
 		}

@@ -26,6 +26,7 @@ const (
 	KeyBody        // prog_load: a Body
 	KeyJunk        // btf_load: bytes that are no BTF
 	KeyLock        // btf_load: with a struct that holds a lock, LockType
+	KeyMap         // prog_load: the map that the program looks an element up in
 )
 
 // LockType is the id of the struct of KeyLock, 4 bytes long.

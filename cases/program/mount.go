@@ -23,6 +23,7 @@ const (
 	OpTokenInfo
 	OpPin
 	OpLink
+	OpShare
 )
 
 // The operations on a descriptor's and an actor's life.
@@ -46,7 +47,7 @@ func init() {
 		OpFsopen: "fsopen", OpFsconfig: "fsconfig", OpFscreate: "fscreate", OpFsreconfigure: "fsreconfigure", OpFspick: "fspick",
 		OpFsmount: "fsmount", OpMoveMount: "move_mount", OpMount: "mount", OpRemount: "remount", OpBind: "bind",
 		OpCloneMount: "clone_mount", OpUmount: "umount", OpOpen: "open", OpMkdir: "mkdir", OpChmod: "chmod", OpStat: "stat",
-		OpMountinfo: "mountinfo", OpFdinfo: "fdinfo", OpTokenInfo: "token_info", OpPin: "pin", OpLink: "link",
+		OpMountinfo: "mountinfo", OpFdinfo: "fdinfo", OpTokenInfo: "token_info", OpPin: "pin", OpLink: "link", OpShare: "share",
 		OpDup: "dup", OpCloexec: "cloexec", OpExec: "exec", OpFork: "fork", OpExit: "exit", OpUserns: "userns", OpSetns: "setns",
 		OpPidfdGetfd: "pidfd_getfd", OpProcOpen: "proc_open", OpChurn: "churn", OpNamespaces: "namespaces", OpRace: "race",
 	} {

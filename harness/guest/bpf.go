@@ -119,7 +119,7 @@ type tokenArg struct {
 }
 
 // fdArgs are the descriptors that a step replaces; nil for those that it does not.
-type fdArgs struct{ inner, btf, attach *int }
+type fdArgs struct{ inner, btf, attach, uses *int }
 
 func (t tokenArg) flag() uint32 {
 	if t.given {
@@ -140,6 +140,9 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	insns := c.exitWith(s.Return)
 	if body, ok := step.Num(program.KeyBody); ok {
 		insns = bodyOf(program.Body(body))
+	}
+	if fds.uses != nil {
+		insns = lookup(*fds.uses, s.Return)
 	}
 	if n, ok := step.Num(program.KeyInsns); ok {
 		insns = padTo(insns, n)

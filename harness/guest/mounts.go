@@ -61,6 +61,7 @@ var mountSteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o progr
 	program.OpBind:          (*actor).bind,
 	program.OpCloneMount:    (*actor).cloneMount,
 	program.OpUmount:        (*actor).umount,
+	program.OpShare:         (*actor).share,
 	program.OpOpen:          (*actor).openDir,
 	program.OpMkdir:         (*actor).mkdir,
 	program.OpChmod:         (*actor).chmod,
@@ -167,6 +168,10 @@ func (a *actor) bind(s *program.Step) (int, program.Observation) {
 
 func (a *actor) cloneMount(s *program.Step) (int, program.Observation) {
 	return kept(unix.OpenTree(unix.AT_FDCWD, place(s, program.KeyAt), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+}
+
+func (a *actor) share(s *program.Step) (int, program.Observation) {
+	return done(unix.Mount("", place(s, program.KeyAt), "", unix.MS_SHARED, ""))
 }
 
 func (a *actor) umount(s *program.Step) (int, program.Observation) {

@@ -254,7 +254,7 @@ func (a *actor) fdArgs(s *program.Step) fdArgs {
 		fd := a.fd(s, k)
 		return &fd
 	}
-	return fdArgs{get(program.KeyInner), get(program.KeyBTF), get(program.KeyAttachFD)}
+	return fdArgs{get(program.KeyInner), get(program.KeyBTF), get(program.KeyAttachFD), get(program.KeyMap)}
 }
 
 func (a *actor) set(h program.Handle, fd int) {

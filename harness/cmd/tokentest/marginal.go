@@ -63,7 +63,7 @@ func classOf(s *program.Step, errno uapi.Errno) class {
 		switch a.Key {
 		case program.KeyType, program.KeyCmd:
 			c.what = a.Num
-		case program.KeyToken, program.KeyTokenFD, program.KeyBPFFS, program.KeyInner, program.KeyBTF, program.KeyAttachFD, program.KeyProg:
+		case program.KeyToken, program.KeyTokenFD, program.KeyBPFFS, program.KeyInner, program.KeyBTF, program.KeyAttachFD, program.KeyProg, program.KeyMap:
 			args = append(args, byte(a.Key))
 		default:
 			args = binary.AppendUvarint(append(args, byte(a.Key)), a.Num)
