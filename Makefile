@@ -63,6 +63,10 @@ parity: ## write results/parity.md: which case stands for which upstream asserti
 	@mkdir -p results
 	@$(BIN) list parity > results/parity.md
 
+BASELINE := results/baseline/suite.jsonl.gz
+baseline: setup build ## run the suite on 6.12, 7.3 and 6.1, and keep their decisions in results/baseline
+	@scripts/baseline.sh $(BASELINE) deb:6.12 deb:7.3 deb:6.1
+
 canary: ## tell lies that must turn a run red
 	@scripts/setup.sh
 	@$(MAKE) -s build
@@ -76,4 +80,4 @@ fuzz: ## feed rubbish to what reads a guest's words, FUZZTIME for each
 clean: ## remove what was built and the stored runs
 	rm -rf bin results/runs
 
-.PHONY: help setup build vmtest test lint bench generate golden parity canary fuzz clean
+.PHONY: help setup build vmtest test lint bench generate golden parity baseline canary fuzz clean

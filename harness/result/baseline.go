@@ -84,22 +84,22 @@ func gotten(steps []StepResult) []StepResult {
 	return out
 }
 
-// bare is the run without what has nothing to do with its decisions.
+// bare is the run without what has nothing to do with its decisions: the same
+// kernels that decide the same make the same baseline, wherever and whenever
+// they ran.
 func (r *Run) bare() *Run {
-	out := *r
-	out.Dir, out.Kernels = "", nil
+	out := &Run{Version: r.Version, Tool: r.Tool, Selection: r.Selection, Seed: r.Seed}
 	for _, k := range r.Kernels {
-		small := *k
-		small.Facts, small.Worlds, small.Cases, small.Boots, small.Decide = nil, nil, nil, nil, 0
+		small := &KernelRun{Ref: k.Ref, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift, Repeated: k.Repeated, Error: k.Error, Unbuilt: k.Unbuilt}
 		for _, b := range k.Boots {
 			if len(b.Findings) == 0 && b.Blame == "" {
 				continue
 			}
-			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame})
+			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame, Known: b.Known})
 		}
-		out.Kernels = append(out.Kernels, &small)
+		out.Kernels = append(out.Kernels, small)
 	}
-	return &out
+	return out
 }
 
 // Baseline reads a baseline as a run.

@@ -2,11 +2,9 @@ package result
 
 import (
 	"cmp"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 
 	"tokentest/harness/vm"
 )
@@ -48,7 +46,9 @@ type Comparison struct {
 	// Unlike says what else differs, that a change could come from.
 	Unlike []string
 	Pairs  []*Pair
-	runs   []*Run
+	// Fatal are the classes that exit code 1 stands for as well.
+	Fatal []Class
+	runs  []*Run
 }
 
 // Pair is a kernel of one side and the kernel that it is compared with.
@@ -95,6 +95,32 @@ func Compare(base, new *Side) *Comparison {
 	return c
 }
 
+// Asked leaves out what vanished because the new side was not asked for it.
+func (c *Comparison) Asked(of func(id string) bool) {
+	for _, p := range c.Pairs {
+		p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { return c.Class == Vanished && c.New == nil && !of(c.ID) })
+	}
+}
+
+// Of leaves those of a side's kernels that a run has as well: a baseline may
+// hold more than were asked. Where there is none in common it stays as it is.
+func (s *Side) Of(r *Run) *Side {
+	out := &Side{Name: s.Name}
+	for _, base := range s.Runs {
+		small := *base
+		small.Kernels = slices.DeleteFunc(slices.Clone(base.Kernels), func(b *KernelRun) bool {
+			return !slices.ContainsFunc(r.Kernels, func(k *KernelRun) bool { return k.Ref == b.Ref })
+		})
+		if len(small.Kernels) > 0 {
+			out.Runs = append(out.Runs, &small)
+		}
+	}
+	if len(out.Runs) == 0 {
+		return s
+	}
+	return out
+}
+
 // Runs returns the runs of both sides, with the kernels alone that are compared.
 func (c *Comparison) Runs() []*Run { return c.runs }
 
@@ -131,8 +157,8 @@ func (c *Comparison) Counts() map[Class]int {
 	return n
 }
 
-// ExitCode is 1 for a new failure, be it a case or the kernel's health; 3 when
-// something has no verdict any more; and 0 otherwise.
+// ExitCode is 1 for a new failure, be it a case or the kernel's health, and for
+// what else is fatal; 3 when something has no verdict any more; and 0 otherwise.
 func (c *Comparison) ExitCode() int {
 	n := c.Counts()
 	code := ExitOK
@@ -147,7 +173,7 @@ func (c *Comparison) ExitCode() int {
 			code = ExitNoVerdict
 		}
 	}
-	if n[NewFailure] > 0 {
+	if n[NewFailure] > 0 || slices.ContainsFunc(c.Fatal, func(class Class) bool { return n[class] > 0 }) {
 		return ExitDiffers
 	}
 	return code
@@ -443,52 +469,3 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 		}
 	}
 }
-
-// unlike names the differences between the sides that are not the kernels'
-// answers, so that nobody takes a change for what it is not.
-func unlike(base, new *Side, pairs []*Pair) []string {
-	var out []string
-	differ := func(what string, of func(*Run) string, so string) {
-		if a, b := values(base, of), values(new, of); a != b {
-			out = append(out, fmt.Sprintf("%s: %s, then %s; %s", what, a, b, so))
-		}
-	}
-	differ("tokentest", func(r *Run) string { return short(r.Tool) }, "cases and expectations may differ")
-	differ("accelerator", func(r *Run) string { return r.accels() }, "timing may differ")
-	for _, p := range pairs {
-		if p.Base == nil || p.New == nil {
-			continue
-		}
-		if p.Base.Ref == p.New.Ref && p.Base.Release == p.New.Release && p.Base.Digest != p.New.Digest {
-			out = append(out, fmt.Sprintf("%s: another image of the same release, %s, then %s", p.New.Ref, short(p.Base.Digest), short(p.New.Digest)))
-		}
-	}
-	return out
-}
-
-// values words the values of a side's runs, each once.
-func values(s *Side, of func(*Run) string) string {
-	var list []string
-	for _, r := range s.Runs {
-		if v := cmp.Or(of(r), "unknown"); !slices.Contains(list, v) {
-			list = append(list, v)
-		}
-	}
-	slices.Sort(list)
-	return strings.Join(list, " and ")
-}
-
-// accels names the accelerators that were used, without the reason.
-func (r *Run) accels() string {
-	var list []string
-	for _, k := range r.Kernels {
-		name, _, _ := strings.Cut(k.Accel, ":")
-		if name != "" && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
-	}
-	return strings.Join(list, " and ")
-}
-
-// short is the beginning of a digest, enough to tell two apart.
-func short(digest string) string { return digest[:min(12, len(digest))] }

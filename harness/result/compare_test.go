@@ -211,11 +211,50 @@ func TestUnlike(t *testing.T) {
 		t.Errorf("unlike: %q", u)
 	}
 	other.Runs[0].Tool, other.Runs[0].Kernels[0].Accel, other.Runs[0].Kernels[0].Digest = "newer", "kvm: it runs", "1234567890123456"
+	same.Runs[0].Kernels[0].Digest = "abc"
 	got := strings.Join(Compare(same, other).Unlike, "\n")
-	for _, want := range []string{"tokentest: t, then newer", "accelerator: tcg, then kvm", "k: another image of the same release, , then 123456789012"} {
+	for _, want := range []string{"tokentest: t, then newer", "accelerator: tcg, then kvm", "k: another image of the same release, abc, then 123456789012"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
 		}
+	}
+}
+
+// TestFatal makes another class than a new failure count.
+func TestFatal(t *testing.T) {
+	c := Compare(sideOf(kernelOf("k", gotCase("a", Pass, 0))), sideOf(kernelOf("k", gotCase("a", Pass, ePERM))))
+	if got := c.ExitCode(); got != ExitOK {
+		t.Errorf("a changed decision alone: %d", got)
+	}
+	c.Fatal = []Class{Vanished, Changed}
+	if got := c.ExitCode(); got != ExitDiffers {
+		t.Errorf("a changed decision that is fatal: %d", got)
+	}
+}
+
+// TestAsked tells of what vanished only where it was asked for.
+func TestAsked(t *testing.T) {
+	c := Compare(sideOf(kernelOf("k", gotCase("a/1", Pass, 0), gotCase("b/1", Pass, 0))), sideOf(kernelOf("k", gotCase("b/2", Pass, 0))))
+	c.Asked(func(id string) bool { return strings.HasPrefix(id, "b/") })
+	if n := c.Counts(); n[Vanished] != 1 || n[NewCase] != 1 || c.Pairs[0].Changes[1].ID != "b/1" {
+		t.Errorf("%v: %+v", n, c.Pairs[0].Changes)
+	}
+}
+
+// TestSideOf leaves the kernels that a run has.
+func TestSideOf(t *testing.T) {
+	base := sideOf(kernelOf("a"), kernelOf("b"))
+	for _, tt := range []struct{ ref, want string }{{"b", "b"}, {"c", "a b"}} {
+		var got []string
+		for _, k := range base.Of(sideOf(kernelOf(tt.ref)).Runs[0]).Runs[0].Kernels {
+			got = append(got, k.Ref)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("for a run of %s: %v, want %s", tt.ref, got, tt.want)
+		}
+	}
+	if len(base.Runs[0].Kernels) != 2 {
+		t.Error("the side itself has changed")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/cases"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
 )
@@ -18,6 +19,7 @@ import (
 type compareFlags struct {
 	format, baseline, write string
 	baseKernel, newKernel   string
+	fatal                   []string
 }
 
 func (a *app) compareCmd() *cobra.Command {
@@ -37,8 +39,8 @@ one kernel that is left on either side is compared with the other one.
 
 A baseline is one file with every decision of a run, for CI to keep.`,
 		Example: `  tokentest compare results/runs/MONDAY results/runs/TUESDAY
-  tokentest compare --write-baseline results/baseline/suite.jsonl results/runs/RUN
-  tokentest compare --baseline results/baseline/suite.jsonl results/runs/RUN --format github
+  tokentest compare --write-baseline mine.jsonl.gz results/runs/RUN
+  tokentest compare --baseline mine.jsonl.gz results/runs/RUN --format github --fail-on flaky
   tokentest compare results/runs/RUN --base-kernel deb:6.12 --new-kernel deb:7.3`,
 		RunE: func(c *cobra.Command, args []string) error { return a.compare(c, args, f) },
 	}
@@ -48,6 +50,7 @@ A baseline is one file with every decision of a run, for CI to keep.`,
 	fl.StringVar(&f.write, "write-baseline", "", "write the run's baseline to `FILE`, and compare nothing")
 	fl.StringVar(&f.baseKernel, "base-kernel", "", "of the base only the kernel `REF`")
 	fl.StringVar(&f.newKernel, "new-kernel", "", "of the new run only the kernel `REF`")
+	fatalFlag(c, &f.fatal)
 	c.MarkFlagsMutuallyExclusive("baseline", "write-baseline")
 	return c
 }
@@ -81,6 +84,10 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
+	fatal, err := classes(f.fatal)
+	if err != nil {
+		return err
+	}
 	l := &result.Loader{} // of both, which have most in common
 	base, err := loadSide(l, from, f.baseKernel)
 	if err != nil {
@@ -90,7 +97,39 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.tell(result.Compare(base, new), f.format)
+	out := result.Compare(base, new)
+	out.Fatal = fatal
+	return a.tell(out, f.format)
+}
+
+// fatalFlag names what else than a new failure is one.
+func fatalFlag(c *cobra.Command, to *[]string) {
+	c.Flags().StringSliceVar(to, "fail-on", nil, "exit with 1 also for these `CLASSES`, such as changed-decision,vanished")
+	c.RegisterFlagCompletionFunc("fail-on", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return classNames(), cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// classNames are the classes as words of a command line.
+func classNames() []string {
+	var out []string
+	for _, class := range result.Classes() {
+		out = append(out, strings.ReplaceAll(string(class), " ", "-"))
+	}
+	return out
+}
+
+// classes reads the classes that --fail-on names.
+func classes(names []string) ([]result.Class, error) {
+	var out []result.Class
+	for _, name := range names {
+		class := result.Class(strings.ReplaceAll(name, "-", " "))
+		if !slices.Contains(result.Classes(), class) {
+			return nil, usage("--fail-on %s: want some of %s", name, strings.Join(classNames(), ","))
+		}
+		out = append(out, class)
+	}
+	return out, nil
 }
 
 // tell prints a comparison, and makes its verdict the exit code.
@@ -160,16 +199,32 @@ func (a *app) look() report.Options {
 
 // base reads the baseline, before anything boots for nothing.
 func (f *runFlags) base() (*result.Side, error) {
-	if f.baseline == "" {
-		return nil, nil
+	if f.baseline == "" && len(f.fatal) > 0 {
+		return nil, usage("--fail-on is about what has changed: name what from with --baseline FILE")
+	}
+	if _, err := classes(f.fatal); err != nil || f.baseline == "" {
+		return nil, err
 	}
 	return loadSide(&result.Loader{}, f.baseline, "")
 }
 
-// against compares a run that has just ended with a baseline. It goes to
-// standard error: the report has standard output.
-func (a *app) against(base *result.Side, r *result.Run) error {
-	c := result.Compare(base, &result.Side{Name: r.Dir, Runs: []*result.Run{r}})
+// asks says whether a case that a run does not have could be expected of it.
+func (f *runFlags) asks(r *result.Run, id string) bool {
+	if f.shard != "" || len(f.lists.allow) > 0 {
+		return false
+	}
+	return len(r.Selection) == 0 || slices.ContainsFunc(r.Selection, func(p string) bool { return cases.Match(p, id) })
+}
+
+// against compares a run that has just ended with a baseline, of which other
+// kernels do not count. It goes to standard error: the report has standard output.
+func (a *app) against(base *result.Side, r *result.Run, f *runFlags) error {
+	c := result.Compare(base.Of(r), &result.Side{Name: r.Dir, Runs: []*result.Run{r}})
+	var err error
+	if c.Fatal, err = classes(f.fatal); err != nil {
+		return err
+	}
+	c.Asked(func(id string) bool { return f.asks(r, id) })
 	a.code = c.ExitCode()
 	if err := report.WriteComparison("pretty", c, a.stderr, report.Options{}); err != nil {
 		return fmt.Errorf("print the comparison: %w", err)

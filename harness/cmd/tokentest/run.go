@@ -33,6 +33,7 @@ type runFlags struct {
 	deadline         time.Duration
 	batch            int
 	baseline         string
+	fatal            []string
 	lists            lists
 	offline, refresh bool
 	allow            []string
@@ -84,6 +85,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
 	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
 	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
+	fatalFlag(c, &f.fatal)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM)")
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 256)")
@@ -188,7 +190,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	if base != nil {
-		return a.against(base, r)
+		return a.against(base, r, f)
 	}
 	if f.random.worlds == 0 {
 		return nil
