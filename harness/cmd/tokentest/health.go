@@ -36,7 +36,7 @@ func (a *app) scanCmd() *cobra.Command {
 		Long: `Read kernel logs (a console, dmesg, or a system's log; without LOG the standard
 input) and list each panic, oops, warning, sanitizer's report, stall and the
 like with its fingerprint. Exits 1 when there is one that counts.`,
-		Example: "  tokentest scan results/runs/RUN/kernel0/boot0/console.log\n  dmesg | tokentest scan --allow known.txt",
+		Example: "  tokentest scan results/runs/RUN/kernel0/boot0/console.log\n  dmesg | tokentest scan --allow reports.txt",
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := readAllow(allow)
 			if err != nil {

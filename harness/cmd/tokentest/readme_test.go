@@ -2,26 +2,28 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
-	"tokentest/cases/program"
 	"tokentest/harness/lab/labtest"
-	"tokentest/harness/result"
 )
 
 const readme = "../../../README.md"
 
-// examples are the lines of the README that call the command, and those that
-// the commands' own help shows.
-func examples(t *testing.T) []string {
+// readmeLines are the lines of the README's blocks that a shell can run.
+func readmeLines(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile(readme)
 	if err != nil {
@@ -29,15 +31,22 @@ func examples(t *testing.T) []string {
 	}
 	var out []string
 	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "    bin/tokentest "); ok {
-			out = append(out, strings.TrimSpace(rest))
+		line, inBlock := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
+		if inBlock && regexp.MustCompile(`^(bin/tokentest|make|go|source|dmesg|git|scripts/\S+) `).MatchString(line) {
+			out = append(out, line)
 		}
 	}
+	return out
+}
+
+// helpLines are the examples that the commands' own help shows.
+func helpLines() []string {
+	var out []string
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for line := range strings.Lines(c.Example) {
 			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "tokentest "); ok {
-				out = append(out, rest)
+				out = append(out, "bin/tokentest "+rest)
 			}
 		}
 		for _, sub := range c.Commands() {
@@ -48,25 +57,18 @@ func examples(t *testing.T) []string {
 	return out
 }
 
-// words splits a line as a shell does, as far as examples need it.
-func words(line string) []string {
-	line, _, _ = strings.Cut(line, " > ")
-	line, _, _ = strings.Cut(line, " | ")
-	var out []string
-	for _, w := range regexp.MustCompile(`'[^']*'|[^ ']+`).FindAllString(line, -1) {
-		out = append(out, strings.Trim(w, "'"))
-	}
-	return out
-}
-
 // TestExamplesAreCommands finds an example that names a command or a flag that
 // there is not.
 func TestExamplesAreCommands(t *testing.T) {
-	list := examples(t)
-	if len(list) < 40 {
+	list := append(readmeLines(t), helpLines()...)
+	if len(list) < 80 {
 		t.Fatalf("only %d examples were found", len(list))
 	}
 	for _, line := range list {
+		_, line, ok := strings.Cut(line, "bin/tokentest ")
+		if !ok || strings.Contains(line, `" `) || strings.HasPrefix(line, "completion ") { // which cobra adds when it runs
+			continue
+		}
 		root := (&app{}).root()
 		root.InitDefaultHelpCmd()
 		c, rest, err := root.Find(words(line))
@@ -80,115 +82,213 @@ func TestExamplesAreCommands(t *testing.T) {
 	}
 }
 
-// executed are the commands whose examples are run, on machines that are
-// played; of run, those with no other flags than these.
-var (
-	executed = map[string]bool{"tokentest run": true, "tokentest list cases": true, "tokentest plan": true, "tokentest explain": true,
-		"tokentest report": true, "tokentest compare": true, "tokentest history": true}
-	played = map[string]bool{"kernel": true, "format": true, "baseline": true, "fail-on": true, "denylist": true, "expect": true}
-)
+// words splits a line as a shell does, as far as examples need it.
+func words(line string) []string {
+	line, _, _ = strings.Cut(line, " > ")
+	line, _, _ = strings.Cut(line, " | ")
+	var out []string
+	for _, w := range regexp.MustCompile(`'[^']*'|[^ ']+`).FindAllString(strings.TrimSuffix(line, ")"), -1) {
+		out = append(out, strings.Trim(w, "'"))
+	}
+	return out
+}
 
-// TestExamplesRun runs the examples as they stand, but for the kernels and the
-// runs that they name: a reader can type them.
+// notRun are the examples that are not run here, by how they begin.
+var notRun = map[string]string{
+	"make test":                "it would run this",
+	"go test -exec":            "it wants a module and its compiler",
+	"scripts/mutants.sh":       "it wants a kernel with mutants in it",
+	"bin/tokentest run 'known": "a machine that is played has no defect",
+	"bin/tokentest shell":      "somebody has to type",
+	"bin/tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "somebody has to attach a debugger",
+}
+
+// endsWith are the exit codes of the examples that find something, as they are
+// played here: the tree's last commit makes a kernel that decides otherwise.
+var endsWith = map[string]int{
+	"bin/tokentest run -k git:~/linux#HEAD":            1,
+	"bin/tokentest series x.mbox":                      1,
+	"bin/tokentest series patches/":                    3, // what is otherwise is a control
+	"make vmtest KDIR=~/linux SERIES":                  2, // of make
+	"bin/tokentest kernel check --fragment debug":      1,
+	"bin/tokentest rules results/runs/RUN":             1, // a few cases notice a few rules
+	"bin/tokentest run -k deb:6.12 --snapshot --until": 1,
+}
+
+// silent are those that print nothing here, or not to a terminal.
+var silent = regexp.MustCompile(` > |^source |tokentest (man|scan) |\| `)
+
+// TestExamplesRun gives every other example of the README and of the help to a
+// shell as it stands, in a home with a kernel tree and packaged kernels; only
+// the machines, Go and the compilers are played.
 func TestExamplesRun(t *testing.T) {
+	p := newPlayground(t)
+	used := map[string]bool{}
+	for _, line := range slices.Compact(append(readmeLines(t), helpLines()...)) {
+		why := ""
+		for begin, reason := range notRun {
+			if strings.HasPrefix(line, begin) {
+				why, used[begin] = reason, true
+			}
+		}
+		if why != "" {
+			continue
+		}
+		want := 0
+		for begin, code := range endsWith {
+			if strings.HasPrefix(line, begin) {
+				want, used[begin] = code, true
+			}
+		}
+		out, err := p.bash(line)
+		code := 0
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			code = -1
+		}
+		if code != want || len(bytes.TrimSpace(out)) == 0 && !silent.MatchString(line) {
+			t.Errorf("%s\nends with %v, want %d:\n%s", line, err, want, out[max(0, len(out)-2000):])
+		}
+	}
+	for _, begin := range slices.Concat(slices.Collect(maps.Keys(notRun)), slices.Collect(maps.Keys(endsWith))) {
+		if !used[begin] {
+			t.Errorf("no example begins with %q any more", begin)
+		}
+	}
+	for _, name := range []string{"review.html", "report.html", "home/.local/share/man/man1/tokentest-run.1"} {
+		if info, err := os.Stat(filepath.Join(p.dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s was not written: %v", name, err)
+		}
+	}
+}
+
+// TestReadmeOutput holds output that the README shows against the command that
+// its comment names: the same lines, but for numbers, names and reasons.
+func TestReadmeOutput(t *testing.T) {
+	text, err := os.ReadFile(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPlayground(t)
+	shown := regexp.MustCompile(`(?m)^<!-- output: (.*) -->\n((?:    .*\n)+)`).FindAllStringSubmatch(string(text), -1)
+	if len(shown) == 0 {
+		t.Error("the README shows no output")
+	}
+	for _, s := range shown {
+		out, err := p.bash(s[1] + " 2>/dev/null")
+		if err != nil {
+			t.Errorf("%s: %v: %s", s[1], err, out)
+		}
+		if got, want := shape(string(out)), shape(s[2]); !slices.Equal(got, want) {
+			t.Errorf("%s prints\n%s\nin the form %q,\nthe README shows %q", s[1], out, got, want)
+		}
+	}
+}
+
+// shape is what a report of one kernel always says: its lines without their
+// breaks, numbers, names and reasons, and each form once.
+func shape(text string) []string {
+	var out []string
+	for line := range strings.Lines(regexp.MustCompile(`\n +`).ReplaceAllString("\n"+dedent(text), " ")) {
+		line = regexp.MustCompile(`^(kernel \S+:|skip \d+:|results in ).*`).ReplaceAllString(strings.TrimSpace(line), "$1")
+		line = regexp.MustCompile(`[0-9]+`).ReplaceAllString(line, "0")
+		if line != "" && !slices.Contains(out, line) {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+// dedent takes the margin of a block away.
+func dedent(text string) string {
+	return regexp.MustCompile(`(?m)^    (\S|  )`).ReplaceAllString(text, "$1")
+}
+
+// playground is a directory in which examples can be run.
+type playground struct {
+	dir string
+	env []string
+}
+
+func newPlayground(t *testing.T) *playground {
+	t.Helper()
 	self, err := exec.LookPath("tokentest")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	if err := labtest.Tree(dir); err != nil {
+	config := ""
+	for _, name := range []string{"base", "token"} {
+		text, err := os.ReadFile("../../../kconfig/" + name + ".config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config += string(text)
+	}
+	p := &playground{dir: t.TempDir()}
+	home, cache := filepath.Join(p.dir, "home"), filepath.Join(p.dir, "home/.cache/tokentest")
+	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "PATH="+filepath.Join(p.dir, "tools")+":"+os.Getenv("PATH"),
+		labtest.Acts+"=clean", labtest.Boots+"="+filepath.Join(p.dir, "boots"))
+	if err := errors.Join(labtest.Tree(p.dir), labtest.Cache(cache, config), labtest.Linux(filepath.Join(home, "linux"), config), labtest.Tools(filepath.Join(p.dir, "tools")),
+		os.CopyFS(filepath.Join(p.dir, "scripts"), os.DirFS("../../../scripts")), os.CopyFS(filepath.Join(p.dir, "kconfig"), os.DirFS("../../../kconfig"))); err != nil {
 		t.Fatal(err)
 	}
-	prepareExamples(t, dir, self)
-	n := 0
-	for _, line := range examples(t) {
-		args := words(line)
-		c, rest, err := (&app{}).root().Find(args)
-		if err != nil || !executed[c.CommandPath()] || !plays(c, rest) {
-			continue
-		}
-		n++
-		for i := range args {
-			args[i] = stand(args[i])
-		}
-		if c.Name() == "run" {
-			if !c.Flags().Changed("kernel") {
-				args = append(args, "-k", stand(defaultKernel))
-			}
-			args = append(args, "--accel", "kvm", "-q")
-		}
-		cmd := exec.Command(self, args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, "home"), labtest.Acts+"=clean", labtest.Boots+"="+filepath.Join(dir, "boots"))
-		out, err := cmd.CombinedOutput()
-		if err != nil || len(bytes.TrimSpace(out)) == 0 {
-			t.Errorf("tokentest %s\nas %s\nends with %v:\n%s", line, strings.Join(args, " "), err, out[max(0, len(out)-2000):])
+	for name, of := range map[string]string{"bin/tokentest": self, "home/tokentest": p.dir, "home/build": filepath.Join(home, "linux")} {
+		name = filepath.Join(p.dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(of, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if n < 20 {
-		t.Errorf("only %d examples were run", n)
+	p.files(t)
+	for _, line := range []string{
+		"bin/tokentest run -q -k deb:6.12 -k deb:7.3 -o results/runs/RUN 'map_create/any/owner/*' token_create abuse_nested",
+		"set -e; for name in BASE NEW MONDAY TUESDAY; do cp -r results/runs/RUN results/runs/$name; done",
+		"set -e; for n in 1 2; do bin/tokentest run -q -k deb:6.12 -k deb:7.3 -o part$n --shard $n/2 token_create; done",
+		"bin/tokentest compare --write-baseline mine.jsonl.gz results/runs/RUN",
+		"bin/tokentest run -q -k deb:6.12 -o suite && mkdir results/baseline && bin/tokentest compare --write-baseline results/baseline/suite.jsonl.gz suite",
+		"git -C ~/linux format-patch -q --stdout HEAD~1 > x.mbox; cp x.mbox series.mbox; cp x.mbox fix.mbox; mkdir patches; cp x.mbox patches/1.patch",
+		"mkdir -p cases/testdata/mutants; cp x.mbox cases/testdata/mutants/6.12.patch",
+	} {
+		if out, err := p.bash(line); err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
 	}
+	return p
 }
 
-// plays reports whether the machines that are played can do what is asked.
-func plays(c *cobra.Command, args []string) bool {
-	ok := c.ParseFlags(args) == nil
-	c.Flags().Visit(func(f *pflag.Flag) { ok = ok && (c.Name() != "run" || played[f.Name]) })
-	for _, a := range args {
-		ok = ok && !strings.HasPrefix(a, "git:") && !strings.HasPrefix(a, "src:") && !strings.HasPrefix(a, "known_")
+// bash has the shell run a line.
+func (p *playground) bash(line string) ([]byte, error) {
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, "bash", "-c", line)
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Dir, cmd.Env = p.dir, p.env
+	if strings.Contains(line, "--until-fail") { // which would never end
+		cmd.Env = append(cmd.Env, labtest.Acts+"=clean clean lie@300", labtest.Boots+"="+filepath.Join(p.dir, "boots.fail"))
 	}
-	return ok
+	if strings.Contains(line, "vmtest.mk") { // which is called inside a kernel tree
+		cmd.Dir = filepath.Join(p.dir, "home/linux")
+	}
+	return cmd.CombinedOutput()
 }
 
-// stand replaces what is not there: kernels and runs.
-func stand(arg string) string {
-	if strings.HasPrefix(arg, "~/") || strings.HasPrefix(arg, "deb:") {
-		return "kernels/" + strings.NewReplacer("/", "-", ":", "-", "~", "").Replace(arg)
-	}
-	for _, name := range []string{"RUN", "BASE", "NEW", "MONDAY", "TUESDAY"} {
-		if arg == "results/runs/"+name {
-			return arg
-		}
-	}
-	return regexp.MustCompile(`^results/runs/[0-9.-]+$`).ReplaceAllString(arg, "results/runs/RUN")
-}
-
-// prepareExamples makes the kernels, the runs and the files that examples name.
-func prepareExamples(t *testing.T, dir, self string) {
+// files writes what examples name.
+func (p *playground) files(t *testing.T) {
 	t.Helper()
-	image, err := os.ReadFile(filepath.Join(dir, "bzImage"))
-	if err != nil {
+	make, err := os.ReadFile("../../../Makefile")
+	changed, err2 := os.ReadFile("../../../cases/scenario/unknown_types.txt") // which newer releases decide otherwise
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	write := func(name, text string) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	ktap := "KTAP version 1\n1..1\nok 1 a_test\n"
+	for name, text := range map[string]string{
+		"Makefile": string(make), "mine.txt": readmeCase(t), "repro.txt": string(changed),
+		"slow.txt": "nested_userns # slow\n", "slow.arm.txt": "", "known.txt": "", "reports.txt": "warn: WARNING in f* until=2999-12-31 # known\n", "kselftest.log": ktap,
+		"fs_test": "#!/bin/sh\nprintf '" + strings.ReplaceAll(ktap, "\n", `\n`) + "'\n", "a.out": "#!/bin/sh\necho done\n",
+		"tools/dmesg": "#!/bin/sh\necho '[    0.000000] Linux version 6.12'\n",
+	} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, line := range examples(t) {
-		for _, w := range words(line) {
-			if strings.HasPrefix(w, "~/") || strings.HasPrefix(w, "deb:") {
-				write(stand(w), string(image))
-			}
-		}
-	}
-	write(stand(defaultKernel), string(image))
-	for _, name := range []string{"mine.txt", "repro.txt"} {
-		write(name, readmeCase(t))
-	}
-	write("slow.txt", "nested_userns # slow\n")
-	write("slow.arm.txt", "")
-	write("known.txt", "")
-	saveRuns(t, dir)
-	write("results/baseline/made", "")
-	for _, name := range []string{"results/baseline/suite.jsonl.gz", "mine.jsonl.gz"} {
-		cmd := exec.Command(self, "compare", "--write-baseline", name, "results/runs/RUN")
-		if cmd.Dir = dir; cmd.Run() != nil {
-			t.Fatal("no baseline can be written")
 		}
 	}
 }
@@ -196,7 +296,12 @@ func prepareExamples(t *testing.T, dir, self string) {
 // readmeCase is the case file that the README shows.
 func readmeCase(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(readme)
+	f, err := os.Open(readme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,39 +318,4 @@ func readmeCase(t *testing.T) string {
 		out.WriteString(step)
 	}
 	return out.String()
-}
-
-// saveRuns keeps runs under the names that examples use.
-func saveRuns(t *testing.T, dir string) {
-	t.Helper()
-	ids := []string{"map_create/any/owner/CAP_BPF/with/devmap", "token_create/any/owner/all/0"}
-	for name, ids := range map[string][]string{
-		"results/runs/RUN": ids, "results/runs/BASE": ids, "results/runs/NEW": ids, "results/runs/MONDAY": ids, "results/runs/TUESDAY": ids,
-		"part1": ids[:1], "part2": ids[1:],
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		r := &result.Run{Version: result.Version}
-		for _, ref := range []string{"deb:6.12", "deb:7.3"} {
-			k := &result.KernelRun{Ref: stand(ref), Release: "6.12.1", Facts: &program.Facts{Release: "6.12.1", Token: true}}
-			for _, id := range ids {
-				k.Cases = append(k.Cases, result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{ID: "x"}}})
-			}
-			r.Kernels = append(r.Kernels, k)
-		}
-		s, err := result.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, k := range r.Kernels {
-			if err := s.Append(i, k); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := s.Close(r); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

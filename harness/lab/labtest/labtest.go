@@ -74,6 +74,9 @@ func Go() int {
 	_, rest, _ := strings.Cut(args, " -o ")
 	out, _, _ := strings.Cut(rest, " ")
 	_, id, ok := strings.Cut(args, idMark)
+	if strings.HasSuffix(args, " ./harness/cmd/tokentest") || args == "list -m" {
+		return 0 // the command is there, and whoever plays this is it
+	}
 	if !ok {
 		fmt.Fprintln(os.Stderr, "go: unknown command:", args)
 		return 2
