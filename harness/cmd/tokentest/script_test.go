@@ -210,10 +210,10 @@ func disturb(sig syscall.Signal, victim func(*exec.Cmd) int) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 99
 	}
-	for deadline := time.Now().Add(time.Minute); !noted(os.Args[2]) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Minute); !noted(os.Args[2]) && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	time.Sleep(200 * time.Millisecond) // the tool is to read what the machine sent before that
+	time.Sleep(200 * time.Millisecond) // the tool has read what the machine sent before that, and is to store it
 	for range times {
 		syscall.Kill(victim(cmd), sig)
 		time.Sleep(100 * time.Millisecond)

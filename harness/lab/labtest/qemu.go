@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/cases"
 	"tokentest/cases/program"
 	"tokentest/cases/uapi"
@@ -58,7 +60,7 @@ func QEMU() int {
 		fmt.Fprintln(os.Stderr, "qemu:", err)
 		return 1
 	}
-	port := os.NewFile(4, "control")
+	port := os.NewFile(controlFD, "control")
 	g.port = port
 	if g.act == "corrupt" {
 		g.port = &flipper{w: port, at: 700}
@@ -125,7 +127,23 @@ func (g *guest) mark(format string, args ...any) {
 // each second.
 const firstMark = 2
 
-func forever() { time.Sleep(time.Minute) }
+// forever is until the tool ends the machine.
+func forever() { time.Sleep(10 * time.Minute) }
+
+// heard waits until the tool has read all that was said so far: whoever waits
+// for a note counts on that.
+func (g *guest) heard() {
+	for {
+		left, err := unix.IoctlGetInt(controlFD, unix.SIOCOUTQ)
+		if err != nil || left == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// controlFD is the machine's end of the channel.
+const controlFD = 4
 
 // boots does what happens before hello, and says whether that was all.
 func (g *guest) boots() (code int, ends bool) {
@@ -357,6 +375,7 @@ func crashes(c *wire.Cells) bool {
 
 // happen does the act: behind the begin record, before the answer.
 func (g *guest) happen(r *wire.Results) error {
+	g.heard()
 	note("at %d\n", g.at)
 	switch g.act {
 	case "panic":
@@ -422,6 +441,7 @@ func (g *guest) bye() error {
 	}
 	switch g.act {
 	case "stay":
+		g.heard()
 		note("at done\n")
 		forever()
 	case "more":
