@@ -94,6 +94,8 @@ func (a *app) attended(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.
 	if f.console {
 		l.Console = crlf{a.stderr}
 	}
+	note := l.Log
+	l.Log = func(format string, args ...any) { note(format+"\r", args...) } // as a raw terminal wants it
 	old, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the terminal: %w", err)
