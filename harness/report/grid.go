@@ -22,8 +22,12 @@ func (p *pretty) grid(r *result.Run) {
 	if len(r.Kernels) < 2 {
 		return
 	}
-	p.blank()
 	groups, cells := countGroups(r)
+	groups = slices.DeleteFunc(groups, func(g string) bool { return r.Interrupted && nothingSaid(cells[g]) })
+	if len(groups) == 0 {
+		return
+	}
+	p.blank()
 	columns := [][]string{append([]string{"group"}, groups...)}
 	for i, k := range r.Kernels {
 		column := []string{k.Ref}
@@ -85,6 +89,13 @@ func countGroups(r *result.Run) (groups []string, cells map[string][]map[result.
 	return groups, cells
 }
 
+// nothingSaid says that no kernel has a verdict on a group's cases.
+func nothingSaid(cells []map[result.Status]int) bool {
+	return !slices.ContainsFunc(cells, func(n map[result.Status]int) bool {
+		return n[result.Pass]+n[result.Fail]+n[result.XFail]+n[result.Skip] > 0
+	})
+}
+
 // cellText counts what passed, and behind it what did not, the worst first.
 func cellText(n map[result.Status]int) string {
 	if n == nil {
@@ -124,7 +135,11 @@ func (p *pretty) differences(r *result.Run) {
 		}
 	}
 	kinds := map[string]*kind{}
+	compared := 0
 	for _, id := range order {
+		if answered(answers[id]) > 1 {
+			compared++
+		}
 		if text := split(r, answers[id], d.words); text != "" {
 			if kinds[text] == nil {
 				kinds[text] = &kind{text: text, example: id}
@@ -132,7 +147,7 @@ func (p *pretty) differences(r *result.Run) {
 			kinds[text].n++
 		}
 	}
-	p.showKinds(kinds)
+	p.showKinds(kinds, compared)
 }
 
 // decisions numbers what cases were answered, from 1 on.
@@ -190,7 +205,18 @@ func split(r *result.Run, answers []uint16, words []string) string {
 	return strings.Join(parts, "; ")
 }
 
-func (p *pretty) showKinds(kinds map[string]*kind) {
+// answered counts the kernels that answered.
+func answered(answers []uint16) int {
+	n := 0
+	for _, a := range answers {
+		if a != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *pretty) showKinds(kinds map[string]*kind, compared int) {
 	var list []*kind
 	total := 0
 	for _, k := range kinds {
@@ -198,8 +224,12 @@ func (p *pretty) showKinds(kinds map[string]*kind) {
 		total += k.n
 	}
 	slices.SortFunc(list, func(a, b *kind) int { return cmp.Or(b.n-a.n, strings.Compare(a.text, b.text)) })
-	if total == 0 {
-		p.head("same:", dim, "the kernels decide alike wherever several were asked")
+	switch {
+	case compared == 0:
+		p.head("not compared:", dim, "no case was answered by several kernels")
+		return
+	case total == 0:
+		p.head("same:", dim, fmt.Sprintf("the kernels decide alike in %s, all that several answered", count(compared, "case")))
 		return
 	}
 	p.head("differ:", yellow, fmt.Sprintf("%d decisions are not the same on all kernels", total))

@@ -53,6 +53,21 @@ func TestGrid(t *testing.T) {
 	if text := prettyText(t, gridRun(0), 80); strings.Contains(text, "group ") {
 		t.Errorf("one kernel needs no grid:\n%s", text)
 	}
+	// Of a run that was cut short only what has a verdict is shown.
+	cut := gridRun(1, 1)
+	cut.Interrupted = true
+	for _, k := range cut.Kernels {
+		k.Cases = append(k.Cases, result.CaseResult{ID: "btf_load/w", Status: result.Broken, Reason: "interrupted"})
+	}
+	if text := prettyText(t, cut, 80); !strings.Contains(text, "map_create  2") || strings.Contains(text, "btf_load  ") {
+		t.Errorf("got\n%s", text)
+	}
+	for _, k := range cut.Kernels {
+		k.Cases = k.Cases[3:]
+	}
+	if text := prettyText(t, cut, 80); strings.Contains(text, "group ") || strings.Contains(text, "same:") {
+		t.Errorf("got\n%s", text)
+	}
 	// As many side by side as there is room for.
 	if text := prettyText(t, gridRun(0, 0, 0, 0), 34); strings.Count(text, "group       deb:6.") != 2 {
 		t.Errorf("got\n%s", text)

@@ -234,7 +234,7 @@ func (k *liveKernel) line(width int, now time.Time) string {
 		wrong = fmt.Sprintf("%d WRONG", k.Failed)
 	}
 	if d := k.left(now); d > 0 {
-		left = d.Round(time.Second).String() + " left"
+		left = max(d.Round(time.Second), time.Second).String() + " left"
 	} else if spent := now.Sub(k.since); spent >= time.Second && !k.since.IsZero() {
 		left = spent.Round(time.Second).String()
 	}
