@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Options says where an image is built from and kept. The zero value works inside a checkout.
@@ -48,6 +49,23 @@ func (o Options) Check() error {
 		return fmt.Errorf("build agent: %w", err)
 	}
 	return nil
+}
+
+// Needs returns the root of the sources that images are built from, and the Go that they ask for.
+func (o Options) Needs() (root, version string, err error) {
+	if root, err = findSource(o.Source); err != nil {
+		return "", "", err
+	}
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return "", "", fmt.Errorf("read what Go the sources ask for: %w", err)
+	}
+	for line := range strings.Lines(string(mod)) {
+		if text, ok := strings.CutPrefix(line, "go "); ok {
+			version = strings.TrimSpace(text)
+		}
+	}
+	return root, version, nil
 }
 
 // Build returns the agent's initramfs.

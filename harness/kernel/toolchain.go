@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -27,25 +28,29 @@ var headers = []struct{ header, pkg string }{
 	{"gelf.h", "libelf-dev"}, {"openssl/opensslv.h", "libssl-dev"},
 }
 
-// findToolchain says everything that is missing at once. ccache is used when
-// it is there. A compiler that vars name is part of the id.
-func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
-	var lost, pkgs []string
+// Missing lists what building a kernel lacks on this host: programs and
+// headers, and Debian's packages that hold them.
+func Missing(ctx context.Context) (lost, pkgs []string) {
 	for _, t := range tools {
 		if _, err := exec.LookPath(t.program); err != nil {
 			lost, pkgs = append(lost, t.program), append(pkgs, t.pkg)
 		}
 	}
-	if len(lost) == 0 {
-		for _, h := range headers {
-			cmd := command(ctx, "gcc", "-fsyntax-only", "-x", "c", "-")
-			cmd.Stdin = strings.NewReader("#include <" + h.header + ">\n")
-			if cmd.Run() != nil && ctx.Err() == nil {
-				lost, pkgs = append(lost, h.header), append(pkgs, h.pkg)
-			}
+	compiles := !slices.Contains(lost, "gcc") // else nobody can tell
+	for _, h := range headers {
+		cmd := command(ctx, "gcc", "-fsyntax-only", "-x", "c", "-")
+		cmd.Stdin = strings.NewReader("#include <" + h.header + ">\n")
+		if !compiles || cmd.Run() != nil && ctx.Err() == nil {
+			lost, pkgs = append(lost, h.header), append(pkgs, h.pkg)
 		}
 	}
-	if len(lost) > 0 {
+	return lost, pkgs
+}
+
+// findToolchain says everything that is missing at once. ccache is used when
+// it is there. A compiler that vars name is part of the id.
+func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
+	if lost, pkgs := Missing(ctx); len(lost) > 0 {
 		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s", strings.Join(lost, ", "), strings.Join(pkgs, " "))
 	}
 	t := &toolchain{vars: append(ccache(vars), vars...)}

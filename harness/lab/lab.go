@@ -103,8 +103,11 @@ func (l *Lab) Check() error {
 	case err != nil:
 		return fmt.Errorf("find QEMU: %w", err)
 	}
-	return l.imageOptions().Check()
+	return l.CheckSources()
 }
+
+// CheckSources says why no agent can be built that this program understands.
+func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
 
 // Run does the plan. Records are kept as far as they came when ctx ends. The
 // error is the host's: a store that cannot be written.

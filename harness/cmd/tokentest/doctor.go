@@ -1,16 +1,24 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"go/version"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
+	"tokentest/images"
 )
 
 // finding is one thing that the host has or lacks.
@@ -18,6 +26,8 @@ type finding struct {
 	what, state string
 	needed      bool   // without it nothing runs
 	mend        string // the command that mends it
+	// packages are Debian's that hold what is missing, where it is several things.
+	packages []string
 }
 
 func (a *app) doctorCmd() *cobra.Command {
@@ -25,8 +35,8 @@ func (a *app) doctorCmd() *cobra.Command {
 		Use:   "doctor",
 		Short: "say what this host has and lacks, with the command that mends it",
 		Args:  args(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			list := a.examine()
+		RunE: func(c *cobra.Command, _ []string) error {
+			list := a.examine(c.Context())
 			for _, f := range list {
 				mark := "ok     "
 				switch {
@@ -48,14 +58,69 @@ func (a *app) doctorCmd() *cobra.Command {
 	}
 }
 
-func (a *app) examine() []finding {
+func (a *app) examine(ctx context.Context) []finding {
 	out := []finding{
 		tool("qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
-		tool("go", "version", true, "install the Go that go.mod asks for, from your distribution or its site"),
+		a.sources(),
+		goTool(),
 		tool("apt-get", "--version", false, "only deb: references want apt; give the path to a bzImage instead"),
 		tool("dpkg-deb", "--version", false, "only deb: references want dpkg; give the path to a bzImage instead"),
 	}
-	return append(out, a.kvm(), a.cache())
+	return append(out, a.kvm(), a.cache(), compilers(ctx))
+}
+
+// sources are what the agent is built from.
+func (a *app) sources() finding {
+	f := finding{what: "sources", needed: true}
+	root, _, err := images.Options{}.Needs()
+	if f.state = root; err == nil {
+		err = (&lab.Lab{CacheDir: a.cacheDir}).CheckSources()
+	}
+	if err != nil {
+		f.state, f.mend = err.Error(), "call tokentest from a checkout of its sources, after make build there"
+	}
+	return f
+}
+
+// goTool compiles the agent. From 1.21 on it fetches a newer one by itself.
+func goTool() finding {
+	_, want, err := images.Options{}.Needs()
+	if err != nil || want == "" {
+		want = strings.TrimPrefix(runtime.Version(), "go")
+	}
+	return newEnough(tool("go", "version", true, "install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
+}
+
+// newEnough looks at the version of a Go that was found.
+func newEnough(f finding, want string) finding {
+	has := goVersion.FindStringSubmatch(f.state)
+	if has == nil || f.mend != "" {
+		return f
+	}
+	switch major, minor := number(has[1]), number(has[2]); {
+	case major == 1 && minor < 21:
+		f.state, f.mend = f.state+", which is too old", "install Go "+want+" or newer from Go's own site"
+	case version.Compare(has[0], "go"+want) < 0:
+		f.state += "; it fetches " + want + " once, which takes a network"
+	}
+	return f
+}
+
+var goVersion = regexp.MustCompile(`go(\d+)\.(\d+)(\.\d+)?`)
+
+func number(digits string) int {
+	n, _ := strconv.Atoi(digits) // they are digits
+	return n
+}
+
+// compilers build kernels, for src: and git: references.
+func compilers(ctx context.Context) finding {
+	f := finding{what: "kernel build", state: "all that building a kernel takes is there"}
+	if lost, pkgs := kernel.Missing(ctx); len(lost) > 0 {
+		f.state = "no " + strings.Join(lost, ", ") + "; only git: and src: references want it"
+		f.mend, f.packages = "scripts/setup-build.sh, or: apt-get install -y "+strings.Join(pkgs, " "), pkgs
+	}
+	return f
 }
 
 func tool(name, arg string, needed bool, mend string) finding {

@@ -52,6 +52,9 @@ func installs(list []finding, id string) string {
 		if name := how.packages[f.what]; f.mend != "" && name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
+		if id == "debian" { // of the others nobody has tried the names
+			names = append(names, f.packages...)
+		}
 	}
 	if !known || len(names) == 0 {
 		return ""
