@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tokentest/cases"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
 )
@@ -107,17 +108,36 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, bisecting: slices.Contains(args, bisectFlag)}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
 	if err == nil {
 		return a.code
 	}
-	for _, e := range each(err) {
-		fmt.Fprintln(stderr, "tokentest:", e)
+	list := each(err)
+	for i, e := range list {
+		text := e.Error()
+		if i == len(list)-1 {
+			text += next(err, c)
+		}
+		fmt.Fprintln(stderr, "tokentest:", text)
 	}
 	return a.failed(err)
+}
+
+// next names the command that helps after a mistake, where its error does not.
+func next(err error, c *cobra.Command) string {
+	var bad *kernel.UsageError
+	switch {
+	case exitCode(err) != result.ExitUsage, strings.Contains(err.Error(), "tokentest "):
+		return ""
+	case errors.Is(err, cases.ErrUnknownCase):
+		return "; tokentest list cases shows the names"
+	case errors.As(err, &bad) && strings.HasPrefix(bad.Ref, "deb:"):
+		return "; tokentest kernel list shows what there is"
+	}
+	return "; see " + c.CommandPath() + " --help"
 }
 
 // failed is the exit code when there is an error. git bisect would take 2 and

@@ -143,7 +143,7 @@ func loadSide(l *result.Loader, name, kernel string) (*result.Side, error) {
 	s, err := l.Side(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usageError{err}
+		return nil, usage("%w%s", err, newest())
 	case err != nil:
 		return nil, err
 	}

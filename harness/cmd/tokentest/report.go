@@ -77,9 +77,22 @@ func headOf(dir string) (*result.Run, error) {
 
 func noRun(dir string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return usage("no run is kept in %s: %w", dir, err)
+		return usage("no run is kept in %s: %w%s", dir, err, newest())
 	}
 	return err
+}
+
+// newest names the newest run that is kept.
+func newest() string {
+	base, err := runsBase()
+	if err != nil {
+		return ""
+	}
+	names, err := result.Runs(base)
+	if err != nil || len(names) == 0 {
+		return "; tokentest run makes one"
+	}
+	return "; the newest is in " + names[len(names)-1]
 }
 
 // rejudge judges a run again and says on standard error what changed.
