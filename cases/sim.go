@@ -101,7 +101,9 @@ func (s *Sim) Step(st *program.Step) Expect {
 	case program.OpSend:
 		h, _ := st.Num(program.KeyHandle)
 		to, _ := st.Num(program.KeyTo)
-		s.actors[to].fds[program.Handle(h)] = a.fds[program.Handle(h)]
+		fd := a.fds[program.Handle(h)]
+		fd.Stays = false // it is received with FD_CLOEXEC
+		s.actors[to].fds[program.Handle(h)] = fd
 	case program.OpClose:
 		h, _ := st.Num(program.KeyHandle)
 		delete(a.fds, program.Handle(h))

@@ -90,6 +90,7 @@ func (a *simActor) mapCreate(st *program.Step) *oracle.MapCreate {
 		Extra: or(st, program.KeyExtra, 0), Ifindex: or(st, program.KeyIfindex, 0), BadName: badName(st),
 		BTFKey: or(st, program.KeyBTFKey, btf), BTFValue: or(st, program.KeyBTFValue, btf), Vmlinux: or(st, program.KeyVmlinux, vmlinux),
 	}
+	req.Attr.Types = 1 // that of storages' own BTF
 	_, sized := st.Num(program.KeyValueSize)
 	req.Attr.BadStruct = sized && s.Struct != ""
 	if h, ok := st.Num(program.KeyInner); ok {
@@ -98,6 +99,9 @@ func (a *simActor) mapCreate(st *program.Step) *oracle.MapCreate {
 	if h, ok := st.Num(program.KeyBTF); ok {
 		fd := a.fds[program.Handle(h)]
 		req.Attr.BTFClosed, req.Attr.BTFNone = fd.Kind == oracle.Closed, fd.Kind != oracle.Closed && !fd.BTF
+		if fd.Lock {
+			req.Attr.Types = program.LockType
+		}
 		req.Attr.Special = fd.Lock && req.Attr.BTFValue == program.LockType
 	} else if !s.BTF && s.Struct == "" {
 		req.Attr.BTFNone = true // descriptor 0, /dev/null

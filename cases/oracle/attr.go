@@ -46,7 +46,8 @@ type MapAttr struct {
 	BTFKey, BTFValue, Vmlinux    uint32
 	BadInner, BTFClosed, BTFNone bool // inner_map_fd is no map; btf_fd is not open, or no BTF
 	BadName                      bool
-	Special                      bool // the value's BTF type has a lock in it
+	Types                        uint32 // how many types the BTF has, each of them 4 bytes long
+	Special                      bool   // the value's BTF type has a lock in it
 	BadStruct                    bool // the value has not the size of the struct that Vmlinux names
 }
 
@@ -204,6 +205,8 @@ func (r *MapCreate) unmodelled(w *World) string {
 		return "maps that just fit into the memory cgroup, or just do not"
 	case a.Special && r.Type != uapi.BPF_MAP_TYPE_HASH && r.Type != uapi.BPF_MAP_TYPE_ARRAY:
 		return "the map types that a value with a lock may be in"
+	case a.hasBTF() && (a.BTFKey == 0 || !r.is(mapsLookup)) && !r.is(mapsStr):
+		return "what the map type itself wants of BTF types"
 	case a.Flags&fNUMA != 0 && a.NUMA == 0:
 		return "a NUMA node of the machine"
 	}
@@ -285,6 +288,10 @@ var mapAfter = []rule[*MapCreate]{
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.wantsBTF() && a.BTFClosed })},
 	{id: "btf-none", text: "btf_fd is no BTF", fn: "btf_get_by_fd", errno: eINVAL,
 		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool { return a.wantsBTF() && a.BTFNone })},
+	{id: "btf-sizes", text: "a BTF type is not there, or has not the map's size", fn: "map_check_btf", errno: eINVAL,
+		holds: with(func(_ *call[*MapCreate], a *MapAttr) bool {
+			return a.hasBTF() && (a.BTFValue > a.Types || a.Value != btfSize || a.BTFKey > a.Types || a.BTFKey != 0 && a.Key != btfSize)
+		})},
 	{id: "special-fields", text: "a value with special fields, such as a lock, wants CAP_BPF", fn: "map_check_btf", errno: ePERM, since: specialSince,
 		holds: with(func(c *call[*MapCreate], a *MapAttr) bool { return a.Special && !c.tokenCapable(uapi.CAP_BPF) })},
 	{id: "file-flags-late", text: "a map cannot be both read-only and write-only", fn: "bpf_get_file_flag", errno: eINVAL, since: lateChecks,
@@ -292,3 +299,10 @@ var mapAfter = []rule[*MapCreate]{
 }
 
 func (a *MapAttr) wantsBTF() bool { return a.BTFKey != 0 || a.BTFValue != 0 || a.Vmlinux != 0 }
+
+// hasBTF reports whether the value's BTF type is looked up in a BTF.
+func (a *MapAttr) hasBTF() bool {
+	return a.BTFValue != 0 && a.Vmlinux == 0 && !a.BTFClosed && !a.BTFNone
+}
+
+const btfSize = 4

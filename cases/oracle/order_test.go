@@ -30,7 +30,7 @@ const (
 	mapFirst   = faulty + " btf-ids map-extra file-flags numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs
 	mapNew     = faulty + " btf-ids map-extra numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs + " file-flags-late"
 	mapGateIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type unprivileged-disabled no-cap-bpf no-cap-net-admin " +
-		"offload-privileged offload-device inner-fd alloc-late bad-name btf-closed btf-none special-fields"
+		"offload-privileged offload-device inner-fd alloc-late bad-name btf-closed btf-none btf-sizes special-fields"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type token-not-covering-attach "
 	progIDs      = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf-id "
 )
@@ -42,7 +42,7 @@ var mapNever = map[[2]string]string{
 	{"no-cap-bpf", "no-cap-net-admin"}:                    oneClass,
 	{"inner-fd", "alloc-late"}:                            ownType,
 	{"btf-closed", "btf-none"}:                            oneFD,
-	{"btf-none", "special-fields"}:                        oneFD,
+	{"btf-none", "btf-sizes"}:                             oneFD,
 }
 
 var progNever = map[[2]string]string{

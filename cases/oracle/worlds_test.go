@@ -179,7 +179,12 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.BTFKey = 1 },
 	func(r *MapCreate) { // before those two, which it is in place of
 		if r.is([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}) {
-			r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Special = 3, false, false, true
+			r.Attr.BTFKey, r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Types, r.Attr.Special = 1, 3, false, false, 3, true
+		}
+	},
+	func(r *MapCreate) {
+		if r.is([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}) {
+			r.Attr.BTFKey, r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Types, r.Attr.Value = 1, 1, false, false, 3, 8
 		}
 	},
 	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, true, false },
