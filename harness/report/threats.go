@@ -16,6 +16,7 @@ import (
 // to it.
 type threat struct {
 	Case, Path, Question, Answer string
+	Who                          []string  // the actors of its case, in words
 	Shown                        []witness // kernels on which its case passed
 	Others                       []witness // and those on which it says nothing, or something else
 	Steps                        []threatStep
@@ -64,7 +65,7 @@ func threats(r *result.Run) []*threat {
 		if g.Question == "" {
 			continue
 		}
-		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer)}
+		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer), Who: whoIsWho(g)}
 		for n := range g.Steps {
 			s := threatStep{Text: clean(g.Steps[n])}
 			if n < len(g.Notes) {
@@ -188,8 +189,11 @@ func (t *threat) write(p *page, number int) {
 		p.fact(textFact(label, t.Answer))
 	}
 	p.fact(textFact("case", t.Case+" ("+t.Path+")"))
-	for _, w := range t.Shown {
-		p.fact(textFact("shown", w.text()))
+	for _, who := range t.Who {
+		p.fact(textFact("who", who))
+	}
+	for _, words := range together(t.Shown) {
+		p.fact(textFact("shown", words))
 	}
 	for _, w := range t.Others {
 		p.fact(textFact("not shown", w.text()))
@@ -197,6 +201,22 @@ func (t *threat) write(p *page, number int) {
 	for _, s := range t.Evidence() {
 		p.fact(textFact(s.label(), s.text()))
 	}
+}
+
+// together names the kernels on which a case simply passed in one go.
+func together(list []witness) []string {
+	var pass, out []string
+	for _, w := range list {
+		if w.Status == result.Pass && w.Why == "" {
+			pass = append(pass, w.Kernel)
+		} else {
+			out = append(out, w.text())
+		}
+	}
+	if len(pass) > 0 {
+		out = append([]string{"pass on " + strings.Join(pass, ", ")}, out...)
+	}
+	return out
 }
 
 func (w witness) text() string {

@@ -46,11 +46,12 @@ var threatsPage = template.Must(template.New("threats").Parse(`<!doctype html>
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 ol.toc { padding-left: 1.5rem; } .dim { color: var(--dim); font-size: .875rem; }
+ul { margin: .5rem 0; padding-left: 1.25rem; font-size: .875rem; }
 .answer { border-left: 4px solid var(--ok); padding: .25rem 1rem; margin: .75rem 0; }
 .answer.no { border-color: var(--no); }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; margin: .75rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td.got { white-space: nowrap; } .ok { color: var(--ok); } .refused, .fail, .broken { color: var(--no); } .skip { color: var(--dim); }
+td.got { min-width: 7rem; } .ok { color: var(--ok); } .refused, .fail, .broken { color: var(--no); } .skip { color: var(--dim); }
 code { font: .8125rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 </style>
 </head>
@@ -66,6 +67,7 @@ Each answer stands because the calls below it came out so on the kernels named, 
 {{if .Contradicted}}<p class="answer no">It depends on the kernel: one below does not answer as the others, or as it must.</p>{{end}}
 {{if .Shown}}<p class="answer">{{.Answer}}</p>{{else}}<p class="answer no">No answer: no kernel of this run has shown it.</p>{{end}}
 <p class="dim">Case <code>{{.Case}}</code>, {{.Path}}</p>
+{{with .Who}}<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 <table>
 <tr><th>kernel</th><th>status</th><th></th></tr>
 {{range .Shown}}<tr><td>{{.Kernel}}</td><td class="ok">{{.Status}}</td><td>{{.Why}}</td></tr>{{end}}

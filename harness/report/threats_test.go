@@ -27,8 +27,8 @@ func asked(statuses ...result.Status) *result.Run {
 	}
 	r := newRun(list...)
 	r.Groups = []cases.Outline{
-		{Name: "other", Steps: []string{"root map_create"}},
-		{Name: "q", Path: "cases/scenario/q.txt", Question: "Can it <be>?", Answer: "No, it cannot.",
+		{Name: "unasked", Steps: []string{"root map_create"}},
+		{Name: "q", Path: "cases/scenario/q.txt", Actors: []string{"owner userns uid=1000", "peer joins owner caps=none"}, Question: "Can it <be>?", Answer: "No, it cannot.",
 			Steps: []string{"owner bpffs -> b", "peer map_create token=t", "peer token_info t"}, Notes: []string{"", "no capability", "since 6.17"}},
 	}
 	return r
@@ -51,8 +51,8 @@ func TestThreats(t *testing.T) {
 		want     []string
 		not      []string
 	}{
-		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    deb:a (6.12.117+deb13-cloud-amd64): pass",
-			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"}, []string{"bpffs", "other", none}},
+		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    pass on deb:a (6.12.117+deb13-cloud-amd64)\n", "who      owner: root of a user namespace of its own, made by uid 1000\n", "who      peer: another process in owner's namespaces, without capabilities\n",
+			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"}, []string{"bpffs", "unasked", none}},
 		{[]result.Status{result.Pass, result.Pass}, []string{yes, "peer token_info t: EINVAL on deb:a, ok on deb:b (since 6.17)"}, []string{"not shown"}},
 		{[]result.Status{result.Pass, result.Skip}, []string{yes, "not shown deb:b (6.12.117+deb13-cloud-amd64): skip: the reason of skip"}, []string{differs}},
 		{[]result.Status{result.Skip}, []string{none, "skip: the reason of skip"}, []string{yes, "No, it cannot", "refused"}},
@@ -117,5 +117,20 @@ func TestThreatsHTML(t *testing.T) {
 	}
 	if text := page(asked(result.Fail)); strings.Contains(text, "No, it cannot.") || !strings.Contains(text, "It depends on the kernel") || !strings.Contains(text, "0 answered") {
 		t.Errorf("a failure:\n%s", text)
+	}
+}
+
+func TestWho(t *testing.T) {
+	for line, want := range map[string]string{
+		"inner userns in owner":                 "inner: root of a user namespace of its own below owner's",
+		"heir child owner":                      "heir: a process that owner forks",
+		"same init uid=1000":                    "same: a process in the initial namespaces, outside of every container, with uid 1000 and no capability",
+		"strong joins owner caps=all-CAP_BPF":   "strong: another process in owner's namespaces, with every capability but CAP_BPF",
+		"a init uid=7 caps=CAP_BPF+CAP_PERFMON": "a: a process in the initial namespaces, outside of every container, with uid 7, with CAP_BPF, CAP_PERFMON alone",
+		"new kind":                              "new kind",
+	} {
+		if got := who(line); got != want {
+			t.Errorf("%q is %q, want %q", line, got, want)
+		}
 	}
 }
