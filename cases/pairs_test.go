@@ -32,7 +32,7 @@ var apart = map[string]string{
 	"map_create/inner-fd before map_create/alloc-late":                              oneType,
 	"map_create/no-cap-bpf before map_create/no-cap-net-admin":                      "a map type has one class",
 	"map_create/btf-closed before map_create/btf-none":                              oneFD,
-	"map_create/btf-none before map_create/special-fields":                          oneFD,
+	"map_create/btf-none before map_create/btf-sizes":                               oneFD,
 	"map_create/token-not-a-token before map_create/token-not-covering-cmd":         noToken,
 	"map_create/token-not-covering-cmd before map_create/token-not-covering-type":   gone,
 	"prog_load/token-not-a-token before prog_load/token-not-covering-cmd":           noToken,
