@@ -48,7 +48,7 @@ type MapAttr struct {
 	BadName                      bool
 	Types                        uint32 // how many types the BTF has, each of them 4 bytes long
 	Special                      bool   // the value's BTF type has a lock in it
-	BadStruct                    bool // the value has not the size of the struct that Vmlinux names
+	BadStruct                    bool   // the value has not the size of the struct that Vmlinux names
 }
 
 // Bits of map_flags, include/uapi/linux/bpf.h.
