@@ -21,6 +21,7 @@ func FactsAt(r uapi.Release) *program.Facts {
 func KernelOf(f *program.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
+	k.MitigationsOff = f.MitigationsOff || f.Config != nil && f.Config["CPU_MITIGATIONS"] != "y" && !f.Version().Less(optionSince)
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
@@ -31,6 +32,10 @@ func KernelOf(f *program.Facts) *oracle.Kernel {
 	}
 	return k
 }
+
+// optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every
+// architecture; without it cpu_mitigations_off() says yes.
+var optionSince = uapi.Release{Major: 6, Minor: 9}
 
 // Need is something that a case wants of the kernel. It can be refuted: a
 // kernel of a release that should have it, and lacks it, fails the case.
@@ -54,6 +59,7 @@ const (
 	NeedRelease NeedKind = "release"
 	NeedLSM     NeedKind = "lsm"
 	NeedBefore  NeedKind = "before"
+	NeedGuards  NeedKind = "mitigations"
 )
 
 // String names the need as a reason for a skip.
@@ -71,6 +77,8 @@ func (n Need) String() string {
 		return fmt.Sprintf("the LSM %s is not active", n.Name)
 	case NeedRelease:
 		return fmt.Sprintf("the kernel is older than %s", n.Since)
+	case NeedGuards:
+		return "the machine was told to trust its CPU: mitigations=off, or CONFIG_CPU_MITIGATIONS is not set"
 	case NeedBefore:
 		return fmt.Sprintf("the kernel is %s or newer", n.Since)
 	}
@@ -103,6 +111,8 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 		return !old, ""
 	case NeedBefore:
 		return old, ""
+	case NeedGuards:
+		return !KernelOf(f).MitigationsOff, ""
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)

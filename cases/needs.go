@@ -30,6 +30,7 @@ var needSpecs = []needSpec{
 		r, err := uapi.ParseRelease(w)
 		return Need{Kind: NeedBefore, Since: r}, err
 	}},
+	{"mitigations", "", "it was not booted with mitigations=off", func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
 }
 
 func (s *needSpec) usage() string { return strings.TrimSpace(s.words + " " + s.takes) }

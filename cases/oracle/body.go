@@ -100,6 +100,9 @@ func progAfter() []rule[*ProgLoad] {
 	})
 	late := writeUser("helper-sys-admin", "the helper wants CAP_SYS_ADMIN where it counts", "bpf_tracing_func_proto")
 	late.since = writeUserSince
+	variable := needs("variable-stack", "a stack pointer at an unknown offset wants CAP_PERFMON where it counts, unless mitigations are off", "bpf_bypass_spec_v1", eACCES, uapi.CAP_PERFMON, VariesStackPointer)
+	guarded := variable.holds
+	variable.holds = func(c *call[*ProgLoad]) bool { return !c.Kernel.trustsCPU() && guarded(c) }
 	return []rule[*ProgLoad]{
 		{id: "bad-name", text: "the name holds what a name may not", fn: "bpf_obj_name_cpy", errno: eINVAL,
 			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.BadName })},
@@ -112,7 +115,7 @@ func progAfter() []rule[*ProgLoad] {
 		needs("skb-data", "a cgroup's program may read the packet with CAP_BPF where it counts", "cg_skb_is_valid_access", eACCES, uapi.CAP_BPF, ReadsSkbData),
 		needs("pointer-leak", "to leak a pointer wants CAP_PERFMON where it counts", "bpf_allow_ptr_leaks", eACCES, uapi.CAP_PERFMON, ReturnsContext),
 		needs("uninit-stack", "to read what the stack held wants CAP_PERFMON where it counts", "bpf_allow_uninit_stack", eACCES, uapi.CAP_PERFMON, ReadsUninitStack),
-		needs("variable-stack", "a stack pointer at an unknown offset wants CAP_PERFMON where it counts", "bpf_bypass_spec_v1", eACCES, uapi.CAP_PERFMON, VariesStackPointer),
+		variable,
 		needs("subprog", "a program with functions wants CAP_BPF where it counts", "add_subprog_and_kfunc", ePERM, uapi.CAP_BPF, CallsSubprog),
 		{id: "map-bad-fd", text: "the program's map is a descriptor that is not open", fn: "resolve_pseudo_ldimm64", errno: eBADF,
 			holds: progWith(func(_ *call[*ProgLoad], a *ProgAttr) bool { return a.Uses != nil && notOpen(*a.Uses) })},

@@ -120,7 +120,14 @@ func (c *call[R]) loaderCapable(tok *Token) bool {
 // Speculative Store Bypass, bpf_bypass_spec_v4 of include/linux/bpf.h.
 func (r *Symbol) BypassesSpecV4(k *Kernel) bool {
 	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: r.Token}
-	return loader.tokenCapable(uapi.CAP_PERFMON)
+	return k.trustsCPU() || loader.tokenCapable(uapi.CAP_PERFMON)
+}
+
+// trustsCPU reports whether the verifier guards against no speculation,
+// whoever loads a program: cpu_mitigations_off() in bpf_bypass_spec_v1 and
+// bpf_bypass_spec_v4, since 6.7.
+func (k *Kernel) trustsCPU() bool {
+	return k.MitigationsOff && !k.Release.Less(uapi.Release{Major: 6, Minor: 7})
 }
 
 func (r *Symbol) decide(w *World, trace *[]Line) Verdict {

@@ -18,6 +18,8 @@ type Kernel struct {
 	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
 	// __MAX_BPF_ATTACH_TYPE: a value at or above them is covered by no mask.
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
+	// MitigationsOff is cpu_mitigations_off(): the machine was told to trust its CPU.
+	MitigationsOff bool
 	// Omit names a rule that is left out, to show that somebody notices.
 	Omit string
 	// Held, if set, is told each rule that a call came to and that held there:

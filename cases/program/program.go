@@ -194,6 +194,8 @@ type Facts struct {
 	StructOpsIndex uint32 `json:"struct_ops_index"`
 	// LSM are the active security modules; nil when that is not known.
 	LSM []string `json:"lsm,omitzero"`
+	// MitigationsOff says that the kernel was booted with mitigations=off.
+	MitigationsOff bool `json:"mitigations_off,omitempty"`
 	// Config holds the kernel's configuration; nil when it is not known.
 	Config map[string]string `json:"-"`
 }

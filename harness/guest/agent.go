@@ -400,6 +400,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	h.Max, h.Enumerators = g.max, g.members
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
+	h.MitigationsOff = mitigationsOff()
 	payload, err := wire.EncodeJSON(h)
 	if err != nil {
 		return err

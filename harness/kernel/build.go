@@ -111,7 +111,9 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 			return nil, err
 		}
 		b.Commit = b.Patches[len(b.Patches)-1]
-		b.Name += fmt.Sprintf(" with %d patches", len(b.Patches))
+		if b.Name += fmt.Sprintf(" with %d patch", len(b.Patches)); len(b.Patches) > 1 {
+			b.Name += "es"
+		}
 	}
 	b.tree, err = b.repo.treeOf(ctx, b.Commit)
 	return b, err

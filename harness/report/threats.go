@@ -65,7 +65,7 @@ func threats(r *result.Run) []*threat {
 		if g.Question == "" {
 			continue
 		}
-		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer), Who: whoIsWho(g)}
+		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer), Who: whoIsWho(g.Actors, g.Steps)}
 		for n := range g.Steps {
 			s := threatStep{Text: clean(g.Steps[n])}
 			if n < len(g.Notes) {

@@ -1,9 +1,8 @@
 package report
 
 import (
+	"slices"
 	"strings"
-
-	"tokentest/cases"
 )
 
 // who says in words who an actor is, from its line of the case file without the
@@ -62,28 +61,18 @@ func who(line string) string {
 
 func but(caps string) string { return strings.ReplaceAll(caps, "+", ", ") }
 
-// whoIsWho are a group's actors in words, and those that every file has.
-func whoIsWho(g *cases.Outline) []string {
+// whoIsWho are the actors of a case in words, and those that every file has
+// where its steps name them.
+func whoIsWho(actors, steps []string) []string {
 	var out []string
-	for _, a := range g.Actors {
+	for _, a := range actors {
 		out = append(out, who(a))
 	}
-	for _, s := range g.Steps {
-		switch actor, _, _ := strings.Cut(s, " "); actor {
-		case "root":
-			out = appendNew(out, "root: uid 0 in the initial namespaces, with every capability")
-		case "nobody":
-			out = appendNew(out, "nobody: uid 65534 in the initial namespaces, without capabilities")
+	for _, always := range []string{"root: uid 0 in the initial namespaces, with every capability", "nobody: uid 65534 in the initial namespaces, without capabilities"} {
+		name, _, _ := strings.Cut(always, ":")
+		if slices.ContainsFunc(steps, func(s string) bool { return strings.HasPrefix(s, name+" ") }) {
+			out = append(out, always)
 		}
 	}
 	return out
-}
-
-func appendNew(list []string, s string) []string {
-	for _, old := range list {
-		if old == s {
-			return list
-		}
-	}
-	return append(list, s)
 }
