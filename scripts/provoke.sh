@@ -86,8 +86,7 @@ fault words 0 '' "$packaged" 'echo "BUG: KASAN: these are the words of a program
 crash PANIC 1 'panic: kernel panic: dumptest'
 crash BUG 1 'bug: kernel BUG at drivers/misc/lkdtm/bugs.c in lkdtm_BUG'
 crash WARNING 1 'warn: WARNING in lkdtm_WARNING (drivers/misc/lkdtm/bugs.c)'
-crash EXCEPTION 1 'kasan: KASAN: null-ptr-deref in'
-crash EXHAUST_STACK 1 'oops: BUG: '
+crash EXCEPTION 1 'oops: general protection fault in lkdtm_EXCEPTION'
 crash CORRUPT_STACK_STRONG 1 'panic: kernel panic: stack-protector: Kernel stack is corrupted in: lkdtm_CORRUPT_STACK_STRONG'
 crash STACK_GUARD_PAGE_LEADING 1 'oops: BUG: '
 crash ARRAY_BOUNDS 1 'ubsan: UBSAN: array-index-out-of-bounds in drivers/misc/lkdtm/bugs.c'
@@ -107,7 +106,7 @@ crash REFCOUNT_INC_OVERFLOW 1 'refcount: refcount_t: saturated; leaking memory'
 crash REFCOUNT_DEC_ZERO 1 'refcount: refcount_t: '
 crash REFCOUNT_INC_ZERO 1 'refcount: refcount_t: addition on 0; use-after-free'
 crash USERCOPY_SLAB_SIZE_TO 1 'corruption: usercopy: Kernel memory '
-crash FORTIFY_STR_OBJECT 1 ''
+crash FORTIFY_STR_OBJECT 0 ''
 crash SPINLOCKUP 1 'lockdep: lockdep: '
 crash HUNG_TASK 1 'hungtask: hung task: sh' --deadline 120s
 crash SOFTLOCKUP 1 'lockup: soft lockup in lkdtm_SOFTLOCKUP' --deadline 120s

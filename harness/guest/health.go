@@ -6,13 +6,18 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/harness/wire"
 )
 
 // kernelLog takes the agent's marks: a line in the kernel's log that says what
 // is about to run, so that whatever the log says next is known to have come
 // under it. The host knows the words (harness/vm).
-type kernelLog struct{ f *os.File }
+type kernelLog struct {
+	f     *os.File
+	marks []wire.Mark // what was said, for what comes to light later
+}
 
 // openKernelLog opens the log; without one there are no marks, and the host
 // goes by when things came.
@@ -21,15 +26,27 @@ func openKernelLog() kernelLog {
 	if err != nil {
 		return kernelLog{}
 	}
-	return kernelLog{f}
+	return kernelLog{f: f}
 }
 
 // begin marks that something is about to run. The level is that of warnings,
 // which the console shows.
-func (l kernelLog) begin(format string, args ...any) {
+func (l *kernelLog) begin(format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	l.marks = append(l.marks, wire.Mark{Ticks: ticks(), What: what})
 	if l.f != nil {
-		fmt.Fprintf(l.f, "<4>tokentest: begin "+format+"\n", args...)
+		fmt.Fprintf(l.f, "<4>tokentest: begin %s\n", what)
 	}
+}
+
+// ticks is the kernel's count of jiffies in hundredths of a second, 0 where it
+// cannot be had.
+func ticks() uint64 {
+	n, err := unix.Times(&unix.Tms{})
+	if err != nil {
+		return 0
+	}
+	return uint64(n)
 }
 
 // readTaint reads the kernel's taint flags.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"regexp"
 	"strconv"
@@ -44,22 +43,19 @@ func (g *agent) findLeaks() *wire.Leaks {
 		close(ended)
 		<-over // nothing may follow what is told next
 	}()
-	return scanTwice(g.log)
+	return scanTwice(g.log.marks)
 }
 
 // scanTwice scans the memory. The first scan notes what nothing points to, the
 // second reports it if it has not changed since and is old enough.
-func scanTwice(log kernelLog) *wire.Leaks {
+func scanTwice(marks []wire.Mark) *wire.Leaks {
 	l := &wire.Leaks{}
-	began, first := time.Now(), jiffies()
+	began := time.Now()
 	if err := scanLeaks(); err != nil {
 		l.Unscanned = err.Error()
 		return l
 	}
 	time.Sleep(leakAge - time.Since(began))
-	l.Jiffies = jiffies()
-	l.HZ = hertz(l.Jiffies-first, time.Since(began))
-	log.begin("leak scan")
 	if err := scanLeaks(); err != nil {
 		l.Unscanned = err.Error()
 		return l
@@ -68,7 +64,9 @@ func scanTwice(log kernelLog) *wire.Leaks {
 	if err != nil {
 		l.Unscanned = fmt.Sprintf("read the leaks: %v", err)
 	}
-	l.Text = string(text[:min(len(text), maxLeaks)])
+	if l.Text = string(text[:min(len(text), maxLeaks)]); l.Text != "" {
+		l.Jiffies, l.Ticks, l.Marks = jiffies(), ticks(), marks
+	}
 	return l
 }
 
@@ -107,16 +105,4 @@ func parseJiffies(timers []byte) uint64 {
 		return 0
 	}
 	return n
-}
-
-// hertz is how many jiffies are a second, out of what kernels can be
-// configured to.
-func hertz(ticks uint64, in time.Duration) int {
-	const near = 0.05
-	for _, hz := range []float64{100, 250, 300, 1000} {
-		if math.Abs(float64(ticks)/in.Seconds()/hz-1) < near {
-			return int(hz)
-		}
-	}
-	return 0
 }

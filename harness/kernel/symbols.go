@@ -62,15 +62,23 @@ func OpenSymbols(path string) (*Symbols, error) {
 // Close closes the file.
 func (s *Symbols) Close() error { return s.file.Close() }
 
+// padding is less than what can stand between two functions: the kernel takes a
+// function to end where the next one begins.
+const padding = 64
+
 // Line returns FILE:LINE of an offset into a function of a size, or "". The
 // size tells functions of the same name apart.
 func (s *Symbols) Line(name string, offset, size uint64) string {
-	for _, sym := range s.funcs[name] {
-		if sym.Size == size && offset <= size {
-			return s.at(sym.Value + offset)
+	var best *elf.Symbol
+	for i, sym := range s.funcs[name] {
+		if sym.Size <= size && size-sym.Size < padding && offset <= sym.Size && (best == nil || sym.Size > best.Size) {
+			best = &s.funcs[name][i]
 		}
 	}
-	return ""
+	if best == nil {
+		return ""
+	}
+	return s.at(best.Value + offset)
 }
 
 func (s *Symbols) at(pc uint64) string {
@@ -89,6 +97,7 @@ func (s *Symbols) at(pc uint64) string {
 	name := e.File.Name
 	if dir, ok := unit.Val(dwarf.AttrCompDir).(string); ok {
 		name = strings.TrimPrefix(name, dir+"/")
+		name = strings.TrimPrefix(name, filepath.Dir(dir)+"/src/") // our builds have their sources beside them
 	}
 	return fmt.Sprintf("%s:%d", strings.TrimPrefix(name, "./"), e.Line)
 }

@@ -96,7 +96,11 @@ func (s *session) healthy(payload []byte) error {
 	}
 	s.m.Taint(s.taint, d.Taint)
 	if l := d.Leaks; l != nil && (l.Unscanned == "" || !s.leaksOff()) {
-		s.m.Leaks(vm.Leaks{Text: l.Text, Jiffies: l.Jiffies, HZ: l.HZ, Unscanned: l.Unscanned})
+		told := vm.Leaks{Text: l.Text, Jiffies: l.Jiffies, Ticks: l.Ticks, Unscanned: l.Unscanned}
+		for _, m := range l.Marks {
+			told.Marks = append(told.Marks, vm.LeakMark{Ticks: m.Ticks, Mark: m.What})
+		}
+		s.m.Leaks(told)
 	}
 	return nil
 }

@@ -4,29 +4,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Leaks is what a kmemleak scan in the guest found.
 type Leaks struct {
 	Text      string // the objects, as kmemleak describes them
-	Jiffies   uint64 // the clock by which it dates them, when the log was marked with leakMark; 0 is unknown
-	HZ        int    // the clock's rate; 0 is unknown
+	Jiffies   uint64 // the clock by which it dates them, and
+	Ticks     uint64 // the same in hundredths of a second, at one time; 0 is unknown
+	Marks     []LeakMark
 	Unscanned string // why there was no scan
 }
 
-// leakMark is the mark in the log that tells when the last scan began.
-const leakMark = "leak scan"
+// LeakMark is when, in ticks, the agent said what it was about to do.
+type LeakMark struct {
+	Ticks uint64
+	Mark  string
+}
 
 // Leaks tells the machine what a kmemleak scan in the guest found.
 func (m *Machine) Leaks(l Leaks) {
 	m.note(func(f *facts) { f.leaks = l })
-}
-
-// stamp is when, by the log's own clock, the agent said what it was about to do.
-type stamp struct {
-	at   time.Duration
-	mark string
 }
 
 // addLeaks makes a finding of each leaked object, and one of a scan that was
@@ -42,7 +39,7 @@ func (f *facts) addLeaks() {
 			return
 		}
 		o.Time = f.total
-		o.Under = f.log.when(&l, o.Lines)
+		o.Under = l.when(o.Lines)
 		f.log.findings = append(f.log.findings, o)
 	}
 }
@@ -70,12 +67,10 @@ func leaked(text string) []Finding {
 
 var leakDate = re(`^  comm ".*", pid -?\d+, jiffies (\d+)`)
 
-// when says under which marks an object was allocated: those that the log
-// shows at the begin and at the end of its jiffy. Without the clock's rate it
-// is not known.
-func (r *report) when(l *Leaks, lines []string) []string {
-	scan := slices.IndexFunc(r.marks, func(s stamp) bool { return s.mark == leakMark })
-	if scan < 0 || l.HZ == 0 || l.Jiffies == 0 {
+// when says under which marks an object was allocated: those at the begin and
+// at the end of its jiffy. Without the clock's rate it is not known.
+func (l *Leaks) when(lines []string) []string {
+	if l.Jiffies == 0 || l.Ticks == 0 {
 		return nil
 	}
 	for _, line := range lines {
@@ -87,21 +82,21 @@ func (r *report) when(l *Leaks, lines []string) []string {
 		if err != nil || then > l.Jiffies {
 			return nil
 		}
-		jiffy := time.Second / time.Duration(l.HZ)
-		at := r.marks[scan].at - time.Duration(l.Jiffies-then)*jiffy
-		return slices.Compact([]string{r.markAt(at - jiffy), r.markAt(at + jiffy)})
+		// Both count from before the boot on, so that their ratio is that of the rates.
+		at := uint64(float64(then) * float64(l.Ticks) / float64(l.Jiffies))
+		return slices.Compact([]string{l.markAt(at - 1), l.markAt(at + 1)})
 	}
 	return nil
 }
 
-// markAt is the last mark before a time of the log.
-func (r *report) markAt(at time.Duration) string {
+// markAt is the last mark before a time.
+func (l *Leaks) markAt(ticks uint64) string {
 	mark := ""
-	for _, s := range r.marks {
-		if s.at > at {
+	for _, m := range l.Marks {
+		if m.Ticks > ticks {
 			break
 		}
-		mark = s.mark
+		mark = m.Mark
 	}
 	return mark
 }

@@ -7,7 +7,7 @@ import (
 
 // Leaks as kernels before 6.9 and from then on print them.
 const leaksText = `unreferenced object 0xffff888101234560 (size 64):
-  comm "subject", pid 88, jiffies 4294937796 (age 12.310s)
+  comm "subject", pid 88, jiffies 4294893546 (age 12.310s)
   hex dump (first 32 bytes):
     00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
   backtrace:
@@ -15,7 +15,7 @@ const leaksText = `unreferenced object 0xffff888101234560 (size 64):
     [<00000000a1b2c3d5>] bpf_token_create+0x1a/0x90
     [<00000000a1b2c3d5>] __sys_bpf+0x77/0x90
 unreferenced object 0xffff888101239999 (size 64):
-  comm "init", pid 1, jiffies 4294937796
+  comm "init", pid 1, jiffies 4294893546
   backtrace (crc 0):
     kmemleak_alloc+0x45/0x90
     __kmalloc_cache_noprof+0x1a/0x90
@@ -23,22 +23,24 @@ unreferenced object 0xffff888101239999 (size 64):
     __sys_bpf+0x1/0x90
 
 unreferenced object (percpu) 0xffff888101239999 (size 64):
-  comm "a\"b", pid 0, jiffies 4294937297
+  comm "a\"b", pid 0, jiffies 4294892297
   backtrace (crc 0):
     pcpu_alloc_noprof+0x77/0x90
     htab_map_alloc+0x77/0x90
 `
 
-// leaksLog stamps what the agent said. With 100 jiffies a second, 4294937296
-// is the boot.
-const leaksLog = `[    0.500000] tokentest: begin set-up 0
-[    5.000000] tokentest: begin cells 0 10
-[    9.000000] tokentest: begin cells 10 1
-[   20.000000] tokentest: begin leak scan
-`
+// leaksMarks are what the agent said. A kernel with 250 jiffies a second has
+// counted to 4294892296 when it boots.
+var leaksMarks = []LeakMark{
+	{atBoot(0.5), "set-up 0"}, {atBoot(5), "cells 0 10"}, {atBoot(9), "cells 10 1"},
+}
+
+const leaksHZ, leaksBoot = 250, 1<<32 - 300*leaksHZ
+
+func atBoot(seconds float64) uint64 { return leaksBoot*100/leaksHZ + uint64(100*seconds) }
 
 func TestLeaks(t *testing.T) {
-	f := facts{log: scan([]byte(leaksLog)), leaks: Leaks{Text: leaksText, Jiffies: 4294937296 + 2000, HZ: 100}}
+	f := facts{leaks: Leaks{Text: leaksText, Jiffies: leaksBoot + 20*leaksHZ, Ticks: atBoot(20), Marks: leaksMarks}}
 	fate, list := found(f)
 	if fate != Tainted || len(list) != 3 {
 		t.Fatalf("%s %+v", fate, list)
@@ -63,13 +65,12 @@ func TestLeaks(t *testing.T) {
 }
 
 func TestLeaksWithoutClock(t *testing.T) {
-	for name, f := range map[string]facts{
-		"no rate":    {log: scan([]byte(leaksLog)), leaks: Leaks{Text: leaksText, Jiffies: 1 << 40}},
-		"no jiffies": {log: scan([]byte(leaksLog)), leaks: Leaks{Text: leaksText, HZ: 100}},
-		"no mark":    {leaks: Leaks{Text: leaksText, Jiffies: 1 << 40, HZ: 100}},
-		"future":     {log: scan([]byte(leaksLog)), leaks: Leaks{Text: leaksText, Jiffies: 7, HZ: 100}},
+	for name, l := range map[string]Leaks{
+		"no ticks":   {Text: leaksText, Jiffies: 1 << 40, Marks: leaksMarks},
+		"no jiffies": {Text: leaksText, Ticks: 1 << 40, Marks: leaksMarks},
+		"future":     {Text: leaksText, Jiffies: 7, Ticks: 7, Marks: leaksMarks},
 	} {
-		if _, list := found(f); len(list) != 3 || list[0].Under != nil {
+		if _, list := found(facts{leaks: l}); len(list) != 3 || list[0].Under != nil {
 			t.Errorf("%s: %+v", name, list)
 		}
 	}

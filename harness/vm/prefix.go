@@ -1,9 +1,7 @@
 package vm
 
 import (
-	"strconv"
 	"strings"
-	"time"
 )
 
 // line is a line of the log without what printk puts before a message.
@@ -11,7 +9,6 @@ type line struct {
 	msg     string
 	caller  string // the CPU or task that speaks ("T12", "C0"), where the kernel says so
 	stamped bool   // the time stood before it
-	at      time.Duration
 }
 
 // unprefix takes off what may stand before a message: what syslog adds, the
@@ -22,7 +19,7 @@ func unprefix(raw string) line {
 		l.msg = rest
 	}
 	if stamp, rest, ok := bracketed(l.msg, '[', ']'); ok && isStamp(stamp) {
-		l.msg, l.stamped, l.at = rest, true, sinceBoot(stamp)
+		l.msg, l.stamped = rest, true
 	} else if at := midStamp(l.msg); at > 0 {
 		// A program had written to the console and not ended its line.
 		return unprefix(l.msg[at:])
@@ -40,15 +37,6 @@ var (
 	inLine   = re(`\[ *\d+\.\d{6}\] `)
 	syslog   = re(`^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: `)
 )
-
-// sinceBoot is the time that the kernel puts before a line; 0 where it is a date.
-func sinceBoot(stamp string) time.Duration {
-	seconds, err := strconv.ParseFloat(strings.TrimSpace(stamp), 64)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(seconds * float64(time.Second))
-}
 
 func isStamp(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789. ") == "" || dateTime.MatchString(s)

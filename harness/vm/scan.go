@@ -80,7 +80,6 @@ type report struct {
 	agent    string   // PID 1 ended by itself: one line that says so
 	said     string   // why the agent gave up, in its own words
 	lastLine string
-	marks    []stamp
 }
 
 // draft is a finding that still collects lines.
@@ -106,7 +105,6 @@ type scanner struct {
 	said    string // why the agent gave up
 	mark    string // what the agent last said that it was about to do
 	stamped bool   // the kernel puts the time before its lines
-	marks   []stamp
 }
 
 func newScanner(now func() time.Duration) *scanner {
@@ -154,7 +152,6 @@ func (s *scanner) line(raw string) {
 	if own, ok := strings.CutPrefix(l.msg, ownPrefix); ok {
 		if mark, ok := strings.CutPrefix(own, markPrefix); ok {
 			s.mark = mark
-			s.marks = append(s.marks, stamp{l.at, mark})
 		}
 		if said, ok := strings.CutPrefix(own, agentPrefix); ok {
 			s.said = said
@@ -344,7 +341,7 @@ func (s *scanner) close() report {
 	if len(s.partial) > 0 {
 		s.flush(0)
 	}
-	r := report{agent: s.agent, said: s.said, lastLine: s.last, marks: s.marks}
+	r := report{agent: s.agent, said: s.said, lastLine: s.last}
 	for _, d := range s.drafts {
 		if d.rule == nil { // a "cut here" whose report never named itself
 			d.Kind, d.Title = KindWarn, "WARNING without a name"

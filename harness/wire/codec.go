@@ -28,12 +28,19 @@ type Done struct {
 // Leaks is what kmemleak found.
 type Leaks struct {
 	Text string `json:"text,omitempty"` // the objects that it suspects, as it describes them
-	// Jiffies is the kernel's clock, by which it dates objects, when the last
-	// scan began, which a mark in the log tells too; and HZ its rate. 0 is unknown.
+	// Jiffies is the kernel's clock, by which it dates objects, and Ticks the same
+	// in hundredths of a second, at one time; 0 is unknown.
 	Jiffies uint64 `json:"jiffies,omitempty"`
-	HZ      int    `json:"hz,omitempty"`
+	Ticks   uint64 `json:"ticks,omitempty"`
+	Marks   []Mark `json:"marks,omitempty"`
 	// Unscanned is why there is nothing to tell.
 	Unscanned string `json:"unscanned,omitempty"`
+}
+
+// Mark is when the agent said, in the kernel's log too, what it was about to do.
+type Mark struct {
+	Ticks uint64 `json:"t"`
+	What  string `json:"w"`
 }
 
 // Fault is the guest's word for what it could not do.

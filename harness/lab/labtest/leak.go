@@ -17,9 +17,12 @@ func (g *guest) leaks() *wire.Leaks {
 		l.Unscanned = "kmemleak has switched itself off"
 		return l
 	case "oldleak":
-		g.mark("leak scan")
-		l.Jiffies, l.HZ = now, hz
-		then -= uint64(g.marks-1)*hz - hz/2
+		l.Jiffies, l.Ticks = now, now
+		for i := range g.marks {
+			l.Marks = append(l.Marks, wire.Mark{Ticks: now - uint64(g.marks-i)*hz, What: fmt.Sprintf("cells %d 1", i)})
+		}
+		l.Marks[0].What = "set-up 0"
+		then = l.Marks[0].Ticks + hz/2
 	}
 	l.Text = fmt.Sprintf("unreferenced object 0xffff888101234560 (size 64):\n  comm \"subject\", pid 88, jiffies %d\n  backtrace (crc 0):\n    bpf_token_create+0x1a/0x90\n", then)
 	return l

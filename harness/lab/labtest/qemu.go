@@ -119,13 +119,9 @@ func (g *guest) say(lines ...string) {
 func (g *guest) mark(format string, args ...any) {
 	if g.act != "nomarks" {
 		g.marks++
-		fmt.Fprintf(g.console, "[%5d.0] tokentest: begin "+format+"\n", append([]any{firstMark + g.marks}, args...)...)
+		g.say("tokentest: begin " + fmt.Sprintf(format, args...))
 	}
 }
-
-// firstMark is a second before the first mark, by the log's clock; there is one
-// each second.
-const firstMark = 2
 
 // forever is until the tool ends the machine.
 func forever() { time.Sleep(10 * time.Minute) }
