@@ -90,8 +90,8 @@ func (s *Symbols) at(pc uint64) string {
 	if err != nil || lines == nil {
 		return ""
 	}
-	var e dwarf.LineEntry
-	if err := lines.SeekPC(pc, &e); err != nil || e.File == nil {
+	e := lineOf(lines, pc)
+	if e == nil || e.File == nil {
 		return ""
 	}
 	name := e.File.Name
@@ -100,6 +100,19 @@ func (s *Symbols) at(pc uint64) string {
 		name = strings.TrimPrefix(name, filepath.Dir(dir)+"/src/") // our builds have their sources beside them
 	}
 	return fmt.Sprintf("%s:%d", strings.TrimPrefix(name, "./"), e.Line)
+}
+
+// lineOf looks a unit's table up. LineReader.SeekPC gives up where the first
+// sequence is behind pc, as that of a unit with code in several sections can be.
+func lineOf(lines *dwarf.LineReader, pc uint64) *dwarf.LineEntry {
+	var e, before dwarf.LineEntry
+	for within := false; lines.Next(&e) == nil; within = !e.EndSequence {
+		if within && before.Address <= pc && pc < e.Address {
+			return &before
+		}
+		before = e
+	}
+	return nil
 }
 
 // place is a place in the code as the kernel prints it: FUNC+0xOFFSET/0xSIZE;

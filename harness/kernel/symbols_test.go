@@ -60,6 +60,10 @@ func TestSymbols(t *testing.T) {
 	if got := s.Annotate(end); !strings.Contains(got, "main.go:") {
 		t.Errorf("the end: got %q", got)
 	}
+	padded := fmt.Sprintf(" main.victim+0x1/0x%x", size+padding-1)
+	if got := s.Annotate(padded); !strings.Contains(got, "main.go:") {
+		t.Errorf("with the padding behind it: got %q", got)
+	}
 	for _, plain := range []string{
 		"no place", " main.victim+0x1/0x1", " nobody+0x1/0x2", fmt.Sprintf(" main.victim+0x1/0x%x [module]", size), fmt.Sprintf(" main.victim+0x%x/0x%x", size+1, size+1),
 	} {
