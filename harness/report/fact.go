@@ -73,7 +73,11 @@ func (k *run) repeat(id string) fact {
 	if !own || inGroup {
 		words = append(words, quote(id))
 	}
-	return fact{"repeat", append(words, k.kernelFlags()...), true}
+	words = append(words, k.kernelFlags()...)
+	if e := result.Expected(k.lists, k.KernelRun, id); e != nil {
+		words = append(words, e.Kind.Flag()+" "+quote(e.File()))
+	}
+	return fact{"repeat", words, true}
 }
 
 // kernelFlags are the flags that boot the same kernel in the same way.
@@ -90,6 +94,7 @@ type run struct {
 	*result.KernelRun
 	dir   string            // the run's directory
 	files map[string]string // the user's case files, by group
+	lists []result.ListEntry
 }
 
 // details says all that is known of a case that did not pass.
@@ -97,6 +102,9 @@ func (k *run) details(c *result.CaseResult) []fact {
 	var out []fact
 	if s := wrong(c); s != nil {
 		out = stepFacts(s)
+		if more, ok := strings.CutPrefix(c.Reason, s.Explain()+"; "); ok {
+			out = append(out, textFact("but", more)) // what a list says of it
+		}
 	} else if c.Status == result.Fail {
 		out = append(out, textFact("reason", c.Reason))
 	}
@@ -236,7 +244,7 @@ func tally(n map[result.Status]int) string {
 func kernels(r *result.Run) []*run {
 	var out []*run
 	for _, k := range r.Kernels {
-		out = append(out, &run{k, r.Dir, r.Files})
+		out = append(out, &run{k, r.Dir, r.Files, r.Lists})
 	}
 	return out
 }

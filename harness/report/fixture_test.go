@@ -34,6 +34,7 @@ var fixtures = []struct {
 	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
 	{"nothing", nothing, result.ExitNoVerdict},
 	{"expected", expected, result.ExitOK},
+	{"unexpected", unexpected, result.ExitDiffers},
 	{"hostile", hostile, result.ExitDiffers},
 	{"known", known, result.ExitOK},
 }
@@ -164,6 +165,18 @@ func expected() *result.Run {
 	k.Cases[2].ID += "/too"
 	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
 	return newRun(k)
+}
+
+// unexpected holds what a list says of cases that do otherwise now.
+func unexpected() *result.Run {
+	other := failed("map_create/other", step("owner map_create", einval, eperm))
+	k := newKernel("deb:trixie", passed("map_create/passes", 0), other)
+	r := newRun(k)
+	for _, of := range []string{"map_create/passes", "map_create/other"} {
+		r.Lists = append(r.Lists, result.ListEntry{Kind: result.ExpectList, Pattern: of, Where: "my known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)})
+	}
+	result.Expect(r.Lists, k)
+	return r
 }
 
 // tainted passes every case on a machine whose kernel complained.

@@ -145,7 +145,19 @@ func (p *pretty) reproduce(r *result.Run, k *run) {
 	for _, s := range r.Selection {
 		words = append(words, quote(s))
 	}
+	words = append(words, listFlags(r.Lists)...)
 	p.para("  ", plain, 4, words, ` \`)
+}
+
+// listFlags are the flags that name a run's lists, each once.
+func listFlags(list []result.ListEntry) []string {
+	var out []string
+	for i := range list {
+		if flag := list[i].Kind.Flag() + " " + quote(list[i].File()); !slices.Contains(out, flag) {
+			out = append(out, flag)
+		}
+	}
+	return out
 }
 
 // signature says by what and when.

@@ -137,11 +137,36 @@ func Expect(list []ListEntry, k *KernelRun) {
 		return
 	}
 	for i := range k.Cases {
-		c := &k.Cases[i]
-		if at := slices.IndexFunc(list, func(e ListEntry) bool { return e.covers(ExpectList, k, c.ID) }); at >= 0 {
-			c.expect(&list[at])
+		if e := Expected(list, k, k.Cases[i].ID); e != nil {
+			k.Cases[i].expect(e)
 		}
 	}
+}
+
+// Expected returns the entry that says how a case fails on a kernel, or nil.
+func Expected(list []ListEntry, k *KernelRun, id string) *ListEntry {
+	for i := range list {
+		if list[i].covers(ExpectList, k, id) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// File is the list that the entry stands in.
+func (e *ListEntry) File() string {
+	if i := strings.LastIndexByte(e.Where, ':'); i > 0 {
+		return e.Where[:i]
+	}
+	return e.Where
+}
+
+// Flag is the flag that a list of the kind is given with.
+func (k ListKind) Flag() string {
+	if k == ExpectList {
+		return "--expect"
+	}
+	return "--" + string(k) + "list"
 }
 
 func (r *CaseResult) expect(e *ListEntry) {
