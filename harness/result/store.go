@@ -120,7 +120,7 @@ func LoadHead(dir string) (*Run, error) {
 // of the same version has members that are ignored.
 func (r *Run) usable(path string) error {
 	if r.Version < 1 || r.Version > Version {
-		return fmt.Errorf("read %s: it has version %d, this program reads up to %d: a newer tokentest wrote it", path, r.Version, Version)
+		return fmt.Errorf("read %s: it has version %d, this program reads up to %d: a newer tokentest wrote it, and reads it", path, r.Version, Version)
 	}
 	return nil
 }
