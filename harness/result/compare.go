@@ -389,6 +389,8 @@ func classOf(base, new *CaseResult) (Class, string) {
 		return NewCase, "it was broken"
 	case base.Status == Fail:
 		return Fixed, ""
+	case len(base.Steps) != len(new.Steps) && base.Status == Pass && new.Status == Pass:
+		return NewCase, "its steps were others"
 	case !sameDecision(base, new):
 		return Changed, ""
 	}

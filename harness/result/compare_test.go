@@ -220,6 +220,17 @@ func TestUnlike(t *testing.T) {
 	}
 }
 
+// TestOtherSteps takes a case that was written anew for a new one: its answers
+// cannot be compared.
+func TestOtherSteps(t *testing.T) {
+	longer := gotCase("a", Pass, 0)
+	longer.Steps = append(longer.Steps, longer.Steps...)
+	c := Compare(sideOf(kernelOf("k", gotCase("a", Pass, 0))), sideOf(kernelOf("k", longer)))
+	if n := c.Counts(); n[NewCase] != 1 || c.Pairs[0].Changes[0].Note != "its steps were others" {
+		t.Errorf("%v: %+v", n, c.Pairs[0].Changes)
+	}
+}
+
 // TestFatal makes another class than a new failure count.
 func TestFatal(t *testing.T) {
 	c := Compare(sideOf(kernelOf("k", gotCase("a", Pass, 0))), sideOf(kernelOf("k", gotCase("a", Pass, ePERM))))

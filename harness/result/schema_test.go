@@ -298,7 +298,9 @@ func TestOlderAndNewer(t *testing.T) {
 	}
 	dir := save(t, aRun())
 	damage(t, dir, runFile, func(s string) string { return strings.Replace(s, "{", `{"newer":{"a":[1]},`, 1) })
-	damage(t, dir, recordsFile, func(s string) string { return `{"kernel":1,"newer":{"a":1}}` + "\n" + strings.ReplaceAll(s, `"boot":`, `"newer":"x","boot":`) })
+	damage(t, dir, recordsFile, func(s string) string {
+		return `{"kernel":1,"newer":{"a":1}}` + "\n" + strings.ReplaceAll(s, `"boot":`, `"newer":"x","boot":`)
+	})
 	want := aRun()
 	want.Dir = dir
 	if got, err := Load(dir); err != nil || !reflect.DeepEqual(got, want) {
