@@ -10,8 +10,13 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The baseline that is kept has each case of the default suite on each of its
-// kernels, and nothing else; where the oracle alone can tell, from the release,
+// maxBehind is how many cases of a kernel's may be new or written anew since the
+// baseline was: whoever changes a case need not boot three kernels for it, and
+// compare tells of these as new. Beyond it somebody has to.
+const maxBehind = 50
+
+// The baseline that is kept has the cases of the default suite on each of its
+// kernels, but for the few that are new since; where the oracle alone can tell, from the release,
 // what a step must answer, the kernel answered that.
 func TestKeptBaseline(t *testing.T) {
 	const again = "see what changed, and keep it with make baseline"
@@ -30,14 +35,11 @@ func TestKeptBaseline(t *testing.T) {
 	var refs []string
 	for _, k := range r.Kernels {
 		refs = append(refs, k.Ref)
-		if n := k.Counts(); n[Pass] == 0 || n[Pass]+n[Skip] != k.Len() || k.Len() != len(suite) || len(k.Boots) > 0 {
+		if n := k.Counts(); n[Pass] == 0 || n[Pass]+n[Skip] != k.Len() || len(k.Boots) > 0 {
 			t.Errorf("%s: %v of the %d cases of the suite: %s", k.Ref, n, len(suite), again)
 		}
-		for _, c := range suite {
-			if k.Find(c.ID) == nil {
-				t.Errorf("%s has no %s: %s", k.Ref, c.ID, again)
-				break
-			}
+		if n := behind(k, suite); n > maxBehind {
+			t.Errorf("%s: %d of the %d cases of the suite are other ones now, or gone: %s", k.Ref, n, len(suite), again)
 		}
 		if decided := decisionsHold(t, k, suite); decided < 100 && k.Note == "" {
 			t.Errorf("%s: only %d decisions could be held against the oracle", k.Ref, decided)
@@ -46,6 +48,21 @@ func TestKeptBaseline(t *testing.T) {
 	if !slices.Equal(refs, []string{"deb:6.12", "deb:7.3", "deb:6.1"}) {
 		t.Errorf("kernels %q: %s", refs, again)
 	}
+}
+
+// behind counts the cases that only one of suite and baseline has in its form.
+func behind(k *KernelRun, suite []*cases.Case) int {
+	n, has := 0, 0
+	for _, c := range suite {
+		r := k.Find(c.ID)
+		if r != nil {
+			has++
+		}
+		if r == nil || r.Status == Pass && len(r.Steps) != c.Len() {
+			n++
+		}
+	}
+	return n + k.Len() - has
 }
 
 // decisionsHold plays the suite's cases as the oracle sees them, and returns
@@ -60,11 +77,7 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 	sims := map[*cases.World]*cases.Sim{}
 	for _, c := range suite {
 		r := k.Find(c.ID)
-		if r == nil || r.Status != Pass {
-			continue
-		}
-		if len(r.Steps) != c.Len() {
-			t.Errorf("%s on %s: it has %d steps now, and showed %d: keep it with make baseline", c.ID, k.Ref, c.Len(), len(r.Steps))
+		if r == nil || r.Status != Pass || len(r.Steps) != c.Len() {
 			continue
 		}
 		if sims[c.World] == nil {
