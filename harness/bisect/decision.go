@@ -47,7 +47,8 @@ func Failing(k *result.KernelRun) []string {
 // Predicate tells good kernels from bad ones by what they decide.
 type Predicate struct {
 	// Good holds the cases that are looked at, with what a good kernel
-	// decides. Without a decision ("") a good kernel passes the case.
+	// decides. Without a decision ("") a good kernel passes the case, unless
+	// it cannot be asked.
 	Good Decisions
 	// All says that a kernel is bad when every case is; else one is enough.
 	All bool
@@ -60,22 +61,27 @@ func (p *Predicate) Judge(k *result.KernelRun) (Outcome, string) {
 	for _, id := range Failing(k) {
 		failing[id] = true
 	}
-	var differ, silent []string
+	var differ, silent, unasked []string
 	for _, id := range slices.Sorted(maps.Keys(p.Good)) {
 		want, is := p.Good[id], got[id]
 		switch {
-		case is == "" || want == "" && is == Skipped:
+		case is == "":
 			silent = append(silent, id)
+		case want == "" && is == Skipped: // a release that should have what it lacks fails the case
+			unasked = append(unasked, id)
 		case want == "" && failing[id], want != "" && is != want:
 			differ = append(differ, id)
 		}
 	}
-	same := len(p.Good) - len(differ) - len(silent)
+	same := len(p.Good) - len(differ) - len(silent) - len(unasked)
+	if same+len(differ) == 0 {
+		silent = append(silent, unasked...)
+	}
 	switch {
 	case len(differ) > 0 && (!p.All || same+len(silent) == 0):
 		return Bad, p.words(differ, got)
 	case p.All && same > 0, len(silent) == 0:
-		return Good, fmt.Sprintf("%d of %d cases decide as the good end", same, len(p.Good))
+		return Good, fmt.Sprintf("%d of %d cases decide as the good end", same, len(p.Good)-len(unasked))
 	}
 	return Skip, fmt.Sprintf("no verdict on %s%s", silent[0], others(len(silent)))
 }

@@ -52,7 +52,10 @@ func TestJudge(t *testing.T) {
 		{"a broken control that answered", Decisions{"a": ""}, false, answers(broke), Bad, ""},
 		{"skipped, as the good end", Decisions{"a": Skipped}, false, answers(skip), Good, ""},
 		{"no longer skipped", Decisions{"a": Skipped}, false, answers(answered("a", result.Pass, ok)), Bad, "a decides ok, not skip"},
-		{"skipped, where it must pass", Decisions{"a": ""}, false, answers(skip), Skip, ""},
+		{"skipped, where it must pass", Decisions{"a": ""}, false, answers(skip), Skip, "no verdict on a"},
+		{"one cannot be asked, the other passes", Decisions{"a": "", "b": ""}, false, answers(skip, answered("b", result.Pass, ok)), Good, "1 of 1"},
+		{"one cannot be asked, the other fails", Decisions{"a": "", "b": ""}, true, answers(skip, answered("b", result.Fail, eperm)), Bad, "b fails"},
+		{"one cannot be asked, the other died", Decisions{"a": "", "b": ""}, false, answers(skip, result.CaseResult{ID: "b", Status: result.Broken}), Skip, "no verdict on b"},
 	} {
 		p := &Predicate{Good: tt.good, All: tt.all}
 		if got, why := p.Judge(tt.k); got != tt.want || !strings.Contains(why, tt.why) {
