@@ -447,6 +447,9 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 	return func(yield func(Symptom) bool) {
 		for i := range k.Boots {
 			b := &k.Boots[i]
+			if b.Known != "" {
+				continue // it ended as it is known to
+			}
 			counted := false
 			for j := range b.Findings {
 				f := &b.Findings[j]

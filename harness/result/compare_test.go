@@ -220,6 +220,20 @@ func TestUnlike(t *testing.T) {
 	}
 }
 
+// TestKnownIsNoFinding does not take a machine for news that ended as its
+// kernel is known to.
+func TestKnownIsNoFinding(t *testing.T) {
+	base, now := sideOf(kernelOf("k")), sideOf(kernelOf("k"))
+	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots, Boot{Fate: vm.Panicked, Findings: []vm.Finding{{Title: "BUG in f"}}})
+	if c := Compare(base, now); len(c.Pairs[0].Findings) != 1 || c.ExitCode() != ExitDiffers {
+		t.Errorf("a panic: %v, exit code %d", c.Pairs[0].Findings, c.ExitCode())
+	}
+	now.Runs[0].Kernels[0].Boots[1].Known = "f has no check"
+	if c := Compare(base, now); len(c.Pairs[0].Findings) != 0 || c.ExitCode() != ExitOK {
+		t.Errorf("a panic that is known: %v, exit code %d", c.Pairs[0].Findings, c.ExitCode())
+	}
+}
+
 // TestOtherSteps takes a case that was written anew for a new one: its answers
 // cannot be compared.
 func TestOtherSteps(t *testing.T) {
