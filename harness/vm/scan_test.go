@@ -103,14 +103,18 @@ func TestPanicAfterFlood(t *testing.T) {
 
 func TestNormalise(t *testing.T) {
 	for in, want := range map[string]string{
-		"use-after-free in foo.isra.0+0x12/0x340 [nf_tables]": "use-after-free in foo",
-		"kernel BUG at mm/slub.c:4021!":                       "kernel BUG at mm/slub.c",
-		"bad value ffff88800123abcd at 0x10":                  "bad value ADDR at ADDR",
-		"block(0,0) of kmalloc-64 failed 12 times":            "block(0,0) of kmalloc-64 failed N times",
-		"stuck on CPU#3 for 22s PID: 12":                      "stuck on CPU for 22s PID",
-		"sha256_block and e1000 and ipv6":                     "sha256_block and e1000 and ipv6",
-		"kworker/0:1 blocked":                                 "kworker/: blocked",
-		"deadbeef01 in facade_function":                       "ADDR in facade_function",
+		"use-after-free in foo.isra.0+0x12/0x340 [nf_tables]":       "use-after-free in foo",
+		"kernel BUG at mm/slub.c:4021!":                             "kernel BUG at mm/slub.c",
+		"bad value ffff88800123abcd at 0x10":                        "bad value ADDR at ADDR",
+		"block(0,0) of kmalloc-64 failed 12 times":                  "block(0,0) of kmalloc-64 failed N times",
+		"stuck on CPU#3 for 22s PID: 12":                            "stuck on CPU for 22s PID",
+		"sha256_block and e1000 and ipv6":                           "sha256_block and e1000 and ipv6",
+		"out of bounds in /home/me/linux/drivers/misc/bugs.c:434:2": "out of bounds in drivers/misc/bugs.c",
+		"WARNING in f (../kernel/bpf/token.c:12)":                   "WARNING in f (kernel/bpf/token.c)",
+		"kernel BUG at /src/mm/slub.c:4021!":                        "kernel BUG at mm/slub.c",
+		"comm /bin/sh in fs/exec.c":                                 "comm /bin/sh in fs/exec.c",
+		"kworker/0:1 blocked":                                       "kworker/: blocked",
+		"deadbeef01 in facade_function":                             "ADDR in facade_function",
 	} {
 		if got := normalise(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)

@@ -8,11 +8,16 @@ import (
 	"strings"
 )
 
+// treeDirs are the kernel's directories: what stands before them in a path is
+// where it was built.
+const treeDirs = `arch|block|certs|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net|rust|samples|security|sound|virt`
+
 // What normalise takes out of a title, in this order.
 var noise = []struct {
 	re   *regexp.Regexp
 	with string
 }{
+	{regexp.MustCompile(`(^|[ (])(?:\.\./|/)\S*?/?\b((?:`+treeDirs+`)/\S+\.[chS])\b`), "${1}${2}"},
 	{regexp.MustCompile(`\+0x[0-9a-f]+/0x[0-9a-f]+( \[[\w-]+\])?`), ""},
 	{regexp.MustCompile(`\.(isra|constprop|part|cold|llvm)(\.\d+)?`), ""},
 	{regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b`), "ADDR"},
