@@ -103,9 +103,8 @@ crash WRITE_RO 1 'oops: BUG: unable to handle page fault in lkdtm_WRITE_RO'
 crash EXEC_NULL 1 'oops: BUG: kernel NULL pointer dereference'
 crash REFCOUNT_INC_OVERFLOW 1 'refcount: refcount_t: saturated; leaking memory'
 crash REFCOUNT_DEC_ZERO 1 'refcount: refcount_t: '
-crash REFCOUNT_INC_ZERO 1 'refcount: refcount_t: addition on 0; use-after-free'
+crash REFCOUNT_INC_ZERO 1 'refcount: refcount_t: addition on N; use-after-free'
 crash USERCOPY_SLAB_SIZE_TO 1 'corruption: usercopy: Kernel memory '
-crash FORTIFY_STR_OBJECT 0 ''
 crash SPINLOCKUP 1 'lockdep: lockdep: '
 crash HUNG_TASK 1 'hungtask: hung task: sh' --deadline 120s
 crash SOFTLOCKUP 1 'lockup: soft lockup in lkdtm_SOFTLOCKUP' --deadline 120s
