@@ -17,7 +17,7 @@ var noise = []struct {
 	re   *regexp.Regexp
 	with string
 }{
-	{regexp.MustCompile(`(^|[ (])(?:\.\./|/)\S*?/?\b((?:`+treeDirs+`)/\S+\.[chS])\b`), "${1}${2}"},
+	{regexp.MustCompile(`(^|[ (])(?:\.\./|/)\S*?/?\b((?:` + treeDirs + `)/\S+\.[chS])\b`), "${1}${2}"},
 	{regexp.MustCompile(`\+0x[0-9a-f]+/0x[0-9a-f]+( \[[\w-]+\])?`), ""},
 	{regexp.MustCompile(`\.(isra|constprop|part|cold|llvm)(\.\d+)?`), ""},
 	{regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b`), "ADDR"},
