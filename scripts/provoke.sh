@@ -109,7 +109,6 @@ crash SPINLOCKUP 1 'lockdep: lockdep: '
 crash HUNG_TASK 1 'hungtask: hung task: sh' --deadline 120s
 crash SOFTLOCKUP 1 'lockup: soft lockup in lkdtm_SOFTLOCKUP' --deadline 120s
 fault stalled-rcu 1 'rcu: RCU stall: rcu_' "$built" "$knobs; echo 0 > watchdog; echo SOFTLOCKUP > /sys/kernel/debug/provoke-crash/DIRECT" --deadline 120s
-fault sleep-in-atomic 1 'atomic: ' "$built" 'echo HUNG_TASK > /sys/kernel/debug/provoke-crash/TIMERADD; sleep 1' --with "$(command -v sleep)"
 
 # A reference that is never let go, in the kernel's own code: kmemleak has to
 # find it, and the case under which the token was made.
