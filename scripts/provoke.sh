@@ -115,7 +115,7 @@ fault stalled-rcu 1 'rcu: RCU stall: rcu_' "$built" "$knobs; echo 0 > watchdog; 
 if wanted leak; then
 	"$tt" run -k "$built" -f pretty -o "$work/leak" --append bpf_mutant=46 nested_userns token_passed_on >"$work/out" 2>&1
 	code=$?
-	tr -s '[:space:]' ' ' <"$work/out" | grep -o 'finding .*' | sed 's/finding /the kernel reports /' >"$work/log"
+	tr -s '[:space:]' ' ' <"$work/out" | sed 's/ finding /\nthe kernel reports /g' >"$work/log"
 	judge leak 1 'kmemleak: unreferenced object of bpf_token_create under ' "$code"
 fi
 echo "provoke: $((tried - failed)) passed, $failed failed"
