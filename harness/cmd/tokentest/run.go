@@ -326,7 +326,7 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 // much, and so much more for each case of each kernel.
 const (
 	runningBase = 40 << 20
-	runningCase = 160
+	runningCase = 240
 )
 
 // runDir makes the directory of a run: out, or one named by the time, under
