@@ -74,6 +74,7 @@ tools=(--with "$(command -v head)" --with "$(command -v tail)")
 
 # What any kernel can be made to do.
 fault sysrq-crash 1 'panic: kernel panic: sysrq triggered crash' "$packaged" 'echo c > /proc/sysrq-trigger'
+# shellcheck disable=SC2016 # the guest expands it
 fault sysrq-backtraces 0 '' "$packaged" 'for k in l t w m; do echo $k > /proc/sysrq-trigger; done'
 fault memory-panic 1 'panic: kernel panic: Out of memory: system-wide panic_on_oom is enabled' "$packaged" "$eat" "${tools[@]}"
 fault memory-kill 137 'oom: Out of memory: killed tail' "$packaged" "echo 0 > /proc/sys/vm/panic_on_oom; $eat" "${tools[@]}"
