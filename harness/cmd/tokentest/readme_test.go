@@ -227,7 +227,8 @@ func newPlayground(t *testing.T) *playground {
 	}
 	p := &playground{dir: t.TempDir()}
 	home, cache := filepath.Join(p.dir, "home"), filepath.Join(p.dir, "home/.cache/tokentest")
-	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "PATH="+filepath.Join(p.dir, "tools")+":"+os.Getenv("PATH"),
+	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", // it may be make that runs the test
+		"PATH="+filepath.Join(p.dir, "tools")+":"+os.Getenv("PATH"),
 		labtest.Acts+"=clean", labtest.Boots+"="+filepath.Join(p.dir, "boots"))
 	if err := errors.Join(labtest.Tree(p.dir), labtest.Cache(cache, config), labtest.Linux(filepath.Join(home, "linux"), config), labtest.Tools(filepath.Join(p.dir, "tools")),
 		os.CopyFS(filepath.Join(p.dir, "scripts"), os.DirFS("../../../scripts")), os.CopyFS(filepath.Join(p.dir, "kconfig"), os.DirFS("../../../kconfig"))); err != nil {
