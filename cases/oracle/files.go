@@ -107,7 +107,16 @@ const (
 	Link  = "link"
 )
 
+// pinHook is the LSM hook bpf, which sees BPF_OBJ_PIN alone of the three calls.
+var pinHook = func() rule[*MakeName] {
+	r := bpfHook(constant[*MakeName](uapi.BPF_OBJ_PIN))
+	asked := r.holds
+	r.holds = func(c *call[*MakeName]) bool { return c.req.What == Pin && asked(c) }
+	return r
+}()
+
 var nameRules = []rule[*MakeName]{
+	pinHook,
 	{id: "no-object", text: "the descriptor is no map, program or link: a token cannot be pinned", fn: "bpf_fd_probe_obj", errno: eINVAL,
 		holds: func(c *call[*MakeName]) bool { return c.req.What == Pin && !c.req.FD.Pinned }},
 	{id: "search", text: "the permission bits of the directory do not let the caller search it", fn: "inode_permission", errno: eACCES,
@@ -147,6 +156,7 @@ type TokenInfo struct{ FD FD }
 var infoSince = uapi.Release{Major: 6, Minor: 17}
 
 var tokenInfoRules = []rule[*TokenInfo]{
+	bpfHook(constant[*TokenInfo](uapi.BPF_OBJ_GET_INFO_BY_FD)),
 	{id: "bad-fd", text: badFDText, fn: "bpf_obj_get_info_by_fd", errno: eBADFD, holds: func(c *call[*TokenInfo]) bool { return notOpen(c.req.FD) }},
 	{id: "no-info", text: "the kernel says nothing of a token", fn: "bpf_obj_get_info_by_fd", errno: eINVAL, until: infoSince,
 		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind == TokenFD }},
@@ -253,7 +263,7 @@ func addMount(add func(cmd string, ids []string)) {
 	add("fscreate", ids(fscreateRules))
 	add("fsreconfigure", ids(fsreconfigureRules))
 	add("fsmount", ids(fsmountRules))
-	for _, what := range []string{Fspick, CloneMount, Bind, MoveMount, Umount} {
+	for _, what := range []string{Fspick, CloneMount, Bind, MoveMount, Umount, Share} {
 		add(what, ids(mountCallRules(what)))
 	}
 	add("mount", ids(mountRules))
@@ -276,6 +286,6 @@ func addMount(add func(cmd string, ids []string)) {
 // rulesOfName are the name rules that can hold for a call.
 func rulesOfName(what string) []rule[*MakeName] {
 	return slices.DeleteFunc(slices.Clone(nameRules), func(r rule[*MakeName]) bool {
-		return r.id == "no-object" && what != Pin || (r.id == "no-link" || r.id == "other-mount") && what != Link
+		return (r.id == "no-object" || r.id == pinHook.id) && what != Pin || (r.id == "no-link" || r.id == "other-mount") && what != Link
 	})
 }
