@@ -26,19 +26,6 @@ func activeLSMs() []string {
 	return strings.Split(strings.TrimSpace(string(text)), ",")
 }
 
-// mitigationsOff reports whether the kernel was told to trust its CPU; of several
-// such arguments the last counts.
-func mitigationsOff() bool {
-	text, err := os.ReadFile("/proc/cmdline")
-	off := false
-	for _, arg := range strings.Fields(string(text)) {
-		if value, ok := strings.CutPrefix(arg, "mitigations="); ok && err == nil {
-			off = value == "off"
-		}
-	}
-	return off
-}
-
 // lsmHook is a hook with our program on it. Attaching takes the kernel tens of
 // milliseconds and taking off hundreds, under emulation, so the program stays
 // for as long as the machine runs. What it refuses to whom is in a map, and
