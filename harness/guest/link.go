@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -85,11 +86,21 @@ func (l link) send(payload []byte, fds []int) error {
 	if len(fds) > 0 {
 		oob = unix.UnixRights(fds...)
 	}
-	if _, _, errno := rawMsg(unix.SYS_SENDMSG, l.fd, payload, oob, unix.MSG_NOSIGNAL); errno != 0 {
+	_, _, errno := rawMsg(unix.SYS_SENDMSG, l.fd, payload, oob, unix.MSG_NOSIGNAL)
+	for n := 0; noRoom(errno) && n < givenBackTries; n++ {
+		time.Sleep(settle)
+		_, _, errno = rawMsg(unix.SYS_SENDMSG, l.fd, payload, oob, unix.MSG_NOSIGNAL)
+	}
+	if errno != 0 {
 		return fmt.Errorf("send to the other process: %w", errno)
 	}
 	return nil
 }
+
+// noRoom says that the kernel had no memory for a message. A message is charged
+// to its sender's memory cgroup, which is full for a moment behind a map that
+// was refused: the kernel gives its pages back by and by.
+func noRoom(errno unix.Errno) bool { return errno == unix.ENOBUFS || errno == unix.ENOMEM }
 
 // recv returns io.EOF when the other end has gone.
 func (l link) recv(buf []byte) ([]byte, []int, error) {
