@@ -184,8 +184,8 @@ func (r *MapCreate) badSizes() bool {
 
 // badLate is what the type's map_alloc refuses.
 func (r *MapCreate) badLate() bool {
-	if r.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS {
-		return r.Attr.BadStruct
+	if r.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS { // no request gives a module's BTF with the flag
+		return r.Attr.BadStruct || r.Attr.Flags&fVtypeFD != 0
 	}
 	return mapShapes[r.Type].late && (r.badFlags() || r.badSizes())
 }
