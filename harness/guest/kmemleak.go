@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,8 +83,6 @@ func scanLeaks() error {
 	return nil
 }
 
-var jiffiesLine = regexp.MustCompile(`(?m)^jiffies: (\d+)$`)
-
 // jiffies reads the kernel's clock by which kmemleak dates objects; 0 is
 // unknown.
 func jiffies() uint64 {
@@ -96,13 +94,14 @@ func jiffies() uint64 {
 }
 
 func parseJiffies(timers []byte) uint64 {
-	m := jiffiesLine.FindSubmatch(timers)
-	if m == nil {
-		return 0
+	for line := range strings.Lines(string(timers)) {
+		if number, ok := strings.CutPrefix(line, "jiffies: "); ok {
+			n, err := strconv.ParseUint(strings.TrimSuffix(number, "\n"), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return n
+		}
 	}
-	n, err := strconv.ParseUint(string(m[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -321,27 +322,30 @@ func (c *container) live() []result {
 	return []result{mount, root, high, made, highToken, hash, types, filter}
 }
 
-// What a container loads through its token. The kernel reads it through
-// numbers that keep nothing alive.
+// What a container loads through its token, made when first wanted: no other
+// process should pay for it. The kernel reads it through numbers that keep
+// nothing alive; these functions do.
 var (
-	containerBlob  = intBlob()
-	containerInsns = exitWith(0)
+	containerBlob  = sync.OnceValue(intBlob)
+	containerInsns = sync.OnceValue(func() []byte { return exitWith(0) })
 )
 
 func containerBTF() *attr {
+	blob := containerBlob()
 	a := &attr{}
-	a.ptr(0, &containerBlob[0])
-	a.u32(16, uint32(len(containerBlob)))
+	a.ptr(0, &blob[0])
+	a.u32(16, uint32(len(blob)))
 	a.u32(32, uapi.BPF_F_TOKEN_FD)
 	a.i32(36, containerToken)
 	return a
 }
 
 func containerProg() *attr {
+	insns := containerInsns()
 	a := &attr{}
 	a.u32(0, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
-	a.u32(4, uint32(len(containerInsns)/insnLen))
-	a.ptr(8, &containerInsns[0])
+	a.u32(4, uint32(len(insns)/insnLen))
+	a.ptr(8, &insns[0])
 	a.ptr(16, &license[0])
 	a.u32(44, uapi.BPF_F_TOKEN_FD)
 	a.i32(144, containerToken)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 )
 
 // Kind says what a record is.
@@ -67,7 +68,8 @@ const (
 
 var (
 	magic = [2]byte{0xb5, 0x54}
-	table = crc32.MakeTable(crc32.Castagnoli)
+	// made when it is first used: every actor's process would pay for it under emulation, and needs none
+	castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 )
 
 // ErrCorrupt is what a Reader returns for bytes that are no record, or not
@@ -114,6 +116,7 @@ func (w *Writer) Queue(k Kind, payload []byte) error {
 }
 
 func sum(header, payload []byte) uint32 {
+	table := castagnoli()
 	return crc32.Update(crc32.Checksum(header[:12], table), table, payload)
 }
 
