@@ -103,8 +103,7 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 	case NeedEnum:
 		met = n.Value < end(f, n.Tag)
 	case NeedConfig:
-		v, known := f.Config[n.Name]
-		return f.Config == nil || known && v != "n" && v != "", ""
+		return n.checkConfig(f)
 	case NeedLSM:
 		return n.checkLSM(f)
 	case NeedRelease:
@@ -116,6 +115,21 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
+	}
+	return met, ""
+}
+
+// checkConfig goes by the configuration, and where that is not known by the
+// kernel's BTF. They must not contradict each other.
+func (n Need) checkConfig(f *program.Facts) (met bool, refuted string) {
+	off := slices.Contains(f.Off, n.Name)
+	if f.Config == nil {
+		return !off, ""
+	}
+	v := f.Config[n.Name]
+	met = v != "n" && v != ""
+	if i := slices.IndexFunc(program.Options, func(o program.Option) bool { return o.Config == n.Name }); met && off && i >= 0 {
+		return false, fmt.Sprintf("CONFIG_%s is set, and the kernel's BTF has no %s", n.Name, program.Options[i].Func)
 	}
 	return met, ""
 }

@@ -28,6 +28,10 @@ func TestNeedCheck(t *testing.T) {
 		}
 		return f
 	}
+	off := func(f *program.Facts) *program.Facts {
+		f.Off = []string{"BPF_LIRC_MODE2"}
+		return f
+	}
 	for _, tt := range []struct {
 		name    string
 		need    Need
@@ -52,6 +56,9 @@ func TestNeedCheck(t *testing.T) {
 		{"symbol n", lirc, config("n"), false, ""},
 		{"symbol absent", lirc, config(""), false, ""},
 		{"configuration unknown", lirc, at("6.12.1", true), true, ""},
+		{"configuration unknown, BTF without it", lirc, off(at("6.12.1", true)), false, ""},
+		{"symbol n, BTF without it", lirc, off(config("n")), false, ""},
+		{"symbol y, BTF without it", lirc, off(config("y")), false, "CONFIG_BPF_LIRC_MODE2 is set, and the kernel's BTF has no bpf_rc_keydown"},
 		{"release", newer, at("6.15.0", true), true, ""},
 		{"older release", newer, at("6.12.0", true), false, ""},
 	} {

@@ -27,6 +27,7 @@ type agent struct {
 	types   []byte            // typeIDs, as actors are told
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
 	members map[string][]string
+	off     []string // configuration symbols that the BTF shows to be off
 	buf     []byte
 	log     kernelLog
 	staged  int                       // worlds
@@ -397,7 +398,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	_, errno := tokenCreate(0, badFD, &program.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
-	h.Max, h.Enumerators = g.max, g.members
+	h.Max, h.Enumerators, h.Off = g.max, g.members, g.off
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
 	h.MitigationsOff = mitigationsOff()
@@ -456,7 +457,7 @@ func newAgent(port io.ReadWriter) *agent {
 func (g *agent) readBTF() {
 	b, err := loadBTF(wantedNames())
 	if err == nil {
-		g.max, g.members = map[string]uint32{}, map[string][]string{}
+		g.max, g.members, g.off = map[string]uint32{}, map[string][]string{}, b.off()
 		for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
 			list := b.members(e.Tag)
 			g.max[e.Tag] = program.End(list)

@@ -256,5 +256,19 @@ func wantedNames() []btfName {
 	for _, n := range program.BTFNames() {
 		out = append(out, btfName{n[0], n[1]})
 	}
+	for _, o := range program.Options {
+		out = append(out, btfName{program.KindFunc, o.Func})
+	}
+	return out
+}
+
+// off returns the configuration symbols whose function is not there.
+func (b *kernelBTF) off() []string {
+	var out []string
+	for _, o := range program.Options {
+		if _, ok := b.types[btfName{program.KindFunc, o.Func}]; !ok {
+			out = append(out, o.Config)
+		}
+	}
 	return out
 }
