@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"tokentest/cases"
+	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
 )
 
@@ -64,6 +66,26 @@ func TestNoLeakScan(t *testing.T) {
 		}
 		if b := run(t, l, 0, "nested_userns").Boots[0]; b.Fate != want {
 			t.Errorf("%q: %s: %s", arg, b.Fate, b.Reason)
+		}
+	}
+}
+
+// Where nobody looks for a known defect, its finding does not count, on a
+// kernel that is known to have it.
+func TestKnownFinding(t *testing.T) {
+	splat := func(since string) cases.Known {
+		r, err := uapi.ParseRelease(since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cases.Known{Fate: "tainted", Since: r, Titles: []string{"WARNING in bpf_token_create*"}, Reason: "known", Where: "known.txt:1"}
+	}
+	for since, want := range map[string]vm.Fate{"6.12": vm.Clean, "99.0": vm.Tainted} {
+		l := newLab(t, "splat@0")
+		l.Known = []cases.Known{splat(since)}
+		b := run(t, l, 0, "nested_userns").Boots[0]
+		if b.Fate != want || len(b.Findings) != 1 || (b.Findings[0].Allowed == "known (known.txt:1)") != (want == vm.Clean) {
+			t.Errorf("since %s: %s: %s, %+v", since, b.Fate, b.Reason, b.Findings)
 		}
 	}
 }

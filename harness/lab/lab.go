@@ -49,6 +49,7 @@ type Lab struct {
 	Variants map[string]Variant  // kernels by another name, each with a configuration of its own
 	Jobs     int                 // machines at a time; 0 means what the host can take
 	Allow    *vm.Allow           // findings that are known and do not count
+	Known    []cases.Known       // defects whose findings do not count on kernels that have them
 
 	// Log gets lines that explain what takes time; nil is silence.
 	Log func(format string, args ...any)
@@ -167,6 +168,7 @@ type trial struct {
 	accel   vm.Accel
 	dir     string
 	judge   *result.Judge
+	allow   *vm.Allow // findings that do not count in the machines that are booted now
 	results results
 	failed  int // of them, failed or broken
 	total   int
@@ -207,6 +209,7 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 	out.Accel = why
 	t := &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}
 	t.memMiB, t.slow = demands(k.Config)
+	t.allow = l.allowOn(k)
 	return t, nil
 }
 

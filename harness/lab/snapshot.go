@@ -18,7 +18,7 @@ import (
 // machine is a machine of the trial, from a snapshot where one is wanted.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m := &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
-		Deadline: t.Deadline, Allow: t.Allow, MemMiB: t.memMiB, Slow: t.slow,
+		Deadline: t.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.Append, t.arguments)}
 	if m.Console = t.Console; m.Console != nil {
 		m.Append = append(m.Append, "loglevel=7")

@@ -16,7 +16,6 @@ type allowed struct {
 	where   string // FILE:LINE
 	pattern string
 	reason  string
-	used    bool
 }
 
 // ParseAllow adds the entries of a text to the list, which may be nil. A line
@@ -49,6 +48,17 @@ func ParseAllow(a *Allow, name, text string, now time.Time) (*Allow, error) {
 		out.entries = append(out.entries, e)
 	}
 	return out, nil
+}
+
+// Add returns the list, which may be nil, with one entry more: a finding of
+// any kind whose title is as the pattern says, in which * stands for anything.
+func (a *Allow) Add(title, reason, where string) *Allow {
+	out := &Allow{}
+	if a != nil {
+		out.entries = slices.Clone(a.entries)
+	}
+	out.entries = append(out.entries, allowed{pattern: "*: " + title, reason: reason, where: where})
+	return out
 }
 
 func parseAllowed(entry string, now time.Time) (allowed, error) {

@@ -26,6 +26,7 @@ type random struct {
 	seed   uint64
 	given  bool              // the seed was
 	texts  map[string]string // of the case files, by group
+	known  []cases.Known     // defects of kernels that a world may come upon
 }
 
 func (f *random) register(fl *pflag.FlagSet) {
@@ -50,6 +51,9 @@ func (f *random) draw(c *cases.Corpus) (names []string, err error) {
 	}
 	if !f.given {
 		f.seed = uint64(rand.Uint32()) // short enough to be typed
+	}
+	for _, g := range c.Groups {
+		f.known = append(f.known, g.Known...)
 	}
 	names, f.texts, err = c.AddRandom(f.seed, f.worlds)
 	return names, err

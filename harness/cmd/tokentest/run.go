@@ -164,7 +164,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail, Log: a.note,
-		Jobs: f.jobs, Variants: f.variants}
+		Jobs: f.jobs, Variants: f.variants, Known: f.random.known}
 	l.Lists = lists
 	if l.Build, err = f.build.options(); err != nil {
 		return err
