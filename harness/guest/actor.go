@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -254,14 +255,19 @@ func (a *actor) cells(payload []byte) error {
 // reads the masks of the tokens that they made.
 func (a *actor) steps(steps []program.Step) ([]program.Observation, error) {
 	results := make([]program.Observation, len(steps))
+	proven := 0
 	for i := 0; i < len(steps); {
+		if losesToken(steps[proven:i], &steps[i]) {
+			a.proveTokens(steps[proven:i], results[proven:i])
+			proven = i
+		}
 		if steps[i].Op.Observes() {
 			results[i] = a.step(&steps[i])
 			i++
 			continue
 		}
 		n := i + 1
-		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() {
+		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() && !losesToken(steps[proven:n], &steps[n]) {
 			n++
 		}
 		w, err := a.worker(steps[i].Caps)
@@ -275,8 +281,19 @@ func (a *actor) steps(steps []program.Step) ([]program.Observation, error) {
 		})
 		i = n
 	}
-	a.proveTokens(steps, results)
+	a.proveTokens(steps[proven:], results[proven:])
 	return results, nil
+}
+
+// losesToken reports that a step closes a token which earlier steps made, or
+// puts something in its place: its number may mean another file behind it.
+func losesToken(earlier []program.Step, s *program.Step) bool {
+	lost := s.Out
+	if s.Op == program.OpClose {
+		h, _ := s.Num(program.KeyHandle)
+		lost = program.Handle(h)
+	}
+	return lost != 0 && slices.ContainsFunc(earlier, func(e program.Step) bool { return e.Op == program.OpTokenCreate && e.Out == lost })
 }
 
 // proveTokens reads the fdinfo of the tokens that the run made. It happens

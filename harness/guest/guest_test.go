@@ -275,3 +275,25 @@ func TestReadBTF(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 }
+
+// The masks of a token are read before its number means something else.
+func TestLosesToken(t *testing.T) {
+	made := []program.Step{{Op: program.OpMapCreate, Out: 1}, {Op: program.OpTokenCreate, Out: 2}, {Op: program.OpTokenCreate}}
+	closing := func(h uint64) program.Step {
+		return program.Step{Op: program.OpClose, Args: []program.Arg{{Key: program.KeyHandle, Num: h}}}
+	}
+	for i, tt := range []struct {
+		step program.Step
+		want bool
+	}{
+		{closing(2), true},
+		{closing(1), false},
+		{closing(3), false},
+		{program.Step{Op: program.OpMapCreate, Out: 2}, true},
+		{program.Step{Op: program.OpTokenCreate}, false},
+	} {
+		if got := losesToken(made, &tt.step); got != tt.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+}
