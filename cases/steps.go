@@ -201,13 +201,27 @@ func (b *stepBuilder) replaceOne(w string) (string, error) {
 	if i < 0 {
 		return "", fmt.Errorf("unknown axis $%s", name)
 	}
-	v, rest := b.f.value(b.combo, i), after[len(name):]
-	for _, k := range slices.Sorted(maps.Keys(v.vars)) {
-		if tail, ok := strings.CutPrefix(rest, "."+k); ok {
-			return before + v.vars[k] + tail, nil
+	text, rest := b.f.value(b.combo, i).of(after[len(name):])
+	return before + text + rest, nil
+}
+
+// of returns what $AXIS stands for where rest follows it, which may begin with
+// a variable's name, and what then is left. The longest name counts.
+func (v *axisValue) of(rest string) (text, left string) {
+	if !strings.HasPrefix(rest, ".") || len(v.vars) == 0 {
+		return v.text, rest
+	}
+	rest = rest[1:]
+	long := ""
+	for name := range v.vars {
+		if len(name) > len(long) && strings.HasPrefix(rest, name) {
+			long = name
 		}
 	}
-	return before + v.text + rest, nil
+	if long == "" {
+		return v.text, "." + rest
+	}
+	return v.vars[long], rest[len(long):]
 }
 
 // parse reads ACTOR OP KEY=VALUE...; a word without = fills the operation's
@@ -330,7 +344,13 @@ func unescape(value string) (string, error) {
 }
 
 func enumArg(k argKind, value string) (uint64, error) {
-	e := map[argKind]*uapi.Enum{kindMapType: &uapi.MapTypes, kindProgType: &uapi.ProgTypes, kindAttachType: &uapi.AttachTypes}[k]
+	e := &uapi.MapTypes
+	switch k {
+	case kindProgType:
+		e = &uapi.ProgTypes
+	case kindAttachType:
+		e = &uapi.AttachTypes
+	}
 	m, ok := e.Lookup(value)
 	if !ok {
 		var names []string

@@ -2,6 +2,7 @@ package result
 
 import (
 	"iter"
+	"reflect"
 	"slices"
 )
 
@@ -165,30 +166,89 @@ func (k *KernelRun) list() []CaseResult {
 	return out
 }
 
-// pack keeps the kernel's cases as a run that was read does. Cases that share
-// their steps, as those that passed do, share all but their names.
-func (k *KernelRun) pack(s *shared) {
-	type key struct {
-		status Status
-		reason string
-		boot   int
-		first  *StepResult
+// idAt returns the name of a case by its place.
+func (k *KernelRun) idAt(i int) string {
+	if i < len(k.Cases) {
+		return k.Cases[i].ID
 	}
-	col, known := &column{shared: s}, map[key]uint32{}
+	return k.column.names[k.column.name[i-len(k.Cases)]]
+}
+
+// restAt returns a case by its place that may have no name, and is not the
+// caller's to change.
+func (k *KernelRun) restAt(i int) *CaseResult {
+	if i < len(k.Cases) {
+		return &k.Cases[i]
+	}
+	return &k.column.rests[k.column.rest[i-len(k.Cases)]]
+}
+
+// caseAt returns a case by its place; the steps are not the caller's to change.
+func (k *KernelRun) caseAt(i int) CaseResult {
+	out := *k.restAt(i)
+	out.ID = k.idAt(i)
+	return out
+}
+
+// pack keeps the kernel's cases as a run that was read does.
+func (k *KernelRun) pack(s *shared) {
+	col, p := &column{shared: s}, newPacker(s)
 	for i := range k.Cases {
 		c := &k.Cases[i]
-		at := key{status: c.Status, reason: c.Reason, boot: c.Boot}
-		if len(c.Steps) > 0 {
-			at.first = &c.Steps[0]
-		}
-		n, again := known[at]
-		if !again || c.Times != nil {
-			n = s.keep(c, nil)
-		}
-		if c.Times == nil {
-			known[at] = n
+		n, known := p.known[keyOf(c)]
+		if !known || c.Times != nil {
+			n = p.keep(c)
 		}
 		col.add(s.name([]byte(c.ID)), n)
 	}
 	k.Cases, k.column = nil, col
+}
+
+// packer finds what results have in common. Cases that share their steps, as
+// those that passed do, share all but their names.
+type packer struct {
+	*shared
+	known map[packKey]uint32
+}
+
+type packKey struct {
+	status Status
+	reason string
+	boot   int
+	first  *StepResult
+}
+
+func newPacker(s *shared) *packer { return &packer{s, map[packKey]uint32{}} }
+
+func keyOf(c *CaseResult) packKey {
+	key := packKey{status: c.Status, reason: c.Reason, boot: c.Boot}
+	if len(c.Steps) > 0 {
+		key.first = &c.Steps[0]
+	}
+	return key
+}
+
+func (p *packer) keep(c *CaseResult) uint32 {
+	n := p.shared.keep(c, nil)
+	if c.Times == nil {
+		p.known[keyOf(c)] = n
+	}
+	return n
+}
+
+// rest returns the number of a result; was is that of what it showed before,
+// which most often is the same.
+func (p *packer) rest(c *CaseResult, was uint32) uint32 {
+	if n, known := p.known[keyOf(c)]; known && c.Times == nil {
+		return n
+	}
+	bare := *c
+	bare.ID = ""
+	if !reflect.DeepEqual(p.rests[was], bare) {
+		return p.keep(c)
+	}
+	if len(c.Steps) <= 1 && c.Times == nil { // those of longer ones are its own
+		p.known[keyOf(c)] = was
+	}
+	return was
 }

@@ -320,6 +320,10 @@ func (p *pairing) compare() *Pair {
 	if out.New == nil {
 		return out
 	}
+	if base, new, ok := p.columns(); ok {
+		out.compareColumns(base, new)
+		return out
+	}
 	was, before := collect(p.base)
 	is, now := collect(p.new)
 	for _, id := range now {

@@ -76,6 +76,11 @@ func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 
 // Case judges what a case showed.
 func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
+	return j.made(makeSteps(c), seen)
+}
+
+// made judges what a case showed whose steps are made.
+func (j *Judge) made(c *madeCase, seen []program.Observation) CaseResult {
 	out := CaseResult{ID: c.ID, Status: Pass}
 	jw := j.worlds[c.World]
 	switch {
@@ -91,11 +96,10 @@ func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
 	if c.Len() > 1 {
 		sim = sim.Fork()
 	}
-	cell, info := c.Steps()
 	out.Steps = make([]StepResult, len(seen))
 	for i := range seen {
-		out.Steps[i] = judgeStep(sim.Step(&cell[i]), &info[i], seen[i])
-		out.judge(&out.Steps[i], info[i].Control)
+		out.Steps[i] = judgeStep(sim.Step(&c.cell[i]), &c.info[i], seen[i])
+		out.judge(&out.Steps[i], c.info[i].Control)
 	}
 	if out.Status == Pass {
 		out.Steps = j.slim(out.Steps)
@@ -163,10 +167,15 @@ func (r *CaseResult) judge(s *StepResult, control bool) {
 // for something that an option compiles in is the only answer there is: its
 // cases are skipped, with the option's name.
 func Guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
+	guards(f, all, of, func(c *cases.Case, now CaseResult) { *of(c) = now })
+}
+
+// guards has set told what becomes of a case; what of returns is not changed.
+func guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	if f != nil && f.Config == nil {
-		skipUnknown(all, of)
+		skipUnknown(all, of, set)
 	}
-	broke := map[*CaseResult]string{}
+	broke := map[*cases.Case]string{}
 	for _, c := range all {
 		r := of(c)
 		if r == nil || r.Status == Skip || r.refuted() {
@@ -174,17 +183,19 @@ func Guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResul
 		}
 		if c.Control != "" {
 			if why := guardFailed(c, r); why != "" {
-				broke[r] = why
+				broke[c] = why
 			}
 		}
 		for _, g := range c.Guards() {
 			if why := guardFailed(g, of(g)); why != "" {
-				broke[r] = why
+				broke[c] = why
 			}
 		}
 	}
-	for r, why := range broke {
-		r.Status, r.Reason = Broken, why
+	for c, why := range broke {
+		now := *of(c)
+		now.Status, now.Reason = Broken, why
+		set(c, now)
 	}
 }
 
@@ -192,7 +203,7 @@ func Guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResul
 // what it should have, and so has no answer for the case's controls either.
 func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) == 0 }
 
-func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult) {
+func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	absent := map[*cases.Case]string{}
 	for _, c := range all {
 		r := of(c)
@@ -209,7 +220,7 @@ func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult) {
 			why = cmp.Or(why, absent[g])
 		}
 		if r := of(c); r != nil && why != "" {
-			*r = CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: r.Boot}
+			set(c, CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: r.Boot})
 		}
 	}
 }

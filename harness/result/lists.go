@@ -133,7 +133,7 @@ func deniedBy(list []ListEntry, k *KernelRun, id string) string {
 // so, exactly as its entry says, is xfail; one that passes fails, because the
 // entry is no longer true.
 func Expect(list []ListEntry, k *KernelRun) {
-	if !slices.ContainsFunc(list, func(e ListEntry) bool { return e.Kind == ExpectList }) {
+	if !expects(list) {
 		return
 	}
 	for i := range k.Cases {
@@ -141,6 +141,10 @@ func Expect(list []ListEntry, k *KernelRun) {
 			k.Cases[i].expect(e)
 		}
 	}
+}
+
+func expects(list []ListEntry) bool {
+	return slices.ContainsFunc(list, func(e ListEntry) bool { return e.Kind == ExpectList })
 }
 
 // Expected returns the entry that says how a case fails on a kernel, or nil.

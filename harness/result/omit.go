@@ -26,7 +26,7 @@ type omitted struct {
 // NewOmission judges a kernel's cases that passed, and notes which rules
 // matter to them. Cases that the corpus no longer has in the same form are left out.
 func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
-	o := &Omission{facts: k.Facts, setups: k.setups(corpus), without: map[string][]int{}}
+	o := &Omission{facts: k.Facts, setups: k.setups(worldsOf(corpus)), without: map[string][]int{}}
 	var held map[string]bool
 	j := NewJudge(k.Facts, "")
 	j.held = func(rule string) { held[rule] = true }
@@ -43,7 +43,7 @@ func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
 		}
 		held = map[string]bool{}
 		again := *r
-		if !j.again(&again, c) {
+		if !j.again(&again, makeSteps(c)) {
 			continue
 		}
 		o.note(inSetup[c.World], nil)
@@ -74,7 +74,7 @@ func (o *Omission) Without(rule string) iter.Seq2[*CaseResult, *CaseResult] {
 				j.Setup(c.World, o.setups[c.World].Seen)
 			}
 			now := *c.was
-			j.again(&now, c.Case)
+			j.again(&now, makeSteps(c.Case))
 			if !yield(c.was, &now) {
 				return
 			}

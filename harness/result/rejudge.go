@@ -1,63 +1,14 @@
 package result
 
 import (
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 
 	"tokentest/cases"
 	"tokentest/cases/program"
 )
-
-// setups finds the set-ups of a kernel's worlds. A world is known by what it
-// does; in records that do not say, by its place.
-func (k *KernelRun) setups(corpus *cases.Corpus) map[*cases.World]*WorldResult {
-	out := map[*cases.World]*WorldResult{}
-	keys := map[*cases.Group]map[string]*cases.World{}
-	for i := range k.Worlds {
-		w := &k.Worlds[i]
-		g := corpus.Group(w.Group)
-		switch {
-		case g == nil:
-		case w.Key == "" && w.Index < len(g.Worlds):
-			out[g.Worlds[w.Index]] = w
-		case w.Key != "":
-			if keys[g] == nil {
-				keys[g] = map[string]*cases.World{}
-				for _, now := range g.Worlds {
-					keys[g][now.Key()] = now
-				}
-			}
-			if now := keys[g][w.Key]; now != nil {
-				out[now] = w
-			}
-		}
-	}
-	return out
-}
-
-// worldsAgain judges the set-ups of a kernel's worlds again.
-func (j *Judge) worldsAgain(k *KernelRun, corpus *cases.Corpus) {
-	for now, w := range k.setups(corpus) {
-		j.Setup(now, w.Seen)
-	}
-}
-
-// again judges a case that ran by what it showed, and reports whether it could.
-func (j *Judge) again(r *CaseResult, c *cases.Case) bool {
-	if len(r.Steps) != c.Len() || len(r.Steps) == 0 || j.worlds[c.World] == nil {
-		return false
-	}
-	seen := make([]program.Observation, len(r.Steps))
-	for i := range r.Steps {
-		seen[i] = r.Steps[i].Got
-	}
-	was := *r
-	*r = j.Case(c, seen)
-	r.Boot = was.Boot
-	if r.Status == Pass && was.Status == Pass {
-		r.Reason = was.Reason // a known defect's
-	}
-	return true
-}
 
 // Why a case was not judged again.
 const (
@@ -69,57 +20,289 @@ const (
 // Again returns the run judged again with the oracle and the corpus as they
 // are now, and how many cases stayed as they were, by the reason. What was
 // observed is the same; controls are held against their cases again.
+//
+// It takes some cases of a group at a time, for all kernels: their steps are
+// made once, and those of a million cases are never there together.
 func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	out := *r
 	out.Kernels = nil
-	kept := map[string]int{}
-	same := r.sameCases(corpus)
-	shared := newShared()
+	of, kept := finder{corpus: corpus, by: map[*shared][]*cases.Case{}}, map[string]int{}
+	same, worlds := r.sameCases(corpus), worldsOf(corpus)
+	var all []*rejudging
 	for _, k := range r.Kernels {
-		now := k.again(corpus, r.Lists, same, kept)
-		if k.column != nil { // one list at a time: there can be a million cases
-			now.pack(shared)
+		j := k.rejudging()
+		out.Kernels = append(out.Kernels, &j.KernelRun)
+		if k.Facts != nil {
+			j.judge, j.setups = NewJudge(k.Facts, ""), k.setups(worlds)
+			j.find(&of)
+			all = append(all, j)
 		}
-		out.Kernels = append(out.Kernels, now)
+	}
+	for _, g := range corpus.Groups {
+		rejudgeGroup(g, all, same)
+	}
+	for _, j := range all {
+		j.expect(r.Lists)
+		j.Rules = j.judge.Rules()
+		for why, n := range j.kept {
+			kept[why] += n
+		}
 	}
 	return &out, kept
 }
 
-func (k *KernelRun) again(corpus *cases.Corpus, lists []ListEntry, same func(*cases.Case) bool, kept map[string]int) *KernelRun {
-	out := *k
-	if k.Facts == nil {
-		out.Cases, out.column = k.list(), nil
-		return &out
-	}
-	j := NewJudge(k.Facts, "")
-	j.worldsAgain(k, corpus)
-	out.Cases, out.column = k.list(), nil
-	var list []*cases.Case
-	at := map[*cases.Case]*CaseResult{}
-	silent := map[int]CaseResult{}
-	for i := range out.Cases {
-		r := &out.Cases[i]
-		c := corpus.Case(r.ID)
-		switch {
-		case c == nil:
-			kept[KeptGone]++
-			continue
-		case !r.canAgain():
-			kept[KeptSilent]++
-			silent[i] = *r
-		case !same(c) || !j.again(r, c):
-			kept[KeptChanged]++
-			continue
+// atATime is how many cases have their steps at a time; a test has fewer.
+var atATime = 2048
+
+func rejudgeGroup(g *cases.Group, all []*rejudging, same func(*cases.Case) bool) {
+	for first := 0; first < len(g.Cases); first += atATime {
+		made := make([]*madeCase, min(atATime, len(g.Cases)-first))
+		for _, j := range all {
+			j.makeSteps(g, first, made, same)
 		}
-		list, at[c] = append(list, c), r
+		each(all, func(j *rejudging) { j.judgeSome(made) })
+		for _, j := range all {
+			j.store()
+		}
 	}
-	Guards(k.Facts, list, func(c *cases.Case) *CaseResult { return at[c] })
-	for i, was := range silent { // it has been told why it says nothing
-		out.Cases[i] = was
+	for _, j := range all {
+		j.guards(g)
+		clear(j.judge.worlds)
 	}
-	out.Rules = j.Rules()
-	Expect(lists, &out)
-	return &out
+}
+
+// each does something for each kernel, on as many processors as there are.
+func each(all []*rejudging, do func(*rejudging)) {
+	var wait sync.WaitGroup
+	room := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for _, j := range all {
+		room <- struct{}{}
+		wait.Go(func() {
+			do(j)
+			<-room
+		})
+	}
+	wait.Wait()
+}
+
+// rejudging is a kernel's run that is judged again.
+type rejudging struct {
+	KernelRun
+	was    *KernelRun
+	judge  *Judge
+	setups map[*cases.World]*WorldResult
+	at     map[*cases.Group][]spot // where its cases are, in the group's order
+	kept   map[string]int
+	packer *packer // of the cases that are no list
+
+	first  int    // the number of made's first
+	some   []spot // of at
+	judged []CaseResult
+}
+
+// spot is the place of a case's result.
+type spot struct {
+	*cases.Case
+	place           int
+	silent, changed bool // why it was not judged again
+}
+
+func (k *KernelRun) rejudging() *rejudging {
+	j := &rejudging{KernelRun: *k, was: k, kept: map[string]int{}, at: map[*cases.Group][]spot{}}
+	j.Cases = slices.Clone(k.Cases)
+	if k.column != nil {
+		j.column = &column{k.column.shared, k.column.name, slices.Clone(k.column.rest)}
+		j.packer = newPacker(k.column.shared)
+	}
+	return j
+}
+
+// finder finds the cases of a run's kernels, which most often have the same.
+type finder struct {
+	corpus *cases.Corpus
+	by     map[*shared][]*cases.Case // by the number of the name
+}
+
+// at returns the case of a result by its place, or nil.
+func (f *finder) at(k *KernelRun, place int) *cases.Case {
+	if place < len(k.Cases) {
+		return f.corpus.Case(k.Cases[place].ID)
+	}
+	s := k.column.shared
+	for n := len(f.by[s]); n < len(s.names); n++ {
+		f.by[s] = append(f.by[s], f.corpus.Case(s.names[n]))
+	}
+	return f.by[s][k.column.name[place-len(k.Cases)]]
+}
+
+// find finds the kernel's cases.
+func (j *rejudging) find(of *finder) {
+	for i := range j.was.Len() {
+		if c := of.at(j.was, i); c != nil {
+			j.at[c.Group] = append(j.at[c.Group], spot{Case: c, place: i})
+		} else {
+			j.kept[KeptGone]++
+		}
+	}
+	for _, spots := range j.at {
+		slices.SortStableFunc(spots, func(a, b spot) int { return int(a.Index) - int(b.Index) })
+	}
+}
+
+// makeSteps makes the steps of those cases that the kernel was asked.
+func (j *rejudging) makeSteps(g *cases.Group, first int, made []*madeCase, same func(*cases.Case) bool) {
+	at := func(n int) int {
+		i, _ := slices.BinarySearchFunc(j.at[g], n, func(s spot, n int) int { return int(s.Index) - n })
+		return i
+	}
+	j.first, j.some = first, j.at[g][at(first):at(first+len(made))]
+	for _, s := range j.some {
+		if m := &made[int(s.Index)-first]; *m == nil && j.was.restAt(s.place).canAgain() {
+			*m = makeSteps(s.Case)
+			(*m).same = same(s.Case)
+		}
+	}
+}
+
+// judgeSome judges again those cases of which the steps are made.
+func (j *rejudging) judgeSome(made []*madeCase) {
+	j.judged = j.judged[:0]
+	for i := range j.some {
+		s := &j.some[i]
+		r, m := j.was.caseAt(s.place), made[int(s.Index)-j.first]
+		if w := j.setups[s.World]; w != nil && j.judge.worlds[s.World] == nil {
+			j.judge.Setup(s.World, w.Seen)
+		}
+		switch {
+		case !r.canAgain():
+			j.kept[KeptSilent]++
+			s.silent = true
+		case !m.same || !j.judge.again(&r, m):
+			j.kept[KeptChanged]++
+			s.changed = true
+		}
+		j.judged = append(j.judged, r)
+	}
+}
+
+// store puts results where they were.
+func (j *rejudging) store() {
+	for n := range j.judged {
+		j.set(j.some[n].place, &j.judged[n])
+	}
+	j.judged = j.judged[:0]
+}
+
+func (j *rejudging) set(place int, r *CaseResult) {
+	if listed := len(j.Cases); place < listed {
+		j.Cases[place] = *r
+	} else {
+		rest := &j.column.rest[place-listed]
+		*rest = j.packer.rest(r, *rest)
+	}
+}
+
+// guards holds the group's controls against its cases.
+func (j *rejudging) guards(g *cases.Group) {
+	places := make([]*spot, len(g.Cases))
+	var list []*cases.Case
+	for i := range j.at[g] {
+		if s := &j.at[g][i]; !s.changed {
+			list, places[s.Index] = append(list, s.Case), s
+		}
+	}
+	of := func(c *cases.Case) *CaseResult {
+		if s := places[c.Index]; s != nil {
+			return j.restAt(s.place)
+		}
+		return nil
+	}
+	guards(j.Facts, list, of, func(c *cases.Case, now CaseResult) {
+		if s := places[c.Index]; !s.silent { // else it has been told why it says nothing
+			now.ID = c.ID
+			j.set(s.place, &now)
+		}
+	})
+}
+
+// expect holds the cases against what is known to fail.
+func (j *rejudging) expect(list []ListEntry) {
+	if !expects(list) {
+		return
+	}
+	for i := range j.Len() {
+		if e := Expected(list, &j.KernelRun, j.idAt(i)); e != nil {
+			now := j.caseAt(i)
+			now.expect(e)
+			j.set(i, &now)
+		}
+	}
+}
+
+// madeCase is a case with its steps.
+type madeCase struct {
+	*cases.Case
+	same bool // it still does what it did
+	cell program.Cell
+	info []cases.StepInfo
+}
+
+// again judges a case that ran by what it showed, and reports whether it could.
+func (j *Judge) again(r *CaseResult, m *madeCase) bool {
+	if len(r.Steps) != m.Len() || len(r.Steps) == 0 || j.worlds[m.World] == nil {
+		return false
+	}
+	seen := make([]program.Observation, len(r.Steps))
+	for i := range r.Steps {
+		seen[i] = r.Steps[i].Got
+	}
+	was := *r
+	*r = j.made(m, seen)
+	r.Boot = was.Boot
+	if r.Status == Pass && was.Status == Pass {
+		r.Reason = was.Reason // a known defect's
+	}
+	return true
+}
+
+// makeSteps makes the steps of a case.
+func makeSteps(c *cases.Case) *madeCase {
+	cell, info := c.Steps()
+	return &madeCase{c, true, cell, info}
+}
+
+// worldFinder finds the world that a record is about, or nil. One is known by
+// what it does; in records that do not say, by its place.
+type worldFinder func(*WorldResult) *cases.World
+
+func worldsOf(corpus *cases.Corpus) worldFinder {
+	keys := map[*cases.Group]map[string]*cases.World{}
+	return func(w *WorldResult) *cases.World {
+		g := corpus.Group(w.Group)
+		switch {
+		case g == nil || w.Key == "" && w.Index >= len(g.Worlds):
+			return nil
+		case w.Key == "":
+			return g.Worlds[w.Index]
+		case keys[g] == nil:
+			keys[g] = map[string]*cases.World{}
+			for _, now := range g.Worlds {
+				keys[g][now.Key()] = now
+			}
+		}
+		return keys[g][w.Key]
+	}
+}
+
+// setups finds the set-ups of a kernel's worlds.
+func (k *KernelRun) setups(find worldFinder) map[*cases.World]*WorldResult {
+	out := map[*cases.World]*WorldResult{}
+	for i := range k.Worlds {
+		if now := find(&k.Worlds[i]); now != nil {
+			out[now] = &k.Worlds[i]
+		}
+	}
+	return out
 }
 
 // canAgain says that the case ran, and that what it showed was kept: one that

@@ -108,3 +108,47 @@ func TestAgainOfWhatDidNotRun(t *testing.T) {
 		t.Error("a kernel that did not say what it is was judged again")
 	}
 }
+
+// TestAgainOfWhatWasRead judges what was read as it judges a list, with what
+// is expected to fail, what another case showed twice and what changed.
+func TestAgainOfWhatWasRead(t *testing.T) {
+	defer func(n int) { atATime = n }(atATime)
+	atATime = 3
+	g := group(t, matrix)
+	for _, tt := range []struct{ name, omit, from, to string }{
+		{"the same", "", "", ""},
+		{"with a rule more", "map_create/unprivileged-disabled", "", ""},
+		{"with a type less", "", "type hash queue", "type hash"},
+		{"with another step", "", "token=t\n", "token=t caps=none\n"},
+	} {
+		list := (&guest{facts: facts612(), omit: tt.omit, change: func(id string, _ int, o *program.Observation) {
+			if id == "demo/owner/hash" {
+				*o = program.Observation{Errno: eINVAL}
+			}
+		}}).stored(g)
+		list.Kernels[0].Cases = append(list.Kernels[0].Cases, list.Kernels[0].Cases[1])
+		errno := eINVAL
+		list.Lists = []ListEntry{{Kind: ExpectList, Pattern: "demo/owner/hash", Where: "f:1", Reason: "why", Errno: &errno}}
+		read := *list
+		k := *list.Kernels[0]
+		k.pack(newShared())
+		read.Kernels = []*KernelRun{&k}
+		corpus := corpusWith(group(t, strings.ReplaceAll(strings.Replace(matrix, tt.from, tt.to, 1), "pin who=owner type=queue ok # a source\n", "")))
+		want, wantKept := list.Again(corpus)
+		got, kept := read.Again(corpus)
+		again := got.Kernels[0]
+		if again.column == nil || len(again.Cases) > 0 {
+			t.Errorf("%s: the cases are a list", tt.name)
+		}
+		again.unpack()
+		if !reflect.DeepEqual(again.Cases, want.Kernels[0].Cases) || !reflect.DeepEqual(kept, wantKept) || !reflect.DeepEqual(again.Rules, want.Kernels[0].Rules) {
+			t.Errorf("%s:\n got %+v, kept %v\nwant %+v, kept %v", tt.name, again.Cases, kept, want.Kernels[0].Cases, wantKept)
+		}
+		if tt.name == "the same" && want.Kernels[0].Counts()[XFail] != 1 {
+			t.Errorf("%v, want one that is expected", want.Kernels[0].Counts())
+		}
+		if before := k.Counts(); !maps.Equal(before, list.Kernels[0].Counts()) {
+			t.Errorf("%s: what was read has changed: %v", tt.name, before)
+		}
+	}
+}
