@@ -68,6 +68,7 @@ type Lab struct {
 	// Stopwatch is for benchmarks; nil is none.
 	Stopwatch *Stopwatch
 
+	memory       *memory       // that machines share; nil means that Jobs alone counts
 	caseDeadline time.Duration // for tests; 0 means the constant
 }
 
@@ -132,8 +133,8 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 const interrupted = "interrupted before it was tried"
 
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
-// it returns, beside the build id of the image.
-func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (out *result.KernelRun, tool string) {
+// it returns, beside how long its machines took and the build id of the image.
+func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (out *result.KernelRun, took time.Duration, tool string) {
 	out = &result.KernelRun{Ref: ref, Append: l.Append}
 	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Of(ref))})
 	own := &result.Run{}
@@ -150,13 +151,20 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (
 		case kernel.Unbuildable(err), errors.As(err, &unfit):
 			out.Unbuilt = true
 		}
-		return out, own.Tool
+		return out, 0, own.Tool
 	}
+	release, err := l.admit(ctx, t)
+	if err != nil {
+		out.Error = interrupted
+		return out, 0, own.Tool
+	}
+	defer release()
+	start := time.Now()
 	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
 	t.foresee()
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	t.compareForeseen()
-	return out, own.Tool
+	return out, time.Since(start), own.Tool
 }
 
 // trial is the run of one kernel.

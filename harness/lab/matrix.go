@@ -12,22 +12,47 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
 
-// A machine's memory is the guest's and what QEMU adds to it: its translated
-// code above all.
-const machineMiB = usualMiB + 256
+// qemuMiB is what QEMU adds to a guest's memory: its translated code above all.
+const qemuMiB = 256
 
-// Jobs is how many machines may run at a time on this host: one for each
-// processor, as far as memory goes.
-func Jobs() int {
-	return max(1, min(runtime.NumCPU(), availableMiB()/machineMiB))
+// memory is what the machines of a run may take together.
+type memory struct {
+	*semaphore.Weighted
+	all int64 // MiB
+}
+
+func newMemory(mib int) *memory { return &memory{semaphore.NewWeighted(int64(mib)), int64(mib)} }
+
+// take waits until a guest of so much memory has room beside the others. One
+// that is bigger than the host runs alone.
+func (m *memory) take(ctx context.Context, guestMiB int, waits func()) (release func(), err error) {
+	n := min(int64(guestMiB+qemuMiB), m.all)
+	if !m.TryAcquire(n) {
+		waits()
+		if err := m.Acquire(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	return func() { m.Release(n) }, nil
+}
+
+// admit has a kernel wait for memory, unless the user said how many machines
+// there are to be.
+func (l *Lab) admit(ctx context.Context, t *trial) (release func(), err error) {
+	if l.memory == nil {
+		return func() {}, nil
+	}
+	return l.memory.take(ctx, t.memMiB, func() {
+		l.log("%s waits: its machine takes %d MiB, and others run; --jobs N runs N at a time whatever they take", t.out.Ref, t.memMiB+qemuMiB)
+	})
 }
 
 // availableMiB reads MemAvailable; a host that does not tell has enough.
@@ -51,20 +76,22 @@ func (l *Lab) matrix(ctx context.Context, p *plan.Plan, run *result.Run, store *
 	times := l.readTimes()
 	var mu sync.Mutex // of run and the store
 	var group errgroup.Group
-	group.SetLimit(max(1, cmp.Or(l.Jobs, Jobs())))
+	if l.memory = nil; l.Jobs == 0 {
+		l.memory = newMemory(availableMiB())
+	}
+	group.SetLimit(cmp.Or(l.Jobs, runtime.NumCPU()))
 	for _, i := range longestFirst(p, times) {
 		group.Go(func() error {
 			if ctx.Err() != nil {
 				run.Kernels[i] = &result.KernelRun{Ref: p.Kernels[i], Error: interrupted}
 				return nil
 			}
-			start := time.Now()
-			k, tool := l.kernel(ctx, p.Kernels[i], p, i)
+			k, took, tool := l.kernel(ctx, p.Kernels[i], p, i)
 			mu.Lock()
 			defer mu.Unlock()
 			run.Kernels[i], run.Tool = k, cmp.Or(tool, run.Tool)
 			if k.Error == "" && ctx.Err() == nil {
-				times[timeKey(p, i)] = time.Since(start).Seconds()
+				times[timeKey(p, i)] = took.Seconds()
 			}
 			return store.Append(i, k)
 		})

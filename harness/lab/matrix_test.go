@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
 	"tokentest/cases"
 	"tokentest/harness/plan"
@@ -26,10 +28,49 @@ func TestLongestFirst(t *testing.T) {
 	}
 }
 
-func TestJobs(t *testing.T) {
-	if n := Jobs(); n < 1 || n > 4096 {
-		t.Errorf("got %d machines", n)
+// A guest of 2 GiB counts as such: beside it fits one of 512 MiB and no second
+// one of its kind. One that is bigger than the host runs, alone.
+func TestMachinesShareMemory(t *testing.T) {
+	m := newMemory(shadowedMiB + usualMiB + 2*qemuMiB)
+	waits := 0
+	wait := func() { waits++ }
+	ctx, cancel := context.WithCancel(t.Context())
+	take := func(mib int) func() {
+		release, err := m.take(ctx, mib, wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return release
 	}
+	debug, usual := take(shadowedMiB), take(usualMiB)
+	if waits != 0 {
+		t.Error("a guest waits although there is room for both")
+	}
+	second := make(chan func())
+	go func() {
+		release, _ := m.take(ctx, shadowedMiB, wait)
+		second <- release
+	}()
+	usual()
+	select {
+	case <-second:
+		t.Fatal("two guests of 2 GiB run beside each other")
+	case <-time.After(50 * time.Millisecond):
+	}
+	debug()
+	(<-second)()
+	if waits != 1 {
+		t.Errorf("%d guests were said to wait, want 1", waits)
+	}
+	huge := take(1 << 20)
+	cancel()
+	if _, err := m.take(ctx, usualMiB, wait); err == nil {
+		t.Error("a guest runs beside one that takes all")
+	}
+	huge()
+}
+
+func TestAvailable(t *testing.T) {
 	if m := availableMiB(); m < 1 {
 		t.Errorf("got %d MiB", m)
 	}
