@@ -25,10 +25,14 @@ import (
 
 // newRun begins the record of a run with all that it is made from.
 func (l *Lab) newRun(ctx context.Context, p *plan.Plan, args []string) *result.Run {
-	return &result.Run{
+	run := &result.Run{
 		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
 		Program: programVersion(), Host: host(), QEMU: l.qemuVersion(ctx), Groups: outlines(p.Cases), Lists: l.Lists,
 	}
+	if p.Digest != "" {
+		run.Part = &result.Part{I: p.Shard.I, N: p.Shard.N, Plan: p.Digest}
+	}
+	return run
 }
 
 // programVersion names the build: the release, or the commit that it is of.

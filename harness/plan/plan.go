@@ -34,6 +34,11 @@ type Plan struct {
 	Selection []string
 	Seed      uint64
 
+	// Shard is the part of a plan that this one is, and Digest tells of which
+	// plan; nothing where it is whole.
+	Shard  Shard
+	Digest string
+
 	parts map[string][]*cases.Case // of a shard, by kernel; nil means that each runs Cases
 }
 

@@ -2,11 +2,8 @@ package plan
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-
-	"tokentest/cases"
 )
 
 // Shard is one of N parts of a plan; I counts from 1.
@@ -93,82 +90,4 @@ func ciShard(env func(string) string) (Shard, error) {
 		names = append(names, s.index)
 	}
 	return Shard{}, fmt.Errorf("\"auto\": none of %s is set; want I/N", strings.Join(names, ", "))
-}
-
-// Weights are what a plan's parts cost, in any unit.
-type Weights struct {
-	// Boot is what a kernel costs before its first case.
-	Boot float64
-	// Case is what a case costs on a kernel.
-	Case func(kernel string) float64
-}
-
-// DefaultWeights are those of a guest under emulation: a boot takes as long as
-// ten thousand refused calls.
-var DefaultWeights = Weights{Boot: 5000, Case: func(string) float64 { return 1 }}
-
-// Cut leaves the part of the plan that a shard does: the kernels stand one
-// behind the other, and the line is cut into N pieces of equal cost. The
-// controls of a case come along. The same plan and weights give the same
-// parts everywhere, and together they are the whole.
-func (p *Plan) Cut(s Shard, w Weights) *Plan {
-	total := 0.0
-	for _, k := range p.Kernels {
-		total += w.Boot + w.Case(k)*float64(len(p.Of(k)))
-	}
-	from, to := total*float64(s.I-1)/float64(s.N), total*float64(s.I)/float64(s.N)
-	if s.I == s.N {
-		to = math.Inf(1)
-	}
-	out := *p
-	out.Kernels, out.parts = nil, map[string][]*cases.Case{}
-	at := 0.0
-	for _, k := range p.Kernels {
-		at += w.Boot
-		var mine []*cases.Case
-		for _, c := range ByWorld(p.Of(k)) {
-			if at >= from && at < to {
-				mine = append(mine, c)
-			}
-			at += w.Case(k)
-		}
-		if len(mine) > 0 {
-			out.Kernels = append(out.Kernels, k)
-			out.parts[k] = withGuards(p.Of(k), mine)
-		}
-	}
-	return &out
-}
-
-// withGuards adds the controls that cases have, in the plan's order.
-func withGuards(all, chosen []*cases.Case) []*cases.Case {
-	keep := map[*cases.Case]bool{}
-	var add func(c *cases.Case)
-	add = func(c *cases.Case) {
-		if keep[c] {
-			return
-		}
-		keep[c] = true
-		for _, g := range c.Guards() {
-			add(g)
-		}
-	}
-	for _, c := range chosen {
-		add(c)
-	}
-	var out []*cases.Case
-	for _, c := range all {
-		if keep[c] {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// Of returns the cases that run on a kernel.
-func (p *Plan) Of(kernel string) []*cases.Case {
-	if p.parts == nil {
-		return p.Cases
-	}
-	return p.parts[kernel]
 }

@@ -1,11 +1,8 @@
 package plan
 
 import (
-	"fmt"
 	"strings"
 	"testing"
-
-	"tokentest/cases"
 )
 
 func TestParseShard(t *testing.T) {
@@ -43,56 +40,5 @@ func TestParseShard(t *testing.T) {
 		if !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s with %s: got %s, want %s", tt.text, tt.env, got, tt.want)
 		}
-	}
-}
-
-// The parts of a plan are the same each time, are about equal, hold each case
-// with its controls, and together are the whole.
-func TestCut(t *testing.T) {
-	corpus, err := cases.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := Expand(Spec{Kernels: []string{"a", "b", "c"}, Patterns: []string{"token_create", "map_create", "nested_userns"}}, corpus)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := 1; n <= 7; n++ {
-		seen := map[string]bool{}
-		for i := 1; i <= n; i++ {
-			part, again := p.Cut(Shard{i, n}, DefaultWeights), p.Cut(Shard{i, n}, DefaultWeights)
-			if fmt.Sprint(part.Kernels) != fmt.Sprint(again.Kernels) {
-				t.Errorf("part %d of %d is another one the second time", i, n)
-			}
-			for _, k := range part.Kernels {
-				in := map[*cases.Case]bool{}
-				for _, c := range part.Of(k) {
-					in[c] = true
-					seen[k+" "+c.ID] = true
-				}
-				for _, c := range part.Of(k) {
-					for _, g := range c.Guards() {
-						if !in[g] {
-							t.Fatalf("part %d of %d: %s without its control %s", i, n, c.ID, g.ID)
-						}
-					}
-				}
-				if len(part.Of(k)) != len(again.Of(k)) {
-					t.Errorf("part %d of %d: %d and %d cases", i, n, len(part.Of(k)), len(again.Of(k)))
-				}
-			}
-		}
-		if want := 3 * len(p.Cases); len(seen) != want {
-			t.Errorf("%d parts hold %d cases, want %d", n, len(seen), want)
-		}
-	}
-	half := p.Cut(Shard{1, 2}, DefaultWeights)
-	if len(half.Kernels) == 0 || len(half.Kernels) == 3 {
-		t.Errorf("half of three kernels: %v", half.Kernels)
-	}
-	// A kernel that is slow is a bigger share.
-	slow := Weights{Boot: 1, Case: func(k string) float64 { return map[string]float64{"a": 100, "b": 1, "c": 1}[k] }}
-	if first := p.Cut(Shard{1, 2}, slow); len(first.Kernels) != 1 || len(first.Of("a")) == len(p.Cases) {
-		t.Errorf("the slow kernel is not split: %v", first.Kernels)
 	}
 }

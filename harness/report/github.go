@@ -37,8 +37,11 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 	for _, k := range kernels(r) {
 		list = append(list, k.annotations()...)
 	}
-	if len(r.Kernels) == 0 {
+	if len(r.Kernels) == 0 && !r.Idle() {
 		list = append(list, annotation{error: true, title: "tokentest", text: "no kernel was tried"})
+	}
+	for _, part := range r.Missing {
+		list = append(list, annotation{error: true, title: "tokentest", text: "missing is part " + part})
 	}
 	if r.Interrupted {
 		list = append(list, annotation{title: "tokentest", text: "the run was interrupted: what has no result was not tried"})

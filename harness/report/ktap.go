@@ -36,6 +36,11 @@ type ktap struct {
 
 func (k *ktap) run(r *result.Run) {
 	list := kernels(r)
+	if r.Idle() {
+		k.line("KTAP version 1")
+		k.line("1..0 # SKIP part %s: %s", r.Part, result.NothingToDo)
+		return
+	}
 	if len(list) == 0 {
 		k.line("KTAP version 1")
 	} else {
@@ -58,6 +63,8 @@ func bail(r *result.Run, list []*run) string {
 		switch {
 		case k.Len() > 0 && r.Interrupted:
 			return "the run was interrupted"
+		case k.Len() > 0 && len(r.Missing) > 0:
+			return "missing is part " + strings.Join(r.Missing, "; ")
 		case k.Len() > 0:
 			return ""
 		case why == "":

@@ -24,12 +24,7 @@ func Mail(r *result.Run, w io.Writer, _ Options) error {
 	for _, k := range list {
 		p.mailKernel(r, k)
 	}
-	if len(list) == 0 {
-		p.head("ERROR", plain, "no kernel was tried")
-	}
-	if r.Interrupted {
-		p.head("INTERRUPTED", plain, "what has no result was not tried")
-	}
+	p.whole(r)
 	p.signature(r)
 	return flush(p.w)
 }

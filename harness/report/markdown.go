@@ -24,6 +24,12 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	for _, k := range list {
 		m.kernel(k)
 	}
+	if r.Idle() {
+		m.line("Part %s has %s.", r.Part, result.NothingToDo)
+	}
+	for _, part := range r.Missing {
+		m.line("Missing is part %s.", part)
+	}
 	if r.Interrupted {
 		m.line("The run was interrupted: what has no result was not tried.")
 	}

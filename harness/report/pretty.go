@@ -339,14 +339,25 @@ func (p *pretty) end(r *result.Run) {
 	if len(r.Kernels) > 1 {
 		p.sum(r)
 	}
-	if len(r.Kernels) == 0 {
+	p.whole(r)
+	if r.Dir != "" {
+		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
+	}
+}
+
+// whole says what there is no result of.
+func (p *pretty) whole(r *result.Run) {
+	switch {
+	case r.Idle():
+		p.head("part "+r.Part.String(), plain, result.NothingToDo)
+	case len(r.Kernels) == 0:
 		p.head("ERROR", red, "no kernel was tried")
 	}
 	if r.Interrupted {
 		p.head("INTERRUPTED", yellow, "what has no result was not tried")
 	}
-	if r.Dir != "" {
-		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
+	for _, part := range r.Missing {
+		p.head("MISSING", yellow, "part "+part)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // ran, as controls are, counts once, with the worst that it showed.
 func Merge(parts []*Run) (*Run, error) {
 	whole := *parts[0]
-	whole.Kernels = nil
+	whole.Kernels, whole.Part, whole.Missing = nil, nil, missing(parts)
 	for n, part := range parts {
 		if n > 0 && part.Tool != "" && whole.Tool != "" && part.Tool != whole.Tool {
 			return nil, fmt.Errorf("merge runs: %s was made by another tokentest than %s: their cases may differ", part.Dir, whole.Dir)

@@ -44,6 +44,10 @@ type Run struct {
 	Start       time.Time `json:"start"`
 	End         time.Time `json:"end,omitzero"`
 	Interrupted bool      `json:"interrupted,omitempty"`
+	// Part says which part of a plan that was split the run is, Missing which
+	// parts are not in a run that was put together.
+	Part    *Part    `json:"part,omitempty"`
+	Missing []string `json:"missing,omitempty"`
 	// Files are the user\'s own case files, by the name of their group.
 	Files map[string]string `json:"files,omitempty"`
 	// Lists are the entries of the lists of denied, allowed and expected cases.
@@ -169,7 +173,7 @@ const (
 // ExitCode maps a run to the exit code of the command.
 func (r *Run) ExitCode() int {
 	code := ExitOK
-	if r.Interrupted || len(r.Kernels) == 0 {
+	if r.Interrupted || len(r.Missing) > 0 || len(r.Kernels) == 0 && !r.Idle() {
 		code = ExitNoVerdict
 	}
 	for _, k := range r.Kernels {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -12,6 +11,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/program"
 	"tokentest/harness/plan"
+	"tokentest/harness/result"
 )
 
 func (a *app) listCmd() *cobra.Command {
@@ -166,7 +166,7 @@ it has that tokentest does not know.`,
 			case shards < 1:
 				return usage("--shards %d: want at least 1", shards)
 			case format == "github":
-				return githubMatrix(a.stdout, p, shards)
+				return f.githubMatrix(a.stdout, p, shards)
 			case format != "text":
 				return usage("--format %q: want text or github", format)
 			}
@@ -177,37 +177,17 @@ it has that tokentest does not know.`,
 	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
 	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 256)")
 	c.Flags().StringVarP(&format, "format", "f", format, "text, or github: the JSON of a strategy.matrix")
-	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in `N` jobs")
+	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in at most `N` jobs")
 	f.registerPlan(c.Flags())
 	btf.register(c.Flags())
 	return c
 }
 
-// githubMatrix prints a job for each kernel and part of it.
-func githubMatrix(w io.Writer, p *plan.Plan, shards int) error {
-	type job struct {
-		Kernel string `json:"kernel"`
-		Shard  string `json:"shard"`
-		Name   string `json:"name"`
-	}
-	var out struct {
-		Include []job `json:"include"`
-	}
-	for _, k := range p.Kernels {
-		for i := 1; i <= shards; i++ {
-			s := plan.Shard{I: i, N: shards}
-			j := job{Kernel: k, Shard: s.String(), Name: k}
-			if shards > 1 {
-				j.Name += " " + s.String()
-			}
-			out.Include = append(out.Include, j)
-		}
-	}
-	return json.NewEncoder(w).Encode(out)
-}
-
 func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfFlag) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	if len(p.Kernels) == 0 {
+		fmt.Fprintf(t, "part %s: %s\n", p.Shard, result.NothingToDo)
+	}
 	for i, k := range p.Kernels {
 		together, alone := plan.Alone(p.Of(k))
 		chosen := plan.ByWorld(together)

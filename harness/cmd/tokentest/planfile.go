@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/lab"
-	"tokentest/harness/plan"
 )
 
 // planFile is tokentest.toml: what a project runs when nothing is named.
@@ -149,6 +148,7 @@ func (f *runFlags) adopt(p *planFile, dir string, fl *pflag.FlagSet, args []stri
 func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "", "take kernels, cases and more from `FILE` where no flag says otherwise (default tokentest.toml, if it is there)")
 	fl.StringVar(&f.shard, "shard", "", "do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N where it tells no N")
+	fl.StringVar(&f.durations, "durations", "", "cut the parts by what kernels took in the stored `RUN`, the same for each part")
 }
 
 // readFile adopts what the plan's file says.
@@ -158,22 +158,6 @@ func (f *runFlags) readFile(fl *pflag.FlagSet, args []string) ([]string, error) 
 		return args, err
 	}
 	return f.adopt(p, filepath.Dir(f.file), fl, args)
-}
-
-// cut leaves the part of a plan that this shard does.
-func (f *runFlags) cut(p *plan.Plan) (*plan.Plan, error) {
-	if f.shard == "" {
-		return p, nil
-	}
-	s, err := plan.ParseShard(f.shard, os.Getenv)
-	if err != nil {
-		return nil, usage("--shard %w", err)
-	}
-	part := p.Cut(s, plan.DefaultWeights)
-	if len(part.Kernels) == 0 {
-		return nil, usage("--shard %s: the plan has fewer parts than that", s)
-	}
-	return part, nil
 }
 
 // vary builds each kernel that comes from source with each configuration.

@@ -49,6 +49,7 @@ type runFlags struct {
 	build            buildFlags
 	jobs             int
 	shard            string
+	durations        string
 	file             string
 	variants         map[string]lab.Variant
 }
@@ -207,7 +208,7 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 		a.code = r.ExitCode()
 	}
 	why, tried := untried(r)
-	if !tried {
+	if !tried && !r.Idle() {
 		return errors.Join(why, stored, os.RemoveAll(r.Dir))
 	}
 	if why != nil && format != "pretty" { // which ends with it
