@@ -19,9 +19,14 @@ func ParseShard(text string, env func(string) string) (Shard, error) {
 	if index == "auto" {
 		s, err := ciShard(env)
 		if given && err == nil {
-			if s.N, err = strconv.Atoi(count); err != nil {
+			n, bad := strconv.Atoi(count)
+			switch {
+			case bad != nil:
 				return s, fmt.Errorf("%q: want auto/N", text)
+			case s.N != 0 && s.N != n:
+				return s, fmt.Errorf("%q: the environment says that there are %d parts", text, s.N)
 			}
+			s.N = n
 		}
 		if err == nil {
 			err = s.check(text)
@@ -59,6 +64,14 @@ var systems = []struct {
 	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", 0},
 }
 
+// number reads what may not be set.
+func number(text string, otherwise int) int {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	return otherwise
+}
+
 // ciShard finds the part that a CI system means this job to do; N is 0 where
 // it does not tell.
 func ciShard(env func(string) string) (Shard, error) {
@@ -71,11 +84,9 @@ func ciShard(env func(string) string) (Shard, error) {
 		if err != nil {
 			return Shard{}, fmt.Errorf("%s=%q: want a number", s.index, text)
 		}
-		first := s.first
-		if s.name == "Slurm" { // an array counts from where it was told to
-			if first, err = strconv.Atoi(env("SLURM_ARRAY_TASK_MIN")); err != nil {
-				first = 0
-			}
+		i -= s.first
+		if s.name == "Slurm" { // an array counts from where it was told to, and in such steps
+			i = (i - number(env("SLURM_ARRAY_TASK_MIN"), 0)) / max(1, number(env("SLURM_ARRAY_TASK_STEP"), 1))
 		}
 		n := 0
 		if s.count != "" && env(s.count) != "" {
@@ -83,7 +94,7 @@ func ciShard(env func(string) string) (Shard, error) {
 				return Shard{}, fmt.Errorf("%s=%q: want a number", s.count, env(s.count))
 			}
 		}
-		return Shard{i - first + 1, n}, nil
+		return Shard{i + 1, n}, nil
 	}
 	var names []string
 	for _, s := range systems {

@@ -13,6 +13,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
 	"tokentest/harness/result"
 )
 
@@ -165,8 +166,12 @@ func (b *bisection) open() error {
 	return nil
 }
 
-// prepare finds the candidates and the cases, and begins the log.
+// prepare finds the candidates and the cases, and begins the log. What the host
+// lacks is told before anything is built.
 func (b *bisection) prepare(ctx context.Context) error {
+	if err := (&lab.Lab{QEMU: b.f.run.qemu}).Check(); err != nil {
+		return err
+	}
 	chosen, err := b.choose()
 	if err != nil {
 		return err
