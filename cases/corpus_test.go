@@ -35,6 +35,40 @@ func small(t *testing.T) *Corpus {
 	return c
 }
 
+// TestLoadGroups reads of the named groups what Load reads.
+func TestLoadGroups(t *testing.T) {
+	all := load(t)
+	names := []string{"nested_userns", "prog_load", "commands", "none_of_them"}
+	some, err := LoadGroups(names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []*Group
+	for _, g := range all.Groups {
+		if slices.Contains(names, g.Name) {
+			want = append(want, g)
+		}
+	}
+	if len(want) != 3 || len(some.Groups) != 3 {
+		t.Fatalf("%d and %d groups, want 3", len(want), len(some.Groups))
+	}
+	picked := 0
+	for i, g := range some.Groups {
+		for n, c := range g.Cases {
+			w := want[i].Cases[n]
+			if c.ID != w.ID || c.Full != w.Full {
+				t.Fatalf("%s, full %v, want %s, %v", c.ID, c.Full, w.ID, w.Full)
+			}
+			if g.Full && !c.Full {
+				picked++
+			}
+		}
+	}
+	if picked == 0 {
+		t.Error("no case is in the default suite by suite.txt")
+	}
+}
+
 func TestMatch(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, id string

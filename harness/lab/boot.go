@@ -83,9 +83,9 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
-	s.m = t.machine(inner, dir)
 	s.started = time.Now()
-	if err := s.m.Start(inner); err == nil {
+	var err error
+	if s.m, err = t.launch(inner, dir, 0); err == nil {
 		s.port = s.m.Control()
 		s.receive(todo, size)
 	}

@@ -62,10 +62,8 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
-	s.m = t.machine(inner, dir)
-	s.m.Deadline = cmp.Or(t.Deadline, programDeadline)
 	var x executor
-	if err := s.m.Start(inner); err == nil {
+	if s.m, err = t.launch(inner, dir, cmp.Or(t.Deadline, programDeadline)); err == nil {
 		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, inputWindow), over: make(chan struct{})}
 		if s.wrong = x.converse(); s.wrong != nil {
 			stop(s.wrong)

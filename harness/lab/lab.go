@@ -190,6 +190,7 @@ type trial struct {
 	symbols    *kernel.Symbols
 	symbolless bool // they could not be read
 	snapshot   *vm.Snapshot
+	verifying  chan error // what it is found to be; nil when that is known
 }
 
 // prepare finds the kernel, builds its image and chooses the accelerator.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -47,6 +48,29 @@ func (t *trial) state(ctx context.Context, m *vm.Machine) *vm.Snapshot {
 	return t.snapshot
 }
 
+// launch starts a machine of the trial; deadline is that of a boot where it is
+// 0. QEMU takes about as long to load a snapshot as it takes to see that it is
+// whole, so both are done at once: nothing is taken from a machine before.
+func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) (*vm.Machine, error) {
+	m := t.machine(ctx, dir)
+	m.Deadline = cmp.Or(deadline, m.Deadline)
+	err := m.Start(ctx)
+	if t.verifying == nil {
+		return m, err
+	}
+	bad := <-t.verifying
+	t.verifying = nil
+	if bad == nil {
+		return m, err
+	}
+	t.log("%s: %v; it is made anew", t.out.Ref, bad)
+	t.snapshot, t.tried = nil, false
+	m.Kill(bad.Error())
+	io.Copy(io.Discard, m.Control())
+	m.Wait()
+	return t.launch(ctx, dir, deadline)
+}
+
 // findSnapshot looks for a snapshot of such a machine, or makes it.
 func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
 	cache, err := t.cacheDir()
@@ -59,12 +83,15 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 		return nil, err
 	}
 	if s := store.Get(name); s != nil {
-		err := s.Verify()
-		if err == nil {
-			return s, nil
-		}
-		t.log("%s: %v; it is made anew", t.out.Ref, err)
-		store.Drop(name)
+		t.verifying = make(chan error, 1)
+		go func() {
+			err := s.Verify()
+			if err != nil {
+				store.Drop(name)
+			}
+			t.verifying <- err
+		}()
+		return s, nil
 	}
 	t.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})
 	return t.makeSnapshot(ctx, store, name, m)

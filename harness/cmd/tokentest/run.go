@@ -280,8 +280,18 @@ func summarize(path string, r *result.Run) error {
 	return errors.Join(report.Write("markdown", r, f, report.Options{}), f.Close())
 }
 
-// expand reads the case files among the arguments and makes the plan.
+// expand makes the plan. Where the arguments name groups, no others are read,
+// unless something is wrong, and what was meant has to be guessed.
 func expand(args []string, f *runFlags) (*plan.Plan, error) {
+	if groups := namedGroups(args); f.random.worlds == 0 && len(groups) > 0 {
+		corpus, err := cases.LoadGroups(groups...)
+		if err == nil {
+			var p *plan.Plan
+			if p, err = expandFrom(corpus, args, f); err == nil {
+				return p, nil
+			}
+		}
+	}
 	corpus, err := cases.Load()
 	if err == nil && (f.full && len(args) == 0 || slices.ContainsFunc(args, cases.IsSweep)) {
 		err = corpus.AddSweeps()
@@ -289,6 +299,28 @@ func expand(args []string, f *runFlags) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	return expandFrom(corpus, args, f)
+}
+
+// namedGroups returns the groups that arguments can be about, or none when it
+// takes all of them to know. A file could be called as one of them.
+func namedGroups(args []string) []string {
+	var out []string
+	for _, arg := range args {
+		group, _, _ := strings.Cut(arg, "/")
+		if strings.HasSuffix(arg, ".txt") {
+			group = strings.TrimSuffix(filepath.Base(arg), ".txt")
+		}
+		if strings.Contains(group, "*") || cases.IsSweep(arg) {
+			return nil
+		}
+		out = append(out, group)
+	}
+	return out
+}
+
+// expandFrom reads the case files among the arguments.
+func expandFrom(corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, error) {
 	var patterns, groups []string
 	files := map[string]string{}
 	for _, arg := range args {
