@@ -119,7 +119,9 @@ type executor struct {
 func (x *executor) converse() error {
 	r := wire.NewReader(x.m.Control())
 	for {
+		x.expect()
 		kind, payload, err := r.Read()
+		x.m.Relax() // whoever reads what the program writes may take their time
 		if errors.Is(err, io.EOF) {
 			return x.closeBack()
 		}
@@ -130,6 +132,23 @@ func (x *executor) converse() error {
 			return err
 		}
 	}
+}
+
+// How long the agent may take to its hello, and to a next record: it says
+// that it is alive every few seconds. A console that goes on says nothing of it.
+const (
+	helloDeadline = 5 * time.Minute
+	aliveDeadline = 30 * time.Second
+)
+
+func (x *executor) expect() {
+	if x.hello.IsZero() {
+		in := x.m.Scale(helloDeadline)
+		x.m.Expect(in, fmt.Sprintf("no hello in %s", in))
+		return
+	}
+	in := x.m.Scale(cmp.Or(x.caseDeadline, aliveDeadline))
+	x.m.Expect(in, fmt.Sprintf("the agent said nothing for %s, whatever the console prints", in))
 }
 
 func (x *executor) record(kind wire.Kind, payload []byte) error {

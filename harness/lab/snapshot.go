@@ -16,11 +16,19 @@ import (
 	"tokentest/harness/wire"
 )
 
+// flood is how much a console may print: a kernel or a program that repeats
+// itself for ever gives a sign of life each time, and would only be ended by
+// the deadline.
+const flood = 64 << 20
+
 // machine is a machine of the trial, from a snapshot where one is wanted.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m := &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.Append, t.arguments)}
+	if t.Deadline == 0 { // else the user says what ends it
+		m.Flood = flood
+	}
 	if m.Console = t.Console; m.Console != nil {
 		m.Append = append(m.Append, "loglevel=7")
 	}

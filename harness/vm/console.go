@@ -57,6 +57,13 @@ func (c *console) dying() bool {
 	return c.scan.fatal != nil || c.scan.agent != ""
 }
 
+// size is how much the console has printed.
+func (c *console) size() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.log.n
+}
+
 // close ends the log and answers what it held and whether all was stored.
 func (c *console) close() (r report, heard bool, err error) {
 	c.mu.Lock()

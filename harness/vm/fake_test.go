@@ -366,6 +366,11 @@ func TestEndlessFlood(t *testing.T) {
 		t.Errorf("got %s: %s", got.Fate, got.Reason)
 	}
 	gone(t, m)
+	m = machine(t, "endless")
+	m.Flood = 1 << 20
+	if got := converse(t, m, "off"); got.Fate != Hung || got.Reason != "it floods its console: more than 1 MiB" {
+		t.Errorf("got %s: %s", got.Fate, got.Reason)
+	}
 }
 
 // TestOrphan kills the tool itself: its QEMU must not outlive it.

@@ -95,6 +95,7 @@ type Machine struct {
 	Slow     int           // how many times longer than others this kernel takes; zero means 1
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled
 	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled
+	Flood    int64         // how many bytes of console end the machine; zero means that none do
 	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
 	Monitor  bool          // the machine is going to be saved

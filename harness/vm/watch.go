@@ -113,6 +113,8 @@ func (b *boot) overdue(r Machine) string {
 		return "no reset after a panic"
 	case total > r.Deadline:
 		return fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline)
+	case r.Flood > 0 && b.console.size() > r.Flood:
+		return fmt.Sprintf("it floods its console: more than %d MiB", r.Flood>>20)
 	case silence > r.Quiet:
 		return fmt.Sprintf("silent for %v", r.Quiet)
 	}

@@ -86,6 +86,15 @@ func (g *guest) exec(payload []byte) error {
 	case "words":
 		io.WriteString(g.console, "[    3.000000] BUG: KASAN: made up by a program\n")
 		time.Sleep(50 * time.Millisecond)
+	case "endless":
+		for {
+			g.say("flood")
+		}
+	case "chatter":
+		for {
+			g.say("[    3.0] and so on")
+			time.Sleep(10 * time.Millisecond)
+		}
 	case "twice":
 		g.tell(wire.KindTaken, nil)
 	}
