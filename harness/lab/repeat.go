@@ -62,7 +62,7 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 			sum.add(t.out.Cases)
 		}
 		wrong, hopeless := t.wrong(boots)
-		t.log("%s: repetition %d is done, the results of %d cases vary", t.out.Ref, sum.times, sum.vary())
+		t.log("%s: repetition %d is done%s", t.out.Ref, sum.times, sum.varying())
 		if ctx.Err() != nil || hopeless || sum.times == t.Repeat || t.UntilFail && wrong {
 			break
 		}
@@ -100,6 +100,18 @@ func (s *tally) add(now []result.CaseResult) {
 	}
 	for i := range now {
 		s.list[i] = merge(&s.list[i], &now[i], s.times)
+	}
+}
+
+// varying says how many results vary, where any does.
+func (s *tally) varying() string {
+	switch n := s.vary(); n {
+	case 0:
+		return ""
+	case 1:
+		return ", 1 case varies"
+	default:
+		return fmt.Sprintf(", %d cases vary", n)
 	}
 }
 

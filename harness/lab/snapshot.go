@@ -19,7 +19,7 @@ import (
 // flood is how much a console may print: a kernel or a program that repeats
 // itself for ever gives a sign of life each time, and would only be ended by
 // the deadline.
-const flood = 64 << 20
+const flood = 32 << 20
 
 // machine is a machine of the trial, from a snapshot where one is wanted.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {

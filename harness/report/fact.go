@@ -114,7 +114,11 @@ func (k *run) details(c *result.CaseResult) []fact {
 	if b := k.machine(c); b != nil {
 		out = append(out, k.console(b))
 	}
-	return append(out, k.repeat(c.ID))
+	again := k.repeat(c.ID)
+	if len(c.Times) > 1 && k.Repeat == "" { // once may not show it
+		again.words = append(again.words, "--until-fail")
+	}
+	return append(out, again)
 }
 
 // machine returns the machine that a case ran on, when it did not end well.

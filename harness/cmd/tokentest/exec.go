@@ -44,7 +44,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot")
-	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; one that no longer answers, or whose console has printed 64 MiB, is ended much sooner)")
+	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; one that no longer answers, or whose console has printed 32 MiB, is ended much sooner)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr as it comes")

@@ -88,7 +88,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
 	fatalFlag(c, &f.fatal)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
-	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM, or 64 MiB of console)")
+	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM, or 32 MiB of console)")
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 256)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
