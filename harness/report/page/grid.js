@@ -28,7 +28,7 @@ function gridView() {
 function wrongLine() {
   const n = D.columns.reduce((sum, c) => sum + (c.counts.fail || 0), 0), b = D.columns.reduce((sum, c) => sum + (c.counts.broken || 0), 0);
   if (!n && !b) return el("span", {});
-  return el("p", {}, n ? badge("fail") : null, n ? " " + n.toLocaleString("en") + " decisions differ " : "", b ? badge("broken") : null, b ? " " + b.toLocaleString("en") + " say nothing " : "",
+  return el("p", {}, n ? badge("fail") : null, n ? " " + n.toLocaleString("en") + (n === 1 ? " decision differs " : " decisions differ ") : "", b ? badge("broken") : null, b ? " " + b.toLocaleString("en") + (b === 1 ? " says nothing " : " say nothing ") : "",
     el("button", { type: "button", id: "to-wrong", onclick: () => document.getElementById("wrong").scrollIntoView() }, "what is wrong ↓"));
 }
 
