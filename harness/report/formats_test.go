@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bufio"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -51,22 +50,6 @@ func TestJUnit(t *testing.T) {
 		// A reader that looks at failures and errors alone sees what the exit code says.
 		if red := all.Failures+all.Errors > 0; len(all.Suites) > 0 && red != (f.exit != result.ExitOK) && !f.run().Interrupted {
 			t.Errorf("%s: %d failures and %d errors with exit code %d", f.name, all.Failures, all.Errors, f.exit)
-		}
-	}
-}
-
-// TestJUnitPassed compares the fast way with the encoder's.
-func TestJUnitPassed(t *testing.T) {
-	for _, name := range []string{"a/b", `a<b>&"c"'d'`, "ä\tb"} {
-		var fast, slow strings.Builder
-		j := &junitWriter{w: bufio.NewWriter(&fast)}
-		j.passed("k", name)
-		j.w.Flush()
-		j = &junitWriter{w: bufio.NewWriter(&slow)}
-		j.test(junit.Testcase{Name: xmlText(name), Classname: "k"})
-		j.w.Flush()
-		if fast.String() != slow.String() {
-			t.Errorf("%q: %q, want %q", name, fast.String(), slow.String())
 		}
 	}
 }

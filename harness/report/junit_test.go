@@ -1,11 +1,14 @@
 package report
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tokentest/harness/result"
 )
 
 // TestJUnitSchema holds every report against the schema of what CI systems
@@ -32,6 +35,34 @@ func TestJUnitSchema(t *testing.T) {
 	for from, to := range map[string]string{"testcase": "Testcase", `tests="20"`: `tests="many"`, "message=": "massage=", "</testsuites>": ""} {
 		if _, ok := valid(strings.ReplaceAll(good, from, to)); ok {
 			t.Errorf("%q for %q is taken for valid", to, from)
+		}
+	}
+}
+
+// TestJUnitByHand holds what is written by hand against the encoder.
+func TestJUnitByHand(t *testing.T) {
+	for _, text := range []string{"plain", `a<b>&"c"'d'`, "tab\tand\nnewline", "bell\a, \uFFFE", ""} {
+		for _, status := range []result.Status{result.Pass, result.Skip} {
+			c := &result.CaseResult{ID: "case " + text, Status: status}
+			if status == result.Skip {
+				c.Reason = text
+			}
+			k := &run{KernelRun: &result.KernelRun{Ref: "k", Cases: []result.CaseResult{*c}}}
+			var want, got strings.Builder
+			j := &junitWriter{w: bufio.NewWriter(&want)}
+			j.test(k.testcase("k", c))
+			j.w.Flush()
+			j = &junitWriter{w: bufio.NewWriter(&got)}
+			j.begin("k", c.ID)
+			if status == result.Skip {
+				j.skipped(c.Reason)
+			} else {
+				j.w.WriteString("</testcase>\n")
+			}
+			j.w.Flush()
+			if got.String() != want.String() {
+				t.Errorf("%q:\n got %s\nwant %s", text, got.String(), want.String())
+			}
 		}
 	}
 }
