@@ -90,5 +90,5 @@ wanted guest-clock     && check guest-clock 0 '^20[0-9][0-9]$' "$tt" exec -k "$k
 wanted guest-panic     && cp cases/matrix/map_create.txt "$work/behind.txt"
 wanted guest-panic     && check guest-panic 1 'PANICKED machine 1 of 2: kernel panic: sysrq triggered crash' "$tt" run -k "$kernel" -f pretty -o "$work/panic" prog_load cases/canary/panic.txt "$work/behind.txt"
 wanted guest-panic     && check none-lost 0 ' 0 lost' sh -c "echo \$(( \$($tt list cases prog_load map_create | wc -l) + 1 - \$(grep -c '\"case\"' $work/panic/records.jsonl) )) | sed 's/^/ /; s/\$/ lost/'"
-wanted left            && check left-behind 0 '^none$' sh -c "pgrep -f 'qemu.*$work' || echo none"
+wanted left            && check left-behind 0 '^none$' sh -c "pgrep -f '[q]emu.*$work' || echo none"
 exit $failed
