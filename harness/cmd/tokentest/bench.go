@@ -86,7 +86,7 @@ func (a *app) benchRatio(ctx context.Context, p *plan.Plan, accel, dir string, r
 	var bare, run, boot, decide, down []time.Duration
 	cases := 0
 	for i := range rounds + 1 {
-		l := &lab.Lab{Dir: fmt.Sprintf("%s/bare%d", dir, i), CacheDir: a.cacheDir, Accel: accel, Log: a.note}
+		l := &lab.Lab{Dir: fmt.Sprintf("%s/bare%d", dir, i), CacheDir: a.cacheDir, Accel: accel, Log: a.noteOnce}
 		b, err := l.Bare(ctx, p.Kernels[0])
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ type app struct {
 	bisecting      bool     // exit codes are those for "git bisect run"
 	resume         string   // the run that goes on
 	begun          []string // its command line
+	noted          sync.Map // what noteOnce has said
 }
 
 // usageError is a mistake in what the user typed or wrote.
@@ -262,6 +264,14 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
 		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// noteOnce notes a line that was not noted before.
+func (a *app) noteOnce(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if _, said := a.noted.LoadOrStore(line, true); !said {
+		a.note("%s", line)
 	}
 }
 

@@ -266,7 +266,7 @@ func (a *app) timedRun(ctx context.Context, p *plan.Plan, accel, dir string, wat
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make a directory for the runs: %w", err)
 	}
-	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, Accel: accel, Log: a.note, Stopwatch: watch}
+	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, Accel: accel, Log: a.noteOnce, Stopwatch: watch}
 	return l.Run(ctx, p, nil)
 }
 
