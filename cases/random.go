@@ -448,7 +448,7 @@ func (d *drawer) name(e *uapi.Enum) string {
 
 // cells draws the calls that are asked about, each once.
 func (d *drawer) cells() {
-	for range 24 + d.IntN(48) {
+	for range 32 + d.IntN(40) {
 		if c := d.cell(); !slices.Contains(d.values, c) {
 			d.values = append(d.values, c)
 		}

@@ -78,7 +78,7 @@ func (d *drawer) fault(more string) string {
 // looks draws what shows something of a descriptor.
 func (d *drawer) looks() (who, call string) {
 	b := pick(d, d.present()...)
-	switch d.IntN(5) {
+	switch d.IntN(6) {
 	case 0:
 		return b.owner, "fdinfo " + d.any()
 	case 1:
@@ -86,6 +86,8 @@ func (d *drawer) looks() (who, call string) {
 	case 2:
 		return b.owner, "stat " + b.name
 	case 3:
+		return b.owner, "mountinfo at=" + d.place()
+	case 4:
 		if len(d.namespaces) > 0 {
 			return d.actor(), "setns " + pick(d, append(slices.Clone(d.namespaces), b.name)...)
 		}

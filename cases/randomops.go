@@ -19,6 +19,7 @@ type act struct {
 var acts = []act{
 	{6, (*drawer).token}, {10, (*drawer).pass}, {3, (*drawer).enterable}, {3, (*drawer).byHand}, {2, (*drawer).program},
 	{3, (*drawer).copies}, {2, (*drawer).takes}, {1, (*drawer).execs}, {3, (*drawer).atPlace}, {2, (*drawer).names}, {1, (*drawer).modes},
+	{1, (*drawer).closes},
 }
 
 func (d *drawer) act() {
@@ -149,7 +150,7 @@ func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
 // atPlace does something to what is mounted at a place.
 func (d *drawer) atPlace() {
 	who, at := pick(d, d.actor(), d.inUserns()), d.place()
-	switch d.IntN(9) {
+	switch d.IntN(11) {
 	case 0:
 		who = d.inUserns()
 		d.keep(who, d.made("r", "%s bpffs%s at=%s", who, d.options(), at))
@@ -168,6 +169,12 @@ func (d *drawer) atPlace() {
 		x := d.made("x", "%s fspick at=%s%s", who, at, d.mountCaps())
 		d.step("%s fsconfig %s cmds=any%s", who, x, d.mountCaps())
 		d.step("%s fsreconfigure %s%s", who, x, d.mountCaps())
+	case 7:
+		d.step("%s share at=%s%s", who, at, d.mountCaps())
+	case 8:
+		m, to := d.made("m", "%s clone_mount at=%s", who, at), d.other(who)
+		d.step("%s send %s %s", who, m, to)
+		d.step("%s move_mount %s at=%s%s", to, m, d.place(), d.mountCaps())
 	default:
 		d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
 	}
@@ -190,6 +197,12 @@ func (d *drawer) names() {
 	default:
 		d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
 	}
+}
+
+// closes closes a descriptor, or one of the wrong actor's.
+func (d *drawer) closes() {
+	b := pick(d, d.bpffs...)
+	d.step("%s close %s", pick(d, d.actor(), b.owner), pick(d, append(d.all(), b.name)...))
 }
 
 func (d *drawer) modes() {
