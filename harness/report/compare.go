@@ -182,7 +182,7 @@ func (b *bunch) saying() string {
 		return n + ": " + why(c.Base)
 	}
 	if s := wrong(c.New); s != nil {
-		return fmt.Sprintf("%s: got %s, want %s%s", n, b.cause.answers(s), want(s), note)
+		return fmt.Sprintf("%s: %s%s", n, mismatch(s, b.cause.answers(s)), note)
 	}
 	return n + ": " + why(c.New) + note
 }
@@ -190,7 +190,7 @@ func (b *bunch) saying() string {
 // why says in a line why a case is not a pass.
 func why(c *result.CaseResult) string {
 	if s := wrong(c); s != nil {
-		return fmt.Sprintf("got %s, want %s", got(s), want(s))
+		return mismatch(s, got(s))
 	}
 	text, _ := root(c.Reason)
 	return text

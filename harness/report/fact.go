@@ -195,6 +195,15 @@ func got(s *result.StepResult) string {
 	return s.Got.Errno.String()
 }
 
+// mismatch words what is wrong with a step that got what answers says. Where
+// the errno is as it should be, the rule's words say what is not.
+func mismatch(s *result.StepResult, answers string) string {
+	if shows(s) && s.Rule != "" {
+		return s.Rule
+	}
+	return fmt.Sprintf("got %s, want %s", answers, want(s))
+}
+
 // shows says that only the values read back can be what is wrong.
 func shows(s *result.StepResult) bool {
 	return !s.Got.Proof.Fails() && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0

@@ -8,6 +8,19 @@ import (
 	"tokentest/harness/result"
 )
 
+// TestMismatch says what is wrong where the errno is not.
+func TestMismatch(t *testing.T) {
+	ok := uapi.OK
+	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8", Got: program.Observation{Values: []uint64{9}}}
+	if text := mismatch(&left, got(&left)); text != left.Rule {
+		t.Errorf("%q", text)
+	}
+	left.Got.Errno = 1
+	if text := mismatch(&left, got(&left)); text != "got EPERM, want ok" {
+		t.Errorf("%q", text)
+	}
+}
+
 // What was answered is told apart also where the errno is as it should be.
 func TestGot(t *testing.T) {
 	ok, eperm := uapi.OK, uapi.Errno(1)

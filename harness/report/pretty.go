@@ -201,7 +201,7 @@ func count(n int, noun string) string {
 func headline(c *cause) string {
 	n := count(c.count, "case")
 	if s := wrong(c.example); s != nil {
-		return fmt.Sprintf("%s: got %s, want %s", n, c.answers(s), want(s))
+		return fmt.Sprintf("%s: %s", n, mismatch(s, c.answers(s)))
 	}
 	why, _ := root(c.example.Reason)
 	return fmt.Sprintf("%s: %s", n, why)
