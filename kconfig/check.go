@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -108,10 +109,11 @@ func Banner(text []byte) (arch, rel string) {
 	return "", ""
 }
 
-// Why says what stands in the way of an option in a source tree: that no
-// Kconfig file defines it, or what it depends on, with the place.
+// Why says what stands in the way of an option in a source tree that is built
+// for x86: that no Kconfig file defines it, that another architecture's alone
+// does, or what it depends on, with the place.
 func Why(tree, name string) string {
-	var found []string
+	var found, foreign []string
 	filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil || len(found) > 2:
@@ -121,12 +123,20 @@ func Why(tree, name string) string {
 		case !d.IsDir() && strings.HasPrefix(d.Name(), "Kconfig"):
 			if s := definition(path, name); s != "" {
 				rel, _ := filepath.Rel(tree, path)
-				found = append(found, rel+s)
+				if of, ok := strings.CutPrefix(rel, "arch/"); ok && strings.Contains(of, "/") && !strings.HasPrefix(of, "x86/") {
+					of, _, _ = strings.Cut(of, "/")
+					foreign = append(foreign, of)
+				} else {
+					found = append(found, rel+s)
+				}
 			}
 		}
 		return nil
 	})
-	if len(found) == 0 {
+	switch {
+	case len(found) == 0 && len(foreign) > 0:
+		return "this is a kernel for x86, and only arch/" + strings.Join(slices.Compact(foreign), ", arch/") + " has it"
+	case len(found) == 0:
 		return "no Kconfig file of this tree defines it"
 	}
 	return strings.Join(found, "; ")
@@ -152,6 +162,9 @@ func definition(path, name string) string {
 				break
 			}
 			if d, ok := strings.CutPrefix(rest, "on "); ok && word == "depends" {
+				if strings.Contains(d, "||") && !strings.HasPrefix(d, "(") {
+					d = "(" + d + ")"
+				}
 				depends = append(depends, d)
 			}
 			prompt = prompt || strings.Contains(rest, `"`) && (word == "bool" || word == "tristate" || word == "prompt" || word == "int" || word == "string" || word == "hex" || word == "def_bool")

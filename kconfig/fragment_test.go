@@ -186,7 +186,19 @@ func TestWhy(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(tree, "kernel", "Kconfig.bpf"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	foreign := "config ARM64\n\tdef_bool y\n\nconfig BOTH\n\tbool\n"
+	for name, text := range map[string]string{"arch/arm64/Kconfig": foreign, "arch/x86/Kconfig": "config BOTH\n\tbool \"both\"\n\tdepends on A || B\n\tdepends on FIRST\n"} {
+		name = filepath.Join(tree, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, want := range map[string]string{
+		"ARM64":      "this is a kernel for x86, and only arch/arm64 has it",
+		"BOTH":       "arch/x86/Kconfig:1: it depends on (A || B) && FIRST",
 		"FIRST":      "kernel/Kconfig.bpf:1: it depends on SECOND && !THIRD",
 		"SECOND":     "kernel/Kconfig.bpf:8: it depends on the menu that it is in",
 		"HIDDEN":     "kernel/Kconfig.bpf:11: other options decide it",

@@ -195,6 +195,13 @@ func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel,
 		return k, nil
 	}
 	if err := j.make(ctx); err != nil {
+		switch {
+		case Unbuildable(err):
+		case ctx.Err() != nil:
+			err = &interruptedError{j.Ref}
+		case roomless.MatchString(err.Error()):
+			err = j.full()
+		}
 		return nil, err
 	}
 	k := j.find()
@@ -211,9 +218,10 @@ type job struct {
 	Options
 	cache
 	tools  *toolchain
-	config []byte // the .config to begin with
-	key    string // of source, configuration and tools
-	out    string // where objects are kept, for the same configuration
+	config []byte   // the .config to begin with
+	key    string   // of source, configuration and tools
+	out    string   // where objects are kept, for the same configuration
+	hold   *os.File // the lock of out, which every program of the build holds
 }
 
 func (j *job) prepare(ctx context.Context) (err error) {

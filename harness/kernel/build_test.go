@@ -251,7 +251,7 @@ func TestBuildErrors(t *testing.T) {
 	// A full disk is the host's fault.
 	w.write("#full\n")
 	w.git("commit", "-q", "-a", "-m", "too much")
-	if _, err := w.resolve("git:" + w.tree); errors.As(err, &bad) || err == nil || !strings.Contains(err.Error(), "the disk is full") {
+	if _, err := w.resolve("git:" + w.tree); errors.As(err, &bad) || err == nil || !strings.Contains(err.Error(), "the disk was full") {
 		t.Errorf("a full disk: %v", err)
 	}
 }
@@ -295,16 +295,31 @@ func TestBuildInterrupted(t *testing.T) {
 		cancel()
 	}()
 	start := time.Now()
-	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) || time.Since(start) > 20*time.Second {
+	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), ": interrupted; what is compiled is kept") || time.Since(start) > 20*time.Second {
 		t.Fatalf("got %v after %v", err, time.Since(start))
 	}
 	half, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "out-*", "token.o"))
 	if len(half) != 1 {
 		t.Fatalf("the build was to leave half a file: %v", half)
 	}
+	// A compiler that outlives whoever began it is waited for: it holds the lock.
+	left := exec.Command("sleep", "1")
+	lock, err := lockFile(t.Context(), filepath.Dir(half[0])+".lock", func() { t.Error("the build still holds its lock") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.ExtraFiles = []*os.File{lock}
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
 	w.write("int fast;\n")
 	w.git("commit", "-q", "-a", "-m", "fast")
-	if _, err := w.resolve("git:" + w.tree); err != nil || !w.heard("was interrupted") {
+	_, err = w.resolve("git:" + w.tree)
+	if !w.heard("waiting for what an interrupted build has left running") || left.Wait() != nil {
+		t.Errorf("nothing was waited for: %q", w.said)
+	}
+	if err != nil || !w.heard("was interrupted") {
 		t.Errorf("got %v, %q", err, w.said)
 	}
 	if _, err := os.Stat(half[0]); err == nil {

@@ -195,21 +195,33 @@ func (c cache) lock(ctx context.Context, name string, o Options) (unlock func(),
 	if err := os.MkdirAll(c.path("locks"), 0o755); err != nil {
 		return nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
-	f, err := os.OpenFile(c.path("locks", name), os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := lockFile(ctx, c.path("locks", name), func() {
+		o.log("waiting for another process that holds the lock of %s", name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// lockFile locks a file until it is closed, here and by every program that has
+// inherited it.
+func lockFile(ctx context.Context, path string, waits func()) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
 	for waiting := false; ; waiting = true {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return func() { f.Close() }, nil
+			return f, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			f.Close()
 			return nil, fmt.Errorf("lock kernel cache: %w", err)
 		}
 		if !waiting {
-			o.log("waiting for another process that holds the lock of %s", name)
+			waits()
 		}
 		select {
 		case <-ctx.Done():

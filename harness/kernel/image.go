@@ -39,7 +39,7 @@ func inspect(f io.ReaderAt, size int64) (header, error) {
 	if string(b[0x202:0x206]) == "HdrS" && b[0x1fe] == 0x55 && b[0x1ff] == 0xaa {
 		return inspectBzImage(f, b[:], size)
 	}
-	return header{}, notKernel("not a kernel: %s", guess(b[:n]))
+	return header{}, notKernel("%s", guess(b[:n]))
 }
 
 // inspectBzImage reads the header that Documentation/arch/x86/boot.rst describes.
@@ -177,6 +177,9 @@ func guess(b []byte) string {
 		{56, "ARM\x64", "an arm64 kernel image; only x86-64 can be booted here"},
 		{48, "RISCV", "a RISC-V kernel image; only x86-64 can be booted here"},
 		{56, "RSC\x05", "a RISC-V kernel image; only x86-64 can be booted here"},
+		{36, "\x18\x28\x6f\x01", "a 32-bit Arm kernel image; only x86-64 can be booted here"},
+		{4, "zimg", "a compressed EFI kernel image, as arm64, LoongArch and RISC-V have them; only x86-64 can be booted here"},
+		{0, "\x27\x05\x19\x56", "a U-Boot image; only x86-64 bzImages and vmlinuxes can be booted here"},
 		{0, "MZ", "a PE program without a Linux boot header"},
 		{0, "!<arch>\ndebian-binary", "a Debian package; give deb:VERSION, or the vmlinuz in it"},
 		{0, "\x1f\x8b", "gzip data; unpack it first"},
@@ -187,13 +190,16 @@ func guess(b []byte) string {
 		{0, "QFI\xfb", "a qcow2 disk image"},
 	} {
 		if len(b) >= g.at && bytes.HasPrefix(b[g.at:], []byte(g.magic)) {
-			return g.what
+			if strings.Contains(g.what, "only x86-64") { // a kernel it is
+				return g.what
+			}
+			return "not a kernel: " + g.what
 		}
 	}
 	if isText(b) {
-		return "a text file"
+		return "not a kernel: a text file"
 	}
-	return fmt.Sprintf("neither a bzImage nor an ELF file (it begins with %x)", b[:min(8, len(b))])
+	return fmt.Sprintf("not a kernel: neither a bzImage nor an ELF file (it begins with %x)", b[:min(8, len(b))])
 }
 
 func isText(b []byte) bool {

@@ -32,6 +32,7 @@ type Kernel struct {
 	Modules []Module
 
 	Source string // for people: the package, its version and suite, or the path
+	Note   string // for people: why it may not be what they take it for
 }
 
 // The formats that QEMU enters with -kernel.

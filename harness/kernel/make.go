@@ -21,9 +21,16 @@ import (
 // the next commit builds only what differs.
 func (j *job) make(ctx context.Context) error {
 	start := time.Now()
+	var err error
 	if err := errors.Join(os.MkdirAll(j.out, 0o755), os.MkdirAll(j.path("builds"), 0o755)); err != nil {
 		return fmt.Errorf("make a directory to build in: %w", err)
 	}
+	if j.hold, err = lockFile(ctx, j.out+".lock", func() {
+		j.log("waiting for what an interrupted build has left running in %s", j.out)
+	}); err != nil {
+		return err
+	}
+	defer j.hold.Close()
 	if err := j.repo.checkout(ctx, j.Commit); err != nil {
 		return err
 	}
@@ -102,6 +109,8 @@ func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...s
 		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) } // make removes what is half done
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM                                          // also where nobody is left to say so
+	cmd.ExtraFiles = []*os.File{j.hold}                                                  // the next build waits for the last compiler
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdout, cmd.Stderr = log, log
 	err := cmd.Run()
@@ -213,20 +222,38 @@ func (j *job) crossCheck(release string) error {
 func (j *job) failed(ctx context.Context, err error) error {
 	log := filepath.Join(j.out, buildLog)
 	text, readErr := os.ReadFile(log)
-	var stat syscall.Statfs_t
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("build %s: %w", j.Ref, context.Cause(ctx))
+		return &interruptedError{j.Ref}
 	case readErr != nil:
 		return fmt.Errorf("build %s: %w", j.Ref, err)
-	case bytes.Contains(text, []byte("No space left on device")):
-		syscall.Statfs(j.out, &stat)
-		return fmt.Errorf("build %s: the disk is full (%d MB are left for %s): make room, or name another place with --cache", j.Ref, stat.Bavail*uint64(stat.Bsize)/1e6, j.out)
+	case roomless.Match(text):
+		return j.full()
 	case bytes.Contains(text, []byte("virtual memory exhausted")), bytes.Contains(text, []byte("Cannot allocate memory")), killed.Match(text):
 		return fmt.Errorf("build %s: the host ran out of memory, or somebody killed the compiler: try --jobs 1; the log is %s", j.Ref, log)
 	}
 	kept := j.keepLog(text)
 	return &BuildError{Ref: j.Ref, Lines: complaintsOf(string(text), j.repo.src(), j.out), Log: kept}
+}
+
+// interruptedError is that of a build which the user ended.
+type interruptedError struct{ ref string }
+
+func (e *interruptedError) Error() string {
+	return fmt.Sprintf("build %s: interrupted; what is compiled is kept, and the next build goes on from there", e.ref)
+}
+
+func (e *interruptedError) Is(target error) bool { return target == context.Canceled }
+
+// roomless is how programs say that they cannot write.
+var roomless = regexp.MustCompile(`(?i)no space left on device|out of disk ?space|disk quota exceeded`)
+
+// full says that the disk is. The program that failed may have removed what it
+// had written, so that there is room again.
+func (j *job) full() error {
+	var stat syscall.Statfs_t
+	syscall.Statfs(j.repo.dir, &stat)
+	return fmt.Errorf("build %s: the disk was full (%d MB are free now for %s): make room, or name another place with --cache", j.Ref, stat.Bavail*uint64(stat.Bsize)/1e6, j.repo.dir)
 }
 
 var killed = regexp.MustCompile(`(?m)(Killed signal terminated program|^make.*\] (Killed|Terminated)$)`)

@@ -31,7 +31,8 @@ func resolveTree(ref, dir string, o Options) (*Kernel, error) {
 		return nil, err
 	}
 	if late := stale(dir, out, image); late != "" {
-		o.log("%s: the image is older than %s: make has not run since", ref, late)
+		k.Note = fmt.Sprintf("the image is older than %s: make has not run since", late)
+		o.log("%s: %s", ref, k.Note)
 	}
 	return k, nil
 }

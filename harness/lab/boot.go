@@ -298,9 +298,9 @@ func (s *session) learn(h *wire.Hello) {
 	}
 	switch {
 	case !facts.Token:
-		s.out.Note = fmt.Sprintf("%s has no BPF tokens (they came with 6.9): checked is that it says so", h.Release)
+		s.remark(fmt.Sprintf("%s has no BPF tokens (they came with 6.9): checked is that it says so", h.Release))
 	case !facts.BTF:
-		s.out.Note = fmt.Sprintf("%s shows no BTF: enumerations are taken from its release", h.Release)
+		s.remark(fmt.Sprintf("%s shows no BTF: enumerations are taken from its release", h.Release))
 	}
 }
 

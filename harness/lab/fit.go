@@ -17,7 +17,7 @@ type unfitError struct {
 }
 
 func (e *unfitError) Error() string {
-	return fmt.Sprintf("kernel %q cannot be tested: %s; tokentest kernel check %s tells all that is missing", e.ref, strings.Join(e.lost, "; "), e.ref)
+	return fmt.Sprintf("it cannot be tested: %s; tokentest kernel check %s tells all that is missing", strings.Join(e.lost, "; "), e.ref)
 }
 
 // vital are the options without which no guest says a word, beside those that

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"strings"
 
 	"tokentest/cases"
 	"tokentest/cases/program"
@@ -72,10 +73,13 @@ func (t *trial) compareForeseen() {
 	}
 }
 
-// remark adds to the one line that concerns the whole kernel.
+// remark adds to the one line that concerns the whole kernel, each remark once.
 func (t *trial) remark(s string) {
-	if t.out.Note != "" {
-		s = t.out.Note + "; " + s
+	switch {
+	case strings.Contains(t.out.Note, s):
+	case t.out.Note != "":
+		t.out.Note += "; " + s
+	default:
+		t.out.Note = s
 	}
-	t.out.Note = s
 }

@@ -106,7 +106,7 @@ func outlines(list []*cases.Case) []cases.Outline {
 
 // describe records what a kernel was made from, as far as it is known.
 func describe(out *result.KernelRun, k *kernel.Kernel) error {
-	out.Release, out.Source, out.Digest = k.Release, k.Source, k.Digest
+	out.Release, out.Source, out.Digest, out.Note = k.Release, k.Source, k.Digest, k.Note
 	out.Compiler = strings.Trim(k.Config["CC_VERSION_TEXT"], `"`)
 	if k.ConfigPath == "" {
 		return nil
