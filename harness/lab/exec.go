@@ -263,7 +263,9 @@ func (x *executor) output(payload []byte) error {
 	if payload[0] == 2 {
 		to = x.p.Stderr
 	}
-	if _, err := to.Write(payload[1:]); err != nil {
+	heard := x.m.Unheard() // a pager may stand still
+	_, err := to.Write(payload[1:])
+	if heard(); err != nil {
 		if s, err := wire.EncodeJSON(wire.Signal{Number: int(syscall.SIGPIPE)}); err == nil {
 			x.write(wire.KindSignal, s)
 		}

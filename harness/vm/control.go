@@ -22,11 +22,19 @@ const (
 // pulse is the machine's clock, and remembers when the guest last gave a sign
 // of life. The clock stands still while this program does: a guest is not to
 // blame when the host is suspended or the program stopped.
-type pulse struct{ now, last atomic.Int64 }
+type pulse struct {
+	now, last atomic.Int64
+	unheard   atomic.Int32 // how many do not listen
+}
 
 func (p *pulse) touch() { p.last.Store(p.now.Load()) }
 
-func (p *pulse) silence() time.Duration { return time.Duration(p.now.Load() - p.last.Load()) }
+func (p *pulse) silence() time.Duration {
+	if p.unheard.Load() > 0 {
+		return 0
+	}
+	return time.Duration(p.now.Load() - p.last.Load())
+}
 
 // time is for how long the machine has run.
 func (p *pulse) time() time.Duration { return time.Duration(p.now.Load()) }

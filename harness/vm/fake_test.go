@@ -359,6 +359,27 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// A guest that nobody listens to is not silent.
+func TestUnheard(t *testing.T) {
+	m := machine(t, "hung")
+	m.Quiet = 300 * time.Millisecond
+	if err := m.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	listens := m.Unheard()
+	time.Sleep(4 * m.Quiet)
+	if m.boot.proc.gone() {
+		t.Error("it was ended while nobody listened")
+	}
+	listens()
+	listens() // once is enough
+	if got := m.Wait(); got.Fate != Unbooted || !strings.Contains(got.Reason, "silent for 300ms") {
+		t.Errorf("got %s: %s", got.Fate, got.Reason)
+	}
+	gone(t, m)
+	(&Machine{}).Unheard()()
+}
+
 func TestEndlessFlood(t *testing.T) {
 	m := machine(t, "endless")
 	m.Deadline = 500 * time.Millisecond

@@ -145,6 +145,20 @@ func (m *Machine) Relax() {
 	m.note(func(*facts) { m.boot.expected = expectation{} })
 }
 
+// Unheard says that the caller does not listen to the guest until it calls
+// what is returned: a guest that waits to be heard is not silent.
+func (m *Machine) Unheard() (over func()) {
+	if m.boot == nil {
+		return func() {}
+	}
+	p := &m.boot.pulse
+	p.unheard.Add(1)
+	return sync.OnceFunc(func() {
+		p.touch()
+		p.unheard.Add(-1)
+	})
+}
+
 // kill ends QEMU; only the first reason counts.
 func (b *boot) kill(why func(*facts)) {
 	if b.proc == nil || b.proc.gone() {
