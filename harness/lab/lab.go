@@ -114,7 +114,9 @@ func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
 // Run does the plan. Records are kept as far as they came when ctx ends. The
 // error is the host's: a store that cannot be written.
 func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
-	run := l.newRun(ctx, p, args)
+	run := l.newRun(p, args)
+	qemu := make(chan string, 1) // it is slow to say what it is, and has the whole run for that
+	go func() { qemu <- l.qemuVersion(ctx) }()
 	create := result.Create
 	if l.Resume {
 		create = result.Recreate
@@ -126,7 +128,7 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	if err := l.matrix(ctx, p, run, store); err != nil {
 		return run, err
 	}
-	run.End = time.Now().UTC()
+	run.QEMU, run.End = <-qemu, time.Now().UTC()
 	return run, store.Close(run)
 }
 
@@ -193,8 +195,11 @@ type trial struct {
 	verifying  chan error // what it is found to be; nil when that is known
 }
 
-// prepare finds the kernel, builds its image and chooses the accelerator.
+// prepare finds the kernel, builds its image and chooses the accelerator. What
+// of the image is the same for every kernel is built meanwhile.
 func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
+	agent := l.startAgent(ctx)
+	defer agent.stop()
 	k, err := l.resolve(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -206,7 +211,7 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 		return nil, err
 	}
 	l.progress(Progress{Kernel: ref, Stage: "image"})
-	img, err := l.buildImage(ctx, k)
+	img, err := l.buildImage(ctx, agent, k)
 	if err != nil {
 		return nil, err
 	}
@@ -244,16 +249,39 @@ func (l *Lab) imageOptions() images.Options {
 	return images.Options{CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
 }
 
-func (l *Lab) buildImage(ctx context.Context, k *kernel.Kernel) (*images.Image, error) {
-	img, err := images.Build(ctx, l.imageOptions())
-	if err != nil {
-		return nil, err
+// agent is an image without a kernel's modules, while it is built.
+type agent struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	image  *images.Image
+	err    error
+}
+
+func (l *Lab) startAgent(ctx context.Context) *agent {
+	ctx, cancel := context.WithCancel(ctx)
+	a := &agent{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.image, a.err = images.Build(ctx, l.imageOptions())
+	}()
+	return a
+}
+
+// stop ends the building, if it is not done.
+func (a *agent) stop() {
+	a.cancel()
+	<-a.done
+}
+
+func (l *Lab) buildImage(ctx context.Context, a *agent, k *kernel.Kernel) (*images.Image, error) {
+	if <-a.done; a.err != nil {
+		return nil, a.err
 	}
 	var mods []images.Module
 	for _, m := range k.Modules {
 		mods = append(mods, images.Module{Name: m.Name, Path: m.Path})
 	}
-	return images.WithModules(ctx, img, mods, l.imageOptions())
+	return images.WithModules(ctx, a.image, mods, l.imageOptions())
 }
 
 func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, string, error) {

@@ -24,10 +24,10 @@ import (
 )
 
 // newRun begins the record of a run with all that it is made from.
-func (l *Lab) newRun(ctx context.Context, p *plan.Plan, args []string) *result.Run {
+func (l *Lab) newRun(p *plan.Plan, args []string) *result.Run {
 	run := &result.Run{
 		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
-		Program: programVersion(), Host: host(), QEMU: l.qemuVersion(ctx), Groups: outlines(p.Cases), Lists: l.Lists,
+		Program: programVersion(), Host: host(), Groups: outlines(p.Cases), Lists: l.Lists,
 	}
 	if p.Digest != "" {
 		run.Part = &result.Part{I: p.Shard.I, N: p.Shard.N, Plan: p.Digest}
