@@ -122,16 +122,34 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 // checkConfig goes by the configuration, and where that is not known by the
 // kernel's BTF. They must not contradict each other.
 func (n Need) checkConfig(f *program.Facts) (met bool, refuted string) {
-	off := slices.Contains(f.Off, n.Name)
+	lacks := n.lacks(f)
 	if f.Config == nil {
-		return !off, ""
+		return lacks == "", ""
 	}
 	v := f.Config[n.Name]
 	met = v != "n" && v != ""
-	if i := slices.IndexFunc(program.Options, func(o program.Option) bool { return o.Config == n.Name }); met && off && i >= 0 {
-		return false, fmt.Sprintf("CONFIG_%s is set, and the kernel's BTF has no %s", n.Name, program.Options[i].Func)
+	if met && lacks != "" {
+		return false, fmt.Sprintf("CONFIG_%s is set, and the kernel's BTF has no %s", n.Name, lacks)
 	}
 	return met, ""
+}
+
+// lacks returns the function of the option that the kernel's BTF does not have.
+func (n Need) lacks(f *program.Facts) string {
+	i := slices.IndexFunc(program.Options, func(o program.Option) bool { return o.Config == n.Name })
+	if i < 0 || !slices.Contains(f.ConfigOff, n.Name) {
+		return ""
+	}
+	return program.Options[i].Func
+}
+
+// Reason says why a kernel that does not meet the need is not asked, and from
+// what that is known.
+func (n Need) Reason(f *program.Facts) string {
+	if n.Kind == NeedConfig && f.Config == nil {
+		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and the kernel's BTF has no %s", n.Name, n.lacks(f))
+	}
+	return n.String()
 }
 
 // checkLSM refutes the need where the LSM is compiled in: the lab boots with

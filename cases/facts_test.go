@@ -9,6 +9,19 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// A skip tells what is known from what is concluded.
+func TestNeedReason(t *testing.T) {
+	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
+	known := &program.Facts{Config: map[string]string{"NET": "y"}, ConfigOff: []string{lirc.Name}}
+	if got := lirc.Reason(known); got != "CONFIG_BPF_LIRC_MODE2 is not set" {
+		t.Errorf("the configuration says so: %q", got)
+	}
+	got := lirc.Reason(&program.Facts{ConfigOff: []string{lirc.Name}})
+	if want := "CONFIG_BPF_LIRC_MODE2 seems not to be set: the configuration is not known, and the kernel's BTF has no bpf_rc_keydown"; got != want {
+		t.Errorf("the BTF says so: %q", got)
+	}
+}
+
 // A need that is not met is a skip, unless the kernel should have met it:
 // then the claim is refuted.
 func TestNeedCheck(t *testing.T) {
@@ -29,7 +42,7 @@ func TestNeedCheck(t *testing.T) {
 		return f
 	}
 	off := func(f *program.Facts) *program.Facts {
-		f.Off = []string{"BPF_LIRC_MODE2"}
+		f.ConfigOff = []string{"BPF_LIRC_MODE2"}
 		return f
 	}
 	for _, tt := range []struct {

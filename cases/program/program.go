@@ -196,9 +196,9 @@ type Facts struct {
 	LSM []string `json:"lsm,omitzero"`
 	// MitigationsOff says that the kernel was booted with mitigations=off.
 	MitigationsOff bool `json:"mitigations_off,omitempty"`
-	// Off are the configuration symbols of Options whose function the kernel's BTF
-	// does not have.
-	Off []string `json:"off,omitempty"`
+	// ConfigOff are the configuration symbols of Options whose function the
+	// kernel's BTF does not have.
+	ConfigOff []string `json:"config_off,omitempty"`
 	// Config holds the kernel's configuration; nil when it is not known.
 	Config map[string]string `json:"-"`
 }

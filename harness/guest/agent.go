@@ -398,7 +398,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	_, errno := tokenCreate(0, badFD, &program.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
-	h.Max, h.Enumerators, h.Off = g.max, g.members, g.off
+	h.Max, h.Enumerators, h.ConfigOff = g.max, g.members, g.off
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
 	h.MitigationsOff = mitigationsOff()

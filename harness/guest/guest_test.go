@@ -297,3 +297,14 @@ func TestLosesToken(t *testing.T) {
 		}
 	}
 }
+
+// The BTF is searched for names by a first look at their fourth letter: one
+// that is otherwise would never be found, and look as if the kernel lacked it.
+func TestWantedNames(t *testing.T) {
+	for _, n := range wantedNames() {
+		b := &kernelBTF{strings: append([]byte{0}, n.name+"\x00"...)}
+		if b.wanted(1, map[string]bool{n.name: true}) != n.name {
+			t.Errorf("%s is not found", n.name)
+		}
+	}
+}

@@ -30,8 +30,8 @@ func (l *Lab) allowOn(k *kernel.Kernel) *vm.Allow {
 // provoke boots a machine for each case that needs one to itself, and holds
 // how it ended against the defects that the kernel is known to have.
 func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
+	defer func(was *vm.Allow) { t.allow = was }(t.allow)
 	t.allow = t.Allow
-	defer func() { t.allow = t.allowOn(t.kernel) }()
 	for _, c := range alone {
 		if t.judge != nil {
 			if r := t.judge.Unmet(c); r != nil {

@@ -125,10 +125,11 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	if err != nil {
 		return run, err
 	}
-	if err := l.matrix(ctx, p, run, store); err != nil {
+	err = l.matrix(ctx, p, run, store)
+	if run.QEMU = <-qemu; err != nil {
 		return run, err
 	}
-	run.QEMU, run.End = <-qemu, time.Now().UTC()
+	run.End = time.Now().UTC()
 	return run, store.Close(run)
 }
 

@@ -44,7 +44,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 		case refuted != "":
 			return &CaseResult{ID: c.ID, Status: Fail, Reason: refuted, Boot: -1}
 		case !met:
-			return &CaseResult{ID: c.ID, Status: Skip, Reason: n.String(), Boot: -1}
+			return &CaseResult{ID: c.ID, Status: Skip, Reason: n.Reason(j.facts), Boot: -1}
 		}
 	}
 	return nil
