@@ -114,7 +114,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 		return nil, "", err
 	}
 	l := &lab.Lab{Dir: dir, CacheDir: cache, QEMU: b.f.run.qemu, Accel: b.f.run.accel, Deadline: b.f.run.deadline,
-		Offline: b.f.run.offline, Log: b.note}
+		Offline: b.f.run.offline, Log: b.noteOnce}
 	r, err := l.Run(ctx, p, append([]string{"tokentest"}, os.Args[1:]...))
 	if err != nil {
 		return nil, "", err

@@ -15,7 +15,7 @@ func (a *app) kernelCmd() *cobra.Command {
 }
 
 func (a *app) kernelOptions() kernel.Options {
-	return kernel.Options{CacheDir: a.cacheDir, Log: a.note}
+	return kernel.Options{CacheDir: a.cacheDir, Log: a.noteOnce}
 }
 
 func (a *app) kernelListCmd() *cobra.Command {
