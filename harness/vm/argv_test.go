@@ -33,7 +33,7 @@ func golden(t *testing.T, file, got string) {
 func TestArgv(t *testing.T) {
 	for _, accel := range []Accel{KVM, TCG} {
 		m := Machine{Kernel: "/cache/bzImage", Initrd: "/cache/initrd", Append: []string{"lsm=bpf", "x=1"},
-			CPUs: 2, MemMiB: 768, Accel: accel}
+			CPUs: 2, MemMiB: 768, Accel: accel, TSC: 2_600_000}
 		golden(t, "testdata/argv."+string(accel), strings.Join(argv(m), "\n")+"\n")
 	}
 }

@@ -22,6 +22,7 @@ type Snapshot struct {
 	Digest string `json:"digest"` // SHA-256 of that file
 	Size   int64  `json:"size"`
 	Serial bool   `json:"serial"` // the agent uses the serial port, not virtio
+	TSC    int    `json:"tsc"`    // kHz of the host's time stamp counter, which the guest's clock goes by
 	// Said is what the agent had said by then.
 	Said []byte `json:"said"`
 }
@@ -48,7 +49,8 @@ func (m *Machine) SnapshotName(contents ...string) (string, error) {
 		return "", err
 	}
 	r.Kernel, r.Initrd, r.Dir, r.Monitor, r.Restore = "kernel", "initrd", "dir", false, nil
-	all := append([]string{"1", qemu}, append(contents, argv(r)...)...)
+	r.TSC = 0 // it is measured; Get compares it
+	all := append([]string{"2", qemu}, append(contents, argv(r)...)...)
 	sum := sha256.Sum256([]byte(strings.Join(all, "\x00")))
 	return hex.EncodeToString(sum[:16]), nil
 }
@@ -68,8 +70,9 @@ func qemuIdentity(name string) (string, error) {
 
 func (s Snapshots) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Get returns a snapshot, or nil where there is none that is whole. The state
-// itself is verified by Verify.
+// Get returns a snapshot, or nil where there is none that is whole, or that
+// was made on a host whose clock is another. The state itself is verified by
+// Verify.
 func (s Snapshots) Get(name string) *Snapshot {
 	text, err := os.ReadFile(s.path(name) + ".json")
 	if err != nil {
@@ -77,7 +80,7 @@ func (s Snapshots) Get(name string) *Snapshot {
 	}
 	out := &Snapshot{Path: s.path(name) + ".state"}
 	info, err := os.Stat(out.Path)
-	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size {
+	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size || !sameTSC(out.TSC, hostTSC()) {
 		return nil
 	}
 	now := time.Now()
@@ -124,7 +127,7 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 	if err := m.save(tmp); err != nil {
 		return nil, err
 	}
-	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort}
+	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort, TSC: hostTSC()}
 	if err := out.measure(tmp.Name()); err != nil {
 		return nil, err
 	}

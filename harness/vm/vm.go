@@ -92,6 +92,7 @@ type Machine struct {
 	MemMiB   int           // zero means 512
 	Accel    Accel         // KVM or TCG; Probe finds out which one works
 	Dir      string        // the boot's directory, which exists: cmdline, console.log, control.in, control.out
+	TSC      int           // kHz of the guest's time stamp counter under TCG; zero means the host's
 	Slow     int           // how many times longer than others this kernel takes; zero means 1
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled
 	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled
@@ -210,6 +211,9 @@ func (m *Machine) resolve() (Machine, error) {
 	r.QEMU = orDefault(r.QEMU, defaultQEMU)
 	r.CPUs = orDefault(r.CPUs, defaultCPUs)
 	r.MemMiB = orDefault(r.MemMiB, defaultMemMiB)
+	if r.Accel == TCG && r.TSC == 0 {
+		r.TSC = hostTSC()
+	}
 	r.Deadline = orDefault(r.Deadline, r.Scale(defaultDeadline))
 	r.Quiet = orDefault(r.Quiet, r.Scale(defaultQuiet))
 	return r, absolute(&r.Kernel, &r.Initrd, &r.Dir)
