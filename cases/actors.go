@@ -5,23 +5,23 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // predefined are the actors that every file has without declaring them.
-var predefined = []program.Actor{
-	{Name: "root", Kind: program.Init, Parent: -1, UID: 0, Caps: uapi.AllCaps},
-	{Name: "nobody", Kind: program.Init, Parent: -1, UID: 65534},
+var predefined = []step.Actor{
+	{Name: "root", Kind: step.Init, Parent: -1, UID: 0, Caps: uapi.AllCaps},
+	{Name: "nobody", Kind: step.Init, Parent: -1, UID: 65534},
 }
 
 func isPredefined(name string) bool {
-	return slices.ContainsFunc(predefined, func(a program.Actor) bool { return a.Name == name })
+	return slices.ContainsFunc(predefined, func(a step.Actor) bool { return a.Name == name })
 }
 
 // cast resolves the actor lines, then adds the predefined ones that a step names.
-func (f *File) cast() ([]program.Actor, error) {
-	var out []program.Actor
+func (f *File) cast() ([]step.Actor, error) {
+	var out []step.Actor
 	for _, l := range f.actors {
 		a, err := oneActor(l, out)
 		if err != nil {
@@ -55,15 +55,15 @@ func (f *File) mentions(name string) bool {
 // actorKind is where an actor's process lives, as an actor line says it.
 type actorKind struct {
 	name, usage, doc string
-	kind             program.ActorKind
+	kind             step.ActorKind
 	of               bool // the next word is another actor
 }
 
 var actorKinds = []actorKind{
-	{"userns", "userns [in OTHER]", "in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", program.Userns, false},
-	{"joins", "joins OTHER", "another process in OTHER's namespaces", program.Joins, true},
-	{"child", "child OTHER", "as joins, but not there before the step OTHER fork NAME", program.Child, true},
-	{"init", "init", "in the initial namespaces, as uid=, without capabilities unless caps= says so", program.Init, false},
+	{"userns", "userns [in OTHER]", "in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", step.Userns, false},
+	{"joins", "joins OTHER", "another process in OTHER's namespaces", step.Joins, true},
+	{"child", "child OTHER", "as joins, but not there before the step OTHER fork NAME", step.Child, true},
+	{"init", "init", "in the initial namespaces, as uid=, without capabilities unless caps= says so", step.Init, false},
 }
 
 func actorKindNames() []string {
@@ -77,15 +77,15 @@ func actorKindNames() []string {
 const defaultUID = 1000 // the kuid of an actor that names none
 
 // oneActor reads an actor line; above are those of the lines above.
-func oneActor(l actorLine, above []program.Actor) (program.Actor, error) {
-	a := program.Actor{Name: l.name, Parent: -1, UID: defaultUID, Caps: uapi.AllCaps}
+func oneActor(l actorLine, above []step.Actor) (step.Actor, error) {
+	a := step.Actor{Name: l.name, Parent: -1, UID: defaultUID, Caps: uapi.AllCaps}
 	words := l.words
 	kind := slices.IndexFunc(actorKinds, func(k actorKind) bool { return k.name == words[0] })
 	if kind < 0 {
 		return a, fmt.Errorf("unknown kind of actor %q: want %s", words[0], strings.Join(actorKindNames(), ", "))
 	}
 	a.Kind = actorKinds[kind].kind
-	if a.Kind == program.Init {
+	if a.Kind == step.Init {
 		a.Caps = 0
 	}
 	words = words[1:]
@@ -100,7 +100,7 @@ func oneActor(l actorLine, above []program.Actor) (program.Actor, error) {
 		if a.Parent < 0 {
 			return a, fmt.Errorf("unknown actor %q: it must be declared above", words[1])
 		}
-		if above[a.Parent].Kind == program.Init {
+		if above[a.Parent].Kind == step.Init {
 			return a, fmt.Errorf("actor %s is not in a user namespace of its own", words[1])
 		}
 		a.UID = above[a.Parent].UID
@@ -109,7 +109,7 @@ func oneActor(l actorLine, above []program.Actor) (program.Actor, error) {
 	return a, actorOptions(&a, words)
 }
 
-func actorOptions(a *program.Actor, words []string) error {
+func actorOptions(a *step.Actor, words []string) error {
 	for _, w := range words {
 		k, v, _ := strings.Cut(w, "=")
 		var err error
@@ -133,6 +133,6 @@ func actorOptions(a *program.Actor, words []string) error {
 	return nil
 }
 
-func actorIndex(all []program.Actor, name string) int {
-	return slices.IndexFunc(all, func(a program.Actor) bool { return a.Name == name })
+func actorIndex(all []step.Actor, name string) int {
+	return slices.IndexFunc(all, func(a step.Actor) bool { return a.Name == name })
 }

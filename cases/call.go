@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -18,7 +18,7 @@ func cmdArg(value string) (uint64, error) {
 	if own := opNamed(uapi.Cmd(m.Value).String()); own != nil {
 		return 0, fmt.Errorf("%s has an operation of its own: ACTOR %s", value, own.op)
 	}
-	if _, notNum := parseNum(value); notNum != nil && program.CmdShapeOf(uapi.Cmd(m.Value)) == nil {
+	if _, notNum := parseNum(value); notNum != nil && step.CmdShapeOf(uapi.Cmd(m.Value)) == nil {
 		return 0, fmt.Errorf("no request is known for %s", value)
 	}
 	return uint64(m.Value), nil
@@ -26,39 +26,39 @@ func cmdArg(value string) (uint64, error) {
 
 func cmdNames() []string {
 	var names []string
-	for i := range program.CmdShapes {
-		names = append(names, program.CmdShapes[i].Cmd.String())
+	for i := range step.CmdShapes {
+		names = append(names, step.CmdShapes[i].Cmd.String())
 	}
 	return names
 }
 
 // checkCall refuses an argument that the command's request has no place for:
 // what it then answered would say nothing of it.
-func checkCall(s *program.Step) error {
-	if s.Op != program.OpCall {
+func checkCall(s *step.Step) error {
+	if s.Op != step.OpCall {
 		return nil
 	}
-	n, ok := s.Num(program.KeyCmd)
+	n, ok := s.Num(step.KeyCmd)
 	if !ok {
 		return fmt.Errorf("call wants cmd=")
 	}
 	cmd := uapi.Cmd(n)
-	shape := program.CmdShapeOf(cmd)
+	shape := step.CmdShapeOf(cmd)
 	attaches := cmd == uapi.BPF_PROG_ATTACH || cmd == uapi.BPF_LINK_CREATE
-	on, _ := s.Num(program.KeyOn)
+	on, _ := s.Num(step.KeyOn)
 	for _, a := range s.Args {
 		takes := true
 		switch a.Key {
-		case program.KeyToken, program.KeyID:
+		case step.KeyToken, step.KeyID:
 			takes = shape != nil && shape.Token
-		case program.KeyProg:
+		case step.KeyProg:
 			takes = attaches
-		case program.KeyOn:
-			takes = program.On(on) == program.OnSkb && attaches || program.On(on) == program.OnTCX && cmd == uapi.BPF_PROG_DETACH ||
-				program.On(on) == program.OnPrivate && cmd == uapi.BPF_OBJ_GET
+		case step.KeyOn:
+			takes = step.On(on) == step.OnSkb && attaches || step.On(on) == step.OnTCX && cmd == uapi.BPF_PROG_DETACH ||
+				step.On(on) == step.OnPrivate && cmd == uapi.BPF_OBJ_GET
 		}
 		if !takes {
-			return fmt.Errorf("%s takes no %s=", cmd, opNamed(program.OpCall.String()).keyOf(a.Key).name)
+			return fmt.Errorf("%s takes no %s=", cmd, opNamed(step.OpCall.String()).keyOf(a.Key).name)
 		}
 	}
 	return nil
@@ -67,8 +67,8 @@ func checkCall(s *program.Step) error {
 // eachCommand makes an axis of every command that call knows a request for.
 func eachCommand() []axisValue {
 	var out []axisValue
-	for i := range program.CmdShapes {
-		s := &program.CmdShapes[i]
+	for i := range step.CmdShapes {
+		s := &step.CmdShapes[i]
 		name := s.Cmd.String()
 		v := axisValue{name: name, text: name, vars: map[string]string{"others": othersMask(uint32(s.Cmd))}}
 		at := slices.IndexFunc(uapi.Cmds.Members, func(m uapi.Member) bool { return m.Value == uint32(s.Cmd) })
@@ -80,30 +80,30 @@ func eachCommand() []axisValue {
 }
 
 // call is the request behind a call step.
-func (a *simActor) call(st *program.Step) *oracle.Call {
-	get := func(k program.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
+func (a *simActor) call(st *step.Step) *oracle.Call {
+	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
 	r := &oracle.Call{
-		Cmd: uapi.Cmd(get(program.KeyCmd)), Common: get(program.KeyCommon) != 0, Fault: faultOf(st),
-		On: oracle.CallOn(get(program.KeyOn)), ID: get(program.KeyID),
+		Cmd: uapi.Cmd(get(step.KeyCmd)), Common: get(step.KeyCommon) != 0, Fault: faultOf(st),
+		On: oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
 	}
-	if h, ok := st.Num(program.KeyToken); ok {
-		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[program.Handle(h)]}
+	if h, ok := st.Num(step.KeyToken); ok {
+		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[step.Handle(h)]}
 	}
-	if h, ok := st.Num(program.KeyProg); ok {
-		r.On, r.Prog, r.Given = oracle.CallSkb, a.fds[program.Handle(h)], true
+	if h, ok := st.Num(step.KeyProg); ok {
+		r.On, r.Prog, r.Given = oracle.CallSkb, a.fds[step.Handle(h)], true
 	}
 	return r
 }
 
 // loaded plays a program's load; what is loaded remembers its token.
-func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
+func (s *Sim) loaded(a *simActor, st *step.Step, r *oracle.ProgLoad) Expect {
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
 		w := s.world(a, st)
 		fd.Token = r.Keeps(&w)
 		fd.Loaded = &oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}
-		body, _ := st.Num(program.KeyBody)
-		fd.Spills = program.Body(body) == program.BodySpill
+		body, _ := st.Num(step.KeyBody)
+		fd.Spills = step.Body(body) == step.BodySpill
 		a.fds[st.Out] = fd
 		s.name(st, *fd.Loaded)
 	}
@@ -111,8 +111,8 @@ func (s *Sim) loaded(a *simActor, st *program.Step, r *oracle.ProgLoad) Expect {
 }
 
 // setSysctl plays the broker's write. 1 stays.
-func (s *Sim) setSysctl(a *simActor, st *program.Step) Expect {
-	v, _ := st.Num(program.KeyValue)
+func (s *Sim) setSysctl(a *simActor, st *step.Step) Expect {
+	v, _ := st.Num(step.KeyValue)
 	e := s.decide(a, st, &oracle.Sysctl{Value: int(v)})
 	if e.Verdict.Errno == 0 {
 		s.sysctl = int(v)
@@ -125,9 +125,9 @@ func (s *Sim) setSysctl(a *simActor, st *program.Step) Expect {
 // no world that wants another value.
 func (w *World) Locks() bool { return w.locks }
 
-func locks(steps []program.Step) bool {
-	return slices.ContainsFunc(steps, func(s program.Step) bool {
-		v, _ := s.Num(program.KeyValue)
-		return s.Op == program.OpSysctl && v == oracle.SysctlLocked
+func locks(steps []step.Step) bool {
+	return slices.ContainsFunc(steps, func(s step.Step) bool {
+		v, _ := s.Num(step.KeyValue)
+		return s.Op == step.OpSysctl && v == oracle.SysctlLocked
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -14,7 +14,7 @@ func TestEveryCommand(t *testing.T) {
 		if m.Alias || m.Value >= 64 {
 			continue
 		}
-		own, shape := opNamed(m.Name) != nil, program.CmdShapeOf(uapi.Cmd(m.Value)) != nil
+		own, shape := opNamed(m.Name) != nil, step.CmdShapeOf(uapi.Cmd(m.Value)) != nil
 		if own == shape {
 			t.Errorf("command %s: an operation of its own %v, a request %v", m.Name, own, shape)
 		}

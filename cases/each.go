@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -41,7 +41,7 @@ func eachMapType() []axisValue {
 		}
 		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
-		v.needs = append(v.needs, configNeeds(program.MapShapeOf(uapi.MapType(m.Value)).Config)...)
+		v.needs = append(v.needs, configNeeds(step.MapShapeOf(uapi.MapType(m.Value)).Config)...)
 		out = append(out, v)
 	}
 	return out
@@ -55,8 +55,8 @@ func othersMask(bit uint32) string { return fmt.Sprintf("%#x", ^uint64(0)&^(1<<b
 
 func eachProgLoad() []axisValue {
 	var out []axisValue
-	for i := range program.ProgShapes {
-		s := &program.ProgShapes[i]
+	for i := range step.ProgShapes {
+		s := &step.ProgShapes[i]
 		text := "type=" + s.Type.String()
 		if s.Attach != 0 {
 			text += " attach=" + s.Attach.String()
@@ -83,7 +83,7 @@ func eachProgLoad() []axisValue {
 // needsName is the delegate_attachs value that covers just the program. A
 // struct_ops program's expected attach type is a member index, which only the
 // running kernel tells, so every bit stands for it.
-func needsName(s *program.ProgShape) string {
+func needsName(s *step.ProgShape) string {
 	if s.Member != "" {
 		return "any"
 	}

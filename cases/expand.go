@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -26,7 +26,7 @@ type Group struct {
 type World struct {
 	Group   *Group
 	Index   int // within the group
-	Program program.Program
+	Program step.Program
 	Info    []StepInfo // of Program.Setup
 	Cases   []*Case
 	locks   bool
@@ -86,7 +86,7 @@ func (c *Case) Scenario() bool { return c.ID == c.Group.Name }
 func (c *Case) Len() int { return len(c.Group.from.main) }
 
 // Cell makes the case's own steps, which run behind its world's set-up.
-func (c *Case) Cell() program.Cell {
+func (c *Case) Cell() step.Cell {
 	cell, _ := c.Steps()
 	return cell
 }
@@ -98,7 +98,7 @@ func (c *Case) Info() []StepInfo {
 }
 
 // Steps makes the case's own steps, with what is kept of each.
-func (c *Case) Steps() (program.Cell, []StepInfo) {
+func (c *Case) Steps() (step.Cell, []StepInfo) {
 	src := c.Group.from
 	cell, info, _ := src.build(src.f.combo(int(c.number))) // Expand made the same, and there was no error
 	return cell, info
@@ -257,7 +257,7 @@ func (m *idMaker) join() string {
 
 // needs returns what a combination's case needs. Cases with the same needs
 // share them.
-func (e *expander) needs(c combo, cell program.Cell, hooks bool) *[]Need {
+func (e *expander) needs(c combo, cell step.Cell, hooks bool) *[]Need {
 	var own []Need
 	var key strings.Builder
 	for i := range c {
@@ -293,7 +293,7 @@ func (e *expander) world(c combo) (*World, error) {
 	if w := e.byAxes[key]; w != nil {
 		return w, nil
 	}
-	w := &World{Group: e.g, Index: len(e.g.Worlds), Program: program.Program{Actors: e.actors}}
+	w := &World{Group: e.g, Index: len(e.g.Worlds), Program: step.Program{Actors: e.actors}}
 	var err error
 	if w.Program.Setup, w.Info, err = e.buildSetup(c); err != nil {
 		return nil, err

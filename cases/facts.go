@@ -6,19 +6,19 @@ import (
 	"strings"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // FactsAt describes a mainline kernel of a release without booting one, with
 // every option on.
-func FactsAt(r uapi.Release) *program.Facts {
-	return &program.Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
+func FactsAt(r uapi.Release) *step.Facts {
+	return &step.Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
 }
 
 // KernelOf returns what the oracle needs: the release's description, with what
 // the running kernel says of itself in its place.
-func KernelOf(f *program.Facts) *oracle.Kernel {
+func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
 	k.MitigationsOff = f.MitigationsOff || f.Config != nil && f.Config["CPU_MITIGATIONS"] != "y" && !f.Version().Less(optionSince)
@@ -90,7 +90,7 @@ var tokenRelease = uapi.Release{Major: 6, Minor: 9}
 
 // Check reports whether the kernel meets the need. When it does not although
 // its release says that it should, refuted says so.
-func (n Need) Check(f *program.Facts) (met bool, refuted string) {
+func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 	old := f.Version().Less(n.Since)
 	switch n.Kind {
 	case NeedToken:
@@ -121,7 +121,7 @@ func (n Need) Check(f *program.Facts) (met bool, refuted string) {
 
 // checkConfig goes by the configuration, and where that is not known by the
 // kernel's BTF. They must not contradict each other.
-func (n Need) checkConfig(f *program.Facts) (met bool, refuted string) {
+func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 	lacks := n.lacks(f)
 	if f.Config == nil {
 		return lacks == "", ""
@@ -135,17 +135,17 @@ func (n Need) checkConfig(f *program.Facts) (met bool, refuted string) {
 }
 
 // lacks returns the function of the option that the kernel's BTF does not have.
-func (n Need) lacks(f *program.Facts) string {
-	i := slices.IndexFunc(program.Options, func(o program.Option) bool { return o.Config == n.Name })
+func (n Need) lacks(f *step.Facts) string {
+	i := slices.IndexFunc(step.Options, func(o step.Option) bool { return o.Config == n.Name })
 	if i < 0 || !slices.Contains(f.ConfigOff, n.Name) {
 		return ""
 	}
-	return program.Options[i].Func
+	return step.Options[i].Func
 }
 
 // Reason says why a kernel that does not meet the need is not asked, and from
 // what that is known.
-func (n Need) Reason(f *program.Facts) string {
+func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
 		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and the kernel's BTF has no %s", n.Name, n.lacks(f))
 	}
@@ -154,7 +154,7 @@ func (n Need) Reason(f *program.Facts) string {
 
 // checkLSM refutes the need where the LSM is compiled in: the lab boots with
 // all that are.
-func (n Need) checkLSM(f *program.Facts) (met bool, refuted string) {
+func (n Need) checkLSM(f *step.Facts) (met bool, refuted string) {
 	if f.LSM == nil || slices.Contains(f.LSM, n.Name) {
 		return true, ""
 	}
@@ -164,7 +164,7 @@ func (n Need) checkLSM(f *program.Facts) (met bool, refuted string) {
 	return false, ""
 }
 
-func end(f *program.Facts, tag string) uint32 {
+func end(f *step.Facts, tag string) uint32 {
 	k := KernelOf(f)
 	return map[string]uint32{
 		uapi.Cmds.Tag: k.MaxCmd, uapi.MapTypes.Tag: k.MaxMap,
@@ -175,7 +175,7 @@ func end(f *program.Facts, tag string) uint32 {
 // Drift lists what the running kernel has and this program does not know:
 // enumerators of commands, map, program and attach types. Nothing is expected
 // of them; a maintainer must teach the tables and the oracle.
-func Drift(f *program.Facts) []string {
+func Drift(f *step.Facts) []string {
 	var out []string
 	for _, e := range Enums() {
 		for _, name := range f.Enumerators[e.Tag] {

@@ -5,18 +5,18 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // A skip tells what is known from what is concluded.
 func TestNeedReason(t *testing.T) {
 	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
-	known := &program.Facts{Config: map[string]string{"NET": "y"}, ConfigOff: []string{lirc.Name}}
+	known := &step.Facts{Config: map[string]string{"NET": "y"}, ConfigOff: []string{lirc.Name}}
 	if got := lirc.Reason(known); got != "CONFIG_BPF_LIRC_MODE2 is not set" {
 		t.Errorf("the configuration says so: %q", got)
 	}
-	got := lirc.Reason(&program.Facts{ConfigOff: []string{lirc.Name}})
+	got := lirc.Reason(&step.Facts{ConfigOff: []string{lirc.Name}})
 	if want := "CONFIG_BPF_LIRC_MODE2 seems not to be set: the configuration is not known, and the kernel's BTF has no bpf_rc_keydown"; got != want {
 		t.Errorf("the BTF says so: %q", got)
 	}
@@ -29,11 +29,11 @@ func TestNeedCheck(t *testing.T) {
 	token, noToken := Need{Kind: NeedToken}, Need{Kind: NeedNoToken}
 	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
 	newer := Need{Kind: NeedRelease, Since: uapi.Release{Major: 6, Minor: 15}}
-	at := func(release string, token bool) *program.Facts { return &program.Facts{Release: release, Token: token} }
-	maps := func(release string, end uint32) *program.Facts {
-		return &program.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}}
+	at := func(release string, token bool) *step.Facts { return &step.Facts{Release: release, Token: token} }
+	maps := func(release string, end uint32) *step.Facts {
+		return &step.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}}
 	}
-	config := func(value string) *program.Facts {
+	config := func(value string) *step.Facts {
 		f := at("6.12.1", true)
 		f.Config = map[string]string{"NET": "y"}
 		if value != "" {
@@ -41,14 +41,14 @@ func TestNeedCheck(t *testing.T) {
 		}
 		return f
 	}
-	off := func(f *program.Facts) *program.Facts {
+	off := func(f *step.Facts) *step.Facts {
 		f.ConfigOff = []string{"BPF_LIRC_MODE2"}
 		return f
 	}
 	for _, tt := range []struct {
 		name    string
 		need    Need
-		f       *program.Facts
+		f       *step.Facts
 		met     bool
 		refuted string
 	}{
@@ -87,12 +87,12 @@ func TestNeedCheck(t *testing.T) {
 
 // What the running kernel says of itself comes before what its release implies.
 func TestKernelOf(t *testing.T) {
-	k := KernelOf(&program.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
+	k := KernelOf(&step.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
 		"bpf_cmd": 50, "bpf_map_type": 51, "bpf_prog_type": 52, "bpf_attach_type": 53}})
 	if k.MaxCmd != 50 || k.MaxMap != 51 || k.MaxProg != 52 || k.MaxAttach != 53 || !k.Token || k.Release != (uapi.Release{Major: 6, Minor: 12}) {
 		t.Errorf("got %+v", k)
 	}
-	k = KernelOf(&program.Facts{Release: "6.12"})
+	k = KernelOf(&step.Facts{Release: "6.12"})
 	if k.MaxCmd != 37 || k.MaxMap != 34 || k.MaxProg != 33 || k.MaxAttach != 57 || k.Token {
 		t.Errorf("without BTF and tokens: got %+v", k)
 	}
@@ -109,7 +109,7 @@ func TestFactsAt(t *testing.T) {
 // What the kernel's BTF names and the tables lack is drift; what they know,
 // aliases and the ends of the enumerations are not.
 func TestDrift(t *testing.T) {
-	f := &program.Facts{Enumerators: map[string][]string{
+	f := &step.Facts{Enumerators: map[string][]string{
 		uapi.Cmds.Tag:     {"BPF_MAP_CREATE", "BPF_PROG_RUN", "BPF_COMMON_ATTRS", "BPF_NEWEST", "__MAX_BPF_CMD"},
 		uapi.MapTypes.Tag: {"BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_CGROUP_STORAGE", "BPF_MAP_TYPE_STRANGE"},
 	}}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -20,10 +20,10 @@ func Enums() []uapi.Enum {
 // guest would describe it once it runs. An empty release is read off them: no
 // older one has them all, and a newer one that added none has the same.
 // A nil configuration is one that is not known.
-func FactsIn(release string, enums map[string][]program.Enumerator, config map[string]string) *program.Facts {
-	f := &program.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{}, Config: config}
+func FactsIn(release string, enums map[string][]step.Enumerator, config map[string]string) *step.Facts {
+	f := &step.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{}, Config: config}
 	for tag, list := range enums {
-		f.Max[tag] = program.End(list)
+		f.Max[tag] = step.End(list)
 		for _, m := range list {
 			f.Enumerators[tag] = append(f.Enumerators[tag], m.Name)
 		}
@@ -38,7 +38,7 @@ func FactsIn(release string, enums map[string][]program.Enumerator, config map[s
 const tokenCommand = "BPF_TOKEN_CREATE"
 
 // youngest is the release that added the last of what the kernel has.
-func youngest(f *program.Facts) uapi.Release {
+func youngest(f *step.Facts) uapi.Release {
 	var out uapi.Release
 	for _, e := range Enums() {
 		for _, m := range e.Members {
@@ -57,7 +57,7 @@ func shortName(e *uapi.Enum, name string) string {
 
 // Differ says where a kernel that runs has other enumerators than those that
 // were read before it did, "" where it has the same.
-func Differ(before, running *program.Facts) string {
+func Differ(before, running *step.Facts) string {
 	var out []string
 	for _, tag := range slices.Sorted(maps.Keys(running.Enumerators)) {
 		was, is := before.Enumerators[tag], running.Enumerators[tag]

@@ -5,17 +5,17 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // enumsAt is what the BTF of a mainline release holds.
-func enumsAt(r uapi.Release) map[string][]program.Enumerator {
-	out := map[string][]program.Enumerator{}
+func enumsAt(r uapi.Release) map[string][]step.Enumerator {
+	out := map[string][]step.Enumerator{}
 	for _, e := range Enums() {
 		for _, m := range e.Members {
 			if !r.Less(m.Since) {
-				out[e.Tag] = append(out[e.Tag], program.Enumerator{Name: e.Prefix + strings.ToUpper(m.Name), Value: uint64(m.Value)})
+				out[e.Tag] = append(out[e.Tag], step.Enumerator{Name: e.Prefix + strings.ToUpper(m.Name), Value: uint64(m.Value)})
 			}
 		}
 	}
@@ -46,9 +46,9 @@ func TestFactsIn(t *testing.T) {
 func TestFactsInOddKernel(t *testing.T) {
 	r := uapi.Release{Major: 7, Minor: 3}
 	enums := enumsAt(r)
-	enums[uapi.MapTypes.Tag] = append(enums[uapi.MapTypes.Tag], program.Enumerator{Name: "BPF_MAP_TYPE_NOVEL", Value: 36})
+	enums[uapi.MapTypes.Tag] = append(enums[uapi.MapTypes.Tag], step.Enumerator{Name: "BPF_MAP_TYPE_NOVEL", Value: 36})
 	progs := enums[uapi.ProgTypes.Tag]
-	enums[uapi.ProgTypes.Tag] = slices.DeleteFunc(progs, func(m program.Enumerator) bool { return m.Name == "BPF_PROG_TYPE_NETFILTER" })
+	enums[uapi.ProgTypes.Tag] = slices.DeleteFunc(progs, func(m step.Enumerator) bool { return m.Name == "BPF_PROG_TYPE_NETFILTER" })
 	f := FactsIn("7.3.0", enums, nil)
 	if got := Drift(f); !slices.Equal(got, []string{"BPF_MAP_TYPE_NOVEL"}) {
 		t.Errorf("drift %q", got)
@@ -66,7 +66,7 @@ func TestDiffer(t *testing.T) {
 		t.Errorf("the same differs: %s", d)
 	}
 	enums := enumsAt(r)
-	enums[uapi.Cmds.Tag] = append(enums[uapi.Cmds.Tag][1:], program.Enumerator{Name: "BPF_NOVEL", Value: 39})
+	enums[uapi.Cmds.Tag] = append(enums[uapi.Cmds.Tag][1:], step.Enumerator{Name: "BPF_NOVEL", Value: 39})
 	d := Differ(image, FactsIn("7.3.0", enums, nil))
 	for _, want := range []string{"BPF_NOVEL runs and is not in the image", "BPF_MAP_CREATE is in the image and does not run", "enum bpf_cmd ends at 39 in the image and at 40 where it runs"} {
 		if !strings.Contains(d, want) {

@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // released are kernels as they describe themselves: the index of the
 // struct_ops member is what BTF told on booted ones.
-var released = map[string]*program.Facts{
+var released = map[string]*step.Facts{
 	"5.10": {Release: "5.10.0"},
 	"6.1":  {Release: "6.1.0"},
 	"6.12": {Release: "6.12.0", Token: true},
@@ -28,7 +28,7 @@ type played struct {
 }
 
 // play plays a group on a kernel. A rule that is named is left out.
-func play(t *testing.T, g *Group, f *program.Facts, omit string) []played {
+func play(t *testing.T, g *Group, f *step.Facts, omit string) []played {
 	t.Helper()
 	sims := map[*World]*Sim{}
 	out := make([]played, 0, len(g.Cases))
@@ -48,7 +48,7 @@ func play(t *testing.T, g *Group, f *program.Facts, omit string) []played {
 	return out
 }
 
-func unmet(t *testing.T, c *Case, f *program.Facts) string {
+func unmet(t *testing.T, c *Case, f *step.Facts) string {
 	t.Helper()
 	for _, n := range c.Needs() {
 		met, refuted := n.Check(f)
@@ -63,7 +63,7 @@ func unmet(t *testing.T, c *Case, f *program.Facts) string {
 }
 
 // setUp plays a world's set-up, in which every step must be as pinned.
-func setUp(t *testing.T, w *World, f *program.Facts, omit string) *Sim {
+func setUp(t *testing.T, w *World, f *step.Facts, omit string) *Sim {
 	t.Helper()
 	sim := NewSim(f, &w.Program, false)
 	sim.Omit(omit)
@@ -260,10 +260,10 @@ func TestFork(t *testing.T) {
 		"do root map_create type=hash\n"+matrixTail)
 	sim := setUp(t, g.Worlds[0], released["6.12"], "")
 	fork := sim.Fork()
-	fork.Step(&program.Step{Actor: 1, Op: program.OpSysctl, Args: []program.Arg{{Key: program.KeyValue, Num: 2}}})
-	fork.Step(&program.Step{Actor: 0, Op: program.OpClose, Args: []program.Arg{{Key: program.KeyHandle, Num: 1}}})
-	create := program.Step{Actor: 0, Op: program.OpTokenCreate, Caps: uapi.AllCaps, Args: []program.Arg{{Key: program.KeyBPFFS, Num: 1}}}
-	plain := program.Step{Actor: 0, Op: program.OpMapCreate, Args: []program.Arg{{Key: program.KeyType, Num: 1}}}
+	fork.Step(&step.Step{Actor: 1, Op: step.OpSysctl, Args: []step.Arg{{Key: step.KeyValue, Num: 2}}})
+	fork.Step(&step.Step{Actor: 0, Op: step.OpClose, Args: []step.Arg{{Key: step.KeyHandle, Num: 1}}})
+	create := step.Step{Actor: 0, Op: step.OpTokenCreate, Caps: uapi.AllCaps, Args: []step.Arg{{Key: step.KeyBPFFS, Num: 1}}}
+	plain := step.Step{Actor: 0, Op: step.OpMapCreate, Args: []step.Arg{{Key: step.KeyType, Num: 1}}}
 	if e := fork.Step(&create); e.Verdict.Errno != 9 {
 		t.Errorf("the fork's own bpffs is closed, and token_create got %s", e.Verdict.Errno)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -61,7 +61,7 @@ func (p *parser) known(n int, words []string, note string) error {
 }
 
 // In reports whether a kernel is known to have the defect.
-func (k *Known) In(f *program.Facts) bool {
+func (k *Known) In(f *step.Facts) bool {
 	v := f.Version()
 	if v.Less(k.Since) || k.Until != nil && k.Until.Less(v) {
 		return false
@@ -73,7 +73,7 @@ func (k *Known) In(f *program.Facts) bool {
 // KnownIn returns the ways in which a machine is known to end, on a kernel,
 // under the group's case: several only where the kernel's configuration, which
 // tells, is not known.
-func (g *Group) KnownIn(f *program.Facts) []Known {
+func (g *Group) KnownIn(f *step.Facts) []Known {
 	var out []Known
 	for i := range g.Known {
 		if f != nil && g.Known[i].In(f) {

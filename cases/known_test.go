@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 const knownBody = `
@@ -55,7 +55,7 @@ func TestKnownIn(t *testing.T) {
 		{"6.11.9", without, ""}, {"6.12.0", without, "clean"}, {"7.9.0", without, "clean"}, {"6.12.0", nil, "tainted clean"},
 	} {
 		var got []string
-		for _, k := range g.KnownIn(&program.Facts{Release: tt.release, Config: tt.config}) {
+		for _, k := range g.KnownIn(&step.Facts{Release: tt.release, Config: tt.config}) {
 			got = append(got, k.Fate)
 		}
 		if strings.Join(got, " ") != tt.want {

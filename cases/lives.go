@@ -3,15 +3,15 @@ package cases
 import (
 	"fmt"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // lives refuses steps of an actor that is not there: before its fork, or
 // behind its exit.
-func (s *source) lives(w *World, cell program.Cell, info []StepInfo) error {
+func (s *source) lives(w *World, cell step.Cell, info []StepInfo) error {
 	gone := map[uint32]string{}
 	for i := range s.actors {
-		if s.actors[i].Kind == program.Child {
+		if s.actors[i].Kind == step.Child {
 			gone[uint32(i)] = "is not there before a step forks it"
 		}
 	}
@@ -21,18 +21,18 @@ func (s *source) lives(w *World, cell program.Cell, info []StepInfo) error {
 	return s.live(gone, cell, info)
 }
 
-func (s *source) live(gone map[uint32]string, steps []program.Step, info []StepInfo) error {
+func (s *source) live(gone map[uint32]string, steps []step.Step, info []StepInfo) error {
 	for i := range steps {
 		st := &steps[i]
 		if why := gone[st.Actor]; why != "" {
 			return s.at(info[i].Line, "actor %s %s", s.actors[st.Actor].Name, why)
 		}
-		to, sends := st.Num(program.KeyTo)
-		from, takes := st.Num(program.KeyFrom)
+		to, sends := st.Num(step.KeyTo)
+		from, takes := st.Num(step.KeyFrom)
 		switch {
-		case st.Op == program.OpFork:
+		case st.Op == step.OpFork:
 			child := &s.actors[to]
-			if child.Kind != program.Child || child.Parent != int(st.Actor) || gone[uint32(to)] == "" {
+			if child.Kind != step.Child || child.Parent != int(st.Actor) || gone[uint32(to)] == "" {
 				return s.at(info[i].Line, "%s is no actor declared as child %s that is yet to be forked", child.Name, s.actors[st.Actor].Name)
 			}
 			delete(gone, uint32(to))
@@ -40,7 +40,7 @@ func (s *source) live(gone map[uint32]string, steps []program.Step, info []StepI
 			return s.at(info[i].Line, "actor %s %s", s.actors[to].Name, gone[uint32(to)])
 		case takes && gone[uint32(from)] != "":
 			return s.at(info[i].Line, "actor %s %s", s.actors[from].Name, gone[uint32(from)])
-		case st.Op == program.OpExit:
+		case st.Op == step.OpExit:
 			gone[st.Actor] = "has ended"
 		}
 	}

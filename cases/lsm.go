@@ -5,35 +5,35 @@ import (
 	"slices"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 var lsmOps = []opSpec{
-	{op: program.OpLSM, keys: []keySpec{
-		{program.KeyHook, "hook", kindHook, "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
-		{program.KeyOf, "of", kindActor, "the actor whose calls it is about; nobody else's are touched"},
-		{program.KeyErrno, "errno", kindErrno, "what it answers; ok: nothing, it only looks on"},
-		{program.KeyHookCmd, "cmd", kindAnyCmd, "only where the command is this one (bpf, bpf_token_cmd)"},
-		{program.KeyHookCap, "cap", kindCap, "only where the capability is this one (bpf_token_capable)"},
-		{program.KeyGiven, "token", kindNum, "only where the token is not NULL (1), or is (0)"},
-		{program.KeyKernel, "kernel", kindNum, "only where the kernel itself calls (1), or a process (0); since 6.15"},
-		{program.KeyOfCmds, "cmds", kindNum, "only where the token's allowed_cmds are these"},
-		{program.KeyOfMaps, "maps", kindNum, "its allowed_maps"},
-		{program.KeyOfProgs, "progs", kindNum, "its allowed_progs"},
-		{program.KeyOfAttachs, "attachs", kindNum, "its allowed_attachs"},
+	{op: step.OpLSM, keys: []keySpec{
+		{step.KeyHook, "hook", kindHook, "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
+		{step.KeyOf, "of", kindActor, "the actor whose calls it is about; nobody else's are touched"},
+		{step.KeyErrno, "errno", kindErrno, "what it answers; ok: nothing, it only looks on"},
+		{step.KeyHookCmd, "cmd", kindAnyCmd, "only where the command is this one (bpf, bpf_token_cmd)"},
+		{step.KeyHookCap, "cap", kindCap, "only where the capability is this one (bpf_token_capable)"},
+		{step.KeyGiven, "token", kindNum, "only where the token is not NULL (1), or is (0)"},
+		{step.KeyKernel, "kernel", kindNum, "only where the kernel itself calls (1), or a process (0); since 6.15"},
+		{step.KeyOfCmds, "cmds", kindNum, "only where the token's allowed_cmds are these"},
+		{step.KeyOfMaps, "maps", kindNum, "its allowed_maps"},
+		{step.KeyOfProgs, "progs", kindNum, "its allowed_progs"},
+		{step.KeyOfAttachs, "attachs", kindNum, "its allowed_attachs"},
 	}, makes: true, doc: "the broker attaches a BPF-LSM program to a hook, until the world ends"},
-	{op: program.OpLSMOff, keys: []keySpec{lsmHandle}, positional: []program.Key{program.KeyHandle}, doc: "have a BPF-LSM program refuse nothing more"},
-	{op: program.OpLSMRan, keys: []keySpec{lsmHandle}, positional: []program.Key{program.KeyHandle}, doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA"},
+	{op: step.OpLSMOff, keys: []keySpec{lsmHandle}, positional: []step.Key{step.KeyHandle}, doc: "have a BPF-LSM program refuse nothing more"},
+	{op: step.OpLSMRan, keys: []keySpec{lsmHandle}, positional: []step.Key{step.KeyHandle}, doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA"},
 }
 
-var lsmHandle = keySpec{program.KeyHandle, "program", kindHandle, "the BPF-LSM program"}
+var lsmHandle = keySpec{step.KeyHandle, "program", kindHandle, "the BPF-LSM program"}
 
 // lsmArg reads an argument of lsm that no other operation has.
 func lsmArg(k argKind, value string) (uint64, error) {
 	switch k {
 	case kindHook:
-		return program.ParseWord(program.Hooks, value)
+		return step.ParseWord(step.Hooks, value)
 	case kindErrno:
 		e, err := uapi.ParseErrno(value)
 		return uint64(e), err
@@ -57,32 +57,32 @@ func lsmArg(k argKind, value string) (uint64, error) {
 }
 
 // checkLSM refuses a condition that the hook has no argument for.
-func checkLSM(s *program.Step) error {
-	if s.Op != program.OpLSM {
+func checkLSM(s *step.Step) error {
+	if s.Op != step.OpLSM {
 		return nil
 	}
 	spec := opNamed(s.Op.String())
-	for _, k := range []program.Key{program.KeyHook, program.KeyOf, program.KeyErrno} {
+	for _, k := range []step.Key{step.KeyHook, step.KeyOf, step.KeyErrno} {
 		if _, ok := s.Num(k); !ok {
 			return fmt.Errorf("lsm wants %s=", spec.keyOf(k).name)
 		}
 	}
-	h, _ := s.Num(program.KeyHook)
-	at := program.ArgsOf(program.Hook(h))
+	h, _ := s.Num(step.KeyHook)
+	at := step.ArgsOf(step.Hook(h))
 	for _, a := range s.Args {
 		where := 0
 		switch a.Key {
-		case program.KeyHookCmd:
+		case step.KeyHookCmd:
 			where = at.Cmd
-		case program.KeyHookCap:
+		case step.KeyHookCap:
 			where = at.Cap
-		case program.KeyKernel:
+		case step.KeyKernel:
 			where = at.Kernel
-		case program.KeyGiven, program.KeyOfCmds, program.KeyOfMaps, program.KeyOfProgs, program.KeyOfAttachs:
+		case step.KeyGiven, step.KeyOfCmds, step.KeyOfMaps, step.KeyOfProgs, step.KeyOfAttachs:
 			where = at.Token
 		}
 		if where < 0 {
-			return fmt.Errorf("the hook %s has no argument for %s=", program.Hooks[h], spec.keyOf(a.Key).name)
+			return fmt.Errorf("the hook %s has no argument for %s=", step.Hooks[h], spec.keyOf(a.Key).name)
 		}
 	}
 	return nil
@@ -91,8 +91,8 @@ func checkLSM(s *program.Step) error {
 // lsmNeeds are what a BPF-LSM program needs of the kernel.
 var lsmNeeds = []Need{{Kind: NeedConfig, Name: "BPF_LSM"}, {Kind: NeedLSM, Name: "bpf"}}
 
-func attaches(steps []program.Step) bool {
-	return slices.ContainsFunc(steps, func(s program.Step) bool { return s.Op == program.OpLSM })
+func attaches(steps []step.Step) bool {
+	return slices.ContainsFunc(steps, func(s step.Step) bool { return s.Op == step.OpLSM })
 }
 
 // Hooks reports whether the world's cells, or its set-up, put programs on LSM hooks.
@@ -101,7 +101,7 @@ func (w *World) Hooks() bool { return w.hooks }
 // simLSM is a BPF-LSM program that looks at the calls of one actor.
 type simLSM struct {
 	of      uint32
-	handle  program.Handle
+	handle  step.Handle
 	program *oracle.LSM
 }
 
@@ -125,38 +125,38 @@ func (s *Sim) forkLSM() []simLSM {
 	return out
 }
 
-var lsmHooks = map[program.Hook]oracle.Hook{
-	program.HookBPF: oracle.HookBPF, program.HookTokenCreate: oracle.HookTokenCreate, program.HookTokenCmd: oracle.HookTokenCmd,
-	program.HookTokenCapable: oracle.HookTokenCapable, program.HookMapCreate: oracle.HookMapCreate, program.HookProgLoad: oracle.HookProgLoad,
+var lsmHooks = map[step.Hook]oracle.Hook{
+	step.HookBPF: oracle.HookBPF, step.HookTokenCreate: oracle.HookTokenCreate, step.HookTokenCmd: oracle.HookTokenCmd,
+	step.HookTokenCapable: oracle.HookTokenCapable, step.HookMapCreate: oracle.HookMapCreate, step.HookProgLoad: oracle.HookProgLoad,
 }
 
-func (s *Sim) attachLSM(a *simActor, st *program.Step) Expect {
+func (s *Sim) attachLSM(a *simActor, st *step.Step) Expect {
 	var l oracle.LSM
 	var of uint32
 	for _, arg := range st.Args {
 		n := arg.Num
 		switch arg.Key {
-		case program.KeyHook:
-			l.Hook = lsmHooks[program.Hook(n)]
-		case program.KeyOf:
+		case step.KeyHook:
+			l.Hook = lsmHooks[step.Hook(n)]
+		case step.KeyOf:
 			of = uint32(n)
-		case program.KeyErrno:
+		case step.KeyErrno:
 			l.Errno = uapi.Errno(n)
-		case program.KeyHookCmd:
+		case step.KeyHookCmd:
 			l.Cmd = ptr(uapi.Cmd(n))
-		case program.KeyHookCap:
+		case step.KeyHookCap:
 			l.Cap = ptr(uapi.Cap(n))
-		case program.KeyGiven:
+		case step.KeyGiven:
 			l.Given = ptr(n != 0)
-		case program.KeyKernel:
+		case step.KeyKernel:
 			l.Kernel = ptr(n != 0)
-		case program.KeyOfCmds:
+		case step.KeyOfCmds:
 			l.Cmds = &n
-		case program.KeyOfMaps:
+		case step.KeyOfMaps:
 			l.Maps = &n
-		case program.KeyOfProgs:
+		case step.KeyOfProgs:
 			l.Progs = &n
-		case program.KeyOfAttachs:
+		case step.KeyOfAttachs:
 			l.Attachs = &n
 		}
 	}
@@ -169,16 +169,16 @@ func (s *Sim) attachLSM(a *simActor, st *program.Step) Expect {
 
 func ptr[T any](v T) *T { return &v }
 
-func (s *Sim) stopLSM(st *program.Step) {
-	h, _ := st.Num(program.KeyHandle)
-	s.lsm = slices.DeleteFunc(s.lsm, func(l simLSM) bool { return l.handle == program.Handle(h) })
+func (s *Sim) stopLSM(st *step.Step) {
+	h, _ := st.Num(step.KeyHandle)
+	s.lsm = slices.DeleteFunc(s.lsm, func(l simLSM) bool { return l.handle == step.Handle(h) })
 }
 
-func (s *Sim) ranLSM(a *simActor, st *program.Step) Expect {
-	h, _ := st.Num(program.KeyHandle)
+func (s *Sim) ranLSM(a *simActor, st *step.Step) Expect {
+	h, _ := st.Num(step.KeyHandle)
 	var l *oracle.LSM
 	for i := range s.lsm {
-		if s.lsm[i].handle == program.Handle(h) {
+		if s.lsm[i].handle == step.Handle(h) {
 			l = s.lsm[i].program
 		}
 	}

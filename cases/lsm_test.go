@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 const lsmHead = `actor owner userns
@@ -55,15 +55,15 @@ func TestLSMNeeds(t *testing.T) {
 	n := lsmNeeds[1]
 	on := map[string]string{"BPF_LSM": "y"}
 	for _, tt := range []struct {
-		facts   program.Facts
+		facts   step.Facts
 		met     bool
 		refuted string
 	}{
-		{program.Facts{}, true, ""},
-		{program.Facts{LSM: []string{"capability", "bpf"}}, true, ""},
-		{program.Facts{LSM: []string{"capability"}}, false, ""},
-		{program.Facts{LSM: []string{}, Config: map[string]string{"BPF_LSM": "n"}}, false, ""},
-		{program.Facts{LSM: []string{"capability", "yama"}, Config: on}, false, "the LSM bpf is not active although CONFIG_BPF_LSM is set: active are capability,yama"},
+		{step.Facts{}, true, ""},
+		{step.Facts{LSM: []string{"capability", "bpf"}}, true, ""},
+		{step.Facts{LSM: []string{"capability"}}, false, ""},
+		{step.Facts{LSM: []string{}, Config: map[string]string{"BPF_LSM": "n"}}, false, ""},
+		{step.Facts{LSM: []string{"capability", "yama"}, Config: on}, false, "the LSM bpf is not active although CONFIG_BPF_LSM is set: active are capability,yama"},
 	} {
 		if met, refuted := n.Check(&tt.facts); met != tt.met || refuted != tt.refuted {
 			t.Errorf("%+v: met %v, refuted %q", tt.facts, met, refuted)

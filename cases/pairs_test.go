@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 const (
@@ -102,10 +102,10 @@ func TestEveryPairIsAsked(t *testing.T) {
 
 // eachTrace plays the cases of a group that a kernel can be asked, with the
 // rules that each step meets.
-func eachTrace(g *Group, f *program.Facts, see func(*Expect)) {
+func eachTrace(g *Group, f *step.Facts, see func(*Expect)) {
 	for _, c := range g.Cases {
 		sim := NewSim(f, &c.World.Program, true)
-		play := func(steps []program.Step) {
+		play := func(steps []step.Step) {
 			for i := range steps {
 				if e := sim.Step(&steps[i]); e.Trace != nil {
 					see(&e)
@@ -119,7 +119,7 @@ func eachTrace(g *Group, f *program.Facts, see func(*Expect)) {
 	}
 }
 
-func met(c *Case, f *program.Facts) bool {
+func met(c *Case, f *step.Facts) bool {
 	for _, n := range c.Needs() {
 		if ok, _ := n.Check(f); !ok {
 			return false

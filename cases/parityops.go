@@ -6,29 +6,29 @@ import (
 	"slices"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 var parityOps = []opSpec{
-	{op: program.OpKallsyms, keys: []keySpec{nameKey}, required: []program.Key{program.KeyName},
+	{op: step.OpKallsyms, keys: []keySpec{nameKey}, required: []step.Key{step.KeyName},
 		doc: "ok if /proc/kallsyms holds a program of the name, or for F a further function of a program, else ENOENT"},
-	{op: program.OpLibrary, keys: []keySpec{{program.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"},
-		{program.KeyEnv, "env", kindString, "LIBBPF_BPF_TOKEN_PATH in its environment, which is libbpf's: empty, it finds no token"}}, required: []program.Key{program.KeyMake},
+	{op: step.OpLibrary, keys: []keySpec{{step.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"},
+		{step.KeyEnv, "env", kindString, "LIBBPF_BPF_TOKEN_PATH in its environment, which is libbpf's: empty, it finds no token"}}, required: []step.Key{step.KeyMake},
 		doc: "run an application that uses cilium/ebpf, which finds a token by itself; the answer is the errno that it gets, EOPNOTSUPP for the library's own ErrNotSupported"},
-	{op: program.OpElement, keys: []keySpec{handleKey("a map"), {program.KeyDo, "do", kindDo, "update, lookup or delete"}},
-		positional: []program.Key{program.KeyHandle, program.KeyDo}, doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first"},
-	{op: program.OpObjGet, keys: []keySpec{inKey, nameInKey}, required: []program.Key{program.KeyIn, program.KeyPath}, makes: true, doc: "BPF_OBJ_GET of what lies pinned under a name in the directory"},
-	{op: program.OpConsume, keys: []keySpec{{program.KeyBuffer, "buffer", kindBuffer, "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"}},
-		positional: []program.Key{program.KeyBuffer}, doc: "run a program that writes a record into a buffer, both of root's making, and read the record out of the buffer's mapped memory"},
-	{op: program.OpBarriers, keys: []keySpec{handleKey("a program")}, positional: []program.Key{program.KeyHandle},
+	{op: step.OpElement, keys: []keySpec{handleKey("a map"), {step.KeyDo, "do", kindDo, "update, lookup or delete"}},
+		positional: []step.Key{step.KeyHandle, step.KeyDo}, doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first"},
+	{op: step.OpObjGet, keys: []keySpec{inKey, nameInKey}, required: []step.Key{step.KeyIn, step.KeyPath}, makes: true, doc: "BPF_OBJ_GET of what lies pinned under a name in the directory"},
+	{op: step.OpConsume, keys: []keySpec{{step.KeyBuffer, "buffer", kindBuffer, "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"}},
+		positional: []step.Key{step.KeyBuffer}, doc: "run a program that writes a record into a buffer, both of root's making, and read the record out of the buffer's mapped memory"},
+	{op: step.OpBarriers, keys: []keySpec{handleKey("a program")}, positional: []step.Key{step.KeyHandle},
 		doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared"},
 }
 
 // simSymbol is a program that was loaded and has a name.
 type simSymbol struct {
 	actor  uint32
-	handle program.Handle
+	handle step.Handle
 	name   string
 	symbol oracle.Symbol
 }
@@ -37,12 +37,12 @@ type simSymbol struct {
 const subName = "F"
 
 // name notes a program that an actor keeps.
-func (s *Sim) name(st *program.Step, is oracle.Symbol) {
+func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 	for _, arg := range st.Args {
 		switch {
-		case arg.Key == program.KeyName:
+		case arg.Key == step.KeyName:
 			s.symbols = append(s.symbols, simSymbol{st.Actor, st.Out, arg.Str, is})
-		case arg.Key == program.KeyBody && program.Body(arg.Num) == program.BodySubprog:
+		case arg.Key == step.KeyBody && step.Body(arg.Num) == step.BodySubprog:
 			sub := is
 			sub.Sub = true
 			s.symbols = append(s.symbols, simSymbol{st.Actor, st.Out, subName, sub})
@@ -51,15 +51,15 @@ func (s *Sim) name(st *program.Step, is oracle.Symbol) {
 }
 
 // unname forgets what a descriptor stood for that is closed.
-func (s *Sim) unname(st *program.Step, h program.Handle) {
+func (s *Sim) unname(st *step.Step, h step.Handle) {
 	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols), func(y simSymbol) bool { return y.actor == st.Actor && y.handle == h })
 }
 
-func (s *Sim) kallsyms(a *simActor, st *program.Step) Expect {
+func (s *Sim) kallsyms(a *simActor, st *step.Step) Expect {
 	req := &oracle.Symbol{}
 	for _, arg := range st.Args {
 		for i := range s.symbols {
-			if arg.Key == program.KeyName && s.symbols[i].name == arg.Str {
+			if arg.Key == step.KeyName && s.symbols[i].name == arg.Str {
 				req = &s.symbols[i].symbol
 			}
 		}
@@ -69,8 +69,8 @@ func (s *Sim) kallsyms(a *simActor, st *program.Step) Expect {
 
 // barriers compares what the verifier put into a program. Only root, who has
 // every capability, is followed.
-func (s *Sim) barriers(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) barriers(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded", ID: "barriers/not-modelled"}}
 	}
@@ -82,22 +82,22 @@ func (s *Sim) barriers(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-var libraryRequests = map[program.Make]func() []func(oracle.TokenRef) oracle.Request{
-	program.MakeQueue: oracle.LibraryQueue, program.MakeBTF: oracle.LibraryBTF, program.MakeProg: oracle.LibraryProg, program.MakeFreplace: oracle.LibraryFreplace,
+var libraryRequests = map[step.Make]func() []func(oracle.TokenRef) oracle.Request{
+	step.MakeQueue: oracle.LibraryQueue, step.MakeBTF: oracle.LibraryBTF, step.MakeProg: oracle.LibraryProg, step.MakeFreplace: oracle.LibraryFreplace,
 }
 
 // element plays a call about an element. A map of programs gets one of root's.
-func (s *Sim) element(a *simActor, st *program.Step) Expect {
-	do, _ := st.Num(program.KeyDo)
-	return s.decide(a, st, &oracle.Element{FD: a.handle(st, program.KeyHandle), Do: elementCmds[program.Do(do)]})
+func (s *Sim) element(a *simActor, st *step.Step) Expect {
+	do, _ := st.Num(step.KeyDo)
+	return s.decide(a, st, &oracle.Element{FD: a.handle(st, step.KeyHandle), Do: elementCmds[step.Do(do)]})
 }
 
-var elementCmds = map[program.Do]uapi.Cmd{
-	program.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, program.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM, program.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
+var elementCmds = map[step.Do]uapi.Cmd{
+	step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM, step.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
 }
 
-func (s *Sim) objGet(a *simActor, st *program.Step) Expect {
-	req := &oracle.ObjGet{In: a.handle(st, program.KeyIn), Name: text(st, program.KeyPath)}
+func (s *Sim) objGet(a *simActor, st *step.Step) Expect {
+	req := &oracle.ObjGet{In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
 	e := s.decide(a, st, req)
 	if e.ok() {
 		a.keep(st, req.In.BPFFS.Pins[req.Name].FD)
@@ -107,13 +107,13 @@ func (s *Sim) objGet(a *simActor, st *program.Step) Expect {
 
 // consume runs a program; the rest is no call of bpf(2) but of memory that is
 // mapped, and of the sysctl perf_event_paranoid, which is open in the guest.
-func (s *Sim) consume(a *simActor, st *program.Step) Expect {
+func (s *Sim) consume(a *simActor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Call{Cmd: uapi.BPF_PROG_TEST_RUN})
 }
 
-func (s *Sim) library(a *simActor, st *program.Step) Expect {
-	n, _ := st.Num(program.KeyMake)
-	return s.decide(a, st, &oracle.Library{Mounts: s.ambient(a), Requests: libraryRequests[program.Make(n)]()})
+func (s *Sim) library(a *simActor, st *step.Step) Expect {
+	n, _ := st.Num(step.KeyMake)
+	return s.decide(a, st, &oracle.Library{Mounts: s.ambient(a), Requests: libraryRequests[step.Make(n)]()})
 }
 
 // ambient returns the bpffs that an application finds by the places in its

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -218,9 +218,9 @@ func checkMatrixCases(t *testing.T, g *Group) {
 		}
 	}
 	s := c.Cell()[0]
-	typ, _ := s.Num(program.KeyType)
-	tok, _ := s.Num(program.KeyToken)
-	if s.Op != program.OpMapCreate || typ != uint64(uapi.BPF_MAP_TYPE_QUEUE) || tok != 1 || s.Caps != 0 {
+	typ, _ := s.Num(step.KeyType)
+	tok, _ := s.Num(step.KeyToken)
+	if s.Op != step.OpMapCreate || typ != uint64(uapi.BPF_MAP_TYPE_QUEUE) || tok != 1 || s.Caps != 0 {
 		t.Errorf("%s does %+v", c.ID, s)
 	}
 	var needs []NeedKind
@@ -230,7 +230,7 @@ func checkMatrixCases(t *testing.T, g *Group) {
 	if want := []NeedKind{NeedToken, NeedConfig, NeedEnum}; !slices.Equal(needs, want) {
 		t.Errorf("%s needs %q, want %q", c.ID, needs, want)
 	}
-	if a := g.Worlds[0].Program.Actors; len(a) != 1 || a[0].Name != "owner" || a[0].UID != 7 || a[0].Kind != program.Userns || a[0].Caps != uapi.AllCaps {
+	if a := g.Worlds[0].Program.Actors; len(a) != 1 || a[0].Name != "owner" || a[0].UID != 7 || a[0].Kind != step.Userns || a[0].Caps != uapi.AllCaps {
 		t.Errorf("actors %+v", a)
 	}
 }
@@ -256,13 +256,13 @@ root sysctl unprivileged_bpf_disabled=0
 	if len(c.Cell()) != 8 || len(c.World.Program.Setup) != 0 {
 		t.Fatalf("%d steps behind a set-up of %d", len(c.Cell()), len(c.World.Program.Setup))
 	}
-	wantActors := []program.Actor{
-		{Name: "owner", Kind: program.Userns, Parent: -1, UID: 5, Caps: uapi.AllCaps &^ (1 << uapi.CAP_BPF)},
-		{Name: "inner", Kind: program.Userns, Parent: 0, UID: 5, Caps: uapi.AllCaps},
-		{Name: "peer", Kind: program.Joins, Parent: 0, UID: 5},
-		{Name: "out", Kind: program.Init, Parent: -1, UID: 9},
-		{Name: "root", Kind: program.Init, Parent: -1, Caps: uapi.AllCaps},
-		{Name: "nobody", Kind: program.Init, Parent: -1, UID: 65534},
+	wantActors := []step.Actor{
+		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 5, Caps: uapi.AllCaps &^ (1 << uapi.CAP_BPF)},
+		{Name: "inner", Kind: step.Userns, Parent: 0, UID: 5, Caps: uapi.AllCaps},
+		{Name: "peer", Kind: step.Joins, Parent: 0, UID: 5},
+		{Name: "out", Kind: step.Init, Parent: -1, UID: 9},
+		{Name: "root", Kind: step.Init, Parent: -1, Caps: uapi.AllCaps},
+		{Name: "nobody", Kind: step.Init, Parent: -1, UID: 65534},
 	}
 	if got := c.World.Program.Actors; !slices.Equal(got, wantActors) {
 		t.Errorf("actors %+v,\nwant %+v", got, wantActors)
@@ -309,7 +309,7 @@ control refuse who=nobody
 	if !slices.Equal(texts, want) {
 		t.Errorf("steps %q,\nwant %q", texts, want)
 	}
-	if n, ok := g.Cases[2].Cell()[0].Num(program.KeyBPFFS); !ok || program.Handle(n) != program.ClosedFD {
+	if n, ok := g.Cases[2].Cell()[0].Num(step.KeyBPFFS); !ok || step.Handle(n) != step.ClosedFD {
 		t.Errorf("bpffs=closed is handle %d", n)
 	}
 }
@@ -326,7 +326,7 @@ func TestCutComment(t *testing.T) {
 
 // The operations' table and the program's are one.
 func TestOpsTable(t *testing.T) {
-	seen := map[program.Op]bool{}
+	seen := map[step.Op]bool{}
 	for _, o := range ops {
 		if seen[o.op] || strings.HasPrefix(o.op.String(), "op ") || o.doc == "" {
 			t.Errorf("operation %s, again %v, doc %q", o.op, seen[o.op], o.doc)

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -127,17 +127,17 @@ func cellLines(text string) map[string]int {
 	return out
 }
 
-func meets(c *Case, f *program.Facts) bool {
+func meets(c *Case, f *step.Facts) bool {
 	return !slices.ContainsFunc(c.Needs(), func(n Need) bool { met, _ := n.Check(f); return !met })
 }
 
 // owns reports whether the descriptor that a step passes or closes is there.
-func (s *Sim) owns(st *program.Step) bool {
-	if st.Op != program.OpSend && st.Op != program.OpClose {
+func (s *Sim) owns(st *step.Step) bool {
+	if st.Op != step.OpSend && st.Op != step.OpClose {
 		return true
 	}
-	h, ok := st.Num(program.KeyHandle)
-	return !ok || s.actors[st.Actor].fds[program.Handle(h)].Kind != oracle.Closed
+	h, ok := st.Num(step.KeyHandle)
+	return !ok || s.actors[st.Actor].fds[step.Handle(h)].Kind != oracle.Closed
 }
 
 // playableOn are the kernels on which every step of a world must have an
@@ -490,7 +490,7 @@ func (d *drawer) prog() string {
 	if d.in(20) {
 		return "type=" + pick(d, "unspec", "63", "1000")
 	}
-	s := pick(d, program.ProgShapes...)
+	s := pick(d, step.ProgShapes...)
 	attach := s.Attach.String()
 	switch {
 	case s.BTFName == "" && !s.Ext && d.in(6):

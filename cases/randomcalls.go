@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -35,9 +35,9 @@ var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE
 
 // command draws a call of another command than those that make an object.
 func (d *drawer) command() (who, call string) {
-	s := pick(d, program.CmdShapes...)
+	s := pick(d, step.CmdShapes...)
 	for slices.Contains(slowCommands, s.Cmd) && !d.in(5) {
-		s = pick(d, program.CmdShapes...)
+		s = pick(d, step.CmdShapes...)
 	}
 	who, call = d.actor(), "call cmd="+s.Cmd.String()
 	attaches := s.Cmd == uapi.BPF_PROG_ATTACH || s.Cmd == uapi.BPF_LINK_CREATE

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // act is something that a set-up may do beside the delegations, and how often
@@ -277,9 +277,9 @@ func (d *drawer) hooks() {
 }
 
 func (d *drawer) hook() string {
-	h := 1 + d.IntN(len(program.Hooks)-1)
-	at := program.ArgsOf(program.Hook(h))
-	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), program.Hooks[h], pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
+	h := 1 + d.IntN(len(step.Hooks)-1)
+	at := step.ArgsOf(step.Hook(h))
+	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h], pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
 	if at.Cmd >= 0 && d.in(2) {
 		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -29,11 +29,11 @@ func SketchOf(c *Case, setup int) Sketch {
 		}
 		line := []string{"actor", a.Name}
 		switch {
-		case a.Kind == program.Init:
+		case a.Kind == step.Init:
 			line = append(line, "init")
-		case a.Kind == program.Joins:
+		case a.Kind == step.Joins:
 			line = append(line, "joins", all[a.Parent].Name)
-		case a.Kind == program.Child:
+		case a.Kind == step.Child:
 			line = append(line, "child", all[a.Parent].Name)
 		case a.Parent >= 0:
 			line = append(line, "userns", "in", all[a.Parent].Name)
@@ -116,7 +116,7 @@ func unpinned(int) string { return "?" }
 
 // group makes the scenario that a kernel plays to show whether it disagrees.
 // It fails where a reduction left something without what it refers to.
-func (s *Sketch) group(name string, f *program.Facts, omit string) (*Group, error) {
+func (s *Sketch) group(name string, f *step.Facts, omit string) (*Group, error) {
 	g, err := parseGroup(name, s.file("about A reduction.", nil, unpinned))
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func parseGroup(name, text string) (*Group, error) {
 // File writes the sketch as a case file in which each step is pinned to what
 // the oracle says on a kernel, so that the file fails as it was found. The
 // comment stands at its head.
-func (s *Sketch) File(comment []string, f *program.Facts, omit string) (string, error) {
+func (s *Sketch) File(comment []string, f *step.Facts, omit string) (string, error) {
 	g, err := s.group("shrunk", f, omit)
 	if err != nil {
 		return "", err
@@ -178,7 +178,7 @@ func (s *Sketch) File(comment []string, f *program.Facts, omit string) (string, 
 
 // Shrinker makes a smallest case of a disagreement.
 type Shrinker struct {
-	Facts *program.Facts
+	Facts *step.Facts
 	Omit  string // a rule that the oracle leaves out
 	// Rounds bounds how often Try is asked, and Width how much at a time.
 	Rounds, Width int

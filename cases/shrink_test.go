@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -15,7 +15,7 @@ func differ(c *Case, omit string) string {
 	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
 	right, lie := NewSim(f, &c.World.Program, false), NewSim(f, &c.World.Program, false)
 	lie.Omit(omit)
-	step := func(s *program.Step, text string) string {
+	step := func(s *step.Step, text string) string {
 		a, b := right.Step(s), lie.Step(s)
 		if a.Verdict.Errno != b.Verdict.Errno {
 			return strings.Fields(text)[1] + " " + a.Verdict.Errno.String() + " " + b.Verdict.Errno.String()

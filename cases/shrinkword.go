@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -18,7 +18,7 @@ func isCall(op string) bool {
 	case o == nil:
 		return false
 	default:
-		return o.op != program.OpSend && o.op != program.OpClose && o.op != program.OpSysctl && o.op != program.OpBPFFS
+		return o.op != step.OpSend && o.op != step.OpClose && o.op != step.OpSysctl && o.op != step.OpBPFFS
 	}
 }
 

@@ -2,7 +2,7 @@ package cases
 
 import (
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -21,7 +21,7 @@ type Expect struct {
 // after the steps so far.
 type Sim struct {
 	kernel   *oracle.Kernel
-	facts    *program.Facts
+	facts    *step.Facts
 	actors   []simActor
 	sysctl   int
 	explains bool
@@ -36,7 +36,7 @@ type simActor struct {
 	cred   oracle.Cred
 	mounts int    // its mount namespace: the actor that has it, 0 for the initial one
 	memory uint64 // the memory.max of its cgroup, 0 for none
-	fds    map[program.Handle]oracle.FD
+	fds    map[step.Handle]oracle.FD
 }
 
 // unprivDefault is what the broker sets kernel.unprivileged_bpf_disabled to
@@ -45,17 +45,17 @@ const unprivDefault = 2
 
 // NewSim starts a program on a kernel. With explain every expectation carries
 // its trace.
-func NewSim(f *program.Facts, p *program.Program, explain bool) *Sim {
+func NewSim(f *step.Facts, p *step.Program, explain bool) *Sim {
 	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain, tables: map[int]map[uint64][]*oracle.Mount{}}
 	for i, a := range p.Actors {
 		ns, mounts := oracle.Initial, 0
 		if a.Parent >= 0 {
 			ns, mounts = s.actors[a.Parent].cred.Userns, s.actors[a.Parent].mounts
 		}
-		if a.Kind == program.Userns {
+		if a.Kind == step.Userns {
 			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
 		}
-		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[program.Handle]oracle.FD{}})
+		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[step.Handle]oracle.FD{}})
 	}
 	return s
 }
@@ -71,7 +71,7 @@ func (s *Sim) Fork() *Sim {
 	c := *s
 	c.actors = make([]simActor, len(s.actors))
 	for i, a := range s.actors {
-		fds := make(map[program.Handle]oracle.FD, len(a.fds))
+		fds := make(map[step.Handle]oracle.FD, len(a.fds))
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
@@ -85,44 +85,44 @@ func (s *Sim) Fork() *Sim {
 }
 
 // Step plays one step and says what it must show.
-func (s *Sim) Step(st *program.Step) Expect {
+func (s *Sim) Step(st *step.Step) Expect {
 	a := &s.actors[st.Actor]
 	switch st.Op {
-	case program.OpBPFFS:
+	case step.OpBPFFS:
 		return s.bpffs(a, st)
-	case program.OpTokenCreate:
+	case step.OpTokenCreate:
 		return s.tokenCreate(a, st)
-	case program.OpMapCreate:
+	case step.OpMapCreate:
 		return s.object(a, st, a.mapCreate(st))
-	case program.OpProgLoad:
+	case step.OpProgLoad:
 		return s.loaded(a, st, s.progLoad(a, st))
-	case program.OpBTFLoad:
+	case step.OpBTFLoad:
 		return s.object(a, st, a.btfLoad(st))
-	case program.OpSend:
-		h, _ := st.Num(program.KeyHandle)
-		to, _ := st.Num(program.KeyTo)
-		fd := a.fds[program.Handle(h)]
+	case step.OpSend:
+		h, _ := st.Num(step.KeyHandle)
+		to, _ := st.Num(step.KeyTo)
+		fd := a.fds[step.Handle(h)]
 		fd.Stays = false // it is received with FD_CLOEXEC
-		s.actors[to].fds[program.Handle(h)] = fd
-	case program.OpClose:
-		h, _ := st.Num(program.KeyHandle)
-		delete(a.fds, program.Handle(h))
-		s.unname(st, program.Handle(h))
-	case program.OpSysctl:
+		s.actors[to].fds[step.Handle(h)] = fd
+	case step.OpClose:
+		h, _ := st.Num(step.KeyHandle)
+		delete(a.fds, step.Handle(h))
+		s.unname(st, step.Handle(h))
+	case step.OpSysctl:
 		return s.setSysctl(a, st)
-	case program.OpCall:
+	case step.OpCall:
 		return s.decide(a, st, a.call(st))
-	case program.OpReopen:
+	case step.OpReopen:
 		if st.Out != 0 {
 			a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
 		}
-	case program.OpLSM:
+	case step.OpLSM:
 		return s.attachLSM(a, st)
-	case program.OpLSMOff:
+	case step.OpLSMOff:
 		s.stopLSM(st)
-	case program.OpLSMRan:
+	case step.OpLSMRan:
 		return s.ranLSM(a, st)
-	case program.OpSysrq:
+	case step.OpSysrq:
 		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 	}
 	if play := simOps[st.Op]; play != nil {
@@ -132,15 +132,15 @@ func (s *Sim) Step(st *program.Step) Expect {
 }
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
-func harnessStep(op program.Op) Expect {
+func harnessStep(op step.Op) Expect {
 	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(), ID: op.String()}}
 }
 
-func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
-	flags, _ := st.Num(program.KeyFlags)
+func (s *Sim) tokenCreate(a *simActor, st *step.Step) Expect {
+	flags, _ := st.Num(step.KeyFlags)
 	req := &oracle.TokenCreate{Flags: uint32(flags), Fault: faultOf(st)}
-	if h, ok := st.Num(program.KeyBPFFS); ok {
-		req.BPFFS = a.fds[program.Handle(h)]
+	if h, ok := st.Num(step.KeyBPFFS); ok {
+		req.BPFFS = a.fds[step.Handle(h)]
 	}
 	req.NoFD = noFD(st)
 	e := s.decide(a, st, req)
@@ -152,22 +152,22 @@ func (s *Sim) tokenCreate(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) progLoad(a *simActor, st *program.Step) *oracle.ProgLoad {
-	t, _ := st.Num(program.KeyType)
-	at, _ := st.Num(program.KeyAttach)
+func (s *Sim) progLoad(a *simActor, st *step.Step) *oracle.ProgLoad {
+	t, _ := st.Num(step.KeyType)
+	at, _ := st.Num(step.KeyAttach)
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
-	req.Attr = progAttr(a, st, program.ProgShapeOf(req.Type, req.Attach))
-	if program.ProgShapeOf(req.Type, req.Attach).Member != "" {
+	req.Attr = progAttr(a, st, step.ProgShapeOf(req.Type, req.Attach))
+	if step.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
 	}
 	return req
 }
 
-func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
+func (s *Sim) object(a *simActor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
-		_, lock := st.Num(program.KeyLock)
-		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == program.OpMapCreate || st.Op == program.OpProgLoad, BTF: st.Op == program.OpBTFLoad, Lock: lock, Map: mapOf(st), Wide: or(st, program.KeyKeySize, 0) > lookupKey})
+		_, lock := st.Num(step.KeyLock)
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad, BTF: st.Op == step.OpBTFLoad, Lock: lock, Map: mapOf(st), Wide: or(st, step.KeyKeySize, 0) > lookupKey})
 	}
 	return e
 }
@@ -176,15 +176,15 @@ func (s *Sim) object(a *simActor, st *program.Step, r oracle.Request) Expect {
 // lookupKey is the longest key that a program of KeyMap has room for.
 const lookupKey = 8
 
-func mapOf(st *program.Step) uapi.MapType {
-	if st.Op != program.OpMapCreate {
+func mapOf(st *step.Step) uapi.MapType {
+	if st.Op != step.OpMapCreate {
 		return uapi.BPF_MAP_TYPE_UNSPEC
 	}
-	t, _ := st.Num(program.KeyType)
+	t, _ := st.Num(step.KeyType)
 	return uapi.MapType(t)
 }
 
-func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
+func (s *Sim) decide(a *simActor, st *step.Step, r oracle.Request) Expect {
 	w, refused := s.entered(a, st)
 	if refused != nil {
 		return *refused
@@ -197,7 +197,7 @@ func (s *Sim) decide(a *simActor, st *program.Step, r oracle.Request) Expect {
 }
 
 // world is what a step's call meets.
-func (s *Sim) world(a *simActor, st *program.Step) oracle.World {
+func (s *Sim) world(a *simActor, st *step.Step) oracle.World {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
 	w.Caller.Caps = st.Caps
 	return w

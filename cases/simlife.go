@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
-func (s *Sim) dup(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) dup(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.Dup{FD: fd})
 	if e.ok() {
 		a.keep(st, fd)
@@ -19,21 +19,21 @@ func (s *Sim) dup(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) cloexec(a *simActor, st *program.Step) Expect {
-	h, _ := st.Num(program.KeyHandle)
-	on, _ := st.Num(program.KeyOn01)
-	fd := a.fds[program.Handle(h)]
+func (s *Sim) cloexec(a *simActor, st *step.Step) Expect {
+	h, _ := st.Num(step.KeyHandle)
+	on, _ := st.Num(step.KeyOn01)
+	fd := a.fds[step.Handle(h)]
 	e := s.decide(a, st, &oracle.Dup{FD: fd})
 	if e.ok() {
 		fd.Stays = on == 0
-		a.fds[program.Handle(h)] = fd
+		a.fds[step.Handle(h)] = fd
 	}
 	return e
 }
 
 // stays are the descriptors that an execve(2) leaves open.
-func (a *simActor) stays() map[program.Handle]oracle.FD {
-	out := map[program.Handle]oracle.FD{}
+func (a *simActor) stays() map[step.Handle]oracle.FD {
+	out := map[step.Handle]oracle.FD{}
 	for h, fd := range a.fds {
 		if fd.Stays {
 			out[h] = fd
@@ -42,35 +42,35 @@ func (a *simActor) stays() map[program.Handle]oracle.FD {
 	return out
 }
 
-func (s *Sim) exec(a *simActor, st *program.Step) Expect {
+func (s *Sim) exec(a *simActor, st *step.Step) Expect {
 	a.fds = a.stays()
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) fork(a *simActor, st *program.Step) Expect {
-	to, _ := st.Num(program.KeyTo)
+func (s *Sim) fork(a *simActor, st *step.Step) Expect {
+	to, _ := st.Num(step.KeyTo)
 	s.actors[to].fds = a.stays()
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) exit(a *simActor, st *program.Step) Expect {
-	a.fds = map[program.Handle]oracle.FD{}
+func (s *Sim) exit(a *simActor, st *step.Step) Expect {
+	a.fds = map[step.Handle]oracle.FD{}
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) userns(a *simActor, st *program.Step) Expect {
+func (s *Sim) userns(a *simActor, st *step.Step) Expect {
 	a.keep(st, oracle.FD{Kind: oracle.UsernsFD, Userns: a.cred.Userns})
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) setns(a *simActor, st *program.Step) Expect {
-	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, program.KeyInside)})
+func (s *Sim) setns(a *simActor, st *step.Step) Expect {
+	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, step.KeyInside)})
 }
 
 // checkThen refuses capabilities in a namespace that nobody enters.
-func checkThen(s *program.Step) error {
-	_, enters := s.Num(program.KeyInside)
-	if _, then := s.Num(program.KeyThen); then && !enters {
+func checkThen(s *step.Step) error {
+	_, enters := s.Num(step.KeyInside)
+	if _, then := s.Num(step.KeyThen); then && !enters {
 		return errors.New("then= wants inside=; caps= says what the actor itself has")
 	}
 	return nil
@@ -78,17 +78,17 @@ func checkThen(s *program.Step) error {
 
 // entered returns what a step's call is made as: after setns(2) a process has
 // every capability in the user namespace that it entered.
-func (s *Sim) entered(a *simActor, st *program.Step) (w oracle.World, refused *Expect) {
+func (s *Sim) entered(a *simActor, st *step.Step) (w oracle.World, refused *Expect) {
 	w = s.world(a, st)
-	if _, ok := st.Num(program.KeyInside); !ok || st.Op == program.OpSetns {
+	if _, ok := st.Num(step.KeyInside); !ok || st.Op == step.OpSetns {
 		return w, nil
 	}
-	fd := a.handle(st, program.KeyInside)
+	fd := a.handle(st, step.KeyInside)
 	if v := oracle.Decide(&w, &oracle.Setns{FD: fd}); v.Errno != 0 {
 		return w, &Expect{Verdict: v}
 	}
 	w.Caller.Userns, w.Caller.Caps = fd.Userns, uapi.AllCaps
-	if then, ok := st.Num(program.KeyThen); ok {
+	if then, ok := st.Num(step.KeyThen); ok {
 		w.Caller.Caps = uapi.CapSet(then)
 	}
 	w.LSM = nil // they look for the actor's own process
@@ -106,12 +106,12 @@ func (s *Sim) leader(i uint64) oracle.Cred {
 	return c
 }
 
-func (s *Sim) take(a *simActor, st *program.Step) Expect {
-	from, _ := st.Num(program.KeyFrom)
-	fd := s.actors[from].handle(st, program.KeyHandle)
+func (s *Sim) take(a *simActor, st *step.Step) Expect {
+	from, _ := st.Num(step.KeyFrom)
+	fd := s.actors[from].handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.Take{What: st.Op.String(), FD: fd, Victim: s.leader(from), Own: a == &s.actors[from]})
 	if e.ok() {
-		if st.Op == program.OpProcOpen {
+		if st.Op == step.OpProcOpen {
 			fd.Kind = oracle.Path
 		}
 		a.keep(st, fd)
@@ -121,26 +121,26 @@ func (s *Sim) take(a *simActor, st *program.Step) Expect {
 
 // churn expects that nothing is refused and that no more stays behind than
 // the step allows.
-func (s *Sim) churn(_ *simActor, st *program.Step) Expect {
+func (s *Sim) churn(_ *simActor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
-	slack, _ := st.Num(program.KeySlack)
-	if st.Op == program.OpChurn {
+	slack, _ := st.Num(step.KeySlack)
+	if st.Op == step.OpChurn {
 		e.AtMost = []uint64{slack}
 	}
 	return e
 }
 
 // races are the errnos that either order of two things gives.
-var races = map[program.Race][]uapi.Errno{
-	program.RaceCreateUmount: {0, uapi.Errno(unix.EBADF)},
-	program.RaceUseClose:     {0, uapi.Errno(unix.EBADF)},
-	program.RaceDelegateExit: {0},
+var races = map[step.Race][]uapi.Errno{
+	step.RaceCreateUmount: {0, uapi.Errno(unix.EBADF)},
+	step.RaceUseClose:     {0, uapi.Errno(unix.EBADF)},
+	step.RaceDelegateExit: {0},
 }
 
-func (s *Sim) race(_ *simActor, st *program.Step) Expect {
+func (s *Sim) race(_ *simActor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
-	what, _ := st.Num(program.KeyRace)
-	for _, errno := range races[program.Race(what)] {
+	what, _ := st.Num(step.KeyRace)
+	for _, errno := range races[step.Race(what)] {
 		e.Among = append(e.Among, uint64(errno))
 	}
 	return e

@@ -7,39 +7,39 @@ import (
 	"strconv"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // simOps play the operations around a bpffs.
-var simOps map[program.Op]func(*Sim, *simActor, *program.Step) Expect
+var simOps map[step.Op]func(*Sim, *simActor, *step.Step) Expect
 
 func init() {
-	simOps = map[program.Op]func(*Sim, *simActor, *program.Step) Expect{
-		program.OpFsopen: (*Sim).fsopen, program.OpFsconfig: (*Sim).fsconfig, program.OpFscreate: (*Sim).fscreate,
-		program.OpFsreconfigure: (*Sim).fsreconfigure, program.OpFspick: (*Sim).fspick, program.OpFsmount: (*Sim).fsmount,
-		program.OpMoveMount: (*Sim).moveMount, program.OpMount: (*Sim).mount, program.OpRemount: (*Sim).remount,
-		program.OpBind: (*Sim).bind, program.OpCloneMount: (*Sim).cloneMount, program.OpShare: (*Sim).share, program.OpUmount: (*Sim).umount,
-		program.OpOpen: (*Sim).open, program.OpMkdir: (*Sim).makeName, program.OpPin: (*Sim).makeName, program.OpLink: (*Sim).makeName,
-		program.OpChmod: (*Sim).chmod, program.OpStat: (*Sim).stat, program.OpMountinfo: (*Sim).mountinfo,
-		program.OpFdinfo: (*Sim).fdinfo, program.OpTokenInfo: (*Sim).tokenInfo,
-		program.OpDup: (*Sim).dup, program.OpCloexec: (*Sim).cloexec, program.OpExec: (*Sim).exec, program.OpFork: (*Sim).fork,
-		program.OpExit: (*Sim).exit, program.OpUserns: (*Sim).userns, program.OpSetns: (*Sim).setns,
-		program.OpPidfdGetfd: (*Sim).take, program.OpProcOpen: (*Sim).take,
-		program.OpChurn: (*Sim).churn, program.OpNamespaces: (*Sim).churn, program.OpRace: (*Sim).race,
-		program.OpKallsyms: (*Sim).kallsyms, program.OpLibrary: (*Sim).library,
-		program.OpMemory:  (*Sim).memory,
-		program.OpElement: (*Sim).element, program.OpObjGet: (*Sim).objGet, program.OpConsume: (*Sim).consume, program.OpBarriers: (*Sim).barriers,
+	simOps = map[step.Op]func(*Sim, *simActor, *step.Step) Expect{
+		step.OpFsopen: (*Sim).fsopen, step.OpFsconfig: (*Sim).fsconfig, step.OpFscreate: (*Sim).fscreate,
+		step.OpFsreconfigure: (*Sim).fsreconfigure, step.OpFspick: (*Sim).fspick, step.OpFsmount: (*Sim).fsmount,
+		step.OpMoveMount: (*Sim).moveMount, step.OpMount: (*Sim).mount, step.OpRemount: (*Sim).remount,
+		step.OpBind: (*Sim).bind, step.OpCloneMount: (*Sim).cloneMount, step.OpShare: (*Sim).share, step.OpUmount: (*Sim).umount,
+		step.OpOpen: (*Sim).open, step.OpMkdir: (*Sim).makeName, step.OpPin: (*Sim).makeName, step.OpLink: (*Sim).makeName,
+		step.OpChmod: (*Sim).chmod, step.OpStat: (*Sim).stat, step.OpMountinfo: (*Sim).mountinfo,
+		step.OpFdinfo: (*Sim).fdinfo, step.OpTokenInfo: (*Sim).tokenInfo,
+		step.OpDup: (*Sim).dup, step.OpCloexec: (*Sim).cloexec, step.OpExec: (*Sim).exec, step.OpFork: (*Sim).fork,
+		step.OpExit: (*Sim).exit, step.OpUserns: (*Sim).userns, step.OpSetns: (*Sim).setns,
+		step.OpPidfdGetfd: (*Sim).take, step.OpProcOpen: (*Sim).take,
+		step.OpChurn: (*Sim).churn, step.OpNamespaces: (*Sim).churn, step.OpRace: (*Sim).race,
+		step.OpKallsyms: (*Sim).kallsyms, step.OpLibrary: (*Sim).library,
+		step.OpMemory:  (*Sim).memory,
+		step.OpElement: (*Sim).element, step.OpObjGet: (*Sim).objGet, step.OpConsume: (*Sim).consume, step.OpBarriers: (*Sim).barriers,
 	}
 }
 
 // handle returns the descriptor that an argument names.
-func (a *simActor) handle(st *program.Step, k program.Key) oracle.FD {
+func (a *simActor) handle(st *step.Step, k step.Key) oracle.FD {
 	h, _ := st.Num(k)
-	return a.fds[program.Handle(h)]
+	return a.fds[step.Handle(h)]
 }
 
-func (a *simActor) keep(st *program.Step, fd oracle.FD) {
+func (a *simActor) keep(st *step.Step, fd oracle.FD) {
 	if st.Out != 0 {
 		fd.Stays = false // every descriptor is made with FD_CLOEXEC
 		a.fds[st.Out] = fd
@@ -48,7 +48,7 @@ func (a *simActor) keep(st *program.Step, fd oracle.FD) {
 
 // mounted returns what is mounted on top of a place, in the actor's mount
 // namespace; nil for nothing.
-func (s *Sim) mounted(a *simActor, st *program.Step, k program.Key) *oracle.Mount {
+func (s *Sim) mounted(a *simActor, st *step.Step, k step.Key) *oracle.Mount {
 	at, _ := st.Num(k)
 	return top(s.tables[a.mounts][at])
 }
@@ -56,12 +56,12 @@ func (s *Sim) mounted(a *simActor, st *program.Step, k program.Key) *oracle.Moun
 // ok reports that a call is known to be allowed.
 func (e Expect) ok() bool { return e.Verdict.Known && e.Verdict.Errno == 0 }
 
-func mountOptions(st *program.Step) []oracle.MountOption {
+func mountOptions(st *step.Step) []oracle.MountOption {
 	var out []oracle.MountOption
 	for _, arg := range st.Args {
 		if name := arg.Key.MountOption(); name != "" {
 			out = append(out, oracle.MountOption{Option: oracle.Option{Name: name, Value: arg.Str}})
-		} else if arg.Key == program.KeyFlag {
+		} else if arg.Key == step.KeyFlag {
 			out = append(out, oracle.MountOption{Option: oracle.Option{Name: arg.Str}, Flag: true})
 		}
 	}
@@ -70,7 +70,7 @@ func mountOptions(st *program.Step) []oracle.MountOption {
 
 func newRoot(c oracle.Cred) oracle.Inode { return oracle.Inode{UID: c.Euid, GID: c.Euid, Mode: 0o777} }
 
-func (s *Sim) fsopen(a *simActor, st *program.Step) Expect {
+func (s *Sim) fsopen(a *simActor, st *step.Step) Expect {
 	e := s.decide(a, st, &oracle.Fsopen{})
 	if e.ok() {
 		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Context: &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}})
@@ -78,8 +78,8 @@ func (s *Sim) fsopen(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fsconfig(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyContext)
+func (s *Sim) fsconfig(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyContext)
 	var e Expect
 	for _, o := range mountOptions(st) {
 		x := fd.Context
@@ -94,8 +94,8 @@ func (s *Sim) fsconfig(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fscreate(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyContext)
+func (s *Sim) fscreate(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fscreate{FD: fd})
 	switch {
 	case fd.Context == nil:
@@ -107,8 +107,8 @@ func (s *Sim) fscreate(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fsreconfigure(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyContext)
+func (s *Sim) fsreconfigure(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fsreconfigure{FD: fd})
 	switch {
 	case fd.Context == nil:
@@ -120,8 +120,8 @@ func (s *Sim) fsreconfigure(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fspick(a *simActor, st *program.Step) Expect {
-	m := s.mounted(a, st, program.KeyAt)
+func (s *Sim) fspick(a *simActor, st *step.Step) Expect {
+	m := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Fspick, On: m})
 	if e.ok() && m != nil {
 		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Mount: m, Context: &oracle.Context{Userns: m.FS.Userns, Phase: oracle.ReconfParams, FS: m.FS}})
@@ -129,8 +129,8 @@ func (s *Sim) fspick(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fsmount(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyContext)
+func (s *Sim) fsmount(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fsmount{FD: fd})
 	if e.ok() && fd.Context != nil && fd.Context.FS != nil {
 		fd.Context.Phase = oracle.AwaitingReconf
@@ -139,20 +139,20 @@ func (s *Sim) fsmount(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) moveMount(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyMount)
+func (s *Sim) moveMount(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyMount)
 	if fd.Mount != nil && fd.Mount.At != 0 && fd.Kind != oracle.TokenFD {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts that are nowhere yet", ID: "move_mount/not-modelled"}}
 	}
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.MoveMount, FD: fd})
 	if e.ok() && fd.Mount != nil {
-		at, _ := st.Num(program.KeyAt)
+		at, _ := st.Num(step.KeyAt)
 		s.attach(a, fd.Mount, at)
 	}
 	return e
 }
 
-func (s *Sim) mount(a *simActor, st *program.Step) Expect {
+func (s *Sim) mount(a *simActor, st *step.Step) Expect {
 	options := mountOptions(st)
 	e := s.decide(a, st, &oracle.Mounting{Options: options})
 	if e.ok() {
@@ -160,14 +160,14 @@ func (s *Sim) mount(a *simActor, st *program.Step) Expect {
 		for _, o := range options {
 			x.Apply(s.kernel, a.cred, o)
 		}
-		at, _ := st.Num(program.KeyAt)
+		at, _ := st.Num(step.KeyAt)
 		s.attach(a, &oracle.Mount{FS: x.Create()}, at)
 	}
 	return e
 }
 
-func (s *Sim) remount(a *simActor, st *program.Step) Expect {
-	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, program.KeyAt)})
+func (s *Sim) remount(a *simActor, st *step.Step) Expect {
+	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, step.KeyAt)})
 }
 
 // notModelled is the answer where nothing is mounted that the rules follow.
@@ -175,21 +175,21 @@ func notModelled(what string) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts of a bpffs alone", ID: what + "/not-modelled"}}
 }
 
-func (s *Sim) bind(a *simActor, st *program.Step) Expect {
-	from := s.mounted(a, st, program.KeyShown)
+func (s *Sim) bind(a *simActor, st *step.Step) Expect {
+	from := s.mounted(a, st, step.KeyShown)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Bind, On: from})
 	if e.ok() && from == nil {
 		return notModelled(oracle.Bind)
 	}
 	if e.ok() {
-		at, _ := st.Num(program.KeyAt)
+		at, _ := st.Num(step.KeyAt)
 		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers}, at)
 	}
 	return e
 }
 
-func (s *Sim) cloneMount(a *simActor, st *program.Step) Expect {
-	from := s.mounted(a, st, program.KeyAt)
+func (s *Sim) cloneMount(a *simActor, st *step.Step) Expect {
+	from := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
 	if e.ok() && from == nil {
 		return notModelled(oracle.CloneMount)
@@ -200,12 +200,12 @@ func (s *Sim) cloneMount(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) open(a *simActor, st *program.Step) Expect {
-	how, _ := st.Num(program.KeyHow)
-	req := &oracle.Open{FD: a.handle(st, program.KeyHandle), Name: text(st, program.KeyPath), Path: program.How(how) == program.HowPath}
-	if _, req.Place = st.Num(program.KeyAt); req.Place {
+func (s *Sim) open(a *simActor, st *step.Step) Expect {
+	how, _ := st.Num(step.KeyHow)
+	req := &oracle.Open{FD: a.handle(st, step.KeyHandle), Name: text(st, step.KeyPath), Path: step.How(how) == step.HowPath}
+	if _, req.Place = st.Num(step.KeyAt); req.Place {
 		req.FD = oracle.FD{Kind: oracle.Dir}
-		if m := s.mounted(a, st, program.KeyAt); m != nil {
+		if m := s.mounted(a, st, step.KeyAt); m != nil {
 			req.FD = oracle.FD{Kind: oracle.BPFFSRoot, BPFFS: m.FS, Mount: m}
 		}
 	}
@@ -224,7 +224,7 @@ func (s *Sim) open(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func text(st *program.Step, k program.Key) string {
+func text(st *step.Step, k step.Key) string {
 	for _, arg := range st.Args {
 		if arg.Key == k {
 			return arg.Str
@@ -233,26 +233,26 @@ func text(st *program.Step, k program.Key) string {
 	return ""
 }
 
-func (s *Sim) makeName(a *simActor, st *program.Step) Expect {
+func (s *Sim) makeName(a *simActor, st *step.Step) Expect {
 	what := st.Op.String()
-	req := &oracle.MakeName{What: what, FD: a.handle(st, program.KeyHandle), In: a.handle(st, program.KeyIn), Name: text(st, program.KeyPath)}
+	req := &oracle.MakeName{What: what, FD: a.handle(st, step.KeyHandle), In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
 	e := s.decide(a, st, req)
 	if e.ok() && req.In.BPFFS != nil {
 		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
-		if st.Op == program.OpPin {
+		if st.Op == step.OpPin {
 			req.In.BPFFS.Pin(req.Name, req.FD, a.cred.Euid)
 		}
 	}
 	return e
 }
 
-func (s *Sim) chmod(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) chmod(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	if fd.Kind == oracle.Dir {
 		return notModelled("chmod")
 	}
 	e := s.decide(a, st, &oracle.Chmod{FD: fd})
-	mode, err := strconv.ParseUint(text(st, program.KeyMode), 8, 32)
+	mode, err := strconv.ParseUint(text(st, step.KeyMode), 8, 32)
 	if e.ok() && err == nil && fd.BPFFS != nil {
 		fd.BPFFS.Root.Mode = uint32(mode)
 	}
@@ -261,8 +261,8 @@ func (s *Sim) chmod(a *simActor, st *program.Step) Expect {
 
 // stat expects what fstat(2) tells the caller: ids as its namespace numbers
 // them, and the overflow id for one that it does not know.
-func (s *Sim) stat(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) stat(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	if fd.BPFFS == nil {
 		return notModelled("stat")
 	}
@@ -284,8 +284,8 @@ func seen(n *oracle.Userns, kuid uint32) uint32 {
 	return overflowID
 }
 
-func (s *Sim) mountinfo(a *simActor, st *program.Step) Expect {
-	m := s.mounted(a, st, program.KeyAt)
+func (s *Sim) mountinfo(a *simActor, st *step.Step) Expect {
+	m := s.mounted(a, st, step.KeyAt)
 	if m == nil {
 		return notModelled("mountinfo")
 	}
@@ -294,8 +294,8 @@ func (s *Sim) mountinfo(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) fdinfo(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) fdinfo(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	if fd.Kind != oracle.TokenFD {
 		return notModelled("fdinfo")
 	}
@@ -305,8 +305,8 @@ func (s *Sim) fdinfo(a *simActor, st *program.Step) Expect {
 	return e
 }
 
-func (s *Sim) tokenInfo(a *simActor, st *program.Step) Expect {
-	fd := a.handle(st, program.KeyHandle)
+func (s *Sim) tokenInfo(a *simActor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.TokenInfo{FD: fd})
 	if e.ok() && fd.Kind == oracle.TokenFD {
 		m := fd.Token.Allowed
@@ -317,7 +317,7 @@ func (s *Sim) tokenInfo(a *simActor, st *program.Step) Expect {
 
 // bpffs plays the delegation: the actor opens, the broker configures and
 // creates, the actor mounts.
-func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
+func (s *Sim) bpffs(a *simActor, st *step.Step) Expect {
 	broker := oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}
 	x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
 	d := oracle.Delegate{Opener: a.cred, Setter: broker}
@@ -334,7 +334,7 @@ func (s *Sim) bpffs(a *simActor, st *program.Step) Expect {
 		x.Apply(s.kernel, broker, o)
 	}
 	m := &oracle.Mount{FS: x.Create()}
-	if at, ok := st.Num(program.KeyAt); ok {
+	if at, ok := st.Num(step.KeyAt); ok {
 		s.attach(a, m, at)
 	}
 	a.keep(st, oracle.FD{Kind: oracle.BPFFSRoot, BPFFS: m.FS, Mount: m})

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // What is mounted on a place is a stack: each mount lies on the root of the one
@@ -64,8 +64,8 @@ func (s *Sim) eachPeer(m *oracle.Mount, f func(ns int, at uint64, place int)) {
 	}
 }
 
-func (s *Sim) share(a *simActor, st *program.Step) Expect {
-	m := s.mounted(a, st, program.KeyAt)
+func (s *Sim) share(a *simActor, st *step.Step) Expect {
+	m := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Share, On: m})
 	if e.ok() && m != nil {
 		s.group(m)
@@ -91,11 +91,11 @@ func (s *Sim) copies(a *simActor, at uint64) []*oracle.Mount {
 	return out
 }
 
-func (s *Sim) umount(a *simActor, st *program.Step) Expect {
-	at, _ := st.Num(program.KeyAt)
+func (s *Sim) umount(a *simActor, st *step.Step) Expect {
+	at, _ := st.Num(step.KeyAt)
 	gone := s.copies(a, at)
-	lazy, _ := st.Num(program.KeyLazy)
-	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: s.mounted(a, st, program.KeyAt), Lazy: lazy != 0, Busy: slices.ContainsFunc(gone, s.busy)})
+	lazy, _ := st.Num(step.KeyLazy)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: s.mounted(a, st, step.KeyAt), Lazy: lazy != 0, Busy: slices.ContainsFunc(gone, s.busy)})
 	if e.ok() {
 		for _, places := range s.tables {
 			for at, stack := range places {

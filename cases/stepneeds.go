@@ -4,25 +4,25 @@ import (
 	"slices"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // stepNeeds is what the kernel must have for a request to be well formed: the
 // option that compiles its type in, and the attach types that are looked up
 // behind every check that the oracle knows.
-func stepNeeds(s *program.Step) []Need {
+func stepNeeds(s *step.Step) []Need {
 	var out []Need
-	t, _ := s.Num(program.KeyType)
+	t, _ := s.Num(step.KeyType)
 	config := ""
 	switch s.Op {
-	case program.OpMemory:
+	case step.OpMemory:
 		return memoryNeeds
-	case program.OpMapCreate:
-		config = program.MapShapeOf(uapi.MapType(t)).Config
-	case program.OpProgLoad:
-		at, _ := s.Num(program.KeyAttach)
-		shape := program.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
+	case step.OpMapCreate:
+		config = step.MapShapeOf(uapi.MapType(t)).Config
+	case step.OpProgLoad:
+		at, _ := s.Num(step.KeyAttach)
+		shape := step.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
 		config = shape.Config
 		if i := slices.IndexFunc(uapi.AttachTypes.Members, func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))

@@ -8,24 +8,24 @@ import (
 	"strconv"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // source is a file from which the steps of its cases are made.
 type source struct {
 	f         *File
-	actors    []program.Actor
+	actors    []step.Actor
 	setup     []stepLine // of every case's world
 	main      []stepLine // the case's own
 	setupAxes []int      // on whose values the set-up depends
 	pins      []*Pin     // of the file's pin lines
 	// handles are the descriptors that the set-up makes.
-	handles map[string]program.Handle
+	handles map[string]step.Handle
 }
 
 func newSource(f *File) (*source, error) {
-	s := &source{f: f, main: f.steps, handles: map[string]program.Handle{closedName: program.ClosedFD}}
+	s := &source{f: f, main: f.steps, handles: map[string]step.Handle{closedName: step.ClosedFD}}
 	if f.do != nil {
 		s.setup, s.main = f.steps, []stepLine{*f.do}
 		s.main[0].open = true // pin lines pin it
@@ -35,7 +35,7 @@ func newSource(f *File) (*source, error) {
 	}
 	for _, l := range s.setup {
 		if _, ok := s.handles[l.out]; l.out != "" && !ok {
-			s.handles[l.out] = program.Handle(len(s.handles))
+			s.handles[l.out] = step.Handle(len(s.handles))
 		}
 	}
 	s.setupAxes = f.axesOf(s.setup)
@@ -77,7 +77,7 @@ func (f *File) axesOf(steps []stepLine) []int {
 }
 
 // build makes the steps of the case of a combination.
-func (s *source) build(c combo) (program.Cell, []StepInfo, error) {
+func (s *source) build(c combo) (step.Cell, []StepInfo, error) {
 	handles := s.handles
 	if s.f.do == nil || s.f.do.out != "" { // its own steps make descriptors
 		handles = maps.Clone(handles)
@@ -89,8 +89,8 @@ func (s *source) build(c combo) (program.Cell, []StepInfo, error) {
 	return cell, info, err
 }
 
-func (s *source) buildSetup(c combo) ([]program.Step, []StepInfo, error) {
-	return s.steps(s.setup, c, map[string]program.Handle{closedName: program.ClosedFD})
+func (s *source) buildSetup(c combo) ([]step.Step, []StepInfo, error) {
+	return s.steps(s.setup, c, map[string]step.Handle{closedName: step.ClosedFD})
 }
 
 // pin returns the last pin line that covers a cell, or nil.
@@ -103,9 +103,9 @@ func (s *source) pin(c combo) *Pin {
 	return nil
 }
 
-func (s *source) steps(lines []stepLine, c combo, handles map[string]program.Handle) ([]program.Step, []StepInfo, error) {
+func (s *source) steps(lines []stepLine, c combo, handles map[string]step.Handle) ([]step.Step, []StepInfo, error) {
 	b := stepBuilder{s, c, handles}
-	steps, info := make([]program.Step, len(lines)), make([]StepInfo, len(lines))
+	steps, info := make([]step.Step, len(lines)), make([]StepInfo, len(lines))
 	var wrong mistakes
 	for i := range lines {
 		var err error
@@ -123,13 +123,13 @@ func (s *source) steps(lines []stepLine, c combo, handles map[string]program.Han
 type stepBuilder struct {
 	*source
 	combo   combo
-	handles map[string]program.Handle // that there are so far
+	handles map[string]step.Handle // that there are so far
 }
 
-func (b *stepBuilder) build(s *stepLine) (program.Step, StepInfo, error) {
+func (b *stepBuilder) build(s *stepLine) (step.Step, StepInfo, error) {
 	words, err := b.substitute(s.words)
 	if err != nil {
-		return program.Step{}, StepInfo{}, err
+		return step.Step{}, StepInfo{}, err
 	}
 	info := StepInfo{Line: s.line, Text: strings.Join(words, " "), Control: s.control}
 	step, err := b.parse(words)
@@ -154,9 +154,9 @@ func (b *stepBuilder) build(s *stepLine) (program.Step, StepInfo, error) {
 }
 
 // handle numbers what a step makes.
-func (b *stepBuilder) handle(name string) program.Handle {
+func (b *stepBuilder) handle(name string) step.Handle {
 	if _, ok := b.handles[name]; !ok {
-		b.handles[name] = program.Handle(len(b.handles))
+		b.handles[name] = step.Handle(len(b.handles))
 	}
 	return b.handles[name]
 }
@@ -226,8 +226,8 @@ func (v *axisValue) of(rest string) (text, left string) {
 
 // parse reads ACTOR OP KEY=VALUE...; a word without = fills the operation's
 // positional arguments in order.
-func (b *stepBuilder) parse(words []string) (program.Step, error) {
-	var s program.Step
+func (b *stepBuilder) parse(words []string) (step.Step, error) {
+	var s step.Step
 	if len(words) < 2 {
 		return s, fmt.Errorf("unknown step %q: want ACTOR OP ...", strings.Join(words, " "))
 	}
@@ -283,8 +283,8 @@ func (o *opSpec) usage() string {
 	return strings.Join(append(out, "caps="), " ")
 }
 
-func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
-	a := program.Arg{Key: k.key}
+func (b *stepBuilder) arg(k *keySpec, value string) (step.Arg, error) {
+	a := step.Arg{Key: k.key}
 	var err error
 	switch k.kind {
 	case kindString:
@@ -308,7 +308,7 @@ func (b *stepBuilder) arg(k *keySpec, value string) (program.Arg, error) {
 	case kindHook, kindErrno, kindAnyCmd, kindCap:
 		a.Num, err = lsmArg(k.kind, value)
 	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace, kindMake, kindDo, kindBuffer:
-		a.Num, err = program.ParseWord(argWords[k.kind], value)
+		a.Num, err = step.ParseWord(argWords[k.kind], value)
 	case kindCaps:
 		var caps uapi.CapSet
 		caps, err = uapi.ParseCaps(value)

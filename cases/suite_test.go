@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -26,7 +26,7 @@ var suiteReleases = []string{"5.10", "6.1", "6.12", "7.3"}
 type scout struct {
 	t       *testing.T
 	release string
-	facts   *program.Facts
+	facts   *step.Facts
 	found   map[*Case]map[target]bool
 }
 
@@ -84,8 +84,8 @@ func (s *scout) group(g *Group) {
 // looksSlowly reports whether a scenario reads /proc/kallsyms or a buffer, or
 // bounds what a process may have: all are asked with --full.
 func looksSlowly(g *Group) bool {
-	return slices.ContainsFunc(g.Cases[0].Cell(), func(s program.Step) bool {
-		return s.Op == program.OpKallsyms || s.Op == program.OpConsume || s.Op == program.OpMemory || has(&s, program.KeyNoFD) || has(&s, program.KeyFromKernel)
+	return slices.ContainsFunc(g.Cases[0].Cell(), func(s step.Step) bool {
+		return s.Op == step.OpKallsyms || s.Op == step.OpConsume || s.Op == step.OpMemory || has(&s, step.KeyNoFD) || has(&s, step.KeyFromKernel)
 	})
 }
 
@@ -124,7 +124,7 @@ func (s *scout) without(rule string, cs []*Case) {
 }
 
 // step finds what one step shows.
-func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
+func (s *scout) step(c *Case, sim *Sim, st *step.Step) Expect {
 	actor := &sim.actors[st.Actor]
 	before := sim.Fork().actors[st.Actor]
 	e := sim.Step(st)
@@ -137,10 +137,10 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 		return e // what a program refuses says no more than that its rule is there
 	}
 	switch st.Op {
-	case program.OpMapCreate, program.OpProgLoad:
+	case step.OpMapCreate, step.OpProgLoad:
 		s.typed(c, sim, &before, st, &e)
-	case program.OpCall:
-		cmd, _ := st.Num(program.KeyCmd)
+	case step.OpCall:
+		cmd, _ := st.Num(step.KeyCmd)
 		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(actor), st.Caps.Has(uapi.CAP_SYS_ADMIN))
 	default:
 		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(actor), st.Caps)
@@ -149,10 +149,10 @@ func (s *scout) step(c *Case, sim *Sim, st *program.Step) Expect {
 }
 
 // typed finds what the creation of a map or the load of a program shows of its type.
-func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *program.Step, e *Expect) {
-	n, _ := st.Num(program.KeyType)
-	at, _ := st.Num(program.KeyAttach)
-	body, _ := st.Num(program.KeyBody)
+func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *step.Step, e *Expect) {
+	n, _ := st.Num(step.KeyType)
+	at, _ := st.Num(step.KeyAttach)
+	body, _ := st.Num(step.KeyBody)
 	what := fmt.Sprintf("%s %d.%d body %d", st.Op, n, at, body)
 	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
 	if passed || body != 0 || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
@@ -191,9 +191,9 @@ func (s *scout) pairs(c *Case, e *Expect) {
 
 // caps finds a type's need of a capability, or that it has none, for a caller
 // who owns no namespace and so has just what the step says.
-func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *program.Step, e *Expect, passed bool) {
-	h, _ := st.Num(program.KeyToken)
-	tok := a.fds[program.Handle(h)].Token
+func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *step.Step, e *Expect, passed bool) {
+	h, _ := st.Num(step.KeyToken)
+	tok := a.fds[step.Handle(h)].Token
 	if a.cred.Userns == oracle.Initial && a.cred.Euid != 0 || tok != nil && tok.Userns != a.cred.Userns {
 		return
 	}
@@ -212,16 +212,16 @@ func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *program.St
 // bits finds which other bits of the masks were seen not to stand for the
 // type's own: set while it was refused for want of its own, or not set while
 // it was let through.
-func (s *scout) bits(c *Case, a *simActor, st *program.Step, e *Expect, passed bool) {
-	h, ok := st.Num(program.KeyToken)
-	tok := a.fds[program.Handle(h)].Token
+func (s *scout) bits(c *Case, a *simActor, st *step.Step, e *Expect, passed bool) {
+	h, ok := st.Num(step.KeyToken)
+	tok := a.fds[step.Handle(h)].Token
 	if !ok || tok == nil || a.cred.Userns != tok.Userns {
 		return
 	}
-	n, _ := st.Num(program.KeyType)
-	at, _ := st.Num(program.KeyAttach)
+	n, _ := st.Num(step.KeyType)
+	at, _ := st.Num(step.KeyAttach)
 	own := map[string][2]uint64{"type": {n, tok.Allowed.Maps}, "cmd": {uint64(uapi.BPF_MAP_CREATE), tok.Allowed.Cmds}}
-	if st.Op == program.OpProgLoad {
+	if st.Op == step.OpProgLoad {
 		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds}, "attach": {at, tok.Allowed.Attachs}}
 	}
 	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": KernelOf(s.facts).MaxCmd, "attach": KernelOf(s.facts).MaxAttach}
@@ -238,10 +238,10 @@ func (s *scout) bits(c *Case, a *simActor, st *program.Step, e *Expect, passed b
 	}
 }
 
-func sMax(f *program.Facts) [2]uint32 { k := KernelOf(f); return [2]uint32{k.MaxMap, k.MaxProg} }
+func sMax(f *step.Facts) [2]uint32 { k := KernelOf(f); return [2]uint32{k.MaxMap, k.MaxProg} }
 
-func sim64(st *program.Step, ends [2]uint32) uint32 {
-	if st.Op == program.OpProgLoad {
+func sim64(st *step.Step, ends [2]uint32) uint32 {
+	if st.Op == step.OpProgLoad {
 		return ends[1]
 	}
 	return ends[0]
@@ -423,10 +423,10 @@ const forked = ""
 
 // shapes says of each actor what it has in common with one of another world
 // whose process can be taken over.
-func shapes(cast []program.Actor) []string {
+func shapes(cast []step.Actor) []string {
 	out, seen := make([]string, len(cast)), map[string]int{}
 	for i, a := range cast {
-		if a.Kind == program.Child {
+		if a.Kind == step.Child {
 			continue
 		}
 		parent := ""
@@ -440,29 +440,29 @@ func shapes(cast []program.Actor) []string {
 	return out
 }
 
-func priceOf(s *program.Step) float64 {
+func priceOf(s *step.Step) float64 {
 	cost := priceStep
-	insns, _ := s.Num(program.KeyInsns)
+	insns, _ := s.Num(step.KeyInsns)
 	switch {
-	case s.Op == program.OpExec || s.Op == program.OpLibrary:
+	case s.Op == step.OpExec || s.Op == step.OpLibrary:
 		cost += priceStart
-	case has(s, program.KeyInside):
+	case has(s, step.KeyInside):
 		cost += priceThere
-	case s.Op == program.OpBPFFS || s.Op == program.OpFscreate || s.Op == program.OpMount:
+	case s.Op == step.OpBPFFS || s.Op == step.OpFscreate || s.Op == step.OpMount:
 		cost += priceMount
-	case s.Op == program.OpLSM:
+	case s.Op == step.OpLSM:
 		cost += priceHook
-	case s.Op == program.OpProgLoad && insns > 4000:
+	case s.Op == step.OpProgLoad && insns > 4000:
 		cost += priceLong
-	case s.Op == program.OpProgLoad && !has(s, program.KeyAttr), s.Op == program.OpCall:
+	case s.Op == step.OpProgLoad && !has(s, step.KeyAttr), s.Op == step.OpCall:
 		cost += priceProg
-	case s.Op == program.OpMapCreate:
+	case s.Op == step.OpMapCreate:
 		cost += priceMap
 	}
 	return cost
 }
 
-func has(s *program.Step, k program.Key) bool { _, ok := s.Num(k); return ok }
+func has(s *step.Step, k step.Key) bool { _, ok := s.Num(k); return ok }
 
 func (ch *chooser) take(k *Case) {
 	if ch.chosen[k] {

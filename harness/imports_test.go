@@ -24,34 +24,34 @@ var mayImport = map[string][]string{
 	"cases/uapi":            {},
 	"cases/uapi/gen":        {},
 	"cases/oracle":          {"cases/uapi"},
-	"cases/program":         {"cases/uapi"},
-	"cases":                 {"cases/oracle", "cases/program", "cases/uapi"},
+	"cases/step":            {"cases/uapi"},
+	"cases":                 {"cases/oracle", "cases/step", "cases/uapi"},
 	"kconfig":               {},
 	"images":                {},
 	"images/init":           {"harness/guest", "harness/library"},
 	"images/bare":           {},
-	"harness/wire":          {"cases/program", "cases/uapi"},
-	"harness/guest":         {"cases/program", "cases/uapi", "harness/wire"},
+	"harness/wire":          {"cases/step", "cases/uapi"},
+	"harness/guest":         {"cases/step", "cases/uapi", "harness/wire"},
 	"harness/library":       {}, // an application: it knows nothing of us
 	"harness/vm":            {},
 	"harness/testlog":       {},
 	"harness/kernel":        {"kconfig"},
 	"harness/bisect":        {"harness/result"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
-	"harness/result":        {"cases", "cases/oracle", "cases/program", "cases/uapi", "harness/vm", "harness/wire"},
-	"harness/report":        {"harness/result", "cases/program", "cases/uapi", "harness/vm"},
+	"harness/result":        {"cases", "cases/oracle", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
+	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/vm"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": allBut("harness/guest"),
 
 	// For tests alone: nobody else's row names it.
-	"harness/lab/labtest": {"cases", "cases/program", "cases/uapi", "harness/wire"},
+	"harness/lab/labtest": {"cases", "cases/step", "cases/uapi", "harness/wire"},
 }
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
-		"cases", "cases/oracle", "cases/program", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
+		"cases", "cases/oracle", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
 		"harness/kernel", "harness/bisect", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
 	} {
 		if !slices.Contains(but, p) {
@@ -206,8 +206,8 @@ func TestImportsCanFail(t *testing.T) {
 		{"harness/guest", "x.go", `import "github.com/cilium/ebpf"`, "", "x.go:3: harness/guest may not import github.com/cilium/ebpf"},
 		{"harness/guest", "x.go", `import _ "github.com/cilium/ebpf/asm"`, "", ""},
 		{"images/init", "main.go", `import "tokentest/harness/guest"`, "func f() { os.Exit(1) }", ""},
-		{"cases/program", "x.go", `import "tokentest/cases/oracle"`, "", "x.go:3: cases/program may not import"},
-		{"cases/uapi", "x.go", `import u "tokentest/cases/program"`, "", "x.go:3: cases/uapi may not import"},
+		{"cases/step", "x.go", `import "tokentest/cases/oracle"`, "", "x.go:3: cases/step may not import"},
+		{"cases/uapi", "x.go", `import u "tokentest/cases/step"`, "", "x.go:3: cases/uapi may not import"},
 		{"cases/oracle", "x.go", `import "os"`, "", "x.go:3: cases/oracle may not import os"},
 		{"cases/oracle", "x.go", `import "net/http"`, "", "x.go:3: cases/oracle may not import net/http"},
 		{"harness/plan", "x.go", `import "time"`, "", "x.go:3: harness/plan may not import time"},

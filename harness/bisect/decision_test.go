@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -19,7 +19,7 @@ const (
 func answers(list ...result.CaseResult) *result.KernelRun { return &result.KernelRun{Cases: list} }
 
 func answered(id string, s result.Status, e uapi.Errno) result.CaseResult {
-	return result.CaseResult{ID: id, Status: s, Steps: []result.StepResult{{Got: program.Observation{Errno: e}, Wrong: s == result.Fail}}}
+	return result.CaseResult{ID: id, Status: s, Steps: []result.StepResult{{Got: step.Observation{Errno: e}, Wrong: s == result.Fail}}}
 }
 
 func TestJudge(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
@@ -26,7 +26,7 @@ type actor struct {
 	link     link
 	uid      uint32 // as the process's own namespace numbers it
 	workers  map[uapi.CapSet]*worker
-	handles  map[program.Handle]int
+	handles  map[step.Handle]int
 	context  int      // the bpffs that is being made
 	places   []string // that the world has mounted something on
 	unproven []int    // tokens of this run whose masks are still to be read
@@ -35,8 +35,8 @@ type actor struct {
 
 // answer is what a script has come to so far.
 type answer struct {
-	seen  []program.Observation // of the steps of all runs
-	cells *wire.Results         // instead, of a record's cells
+	seen  []step.Observation // of the steps of all runs
+	cells *wire.Results      // instead, of a record's cells
 	fds   []int
 }
 
@@ -77,7 +77,7 @@ func runActor(args []string) error {
 	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	a := &actor{link: link{actorLink}, uid: uint32(uid), workers: map[uapi.CapSet]*worker{}, handles: map[program.Handle]int{}, context: noFD}
+	a := &actor{link: link{actorLink}, uid: uint32(uid), workers: map[uapi.CapSet]*worker{}, handles: map[step.Handle]int{}, context: noFD}
 	a.fix = fixtures{inner: actorInner, intBTF: actorIntBTF, extTarget: actorExtTarget, funcBTF: actorFuncBTF}
 	for i := range a.fix.commands {
 		a.fix.commands[i] = actorCommands + i
@@ -116,7 +116,7 @@ func (a *actor) serve() error {
 func (a *actor) respond() error {
 	r := a.answer.cells
 	if r == nil {
-		r = &wire.Results{Cells: [][]program.Observation{a.answer.seen}}
+		r = &wire.Results{Cells: [][]step.Observation{a.answer.seen}}
 	}
 	return a.link.send(append([]byte{answerOK}, wire.EncodeResults(r)...), a.answer.fds)
 }
@@ -151,17 +151,17 @@ func (a *actor) act(act act, along int) (err error) {
 	case verbFork:
 		return a.fork(act.payload[0] == 1, along)
 	case verbTake:
-		a.set(program.Handle(act.payload[0]), along)
+		a.set(step.Handle(act.payload[0]), along)
 	case verbOpen:
 		return a.open()
 	case verbMount:
-		return a.mount(program.Handle(act.payload[0]), act.payload[1])
+		return a.mount(step.Handle(act.payload[0]), act.payload[1])
 	case verbRun:
 		return a.run(act.payload)
 	case verbPID:
-		a.answer.seen = append(a.answer.seen, program.Observation{Values: []uint64{uint64(os.Getpid())}})
+		a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{uint64(os.Getpid())}})
 	case verbWhere:
-		a.where(program.Handle(act.payload[0]))
+		a.where(step.Handle(act.payload[0]))
 	case verbExec:
 		return a.exec()
 	case verbHeir:
@@ -169,7 +169,7 @@ func (a *actor) act(act act, along int) (err error) {
 	case verbCells:
 		return a.cells(act.payload)
 	case verbGive:
-		fd, ok := a.handles[program.Handle(act.payload[0])]
+		fd, ok := a.handles[step.Handle(act.payload[0])]
 		if !ok {
 			return errors.New("send a descriptor: the actor does not have it")
 		}
@@ -202,7 +202,7 @@ func (a *actor) forget() {
 
 // mount is the third step of the delegation: the created bpffs becomes a
 // mount, at a place if there is one to be, and its root directory a descriptor.
-func (a *actor) mount(h program.Handle, at byte) error {
+func (a *actor) mount(h step.Handle, at byte) error {
 	mnt, err := unix.Fsmount(a.context, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("fsmount bpf: %w", err)
@@ -211,10 +211,10 @@ func (a *actor) mount(h program.Handle, at byte) error {
 	closeFD(a.context)
 	a.context = noFD
 	if at != 0 {
-		if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, program.Places[at], unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, step.Places[at], unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("mount the bpffs at its place: %w", err)
 		}
-		a.places = append(a.places, program.Places[at])
+		a.places = append(a.places, step.Places[at])
 	}
 	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // mnt itself is O_PATH
 	if err != nil {
@@ -253,8 +253,8 @@ func (a *actor) cells(payload []byte) error {
 
 // steps runs steps in order, each on the worker with its capabilities, and
 // reads the masks of the tokens that they made.
-func (a *actor) steps(steps []program.Step) ([]program.Observation, error) {
-	results := make([]program.Observation, len(steps))
+func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
+	results := make([]step.Observation, len(steps))
 	proven := 0
 	for i := 0; i < len(steps); {
 		if losesToken(steps[proven:i], &steps[i]) {
@@ -287,21 +287,21 @@ func (a *actor) steps(steps []program.Step) ([]program.Observation, error) {
 
 // losesToken reports that a step closes a token which earlier steps made, or
 // puts something in its place: its number may mean another file behind it.
-func losesToken(earlier []program.Step, s *program.Step) bool {
+func losesToken(earlier []step.Step, s *step.Step) bool {
 	lost := s.Out
-	if s.Op == program.OpClose {
-		h, _ := s.Num(program.KeyHandle)
-		lost = program.Handle(h)
+	if s.Op == step.OpClose {
+		h, _ := s.Num(step.KeyHandle)
+		lost = step.Handle(h)
 	}
-	return lost != 0 && slices.ContainsFunc(earlier, func(e program.Step) bool { return e.Op == program.OpTokenCreate && e.Out == lost })
+	return lost != 0 && slices.ContainsFunc(earlier, func(e step.Step) bool { return e.Op == step.OpTokenCreate && e.Out == lost })
 }
 
 // proveTokens reads the fdinfo of the tokens that the run made. It happens
 // here, for a thread that dropped its privileges may not read fdinfo.
-func (a *actor) proveTokens(steps []program.Step, results []program.Observation) {
+func (a *actor) proveTokens(steps []step.Step, results []step.Observation) {
 	next := 0
 	for i := range steps {
-		if steps[i].Op != program.OpTokenCreate || results[i].Errno != 0 || has(&steps[i], program.KeyTime) {
+		if steps[i].Op != step.OpTokenCreate || results[i].Errno != 0 || has(&steps[i], step.KeyTime) {
 			continue
 		}
 		fd := a.unproven[next]

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
@@ -30,9 +30,9 @@ type agent struct {
 	off     []string // configuration symbols that the BTF shows to be off
 	buf     []byte
 	log     kernelLog
-	staged  int                       // worlds
-	hooks   map[program.Hook]*lsmHook // those with our program
-	lsm     map[program.Handle]lsmPlace
+	staged  int                    // worlds
+	hooks   map[step.Hook]*lsmHook // those with our program
+	lsm     map[step.Handle]lsmPlace
 	guestProgram
 }
 
@@ -40,7 +40,7 @@ type agent struct {
 // and sent along with the next.
 type player struct {
 	name    string
-	actor   program.Actor
+	actor   step.Actor
 	parent  *player // nil where the agent itself forked it
 	retired bool    // it has nothing to forget
 	link    link
@@ -49,8 +49,8 @@ type player struct {
 	pid     int    // 0 for a process that another actor forked
 	number  uint32 // its process number, 0 until it was asked
 	pending script
-	cgroup  string                 // the memory cgroup that it was put into
-	given   map[program.Handle]int // descriptors that it sent us and still has
+	cgroup  string              // the memory cgroup that it was put into
+	given   map[step.Handle]int // descriptors that it sent us and still has
 }
 
 const (
@@ -101,11 +101,11 @@ func (g *agent) world(payload []byte) error {
 	if err != nil {
 		return g.fault(wire.Range{}, err) // of no cell: the world's
 	}
-	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{seen}}))
+	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&wire.Results{Cells: [][]step.Observation{seen}}))
 }
 
 // stage prepares a world: the sysctl, the actors, the set-up steps.
-func (g *agent) stage(p *program.Program) ([]program.Observation, error) {
+func (g *agent) stage(p *step.Program) ([]step.Observation, error) {
 	if errno := g.setSysctl(unprivDefault); errno != 0 && g.sysctl != unprivLocked {
 		return nil, fmt.Errorf("set kernel.unprivileged_bpf_disabled: %w", unix.Errno(errno))
 	}
@@ -164,8 +164,8 @@ func (g *agent) severalActors(payload []byte) ([]byte, error) {
 }
 
 // joined is the steps of cells in one list.
-func joined(cells []program.Cell) []program.Step {
-	var out []program.Step
+func joined(cells []step.Cell) []step.Step {
+	var out []step.Step
 	for _, c := range cells {
 		out = append(out, c...)
 	}
@@ -173,8 +173,8 @@ func joined(cells []program.Cell) []program.Step {
 }
 
 // resultsOf splits what the steps of cells showed by cell.
-func resultsOf(c *wire.Cells, seen []program.Observation) *wire.Results {
-	r := &wire.Results{First: c.First, Cells: make([][]program.Observation, len(c.Cells))}
+func resultsOf(c *wire.Cells, seen []step.Observation) *wire.Results {
+	r := &wire.Results{First: c.First, Cells: make([][]step.Observation, len(c.Cells))}
 	for i, cell := range c.Cells {
 		r.Cells[i], seen = seen[:len(cell)], seen[len(cell):]
 	}
@@ -192,8 +192,8 @@ func (g *agent) fault(r wire.Range, why error) error {
 
 // play runs steps in order: the broker's own here, the actors' in runs that
 // are as long as one actor goes on.
-func (g *agent) play(steps []program.Step) ([]program.Observation, error) {
-	seen := make([]program.Observation, len(steps))
+func (g *agent) play(steps []step.Step) ([]step.Observation, error) {
+	seen := make([]step.Observation, len(steps))
 	for i := 0; i < len(steps); {
 		p, err := g.player(steps[i].Actor)
 		if err != nil {
@@ -239,7 +239,7 @@ func (g *agent) player(i uint32) (*player, error) {
 
 // queue adds steps to what the player is to do; where says where their
 // observations go.
-func (p *player) queue(steps []program.Step, where []program.Observation) {
+func (p *player) queue(steps []step.Step, where []step.Observation) {
 	p.pending.add(verbRun, wire.EncodeSteps(steps)...)
 	p.pending.want = append(p.pending.want, where)
 	p.forgetGiven()
@@ -296,35 +296,35 @@ func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 }
 
 // broke does a step that wants privilege in the initial namespace, or two actors.
-func (g *agent) broke(p *player, s *program.Step) (program.Observation, error) {
+func (g *agent) broke(p *player, s *step.Step) (step.Observation, error) {
 	switch s.Op {
-	case program.OpBPFFS:
+	case step.OpBPFFS:
 		return g.delegate(p, s)
-	case program.OpSend:
-		return program.Observation{}, g.pass(p, s)
-	case program.OpSysctl:
+	case step.OpSend:
+		return step.Observation{}, g.pass(p, s)
+	case step.OpSysctl:
 		if err := g.settle(nil); err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
-		v, _ := s.Num(program.KeyValue)
-		return program.Observation{Errno: g.setSysctl(int(v))}, nil
-	case program.OpKallsyms:
+		v, _ := s.Num(step.KeyValue)
+		return step.Observation{Errno: g.setSysctl(int(v))}, nil
+	case step.OpKallsyms:
 		if err := g.settle(nil); err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
 		return symbol(s)
-	case program.OpLSM:
+	case step.OpLSM:
 		return g.attachLSM(s)
-	case program.OpLSMOff:
-		h, _ := s.Num(program.KeyHandle)
+	case step.OpLSMOff:
+		h, _ := s.Num(step.KeyHandle)
 		err := g.settle(nil)
-		g.lsmOff(program.Handle(h))
-		return program.Observation{}, err
-	case program.OpLSMRan:
-		h, _ := s.Num(program.KeyHandle)
-		return g.ranLSM(program.Handle(h)), nil
-	case program.OpSysrq:
-		return program.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
+		g.lsmOff(step.Handle(h))
+		return step.Observation{}, err
+	case step.OpLSMRan:
+		h, _ := s.Num(step.KeyHandle)
+		return g.ranLSM(step.Handle(h)), nil
+	case step.OpSysrq:
+		return step.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
 	}
 	return g.arrange(p, s)
 }
@@ -341,10 +341,10 @@ func errnoOf(err error) uapi.Errno {
 }
 
 // pass has one actor send a descriptor and another keep it.
-func (g *agent) pass(from *player, s *program.Step) error {
-	n, _ := s.Num(program.KeyHandle)
-	h := program.Handle(n)
-	who, _ := s.Num(program.KeyTo)
+func (g *agent) pass(from *player, s *step.Step) error {
+	n, _ := s.Num(step.KeyHandle)
+	h := step.Handle(n)
+	who, _ := s.Num(step.KeyTo)
 	to, err := g.player(uint32(who))
 	if err != nil {
 		return err
@@ -395,7 +395,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 		h.Failed = append(h.Failed, err.Error())
 	}
 	h.Release = unix.ByteSliceToString(u.Release[:])
-	_, errno := tokenCreate(0, badFD, &program.Step{})
+	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
 	h.Max, h.Enumerators, h.ConfigOff = g.max, g.members, g.off
@@ -445,7 +445,7 @@ func Main(buildID string, failed []error) error {
 func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
 
 func newAgent(port io.ReadWriter) *agent {
-	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[program.Hook]*lsmHook{}, lsm: map[program.Handle]lsmPlace{}}
+	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[step.Hook]*lsmHook{}, lsm: map[step.Handle]lsmPlace{}}
 	g.readBTF()
 	g.fix = makeFixtures()
 	g.fix.commands = g.makeCommandFixtures()
@@ -460,7 +460,7 @@ func (g *agent) readBTF() {
 		g.max, g.members, g.off = map[string]uint32{}, map[string][]string{}, b.off()
 		for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
 			list := b.members(e.Tag)
-			g.max[e.Tag] = program.End(list)
+			g.max[e.Tag] = step.End(list)
 			for _, m := range list {
 				g.members[e.Tag] = append(g.members[e.Tag], m.Name)
 			}

@@ -9,12 +9,12 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // override replaces fields of an attribute as a step's arguments say.
-func (a *attr) override(s *program.Step, to *fields) {
+func (a *attr) override(s *step.Step, to *fields) {
 	for i := range s.Args {
 		if off := to[s.Args[i].Key]; off != 0 {
 			a.u32(int(off), uint32(s.Args[i].Num))
@@ -29,13 +29,13 @@ type fields [256]uint8
 // map_extra is 64 bits, of which a case sets the lower.
 var (
 	mapFields = fields{
-		program.KeyKeySize: 4, program.KeyValueSize: 8, program.KeyMaxEntries: 12, program.KeyFlags: 16, program.KeyNUMA: 24,
-		program.KeyIfindex: 44, program.KeyBTFKey: 52, program.KeyBTFValue: 56, program.KeyVmlinux: 60, program.KeyExtra: 64,
+		step.KeyKeySize: 4, step.KeyValueSize: 8, step.KeyMaxEntries: 12, step.KeyFlags: 16, step.KeyNUMA: 24,
+		step.KeyIfindex: 44, step.KeyBTFKey: 52, step.KeyBTFValue: 56, step.KeyVmlinux: 60, step.KeyExtra: 64,
 	}
 	progFields = fields{
-		program.KeyInsns: 4, program.KeyLog: 24, program.KeyFlags: 44, program.KeyIfindex: 64, program.KeyAttachBTFID: 108,
+		step.KeyInsns: 4, step.KeyLog: 24, step.KeyFlags: 44, step.KeyIfindex: 64, step.KeyAttachBTFID: 108,
 	}
-	btfFields = fields{program.KeyLog: 24, program.KeyFlags: 32}
+	btfFields = fields{step.KeyLog: 24, step.KeyFlags: 32}
 )
 
 // orFlag puts BPF_F_TOKEN_FD back that an override may have taken away.
@@ -51,41 +51,41 @@ const (
 
 // once makes the call under test with the attribute as the step has it, or
 // wrong as a whole.
-func (a *attr) once(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
-	if has(s, program.KeyNoFD) || has(s, program.KeyMemlock) {
+func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
+	if has(s, step.KeyNoFD) || has(s, step.KeyMemlock) {
 		defer limited(s)()
 	}
-	fault, _ := s.Num(program.KeyAttr)
+	fault, _ := s.Num(step.KeyAttr)
 	call := bpfAt
-	if userns, ok := s.Num(program.KeyInside); ok {
+	if userns, ok := s.Num(step.KeyInside); ok {
 		call = func(cmd uapi.Cmd, where, size uintptr) (int, uapi.Errno) {
-			then, drops := s.Num(program.KeyThen)
+			then, drops := s.Num(step.KeyThen)
 			return bpfInside(int(int64(userns)), keeps{drops, then}, cmd, where, size)
 		}
 	}
-	switch program.AttrFault(fault) {
-	case program.AttrTail:
+	switch step.AttrFault(fault) {
+	case step.AttrTail:
 		a[tailByte] = 1
-	case program.AttrBeyond:
+	case step.AttrBeyond:
 		long := make([]byte, hugeAttr)
 		copy(long, a[:])
 		long[hugeAttr-1] = 1
 		fd, errno := call(cmd, uintptr(unsafe.Pointer(&long[0])), hugeAttr)
 		runtime.KeepAlive(long)
 		return fd, errno
-	case program.AttrHuge:
+	case step.AttrHuge:
 		return call(cmd, 0, hugeAttr+1)
-	case program.AttrUnreadable:
+	case step.AttrUnreadable:
 		return call(cmd, 0, attrSize)
-	case program.AttrInsns:
+	case step.AttrInsns:
 		a.u64(8, 0)
 	}
-	if has(s, program.KeyInside) {
+	if has(s, step.KeyInside) {
 		onHeap := *a // a stack may move
 		escapes = &onHeap[0]
 		return call(cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
 	}
-	if loader, ok := s.Num(program.KeyFromKernel); ok {
+	if loader, ok := s.Num(step.KeyFromKernel); ok {
 		return bpfFromKernel(int(int64(loader)), cmd, a)
 	}
 	return bpf(cmd, a)
@@ -100,15 +100,15 @@ func bpfAt(cmd uapi.Cmd, where uintptr, size uintptr) (int, uapi.Errno) {
 }
 
 // name copies a name argument into its field of 16 bytes.
-func (a *attr) name(off int, s *program.Step) {
+func (a *attr) name(off int, s *step.Step) {
 	for i := range s.Args {
-		if s.Args[i].Key == program.KeyName {
+		if s.Args[i].Key == step.KeyName {
 			copy(a[off:off+nameField], s.Args[i].Str)
 		}
 	}
 }
 
-func has(s *program.Step, k program.Key) bool {
+func has(s *step.Step, k step.Key) bool {
 	_, ok := s.Num(k)
 	return ok
 }
@@ -118,33 +118,33 @@ const subprog = "subprog"
 const skbData = 76 // offsetof(struct __sk_buff, data)
 
 // bodyOf returns the instructions of a body, nil for none.
-func bodyOf(b program.Body) []byte {
+func bodyOf(b step.Body) []byte {
 	leave := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
 	var insns asm.Instructions
 	switch b {
-	case program.BodyJiffies64:
+	case step.BodyJiffies64:
 		insns = append(asm.Instructions{asm.FnJiffies64.Call()}, leave...)
-	case program.BodyCurrentTask:
+	case step.BodyCurrentTask:
 		insns = append(asm.Instructions{asm.FnGetCurrentTask.Call()}, leave...)
-	case program.BodyProbeWriteUser: // probe_write_user(0, stack, 8)
+	case step.BodyProbeWriteUser: // probe_write_user(0, stack, 8)
 		insns = append(asm.Instructions{
 			asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
 			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.Mov.Imm(asm.R3, 8), asm.FnProbeWriteUser.Call(),
 		}, leave...)
-	case program.BodyReturnContext:
+	case step.BodyReturnContext:
 		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
-	case program.BodyReadData:
+	case step.BodyReadData:
 		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, skbData, asm.Word)}, leave...)
-	case program.BodyUninitStack:
+	case step.BodyUninitStack:
 		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord)}, leave...)
-	case program.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of
+	case step.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of
 		insns = append(asm.Instructions{
 			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 7),
 			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
 		}, leave...)
-	case program.BodySubprog:
+	case step.BodySubprog:
 		insns = append(asm.Instructions{asm.Call.Label(subprog)}, append(leave, leave[0].WithSymbol(subprog), leave[1])...)
-	case program.BodySpill:
+	case step.BodySpill:
 		insns = append(asm.Instructions{asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord)}, leave...)
 	default:
 		return nil

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -23,21 +23,21 @@ const (
 // barriers counts the instructions of a program that keep the processor from
 // speculating. The kernel shows them to whoever has CAP_BPF in the initial
 // user namespace.
-func (a *actor) barriers(s *program.Step) (int, program.Observation) {
+func (a *actor) barriers(s *step.Step) (int, step.Observation) {
 	insns := make([]byte, maxTranslated*insnLen)
 	var info attr
 	info.u32(infoTranslatedLen, uint32(len(insns)))
 	info.ptr(infoTranslated, &insns[0])
 	var at attr
-	at.i32(0, a.fd(s, program.KeyHandle))
+	at.i32(0, a.fd(s, step.KeyHandle))
 	at.u32(4, uint32(len(info)))
 	at.ptr(8, (*byte)(unsafe.Pointer(&info[0])))
 	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at); errno != 0 {
-		return noFD, program.Observation{Errno: errno}
+		return noFD, step.Observation{Errno: errno}
 	}
 	n := int(binary.LittleEndian.Uint32(info[infoTranslatedLen:]))
 	if n == 0 || n > len(insns) {
-		return noFD, program.Observation{Errno: uapi.Errno(unix.ENODATA)}
+		return noFD, step.Observation{Errno: uapi.Errno(unix.ENODATA)}
 	}
 	found := 0
 	for i := 0; i < n; i += insnLen {
@@ -45,5 +45,5 @@ func (a *actor) barriers(s *program.Step) (int, program.Observation) {
 			found++
 		}
 	}
-	return noFD, program.Observation{Proof: program.Works, Text: fmt.Sprintf("%d barriers", found)}
+	return noFD, step.Observation{Proof: step.Works, Text: fmt.Sprintf("%d barriers", found)}
 }

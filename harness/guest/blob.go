@@ -26,7 +26,7 @@ func intBlob() []byte {
 	return btfBlob([]uint32{1, btfInt << kindShift, 4, signedInt32}, "\x00int\x00")
 }
 
-// lockBlob describes a value with a special field, as type program.LockType.
+// lockBlob describes a value with a special field, as type step.LockType.
 func lockBlob() []byte {
 	strs := "\x00int\x00bpf_spin_lock\x00val\x00value\x00lock\x00"
 	return btfBlob([]uint32{

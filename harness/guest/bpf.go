@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -77,8 +77,8 @@ func (c *caller) exitWith(ret int32) []byte {
 
 // mapCreate creates a map that is well formed for its type, but for what the
 // step's arguments replace.
-func (c *caller) mapCreate(t uapi.MapType, token tokenArg, step *program.Step, fds fdArgs) (int, uapi.Errno) {
-	s := program.MapShapeOf(t)
+func (c *caller) mapCreate(t uapi.MapType, token tokenArg, st *step.Step, fds fdArgs) (int, uapi.Errno) {
+	s := step.MapShapeOf(t)
 	var a attr
 	a.u32(0, uint32(t))
 	a.u32(4, s.Key)
@@ -96,7 +96,7 @@ func (c *caller) mapCreate(t uapi.MapType, token tokenArg, step *program.Step, f
 	if s.Struct != "" {
 		a.u32(8, c.btf.size(s.Struct))
 		a.i32(48, c.fix.intBTF)
-		a.u32(60, c.btf.id(program.KindStruct, s.Struct))
+		a.u32(60, c.btf.id(step.KindStruct, s.Struct))
 	}
 	if fds.inner != nil {
 		a.i32(20, *fds.inner)
@@ -105,10 +105,10 @@ func (c *caller) mapCreate(t uapi.MapType, token tokenArg, step *program.Step, f
 		a.i32(48, *fds.btf)
 	}
 	a.i32(76, token.fd)
-	a.override(step, &mapFields)
+	a.override(st, &mapFields)
 	a.orFlag(16, token)
-	a.name(28, step)
-	return a.call(uapi.BPF_MAP_CREATE, step)
+	a.name(28, st)
+	return a.call(uapi.BPF_MAP_CREATE, st)
 }
 
 // tokenArg is how a request gives a token: with BPF_F_TOKEN_FD or, where
@@ -135,16 +135,16 @@ func exitWith(ret int32) []byte {
 
 const insnLen = 8
 
-func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, step *program.Step, fds fdArgs) (int, uapi.Errno) {
-	s := program.ProgShapeOf(t, at)
+func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, st *step.Step, fds fdArgs) (int, uapi.Errno) {
+	s := step.ProgShapeOf(t, at)
 	insns := c.exitWith(s.Return)
-	if body, ok := step.Num(program.KeyBody); ok {
-		insns = bodyOf(program.Body(body))
+	if body, ok := st.Num(step.KeyBody); ok {
+		insns = bodyOf(step.Body(body))
 	}
 	if fds.uses != nil {
 		insns = lookup(*fds.uses, s.Return)
 	}
-	if n, ok := step.Num(program.KeyInsns); ok {
+	if n, ok := st.Num(step.KeyInsns); ok {
 		insns = padTo(insns, n)
 	}
 	var info []byte
@@ -172,10 +172,10 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 		a.i32(112, *fds.attach)
 	}
 	a.i32(144, token.fd)
-	a.override(step, &progFields)
+	a.override(st, &progFields)
 	a.orFlag(44, token)
-	a.name(48, step)
-	fd, errno := a.call(uapi.BPF_PROG_LOAD, step)
+	a.name(48, st)
+	fd, errno := a.call(uapi.BPF_PROG_LOAD, st)
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(info)
 	return fd, errno
@@ -196,31 +196,31 @@ func funcInfo() []byte {
 	return b
 }
 
-func btfLoad(blob []byte, token tokenArg, step *program.Step) (int, uapi.Errno) {
+func btfLoad(blob []byte, token tokenArg, st *step.Step) (int, uapi.Errno) {
 	var a attr
 	a.ptr(0, &blob[0])
 	a.u32(16, uint32(len(blob)))
 	a.u32(32, token.flag())
 	a.i32(36, token.fd)
-	a.override(step, &btfFields)
+	a.override(st, &btfFields)
 	a.orFlag(32, token)
-	fd, errno := a.call(uapi.BPF_BTF_LOAD, step)
+	fd, errno := a.call(uapi.BPF_BTF_LOAD, st)
 	runtime.KeepAlive(blob)
 	return fd, errno
 }
 
-func tokenCreate(flags uint32, bpffs int, step *program.Step) (int, uapi.Errno) {
+func tokenCreate(flags uint32, bpffs int, st *step.Step) (int, uapi.Errno) {
 	var a attr
 	a.u32(0, flags)
 	a.i32(4, bpffs)
-	return a.call(uapi.BPF_TOKEN_CREATE, step)
+	return a.call(uapi.BPF_TOKEN_CREATE, st)
 }
 
 // makeFixtures makes the objects that requests refer to. Where the kernel
 // refuses one the request that needs it gets a closed descriptor, and its
 // control says so.
 func makeFixtures() fixtures {
-	c, plain := caller{}, &program.Step{}
+	c, plain := caller{}, &step.Step{}
 	inner, _ := c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{}, plain, fdArgs{})
 	intBTF, _ := btfLoad(intBlob(), tokenArg{}, plain)
 	funcBTF, _ := btfLoad(funcBlob(), tokenArg{}, plain)
@@ -249,7 +249,7 @@ const infoLen = 256
 
 // prove asks an object for its info and compares the type: an fd that is
 // something else, or nothing, is no success.
-func prove(cmd uapi.Cmd, fd int, wantType uint32) program.Proof {
+func prove(cmd uapi.Cmd, fd int, wantType uint32) step.Proof {
 	info := make([]byte, infoLen)
 	var a attr
 	a.i32(0, fd)
@@ -265,35 +265,35 @@ func prove(cmd uapi.Cmd, fd int, wantType uint32) program.Proof {
 		works = works && binary.LittleEndian.Uint32(info[12:]) != 0
 	}
 	if works {
-		return program.Works
+		return step.Works
 	}
-	return program.DoesNotWork
+	return step.DoesNotWork
 }
 
 // proveToken reads the four masks that the kernel shows in a token's fdinfo,
 // bpf_token_show_fdinfo of kernel/bpf/token.c.
-func proveToken(fd int) (program.Proof, []uint64) {
+func proveToken(fd int) (step.Proof, []uint64) {
 	text, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
-		return program.DoesNotWork, nil
+		return step.DoesNotWork, nil
 	}
 	var values []uint64
 	for _, name := range []string{"allowed_cmds", "allowed_maps", "allowed_progs", "allowed_attachs"} {
 		v, ok := fdinfoMask(string(text), name)
 		if !ok {
-			return program.DoesNotWork, nil
+			return step.DoesNotWork, nil
 		}
 		values = append(values, v)
 	}
-	return program.Works, values
+	return step.Works, values
 }
 
 // proveNewToken is proveToken of one that the kernel has just made: it is not
 // to outlive its holder's program, bpf_token_create.
-func proveNewToken(fd int) (program.Proof, []uint64) {
+func proveNewToken(fd int) (step.Proof, []uint64) {
 	proof, values := proveToken(fd)
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
-		proof = program.SurvivesExec
+		proof = step.SurvivesExec
 	}
 	return proof, values
 }

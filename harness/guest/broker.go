@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -17,27 +17,27 @@ import (
 //  2. The broker, in the initial namespaces, sets the options and creates the
 //     superblock.
 //  3. The actor mounts it and opens its root.
-func (g *agent) delegate(p *player, s *program.Step) (program.Observation, error) {
+func (g *agent) delegate(p *player, s *step.Step) (step.Observation, error) {
 	p.pending.add(verbOpen)
 	p.pending.gives++
 	fds, err := g.flush(p)
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	context := fds[len(fds)-1]
 	defer unix.Close(context)
 	if errno := configure(context, s.Args); errno != 0 {
-		return program.Observation{Errno: errno}, nil
+		return step.Observation{Errno: errno}, nil
 	}
-	at, _ := s.Num(program.KeyAt)
+	at, _ := s.Num(step.KeyAt)
 	p.pending.add(verbMount, byte(s.Out), byte(at))
 	p.pending.shown = p.pending.shown || at != 0
 	p.forgetGiven()
-	return program.Observation{Proof: program.Works}, nil
+	return step.Observation{Proof: step.Works}, nil
 }
 
 // configure sets the options in their order and creates the superblock.
-func configure(context int, args []program.Arg) uapi.Errno {
+func configure(context int, args []step.Arg) uapi.Errno {
 	for _, a := range args {
 		if a.Key.MountOption() == "" {
 			continue
@@ -50,40 +50,40 @@ func configure(context int, args []program.Arg) uapi.Errno {
 }
 
 // arrange does the steps that concern a process as a whole, or the machine.
-func (g *agent) arrange(p *player, s *program.Step) (program.Observation, error) {
+func (g *agent) arrange(p *player, s *step.Step) (step.Observation, error) {
 	switch s.Op {
-	case program.OpExec:
+	case step.OpExec:
 		return g.execAgain(p)
-	case program.OpFork:
+	case step.OpFork:
 		return g.fork(p, s)
-	case program.OpExit:
+	case step.OpExit:
 		return g.exit(p)
-	case program.OpPidfdGetfd, program.OpProcOpen:
+	case step.OpPidfdGetfd, step.OpProcOpen:
 		return g.aim(p, s)
-	case program.OpUmount:
+	case step.OpUmount:
 		if err := g.letGo(); err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
 		return g.one(p, s)
-	case program.OpChurn:
+	case step.OpChurn:
 		return g.churn(p, s)
-	case program.OpMemory:
+	case step.OpMemory:
 		return g.bound(s)
-	case program.OpNamespaces:
+	case step.OpNamespaces:
 		return g.namespaces(s)
-	case program.OpRace:
-		if what, _ := s.Num(program.KeyRace); program.Race(what) == program.RaceDelegateExit {
+	case step.OpRace:
+		if what, _ := s.Num(step.KeyRace); step.Race(what) == step.RaceDelegateExit {
 			return g.delegateExit(s)
 		}
 		return g.one(p, s)
 	}
-	return program.Observation{}, fmt.Errorf("the broker does not know %s", s.Op)
+	return step.Observation{}, fmt.Errorf("the broker does not know %s", s.Op)
 }
 
 // one has an actor run a single step, now.
-func (g *agent) one(p *player, s *program.Step) (program.Observation, error) {
-	seen := make([]program.Observation, 1)
-	p.queue([]program.Step{*s}, seen)
+func (g *agent) one(p *player, s *step.Step) (step.Observation, error) {
+	seen := make([]step.Observation, 1)
+	p.queue([]step.Step{*s}, seen)
 	_, err := g.flush(p)
 	return seen[0], err
 }
@@ -103,8 +103,8 @@ func (g *agent) letGo() error {
 }
 
 // where asks an actor for its process and for the number of a descriptor.
-func (g *agent) where(p *player, h program.Handle) (pid, fd int, err error) {
-	seen := make([]program.Observation, 1)
+func (g *agent) where(p *player, h step.Handle) (pid, fd int, err error) {
+	seen := make([]step.Observation, 1)
 	p.pending.add(verbWhere, byte(h))
 	p.pending.want = append(p.pending.want, seen)
 	if _, err := g.flush(p); err != nil {
@@ -114,72 +114,72 @@ func (g *agent) where(p *player, h program.Handle) (pid, fd int, err error) {
 }
 
 // aim tells an actor where another one's descriptor is, and has it take it.
-func (g *agent) aim(p *player, s *program.Step) (program.Observation, error) {
-	who, _ := s.Num(program.KeyFrom)
-	h, _ := s.Num(program.KeyHandle)
+func (g *agent) aim(p *player, s *step.Step) (step.Observation, error) {
+	who, _ := s.Num(step.KeyFrom)
+	h, _ := s.Num(step.KeyHandle)
 	victim, err := g.player(uint32(who))
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
-	pid, fd, err := g.where(victim, program.Handle(h))
+	pid, fd, err := g.where(victim, step.Handle(h))
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	aimed := *s
-	aimed.Args = append([]program.Arg{{Key: program.KeyPID, Num: uint64(pid)}, {Key: program.KeyNumber, Num: uint64(fd)}}, s.Args...)
+	aimed.Args = append([]step.Arg{{Key: step.KeyPID, Num: uint64(pid)}, {Key: step.KeyNumber, Num: uint64(fd)}}, s.Args...)
 	return g.one(p, &aimed)
 }
 
 // execAgain has an actor start its program again. What it was asked before it
 // answers first: the program that goes on knows nothing of it.
-func (g *agent) execAgain(p *player) (program.Observation, error) {
+func (g *agent) execAgain(p *player) (step.Observation, error) {
 	if len(p.pending.acts) > 0 {
 		if _, err := g.flush(p); err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
 	}
 	p.forgetGiven()
 	p.pending.add(verbExec)
 	_, err := g.flush(p)
 	p.pending.add(verbTypes, g.types...)
-	return program.Observation{}, err
+	return step.Observation{}, err
 }
 
-func (g *agent) fork(p *player, s *program.Step) (program.Observation, error) {
-	who, _ := s.Num(program.KeyTo)
+func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
+	who, _ := s.Num(step.KeyTo)
 	child, err := g.player(uint32(who))
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	if child.socket == noFD {
-		return program.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
+		return step.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
 	}
 	p.pending.add(verbHeir)
 	p.pending.fds = append(p.pending.fds, child.socket)
 	child.socket, child.absent = noFD, false
 	_, err = g.flush(p)
-	return program.Observation{}, err
+	return step.Observation{}, err
 }
 
 // exit ends an actor's process and waits until it is gone.
-func (g *agent) exit(p *player) (program.Observation, error) {
+func (g *agent) exit(p *player) (step.Observation, error) {
 	if err := g.letGo(); err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	pid, _, err := g.where(p, 0)
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("watch actor %s: %w", p.name, err)
+		return step.Observation{}, fmt.Errorf("watch actor %s: %w", p.name, err)
 	}
 	defer unix.Close(pidfd)
 	unix.Close(p.link.fd)
 	p.link.fd, p.absent = noFD, true
 	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(poll, exitPatience); n == 0 || err != nil {
-		return program.Observation{}, fmt.Errorf("actor %s does not end", p.name)
+		return step.Observation{}, fmt.Errorf("actor %s does not end", p.name)
 	}
 	if p.pid != 0 {
 		var status syscall.WaitStatus
@@ -187,7 +187,7 @@ func (g *agent) exit(p *player) (program.Observation, error) {
 		p.pid = 0
 	}
 	reap()
-	return program.Observation{}, nil
+	return step.Observation{}, nil
 }
 
 const exitPatience = 5000 // milliseconds
@@ -207,12 +207,12 @@ func reap() {
 }
 
 // where tells the broker this process and the number of a descriptor.
-func (a *actor) where(h program.Handle) {
+func (a *actor) where(h step.Handle) {
 	fd, ok := a.handles[h]
 	if !ok {
 		fd = badFD
 	}
-	a.answer.seen = append(a.answer.seen, program.Observation{Values: []uint64{uint64(os.Getpid()), uint64(fd)}})
+	a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{uint64(os.Getpid()), uint64(fd)}})
 }
 
 // exec starts the program again. What is closed by it is for the kernel to

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -72,7 +72,7 @@ type kernelBTF struct {
 	strings []byte
 }
 
-var wantedKinds = [kindMask + 1]string{btfStruct: program.KindStruct, btfTypedef: program.KindTypedef, btfFunc: program.KindFunc, btfEnum: "enum"}
+var wantedKinds = [kindMask + 1]string{btfStruct: step.KindStruct, btfTypedef: step.KindTypedef, btfFunc: step.KindFunc, btfEnum: "enum"}
 
 // loadBTF reads the running kernel's BTF and finds the wanted names.
 func loadBTF(wanted []btfName) (*kernelBTF, error) {
@@ -209,10 +209,10 @@ func (b *kernelBTF) ids() typeIDs {
 		key := typeKey(n.kind, n.name)
 		out.IDs[key], out.Sizes[key] = t.id, t.size
 	}
-	out.StructOpsIndex, _ = b.member(program.StructOps, program.StructOpsMember)
-	token := b.types[btfName{program.KindStruct, program.TokenStruct}]
-	for _, name := range program.TokenMembers {
-		if i, ok := b.member(program.TokenStruct, name); ok {
+	out.StructOpsIndex, _ = b.member(step.StructOps, step.StructOpsMember)
+	token := b.types[btfName{step.KindStruct, step.TokenStruct}]
+	for _, name := range step.TokenMembers {
+		if i, ok := b.member(step.TokenStruct, name); ok {
 			out.Offsets[name] = binary.LittleEndian.Uint32(token.tail[i*memberLen+memberOffset:]) / bitsPerByte
 		}
 	}
@@ -223,11 +223,11 @@ func (t *typeIDs) id(kind, name string) uint32 { return t.IDs[typeKey(kind, name
 
 func (t *typeIDs) offset(member string) uint32 { return t.Offsets[member] }
 
-func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(program.KindStruct, name)] }
+func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(step.KindStruct, name)] }
 
 // member returns the index of a struct's member.
 func (b *kernelBTF) member(structName, name string) (uint32, bool) {
-	t := b.types[btfName{program.KindStruct, structName}]
+	t := b.types[btfName{step.KindStruct, structName}]
 	for i := range t.vlen {
 		if string(b.str(binary.LittleEndian.Uint32(t.tail[i*memberLen:]))) == name {
 			return uint32(i), true
@@ -237,12 +237,12 @@ func (b *kernelBTF) member(structName, name string) (uint32, bool) {
 }
 
 // members returns an enumeration's members.
-func (b *kernelBTF) members(tag string) []program.Enumerator {
+func (b *kernelBTF) members(tag string) []step.Enumerator {
 	t := b.types[btfName{"enum", tag}]
-	out := make([]program.Enumerator, t.vlen)
+	out := make([]step.Enumerator, t.vlen)
 	for i := range out {
 		e := t.tail[i*enumLen:]
-		out[i] = program.Enumerator{Name: string(b.str(binary.LittleEndian.Uint32(e))), Value: uint64(binary.LittleEndian.Uint32(e[4:]))}
+		out[i] = step.Enumerator{Name: string(b.str(binary.LittleEndian.Uint32(e))), Value: uint64(binary.LittleEndian.Uint32(e[4:]))}
 	}
 	return out
 }
@@ -253,11 +253,11 @@ func wantedNames() []btfName {
 	for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
 		out = append(out, btfName{"enum", e.Tag})
 	}
-	for _, n := range program.BTFNames() {
+	for _, n := range step.BTFNames() {
 		out = append(out, btfName{n[0], n[1]})
 	}
-	for _, o := range program.Options {
-		out = append(out, btfName{program.KindFunc, o.Func})
+	for _, o := range step.Options {
+		out = append(out, btfName{step.KindFunc, o.Func})
 	}
 	return out
 }
@@ -265,8 +265,8 @@ func wantedNames() []btfName {
 // off returns the configuration symbols whose function is not there.
 func (b *kernelBTF) off() []string {
 	var out []string
-	for _, o := range program.Options {
-		if _, ok := b.types[btfName{program.KindFunc, o.Func}]; !ok {
+	for _, o := range step.Options {
+		if _, ok := b.types[btfName{step.KindFunc, o.Func}]; !ok {
 			out = append(out, o.Config)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/wire"
 )
 
@@ -83,7 +83,7 @@ func runByHand(c *wire.ByHand, out io.Writer) error {
 }
 
 // say writes a line for each step.
-func say(out io.Writer, texts []string, seen []program.Observation) {
+func say(out io.Writer, texts []string, seen []step.Observation) {
 	for i, o := range seen {
 		text := fmt.Sprintf("step %d", i)
 		if i < len(texts) {

@@ -5,15 +5,15 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/wire"
 )
 
 // What a case that is run by hand showed is told in words.
 func TestSay(t *testing.T) {
 	var out bytes.Buffer
-	say(&out, []string{"root map_create", "owner token_create"}, []program.Observation{
-		{Errno: 1}, {Proof: program.Works, Values: []uint64{3}}, {Proof: program.DoesNotWork}, {Proof: program.Works, Text: "1 barriers"},
+	say(&out, []string{"root map_create", "owner token_create"}, []step.Observation{
+		{Errno: 1}, {Proof: step.Works, Values: []uint64{3}}, {Proof: step.DoesNotWork}, {Proof: step.Works, Text: "1 barriers"},
 	})
 	want := `root map_create
   => EPERM (operation not permitted)
@@ -31,7 +31,7 @@ step 3
 
 func TestRunByHandRefuses(t *testing.T) {
 	var out bytes.Buffer
-	for _, c := range []wire.ByHand{{}, {World: []byte{0xff}}, {World: wire.EncodeProgram(&program.Program{}), Cells: []byte{0xff}}} {
+	for _, c := range []wire.ByHand{{}, {World: []byte{0xff}}, {World: wire.EncodeProgram(&step.Program{}), Cells: []byte{0xff}}} {
 		if err := runByHand(&c, &out); err == nil {
 			t.Errorf("%+v was run", c)
 		}

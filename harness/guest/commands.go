@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -55,7 +55,7 @@ const (
 // makeCommandFixtures makes them. Each that fails leaves the calls about it
 // with a descriptor that is not open, and their controls say so.
 func (c *caller) makeCommandFixtures() commandFixtures {
-	plain := &program.Step{}
+	plain := &step.Step{}
 	load := func(t uapi.ProgType, at uapi.AttachType) int {
 		fd, _ := c.progLoad(t, at, tokenArg{}, plain, fdArgs{})
 		return fd
@@ -79,8 +79,8 @@ func (c *caller) makeCommandFixtures() commandFixtures {
 	f[fixDir] = mountRoot("bpf")
 	f[fixDeviceLink] = linkCreate(f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
 	f[fixLoader] = loadLoader()
-	f[fixRing], f[fixRingProg] = makeBuffer(program.BufferRing)
-	f[fixPerf], f[fixPerfProg] = makeBuffer(program.BufferPerf)
+	f[fixRing], f[fixRingProg] = makeBuffer(step.BufferRing)
+	f[fixPerf], f[fixPerfProg] = makeBuffer(step.BufferPerf)
 	f[fixIterLink] = linkCreate(iter, 0, uapi.BPF_TRACE_ITER)
 	pin(f[fixDir], f[fixHash], privateFile)
 	pin(f[fixDir], f[fixHash], pinnedFile)
@@ -187,24 +187,24 @@ type request struct {
 
 // command makes the call of a step, on the objects that root made. What it
 // changes is undone in the same step, by the same thread.
-func (a *actor) command(s *program.Step) program.Observation {
-	n, _ := s.Num(program.KeyCmd)
+func (a *actor) command(s *step.Step) step.Observation {
+	n, _ := s.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)
 	r := &request{scratch: make([]byte, packetLen+4*8)}
 	a.fill(r, cmd, s)
 	if r.before != nil {
 		r.before()
 	}
-	if n, ok := s.Num(program.KeyCommon); ok && n != 0 {
+	if n, ok := s.Num(step.KeyCommon); ok && n != 0 {
 		cmd |= uapi.BPF_COMMON_ATTRS
 	}
 	fd, errno := r.call(cmd, s)
 	runtime.KeepAlive(r)
-	o := program.Observation{Errno: errno}
+	o := step.Observation{Errno: errno}
 	if errno == 0 {
-		o.Proof = program.Works
+		o.Proof = step.Works
 		if r.works != nil && !r.works() || r.makesFD && (fd <= 2 || r.worksFD != nil && !r.worksFD(fd)) {
-			o.Proof = program.DoesNotWork
+			o.Proof = step.DoesNotWork
 		}
 		if r.makesFD {
 			closeFD(fd)
@@ -220,8 +220,8 @@ func (a *actor) command(s *program.Step) program.Observation {
 func (r *request) at(i int) *byte { return &r.scratch[i] }
 
 // fill makes the request of a command well formed.
-func (a *actor) fill(r *request, cmd uapi.Cmd, s *program.Step) {
-	on, _ := s.Num(program.KeyOn)
+func (a *actor) fill(r *request, cmd uapi.Cmd, s *step.Step) {
+	on, _ := s.Num(step.KeyOn)
 	switch cmd {
 	case uapi.BPF_MAP_LOOKUP_ELEM, uapi.BPF_MAP_UPDATE_ELEM, uapi.BPF_MAP_DELETE_ELEM, uapi.BPF_MAP_GET_NEXT_KEY, uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
 		a.fillElem(r, cmd)
@@ -230,7 +230,7 @@ func (a *actor) fill(r *request, cmd uapi.Cmd, s *program.Step) {
 	case uapi.BPF_MAP_FREEZE:
 		r.i32(0, a.fix.commands[fixMapped])
 	case uapi.BPF_OBJ_PIN, uapi.BPF_OBJ_GET:
-		a.fillPath(r, cmd, program.On(on))
+		a.fillPath(r, cmd, step.On(on))
 	case uapi.BPF_PROG_ATTACH, uapi.BPF_PROG_DETACH, uapi.BPF_LINK_CREATE:
 		a.fillAttach(r, cmd, s)
 	case uapi.BPF_PROG_GET_NEXT_ID, uapi.BPF_MAP_GET_NEXT_ID, uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_LINK_GET_NEXT_ID:
@@ -297,7 +297,7 @@ func (a *actor) fillBatch(r *request, cmd uapi.Cmd) {
 	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[32:]) == one }
 }
 
-func (a *actor) fillPath(r *request, cmd uapi.Cmd, on program.On) {
+func (a *actor) fillPath(r *request, cmd uapi.Cmd, on step.On) {
 	dir := a.fix.commands[fixDir]
 	switch {
 	case cmd == uapi.BPF_OBJ_PIN:
@@ -309,7 +309,7 @@ func (a *actor) fillPath(r *request, cmd uapi.Cmd, on program.On) {
 			var st unix.Stat_t
 			return unix.Fstatat(dir, name, &st, 0) == nil
 		}
-	case on == program.OnPrivate:
+	case on == step.OnPrivate:
 		r.path(dir, privateFile)
 		r.makesFD = true
 	default:
@@ -320,15 +320,15 @@ func (a *actor) fillPath(r *request, cmd uapi.Cmd, on program.On) {
 
 // fillAttach is about the cgroup_device program on the root cgroup, or
 // another that the step names.
-func (a *actor) fillAttach(r *request, cmd uapi.Cmd, s *program.Step) {
+func (a *actor) fillAttach(r *request, cmd uapi.Cmd, s *step.Step) {
 	cgroup, prog, at := a.fix.commands[fixCgroup], a.fix.commands[fixDevice], uapi.BPF_CGROUP_DEVICE
-	on, _ := s.Num(program.KeyOn)
+	on, _ := s.Num(step.KeyOn)
 	switch {
-	case has(s, program.KeyProg):
-		prog, at = a.fd(s, program.KeyProg), uapi.BPF_CGROUP_INET_INGRESS
-	case program.On(on) == program.OnSkb:
+	case has(s, step.KeyProg):
+		prog, at = a.fd(s, step.KeyProg), uapi.BPF_CGROUP_INET_INGRESS
+	case step.On(on) == step.OnSkb:
 		prog, at = a.fix.commands[fixSkb], uapi.BPF_CGROUP_INET_INGRESS
-	case program.On(on) == program.OnTCX:
+	case step.On(on) == step.OnTCX:
 		r.attach(loopback, 0, uapi.BPF_TCX_INGRESS, 0)
 		return
 	}
@@ -395,16 +395,16 @@ func (r *request) withToken(t tokenArg) {
 	r.i32(12, t.fd)
 }
 
-func (a *actor) fillNextID(r *request, s *program.Step) {
-	n, _ := s.Num(program.KeyID)
+func (a *actor) fillNextID(r *request, s *step.Step) {
+	n, _ := s.Num(step.KeyID)
 	r.u32(0, uint32(n))
 	r.withToken(a.token(s))
 	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[4:]) > uint32(n) }
 }
 
-func (a *actor) fillByID(r *request, cmd uapi.Cmd, s *program.Step) {
+func (a *actor) fillByID(r *request, cmd uapi.Cmd, s *step.Step) {
 	id := a.id(cmd, a.fixtureOf(cmd))
-	if n, ok := s.Num(program.KeyID); ok {
+	if n, ok := s.Num(step.KeyID); ok {
 		id = uint32(n)
 	}
 	r.u32(0, id)

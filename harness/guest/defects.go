@@ -5,20 +5,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // reopen opens a descriptor again by its name in /proc. A token's file is made
 // without an open method, so what comes of it has no token behind it.
-func (a *actor) reopen(s *program.Step) program.Observation {
-	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd(s, program.KeyHandle)), unix.O_RDWR|unix.O_CLOEXEC, 0)
+func (a *actor) reopen(s *step.Step) step.Observation {
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd(s, step.KeyHandle)), unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return program.Observation{Errno: errnoOf(err)}
+		return step.Observation{Errno: errnoOf(err)}
 	}
 	if s.Out == 0 {
 		unix.Close(fd)
-		return program.Observation{}
+		return step.Observation{}
 	}
 	a.set(s.Out, fd)
-	return program.Observation{}
+	return step.Observation{}
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // paritySteps are what the kernel's own selftests do beside making objects.
-var paritySteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
-	program.OpElement:  (*actor).element,
-	program.OpObjGet:   (*actor).objGet,
-	program.OpConsume:  (*actor).consume,
-	program.OpBarriers: (*actor).barriers,
+var paritySteps = map[step.Op]func(a *actor, s *step.Step) (fd int, o step.Observation){
+	step.OpElement:  (*actor).element,
+	step.OpObjGet:   (*actor).objGet,
+	step.OpConsume:  (*actor).consume,
+	step.OpBarriers: (*actor).barriers,
 }
 
 // maxValue is room for a value of each processor.
@@ -43,9 +43,9 @@ func access(cmd uapi.Cmd, fd int, value []byte) uapi.Errno {
 
 // element puts an element into a map, looks it up or deletes it, and looks
 // whether it is, or was, there.
-func (a *actor) element(s *program.Step) (int, program.Observation) {
-	do, _ := s.Num(program.KeyDo)
-	fd := a.fd(s, program.KeyHandle)
+func (a *actor) element(s *step.Step) (int, step.Observation) {
+	do, _ := s.Num(step.KeyDo)
+	fd := a.fd(s, step.KeyHandle)
 	value, want := make([]byte, maxValue), []byte{0xa5, 0, 0, 0}
 	copy(value, want)
 	if mapType(fd) == uapi.BPF_MAP_TYPE_PROG_ARRAY { // it takes a program, and shows its id
@@ -59,12 +59,12 @@ func (a *actor) element(s *program.Step) (int, program.Observation) {
 	}
 	errno := access(uapi.BPF_MAP_UPDATE_ELEM, fd, value)
 	works := there
-	switch program.Do(do) {
-	case program.DoLookup:
+	switch step.Do(do) {
+	case step.DoLookup:
 		got := make([]byte, maxValue)
 		errno = access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got)
 		works = func() bool { return bytes.Equal(got[:len(want)], want) }
-	case program.DoDelete:
+	case step.DoDelete:
 		works = func() bool { return !there() }
 		if !there() && errno == 0 {
 			works = there // it was not there: nothing is shown
@@ -75,12 +75,12 @@ func (a *actor) element(s *program.Step) (int, program.Observation) {
 }
 
 // proved is what a call came to, and whether it did its work.
-func proved(errno uapi.Errno, works func() bool) program.Observation {
-	o := program.Observation{Errno: errno}
+func proved(errno uapi.Errno, works func() bool) step.Observation {
+	o := step.Observation{Errno: errno}
 	if errno == 0 {
-		o.Proof = program.DoesNotWork
+		o.Proof = step.DoesNotWork
 		if works() {
-			o.Proof = program.Works
+			o.Proof = step.Works
 		}
 	}
 	return o
@@ -100,13 +100,13 @@ func mapType(fd int) uapi.MapType {
 	return uapi.MapType(binary.LittleEndian.Uint32(info))
 }
 
-func (a *actor) objGet(s *program.Step) (int, program.Observation) {
-	name, err := unix.ByteSliceFromString(str(s, program.KeyPath))
+func (a *actor) objGet(s *step.Step) (int, step.Observation) {
+	name, err := unix.ByteSliceFromString(str(s, step.KeyPath))
 	if err != nil {
 		return done(unix.EINVAL)
 	}
 	var at attr
-	at.path(a.fd(s, program.KeyIn), name)
+	at.path(a.fd(s, step.KeyIn), name)
 	fd, errno := bpf(uapi.BPF_OBJ_GET, &at)
 	runtime.KeepAlive(name)
 	return fd, proved(errno, func() bool { return mapType(fd) != uapi.BPF_MAP_TYPE_UNSPEC })
@@ -123,12 +123,12 @@ const (
 )
 
 // makeBuffer makes a buffer's map and the program that writes into it.
-func makeBuffer(b program.Buffer) (buffer, prog int) {
+func makeBuffer(b step.Buffer) (buffer, prog int) {
 	var a attr
 	body := asm.Instructions{
 		asm.LoadImm(asm.R2, record, asm.DWord), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
 	}
-	if b == program.BufferRing {
+	if b == step.BufferRing {
 		a.u32(0, uint32(uapi.BPF_MAP_TYPE_RINGBUF))
 		a.u32(12, bufferLen)
 	} else {
@@ -141,7 +141,7 @@ func makeBuffer(b program.Buffer) (buffer, prog int) {
 	if errno != 0 {
 		return noFD, noFD
 	}
-	if b == program.BufferRing { // bpf_ringbuf_output(map, data, 8, 0)
+	if b == step.BufferRing { // bpf_ringbuf_output(map, data, 8, 0)
 		body = append(body, asm.LoadMapPtr(asm.R1, buffer), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
 			asm.Mov.Imm(asm.R3, 8), asm.Mov.Imm(asm.R4, 0), asm.FnRingbufOutput.Call())
 	} else { // bpf_perf_event_output(ctx, map, BPF_F_CURRENT_CPU, data, 8)
@@ -162,10 +162,10 @@ func makeBuffer(b program.Buffer) (buffer, prog int) {
 }
 
 // consume has a buffer's program write a record, and reads it.
-func (a *actor) consume(s *program.Step) (int, program.Observation) {
-	b, _ := s.Num(program.KeyBuffer)
+func (a *actor) consume(s *step.Step) (int, step.Observation) {
+	b, _ := s.Num(step.KeyBuffer)
 	f := &a.fix.commands
-	if program.Buffer(b) == program.BufferRing {
+	if step.Buffer(b) == step.BufferRing {
 		r, err := openRing(f[fixRing])
 		if err != nil {
 			return done(err)

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
@@ -19,9 +19,9 @@ import (
 
 // call makes the call under test, and again as often as a benchmark's step asks,
 // with the same attribute, closing what it makes.
-func (a *attr) call(cmd uapi.Cmd, s *program.Step) (int, uapi.Errno) {
+func (a *attr) call(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	fd, errno := a.once(cmd, s)
-	n, _ := s.Num(program.KeyRepeat)
+	n, _ := s.Num(step.KeyRepeat)
 	for ; n > 1; n-- {
 		closeFD(fd)
 		fd, errno = a.once(cmd, s)
@@ -36,8 +36,8 @@ const (
 
 // timed says how long a step's call takes: what n calls take more than one,
 // with n so large that they take as long as the step allows.
-func (a *actor) timed(s *program.Step) program.Observation {
-	us, _ := s.Num(program.KeyTime)
+func (a *actor) timed(s *step.Step) step.Observation {
+	us, _ := s.Num(step.KeyTime)
 	limit := time.Duration(us) * time.Microsecond
 	a.repeat(s, 1) // fills caches
 	once, o := a.repeat(s, 1)
@@ -57,22 +57,22 @@ func (a *actor) timed(s *program.Step) program.Observation {
 }
 
 // repeat makes a step's call n times.
-func (a *actor) repeat(s *program.Step, n uint64) (time.Duration, program.Observation) {
+func (a *actor) repeat(s *step.Step, n uint64) (time.Duration, step.Observation) {
 	bare := *s
-	bare.Args = slices.DeleteFunc(slices.Clone(s.Args), func(a program.Arg) bool { return a.Key == program.KeyTime })
-	if s.Op == program.OpCall { // a command undoes what it changes, which belongs to it
+	bare.Args = slices.DeleteFunc(slices.Clone(s.Args), func(a step.Arg) bool { return a.Key == step.KeyTime })
+	if s.Op == step.OpCall { // a command undoes what it changes, which belongs to it
 		start := time.Now()
-		var o program.Observation
+		var o step.Observation
 		for range n {
 			o = a.command(&bare)
 		}
 		return time.Since(start), o
 	}
-	bare.Args = append(bare.Args, program.Arg{Key: program.KeyRepeat, Num: n})
+	bare.Args = append(bare.Args, step.Arg{Key: step.KeyRepeat, Num: n})
 	start := time.Now()
 	fd, errno := a.request(&bare)
 	closeFD(fd)
-	return time.Since(start), program.Observation{Errno: errno}
+	return time.Since(start), step.Observation{Errno: errno}
 }
 
 const (
@@ -139,6 +139,6 @@ func makeBPFFS() error {
 	return unix.Close(dir)
 }
 
-var fullDelegation = []program.Arg{
-	{Key: program.KeyCmds, Str: "any"}, {Key: program.KeyMaps, Str: "any"}, {Key: program.KeyProgs, Str: "any"}, {Key: program.KeyAttachs, Str: "any"},
+var fullDelegation = []step.Arg{
+	{Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
@@ -40,9 +40,9 @@ func TestBTFAgreesWithLibrary(t *testing.T) {
 		t.Errorf("the library finds %d of the wanted names", found)
 	}
 	var s *btf.Struct
-	if err := spec.TypeByName(program.StructOps, &s); err == nil {
+	if err := spec.TypeByName(step.StructOps, &s); err == nil {
 		for i, m := range s.Members {
-			if index, ok := got.member(program.StructOps, m.Name); !ok || m.Name != "" && int(index) != i {
+			if index, ok := got.member(step.StructOps, m.Name); !ok || m.Name != "" && int(index) != i {
 				t.Errorf("member %s: index %d (%v), want %d", m.Name, index, ok, i)
 			}
 		}
@@ -57,18 +57,18 @@ func compareType(t *testing.T, spec *btf.Spec, got *kernelBTF, n btfName) int {
 	case "enum":
 		var e *btf.Enum
 		if err = spec.TypeByName(n.name, &e); err == nil {
-			compareEnd(t, e, program.End(got.members(n.name)))
+			compareEnd(t, e, step.End(got.members(n.name)))
 		}
 		want = e
-	case program.KindStruct:
+	case step.KindStruct:
 		var s *btf.Struct
 		err = spec.TypeByName(n.name, &s)
 		want = s
-	case program.KindTypedef:
+	case step.KindTypedef:
 		var d *btf.Typedef
 		err = spec.TypeByName(n.name, &d)
 		want = d
-	case program.KindFunc:
+	case step.KindFunc:
 		var f *btf.Func
 		err = spec.TypeByName(n.name, &f)
 		want = f
@@ -163,7 +163,7 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	want := wire.EncodeResults(&wire.Results{Cells: [][]program.Observation{{{Errno: 1}, {Proof: program.Works, Values: []uint64{7}}}}})
+	want := wire.EncodeResults(&wire.Results{Cells: [][]step.Observation{{{Errno: 1}, {Proof: step.Works, Values: []uint64{7}}}}})
 	go func() {
 		defer unix.Close(its.fd)
 		message, fds, err := its.recv(make([]byte, maxMessage))
@@ -278,19 +278,19 @@ func TestReadBTF(t *testing.T) {
 
 // The masks of a token are read before its number means something else.
 func TestLosesToken(t *testing.T) {
-	made := []program.Step{{Op: program.OpMapCreate, Out: 1}, {Op: program.OpTokenCreate, Out: 2}, {Op: program.OpTokenCreate}}
-	closing := func(h uint64) program.Step {
-		return program.Step{Op: program.OpClose, Args: []program.Arg{{Key: program.KeyHandle, Num: h}}}
+	made := []step.Step{{Op: step.OpMapCreate, Out: 1}, {Op: step.OpTokenCreate, Out: 2}, {Op: step.OpTokenCreate}}
+	closing := func(h uint64) step.Step {
+		return step.Step{Op: step.OpClose, Args: []step.Arg{{Key: step.KeyHandle, Num: h}}}
 	}
 	for i, tt := range []struct {
-		step program.Step
+		step step.Step
 		want bool
 	}{
 		{closing(2), true},
 		{closing(1), false},
 		{closing(3), false},
-		{program.Step{Op: program.OpMapCreate, Out: 2}, true},
-		{program.Step{Op: program.OpTokenCreate}, false},
+		{step.Step{Op: step.OpMapCreate, Out: 2}, true},
+		{step.Step{Op: step.OpTokenCreate}, false},
 	} {
 		if got := losesToken(made, &tt.step); got != tt.want {
 			t.Errorf("%d: %v", i, got)

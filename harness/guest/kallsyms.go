@@ -8,35 +8,35 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 const kallsyms = "/proc/kallsyms"
 
 // symbol looks for the symbol of a program of a name: bpf_prog_TAG_NAME.
-func symbol(s *program.Step) (program.Observation, error) {
+func symbol(s *step.Step) (step.Observation, error) {
 	name := ""
 	for _, a := range s.Args {
-		if a.Key == program.KeyName {
+		if a.Key == step.KeyName {
 			name = a.Str
 		}
 	}
 	f, err := os.Open(kallsyms)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("look for a symbol: %w", err)
+		return step.Observation{}, fmt.Errorf("look for a symbol: %w", err)
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		if isProgram(lines.Text(), name) {
-			return program.Observation{}, nil
+			return step.Observation{}, nil
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return program.Observation{}, fmt.Errorf("look for a symbol: %w", err)
+		return step.Observation{}, fmt.Errorf("look for a symbol: %w", err)
 	}
-	return program.Observation{Errno: uapi.Errno(unix.ENOENT)}, nil
+	return step.Observation{Errno: uapi.Errno(unix.ENOENT)}, nil
 }
 
 // isProgram reports whether a line of /proc/kallsyms, "ADDRESS t SYMBOL [bpf]",

@@ -15,18 +15,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
 
 // churn has an actor make and close tokens, and counts the kernel's slab
 // objects before and behind.
-func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
+func (g *agent) churn(p *player, s *step.Step) (step.Observation, error) {
 	warm := *s
 	warm.Args = slices.Clone(s.Args)
 	for i := range warm.Args {
-		if warm.Args[i].Key == program.KeyTimes {
+		if warm.Args[i].Key == step.KeyTimes {
 			warm.Args[i].Num = warm.Args[i].Num/warmPart + 1
 		}
 	}
@@ -35,7 +35,7 @@ func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
 	}
 	before, err := settledSlabs()
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	o, err := g.inSlices(p, s)
 	if err != nil || o.Errno != 0 {
@@ -43,10 +43,10 @@ func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
 	}
 	behind, err := settledSlabs()
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	n, text := grown(before, behind)
-	return program.Observation{Values: []uint64{n}, Text: text}, nil
+	return step.Observation{Values: []uint64{n}, Text: text}, nil
 }
 
 // sliceTimes is how much of a step that takes long is done before the host hears
@@ -54,13 +54,13 @@ func (g *agent) churn(p *player, s *program.Step) (program.Observation, error) {
 const sliceTimes = 4000
 
 // inSlices has an actor do a step a part at a time.
-func (g *agent) inSlices(p *player, s *program.Step) (o program.Observation, err error) {
-	times, _ := s.Num(program.KeyTimes)
+func (g *agent) inSlices(p *player, s *step.Step) (o step.Observation, err error) {
+	times, _ := s.Num(step.KeyTimes)
 	for left := times; left > 0 && err == nil && o.Errno == 0; left -= min(left, sliceTimes) {
 		part := *s
 		part.Args = slices.Clone(s.Args)
 		for i := range part.Args {
-			if part.Args[i].Key == program.KeyTimes {
+			if part.Args[i].Key == step.KeyTimes {
 				part.Args[i].Num = min(left, sliceTimes)
 			}
 		}
@@ -183,21 +183,21 @@ const maxNamespaces = "/proc/sys/user/max_user_namespaces"
 // namespaces makes and leaves user namespaces, each with a bpffs, a token, and
 // a map, a BTF and a program made through it, while the kernel allows only so many at a time: one that stays behind
 // is soon one too many.
-func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
-	times, _ := s.Num(program.KeyTimes)
-	most, _ := s.Num(program.KeySlack)
+func (g *agent) namespaces(s *step.Step) (step.Observation, error) {
+	times, _ := s.Num(step.KeyTimes)
+	most, _ := s.Num(step.KeySlack)
 	old, err := os.ReadFile(maxNamespaces)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("read the limit of user namespaces: %w", err)
+		return step.Observation{}, fmt.Errorf("read the limit of user namespaces: %w", err)
 	}
 	if err := os.WriteFile(maxNamespaces, fmt.Appendln(nil, most), 0); err != nil {
-		return program.Observation{}, fmt.Errorf("limit user namespaces: %w", err)
+		return step.Observation{}, fmt.Errorf("limit user namespaces: %w", err)
 	}
 	defer os.WriteFile(maxNamespaces, old, 0)
 	for n := range times {
 		if n%aliveNamespaces == 0 {
 			if err := g.tell(wire.KindAlive, nil); err != nil {
-				return program.Observation{}, err
+				return step.Observation{}, err
 			}
 		}
 		errno, err := oneNamespace()
@@ -206,10 +206,10 @@ func (g *agent) namespaces(s *program.Step) (program.Observation, error) {
 			errno, err = oneNamespace()
 		}
 		if err != nil || errno != 0 {
-			return program.Observation{Errno: errno}, err
+			return step.Observation{Errno: errno}, err
 		}
 	}
-	return program.Observation{}, nil
+	return step.Observation{}, nil
 }
 
 // aliveNamespaces are made before the host hears that it goes on.
@@ -287,8 +287,8 @@ var (
 )
 
 // everything is the four masks with each bit set.
-var everything = []program.Arg{
-	{Key: program.KeyCmds, Str: "any"}, {Key: program.KeyMaps, Str: "any"}, {Key: program.KeyProgs, Str: "any"}, {Key: program.KeyAttachs, Str: "any"},
+var everything = []step.Arg{
+	{Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
 }
 
 // Where the container has its bpffs and its token: numbers that a request can
@@ -303,7 +303,7 @@ const (
 func (c *container) live() []result {
 	token, array := &attr{}, &attr{}
 	token.i32(4, containerBPFFS)
-	shape := program.MapShapeOf(uapi.BPF_MAP_TYPE_HASH)
+	shape := step.MapShapeOf(uapi.BPF_MAP_TYPE_HASH)
 	array.u32(0, uint32(uapi.BPF_MAP_TYPE_HASH))
 	array.u32(4, shape.Key)
 	array.u32(8, shape.Value)
@@ -382,16 +382,16 @@ func oneNamespace() (uapi.Errno, error) {
 }
 
 // delegateExit delegates to a namespace whose only process is on its way out.
-func (g *agent) delegateExit(s *program.Step) (program.Observation, error) {
-	times, _ := s.Num(program.KeyTimes)
+func (g *agent) delegateExit(s *step.Step) (step.Observation, error) {
+	times, _ := s.Num(step.KeyTimes)
 	seen := map[uapi.Errno]bool{}
 	for range times {
 		c, err := newContainer()
 		if err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
 		if err := c.start(); err != nil {
-			return program.Observation{}, err
+			return step.Observation{}, err
 		}
 		context, errno := c.opened()
 		if errno == 0 {
@@ -400,5 +400,5 @@ func (g *agent) delegateExit(s *program.Step) (program.Observation, error) {
 		seen[errno] = true
 		c.close()
 	}
-	return program.Observation{Values: errnos(seen)}, nil
+	return step.Observation{Values: errnos(seen)}, nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -19,57 +19,57 @@ const libraryArg0 = "tokentest-library"
 
 // library runs an application inside the actor's namespaces and takes the errno
 // that its library gave it.
-func (a *actor) library(s *program.Step) program.Observation {
+func (a *actor) library(s *step.Step) step.Observation {
 	o, err := application(s)
 	if err != nil { // a case that gets this answer fails; the console has the reason
 		fmt.Fprintln(os.Stderr, "tokentest: application:", err)
-		return program.Observation{Errno: uapi.Errno(unix.EPROTO)}
+		return step.Observation{Errno: uapi.Errno(unix.EPROTO)}
 	}
 	return o
 }
 
 // environment is the application's: nothing, or a variable that libbpf would
 // heed, and cilium/ebpf does not.
-func environment(s *program.Step) []string {
+func environment(s *step.Step) []string {
 	for _, a := range s.Args {
-		if a.Key == program.KeyEnv {
+		if a.Key == step.KeyEnv {
 			return []string{"LIBBPF_BPF_TOKEN_PATH=" + a.Str}
 		}
 	}
 	return []string{}
 }
 
-func application(s *program.Step) (program.Observation, error) {
-	n, _ := s.Num(program.KeyMake)
+func application(s *step.Step) (step.Observation, error) {
+	n, _ := s.Num(step.KeyMake)
 	r, w, err := os.Pipe()
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+		return step.Observation{}, fmt.Errorf("start an application: %w", err)
 	}
 	defer r.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+		return step.Observation{}, fmt.Errorf("start an application: %w", err)
 	}
 	defer null.Close()
-	argv := []string{libraryArg0, program.Makes[n], strconv.FormatUint(uint64(s.Caps), 10)}
+	argv := []string{libraryArg0, step.Makes[n], strconv.FormatUint(uint64(s.Caps), 10)}
 	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}, Env: environment(s)})
 	w.Close()
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("start an application: %w", err)
+		return step.Observation{}, fmt.Errorf("start an application: %w", err)
 	}
 	answer, err := io.ReadAll(r)
 	var status syscall.WaitStatus
 	syscall.Wait4(pid, &status, 0, nil)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("hear an application: %w", err)
+		return step.Observation{}, fmt.Errorf("hear an application: %w", err)
 	}
 	errno, err := strconv.ParseUint(string(answer), 10, 16)
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("the application says %q", answer)
+		return step.Observation{}, fmt.Errorf("the application says %q", answer)
 	}
-	o := program.Observation{Errno: uapi.Errno(errno)}
+	o := step.Observation{Errno: uapi.Errno(errno)}
 	if errno == 0 {
-		o.Proof = program.Works // the library closed what it had made
+		o.Proof = step.Works // the library closed what it had made
 	}
 	return o, nil
 }

@@ -12,54 +12,54 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // lifeSteps are the operations on the life of a descriptor that are one
 // process's own.
-var lifeSteps = map[program.Op]func(a *actor, s *program.Step) (fd int, o program.Observation){
-	program.OpDup:        (*actor).dup,
-	program.OpCloexec:    (*actor).cloexec,
-	program.OpUserns:     (*actor).userns,
-	program.OpSetns:      (*actor).setns,
-	program.OpPidfdGetfd: (*actor).pidfdGetfd,
-	program.OpProcOpen:   (*actor).procOpen,
-	program.OpChurn:      (*actor).churn,
-	program.OpRace:       (*actor).race,
+var lifeSteps = map[step.Op]func(a *actor, s *step.Step) (fd int, o step.Observation){
+	step.OpDup:        (*actor).dup,
+	step.OpCloexec:    (*actor).cloexec,
+	step.OpUserns:     (*actor).userns,
+	step.OpSetns:      (*actor).setns,
+	step.OpPidfdGetfd: (*actor).pidfdGetfd,
+	step.OpProcOpen:   (*actor).procOpen,
+	step.OpChurn:      (*actor).churn,
+	step.OpRace:       (*actor).race,
 }
 
-func (a *actor) dup(s *program.Step) (int, program.Observation) {
-	return kept(unix.FcntlInt(uintptr(a.fd(s, program.KeyHandle)), unix.F_DUPFD_CLOEXEC, 0))
+func (a *actor) dup(s *step.Step) (int, step.Observation) {
+	return kept(unix.FcntlInt(uintptr(a.fd(s, step.KeyHandle)), unix.F_DUPFD_CLOEXEC, 0))
 }
 
-func (a *actor) cloexec(s *program.Step) (int, program.Observation) {
+func (a *actor) cloexec(s *step.Step) (int, step.Observation) {
 	flags := 0
-	if on, _ := s.Num(program.KeyOn01); on != 0 {
+	if on, _ := s.Num(step.KeyOn01); on != 0 {
 		flags = unix.FD_CLOEXEC
 	}
-	_, err := unix.FcntlInt(uintptr(a.fd(s, program.KeyHandle)), unix.F_SETFD, flags)
+	_, err := unix.FcntlInt(uintptr(a.fd(s, step.KeyHandle)), unix.F_SETFD, flags)
 	return done(err)
 }
 
-func (a *actor) userns(*program.Step) (int, program.Observation) {
+func (a *actor) userns(*step.Step) (int, step.Observation) {
 	return kept(unix.Open("/proc/thread-self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 
 // setns tries it in a process of its own: one with several threads may not.
-func (a *actor) setns(s *program.Step) (int, program.Observation) {
+func (a *actor) setns(s *step.Step) (int, step.Observation) {
 	p, err := newRawProcess()
 	if err != nil {
 		return done(err)
 	}
 	defer p.free()
-	enter := p.add(unix.SYS_SETNS, a.fd(s, program.KeyInside), unix.CLONE_NEWUSER)
+	enter := p.add(unix.SYS_SETNS, a.fd(s, step.KeyInside), unix.CLONE_NEWUSER)
 	if err := p.start(); err != nil {
 		return done(err)
 	}
 	p.wait()
 	_, errno := p.got(enter)
-	return noFD, program.Observation{Errno: errno}
+	return noFD, step.Observation{Errno: errno}
 }
 
 // keeps is the capabilities that a process keeps of all that it has got.
@@ -104,9 +104,9 @@ func bpfInside(userns int, then keeps, cmd uapi.Cmd, at, size uintptr) (int, uap
 
 // pidfdGetfd takes a descriptor by the process and the number that the broker
 // has found out.
-func (a *actor) pidfdGetfd(s *program.Step) (int, program.Observation) {
-	pid, _ := s.Num(program.KeyPID)
-	number, _ := s.Num(program.KeyNumber)
+func (a *actor) pidfdGetfd(s *step.Step) (int, step.Observation) {
+	pid, _ := s.Num(step.KeyPID)
+	number, _ := s.Num(step.KeyNumber)
 	pidfd, err := unix.PidfdOpen(int(pid), 0)
 	if err != nil {
 		return done(err)
@@ -117,25 +117,25 @@ func (a *actor) pidfdGetfd(s *program.Step) (int, program.Observation) {
 
 // procOpen asks for O_PATH: to open a token for reading or writing makes a
 // file that some kernels crash on.
-func (a *actor) procOpen(s *program.Step) (int, program.Observation) {
-	pid, _ := s.Num(program.KeyPID)
-	number, _ := s.Num(program.KeyNumber)
+func (a *actor) procOpen(s *step.Step) (int, step.Observation) {
+	pid, _ := s.Num(step.KeyPID)
+	number, _ := s.Num(step.KeyNumber)
 	return kept(unix.Open(fmt.Sprintf("/proc/%d/fd/%d", pid, number), unix.O_PATH|unix.O_CLOEXEC, 0))
 }
 
-func (a *actor) churn(s *program.Step) (int, program.Observation) {
-	times, _ := s.Num(program.KeyTimes)
-	bpffs := a.fd(s, program.KeyBPFFS)
-	plain := &program.Step{}
+func (a *actor) churn(s *step.Step) (int, step.Observation) {
+	times, _ := s.Num(step.KeyTimes)
+	bpffs := a.fd(s, step.KeyBPFFS)
+	plain := &step.Step{}
 	want := uapi.Errno(0)
-	if has(s, program.KeyNoFD) {
+	if has(s, step.KeyNoFD) {
 		want = uapi.Errno(unix.EMFILE)
 		defer limited(s)()
 	}
 	for range times {
 		fd, errno := tokenCreate(0, bpffs, plain)
 		if errno != want {
-			return noFD, program.Observation{Errno: errno}
+			return noFD, step.Observation{Errno: errno}
 		}
 		closeFD(fd)
 	}
@@ -143,19 +143,19 @@ func (a *actor) churn(s *program.Step) (int, program.Observation) {
 }
 
 // race has another thread do one thing while this one does the other.
-func (a *actor) race(s *program.Step) (int, program.Observation) {
-	what, _ := s.Num(program.KeyRace)
-	times, _ := s.Num(program.KeyTimes)
+func (a *actor) race(s *step.Step) (int, step.Observation) {
+	what, _ := s.Num(step.KeyRace)
+	times, _ := s.Num(step.KeyTimes)
 	r := newRival()
 	defer r.stop()
 	seen := map[uapi.Errno]bool{}
 	for range times {
 		var err error
-		switch program.Race(what) {
-		case program.RaceCreateUmount:
-			err = a.createUmount(r, place(s, program.KeyAt), seen)
-		case program.RaceUseClose:
-			err = a.useClose(r, a.fd(s, program.KeyToken), seen)
+		switch step.Race(what) {
+		case step.RaceCreateUmount:
+			err = a.createUmount(r, place(s, step.KeyAt), seen)
+		case step.RaceUseClose:
+			err = a.useClose(r, a.fd(s, step.KeyToken), seen)
 		default:
 			err = unix.ENOSYS
 		}
@@ -163,7 +163,7 @@ func (a *actor) race(s *program.Step) (int, program.Observation) {
 			return done(err)
 		}
 	}
-	return noFD, program.Observation{Values: errnos(seen)}
+	return noFD, step.Observation{Values: errnos(seen)}
 }
 
 func errnos(seen map[uapi.Errno]bool) []uint64 {
@@ -201,7 +201,7 @@ const rivalWait = 2 * time.Millisecond
 func (r *rival) stop() { close(r.jobs) }
 
 // aside is where the raced bpffs is mounted a second time.
-var aside = program.Places[4]
+var aside = step.Places[4]
 
 // createUmount makes tokens from a bpffs whose mount and descriptor go away.
 func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) error {
@@ -222,7 +222,7 @@ func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) er
 		unix.Close(high)
 	}
 	until(r, func() uapi.Errno {
-		fd, errno := tokenCreate(0, high, &program.Step{})
+		fd, errno := tokenCreate(0, high, &step.Step{})
 		closeFD(fd)
 		return errno
 	}, seen)
@@ -239,7 +239,7 @@ func (a *actor) useClose(r *rival, token int, seen map[uapi.Errno]bool) error {
 	}
 	r.jobs <- func() { unix.Close(high) }
 	until(r, func() uapi.Errno {
-		fd, errno := a.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{true, high}, &program.Step{}, fdArgs{})
+		fd, errno := a.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{true, high}, &step.Step{}, fdArgs{})
 		closeFD(fd)
 		return errno
 	}, seen)
@@ -261,7 +261,7 @@ func until(r *rival, call func() uapi.Errno, seen map[uapi.Errno]bool) {
 
 // handlesArg is how a process that starts its program again says which number
 // has which descriptor.
-func handlesArg(handles map[program.Handle]int) string {
+func handlesArg(handles map[step.Handle]int) string {
 	var out []string
 	for h, fd := range handles {
 		out = append(out, fmt.Sprintf("%d:%d", h, fd))
@@ -285,7 +285,7 @@ func (a *actor) inherit(arg string) error {
 			return fmt.Errorf("inherit a descriptor: %w", err)
 		}
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
-			a.handles[program.Handle(h)] = fd
+			a.handles[step.Handle(h)] = fd
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -61,9 +61,9 @@ func TestInherit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	arg := handlesArg(map[program.Handle]int{1: int(r.Fd()), 2: badFD})
+	arg := handlesArg(map[step.Handle]int{1: int(r.Fd()), 2: badFD})
 	w.Close()
-	a := &actor{handles: map[program.Handle]int{}}
+	a := &actor{handles: map[step.Handle]int{}}
 	if err := a.inherit(arg + ",resumed"); err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +121,14 @@ func TestRawProcess(t *testing.T) {
 }
 
 func TestMountData(t *testing.T) {
-	s := &program.Step{Args: []program.Arg{{Key: program.KeyAt, Num: 1}, {Key: program.KeyCmds, Str: "any"}, {Key: program.KeyMode, Str: "0700"}, {Key: program.KeyUnknown, Str: "x"}}}
+	s := &step.Step{Args: []step.Arg{{Key: step.KeyAt, Num: 1}, {Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMode, Str: "0700"}, {Key: step.KeyUnknown, Str: "x"}}}
 	if got := mountData(s); got != "delegate_cmds=any,mode=0700,unknown=x" {
 		t.Errorf("data %q", got)
 	}
-	if got := place(s, program.KeyAt); got != "/mnt/a" {
+	if got := place(s, step.KeyAt); got != "/mnt/a" {
 		t.Errorf("place %q", got)
 	}
-	if got := place(&program.Step{Args: []program.Arg{{Key: program.KeyAt, Num: 99}}}, program.KeyAt); got != "" {
+	if got := place(&step.Step{Args: []step.Arg{{Key: step.KeyAt, Num: 99}}}, step.KeyAt); got != "" {
 		t.Errorf("a place that is none: %q", got)
 	}
 }
@@ -142,12 +142,12 @@ func TestErrnos(t *testing.T) {
 // Every operation around a bpffs and a descriptor is somebody's: an actor's
 // own, or the broker's.
 func TestEveryOperationIsKnown(t *testing.T) {
-	for op := program.OpFsopen; op <= program.OpLink; op++ {
+	for op := step.OpFsopen; op <= step.OpLink; op++ {
 		if mountSteps[op] == nil {
 			t.Errorf("%s is nobody's", op)
 		}
 	}
-	for op := program.OpDup; op <= program.OpRace; op++ {
+	for op := step.OpDup; op <= step.OpRace; op++ {
 		if lifeSteps[op] == nil && !op.Brokered() {
 			t.Errorf("%s is nobody's", op)
 		}
@@ -160,47 +160,47 @@ func TestOpenAndDup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &actor{handles: map[program.Handle]int{1: dir}}
+	a := &actor{handles: map[step.Handle]int{1: dir}}
 	defer a.forget()
-	step := func(op program.Op, out program.Handle, args ...program.Arg) program.Observation {
-		return a.more(&program.Step{Op: op, Out: out, Args: args})
+	run := func(op step.Op, out step.Handle, args ...step.Arg) step.Observation {
+		return a.more(&step.Step{Op: op, Out: out, Args: args})
 	}
-	one := program.Arg{Key: program.KeyHandle, Num: 1}
-	in := program.Arg{Key: program.KeyIn, Num: 1}
-	if o := step(program.OpMkdir, 0, in, program.Arg{Key: program.KeyPath, Str: "d"}); o.Errno != 0 {
+	one := step.Arg{Key: step.KeyHandle, Num: 1}
+	in := step.Arg{Key: step.KeyIn, Num: 1}
+	if o := run(step.OpMkdir, 0, in, step.Arg{Key: step.KeyPath, Str: "d"}); o.Errno != 0 {
 		t.Errorf("mkdir: %s", o.Errno)
 	}
-	if o := step(program.OpMkdir, 0, in, program.Arg{Key: program.KeyPath, Str: "d"}); o.Errno != uapi.Errno(unix.EEXIST) {
+	if o := run(step.OpMkdir, 0, in, step.Arg{Key: step.KeyPath, Str: "d"}); o.Errno != uapi.Errno(unix.EEXIST) {
 		t.Errorf("mkdir again: %s", o.Errno)
 	}
-	if o := step(program.OpOpen, 2, one, program.Arg{Key: program.KeyPath, Str: "d"}); o.Errno != 0 || a.handles[2] == 0 {
+	if o := run(step.OpOpen, 2, one, step.Arg{Key: step.KeyPath, Str: "d"}); o.Errno != 0 || a.handles[2] == 0 {
 		t.Errorf("open: %s, %v", o.Errno, a.handles)
 	}
-	if o := step(program.OpChmod, 0, one, program.Arg{Key: program.KeyMode, Str: "0700"}); o.Errno != 0 {
+	if o := run(step.OpChmod, 0, one, step.Arg{Key: step.KeyMode, Str: "0700"}); o.Errno != 0 {
 		t.Errorf("chmod: %s", o.Errno)
 	}
-	if o := step(program.OpStat, 0, one); !strings.HasPrefix(o.Text, "mode=700 uid=") {
+	if o := run(step.OpStat, 0, one); !strings.HasPrefix(o.Text, "mode=700 uid=") {
 		t.Errorf("stat: %q", o.Text)
 	}
-	if o := step(program.OpDup, 3, one); o.Errno != 0 || a.handles[3] == a.handles[1] {
+	if o := run(step.OpDup, 3, one); o.Errno != 0 || a.handles[3] == a.handles[1] {
 		t.Errorf("dup: %s, %v", o.Errno, a.handles)
 	}
-	if o := step(program.OpCloexec, 0, one, program.Arg{Key: program.KeyOn01}); o.Errno != 0 {
+	if o := run(step.OpCloexec, 0, one, step.Arg{Key: step.KeyOn01}); o.Errno != 0 {
 		t.Errorf("cloexec: %s", o.Errno)
 	}
 	if flags, _ := unix.FcntlInt(uintptr(dir), unix.F_GETFD, 0); flags != 0 {
 		t.Errorf("the flag is still set")
 	}
-	if o := step(program.OpSetns, 0, program.Arg{Key: program.KeyInside, Num: 1}); o.Errno != uapi.Errno(unix.EINVAL) {
+	if o := run(step.OpSetns, 0, step.Arg{Key: step.KeyInside, Num: 1}); o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("setns to a directory: %s", o.Errno)
 	}
-	if o := step(program.OpUserns, 4); o.Errno != 0 {
+	if o := run(step.OpUserns, 4); o.Errno != 0 {
 		t.Errorf("userns: %s", o.Errno)
 	}
-	if o := step(program.OpSetns, 0, program.Arg{Key: program.KeyInside, Num: 4}); o.Errno != uapi.Errno(unix.EINVAL) {
+	if o := run(step.OpSetns, 0, step.Arg{Key: step.KeyInside, Num: 4}); o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("setns to its own: %s", o.Errno)
 	}
-	if o := step(program.OpFsconfig, 0, program.Arg{Key: program.KeyContext, Num: 1}, program.Arg{Key: program.KeyCmds, Str: "0"}); o.Errno != uapi.Errno(unix.EINVAL) {
+	if o := run(step.OpFsconfig, 0, step.Arg{Key: step.KeyContext, Num: 1}, step.Arg{Key: step.KeyCmds, Str: "0"}); o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("fsconfig of a directory: %s", o.Errno)
 	}
 }

@@ -13,33 +13,33 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 const cgroups = "/sys/fs/cgroup"
 
 // bound puts an actor's process into a memory cgroup of its own.
-func (g *agent) bound(s *program.Step) (program.Observation, error) {
-	to, _ := s.Num(program.KeyTo)
-	most, _ := s.Num(program.KeyMemory)
+func (g *agent) bound(s *step.Step) (step.Observation, error) {
+	to, _ := s.Num(step.KeyTo)
+	most, _ := s.Num(step.KeyMemory)
 	p, err := g.player(uint32(to))
 	if err == nil {
 		err = g.settle(nil)
 	}
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	pid, err := g.pidOf(p)
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	dir := filepath.Join(cgroups, fmt.Sprint("tokentest-", pid))
 	if err := os.WriteFile(cgroups+"/cgroup.subtree_control", []byte("+memory"), 0); err != nil {
-		return program.Observation{}, fmt.Errorf("have memory cgroups: %w", err)
+		return step.Observation{}, fmt.Errorf("have memory cgroups: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
-		return program.Observation{}, fmt.Errorf("make a memory cgroup: %w", err)
+		return step.Observation{}, fmt.Errorf("make a memory cgroup: %w", err)
 	}
 	again := p.cgroup != ""
 	p.cgroup = dir
@@ -49,13 +49,13 @@ func (g *agent) bound(s *program.Step) (program.Observation, error) {
 		{filepath.Join(dir, "cgroup.procs"), fmt.Sprint(pid)},
 	} {
 		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
-			return program.Observation{}, fmt.Errorf("bound the memory of actor %s: %w", p.name, err)
+			return step.Observation{}, fmt.Errorf("bound the memory of actor %s: %w", p.name, err)
 		}
 	}
 	if again && !givenBack(filepath.Join(dir, "memory.current"), most/usedPart) {
-		return program.Observation{Errno: uapi.Errno(unix.ENOMEM)}, nil
+		return step.Observation{Errno: uapi.Errno(unix.ENOMEM)}, nil
 	}
-	return program.Observation{}, nil
+	return step.Observation{}, nil
 }
 
 // usedPart of its memory is what a process may use that has nothing large any more.
@@ -106,12 +106,12 @@ func (p *player) unbound() error {
 
 // limited sets the limits that a step names, until what it returns is called.
 // To lower the soft ones needs no privilege, nor to raise them again.
-func limited(s *program.Step) (again func()) {
+func limited(s *step.Step) (again func()) {
 	var undo []func()
-	if has(s, program.KeyNoFD) {
+	if has(s, step.KeyNoFD) {
 		undo = append(undo, softLimit(unix.RLIMIT_NOFILE, 0))
 	}
-	if n, ok := s.Num(program.KeyMemlock); ok {
+	if n, ok := s.Num(step.KeyMemlock); ok {
 		undo = append(undo, softLimit(unix.RLIMIT_MEMLOCK, n))
 	}
 	return func() {

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // link is the agent's end, or an actor's, of their socket. The agent sends a
@@ -41,9 +41,9 @@ const (
 type script struct {
 	acts  []act
 	fds   []int
-	gives int                     // how many descriptors the answer carries
-	want  [][]program.Observation // where the observations of its runs go
-	shown bool                    // others can see what an act does, without a descriptor that is sent
+	gives int                  // how many descriptors the answer carries
+	want  [][]step.Observation // where the observations of its runs go
+	shown bool                 // others can see what an act does, without a descriptor that is sent
 }
 
 type act struct {
@@ -53,7 +53,7 @@ type act struct {
 
 func (s *script) add(v verb, payload ...byte) { s.acts = append(s.acts, act{v, payload}) }
 
-func (s *script) take(h program.Handle, fd int) {
+func (s *script) take(h step.Handle, fd int) {
 	s.add(verbTake, byte(h))
 	s.fds = append(s.fds, fd)
 }

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -39,50 +39,50 @@ type lsmHook struct {
 
 // lsmPlace is the slot that a step has filled.
 type lsmPlace struct {
-	hook program.Hook
+	hook step.Hook
 	slot int
 }
 
 // attachLSM has a hook refuse what a step says. On the hook's first use it
 // loads the program and attaches it.
-func (g *agent) attachLSM(s *program.Step) (program.Observation, error) {
-	of, _ := s.Num(program.KeyOf)
+func (g *agent) attachLSM(s *step.Step) (step.Observation, error) {
+	of, _ := s.Num(step.KeyOf)
 	who, err := g.player(uint32(of))
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	pid, err := g.pidOf(who)
 	if err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
-	n, _ := s.Num(program.KeyHook)
-	hook, err := g.hook(program.Hook(n))
+	n, _ := s.Num(step.KeyHook)
+	hook, err := g.hook(step.Hook(n))
 	if err != nil {
-		return program.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: %w", program.Hooks[n], err)
+		return step.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: %w", step.Hooks[n], err)
 	}
-	if has(s, program.KeyKernel) && hook.kernelArg != 0 {
-		return program.Observation{Errno: hook.kernelArg}, nil
+	if has(s, step.KeyKernel) && hook.kernelArg != 0 {
+		return step.Observation{Errno: hook.kernelArg}, nil
 	}
 	if s.Out != 0 {
 		g.lsmOff(s.Out)
 	}
 	slot := hook.next()
 	if slot == lsmSlots {
-		return program.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: it has %d already", program.Hooks[n], lsmSlots)
+		return step.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: it has %d already", step.Hooks[n], lsmSlots)
 	}
 	if err := g.settle(nil); err != nil {
-		return program.Observation{}, err
+		return step.Observation{}, err
 	}
 	if s.Out != 0 {
-		g.lsm[s.Out] = lsmPlace{program.Hook(n), slot}
+		g.lsm[s.Out] = lsmPlace{step.Hook(n), slot}
 	}
 	hook.held[slot] = true
 	hook.write(slot, lsmRule(s, pid))
-	return program.Observation{Proof: program.Works}, nil
+	return step.Observation{Proof: step.Works}, nil
 }
 
 // hook returns a hook's program, which is attached when it is first asked for.
-func (g *agent) hook(h program.Hook) (*lsmHook, error) {
+func (g *agent) hook(h step.Hook) (*lsmHook, error) {
 	if hook := g.hooks[h]; hook != nil {
 		return hook, nil
 	}
@@ -96,7 +96,7 @@ func (g *agent) hook(h program.Hook) (*lsmHook, error) {
 	if hook.rules, errno = bpf(uapi.BPF_MAP_CREATE, &a); errno != 0 {
 		return nil, fmt.Errorf("create its map: %w", unix.Errno(errno))
 	}
-	at := program.ArgsOf(h)
+	at := step.ArgsOf(h)
 	hook.prog, errno = g.loadLSM(h, at, hook.rules)
 	if errno != 0 && at.Kernel >= 0 {
 		hook.kernelArg, at.Kernel = errno, -1
@@ -113,7 +113,7 @@ func (g *agent) hook(h program.Hook) (*lsmHook, error) {
 }
 
 // lsmOff empties a slot.
-func (g *agent) lsmOff(h program.Handle) {
+func (g *agent) lsmOff(h step.Handle) {
 	if place, ok := g.lsm[h]; ok {
 		g.hooks[place.hook].empty(place.slot)
 		delete(g.lsm, h)
@@ -147,18 +147,18 @@ func (g *agent) forgetLSM() {
 }
 
 // ranLSM answers ENODATA where a slot's conditions never held.
-func (g *agent) ranLSM(h program.Handle) program.Observation {
+func (g *agent) ranLSM(h step.Handle) step.Observation {
 	place, ok := g.lsm[h]
 	if ok && binary.LittleEndian.Uint64(g.hooks[place.hook].read()[place.slot*slotLen+slotCount:]) > 0 {
-		return program.Observation{}
+		return step.Observation{}
 	}
-	return program.Observation{Errno: uapi.Errno(unix.ENODATA)}
+	return step.Observation{Errno: uapi.Errno(unix.ENODATA)}
 }
 
 // pidOf asks an actor's process for its number, once.
 func (g *agent) pidOf(p *player) (uint32, error) {
 	if p.number == 0 {
-		seen := make([]program.Observation, 1)
+		seen := make([]step.Observation, 1)
 		p.pending.add(verbPID)
 		p.pending.want = append(p.pending.want, seen)
 		if _, err := g.flush(p); err != nil {
@@ -198,7 +198,7 @@ func (h *lsmHook) write(slot int, rule []byte) {
 	h.element(uapi.BPF_MAP_UPDATE_ELEM, value)
 }
 
-func (g *agent) loadLSM(h program.Hook, at program.HookArgs, rules int) (int, uapi.Errno) {
+func (g *agent) loadLSM(h step.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
 	code := marshal(lsmBody(at, &g.btf, rules))
 	var a attr
 	a.u32(0, uint32(uapi.BPF_PROG_TYPE_LSM))
@@ -206,7 +206,7 @@ func (g *agent) loadLSM(h program.Hook, at program.HookArgs, rules int) (int, ua
 	a.ptr(8, &code[0])
 	a.ptr(16, &license[0])
 	a.u32(68, uint32(uapi.BPF_LSM_MAC))
-	a.u32(108, g.btf.id(program.KindFunc, program.HookFunc(h)))
+	a.u32(108, g.btf.id(step.KindFunc, step.HookFunc(h)))
 	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
 	runtime.KeepAlive(code)
 	return fd, errno

@@ -7,15 +7,15 @@ import (
 
 	"github.com/cilium/ebpf/asm"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // A slot holds what the step says, and the errno as the hook returns it.
 func TestLSMRule(t *testing.T) {
-	b := lsmRule(&program.Step{Args: []program.Arg{
-		{Key: program.KeyHook, Num: uint64(program.HookTokenCmd)}, {Key: program.KeyErrno, Num: 13},
-		{Key: program.KeyHookCmd, Num: uint64(uapi.BPF_PROG_LOAD)}, {Key: program.KeyOfMaps, Num: 0x82},
+	b := lsmRule(&step.Step{Args: []step.Arg{
+		{Key: step.KeyHook, Num: uint64(step.HookTokenCmd)}, {Key: step.KeyErrno, Num: 13},
+		{Key: step.KeyHookCmd, Num: uint64(uapi.BPF_PROG_LOAD)}, {Key: step.KeyOfMaps, Num: 0x82},
 	}}, 77)
 	if n := binary.LittleEndian.Uint32(b[slotPID:]); n != 77 {
 		t.Errorf("pid %d", n)
@@ -37,11 +37,11 @@ func TestLSMRule(t *testing.T) {
 // Every hook's program can be encoded, and reads no argument that the hook lacks.
 func TestLSMBody(t *testing.T) {
 	btf := (*kernelBTF)(nil).ids()
-	for h := program.HookBPF; h <= program.HookProgLoad; h++ {
-		at := program.ArgsOf(h)
+	for h := step.HookBPF; h <= step.HookProgLoad; h++ {
+		at := step.ArgsOf(h)
 		insns := lsmBody(at, &btf, 9)
 		if len(marshal(insns)) == 0 {
-			t.Errorf("%s: no instructions", program.Hooks[h])
+			t.Errorf("%s: no instructions", step.Hooks[h])
 		}
 		var read []int
 		for _, i := range insns {
@@ -61,7 +61,7 @@ func TestLSMBody(t *testing.T) {
 		slices.Sort(read)
 		slices.Sort(want)
 		if !slices.Equal(read, want) {
-			t.Errorf("%s reads the arguments %v, want %v", program.Hooks[h], read, want)
+			t.Errorf("%s reads the arguments %v, want %v", step.Hooks[h], read, want)
 		}
 	}
 }

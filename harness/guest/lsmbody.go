@@ -6,7 +6,7 @@ import (
 
 	"github.com/cilium/ebpf/asm"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // A hook's map holds a number of slots. Each says whose calls it is about,
@@ -35,16 +35,16 @@ const (
 	conditions
 )
 
-var conditionOf = map[program.Key]int{
-	program.KeyHookCmd: ifCmd, program.KeyHookCap: ifCap, program.KeyGiven: ifGiven, program.KeyKernel: ifKernel,
-	program.KeyOfCmds: ifCmds, program.KeyOfMaps: ifMaps, program.KeyOfProgs: ifProgs, program.KeyOfAttachs: ifAttachs,
+var conditionOf = map[step.Key]int{
+	step.KeyHookCmd: ifCmd, step.KeyHookCap: ifCap, step.KeyGiven: ifGiven, step.KeyKernel: ifKernel,
+	step.KeyOfCmds: ifCmds, step.KeyOfMaps: ifMaps, step.KeyOfProgs: ifProgs, step.KeyOfAttachs: ifAttachs,
 }
 
 // lsmRule is the slot of a step.
-func lsmRule(s *program.Step, pid uint32) []byte {
+func lsmRule(s *step.Step, pid uint32) []byte {
 	b := make([]byte, slotLen)
 	binary.LittleEndian.PutUint32(b[slotPID:], pid)
-	errno, _ := s.Num(program.KeyErrno)
+	errno, _ := s.Num(step.KeyErrno)
 	binary.LittleEndian.PutUint32(b[slotErrno:], -uint32(errno))
 	flags := uint64(0)
 	for _, a := range s.Args {
@@ -68,7 +68,7 @@ const (
 //
 // In it r6 is the context, r7 the map's value, r8 the process's number, r9 the
 // flags of a slot.
-func lsmBody(at program.HookArgs, btf *typeIDs, rules int) asm.Instructions {
+func lsmBody(at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 	insns := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMapValue(asm.R7, rules, 0),
@@ -97,7 +97,7 @@ func lsmBody(at program.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 
 // lsmSlot writes the instructions of one slot; next is where the search goes on.
 type lsmSlot struct {
-	at    program.HookArgs
+	at    step.HookArgs
 	base  int16
 	next  string
 	insns asm.Instructions
@@ -156,8 +156,8 @@ func (s *lsmSlot) token(btf *typeIDs) {
 	s.when(ifGiven, append(load,
 		asm.JEq.Imm32(asm.R3, 0, given), asm.Mov.Imm32(asm.R3, 1),
 		s.value(asm.R4, slotValues+8*ifGiven, asm.Word).WithSymbol(given), asm.JNE.Reg32(asm.R3, asm.R4, s.next))...)
-	for key := program.KeyOfCmds; key <= program.KeyOfAttachs; key++ {
-		member, c := program.TokenMembers[key], conditionOf[key]
+	for key := step.KeyOfCmds; key <= step.KeyOfAttachs; key++ {
+		member, c := step.TokenMembers[key], conditionOf[key]
 		s.when(c, append(load,
 			asm.JEq.Imm32(asm.R3, 0, s.next),
 			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(member)), asm.DWord),

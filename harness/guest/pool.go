@@ -7,13 +7,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // assemble gives a world its actors: processes of an earlier world that
 // stand in the same place and forgot what they owned, or new ones. To start one
 // costs as much under emulation as a hundred calls.
-func (g *agent) assemble(cast []program.Actor) error {
+func (g *agent) assemble(cast []step.Actor) error {
 	g.forgetLSM()
 	if err := g.retire(); err != nil {
 		return err
@@ -72,11 +72,11 @@ func (g *agent) retire() error {
 // gone reports that a process has ended, or was not there from the beginning,
 // or that one which it was forked by has.
 func (p *player) gone() bool {
-	return p != nil && (p.absent || p.actor.Kind == program.Child || p.parent.gone())
+	return p != nil && (p.absent || p.actor.Kind == step.Child || p.parent.gone())
 }
 
 // employ returns a player for an actor.
-func (g *agent) employ(a program.Actor) (*player, error) {
+func (g *agent) employ(a step.Actor) (*player, error) {
 	var parent *player
 	if a.Parent >= 0 {
 		var err error
@@ -103,13 +103,13 @@ func (g *agent) employ(a program.Actor) (*player, error) {
 }
 
 // enter starts one actor, from here or from the actor that is its parent.
-func (g *agent) enter(a program.Actor) (*player, error) {
+func (g *agent) enter(a step.Actor) (*player, error) {
 	mine, its, err := newLink()
 	if err != nil {
 		return nil, err
 	}
-	p := &player{name: a.Name, link: mine, given: map[program.Handle]int{}, socket: noFD}
-	if a.Kind == program.Child {
+	p := &player{name: a.Name, link: mine, given: map[step.Handle]int{}, socket: noFD}
+	if a.Kind == step.Child {
 		p.absent, p.socket = true, its.fd
 		return p, nil
 	}
@@ -117,7 +117,7 @@ func (g *agent) enter(a program.Actor) (*player, error) {
 		return p, g.enterUnder(a, its.fd)
 	}
 	defer unix.Close(its.fd)
-	if a.Kind == program.Userns {
+	if a.Kind == step.Userns {
 		p.pid, err = startOwned(a.UID, its.fd, g.fix)
 	} else {
 		p.pid, err = start(nil, a.UID, its.fd, g.fix, "")
@@ -126,13 +126,13 @@ func (g *agent) enter(a program.Actor) (*player, error) {
 }
 
 // enterUnder has an actor fork another inside its namespaces.
-func (g *agent) enterUnder(a program.Actor, socket int) error {
+func (g *agent) enterUnder(a step.Actor, socket int) error {
 	parent, err := g.player(uint32(a.Parent))
 	if err != nil {
 		return err
 	}
 	userns := byte(0)
-	if a.Kind == program.Userns {
+	if a.Kind == step.Userns {
 		userns = 1
 	}
 	parent.pending.add(verbFork, userns)

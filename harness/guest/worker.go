@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -122,51 +122,51 @@ func capset(s capState) error {
 }
 
 // step makes one call of an actor's worker and looks at what it made.
-func (a *actor) step(s *program.Step) program.Observation {
-	if has(s, program.KeyInside) && s.Op != program.OpSetns {
+func (a *actor) step(s *step.Step) step.Observation {
+	if has(s, step.KeyInside) && s.Op != step.OpSetns {
 		s = a.inside(s)
 	}
-	if has(s, program.KeyFromKernel) {
-		s = withNumber(s, program.KeyFromKernel, a.fix.commands[fixLoader])
+	if has(s, step.KeyFromKernel) {
+		s = withNumber(s, step.KeyFromKernel, a.fix.commands[fixLoader])
 	}
-	if has(s, program.KeyTime) {
+	if has(s, step.KeyTime) {
 		return a.timed(s)
 	}
-	t, _ := s.Num(program.KeyType)
+	t, _ := s.Num(step.KeyType)
 	switch s.Op {
-	case program.OpTokenCreate:
+	case step.OpTokenCreate:
 		fd, errno := a.request(s)
-		return a.keep(s, fd, program.Observation{Errno: errno})
-	case program.OpLibrary:
+		return a.keep(s, fd, step.Observation{Errno: errno})
+	case step.OpLibrary:
 		return a.library(s)
-	case program.OpReopen:
+	case step.OpReopen:
 		return a.reopen(s)
-	case program.OpMapCreate:
+	case step.OpMapCreate:
 		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_MAP_CREATE, fd, errno, uint32(t))
-	case program.OpProgLoad:
+	case step.OpProgLoad:
 		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_PROG_LOAD, fd, errno, uint32(t))
-	case program.OpBTFLoad:
+	case step.OpBTFLoad:
 		fd, errno := a.request(s)
 		return a.made(s, uapi.BPF_BTF_LOAD, fd, errno, 0)
-	case program.OpCall:
+	case step.OpCall:
 		return a.command(s)
-	case program.OpClose:
-		h, _ := s.Num(program.KeyHandle)
-		return program.Observation{Errno: a.close(program.Handle(h))}
+	case step.OpClose:
+		h, _ := s.Num(step.KeyHandle)
+		return step.Observation{Errno: a.close(step.Handle(h))}
 	}
 	return a.more(s)
 }
 
 // inside puts the descriptor's number in the place of the handle of the user
 // namespace that the call is to be made in.
-func (a *actor) inside(s *program.Step) *program.Step {
-	return withNumber(s, program.KeyInside, a.fd(s, program.KeyInside))
+func (a *actor) inside(s *step.Step) *step.Step {
+	return withNumber(s, step.KeyInside, a.fd(s, step.KeyInside))
 }
 
 // withNumber puts a descriptor's number in the place of an argument.
-func withNumber(s *program.Step, k program.Key, fd int) *program.Step {
+func withNumber(s *step.Step, k step.Key, fd int) *step.Step {
 	c := *s
 	c.Args = slices.Clone(s.Args)
 	for i := range c.Args {
@@ -178,23 +178,23 @@ func withNumber(s *program.Step, k program.Key, fd int) *program.Step {
 }
 
 // request makes the call of a step that makes an object.
-func (a *actor) request(s *program.Step) (fd int, errno uapi.Errno) {
-	t, _ := s.Num(program.KeyType)
+func (a *actor) request(s *step.Step) (fd int, errno uapi.Errno) {
+	t, _ := s.Num(step.KeyType)
 	switch s.Op {
-	case program.OpTokenCreate:
-		flags, _ := s.Num(program.KeyFlags)
-		return tokenCreate(uint32(flags), a.fd(s, program.KeyBPFFS), s)
-	case program.OpMapCreate:
+	case step.OpTokenCreate:
+		flags, _ := s.Num(step.KeyFlags)
+		return tokenCreate(uint32(flags), a.fd(s, step.KeyBPFFS), s)
+	case step.OpMapCreate:
 		return a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
-	case program.OpProgLoad:
-		at, _ := s.Num(program.KeyAttach)
+	case step.OpProgLoad:
+		at, _ := s.Num(step.KeyAttach)
 		return a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
-	case program.OpBTFLoad:
+	case step.OpBTFLoad:
 		blob := intBlob()
-		if has(s, program.KeyLock) {
+		if has(s, step.KeyLock) {
 			blob = lockBlob()
 		}
-		if has(s, program.KeyJunk) {
+		if has(s, step.KeyJunk) {
 			blob[0]++ // the magic
 		}
 		return btfLoad(blob, a.token(s), s)
@@ -203,24 +203,24 @@ func (a *actor) request(s *program.Step) (fd int, errno uapi.Errno) {
 }
 
 // made proves that an object works, then keeps it or lets it go.
-func (a *actor) made(s *program.Step, cmd uapi.Cmd, fd int, errno uapi.Errno, wantType uint32) program.Observation {
-	o := program.Observation{Errno: errno}
+func (a *actor) made(s *step.Step, cmd uapi.Cmd, fd int, errno uapi.Errno, wantType uint32) step.Observation {
+	o := step.Observation{Errno: errno}
 	if errno == 0 {
 		o.Proof = prove(cmd, fd, wantType)
 	}
 	return a.keep(s, fd, o)
 }
 
-func (a *actor) keep(s *program.Step, fd int, o program.Observation) program.Observation {
+func (a *actor) keep(s *step.Step, fd int, o step.Observation) step.Observation {
 	if o.Errno != 0 {
 		return o
 	}
-	if s.Op == program.OpTokenCreate {
+	if s.Op == step.OpTokenCreate {
 		a.unproven = append(a.unproven, fd)
 	}
 	if s.Out != 0 {
 		a.set(s.Out, fd)
-	} else if s.Op != program.OpTokenCreate {
+	} else if s.Op != step.OpTokenCreate {
 		unix.Close(fd)
 	}
 	return o
@@ -228,43 +228,43 @@ func (a *actor) keep(s *program.Step, fd int, o program.Observation) program.Obs
 
 // fd returns the descriptor behind a handle argument, one that is not open
 // where the actor has none.
-func (a *actor) fd(s *program.Step, k program.Key) int {
+func (a *actor) fd(s *step.Step, k step.Key) int {
 	h, _ := s.Num(k)
-	if fd, ok := a.handles[program.Handle(h)]; ok {
+	if fd, ok := a.handles[step.Handle(h)]; ok {
 		return fd
 	}
 	return badFD
 }
 
-func (a *actor) token(s *program.Step) tokenArg {
+func (a *actor) token(s *step.Step) tokenArg {
 	switch {
-	case has(s, program.KeyToken):
-		return tokenArg{true, a.fd(s, program.KeyToken)}
-	case has(s, program.KeyTokenFD):
-		return tokenArg{false, a.fd(s, program.KeyTokenFD)}
+	case has(s, step.KeyToken):
+		return tokenArg{true, a.fd(s, step.KeyToken)}
+	case has(s, step.KeyTokenFD):
+		return tokenArg{false, a.fd(s, step.KeyTokenFD)}
 	}
 	return tokenArg{}
 }
 
-func (a *actor) fdArgs(s *program.Step) fdArgs {
-	get := func(k program.Key) *int {
+func (a *actor) fdArgs(s *step.Step) fdArgs {
+	get := func(k step.Key) *int {
 		if !has(s, k) {
 			return nil
 		}
 		fd := a.fd(s, k)
 		return &fd
 	}
-	return fdArgs{get(program.KeyInner), get(program.KeyBTF), get(program.KeyAttachFD), get(program.KeyMap)}
+	return fdArgs{get(step.KeyInner), get(step.KeyBTF), get(step.KeyAttachFD), get(step.KeyMap)}
 }
 
-func (a *actor) set(h program.Handle, fd int) {
+func (a *actor) set(h step.Handle, fd int) {
 	if old, ok := a.handles[h]; ok {
 		unix.Close(old)
 	}
 	a.handles[h] = fd
 }
 
-func (a *actor) close(h program.Handle) uapi.Errno {
+func (a *actor) close(h step.Handle) uapi.Errno {
 	fd, ok := a.handles[h]
 	if !ok {
 		return uapi.Errno(unix.EBADF)

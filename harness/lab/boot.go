@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -387,7 +387,7 @@ func (s *session) answer(payload []byte) error {
 	return nil
 }
 
-func (s *session) took(c *cases.Case, seen []program.Observation) {
+func (s *session) took(c *cases.Case, seen []step.Observation) {
 	r := s.judge.Case(c, seen)
 	r.Boot = s.index
 	s.set(c, r)

@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 )
 
 // Foresee says what a kernel will say of itself, from its image alone.
-func Foresee(k *kernel.Kernel, o kernel.Options) (*program.Facts, error) {
+func Foresee(k *kernel.Kernel, o kernel.Options) (*step.Facts, error) {
 	t, err := k.Types(o, enumTags()...)
 	if err != nil {
 		return nil, err
@@ -20,7 +20,7 @@ func Foresee(k *kernel.Kernel, o kernel.Options) (*program.Facts, error) {
 
 // ForeseeFile does the same for a file that has a kernel's BTF in it. release and config
 // are what is known of the kernel beside it.
-func ForeseeFile(path, release string, config map[string]string) (*program.Facts, error) {
+func ForeseeFile(path, release string, config map[string]string) (*step.Facts, error) {
 	t, err := kernel.ReadTypes(path, enumTags()...)
 	if err != nil {
 		return nil, err
@@ -36,14 +36,14 @@ func enumTags() []string {
 	return tags
 }
 
-func factsIn(t *kernel.Types, release string, config map[string]string) *program.Facts {
+func factsIn(t *kernel.Types, release string, config map[string]string) *step.Facts {
 	if release == "" {
 		release = t.Release
 	}
-	enums := map[string][]program.Enumerator{}
+	enums := map[string][]step.Enumerator{}
 	for tag, list := range t.Enums {
 		for _, e := range list {
-			enums[tag] = append(enums[tag], program.Enumerator(e))
+			enums[tag] = append(enums[tag], step.Enumerator(e))
 		}
 	}
 	return cases.FactsIn(release, enums, config)
@@ -52,7 +52,7 @@ func factsIn(t *kernel.Types, release string, config map[string]string) *program
 // foresee reads the image while the machine boots, and keeps what it finds for
 // the comparison with what runs.
 func (t *trial) foresee() {
-	t.foreseen = make(chan *program.Facts, 1)
+	t.foreseen = make(chan *step.Facts, 1)
 	go func() {
 		f, err := Foresee(t.kernel, kernel.Options{CacheDir: t.CacheDir})
 		if err != nil {

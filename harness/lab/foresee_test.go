@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/result"
@@ -14,20 +14,20 @@ import (
 // A kernel that runs and has other enumerators than its image is noted, beside
 // what was noted already.
 func TestCompareForeseen(t *testing.T) {
-	running := &program.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A", "BPF_B"}}}
-	image := &program.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A"}}}
+	running := &step.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A", "BPF_B"}}}
+	image := &step.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A"}}}
 	for _, tt := range []struct {
 		name           string
-		image, running *program.Facts
+		image, running *step.Facts
 		want           string
 	}{
 		{"the same", running, running, "before"},
 		{"more", image, running, "before; the BTF in the image and that of the kernel which runs differ: BPF_B runs and is not in the image"},
 		{"image unread", nil, running, "before"},
 		{"never booted", image, nil, "before"},
-		{"no BTF", image, &program.Facts{Release: "7.3.4"}, "before"},
+		{"no BTF", image, &step.Facts{Release: "7.3.4"}, "before"},
 	} {
-		tr := &trial{Lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *program.Facts, 1)}
+		tr := &trial{Lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *step.Facts, 1)}
 		tr.foreseen <- tt.image
 		tr.compareForeseen()
 		if tr.out.Note != tt.want {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -17,7 +17,7 @@ func (l *Lab) allowOn(k *kernel.Kernel) *vm.Allow {
 	out := l.Allow
 	for i := range l.Known {
 		d := &l.Known[i]
-		if !d.In(&program.Facts{Release: k.Release, Config: k.Config}) {
+		if !d.In(&step.Facts{Release: k.Release, Config: k.Config}) {
 			continue
 		}
 		for _, title := range d.Titles {

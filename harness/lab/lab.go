@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -184,7 +184,7 @@ type trial struct {
 	failed  int // of them, failed or broken
 	total   int
 
-	foreseen chan *program.Facts // what its image says; nil when that cannot be read
+	foreseen chan *step.Facts // what its image says; nil when that cannot be read
 
 	memMiB     int
 	slow       int      // how many times longer than usual its kernel takes
@@ -244,7 +244,7 @@ func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
 }
 
 // shared are the packages that are the same on both sides of the channel.
-var shared = map[string]fs.FS{"cases/program": program.Sources, "harness/wire": wire.Sources}
+var shared = map[string]fs.FS{"cases/step": step.Sources, "harness/wire": wire.Sources}
 
 func (l *Lab) imageOptions() images.Options {
 	return images.Options{CacheDir: l.CacheDir, Log: l.Log, Shared: shared}

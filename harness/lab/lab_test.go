@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -294,7 +294,7 @@ func TestBare(t *testing.T) {
 func TestStopwatch(t *testing.T) {
 	l := newLab(t, "clean")
 	answered := 0
-	l.Stopwatch = &Stopwatch{Repeat: time.Millisecond, Answered: func(c *cases.Case, seen []program.Observation, after time.Duration) {
+	l.Stopwatch = &Stopwatch{Repeat: time.Millisecond, Answered: func(c *cases.Case, seen []step.Observation, after time.Duration) {
 		answered++
 		if timed := len(seen) == 1 && slices.Equal(seen[0].Values, []uint64{labtest.CallTakes}); timed != (c.Len() == 1) || after <= 0 {
 			t.Errorf("%s showed %+v after %s", c.ID, seen, after)

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/wire"
 	"tokentest/images"
 )
@@ -25,7 +25,7 @@ func ByHand(list []*cases.Case) ([]File, error) {
 	for _, c := range list {
 		text, err := json.Marshal(wire.ByHand{
 			World: wire.EncodeProgram(&c.World.Program),
-			Cells: wire.EncodeCells(&wire.Cells{Cells: []program.Cell{c.Cell()}}),
+			Cells: wire.EncodeCells(&wire.Cells{Cells: []step.Cell{c.Cell()}}),
 			Setup: words(c.World.Info), Steps: words(c.Info()),
 		})
 		if err != nil {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/wire"
 )
 
@@ -15,16 +15,16 @@ type Stopwatch struct {
 	Repeat time.Duration
 	// Answered gets what a case showed, as it came, and how long after hello
 	// that was.
-	Answered func(c *cases.Case, seen []program.Observation, after time.Duration)
+	Answered func(c *cases.Case, seen []step.Observation, after time.Duration)
 	// Costs is what the guest's own work costs, after a run with Repeat.
 	Costs wire.Costs
 }
 
 // cell is the steps of a case as they are sent.
-func (l *Lab) cell(c *cases.Case) program.Cell {
+func (l *Lab) cell(c *cases.Case) step.Cell {
 	cell := c.Cell()
 	if l.measures() && len(cell) == 1 {
-		cell[0].Args = append(cell[0].Args, program.Arg{Key: program.KeyTime, Num: uint64(l.Stopwatch.Repeat.Microseconds())})
+		cell[0].Args = append(cell[0].Args, step.Arg{Key: step.KeyTime, Num: uint64(l.Stopwatch.Repeat.Microseconds())})
 	}
 	return cell
 }

@@ -14,7 +14,7 @@ func BenchmarkWrite(b *testing.B) {
 	for i := range 100_000 {
 		id := fmt.Sprintf("map_create/maps/owner/CAP_BPF/with/%d", i)
 		if i%100 == 0 {
-			k.Cases = append(k.Cases, failed(id, step("owner map_create type=hash token=t", 0, eperm)))
+			k.Cases = append(k.Cases, failed(id, stepResult("owner map_create type=hash token=t", 0, eperm)))
 			continue
 		}
 		k.Cases = append(k.Cases, passed(id, eperm))

@@ -16,12 +16,12 @@ import (
 // comparison has every class, a new finding, and a kernel that is gone.
 func comparison() *result.Comparison {
 	base := newKernel("deb:trixie", passed("same/a", 0), passed("m/any/fails/b", eperm), passed("m/any/fails/c", eperm), passed("changes/a", eperm),
-		failed("fixed/a", step("x", 0, eperm)), failed("still/a", step("x", 0, eperm)), passed("lost/a", 0), passed("gone/a", 0), passed("gone/b", 0),
+		failed("fixed/a", stepResult("x", 0, eperm)), failed("still/a", stepResult("x", 0, eperm)), passed("lost/a", 0), passed("gone/a", 0), passed("gone/b", 0),
 		skipped("came/a", "no such type"))
-	now := newKernel("deb:trixie", passed("same/a", 0), failed("m/any/fails/b", step("owner map_create", 0, eperm)),
-		failed("m/any/fails/c", step("owner map_create", einval, eperm)), passed("changes/a", 0), passed("fixed/a", eperm), failed("still/a", step("x", 0, eperm)),
+	now := newKernel("deb:trixie", passed("same/a", 0), failed("m/any/fails/b", stepResult("owner map_create", 0, eperm)),
+		failed("m/any/fails/c", stepResult("owner map_create", einval, eperm)), passed("changes/a", 0), passed("fixed/a", eperm), failed("still/a", stepResult("x", 0, eperm)),
 		broken("lost/a", "the machine was lost under it: killed", 0), passed("came/a", 0), passed("new/a", 0), passed("varies/a", 0))
-	again := newKernel("deb:trixie", failed("varies/a", step("x", eperm, 0)))
+	again := newKernel("deb:trixie", failed("varies/a", stepResult("x", eperm, 0)))
 	now.Boots = append(now.Boots, boot(1, vm.Tainted, "WARNING in f", vm.Finding{Kind: vm.KindWarn, Title: "WARNING in f"}))
 	b, n := newRun(base, newKernel("deb:gone", passed("a", 0))), newRun(now)
 	n.Tool, n.Dir = "another0000000", "results/runs/8"
@@ -102,7 +102,7 @@ func TestComparisonGroups(t *testing.T) {
 	for i := range 400 {
 		id := fmt.Sprintf("map_create/%d", i)
 		base.Cases = append(base.Cases, passed(id, eperm))
-		now.Cases = append(now.Cases, failed(id, step("owner map_create", []uapi.Errno{0, einval}[i%2], eperm)))
+		now.Cases = append(now.Cases, failed(id, stepResult("owner map_create", []uapi.Errno{0, einval}[i%2], eperm)))
 	}
 	side := func(k *result.KernelRun) *result.Side { return &result.Side{Runs: []*result.Run{newRun(k)}} }
 	text := renderComparison(t, "pretty", result.Compare(side(base), side(now)), Options{})

@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"time"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -63,7 +63,7 @@ func newKernel(ref string, cases ...result.CaseResult) *result.KernelRun {
 	return &result.KernelRun{
 		Ref: ref, Release: "6.12.117+deb13-cloud-amd64", Source: "linux-image-6.12.117+deb13-cloud-amd64 6.12.117-1",
 		Digest: "ed8f0dbd", Image: "bcd09c5c", Accel: "tcg: forced",
-		Facts: &program.Facts{Release: "6.12.117+deb13-cloud-amd64", Token: true, BTF: true},
+		Facts: &step.Facts{Release: "6.12.117+deb13-cloud-amd64", Token: true, BTF: true},
 		Boots: []result.Boot{boot(0, vm.Clean, "powered off after its done record")},
 		Cases: cases, Decide: 4500 * time.Millisecond,
 	}
@@ -77,7 +77,7 @@ func boot(n int, fate vm.Fate, reason string, list ...vm.Finding) result.Boot {
 }
 
 func passed(id string, errno uapi.Errno) result.CaseResult {
-	return result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: program.Observation{Errno: errno}, ID: "map_create/ok"}}}
+	return result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: step.Observation{Errno: errno}, ID: "map_create/ok"}}}
 }
 
 func skipped(id, why string) result.CaseResult {
@@ -95,9 +95,9 @@ func failed(id string, s result.StepResult) result.CaseResult {
 	return result.CaseResult{ID: id, Status: result.Fail, Reason: s.Explain(), Steps: []result.StepResult{first, s}}
 }
 
-func step(text string, got, want uapi.Errno) result.StepResult {
+func stepResult(text string, got, want uapi.Errno) result.StepResult {
 	return result.StepResult{
-		Text: text, Got: program.Observation{Errno: got}, Want: &want, ID: "map_create/no-cap-bpf", Func: "map_create",
+		Text: text, Got: step.Observation{Errno: got}, Want: &want, ID: "map_create/no-cap-bpf", Func: "map_create",
 		Rule: "a map type that the token does not allow needs CAP_BPF in the initial namespace",
 	}
 }
@@ -131,15 +131,15 @@ func noToken() *result.Run {
 func everything() *result.Run {
 	k := newKernel("tree:my linux/it's new", passed("map_create/none/owner/none/with/hash", eperm), skipped("map_create/new", "CONFIG_BPF_LSM is not set"))
 	for _, id := range []string{"map_create/maps/owner/none/with/array", "map_create/maps/owner/none/with/hash", "map_create/maps/owner/CAP_BPF/with/hash"} {
-		s := step("owner map_create type=hash token=t", 0, eperm)
+		s := stepResult("owner map_create type=hash token=t", 0, eperm)
 		s.Pin = "cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; kernel-semantics 2.2)"
 		k.Cases = append(k.Cases, failed(id, s))
 	}
-	dead := step("owner map_create type=array token=t", 0, 0)
-	dead.Got.Proof = program.DoesNotWork
-	masks := step("owner token_create -> t", 0, 0)
+	dead := stepResult("owner map_create type=array token=t", 0, 0)
+	dead.Got.Proof = step.DoesNotWork
+	masks := stepResult("owner token_create -> t", 0, 0)
 	masks.Got.Values, masks.Rule, masks.Func = []uint64{1, 0, 0, 0}, "the token's fdinfo shows the masks [0x1 0x0 0x0 0x0], want [0x3 0x0 0x0 0x0]", "bpf_token_show_fdinfo"
-	unknown := step("owner map_create type=99", einval, 0)
+	unknown := stepResult("owner map_create type=99", einval, 0)
 	unknown.Want, unknown.Rule, unknown.ID, unknown.Func = nil, "", "", ""
 	k.Cases = append(k.Cases,
 		failed("map_create/works", dead), failed("token_create/masks", masks), failed("map_create/unknown", unknown),
@@ -160,7 +160,7 @@ func everything() *result.Run {
 
 // expected fails as a list says.
 func expected() *result.Run {
-	c := failed("map_create/known", step("owner map_create", 0, eperm))
+	c := failed("map_create/known", stepResult("owner map_create", 0, eperm))
 	k := newKernel("deb:trixie", passed("map_create/a", 0), c, c)
 	k.Cases[2].ID += "/too"
 	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
@@ -169,7 +169,7 @@ func expected() *result.Run {
 
 // unexpected holds what a list says of cases that do otherwise now.
 func unexpected() *result.Run {
-	other := failed("map_create/other", step("owner map_create", einval, eperm))
+	other := failed("map_create/other", stepResult("owner map_create", einval, eperm))
 	k := newKernel("deb:trixie", passed("map_create/passes", 0), other)
 	r := newRun(k)
 	for _, of := range []string{"map_create/passes", "map_create/other"} {
@@ -196,7 +196,7 @@ func brokenControls() *result.Run {
 			broken(c+"/x", "control "+c+" is broken: the guest could not set it up: "+why, 0),
 			broken(c+"/y", "control "+c+" must be allowed and got EPERM", 0))
 	}
-	bad := step("owner bpffs delegate=any", eperm, 0)
+	bad := stepResult("owner bpffs delegate=any", eperm, 0)
 	in := failed("token_create/y", bad)
 	in.Status, in.Reason = result.Broken, `set-up step "owner bpffs delegate=any": got EPERM, want ok`
 	k.Cases = append(k.Cases, in)
@@ -234,7 +234,7 @@ func nothing() *result.Run { return newRun() }
 
 // hostile holds text that would break a terminal, a shell or a parser.
 func hostile() *result.Run {
-	s := step("owner map_create\n  ok 1 fine\x1b[2J", 0, eperm)
+	s := stepResult("owner map_create\n  ok 1 fine\x1b[2J", 0, eperm)
 	s.Rule = "a rule\r# SKIP of \u202e\xff two lines\nnot ok 9 x"
 	k := newKernel("git:linux#v6.12 $(reboot) 'x'\n", failed("a#b/c\nd # SKIP no", s), skipped("a#b/e", "because\nof # two\tlines\x00"))
 	k.Note = "a note\x07 with a bell"

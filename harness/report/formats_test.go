@@ -58,7 +58,7 @@ func TestJUnit(t *testing.T) {
 func many(n int) *result.Run {
 	k := newKernel("deb:trixie")
 	for i := range n {
-		s := step("owner map_create", 0, eperm)
+		s := stepResult("owner map_create", 0, eperm)
 		s.ID = fmt.Sprintf("rule/%d", i)
 		k.Cases = append(k.Cases, failed(fmt.Sprintf("g%d/c", i), s), broken(fmt.Sprintf("h%d/c", i), fmt.Sprintf("reason %d", i), 0))
 	}
@@ -89,7 +89,7 @@ func TestGitHub(t *testing.T) {
 
 // TestGitHubCommands has nothing of a guest's be taken for a command.
 func TestGitHubCommands(t *testing.T) {
-	k := newKernel("deb:trixie", failed("a/b", step("x\n::error::no", 0, eperm)), broken("c", "why\n::set-output name=a::b", 0))
+	k := newKernel("deb:trixie", failed("a/b", stepResult("x\n::error::no", 0, eperm)), broken("c", "why\n::set-output name=a::b", 0))
 	k.Boots[0] = boot(0, vm.Tainted, "::endgroup::", vm.Finding{Kind: vm.KindWarn, Title: "::stop-commands::x"})
 	stop := ""
 	for line := range strings.Lines(render(t, "github", newRun(k), Options{Width: 4000})) {
@@ -134,7 +134,7 @@ func TestMarkdown(t *testing.T) {
 	if n := len(render(t, "markdown", many(20_000), Options{})); n > 1<<20 {
 		t.Errorf("%d bytes are more than GitHub takes", n)
 	}
-	text := render(t, "markdown", newRun(newKernel("<img src=x>|`", failed("a/```/<b>", step("x", 0, eperm)))), Options{})
+	text := render(t, "markdown", newRun(newKernel("<img src=x>|`", failed("a/```/<b>", stepResult("x", 0, eperm)))), Options{})
 	outside, _, _ := strings.Cut(text, "````")
 	if strings.Contains(outside, "<img") || strings.Contains(text, "\n```/") {
 		t.Errorf("not escaped:\n%s", text)
@@ -216,7 +216,7 @@ func TestJSONMembers(t *testing.T) {
 func TestCauseTakesAnswersTogether(t *testing.T) {
 	k := newKernel("deb:trixie")
 	for i, id := range []string{"m/any/root/with/a", "m/any/owner/with/b", "m/cmd/owner/with/c"} {
-		k.Cases = append(k.Cases, failed(id, step("x", []uapi.Errno{0, einval, 0}[i], eperm)))
+		k.Cases = append(k.Cases, failed(id, stepResult("x", []uapi.Errno{0, einval, 0}[i], eperm)))
 	}
 	text := render(t, "pretty", newRun(k), Options{})
 	for _, want := range []string{"FAIL 3 cases: got ok (2) or EINVAL (1), want EPERM\n", "  within   m/*/*/with/*\n"} {
@@ -224,7 +224,7 @@ func TestCauseTakesAnswersTogether(t *testing.T) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
 	}
-	k.Cases = append(k.Cases, failed("other/any/owner/with/b", step("x", 0, eperm)))
+	k.Cases = append(k.Cases, failed("other/any/owner/with/b", stepResult("x", 0, eperm)))
 	if text := render(t, "pretty", newRun(k), Options{}); strings.Contains(text, "within") {
 		t.Errorf("cases of two groups are said to be within one:\n%s", text)
 	}

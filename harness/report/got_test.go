@@ -3,7 +3,7 @@ package report
 import (
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
 )
@@ -11,7 +11,7 @@ import (
 // TestMismatch says what is wrong where the errno is not.
 func TestMismatch(t *testing.T) {
 	ok := uapi.OK
-	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8", Got: program.Observation{Values: []uint64{9}}}
+	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8", Got: step.Observation{Values: []uint64{9}}}
 	if text := mismatch(&left, got(&left)); text != left.Rule {
 		t.Errorf("%q", text)
 	}
@@ -28,14 +28,14 @@ func TestGot(t *testing.T) {
 		s         result.StepResult
 		got, want string
 	}{
-		{result.StepResult{Want: &ok, Got: program.Observation{Errno: 1}}, "EPERM", "ok"},
-		{result.StepResult{Want: &eperm, Got: program.Observation{Proof: program.Works}}, "ok", "EPERM"},
-		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.SurvivesExec}}, "ok with a descriptor that survives execve(2)", "ok"},
-		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.DoesNotWork}}, "ok with an object that does not work", "ok"},
-		{result.StepResult{Want: &ok, Wrong: true, Got: program.Observation{Proof: program.Works, Values: []uint64{3}}}, "ok with [0x3]", "ok with other values"},
-		{result.StepResult{Want: &ok, Wrong: true, Got: program.Observation{Proof: program.Works, Text: "1 barriers"}}, "ok with another text", "ok"},
-		{result.StepResult{Want: &ok, Got: program.Observation{Proof: program.Works, Text: "as it should be"}}, "ok", "ok"},
-		{result.StepResult{Got: program.Observation{Errno: 1}}, "EPERM", "an answer that nobody knows"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Errno: 1}}, "EPERM", "ok"},
+		{result.StepResult{Want: &eperm, Got: step.Observation{Proof: step.Works}}, "ok", "EPERM"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.SurvivesExec}}, "ok with a descriptor that survives execve(2)", "ok"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.DoesNotWork}}, "ok with an object that does not work", "ok"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Values: []uint64{3}}}, "ok with [0x3]", "ok with other values"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Text: "1 barriers"}}, "ok with another text", "ok"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.Works, Text: "as it should be"}}, "ok", "ok"},
+		{result.StepResult{Got: step.Observation{Errno: 1}}, "EPERM", "an answer that nobody knows"},
 	} {
 		if got(&tt.s) != tt.got || want(&tt.s) != tt.want {
 			t.Errorf("got %q, want %q; should be %q and %q", got(&tt.s), want(&tt.s), tt.got, tt.want)

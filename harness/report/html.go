@@ -13,7 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/result"
 )
 
@@ -299,7 +299,7 @@ func newPageTail(c *result.CaseResult) pageTail {
 	for i := range c.Steps {
 		s := &c.Steps[i]
 		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func, Pin: clean(s.Pin), Wrong: s.Wrong,
-			Made: s.Got.Proof == program.Works, Broken: s.Got.Proof.Fails()}
+			Made: s.Got.Proof == step.Works, Broken: s.Got.Proof.Fails()}
 		for _, v := range s.Got.Values {
 			p.Values = append(p.Values, fmt.Sprintf("%#x", v))
 		}

@@ -53,7 +53,7 @@ func matrixRun(n int) *result.Run {
 							r = passed(id, 0)
 						}
 						if k == k73 && m == "any" && c == "none" && tok == "with" && i == 1 {
-							r = failed(id, step("owner map_create type=type1 caps=none", 0, eperm))
+							r = failed(id, stepResult("owner map_create type=type1 caps=none", 0, eperm))
 							r.Steps = r.Steps[1:]
 						}
 						if k == k73 && m == "none" && c == "none" && tok == "without" && i == 0 {

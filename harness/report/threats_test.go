@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -17,7 +17,7 @@ func asked(statuses ...result.Status) *result.Run {
 	var list []*result.KernelRun
 	for i, s := range statuses {
 		c := result.CaseResult{ID: "q", Status: s, Steps: []result.StepResult{
-			{Got: program.Observation{}}, {Got: program.Observation{Errno: eperm}}, {Got: program.Observation{Errno: []uapi.Errno{einval, 0}[i%2]}},
+			{Got: step.Observation{}}, {Got: step.Observation{Errno: eperm}}, {Got: step.Observation{Errno: []uapi.Errno{einval, 0}[i%2]}},
 		}}
 		if s != result.Pass {
 			c.Reason = "the reason of " + string(s)

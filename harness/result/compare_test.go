@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
 )
 
 func gotCase(id string, s Status, errno uapi.Errno) CaseResult {
-	c := CaseResult{ID: id, Status: s, Steps: []StepResult{{Got: program.Observation{Errno: errno}, ID: "r"}}}
+	c := CaseResult{ID: id, Status: s, Steps: []StepResult{{Got: step.Observation{Errno: errno}, ID: "r"}}}
 	if s == Skip || s == Broken {
 		c.Steps, c.Reason = nil, "why"
 	}

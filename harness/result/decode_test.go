@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // The fast way decodes every line as the JSON decoder does.
@@ -58,7 +58,7 @@ func TestDecode(t *testing.T) {
 // TestLoader reads a run as Load does, but for what was not asked for.
 func TestLoader(t *testing.T) {
 	r := aRun()
-	r.Kernels[0].Worlds = []WorldResult{{Group: "a", Key: "k", Seen: []program.Observation{{Errno: 1}}}}
+	r.Kernels[0].Worlds = []WorldResult{{Group: "a", Key: "k", Seen: []step.Observation{{Errno: 1}}}}
 	r.Kernels[1].Cases = r.Kernels[0].Cases
 	dir := save(t, r)
 	want, err := Load(dir)
@@ -100,7 +100,7 @@ func TestLoader(t *testing.T) {
 
 // TestPack keeps every case as it was.
 func TestPack(t *testing.T) {
-	perm := []StepResult{{Got: program.Observation{Errno: 1}, ID: "r"}}
+	perm := []StepResult{{Got: step.Observation{Errno: 1}, ID: "r"}}
 	want := []CaseResult{
 		{ID: "a/1", Status: Pass, Steps: perm}, {ID: "a/2", Status: Pass, Steps: perm},
 		{ID: "a/3", Status: Pass, Steps: perm, Boot: 1}, {ID: "a/4", Status: Fail, Reason: "why", Steps: perm},

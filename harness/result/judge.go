@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // Judge compares what the cells of worlds showed on one kernel with what the
 // oracle and the pins say. It keeps a world's simulation between its cases.
 type Judge struct {
-	facts  *program.Facts
+	facts  *step.Facts
 	omit   string
 	held   func(rule string) // told of the rules that matter; nil is none
 	worlds map[*cases.World]*judgedWorld
@@ -31,7 +31,7 @@ type judgedWorld struct {
 
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
-func NewJudge(f *program.Facts, omit string) *Judge {
+func NewJudge(f *step.Facts, omit string) *Judge {
 	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}}
 }
 
@@ -52,7 +52,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 
 // Setup judges what a world's set-up showed. Cases of the world are judged
 // after it.
-func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
+func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 	jw := &judgedWorld{sim: cases.NewSim(j.facts, &w.Program, false)}
 	jw.sim.Omit(j.omit)
 	jw.sim.Held(j.held)
@@ -63,8 +63,8 @@ func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 	}
 	for i := range seen {
 		o := seen[i]
-		if o.Proof == program.SurvivesExec {
-			o.Proof = program.Works // it serves here; the cases that make tokens tell
+		if o.Proof == step.SurvivesExec {
+			o.Proof = step.Works // it serves here; the cases that make tokens tell
 		}
 		r := judgeStep(jw.sim.Step(&w.Program.Setup[i]), &w.Info[i], o)
 		if r.Wrong && jw.broken == "" {
@@ -75,12 +75,12 @@ func (j *Judge) Setup(w *cases.World, seen []program.Observation) {
 }
 
 // Case judges what a case showed.
-func (j *Judge) Case(c *cases.Case, seen []program.Observation) CaseResult {
+func (j *Judge) Case(c *cases.Case, seen []step.Observation) CaseResult {
 	return j.made(makeSteps(c), seen)
 }
 
 // made judges what a case showed whose steps are made.
-func (j *Judge) made(c *madeCase, seen []program.Observation) CaseResult {
+func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	out := CaseResult{ID: c.ID, Status: Pass}
 	jw := j.worlds[c.World]
 	switch {
@@ -138,7 +138,7 @@ func (j *Judge) Rules() map[string]RuleText { return j.rules }
 // slimStep is all that is kept of a step of a case that passed.
 type slimStep struct {
 	errno uapi.Errno
-	proof program.Proof
+	proof step.Proof
 	rule  string
 }
 
@@ -166,12 +166,12 @@ func (r *CaseResult) judge(s *StepResult, control bool) {
 // Where the kernel's configuration is not known, a control that says EINVAL
 // for something that an option compiles in is the only answer there is: its
 // cases are skipped, with the option's name.
-func Guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
+func Guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
 	guards(f, all, of, func(c *cases.Case, now CaseResult) { *of(c) = now })
 }
 
 // guards has set told what becomes of a case; what of returns is not changed.
-func guards(f *program.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
+func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	if f != nil && f.Config == nil {
 		skipUnknown(all, of, set)
 	}
@@ -242,7 +242,7 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 }
 
 // judgeStep holds an observation against both keys.
-func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) StepResult {
+func judgeStep(e cases.Expect, info *cases.StepInfo, got step.Observation) StepResult {
 	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID}
 	if e.Verdict.Known {
 		want := e.Verdict.Errno
@@ -274,7 +274,7 @@ func judgeStep(e cases.Expect, info *cases.StepInfo, got program.Observation) St
 }
 
 // beyond says what an observation that was allowed shows and must not.
-func beyond(e *cases.Expect, got *program.Observation) string {
+func beyond(e *cases.Expect, got *step.Observation) string {
 	switch {
 	case got.Errno != 0 || !e.Verdict.Known:
 	case e.Text != got.Text && e.Text != "":

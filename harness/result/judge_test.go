@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -17,8 +17,8 @@ const (
 	eINVAL = uapi.Errno(22)
 )
 
-func facts612() *program.Facts {
-	return &program.Facts{Release: "6.12.1", Token: true, Config: map[string]string{}}
+func facts612() *step.Facts {
+	return &step.Facts{Release: "6.12.1", Token: true, Config: map[string]string{}}
 }
 
 // group reads a case file of the test's own.
@@ -38,18 +38,18 @@ func group(t *testing.T, text string) *cases.Group {
 // guest shows what a kernel without a fault would: the oracle's own answers.
 // change may spoil an observation, named by its case ("setup" for a world) and step.
 type guest struct {
-	facts  *program.Facts
+	facts  *step.Facts
 	omit   string // of the judge's oracle alone
-	change func(id string, step int, o *program.Observation)
+	change func(id string, n int, o *step.Observation)
 }
 
-func (gu *guest) observe(sim *cases.Sim, id string, steps []program.Step) []program.Observation {
-	out := []program.Observation{}
+func (gu *guest) observe(sim *cases.Sim, id string, steps []step.Step) []step.Observation {
+	out := []step.Observation{}
 	for i := range steps {
 		e := sim.Step(&steps[i])
-		o := program.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
+		o := step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
 		if o.Errno == 0 {
-			o.Proof = program.Works
+			o.Proof = step.Works
 		}
 		if gu.change != nil {
 			gu.change(id, i, &o)
@@ -122,7 +122,7 @@ func TestJudgePasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []*program.Facts{{Release: "6.12.1", Token: true}, {Release: "7.3.0", Token: true, StructOpsIndex: 2}} {
+	for _, f := range []*step.Facts{{Release: "6.12.1", Token: true}, {Release: "7.3.0", Token: true, StructOpsIndex: 2}} {
 		n := map[Status]int{}
 		for id, r := range (&guest{facts: f}).judge(all) {
 			n[r.Status]++
@@ -142,7 +142,7 @@ func TestJudge(t *testing.T) {
 		name   string
 		id     string
 		step   int
-		spoil  program.Observation
+		spoil  step.Observation
 		omit   string
 		want   map[Status][]string // what is not a pass
 		id2    string              // a case whose reason is looked at
@@ -150,48 +150,48 @@ func TestJudge(t *testing.T) {
 	}{
 		{name: "nothing is wrong"},
 		{
-			name: "refused although the oracle allows it", id: "demo/owner/hash", spoil: program.Observation{Errno: ePERM},
+			name: "refused although the oracle allows it", id: "demo/owner/hash", spoil: step.Observation{Errno: ePERM},
 			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash",
 			reason: []string{"got EPERM, want ok", "nothing refuses it", "map_create"},
 		},
 		{
-			name: "refused although it is pinned too", id: "demo/owner/queue", spoil: program.Observation{Errno: ePERM},
+			name: "refused although it is pinned too", id: "demo/owner/queue", spoil: step.Observation{Errno: ePERM},
 			want: map[Status][]string{Fail: {"owner/queue"}}, id2: "demo/owner/queue", reason: []string{"got EPERM, want ok"},
 		},
 		{
-			name: "another errno than the right one", id: "demo/owner/hash", spoil: program.Observation{Errno: eINVAL},
+			name: "another errno than the right one", id: "demo/owner/hash", spoil: step.Observation{Errno: eINVAL},
 			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"got EINVAL, want ok"},
 		},
 		{
-			name: "an object that does not work", id: "demo/owner/hash", spoil: program.Observation{Proof: program.DoesNotWork},
+			name: "an object that does not work", id: "demo/owner/hash", spoil: step.Observation{Proof: step.DoesNotWork},
 			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"an object that does not work"},
 		},
 		{
-			name: "a token that survives execve", id: "demo/owner/hash", spoil: program.Observation{Proof: program.SurvivesExec},
+			name: "a token that survives execve", id: "demo/owner/hash", spoil: step.Observation{Proof: step.SurvivesExec},
 			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"a descriptor that survives execve(2)"},
 		},
 		{
-			name: "the allowing control is refused", id: "demo/root/hash", spoil: program.Observation{Errno: ePERM},
+			name: "the allowing control is refused", id: "demo/root/hash", spoil: step.Observation{Errno: ePERM},
 			want: map[Status][]string{Broken: {"nobody/hash", "owner/hash", "root/hash"}}, id2: "demo/owner/hash",
 			reason: []string{"control demo/root/hash is fail", "got EPERM, want ok"},
 		},
 		{
-			name: "the refusing control is allowed", id: "demo/nobody/queue", spoil: program.Observation{Proof: program.Works},
+			name: "the refusing control is allowed", id: "demo/nobody/queue", spoil: step.Observation{Proof: step.Works},
 			want: map[Status][]string{Broken: {"nobody/queue", "owner/queue", "root/queue"}}, id2: "demo/nobody/queue",
 			reason: []string{"control demo/nobody/queue is fail", "got ok, want EPERM"},
 		},
 		{
 			name: "a token of the set-up survives execve, and serves its purpose", id: "setup", step: 1,
-			spoil: program.Observation{Proof: program.SurvivesExec, Values: []uint64{1, 0x400002, 0, 0}},
+			spoil: step.Observation{Proof: step.SurvivesExec, Values: []uint64{1, 0x400002, 0, 0}},
 		},
 		{
-			name: "a set-up step fails", id: "setup", step: 1, spoil: program.Observation{Errno: ePERM},
+			name: "a set-up step fails", id: "setup", step: 1, spoil: step.Observation{Errno: ePERM},
 			want: map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash", "root/queue"}},
 			id2:  "demo/root/hash", reason: []string{`set-up step "owner token_create bpffs=b -> t"`, "got EPERM, want ok"},
 		},
 		{
 			name: "a token of the set-up holds other masks", id: "setup", step: 1,
-			spoil: program.Observation{Proof: program.Works, Values: []uint64{1, 2, 0, 0}},
+			spoil: step.Observation{Proof: step.Works, Values: []uint64{1, 2, 0, 0}},
 			want:  map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash", "root/queue"}},
 			id2:   "demo/owner/hash", reason: []string{"fdinfo shows the masks [0x1 0x2 0x0 0x0], want [0x1 0x400002 0x0 0x0]"},
 		},
@@ -203,8 +203,8 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := group(t, matrix)
-			gu := &guest{facts: facts612(), omit: tt.omit, change: func(id string, step int, o *program.Observation) {
-				if id == tt.id && step == tt.step {
+			gu := &guest{facts: facts612(), omit: tt.omit, change: func(id string, n int, o *step.Observation) {
+				if id == tt.id && n == tt.step {
 					*o = tt.spoil
 				}
 			}}
@@ -254,9 +254,9 @@ control allow who=root type=hash
 control refuse who=nobody type=hash
 pin type=41 who=root EPERM # a source
 `)
-	gu := &guest{facts: f, change: func(id string, _ int, o *program.Observation) {
+	gu := &guest{facts: f, change: func(id string, _ int, o *step.Observation) {
 		if strings.HasPrefix(id, "demo/4") {
-			*o = program.Observation{Errno: eINVAL}
+			*o = step.Observation{Errno: eINVAL}
 		}
 	}}
 	rs := gu.judge(g.Cases)
@@ -290,9 +290,9 @@ func TestScenario(t *testing.T) {
 		{[]int{1, 2, 3}, Broken, `control "nobody`},
 		{[]int{0, 1}, Broken, `control "root`},
 	} {
-		gu := &guest{facts: facts612(), change: func(_ string, step int, o *program.Observation) {
-			if slices.Contains(tt.wrong, step) {
-				*o = program.Observation{Errno: 9}
+		gu := &guest{facts: facts612(), change: func(_ string, n int, o *step.Observation) {
+			if slices.Contains(tt.wrong, n) {
+				*o = step.Observation{Errno: 9}
 			}
 		}}
 		r := gu.judge(group(t, scenario).Cases)["demo"]
@@ -308,9 +308,9 @@ func TestScenario(t *testing.T) {
 // A control that comes later than what it guards against breaks it all the same.
 func TestLateControl(t *testing.T) {
 	g := group(t, "root map_create type=queue\n"+scenario)
-	gu := &guest{facts: facts612(), change: func(_ string, step int, o *program.Observation) {
-		if step == 0 || step == 1 {
-			*o = program.Observation{Errno: 9}
+	gu := &guest{facts: facts612(), change: func(_ string, n int, o *step.Observation) {
+		if n == 0 || n == 1 {
+			*o = step.Observation{Errno: 9}
 		}
 	}}
 	if r := gu.judge(g.Cases)["demo"]; r.Status != Broken || !strings.Contains(r.Reason, "control") {
@@ -323,7 +323,7 @@ func TestIncomplete(t *testing.T) {
 	c, w := g.Cases[0], g.Worlds[0]
 	f := facts612()
 	ok := (&guest{facts: f}).observe(cases.NewSim(f, &w.Program, false), "setup", w.Program.Setup)
-	one := []program.Observation{{Proof: program.Works}}
+	one := []step.Observation{{Proof: step.Works}}
 	for _, tt := range []struct {
 		name string
 		do   func(j *Judge) CaseResult
@@ -353,7 +353,7 @@ control allow who=root
 control refuse who=nobody
 `
 	count := func(release string, end uint32) (skips, fails, others int) {
-		f := &program.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}, Config: map[string]string{}}
+		f := &step.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}, Config: map[string]string{}}
 		for _, s := range []string{"PERF_EVENTS", "CGROUPS", "NET", "INET", "XDP_SOCKETS", "CGROUP_BPF", "BPF_JIT", "BPF_LSM", "MMU"} {
 			f.Config[s] = "y"
 		}
@@ -440,9 +440,9 @@ control refuse who=nobody
 		if !known {
 			f.Config = nil
 		}
-		gu := &guest{facts: f, change: func(id string, _ int, o *program.Observation) {
+		gu := &guest{facts: f, change: func(id string, _ int, o *step.Observation) {
 			if strings.HasPrefix(id, "demo/xskmap/") || strings.HasPrefix(id, "demo/hash/") {
-				*o = program.Observation{Errno: eINVAL}
+				*o = step.Observation{Errno: eINVAL}
 			}
 		}}
 		rs := gu.judge(group(t, text).Cases)
@@ -476,23 +476,23 @@ o race use_close token=t times=10
 	for _, tt := range []struct {
 		name   string
 		step   int
-		change func(o *program.Observation)
+		change func(o *step.Observation)
 		want   string // in the reason; "" passes
 	}{
-		{"as expected", stat, func(*program.Observation) {}, ""},
-		{"another mode", stat, func(o *program.Observation) { o.Text = "mode=700 uid=0 gid=0" }, `the kernel shows "mode=700 uid=0 gid=0", want "mode=1777 uid=0 gid=0"`},
-		{"nothing shown", mountinfo, func(o *program.Observation) { o.Text = "" }, `the kernel shows ""`},
-		{"another mask", fdinfo, func(o *program.Observation) { o.Values[0] = 1 }, "fdinfo shows the masks"},
-		{"up to the bound", churn, func(o *program.Observation) { o.Values[0] = 5 }, ""},
-		{"beyond it", churn, func(o *program.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects stayed behind, want at most 5: filp +6"},
-		{"no count", churn, func(o *program.Observation) { o.Values = nil }, "showed nothing that could be compared"},
-		{"one of the orders", race, func(o *program.Observation) { o.Values = []uint64{9} }, ""},
-		{"neither order", race, func(o *program.Observation) { o.Values = []uint64{0, 14} }, "a call got EFAULT, which neither order gives"},
-		{"no call", race, func(o *program.Observation) { o.Values = nil }, "showed nothing that could be compared"},
-		{"refused", race, func(o *program.Observation) { o.Errno = ePERM }, "got EPERM, want ok"},
+		{"as expected", stat, func(*step.Observation) {}, ""},
+		{"another mode", stat, func(o *step.Observation) { o.Text = "mode=700 uid=0 gid=0" }, `the kernel shows "mode=700 uid=0 gid=0", want "mode=1777 uid=0 gid=0"`},
+		{"nothing shown", mountinfo, func(o *step.Observation) { o.Text = "" }, `the kernel shows ""`},
+		{"another mask", fdinfo, func(o *step.Observation) { o.Values[0] = 1 }, "fdinfo shows the masks"},
+		{"up to the bound", churn, func(o *step.Observation) { o.Values[0] = 5 }, ""},
+		{"beyond it", churn, func(o *step.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects stayed behind, want at most 5: filp +6"},
+		{"no count", churn, func(o *step.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"one of the orders", race, func(o *step.Observation) { o.Values = []uint64{9} }, ""},
+		{"neither order", race, func(o *step.Observation) { o.Values = []uint64{0, 14} }, "a call got EFAULT, which neither order gives"},
+		{"no call", race, func(o *step.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"refused", race, func(o *step.Observation) { o.Errno = ePERM }, "got EPERM, want ok"},
 	} {
-		gu := &guest{facts: facts612(), change: func(id string, step int, o *program.Observation) {
-			if id == g.Cases[0].ID && step == tt.step {
+		gu := &guest{facts: facts612(), change: func(id string, n int, o *step.Observation) {
+			if id == g.Cases[0].ID && n == tt.step {
 				tt.change(o)
 			}
 		}}

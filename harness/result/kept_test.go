@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -95,7 +95,7 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 }
 
 // settled is a world after its set-up.
-func settled(f *program.Facts, w *cases.World) *cases.Sim {
+func settled(f *step.Facts, w *cases.World) *cases.Sim {
 	s := cases.NewSim(f, &w.Program, false)
 	for i := range w.Program.Setup {
 		s.Step(&w.Program.Setup[i])

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/vm"
 )
 
@@ -15,7 +15,7 @@ import (
 // as pinned or went down with the machine, the case passes and the machine
 // counts for nothing; when it did not, the defect is gone or another one, and
 // the case fails. Other kernels' results stay as they are.
-func Known(c *cases.Case, f *program.Facts, b *Boot, r *CaseResult) {
+func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	list := c.Group.KnownIn(f)
 	if len(list) == 0 || r.Boot < 0 || r.Status == Skip || !slices.Contains([]vm.Fate{vm.Clean, vm.Tainted, vm.Panicked}, b.Fate) {
 		return

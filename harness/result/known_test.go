@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/vm"
 )
 
@@ -71,7 +71,7 @@ func TestKnown(t *testing.T) {
 			r.Steps = []StepResult{{Wrong: true, Rule: "a rule"}}
 		}
 		b := Boot{Fate: tt.fate, Reason: "end", Findings: tt.findings}
-		Known(knownCase(t, tt.line), &program.Facts{Release: tt.release}, &b, &r)
+		Known(knownCase(t, tt.line), &step.Facts{Release: tt.release}, &b, &r)
 		if r.Status != tt.want || (b.Known != "") != tt.known || !strings.Contains(r.Reason, tt.reason) {
 			t.Errorf("%s: %s %q, known %q", tt.name, r.Status, r.Reason, b.Known)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -64,7 +64,7 @@ func TestExpect(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := func(id string, got uapi.Errno) CaseResult {
-		return CaseResult{ID: id, Status: Fail, Reason: "got x", Steps: []StepResult{{}, {Got: program.Observation{Errno: got}, Wrong: true}}}
+		return CaseResult{ID: id, Status: Fail, Reason: "got x", Steps: []StepResult{{}, {Got: step.Observation{Errno: got}, Wrong: true}}}
 	}
 	for _, tt := range []struct {
 		name   string

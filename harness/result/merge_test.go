@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
 )
@@ -26,15 +26,15 @@ func TestDiffering(t *testing.T) {
 
 // partRun is a run of a kernel in a directory, with cases that passed or failed.
 func partRun(dir, digest string, list ...CaseResult) *Run {
-	return &Run{Dir: dir, Tool: "t", Kernels: []*KernelRun{{Ref: "k", Digest: digest, Facts: &program.Facts{Release: "6.12"},
+	return &Run{Dir: dir, Tool: "t", Kernels: []*KernelRun{{Ref: "k", Digest: digest, Facts: &step.Facts{Release: "6.12"},
 		Boots: []Boot{{Dir: "kernel0/boot0", Fate: vm.Clean}}, Cases: list}}}
 }
 
 // The parts of a run are one: controls that both ran count once, the worst of
 // them, and boots are counted on.
 func TestMerge(t *testing.T) {
-	step := []StepResult{{Got: program.Observation{Errno: uapi.Errno(1), Values: []uint64{16}}}}
-	a := partRun("/runs/a", "d", CaseResult{ID: "control", Status: Pass}, CaseResult{ID: "one", Status: Pass, Steps: step})
+	one := []StepResult{{Got: step.Observation{Errno: uapi.Errno(1), Values: []uint64{16}}}}
+	a := partRun("/runs/a", "d", CaseResult{ID: "control", Status: Pass}, CaseResult{ID: "one", Status: Pass, Steps: one})
 	b := partRun("/runs/b", "d", CaseResult{ID: "control", Status: Fail}, CaseResult{ID: "two", Status: Pass})
 	r, err := Merge([]*Run{a, b})
 	if err != nil {

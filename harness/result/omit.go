@@ -4,7 +4,7 @@ import (
 	"iter"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // Omission judges what a kernel showed once more for each rule of the oracle,
@@ -12,7 +12,7 @@ import (
 // not hold there, changes nothing: each case is judged only without those that
 // held in it or in its set-up.
 type Omission struct {
-	facts   *program.Facts
+	facts   *step.Facts
 	setups  map[*cases.World]*WorldResult
 	cases   []omitted
 	without map[string][]int // for each rule the cases that it matters to

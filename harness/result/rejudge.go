@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // Why a case was not judged again.
@@ -243,7 +243,7 @@ func (j *rejudging) expect(list []ListEntry) {
 type madeCase struct {
 	*cases.Case
 	same bool // it still does what it did
-	cell program.Cell
+	cell step.Cell
 	info []cases.StepInfo
 }
 
@@ -252,7 +252,7 @@ func (j *Judge) again(r *CaseResult, m *madeCase) bool {
 	if len(r.Steps) != m.Len() || len(r.Steps) == 0 || j.worlds[m.World] == nil {
 		return false
 	}
-	seen := make([]program.Observation, len(r.Steps))
+	seen := make([]step.Observation, len(r.Steps))
 	for i := range r.Steps {
 		seen[i] = r.Steps[i].Got
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 )
 
 // stored is the record of a guest's run of a group.
@@ -43,9 +43,9 @@ func TestAgain(t *testing.T) {
 		t.Errorf("the run itself has changed: %v", after)
 	}
 	// And the other way round: a lie of the guest stays one.
-	r = (&guest{facts: facts612(), change: func(id string, _ int, o *program.Observation) {
+	r = (&guest{facts: facts612(), change: func(id string, _ int, o *step.Observation) {
 		if id == "demo/owner/hash" {
-			*o = program.Observation{Errno: ePERM}
+			*o = step.Observation{Errno: ePERM}
 		}
 	}}).stored(g)
 	r.Kernels[0].Cases[0].Status = Pass
@@ -121,9 +121,9 @@ func TestAgainOfWhatWasRead(t *testing.T) {
 		{"with a type less", "", "type hash queue", "type hash"},
 		{"with another step", "", "token=t\n", "token=t caps=none\n"},
 	} {
-		list := (&guest{facts: facts612(), omit: tt.omit, change: func(id string, _ int, o *program.Observation) {
+		list := (&guest{facts: facts612(), omit: tt.omit, change: func(id string, _ int, o *step.Observation) {
 			if id == "demo/owner/hash" {
-				*o = program.Observation{Errno: eINVAL}
+				*o = step.Observation{Errno: eINVAL}
 			}
 		}}).stored(g)
 		list.Kernels[0].Cases = append(list.Kernels[0].Cases, list.Kernels[0].Cases[1])

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
 )
@@ -83,8 +83,8 @@ type KernelRun struct {
 	Compiler string `json:"compiler,omitempty"`
 	Accel    string `json:"accel,omitempty"`
 	// Note is one line that concerns the whole kernel, such as that it has no tokens.
-	Note  string         `json:"note,omitempty"`
-	Facts *program.Facts `json:"facts,omitempty"`
+	Note  string      `json:"note,omitempty"`
+	Facts *step.Facts `json:"facts,omitempty"`
 	// Drift names what the kernel has and the oracle does not know.
 	Drift []string `json:"drift,omitempty"`
 	// Repeated is how often the cases ran, where that is not once.
@@ -132,10 +132,10 @@ type Boot struct {
 // WorldResult is what the set-up of a world showed, so that its cases can be
 // judged again.
 type WorldResult struct {
-	Group string                `json:"group"`
-	Index int                   `json:"index"`         // of the group's worlds
-	Key   string                `json:"key,omitempty"` // the same for the same set-up
-	Seen  []program.Observation `json:"seen"`
+	Group string             `json:"group"`
+	Index int                `json:"index"`         // of the group's worlds
+	Key   string             `json:"key,omitempty"` // the same for the same set-up
+	Seen  []step.Observation `json:"seen"`
 }
 
 // CaseResult is one case on one kernel.
@@ -152,14 +152,14 @@ type CaseResult struct {
 
 // StepResult is one step that was judged: what it showed and what it must show.
 type StepResult struct {
-	Text  string              `json:"text,omitempty"` // the step; left out where the case passed
-	Got   program.Observation `json:"got"`
-	Want  *uapi.Errno         `json:"want,omitempty"` // nil when neither oracle nor pin knows
-	Rule  string              `json:"rule,omitempty"` // what decides, in words
-	Func  string              `json:"func,omitempty"` // the kernel function that decides
-	ID    string              `json:"id,omitempty"`   // the rule's stable name
-	Pin   string              `json:"pin,omitempty"`  // where the expectation was pinned by hand, with its source
-	Wrong bool                `json:"wrong,omitempty"`
+	Text  string           `json:"text,omitempty"` // the step; left out where the case passed
+	Got   step.Observation `json:"got"`
+	Want  *uapi.Errno      `json:"want,omitempty"` // nil when neither oracle nor pin knows
+	Rule  string           `json:"rule,omitempty"` // what decides, in words
+	Func  string           `json:"func,omitempty"` // the kernel function that decides
+	ID    string           `json:"id,omitempty"`   // the rule's stable name
+	Pin   string           `json:"pin,omitempty"`  // where the expectation was pinned by hand, with its source
+	Wrong bool             `json:"wrong,omitempty"`
 }
 
 // Exit codes of a run.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
 )
@@ -84,17 +84,17 @@ func TestCounts(t *testing.T) {
 
 func aRun() *Run {
 	want := ePERM
-	step := StepResult{Text: "owner map_create", Got: program.Observation{Proof: program.Works, Values: []uint64{1, 1 << 63}}, Want: &want,
+	made := StepResult{Text: "owner map_create", Got: step.Observation{Proof: step.Works, Values: []uint64{1, 1 << 63}}, Want: &want,
 		Rule: "the map type wants CAP_BPF", Func: "map_create", ID: "map_create/no-cap-bpf", Pin: "a.txt:3 (b)", Wrong: true}
 	return &Run{
 		Version: Version, Tool: "abc", Args: []string{"run", "--kernel", "x"},
 		Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), End: time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC), Interrupted: true,
 		Kernels: []*KernelRun{
-			{Ref: "x", Release: "6.12.1", Facts: &program.Facts{Release: "6.12.1", Token: true, Max: map[string]uint32{"bpf_cmd": 37}},
+			{Ref: "x", Release: "6.12.1", Facts: &step.Facts{Release: "6.12.1", Token: true, Max: map[string]uint32{"bpf_cmd": 37}},
 				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
 					Findings: []vm.Finding{{Title: "WARNING in f"}}}},
 				Cases: []CaseResult{
-					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Steps: []StepResult{step}},
+					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Steps: []StepResult{made}},
 					{ID: "a/c", Status: Skip, Reason: "no", Boot: -1},
 				}, Decide: time.Millisecond},
 			{Ref: "y", Error: "no such package"},
@@ -230,9 +230,9 @@ func TestExplain(t *testing.T) {
 		want string
 	}{
 		{StepResult{Want: &perm, Rule: "r", Func: "f"}, "got ok, want EPERM: r (f)"},
-		{StepResult{Got: program.Observation{Errno: 22}, Want: &ok, Rule: "r"}, "got EINVAL, want ok: r"},
-		{StepResult{Got: program.Observation{Errno: 22}, Rule: "r"}, "got EINVAL, want an answer that nobody knows: r"},
-		{StepResult{Got: program.Observation{Proof: program.DoesNotWork}, Want: &ok}, "got an object that does not work"},
+		{StepResult{Got: step.Observation{Errno: 22}, Want: &ok, Rule: "r"}, "got EINVAL, want ok: r"},
+		{StepResult{Got: step.Observation{Errno: 22}, Rule: "r"}, "got EINVAL, want an answer that nobody knows: r"},
+		{StepResult{Got: step.Observation{Proof: step.DoesNotWork}, Want: &ok}, "got an object that does not work"},
 		{StepResult{Want: &ok, Rule: "the masks"}, "the masks"},
 	} {
 		if got := tt.s.Explain(); got != tt.want {

@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // Hello is the guest's first record.
 type Hello struct {
 	BuildID string `json:"build_id"` // must be the image's
-	program.Facts
+	step.Facts
 	// Failed lists what the guest could not prepare.
 	Failed []string `json:"failed,omitempty"`
 	Taint  uint64   `json:"taint"` // the kernel's taint flags
@@ -71,7 +71,7 @@ func DecodeJSON(payload []byte, v any) error {
 // Cells numbers the cells of a record from First.
 type Cells struct {
 	First uint32
-	Cells []program.Cell
+	Cells []step.Cell
 }
 
 // alone numbers the actor that makes all of the steps by itself from 1 on; 0
@@ -95,7 +95,7 @@ type Range struct{ First, Count uint32 }
 // Results is what the cells from First on showed, an observation a step.
 type Results struct {
 	First uint32
-	Cells [][]program.Observation
+	Cells [][]step.Observation
 }
 
 type encoder struct{ b []byte }
@@ -103,14 +103,14 @@ type encoder struct{ b []byte }
 func (e *encoder) num(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
 func (e *encoder) str(s string) { e.num(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) count(n int)  { e.num(uint64(n)) }
-func (e *encoder) steps(s []program.Step) {
+func (e *encoder) steps(s []step.Step) {
 	e.count(len(s))
 	for i := range s {
 		e.step(&s[i])
 	}
 }
 
-func (e *encoder) step(s *program.Step) {
+func (e *encoder) step(s *step.Step) {
 	e.num(uint64(s.Actor))
 	e.num(uint64(s.Op))
 	e.num(uint64(s.Caps))
@@ -127,15 +127,15 @@ func (e *encoder) step(s *program.Step) {
 type decoder struct {
 	b    []byte
 	err  error
-	args []program.Arg // room for those of several steps: to allocate is what takes time
+	args []step.Arg // room for those of several steps: to allocate is what takes time
 }
 
 const argRoom = 64
 
 // newArgs takes n arguments from the room.
-func (d *decoder) newArgs(n int) []program.Arg {
+func (d *decoder) newArgs(n int) []step.Arg {
 	if len(d.args) < n {
-		d.args = make([]program.Arg, max(n, argRoom))
+		d.args = make([]step.Arg, max(n, argRoom))
 	}
 	out := d.args[:n:n]
 	d.args = d.args[n:]
@@ -177,21 +177,21 @@ func (d *decoder) str() string {
 	return s
 }
 
-func (d *decoder) steps() []program.Step {
-	out := make([]program.Step, d.count())
+func (d *decoder) steps() []step.Step {
+	out := make([]step.Step, d.count())
 	for i := range out {
 		out[i] = d.step()
 	}
 	return out
 }
 
-func (d *decoder) step() program.Step {
-	s := program.Step{Actor: uint32(d.num()), Op: program.Op(d.num()), Caps: uapi.CapSet(d.num()), Out: program.Handle(d.num())}
+func (d *decoder) step() step.Step {
+	s := step.Step{Actor: uint32(d.num()), Op: step.Op(d.num()), Caps: uapi.CapSet(d.num()), Out: step.Handle(d.num())}
 	if n := d.count(); n > 0 {
 		s.Args = d.newArgs(n)
 	}
 	for i := range s.Args {
-		s.Args[i] = program.Arg{Key: program.Key(d.num()), Num: d.num(), Str: d.str()}
+		s.Args[i] = step.Arg{Key: step.Key(d.num()), Num: d.num(), Str: d.str()}
 	}
 	return s
 }
@@ -204,7 +204,7 @@ func (d *decoder) end() error {
 }
 
 // EncodeProgram encodes the payload of a world record.
-func EncodeProgram(p *program.Program) []byte {
+func EncodeProgram(p *step.Program) []byte {
 	var e encoder
 	e.count(len(p.Actors))
 	for _, a := range p.Actors {
@@ -219,11 +219,11 @@ func EncodeProgram(p *program.Program) []byte {
 }
 
 // DecodeProgram decodes a world record.
-func DecodeProgram(payload []byte) (*program.Program, error) {
+func DecodeProgram(payload []byte) (*step.Program, error) {
 	d := decoder{b: payload}
-	p := &program.Program{Actors: make([]program.Actor, d.count())}
+	p := &step.Program{Actors: make([]step.Actor, d.count())}
 	for i := range p.Actors {
-		p.Actors[i] = program.Actor{Name: d.str(), Kind: program.ActorKind(d.num()), Parent: int(d.num()) - 1,
+		p.Actors[i] = step.Actor{Name: d.str(), Kind: step.ActorKind(d.num()), Parent: int(d.num()) - 1,
 			UID: uint32(d.num()), Caps: uapi.CapSet(d.num())}
 	}
 	p.Setup = d.steps()
@@ -247,7 +247,7 @@ func DecodeCells(payload []byte) (*Cells, error) {
 	d := decoder{b: payload}
 	c := &Cells{First: uint32(d.num())}
 	alone := d.num()
-	c.Cells = make([]program.Cell, d.count())
+	c.Cells = make([]step.Cell, d.count())
 	for i := range c.Cells {
 		c.Cells[i] = d.steps()
 	}
@@ -268,14 +268,14 @@ func Alone(payload []byte) (r Range, actor uint32, ok bool) {
 }
 
 // EncodeSteps encodes steps for an actor.
-func EncodeSteps(s []program.Step) []byte {
+func EncodeSteps(s []step.Step) []byte {
 	var e encoder
 	e.steps(s)
 	return e.b
 }
 
 // DecodeSteps decodes what EncodeSteps encoded.
-func DecodeSteps(payload []byte) ([]program.Step, error) {
+func DecodeSteps(payload []byte) ([]step.Step, error) {
 	d := decoder{b: payload}
 	s := d.steps()
 	return s, d.end()
@@ -320,11 +320,11 @@ func EncodeResults(r *Results) []byte {
 func DecodeResults(payload []byte) (*Results, error) {
 	d := decoder{b: payload}
 	r := &Results{First: uint32(d.num())}
-	r.Cells = make([][]program.Observation, d.count())
+	r.Cells = make([][]step.Observation, d.count())
 	for i := range r.Cells {
-		r.Cells[i] = make([]program.Observation, d.count())
+		r.Cells[i] = make([]step.Observation, d.count())
 		for j := range r.Cells[i] {
-			o := program.Observation{Errno: uapi.Errno(d.num()), Proof: program.Proof(d.num())}
+			o := step.Observation{Errno: uapi.Errno(d.num()), Proof: step.Proof(d.num())}
 			if n := d.count(); n > 0 {
 				o.Values = make([]uint64, n)
 			}

@@ -8,28 +8,28 @@ import (
 	"runtime"
 	"testing"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
-var steps = []program.Step{
-	{Actor: 0, Op: program.OpBPFFS, Caps: uapi.AllCaps, Out: 1, Args: []program.Arg{
-		{Key: program.KeyCmds, Str: "map_create:0x20"}, {Key: program.KeyMaps, Str: ""}, {Key: program.KeyProgs, Str: "any\x00\n"}}},
-	{Actor: 2, Op: program.OpMapCreate, Caps: 1 << uapi.CAP_BPF, Args: []program.Arg{
-		{Key: program.KeyType, Num: math.MaxUint64}, {Key: program.KeyToken, Num: uint64(program.ClosedFD)}}},
-	{Actor: math.MaxUint32, Op: program.OpClose, Out: math.MaxUint32},
+var steps = []step.Step{
+	{Actor: 0, Op: step.OpBPFFS, Caps: uapi.AllCaps, Out: 1, Args: []step.Arg{
+		{Key: step.KeyCmds, Str: "map_create:0x20"}, {Key: step.KeyMaps, Str: ""}, {Key: step.KeyProgs, Str: "any\x00\n"}}},
+	{Actor: 2, Op: step.OpMapCreate, Caps: 1 << uapi.CAP_BPF, Args: []step.Arg{
+		{Key: step.KeyType, Num: math.MaxUint64}, {Key: step.KeyToken, Num: uint64(step.ClosedFD)}}},
+	{Actor: math.MaxUint32, Op: step.OpClose, Out: math.MaxUint32},
 }
 
-var aProgram = &program.Program{
-	Actors: []program.Actor{
-		{Name: "owner", Kind: program.Userns, Parent: -1, UID: 1000, Caps: uapi.AllCaps},
-		{Name: "", Kind: program.Joins, Parent: 0, UID: math.MaxUint32},
+var aProgram = &step.Program{
+	Actors: []step.Actor{
+		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 1000, Caps: uapi.AllCaps},
+		{Name: "", Kind: step.Joins, Parent: 0, UID: math.MaxUint32},
 	},
 	Setup: steps,
 }
 
-var aResult = &Results{First: 7, Cells: [][]program.Observation{
-	{{Errno: 1}}, {}, {{Proof: program.Works, Values: []uint64{0, 1, math.MaxUint64}}, {Errno: uapi.ENOTSUPP, Proof: program.DoesNotWork}},
+var aResult = &Results{First: 7, Cells: [][]step.Observation{
+	{{Errno: 1}}, {}, {{Proof: step.Works, Values: []uint64{0, 1, math.MaxUint64}}, {Errno: uapi.ENOTSUPP, Proof: step.DoesNotWork}},
 }}
 
 // codec is one record's payload: a value of it, encoded, and its decoder.
@@ -44,11 +44,11 @@ type codec struct {
 func codecs() []codec {
 	return []codec{
 		{"program", aProgram, EncodeProgram(aProgram),
-			func(b []byte) (any, error) { return DecodeProgram(b) }, func(v any) []byte { return EncodeProgram(v.(*program.Program)) }},
-		{"cells", &Cells{9, []program.Cell{steps, steps[:1]}}, EncodeCells(&Cells{9, []program.Cell{steps, steps[:1]}}),
+			func(b []byte) (any, error) { return DecodeProgram(b) }, func(v any) []byte { return EncodeProgram(v.(*step.Program)) }},
+		{"cells", &Cells{9, []step.Cell{steps, steps[:1]}}, EncodeCells(&Cells{9, []step.Cell{steps, steps[:1]}}),
 			func(b []byte) (any, error) { return DecodeCells(b) }, func(v any) []byte { return EncodeCells(v.(*Cells)) }},
 		{"steps", steps, EncodeSteps(steps),
-			func(b []byte) (any, error) { return DecodeSteps(b) }, func(v any) []byte { return EncodeSteps(v.([]program.Step)) }},
+			func(b []byte) (any, error) { return DecodeSteps(b) }, func(v any) []byte { return EncodeSteps(v.([]step.Step)) }},
 		{"range", Range{5, math.MaxUint32}, EncodeRange(Range{5, math.MaxUint32}),
 			func(b []byte) (any, error) { return DecodeRange(b) }, func(v any) []byte { return EncodeRange(v.(Range)) }},
 		{"results", aResult, EncodeResults(aResult),
@@ -108,7 +108,7 @@ func TestHugeCount(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	hello := Hello{BuildID: "abc", Failed: []string{"x"}, Facts: program.Facts{
+	hello := Hello{BuildID: "abc", Failed: []string{"x"}, Facts: step.Facts{
 		Release: "7.3.4", Token: true, BTF: true, Max: map[string]uint32{"bpf_cmd": 39}, StructOpsIndex: 2}}
 	b, err := EncodeJSON(&hello)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
@@ -119,7 +119,7 @@ func (r *releases) name(_ context.Context, id string) string {
 
 // expected is what the oracle answers differently for the two ends.
 func (r *releases) expected(list []*cases.Case) bisect.Decisions {
-	var facts [2]*program.Facts
+	var facts [2]*step.Facts
 	for i, a := range []kernel.Available{r.list[0], r.list[len(r.list)-1]} {
 		rel, err := uapi.ParseRelease(a.Minor())
 		if err != nil {
@@ -147,7 +147,7 @@ type sims map[*cases.World]*cases.Sim
 
 // decision is what the oracle expects of a case, in the words of
 // bisect.Decisions.
-func (s sims) decision(c *cases.Case, f *program.Facts) (string, bool) {
+func (s sims) decision(c *cases.Case, f *step.Facts) (string, bool) {
 	if unmet(c, f) != "" {
 		return bisect.Skipped, true
 	}

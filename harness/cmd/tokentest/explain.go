@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -59,7 +59,7 @@ change between two releases, by the rule that decides on each side.`,
 	return c
 }
 
-func factsAt(release string) (*program.Facts, error) {
+func factsAt(release string) (*step.Facts, error) {
 	r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
 	if err != nil {
 		return nil, usage("%s: explain wants a release such as 6.12", release)
@@ -69,7 +69,7 @@ func factsAt(release string) (*program.Facts, error) {
 
 // oneKernel returns the facts that --kernel and --btf name. A packaged kernel
 // that is not there is described by its release.
-func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*program.Facts, error) {
+func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*step.Facts, error) {
 	if f.btf.path == "" && aRelease.MatchString(f.release) {
 		return factsAt(f.release)
 	}
@@ -88,12 +88,12 @@ func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*program.Facts, e
 }
 
 // factsOf returns the facts of a run's kernels, or of the one that is named.
-func factsOf(dir, kernel string) ([]*program.Facts, error) {
+func factsOf(dir, kernel string) ([]*step.Facts, error) {
 	r, err := headOf(dir)
 	if err != nil {
 		return nil, err
 	}
-	var out []*program.Facts
+	var out []*step.Facts
 	var refs []string
 	for _, k := range r.Kernels {
 		refs = append(refs, k.Ref)
@@ -108,7 +108,7 @@ func factsOf(dir, kernel string) ([]*program.Facts, error) {
 }
 
 func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) error {
-	var list []*program.Facts
+	var list []*step.Facts
 	if f.facts == "" {
 		one, err := a.oneKernel(ctx, f)
 		if err != nil {
@@ -150,7 +150,7 @@ type change struct {
 // explainDiff compares the decisions of cases on two releases. A set-up that
 // cases share counts once.
 func (a *app) explainDiff(args []string) error {
-	var facts [2]*program.Facts
+	var facts [2]*step.Facts
 	for i := range facts {
 		var err error
 		if facts[i], err = factsAt(args[i]); err != nil {
@@ -172,7 +172,7 @@ func (a *app) explainDiff(args []string) error {
 }
 
 type differ struct {
-	facts   [2]*program.Facts
+	facts   [2]*step.Facts
 	sims    map[*cases.World]*[2]*cases.Sim
 	changes map[[2]string]*change
 	only    [2]map[string]int // cases that only the other kernel can play, by reason
@@ -181,7 +181,7 @@ type differ struct {
 }
 
 // unmet is the first need of a case that a kernel does not meet, or "".
-func unmet(c *cases.Case, f *program.Facts) string {
+func unmet(c *cases.Case, f *step.Facts) string {
 	for _, n := range c.Needs() {
 		if met, _ := n.Check(f); !met {
 			return n.String()
@@ -221,7 +221,7 @@ func (d *differ) add(c *cases.Case) {
 	d.play(c.ID, play, cell, info)
 }
 
-func (d *differ) play(id string, sims [2]*cases.Sim, steps []program.Step, info []cases.StepInfo) {
+func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []cases.StepInfo) {
 	for i := range steps {
 		a, b := sims[0].Step(&steps[i]), sims[1].Step(&steps[i])
 		if a.Verdict.Known == b.Verdict.Known && a.Verdict.Errno == b.Verdict.Errno && slices.Equal(a.Values, b.Values) {

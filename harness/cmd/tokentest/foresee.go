@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
@@ -22,10 +22,10 @@ import (
 
 // foreseen is what is known of a kernel that does not run.
 type foreseen struct {
-	facts *program.Facts // nil when nothing is
-	why   string         // then
-	from  string         // whose BTF it is, for people
-	away  bool           // the kernel itself is not at hand
+	facts *step.Facts // nil when nothing is
+	why   string      // then
+	from  string      // whose BTF it is, for people
+	away  bool        // the kernel itself is not at hand
 }
 
 const btfUsage = "read the enumerators from `FILE`: BTF, a vmlinux or a bzImage"
@@ -123,7 +123,7 @@ type skipped struct {
 
 // unmetBy sorts the cases that a kernel cannot play by the reason, the most
 // frequent first, those that fail before all.
-func unmetBy(f *program.Facts, list []*cases.Case) []*skipped {
+func unmetBy(f *step.Facts, list []*cases.Case) []*skipped {
 	judge := result.NewJudge(f, "")
 	by := map[string]*skipped{}
 	var out []*skipped
@@ -183,7 +183,7 @@ func (f *foreseen) writeDrift(w io.Writer) {
 }
 
 // extent says where the enumerations of a kernel end.
-func extent(f *program.Facts) string {
+func extent(f *step.Facts) string {
 	var out []string
 	for _, e := range []struct {
 		tag, what string

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
@@ -220,7 +220,7 @@ func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfF
 }
 
 // explain plays a case as the oracle sees it.
-func explain(w io.Writer, c *cases.Case, f *program.Facts) {
+func explain(w io.Writer, c *cases.Case, f *step.Facts) {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
 	for _, n := range c.Needs() {
 		met, refuted := n.Check(f)
@@ -247,14 +247,14 @@ func explain(w io.Writer, c *cases.Case, f *program.Facts) {
 	fmt.Fprintln(w)
 }
 
-func describe(a program.Actor, all []program.Actor) string {
+func describe(a step.Actor, all []step.Actor) string {
 	where := "in the initial namespaces"
 	switch {
-	case a.Kind == program.Joins:
+	case a.Kind == step.Joins:
 		where = "in the namespaces of " + all[a.Parent].Name
-	case a.Kind == program.Userns && a.Parent >= 0:
+	case a.Kind == step.Userns && a.Parent >= 0:
 		where = "in a user namespace below that of " + all[a.Parent].Name
-	case a.Kind == program.Userns:
+	case a.Kind == step.Userns:
 		where = "in a user namespace of its own"
 	}
 	return fmt.Sprintf("%s: %s, kuid %d, capabilities %s", a.Name, where, a.UID, a.Caps)

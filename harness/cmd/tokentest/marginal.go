@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -50,20 +50,20 @@ type size struct {
 // class is calls that cost the same: of one operation, with the same arguments
 // but for descriptors, and answered alike.
 type class struct {
-	op    program.Op
+	op    step.Op
 	what  uint64 // the type, or the command
 	args  string // the other arguments
 	errno uapi.Errno
 }
 
-func classOf(s *program.Step, errno uapi.Errno) class {
+func classOf(s *step.Step, errno uapi.Errno) class {
 	c := class{op: s.Op, errno: errno}
 	var args []byte
 	for _, a := range s.Args {
 		switch a.Key {
-		case program.KeyType, program.KeyCmd:
+		case step.KeyType, step.KeyCmd:
 			c.what = a.Num
-		case program.KeyToken, program.KeyTokenFD, program.KeyBPFFS, program.KeyInner, program.KeyBTF, program.KeyAttachFD, program.KeyProg, program.KeyMap:
+		case step.KeyToken, step.KeyTokenFD, step.KeyBPFFS, step.KeyInner, step.KeyBTF, step.KeyAttachFD, step.KeyProg, step.KeyMap:
 			args = append(args, byte(a.Key))
 		default:
 			args = binary.AppendUvarint(append(args, byte(a.Key)), a.Num)
@@ -76,11 +76,11 @@ func classOf(s *program.Step, errno uapi.Errno) class {
 func (c *class) String() string {
 	words := []string{c.op.String()}
 	switch c.op {
-	case program.OpMapCreate:
+	case step.OpMapCreate:
 		words = append(words, uapi.MapType(c.what).String())
-	case program.OpProgLoad:
+	case step.OpProgLoad:
 		words = append(words, uapi.ProgType(c.what).String())
-	case program.OpCall:
+	case step.OpCall:
 		words = append(words, uapi.Cmd(c.what).String())
 	}
 	return strings.Join(append(words, c.errno.String()), " ")
@@ -92,7 +92,7 @@ func (m *marginal) turn(s *size) {
 }
 
 // answer notes a case of the run that is timed.
-func (m *marginal) answer(c *cases.Case, seen []program.Observation, after time.Duration) {
+func (m *marginal) answer(c *cases.Case, seen []step.Observation, after time.Duration) {
 	s := m.now
 	s.n++
 	s.after = after
@@ -130,7 +130,7 @@ func (m *marginal) examples() []*cases.Case {
 }
 
 // measured takes what a call takes from the run that repeats it.
-func (m *marginal) measured(c *cases.Case, seen []program.Observation, _ time.Duration) {
+func (m *marginal) measured(c *cases.Case, seen []step.Observation, _ time.Duration) {
 	cell := c.Cell()
 	if n, known := m.classes[classOf(&cell[0], seen[0].Errno)]; known && len(seen[0].Values) == 1 {
 		m.floor[n] = least(m.floor[n], int64(seen[0].Values[0]))
@@ -161,7 +161,7 @@ func (m *marginal) alone(s *size) (sum time.Duration, unknown int) {
 func (m *marginal) setup(w *cases.World) (sum time.Duration) {
 	for i := range w.Program.Setup {
 		s := &w.Program.Setup[i]
-		if s.Op == program.OpBPFFS {
+		if s.Op == step.OpBPFFS {
 			sum += m.bpffs
 		} else if n, known := m.classes[classOf(s, 0)]; known {
 			sum += m.floor[n]
@@ -272,9 +272,9 @@ func (a *app) timedRun(ctx context.Context, p *plan.Plan, accel, dir string, wat
 
 // shownCalls are calls of which it is printed what they take.
 var shownCalls = []class{
-	{op: program.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH), errno: uapi.Errno(unix.EPERM)},
-	{op: program.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH)},
-	{op: program.OpProgLoad, what: uint64(uapi.BPF_PROG_TYPE_SOCKET_FILTER)},
+	{op: step.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH), errno: uapi.Errno(unix.EPERM)},
+	{op: step.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH)},
+	{op: step.OpProgLoad, what: uint64(uapi.BPF_PROG_TYPE_SOCKET_FILTER)},
 }
 
 func (m *marginal) write(w io.Writer) {

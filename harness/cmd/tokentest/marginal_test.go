@@ -6,28 +6,28 @@ import (
 	"time"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/plan"
 )
 
 func TestClassOf(t *testing.T) {
-	step := func(op program.Op, args ...program.Arg) *program.Step { return &program.Step{Op: op, Args: args} }
-	typ := func(n uint64) program.Arg { return program.Arg{Key: program.KeyType, Num: n} }
-	token := func(n uint64) program.Arg { return program.Arg{Key: program.KeyToken, Num: n} }
-	flags := func(n uint64) program.Arg { return program.Arg{Key: program.KeyFlags, Num: n} }
-	base := classOf(step(program.OpMapCreate, typ(1), token(2)), 0)
+	stepOf := func(op step.Op, args ...step.Arg) *step.Step { return &step.Step{Op: op, Args: args} }
+	typ := func(n uint64) step.Arg { return step.Arg{Key: step.KeyType, Num: n} }
+	token := func(n uint64) step.Arg { return step.Arg{Key: step.KeyToken, Num: n} }
+	flags := func(n uint64) step.Arg { return step.Arg{Key: step.KeyFlags, Num: n} }
+	base := classOf(stepOf(step.OpMapCreate, typ(1), token(2)), 0)
 	for _, tt := range []struct {
 		name string
 		class
 		same bool
 	}{
-		{"another descriptor", classOf(step(program.OpMapCreate, typ(1), token(9)), 0), true},
-		{"another type", classOf(step(program.OpMapCreate, typ(2), token(2)), 0), false},
-		{"no token", classOf(step(program.OpMapCreate, typ(1)), 0), false},
-		{"flags", classOf(step(program.OpMapCreate, typ(1), token(2), flags(1)), 0), false},
-		{"refused", classOf(step(program.OpMapCreate, typ(1), token(2)), 1), false},
-		{"another operation", classOf(step(program.OpProgLoad, typ(1), token(2)), 0), false},
+		{"another descriptor", classOf(stepOf(step.OpMapCreate, typ(1), token(9)), 0), true},
+		{"another type", classOf(stepOf(step.OpMapCreate, typ(2), token(2)), 0), false},
+		{"no token", classOf(stepOf(step.OpMapCreate, typ(1)), 0), false},
+		{"flags", classOf(stepOf(step.OpMapCreate, typ(1), token(2), flags(1)), 0), false},
+		{"refused", classOf(stepOf(step.OpMapCreate, typ(1), token(2)), 1), false},
+		{"another operation", classOf(stepOf(step.OpProgLoad, typ(1), token(2)), 0), false},
 	} {
 		if (tt.class == base) != tt.same {
 			t.Errorf("%s: %+v and %+v, want the same: %v", tt.name, tt.class, base, tt.same)
@@ -84,14 +84,14 @@ func TestMarginal(t *testing.T) {
 		m.sizes = append(m.sizes, s)
 		m.turn(s)
 		for i, c := range s.plan.Cases {
-			m.answer(c, []program.Observation{{Errno: uapi.Errno(i % 2)}}, time.Second+time.Duration(i+1)*each)
+			m.answer(c, []step.Observation{{Errno: uapi.Errno(i % 2)}}, time.Second+time.Duration(i+1)*each)
 		}
 		s.took = append(s.took, s.after)
 	}
 	for _, c := range m.examples() {
 		for errno := range uapi.Errno(2) {
-			m.measured(c, []program.Observation{{Errno: errno, Values: []uint64{uint64(call)}}}, 0)
-			m.measured(c, []program.Observation{{Errno: errno, Values: []uint64{2 * uint64(call)}}}, 0) // more: it does not count
+			m.measured(c, []step.Observation{{Errno: errno, Values: []uint64{uint64(call)}}}, 0)
+			m.measured(c, []step.Observation{{Errno: errno, Values: []uint64{2 * uint64(call)}}}, 0) // more: it does not count
 		}
 	}
 	m.userns, m.bpffs, m.peak = 3*time.Millisecond, 2*time.Millisecond, 73<<20

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -114,7 +114,7 @@ func kindOf(text string, s *result.StepResult) string {
 	op := ""
 	if words := strings.Fields(text); len(words) > 1 {
 		op = words[1]
-		if op == program.OpCall.String() && len(words) > 2 { // each command is something else
+		if op == step.OpCall.String() && len(words) > 2 { // each command is something else
 			op = words[2]
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/harness/wire"
 )
 
@@ -53,7 +53,7 @@ func Tree(dir string) error {
 			return err
 		}
 	}
-	return errors.Join(os.CopyFS(filepath.Join(dir, "cases/program"), program.Sources), os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
+	return errors.Join(os.CopyFS(filepath.Join(dir, "cases/step"), step.Sources), os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
 }
 
 // idMark stands before the build id in an init that Go made.

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
 )
@@ -39,7 +39,7 @@ type guest struct {
 	in      *wire.Reader
 	port    io.Writer
 	console io.Writer
-	facts   *program.Facts
+	facts   *step.Facts
 	sim     *cases.Sim
 	staged  int
 	marks   int // in the log
@@ -273,7 +273,7 @@ func (g *guest) world(payload []byte) error {
 		return g.fault(wire.Fault{Reason: "no user namespace: ENOSPC"})
 	}
 	g.sim = cases.NewSim(g.facts, p, false)
-	r := wire.Results{Cells: [][]program.Observation{g.play(g.sim, p.Setup)}}
+	r := wire.Results{Cells: [][]step.Observation{g.play(g.sim, p.Setup)}}
 	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&r))
 }
 
@@ -293,16 +293,16 @@ func (g *guest) costs() error {
 }
 
 // play answers as the oracle does.
-func (g *guest) play(s *cases.Sim, steps []program.Step) []program.Observation {
-	seen := make([]program.Observation, len(steps))
+func (g *guest) play(s *cases.Sim, steps []step.Step) []step.Observation {
+	seen := make([]step.Observation, len(steps))
 	for i := range steps {
 		e := s.Step(&steps[i])
-		seen[i] = program.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
-		if _, timed := steps[i].Num(program.KeyTime); timed {
+		seen[i] = step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
+		if _, timed := steps[i].Num(step.KeyTime); timed {
 			seen[i].Values = []uint64{CallTakes}
 		}
 		if e.Verdict.Errno == 0 {
-			seen[i].Proof = program.Works
+			seen[i].Proof = step.Works
 		}
 	}
 	return seen
@@ -347,8 +347,8 @@ func (g *guest) cells(payload []byte) error {
 }
 
 // alive says of a cell with a step that takes long that it goes on.
-func (g *guest) alive(cell program.Cell) error {
-	if !slices.ContainsFunc(cell, func(s program.Step) bool { return s.Op == program.OpChurn || s.Op == program.OpNamespaces }) {
+func (g *guest) alive(cell step.Cell) error {
+	if !slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op == step.OpChurn || s.Op == step.OpNamespaces }) {
 		return nil
 	}
 	return g.out.Write(wire.KindAlive, nil)
@@ -362,7 +362,7 @@ func (g *guest) covers(c *wire.Cells) bool {
 // crashes says that a step asks the kernel to crash.
 func crashes(c *wire.Cells) bool {
 	for _, cell := range c.Cells {
-		if slices.ContainsFunc(cell, func(s program.Step) bool { return s.Op == program.OpSysrq }) {
+		if slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op == step.OpSysrq }) {
 			return true
 		}
 	}
@@ -399,7 +399,7 @@ func (g *guest) happen(r *wire.Results) error {
 		}
 	case "lie":
 		seen := &r.Cells[g.at-int(r.First)][0]
-		*seen = program.Observation{Errno: uapi.Errno(38)} // ENOSYS is nobody's answer
+		*seen = step.Observation{Errno: uapi.Errno(38)} // ENOSYS is nobody's answer
 	case "short":
 		r.Cells = r.Cells[:len(r.Cells)-1]
 	case "done":

@@ -1,4 +1,4 @@
-package program
+package step
 
 // OpMemory puts an actor's process into a memory cgroup of its own.
 const OpMemory Op = 90

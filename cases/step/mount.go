@@ -1,4 +1,4 @@
-package program
+package step
 
 // The operations around a bpffs: its context, its mounts and its root.
 const (

@@ -1,4 +1,4 @@
-package program
+package step
 
 // OpReopen opens a descriptor again through /proc/self/fd.
 const OpReopen Op = 70

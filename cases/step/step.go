@@ -1,8 +1,8 @@
-// Package program is what crosses to the guest: actors, steps, and the
+// Package step is what crosses to the guest: actors, steps, and the
 // well-formed requests behind them; and what comes back: observations and
 // facts. It holds no expectation and no case, so that neither can reach the
 // guest and a changed case rebuilds nothing.
-package program
+package step
 
 import (
 	"fmt"

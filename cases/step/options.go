@@ -1,4 +1,4 @@
-package program
+package step
 
 // Option is a configuration symbol with a function that it alone compiles in:
 // the kernel's BTF tells whether it is on where nobody has the configuration.

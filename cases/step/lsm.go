@@ -1,4 +1,4 @@
-package program
+package step
 
 // The operations on BPF-LSM programs. They are the broker's: it loads a
 // program and attaches it to a hook; it refuses nothing once its world ends.

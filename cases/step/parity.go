@@ -1,4 +1,4 @@
-package program
+package step
 
 // What the kernel's own selftests look at beside the answer of a call.
 const (
