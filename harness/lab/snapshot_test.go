@@ -59,7 +59,7 @@ func keepSnapshot(t *testing.T, tr *trial, whole bool) string {
 	}
 	base := filepath.Join(cache, "snapshots", name)
 	sum := sha256.Sum256([]byte("state"))
-	note, err := json.Marshal(vm.Snapshot{Digest: hex.EncodeToString(sum[:]), Size: 5})
+	note, err := json.Marshal(vm.Snapshot{Digest: hex.EncodeToString(sum[:]), Size: 5, TSC: vm.HostTSC()})
 	if err != nil {
 		t.Fatal(err)
 	}

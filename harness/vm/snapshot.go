@@ -80,7 +80,7 @@ func (s Snapshots) Get(name string) *Snapshot {
 	}
 	out := &Snapshot{Path: s.path(name) + ".state"}
 	info, err := os.Stat(out.Path)
-	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size || !sameTSC(out.TSC, hostTSC()) {
+	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size || !sameTSC(out.TSC, HostTSC()) {
 		return nil
 	}
 	now := time.Now()
@@ -127,7 +127,7 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 	if err := m.save(tmp); err != nil {
 		return nil, err
 	}
-	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort, TSC: hostTSC()}
+	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort, TSC: HostTSC()}
 	if err := out.measure(tmp.Name()); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 func put(t *testing.T, s Snapshots, name, state string, age time.Duration) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(state))
-	text, err := json.Marshal(Snapshot{Digest: hex.EncodeToString(sum[:]), Size: int64(len(state)), Said: []byte("hello\n"), TSC: hostTSC()})
+	text, err := json.Marshal(Snapshot{Digest: hex.EncodeToString(sum[:]), Size: int64(len(state)), Said: []byte("hello\n"), TSC: HostTSC()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,9 +59,9 @@ func frequency(a, b instant) (khz int, ok bool) {
 // has usually gone by to measure with.
 var firstInstant = readInstant()
 
-// hostTSC is the frequency of the host's time stamp counter in kHz. It answers 0
-// where the processor has none or the host is too busy to measure it.
-var hostTSC = sync.OnceValue(func() int {
+// HostTSC is the frequency of the host's time stamp counter in kHz, which is that
+// of a guest under TCG. It answers 0 where the processor has none or the host is too busy to measure it.
+var HostTSC = sync.OnceValue(func() int {
 	if !hasTSC {
 		return 0
 	}

@@ -31,7 +31,7 @@ func TestFrequency(t *testing.T) {
 
 // What is measured twice is the same.
 func TestHostTSC(t *testing.T) {
-	khz := hostTSC()
+	khz := HostTSC()
 	if !hasTSC || khz == 0 {
 		t.Skipf("the counter's frequency is not known here: %d kHz", khz)
 	}

@@ -212,7 +212,7 @@ func (m *Machine) resolve() (Machine, error) {
 	r.CPUs = orDefault(r.CPUs, defaultCPUs)
 	r.MemMiB = orDefault(r.MemMiB, defaultMemMiB)
 	if r.Accel == TCG && r.TSC == 0 {
-		r.TSC = hostTSC()
+		r.TSC = HostTSC()
 	}
 	r.Deadline = orDefault(r.Deadline, r.Scale(defaultDeadline))
 	r.Quiet = orDefault(r.Quiet, r.Scale(defaultQuiet))
