@@ -177,6 +177,13 @@ var options = map[Key]string{
 // MountOption returns the mount option that the argument sets, or "".
 func (k Key) MountOption() string { return options[k] }
 
+// Fixture is an object that the guest was to make as root for the requests of
+// cases, and the kernel refused: the cases that need it say nothing.
+type Fixture struct {
+	Name  string     `json:"name"`
+	Errno uapi.Errno `json:"errno"`
+}
+
 // Facts are what is known of the kernel that runs the cases: what the guest
 // read from it, and its configuration as the host has it.
 type Facts struct {

@@ -29,6 +29,7 @@ type agent struct {
 	members map[string][]string
 	off     []string // configuration symbols that the BTF shows to be off
 	buf     []byte
+	refused []step.Fixture // what the kernel refused of what requests refer to
 	log     kernelLog
 	staged  int                    // worlds
 	hooks   map[step.Hook]*lsmHook // those with our program
@@ -394,6 +395,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	for _, err := range failed {
 		h.Failed = append(h.Failed, err.Error())
 	}
+	h.Refused = g.refused
 	h.Release = unix.ByteSliceToString(u.Release[:])
 	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
@@ -447,8 +449,10 @@ func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
 func newAgent(port io.ReadWriter) *agent {
 	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[step.Hook]*lsmHook{}, lsm: map[step.Handle]lsmPlace{}}
 	g.readBTF()
-	g.fix = makeFixtures()
-	g.fix.commands = g.makeCommandFixtures()
+	m := &maker{}
+	g.fix = makeFixtures(m)
+	g.fix.commands = g.makeCommandFixtures(m)
+	g.refused = m.refused
 	return g
 }
 

@@ -216,16 +216,18 @@ func tokenCreate(flags uint32, bpffs int, st *step.Step) (int, uapi.Errno) {
 	return a.call(uapi.BPF_TOKEN_CREATE, st)
 }
 
-// makeFixtures makes the objects that requests refer to. Where the kernel
-// refuses one the request that needs it gets a closed descriptor, and its
-// control says so.
-func makeFixtures() fixtures {
+// makeFixtures makes the objects that requests refer to.
+func makeFixtures(m *maker) fixtures {
 	c, plain := caller{}, &step.Step{}
-	inner, _ := c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{}, plain, fdArgs{})
-	intBTF, _ := btfLoad(intBlob(), tokenArg{}, plain)
-	funcBTF, _ := btfLoad(funcBlob(), tokenArg{}, plain)
-	target, _ := loadExtTarget(funcBTF)
-	return fixtures{inner: inner, intBTF: intBTF, extTarget: target, funcBTF: funcBTF}
+	blob := func(b []byte) func() (int, uapi.Errno) {
+		return func() (int, uapi.Errno) { return btfLoad(b, tokenArg{}, plain) }
+	}
+	f := fixtures{intBTF: m.make("int BTF", blob(intBlob())), funcBTF: m.make("function BTF", blob(funcBlob()))}
+	f.inner = m.make("inner map", func() (int, uapi.Errno) {
+		return c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{}, plain, fdArgs{})
+	})
+	f.extTarget = m.make("target of ext programs", func() (int, uapi.Errno) { return loadExtTarget(f.funcBTF) })
+	return f
 }
 
 const xdpPass = 2

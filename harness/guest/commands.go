@@ -52,36 +52,44 @@ const (
 	packetLen  = 64
 )
 
-// makeCommandFixtures makes them. Each that fails leaves the calls about it
-// with a descriptor that is not open, and their controls say so.
-func (c *caller) makeCommandFixtures() commandFixtures {
+// makeCommandFixtures makes them.
+func (c *caller) makeCommandFixtures(m *maker) commandFixtures {
 	plain := &step.Step{}
-	load := func(t uapi.ProgType, at uapi.AttachType) int {
-		fd, _ := c.progLoad(t, at, tokenArg{}, plain, fdArgs{})
-		return fd
+	load := func(name string, t uapi.ProgType, at uapi.AttachType) int {
+		return m.make(name, func() (int, uapi.Errno) { return c.progLoad(t, at, tokenArg{}, plain, fdArgs{}) })
 	}
-	create := func(t uapi.MapType) int {
-		fd, _ := c.mapCreate(t, tokenArg{}, plain, fdArgs{})
-		return fd
+	create := func(name string, t uapi.MapType) int {
+		return m.make(name, func() (int, uapi.Errno) { return c.mapCreate(t, tokenArg{}, plain, fdArgs{}) })
+	}
+	link := func(name string, prog, target int, at uapi.AttachType) int {
+		return m.make(name, func() (int, uapi.Errno) { return linkCreate(prog, target, at) })
+	}
+	root := func(fs string) int {
+		return m.make("root of "+fs, func() (int, uapi.Errno) { return mountRoot(fs) })
 	}
 	var f commandFixtures
-	f[fixHash] = create(uapi.BPF_MAP_TYPE_HASH)
-	f[fixMapped] = mappedArray()
-	f[fixStructOps] = create(uapi.BPF_MAP_TYPE_STRUCT_OPS)
-	f[fixFilter] = load(uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0)
-	f[fixDevice] = load(uapi.BPF_PROG_TYPE_CGROUP_DEVICE, uapi.BPF_CGROUP_DEVICE)
-	f[fixSkb] = load(uapi.BPF_PROG_TYPE_CGROUP_SKB, 0)
-	f[fixRawTP] = load(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, 0)
-	iter := load(uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_ITER)
+	f[fixHash] = create("hash map", uapi.BPF_MAP_TYPE_HASH)
+	f[fixMapped] = m.make("mapped array", mappedArray)
+	f[fixStructOps] = create("struct_ops map", uapi.BPF_MAP_TYPE_STRUCT_OPS)
+	f[fixFilter] = load("socket_filter program", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0)
+	f[fixDevice] = load("cgroup_device program", uapi.BPF_PROG_TYPE_CGROUP_DEVICE, uapi.BPF_CGROUP_DEVICE)
+	f[fixSkb] = load("cgroup_skb program", uapi.BPF_PROG_TYPE_CGROUP_SKB, 0)
+	f[fixRawTP] = load("raw_tracepoint program", uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, 0)
+	iter := load("iterator", uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_ITER)
 	defer closeFD(iter)
-	f[fixRawLink] = openTracepoint(f[fixRawTP])
-	f[fixCgroup] = mountRoot("cgroup2")
-	f[fixDir] = mountRoot("bpf")
-	f[fixDeviceLink] = linkCreate(f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
-	f[fixLoader] = loadLoader()
-	f[fixRing], f[fixRingProg] = makeBuffer(step.BufferRing)
-	f[fixPerf], f[fixPerfProg] = makeBuffer(step.BufferPerf)
-	f[fixIterLink] = linkCreate(iter, 0, uapi.BPF_TRACE_ITER)
+	f[fixRawLink] = m.make("raw_tracepoint link", func() (int, uapi.Errno) { return openTracepoint(f[fixRawTP]) })
+	f[fixCgroup], f[fixDir] = root("cgroup2"), root("bpf")
+	f[fixDeviceLink] = link("cgroup_device link", f[fixDevice], f[fixCgroup], uapi.BPF_CGROUP_DEVICE)
+	f[fixLoader] = m.make("loader", loadLoader)
+	for _, b := range []struct {
+		name      string
+		of        step.Buffer
+		buf, prog int
+	}{{"ring buffer", step.BufferRing, fixRing, fixRingProg}, {"perf buffer", step.BufferPerf, fixPerf, fixPerfProg}} {
+		f[b.buf] = m.make(b.name, func() (int, uapi.Errno) { return makeBuffer(b.of) })
+		f[b.prog] = m.make("program of the "+b.name, func() (int, uapi.Errno) { return loadWriter(b.of, f[b.buf]) })
+	}
+	f[fixIterLink] = link("iterator link", iter, 0, uapi.BPF_TRACE_ITER)
 	pin(f[fixDir], f[fixHash], privateFile)
 	pin(f[fixDir], f[fixHash], pinnedFile)
 	_ = unix.Fchmodat(f[fixDir], unix.ByteSliceToString(pinnedFile), 0o666, 0)
@@ -89,7 +97,7 @@ func (c *caller) makeCommandFixtures() commandFixtures {
 }
 
 // mappedArray makes an array that cannot be frozen, for it stays mapped.
-func mappedArray() int {
+func mappedArray() (int, uapi.Errno) {
 	var a attr
 	a.u32(0, uint32(uapi.BPF_MAP_TYPE_ARRAY))
 	a.u32(4, 4)
@@ -98,34 +106,32 @@ func mappedArray() int {
 	a.u32(16, 1<<10) // BPF_F_MMAPABLE
 	fd, errno := bpf(uapi.BPF_MAP_CREATE, &a)
 	if errno != 0 {
-		return noFD
+		return noFD, errno
 	}
 	if _, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
-		return noFD
+		unix.Close(fd)
+		return noFD, errnoOf(err)
 	}
-	return fd
+	return fd, 0
 }
 
 // mountRoot makes a file system and opens its root, which no path leads to.
-func mountRoot(fs string) int {
+func mountRoot(fs string) (int, uapi.Errno) {
 	context, err := unix.Fsopen(fs, unix.FSOPEN_CLOEXEC)
 	if err != nil {
-		return noFD
+		return noFD, errnoOf(err)
 	}
 	defer unix.Close(context)
 	if err := unix.FsconfigCreate(context); err != nil {
-		return noFD
+		return noFD, errnoOf(err)
 	}
 	mnt, err := unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
-		return noFD
+		return noFD, errnoOf(err)
 	}
 	defer unix.Close(mnt)
 	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return noFD
-	}
-	return dir
+	return dir, errnoOf(err)
 }
 
 func (a *attr) path(dir int, name []byte) {
@@ -141,11 +147,10 @@ func pin(dir, fd int, name []byte) {
 	bpf(uapi.BPF_OBJ_PIN, &a)
 }
 
-func openTracepoint(prog int) int {
+func openTracepoint(prog int) (int, uapi.Errno) {
 	var a attr
 	a.tracepoint(prog)
-	fd, _ := bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, &a)
-	return fd
+	return bpf(uapi.BPF_RAW_TRACEPOINT_OPEN, &a)
 }
 
 func (a *attr) tracepoint(prog int) {
@@ -153,11 +158,10 @@ func (a *attr) tracepoint(prog int) {
 	a.i32(8, prog)
 }
 
-func linkCreate(prog, target int, at uapi.AttachType) int {
+func linkCreate(prog, target int, at uapi.AttachType) (int, uapi.Errno) {
 	var a attr
 	a.link(prog, target, at)
-	fd, _ := bpf(uapi.BPF_LINK_CREATE, &a)
-	return fd
+	return bpf(uapi.BPF_LINK_CREATE, &a)
 }
 
 func (a *attr) link(prog, target int, at uapi.AttachType) {
@@ -418,7 +422,7 @@ func (a *actor) fillLink(r *request, cmd uapi.Cmd) {
 		r.i32(0, a.fix.commands[fixDeviceLink])
 		r.i32(4, a.fix.commands[fixDevice])
 	case uapi.BPF_LINK_DETACH:
-		link := linkCreate(a.fix.commands[fixDevice], a.fix.commands[fixCgroup], uapi.BPF_CGROUP_DEVICE)
+		link, _ := linkCreate(a.fix.commands[fixDevice], a.fix.commands[fixCgroup], uapi.BPF_CGROUP_DEVICE)
 		r.i32(0, link)
 		r.undo = func() { closeFD(link) }
 	case uapi.BPF_ITER_CREATE:

@@ -122,12 +122,9 @@ const (
 	outputOnly = 10 // PERF_COUNT_SW_BPF_OUTPUT
 )
 
-// makeBuffer makes a buffer's map and the program that writes into it.
-func makeBuffer(b step.Buffer) (buffer, prog int) {
+// makeBuffer makes a buffer's map.
+func makeBuffer(b step.Buffer) (int, uapi.Errno) {
 	var a attr
-	body := asm.Instructions{
-		asm.LoadImm(asm.R2, record, asm.DWord), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
-	}
 	if b == step.BufferRing {
 		a.u32(0, uint32(uapi.BPF_MAP_TYPE_RINGBUF))
 		a.u32(12, bufferLen)
@@ -137,9 +134,13 @@ func makeBuffer(b step.Buffer) (buffer, prog int) {
 		a.u32(8, 4)
 		a.u32(12, maxCPUs)
 	}
-	buffer, errno := bpf(uapi.BPF_MAP_CREATE, &a)
-	if errno != 0 {
-		return noFD, noFD
+	return bpf(uapi.BPF_MAP_CREATE, &a)
+}
+
+// loadWriter loads the program that writes into a buffer.
+func loadWriter(b step.Buffer, buffer int) (int, uapi.Errno) {
+	body := asm.Instructions{
+		asm.LoadImm(asm.R2, record, asm.DWord), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
 	}
 	if b == step.BufferRing { // bpf_ringbuf_output(map, data, 8, 0)
 		body = append(body, asm.LoadMapPtr(asm.R1, buffer), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
@@ -154,11 +155,9 @@ func makeBuffer(b step.Buffer) (buffer, prog int) {
 	p.u32(4, uint32(len(code)/insnLen))
 	p.ptr(8, &code[0])
 	p.ptr(16, &license[0])
-	if prog, errno = bpf(uapi.BPF_PROG_LOAD, &p); errno != 0 {
-		prog = noFD
-	}
+	fd, errno := bpf(uapi.BPF_PROG_LOAD, &p)
 	runtime.KeepAlive(code)
-	return buffer, prog
+	return fd, errno
 }
 
 // consume has a buffer's program write a record, and reads it.

@@ -148,7 +148,7 @@ func loaderBody() []byte {
 }
 
 // loadLoader loads it. A kernel before 5.14 has no such programs.
-func loadLoader() int {
+func loadLoader() (int, uapi.Errno) {
 	const sleepable = 1 << 4 // BPF_F_SLEEPABLE
 	code := loaderBody()
 	var a attr
@@ -159,10 +159,7 @@ func loadLoader() int {
 	a.u32(44, sleepable)
 	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
 	runtime.KeepAlive(code)
-	if errno != 0 {
-		return noFD
-	}
-	return fd
+	return fd, errno
 }
 
 // bpfFromKernel runs the loader's program, which has the kernel make the call.

@@ -2,7 +2,6 @@ package guest
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -105,8 +104,8 @@ func (g *agent) hook(h step.Hook) (*lsmHook, error) {
 	if errno != 0 {
 		return nil, fmt.Errorf("load it: %w", unix.Errno(errno))
 	}
-	if hook.link = linkCreate(hook.prog, 0, uapi.BPF_LSM_MAC); hook.link < 0 {
-		return nil, errors.New("attach it: the kernel refuses")
+	if hook.link, errno = linkCreate(hook.prog, 0, uapi.BPF_LSM_MAC); errno != 0 {
+		return nil, fmt.Errorf("attach it: %w", unix.Errno(errno))
 	}
 	g.hooks[h] = hook
 	return hook, nil
@@ -207,7 +206,7 @@ func (g *agent) loadLSM(h step.Hook, at step.HookArgs, rules int) (int, uapi.Err
 	a.ptr(16, &license[0])
 	a.u32(68, uint32(uapi.BPF_LSM_MAC))
 	a.u32(108, g.btf.id(step.KindFunc, step.HookFunc(h)))
-	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
+	fd, errno := again(func() (int, uapi.Errno) { return bpf(uapi.BPF_PROG_LOAD, &a) })
 	runtime.KeepAlive(code)
 	return fd, errno
 }

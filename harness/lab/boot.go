@@ -60,7 +60,8 @@ type session struct {
 	done        int
 	started     time.Time
 	marks       []marked
-	taint       uint64 // at hello
+	taint       uint64         // at hello
+	fixtures    []step.Fixture // that the kernel refused
 	port        io.ReadWriter
 	replayed    bool // it is there from before; nothing is sent or waited for
 }
@@ -142,7 +143,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 		name = dir
 	}
 	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
-		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done}
+		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done, Refused: s.fixtures}
 	switch {
 	case !d.died(), s.interrupted != nil && s.interrupted():
 	case s.staged > s.setups: // in a set-up: without it none of its cases can run
@@ -285,7 +286,7 @@ func (s *session) meet(payload []byte) (*wire.Hello, error) {
 	}
 	s.refused, s.hello = false, time.Now()
 	s.m.Hello()
-	s.taint = h.Taint
+	s.taint, s.fixtures = h.Taint, h.Refused
 	return h, nil
 }
 

@@ -1,12 +1,15 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tokentest/cases"
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/lab/labtest"
 	"tokentest/harness/vm"
 )
 
@@ -43,6 +46,15 @@ func TestGuestSeesFault(t *testing.T) {
 		}
 		if under := b.Findings[0].Case; under != "" {
 			t.Errorf("%s: it was noticed at the end, and is laid to %q", acts, under)
+		}
+	}
+}
+
+// What the kernel refused the agent stands in the record, with its errno.
+func TestRefusedFixtures(t *testing.T) {
+	for acts, want := range map[string][]step.Fixture{"refused": labtest.Refused, "clean": nil} {
+		if b := run(t, newLab(t, acts), 0, "nested_userns").Boots[0]; !slices.Equal(b.Refused, want) {
+			t.Errorf("%s: got %v, want %v", acts, b.Refused, want)
 		}
 	}
 }

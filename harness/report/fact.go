@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"tokentest/cases/step"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -111,6 +112,9 @@ func (k *run) details(c *result.CaseResult) []fact {
 	if len(c.Times) > 1 {
 		out = append(out, textFact("flaky", tally(c.Times)))
 	}
+	if c.Status == result.Broken && c.Boot >= 0 && c.Boot < len(k.Boots) {
+		out = append(out, refused(k.Boots[c.Boot].Refused)...)
+	}
 	if b := k.machine(c); b != nil {
 		out = append(out, k.console(b))
 	}
@@ -119,6 +123,18 @@ func (k *run) details(c *result.CaseResult) []fact {
 		again.words = append(again.words, "--until-fail")
 	}
 	return append(out, again)
+}
+
+// refused says what the kernel refused of what requests refer to, and why.
+func refused(list []step.Fixture) []fact {
+	if len(list) == 0 {
+		return nil
+	}
+	names := make([]string, len(list))
+	for i, f := range list {
+		names[i] = fmt.Sprintf("%s %s", f.Name, f.Errno)
+	}
+	return []fact{textFact("refused", strings.Join(names, ", "))}
 }
 
 // machine returns the machine that a case ran on, when it did not end well.

@@ -203,6 +203,7 @@ func brokenControls() *result.Run {
 	for i := range 15 {
 		k.Cases = append(k.Cases, broken(fmt.Sprintf("zodd/%02d", i), fmt.Sprintf("reason number %d", i), 0))
 	}
+	k.Boots[0].Refused = []step.Fixture{{Name: "int BTF", Errno: uapi.Errno(syscall.EAGAIN)}, {Name: "loader", Errno: einval}}
 	return newRun(k)
 }
 

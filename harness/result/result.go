@@ -127,6 +127,8 @@ type Boot struct {
 	Decide   time.Duration `json:"decide"`          // from hello to done
 	Total    time.Duration `json:"total"`
 	Cases    int           `json:"cases"` // answered
+	// Refused lists what the kernel refused of what requests of cases refer to.
+	Refused []step.Fixture `json:"refused,omitempty"`
 }
 
 // WorldResult is what the set-up of a world showed, so that its cases can be

@@ -60,6 +60,12 @@ func quick(a Accel) feature {
 	return feature{karg: []string{"cryptomgr.notests"}}
 }
 
+// unsignalled keeps the runtime of the guest's agent, which is a Go program, from
+// interrupting the agent's own calls by a signal: then the verifier gives up with
+// EAGAIN, do_check of kernel/bpf/verifier.c. What the kernel does not know it
+// hands to init as its environment, unknown_bootoption of init/main.c.
+var unsignalled = feature{karg: []string{"GODEBUG=asyncpreemptoff=1"}}
+
 // timed gives a guest under TCG what its kernel would measure, and leaves out
 // the checks of it: on a busy host both come out wrong. The frequency of the TSC is
 // for determine_cpu_tsc_frequencies (since 5.10; an older kernel measures), and
@@ -134,7 +140,7 @@ func argv(m Machine) []string {
 
 func argvWith(m Machine, c chardevs) []string {
 	var args, kargs []string
-	for _, f := range []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), log(c), records(c)} {
+	for _, f := range []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), unsignalled, log(c), records(c)} {
 		args = append(args, f.qemu...)
 		kargs = append(kargs, f.karg...)
 	}

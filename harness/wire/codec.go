@@ -15,7 +15,9 @@ type Hello struct {
 	step.Facts
 	// Failed lists what the guest could not prepare.
 	Failed []string `json:"failed,omitempty"`
-	Taint  uint64   `json:"taint"` // the kernel's taint flags
+	// Refused lists what the kernel refused of what requests refer to.
+	Refused []step.Fixture `json:"refused,omitempty"`
+	Taint   uint64         `json:"taint"` // the kernel's taint flags
 }
 
 // Done is the guest's last record: what only it can see of the kernel's health.

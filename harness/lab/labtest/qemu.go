@@ -205,6 +205,9 @@ func (g *guest) serve() error {
 	}
 }
 
+// Refused is what the kernel of the act "refused" refuses the agent.
+var Refused = []step.Fixture{{Name: "int BTF", Errno: uapi.Errno(unix.EAGAIN)}}
+
 // hello says what the kernel's image and the initramfs hold.
 func (g *guest) hello() error {
 	id, err := g.read("-initrd", 0, idMark, "\n")
@@ -227,6 +230,8 @@ func (g *guest) hello() error {
 		h.BuildID = "0123456789abcdef"
 	case "release":
 		h.Release = "6.12.99"
+	case "refused":
+		h.Refused = Refused
 	}
 	payload, err := wire.EncodeJSON(h)
 	if err != nil {
