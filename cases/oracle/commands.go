@@ -1,212 +1,248 @@
 package oracle
 
-import (
-	"golang.org/x/sys/unix"
+import "tokentest/cases/uapi"
 
-	"tokentest/cases/uapi"
-)
-
-const (
-	callNOENT = eNOENT
-	callBUSY  = uapi.Errno(unix.EBUSY)
-	callACCES = uapi.Errno(unix.EACCES)
-
-	sysAdminText = "the caller lacks CAP_SYS_ADMIN in the initial user namespace"
-	netAdminText = "the caller lacks CAP_NET_ADMIN in the initial user namespace"
-	attrText     = "the attribute is not 0 behind the command's last field"
-	noIDText     = "nothing has this id"
-)
-
-// The releases that changed what a command looks at.
-var (
-	btfTokenSince = uapi.Release{Major: 6, Minor: 15} // "bpf: Add BPF token support to BPF_BTF_GET_FD_BY_ID"
-	commonSince   = uapi.Release{Major: 7, Minor: 2}  // BPF_COMMON_ATTRS
-)
-
-// CallOn says what a call is about when that is not the usual object.
-type CallOn uint8
-
-// The objects that a command treats otherwise.
-const (
-	CallSkb     CallOn = iota + 1 // a cgroup_skb program
-	CallTCX                       // every tcx program of a device, by no program's fd
-	CallPrivate                   // a pinned object that only root may open
-)
-
-// idMax is where bpf_obj_get_next_id has no next id, INT_MAX.
-const idMax = 1<<31 - 1
-
-// Call is a command that makes none of the objects with masks: on objects that
-// are there and that the caller holds.
+// Call is a bpf(2) command other than those with lists of their own, on
+// objects that exist.
 type Call struct {
 	Cmd    uapi.Cmd
 	Common bool // with BPF_COMMON_ATTRS
 	Fault
 	On    CallOn
-	ID    uint32   // an id that nothing has; 0: that of an object that is there
-	Token TokenRef // open_flags and fd_by_id_token_fd, or what lies in their place
-	Prog  FD       // the cgroup_skb program, with the token that it remembers
-	Given bool     // Prog is the caller's descriptor, and may not be open
+	ID    uint32   // an id that no object has; 0 for that of an object that exists
+	Token TokenRef // open_flags and fd_by_id_token_fd, or the bytes in their place
+	Prog  FD       // the cgroup_skb program, with the token that it was loaded with
+	Given bool     // the case gives Prog, so that it may not be open
 }
+
+// CallOn says what a call is about if that is not the usual object.
+type CallOn uint8
+
+// The objects that a command checks differently.
+const (
+	CallSkb     CallOn = iota + 1 // a cgroup_skb program
+	CallTCX                       // every tcx program of a device, named by no program's descriptor
+	CallPrivate                   // a pinned object that only root may open
+)
 
 type (
-	callRule = rule[*Call]
-	callCall = call[*Call]
+	callRule  = rule[*Call]
+	otherCall = call[*Call]
 )
 
-// callRules are what __sys_bpf decides before it calls the command's function.
-var callRules = append(faultRules("", func(r *Call) Fault { return r.Fault })[:2:2],
-	hookedCall,
-	callRule{id: "common", text: "BPF_COMMON_ATTRS is not known", fn: "__sys_bpf", errno: eINVAL, until: commonSince,
-		holds: func(c *callCall) bool { return c.req.Common }},
-	callRule{id: "unknown", text: unknownText, fn: "__sys_bpf", errno: eINVAL,
-		holds: func(c *callCall) bool { return uint32(c.req.Cmd) >= c.Kernel.MaxCmd }},
-)
+func (r *Call) command() uapi.Cmd  { return r.Cmd }
+func (r *Call) tokenRef() TokenRef { return r.Token }
+func (r *Call) fault() Fault       { return r.Fault }
 
-func attrRule(fn string) callRule {
-	return callRule{id: "attr", text: attrText, fn: fn, errno: eINVAL, holds: func(c *callCall) bool { return c.req.Tail }}
+// callRules are the checks of __sys_bpf, before it calls the command's function.
+var callRules = []callRule{
+	attrTooLong[*Call](),
+	attrUnreadable[*Call](),
+	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", HookBPF,
+		func(c *otherCall) hookArgs { return hookArgs{cmd: c.req.shownToLSM(c.Kernel)} }),
+	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
+		text:  "the kernel does not know BPF_COMMON_ATTRS",
+		holds: func(c *otherCall) bool { return c.req.Common }},
+	{id: "unknown", fn: "__sys_bpf", errno: eINVAL, text: unknownText,
+		holds: func(c *otherCall) bool { return uint32(c.req.Cmd) >= c.Kernel.MaxCmd }},
 }
 
-// attrTokenRule is attrRule of a command in whose attribute the place of a
-// token's fd lies behind the last field.
-func attrTokenRule(fn string) callRule {
-	return callRule{id: "attr", text: attrText, fn: fn, errno: eINVAL, holds: func(c *callCall) bool { return c.req.Tail || c.req.Token.Flag }}
-}
-
-func sysAdminRule(fn string) callRule {
-	return callRule{id: "no-cap-sys-admin", text: sysAdminText, fn: fn, errno: ePERM,
-		holds: func(c *callCall) bool { return !c.Caller.capable(Initial, uapi.CAP_SYS_ADMIN) }}
-}
-
-// netCapable mirrors bpf_net_capable of include/linux/bpf.h.
-func (c *call[R]) netCapable() bool {
-	return c.Caller.capable(Initial, uapi.CAP_NET_ADMIN) || c.Caller.capable(Initial, uapi.CAP_SYS_ADMIN)
-}
-
-func noIDRule(fn string) callRule {
-	return callRule{id: "no-such-id", text: noIDText, fn: fn, errno: callNOENT, holds: func(c *callCall) bool { return c.req.ID != 0 }}
-}
-
-func nextIDRules() []callRule {
-	const fn = "bpf_obj_get_next_id"
-	return []callRule{
-		attrTokenRule(fn),
-		{id: "id-too-big", text: "there is no id behind INT_MAX", fn: fn, errno: eINVAL, holds: func(c *callCall) bool { return c.req.ID >= idMax }},
-		sysAdminRule(fn),
-		noIDRule(fn),
-	}
-}
-
-func fdByIDRules(fn, lookup string) []callRule {
-	return []callRule{attrTokenRule(fn), sysAdminRule(fn), noIDRule(lookup)}
-}
-
-// skbRules are bpf_prog_get of both, and bpf_prog_attach_check_attach_type of a
-// cgroup_skb program: the capability counts where the program's own token says,
-// not any of the caller's.
-func skbRules(errno uapi.Errno) []callRule {
-	return []callRule{
-		{id: "prog-bad-fd", text: "the program's descriptor is not open, or is an O_PATH descriptor", fn: "bpf_prog_get", errno: eBADF,
-			holds: func(c *callCall) bool { return c.req.Given && notOpen(c.req.Prog) }},
-		{id: "no-cap-net-admin", text: "the caller lacks CAP_NET_ADMIN where the cgroup_skb program's token counts it", fn: "bpf_prog_attach_check_attach_type", errno: errno,
-			holds: func(c *callCall) bool { return c.req.On == CallSkb && !c.tokenCapable(uapi.CAP_NET_ADMIN) }},
-	}
-}
-
-// command is what the kernel's function for a command checks, in its order.
-type command struct {
+// otherCommand is what the kernel's function for a command checks, in its order.
+type otherCommand struct {
 	cmd   uapi.Cmd
 	fn    string
 	rules []callRule
 }
 
-// only is a command that whoever holds the descriptors may use.
-func only(cmd uapi.Cmd, fn string, behind ...callRule) command {
-	return command{cmd, fn, append([]callRule{attrRule(fn)}, behind...)}
-}
-
-// always is what a request answers behind every check.
-func always(id, text, fn string, errno uapi.Errno) callRule {
-	return callRule{id: id, text: text, fn: fn, errno: errno, holds: func(*callCall) bool { return true }}
-}
-
-// commands follow kernel/bpf/syscall.c.
-var commands = []command{
-	only(uapi.BPF_MAP_LOOKUP_ELEM, "map_lookup_elem"),
-	only(uapi.BPF_MAP_UPDATE_ELEM, "map_update_elem"),
-	only(uapi.BPF_MAP_DELETE_ELEM, "map_delete_elem"),
-	only(uapi.BPF_MAP_GET_NEXT_KEY, "map_get_next_key"),
-	only(uapi.BPF_OBJ_PIN, "bpf_obj_pin"),
-	only(uapi.BPF_OBJ_GET, "bpf_obj_get", callRule{id: "no-permission", text: "the pinned object's mode does not let the caller in", fn: "bpf_obj_do_get", errno: callACCES,
-		holds: func(c *callCall) bool {
-			return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.Caller.capable(Initial, uapi.CAP_DAC_OVERRIDE)
-		}}),
-	only(uapi.BPF_PROG_ATTACH, "bpf_prog_attach", skbRules(eINVAL)...), // which turns the EPERM into EINVAL
-	only(uapi.BPF_PROG_DETACH, "bpf_prog_detach",
-		callRule{id: "no-cap-net-admin", text: netAdminText, fn: "bpf_mprog_detach_empty", errno: ePERM, fix: &detachFix,
-			holds: func(c *callCall) bool { return c.req.On == CallTCX && !c.netCapable() }},
-		callRule{id: "nothing-attached", text: "no program is attached to the device", fn: "tcx_prog_detach", errno: callNOENT,
-			holds: func(c *callCall) bool { return c.req.On == CallTCX }}),
-	only(uapi.BPF_PROG_TEST_RUN, "bpf_prog_test_run"),
-	{uapi.BPF_PROG_GET_NEXT_ID, "bpf_obj_get_next_id", nextIDRules()},
-	{uapi.BPF_MAP_GET_NEXT_ID, "bpf_obj_get_next_id", nextIDRules()},
-	{uapi.BPF_PROG_GET_FD_BY_ID, "bpf_prog_get_fd_by_id", fdByIDRules("bpf_prog_get_fd_by_id", "bpf_prog_by_id")},
-	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", fdByIDRules("bpf_map_get_fd_by_id", "bpf_map_get_fd_by_id")},
-	only(uapi.BPF_OBJ_GET_INFO_BY_FD, "bpf_obj_get_info_by_fd"),
+// otherCommands are the commands of __sys_bpf's switch, by number. They take
+// no token, except BPF_BTF_GET_FD_BY_ID.
+var otherCommands = []otherCommand{
+	ungated(uapi.BPF_MAP_LOOKUP_ELEM, "map_lookup_elem"),
+	ungated(uapi.BPF_MAP_UPDATE_ELEM, "map_update_elem"),
+	ungated(uapi.BPF_MAP_DELETE_ELEM, "map_delete_elem"),
+	ungated(uapi.BPF_MAP_GET_NEXT_KEY, "map_get_next_key"),
+	ungated(uapi.BPF_OBJ_PIN, "bpf_obj_pin"),
+	{uapi.BPF_OBJ_GET, "bpf_obj_get", []callRule{
+		attr("bpf_obj_get"),
+		{id: "no-permission", fn: "bpf_obj_do_get", errno: eACCES,
+			text:  "the mode of the pinned object does not let the caller open it",
+			holds: mayNotOpenPin},
+	}},
+	{uapi.BPF_PROG_ATTACH, "bpf_prog_attach", []callRule{
+		attr("bpf_prog_attach"),
+		progBadFD,
+		skbNoCap(eINVAL), // bpf_prog_attach turns EPERM into EINVAL
+	}},
+	{uapi.BPF_PROG_DETACH, "bpf_prog_detach", []callRule{
+		attr("bpf_prog_detach"),
+		{id: "no-cap-net-admin", fn: "bpf_mprog_detach_empty", errno: ePERM, text: netAdminText, fix: &detachFix,
+			holds: func(c *otherCall) bool { return c.req.On == CallTCX && !c.netCapable() }},
+		{id: "nothing-attached", fn: "tcx_prog_detach", errno: eNOENT, text: "no program is attached to the device",
+			holds: func(c *otherCall) bool { return c.req.On == CallTCX }},
+	}},
+	ungated(uapi.BPF_PROG_TEST_RUN, "bpf_prog_test_run"),
+	{uapi.BPF_PROG_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
+	{uapi.BPF_MAP_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
+	{uapi.BPF_PROG_GET_FD_BY_ID, "bpf_prog_get_fd_by_id", []callRule{
+		attrNoToken("bpf_prog_get_fd_by_id"), noSysAdmin("bpf_prog_get_fd_by_id"), noSuchID("bpf_prog_by_id"),
+	}},
+	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", []callRule{
+		attrNoToken("bpf_map_get_fd_by_id"), noSysAdmin("bpf_map_get_fd_by_id"), noSuchID("bpf_map_get_fd_by_id"),
+	}},
+	ungated(uapi.BPF_OBJ_GET_INFO_BY_FD, "bpf_obj_get_info_by_fd"),
 	{uapi.BPF_PROG_QUERY, "bpf_prog_query", []callRule{
-		{id: "no-cap-net-admin", text: netAdminText, fn: "bpf_net_capable", errno: ePERM, holds: func(c *callCall) bool { return !c.netCapable() }},
-		attrRule("bpf_prog_query"), // behind the capability, as nowhere else
+		{id: "no-cap-net-admin", fn: "bpf_net_capable", errno: ePERM, text: netAdminText,
+			holds: func(c *otherCall) bool { return !c.netCapable() }},
+		attr("bpf_prog_query"), // after the capability: only this command does that
 	}},
-	only(uapi.BPF_RAW_TRACEPOINT_OPEN, "bpf_raw_tracepoint_open"),
-	{uapi.BPF_BTF_GET_FD_BY_ID, "bpf_btf_get_fd_by_id", []callRule{
-		{id: "attr", text: attrText, fn: "bpf_btf_get_fd_by_id", errno: eINVAL,
-			holds: func(c *callCall) bool {
-				return c.req.Tail || c.req.Token.Flag && c.Kernel.Release.Less(btfTokenSince)
-			}},
-		{id: "token-bad-fd", text: "fd_by_id_token_fd is not open, or is an O_PATH descriptor", fn: tokenGetFn, errno: eBADF, since: btfTokenSince,
-			holds: func(c *callCall) bool { return c.req.Token.badFD() }},
-		{id: "token-not-a-token", text: "fd_by_id_token_fd is not a token", fn: tokenGetFn, errno: eINVAL, since: btfTokenSince,
-			holds: func(c *callCall) bool { return c.req.Token.notToken() }},
-		{id: "token-not-covering", text: "the token does not allow btf_get_fd_by_id, and is ignored", fn: "bpf_token_allow_cmd", drop: true, since: btfTokenSince,
-			holds: func(c *callCall) bool {
-				return c.tok != nil && !bit(c.tok.Allowed.Cmds, uint32(uapi.BPF_BTF_GET_FD_BY_ID), c.Kernel.MaxCmd)
-			}},
-		btfTokenHook,
-		{id: "no-cap-sys-admin", text: "the caller lacks CAP_SYS_ADMIN where it counts", fn: "bpf_btf_get_fd_by_id", errno: ePERM,
-			holds: func(c *callCall) bool { return !c.tokenCapable(uapi.CAP_SYS_ADMIN) }},
-		noIDRule("btf_get_fd_by_id"),
+	ungated(uapi.BPF_RAW_TRACEPOINT_OPEN, "bpf_raw_tracepoint_open"),
+	{uapi.BPF_BTF_GET_FD_BY_ID, "bpf_btf_get_fd_by_id", btfGetFDByID},
+	{uapi.BPF_TASK_FD_QUERY, "bpf_task_fd_query", []callRule{
+		attr("bpf_task_fd_query"), noSysAdmin("bpf_task_fd_query"),
 	}},
-	only(uapi.BPF_TASK_FD_QUERY, "bpf_task_fd_query", sysAdminRule("bpf_task_fd_query")),
-	only(uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, "map_lookup_and_delete_elem"),
-	only(uapi.BPF_MAP_FREEZE, "map_freeze", always("mapped", "the map is mapped writable", "map_freeze", callBUSY)),
-	{uapi.BPF_BTF_GET_NEXT_ID, "bpf_obj_get_next_id", nextIDRules()},
-	only(uapi.BPF_MAP_LOOKUP_BATCH, "bpf_map_do_batch"),
-	only(uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, "bpf_map_do_batch",
-		always("all-read", "no bucket is left: the elements are read and deleted", "__htab_map_lookup_and_delete_batch", callNOENT)),
-	only(uapi.BPF_MAP_UPDATE_BATCH, "bpf_map_do_batch"),
-	only(uapi.BPF_MAP_DELETE_BATCH, "bpf_map_do_batch"),
-	only(uapi.BPF_LINK_CREATE, "link_create", skbRules(ePERM)...),
-	only(uapi.BPF_LINK_UPDATE, "link_update"),
-	{uapi.BPF_LINK_GET_FD_BY_ID, "bpf_link_get_fd_by_id", fdByIDRules("bpf_link_get_fd_by_id", "bpf_link_by_id")},
-	{uapi.BPF_LINK_GET_NEXT_ID, "bpf_obj_get_next_id", nextIDRules()},
-	only(uapi.BPF_ENABLE_STATS, "bpf_enable_stats", sysAdminRule("bpf_enable_stats")),
-	only(uapi.BPF_ITER_CREATE, "bpf_iter_create"),
-	only(uapi.BPF_LINK_DETACH, "link_detach"),
-	only(uapi.BPF_PROG_BIND_MAP, "bpf_prog_bind_map"),
-	only(uapi.BPF_PROG_STREAM_READ_BY_FD, "prog_stream_read"),
-	only(uapi.BPF_PROG_ASSOC_STRUCT_OPS, "prog_assoc_struct_ops"),
+	ungated(uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, "map_lookup_and_delete_elem"),
+	{uapi.BPF_MAP_FREEZE, "map_freeze", []callRule{
+		attr("map_freeze"),
+		always("mapped", "map_freeze", eBUSY, "the map is mapped writable"),
+	}},
+	{uapi.BPF_BTF_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
+	ungated(uapi.BPF_MAP_LOOKUP_BATCH, "bpf_map_do_batch"),
+	{uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, "bpf_map_do_batch", []callRule{
+		attr("bpf_map_do_batch"),
+		always("all-read", "__htab_map_lookup_and_delete_batch", eNOENT,
+			"the batch reached the last bucket: the elements are read and deleted"),
+	}},
+	ungated(uapi.BPF_MAP_UPDATE_BATCH, "bpf_map_do_batch"),
+	ungated(uapi.BPF_MAP_DELETE_BATCH, "bpf_map_do_batch"),
+	{uapi.BPF_LINK_CREATE, "link_create", []callRule{attr("link_create"), progBadFD, skbNoCap(ePERM)}},
+	ungated(uapi.BPF_LINK_UPDATE, "link_update"),
+	{uapi.BPF_LINK_GET_FD_BY_ID, "bpf_link_get_fd_by_id", []callRule{
+		attrNoToken("bpf_link_get_fd_by_id"), noSysAdmin("bpf_link_get_fd_by_id"), noSuchID("bpf_link_by_id"),
+	}},
+	{uapi.BPF_LINK_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
+	{uapi.BPF_ENABLE_STATS, "bpf_enable_stats", []callRule{
+		attr("bpf_enable_stats"), noSysAdmin("bpf_enable_stats"),
+	}},
+	ungated(uapi.BPF_ITER_CREATE, "bpf_iter_create"),
+	ungated(uapi.BPF_LINK_DETACH, "link_detach"),
+	ungated(uapi.BPF_PROG_BIND_MAP, "bpf_prog_bind_map"),
+	ungated(uapi.BPF_PROG_STREAM_READ_BY_FD, "prog_stream_read"),
+	ungated(uapi.BPF_PROG_ASSOC_STRUCT_OPS, "prog_assoc_struct_ops"),
 }
 
-func commandOf(cmd uapi.Cmd) *command {
-	for i := range commands {
-		if commands[i].cmd == cmd {
-			return &commands[i]
+// getNextID are the checks of bpf_obj_get_next_id.
+var getNextID = []callRule{
+	attrNoToken("bpf_obj_get_next_id"),
+	{id: "id-too-big", fn: "bpf_obj_get_next_id", errno: eINVAL, text: "the id is INT_MAX or more",
+		holds: func(c *otherCall) bool { return c.req.ID >= maxID }},
+	noSysAdmin("bpf_obj_get_next_id"),
+	noSuchID("bpf_obj_get_next_id"),
+}
+
+const maxID = 1<<31 - 1 // INT_MAX
+
+// btfGetFDByID are the checks of bpf_btf_get_fd_by_id. It takes a token since
+// 6.15: "bpf: Add BPF token support to BPF_BTF_GET_FD_BY_ID".
+var btfGetFDByID = []callRule{
+	{id: "attr", fn: "bpf_btf_get_fd_by_id", errno: eINVAL, text: attrText,
+		holds: func(c *otherCall) bool {
+			return c.req.Tail || c.req.Token.Flag && !c.Kernel.has(linux(6, 15))
+		}},
+	tokenBadFD[*Call]("fd_by_id_token_fd").from(6, 15),
+	tokenNotToken[*Call]("fd_by_id_token_fd").from(6, 15),
+	tokenCmd[*Call]("token-not-covering", uapi.BPF_BTF_GET_FD_BY_ID).from(6, 15),
+	lsmTokenCmd[*Call](uapi.BPF_BTF_GET_FD_BY_ID).from(6, 15),
+	{id: "no-cap-sys-admin", fn: "bpf_btf_get_fd_by_id", errno: ePERM,
+		text:  "the caller lacks CAP_SYS_ADMIN " + checkedNS,
+		holds: func(c *otherCall) bool { return !c.tokenCapable(uapi.CAP_SYS_ADMIN) }},
+	noSuchID("btf_get_fd_by_id"),
+}
+
+const (
+	attrText     = "a byte after the command's last field is not 0"
+	netAdminText = "the caller lacks CAP_NET_ADMIN " + initialNS
+)
+
+// ungated is a command that asks for no capability: the descriptors are enough.
+func ungated(cmd uapi.Cmd, fn string) otherCommand {
+	return otherCommand{cmd, fn, []callRule{attr(fn)}}
+}
+
+// attr is CHECK_ATTR.
+func attr(fn string) callRule {
+	return callRule{id: "attr", fn: fn, errno: eINVAL, text: attrText,
+		holds: func(c *otherCall) bool { return c.req.Tail }}
+}
+
+// attrNoToken is CHECK_ATTR of a command whose last field is before the place
+// of a token's descriptor.
+func attrNoToken(fn string) callRule {
+	return callRule{id: "attr", fn: fn, errno: eINVAL, text: attrText,
+		holds: func(c *otherCall) bool { return c.req.Tail || c.req.Token.Flag }}
+}
+
+func noSysAdmin(fn string) callRule {
+	return callRule{id: "no-cap-sys-admin", fn: fn, errno: ePERM,
+		text:  "the caller lacks CAP_SYS_ADMIN " + initialNS,
+		holds: func(c *otherCall) bool { return !c.initialCapable(uapi.CAP_SYS_ADMIN) }}
+}
+
+func noSuchID(fn string) callRule {
+	return callRule{id: "no-such-id", fn: fn, errno: eNOENT, text: "no object has this id",
+		holds: func(c *otherCall) bool { return c.req.ID != 0 }}
+}
+
+// progBadFD is bpf_prog_get of the program to attach.
+var progBadFD = callRule{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF,
+	text:  "the program's descriptor is not open, or is an O_PATH descriptor",
+	holds: func(c *otherCall) bool { return c.req.Given && c.req.Prog.notOpen() }}
+
+// skbNoCap is the check of a cgroup_skb program: the kernel asks the token that
+// the program was loaded with, not one of the caller's.
+func skbNoCap(errno uapi.Errno) callRule {
+	return callRule{id: "no-cap-net-admin", fn: "bpf_prog_attach_check_attach_type", errno: errno,
+		text: "the caller lacks CAP_NET_ADMIN in the user namespace of the cgroup_skb program's token " +
+			"(without a token: in the initial one)",
+		holds: func(c *otherCall) bool { return c.req.On == CallSkb && !c.tokenCapable(uapi.CAP_NET_ADMIN) }}
+}
+
+// always is a rule for a request that passes every check and still gets an errno.
+func always(id, fn string, errno uapi.Errno, text string) callRule {
+	return callRule{id: id, fn: fn, errno: errno, text: text, holds: func(*otherCall) bool { return true }}
+}
+
+func mayNotOpenPin(c *otherCall) bool {
+	return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.initialCapable(uapi.CAP_DAC_OVERRIDE)
+}
+
+// detachFix is "bpf: Fix tcx/netkit detach permissions when prog fd isn't given"
+// (ae23bc81ddf7). Before it, every process could detach programs from a device.
+// Seen: absent from 6.12.113, 6.16.12, 6.17.13 and 6.18.12; present in 6.12.115,
+// 6.18.15 and 6.19.6. Debian's changelog lists it for 6.12.114.
+var detachFix = fix{
+	since:  linux(7, 0),
+	stable: map[uapi.Release]int{linux(6, 12): 114, linux(6, 18): 15, linux(6, 19): 6},
+}
+
+// shownToLSM is the command as the hook bpf gets it: before 7.2
+// BPF_COMMON_ATTRS is a part of its number.
+func (r *Call) shownToLSM(k *Kernel) uapi.Cmd {
+	if r.Common && !k.has(linux(7, 2)) {
+		return r.Cmd | uapi.BPF_COMMON_ATTRS
+	}
+	return r.Cmd
+}
+
+func commandOf(cmd uapi.Cmd) *otherCommand {
+	for i := range otherCommands {
+		if otherCommands[i].cmd == cmd {
+			return &otherCommands[i]
 		}
 	}
 	return nil
 }
 
-// token returns the token that decides where a capability counts: the one
+// token returns the token that decides where a capability is checked: the one
 // given, or that of the program to attach.
 func (r *Call) token() *Token {
 	if r.Cmd == uapi.BPF_PROG_ATTACH || r.Cmd == uapi.BPF_LINK_CREATE {
@@ -225,39 +261,13 @@ func (r *Call) decide(w *World, trace *[]Line) Verdict {
 	}
 	k := commandOf(r.Cmd)
 	if k == nil {
-		return Verdict{Rule: "the oracle knows no rules of the command " + r.Cmd.String(), ID: "call/drift"}
+		return Verdict{Rule: "the oracle has no rules for the command " + r.Cmd.String(), ID: "call/drift"}
 	}
 	v = run(w, r.Cmd.String(), r, r.token(), k.rules, trace)
 	if v.Errno == 0 {
 		v.Func = k.fn
 	}
 	return v
-}
-
-// commandRules lists the stable names of the rules of every command.
-func commandRules() []string {
-	var out []string
-	for _, id := range ids(callRules) {
-		out = append(out, "call/"+id)
-	}
-	for i := range commands {
-		for _, id := range ids(commands[i].rules) {
-			out = append(out, commands[i].cmd.String()+"/"+id)
-		}
-	}
-	return append(out, "sysctl/"+sysctlRules[0].id)
-}
-
-// Keeps returns the token that a program remembers when its load succeeds:
-// the one given, unless the load went on without it.
-func (r *ProgLoad) Keeps(w *World) *Token {
-	c := &call[*ProgLoad]{World: w, req: r, tok: r.Token.token()}
-	for i := range progToken {
-		if progToken[i].drop && progToken[i].holds(c) {
-			return nil
-		}
-	}
-	return c.tok
 }
 
 // Sysctl is a write to kernel.unprivileged_bpf_disabled by root.
@@ -267,7 +277,8 @@ type Sysctl struct{ Value int }
 const SysctlLocked = 1
 
 var sysctlRules = []rule[*Sysctl]{
-	{id: "locked", text: "kernel.unprivileged_bpf_disabled is 1, for good", fn: "bpf_unpriv_handler", errno: ePERM,
+	{id: "locked", fn: "bpf_unpriv_handler", errno: ePERM,
+		text:  "kernel.unprivileged_bpf_disabled is 1, which is final",
 		holds: func(c *call[*Sysctl]) bool { return c.UnprivDisabled == SysctlLocked && c.req.Value != SysctlLocked }},
 }
 

@@ -138,7 +138,7 @@ func TestCommands(t *testing.T) {
 	if bad >= 20 {
 		t.Errorf("and %d more", bad-19)
 	}
-	for _, id := range commandRules() {
+	for _, id := range callRuleNames() {
 		if decided[id] == 0 && id != "sysctl/locked" && !isLSM(Line{ID: id}) {
 			t.Errorf("no world is decided by %s", id)
 		}

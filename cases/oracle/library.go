@@ -6,21 +6,21 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Library is an application that uses cilium/ebpf v0.22: before its first map,
-// program or BTF the library tries to make a token from every bpffs that is
-// mounted, in the order of /proc/self/mountinfo, and gives the first that it
-// gets along with every load of a map, a program or a BTF, and with nothing else.
+// Library is a program that uses cilium/ebpf v0.22. Before its first map,
+// program or BTF, the library tries to create a token on every mounted bpffs,
+// in the order of /proc/self/mountinfo. It passes the first token that it gets
+// to every load of a map, a program or a BTF, and to no other command.
 type Library struct {
 	Mounts []*BPFFS
-	// Requests are what it asks of the kernel, each for a token.
+	// Requests are what the program asks of the kernel. Each takes the token.
 	Requests []func(TokenRef) Request
 }
 
-// passedOver are the refusals after which the library tries the next bpffs:
-// findToken of internal/sys/token.go.
+// passedOver are the errnos after which the library tries the next bpffs:
+// findToken of its internal/sys/token.go.
 var passedOver = []uapi.Errno{ePERM, eACCES, eINVAL, eNOENT, eOPNOTSUPP}
 
-// token returns the token that the library finds, or how the search fails.
+// token returns the token that the library finds, or the errno that ends its search.
 func (r *Library) token(w *World) (TokenRef, uapi.Errno) {
 	for _, b := range r.Mounts {
 		root := FD{Kind: BPFFSRoot, BPFFS: b}
@@ -51,85 +51,43 @@ func (r *Library) decide(w *World, trace *[]Line) Verdict {
 			return v
 		}
 	}
-	return Verdict{Known: true, Rule: "nothing refuses what the library asks", Func: "cilium/ebpf", ID: "library/allowed"}
+	return Verdict{Known: true, Rule: "no check refuses the library's requests", Func: "cilium/ebpf", ID: "library/allowed"}
+}
+
+func libraryMap(t uapi.MapType) func(TokenRef) Request {
+	return func(ref TokenRef) Request { return &MapCreate{Type: t, Token: ref} }
+}
+
+func libraryBTF(ref TokenRef) Request { return &BTFLoad{Token: ref} }
+
+func libraryXDP(attr *ProgAttr) func(TokenRef) Request {
+	return func(ref TokenRef) Request {
+		return &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP, Token: ref, Attr: attr}
+	}
 }
 
 // LibraryQueue makes a queue.
 func LibraryQueue() []func(TokenRef) Request {
-	return []func(TokenRef) Request{func(t TokenRef) Request { return &MapCreate{Type: uapi.BPF_MAP_TYPE_QUEUE, Token: t} }}
+	return []func(TokenRef) Request{libraryMap(uapi.BPF_MAP_TYPE_QUEUE)}
 }
 
-// LibraryBTF makes a map that names a BTF, and loads the BTF before.
+// LibraryBTF loads a BTF, then makes a map that names it.
 func LibraryBTF() []func(TokenRef) Request {
-	return []func(TokenRef) Request{
-		func(t TokenRef) Request { return &BTFLoad{Token: t} },
-		func(t TokenRef) Request { return &MapCreate{Type: uapi.BPF_MAP_TYPE_HASH, Token: t} },
-	}
+	return []func(TokenRef) Request{libraryBTF, libraryMap(uapi.BPF_MAP_TYPE_HASH)}
 }
 
-// LibraryProg loads an XDP program that calls helpers for CAP_BPF and CAP_PERFMON.
+// LibraryProg loads an XDP program that calls helpers which need CAP_BPF and CAP_PERFMON.
 func LibraryProg() []func(TokenRef) Request {
-	return []func(TokenRef) Request{func(t TokenRef) Request {
-		return &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP, Token: t, Attr: &ProgAttr{Insns: 4, Body: CallsGetCurrentTask}}
-	}}
+	return []func(TokenRef) Request{libraryXDP(&ProgAttr{Insns: 4, Body: CallsGetCurrentTask})}
 }
 
-// LibraryFreplace loads an XDP program with its BTF and one that replaces its
-// function, which the library looks up in the BTF that it still holds.
+// LibraryFreplace loads an XDP program with its BTF, then a program that
+// replaces its function. The library finds the function in the BTF that it
+// still has.
 func LibraryFreplace() []func(TokenRef) Request {
 	return []func(TokenRef) Request{
-		func(t TokenRef) Request { return &BTFLoad{Token: t} },
-		func(t TokenRef) Request {
-			return &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_XDP, Token: t}
-		},
-		func(t TokenRef) Request { return &ProgLoad{Type: uapi.BPF_PROG_TYPE_EXT, Token: t} },
+		libraryBTF,
+		libraryXDP(nil),
+		func(ref TokenRef) Request { return &ProgLoad{Type: uapi.BPF_PROG_TYPE_EXT, Token: ref} },
 	}
-}
-
-// Symbol asks whether a program that was loaded has an entry in /proc/kallsyms.
-type Symbol struct {
-	Loaded bool   // there is such a program
-	Token  *Token // that it remembers
-	Loader Cred   // who loaded it, as it was then
-	Sub    bool   // a function of the program beside its first
-}
-
-// subSymbolSince is the release that gives the symbols of sub-programs by the
-// program's token; before, by the initial namespace alone.
-var subSymbolSince = uapi.Release{Major: 7, Minor: 1}
-
-var symbolRules = []rule[*Symbol]{
-	{id: "no-program", text: "no program has the name", fn: "bpf_get_prog_name", errno: eNOENT,
-		holds: func(c *call[*Symbol]) bool { return !c.req.Loaded }},
-	{id: "no-cap-bpf", text: "whoever loaded it lacked CAP_BPF where it counts", fn: "bpf_prog_kallsyms_add", errno: eNOENT,
-		holds: func(c *call[*Symbol]) bool { return !c.loaderCapable(c.req.Token) }},
-	{id: "sub-no-cap-bpf", text: "whoever loaded it lacked CAP_BPF in the initial user namespace, where alone it counts for a sub-program", fn: "jit_subprogs", errno: eNOENT, until: subSymbolSince,
-		holds: func(c *call[*Symbol]) bool { return c.req.Sub && !c.loaderCapable(nil) }},
-}
-
-func (c *call[R]) loaderCapable(tok *Token) bool {
-	r, ok := any(c.req).(*Symbol)
-	if !ok || !r.Loaded {
-		return true // only an explanation comes here
-	}
-	loader := call[R]{World: &World{Kernel: c.Kernel, Caller: r.Loader}, req: c.req, tok: tok}
-	return loader.tokenCapable(uapi.CAP_BPF)
-}
-
-// BypassesSpecV4 reports whether the verifier trusts the program with
-// Speculative Store Bypass, bpf_bypass_spec_v4 of include/linux/bpf.h.
-func (r *Symbol) BypassesSpecV4(k *Kernel) bool {
-	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: r.Token}
-	return k.trustsCPU() || loader.tokenCapable(uapi.CAP_PERFMON)
-}
-
-// trustsCPU reports whether the verifier guards against no speculation,
-// whoever loads a program: cpu_mitigations_off() in bpf_bypass_spec_v1 and
-// bpf_bypass_spec_v4, since 6.7.
-func (k *Kernel) trustsCPU() bool {
-	return k.MitigationsOff && !k.Release.Less(uapi.Release{Major: 6, Minor: 7})
-}
-
-func (r *Symbol) decide(w *World, trace *[]Line) Verdict {
-	return run(w, "kallsyms", r, nil, symbolRules, trace)
 }

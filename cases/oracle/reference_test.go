@@ -159,33 +159,30 @@ func TestReference(t *testing.T) {
 	}
 }
 
-// Every type of the newest kernel has exactly one class, and it is section 10's.
+// The tables of types have every type of the newest kernel, each in the class
+// of map_create's switch, is_net_admin_prog_type and is_perfmon_prog_type.
 func TestClasses(t *testing.T) {
-	numbers := func(list []uapi.MapType) []uint32 {
-		var out []uint32
-		for _, t := range list {
-			out = append(out, uint32(t))
-		}
-		slices.Sort(out)
-		return out
-	}
-	for _, tt := range []struct {
-		name string
-		got  []uapi.MapType
-		want []uint32
-	}{{"free", mapsFree, refMapFree}, {"CAP_BPF", mapsBPF, refMapBPF}, {"CAP_NET_ADMIN", mapsNet, refMapNet}} {
-		if got := numbers(tt.got); !slices.Equal(got, tt.want) {
-			t.Errorf("map types of class %s are %d, want %d", tt.name, got, tt.want)
-		}
-	}
 	for _, m := range uapi.MapTypes.Members {
-		if m.Value != 0 && !mapClassKnown(uapi.MapType(m.Value)) {
-			t.Errorf("map type %s has no class", m.Name)
+		got, known := mapTypes[uapi.MapType(m.Value)]
+		if m.Value == 0 {
+			continue // bad-type decides
+		}
+		want, listed := noCap, slices.Contains(refMapFree, m.Value)
+		switch {
+		case slices.Contains(refMapBPF, m.Value):
+			want, listed = capBPF, true
+		case slices.Contains(refMapNet, m.Value):
+			want, listed = capNetAdmin, true
+		}
+		if !known || !listed || got.needs != want {
+			t.Errorf("map type %s: needs %d (in the table %v), want %d (in the reference %v)", m.Name, got.needs, known, want, listed)
 		}
 	}
 	for _, m := range uapi.ProgTypes.Members {
-		if !progClassKnown(uapi.ProgType(m.Value)) {
-			t.Errorf("program type %s has no class", m.Name)
+		got, known := progTypes[uapi.ProgType(m.Value)]
+		free, net, perf := slices.Contains(refProgFree, m.Value), slices.Contains(refProgNet, m.Value), slices.Contains(refProgPerf, m.Value)
+		if !known || got.free != free || got.netAdmin != net || got.perfmon != perf {
+			t.Errorf("program type %s: %+v (in the table %v), want free %v, net %v, perfmon %v", m.Name, got, known, free, net, perf)
 		}
 	}
 }

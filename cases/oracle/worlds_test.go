@@ -208,7 +208,7 @@ func mapAttrs(f func(r *MapCreate)) {
 	for _, t := range []uapi.MapType{0, 1, 2, 7, 9, 11, 12, 13, 14, 22, 30} {
 		for _, ref := range fewTokens() {
 			pairs(len(mapChanges), func(changes []int) {
-				r := &MapCreate{Type: t, Token: ref, Attr: &MapAttr{Key: 4, Value: 4, Max: 1, Flags: mapShapes[t].must}}
+				r := &MapCreate{Type: t, Token: ref, Attr: &MapAttr{Key: 4, Value: 4, Max: 1, Flags: mapTypes[t].must}}
 				for _, i := range changes {
 					mapChanges[i](r)
 				}
@@ -224,7 +224,7 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.BadLog = true },
 	func(r *ProgLoad) { r.Attr.Flags = 1 << 8 },
 	func(r *ProgLoad) { r.Attr.Insns = 0 },
-	func(r *ProgLoad) { r.Attr.Insns = unprivMost + 1 },
+	func(r *ProgLoad) { r.Attr.Insns = maxInsns + 1 },
 	func(r *ProgLoad) { r.Attr.BadFD = true },
 	func(r *ProgLoad) { r.Attr.BTFID = true },
 	func(r *ProgLoad) { r.Attr.BadInsns = true },

@@ -1,0 +1,30 @@
+package oracle
+
+import (
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/uapi"
+)
+
+// The errnos that the rules give.
+const (
+	ePERM      = uapi.Errno(unix.EPERM)
+	eNOENT     = uapi.Errno(unix.ENOENT)
+	e2BIG      = uapi.Errno(unix.E2BIG)
+	eBADF      = uapi.Errno(unix.EBADF)
+	eNOMEM     = uapi.Errno(unix.ENOMEM)
+	eACCES     = uapi.Errno(unix.EACCES)
+	eFAULT     = uapi.Errno(unix.EFAULT)
+	eBUSY      = uapi.Errno(unix.EBUSY)
+	eEXIST     = uapi.Errno(unix.EEXIST)
+	eXDEV      = uapi.Errno(unix.EXDEV)
+	eNOTDIR    = uapi.Errno(unix.ENOTDIR)
+	eINVAL     = uapi.Errno(unix.EINVAL)
+	eMFILE     = uapi.Errno(unix.EMFILE)
+	eRANGE     = uapi.Errno(unix.ERANGE)
+	eNODATA    = uapi.Errno(unix.ENODATA)
+	eOVERFLOW  = uapi.Errno(unix.EOVERFLOW)
+	eBADFD     = uapi.Errno(unix.EBADFD)
+	eOPNOTSUPP = uapi.Errno(unix.EOPNOTSUPP)
+	eNOTSUPP   = uapi.ENOTSUPP
+)

@@ -1,0 +1,44 @@
+package oracle
+
+import "tokentest/cases/uapi"
+
+// Symbol asks whether /proc/kallsyms has an entry for a loaded program.
+type Symbol struct {
+	Loaded bool   // the program exists
+	Token  *Token // the token that it was loaded with
+	Loader Cred   // the credentials of the thread that loaded it, at that time
+	Sub    bool   // ask for a function of the program other than its first
+}
+
+var symbolRules = []rule[*Symbol]{
+	{id: "no-program", fn: "bpf_get_prog_name", errno: eNOENT, text: "no program has the name",
+		holds: func(c *call[*Symbol]) bool { return !c.req.Loaded }},
+	{id: "no-cap-bpf", fn: "bpf_prog_kallsyms_add", errno: eNOENT,
+		text:  "the loader lacked CAP_BPF " + checkedNS,
+		holds: func(c *call[*Symbol]) bool { return !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, c.req.Token) }},
+	// 7.1 asks the program's token for sub-programs too.
+	{id: "sub-no-cap-bpf", fn: "jit_subprogs", errno: eNOENT, until: linux(7, 1),
+		text:  "the loader lacked CAP_BPF " + initialNS + "; before 7.1 a sub-program needs it there",
+		holds: func(c *call[*Symbol]) bool { return c.req.Sub && !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, nil) }},
+}
+
+// loaderHas reports whether the loader had a capability where the kernel
+// checks it with this token.
+func (r *Symbol) loaderHas(k *Kernel, want uapi.Cap, tok *Token) bool {
+	if !r.Loaded {
+		return true // only in an explanation, after no-program decided
+	}
+	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: tok}
+	return loader.tokenCapable(want)
+}
+
+// BypassesSpecV4 reports whether the verifier adds no protection against
+// Speculative Store Bypass to the program, bpf_bypass_spec_v4 of include/linux/bpf.h.
+func (r *Symbol) BypassesSpecV4(k *Kernel) bool {
+	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: r.Token}
+	return k.trustsCPU() || loader.tokenCapable(uapi.CAP_PERFMON)
+}
+
+func (r *Symbol) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "kallsyms", r, nil, symbolRules, trace)
+}

@@ -1,0 +1,138 @@
+package oracle
+
+import (
+	"slices"
+
+	"tokentest/cases/uapi"
+)
+
+// Bits of map_flags, include/uapi/linux/bpf.h.
+const (
+	fNoPrealloc  = 1 << 0
+	fNoCommonLRU = 1 << 1
+	fNUMA        = 1 << 2
+	fRDONLY      = 1 << 3
+	fWRONLY      = 1 << 4
+	fBuildID     = 1 << 5
+	fZeroSeed    = 1 << 6
+	fRDONLYProg  = 1 << 7
+	fWRONLYProg  = 1 << 8
+	fClone       = 1 << 9
+	fMmapable    = 1 << 10
+	fPreserve    = 1 << 11
+	fInner       = 1 << 12
+	fLink        = 1 << 13
+	fVtypeFD     = 1 << 15
+	fSegv        = 1 << 17
+	fNoUserConv  = 1 << 18
+
+	fFile     = fRDONLY | fWRONLY
+	fProg     = fRDONLYProg | fWRONLYProg
+	fAccess   = fFile | fProg
+	hashFlags = fNoPrealloc | fNoCommonLRU | fNUMA | fAccess | fZeroSeed
+	noLRU     = hashFlags &^ fNoCommonLRU
+)
+
+// capability is what map_create's switch over map_type asks for.
+type capability uint8
+
+const (
+	noCap capability = iota
+	capBPF
+	capNetAdmin
+)
+
+// mapType is what a map type takes. For key, value and max, nil stands for
+// every size but 0.
+type mapType struct {
+	needs           capability
+	key, value, max []uint32
+	flags           uint32 // the flags that it knows
+	must            uint32 // the flags that it must have
+	// late says that the type has no map_alloc_check: its map_alloc checks
+	// sizes and flags, after the permissions.
+	late bool
+}
+
+var (
+	zero     = []uint32{0}
+	one      = []uint32{1}
+	four     = []uint32{4}
+	eight    = []uint32{4, 8}
+	cgroupID = []uint32{8, 16}
+
+	localStorage = mapType{needs: capBPF, key: four, max: zero, flags: fNoPrealloc | fClone, must: fNoPrealloc}
+	cgroupStore  = mapType{key: cgroupID, max: zero, flags: fNUMA | fAccess, late: true}
+	fdArray      = mapType{key: four, value: four, flags: fNUMA | fFile}
+	ringbuf      = mapType{key: zero, value: zero, flags: fNUMA, late: true}
+)
+
+// mapTypes has every map type that the oracle knows: the switch of map_create
+// (map_create_alloc since 7.2), and the type's map_alloc_check or map_alloc.
+var mapTypes = map[uapi.MapType]mapType{
+	uapi.BPF_MAP_TYPE_HASH:             {flags: noLRU},
+	uapi.BPF_MAP_TYPE_ARRAY:            {key: four, flags: fNUMA | fMmapable | fAccess | fInner},
+	uapi.BPF_MAP_TYPE_PROG_ARRAY:       fdArray,
+	uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY: {key: four, value: four, flags: fNUMA | fFile | fPreserve},
+	uapi.BPF_MAP_TYPE_PERCPU_HASH:      {flags: noLRU},
+	uapi.BPF_MAP_TYPE_PERCPU_ARRAY:     {key: four, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_STACK_TRACE:      {needs: capBPF, key: four, flags: fNUMA | fFile | fBuildID, late: true},
+	uapi.BPF_MAP_TYPE_CGROUP_ARRAY:     fdArray,
+	uapi.BPF_MAP_TYPE_LRU_HASH:         {needs: capBPF, flags: hashFlags},
+	uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH:  {needs: capBPF, flags: hashFlags},
+	uapi.BPF_MAP_TYPE_LPM_TRIE: {needs: capBPF, flags: fNoPrealloc | fNUMA | fAccess, must: fNoPrealloc,
+		late: true},
+	uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS: fdArray,
+	uapi.BPF_MAP_TYPE_HASH_OF_MAPS:  {flags: noLRU}, // and value 4, by fd_htab_map_alloc_check
+	uapi.BPF_MAP_TYPE_DEVMAP:        {needs: capNetAdmin, key: four, value: eight, flags: fNUMA | fFile},
+	uapi.BPF_MAP_TYPE_SOCKMAP:       {needs: capNetAdmin, key: four, value: eight, flags: fNUMA | fFile, late: true},
+	uapi.BPF_MAP_TYPE_CPUMAP:        {needs: capBPF, key: four, value: eight, flags: fNUMA, late: true},
+	uapi.BPF_MAP_TYPE_XSKMAP:        {needs: capNetAdmin, key: four, value: four, flags: fNUMA | fFile, late: true},
+	uapi.BPF_MAP_TYPE_SOCKHASH:      {needs: capNetAdmin, value: eight, flags: fNUMA | fFile, late: true},
+
+	uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED:        cgroupStore,
+	uapi.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY:              {needs: capBPF, key: four, value: eight, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED: cgroupStore,
+
+	uapi.BPF_MAP_TYPE_QUEUE:         {needs: capBPF, key: zero, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_STACK:         {needs: capBPF, key: zero, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_SK_STORAGE:    localStorage,
+	uapi.BPF_MAP_TYPE_DEVMAP_HASH:   {needs: capNetAdmin, key: four, value: eight, flags: fNUMA | fFile},
+	uapi.BPF_MAP_TYPE_STRUCT_OPS:    {needs: capBPF, key: four, max: one, flags: fLink | fVtypeFD},
+	uapi.BPF_MAP_TYPE_RINGBUF:       ringbuf,
+	uapi.BPF_MAP_TYPE_INODE_STORAGE: localStorage,
+	uapi.BPF_MAP_TYPE_TASK_STORAGE:  localStorage,
+	uapi.BPF_MAP_TYPE_BLOOM_FILTER:  {needs: capBPF, key: zero, flags: fNUMA | fZeroSeed | fAccess, late: true},
+	uapi.BPF_MAP_TYPE_USER_RINGBUF:  ringbuf,
+	uapi.BPF_MAP_TYPE_CGRP_STORAGE:  localStorage,
+	uapi.BPF_MAP_TYPE_ARENA: {needs: capBPF, key: zero, value: zero, flags: fMmapable | fSegv | fNoUserConv,
+		must: fMmapable, late: true},
+	uapi.BPF_MAP_TYPE_INSN_ARRAY: {needs: capBPF, key: four, value: []uint32{16}},
+	uapi.BPF_MAP_TYPE_RHASH:      {flags: hashFlags &^ fZeroSeed, must: fNoPrealloc},
+}
+
+// Families of map types that some checks treat alike.
+var (
+	lruMaps  = []uapi.MapType{uapi.BPF_MAP_TYPE_LRU_HASH, uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH}
+	hashMaps = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH,
+		uapi.BPF_MAP_TYPE_HASH_OF_MAPS}, lruMaps...)
+	mapsOfMaps   = []uapi.MapType{uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, uapi.BPF_MAP_TYPE_HASH_OF_MAPS}
+	ringBuffers  = []uapi.MapType{uapi.BPF_MAP_TYPE_RINGBUF, uapi.BPF_MAP_TYPE_USER_RINGBUF}
+	cgroupStores = []uapi.MapType{uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED,
+		uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED}
+	localStores = []uapi.MapType{uapi.BPF_MAP_TYPE_SK_STORAGE, uapi.BPF_MAP_TYPE_INODE_STORAGE,
+		uapi.BPF_MAP_TYPE_TASK_STORAGE, uapi.BPF_MAP_TYPE_CGRP_STORAGE}
+	// arrayMaps are types whose elements cannot be deleted.
+	arrayMaps = []uapi.MapType{uapi.BPF_MAP_TYPE_ARRAY, uapi.BPF_MAP_TYPE_PERCPU_ARRAY}
+	// lookupMaps are types in which every program type may look an element
+	// up, check_map_func_compatibility.
+	lookupMaps = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH}, arrayMaps...)
+)
+
+// takes reports whether a size is among those that a map type takes.
+func takes(sizes []uint32, n uint32) bool {
+	if sizes == nil {
+		return n != 0
+	}
+	return slices.Contains(sizes, n)
+}

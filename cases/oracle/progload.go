@@ -1,0 +1,281 @@
+package oracle
+
+import (
+	"slices"
+
+	"tokentest/cases/uapi"
+)
+
+// ProgLoad is BPF_PROG_LOAD. Attach is expected_attach_type as the caller
+// gives it. If Attr is nil, the program is a minimal one that the verifier
+// takes for its type.
+type ProgLoad struct {
+	Type   uapi.ProgType
+	Attach uapi.AttachType
+	Token  TokenRef
+	Attr   *ProgAttr
+	Fault  Fault
+	NoFD   bool // the process has no free descriptor
+}
+
+// ProgAttr is the rest of a program's attribute.
+type ProgAttr struct {
+	Flags    uint32
+	Insns    uint64 // the number of instructions
+	BadInsns bool   // the instructions cannot be read
+	BadName  bool
+	BadLog   bool // the log attributes do not fit together
+	Ifindex  uint32
+	BTFID    bool // attach_btf_id is set for a type that takes none
+	BadFD    bool // attach_prog_fd is neither a program nor a BTF
+	Body     Body
+	Uses     *FD // the descriptor that the program uses as a map to look up an element; nil for none
+}
+
+// Body is a program that the verifier takes only with a certain privilege.
+type Body uint8
+
+// The bodies.
+const (
+	CallsJiffies64 Body = iota + 1
+	CallsGetCurrentTask
+	CallsProbeWriteUser
+	ReturnsContext
+	ReadsSkbData
+	ReadsUninitStack
+	VariesStackPointer
+	CallsSubprog
+)
+
+const (
+	// knownProgFlags are the flags that bpf_prog_load takes.
+	knownProgFlags = 0xff | uapi.BPF_F_TOKEN_FD
+	maxInsns       = 4096    // BPF_MAXINSNS
+	maxInsnsBPF    = 1000000 // BPF_COMPLEXITY_LIMIT_INSNS
+)
+
+type progCall = call[*ProgLoad]
+
+// progLoadRules are the checks of BPF_PROG_LOAD in the kernel's order:
+// __sys_bpf, bpf_prog_load of kernel/bpf/syscall.c, then bpf_check, the
+// verifier. No rule stands for CHECK_ATTR: since 6.14 the last field ends the
+// attribute.
+var progLoadRules = []rule[*ProgLoad]{
+	attrTooLong[*ProgLoad](),
+	attrUnreadable[*ProgLoad](),
+	lsmBPF[*ProgLoad](),
+	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
+	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: progLogText,
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+	{id: "flags", fn: "bpf_prog_load", errno: eINVAL, text: "prog_flags has flags that the kernel does not know",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Flags&^knownProgFlags != 0 })},
+
+	// The token and the permissions.
+	tokenBadFD[*ProgLoad]("prog_token_fd"),
+	tokenNotToken[*ProgLoad]("prog_token_fd"),
+	tokenCmd[*ProgLoad]("token-not-covering-cmd", uapi.BPF_PROG_LOAD),
+	lsmTokenCmd[*ProgLoad](uapi.BPF_PROG_LOAD),
+	{id: "token-not-covering-type", fn: "bpf_token_allow_prog_type", drop: true,
+		text: "the token does not allow the program type and is ignored",
+		holds: func(c *progCall) bool {
+			return c.tok != nil && !bit(c.tok.Allowed.Progs, uint32(c.req.Type), c.Kernel.MaxProg)
+		}},
+	{id: "token-not-covering-attach", fn: "bpf_token_allow_prog_type", drop: true,
+		text: "the token does not allow the expected attach type and is ignored",
+		holds: func(c *progCall) bool {
+			return c.tok != nil && !bit(c.tok.Allowed.Attachs, uint32(c.req.attach()), c.Kernel.MaxAttach)
+		}},
+	sysctlNew[*ProgLoad]("bpf_prog_load"),
+	{id: "insn-count", fn: "bpf_prog_load", errno: e2BIG,
+		text:  "the program has no instruction, or more than 4096 without CAP_BPF " + checkedNS,
+		holds: progAttr(badInsnCount)},
+	{id: "no-cap-bpf", fn: "bpf_prog_load", errno: ePERM,
+		text:  "the program type needs CAP_BPF " + checkedNS,
+		holds: func(c *progCall) bool { return !c.req.typ().free && !c.tokenCapable(uapi.CAP_BPF) }},
+	{id: "no-cap-net-admin", fn: "is_net_admin_prog_type", errno: ePERM,
+		text:  "the program type needs CAP_NET_ADMIN " + checkedNS,
+		holds: func(c *progCall) bool { return c.req.typ().netAdmin && !c.tokenCapable(uapi.CAP_NET_ADMIN) }},
+	{id: "no-cap-perfmon", fn: "is_perfmon_prog_type", errno: ePERM,
+		text:  "the program type needs CAP_PERFMON " + checkedNS,
+		holds: func(c *progCall) bool { return c.req.typ().perfmon && !c.tokenCapable(uapi.CAP_PERFMON) }},
+
+	// The rest of bpf_prog_load.
+	{id: "attach-fd", fn: "bpf_prog_load", errno: eINVAL, text: "attach_prog_fd is neither a program nor a BTF",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadFD })},
+	{id: "attach-btf-id", fn: "bpf_prog_load_check_attach", errno: eINVAL,
+		text:  "the program type does not take attach_btf_id",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BTFID })},
+	{id: "multi-not-tracing", fn: "bpf_prog_load_check_attach", errno: eINVAL, since: linux(7, 2),
+		text: "only tracing programs take this expected attach type",
+		holds: func(c *progCall) bool {
+			return slices.Contains(multiAttach, c.req.Attach) && c.req.Type != uapi.BPF_PROG_TYPE_TRACING
+		}},
+	{id: "bad-attach-type", fn: "bpf_prog_load_check_attach", errno: eINVAL,
+		text:  "the program type does not take this expected attach type",
+		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.attach()) }},
+	{id: "insns-unreadable", fn: "bpf_prog_load", errno: eFAULT, text: "the instructions cannot be read",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadInsns })},
+	{id: "offload", fn: "bpf_prog_dev_bound_init", errno: eINVAL, text: "the device does not exist",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Ifindex != 0 })},
+	{id: "bad-type", fn: "find_prog_type", errno: eINVAL, text: "the kernel does not have the program type",
+		holds: func(c *progCall) bool {
+			return c.req.Type == uapi.BPF_PROG_TYPE_UNSPEC || uint32(c.req.Type) >= c.Kernel.MaxProg
+		}},
+	{id: "bad-name", fn: "bpf_obj_name_cpy", errno: eINVAL, text: badNameText,
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadName })},
+	lsmProgLoad,
+
+	// bpf_check. Each program has at most one body, so that the order of these rules decides nothing.
+	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+	{id: "helper-bpf", fn: "bpf_base_func_proto", errno: eINVAL,
+		text:  "the helper needs CAP_BPF " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask)},
+	{id: "helper-perfmon", fn: "bpf_base_func_proto", errno: eINVAL,
+		text:  "the helper needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, CallsGetCurrentTask)},
+	// Kernels before 6.16 ask capable(), later ones the program's token. Seen on 6.12 and 6.16.
+	{id: "helper-sys-admin-initial", fn: "bpf_get_probe_write_proto", errno: eINVAL, until: linux(6, 16),
+		text: "the helper needs CAP_SYS_ADMIN " + initialNS + ", with any token",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Body == CallsProbeWriteUser && !c.initialCapable(uapi.CAP_SYS_ADMIN)
+		})},
+	{id: "helper-sys-admin", fn: "bpf_tracing_func_proto", errno: eINVAL, since: linux(6, 16),
+		text:  "the helper needs CAP_SYS_ADMIN " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_SYS_ADMIN, CallsProbeWriteUser)},
+	{id: "skb-data", fn: "cg_skb_is_valid_access", errno: eACCES,
+		text:  "a cgroup_skb program needs CAP_BPF to read the packet, " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_BPF, ReadsSkbData)},
+	{id: "pointer-leak", fn: "bpf_allow_ptr_leaks", errno: eACCES,
+		text:  "a program that leaks a pointer needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, ReturnsContext)},
+	{id: "uninit-stack", fn: "bpf_allow_uninit_stack", errno: eACCES,
+		text:  "a program that reads uninitialized stack needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsUninitStack)},
+	{id: "variable-stack", fn: "bpf_bypass_spec_v1", errno: eACCES,
+		text: "a stack pointer with a variable offset needs CAP_PERFMON " + checkedNS + ", unless mitigations are off",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Body == VariesStackPointer && !c.Kernel.trustsCPU() && !c.tokenCapable(uapi.CAP_PERFMON)
+		})},
+	{id: "subprog", fn: "add_subprog_and_kfunc", errno: ePERM,
+		text:  "a program that calls functions of its own needs CAP_BPF " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_BPF, CallsSubprog)},
+	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,
+		text:  "the program's map is a descriptor that is not open, or an O_PATH descriptor",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.notOpen() })},
+	{id: "map-no-map", fn: "resolve_pseudo_ldimm64", errno: eINVAL,
+		text: "the program's map is a descriptor that is not a map",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
+			return a.Uses != nil && !a.Uses.notOpen() && a.Uses.Map == uapi.BPF_MAP_TYPE_UNSPEC
+		})},
+	noFD[*ProgLoad]("bpf_prog_new_fd"),
+}
+
+const progLogText = "log_level, log_size and log_buf do not fit together"
+
+// lsmProgLoad is the hook bpf_prog_load. Since 7.3 bpf_check calls it, with
+// the program's token; before, bpf_prog_load called it, with no token.
+//
+// bpf_check asks two capabilities of every program, whatever it does with the
+// answers, so that the hook bpf_token_capable runs.
+var lsmProgLoad = func() rule[*ProgLoad] {
+	inVerifier := linux(7, 3)
+	r := lsmRule("lsm", "security_bpf_prog_load", "the LSM hook bpf_prog_load refuses the program", HookProgLoad,
+		func(c *progCall) hookArgs {
+			if !c.Kernel.has(inVerifier) {
+				return hookArgs{}
+			}
+			return hookArgs{tok: c.tok}
+		})
+	hook := r.holds
+	r.holds = func(c *progCall) bool {
+		if c.Kernel.has(inVerifier) {
+			c.verifierAsks()
+			return hook(c)
+		}
+		refused := hook(c)
+		if !refused {
+			c.verifierAsks()
+		}
+		return refused
+	}
+	return r
+}()
+
+func (c *call[R]) verifierAsks() {
+	if !c.decided {
+		c.tokenCapable(uapi.CAP_PERFMON)
+		c.tokenCapable(uapi.CAP_BPF)
+	}
+}
+
+func (r *ProgLoad) command() uapi.Cmd  { return uapi.BPF_PROG_LOAD }
+func (r *ProgLoad) tokenRef() TokenRef { return r.Token }
+func (r *ProgLoad) fault() Fault       { return r.Fault }
+func (r *ProgLoad) noFD() bool         { return r.NoFD }
+
+func (r *ProgLoad) typ() progType { return progTypes[r.Type] }
+
+// attach returns expected_attach_type after bpf_prog_load_fixup_attach_type,
+// which runs before the kernel compares the masks.
+func (r *ProgLoad) attach() uapi.AttachType {
+	switch {
+	case r.Attach != 0:
+	case r.Type == uapi.BPF_PROG_TYPE_CGROUP_SOCK:
+		return uapi.BPF_CGROUP_INET_SOCK_CREATE
+	case r.Type == uapi.BPF_PROG_TYPE_SK_REUSEPORT:
+		return uapi.BPF_SK_REUSEPORT_SELECT
+	}
+	return r.Attach
+}
+
+// progAttr makes a rule of a check of the attribute. It does not hold for a
+// request without Attr, which is well formed.
+func progAttr(f func(c *progCall, a *ProgAttr) bool) func(c *progCall) bool {
+	return func(c *progCall) bool { return c.req.Attr != nil && f(c, c.req.Attr) }
+}
+
+// bodyNeeds makes a rule of the capability that some bodies need.
+func bodyNeeds(want uapi.Cap, bodies ...Body) func(c *progCall) bool {
+	return progAttr(func(c *progCall, a *ProgAttr) bool {
+		return slices.Contains(bodies, a.Body) && !c.tokenCapable(want)
+	})
+}
+
+func badInsnCount(c *progCall, a *ProgAttr) bool {
+	return a.Insns == 0 || a.Insns > maxInsnsBPF || a.Insns > maxInsns && !c.tokenCapable(uapi.CAP_BPF)
+}
+
+func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
+	if v, ok := beforeTokens(w, "prog_load"); !ok {
+		return v
+	}
+	if _, known := progTypes[r.Type]; uint32(r.Type) < w.Kernel.MaxProg && !known {
+		return Verdict{Rule: "the oracle does not know the program type " + r.Type.String(), ID: "prog_load/drift"}
+	}
+	if r.Attr != nil && r.Attr.Uses != nil && !r.Attr.Uses.looksUp() {
+		return Verdict{
+			Rule: "the oracle does not cover programs that look up an element of such a map of type " + r.Attr.Uses.Map.String(),
+			ID:   "prog_load/map-unmodelled",
+		}
+	}
+	return run(w, "prog_load", r, r.Token.token(), progLoadRules, trace)
+}
+
+// looksUp reports whether the rules cover a program that looks an element up
+// in this descriptor.
+func (f FD) looksUp() bool {
+	return f.Map == uapi.BPF_MAP_TYPE_UNSPEC || slices.Contains(lookupMaps, f.Map) && !f.Wide
+}
+
+// Keeps returns the token that a program is loaded with if the load succeeds:
+// the one given, or nil if the kernel ignored it.
+func (r *ProgLoad) Keeps(w *World) *Token {
+	c := &progCall{World: w, req: r, tok: r.Token.token()}
+	for i := range progLoadRules {
+		if rule := &progLoadRules[i]; rule.drop && rule.holds(c) {
+			return nil
+		}
+	}
+	return c.tok
+}

@@ -1,0 +1,129 @@
+package oracle
+
+import "tokentest/cases/uapi"
+
+// rule is one check of the kernel. A list of rules is in the kernel's order,
+// and the first one that holds decides the call. A rule with drop only makes
+// the kernel go on without the token.
+type rule[R any] struct {
+	id    string // stable name inside the command: records store it
+	fn    string // the kernel function that makes the check
+	errno uapi.Errno
+	text  string
+	drop  bool
+	since uapi.Release // the first mainline release that has the check, if not all have it
+	until uapi.Release // the first mainline release that does not have it any more
+	fix   *fix         // the fix that added the check, if stable series have it too
+	holds func(c *call[R]) bool
+	// answer gives the errno if it is not always the same. It is called after holds.
+	answer func(c *call[R]) uapi.Errno
+}
+
+// from returns the rule for kernels of this release and later ones.
+func (r rule[R]) from(major, minor int) rule[R] {
+	r.since = linux(major, minor)
+	return r
+}
+
+// in reports whether a kernel has the rule.
+func (r *rule[R]) in(k *Kernel) bool {
+	return k.has(r.since) && (r.fix == nil || r.fix.in(k)) && (r.until == uapi.Release{} || k.Release.Less(r.until))
+}
+
+// fix is a change that stable series backported, so that a kernel's release
+// alone does not say whether it has the change. Nothing else on the running
+// kernel shows it either.
+type fix struct {
+	since  uapi.Release         // in mainline
+	stable map[uapi.Release]int // the first patch level that has it, by older series
+}
+
+func (f *fix) in(k *Kernel) bool {
+	if k.has(f.since) {
+		return true
+	}
+	patch, taken := f.stable[k.Release]
+	return taken && k.Patch >= patch
+}
+
+// call is a request while its rules are walked.
+type call[R any] struct {
+	*World
+	req     R
+	tok     *Token     // the token, or nil once a rule dropped it
+	decided bool       // a rule has decided; the rest is for an explanation
+	refused uapi.Errno // the answer of the last LSM hook
+}
+
+// tokenCapable mirrors bpf_token_capable of kernel/bpf/token.c: the check is
+// made in the token's user namespace, or without a token in the initial one.
+// CAP_SYS_ADMIN replaces any other capability.
+func (c *call[R]) tokenCapable(want uapi.Cap) bool {
+	ns := Initial
+	if c.tok != nil {
+		ns = c.tok.Userns
+	}
+	if !c.Caller.capable(ns, want) && (want == uapi.CAP_SYS_ADMIN || !c.Caller.capable(ns, uapi.CAP_SYS_ADMIN)) {
+		return false
+	}
+	return c.tok == nil || c.hook(HookTokenCapable, hookArgs{cap: want, tok: c.tok}) == 0
+}
+
+// initialCapable mirrors capable(): the initial user namespace, no token.
+func (c *call[R]) initialCapable(want uapi.Cap) bool { return c.Caller.capable(Initial, want) }
+
+// netCapable mirrors bpf_net_capable of include/linux/bpf.h.
+func (c *call[R]) netCapable() bool {
+	return c.initialCapable(uapi.CAP_NET_ADMIN) || c.initialCapable(uapi.CAP_SYS_ADMIN)
+}
+
+// mayMount mirrors may_mount of fs/namespace.c. The mount namespace of each
+// actor belongs to the actor's user namespace.
+func (c *call[R]) mayMount() bool { return c.Caller.Caps.Has(uapi.CAP_SYS_ADMIN) }
+
+// run walks the rules in order and returns the verdict. If trace is set, it
+// gets every rule that the kernel has, also those after the one that decides.
+func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace *[]Line) Verdict {
+	c := &call[R]{World: w, req: req, tok: tok}
+	verdict := Verdict{Known: true, Rule: "no check refuses the call", Func: cmd, ID: cmd + "/allowed"}
+	for i := range rules {
+		r := &rules[i]
+		if !r.in(w.Kernel) || w.Kernel.Omit != "" && w.Kernel.Omit == cmd+"/"+r.id {
+			continue
+		}
+		holds, errno := r.holds(c), r.errno
+		if r.answer != nil {
+			errno = r.answer(c)
+		}
+		decides := holds && !c.decided && !r.drop
+		if trace != nil {
+			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, errno, holds, decides, r.drop})
+		}
+		if holds && !c.decided && w.Kernel.Held != nil {
+			w.Kernel.Held(cmd + "/" + r.id)
+		}
+		if holds && !c.decided && r.drop {
+			c.tok = nil
+		}
+		if decides {
+			c.decided = true
+			verdict = Verdict{Known: true, Errno: errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
+			if trace == nil {
+				break
+			}
+		}
+	}
+	return verdict
+}
+
+// beforeTokens returns an unknown verdict for a kernel without tokens. Its
+// checks are in another order, which the rules do not cover.
+func beforeTokens(w *World, cmd string) (Verdict, bool) {
+	if w.Kernel.Token {
+		return Verdict{}, true
+	}
+	return Verdict{
+		Rule: "the oracle has rules for " + cmd + " only for kernels with tokens",
+		ID:   cmd + "/before-tokens",
+	}, false
+}

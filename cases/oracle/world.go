@@ -1,0 +1,206 @@
+package oracle
+
+import "tokentest/cases/uapi"
+
+// World is the state that the kernel's answer depends on, except the request.
+type World struct {
+	Kernel *Kernel
+	Caller Cred
+	// UnprivDisabled is the sysctl kernel.unprivileged_bpf_disabled: 0, 1 or 2.
+	UnprivDisabled int
+	// LSM are the BPF-LSM programs that apply to the caller, in the order in
+	// which they were attached. A decision sets Ran of those that ran.
+	LSM []*LSM
+	// Memory is memory.max of the caller's cgroup, 0 if there is no limit.
+	Memory uint64
+}
+
+// Kernel is what the rules need to know about the running kernel.
+type Kernel struct {
+	Release uapi.Release
+	// Patch is the third number of a stable release, 117 of 6.12.117: stable
+	// series get fixes after their first release.
+	Patch int
+	// Token says that the kernel has BPF_TOKEN_CREATE (mainline: 6.9).
+	Token bool
+	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
+	// __MAX_BPF_ATTACH_TYPE. No mask covers a value at or above its maximum.
+	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
+	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
+	MitigationsOff bool
+	// Omit names a rule to leave out. Tests use it to show that the rule's
+	// absence is noticed.
+	Omit string
+	// Held, if set, is called with the name of each rule that held before the
+	// call was decided, and of the rule that decided it.
+	Held func(rule string)
+}
+
+// KernelAt describes a mainline kernel of a release. It is complete for tests;
+// a real kernel's limits come from its BTF.
+func KernelAt(r uapi.Release) *Kernel {
+	return &Kernel{
+		Release:   r,
+		Token:     !r.Less(linux(6, 9)),
+		MaxCmd:    uapi.Cmds.Max(r),
+		MaxMap:    uapi.MapTypes.Max(r),
+		MaxProg:   uapi.ProgTypes.Max(r),
+		MaxAttach: uapi.AttachTypes.Max(r),
+	}
+}
+
+func linux(major, minor int) uapi.Release { return uapi.Release{Major: major, Minor: minor} }
+
+// has reports whether the kernel is of this mainline release or a later one.
+func (k *Kernel) has(since uapi.Release) bool { return !k.Release.Less(since) }
+
+// trustsCPU reports whether the verifier adds no protection against
+// speculation, whoever loads the program: bpf_bypass_spec_v1 and
+// bpf_bypass_spec_v4 ask cpu_mitigations_off() since 6.7.
+func (k *Kernel) trustsCPU() bool { return k.MitigationsOff && k.has(linux(6, 7)) }
+
+// Userns is a user namespace. Parent is nil for the initial one. Owner is the
+// kuid of its creator, numbered as in the initial namespace.
+type Userns struct {
+	Parent *Userns
+	Owner  uint32
+}
+
+// Initial is init_user_ns.
+var Initial = &Userns{}
+
+func (n *Userns) level() int {
+	if n.Parent == nil {
+		return 0
+	}
+	return n.Parent.level() + 1
+}
+
+// maps mirrors kuid_has_mapping. A namespace of this project's actors maps its
+// id 0 to its owner, and no other id.
+func (n *Userns) maps(kuid uint32) bool { return n == Initial || n.Owner == kuid }
+
+// Cred is the credentials of the calling thread at the time of the call: its
+// user namespace, its effective kuid and its effective capabilities.
+type Cred struct {
+	Userns *Userns
+	Euid   uint32
+	Caps   uapi.CapSet
+}
+
+// capable mirrors cap_capable_helper of security/commoncap.c. In the thread's
+// own namespace its effective capabilities count. In a descendant namespace
+// the owner has every capability, with no capability set at all.
+func (c Cred) capable(target *Userns, want uapi.Cap) bool {
+	for ns := target; ; ns = ns.Parent {
+		if ns == c.Userns {
+			return c.Caps.Has(want)
+		}
+		if ns.level() <= c.Userns.level() {
+			return false
+		}
+		if ns.Parent == c.Userns && ns.Owner == c.Euid {
+			return true
+		}
+	}
+}
+
+// Masks are the four 64-bit delegation masks of a bpffs superblock or a token.
+type Masks struct{ Cmds, Maps, Progs, Attachs uint64 }
+
+// bit reports whether mask has bit n. A value at or above its enumeration's
+// maximum has no bit, as in bpf_token_allow_map_type.
+func bit(mask uint64, n, max uint32) bool { return n < max && n < 64 && mask&(1<<n) != 0 }
+
+// BPFFS is one bpffs superblock. It belongs to the user namespace of the
+// thread that called fsopen(2).
+type BPFFS struct {
+	Userns   *Userns
+	Delegate Masks
+	Root     Inode
+	Names    []string // the names in the root directory
+	Pins     map[string]Pinned
+}
+
+// Inode is what permission checks read of a file: the kuids of its owner and
+// its group, and its mode.
+type Inode struct{ UID, GID, Mode uint32 }
+
+// Pinned is the object under a name of a bpffs, and the inode of that name.
+type Pinned struct {
+	FD    FD
+	Inode Inode
+}
+
+// pinMode is the mode of a pinned object, bpf_mkobj_ops. The guest's umask is 0.
+const pinMode = 0o600
+
+// Pin notes that a thread with this kuid pinned an object.
+func (b *BPFFS) Pin(name string, fd FD, kuid uint32) {
+	if b.Pins == nil {
+		b.Pins = map[string]Pinned{}
+	}
+	b.Pins[name] = Pinned{fd, Inode{UID: kuid, GID: kuid, Mode: pinMode}}
+}
+
+// Token is struct bpf_token: a copy of the masks at creation, and the user
+// namespace in which capabilities are checked.
+type Token struct {
+	Userns  *Userns
+	Allowed Masks
+}
+
+// FDKind says what a descriptor refers to.
+type FDKind int
+
+// The kinds. The zero value is a descriptor that is not open.
+const (
+	Closed    FDKind = iota
+	Path             // opened with O_PATH
+	BPFFSRoot        // the root directory of a bpffs
+	Dir              // another directory
+	TokenFD
+	Object // a map, a program, a BTF or another file
+	ContextFD
+	UsernsFD
+)
+
+// FD is a descriptor as the caller has it.
+type FD struct {
+	Kind    FDKind
+	BPFFS   *BPFFS       // of a BPFFSRoot, or the bpffs that another file is on
+	Token   *Token       // of a TokenFD, or the token that a program was loaded with
+	Mount   *Mount       // the mount that the file was opened on; of a Path from fsmount the mount itself
+	Context *Context     // of a ContextFD
+	Userns  *Userns      // of a UsernsFD
+	Pinned  bool         // BPF_OBJ_PIN takes this Object
+	Map     uapi.MapType // of an Object that is a map
+	Wide    bool         // the map's keys are longer than 8 bytes
+	BTF     bool         // an Object that is a BTF, with one type
+	Lock    bool         // the BTF also has a struct with a bpf_spin_lock
+	Loaded  *Symbol      // of an Object that is a program
+	Spills  bool         // the program stores a pointer on its stack
+	Stays   bool         // opened without FD_CLOEXEC
+}
+
+// notOpen mirrors fdget, which returns nothing for O_PATH descriptors.
+func (f FD) notOpen() bool { return f.Kind == Closed || f.Kind == Path }
+
+// TokenRef is how a request names a token: the flag BPF_F_TOKEN_FD and the
+// descriptor. Without the flag the kernel ignores the descriptor.
+type TokenRef struct {
+	Flag bool
+	FD   FD
+}
+
+// token returns what bpf_token_get_from_fd returns, or nil.
+func (t TokenRef) token() *Token {
+	if t.Flag && t.FD.Kind == TokenFD {
+		return t.FD.Token
+	}
+	return nil
+}
+
+func (t TokenRef) badFD() bool { return t.Flag && t.FD.notOpen() }
+
+func (t TokenRef) notToken() bool { return t.Flag && t.FD.Kind != TokenFD }
