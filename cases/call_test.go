@@ -37,9 +37,9 @@ func TestCallErrors(t *testing.T) {
 		{"root call cmd=link_create on=xdp", `unknown word "xdp"`},
 		{"root call cmd=prog_detach prog=closed", "prog_detach takes no prog="},
 	} {
-		f, err := Parse("demo.txt", "demo", scenarioControls+tt.step+"\n")
+		f, err := Parse(t.Context(), "demo.txt", "demo", scenarioControls+tt.step+"\n")
 		if err == nil {
-			_, err = f.Expand()
+			_, err = f.Expand(t.Context())
 		}
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %s", tt.step, err, tt.want)

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -19,9 +20,10 @@ var files embed.FS
 // Corpus is the groups that a run can choose from.
 type Corpus struct{ Groups []*Group }
 
-// Load reads the built-in case files but for the sweeps.
-func Load() (*Corpus, error) {
-	c, err := read(func(string) bool { return true })
+// Load reads the built-in case files but for the sweeps. The error is the
+// context's cause if ctx ends first.
+func Load(ctx context.Context) (*Corpus, error) {
+	c, err := read(ctx, func(string) bool { return true })
 	if err != nil {
 		return c, err
 	}
@@ -31,8 +33,8 @@ func Load() (*Corpus, error) {
 // LoadGroups reads those of the built-in case files that make the named
 // groups, which takes a small part of the time of all. A group that none makes
 // is left out.
-func LoadGroups(names ...string) (*Corpus, error) {
-	c, err := read(func(group string) bool { return slices.Contains(names, group) })
+func LoadGroups(ctx context.Context, names ...string) (*Corpus, error) {
+	c, err := read(ctx, func(group string) bool { return slices.Contains(names, group) })
 	if err != nil {
 		return c, err
 	}
@@ -45,17 +47,26 @@ func LoadGroups(names ...string) (*Corpus, error) {
 	return c, c.pick(strings.Join(mine, ""))
 }
 
-func read(group func(string) bool) (*Corpus, error) {
+func read(ctx context.Context, group func(string) bool) (*Corpus, error) {
 	c := &Corpus{}
-	return c, errors.Join(c.addDir("matrix", group), c.addDir("scenario", group), c.addDir("known", group))
+	var errs []error
+	for _, dir := range []string{"matrix", "scenario", "known"} {
+		errs = append(errs, c.addDir(ctx, dir, group))
+		if ctx.Err() != nil {
+			return c, context.Cause(ctx)
+		}
+	}
+	return c, errors.Join(errs...)
 }
 
 // AddSweeps adds the matrices of tens of thousands of cases, which take
 // seconds to expand and so are read only when they are asked for.
-func (c *Corpus) AddSweeps() error { return c.addDir("sweep", func(string) bool { return true }) }
+func (c *Corpus) AddSweeps(ctx context.Context) error {
+	return c.addDir(ctx, "sweep", func(string) bool { return true })
+}
 
 // Sweeps returns the sweeps' files, read and not expanded.
-func Sweeps() ([]*File, error) {
+func Sweeps(ctx context.Context) ([]*File, error) {
 	names, err := fs.Glob(files, "sweep/*.txt")
 	if err != nil {
 		return nil, err
@@ -66,7 +77,7 @@ func Sweeps() ([]*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		f, err := Parse("cases/"+name, strings.TrimSuffix(path.Base(name), ".txt"), string(text))
+		f, err := Parse(ctx, "cases/"+name, strings.TrimSuffix(path.Base(name), ".txt"), string(text))
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +93,7 @@ func IsSweep(pattern string) bool {
 	return err == nil
 }
 
-func (c *Corpus) addDir(dir string, group func(string) bool) error {
+func (c *Corpus) addDir(ctx context.Context, dir string, group func(string) bool) error {
 	names, err := fs.Glob(files, dir+"/*.txt")
 	if err != nil {
 		return err
@@ -95,7 +106,7 @@ func (c *Corpus) addDir(dir string, group func(string) bool) error {
 		if err != nil {
 			return err
 		}
-		if err := c.add("cases/"+name, string(text)); err != nil {
+		if err := c.add(ctx, "cases/"+name, string(text)); err != nil {
 			return err
 		}
 	}
@@ -130,32 +141,51 @@ func (c *Corpus) Case(id string) *Case {
 
 // AddFile reads a user's case file into the corpus; its group is called by
 // the file's base name.
-func (c *Corpus) AddFile(name string) (*Group, error) {
-	text, err := os.ReadFile(name)
+func (c *Corpus) AddFile(ctx context.Context, name string) (*Group, error) {
+	text, err := readFile(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read case file: %w", err)
 	}
-	if err := c.add(name, string(text)); err != nil {
+	if err := c.add(ctx, name, string(text)); err != nil {
 		return nil, err
 	}
 	return c.Groups[len(c.Groups)-1], nil
 }
 
+// readFile reads a file that may be a pipe to which nobody writes.
+func readFile(ctx context.Context, name string) ([]byte, error) {
+	type read struct {
+		text []byte
+		err  error
+	}
+	done := make(chan read, 1)
+	go func() {
+		text, err := os.ReadFile(name)
+		done <- read{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // groupOf is what the group of a case file is called.
 func groupOf(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
-func (c *Corpus) add(name, text string) error {
+func (c *Corpus) add(ctx context.Context, name, text string) error {
 	group := groupOf(name)
 	for _, g := range c.Groups {
 		if g.Name == group {
 			return fmt.Errorf("%s:1: the group %s is there already, from %s: call the file otherwise", name, group, g.Path)
 		}
 	}
-	f, err := Parse(name, group, text)
+	f, err := Parse(ctx, name, group, text)
 	if err != nil {
 		return err
 	}
-	g, err := f.Expand()
+	g, err := f.Expand(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 func load(t *testing.T) *Corpus {
 	t.Helper()
-	c, err := Load()
+	c, err := Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func small(t *testing.T) *Corpus {
 		"m/abd.txt":   "full\n" + matrixHead + matrixDo + matrixTail,
 		"s/story.txt": scenarioControls,
 	} {
-		if err := c.add(name, text); err != nil {
+		if err := c.add(t.Context(), name, text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +39,7 @@ func small(t *testing.T) *Corpus {
 func TestLoadGroups(t *testing.T) {
 	all := load(t)
 	names := []string{"nested_userns", "prog_load", "commands", "none_of_them"}
-	some, err := LoadGroups(names...)
+	some, err := LoadGroups(t.Context(), names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestSelectUnknown(t *testing.T) {
 // those of the controls too: a control that did not run breaks what it guards.
 func TestSelectIsClosed(t *testing.T) {
 	c := load(t)
-	if err := c.add("skew.txt", matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
+	if err := c.add(t.Context(), "skew.txt", matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range c.Groups {
@@ -165,21 +165,21 @@ func TestAddFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(scenarioControls), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	g, err := c.AddFile(path)
+	g, err := c.AddFile(t.Context(), path)
 	if err != nil || g.Name != "mine" || g != c.Groups[len(c.Groups)-1] {
 		t.Errorf("AddFile: %v, %v", g, err)
 	}
-	if _, err := c.AddFile(path); err == nil || !strings.Contains(err.Error(), ":1: the group mine is there already, from "+path) {
+	if _, err := c.AddFile(t.Context(), path); err == nil || !strings.Contains(err.Error(), ":1: the group mine is there already, from "+path) {
 		t.Errorf("the same file again: %v", err)
 	}
-	if _, err := c.AddFile(path + ".no"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := c.AddFile(t.Context(), path+".no"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 	before := len(c.Groups)
 	if err := os.WriteFile(path+"x", []byte("bogus\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AddFile(path + "x"); err == nil || !strings.HasPrefix(err.Error(), path+"x:1: ") || len(c.Groups) != before {
+	if _, err := c.AddFile(t.Context(), path+"x"); err == nil || !strings.HasPrefix(err.Error(), path+"x:1: ") || len(c.Groups) != before {
 		t.Errorf("a file with a mistake: %v, %d groups more", err, len(c.Groups)-before)
 	}
 }

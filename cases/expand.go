@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -141,8 +142,9 @@ func (f *File) combinations() (int, error) {
 	return n, nil
 }
 
-// Expand makes a file's cases: one for each combination of its axes' values.
-func (f *File) Expand() (*Group, error) {
+// Expand makes a file's cases: one for each combination of its axes' values. The
+// error is the context's cause if ctx ends first.
+func (f *File) Expand(ctx context.Context) (*Group, error) {
 	src, err := newSource(f)
 	if err != nil {
 		return nil, err
@@ -155,6 +157,9 @@ func (f *File) Expand() (*Group, error) {
 		Question: strings.Join(f.question, " "), Answer: strings.Join(f.answer, " ")},
 		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string]*[]Need{}}
 	for n := range total {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		c := f.combo(n)
 		if slices.ContainsFunc(f.excepts, func(x filter) bool { return x.matches(c) }) {
 			continue
@@ -166,7 +171,7 @@ func (f *File) Expand() (*Group, error) {
 	if len(e.g.Cases) == 0 {
 		return nil, fmt.Errorf("%s:1: the except lines leave no case", f.Path)
 	}
-	return e.g, e.guards()
+	return e.g, e.guards(ctx)
 }
 
 // expander makes the cases of a source.
@@ -315,7 +320,7 @@ func (e *expander) world(c combo) (*World, error) {
 // guards ties each cell of a matrix to its controls: those with the values
 // that the control line names, and the cell's own for the other axes. Cells
 // with the same controls share them.
-func (e *expander) guards() error {
+func (e *expander) guards(ctx context.Context) error {
 	if e.f.do == nil {
 		return nil
 	}
@@ -323,6 +328,9 @@ func (e *expander) guards() error {
 	var key []byte
 	var list []*Case
 	for _, c := range e.g.Cases {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		key, list = key[:0], list[:0]
 		for i := range e.f.controls {
 			g, err := e.guard(&e.f.controls[i], c)

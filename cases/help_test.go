@@ -69,13 +69,13 @@ func TestNeeds(t *testing.T) {
 		{"release 6.15", "the kernel is older than 6.15"},
 		{"before 7.2", "the kernel is 7.2 or newer"},
 	} {
-		f, err := Parse("f.txt", "f", "needs "+tt.line+"\n"+scenarioControls)
+		f, err := Parse(t.Context(), "f.txt", "f", "needs "+tt.line+"\n"+scenarioControls)
 		if err != nil || len(f.needs) != 1 || f.needs[0].String() != tt.want {
 			t.Errorf("needs %s: %v, %v, want %s", tt.line, f, err, tt.want)
 		}
 	}
 	for _, line := range []string{"", "tokens", "token yes", "no", "config", "config A B", "release", "release x", "before soon", "after 6.1"} {
-		if _, err := Parse("f.txt", "f", "needs "+line+"\n"+scenarioControls); err == nil || !strings.HasPrefix(err.Error(), "f.txt:1: ") {
+		if _, err := Parse(t.Context(), "f.txt", "f", "needs "+line+"\n"+scenarioControls); err == nil || !strings.HasPrefix(err.Error(), "f.txt:1: ") {
 			t.Errorf("needs %s: error %v", line, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestQuestions(t *testing.T) {
 		"question Who?\nanswer Me.\n" + matrixHead + matrixDo + matrixTail:       "a question belongs to a scenario",
 		"question Who?\nanswer Me.\nroot nonsense\n" + scenarioControls + "\n\n": "unknown operation",
 	} {
-		if _, err := Parse("f.txt", "f", text); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse(t.Context(), "f.txt", "f", text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %s", text, err, want)
 		}
 	}

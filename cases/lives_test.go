@@ -23,9 +23,9 @@ func TestLives(t *testing.T) {
 		{"p exit\no proc_open b from=p\n", "actor p has ended"},
 		{"o fork c\nc exit\nc exit\n", "actor c has ended"},
 	} {
-		f, err := Parse("f.txt", "f", livesHead+tt.steps+scenarioControls)
+		f, err := Parse(t.Context(), "f.txt", "f", livesHead+tt.steps+scenarioControls)
 		if err == nil {
-			_, err = f.Expand()
+			_, err = f.Expand(t.Context())
 		}
 		switch {
 		case tt.want == "" && err != nil:
@@ -49,9 +49,9 @@ func TestComplete(t *testing.T) {
 		"o cloexec b\n":                     "cloexec wants HANDLE ON",
 		"o pidfd_getfd b from=nobody_yet\n": "unknown actor",
 	} {
-		f, err := Parse("f.txt", "f", livesHead+steps+scenarioControls)
+		f, err := Parse(t.Context(), "f.txt", "f", livesHead+steps+scenarioControls)
 		if err == nil {
-			_, err = f.Expand()
+			_, err = f.Expand(t.Context())
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %s", steps, err, want)
@@ -66,11 +66,11 @@ func TestForkMounts(t *testing.T) {
 	sim := setUp(t, g.Worlds[0], released["6.12"], "")
 	play := func(s *Sim, line string) Expect {
 		t.Helper()
-		f, err := Parse("f.txt", "f", "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+line+"\n"+scenarioControls)
+		f, err := Parse(t.Context(), "f.txt", "f", "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+line+"\n"+scenarioControls)
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, err := f.Expand()
+		h, err := f.Expand(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -36,11 +37,11 @@ func TestLSMMistakes(t *testing.T) {
 }
 
 func parseAndExpand(text string) (*Group, error) {
-	f, err := Parse("x.txt", "x", text)
+	f, err := Parse(context.Background(), "x.txt", "x", text)
 	if err != nil {
 		return nil, err
 	}
-	return f.Expand()
+	return f.Expand(context.Background())
 }
 
 // A case with a BPF-LSM program needs the BPF LSM, whether it says so or not.

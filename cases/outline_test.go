@@ -8,7 +8,7 @@ import (
 // TestOutline makes every case's steps from the outline of its group and its
 // name alone, as a report does, and compares them with the case's own.
 func TestOutline(t *testing.T) {
-	c, err := Load()
+	c, err := Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +32,11 @@ func TestOutline(t *testing.T) {
 // another value of an axis was added beside.
 func TestOutlineChange(t *testing.T) {
 	make := func(text string) *Outline {
-		f, err := Parse("m.txt", "m", text)
+		f, err := Parse(t.Context(), "m.txt", "m", text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		g, err := f.Expand()
+		g, err := f.Expand(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestOutlineChange(t *testing.T) {
 
 // TestWorldKey is the same for the same world alone.
 func TestWorldKey(t *testing.T) {
-	c, err := Load()
+	c, err := Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

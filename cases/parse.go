@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -86,12 +87,16 @@ type pinLine struct {
 }
 
 // Parse reads a case file. Each mistake is an error "PATH:LINE: message"; what
-// needs all lines is looked at only when none is wrong by itself.
-func Parse(path, name, text string) (*File, error) {
+// needs all lines is looked at only when none is wrong by itself. The error is
+// the context's cause if ctx ends first.
+func Parse(ctx context.Context, path, name, text string) (*File, error) {
 	f := &File{Path: path, Name: name}
 	p := parser{f: f}
 	var wrong mistakes
 	for i, line := range strings.Split(text, "\n") {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err := p.line(i+1, line); err != nil {
 			wrong.add(path, i+1, err)
 		}

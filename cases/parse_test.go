@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -11,11 +12,11 @@ import (
 
 // expand reads a file of the test's own.
 func expand(text string) (*Group, error) {
-	f, err := Parse("dir/demo.txt", "demo", text)
+	f, err := Parse(context.Background(), "dir/demo.txt", "demo", text)
 	if err != nil {
 		return nil, err
 	}
-	return f.Expand()
+	return f.Expand(context.Background())
 }
 
 func mustExpand(t *testing.T, text string) *Group {
@@ -374,9 +375,9 @@ func TestLimitArguments(t *testing.T) {
 		"root prog_load type=xdp memlock=4 no_fd=1":       `unknown argument "memlock=4"`,
 		"root churn bpffs=closed times=1 slack=1 no_fd=2": "no_fd=2: want 1, or nothing",
 	} {
-		f, err := Parse("x.txt", "x", scenarioControls+line+"\n")
+		f, err := Parse(t.Context(), "x.txt", "x", scenarioControls+line+"\n")
 		if err == nil {
-			_, err = f.Expand()
+			_, err = f.Expand(t.Context())
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,14 +18,14 @@ func RandomName(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", 
 // Random draws one world as the text of a case file: the same seed and number
 // give the same text. The set-up and the cells say nothing of what they must
 // answer; the oracle alone decides.
-func Random(seed uint64, i int) (string, error) {
+func Random(ctx context.Context, seed uint64, i int) (string, error) {
 	d := &drawer{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
 	d.cast()
 	d.setup()
 	d.cells()
 	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
 	for {
-		bad, err := unplayable(RandomName(seed, i), text)
+		bad, err := unplayable(ctx, RandomName(seed, i), text)
 		if err != nil || len(bad) == 0 {
 			return text, err
 		}
@@ -59,14 +60,14 @@ func valueOf(word string) string {
 }
 
 // AddRandom draws worlds into the corpus. It returns the texts by group.
-func (c *Corpus) AddRandom(seed uint64, n int) (names []string, texts map[string]string, err error) {
+func (c *Corpus) AddRandom(ctx context.Context, seed uint64, n int) (names []string, texts map[string]string, err error) {
 	texts = map[string]string{}
 	for i := range n {
 		name := RandomName(seed, i)
-		if texts[name], err = Random(seed, i); err != nil {
+		if texts[name], err = Random(ctx, seed, i); err != nil {
 			return nil, nil, err
 		}
-		if err := c.add(name+".txt", texts[name]); err != nil {
+		if err := c.add(ctx, name+".txt", texts[name]); err != nil {
 			return nil, nil, fmt.Errorf("draw a world: %w", err)
 		}
 		names = append(names, name)
@@ -78,12 +79,12 @@ func (c *Corpus) AddRandom(seed uint64, n int) (names []string, texts map[string
 // with tokens, and those that pass or close a descriptor which it would not
 // have made: a mask may hold a name that is newer than the kernel. No call
 // decides there, only the harness would.
-func unplayable(name, text string) (map[int]bool, error) {
-	f, err := Parse(name+".txt", name, text)
+func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
+	f, err := Parse(ctx, name+".txt", name, text)
 	if err != nil {
 		return nil, err
 	}
-	g, err := f.Expand()
+	g, err := f.Expand(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -9,14 +9,14 @@ import (
 // TestRandomIsDeterministic draws worlds twice.
 func TestRandomIsDeterministic(t *testing.T) {
 	for i := range 20 {
-		a, err := Random(7, i)
+		a, err := Random(t.Context(), 7, i)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, _ := Random(7, i); a != b {
+		if b, _ := Random(t.Context(), 7, i); a != b {
 			t.Errorf("world %d of seed 7 is drawn in two ways:\n%s\n%s", i, a, b)
 		}
-		if b, _ := Random(8, i); a == b {
+		if b, _ := Random(t.Context(), 8, i); a == b {
 			t.Errorf("world %d is the same with the seeds 7 and 8", i)
 		}
 	}
@@ -29,7 +29,7 @@ func TestRandomPlays(t *testing.T) {
 	rules := map[string]bool{}
 	for seed := range uint64(60) {
 		c := &Corpus{}
-		if _, _, err := c.AddRandom(seed, 5); err != nil {
+		if _, _, err := c.AddRandom(t.Context(), seed, 5); err != nil {
 			t.Fatal(err)
 		}
 		for _, release := range []uapi.Release{{Major: 6, Minor: 12}, {Major: 7, Minor: 3}} {

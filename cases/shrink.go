@@ -2,6 +2,7 @@ package cases
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,8 +117,8 @@ func unpinned(int) string { return "?" }
 
 // group makes the scenario that a kernel plays to show whether it disagrees.
 // It fails where a reduction left something without what it refers to.
-func (s *Sketch) group(name string, f *step.Facts, omit string) (*Group, error) {
-	g, err := parseGroup(name, s.file("about A reduction.", nil, unpinned))
+func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit string) (*Group, error) {
+	g, err := parseGroup(ctx, name, s.file("about A reduction.", nil, unpinned))
 	if err != nil {
 		return nil, err
 	}
@@ -134,19 +135,19 @@ func (s *Sketch) group(name string, f *step.Facts, omit string) (*Group, error) 
 	return g, nil
 }
 
-func parseGroup(name, text string) (*Group, error) {
-	f, err := Parse(name+".txt", name, text)
+func parseGroup(ctx context.Context, name, text string) (*Group, error) {
+	f, err := Parse(ctx, name+".txt", name, text)
 	if err != nil {
 		return nil, err
 	}
-	return f.Expand()
+	return f.Expand(ctx)
 }
 
 // File writes the sketch as a case file in which each step is pinned to what
 // the oracle says on a kernel, so that the file fails as it was found. The
 // comment stands at its head.
-func (s *Sketch) File(comment []string, f *step.Facts, omit string) (string, error) {
-	g, err := s.group("shrunk", f, omit)
+func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit string) (string, error) {
+	g, err := s.group(ctx, "shrunk", f, omit)
 	if err != nil {
 		return "", err
 	}
@@ -190,22 +191,26 @@ type Shrinker struct {
 // each round tries every reduction by one thing, and as many by two as there
 // is room for, and keeps the smallest. The sketch itself is tried in the first
 // round: repeats says whether it disagrees when it stands alone, and smallest
-// whether nothing more could be taken out before the rounds were used up.
-func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest bool, err error) {
+// whether nothing more could be taken out before the rounds were used up. The
+// error is the context's cause if ctx ends first.
+func (k *Shrinker) Shrink(ctx context.Context, s Sketch) (out Sketch, rounds int, repeats, smallest bool, err error) {
 	out = s
 	tried := map[string]bool{}
 	for fine := false; rounds < k.Rounds; {
 		fine = fine || len(out.lines) <= coarse
-		list := k.candidates(&out, fine, tried)
+		list := k.candidates(ctx, &out, fine, tried)
 		if rounds == 0 {
 			list = append([]Sketch{s}, list...)
 		}
 		var groups []*Group
 		var playable []Sketch
 		for _, c := range list {
-			if g, err := c.group(fmt.Sprintf("shrink_%d_%d", rounds, len(groups)), k.Facts, k.Omit); err == nil {
+			if g, err := c.group(ctx, fmt.Sprintf("shrink_%d_%d", rounds, len(groups)), k.Facts, k.Omit); err == nil {
 				groups, playable = append(groups, g), append(playable, c)
 			}
+		}
+		if ctx.Err() != nil {
+			return out, rounds, repeats, false, context.Cause(ctx)
 		}
 		if len(groups) == 0 && fine {
 			return out, rounds, repeats, true, nil
@@ -239,15 +244,18 @@ func (k *Shrinker) Shrink(s Sketch) (out Sketch, rounds int, repeats, smallest b
 }
 
 // candidates are the reductions that were not tried, the smallest first.
-func (k *Shrinker) candidates(s *Sketch, fine bool, tried map[string]bool) []Sketch {
+func (k *Shrinker) candidates(ctx context.Context, s *Sketch, fine bool, tried map[string]bool) []Sketch {
 	var out []Sketch
 	add := func(from *Sketch) (added []Sketch) {
 		for _, c := range from.reductions(fine) {
+			if ctx.Err() != nil {
+				break
+			}
 			key := c.String()
 			if tried[key] || smaller(&c, s) >= 0 {
 				continue
 			}
-			if _, err := c.group("reduction", k.Facts, k.Omit); err != nil {
+			if _, err := c.group(ctx, "reduction", k.Facts, k.Omit); err != nil {
 				continue
 			}
 			tried[key] = true

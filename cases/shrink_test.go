@@ -42,7 +42,7 @@ func TestShrink(t *testing.T) {
 	found := 0
 	c := &Corpus{}
 	for seed := range uint64(8) {
-		if _, _, err := c.AddRandom(seed, 2); err != nil {
+		if _, _, err := c.AddRandom(t.Context(), seed, 2); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,18 +62,18 @@ func TestShrink(t *testing.T) {
 			return out, nil
 		}}
 		from := SketchOf(k, -1)
-		small, rounds, repeats, smallest, err := s.Shrink(from)
+		small, rounds, repeats, smallest, err := s.Shrink(t.Context(), from)
 		if err != nil || !repeats || !smallest {
 			t.Errorf("%s: %s: repeats %t, smallest %t, %v, in %d rounds:\n%s", omit, k.ID, repeats, smallest, err, rounds, small.String())
 			continue
 		}
-		text, err := small.File([]string{"found"}, f, omit)
+		text, err := small.File(t.Context(), []string{"found"}, f, omit)
 		if err != nil {
 			t.Errorf("%s: %v", omit, err)
 			continue
 		}
 		t.Logf("%s: %s, %d lines, in %d rounds of %d tries:\n%s", omit, k.ID, len(from.lines), rounds, tries, small.String())
-		g, err := parseGroup("again", text)
+		g, err := parseGroup(t.Context(), "again", text)
 		if err != nil {
 			t.Errorf("%s: %v in\n%s", omit, err, text)
 			continue

@@ -8,7 +8,7 @@ import (
 // and there are as many as a full run must have.
 func TestSweeps(t *testing.T) {
 	c := &Corpus{}
-	if err := c.AddSweeps(); err != nil {
+	if err := c.AddSweeps(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	total := 0

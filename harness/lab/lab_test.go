@@ -49,7 +49,7 @@ func newLab(t *testing.T, acts string) *Lab {
 }
 
 // corpus is read once: it holds thousands of cases.
-var corpus = sync.OnceValues(cases.Load)
+var corpus = sync.OnceValues(func() (*cases.Corpus, error) { return cases.Load(context.Background()) })
 
 // newPlan is the plan of patterns on the kernel of newLab.
 func newPlan(t *testing.T, batch int, patterns ...string) *plan.Plan {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestLongestFirst(t *testing.T) {
-	corpus, err := cases.Load()
+	corpus, err := cases.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 func usualCost(string) Cost { return DefaultCost }
 
-var builtin = sync.OnceValues(cases.Load)
+var builtin = sync.OnceValues(func() (*cases.Corpus, error) { return cases.Load(context.Background()) })
 
 func planOf(t *testing.T, kernels string, patterns ...string) *Plan {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 
 func corpus(t *testing.T) *cases.Corpus {
 	t.Helper()
-	c, err := cases.Load()
+	c, err := cases.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

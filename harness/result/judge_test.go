@@ -28,7 +28,7 @@ func group(t *testing.T, text string) *cases.Group {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	g, err := new(cases.Corpus).AddFile(path)
+	g, err := new(cases.Corpus).AddFile(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func statuses(rs map[string]*CaseResult) map[Status][]string {
 // Where the kernel answers as the oracle says, the built-in cases all pass,
 // and say why where they are skipped.
 func TestJudgePasses(t *testing.T) {
-	c, err := cases.Load()
+	c, err := cases.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

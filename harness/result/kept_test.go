@@ -20,7 +20,7 @@ func TestKeptBaseline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	corpus, err := cases.Load()
+	corpus, err := cases.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ const panicking = "known panicked 6.9 BUG: oops in f # why"
 
 func knownCase(t *testing.T, line string) *cases.Case {
 	t.Helper()
-	f, err := cases.Parse("x.txt", "x", line+`
+	f, err := cases.Parse(t.Context(), "x.txt", "x", line+`
 actor owner userns
 owner bpffs cmds=any -> b
 control owner token_create bpffs=b
@@ -22,7 +22,7 @@ control nobody map_create type=hash => EPERM
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := f.Expand()
+	g, err := f.Expand(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,7 @@ func (a *app) bench(ctx context.Context, args []string, f *runFlags, rounds int,
 	if err := (&lab.Lab{}).Check(); err != nil {
 		return err
 	}
+	a.keep(ctx)
 	kernels := f.kernels
 	for _, k := range kernels {
 		f.kernels = []string{k}
@@ -61,7 +62,7 @@ func (a *app) benchKernel(ctx context.Context, args []string, f *runFlags, round
 	}
 	defer os.RemoveAll(dir)
 	if rounds > 0 {
-		p, err := expand(args, f)
+		p, err := expand(ctx, args, f)
 		if err == nil {
 			err = a.benchRatio(ctx, p, f.accel, dir, rounds)
 		}
@@ -74,7 +75,7 @@ func (a *app) benchKernel(ctx context.Context, args []string, f *runFlags, round
 	}
 	full := *f
 	full.full = true
-	p, err := expand(args, &full)
+	p, err := expand(ctx, args, &full)
 	if err != nil {
 		return err
 	}

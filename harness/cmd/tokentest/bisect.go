@@ -145,6 +145,9 @@ func (b *bisection) interrupted(err error) error {
 	if errors.As(err, &u) || b.log == nil {
 		return err
 	}
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
 	return fmt.Errorf("%w; what was found is kept: tokentest bisect --resume %s", err, b.dir)
 }
 
@@ -172,10 +175,11 @@ func (b *bisection) prepare(ctx context.Context) error {
 	if err := (&lab.Lab{QEMU: b.f.run.qemu}).Check(); err != nil {
 		return err
 	}
-	chosen, err := b.choose()
+	chosen, err := b.choose(ctx)
 	if err != nil {
 		return err
 	}
+	b.keep(ctx)
 	for _, c := range chosen {
 		b.looked = append(b.looked, c.ID)
 	}
@@ -194,8 +198,8 @@ func (b *bisection) prepare(ctx context.Context) error {
 
 // choose returns the cases that were named, without the controls that come
 // along.
-func (b *bisection) choose() ([]*cases.Case, error) {
-	p, err := expand(b.q.Patterns, &runFlags{kernels: []string{defaultKernel}, full: b.q.Full})
+func (b *bisection) choose(ctx context.Context) ([]*cases.Case, error) {
+	p, err := expand(ctx, b.q.Patterns, &runFlags{kernels: []string{defaultKernel}, full: b.q.Full})
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +230,7 @@ func (b *bisection) predicate(ctx context.Context) error {
 		b.what = fmt.Sprintf("a failure of %s of %s", b.q.When, countOf(len(b.looked), "case"))
 		return nil
 	}
-	chosen, err := b.choose()
+	chosen, err := b.choose(ctx)
 	if err != nil {
 		return err
 	}

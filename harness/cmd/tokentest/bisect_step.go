@@ -105,7 +105,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := expand(b.q.Patterns, &runFlags{kernels: []string{ref}, full: b.q.Full})
+	p, err := expand(ctx, b.q.Patterns, &runFlags{kernels: []string{ref}, full: b.q.Full})
 	if err != nil {
 		return nil, "", err
 	}
@@ -120,7 +120,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 		return nil, "", err
 	}
 	if ctx.Err() != nil || r.Interrupted {
-		return nil, "", errors.New("interrupted")
+		return nil, "", errInterrupted
 	}
 	k := r.Kernels[0]
 	for _, boot := range k.Boots {

@@ -70,6 +70,7 @@ patches, configuration and tools are built once.`,
 			if o.Build, err = f.options(); err != nil {
 				return err
 			}
+			a.keep(c.Context())
 			o.CacheDir, o.Log = a.cacheDir, a.note
 			for _, ref := range refs {
 				b, err := kernel.Source(c.Context(), ref, o)

@@ -222,7 +222,7 @@ func (a *app) showNeeders(u *kconfig.Unmet) error {
 }
 
 // loadCorpus reads the built-in cases once: most configurations lack nothing.
-var loadCorpus = sync.OnceValues(cases.Load)
+var loadCorpus = sync.OnceValues(func() (*cases.Corpus, error) { return cases.Load(context.Background()) })
 
 // needers counts the cases that are skipped without an option, by what they
 // say of themselves, and those that a fragment names: these are broken.

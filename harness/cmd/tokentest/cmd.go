@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
@@ -45,21 +42,22 @@ func (e usageError) Unwrap() error { return e.error }
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // output remembers the first error of a write, so that a listing cut short by
-// a full disk is not taken for the whole one.
+// a full disk is not taken for the whole one. It takes nothing more of a
+// command that was interrupted and keeps no records.
 type output struct {
 	io.Writer
+	ctx context.Context
 	err error
 }
 
 func (o *output) Write(p []byte) (int, error) {
+	if o.ctx.Err() != nil && !endingOf(o.ctx).keeping() {
+		return 0, context.Cause(o.ctx)
+	}
 	n, err := o.Writer.Write(p)
 	o.err = cmp.Or(o.err, err)
 	return n, err
 }
-
-// patience is how long the program may go on after a second signal, to write
-// what it has.
-const patience = 2 * time.Second
 
 // gcPercent trades a little of the time, which goes into the guest, for a third of
 // the memory that a hundred thousand cases take.
@@ -70,43 +68,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	programs := &relay{take: make(chan func(os.Signal) bool)}
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), relayKey{}, programs))
-	defer cancel()
-	interrupted := result.ExitNoVerdict
+	e := &ending{code: result.ExitNoVerdict}
 	if slices.Contains(args, bisectFlag) {
-		interrupted = result.BisectAbort
+		e.code = result.BisectAbort
 	}
-	code := make(chan int, 1)
-	go func() { code <- execute(ctx, args, stdin, stdout, stderr) }()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	var late <-chan time.Time
-	var take func(os.Signal) bool
-	for {
-		select {
-		case c := <-code:
-			return c
-		case take = <-programs.take:
-		case s := <-signals:
-			if take != nil && take(s) {
-				continue
-			}
-			if ctx.Err() != nil && late == nil {
-				late = time.After(patience)
-			}
-			cancel()
-		case <-late: // QEMU dies with us
-			fmt.Fprintln(stderr, "tokentest: interrupted twice: ended before everything was written")
-			return interrupted
-		}
-	}
+	return e.run(stderr, func(ctx context.Context) int { return execute(ctx, args, stdin, stdout, stderr) })
 }
 
 // execute does what the command line says, up to a line for each error.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &output{Writer: stdout}
+	out := &output{Writer: stdout, ctx: ctx}
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, bisecting: slices.Contains(args, bisectFlag)}
 	root := a.root()
 	root.SetArgs(args)
@@ -114,12 +85,15 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
-	if err == nil {
+	switch {
+	case err == nil && (a.code != result.ExitOK || ctx.Err() == nil):
 		return a.code
+	case err == nil: // it may have left out what it had not come to
+		err = context.Cause(ctx)
 	}
 	list := each(err)
 	for i, e := range list {
-		text := e.Error()
+		text := said(e)
 		if i == len(list)-1 {
 			text += next(err, c)
 		}
@@ -177,10 +151,26 @@ func each(err error) []error {
 	return out
 }
 
+// said words an error. That a command was interrupted says why it has no
+// result; what it was at adds nothing.
+func said(err error) string {
+	last := err
+	for next := last; next != nil; next = errors.Unwrap(next) {
+		last = next
+	}
+	if last == context.Canceled { //nolint:errorlint // an error that wraps it may say more
+		return errInterrupted.Error()
+	}
+	return err.Error()
+}
+
 func exitCode(err error) int {
 	var coded codedError
 	if errors.As(err, &coded) {
 		return coded.code
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) {
+		return result.ExitNoVerdict
 	}
 	var u usageError
 	var k *kernel.UsageError

@@ -113,7 +113,7 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		return err
 	}
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, a.stdout, a.stderr
-	l, err := a.machineLab(f)
+	l, err := a.machineLab(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		a.code = exitNoMachine
 		return codedError{err, exitNoMachine}
 	}
-	a.code = a.verdict(ended, l)
+	a.code = a.verdict(ctx, ended, l)
 	return nil
 }
 
@@ -137,71 +137,85 @@ func (e codedError) Unwrap() error { return e.error }
 
 // attend runs the program, with the signals that come for it.
 func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Program) (*lab.Ended, error) {
-	signals := make(chan wire.Signal, 8)
+	signals := make(chan wire.Signal)
 	p.Signals = signals
 	stop := forward(ctx, signals)
 	defer stop()
 	return l.Exec(ctx, f.kernel, p)
 }
 
-// relayKey is where a context keeps the taker of signals.
-type relayKey struct{}
+// How long a program may take to end after a signal, before its machine is
+// ended. Go programs print all their goroutines at SIGQUIT.
+const (
+	graceProgram = 700 * time.Millisecond
+	graceQuit    = 10 * time.Second
+)
 
-// relay takes signals that are for a program in a machine.
-type relay struct{ take chan func(os.Signal) bool }
-
-// forward has signals go to the program: the first interrupts, and all others
-// that a program would get. Who insists ends the machine.
+// forward has the first signal that would end this command go to the program,
+// and all SIGUSR1 and SIGUSR2. A program that does not end in time is ended
+// with its machine, and so it is at the second signal.
 func forward(ctx context.Context, to chan<- wire.Signal) (stop func()) {
-	r, ok := ctx.Value(relayKey{}).(*relay)
-	if !ok {
-		return func() {}
-	}
-	patience := 2
-	hand := func(s os.Signal) bool {
-		n, ok := s.(syscall.Signal)
-		if patience--; !ok || patience < 0 {
+	e := endingOf(ctx)
+	var limit *time.Timer
+	drop := e.takes(func(s os.Signal) bool {
+		if limit != nil || !send(to, s) {
 			return false
 		}
-		select {
-		case to <- wire.Signal{Number: int(n)}:
-			return true
-		default:
-			return false
+		grace := graceProgram
+		if s == syscall.SIGQUIT {
+			grace = graceQuit
 		}
-	}
-	r.take <- hand
-	more := make(chan os.Signal, 4)
-	signal.Notify(more, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
-	done := make(chan struct{})
+		limit = time.AfterFunc(grace, e.insist)
+		return true
+	})
+	more, done := make(chan os.Signal, 4), make(chan struct{})
+	signal.Notify(more, syscall.SIGUSR1, syscall.SIGUSR2)
 	go func() {
 		for {
 			select {
 			case s := <-more:
-				select {
-				case to <- wire.Signal{Number: int(s.(syscall.Signal))}:
-				default:
-				}
+				send(to, s)
 			case <-done:
 				return
 			}
 		}
 	}()
 	return func() {
+		drop()
 		signal.Stop(more)
 		close(done)
-		r.take <- nil
+	}
+}
+
+// send hands a signal to the program. There may be none yet.
+func send(to chan<- wire.Signal, s os.Signal) bool {
+	n, ok := s.(syscall.Signal)
+	if !ok {
+		return false
+	}
+	select {
+	case to <- wire.Signal{Number: int(n)}:
+		return true
+	case <-time.After(50 * time.Millisecond):
+		return false
 	}
 }
 
 // verdict turns how a program and its machine ended into an exit code, and
 // says what a local run would not have said.
-func (a *app) verdict(e *lab.Ended, l *lab.Lab) int {
+func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
 	b := &e.Kernel.Boots[0]
 	for _, f := range b.Findings {
 		if f.Allowed == "" {
 			fmt.Fprintf(a.stderr, "tokentest: the kernel reports %s: %s [%s]\n", f.Kind, f.Title, f.Fingerprint)
 		}
+	}
+	if b.Fate == vm.Lost && ctx.Err() != nil {
+		fmt.Fprintf(a.stderr, "tokentest: %v\n", errInterrupted)
+		if e.Exit != nil && e.Exit.Code != 0 {
+			return e.Exit.Code
+		}
+		return exitNoMachine
 	}
 	if b.Fate != vm.Clean {
 		fmt.Fprintf(a.stderr, "tokentest: %s: the machine is %s: %s (%s)\n", e.Kernel.Ref, b.Fate, b.Reason, filepath.Join(l.Dir, b.Dir))
@@ -230,7 +244,7 @@ func (a *app) verdict(e *lab.Ended, l *lab.Lab) int {
 
 // machineLab prepares a lab for one machine, whose directory goes away when
 // all is well and nobody named it.
-func (a *app) machineLab(f *machineFlags) (*lab.Lab, error) {
+func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error) {
 	cache, err := a.makeCache()
 	if err != nil {
 		return nil, err
@@ -238,6 +252,7 @@ func (a *app) machineLab(f *machineFlags) (*lab.Lab, error) {
 	if f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg" {
 		return nil, usage("--accel %q: want auto, kvm or tcg", f.accel)
 	}
+	endingOf(ctx).keep(exitNoMachine)
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)

@@ -44,7 +44,7 @@ change between two releases, by the rule that decides on each side.`,
 			case f.diff && len(args) < 2:
 				return usage("--diff: want two releases; see %s --help", c.CommandPath())
 			case f.diff:
-				return a.explainDiff(args)
+				return a.explainDiff(c.Context(), args)
 			case len(args) != 1:
 				return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
 			}
@@ -125,7 +125,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 			return err
 		}
 	}
-	p, err := expand([]string{pattern}, &runFlags{kernels: []string{f.release}})
+	p, err := expand(ctx, []string{pattern}, &runFlags{kernels: []string{f.release}})
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,9 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 		(&foreseen{facts: facts}).writeDrift(a.stdout)
 		for _, c := range p.Cases {
 			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
-				explain(a.stdout, c, facts)
+				if err := explain(ctx, a.stdout, c, facts); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -149,7 +151,7 @@ type change struct {
 
 // explainDiff compares the decisions of cases on two releases. A set-up that
 // cases share counts once.
-func (a *app) explainDiff(args []string) error {
+func (a *app) explainDiff(ctx context.Context, args []string) error {
 	var facts [2]*step.Facts
 	for i := range facts {
 		var err error
@@ -157,7 +159,7 @@ func (a *app) explainDiff(args []string) error {
 			return err
 		}
 	}
-	p, err := expand(args[2:], &runFlags{kernels: []string{defaultKernel}, full: len(args) == 2})
+	p, err := expand(ctx, args[2:], &runFlags{kernels: []string{defaultKernel}, full: len(args) == 2})
 	if err != nil {
 		return err
 	}
@@ -166,6 +168,9 @@ func (a *app) explainDiff(args []string) error {
 		d.only[i] = map[string]int{}
 	}
 	for _, c := range p.Cases {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		d.add(c)
 	}
 	return d.write(a)

@@ -116,10 +116,11 @@ func (a *app) kernelFlags(c *cobra.Command) {
 
 // completeCases goes from one / to the next: groups first, then the values of
 // their axes.
-func completeCases(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	corpus, err := cases.Load()
+func completeCases(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	ctx := c.Context()
+	corpus, err := cases.Load(ctx)
 	if err == nil && cases.IsSweep(prefix) {
-		err = corpus.AddSweeps()
+		err = corpus.AddSweeps(ctx)
 	}
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError

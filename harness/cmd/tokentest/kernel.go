@@ -26,6 +26,7 @@ func (a *app) kernelListCmd() *cobra.Command {
 		Short: "list the kernels that can be had, newest first, and those that are cached",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			a.keep(c.Context())
 			o := a.kernelOptions()
 			o.Refresh = refresh
 			var all []kernel.Available
@@ -70,6 +71,7 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 		Example: "  tokentest kernel fetch deb:6.12 deb:7.3",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, refs []string) error {
+			a.keep(c.Context())
 			o.CacheDir, o.Log = a.cacheDir, a.note
 			for _, ref := range refs {
 				k, err := kernel.Resolve(c.Context(), ref, o)
@@ -94,6 +96,7 @@ func (a *app) kernelHeaderCmd() *cobra.Command {
 		Hidden: true,
 		Args:   args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
+			a.keep(c.Context())
 			text, err := kernel.Header(c.Context(), args[0], a.kernelOptions())
 			if err != nil {
 				return err

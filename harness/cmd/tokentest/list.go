@@ -22,7 +22,7 @@ func (a *app) listCmd() *cobra.Command {
 		Short:   "map the assertions of the kernel's selftests to cases, as Markdown",
 		Example: "  tokentest list parity",
 		Args:    args(cobra.NoArgs),
-		RunE:    func(*cobra.Command, []string) error { return a.listParity() },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.listParity(c.Context()) },
 	}
 	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, parity, a.listCasesCmd())
 }
@@ -49,8 +49,8 @@ func (a *app) listCasesCmd() *cobra.Command {
 	return c
 }
 
-func (a *app) listParity() error {
-	c, err := cases.Load()
+func (a *app) listParity(ctx context.Context) error {
+	c, err := cases.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,13 +78,16 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 		return usage("list cases: want one kernel, got %d", len(f.kernels))
 	}
 	if len(args) == 0 {
-		return a.listGroups(known)
+		return a.listGroups(ctx, known)
 	}
-	p, err := expand(args, &runFlags{kernels: []string{defaultKernel}})
+	p, err := expand(ctx, args, &runFlags{kernels: []string{defaultKernel}})
 	if err != nil {
 		return err
 	}
 	for _, c := range p.Cases {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		fmt.Fprintln(a.stdout, c.ID+known.mark(c))
 	}
 	if known != nil && known.facts == nil {
@@ -93,8 +96,8 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 	return nil
 }
 
-func (a *app) listGroups(known *foreseen) error {
-	corpus, err := cases.Load()
+func (a *app) listGroups(ctx context.Context, known *foreseen) error {
+	corpus, err := cases.Load(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,7 @@ func (a *app) listGroups(known *foreseen) error {
 		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.cannot(g.Cases))
 		all = append(all, g.Cases...)
 	}
-	sweeps, err := cases.Sweeps()
+	sweeps, err := cases.Sweeps(ctx)
 	if err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ it has that tokentest does not know.`,
 			if f.kernels, err = btf.name(f.kernels); err != nil {
 				return err
 			}
-			p, err := expand(args, f)
+			p, err := expand(c.Context(), args, f)
 			if err == nil {
 				p, err = f.cut(p)
 			}
@@ -219,18 +222,19 @@ func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfF
 	return t.Flush()
 }
 
-// explain plays a case as the oracle sees it.
-func explain(w io.Writer, c *cases.Case, f *step.Facts) {
+// explain plays a case as the oracle sees it. The error is the context's cause
+// if ctx ends first.
+func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) error {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
 	for _, n := range c.Needs() {
 		met, refuted := n.Check(f)
 		switch {
 		case refuted != "":
 			fmt.Fprintf(w, "fails: %s\n", refuted)
-			return
+			return nil
 		case !met:
 			fmt.Fprintf(w, "skipped: %s\n", n)
-			return
+			return nil
 		}
 	}
 	for _, actor := range c.World.Program.Actors {
@@ -238,13 +242,20 @@ func explain(w io.Writer, c *cases.Case, f *step.Facts) {
 	}
 	sim := cases.NewSim(f, &c.World.Program, true)
 	for i := range c.World.Program.Setup {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		explainStep(w, &c.World.Info[i], sim.Step(&c.World.Program.Setup[i]), false)
 	}
 	cell, info := c.Steps()
 	for i := range cell {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		explainStep(w, &info[i], sim.Step(&cell[i]), true)
 	}
-	fmt.Fprintln(w)
+	_, err := fmt.Fprintln(w)
+	return err
 }
 
 func describe(a step.Actor, all []step.Actor) string {

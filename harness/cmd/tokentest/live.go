@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,8 +74,16 @@ func file(w io.Writer) io.Writer {
 func (v *live) watch(ctx, inner context.Context) {
 	defer v.done.Done()
 	quit := make(chan os.Signal, 1)
-	signal.Notify(quit, syscall.SIGQUIT)
-	defer signal.Stop(quit)
+	defer endingOf(ctx).takes(func(s os.Signal) bool {
+		if s != syscall.SIGQUIT {
+			return false
+		}
+		select {
+		case quit <- s:
+		default: // one more press in the same moment
+		}
+		return true
+	})()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -107,7 +107,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	if err != nil {
 		return err
 	}
-	l, err := a.machineLab(f)
+	l, err := a.machineLab(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	run.End, run.Interrupted = time.Now().UTC(), ctx.Err() != nil
 	ended.Kernel.Cases, err = outcome(file.Name(), ended, args[0], kind)
 	if err != nil {
-		a.verdict(ended, l)
+		a.verdict(ctx, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
 	ended.Kernel.Repeat = "tokentest exec --kernel " + shellWords(f.kernel) + " --parse " + kind + " -- " + shellWords(args...)

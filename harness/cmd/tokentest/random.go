@@ -45,7 +45,7 @@ func (f *random) check() error {
 }
 
 // draw adds the worlds to the corpus and returns their groups.
-func (f *random) draw(c *cases.Corpus) (names []string, err error) {
+func (f *random) draw(ctx context.Context, c *cases.Corpus) (names []string, err error) {
 	if f.worlds == 0 {
 		return nil, nil
 	}
@@ -55,7 +55,7 @@ func (f *random) draw(c *cases.Corpus) (names []string, err error) {
 	for _, g := range c.Groups {
 		f.known = append(f.known, g.Known...)
 	}
-	names, f.texts, err = c.AddRandom(f.seed, f.worlds)
+	names, f.texts, err = c.AddRandom(ctx, f.seed, f.worlds)
 	return names, err
 }
 
@@ -187,7 +187,7 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 			a.note("%s: shrink %s: round %d of at most %d, %d reductions", k.Ref, d.c.ID, round+1, shrinkRounds, len(list))
 			return a.try(ctx, l, filepath.Join(dir, strconv.Itoa(round)), k.Ref, d.kind, list)
 		}}
-	small, rounds, repeats, smallest, err := s.Shrink(cases.SketchOf(d.c, d.setup))
+	small, rounds, repeats, smallest, err := s.Shrink(ctx, cases.SketchOf(d.c, d.setup))
 	switch {
 	case ctx.Err() != nil:
 		return nil
@@ -202,7 +202,7 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 	if l.OmitRule != "" {
 		again += " --lie-rule " + l.OmitRule
 	}
-	text, err := small.File([]string{
+	text, err := small.File(ctx, []string{
 		fmt.Sprintf("%s on %s, %s: %s", small.Last(), k.Ref, k.Release, d.step.Explain()),
 		"tokentest run " + filepath.Base(path) + " --kernel " + shellWord(k.Ref),
 	}, k.Facts, l.OmitRule)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,7 +40,7 @@ code are of the new judgement, and the record stays as it is.`,
   tokentest report results/runs/RUN --rejudge
   tokentest report part1 part2 --format junit`,
 		Args: args(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {
 				return err
@@ -49,7 +50,7 @@ code are of the new judgement, and the record stays as it is.`,
 				return err
 			}
 			if again {
-				if r, err = a.rejudge(r); err != nil {
+				if r, err = a.rejudge(c.Context(), r); err != nil {
 					return err
 				}
 			}
@@ -96,8 +97,8 @@ func newest() string {
 }
 
 // rejudge judges a run again and says on standard error what changed.
-func (a *app) rejudge(r *result.Run) (*result.Run, error) {
-	corpus, err := corpusOf(r)
+func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
+	corpus, err := corpusOf(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -121,10 +122,10 @@ func (a *app) rejudge(r *result.Run) (*result.Run, error) {
 
 // corpusOf reads the cases that a run can hold: the built-in ones, and the
 // user's own from where they were.
-func corpusOf(r *result.Run) (*cases.Corpus, error) {
-	corpus, err := cases.Load()
+func corpusOf(ctx context.Context, r *result.Run) (*cases.Corpus, error) {
+	corpus, err := cases.Load(ctx)
 	if err == nil && slices.ContainsFunc(r.Groups, func(g cases.Outline) bool { return cases.IsSweep(g.Name) }) {
-		err = corpus.AddSweeps()
+		err = corpus.AddSweeps(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func corpusOf(r *result.Run) (*cases.Corpus, error) {
 		if _, err := os.Stat(r.Files[name]); errors.Is(err, fs.ErrNotExist) {
 			continue // its cases are then gone, and said to be
 		}
-		if _, err := corpus.AddFile(r.Files[name]); err != nil {
+		if _, err := corpus.AddFile(ctx, r.Files[name]); err != nil {
 			return nil, usageError{err}
 		}
 	}

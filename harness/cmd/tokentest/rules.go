@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -28,7 +29,7 @@ out. A kernel that decides by the rule must then disagree somewhere. Exit code 1
 says that some rule was not noticed: no case of the runs depends on it.`,
 		Example: "  tokentest rules results/runs/RUN",
 		Args:    args(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			var runs []*result.Run
 			l := &result.Loader{Worlds: true}
 			for _, arg := range args {
@@ -38,19 +39,22 @@ says that some rule was not noticed: no case of the runs depends on it.`,
 				}
 				runs = append(runs, r)
 			}
-			corpus, err := cases.Load()
+			corpus, err := cases.Load(c.Context())
 			if err != nil {
 				return err
 			}
-			return a.rules(runs, corpus)
+			return a.rules(c.Context(), runs, corpus)
 		},
 	}
 }
 
-func (a *app) rules(runs []*result.Run, corpus *cases.Corpus) error {
+func (a *app) rules(ctx context.Context, runs []*result.Run, corpus *cases.Corpus) error {
 	seen := map[string]*notice{}
 	for _, r := range runs {
 		for _, k := range r.Kernels {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			disagree(k, corpus, seen)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -143,7 +144,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	p, err := expand(args, f)
+	p, err := expand(c.Context(), args, f)
 	if err != nil {
 		return err
 	}
@@ -181,6 +182,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := a.begin(l, f, line); err != nil {
 		return err
 	}
+	a.keep(c.Context())
 	if err := f.random.keep(a, l.Dir, p); err != nil {
 		return err
 	}
@@ -282,24 +284,24 @@ func summarize(path string, r *result.Run) error {
 
 // expand makes the plan. Where the arguments name groups, no others are read,
 // unless something is wrong, and what was meant has to be guessed.
-func expand(args []string, f *runFlags) (*plan.Plan, error) {
+func expand(ctx context.Context, args []string, f *runFlags) (*plan.Plan, error) {
 	if groups := namedGroups(args); f.random.worlds == 0 && len(groups) > 0 {
-		corpus, err := cases.LoadGroups(groups...)
+		corpus, err := cases.LoadGroups(ctx, groups...)
 		if err == nil {
 			var p *plan.Plan
-			if p, err = expandFrom(corpus, args, f); err == nil {
+			if p, err = expandFrom(ctx, corpus, args, f); err == nil {
 				return p, nil
 			}
 		}
 	}
-	corpus, err := cases.Load()
+	corpus, err := cases.Load(ctx)
 	if err == nil && (f.full && len(args) == 0 || slices.ContainsFunc(args, cases.IsSweep)) {
-		err = corpus.AddSweeps()
+		err = corpus.AddSweeps(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return expandFrom(corpus, args, f)
+	return expandFrom(ctx, corpus, args, f)
 }
 
 // namedGroups returns the groups that arguments can be about, or none when it
@@ -320,7 +322,7 @@ func namedGroups(args []string) []string {
 }
 
 // expandFrom reads the case files among the arguments.
-func expandFrom(corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, error) {
+func expandFrom(ctx context.Context, corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, error) {
 	var patterns, groups []string
 	files := map[string]string{}
 	for _, arg := range args {
@@ -328,7 +330,7 @@ func expandFrom(corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, e
 			patterns = append(patterns, arg)
 			continue
 		}
-		g, err := corpus.AddFile(arg)
+		g, err := corpus.AddFile(ctx, arg)
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -341,7 +343,7 @@ func expandFrom(corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, e
 			patterns = append(patterns, g)
 		}
 	}
-	drawn, err := f.random.draw(corpus)
+	drawn, err := f.random.draw(ctx, corpus)
 	if err != nil {
 		return nil, err
 	}

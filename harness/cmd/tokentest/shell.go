@@ -27,7 +27,7 @@ suite) and shows what each step answered; "runcase" lists them. What they should
 answer, "tokentest explain CASE" tells. The machine ends with the shell.`,
 		Example: "  tokentest shell --kernel deb:6.12\n  tokentest shell --kernel deb:7.3 --console mine.txt",
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := expand(args, &runFlags{kernels: []string{f.kernel}})
+			p, err := expand(c.Context(), args, &runFlags{kernels: []string{f.kernel}})
 			if err != nil {
 				return err
 			}
@@ -60,7 +60,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 		return err
 	}
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, a.stdout, a.stderr
-	l, err := a.machineLab(f)
+	l, err := a.machineLab(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	if err != nil {
 		return codedError{err, exitNoMachine}
 	}
-	a.code = a.verdict(ended, l)
+	a.code = a.verdict(ctx, ended, l)
 	return nil
 }
 

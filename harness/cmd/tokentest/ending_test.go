@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tokentest/harness/lab/labtest"
+	"tokentest/harness/result"
+)
+
+// manySteps is a scenario that takes long to read and longer to play.
+func manySteps(t *testing.T) string {
+	t.Helper()
+	text := `about Many steps.
+actor owner userns uid=1000
+actor other init uid=4242
+owner bpffs cmds=map_create maps=hash -> b
+owner token_create bpffs=b -> t
+control owner map_create type=hash token=t
+control other map_create type=hash => EPERM
+` + strings.Repeat("owner map_create type=hash token=t\n", 200_000)
+	name := filepath.Join(t.TempDir(), "many.txt")
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func fifo(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "fifo.txt")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// busy waits until a process has computed for a while, or has had a while to
+// begin to wait for something.
+func busy(pid int) {
+	const enough, tick = 20, 100 // hundredths of a second
+	for begun := time.Now(); time.Since(begun) < 3*time.Second; time.Sleep(tick * time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(rest)
+		var user int
+		if err != nil || len(fields) < 12 {
+			return
+		}
+		if fmt.Sscan(fields[11], &user); user >= enough {
+			return
+		}
+	}
+}
+
+// ends starts a command, sends a signal and returns the exit code, what was
+// said and how long it took to end.
+func ends(t *testing.T, sig syscall.Signal, ready func(pid int), args ...string) (code int, said string, took time.Duration) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command("tokentest", args...)
+	cmd.Dir, cmd.Stderr = t.TempDir(), &stderr
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir)
+	if err := errors.Join(labtest.Tree(cmd.Dir), cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	ready(cmd.Process.Pid)
+	start := time.Now()
+	cmd.Process.Signal(sig)
+	guard := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	cmd.Wait() // its outcome is the exit code
+	guard.Stop()
+	return cmd.ProcessState.ExitCode(), stderr.String(), time.Since(start)
+}
+
+// endsWithin is how long a command may go on after a signal on a busy host.
+// Elsewhere it is less than a second.
+const endsWithin = 8 * time.Second
+
+// TestSignalsEndCommands sends each signal to commands that compute or wait.
+func TestSignalsEndCommands(t *testing.T) {
+	many := manySteps(t)
+	for _, args := range [][]string{
+		{"explain", "--diff", "6.12", "7.3"},
+		{"explain", many},
+		{"plan", "--full"},
+		{"run", "-k", "bzImage", "--random", "100000000"},
+		{"list", "cases", fifo(t)},
+		{"run", "-k", "bzImage", "--denylist", fifo(t), "nested_userns"},
+	} {
+		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT} {
+			code, said, took := ends(t, sig, busy, args...)
+			if code != result.ExitNoVerdict || took > endsWithin || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "tokentest: ") {
+				t.Errorf("%s after %s: exit code %d after %s, it said %q", args[0], sig, code, took, said)
+			}
+		}
+	}
+}
+
+// TestSignalEndsBisect has the exit code that stops git bisect.
+func TestSignalEndsBisect(t *testing.T) {
+	code, said, took := ends(t, syscall.SIGTERM, busy, "run", "--bisect", "-k", "bzImage", "--random", "100000000")
+	if code != result.BisectAbort || took > endsWithin {
+		t.Errorf("exit code %d after %s: %s", code, took, said)
+	}
+}
+
+// TestEnding runs commands that do not look at their context.
+func TestEnding(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		command func(context.Context, *ending) int
+		want    int
+	}{
+		{"it ends by itself", func(context.Context, *ending) int { return 7 }, 7},
+		{"it looks at its context", func(ctx context.Context, e *ending) int {
+			e.insist()
+			<-ctx.Done()
+			if context.Cause(ctx) != errInterrupted {
+				return 9
+			}
+			return 5
+		}, 5},
+		{"it waits for ever", func(_ context.Context, e *ending) int {
+			e.insist()
+			select {}
+		}, result.ExitNoVerdict},
+		{"it keeps records, and is asked twice", func(_ context.Context, e *ending) int {
+			e.keep(42)
+			e.insist()
+			time.Sleep(100 * time.Millisecond)
+			e.insist()
+			select {}
+		}, 42},
+		{"it keeps records, and takes longer than one that computes", func(_ context.Context, e *ending) int {
+			e.keep(42)
+			e.insist()
+			time.Sleep(graceComputing + 200*time.Millisecond)
+			return 6
+		}, 6},
+		{"the signal is for somebody else", func(ctx context.Context, e *ending) int {
+			taken := make(chan os.Signal, 1)
+			stop := e.takes(func(s os.Signal) bool { taken <- s; return true })
+			e.insist()
+			<-taken
+			stop()
+			if ctx.Err() != nil {
+				return 9
+			}
+			return 4
+		}, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := &ending{code: result.ExitNoVerdict}
+			if got := e.run(&bytes.Buffer{}, func(ctx context.Context) int { return tt.command(ctx, e) }); got != tt.want {
+				t.Errorf("exit code %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestInterruptedIsNeverZero: a command that ends as if all were well once its
+// context has ended has not done all of its work.
+func TestInterruptedIsNeverZero(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	for _, args := range [][]string{{"list", "cases"}, {"help"}, {"plan", "nested_userns"}, {"explain", "nested_userns"}, {"doctor"}} {
+		var stdout, stderr bytes.Buffer
+		if code := execute(ctx, args, nil, &stdout, &stderr); code != result.ExitNoVerdict {
+			t.Errorf("%v: exit code %d, it said %q", args, code, stderr.String())
+		}
+	}
+}
