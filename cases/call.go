@@ -15,8 +15,8 @@ func cmdArg(value string) (uint64, error) {
 	if !ok {
 		return 0, fmt.Errorf("unknown %s %q%s", uapi.Cmds.Tag, value, suggest(value, cmdNames()))
 	}
-	if own := opNamed(uapi.Cmd(m.Value).String()); own != nil {
-		return 0, fmt.Errorf("%s has an operation of its own: ACTOR %s", value, own.op)
+	if own := step.OpNamed(uapi.Cmd(m.Value).String()); own != 0 {
+		return 0, fmt.Errorf("%s has an operation of its own: ACTOR %s", value, own)
 	}
 	if _, notNum := parseNum(value); notNum != nil && step.CmdShapeOf(uapi.Cmd(m.Value)) == nil {
 		return 0, fmt.Errorf("no request is known for %s", value)
@@ -35,13 +35,7 @@ func cmdNames() []string {
 // checkCall refuses an argument that the command's request has no place for:
 // what it then answered would say nothing of it.
 func checkCall(s *step.Step) error {
-	if s.Op != step.OpCall {
-		return nil
-	}
-	n, ok := s.Num(step.KeyCmd)
-	if !ok {
-		return fmt.Errorf("call wants cmd=")
-	}
+	n, _ := s.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)
 	shape := step.CmdShapeOf(cmd)
 	attaches := cmd == uapi.BPF_PROG_ATTACH || cmd == uapi.BPF_LINK_CREATE
@@ -58,7 +52,7 @@ func checkCall(s *step.Step) error {
 				step.On(on) == step.OnPrivate && cmd == uapi.BPF_OBJ_GET
 		}
 		if !takes {
-			return fmt.Errorf("%s takes no %s=", cmd, opNamed(step.OpCall.String()).keyOf(a.Key).name)
+			return fmt.Errorf("%s takes no %s=", cmd, s.Op.Row().Of(a.Key).Name)
 		}
 	}
 	return nil
@@ -95,8 +89,9 @@ func (a *simActor) call(st *step.Step) *oracle.Call {
 	return r
 }
 
-// loaded plays a program's load; what is loaded remembers its token.
-func (s *Sim) loaded(a *simActor, st *step.Step, r *oracle.ProgLoad) Expect {
+// progLoad plays a program's load; what is loaded remembers its token.
+func (s *Sim) progLoad(a *simActor, st *step.Step) Expect {
+	r := s.progRequest(a, st)
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
 		w := s.world(a, st)

@@ -14,7 +14,7 @@ func TestEveryCommand(t *testing.T) {
 		if m.Alias || m.Value >= 64 {
 			continue
 		}
-		own, shape := opNamed(m.Name) != nil, step.CmdShapeOf(uapi.Cmd(m.Value)) != nil
+		own, shape := step.OpNamed(m.Name) != 0, step.CmdShapeOf(uapi.Cmd(m.Value)) != nil
 		if own == shape {
 			t.Errorf("command %s: an operation of its own %v, a request %v", m.Name, own, shape)
 		}

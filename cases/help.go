@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -37,7 +38,7 @@ func Language() string {
 	h.operations()
 	h.title("ARGUMENTS OF SEVERAL OPERATIONS")
 	for _, k := range h.shared() {
-		h.entry(k.name+"=", k.doc)
+		h.entry(k.Name+"=", k.Doc)
 	}
 	return h.String()
 }
@@ -84,18 +85,18 @@ func (h *help) wrap(col, margin int, text string) {
 }
 
 // shared are the arguments that several operations have and mean the same by.
-func (h *help) shared() []keySpec {
-	var out []keySpec
-	for i := range ops {
-		for _, k := range ops[i].keys {
+func (h *help) shared() []step.Param {
+	var out []step.Param
+	for o := step.Op(1); o < step.Ops; o++ {
+		for _, p := range o.Row().Params {
 			n := 0
-			for j := range ops {
-				if slices.Contains(ops[j].keys, k) && !slices.Contains(ops[j].positional, k.key) {
+			for other := step.Op(1); other < step.Ops; other++ {
+				if slices.ContainsFunc(other.Row().Params, func(q step.Param) bool { return q.Use != step.Positional && q.Same(p) }) {
 					n++
 				}
 			}
-			if n > 1 && !slices.Contains(out, k) {
-				out = append(out, k)
+			if n > 1 && !slices.ContainsFunc(out, p.Same) {
+				out = append(out, p)
 			}
 		}
 	}
@@ -104,39 +105,39 @@ func (h *help) shared() []keySpec {
 
 func (h *help) operations() {
 	shared := h.shared()
-	for i := range ops {
-		o := &ops[i]
-		h.entry(o.synopsis(), o.doc)
-		for _, k := range o.keys {
-			if slices.Contains(shared, k) {
+	for o := step.Op(1); o < step.Ops; o++ {
+		row := o.Row()
+		h.entry(synopsis(row), row.Doc)
+		for _, p := range row.Params {
+			if slices.ContainsFunc(shared, p.Same) {
 				continue
 			}
-			name := k.name + "="
-			if slices.Contains(o.positional, k.key) {
-				name = strings.ToUpper(k.name)
+			name := p.Name + "="
+			if p.Use == step.Positional {
+				name = strings.ToUpper(p.Name)
 			}
-			h.entry("  "+name, k.doc)
+			h.entry("  "+name, p.Doc)
 		}
 	}
 }
 
 // synopsis is an operation with the arguments that it wants or takes.
-func (o *opSpec) synopsis() string {
-	out := []string{o.op.String()}
-	for _, k := range o.keys {
-		switch {
-		case slices.Contains(o.positional, k.key):
-			out = append(out, strings.ToUpper(k.name))
-		case slices.Contains(o.required, k.key):
-			out = append(out, k.name+"=")
+func synopsis(row *step.Operation) string {
+	out := []string{row.Name}
+	for _, p := range row.Params {
+		switch p.Use {
+		case step.Positional:
+			out = append(out, strings.ToUpper(p.Name))
+		case step.Required:
+			out = append(out, p.Name+"=")
 		}
 	}
-	for _, k := range o.keys {
-		if !slices.Contains(o.positional, k.key) && !slices.Contains(o.required, k.key) {
-			out = append(out, "["+k.name+"=]")
+	for _, p := range row.Params {
+		if p.Use == step.Optional || p.Use == step.OneOf {
+			out = append(out, "["+p.Name+"=]")
 		}
 	}
-	if o.makes {
+	if row.Makes {
 		out = append(out, "[-> NAME]")
 	}
 	return strings.Join(out, " ")

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"tokentest/cases/step"
 )
 
 // What the parser takes, the page explains: a keyword, a kind of actor, a
@@ -34,11 +36,11 @@ func TestLanguage(t *testing.T) {
 	for i := range needSpecs {
 		explained("need", needSpecs[i].usage(), needSpecs[i].doc)
 	}
-	for i := range ops {
-		o := &ops[i]
-		explained("operation", o.synopsis(), o.doc)
-		for _, k := range o.keys {
-			explained("argument of "+o.op.String(), argName(o, k), k.doc)
+	for o := step.Op(1); o < step.Ops; o++ {
+		row := o.Row()
+		explained("operation", synopsis(row), row.Doc)
+		for _, p := range row.Params {
+			explained("argument of "+row.Name, argName(p), p.Doc)
 		}
 	}
 	for n, line := range strings.Split(page, "\n") {
@@ -48,13 +50,11 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-func argName(o *opSpec, k keySpec) string {
-	for _, p := range o.positional {
-		if p == k.key {
-			return strings.ToUpper(k.name)
-		}
+func argName(p step.Param) string {
+	if p.Use == step.Positional {
+		return strings.ToUpper(p.Name)
 	}
-	return k.name + "="
+	return p.Name + "="
 }
 
 // squeeze makes one space of any white space.

@@ -27,6 +27,14 @@ type played struct {
 	expect []Expect
 }
 
+// must is what a step must show; every operation of the tests is known.
+func must(e Expect, err error) Expect {
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
 // play plays a group on a kernel. A rule that is named is left out.
 func play(t *testing.T, g *Group, f *step.Facts, omit string) []played {
 	t.Helper()
@@ -40,7 +48,7 @@ func play(t *testing.T, g *Group, f *step.Facts, omit string) []played {
 			}
 			sim := sims[c.World].Fork()
 			for i := range c.Cell() {
-				p.expect = append(p.expect, sim.Step(&c.Cell()[i]))
+				p.expect = append(p.expect, must(sim.Step(&c.Cell()[i])))
 			}
 		}
 		out = append(out, p)
@@ -68,7 +76,7 @@ func setUp(t *testing.T, w *World, f *step.Facts, omit string) *Sim {
 	sim := NewSim(f, &w.Program, false)
 	sim.Omit(omit)
 	for i := range w.Program.Setup {
-		e := sim.Step(&w.Program.Setup[i])
+		e := must(sim.Step(&w.Program.Setup[i]))
 		if omit == "" {
 			checkKeys(t, "set-up of "+w.Group.Name, &w.Info[i], e)
 		}
@@ -260,20 +268,20 @@ func TestFork(t *testing.T) {
 		"do root map_create type=hash\n"+matrixTail)
 	sim := setUp(t, g.Worlds[0], released["6.12"], "")
 	fork := sim.Fork()
-	fork.Step(&step.Step{Actor: 1, Op: step.OpSysctl, Args: []step.Arg{{Key: step.KeyValue, Num: 2}}})
-	fork.Step(&step.Step{Actor: 0, Op: step.OpClose, Args: []step.Arg{{Key: step.KeyHandle, Num: 1}}})
+	must(fork.Step(&step.Step{Actor: 1, Op: step.OpSysctl, Args: []step.Arg{{Key: step.KeyValue, Num: 2}}}))
+	must(fork.Step(&step.Step{Actor: 0, Op: step.OpClose, Args: []step.Arg{{Key: step.KeyHandle, Num: 1}}}))
 	create := step.Step{Actor: 0, Op: step.OpTokenCreate, Caps: uapi.AllCaps, Args: []step.Arg{{Key: step.KeyBPFFS, Num: 1}}}
 	plain := step.Step{Actor: 0, Op: step.OpMapCreate, Args: []step.Arg{{Key: step.KeyType, Num: 1}}}
-	if e := fork.Step(&create); e.Verdict.Errno != 9 {
+	if e := must(fork.Step(&create)); e.Verdict.Errno != 9 {
 		t.Errorf("the fork's own bpffs is closed, and token_create got %s", e.Verdict.Errno)
 	}
-	if e := fork.Step(&plain); e.Verdict.Errno != 1 {
+	if e := must(fork.Step(&plain)); e.Verdict.Errno != 1 {
 		t.Errorf("the fork's sysctl is 2, and map_create got %s", e.Verdict.Errno)
 	}
-	if e := sim.Step(&create); e.Verdict.Errno != 0 {
+	if e := must(sim.Step(&create)); e.Verdict.Errno != 0 {
 		t.Errorf("token_create got %s after another cell closed the bpffs", e.Verdict.Errno)
 	}
-	if e := sim.Step(&plain); e.Verdict.Errno != 0 {
+	if e := must(sim.Step(&plain)); e.Verdict.Errno != 0 {
 		t.Errorf("map_create got %s after another cell set the sysctl", e.Verdict.Errno)
 	}
 }

@@ -74,7 +74,7 @@ func TestForkMounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.Step(&h.Cases[0].Cell()[2])
+		return must(s.Step(&h.Cases[0].Cell()[2]))
 	}
 	fork := sim.Fork()
 	play(fork, "o chmod b mode=0")

@@ -92,7 +92,7 @@ root lsm_ran l => ENODATA
 	cell, info := c.Steps()
 	for i := range cell {
 		fork := sim.Fork()
-		before, e := fork.Step(&cell[i]), sim.Step(&cell[i])
+		before, e := must(fork.Step(&cell[i])), must(sim.Step(&cell[i]))
 		if e.Verdict != before.Verdict || e.Verdict.Errno != info[i].Pin.Errno {
 			t.Errorf("%s: %+v, a fork %+v", info[i].Text, e.Verdict, before.Verdict)
 		}

@@ -107,7 +107,7 @@ func eachTrace(g *Group, f *step.Facts, see func(*Expect)) {
 		sim := NewSim(f, &c.World.Program, true)
 		play := func(steps []step.Step) {
 			for i := range steps {
-				if e := sim.Step(&steps[i]); e.Trace != nil {
+				if e := must(sim.Step(&steps[i])); e.Trace != nil {
 					see(&e)
 				}
 			}

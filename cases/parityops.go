@@ -10,21 +10,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-var parityOps = []opSpec{
-	{op: step.OpKallsyms, keys: []keySpec{nameKey}, required: []step.Key{step.KeyName},
-		doc: "ok if /proc/kallsyms holds a program of the name, or for F a further function of a program, else ENOENT"},
-	{op: step.OpLibrary, keys: []keySpec{{step.KeyMake, "make", kindMake, "queue, btf (a map that names one), prog (XDP with helpers), freplace"},
-		{step.KeyEnv, "env", kindString, "LIBBPF_BPF_TOKEN_PATH in its environment, which is libbpf's: empty, it finds no token"}}, required: []step.Key{step.KeyMake},
-		doc: "run an application that uses cilium/ebpf, which finds a token by itself; the answer is the errno that it gets, EOPNOTSUPP for the library's own ErrNotSupported"},
-	{op: step.OpElement, keys: []keySpec{handleKey("a map"), {step.KeyDo, "do", kindDo, "update, lookup or delete"}},
-		positional: []step.Key{step.KeyHandle, step.KeyDo}, doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first"},
-	{op: step.OpObjGet, keys: []keySpec{inKey, nameInKey}, required: []step.Key{step.KeyIn, step.KeyPath}, makes: true, doc: "BPF_OBJ_GET of what lies pinned under a name in the directory"},
-	{op: step.OpConsume, keys: []keySpec{{step.KeyBuffer, "buffer", kindBuffer, "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"}},
-		positional: []step.Key{step.KeyBuffer}, doc: "run a program that writes a record into a buffer, both of root's making, and read the record out of the buffer's mapped memory"},
-	{op: step.OpBarriers, keys: []keySpec{handleKey("a program")}, positional: []step.Key{step.KeyHandle},
-		doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared"},
-}
-
 // simSymbol is a program that was loaded and has a name.
 type simSymbol struct {
 	actor  uint32

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
@@ -185,7 +186,7 @@ func (p *parser) actor(n int, words []string) error {
 	if len(words) < 2 {
 		return fmt.Errorf("want actor NAME KIND ...: %s", strings.Join(actorKindNames(), ", "))
 	}
-	if keywordNamed(words[0]) != nil || opNamed(words[0]) != nil || isPredefined(words[0]) {
+	if keywordNamed(words[0]) != nil || step.OpNamed(words[0]) != 0 || isPredefined(words[0]) {
 		return fmt.Errorf("an actor cannot be called %s", words[0])
 	}
 	if slices.ContainsFunc(p.f.actors, func(a actorLine) bool { return a.name == words[0] }) {
@@ -264,13 +265,20 @@ func checkOp(words []string) error {
 	if len(words) < 2 {
 		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), keywordNames())
 	}
-	if opNamed(words[1]) == nil {
-		return fmt.Errorf("unknown operation %q%s: want one of %s", words[1], suggest(words[1], opNameList()), opNames())
+	if step.OpNamed(words[1]) == 0 {
+		return fmt.Errorf("unknown operation %q%s: want one of %s",
+			words[1], suggest(words[1], opNames()), strings.Join(opNames(), " "))
 	}
 	return nil
 }
 
-func opNameList() []string { return strings.Fields(opNames()) }
+func opNames() []string {
+	var names []string
+	for o := step.Op(1); o < step.Ops; o++ {
+		names = append(names, o.String())
+	}
+	return names
+}
 
 func (p *parser) except(n int, words []string) error {
 	f, rest, err := p.filter(n, words)

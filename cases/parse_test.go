@@ -325,30 +325,6 @@ func TestCutComment(t *testing.T) {
 	}
 }
 
-// The operations' table and the program's are one.
-func TestOpsTable(t *testing.T) {
-	seen := map[step.Op]bool{}
-	for _, o := range ops {
-		if seen[o.op] || strings.HasPrefix(o.op.String(), "op ") || o.doc == "" {
-			t.Errorf("operation %s, again %v, doc %q", o.op, seen[o.op], o.doc)
-		}
-		seen[o.op] = true
-		for _, k := range o.positional {
-			if o.keyOf(k) == nil {
-				t.Errorf("%s: the positional argument %d is none of its keys", o.op, k)
-			}
-		}
-		for _, k := range o.keys {
-			if k.doc == "" || o.key(k.name) == nil {
-				t.Errorf("%s: argument %s has no doc", o.op, k.name)
-			}
-		}
-	}
-	if opNamed("nonsense") != nil {
-		t.Error("there is an operation called nonsense")
-	}
-}
-
 // The values of mount options may hold white space, as mountinfo escapes it.
 func TestUnescape(t *testing.T) {
 	for value, want := range map[string]string{`a\040b`: "a b", `0x1\012`: "0x1\n", `\134`: `\`, "plain": "plain", "": ""} {

@@ -19,10 +19,8 @@ func RandomName(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", 
 // give the same text. The set-up and the cells say nothing of what they must
 // answer; the oracle alone decides.
 func Random(ctx context.Context, seed uint64, i int) (string, error) {
-	d := &drawer{Rand: rand.New(rand.NewPCG(seed, uint64(i)))}
-	d.cast()
-	d.setup()
-	d.cells()
+	d := newDrawer(seed, uint64(i))
+	d.draw()
 	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
 	for {
 		bad, err := unplayable(ctx, RandomName(seed, i), text)
@@ -96,7 +94,11 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 		sim := NewSim(facts, &w.Program, false)
 		for i := range w.Program.Setup {
 			s := &w.Program.Setup[i]
-			if !sim.owns(s) || !sim.Step(s).Verdict.Known {
+			known, err := sim.knows(s)
+			if err != nil {
+				return nil, err
+			}
+			if !known {
 				bad[w.Info[i].Line] = true
 			}
 		}
@@ -106,13 +108,26 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 				continue
 			}
 			for i := range c.Cell() {
-				if !sim.Step(&c.Cell()[i]).Verdict.Known {
+				e, err := sim.Step(&c.Cell()[i])
+				if err != nil {
+					return nil, err
+				}
+				if !e.Verdict.Known {
 					bad[at] = true
 				}
 			}
 		}
 	}
 	return bad, nil
+}
+
+// knows plays a step and reports whether the answer is known, and what it passes or closes there.
+func (s *Sim) knows(st *step.Step) (bool, error) {
+	if !s.owns(st) {
+		return false, nil
+	}
+	e, err := s.Step(st)
+	return e.Verdict.Known, err
 }
 
 // cellLines are the lines on which the cells stand, by their names.
@@ -188,6 +203,15 @@ type drawer struct {
 	namespaces []string
 	programs   []drawnHandle
 	count      int // of what the acts made
+}
+
+func newDrawer(seed, world uint64) *drawer { return &drawer{Rand: rand.New(rand.NewPCG(seed, world))} }
+
+// draw draws the actors, what they do, and what is asked.
+func (d *drawer) draw() {
+	d.cast()
+	d.setup()
+	d.cells()
 }
 
 type drawnActor struct {

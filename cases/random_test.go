@@ -44,12 +44,12 @@ func TestRandomPlays(t *testing.T) {
 					if !sim.owns(s) {
 						t.Errorf("%s on %s: %q names what is not there", g.Name, release, g.Worlds[0].Info[i].Text)
 					}
-					if e := sim.Step(s); !e.Verdict.Known {
+					if e := must(sim.Step(s)); !e.Verdict.Known {
 						t.Errorf("%s on %s: %q: %s", g.Name, release, g.Worlds[0].Info[i].Text, e.Verdict.Rule)
 					}
 				}
 				for _, k := range g.Cases {
-					e := sim.Step(&k.Cell()[0])
+					e := must(sim.Step(&k.Cell()[0]))
 					rules[e.Verdict.ID] = true
 					if !e.Verdict.Known {
 						t.Errorf("%s on %s: %q: %s", k.ID, release, k.Info()[0].Text, e.Verdict.Rule)

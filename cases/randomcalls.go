@@ -8,26 +8,37 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// calls are those that are asked about. How often each is drawn stands in the
+// table of operations; one that names nobody is whoever's.
+var calls = [step.Ops]func(d *drawer) (who, call string){
+	step.OpTokenCreate: (*drawer).tokenCall,
+	step.OpMapCreate:   (*drawer).mapCall,
+	step.OpProgLoad:    (*drawer).progCall,
+	step.OpBTFLoad:     (*drawer).btfCall,
+	step.OpCall:        (*drawer).command,
+	step.OpOpen:        (*drawer).openCall,
+	step.OpStat:        (*drawer).statCall,
+	step.OpMountinfo:   (*drawer).mountinfoCall,
+	step.OpFdinfo:      (*drawer).fdinfoCall,
+	step.OpTokenInfo:   (*drawer).tokenInfoCall,
+	step.OpSetns:       (*drawer).setnsCall,
+}
+
 // cell draws a call that is asked about, and who makes it.
 func (d *drawer) cell() string {
-	who, call := pick(d, d.actor(), pick(d, d.present()...).owner), ""
-	switch d.IntN(16) {
-	case 0, 1, 2, 3:
-		call = d.mapCall()
-	case 4, 5, 6, 7:
-		call = d.progCall()
-	case 8, 9:
-		call = d.btfCall()
-	case 10:
-		call = d.tokenCall()
-	case 11:
-		who, call = d.looks()
-		return who + " " + call + d.mountCaps()
-	default:
-		who, call = d.command()
+	op := d.drawOp(func(w step.Drawn) int { return w.Cell })
+	who, call := calls[op](d)
+	if who == "" {
+		who = d.anybody()
 	}
-	return who + " " + call + d.withCaps()
+	if op.Row().Timed { // a command of bpf(2)
+		return who + " " + call + d.withCaps()
+	}
+	return who + " " + call + d.mountCaps()
 }
+
+// anybody draws an actor, half of the time one that has a bpffs.
+func (d *drawer) anybody() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
 // slowCommands attach, and wait for RCU.
 var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH, uapi.BPF_PROG_ATTACH,
@@ -75,23 +86,28 @@ func (d *drawer) fault(more string) string {
 	return " attr=" + pick(d, more, "beyond", "huge", "unreadable")
 }
 
-// looks draws what shows something of a descriptor.
-func (d *drawer) looks() (who, call string) {
+func (d *drawer) fdinfoCall() (who, call string) {
+	return pick(d, d.present()...).owner, "fdinfo " + d.any()
+}
+
+func (d *drawer) tokenInfoCall() (who, call string) { return d.actor(), "token_info " + d.any() }
+
+func (d *drawer) statCall() (who, call string) {
 	b := pick(d, d.present()...)
-	switch d.IntN(6) {
-	case 0:
-		return b.owner, "fdinfo " + d.any()
-	case 1:
-		return d.actor(), "token_info " + d.any()
-	case 2:
-		return b.owner, "stat " + b.name
-	case 3:
-		return b.owner, "mountinfo at=" + d.place()
-	case 4:
-		if len(d.namespaces) > 0 {
-			return d.actor(), "setns " + pick(d, append(slices.Clone(d.namespaces), b.name)...)
-		}
-	}
+	return b.owner, "stat " + b.name
+}
+
+func (d *drawer) mountinfoCall() (who, call string) {
+	return pick(d, d.present()...).owner, "mountinfo at=" + d.place()
+}
+
+func (d *drawer) setnsCall() (who, call string) {
+	b := pick(d, d.present()...)
+	return d.actor(), "setns " + pick(d, append(slices.Clone(d.namespaces), b.name)...)
+}
+
+func (d *drawer) openCall() (who, call string) {
+	b := pick(d, d.present()...)
 	return d.actor(), "open of=" + b.name + pick(d, "", " how=path", " path=p0", " path=p1")
 }
 
@@ -153,32 +169,35 @@ func repeats(call, more string) bool {
 	})
 }
 
-func (d *drawer) mapCall() string {
-	return d.overridden("map_create type="+d.mapType()+d.common()+d.fault("tail"), mapOverrides)
+func (d *drawer) mapCall() (who, call string) {
+	return "", d.overridden("map_create type="+d.mapType()+d.common()+d.fault("tail"), mapOverrides)
 }
 
-func (d *drawer) progCall() string {
+func (d *drawer) progCall() (who, call string) {
 	if d.in(4) {
-		return "prog_load " + pick(d, drawnBodies...) + d.common()
+		return "", "prog_load " + pick(d, drawnBodies...) + d.common()
 	}
 	if d.in(8) && len(d.others) > 0 {
-		return "prog_load " + d.prog() + d.common() + " map=" + d.descriptor(pick(d, d.others...))
+		return "", "prog_load " + d.prog() + d.common() + " map=" + d.descriptor(pick(d, d.others...))
 	}
 	c := d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), progOverrides)
-	if strings.Contains(c, " type=struct_ops") || strings.Contains(c, " type=tracing") || strings.Contains(c, " type=lsm") || strings.Contains(c, " type=ext") {
-		c = strings.ReplaceAll(c, " attach_btf_id=1", "") // there it is a type that the kernel looks for
+	if slices.ContainsFunc(namesBTF, func(t string) bool { return strings.Contains(c, " type="+t) }) {
+		c = strings.ReplaceAll(c, " attach_btf_id=1", "")
 	}
-	return c
+	return "", c
 }
 
-func (d *drawer) btfCall() string {
-	return d.overridden("btf_load"+d.common()+d.fault("tail"), btfOverrides)
+// namesBTF are the program types for which the kernel looks attach_btf_id up.
+var namesBTF = []string{"struct_ops", "tracing", "lsm", "ext"}
+
+func (d *drawer) btfCall() (who, call string) {
+	return "", d.overridden("btf_load"+d.common()+d.fault("tail"), btfOverrides)
 }
 
-func (d *drawer) tokenCall() string {
+func (d *drawer) tokenCall() (who, call string) {
 	c := "token_create bpffs=" + d.descriptor(pick(d, d.bpffs...).name) + d.within() + d.fault("tail")
 	if d.in(5) {
 		c += pick(d, " flags=1", " flags=0x10000", " flags=0")
 	}
-	return c
+	return "", c
 }

@@ -7,34 +7,52 @@ import (
 	"tokentest/cases/step"
 )
 
-// act is something that a set-up may do beside the delegations, and how often
-// it is drawn.
-type act struct {
-	weight int
-	do     func(d *drawer)
-}
-
 // acts are what happens around the descriptors: whatever a container, its
-// broker and what gets hold of a token could do with them.
-var acts = []act{
-	{6, (*drawer).token}, {10, (*drawer).pass}, {3, (*drawer).enterable}, {3, (*drawer).byHand}, {2, (*drawer).program},
-	{3, (*drawer).copies}, {2, (*drawer).takes}, {1, (*drawer).execs}, {3, (*drawer).atPlace}, {2, (*drawer).names}, {1, (*drawer).modes},
-	{1, (*drawer).closes},
+// broker and what gets hold of a token could do with them. How often each is
+// drawn stands in the table of operations.
+var acts = [step.Ops]func(d *drawer){
+	step.OpBPFFS:       (*drawer).mountedBPFFS,
+	step.OpTokenCreate: (*drawer).token,
+	step.OpProgLoad:    (*drawer).program,
+	step.OpSend:        (*drawer).pass,
+	step.OpClose:       (*drawer).closes,
+	step.OpFsopen:      (*drawer).byHand,
+	step.OpFspick:      (*drawer).reconfigures,
+	step.OpMoveMount:   (*drawer).moves,
+	step.OpMount:       (*drawer).mounts,
+	step.OpRemount:     (*drawer).remounts,
+	step.OpBind:        (*drawer).binds,
+	step.OpCloneMount:  (*drawer).clones,
+	step.OpShare:       (*drawer).shares,
+	step.OpUmount:      (*drawer).unmounts,
+	step.OpOpen:        (*drawer).opens,
+	step.OpMkdir:       (*drawer).makesDir,
+	step.OpChmod:       (*drawer).modes,
+	step.OpPin:         (*drawer).pins,
+	step.OpLink:        (*drawer).links,
+	step.OpDup:         (*drawer).copies,
+	step.OpExec:        (*drawer).execs,
+	step.OpUserns:      (*drawer).enterable,
+	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
+	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 }
 
-func (d *drawer) act() {
+// drawOp draws an operation by its weight.
+func (d *drawer) drawOp(weight func(step.Drawn) int) step.Op {
 	sum := 0
-	for _, a := range acts {
-		sum += a.weight
+	for o := range step.Ops {
+		sum += weight(o.Row().Drawn)
 	}
 	n := d.IntN(sum)
-	for _, a := range acts {
-		if n -= a.weight; n < 0 {
-			a.do(d)
-			return
+	for o := range step.Ops {
+		if n -= weight(o.Row().Drawn); n < 0 {
+			return o
 		}
 	}
+	return 0 // the weights sum up to more than n
 }
+
+func (d *drawer) act() { acts[d.drawOp(func(w step.Drawn) int { return w.Setup })](d) }
 
 // made adds a step that makes a descriptor, and returns its name.
 func (d *drawer) made(kind, format string, args ...any) string {
@@ -147,56 +165,88 @@ func (d *drawer) rootOptions() string {
 
 func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
 
-// atPlace does something to what is mounted at a place.
-func (d *drawer) atPlace() {
-	who, at := pick(d, d.actor(), d.inUserns()), d.place()
-	switch d.IntN(11) {
-	case 0:
-		who = d.inUserns()
-		d.keep(who, d.made("r", "%s bpffs%s at=%s", who, d.options(), at))
-	case 1:
-		d.step("%s mount at=%s%s%s", who, at, d.rootOptions(), d.mountCaps())
-	case 2:
-		d.step("%s remount at=%s%s%s", who, at, d.options(), d.mountCaps())
-	case 3:
-		d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
-	case 4:
-		m := d.made("m", "%s clone_mount at=%s%s", who, at, d.mountCaps())
-		d.keep(who, d.made("r", "%s open of=%s", who, m))
-	case 5:
-		d.step("%s umount at=%s%s%s", who, at, pick(d, "", " lazy=1"), d.mountCaps())
-	case 6:
-		x := d.made("x", "%s fspick at=%s%s", who, at, d.mountCaps())
-		d.step("%s fsconfig %s cmds=any%s", who, x, d.mountCaps())
-		d.step("%s fsreconfigure %s%s", who, x, d.mountCaps())
-	case 7:
-		d.step("%s share at=%s%s", who, at, d.mountCaps())
-	case 8:
-		m, to := d.made("m", "%s clone_mount at=%s", who, at), d.other(who)
-		d.step("%s send %s %s", who, m, to)
-		d.step("%s move_mount %s at=%s%s", to, m, d.place(), d.mountCaps())
-	default:
-		d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
-	}
+// somebody draws an actor for what is mounted at a place, and the place.
+func (d *drawer) somebody() (who, at string) { return pick(d, d.actor(), d.inUserns()), d.place() }
+
+func (d *drawer) mountedBPFFS() {
+	who := d.inUserns()
+	d.keep(who, d.made("r", "%s bpffs%s at=%s", who, d.options(), d.place()))
+}
+
+func (d *drawer) mounts() {
+	who, at := d.somebody()
+	d.step("%s mount at=%s%s%s", who, at, d.rootOptions(), d.mountCaps())
+}
+
+func (d *drawer) remounts() {
+	who, at := d.somebody()
+	d.step("%s remount at=%s%s%s", who, at, d.options(), d.mountCaps())
+}
+
+func (d *drawer) binds() {
+	who, at := d.somebody()
+	d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
+}
+
+func (d *drawer) clones() {
+	who, at := d.somebody()
+	m := d.made("m", "%s clone_mount at=%s%s", who, at, d.mountCaps())
+	d.keep(who, d.made("r", "%s open of=%s", who, m))
+}
+
+func (d *drawer) unmounts() {
+	who, at := d.somebody()
+	d.step("%s umount at=%s%s%s", who, at, pick(d, "", " lazy=1"), d.mountCaps())
+}
+
+func (d *drawer) reconfigures() {
+	who, at := d.somebody()
+	x := d.made("x", "%s fspick at=%s%s", who, at, d.mountCaps())
+	d.step("%s fsconfig %s cmds=any%s", who, x, d.mountCaps())
+	d.step("%s fsreconfigure %s%s", who, x, d.mountCaps())
+}
+
+func (d *drawer) shares() {
+	who, at := d.somebody()
+	d.step("%s share at=%s%s", who, at, d.mountCaps())
+}
+
+func (d *drawer) moves() {
+	who, at := d.somebody()
+	m, to := d.made("m", "%s clone_mount at=%s", who, at), d.other(who)
+	d.step("%s send %s %s", who, m, to)
+	d.step("%s move_mount %s at=%s%s", to, m, d.place(), d.mountCaps())
+}
+
+func (d *drawer) opens() {
+	who, at := d.somebody()
+	d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
 }
 
 // keep has what was made pass for a bpffs.
 func (d *drawer) keep(owner, name string) { d.bpffs = append(d.bpffs, drawnHandle{name, owner}) }
 
-// names makes names in the root of a bpffs.
-func (d *drawer) names() {
-	b := pick(d, d.bpffs...)
-	who, name := pick(d, b.owner, b.owner, d.actor()), fmt.Sprintf("p%d", d.IntN(3))
-	switch d.IntN(4) {
-	case 0:
-		d.step("%s mkdir in=%s name=%s%s", who, b.name, name, d.withFileCaps())
-	case 1:
-		if len(d.tokens) > 0 {
-			d.step("%s link %s in=%s name=%s", who, pick(d, d.tokens...), b.name, name)
-		}
-	default:
-		d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
+// naming draws a bpffs, who makes a name in its root, and the name.
+func (d *drawer) naming() (who string, b drawnHandle, name string) {
+	b = pick(d, d.bpffs...)
+	return pick(d, b.owner, b.owner, d.actor()), b, fmt.Sprintf("p%d", d.IntN(3))
+}
+
+func (d *drawer) makesDir() {
+	who, b, name := d.naming()
+	d.step("%s mkdir in=%s name=%s%s", who, b.name, name, d.withFileCaps())
+}
+
+func (d *drawer) links() {
+	who, b, name := d.naming()
+	if len(d.tokens) > 0 {
+		d.step("%s link %s in=%s name=%s", who, pick(d, d.tokens...), b.name, name)
 	}
+}
+
+func (d *drawer) pins() {
+	who, b, name := d.naming()
+	d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
 }
 
 // closes closes a descriptor, or one of the wrong actor's.
@@ -240,10 +290,10 @@ func (d *drawer) alike(h, name string) {
 }
 
 // takes has a process take another's descriptor.
-func (d *drawer) takes() {
+func (d *drawer) takes(op step.Op) {
 	who, h := d.actor(), pick(d, d.all()...)
-	d.alike(h, d.made("g", "%s %s %s from=%s%s", who, pick(d, "pidfd_getfd", "pidfd_getfd", "proc_open"), h, d.other(who),
-		pick(d, "", "", " caps=none", " caps=all", " caps=CAP_SYS_PTRACE")))
+	caps := pick(d, "", "", " caps=none", " caps=all", " caps=CAP_SYS_PTRACE")
+	d.alike(h, d.made("g", "%s %s %s from=%s%s", who, op, h, d.other(who), caps))
 }
 
 func (d *drawer) execs() {

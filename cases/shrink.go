@@ -130,7 +130,9 @@ func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit str
 		if !sim.owns(&cell[i]) {
 			return nil, fmt.Errorf("%q passes what is not there", info[i].Text)
 		}
-		sim.Step(&cell[i])
+		if _, err := sim.Step(&cell[i]); err != nil {
+			return nil, err
+		}
 	}
 	return g, nil
 }
@@ -156,9 +158,12 @@ func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit
 	sim.Omit(omit)
 	var expect []string
 	var needs []Need
-	for i, step := range c.Cell() {
-		e := sim.Step(&step)
-		needs = append(needs, missing(needs, stepNeeds(&step))...)
+	for i, st := range c.Cell() {
+		e, err := sim.Step(&st)
+		if err != nil {
+			return "", err
+		}
+		needs = append(needs, missing(needs, stepNeeds(&st))...)
 		switch {
 		case i < controlSteps:
 			continue

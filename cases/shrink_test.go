@@ -16,7 +16,7 @@ func differ(c *Case, omit string) string {
 	right, lie := NewSim(f, &c.World.Program, false), NewSim(f, &c.World.Program, false)
 	lie.Omit(omit)
 	step := func(s *step.Step, text string) string {
-		a, b := right.Step(s), lie.Step(s)
+		a, b := must(right.Step(s)), must(lie.Step(s))
 		if a.Verdict.Errno != b.Verdict.Errno {
 			return strings.Fields(text)[1] + " " + a.Verdict.Errno.String() + " " + b.Verdict.Errno.String()
 		}

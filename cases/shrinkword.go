@@ -13,13 +13,12 @@ import (
 )
 
 // isCall reports whether the capabilities of a step matter.
-func isCall(op string) bool {
-	switch o := opNamed(op); {
-	case o == nil:
-		return false
-	default:
-		return o.op != step.OpSend && o.op != step.OpClose && o.op != step.OpSysctl && o.op != step.OpBPFFS
-	}
+func isCall(op string) bool { return step.OpNamed(op).Row().Caps }
+
+// isPoint reports whether a step asks nothing without an argument.
+func isPoint(op, key string) bool {
+	p := step.OpNamed(op).Row().Named(key)
+	return p != nil && p.Point
 }
 
 // reduceWord returns the line with its word j left out or made less.
@@ -39,7 +38,7 @@ func reduceWord(l []string, j int) [][]string {
 		with("userns")
 		out[0] = slices.Delete(out[0], j+1, j+2)
 	case ok:
-		if key != "type" && key != "bpffs" && key != "unprivileged_bpf_disabled" { // without which a step asks nothing
+		if !isPoint(l[1], key) {
 			drop(1)
 		}
 		for _, v := range lessOf(key, value) {

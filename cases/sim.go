@@ -1,6 +1,9 @@
 package cases
 
 import (
+	"errors"
+	"fmt"
+
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -84,52 +87,123 @@ func (s *Sim) Fork() *Sim {
 	return &c
 }
 
-// Step plays one step and says what it must show.
-func (s *Sim) Step(st *step.Step) Expect {
-	a := &s.actors[st.Actor]
-	switch st.Op {
-	case step.OpBPFFS:
-		return s.bpffs(a, st)
-	case step.OpTokenCreate:
-		return s.tokenCreate(a, st)
-	case step.OpMapCreate:
-		return s.object(a, st, a.mapCreate(st))
-	case step.OpProgLoad:
-		return s.loaded(a, st, s.progLoad(a, st))
-	case step.OpBTFLoad:
-		return s.object(a, st, a.btfLoad(st))
-	case step.OpSend:
-		h, _ := st.Num(step.KeyHandle)
-		to, _ := st.Num(step.KeyTo)
-		fd := a.fds[step.Handle(h)]
-		fd.Stays = false // it is received with FD_CLOEXEC
-		s.actors[to].fds[step.Handle(h)] = fd
-	case step.OpClose:
-		h, _ := st.Num(step.KeyHandle)
-		delete(a.fds, step.Handle(h))
-		s.unname(st, step.Handle(h))
-	case step.OpSysctl:
-		return s.setSysctl(a, st)
-	case step.OpCall:
-		return s.decide(a, st, a.call(st))
-	case step.OpReopen:
-		if st.Out != 0 {
-			a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
-		}
-	case step.OpLSM:
-		return s.attachLSM(a, st)
-	case step.OpLSMOff:
-		s.stopLSM(st)
-	case step.OpLSMRan:
-		return s.ranLSM(a, st)
-	case step.OpSysrq:
-		return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
+// ErrUnknownOp is what Step returns for an operation that no play stands for.
+var ErrUnknownOp = errors.New("the simulation does not know the operation")
+
+// plays says how each operation is played.
+var plays = [step.Ops]func(s *Sim, a *simActor, st *step.Step) Expect{
+	step.OpBPFFS:         (*Sim).bpffs,
+	step.OpTokenCreate:   (*Sim).tokenCreate,
+	step.OpMapCreate:     (*Sim).mapCreate,
+	step.OpProgLoad:      (*Sim).progLoad,
+	step.OpBTFLoad:       (*Sim).btfLoad,
+	step.OpSend:          (*Sim).send,
+	step.OpClose:         (*Sim).closeFD,
+	step.OpSysctl:        (*Sim).setSysctl,
+	step.OpSysrq:         (*Sim).sysrq,
+	step.OpCall:          (*Sim).call,
+	step.OpFsopen:        (*Sim).fsopen,
+	step.OpFsconfig:      (*Sim).fsconfig,
+	step.OpFscreate:      (*Sim).fscreate,
+	step.OpFsreconfigure: (*Sim).fsreconfigure,
+	step.OpFspick:        (*Sim).fspick,
+	step.OpFsmount:       (*Sim).fsmount,
+	step.OpMoveMount:     (*Sim).moveMount,
+	step.OpMount:         (*Sim).mount,
+	step.OpRemount:       (*Sim).remount,
+	step.OpBind:          (*Sim).bind,
+	step.OpCloneMount:    (*Sim).cloneMount,
+	step.OpShare:         (*Sim).share,
+	step.OpUmount:        (*Sim).umount,
+	step.OpOpen:          (*Sim).open,
+	step.OpMkdir:         (*Sim).makeName,
+	step.OpChmod:         (*Sim).chmod,
+	step.OpStat:          (*Sim).stat,
+	step.OpMountinfo:     (*Sim).mountinfo,
+	step.OpFdinfo:        (*Sim).fdinfo,
+	step.OpTokenInfo:     (*Sim).tokenInfo,
+	step.OpPin:           (*Sim).makeName,
+	step.OpLink:          (*Sim).makeName,
+	step.OpDup:           (*Sim).dup,
+	step.OpCloexec:       (*Sim).cloexec,
+	step.OpExec:          (*Sim).exec,
+	step.OpFork:          (*Sim).fork,
+	step.OpExit:          (*Sim).exit,
+	step.OpUserns:        (*Sim).userns,
+	step.OpSetns:         (*Sim).setns,
+	step.OpPidfdGetfd:    (*Sim).take,
+	step.OpProcOpen:      (*Sim).take,
+	step.OpChurn:         (*Sim).churn,
+	step.OpNamespaces:    (*Sim).namespaces,
+	step.OpRace:          (*Sim).race,
+	step.OpLSM:           (*Sim).attachLSM,
+	step.OpLSMOff:        (*Sim).stopLSM,
+	step.OpLSMRan:        (*Sim).ranLSM,
+	step.OpMemory:        (*Sim).memory,
+	step.OpKallsyms:      (*Sim).kallsyms,
+	step.OpLibrary:       (*Sim).library,
+	step.OpElement:       (*Sim).element,
+	step.OpObjGet:        (*Sim).objGet,
+	step.OpConsume:       (*Sim).consume,
+	step.OpBarriers:      (*Sim).barriers,
+	step.OpReopen:        (*Sim).reopen,
+}
+
+// Step plays one step and says what it must show. An operation that the simulation
+// does not know is ErrUnknownOp.
+func (s *Sim) Step(st *step.Step) (Expect, error) {
+	if !st.Op.Known() || plays[st.Op] == nil {
+		return Expect{}, fmt.Errorf("%w %s", ErrUnknownOp, st.Op)
 	}
-	if play := simOps[st.Op]; play != nil {
-		return play(s, a, st)
+	return plays[st.Op](s, &s.actors[st.Actor], st), nil
+}
+
+// Play plays steps in order; what they must show is as long as they are.
+func (s *Sim) Play(steps []step.Step) ([]Expect, error) {
+	out := make([]Expect, len(steps))
+	for i := range steps {
+		var err error
+		if out[i], err = s.Step(&steps[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// send gives another actor a descriptor, which is received with FD_CLOEXEC.
+func (s *Sim) send(a *simActor, st *step.Step) Expect {
+	h, _ := st.Num(step.KeyHandle)
+	to, _ := st.Num(step.KeyTo)
+	fd := a.fds[step.Handle(h)]
+	fd.Stays = false
+	s.actors[to].fds[step.Handle(h)] = fd
+	return harnessStep(st.Op)
+}
+
+func (s *Sim) closeFD(a *simActor, st *step.Step) Expect {
+	h, _ := st.Num(step.KeyHandle)
+	delete(a.fds, step.Handle(h))
+	s.unname(st, step.Handle(h))
+	return harnessStep(st.Op)
+}
+
+// reopen makes a descriptor that has no token behind it.
+func (s *Sim) reopen(a *simActor, st *step.Step) Expect {
+	if st.Out != 0 {
+		a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
 	}
 	return harnessStep(st.Op)
 }
+
+func (s *Sim) sysrq(*simActor, *step.Step) Expect {
+	return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
+}
+
+func (s *Sim) mapCreate(a *simActor, st *step.Step) Expect { return s.object(a, st, a.mapCreate(st)) }
+
+func (s *Sim) btfLoad(a *simActor, st *step.Step) Expect { return s.object(a, st, a.btfLoad(st)) }
+
+func (s *Sim) call(a *simActor, st *step.Step) Expect { return s.decide(a, st, a.call(st)) }
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
 func harnessStep(op step.Op) Expect {
@@ -152,7 +226,8 @@ func (s *Sim) tokenCreate(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) progLoad(a *simActor, st *step.Step) *oracle.ProgLoad {
+// progRequest is the request behind a prog_load step.
+func (s *Sim) progRequest(a *simActor, st *step.Step) *oracle.ProgLoad {
 	t, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
@@ -172,10 +247,10 @@ func (s *Sim) object(a *simActor, st *step.Step, r oracle.Request) Expect {
 	return e
 }
 
-// mapOf is the type of the map that a step makes, BPF_MAP_TYPE_UNSPEC for none.
 // lookupKey is the longest key that a program of KeyMap has room for.
 const lookupKey = 8
 
+// mapOf is the type of the map that a step makes, BPF_MAP_TYPE_UNSPEC for none.
 func mapOf(st *step.Step) uapi.MapType {
 	if st.Op != step.OpMapCreate {
 		return uapi.BPF_MAP_TYPE_UNSPEC

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"tokentest/cases/oracle"
@@ -53,12 +54,7 @@ func checkBody(s *step.Step) error {
 
 // overrides reports whether a step replaces anything of the well-formed request.
 func overrides(st *step.Step) bool {
-	for _, a := range st.Args {
-		if a.Key > step.KeyTokenFD || a.Key == step.KeyFlags || a.Key == step.KeyAttr {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(st.Args, func(a step.Arg) bool { return a.Key.Field() })
 }
 
 // or returns a numeric argument, or what stands there without it.

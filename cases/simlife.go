@@ -124,11 +124,12 @@ func (s *Sim) take(a *simActor, st *step.Step) Expect {
 func (s *Sim) churn(_ *simActor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
 	slack, _ := st.Num(step.KeySlack)
-	if st.Op == step.OpChurn {
-		e.AtMost = []uint64{slack}
-	}
+	e.AtMost = []uint64{slack}
 	return e
 }
+
+// namespaces expects that nothing is refused: the kernel's own limit counts.
+func (s *Sim) namespaces(_ *simActor, st *step.Step) Expect { return harnessStep(st.Op) }
 
 // races are the errnos that either order of two things gives.
 var races = map[step.Race][]uapi.Errno{

@@ -11,28 +11,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// simOps play the operations around a bpffs.
-var simOps map[step.Op]func(*Sim, *simActor, *step.Step) Expect
-
-func init() {
-	simOps = map[step.Op]func(*Sim, *simActor, *step.Step) Expect{
-		step.OpFsopen: (*Sim).fsopen, step.OpFsconfig: (*Sim).fsconfig, step.OpFscreate: (*Sim).fscreate,
-		step.OpFsreconfigure: (*Sim).fsreconfigure, step.OpFspick: (*Sim).fspick, step.OpFsmount: (*Sim).fsmount,
-		step.OpMoveMount: (*Sim).moveMount, step.OpMount: (*Sim).mount, step.OpRemount: (*Sim).remount,
-		step.OpBind: (*Sim).bind, step.OpCloneMount: (*Sim).cloneMount, step.OpShare: (*Sim).share, step.OpUmount: (*Sim).umount,
-		step.OpOpen: (*Sim).open, step.OpMkdir: (*Sim).makeName, step.OpPin: (*Sim).makeName, step.OpLink: (*Sim).makeName,
-		step.OpChmod: (*Sim).chmod, step.OpStat: (*Sim).stat, step.OpMountinfo: (*Sim).mountinfo,
-		step.OpFdinfo: (*Sim).fdinfo, step.OpTokenInfo: (*Sim).tokenInfo,
-		step.OpDup: (*Sim).dup, step.OpCloexec: (*Sim).cloexec, step.OpExec: (*Sim).exec, step.OpFork: (*Sim).fork,
-		step.OpExit: (*Sim).exit, step.OpUserns: (*Sim).userns, step.OpSetns: (*Sim).setns,
-		step.OpPidfdGetfd: (*Sim).take, step.OpProcOpen: (*Sim).take,
-		step.OpChurn: (*Sim).churn, step.OpNamespaces: (*Sim).churn, step.OpRace: (*Sim).race,
-		step.OpKallsyms: (*Sim).kallsyms, step.OpLibrary: (*Sim).library,
-		step.OpMemory:  (*Sim).memory,
-		step.OpElement: (*Sim).element, step.OpObjGet: (*Sim).objGet, step.OpConsume: (*Sim).consume, step.OpBarriers: (*Sim).barriers,
-	}
-}
-
 // handle returns the descriptor that an argument names.
 func (a *simActor) handle(st *step.Step, k step.Key) oracle.FD {
 	h, _ := st.Num(k)

@@ -14,10 +14,8 @@ import (
 func stepNeeds(s *step.Step) []Need {
 	var out []Need
 	t, _ := s.Num(step.KeyType)
-	config := ""
+	config := s.Op.Row().Config
 	switch s.Op {
-	case step.OpMemory:
-		return memoryNeeds
 	case step.OpMapCreate:
 		config = step.MapShapeOf(uapi.MapType(t)).Config
 	case step.OpProgLoad:

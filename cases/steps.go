@@ -132,25 +132,25 @@ func (b *stepBuilder) build(s *stepLine) (step.Step, StepInfo, error) {
 		return step.Step{}, StepInfo{}, err
 	}
 	info := StepInfo{Line: s.line, Text: strings.Join(words, " "), Control: s.control}
-	step, err := b.parse(words)
+	st, err := b.parse(words)
 	if err != nil {
-		return step, info, err
+		return st, info, err
 	}
 	if s.out != "" {
-		if !opNamed(words[1]).makes {
-			return step, info, fmt.Errorf("%s makes nothing that could be called %s", words[1], s.out)
+		if !st.Op.Row().Makes {
+			return st, info, fmt.Errorf("%s makes nothing that could be called %s", words[1], s.out)
 		}
-		step.Out = b.handle(s.out)
+		st.Out = b.handle(s.out)
 		info.Text += " -> " + s.out
 	}
 	if s.open {
-		return step, info, nil
+		return st, info, nil
 	}
 	info.Pin = &Pin{Where: fmt.Sprintf("%s:%d", b.f.Path, s.line), Note: s.note}
 	if s.expect != nil {
 		info.Pin.Errno = *s.expect
 	}
-	return step, info, nil
+	return st, info, nil
 }
 
 // handle numbers what a step makes.
@@ -238,12 +238,12 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 	if err := checkOp(words); err != nil {
 		return s, err // an axis value moved the words
 	}
-	op := opNamed(words[1])
-	s.Actor, s.Op, s.Caps = uint32(actor), op.op, b.actors[actor].Caps
-	positional := op.positional
+	s.Actor, s.Op, s.Caps = uint32(actor), step.OpNamed(words[1]), b.actors[actor].Caps
+	row := s.Op.Row()
+	positional := row.Used(step.Positional)
 	for _, w := range words[2:] {
 		name, value, ok := strings.Cut(w, "=")
-		var key *keySpec
+		var param *step.Param
 		switch {
 		case ok && name == "caps":
 			var err error
@@ -252,73 +252,138 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 			}
 			continue
 		case ok:
-			key = op.key(name)
+			param = row.Named(name)
 		case len(positional) > 0:
-			key, value, positional = op.keyOf(positional[0]), w, positional[1:]
+			param, value, positional = positional[0], w, positional[1:]
 		}
-		if key == nil {
-			return s, fmt.Errorf("unknown argument %q of %s: want %s", w, op.op, op.usage())
+		if param == nil {
+			return s, fmt.Errorf("unknown argument %q of %s: want %s", w, s.Op, usage(row))
 		}
-		arg, err := b.arg(key, value)
+		arg, err := b.arg(param, value)
 		if err != nil {
 			return s, err
 		}
 		s.Args = append(s.Args, arg)
 	}
 	if len(positional) > 0 {
-		return s, fmt.Errorf("%s wants %s", op.op, op.usage())
+		return s, fmt.Errorf("%s wants %s", s.Op, usage(row))
 	}
-	return s, errors.Join(op.complete(&s), checkCall(&s), checkLSM(&s), checkLimits(&s), checkFault(&s), checkBody(&s), checkThen(&s))
+	return s, checkStep(&s)
 }
 
-func (o *opSpec) usage() string {
+// checkStep refuses a step that leaves out what its operation wants, and one whose
+// arguments do not go together.
+func checkStep(s *step.Step) error {
+	if err := complete(s); err != nil {
+		return err
+	}
+	switch s.Op {
+	case step.OpCall:
+		return errors.Join(checkCall(s), checkLimits(s), checkThen(s))
+	case step.OpLSM:
+		return checkLSM(s)
+	}
+	return errors.Join(checkLimits(s), checkFault(s), checkBody(s), checkThen(s))
+}
+
+// complete refuses a step that leaves out what its operation wants.
+func complete(s *step.Step) error {
+	given := func(k step.Key) bool {
+		return slices.ContainsFunc(s.Args, func(a step.Arg) bool { return a.Key == k })
+	}
+	row := s.Op.Row()
+	for _, p := range row.Used(step.Required) {
+		if !given(p.Key) {
+			return fmt.Errorf("%s wants %s=", s.Op, p.Name)
+		}
+	}
+	either := row.Used(step.OneOf)
+	var names []string
+	n := 0
+	for _, p := range either {
+		names = append(names, p.Name+"=")
+		if given(p.Key) {
+			n++
+		}
+	}
+	if len(either) > 0 && n != 1 {
+		return fmt.Errorf("%s wants one of %s", s.Op, strings.Join(names, " "))
+	}
+	return nil
+}
+
+func usage(row *step.Operation) string {
 	var out []string
-	for _, k := range o.keys {
-		if slices.Contains(o.positional, k.key) {
-			out = append(out, strings.ToUpper(k.name))
+	for i := range row.Params {
+		if p := &row.Params[i]; p.Use == step.Positional {
+			out = append(out, strings.ToUpper(p.Name))
 		} else {
-			out = append(out, k.name+"=")
+			out = append(out, p.Name+"=")
 		}
 	}
 	return strings.Join(append(out, "caps="), " ")
 }
 
-func (b *stepBuilder) arg(k *keySpec, value string) (step.Arg, error) {
-	a := step.Arg{Key: k.key}
+// arg reads the value of an argument.
+func (b *stepBuilder) arg(p *step.Param, value string) (step.Arg, error) {
+	a := step.Arg{Key: p.Key}
 	var err error
-	switch k.kind {
-	case kindString:
+	switch p.Kind {
+	case step.KindText:
 		a.Str = value
-	case kindOption:
+	case step.KindOption:
 		a.Str, err = unescape(value)
-	case kindNum:
-		a.Num, err = parseNum(value)
-	case kindHandle:
+	case step.KindHandle:
 		h, ok := b.handles[value]
 		if !ok {
 			return a, fmt.Errorf("unknown handle %q: no step above makes it with -> %s", value, value)
 		}
 		a.Num = uint64(h)
-	case kindActor:
+	case step.KindActor:
 		i := actorIndex(b.actors, value)
 		if i < 0 {
 			return a, fmt.Errorf("unknown actor %q", value)
 		}
 		a.Num = uint64(i)
-	case kindHook, kindErrno, kindAnyCmd, kindCap:
-		a.Num, err = lsmArg(k.kind, value)
-	case kindFault, kindBody, kindOn, kindPlace, kindHow, kindRace, kindMake, kindDo, kindBuffer:
-		a.Num, err = step.ParseWord(argWords[k.kind], value)
-	case kindCaps:
-		var caps uapi.CapSet
-		caps, err = uapi.ParseCaps(value)
-		a.Num = uint64(caps)
-	case kindCmd:
-		a.Num, err = cmdArg(value)
 	default:
-		a.Num, err = enumArg(k.kind, value)
+		a.Num, err = number(p.Kind, value)
 	}
 	return a, err
+}
+
+// numbers read the values that say the same in every file.
+var numbers = [step.Kinds]func(value string) (uint64, error){
+	step.KindNum:        parseNum,
+	step.KindMapType:    enumArg(&uapi.MapTypes),
+	step.KindProgType:   enumArg(&uapi.ProgTypes),
+	step.KindAttachType: enumArg(&uapi.AttachTypes),
+	step.KindAnyCmd:     enumArg(&uapi.Cmds),
+	step.KindCmd:        cmdArg,
+	step.KindErrno: func(value string) (uint64, error) {
+		e, err := uapi.ParseErrno(value)
+		return uint64(e), err
+	},
+	step.KindCaps: func(value string) (uint64, error) {
+		caps, err := uapi.ParseCaps(value)
+		return uint64(caps), err
+	},
+	step.KindCap: capArg,
+}
+
+func number(k step.Kind, value string) (uint64, error) {
+	if k.Words() != nil {
+		return k.Word(value)
+	}
+	return numbers[k](value)
+}
+
+func capArg(value string) (uint64, error) {
+	for c := range uapi.Cap(64) {
+		if c.String() == value {
+			return uint64(c), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown capability %q: want CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN or CAP_SYS_ADMIN", value)
 }
 
 // unescape reads the octal escapes in which mountinfo writes white space.
@@ -343,21 +408,17 @@ func unescape(value string) (string, error) {
 	}
 }
 
-func enumArg(k argKind, value string) (uint64, error) {
-	e := &uapi.MapTypes
-	switch k {
-	case kindProgType:
-		e = &uapi.ProgTypes
-	case kindAttachType:
-		e = &uapi.AttachTypes
-	}
-	m, ok := e.Lookup(value)
-	if !ok {
-		var names []string
-		for _, m := range e.Members {
-			names = append(names, m.Name)
+// enumArg reads an enumerator, by name or number.
+func enumArg(e *uapi.Enum) func(value string) (uint64, error) {
+	return func(value string) (uint64, error) {
+		m, ok := e.Lookup(value)
+		if !ok {
+			var names []string
+			for _, m := range e.Members {
+				names = append(names, m.Name)
+			}
+			return 0, fmt.Errorf("unknown %s %q%s", e.Tag, value, suggest(value, names))
 		}
-		return 0, fmt.Errorf("unknown %s %q%s", e.Tag, value, suggest(value, names))
+		return uint64(m.Value), nil
 	}
-	return uint64(m.Value), nil
 }

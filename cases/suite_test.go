@@ -60,7 +60,7 @@ func (s *scout) group(g *Group) {
 	for _, w := range g.Worlds {
 		sim, rules := NewSim(s.facts, &w.Program, true), map[string]bool{}
 		for i := range w.Program.Setup {
-			note(rules, sim.Step(&w.Program.Setup[i]))
+			note(rules, must(sim.Step(&w.Program.Setup[i])))
 		}
 		for _, c := range w.Cases {
 			if !met(c, s.facts) {
@@ -109,26 +109,31 @@ func (s *scout) without(rule string, cs []*Case) {
 			p = pair{NewSim(s.facts, &c.World.Program, false), NewSim(s.facts, &c.World.Program, false)}
 			p.without.Omit(rule)
 			for i := range c.World.Program.Setup {
-				p.with.Step(&c.World.Program.Setup[i])
-				p.without.Step(&c.World.Program.Setup[i])
+				must(p.with.Step(&c.World.Program.Setup[i]))
+				must(p.without.Step(&c.World.Program.Setup[i]))
 			}
 			sims[c.World] = p
 		}
 		a, b, cell := p.with.Fork(), p.without.Fork(), c.Cell()
 		for i := range cell {
-			if a.Step(&cell[i]).Verdict.Errno != b.Step(&cell[i]).Verdict.Errno {
+			if must(a.Step(&cell[i])).Verdict.Errno != must(b.Step(&cell[i])).Verdict.Errno {
 				s.add(c, "rule %s", rule)
 			}
 		}
 	}
 }
 
+// isCommand reports whether an operation is a command of bpf(2), or bears on what one answers.
+func isCommand(o step.Op) bool {
+	return o.Row().Timed || o == step.OpSysctl || o == step.OpLSM || o == step.OpLSMRan
+}
+
 // step finds what one step shows.
 func (s *scout) step(c *Case, sim *Sim, st *step.Step) Expect {
 	actor := &sim.actors[st.Actor]
 	before := sim.Fork().actors[st.Actor]
-	e := sim.Step(st)
-	if e.Trace == nil || simOps[st.Op] != nil { // what surrounds bpf(2) is asked with --full
+	e := must(sim.Step(st))
+	if e.Trace == nil || !isCommand(st.Op) { // what surrounds bpf(2) is asked with --full
 		return e
 	}
 	e.Trace = slices.DeleteFunc(e.Trace, isLimit)

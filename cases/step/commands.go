@@ -6,33 +6,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// OpCall makes one of the commands that have no operation of their own.
-const OpCall = OpSysrq + 1
-
-func init() { opNames[OpCall] = "call" }
-
-// The arguments of OpCall.
-const (
-	KeyCmd    Key = iota + 150
-	KeyOn         // what else than the usual object it is about, an On
-	KeyProg       // the cgroup_skb program to attach
-	KeyID         // the id to ask for instead of that of an object that is there
-	KeyCommon     // with BPF_COMMON_ATTRS
-)
-
-// On is an object that a command treats otherwise than the usual one.
-type On uint8
-
-// The objects.
-const (
-	OnSkb     On = iota + 1 // a cgroup_skb program that root loaded without a token
-	OnTCX                   // every tcx program of the loopback device
-	OnPrivate               // a pinned map that only root may open
-)
-
-// Ons are the objects as a case file spells them.
-var Ons = []string{OnSkb: "cgroup_skb", OnTCX: "tcx", OnPrivate: "private"}
-
 // CmdShape is a command that OpCall knows a smallest well-formed request for.
 type CmdShape struct {
 	Cmd uapi.Cmd

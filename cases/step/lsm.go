@@ -1,33 +1,5 @@
 package step
 
-// The operations on BPF-LSM programs. They are the broker's: it loads a
-// program and attaches it to a hook; it refuses nothing once its world ends.
-const (
-	OpLSM    Op = iota + 60 // load and attach
-	OpLSMOff                // take off
-	OpLSMRan                // ask whether its conditions ever held
-)
-
-func init() {
-	opNames[OpLSM], opNames[OpLSMOff], opNames[OpLSMRan] = "lsm", "lsm_off", "lsm_ran"
-}
-
-// The arguments of OpLSM: the hook, whose calls count, what the program
-// returns, and the conditions that must all hold for it to return that.
-const (
-	KeyHook      Key = iota + 200 // a Hook
-	KeyOf                         // the actor whose calls it is about
-	KeyErrno                      // what the hook returns, 0 for nothing
-	KeyHookCmd                    // the command is this one: bpf, bpf_token_cmd
-	KeyHookCap                    // the capability is this one: bpf_token_capable
-	KeyGiven                      // the token argument is 0: NULL, 1: a token
-	KeyKernel                     // the kernel argument is 0 or 1
-	KeyOfCmds                     // the token's allowed_cmds are these
-	KeyOfMaps                     // allowed_maps
-	KeyOfProgs                    // allowed_progs
-	KeyOfAttachs                  // allowed_attachs
-)
-
 // Hook is an LSM hook of bpf(2), include/linux/lsm_hook_defs.h.
 type Hook uint8
 
@@ -73,8 +45,11 @@ func ArgsOf(h Hook) HookArgs {
 const TokenStruct = "bpf_token"
 
 // TokenMembers are the members of TokenStruct that conditions compare.
-var TokenMembers = map[Key]string{
-	KeyOfCmds: "allowed_cmds", KeyOfMaps: "allowed_maps", KeyOfProgs: "allowed_progs", KeyOfAttachs: "allowed_attachs",
+var TokenMembers = []struct {
+	Key  Key
+	Name string
+}{
+	{KeyOfCmds, "allowed_cmds"}, {KeyOfMaps, "allowed_maps"}, {KeyOfProgs, "allowed_progs"}, {KeyOfAttachs, "allowed_attachs"},
 }
 
 // HookFunc is the kernel function that a BPF-LSM program of a hook attaches to.

@@ -5,7 +5,6 @@
 package step
 
 import (
-	"fmt"
 	"strings"
 
 	"tokentest/cases/uapi"
@@ -45,56 +44,11 @@ type Actor struct {
 // descriptor under the number. 0 is none.
 type Handle uint32
 
+// LockType is the id of the struct of KeyLock, 4 bytes long.
+const LockType = 3
+
 // ClosedFD is the handle that names a descriptor which is not open.
 const ClosedFD Handle = 255
-
-// Op is what a step does.
-type Op uint8
-
-// The operations of the case language.
-const (
-	OpBPFFS Op = iota + 1
-	OpTokenCreate
-	OpMapCreate
-	OpProgLoad
-	OpBTFLoad
-	OpSend
-	OpClose
-	OpSysctl
-	OpSysrq
-)
-
-var opNames = map[Op]string{
-	OpBPFFS: "bpffs", OpTokenCreate: "token_create", OpMapCreate: "map_create", OpProgLoad: "prog_load",
-	OpBTFLoad: "btf_load", OpSend: "send", OpClose: "close", OpSysctl: "sysctl", OpSysrq: "sysrq",
-}
-
-// String returns the operation's name in a case file.
-func (o Op) String() string {
-	if name, ok := opNames[o]; ok {
-		return name
-	}
-	return fmt.Sprintf("op %d", uint8(o))
-}
-
-// Key names an argument of a step.
-type Key uint8
-
-// The arguments of steps.
-const (
-	KeyCmds Key = iota + 1
-	KeyMaps
-	KeyProgs
-	KeyAttachs
-	KeyBPFFS
-	KeyToken
-	KeyType
-	KeyAttach
-	KeyFlags
-	KeyHandle
-	KeyTo
-	KeyValue
-)
 
 // Arg is one argument: a number, a handle or an actor's index in Num, or a
 // string that the kernel gets as it stands in Str.
@@ -121,17 +75,6 @@ func (s *Step) Num(k Key) (uint64, bool) {
 		}
 	}
 	return 0, false
-}
-
-// Brokered reports whether the broker makes the step, which wants privilege in
-// the initial namespace or two actors; any other an actor makes by itself.
-func (o Op) Brokered() bool {
-	switch o {
-	case OpBPFFS, OpSend, OpSysctl, OpSysrq, OpLSM, OpLSMOff, OpLSMRan, OpKallsyms,
-		OpExec, OpFork, OpExit, OpPidfdGetfd, OpProcOpen, OpUmount, OpChurn, OpNamespaces, OpRace, OpMemory:
-		return true
-	}
-	return false
 }
 
 // Cell is the steps of one case behind its world's set-up.
@@ -168,14 +111,6 @@ type Observation struct {
 	Values []uint64   `json:"values,omitempty"`
 	Text   string     `json:"text,omitempty"`
 }
-
-// Options are the mount options that KeyCmds, KeyMaps, KeyProgs and KeyAttachs set.
-var options = map[Key]string{
-	KeyCmds: "delegate_cmds", KeyMaps: "delegate_maps", KeyProgs: "delegate_progs", KeyAttachs: "delegate_attachs",
-}
-
-// MountOption returns the mount option that the argument sets, or "".
-func (k Key) MountOption() string { return options[k] }
 
 // Fixture is an object that the guest was to make as root for the requests of
 // cases, and the kernel refused: the cases that need it say nothing.

@@ -254,6 +254,9 @@ func (a *actor) cells(payload []byte) error {
 // steps runs steps in order, each on the worker with its capabilities, and
 // reads the masks of the tokens that they made.
 func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
+	if err := knowsAll(steps); err != nil {
+		return nil, err
+	}
 	results := make([]step.Observation, len(steps))
 	proven := 0
 	for i := 0; i < len(steps); {

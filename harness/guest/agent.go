@@ -298,36 +298,23 @@ func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 
 // broke does a step that wants privilege in the initial namespace, or two actors.
 func (g *agent) broke(p *player, s *step.Step) (step.Observation, error) {
-	switch s.Op {
-	case step.OpBPFFS:
-		return g.delegate(p, s)
-	case step.OpSend:
-		return step.Observation{}, g.pass(p, s)
-	case step.OpSysctl:
-		if err := g.settle(nil); err != nil {
-			return step.Observation{}, err
-		}
-		v, _ := s.Num(step.KeyValue)
-		return step.Observation{Errno: g.setSysctl(int(v))}, nil
-	case step.OpKallsyms:
-		if err := g.settle(nil); err != nil {
-			return step.Observation{}, err
-		}
-		return symbol(s)
-	case step.OpLSM:
-		return g.attachLSM(s)
-	case step.OpLSMOff:
-		h, _ := s.Num(step.KeyHandle)
-		err := g.settle(nil)
-		g.lsmOff(step.Handle(h))
-		return step.Observation{}, err
-	case step.OpLSMRan:
-		h, _ := s.Num(step.KeyHandle)
-		return g.ranLSM(step.Handle(h)), nil
-	case step.OpSysrq:
-		return step.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(s.Args[0].Str), 0)
+	if !s.Op.Known() || doers[s.Op].broker == nil {
+		return step.Observation{}, fmt.Errorf("the agent %w %s", errUnknownOp, s.Op)
 	}
-	return g.arrange(p, s)
+	return doers[s.Op].broker(g, p, s)
+}
+
+// sysctlStep sets kernel.unprivileged_bpf_disabled, once every actor has done what it is to do before.
+func (g *agent) sysctlStep(_ *player, s *step.Step) (step.Observation, error) {
+	if err := g.settle(nil); err != nil {
+		return step.Observation{}, err
+	}
+	v, _ := s.Num(step.KeyValue)
+	return step.Observation{Errno: g.setSysctl(int(v))}, nil
+}
+
+func (g *agent) sysrq(_ *player, s *step.Step) (step.Observation, error) {
+	return step.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(str(s, step.KeyValue)), 0)
 }
 
 func errnoOf(err error) uapi.Errno {
@@ -342,29 +329,30 @@ func errnoOf(err error) uapi.Errno {
 }
 
 // pass has one actor send a descriptor and another keep it.
-func (g *agent) pass(from *player, s *step.Step) error {
+func (g *agent) pass(from *player, s *step.Step) (step.Observation, error) {
+	none := step.Observation{}
 	n, _ := s.Num(step.KeyHandle)
 	h := step.Handle(n)
 	who, _ := s.Num(step.KeyTo)
 	to, err := g.player(uint32(who))
 	if err != nil {
-		return err
+		return none, err
 	}
 	if _, ok := from.given[h]; !ok {
 		from.pending.add(verbGive, byte(h))
 		from.pending.gives++
 		fds, err := g.flush(from)
 		if err != nil {
-			return err
+			return none, err
 		}
 		from.given[h] = fds[len(fds)-1]
 	}
 	fd, err := unix.FcntlInt(uintptr(from.given[h]), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("keep a descriptor for actor %s: %w", to.name, err)
+		return none, fmt.Errorf("keep a descriptor for actor %s: %w", to.name, err)
 	}
 	to.pending.take(h, fd)
-	return nil
+	return none, nil
 }
 
 // setSysctl writes kernel.unprivileged_bpf_disabled. Once it is 1 it stays:

@@ -49,37 +49,6 @@ func configure(context int, args []step.Arg) uapi.Errno {
 	return errnoOf(unix.FsconfigCreate(context))
 }
 
-// arrange does the steps that concern a process as a whole, or the machine.
-func (g *agent) arrange(p *player, s *step.Step) (step.Observation, error) {
-	switch s.Op {
-	case step.OpExec:
-		return g.execAgain(p)
-	case step.OpFork:
-		return g.fork(p, s)
-	case step.OpExit:
-		return g.exit(p)
-	case step.OpPidfdGetfd, step.OpProcOpen:
-		return g.aim(p, s)
-	case step.OpUmount:
-		if err := g.letGo(); err != nil {
-			return step.Observation{}, err
-		}
-		return g.one(p, s)
-	case step.OpChurn:
-		return g.churn(p, s)
-	case step.OpMemory:
-		return g.bound(s)
-	case step.OpNamespaces:
-		return g.namespaces(s)
-	case step.OpRace:
-		if what, _ := s.Num(step.KeyRace); step.Race(what) == step.RaceDelegateExit {
-			return g.delegateExit(s)
-		}
-		return g.one(p, s)
-	}
-	return step.Observation{}, fmt.Errorf("the broker does not know %s", s.Op)
-}
-
 // one has an actor run a single step, now.
 func (g *agent) one(p *player, s *step.Step) (step.Observation, error) {
 	seen := make([]step.Observation, 1)
@@ -130,9 +99,25 @@ func (g *agent) aim(p *player, s *step.Step) (step.Observation, error) {
 	return g.one(p, &aimed)
 }
 
+// umount unmounts once the broker's copies of descriptors are closed.
+func (g *agent) umount(p *player, s *step.Step) (step.Observation, error) {
+	if err := g.letGo(); err != nil {
+		return step.Observation{}, err
+	}
+	return g.one(p, s)
+}
+
+// race has an actor do two things at once, or does one of them itself.
+func (g *agent) race(p *player, s *step.Step) (step.Observation, error) {
+	if what, _ := s.Num(step.KeyRace); step.Race(what) == step.RaceDelegateExit {
+		return g.delegateExit(s)
+	}
+	return g.one(p, s)
+}
+
 // execAgain has an actor start its program again. What it was asked before it
 // answers first: the program that goes on knows nothing of it.
-func (g *agent) execAgain(p *player) (step.Observation, error) {
+func (g *agent) execAgain(p *player, _ *step.Step) (step.Observation, error) {
 	if len(p.pending.acts) > 0 {
 		if _, err := g.flush(p); err != nil {
 			return step.Observation{}, err
@@ -162,7 +147,7 @@ func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
 }
 
 // exit ends an actor's process and waits until it is gone.
-func (g *agent) exit(p *player) (step.Observation, error) {
+func (g *agent) exit(p *player, _ *step.Step) (step.Observation, error) {
 	if err := g.letGo(); err != nil {
 		return step.Observation{}, err
 	}

@@ -211,9 +211,9 @@ func (b *kernelBTF) ids() typeIDs {
 	}
 	out.StructOpsIndex, _ = b.member(step.StructOps, step.StructOpsMember)
 	token := b.types[btfName{step.KindStruct, step.TokenStruct}]
-	for _, name := range step.TokenMembers {
-		if i, ok := b.member(step.TokenStruct, name); ok {
-			out.Offsets[name] = binary.LittleEndian.Uint32(token.tail[i*memberLen+memberOffset:]) / bitsPerByte
+	for _, m := range step.TokenMembers {
+		if i, ok := b.member(step.TokenStruct, m.Name); ok {
+			out.Offsets[m.Name] = binary.LittleEndian.Uint32(token.tail[i*memberLen+memberOffset:]) / bitsPerByte
 		}
 	}
 	return out

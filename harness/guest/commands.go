@@ -191,7 +191,7 @@ type request struct {
 
 // command makes the call of a step, on the objects that root made. What it
 // changes is undone in the same step, by the same thread.
-func (a *actor) command(s *step.Step) step.Observation {
+func (a *actor) command(s *step.Step) (int, step.Observation) {
 	n, _ := s.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)
 	r := &request{scratch: make([]byte, packetLen+4*8)}
@@ -217,7 +217,7 @@ func (a *actor) command(s *step.Step) step.Observation {
 	if r.undo != nil {
 		r.undo()
 	}
-	return o
+	return noFD, o
 }
 
 // at is a place of the request's own memory.

@@ -15,14 +15,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// paritySteps are what the kernel's own selftests do beside making objects.
-var paritySteps = map[step.Op]func(a *actor, s *step.Step) (fd int, o step.Observation){
-	step.OpElement:  (*actor).element,
-	step.OpObjGet:   (*actor).objGet,
-	step.OpConsume:  (*actor).consume,
-	step.OpBarriers: (*actor).barriers,
-}
-
 // maxValue is room for a value of each processor.
 const maxValue = 8 << 10
 

@@ -60,17 +60,18 @@ func (a *actor) timed(s *step.Step) step.Observation {
 func (a *actor) repeat(s *step.Step, n uint64) (time.Duration, step.Observation) {
 	bare := *s
 	bare.Args = slices.DeleteFunc(slices.Clone(s.Args), func(a step.Arg) bool { return a.Key == step.KeyTime })
-	if s.Op == step.OpCall { // a command undoes what it changes, which belongs to it
+	d := &doers[s.Op]
+	if d.call == nil { // a command undoes what it changes, which belongs to it
 		start := time.Now()
 		var o step.Observation
 		for range n {
-			o = a.command(&bare)
+			_, o = d.actor(a, &bare)
 		}
 		return time.Since(start), o
 	}
 	bare.Args = append(bare.Args, step.Arg{Key: step.KeyRepeat, Num: n})
 	start := time.Now()
-	fd, errno := a.request(&bare)
+	fd, errno := d.call(a, &bare)
 	closeFD(fd)
 	return time.Since(start), step.Observation{Errno: errno}
 }

@@ -14,14 +14,13 @@ import (
 
 const kallsyms = "/proc/kallsyms"
 
-// symbol looks for the symbol of a program of a name: bpf_prog_TAG_NAME.
-func symbol(s *step.Step) (step.Observation, error) {
-	name := ""
-	for _, a := range s.Args {
-		if a.Key == step.KeyName {
-			name = a.Str
-		}
+// symbol looks for the symbol of a program of a name, bpf_prog_TAG_NAME, once
+// every actor has done what it is to do before.
+func (g *agent) symbol(_ *player, s *step.Step) (step.Observation, error) {
+	if err := g.settle(nil); err != nil {
+		return step.Observation{}, err
 	}
+	name := str(s, step.KeyName)
 	f, err := os.Open(kallsyms)
 	if err != nil {
 		return step.Observation{}, fmt.Errorf("look for a symbol: %w", err)

@@ -183,7 +183,7 @@ const maxNamespaces = "/proc/sys/user/max_user_namespaces"
 // namespaces makes and leaves user namespaces, each with a bpffs, a token, and
 // a map, a BTF and a program made through it, while the kernel allows only so many at a time: one that stays behind
 // is soon one too many.
-func (g *agent) namespaces(s *step.Step) (step.Observation, error) {
+func (g *agent) namespaces(_ *player, s *step.Step) (step.Observation, error) {
 	times, _ := s.Num(step.KeyTimes)
 	most, _ := s.Num(step.KeySlack)
 	old, err := os.ReadFile(maxNamespaces)

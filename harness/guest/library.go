@@ -19,24 +19,22 @@ const libraryArg0 = "tokentest-library"
 
 // library runs an application inside the actor's namespaces and takes the errno
 // that its library gave it.
-func (a *actor) library(s *step.Step) step.Observation {
+func (a *actor) library(s *step.Step) (int, step.Observation) {
 	o, err := application(s)
 	if err != nil { // a case that gets this answer fails; the console has the reason
 		fmt.Fprintln(os.Stderr, "tokentest: application:", err)
-		return step.Observation{Errno: uapi.Errno(unix.EPROTO)}
+		return noFD, step.Observation{Errno: uapi.Errno(unix.EPROTO)}
 	}
-	return o
+	return noFD, o
 }
 
 // environment is the application's: nothing, or a variable that libbpf would
 // heed, and cilium/ebpf does not.
 func environment(s *step.Step) []string {
-	for _, a := range s.Args {
-		if a.Key == step.KeyEnv {
-			return []string{"LIBBPF_BPF_TOKEN_PATH=" + a.Str}
-		}
+	if !has(s, step.KeyEnv) {
+		return []string{}
 	}
-	return []string{}
+	return []string{"LIBBPF_BPF_TOKEN_PATH=" + str(s, step.KeyEnv)}
 }
 
 func application(s *step.Step) (step.Observation, error) {

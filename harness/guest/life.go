@@ -16,19 +16,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// lifeSteps are the operations on the life of a descriptor that are one
-// process's own.
-var lifeSteps = map[step.Op]func(a *actor, s *step.Step) (fd int, o step.Observation){
-	step.OpDup:        (*actor).dup,
-	step.OpCloexec:    (*actor).cloexec,
-	step.OpUserns:     (*actor).userns,
-	step.OpSetns:      (*actor).setns,
-	step.OpPidfdGetfd: (*actor).pidfdGetfd,
-	step.OpProcOpen:   (*actor).procOpen,
-	step.OpChurn:      (*actor).churn,
-	step.OpRace:       (*actor).race,
-}
-
 func (a *actor) dup(s *step.Step) (int, step.Observation) {
 	return kept(unix.FcntlInt(uintptr(a.fd(s, step.KeyHandle)), unix.F_DUPFD_CLOEXEC, 0))
 }

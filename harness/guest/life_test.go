@@ -139,21 +139,6 @@ func TestErrnos(t *testing.T) {
 	}
 }
 
-// Every operation around a bpffs and a descriptor is somebody's: an actor's
-// own, or the broker's.
-func TestEveryOperationIsKnown(t *testing.T) {
-	for op := step.OpFsopen; op <= step.OpLink; op++ {
-		if mountSteps[op] == nil {
-			t.Errorf("%s is nobody's", op)
-		}
-	}
-	for op := step.OpDup; op <= step.OpRace; op++ {
-		if lifeSteps[op] == nil && !op.Brokered() {
-			t.Errorf("%s is nobody's", op)
-		}
-	}
-}
-
 // A call of an actor that does nothing privileged can be made anywhere.
 func TestOpenAndDup(t *testing.T) {
 	dir, err := unix.Open(t.TempDir(), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -163,7 +148,7 @@ func TestOpenAndDup(t *testing.T) {
 	a := &actor{handles: map[step.Handle]int{1: dir}}
 	defer a.forget()
 	run := func(op step.Op, out step.Handle, args ...step.Arg) step.Observation {
-		return a.more(&step.Step{Op: op, Out: out, Args: args})
+		return a.step(&step.Step{Op: op, Out: out, Args: args})
 	}
 	one := step.Arg{Key: step.KeyHandle, Num: 1}
 	in := step.Arg{Key: step.KeyIn, Num: 1}

@@ -20,7 +20,7 @@ import (
 const cgroups = "/sys/fs/cgroup"
 
 // bound puts an actor's process into a memory cgroup of its own.
-func (g *agent) bound(s *step.Step) (step.Observation, error) {
+func (g *agent) bound(_ *player, s *step.Step) (step.Observation, error) {
 	to, _ := s.Num(step.KeyTo)
 	most, _ := s.Num(step.KeyMemory)
 	p, err := g.player(uint32(to))

@@ -44,7 +44,7 @@ type lsmPlace struct {
 
 // attachLSM has a hook refuse what a step says. On the hook's first use it
 // loads the program and attaches it.
-func (g *agent) attachLSM(s *step.Step) (step.Observation, error) {
+func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	of, _ := s.Num(step.KeyOf)
 	who, err := g.player(uint32(of))
 	if err != nil {
@@ -111,6 +111,14 @@ func (g *agent) hook(h step.Hook) (*lsmHook, error) {
 	return hook, nil
 }
 
+// stopLSM has a program refuse nothing more, once every actor has done what it is to do before.
+func (g *agent) stopLSM(_ *player, s *step.Step) (step.Observation, error) {
+	h, _ := s.Num(step.KeyHandle)
+	err := g.settle(nil)
+	g.lsmOff(step.Handle(h))
+	return step.Observation{}, err
+}
+
 // lsmOff empties a slot.
 func (g *agent) lsmOff(h step.Handle) {
 	if place, ok := g.lsm[h]; ok {
@@ -146,12 +154,13 @@ func (g *agent) forgetLSM() {
 }
 
 // ranLSM answers ENODATA where a slot's conditions never held.
-func (g *agent) ranLSM(h step.Handle) step.Observation {
-	place, ok := g.lsm[h]
+func (g *agent) ranLSM(_ *player, s *step.Step) (step.Observation, error) {
+	h, _ := s.Num(step.KeyHandle)
+	place, ok := g.lsm[step.Handle(h)]
 	if ok && binary.LittleEndian.Uint64(g.hooks[place.hook].read()[place.slot*slotLen+slotCount:]) > 0 {
-		return step.Observation{}
+		return step.Observation{}, nil
 	}
-	return step.Observation{Errno: uapi.Errno(unix.ENODATA)}
+	return step.Observation{Errno: uapi.Errno(unix.ENODATA)}, nil
 }
 
 // pidOf asks an actor's process for its number, once.

@@ -156,11 +156,11 @@ func (s *lsmSlot) token(btf *typeIDs) {
 	s.when(ifGiven, append(load,
 		asm.JEq.Imm32(asm.R3, 0, given), asm.Mov.Imm32(asm.R3, 1),
 		s.value(asm.R4, slotValues+8*ifGiven, asm.Word).WithSymbol(given), asm.JNE.Reg32(asm.R3, asm.R4, s.next))...)
-	for key := step.KeyOfCmds; key <= step.KeyOfAttachs; key++ {
-		member, c := step.TokenMembers[key], conditionOf[key]
+	for _, m := range step.TokenMembers {
+		c := conditionOf[m.Key]
 		s.when(c, append(load,
 			asm.JEq.Imm32(asm.R3, 0, s.next),
-			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(member)), asm.DWord),
+			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(m.Name)), asm.DWord),
 			s.value(asm.R5, slotValues+8*c, asm.DWord), asm.JNE.Reg(asm.R4, asm.R5, s.next))...)
 	}
 }

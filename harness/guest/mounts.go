@@ -46,33 +46,6 @@ func soften() error {
 	return nil
 }
 
-// mountSteps are the operations around a bpffs. Each makes its call, and the
-// descriptor that the call made is kept.
-var mountSteps = map[step.Op]func(a *actor, s *step.Step) (fd int, o step.Observation){
-	step.OpFsopen:        (*actor).fsopen,
-	step.OpFsconfig:      (*actor).fsconfig,
-	step.OpFscreate:      (*actor).fscreate,
-	step.OpFsreconfigure: (*actor).fsreconfigure,
-	step.OpFspick:        (*actor).fspick,
-	step.OpFsmount:       (*actor).fsmount,
-	step.OpMoveMount:     (*actor).moveMount,
-	step.OpMount:         (*actor).mountBPFFS,
-	step.OpRemount:       (*actor).remount,
-	step.OpBind:          (*actor).bind,
-	step.OpCloneMount:    (*actor).cloneMount,
-	step.OpUmount:        (*actor).umount,
-	step.OpShare:         (*actor).share,
-	step.OpOpen:          (*actor).openDir,
-	step.OpMkdir:         (*actor).mkdir,
-	step.OpChmod:         (*actor).chmod,
-	step.OpStat:          (*actor).stat,
-	step.OpMountinfo:     (*actor).mountinfo,
-	step.OpFdinfo:        (*actor).fdinfo,
-	step.OpTokenInfo:     (*actor).tokenInfo,
-	step.OpPin:           (*actor).pin,
-	step.OpLink:          (*actor).linkAt,
-}
-
 // kept makes an observation of a call that may have made a descriptor.
 func kept(fd int, err error) (int, step.Observation) {
 	if err != nil {
@@ -302,29 +275,6 @@ func (a *actor) pin(s *step.Step) (int, step.Observation) {
 func (a *actor) linkAt(s *step.Step) (int, step.Observation) {
 	old := "/proc/thread-self/fd/" + strconv.Itoa(a.fd(s, step.KeyHandle))
 	return done(unix.Linkat(unix.AT_FDCWD, old, a.fd(s, step.KeyIn), str(s, step.KeyPath), unix.AT_SYMLINK_FOLLOW))
-}
-
-// more makes the calls that are not bpf(2)'s.
-func (a *actor) more(s *step.Step) step.Observation {
-	call := mountSteps[s.Op]
-	if call == nil {
-		call = lifeSteps[s.Op]
-	}
-	if call == nil {
-		call = paritySteps[s.Op]
-	}
-	if call == nil {
-		return step.Observation{Errno: uapi.Errno(unix.ENOSYS)}
-	}
-	fd, o := call(a, s)
-	switch {
-	case o.Errno != 0 || fd == noFD:
-	case s.Out != 0:
-		a.set(s.Out, fd)
-	default:
-		unix.Close(fd)
-	}
-	return o
 }
 
 var errNoActor = errors.New("the actor's process is not there")

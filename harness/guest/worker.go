@@ -121,7 +121,7 @@ func capset(s capState) error {
 	return nil
 }
 
-// step makes one call of an actor's worker and looks at what it made.
+// step does one step of the actor, and keeps what it made.
 func (a *actor) step(s *step.Step) step.Observation {
 	if has(s, step.KeyInside) && s.Op != step.OpSetns {
 		s = a.inside(s)
@@ -129,34 +129,16 @@ func (a *actor) step(s *step.Step) step.Observation {
 	if has(s, step.KeyFromKernel) {
 		s = withNumber(s, step.KeyFromKernel, a.fix.commands[fixLoader])
 	}
-	if has(s, step.KeyTime) {
+	d := &doers[s.Op]
+	switch {
+	case has(s, step.KeyTime):
 		return a.timed(s)
+	case d.call != nil:
+		fd, errno := d.call(a, s)
+		return a.keep(s, fd, made(s, fd, errno))
 	}
-	t, _ := s.Num(step.KeyType)
-	switch s.Op {
-	case step.OpTokenCreate:
-		fd, errno := a.request(s)
-		return a.keep(s, fd, step.Observation{Errno: errno})
-	case step.OpLibrary:
-		return a.library(s)
-	case step.OpReopen:
-		return a.reopen(s)
-	case step.OpMapCreate:
-		fd, errno := a.request(s)
-		return a.made(s, uapi.BPF_MAP_CREATE, fd, errno, uint32(t))
-	case step.OpProgLoad:
-		fd, errno := a.request(s)
-		return a.made(s, uapi.BPF_PROG_LOAD, fd, errno, uint32(t))
-	case step.OpBTFLoad:
-		fd, errno := a.request(s)
-		return a.made(s, uapi.BPF_BTF_LOAD, fd, errno, 0)
-	case step.OpCall:
-		return a.command(s)
-	case step.OpClose:
-		h, _ := s.Num(step.KeyHandle)
-		return step.Observation{Errno: a.close(step.Handle(h))}
-	}
-	return a.more(s)
+	fd, o := d.actor(a, s)
+	return a.keep(s, fd, o)
 }
 
 // inside puts the descriptor's number in the place of the handle of the user
@@ -177,53 +159,65 @@ func withNumber(s *step.Step, k step.Key, fd int) *step.Step {
 	return &c
 }
 
-// request makes the call of a step that makes an object.
-func (a *actor) request(s *step.Step) (fd int, errno uapi.Errno) {
+func (a *actor) createToken(s *step.Step) (fd int, errno uapi.Errno) {
+	flags, _ := s.Num(step.KeyFlags)
+	return tokenCreate(uint32(flags), a.fd(s, step.KeyBPFFS), s)
+}
+
+func (a *actor) createMap(s *step.Step) (fd int, errno uapi.Errno) {
 	t, _ := s.Num(step.KeyType)
-	switch s.Op {
-	case step.OpTokenCreate:
-		flags, _ := s.Num(step.KeyFlags)
-		return tokenCreate(uint32(flags), a.fd(s, step.KeyBPFFS), s)
-	case step.OpMapCreate:
-		return a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
-	case step.OpProgLoad:
-		at, _ := s.Num(step.KeyAttach)
-		return a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
-	case step.OpBTFLoad:
-		blob := intBlob()
-		if has(s, step.KeyLock) {
-			blob = lockBlob()
-		}
-		if has(s, step.KeyJunk) {
-			blob[0]++ // the magic
-		}
-		return btfLoad(blob, a.token(s), s)
-	}
-	return noFD, uapi.Errno(unix.ENOSYS)
+	return a.mapCreate(uapi.MapType(t), a.token(s), s, a.fdArgs(s))
 }
 
-// made proves that an object works, then keeps it or lets it go.
-func (a *actor) made(s *step.Step, cmd uapi.Cmd, fd int, errno uapi.Errno, wantType uint32) step.Observation {
+func (a *actor) loadProg(s *step.Step) (fd int, errno uapi.Errno) {
+	t, _ := s.Num(step.KeyType)
+	at, _ := s.Num(step.KeyAttach)
+	return a.progLoad(uapi.ProgType(t), uapi.AttachType(at), a.token(s), s, a.fdArgs(s))
+}
+
+func (a *actor) loadBTF(s *step.Step) (fd int, errno uapi.Errno) {
+	blob := intBlob()
+	if has(s, step.KeyLock) {
+		blob = lockBlob()
+	}
+	if has(s, step.KeyJunk) {
+		blob[0]++ // the magic
+	}
+	return btfLoad(blob, a.token(s), s)
+}
+
+// made proves that an object works; of a token proveTokens does.
+func made(s *step.Step, fd int, errno uapi.Errno) step.Observation {
 	o := step.Observation{Errno: errno}
-	if errno == 0 {
-		o.Proof = prove(cmd, fd, wantType)
+	if cmd := doers[s.Op].proves; errno == 0 && cmd != uapi.BPF_TOKEN_CREATE {
+		t, _ := s.Num(step.KeyType)
+		o.Proof = prove(cmd, fd, uint32(t))
 	}
-	return a.keep(s, fd, o)
+	return o
 }
 
+// keep keeps the descriptor that a step made, or lets it go.
 func (a *actor) keep(s *step.Step, fd int, o step.Observation) step.Observation {
-	if o.Errno != 0 {
+	if o.Errno != 0 || fd == noFD {
 		return o
 	}
-	if s.Op == step.OpTokenCreate {
+	token := s.Op == step.OpTokenCreate
+	if token {
 		a.unproven = append(a.unproven, fd)
 	}
-	if s.Out != 0 {
+	switch {
+	case s.Out != 0:
 		a.set(s.Out, fd)
-	} else if s.Op != step.OpTokenCreate {
+	case !token:
 		unix.Close(fd)
 	}
 	return o
+}
+
+// closeStep closes a descriptor.
+func (a *actor) closeStep(s *step.Step) (int, step.Observation) {
+	h, _ := s.Num(step.KeyHandle)
+	return noFD, step.Observation{Errno: a.close(step.Handle(h))}
 }
 
 // fd returns the descriptor behind a handle argument, one that is not open

@@ -23,7 +23,7 @@ type Stopwatch struct {
 // cell is the steps of a case as they are sent.
 func (l *Lab) cell(c *cases.Case) step.Cell {
 	cell := c.Cell()
-	if l.measures() && len(cell) == 1 {
+	if l.measures() && len(cell) == 1 && cell[0].Op.Row().Timed {
 		cell[0].Args = append(cell[0].Args, step.Arg{Key: step.KeyTime, Num: uint64(l.Stopwatch.Repeat.Microseconds())})
 	}
 	return cell

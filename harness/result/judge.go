@@ -66,7 +66,12 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 		if o.Proof == step.SurvivesExec {
 			o.Proof = step.Works // it serves here; the cases that make tokens tell
 		}
-		r := judgeStep(jw.sim.Step(&w.Program.Setup[i]), &w.Info[i], o)
+		e, err := jw.sim.Step(&w.Program.Setup[i])
+		if err != nil {
+			jw.broken = err.Error()
+			return
+		}
+		r := judgeStep(e, &w.Info[i], o)
 		if r.Wrong && jw.broken == "" {
 			jw.broken = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain())
 		}
@@ -98,7 +103,11 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	}
 	out.Steps = make([]StepResult, len(seen))
 	for i := range seen {
-		out.Steps[i] = judgeStep(sim.Step(&c.cell[i]), &c.info[i], seen[i])
+		e, err := sim.Step(&c.cell[i])
+		if err != nil {
+			return broken(out, err.Error())
+		}
+		out.Steps[i] = judgeStep(e, &c.info[i], seen[i])
 		out.judge(&out.Steps[i], c.info[i].Control)
 	}
 	if out.Status == Pass {

@@ -82,7 +82,7 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 		sim := sims[c.World].Fork()
 		steps, info := c.Steps()
 		for i := range steps {
-			e, got := sim.Step(&steps[i]), r.Steps[i].Got.Errno
+			e, got := must(sim.Step(&steps[i])), r.Steps[i].Got.Errno
 			if !e.Verdict.Known || e.Among != nil || info[i].Pin != nil {
 				continue
 			}
@@ -98,7 +98,7 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 func settled(f *step.Facts, w *cases.World) *cases.Sim {
 	s := cases.NewSim(f, &w.Program, false)
 	for i := range w.Program.Setup {
-		s.Step(&w.Program.Setup[i])
+		must(s.Step(&w.Program.Setup[i]))
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -161,6 +162,16 @@ func (d *decoder) fail(why string) {
 	d.b = nil
 }
 
+// byte reads a number that must not be taken for another one of the same lower bits.
+func (d *decoder) byte() uint8 {
+	n := d.num()
+	if n > math.MaxUint8 {
+		d.fail("a number is none of an operation or an argument")
+		return 0
+	}
+	return uint8(n)
+}
+
 // count reads a length; each item takes a byte at least, so that a damaged
 // one cannot ask for more than there is.
 func (d *decoder) count() int {
@@ -188,12 +199,12 @@ func (d *decoder) steps() []step.Step {
 }
 
 func (d *decoder) step() step.Step {
-	s := step.Step{Actor: uint32(d.num()), Op: step.Op(d.num()), Caps: uapi.CapSet(d.num()), Out: step.Handle(d.num())}
+	s := step.Step{Actor: uint32(d.num()), Op: step.Op(d.byte()), Caps: uapi.CapSet(d.num()), Out: step.Handle(d.num())}
 	if n := d.count(); n > 0 {
 		s.Args = d.newArgs(n)
 	}
 	for i := range s.Args {
-		s.Args[i] = step.Arg{Key: step.Key(d.num()), Num: d.num(), Str: d.str()}
+		s.Args[i] = step.Arg{Key: step.Key(d.byte()), Num: d.num(), Str: d.str()}
 	}
 	return s
 }

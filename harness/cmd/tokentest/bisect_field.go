@@ -154,8 +154,8 @@ func (s sims) decision(c *cases.Case, f *step.Facts) (string, bool) {
 	sim := s[c.World]
 	if sim == nil {
 		sim = cases.NewSim(f, &c.World.Program, false)
-		for i := range c.World.Program.Setup {
-			sim.Step(&c.World.Program.Setup[i])
+		if _, err := sim.Play(c.World.Program.Setup); err != nil {
+			return "", false
 		}
 		s[c.World] = sim
 	}
@@ -163,9 +163,12 @@ func (s sims) decision(c *cases.Case, f *step.Facts) (string, bool) {
 	if len(cell) > 1 {
 		sim = sim.Fork()
 	}
+	expected, err := sim.Play(cell)
+	if err != nil {
+		return "", false
+	}
 	var steps []string
-	for i := range cell {
-		e := sim.Step(&cell[i])
+	for _, e := range expected {
 		if !e.Verdict.Known {
 			return "", false
 		}

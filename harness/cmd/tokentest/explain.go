@@ -171,7 +171,9 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		d.add(c)
+		if err := d.add(c); err != nil {
+			return err
+		}
 	}
 	return d.write(a)
 }
@@ -195,18 +197,18 @@ func unmet(c *cases.Case, f *step.Facts) string {
 	return ""
 }
 
-func (d *differ) add(c *cases.Case) {
+func (d *differ) add(c *cases.Case) error {
 	before, after := unmet(c, d.facts[0]), unmet(c, d.facts[1])
 	switch {
 	case before != "" && after != "":
 		d.neither++
-		return
+		return nil
 	case before != "":
 		d.only[1][before]++
-		return
+		return nil
 	case after != "":
 		d.only[0][after]++
-		return
+		return nil
 	}
 	d.both++
 	sims := d.sims[c.World]
@@ -216,19 +218,28 @@ func (d *differ) add(c *cases.Case) {
 			sims[i] = cases.NewSim(f, &c.World.Program, false)
 		}
 		d.sims[c.World] = sims
-		d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info)
+		if err := d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info); err != nil {
+			return err
+		}
 	}
 	play := *sims
 	if c.Len() > 1 {
 		play = [2]*cases.Sim{sims[0].Fork(), sims[1].Fork()}
 	}
 	cell, info := c.Steps()
-	d.play(c.ID, play, cell, info)
+	return d.play(c.ID, play, cell, info)
 }
 
-func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []cases.StepInfo) {
+func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []cases.StepInfo) error {
+	var expected [2][]cases.Expect
+	for i := range sims {
+		var err error
+		if expected[i], err = sims[i].Play(steps); err != nil {
+			return err
+		}
+	}
 	for i := range steps {
-		a, b := sims[0].Step(&steps[i]), sims[1].Step(&steps[i])
+		a, b := expected[0][i], expected[1][i]
 		if a.Verdict.Known == b.Verdict.Known && a.Verdict.Errno == b.Verdict.Errno && slices.Equal(a.Values, b.Values) {
 			continue
 		}
@@ -242,6 +253,7 @@ func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []c
 		}
 		d.changes[key].n++
 	}
+	return nil
 }
 
 // decision names an answer and the rule that gives it.

@@ -241,21 +241,31 @@ func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) err
 		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
 	}
 	sim := cases.NewSim(f, &c.World.Program, true)
-	for i := range c.World.Program.Setup {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		explainStep(w, &c.World.Info[i], sim.Step(&c.World.Program.Setup[i]), false)
+	if err := explainSteps(ctx, w, sim, c.World.Program.Setup, c.World.Info, false); err != nil {
+		return err
 	}
 	cell, info := c.Steps()
-	for i := range cell {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		explainStep(w, &info[i], sim.Step(&cell[i]), true)
+	if err := explainSteps(ctx, w, sim, cell, info, true); err != nil {
+		return err
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// explainSteps plays steps and writes what each must show. The error is the
+// context's cause if ctx ends first.
+func explainSteps(ctx context.Context, w io.Writer, sim *cases.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
+	for i := range steps {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		e, err := sim.Step(&steps[i])
+		if err != nil {
+			return err
+		}
+		explainStep(w, &info[i], e, rules)
+	}
+	return nil
 }
 
 func describe(a step.Actor, all []step.Actor) string {

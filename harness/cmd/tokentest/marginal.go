@@ -60,10 +60,10 @@ func classOf(s *step.Step, errno uapi.Errno) class {
 	c := class{op: s.Op, errno: errno}
 	var args []byte
 	for _, a := range s.Args {
-		switch a.Key {
-		case step.KeyType, step.KeyCmd:
+		switch paramKind(s.Op, a.Key) {
+		case step.KindMapType, step.KindProgType, step.KindCmd:
 			c.what = a.Num
-		case step.KeyToken, step.KeyTokenFD, step.KeyBPFFS, step.KeyInner, step.KeyBTF, step.KeyAttachFD, step.KeyProg, step.KeyMap:
+		case step.KindHandle:
 			args = append(args, byte(a.Key))
 		default:
 			args = binary.AppendUvarint(append(args, byte(a.Key)), a.Num)
@@ -73,15 +73,27 @@ func classOf(s *step.Step, errno uapi.Errno) class {
 	return c
 }
 
+// paramKind is the kind of an argument of an operation, 0 for one that no case file can spell.
+func paramKind(o step.Op, k step.Key) step.Kind {
+	if p := o.Row().Of(k); p != nil {
+		return p.Kind
+	}
+	return 0
+}
+
+// whats name what a class is about.
+var whats = map[step.Kind]func(n uint64) string{
+	step.KindMapType:  func(n uint64) string { return uapi.MapType(n).String() },
+	step.KindProgType: func(n uint64) string { return uapi.ProgType(n).String() },
+	step.KindCmd:      func(n uint64) string { return uapi.Cmd(n).String() },
+}
+
 func (c *class) String() string {
 	words := []string{c.op.String()}
-	switch c.op {
-	case step.OpMapCreate:
-		words = append(words, uapi.MapType(c.what).String())
-	case step.OpProgLoad:
-		words = append(words, uapi.ProgType(c.what).String())
-	case step.OpCall:
-		words = append(words, uapi.Cmd(c.what).String())
+	for _, p := range c.op.Row().Params {
+		if name := whats[p.Kind]; name != nil {
+			words = append(words, name(c.what))
+		}
 	}
 	return strings.Join(append(words, c.errno.String()), " ")
 }

@@ -278,7 +278,11 @@ func (g *guest) world(payload []byte) error {
 		return g.fault(wire.Fault{Reason: "no user namespace: ENOSPC"})
 	}
 	g.sim = cases.NewSim(g.facts, p, false)
-	r := wire.Results{Cells: [][]step.Observation{g.play(g.sim, p.Setup)}}
+	seen, err := play(g.sim, p.Setup)
+	if err != nil {
+		return err
+	}
+	r := wire.Results{Cells: [][]step.Observation{seen}}
 	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&r))
 }
 
@@ -298,10 +302,13 @@ func (g *guest) costs() error {
 }
 
 // play answers as the oracle does.
-func (g *guest) play(s *cases.Sim, steps []step.Step) []step.Observation {
+func play(s *cases.Sim, steps []step.Step) ([]step.Observation, error) {
+	expected, err := s.Play(steps)
+	if err != nil {
+		return nil, err
+	}
 	seen := make([]step.Observation, len(steps))
-	for i := range steps {
-		e := s.Step(&steps[i])
+	for i, e := range expected {
 		seen[i] = step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
 		if _, timed := steps[i].Num(step.KeyTime); timed {
 			seen[i].Values = []uint64{CallTakes}
@@ -310,7 +317,7 @@ func (g *guest) play(s *cases.Sim, steps []step.Step) []step.Observation {
 			seen[i].Proof = step.Works
 		}
 	}
-	return seen
+	return seen, nil
 }
 
 // cells announces cells and runs them.
@@ -335,7 +342,11 @@ func (g *guest) cells(payload []byte) error {
 	}
 	r := wire.Results{First: c.First}
 	for _, cell := range c.Cells {
-		r.Cells = append(r.Cells, g.play(g.sim.Fork(), cell))
+		seen, err := play(g.sim.Fork(), cell)
+		if err != nil {
+			return err
+		}
+		r.Cells = append(r.Cells, seen)
 		if err := g.alive(cell); err != nil {
 			return err
 		}
@@ -353,7 +364,7 @@ func (g *guest) cells(payload []byte) error {
 
 // alive says of a cell with a step that takes long that it goes on.
 func (g *guest) alive(cell step.Cell) error {
-	if !slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op == step.OpChurn || s.Op == step.OpNamespaces }) {
+	if !slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op.Row().Long }) {
 		return nil
 	}
 	return g.out.Write(wire.KindAlive, nil)

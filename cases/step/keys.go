@@ -1,0 +1,175 @@
+package step
+
+// Key names an argument of a step.
+type Key uint8
+
+// The arguments of steps. As those of operations, the numbers are stored nowhere.
+const (
+	// Mount options, each as it stands.
+	KeyCmds Key = iota + 1
+	KeyMaps
+	KeyProgs
+	KeyAttachs
+	KeyUID
+	KeyGID
+	KeyMode // of chmod, too
+	KeyUnknown
+	KeyFlag // the name of a mount option that is set without a value
+
+	// How a request gives a token.
+	KeyToken
+	KeyTokenFD // without BPF_F_TOKEN_FD
+
+	// What a request asks for.
+	KeyBPFFS
+	KeyType
+	KeyAttach
+	KeyCmd
+	KeyOn     // what else than the usual object a command is about, an On
+	KeyProg   // the cgroup_skb program to attach
+	KeyID     // the id to ask for instead of that of an object that is there
+	KeyCommon // with BPF_COMMON_ATTRS
+
+	// What makes a request other than well formed: each replaces what the type's shape has.
+	KeyFlags
+	KeyAttr // how the attribute itself is wrong, an AttrFault
+	KeyKeySize
+	KeyValueSize
+	KeyMaxEntries
+	KeyExtra
+	KeyNUMA
+	KeyInner
+	KeyBTF
+	KeyBTFKey
+	KeyBTFValue
+	KeyVmlinux // btf_vmlinux_value_type_id
+	KeyIfindex
+	KeyName
+	KeyInsns
+	KeyLog // the log level
+	KeyAttachBTFID
+	KeyAttachFD
+	KeyBody // a Body
+	KeyMap  // the map that the program looks an element up in
+	KeyJunk // bytes that are no BTF
+	KeyLock // with a struct that holds a lock, LockType
+
+	// How a call is made.
+	KeyInside     // the user namespace to enter first
+	KeyThen       // the effective capabilities once it has entered KeyInside
+	KeyNoFD       // while the process may open no more descriptors
+	KeyMemlock    // with this RLIMIT_MEMLOCK
+	KeyFromKernel // the kernel itself makes the call, for a BPF_PROG_TYPE_SYSCALL program
+
+	// Descriptors, places and names.
+	KeyHandle
+	KeyTo
+	KeyFrom // the actor whose descriptor it is
+	KeyValue
+	KeyContext // the descriptor of fsopen or fspick
+	KeyMount   // the descriptor of fsmount or clone_mount
+	KeyAt      // a Place
+	KeyShown   // a Place that is bound elsewhere
+	KeyPath    // a name below a directory
+	KeyHow     // a How
+	KeyLazy    // umount with MNT_DETACH
+	KeyIn      // the directory that a name is made in
+	KeyOn01    // 0 or 1
+	KeyTimes
+	KeySlack
+	KeyRace   // a Race
+	KeyMemory // memory.max
+
+	// A BPF-LSM program: the hook, whose calls count, what the program returns, and
+	// the conditions that must all hold for it to return that.
+	KeyHook      // a Hook
+	KeyOf        // the actor whose calls it is about
+	KeyErrno     // what the hook returns, 0 for nothing
+	KeyHookCmd   // the command is this one: bpf, bpf_token_cmd
+	KeyHookCap   // the capability is this one: bpf_token_capable
+	KeyGiven     // the token argument is 0: NULL, 1: a token
+	KeyKernel    // the kernel argument is 0 or 1
+	KeyOfCmds    // the token's allowed_cmds are these
+	KeyOfMaps    // allowed_maps
+	KeyOfProgs   // allowed_progs
+	KeyOfAttachs // allowed_attachs
+
+	// What the kernel's selftests look at.
+	KeyDo     // a Do
+	KeyBuffer // a Buffer
+	KeyMake   // a Make
+	KeyEnv    // LIBBPF_BPF_TOKEN_PATH in its environment
+
+	// What no case file can spell: what the broker fills in, and what a benchmark asks for.
+	KeyPID    // the process of KeyFrom
+	KeyNumber // the descriptor's number there
+	KeyTime   // make the call for so many microseconds and show the nanoseconds that one takes
+	KeyRepeat // make it so many times
+
+	// Keys is the length of a table that is indexed by Key; its place 0 is empty.
+	Keys
+)
+
+// keyRow is what is known of an argument, whatever operation takes it.
+type keyRow struct {
+	option string // the mount option that it sets
+	field  bool   // it replaces a part of a well-formed request
+	inner  bool   // no case file can spell it
+}
+
+// keys is the table; an argument that is not here is of none of these types.
+var keys = [Keys]keyRow{
+	KeyCmds:    {option: "delegate_cmds"},
+	KeyMaps:    {option: "delegate_maps"},
+	KeyProgs:   {option: "delegate_progs"},
+	KeyAttachs: {option: "delegate_attachs"},
+	KeyUID:     {option: "uid"},
+	KeyGID:     {option: "gid"},
+	KeyMode:    {option: "mode"},
+	KeyUnknown: {option: "unknown"},
+
+	KeyFlags:       {field: true},
+	KeyAttr:        {field: true},
+	KeyKeySize:     {field: true},
+	KeyValueSize:   {field: true},
+	KeyMaxEntries:  {field: true},
+	KeyExtra:       {field: true},
+	KeyNUMA:        {field: true},
+	KeyInner:       {field: true},
+	KeyBTF:         {field: true},
+	KeyBTFKey:      {field: true},
+	KeyBTFValue:    {field: true},
+	KeyVmlinux:     {field: true},
+	KeyIfindex:     {field: true},
+	KeyName:        {field: true},
+	KeyInsns:       {field: true},
+	KeyLog:         {field: true},
+	KeyAttachBTFID: {field: true},
+	KeyAttachFD:    {field: true},
+	KeyBody:        {field: true},
+	KeyMap:         {field: true},
+	KeyJunk:        {field: true},
+	KeyLock:        {field: true},
+
+	KeyPID:    {inner: true},
+	KeyNumber: {inner: true},
+	KeyTime:   {inner: true},
+	KeyRepeat: {inner: true},
+}
+
+func (k Key) row() *keyRow {
+	if k >= Keys {
+		return &keys[0]
+	}
+	return &keys[k]
+}
+
+// MountOption returns the mount option that the argument sets, or "".
+func (k Key) MountOption() string { return k.row().option }
+
+// Field reports whether the argument replaces a part of a request that is
+// well formed for its type.
+func (k Key) Field() bool { return k.row().field }
+
+// Inner reports whether no case file can spell the argument.
+func (k Key) Inner() bool { return k.row().inner }

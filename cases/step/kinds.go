@@ -1,0 +1,177 @@
+package step
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Kind says what the value of an argument is.
+type Kind uint8
+
+// The kinds of values.
+const (
+	KindText   Kind = iota + 1 // as it stands, in Arg.Str; of all other kinds but KindOption the value is in Arg.Num
+	KindOption                 // a text with octal escapes
+	KindNum
+	KindHandle
+	KindActor
+	KindMapType
+	KindProgType
+	KindAttachType
+	KindCmd    // a command that call makes
+	KindAnyCmd // any command
+	KindErrno
+	KindCap
+	KindCaps
+	KindFault // from here on one of a few words: words has them
+	KindBody
+	KindOn
+	KindHook
+	KindPlace
+	KindHow
+	KindRace
+	KindMake
+	KindDo
+	KindBuffer
+
+	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
+	Kinds
+)
+
+// words are the kinds of values that are one of a few words; there is none in place 0.
+var words = [Kinds][]string{
+	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: Hooks, KindPlace: Places, KindHow: Hows,
+	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
+}
+
+// Words returns the words of a kind whose values are one of a few, else nil.
+func (k Kind) Words() []string { return words[k] }
+
+// Word reads a word of the kind.
+func (k Kind) Word(s string) (uint64, error) {
+	if i := slices.Index(words[k], s); i > 0 {
+		return uint64(i), nil
+	}
+	return 0, fmt.Errorf("unknown word %q: want one of %q", s, words[k][1:])
+}
+
+// AttrFault says how union bpf_attr is wrong as a whole.
+type AttrFault uint8
+
+// The faults.
+const (
+	AttrTail       AttrFault = iota + 1 // a byte behind the command's last field is not 0
+	AttrBeyond                          // a byte behind what the kernel knows is not 0
+	AttrHuge                            // longer than a page, and nowhere
+	AttrUnreadable                      // nowhere
+	AttrInsns                           // the instructions are nowhere
+)
+
+// AttrFaults are the faults as a case file spells them.
+var AttrFaults = []string{
+	AttrTail: "tail", AttrBeyond: "beyond", AttrHuge: "huge", AttrUnreadable: "unreadable", AttrInsns: "insns",
+}
+
+// Body is a program that the verifier takes with a certain privilege alone.
+type Body uint8
+
+// The bodies.
+const (
+	BodyJiffies64 Body = iota + 1
+	BodyCurrentTask
+	BodyProbeWriteUser
+	BodyReturnContext
+	BodyReadData
+	BodyUninitStack
+	BodyVarStack
+	BodySubprog // has a function beside its first
+	BodySpill   // puts a pointer on the stack
+)
+
+// Bodies are the bodies as a case file spells them.
+var Bodies = []string{
+	BodyJiffies64: "jiffies64", BodyCurrentTask: "get_current_task", BodyProbeWriteUser: "probe_write_user",
+	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack", BodyVarStack: "var_stack",
+	BodySubprog: "subprog", BodySpill: "spill",
+}
+
+// On is an object that a command treats otherwise than the usual one.
+type On uint8
+
+// The objects.
+const (
+	OnSkb     On = iota + 1 // a cgroup_skb program that root loaded without a token
+	OnTCX                   // every tcx program of the loopback device
+	OnPrivate               // a pinned map that only root may open
+)
+
+// Ons are the objects as a case file spells them.
+var Ons = []string{OnSkb: "cgroup_skb", OnTCX: "tcx", OnPrivate: "private"}
+
+// Places are the directories that file systems are mounted on, as a case file
+// spells them; there is none in place 0. The last one is no bpffs.
+var Places = []string{"", "/mnt/a", "/mnt/b", "/mnt/c", "/mnt/d", "/tmp"}
+
+// How says what open asks for.
+type How uint8
+
+// The ways to open.
+const (
+	HowDir  How = iota + 1 // O_RDONLY|O_DIRECTORY
+	HowPath                // O_PATH
+)
+
+// Hows are the ways as a case file spells them.
+var Hows = []string{HowDir: "dir", HowPath: "path"}
+
+// Race is two things that an actor, or two of them, do at the same time.
+type Race uint8
+
+// The races.
+const (
+	RaceCreateUmount Race = iota + 1 // TOKEN_CREATE while the bpffs is unmounted and its descriptor closed
+	RaceUseClose                     // MAP_CREATE with a token that another thread closes
+	RaceDelegateExit                 // the broker delegates while the last process of the namespace exits
+)
+
+// Races are the races as a case file spells them.
+var Races = []string{RaceCreateUmount: "create_umount", RaceUseClose: "use_close", RaceDelegateExit: "delegate_exit"}
+
+// Do is what is done with an element of a map.
+type Do uint8
+
+// What OpElement does.
+const (
+	DoUpdate Do = iota + 1
+	DoLookup
+	DoDelete
+)
+
+// Dos are the ways as a case file spells them.
+var Dos = []string{DoUpdate: "update", DoLookup: "lookup", DoDelete: "delete"}
+
+// Buffer is where a program leaves what a process reads.
+type Buffer uint8
+
+// The buffers.
+const (
+	BufferRing Buffer = iota + 1 // a ringbuf map, mapped into memory
+	BufferPerf                   // a perf_event_array map with the reader's perf events
+)
+
+// Buffers are the buffers as a case file spells them.
+var Buffers = []string{BufferRing: "ring", BufferPerf: "perf"}
+
+// Make is what an application makes.
+type Make uint8
+
+// What the application of OpLibrary makes.
+const (
+	MakeQueue    Make = iota + 1 // a queue
+	MakeBTF                      // a map that names a BTF, which the library loads
+	MakeProg                     // an XDP program that calls helpers for CAP_BPF and CAP_PERFMON
+	MakeFreplace                 // an XDP program with a BTF, and one that replaces its function
+)
+
+// Makes are what it makes as a case file spells it.
+var Makes = []string{MakeQueue: "queue", MakeBTF: "btf", MakeProg: "prog", MakeFreplace: "freplace"}

@@ -1,0 +1,699 @@
+package step
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Op is what a step does.
+type Op uint8
+
+// The operations of the case language, in the order in which help lists them.
+// A number crosses to the guest within one build and is stored nowhere: a
+// record has an operation's name.
+const (
+	// The commands of bpf(2), and what a world consists of.
+	OpBPFFS Op = iota + 1
+	OpTokenCreate
+	OpMapCreate
+	OpProgLoad
+	OpBTFLoad
+	OpSend
+	OpClose
+	OpSysctl
+	OpSysrq
+	OpCall
+
+	// Around a bpffs: its context, its mounts and its root.
+	OpFsopen
+	OpFsconfig
+	OpFscreate
+	OpFsreconfigure
+	OpFspick
+	OpFsmount
+	OpMoveMount
+	OpMount
+	OpRemount
+	OpBind
+	OpCloneMount
+	OpShare
+	OpUmount
+	OpOpen
+	OpMkdir
+	OpChmod
+	OpStat
+	OpMountinfo
+	OpFdinfo
+	OpTokenInfo
+	OpPin
+	OpLink
+
+	// A descriptor's and an actor's life.
+	OpDup
+	OpCloexec
+	OpExec
+	OpFork
+	OpExit
+	OpUserns
+	OpSetns
+	OpPidfdGetfd
+	OpProcOpen
+	OpChurn
+	OpNamespaces
+	OpRace
+
+	// BPF-LSM programs.
+	OpLSM
+	OpLSMOff
+	OpLSMRan
+
+	OpMemory
+
+	// What the kernel's own selftests look at beside the answer of a call.
+	OpKallsyms
+	OpLibrary
+	OpElement
+	OpObjGet
+	OpConsume
+	OpBarriers
+
+	OpReopen
+
+	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
+	Ops
+)
+
+// Who says who does an operation in the guest.
+type Who uint8
+
+// Those who do an operation.
+const (
+	// ByWorker is the actor, on a thread with the step's capabilities.
+	ByWorker Who = iota + 1
+	// ByLeader is the actor's first thread: the operation only looks, and a thread that
+	// dropped its privileges may not read its own process's files in /proc.
+	ByLeader
+	// ByBroker is the agent, which has every privilege in the initial namespaces.
+	ByBroker
+	// ByBoth is the agent, which then has the actor make the call.
+	ByBoth
+)
+
+// Shows says what a step shows, beside its errno, where it is allowed.
+type Shows uint8
+
+// What steps show.
+const (
+	ShowsNothing Shows = iota
+	ShowsObject        // whether what was made, or done, works
+	ShowsMasks         // the four masks of a token
+	ShowsText          // a text that the kernel shows
+	ShowsCount         // how many objects stayed behind
+	ShowsErrnos        // the errnos that came
+)
+
+// Drawn says how often an operation is drawn at random. One that is never
+// drawn has a reason.
+type Drawn struct {
+	Setup int    // its weight among the acts of a set-up
+	Cell  int    // its weight among the calls that are asked about
+	Along bool   // another act has it as a part, or it has its own place in a set-up
+	Never string // why it is not drawn
+}
+
+// Operation is a row of the table of operations. How an operation is simulated,
+// done in the guest and drawn stands in the tables of cases/sim, harness/guest and
+// cases/draw; each is indexed by Op, and a test compares it with this one.
+type Operation struct {
+	Name   string
+	Doc    string // what it does, for help
+	Params []Param
+	Makes  bool // it makes a descriptor: a step may have "-> NAME"
+	Who    Who
+	Shows  Shows
+	// Caps says that the step's capabilities play a part in the answer.
+	Caps bool
+	// Timed says that a benchmark can make the call again and again.
+	Timed bool
+	// Long says that it can take so long that the guest must say meanwhile that it goes on.
+	Long   bool
+	Config string // the symbols that compile in what it wants
+	Drawn  Drawn
+}
+
+// Use says how a step gives an argument.
+type Use uint8
+
+// The ways to give an argument.
+const (
+	Optional   Use = iota // KEY=VALUE, or not at all
+	Positional            // VALUE, in its place among the positional ones
+	Required              // KEY=VALUE
+	OneOf                 // KEY=VALUE, and exactly one of all that are OneOf
+)
+
+// Param is an argument that an operation takes.
+type Param struct {
+	Key  Key
+	Name string
+	Kind Kind
+	Doc  string
+	Use  Use
+	// Point says that a step without the argument asks nothing.
+	Point bool
+}
+
+// Same reports whether two parameters are the same but for how a step gives them.
+func (p Param) Same(q Param) bool {
+	p.Use, p.Point = q.Use, q.Point
+	return p == q
+}
+
+func (p Param) as(u Use) Param {
+	p.Use = u
+	return p
+}
+
+func (p Param) point() Param {
+	p.Point = true
+	return p
+}
+
+// The arguments that several operations take.
+var (
+	paramToken = Param{Key: KeyToken, Name: "token", Kind: KindHandle,
+		Doc: "the token to give, with BPF_F_TOKEN_FD; closed: a descriptor that is not open"}
+	paramTokenFD = Param{Key: KeyTokenFD, Name: "token_fd", Kind: KindHandle, Doc: "a token without BPF_F_TOKEN_FD"}
+	paramAttr    = Param{Key: KeyAttr, Name: "attr", Kind: KindFault,
+		Doc: "what is wrong with the attribute as a whole: tail, beyond, huge, unreadable; " +
+			"insns for a program's instructions"}
+	paramFlags   = Param{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "the flags, instead of the type's own"}
+	paramLog     = Param{Key: KeyLog, Name: "log", Kind: KindNum, Doc: "the log level"}
+	paramName    = Param{Key: KeyName, Name: "name", Kind: KindText, Doc: "the object's name"}
+	paramIfindex = Param{Key: KeyIfindex, Name: "ifindex", Kind: KindNum, Doc: "the device to offload to"}
+	paramInside  = Param{Key: KeyInside, Name: "inside", Kind: KindHandle,
+		Doc: "a user namespace to setns(2) into first, in a process of its own"}
+	paramThen = Param{Key: KeyThen, Name: "then", Kind: KindCaps,
+		Doc: "with inside=: with just these effective capabilities once it has entered, and not with all"}
+	paramNoFD = Param{Key: KeyNoFD, Name: "no_fd", Kind: KindNum,
+		Doc: "1: while the process may open no more descriptors"}
+	paramMemlock = Param{Key: KeyMemlock, Name: "memlock", Kind: KindNum,
+		Doc: "with this RLIMIT_MEMLOCK, which bounds maps before 5.11"}
+	paramFromKernel = Param{Key: KeyFromKernel, Name: "kernel", Kind: KindNum,
+		Doc: "1: the kernel itself makes the call, for a program (BPF_PROG_TYPE_SYSCALL) " +
+			"that root has loaded and the actor runs"}
+	paramAt = Param{Key: KeyAt, Name: "at", Kind: KindPlace,
+		Doc: "the place: /mnt/a to /mnt/d, each actor's own unless it joins another"}
+	paramIn      = Param{Key: KeyIn, Name: "in", Kind: KindHandle, Doc: "the directory", Use: Required}
+	paramNewName = Param{Key: KeyPath, Name: "name", Kind: KindText, Doc: "the new name", Use: Required}
+	paramFrom    = Param{Key: KeyFrom, Name: "from", Kind: KindActor, Doc: "the actor whose descriptor it is", Use: Required}
+	paramContext = Param{Key: KeyContext, Name: "context", Kind: KindHandle,
+		Doc: "what fsopen or fspick made", Use: Positional}
+	paramLSM = Param{Key: KeyHandle, Name: "program", Kind: KindHandle, Doc: "the BPF-LSM program", Use: Positional}
+)
+
+// paramHandle is the descriptor that an operation is about.
+func paramHandle(doc string) Param {
+	return Param{Key: KeyHandle, Name: "handle", Kind: KindHandle, Doc: doc, Use: Positional}
+}
+
+// mountOptions are the options that a step may set, in the order in which it names them.
+var mountOptions = []Param{
+	{Key: KeyCmds, Name: "cmds", Kind: KindOption,
+		Doc: "delegate_cmds, as fsconfig(2) gets it; may be repeated. " +
+			`\040 is a space, \012 a newline: escapes as mountinfo has them`},
+	{Key: KeyMaps, Name: "maps", Kind: KindOption, Doc: "delegate_maps"},
+	{Key: KeyProgs, Name: "progs", Kind: KindOption, Doc: "delegate_progs"},
+	{Key: KeyAttachs, Name: "attachs", Kind: KindOption, Doc: "delegate_attachs"},
+	{Key: KeyUID, Name: "uid", Kind: KindOption, Doc: "the root directory's owner"},
+	{Key: KeyGID, Name: "gid", Kind: KindOption, Doc: "the root directory's group"},
+	{Key: KeyMode, Name: "mode", Kind: KindOption, Doc: "the root directory's permission bits, octal"},
+	{Key: KeyUnknown, Name: "unknown", Kind: KindOption, Doc: "an option that bpffs does not have"},
+}
+
+// operations is the table.
+var operations = [Ops]Operation{
+	OpBPFFS: {
+		Name: "bpffs", Makes: true, Who: ByBroker, Shows: ShowsObject, Drawn: Drawn{Setup: 3, Along: true},
+		Doc: "the actor opens a bpffs, the broker sets the options and creates it, " +
+			"the actor mounts it (at the place, if one is named) and opens its root",
+		Params: append(slices.Clone(mountOptions), paramAt),
+	},
+	OpTokenCreate: {
+		Name: "token_create", Makes: true, Who: ByWorker, Shows: ShowsMasks, Caps: true, Timed: true,
+		Drawn: Drawn{Setup: 66, Cell: 6}, Doc: "BPF_TOKEN_CREATE",
+		Params: []Param{
+			Param{Key: KeyBPFFS, Name: "bpffs", Kind: KindHandle,
+				Doc: "the bpffs, or another descriptor, to make it from"}.point(),
+			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
+			paramAttr, paramInside, paramThen, paramNoFD,
+		},
+	},
+	OpMapCreate: {
+		Name: "map_create", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
+		Drawn: Drawn{Cell: 24, Along: true}, Doc: "BPF_MAP_CREATE",
+		Params: []Param{
+			Param{Key: KeyType, Name: "type", Kind: KindMapType,
+				Doc: "the map type; the other attributes are well formed for it"}.point(),
+			paramToken, paramTokenFD, paramAttr, paramFlags, paramName, paramIfindex, paramInside, paramThen,
+			{Key: KeyKeySize, Name: "key", Kind: KindNum, Doc: "key_size"},
+			{Key: KeyValueSize, Name: "value", Kind: KindNum, Doc: "value_size"},
+			{Key: KeyMaxEntries, Name: "max", Kind: KindNum, Doc: "max_entries"},
+			{Key: KeyExtra, Name: "extra", Kind: KindNum, Doc: "map_extra"},
+			{Key: KeyNUMA, Name: "numa", Kind: KindNum, Doc: "numa_node, for BPF_F_NUMA_NODE among the flags"},
+			{Key: KeyInner, Name: "inner", Kind: KindHandle, Doc: "inner_map_fd"},
+			{Key: KeyBTF, Name: "btf", Kind: KindHandle, Doc: "btf_fd"},
+			{Key: KeyBTFKey, Name: "btf_key", Kind: KindNum, Doc: "btf_key_type_id"},
+			{Key: KeyBTFValue, Name: "btf_value", Kind: KindNum, Doc: "btf_value_type_id"},
+			{Key: KeyVmlinux, Name: "vmlinux", Kind: KindNum, Doc: "btf_vmlinux_value_type_id"},
+			paramNoFD, paramMemlock, paramFromKernel,
+		},
+	},
+	OpProgLoad: {
+		Name: "prog_load", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
+		Drawn: Drawn{Setup: 22, Cell: 24}, Doc: "BPF_PROG_LOAD",
+		Params: []Param{
+			Param{Key: KeyType, Name: "type", Kind: KindProgType,
+				Doc: "the program type; the program is a smallest one for it"}.point(),
+			{Key: KeyAttach, Name: "attach", Kind: KindAttachType, Doc: "expected_attach_type; 0 when it is left out"},
+			paramToken, paramTokenFD, paramAttr, paramFlags, paramName, paramIfindex, paramLog, paramInside, paramThen,
+			{Key: KeyInsns, Name: "insns", Kind: KindNum, Doc: "the number of instructions"},
+			{Key: KeyAttachBTFID, Name: "attach_btf_id", Kind: KindNum, Doc: "attach_btf_id"},
+			{Key: KeyAttachFD, Name: "attach_fd", Kind: KindHandle, Doc: "attach_prog_fd"},
+			{Key: KeyBody, Name: "prog", Kind: KindBody,
+				Doc: "a program that wants a privilege: jiffies64, get_current_task, ..."},
+			{Key: KeyMap, Name: "map", Kind: KindHandle, Doc: "the program looks up the element under key 0 of this map"},
+			paramNoFD,
+		},
+	},
+	OpBTFLoad: {
+		Name: "btf_load", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
+		Drawn: Drawn{Cell: 12, Along: true}, Doc: "BPF_BTF_LOAD of a smallest BTF",
+		Params: []Param{
+			paramToken, paramTokenFD, paramAttr, paramFlags, paramLog, paramInside, paramThen,
+			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: no BTF"},
+			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
+			paramNoFD,
+		},
+	},
+	OpSend: {
+		Name: "send", Who: ByBroker, Drawn: Drawn{Setup: 110}, Doc: "pass a descriptor to another actor",
+		Params: []Param{
+			paramHandle("what to send"),
+			{Key: KeyTo, Name: "to", Kind: KindActor, Doc: "the actor that gets it, over SCM_RIGHTS", Use: Positional},
+		},
+	},
+	OpClose: {
+		Name: "close", Who: ByWorker, Drawn: Drawn{Setup: 11}, Doc: "close a descriptor",
+		Params: []Param{paramHandle("what to close")},
+	},
+	OpSysctl: {
+		Name: "sysctl", Who: ByBroker, Drawn: Drawn{Along: true}, Doc: "the broker sets kernel.unprivileged_bpf_disabled",
+		Params: []Param{
+			Param{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum,
+				Doc: "0, 1 or 2; it is 2 when a world begins. 1 is for good: worlds that set it run last"}.point(),
+		},
+	},
+	OpSysrq: {
+		Name: "sysrq", Who: ByBroker, Drawn: Drawn{Never: "it crashes the kernel"},
+		Doc: "provoke a fault, to test the harness itself",
+		Params: []Param{
+			{Key: KeyValue, Name: "key", Kind: KindText,
+				Doc: "the letter for /proc/sysrq-trigger: c crashes the kernel", Use: Positional},
+		},
+	},
+	OpCall: {
+		Name: "call", Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
+		Drawn: Drawn{Cell: 24}, Doc: "any other command of bpf(2)",
+		Params: []Param{
+			Param{Key: KeyCmd, Name: "cmd", Kind: KindCmd, Use: Required,
+				Doc: "the command, by name or number; the request is a smallest well-formed one " +
+					"on objects that root made"}.point(),
+			paramToken, paramAttr,
+			{Key: KeyOn, Name: "on", Kind: KindOn, Doc: "what else it is about: cgroup_skb, tcx, private"},
+			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
+			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that nothing has"},
+			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
+		},
+	},
+
+	OpFsopen: {
+		Name: "fsopen", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 33},
+		Doc: `fsopen("bpf"): a context, whose bpffs will belong to the actor's user namespace`,
+	},
+	OpFsconfig: {
+		Name: "fsconfig", Who: ByWorker, Caps: true, Drawn: Drawn{Along: true},
+		Doc: "FSCONFIG_SET_STRING for each option in turn; the first that is refused ends the step",
+		Params: append([]Param{paramContext,
+			{Key: KeyFlag, Name: "flag", Kind: KindText, Doc: "the name of an option, set without a value"}}, mountOptions...),
+	},
+	OpFscreate: {
+		Name: "fscreate", Who: ByWorker, Caps: true, Drawn: Drawn{Along: true}, Doc: "FSCONFIG_CMD_CREATE",
+		Params: []Param{paramContext},
+	},
+	OpFsreconfigure: {
+		Name: "fsreconfigure", Who: ByWorker, Caps: true, Drawn: Drawn{Along: true}, Doc: "FSCONFIG_CMD_RECONFIGURE",
+		Params: []Param{paramContext},
+	},
+	OpFspick: {
+		Name: "fspick", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "fspick(2): a context to reconfigure what is mounted there", Params: []Param{paramAt.as(Required)},
+	},
+	OpFsmount: {
+		Name: "fsmount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Along: true},
+		Doc: "fsmount(2): a mount that is nowhere yet", Params: []Param{paramContext},
+	},
+	OpMoveMount: {
+		Name: "move_mount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "move_mount(2) to a place",
+		Params: []Param{
+			{Key: KeyMount, Name: "mount", Kind: KindHandle, Doc: "what fsmount or clone_mount made", Use: Positional},
+			paramAt.as(Required),
+		},
+	},
+	OpMount: {
+		Name: "mount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "mount(2) of a bpffs with the options as data", Params: append([]Param{paramAt.as(Required)}, mountOptions...),
+	},
+	OpRemount: {
+		Name: "remount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "mount(2) with MS_REMOUNT and the options as data",
+		Params: append([]Param{paramAt.as(Required)}, mountOptions...),
+	},
+	OpBind: {
+		Name: "bind", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mount(2) with MS_BIND",
+		Params: []Param{
+			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "what to show elsewhere", Use: Required},
+			paramAt.as(Required),
+		},
+	},
+	OpCloneMount: {
+		Name: "clone_mount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "open_tree(2) with OPEN_TREE_CLONE: a copy of the mount that is nowhere yet",
+		Params: []Param{paramAt.as(Required)},
+	},
+	OpShare: {
+		Name: "share", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "mount(2) with MS_SHARED: what is mounted on it is mounted on its copies, too, wherever they are",
+		Params: []Param{paramAt.as(Required)},
+	},
+	OpUmount: {
+		Name: "umount", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "umount2(2)",
+		Params: []Param{
+			paramAt.as(Required),
+			{Key: KeyLazy, Name: "lazy", Kind: KindNum, Doc: "1: with MNT_DETACH"},
+		},
+	},
+	OpOpen: {
+		Name: "open", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 6, Cell: 1}, Doc: "openat(2)",
+		Params: []Param{
+			{Key: KeyHandle, Name: "of", Kind: KindHandle, Doc: "a mount or a directory", Use: OneOf},
+			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "or a place; /tmp is one that is no bpffs", Use: OneOf},
+			{Key: KeyPath, Name: "path", Kind: KindText, Doc: "a name below it"},
+			{Key: KeyHow, Name: "how", Kind: KindHow, Doc: "dir: O_RDONLY|O_DIRECTORY, as without it; path: O_PATH"},
+		},
+	},
+	OpMkdir: {
+		Name: "mkdir", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mkdirat(2)",
+		Params: []Param{paramIn, paramNewName},
+	},
+	OpChmod: {
+		Name: "chmod", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 11}, Doc: "fchmod(2)",
+		Params: []Param{
+			paramHandle("a directory"),
+			{Key: KeyMode, Name: "mode", Kind: KindText, Doc: "the permission bits, octal", Use: Required},
+		},
+	},
+	OpStat: {
+		Name: "stat", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
+		Doc: "what fstat(2) shows of mode, owner and group is compared", Params: []Param{paramHandle("a directory")},
+	},
+	OpMountinfo: {
+		Name: "mountinfo", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
+		Doc: "what /proc/self/mountinfo shows of the options is compared", Params: []Param{paramAt.as(Required)},
+	},
+	OpFdinfo: {
+		Name: "fdinfo", Who: ByLeader, Shows: ShowsMasks, Drawn: Drawn{Cell: 1},
+		Doc: "the masks in the token's fdinfo are compared", Params: []Param{paramHandle("a token")},
+	},
+	OpTokenInfo: {
+		Name: "token_info", Who: ByWorker, Shows: ShowsMasks, Caps: true, Drawn: Drawn{Cell: 1},
+		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; the masks are compared", Params: []Param{paramHandle("a token")},
+	},
+	OpPin: {
+		Name: "pin", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5}, Doc: "BPF_OBJ_PIN",
+		Params: []Param{paramHandle("what to pin"), paramIn, paramNewName},
+	},
+	OpLink: {
+		Name: "link", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "linkat(2) of the descriptor's file",
+		Params: []Param{paramHandle("what to link"), paramIn, paramNewName},
+	},
+
+	OpDup: {
+		Name: "dup", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 33},
+		Doc: "a copy of a descriptor, as dup(2) makes it", Params: []Param{paramHandle("what to copy")},
+	},
+	OpCloexec: {
+		Name: "cloexec", Who: ByWorker, Drawn: Drawn{Along: true}, Doc: "F_SETFD",
+		Params: []Param{
+			paramHandle("a descriptor"),
+			{Key: KeyOn01, Name: "on", Kind: KindNum, Use: Positional,
+				Doc: "0: it stays open over exec; 1: it does not, as every descriptor at first"},
+		},
+	},
+	OpExec: {
+		Name: "exec", Who: ByBroker, Drawn: Drawn{Setup: 11},
+		Doc: "execve(2): the actor's process starts its program again; descriptors with FD_CLOEXEC are gone",
+	},
+	OpFork: {
+		Name: "fork", Who: ByBroker, Drawn: Drawn{Along: true},
+		Doc: "fork(2) and execve(2): the child has the descriptors without FD_CLOEXEC",
+		Params: []Param{
+			{Key: KeyTo, Name: "child", Kind: KindActor, Doc: "an actor declared as child ACTOR", Use: Positional},
+		},
+	},
+	OpExit: {
+		Name: "exit", Who: ByBroker, Drawn: Drawn{Along: true},
+		Doc: "the actor's process ends, and with it what nobody else holds",
+	},
+	OpUserns: {
+		Name: "userns", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 33}, Doc: "open /proc/thread-self/ns/user",
+	},
+	OpSetns: {
+		Name: "setns", Who: ByWorker, Caps: true, Drawn: Drawn{Cell: 1},
+		Doc: "setns(2) with CLONE_NEWUSER, in a process of its own",
+		Params: []Param{
+			{Key: KeyInside, Name: "userns", Kind: KindHandle, Doc: "what userns made", Use: Positional},
+		},
+	},
+	OpPidfdGetfd: {
+		Name: "pidfd_getfd", Makes: true, Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 15},
+		Doc:    "pidfd_getfd(2): take another process's descriptor",
+		Params: []Param{paramHandle("what to take"), paramFrom},
+	},
+	OpProcOpen: {
+		Name: "proc_open", Makes: true, Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 7},
+		Doc: "open /proc/PID/fd/N with O_PATH", Params: []Param{paramHandle("what to open"), paramFrom},
+	},
+	OpChurn: {
+		Name: "churn", Who: ByBoth, Shows: ShowsCount, Caps: true, Long: true, Drawn: Drawn{Never: takesLong},
+		Doc: "BPF_TOKEN_CREATE and close, again and again, or with no_fd=1 each refused with EMFILE; " +
+			"the kernel's slab objects are counted before and behind",
+		Params: []Param{
+			{Key: KeyBPFFS, Name: "bpffs", Kind: KindHandle, Doc: "the bpffs", Use: Required, Point: true},
+			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
+			{Key: KeySlack, Name: "slack", Kind: KindNum, Use: Required,
+				Doc: "how many slab objects more there may be behind it; kilobytes of slab, " +
+					"where the kernel counts no objects (no CONFIG_SLUB_DEBUG)"},
+			paramNoFD,
+		},
+	},
+	OpNamespaces: {
+		Name: "namespaces", Who: ByBroker, Long: true, Drawn: Drawn{Never: takesLong},
+		Doc: "a user namespace with a bpffs, a token, and a map, a BTF and a program made through it is made and left, " +
+			"again and again, while /proc/sys/user/max_user_namespaces bounds how many there may be",
+		Params: []Param{
+			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
+			{Key: KeySlack, Name: "slack", Kind: KindNum, Use: Required,
+				Doc: "how many user namespaces the kernel allows meanwhile beside those that are there"},
+		},
+	},
+	OpRace: {
+		Name: "race", Who: ByBoth, Shows: ShowsErrnos, Caps: true, Drawn: Drawn{Never: takesLong},
+		Doc: "two things at the same time; every errno that comes must be one of those that either order gives",
+		Params: []Param{
+			{Key: KeyRace, Name: "what", Kind: KindRace, Doc: "create_umount, use_close or delegate_exit", Use: Positional},
+			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
+			{Key: KeyBPFFS, Name: "bpffs", Kind: KindHandle, Doc: "the bpffs", Point: true},
+			{Key: KeyToken, Name: "token", Kind: KindHandle, Doc: "the token"},
+			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "where the bpffs is mounted"},
+		},
+	},
+
+	OpLSM: {
+		Name: "lsm", Makes: true, Who: ByBroker, Shows: ShowsObject, Drawn: Drawn{Along: true},
+		Doc: "the broker attaches a BPF-LSM program to a hook, until the world ends",
+		Params: []Param{
+			{Key: KeyHook, Name: "hook", Kind: KindHook, Use: Required,
+				Doc: "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
+			{Key: KeyOf, Name: "of", Kind: KindActor, Use: Required,
+				Doc: "the actor whose calls it is about; nobody else's are touched"},
+			{Key: KeyErrno, Name: "errno", Kind: KindErrno, Use: Required,
+				Doc: "what it answers; ok: nothing, it only looks on"},
+			{Key: KeyHookCmd, Name: "cmd", Kind: KindAnyCmd, Doc: "only where the command is this one (bpf, bpf_token_cmd)"},
+			{Key: KeyHookCap, Name: "cap", Kind: KindCap, Doc: "only where the capability is this one (bpf_token_capable)"},
+			{Key: KeyGiven, Name: "token", Kind: KindNum, Doc: "only where the token is not NULL (1), or is (0)"},
+			{Key: KeyKernel, Name: "kernel", Kind: KindNum,
+				Doc: "only where the kernel itself calls (1), or a process (0); since 6.15"},
+			{Key: KeyOfCmds, Name: "cmds", Kind: KindNum, Doc: "only where the token's allowed_cmds are these"},
+			{Key: KeyOfMaps, Name: "maps", Kind: KindNum, Doc: "its allowed_maps"},
+			{Key: KeyOfProgs, Name: "progs", Kind: KindNum, Doc: "its allowed_progs"},
+			{Key: KeyOfAttachs, Name: "attachs", Kind: KindNum, Doc: "its allowed_attachs"},
+		},
+	},
+	OpLSMOff: {
+		Name: "lsm_off", Who: ByBroker, Drawn: Drawn{Along: true},
+		Doc: "have a BPF-LSM program refuse nothing more", Params: []Param{paramLSM},
+	},
+	OpLSMRan: {
+		Name: "lsm_ran", Who: ByBroker, Drawn: Drawn{Never: "what a program refuses shows that it ran"},
+		Doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA", Params: []Param{paramLSM},
+	},
+
+	OpMemory: {
+		Name: "memory", Who: ByBroker, Config: "MEMCG", Drawn: Drawn{Never: "whether a map fits depends on the machine"},
+		Doc: "the broker puts a process into a memory cgroup of its own, until the world ends; a second time, " +
+			"it waits until no more than a quarter is used: ENOMEM, if that does not come",
+		Params: []Param{
+			{Key: KeyTo, Name: "actor", Kind: KindActor, Doc: "whose process is bounded", Use: Positional},
+			{Key: KeyMemory, Name: "max", Kind: KindNum, Doc: "memory.max, in bytes", Use: Required},
+		},
+	},
+
+	OpKallsyms: {
+		Name: "kallsyms", Who: ByBroker, Drawn: Drawn{Never: takesLong},
+		Doc: "ok if /proc/kallsyms holds a program of the name, or for F a further function of a program, else ENOENT",
+		Params: []Param{
+			paramName.as(Required),
+		},
+	},
+	OpLibrary: {
+		Name: "library", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
+		Doc: "run an application that uses cilium/ebpf, which finds a token by itself; " +
+			"the answer is the errno that it gets, EOPNOTSUPP for the library's own ErrNotSupported",
+		Params: []Param{
+			{Key: KeyMake, Name: "make", Kind: KindMake, Use: Required,
+				Doc: "queue, btf (a map that names one), prog (XDP with helpers), freplace"},
+			{Key: KeyEnv, Name: "env", Kind: KindText,
+				Doc: "LIBBPF_BPF_TOKEN_PATH in its environment, which is libbpf's: empty, it finds no token"},
+		},
+	},
+	OpElement: {
+		Name: "element", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first",
+		Params: []Param{
+			paramHandle("a map"),
+			{Key: KeyDo, Name: "do", Kind: KindDo, Doc: "update, lookup or delete", Use: Positional},
+		},
+	},
+	OpObjGet: {
+		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Doc: "BPF_OBJ_GET of what lies pinned under a name in the directory", Params: []Param{paramIn, paramNewName},
+	},
+	OpConsume: {
+		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
+		Doc: "run a program that writes a record into a buffer, both of root's making, " +
+			"and read the record out of the buffer's mapped memory",
+		Params: []Param{
+			{Key: KeyBuffer, Name: "buffer", Kind: KindBuffer, Use: Positional,
+				Doc: "ring: a ringbuf map; perf: a perf_event_array map, with perf events of the actor's own"},
+		},
+	},
+	OpBarriers: {
+		Name: "barriers", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared",
+		Params: []Param{
+			paramHandle("a program"),
+		},
+	},
+	OpReopen: {
+		Name: "reopen", Makes: true, Who: ByWorker, Drawn: Drawn{Never: "some kernels crash on what it makes of a token"},
+		Doc:    "open a descriptor again through /proc/self/fd, which knows no token behind one",
+		Params: []Param{paramHandle("what to open again")},
+	},
+}
+
+// Why an operation is not drawn.
+const (
+	takesLong  = "it takes long"
+	fewAnswers = "the rules know the answer in few worlds"
+)
+
+// Known reports whether the table has the operation. What the decoder of a
+// record or of a script reads may be any number.
+func (o Op) Known() bool { return o > 0 && o < Ops }
+
+// Row returns the operation's row; it is empty for one that is not known.
+func (o Op) Row() *Operation {
+	if !o.Known() {
+		return &operations[0]
+	}
+	return &operations[o]
+}
+
+// String returns the operation's name in a case file.
+func (o Op) String() string {
+	if o.Known() {
+		return operations[o].Name
+	}
+	return fmt.Sprintf("op %d", uint8(o))
+}
+
+// OpNamed returns the operation that a case file calls so, or 0.
+func OpNamed(name string) Op {
+	for o := Op(1); o < Ops; o++ {
+		if operations[o].Name == name {
+			return o
+		}
+	}
+	return 0
+}
+
+// Brokered reports whether the broker has a part in the operation; any other
+// an actor does by itself.
+func (o Op) Brokered() bool {
+	who := o.Row().Who
+	return who == ByBroker || who == ByBoth
+}
+
+// Observes reports whether the actor's first thread does the operation.
+func (o Op) Observes() bool { return o.Row().Who == ByLeader }
+
+// Named returns the parameter of a name, or nil.
+func (r *Operation) Named(name string) *Param {
+	return r.param(func(p *Param) bool { return p.Name == name })
+}
+
+// Of returns the parameter of a key, or nil.
+func (r *Operation) Of(k Key) *Param {
+	return r.param(func(p *Param) bool { return p.Key == k })
+}
+
+func (r *Operation) param(is func(*Param) bool) *Param {
+	for i := range r.Params {
+		if is(&r.Params[i]) {
+			return &r.Params[i]
+		}
+	}
+	return nil
+}
+
+// Used returns the parameters that a step gives in a way, in their order.
+func (r *Operation) Used(u Use) []*Param {
+	var out []*Param
+	for i := range r.Params {
+		if r.Params[i].Use == u {
+			out = append(out, &r.Params[i])
+		}
+	}
+	return out
+}
