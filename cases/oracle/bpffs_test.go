@@ -8,7 +8,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The table of kernel-semantics 1.2, and what follows it.
+// The table of SEMANTICS.md, bpf_parse_param, and more values of the same kinds.
 func TestParseMask(t *testing.T) {
 	const all = ^uint64(0)
 	for _, tt := range []struct {
@@ -30,8 +30,9 @@ func TestParseMask(t *testing.T) {
 		{"0x1:0x2", 2, 0}, {"0x10000000000000000", 0, eRANGE},
 		{"any:0x1", 1, 0}, {"0", 0, 0}, {"0x0", 0, 0},
 		{"0x1:any", all, 0}, {"18446744073709551615", all, 0}, {"18446744073709551616", 0, eRANGE},
-		// beyond the table
-		{"++3", 0, eINVAL}, {"+", 0, eINVAL}, {"0x3\n\n", 0, eINVAL}, {"\n", 0, eINVAL}, {"1_0", 0, eINVAL}, {"0X1f", 0x1f, 0},
+		// more of the same kinds
+		{"++3", 0, eINVAL}, {"+", 0, eINVAL}, {"0x3\n\n", 0, eINVAL}, {"\n", 0, eINVAL}, {"1_0", 0, eINVAL},
+		{"0X1f", 0x1f, 0},
 		{"0x8000000000000000", 1 << 63, 0}, {"map_create:map_create", 1, 0}, {"any:any", all, 0}, {"any:map_create", all, 0},
 		{"0x1:bogus", 0, eINVAL}, {"prog_run", 1 << 10, 0}, {"prog_test_run", 1 << 10, 0},
 	} {
@@ -53,7 +54,7 @@ func TestParseMaskOfEachOption(t *testing.T) {
 		{k612, "delegate_maps", "hash:ringbuf", 1<<1 | 1<<27, 0},
 		{k612, "delegate_maps", "unspec", 1, 0},
 		{k612, "delegate_maps", "cgroup_storage", 1 << 19, 0},
-		{k612, "delegate_maps", "map_create", 0, eINVAL}, // another option's name
+		{k612, "delegate_maps", "map_create", 0, eINVAL}, // a name of another option
 		{k612, "delegate_progs", "xdp", 1 << 6, 0},
 		{k612, "delegate_attachs", "xdp", 1 << 37, 0},
 		{k612, "delegate_attachs", "trace_uprobe_session", 0, eINVAL}, // newer than the kernel
@@ -67,7 +68,7 @@ func TestParseMaskOfEachOption(t *testing.T) {
 	}
 }
 
-// fsconfig(2) takes 255 bytes of a string and no more.
+// fsconfig(2) takes at most 255 bytes of a string.
 func TestParseMaskLength(t *testing.T) {
 	long := strings.Repeat("0", 254) + "1"
 	if got, errno := ParseMask(k73, "delegate_cmds", long); got != 1 || errno != 0 {
@@ -78,8 +79,8 @@ func TestParseMaskLength(t *testing.T) {
 	}
 }
 
-// Kernel-semantics 1.2 and 1.4: who may set masks and create the superblock,
-// and which error comes first.
+// SEMANTICS.md, bpf_parse_param and bpf_fill_super: who may set masks and create
+// the superblock, and which error comes first.
 func TestDelegate(t *testing.T) {
 	inChild := Cred{Userns: child, Euid: 1000, Caps: uapi.AllCaps}
 	root := Cred{Userns: Initial, Caps: uapi.AllCaps}
@@ -98,23 +99,26 @@ func TestDelegate(t *testing.T) {
 		id    string
 		cmds  uint64
 	}{
-		{"the usual dance", k612, Delegate{set("any"), inChild, root}, 0, "bpffs/allowed", ^uint64(0)},
+		{"root sets for a container", k612, Delegate{set("any"), inChild, root}, 0, "bpffs/allowed", ^uint64(0)},
 		{"no option", k612, Delegate{nil, inChild, root}, 0, "bpffs/allowed", 0},
-		{"repeating adds", k612, Delegate{set("0x1", "0x2", "0x4"), inChild, root}, 0, "bpffs/allowed", 7},
-		{"a number replaces within a value alone", k612, Delegate{set("0x1", "map_create:0x2"), inChild, root}, 0, "bpffs/allowed", 3},
+		{"a repeated option adds", k612, Delegate{set("0x1", "0x2", "0x4"), inChild, root}, 0, "bpffs/allowed", 7},
+		{"a number replaces only inside its value", k612,
+			Delegate{set("0x1", "map_create:0x2"), inChild, root}, 0, "bpffs/allowed", 3},
 		{"malformed", k612, Delegate{set("0x1", "bogus", "0x4"), inChild, root}, eINVAL, "bpffs/malformed", 1},
 		{"too big", k612, Delegate{set("0x10000000000000000"), inChild, root}, eRANGE, "bpffs/malformed", 0},
 		{"the child sets", k612, Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/set-unprivileged", 0},
-		{"the child sets nonsense", k612, Delegate{set("bogus"), inChild, inChild}, eINVAL, "bpffs/malformed", 0},
-		{"the child sets 0, and cannot create", k612, Delegate{set("0"), inChild, inChild}, ePERM, "bpffs/fill-super", 0},
+		{"the child sets a malformed value", k612, Delegate{set("bogus"), inChild, inChild}, eINVAL, "bpffs/malformed", 0},
+		{"the child sets 0 and cannot create", k612, Delegate{set("0"), inChild, inChild}, ePERM, "bpffs/fill-super", 0},
 		{"the child creates without delegation", k612, Delegate{nil, inChild, inChild}, ePERM, "bpffs/fill-super", 0},
-		{"no CAP_SYS_ADMIN in its own", k612, Delegate{nil, inChild, Cred{child, 1000, capsBPF}}, ePERM, "bpffs/mount-capable", 0},
+		{"no CAP_SYS_ADMIN in its own namespace", k612,
+			Delegate{nil, inChild, Cred{child, 1000, capsBPF}}, ePERM, "bpffs/mount-capable", 0},
 		{"a stranger creates", k612, Delegate{nil, inChild, Cred{Initial, 4242, 0}}, ePERM, "bpffs/mount-capable", 0},
-		{"the owner from outside creates", k612, Delegate{nil, inChild, Cred{Initial, 1000, 0}}, ePERM, "bpffs/fill-super", 0},
+		{"the owner creates from outside", k612,
+			Delegate{nil, inChild, Cred{Initial, 1000, 0}}, ePERM, "bpffs/fill-super", 0},
 		{"root in the initial namespace", k612, Delegate{set("any"), root, root}, 0, "bpffs/allowed", ^uint64(0)},
-		{"before tokens options are not known", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
+		{"before tokens options are unknown", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
 		{"before tokens a child creates", k61, Delegate{set("any"), inChild, inChild}, 0, "bpffs/unknown-option", 0},
-		{"but not without CAP_SYS_ADMIN", k61, Delegate{nil, inChild, Cred{child, 1000, 0}}, ePERM, "bpffs/mount-capable", 0},
+		{"before tokens, no capability", k61, Delegate{nil, inChild, Cred{child, 1000, 0}}, ePERM, "bpffs/mount-capable", 0},
 	} {
 		v, m := tt.d.Decide(tt.k)
 		if !v.Known || v.Errno != tt.errno || v.ID != tt.id || m != (Masks{Cmds: tt.cmds}) {
@@ -130,12 +134,12 @@ func TestMaskOf(t *testing.T) {
 	m := Masks{1, 2, 3, 4}
 	for i, o := range DelegateOptions {
 		if p := m.Of(o.Name); p == nil || *p != uint64(i+1) {
-			t.Errorf("Of(%s) is another mask", o.Name)
+			t.Errorf("Of(%s) returns the wrong mask", o.Name)
 		}
 	}
 }
 
-// fdinfo shows any as soon as the known bits are there: 37 commands on 6.12, 39 on 7.3.
+// fdinfo shows any if all known bits are set: 37 commands on 6.12, 39 on 7.3.
 func TestShown(t *testing.T) {
 	const all = ^uint64(0)
 	known := Masks{1<<37 - 1, 1<<34 - 1, 1<<33 - 1, 1<<57 - 1}

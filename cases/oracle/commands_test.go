@@ -6,18 +6,19 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The lists of kernel-semantics section 10, in numbers: the commands that want
-// CAP_SYS_ADMIN in the initial namespace, of them those about the next id.
+// The commands that need CAP_SYS_ADMIN in the initial namespace, by number, and
+// of them those about the next id: SEMANTICS.md, Other commands.
 var (
 	refNextID   = map[uint32]bool{11: true, 12: true, 23: true, 31: true}
 	refSysAdmin = map[uint32]bool{13: true, 14: true, 30: true, 20: true, 32: true}
-	refNoPlace  = map[uint32]bool{13: true, 14: true, 30: true} // by id, and no place for a token
+	refNoPlace  = map[uint32]bool{13: true, 14: true, 30: true} // by id, without a field for a token
 	refOwn      = map[uint32]bool{0: true, 5: true, 18: true, 36: true}
 )
 
-// calls plays every command with everything that can be wrong with it.
+// calls passes every command to f, with every mistake that a Call can have.
 func calls(f func(r *Call)) {
-	refs := append(badTokens(), tokenOf(Masks{Cmds: 1 << 19}), tokenOf(Masks{Cmds: ^uint64(0) &^ (1 << 19), Maps: ^uint64(0)}))
+	refs := append(badTokens(), tokenOf(Masks{Cmds: 1 << 19}),
+		tokenOf(Masks{Cmds: ^uint64(0) &^ (1 << 19), Maps: ^uint64(0)}))
 	for cmd := uapi.Cmd(0); cmd < 42; cmd++ {
 		if refOwn[uint32(cmd)] {
 			continue
@@ -44,8 +45,8 @@ func calls(f func(r *Call)) {
 	}
 }
 
-// call decides as kernel-semantics 3.6 and 3.7 do, with nothing of the
-// oracle's tables.
+// call decides by SEMANTICS.md, bpf_btf_get_fd_by_id and Other commands, and
+// uses none of the oracle's tables.
 func (r *reference) call(q *Call) uapi.Errno {
 	cmd, newer := uint32(q.Cmd), r.w.Kernel == k73
 	switch {
@@ -71,7 +72,7 @@ func (r *reference) call(q *Call) uapi.Errno {
 		return 1
 	case (refNextID[cmd] || refNoPlace[cmd]) && q.ID != 0:
 		return 2
-	case cmd == 9 && q.On == CallTCX && !net && newer: // of the kernels here just the newest asks, ae23bc81ddf7
+	case cmd == 9 && q.On == CallTCX && !net && newer: // only the newest of these kernels checks, ae23bc81ddf7
 		return 1
 	case cmd == 9 && q.On == CallTCX:
 		return 2
@@ -111,11 +112,11 @@ func (r *reference) btfByID(q *Call) uapi.Errno {
 	return 0
 }
 
-// TestCommands holds the oracle against the reference for every command; what
-// an explanation decides is what Decide says.
+// TestCommands compares the oracle with the reference for every command, and
+// Explain with Decide.
 func TestCommands(t *testing.T) {
 	bad, decided := 0, map[string]int{}
-	worlds([]*Kernel{k612, k619, k73}, []int{2}, places, // none looks at the sysctl
+	worlds([]*Kernel{k612, k619, k73}, []int{2}, places, // no command reads the sysctl
 		func(w *World, p *place, caps uapi.CapSet) {
 			calls(func(r *Call) {
 				got, trace := Explain(w, r)
@@ -145,8 +146,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// Every command of the newest kernel has rules, or an operation of its own; a
-// newer one is an answer that nobody knows.
+// Every command of the newest kernel has rules. A newer one has an unknown verdict.
 func TestCommandsKnown(t *testing.T) {
 	for _, m := range uapi.Cmds.Members {
 		if m.Value < 64 && !refOwn[m.Value] && commandOf(uapi.Cmd(m.Value)) == nil {
@@ -167,7 +167,7 @@ func TestCommandsKnown(t *testing.T) {
 	}
 }
 
-// 1 stays.
+// The value 1 cannot be changed.
 func TestSysctlLocked(t *testing.T) {
 	for _, tt := range []struct {
 		is, set int
@@ -180,19 +180,23 @@ func TestSysctlLocked(t *testing.T) {
 	}
 }
 
-// A program remembers the token that covered its load, and no other.
+// A program keeps the token that covered its load, and no other.
 func TestKeeps(t *testing.T) {
 	r := &ProgLoad{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB, Token: tokenOf(Masks{Cmds: 1 << 5, Progs: 1 << 8, Attachs: 1})}
 	if r.Keeps(&World{Kernel: k612}) != r.Token.FD.Token {
-		t.Error("a token that covers the load is forgotten")
+		t.Error("a token that covers the load is lost")
 	}
-	for _, m := range []Masks{{Cmds: 1, Progs: 1 << 8, Attachs: 1}, {Cmds: 1 << 5, Progs: 1, Attachs: 1}, {Cmds: 1 << 5, Progs: 1 << 8, Attachs: 2}} {
+	for _, m := range []Masks{
+		{Cmds: 1, Progs: 1 << 8, Attachs: 1},
+		{Cmds: 1 << 5, Progs: 1, Attachs: 1},
+		{Cmds: 1 << 5, Progs: 1 << 8, Attachs: 2},
+	} {
 		r.Token = tokenOf(m)
 		if r.Keeps(&World{Kernel: k612}) != nil {
-			t.Errorf("a token of %+v is remembered", m)
+			t.Errorf("a token of %+v is kept", m)
 		}
 	}
 	if (&ProgLoad{Type: uapi.BPF_PROG_TYPE_CGROUP_SKB}).Keeps(&World{Kernel: k612}) != nil {
-		t.Error("a token that was not given is remembered")
+		t.Error("a token that was not given is kept")
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// No permission stands between a process and the elements of a map that it
-// holds; what a type does not do it does for nobody.
+// A process needs no capability for the elements of a map that it has a
+// descriptor of. What the type does not support fails for every process.
 func TestElement(t *testing.T) {
 	nobody := &World{Kernel: k73, Caller: Cred{Userns: Initial, Euid: 65534}, UnprivDisabled: 2}
 	hash, array := FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARRAY}
@@ -31,7 +31,7 @@ func TestElement(t *testing.T) {
 	}
 }
 
-// What is pinned is a file: its owner opens it, others with CAP_DAC_OVERRIDE.
+// A pinned object is a file: its owner may open it, others need CAP_DAC_OVERRIDE.
 func TestObjGet(t *testing.T) {
 	b := &BPFFS{Userns: Initial, Root: Inode{Mode: 0o1777}, Names: []string{"map", "dir"}}
 	b.Pin("map", FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, 7)

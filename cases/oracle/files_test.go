@@ -3,8 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"tokentest/cases/uapi"
 )
 
@@ -32,6 +30,7 @@ func world(c Cred, release string) *World {
 }
 
 func TestPermits(t *testing.T) {
+	readSearch := Cred{Initial, 1, 1 << uapi.CAP_DAC_READ_SEARCH}
 	for _, tt := range []struct {
 		name string
 		i    Inode
@@ -39,21 +38,21 @@ func TestPermits(t *testing.T) {
 		want uint32
 		ok   bool
 	}{
-		{"owner's bits", Inode{1000, 1000, 0o700}, plainCred, mayRead | mayExec, true},
-		{"owner without them", Inode{1000, 1000, 0o077}, plainCred, mayRead, false},
-		{"group's bits", Inode{0, 1000, 0o050}, outside, mayRead | mayExec, true},
-		{"group without them", Inode{0, 1000, 0o707}, outside, mayRead, false},
-		{"others' bits", Inode{1000, 1000, 0o005}, stranger, mayRead | mayExec, true},
-		{"others without them", Inode{1000, 1000, 0o770}, stranger, mayRead, false},
+		{"bits of the owner", Inode{1000, 1000, 0o700}, plainCred, mayRead | mayExec, true},
+		{"owner without bits", Inode{1000, 1000, 0o077}, plainCred, mayRead, false},
+		{"bits of the group", Inode{0, 1000, 0o050}, outside, mayRead | mayExec, true},
+		{"group without bits", Inode{0, 1000, 0o707}, outside, mayRead, false},
+		{"bits of others", Inode{1000, 1000, 0o005}, stranger, mayRead | mayExec, true},
+		{"others without bits", Inode{1000, 1000, 0o770}, stranger, mayRead, false},
 		{"root by capability", Inode{1000, 1000, 0}, rootCred, mayWrite, true},
-		{"root without", Inode{1000, 1000, 0}, plainRoot, mayRead, false},
-		{"the container's root over its own", Inode{1000, 1000, 0}, ownerCred, mayWrite, true},
-		{"the container's root over another's", Inode{0, 0, 0}, ownerCred, mayRead, false},
+		{"root without capability", Inode{1000, 1000, 0}, plainRoot, mayRead, false},
+		{"the container's root, its own file", Inode{1000, 1000, 0}, ownerCred, mayWrite, true},
+		{"the container's root, root's file", Inode{0, 0, 0}, ownerCred, mayRead, false},
 		{"root of another container", Inode{1000, 1000, 0}, otherRoot, mayRead, false},
-		{"a group that it does not know", Inode{1000, 5, 0}, ownerCred, mayRead, false},
-		{"CAP_DAC_READ_SEARCH reads", Inode{0, 0, 0}, Cred{Initial, 1, 1 << uapi.CAP_DAC_READ_SEARCH}, mayRead | mayExec, true},
-		{"and does not write", Inode{0, 0, 0}, Cred{Initial, 1, 1 << uapi.CAP_DAC_READ_SEARCH}, mayWrite, false},
-		{"CAP_SYS_ADMIN does not", Inode{0, 0, 0}, Cred{Initial, 1, 1 << uapi.CAP_SYS_ADMIN}, mayRead, false},
+		{"an unmapped group", Inode{1000, 5, 0}, ownerCred, mayRead, false},
+		{"CAP_DAC_READ_SEARCH reads", Inode{0, 0, 0}, readSearch, mayRead | mayExec, true},
+		{"CAP_DAC_READ_SEARCH does not write", Inode{0, 0, 0}, readSearch, mayWrite, false},
+		{"CAP_SYS_ADMIN does not read", Inode{0, 0, 0}, Cred{Initial, 1, 1 << uapi.CAP_SYS_ADMIN}, mayRead, false},
 	} {
 		if got := tt.i.permits(tt.c, tt.want); got != tt.ok {
 			t.Errorf("%s: %v", tt.name, got)
@@ -61,23 +60,23 @@ func TestPermits(t *testing.T) {
 	}
 }
 
-// Who may trace a process of the container, and so take its token.
+// TestMayTrace says who may trace a process of the container, and so take its token.
 func TestMayTrace(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		c    Cred
 		ok   bool
 	}{
-		{"an equal", ownerCred, true},
-		{"a process of it without capabilities", plainCred, false},
-		{"one with some", Cred{container, 1000, 1 << uapi.CAP_BPF}, false},
+		{"an equal process", ownerCred, true},
+		{"a process of the container without capabilities", plainCred, false},
+		{"one with CAP_BPF", Cred{container, 1000, 1 << uapi.CAP_BPF}, false},
 		{"one with CAP_SYS_PTRACE", Cred{container, 1000, 1 << uapi.CAP_SYS_PTRACE}, true},
-		{"its owner", outside, true},
+		{"the container's owner", outside, true},
 		{"another uid", stranger, false},
 		{"root", rootCred, true},
 		{"root without capabilities", plainRoot, false},
 		{"root of another container", otherRoot, false},
-		{"root of the one below", innerRoot, false},
+		{"root of a nested container", innerRoot, false},
 	} {
 		r := &Take{What: PidfdGetfd, FD: FD{Kind: TokenFD}, Victim: ownerCred}
 		if got := r.mayTrace(tt.c); got != tt.ok {
@@ -101,7 +100,8 @@ func TestMayTrace(t *testing.T) {
 	if v := Decide(world(stranger, "6.12"), r); v.Errno != eACCES || v.ID != "proc_open/search" {
 		t.Errorf("/proc: %+v", v)
 	}
-	if v := Decide(world(plainCred, "6.12"), &Take{What: ProcOpen, FD: FD{Kind: TokenFD}, Victim: ownerCred}); v.Errno != eACCES {
+	take := &Take{What: ProcOpen, FD: FD{Kind: TokenFD}, Victim: ownerCred}
+	if v := Decide(world(plainCred, "6.12"), take); v.Errno != eACCES {
 		t.Errorf("/proc, as the same user: %+v", v)
 	}
 	if v := Decide(world(ownerCred, "6.12"), r); v.Errno != eNOENT {
@@ -117,13 +117,13 @@ func TestSetns(t *testing.T) {
 		want uapi.Errno
 	}{
 		{"root", rootCred, FD{Kind: UsernsFD, Userns: container}, 0},
-		{"its owner", outside, FD{Kind: UsernsFD, Userns: container}, 0},
-		{"the owner of the one above", outside, FD{Kind: UsernsFD, Userns: below}, 0},
-		{"root of it, below", ownerCred, FD{Kind: UsernsFD, Userns: below}, 0},
+		{"the owner", outside, FD{Kind: UsernsFD, Userns: container}, 0},
+		{"the owner of its parent", outside, FD{Kind: UsernsFD, Userns: below}, 0},
+		{"root of its parent", ownerCred, FD{Kind: UsernsFD, Userns: below}, 0},
 		{"a stranger", stranger, FD{Kind: UsernsFD, Userns: container}, ePERM},
-		{"upwards", innerRoot, FD{Kind: UsernsFD, Userns: container}, ePERM},
+		{"to the parent", innerRoot, FD{Kind: UsernsFD, Userns: container}, ePERM},
 		{"to the initial one", ownerCred, FD{Kind: UsernsFD, Userns: Initial}, ePERM},
-		{"again", ownerCred, FD{Kind: UsernsFD, Userns: container}, eINVAL},
+		{"to its own", ownerCred, FD{Kind: UsernsFD, Userns: container}, eINVAL},
 		{"a token", rootCred, FD{Kind: TokenFD}, eINVAL},
 		{"closed", rootCred, FD{}, eBADF},
 	} {
@@ -135,6 +135,7 @@ func TestSetns(t *testing.T) {
 
 func TestMakeName(t *testing.T) {
 	dir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: container, Root: Inode{1000, 1000, 0o755}, Names: []string{"there"}}}
+	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Inode{0, 0, 0o755}}}
 	object := FD{Kind: Object, Pinned: true}
 	for _, tt := range []struct {
 		name string
@@ -145,11 +146,11 @@ func TestMakeName(t *testing.T) {
 		{"pin", ownerCred, MakeName{Pin, object, dir, "new"}, 0},
 		{"pin a token", ownerCred, MakeName{Pin, FD{Kind: TokenFD}, dir, "new"}, eINVAL},
 		{"pin nothing", ownerCred, MakeName{Pin, FD{}, dir, "new"}, eINVAL},
-		{"pin what is there", ownerCred, MakeName{Pin, object, dir, "there"}, eEXIST},
+		{"pin under a name that exists", ownerCred, MakeName{Pin, object, dir, "there"}, eEXIST},
 		{"pin from outside", rootCred, MakeName{Pin, object, dir, "new"}, eOVERFLOW},
-		{"pin without permission", Cred{Initial, 1000, 0}, MakeName{Pin, object, FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Inode{0, 0, 0o755}}}, "new"}, eACCES},
+		{"pin without permission", Cred{Initial, 1000, 0}, MakeName{Pin, object, rootDir, "new"}, eACCES},
 		{"link a token", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "new"}, eNOENT},
-		{"link a token to what is there", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "there"}, eEXIST},
+		{"link a token to a name that exists", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "there"}, eEXIST},
 		{"mkdir", plainCred, MakeName{Mkdir, FD{}, dir, "new"}, 0},
 	} {
 		if v := Decide(world(tt.c, "6.12"), &tt.r); v.Errno != tt.want || !v.Known {
@@ -157,7 +158,7 @@ func TestMakeName(t *testing.T) {
 		}
 	}
 	if v := Decide(world(ownerCred, "6.12"), &MakeName{Pin, object, FD{Kind: Dir}, "new"}); v.Known {
-		t.Errorf("a directory elsewhere: %+v", v)
+		t.Errorf("a directory outside bpffs: %+v", v)
 	}
 }
 
@@ -168,7 +169,8 @@ func TestTokenInfo(t *testing.T) {
 		want    uapi.Errno
 	}{
 		{"6.12", FD{Kind: TokenFD}, eINVAL}, {"6.17", FD{Kind: TokenFD}, 0}, {"7.3", FD{Kind: TokenFD}, 0},
-		{"7.3", FD{Kind: BPFFSRoot}, eINVAL}, {"7.3", FD{Kind: Object, Pinned: true}, 0}, {"6.12", FD{}, uapi.Errno(unix.EBADFD)}, {"7.3", FD{Kind: Path}, uapi.Errno(unix.EBADFD)},
+		{"7.3", FD{Kind: BPFFSRoot}, eINVAL}, {"7.3", FD{Kind: Object, Pinned: true}, 0}, {"6.12", FD{}, eBADFD},
+		{"7.3", FD{Kind: Path}, eBADFD},
 	} {
 		if v := Decide(world(stranger, tt.release), &TokenInfo{tt.fd}); v.Errno != tt.want {
 			t.Errorf("%s %v: %+v, want %s", tt.release, tt.fd.Kind, v, tt.want)

@@ -6,8 +6,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// A fix is in every mainline release from one on, and in the older series that
-// took it over, from a patch level on.
+// A fix is in every mainline release since one, and in some older series since
+// a patch level.
 func TestFix(t *testing.T) {
 	for _, tt := range []struct {
 		major, minor, patch int

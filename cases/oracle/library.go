@@ -44,14 +44,16 @@ func (r *Library) decide(w *World, trace *[]Line) Verdict {
 	}
 	ref, errno := r.token(w)
 	if errno != 0 {
-		return Verdict{Known: true, Errno: errno, Rule: "the search for a token fails", Func: "findToken", ID: "library/search"}
+		return Verdict{Known: true, Errno: errno, Rule: "the search for a token fails", Func: "findToken",
+			ID: "library/search"}
 	}
 	for _, request := range r.Requests {
 		if v := request(ref).decide(w, trace); v.Errno != 0 || !v.Known {
 			return v
 		}
 	}
-	return Verdict{Known: true, Rule: "no check refuses the library's requests", Func: "cilium/ebpf", ID: "library/allowed"}
+	return Verdict{Known: true, Rule: "no check refuses the library's requests", Func: "cilium/ebpf",
+		ID: "library/allowed"}
 }
 
 func libraryMap(t uapi.MapType) func(TokenRef) Request {

@@ -6,13 +6,13 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The library takes the first token that it gets, passes over what it cannot
-// make one from, and asks for everything with it.
+// The library skips each bpffs on which it cannot create a token, and uses the
+// first token for all its requests.
 func TestLibrary(t *testing.T) {
 	fs := func(ns *Userns, m Masks) *BPFFS { return &BPFFS{Userns: ns, Delegate: m} }
 	all, none := fs(child, allMasks), fs(child, Masks{})
 	few := fs(child, Masks{Cmds: 1, Maps: 1 << 22})
-	shut := fs(child, allMasks) // its root directory lets nobody read it
+	shut := fs(child, allMasks) // nobody may read its root directory
 	shut.Root = Inode{UID: child.Owner, GID: child.Owner}
 	all.Root.Mode, none.Root.Mode, few.Root.Mode = 0o1777, 0o1777, 0o1777
 	foreign, initial := fs(sibling, allMasks), fs(Initial, allMasks)
@@ -26,19 +26,19 @@ func TestLibrary(t *testing.T) {
 	}{
 		{"nothing is mounted", inside, nil, LibraryQueue(), ePERM},
 		{"everything is delegated", inside, []*BPFFS{all}, LibraryQueue(), 0},
-		{"what gives no token is passed over", inside, []*BPFFS{initial, foreign, none, all}, LibraryQueue(), 0},
-		{"the first token is kept", inside, []*BPFFS{few, all}, LibraryProg(), ePERM},
-		{"what cannot be opened is passed over", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut}, LibraryQueue(), ePERM},
-		{"and something else found", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut, few}, LibraryQueue(), 0},
-		{"it can be with CAP_DAC_OVERRIDE", inside, []*BPFFS{shut}, LibraryQueue(), 0},
-		{"it is enough for this", inside, []*BPFFS{few, all}, LibraryQueue(), 0},
+		{"a bpffs without a token is skipped", inside, []*BPFFS{initial, foreign, none, all}, LibraryQueue(), 0},
+		{"the first token is used, although it is not enough", inside, []*BPFFS{few, all}, LibraryProg(), ePERM},
+		{"a bpffs that cannot be opened", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut}, LibraryQueue(), ePERM},
+		{"and the next one is used", Cred{Userns: child, Caps: capsBPF}, []*BPFFS{shut, few}, LibraryQueue(), 0},
+		{"CAP_DAC_OVERRIDE opens it", inside, []*BPFFS{shut}, LibraryQueue(), 0},
+		{"the first token is enough", inside, []*BPFFS{few, all}, LibraryQueue(), 0},
 		{"no BTF", inside, []*BPFFS{few}, LibraryBTF(), ePERM},
 		{"a BTF", inside, []*BPFFS{all}, LibraryBTF(), 0},
 		{"a program", inside, []*BPFFS{all}, LibraryProg(), 0},
 		{"a program without CAP_PERFMON", Cred{Userns: child, Caps: capsBPF | capsNet}, []*BPFFS{all}, LibraryProg(), eINVAL},
 		{"a replacement", inside, []*BPFFS{all}, LibraryFreplace(), 0},
 		{"without capabilities", Cred{Userns: child}, []*BPFFS{all}, LibraryQueue(), ePERM},
-		{"CAP_SYS_ADMIN makes no token", Cred{Userns: child, Caps: capsSys}, []*BPFFS{all}, LibraryQueue(), ePERM},
+		{"CAP_SYS_ADMIN creates no token", Cred{Userns: child, Caps: capsSys}, []*BPFFS{all}, LibraryQueue(), ePERM},
 		{"root outside", Cred{Userns: Initial, Caps: uapi.AllCaps}, nil, LibraryProg(), 0},
 	} {
 		w := &World{Kernel: k73, Caller: tt.caller, UnprivDisabled: 2}

@@ -7,8 +7,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// What bounds a process stands where map_create, bpf_prog_load and
-// bpf_btf_load of 6.12 and 7.3 ask for memory and for a descriptor.
+// The limits of a process are checked where map_create, bpf_prog_load and
+// bpf_btf_load of 6.12 and 7.3 allocate memory and a descriptor.
 func TestLimits(t *testing.T) {
 	array := &MapAttr{Key: 4, Value: 1 << 14, Max: 1 << 12, BTFNone: true}
 	small := &MapAttr{Key: 4, Value: 1 << 10, Max: 1 << 12, BTFNone: true}
@@ -16,6 +16,9 @@ func TestLimits(t *testing.T) {
 	named.BadName = true
 	const bound = 16 << 20
 	tok := tokenOf(allMasks)
+	of := func(a *MapAttr) *MapCreate { return &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: a} }
+	noFD := of(array)
+	noFD.NoFD = true
 	for _, tt := range []struct {
 		what   string
 		req    Request
@@ -24,17 +27,18 @@ func TestLimits(t *testing.T) {
 		id     string
 		errno  uapi.Errno
 	}{
-		{"unbounded", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: array}, uapi.AllCaps, 0, "map_create/allowed", 0},
-		{"too large", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: array}, uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
-		{"small enough", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: small}, uapi.AllCaps, bound, "map_create/allowed", 0},
-		{"neither", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: array}, uapi.AllCaps, 4 * bound, "map_create/unmodelled", 0},
-		{"no permission", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: array}, 0, bound, "map_create/unprivileged-disabled", ePERM},
-		{"before the name", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: &named}, uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
-		{"before the descriptor", &MapCreate{Type: uapi.BPF_MAP_TYPE_ARRAY, Token: tok, Attr: array, NoFD: true}, uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
-		{"no descriptor for a map", &MapCreate{Type: uapi.BPF_MAP_TYPE_HASH, Token: tok, NoFD: true}, uapi.AllCaps, 0, "map_create/no-fd", eMFILE},
-		{"no descriptor for a program", &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Token: tok, NoFD: true}, uapi.AllCaps, 0, "prog_load/no-fd", eMFILE},
+		{"no limit", of(array), uapi.AllCaps, 0, "map_create/allowed", 0},
+		{"too large", of(array), uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
+		{"small enough", of(small), uapi.AllCaps, bound, "map_create/allowed", 0},
+		{"about the limit", of(array), uapi.AllCaps, 4 * bound, "map_create/unmodelled", 0},
+		{"no permission", of(array), 0, bound, "map_create/unprivileged-disabled", ePERM},
+		{"before the name", of(&named), uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
+		{"before the descriptor", noFD, uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
+		{"no descriptor for a map", &MapCreate{Type: 1, Token: tok, NoFD: true}, uapi.AllCaps, 0, "map_create/no-fd", eMFILE},
+		{"no descriptor for a program", &ProgLoad{Type: 6, Token: tok, NoFD: true}, uapi.AllCaps, 0,
+			"prog_load/no-fd", eMFILE},
 		{"no descriptor for a BTF", &BTFLoad{Token: tok, NoFD: true}, uapi.AllCaps, 0, "btf_load/no-fd", eMFILE},
-		{"no BTF", &BTFLoad{Token: tok, NoFD: true, Junk: true}, uapi.AllCaps, 0, "btf_load/junk", eINVAL},
+		{"not a BTF", &BTFLoad{Token: tok, NoFD: true, Junk: true}, uapi.AllCaps, 0, "btf_load/junk", eINVAL},
 	} {
 		for _, k := range []*Kernel{k612, k73} {
 			w := &World{Kernel: k, Caller: Cred{Userns: child, Caps: tt.caps}, UnprivDisabled: 2, Memory: tt.memory}
@@ -46,8 +50,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// What the kernel asks for a program is decided as what the process asks
-// itself, but for the hooks: they see who asks, and the run before it.
+// A request that a program makes is decided like one of the process itself,
+// except by the hooks: they see who makes it, and the run before it.
 func TestFromKernel(t *testing.T) {
 	yes, no := true, false
 	run := uapi.BPF_PROG_TEST_RUN

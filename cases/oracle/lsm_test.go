@@ -8,15 +8,15 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// isLSM says that a rule is an LSM hook.
+// isLSM reports whether a rule is an LSM hook.
 func isLSM(l Line) bool {
 	_, id, _ := strings.Cut(l.ID, "/")
 	return strings.HasPrefix(id, "lsm")
 }
 
-// Where kernel-semantics 3.3 to 3.7 and 7 put the hooks: each behind one rule
-// and before another.
+// TestLSMPlaces says between which rules the kernel calls each hook: SEMANTICS.md, LSM hooks.
 func TestLSMPlaces(t *testing.T) {
+	const afterCmd = "token-not-covering-cmd lsm-token-cmd token-not-covering-type"
 	w := func(k *Kernel) *World { return &World{Kernel: k, Caller: Cred{Userns: child, Caps: uapi.AllCaps}} }
 	for _, tt := range []struct {
 		kernel *Kernel
@@ -25,9 +25,9 @@ func TestLSMPlaces(t *testing.T) {
 	}{
 		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm no-fd-late"}},
 		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd lsm end"}},
-		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "special-fields lsm no-fd end"}},
+		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", afterCmd, "special-fields lsm no-fd end"}},
 		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm no-fd end"}},
-		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", "token-not-covering-cmd lsm-token-cmd token-not-covering-type", "bad-name lsm log-late"}},
+		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", afterCmd, "bad-name lsm log-late"}},
 		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name lsm helper-bpf"}},
 		{k73, &BTFLoad{}, []string{"attr-unreadable lsm-bpf log", "token-not-covering lsm-token-cmd no-cap-bpf"}},
 		{k612, &Call{Cmd: uapi.BPF_OBJ_PIN}, []string{"lsm-bpf common"}},
@@ -50,7 +50,7 @@ func TestLSMPlaces(t *testing.T) {
 	}
 }
 
-// lsmRequests are those of the table in kernel-semantics 7, with everything delegated.
+// lsmRequests are one request for each hook and class, with everything delegated.
 var lsmRequests = map[string]Request{
 	"create": &TokenCreate{BPFFS: FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: child, Delegate: allMasks}}},
 	"stack":  &MapCreate{Type: uapi.BPF_MAP_TYPE_STACK_TRACE, Token: tokenOf(allMasks)},
@@ -63,8 +63,8 @@ var lsmRequests = map[string]Request{
 	"get":    &Call{Cmd: uapi.BPF_BTF_GET_FD_BY_ID, Token: tokenOf(allMasks)},
 }
 
-// TestLSM is the table in kernel-semantics 7: a program that says EACCES, and
-// what each request then answers; what is not named is allowed.
+// TestLSM has a program that returns EACCES, and says which requests then fail,
+// with which errno. All others succeed.
 func TestLSM(t *testing.T) {
 	cmd := func(n uapi.Cmd) *uapi.Cmd { return &n }
 	capability := func(n uapi.Cap) *uapi.Cap { return &n }
@@ -73,7 +73,7 @@ func TestLSM(t *testing.T) {
 		lsm    LSM
 		kernel *Kernel
 		errno  uapi.Errno
-		those  string
+		fails  string
 	}{
 		{LSM{Hook: HookTokenCreate}, k73, eACCES, "create"},
 		{LSM{Hook: HookTokenCmd}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
@@ -101,11 +101,11 @@ func TestLSM(t *testing.T) {
 		tt.lsm.Errno = eACCES
 		for name, req := range lsmRequests {
 			want := uapi.OK
-			if slices.Contains(strings.Fields(tt.those), name) {
+			if slices.Contains(strings.Fields(tt.fails), name) {
 				want = tt.errno
 			}
 			if name == "get" && tt.kernel == k612 {
-				continue // it takes no token there
+				continue // 6.12 takes no token
 			}
 			l := tt.lsm
 			w := &World{Kernel: tt.kernel, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2, LSM: []*LSM{&l}}
@@ -117,14 +117,14 @@ func TestLSM(t *testing.T) {
 				t.Errorf("%s: %s: no hook in its explanation", tt.kernel.Release, name)
 			}
 			if want != 0 && !l.Ran {
-				t.Errorf("%s: %+v: %s: it decided and did not run", tt.kernel.Release, tt.lsm, name)
+				t.Errorf("%s: %+v: %s: it refused, but Ran is false", tt.kernel.Release, tt.lsm, name)
 			}
 		}
 	}
 }
 
-// A program that allows gives nothing, and no hook is asked where the kernel's
-// own check refuses before it.
+// A program that returns 0 grants nothing, and a hook does not run if a check
+// before it refuses.
 func TestLSMOnlyRefuses(t *testing.T) {
 	ran := func(h Hook, caps uapi.CapSet, req Request) (bool, uapi.Errno) {
 		l := &LSM{Hook: h}
@@ -151,15 +151,19 @@ func TestLSMOnlyRefuses(t *testing.T) {
 		{HookProgLoad, uapi.AllCaps, stack, false, 0},
 	} {
 		if got, errno := ran(tt.h, tt.caps, tt.req); got != tt.ran || errno != tt.want {
-			t.Errorf("hook %d, caps %s, %T: ran %v and answered %s, want %v and %s", tt.h, tt.caps, tt.req, got, errno, tt.ran, tt.want)
+			t.Errorf("hook %d, caps %s, %T: ran %v and got %s, want %v and %s",
+				tt.h, tt.caps, tt.req, got, errno, tt.ran, tt.want)
 		}
 	}
 }
 
-// Of several programs on a hook the youngest that refuses answers; masks are compared.
+// Of several programs on a hook, the last one attached that refuses decides. A
+// program can compare masks.
 func TestLSMOrder(t *testing.T) {
-	older, younger, other := &LSM{Hook: HookMapCreate, Errno: eBADF}, &LSM{Hook: HookMapCreate, Errno: eNOENT}, &LSM{Hook: HookProgLoad, Errno: eINVAL}
-	w := &World{Kernel: k73, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2, LSM: []*LSM{older, younger, other}}
+	older, younger := &LSM{Hook: HookMapCreate, Errno: eBADF}, &LSM{Hook: HookMapCreate, Errno: eNOENT}
+	other := &LSM{Hook: HookProgLoad, Errno: eINVAL}
+	w := &World{Kernel: k73, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2,
+		LSM: []*LSM{older, younger, other}}
 	if v := Decide(w, lsmRequests["hash"]); v.Errno != eNOENT || older.Ran || !younger.Ran {
 		t.Errorf("got %s, ran %v %v", v.Errno, older.Ran, younger.Ran)
 	}
@@ -181,7 +185,7 @@ func TestLSMOrder(t *testing.T) {
 	kernel := true
 	for k, want := range map[*Kernel]uapi.Errno{k612: eACCES, k73: 0} {
 		if v := Decide(&World{Kernel: k}, &LSMAttach{Program: LSM{Hook: HookBPF, Kernel: &kernel}}); v.Errno != want {
-			t.Errorf("%s: a program that asks who calls: got %s", k.Release, v.Errno)
+			t.Errorf("%s: a program that reads the argument kernel: got %s", k.Release, v.Errno)
 		}
 	}
 }

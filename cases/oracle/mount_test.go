@@ -9,7 +9,7 @@ import (
 
 func option(name, value string) MountOption { return MountOption{Option: Option{name, value}} }
 
-// Who may set what on a context of the container, in the kernel's order.
+// TestFsconfig says who may set which option of a container's context, in the kernel's order.
 func TestFsconfig(t *testing.T) {
 	fd := func(p Phase) FD { return FD{Kind: ContextFD, Context: &Context{Userns: container, Phase: p}} }
 	for _, tt := range []struct {
@@ -20,24 +20,24 @@ func TestFsconfig(t *testing.T) {
 		want uapi.Errno
 	}{
 		{"root delegates", rootCred, fd(CreateParams), option("delegate_cmds", "any"), 0},
-		{"the container's root does not", ownerCred, fd(CreateParams), option("delegate_cmds", "any"), ePERM},
-		{"root of the one below neither", innerRoot, fd(CreateParams), option("delegate_maps", "hash"), ePERM},
-		{"nothing is no delegation", ownerCred, fd(CreateParams), option("delegate_cmds", "0"), 0},
+		{"the container's root delegates", ownerCred, fd(CreateParams), option("delegate_cmds", "any"), ePERM},
+		{"root of a nested container delegates", innerRoot, fd(CreateParams), option("delegate_maps", "hash"), ePERM},
+		{"0 is no delegation", ownerCred, fd(CreateParams), option("delegate_cmds", "0"), 0},
 		{"malformed before unprivileged", stranger, fd(CreateParams), option("delegate_cmds", "bogus"), eINVAL},
 		{"65 bits", stranger, fd(CreateParams), option("delegate_cmds", "0x10000000000000000"), eRANGE},
 		{"too long before busy", rootCred, fd(AwaitingMount), option("delegate_cmds", strings.Repeat("0", 256)), eINVAL},
 		{"busy before malformed", rootCred, fd(AwaitingMount), option("delegate_cmds", "bogus"), eBUSY},
 		{"failed", rootCred, fd(Failed), option("delegate_cmds", "0"), eBUSY},
-		{"mounted, to be reconfigured", rootCred, fd(AwaitingReconf), option("delegate_cmds", "any"), 0},
+		{"after the mount", rootCred, fd(AwaitingReconf), option("delegate_cmds", "any"), 0},
 		{"picked", ownerCred, fd(ReconfParams), option("delegate_cmds", "any"), ePERM},
 		{"a flag", rootCred, fd(CreateParams), MountOption{Option: Option{Name: "delegate_cmds"}, Flag: true}, eINVAL},
 		{"an unknown option", stranger, fd(CreateParams), option("foo", "bar"), 0},
 		{"an unknown flag", stranger, fd(CreateParams), MountOption{Option: Option{Name: "foo"}, Flag: true}, 0},
 		{"uid of the container", rootCred, fd(CreateParams), option("uid", "1000"), 0},
-		{"uid that it does not know", rootCred, fd(CreateParams), option("uid", "0"), eINVAL},
+		{"unmapped uid", rootCred, fd(CreateParams), option("uid", "0"), eINVAL},
 		{"uid 0 in the container", ownerCred, fd(CreateParams), option("uid", "0"), 0},
-		{"uid that the setter does not know", ownerCred, fd(CreateParams), option("gid", "1000"), eINVAL},
-		{"no uid", rootCred, fd(CreateParams), option("uid", "4294967295"), eINVAL},
+		{"gid that the setter's namespace does not map", ownerCred, fd(CreateParams), option("gid", "1000"), eINVAL},
+		{"invalid uid", rootCred, fd(CreateParams), option("uid", "4294967295"), eINVAL},
 		{"33 bits", rootCred, fd(CreateParams), option("gid", "4294967296"), eINVAL},
 		{"octal", rootCred, fd(CreateParams), option("mode", "0755"), 0},
 		{"not octal", rootCred, fd(CreateParams), option("mode", "8"), eINVAL},
@@ -74,26 +74,27 @@ func TestContextLife(t *testing.T) {
 		{"a second time", rootCred, &Fscreate{of(AwaitingMount, fs)}, eBUSY},
 		{"mount", ownerCred, &Fsmount{of(AwaitingMount, fs)}, 0},
 		{"mount without CAP_SYS_ADMIN", plainCred, &Fsmount{of(AwaitingMount, fs)}, ePERM},
-		{"mount before", ownerCred, &Fsmount{of(CreateParams, nil)}, eINVAL},
+		{"mount before the creation", ownerCred, &Fsmount{of(CreateParams, nil)}, eINVAL},
 		{"mount again", ownerCred, &Fsmount{of(AwaitingReconf, fs)}, eBUSY},
 		{"reconfigure", ownerCred, &Fsreconfigure{of(ReconfParams, fs)}, 0},
-		{"reconfigure another namespace's", ownerCred, &Fsreconfigure{of(ReconfParams, initial)}, ePERM},
-		{"reconfigure what is new", rootCred, &Fsreconfigure{of(CreateParams, nil)}, eBUSY},
+		{"reconfigure a bpffs of another namespace", ownerCred, &Fsreconfigure{of(ReconfParams, initial)}, ePERM},
+		{"reconfigure a new context", rootCred, &Fsreconfigure{of(CreateParams, nil)}, eBUSY},
 		{"pick", ownerCred, &MountCall{What: Fspick, On: &Mount{FS: fs}}, 0},
 		{"pick nothing", ownerCred, &MountCall{What: Fspick}, eINVAL},
 		{"share", ownerCred, &MountCall{What: Share, On: &Mount{FS: fs}}, 0},
 		{"share nothing", ownerCred, &MountCall{What: Share}, eINVAL},
 		{"umount", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}}, 0},
-		{"umount what is open", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true}, eBUSY},
-		{"lazily", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true, Lazy: true}, 0},
+		{"umount while a file is open", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true}, eBUSY},
+		{"umount lazily", ownerCred, &MountCall{What: Umount, On: &Mount{FS: fs}, Busy: true, Lazy: true}, 0},
 		{"move", ownerCred, &MountCall{What: MoveMount, FD: FD{Kind: Path, Mount: &Mount{FS: fs}}}, 0},
 		{"move a token", ownerCred, &MountCall{What: MoveMount, FD: FD{Kind: TokenFD, Mount: &Mount{FS: fs}}}, eINVAL},
 		{"mount(2) in the container", ownerCred, &Mounting{}, ePERM},
 		{"mount(2) by root", rootCred, &Mounting{[]MountOption{option("delegate_cmds", "any"), option("uid", "5")}}, 0},
-		{"mount(2), malformed", ownerCred, &Mounting{[]MountOption{option("delegate_cmds", "0"), option("delegate_maps", "x")}}, eINVAL},
+		{"mount(2), malformed", ownerCred,
+			&Mounting{[]MountOption{option("delegate_cmds", "0"), option("delegate_maps", "x")}}, eINVAL},
 		{"remount", ownerCred, &Remounting{[]MountOption{option("delegate_cmds", "0")}, &Mount{FS: fs}}, 0},
 		{"remount to widen", ownerCred, &Remounting{[]MountOption{option("delegate_cmds", "any")}, &Mount{FS: fs}}, ePERM},
-		{"remount another namespace's", ownerCred, &Remounting{nil, &Mount{FS: initial}}, ePERM},
+		{"remount a bpffs of another namespace", ownerCred, &Remounting{nil, &Mount{FS: initial}}, ePERM},
 		{"remount nothing", ownerCred, &Remounting{}, eINVAL},
 	} {
 		if v := Decide(world(tt.c, "6.12"), tt.r); v.Errno != tt.want || !v.Known {
@@ -111,8 +112,10 @@ func TestShownOptions(t *testing.T) {
 		{BPFFS{Root: Inode{0, 0, 0o1777}}, "rw"},
 		{BPFFS{Root: Inode{1000, 5, 0o1700}}, "rw,uid=1000,gid=5,mode=700"},
 		{BPFFS{Root: Inode{0, 0, 0o7777}}, "rw,mode=6777"},
-		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{all, all, all, all}}, "rw,delegate_cmds=any,delegate_maps=any,delegate_progs=any,delegate_attachs=any"},
-		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{Cmds: 1<<10 | 1, Maps: 1 << 19}}, "rw,delegate_cmds=map_create:prog_test_run,delegate_maps=cgroup_storage_deprecated"},
+		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{all, all, all, all}},
+			"rw,delegate_cmds=any,delegate_maps=any,delegate_progs=any,delegate_attachs=any"},
+		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{Cmds: 1<<10 | 1, Maps: 1 << 19}},
+			"rw,delegate_cmds=map_create:prog_test_run,delegate_maps=cgroup_storage_deprecated"},
 		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{Attachs: 1 << 63, Progs: 1}}, "rw,delegate_progs=unspec"},
 	} {
 		if got := KernelAt(uapi.Release{Major: 6, Minor: 12}).ShownOptions(&tt.fs); got != tt.want {
@@ -121,7 +124,7 @@ func TestShownOptions(t *testing.T) {
 	}
 }
 
-// What surrounds bpf(2) has rules of its own, and none of bpf(2)'s.
+// FileRules has no rule of a bpf(2) command with a list of its own.
 func TestFileRules(t *testing.T) {
 	files := FileRules()
 	if len(files) < 40 {
@@ -129,7 +132,7 @@ func TestFileRules(t *testing.T) {
 	}
 	for _, r := range files {
 		if strings.HasPrefix(r, "token_create/") || strings.HasPrefix(r, "map_create/") {
-			t.Errorf("%s is bpf(2)'s", r)
+			t.Errorf("%s is a rule of bpf(2)", r)
 		}
 	}
 }

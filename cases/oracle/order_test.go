@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// order is one command's rules as kernel-semantics lists its checks, and the
-// adjacent pairs that no world can hold together, with the reason.
+// order is the order of a command's rules, and the pairs of neighbours that can
+// not hold in the same world, with the reason.
 type order struct {
 	cmd    string
 	kernel *Kernel // whose rules are listed
@@ -19,20 +19,25 @@ type order struct {
 }
 
 const (
-	gone       = "a dropped token is looked at no more"
-	noToken    = "what is no token has no masks"
-	oneClass   = "a map type has one class"
-	ownType    = "they are of different types"
-	oneFD      = "a descriptor is closed or no BTF"
-	oneBody    = "a program is one program"
-	oneMap     = "a descriptor is closed or no map"
-	faulty     = "attr-too-long attr-unreadable attr-tail"
-	mapFirst   = faulty + " btf-ids map-extra file-flags numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs
-	mapNew     = faulty + " btf-ids map-extra numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big " + mapGateIDs + " file-flags-late"
-	mapGateIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type unprivileged-disabled no-cap-bpf no-cap-net-admin " +
+	gone        = "the kernel does not look at a dropped token again"
+	noToken     = "a descriptor that is not a token has no masks"
+	oneClass    = "a map type needs one capability"
+	ownType     = "they are about different map types"
+	oneFD       = "a descriptor that is not open is nothing else"
+	oneBody     = "a program has one body"
+	oneMap      = oneFD
+	faulty      = "attr-too-long attr-unreadable attr-tail"
+	mapFirst    = faulty + " btf-ids map-extra file-flags " + mapCheckIDs + mapGateIDs
+	mapNew      = faulty + " btf-ids map-extra " + mapCheckIDs + mapGateIDs + " file-flags-late"
+	mapCheckIDs = "numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big "
+	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
+		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
 		"offload-privileged offload-device inner-fd alloc-late bad-name btf-closed btf-none btf-sizes special-fields"
-	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type token-not-covering-attach "
-	progIDs      = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf-id "
+	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
+		"token-not-covering-attach "
+	progRestIDs = "insns-unreadable offload bad-type bad-name "
+	stackIDs    = "skb-data pointer-leak uninit-stack variable-stack subprog map-bad-fd map-no-map"
+	progIDs     = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf-id "
 )
 
 var mapNever = map[[2]string]string{
@@ -63,12 +68,13 @@ var progNever = map[[2]string]string{
 
 var orders = []order{
 	{
-		cmd: "token_create", kernel: k612, // 2.1; "unknown" never holds where the others do not
-		rules: strings.Fields("attr-too-long attr-unreadable unknown attr-tail flags bad-fd not-root foreign-userns no-cap-bpf initial-userns nothing-delegated no-fd-late"),
-		each:  eachWorld([]*Kernel{k61, k612}, []int{2}, places, tokenCreates),
+		cmd: "token_create", kernel: k612,
+		rules: strings.Fields("attr-too-long attr-unreadable unknown attr-tail flags bad-fd not-root " +
+			"foreign-userns no-cap-bpf initial-userns nothing-delegated no-fd-late"),
+		each: eachWorld([]*Kernel{k61, k612}, []int{2}, places, tokenCreates),
 	},
 	{
-		cmd: "map_create", kernel: k612, rules: strings.Fields(mapFirst), never: mapNever, // 3.3
+		cmd: "map_create", kernel: k612, rules: strings.Fields(mapFirst), never: mapNever,
 		each: eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
@@ -76,28 +82,29 @@ var orders = []order{
 		each: eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
-		cmd: "prog_load", kernel: k73, // 3.4
-		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs + "multi-not-tracing bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"helper-bpf helper-perfmon helper-sys-admin skb-data pointer-leak uninit-stack variable-stack subprog map-bad-fd map-no-map"),
+		cmd: "prog_load", kernel: k73,
+		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
+			"multi-not-tracing bad-attach-type " + progRestIDs + "helper-bpf helper-perfmon helper-sys-admin " + stackIDs),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k73}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k612,
-		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs + "bad-attach-type insns-unreadable offload bad-type bad-name " +
-			"log-late helper-bpf helper-perfmon helper-sys-admin-initial skb-data pointer-leak uninit-stack variable-stack subprog map-bad-fd map-no-map"),
+		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs +
+			"bad-attach-type " + progRestIDs + "log-late helper-bpf helper-perfmon helper-sys-admin-initial " + stackIDs),
 		never: progNever,
 		each:  eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
 	},
 	{
-		cmd: "btf_load", kernel: k612, // 3.5
+		cmd: "btf_load", kernel: k612,
 		rules: strings.Fields(faulty + " flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf log-late junk"),
 		never: map[[2]string]string{{"token-not-a-token", "token-not-covering"}: noToken},
 		each:  eachWorld([]*Kernel{k612}, []int{2}, places, btfLoads),
 	},
 	{
 		cmd: "btf_load", kernel: k73,
-		rules: strings.Fields("attr-too-long attr-unreadable log attr-tail flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf junk"),
+		rules: strings.Fields("attr-too-long attr-unreadable log attr-tail flags token-bad-fd token-not-a-token " +
+			"token-not-covering no-cap-bpf junk"),
 		never: map[[2]string]string{{"token-not-a-token", "token-not-covering"}: noToken},
 		each:  eachWorld([]*Kernel{k73}, []int{2}, places, btfLoads),
 	},
@@ -108,13 +115,16 @@ var orders = []order{
 	},
 }
 
-func eachWorld[R Request](kernels []*Kernel, sysctls []int, from []place, requests ...func(func(R))) func(func(*World, Request)) {
+// eachWorld passes to f every world of the kernels, with every request.
+func eachWorld[R Request](
+	kernels []*Kernel, sysctls []int, from []place, requests ...func(func(R)),
+) func(func(*World, Request)) {
 	return func(f func(*World, Request)) {
 		worlds(kernels, sysctls, from, func(w *World, _ *place, caps uapi.CapSet) {
 			few := caps&(caps-1) == 0 || caps == capsNet|capsSys|capsPerf|capsBPF
 			for i, each := range requests {
 				if i > 0 && !few {
-					continue // what is wrong with an attribute hangs on single capabilities
+					continue // for a bad attribute single capabilities are enough
 				}
 				each(func(r R) { f(w, r) })
 			}
@@ -122,26 +132,26 @@ func eachWorld[R Request](kernels []*Kernel, sysctls []int, from []place, reques
 	}
 }
 
-// TestOrder plays every small world. Of two checks that both refuse, the one
-// that the kernel makes first must decide; every rule must decide somewhere,
-// and every pair of neighbours meet somewhere or be listed as unable to.
+// TestOrder decides every request in every small world. Of two checks that both
+// refuse, the first in the order must decide. Every rule must decide in some
+// world, and every pair of neighbours must hold in the same world, unless it is
+// listed as impossible.
 func TestOrder(t *testing.T) {
 	for _, o := range orders {
 		t.Run(o.cmd+"/"+o.kernel.Release.String(), func(t *testing.T) {
-			decides := map[string]int{}
-			meets := map[[2]string]int{}
+			seen := seenRules{map[string]int{}, map[[2]string]int{}}
 			o.each(func(w *World, r Request) {
 				v, trace := Explain(w, r)
 				if d := Decide(w, r); d != v {
 					t.Fatalf("%+v: Decide says %+v, Explain %+v", r, d, v)
 				}
-				o.play(t, r, v, trace, decides, meets)
+				o.play(t, r, v, trace, &seen)
 			})
 			if t.Failed() {
 				return
 			}
 			for i, id := range o.rules {
-				if decides[id] == 0 {
+				if seen.decides[id] == 0 {
 					t.Errorf("no world is decided by %s", id)
 				}
 				if i == 0 {
@@ -150,9 +160,9 @@ func TestOrder(t *testing.T) {
 				pair := [2]string{o.rules[i-1], id}
 				why, never := o.never[pair]
 				switch {
-				case never && meets[pair] > 0:
-					t.Errorf("%s holds in %d worlds, although %s", pair, meets[pair], why)
-				case !never && meets[pair] == 0:
+				case never && seen.meets[pair] > 0:
+					t.Errorf("%s hold together in %d worlds, although %s", pair, seen.meets[pair], why)
+				case !never && seen.meets[pair] == 0:
 					t.Errorf("%s hold together in no world", pair)
 				}
 			}
@@ -160,12 +170,21 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// play checks one explanation against the order.
-func (o *order) play(t *testing.T, r Request, v Verdict, trace []Line, decides map[string]int, meets map[[2]string]int) {
+// seenRules counts in how many worlds a rule decides, and in how many two
+// neighbours hold together.
+type seenRules struct {
+	decides map[string]int
+	meets   map[[2]string]int
+}
+
+// play compares one explanation with the order.
+func (o *order) play(t *testing.T, r Request, v Verdict, trace []Line, seen *seenRules) {
 	t.Helper()
 	var ids []string
 	first := "allowed"
-	trace = slices.DeleteFunc(trace, func(l Line) bool { return isLSM(l) || slices.Contains(LimitRules(), l.ID) }) // which have tests of their own
+	trace = slices.DeleteFunc(trace, func(l Line) bool { // they have tests of their own
+		return isLSM(l) || slices.Contains(LimitRules(), l.ID)
+	})
 	for i, l := range trace {
 		id := l.ID[len(o.cmd)+1:]
 		ids = append(ids, id)
@@ -180,9 +199,9 @@ func (o *order) play(t *testing.T, r Request, v Verdict, trace []Line, decides m
 		}
 		undecided := first == "allowed" || first == id
 		if l.Holds && undecided {
-			decides[id]++ // a rule that drops the token decides that it is gone
+			seen.decides[id]++ // a rule that drops the token decides that
 			if i+1 < len(trace) && trace[i+1].Holds {
-				meets[[2]string{id, trace[i+1].ID[len(o.cmd)+1:]}]++
+				seen.meets[[2]string{id, trace[i+1].ID[len(o.cmd)+1:]}]++
 			}
 		}
 	}
@@ -194,7 +213,7 @@ func (o *order) play(t *testing.T, r Request, v Verdict, trace []Line, decides m
 	}
 }
 
-// The rules that a release does not have are not in its explanation.
+// An explanation has only the rules of the kernel's release.
 func TestRulesOfReleases(t *testing.T) {
 	w := &World{Kernel: k612, Caller: Cred{Userns: Initial, Caps: uapi.AllCaps}}
 	r := &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Attach: uapi.BPF_TRACE_FENTRY_MULTI}

@@ -7,7 +7,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The lists of kernel-semantics section 10, in numbers.
+// The lists of SEMANTICS.md, map_create and bpf_prog_load, by number.
 var (
 	refMapFree  = []uint32{1, 2, 3, 4, 5, 6, 8, 12, 13, 19, 21, 27, 31, 35}
 	refMapBPF   = []uint32{7, 9, 10, 11, 16, 20, 22, 23, 24, 26, 28, 29, 30, 32, 33, 34}
@@ -21,11 +21,11 @@ var (
 	}
 )
 
-// reference decides as the pseudo-code of kernel-semantics 3.3 to 3.5 does,
-// in one straight line and with nothing of the oracle's tables.
+// reference decides well-formed requests by SEMANTICS.md, map_create,
+// bpf_prog_load and bpf_btf_load. It uses none of the oracle's tables.
 type reference struct {
 	w             *World
-	caps, inToken uapi.CapSet // what the caller holds in the initial namespace and in the token's
+	caps, inToken uapi.CapSet // in the initial namespace and in the token's
 	tok           *Token
 }
 
@@ -126,7 +126,7 @@ func (r *reference) btfLoad(ref TokenRef) uapi.Errno {
 	return 0
 }
 
-// TestReference holds the oracle against the reference over every small world.
+// TestReference compares the oracle with the reference in every small world.
 func TestReference(t *testing.T) {
 	bad := 0
 	check := func(w *World, p *place, r Request, got Verdict, want uapi.Errno) {
@@ -144,7 +144,7 @@ func TestReference(t *testing.T) {
 		})
 		btfLoads(func(r *BTFLoad) {
 			if r.BadLog || r.Junk || r.Flags != 0 || r.Fault != (Fault{}) {
-				return // TestOrder has these
+				return // TestOrder covers these
 			}
 			check(w, p, r, Decide(w, r), newReference(w, p, caps).btfLoad(r.Token))
 		})
@@ -175,20 +175,23 @@ func TestClasses(t *testing.T) {
 			want, listed = capNetAdmin, true
 		}
 		if !known || !listed || got.needs != want {
-			t.Errorf("map type %s: needs %d (in the table %v), want %d (in the reference %v)", m.Name, got.needs, known, want, listed)
+			t.Errorf("map type %s: needs %d (in the table %v), want %d (in the reference %v)",
+				m.Name, got.needs, known, want, listed)
 		}
 	}
 	for _, m := range uapi.ProgTypes.Members {
 		got, known := progTypes[uapi.ProgType(m.Value)]
-		free, net, perf := slices.Contains(refProgFree, m.Value), slices.Contains(refProgNet, m.Value), slices.Contains(refProgPerf, m.Value)
+		free, net := slices.Contains(refProgFree, m.Value), slices.Contains(refProgNet, m.Value)
+		perf := slices.Contains(refProgPerf, m.Value)
 		if !known || got.free != free || got.netAdmin != net || got.perfmon != perf {
-			t.Errorf("program type %s: %+v (in the table %v), want free %v, net %v, perfmon %v", m.Name, got, known, free, net, perf)
+			t.Errorf("program type %s: %+v (in the table %v), want free %v, net %v, perfmon %v",
+				m.Name, got, known, free, net, perf)
 		}
 	}
 }
 
-// A type that came after the oracle is an answer that nobody knows; a kernel
-// without tokens too, but for the commands that it checks as later ones do.
+// The verdict is unknown for a type that is newer than the oracle, and for a
+// kernel without tokens (except for commands with the same checks there).
 func TestUnknown(t *testing.T) {
 	newer := *k73
 	newer.MaxMap, newer.MaxProg = 50, 50

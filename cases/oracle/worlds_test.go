@@ -4,8 +4,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The namespaces of the test's worlds: child has the token, inner lies below
-// it, sibling beside it with the same owner.
+// The namespaces of the test's worlds: child has the token, inner is its child,
+// sibling has the same parent and owner.
 var (
 	child   = &Userns{Parent: Initial, Owner: 1000}
 	inner   = &Userns{Parent: child, Owner: 1000}
@@ -26,8 +26,8 @@ const (
 	capsBPF  = uapi.CapSet(1) << 39
 )
 
-// place is where a caller stands: what its own capability set is worth in the
-// initial namespace and in child, written down from kernel-semantics 3.1.
+// place is where a caller is, and which capabilities it has in the initial
+// namespace and in child: SEMANTICS.md, cap_capable_helper.
 type place struct {
 	name            string
 	ns              *Userns
@@ -35,7 +35,7 @@ type place struct {
 	initial, inside worth
 }
 
-// worth is what a capability set counts for in a namespace.
+// worth says which capabilities a caller has in a namespace.
 type worth int
 
 const (
@@ -51,12 +51,12 @@ func (w worth) of(s uapi.CapSet) uapi.CapSet {
 var places = []place{
 	{"in the token's namespace", child, 1000, nothing, itsCaps},
 	{"in the initial namespace", Initial, 4242, itsCaps, itsCaps},
-	{"in the initial namespace, owning the token's", Initial, 1000, itsCaps, everything},
+	{"in the initial namespace, owner of the token's", Initial, 1000, itsCaps, everything},
 	{"in a sibling namespace of the same owner", sibling, 1000, nothing, nothing},
-	{"in a namespace below the token's", inner, 1000, nothing, nothing},
+	{"in a child of the token's namespace", inner, 1000, nothing, nothing},
 }
 
-// capSets are all subsets of the four capabilities that bpf(2) asks for.
+// capSets are all subsets of the four capabilities that bpf(2) checks.
 func capSets() []uapi.CapSet {
 	out := []uapi.CapSet{0}
 	for _, c := range []uapi.CapSet{capsNet, capsSys, capsPerf, capsBPF} {
@@ -71,18 +71,19 @@ func tokenOf(m Masks) TokenRef {
 	return TokenRef{Flag: true, FD: FD{Kind: TokenFD, Token: &Token{Userns: child, Allowed: m}}}
 }
 
-// badTokens are the descriptors that are no token, and the two ways of giving none.
+// badTokens are descriptors that are not a token, and the two ways to give none.
 func badTokens() []TokenRef {
 	return []TokenRef{
 		{}, {FD: FD{Kind: TokenFD, Token: &Token{Userns: child, Allowed: allMasks}}}, // the flag is missing
 		{Flag: true}, {Flag: true, FD: FD{Kind: Path}}, {Flag: true, FD: FD{Kind: Dir}},
-		{Flag: true, FD: FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: child, Delegate: allMasks}}}, {Flag: true, FD: FD{Kind: Object}},
+		{Flag: true, FD: FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: child, Delegate: allMasks}}},
+		{Flag: true, FD: FD{Kind: Object}},
 	}
 }
 
 var allMasks = Masks{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 
-// bits are masks that differ in what they say of one bit.
+// bits are two masks: only bit n, and all bits but n.
 func bits(n uint32) []uint64 {
 	if n >= 64 {
 		return []uint64{0, ^uint64(0)}
@@ -90,7 +91,7 @@ func bits(n uint32) []uint64 {
 	return []uint64{1 << n, ^uint64(0) &^ (1 << n)}
 }
 
-// worlds calls f with every world of the given kernels and sysctl values.
+// worlds calls f with every world of these kernels, sysctl values and places.
 func worlds(kernels []*Kernel, sysctls []int, from []place, f func(w *World, p *place, caps uapi.CapSet)) {
 	for _, k := range kernels {
 		for _, sysctl := range sysctls {
@@ -154,8 +155,10 @@ func progLoads(f func(r *ProgLoad)) {
 	}
 }
 
-// faults are one thing wrong with the attribute as a whole, and two.
-var faults = []Fault{{Tail: true}, {TooLong: true}, {Unreadable: true}, {TooLong: true, Unreadable: true}, {Unreadable: true, Tail: true}}
+// faults are one fault of the whole attribute, and two.
+var faults = []Fault{
+	{Tail: true}, {TooLong: true}, {Unreadable: true}, {TooLong: true, Unreadable: true}, {Unreadable: true, Tail: true},
+}
 
 // pairs calls f with none of n changes, with each, and with each two.
 func pairs(n int, f func(changes []int)) {
@@ -168,23 +171,28 @@ func pairs(n int, f func(changes []int)) {
 	}
 }
 
-// fewTokens are no token, a descriptor that is none, and a token that covers everything.
+// fewTokens are no token, a closed descriptor, and a token that covers everything.
 func fewTokens() []TokenRef { return []TokenRef{{}, {Flag: true}, tokenOf(allMasks)} }
 
+var plainMaps = []uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}
+
+// mapChanges are mistakes of a map's attribute.
 var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Fault.Tail = true },
 	func(r *MapCreate) { r.Fault.TooLong = true },
 	func(r *MapCreate) { r.Fault.Unreadable = true },
 	func(r *MapCreate) { r.Attr.Vmlinux = 1 },
 	func(r *MapCreate) { r.Attr.BTFKey = 1 },
-	func(r *MapCreate) { // before those two, which it is in place of
-		if r.is([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}) {
-			r.Attr.BTFKey, r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Types, r.Attr.Special = 1, 3, false, false, 3, true
+	func(r *MapCreate) { // before the two that close btf_fd: it opens it
+		if r.is(plainMaps) {
+			a := r.Attr
+			a.BTFKey, a.BTFValue, a.BTFClosed, a.BTFNone, a.Types, a.Special = 1, 3, false, false, 3, true
 		}
 	},
 	func(r *MapCreate) {
-		if r.is([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_ARRAY}) {
-			r.Attr.BTFKey, r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone, r.Attr.Types, r.Attr.Value = 1, 1, false, false, 3, 8
+		if r.is(plainMaps) {
+			a := r.Attr
+			a.BTFKey, a.BTFValue, a.BTFClosed, a.BTFNone, a.Types, a.Value = 1, 1, false, false, 3, 8
 		}
 	},
 	func(r *MapCreate) { r.Attr.BTFValue, r.Attr.BTFClosed, r.Attr.BTFNone = 1, true, false },
@@ -203,7 +211,7 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.BadName = true },
 }
 
-// mapAttrs are maps with one thing wrong and with two.
+// mapAttrs passes to f maps with one mistake and with two.
 func mapAttrs(f func(r *MapCreate)) {
 	for _, t := range []uapi.MapType{0, 1, 2, 7, 9, 11, 12, 13, 14, 22, 30} {
 		for _, ref := range fewTokens() {
@@ -218,6 +226,7 @@ func mapAttrs(f func(r *MapCreate)) {
 	}
 }
 
+// progChanges are mistakes of a program's attribute.
 var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Fault.TooLong = true },
 	func(r *ProgLoad) { r.Fault.Unreadable = true },
@@ -242,7 +251,7 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object} },
 }
 
-// progAttrs are programs with one thing wrong and with two.
+// progAttrs passes to f programs with one mistake and with two.
 func progAttrs(f func(r *ProgLoad)) {
 	for _, t := range []uapi.ProgType{0, 1, 2, 6, 8, 28} {
 		for _, a := range []uapi.AttachType{0, 2, 59} {
@@ -252,7 +261,7 @@ func progAttrs(f func(r *ProgLoad)) {
 					for _, i := range changes {
 						progChanges[i](r)
 					}
-					if r.Attr.Body == 0 || r.Attr.Uses == nil { // a program is one program
+					if r.Attr.Body == 0 || r.Attr.Uses == nil { // a program has one body
 						f(r)
 					}
 				})
