@@ -34,7 +34,7 @@ var takeRules = map[string][]rule[*Take]{
 			holds: func(c *takeCall) bool { return !c.req.searches(c.Caller) }},
 		{id: "bad-fd", fn: "proc_lookupfd_common", errno: eNOENT, text: "the process does not have the descriptor",
 			holds: func(c *takeCall) bool { return c.req.FD.Kind == Closed }},
-		{id: "ptrace", fn: "proc_fd_access_allowed", errno: eACCES, text: traceText,
+		{id: "ptrace", fn: "proc_pid_get_link", errno: eACCES, text: traceText,
 			holds: func(c *takeCall) bool { return !c.req.mayTrace(c.Caller) }},
 	},
 }

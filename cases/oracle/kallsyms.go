@@ -11,7 +11,7 @@ type Symbol struct {
 }
 
 var symbolRules = []rule[*Symbol]{
-	{id: "no-program", fn: "bpf_get_prog_name", errno: eNOENT, text: "no program has the name",
+	{id: "no-program", fn: "bpf_prog_ksym_set_name", errno: eNOENT, text: "no program has the name",
 		holds: func(c *call[*Symbol]) bool { return !c.req.Loaded }},
 	{id: "no-cap-bpf", fn: "bpf_prog_kallsyms_add", errno: eNOENT,
 		text:  "the loader lacked CAP_BPF " + checkedNS,

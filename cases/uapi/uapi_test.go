@@ -75,7 +75,7 @@ func TestEnumsAreWhole(t *testing.T) {
 	}
 }
 
-// The table of kernel-semantics 1.1: __MAX_… as the BTF of released kernels has them.
+// The table of oracle/SEMANTICS.md, Releases: __MAX_… in the BTF of released kernels.
 func TestMax(t *testing.T) {
 	for _, tt := range []struct {
 		release                   string
