@@ -132,7 +132,7 @@ func everything() *result.Run {
 	k := newKernel("tree:my linux/it's new", passed("map_create/none/owner/none/with/hash", eperm), skipped("map_create/new", "CONFIG_BPF_LSM is not set"))
 	for _, id := range []string{"map_create/maps/owner/none/with/array", "map_create/maps/owner/none/with/hash", "map_create/maps/owner/CAP_BPF/with/hash"} {
 		s := stepResult("owner map_create type=hash token=t", 0, eperm)
-		s.Pin = "cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; kernel-semantics 2.2)"
+		s.Pin = "cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; map_create_alloc 7.3)"
 		k.Cases = append(k.Cases, failed(id, s))
 	}
 	dead := stepResult("owner map_create type=array token=t", 0, 0)
