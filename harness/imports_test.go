@@ -27,15 +27,16 @@ var mayImport = map[string][]string{
 	"cases/step":            {"cases/uapi"},
 	"cases":                 {"cases/oracle", "cases/step", "cases/uapi"},
 	"kconfig":               {},
-	"images":                {},
+	"images":                {"harness/child"},
 	"images/init":           {"harness/guest", "harness/library"},
 	"images/bare":           {},
 	"harness/wire":          {"cases/step", "cases/uapi"},
 	"harness/guest":         {"cases/step", "cases/uapi", "harness/wire"},
 	"harness/library":       {}, // an application: it knows nothing of us
-	"harness/vm":            {},
+	"harness/child":         {},
+	"harness/vm":            {"harness/child"},
 	"harness/testlog":       {},
-	"harness/kernel":        {"kconfig"},
+	"harness/kernel":        {"harness/child", "kconfig"},
 	"harness/bisect":        {"harness/result"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
 	"harness/result":        {"cases", "cases/oracle", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
@@ -52,7 +53,7 @@ func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
 		"cases", "cases/oracle", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
-		"harness/kernel", "harness/bisect", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
+		"harness/kernel", "harness/bisect", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog", "harness/child",
 	} {
 		if !slices.Contains(but, p) {
 			out = append(out, p)
@@ -168,6 +169,26 @@ func checkExits(s *source) []string {
 	return out
 }
 
+// checkChildren finds programs that could outlive this one. What stands in for
+// other programs in tests, and what runs in a machine, is not meant.
+func checkChildren(s *source) []string {
+	if !strings.HasPrefix(s.pkg, "harness/") && s.pkg != "images" || slices.Contains([]string{"harness/child", "harness/guest", "harness/lab/labtest"}, s.pkg) {
+		return nil
+	}
+	var out []string
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if x, ok := sel.X.(*ast.Ident); ok && x.Name == "exec" && strings.HasPrefix(sel.Sel.Name, "Command") && s.path != "harness/vm/process.go" {
+			out = append(out, fmt.Sprintf("%s: exec.%s: a program of harness/child ends with us", s.at(sel.Pos()), sel.Sel.Name))
+		}
+		return true
+	})
+	return out
+}
+
 // TestImports enforces the design's import table. It parses the files itself:
 // a test that runs go list gets its own stale result from the cache.
 func TestImports(t *testing.T) {
@@ -179,7 +200,7 @@ func TestImports(t *testing.T) {
 	for i := range all {
 		s := &all[i]
 		seen[s.pkg] = true
-		for _, why := range append(checkImports(s), checkExits(s)...) {
+		for _, why := range slices.Concat(checkImports(s), checkExits(s), checkChildren(s)) {
 			t.Error(why)
 		}
 	}
@@ -220,6 +241,9 @@ func TestImportsCanFail(t *testing.T) {
 		{"kconfig", "x.go", "", "func f() { os.Exit(1) }", "x.go:5: os.Exit outside main.go"},
 		{"kconfig", "x.go", "", "func f() { log.Fatalf(\"\") }", "x.go:5: log.Fatalf outside main.go"},
 		{"kconfig", "x.go", "", "var f = os.Exit", "x.go:5: os.Exit outside main.go"},
+		{"harness/lab", "x.go", `import "os/exec"`, `var f = exec.Command("x")`, "x.go:5: exec.Command: a program of harness/child"},
+		{"images", "x.go", `import "os/exec"`, `var f = exec.CommandContext`, "x.go:5: exec.CommandContext: a program of harness/child"},
+		{"harness/guest", "x.go", `import "os/exec"`, `var f = exec.Command("x")`, ""},
 		{"kconfig", "x_test.go", `import "tokentest/cases"`, "", ""},
 		{"kconfig/testdata", "x.go", `import "tokentest/cases"`, "", ""},
 	} {
@@ -238,7 +262,7 @@ func TestImportsCanFail(t *testing.T) {
 		}
 		var got []string
 		for i := range all {
-			got = append(got, append(checkImports(&all[i]), checkExits(&all[i])...)...)
+			got = append(got, slices.Concat(checkImports(&all[i]), checkExits(&all[i]), checkChildren(&all[i]))...)
 		}
 		if (tt.want == "") != (len(got) == 0) || tt.want != "" && !strings.Contains(strings.Join(got, "\n"), tt.want) {
 			t.Errorf("%s with %q %q: %q, want %q", tt.pkg, tt.imports, tt.body, got, tt.want)

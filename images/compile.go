@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
+
+	"tokentest/harness/child"
 )
 
 // target chooses files as the compiler will, by the pinned environment.
@@ -74,13 +74,10 @@ func said(text string) error {
 // that the command started as well.
 func runGo(ctx context.Context, o Options, env []string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, o.Go, args...)
+	cmd := child.Command(ctx, o.Go, args...)
 	cmd.Dir = o.Source
 	cmd.Env = slices.Concat(cmd.Environ(), pinned, env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	switch {
 	case err == nil:

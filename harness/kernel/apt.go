@@ -12,10 +12,11 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"tokentest/harness/child"
 )
 
 // apt is the host's own, with a private state: the host's package lists,
@@ -198,15 +199,30 @@ func (f failures) first() string {
 	return "no reason given"
 }
 
+// refresh runs apt-get update as soon as no other apt works in the private
+// state: apt does not wait for the lock of its lists.
+func (a *apt) refresh(ctx context.Context, log func(string, ...any)) ([]byte, error) {
+	lock := filepath.Join(a.dir, "lists", "lock")
+	for {
+		if err := awaitUnlocked(ctx, lock, log); err != nil {
+			return nil, fmt.Errorf("wait for apt: %w", err)
+		}
+		// Its package cache would cost more time than the lists, and is not used.
+		cmd := command(ctx, "apt-get", "-c", a.conf, "-o", "pkgCacheFile::Generate=false", "-q", "update")
+		out, err := cmd.CombinedOutput()
+		if pid, lockErr := holder(lock); err == nil || pid == 0 || lockErr != nil {
+			return out, err
+		} // another one was quicker
+	}
+}
+
 // update refreshes the package lists. apt leaves alone what has not changed,
 // and one suite's failure does not stop the others.
-func (a *apt) update(ctx context.Context) (failures, error) {
+func (a *apt) update(ctx context.Context, log func(string, ...any)) (failures, error) {
 	if err := a.configure(ctx); err != nil {
 		return nil, err
 	}
-	// Its package cache would cost more time than the lists, and is not used.
-	cmd := command(ctx, "apt-get", "-c", a.conf, "-o", "pkgCacheFile::Generate=false", "-q", "update")
-	out, err := cmd.CombinedOutput()
+	out, err := a.refresh(ctx, log)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -349,18 +365,16 @@ func aptError(err error, out []byte) error {
 var fetchFailed = regexp.MustCompile(`^Failed to fetch \S+\s+`)
 
 // command prepares a program whose messages are not translated and which ends,
-// with its children, when ctx does.
-func command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, name, args...)
+// with its children, when ctx or this program does.
+func command(ctx context.Context, name string, args ...string) *child.Cmd {
+	cmd := child.Command(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
+	cmd.ExtraFiles = held(ctx)
 	return cmd
 }
 
 // run returns what a program prints; its error holds what it complained of.
-func run(cmd *exec.Cmd) (string, error) {
+func run(cmd *child.Cmd) (string, error) {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
@@ -375,7 +389,7 @@ var errEnough = errors.New("enough read")
 
 // stream hands a program's output to read. When the stream breaks off, what the
 // program complains of is the better reason.
-func stream(cmd *exec.Cmd, read func(io.Reader) error) error {
+func stream(cmd *child.Cmd, read func(io.Reader) error) error {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()

@@ -106,7 +106,7 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	}
 	b.Commit = b.Base
 	if len(files) > 0 {
-		lock := func() (func(), error) { return c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o) }
+		lock := func() (context.Context, func(), error) { return c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o) }
 		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files, lock); err != nil {
 			return nil, err
 		}
@@ -131,7 +131,7 @@ func (c cache) base(ctx context.Context, ref string, r sourceRef, o Options) (*r
 		name = fmt.Sprintf("%s %.12s", r.name, commit)
 	} else {
 		var changed bool
-		commit, changed, err = snapshot(ctx, ref, r.name)
+		commit, changed, err = snapshot(ctx, ref, r.name, o)
 		name = fmt.Sprintf("%s %.12s", r.name, commit)
 		if changed {
 			name = r.name + " with its changes"
@@ -181,7 +181,7 @@ func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel,
 		o.log("%s is built already (%s)", b.Ref, k.Release)
 		return k, nil
 	}
-	unlock, err := j.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o)
+	ctx, unlock, err := j.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +285,7 @@ func (j *job) slot(ctx context.Context) (func(), error) {
 	for {
 		for _, name := range []string{"build0", "build1"} {
 			try, cancel := context.WithTimeout(ctx, time.Millisecond)
-			unlock, err := j.lock(try, name, Options{})
+			_, unlock, err := j.lock(try, name, Options{})
 			cancel()
 			if err == nil {
 				return unlock, nil

@@ -127,8 +127,8 @@ const (
 // fill makes the entry of a kernel with make, which gets a directory with
 // those two in it. The entry is renamed into place whole; whoever comes second
 // finds it there, and clears up after one that was killed.
-func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func(dir string) (entry, error)) (*Kernel, error) {
-	unlock, err := c.lock(ctx, p.Name+"_"+p.Version, o)
+func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func(ctx context.Context, dir string) (entry, error)) (*Kernel, error) {
+	ctx, unlock, err := c.lock(ctx, p.Name+"_"+p.Version, o)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func
 		return nil, fmt.Errorf("fill kernel cache: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	e, err := make(temp)
+	e, err := make(ctx, temp)
 	if err != nil {
 		return nil, err
 	}
@@ -189,19 +189,29 @@ func digestFile(path string) (string, error) {
 	return digest(f)
 }
 
-// lock takes a lock that ends with the process at the latest. Waiting for
-// another process ends with ctx.
-func (c cache) lock(ctx context.Context, name string, o Options) (unlock func(), err error) {
+// heldKey is where a context keeps the locks that programs hold as well.
+type heldKey struct{}
+
+// held returns the locks under which a context's work is done.
+func held(ctx context.Context) []*os.File {
+	list, _ := ctx.Value(heldKey{}).([]*os.File)
+	return list
+}
+
+// lock takes a lock. Programs that are started with the context that it returns
+// hold it, too: should they outlive this process, the next one waits for them.
+// Waiting for another process ends with ctx.
+func (c cache) lock(ctx context.Context, name string, o Options) (locked context.Context, unlock func(), err error) {
 	if err := os.MkdirAll(c.path("locks"), 0o755); err != nil {
-		return nil, fmt.Errorf("lock kernel cache: %w", err)
+		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
 	f, err := lockFile(ctx, c.path("locks", name), func() {
 		o.log("waiting for another process that holds the lock of %s", name)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func() { f.Close() }, nil
+	return context.WithValue(ctx, heldKey{}, append(slices.Clone(held(ctx)), f)), func() { f.Close() }, nil
 }
 
 // lockFile locks a file until it is closed, here and by every program that has

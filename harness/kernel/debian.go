@@ -104,7 +104,7 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	if err != nil {
 		return nil, err
 	}
-	return d.fill(ctx, ref, p.pkg, d.Options, func(dir string) (entry, error) {
+	return d.fill(ctx, ref, p.pkg, d.Options, func(ctx context.Context, dir string) (entry, error) {
 		b := &build{
 			apt: a, Options: d.Options, image: p, parts: parts, lost: lost,
 			dir: filepath.Join(dir, entryDir), temp: filepath.Join(dir, debsDir),
@@ -120,7 +120,7 @@ func (d *debian) apt(ctx context.Context) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := d.lock(ctx, "apt", d.Options)
+	ctx, unlock, err := d.lock(ctx, "apt", d.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (d *debian) index(ctx context.Context) (*index, error) {
 		return nil, errors.New("read package lists: none are cached, and the network is not to be used")
 	}
 	began := time.Now()
-	unlock, err := d.lock(ctx, "apt", d.Options)
+	ctx, unlock, err := d.lock(ctx, "apt", d.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 		return nil, err
 	}
 	d.log("updating package lists of Debian's suites")
-	failed, err := a.update(ctx)
+	failed, err := a.update(ctx, d.log)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +204,7 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 // remember marks a package as gone, so that the next run needs no network to
 // know. It is a hint: when it cannot be kept, the next run asks again.
 func (d *debian) remember(ctx context.Context, gone pkg) {
-	unlock, err := d.lock(ctx, "apt", d.Options)
+	_, unlock, err := d.lock(ctx, "apt", d.Options)
 	if err != nil {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -108,16 +109,9 @@ func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...s
 	cmd.Env = append(without(cmd.Env, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE", "LOCALVERSION", "KDIR", "O"),
 		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) } // make removes what is half done
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM                                          // also where nobody is left to say so
-	cmd.ExtraFiles = []*os.File{j.hold}                                                  // the next build waits for the last compiler
-	cmd.WaitDelay = 10 * time.Second
+	cmd.ExtraFiles = append(slices.Clone(held(ctx)), j.hold) // the next build waits for the last compiler
 	cmd.Stdout, cmd.Stderr = log, log
-	err := cmd.Run()
-	if cmd.ProcessState != nil {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // compilers that outlive make
-	}
-	return err
+	return cmd.Run()
 }
 
 // configure merges the fragments and returns the release that is going to be

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
+
+	"tokentest/harness/child"
 )
 
 // repo is a work tree of ours: kernels are checked out, patched and built in
@@ -33,7 +35,7 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 	return output(r.command(ctx, args...))
 }
 
-func (r *repo) command(ctx context.Context, args ...string) *exec.Cmd {
+func (r *repo) command(ctx context.Context, args ...string) *child.Cmd {
 	cmd := command(ctx, "git", append([]string{"-C", r.src(), "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0"}, args...)...)
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=tokentest", "GIT_AUTHOR_EMAIL=tokentest", "GIT_AUTHOR_DATE=@0 +0000",
@@ -61,7 +63,7 @@ func without(env []string, names ...string) []string {
 
 // output returns what a program prints, and in its error the last line of what
 // it complained of.
-func output(cmd *exec.Cmd) (string, error) {
+func output(cmd *child.Cmd) (string, error) {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
@@ -88,7 +90,7 @@ func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 	}
 	id := sha256.Sum256([]byte(common))
 	r := &repo{dir: c.path("trees", hex.EncodeToString(id[:8])), name: dir}
-	unlock, err := c.lock(ctx, "borrow-"+filepath.Base(r.dir), Options{})
+	ctx, unlock, err := c.lock(ctx, "borrow-"+filepath.Base(r.dir), Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +149,17 @@ func isRepository(ctx context.Context, dir string) bool {
 
 // snapshot is a commit of a work tree as it is, changes of tracked files
 // included. The user's branches, index and files stay as they are.
-func snapshot(ctx context.Context, ref, dir string) (commit string, changed bool, err error) {
+func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, changed bool, err error) {
 	head, err := commitOf(ctx, ref, dir, "HEAD")
 	if err != nil {
 		return "", false, err
+	}
+	lock, err := output(command(ctx, "git", "-C", dir, "rev-parse", "--path-format=absolute", "--git-path", "index.lock"))
+	if err == nil {
+		err = awaitGone(ctx, lock, lockFilePatience, o.log) // stash reads the files' times into the index anew
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)
 	}
 	stash, err := output(command(ctx, "git", "-C", dir, "-c", "user.name=tokentest", "-c", "user.email=tokentest", "stash", "create"))
 	if err != nil {
@@ -196,7 +205,7 @@ func (e *PatchError) Error() string {
 // applied once.
 // The work tree is locked only for that: what is applied needs no other build
 // to end.
-func (r *repo) am(ctx context.Context, ref, base string, files []string, lock func() (func(), error)) ([]string, error) {
+func (r *repo) am(ctx context.Context, ref, base string, files []string, lock func() (context.Context, func(), error)) ([]string, error) {
 	h := sha256.New()
 	io.WriteString(h, base)
 	for _, f := range files {
@@ -209,7 +218,7 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string, lock fu
 	}
 	name := "refs/tokentest/" + hex.EncodeToString(h.Sum(nil))[:24]
 	if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", name); err != nil {
-		unlock, err := lock()
+		ctx, unlock, err := lock()
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options
 	name := p.Name + " " + p.Version
 	r := &repo{dir: c.path("trees", p.Name+"_"+p.Version), name: name}
 	if _, err := os.Stat(r.src()); err != nil { // it is renamed into place whole
-		unlock, err := c.lock(ctx, "tree-"+filepath.Base(r.dir), o)
+		ctx, unlock, err := c.lock(ctx, "tree-"+filepath.Base(r.dir), o)
 		if err != nil {
 			return nil, "", "", err
 		}

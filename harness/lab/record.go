@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
+	"tokentest/harness/child"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -81,7 +81,7 @@ func cpuModel() string {
 func (l *Lab) qemuVersion(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, cmp.Or(l.QEMU, defaultQEMU), "--version")
+	cmd := child.Command(ctx, cmp.Or(l.QEMU, defaultQEMU), "--version")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {

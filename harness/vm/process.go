@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tokentest/harness/child"
 )
 
 // process is a running QEMU. It dies with us, whatever ends us.
@@ -51,7 +53,9 @@ func (p *process) attend(started chan<- error, errs *lineWriter) {
 	if err != nil {
 		return
 	}
-	p.cmd.Wait() // the outcome is in cmd.ProcessState
+	ended := child.Guard(p.cmd.Process.Pid) // a wrapper's children
+	p.cmd.Wait()                            // the outcome is in cmd.ProcessState
+	defer ended()
 	p.end = time.Now()
 	p.killGroup() // a wrapper's children
 	errs.flush()

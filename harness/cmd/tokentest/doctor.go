@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"go/version"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/child"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
@@ -60,11 +60,11 @@ func (a *app) doctorCmd() *cobra.Command {
 
 func (a *app) examine(ctx context.Context) []finding {
 	out := []finding{
-		tool("qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
+		tool(ctx, "qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
 		a.sources(),
-		goTool(),
-		tool("apt-get", "--version", false, "only deb: references want apt; give the path to a bzImage instead"),
-		tool("dpkg-deb", "--version", false, "only deb: references want dpkg; give the path to a bzImage instead"),
+		goTool(ctx),
+		tool(ctx, "apt-get", "--version", false, "only deb: references want apt; give the path to a bzImage instead"),
+		tool(ctx, "dpkg-deb", "--version", false, "only deb: references want dpkg; give the path to a bzImage instead"),
 	}
 	return append(out, a.kvm(), a.cache(), compilers(ctx))
 }
@@ -83,12 +83,12 @@ func (a *app) sources() finding {
 }
 
 // goTool compiles the agent. From 1.21 on it fetches a newer one by itself.
-func goTool() finding {
+func goTool(ctx context.Context) finding {
 	_, want, err := images.Options{}.Needs()
 	if err != nil || want == "" {
 		want = strings.TrimPrefix(runtime.Version(), "go")
 	}
-	return newEnough(tool("go", "version", true, "install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
+	return newEnough(tool(ctx, "go", "version", true, "install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
 }
 
 // newEnough looks at the version of a Go that was found.
@@ -123,9 +123,9 @@ func compilers(ctx context.Context) finding {
 	return f
 }
 
-func tool(name, arg string, needed bool, mend string) finding {
+func tool(ctx context.Context, name, arg string, needed bool, mend string) finding {
 	f := finding{what: name, needed: needed}
-	out, err := exec.Command(name, arg).Output()
+	out, err := child.Command(ctx, name, arg).Output()
 	if err != nil {
 		f.state, f.mend = "not found or not working: "+err.Error(), mend
 		return f

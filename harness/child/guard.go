@@ -1,0 +1,71 @@
+package child
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"sync"
+	"syscall"
+)
+
+// Guard tells the guard of a process group that is to end with this program,
+// and returns what is to be called when it has ended. Command does so by itself.
+func Guard(group int) (ended func()) {
+	theGuard.add(group)
+	return func() { theGuard.remove(group) }
+}
+
+// theGuard is one for each program, as its children are.
+var theGuard guard
+
+// guard is a process that ends the process groups of which it was told when
+// this program is gone: the parent-death signal reaches only children, and not
+// what they have started. It is a shell, for that starts in a millisecond and
+// is no second copy of this program in memory.
+type guard struct {
+	once sync.Once
+	mu   sync.Mutex
+	tell io.Writer // nil when there is no shell; the parent-death signal is left then
+}
+
+// script reads "add GROUP" and "remove GROUP" until this program is gone. git
+// and make get the time to remove what is half done.
+const script = `trap '' HUP INT QUIT TERM
+groups=' '
+while read -r what group; do
+	case $what in
+	add) groups="$groups$group " ;;
+	remove) case $groups in *" $group "*) groups="${groups%% $group *} ${groups#* $group }" ;; esac ;;
+	esac
+done
+set -- $groups
+for group; do
+	kill -s TERM -- "-$group"
+	kill -s CONT -- "-$group"
+done
+[ $# = 0 ] || sleep 1
+for group; do kill -s KILL -- "-$group"; done
+`
+
+func (g *guard) start() {
+	cmd := exec.Command("/bin/sh", "-c", script)
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err := cmd.StdinPipe()
+	if err == nil && cmd.Start() == nil {
+		g.tell = in
+		go cmd.Wait()
+	}
+}
+
+func (g *guard) add(group int)    { g.say("add", group) }
+func (g *guard) remove(group int) { g.say("remove", group) }
+
+func (g *guard) say(what string, group int) {
+	g.once.Do(g.start)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.tell != nil {
+		fmt.Fprintf(g.tell, "%s %d\n", what, group)
+	}
+}
