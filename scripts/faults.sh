@@ -52,7 +52,48 @@ resumed() {
 	kill -KILL "$pid"; wait "$pid" 2>/dev/null; sleep 0.3
 	grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$vm/status" && { echo "QEMU $vm outlived the tool"; return 98; }
 	truncate -s -3 "$work/killed/kernel0/boot0/control.out"
+	"$tt" report "$work/killed" -f pretty >"$work/recalled"
+	[ $? = 3 ] || return 97
+	grep -q '^INTERRUPTED the run was interrupted: [1-9][0-9]* of [0-9]* cases were not tried' "$work/recalled" || return 96
+	grep -q '^[1-9][0-9]* pass, 0 fail, 0 broken' "$work/recalled" || return 95
 	"$tt" run --resume "$work/killed"
+}
+# The run is interrupted; its last line is the command that resumes it.
+interrupted() {
+	"$tt" run -k "$kernel" -f pretty -o "$work/int" map_create >"$work/printed" &
+	local pid=$! way
+	until grep -q 'begin cells [1-9]' "$work/int/kernel0/boot0/console.log" 2>/dev/null; do sleep 0.05; done
+	kill -INT "$pid"; wait "$pid"
+	[ $? = 3 ] || return 97
+	grep -qE '^BROKEN|^  repeat' "$work/printed" && return 96
+	grep -q '^INTERRUPTED the run was interrupted: [1-9][0-9]* of [0-9]* cases were not tried' "$work/printed" || return 95
+	way=$(tail -n 1 "$work/printed"); way=${way#to continue: tokentest }
+	[ "$way" = "run --resume $work/int" ] || return 94
+	# shellcheck disable=SC2086 # its words
+	"$tt" $way -f pretty && cmp -s <(grep -c '"case"' "$work/int/records.jsonl") <("$tt" list cases map_create | wc -l)
+}
+# A stored record is damaged in each way: report, compare and history say so, and a resumed run restores it.
+damaged() {
+	"$tt" run -k "$kernel" -q -f json -o "$work/stored/whole" map_create >/dev/null || return 99
+	local how name n=0
+	for how in '300,$d' 1d 200d '$d' '200s/"errno":[0-9]*/"errno":38/' '200{h;d};201{G}' 200p '200s/"pass"/"skip"/'; do
+		name=damaged$n; n=$((n + 1))
+		cp -r "$work/stored/whole" "$work/stored/$name"
+		sed -i "$how" "$work/stored/$name/records.jsonl"
+		"$tt" report "$work/stored/$name" -f pretty >"$work/said"
+		[ $? = 3 ] || { echo "sed $how: report does not notice it"; return 98; }
+		grep -qE '^DAMAGED .*records.jsonl:[0-9]+:' "$work/said" || { echo "sed $how: no line is named"; return 97; }
+		"$tt" compare "$work/stored/whole" "$work/stored/$name" >"$work/said"
+		[ $? = 3 ] || { echo "sed $how: compare does not notice it"; return 96; }
+		"$tt" history map_create --runs "$work/stored" >"$work/said" 2>&1
+		[ $? = 3 ] || { echo "sed $how: history does not notice it"; return 95; }
+		"$tt" compare --write-baseline "$work/no.jsonl" "$work/stored/$name" >"$work/said" 2>&1
+		[ $? = 3 ] || { echo "sed $how: a baseline is made of it"; return 94; }
+		"$tt" run --resume "$work/stored/$name" -q -f json >"$work/said" || { echo "sed $how: it is not restored"; return 93; }
+		cmp "$work/stored/whole/records.jsonl" "$work/stored/$name/records.jsonl" || return 92
+		rm -r "$work/stored/${name:?}"
+	done
+	"$tt" report "$work/stored/whole" -f pretty && echo "all $n were noticed"
 }
 inMounts() { unshare -rm sh -c "$1"; }
 both() {
@@ -76,6 +117,8 @@ wanted killed-in-cells && check killed-in-cells 3 'LOST machine 1 of [0-9]: qemu
 wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 25s
 wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
 wanted tool-killed     && check tool-killed 0 "$passes" resumed
+wanted interrupted     && check interrupted 0 "$passes" interrupted
+wanted damaged         && check damaged 0 'all 8 were noticed' damaged
 for how in flip drop repeat; do
 	wanted "channel-$how" && check "channel-$how" 3 'corrupt record [0-9]+: [a-z ]+' "$tt" run -k "$kernel" -f pretty -o "$work/$how" --lie-channel "$how@5000" token_create
 done

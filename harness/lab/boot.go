@@ -78,6 +78,10 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	if t.replays(dir) {
 		return t.replay(dir, todo, size)
 	}
+	if t.recalls {
+		t.over = true
+		return &death{}
+	}
 	if err := s.directory(dir); err != nil {
 		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
 	}

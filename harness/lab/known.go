@@ -40,9 +40,12 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 			}
 		}
 		d := t.boot(ctx, []*cases.Case{c}, 1)
+		for d.cut && !t.ended(ctx) {
+			d = t.boot(ctx, []*cases.Case{c}, 1)
+		}
 		switch {
-		case ctx.Err() != nil:
-			t.abandon(alone, "interrupted")
+		case t.ended(ctx):
+			t.leave(alone)
 			return
 		case d.hopeless():
 			t.abandon(alone, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))

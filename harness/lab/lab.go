@@ -127,22 +127,36 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 	}
 	err = l.matrix(ctx, p, run, store)
 	if run.QEMU = <-qemu; err != nil {
-		return run, err
+		return run, errors.Join(err, store.Abandon())
 	}
-	run.End = time.Now().UTC()
+	if run.End = time.Now().UTC(); run.Interrupted {
+		run.Resume = []string{l.Dir}
+	}
 	return run, store.Close(run)
 }
 
 const interrupted = "interrupted before it was tried"
 
+// outcome is what came of one kernel.
+type outcome struct {
+	*result.KernelRun
+	took  time.Duration // of its machines
+	tool  string        // the build id of the image
+	stale error         // the run cannot be resumed
+	short bool          // it is what there was before: the kernel could not be resumed
+}
+
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in what
-// it returns, beside how long its machines took and the build id of the image.
-func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (out *result.KernelRun, took time.Duration, tool string) {
-	out = &result.KernelRun{Ref: ref, Append: l.Append}
+// it returns.
+func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) *outcome {
+	out := &result.KernelRun{Ref: ref, Append: l.Append, Planned: len(p.Of(ref))}
 	l.progress(Progress{Kernel: ref, Stage: "resolve", Total: len(p.Of(ref))})
 	own := &result.Run{}
 	t, err := l.prepare(ctx, ref, out, own)
 	if err != nil {
+		if kept := l.kept(ctx, ref, p, index, err); kept != nil {
+			return kept
+		}
 		out.Error = err.Error()
 		var mistake *kernel.UsageError
 		var unfit *unfitError
@@ -154,20 +168,24 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) (
 		case kernel.Unbuildable(err), errors.As(err, &unfit):
 			out.Unbuilt = true
 		}
-		return out, 0, own.Tool
+		return &outcome{KernelRun: out, tool: own.Tool}
 	}
 	release, err := l.admit(ctx, t)
 	if err != nil {
+		if kept := l.kept(ctx, ref, p, index, err); kept != nil {
+			return kept
+		}
 		out.Error = interrupted
-		return out, 0, own.Tool
+		return &outcome{KernelRun: out, tool: own.Tool}
 	}
 	defer release()
 	start := time.Now()
-	t.dir = filepath.Join(l.Dir, fmt.Sprintf("kernel%d", index))
+	t.dir = filepath.Join(l.Dir, kernelDir(index))
+	t.keepKernel()
 	t.foresee()
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	t.compareForeseen()
-	return out, time.Since(start), own.Tool
+	return &outcome{KernelRun: out, took: time.Since(start), tool: own.Tool, stale: t.stale}
 }
 
 // trial is the run of one kernel.
@@ -185,6 +203,10 @@ type trial struct {
 	total   int
 
 	foreseen chan *step.Facts // what its image says; nil when that cannot be read
+
+	recalls bool  // what its machines said is read, and none is started
+	over    bool  // and there is nothing more to read
+	stale   error // what they said is no answer to what is asked now
 
 	memMiB     int
 	slow       int      // how many times longer than usual its kernel takes
@@ -329,8 +351,8 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 		}
 		d := t.boot(ctx, todo, size)
 		switch {
-		case ctx.Err() != nil:
-			t.abandon(all, "interrupted")
+		case t.ended(ctx):
+			t.leave(all)
 			queue = nil
 		case d.cut:
 			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
@@ -355,6 +377,9 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.provoke(ctx, t.open(alone))
 	t.finish(all)
 }
+
+// ended says that no more machines are to be started.
+func (t *trial) ended(ctx context.Context) bool { return ctx.Err() != nil || t.over || t.stale != nil }
 
 // controlsFirst moves the worlds that hold controls to the front, and there the
 // controls: a case says nothing without them, so that of a run that is cut
@@ -401,6 +426,13 @@ func (t *trial) open(list []*cases.Case) []*cases.Case {
 func (t *trial) abandon(list []*cases.Case, why string) {
 	for _, c := range t.open(list) {
 		t.set(c, result.CaseResult{ID: c.ID, Status: result.Broken, Reason: why, Boot: len(t.out.Boots) - 1})
+	}
+}
+
+// leave notes that the run was interrupted before the cases that have no result.
+func (t *trial) leave(list []*cases.Case) {
+	for _, c := range t.open(list) {
+		t.set(c, result.CaseResult{ID: c.ID, Status: result.Interrupted, Reason: "the run was interrupted", Boot: -1})
 	}
 }
 

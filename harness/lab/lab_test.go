@@ -192,7 +192,8 @@ func TestInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := r.Kernels[0]
-	if n := k.Counts(); !r.Interrupted || n[result.Pass] < 50 || n[result.Broken] == 0 || n[result.Fail] != 0 {
+	n := k.Counts()
+	if !r.Interrupted || n[result.Pass] < 50 || n[result.Interrupted] == 0 || n[result.Broken]+n[result.Fail] != 0 {
 		t.Errorf("interrupted %v, %v", r.Interrupted, n)
 	}
 	if b := k.Boots[0]; b.Fate != vm.Lost || b.Blame != "" || strings.Contains(b.Reason, "under") {
@@ -201,9 +202,12 @@ func TestInterrupted(t *testing.T) {
 	if len(r.Kernels) != 2 || r.Kernels[1].Error != interrupted || r.ExitCode() != result.ExitNoVerdict {
 		t.Errorf("exit %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
 	}
+	if not, of := r.NotTried(); not != 219+n[result.Interrupted] || of != 2*219 || !slices.Equal(r.Resume, []string{l.Dir}) {
+		t.Errorf("%d of %d were not tried; to be resumed: %q", not, of, r.Resume)
+	}
 	stored, err := result.Load(l.Dir)
-	if err != nil || len(stored.Kernels[0].Cases) != 219 || !stored.Interrupted {
-		t.Errorf("stored: %v", err)
+	if err != nil || len(stored.Kernels[0].Cases) != 219 || !stored.Interrupted || len(stored.Gaps()) > 0 {
+		t.Errorf("stored: %v, %q", err, stored.Gaps())
 	}
 }
 

@@ -82,22 +82,23 @@ func (l *Lab) matrix(ctx context.Context, p *plan.Plan, run *result.Run, store *
 	group.SetLimit(cmp.Or(l.Jobs, runtime.NumCPU()))
 	for _, i := range longestFirst(p, times) {
 		group.Go(func() error {
-			if ctx.Err() != nil {
-				run.Kernels[i] = &result.KernelRun{Ref: p.Kernels[i], Error: interrupted}
+			if ctx.Err() != nil && !l.Resume {
+				run.Kernels[i] = &result.KernelRun{Ref: p.Kernels[i], Planned: len(p.Of(p.Kernels[i])), Error: interrupted}
 				return nil
 			}
-			k, took, tool := l.kernel(ctx, p.Kernels[i], p, i)
+			k := l.kernel(ctx, p.Kernels[i], p, i)
 			mu.Lock()
 			defer mu.Unlock()
-			run.Kernels[i], run.Tool = k, cmp.Or(tool, run.Tool)
+			run.Kernels[i], run.Tool = k.KernelRun, cmp.Or(k.tool, run.Tool)
+			run.Interrupted = run.Interrupted || k.short
 			if k.Error == "" && ctx.Err() == nil {
-				times[timeKey(p, i)] = took.Seconds()
+				times[timeKey(p, i)] = k.took.Seconds()
 			}
-			return store.Append(i, k)
+			return cmp.Or(k.stale, store.Append(i, k.KernelRun))
 		})
 	}
 	err := group.Wait()
-	run.Interrupted = ctx.Err() != nil
+	run.Interrupted = run.Interrupted || ctx.Err() != nil
 	l.writeTimes(times)
 	return err
 }

@@ -58,12 +58,12 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 		if sum.times == 0 {
 			worlds = t.out.Worlds
 		}
-		if t.out.Worlds = worlds; sum.times == 0 || ctx.Err() == nil { // one that was cut short says nothing
+		if t.out.Worlds = worlds; sum.times == 0 || !t.ended(ctx) { // one that was cut short says nothing
 			sum.add(t.out.Cases)
 		}
 		wrong, hopeless := t.wrong(boots)
 		t.log("%s: repetition %d is done%s", t.out.Ref, sum.times, sum.varying())
-		if ctx.Err() != nil || hopeless || sum.times == t.Repeat || t.UntilFail && wrong {
+		if t.ended(ctx) || hopeless || sum.times == t.Repeat || t.UntilFail && wrong {
 			break
 		}
 	}
@@ -90,7 +90,9 @@ type tally struct {
 }
 
 // severity orders statuses: the worst that came is what a case has.
-var severity = map[result.Status]int{result.Pass: 0, result.Skip: 1, result.Broken: 2, result.Fail: 3}
+var severity = map[result.Status]int{
+	result.Pass: 0, result.Skip: 1, result.Interrupted: 2, result.Broken: 3, result.Fail: 4,
+}
 
 func (s *tally) add(now []result.CaseResult) {
 	s.times++

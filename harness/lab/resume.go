@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tokentest/cases"
+	"tokentest/harness/result"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
@@ -24,14 +25,15 @@ import (
 
 // Files of a run and of a boot that let it go on.
 const (
-	begunFile = "begun.json"
+	begunFile = result.BegunFile
 	exitFile  = "exit.json"
 )
 
 // Begun is what a run needs to go on.
 type Begun struct {
-	Args []string `json:"args"` // of the command
-	Dir  string   `json:"dir"`  // where it was given
+	Args  []string  `json:"args"` // of the command
+	Dir   string    `json:"dir"`  // where it was given
+	Start time.Time `json:"start,omitzero"`
 }
 
 // Begin notes what a run is, and keeps others from going on with it for as
@@ -47,11 +49,24 @@ func Begin(dir string, b Begun) error {
 	return hold(dir)
 }
 
+// ErrStale says that what the machines said is no answer to what would be asked
+// now.
+var ErrStale = errors.New("the kernel, the cases or tokentest changed since that run; start a new one")
+
 // ErrRunning is what Resume returns for a run whose process lives.
 var ErrRunning = errors.New("it is still running")
 
 // Resume reads what a run is that did not end, and takes it over.
 func Resume(dir string) (*Begun, error) {
+	b, err := ReadBegun(dir)
+	if err != nil {
+		return nil, err
+	}
+	return b, hold(dir)
+}
+
+// ReadBegun reads what a run is, and leaves it alone.
+func ReadBegun(dir string) (*Begun, error) {
 	text, err := os.ReadFile(filepath.Join(dir, begunFile))
 	if err != nil {
 		return nil, fmt.Errorf("read what the run was to be: %w", err)
@@ -60,7 +75,7 @@ func Resume(dir string) (*Begun, error) {
 	if err := json.Unmarshal(text, b); err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, begunFile), err)
 	}
-	return b, hold(dir)
+	return b, nil
 }
 
 // held keeps the lock's descriptor open until the process ends.
@@ -133,6 +148,10 @@ func (t *trial) replays(dir string) bool {
 func (t *trial) replay(dir string, todo []*cases.Case, size int) *death {
 	s := &session{trial: t, index: len(t.out.Boots), replayed: true, m: &vm.Machine{}, stop: func(error) {}}
 	end, err := s.recall(dir, todo, size)
+	if errors.Is(err, ErrStale) {
+		t.stale = fmt.Errorf("%s: %w", dir, err)
+		return &death{}
+	}
 	if err != nil {
 		return &death{exit: vm.Exit{Fate: vm.Infra, Reason: fmt.Sprintf("go on with %s: %v", dir, err)}}
 	}
@@ -163,7 +182,7 @@ func (s *session) recall(dir string, todo []*cases.Case, size int) (*ending, err
 	}{out, said}
 	s.receive(todo, size)
 	if said.differs {
-		return nil, errors.New("the cases or the tool are no longer those of then: begin a new run")
+		return nil, ErrStale
 	}
 	return s.ended(dir)
 }
@@ -198,7 +217,7 @@ func (s *session) sameMachine(dir string) error {
 		return err
 	}
 	if now := s.digests(); string(then) != now {
-		return errors.New("kernel or image are no longer those of then: begin a new run")
+		return ErrStale
 	}
 	return nil
 }

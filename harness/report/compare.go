@@ -91,10 +91,19 @@ func changeKey(c *result.Change) string {
 		return answers(was) + " " + ruleOf(was) + "\x00" + answers(is) + " " + ruleOf(is)
 	case result.NewCase, result.Vanished:
 		return group + "\x00" + c.Note
+	case result.NoVerdict:
+		if unrecorded(c) {
+			return c.Note
+		}
 	case result.Flaky:
 		return group + "\x00" + seenCounts(c)
 	}
 	return causeKey(c.New) + "\x00" + c.Note
+}
+
+// unrecorded says that a case has no verdict because a record of it is missing.
+func unrecorded(c *result.Change) bool {
+	return c.Class == result.NoVerdict && (c.New == nil || c.Base == nil && c.Note == result.NoBaseRecord)
 }
 
 // answers words what a case answered, step by step.
@@ -167,6 +176,10 @@ func (b *bunch) saying() string {
 		note = "; " + c.Note
 	}
 	switch b.class {
+	case result.NoVerdict:
+		if unrecorded(c) {
+			return n + ": " + c.Note
+		}
 	case result.NewCase, result.Vanished:
 		return fmt.Sprintf("%s of %s%s", n, group, note)
 	case result.Flaky:
@@ -231,6 +244,7 @@ func PrettyComparison(c *result.Comparison, w io.Writer, o Options) error {
 	for _, u := range c.Unlike {
 		p.head("unlike:", bold, u)
 	}
+	p.gaps(c)
 	for _, pair := range c.Pairs {
 		p.blank()
 		p.pair(pair)
@@ -240,6 +254,13 @@ func PrettyComparison(c *result.Comparison, w io.Writer, o Options) error {
 		p.head("all", bold, count(len(c.Pairs), "kernel")+": "+classTally(c.Counts()))
 	}
 	return flush(p.w)
+}
+
+// gaps says what records are missing or damaged on either side.
+func (p *pretty) gaps(c *result.Comparison) {
+	for _, g := range c.Gaps {
+		p.head("NO VERDICT", yellow, g)
+	}
 }
 
 func (p *pretty) pair(pair *result.Pair) {
@@ -313,6 +334,9 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 	if within := b.cause.pattern(); within != "" {
 		out = append(out, fact{label: "within", words: []string{clean(within)}})
 	}
+	if unrecorded(c) {
+		return out
+	}
 	k := &run{KernelRun: pair.New, dir: pair.Dir}
 	switch b.class {
 	case result.NewCase, result.Vanished, result.Fixed:
@@ -380,9 +404,10 @@ func JSONComparison(c *result.Comparison, w io.Writer, _ Options) error {
 		Base     string               `json:"base"`
 		New      string               `json:"new"`
 		Unlike   []string             `json:"unlike,omitempty"`
+		Gaps     []string             `json:"gaps,omitempty"`
 		Counts   map[result.Class]int `json:"counts"`
 		ExitCode int                  `json:"exit_code"`
-	}{c.Base, c.New, c.Unlike, c.Counts(), c.ExitCode()}
+	}{c.Base, c.New, c.Unlike, c.Gaps, c.Counts(), c.ExitCode()}
 	j.object("", head, "kernels", len(c.Pairs), func(i int) {
 		p := c.Pairs[i]
 		v := jsonPair{Untried: p.Untried, Alone: p.Alone, Counts: pairCounts(p)}

@@ -60,6 +60,17 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
 }
 
+// shellWord quotes a word for the shell where it must be.
+func shellWord(s string) string {
+	special := func(r rune) bool {
+		return !strings.ContainsRune("/._-+:=@,", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	}
+	if s != "" && !strings.ContainsFunc(s, special) {
+		return s
+	}
+	return quote(s)
+}
+
 // repeat is the command that repeats one case on one kernel.
 func (k *run) repeat(id string) fact {
 	if k.Repeat != "" {
@@ -263,10 +274,25 @@ func (k *run) name() string {
 // tally words how many cases have each status.
 func tally(n map[result.Status]int) string {
 	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
-	if n[result.XFail] > 0 {
-		text += fmt.Sprintf(", %d xfail", n[result.XFail])
+	for _, s := range []result.Status{result.XFail, result.Interrupted} {
+		if n[s] > 0 {
+			text += fmt.Sprintf(", %d %s", n[s], s)
+		}
 	}
 	return text
+}
+
+// cutShort says that a run was interrupted, and what was not tried; "" where it
+// was not.
+func cutShort(r *result.Run) string {
+	if !r.Interrupted {
+		return ""
+	}
+	n, of := r.NotTried()
+	if n == 0 {
+		return "the run was interrupted"
+	}
+	return fmt.Sprintf("the run was interrupted: %d of %s were not tried", n, count(of, "case"))
 }
 
 // kernels wraps the kernels of a run.

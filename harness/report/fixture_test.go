@@ -32,6 +32,7 @@ var fixtures = []struct {
 	{"error", kernelError, result.ExitNoVerdict},
 	{"interrupted", stopped, result.ExitNoVerdict},
 	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
+	{"damaged", damaged, result.ExitNoVerdict},
 	{"nothing", nothing, result.ExitNoVerdict},
 	{"expected", expected, result.ExitOK},
 	{"unexpected", unexpected, result.ExitDiffers},
@@ -217,10 +218,31 @@ func kernelError() *result.Run {
 
 // stopped was interrupted in its second kernel.
 func stopped() *result.Run {
-	k := newKernel("deb:sid", passed("map_create/a", 0), broken("map_create/b", "interrupted", 0))
+	k := newKernel("deb:sid", passed("map_create/a", 0), untried("map_create/b"), untried("prog_load/c"))
 	k.Boots[0] = boot(0, vm.Lost, "stopped by the caller: interrupt")
-	r := newRun(newKernel("deb:trixie", passed("map_create/a", 0), passed("map_create/b", 0)), k)
-	r.Interrupted = true
+	never := &result.KernelRun{Ref: "deb:7.3", Planned: 3, Error: "interrupted before it was tried"}
+	whole := newKernel("deb:trixie", passed("map_create/a", 0), passed("map_create/b", 0), passed("prog_load/c", 0))
+	r := newRun(whole, k, never)
+	r.Interrupted, r.Resume = true, []string{"results/runs/7"}
+	return r
+}
+
+func untried(id string) result.CaseResult {
+	return result.CaseResult{ID: id, Status: result.Interrupted, Reason: "the run was interrupted", Boot: -1}
+}
+
+// damaged has records that are missing and others that were altered: all that
+// is left passed.
+func damaged() *result.Run {
+	k := newKernel("deb:sid", passed("map_create/a", 0))
+	k.Planned, k.Absent = 3, 2
+	r := newRun(k, newKernel("deb:trixie", passed("map_create/a", 0), passed("map_create/b", 0)))
+	r.Resume = []string{"results/my runs/7"}
+	r.Damage = []result.Damage{
+		{File: "results/runs/7/records.jsonl", Line: 2, Fault: result.Altered, Want: 2},
+		{File: "results/runs/7/records.jsonl", Line: 3, Fault: result.Skipped, Record: 4, Want: 3},
+	}
+	r.MoreDamage = 1
 	return r
 }
 

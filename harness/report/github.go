@@ -43,8 +43,11 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 	for _, part := range r.Missing {
 		list = append(list, annotation{error: true, title: "tokentest", text: "missing is part " + part})
 	}
-	if r.Interrupted {
-		list = append(list, annotation{title: "tokentest", text: "the run was interrupted: what has no result was not tried"})
+	for _, gap := range r.Gaps() {
+		list = append(list, annotation{error: true, title: "tokentest", text: gap})
+	}
+	if why := cutShort(r); why != "" {
+		list = append(list, annotation{title: "tokentest", text: why})
 	}
 	annotate(out, list)
 	if err := grouped(out, "tokentest", func(w io.Writer) error { return Pretty(r, w, Options{Width: o.Width}) }); err != nil {
@@ -146,6 +149,9 @@ func commandProperty(s string) string {
 func GitHubComparison(c *result.Comparison, w io.Writer, o Options) error {
 	out := bufio.NewWriter(w)
 	var list []annotation
+	for _, g := range c.Gaps {
+		list = append(list, annotation{error: true, title: "no verdict", text: g})
+	}
 	for _, p := range c.Pairs {
 		list = append(list, pairAnnotations(p)...)
 	}

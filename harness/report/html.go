@@ -116,11 +116,13 @@ type pageHead struct {
 	Rules   map[string]result.RuleText `json:"rules"`
 	Pairs   [][2]int                   `json:"pairs,omitempty"` // columns that are compared
 	Unlike  []string                   `json:"unlike,omitempty"`
+	Gaps    []string                   `json:"gaps,omitempty"`
 }
 
 type pageRun struct {
 	*result.Run
 	Dir      string   `json:"dir"`
+	Lacks    []string `json:"lacks,omitempty"` // why it is not whole
 	ExitCode int      `json:"exit_code"`
 	Kernels  struct{} `json:"kernels,omitzero"`
 	Groups   struct{} `json:"groups,omitzero"`
@@ -193,7 +195,7 @@ func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 	files := map[string]string{}
 	var all []*run
 	for i, r := range runs {
-		d.head.Runs = append(d.head.Runs, pageRun{Run: r, Dir: r.Dir, ExitCode: r.ExitCode()})
+		d.head.Runs = append(d.head.Runs, pageRun{Run: r, Dir: r.Dir, Lacks: lackLines(r), ExitCode: r.ExitCode()})
 		for j := range r.Groups {
 			outline[r.Groups[j].Name] = &r.Groups[j]
 		}
@@ -216,6 +218,17 @@ func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 		d.compare(c, all)
 	}
 	return d
+}
+
+// lackLines says in a line each why a run is not whole.
+func lackLines(r *result.Run) []string {
+	var out []string
+	for _, line := range append(r.Gaps(), cutShort(r)) {
+		if line != "" {
+			out = append(out, clean(line))
+		}
+	}
+	return out
 }
 
 // column describes a kernel and learns the names of its cases.
@@ -317,7 +330,7 @@ func (d *pageData) compare(c *result.Comparison, all []*run) {
 	for i, k := range all {
 		at[k.KernelRun] = i
 	}
-	d.head.Unlike = c.Unlike
+	d.head.Unlike, d.head.Gaps = c.Unlike, c.Gaps
 	for _, p := range c.Pairs {
 		if p.Base != nil && p.New != nil {
 			d.head.Pairs = append(d.head.Pairs, [2]int{at[p.Base], at[p.New]})

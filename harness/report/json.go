@@ -15,26 +15,42 @@ import (
 // jsonRun is run.json with the exit code that the run gives.
 type jsonRun struct {
 	*result.Run
+	lacking
 	ExitCode int      `json:"exit_code"`
 	Kernels  struct{} `json:"kernels,omitzero"` // hides the run's; they follow one by one
+}
+
+// lacking is what is known of a run once its records were read.
+type lacking struct {
+	Damage     []result.Damage `json:"damage,omitempty"`
+	MoreDamage int             `json:"more_damage,omitempty"`
+	Unverified bool            `json:"unverified,omitempty"`
+	Resume     []string        `json:"resume,omitempty"`
+}
+
+func lackingOf(r *result.Run) lacking {
+	return lacking{r.Damage, r.MoreDamage, r.Unverified, r.Resume}
 }
 
 // jsonKernel is a kernel of run.json with what its cases count.
 type jsonKernel struct {
 	*result.KernelRun
 	Counts map[result.Status]int `json:"counts"`
+	Absent int                   `json:"absent,omitempty"` // cases that have no record
 }
+
+func newJSONKernel(k *result.KernelRun) jsonKernel { return jsonKernel{k, k.Counts(), k.Absent} }
 
 // JSON renders everything: run.json with each kernel's cases in it, a line
 // each. They are encoded one by one, so that a million of them need no memory
 // of their own.
 func JSON(r *result.Run, w io.Writer, _ Options) error {
 	j := &jsonWriter{w: bufio.NewWriter(w)}
-	j.object("", jsonRun{Run: r, ExitCode: r.ExitCode()}, "kernels", len(r.Kernels), func(i int) {
+	j.object("", jsonRun{Run: r, lacking: lackingOf(r), ExitCode: r.ExitCode()}, "kernels", len(r.Kernels), func(i int) {
 		k := r.Kernels[i]
 		next, stop := iter.Pull(k.All())
 		defer stop()
-		j.object("    ", jsonKernel{k, k.Counts()}, "cases", k.Len(), func(int) {
+		j.object("    ", newJSONKernel(k), "cases", k.Len(), func(int) {
 			c, _ := next()
 			j.w.WriteByte('{')
 			j.w.Write(j.members(c))

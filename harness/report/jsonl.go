@@ -18,14 +18,15 @@ func JSONL(r *result.Run, w io.Writer, _ Options) error {
 	j.line(struct {
 		Type string `json:"type"`
 		*result.Run
+		lacking
 		Kernels struct{} `json:"kernels,omitzero"`
-	}{"run", &bare, struct{}{}})
+	}{"run", &bare, lackingOf(r), struct{}{}})
 	for i, k := range r.Kernels {
 		j.line(struct {
 			Type  string `json:"type"`
 			Index int    `json:"kernel"`
 			jsonKernel
-		}{"kernel", i, jsonKernel{k, k.Counts()}})
+		}{"kernel", i, newJSONKernel(k)})
 		for c := range k.All() {
 			j.caseLine(i, k, c)
 		}

@@ -33,7 +33,7 @@ func JUnit(r *result.Run, w io.Writer, _ Options) error {
 	all.Suites = nil
 	end := j.open("", "testsuites", all)
 	for i, k := range list {
-		j.suite(k, suites[i])
+		j.suite(k, suites[i], k.lacks(r, i == len(list)-1))
 	}
 	j.w.WriteString(end)
 	if j.err != nil {
@@ -48,7 +48,10 @@ func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seco
 // suite is a kernel's suite without its tests.
 func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	n := k.Counts()
-	s := junit.Testsuite{Name: xmlText(k.name()), ID: id, Failures: n[result.Fail], Errors: n[result.Broken], Skipped: n[result.Skip] + n[result.XFail]}
+	s := junit.Testsuite{
+		Name: xmlText(k.name()), ID: id, Failures: n[result.Fail],
+		Errors: n[result.Broken] + n[result.Interrupted], Skipped: n[result.Skip] + n[result.XFail],
+	}
 	s.SetTimestamp(r.Start)
 	var took time.Duration
 	for i := range k.Boots {
@@ -62,10 +65,13 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 			}
 		}
 	}
+	lacks := k.lacks(r, id == len(r.Kernels)-1)
 	if k.untried() != "" {
 		s.Tests++
 		s.Errors++
 	}
+	s.Tests += len(lacks)
+	s.Errors += len(lacks)
 	s.Time = elapsed(took)
 	for _, c := range n {
 		s.Tests += c
@@ -79,6 +85,28 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		}
 	}
 	return s
+}
+
+// lacks are tests that stand for the records that are missing or damaged. Those
+// of the run are in the suite of the last kernel.
+func (k *run) lacks(r *result.Run, last bool) []junit.Testcase {
+	var out []junit.Testcase
+	add := func(name, kind, text string) {
+		why := &junit.Result{Message: xmlText(text), Type: kind}
+		out = append(out, junit.Testcase{Name: name, Classname: xmlText(k.name()), Error: why})
+	}
+	if lack := k.Lack(); lack != "" {
+		add("cases", "missing", lack)
+	}
+	for i := range r.Damage {
+		if last {
+			add(fmt.Sprintf("records %d", i+1), "damaged", r.Damage[i].String())
+		}
+	}
+	if last && r.Interrupted {
+		add("run", "interrupted", cutShort(r))
+	}
+	return out
 }
 
 // infrastructure says that the kernel is not at fault.
@@ -120,7 +148,7 @@ func (j *junitWriter) encode(indent, name string, v any) string {
 	return out.String()
 }
 
-func (j *junitWriter) suite(k *run, s junit.Testsuite) {
+func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	end := j.open("  ", "testsuite", s)
 	class := xmlText(k.name())
 	for c := range k.All() {
@@ -142,6 +170,9 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite) {
 	}
 	if why := k.untried(); why != "" {
 		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "untried"}})
+	}
+	for _, t := range lacks {
+		j.test(t)
 	}
 	j.w.WriteString(end)
 }
@@ -189,6 +220,9 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 		t.Failure = r
 	case result.Broken:
 		r.Type, r.Data = "broken", k.data(c)
+		t.Error = r
+	case result.Interrupted:
+		r.Type = "interrupted"
 		t.Error = r
 	case result.Skip:
 		t.Skipped = r

@@ -47,7 +47,11 @@ func (k *ktap) run(r *result.Run) {
 		k.open(len(list))
 	}
 	for i, kr := range list {
-		k.kernel(i+1, kr, r.Interrupted && i == len(list)-1)
+		var whole []leaf
+		if i == len(list)-1 {
+			whole = leaves(r)
+		}
+		k.kernel(i+1, kr, whole)
 	}
 	k.line("# Totals: pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", k.pass, k.fail, k.xfail, k.skip, k.err)
 	if why := bail(r, list); why != "" {
@@ -65,6 +69,8 @@ func bail(r *result.Run, list []*run) string {
 			return "the run was interrupted"
 		case k.Len() > 0 && len(r.Missing) > 0:
 			return "missing is part " + strings.Join(r.Missing, "; ")
+		case k.Len() > 0 && len(r.Gaps()) > 0:
+			return strings.Join(r.Gaps(), "; ")
 		case k.Len() > 0:
 			return ""
 		case why == "":
@@ -80,8 +86,35 @@ func bail(r *result.Run, list []*run) string {
 	return why
 }
 
+// leaf is a test that stands for what a run or a kernel lacks as a whole.
+type leaf struct {
+	name, directive string
+	lines           []string
+}
+
+// leaves are those of the run.
+func leaves(r *result.Run) []leaf {
+	var out []leaf
+	if r.Interrupted {
+		out = append(out, leaf{"run", "ERROR interrupted", nil})
+	}
+	if len(r.Damage) > 0 {
+		l := leaf{name: "records", directive: "ERROR damaged"}
+		for i := range r.Damage {
+			l.lines = append(l.lines, r.Damage[i].String())
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
 // kernel writes a kernel's block, what concerns it as a whole, and its result.
-func (k *ktap) kernel(number int, kr *run, stopped bool) {
+// What concerns the run stands with the last one.
+func (k *ktap) kernel(number int, kr *run, whole []leaf) {
+	ok := kr.verdict() == result.ExitOK && len(whole) == 0
+	if lack := kr.Lack(); lack != "" {
+		whole = append([]leaf{{"cases", "ERROR missing", []string{lack}}}, whole...)
+	}
 	groups := byGroup(kr.All())
 	var troubles []*result.Boot
 	for i := range kr.Boots {
@@ -89,10 +122,7 @@ func (k *ktap) kernel(number int, kr *run, stopped bool) {
 			troubles = append(troubles, &kr.Boots[i])
 		}
 	}
-	n := len(groups) + len(troubles)
-	if stopped {
-		n++
-	}
+	n := len(groups) + len(troubles) + len(whole)
 	k.depth++
 	if n > 0 {
 		k.open(n)
@@ -106,14 +136,17 @@ func (k *ktap) kernel(number int, kr *run, stopped bool) {
 		n++
 		k.machine(n, kr, b)
 	}
-	if stopped {
+	for _, l := range whole {
 		n++
 		k.err++
-		k.result(false, n, "run", "ERROR interrupted")
+		for _, line := range l.lines {
+			k.diagnostic("records", line)
+		}
+		k.result(false, n, l.name, l.directive)
 	}
 	k.depth--
 	k.about(kr)
-	k.result(kr.verdict() == result.ExitOK && !stopped, number, kr.name(), k.directive(kr, n))
+	k.result(ok, number, kr.name(), k.directive(kr, n))
 }
 
 // directive marks a kernel that was not tried, which is a leaf then, and one
@@ -131,7 +164,7 @@ func (k *ktap) directive(kr *run, subtests int) string {
 // allSkipped marks a parent without a child that ran: ktap.rst asks for it, so
 // that nothing reads as a pass that tested nothing.
 func allSkipped(n map[result.Status]int) string {
-	if n[result.Pass]+n[result.Fail]+n[result.Broken]+n[result.XFail] > 0 {
+	if n[result.Pass]+n[result.Fail]+n[result.Broken]+n[result.XFail]+n[result.Interrupted] > 0 {
 		return ""
 	}
 	return fmt.Sprintf("SKIP all %d cases", n[result.Skip])
@@ -201,7 +234,7 @@ func (k *ktap) group(number int, kr *run, g *group) {
 		k.testcase(i+1, kr, c)
 	}
 	k.depth--
-	k.result(n[result.Fail]+n[result.Broken] == 0, number, g.name, allSkipped(n))
+	k.result(n[result.Fail]+n[result.Broken]+n[result.Interrupted] == 0, number, g.name, allSkipped(n))
 }
 
 // testcase writes a case, with what a reader needs before a bad result.
@@ -225,6 +258,9 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 		k.fail++
 		k.facts(kr.details(c))
 		k.result(false, number, c.ID, "")
+	case result.Interrupted:
+		k.err++
+		k.result(false, number, c.ID, "ERROR interrupted")
 	case result.Broken:
 		k.err++
 		k.diagnostic("broken", c.Reason)

@@ -183,6 +183,7 @@ func MailComparison(c *result.Comparison, w io.Writer, _ Options) error {
 	for _, u := range c.Unlike {
 		p.head("note:", plain, u)
 	}
+	p.gaps(c)
 	for _, pair := range c.Pairs {
 		p.blank()
 		if pair.New != nil {

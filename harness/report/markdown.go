@@ -30,8 +30,11 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	for _, part := range r.Missing {
 		m.line("Missing is part %s.", part)
 	}
-	if r.Interrupted {
-		m.line("The run was interrupted: what has no result was not tried.")
+	for _, gap := range r.Gaps() {
+		m.line("No verdict: %s.", md(gap))
+	}
+	if why := cutShort(r); why != "" {
+		m.line("No verdict: %s.", why)
 	}
 	return flush(m.w)
 }
@@ -72,9 +75,17 @@ func (m *markdown) grid(list []*run) {
 	m.line("| --- | --- | ---: | ---: | ---: | ---: | --- |")
 	for _, k := range list {
 		n := k.Counts()
-		m.line("| %s | %s | %d | %d | %d | %d | %s |", md(k.name()), md(k.Release), n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip], verdictWord(k.verdict()))
+		m.line("| %s | %s | %d | %d | %d | %d | %s%s |", md(k.name()), md(k.Release),
+			n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip], verdictWord(k.verdict()), notTried(n))
 	}
 	m.line("")
+}
+
+func notTried(n map[result.Status]int) string {
+	if n[result.Interrupted] == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %d interrupted", n[result.Interrupted])
 }
 
 // md keeps a text from being taken for Markdown or HTML.

@@ -343,6 +343,9 @@ func (p *pretty) end(r *result.Run) {
 	if r.Dir != "" {
 		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
 	}
+	for _, dir := range r.Resume {
+		p.para("", plain, 2, []string{"to continue: tokentest run --resume " + shellWord(dir)}, "") // one line to copy
+	}
 }
 
 // whole says what there is no result of.
@@ -353,11 +356,19 @@ func (p *pretty) whole(r *result.Run) {
 	case len(r.Kernels) == 0:
 		p.head("ERROR", red, "no kernel was tried")
 	}
-	if r.Interrupted {
-		p.head("INTERRUPTED", yellow, "what has no result was not tried")
+	if why := cutShort(r); why != "" {
+		p.head("INTERRUPTED", yellow, why)
 	}
 	for _, part := range r.Missing {
 		p.head("MISSING", yellow, "part "+part)
+	}
+	for _, k := range r.Kernels {
+		if lack := k.Lack(); lack != "" {
+			p.head("MISSING", yellow, "kernel "+k.Ref+": "+lack)
+		}
+	}
+	for _, d := range r.Damages() {
+		p.head("DAMAGED", yellow, d)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	lead   = regexp.MustCompile(`^ *(?:[a-z]+ {2,}|results in )?`)
+	lead   = regexp.MustCompile(`^ *(?:[a-z]+ {2,}|results in |to continue: tokentest run --resume )?`)
 	quoted = regexp.MustCompile(`'(?:[^']|'\\'')*'`)
 )
 

@@ -31,7 +31,7 @@ func Sum(k *result.KernelRun) string {
 func sumOne(c *result.CaseResult) string {
 	words := []string{string(c.Status)}
 	switch c.Status {
-	case result.Skip, result.Broken, result.XFail:
+	case result.Skip, result.Broken, result.XFail, result.Interrupted:
 		words = append(words, c.Reason)
 	case result.Fail:
 		words = append(words, why(c), ruleOf(c))

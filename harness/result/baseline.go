@@ -3,6 +3,8 @@ package result
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,11 +57,11 @@ func WriteBaseline(path string, r *Run) error {
 }
 
 func encodeBaseline(w io.Writer, r *Run) error {
-	lines := json.NewEncoder(w)
+	var records bytes.Buffer
+	lines := json.NewEncoder(&records)
 	lines.SetEscapeHTML(false)
-	if err := lines.Encode(baselineHead{Version, r.bare()}); err != nil {
-		return err
-	}
+	head := baselineHead{Version, r.bare()}
+	head.Run.Records = &Seal{}
 	for i, k := range r.Kernels {
 		for c := range k.All() {
 			c := *c
@@ -70,9 +72,19 @@ func encodeBaseline(w io.Writer, r *Run) error {
 			if err := lines.Encode(record{Kernel: i, CaseResult: &c}); err != nil {
 				return err
 			}
+			head.Run.Records.Count++
 		}
+		head.Run.Kernels[i].Planned = k.Len()
 	}
-	return nil
+	sum := sha256.Sum256(records.Bytes())
+	head.Run.Records.SHA256 = hex.EncodeToString(sum[:])
+	first := json.NewEncoder(w)
+	first.SetEscapeHTML(false)
+	if err := first.Encode(head); err != nil {
+		return err
+	}
+	_, err := records.WriteTo(w)
+	return err
 }
 
 // gotten is what steps showed, without what was expected.
@@ -131,7 +143,7 @@ func (l *Loader) Baseline(path string) (*Run, error) {
 	if err := head.Run.usable(path); err != nil {
 		return nil, err
 	}
-	return head.Run, l.read(head.Run, in, path, 2)
+	return head.Run, l.read(head.Run, in, newLedger(path, head.Run.Records, false), 2)
 }
 
 // Side reads one side of a comparison: the directory of a run, one that
@@ -159,7 +171,7 @@ func (l *Loader) any(path string) ([]*Run, error) {
 		return []*Run{r}, err
 	}
 	dirs := []string{path}
-	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) && !begun(path) {
 		if dirs, err = runsBelow(path); err != nil {
 			return nil, err
 		}
@@ -189,7 +201,26 @@ func Runs(dir string) ([]string, error) {
 	return names, nil
 }
 
+// Unended lists the directories below a directory of runs that have not ended.
+func Unended(dir string) ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*", BegunFile))
+	if err != nil {
+		return nil, fmt.Errorf("list the runs in %s: %w", dir, err)
+	}
+	var out []string
+	for _, name := range names {
+		run := filepath.Dir(name)
+		if _, err := os.Stat(filepath.Join(run, runFile)); errors.Is(err, fs.ErrNotExist) {
+			out = append(out, run)
+		}
+	}
+	return out, nil
+}
+
 func runsBelow(dir string) ([]string, error) {
+	if list, err := Unended(dir); err != nil || len(list) > 0 {
+		return list, err // loading the first says what is wrong
+	}
 	names, err := Runs(dir)
 	if err == nil && len(names) == 0 {
 		err = fmt.Errorf("%s holds no run: neither it nor a directory in it has a %s: %w", dir, runFile, fs.ErrNotExist)

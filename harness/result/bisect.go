@@ -16,7 +16,7 @@ const (
 // bug than the one that is looked for.
 func (r *Run) BisectCode() int {
 	code := BisectGood
-	if r.Interrupted || len(r.Missing) > 0 || len(r.Kernels) == 0 {
+	if r.Interrupted || len(r.Missing) > 0 || len(r.Gaps()) > 0 || len(r.Kernels) == 0 {
 		code = BisectAbort
 	}
 	for _, k := range r.Kernels {

@@ -57,6 +57,7 @@ func (s *shared) keep(c *CaseResult, text []byte) uint32 {
 type column struct {
 	*shared
 	name, rest []uint32
+	recorded   int // cases that have a record, whichever were chosen
 }
 
 func (c *column) add(name, rest uint32) {

@@ -58,7 +58,7 @@ func (p *Pair) compareColumns(base, new *side) {
 	}
 	for i, name := range base.name {
 		if new.at[name] < 0 {
-			p.Changes = append(p.Changes, Change{ID: base.names[name], Class: Vanished, Base: base.column.at(i)})
+			p.vanished(base.names[name], base.column.at(i))
 		}
 	}
 }

@@ -45,7 +45,9 @@ type Comparison struct {
 	Base, New string
 	// Unlike says what else differs, that a change could come from.
 	Unlike []string
-	Pairs  []*Pair
+	// Gaps says what the records of either side lack of what was written.
+	Gaps  []string
+	Pairs []*Pair
 	// Fatal are the classes that exit code 1 stands for as well.
 	Fatal []Class
 	runs  []*Run
@@ -63,6 +65,8 @@ type Pair struct {
 	Untried string
 	// Alone says which side does not have the kernel.
 	Alone string
+
+	baseLacks, newLacks bool // records of cases that were planned
 }
 
 // Change is a case that is not as it was.
@@ -92,7 +96,32 @@ func Compare(base, new *Side) *Comparison {
 	}
 	c.Unlike = unlike(base, new, c.Pairs)
 	c.runs = append(base.chosen(), new.chosen()...)
+	c.Gaps = base.gaps()
+	for _, g := range new.gaps() {
+		if !slices.Contains(c.Gaps, g) { // two kernels of one run
+			c.Gaps = append(c.Gaps, g)
+		}
+	}
 	return c
+}
+
+// gaps says what the side's runs lack, and which run it is.
+func (s *Side) gaps() []string {
+	var out []string
+	if len(s.Runs) > 1 {
+		for _, part := range missing(s.Runs) {
+			out = append(out, "missing is part "+part)
+		}
+	}
+	for _, r := range s.chosen() {
+		for _, k := range r.Kernels {
+			if k.Absent > 0 {
+				out = append(out, cmp.Or(r.Dir, s.Name)+": kernel "+k.Ref+": "+k.Lack())
+			}
+		}
+		out = append(out, r.Damages()...)
+	}
+	return out
 }
 
 // Asked leaves out what vanished because the new side was not asked for it.
@@ -162,7 +191,7 @@ func (c *Comparison) Counts() map[Class]int {
 func (c *Comparison) ExitCode() int {
 	n := c.Counts()
 	code := ExitOK
-	if n[NoVerdict] > 0 || !slices.ContainsFunc(c.Pairs, func(p *Pair) bool { return p.Alone == "" }) {
+	if n[NoVerdict] > 0 || len(c.Gaps) > 0 || !slices.ContainsFunc(c.Pairs, func(p *Pair) bool { return p.Alone == "" }) {
 		code = ExitNoVerdict // also when nothing could be compared
 	}
 	for _, p := range c.Pairs {
@@ -289,11 +318,14 @@ func (s *seen) add(c *CaseResult) {
 
 // severity orders statuses so that what answers outdoes what does not.
 func severity(c *CaseResult) int {
-	return slices.Index([]Status{Fail, XFail, Pass, Broken, Skip}, c.Status)
+	return slices.Index([]Status{Fail, XFail, Pass, Broken, Skip, Interrupted}, c.Status)
 }
 
 // varies says whether repetitions of the case answered differently.
 func (r *CaseResult) varies() bool { return r.Times[Pass] > 0 && r.Times[Fail] > 0 }
+
+// silent says that the case has no verdict.
+func (r *CaseResult) silent() bool { return r.Status == Broken || r.Status == Interrupted }
 
 // answered says that the case tells something about the kernel.
 func (r *CaseResult) answered() bool {
@@ -308,7 +340,7 @@ func sameDecision(a, b *CaseResult) bool {
 }
 
 func (p *pairing) compare() *Pair {
-	out := &Pair{}
+	out := &Pair{baseLacks: lacks(p.base), newLacks: lacks(p.new)}
 	if len(p.base) > 0 {
 		out.Base = p.base[0].KernelRun
 	}
@@ -335,10 +367,31 @@ func (p *pairing) compare() *Pair {
 	}
 	for _, id := range before {
 		if s := was[id]; !s.met {
-			out.Changes = append(out.Changes, Change{ID: id, Class: Vanished, Base: s.worst})
+			out.vanished(id, s.worst)
 		}
 	}
 	return out
+}
+
+// lacks says that a side does not have records of all that was planned.
+func lacks(parts []part) bool {
+	return slices.ContainsFunc(parts, func(p part) bool { return p.Absent > 0 })
+}
+
+// Notes of changes of which nothing is known, for a record is missing.
+const (
+	NoRecord     = "there is no record of it"
+	NoBaseRecord = "the base has no record of it"
+)
+
+// vanished takes a case that only the base has. Where records are missing it
+// may have run all the same.
+func (p *Pair) vanished(id string, base *CaseResult) {
+	c := Change{ID: id, Class: Vanished, Base: base}
+	if p.newLacks {
+		c.Class, c.Note = NoVerdict, NoRecord
+	}
+	p.Changes = append(p.Changes, c)
 }
 
 // add classes one case that the new side has.
@@ -348,6 +401,8 @@ func (p *Pair) add(id string, was, is *seen) {
 		c.Base = was.worst
 	}
 	switch {
+	case was == nil && p.baseLacks:
+		c.Class, c.Note = NoVerdict, NoBaseRecord
 	case is.varied:
 		c.Class, c.Seen = Flaky, is.counts
 	case was != nil && was.varied:
@@ -361,6 +416,9 @@ func (p *Pair) add(id string, was, is *seen) {
 	}
 	p.Changes = append(p.Changes, c)
 }
+
+// unanswered says of a case that answers now why it did not.
+var unanswered = map[Status]string{Skip: "it was skipped", Broken: "it was broken", Interrupted: "it was not tried"}
 
 // classOf classes a case from one result of each side; base may be nil.
 func classOf(base, new *CaseResult) (Class, string) {
@@ -376,10 +434,10 @@ func classOf(base, new *CaseResult) (Class, string) {
 	case new.Status == Fail && base.Status == Fail:
 		return StillFailing, ""
 	case new.Status == Fail:
-		return NewFailure, map[Status]string{Skip: "it was skipped", Broken: "it was broken"}[base.Status]
-	case new.Status == Broken && base != nil && base.Status == Broken:
+		return NewFailure, unanswered[base.Status]
+	case new.silent() && base != nil && base.silent():
 		return Same, ""
-	case new.Status == Broken:
+	case new.silent():
 		return NoVerdict, ""
 	case base == nil:
 		return NewCase, ""
@@ -390,7 +448,9 @@ func classOf(base, new *CaseResult) (Class, string) {
 	case base.Status == Skip:
 		return NewCase, "it was skipped: " + base.Reason
 	case base.Status == Broken:
-		return NewCase, "it was broken"
+		return NewCase, unanswered[Broken]
+	case base.Status == Interrupted:
+		return NewCase, unanswered[Interrupted]
 	case base.Status == Fail:
 		return Fixed, ""
 	case len(base.Steps) != len(new.Steps) && base.Status == Pass && new.Status == Pass:

@@ -40,6 +40,10 @@ func TestClasses(t *testing.T) {
 		{Skip, Pass}: NewCase, {Skip, Fail}: NewFailure, {Skip, Broken}: NoVerdict, {Skip, Skip}: Same, {Skip, none}: Vanished,
 		{Broken, Pass}: NewCase, {Broken, Fail}: NewFailure, {Broken, Broken}: Same, {Broken, Skip}: Same, {Broken, none}: Vanished,
 		{none, Pass}: NewCase, {none, Fail}: NewFailure, {none, Broken}: NoVerdict, {none, Skip}: NewCase,
+		{Pass, Interrupted}: NoVerdict, {Fail, Interrupted}: NoVerdict, {Skip, Interrupted}: NoVerdict,
+		{Broken, Interrupted}: Same, {none, Interrupted}: NoVerdict, {Interrupted, Interrupted}: Same,
+		{Interrupted, Pass}: NewCase, {Interrupted, Fail}: NewFailure, {Interrupted, Broken}: Same,
+		{Interrupted, Skip}: Same, {Interrupted, none}: Vanished,
 	}
 	codes := map[Class]int{NewFailure: ExitDiffers, NoVerdict: ExitNoVerdict}
 	for key, class := range want {
@@ -69,7 +73,7 @@ func TestClasses(t *testing.T) {
 			}
 		}
 	}
-	if len(want) != 5*5-1 { // all but none and none
+	if len(want) != 6*6-1 { // all but none and none
 		t.Errorf("%d pairs are tried", len(want))
 	}
 }

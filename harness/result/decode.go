@@ -35,11 +35,11 @@ func (l *Loader) records(r *Run, path string) error {
 		return fmt.Errorf("read the run's records: %w", err)
 	}
 	defer f.Close()
-	return l.read(r, bufio.NewReaderSize(f, 1<<16), path, 1)
+	return l.read(r, bufio.NewReaderSize(f, 1<<16), newLedger(path, r.Records, true), 1)
 }
 
-// read reads lines from the nth on. A torn last one is dropped.
-func (l *Loader) read(r *Run, in *bufio.Reader, path string, n int) error {
+// read reads lines from the nth on, and holds them against the ledger.
+func (l *Loader) read(r *Run, in *bufio.Reader, led *ledger, n int) error {
 	if l.shared == nil {
 		l.shared = newShared()
 	}
@@ -49,13 +49,29 @@ func (l *Loader) read(r *Run, in *bufio.Reader, path string, n int) error {
 	for ; ; n++ {
 		line, err := readLine(in)
 		if errors.Is(err, io.EOF) {
-			return nil // what follows the last newline was cut off
+			led.end(n, len(line) > 0) // what follows the last newline was cut off
+			r.account(led)
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read the run's records: %w", err)
 		}
-		if err := l.line(r, line); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
+		record, counts := led.take(line, n)
+		if !counts {
+			continue
+		}
+		if err := l.line(r, record); err != nil {
+			return fmt.Errorf("%s:%d: %w", led.path, n, err)
+		}
+	}
+}
+
+// account keeps what the records lack.
+func (r *Run) account(led *ledger) {
+	r.Damage, r.MoreDamage, r.Unverified = led.damage, led.more, led.unverified()
+	for _, k := range r.Kernels {
+		if k.Error == "" {
+			k.Absent = max(0, k.Planned-k.column.recorded)
 		}
 	}
 }
@@ -64,26 +80,28 @@ func (l *Loader) read(r *Run, in *bufio.Reader, path string, n int) error {
 // left to the JSON decoder alone.
 func (l *Loader) line(r *Run, line []byte) error {
 	kernel, name, rest, ok := split(line)
-	switch {
-	case !ok:
+	if !ok {
 		return l.decode(r, line, nil)
-	case name == nil && !l.Worlds: // a world
-		_, err := r.kernel(kernel)
+	}
+	k, err := r.kernel(kernel)
+	switch {
+	case err != nil:
 		return err
+	case name == nil && !l.Worlds: // a world
+		return nil
 	case name == nil:
 		return l.decode(r, line, nil)
 	case l.Keep != nil && !l.Keep(string(name)):
+		k.column.recorded++
 		return nil
 	}
 	n, known := l.shared.restAt[string(rest)]
 	if !known {
 		return l.decode(r, line, rest)
 	}
-	k, err := r.kernel(kernel)
-	if err == nil {
-		k.column.add(l.shared.name(name), n)
-	}
-	return err
+	k.column.recorded++
+	k.column.add(l.shared.name(name), n)
+	return nil
 }
 
 // decode takes in a record that has something new, or another form.
@@ -103,7 +121,8 @@ func (l *Loader) decode(r *Run, line, rest []byte) error {
 		return nil
 	case rec.CaseResult == nil || rec.ID == "":
 		return unknown(line)
-	case l.Keep == nil || l.Keep(rec.ID):
+	}
+	if k.column.recorded++; l.Keep == nil || l.Keep(rec.ID) {
 		k.column.add(l.shared.name([]byte(rec.ID)), l.shared.keep(rec.CaseResult, rest))
 	}
 	return nil

@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 			for range 20 {
 				got.Kernels = append(got.Kernels, &KernelRun{})
 			}
-			err := l.read(got, bufio.NewReader(strings.NewReader(line+"\n")), "records", 1)
+			err := l.read(got, bufio.NewReader(strings.NewReader(line+"\n")), newLedger("records", nil, true), 1)
 			if (err == nil) != (wantErr == nil) {
 				t.Errorf("%s: %v, want %v", line, err, wantErr)
 			}

@@ -184,10 +184,10 @@ func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, 
 	if f != nil && f.Config == nil {
 		skipUnknown(all, of, set)
 	}
-	broke := map[*cases.Case]string{}
+	broke, open := map[*cases.Case]string{}, map[*cases.Case]string{}
 	for _, c := range all {
 		r := of(c)
-		if r == nil || r.Status == Skip || r.refuted() {
+		if r == nil || r.Status == Skip || r.Status == Interrupted || r.refuted() {
 			continue
 		}
 		if c.Control != "" {
@@ -196,16 +196,22 @@ func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, 
 			}
 		}
 		for _, g := range c.Guards() {
-			if why := guardFailed(g, of(g)); why != "" {
+			if guard := of(g); guard != nil && guard.Status == Interrupted {
+				open[c] = "its control " + g.ID + " was not tried: " + guard.Reason
+			} else if why := guardFailed(g, guard); why != "" {
 				broke[c] = why
 			}
 		}
 	}
-	for c, why := range broke {
-		now := *of(c)
-		now.Status, now.Reason = Broken, why
-		set(c, now)
+	settle := func(why map[*cases.Case]string, status Status) {
+		for c, reason := range why {
+			now := *of(c)
+			now.Status, now.Reason = status, reason
+			set(c, now)
+		}
 	}
+	settle(open, Interrupted)
+	settle(broke, Broken)
 }
 
 // refuted reports whether the case failed without having run: the kernel lacks

@@ -432,6 +432,31 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// A case whose control was not tried says nothing yet; a control that failed
+// breaks it all the same.
+func TestUntriedGuards(t *testing.T) {
+	g := group(t, matrix)
+	rs := (&guest{facts: facts612()}).judge(g.Cases)
+	untried := func(id string) *CaseResult {
+		return &CaseResult{ID: id, Status: Interrupted, Reason: "the run was interrupted"}
+	}
+	rs["demo/root/hash"], rs["demo/owner/queue"] = untried("demo/root/hash"), untried("demo/owner/queue")
+	Guards(facts612(), g.Cases, named(rs))
+	why := "its control demo/root/hash was not tried: the run was interrupted"
+	if r := rs["demo/owner/hash"]; r.Status != Interrupted || r.Reason != why || len(r.Steps) == 0 {
+		t.Errorf("its control was not tried: %+v", r)
+	}
+	if r := rs["demo/owner/queue"]; r.Status != Interrupted || r.Reason != "the run was interrupted" {
+		t.Errorf("it was not tried itself: %+v", r)
+	}
+	rs["demo/nobody/hash"] = &CaseResult{ID: "demo/nobody/hash", Status: Broken, Reason: "got ok"}
+	rs["demo/owner/hash"] = &CaseResult{ID: "demo/owner/hash", Status: Pass}
+	Guards(facts612(), g.Cases, named(rs))
+	if r := rs["demo/owner/hash"]; r.Status != Broken {
+		t.Errorf("one control was not tried, and one failed: %+v", r)
+	}
+}
+
 // Where the configuration is not known, EINVAL for the initial root means that
 // the option is off: a skip with its name. Where it is known, a broken control.
 func TestUnknownConfiguration(t *testing.T) {

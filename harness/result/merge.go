@@ -11,12 +11,17 @@ import (
 // ran, as controls are, counts once, with the worst that it showed.
 func Merge(parts []*Run) (*Run, error) {
 	whole := *parts[0]
-	whole.Kernels, whole.Part, whole.Missing = nil, nil, missing(parts)
+	whole.Kernels, whole.Part, whole.Missing, whole.Records = nil, nil, missing(parts), nil
+	whole.Damage, whole.MoreDamage, whole.Unverified, whole.Resume = nil, 0, false, nil
 	for n, part := range parts {
 		if n > 0 && part.Tool != "" && whole.Tool != "" && part.Tool != whole.Tool {
 			return nil, fmt.Errorf("merge runs: %s was made by another tokentest than %s: their cases may differ", part.Dir, whole.Dir)
 		}
 		whole.Interrupted = whole.Interrupted || part.Interrupted
+		whole.Damage = append(whole.Damage, part.Damage...)
+		whole.MoreDamage += part.MoreDamage
+		whole.Unverified = whole.Unverified || part.Unverified
+		whole.Resume = append(whole.Resume, part.Resume...)
 		if part.Start.Before(whole.Start) {
 			whole.Start = part.Start
 		}
@@ -42,13 +47,14 @@ func Merge(parts []*Run) (*Run, error) {
 // merged puts the parts of a kernel's run together.
 func merged(parts []part, dir string) (*KernelRun, error) {
 	k := *parts[0].KernelRun
-	k.Boots, k.Cases, k.column, k.Worlds, k.Decide = nil, nil, nil, nil, 0
+	k.Boots, k.Cases, k.column, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
 	at := map[string]int{}
 	for _, p := range parts {
 		if err := k.add(p.KernelRun, at, dir, p.run.Dir); err != nil {
 			return nil, err
 		}
 	}
+	k.Planned = k.Len() + k.Absent
 	return &k, nil
 }
 
@@ -71,6 +77,7 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 		k.Boots = append(k.Boots, b)
 	}
 	k.Decide += part.Decide
+	k.Absent += part.Absent
 	k.Worlds = append(k.Worlds, part.Worlds...)
 	for _, d := range part.Drift {
 		if !slices.Contains(k.Drift, d) {

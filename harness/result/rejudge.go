@@ -111,7 +111,9 @@ func (k *KernelRun) rejudging() *rejudging {
 	j := &rejudging{KernelRun: *k, was: k, kept: map[string]int{}, at: map[*cases.Group][]spot{}}
 	j.Cases = slices.Clone(k.Cases)
 	if k.column != nil {
-		j.column = &column{k.column.shared, k.column.name, slices.Clone(k.column.rest)}
+		again := *k.column
+		again.rest = slices.Clone(again.rest)
+		j.column = &again
 		j.packer = newPacker(k.column.shared)
 	}
 	return j
@@ -313,7 +315,7 @@ func (r *CaseResult) canAgain() bool {
 		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "control ")
 	case Skip:
 		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "drift: ")
-	case Pass, Fail, XFail:
+	case Pass, Fail, XFail, Interrupted:
 		return len(r.Steps) > 0
 	}
 	return false

@@ -3,6 +3,7 @@
 package result
 
 import (
+	"fmt"
 	"time"
 
 	"tokentest/cases"
@@ -15,17 +16,20 @@ import (
 type Status string
 
 // The statuses. Broken means that the case says nothing: a control failed, its
-// set-up did, or the machine died under it.
+// set-up did, or the machine died under it. Interrupted means that the run
+// ended before the case, or a control that guards it, was tried.
 const (
 	Pass   Status = "pass"
 	Fail   Status = "fail"
 	Skip   Status = "skip"
 	Broken Status = "broken"
 	XFail  Status = "xfail" // it failed exactly as a list says that it does
+
+	Interrupted Status = "interrupted"
 )
 
 // Statuses lists every status, the worst first.
-func Statuses() []Status { return []Status{Fail, Broken, XFail, Skip, Pass} }
+func Statuses() []Status { return []Status{Fail, Broken, Interrupted, XFail, Skip, Pass} }
 
 // Run is one run of cases on one or more kernels.
 type Run struct {
@@ -53,9 +57,21 @@ type Run struct {
 	// Lists are the entries of the lists of denied, allowed and expected cases.
 	Lists []ListEntry `json:"lists,omitempty"`
 	// Groups describe the worlds of the cases, for reports that show them.
-	Groups  []cases.Outline `json:"groups,omitempty"`
-	Dir     string          `json:"-"`
-	Kernels []*KernelRun    `json:"kernels"`
+	Groups []cases.Outline `json:"groups,omitempty"`
+	// Records is what the records add up to, once the run ended.
+	Records *Seal        `json:"records,omitempty"`
+	Dir     string       `json:"-"`
+	Kernels []*KernelRun `json:"kernels"`
+
+	// Damage is what is wrong with the records that were read, MoreDamage how
+	// many places are not in it. Unverified says that an older tokentest wrote
+	// them, without numbers and checksums.
+	Damage     []Damage `json:"-"`
+	MoreDamage int      `json:"-"`
+	Unverified bool     `json:"-"`
+	// Resume are the directories of runs that are not whole, and that "run
+	// --resume" makes whole.
+	Resume []string `json:"-"`
 }
 
 // Host is where a run took place.
@@ -94,6 +110,10 @@ type KernelRun struct {
 	Repeat string `json:"repeat,omitempty"`
 	// Rules are the words of the rules that decided cases that passed.
 	Rules map[string]RuleText `json:"rules,omitempty"`
+	// Planned is how many cases were planned for the kernel; an older tokentest does not say.
+	Planned int `json:"planned,omitempty"`
+	// Absent is how many of them have no record.
+	Absent int `json:"-"`
 	// Error says why the kernel could not be tried at all.
 	Error string `json:"error,omitempty"`
 	// Unbuilt says that the error is the source's: it makes no kernel.
@@ -172,10 +192,55 @@ const (
 	ExitNoVerdict = 3 // infra, unbooted, lost, broken, interrupted
 )
 
+// Gaps says in a line each what the run's records lack of what was written:
+// which kernels' cases have none, and where the file is damaged.
+func (r *Run) Gaps() []string {
+	var out []string
+	for _, k := range r.Kernels {
+		if k.Absent > 0 {
+			out = append(out, "kernel "+k.Ref+": "+k.Lack())
+		}
+	}
+	return append(out, r.Damages()...)
+}
+
+// Lack says how many of the kernel's cases have no record; "" for none.
+func (k *KernelRun) Lack() string {
+	if k.Absent == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d cases have no record", k.Absent, k.Planned)
+}
+
+// NotTried counts the cases of an interrupted run that were not tried, of all
+// that were planned.
+func (r *Run) NotTried() (n, of int) {
+	for _, k := range r.Kernels {
+		of += max(k.Planned, k.Len())
+		if n += k.Counts()[Interrupted]; k.Len() == 0 {
+			n += k.Planned
+		}
+	}
+	return n, of
+}
+
+// Damages says in a line each where the run's records are damaged.
+func (r *Run) Damages() []string {
+	var out []string
+	for i := range r.Damage {
+		out = append(out, r.Damage[i].String())
+	}
+	if r.MoreDamage > 0 {
+		file := r.Damage[0].File
+		out = append(out, fmt.Sprintf("%s: %d more of its lines are not as they were written", file, r.MoreDamage))
+	}
+	return out
+}
+
 // ExitCode maps a run to the exit code of the command.
 func (r *Run) ExitCode() int {
 	code := ExitOK
-	if r.Interrupted || len(r.Missing) > 0 || len(r.Kernels) == 0 && !r.Idle() {
+	if r.Interrupted || len(r.Missing) > 0 || len(r.Damage) > 0 || len(r.Kernels) == 0 && !r.Idle() {
 		code = ExitNoVerdict
 	}
 	for _, k := range r.Kernels {
@@ -191,7 +256,7 @@ func (r *Run) ExitCode() int {
 
 func (k *KernelRun) verdict() int {
 	code := ExitOK
-	if k.Error != "" || k.Len() == 0 {
+	if k.Error != "" || k.Len() == 0 || k.Absent > 0 {
 		code = ExitNoVerdict
 	}
 	for _, b := range k.Boots {
@@ -210,7 +275,7 @@ func (k *KernelRun) verdict() int {
 	switch {
 	case n[Fail] > 0:
 		return ExitDiffers
-	case n[Broken] > 0:
+	case n[Broken]+n[Interrupted] > 0:
 		return ExitNoVerdict
 	}
 	return code

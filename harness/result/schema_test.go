@@ -301,11 +301,21 @@ func TestOlderAndNewer(t *testing.T) {
 	damage(t, dir, recordsFile, func(s string) string {
 		return `{"kernel":1,"newer":{"a":1}}` + "\n" + strings.ReplaceAll(s, `"boot":`, `"newer":"x","boot":`)
 	})
+	seal(t, dir)
 	want := aRun()
 	want.Dir = dir
-	if got, err := Load(dir); err != nil || !reflect.DeepEqual(got, want) {
+	for _, k := range want.Kernels {
+		k.Planned = k.Len()
+	}
+	if got, err := Load(dir); err != nil || len(got.Gaps()) > 0 || !reflect.DeepEqual(without(got), want) {
 		t.Errorf("a newer tokentest's: %+v, %v", got, err)
 	}
+}
+
+// without leaves out what the records add up to.
+func without(r *Run) *Run {
+	r.Records = nil
+	return r
 }
 
 // TestSchemasAreAll finds a schema that belongs to nothing any more.

@@ -21,10 +21,10 @@ func TestExitCode(t *testing.T) {
 		vm.Clean: ExitOK, vm.Tainted: ExitDiffers, vm.Panicked: ExitDiffers, vm.Hung: ExitDiffers,
 		vm.Lost: ExitNoVerdict, vm.Unbooted: ExitNoVerdict, vm.Infra: ExitNoVerdict,
 	}
-	codes := map[Status]int{Pass: ExitOK, Skip: ExitOK, Fail: ExitDiffers, Broken: ExitNoVerdict}
+	codes := map[Status]int{Pass: ExitOK, Skip: ExitOK, Fail: ExitDiffers, Broken: ExitNoVerdict, Interrupted: ExitNoVerdict}
 	for fate, ofFate := range fates {
 		for status, ofStatus := range codes {
-			for _, other := range []Status{Pass, Skip, Fail, Broken} {
+			for _, other := range []Status{Pass, Skip, Fail, Broken, Interrupted} {
 				k := &KernelRun{Boots: []Boot{{Fate: vm.Clean}, {Fate: fate}, {Fate: vm.Clean}}, Cases: []CaseResult{{Status: status}, {Status: other}}}
 				want := worst(ofFate, ofStatus, codes[other])
 				if got := (&Run{Kernels: []*KernelRun{k}}).ExitCode(); got != want {
@@ -77,7 +77,7 @@ func TestCounts(t *testing.T) {
 	if got, want := k.Counts(), map[Status]int{Pass: 2, Fail: 1}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if len(Statuses()) != 5 || Statuses()[0] != Fail {
+	if len(Statuses()) != 6 || Statuses()[0] != Fail {
 		t.Errorf("statuses %v", Statuses())
 	}
 }
@@ -187,9 +187,15 @@ func TestTornRecord(t *testing.T) {
 			want = 2
 		}
 		r, err := Load(dir)
-		if err != nil || len(r.Kernels[0].Cases) != want {
-			t.Fatalf("cut at %d of %d: %v, want %d cases", n, len(whole), err, want)
+		if err != nil || len(r.Kernels[0].Cases) != want || (len(r.Damage) == 0) != (n == len(whole)) {
+			t.Fatalf("cut at %d of %d: %v, want %d cases; %q", n, len(whole), err, want, r.Damages())
 		}
+	}
+	dir := save(t, aRun()) // of an older tokentest nobody can tell
+	strip(t, dir)
+	damage(t, dir, recordsFile, func(s string) string { return s[:len(s)-1] })
+	if r, err := Load(dir); err != nil || len(r.Kernels[0].Cases) != 1 || len(r.Damage) != 0 {
+		t.Fatalf("cut off, without numbers: %v, %+v", err, r)
 	}
 }
 
@@ -207,6 +213,9 @@ func TestLoadErrors(t *testing.T) {
 		{"no JSON", runFile, func(string) string { return "{" }, runFile},
 	} {
 		dir := save(t, aRun())
+		if tt.file == recordsFile {
+			strip(t, dir)
+		}
 		damage(t, dir, tt.file, tt.change)
 		if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)

@@ -26,6 +26,6 @@ func CutOff(dir string, hello bool, allow *Allow) (Exit, error) {
 	if e.Fate != Tainted {
 		e.Fate = Clean
 	}
-	e.Reason = "ended when the run was, which went on later"
+	e.Reason = "it was ended with the run"
 	return e, nil
 }

@@ -243,6 +243,9 @@ func (b *bisection) predicate(ctx context.Context) error {
 
 func (b *bisection) asRun() error {
 	r, err := loadRun(&result.Loader{}, b.q.As)
+	if err == nil {
+		err = b.whole(r)
+	}
 	if err != nil {
 		return err
 	}

@@ -137,6 +137,9 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 // stored reads the run of a test.
 func (b *bisection) stored(t bisect.Test) (*result.KernelRun, error) {
 	r, err := loadRun(&result.Loader{}, filepath.Join(b.dir, t.Run))
+	if err == nil {
+		err = b.whole(r)
+	}
 	if err != nil {
 		return nil, err
 	}

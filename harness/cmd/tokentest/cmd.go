@@ -18,6 +18,8 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
 
@@ -31,7 +33,9 @@ type app struct {
 	bisecting      bool     // exit codes are those for "git bisect run"
 	resume         string   // the run that goes on
 	begun          []string // its command line
-	noted          sync.Map // what noteOnce has said
+	overrides      []override
+	recall         func(*lab.Lab, *plan.Plan) error // takes the place of a run
+	noted          sync.Map                         // what noteOnce has said
 }
 
 // usageError is a mistake in what the user typed or wrote.

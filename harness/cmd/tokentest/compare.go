@@ -97,6 +97,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
+	a.vouch(slices.Concat(base.Runs, new.Runs)...)
 	out := result.Compare(base, new)
 	out.Fatal = fatal
 	return a.tell(out, f.format)
@@ -177,6 +178,9 @@ func (a *app) writeBaseline(path, run string) error {
 	if r.Interrupted {
 		return usage("%s was interrupted: a baseline is of a whole run", run)
 	}
+	if err := a.whole(r); err != nil {
+		return err
+	}
 	if err := result.WriteBaseline(path, r); err != nil {
 		return err
 	}
@@ -198,14 +202,21 @@ func (a *app) look() report.Options {
 }
 
 // base reads the baseline, before anything boots for nothing.
-func (f *runFlags) base() (*result.Side, error) {
+func (a *app) base(f *runFlags) (*result.Side, error) {
 	if f.baseline == "" && len(f.fatal) > 0 {
 		return nil, usage("--fail-on is about what has changed: name what from with --baseline FILE")
 	}
 	if _, err := classes(f.fatal); err != nil || f.baseline == "" {
 		return nil, err
 	}
-	return loadSide(&result.Loader{}, f.baseline, "")
+	s, err := loadSide(&result.Loader{}, f.baseline, "")
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range s.Runs {
+		err = errors.Join(err, a.whole(r))
+	}
+	return s, err
 }
 
 // asks says whether a case that a run does not have could be expected of it.

@@ -51,6 +51,13 @@ func (a *app) history(pattern string, f *historyFlags) error {
 	if err != nil {
 		return err
 	}
+	unended, err := result.Unended(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range unended {
+		a.note("%v", &result.UnendedError{Dir: name})
+	}
 	if len(runs) == 0 {
 		return usage("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
 	}
@@ -60,10 +67,16 @@ func (a *app) history(pattern string, f *historyFlags) error {
 		r, err := l.Load(name)
 		if err != nil {
 			a.note("%s is left out: %v", name, err)
+			a.code = result.ExitNoVerdict
 			continue
+		}
+		for _, gap := range r.Gaps() {
+			a.note("%s: %s", name, gap)
+			a.code = result.ExitNoVerdict
 		}
 		list = append(list, r)
 	}
+	a.vouch(list...)
 	slices.SortStableFunc(list, func(a, b *result.Run) int { return a.Start.Compare(b.Start) })
 	lines, err := a.pastLines(list, f)
 	if err == nil && lines == 0 {

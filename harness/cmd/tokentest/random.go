@@ -66,21 +66,27 @@ func (f *random) keep(a *app, dir string, p *plan.Plan) error {
 		return nil
 	}
 	a.note("random: %d worlds of --seed %d", f.worlds, f.seed)
-	dir = filepath.Join(dir, "random")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "random"), 0o755); err != nil {
 		return fmt.Errorf("keep the random worlds: %w", err)
 	}
-	p.Files = maps.Clone(p.Files)
-	if p.Files == nil {
-		p.Files = map[string]string{}
-	}
+	f.place(dir, p)
 	for name, text := range f.texts {
-		p.Files[name] = filepath.Join(dir, name+".txt")
 		if err := os.WriteFile(p.Files[name], []byte(text), 0o644); err != nil {
 			return fmt.Errorf("keep the random worlds: %w", err)
 		}
 	}
 	return nil
+}
+
+// place tells the plan where the worlds of a run are kept.
+func (f *random) place(dir string, p *plan.Plan) {
+	p.Files = maps.Clone(p.Files)
+	if p.Files == nil {
+		p.Files = map[string]string{}
+	}
+	for name := range f.texts {
+		p.Files[name] = filepath.Join(dir, "random", name+".txt")
+	}
 }
 
 // line is the command line as the records have it, with the seed.

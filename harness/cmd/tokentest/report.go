@@ -30,7 +30,8 @@ func (a *app) reportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report RUN...",
 		Short: "render a stored run, or the parts of one that was split with --shard",
-		Long: `Render a stored run from its record alone, without a boot.
+		Long: `Render a stored run from its record alone, without a boot. Of a run that was
+killed it reads what its machines said; what is missing makes it no verdict.
 
 --rejudge judges what the kernels showed again, with the cases and the oracle of
 this tokentest, and says on standard error what changed; the report and the exit
@@ -45,7 +46,7 @@ code are of the new judgement, and the record stays as it is.`,
 			if err != nil {
 				return err
 			}
-			r, err := loadParts(&result.Loader{Worlds: again}, args)
+			r, err := a.loadParts(c.Context(), &result.Loader{Worlds: again}, args)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,11 @@ code are of the new judgement, and the record stays as it is.`,
 				}
 			}
 			a.code = r.ExitCode()
-			return a.write(format, r)
+			if err := a.write(format, r); err != nil {
+				return err
+			}
+			a.wayOn(format, r)
+			return nil
 		},
 	}
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
@@ -161,16 +166,22 @@ func restoreConfig(r *result.Run, k *result.KernelRun) error {
 	return nil
 }
 
-// loadParts reads the parts of a run and puts them together.
-func loadParts(l *result.Loader, dirs []string) (*result.Run, error) {
+// loadParts reads the parts of a run and puts them together. Of one that has
+// not ended it reads what there is.
+func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*result.Run, error) {
 	var parts []*result.Run
 	for _, dir := range dirs {
 		r, err := loadRun(l, dir)
+		var unended *result.UnendedError
+		if errors.As(err, &unended) {
+			r, err = a.recalled(ctx, dir)
+		}
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, r)
 	}
+	a.vouch(parts...)
 	if len(parts) == 1 {
 		return parts[0], nil
 	}

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
@@ -28,7 +33,7 @@ func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 	if err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
-	return lab.Begin(l.Dir, lab.Begun{Args: line, Dir: here})
+	return lab.Begin(l.Dir, lab.Begun{Args: line, Dir: here, Start: time.Now().UTC()})
 }
 
 // commandLine is what the command was given, or the run was that goes on.
@@ -39,36 +44,119 @@ func (a *app) commandLine() []string {
 	return os.Args[1:]
 }
 
-// goOn goes on with a run that was ended half-way, by the command line that it
-// was begun with.
-func (a *app) goOn(c *cobra.Command, dir string) error {
-	dir, err := filepath.Abs(dir)
+// outputFlags are the flags that concern what a run prints, and what its exit code
+// says: a run that is resumed takes them anew. The others are as they were.
+var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", strings.TrimPrefix(bisectFlag, "--")}
+
+// override is a flag that a resumed run takes instead of its own.
+type override struct{ name, value string }
+
+// goOn resumes a run that was interrupted or killed, by the command line that
+// it was started with.
+func (a *app) goOn(c *cobra.Command, f *runFlags, args []string) error {
+	if err := a.onlyOutput(c, args); err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(f.resume)
 	if err != nil {
 		return fmt.Errorf("find the run: %w", err)
 	}
-	if r, err := (&result.Loader{}).Load(dir); err == nil && !r.Interrupted {
-		a.note("the run in %s is complete", dir)
-		format, err := a.format("")
-		if err != nil {
-			return err
+	switch r, err := (&result.Loader{}).Load(dir); {
+	case err == nil && len(r.Gaps()) > 0:
+		for _, gap := range r.Gaps() {
+			a.note("%s", gap)
 		}
-		a.code = r.ExitCode()
-		return a.write(format, r)
+		a.note("the records are made again from what the machines said")
+	case err == nil && !r.Interrupted:
+		return a.complete(f, r)
 	}
 	b, err := lab.Resume(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usage("--resume %s: no run was begun there", dir)
+		return usage("--resume %s: no run was begun there", f.resume)
 	case errors.Is(err, lab.ErrRunning):
-		return usage("--resume %s: %w", dir, err)
+		return usage("--resume %s: %w", f.resume, err)
 	case err != nil:
 		return err
 	}
+	a.resume = dir
+	return a.again(c.Context(), b)
+}
+
+// again executes the command line that a run was started with.
+func (a *app) again(ctx context.Context, b *lab.Begun) error {
 	if err := os.Chdir(b.Dir); err != nil {
 		return fmt.Errorf("go back to where the run was begun: %w", err)
 	}
-	a.resume, a.begun = dir, b.Args
+	a.begun = b.Args
 	root := a.root()
 	root.SetArgs(b.Args)
-	return root.ExecuteContext(c.Context())
+	return root.ExecuteContext(ctx)
+}
+
+// complete reports a run that there is nothing left to do of.
+func (a *app) complete(f *runFlags, r *result.Run) error {
+	a.note("the run in %s is complete", r.Dir)
+	format, err := a.format(f.format)
+	if err != nil {
+		return err
+	}
+	base, err := a.base(f)
+	if err != nil {
+		return err
+	}
+	if err := a.conclude(format, r, nil); err != nil || base == nil {
+		return err
+	}
+	return a.against(base, r, f)
+}
+
+// onlyOutput refuses what a resumed run cannot take anew, and keeps the rest.
+func (a *app) onlyOutput(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("--resume takes the cases of the run: leave out %s, or start a new run", shellWords(args...))
+	}
+	var refused []string
+	here, err := os.Getwd()
+	c.Flags().Visit(func(fl *pflag.Flag) {
+		switch {
+		case fl.Name == "resume":
+		case !slices.Contains(outputFlags, fl.Name):
+			refused = append(refused, "--"+fl.Name)
+		case fl.Name == "fail-on":
+			list, _ := c.Flags().GetStringSlice(fl.Name) // it is one
+			a.overrides = append(a.overrides, override{fl.Name, strings.Join(list, ",")})
+		case fl.Name == "baseline" && !filepath.IsAbs(fl.Value.String()): // the run was started elsewhere
+			a.overrides = append(a.overrides, override{fl.Name, filepath.Join(here, fl.Value.String())})
+		default:
+			a.overrides = append(a.overrides, override{fl.Name, fl.Value.String()})
+		}
+	})
+	if len(refused) > 0 {
+		return usage("--resume takes the flags that the run was started with: leave out %s, or start a new run",
+			strings.Join(refused, " "))
+	}
+	return err
+}
+
+// override gives the flags of a resumed run the values that its second command
+// line has.
+func (a *app) override(c *cobra.Command) error {
+	for _, o := range a.overrides {
+		if err := c.Flags().Set(o.name, o.value); err != nil {
+			return usage("--%s %s: %w", o.name, o.value, err)
+		}
+	}
+	return nil
+}
+
+// wayOn says, as the last line, how what is not whole is completed. Pretty ends
+// with it.
+func (a *app) wayOn(format string, r *result.Run) {
+	if format == "pretty" {
+		return
+	}
+	for _, dir := range r.Resume {
+		a.note("to continue: tokentest run --resume %s", shellWord(dir))
+	}
 }

@@ -34,6 +34,9 @@ says that some rule was not noticed: no case of the runs depends on it.`,
 			l := &result.Loader{Worlds: true}
 			for _, arg := range args {
 				r, err := loadRun(l, arg)
+				if err == nil {
+					err = a.whole(r)
+				}
 				if err != nil {
 					return err
 				}

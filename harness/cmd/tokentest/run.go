@@ -73,8 +73,11 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
   tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12
   git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if f.resume != "" && a.resume == "" {
-				return a.goOn(c, f.resume)
+			if f.resume != "" && a.begun == nil {
+				return a.goOn(c, f, args)
+			}
+			if err := a.override(c); err != nil {
+				return err
 			}
 			f.random.given = c.Flags().Changed("seed")
 			return a.run(c, args, f)
@@ -105,7 +108,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
 	fl.BoolVar(&f.untilFail, "until-fail", false, "run everything until something is not as expected, at most --repeat times")
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
-	fl.StringVar(&f.resume, "resume", "", "go on with the run in the directory `RUN`, which was ended half-way")
+	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
 	f.registerPlan(fl)
 	f.lies.register(fl)
 	f.random.register(fl)
@@ -155,27 +158,25 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if p, err = f.cut(p); err != nil {
 		return err
 	}
-	base, err := f.base()
+	l, err := f.lab(lists)
 	if err != nil {
 		return err
 	}
-	cache, err := a.makeCache()
+	if a.recall != nil {
+		l.Dir = a.resume
+		f.random.place(l.Dir, p)
+		return a.recall(l, p)
+	}
+	base, err := a.base(f)
 	if err != nil {
 		return err
 	}
-	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
-		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail, Log: a.note,
-		Jobs: f.jobs, Variants: f.variants, Known: f.random.known}
-	l.Lists = lists
-	if l.Build, err = f.build.options(); err != nil {
+	if l.CacheDir, err = a.makeCache(); err != nil {
 		return err
 	}
+	l.Log = a.note
 	a.watch(l, f.console, f.gdb)
-	if l.Allow, err = readAllow(f.allow); err != nil {
-		return err
-	}
-	if err := errors.Join(f.lies.tell(l), l.Check()); err != nil {
+	if err := l.Check(); err != nil {
 		return err
 	}
 	line := f.random.line(a.commandLine())
@@ -189,16 +190,43 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	show := a.progress(c.Context(), l)
 	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, line...))
 	show.end()
+	if errors.Is(err, lab.ErrStale) {
+		return fmt.Errorf("--resume %s: %w", l.Dir, err)
+	}
 	if err := a.conclude(format, r, err); err != nil {
 		return err
 	}
-	if base != nil {
+	err = a.after(c.Context(), l, p, r, base, f)
+	a.wayOn(format, r)
+	return err
+}
+
+// lab is what the flags make of a lab, but for its places.
+func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
+	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
+		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
+		Jobs: f.jobs, Variants: f.variants, Known: f.random.known, Lists: lists}
+	if l.Build, err = f.build.options(); err != nil {
+		return nil, err
+	}
+	if l.Allow, err = readAllow(f.allow); err != nil {
+		return nil, err
+	}
+	return l, f.lies.tell(l)
+}
+
+// after does what follows the report of a run.
+func (a *app) after(
+	ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Run, base *result.Side, f *runFlags,
+) error {
+	switch {
+	case base != nil:
 		return a.against(base, r, f)
+	case f.random.worlds > 0:
+		return a.shrink(ctx, l, p, r)
 	}
-	if f.random.worlds == 0 {
-		return nil
-	}
-	return a.shrink(c.Context(), l, p, r)
+	return nil
 }
 
 // conclude prints what a run came to, also when it could not be stored. A run
@@ -211,6 +239,9 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 	}
 	why, tried := untried(r)
 	if !tried && !r.Idle() {
+		if a.resume != "" { // what the run has stays
+			return errors.Join(why, stored)
+		}
 		return errors.Join(why, stored, os.RemoveAll(r.Dir))
 	}
 	if why != nil && format != "pretty" { // which ends with it

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -35,6 +36,9 @@ func (f *runFlags) costs() (func(kernel string) plan.Cost, error) {
 	r, err := loadRun(&result.Loader{Worlds: true}, f.durations)
 	if err != nil {
 		return nil, err
+	}
+	if gaps := r.Gaps(); len(gaps) > 0 {
+		return nil, fmt.Errorf("--durations %s: %s", f.durations, gaps[0])
 	}
 	took, sum := map[string]plan.Cost{}, plan.Cost{}
 	for _, k := range r.Kernels {

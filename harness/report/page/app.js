@@ -6,7 +6,7 @@ const VIEWS = { grid: ["grid", gridView], map: ["heat map", mapView], list: ["ca
 function colors() {
   const css = getComputedStyle(document.documentElement), v = (n) => css.getPropertyValue("--" + n).trim();
   Object.assign(COLOR, { bg: v("bg"), fg: v("fg"), dim: v("dim"), soft: v("soft"), mark: v("mark"), allow: v("allow"), allowFg: "#10240f", refuse: v("refuse"), refuseFg: v("refuse-fg"), fail: v("fail"), failFg: v("fail-fg"),
-    broken: v("broken"), brokenFg: "#221a00", xfail: v("broken"), xfailFg: "#221a00", skip: v("skip"), skipFg: v("dim"), none: v("none"), noneFg: v("dim") });
+    broken: v("broken"), brokenFg: "#221a00", xfail: v("broken"), xfailFg: "#221a00", skip: v("skip"), skipFg: v("dim"), interrupted: v("none"), interruptedFg: v("fg"), none: v("none"), noneFg: v("dim") });
 }
 
 function theme(next) {

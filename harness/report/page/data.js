@@ -56,7 +56,7 @@ const tailOf = (col, i) => D.tails[D.cells[col][i]];
 
 // answerOf words what a case answered; of several steps only where it went wrong.
 function answerOf(t) {
-  if (!t.t || !t.t.length || t.s === "skip" || t.s === "broken") return t.s;
+  if (!t.t || !t.t.length || t.s === "skip" || t.s === "broken" || t.s === "interrupted") return t.s;
   if (t.t.length === 1) return stepAnswer(t.t[0]);
   const bad = t.t.findIndex((s) => s.d);
   return bad < 0 ? t.t.length + " steps" : "step " + (bad + 1) + ": " + stepAnswer(t.t[bad]);
@@ -73,7 +73,7 @@ function kindOf(t) {
 // letters gives each errno a letter of its own, so that a cell tells without
 // its colour.
 function letters() {
-  D.letter = { ok: "●", fail: "✗", broken: "!", skip: "·", xfail: "x" };
+  D.letter = { ok: "●", fail: "✗", broken: "!", interrupted: "…", skip: "·", xfail: "x" };
   const used = new Set();
   const names = [...new Set(D.tails.filter(Boolean).flatMap((t) => (t.t || []).map((s) => s.g)))].filter((n) => n !== "ok").sort();
   const order = ["EPERM", "EINVAL", "EBADF", ...names];
@@ -92,7 +92,7 @@ function changed(a, b, i) {
   if (!x || !y) return x !== y;
   if (x === y) return false;
   if (x.s !== y.s) return true;
-  if (x.s === "skip" || x.s === "broken") return false;
+  if (x.s === "skip" || x.s === "broken" || x.s === "interrupted") return false;
   return JSON.stringify((x.t || []).map(shown)) !== JSON.stringify((y.t || []).map(shown));
 }
 const shown = (s) => [s.g, s.m, s.x, s.v];

@@ -1,13 +1,13 @@
 // The first view: what each kernel came to, by group, and why.
-const WORD = { pass: "✓", fail: "✗", broken: "!", skip: "–", none: "" };
+const WORD = { pass: "✓", fail: "✗", broken: "!", skip: "–", interrupted: "…", none: "" };
 
 function tally(col, g) {
-  const n = { pass: 0, fail: 0, broken: 0, skip: 0, xfail: 0 }, cells = D.cells[col];
+  const n = { pass: 0, fail: 0, broken: 0, interrupted: 0, skip: 0, xfail: 0 }, cells = D.cells[col];
   for (let i = g.first; i < g.first + g.count; i++) { const t = D.tails[cells[i]]; if (t) n[t.s]++; }
   return n;
 }
-const worst = (n) => n.fail ? "fail" : n.broken ? "broken" : n.pass || n.xfail ? "pass" : n.skip ? "skip" : "none";
-const sumText = (n) => ["fail", "broken", "pass", "xfail", "skip"].filter((s) => n[s]).map((s) => (WORD[s] || s) + " " + n[s]).join("  ");
+const worst = (n) => n.fail ? "fail" : n.broken ? "broken" : n.interrupted ? "interrupted" : n.pass || n.xfail ? "pass" : n.skip ? "skip" : "none";
+const sumText = (n) => ["fail", "broken", "interrupted", "pass", "xfail", "skip"].filter((s) => n[s]).map((s) => (WORD[s] || s) + " " + n[s]).join("  ");
 
 function gridView() {
   const head = el("tr", {}, el("th", { scope: "col" }, "group"), ...D.columns.map((c) => el("th", { scope: "col" }, c.label, el("span", { class: "rel" }, c.release || ""))));
@@ -21,8 +21,13 @@ function gridView() {
   rows.push(el("tr", {}, el("th", { scope: "row" }, "machines"), ...D.columns.map((c) => el("td", {}, machines(c)))));
   const table = el("table", { class: "grid", id: "grid" }, el("thead", {}, head), el("tbody", {}, ...rows));
   table.addEventListener("keydown", moveInGrid);
-  return [runFacts(), ...D.unlike ? [el("p", { class: "dim" }, ...D.unlike.map((u) => el("div", {}, "unlike: " + u)))] : [], wrongLine(), compareBar(), el("div", { class: "scroll" }, table), ...causes()];
+  return [runFacts(), ...lacking(), ...D.unlike ? [el("p", { class: "dim" }, ...D.unlike.map((u) => el("div", {}, "unlike: " + u)))] : [], wrongLine(), compareBar(), el("div", { class: "scroll" }, table), ...causes()];
 }
+
+// lacking says why there is no verdict on the whole: what is missing, damaged or
+// was not tried.
+const lacks = () => [...new Set([...D.gaps || [], ...D.runs.flatMap((r) => r.lacks || [])])];
+const lacking = () => lacks().map((line) => el("p", { class: "lack" }, badge("broken"), " no verdict: " + line));
 
 // wrongLine says in front of the grid what stands behind it.
 function wrongLine() {
@@ -63,7 +68,7 @@ function moveInGrid(e) {
 
 function runFacts() {
   const all = D.runs.map((r) => facts([["run", r.dir], ["command", (r.args || []).join(" ")], ["started", r.start], ["tokentest", [r.program, r.tool].filter(Boolean).join(" · ")],
-    ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes: what has no result was not tried" : ""]]));
+    ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes" : ""]]));
   const kernels = D.columns.map((c) => facts([[c.label, c.release], ["source", c.source], ["image", c.digest], ["config", c.config_digest], ["compiler", c.compiler], ["accelerator", c.accel], ["note", c.note],
     ["drift", (c.drift || []).join(" ")], ["error", c.error]]));
   return el("details", {}, el("summary", {}, D.runs.map((r, i) => runName(i)).join(" and ") + ": " + D.columns.length + " kernels, " + D.size.toLocaleString("en") + " cases, " + total().toLocaleString("en") + " decisions"), ...all, ...kernels);
@@ -84,7 +89,7 @@ function causes() {
     out.push(el("div", { class: "cause " + x.status }, badge(x.status), " ", el("strong", {}, n + (n === 1 ? " case" : " cases") + (D.columns.length > 1 ? " on " + (list.length > 3 ? list.length + " kernels" : list.map(([, k]) => D.columns[k].label).join(", ")) : "") + ": "), x.text,
       x.rule ? el("div", { class: "dim" }, x.rule) : null, el("div", {}, ...list.map(([y, k]) => causeButtons(y, k)))));
   }
-  return out.length ? [el("h2", { id: "wrong" }, "What is wrong"), ...out] : [el("p", { class: "dim" }, "Nothing is wrong: every case that could be asked was answered as oracle and pins say.")];
+  return out.length ? [el("h2", { id: "wrong" }, "What is wrong"), ...out] : lacks().length ? [] : [el("p", { class: "dim" }, "Nothing is wrong: every case that could be asked was answered as oracle and pins say.")];
 }
 
 function causeButtons(x, k) {

@@ -148,7 +148,7 @@ class Heat {
   overview() {
     const w = this.over.clientWidth, x = this.over.getContext("2d");
     this.over.width = w; this.over.height = 18;
-    const rank = { fail: 5, broken: 4, xfail: 3.5, allow: 3, refuse: 2, skip: 1, none: 0 };
+    const rank = { fail: 5, broken: 4, interrupted: 3.8, xfail: 3.5, allow: 3, refuse: 2, skip: 1, none: 0 };
     for (let p = 0; p < w; p++) {
       let kind = "none", mark = false;
       const from = Math.floor(p * this.cols.length / w), to = Math.max(from + 1, Math.floor((p + 1) * this.cols.length / w));

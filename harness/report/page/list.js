@@ -31,7 +31,7 @@ function rowsOf() {
 function listView() {
   const f = S.filter;
   const select = (id, name, values) => el("label", {}, name + " ", el("select", { id, onchange: (e) => { f[id] = e.target.value || undefined; draw(); } }, el("option", { value: "" }, "any"), ...values.map((v) => el("option", { selected: f[id] === v }, v))));
-  const statuses = ["fail", "broken", "skip", "pass", "xfail"].filter((s) => D.columns.some((c) => c.counts[s]));
+  const statuses = ["fail", "broken", "interrupted", "skip", "pass", "xfail"].filter((s) => D.columns.some((c) => c.counts[s]));
   const check = (id, name) => el("label", {}, el("input", { type: "checkbox", id, checked: !!f[id], onchange: (e) => { f[id] = e.target.checked; draw(); } }), " " + name);
   const bar = el("div", { class: "bar" }, select("group", "group", D.groups.map((g) => g.name)), select("status", "status", statuses), select("answer", "answer", Object.keys(D.letter).filter((k) => k === "ok" || k[0] === "E")),
     select("rule", "rule", [...new Set(D.tails.filter(Boolean).flatMap((t) => (t.t || []).map((s) => s.i)).filter(Boolean))].sort()),

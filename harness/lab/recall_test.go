@@ -1,0 +1,109 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// killed is the directory of a run of two kernels that ended under its first,
+// and left what a killed process leaves: nothing that it writes at the end.
+func killed(t *testing.T, l *Lab, p *plan.Plan) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	l.Progress = func(p Progress) {
+		if p.Stage == "run" && p.Done >= 100 {
+			cancel()
+		}
+	}
+	l.Jobs = 1
+	if _, err := l.Run(ctx, p, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"run.json", "records.jsonl", "kernel0/boot0/exit.json"} {
+		if err := os.Remove(filepath.Join(l.Dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRecall reads a run that was killed, without a machine, a kernel or QEMU,
+// and changes nothing.
+func TestRecall(t *testing.T) {
+	l, p := newLab(t, "hang@100"), newPlan(t, 1, "token_create")
+	p.Kernels = append(p.Kernels, "never")
+	killed(t, l, p)
+	before := listing(t, l.Dir)
+	t.Setenv("PATH", t.TempDir())
+	if err := os.Remove("bzImage"); err != nil {
+		t.Fatal(err)
+	}
+	again := &Lab{Dir: l.Dir, CacheDir: filepath.Join(t.TempDir(), "none")}
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r, err := again.Recall(t.Context(), &Begun{Args: []string{"run", "token_create"}, Start: start}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := r.Kernels[0]
+	n := k.Counts()
+	if n[result.Pass] < 50 || n[result.Interrupted] == 0 || n[result.Pass]+n[result.Interrupted] != 219 {
+		t.Errorf("%v", n)
+	}
+	if k.Release == "" || k.Digest == "" || k.Facts == nil || k.Accel == "" || r.Tool == "" || !r.Start.Equal(start) || len(r.Args) != 3 {
+		t.Errorf("it does not say what it is of: %+v", r)
+	}
+	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Clean}) {
+		t.Errorf("fates %v: a machine that was killed with the tool is nobody's fault", got)
+	}
+	if r.Kernels[1].Error != interrupted || !r.Interrupted || r.ExitCode() != result.ExitNoVerdict {
+		t.Errorf("exit code %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
+	}
+	if not, of := r.NotTried(); not != n[result.Interrupted]+219 || of != 438 {
+		t.Errorf("%d of %d were not tried", not, of)
+	}
+	if after := listing(t, l.Dir); !slices.Equal(before, after) {
+		t.Errorf("it left %q, was %q", after, before)
+	}
+}
+
+// TestRecallStale refuses what machines said about other cases, and a resumed
+// run leaves all as it was.
+func TestRecallStale(t *testing.T) {
+	l := newLab(t, "hang@100")
+	killed(t, l, newPlan(t, 1, "token_create"))
+	before := listing(t, l.Dir)
+	other := newPlan(t, 1, "map_create")
+	if r, err := (&Lab{Dir: l.Dir}).Recall(t.Context(), &Begun{}, other); !errors.Is(err, ErrStale) {
+		t.Errorf("%v, %+v", err, r)
+	}
+	l.Resume, l.Progress = true, nil
+	if _, err := l.Run(t.Context(), other, nil); !errors.Is(err, ErrStale) {
+		t.Errorf("resumed: %v", err)
+	}
+	if after := listing(t, l.Dir); !slices.Equal(before, after) {
+		t.Errorf("it left %q, was %q", after, before)
+	}
+}
+
+// listing is the files below a directory.
+func listing(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		out = append(out, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
