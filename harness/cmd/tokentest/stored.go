@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,13 +21,13 @@ func (a *app) vouch(runs ...*result.Run) {
 	for _, r := range runs {
 		if r.Unverified {
 			if n++; n == 1 {
-				first = r.Dir
+				first = cmp.Or(r.Dir, "the baseline")
 			}
 		}
 	}
 	switch {
 	case n == 0:
-	case n == 1 && first != "":
+	case n == 1:
 		a.note("%s: %s", first, unverified)
 	default:
 		a.note("%s: %s", countOf(n, "run"), unverified)
