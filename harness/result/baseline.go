@@ -152,39 +152,40 @@ func (l *Loader) Baseline(path string) (*Run, error) {
 func (l *Loader) Side(name string) (*Side, error) {
 	s := &Side{Name: name}
 	for _, path := range strings.Split(name, ",") {
-		runs, err := l.any(path)
+		runs, parts, err := l.any(path)
 		if err != nil {
 			return nil, err
 		}
-		s.Runs = append(s.Runs, runs...)
+		s.Runs, s.parted = append(s.Runs, runs...), s.parted || parts
 	}
 	return s, nil
 }
 
-func (l *Loader) any(path string) ([]*Run, error) {
+// any reads a baseline, a run, or the runs in a directory, which may be parts.
+func (l *Loader) any(path string) (runs []*Run, parts bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("find a run or a baseline: %w", err)
+		return nil, false, fmt.Errorf("find a run or a baseline: %w", err)
 	}
 	if !info.IsDir() {
 		r, err := l.Baseline(path)
-		return []*Run{r}, err
+		return []*Run{r}, false, err
 	}
 	dirs := []string{path}
 	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) && !begun(path) {
 		if dirs, err = runsBelow(path); err != nil {
-			return nil, err
+			return nil, false, err
 		}
+		parts = true
 	}
-	var out []*Run
 	for _, dir := range dirs {
 		r, err := l.Load(dir)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		out = append(out, r)
+		runs = append(runs, r)
 	}
-	return out, nil
+	return runs, parts, nil
 }
 
 // Runs lists the directories of the runs that are kept below a directory, the

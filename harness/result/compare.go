@@ -38,6 +38,8 @@ type Side struct {
 	Runs []*Run
 	// Kernel chooses one kernel by its reference; "" means all.
 	Kernel string
+
+	parted bool // it is a directory of runs: parts that are not there are missed
 }
 
 // Comparison is what changed from one side to another.
@@ -108,7 +110,7 @@ func Compare(base, new *Side) *Comparison {
 // gaps says what the side's runs lack, and which run it is.
 func (s *Side) gaps() []string {
 	var out []string
-	if len(s.Runs) > 1 {
+	if s.parted || len(s.Runs) > 1 {
 		for _, part := range missing(s.Runs) {
 			out = append(out, "missing is part "+part)
 		}
