@@ -41,22 +41,29 @@ func Check(c Config, rel string, fragments ...*Fragment) []Unmet {
 }
 
 // Lost returns what olddefconfig did not keep, of all that fragments want. Of
-// an option that several name, the last one counts.
-func Lost(c Config, rel string, fragments ...*Fragment) []Unmet {
+// an option that several name, the last one counts. Where a fragment of Without
+// is among them, only its own options are lost: the others are gone, because
+// they depend on those or by default.
+func Lost(c Config, rel string, fragments ...*Fragment) (lost, gone []Unmet) {
 	last := map[string]string{}
+	switches := map[string]bool{}
 	for _, f := range fragments {
 		for _, o := range f.Options {
 			last[o.Name] = f.Path
 		}
+		switches[f.Path] = f.off
 	}
-	out := unmet(c, rel, fragments, func(*Option) bool { return true })
-	kept := out[:0]
-	for _, u := range out {
-		if last[u.Name] == u.Fragment {
-			kept = append(kept, u)
+	off := slices.ContainsFunc(fragments, func(f *Fragment) bool { return f.off })
+	for _, u := range unmet(c, rel, fragments, func(*Option) bool { return true }) {
+		switch {
+		case last[u.Name] != u.Fragment:
+		case off && !switches[u.Fragment]:
+			gone = append(gone, u)
+		default:
+			lost = append(lost, u)
 		}
 	}
-	return kept
+	return lost, gone
 }
 
 func unmet(c Config, rel string, fragments []*Fragment, want func(*Option) bool) []Unmet {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,23 @@ type Fragment struct {
 	Path    string // as errors name it
 	Options []Option
 	text    []byte
+	off     bool // it switches options off, and others go with them
 }
+
+// Without makes a fragment that switches options off. Lost then lets what depends on them go too.
+func Without(names ...string) (*Fragment, error) {
+	f := &Fragment{Path: "--without", off: true}
+	for i, name := range names {
+		o := Option{Name: strings.TrimPrefix(name, "CONFIG_"), Value: "n", Line: i + 1}
+		if !optionName.MatchString(o.Name) {
+			return nil, fmt.Errorf("%q is no option: name it as Kconfig does, such as SECURITY_NETWORK", name)
+		}
+		f.Options = append(f.Options, o)
+	}
+	return f, nil
+}
+
+var optionName = regexp.MustCompile(`^[A-Z0-9][A-Za-z0-9_]*$`)
 
 // Option is one wanted value.
 type Option struct {

@@ -76,7 +76,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if got := lines(Lost(all, "6.12", f)); got != "f.config:7: want CONFIG_CPUS=8, it is 4\n" {
+	if got := lines(lostOf(all, "6.12", f)); got != "f.config:7: want CONFIG_CPUS=8, it is 4\n" {
 		t.Errorf("Lost leaves out a choice: %q", got)
 	}
 	u := Check(with("LINK", ""), "6.12", f)[0]
@@ -88,10 +88,10 @@ func TestCheck(t *testing.T) {
 // A later fragment wins, and only it can be lost.
 func TestLostOverridden(t *testing.T) {
 	a, b := parse(t, "a", "CONFIG_X=y\nCONFIG_Y=y\n"), parse(t, "b", "# CONFIG_X is not set\n")
-	if got := lines(Lost(Config{"X": "n", "Y": "y"}, "6.12", a, b)); got != "" {
+	if got := lines(lostOf(Config{"X": "n", "Y": "y"}, "6.12", a, b)); got != "" {
 		t.Errorf("got %q, want nothing lost", got)
 	}
-	if got := lines(Lost(Config{"X": "y", "Y": "y"}, "6.12", a, b)); !strings.HasPrefix(got, "b:1: want # CONFIG_X is not set, it is y") {
+	if got := lines(lostOf(Config{"X": "y", "Y": "y"}, "6.12", a, b)); !strings.HasPrefix(got, "b:1: want # CONFIG_X is not set, it is y") {
 		t.Errorf("got %q, want b's line lost", got)
 	}
 }
@@ -207,6 +207,37 @@ func TestWhy(t *testing.T) {
 	} {
 		if got := Why(tree, name); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+func lostOf(c Config, rel string, fragments ...*Fragment) []Unmet {
+	lost, _ := Lost(c, rel, fragments...)
+	return lost
+}
+
+// What depends on an option that is switched off goes with it; the option
+// itself must not stay.
+func TestWithout(t *testing.T) {
+	want, err := ParseFragment("token.config", []byte("CONFIG_NET=y\nCONFIG_INET=y\nCONFIG_BPF=y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	off, err := Without("CONFIG_NET")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost, gone := Lost(Config{"BPF": "y", "NET": "n"}, "6.12", want, off)
+	if len(lost) != 0 || len(gone) != 1 || gone[0].Name != "INET" {
+		t.Errorf("lost %v, gone %v: want INET gone and nothing lost", lost, gone)
+	}
+	lost, _ = Lost(Config{"BPF": "y", "NET": "y", "INET": "y"}, "6.12", want, off)
+	if len(lost) != 1 || lost[0].Name != "NET" {
+		t.Errorf("an option that another selects stays on, and lost is %v", lost)
+	}
+	for _, bad := range []string{"", "net", "NET=y", "NET BPF"} {
+		if _, err := Without(bad); err == nil {
+			t.Errorf("%q is taken for an option", bad)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type Question struct {
 	Every     bool     `json:"every,omitempty"` // every version, not one of each release
 	Config    string   `json:"config,omitempty"`
 	Fragments []string `json:"fragments,omitempty"`
+	Without   []string `json:"without,omitempty"`
 	Make      []string `json:"make,omitempty"`
 }
 

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,10 +19,11 @@ import (
 
 // BuildOptions say how a kernel is built from source.
 type BuildOptions struct {
-	Config    string              // a .config to begin with; "" means allnoconfig
+	Config    string              // a .config to begin with, or :PATH[+PATH] of the source; "" means allnoconfig
 	Fragments []*kconfig.Fragment // merged into it, later ones win; nil means base and token
 	Make      []string            // variables for make, such as LLVM=1
 	Jobs      int                 // 0 means one for each processor
+	Objects   string              // keep objects under this name, whatever the configuration; "" keeps them for each
 }
 
 // Built is a source that a kernel can be made of: a commit in a work tree of
@@ -231,7 +233,7 @@ func (j *job) prepare(ctx context.Context) (err error) {
 		}
 	}
 	if j.BuildOptions.Config != "" {
-		if j.config, err = os.ReadFile(j.BuildOptions.Config); err != nil {
+		if j.config, err = j.readStart(ctx); err != nil {
 			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("no configuration to begin with: %v", err)}
 		}
 		if _, err := kconfig.Parse(bytes.NewReader(j.config)); err != nil {
@@ -249,10 +251,28 @@ func (j *job) prepare(ctx context.Context) (err error) {
 		}
 	}
 	how := hex.EncodeToString(h.Sum(nil))
-	j.out = filepath.Join(j.repo.dir, "out-"+how[:12])
+	j.out = filepath.Join(j.repo.dir, "out-"+cmp.Or(j.Objects, how[:12]))
 	sum := sha256.Sum256([]byte(j.tree + how))
 	j.key = hex.EncodeToString(sum[:])
 	return nil
+}
+
+// readStart reads the configuration to begin with: a file, or files of the
+// source behind a colon, later ones over earlier ones.
+func (j *job) readStart(ctx context.Context) ([]byte, error) {
+	paths, inTree := strings.CutPrefix(j.BuildOptions.Config, ":")
+	if !inTree {
+		return os.ReadFile(j.BuildOptions.Config)
+	}
+	var out []byte
+	for _, path := range strings.Split(paths, "+") {
+		text, err := j.repo.git(ctx, "show", j.Commit+":"+path)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of the source: %w", path, err)
+		}
+		out = append(append(out, text...), '\n')
+	}
+	return out, nil
 }
 
 func (j *job) entry() string { return j.path("builds", j.key) }

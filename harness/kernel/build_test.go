@@ -388,3 +388,33 @@ func TestCutPatches(t *testing.T) {
 		}
 	}
 }
+
+// A configuration may begin with files of the source, and objects may be kept
+// for all configurations.
+func TestBuildFromTreeConfig(t *testing.T) {
+	w := newYard(t)
+	for name, text := range map[string]string{"one.config": "CONFIG_OLD=y\nCONFIG_TWICE=y\n", "two.config": "CONFIG_NEW=y\n# CONFIG_TWICE is not set\n"} {
+		if err := os.WriteFile(filepath.Join(w.tree, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.git("add", "-A")
+	w.git("commit", "-q", "-m", "configs")
+	w.o.Build.Config, w.o.Build.Objects = ":one.config+two.config", "shared"
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil || k.Config.Value("OLD") != "y" || k.Config.Value("NEW") != "y" || k.Config.Value("TWICE") != "n" {
+		t.Fatalf("got %+v, %v", k, err)
+	}
+	w.o.Build.Config = ""
+	if _, err := w.resolve("git:" + w.tree); err != nil {
+		t.Fatal(err)
+	}
+	if dirs, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "out-*")); len(dirs) != 2 { // and its lock
+		t.Errorf("two configurations have objects in %q, want one directory", dirs)
+	}
+	w.o.Build.Config = ":none.config"
+	var bad *UsageError
+	if _, err := w.resolve("git:" + w.tree); !errors.As(err, &bad) || !strings.Contains(err.Error(), "none.config") {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+}

@@ -151,7 +151,15 @@ func (j *job) configure(ctx context.Context, log *os.File) (string, error) {
 
 func (j *job) kept(config kconfig.Config, rel string) error {
 	e := &ConfigError{Ref: j.Ref}
-	for _, u := range kconfig.Lost(config, rel, j.Fragments...) {
+	lost, gone := kconfig.Lost(config, rel, j.Fragments...)
+	if len(gone) > 0 {
+		var names []string
+		for _, u := range gone {
+			names = append(names, u.Name)
+		}
+		j.log("%s: off with it: %s", j.Ref, strings.Join(names, " "))
+	}
+	for _, u := range lost {
 		e.Lost = append(e.Lost, u.String()+": "+kconfig.Why(j.repo.src(), u.Name))
 	}
 	if len(e.Lost) > 0 {

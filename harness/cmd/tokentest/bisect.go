@@ -154,7 +154,7 @@ func (b *bisection) interrupted(err error) error {
 // open reads what an interrupted search had asked and found.
 func (b *bisection) open() error {
 	if b.f.resume == "" {
-		b.q.Config, b.q.Fragments, b.q.Make = b.f.build.config, b.f.build.fragments, b.f.build.vars
+		b.q.Config, b.q.Fragments, b.q.Make, b.q.Without = b.f.build.config, b.f.build.fragments, b.f.build.vars, b.f.build.without
 		return nil
 	}
 	log, q, done, err := bisect.Resume(b.f.resume)
@@ -165,7 +165,7 @@ func (b *bisection) open() error {
 		return err
 	}
 	b.log, b.q, b.done, b.dir = log, q, done, b.f.resume
-	b.f.build.config, b.f.build.fragments, b.f.build.vars = q.Config, q.Fragments, q.Make
+	b.f.build.config, b.f.build.fragments, b.f.build.vars, b.f.build.without = q.Config, q.Fragments, q.Make, q.Without
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,21 +19,28 @@ type buildFlags struct {
 	fragments []string
 	vars      []string
 	jobs      int
+	without   []string
+	objects   string
 }
 
 func (f *buildFlags) register(fl *pflag.FlagSet) {
-	fl.StringVar(&f.config, "config", "", "build with the .config `FILE` to begin with (default: everything off)")
+	fl.StringVar(&f.config, "config", "", "build with the .config `FILE` to begin with, or :PATH+PATH of the source (default: everything off)")
 	fl.StringArrayVar(&f.fragments, "fragment", nil, "merge `FRAGMENT` into it: base, token, debug or a file; may be repeated (default base and token)")
+	fl.StringArrayVar(&f.without, "without", nil, "switch `OPTION` off, and what depends on it; may be repeated")
+	fl.StringVar(&f.objects, "objects", "", "keep objects under `NAME`, so that a build with another configuration compiles only what differs")
 	fl.StringArrayVar(&f.vars, "make", nil, "give make `VAR=VALUE`, such as LLVM=1; may be repeated")
 	fl.IntVar(&f.jobs, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
 }
 
 func (f *buildFlags) options() (kernel.BuildOptions, error) {
-	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs}
+	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs, Objects: f.objects}
 	if f.jobs < 0 {
 		return o, usage("--build-jobs %d: want at least 1", f.jobs)
 	}
-	if f.config != "" {
+	if f.objects != "" && !objectsName.MatchString(f.objects) {
+		return o, usage("--objects %q: use letters, digits, dots and dashes", f.objects)
+	}
+	if f.config != "" && !strings.HasPrefix(f.config, ":") {
 		if stat, err := os.Stat(f.config); err != nil || stat.IsDir() {
 			return o, usage("--config %s: no such file", f.config)
 		}
@@ -49,7 +57,28 @@ func (f *buildFlags) options() (kernel.BuildOptions, error) {
 		}
 		o.Fragments = append(o.Fragments, list...)
 	}
-	return o, nil
+	err := f.switchOff(&o)
+	return o, err
+}
+
+var objectsName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+
+// switchOff adds what --without names to the fragments.
+func (f *buildFlags) switchOff(o *kernel.BuildOptions) error {
+	if len(f.without) == 0 {
+		return nil
+	}
+	off, err := kconfig.Without(f.without...)
+	if err != nil {
+		return usage("--without: %w", err)
+	}
+	if o.Fragments == nil {
+		if o.Fragments, err = kconfig.Builtin("base", "token"); err != nil {
+			return err
+		}
+	}
+	o.Fragments = append(o.Fragments, off)
+	return nil
 }
 
 func (a *app) kernelBuildCmd() *cobra.Command {

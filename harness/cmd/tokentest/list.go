@@ -24,7 +24,7 @@ func (a *app) listCmd() *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.listParity(c.Context()) },
 	}
-	return group(&cobra.Command{Use: "list", Short: "list cases or kernels"}, k, parity, a.listCasesCmd())
+	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listCasesCmd(), a.listOptionsCmd())
 }
 
 func (a *app) listCasesCmd() *cobra.Command {
