@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# Builds kernels of unusual configurations and runs the default suite on each, once
+# with the configuration beside the image and once with the image alone. The table is
+# results/configs.md.
+#
+# Usage: scripts/configs.sh [--again | --table] [ROW...]
+#   ROW      a row, or a pattern such as '6.12/without-*'; all rows by default
+#   --again  run the suite again on the kernels that are built
+#   --table  only write the table
+#
+# A row is RELEASE[-clang]/NAME:
+#   all             the fragments base and token
+#   without-OPTION  the same, and OPTION off with what depends on it: each option of
+#                   "tokentest list options"
+#   selftests       the kernel's own tools/testing/selftests/bpf/config*, put together as its vmtest.sh does
+#   defconfig       defconfig and kvm_guest.config, and the fragment token
+#   virtme          defconfig and scripts/virtme.config
+#
+# Each row is kept in $CONFIGS (default results/runs/configs) once it is finished, and a sweep that
+# was killed goes on there. One directory of objects serves all rows of a compiler and a release, so
+# that a build compiles only what differs. JOBS is how many files are compiled at a time, CACHE the
+# cache directory, ARGS more arguments for each run, such as --full.
+#
+# Exit status: 0 if each run of the rows exits with 0, 1 if one does not, 2 usage, 3 if something is missing.
+set -u
+cd "$(dirname "$0")/.." || exit 3
+tt=$PWD/bin/tokentest
+dir=${CONFIGS:-results/runs/configs}
+table=results/configs.md
+releases=(6.12 7.3)
+cache=()
+[ -z "${CACHE:-}" ] || cache=(--cache "$CACHE")
+
+command -v jq >/dev/null || { echo "configs: no jq: apt-get install -y jq" >&2; exit 3; }
+[ -x "$tt" ] || { echo "configs: no bin/tokentest: run make build" >&2; exit 3; }
+mkdir -p "$dir" || exit 3
+
+# Options that no prompt switches off, with those that do.
+with() {
+	case $1 in
+	BPF_EVENTS) echo KPROBE_EVENTS UPROBE_EVENTS ;;
+	UPROBES) echo UPROBE_EVENTS ;;
+	KALLSYMS) echo FUNCTION_TRACER KPROBES ;;
+	KPROBES) echo KPROBE_EVENTS ;;
+	esac
+}
+
+# What most files include goes last: switching it compiles nearly everything again.
+wide=' FTRACE FUNCTION_TRACER KALLSYMS DYNAMIC_FTRACE DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT NAMESPACES MODULES PERF_EVENTS MEMCG CGROUPS NET INET SECURITY BPF_SYSCALL MMU '
+
+rows() {
+	local options release option
+	options=$("$tt" list options | cut -f 1)
+	for release in "${releases[@]}"; do
+		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all"
+		for option in $options; do
+			[[ $wide == *" $option "* || $option = SECURITY_NETWORK ]] || echo "$release/without-$option"
+		done
+		printf '%s\n' "$release/selftests" "$release/defconfig" "$release/virtme"
+		for option in $options; do
+			[[ $wide != *" $option "* ]] || echo "$release/without-$option"
+		done
+	done
+	for release in "${releases[@]}"; do
+		printf '%s\n' "$release-clang/all" "$release-clang/selftests"
+	done
+}
+
+# build ROW: leaves bzImage and .config in the row's directory, or "impossible" with the reason.
+build() {
+	local row=$1 at=$dir/$1 release=${1%%/*} name=${1#*/} option other code
+	local args=(--build-jobs "${JOBS:-2}" --without IKCONFIG)
+	[ -s "$at/bzImage" ] || [ -s "$at/impossible" ] || rm -f "$at/minutes"
+	[ ! -s "$at/minutes" ] || return 0
+	mkdir -p "$at/hidden"
+	[[ $release != *-clang ]] || args+=(--make LLVM=1)
+	case $name in
+	without-*)
+		option=${name#without-}
+		args+=(--without "$option")
+		for other in $(with "$option"); do args+=(--without "$other"); done
+		;;
+	selftests) args+=(--config :tools/testing/selftests/bpf/config+tools/testing/selftests/bpf/config.vm+tools/testing/selftests/bpf/config.x86_64 --fragment /dev/null) ;;
+	defconfig) args+=(--config :arch/x86/configs/x86_64_defconfig+kernel/configs/kvm_guest.config --fragment token) ;;
+	virtme) args+=(--config :arch/x86/configs/x86_64_defconfig --fragment scripts/virtme.config) ;;
+	esac
+	case $name in
+	all | without-*) args+=(--objects "sweep-$release") ;;
+	*) args+=(--objects "sweep-$release-$name") ;;
+	esac
+	local start=$SECONDS
+	"$tt" kernel build "${cache[@]}" "${args[@]}" "src:${release%-clang}" >"$at/build" 2>"$at/log" </dev/null
+	code=$?
+	case $code in
+	0)
+		cp "$(sed -n 's/^  config //p' "$at/build")" "$at/.config" && cp "$(sed -n 's/^  image //p' "$at/build")" "$at/bzImage" &&
+			ln -f "$at/bzImage" "$at/hidden/bzImage" || return 1
+		;;
+	1 | 3) # what olddefconfig keeps, or does not compile
+		grep -h -m 1 -A 1 'configure src\|does not compile' "$at/log" | tail -n 1 | sed 's/^ *//' >"$at/impossible"
+		[ -s "$at/impossible" ] || return 1
+		;;
+	*) return 1 ;;
+	esac
+	echo $(((SECONDS - start + 30) / 60)) >"$at/minutes"
+}
+
+# suite ROW known|hidden: keeps counts and exit code.
+suite() {
+	local at=$dir/$1 how=$2 kernel=$dir/$1/bzImage code start=$SECONDS
+	[ ! -s "$at/$how.json" ] || return 0
+	[ "$how" = known ] || kernel=$at/hidden/bzImage
+	rm -rf "$at/run-$how"
+	# shellcheck disable=SC2086 # ARGS is words
+	"$tt" run "${cache[@]}" --format jsonl --kernel "$kernel" --out "$at/run-$how" ${ARGS:-} >"$at/jsonl" 2>"$at/$how.log" </dev/null
+	code=$?
+	jq -c --argjson code "$code" --argjson seconds $((SECONDS - start)) --arg commit "$(git rev-parse --short HEAD)" \
+		'select(.type == "kernel") | {code: $code, seconds: $seconds, commit: $commit, counts: .counts, release: .release}' "$at/jsonl" >"$at/$how.new"
+	[ -s "$at/$how.new" ] || jq -nc --argjson code "$code" '{code: $code, counts: {}}' >"$at/$how.new"
+	jq -r 'select(.type == "case" and (.status == "fail" or .status == "broken")) | [.status, .id, .reason] | @tsv' "$at/jsonl" >"$at/$how.bad"
+	rm -f "$at/jsonl"
+	mv "$at/$how.new" "$at/$how.json"
+}
+
+# off ROW: the named options that the row lacks and "all" has.
+off() {
+	local base=$dir/${1%%/*}/all/.config
+	[ -s "$base" ] || return 0
+	comm -23 <(sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$base" | sort) <(sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$dir/$1/.config" | sort) |
+		grep -xF -f <("$tt" list options | cut -f 1) | grep -vxF "${1##*/without-}" | xargs
+}
+
+column() { jq -r '[.counts.pass, .counts.skip, .counts.fail, .counts.broken, .code] | map(. // 0) | join(" | ")' "$1"; }
+
+write_table() {
+	local row at done=0 minutes=0 n
+	{
+		echo '# Unusual configurations'
+		echo
+		echo "What \`scripts/configs.sh\` found: each row is a kernel, built with one configuration, with the default suite"
+		echo "run on it with the configuration known and with it hidden: pass, skip, fail, broken and the exit code."
+		echo "The minutes are the build's."
+		echo
+		echo '| row | minutes | pass | skip | fail | broken | exit | hidden: pass | skip | fail | broken | exit | off with it |'
+		echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
+		for row in $(rows); do
+			at=$dir/$row
+			[ -s "$at/minutes" ] || continue
+			n=$(cat "$at/minutes")
+			if [ -s "$at/impossible" ]; then
+				echo "| $row | $n | cannot be built: $(tr '|' ',' <"$at/impossible") |"
+			elif [ -s "$at/known.json" ] && [ -s "$at/hidden.json" ]; then
+				echo "| $row | $n | $(column "$at/known.json") | $(column "$at/hidden.json") | $([[ $row != */without-* ]] || off "$row") |"
+			else
+				continue
+			fi
+			done=$((done + 1)) minutes=$((minutes + n))
+		done
+		echo
+		echo "$done rows of $(rows | wc -l), $minutes minutes of building."
+	} >"$table.new" && mv "$table.new" "$table"
+}
+
+again="" only=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--again) again=1 ;;
+	--table) write_table && exit 0 || exit 3 ;;
+	-*) echo "configs: unknown flag $1; see the head of this script" >&2 && exit 2 ;;
+	*) only+=("$1") ;;
+	esac
+	shift
+done
+[ ${#only[@]} -gt 0 ] || only=('*')
+
+bad=0 lost=0
+for pattern in "${only[@]}"; do
+	found=
+	for row in $(rows); do
+		# shellcheck disable=SC2053 # it is a pattern
+		[[ $row == $pattern ]] || continue
+		found=1
+		if [ -n "$again" ]; then
+			[ -s "$dir/$row/bzImage" ] || continue
+			rm -f "$dir/$row/known.json" "$dir/$row/hidden.json"
+		fi
+		if ! build "$row"; then
+			lost=1
+			echo "$row: not built: $(tail -n 1 "$dir/$row/log")"
+			continue
+		fi
+		if [ -s "$dir/$row/impossible" ]; then
+			echo "$row: cannot be built: $(cat "$dir/$row/impossible")"
+			continue
+		fi
+		for how in known hidden; do
+			suite "$row" "$how"
+			code=$(jq .code "$dir/$row/$how.json")
+			[ "$code" = 0 ] || bad=1
+			echo "$row $how: exit $code $(jq -c .counts "$dir/$row/$how.json")"
+		done
+		write_table
+	done
+	[ -n "$found" ] || { echo "configs: no row matches $pattern" >&2 && exit 2; }
+done
+[ "$lost" = 0 ] || exit 3
+exit "$bad"
