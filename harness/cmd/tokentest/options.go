@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
-	"tokentest/cases/program"
+	"tokentest/cases/step"
 	"tokentest/kconfig"
 )
 
@@ -54,7 +54,7 @@ func optionsNamed() (map[string][]string, error) {
 			add(o.Name, fmt.Sprintf("%s:%d", fragments[0].Path, o.Line))
 		}
 	}
-	for _, o := range program.Options {
+	for _, o := range step.Options {
 		add(o.Config, "func "+o.Func)
 	}
 	corpus, err := loadCorpus()
