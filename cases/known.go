@@ -86,17 +86,39 @@ func (g *Group) KnownIn(f *step.Facts) []Known {
 // Alone reports whether the case must have a machine to itself.
 func (c *Case) Alone() bool { return len(c.Group.Known) > 0 }
 
-// Explains reports whether the titles of what a kernel's log says are the
-// defect's, each of them and no other.
-func (k *Known) Explains(titles []string) bool {
+// Report is what a kernel's log says once: its title, and the functions that had called the one that the
+// title names.
+type Report struct {
+	Title   string
+	Callers []string
+}
+
+// Explains reports whether what a kernel's log says is the defect, each of its titles and no other.
+func (k *Known) Explains(reports []Report) bool {
 	for _, pattern := range k.Titles {
-		if !slices.ContainsFunc(titles, func(t string) bool { return glob(pattern, t) }) {
+		if !slices.ContainsFunc(reports, func(r Report) bool { return r.is(pattern) }) {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(titles, func(t string) bool {
-		return !slices.ContainsFunc(k.Titles, func(pattern string) bool { return glob(pattern, t) })
+	return !slices.ContainsFunc(reports, func(r Report) bool {
+		return !slices.ContainsFunc(k.Titles, r.is)
 	})
+}
+
+// inFunc stands in a title before the function in which something is wrong.
+const inFunc = " in "
+
+// is reports whether a report has a title. The function that the title names may be a caller of
+// that in which the report is: which of a function's callees are functions of their own the compiler chooses.
+func (r Report) is(pattern string) bool {
+	if glob(pattern, r.Title) {
+		return true
+	}
+	i, j := strings.LastIndex(pattern, inFunc), strings.LastIndex(r.Title, inFunc)
+	if i < 0 || j < 0 || !glob(pattern[:i], r.Title[:j]) {
+		return false
+	}
+	return slices.ContainsFunc(r.Callers, func(f string) bool { return glob(pattern[i+len(inFunc):], f) })
 }
 
 // glob matches a pattern in which * stands for anything.

@@ -65,11 +65,18 @@ func TestKnownIn(t *testing.T) {
 	if g.KnownIn(nil) != nil {
 		t.Error("a kernel of which nothing is known has the defect")
 	}
+	told := func(titles string) []Report {
+		var out []Report
+		for _, s := range strings.Split(titles, "|") {
+			out = append(out, Report{Title: s})
+		}
+		return out
+	}
 	for titles, want := range map[string]bool{
 		"UBSAN: shift in x.c|WARNING in y": true, "WARNING in y|UBSAN: shift in x.c": true,
 		"UBSAN: shift in x.c": false, "UBSAN: shift in x.c|WARNING in y|Oops": false, "UBSAN: shift in z.c|WARNING in y": false,
 	} {
-		if got := g.Known[0].Explains(strings.Split(titles, "|")); got != want {
+		if got := g.Known[0].Explains(told(titles)); got != want {
 			t.Errorf("%s: explained %v", titles, got)
 		}
 	}
@@ -89,5 +96,29 @@ func TestNotAlone(t *testing.T) {
 	}
 	if n < 3 {
 		t.Errorf("%d known defects", n)
+	}
+}
+
+// A defect is the same whether the compiler made a callee a function of its own or not.
+func TestKnownCallers(t *testing.T) {
+	k := Known{Titles: []string{"BUG: NULL in bpf_token_get_from_fd"}}
+	for _, tt := range []struct {
+		name string
+		r    Report
+		want bool
+	}{
+		{"inlined", Report{"BUG: NULL in bpf_token_get_from_fd", []string{"map_create"}}, true},
+		{"a callee", Report{"BUG: NULL in bpf_token_inc", []string{"bpf_token_get_from_fd", "map_create"}}, true},
+		{"another place", Report{"BUG: NULL in bpf_token_inc", []string{"map_create", "__sys_bpf"}}, false},
+		{"another fault at the place", Report{"KASAN: use-after-free in bpf_token_inc", []string{"bpf_token_get_from_fd"}}, false},
+		{"no place", Report{"BUG: NULL", []string{"bpf_token_get_from_fd"}}, false},
+	} {
+		if got := k.Explains([]Report{tt.r}); got != tt.want {
+			t.Errorf("%s: explained %v", tt.name, got)
+		}
+	}
+	bare := Known{Titles: []string{"VFS: Busy inodes"}}
+	if bare.Explains([]Report{{"VFS: other in x", []string{"VFS: Busy inodes"}}}) {
+		t.Error("a title without a place is taken for a function")
 	}
 }

@@ -22,7 +22,7 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	}
 	lived := b.Fate != vm.Panicked
 	for _, k := range list {
-		if string(b.Fate) == k.Fate && k.Explains(titles(b.Findings)) && (r.Status == Pass || !lived) {
+		if string(b.Fate) == k.Fate && k.Explains(reports(b.Findings)) && (r.Status == Pass || !lived) {
 			*r = CaseResult{ID: r.ID, Status: Pass, Reason: fmt.Sprintf("known defect: %s (%s)", k.Reason, k.Where), Boot: r.Boot, Steps: r.Steps}
 			b.Known = k.Reason
 			return
@@ -49,13 +49,11 @@ func ending(k *cases.Known) string {
 	return strings.TrimSpace(k.Fate + " " + strings.Join(k.Titles, " + "))
 }
 
-// titles are what the kernel's log says, each report once.
-func titles(findings []vm.Finding) []string {
-	var out []string
-	for _, f := range findings {
-		if !slices.Contains(out, f.Title) {
-			out = append(out, f.Title)
-		}
+// reports are what the kernel's log says.
+func reports(findings []vm.Finding) []cases.Report {
+	var out []cases.Report
+	for i := range findings {
+		out = append(out, cases.Report{Title: findings[i].Title, Callers: findings[i].Callers()})
 	}
 	return out
 }

@@ -74,6 +74,9 @@ func beside(k Kind, name string) bool {
 	return slices.ContainsFunc(reporters, begins) || k == KindKmemleak && slices.ContainsFunc(allocators, begins)
 }
 
+// Callers are the functions on the report's stack that the kernel is sure of, the innermost first.
+func (f *Finding) Callers() []string { return frames(f.Kind, f.Lines, maxLines) }
+
 // frames are the first functions of the report's first stack that the kernel
 // is sure of, without those that it is not about.
 func frames(k Kind, lines []string, most int) []string {
