@@ -41,7 +41,8 @@ func eachMapType() []axisValue {
 		}
 		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
-		v.needs = append(v.needs, configNeeds(step.MapShapeOf(uapi.MapType(m.Value)).Config)...)
+		s := step.MapShapeOf(uapi.MapType(m.Value))
+		v.needs = append(append(v.needs, configNeeds(s.Config)...), mapTypeNeeds(&s)...)
 		out = append(out, v)
 	}
 	return out
@@ -74,7 +75,7 @@ func eachProgLoad() []axisValue {
 				v.needs = append(v.needs, enumNeed(&uapi.AttachTypes, m))
 			}
 		}
-		v.needs = append(v.needs, configNeeds(s.Config)...)
+		v.needs = append(append(v.needs, configNeeds(s.Config)...), progTypeNeeds(s)...)
 		out = append(out, v)
 	}
 	return out

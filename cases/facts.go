@@ -21,7 +21,7 @@ func FactsAt(r uapi.Release) *step.Facts {
 func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
-	k.MitigationsOff = f.MitigationsOff || f.Config != nil && f.Config["CPU_MITIGATIONS"] != "y" && !f.Version().Less(optionSince)
+	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && mitigationsOut(f)
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
@@ -34,8 +34,13 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 }
 
 // optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every
-// architecture; without it cpu_mitigations_off() says yes.
+// architecture; without it cpu_mitigations_off() is an inline function that says yes.
 var optionSince = uapi.Release{Major: 6, Minor: 9}
+
+func mitigationsOut(f *step.Facts) bool {
+	const symbol = "CPU_MITIGATIONS"
+	return f.Config != nil && f.Config[symbol] != "y" || slices.Contains(f.ConfigOff, symbol)
+}
 
 // Need is something that a case wants of the kernel. It can be refuted: a
 // kernel of a release that should have it, and lacks it, fails the case.
@@ -60,6 +65,7 @@ const (
 	NeedLSM     NeedKind = "lsm"
 	NeedBefore  NeedKind = "before"
 	NeedGuards  NeedKind = "mitigations"
+	NeedType    NeedKind = "type"
 )
 
 // String names the need as a reason for a skip.
@@ -81,6 +87,8 @@ func (n Need) String() string {
 		return "the machine was told to trust its CPU: mitigations=off, or CONFIG_CPU_MITIGATIONS is not set"
 	case NeedBefore:
 		return fmt.Sprintf("the kernel is %s or newer", n.Since)
+	case NeedType:
+		return "the kernel's BTF has no " + n.Name
 	}
 	return string(n.Kind)
 }
@@ -112,6 +120,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 		return old, ""
 	case NeedGuards:
 		return !KernelOf(f).MitigationsOff, ""
+	case NeedType:
+		return !slices.Contains(f.TypesOff, n.Name), ""
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
@@ -119,8 +129,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 	return met, ""
 }
 
-// checkConfig goes by the configuration, and where that is not known by the
-// kernel's BTF. They must not contradict each other.
+// checkConfig goes by the configuration, and where that is not known by what
+// the running kernel has. They must not contradict each other.
 func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 	lacks := n.lacks(f)
 	if f.Config == nil {
@@ -129,25 +139,30 @@ func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 	v := f.Config[n.Name]
 	met = v != "n" && v != ""
 	if met && lacks != "" {
-		return false, fmt.Sprintf("CONFIG_%s is set, and the kernel's BTF has no %s", n.Name, lacks)
+		return false, fmt.Sprintf("CONFIG_%s is set, and %s", n.Name, lacks)
 	}
 	return met, ""
 }
 
-// lacks returns the function of the option that the kernel's BTF does not have.
+// lacks says what the running kernel does not have of the option, "" for nothing.
 func (n Need) lacks(f *step.Facts) string {
-	i := slices.IndexFunc(step.Options, func(o step.Option) bool { return o.Config == n.Name })
-	if i < 0 || !slices.Contains(f.ConfigOff, n.Name) {
+	o := step.OptionOf(n.Name)
+	switch {
+	case o == nil || !slices.Contains(f.ConfigOff, n.Name):
 		return ""
+	case o.File != "":
+		return "there is no " + o.File
+	case f.OptionsFrom == step.FromKallsyms:
+		return "/proc/kallsyms has no " + o.Func
 	}
-	return step.Options[i].Func
+	return "the kernel's BTF has no " + o.Func
 }
 
 // Reason says why a kernel that does not meet the need is not asked, and from
 // what that is known.
 func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
-		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and the kernel's BTF has no %s", n.Name, n.lacks(f))
+		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and %s", n.Name, n.lacks(f))
 	}
 	return n.String()
 }

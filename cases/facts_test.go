@@ -22,6 +22,60 @@ func TestNeedReason(t *testing.T) {
 	}
 }
 
+// What a skip says of an option is what was looked for, where it was looked for.
+func TestNeedReasonNamesProbe(t *testing.T) {
+	for _, tt := range []struct{ symbol, from, want string }{
+		{"NET", step.FromBTF, "the kernel's BTF has no dev_get_by_name"},
+		{"NET", step.FromKallsyms, "/proc/kallsyms has no dev_get_by_name"},
+		{"DEBUG_INFO_BTF", step.FromKallsyms, "there is no /sys/kernel/btf/vmlinux"},
+	} {
+		n := Need{Kind: NeedConfig, Name: tt.symbol}
+		got := n.Reason(&step.Facts{ConfigOff: []string{tt.symbol}, OptionsFrom: tt.from})
+		if want := "CONFIG_" + tt.symbol + " seems not to be set: the configuration is not known, and " + tt.want; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Every option that a case needs can be looked for in a kernel whose configuration is not known: without a
+// probe its cases would break there.
+func TestNeededOptionsHaveProbes(t *testing.T) {
+	for _, g := range load(t).Groups {
+		for _, c := range g.Cases {
+			for _, n := range c.Needs() {
+				if n.Kind == NeedConfig && step.OptionOf(n.Name) == nil {
+					t.Fatalf("%s needs CONFIG_%s, which step.Options has no probe for", c.ID, n.Name)
+				}
+			}
+		}
+	}
+	for _, o := range step.Options {
+		if (o.Func == "") == (o.File == "") {
+			t.Errorf("%s: want a function or a file", o.Config)
+		}
+	}
+}
+
+// Whatever names a type of the kernel's BTF is not asked for on a kernel without it.
+func TestTypesAreNeeded(t *testing.T) {
+	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
+	f.ConfigOff = []string{"DEBUG_INFO_BTF"}
+	n := 0
+	for _, c := range load(t).Group("prog_load").Cases {
+		named := strings.Contains(c.ID, "/tracing.") || strings.Contains(c.ID, "/lsm.") || strings.HasSuffix(c.ID, "/struct_ops")
+		unmet := slices.ContainsFunc(c.Needs(), func(n Need) bool { met, _ := n.Check(f); return !met })
+		if named != unmet && !strings.Contains(c.ID, "/no_such") {
+			t.Errorf("%s: without BTF unmet is %v", c.ID, unmet)
+		}
+		if named {
+			n++
+		}
+	}
+	if n == 0 {
+		t.Error("no program names a type")
+	}
+}
+
 // A need that is not met is a skip, unless the kernel should have met it:
 // then the claim is refuted.
 func TestNeedCheck(t *testing.T) {
@@ -41,6 +95,16 @@ func TestNeedCheck(t *testing.T) {
 		}
 		return f
 	}
+	btf, modules, guards := Need{Kind: NeedConfig, Name: "DEBUG_INFO_BTF"}, Need{Kind: NeedConfig, Name: "MODULES"}, Need{Kind: NeedGuards}
+	fentry := Need{Kind: NeedType, Name: "func bpf_fentry_test1"}
+	file := func(f *step.Facts) *step.Facts {
+		if f.ConfigOff = []string{"MODULES"}; f.Config != nil {
+			f.Config["MODULES"] = "y"
+		}
+		return f
+	}
+	untyped := func(f *step.Facts) *step.Facts { f.TypesOff = []string{"func bpf_fentry_test1"}; return f }
+	unguarded := func(f *step.Facts) *step.Facts { f.ConfigOff = []string{"CPU_MITIGATIONS"}; return f }
 	off := func(f *step.Facts) *step.Facts {
 		f.ConfigOff = []string{"BPF_LIRC_MODE2"}
 		return f
@@ -72,6 +136,14 @@ func TestNeedCheck(t *testing.T) {
 		{"configuration unknown, BTF without it", lirc, off(at("6.12.1", true)), false, ""},
 		{"symbol n, BTF without it", lirc, off(config("n")), false, ""},
 		{"symbol y, BTF without it", lirc, off(config("y")), false, "CONFIG_BPF_LIRC_MODE2 is set, and the kernel's BTF has no bpf_rc_keydown"},
+		{"no BTF", btf, config("y"), false, ""},
+		{"no file", modules, file(at("6.12.1", true)), false, ""},
+		{"no file, and the configuration has it", modules, file(config("y")), false, "CONFIG_MODULES is set, and there is no /proc/modules"},
+		{"a type", fentry, at("6.12.1", true), true, ""},
+		{"no such type", fentry, untyped(at("6.12.1", true)), false, ""},
+		{"mitigations", guards, at("6.12.1", true), true, ""},
+		{"mitigations compiled out", guards, unguarded(at("6.12.1", true)), false, ""},
+		{"mitigations compiled out before the option", guards, unguarded(at("6.8.1", true)), true, ""},
 		{"release", newer, at("6.15.0", true), true, ""},
 		{"older release", newer, at("6.12.0", true), false, ""},
 	} {

@@ -1,17 +1,49 @@
 package step
 
-// Option is a configuration symbol with a function that it alone compiles in:
-// the kernel's BTF tells whether it is on where nobody has the configuration.
-type Option struct{ Config, Func string }
+// Option is a configuration symbol with what the running kernel has by it alone: a
+// function, or a file. The guest looks for it, so that the host knows what is off
+// where it has no configuration.
+type Option struct {
+	Config string
+	Func   string // a global function, in the kernel's BTF or in /proc/kallsyms
+	File   string // a path, where there is no such function
+}
 
-// Options are those that types of maps and programs are compiled in by. Each
-// function is global and has been there for as long as the option; its name begins as
-// the guest wants it, with three letters and a line.
+// Options has a row for every symbol that a case can need. Each function has been there for as long
+// as tokens have.
 var Options = []Option{
-	{"BPF_EVENTS", "bpf_get_trace_printk_proto"}, // kernel/trace/bpf_trace.c
-	{"BPF_LIRC_MODE2", "bpf_rc_keydown"},         // drivers/media/rc/bpf-lirc.c
-	{"BPF_LSM", "bpf_lsm_file_open"},             // kernel/bpf/bpf_lsm.c
-	{"CGROUP_BPF", "bpf_sysctl_get_name"},        // kernel/bpf/cgroup.c
-	{"NETFILTER_BPF_LINK", "bpf_nf_link_attach"}, // net/netfilter/nf_bpf_link.c
-	{"XDP_SOCKETS", "xsk_map_try_sock_delete"},   // net/xdp/xskmap.c
+	{Config: "BPF_EVENTS", Func: "bpf_get_trace_printk_proto"},  // kernel/trace/bpf_trace.c
+	{Config: "BPF_JIT", Func: "bpf_jit_binary_pack_alloc"},      // kernel/bpf/core.c
+	{Config: "BPF_LIRC_MODE2", Func: "bpf_rc_keydown"},          // drivers/media/rc/bpf-lirc.c
+	{Config: "BPF_LSM", Func: lsmHook},                          // kernel/bpf/bpf_lsm.c
+	{Config: "CGROUPS", Func: "cgroup_attach_task"},             // kernel/cgroup/cgroup.c
+	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},         // kernel/bpf/cgroup.c
+	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},    // kernel/cpu.c
+	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"}, // kernel/bpf/sysfs_btf.c
+	{Config: "INET", Func: "tcp_v4_connect"},                    // net/ipv4/tcp_ipv4.c
+	{Config: "KALLSYMS", File: "/proc/kallsyms"},                // kernel/kallsyms.c
+	{Config: "MEMCG", Func: "mem_cgroup_from_task"},             // mm/memcontrol.c
+	{Config: "MMU", Func: "mmap_region"},                        // mm/mmap.c
+	{Config: "MODULES", File: "/proc/modules"},                  // kernel/module/procfs.c
+	{Config: "NET", Func: "dev_get_by_name"},                    // net/core/dev.c
+	{Config: "NETFILTER_BPF_LINK", Func: "bpf_nf_link_attach"},  // net/netfilter/nf_bpf_link.c
+	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},             // kernel/bpf/tcx.c
+	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},      // kernel/events/callchain.c
+	{Config: "XDP_SOCKETS", Func: "xsk_map_try_sock_delete"},    // net/xdp/xskmap.c
+}
+
+// Where the guest looked for the functions of Options.
+const (
+	FromBTF      = "BTF"
+	FromKallsyms = "kallsyms"
+)
+
+// OptionOf returns the row of a symbol, or nil.
+func OptionOf(symbol string) *Option {
+	for i := range Options {
+		if Options[i].Config == symbol {
+			return &Options[i]
+		}
+	}
+	return nil
 }

@@ -104,6 +104,10 @@ const (
 // it belongs to, and bpf_struct_ops_desc_init wants that type to be there.
 const structOpsConfig = "BPF_JIT INET MODULES"
 
+// lsmHook is the hook of LSM programs: one that no option but CONFIG_SECURITY compiles in
+// (include/linux/lsm_hook_defs.h). A program for cgroups may be loaded for any hook.
+const lsmHook = "bpf_lsm_file_open"
+
 // StructOps and StructOpsMember are the struct_ops that the program loads for.
 const (
 	StructOps       = "tcp_congestion_ops"
@@ -166,8 +170,8 @@ var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: structOpsConfig},
 	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: "BPF_JIT"},
-	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: "bpf_lsm_file_open", Config: "BPF_LSM"},
-	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: "bpf_lsm_socket_bind", Config: "BPF_LSM"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM"},
 	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Return: 1, Config: "INET"},
 	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Attach: uapi.BPF_SK_LOOKUP, Return: 1, Needs: uapi.BPF_SK_LOOKUP, Config: "INET"},
 	{Type: uapi.BPF_PROG_TYPE_SYSCALL, Flags: sleepable},
@@ -201,6 +205,9 @@ func (s *ProgShape) Name() string {
 	}
 	return fmt.Sprintf("%s.%s", s.Type, s.Attach)
 }
+
+// TypeName is how a type of BTFNames is spelled in Facts.TypesOff.
+func TypeName(kind, name string) string { return kind + " " + name }
 
 // BTFNames lists the kinds and names of the vmlinux types that the shapes
 // refer to.

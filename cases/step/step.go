@@ -138,9 +138,14 @@ type Facts struct {
 	LSM []string `json:"lsm,omitzero"`
 	// MitigationsOff says that the kernel was booted with mitigations=off.
 	MitigationsOff bool `json:"mitigations_off,omitempty"`
-	// ConfigOff are the configuration symbols of Options whose function the
-	// kernel's BTF does not have.
+	// ConfigOff are the configuration symbols of Options whose function or file
+	// the running kernel does not have.
 	ConfigOff []string `json:"config_off,omitempty"`
+	// OptionsFrom says where the guest looked for functions: FromBTF, FromKallsyms, or ""
+	// where the kernel shows neither. Records made before it was added looked in the BTF.
+	OptionsFrom string `json:"options_from,omitempty"`
+	// TypesOff are the types of BTFNames, "KIND NAME", that the kernel's BTF does not have.
+	TypesOff []string `json:"types_off,omitempty"`
 	// Config holds the kernel's configuration; nil when it is not known.
 	Config map[string]string `json:"-"`
 }

@@ -27,7 +27,7 @@ type agent struct {
 	types   []byte            // typeIDs, as actors are told
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
 	members map[string][]string
-	off     []string // configuration symbols that the BTF shows to be off
+	built   builtIn
 	buf     []byte
 	refused []step.Fixture // what the kernel refused of what requests refer to
 	log     kernelLog
@@ -388,7 +388,8 @@ func (g *agent) hello(buildID string, failed []error) error {
 	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
-	h.Max, h.Enumerators, h.ConfigOff = g.max, g.members, g.off
+	h.Max, h.Enumerators = g.max, g.members
+	h.ConfigOff, h.OptionsFrom, h.TypesOff = g.built.off, g.built.from, g.built.typesOff
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
 	h.MitigationsOff = mitigationsOff()
@@ -449,7 +450,7 @@ func newAgent(port io.ReadWriter) *agent {
 func (g *agent) readBTF() {
 	b, err := loadBTF(wantedNames())
 	if err == nil {
-		g.max, g.members, g.off = map[string]uint32{}, map[string][]string{}, b.off()
+		g.max, g.members = map[string]uint32{}, map[string][]string{}
 		for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
 			list := b.members(e.Tag)
 			g.max[e.Tag] = step.End(list)
@@ -458,6 +459,7 @@ func (g *agent) readBTF() {
 			}
 		}
 	}
+	g.built = whatIsBuiltIn(b)
 	g.btf = b.ids()
 	g.types, _ = json.Marshal(g.btf) // maps of numbers always can be
 }

@@ -114,15 +114,15 @@ func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
 	if types == nil || strs == nil {
 		return nil, errors.New("read the kernel's BTF: it is cut off")
 	}
-	names := map[string]bool{}
+	var names []string
 	for _, w := range wanted {
-		names[w.name] = true
+		names = append(names, w.name)
 	}
 	b := &kernelBTF{types: map[btfName]btfType{}, strings: strs}
-	return b, b.walk(types, names)
+	return b, b.walk(types, newNameSet(names))
 }
 
-func (b *kernelBTF) walk(types []byte, wanted map[string]bool) error {
+func (b *kernelBTF) walk(types []byte, wanted *nameSet) error {
 	for id := uint32(1); len(types) > 0; id++ {
 		if len(types) < btfTypeLen {
 			return errors.New("read the kernel's BTF: a type is cut off")
@@ -134,7 +134,7 @@ func (b *kernelBTF) walk(types []byte, wanted map[string]bool) error {
 			return fmt.Errorf("read the kernel's BTF: type %d is cut off", id)
 		}
 		if k := wantedKinds[kind]; k != "" {
-			if name := b.wanted(binary.LittleEndian.Uint32(types), wanted); name != "" {
+			if name := wanted.at(b.strings, binary.LittleEndian.Uint32(types)); name != "" {
 				b.types[btfName{k, name}] = btfType{id, binary.LittleEndian.Uint32(types[sizeOffset:]), vlen, types[btfTypeLen : btfTypeLen+n]}
 			}
 		}
@@ -143,24 +143,50 @@ func (b *kernelBTF) walk(types []byte, wanted map[string]bool) error {
 	return nil
 }
 
-// wanted returns the name at off if somebody wants it. Most names are told
-// apart by their first bytes alone.
-func (b *kernelBTF) wanted(off uint32, names map[string]bool) string {
-	const prefix = 4
-	if int(off)+prefix > len(b.strings) || b.strings[off+prefix-1] != '_' {
+// nameSet finds the wanted names in a table of strings. Most other names differ
+// from all of them in their first bytes, and are not looked at any further.
+type nameSet struct {
+	names  map[string]bool
+	begins [1 << beginBits]bool
+}
+
+const (
+	beginLen  = 4 // bytes; no wanted name is shorter
+	beginBits = 12
+)
+
+func beginOf(s []byte) uint32 {
+	const mix = 0x9e3779b1 // spreads the bytes over the upper bits
+	return binary.LittleEndian.Uint32(s) * mix >> (32 - beginBits)
+}
+
+func newNameSet(names []string) *nameSet {
+	n := &nameSet{names: map[string]bool{}}
+	for _, name := range names {
+		n.names[name] = true
+		n.begins[beginOf([]byte(name))] = true
+	}
+	return n
+}
+
+// at returns the name at an offset if it is wanted, else "".
+func (n *nameSet) at(table []byte, off uint32) string {
+	if int(off)+beginLen > len(table) || !n.begins[beginOf(table[off:])] {
 		return ""
 	}
-	if name := b.str(off); names[string(name)] {
+	if name := nameAt(table, off); n.names[string(name)] {
 		return string(name)
 	}
 	return ""
 }
 
-func (b *kernelBTF) str(off uint32) []byte {
-	if int(off) >= len(b.strings) {
+func (b *kernelBTF) str(off uint32) []byte { return nameAt(b.strings, off) }
+
+func nameAt(table []byte, off uint32) []byte {
+	if int(off) >= len(table) {
 		return nil
 	}
-	s := b.strings[off:]
+	s := table[off:]
 	if i := bytes.IndexByte(s, 0); i >= 0 {
 		s = s[:i]
 	}
@@ -257,17 +283,8 @@ func wantedNames() []btfName {
 		out = append(out, btfName{n[0], n[1]})
 	}
 	for _, o := range step.Options {
-		out = append(out, btfName{step.KindFunc, o.Func})
-	}
-	return out
-}
-
-// off returns the configuration symbols whose function is not there.
-func (b *kernelBTF) off() []string {
-	var out []string
-	for _, o := range step.Options {
-		if _, ok := b.types[btfName{step.KindFunc, o.Func}]; !ok {
-			out = append(out, o.Config)
+		if o.Func != "" {
+			out = append(out, btfName{step.KindFunc, o.Func})
 		}
 	}
 	return out

@@ -298,13 +298,31 @@ func TestLosesToken(t *testing.T) {
 	}
 }
 
-// The BTF is searched for names by a first look at their fourth letter: one
-// that is otherwise would never be found, and look as if the kernel lacked it.
-func TestWantedNames(t *testing.T) {
+// Every wanted name is found at its place, also at the end of the table, and no other name is.
+func TestNameSet(t *testing.T) {
+	var names []string
 	for _, n := range wantedNames() {
-		b := &kernelBTF{strings: append([]byte{0}, n.name+"\x00"...)}
-		if b.wanted(1, map[string]bool{n.name: true}) != n.name {
-			t.Errorf("%s is not found", n.name)
+		names = append(names, n.name)
+	}
+	set := newNameSet(names)
+	for _, name := range names {
+		if len(name) < beginLen {
+			t.Errorf("%s is shorter than what is compared first", name)
+		}
+		for _, end := range []string{"\x00", "\x00more\x00", ""} {
+			if got := set.at([]byte("\x00"+name+end), 1); got != name {
+				t.Errorf("%s before %q: found %q", name, end, got)
+			}
+		}
+		for _, other := range []string{name + "x", name[:len(name)-1], "x" + name} {
+			if got := set.at([]byte("\x00"+other+"\x00"), 1); got != "" && got != other {
+				t.Errorf("%s is taken for %s", other, got)
+			}
+		}
+	}
+	for _, off := range []uint32{0, 5, 6, 1 << 31} {
+		if got := set.at([]byte("\x00abcde"), off); got != "" {
+			t.Errorf("found %q at %d", got, off)
 		}
 	}
 }

@@ -172,16 +172,16 @@ func (r *CaseResult) judge(s *StepResult, control bool) {
 // Guards breaks the cases whose controls did not come out as they must.
 // of returns the result of a case on a kernel, or nil.
 //
-// Where the kernel's configuration is not known, a control that says EINVAL
-// for something that an option compiles in is the only answer there is: its
-// cases are skipped, with the option's name.
+// Where the kernel's configuration is not known and it shows neither BTF nor
+// symbols, a control that is refused as a type that is not compiled in is the
+// only answer there is: its cases are skipped, with the option's name.
 func Guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
 	guards(f, all, of, func(c *cases.Case, now CaseResult) { *of(c) = now })
 }
 
 // guards has set told what becomes of a case; what of returns is not changed.
 func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
-	if f != nil && f.Config == nil {
+	if f != nil && f.Config == nil && f.OptionsFrom == "" {
 		skipUnknown(all, of, set)
 	}
 	broke, open := map[*cases.Case]string{}, map[*cases.Case]string{}
@@ -218,15 +218,19 @@ func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, 
 // what it should have, and so has no answer for the case's controls either.
 func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) == 0 }
 
+// notCompiledIn are the answers to a map or program type that is not there: find_prog_type and map_create,
+// and of a struct_ops bpf_struct_ops_map_alloc and check_struct_ops_btf_id.
+var notCompiledIn = []uapi.Errno{uapi.Errno(unix.EINVAL), uapi.ENOTSUPP}
+
 func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	absent := map[*cases.Case]string{}
 	for _, c := range all {
 		r := of(c)
-		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || r.Steps[0].Got.Errno != uapi.Errno(unix.EINVAL) {
+		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || !slices.Contains(notCompiledIn, r.Steps[0].Got.Errno) {
 			continue
 		}
 		if i := slices.IndexFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
-			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with EINVAL", c.Needs()[i].Name)
+			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with %s", c.Needs()[i].Name, r.Steps[0].Got.Errno)
 		}
 	}
 	for _, c := range all {

@@ -457,8 +457,9 @@ func TestUntriedGuards(t *testing.T) {
 	}
 }
 
-// Where the configuration is not known, EINVAL for the initial root means that
-// the option is off: a skip with its name. Where it is known, a broken control.
+// Where nothing shows the configuration, EINVAL for the initial root means that
+// the option is off: a skip with its name. Where it is known, or the kernel's BTF has
+// what the option compiles in, the kernel refuses wrongly: a broken control.
 func TestUnknownConfiguration(t *testing.T) {
 	text := `axis type each map_type -unspec
 axis who root owner nobody
@@ -467,11 +468,14 @@ do $who map_create type=$type
 control allow who=root
 control refuse who=nobody
 `
-	for _, known := range []bool{false, true} {
-		f := facts612()
+	for _, from := range []string{"nothing", "configuration", step.FromBTF} {
+		f, known := facts612(), from != "nothing"
 		f.Config["XDP_SOCKETS"] = "y"
-		if !known {
+		if from != "configuration" {
 			f.Config = nil
+		}
+		if from == step.FromBTF {
+			f.OptionsFrom = from
 		}
 		gu := &guest{facts: f, change: func(id string, _ int, o *step.Observation) {
 			if strings.HasPrefix(id, "demo/xskmap/") || strings.HasPrefix(id, "demo/hash/") {
@@ -482,11 +486,11 @@ control refuse who=nobody
 		want := map[bool]Status{false: Skip, true: Broken}[known]
 		for _, id := range []string{"demo/xskmap/root", "demo/xskmap/owner", "demo/xskmap/nobody"} {
 			if r := rs[id]; r.Status != want || !known && !strings.Contains(r.Reason, "CONFIG_XDP_SOCKETS seems not to be set") {
-				t.Errorf("%s, configuration known: %v: %s: %s, want %s", id, known, r.Status, r.Reason, want)
+				t.Errorf("%s, known from %s: %s: %s, want %s", id, from, r.Status, r.Reason, want)
 			}
 		}
 		if r := rs["demo/hash/root"]; r.Status != Broken {
-			t.Errorf("hash needs no option, configuration known: %v: %s: %s", known, r.Status, r.Reason)
+			t.Errorf("hash needs no option, known from %s: %s: %s", from, r.Status, r.Reason)
 		}
 	}
 }
