@@ -12,6 +12,8 @@
 #   all             the fragments base and token
 #   without-OPTION  the same, and OPTION off with what depends on it: each option of
 #                   "tokentest list options"
+#   least           the fragment base and scripts/least.config
+#   least-btf       the same, with BTF
 #   selftests       the kernel's own tools/testing/selftests/bpf/config*, put together as its vmtest.sh does
 #   defconfig       defconfig and kvm_guest.config, and the fragment token
 #   virtme          defconfig and scripts/virtme.config
@@ -45,20 +47,20 @@ with() {
 	esac
 }
 
-# What most files include goes last: switching it compiles nearly everything again.
-wide=' FTRACE FUNCTION_TRACER KALLSYMS DYNAMIC_FTRACE DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT NAMESPACES MODULES PERF_EVENTS MEMCG CGROUPS NET INET SECURITY BPF_SYSCALL MMU '
+# What a case or a rule depends on most goes first.
+first=' SECURITY_NETWORK CPU_MITIGATIONS DEBUG_INFO_BTF MEMCG MODULES BPF_JIT KALLSYMS FUNCTION_TRACER SECURITY CGROUP_BPF BPF_EVENTS NET_NS INET SECURITYFS '
 
 rows() {
 	local options release option
 	options=$("$tt" list options | cut -f 1)
 	for release in "${releases[@]}"; do
-		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all"
-		for option in $options; do
-			[[ $wide == *" $option "* || $option = SECURITY_NETWORK ]] || echo "$release/without-$option"
+		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all" "$release/least" "$release/least-btf"
+		for option in $first; do
+			[ "$option" = SECURITY_NETWORK ] || echo "$release/without-$option"
 		done
 		printf '%s\n' "$release/selftests" "$release/defconfig" "$release/virtme"
 		for option in $options; do
-			[[ $wide != *" $option "* ]] || echo "$release/without-$option"
+			[[ $first == *" $option "* ]] || echo "$release/without-$option"
 		done
 	done
 	for release in "${releases[@]}"; do
@@ -80,12 +82,14 @@ build() {
 		args+=(--without "$option")
 		for other in $(with "$option"); do args+=(--without "$other"); done
 		;;
+	least) args+=(--fragment base --fragment scripts/least.config) ;;
+	least-btf) args+=(--fragment base --fragment scripts/least.config --fragment scripts/btf.config) ;;
 	selftests) args+=(--config :tools/testing/selftests/bpf/config+tools/testing/selftests/bpf/config.vm+tools/testing/selftests/bpf/config.x86_64 --fragment /dev/null) ;;
 	defconfig) args+=(--config :arch/x86/configs/x86_64_defconfig+kernel/configs/kvm_guest.config --fragment token) ;;
 	virtme) args+=(--config :arch/x86/configs/x86_64_defconfig --fragment scripts/virtme.config) ;;
 	esac
 	case $name in
-	all | without-*) args+=(--objects "sweep-$release") ;;
+	all | without-* | least*) args+=(--objects "sweep-$release") ;;
 	*) args+=(--objects "sweep-$release-$name") ;;
 	esac
 	local start=$SECONDS
