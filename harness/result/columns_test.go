@@ -30,7 +30,7 @@ func drawn(r *rand.Rand) *KernelRun {
 		if r.IntN(6) == 0 {
 			continue
 		}
-		c := gotCase(id, Statuses()[r.IntN(5)], ePERM)
+		c := gotCase(id, Statuses()[r.IntN(len(Statuses()))], ePERM)
 		if len(c.Steps) > 0 && r.IntN(3) == 0 {
 			c.Steps[0].Got.Errno = eINVAL
 		}
