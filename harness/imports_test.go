@@ -44,6 +44,9 @@ var mayImport = map[string][]string{
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": allBut("harness/guest"),
 
+	// For scripts/faults.sh.
+	"scripts/lockup": {},
+
 	// For tests alone: nobody else's row names it.
 	"harness/lab/labtest": {"cases", "cases/step", "cases/uapi", "harness/wire"},
 }

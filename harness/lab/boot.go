@@ -31,12 +31,15 @@ func (d *death) died() bool {
 	case vm.Panicked, vm.Hung, vm.Lost:
 		return true
 	}
-	return false
+	return d.starved()
 }
+
+// starved says that the host gave the machine too little: another may do better.
+func (d *death) starved() bool { return d.exit.Host != nil }
 
 // hopeless says that another machine would end the same way.
 func (d *death) hopeless() bool {
-	return d.exit.Fate == vm.Infra || d.exit.Fate == vm.Unbooted || d.refused
+	return d.exit.Fate == vm.Infra && !d.starved() || d.exit.Fate == vm.Unbooted || d.refused
 }
 
 // session is one boot: what was sent, in order, and how far the answers are.
@@ -147,9 +150,11 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 		name = dir
 	}
 	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
-		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done, Refused: s.fixtures}
+		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done, Refused: s.fixtures, Host: exit.Host}
 	switch {
 	case !d.died(), s.interrupted != nil && s.interrupted():
+	case d.starved():
+		s.askAgain(exit.Findings)
 	case s.staged > s.setups: // in a set-up: without it none of its cases can run
 		b.Blame = "the set-up of " + s.batches[s.next].Cases[0].ID
 		s.blame(s.open(s.worlds[s.setups].Cases), "its set-up", exit)
@@ -166,6 +171,19 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	s.out.Boots = append(s.out.Boots, b)
 	s.out.Decide += s.decide
 	return d
+}
+
+// askAgain forgets what the cases showed under which the host gave the machine
+// too little: another machine asks them again.
+func (s *session) askAgain(findings []vm.Finding) {
+	for i := range findings {
+		if findings[i].Host == nil {
+			continue
+		}
+		for _, c := range s.during(&findings[i]) {
+			s.results.forget(c)
+		}
+	}
 }
 
 func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {

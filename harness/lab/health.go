@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tokentest/cases"
 	"tokentest/harness/plan"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -33,12 +34,31 @@ func (s *session) place(findings []vm.Finding) {
 		case f.Case != "": // a boot that is there from before
 		case f.Offset < 0:
 			f.Case = s.oneOf(f.Under)
-		case f.Mark != "":
-			f.Case = s.named(f.Mark)
 		default:
-			f.Case = s.named(s.markAt(f.Time))
+			f.Case = s.named(s.markOf(f))
 		}
 	}
+}
+
+// markOf is the mark under which a finding came.
+func (s *session) markOf(f *vm.Finding) string {
+	if f.Mark != "" {
+		return f.Mark
+	}
+	return s.markAt(f.Time)
+}
+
+// during lists the cases that were under way when a finding came: where that
+// was their set-up, all that need it.
+func (s *session) during(f *vm.Finding) []*cases.Case {
+	w, b := s.marked(s.markOf(f))
+	switch {
+	case w != nil:
+		return w.Cases
+	case b != nil:
+		return b.Cases
+	}
+	return nil
 }
 
 // markAt is what the control channel had last announced at a time.
@@ -66,19 +86,30 @@ func (s *session) oneOf(marks []string) string {
 
 // named turns a mark into the names of cases; one that says nothing known is nobody's.
 func (s *session) named(mark string) string {
+	switch w, b := s.marked(mark); {
+	case w != nil:
+		return "the set-up of " + w.Cases[0].ID
+	case b != nil:
+		return span(b)
+	}
+	return ""
+}
+
+// marked is what a mark announces: the set-up of a world, or the cases of a batch.
+func (s *session) marked(mark string) (*cases.World, *plan.Batch) {
 	var a, n int
 	if k, _ := fmt.Sscanf(mark, "set-up %d", &a); k == 1 && a >= 0 && a < len(s.worlds) {
-		return "the set-up of " + s.worlds[a].Cases[0].ID
+		return s.worlds[a], nil
 	}
 	if k, _ := fmt.Sscanf(mark, "cells %d %d", &a, &n); k != 2 {
-		return ""
+		return nil, nil
 	}
 	for i := range s.batches {
 		if int(s.batches[i].First) == a {
-			return span(&s.batches[i])
+			return nil, &s.batches[i]
 		}
 	}
-	return ""
+	return nil, nil
 }
 
 func span(b *plan.Batch) string {

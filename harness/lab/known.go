@@ -40,7 +40,7 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 			}
 		}
 		d := t.boot(ctx, []*cases.Case{c}, 1)
-		for d.cut && !t.ended(ctx) {
+		for n := 1; !t.ended(ctx) && (d.cut || d.starved() && t.results.of(c) == nil && n < maxStrikes); n++ {
 			d = t.boot(ctx, []*cases.Case{c}, 1)
 		}
 		switch {

@@ -98,6 +98,8 @@ func TestRun(t *testing.T) {
 		{"two deaths, then a good machine", "off@9 exit@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Clean}, 217, 2},
 		{"three deaths", "off@9 exit@9 panic@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Panicked}, 27, 3},
 		{"a death in between does not count", "off@9 clean", 0, []vm.Fate{vm.Lost, vm.Clean, vm.Clean}, 219, 0},
+		{"a clock that runs away", "runaway@70 clean", 0, []vm.Fate{vm.Infra, vm.Clean}, 219, 0},
+		{"one that always does", "runaway@70 runaway@0 runaway@0 clean", 0, []vm.Fate{vm.Infra, vm.Infra, vm.Infra}, 193, 0},
 		{"no machine", "refuse clean", 0, []vm.Fate{vm.Infra}, 0, 0},
 		{"no boot", "mute clean", 0, []vm.Fate{vm.Unbooted}, 0, 0},
 		{"another guest", "build clean", 0, []vm.Fate{vm.Lost}, 0, 0},
@@ -115,6 +117,33 @@ func TestRun(t *testing.T) {
 				t.Errorf("%d machines with a blame, want %d: %+v", len(blamed), tt.blamed, blamed)
 			}
 		})
+	}
+}
+
+// Of a machine to which the host gave too little, the cases under way are asked
+// again, and no others.
+func TestAskAgain(t *testing.T) {
+	for _, batch := range []int{0, 1} {
+		k := run(t, newLab(t, "runaway@70 clean"), batch, "token_create")
+		if len(k.Boots) != 2 {
+			t.Fatalf("batch %d: %v", batch, fates(k))
+		}
+		b, again := &k.Boots[0], 0
+		for i := range k.Cases {
+			if k.Cases[i].Boot == 1 {
+				again++
+			}
+		}
+		if b.Host == nil || len(b.Findings) != 1 || b.Findings[0].Host == nil || b.Cases != 219 {
+			t.Errorf("batch %d: %+v", batch, b)
+		}
+		if again == 0 || again != k.Boots[1].Cases || batch == 1 && again != 1 || again > 40 {
+			t.Errorf("batch %d: %d cases have the second machine's result, which was asked %d", batch, again, k.Boots[1].Cases)
+		}
+		r := result.Run{Kernels: []*result.KernelRun{k}}
+		if r.ExitCode() != result.ExitNoVerdict || r.BisectCode() != result.BisectGood {
+			t.Errorf("batch %d: exit %d, %d for a bisection", batch, r.ExitCode(), r.BisectCode())
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ func (t *trial) wrong(from int) (wrong, hopeless bool) {
 	wrong = n[result.Fail]+n[result.Broken] > 0
 	for _, b := range t.out.Boots[from:] {
 		wrong = wrong || b.Fate != vm.Clean
-		hopeless = hopeless || b.Fate == vm.Infra || b.Fate == vm.Unbooted
+		hopeless = hopeless || b.Fate == vm.Infra && b.Host == nil || b.Fate == vm.Unbooted
 	}
 	return wrong, hopeless
 }

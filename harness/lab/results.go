@@ -38,6 +38,14 @@ func (r *results) of(c *cases.Case) *result.CaseResult {
 	return nil
 }
 
+// forget drops the result of a case, so that it has none.
+func (r *results) forget(c *cases.Case) {
+	if s := r.slot(c); s.Status != "" {
+		r.done--
+		*s = result.CaseResult{}
+	}
+}
+
 func (r *results) set(c *cases.Case, to result.CaseResult) {
 	s := r.slot(c)
 	if s.Status == "" {

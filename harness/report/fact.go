@@ -159,7 +159,7 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 // bad says that a machine makes its kernel differ, or leaves it without a
 // verdict.
 func bad(b *result.Boot) bool {
-	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Allowed == "" }))
+	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Counts() }))
 }
 
 // console is where the kernel's log of a boot lies.
@@ -330,8 +330,11 @@ func findings(list []vm.Finding) []fact {
 		if f.Fingerprint != "" {
 			text += " [" + f.Fingerprint + "]"
 		}
-		if f.Allowed != "" {
+		switch {
+		case f.Allowed != "":
 			text += " allowed: " + f.Allowed
+		case f.Host != nil:
+			text += " by the host: " + f.Host.String()
 		}
 		if times[text]++; times[text] == 1 {
 			order = append(order, text)

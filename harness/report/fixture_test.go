@@ -38,6 +38,19 @@ var fixtures = []struct {
 	{"unexpected", unexpected, result.ExitDiffers},
 	{"hostile", hostile, result.ExitDiffers},
 	{"known", known, result.ExitOK},
+	{"starved", starved, result.ExitNoVerdict},
+}
+
+// starved holds a machine to which the host gave too little, and the one that
+// came after it.
+func starved() *result.Run {
+	k := newKernel("deb:trixie", passed("token_create/x", 1))
+	s := &vm.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond, Life: time.Minute}
+	k.Boots[0] = boot(0, vm.Infra, "soft lockup in f, and the host is to blame: "+s.String(),
+		vm.Finding{Kind: vm.KindLockup, Title: "soft lockup in f", Case: "token_create/x", Host: s})
+	k.Boots[0].Host = s
+	k.Boots = append(k.Boots, boot(1, vm.Clean, "powered off after its done record"))
+	return newRun(k)
 }
 
 // known holds a defect that is as it is known to be: its machine does not count.

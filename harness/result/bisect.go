@@ -30,7 +30,7 @@ func (k *KernelRun) bisectCode() int {
 	switch {
 	case k.Unbuilt:
 		return BisectSkip
-	case k.Error != "" || k.ended(vm.Infra):
+	case k.Error != "" || k.hopeless():
 		return BisectAbort
 	case n[Fail] > 0:
 		return BisectBad
@@ -40,10 +40,11 @@ func (k *KernelRun) bisectCode() int {
 	return BisectGood
 }
 
-// ended tells whether a machine of the kernel came to a fate.
-func (k *KernelRun) ended(f vm.Fate) bool {
+// hopeless tells whether the host could not run a machine of the kernel. One to
+// which it gave too little of a processor was followed by others.
+func (k *KernelRun) hopeless() bool {
 	for i := range k.Boots {
-		if k.Boots[i].Fate == f {
+		if b := &k.Boots[i]; b.Fate == vm.Infra && b.Host == nil {
 			return true
 		}
 	}

@@ -519,7 +519,7 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 			counted := false
 			for j := range b.Findings {
 				f := &b.Findings[j]
-				if f.Allowed != "" {
+				if !f.Counts() {
 					continue
 				}
 				counted = true

@@ -171,6 +171,7 @@ func TestSymptoms(t *testing.T) {
 	warn := Boot{Fate: vm.Tainted, Findings: []vm.Finding{{Title: "WARNING in f"}, {Title: "WARNING in f"}}}
 	other := Boot{Fate: vm.Tainted, Findings: []vm.Finding{{Title: "KASAN in g"}}}
 	panicked := Boot{Fate: vm.Panicked, Blame: "a/b"}
+	starved := Boot{Fate: vm.Infra, Host: &vm.Share{}, Findings: []vm.Finding{{Title: "soft lockup in f", Host: &vm.Share{}}}}
 	failed := sideOf(&KernelRun{Ref: "k", Error: "no such suite"})
 	interrupted := sideOf(clean())
 	interrupted.Runs[0].Interrupted = true
@@ -186,6 +187,7 @@ func TestSymptoms(t *testing.T) {
 		{"another one", with(warn), with(other), []string{"KASAN in g"}, ExitDiffers},
 		{"one is gone", with(warn), sideOf(clean()), nil, ExitOK},
 		{"a panic", sideOf(clean()), with(panicked), []string{"panicked under a/b"}, ExitDiffers},
+		{"the host's fault", sideOf(clean()), with(starved), nil, ExitOK},
 		{"a machine was lost", sideOf(clean()), with(Boot{Fate: vm.Lost}), nil, ExitOK},
 		{"the kernel could not be tried", sideOf(clean()), failed, nil, ExitNoVerdict},
 		{"one kernel was not asked for", sideOf(clean(), kernelOf("l")), sideOf(clean()), nil, ExitOK},

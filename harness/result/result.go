@@ -147,6 +147,8 @@ type Boot struct {
 	Decide   time.Duration `json:"decide"`          // from hello to done
 	Total    time.Duration `json:"total"`
 	Cases    int           `json:"cases"` // answered
+	// Host is what the host gave the machine, where that is why its fate is infra.
+	Host *vm.Share `json:"host,omitempty"`
 	// Refused lists what the kernel refused of what requests of cases refer to.
 	Refused []step.Fixture `json:"refused,omitempty"`
 }

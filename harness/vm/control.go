@@ -20,8 +20,9 @@ const (
 )
 
 // pulse is the machine's clock, and remembers when the guest last gave a sign
-// of life. The clock stands still while this program does: a guest is not to
-// blame when the host is suspended or the program stopped.
+// of life. The clock stands still while this program does, and while QEMU waits
+// for a processor: a guest is not to blame when the host is suspended or busy, or
+// the program stopped.
 type pulse struct {
 	now, last atomic.Int64
 	unheard   atomic.Int32 // how many do not listen
@@ -36,7 +37,7 @@ func (p *pulse) silence() time.Duration {
 	return time.Duration(p.now.Load() - p.last.Load())
 }
 
-// time is for how long the machine has run.
+// time is for how long the machine could run.
 func (p *pulse) time() time.Duration { return time.Duration(p.now.Load()) }
 
 // advance lets the clock go on.

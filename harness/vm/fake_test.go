@@ -36,6 +36,20 @@ func (g fakeGuest) forever() int {
 	return 0
 }
 
+// aborts ends this process as a failed assertion does.
+func (g fakeGuest) aborts() int {
+	syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -ABRT $$"}, nil)
+	return g.forever()
+}
+
+// lockup is the agent of a kernel that reports a lockup at a time of its clock.
+func (g fakeGuest) lockup(at float64) int {
+	time.Sleep(100 * time.Millisecond)
+	g.say("[%12.6f] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]", at)
+	g.say("[%12.6f] RIP: 0010:crypto_sha3_final+0xb7/0x160", at)
+	return g.agent(g.virtio)
+}
+
 // agent says hello on a port, and answers.
 func (g fakeGuest) agent(port *os.File) int {
 	fmt.Fprintln(port, "hello")
@@ -65,6 +79,25 @@ var acts = map[string]func(g fakeGuest) int{
 	"nomem": func(fakeGuest) int {
 		fmt.Fprintln(os.Stderr, "qemu: cannot set up guest memory: Cannot allocate memory")
 		return 1
+	},
+	"asserts": func(g fakeGuest) int {
+		fmt.Fprintln(os.Stderr, "qemu: warning: old\nqemu: error: failed to set MSR 0x345 to 0x2000")
+		fmt.Fprintln(os.Stderr, "qemu: kvm.c:3109: kvm_buf_set_msrs: Assertion `ret == n' failed.")
+		return g.aborts()
+	},
+	"assertslate": func(g fakeGuest) int {
+		fmt.Fprintln(g.virtio, "hello")
+		bufio.NewReader(g.virtio).ReadString('\n')
+		fmt.Fprintln(os.Stderr, "qemu: tcg.c:7: Assertion `x' failed.")
+		return g.aborts()
+	},
+	"lockup":    func(g fakeGuest) int { return g.lockup(2) },
+	"farlockup": func(g fakeGuest) int { return g.lockup(286.920377) },
+	"lockuppanic": func(g fakeGuest) int {
+		fmt.Fprintln(g.virtio, "hello")
+		g.say("[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]")
+		g.say("[    1.1] Kernel panic - not syncing: softlockup: hung tasks")
+		return 0
 	},
 	"mute": func(fakeGuest) int { return 0 },
 	"kvmfail": func(g fakeGuest) int {
@@ -147,10 +180,22 @@ func fake(t *testing.T, act string) string {
 	return path
 }
 
+// idle is the meter of a host on which nothing else runs.
+func idle(int) map[string]usage { return nil }
+
+// busy is the meter of one on which QEMU waits for a processor nearly always.
+func busy() func(int) map[string]usage {
+	start := time.Now()
+	return func(int) map[string]usage {
+		d := time.Since(start)
+		return map[string]usage{"vcpu": {ran: d / 20, waited: d - d/20}, "main": {waited: d / 2}}
+	}
+}
+
 // machine is a Machine with a fake QEMU and short clocks.
 func machine(t *testing.T, act string) *Machine {
 	return &Machine{QEMU: fake(t, act), Kernel: "bzImage", Accel: KVM, Dir: t.TempDir(),
-		Deadline: 10 * time.Second, Quiet: 5 * time.Second}
+		Deadline: 10 * time.Second, Quiet: 5 * time.Second, usages: idle}
 }
 
 func TestFates(t *testing.T) {
@@ -175,7 +220,10 @@ func TestFates(t *testing.T) {
 		{"silentboot", 300 * time.Millisecond, Unbooted, `no hello: silent for 300ms; last console line: "[    0.0] Linux version 6.12.0"`},
 		{"badargs", 0, Infra, "qemu exited with status 1: qemu: -frob: invalid option"},
 		{"nomem", 0, Infra, "qemu exited with status 1: qemu: cannot set up guest memory: Cannot allocate memory"},
-		{"kvmfail", 0, Infra, "qemu: KVM internal error. Suberror: 1"},
+		{"kvmfail", 0, Infra, "qemu: KVM internal error. Suberror: 1; use --accel tcg, or name another QEMU with --qemu"},
+		{"asserts", 0, Infra, "qemu crashed (aborted): qemu: error: failed to set MSR 0x345 to 0x2000; " +
+			"qemu: kvm.c:3109: kvm_buf_set_msrs: Assertion `ret == n' failed.; use --accel tcg, or name another QEMU with --qemu"},
+		{"assertslate", 0, Lost, "qemu crashed (aborted): qemu: tcg.c:7: Assertion `x' failed."},
 	} {
 		t.Run(want.act, func(t *testing.T) {
 			t.Parallel()

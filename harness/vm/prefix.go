@@ -2,13 +2,15 @@ package vm
 
 import (
 	"strings"
+	"time"
 )
 
 // line is a line of the log without what printk puts before a message.
 type line struct {
 	msg     string
-	caller  string // the CPU or task that speaks ("T12", "C0"), where the kernel says so
-	stamped bool   // the time stood before it
+	caller  string        // the CPU or task that speaks ("T12", "C0"), where the kernel says so
+	stamped bool          // the time stood before it
+	at      time.Duration // that time, where it counts from the boot on
 }
 
 // unprefix takes off what may stand before a message: what syslog adds, the
@@ -19,7 +21,7 @@ func unprefix(raw string) line {
 		l.msg = rest
 	}
 	if stamp, rest, ok := bracketed(l.msg, '[', ']'); ok && isStamp(stamp) {
-		l.msg, l.stamped = rest, true
+		l.msg, l.stamped, l.at = rest, true, sinceBoot(stamp)
 	} else if at := midStamp(l.msg); at > 0 {
 		// A program had written to the console and not ended its line.
 		return unprefix(l.msg[at:])
@@ -37,6 +39,15 @@ var (
 	inLine   = re(`\[ *\d+\.\d{6}\] `)
 	syslog   = re(`^[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ kernel: `)
 )
+
+// sinceBoot is the time of a stamp of printk; 0 for a date.
+func sinceBoot(stamp string) time.Duration {
+	d, err := time.ParseDuration(strings.TrimSpace(stamp) + "s")
+	if err != nil {
+		return 0
+	}
+	return d
+}
 
 func isStamp(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789. ") == "" || dateTime.MatchString(s)

@@ -87,13 +87,13 @@ func (p *process) halted() bool {
 
 func (p *process) killGroup() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
 
-// outcome is the exit status, and the name of the signal if one ended it.
-func (p *process) outcome() (code int, signal string) {
+// outcome is the exit status, and the signal if one ended it.
+func (p *process) outcome() (code int, signal syscall.Signal) {
 	ws, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && ws.Signaled() {
-		return -1, ws.Signal().String()
+		return -1, ws.Signal()
 	}
-	return p.cmd.ProcessState.ExitCode(), ""
+	return p.cmd.ProcessState.ExitCode(), 0
 }
 
 // lineWriter hands on whole lines.

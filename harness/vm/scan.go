@@ -55,7 +55,13 @@ type Finding struct {
 	Case string `json:",omitempty"`
 	// Allowed is the reason of the entry that covers it; "" means that it counts.
 	Allowed string `json:",omitempty"`
+	// Host is what the host gave the machine, where that is why the kernel says
+	// that something takes too long: such a finding is not the kernel's fault.
+	Host *Share `json:",omitempty"`
 }
+
+// Counts says whether a finding is the kernel's fault and not known.
+func (f *Finding) Counts() bool { return f.Allowed == "" && f.Host == nil }
 
 // Limits that keep a flood of reports out of memory.
 const (
@@ -92,19 +98,23 @@ type draft struct {
 
 // scanner classifies a console log while it arrives. It is an io.Writer.
 type scanner struct {
-	now     func() time.Duration
-	offset  int64             // of the line in partial
-	partial []byte            // a line without its end
-	skipped int64             // bytes of an overlong line that were dropped
-	open    map[string]*draft // the report that a CPU or task is printing
-	drafts  []*draft
-	dropped int
-	fatal   *draft
-	agent   string
-	last    string
-	said    string // why the agent gave up
-	mark    string // what the agent last said that it was about to do
-	stamped bool   // the kernel puts the time before its lines
+	now      func() time.Duration
+	offset   int64             // of the line in partial
+	partial  []byte            // a line without its end
+	skipped  int64             // bytes of an overlong line that were dropped
+	open     map[string]*draft // the report that a CPU or task is printing
+	drafts   []*draft
+	dropped  int
+	fatal    *draft
+	agent    string
+	last     string
+	said     string                // why the agent gave up
+	share    func(question) *Share // what the host gave, where it is to blame; nil in a log alone
+	clock    time.Duration         // the guest's, on the last line that has one
+	begun    time.Duration         // it, where the machine began, so far as that is known
+	mark     string                // what the agent last said that it was about to do
+	stamped  bool                  // the kernel puts the time before its lines
+	restored bool                  // the log goes on from that of another machine
 }
 
 func newScanner(now func() time.Duration) *scanner {
@@ -148,6 +158,9 @@ func (s *scanner) line(raw string) {
 		s.last = raw
 	}
 	s.stamped = s.stamped || l.stamped
+	if l.at > 0 {
+		s.tell(l.at)
+	}
 	// What the guest's own programs write to the log never counts.
 	if own, ok := strings.CutPrefix(l.msg, ownPrefix); ok {
 		if mark, ok := strings.CutPrefix(own, markPrefix); ok {
@@ -168,6 +181,33 @@ func (s *scanner) line(raw string) {
 	}
 	s.message(l.msg, raw, l.caller)
 }
+
+// tell takes note of the guest's clock. That of a machine which was restored
+// began with the first line that it printed then, or before.
+func (s *scanner) tell(at time.Duration) {
+	if s.clock == 0 && s.restored {
+		s.begun = at
+	}
+	s.clock = at
+}
+
+// blame looks for the cause of a report that comes from a clock.
+func (s *scanner) blame(d *draft, msg string) {
+	enough := patience[d.Kind]
+	if enough == 0 || s.share == nil {
+		return
+	}
+	q := question{enough: enough, span: enough, guest: s.clock - s.begun}
+	if m := stuckFor.FindStringSubmatch(msg); m != nil {
+		if d, err := time.ParseDuration(m[1]); err == nil {
+			q.span = max(q.span, d)
+		}
+	}
+	d.Host = s.share(q)
+}
+
+// stuckFor is how long a soft lockup lasts, which is reported again and again.
+var stuckFor = re(`stuck for (\d+s)`)
 
 // What the guest's agent writes to the log begins with ownPrefix; behind it,
 // markPrefix says what it is about to do, and agentPrefix why it gives up.
@@ -229,12 +269,14 @@ func (s *scanner) matched(r *rule, msg string, m []int, raw, caller string) {
 		return
 	case cur != nil && cur.rule == nil:
 		cur.name(r, title)
+		s.blame(cur, msg)
 		cur.add(msg, raw)
 	case cur != nil && cur.continues(r):
 		cur.add(msg, raw)
 	default:
 		cur = s.begin(caller, raw)
 		cur.name(r, title)
+		s.blame(cur, msg)
 	}
 	cur.died = cur.died || r.die
 	if r.fatal && s.fatal == nil {

@@ -95,13 +95,15 @@ type Machine struct {
 	TSC      int           // kHz of the guest's time stamp counter under TCG; zero means the host's
 	Slow     int           // how many times longer than others this kernel takes; zero means 1
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled
-	Quiet    time.Duration // silence on both channels that counts as a hang; zero means 10 s, scaled
+	Quiet    time.Duration // silence on both channels that counts as a hang, but for waits for a processor; zero means 10 s, scaled
 	Flood    int64         // how many bytes of console end the machine; zero means that none do
 	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
 	Monitor  bool          // the machine is going to be saved
 	Allow    *Allow        // findings that do not count; nil means that all do
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
+
+	usages func(pid int) map[string]usage // for tests; nil means usages
 
 	boot *boot // set by Start
 }
@@ -114,6 +116,9 @@ type Exit struct {
 	Boot     time.Duration // from start to hello; zero when there was none
 	Total    time.Duration // from start to QEMU's exit
 	Code     int           // QEMU's exit status, -1 when a signal ended it
+	// Host is what the host gave the machine, where that is why the fate is
+	// Infra: on a host that is less busy another machine comes out differently.
+	Host *Share `json:",omitempty"`
 }
 
 // boot is the state of a started machine.
@@ -124,10 +129,13 @@ type boot struct {
 	console *console
 	control *control
 	pulse   pulse
+	meter   meter
 	monitor *os.File // not yet spoken to
 	finish  func()   // closes files, ends watchers; runs once QEMU is gone
 
-	died time.Duration // when the kernel said so; the watcher's own
+	died    time.Duration // when the kernel said so; the watcher's own
+	wall    time.Duration // for how long it ran, the waits for a processor too; the watcher's own
+	sampled time.Duration // when the meter was last read; the watcher's own
 
 	mu       sync.Mutex
 	facts    facts
@@ -141,7 +149,7 @@ func (m *Machine) Start(ctx context.Context) error {
 		return errors.New("start machine: already started")
 	}
 	b := &boot{accel: m.Accel, start: time.Now()}
-	m.boot, b.facts.allow = b, m.Allow
+	m.boot, b.facts.allow, b.facts.accel = b, m.Allow, m.Accel
 	if err := m.start(ctx, b); err != nil {
 		b.facts.startErr = err
 		return err
@@ -178,7 +186,9 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 			writeCmdline(r, p, time.Since(b.start))
 		}
 	}, r.Restore)
-	b.console.scan.stamped = r.Restore != nil // it is the same kernel's log, which goes on
+	b.console.scan.share = b.share
+	b.console.scan.restored = r.Restore != nil // it is the same kernel's log, which goes on
+	b.console.scan.stamped = r.Restore != nil
 	b.proc, err = startProcess(r.QEMU, argv(r), wires.guests(), b.complaint)
 	wires.closeGuests()
 	if err != nil {
@@ -186,6 +196,7 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 		wires.close()
 		return fmt.Errorf("start qemu: %w", err)
 	}
+	b.meter.read = func() map[string]usage { return r.usages(b.proc.cmd.Process.Pid) }
 	b.pulse.touch()
 	b.run(ctx, r, wires, files)
 	return nil
@@ -207,6 +218,9 @@ func (m *Machine) resolve() (Machine, error) {
 		return r, errors.New("check machine: Dir is empty")
 	case r.CPUs < 0 || r.MemMiB < 0 || r.Slow < 0 || r.Deadline < 0 || r.Quiet < 0:
 		return r, errors.New("check machine: CPUs, MemMiB, Slow, Deadline and Quiet must not be negative")
+	}
+	if r.usages == nil {
+		r.usages = usages
 	}
 	r.QEMU = orDefault(r.QEMU, defaultQEMU)
 	r.CPUs = orDefault(r.CPUs, defaultCPUs)

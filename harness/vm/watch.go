@@ -47,7 +47,8 @@ func (b *boot) drain(from *os.File) {
 // tick is how often the clocks are read.
 const tick = 50 * time.Millisecond
 
-// maxTick is by how much the clocks go on at a time.
+// maxTick is by how much the clocks go on at a time. A ticker that is later is
+// that of a program that was stopped, or of a host that stood still.
 const maxTick = time.Second
 
 // syncEvery is how much of what a guest said a loss of power may cost.
@@ -80,18 +81,56 @@ func (b *boot) watch(ctx context.Context, r Machine) {
 			b.kill(func(f *facts) { f.cancelled = context.Cause(ctx) })
 			return
 		case <-t.C:
-			// A ticker that is this late is that of a program that was stopped.
-			if r.Debug == "" {
-				b.pulse.advance(min(time.Since(before), maxTick))
-			}
+			b.goOn(r, time.Since(before))
 			before = time.Now()
+			if b.wall > r.Deadline {
+				b.stop(fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline), b.share(question{span: b.wall, enough: b.wall}))
+				return
+			}
 			if why := b.overdue(r); why != "" {
-				halted := b.proc.halted()
-				b.kill(func(f *facts) { f.stopped, f.halted = why, halted })
+				b.stop(why, nil)
 				return
 			}
 		}
 	}
+}
+
+// stop ends a machine for which a clock has run out; host is what the host gave
+// it, where that is to blame.
+func (b *boot) stop(why string, host *Share) {
+	halted := b.proc.halted()
+	b.kill(func(f *facts) { f.stopped, f.halted, f.host = why, halted, host })
+}
+
+// goOn reads the meter and lets the clocks go on. What the guest may take goes
+// by a clock that stands still while QEMU waits for a processor; the machine's
+// deadline does not.
+func (b *boot) goOn(r Machine, d time.Duration) {
+	if d > maxTick {
+		b.meter.stands(d - maxTick)
+		d = maxTick
+	}
+	if at := time.Since(b.start); at-b.sampled >= sampleEvery {
+		if b.proc.halted() {
+			b.meter.stands(at - b.sampled)
+		}
+		b.meter.sample(at)
+		b.sampled = at
+	}
+	if r.Debug == "" {
+		b.wall += d
+		b.pulse.advance(b.meter.fair(d))
+	}
+}
+
+// share is what the host gave in the time up to now, where it is to blame for
+// what took too long.
+func (b *boot) share(q question) *Share {
+	s := b.meter.share(time.Since(b.start), q.span)
+	if s.Guest = q.guest; !s.hosts(q.enough) {
+		return nil
+	}
+	return &s
 }
 
 // How long a kernel may take to reset after it said that it is dead.
@@ -100,7 +139,8 @@ const (
 	graceTotal = 5 * time.Second
 )
 
-// overdue says which clock has run out, if any.
+// overdue says which of the clocks that stand still while QEMU waits for a
+// processor has run out, if any.
 func (b *boot) overdue(r Machine) string {
 	total, silence := b.pulse.time(), b.pulse.silence()
 	dead, fatal := time.Duration(0), b.console.dying()
@@ -111,8 +151,6 @@ func (b *boot) overdue(r Machine) string {
 	switch {
 	case fatal && (silence > r.Scale(graceQuiet) || dead > r.Scale(graceTotal)):
 		return "no reset after a panic"
-	case total > r.Deadline:
-		return fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline)
 	case r.Flood > 0 && b.console.size() > r.Flood:
 		return fmt.Sprintf("it floods its console: more than %d MiB", r.Flood>>20)
 	case silence > r.Quiet:
@@ -195,7 +233,7 @@ func (b *boot) complaint(line string) bool {
 	case internal && b.facts.internal == "":
 		b.facts.internal = line
 	case !internal && !strings.Contains(line, "warning: "):
-		b.facts.complaint = line
+		b.facts.complains(line)
 	}
 	return internal
 }
@@ -210,7 +248,7 @@ func (b *boot) collect() {
 	f.total = b.proc.end.Sub(b.start)
 	f.heard = heard || b.control.heard()
 	f.log, f.lastLine, f.storage = log, log.lastLine, errors.Join(err, b.control.failure())
-	if f.signal == "" { // it ended by itself before our kill arrived
+	if f.signal == 0 { // it ended by itself before our kill arrived
 		f.stopped, f.cancelled = "", nil
 	}
 	if errors.Is(f.cancelled, context.Canceled) {

@@ -124,7 +124,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 	}
 	k := r.Kernels[0]
 	for _, boot := range k.Boots {
-		if boot.Fate == vm.Infra {
+		if boot.Fate == vm.Infra && boot.Host == nil {
 			return nil, "", fmt.Errorf("boot %s: %s", b.field.name(ctx, id), boot.Reason)
 		}
 	}

@@ -395,6 +395,8 @@ func (g *guest) happen(r *wire.Results) error {
 	case "splat", "nomarks":
 		time.Sleep(500 * time.Millisecond) // the host has read that it began, a starved one too
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
+	case "runaway":
+		fmt.Fprintln(g.console, "[ 9999.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]")
 	case "slow":
 		for range 6 {
 			time.Sleep(300 * time.Millisecond)
