@@ -34,7 +34,20 @@ disturb() {
 		sleep 0.05
 	done
 	kill "-$sig" "$(qemu "$pid")" || return 97
+	[ "$sig" != STOP ] || [ -z "${PAUSE:-}" ] || { sleep "$PAUSE"; kill -CONT "$(qemu "$pid")"; }
 	wait "$pid"
+}
+# Many runs at once: each has all its verdicts.
+crowd() {
+	local n=$1 i pids=(); shift
+	for i in $(seq "$n"); do
+		"$tt" run -k "$kernel" -f pretty -o "$work/crowd$i" "$@" >"$work/crowd$i.log" 2>&1 &
+		pids+=($!)
+	done
+	for i in $(seq "$n"); do
+		wait "${pids[i-1]}" || { tail -n 25 "$work/crowd$i.log"; return 1; }
+	done
+	cat "$work/crowd1.log"
 }
 # The tool itself is stopped for longer than its deadline, and goes on.
 stopped() {
@@ -111,9 +124,14 @@ halfCache() {
 }
 passes='[0-9]+ pass, 0 fail, 0 broken'
 
-wanted killed-early    && check killed-early 3 "$passes" disturb KILL 'tsc: '
+wanted killed-early    && check killed-early 3 "$passes" disturb KILL '^\['
 wanted killed-in-setup && check killed-in-setup 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin set-up'
 wanted killed-in-cells && check killed-in-cells 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin cells'
+wanted qemu-crashed    && check qemu-crashed 3 'INFRA machine 1 of 1: qemu crashed \(aborted\)' disturb ABRT '^\['
+wanted qemu-paused     && PAUSE=40 check qemu-paused 0 "$passes" disturb STOP 'begin set-up'
+wanted busy-host       && check busy-host 0 "$passes" crowd 12 token_create
+wanted lockup          && CGO_ENABLED=0 go build -o "$work/lockup" ./scripts/lockup
+wanted lockup          && check lockup 1 'reports lockup: soft lockup in bpf_prog_[0-9a-f]*_inner' "$tt" exec -k "$kernel" -- "$work/lockup" 90
 wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 25s
 wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
 wanted tool-killed     && check tool-killed 0 "$passes" resumed
