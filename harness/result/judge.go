@@ -21,6 +21,8 @@ type Judge struct {
 	worlds map[*cases.World]*judgedWorld
 	passed map[slimStep][]StepResult
 	rules  map[string]RuleText
+
+	lacking map[*cases.Case]*cases.Need // nil for a case that lacks nothing
 }
 
 type judgedWorld struct {
@@ -32,20 +34,42 @@ type judgedWorld struct {
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
 func NewJudge(f *step.Facts, omit string) *Judge {
-	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}}
+	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}, lacking: map[*cases.Case]*cases.Need{}}
 }
 
 // Unmet returns why a case cannot run here: a skip, or a failure when the
 // kernel should have what the case needs.
 func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 	for _, n := range c.Needs() {
-		met, refuted := n.Check(j.facts)
-		switch {
-		case refuted != "":
-			return &CaseResult{ID: c.ID, Status: Fail, Reason: refuted, Boot: -1}
-		case !met:
-			return &CaseResult{ID: c.ID, Status: Skip, Reason: n.Reason(j.facts), Boot: -1}
+		if r := j.unmet(c, n); r != nil {
+			return r
 		}
+	}
+	for _, k := range append([]*cases.Case{c}, c.Guards()...) { // without its controls a case says nothing
+		if n := j.lacks(k); n != nil {
+			return j.unmet(c, *n)
+		}
+	}
+	return nil
+}
+
+// lacks asks each case once: thousands share a control.
+func (j *Judge) lacks(c *cases.Case) *cases.Need {
+	n, known := j.lacking[c]
+	if !known {
+		n = c.Lacks(j.facts)
+		j.lacking[c] = n
+	}
+	return n
+}
+
+func (j *Judge) unmet(c *cases.Case, n cases.Need) *CaseResult {
+	met, refuted := n.Check(j.facts)
+	switch {
+	case refuted != "":
+		return &CaseResult{ID: c.ID, Status: Fail, Reason: refuted, Boot: -1}
+	case !met:
+		return &CaseResult{ID: c.ID, Status: Skip, Reason: n.Reason(j.facts), Boot: -1}
 	}
 	return nil
 }

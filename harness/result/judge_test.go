@@ -405,6 +405,27 @@ func TestUnmet(t *testing.T) {
 	}
 }
 
+// Where the control of a cell cannot be asked, the cell says nothing either.
+func TestUnmetControl(t *testing.T) {
+	g := group(t, `axis who root owner nobody
+actor owner userns
+do $who prog_load type=xdp
+control allow who=root
+control refuse who=nobody
+`)
+	f := facts612()
+	f.Config["NET"] = "n"
+	for _, c := range g.Cases {
+		if r := NewJudge(f, "").Unmet(c); r == nil || r.Status != Skip || r.Reason != "CONFIG_NET is not set" {
+			t.Errorf("%s without its control: %+v", c.ID, r)
+		}
+	}
+	f.ConfigOff, f.Config["NET"] = []string{"NET"}, "y"
+	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Fail {
+		t.Errorf("configuration and BTF contradict each other: %+v", r)
+	}
+}
+
 // A control must come out as its line says, even where oracle and kernel
 // agree that it does not; and it must have run.
 func TestGuards(t *testing.T) {

@@ -1,0 +1,68 @@
+package cases
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// Lacks returns what the kernel lacks for one of the case's steps, or nil: a step that
+// must get as far as to the type that it names, where the type is not compiled in. A file says
+// what all of a case needs; this is what its steps need beside that.
+func (c *Case) Lacks(f *step.Facts) *Need {
+	cell, _ := c.Steps()
+	steps := slices.Concat(c.World.Program.Setup, cell)
+	lacks := make([]*Need, len(steps))
+	found := false
+	for i := range steps {
+		lacks[i] = stepLacks(&steps[i], f)
+		found = found || lacks[i] != nil
+	}
+	if !found {
+		return nil
+	}
+	sim := NewSim(withEverything(f), &c.World.Program, false)
+	for i := range steps {
+		e, err := sim.Step(&steps[i])
+		before := err == nil && e.Verdict.Known && decidedBefore(&steps[i], e.Verdict.Errno)
+		if lacks[i] != nil && !before {
+			return lacks[i]
+		}
+	}
+	return nil
+}
+
+// stepLacks returns the first of a step's options and types that the kernel does not have.
+func stepLacks(s *step.Step, f *step.Facts) *Need {
+	needs := stepNeeds(s)
+	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
+		if shape := step.CmdShapeOf(uapi.Cmd(cmd)); shape != nil {
+			needs = configNeeds(shape.Config)
+		}
+	}
+	for i := range needs {
+		if n := &needs[i]; n.Kind == NeedConfig || n.Kind == NeedType {
+			if met, _ := n.Check(f); !met {
+				return n
+			}
+		}
+	}
+	return nil
+}
+
+// decidedBefore reports whether a step gets its answer before the kernel looks its type up: bpf_prog_load asks for
+// the capabilities first, map_create for the type.
+func decidedBefore(s *step.Step, errno uapi.Errno) bool {
+	return s.Op != step.OpMapCreate && slices.Contains([]uapi.Errno{uapi.Errno(unix.EPERM), uapi.Errno(unix.EBADF)}, errno)
+}
+
+// withEverything is the kernel with everything compiled in.
+func withEverything(f *step.Facts) *step.Facts {
+	out := *f
+	out.MitigationsOff = KernelOf(f).MitigationsOff
+	out.Config, out.ConfigOff, out.TypesOff = nil, nil, nil
+	return &out
+}

@@ -1,0 +1,55 @@
+package cases
+
+import (
+	"testing"
+
+	"tokentest/cases/step"
+)
+
+// A case that comes to a type which is not compiled in is not asked; one that is refused before is.
+func TestLacks(t *testing.T) {
+	const head = "needs token\nactor owner userns uid=1000\nowner bpffs cmds=any maps=any progs=any attachs=any -> b\nowner token_create bpffs=b -> t\n" +
+		"control owner map_create type=hash token=t\ncontrol nobody map_create type=hash => EPERM\n"
+	off := func(symbols ...string) *step.Facts {
+		return &step.Facts{Release: "6.12.1", Token: true, ConfigOff: symbols, OptionsFrom: step.FromBTF}
+	}
+	untyped := off()
+	untyped.TypesOff = []string{"func bpf_lsm_file_open"}
+	known := off()
+	known.Config = map[string]string{"NET": "n"}
+	for _, tt := range []struct {
+		name, text string
+		f          *step.Facts
+		want       string
+	}{
+		{"everything there", "owner prog_load type=xdp token=t", off(), ""},
+		{"a program", "owner prog_load type=xdp token=t", off("NET"), "NET"},
+		{"a program, from the configuration", "owner prog_load type=xdp token=t", known, "NET"},
+		{"a program that is refused before", "nobody prog_load type=xdp => EPERM", off("NET"), ""},
+		{"a map", "owner map_create type=devmap token=t", off("NET"), "NET"},
+		{"a map: its type is looked up first", "nobody map_create type=devmap => EPERM", off("NET"), "NET"},
+		{"another option", "owner map_create type=devmap token=t", off("INET"), ""},
+		{"a command", "root call cmd=prog_test_run", off("NET"), "NET"},
+		{"a type of the kernel's BTF", "owner prog_load type=lsm attach=lsm_mac token=t", untyped, "func bpf_lsm_file_open"},
+	} {
+		g, err := parseAndExpand(head + tt.text + "\n")
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		got := ""
+		if n := g.Cases[0].Lacks(tt.f); n != nil {
+			got = n.Name
+		}
+		if got != tt.want {
+			t.Errorf("%s: lacks %q, want %q", tt.name, got, tt.want)
+		}
+	}
+	g, err := parseAndExpand("needs token\nactor owner userns uid=1000\nroot prog_load type=xdp -> p\nowner bpffs cmds=any maps=any -> b\nowner token_create bpffs=b -> t\naxis who owner nobody\n" +
+		"do $who map_create type=hash token=t\ncontrol allow who=owner\ncontrol refuse who=nobody\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Cases[0].Lacks(off("NET")) == nil {
+		t.Error("a set-up that cannot be made lacks nothing")
+	}
+}
