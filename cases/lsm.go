@@ -32,8 +32,9 @@ func checkLSM(s *step.Step) error {
 	return nil
 }
 
-// lsmNeeds are what a BPF-LSM program needs of the kernel.
-var lsmNeeds = []Need{{Kind: NeedConfig, Name: "BPF_LSM"}, {Kind: NeedLSM, Name: "bpf"}}
+// lsmNeeds are what a BPF-LSM program needs of the kernel: register_fentry attaches it to a hook, which ftrace manages.
+var lsmNeeds = append(configNeeds("BPF_LSM DEBUG_INFO_BTF KALLSYMS DYNAMIC_FTRACE_WITH_DIRECT_CALLS"),
+	Need{Kind: NeedLSM, Name: "bpf"})
 
 func attaches(steps []step.Step) bool {
 	return slices.ContainsFunc(steps, func(s step.Step) bool { return s.Op == step.OpLSM })

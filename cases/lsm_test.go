@@ -53,7 +53,7 @@ func TestLSMNeeds(t *testing.T) {
 	if got := g.Cases[0].Needs(); !slices.Equal(got, lsmNeeds) {
 		t.Fatalf("needs %v, want %v", got, lsmNeeds)
 	}
-	n := lsmNeeds[1]
+	n := lsmNeeds[len(lsmNeeds)-1]
 	on := map[string]string{"BPF_LSM": "y"}
 	for _, tt := range []struct {
 		facts   step.Facts

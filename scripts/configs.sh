@@ -162,7 +162,7 @@ write_table() {
 		done
 		echo
 		echo "$done rows of $(rows | wc -l), $minutes minutes of building."
-	} >"$table.new" && mv "$table.new" "$table"
+	} >"$table.$$" && mv "$table.$$" "$table"
 }
 
 again="" only=()

@@ -12,24 +12,25 @@ type Option struct {
 // Options has a row for every symbol that a case can need. Each function has been there for as long
 // as tokens have.
 var Options = []Option{
-	{Config: "BPF_EVENTS", Func: "bpf_get_trace_printk_proto"},  // kernel/trace/bpf_trace.c
-	{Config: "BPF_JIT", Func: "bpf_jit_binary_pack_alloc"},      // kernel/bpf/core.c
-	{Config: "BPF_LIRC_MODE2", Func: "bpf_rc_keydown"},          // drivers/media/rc/bpf-lirc.c
-	{Config: "BPF_LSM", Func: lsmHook},                          // kernel/bpf/bpf_lsm.c
-	{Config: "CGROUPS", Func: "cgroup_attach_task"},             // kernel/cgroup/cgroup.c
-	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},         // kernel/bpf/cgroup.c
-	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},    // kernel/cpu.c
-	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"}, // kernel/bpf/sysfs_btf.c
-	{Config: "INET", Func: "tcp_v4_connect"},                    // net/ipv4/tcp_ipv4.c
-	{Config: "KALLSYMS", File: "/proc/kallsyms"},                // kernel/kallsyms.c
-	{Config: "MEMCG", Func: "mem_cgroup_from_task"},             // mm/memcontrol.c
-	{Config: "MMU", Func: "mmap_region"},                        // mm/mmap.c
-	{Config: "MODULES", File: "/proc/modules"},                  // kernel/module/procfs.c
-	{Config: "NET", Func: "dev_get_by_name"},                    // net/core/dev.c
-	{Config: "NETFILTER_BPF_LINK", Func: "bpf_nf_link_attach"},  // net/netfilter/nf_bpf_link.c
-	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},             // kernel/bpf/tcx.c
-	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},      // kernel/events/callchain.c
-	{Config: "XDP_SOCKETS", Func: "xsk_map_try_sock_delete"},    // net/xdp/xskmap.c
+	{Config: "BPF_EVENTS", Func: "bpf_get_trace_printk_proto"},                   // kernel/trace/bpf_trace.c
+	{Config: "BPF_JIT", Func: "bpf_jit_binary_pack_alloc"},                       // kernel/bpf/core.c
+	{Config: "BPF_LIRC_MODE2", Func: "bpf_rc_keydown"},                           // drivers/media/rc/bpf-lirc.c
+	{Config: "BPF_LSM", Func: lsmHook},                                           // kernel/bpf/bpf_lsm.c
+	{Config: "CGROUPS", Func: "cgroup_attach_task"},                              // kernel/cgroup/cgroup.c
+	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},                          // kernel/bpf/cgroup.c
+	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},                     // kernel/cpu.c
+	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"},                  // kernel/bpf/sysfs_btf.c
+	{Config: "DYNAMIC_FTRACE_WITH_DIRECT_CALLS", Func: "register_ftrace_direct"}, // kernel/trace/ftrace.c
+	{Config: "INET", Func: "tcp_v4_connect"},                                     // net/ipv4/tcp_ipv4.c
+	{Config: "KALLSYMS", File: "/proc/kallsyms"},                                 // kernel/kallsyms.c
+	{Config: "MEMCG", Func: "mem_cgroup_from_task"},                              // mm/memcontrol.c
+	{Config: "MMU", Func: "mmap_region"},                                         // mm/mmap.c
+	{Config: "MODULES", File: "/proc/modules"},                                   // kernel/module/procfs.c
+	{Config: "NET", Func: "dev_get_by_name"},                                     // net/core/dev.c
+	{Config: "NETFILTER_BPF_LINK", Func: "bpf_nf_link_attach"},                   // net/netfilter/nf_bpf_link.c
+	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},                              // kernel/bpf/tcx.c
+	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},                       // kernel/events/callchain.c
+	{Config: "XDP_SOCKETS", Func: "xsk_map_try_sock_delete"},                     // net/xdp/xskmap.c
 }
 
 // Where the guest looked for the functions of Options.

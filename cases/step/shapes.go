@@ -114,6 +114,9 @@ const (
 	StructOpsMember = "ssthresh"
 )
 
+// What bpf_check_attach_target attaches to is looked up by name in kallsyms; the functions that are there to be
+// attached to are in net/bpf/test_run.c.
+
 // ProgShapes are smallest programs of every type, with the expected attach types
 // that differ in what they need or answer.
 var ProgShapes = []ProgShape{
@@ -162,16 +165,16 @@ var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Return: 1, Config: "CGROUP_BPF"},
 	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Attach: uapi.BPF_CGROUP_GETSOCKOPT, Return: 1, Needs: uapi.BPF_CGROUP_GETSOCKOPT, Config: "CGROUP_BPF"},
 	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Attach: uapi.BPF_CGROUP_SETSOCKOPT, Return: 1, Needs: uapi.BPF_CGROUP_SETSOCKOPT, Config: "CGROUP_BPF"},
-	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FENTRY, Needs: uapi.BPF_TRACE_FENTRY, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
-	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FEXIT, Needs: uapi.BPF_TRACE_FEXIT, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
-	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_MODIFY_RETURN, Needs: uapi.BPF_MODIFY_RETURN, BTFKind: KindFunc, BTFName: "bpf_modify_return_test", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FENTRY, Needs: uapi.BPF_TRACE_FENTRY, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FEXIT, Needs: uapi.BPF_TRACE_FEXIT, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_MODIFY_RETURN, Needs: uapi.BPF_MODIFY_RETURN, BTFKind: KindFunc, BTFName: "bpf_modify_return_test", Config: "BPF_EVENTS KALLSYMS NET"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_RAW_TP, Needs: uapi.BPF_TRACE_RAW_TP, BTFKind: KindTypedef, BTFName: "btf_trace_sched_switch", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_ITER, Needs: uapi.BPF_TRACE_ITER, BTFKind: KindFunc, BTFName: "bpf_iter_task", Config: "BPF_EVENTS"},
-	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS"},
+	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
 	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: structOpsConfig},
 	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: "BPF_JIT"},
-	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM"},
-	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM KALLSYMS"},
+	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM KALLSYMS"},
 	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Return: 1, Config: "INET"},
 	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Attach: uapi.BPF_SK_LOOKUP, Return: 1, Needs: uapi.BPF_SK_LOOKUP, Config: "INET"},
 	{Type: uapi.BPF_PROG_TYPE_SYSCALL, Flags: sleepable},
