@@ -170,7 +170,7 @@ func (f *foreseen) write(w io.Writer, list []*cases.Case) {
 		n += len(s.cases)
 	}
 	if f.facts.Config == nil {
-		fmt.Fprintln(w, "  which options are set is not known: controls tell once it runs")
+		fmt.Fprintln(w, "  which options are set is not known until the kernel runs")
 	}
 	f.writeDrift(w)
 	fmt.Fprintf(w, "  of %d cases %d can be asked\n", len(list), len(list)-n)

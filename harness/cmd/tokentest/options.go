@@ -55,7 +55,11 @@ func optionsNamed() (map[string][]string, error) {
 		}
 	}
 	for _, o := range step.Options {
-		add(o.Config, "func "+o.Func)
+		if o.Func != "" {
+			add(o.Config, "func "+o.Func)
+		} else {
+			add(o.Config, o.File)
+		}
 	}
 	corpus, err := loadCorpus()
 	if err != nil {
