@@ -15,7 +15,8 @@ var predefined = []step.Actor{
 	{Name: "nobody", Kind: step.Init, Parent: -1, UID: 65534},
 }
 
-func isPredefined(name string) bool {
+// IsPredefined reports whether every file has an actor of the name without declaring it.
+func IsPredefined(name string) bool {
 	return slices.ContainsFunc(predefined, func(a step.Actor) bool { return a.Name == name })
 }
 

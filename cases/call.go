@@ -32,32 +32,6 @@ func cmdNames() []string {
 	return names
 }
 
-// checkCall refuses an argument that the command's request has no place for:
-// what it then answered would say nothing of it.
-func checkCall(s *step.Step) error {
-	n, _ := s.Num(step.KeyCmd)
-	cmd := uapi.Cmd(n)
-	shape := step.CmdShapeOf(cmd)
-	attaches := cmd == uapi.BPF_PROG_ATTACH || cmd == uapi.BPF_LINK_CREATE
-	on, _ := s.Num(step.KeyOn)
-	for _, a := range s.Args {
-		takes := true
-		switch a.Key {
-		case step.KeyToken, step.KeyID:
-			takes = shape != nil && shape.Token
-		case step.KeyProg:
-			takes = attaches
-		case step.KeyOn:
-			takes = step.On(on) == step.OnSkb && attaches || step.On(on) == step.OnTCX && cmd == uapi.BPF_PROG_DETACH ||
-				step.On(on) == step.OnPrivate && cmd == uapi.BPF_OBJ_GET
-		}
-		if !takes {
-			return fmt.Errorf("%s takes no %s=", cmd, s.Op.Row().Of(a.Key).Name)
-		}
-	}
-	return nil
-}
-
 // eachCommand makes an axis of every command that call knows a request for.
 func eachCommand() []axisValue {
 	var out []axisValue
@@ -71,48 +45,6 @@ func eachCommand() []axisValue {
 		out = append(out, v)
 	}
 	return out
-}
-
-// call is the request behind a call step.
-func (a *simActor) call(st *step.Step) *oracle.Call {
-	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
-	r := &oracle.Call{
-		Cmd: uapi.Cmd(get(step.KeyCmd)), Common: get(step.KeyCommon) != 0, Fault: faultOf(st),
-		On: oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
-	}
-	if h, ok := st.Num(step.KeyToken); ok {
-		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[step.Handle(h)]}
-	}
-	if h, ok := st.Num(step.KeyProg); ok {
-		r.On, r.Prog, r.Given = oracle.CallSkb, a.fds[step.Handle(h)], true
-	}
-	return r
-}
-
-// progLoad plays a program's load; what is loaded remembers its token.
-func (s *Sim) progLoad(a *simActor, st *step.Step) Expect {
-	r := s.progRequest(a, st)
-	e := s.object(a, st, r)
-	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
-		w := s.world(a, st)
-		fd.Token = r.Keeps(&w)
-		fd.Loaded = &oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}
-		body, _ := st.Num(step.KeyBody)
-		fd.Spills = step.Body(body) == step.BodySpill
-		a.fds[st.Out] = fd
-		s.name(st, *fd.Loaded)
-	}
-	return e
-}
-
-// setSysctl plays the broker's write. 1 stays.
-func (s *Sim) setSysctl(a *simActor, st *step.Step) Expect {
-	v, _ := st.Num(step.KeyValue)
-	e := s.decide(a, st, &oracle.Sysctl{Value: int(v)})
-	if e.Verdict.Errno == 0 {
-		s.sysctl = int(v)
-	}
-	return e
 }
 
 // Locks reports whether the world's cells, or its set-up, set

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestCancelled: what reads, expands or draws cases ends with its context, and
+// TestCancelled: what reads or expands cases ends with its context, and
 // says why that has ended.
 func TestCancelled(t *testing.T) {
 	why := errors.New("the user has had enough")
@@ -32,13 +32,7 @@ func TestCancelled(t *testing.T) {
 		"Sweeps":     func() error { _, err := Sweeps(ctx); return err },
 		"AddFile":    func() error { _, err := (&Corpus{}).AddFile(ctx, file); return err },
 		"a pipe":     func() error { _, err := (&Corpus{}).AddFile(ctx, pipe); return err },
-		"AddRandom":  func() error { _, _, err := (&Corpus{}).AddRandom(ctx, 1, 1<<30); return err },
 		"Expand":     func() error { _, err := f.Expand(ctx); return err },
-		"Shrink": func() error {
-			k := Shrinker{Facts: FactsAt(tokenReleases()[0]), Rounds: 1, Width: 1}
-			_, _, _, _, err := k.Shrink(ctx, Sketch{lines: [][]string{{"owner", "map_create", "type=hash"}}})
-			return err
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ended := make(chan error, 1)

@@ -106,7 +106,7 @@ func (c *Corpus) addDir(ctx context.Context, dir string, group func(string) bool
 		if err != nil {
 			return err
 		}
-		if err := c.add(ctx, "cases/"+name, string(text)); err != nil {
+		if err := c.Add(ctx, "cases/"+name, string(text)); err != nil {
 			return err
 		}
 	}
@@ -146,7 +146,7 @@ func (c *Corpus) AddFile(ctx context.Context, name string) (*Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read case file: %w", err)
 	}
-	if err := c.add(ctx, name, string(text)); err != nil {
+	if err := c.Add(ctx, name, string(text)); err != nil {
 		return nil, err
 	}
 	return c.Groups[len(c.Groups)-1], nil
@@ -174,7 +174,9 @@ func readFile(ctx context.Context, name string) ([]byte, error) {
 // groupOf is what the group of a case file is called.
 func groupOf(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
-func (c *Corpus) add(ctx context.Context, name, text string) error {
+// Add reads the text of a case file into the corpus; the group is called by the
+// base name of name, which errors have, too.
+func (c *Corpus) Add(ctx context.Context, name, text string) error {
 	group := groupOf(name)
 	for _, g := range c.Groups {
 		if g.Name == group {

@@ -27,7 +27,7 @@ func small(t *testing.T) *Corpus {
 		"m/abd.txt":   "full\n" + matrixHead + matrixDo + matrixTail,
 		"s/story.txt": scenarioControls,
 	} {
-		if err := c.add(t.Context(), name, text); err != nil {
+		if err := c.Add(t.Context(), name, text); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +139,7 @@ func TestSelectUnknown(t *testing.T) {
 // those of the controls too: a control that did not run breaks what it guards.
 func TestSelectIsClosed(t *testing.T) {
 	c := load(t)
-	if err := c.add(t.Context(), "skew.txt", matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
+	if err := c.Add(t.Context(), "skew.txt", matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range c.Groups {

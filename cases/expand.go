@@ -271,7 +271,7 @@ func (e *expander) needs(c combo, cell step.Cell, hooks bool) *[]Need {
 		}
 	}
 	if e.f.do != nil && len(e.f.do.words) == 1 { // the axis holds whole steps, each with needs of its own
-		own = stepNeeds(&cell[0])
+		own = StepNeeds(&cell[0])
 		fmt.Fprint(&key, own)
 	}
 	if hooks {
@@ -283,7 +283,7 @@ func (e *expander) needs(c combo, cell step.Cell, hooks bool) *[]Need {
 		for i := range c {
 			all = append(all, e.f.value(c, i).needs...)
 		}
-		all = append(all, missing(all, own)...)
+		all = append(all, Missing(all, own)...)
 		e.needed[key.String()] = &all
 	}
 	return e.needed[key.String()]

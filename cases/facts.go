@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -14,32 +15,6 @@ import (
 // every option on.
 func FactsAt(r uapi.Release) *step.Facts {
 	return &step.Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
-}
-
-// KernelOf returns what the oracle needs: the release's description, with what
-// the running kernel says of itself in its place.
-func KernelOf(f *step.Facts) *oracle.Kernel {
-	k := oracle.KernelAt(f.Version())
-	k.Token, k.Patch = f.Token, f.Patch()
-	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && mitigationsOut(f)
-	for tag, p := range map[string]*uint32{
-		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
-		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
-	} {
-		if n := f.Max[tag]; n != 0 {
-			*p = n
-		}
-	}
-	return k
-}
-
-// optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every
-// architecture; without it cpu_mitigations_off() is an inline function that says yes.
-var optionSince = uapi.Release{Major: 6, Minor: 9}
-
-func mitigationsOut(f *step.Facts) bool {
-	const symbol = "CPU_MITIGATIONS"
-	return f.Config != nil && f.Config[symbol] != "y" || slices.Contains(f.ConfigOff, symbol)
 }
 
 // Need is something that a case wants of the kernel. It can be refuted: a
@@ -93,8 +68,8 @@ func (n Need) String() string {
 	return string(n.Kind)
 }
 
-// tokenRelease is the release that added BPF_TOKEN_CREATE.
-var tokenRelease = uapi.Release{Major: 6, Minor: 9}
+// TokenRelease is the release that added BPF_TOKEN_CREATE.
+var TokenRelease = uapi.Release{Major: 6, Minor: 9}
 
 // Check reports whether the kernel meets the need. When it does not although
 // its release says that it should, refuted says so.
@@ -102,9 +77,9 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 	old := f.Version().Less(n.Since)
 	switch n.Kind {
 	case NeedToken:
-		met, old = f.Token, f.Version().Less(tokenRelease)
+		met, old = f.Token, f.Version().Less(TokenRelease)
 	case NeedNoToken:
-		if f.Token && f.Version().Less(tokenRelease) {
+		if f.Token && f.Version().Less(TokenRelease) {
 			return false, fmt.Sprintf("%s knows BPF_TOKEN_CREATE, which came with 6.9", f.Release)
 		}
 		return !f.Token, ""
@@ -119,7 +94,7 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 	case NeedBefore:
 		return old, ""
 	case NeedGuards:
-		return !KernelOf(f).MitigationsOff, ""
+		return !sim.KernelOf(f).MitigationsOff, ""
 	case NeedType:
 		return !slices.Contains(f.TypesOff, n.Name), ""
 	}
@@ -180,7 +155,7 @@ func (n Need) checkLSM(f *step.Facts) (met bool, refuted string) {
 }
 
 func end(f *step.Facts, tag string) uint32 {
-	k := KernelOf(f)
+	k := sim.KernelOf(f)
 	return map[string]uint32{
 		uapi.Cmds.Tag: k.MaxCmd, uapi.MapTypes.Tag: k.MaxMap,
 		uapi.ProgTypes.Tag: k.MaxProg, uapi.AttachTypes.Tag: k.MaxAttach,

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -159,12 +160,12 @@ func TestNeedCheck(t *testing.T) {
 
 // What the running kernel says of itself comes before what its release implies.
 func TestKernelOf(t *testing.T) {
-	k := KernelOf(&step.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
+	k := sim.KernelOf(&step.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
 		"bpf_cmd": 50, "bpf_map_type": 51, "bpf_prog_type": 52, "bpf_attach_type": 53}})
 	if k.MaxCmd != 50 || k.MaxMap != 51 || k.MaxProg != 52 || k.MaxAttach != 53 || !k.Token || k.Release != (uapi.Release{Major: 6, Minor: 12}) {
 		t.Errorf("got %+v", k)
 	}
-	k = KernelOf(&step.Facts{Release: "6.12"})
+	k = sim.KernelOf(&step.Facts{Release: "6.12"})
 	if k.MaxCmd != 37 || k.MaxMap != 34 || k.MaxProg != 33 || k.MaxAttach != 57 || k.Token {
 		t.Errorf("without BTF and tokens: got %+v", k)
 	}

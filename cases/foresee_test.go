@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -32,7 +33,7 @@ func TestFactsIn(t *testing.T) {
 		if f.Token != token || !f.BTF || f.Release != release+".3-x" || len(Drift(f)) != 0 {
 			t.Errorf("%s: %+v, drift %q", release, f, Drift(f))
 		}
-		if got, want := *KernelOf(f), *KernelOf(FactsAt(r)); got.MaxCmd != want.MaxCmd || got.MaxMap != want.MaxMap || got.MaxProg != want.MaxProg || got.MaxAttach != want.MaxAttach {
+		if got, want := *sim.KernelOf(f), *sim.KernelOf(FactsAt(r)); got.MaxCmd != want.MaxCmd || got.MaxMap != want.MaxMap || got.MaxProg != want.MaxProg || got.MaxAttach != want.MaxAttach {
 			t.Errorf("%s: enumerations end at %+v, want %+v", release, got, want)
 		}
 		// Without a release, it is the youngest that added something.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tokentest/cases/sim"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -112,7 +114,7 @@ type row struct {
 	out    []string // columns that an except line takes from the row
 }
 
-func verdictOf(e Expect) string {
+func verdictOf(e sim.Expect) string {
 	if !e.Verdict.Known {
 		return "unknown"
 	}

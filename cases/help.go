@@ -22,7 +22,7 @@ func Language() string {
 	h.title("STEPS")
 	h.entry("ACTOR OPERATION ARGUMENT... [caps=CAPS] [-> NAME] [=> ERRNO]", "what it makes is called NAME from there on; without => it must succeed, => ? leaves the answer to the oracle alone")
 	h.entry("caps=CAPS", "with just these effective capabilities: none, all, all-CAP_X+CAP_Y, or some of "+strings.Join(uapi.CapNames(), " ")+" joined by +")
-	h.entry(closedName, "in the place of a NAME: a descriptor that is not open")
+	h.entry(ClosedName, "in the place of a NAME: a descriptor that is not open")
 	h.title("ACTORS")
 	for _, k := range actorKinds {
 		h.entry(k.usage, k.doc)

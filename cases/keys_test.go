@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -24,11 +25,11 @@ var released = map[string]*step.Facts{
 type played struct {
 	c      *Case
 	skip   string // why the kernel cannot play it
-	expect []Expect
+	expect []sim.Expect
 }
 
 // must is what a step must show; every operation of the tests is known.
-func must(e Expect, err error) Expect {
+func must(e sim.Expect, err error) sim.Expect {
 	if err != nil {
 		panic(err)
 	}
@@ -38,7 +39,7 @@ func must(e Expect, err error) Expect {
 // play plays a group on a kernel. A rule that is named is left out.
 func play(t *testing.T, g *Group, f *step.Facts, omit string) []played {
 	t.Helper()
-	sims := map[*World]*Sim{}
+	sims := map[*World]*sim.Sim{}
 	out := make([]played, 0, len(g.Cases))
 	for _, c := range g.Cases {
 		p := played{c: c, skip: unmet(t, c, f)}
@@ -71,9 +72,9 @@ func unmet(t *testing.T, c *Case, f *step.Facts) string {
 }
 
 // setUp plays a world's set-up, in which every step must be as pinned.
-func setUp(t *testing.T, w *World, f *step.Facts, omit string) *Sim {
+func setUp(t *testing.T, w *World, f *step.Facts, omit string) *sim.Sim {
 	t.Helper()
-	sim := NewSim(f, &w.Program, false)
+	sim := sim.New(f, &w.Program, false)
 	sim.Omit(omit)
 	for i := range w.Program.Setup {
 		e := must(sim.Step(&w.Program.Setup[i]))
@@ -85,7 +86,7 @@ func setUp(t *testing.T, w *World, f *step.Facts, omit string) *Sim {
 }
 
 // checkKeys holds one expectation's two keys against each other.
-func checkKeys(t *testing.T, id string, info *StepInfo, e Expect) {
+func checkKeys(t *testing.T, id string, info *StepInfo, e sim.Expect) {
 	t.Helper()
 	v := e.Verdict
 	if !v.Known && info.Pin != nil && strings.HasSuffix(v.ID, "/before-tokens") {
@@ -246,7 +247,7 @@ func byDefault(t *testing.T) []*Group {
 // one, or drops a token, which the verdict does not tell.
 func decides(rule string, ps []played) bool {
 	return strings.Contains(rule, "token-not-covering") || strings.HasSuffix(rule, "lsm-token-cmd") || slices.ContainsFunc(ps, func(p played) bool {
-		return slices.ContainsFunc(p.expect, func(e Expect) bool { return e.Verdict.ID == rule })
+		return slices.ContainsFunc(p.expect, func(e sim.Expect) bool { return e.Verdict.ID == rule })
 	})
 }
 

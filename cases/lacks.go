@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -24,9 +25,9 @@ func (c *Case) Lacks(f *step.Facts) *Need {
 	if !found {
 		return nil
 	}
-	sim := NewSim(withEverything(f), &c.World.Program, false)
+	play := sim.New(withEverything(f), &c.World.Program, false)
 	for i := range steps {
-		e, err := sim.Step(&steps[i])
+		e, err := play.Step(&steps[i])
 		before := err == nil && e.Verdict.Known && decidedBefore(&steps[i], e.Verdict.Errno)
 		if lacks[i] != nil && !before {
 			return lacks[i]
@@ -37,7 +38,7 @@ func (c *Case) Lacks(f *step.Facts) *Need {
 
 // stepLacks returns the first of a step's options and types that the kernel does not have.
 func stepLacks(s *step.Step, f *step.Facts) *Need {
-	needs := stepNeeds(s)
+	needs := StepNeeds(s)
 	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
 		if shape := step.CmdShapeOf(uapi.Cmd(cmd)); shape != nil {
 			needs = configNeeds(shape.Config)
@@ -62,7 +63,7 @@ func decidedBefore(s *step.Step, errno uapi.Errno) bool {
 // withEverything is the kernel with everything compiled in.
 func withEverything(f *step.Facts) *step.Facts {
 	out := *f
-	out.MitigationsOff = KernelOf(f).MitigationsOff
+	out.MitigationsOff = sim.KernelOf(f).MitigationsOff
 	out.Config, out.ConfigOff, out.TypesOff = nil, nil, nil
 	return &out
 }

@@ -3,6 +3,8 @@ package cases
 import (
 	"strings"
 	"testing"
+
+	"tokentest/cases/sim"
 )
 
 const livesHead = "actor o userns\nactor c child o\nactor p userns\no bpffs cmds=any -> b\n"
@@ -63,8 +65,8 @@ func TestComplete(t *testing.T) {
 // bpffs, the next one does not see.
 func TestForkMounts(t *testing.T) {
 	g := mustExpand(t, "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+matrixHead+"do root map_create type=hash\n"+matrixTail)
-	sim := setUp(t, g.Worlds[0], released["6.12"], "")
-	play := func(s *Sim, line string) Expect {
+	first := setUp(t, g.Worlds[0], released["6.12"], "")
+	play := func(s *sim.Sim, line string) sim.Expect {
 		t.Helper()
 		f, err := Parse(t.Context(), "f.txt", "f", "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+line+"\n"+scenarioControls)
 		if err != nil {
@@ -76,7 +78,7 @@ func TestForkMounts(t *testing.T) {
 		}
 		return must(s.Step(&h.Cases[0].Cell()[2]))
 	}
-	fork := sim.Fork()
+	fork := first.Fork()
 	play(fork, "o chmod b mode=0")
 	play(fork, "o mkdir in=b name=d")
 	play(fork, "o fscreate c")
@@ -85,14 +87,14 @@ func TestForkMounts(t *testing.T) {
 		"o stat b":              "mode=1777 uid=0 gid=0",
 		"o mountinfo at=/mnt/a": "rw,uid=7,gid=7",
 	} {
-		if got := play(sim, line); got.Text != want {
+		if got := play(first, line); got.Text != want {
 			t.Errorf("%s: %q, want %q", line, got.Text, want)
 		}
 	}
-	if e := play(sim, "o mkdir in=b name=d"); e.Verdict.Errno != 0 {
+	if e := play(first, "o mkdir in=b name=d"); e.Verdict.Errno != 0 {
 		t.Errorf("mkdir got %s: another cell's directory is seen", e.Verdict.Errno)
 	}
-	if e := play(sim, "o fsconfig c cmds=0"); e.Verdict.Errno != 0 {
+	if e := play(first, "o fsconfig c cmds=0"); e.Verdict.Errno != 0 {
 		t.Errorf("fsconfig got %s: another cell's context is seen", e.Verdict.Errno)
 	}
 	if e := play(fork, "o umount at=/mnt/a"); e.Verdict.ID != "umount/nothing-mounted" {

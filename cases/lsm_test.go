@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 )
 
@@ -88,7 +89,7 @@ root lsm_ran l => ENODATA
 		t.Fatal(err)
 	}
 	c := g.Cases[0]
-	sim := NewSim(released["7.3"], &c.World.Program, false)
+	sim := sim.New(released["7.3"], &c.World.Program, false)
 	cell, info := c.Steps()
 	for i := range cell {
 		fork := sim.Fork()

@@ -1,39 +1,14 @@
 package cases
 
 import (
-	"errors"
-	"strings"
 	"testing"
 
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 )
 
-// Every operation can be played.
-func TestEveryOperationIsPlayed(t *testing.T) {
-	for o := step.Op(1); o < step.Ops; o++ {
-		if plays[o] == nil {
-			t.Errorf("the simulation does not know %s", o)
-		}
-	}
-}
-
-// An operation that the simulation does not know is an error, not a success.
-func TestUnknownOperation(t *testing.T) {
-	p := &step.Program{Actors: predefined}
-	for _, o := range []step.Op{0, step.Ops, 255} {
-		s := NewSim(released["7.3"], p, false)
-		e, err := s.Step(&step.Step{Op: o})
-		if !errors.Is(err, ErrUnknownOp) || e.ok() {
-			t.Errorf("operation %d: %+v, %v", o, e, err)
-		}
-		if got, err := s.Play([]step.Step{{Op: step.OpUserns}, {Op: o}}); got != nil || !errors.Is(err, ErrUnknownOp) {
-			t.Errorf("operation %d behind another: %v, %v", o, got, err)
-		}
-	}
-}
-
 // shown is what an expectation of an allowed step compares.
-func shown(e Expect) step.Shows {
+func shown(e sim.Expect) step.Shows {
 	switch {
 	case e.Values != nil:
 		return step.ShowsMasks
@@ -51,9 +26,9 @@ func shown(e Expect) step.Shows {
 // operation shows, in every built-in case.
 func TestShown(t *testing.T) {
 	compared := map[step.Op]int{}
-	look := func(id string, steps []step.Step, expect []Expect) {
+	look := func(id string, steps []step.Step, expect []sim.Expect) {
 		for i, e := range expect {
-			if !e.ok() {
+			if !e.OK() {
 				continue
 			}
 			want := steps[i].Op.Row().Shows
@@ -68,7 +43,7 @@ func TestShown(t *testing.T) {
 	}
 	for _, g := range load(t).Groups {
 		for _, w := range g.Worlds {
-			sim := NewSim(released["7.3"], &w.Program, false)
+			sim := sim.New(released["7.3"], &w.Program, false)
 			expect, err := sim.Play(w.Program.Setup)
 			if err != nil {
 				t.Fatal(err)
@@ -104,38 +79,4 @@ func TestEveryKindIsRead(t *testing.T) {
 			t.Errorf("kind %d is read in %d ways", k, ways)
 		}
 	}
-}
-
-// How an operation is drawn is what the table says: each act and each call has a
-// weight, and what has none is part of another or never drawn.
-func TestDrawnOperations(t *testing.T) {
-	for o := step.Op(1); o < step.Ops; o++ {
-		d := o.Row().Drawn
-		if (d.Setup > 0) != (acts[o] != nil) {
-			t.Errorf("%s: weight %d in a set-up, and an act %v", o, d.Setup, acts[o] != nil)
-		}
-		if (d.Cell > 0) != (calls[o] != nil) {
-			t.Errorf("%s: weight %d as a cell, and a call %v", o, d.Cell, calls[o] != nil)
-		}
-	}
-	seen := drawnOps(t, 400)
-	for o := step.Op(1); o < step.Ops; o++ {
-		if never := o.Row().Drawn.Never; (seen[o] > 0) != (never == "") {
-			t.Errorf("%s: drawn %d times, and not at all for %q", o, seen[o], never)
-		}
-	}
-}
-
-// drawnOps counts the operations of the first worlds of a seed.
-func drawnOps(t *testing.T, worlds uint64) map[step.Op]int {
-	t.Helper()
-	seen := map[step.Op]int{}
-	for i := range worlds {
-		d := newDrawer(3, i)
-		d.draw()
-		for _, line := range append(d.steps, d.values...) {
-			seen[step.OpNamed(strings.Fields(line)[1])]++
-		}
-	}
-	return seen
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 )
 
@@ -71,7 +72,7 @@ func TestEveryPairIsAsked(t *testing.T) {
 	for _, release := range []string{"6.12", "7.3"} {
 		order, met := map[string]bool{}, map[string]bool{}
 		for _, g := range byDefault(t) {
-			eachTrace(g, released[release], func(e *Expect) {
+			eachTrace(g, released[release], func(e *sim.Expect) {
 				e.Trace = slices.DeleteFunc(e.Trace, isLimit)
 				for i := 1; i < len(e.Trace); i++ {
 					a, b := &e.Trace[i-1], &e.Trace[i]
@@ -102,9 +103,9 @@ func TestEveryPairIsAsked(t *testing.T) {
 
 // eachTrace plays the cases of a group that a kernel can be asked, with the
 // rules that each step meets.
-func eachTrace(g *Group, f *step.Facts, see func(*Expect)) {
+func eachTrace(g *Group, f *step.Facts, see func(*sim.Expect)) {
 	for _, c := range g.Cases {
-		sim := NewSim(f, &c.World.Program, true)
+		sim := sim.New(f, &c.World.Program, true)
 		play := func(steps []step.Step) {
 			for i := range steps {
 				if e := must(sim.Step(&steps[i])); e.Trace != nil {

@@ -186,7 +186,7 @@ func (p *parser) actor(n int, words []string) error {
 	if len(words) < 2 {
 		return fmt.Errorf("want actor NAME KIND ...: %s", strings.Join(actorKindNames(), ", "))
 	}
-	if keywordNamed(words[0]) != nil || step.OpNamed(words[0]) != 0 || isPredefined(words[0]) {
+	if keywordNamed(words[0]) != nil || step.OpNamed(words[0]) != 0 || IsPredefined(words[0]) {
 		return fmt.Errorf("an actor cannot be called %s", words[0])
 	}
 	if slices.ContainsFunc(p.f.actors, func(a actorLine) bool { return a.name == words[0] }) {
@@ -224,8 +224,8 @@ func (p *parser) step(n int, words []string, note string, isControl bool) error 
 	return nil
 }
 
-// closedName is the handle that every file has without making it.
-const closedName = "closed"
+// ClosedName is the handle that every file has without making it.
+const ClosedName = "closed"
 
 // newStep splits ACTOR OP ARG... [-> NAME] [=> ERRNO].
 func newStep(n int, words []string, note string, isControl bool) (*stepLine, error) {
@@ -234,7 +234,7 @@ func newStep(n int, words []string, note string, isControl bool) (*stepLine, err
 		tail := words[len(words)-1]
 		switch words[len(words)-2] {
 		case "->":
-			if tail == closedName {
+			if tail == ClosedName {
 				return nil, fmt.Errorf("%s is the descriptor that is never open: call the result otherwise", tail)
 			}
 			s.out = tail

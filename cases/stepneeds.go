@@ -8,10 +8,10 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// stepNeeds is what the kernel must have for a request to be well formed: the
+// StepNeeds is what the kernel must have for a request to be well formed: the
 // option that compiles its type in, and the attach types that are looked up
 // behind every check that the oracle knows.
-func stepNeeds(s *step.Step) []Need {
+func StepNeeds(s *step.Step) []Need {
 	var out []Need
 	t, _ := s.Num(step.KeyType)
 	config := s.Op.Row().Config
@@ -40,8 +40,8 @@ func configNeeds(list string) []Need {
 	return out
 }
 
-// missing returns the needs that are not in a list.
-func missing(from, needs []Need) []Need {
+// Missing returns the needs that are not in a list.
+func Missing(from, needs []Need) []Need {
 	return slices.DeleteFunc(needs, func(n Need) bool { return slices.Contains(from, n) })
 }
 

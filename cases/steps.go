@@ -25,7 +25,7 @@ type source struct {
 }
 
 func newSource(f *File) (*source, error) {
-	s := &source{f: f, main: f.steps, handles: map[string]step.Handle{closedName: step.ClosedFD}}
+	s := &source{f: f, main: f.steps, handles: map[string]step.Handle{ClosedName: step.ClosedFD}}
 	if f.do != nil {
 		s.setup, s.main = f.steps, []stepLine{*f.do}
 		s.main[0].open = true // pin lines pin it
@@ -90,7 +90,7 @@ func (s *source) build(c combo) (step.Cell, []StepInfo, error) {
 }
 
 func (s *source) buildSetup(c combo) ([]step.Step, []StepInfo, error) {
-	return s.steps(s.setup, c, map[string]step.Handle{closedName: step.ClosedFD})
+	return s.steps(s.setup, c, map[string]step.Handle{ClosedName: step.ClosedFD})
 }
 
 // pin returns the last pin line that covers a cell, or nil.

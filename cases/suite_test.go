@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -58,7 +59,7 @@ func (s *scout) group(g *Group) {
 	}
 	decided := map[string][]*Case{}
 	for _, w := range g.Worlds {
-		sim, rules := NewSim(s.facts, &w.Program, true), map[string]bool{}
+		sim, rules := sim.New(s.facts, &w.Program, true), map[string]bool{}
 		for i := range w.Program.Setup {
 			note(rules, must(sim.Step(&w.Program.Setup[i])))
 		}
@@ -90,7 +91,7 @@ func looksSlowly(g *Group) bool {
 }
 
 // note notes the rules that decided a step or took its token away.
-func note(rules map[string]bool, e Expect) {
+func note(rules map[string]bool, e sim.Expect) {
 	rules[e.Verdict.ID] = true
 	for _, l := range e.Trace {
 		if l.Drops && l.Holds {
@@ -101,12 +102,12 @@ func note(rules map[string]bool, e Expect) {
 
 // without finds the cases of which something else is expected without a rule.
 func (s *scout) without(rule string, cs []*Case) {
-	type pair struct{ with, without *Sim }
+	type pair struct{ with, without *sim.Sim }
 	sims := map[*World]pair{}
 	for _, c := range cs {
 		p, ok := sims[c.World]
 		if !ok {
-			p = pair{NewSim(s.facts, &c.World.Program, false), NewSim(s.facts, &c.World.Program, false)}
+			p = pair{sim.New(s.facts, &c.World.Program, false), sim.New(s.facts, &c.World.Program, false)}
 			p.without.Omit(rule)
 			for i := range c.World.Program.Setup {
 				must(p.with.Step(&c.World.Program.Setup[i]))
@@ -129,9 +130,8 @@ func isCommand(o step.Op) bool {
 }
 
 // step finds what one step shows.
-func (s *scout) step(c *Case, sim *Sim, st *step.Step) Expect {
-	actor := &sim.actors[st.Actor]
-	before := sim.Fork().actors[st.Actor]
+func (s *scout) step(c *Case, sim *sim.Sim, st *step.Step) sim.Expect {
+	before := sim.Fork()
 	e := must(sim.Step(st))
 	if e.Trace == nil || !isCommand(st.Op) { // what surrounds bpf(2) is asked with --full
 		return e
@@ -143,27 +143,27 @@ func (s *scout) step(c *Case, sim *Sim, st *step.Step) Expect {
 	}
 	switch st.Op {
 	case step.OpMapCreate, step.OpProgLoad:
-		s.typed(c, sim, &before, st, &e)
+		s.typed(c, sim, before, st, &e)
 	case step.OpCall:
 		cmd, _ := st.Num(step.KeyCmd)
-		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(actor), st.Caps.Has(uapi.CAP_SYS_ADMIN))
+		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(sim, st), st.Caps.Has(uapi.CAP_SYS_ADMIN))
 	default:
-		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(actor), st.Caps)
+		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(sim, st), st.Caps)
 	}
 	return e
 }
 
 // typed finds what the creation of a map or the load of a program shows of its type.
-func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *step.Step, e *Expect) {
+func (s *scout) typed(c *Case, after, before *sim.Sim, st *step.Step, e *sim.Expect) {
 	n, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)
 	body, _ := st.Num(step.KeyBody)
 	what := fmt.Sprintf("%s %d.%d body %d", st.Op, n, at, body)
 	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
 	if passed || body != 0 || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
-		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(actor))
-		s.caps(c, what, sim, actor, st, e, passed)
-		s.bits(c, actor, st, e, passed)
+		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(before, st))
+		s.caps(c, what, after, before, st, e, passed)
+		s.bits(c, before, st, e, passed)
 	}
 }
 
@@ -171,18 +171,19 @@ func (s *scout) typed(c *Case, sim *Sim, actor *simActor, st *step.Step, e *Expe
 func isLimit(l oracle.Line) bool { return slices.Contains(oracle.LimitRules(), l.ID) }
 
 // place says where a caller stands.
-func place(a *simActor) string {
+func place(s *sim.Sim, st *step.Step) string {
+	c := s.Cred(st.Actor)
 	switch {
-	case a.cred.Userns != oracle.Initial:
+	case c.Userns != oracle.Initial:
 		return "a child namespace"
-	case a.cred.Euid == 0:
+	case c.Euid == 0:
 		return "root"
 	}
 	return "nobody"
 }
 
 // pairs finds neighbours in the kernel's order that both apply.
-func (s *scout) pairs(c *Case, e *Expect) {
+func (s *scout) pairs(c *Case, e *sim.Expect) {
 	for i := 1; i < len(e.Trace); i++ {
 		a, b := e.Trace[i-1], e.Trace[i]
 		if a.Holds && b.Holds && (a.Decides || a.Drops) {
@@ -196,16 +197,16 @@ func (s *scout) pairs(c *Case, e *Expect) {
 
 // caps finds a type's need of a capability, or that it has none, for a caller
 // who owns no namespace and so has just what the step says.
-func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *step.Step, e *Expect, passed bool) {
+func (s *scout) caps(c *Case, what string, after, before *sim.Sim, st *step.Step, e *sim.Expect, passed bool) {
 	h, _ := st.Num(step.KeyToken)
-	tok := a.fds[step.Handle(h)].Token
-	if a.cred.Userns == oracle.Initial && a.cred.Euid != 0 || tok != nil && tok.Userns != a.cred.Userns {
+	tok, cred := before.FD(st.Actor, step.Handle(h)).Token, before.Cred(st.Actor)
+	if cred.Userns == oracle.Initial && cred.Euid != 0 || tok != nil && tok.Userns != cred.Userns {
 		return
 	}
 	for _, k := range []uapi.Cap{uapi.CAP_BPF, uapi.CAP_PERFMON, uapi.CAP_NET_ADMIN} {
 		switch {
 		case passed && !st.Caps.Has(k) && !st.Caps.Has(uapi.CAP_SYS_ADMIN):
-			s.add(c, "%s without %s, sysctl %d", what, k, min(sim.sysctl, 1))
+			s.add(c, "%s without %s, sysctl %d", what, k, min(after.UnprivDisabled(), 1))
 		case passed && !st.Caps.Has(k):
 			s.add(c, "%s with CAP_SYS_ADMIN for %s", what, k)
 		case !passed && !st.Caps.Has(k):
@@ -217,10 +218,10 @@ func (s *scout) caps(c *Case, what string, sim *Sim, a *simActor, st *step.Step,
 // bits finds which other bits of the masks were seen not to stand for the
 // type's own: set while it was refused for want of its own, or not set while
 // it was let through.
-func (s *scout) bits(c *Case, a *simActor, st *step.Step, e *Expect, passed bool) {
+func (s *scout) bits(c *Case, before *sim.Sim, st *step.Step, e *sim.Expect, passed bool) {
 	h, ok := st.Num(step.KeyToken)
-	tok := a.fds[step.Handle(h)].Token
-	if !ok || tok == nil || a.cred.Userns != tok.Userns {
+	tok := before.FD(st.Actor, step.Handle(h)).Token
+	if !ok || tok == nil || before.Cred(st.Actor).Userns != tok.Userns {
 		return
 	}
 	n, _ := st.Num(step.KeyType)
@@ -229,7 +230,7 @@ func (s *scout) bits(c *Case, a *simActor, st *step.Step, e *Expect, passed bool
 	if st.Op == step.OpProgLoad {
 		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds}, "attach": {at, tok.Allowed.Attachs}}
 	}
-	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": KernelOf(s.facts).MaxCmd, "attach": KernelOf(s.facts).MaxAttach}
+	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": sim.KernelOf(s.facts).MaxCmd, "attach": sim.KernelOf(s.facts).MaxAttach}
 	for mask, v := range own {
 		dropped := slices.ContainsFunc(e.Trace, func(l oracle.Line) bool {
 			return l.Drops && l.Holds && strings.HasSuffix(l.ID, "-"+mask)
@@ -243,7 +244,7 @@ func (s *scout) bits(c *Case, a *simActor, st *step.Step, e *Expect, passed bool
 	}
 }
 
-func sMax(f *step.Facts) [2]uint32 { k := KernelOf(f); return [2]uint32{k.MaxMap, k.MaxProg} }
+func sMax(f *step.Facts) [2]uint32 { k := sim.KernelOf(f); return [2]uint32{k.MaxMap, k.MaxProg} }
 
 func sim64(st *step.Step, ends [2]uint32) uint32 {
 	if st.Op == step.OpProgLoad {

@@ -25,7 +25,9 @@ var mayImport = map[string][]string{
 	"cases/uapi/gen":        {},
 	"cases/oracle":          {"cases/uapi"},
 	"cases/step":            {"cases/uapi"},
-	"cases":                 {"cases/oracle", "cases/step", "cases/uapi"},
+	"cases/sim":             {"cases/oracle", "cases/step", "cases/uapi"},
+	"cases":                 {"cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
+	"cases/draw":            {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
 	"kconfig":               {},
 	"images":                {"harness/child"},
 	"images/init":           {"harness/guest", "harness/library"},
@@ -39,7 +41,7 @@ var mayImport = map[string][]string{
 	"harness/kernel":        {"harness/child", "kconfig"},
 	"harness/bisect":        {"harness/result"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
-	"harness/result":        {"cases", "cases/oracle", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
+	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
 	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/vm"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": allBut("harness/guest"),
@@ -48,14 +50,14 @@ var mayImport = map[string][]string{
 	"scripts/lockup": {},
 
 	// For tests alone: nobody else's row names it.
-	"harness/lab/labtest": {"cases", "cases/step", "cases/uapi", "harness/wire"},
+	"harness/lab/labtest": {"cases", "cases/sim", "cases/step", "cases/uapi", "harness/wire"},
 }
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
-		"cases", "cases/oracle", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
+		"cases", "cases/draw", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
 		"harness/kernel", "harness/bisect", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog", "harness/child",
 	} {
 		if !slices.Contains(but, p) {
@@ -231,6 +233,8 @@ func TestImportsCanFail(t *testing.T) {
 		{"harness/guest", "x.go", `import _ "github.com/cilium/ebpf/asm"`, "", ""},
 		{"images/init", "main.go", `import "tokentest/harness/guest"`, "func f() { os.Exit(1) }", ""},
 		{"cases/step", "x.go", `import "tokentest/cases/oracle"`, "", "x.go:3: cases/step may not import"},
+		{"cases/sim", "x.go", `import "tokentest/cases"`, "", "x.go:3: cases/sim may not import"},
+		{"cases", "x.go", `import "tokentest/cases/draw"`, "", "x.go:3: cases may not import"},
 		{"cases/uapi", "x.go", `import u "tokentest/cases/step"`, "", "x.go:3: cases/uapi may not import"},
 		{"cases/oracle", "x.go", `import "os"`, "", "x.go:3: cases/oracle may not import os"},
 		{"cases/oracle", "x.go", `import "net/http"`, "", "x.go:3: cases/oracle may not import net/http"},

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -26,7 +27,7 @@ type Judge struct {
 }
 
 type judgedWorld struct {
-	sim    *cases.Sim
+	sim    *sim.Sim
 	setup  []StepResult
 	broken string // why the set-up makes the world's cases say nothing
 }
@@ -77,7 +78,7 @@ func (j *Judge) unmet(c *cases.Case, n cases.Need) *CaseResult {
 // Setup judges what a world's set-up showed. Cases of the world are judged
 // after it.
 func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
-	jw := &judgedWorld{sim: cases.NewSim(j.facts, &w.Program, false)}
+	jw := &judgedWorld{sim: sim.New(j.facts, &w.Program, false)}
 	jw.sim.Omit(j.omit)
 	jw.sim.Held(j.held)
 	j.worlds[w] = jw
@@ -285,7 +286,7 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 }
 
 // judgeStep holds an observation against both keys.
-func judgeStep(e cases.Expect, info *cases.StepInfo, got step.Observation) StepResult {
+func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepResult {
 	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID}
 	if e.Verdict.Known {
 		want := e.Verdict.Errno
@@ -317,7 +318,7 @@ func judgeStep(e cases.Expect, info *cases.StepInfo, got step.Observation) StepR
 }
 
 // beyond says what an observation that was allowed shows and must not.
-func beyond(e *cases.Expect, got *step.Observation) string {
+func beyond(e *sim.Expect, got *step.Observation) string {
 	switch {
 	case got.Errno != 0 || !e.Verdict.Known:
 	case e.Text != got.Text && e.Text != "":

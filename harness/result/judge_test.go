@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -44,14 +45,14 @@ type guest struct {
 }
 
 // must is what a step must show; every operation of the tests is known.
-func must(e cases.Expect, err error) cases.Expect {
+func must(e sim.Expect, err error) sim.Expect {
 	if err != nil {
 		panic(err)
 	}
 	return e
 }
 
-func (gu *guest) observe(sim *cases.Sim, id string, steps []step.Step) []step.Observation {
+func (gu *guest) observe(sim *sim.Sim, id string, steps []step.Step) []step.Observation {
 	out := []step.Observation{}
 	for i := range steps {
 		e := must(sim.Step(&steps[i]))
@@ -75,7 +76,7 @@ func named(rs map[string]*CaseResult) func(*cases.Case) *CaseResult {
 // judge runs cases and judges them as the lab does.
 func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 	j := NewJudge(gu.facts, gu.omit)
-	sims := map[*cases.World]*cases.Sim{}
+	sims := map[*cases.World]*sim.Sim{}
 	out := map[string]*CaseResult{}
 	for _, c := range cs {
 		if r := j.Unmet(c); r != nil {
@@ -84,7 +85,7 @@ func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 		}
 		w := c.World
 		if sims[w] == nil {
-			sims[w] = cases.NewSim(gu.facts, &w.Program, false)
+			sims[w] = sim.New(gu.facts, &w.Program, false)
 			j.Setup(w, gu.observe(sims[w], "setup", w.Program.Setup))
 		}
 		r := j.Case(c, gu.observe(sims[w].Fork(), c.ID, c.Cell()))
@@ -330,7 +331,7 @@ func TestIncomplete(t *testing.T) {
 	g := group(t, matrix)
 	c, w := g.Cases[0], g.Worlds[0]
 	f := facts612()
-	ok := (&guest{facts: f}).observe(cases.NewSim(f, &w.Program, false), "setup", w.Program.Setup)
+	ok := (&guest{facts: f}).observe(sim.New(f, &w.Program, false), "setup", w.Program.Setup)
 	one := []step.Observation{{Proof: step.Works}}
 	for _, tt := range []struct {
 		name string

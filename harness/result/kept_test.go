@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -70,7 +71,7 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 	}
 	facts := cases.FactsAt(release)
 	facts.Release = k.Release // fixes come to a series later
-	sims := map[*cases.World]*cases.Sim{}
+	sims := map[*cases.World]*sim.Sim{}
 	for _, c := range suite {
 		r := k.Find(c.ID)
 		if r == nil || r.Status != Pass || len(r.Steps) != c.Len() {
@@ -95,8 +96,8 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 }
 
 // settled is a world after its set-up.
-func settled(f *step.Facts, w *cases.World) *cases.Sim {
-	s := cases.NewSim(f, &w.Program, false)
+func settled(f *step.Facts, w *cases.World) *sim.Sim {
+	s := sim.New(f, &w.Program, false)
 	for i := range w.Program.Setup {
 		must(s.Step(&w.Program.Setup[i]))
 	}

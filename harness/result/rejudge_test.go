@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 )
 
@@ -14,7 +15,7 @@ import (
 func (gu *guest) stored(g *cases.Group) *Run {
 	k := &KernelRun{Ref: "k", Facts: gu.facts}
 	for _, w := range g.Worlds {
-		sim := cases.NewSim(gu.facts, &w.Program, false)
+		sim := sim.New(gu.facts, &w.Program, false)
 		k.Worlds = append(k.Worlds, WorldResult{Group: g.Name, Index: w.Index, Key: w.Key(), Seen: gu.observe(sim, "setup", w.Program.Setup)})
 	}
 	rs := gu.judge(g.Cases)

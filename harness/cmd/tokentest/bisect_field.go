@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/bisect"
@@ -130,7 +131,7 @@ func (r *releases) expected(list []*cases.Case) bisect.Decisions {
 	good, bad := bisect.Decisions{}, bisect.Decisions{}
 	var sims [2]sims
 	for i := range sims {
-		sims[i] = map[*cases.World]*cases.Sim{}
+		sims[i] = map[*cases.World]*sim.Sim{}
 	}
 	for _, c := range list {
 		before, known := sims[0].decision(c, facts[0])
@@ -143,7 +144,7 @@ func (r *releases) expected(list []*cases.Case) bisect.Decisions {
 }
 
 // sims are worlds whose set-up was played.
-type sims map[*cases.World]*cases.Sim
+type sims map[*cases.World]*sim.Sim
 
 // decision is what the oracle expects of a case, in the words of
 // bisect.Decisions.
@@ -151,19 +152,19 @@ func (s sims) decision(c *cases.Case, f *step.Facts) (string, bool) {
 	if unmet(c, f) != "" {
 		return bisect.Skipped, true
 	}
-	sim := s[c.World]
-	if sim == nil {
-		sim = cases.NewSim(f, &c.World.Program, false)
-		if _, err := sim.Play(c.World.Program.Setup); err != nil {
+	play := s[c.World]
+	if play == nil {
+		play = sim.New(f, &c.World.Program, false)
+		if _, err := play.Play(c.World.Program.Setup); err != nil {
 			return "", false
 		}
-		s[c.World] = sim
+		s[c.World] = play
 	}
 	cell := c.Cell()
 	if len(cell) > 1 {
-		sim = sim.Fork()
+		play = play.Fork()
 	}
-	expected, err := sim.Play(cell)
+	expected, err := play.Play(cell)
 	if err != nil {
 		return "", false
 	}

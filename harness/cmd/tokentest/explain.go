@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -163,7 +164,7 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	d := differ{facts: facts, sims: map[*cases.World]*[2]*cases.Sim{}, changes: map[[2]string]*change{}}
+	d := differ{facts: facts, sims: map[*cases.World]*[2]*sim.Sim{}, changes: map[[2]string]*change{}}
 	for i := range d.only {
 		d.only[i] = map[string]int{}
 	}
@@ -180,7 +181,7 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 
 type differ struct {
 	facts   [2]*step.Facts
-	sims    map[*cases.World]*[2]*cases.Sim
+	sims    map[*cases.World]*[2]*sim.Sim
 	changes map[[2]string]*change
 	only    [2]map[string]int // cases that only the other kernel can play, by reason
 	both    int
@@ -213,9 +214,9 @@ func (d *differ) add(c *cases.Case) error {
 	d.both++
 	sims := d.sims[c.World]
 	if sims == nil {
-		sims = &[2]*cases.Sim{}
+		sims = &[2]*sim.Sim{}
 		for i, f := range d.facts {
-			sims[i] = cases.NewSim(f, &c.World.Program, false)
+			sims[i] = sim.New(f, &c.World.Program, false)
 		}
 		d.sims[c.World] = sims
 		if err := d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info); err != nil {
@@ -224,14 +225,14 @@ func (d *differ) add(c *cases.Case) error {
 	}
 	play := *sims
 	if c.Len() > 1 {
-		play = [2]*cases.Sim{sims[0].Fork(), sims[1].Fork()}
+		play = [2]*sim.Sim{sims[0].Fork(), sims[1].Fork()}
 	}
 	cell, info := c.Steps()
 	return d.play(c.ID, play, cell, info)
 }
 
-func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []cases.StepInfo) error {
-	var expected [2][]cases.Expect
+func (d *differ) play(id string, sims [2]*sim.Sim, steps []step.Step, info []cases.StepInfo) error {
+	var expected [2][]sim.Expect
 	for i := range sims {
 		var err error
 		if expected[i], err = sims[i].Play(steps); err != nil {
@@ -257,7 +258,7 @@ func (d *differ) play(id string, sims [2]*cases.Sim, steps []step.Step, info []c
 }
 
 // decision names an answer and the rule that gives it.
-func decision(e *cases.Expect) string { return answer(e) + " " + e.Verdict.ID }
+func decision(e *sim.Expect) string { return answer(e) + " " + e.Verdict.ID }
 
 func (d *differ) write(a *app) error {
 	list := slices.Collect(maps.Values(d.changes))

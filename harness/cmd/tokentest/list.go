@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -240,12 +241,12 @@ func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) err
 	for _, actor := range c.World.Program.Actors {
 		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
 	}
-	sim := cases.NewSim(f, &c.World.Program, true)
-	if err := explainSteps(ctx, w, sim, c.World.Program.Setup, c.World.Info, false); err != nil {
+	play := sim.New(f, &c.World.Program, true)
+	if err := explainSteps(ctx, w, play, c.World.Program.Setup, c.World.Info, false); err != nil {
 		return err
 	}
 	cell, info := c.Steps()
-	if err := explainSteps(ctx, w, sim, cell, info, true); err != nil {
+	if err := explainSteps(ctx, w, play, cell, info, true); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w)
@@ -254,12 +255,12 @@ func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) err
 
 // explainSteps plays steps and writes what each must show. The error is the
 // context's cause if ctx ends first.
-func explainSteps(ctx context.Context, w io.Writer, sim *cases.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
+func explainSteps(ctx context.Context, w io.Writer, play *sim.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
 	for i := range steps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		e, err := sim.Step(&steps[i])
+		e, err := play.Step(&steps[i])
 		if err != nil {
 			return err
 		}
@@ -281,7 +282,7 @@ func describe(a step.Actor, all []step.Actor) string {
 	return fmt.Sprintf("%s: %s, kuid %d, capabilities %s", a.Name, where, a.UID, a.Caps)
 }
 
-func explainStep(w io.Writer, info *cases.StepInfo, e cases.Expect, rules bool) {
+func explainStep(w io.Writer, info *cases.StepInfo, e sim.Expect, rules bool) {
 	fmt.Fprintf(w, "\n%s\n  => %s: %s (%s)\n", info.Text, answer(&e), e.Verdict.Rule, e.Verdict.Func)
 	if info.Pin != nil {
 		fmt.Fprintf(w, "  pinned %s by %s %s\n", info.Pin.Errno, info.Pin.Where, info.Pin.Note)
@@ -304,7 +305,7 @@ func explainStep(w io.Writer, info *cases.StepInfo, e cases.Expect, rules bool) 
 	}
 }
 
-func answer(e *cases.Expect) string {
+func answer(e *sim.Expect) string {
 	if !e.Verdict.Known {
 		return "unknown"
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/cases"
+	"tokentest/cases/draw"
 	"tokentest/cases/step"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -55,7 +56,7 @@ func (f *random) draw(ctx context.Context, c *cases.Corpus) (names []string, err
 	for _, g := range c.Groups {
 		f.known = append(f.known, g.Known...)
 	}
-	names, f.texts, err = c.AddRandom(ctx, f.seed, f.worlds)
+	names, f.texts, err = draw.Add(ctx, c, f.seed, f.worlds)
 	return names, err
 }
 
@@ -188,12 +189,12 @@ func (a *app) shrink(ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Ru
 
 func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d *disagreement, n int) error {
 	dir := filepath.Join(l.Dir, "shrink", strconv.Itoa(n))
-	s := cases.Shrinker{Facts: k.Facts, Omit: l.OmitRule, Rounds: shrinkRounds, Width: shrinkWidth,
+	s := draw.Shrinker{Facts: k.Facts, Omit: l.OmitRule, Rounds: shrinkRounds, Width: shrinkWidth,
 		Try: func(round int, list []*cases.Group) ([]bool, error) {
 			a.note("%s: shrink %s: round %d of at most %d, %d reductions", k.Ref, d.c.ID, round+1, shrinkRounds, len(list))
 			return a.try(ctx, l, filepath.Join(dir, strconv.Itoa(round)), k.Ref, d.kind, list)
 		}}
-	small, rounds, repeats, smallest, err := s.Shrink(ctx, cases.SketchOf(d.c, d.setup))
+	small, rounds, repeats, smallest, err := s.Shrink(ctx, draw.SketchOf(d.c, d.setup))
 	switch {
 	case ctx.Err() != nil:
 		return nil

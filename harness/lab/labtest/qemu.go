@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/wire"
@@ -40,7 +41,7 @@ type guest struct {
 	port    io.Writer
 	console io.Writer
 	facts   *step.Facts
-	sim     *cases.Sim
+	sim     *sim.Sim
 	staged  int
 	marks   int // in the log
 	args    []string
@@ -277,7 +278,7 @@ func (g *guest) world(payload []byte) error {
 		g.sim = nil
 		return g.fault(wire.Fault{Reason: "no user namespace: ENOSPC"})
 	}
-	g.sim = cases.NewSim(g.facts, p, false)
+	g.sim = sim.New(g.facts, p, false)
 	seen, err := play(g.sim, p.Setup)
 	if err != nil {
 		return err
@@ -302,7 +303,7 @@ func (g *guest) costs() error {
 }
 
 // play answers as the oracle does.
-func play(s *cases.Sim, steps []step.Step) ([]step.Observation, error) {
+func play(s *sim.Sim, steps []step.Step) ([]step.Observation, error) {
 	expected, err := s.Play(steps)
 	if err != nil {
 		return nil, err

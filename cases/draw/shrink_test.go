@@ -1,19 +1,21 @@
-package cases
+package draw
 
 import (
 	"strings"
 	"testing"
 
+	"tokentest/cases"
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
 // differ plays a scenario on a kernel that is right and as an oracle without a
 // rule sees it, and says in what its last step differs.
-func differ(c *Case, omit string) string {
-	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
-	right, lie := NewSim(f, &c.World.Program, false), NewSim(f, &c.World.Program, false)
+func differ(c *cases.Case, omit string) string {
+	f := cases.FactsAt(uapi.Release{Major: 7, Minor: 3})
+	right, lie := sim.New(f, &c.World.Program, false), sim.New(f, &c.World.Program, false)
 	lie.Omit(omit)
 	step := func(s *step.Step, text string) string {
 		a, b := must(right.Step(s)), must(lie.Step(s))
@@ -38,11 +40,11 @@ func differ(c *Case, omit string) string {
 // TestShrink makes smallest files of what the oracle without a rule gets wrong
 // in random worlds, with the oracle itself in the kernel's place.
 func TestShrink(t *testing.T) {
-	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
+	f := cases.FactsAt(uapi.Release{Major: 7, Minor: 3})
 	found := 0
-	c := &Corpus{}
+	c := &cases.Corpus{}
 	for seed := range uint64(8) {
-		if _, _, err := c.AddRandom(t.Context(), seed, 2); err != nil {
+		if _, _, err := Add(t.Context(), c, seed, 2); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -53,7 +55,7 @@ func TestShrink(t *testing.T) {
 		}
 		found++
 		tries := 0
-		s := Shrinker{Facts: f, Omit: omit, Rounds: 20, Width: 150, Try: func(_ int, list []*Group) ([]bool, error) {
+		s := Shrinker{Facts: f, Omit: omit, Rounds: 20, Width: 150, Try: func(_ int, list []*cases.Group) ([]bool, error) {
 			out := make([]bool, len(list))
 			for i, g := range list {
 				tries++
@@ -91,7 +93,7 @@ func TestShrink(t *testing.T) {
 }
 
 // firstDifference returns a case of a set-up that is the same on both sides.
-func firstDifference(c *Corpus, omit string) (*Case, string) {
+func firstDifference(c *cases.Corpus, omit string) (*cases.Case, string) {
 	for _, g := range c.Groups {
 		for _, k := range g.Cases {
 			if d := differ(k, omit); d != "" && d != "the set-up" && k.Control == "" {

@@ -1,4 +1,10 @@
-package cases
+// Package sim plays a program on facts: a program and what is known of a kernel go
+// in, what each step must show comes out. It asks the oracle for each decision, and
+// keeps what the actors own in between: descriptors, mounts, contexts, BPF-LSM programs.
+//
+// Begin with Step: plays has a function for each operation. It reads no case file and
+// knows no pin; package cases does.
+package sim
 
 import (
 	"errors"
@@ -25,17 +31,17 @@ type Expect struct {
 type Sim struct {
 	kernel   *oracle.Kernel
 	facts    *step.Facts
-	actors   []simActor
+	actors   []actor
 	sysctl   int
 	explains bool
-	lsm      []simLSM                           // in the order in which they were attached
-	symbols  []simSymbol                        // of programs that have a name
+	lsm      []attached                         // in the order in which they were attached
+	symbols  []named                            // of programs that have a name
 	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 	attached int                                // mounts so far
 	groups   int                                // peer groups so far
 }
 
-type simActor struct {
+type actor struct {
 	cred   oracle.Cred
 	mounts int    // its mount namespace: the actor that has it, 0 for the initial one
 	memory uint64 // the memory.max of its cgroup, 0 for none
@@ -46,9 +52,9 @@ type simActor struct {
 // when a world begins.
 const unprivDefault = 2
 
-// NewSim starts a program on a kernel. With explain every expectation carries
+// New starts a program on a kernel. With explain every expectation carries
 // its trace.
-func NewSim(f *step.Facts, p *step.Program, explain bool) *Sim {
+func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain, tables: map[int]map[uint64][]*oracle.Mount{}}
 	for i, a := range p.Actors {
 		ns, mounts := oracle.Initial, 0
@@ -58,9 +64,27 @@ func NewSim(f *step.Facts, p *step.Program, explain bool) *Sim {
 		if a.Kind == step.Userns {
 			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
 		}
-		s.actors = append(s.actors, simActor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[step.Handle]oracle.FD{}})
+		s.actors = append(s.actors, actor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[step.Handle]oracle.FD{}})
 	}
 	return s
+}
+
+// Cred returns the credentials of an actor's process.
+func (s *Sim) Cred(actor uint32) oracle.Cred { return s.actors[actor].cred }
+
+// FD returns what an actor has under a handle; the zero value is a descriptor that is not open.
+func (s *Sim) FD(actor uint32, h step.Handle) oracle.FD { return s.actors[actor].fds[h] }
+
+// UnprivDisabled is kernel.unprivileged_bpf_disabled after the steps so far.
+func (s *Sim) UnprivDisabled() int { return s.sysctl }
+
+// Holds reports whether the descriptor that a step passes or closes is there.
+func (s *Sim) Holds(st *step.Step) bool {
+	if st.Op != step.OpSend && st.Op != step.OpClose {
+		return true
+	}
+	h, ok := st.Num(step.KeyHandle)
+	return !ok || s.FD(st.Actor, step.Handle(h)).Kind != oracle.Closed
 }
 
 // Omit has the oracle leave a rule out.
@@ -72,13 +96,13 @@ func (s *Sim) Held(held func(rule string)) { s.kernel.Held = held }
 // Fork returns a copy that a cell may change without the next one seeing it.
 func (s *Sim) Fork() *Sim {
 	c := *s
-	c.actors = make([]simActor, len(s.actors))
+	c.actors = make([]actor, len(s.actors))
 	for i, a := range s.actors {
 		fds := make(map[step.Handle]oracle.FD, len(a.fds))
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
-		c.actors[i] = simActor{a.cred, a.mounts, a.memory, fds}
+		c.actors[i] = actor{a.cred, a.mounts, a.memory, fds}
 	}
 	if s.needsMountsCopied() {
 		c.copyMounts()
@@ -91,7 +115,7 @@ func (s *Sim) Fork() *Sim {
 var ErrUnknownOp = errors.New("the simulation does not know the operation")
 
 // plays says how each operation is played.
-var plays = [step.Ops]func(s *Sim, a *simActor, st *step.Step) Expect{
+var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpBPFFS:         (*Sim).bpffs,
 	step.OpTokenCreate:   (*Sim).tokenCreate,
 	step.OpMapCreate:     (*Sim).mapCreate,
@@ -171,7 +195,7 @@ func (s *Sim) Play(steps []step.Step) ([]Expect, error) {
 }
 
 // send gives another actor a descriptor, which is received with FD_CLOEXEC.
-func (s *Sim) send(a *simActor, st *step.Step) Expect {
+func (s *Sim) send(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	to, _ := st.Num(step.KeyTo)
 	fd := a.fds[step.Handle(h)]
@@ -180,7 +204,7 @@ func (s *Sim) send(a *simActor, st *step.Step) Expect {
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) closeFD(a *simActor, st *step.Step) Expect {
+func (s *Sim) closeFD(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	delete(a.fds, step.Handle(h))
 	s.unname(st, step.Handle(h))
@@ -188,29 +212,29 @@ func (s *Sim) closeFD(a *simActor, st *step.Step) Expect {
 }
 
 // reopen makes a descriptor that has no token behind it.
-func (s *Sim) reopen(a *simActor, st *step.Step) Expect {
+func (s *Sim) reopen(a *actor, st *step.Step) Expect {
 	if st.Out != 0 {
 		a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
 	}
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) sysrq(*simActor, *step.Step) Expect {
+func (s *Sim) sysrq(*actor, *step.Step) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 }
 
-func (s *Sim) mapCreate(a *simActor, st *step.Step) Expect { return s.object(a, st, a.mapCreate(st)) }
+func (s *Sim) mapCreate(a *actor, st *step.Step) Expect { return s.object(a, st, a.mapCreate(st)) }
 
-func (s *Sim) btfLoad(a *simActor, st *step.Step) Expect { return s.object(a, st, a.btfLoad(st)) }
+func (s *Sim) btfLoad(a *actor, st *step.Step) Expect { return s.object(a, st, a.btfLoad(st)) }
 
-func (s *Sim) call(a *simActor, st *step.Step) Expect { return s.decide(a, st, a.call(st)) }
+func (s *Sim) call(a *actor, st *step.Step) Expect { return s.decide(a, st, a.call(st)) }
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
 func harnessStep(op step.Op) Expect {
 	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(), ID: op.String()}}
 }
 
-func (s *Sim) tokenCreate(a *simActor, st *step.Step) Expect {
+func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 	flags, _ := st.Num(step.KeyFlags)
 	req := &oracle.TokenCreate{Flags: uint32(flags), Fault: faultOf(st)}
 	if h, ok := st.Num(step.KeyBPFFS); ok {
@@ -227,7 +251,7 @@ func (s *Sim) tokenCreate(a *simActor, st *step.Step) Expect {
 }
 
 // progRequest is the request behind a prog_load step.
-func (s *Sim) progRequest(a *simActor, st *step.Step) *oracle.ProgLoad {
+func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	t, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
@@ -238,7 +262,7 @@ func (s *Sim) progRequest(a *simActor, st *step.Step) *oracle.ProgLoad {
 	return req
 }
 
-func (s *Sim) object(a *simActor, st *step.Step, r oracle.Request) Expect {
+func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		_, lock := st.Num(step.KeyLock)
@@ -259,7 +283,7 @@ func mapOf(st *step.Step) uapi.MapType {
 	return uapi.MapType(t)
 }
 
-func (s *Sim) decide(a *simActor, st *step.Step, r oracle.Request) Expect {
+func (s *Sim) decide(a *actor, st *step.Step, r oracle.Request) Expect {
 	w, refused := s.entered(a, st)
 	if refused != nil {
 		return *refused
@@ -272,7 +296,7 @@ func (s *Sim) decide(a *simActor, st *step.Step, r oracle.Request) Expect {
 }
 
 // world is what a step's call meets.
-func (s *Sim) world(a *simActor, st *step.Step) oracle.World {
+func (s *Sim) world(a *actor, st *step.Step) oracle.World {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
 	w.Caller.Caps = st.Caps
 	return w

@@ -1,7 +1,6 @@
-package cases
+package sim
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 
 // tokenRef is the token as a step gives it. BPF_F_TOKEN_FD among the flags
 // without a token names descriptor 0, which in an actor is /dev/null.
-func (a *simActor) tokenRef(st *step.Step) oracle.TokenRef {
+func (a *actor) tokenRef(st *step.Step) oracle.TokenRef {
 	flags, _ := st.Num(step.KeyFlags)
 	flag := flags&uapi.BPF_F_TOKEN_FD != 0
 	if h, ok := st.Num(step.KeyToken); ok {
@@ -32,26 +31,6 @@ func faultOf(st *step.Step) oracle.Fault {
 	}
 }
 
-// checkFault refuses what says nothing: since 6.14 a program's last field ends
-// where the smallest attribute does, and before it did not.
-func checkFault(s *step.Step) error {
-	fault, _ := s.Num(step.KeyAttr)
-	if s.Op == step.OpProgLoad && step.AttrFault(fault) == step.AttrTail {
-		return errors.New("prog_load takes no attr=tail: fields were added where it would write")
-	}
-	return nil
-}
-
-// checkBody refuses two programs in one.
-func checkBody(s *step.Step) error {
-	_, body := s.Num(step.KeyBody)
-	_, padded := s.Num(step.KeyInsns)
-	if _, uses := s.Num(step.KeyMap); uses && (body || padded) {
-		return errors.New("map= is a program of its own: leave prog= and insns= out")
-	}
-	return nil
-}
-
 // overrides reports whether a step replaces anything of the well-formed request.
 func overrides(st *step.Step) bool {
 	return slices.ContainsFunc(st.Args, func(a step.Arg) bool { return a.Key.Field() })
@@ -65,7 +44,7 @@ func or(st *step.Step, k step.Key, otherwise uint32) uint32 {
 	return otherwise
 }
 
-func (a *simActor) mapCreate(st *step.Step) *oracle.MapCreate {
+func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 	t, _ := st.Num(step.KeyType)
 	req := &oracle.MapCreate{Type: uapi.MapType(t), Token: a.tokenRef(st), Fault: faultOf(st), NoFD: noFD(st)}
 	_, req.FromKernel = st.Num(step.KeyFromKernel)
@@ -126,7 +105,7 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodySubprog: oracle.CallsSubprog,
 }
 
-func progAttr(a *simActor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
+func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 	if !overrides(st) {
 		return nil
 	}
@@ -151,7 +130,7 @@ func progAttr(a *simActor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 // badLog reports a log level that the kernel does not know, BPF_LOG_MASK.
 func badLog(st *step.Step) bool { return or(st, step.KeyLog, 0)&^0xf != 0 }
 
-func (a *simActor) btfLoad(st *step.Step) *oracle.BTFLoad {
+func (a *actor) btfLoad(st *step.Step) *oracle.BTFLoad {
 	_, junk := st.Num(step.KeyJunk)
 	return &oracle.BTFLoad{
 		Token: a.tokenRef(st), Flags: or(st, step.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st), NoFD: noFD(st),

@@ -1,10 +1,20 @@
-package cases
+package draw
 
 import (
 	"testing"
 
+	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/uapi"
 )
+
+// must is what a step must show; every operation of the tests is known.
+func must(e sim.Expect, err error) sim.Expect {
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
 
 // TestRandomIsDeterministic draws worlds twice.
 func TestRandomIsDeterministic(t *testing.T) {
@@ -28,28 +38,28 @@ func TestRandomPlays(t *testing.T) {
 	allowed, refused := 0, 0
 	rules := map[string]bool{}
 	for seed := range uint64(60) {
-		c := &Corpus{}
-		if _, _, err := c.AddRandom(t.Context(), seed, 5); err != nil {
+		c := &cases.Corpus{}
+		if _, _, err := Add(t.Context(), c, seed, 5); err != nil {
 			t.Fatal(err)
 		}
 		for _, release := range []uapi.Release{{Major: 6, Minor: 12}, {Major: 7, Minor: 3}} {
-			f := FactsAt(release)
+			f := cases.FactsAt(release)
 			for _, g := range c.Groups {
 				if len(g.Worlds) != 1 || len(g.Cases) < 20 {
 					t.Errorf("%s: %d worlds and %d cases", g.Name, len(g.Worlds), len(g.Cases))
 				}
-				sim := NewSim(f, &g.Worlds[0].Program, false)
+				play := sim.New(f, &g.Worlds[0].Program, false)
 				for i := range g.Worlds[0].Program.Setup {
 					s := &g.Worlds[0].Program.Setup[i]
-					if !sim.owns(s) {
+					if !play.Holds(s) {
 						t.Errorf("%s on %s: %q names what is not there", g.Name, release, g.Worlds[0].Info[i].Text)
 					}
-					if e := must(sim.Step(s)); !e.Verdict.Known {
+					if e := must(play.Step(s)); !e.Verdict.Known {
 						t.Errorf("%s on %s: %q: %s", g.Name, release, g.Worlds[0].Info[i].Text, e.Verdict.Rule)
 					}
 				}
 				for _, k := range g.Cases {
-					e := must(sim.Step(&k.Cell()[0]))
+					e := must(play.Step(&k.Cell()[0]))
 					rules[e.Verdict.ID] = true
 					if !e.Verdict.Known {
 						t.Errorf("%s on %s: %q: %s", k.ID, release, k.Info()[0].Text, e.Verdict.Rule)

@@ -1,4 +1,4 @@
-package cases
+package sim
 
 import (
 	"cmp"
@@ -10,8 +10,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// simSymbol is a program that was loaded and has a name.
-type simSymbol struct {
+// named is a program that was loaded and has a name.
+type named struct {
 	actor  uint32
 	handle step.Handle
 	name   string
@@ -26,21 +26,21 @@ func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 	for _, arg := range st.Args {
 		switch {
 		case arg.Key == step.KeyName:
-			s.symbols = append(s.symbols, simSymbol{st.Actor, st.Out, arg.Str, is})
+			s.symbols = append(s.symbols, named{st.Actor, st.Out, arg.Str, is})
 		case arg.Key == step.KeyBody && step.Body(arg.Num) == step.BodySubprog:
 			sub := is
 			sub.Sub = true
-			s.symbols = append(s.symbols, simSymbol{st.Actor, st.Out, subName, sub})
+			s.symbols = append(s.symbols, named{st.Actor, st.Out, subName, sub})
 		}
 	}
 }
 
 // unname forgets what a descriptor stood for that is closed.
 func (s *Sim) unname(st *step.Step, h step.Handle) {
-	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols), func(y simSymbol) bool { return y.actor == st.Actor && y.handle == h })
+	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols), func(y named) bool { return y.actor == st.Actor && y.handle == h })
 }
 
-func (s *Sim) kallsyms(a *simActor, st *step.Step) Expect {
+func (s *Sim) kallsyms(a *actor, st *step.Step) Expect {
 	req := &oracle.Symbol{}
 	for _, arg := range st.Args {
 		for i := range s.symbols {
@@ -54,7 +54,7 @@ func (s *Sim) kallsyms(a *simActor, st *step.Step) Expect {
 
 // barriers compares what the verifier put into a program. Only root, who has
 // every capability, is followed.
-func (s *Sim) barriers(a *simActor, st *step.Step) Expect {
+func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded", ID: "barriers/not-modelled"}}
@@ -72,7 +72,7 @@ var libraryRequests = map[step.Make]func() []func(oracle.TokenRef) oracle.Reques
 }
 
 // element plays a call about an element. A map of programs gets one of root's.
-func (s *Sim) element(a *simActor, st *step.Step) Expect {
+func (s *Sim) element(a *actor, st *step.Step) Expect {
 	do, _ := st.Num(step.KeyDo)
 	return s.decide(a, st, &oracle.Element{FD: a.handle(st, step.KeyHandle), Do: elementCmds[step.Do(do)]})
 }
@@ -81,10 +81,10 @@ var elementCmds = map[step.Do]uapi.Cmd{
 	step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM, step.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
 }
 
-func (s *Sim) objGet(a *simActor, st *step.Step) Expect {
+func (s *Sim) objGet(a *actor, st *step.Step) Expect {
 	req := &oracle.ObjGet{In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
 	e := s.decide(a, st, req)
-	if e.ok() {
+	if e.OK() {
 		a.keep(st, req.In.BPFFS.Pins[req.Name].FD)
 	}
 	return e
@@ -92,11 +92,11 @@ func (s *Sim) objGet(a *simActor, st *step.Step) Expect {
 
 // consume runs a program; the rest is no call of bpf(2) but of memory that is
 // mapped, and of the sysctl perf_event_paranoid, which is open in the guest.
-func (s *Sim) consume(a *simActor, st *step.Step) Expect {
+func (s *Sim) consume(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Call{Cmd: uapi.BPF_PROG_TEST_RUN})
 }
 
-func (s *Sim) library(a *simActor, st *step.Step) Expect {
+func (s *Sim) library(a *actor, st *step.Step) Expect {
 	n, _ := st.Num(step.KeyMake)
 	return s.decide(a, st, &oracle.Library{Mounts: s.ambient(a), Requests: libraryRequests[step.Make(n)]()})
 }
@@ -105,7 +105,7 @@ func (s *Sim) library(a *simActor, st *step.Step) Expect {
 // mount namespace, in the order in which something came to be mounted on them:
 // what is on top of a place is opened there. That of the initial namespace,
 // which comes first, gives nobody a token.
-func (s *Sim) ambient(a *simActor) []*oracle.BPFFS {
+func (s *Sim) ambient(a *actor) []*oracle.BPFFS {
 	places := s.tables[a.mounts]
 	order := slices.SortedFunc(maps.Keys(places), func(x, y uint64) int { return cmp.Compare(first(places[x]), first(places[y])) })
 	var out []*oracle.BPFFS

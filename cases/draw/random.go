@@ -1,4 +1,11 @@
-package cases
+// Package draw makes cases by chance: worlds that a seed draws, as the text of a case
+// file, and the shrinker that takes things out of one on which a kernel and the
+// oracle disagree.
+//
+// Begin with Random; what is drawn how often stands in the table of operations, and
+// acts and calls have a function for each. It judges nothing: the oracle alone says
+// what a drawn step must answer.
+package draw
 
 import (
 	"context"
@@ -7,13 +14,15 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/cases"
 	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
 
-// RandomName is the group of one world of a seed.
-func RandomName(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, i) }
+// Name is the group of one world of a seed.
+func Name(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, i) }
 
 // Random draws one world as the text of a case file: the same seed and number
 // give the same text. The set-up and the cells say nothing of what they must
@@ -23,7 +32,7 @@ func Random(ctx context.Context, seed uint64, i int) (string, error) {
 	d.draw()
 	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
 	for {
-		bad, err := unplayable(ctx, RandomName(seed, i), text)
+		bad, err := unplayable(ctx, Name(seed, i), text)
 		if err != nil || len(bad) == 0 {
 			return text, err
 		}
@@ -57,15 +66,15 @@ func valueOf(word string) string {
 	return value
 }
 
-// AddRandom draws worlds into the corpus. It returns the texts by group.
-func (c *Corpus) AddRandom(ctx context.Context, seed uint64, n int) (names []string, texts map[string]string, err error) {
+// Add draws worlds into the corpus. It returns the texts by group.
+func Add(ctx context.Context, c *cases.Corpus, seed uint64, n int) (names []string, texts map[string]string, err error) {
 	texts = map[string]string{}
 	for i := range n {
-		name := RandomName(seed, i)
+		name := Name(seed, i)
 		if texts[name], err = Random(ctx, seed, i); err != nil {
 			return nil, nil, err
 		}
-		if err := c.add(ctx, name+".txt", texts[name]); err != nil {
+		if err := c.Add(ctx, name+".txt", texts[name]); err != nil {
 			return nil, nil, fmt.Errorf("draw a world: %w", err)
 		}
 		names = append(names, name)
@@ -78,7 +87,7 @@ func (c *Corpus) AddRandom(ctx context.Context, seed uint64, n int) (names []str
 // have made: a mask may hold a name that is newer than the kernel. No call
 // decides there, only the harness would.
 func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
-	f, err := Parse(ctx, name+".txt", name, text)
+	f, err := cases.Parse(ctx, name+".txt", name, text)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +99,11 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 	w := g.Worlds[0]
 	line := cellLines(text)
 	for _, r := range playableOn() {
-		facts := FactsAt(r)
-		sim := NewSim(facts, &w.Program, false)
+		facts := cases.FactsAt(r)
+		play := sim.New(facts, &w.Program, false)
 		for i := range w.Program.Setup {
 			s := &w.Program.Setup[i]
-			known, err := sim.knows(s)
+			known, err := knows(play, s)
 			if err != nil {
 				return nil, err
 			}
@@ -108,7 +117,7 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 				continue
 			}
 			for i := range c.Cell() {
-				e, err := sim.Step(&c.Cell()[i])
+				e, err := play.Step(&c.Cell()[i])
 				if err != nil {
 					return nil, err
 				}
@@ -122,8 +131,8 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 }
 
 // knows plays a step and reports whether the answer is known, and what it passes or closes there.
-func (s *Sim) knows(st *step.Step) (bool, error) {
-	if !s.owns(st) {
+func knows(s *sim.Sim, st *step.Step) (bool, error) {
+	if !s.Holds(st) {
 		return false, nil
 	}
 	e, err := s.Step(st)
@@ -143,17 +152,8 @@ func cellLines(text string) map[string]int {
 	return out
 }
 
-func meets(c *Case, f *step.Facts) bool {
-	return !slices.ContainsFunc(c.Needs(), func(n Need) bool { met, _ := n.Check(f); return !met })
-}
-
-// owns reports whether the descriptor that a step passes or closes is there.
-func (s *Sim) owns(st *step.Step) bool {
-	if st.Op != step.OpSend && st.Op != step.OpClose {
-		return true
-	}
-	h, ok := st.Num(step.KeyHandle)
-	return !ok || s.actors[st.Actor].fds[step.Handle(h)].Kind != oracle.Closed
+func meets(c *cases.Case, f *step.Facts) bool {
+	return !slices.ContainsFunc(c.Needs(), func(n cases.Need) bool { met, _ := n.Check(f); return !met })
 }
 
 // playableOn are the kernels on which every step of a world must have an
@@ -170,10 +170,10 @@ func playableOn() []uapi.Release {
 
 // tokenReleases are the releases with tokens at which an enumeration grew.
 func tokenReleases() []uapi.Release {
-	out := []uapi.Release{tokenRelease}
+	out := []uapi.Release{cases.TokenRelease}
 	for _, o := range oracle.DelegateOptions {
 		for _, m := range o.Enum.Members {
-			if tokenRelease.Less(m.Since) && !slices.Contains(out, m.Since) {
+			if cases.TokenRelease.Less(m.Since) && !slices.Contains(out, m.Since) {
 				out = append(out, m.Since)
 			}
 		}
@@ -485,7 +485,7 @@ func (d *drawer) descriptor(right string) string {
 	if !d.in(6) {
 		return right
 	}
-	return pick(d, slices.Concat([]string{closedName, d.bpffs[0].name}, d.tokens, d.others)...)
+	return pick(d, slices.Concat([]string{cases.ClosedName, d.bpffs[0].name}, d.tokens, d.others)...)
 }
 
 func (d *drawer) withToken() string {

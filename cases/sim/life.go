@@ -1,8 +1,6 @@
-package cases
+package sim
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/oracle"
@@ -10,21 +8,21 @@ import (
 	"tokentest/cases/uapi"
 )
 
-func (s *Sim) dup(a *simActor, st *step.Step) Expect {
+func (s *Sim) dup(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.Dup{FD: fd})
-	if e.ok() {
+	if e.OK() {
 		a.keep(st, fd)
 	}
 	return e
 }
 
-func (s *Sim) cloexec(a *simActor, st *step.Step) Expect {
+func (s *Sim) cloexec(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	on, _ := st.Num(step.KeyOn01)
 	fd := a.fds[step.Handle(h)]
 	e := s.decide(a, st, &oracle.Dup{FD: fd})
-	if e.ok() {
+	if e.OK() {
 		fd.Stays = on == 0
 		a.fds[step.Handle(h)] = fd
 	}
@@ -32,7 +30,7 @@ func (s *Sim) cloexec(a *simActor, st *step.Step) Expect {
 }
 
 // stays are the descriptors that an execve(2) leaves open.
-func (a *simActor) stays() map[step.Handle]oracle.FD {
+func (a *actor) stays() map[step.Handle]oracle.FD {
 	out := map[step.Handle]oracle.FD{}
 	for h, fd := range a.fds {
 		if fd.Stays {
@@ -42,43 +40,34 @@ func (a *simActor) stays() map[step.Handle]oracle.FD {
 	return out
 }
 
-func (s *Sim) exec(a *simActor, st *step.Step) Expect {
+func (s *Sim) exec(a *actor, st *step.Step) Expect {
 	a.fds = a.stays()
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) fork(a *simActor, st *step.Step) Expect {
+func (s *Sim) fork(a *actor, st *step.Step) Expect {
 	to, _ := st.Num(step.KeyTo)
 	s.actors[to].fds = a.stays()
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) exit(a *simActor, st *step.Step) Expect {
+func (s *Sim) exit(a *actor, st *step.Step) Expect {
 	a.fds = map[step.Handle]oracle.FD{}
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) userns(a *simActor, st *step.Step) Expect {
+func (s *Sim) userns(a *actor, st *step.Step) Expect {
 	a.keep(st, oracle.FD{Kind: oracle.UsernsFD, Userns: a.cred.Userns})
 	return harnessStep(st.Op)
 }
 
-func (s *Sim) setns(a *simActor, st *step.Step) Expect {
+func (s *Sim) setns(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, step.KeyInside)})
-}
-
-// checkThen refuses capabilities in a namespace that nobody enters.
-func checkThen(s *step.Step) error {
-	_, enters := s.Num(step.KeyInside)
-	if _, then := s.Num(step.KeyThen); then && !enters {
-		return errors.New("then= wants inside=; caps= says what the actor itself has")
-	}
-	return nil
 }
 
 // entered returns what a step's call is made as: after setns(2) a process has
 // every capability in the user namespace that it entered.
-func (s *Sim) entered(a *simActor, st *step.Step) (w oracle.World, refused *Expect) {
+func (s *Sim) entered(a *actor, st *step.Step) (w oracle.World, refused *Expect) {
 	w = s.world(a, st)
 	if _, ok := st.Num(step.KeyInside); !ok || st.Op == step.OpSetns {
 		return w, nil
@@ -106,11 +95,11 @@ func (s *Sim) leader(i uint64) oracle.Cred {
 	return c
 }
 
-func (s *Sim) take(a *simActor, st *step.Step) Expect {
+func (s *Sim) take(a *actor, st *step.Step) Expect {
 	from, _ := st.Num(step.KeyFrom)
 	fd := s.actors[from].handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.Take{What: st.Op.String(), FD: fd, Victim: s.leader(from), Own: a == &s.actors[from]})
-	if e.ok() {
+	if e.OK() {
 		if st.Op == step.OpProcOpen {
 			fd.Kind = oracle.Path
 		}
@@ -121,7 +110,7 @@ func (s *Sim) take(a *simActor, st *step.Step) Expect {
 
 // churn expects that nothing is refused and that no more stays behind than
 // the step allows.
-func (s *Sim) churn(_ *simActor, st *step.Step) Expect {
+func (s *Sim) churn(_ *actor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
 	slack, _ := st.Num(step.KeySlack)
 	e.AtMost = []uint64{slack}
@@ -129,7 +118,7 @@ func (s *Sim) churn(_ *simActor, st *step.Step) Expect {
 }
 
 // namespaces expects that nothing is refused: the kernel's own limit counts.
-func (s *Sim) namespaces(_ *simActor, st *step.Step) Expect { return harnessStep(st.Op) }
+func (s *Sim) namespaces(_ *actor, st *step.Step) Expect { return harnessStep(st.Op) }
 
 // races are the errnos that either order of two things gives.
 var races = map[step.Race][]uapi.Errno{
@@ -138,11 +127,22 @@ var races = map[step.Race][]uapi.Errno{
 	step.RaceDelegateExit: {0},
 }
 
-func (s *Sim) race(_ *simActor, st *step.Step) Expect {
+func (s *Sim) race(_ *actor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
 	what, _ := st.Num(step.KeyRace)
 	for _, errno := range races[step.Race(what)] {
 		e.Among = append(e.Among, uint64(errno))
 	}
 	return e
+}
+
+func noFD(st *step.Step) bool {
+	_, ok := st.Num(step.KeyNoFD)
+	return ok
+}
+
+func (s *Sim) memory(_ *actor, st *step.Step) Expect {
+	to, _ := st.Num(step.KeyTo)
+	s.actors[to].memory, _ = st.Num(step.KeyMemory)
+	return harnessStep(st.Op)
 }

@@ -1,4 +1,4 @@
-package cases
+package sim
 
 import (
 	"maps"
@@ -21,7 +21,7 @@ func top(stack []*oracle.Mount) *oracle.Mount {
 }
 
 // attach mounts on top of a place, and on the peers of what is there.
-func (s *Sim) attach(a *simActor, m *oracle.Mount, at uint64) {
+func (s *Sim) attach(a *actor, m *oracle.Mount, at uint64) {
 	under := top(s.tables[a.mounts][at])
 	s.put(a.mounts, at, m, len(s.tables[a.mounts][at]))
 	if under == nil || under.Peers == 0 {
@@ -64,10 +64,10 @@ func (s *Sim) eachPeer(m *oracle.Mount, f func(ns int, at uint64, place int)) {
 	}
 }
 
-func (s *Sim) share(a *simActor, st *step.Step) Expect {
+func (s *Sim) share(a *actor, st *step.Step) Expect {
 	m := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Share, On: m})
-	if e.ok() && m != nil {
+	if e.OK() && m != nil {
 		s.group(m)
 	}
 	return e
@@ -75,7 +75,7 @@ func (s *Sim) share(a *simActor, st *step.Step) Expect {
 
 // copies are what goes away with the mount on top of a place: it, and what lies
 // on the peers of the one that it lies on.
-func (s *Sim) copies(a *simActor, at uint64) []*oracle.Mount {
+func (s *Sim) copies(a *actor, at uint64) []*oracle.Mount {
 	stack := s.tables[a.mounts][at]
 	if len(stack) == 0 {
 		return nil
@@ -91,12 +91,12 @@ func (s *Sim) copies(a *simActor, at uint64) []*oracle.Mount {
 	return out
 }
 
-func (s *Sim) umount(a *simActor, st *step.Step) Expect {
+func (s *Sim) umount(a *actor, st *step.Step) Expect {
 	at, _ := st.Num(step.KeyAt)
 	gone := s.copies(a, at)
 	lazy, _ := st.Num(step.KeyLazy)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: s.mounted(a, st, step.KeyAt), Lazy: lazy != 0, Busy: slices.ContainsFunc(gone, s.busy)})
-	if e.ok() {
+	if e.OK() {
 		for _, places := range s.tables {
 			for at, stack := range places {
 				places[at] = slices.DeleteFunc(slices.Clone(stack), func(m *oracle.Mount) bool { return slices.Contains(gone, m) })
@@ -108,7 +108,7 @@ func (s *Sim) umount(a *simActor, st *step.Step) Expect {
 
 // busy reports whether anybody has a file of a mount open.
 func (s *Sim) busy(m *oracle.Mount) bool {
-	return slices.ContainsFunc(s.actors, func(a simActor) bool {
+	return slices.ContainsFunc(s.actors, func(a actor) bool {
 		for _, fd := range a.fds {
 			if fd.Mount == m && fd.Kind != oracle.ContextFD {
 				return true

@@ -1,4 +1,4 @@
-package cases
+package sim
 
 import (
 	"fmt"
@@ -12,12 +12,12 @@ import (
 )
 
 // handle returns the descriptor that an argument names.
-func (a *simActor) handle(st *step.Step, k step.Key) oracle.FD {
+func (a *actor) handle(st *step.Step, k step.Key) oracle.FD {
 	h, _ := st.Num(k)
 	return a.fds[step.Handle(h)]
 }
 
-func (a *simActor) keep(st *step.Step, fd oracle.FD) {
+func (a *actor) keep(st *step.Step, fd oracle.FD) {
 	if st.Out != 0 {
 		fd.Stays = false // every descriptor is made with FD_CLOEXEC
 		a.fds[st.Out] = fd
@@ -26,13 +26,13 @@ func (a *simActor) keep(st *step.Step, fd oracle.FD) {
 
 // mounted returns what is mounted on top of a place, in the actor's mount
 // namespace; nil for nothing.
-func (s *Sim) mounted(a *simActor, st *step.Step, k step.Key) *oracle.Mount {
+func (s *Sim) mounted(a *actor, st *step.Step, k step.Key) *oracle.Mount {
 	at, _ := st.Num(k)
 	return top(s.tables[a.mounts][at])
 }
 
-// ok reports that a call is known to be allowed.
-func (e Expect) ok() bool { return e.Verdict.Known && e.Verdict.Errno == 0 }
+// OK reports that a call is known to be allowed.
+func (e Expect) OK() bool { return e.Verdict.Known && e.Verdict.Errno == 0 }
 
 func mountOptions(st *step.Step) []oracle.MountOption {
 	var out []oracle.MountOption
@@ -48,20 +48,20 @@ func mountOptions(st *step.Step) []oracle.MountOption {
 
 func newRoot(c oracle.Cred) oracle.Inode { return oracle.Inode{UID: c.Euid, GID: c.Euid, Mode: 0o777} }
 
-func (s *Sim) fsopen(a *simActor, st *step.Step) Expect {
+func (s *Sim) fsopen(a *actor, st *step.Step) Expect {
 	e := s.decide(a, st, &oracle.Fsopen{})
-	if e.ok() {
+	if e.OK() {
 		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Context: &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}})
 	}
 	return e
 }
 
-func (s *Sim) fsconfig(a *simActor, st *step.Step) Expect {
+func (s *Sim) fsconfig(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
 	var e Expect
 	for _, o := range mountOptions(st) {
 		x := fd.Context
-		if e = s.decide(a, st, &oracle.Fsconfig{FD: fd, Set: o}); !e.ok() || x == nil {
+		if e = s.decide(a, st, &oracle.Fsconfig{FD: fd, Set: o}); !e.OK() || x == nil {
 			return e
 		}
 		if x.Phase == oracle.AwaitingReconf {
@@ -72,12 +72,12 @@ func (s *Sim) fsconfig(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) fscreate(a *simActor, st *step.Step) Expect {
+func (s *Sim) fscreate(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fscreate{FD: fd})
 	switch {
 	case fd.Context == nil:
-	case e.ok():
+	case e.OK():
 		fd.Context.Phase, fd.Context.FS = oracle.AwaitingMount, fd.Context.Create()
 	case e.Verdict.ID == "fscreate/fill-super":
 		fd.Context.Phase = oracle.Failed
@@ -85,12 +85,12 @@ func (s *Sim) fscreate(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) fsreconfigure(a *simActor, st *step.Step) Expect {
+func (s *Sim) fsreconfigure(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fsreconfigure{FD: fd})
 	switch {
 	case fd.Context == nil:
-	case e.ok(): // bpffs has no reconfigure: nothing changes
+	case e.OK(): // bpffs has no reconfigure: nothing changes
 		fd.Context.Phase = oracle.AwaitingReconf
 	case e.Verdict.ID == "fsreconfigure/no-cap":
 		fd.Context.Phase = oracle.Failed
@@ -98,42 +98,42 @@ func (s *Sim) fsreconfigure(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) fspick(a *simActor, st *step.Step) Expect {
+func (s *Sim) fspick(a *actor, st *step.Step) Expect {
 	m := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Fspick, On: m})
-	if e.ok() && m != nil {
+	if e.OK() && m != nil {
 		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Mount: m, Context: &oracle.Context{Userns: m.FS.Userns, Phase: oracle.ReconfParams, FS: m.FS}})
 	}
 	return e
 }
 
-func (s *Sim) fsmount(a *simActor, st *step.Step) Expect {
+func (s *Sim) fsmount(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fsmount{FD: fd})
-	if e.ok() && fd.Context != nil && fd.Context.FS != nil {
+	if e.OK() && fd.Context != nil && fd.Context.FS != nil {
 		fd.Context.Phase = oracle.AwaitingReconf
 		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: fd.Context.FS, Mount: &oracle.Mount{FS: fd.Context.FS}})
 	}
 	return e
 }
 
-func (s *Sim) moveMount(a *simActor, st *step.Step) Expect {
+func (s *Sim) moveMount(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyMount)
 	if fd.Mount != nil && fd.Mount.At != 0 && fd.Kind != oracle.TokenFD {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts that are nowhere yet", ID: "move_mount/not-modelled"}}
 	}
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.MoveMount, FD: fd})
-	if e.ok() && fd.Mount != nil {
+	if e.OK() && fd.Mount != nil {
 		at, _ := st.Num(step.KeyAt)
 		s.attach(a, fd.Mount, at)
 	}
 	return e
 }
 
-func (s *Sim) mount(a *simActor, st *step.Step) Expect {
+func (s *Sim) mount(a *actor, st *step.Step) Expect {
 	options := mountOptions(st)
 	e := s.decide(a, st, &oracle.Mounting{Options: options})
-	if e.ok() {
+	if e.OK() {
 		x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
 		for _, o := range options {
 			x.Apply(s.kernel, a.cred, o)
@@ -144,7 +144,7 @@ func (s *Sim) mount(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) remount(a *simActor, st *step.Step) Expect {
+func (s *Sim) remount(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, step.KeyAt)})
 }
 
@@ -153,32 +153,32 @@ func notModelled(what string) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts of a bpffs alone", ID: what + "/not-modelled"}}
 }
 
-func (s *Sim) bind(a *simActor, st *step.Step) Expect {
+func (s *Sim) bind(a *actor, st *step.Step) Expect {
 	from := s.mounted(a, st, step.KeyShown)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Bind, On: from})
-	if e.ok() && from == nil {
+	if e.OK() && from == nil {
 		return notModelled(oracle.Bind)
 	}
-	if e.ok() {
+	if e.OK() {
 		at, _ := st.Num(step.KeyAt)
 		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers}, at)
 	}
 	return e
 }
 
-func (s *Sim) cloneMount(a *simActor, st *step.Step) Expect {
+func (s *Sim) cloneMount(a *actor, st *step.Step) Expect {
 	from := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
-	if e.ok() && from == nil {
+	if e.OK() && from == nil {
 		return notModelled(oracle.CloneMount)
 	}
-	if e.ok() {
+	if e.OK() {
 		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: from.FS, Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers}})
 	}
 	return e
 }
 
-func (s *Sim) open(a *simActor, st *step.Step) Expect {
+func (s *Sim) open(a *actor, st *step.Step) Expect {
 	how, _ := st.Num(step.KeyHow)
 	req := &oracle.Open{FD: a.handle(st, step.KeyHandle), Name: text(st, step.KeyPath), Path: step.How(how) == step.HowPath}
 	if _, req.Place = st.Num(step.KeyAt); req.Place {
@@ -188,7 +188,7 @@ func (s *Sim) open(a *simActor, st *step.Step) Expect {
 		}
 	}
 	e := s.decide(a, st, req)
-	if !e.ok() {
+	if !e.OK() {
 		return e
 	}
 	out := oracle.FD{Kind: oracle.Dir, BPFFS: nil, Mount: req.FD.Mount}
@@ -211,11 +211,11 @@ func text(st *step.Step, k step.Key) string {
 	return ""
 }
 
-func (s *Sim) makeName(a *simActor, st *step.Step) Expect {
+func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 	what := st.Op.String()
 	req := &oracle.MakeName{What: what, FD: a.handle(st, step.KeyHandle), In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
 	e := s.decide(a, st, req)
-	if e.ok() && req.In.BPFFS != nil {
+	if e.OK() && req.In.BPFFS != nil {
 		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
 		if st.Op == step.OpPin {
 			req.In.BPFFS.Pin(req.Name, req.FD, a.cred.Euid)
@@ -224,14 +224,14 @@ func (s *Sim) makeName(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) chmod(a *simActor, st *step.Step) Expect {
+func (s *Sim) chmod(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if fd.Kind == oracle.Dir {
 		return notModelled("chmod")
 	}
 	e := s.decide(a, st, &oracle.Chmod{FD: fd})
 	mode, err := strconv.ParseUint(text(st, step.KeyMode), 8, 32)
-	if e.ok() && err == nil && fd.BPFFS != nil {
+	if e.OK() && err == nil && fd.BPFFS != nil {
 		fd.BPFFS.Root.Mode = uint32(mode)
 	}
 	return e
@@ -239,7 +239,7 @@ func (s *Sim) chmod(a *simActor, st *step.Step) Expect {
 
 // stat expects what fstat(2) tells the caller: ids as its namespace numbers
 // them, and the overflow id for one that it does not know.
-func (s *Sim) stat(a *simActor, st *step.Step) Expect {
+func (s *Sim) stat(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if fd.BPFFS == nil {
 		return notModelled("stat")
@@ -262,7 +262,7 @@ func seen(n *oracle.Userns, kuid uint32) uint32 {
 	return overflowID
 }
 
-func (s *Sim) mountinfo(a *simActor, st *step.Step) Expect {
+func (s *Sim) mountinfo(a *actor, st *step.Step) Expect {
 	m := s.mounted(a, st, step.KeyAt)
 	if m == nil {
 		return notModelled("mountinfo")
@@ -272,7 +272,7 @@ func (s *Sim) mountinfo(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) fdinfo(a *simActor, st *step.Step) Expect {
+func (s *Sim) fdinfo(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if fd.Kind != oracle.TokenFD {
 		return notModelled("fdinfo")
@@ -283,10 +283,10 @@ func (s *Sim) fdinfo(a *simActor, st *step.Step) Expect {
 	return e
 }
 
-func (s *Sim) tokenInfo(a *simActor, st *step.Step) Expect {
+func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.TokenInfo{FD: fd})
-	if e.ok() && fd.Kind == oracle.TokenFD {
+	if e.OK() && fd.Kind == oracle.TokenFD {
 		m := fd.Token.Allowed
 		e.Values = []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs}
 	}
@@ -295,7 +295,7 @@ func (s *Sim) tokenInfo(a *simActor, st *step.Step) Expect {
 
 // bpffs plays the delegation: the actor opens, the broker configures and
 // creates, the actor mounts.
-func (s *Sim) bpffs(a *simActor, st *step.Step) Expect {
+func (s *Sim) bpffs(a *actor, st *step.Step) Expect {
 	broker := oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}
 	x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
 	d := oracle.Delegate{Opener: a.cred, Setter: broker}
@@ -305,7 +305,7 @@ func (s *Sim) bpffs(a *simActor, st *step.Step) Expect {
 	}
 	v, _ := d.Decide(s.kernel)
 	e := Expect{Verdict: v}
-	if !e.ok() {
+	if !e.OK() {
 		return e
 	}
 	for _, o := range mountOptions(st) {
@@ -376,7 +376,7 @@ func (c *copier) context(x *oracle.Context) *oracle.Context {
 
 // needsMountsCopied reports whether there is anything that a fork could change.
 func (s *Sim) needsMountsCopied() bool {
-	return slices.ContainsFunc(s.actors, func(a simActor) bool {
+	return slices.ContainsFunc(s.actors, func(a actor) bool {
 		for _, fd := range a.fds {
 			if fd.BPFFS != nil || fd.Context != nil || fd.Mount != nil {
 				return true

@@ -1,4 +1,4 @@
-package cases
+package draw
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/cases"
+	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -21,11 +23,11 @@ type Sketch struct {
 // SketchOf writes a case down as one scenario. setup tells how many set-up steps
 // it takes when one of those is the last; a negative number means all, and the
 // case's own behind them.
-func SketchOf(c *Case, setup int) Sketch {
+func SketchOf(c *cases.Case, setup int) Sketch {
 	var s Sketch
 	all := c.World.Program.Actors
 	for _, a := range all {
-		if isPredefined(a.Name) {
+		if cases.IsPredefined(a.Name) {
 			continue
 		}
 		line := []string{"actor", a.Name}
@@ -86,7 +88,7 @@ const sketchControls = "control root map_create type=hash\ncontrol nobody btf_lo
 
 // file writes the sketch as a case file; expect says what follows => for each
 // step, "" for nothing.
-func (s *Sketch) file(about string, needs []Need, expect func(step int) string) string {
+func (s *Sketch) file(about string, needs []cases.Need, expect func(step int) string) string {
 	var actors, steps strings.Builder
 	n := 0
 	for _, l := range s.lines {
@@ -103,7 +105,7 @@ func (s *Sketch) file(about string, needs []Need, expect func(step int) string) 
 	}
 	var needed strings.Builder
 	for _, need := range needs {
-		if need.Kind == NeedConfig {
+		if need.Kind == cases.NeedConfig {
 			fmt.Fprintln(&needed, "needs config", need.Name)
 		}
 	}
@@ -117,28 +119,28 @@ func unpinned(int) string { return "?" }
 
 // group makes the scenario that a kernel plays to show whether it disagrees.
 // It fails where a reduction left something without what it refers to.
-func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit string) (*Group, error) {
+func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, error) {
 	g, err := parseGroup(ctx, name, s.file("about A reduction.", nil, unpinned))
 	if err != nil {
 		return nil, err
 	}
 	c := g.Cases[0]
-	sim := NewSim(f, &c.World.Program, false)
-	sim.Omit(omit)
+	play := sim.New(f, &c.World.Program, false)
+	play.Omit(omit)
 	cell, info := c.Steps()
 	for i := range cell {
-		if !sim.owns(&cell[i]) {
+		if !play.Holds(&cell[i]) {
 			return nil, fmt.Errorf("%q passes what is not there", info[i].Text)
 		}
-		if _, err := sim.Step(&cell[i]); err != nil {
+		if _, err := play.Step(&cell[i]); err != nil {
 			return nil, err
 		}
 	}
 	return g, nil
 }
 
-func parseGroup(ctx context.Context, name, text string) (*Group, error) {
-	f, err := Parse(ctx, name+".txt", name, text)
+func parseGroup(ctx context.Context, name, text string) (*cases.Group, error) {
+	f, err := cases.Parse(ctx, name+".txt", name, text)
 	if err != nil {
 		return nil, err
 	}
@@ -154,16 +156,16 @@ func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit
 		return "", err
 	}
 	c := g.Cases[0]
-	sim := NewSim(f, &c.World.Program, false)
-	sim.Omit(omit)
+	play := sim.New(f, &c.World.Program, false)
+	play.Omit(omit)
 	var expect []string
-	var needs []Need
+	var needs []cases.Need
 	for i, st := range c.Cell() {
-		e, err := sim.Step(&st)
+		e, err := play.Step(&st)
 		if err != nil {
 			return "", err
 		}
-		needs = append(needs, missing(needs, stepNeeds(&st))...)
+		needs = append(needs, cases.Missing(needs, cases.StepNeeds(&st))...)
 		switch {
 		case i < controlSteps:
 			continue
@@ -189,7 +191,7 @@ type Shrinker struct {
 	// Rounds bounds how often Try is asked, and Width how much at a time.
 	Rounds, Width int
 	// Try says which scenarios of one case still disagree in the same way.
-	Try func(round int, scenarios []*Group) ([]bool, error)
+	Try func(round int, scenarios []*cases.Group) ([]bool, error)
 }
 
 // Shrink takes things out of a sketch as long as what is left still disagrees:
@@ -207,7 +209,7 @@ func (k *Shrinker) Shrink(ctx context.Context, s Sketch) (out Sketch, rounds int
 		if rounds == 0 {
 			list = append([]Sketch{s}, list...)
 		}
-		var groups []*Group
+		var groups []*cases.Group
 		var playable []Sketch
 		for _, c := range list {
 			if g, err := c.group(ctx, fmt.Sprintf("shrink_%d_%d", rounds, len(groups)), k.Facts, k.Omit); err == nil {
@@ -384,7 +386,7 @@ func (s *Sketch) closed() []Sketch {
 		}
 		c := Sketch{slices.Clone(s.lines)}
 		c.lines[last] = slices.Clone(c.lines[last])
-		c.lines[last][j] = key + "=" + closedName
+		c.lines[last][j] = key + "=" + cases.ClosedName
 		out = append(out, c.slice(true))
 	}
 	return out
@@ -398,7 +400,7 @@ func (s *Sketch) related() Sketch {
 	for i := len(s.lines) - 1; i >= 0; i-- {
 		l := s.lines[i]
 		uses, makes := names(l)
-		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool { return isPredefined(n) || n == l[0] && l[0] != "actor" })
+		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool { return cases.IsPredefined(n) || n == l[0] && l[0] != "actor" })
 		if i != len(s.lines)-1 && !slices.ContainsFunc(about, func(n string) bool { return wanted[n] }) && l[1] != "sysctl" {
 			continue
 		}

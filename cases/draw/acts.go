@@ -1,9 +1,10 @@
-package cases
+package draw
 
 import (
 	"fmt"
 	"slices"
 
+	"tokentest/cases"
 	"tokentest/cases/step"
 )
 
@@ -90,7 +91,7 @@ func (d *drawer) all() []string {
 }
 
 // any draws a descriptor of any kind, or one that is not open.
-func (d *drawer) any() string { return pick(d, append(d.all(), closedName)...) }
+func (d *drawer) any() string { return pick(d, append(d.all(), cases.ClosedName)...) }
 
 // enterable makes a descriptor of a user namespace and passes it to somebody
 // who may or may not enter it.

@@ -1,0 +1,104 @@
+package cases
+
+import (
+	"errors"
+	"fmt"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// checkFault refuses what says nothing: since 6.14 a program's last field ends
+// where the smallest attribute does, and before it did not.
+func checkFault(s *step.Step) error {
+	fault, _ := s.Num(step.KeyAttr)
+	if s.Op == step.OpProgLoad && step.AttrFault(fault) == step.AttrTail {
+		return errors.New("prog_load takes no attr=tail: fields were added where it would write")
+	}
+	return nil
+}
+
+// checkBody refuses two programs in one.
+func checkBody(s *step.Step) error {
+	_, body := s.Num(step.KeyBody)
+	_, padded := s.Num(step.KeyInsns)
+	if _, uses := s.Num(step.KeyMap); uses && (body || padded) {
+		return errors.New("map= is a program of its own: leave prog= and insns= out")
+	}
+	return nil
+}
+
+// checkThen refuses capabilities in a namespace that nobody enters.
+func checkThen(s *step.Step) error {
+	_, enters := s.Num(step.KeyInside)
+	if _, then := s.Num(step.KeyThen); then && !enters {
+		return errors.New("then= wants inside=; caps= says what the actor itself has")
+	}
+	return nil
+}
+
+// checkLimits refuses arguments whose 0 would be taken for 1, and a call that
+// the kernel makes and that is wrong as a whole: it reads no attribute of a process.
+func checkLimits(s *step.Step) error {
+	_, fault := s.Num(step.KeyAttr)
+	_, inside := s.Num(step.KeyInside)
+	for _, k := range []step.Key{step.KeyNoFD, step.KeyFromKernel} {
+		n, ok := s.Num(k)
+		switch {
+		case ok && n != 1:
+			return fmt.Errorf("%s=%d: want 1, or nothing", s.Op.Row().Of(k).Name, n)
+		case ok && k == step.KeyFromKernel && (fault || inside):
+			return fmt.Errorf("a call that the kernel makes takes no attr= and no inside=")
+		}
+	}
+	return nil
+}
+
+// checkLSM refuses a condition that the hook has no argument for.
+func checkLSM(s *step.Step) error {
+	h, _ := s.Num(step.KeyHook)
+	at := step.ArgsOf(step.Hook(h))
+	for _, a := range s.Args {
+		where := 0
+		switch a.Key {
+		case step.KeyHookCmd:
+			where = at.Cmd
+		case step.KeyHookCap:
+			where = at.Cap
+		case step.KeyKernel:
+			where = at.Kernel
+		case step.KeyGiven, step.KeyOfCmds, step.KeyOfMaps, step.KeyOfProgs, step.KeyOfAttachs:
+			where = at.Token
+		}
+		if where < 0 {
+			return fmt.Errorf("the hook %s has no argument for %s=", step.Hooks[h], s.Op.Row().Of(a.Key).Name)
+		}
+	}
+	return nil
+}
+
+// checkCall refuses an argument that the command's request has no place for:
+// what it then answered would say nothing of it.
+func checkCall(s *step.Step) error {
+	n, _ := s.Num(step.KeyCmd)
+	cmd := uapi.Cmd(n)
+	shape := step.CmdShapeOf(cmd)
+	attaches := cmd == uapi.BPF_PROG_ATTACH || cmd == uapi.BPF_LINK_CREATE
+	on, _ := s.Num(step.KeyOn)
+	for _, a := range s.Args {
+		takes := true
+		switch a.Key {
+		case step.KeyToken, step.KeyID:
+			takes = shape != nil && shape.Token
+		case step.KeyProg:
+			takes = attaches
+		case step.KeyOn:
+			takes = step.On(on) == step.OnSkb && attaches || step.On(on) == step.OnTCX && cmd == uapi.BPF_PROG_DETACH ||
+				step.On(on) == step.OnPrivate && cmd == uapi.BPF_OBJ_GET
+		}
+		if !takes {
+			return fmt.Errorf("%s takes no %s=", cmd, s.Op.Row().Of(a.Key).Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package draw
+
+import (
+	"strings"
+	"testing"
+
+	"tokentest/cases/step"
+)
+
+// How an operation is drawn is what the table says: each act and each call has a
+// weight, and what has none is part of another or never drawn.
+func TestDrawnOperations(t *testing.T) {
+	for o := step.Op(1); o < step.Ops; o++ {
+		d := o.Row().Drawn
+		if (d.Setup > 0) != (acts[o] != nil) {
+			t.Errorf("%s: weight %d in a set-up, and an act %v", o, d.Setup, acts[o] != nil)
+		}
+		if (d.Cell > 0) != (calls[o] != nil) {
+			t.Errorf("%s: weight %d as a cell, and a call %v", o, d.Cell, calls[o] != nil)
+		}
+	}
+	seen := drawnOps(t, 400)
+	for o := step.Op(1); o < step.Ops; o++ {
+		if never := o.Row().Drawn.Never; (seen[o] > 0) != (never == "") {
+			t.Errorf("%s: drawn %d times, and not at all for %q", o, seen[o], never)
+		}
+	}
+}
+
+// drawnOps counts the operations of the first worlds of a seed.
+func drawnOps(t *testing.T, worlds uint64) map[step.Op]int {
+	t.Helper()
+	seen := map[step.Op]int{}
+	for i := range worlds {
+		d := newDrawer(3, i)
+		d.draw()
+		for _, line := range append(d.steps, d.values...) {
+			seen[step.OpNamed(strings.Fields(line)[1])]++
+		}
+	}
+	return seen
+}

@@ -1,0 +1,49 @@
+package sim
+
+import (
+	"tokentest/cases/oracle"
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// call is the request behind a call step.
+func (a *actor) call(st *step.Step) *oracle.Call {
+	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
+	r := &oracle.Call{
+		Cmd: uapi.Cmd(get(step.KeyCmd)), Common: get(step.KeyCommon) != 0, Fault: faultOf(st),
+		On: oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
+	}
+	if h, ok := st.Num(step.KeyToken); ok {
+		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[step.Handle(h)]}
+	}
+	if h, ok := st.Num(step.KeyProg); ok {
+		r.On, r.Prog, r.Given = oracle.CallSkb, a.fds[step.Handle(h)], true
+	}
+	return r
+}
+
+// progLoad plays a program's load; what is loaded remembers its token.
+func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
+	r := s.progRequest(a, st)
+	e := s.object(a, st, r)
+	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
+		w := s.world(a, st)
+		fd.Token = r.Keeps(&w)
+		fd.Loaded = &oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}
+		body, _ := st.Num(step.KeyBody)
+		fd.Spills = step.Body(body) == step.BodySpill
+		a.fds[st.Out] = fd
+		s.name(st, *fd.Loaded)
+	}
+	return e
+}
+
+// setSysctl plays the broker's write. 1 stays.
+func (s *Sim) setSysctl(a *actor, st *step.Step) Expect {
+	v, _ := st.Num(step.KeyValue)
+	e := s.decide(a, st, &oracle.Sysctl{Value: int(v)})
+	if e.Verdict.Errno == 0 {
+		s.sysctl = int(v)
+	}
+	return e
+}

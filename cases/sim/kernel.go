@@ -1,0 +1,35 @@
+package sim
+
+import (
+	"slices"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// KernelOf returns what the oracle needs: the release's description, with what
+// the running kernel says of itself in its place.
+func KernelOf(f *step.Facts) *oracle.Kernel {
+	k := oracle.KernelAt(f.Version())
+	k.Token, k.Patch = f.Token, f.Patch()
+	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && mitigationsOut(f)
+	for tag, p := range map[string]*uint32{
+		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
+		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
+	} {
+		if n := f.Max[tag]; n != 0 {
+			*p = n
+		}
+	}
+	return k
+}
+
+// optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every
+// architecture; without it cpu_mitigations_off() is an inline function that says yes.
+var optionSince = uapi.Release{Major: 6, Minor: 9}
+
+func mitigationsOut(f *step.Facts) bool {
+	const symbol = "CPU_MITIGATIONS"
+	return f.Config != nil && f.Config[symbol] != "y" || slices.Contains(f.ConfigOff, symbol)
+}
