@@ -68,6 +68,10 @@ func (n Need) String() string {
 	return string(n.Kind)
 }
 
+// Always are the needs of every case: the call under test, the sockets over which the guest passes
+// descriptors, and the namespaces that own a bpffs.
+var Always = configNeeds("BPF_SYSCALL UNIX USER_NS")
+
 // TokenRelease is the release that added BPF_TOKEN_CREATE.
 var TokenRelease = uapi.Release{Major: 6, Minor: 9}
 

@@ -16,6 +16,7 @@ var Options = []Option{
 	{Config: "BPF_JIT", Func: "bpf_jit_binary_pack_alloc"},                       // kernel/bpf/core.c
 	{Config: "BPF_LIRC_MODE2", Func: "bpf_rc_keydown"},                           // drivers/media/rc/bpf-lirc.c
 	{Config: "BPF_LSM", Func: lsmHook},                                           // kernel/bpf/bpf_lsm.c
+	{Config: "BPF_SYSCALL", File: "/proc/sys/kernel/unprivileged_bpf_disabled"},  // kernel/bpf/syscall.c
 	{Config: "CGROUPS", Func: "cgroup_attach_task"},                              // kernel/cgroup/cgroup.c
 	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},                          // kernel/bpf/cgroup.c
 	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},                     // kernel/cpu.c
@@ -30,6 +31,8 @@ var Options = []Option{
 	{Config: "NETFILTER_BPF_LINK", Func: "bpf_nf_link_attach"},                   // net/netfilter/nf_bpf_link.c
 	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},                              // kernel/bpf/tcx.c
 	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},                       // kernel/events/callchain.c
+	{Config: "UNIX", File: "/proc/net/unix"},                                     // net/unix/af_unix.c
+	{Config: "USER_NS", File: "/proc/self/ns/user"},                              // fs/proc/namespaces.c
 	{Config: "XDP_SOCKETS", Func: "xsk_map_try_sock_delete"},                     // net/xdp/xskmap.c
 }
 

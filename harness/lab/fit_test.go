@@ -1,15 +1,18 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"tokentest/cases"
+	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 	"tokentest/kconfig"
 )
 
 func TestFit(t *testing.T) {
-	whole := kconfig.Config{"BLK_DEV_INITRD": "y", "BINFMT_ELF": "y", "TTY": "y", "BPF_SYSCALL": "y", "NAMESPACES": "y", "USER_NS": "y"}
+	whole := kconfig.Config{"BLK_DEV_INITRD": "y", "BINFMT_ELF": "y", "TTY": "y", "BPF_SYSCALL": "y", "NAMESPACES": "y", "USER_NS": "y", "UNIX": "y"}
 	for name, want := range map[string]string{
 		"":               "",
 		"BLK_DEV_INITRD": "CONFIG_BLK_DEV_INITRD is not set (kconfig/base.config:",
@@ -29,5 +32,20 @@ func TestFit(t *testing.T) {
 	}
 	if err := fit(&kernel.Kernel{Ref: "x"}); err != nil {
 		t.Errorf("an unknown configuration: %v", err)
+	}
+}
+
+// What a known configuration is refused for is looked for in a kernel whose configuration is not known.
+func TestFitIsProbed(t *testing.T) {
+	token, err := kconfig.Builtin("token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range token[0].Options {
+		vital := slices.Contains(o.Cases, "*") && o.Name != "NAMESPACES" // which USER_NS depends on
+		always := slices.ContainsFunc(cases.Always, func(n cases.Need) bool { return n.Name == o.Name && step.OptionOf(n.Name) != nil })
+		if vital != always {
+			t.Errorf("CONFIG_%s: every case needs it: %v; the guest looks for it: %v", o.Name, vital, always)
+		}
 	}
 }

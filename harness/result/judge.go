@@ -41,7 +41,11 @@ func NewJudge(f *step.Facts, omit string) *Judge {
 // Unmet returns why a case cannot run here: a skip, or a failure when the
 // kernel should have what the case needs.
 func (j *Judge) Unmet(c *cases.Case) *CaseResult {
-	for _, n := range c.Needs() {
+	needs := c.Needs()
+	if j.facts.Config == nil { // a configuration that lacks these is refused before the boot
+		needs = slices.Concat(cases.Always, needs)
+	}
+	for _, n := range needs {
 		if r := j.unmet(c, n); r != nil {
 			return r
 		}

@@ -406,6 +406,17 @@ func TestUnmet(t *testing.T) {
 	}
 }
 
+// What every case needs is asked of a kernel whose configuration is not known: without it, each case is
+// skipped for the option and none fails, not even for a token that is not there.
+func TestUnmetAlways(t *testing.T) {
+	g := group(t, "needs token\n"+scenario)
+	f := &step.Facts{Release: "6.12.1", ConfigOff: []string{"BPF_SYSCALL"}}
+	want := "CONFIG_BPF_SYSCALL seems not to be set: the configuration is not known, and there is no /proc/sys/kernel/unprivileged_bpf_disabled"
+	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Skip || r.Reason != want {
+		t.Errorf("got %+v", r)
+	}
+}
+
 // Where the control of a cell cannot be asked, the cell says nothing either.
 func TestUnmetControl(t *testing.T) {
 	g := group(t, `axis who root owner nobody
