@@ -48,7 +48,7 @@ with() {
 }
 
 # What a case or a rule depends on most goes first.
-first=' SECURITY_NETWORK CPU_MITIGATIONS DEBUG_INFO_BTF MEMCG MODULES BPF_JIT KALLSYMS FUNCTION_TRACER SECURITY CGROUP_BPF BPF_EVENTS NET_NS INET SECURITYFS '
+first=' SECURITY_NETWORK DEBUG_INFO_BTF CPU_MITIGATIONS BPF_JIT CGROUP_BPF MEMCG BPF_EVENTS MODULES KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET SECURITYFS '
 
 rows() {
 	local options release option
@@ -89,8 +89,8 @@ build() {
 	virtme) args+=(--config :arch/x86/configs/x86_64_defconfig --fragment scripts/virtme.config) ;;
 	esac
 	case $name in
-	all | without-* | least*) args+=(--objects "sweep-$release") ;;
-	*) args+=(--objects "sweep-$release-$name") ;;
+	all | without-*) args+=(--objects "sweep-$release") ;;
+	*) args+=(--objects "sweep-$release-${name%-btf}") ;;
 	esac
 	local start=$SECONDS
 	"$tt" kernel build "${cache[@]}" "${args[@]}" "src:${release%-clang}" >"$at/build" 2>"$at/log" </dev/null
