@@ -42,7 +42,7 @@ func eachMapType() []axisValue {
 		v := axisValue{name: m.Name, text: m.Name, vars: map[string]string{"others": othersMask(m.Value)}}
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
 		s := step.MapShapeOf(uapi.MapType(m.Value))
-		v.needs = append(append(v.needs, configNeeds(s.Config)...), mapTypeNeeds(&s)...)
+		v.needs = append(v.needs, mapNeeds(&s)...)
 		out = append(out, v)
 	}
 	return out
@@ -75,7 +75,7 @@ func eachProgLoad() []axisValue {
 				v.needs = append(v.needs, enumNeed(&uapi.AttachTypes, m))
 			}
 		}
-		v.needs = append(append(v.needs, configNeeds(s.Config)...), progTypeNeeds(s)...)
+		v.needs = append(v.needs, progNeeds(s)...)
 		out = append(out, v)
 	}
 	return out

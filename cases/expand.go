@@ -32,6 +32,8 @@ type World struct {
 	Cases   []*Case
 	locks   bool
 	hooks   bool
+	unlocks bool // sets kernel.unprivileged_bpf_disabled to anything but 1
+	bounds  bool // puts a process into a memory cgroup
 }
 
 // StepInfo is what the host keeps of a step: where it stands and what a
@@ -200,7 +202,9 @@ func (e *expander) addCase(n int, c combo) error {
 		return err
 	}
 	k.World.hooks = k.World.hooks || attaches(cell)
-	k.needs = e.needs(c, cell, k.World.hooks)
+	k.World.unlocks = k.World.unlocks || unlocks(cell, info)
+	k.World.bounds = k.World.bounds || bounds(cell)
+	k.needs = e.needs(c, cell, k.World)
 	for i := range e.f.controls {
 		if x := &e.f.controls[i]; x.matches(c) {
 			k.Control = map[bool]string{true: "allow", false: "refuse"}[x.allow]
@@ -262,7 +266,7 @@ func (m *idMaker) join() string {
 
 // needs returns what a combination's case needs. Cases with the same needs
 // share them.
-func (e *expander) needs(c combo, cell step.Cell, hooks bool) *[]Need {
+func (e *expander) needs(c combo, cell step.Cell, w *World) *[]Need {
 	var own []Need
 	var key strings.Builder
 	for i := range c {
@@ -274,9 +278,23 @@ func (e *expander) needs(c combo, cell step.Cell, hooks bool) *[]Need {
 		own = StepNeeds(&cell[0])
 		fmt.Fprint(&key, own)
 	}
-	if hooks {
+	if w.hooks {
 		own = append(own, lsmNeeds...)
 		key.WriteString("lsm")
+	}
+	if w.unlocks {
+		own = append(own, unlockedNeeds...)
+		key.WriteString("unlocks")
+	}
+	if w.bounds {
+		own = append(own, memoryNeeds...)
+		key.WriteString("bounds")
+	}
+	for i := range e.f.someNeeds {
+		if s := &e.f.someNeeds[i]; s.matches(c) {
+			own = append(own, s.need)
+			fmt.Fprintf(&key, "some %d/", i)
+		}
 	}
 	if e.needed[key.String()] == nil {
 		all := slices.Clone(e.f.needs)
@@ -304,6 +322,7 @@ func (e *expander) world(c combo) (*World, error) {
 		return nil, err
 	}
 	w.locks, w.hooks = locks(w.Program.Setup), attaches(w.Program.Setup)
+	w.unlocks, w.bounds = unlocks(w.Program.Setup, w.Info), bounds(w.Program.Setup)
 	var text strings.Builder
 	for i := range w.Info {
 		text.WriteString(w.Info[i].Text + "\n")

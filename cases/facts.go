@@ -25,6 +25,8 @@ type Need struct {
 	Tag   string       `json:"tag,omitempty"`  // the enumerator's enumeration
 	Value uint32       `json:"value,omitempty"`
 	Since uapi.Release `json:"since,omitzero"`
+	// Values are the values of the setting that serve, a bit each.
+	Values uint64 `json:"values,omitempty"`
 }
 
 // NeedKind says what a Need is about.
@@ -41,6 +43,7 @@ const (
 	NeedBefore  NeedKind = "before"
 	NeedGuards  NeedKind = "mitigations"
 	NeedType    NeedKind = "type"
+	NeedSetting NeedKind = "setting"
 )
 
 // String names the need as a reason for a skip.
@@ -64,6 +67,8 @@ func (n Need) String() string {
 		return fmt.Sprintf("the kernel is %s or newer", n.Since)
 	case NeedType:
 		return "the kernel's BTF has no " + n.Name
+	case NeedSetting:
+		return fmt.Sprintf("%s is not %s", n.Name, n.wants())
 	}
 	return string(n.Kind)
 }
@@ -101,6 +106,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 		return !sim.KernelOf(f).MitigationsOff, ""
 	case NeedType:
 		return !slices.Contains(f.TypesOff, n.Name), ""
+	case NeedSetting:
+		return n.checkSetting(f)
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
@@ -143,14 +150,20 @@ func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
 		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and %s", n.Name, n.lacks(f))
 	}
+	if n.Kind == NeedSetting {
+		return n.settingReason(f)
+	}
 	return n.String()
 }
 
 // checkLSM refutes the need where the LSM is compiled in: the lab boots with
-// all that are.
+// all that are, unless the kernel's command line names others.
 func (n Need) checkLSM(f *step.Facts) (met bool, refuted string) {
 	if f.LSM == nil || slices.Contains(f.LSM, n.Name) {
 		return true, ""
+	}
+	if named, _ := f.Running(step.LSMArgument); named == step.LSMWithoutBPF {
+		return false, ""
 	}
 	if f.Config["BPF_LSM"] == "y" && n.Name == "bpf" {
 		return false, fmt.Sprintf("%s although CONFIG_BPF_LSM is set: active are %s", n, strings.Join(f.LSM, ","))

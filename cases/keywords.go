@@ -31,8 +31,8 @@ func init() {
 			p.f.Full = true
 			return nil
 		}},
-		{"needs", "needs NEED", "skip the cases on a kernel without it; a kernel that should have it fails them",
-			func(p *parser, _ int, words []string, _ string) error { return p.needs(words) }},
+		{"needs", "needs NEED [where AXIS=VALUE,...]", "skip the cases, or these cells, on a kernel without it; a kernel that should have it fails them",
+			func(p *parser, n int, words []string, _ string) error { return p.needs(n, words) }},
 		{"axis", "axis NAME VALUE... | axis NAME each LIST [-VALUE...]", "values that $NAME stands for, or a value and its text on each indented line below; LIST is map_type, prog_load or command",
 			func(p *parser, _ int, words []string, _ string) error { return p.axis(words) }},
 		{"actor", "actor NAME KIND [uid=N] [caps=CAPS]", "a process; its kinds are below", func(p *parser, n int, words []string, _ string) error { return p.actor(n, words) }},

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tokentest/cases/uapi"
@@ -30,6 +31,7 @@ var needSpecs = []needSpec{
 		r, err := uapi.ParseRelease(w)
 		return Need{Kind: NeedBefore, Since: r}, err
 	}},
+	{"setting", "NAME=VALUE,...", "a setting of the running kernel has one of the values, or the kernel has no such setting; \"tokentest help machine\" lists them", settingNeed},
 	{"mitigations", "", "it was not booted with mitigations=off", func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
 }
 
@@ -43,8 +45,32 @@ func needUsages() string {
 	return strings.Join(out, ", ")
 }
 
-func (p *parser) needs(words []string) error {
-	line := strings.Join(words, " ")
+// needs reads NEED [where AXIS=VALUE...].
+func (p *parser) needs(n int, words []string) error {
+	var some filter
+	if i := slices.Index(words, "where"); i >= 0 {
+		f, rest, err := p.filter(n, words[i+1:])
+		if err != nil {
+			return err
+		}
+		if len(rest) > 0 || len(f.terms) == 0 {
+			return fmt.Errorf("want needs NEED where AXIS=VALUE..., after the axis lines")
+		}
+		some, words = f, words[:i]
+	}
+	need, err := parseNeed(strings.Join(words, " "))
+	switch {
+	case err != nil:
+		return err
+	case len(some.terms) > 0:
+		p.f.someNeeds = append(p.f.someNeeds, someNeed{some, need})
+	default:
+		p.f.needs = append(p.f.needs, need)
+	}
+	return nil
+}
+
+func parseNeed(line string) (Need, error) {
 	for i := range needSpecs {
 		s := &needSpecs[i]
 		rest, ok := strings.CutPrefix(line, s.words)
@@ -52,12 +78,13 @@ func (p *parser) needs(words []string) error {
 		if !ok || (word == "") != (s.takes == "") || strings.Contains(word, " ") {
 			continue
 		}
-		n, err := s.need(word)
-		if err != nil {
-			return err
-		}
-		p.f.needs = append(p.f.needs, n)
-		return nil
+		return s.need(word)
 	}
-	return fmt.Errorf("unknown need %q: want one of %s", line, needUsages())
+	return Need{}, fmt.Errorf("unknown need %q: want one of %s", line, needUsages())
+}
+
+// someNeed is a need of the cells that a filter selects.
+type someNeed struct {
+	filter
+	need Need
 }

@@ -22,15 +22,17 @@ type File struct {
 	answer   []string // what holds where the file's cases pass
 	Full     bool     // runs only when it is asked for, or with --full
 	needs    []Need
-	axes     []axis
-	actors   []actorLine
-	steps    []stepLine // what comes before "do", or all of a scenario
-	do       *stepLine
-	excepts  []filter
-	controls []control
-	pins     []pinLine
-	known    []Known
-	marks    []Mark // of its steps
+	// someNeeds are those of cells.
+	someNeeds []someNeed
+	axes      []axis
+	actors    []actorLine
+	steps     []stepLine // what comes before "do", or all of a scenario
+	do        *stepLine
+	excepts   []filter
+	controls  []control
+	pins      []pinLine
+	known     []Known
+	marks     []Mark // of its steps
 }
 
 type axis struct {

@@ -14,21 +14,46 @@ import (
 func StepNeeds(s *step.Step) []Need {
 	var out []Need
 	t, _ := s.Num(step.KeyType)
-	config := s.Op.Row().Config
 	switch s.Op {
 	case step.OpMapCreate:
 		shape := step.MapShapeOf(uapi.MapType(t))
-		return append(configNeeds(shape.Config), mapTypeNeeds(&shape)...)
+		return mapNeeds(&shape)
 	case step.OpProgLoad:
 		at, _ := s.Num(step.KeyAttach)
 		shape := step.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
-		config = shape.Config
-		out = progTypeNeeds(&shape)
 		if i := slices.IndexFunc(uapi.AttachTypes.Members, func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
+		return append(out, progNeeds(&shape)...)
 	}
-	return append(out, configNeeds(config)...)
+	return configNeeds(s.Op.Row().Config)
+}
+
+// mapNeeds is what a map type needs of the kernel: the options that compile it
+// in, the vmlinux types that its attributes name (without the type there is no
+// id to ask for), and the security module that must be active.
+func mapNeeds(s *step.MapShape) []Need {
+	out := configNeeds(s.Config)
+	if s.Struct != "" {
+		out = append(out, vmlinuxNeeds(step.KindStruct, s.Struct)...)
+	}
+	if s.LSM != "" {
+		out = append(out, Need{Kind: NeedLSM, Name: s.LSM})
+	}
+	return out
+}
+
+// progNeeds is the same of a program type. A program that replaces a function
+// needs that programs are compiled.
+func progNeeds(s *step.ProgShape) []Need {
+	out := configNeeds(s.Config)
+	if s.BTFName != "" {
+		out = append(out, vmlinuxNeeds(s.BTFKind, s.BTFName)...)
+	}
+	if s.Ext {
+		out = append(out, settingIs(step.JITEnable, 1, 2))
+	}
+	return out
 }
 
 // configNeeds are the configuration symbols of a list.
@@ -43,22 +68,6 @@ func configNeeds(list string) []Need {
 // Missing returns the needs that are not in a list.
 func Missing(from, needs []Need) []Need {
 	return slices.DeleteFunc(needs, func(n Need) bool { return slices.Contains(from, n) })
-}
-
-// mapTypeNeeds and progTypeNeeds are the vmlinux types that the attributes of a shape name: without the
-// type there is no id to ask for.
-func mapTypeNeeds(s *step.MapShape) []Need {
-	if s.Struct == "" {
-		return nil
-	}
-	return vmlinuxNeeds(step.KindStruct, s.Struct)
-}
-
-func progTypeNeeds(s *step.ProgShape) []Need {
-	if s.BTFName == "" {
-		return nil
-	}
-	return vmlinuxNeeds(s.BTFKind, s.BTFName)
 }
 
 func vmlinuxNeeds(kind, name string) []Need {

@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"cases/draw":            {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
 	"kconfig":               {},
 	"images":                {"harness/child"},
-	"images/init":           {"harness/guest", "harness/library"},
+	"images/init":           {"cases/step", "harness/guest", "harness/library"},
 	"images/bare":           {},
 	"harness/wire":          {"cases/step", "cases/uapi"},
 	"harness/guest":         {"cases/step", "cases/uapi", "harness/wire"},
@@ -74,7 +74,7 @@ var forbidden = map[string][]string{
 	"cases/oracle":   {"os", "os/exec", "time", "math/rand", "math/rand/v2", "net/"},
 	"harness/guest":  {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"images":         {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
-	"images/init":    {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
+	"images/init":    {"cases/step", "github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"images/bare":    {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"harness/report": {"os/exec"},
 }

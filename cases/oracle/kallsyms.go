@@ -13,6 +13,9 @@ type Symbol struct {
 var symbolRules = []rule[*Symbol]{
 	{id: "no-program", fn: "bpf_prog_ksym_set_name", errno: eNOENT, text: "no program has the name",
 		holds: func(c *call[*Symbol]) bool { return !c.req.Loaded }},
+	{id: "not-compiled", fn: "bpf_prog_kallsyms_candidate", errno: eNOENT, when: noJIT,
+		text:  "net.core.bpf_jit_enable is 0, and a program that is not compiled has no symbol",
+		holds: func(*call[*Symbol]) bool { return true }},
 	{id: "no-cap-bpf", fn: "bpf_prog_kallsyms_add", errno: eNOENT,
 		text:  "the loader lacked CAP_BPF " + checkedNS,
 		holds: func(c *call[*Symbol]) bool { return !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, c.req.Token) }},
@@ -20,6 +23,9 @@ var symbolRules = []rule[*Symbol]{
 	{id: "sub-no-cap-bpf", fn: "jit_subprogs", errno: eNOENT, until: linux(7, 1),
 		text:  "the loader lacked CAP_BPF " + initialNS + "; before 7.1 a sub-program needs it there",
 		holds: func(c *call[*Symbol]) bool { return c.req.Sub && !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, nil) }},
+	{id: "hidden", fn: "bpf_jit_kallsyms_enabled", errno: eNOENT, when: func(s *Settings) bool { return s.HidesSymbols },
+		text:  "net.core.bpf_jit_kallsyms is 0, or net.core.bpf_jit_harden is not 0",
+		holds: func(*call[*Symbol]) bool { return true }},
 }
 
 // loaderHas reports whether the loader had a capability where the kernel

@@ -40,6 +40,7 @@ const (
 	CallsJiffies64 Body = iota + 1
 	CallsGetCurrentTask
 	CallsProbeWriteUser
+	CallsProbeReadKernel
 	ReturnsContext
 	ReadsSkbData
 	ReadsUninitStack
@@ -128,12 +129,21 @@ var progLoadRules = []rule[*ProgLoad]{
 	// bpf_check. Each program has at most one body, so that the order of these rules decides nothing.
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+	{id: "not-compiled", fn: "bpf_check_attach_target", errno: eINVAL, when: noJIT,
+		text:  "net.core.bpf_jit_enable is 0, and a program can replace only a function of a compiled program",
+		holds: func(c *progCall) bool { return c.req.Type == uapi.BPF_PROG_TYPE_EXT }},
 	{id: "helper-bpf", fn: "bpf_base_func_proto", errno: eINVAL,
 		text:  "the helper needs CAP_BPF " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask)},
+		holds: bodyNeeds(uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask, CallsProbeReadKernel)},
 	{id: "helper-perfmon", fn: "bpf_base_func_proto", errno: eINVAL,
 		text:  "the helper needs CAP_PERFMON " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_PERFMON, CallsGetCurrentTask)},
+		holds: bodyNeeds(uapi.CAP_PERFMON, CallsGetCurrentTask, CallsProbeReadKernel)},
+	{id: "read-locked-down", fn: "bpf_base_func_proto", errno: eINVAL, when: lockedDown(Confidentiality),
+		text:  "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeReadKernel })},
+	{id: "write-locked-down", fn: "bpf_tracing_func_proto", errno: eINVAL, when: lockedDown(Integrity),
+		text:  "lockdown closes the helper, which writes to a process: security_locked_down(LOCKDOWN_BPF_WRITE_USER)",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeWriteUser })},
 	// Kernels before 6.16 ask capable(), later ones the program's token. Seen on 6.12 and 6.16.
 	{id: "helper-sys-admin-initial", fn: "bpf_get_probe_write_proto", errno: eINVAL, until: linux(6, 16),
 		text: "the helper needs CAP_SYS_ADMIN " + initialNS + ", with any token",

@@ -14,6 +14,9 @@ type rule[R any] struct {
 	since uapi.Release // the first mainline release that has the check, if not all have it
 	until uapi.Release // the first mainline release that does not have it any more
 	fix   *fix         // the fix that added the check, if stable series have it too
+	// when reports whether the rule can hold with the kernel's settings; nil if
+	// it can with all. An explanation leaves the others out.
+	when  func(s *Settings) bool
 	holds func(c *call[R]) bool
 	// answer gives the errno if it is not always the same. It is called after holds.
 	answer func(c *call[R]) uapi.Errno
@@ -27,7 +30,8 @@ func (r rule[R]) from(major, minor int) rule[R] {
 
 // in reports whether a kernel has the rule.
 func (r *rule[R]) in(k *Kernel) bool {
-	return k.has(r.since) && (r.fix == nil || r.fix.in(k)) && (r.until == uapi.Release{} || k.Release.Less(r.until))
+	return k.has(r.since) && (r.when == nil || r.when(&k.Settings)) && (r.fix == nil || r.fix.in(k)) &&
+		(r.until == uapi.Release{} || k.Release.Less(r.until))
 }
 
 // fix is a change that stable series backported, so that a kernel's release

@@ -13,6 +13,7 @@ func Rules() []string {
 		names("lsm", lsmRules),
 		names("lsm_ran", lsmRanRules),
 		names("kallsyms", symbolRules),
+		names("barriers", instructionRules),
 		FileRules(),
 	)
 	return append(out, callRuleNames()...)

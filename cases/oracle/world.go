@@ -28,6 +28,8 @@ type Kernel struct {
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
 	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
 	MitigationsOff bool
+	// Settings are those of the running kernel that rules depend on.
+	Settings Settings
 	// Omit names a rule to leave out. Tests use it to show that the rule's
 	// absence is noticed.
 	Omit string

@@ -14,6 +14,7 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
 	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && mitigationsOut(f)
+	k.Settings = settingsOf(f)
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,

@@ -102,7 +102,7 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyJiffies64: oracle.CallsJiffies64, step.BodyCurrentTask: oracle.CallsGetCurrentTask,
 	step.BodyProbeWriteUser: oracle.CallsProbeWriteUser, step.BodyReturnContext: oracle.ReturnsContext,
 	step.BodyReadData: oracle.ReadsSkbData, step.BodyUninitStack: oracle.ReadsUninitStack, step.BodyVarStack: oracle.VariesStackPointer,
-	step.BodySubprog: oracle.CallsSubprog,
+	step.BodySubprog: oracle.CallsSubprog, step.BodyProbeReadKernel: oracle.CallsProbeReadKernel,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {

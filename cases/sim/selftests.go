@@ -59,8 +59,13 @@ func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded", ID: "barriers/not-modelled"}}
 	}
-	e := Expect{Verdict: oracle.Verdict{Known: true, Rule: "barriers against Speculative Store Bypass are for programs of who lacks CAP_PERFMON",
-		Func: "bpf_bypass_spec_v4", ID: "barriers"}, Text: "0 barriers"}
+	e := s.decide(a, st, &oracle.Instructions{Of: fd.Loaded})
+	if !e.OK() {
+		return e
+	}
+	e.Verdict = oracle.Verdict{Known: true, Rule: "barriers against Speculative Store Bypass are for programs of who lacks CAP_PERFMON",
+		Func: "bpf_bypass_spec_v4", ID: "barriers"}
+	e.Text = "0 barriers"
 	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {
 		e.Text = "1 barriers"
 	}

@@ -52,10 +52,13 @@ type actor struct {
 // when a world begins.
 const unprivDefault = 2
 
+// unprivLocked is the value that no other can follow.
+const unprivLocked = 1
+
 // New starts a program on a kernel. With explain every expectation carries
 // its trace.
 func New(f *step.Facts, p *step.Program, explain bool) *Sim {
-	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: unprivDefault, explains: explain, tables: map[int]map[uint64][]*oracle.Mount{}}
+	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: startsWith(f), explains: explain, tables: map[int]map[uint64][]*oracle.Mount{}}
 	for i, a := range p.Actors {
 		ns, mounts := oracle.Initial, 0
 		if a.Parent >= 0 {
@@ -85,6 +88,14 @@ func (s *Sim) Holds(st *step.Step) bool {
 	}
 	h, ok := st.Num(step.KeyHandle)
 	return !ok || s.FD(st.Actor, step.Handle(h)).Kind != oracle.Closed
+}
+
+// startsWith is the value of kernel.unprivileged_bpf_disabled when a world begins.
+func startsWith(f *step.Facts) int {
+	if v, _ := f.Running(step.UnprivDisabled); v == unprivLocked {
+		return unprivLocked
+	}
+	return unprivDefault
 }
 
 // Omit has the oracle leave a rule out.

@@ -86,13 +86,14 @@ const (
 	BodyVarStack
 	BodySubprog // has a function beside its first
 	BodySpill   // puts a pointer on the stack
+	BodyProbeReadKernel
 )
 
 // Bodies are the bodies as a case file spells them.
 var Bodies = []string{
 	BodyJiffies64: "jiffies64", BodyCurrentTask: "get_current_task", BodyProbeWriteUser: "probe_write_user",
 	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack", BodyVarStack: "var_stack",
-	BodySubprog: "subprog", BodySpill: "spill",
+	BodySubprog: "subprog", BodySpill: "spill", BodyProbeReadKernel: "probe_read_kernel",
 }
 
 // On is an object that a command treats otherwise than the usual one.

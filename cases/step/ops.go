@@ -610,7 +610,7 @@ var operations = [Ops]Operation{
 	},
 	OpBarriers: {
 		Name: "barriers", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Never: fewAnswers},
-		Doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared",
+		Doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared. ENODATA if the kernel does not show its instructions",
 		Params: []Param{
 			paramHandle("a program"),
 		},

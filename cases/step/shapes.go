@@ -14,6 +14,7 @@ type MapShape struct {
 	Inner                  bool   // wants the fd of an inner array map
 	BTF                    bool   // wants key and value type ids of a BTF
 	Struct                 string // the vmlinux struct that is the value
+	LSM                    string // the security module that must be active: bpf_lsm_initialized
 	Config                 string // the symbols that compile it in, include/linux/bpf_types.h
 }
 
@@ -53,7 +54,7 @@ var mapShapes = []MapShape{
 	{Type: uapi.BPF_MAP_TYPE_DEVMAP_HASH, Key: 4, Value: 4, Max: 1, Config: "NET"},
 	{Type: uapi.BPF_MAP_TYPE_STRUCT_OPS, Key: 4, Max: 1, Struct: "bpf_struct_ops_tcp_congestion_ops", Config: structOpsConfig},
 	{Type: uapi.BPF_MAP_TYPE_RINGBUF, Max: ringbufMax},
-	{Type: uapi.BPF_MAP_TYPE_INODE_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "BPF_LSM"},
+	{Type: uapi.BPF_MAP_TYPE_INODE_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "BPF_LSM", LSM: "bpf"},
 	{Type: uapi.BPF_MAP_TYPE_TASK_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true},
 	{Type: uapi.BPF_MAP_TYPE_BLOOM_FILTER, Value: 4, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_USER_RINGBUF, Max: ringbufMax},

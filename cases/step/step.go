@@ -138,6 +138,11 @@ type Facts struct {
 	LSM []string `json:"lsm,omitzero"`
 	// MitigationsOff says that the kernel was booted with mitigations=off.
 	MitigationsOff bool `json:"mitigations_off,omitempty"`
+	// Settings holds each setting of the table Settings that the kernel has: its
+	// value before the guest changed anything, and while cases run.
+	Settings map[string]Reading `json:"settings,omitempty"`
+	// Changes lists what the guest changed in the kernel before the first case.
+	Changes []Change `json:"changes,omitempty"`
 	// ConfigOff are the configuration symbols of Options whose function or file
 	// the running kernel does not have.
 	ConfigOff []string `json:"config_off,omitempty"`

@@ -55,10 +55,11 @@ type player struct {
 }
 
 const (
-	unprivSysctl  = "/proc/sys/kernel/unprivileged_bpf_disabled"
 	unprivDefault = 2 // what a world begins with
 	unprivLocked  = 1 // no other value can follow
 )
+
+var unprivDisabled = step.SettingNamed(step.UnprivDisabled)
 
 // serve runs what the host sends until it says bye.
 func (g *agent) serve() error {
@@ -107,7 +108,7 @@ func (g *agent) world(payload []byte) error {
 
 // stage prepares a world: the sysctl, the actors, the set-up steps.
 func (g *agent) stage(p *step.Program) ([]step.Observation, error) {
-	if errno := g.setSysctl(unprivDefault); errno != 0 && g.sysctl != unprivLocked {
+	if errno := g.setSysctl(unprivDefault); errno != 0 && !g.locked() {
 		return nil, fmt.Errorf("set kernel.unprivileged_bpf_disabled: %w", unix.Errno(errno))
 	}
 	if err := g.assemble(p.Actors); err != nil {
@@ -317,6 +318,9 @@ func (g *agent) sysrq(_ *player, s *step.Step) (step.Observation, error) {
 	return step.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(str(s, step.KeyValue)), 0)
 }
 
+// ErrnoOf returns the errno in an error, EIO where there is none, 0 for nil.
+func ErrnoOf(err error) uapi.Errno { return errnoOf(err) }
+
 func errnoOf(err error) uapi.Errno {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -361,15 +365,28 @@ func (g *agent) setSysctl(v int) uapi.Errno {
 	if g.sysctl == v {
 		return 0
 	}
-	errno := errnoOf(os.WriteFile(unprivSysctl, fmt.Appendln(nil, v), 0))
+	errno := errnoOf(os.WriteFile(unprivDisabled.File, fmt.Appendln(nil, v), 0))
 	if errno == 0 {
 		g.sysctl = v
 	}
 	return errno
 }
 
+// locked reports whether kernel.unprivileged_bpf_disabled is 1: by a world
+// before, or since the boot.
+func (g *agent) locked() bool {
+	if g.sysctl == unprivLocked {
+		return true
+	}
+	v, ok := readSetting(unprivDisabled)
+	if ok && v == unprivLocked {
+		g.sysctl = unprivLocked
+	}
+	return g.sysctl == unprivLocked
+}
+
 // hello tells the host what this machine is.
-func (g *agent) hello(buildID string, failed []error) error {
+func (g *agent) hello(buildID string, settings map[string]step.Reading, changes []step.Change) error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return fmt.Errorf("read the kernel's release: %w", err)
@@ -380,9 +397,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 		return err
 	}
 	h.Taint = taint
-	for _, err := range failed {
-		h.Failed = append(h.Failed, err.Error())
-	}
+	h.Settings, h.Changes = settings, changes
 	h.Refused = g.refused
 	h.Release = unix.ByteSliceToString(u.Release[:])
 	_, errno := tokenCreate(0, badFD, &step.Step{})
@@ -392,7 +407,7 @@ func (g *agent) hello(buildID string, failed []error) error {
 	h.ConfigOff, h.OptionsFrom, h.TypesOff = g.built.off, g.built.from, g.built.typesOff
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
-	h.MitigationsOff = mitigationsOff()
+	h.MitigationsOff = settings[step.Mitigations].Booted != 0
 	payload, err := wire.EncodeJSON(h)
 	if err != nil {
 		return err
@@ -402,7 +417,8 @@ func (g *agent) hello(buildID string, failed []error) error {
 
 // Main is the guest: PID 1 calls it with the machine prepared; an actor's
 // process calls it under actorArg0. It returns when there is nothing more to do.
-func Main(buildID string, failed []error) error {
+// changes is what it changed in the kernel so far.
+func Main(buildID string, changes []step.Change) error {
 	if os.Args[0] == actorArg0 {
 		return runActor(os.Args)
 	}
@@ -418,14 +434,11 @@ func Main(buildID string, failed []error) error {
 		return err
 	}
 	defer port.Close()
-	for _, err := range []error{makePlaces(), soften()} {
-		if err != nil {
-			failed = append(failed, err)
-		}
-	}
+	settings := readSettings()
+	changes = append(changes, prepare(settings)...)
 	g := newAgent(port)
 	g.log = openKernelLog()
-	if err := g.hello(buildID, failed); err != nil {
+	if err := g.hello(buildID, settings, changes); err != nil {
 		return err
 	}
 	return g.serve()

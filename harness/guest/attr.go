@@ -131,6 +131,11 @@ func bodyOf(b step.Body) []byte {
 			asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
 			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.Mov.Imm(asm.R3, 8), asm.FnProbeWriteUser.Call(),
 		}, leave...)
+	case step.BodyProbeReadKernel: // probe_read_kernel(stack, 8, 0)
+		insns = append(asm.Instructions{
+			asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
+			asm.FnProbeReadKernel.Call(),
+		}, leave...)
 	case step.BodyReturnContext:
 		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
 	case step.BodyReadData:

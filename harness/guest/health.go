@@ -62,19 +62,6 @@ func readTaint() (uint64, error) {
 	return mask, nil
 }
 
-// mitigationsOff reports whether the kernel was told to trust its CPU; of several
-// such arguments the last counts.
-func mitigationsOff() bool {
-	text, err := os.ReadFile("/proc/cmdline")
-	off := false
-	for _, arg := range strings.Fields(string(text)) {
-		if value, ok := strings.CutPrefix(arg, "mitigations="); ok && err == nil {
-			off = value == "off"
-		}
-	}
-	return off
-}
-
 // done is the agent's last record.
 func (g *agent) done() error {
 	taint, err := readTaint()

@@ -14,38 +14,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// makePlaces makes the directories that actors mount on.
-func makePlaces() error {
-	for _, dir := range step.Places[1:] {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("make a place to mount on: %w", err)
-		}
-	}
-	return nil
-}
-
-// hardening is what restricts tracing (Yama), hard links and perf events beyond
-// the kernel's own checks, which the oracle follows, and the value that does not.
-// Distributions turn it on.
-var hardening = map[string]string{
-	"/proc/sys/kernel/yama/ptrace_scope": "0", "/proc/sys/fs/protected_hardlinks": "0", "/proc/sys/kernel/perf_event_paranoid": "-1",
-}
-
-// soften turns it off, where it is there. RLIMIT_MEMLOCK, against which maps and
-// programs count before 5.11, is lifted for this process and its actors.
-func soften() error {
-	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}); err != nil {
-		return fmt.Errorf("lift RLIMIT_MEMLOCK: %w", err)
-	}
-	for file, value := range hardening {
-		err := os.WriteFile(file, []byte(value+"\n"), 0)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("leave a decision to the kernel's own checks: %w", err)
-		}
-	}
-	return nil
-}
-
 // kept makes an observation of a call that may have made a descriptor.
 func kept(fd int, err error) (int, step.Observation) {
 	if err != nil {

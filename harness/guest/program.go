@@ -326,7 +326,6 @@ func prepareForPrograms(root string) {
 		}
 		os.Chmod("/dev/pts/ptmx", 0o666)
 		os.Chmod("/dev/shm", 0o1777)
-		os.WriteFile("/proc/sys/kernel/unprivileged_userns_clone", []byte("1"), 0) // a distribution's own
 		raiseLoopback()
 	})
 	if root == "" {

@@ -135,8 +135,11 @@ type pageColumn struct {
 	Counts map[result.Status]int `json:"counts"`
 	Causes []pageCause           `json:"causes,omitempty"`
 	Exit   int                   `json:"exit_code"`
-	Facts  struct{}              `json:"facts,omitzero"`
-	Rules  struct{}              `json:"rules,omitzero"`
+	// Settings are the kernel's, as a person reads them: a name and a value.
+	Settings [][2]string   `json:"settings,omitempty"`
+	Changes  []step.Change `json:"changes,omitempty"`
+	Facts    struct{}      `json:"facts,omitzero"`
+	Rules    struct{}      `json:"rules,omitzero"`
 }
 
 // pageCause is one paragraph of a report for people.
@@ -238,6 +241,12 @@ func (d *pageData) column(k *run, index int) {
 		for _, c := range byCause(k.Those(status)) {
 			col.Causes = append(col.Causes, newPageCause(status, c))
 		}
+	}
+	for _, s := range k.Facts.States() {
+		col.Settings = append(col.Settings, [2]string{s.Name, settingText(s)})
+	}
+	if k.Facts != nil {
+		col.Changes = k.Facts.Changes
 	}
 	d.head.Columns = append(d.head.Columns, col)
 	for id, text := range k.Rules {

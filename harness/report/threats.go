@@ -170,7 +170,20 @@ func Threats(r *result.Run, w io.Writer, o Options) error {
 		}
 		t.write(p, i+1)
 	}
+	p.settings(r)
 	return flush(p.w)
+}
+
+// settings says with which settings of the kernels the answers came out: some
+// the guest changed, so that the kernel's own checks decide.
+func (p *page) settings(r *result.Run) {
+	for _, k := range kernels(r) {
+		if text := k.settings(); text != "" {
+			p.blank()
+			p.head("settings", bold, "of "+k.title())
+			p.fact(textFact("", text))
+		}
+	}
 }
 
 func (t *threat) write(p *page, number int) {

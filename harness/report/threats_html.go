@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"tokentest/cases/step"
 	"tokentest/harness/result"
 )
 
@@ -19,12 +20,28 @@ func ThreatsHTML(r *result.Run, w io.Writer, _ Options) error {
 		}
 	}
 	err := threatsPage.Execute(w, map[string]any{
-		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r),
+		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r), "Settings": kernelSettings(r),
 	})
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
+}
+
+// kernelState is a kernel with its settings.
+type kernelState struct {
+	Kernel string
+	States []step.SettingState
+}
+
+func kernelSettings(r *result.Run) []kernelState {
+	var out []kernelState
+	for _, k := range kernels(r) {
+		if list := k.Facts.States(); len(list) > 0 {
+			out = append(out, kernelState{k.title(), list})
+		}
+	}
+	return out
 }
 
 func titles(r *result.Run) []string {
@@ -79,6 +96,10 @@ Each answer stands because the calls below it came out so on the kernels named, 
 {{end}}</table>{{end}}
 </section>
 {{end}}
-</body>
+{{range .Settings}}<h2>Settings of {{.Kernel}}</h2>
+<table><tr><th>setting</th><th>value</th><th>decides</th></tr>
+{{range .States}}<tr><td><code>{{.Name}}</code></td><td>{{.Value}}{{with .Changed}} ({{.}}){{end}}</td><td>{{.Decides}} ({{.Func}})</td></tr>
+{{end}}</table>
+{{end}}</body>
 </html>
 `))

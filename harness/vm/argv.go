@@ -138,9 +138,24 @@ func argv(m Machine) []string {
 	return args
 }
 
+// features is the machine and the kernel arguments that belong to it.
+func features(m Machine, c chardevs) []feature {
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), unsignalled, log(c), records(c)}
+}
+
+// KernelArguments returns what the kernel of an emulated machine is booted with,
+// before those of Machine.Append.
+func KernelArguments() []string {
+	var out []string
+	for _, f := range features(Machine{Accel: TCG}, live) {
+		out = append(out, f.karg...)
+	}
+	return out
+}
+
 func argvWith(m Machine, c chardevs) []string {
 	var args, kargs []string
-	for _, f := range []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), unsignalled, log(c), records(c)} {
+	for _, f := range features(m, c) {
 		args = append(args, f.qemu...)
 		kargs = append(kargs, f.karg...)
 	}

@@ -14,8 +14,6 @@ import (
 type Hello struct {
 	BuildID string `json:"build_id"` // must be the image's
 	step.Facts
-	// Failed lists what the guest could not prepare.
-	Failed []string `json:"failed,omitempty"`
 	// Refused lists what the kernel refused of what requests refer to.
 	Refused []step.Fixture `json:"refused,omitempty"`
 	Taint   uint64         `json:"taint"` // the kernel's taint flags

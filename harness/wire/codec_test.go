@@ -108,8 +108,10 @@ func TestHugeCount(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	hello := Hello{BuildID: "abc", Failed: []string{"x"}, Facts: step.Facts{
-		Release: "7.3.4", Token: true, BTF: true, Max: map[string]uint32{"bpf_cmd": 39}, StructOpsIndex: 2}}
+	hello := Hello{BuildID: "abc", Facts: step.Facts{
+		Release: "7.3.4", Token: true, BTF: true, Max: map[string]uint32{"bpf_cmd": 39}, StructOpsIndex: 2,
+		Settings: map[string]step.Reading{step.PtraceScope: {Booted: 1}},
+		Changes:  []step.Change{{Kind: step.ChangeSetting, Name: step.PtraceScope, To: "0"}}}}
 	b, err := EncodeJSON(&hello)
 	if err != nil {
 		t.Fatal(err)

@@ -28,13 +28,15 @@ func main() {
 // run prepares the machine, says on the kernel's log what could not be done,
 // and runs the agent.
 func run() {
-	failed := setUp()
+	changes := setUp()
 	log := openLog()
 	log.printf("init %s", buildID)
-	for _, err := range failed {
-		log.printf("init: %v", err)
+	for _, c := range changes {
+		if c.Errno != 0 {
+			log.printf("init: %s %s %s: %s", c.Kind, c.Name, c.To, c.Errno)
+		}
 	}
-	if err := guest.Main(buildID, failed); err != nil {
+	if err := guest.Main(buildID, changes); err != nil {
 		log.complain("agent: %v", err)
 	}
 }

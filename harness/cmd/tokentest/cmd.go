@@ -249,7 +249,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see %s --help", err, c.CommandPath()) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
-	c.AddCommand(casesTopic())
+	c.AddCommand(casesTopic(), machineTopic())
 	c.AddCommand(a.seriesCmd())
 	return c
 }

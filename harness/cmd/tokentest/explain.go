@@ -132,6 +132,11 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 	}
 	for _, facts := range list {
 		(&foreseen{facts: facts}).writeDrift(a.stdout)
+		if f.facts != "" {
+			if err := a.writeMachine(facts); err != nil {
+				return err
+			}
+		}
 		for _, c := range p.Cases {
 			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
 				if err := explain(ctx, a.stdout, c, facts); err != nil {
@@ -141,6 +146,29 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 		}
 	}
 	return nil
+}
+
+// writeMachine shows the settings of a kernel that ran, and what the guest
+// changed in it.
+func (a *app) writeMachine(f *step.Facts) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "settings of %s\n", f.Release)
+	for _, s := range f.States() {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Name, s.Value(), s.Changed(), s.Func)
+	}
+	if len(f.Settings) == 0 {
+		fmt.Fprintln(w, "  none: the run is older than their record")
+	}
+	fmt.Fprintln(w, "changed before the first case")
+	for _, c := range f.Changes {
+		refused := ""
+		if c.Errno != 0 {
+			refused = "refused: " + c.Errno.String()
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", c.Kind, c.Name, c.To, refused)
+	}
+	fmt.Fprintln(w)
+	return w.Flush()
 }
 
 // change is a kind of decision that two kernels make differently.

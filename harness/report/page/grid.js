@@ -70,6 +70,8 @@ function runFacts() {
   const all = D.runs.map((r) => facts([["run", r.dir], ["command", (r.args || []).join(" ")], ["started", r.start], ["tokentest", [r.program, r.tool].filter(Boolean).join(" · ")],
     ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes" : ""]]));
   const kernels = D.columns.map((c) => facts([[c.label, c.release], ["source", c.source], ["image", c.digest], ["config", c.config_digest], ["compiler", c.compiler], ["accelerator", c.accel], ["note", c.note],
+    ["settings", (c.settings || []).map((s) => s.join(" ")).join(", ")],
+    ["changed by the guest", (c.changes || []).map((x) => [x.kind, x.name, x.to, x.errno ? "refused" : ""].filter(Boolean).join(" ")).join(", ")],
     ["drift", (c.drift || []).join(" ")], ["error", c.error]]));
   return el("details", {}, el("summary", {}, D.runs.map((r, i) => runName(i)).join(" and ") + ": " + D.columns.length + " kernels, " + D.size.toLocaleString("en") + " cases, " + total().toLocaleString("en") + " decisions"), ...all, ...kernels);
 }

@@ -1,0 +1,68 @@
+package oracle
+
+import "tokentest/cases/uapi"
+
+// Settings are the settings of a running kernel that decide a call. The zero
+// value restricts nothing beyond the checks that every kernel makes.
+type Settings struct {
+	// Lockdown is the level that security_locked_down goes by.
+	Lockdown Lockdown
+	// NoJIT says that net.core.bpf_jit_enable is 0: no program is compiled.
+	NoJIT bool
+	// Blinds is net.core.bpf_jit_harden: 1 blinds the constants of programs
+	// whose loader lacks CAP_BPF, 2 of all.
+	Blinds int
+	// HidesSymbols says that bpf_jit_kallsyms_enabled answers no.
+	HidesSymbols bool
+	// HidesPointers is whom kallsyms_show_value refuses: 0 nobody, 1 whoever
+	// lacks CAP_SYSLOG in the initial user namespace, 2 everyone.
+	HidesPointers int
+	// NoAttach says that kernel.yama.ptrace_scope is 3: nobody may attach to
+	// another process.
+	NoAttach bool
+}
+
+// Lockdown is a level of the kernel's lockdown.
+type Lockdown int
+
+// The levels, in their order: each closes what the one before it closes.
+const (
+	Integrity       Lockdown = 1
+	Confidentiality Lockdown = 2
+)
+
+func lockedDown(from Lockdown) func(s *Settings) bool {
+	return func(s *Settings) bool { return s.Lockdown >= from }
+}
+
+func noJIT(s *Settings) bool { return s.NoJIT }
+
+// Instructions asks the kernel for a program's instructions after the verifier,
+// with BPF_OBJ_GET_INFO_BY_FD.
+type Instructions struct{ Of *Symbol }
+
+var instructionRules = []rule[*Instructions]{
+	{id: "blinded", fn: "bpf_prog_get_info_by_fd", errno: eNODATA,
+		text: "the program's constants are blinded, and its loader must not see kernel pointers",
+		when: func(s *Settings) bool { return !s.NoJIT && s.Blinds != 0 && s.HidesPointers != 0 },
+		holds: func(c *call[*Instructions]) bool {
+			return c.Kernel.blinds(c.req.Of) && c.Kernel.hidesPointers(c.req.Of.Loader)
+		}},
+}
+
+func (r *Instructions) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "barriers", r, nil, instructionRules, trace)
+}
+
+// blinds mirrors bpf_jit_blinding_enabled of include/linux/filter.h, where
+// net.core.bpf_jit_harden is not 0. bpf_prog_alloc asks it, before the program
+// has its token: CAP_BPF counts in the initial user namespace alone.
+func (k *Kernel) blinds(of *Symbol) bool {
+	return k.Settings.Blinds != 1 || !of.loaderHas(k, uapi.CAP_BPF, nil)
+}
+
+// hidesPointers mirrors kallsyms_show_value of kernel/ksyms_common.c, where
+// pointers are restricted.
+func (k *Kernel) hidesPointers(c Cred) bool {
+	return k.Settings.HidesPointers != 1 || !c.capable(Initial, uapi.CAP_SYSLOG)
+}

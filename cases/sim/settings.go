@@ -1,0 +1,43 @@
+package sim
+
+import (
+	"tokentest/cases/oracle"
+	"tokentest/cases/step"
+)
+
+// The values at which a setting begins to restrict.
+const (
+	paranoidPointers = 2 // kernel.perf_event_paranoid, kallsyms_for_perf
+	hidesFromAll     = 2 // kernel.kptr_restrict
+	noAttach         = 3 // kernel.yama.ptrace_scope, YAMA_SCOPE_NO_ATTACH
+)
+
+// settingsOf returns the settings that the rules go by. One that the kernel
+// does not have, or that a record from before does not tell, restricts nothing.
+func settingsOf(f *step.Facts) oracle.Settings {
+	is := func(name string, value int64) bool {
+		v, ok := f.Running(name)
+		return ok && v == value
+	}
+	lockdown, _ := f.Running(step.Lockdown)
+	harden, _ := f.Running(step.JITHarden)
+	scope, _ := f.Running(step.PtraceScope)
+	return oracle.Settings{
+		Lockdown:      oracle.Lockdown(lockdown),
+		NoJIT:         is(step.JITEnable, 0),
+		Blinds:        int(harden),
+		HidesSymbols:  harden != 0 || is(step.JITKallsyms, 0),
+		HidesPointers: hidesPointers(f),
+		NoAttach:      scope >= noAttach,
+	}
+}
+
+// hidesPointers is whom kallsyms_show_value refuses.
+func hidesPointers(f *step.Facts) int {
+	restrict, _ := f.Running(step.KptrRestrict)
+	paranoid, _ := f.Running(step.PerfParanoid)
+	if restrict == 0 && paranoid >= paranoidPointers {
+		return 1
+	}
+	return int(min(restrict, hidesFromAll))
+}

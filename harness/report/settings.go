@@ -1,0 +1,25 @@
+package report
+
+import (
+	"strings"
+
+	"tokentest/cases/step"
+)
+
+// settingText is the value of a setting, and what it was before the guest
+// changed it.
+func settingText(s step.SettingState) string {
+	if was := s.Changed(); was != "" {
+		return s.Value() + " (" + was + ")"
+	}
+	return s.Value()
+}
+
+// settings is a kernel's settings in one line, "" where they were not read.
+func (k *run) settings() string {
+	var out []string
+	for _, s := range k.Facts.States() {
+		out = append(out, s.Name+" "+settingText(s))
+	}
+	return strings.Join(out, ", ")
+}
