@@ -22,7 +22,7 @@ const module = "tokentest/"
 // oracle does.
 var mayImport = map[string][]string{
 	"cases/uapi":            {},
-	"cases/uapi/gen":        {},
+	"cases/uapi/gen":        {"kconfig"},
 	"cases/oracle":          {"cases/uapi"},
 	"cases/step":            {"cases/uapi"},
 	"cases/sim":             {"cases/oracle", "cases/step", "cases/uapi"},

@@ -38,6 +38,9 @@ func (t AttachType) String() string { return AttachTypes.Name(uint32(t)) }
 // map_flags, prog_flags, btf_flags and open_flags.
 const BPF_F_TOKEN_FD = 1 << 16
 
+// Field is where a member of a structure stands, in bytes.
+type Field struct{ Off, Size uint16 }
+
 // Release is the first two numbers of a kernel release.
 type Release struct{ Major, Minor int }
 

@@ -1,11 +1,13 @@
-// Gen writes the kernel's enumerators as Go constants and tables.
+// Gen writes the kernel's enumerators as Go constants and tables, and where the members of
+// union bpf_attr and its like stand.
 //
-// Usage: gen -since since.txt -o zenums.go RELEASE=bpf.h...
+// Usage: gen -since since.txt -o zenums.go -layout zlayout.go [-btf RELEASE=vmlinuz] RELEASE=bpf.h...
 //
 // The headers (include/uapi/linux/bpf.h of each release, oldest first) tell
 // every name and number. since.txt names the release that added an enumerator
 // where it lies between two headers; gen refuses an entry that a header
-// contradicts.
+// contradicts. The layout is that of the last header: kernels only ever add members. With -btf gen
+// also writes testdata/layout.txt, where the BTF of a packaged kernel of that release has them.
 package main
 
 import (
@@ -14,6 +16,7 @@ import (
 	"fmt"
 	"go/format"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,8 +49,19 @@ func run(args []string) error {
 	fs := flag.NewFlagSet("gen", flag.ContinueOnError)
 	since := fs.String("since", "since.txt", "releases that lie between two headers")
 	out := fs.String("o", "zenums.go", "file to write")
+	layout := fs.String("layout", "zlayout.go", "file to write the members of structures to")
+	image := fs.String("btf", "", "RELEASE=FILE: a packaged kernel whose BTF to write to testdata/layout.txt")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if release, file, ok := strings.Cut(*image, "="); ok {
+		text, err := renderBTF(file, release)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join("testdata", "layout.txt"), text, 0o644); err != nil {
+			return err
+		}
 	}
 	known, err := readSince(*since)
 	if err != nil {
@@ -61,11 +75,27 @@ func run(args []string) error {
 		}
 		all = append(all, members)
 	}
-	src, err := format.Source(render(all))
-	if err != nil {
-		return fmt.Errorf("format %s: %w", *out, err)
+	if err := writeGo(*out, render(all)); err != nil {
+		return err
 	}
-	return os.WriteFile(*out, src, 0o644)
+	release, header, _ := strings.Cut(fs.Arg(fs.NArg()-1), "=") // collect read it
+	text, err := os.ReadFile(header)
+	if err != nil {
+		return fmt.Errorf("read header: %w", err)
+	}
+	src, err := renderLayouts(string(text), release)
+	if err != nil {
+		return fmt.Errorf("%s: %w", header, err)
+	}
+	return writeGo(*layout, src)
+}
+
+func writeGo(name string, src []byte) error {
+	src, err := format.Source(src)
+	if err != nil {
+		return fmt.Errorf("format %s: %w", name, err)
+	}
+	return os.WriteFile(name, src, 0o644)
 }
 
 func readSince(path string) (map[string]string, error) {
