@@ -89,7 +89,7 @@ func checkCall(s *step.Step) error {
 		takes := true
 		switch a.Key {
 		case step.KeyToken, step.KeyID:
-			takes = shape != nil && shape.Token
+			takes = shape != nil && step.TokenCmdOf(cmd) != nil
 		case step.KeyProg:
 			takes = attaches
 		case step.KeyOn:

@@ -51,9 +51,10 @@ func (d *drawer) command() (who, call string) {
 		s = pick(d, step.CmdShapes...)
 	}
 	who, call = d.actor(), "call cmd="+s.Cmd.String()
+	takesToken := step.TokenCmdOf(s.Cmd) != nil
 	attaches := s.Cmd == uapi.BPF_PROG_ATTACH || s.Cmd == uapi.BPF_LINK_CREATE
 	switch {
-	case s.Token && d.in(2):
+	case takesToken && d.in(2):
 		who, call = pick(d, who, pick(d, d.present()...).owner), call+d.withToken()
 	case attaches && len(d.programs) > 0 && d.in(2):
 		p := pick(d, d.programs...)
@@ -68,7 +69,7 @@ func (d *drawer) command() (who, call string) {
 	case s.Cmd == uapi.BPF_OBJ_GET && d.in(2):
 		call += " on=private"
 	}
-	if s.Token && d.in(5) {
+	if takesToken && d.in(5) {
 		call += pick(d, " id=2147483647", " id=2147483646", " id=1000000000", " id=4294967295")
 	}
 	if d.in(12) {

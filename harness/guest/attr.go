@@ -13,40 +13,20 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// override replaces fields of an attribute as a step's arguments say.
-func (a *attr) override(s *step.Step, to *fields) {
+// override replaces members of an attribute as a step's arguments say, and puts the
+// token's flag back that it may have taken away.
+func (a *attr) override(s *step.Step, c *step.TokenCmd, token tokenArg) {
 	for i := range s.Args {
-		if off := to[s.Args[i].Key]; off != 0 {
-			a.u32(int(off), uint32(s.Args[i].Num))
+		if f := c.Fields[s.Args[i].Key]; f.Size != 0 {
+			a.set(f, uint64(uint32(s.Args[i].Num))) // of map_extra, which is 64 bits, the lower half
 		}
 	}
-}
-
-// fields says where the numbers of a step go, include/uapi/linux/bpf.h; 0 is
-// nowhere.
-type fields [256]uint8
-
-// map_extra is 64 bits, of which a case sets the lower.
-var (
-	mapFields = fields{
-		step.KeyKeySize: 4, step.KeyValueSize: 8, step.KeyMaxEntries: 12, step.KeyFlags: 16, step.KeyNUMA: 24,
-		step.KeyIfindex: 44, step.KeyBTFKey: 52, step.KeyBTFValue: 56, step.KeyVmlinux: 60, step.KeyExtra: 64,
-	}
-	progFields = fields{
-		step.KeyInsns: 4, step.KeyLog: 24, step.KeyFlags: 44, step.KeyIfindex: 64, step.KeyAttachBTFID: 108,
-	}
-	btfFields = fields{step.KeyLog: 24, step.KeyFlags: 32}
-)
-
-// orFlag puts BPF_F_TOKEN_FD back that an override may have taken away.
-func (a *attr) orFlag(off int, token tokenArg) {
-	a.u32(off, binary.LittleEndian.Uint32(a[off:])|token.flag())
+	a.set(c.Flags, a.get(c.Flags)|uint64(token.flag()))
 }
 
 const (
-	tailByte  = 151 // the last byte of the smallest attribute of a kernel that has tokens
-	hugeAttr  = 4096
-	nameField = 16
+	tailByte = 151 // the last byte of the smallest attribute of a kernel that has tokens
+	hugeAttr = 4096
 )
 
 // once makes the call under test with the attribute as the step has it, or
@@ -78,7 +58,7 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	case step.AttrUnreadable:
 		return call(cmd, 0, attrSize)
 	case step.AttrInsns:
-		a.u64(8, 0)
+		a.set(uapi.Attr_insns, 0)
 	}
 	if has(s, step.KeyInside) {
 		onHeap := *a // a stack may move
@@ -99,13 +79,9 @@ func bpfAt(cmd uapi.Cmd, where uintptr, size uintptr) (int, uapi.Errno) {
 	return int(r), 0
 }
 
-// name copies a name argument into its field of 16 bytes.
-func (a *attr) name(off int, s *step.Step) {
-	for i := range s.Args {
-		if s.Args[i].Key == step.KeyName {
-			copy(a[off:off+nameField], s.Args[i].Str)
-		}
-	}
+// name copies a name argument into its member.
+func (a *attr) name(f uapi.Field, s *step.Step) {
+	copy(a[f.Off:f.Off+f.Size], str(s, step.KeyName))
 }
 
 func has(s *step.Step, k step.Key) bool {
@@ -114,8 +90,6 @@ func has(s *step.Step, k step.Key) bool {
 }
 
 const subprog = "subprog"
-
-const skbData = 76 // offsetof(struct __sk_buff, data)
 
 // bodyOf returns the instructions of a body, nil for none.
 func bodyOf(b step.Body) []byte {
@@ -139,7 +113,7 @@ func bodyOf(b step.Body) []byte {
 	case step.BodyReturnContext:
 		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
 	case step.BodyReadData:
-		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, skbData, asm.Word)}, leave...)
+		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, int16(uapi.SkBuff_data.Off), asm.Word)}, leave...)
 	case step.BodyUninitStack:
 		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord)}, leave...)
 	case step.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of

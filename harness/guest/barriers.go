@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"encoding/binary"
 	"fmt"
 	"unsafe"
 
@@ -11,13 +10,9 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The fields of struct bpf_prog_info that say where the verifier's
-// instructions are to go, include/uapi/linux/bpf.h.
 const (
-	infoTranslatedLen = 20
-	infoTranslated    = 32
-	maxTranslated     = 64   // instructions
-	noSpec            = 0xc2 // BPF_ST | BPF_NOSPEC, include/linux/filter.h
+	maxTranslated = 64   // instructions
+	noSpec        = 0xc2 // BPF_ST | BPF_NOSPEC, include/linux/filter.h
 )
 
 // barriers counts the instructions of a program that keep the processor from
@@ -25,18 +20,18 @@ const (
 // user namespace.
 func (a *actor) barriers(s *step.Step) (int, step.Observation) {
 	insns := make([]byte, maxTranslated*insnLen)
-	var info attr
-	info.u32(infoTranslatedLen, uint32(len(insns)))
-	info.ptr(infoTranslated, &insns[0])
+	var info attr // which has room for as much of struct bpf_prog_info as is asked for
+	info.u32(uapi.ProgInfo_xlated_prog_len, uint32(len(insns)))
+	info.ptr(uapi.ProgInfo_xlated_prog_insns, &insns[0])
 	var at attr
-	at.i32(0, a.fd(s, step.KeyHandle))
-	at.u32(4, uint32(len(info)))
-	at.ptr(8, (*byte)(unsafe.Pointer(&info[0])))
+	at.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
+	at.u32(uapi.Attr_info_info_len, uint32(len(info)))
+	at.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&info[0])))
 	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at); errno != 0 {
 		return noFD, step.Observation{Errno: errno}
 	}
-	n := int(binary.LittleEndian.Uint32(info[infoTranslatedLen:]))
-	hidden := binary.LittleEndian.Uint64(info[infoTranslated:]) == 0 // of a blinded program: the length alone is told
+	n := int(info.get(uapi.ProgInfo_xlated_prog_len))
+	hidden := info.get(uapi.ProgInfo_xlated_prog_insns) == 0 // of a blinded program: the length alone is told
 	if n == 0 || n > len(insns) || hidden {
 		return noFD, step.Observation{Errno: uapi.Errno(unix.ENODATA)}
 	}

@@ -17,22 +17,45 @@ import (
 
 // attrSize is sizeof(union bpf_attr) of the newest kernel. A kernel with a
 // smaller one takes it as long as the rest is zero, bpf_check_uarg_tail_zero.
-const attrSize = 168
+const attrSize = uapi.AttrSize
 
-// attr is union bpf_attr, filled by offset as include/uapi/linux/bpf.h lays it out.
+// attr is union bpf_attr; package uapi says where its members stand.
 type attr [attrSize]byte
 
-func (a *attr) u32(off int, v uint32) { binary.LittleEndian.PutUint32(a[off:], v) }
-func (a *attr) u64(off int, v uint64) { binary.LittleEndian.PutUint64(a[off:], v) }
-func (a *attr) i32(off, v int)        { a.u32(off, uint32(int32(v))) }
+// set writes a member, as many bytes as it has.
+func (a *attr) set(f uapi.Field, v uint64) { set(a[:], f, v) }
+
+func (a *attr) u32(f uapi.Field, v uint32) { a.set(f, uint64(v)) }
+func (a *attr) i32(f uapi.Field, v int)    { a.u32(f, uint32(int32(v))) }
+
+func (a *attr) get(f uapi.Field) uint64 { return get(a[:], f) }
+
+// set writes a number of 4 or 8 bytes into a structure of the kernel's.
+func set(b []byte, f uapi.Field, v uint64) {
+	if f.Size == wordSize {
+		binary.LittleEndian.PutUint32(b[f.Off:], uint32(v))
+		return
+	}
+	binary.LittleEndian.PutUint64(b[f.Off:], v)
+}
+
+// get reads a number of 4 or 8 bytes.
+func get(b []byte, f uapi.Field) uint64 {
+	if f.Size == wordSize {
+		return uint64(binary.LittleEndian.Uint32(b[f.Off:]))
+	}
+	return binary.LittleEndian.Uint64(b[f.Off:])
+}
+
+const wordSize = 4
 
 // escapes has what the kernel is to read or write live on the heap: a stack
 // moves when it grows, and a number that was its address does not.
 var escapes *byte
 
-func (a *attr) ptr(off int, p *byte) {
+func (a *attr) ptr(f uapi.Field, p *byte) {
 	escapes = p
-	a.u64(off, uint64(uintptr(unsafe.Pointer(p))))
+	a.set(f, uint64(uintptr(unsafe.Pointer(p))))
 }
 
 // bpf is the call under test: one raw bpf(2).
@@ -80,34 +103,34 @@ func (c *caller) exitWith(ret int32) []byte {
 func (c *caller) mapCreate(t uapi.MapType, token tokenArg, st *step.Step, fds fdArgs) (int, uapi.Errno) {
 	s := step.MapShapeOf(t)
 	var a attr
-	a.u32(0, uint32(t))
-	a.u32(4, s.Key)
-	a.u32(8, s.Value)
-	a.u32(12, s.Max)
-	a.u32(16, s.Flags|token.flag())
+	a.u32(uapi.Attr_map_type, uint32(t))
+	a.u32(uapi.Attr_key_size, s.Key)
+	a.u32(uapi.Attr_value_size, s.Value)
+	a.u32(uapi.Attr_max_entries, s.Max)
+	a.u32(uapi.Attr_map_flags, s.Flags|token.flag())
 	if s.Inner {
-		a.i32(20, c.fix.inner)
+		a.i32(uapi.Attr_inner_map_fd, c.fix.inner)
 	}
 	if s.BTF {
-		a.i32(48, c.fix.intBTF)
-		a.u32(52, 1)
-		a.u32(56, 1)
+		a.i32(uapi.Attr_btf_fd, c.fix.intBTF)
+		a.u32(uapi.Attr_btf_key_type_id, 1)
+		a.u32(uapi.Attr_btf_value_type_id, 1)
 	}
 	if s.Struct != "" {
-		a.u32(8, c.btf.size(s.Struct))
-		a.i32(48, c.fix.intBTF)
-		a.u32(60, c.btf.id(step.KindStruct, s.Struct))
+		a.u32(uapi.Attr_value_size, c.btf.size(s.Struct))
+		a.i32(uapi.Attr_btf_fd, c.fix.intBTF)
+		a.u32(uapi.Attr_btf_vmlinux_value_type_id, c.btf.id(step.KindStruct, s.Struct))
 	}
 	if fds.inner != nil {
-		a.i32(20, *fds.inner)
+		a.i32(uapi.Attr_inner_map_fd, *fds.inner)
 	}
 	if fds.btf != nil {
-		a.i32(48, *fds.btf)
+		a.i32(uapi.Attr_btf_fd, *fds.btf)
 	}
-	a.i32(76, token.fd)
-	a.override(st, &mapFields)
-	a.orFlag(16, token)
-	a.name(28, st)
+	row := step.TokenCmdOf(uapi.BPF_MAP_CREATE)
+	a.i32(row.Token, token.fd)
+	a.override(st, row, token)
+	a.name(uapi.Attr_map_name, st)
 	return a.call(uapi.BPF_MAP_CREATE, st)
 }
 
@@ -153,28 +176,28 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 		expected = c.btf.StructOpsIndex
 	}
 	var a attr
-	a.u32(0, uint32(t))
-	a.u32(4, uint32(len(insns)/insnLen))
-	a.ptr(8, &insns[0])
-	a.ptr(16, &license[0])
-	a.u32(44, s.Flags|token.flag())
-	a.u32(68, expected)
+	a.u32(uapi.Attr_prog_type, uint32(t))
+	a.u32(uapi.Attr_insn_cnt, uint32(len(insns)/insnLen))
+	a.ptr(uapi.Attr_insns, &insns[0])
+	a.ptr(uapi.Attr_license, &license[0])
+	a.u32(uapi.Attr_prog_flags, s.Flags|token.flag())
+	a.u32(uapi.Attr_expected_attach_type, expected)
 	if s.BTFName != "" {
-		a.u32(108, c.btf.id(s.BTFKind, s.BTFName))
+		a.u32(uapi.Attr_attach_btf_id, c.btf.id(s.BTFKind, s.BTFName))
 	}
 	if s.Ext {
 		info = funcInfo()
 		a.withFunc(c.fix.funcBTF, info)
-		a.u32(108, funcTypeID)
-		a.i32(112, c.fix.extTarget)
+		a.u32(uapi.Attr_attach_btf_id, funcTypeID)
+		a.i32(uapi.Attr_attach_prog_fd, c.fix.extTarget)
 	}
 	if fds.attach != nil {
-		a.i32(112, *fds.attach)
+		a.i32(uapi.Attr_attach_prog_fd, *fds.attach)
 	}
-	a.i32(144, token.fd)
-	a.override(st, &progFields)
-	a.orFlag(44, token)
-	a.name(48, st)
+	row := step.TokenCmdOf(uapi.BPF_PROG_LOAD)
+	a.i32(row.Token, token.fd)
+	a.override(st, row, token)
+	a.name(uapi.Attr_prog_name, st)
 	fd, errno := a.call(uapi.BPF_PROG_LOAD, st)
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(info)
@@ -183,10 +206,10 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 
 // withFunc gives the program the func info that makes its function replaceable.
 func (a *attr) withFunc(btf int, info []byte) {
-	a.i32(72, btf)
-	a.u32(76, uint32(len(info)))
-	a.ptr(80, &info[0])
-	a.u32(88, 1)
+	a.i32(uapi.Attr_prog_btf_fd, btf)
+	a.u32(uapi.Attr_func_info_rec_size, uint32(len(info)))
+	a.ptr(uapi.Attr_func_info, &info[0])
+	a.u32(uapi.Attr_func_info_cnt, 1)
 }
 
 // funcInfo is one struct bpf_func_info: instruction 0 is funcTypeID.
@@ -198,12 +221,11 @@ func funcInfo() []byte {
 
 func btfLoad(blob []byte, token tokenArg, st *step.Step) (int, uapi.Errno) {
 	var a attr
-	a.ptr(0, &blob[0])
-	a.u32(16, uint32(len(blob)))
-	a.u32(32, token.flag())
-	a.i32(36, token.fd)
-	a.override(st, &btfFields)
-	a.orFlag(32, token)
+	a.ptr(uapi.Attr_btf, &blob[0])
+	a.u32(uapi.Attr_btf_size, uint32(len(blob)))
+	row := step.TokenCmdOf(uapi.BPF_BTF_LOAD)
+	a.i32(row.Token, token.fd)
+	a.override(st, row, token)
 	fd, errno := a.call(uapi.BPF_BTF_LOAD, st)
 	runtime.KeepAlive(blob)
 	return fd, errno
@@ -211,8 +233,8 @@ func btfLoad(blob []byte, token tokenArg, st *step.Step) (int, uapi.Errno) {
 
 func tokenCreate(flags uint32, bpffs int, st *step.Step) (int, uapi.Errno) {
 	var a attr
-	a.u32(0, flags)
-	a.i32(4, bpffs)
+	a.u32(uapi.Attr_token_create_flags, flags)
+	a.i32(uapi.Attr_token_create_bpffs_fd, bpffs)
 	return a.call(uapi.BPF_TOKEN_CREATE, st)
 }
 
@@ -236,10 +258,10 @@ const xdpPass = 2
 func loadExtTarget(btf int) (int, uapi.Errno) {
 	insns, info := exitWith(xdpPass), funcInfo()
 	var a attr
-	a.u32(0, uint32(uapi.BPF_PROG_TYPE_XDP))
-	a.u32(4, uint32(len(insns)/insnLen))
-	a.ptr(8, &insns[0])
-	a.ptr(16, &license[0])
+	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_XDP))
+	a.u32(uapi.Attr_insn_cnt, uint32(len(insns)/insnLen))
+	a.ptr(uapi.Attr_insns, &insns[0])
+	a.ptr(uapi.Attr_license, &license[0])
 	a.withFunc(btf, info)
 	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
 	runtime.KeepAlive(insns)
@@ -254,17 +276,19 @@ const infoLen = 256
 func prove(cmd uapi.Cmd, fd int, wantType uint32) step.Proof {
 	info := make([]byte, infoLen)
 	var a attr
-	a.i32(0, fd)
-	a.u32(4, infoLen)
-	a.ptr(8, &info[0])
+	a.i32(uapi.Attr_info_bpf_fd, fd)
+	a.u32(uapi.Attr_info_info_len, infoLen)
+	a.ptr(uapi.Attr_info_info, &info[0])
 	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &a)
 	runtime.KeepAlive(info)
 	works := errno == 0
 	switch cmd {
-	case uapi.BPF_MAP_CREATE, uapi.BPF_PROG_LOAD: // struct bpf_map_info and bpf_prog_info begin with the type, then the id
-		works = works && binary.LittleEndian.Uint32(info) == wantType && binary.LittleEndian.Uint32(info[4:]) != 0
-	case uapi.BPF_BTF_LOAD: // struct bpf_btf_info: a pointer, the size, the id
-		works = works && binary.LittleEndian.Uint32(info[12:]) != 0
+	case uapi.BPF_MAP_CREATE:
+		works = works && uint32(get(info, uapi.MapInfo_type)) == wantType && get(info, uapi.MapInfo_id) != 0
+	case uapi.BPF_PROG_LOAD:
+		works = works && uint32(get(info, uapi.ProgInfo_type)) == wantType && get(info, uapi.ProgInfo_id) != 0
+	case uapi.BPF_BTF_LOAD:
+		works = works && get(info, uapi.BTFInfo_id) != 0
 	}
 	if works {
 		return step.Works

@@ -1,7 +1,6 @@
 package guest
 
 import (
-	"encoding/binary"
 	"os"
 	"runtime"
 
@@ -99,11 +98,11 @@ func (c *caller) makeCommandFixtures(m *maker) commandFixtures {
 // mappedArray makes an array that cannot be frozen, for it stays mapped.
 func mappedArray() (int, uapi.Errno) {
 	var a attr
-	a.u32(0, uint32(uapi.BPF_MAP_TYPE_ARRAY))
-	a.u32(4, 4)
-	a.u32(8, 8)
-	a.u32(12, 1)
-	a.u32(16, 1<<10) // BPF_F_MMAPABLE
+	a.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_ARRAY))
+	a.u32(uapi.Attr_key_size, 4)
+	a.u32(uapi.Attr_value_size, 8)
+	a.u32(uapi.Attr_max_entries, 1)
+	a.u32(uapi.Attr_map_flags, 1<<10) // BPF_F_MMAPABLE
 	fd, errno := bpf(uapi.BPF_MAP_CREATE, &a)
 	if errno != 0 {
 		return noFD, errno
@@ -135,15 +134,15 @@ func mountRoot(fs string) (int, uapi.Errno) {
 }
 
 func (a *attr) path(dir int, name []byte) {
-	a.ptr(0, &name[0])
-	a.u32(12, pathFD)
-	a.i32(16, dir)
+	a.ptr(uapi.Attr_pathname, &name[0])
+	a.u32(uapi.Attr_file_flags, pathFD)
+	a.i32(uapi.Attr_path_fd, dir)
 }
 
 func pin(dir, fd int, name []byte) {
 	var a attr
 	a.path(dir, name)
-	a.i32(8, fd)
+	a.i32(uapi.Attr_bpf_fd, fd)
 	bpf(uapi.BPF_OBJ_PIN, &a)
 }
 
@@ -154,8 +153,8 @@ func openTracepoint(prog int) (int, uapi.Errno) {
 }
 
 func (a *attr) tracepoint(prog int) {
-	a.ptr(0, &tracepoint[0])
-	a.i32(8, prog)
+	a.ptr(uapi.Attr_raw_tracepoint_name, &tracepoint[0])
+	a.i32(uapi.Attr_raw_tracepoint_prog_fd, prog)
 }
 
 func linkCreate(prog, target int, at uapi.AttachType) (int, uapi.Errno) {
@@ -165,17 +164,17 @@ func linkCreate(prog, target int, at uapi.AttachType) (int, uapi.Errno) {
 }
 
 func (a *attr) link(prog, target int, at uapi.AttachType) {
-	a.i32(0, prog)
-	a.i32(4, target)
-	a.u32(8, uint32(at))
+	a.i32(uapi.Attr_link_create_prog_fd, prog)
+	a.i32(uapi.Attr_link_create_target_fd, target)
+	a.u32(uapi.Attr_link_create_attach_type, uint32(at))
 }
 
 // attach fills in BPF_PROG_ATTACH, and BPF_PROG_DETACH but for the flags.
 func (a *attr) attach(target, prog int, at uapi.AttachType, flags uint32) {
-	a.i32(0, target)
-	a.i32(4, prog)
-	a.u32(8, uint32(at))
-	a.u32(12, flags)
+	a.i32(uapi.Attr_target_fd, target)
+	a.i32(uapi.Attr_attach_bpf_fd, prog)
+	a.u32(uapi.Attr_attach_type, uint32(at))
+	a.u32(uapi.Attr_attach_flags, flags)
 }
 
 // request is a call under test: what must be there before it, what it leaves
@@ -232,13 +231,13 @@ func (a *actor) fill(r *request, cmd uapi.Cmd, s *step.Step) {
 	case uapi.BPF_MAP_LOOKUP_BATCH, uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, uapi.BPF_MAP_UPDATE_BATCH, uapi.BPF_MAP_DELETE_BATCH:
 		a.fillBatch(r, cmd)
 	case uapi.BPF_MAP_FREEZE:
-		r.i32(0, a.fix.commands[fixMapped])
+		r.i32(uapi.Attr_map_fd, a.fix.commands[fixMapped])
 	case uapi.BPF_OBJ_PIN, uapi.BPF_OBJ_GET:
 		a.fillPath(r, cmd, step.On(on))
 	case uapi.BPF_PROG_ATTACH, uapi.BPF_PROG_DETACH, uapi.BPF_LINK_CREATE:
 		a.fillAttach(r, cmd, s)
 	case uapi.BPF_PROG_GET_NEXT_ID, uapi.BPF_MAP_GET_NEXT_ID, uapi.BPF_BTF_GET_NEXT_ID, uapi.BPF_LINK_GET_NEXT_ID:
-		a.fillNextID(r, s)
+		a.fillNextID(r, cmd, s)
 	case uapi.BPF_PROG_GET_FD_BY_ID, uapi.BPF_MAP_GET_FD_BY_ID, uapi.BPF_BTF_GET_FD_BY_ID, uapi.BPF_LINK_GET_FD_BY_ID:
 		a.fillByID(r, cmd, s)
 	case uapi.BPF_LINK_UPDATE, uapi.BPF_LINK_DETACH, uapi.BPF_ITER_CREATE:
@@ -252,18 +251,18 @@ func (a *actor) fill(r *request, cmd uapi.Cmd, s *step.Step) {
 func (a *actor) store() {
 	var b attr
 	var element [8]byte
-	b.i32(0, a.fix.commands[fixHash])
-	b.ptr(8, &element[0])
-	b.ptr(16, &element[4])
+	b.i32(uapi.Attr_map_fd, a.fix.commands[fixHash])
+	b.ptr(uapi.Attr_key, &element[0])
+	b.ptr(uapi.Attr_value, &element[4])
 	bpf(uapi.BPF_MAP_UPDATE_ELEM, &b)
 	runtime.KeepAlive(&element)
 }
 
 func (a *actor) fillElem(r *request, cmd uapi.Cmd) {
 	const filled = 0xa5
-	r.i32(0, a.fix.commands[fixHash])
-	r.ptr(8, r.at(0))
-	r.ptr(16, r.at(8))
+	r.i32(uapi.Attr_map_fd, a.fix.commands[fixHash])
+	r.ptr(uapi.Attr_key, r.at(0))
+	r.ptr(uapi.Attr_value, r.at(8))
 	r.scratch[8] = filled
 	r.before = a.store
 	overwritten := func() bool { return r.scratch[8] == 0 }
@@ -271,9 +270,9 @@ func (a *actor) fillElem(r *request, cmd uapi.Cmd) {
 	case uapi.BPF_MAP_UPDATE_ELEM:
 		r.scratch[8], r.before = 0, nil
 	case uapi.BPF_MAP_DELETE_ELEM:
-		r.u64(16, 0)
+		r.set(uapi.Attr_value, 0)
 	case uapi.BPF_MAP_GET_NEXT_KEY:
-		r.u64(8, 0) // the first
+		r.set(uapi.Attr_key, 0) // the first
 		r.works = overwritten
 	default:
 		r.works = overwritten
@@ -282,23 +281,23 @@ func (a *actor) fillElem(r *request, cmd uapi.Cmd) {
 
 func (a *actor) fillBatch(r *request, cmd uapi.Cmd) {
 	const one, out, keys, values = 1, 8, 16, 24
-	r.ptr(16, r.at(keys))
-	r.ptr(24, r.at(values))
-	r.u32(32, one)
-	r.i32(36, a.fix.inner)
+	r.ptr(uapi.Attr_batch_keys, r.at(keys))
+	r.ptr(uapi.Attr_batch_values, r.at(values))
+	r.u32(uapi.Attr_batch_count, one)
+	r.i32(uapi.Attr_batch_map_fd, a.fix.inner)
 	switch cmd {
 	case uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH:
-		r.ptr(8, r.at(out))
-		r.i32(36, a.fix.commands[fixHash])
+		r.ptr(uapi.Attr_batch_out_batch, r.at(out))
+		r.i32(uapi.Attr_batch_map_fd, a.fix.commands[fixHash])
 		r.before = a.store
 	case uapi.BPF_MAP_LOOKUP_BATCH:
-		r.ptr(8, r.at(out))
+		r.ptr(uapi.Attr_batch_out_batch, r.at(out))
 	case uapi.BPF_MAP_DELETE_BATCH:
-		r.u64(24, 0)
-		r.i32(36, a.fix.commands[fixHash])
+		r.set(uapi.Attr_batch_values, 0)
+		r.i32(uapi.Attr_batch_map_fd, a.fix.commands[fixHash])
 		r.before = a.store
 	}
-	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[32:]) == one }
+	r.works = func() bool { return r.get(uapi.Attr_batch_count) == one }
 }
 
 func (a *actor) fillPath(r *request, cmd uapi.Cmd, on step.On) {
@@ -306,7 +305,7 @@ func (a *actor) fillPath(r *request, cmd uapi.Cmd, on step.On) {
 	switch {
 	case cmd == uapi.BPF_OBJ_PIN:
 		r.path(dir, newFile)
-		r.i32(8, a.fix.commands[fixHash])
+		r.i32(uapi.Attr_bpf_fd, a.fix.commands[fixHash])
 		name := unix.ByteSliceToString(newFile)
 		r.undo = func() { _ = unix.Unlinkat(dir, name, 0) }
 		r.works = func() bool {
@@ -354,22 +353,26 @@ func (a *actor) fillAttach(r *request, cmd uapi.Cmd, s *step.Step) {
 	}
 }
 
+// idFields say where an object's info has its id, by the command that finds one by it.
+var idFields = map[uapi.Cmd]uapi.Field{
+	uapi.BPF_MAP_GET_FD_BY_ID:  uapi.MapInfo_id,
+	uapi.BPF_PROG_GET_FD_BY_ID: uapi.ProgInfo_id,
+	uapi.BPF_BTF_GET_FD_BY_ID:  uapi.BTFInfo_id,
+	uapi.BPF_LINK_GET_FD_BY_ID: uapi.LinkInfo_id,
+}
+
 // id asks an object for its id.
 func (a *actor) id(cmd uapi.Cmd, fd int) uint32 {
 	info := make([]byte, infoLen)
 	var b attr
-	b.i32(0, fd)
-	b.u32(4, infoLen)
-	b.ptr(8, &info[0])
+	b.i32(uapi.Attr_info_bpf_fd, fd)
+	b.u32(uapi.Attr_info_info_len, infoLen)
+	b.ptr(uapi.Attr_info_info, &info[0])
 	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &b); errno != 0 {
 		return 0
 	}
 	runtime.KeepAlive(info)
-	off := 4 // behind the type, for a map, a program and a link
-	if cmd == uapi.BPF_BTF_GET_FD_BY_ID {
-		off = 12
-	}
-	return binary.LittleEndian.Uint32(info[off:])
+	return uint32(get(info, idFields[cmd]))
 }
 
 // fixtureOf returns the object that a command asks for by its id.
@@ -393,17 +396,18 @@ func (a *actor) isFixture(cmd uapi.Cmd) func(int) bool {
 	}
 }
 
-// withToken puts a token where BPF_BTF_GET_FD_BY_ID looks for one.
-func (r *request) withToken(t tokenArg) {
-	r.u32(8, t.flag())
-	r.i32(12, t.fd)
+// withToken puts a token where the command looks, or may look, for one.
+func (r *request) withToken(cmd uapi.Cmd, t tokenArg) {
+	row := step.TokenCmdOf(cmd)
+	r.u32(row.Flags, t.flag())
+	r.i32(row.Token, t.fd)
 }
 
-func (a *actor) fillNextID(r *request, s *step.Step) {
+func (a *actor) fillNextID(r *request, cmd uapi.Cmd, s *step.Step) {
 	n, _ := s.Num(step.KeyID)
-	r.u32(0, uint32(n))
-	r.withToken(a.token(s))
-	r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[4:]) > uint32(n) }
+	r.u32(uapi.Attr_start_id, uint32(n))
+	r.withToken(cmd, a.token(s))
+	r.works = func() bool { return r.get(uapi.Attr_next_id) > n }
 }
 
 func (a *actor) fillByID(r *request, cmd uapi.Cmd, s *step.Step) {
@@ -411,22 +415,22 @@ func (a *actor) fillByID(r *request, cmd uapi.Cmd, s *step.Step) {
 	if n, ok := s.Num(step.KeyID); ok {
 		id = uint32(n)
 	}
-	r.u32(0, id)
-	r.withToken(a.token(s))
+	r.u32(uapi.Attr_start_id, id)
+	r.withToken(cmd, a.token(s))
 	r.makesFD, r.worksFD = true, a.isFixture(cmd)
 }
 
 func (a *actor) fillLink(r *request, cmd uapi.Cmd) {
 	switch cmd {
 	case uapi.BPF_LINK_UPDATE:
-		r.i32(0, a.fix.commands[fixDeviceLink])
-		r.i32(4, a.fix.commands[fixDevice])
+		r.i32(uapi.Attr_link_update_link_fd, a.fix.commands[fixDeviceLink])
+		r.i32(uapi.Attr_link_update_new_prog_fd, a.fix.commands[fixDevice])
 	case uapi.BPF_LINK_DETACH:
 		link, _ := linkCreate(a.fix.commands[fixDevice], a.fix.commands[fixCgroup], uapi.BPF_CGROUP_DEVICE)
-		r.i32(0, link)
+		r.i32(uapi.Attr_link_detach_link_fd, link)
 		r.undo = func() { closeFD(link) }
 	case uapi.BPF_ITER_CREATE:
-		r.i32(0, a.fix.commands[fixIterLink])
+		r.i32(uapi.Attr_iter_create_link_fd, a.fix.commands[fixIterLink])
 		r.makesFD = true
 	}
 }
@@ -437,40 +441,40 @@ func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
 	f := &a.fix.commands
 	switch cmd {
 	case uapi.BPF_PROG_TEST_RUN:
-		r.i32(0, f[fixFilter])
-		r.u32(8, packetLen)
-		r.ptr(16, r.at(0))
-		r.u32(32, 1) // once
+		r.i32(uapi.Attr_test_prog_fd, f[fixFilter])
+		r.u32(uapi.Attr_test_data_size_in, packetLen)
+		r.ptr(uapi.Attr_test_data_in, r.at(0))
+		r.u32(uapi.Attr_test_repeat, 1) // once
 	case uapi.BPF_OBJ_GET_INFO_BY_FD:
-		r.i32(0, f[fixFilter])
-		r.u32(4, packetLen)
-		r.ptr(8, r.at(0))
+		r.i32(uapi.Attr_info_bpf_fd, f[fixFilter])
+		r.u32(uapi.Attr_info_info_len, packetLen)
+		r.ptr(uapi.Attr_info_info, r.at(0))
 		r.works = func() bool { return uapi.ProgType(r.scratch[0]) == uapi.BPF_PROG_TYPE_SOCKET_FILTER }
 	case uapi.BPF_PROG_QUERY:
-		r.i32(0, f[fixCgroup])
-		r.u32(4, uint32(uapi.BPF_CGROUP_DEVICE))
-		r.works = func() bool { return binary.LittleEndian.Uint32(r.attr[24:]) >= 1 }
+		r.i32(uapi.Attr_query_target_fd, f[fixCgroup])
+		r.u32(uapi.Attr_query_attach_type, uint32(uapi.BPF_CGROUP_DEVICE))
+		r.works = func() bool { return r.get(uapi.Attr_query_prog_cnt) >= 1 }
 	case uapi.BPF_RAW_TRACEPOINT_OPEN:
 		r.tracepoint(f[fixRawTP])
 		r.makesFD = true
 	case uapi.BPF_TASK_FD_QUERY:
-		r.i32(0, os.Getpid())
-		r.i32(4, f[fixRawLink])
+		r.i32(uapi.Attr_task_fd_query_pid, os.Getpid())
+		r.i32(uapi.Attr_task_fd_query_fd, f[fixRawLink])
 		r.works = func() bool {
-			return binary.LittleEndian.Uint32(r.attr[24:]) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP])
+			return uint32(r.get(uapi.Attr_task_fd_query_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP])
 		}
 	case uapi.BPF_ENABLE_STATS:
 		r.makesFD = true
 	case uapi.BPF_PROG_BIND_MAP:
-		r.i32(0, f[fixFilter])
-		r.i32(4, a.fix.inner)
+		r.i32(uapi.Attr_prog_bind_map_prog_fd, f[fixFilter])
+		r.i32(uapi.Attr_prog_bind_map_map_fd, a.fix.inner)
 	case uapi.BPF_PROG_STREAM_READ_BY_FD:
-		r.ptr(0, r.at(0))
-		r.u32(8, packetLen)
-		r.u32(12, stdout)
-		r.i32(16, f[fixFilter])
+		r.ptr(uapi.Attr_prog_stream_read_stream_buf, r.at(0))
+		r.u32(uapi.Attr_prog_stream_read_stream_buf_len, packetLen)
+		r.u32(uapi.Attr_prog_stream_read_stream_id, stdout)
+		r.i32(uapi.Attr_prog_stream_read_prog_fd, f[fixFilter])
 	case uapi.BPF_PROG_ASSOC_STRUCT_OPS:
-		r.i32(0, f[fixStructOps])
-		r.i32(4, f[fixFilter])
+		r.i32(uapi.Attr_prog_assoc_struct_ops_map_fd, f[fixStructOps])
+		r.i32(uapi.Attr_prog_assoc_struct_ops_prog_fd, f[fixFilter])
 	}
 }

@@ -22,10 +22,10 @@ const maxValue = 8 << 10
 func access(cmd uapi.Cmd, fd int, value []byte) uapi.Errno {
 	key := make([]byte, 8)
 	var a attr
-	a.i32(0, fd)
-	a.ptr(8, &key[0])
+	a.i32(uapi.Attr_map_fd, fd)
+	a.ptr(uapi.Attr_key, &key[0])
 	if value != nil {
-		a.ptr(16, &value[0])
+		a.ptr(uapi.Attr_value, &value[0])
 	}
 	_, errno := bpf(cmd, &a)
 	runtime.KeepAlive(key)
@@ -82,9 +82,9 @@ func proved(errno uapi.Errno, works func() bool) step.Observation {
 func mapType(fd int) uapi.MapType {
 	info := make([]byte, infoLen)
 	var a attr
-	a.i32(0, fd)
-	a.u32(4, infoLen)
-	a.ptr(8, &info[0])
+	a.i32(uapi.Attr_info_bpf_fd, fd)
+	a.u32(uapi.Attr_info_info_len, infoLen)
+	a.ptr(uapi.Attr_info_info, &info[0])
 	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &a); errno != 0 {
 		return uapi.BPF_MAP_TYPE_UNSPEC
 	}
@@ -118,13 +118,13 @@ const (
 func makeBuffer(b step.Buffer) (int, uapi.Errno) {
 	var a attr
 	if b == step.BufferRing {
-		a.u32(0, uint32(uapi.BPF_MAP_TYPE_RINGBUF))
-		a.u32(12, bufferLen)
+		a.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_RINGBUF))
+		a.u32(uapi.Attr_max_entries, bufferLen)
 	} else {
-		a.u32(0, uint32(uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY))
-		a.u32(4, 4)
-		a.u32(8, 4)
-		a.u32(12, maxCPUs)
+		a.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY))
+		a.u32(uapi.Attr_key_size, 4)
+		a.u32(uapi.Attr_value_size, 4)
+		a.u32(uapi.Attr_max_entries, maxCPUs)
 	}
 	return bpf(uapi.BPF_MAP_CREATE, &a)
 }
@@ -143,10 +143,10 @@ func loadWriter(b step.Buffer, buffer int) (int, uapi.Errno) {
 	}
 	code := marshal(append(body, asm.Mov.Imm(asm.R0, 0), asm.Return()))
 	var p attr
-	p.u32(0, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
-	p.u32(4, uint32(len(code)/insnLen))
-	p.ptr(8, &code[0])
-	p.ptr(16, &license[0])
+	p.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
+	p.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))
+	p.ptr(uapi.Attr_insns, &code[0])
+	p.ptr(uapi.Attr_license, &license[0])
 	fd, errno := bpf(uapi.BPF_PROG_LOAD, &p)
 	runtime.KeepAlive(code)
 	return fd, errno
@@ -177,10 +177,10 @@ func (a *actor) consume(s *step.Step) (int, step.Observation) {
 func (a *actor) emit(prog int) uapi.Errno {
 	packet := make([]byte, packetLen)
 	var at attr
-	at.i32(0, prog)
-	at.u32(8, packetLen)
-	at.ptr(16, &packet[0])
-	at.u32(32, 1) // once
+	at.i32(uapi.Attr_test_prog_fd, prog)
+	at.u32(uapi.Attr_test_data_size_in, packetLen)
+	at.ptr(uapi.Attr_test_data_in, &packet[0])
+	at.u32(uapi.Attr_test_repeat, 1) // once
 	_, errno := bpf(uapi.BPF_PROG_TEST_RUN, &at)
 	runtime.KeepAlive(packet)
 	return errno
@@ -267,9 +267,9 @@ func (r *perfReader) add(array, cpu int) error {
 	element := make([]byte, 8)
 	binary.LittleEndian.PutUint32(element, uint32(cpu))
 	binary.LittleEndian.PutUint32(element[4:], uint32(fd))
-	a.i32(0, array)
-	a.ptr(8, &element[0])
-	a.ptr(16, &element[4])
+	a.i32(uapi.Attr_map_fd, array)
+	a.ptr(uapi.Attr_key, &element[0])
+	a.ptr(uapi.Attr_value, &element[4])
 	_, errno := bpf(uapi.BPF_MAP_UPDATE_ELEM, &a)
 	runtime.KeepAlive(element)
 	if errno != 0 {

@@ -302,14 +302,14 @@ const (
 // opens.
 func (c *container) live() []result {
 	token, array := &attr{}, &attr{}
-	token.i32(4, containerBPFFS)
+	token.i32(uapi.Attr_token_create_bpffs_fd, containerBPFFS)
 	shape := step.MapShapeOf(uapi.BPF_MAP_TYPE_HASH)
-	array.u32(0, uint32(uapi.BPF_MAP_TYPE_HASH))
-	array.u32(4, shape.Key)
-	array.u32(8, shape.Value)
-	array.u32(12, shape.Max)
-	array.u32(16, shape.Flags|uapi.BPF_F_TOKEN_FD)
-	array.i32(76, containerToken)
+	array.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_HASH))
+	array.u32(uapi.Attr_key_size, shape.Key)
+	array.u32(uapi.Attr_value_size, shape.Value)
+	array.u32(uapi.Attr_max_entries, shape.Max)
+	array.u32(uapi.Attr_map_flags, shape.Flags|uapi.BPF_F_TOKEN_FD)
+	array.i32(uapi.Attr_map_token_fd, containerToken)
 	c.add(unix.SYS_READ, c.go1[0], pointer(make([]byte, 1)), 1)
 	mount := c.add(unix.SYS_FSMOUNT, c.context, unix.FSMOUNT_CLOEXEC, 0)
 	root := c.add(unix.SYS_OPENAT, mount, pointer(dotName), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
@@ -333,22 +333,22 @@ var (
 func containerBTF() *attr {
 	blob := containerBlob()
 	a := &attr{}
-	a.ptr(0, &blob[0])
-	a.u32(16, uint32(len(blob)))
-	a.u32(32, uapi.BPF_F_TOKEN_FD)
-	a.i32(36, containerToken)
+	a.ptr(uapi.Attr_btf, &blob[0])
+	a.u32(uapi.Attr_btf_size, uint32(len(blob)))
+	a.u32(uapi.Attr_btf_flags, uapi.BPF_F_TOKEN_FD)
+	a.i32(uapi.Attr_btf_token_fd, containerToken)
 	return a
 }
 
 func containerProg() *attr {
 	insns := containerInsns()
 	a := &attr{}
-	a.u32(0, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
-	a.u32(4, uint32(len(insns)/insnLen))
-	a.ptr(8, &insns[0])
-	a.ptr(16, &license[0])
-	a.u32(44, uapi.BPF_F_TOKEN_FD)
-	a.i32(144, containerToken)
+	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
+	a.u32(uapi.Attr_insn_cnt, uint32(len(insns)/insnLen))
+	a.ptr(uapi.Attr_insns, &insns[0])
+	a.ptr(uapi.Attr_license, &license[0])
+	a.u32(uapi.Attr_prog_flags, uapi.BPF_F_TOKEN_FD)
+	a.i32(uapi.Attr_prog_token_fd, containerToken)
 	return a
 }
 

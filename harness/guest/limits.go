@@ -152,11 +152,11 @@ func loadLoader() (int, uapi.Errno) {
 	const sleepable = 1 << 4 // BPF_F_SLEEPABLE
 	code := loaderBody()
 	var a attr
-	a.u32(0, uint32(uapi.BPF_PROG_TYPE_SYSCALL))
-	a.u32(4, uint32(len(code)/insnLen))
-	a.ptr(8, &code[0])
-	a.ptr(16, &license[0])
-	a.u32(44, sleepable)
+	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_SYSCALL))
+	a.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))
+	a.ptr(uapi.Attr_insns, &code[0])
+	a.ptr(uapi.Attr_license, &license[0])
+	a.u32(uapi.Attr_prog_flags, sleepable)
 	fd, errno := bpf(uapi.BPF_PROG_LOAD, &a)
 	runtime.KeepAlive(code)
 	return fd, errno
@@ -168,16 +168,17 @@ func bpfFromKernel(loader int, cmd uapi.Cmd, call *attr) (int, uapi.Errno) {
 	copy(args, call[:])
 	binary.LittleEndian.PutUint64(args[attrSize:], uint64(cmd))
 	var a attr
-	a.i32(0, loader)
-	a.u32(40, loaderArgs)
-	a.ptr(48, &args[0])
+	a.i32(uapi.Attr_test_prog_fd, loader)
+	a.u32(uapi.Attr_test_ctx_size_in, loaderArgs)
+	a.ptr(uapi.Attr_test_ctx_in, &args[0])
 	_, errno := bpf(uapi.BPF_PROG_TEST_RUN, &a)
 	runtime.KeepAlive(args)
 	if errno != 0 {
 		return noFD, errno
 	}
-	if r := int32(binary.LittleEndian.Uint32(a[4:])); r < 0 {
+	r := int32(a.get(uapi.Attr_test_retval))
+	if r < 0 {
 		return noFD, uapi.Errno(-r)
 	}
-	return int(binary.LittleEndian.Uint32(a[4:])), 0
+	return int(r), 0
 }

@@ -86,10 +86,10 @@ func (g *agent) hook(h step.Hook) (*lsmHook, error) {
 		return hook, nil
 	}
 	var a attr
-	a.u32(0, uint32(uapi.BPF_MAP_TYPE_ARRAY))
-	a.u32(4, 4)
-	a.u32(8, lsmSlots*slotLen)
-	a.u32(12, 1)
+	a.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_ARRAY))
+	a.u32(uapi.Attr_key_size, 4)
+	a.u32(uapi.Attr_value_size, lsmSlots*slotLen)
+	a.u32(uapi.Attr_max_entries, 1)
 	hook := &lsmHook{}
 	var errno uapi.Errno
 	if hook.rules, errno = bpf(uapi.BPF_MAP_CREATE, &a); errno != 0 {
@@ -184,9 +184,9 @@ func (g *agent) pidOf(p *player) (uint32, error) {
 func (h *lsmHook) element(cmd uapi.Cmd, value []byte) uapi.Errno {
 	key := make([]byte, 4)
 	var a attr
-	a.i32(0, h.rules)
-	a.ptr(8, &key[0])
-	a.ptr(16, &value[0])
+	a.i32(uapi.Attr_map_fd, h.rules)
+	a.ptr(uapi.Attr_key, &key[0])
+	a.ptr(uapi.Attr_value, &value[0])
 	_, errno := bpf(cmd, &a)
 	runtime.KeepAlive(key)
 	runtime.KeepAlive(value)
@@ -209,12 +209,12 @@ func (h *lsmHook) write(slot int, rule []byte) {
 func (g *agent) loadLSM(h step.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
 	code := marshal(lsmBody(at, &g.btf, rules))
 	var a attr
-	a.u32(0, uint32(uapi.BPF_PROG_TYPE_LSM))
-	a.u32(4, uint32(len(code)/insnLen))
-	a.ptr(8, &code[0])
-	a.ptr(16, &license[0])
-	a.u32(68, uint32(uapi.BPF_LSM_MAC))
-	a.u32(108, g.btf.id(step.KindFunc, step.HookFunc(h)))
+	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_LSM))
+	a.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))
+	a.ptr(uapi.Attr_insns, &code[0])
+	a.ptr(uapi.Attr_license, &license[0])
+	a.u32(uapi.Attr_expected_attach_type, uint32(uapi.BPF_LSM_MAC))
+	a.u32(uapi.Attr_attach_btf_id, g.btf.id(step.KindFunc, step.HookFunc(h)))
 	fd, errno := again(func() (int, uapi.Errno) { return bpf(uapi.BPF_PROG_LOAD, &a) })
 	runtime.KeepAlive(code)
 	return fd, errno

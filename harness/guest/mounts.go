@@ -209,15 +209,14 @@ func (a *actor) fdinfo(s *step.Step) (int, step.Observation) {
 	return noFD, step.Observation{Proof: proof, Values: values}
 }
 
-// tokenInfoLen is sizeof(struct bpf_token_info).
-const tokenInfoLen = 32
+const tokenInfoLen = uapi.TokenInfoSize
 
 func (a *actor) tokenInfo(s *step.Step) (int, step.Observation) {
 	info := make([]uint64, tokenInfoLen/8)
 	var at attr
-	at.i32(0, a.fd(s, step.KeyHandle))
-	at.u32(4, tokenInfoLen)
-	at.ptr(8, (*byte)(unsafe.Pointer(&info[0])))
+	at.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
+	at.u32(uapi.Attr_info_info_len, tokenInfoLen)
+	at.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&info[0])))
 	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at)
 	if errno != 0 {
 		return noFD, step.Observation{Errno: errno}
@@ -231,10 +230,10 @@ func (a *actor) pin(s *step.Step) (int, step.Observation) {
 		return done(unix.EINVAL)
 	}
 	var at attr
-	at.ptr(0, &name[0])
-	at.i32(8, a.fd(s, step.KeyHandle))
-	at.u32(12, pathFD)
-	at.i32(16, a.fd(s, step.KeyIn))
+	at.ptr(uapi.Attr_pathname, &name[0])
+	at.i32(uapi.Attr_bpf_fd, a.fd(s, step.KeyHandle))
+	at.u32(uapi.Attr_file_flags, pathFD)
+	at.i32(uapi.Attr_path_fd, a.fd(s, step.KeyIn))
 	_, errno := bpf(uapi.BPF_OBJ_PIN, &at)
 	return noFD, step.Observation{Errno: errno}
 }
