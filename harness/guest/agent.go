@@ -94,7 +94,7 @@ func (g *agent) world(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	g.log.begin("set-up %d", g.staged)
+	g.log.begin(wire.Mark{Kind: wire.MarkSetup, First: uint32(g.staged)})
 	g.staged++
 	if err := g.out.Write(wire.KindStage, nil); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (g *agent) stage(p *step.Program) ([]step.Observation, error) {
 // cells announces cells, runs them, and says what they showed.
 func (g *agent) cells(payload []byte) error {
 	r, actor, alone := wire.Alone(payload)
-	g.log.begin("cells %d %d", r.First, r.Count)
+	g.log.begin(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
 	if err := g.out.Write(wire.KindBegin, wire.EncodeRange(r)); err != nil {
 		return err
 	}

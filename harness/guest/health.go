@@ -11,12 +11,12 @@ import (
 	"tokentest/harness/wire"
 )
 
-// kernelLog takes the agent's marks: a line in the kernel's log that says what
-// is about to run, so that whatever the log says next is known to have come
-// under it. The host knows the words (harness/vm).
+// kernelLog takes the agent's marks. Each is a line in the kernel's log that
+// says what is about to run, so that the host can attribute the lines that
+// follow to it. The scanner in harness/vm reads the line.
 type kernelLog struct {
 	f     *os.File
-	marks []wire.Mark // what was said, for what comes to light later
+	marks []wire.MarkAt // for what comes to light later
 }
 
 // openKernelLog opens the log; without one there are no marks, and the host
@@ -31,11 +31,10 @@ func openKernelLog() kernelLog {
 
 // begin marks that something is about to run. The level is that of warnings,
 // which the console shows.
-func (l *kernelLog) begin(format string, args ...any) {
-	what := fmt.Sprintf(format, args...)
-	l.marks = append(l.marks, wire.Mark{Ticks: ticks(), What: what})
+func (l *kernelLog) begin(m wire.Mark) {
+	l.marks = append(l.marks, wire.MarkAt{Ticks: ticks(), Mark: m})
 	if l.f != nil {
-		fmt.Fprintf(l.f, "<4>tokentest: begin %s\n", what)
+		fmt.Fprintf(l.f, "<4>tokentest: begin %s\n", m)
 	}
 }
 

@@ -48,7 +48,7 @@ func (g *agent) findLeaks() *wire.Leaks {
 
 // scanTwice scans the memory. The first scan notes what nothing points to, the
 // second reports it if it has not changed since and is old enough.
-func scanTwice(marks []wire.Mark) *wire.Leaks {
+func scanTwice(marks []wire.MarkAt) *wire.Leaks {
 	l := &wire.Leaks{}
 	began := time.Now()
 	if err := scanLeaks(); err != nil {

@@ -65,7 +65,7 @@ func (g *agent) signal(s *wire.Signal) {
 // agent goes on reading what the host sends for it.
 func (g *agent) exec(e *wire.Exec) error {
 	debug.SetGCPercent(100) // there can be any amount of output
-	g.log.begin("exec")
+	g.log.begin(wire.Mark{Kind: wire.MarkExec})
 	if err := g.closeReceived(); err != nil {
 		return g.tellExit(&wire.Exit{Error: err.Error()})
 	}

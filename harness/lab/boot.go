@@ -355,7 +355,7 @@ func (s *session) stage() error {
 	if s.begun || s.staged != s.setups || s.staged >= len(s.worlds) {
 		return fmt.Errorf("%w: a stage record for no world", wire.ErrCorrupt)
 	}
-	s.mark("set-up %d", s.staged)
+	s.mark(wire.Mark{Kind: wire.MarkSetup, First: uint32(s.staged)})
 	s.staged++
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
@@ -386,7 +386,7 @@ func (s *session) begin(payload []byte) error {
 		return fmt.Errorf("%w: it begins %d cases from %d on, which is not what comes next", wire.ErrCorrupt, r.Count, r.First)
 	}
 	s.begun = true
-	s.mark("cells %d %d", r.First, r.Count)
+	s.mark(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
 }

@@ -12,16 +12,16 @@ import (
 	"tokentest/harness/wire"
 )
 
-// marked is when the control channel said that something was about to run.
-// The marks in the kernel's log say it in words of the same form.
+// marked is when the control channel said that something was about to run. The
+// same mark is in the kernel's log.
 type marked struct {
 	at   time.Duration // from the machine's start
-	mark string
+	mark wire.Mark
 }
 
 // mark notes what the control channel announced.
-func (s *session) mark(format string, args ...any) {
-	s.marks = append(s.marks, marked{time.Since(s.started), fmt.Sprintf(format, args...)})
+func (s *session) mark(m wire.Mark) {
+	s.marks = append(s.marks, marked{time.Since(s.started), m})
 }
 
 // place names the cases under which each finding came: by the mark before it
@@ -41,9 +41,10 @@ func (s *session) place(findings []vm.Finding) {
 }
 
 // markOf is the mark under which a finding came.
-func (s *session) markOf(f *vm.Finding) string {
+func (s *session) markOf(f *vm.Finding) wire.Mark {
 	if f.Mark != "" {
-		return f.Mark
+		m, _ := wire.ParseMark(f.Mark) // another program's line begins nothing
+		return m
 	}
 	return s.markAt(f.Time)
 }
@@ -61,9 +62,10 @@ func (s *session) during(f *vm.Finding) []*cases.Case {
 	return nil
 }
 
-// markAt is what the control channel had last announced at a time.
-func (s *session) markAt(at time.Duration) string {
-	mark := ""
+// markAt is what the control channel had last announced at a time; the zero
+// mark is nothing.
+func (s *session) markAt(at time.Duration) wire.Mark {
+	var mark wire.Mark
 	for _, m := range s.marks {
 		if m.at > at {
 			break
@@ -76,7 +78,8 @@ func (s *session) markAt(at time.Duration) string {
 // oneOf names the cases of several marks.
 func (s *session) oneOf(marks []string) string {
 	var names []string
-	for _, m := range marks {
+	for _, text := range marks {
+		m, _ := wire.ParseMark(text)
 		if n := s.named(m); n != "" {
 			names = append(names, n)
 		}
@@ -84,8 +87,8 @@ func (s *session) oneOf(marks []string) string {
 	return strings.Join(names, " or ")
 }
 
-// named turns a mark into the names of cases; one that says nothing known is nobody's.
-func (s *session) named(mark string) string {
+// named returns the names of a mark's cases; a mark that no case has has no name.
+func (s *session) named(mark wire.Mark) string {
 	switch w, b := s.marked(mark); {
 	case w != nil:
 		return "the set-up of " + w.Cases[0].ID
@@ -95,19 +98,19 @@ func (s *session) named(mark string) string {
 	return ""
 }
 
-// marked is what a mark announces: the set-up of a world, or the cases of a batch.
-func (s *session) marked(mark string) (*cases.World, *plan.Batch) {
-	var a, n int
-	if k, _ := fmt.Sscanf(mark, "set-up %d", &a); k == 1 && a >= 0 && a < len(s.worlds) {
-		return s.worlds[a], nil
-	}
-	if k, _ := fmt.Sscanf(mark, "cells %d %d", &a, &n); k != 2 {
-		return nil, nil
-	}
-	for i := range s.batches {
-		if int(s.batches[i].First) == a {
+// marked returns what a mark announces: the set-up of a world, or the cases of
+// a batch; nil is neither.
+func (s *session) marked(m wire.Mark) (*cases.World, *plan.Batch) {
+	switch m.Kind {
+	case wire.MarkSetup:
+		if int(m.First) < len(s.worlds) {
+			return s.worlds[m.First], nil
+		}
+	case wire.MarkCells:
+		if i := slices.IndexFunc(s.batches, func(b plan.Batch) bool { return b.First == m.First }); i >= 0 {
 			return nil, &s.batches[i]
 		}
+	case wire.MarkExec: // of a program, which has no cases
 	}
 	return nil, nil
 }
@@ -129,7 +132,7 @@ func (s *session) healthy(payload []byte) error {
 	if l := d.Leaks; l != nil && (l.Unscanned == "" || !s.leaksOff()) {
 		told := vm.Leaks{Text: l.Text, Jiffies: l.Jiffies, Ticks: l.Ticks, Unscanned: l.Unscanned}
 		for _, m := range l.Marks {
-			told.Marks = append(told.Marks, vm.LeakMark{Ticks: m.Ticks, Mark: m.What})
+			told.Marks = append(told.Marks, vm.LeakMark{Ticks: m.Ticks, Mark: m.Mark.String()})
 		}
 		s.m.Leaks(told)
 	}

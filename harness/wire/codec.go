@@ -31,17 +31,17 @@ type Leaks struct {
 	Text string `json:"text,omitempty"` // the objects that it suspects, as it describes them
 	// Jiffies is the kernel's clock, by which it dates objects, and Ticks the same
 	// in hundredths of a second, at one time; 0 is unknown.
-	Jiffies uint64 `json:"jiffies,omitempty"`
-	Ticks   uint64 `json:"ticks,omitempty"`
-	Marks   []Mark `json:"marks,omitempty"`
+	Jiffies uint64   `json:"jiffies,omitempty"`
+	Ticks   uint64   `json:"ticks,omitempty"`
+	Marks   []MarkAt `json:"marks,omitempty"`
 	// Unscanned is why there is nothing to tell.
 	Unscanned string `json:"unscanned,omitempty"`
 }
 
-// Mark is when the agent said, in the kernel's log too, what it was about to do.
-type Mark struct {
+// MarkAt is when the agent wrote a mark, which is in the kernel's log too.
+type MarkAt struct {
 	Ticks uint64 `json:"t"`
-	What  string `json:"w"`
+	Mark  Mark   `json:"w"`
 }
 
 // Fault is the guest's word for what it could not do.

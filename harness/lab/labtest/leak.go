@@ -19,9 +19,10 @@ func (g *guest) leaks() *wire.Leaks {
 	case "oldleak":
 		l.Jiffies, l.Ticks = now, now
 		for i := range g.marks {
-			l.Marks = append(l.Marks, wire.Mark{Ticks: now - uint64(g.marks-i)*hz, What: fmt.Sprintf("cells %d 1", i)})
+			m := wire.Mark{Kind: wire.MarkCells, First: uint32(i), Count: 1}
+			l.Marks = append(l.Marks, wire.MarkAt{Ticks: now - uint64(g.marks-i)*hz, Mark: m})
 		}
-		l.Marks[0].What = "set-up 0"
+		l.Marks[0].Mark = wire.Mark{Kind: wire.MarkSetup}
 		then = l.Marks[0].Ticks + hz/2
 	}
 	l.Text = fmt.Sprintf("unreferenced object 0xffff888101234560 (size 64):\n  comm \"subject\", pid 88, jiffies %d\n  backtrace (crc 0):\n    bpf_token_create+0x1a/0x90\n", then)
