@@ -29,10 +29,12 @@ type Test struct {
 	Why     string  `json:"why,omitempty"`    // one line
 	Digest  string  `json:"digest,omitempty"` // of the image; the same image decides the same
 	Release string  `json:"release,omitempty"`
-	Run     string  `json:"run,omitempty"`    // the directory of its run
-	SameAs  string  `json:"sameas,omitempty"` // the candidate whose image was the same, so that this one was not run
-	Runs    int     `json:"runs,omitempty"`   // how often it was asked
-	Bads    int     `json:"bads,omitempty"`   // how often it was bad
+	Run     string  `json:"run,omitempty"` // the directory of its run
+	// Unbooted says that the candidate does not boot, which is why it is skipped.
+	Unbooted bool   `json:"unbooted,omitempty"`
+	SameAs   string `json:"sameas,omitempty"` // the candidate whose image was the same, so that this one was not run
+	Runs     int    `json:"runs,omitempty"`   // how often it was asked
+	Bads     int    `json:"bads,omitempty"`   // how often it was bad
 }
 
 // Space is what is searched.

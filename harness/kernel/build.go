@@ -87,7 +87,7 @@ const buildLog = "build.log"
 // user's tree is only read.
 func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	if !isSource(ref) {
-		return nil, &UsageError{Ref: ref, Reason: "no source; want src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES"}
+		return nil, &UsageError{Ref: ref, Reason: "no source; use src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES", Err: ErrNoSource}
 	}
 	r, err := parseSource(ref)
 	if err != nil {

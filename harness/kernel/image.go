@@ -169,32 +169,35 @@ func linuxVersion(r io.Reader) (string, error) {
 
 // guess names what people give by mistake.
 func guess(b []byte) string {
+	const only = "; only x86-64 can be booted here"
 	for _, g := range []struct {
-		at    int
-		magic string
-		what  string
+		at     int
+		magic  string
+		what   string
+		kernel bool // of another machine
 	}{
-		{56, "ARM\x64", "an arm64 kernel image; only x86-64 can be booted here"},
-		{48, "RISCV", "a RISC-V kernel image; only x86-64 can be booted here"},
-		{56, "RSC\x05", "a RISC-V kernel image; only x86-64 can be booted here"},
-		{36, "\x18\x28\x6f\x01", "a 32-bit Arm kernel image; only x86-64 can be booted here"},
-		{4, "zimg", "a compressed EFI kernel image, as arm64, LoongArch and RISC-V have them; only x86-64 can be booted here"},
-		{0, "\x27\x05\x19\x56", "a U-Boot image; only x86-64 bzImages and vmlinuxes can be booted here"},
-		{0, "MZ", "a PE program without a Linux boot header"},
-		{0, "!<arch>\ndebian-binary", "a Debian package; give deb:VERSION, or the vmlinuz in it"},
-		{0, "\x1f\x8b", "gzip data; unpack it first"},
-		{0, "\xfd7zXZ", "xz data; unpack it first"},
-		{0, "\x28\xb5\x2f\xfd", "zstd data; unpack it first"},
-		{0, "070701", "a cpio archive (an initramfs?)"},
-		{0, "#!", "a script"},
-		{0, "QFI\xfb", "a qcow2 disk image"},
+		{56, "ARM\x64", "an arm64 kernel image" + only, true},
+		{48, "RISCV", "a RISC-V kernel image" + only, true},
+		{56, "RSC\x05", "a RISC-V kernel image" + only, true},
+		{36, "\x18\x28\x6f\x01", "a 32-bit Arm kernel image" + only, true},
+		{4, "zimg", "a compressed EFI kernel image, as arm64, LoongArch and RISC-V have them" + only, true},
+		{0, "\x27\x05\x19\x56", "a U-Boot image; only x86-64 bzImages and vmlinuxes can be booted here", true},
+		{0, "MZ", "a PE program without a Linux boot header", false},
+		{0, "!<arch>\ndebian-binary", "a Debian package; give deb:VERSION, or the vmlinuz in it", false},
+		{0, "\x1f\x8b", "gzip data; unpack it first", false},
+		{0, "\xfd7zXZ", "xz data; unpack it first", false},
+		{0, "\x28\xb5\x2f\xfd", "zstd data; unpack it first", false},
+		{0, "070701", "a cpio archive (an initramfs?)", false},
+		{0, "#!", "a script", false},
+		{0, "QFI\xfb", "a qcow2 disk image", false},
 	} {
-		if len(b) >= g.at && bytes.HasPrefix(b[g.at:], []byte(g.magic)) {
-			if strings.Contains(g.what, "only x86-64") { // a kernel it is
-				return g.what
-			}
-			return "not a kernel: " + g.what
+		if len(b) < g.at || !bytes.HasPrefix(b[g.at:], []byte(g.magic)) {
+			continue
 		}
+		if g.kernel {
+			return g.what
+		}
+		return "not a kernel: " + g.what
 	}
 	if isText(b) {
 		return "not a kernel: a text file"

@@ -7,6 +7,7 @@ package kernel
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,9 +86,18 @@ type UsageError struct {
 	Ref    string
 	Reason string
 	Near   []string // references that would do
+	// Advised says that Reason names the command that helps.
+	Advised bool
+	// Err is a cause that callers test for with errors.Is; nil is none.
+	Err error
 
 	what string // what of Ref is at fault; "" means that it is to be a kernel
 }
+
+// ErrNoSource means that a reference names no source that could be built.
+var ErrNoSource = errors.New("no source")
+
+func (e *UsageError) Unwrap() error { return e.Err }
 
 func (e *UsageError) Error() string {
 	s := fmt.Sprintf("%s %q: %s", cmp.Or(e.what, "kernel"), e.Ref, e.Reason)

@@ -54,25 +54,28 @@ func builtImage(ref, dir string) (out, image string, err error) {
 			}
 		}
 	}
-	return "", "", &UsageError{Ref: ref, Reason: noImage(dir)}
+	reason, advised := noImage(dir)
+	return "", "", &UsageError{Ref: ref, Reason: reason, Advised: advised}
 }
 
-// noImage says what a directory without an image is.
-func noImage(dir string) string {
+// noImage says what a directory without an image is, and reports whether it
+// names the command that makes one.
+func noImage(dir string) (reason string, advised bool) {
 	if text, err := os.ReadFile(filepath.Join(dir, ".config")); err == nil {
 		if arch, _ := kconfig.Banner(text); arch != "" && arch != "x86" {
-			return fmt.Sprintf("%s is configured for %s; only x86-64 kernels can be booted here", dir, arch)
+			return fmt.Sprintf("%s is configured for %s; only x86-64 kernels can be booted here", dir, arch), false
 		}
 	}
 	for _, sub := range []string{"arch/arm64/boot/Image", "arch/riscv/boot/Image", "arch/powerpc/boot/zImage"} {
 		if exists(dir, sub) {
-			return fmt.Sprintf("%s holds %s; only x86-64 kernels can be booted here", dir, sub)
+			return fmt.Sprintf("%s holds %s; only x86-64 kernels can be booted here", dir, sub), false
 		}
 	}
 	if exists(dir, "Kconfig") || exists(dir, "source") {
-		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel build tree:%s\" build it", bzImagePath, dir, dir)
+		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel build tree:%s\" build it",
+			bzImagePath, dir, dir), true
 	}
-	return dir + " is no kernel tree"
+	return dir + " is no kernel tree", false
 }
 
 // slack is how much newer a source may seem: an unpacked tree and its image

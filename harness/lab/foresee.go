@@ -2,7 +2,7 @@ package lab
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"tokentest/cases"
 	"tokentest/cases/step"
@@ -75,11 +75,12 @@ func (t *trial) compareForeseen() {
 
 // remark adds to the one line that concerns the whole kernel, each remark once.
 func (t *trial) remark(s string) {
-	switch {
-	case strings.Contains(t.out.Note, s):
-	case t.out.Note != "":
-		t.out.Note += "; " + s
-	default:
-		t.out.Note = s
+	if slices.Contains(t.remarks, s) {
+		return
 	}
+	t.remarks = append(t.remarks, s)
+	if t.out.Note != "" {
+		s = t.out.Note + "; " + s
+	}
+	t.out.Note = s
 }

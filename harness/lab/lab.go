@@ -195,6 +195,7 @@ type trial struct {
 	kernel  *kernel.Kernel
 	image   *images.Image
 	accel   vm.Accel
+	remarks []string // of out.Note
 	dir     string
 	judge   *result.Judge
 	allow   *vm.Allow // findings that do not count in the machines that are booted now

@@ -51,9 +51,8 @@ func (a *app) openField(ctx context.Context, f *bisectFlags, q *bisect.Question)
 
 // bothKinds says what two ends must have in common.
 func bothKinds(err error, q *bisect.Question) error {
-	var bad *kernel.UsageError
-	if errors.As(err, &bad) && bad.Reason[:9] == "no source" {
-		return usage("--good %s and --bad %s: want two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
+	if errors.Is(err, kernel.ErrNoSource) {
+		return usage("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
 	}
 	return err
 }

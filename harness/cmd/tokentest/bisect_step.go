@@ -30,7 +30,7 @@ func (b *bisection) try(ctx context.Context, id string) (bisect.Test, error) {
 		}
 		var again bisect.Test
 		if again, k, err = b.ask(ctx, id); k == nil && err == nil {
-			t.Outcome, t.Why = again.Outcome, again.Why
+			t.Outcome, t.Why, t.Unbooted = again.Outcome, again.Why, again.Unbooted
 		}
 	}
 	b.done = append(b.done, t)
@@ -61,8 +61,8 @@ func (b *bisection) ask(ctx context.Context, id string) (bisect.Test, *result.Ke
 		return t, nil, err
 	}
 	t.Run = dir
-	if why := speechless(out); why != "" {
-		t.Outcome, t.Why = bisect.Skip, why
+	if why, unbooted := speechless(out); why != "" {
+		t.Outcome, t.Why, t.Unbooted = bisect.Skip, why, unbooted
 		return t, nil, nil
 	}
 	return t, out, nil
@@ -81,17 +81,18 @@ func unfit(err error) string {
 	return ""
 }
 
-// speechless says why a kernel that was run says nothing as a whole.
-func speechless(k *result.KernelRun) string {
+// speechless says why a kernel that was run says nothing as a whole, and
+// whether it does not boot.
+func speechless(k *result.KernelRun) (why string, unbooted bool) {
 	if k.Unbuilt {
-		return k.Error
+		return k.Error, false
 	}
 	for _, boot := range k.Boots {
 		if boot.Fate == vm.Unbooted {
-			return "it does not boot: " + boot.Reason
+			return "it does not boot: " + boot.Reason, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 // boot runs the cases on a kernel. Its error is the host's.

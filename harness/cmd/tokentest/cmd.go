@@ -45,6 +45,13 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// advisedError is a usage error whose text names the command that helps.
+type advisedError struct{ error }
+
+func (e advisedError) Unwrap() error { return e.error }
+
+func advised(format string, args ...any) error { return advisedError{usage(format, args...)} }
+
 // output remembers the first error of a write, so that a listing cut short by
 // a full disk is not taken for the whole one. It takes nothing more of a
 // command that was interrupted and keeps no records.
@@ -109,12 +116,14 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 // next names the command that helps after a mistake, where its error does not.
 func next(err error, c *cobra.Command) string {
 	var bad *kernel.UsageError
+	var complete advisedError
+	ofKernel := errors.As(err, &bad)
 	switch {
-	case exitCode(err) != result.ExitUsage, strings.Contains(err.Error(), "tokentest "):
+	case exitCode(err) != result.ExitUsage, errors.As(err, &complete), ofKernel && bad.Advised:
 		return ""
 	case errors.Is(err, cases.ErrUnknownCase):
 		return "; tokentest list cases shows the names"
-	case errors.As(err, &bad) && strings.HasPrefix(bad.Ref, "deb:"):
+	case ofKernel && strings.HasPrefix(bad.Ref, "deb:"):
 		return "; tokentest kernel list shows what there is"
 	}
 	return "; see " + c.CommandPath() + " --help"

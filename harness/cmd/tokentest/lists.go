@@ -67,7 +67,7 @@ func (l *lists) restrict(p *plan.Plan, list []result.ListEntry) error {
 	}
 	p.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return !keep[c] })
 	if len(p.Cases) == 0 {
-		return usage("--allowlist: its entries leave none of the cases; tokentest list cases shows the names")
+		return advised("--allowlist: its entries leave none of the cases; tokentest list cases shows the names")
 	}
 	return nil
 }

@@ -208,7 +208,7 @@ func (v *live) step(now lab.Progress) {
 
 // tell shows a failure as it comes; the report has all.
 func (v *live) tell(k *liveKernel, r *result.CaseResult) {
-	if r.Reason == "interrupted" {
+	if r.Status == result.Interrupted {
 		return // the user did that
 	}
 	k.told++

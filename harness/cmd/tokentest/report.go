@@ -83,7 +83,7 @@ func headOf(dir string) (*result.Run, error) {
 
 func noRun(dir string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return usage("no run is kept in %s: %w%s", dir, err, newest())
+		return advised("no run is kept in %s: %w%s", dir, err, newest())
 	}
 	return err
 }

@@ -46,7 +46,7 @@ func (a *app) commandLine() []string {
 
 // outputFlags are the flags that concern what a run prints, and what its exit code
 // says: a run that is resumed takes them anew. The others are as they were.
-var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", strings.TrimPrefix(bisectFlag, "--")}
+var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", bisectName}
 
 // override is a flag that a resumed run takes instead of its own.
 type override struct{ name, value string }

@@ -99,7 +99,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	f.lists.register(fl)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
-	fl.BoolVar(&a.bisecting, strings.TrimPrefix(bisectFlag, "--"), false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+	fl.BoolVar(&a.bisecting, bisectName, false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
 	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr as it comes")
@@ -115,7 +115,10 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	return c
 }
 
-const bisectFlag = "--bisect"
+const (
+	bisectName = "bisect"
+	bisectFlag = "--" + bisectName
+)
 
 // check refuses values that no flag's type can refuse.
 func (f *runFlags) check() error {

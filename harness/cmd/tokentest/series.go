@@ -151,7 +151,7 @@ func (b *bisection) askOnce(ctx context.Context, id string) (bisect.Test, *resul
 func (s *patchStep) judge(t *bisect.Test, k *result.KernelRun) {
 	if k == nil {
 		s.outcome, s.why, s.code = "no kernel", t.Why, result.ExitDiffers
-		if strings.HasPrefix(t.Why, "it does not boot") {
+		if t.Unbooted {
 			s.outcome = "unbooted"
 		}
 		return
