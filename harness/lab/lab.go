@@ -244,7 +244,7 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 	if err != nil {
 		return nil, err
 	}
-	out.Accel = why
+	out.AccelName, out.Accel = string(accel), fmt.Sprintf("%s: %s", accel, why)
 	t := &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}
 	t.memMiB, t.slow = demands(k.Config)
 	t.allow = l.allowOn(k)
@@ -311,9 +311,9 @@ func (l *Lab) buildImage(ctx context.Context, a *agent, k *kernel.Kernel) (*imag
 func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, string, error) {
 	switch l.Accel {
 	case "kvm":
-		return vm.KVM, "kvm: forced", nil
+		return vm.KVM, "forced", nil
 	case "tcg":
-		return vm.TCG, "tcg: forced", nil
+		return vm.TCG, "forced", nil
 	}
 	cache, err := l.cacheDir()
 	if err != nil {

@@ -143,6 +143,7 @@ func (l *Loader) Baseline(path string) (*Run, error) {
 	if err := head.Run.usable(path); err != nil {
 		return nil, err
 	}
+	head.Run.complete()
 	return head.Run, l.read(head.Run, in, newLedger(path, head.Run.Records, false), 2)
 }
 

@@ -22,7 +22,7 @@ func gotCase(id string, s Status, errno uapi.Errno) CaseResult {
 }
 
 func kernelOf(ref string, cases ...CaseResult) *KernelRun {
-	return &KernelRun{Ref: ref, Release: "6.12.1", Accel: "tcg: forced", Boots: []Boot{{Fate: vm.Clean}}, Cases: cases}
+	return &KernelRun{Ref: ref, Release: "6.12.1", Accel: "tcg: forced", AccelName: "tcg", Boots: []Boot{{Fate: vm.Clean}}, Cases: cases}
 }
 
 func sideOf(kernels ...*KernelRun) *Side {
@@ -216,7 +216,7 @@ func TestUnlike(t *testing.T) {
 	if u := Compare(same, other).Unlike; len(u) != 0 {
 		t.Errorf("unlike: %q", u)
 	}
-	other.Runs[0].Tool, other.Runs[0].Kernels[0].Accel, other.Runs[0].Kernels[0].Digest = "newer", "kvm: it runs", "1234567890123456"
+	other.Runs[0].Tool, other.Runs[0].Kernels[0].AccelName, other.Runs[0].Kernels[0].Digest = "newer", "kvm", "1234567890123456"
 	same.Runs[0].Kernels[0].Digest = "abc"
 	got := strings.Join(Compare(same, other).Unlike, "\n")
 	for _, want := range []string{"tokentest: t, then newer", "accelerator: tcg, then kvm", "k: another image of the same release, abc, then 123456789012"} {

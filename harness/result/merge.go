@@ -67,7 +67,8 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 		k.Error = part.Error
 	}
 	if part.Error == "" && k.Facts == nil {
-		k.Facts, k.Release, k.Digest, k.Source, k.Accel = part.Facts, part.Release, part.Digest, part.Source, part.Accel
+		k.Facts, k.Release, k.Digest, k.Source = part.Facts, part.Release, part.Digest, part.Source
+		k.Accel, k.AccelName = part.Accel, part.AccelName
 	}
 	boots := len(k.Boots)
 	for _, b := range part.Boots {

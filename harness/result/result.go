@@ -97,7 +97,9 @@ type KernelRun struct {
 	// Commit is what the kernel was built from, Compiler by what, where they are known.
 	Commit   string `json:"commit,omitempty"`
 	Compiler string `json:"compiler,omitempty"`
-	Accel    string `json:"accel,omitempty"`
+	// Accel is the accelerator and why it was chosen, AccelName the accelerator alone.
+	Accel     string `json:"accel,omitempty"`
+	AccelName string `json:"accel_name,omitempty"`
 	// Note is one line that concerns the whole kernel, such as that it has no tokens.
 	Note  string      `json:"note,omitempty"`
 	Facts *step.Facts `json:"facts,omitempty"`

@@ -218,6 +218,7 @@ func LoadHead(dir string) (*Run, error) {
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, runFile), err)
 	}
+	r.complete()
 	return r, r.usable(filepath.Join(dir, runFile))
 }
 

@@ -45,9 +45,8 @@ func values(s *Side, of func(*Run) string) string {
 func (r *Run) accels() string {
 	var list []string
 	for _, k := range r.Kernels {
-		name, _, _ := strings.Cut(k.Accel, ":")
-		if name != "" && !slices.Contains(list, name) {
-			list = append(list, name)
+		if k.AccelName != "" && !slices.Contains(list, k.AccelName) {
+			list = append(list, k.AccelName)
 		}
 	}
 	return strings.Join(list, " and ")

@@ -38,7 +38,7 @@ const probePatience = 3 * time.Second
 func Probe(ctx context.Context, o ProbeOptions) (accel Accel, why string) {
 	o = o.resolve()
 	if err := openDevice(o.device); err != nil {
-		return TCG, fmt.Sprintf("tcg: %v", err)
+		return TCG, fmt.Sprintf("%v", err)
 	}
 	if a, why, ok := Lookup(o); ok {
 		return a, why
@@ -104,12 +104,17 @@ type answer struct {
 	conclusive bool // says something about the host, not about this one try
 }
 
+// answerForm changes when answers of older versions are of no use: their Why
+// began with the accelerator.
+const answerForm = "2"
+
 // key names what an answer holds for: this boot of this host, the QEMU, and
 // the image's format.
 func (o ProbeOptions) key() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return strings.Join([]string{strings.TrimSpace(string(id)), strings.TrimSpace(string(release)), o.QEMU, o.Format}, " ")
+	parts := []string{strings.TrimSpace(string(id)), strings.TrimSpace(string(release)), o.QEMU, o.Format, answerForm}
+	return strings.Join(parts, " ")
 }
 
 // boot starts the kernel under KVM and waits for its first line.
@@ -117,14 +122,14 @@ func (o ProbeOptions) boot(ctx context.Context) answer {
 	start := time.Now()
 	w, err := newWire("console")
 	if err != nil {
-		return answer{Accel: TCG, Why: fmt.Sprintf("tcg: %v", err)}
+		return answer{Accel: TCG, Why: err.Error()}
 	}
 	defer w.host.Close()
 	said := &lastLine{}
 	p, err := startProcess(o.QEMU, probeArgv(o.Kernel), []*os.File{w.guest}, said.set)
 	w.guest.Close()
 	if err != nil {
-		return answer{Accel: TCG, Why: fmt.Sprintf("tcg: start qemu: %v", err)}
+		return answer{Accel: TCG, Why: fmt.Sprintf("start qemu: %v", err)}
 	}
 	defer func() {
 		p.kill()
@@ -141,17 +146,17 @@ func (o ProbeOptions) boot(ctx context.Context) answer {
 func (o ProbeOptions) conclude(ctx context.Context, p *process, said *lastLine, err error, took time.Duration) answer {
 	switch {
 	case err == nil:
-		return answer{Accel: KVM, Why: fmt.Sprintf("kvm: a guest's kernel printed its first line after %.1f s", took.Seconds()), conclusive: true}
+		return answer{Accel: KVM, Why: fmt.Sprintf("a guest's kernel printed its first line after %.1f s", took.Seconds()), conclusive: true}
 	case ctx.Err() != nil:
-		return answer{Accel: TCG, Why: "tcg: the probe of kvm was interrupted"}
+		return answer{Accel: TCG, Why: "the probe of kvm was interrupted"}
 	case errors.Is(err, os.ErrDeadlineExceeded) && said.get() == "":
-		return answer{Accel: TCG, Why: fmt.Sprintf("tcg: %s opens but a guest's kernel printed nothing in %v", o.device, o.patience), conclusive: true}
+		return answer{Accel: TCG, Why: fmt.Sprintf("%s opens but a guest's kernel printed nothing in %v", o.device, o.patience), conclusive: true}
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		<-p.done // for QEMU's last words
 	}
 	line := cmp.Or(said.get(), "the guest ended before its kernel's first line")
-	return answer{Accel: TCG, Why: fmt.Sprintf("tcg: %s opens but a guest does not run: %s", o.device, line), conclusive: strings.Contains(strings.ToLower(line), "kvm")}
+	return answer{Accel: TCG, Why: fmt.Sprintf("%s opens but a guest does not run: %s", o.device, line), conclusive: strings.Contains(strings.ToLower(line), "kvm")}
 }
 
 // probeArgv is the smallest machine that shows that KVM works. earlyprintk

@@ -22,11 +22,11 @@ func TestProbe(t *testing.T) {
 		why    string
 		cached bool
 	}{
-		{"linux", KVM, "kvm: a guest's kernel printed its first line after ", true},
-		{"hung", TCG, "tcg: /dev/null opens but a guest's kernel printed nothing in 300ms", true},
-		{"kvmfail", TCG, "tcg: /dev/null opens but a guest does not run: KVM internal error. Suberror: 1", true},
-		{"badargs", TCG, "tcg: /dev/null opens but a guest does not run: qemu: -frob: invalid option", false},
-		{"mute", TCG, "tcg: /dev/null opens but a guest does not run: the guest ended before its kernel's first line", false},
+		{"linux", KVM, "a guest's kernel printed its first line after ", true},
+		{"hung", TCG, "/dev/null opens but a guest's kernel printed nothing in 300ms", true},
+		{"kvmfail", TCG, "/dev/null opens but a guest does not run: KVM internal error. Suberror: 1", true},
+		{"badargs", TCG, "/dev/null opens but a guest does not run: qemu: -frob: invalid option", false},
+		{"mute", TCG, "/dev/null opens but a guest does not run: the guest ended before its kernel's first line", false},
 	} {
 		t.Run(want.act, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +57,7 @@ func TestProbeWithoutDevice(t *testing.T) {
 func TestProbeWithoutQEMU(t *testing.T) {
 	o := probe(t, "linux")
 	o.QEMU = "/nonexistent/qemu"
-	if accel, why := Probe(t.Context(), o); accel != TCG || !strings.HasPrefix(why, "tcg: start qemu: ") {
+	if accel, why := Probe(t.Context(), o); accel != TCG || !strings.HasPrefix(why, "start qemu: ") {
 		t.Errorf("got %s: %s", accel, why)
 	}
 }
@@ -66,7 +66,7 @@ func TestProbeInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	o := probe(t, "hung")
-	if accel, why := Probe(ctx, o); accel != TCG || why != "tcg: the probe of kvm was interrupted" {
+	if accel, why := Probe(ctx, o); accel != TCG || why != "the probe of kvm was interrupted" {
 		t.Errorf("got %s: %s", accel, why)
 	}
 	if _, _, ok := Lookup(o); ok {

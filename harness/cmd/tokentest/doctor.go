@@ -155,9 +155,9 @@ func (a *app) kvm() finding {
 	case !ok:
 		f.state = "/dev/kvm opens; the first run tries whether a guest runs on it"
 	case accel == vm.KVM:
-		f.state = strings.TrimPrefix(why, "kvm: ")
+		f.state = why
 	default:
-		f.state = strings.TrimPrefix(why, "tcg: ") + "; guests are emulated, which takes some 8 times as long"
+		f.state = why + "; guests are emulated, which takes some 8 times as long"
 	}
 	return f
 }
