@@ -20,10 +20,10 @@ const badLogText = "btf_log_level, btf_log_size and btf_log_buf do not fit toget
 // bpf_btf_load of kernel/bpf/syscall.c, then btf_parse and btf_new_fd of
 // kernel/bpf/btf.c. The command has no mask but that of commands.
 var btfLoadRules = []rule[*BTFLoad]{
+	sysctlAnyCommand[*BTFLoad](),
 	attrTooLong[*BTFLoad](),
 	attrUnreadable[*BTFLoad](),
 	lsmBPF[*BTFLoad](),
-	sysctlAnyCommand[*BTFLoad](),
 	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
 	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: badLogText,
 		holds: func(c *btfCall) bool { return c.req.BadLog }},

@@ -34,7 +34,7 @@ type Fault struct {
 	Unreadable bool
 }
 
-// attrTooLong is bpf_check_uarg_tail_zero, the first check of every command.
+// attrTooLong is bpf_check_uarg_tail_zero, the first check of every command since 5.19.
 func attrTooLong[R attrRequest]() rule[R] {
 	return rule[R]{id: "attr-too-long", fn: "bpf_check_uarg_tail_zero", errno: e2BIG,
 		text:  "the attribute has non-zero bytes after the last field that the kernel knows, or is longer than a page",
@@ -61,7 +61,8 @@ func lsmBPF[R command]() rule[R] {
 }
 
 // sysctlAnyCommand is how kernels before 5.19 used the sysctl: for every
-// command ("bpf: refine kernel.unprivileged_bpf_disabled behaviour").
+// command, before they read the attribute. 5.19 has "bpf: refine
+// kernel.unprivileged_bpf_disabled behaviour".
 func sysctlAnyCommand[R any]() rule[R] {
 	return rule[R]{id: "unprivileged-disabled", fn: "__sys_bpf", errno: ePERM, until: linux(5, 19),
 		text: "kernel.unprivileged_bpf_disabled is not 0 and the caller lacks CAP_BPF; " +

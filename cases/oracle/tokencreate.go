@@ -17,10 +17,10 @@ type tokenCall = call[*TokenCreate]
 // kernel/bpf/token.c. The capability here is CAP_BPF alone: ns_capable, not
 // bpf_token_capable, so that CAP_SYS_ADMIN does not replace it.
 var tokenCreateRules = []rule[*TokenCreate]{
+	sysctlAnyCommand[*TokenCreate](),
 	attrTooLong[*TokenCreate](),
 	attrUnreadable[*TokenCreate](),
 	lsmBPF[*TokenCreate](),
-	sysctlAnyCommand[*TokenCreate](),
 	{id: "unknown", fn: "__sys_bpf", errno: eINVAL, text: unknownText,
 		holds: func(c *tokenCall) bool { return !c.Kernel.Token }},
 	attrTail[*TokenCreate]("token_create"),
