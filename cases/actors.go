@@ -61,7 +61,8 @@ type actorKind struct {
 }
 
 var actorKinds = []actorKind{
-	{"userns", "userns [in OTHER]", "in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", step.Userns, false},
+	{"userns", "userns [in OTHER]",
+		"in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", step.Userns, false},
 	{"joins", "joins OTHER", "another process in OTHER's namespaces", step.Joins, true},
 	{"child", "child OTHER", "as joins, but not there before the step OTHER fork NAME", step.Child, true},
 	{"init", "init", "in the initial namespaces, as uid=, without capabilities unless caps= says so", step.Init, false},

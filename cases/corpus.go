@@ -200,8 +200,8 @@ var ErrUnknownCase = errors.New("unknown case")
 
 // Select returns the cases that match any of the patterns, in the corpus's
 // order, with the controls that guard them; no pattern means the default
-// suite, or everything with full. A pattern is a case's name, the beginning of one up to a /, or a glob in which * stands
-// for anything.
+// suite, or everything with full. A pattern is a case's name, the beginning of
+// one up to a /, or a glob in which * stands for anything.
 func (c *Corpus) Select(patterns []string, full bool) ([]*Case, error) {
 	chosen := map[*Case]bool{}
 	var errs *multierror.Error

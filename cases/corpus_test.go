@@ -94,14 +94,18 @@ func TestSelect(t *testing.T) {
 		full     bool
 		want     []string
 	}{
-		{"default", nil, false, []string{"abc/root/none/hash", "abc/root/none/array", "abc/root/all/hash", "abc/root/all/array",
+		{"default", nil, false, []string{"abc/root/none/hash", "abc/root/none/array", "abc/root/all/hash",
+			"abc/root/all/array",
 			"abc/nobody/none/hash", "abc/nobody/none/array", "abc/nobody/all/hash", "abc/nobody/all/array", "story"}},
 		{"a case with its controls, in the corpus's order", []string{"abc/root/none/hash"}, false,
 			[]string{"abc/root/none/hash", "abc/root/all/hash", "abc/nobody/none/hash"}},
 		{"a control", []string{"abc/root/all/array"}, false, []string{"abc/root/all/array", "abc/nobody/none/array"}},
-		{"a full group by name", []string{"abd"}, false, []string{"abd/root/none", "abd/root/all", "abd/nobody/none", "abd/nobody/all"}},
+		{"a full group by name", []string{"abd"}, false,
+			[]string{"abd/root/none", "abd/root/all", "abd/nobody/none", "abd/nobody/all"}},
 		{"a prefix", []string{"abd/nobody"}, false, []string{"abd/root/all", "abd/nobody/none", "abd/nobody/all"}},
-		{"a glob", []string{"*/root/all*"}, false, []string{"abc/root/all/hash", "abc/root/all/array", "abc/nobody/none/hash", "abc/nobody/none/array", "abd/root/all", "abd/nobody/none"}},
+		{"a glob", []string{"*/root/all*"}, false,
+			[]string{"abc/root/all/hash", "abc/root/all/array", "abc/nobody/none/hash", "abc/nobody/none/array", "abd/root/all",
+				"abd/nobody/none"}},
 		{"two patterns, once each", []string{"story", "s*", "story"}, false, []string{"story"}},
 	} {
 		got, err := c.Select(tt.patterns, tt.full)
@@ -139,7 +143,8 @@ func TestSelectUnknown(t *testing.T) {
 // those of the controls too: a control that did not run breaks what it guards.
 func TestSelectIsClosed(t *testing.T) {
 	c := load(t)
-	if err := c.Add(t.Context(), "skew.txt", matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
+	if err := c.Add(t.Context(), "skew.txt",
+		matrixHead+matrixDo+"control allow who=root caps=all\ncontrol refuse who=nobody\n"); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range c.Groups {
@@ -169,7 +174,8 @@ func TestAddFile(t *testing.T) {
 	if err != nil || g.Name != "mine" || g != c.Groups[len(c.Groups)-1] {
 		t.Errorf("AddFile: %v, %v", g, err)
 	}
-	if _, err := c.AddFile(t.Context(), path); err == nil || !strings.Contains(err.Error(), ":1: the group mine is there already, from "+path) {
+	if _, err := c.AddFile(t.Context(), path); err == nil ||
+		!strings.Contains(err.Error(), ":1: the group mine is there already, from "+path) {
 		t.Errorf("the same file again: %v", err)
 	}
 	if _, err := c.AddFile(t.Context(), path+".no"); !errors.Is(err, os.ErrNotExist) {
@@ -179,7 +185,8 @@ func TestAddFile(t *testing.T) {
 	if err := os.WriteFile(path+"x", []byte("bogus\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AddFile(t.Context(), path+"x"); err == nil || !strings.HasPrefix(err.Error(), path+"x:1: ") || len(c.Groups) != before {
+	if _, err := c.AddFile(t.Context(), path+"x"); err == nil || !strings.HasPrefix(err.Error(), path+"x:1: ") ||
+		len(c.Groups) != before {
 		t.Errorf("a file with a mistake: %v, %d groups more", err, len(c.Groups)-before)
 	}
 }
@@ -189,7 +196,8 @@ func TestNear(t *testing.T) {
 		name string
 		want []string
 	}{
-		{"hsh", []string{"hash"}}, {"stack_trac", []string{"stack_trace"}}, {"storage", []string{"sk_storage"}}, {"zzzzzzz", nil},
+		{"hsh", []string{"hash"}}, {"stack_trac", []string{"stack_trace"}}, {"storage", []string{"sk_storage"}},
+		{"zzzzzzz", nil},
 	} {
 		if got := Near(tt.name, []string{"queue", "stack_trace", "hash", "sk_storage"}); !slices.Equal(got, tt.want) {
 			t.Errorf("Near(%q) = %q, want %q", tt.name, got, tt.want)
@@ -209,7 +217,8 @@ func TestPick(t *testing.T) {
 	}
 	got, err := c.Select(nil, false)
 	want := []string{"abc/root/none/hash", "abc/root/none/array", "abc/root/all/hash", "abc/root/all/array",
-		"abc/nobody/none/hash", "abc/nobody/none/array", "abc/nobody/all/hash", "abc/nobody/all/array", "abd/root/all", "abd/nobody/none", "story"}
+		"abc/nobody/none/hash", "abc/nobody/none/array", "abc/nobody/all/hash", "abc/nobody/all/array",
+		"abd/root/all", "abd/nobody/none", "story"}
 	if err != nil || !slices.Equal(ids(got), want) {
 		t.Errorf("%q, %v,\nwant %q", ids(got), err, want)
 	}

@@ -63,7 +63,8 @@ func eachProgLoad() []axisValue {
 			text += " attach=" + s.Attach.String()
 		}
 		v := axisValue{name: s.Name(), text: text, vars: map[string]string{
-			"type": s.Type.String(), "attach": needsName(s), "other_types": othersMask(uint32(s.Type)), "other_attachs": othersMask(uint32(s.Needs)),
+			"type": s.Type.String(), "attach": needsName(s),
+			"other_types": othersMask(uint32(s.Type)), "other_attachs": othersMask(uint32(s.Needs)),
 		}}
 		for _, m := range uapi.ProgTypes.Members {
 			if m.Value == uint32(s.Type) {

@@ -155,7 +155,8 @@ func (f *File) Expand(ctx context.Context) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known, Marks: f.marks, from: src,
+	e := expander{source: src, g: &Group{Name: f.Name, About: f.About, Path: f.Path, Full: f.Full, Known: f.known,
+		Marks: f.marks, from: src,
 		Question: strings.Join(f.question, " "), Answer: strings.Join(f.answer, " ")},
 		worlds: map[string]*World{}, byAxes: map[int]*World{}, needed: map[string]*[]Need{}}
 	for n := range total {

@@ -187,7 +187,8 @@ func Drift(f *step.Facts) []string {
 	for _, e := range Enums() {
 		for _, name := range f.Enumerators[e.Tag] {
 			short := shortName(&e, name)
-			if !strings.HasPrefix(name, "__MAX_") && !slices.ContainsFunc(e.Members, func(m uapi.Member) bool { return m.Name == short }) {
+			if !strings.HasPrefix(name, "__MAX_") &&
+				!slices.ContainsFunc(e.Members, func(m uapi.Member) bool { return m.Name == short }) {
 				out = append(out, name)
 			}
 		}

@@ -18,7 +18,9 @@ func TestNeedReason(t *testing.T) {
 		t.Errorf("the configuration says so: %q", got)
 	}
 	got := lirc.Reason(&step.Facts{ConfigOff: []string{lirc.Name}})
-	if want := "CONFIG_BPF_LIRC_MODE2 seems not to be set: the configuration is not known, and the kernel's BTF has no bpf_rc_keydown"; got != want {
+	want := "CONFIG_BPF_LIRC_MODE2 seems not to be set: " +
+		"the configuration is not known, and the kernel's BTF has no bpf_rc_keydown"
+	if got != want {
 		t.Errorf("the BTF says so: %q", got)
 	}
 }
@@ -32,7 +34,8 @@ func TestNeedReasonNamesProbe(t *testing.T) {
 	} {
 		n := Need{Kind: NeedConfig, Name: tt.symbol}
 		got := n.Reason(&step.Facts{ConfigOff: []string{tt.symbol}, OptionsFrom: tt.from})
-		if want := "CONFIG_" + tt.symbol + " seems not to be set: the configuration is not known, and " + tt.want; got != want {
+		if want := "CONFIG_" + tt.symbol + " seems not to be set: the configuration is not known, and " +
+			tt.want; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -63,7 +66,8 @@ func TestTypesAreNeeded(t *testing.T) {
 	f.ConfigOff = []string{"DEBUG_INFO_BTF"}
 	n := 0
 	for _, c := range load(t).Group("prog_load").Cases {
-		named := strings.Contains(c.ID, "/tracing.") || strings.Contains(c.ID, "/lsm.") || strings.HasSuffix(c.ID, "/struct_ops")
+		named := strings.Contains(c.ID, "/tracing.") || strings.Contains(c.ID, "/lsm.") ||
+			strings.HasSuffix(c.ID, "/struct_ops")
 		unmet := slices.ContainsFunc(c.Needs(), func(n Need) bool { met, _ := n.Check(f); return !met })
 		if named != unmet && !strings.Contains(c.ID, "/no_such") {
 			t.Errorf("%s: without BTF unmet is %v", c.ID, unmet)
@@ -80,7 +84,8 @@ func TestTypesAreNeeded(t *testing.T) {
 // A need that is not met is a skip, unless the kernel should have met it:
 // then the claim is refuted.
 func TestNeedCheck(t *testing.T) {
-	rhash := Need{Kind: NeedEnum, Tag: uapi.MapTypes.Tag, Name: "BPF_MAP_TYPE_RHASH", Value: 35, Since: uapi.Release{Major: 7, Minor: 2}}
+	rhash := Need{Kind: NeedEnum, Tag: uapi.MapTypes.Tag, Name: "BPF_MAP_TYPE_RHASH", Value: 35,
+		Since: uapi.Release{Major: 7, Minor: 2}}
 	token, noToken := Need{Kind: NeedToken}, Need{Kind: NeedNoToken}
 	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
 	newer := Need{Kind: NeedRelease, Since: uapi.Release{Major: 6, Minor: 15}}
@@ -96,7 +101,8 @@ func TestNeedCheck(t *testing.T) {
 		}
 		return f
 	}
-	btf, modules, guards := Need{Kind: NeedConfig, Name: "DEBUG_INFO_BTF"}, Need{Kind: NeedConfig, Name: "MODULES"}, Need{Kind: NeedGuards}
+	btf, modules := Need{Kind: NeedConfig, Name: "DEBUG_INFO_BTF"}, Need{Kind: NeedConfig, Name: "MODULES"}
+	guards := Need{Kind: NeedGuards}
 	fentry := Need{Kind: NeedType, Name: "func bpf_fentry_test1"}
 	file := func(f *step.Facts) *step.Facts {
 		if f.ConfigOff = []string{"MODULES"}; f.Config != nil {
@@ -118,7 +124,8 @@ func TestNeedCheck(t *testing.T) {
 		refuted string
 	}{
 		{"7.3 with rhash", rhash, maps("7.3.4", 36), true, ""},
-		{"7.3 without rhash", rhash, maps("7.3.4", 35), false, "no BPF_MAP_TYPE_RHASH (added in 7.2), although the kernel is 7.3.4"},
+		{"7.3 without rhash", rhash, maps("7.3.4", 35), false,
+			"no BPF_MAP_TYPE_RHASH (added in 7.2), although the kernel is 7.3.4"},
 		{"6.12 without rhash", rhash, maps("6.12.117", 34), false, ""},
 		{"6.12 with a backported rhash", rhash, maps("6.12.117", 36), true, ""},
 		{"7.3 whose BTF says nothing", rhash, at("7.3.4", true), true, ""},
@@ -136,10 +143,12 @@ func TestNeedCheck(t *testing.T) {
 		{"configuration unknown", lirc, at("6.12.1", true), true, ""},
 		{"configuration unknown, BTF without it", lirc, off(at("6.12.1", true)), false, ""},
 		{"symbol n, BTF without it", lirc, off(config("n")), false, ""},
-		{"symbol y, BTF without it", lirc, off(config("y")), false, "CONFIG_BPF_LIRC_MODE2 is set, and the kernel's BTF has no bpf_rc_keydown"},
+		{"symbol y, BTF without it", lirc, off(config("y")), false,
+			"CONFIG_BPF_LIRC_MODE2 is set, and the kernel's BTF has no bpf_rc_keydown"},
 		{"no BTF", btf, config("y"), false, ""},
 		{"no file", modules, file(at("6.12.1", true)), false, ""},
-		{"no file, and the configuration has it", modules, file(config("y")), false, "CONFIG_MODULES is set, and there is no /proc/modules"},
+		{"no file, and the configuration has it", modules, file(config("y")), false,
+			"CONFIG_MODULES is set, and there is no /proc/modules"},
 		{"a type", fentry, at("6.12.1", true), true, ""},
 		{"no such type", fentry, untyped(at("6.12.1", true)), false, ""},
 		{"mitigations", guards, at("6.12.1", true), true, ""},
@@ -162,7 +171,8 @@ func TestNeedCheck(t *testing.T) {
 func TestKernelOf(t *testing.T) {
 	k := sim.KernelOf(&step.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
 		"bpf_cmd": 50, "bpf_map_type": 51, "bpf_prog_type": 52, "bpf_attach_type": 53}})
-	if k.MaxCmd != 50 || k.MaxMap != 51 || k.MaxProg != 52 || k.MaxAttach != 53 || !k.Token || k.Release != (uapi.Release{Major: 6, Minor: 12}) {
+	if k.MaxCmd != 50 || k.MaxMap != 51 || k.MaxProg != 52 || k.MaxAttach != 53 || !k.Token ||
+		k.Release != (uapi.Release{Major: 6, Minor: 12}) {
 		t.Errorf("got %+v", k)
 	}
 	k = sim.KernelOf(&step.Facts{Release: "6.12"})
@@ -172,7 +182,8 @@ func TestKernelOf(t *testing.T) {
 }
 
 func TestFactsAt(t *testing.T) {
-	for release, token := range map[uapi.Release]bool{{Major: 6, Minor: 8}: false, {Major: 6, Minor: 9}: true, {Major: 7, Minor: 0}: true} {
+	for release, token := range map[uapi.Release]bool{{Major: 6, Minor: 8}: false, {Major: 6, Minor: 9}: true,
+		{Major: 7, Minor: 0}: true} {
 		if f := FactsAt(release); f.Token != token || f.Version() != release || f.Config != nil {
 			t.Errorf("%s: %+v", release, f)
 		}

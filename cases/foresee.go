@@ -21,7 +21,8 @@ func Enums() []uapi.Enum {
 // older one has them all, and a newer one that added none has the same.
 // A nil configuration is one that is not known.
 func FactsIn(release string, enums map[string][]step.Enumerator, config map[string]string) *step.Facts {
-	f := &step.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{}, Config: config}
+	f := &step.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{},
+		Config: config}
 	for tag, list := range enums {
 		f.Max[tag] = step.End(list)
 		for _, m := range list {
@@ -42,7 +43,8 @@ func youngest(f *step.Facts) uapi.Release {
 	var out uapi.Release
 	for _, e := range Enums() {
 		for _, m := range e.Members {
-			if out.Less(m.Since) && slices.ContainsFunc(f.Enumerators[e.Tag], func(name string) bool { return shortName(&e, name) == m.Name }) {
+			if out.Less(m.Since) && slices.ContainsFunc(f.Enumerators[e.Tag],
+				func(name string) bool { return shortName(&e, name) == m.Name }) {
 				out = m.Since
 			}
 		}
@@ -72,7 +74,8 @@ func Differ(before, running *step.Facts) string {
 			}
 		}
 		if before.Max[tag] != running.Max[tag] {
-			out = append(out, fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag], running.Max[tag]))
+			out = append(out, fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag],
+				running.Max[tag]))
 		}
 	}
 	return strings.Join(out, "; ")

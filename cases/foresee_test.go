@@ -33,7 +33,8 @@ func TestFactsIn(t *testing.T) {
 		if f.Token != token || !f.BTF || f.Release != release+".3-x" || len(Drift(f)) != 0 {
 			t.Errorf("%s: %+v, drift %q", release, f, Drift(f))
 		}
-		if got, want := *sim.KernelOf(f), *sim.KernelOf(FactsAt(r)); got.MaxCmd != want.MaxCmd || got.MaxMap != want.MaxMap || got.MaxProg != want.MaxProg || got.MaxAttach != want.MaxAttach {
+		if got, want := *sim.KernelOf(f), *sim.KernelOf(FactsAt(r)); got.MaxCmd != want.MaxCmd ||
+			got.MaxMap != want.MaxMap || got.MaxProg != want.MaxProg || got.MaxAttach != want.MaxAttach {
 			t.Errorf("%s: enumerations end at %+v, want %+v", release, got, want)
 		}
 		// Without a release, it is the youngest that added something.
@@ -49,12 +50,14 @@ func TestFactsInOddKernel(t *testing.T) {
 	enums := enumsAt(r)
 	enums[uapi.MapTypes.Tag] = append(enums[uapi.MapTypes.Tag], step.Enumerator{Name: "BPF_MAP_TYPE_NOVEL", Value: 36})
 	progs := enums[uapi.ProgTypes.Tag]
-	enums[uapi.ProgTypes.Tag] = slices.DeleteFunc(progs, func(m step.Enumerator) bool { return m.Name == "BPF_PROG_TYPE_NETFILTER" })
+	enums[uapi.ProgTypes.Tag] = slices.DeleteFunc(progs,
+		func(m step.Enumerator) bool { return m.Name == "BPF_PROG_TYPE_NETFILTER" })
 	f := FactsIn("7.3.0", enums, nil)
 	if got := Drift(f); !slices.Equal(got, []string{"BPF_MAP_TYPE_NOVEL"}) {
 		t.Errorf("drift %q", got)
 	}
-	n := Need{Kind: NeedEnum, Tag: uapi.ProgTypes.Tag, Name: "BPF_PROG_TYPE_NETFILTER", Value: 32, Since: uapi.Release{Major: 6, Minor: 4}}
+	n := Need{Kind: NeedEnum, Tag: uapi.ProgTypes.Tag, Name: "BPF_PROG_TYPE_NETFILTER", Value: 32,
+		Since: uapi.Release{Major: 6, Minor: 4}}
 	if met, refuted := n.Check(f); met || !strings.Contains(refuted, "although the kernel is 7.3.0") {
 		t.Errorf("met %v, refuted %q", met, refuted)
 	}
@@ -69,7 +72,8 @@ func TestDiffer(t *testing.T) {
 	enums := enumsAt(r)
 	enums[uapi.Cmds.Tag] = append(enums[uapi.Cmds.Tag][1:], step.Enumerator{Name: "BPF_NOVEL", Value: 39})
 	d := Differ(image, FactsIn("7.3.0", enums, nil))
-	for _, want := range []string{"BPF_NOVEL runs and is not in the image", "BPF_MAP_CREATE is in the image and does not run", "enum bpf_cmd ends at 39 in the image and at 40 where it runs"} {
+	for _, want := range []string{"BPF_NOVEL runs and is not in the image",
+		"BPF_MAP_CREATE is in the image and does not run", "enum bpf_cmd ends at 39 in the image and at 40 where it runs"} {
 		if !strings.Contains(d, want) {
 			t.Errorf("got %q, want %q in it", d, want)
 		}

@@ -13,15 +13,18 @@ import (
 // reads it by.
 func Language() string {
 	h := &help{}
-	h.text("A case file is text, a line a statement; # begins a comment at the beginning of a line and behind white space. Without a do line it is a scenario, one case of several steps; with one it is a matrix.")
+	h.text("A case file is text, a line a statement; # begins a comment at the beginning of a line " +
+		"and behind white space. Without a do line it is a scenario, one case of several steps; with one it is a matrix.")
 	h.title("LINES")
 	for _, k := range keywords {
 		h.entry(k.usage, k.doc)
 	}
 	h.entry("STEP  # source", "anything else is a step; of a scenario's the comment is the source of its expectation")
 	h.title("STEPS")
-	h.entry("ACTOR OPERATION ARGUMENT... [caps=CAPS] [-> NAME] [=> ERRNO]", "what it makes is called NAME from there on; without => it must succeed, => ? leaves the answer to the oracle alone")
-	h.entry("caps=CAPS", "with just these effective capabilities: none, all, all-CAP_X+CAP_Y, or some of "+strings.Join(uapi.CapNames(), " ")+" joined by +")
+	h.entry("ACTOR OPERATION ARGUMENT... [caps=CAPS] [-> NAME] [=> ERRNO]",
+		"what it makes is called NAME from there on; without => it must succeed, => ? leaves the answer to the oracle alone")
+	h.entry("caps=CAPS", "with just these effective capabilities: none, all, all-CAP_X+CAP_Y, or some of "+
+		strings.Join(uapi.CapNames(), " ")+" joined by +")
 	h.entry(ClosedName, "in the place of a NAME: a descriptor that is not open")
 	h.title("ACTORS")
 	for _, k := range actorKinds {
@@ -91,7 +94,8 @@ func (h *help) shared() []step.Param {
 		for _, p := range o.Row().Params {
 			n := 0
 			for other := step.Op(1); other < step.Ops; other++ {
-				if slices.ContainsFunc(other.Row().Params, func(q step.Param) bool { return q.Use != step.Positional && q.Same(p) }) {
+				if slices.ContainsFunc(other.Row().Params,
+					func(q step.Param) bool { return q.Use != step.Positional && q.Same(p) }) {
 					n++
 				}
 			}

@@ -74,8 +74,10 @@ func TestNeeds(t *testing.T) {
 			t.Errorf("needs %s: %v, %v, want %s", tt.line, f, err, tt.want)
 		}
 	}
-	for _, line := range []string{"", "tokens", "token yes", "no", "config", "config A B", "release", "release x", "before soon", "after 6.1"} {
-		if _, err := Parse(t.Context(), "f.txt", "f", "needs "+line+"\n"+scenarioControls); err == nil || !strings.HasPrefix(err.Error(), "f.txt:1: ") {
+	for _, line := range []string{"", "tokens", "token yes", "no", "config", "config A B", "release", "release x",
+		"before soon", "after 6.1"} {
+		if _, err := Parse(t.Context(), "f.txt", "f", "needs "+line+"\n"+scenarioControls); err == nil ||
+			!strings.HasPrefix(err.Error(), "f.txt:1: ") {
 			t.Errorf("needs %s: error %v", line, err)
 		}
 	}

@@ -100,7 +100,8 @@ func checkKeys(t *testing.T, id string, info *StepInfo, e sim.Expect) {
 		t.Errorf("%s: %q: the verdict %+v does not say why", id, info.Text, v)
 	}
 	if p := info.Pin; p != nil && p.Errno != v.Errno {
-		t.Errorf("%s: %q:\n\t%s: pinned %s (%s)\n\toracle: %s by %s (%s)", id, info.Text, p.Where, p.Errno, p.Note, v.Errno, v.ID, v.Rule)
+		t.Errorf("%s: %q:\n\t%s: pinned %s (%s)\n\toracle: %s by %s (%s)", id, info.Text, p.Where, p.Errno, p.Note, v.Errno,
+			v.ID, v.Rule)
 	}
 }
 
@@ -140,7 +141,8 @@ func checkControl(t *testing.T, release string, p *played) {
 
 // neverLoad are the programs that the kernel refuses to everybody: no control
 // can allow them.
-var neverLoad = []string{"cgroup_skb.cgroup_inet_sock_create", "cgroup_sock_addr", "cgroup_sockopt", "sk_lookup", "netfilter"}
+var neverLoad = []string{"cgroup_skb.cgroup_inet_sock_create", "cgroup_sock_addr", "cgroup_sockopt", "sk_lookup",
+	"netfilter"}
 
 // Every cell of the built-in matrices is guarded by a control that is allowed
 // and one that is refused, of the same map type or program where that is an axis.
@@ -154,7 +156,8 @@ func TestGuards(t *testing.T) {
 			last := c.ID[strings.LastIndex(c.ID, "/"):]
 			for _, k := range c.Guards() {
 				has[k.Control] = true
-				if (g.Name == "map_bits" || g.Name == "map_unprivileged" || g.Name == "prog_bits" || g.Name == "map_create" || g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
+				if (g.Name == "map_bits" || g.Name == "map_unprivileged" || g.Name == "prog_bits" || g.Name == "map_create" ||
+					g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
 					t.Errorf("%s is guarded by %s, which is about another type", c.ID, k.ID)
 				}
 			}
@@ -176,27 +179,26 @@ const bounded = "the scenarios of limits take large maps, and run with --full"
 
 // unnoticed are rules that the default suite does not show, with the reason.
 var unnoticed = map[string]string{
-	"mount/set-unprivileged":         "the rule behind it refuses the same: who may mount in the initial namespace may delegate",
-	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
-	"kallsyms/no-program":            slowLook,
-	"kallsyms/not-compiled":          slowLook,
-	"kallsyms/hidden":                slowLook,
-	"prog_load/not-compiled":         "jit_settings, which reads /proc/kallsyms, runs with --full; the cells of prog_load are skipped where nothing is compiled",
-	"kallsyms/no-cap-bpf":            slowLook,
-	"kallsyms/sub-no-cap-bpf":        slowLook,
-	"token_create/no-fd":             ownMachine,
-	"token_create/no-fd-late":        ownMachine,
-	"map_create/no-memory":           bounded,
-	"map_create/no-fd":               bounded,
-	"prog_load/no-fd":                bounded,
-	"btf_load/no-fd":                 bounded,
-	"map_create/lsm-bpf-run":         "lsm_kernel runs with --full",
-	"element/bad-fd":                 held,
-	"element/no-map":                 held,
-	"element/array-delete":           held,
-	"get_pinned/search":              held,
-	"get_pinned/no-name":             held,
-	"get_pinned/file":                held,
+	"mount/set-unprivileged":  "the next rule refuses the same: who may mount there may delegate",
+	"kallsyms/no-program":     slowLook,
+	"kallsyms/not-compiled":   slowLook,
+	"kallsyms/hidden":         slowLook,
+	"prog_load/not-compiled":  "jit_settings, which reads /proc/kallsyms, runs with --full; the cells of prog_load are skipped where nothing is compiled",
+	"kallsyms/no-cap-bpf":     slowLook,
+	"kallsyms/sub-no-cap-bpf": slowLook,
+	"token_create/no-fd":      ownMachine,
+	"token_create/no-fd-late": ownMachine,
+	"map_create/no-memory":    bounded,
+	"map_create/no-fd":        bounded,
+	"prog_load/no-fd":         bounded,
+	"btf_load/no-fd":          bounded,
+	"map_create/lsm-bpf-run":  "lsm_kernel runs with --full",
+	"element/bad-fd":          held,
+	"element/no-map":          held,
+	"element/array-delete":    held,
+	"get_pinned/search":       held,
+	"get_pinned/no-name":      held,
+	"get_pinned/file":         held,
 }
 
 // TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case
@@ -250,9 +252,10 @@ func byDefault(t *testing.T) []*Group {
 // decides reports whether a rule can matter to any of the cases: it decides
 // one, or drops a token, which the verdict does not tell.
 func decides(rule string, ps []played) bool {
-	return strings.Contains(rule, "token-not-covering") || strings.HasSuffix(rule, "lsm-token-cmd") || slices.ContainsFunc(ps, func(p played) bool {
-		return slices.ContainsFunc(p.expect, func(e sim.Expect) bool { return e.Verdict.ID == rule })
-	})
+	return strings.Contains(rule, "token-not-covering") || strings.HasSuffix(rule, "lsm-token-cmd") ||
+		slices.ContainsFunc(ps, func(p played) bool {
+			return slices.ContainsFunc(p.expect, func(e sim.Expect) bool { return e.Verdict.ID == rule })
+		})
 }
 
 // differs returns a case of which something else is expected.
@@ -275,7 +278,8 @@ func TestFork(t *testing.T) {
 	fork := sim.Fork()
 	must(fork.Step(&step.Step{Actor: 1, Op: step.OpSysctl, Args: []step.Arg{{Key: step.KeyValue, Num: 2}}}))
 	must(fork.Step(&step.Step{Actor: 0, Op: step.OpClose, Args: []step.Arg{{Key: step.KeyHandle, Num: 1}}}))
-	create := step.Step{Actor: 0, Op: step.OpTokenCreate, Caps: uapi.AllCaps, Args: []step.Arg{{Key: step.KeyBPFFS, Num: 1}}}
+	create := step.Step{Actor: 0, Op: step.OpTokenCreate, Caps: uapi.AllCaps,
+		Args: []step.Arg{{Key: step.KeyBPFFS, Num: 1}}}
 	plain := step.Step{Actor: 0, Op: step.OpMapCreate, Args: []step.Arg{{Key: step.KeyType, Num: 1}}}
 	if e := must(fork.Step(&create)); e.Verdict.Errno != 9 {
 		t.Errorf("the fork's own bpffs is closed, and token_create got %s", e.Verdict.Errno)

@@ -27,23 +27,34 @@ func init() {
 				p.f.answer = append(p.f.answer, words...)
 				return nil
 			}},
-		{"full", "full", "not in the default suite: --full or the file's name runs it", func(p *parser, _ int, _ []string, _ string) error {
-			p.f.Full = true
-			return nil
-		}},
-		{"needs", "needs NEED [where AXIS=VALUE,...]", "skip the cases, or these cells, on a kernel without it; a kernel that should have it fails them",
+		{"full", "full", "not in the default suite: --full or the file's name runs it",
+			func(p *parser, _ int, _ []string, _ string) error {
+				p.f.Full = true
+				return nil
+			}},
+		{"needs", "needs NEED [where AXIS=VALUE,...]",
+			"skip the cases, or these cells, on a kernel without it; a kernel that should have it fails them",
 			func(p *parser, n int, words []string, _ string) error { return p.needs(n, words) }},
-		{"axis", "axis NAME VALUE... | axis NAME each LIST [-VALUE...]", "values that $NAME stands for, or a value and its text on each indented line below; LIST is map_type, prog_load or command",
+		{"axis", "axis NAME VALUE... | axis NAME each LIST [-VALUE...]",
+			"values that $NAME stands for, or a value and its text on each indented line below; " +
+				"LIST is map_type, prog_load or command",
 			func(p *parser, _ int, words []string, _ string) error { return p.axis(words) }},
-		{"actor", "actor NAME KIND [uid=N] [caps=CAPS]", "a process; its kinds are below", func(p *parser, n int, words []string, _ string) error { return p.actor(n, words) }},
-		{"do", "do STEP", "makes the file a matrix: one case for each combination of the axes' values", func(p *parser, n int, words []string, _ string) error { return p.do(n, words) }},
-		{"except", "except AXIS=VALUE,... AXIS!=VALUE,...", "leaves combinations out", func(p *parser, n int, words []string, _ string) error { return p.except(n, words) }},
-		{"control", "control STEP | control allow|refuse AXIS=VALUE...", "a step, or cells, without which the file's cases say nothing: one that must be allowed and one that must be refused",
+		{"actor", "actor NAME KIND [uid=N] [caps=CAPS]", "a process; its kinds are below",
+			func(p *parser, n int, words []string, _ string) error { return p.actor(n, words) }},
+		{"do", "do STEP", "makes the file a matrix: one case for each combination of the axes' values",
+			func(p *parser, n int, words []string, _ string) error { return p.do(n, words) }},
+		{"except", "except AXIS=VALUE,... AXIS!=VALUE,...", "leaves combinations out",
+			func(p *parser, n int, words []string, _ string) error { return p.except(n, words) }},
+		{"control", "control STEP | control allow|refuse AXIS=VALUE...",
+			"a step, or cells, without which the file's cases say nothing: " +
+				"one that must be allowed and one that must be refused",
 			(*parser).control},
 		{"pin", "pin AXIS=VALUE... ERRNO  # source", "what a person says that cells must answer; ok is 0", (*parser).pin},
 		{"known", "known FATE SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
-			"the kernel is known to do this in the file's case, which has a machine to itself: FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},
-		{"parity", "parity FILE/SUBTEST/ASSERTION...", "the next step asks what the kernel's selftests assert there: cases/parity.txt lists it",
+			"the kernel is known to do this in the file's case, which has a machine to itself: " +
+				"FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},
+		{"parity", "parity FILE/SUBTEST/ASSERTION...",
+			"the next step asks what the kernel's selftests assert there: cases/parity.txt lists it",
 			func(p *parser, _ int, words []string, _ string) error { return p.parity(words) }},
 	}
 }

@@ -29,7 +29,8 @@ func TestKnownMistakes(t *testing.T) {
 			t.Errorf("%q: got %v, want %q", tt.line, err, tt.want)
 		}
 	}
-	_, err := parseAndExpand("known panicked 6.9 x # y\naxis a b\nactor owner userns\ndo owner map_create type=hash\ncontrol allow a=b\ncontrol refuse a=b\n")
+	_, err := parseAndExpand("known panicked 6.9 x # y\naxis a b\nactor owner userns\n" +
+		"do owner map_create type=hash\ncontrol allow a=b\ncontrol refuse a=b\n")
 	if err == nil || !strings.Contains(err.Error(), "want a scenario") {
 		t.Errorf("a matrix: got %v", err)
 	}
@@ -38,7 +39,8 @@ func TestKnownMistakes(t *testing.T) {
 // A case with a known defect is alone and not in the default suite; the
 // release and the configuration say where the defect is.
 func TestKnownIn(t *testing.T) {
-	g, err := parseAndExpand("known tainted 6.12-6.18 config=UBSAN_SHIFT UBSAN: * in x.c + WARNING in y # why\nknown clean 6.12 config=!UBSAN_SHIFT # why\n" + knownBody)
+	g, err := parseAndExpand("known tainted 6.12-6.18 config=UBSAN_SHIFT UBSAN: * in x.c + WARNING in y # why\n" +
+		"known clean 6.12 config=!UBSAN_SHIFT # why\n" + knownBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,8 @@ func TestKnownIn(t *testing.T) {
 	}
 	for titles, want := range map[string]bool{
 		"UBSAN: shift in x.c|WARNING in y": true, "WARNING in y|UBSAN: shift in x.c": true,
-		"UBSAN: shift in x.c": false, "UBSAN: shift in x.c|WARNING in y|Oops": false, "UBSAN: shift in z.c|WARNING in y": false,
+		"UBSAN: shift in x.c": false, "UBSAN: shift in x.c|WARNING in y|Oops": false,
+		"UBSAN: shift in z.c|WARNING in y": false,
 	} {
 		if got := g.Known[0].Explains(told(titles)); got != want {
 			t.Errorf("%s: explained %v", titles, got)
@@ -110,7 +113,8 @@ func TestKnownCallers(t *testing.T) {
 		{"inlined", Report{"BUG: NULL in bpf_token_get_from_fd", []string{"map_create"}}, true},
 		{"a callee", Report{"BUG: NULL in bpf_token_inc", []string{"bpf_token_get_from_fd", "map_create"}}, true},
 		{"another place", Report{"BUG: NULL in bpf_token_inc", []string{"map_create", "__sys_bpf"}}, false},
-		{"another fault at the place", Report{"KASAN: use-after-free in bpf_token_inc", []string{"bpf_token_get_from_fd"}}, false},
+		{"another fault at the place", Report{"KASAN: use-after-free in bpf_token_inc", []string{"bpf_token_get_from_fd"}},
+			false},
 		{"no place", Report{"BUG: NULL", []string{"bpf_token_get_from_fd"}}, false},
 	} {
 		if got := k.Explains([]Report{tt.r}); got != tt.want {

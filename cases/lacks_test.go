@@ -8,7 +8,8 @@ import (
 
 // A case that comes to a type which is not compiled in is not asked; one that is refused before is.
 func TestLacks(t *testing.T) {
-	const head = "needs token\nactor owner userns uid=1000\nowner bpffs cmds=any maps=any progs=any attachs=any -> b\nowner token_create bpffs=b -> t\n" +
+	const head = "needs token\nactor owner userns uid=1000\n" +
+		"owner bpffs cmds=any maps=any progs=any attachs=any -> b\nowner token_create bpffs=b -> t\n" +
 		"control owner map_create type=hash token=t\ncontrol nobody map_create type=hash => EPERM\n"
 	off := func(symbols ...string) *step.Facts {
 		return &step.Facts{Release: "6.12.1", Token: true, ConfigOff: symbols, OptionsFrom: step.FromBTF}
@@ -44,7 +45,8 @@ func TestLacks(t *testing.T) {
 			t.Errorf("%s: lacks %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	g, err := parseAndExpand("needs token\nactor owner userns uid=1000\nroot prog_load type=xdp -> p\nowner bpffs cmds=any maps=any -> b\nowner token_create bpffs=b -> t\naxis who owner nobody\n" +
+	g, err := parseAndExpand("needs token\nactor owner userns uid=1000\nroot prog_load type=xdp -> p\n" +
+		"owner bpffs cmds=any maps=any -> b\nowner token_create bpffs=b -> t\naxis who owner nobody\n" +
 		"do $who map_create type=hash token=t\ncontrol allow who=owner\ncontrol refuse who=nobody\n")
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,8 @@ func (s *source) live(gone map[uint32]string, steps []step.Step, info []StepInfo
 		case st.Op == step.OpFork:
 			child := &s.actors[to]
 			if child.Kind != step.Child || child.Parent != int(st.Actor) || gone[uint32(to)] == "" {
-				return s.at(info[i].Line, "%s is no actor declared as child %s that is yet to be forked", child.Name, s.actors[st.Actor].Name)
+				return s.at(info[i].Line, "%s is no actor declared as child %s that is yet to be forked", child.Name,
+					s.actors[st.Actor].Name)
 			}
 			delete(gone, uint32(to))
 		case sends && gone[uint32(to)] != "":

@@ -32,7 +32,8 @@ func TestLives(t *testing.T) {
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%q: %v", tt.steps, err)
-		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "f.txt:")):
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.HasPrefix(err.Error(), "f.txt:")):
 			t.Errorf("%q: error %v, want %s", tt.steps, err, tt.want)
 		}
 	}
@@ -64,11 +65,13 @@ func TestComplete(t *testing.T) {
 // A fork of the simulation has file systems of its own: what a cell does to a
 // bpffs, the next one does not see.
 func TestForkMounts(t *testing.T) {
-	g := mustExpand(t, "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+matrixHead+"do root map_create type=hash\n"+matrixTail)
+	g := mustExpand(t, "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+
+		matrixHead+"do root map_create type=hash\n"+matrixTail)
 	first := setUp(t, g.Worlds[0], released["6.12"], "")
 	play := func(s *sim.Sim, line string) sim.Expect {
 		t.Helper()
-		f, err := Parse(t.Context(), "f.txt", "f", "actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+line+"\n"+scenarioControls)
+		f, err := Parse(t.Context(), "f.txt", "f",
+			"actor o userns uid=7\no bpffs at=/mnt/a -> b\no fsopen -> c\n"+line+"\n"+scenarioControls)
 		if err != nil {
 			t.Fatal(err)
 		}

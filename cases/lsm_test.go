@@ -65,7 +65,8 @@ func TestLSMNeeds(t *testing.T) {
 		{step.Facts{LSM: []string{"capability", "bpf"}}, true, ""},
 		{step.Facts{LSM: []string{"capability"}}, false, ""},
 		{step.Facts{LSM: []string{}, Config: map[string]string{"BPF_LSM": "n"}}, false, ""},
-		{step.Facts{LSM: []string{"capability", "yama"}, Config: on}, false, "the LSM bpf is not active although CONFIG_BPF_LSM is set: active are capability,yama"},
+		{step.Facts{LSM: []string{"capability", "yama"}, Config: on}, false,
+			"the LSM bpf is not active although CONFIG_BPF_LSM is set: active are capability,yama"},
 	} {
 		if met, refuted := n.Check(&tt.facts); met != tt.met || refuted != tt.refuted {
 			t.Errorf("%+v: met %v, refuted %q", tt.facts, met, refuted)

@@ -12,10 +12,12 @@ func TestMistakes(t *testing.T) {
 		text string
 		want []string
 	}{
-		"lines": {head + "o btf_load => EPERMM\nexcept x=1\no btf_load\n", []string{"x.txt:4: unknown errno", `x.txt:5: unknown axis "x"`}},
+		"lines": {head + "o btf_load => EPERMM\nexcept x=1\no btf_load\n",
+			[]string{"x.txt:4: unknown errno", `x.txt:5: unknown axis "x"`}},
 		"steps": {head + "o map_create typ=hash -> m\no map_create type=hsah\no close m\nx btf_load\n",
 			[]string{"x.txt:4: unknown argument", "x.txt:5: unknown bpf_map_type", `x.txt:7: unknown actor "x"`}},
-		"many": {head + strings.Repeat("o map_create type=hsah\n", maxMistakes+1), []string{"x.txt:13: unknown bpf_map_type"}},
+		"many": {head + strings.Repeat("o map_create type=hsah\n", maxMistakes+1),
+			[]string{"x.txt:13: unknown bpf_map_type"}},
 	} {
 		_, err := parseAndExpand(tt.text)
 		if err == nil {

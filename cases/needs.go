@@ -32,7 +32,8 @@ var needSpecs = []needSpec{
 		return Need{Kind: NeedBefore, Since: r}, err
 	}},
 	{"setting", "NAME=VALUE,...", "a setting of the running kernel has one of the values, or the kernel has no such setting; \"tokentest help machine\" lists them", settingNeed},
-	{"mitigations", "", "it was not booted with mitigations=off", func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
+	{"mitigations", "", "it was not booted with mitigations=off",
+		func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
 }
 
 func (s *needSpec) usage() string { return strings.TrimSpace(s.words + " " + s.takes) }

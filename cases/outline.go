@@ -80,12 +80,14 @@ func (s *stepLine) outline() string {
 
 // Equal reports whether two outlines make the same cases, wherever their files lie.
 func (o *Outline) Equal(p *Outline) bool {
-	return reflect.DeepEqual(o.Axes, p.Axes) && slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Setup, p.Setup) && slices.Equal(o.Steps, p.Steps)
+	return reflect.DeepEqual(o.Axes, p.Axes) && slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Setup, p.Setup) &&
+		slices.Equal(o.Steps, p.Steps)
 }
 
 // SameCase reports whether both outlines make the same case of a name.
 func (o *Outline) SameCase(p *Outline, id string) bool {
-	return slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Fill(o.Setup, id), p.Fill(p.Setup, id)) && slices.Equal(o.Fill(o.Steps, id), p.Fill(p.Steps, id))
+	return slices.Equal(o.Actors, p.Actors) && slices.Equal(o.Fill(o.Setup, id), p.Fill(p.Setup, id)) &&
+		slices.Equal(o.Fill(o.Steps, id), p.Fill(p.Steps, id))
 }
 
 // Fill puts the values that a case's name holds in the place of the axes.

@@ -43,7 +43,8 @@ func TestOutlineChange(t *testing.T) {
 		o := g.Outline()
 		return &o
 	}
-	const text = "actor owner userns\naxis who root owner nobody\naxis type hash queue\nowner bpffs cmds=map_create -> b\ndo $who map_create type=$type\ncontrol allow who=root\ncontrol refuse who=nobody\n"
+	const text = "actor owner userns\naxis who root owner nobody\naxis type hash queue\n" +
+		"owner bpffs cmds=map_create -> b\ndo $who map_create type=$type\ncontrol allow who=root\ncontrol refuse who=nobody\n"
 	old := make(text)
 	for _, tt := range []struct {
 		from, to    string

@@ -23,7 +23,7 @@ const (
 // apart are neighbours in the kernel's order that no call meets both, with
 // the reason. The oracle's own tests show it of every small world.
 var apart = map[string]string{
-	"token_create/attr-unreadable before token_create/unknown":                      "the kernels that do not know it do not come this far",
+	"token_create/attr-unreadable before token_create/unknown":                      "such a kernel does not get this far",
 	"token_create/unknown before token_create/attr-tail":                            unknownCmd,
 	"btf_load/attr-unreadable before btf_load/attr-tail":                            nothingRead,
 	"btf_load/token-not-a-token before btf_load/token-not-covering":                 noToken,
@@ -39,7 +39,7 @@ var apart = map[string]string{
 	"prog_load/token-not-a-token before prog_load/token-not-covering-cmd":           noToken,
 	"prog_load/token-not-covering-cmd before prog_load/token-not-covering-type":     gone,
 	"prog_load/token-not-covering-type before prog_load/token-not-covering-attach":  gone,
-	"token_create/lsm-bpf before token_create/unknown":                              "the kernels that do not know it have no BPF-LSM programs on it here",
+	"token_create/lsm-bpf before token_create/unknown":                              "no case has a BPF-LSM program there",
 	"token_create/nothing-delegated before token_create/no-fd":                      ownMachine,
 	"token_create/no-fd before token_create/lsm":                                    ownMachine,
 	"token_create/lsm before token_create/no-fd-late":                               ownMachine,

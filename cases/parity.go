@@ -83,7 +83,9 @@ func Parity(c *Corpus) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("# Parity with the kernel's selftests\n\nWritten by `make parity` from `cases/parity.txt` and the `parity` lines of the case files. Upstream is `tools/testing/selftests/bpf/prog_tests` of 7.3.\n")
+	b.WriteString("# Parity with the kernel's selftests\n\n" +
+		"Written by `make parity` from `cases/parity.txt` and the `parity` lines of the case files. " +
+		"Upstream is `tools/testing/selftests/bpf/prog_tests` of 7.3.\n")
 	subtest := ""
 	for _, u := range list {
 		if name := u.ID[:strings.LastIndex(u.ID, "/")]; name != subtest {

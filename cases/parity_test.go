@@ -37,7 +37,8 @@ func TestUpstreamMistakes(t *testing.T) {
 		}
 	}
 	list, err := parseUpstreams("a/b/c | one | none: why\na/b/d | two | vacuous\n")
-	if err != nil || len(list) != 2 || !list[0].None || list[0].Remark != "why" || list[1].None || list[1].Remark != "vacuous" {
+	if err != nil || len(list) != 2 || !list[0].None || list[0].Remark != "why" || list[1].None ||
+		list[1].Remark != "vacuous" {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -45,7 +46,8 @@ func TestUpstreamMistakes(t *testing.T) {
 // Every assertion that is listed has a step, and every mark is listed.
 func TestParityIsWhole(t *testing.T) {
 	group := func(marks string) *Corpus {
-		g, err := parseAndExpand("actor owner userns\nowner bpffs cmds=any -> b\n" + marks + "control owner token_create bpffs=b\ncontrol nobody map_create type=hash => EPERM\n")
+		g, err := parseAndExpand("actor owner userns\nowner bpffs cmds=any -> b\n" + marks +
+			"control owner token_create bpffs=b\ncontrol nobody map_create type=hash => EPERM\n")
 		if err != nil {
 			t.Fatal(err)
 		}

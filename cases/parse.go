@@ -413,7 +413,8 @@ func (f *File) check() error {
 	case f.do == nil && len(f.axes) > 0:
 		return fmt.Errorf("%s:1: axes without a do line", f.Path)
 	case !allow || !refuse:
-		return fmt.Errorf("%s:1: no controls: want one that must be allowed and one that must be refused (control ...)", f.Path)
+		return fmt.Errorf("%s:1: no controls: want one that must be allowed and one that must be refused (control ...)",
+			f.Path)
 	}
 	for _, a := range f.axes {
 		if len(a.values) == 0 {

@@ -41,7 +41,8 @@ func TestErrors(t *testing.T) {
 		{"empty", "", "dir/demo.txt:1: no step and no do line"},
 		{"comment alone", "# nothing\n", "dir/demo.txt:1: no step and no do line"},
 		{"one word", "about x\nbogus\n", `dir/demo.txt:2: unknown line "bogus": want ACTOR OP`},
-		{"unknown operation", "root map_crate type=hash\n", `dir/demo.txt:1: unknown operation "map_crate" (near: map_create): want one of bpffs`},
+		{"unknown operation", "root map_crate type=hash\n",
+			`dir/demo.txt:1: unknown operation "map_crate" (near: map_create): want one of bpffs`},
 		{"unknown operation in do", matrixHead + "do $who nonsense\n", `dir/demo.txt:3: unknown operation "nonsense": want`},
 		{"no controls", "root map_create type=hash\n", "dir/demo.txt:1: no controls"},
 		{"no refusing control", "control root map_create type=hash\n", "dir/demo.txt:1: no controls"},
@@ -50,7 +51,8 @@ func TestErrors(t *testing.T) {
 		{"axes without do", matrixHead + scenarioControls, "dir/demo.txt:1: axes without a do line"},
 		{"axis without name", "axis\n", "dir/demo.txt:1: want axis NAME VALUE"},
 		{"axis twice", "axis a x\naxis a y\n", "dir/demo.txt:2: axis a is there already"},
-		{"axis without values", "axis a\naxis b x\ndo root map_create type=hash\ncontrol allow b=x\ncontrol refuse b=x\n", "dir/demo.txt:1: axis a has no values"},
+		{"axis without values", "axis a\naxis b x\ndo root map_create type=hash\ncontrol allow b=x\ncontrol refuse b=x\n",
+			"dir/demo.txt:1: axis a has no values"},
 		{"value twice", "axis a x y x\n", `dir/demo.txt:1: axis a has the value x twice`},
 		{"indented value twice", "axis a\n  x 1\n  x 2\n", `dir/demo.txt:3: axis a has the value x twice`},
 		{"unknown list", "axis a each thing\n", `dir/demo.txt:1: unknown list "thing"`},
@@ -64,46 +66,68 @@ func TestErrors(t *testing.T) {
 		{"actor twice", "actor a userns\nactor a userns\n", "dir/demo.txt:2: actor a is there already"},
 		{"kind of actor", "actor a daemon\n" + scenarioControls, `dir/demo.txt:1: unknown kind of actor "daemon"`},
 		{"joins nobody", "actor a joins\n" + scenarioControls, "dir/demo.txt:1: want joins ACTOR"},
-		{"joins an unknown one", "actor a joins b\n" + scenarioControls, `dir/demo.txt:1: unknown actor "b": it must be declared above`},
-		{"joins one of the initial namespace", "actor a init\nactor b joins a\n" + scenarioControls, "dir/demo.txt:2: actor a is not in a user namespace"},
+		{"joins an unknown one", "actor a joins b\n" + scenarioControls,
+			`dir/demo.txt:1: unknown actor "b": it must be declared above`},
+		{"joins one of the initial namespace", "actor a init\nactor b joins a\n" + scenarioControls,
+			"dir/demo.txt:2: actor a is not in a user namespace"},
 		{"actor's option", "actor a userns gid=1\n" + scenarioControls, `dir/demo.txt:1: unknown option "gid=1"`},
 		{"actor's uid", "actor a userns uid=x\n" + scenarioControls, `dir/demo.txt:1: read number "x"`},
 		{"actor's caps", "actor a userns caps=CAP_X\n" + scenarioControls, `dir/demo.txt:1: unknown capability "CAP_X"`},
-		{"uid of a joined actor", "actor a userns\nactor b joins a uid=7\n" + scenarioControls, "dir/demo.txt:2: an actor inside another's namespace has its uid"},
+		{"uid of a joined actor", "actor a userns\nactor b joins a uid=7\n" + scenarioControls,
+			"dir/demo.txt:2: an actor inside another's namespace has its uid"},
 		{"second do", matrixHead + matrixDo + matrixDo, "dir/demo.txt:4: a second do (the first is in line 3)"},
-		{"do with an expectation", matrixHead + "do root map_create type=hash => EPERM\n", "dir/demo.txt:3: a do line has no expectation"},
-		{"step after do", matrixHead + matrixDo + "root map_create type=hash\n", `dir/demo.txt:4: step "root map_create type=hash" after do`},
+		{"do with an expectation", matrixHead + "do root map_create type=hash => EPERM\n",
+			"dir/demo.txt:3: a do line has no expectation"},
+		{"step after do", matrixHead + matrixDo + "root map_create type=hash\n",
+			`dir/demo.txt:4: step "root map_create type=hash" after do`},
 		{"errno of a step", "root map_create type=hash => EPRM\n", `dir/demo.txt:1: unknown errno "EPRM"`},
 		{"except without terms", matrixHead + "except\n", "dir/demo.txt:3: want except AXIS=VALUE"},
 		{"except with more", matrixHead + "except who=root ok\n", "dir/demo.txt:3: want except AXIS=VALUE"},
 		{"except of an unknown axis", matrixHead + "except what=root\n", `dir/demo.txt:3: unknown axis "what"`},
-		{"except of an unknown value", matrixHead + "except who=rot\n", `dir/demo.txt:3: axis who has no value "rot" (near: root)`},
-		{"except leaves nothing", matrixHead + matrixDo + matrixTail + "except who=root,nobody\n", "dir/demo.txt:1: the except lines leave no case"},
-		{"except takes a control", matrixHead + matrixDo + matrixTail + "except who=root caps=all\n", "dir/demo.txt:4: the control demo/root/all is no case"},
+		{"except of an unknown value", matrixHead + "except who=rot\n",
+			`dir/demo.txt:3: axis who has no value "rot" (near: root)`},
+		{"except leaves nothing", matrixHead + matrixDo + matrixTail + "except who=root,nobody\n",
+			"dir/demo.txt:1: the except lines leave no case"},
+		{"except takes a control", matrixHead + matrixDo + matrixTail + "except who=root caps=all\n",
+			"dir/demo.txt:4: the control demo/root/all is no case"},
 		{"control with more", matrixHead + matrixDo + "control allow who=root now\n", `dir/demo.txt:4: unknown words "now"`},
-		{"control of an unknown value", matrixHead + "control allow who=rot\n", `dir/demo.txt:3: axis who has no value "rot"`},
+		{"control of an unknown value", matrixHead + "control allow who=rot\n",
+			`dir/demo.txt:3: axis who has no value "rot"`},
 		{"pin without errno", matrixHead + "pin who=root # source\n", "dir/demo.txt:3: want pin AXIS=VALUE... ERRNO"},
 		{"pin with an unknown errno", matrixHead + "pin who=root MAYBE # source\n", `dir/demo.txt:3: unknown errno "MAYBE"`},
 		{"pin without source", matrixHead + "pin who=root ok\n", "dir/demo.txt:3: a pin has no source"},
 		{"pin before its axis", "pin who=root ok # source\n", `dir/demo.txt:1: unknown axis "who"`},
 		{"unknown actor", "him map_create type=hash\n" + scenarioControls, `dir/demo.txt:1: unknown actor "him"`},
-		{"unknown argument", "root map_create type=hash size=4\n" + scenarioControls, `dir/demo.txt:1: unknown argument "size=4" of map_create: want type= token= token_fd= attr= flags=`},
+		{"unknown argument", "root map_create type=hash size=4\n" + scenarioControls,
+			`dir/demo.txt:1: unknown argument "size=4" of map_create: want type= token= token_fd= attr= flags=`},
 		{"word too many", "root close x y\n" + scenarioControls, `dir/demo.txt:1: unknown handle "x"`},
 		{"argument too few", "root send\n" + scenarioControls, "dir/demo.txt:1: send wants HANDLE TO caps="},
 		{"caps of a step", "root map_create type=hash caps=X\n" + scenarioControls, `dir/demo.txt:1: unknown capability "X"`},
-		{"unknown map type", "root map_create type=hsh\n" + scenarioControls, `dir/demo.txt:1: unknown bpf_map_type "hsh" (near: hash, rhash)`},
-		{"unknown program type", "root prog_load type=xpd\n" + scenarioControls, `dir/demo.txt:1: unknown bpf_prog_type "xpd" (near: xdp`},
+		{"unknown map type", "root map_create type=hsh\n" + scenarioControls,
+			`dir/demo.txt:1: unknown bpf_map_type "hsh" (near: hash, rhash)`},
+		{"unknown program type", "root prog_load type=xpd\n" + scenarioControls,
+			`dir/demo.txt:1: unknown bpf_prog_type "xpd" (near: xdp`},
 		{"number", "root token_create flags=one bpffs=closed\n" + scenarioControls, `dir/demo.txt:1: read number "one"`},
-		{"unknown handle", "root map_create type=hash token=t\n" + scenarioControls, `dir/demo.txt:1: unknown handle "t": no step above makes it with -> t`},
-		{"handle used before it is made", "root map_create type=hash token=t\nroot token_create bpffs=closed -> t\n" + scenarioControls, `dir/demo.txt:1: unknown handle "t"`},
-		{"send to an unknown actor", "root bpffs -> b\nroot send b him\n" + scenarioControls, `dir/demo.txt:2: unknown actor "him"`},
-		{"result of what makes none", "root sysctl unprivileged_bpf_disabled=0 -> x\n" + scenarioControls, "dir/demo.txt:1: sysctl makes nothing that could be called x"},
-		{"result called closed", "root bpffs -> closed\n" + scenarioControls, "dir/demo.txt:1: closed is the descriptor that is never open"},
-		{"unknown axis in do", matrixHead + "do $what map_create type=hash\n" + matrixTail, "dir/demo.txt:3: unknown axis $what"},
-		{"axis of itself", "axis a\n  x $a\n" + matrixHead + "do $who map_create type=$a\n" + matrixTail, "never ends to hold a $"},
-		{"an axis value that moves the operation", "axis w\n  x root map_create\n" + matrixHead + "do $w btf_load\n" + matrixTail, `dir/demo.txt:5: unknown argument "btf_load"`},
-		{"an axis value that hides the operation", "axis w\n  x root now\n" + matrixHead + "do $w btf_load\n" + matrixTail, `dir/demo.txt:5: unknown operation "now"`},
-		{"an axis value that is empty", "axis w\n  x\n" + matrixHead + "do $w btf_load\n" + matrixTail, "dir/demo.txt:5: unknown "},
+		{"unknown handle", "root map_create type=hash token=t\n" + scenarioControls,
+			`dir/demo.txt:1: unknown handle "t": no step above makes it with -> t`},
+		{"handle used before it is made", "root map_create type=hash token=t\nroot token_create bpffs=closed -> t\n" +
+			scenarioControls, `dir/demo.txt:1: unknown handle "t"`},
+		{"send to an unknown actor", "root bpffs -> b\nroot send b him\n" + scenarioControls,
+			`dir/demo.txt:2: unknown actor "him"`},
+		{"result of what makes none", "root sysctl unprivileged_bpf_disabled=0 -> x\n" + scenarioControls,
+			"dir/demo.txt:1: sysctl makes nothing that could be called x"},
+		{"result called closed", "root bpffs -> closed\n" + scenarioControls,
+			"dir/demo.txt:1: closed is the descriptor that is never open"},
+		{"unknown axis in do", matrixHead + "do $what map_create type=hash\n" + matrixTail,
+			"dir/demo.txt:3: unknown axis $what"},
+		{"axis of itself", "axis a\n  x $a\n" + matrixHead + "do $who map_create type=$a\n" + matrixTail,
+			"never ends to hold a $"},
+		{"an axis value that moves the operation", "axis w\n  x root map_create\n" + matrixHead + "do $w btf_load\n" +
+			matrixTail, `dir/demo.txt:5: unknown argument "btf_load"`},
+		{"an axis value that hides the operation", "axis w\n  x root now\n" + matrixHead + "do $w btf_load\n" + matrixTail,
+			`dir/demo.txt:5: unknown operation "now"`},
+		{"an axis value that is empty", "axis w\n  x\n" + matrixHead + "do $w btf_load\n" + matrixTail,
+			"dir/demo.txt:5: unknown "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g, err := expand(tt.text)
@@ -119,7 +143,8 @@ func TestErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(matrixHead + matrixDo + matrixTail + "pin who=root ok # source\nexcept who=root caps=none\n")
-	f.Add("actor o userns\nactor p joins o\no bpffs cmds=any -> b\no token_create bpffs=b -> t\no send t p\n" + scenarioControls)
+	f.Add("actor o userns\nactor p joins o\no bpffs cmds=any -> b\no token_create bpffs=b -> t\no send t p\n" +
+		scenarioControls)
 	f.Add("needs config X\naxis a each prog_load\naxis b\n  x cmds=$a.type\ndo root bpffs $b\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Count(text, "axis") > 3 || strings.Count(text, "each") > 1 || len(text) > 500 {
@@ -231,7 +256,8 @@ func checkMatrixCases(t *testing.T, g *Group) {
 	if want := []NeedKind{NeedToken, NeedConfig, NeedEnum}; !slices.Equal(needs, want) {
 		t.Errorf("%s needs %q, want %q", c.ID, needs, want)
 	}
-	if a := g.Worlds[0].Program.Actors; len(a) != 1 || a[0].Name != "owner" || a[0].UID != 7 || a[0].Kind != step.Userns || a[0].Caps != uapi.AllCaps {
+	if a := g.Worlds[0].Program.Actors; len(a) != 1 || a[0].Name != "owner" || a[0].UID != 7 ||
+		a[0].Kind != step.Userns || a[0].Caps != uapi.AllCaps {
 		t.Errorf("actors %+v", a)
 	}
 }
@@ -269,13 +295,15 @@ root sysctl unprivileged_bpf_disabled=0
 		t.Errorf("actors %+v,\nwant %+v", got, wantActors)
 	}
 	fails := c.Info()[3]
-	if fails.Pin.Errno != 22 || fails.Pin.Where != "dir/demo.txt:8" || fails.Pin.Note != "why" || fails.Control || fails.Text != "owner token_create bpffs=b flags=0x1 -> t" {
+	if fails.Pin.Errno != 22 || fails.Pin.Where != "dir/demo.txt:8" || fails.Pin.Note != "why" || fails.Control ||
+		fails.Text != "owner token_create bpffs=b flags=0x1 -> t" {
 		t.Errorf("step 3: %+v, pin %+v", fails, fails.Pin)
 	}
 	if !c.Info()[0].Control || !c.Info()[1].Control || c.Info()[2].Control {
 		t.Error("the controls are others than the first two steps")
 	}
-	if s := c.Cell()[2]; s.Out != 1 || len(s.Args) != 2 || s.Args[0].Str != "map_create" || s.Args[1].Str != "0x20" || s.Caps != uapi.AllCaps&^(1<<uapi.CAP_BPF) {
+	if s := c.Cell()[2]; s.Out != 1 || len(s.Args) != 2 || s.Args[0].Str != "map_create" || s.Args[1].Str != "0x20" ||
+		s.Caps != uapi.AllCaps&^(1<<uapi.CAP_BPF) {
 		t.Errorf("bpffs step %+v", s)
 	}
 	if s := c.Cell()[5]; s.Actor != 2 || s.Caps != 1<<uapi.CAP_BPF|1<<uapi.CAP_SYS_ADMIN {
@@ -327,7 +355,8 @@ func TestCutComment(t *testing.T) {
 
 // The values of mount options may hold white space, as mountinfo escapes it.
 func TestUnescape(t *testing.T) {
-	for value, want := range map[string]string{`a\040b`: "a b", `0x1\012`: "0x1\n", `\134`: `\`, "plain": "plain", "": ""} {
+	for value, want := range map[string]string{`a\040b`: "a b", `0x1\012`: "0x1\n", `\134`: `\`, "plain": "plain",
+		"": ""} {
 		if got, err := unescape(value); got != want || err != nil {
 			t.Errorf("%s: got %q, %v, want %q", value, got, err, want)
 		}

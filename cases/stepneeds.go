@@ -21,7 +21,8 @@ func StepNeeds(s *step.Step) []Need {
 	case step.OpProgLoad:
 		at, _ := s.Num(step.KeyAttach)
 		shape := step.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
-		if i := slices.IndexFunc(uapi.AttachTypes.Members, func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
+		if i := slices.IndexFunc(uapi.AttachTypes.Members,
+			func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
 		return append(out, progNeeds(&shape)...)

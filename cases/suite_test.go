@@ -86,7 +86,8 @@ func (s *scout) group(g *Group) {
 // bounds what a process may have: all are asked with --full.
 func looksSlowly(g *Group) bool {
 	return slices.ContainsFunc(g.Cases[0].Cell(), func(s step.Step) bool {
-		return s.Op == step.OpKallsyms || s.Op == step.OpConsume || s.Op == step.OpMemory || has(&s, step.KeyNoFD) || has(&s, step.KeyFromKernel)
+		return s.Op == step.OpKallsyms || s.Op == step.OpConsume || s.Op == step.OpMemory || has(&s, step.KeyNoFD) ||
+			has(&s, step.KeyFromKernel)
 	})
 }
 
@@ -146,7 +147,8 @@ func (s *scout) step(c *Case, sim *sim.Sim, st *step.Step) sim.Expect {
 		s.typed(c, sim, before, st, &e)
 	case step.OpCall:
 		cmd, _ := st.Num(step.KeyCmd)
-		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(sim, st), st.Caps.Has(uapi.CAP_SYS_ADMIN))
+		s.add(c, "call %d by %s for %s, CAP_SYS_ADMIN there: %v", cmd, e.Verdict.ID, place(sim, st),
+			st.Caps.Has(uapi.CAP_SYS_ADMIN))
 	default:
 		s.add(c, "%s by %s for %s with %s", st.Op, e.Verdict.ID, place(sim, st), st.Caps)
 	}
@@ -160,7 +162,8 @@ func (s *scout) typed(c *Case, after, before *sim.Sim, st *step.Step, e *sim.Exp
 	body, _ := st.Num(step.KeyBody)
 	what := fmt.Sprintf("%s %d.%d body %d", st.Op, n, at, body)
 	passed := e.Verdict.Errno == 0 || strings.HasSuffix(e.Verdict.ID, "/insns-unreadable")
-	if passed || body != 0 || strings.Contains(e.Verdict.ID, "/no-cap-") || strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
+	if passed || body != 0 || strings.Contains(e.Verdict.ID, "/no-cap-") ||
+		strings.HasSuffix(e.Verdict.ID, "/unprivileged-disabled") {
 		s.add(c, "%s by %s for %s", what, e.Verdict.ID, place(before, st))
 		s.caps(c, what, after, before, st, e, passed)
 		s.bits(c, before, st, e, passed)
@@ -228,9 +231,11 @@ func (s *scout) bits(c *Case, before *sim.Sim, st *step.Step, e *sim.Expect, pas
 	at, _ := st.Num(step.KeyAttach)
 	own := map[string][2]uint64{"type": {n, tok.Allowed.Maps}, "cmd": {uint64(uapi.BPF_MAP_CREATE), tok.Allowed.Cmds}}
 	if st.Op == step.OpProgLoad {
-		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds}, "attach": {at, tok.Allowed.Attachs}}
+		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds},
+			"attach": {at, tok.Allowed.Attachs}}
 	}
-	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": sim.KernelOf(s.facts).MaxCmd, "attach": sim.KernelOf(s.facts).MaxAttach}
+	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": sim.KernelOf(s.facts).MaxCmd,
+		"attach": sim.KernelOf(s.facts).MaxAttach}
 	for mask, v := range own {
 		dropped := slices.ContainsFunc(e.Trace, func(l oracle.Line) bool {
 			return l.Drops && l.Holds && strings.HasSuffix(l.ID, "-"+mask)
@@ -313,7 +318,8 @@ type chooser struct {
 }
 
 func chooseSuite(c *Corpus, found map[*Case]map[target]bool) string {
-	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{}, worlds: map[*World]bool{}, started: map[string]bool{}, prices: map[*Case]float64{}}
+	ch := &chooser{numbers: map[target]int{}, rest: map[*Case][]int{}, chosen: map[*Case]bool{},
+		worlds: map[*World]bool{}, started: map[string]bool{}, prices: map[*Case]float64{}}
 	for k, list := range found {
 		for at := range list {
 			if _, ok := ch.numbers[at]; !ok {
@@ -489,7 +495,8 @@ func (ch *chooser) take(k *Case) {
 // list writes the chosen cases in the corpus's order.
 func (ch *chooser) list(c *Corpus) string {
 	var b strings.Builder
-	b.WriteString("# The cases of the groups marked full that the default suite runs: few that\n# notice all that the groups would. make golden chooses them (suite_test.go).\n")
+	b.WriteString("# The cases of the groups marked full that the default suite runs: few that\n" +
+		"# notice all that the groups would. make golden chooses them (suite_test.go).\n")
 	for _, g := range c.Groups {
 		names := []string{}
 		for _, k := range g.Cases {

@@ -105,7 +105,8 @@ next:
 				continue next
 			}
 		}
-		return 0, fmt.Errorf("unknown capability %q: want none, all, or of %s joined by +", name, strings.Join(CapNames(), " "))
+		return 0, fmt.Errorf("unknown capability %q: want none, all, or of %s joined by +", name,
+			strings.Join(CapNames(), " "))
 	}
 	return s, nil
 }

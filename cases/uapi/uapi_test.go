@@ -159,8 +159,10 @@ func TestCaps(t *testing.T) {
 }
 
 func TestCapNumbers(t *testing.T) {
-	for cap, want := range map[Cap]uint{CAP_NET_ADMIN: unix.CAP_NET_ADMIN, CAP_SYS_ADMIN: unix.CAP_SYS_ADMIN, CAP_PERFMON: unix.CAP_PERFMON, CAP_BPF: unix.CAP_BPF,
-		CAP_DAC_OVERRIDE: unix.CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: unix.CAP_DAC_READ_SEARCH, CAP_FOWNER: unix.CAP_FOWNER, CAP_SYS_PTRACE: unix.CAP_SYS_PTRACE} {
+	for cap, want := range map[Cap]uint{CAP_NET_ADMIN: unix.CAP_NET_ADMIN, CAP_SYS_ADMIN: unix.CAP_SYS_ADMIN,
+		CAP_PERFMON: unix.CAP_PERFMON, CAP_BPF: unix.CAP_BPF,
+		CAP_DAC_OVERRIDE: unix.CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: unix.CAP_DAC_READ_SEARCH, CAP_FOWNER: unix.CAP_FOWNER,
+		CAP_SYS_PTRACE: unix.CAP_SYS_PTRACE} {
 		if uint(cap) != want {
 			t.Errorf("%s is %d, want %d", cap, uint(cap), want)
 		}
@@ -175,7 +177,8 @@ func TestCapNumbers(t *testing.T) {
 }
 
 func TestErrno(t *testing.T) {
-	for e, want := range map[Errno]string{0: "ok", 1: "EPERM", 2: "ENOENT", 22: "EINVAL", 77: "EBADFD", 95: "EOPNOTSUPP", 524: "ENOTSUPP", 4000: "errno 4000"} {
+	for e, want := range map[Errno]string{0: "ok", 1: "EPERM", 2: "ENOENT", 22: "EINVAL", 77: "EBADFD", 95: "EOPNOTSUPP",
+		524: "ENOTSUPP", 4000: "errno 4000"} {
 		if e.String() != want {
 			t.Errorf("errno %d is %q, want %q", uint(e), e, want)
 		}

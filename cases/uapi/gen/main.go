@@ -33,9 +33,12 @@ type enumSpec struct{ tag, goType, prefix, varName, doc string }
 
 var enums = []enumSpec{
 	{"bpf_cmd", "Cmd", "BPF_", "Cmds", "Cmds are the commands of bpf(2), enum bpf_cmd, the bits of delegate_cmds."},
-	{"bpf_map_type", "MapType", "BPF_MAP_TYPE_", "MapTypes", "MapTypes are the map types, enum bpf_map_type, the bits of delegate_maps."},
-	{"bpf_prog_type", "ProgType", "BPF_PROG_TYPE_", "ProgTypes", "ProgTypes are the program types, enum bpf_prog_type, the bits of delegate_progs."},
-	{"bpf_attach_type", "AttachType", "BPF_", "AttachTypes", "AttachTypes are the attach types, enum bpf_attach_type, the bits of delegate_attachs."},
+	{"bpf_map_type", "MapType", "BPF_MAP_TYPE_", "MapTypes",
+		"MapTypes are the map types, enum bpf_map_type, the bits of delegate_maps."},
+	{"bpf_prog_type", "ProgType", "BPF_PROG_TYPE_", "ProgTypes",
+		"ProgTypes are the program types, enum bpf_prog_type, the bits of delegate_progs."},
+	{"bpf_attach_type", "AttachType", "BPF_", "AttachTypes",
+		"AttachTypes are the attach types, enum bpf_attach_type, the bits of delegate_attachs."},
 }
 
 func main() {
@@ -225,11 +228,13 @@ func render(all [][]enumerator) []byte {
 		for _, e := range all[i] {
 			fmt.Fprintf(&b, "%s %s = %d\n", e.name, spec.goType, e.value)
 		}
-		fmt.Fprintf(&b, ")\n\n// %s\nvar %s = Enum{Tag: %q, Prefix: %q, Members: []Member{\n", spec.doc, spec.varName, spec.tag, spec.prefix)
+		fmt.Fprintf(&b, ")\n\n// %s\nvar %s = Enum{Tag: %q, Prefix: %q, Members: []Member{\n", spec.doc, spec.varName,
+			spec.tag, spec.prefix)
 		for _, e := range all[i] {
 			var major, minor int
 			fmt.Sscanf(e.since, "%d.%d", &major, &minor)
-			fmt.Fprintf(&b, "{%d, %q, Release{%d, %d}, %v},\n", e.value, strings.ToLower(strings.TrimPrefix(e.name, spec.prefix)), major, minor, e.alias)
+			fmt.Fprintf(&b, "{%d, %q, Release{%d, %d}, %v},\n", e.value,
+				strings.ToLower(strings.TrimPrefix(e.name, spec.prefix)), major, minor, e.alias)
 		}
 		b.WriteString("}}\n")
 	}

@@ -66,7 +66,8 @@ func TestParseEnumErrors(t *testing.T) {
 func TestRun(t *testing.T) {
 	since := write(t, "since.txt", "# between two headers\nBPF_TOKEN_CREATE 6.9 # a comment\n")
 	out := filepath.Join(t.TempDir(), "z.go")
-	if err := run([]string{"-since", since, "-o", out, "-layout", out + ".layout", "6.1=testdata/old.h", "6.12=testdata/new.h"}); err != nil {
+	if err := run([]string{"-since", since, "-o", out, "-layout", out + ".layout", "6.1=testdata/old.h",
+		"6.12=testdata/new.h"}); err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(strings.Fields(read(t, out)), " ")
@@ -92,7 +93,8 @@ func TestSinceIsHeldAgainstTheHeaders(t *testing.T) {
 		{"three words", "# above\nBPF_MAP_CREATE 6 1", "since.txt:2: want NAME RELEASE"},
 	} {
 		out := filepath.Join(t.TempDir(), "z.go")
-		err := run([]string{"-since", write(t, "since.txt", tt.since+"\n"), "-o", out, "-layout", out + ".layout", "6.1=testdata/old.h", "6.12=testdata/new.h"})
+		err := run([]string{"-since", write(t, "since.txt", tt.since+"\n"), "-o", out, "-layout", out + ".layout",
+			"6.1=testdata/old.h", "6.12=testdata/new.h"})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", tt.name, err, tt.want)
 		}
