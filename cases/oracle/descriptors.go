@@ -26,7 +26,7 @@ var takeRules = map[string][]rule[*Take]{
 		{id: "ptrace", fn: "__ptrace_may_access", errno: ePERM, text: traceText,
 			holds: func(c *takeCall) bool { return !c.req.mayTrace(c.Caller) }},
 		{id: "yama", fn: "yama_ptrace_access_check", errno: ePERM, when: func(s *Settings) bool { return s.NoAttach },
-			text:  "kernel.yama.ptrace_scope is 3, and nobody may attach to another process",
+			text:  "kernel.yama.ptrace_scope is 3: no process may attach to another",
 			holds: func(c *takeCall) bool { return !c.req.Own }},
 		{id: "bad-fd", fn: "__pidfd_fget", errno: eBADF, text: "the process does not have the descriptor",
 			holds: func(c *takeCall) bool { return c.req.FD.Kind == Closed }},

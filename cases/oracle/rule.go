@@ -14,8 +14,8 @@ type rule[R any] struct {
 	since uapi.Release // the first mainline release that has the check, if not all have it
 	until uapi.Release // the first mainline release that does not have it any more
 	fix   *fix         // the fix that added the check, if stable series have it too
-	// when reports whether the rule can hold with the kernel's settings; nil if
-	// it can with all. An explanation leaves the others out.
+	// when reports whether the kernel's settings let the rule hold; nil if all
+	// do. An explanation leaves out a rule that cannot hold.
 	when  func(s *Settings) bool
 	holds func(c *call[R]) bool
 	// answer gives the errno if it is not always the same. It is called after holds.

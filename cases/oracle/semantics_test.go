@@ -36,6 +36,7 @@ func allRules(f func(cmd string, r Line)) {
 	lines("btf_load", lineOf(btfLoadRules))
 	lines("lsm", lineOf(lsmRules))
 	lines("kallsyms", lineOf(symbolRules))
+	lines("barriers", lineOf(instructionRules))
 	lines("call", lineOf(callRules))
 	for _, c := range otherCommands {
 		lines(c.cmd.String(), append([]Line{{Rule: "-", Func: c.fn}}, lineOf(c.rules)...))

@@ -5,27 +5,27 @@ import "tokentest/cases/uapi"
 // Settings are the settings of a running kernel that decide a call. The zero
 // value restricts nothing beyond the checks that every kernel makes.
 type Settings struct {
-	// Lockdown is the level that security_locked_down goes by.
+	// Lockdown is the level that security_locked_down compares with.
 	Lockdown Lockdown
 	// NoJIT says that net.core.bpf_jit_enable is 0: no program is compiled.
 	NoJIT bool
 	// Blinds is net.core.bpf_jit_harden: 1 blinds the constants of programs
 	// whose loader lacks CAP_BPF, 2 of all.
 	Blinds int
-	// HidesSymbols says that bpf_jit_kallsyms_enabled answers no.
+	// HidesSymbols says that bpf_jit_kallsyms_enabled returns false.
 	HidesSymbols bool
-	// HidesPointers is whom kallsyms_show_value refuses: 0 nobody, 1 whoever
-	// lacks CAP_SYSLOG in the initial user namespace, 2 everyone.
+	// HidesPointers says which threads kallsyms_show_value refuses: 0 none, 1
+	// those without CAP_SYSLOG in the initial user namespace, 2 all.
 	HidesPointers int
-	// NoAttach says that kernel.yama.ptrace_scope is 3: nobody may attach to
-	// another process.
+	// NoAttach says that kernel.yama.ptrace_scope is 3: no process may attach
+	// to another.
 	NoAttach bool
 }
 
 // Lockdown is a level of the kernel's lockdown.
 type Lockdown int
 
-// The levels, in their order: each closes what the one before it closes.
+// The levels, in order: each also closes what the level before it closes.
 const (
 	Integrity       Lockdown = 1
 	Confidentiality Lockdown = 2
@@ -54,14 +54,14 @@ func (r *Instructions) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "barriers", r, nil, instructionRules, trace)
 }
 
-// blinds mirrors bpf_jit_blinding_enabled of include/linux/filter.h, where
-// net.core.bpf_jit_harden is not 0. bpf_prog_alloc asks it, before the program
-// has its token: CAP_BPF counts in the initial user namespace alone.
+// blinds mirrors bpf_jit_blinding_enabled of include/linux/filter.h if
+// net.core.bpf_jit_harden is not 0. bpf_prog_alloc calls it before the program
+// has its token, so that CAP_BPF is checked in the initial user namespace.
 func (k *Kernel) blinds(of *Symbol) bool {
 	return k.Settings.Blinds != 1 || !of.loaderHas(k, uapi.CAP_BPF, nil)
 }
 
-// hidesPointers mirrors kallsyms_show_value of kernel/ksyms_common.c, where
+// hidesPointers mirrors kallsyms_show_value of kernel/ksyms_common.c if
 // pointers are restricted.
 func (k *Kernel) hidesPointers(c Cred) bool {
 	return k.Settings.HidesPointers != 1 || !c.capable(Initial, uapi.CAP_SYSLOG)
