@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -111,6 +112,42 @@ func TestSignalEndsBisect(t *testing.T) {
 	code, said, took := ends(t, syscall.SIGTERM, busy, "run", "--bisect", "-k", "bzImage", "--random", "100000000")
 	if code != result.BisectAbort || took > endsWithin {
 		t.Errorf("exit code %d after %s: %s", code, took, said)
+	}
+}
+
+// TestExecSignals: the program gets the first signal, and the machine ends with
+// one that does not care.
+func TestExecSignals(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		sig          syscall.Signal
+		want         int
+	}{
+		{"it ends", "echo up; while :; do sleep 0.05; done", syscall.SIGTERM, 143},
+		{"it ends by its own word", "trap 'exit 7' INT; echo up; while :; do sleep 0.05; done", syscall.SIGINT, 7},
+		{"it does not care", "trap '' TERM; echo up; while :; do sleep 0.05; done", syscall.SIGTERM, exitNoMachine},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var stderr bytes.Buffer
+			cmd := exec.Command("tokentest", "exec", "-k", "bzImage", "--accel", "tcg", "--", "sh", "-c", tt.script)
+			cmd.Dir, cmd.Stderr = t.TempDir(), &stderr
+			cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, labtest.Boots+"="+filepath.Join(cmd.Dir, "boots"))
+			out, err := cmd.StdoutPipe()
+			if err = errors.Join(err, labtest.Tree(cmd.Dir), cmd.Start()); err != nil {
+				t.Fatal(err)
+			}
+			if line, err := bufio.NewReader(out).ReadString('\n'); line != "up\n" {
+				t.Errorf("it printed %q, %v", line, err)
+			}
+			start := time.Now()
+			cmd.Process.Signal(tt.sig)
+			guard := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+			cmd.Wait()
+			guard.Stop()
+			if code := cmd.ProcessState.ExitCode(); code != tt.want || time.Since(start) > endsWithin {
+				t.Errorf("exit code %d after %s, it said %q", code, time.Since(start), stderr.String())
+			}
+		})
 	}
 }
 

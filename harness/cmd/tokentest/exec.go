@@ -68,6 +68,8 @@ func (a *app) execCmd() *cobra.Command {
 --user, with the standard input, output and error, the environment, the working
 directory and the exit status as if it were run here. The libraries of a
 dynamically linked program come along, and so does the directory of a Go test.
+The first SIGINT, SIGTERM, SIGHUP or SIGQUIT goes to the program, and the machine is
+ended if that does not end it within a second (ten after SIGQUIT).
 Mounted are proc, sysfs, devtmpfs, bpffs, cgroup2, securityfs, debugfs, tracefs
 and tmpfs; the loopback device is up, and there is no other network.
 

@@ -30,20 +30,26 @@ type marginal struct {
 	example []*cases.Case   // of each class
 	floor   []time.Duration // of each class, the least that was seen; 0 where it is not known
 	sizes   []*size
-	now     *size // whose turn it is
+	now     *tally // of the run that is timed
 	last    *cases.World
 	userns  time.Duration
 	bpffs   time.Duration
 	peak    int64
+	why     error // of the last measurement that does not count
 }
 
 // size is a run of a number of decisions, all of them or a sample.
 type size struct {
-	plan  *plan.Plan
-	took  []time.Duration // to the last answer, by each turn
-	calls map[int]int     // how many of each class
-	n     int             // decisions
-	after time.Duration   // of the last answer
+	plan *plan.Plan
+	took []time.Duration // to the last answer, by each turn that was complete
+	tally
+}
+
+// tally is what a run has shown.
+type tally struct {
+	calls map[int]int   // how many of each class
+	n     int           // decisions
+	after time.Duration // of the last answer
 	setup []*cases.World
 }
 
@@ -98,9 +104,13 @@ func (c *class) String() string {
 	return strings.Join(append(words, c.errno.String()), " ")
 }
 
-// turn begins a run of a size.
-func (m *marginal) turn(s *size) {
-	s.calls, s.n, s.setup, m.now, m.last = map[int]int{}, 0, nil, s, nil
+// turn begins a run.
+func (m *marginal) turn() { m.now, m.last = &tally{calls: map[int]int{}}, nil }
+
+// count takes in a run of a size that was complete.
+func (m *marginal) count(s *size) {
+	s.tally = *m.now
+	s.took = append(s.took, s.after)
 }
 
 // answer notes a case of the run that is timed.
@@ -213,10 +223,15 @@ func sample(p *plan.Plan, n int) *plan.Plan {
 	return &out
 }
 
-// benchMarginal runs samples of the plan's cases and all of them, and one of
+// measureBatch is how many calls are timed between two signs of life: each
+// takes several times repeatFor, on a busy host much longer.
+const measureBatch = 16
+
+// marginalCosts runs samples of the plan's cases and all of them, and one of
 // each kind of call again and again. The least that a call took counts as its
-// floor, the median of what a run took as its cost.
-func (a *app) benchMarginal(ctx context.Context, p *plan.Plan, accel, dir string, rounds int) error {
+// floor, the median of what a run took as its cost. What fails or is not
+// reached in time is left out.
+func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	cells := *p
 	cells.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return c.Scenario() })
 	p = &cells
@@ -227,58 +242,109 @@ func (a *app) benchMarginal(ctx context.Context, p *plan.Plan, accel, dir string
 		}
 	}
 	m.sizes = append(m.sizes, &size{plan: p})
-	for i := range rounds {
-		for j, s := range m.sizes {
-			if err := a.timeSize(ctx, s, accel, fmt.Sprintf("%s/size%d.%d", dir, i, j), m); err != nil {
-				return err
-			}
+	limited, cancel := b.limited(ctx, marginalLimit)
+	defer cancel()
+	for i, rounds := 0, max(1, b.rounds); i < rounds && limited.Err() == nil; i++ {
+		err := b.marginalRound(limited, p, m, fmt.Sprintf("round %d of %d", i+1, rounds), i == 0)
+		if err != nil && ctx.Err() != nil {
+			m.why = errInterrupted
+			m.write(b.stdout)
 		}
-		if i == 0 {
-			var err error
-			if m.peak, err = peakMemory(); err != nil {
-				return err
-			}
-		}
-		if err := a.measureCalls(ctx, p, accel, fmt.Sprintf("%s/calls%d", dir, i), m); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	m.write(a.stdout)
+	if m.peak == 0 {
+		m.peak, _ = peakMemory() // it is then 0, and not measured
+	}
+	b.missed += m.write(b.stdout)
 	return nil
 }
 
-func (a *app) timeSize(ctx context.Context, s *size, accel, dir string, m *marginal) error {
-	m.turn(s)
-	r, err := a.timedRun(ctx, s.plan, accel, dir, &lab.Stopwatch{Answered: m.answer})
+// marginalRound times each size once. In the first round the calls are timed
+// before the biggest, too, which may take all the time that is left.
+func (b *bench) marginalRound(ctx context.Context, p *plan.Plan, m *marginal, which string, first bool) error {
+	for j, s := range m.sizes {
+		if first && j > 0 && j == len(m.sizes)-1 {
+			if err := m.leaveOut(b, ctx, "the calls alone", b.measureCalls(ctx, p, m, which)); err != nil {
+				return err
+			}
+		}
+		what := fmt.Sprintf("%s: %d decisions", which, len(s.plan.Cases))
+		if err := m.leaveOut(b, ctx, what, b.timeSize(ctx, s, m, what)); err != nil {
+			return err
+		}
+	}
+	if first {
+		var err error
+		if m.peak, err = peakMemory(); err != nil {
+			return err
+		}
+	}
+	return m.leaveOut(b, ctx, "the calls alone", b.measureCalls(ctx, p, m, which))
+}
+
+// leaveOut notes why a measurement does not count, and returns the errors after
+// which no other can.
+func (m *marginal) leaveOut(b *bench, ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	why := unmeasured(ctx, err)
+	switch {
+	case why == nil:
+		return err
+	case why != m.why:
+		b.note("%s: %s: does not count: %v", b.kernel, what, why)
+	}
+	m.why = why
+	return nil
+}
+
+func (b *bench) timeSize(ctx context.Context, s *size, m *marginal, what string) error {
+	m.turn()
+	r, err := b.timedRun(ctx, s.plan, &lab.Stopwatch{Answered: m.answer}, what)
 	if err != nil {
 		return err
 	}
-	if k := r.Kernels[0]; r.ExitCode() != result.ExitOK || len(k.Boots) != 1 || s.n == 0 {
-		return fmt.Errorf("time %s: the run ended with exit code %d, after %d boots and %d decisions", k.Ref, r.ExitCode(), len(k.Boots), s.n)
+	if err := complete(ctx, r); err != nil {
+		return fmt.Errorf("time %s: %w", b.kernel, err)
 	}
-	s.took = append(s.took, s.after)
+	m.count(s)
 	return nil
 }
 
 // measureCalls runs the examples, each again and again.
-func (a *app) measureCalls(ctx context.Context, p *plan.Plan, accel, dir string, m *marginal) error {
+func (b *bench) measureCalls(ctx context.Context, p *plan.Plan, m *marginal, which string) error {
 	watch := &lab.Stopwatch{Repeat: repeatFor, Answered: m.measured}
-	calls := &plan.Plan{Kernels: p.Kernels, Cases: m.examples(), Batch: p.Batch, Files: p.Files}
-	if _, err := a.timedRun(ctx, calls, accel, dir, watch); err != nil {
+	calls := &plan.Plan{Kernels: p.Kernels, Cases: m.examples(), Batch: measureBatch, Files: p.Files}
+	if len(calls.Cases) == 0 {
+		return &unmeasuredError{"no run has shown a call"}
+	}
+	r, err := b.timedRun(ctx, calls, watch, fmt.Sprintf("%s: %d calls, each in a tight loop", which, len(calls.Cases)))
+	if err != nil {
 		return err
 	}
-	if watch.Costs.Userns == 0 {
-		return fmt.Errorf("measure what calls take on %s: the guest did not answer", p.Kernels[0])
+	if watch.Costs.Userns > 0 {
+		m.userns, m.bpffs = least(m.userns, watch.Costs.Userns), least(m.bpffs, watch.Costs.BPFFS)
+		return nil
 	}
-	m.userns, m.bpffs = least(m.userns, watch.Costs.Userns), least(m.bpffs, watch.Costs.BPFFS)
-	return nil
+	if err := complete(ctx, r); err != nil {
+		return &unmeasuredError{err.Error()}
+	}
+	return &unmeasuredError{"the guest did not answer"}
 }
 
-func (a *app) timedRun(ctx context.Context, p *plan.Plan, accel, dir string, watch *lab.Stopwatch) (*result.Run, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make a directory for the runs: %w", err)
+func (b *bench) timedRun(ctx context.Context, p *plan.Plan, watch *lab.Stopwatch, what string) (*result.Run, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	l := &lab.Lab{Dir: dir, CacheDir: a.cacheDir, Accel: accel, Log: a.noteOnce, Stopwatch: watch}
+	l, err := b.lab()
+	if err != nil {
+		return nil, err
+	}
+	l.Stopwatch = watch
+	defer b.saying(l, what)()
 	return l.Run(ctx, p, nil)
 }
 
@@ -289,7 +355,43 @@ var shownCalls = []class{
 	{op: step.OpProgLoad, what: uint64(uapi.BPF_PROG_TYPE_SOCKET_FILTER)},
 }
 
-func (m *marginal) write(w io.Writer) {
+// write prints the figures, and returns how many could not be measured.
+func (m *marginal) write(w io.Writer) (missed int) {
+	miss := func(format string, args ...any) {
+		missed++
+		fmt.Fprintf(w, "  %s: not measured: %v\n", fmt.Sprintf(format, args...), m.why)
+	}
+	if m.userns == 0 {
+		miss("the calls alone, in a tight loop")
+	} else {
+		m.writeCalls(w)
+	}
+	for i := 1; i < len(m.sizes); i++ {
+		from, to := m.sizes[i-1], m.sizes[i]
+		what := fmt.Sprintf("from %d to %d decisions, one more", len(from.plan.Cases), len(to.plan.Cases))
+		if len(from.took) == 0 || len(to.took) == 0 {
+			miss("%s", what)
+			continue
+		}
+		less, _ := m.alone(from)
+		more, _ := m.alone(to)
+		m.line(w, what, to.n-from.n, median(to.took)-median(from.took), more-less)
+	}
+	all := m.sizes[len(m.sizes)-1]
+	if len(all.took) == 0 {
+		miss("all %d decisions, each", len(all.plan.Cases))
+	} else {
+		m.writeAll(w, all)
+	}
+	if m.peak == 0 {
+		miss("the tool's peak memory")
+	} else {
+		fmt.Fprintf(w, "  the tool's peak memory: %d MB (budget 100)\n", m.peak>>20)
+	}
+	return missed
+}
+
+func (m *marginal) writeCalls(w io.Writer) {
 	fmt.Fprint(w, "  the calls alone, in a tight loop:")
 	for _, c := range shownCalls {
 		if n, known := m.classes[c]; known && m.floor[n] > 0 {
@@ -297,27 +399,27 @@ func (m *marginal) write(w io.Writer) {
 		}
 	}
 	fmt.Fprintf(w, " a user namespace %.1f us, a bpffs %.1f us\n", us(m.userns), us(m.bpffs))
-	for i := 1; i < len(m.sizes); i++ {
-		from, to := m.sizes[i-1], m.sizes[i]
-		less, _ := m.alone(from)
-		more, _ := m.alone(to)
-		m.line(w, fmt.Sprintf("from %d to %d decisions, one more", from.n, to.n), to.n-from.n, median(to.took)-median(from.took), more-less)
-	}
-	all := m.sizes[len(m.sizes)-1]
+}
+
+func (m *marginal) writeAll(w io.Writer, all *size) {
 	alone, unknown := m.alone(all)
 	for _, world := range all.setup {
 		alone += m.setup(world)
 	}
 	m.line(w, fmt.Sprintf("all %d decisions with their %d set-ups, each", all.n, len(all.setup)), all.n, median(all.took), alone)
-	if unknown > 0 {
-		fmt.Fprintf(w, "  what %d calls take alone is not known and counts as nothing\n", unknown)
+	if unknown > 0 && m.userns > 0 {
+		fmt.Fprintf(w, "  %d calls were not timed and are counted as 0\n", unknown)
 	}
-	fmt.Fprintf(w, "  the tool's peak memory: %d MB (budget 100)\n", m.peak>>20)
 }
 
 func (m *marginal) line(w io.Writer, what string, n int, took, alone time.Duration) {
 	each := func(d time.Duration) float64 { return us(d) / float64(max(n, 1)) }
-	fmt.Fprintf(w, "  %s: %.1f us, the call alone %.1f us, ratio %.2f (budget 2.00)\n", what, each(took), each(alone), took.Seconds()/alone.Seconds())
+	fmt.Fprintf(w, "  %s: %.1f us, ", what, each(took))
+	if m.userns == 0 || alone <= 0 {
+		fmt.Fprintln(w, "the call alone not measured")
+		return
+	}
+	fmt.Fprintf(w, "the call alone %.1f us, ratio %.2f (budget 2.00)\n", each(alone), took.Seconds()/alone.Seconds())
 }
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
