@@ -122,6 +122,23 @@ halfCache() {
 	mkdir "$work/cache/images/tmp-left"
 	"$tt" run -k "$kernel" --cache "$work/cache" -f pretty -o "$work/half" nested_userns
 }
+# An apt that somebody else runs in the private state holds its lock.
+foreignApt() {
+	"$tt" kernel fetch --cache "$work/foreign" "$kernel" >/dev/null 2>&1 || return 99
+	apt-get -c "$work/foreign/apt/apt.conf" -q update >/dev/null 2>&1 & local apt=$!
+	until grep -q "POSIX .* WRITE $apt " /proc/locks; do kill -0 "$apt" || return 98; done
+	"$tt" kernel list --refresh --cache "$work/foreign"; local code=$?
+	wait "$apt" || return 97
+	return "$code"
+}
+# git's own lock on the index of a tree whose changes are read.
+foreignGit() {
+	git init -q "$work/tree" && echo all: >"$work/tree/Makefile" && git -C "$work/tree" add Makefile &&
+		git -C "$work/tree" -c user.name=t -c user.email=t@t commit -qm base || return 99
+	touch "$work/tree/.git/index.lock"
+	(sleep 2; rm "$work/tree/.git/index.lock") &
+	"$tt" kernel build --cache "$work/foreign" "tree:$work/tree"
+}
 passes='[0-9]+ pass, 0 fail, 0 broken'
 
 wanted killed-early    && check killed-early 3 "$passes" disturb KILL '^\['
@@ -151,5 +168,8 @@ wanted guest-clock     && check guest-clock 0 '^20[0-9][0-9]$' "$tt" exec -k "$k
 wanted guest-panic     && cp cases/matrix/map_create.txt "$work/behind.txt"
 wanted guest-panic     && check guest-panic 1 'PANICKED machine 1 of 2: kernel panic: sysrq triggered crash' "$tt" run -k "$kernel" -f pretty -o "$work/panic" prog_load cases/canary/panic.txt "$work/behind.txt"
 wanted guest-panic     && check none-lost 0 ' 0 lost' sh -c "echo \$(( \$($tt list cases prog_load map_create | wc -l) + 1 - \$(grep -c '\"case\"' $work/panic/records.jsonl) )) | sed 's/^/ /; s/\$/ lost/'"
+wanted foreign-apt     && check foreign-apt 0 'waiting for apt-get \(process [0-9]+\), which holds the lock' foreignApt
+wanted foreign-git     && check foreign-git 3 'waiting for another git, which holds the lock' foreignGit
+wanted signals         && check signals 0 '^ok +run-TERM: exit 3' scripts/signals.sh "$kernel"
 wanted left            && check left-behind 0 '^none$' sh -c "pgrep -f '[q]emu.*$work' || echo none"
 exit $failed
