@@ -1,10 +1,6 @@
 package oracle
 
-import (
-	"slices"
-
-	"tokentest/cases/uapi"
-)
+import "tokentest/cases/uapi"
 
 // MapCreate is BPF_MAP_CREATE. If Attr is nil, the other attributes are well
 // formed for the type.
@@ -66,13 +62,13 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "zero-seed", fn: "htab_map_alloc_check", errno: ePERM,
 		text: "BPF_F_ZERO_SEED needs CAP_SYS_ADMIN " + initialNS + ", with any token",
 		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
-			return c.req.is(hashMaps) && a.Flags&fZeroSeed != 0 && !c.initialCapable(uapi.CAP_SYS_ADMIN)
+			return isMap(c.req.Type, isHash) && a.Flags&fZeroSeed != 0 && !c.initialCapable(uapi.CAP_SYS_ADMIN)
 		})},
 	{id: "alloc-flags", fn: "map_alloc_check", errno: eINVAL, text: "the map type does not take these flags",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badFlags() })},
 	{id: "lru-prealloc", fn: "htab_map_alloc_check", errno: eNOTSUPP,
 		text:  "an LRU map does not take BPF_F_NO_PREALLOC",
-		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return c.req.is(lruMaps) && a.Flags&fNoPrealloc != 0 })},
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return isMap(c.req.Type, isLRU) && a.Flags&fNoPrealloc != 0 })},
 	{id: "alloc-sizes", fn: "map_alloc_check", errno: eINVAL, text: "the map type does not take these sizes",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badSizes() })},
 	{id: "alloc-too-big", fn: "map_alloc_check", errno: e2BIG, text: "the value is too long for any memory",
@@ -105,7 +101,7 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "offload-device", fn: "bpf_map_offload_map_alloc", errno: eINVAL, text: "the device does not exist",
 		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.Ifindex != 0 })},
 	{id: "inner-fd", fn: "bpf_map_meta_alloc", errno: eBADF, text: "inner_map_fd is not a map",
-		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return a.BadInner && c.req.is(mapsOfMaps) })},
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return a.BadInner && isMap(c.req.Type, isOfMaps) })},
 	{id: "alloc-late", fn: "map_alloc", errno: eINVAL, text: "the map type does not take these flags or sizes",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return c.req.badLate() })},
 	// An array is allocated with __GFP_RETRY_MAYFAIL: the charge fails, and the kernel kills no process.
@@ -164,8 +160,6 @@ func mapAttr(f func(c *mapCall, a *MapAttr) bool) func(c *mapCall) bool {
 	return func(c *mapCall) bool { return c.req.Attr != nil && f(c, c.req.Attr) }
 }
 
-func (r *MapCreate) is(types []uapi.MapType) bool { return slices.Contains(types, r.Type) }
-
 func (r *MapCreate) needs(what capability) bool { return mapTypes[r.Type].needs == what }
 
 func (r *MapCreate) late() bool { return mapTypes[r.Type].late }
@@ -220,11 +214,11 @@ func (r *MapCreate) badSizes() bool {
 	a, s := r.Attr, mapTypes[r.Type]
 	switch {
 	case !takes(s.key, a.Key), !takes(s.max, a.Max),
-		r.is(ringBuffers) && (a.Max&(a.Max-1) != 0 || a.Max%page != 0):
+		isMap(r.Type, isRing) && (a.Max&(a.Max-1) != 0 || a.Max%page != 0):
 		return true
 	case r.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS:
 		return a.Vmlinux == 0 // bpf_struct_ops_map_alloc checks the value's size
-	case r.is(localStores) && (a.BTFKey == 0 || a.BTFValue == 0):
+	case isMap(r.Type, isLocal) && (a.BTFKey == 0 || a.BTFValue == 0):
 		return true
 	case r.Type == uapi.BPF_MAP_TYPE_STACK_TRACE && (a.Value%8 != 0 || a.Value >= tooBig),
 		r.Type == uapi.BPF_MAP_TYPE_LPM_TRIE && (a.Key < 5 || a.Key > 260 || a.Value >= tooBig),
@@ -271,7 +265,7 @@ func (r *MapCreate) unmodelled(w *World) string {
 	switch {
 	case a.Value > sizeKnown && a.Value < tooBig, a.Key > sizeKnown, a.Max > sizeKnown:
 		return "sizes that depend on the machine's memory"
-	case a.Value >= tooBig && r.is(cgroupStores):
+	case a.Value >= tooBig && isMap(r.Type, isCgroupData):
 		return "the maximum size of a cgroup's storage"
 	case r.Type == uapi.BPF_MAP_TYPE_RHASH && a.Extra != 0, r.Type == uapi.BPF_MAP_TYPE_ARENA && a.Extra != 0:
 		return "map_extra of this map type"
@@ -279,7 +273,7 @@ func (r *MapCreate) unmodelled(w *World) string {
 		return "maps of about the size of the memory cgroup"
 	case a.Special && r.Type != uapi.BPF_MAP_TYPE_HASH && r.Type != uapi.BPF_MAP_TYPE_ARRAY:
 		return "a value with a lock in this map type"
-	case a.checksBTF() && (a.BTFKey == 0 || !r.is(lookupMaps)) && !r.is(localStores):
+	case a.checksBTF() && (a.BTFKey == 0 || !isMap(r.Type, anyLookup)) && !isMap(r.Type, isLocal):
 		return "the BTF types that this map type needs"
 	case a.Flags&fNUMA != 0 && a.NUMA == 0:
 		return "a NUMA node of the machine"

@@ -42,10 +42,26 @@ const (
 	capNetAdmin
 )
 
+// family says which checks treat a map type like some others; a type can be of several.
+type family uint16
+
+const (
+	isHash       family = 1 << iota // htab_map_alloc_check
+	isLRU                           // of the hashes, those that are always allocated before
+	isOfMaps                        // its elements are maps
+	isRing                          // its size is a power of two of whole pages
+	isCgroupData                    // the storage of a cgroup
+	isLocal                         // the storage of an object, bpf_local_storage_map_alloc_check
+	isFixed                         // its elements cannot be deleted
+	anyLookup                       // every program type may look an element up, check_map_func_compatibility
+	hasElements                     // the rules cover its elements
+)
+
 // mapType is what a map type takes. For key, value and max, nil stands for
 // every size but 0.
 type mapType struct {
 	needs           capability
+	family          family
 	key, value, max []uint32
 	flags           uint32 // the flags that it knows
 	must            uint32 // the flags that it must have
@@ -54,6 +70,11 @@ type mapType struct {
 	late bool
 }
 
+const (
+	hashElements  = isHash | anyLookup | hasElements
+	arrayElements = isFixed | anyLookup | hasElements
+)
+
 var (
 	zero     = []uint32{0}
 	one      = []uint32{1}
@@ -61,29 +82,30 @@ var (
 	eight    = []uint32{4, 8}
 	cgroupID = []uint32{8, 16}
 
-	localStorage = mapType{needs: capBPF, key: four, max: zero, flags: fNoPrealloc | fClone, must: fNoPrealloc}
-	cgroupStore  = mapType{key: cgroupID, max: zero, flags: fNUMA | fAccess, late: true}
-	fdArray      = mapType{key: four, value: four, flags: fNUMA | fFile}
-	ringbuf      = mapType{key: zero, value: zero, flags: fNUMA, late: true}
+	localStorage = mapType{needs: capBPF, family: isLocal, key: four, max: zero, flags: fNoPrealloc | fClone,
+		must: fNoPrealloc}
+	cgroupStore = mapType{family: isCgroupData, key: cgroupID, max: zero, flags: fNUMA | fAccess, late: true}
+	fdArray     = mapType{key: four, value: four, flags: fNUMA | fFile}
+	ringbuf     = mapType{family: isRing, key: zero, value: zero, flags: fNUMA, late: true}
 )
 
 // mapTypes has every map type that the oracle knows: the switch of map_create
 // (map_create_alloc since 7.2), and the type's map_alloc_check or map_alloc.
 var mapTypes = map[uapi.MapType]mapType{
-	uapi.BPF_MAP_TYPE_HASH:             {flags: noLRU},
-	uapi.BPF_MAP_TYPE_ARRAY:            {key: four, flags: fNUMA | fMmapable | fAccess | fInner},
-	uapi.BPF_MAP_TYPE_PROG_ARRAY:       fdArray,
+	uapi.BPF_MAP_TYPE_HASH:             {family: hashElements, flags: noLRU},
+	uapi.BPF_MAP_TYPE_ARRAY:            {family: arrayElements, key: four, flags: fNUMA | fMmapable | fAccess | fInner},
+	uapi.BPF_MAP_TYPE_PROG_ARRAY:       fdArray.of(hasElements),
 	uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY: {key: four, value: four, flags: fNUMA | fFile | fPreserve},
-	uapi.BPF_MAP_TYPE_PERCPU_HASH:      {flags: noLRU},
-	uapi.BPF_MAP_TYPE_PERCPU_ARRAY:     {key: four, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_PERCPU_HASH:      {family: hashElements, flags: noLRU},
+	uapi.BPF_MAP_TYPE_PERCPU_ARRAY:     {family: arrayElements, key: four, flags: fNUMA | fAccess},
 	uapi.BPF_MAP_TYPE_STACK_TRACE:      {needs: capBPF, key: four, flags: fNUMA | fFile | fBuildID, late: true},
 	uapi.BPF_MAP_TYPE_CGROUP_ARRAY:     fdArray,
-	uapi.BPF_MAP_TYPE_LRU_HASH:         {needs: capBPF, flags: hashFlags},
-	uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH:  {needs: capBPF, flags: hashFlags},
+	uapi.BPF_MAP_TYPE_LRU_HASH:         {needs: capBPF, family: isHash | isLRU, flags: hashFlags},
+	uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH:  {needs: capBPF, family: isHash | isLRU, flags: hashFlags},
 	uapi.BPF_MAP_TYPE_LPM_TRIE: {needs: capBPF, flags: fNoPrealloc | fNUMA | fAccess, must: fNoPrealloc,
 		late: true},
-	uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS: fdArray,
-	uapi.BPF_MAP_TYPE_HASH_OF_MAPS:  {flags: noLRU}, // and value 4, by fd_htab_map_alloc_check
+	uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS: fdArray.of(isOfMaps),
+	uapi.BPF_MAP_TYPE_HASH_OF_MAPS:  {family: isHash | isOfMaps, flags: noLRU}, // value 4: fd_htab_map_alloc_check
 	uapi.BPF_MAP_TYPE_DEVMAP:        {needs: capNetAdmin, key: four, value: eight, flags: fNUMA | fFile},
 	uapi.BPF_MAP_TYPE_SOCKMAP:       {needs: capNetAdmin, key: four, value: eight, flags: fNUMA | fFile, late: true},
 	uapi.BPF_MAP_TYPE_CPUMAP:        {needs: capBPF, key: four, value: eight, flags: fNUMA, late: true},
@@ -111,23 +133,14 @@ var mapTypes = map[uapi.MapType]mapType{
 	uapi.BPF_MAP_TYPE_RHASH:      {flags: hashFlags &^ fZeroSeed, must: fNoPrealloc},
 }
 
-// Families of map types that some checks treat alike.
-var (
-	lruMaps  = []uapi.MapType{uapi.BPF_MAP_TYPE_LRU_HASH, uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH}
-	hashMaps = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH,
-		uapi.BPF_MAP_TYPE_HASH_OF_MAPS}, lruMaps...)
-	mapsOfMaps   = []uapi.MapType{uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS, uapi.BPF_MAP_TYPE_HASH_OF_MAPS}
-	ringBuffers  = []uapi.MapType{uapi.BPF_MAP_TYPE_RINGBUF, uapi.BPF_MAP_TYPE_USER_RINGBUF}
-	cgroupStores = []uapi.MapType{uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED,
-		uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED}
-	localStores = []uapi.MapType{uapi.BPF_MAP_TYPE_SK_STORAGE, uapi.BPF_MAP_TYPE_INODE_STORAGE,
-		uapi.BPF_MAP_TYPE_TASK_STORAGE, uapi.BPF_MAP_TYPE_CGRP_STORAGE}
-	// arrayMaps are types whose elements cannot be deleted.
-	arrayMaps = []uapi.MapType{uapi.BPF_MAP_TYPE_ARRAY, uapi.BPF_MAP_TYPE_PERCPU_ARRAY}
-	// lookupMaps are types in which every program type may look an element
-	// up, check_map_func_compatibility.
-	lookupMaps = append([]uapi.MapType{uapi.BPF_MAP_TYPE_HASH, uapi.BPF_MAP_TYPE_PERCPU_HASH}, arrayMaps...)
-)
+// of is the same type in a family.
+func (t mapType) of(f family) mapType {
+	t.family = f
+	return t
+}
+
+// isMap reports whether a map type is of a family.
+func isMap(t uapi.MapType, f family) bool { return mapTypes[t].family&f != 0 }
 
 // takes reports whether a size is among those that a map type takes.
 func takes(sizes []uint32, n uint32) bool {

@@ -25,15 +25,12 @@ var elementRules = []rule[*Element]{
 		holds: func(c *call[*Element]) bool { return c.req.FD.Map == uapi.BPF_MAP_TYPE_UNSPEC }},
 	{id: "array-delete", fn: "array_map_delete_elem", errno: eINVAL, text: "an array's elements cannot be deleted",
 		holds: func(c *call[*Element]) bool {
-			return c.req.Do == uapi.BPF_MAP_DELETE_ELEM && slices.Contains(arrayMaps, c.req.FD.Map)
+			return c.req.Do == uapi.BPF_MAP_DELETE_ELEM && isMap(c.req.FD.Map, isFixed)
 		}},
 }
 
-// elementMaps are the types whose elements the rules cover.
-var elementMaps = append([]uapi.MapType{uapi.BPF_MAP_TYPE_PROG_ARRAY}, lookupMaps...)
-
 func (r *Element) decide(w *World, trace *[]Line) Verdict {
-	if r.FD.Map != uapi.BPF_MAP_TYPE_UNSPEC && !slices.Contains(elementMaps, r.FD.Map) {
+	if r.FD.Map != uapi.BPF_MAP_TYPE_UNSPEC && !isMap(r.FD.Map, hasElements) {
 		return Verdict{
 			Rule: "the oracle does not cover elements of a " + r.FD.Map.String(), ID: "element/unmodelled",
 		}

@@ -275,7 +275,7 @@ func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
 // looksUp reports whether the rules cover a program that looks an element up
 // in this descriptor.
 func (f FD) looksUp() bool {
-	return f.Map == uapi.BPF_MAP_TYPE_UNSPEC || slices.Contains(lookupMaps, f.Map) && !f.Wide
+	return f.Map == uapi.BPF_MAP_TYPE_UNSPEC || isMap(f.Map, anyLookup) && !f.Wide
 }
 
 // Keeps returns the token that a program is loaded with if the load succeeds:

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"tokentest/cases/uapi"
 )
 
@@ -184,13 +185,13 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.Vmlinux = 1 },
 	func(r *MapCreate) { r.Attr.BTFKey = 1 },
 	func(r *MapCreate) { // before the two that close btf_fd: it opens it
-		if r.is(plainMaps) {
+		if slices.Contains(plainMaps, r.Type) {
 			a := r.Attr
 			a.BTFKey, a.BTFValue, a.BTFClosed, a.BTFNone, a.Types, a.Special = 1, 3, false, false, 3, true
 		}
 	},
 	func(r *MapCreate) {
-		if r.is(plainMaps) {
+		if slices.Contains(plainMaps, r.Type) {
 			a := r.Attr
 			a.BTFKey, a.BTFValue, a.BTFClosed, a.BTFNone, a.Types, a.Value = 1, 1, false, false, 3, 8
 		}
