@@ -25,7 +25,8 @@ func StepNeeds(s *step.Step) []Need {
 			func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
-		return append(out, progNeeds(&shape)...)
+		body, _ := s.Num(step.KeyBody)
+		return append(append(out, progNeeds(&shape)...), configNeeds(step.Helpers[step.Body(body)])...)
 	}
 	return configNeeds(s.Op.Row().Config)
 }

@@ -121,7 +121,7 @@ suite() {
 	jq -c --argjson code "$code" --argjson seconds $((SECONDS - start)) --arg commit "$(git rev-parse --short HEAD)" \
 		'select(.type == "kernel") | {code: $code, seconds: $seconds, commit: $commit, counts: .counts, release: .release}' "$at/jsonl" >"$at/$how.new"
 	[ -s "$at/$how.new" ] || jq -nc --argjson code "$code" '{code: $code, counts: {}}' >"$at/$how.new"
-	jq -r 'select(.type == "case" and (.status == "fail" or .status == "broken")) | [.status, .id, .reason] | @tsv' "$at/jsonl" >"$at/$how.bad"
+	jq -r 'select(.type == "case" and (.status == "fail" or .status == "broken")) | [.status, .case, .reason] | @tsv' "$at/jsonl" >"$at/$how.bad"
 	rm -f "$at/jsonl"
 	mv "$at/$how.new" "$at/$how.json"
 }

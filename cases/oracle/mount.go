@@ -344,7 +344,7 @@ func (k *Kernel) ShownOptions(b *BPFFS) string {
 	}
 	ends := []uint32{k.MaxCmd, k.MaxMap, k.MaxProg, k.MaxAttach}
 	for i, o := range DelegateOptions {
-		if text := shownMask(o.Enum, *b.Delegate.Of(o.Name), ends[i]); text != "" {
+		if text := k.shownMask(o.Enum, *b.Delegate.Of(o.Name), ends[i]); text != "" {
 			out = append(out, o.Name+"="+text)
 		}
 	}
@@ -352,11 +352,14 @@ func (k *Kernel) ShownOptions(b *BPFFS) string {
 }
 
 // shownMask mirrors seq_print_delegate_opts: the first name of each bit; a bit
-// without a name is not shown.
-func shownMask(e *uapi.Enum, mask uint64, end uint32) string {
+// without a name is not shown. A kernel without BTF knows no name.
+func (k *Kernel) shownMask(e *uapi.Enum, mask uint64, end uint32) string {
 	known := uint64(1)<<end - 1
 	if mask &= known; mask == known {
 		return "any"
+	}
+	if k.NoBTF && mask != 0 {
+		return fmt.Sprintf("%#x", mask)
 	}
 	var names []string
 	for n := range end {

@@ -136,3 +136,16 @@ func TestFileRules(t *testing.T) {
 		}
 	}
 }
+
+// A kernel without BTF has no name for a bit, and shows the number.
+func TestShownOptionsWithoutBTF(t *testing.T) {
+	k := KernelAt(uapi.Release{Major: 6, Minor: 12})
+	fs := &BPFFS{Root: Inode{Mode: rootMode | 0o777}, Delegate: Masks{Cmds: 1 << uapi.BPF_PROG_LOAD, Maps: ^uint64(0)}}
+	if got, want := k.ShownOptions(fs), "rw,delegate_cmds=prog_load,delegate_maps=any"; got != want {
+		t.Errorf("with BTF %q, want %q", got, want)
+	}
+	k.NoBTF = true
+	if got, want := k.ShownOptions(fs), "rw,delegate_cmds=0x20,delegate_maps=any"; got != want {
+		t.Errorf("without BTF %q, want %q", got, want)
+	}
+}

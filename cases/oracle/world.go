@@ -26,6 +26,8 @@ type Kernel struct {
 	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
 	// __MAX_BPF_ATTACH_TYPE. No mask covers a value at or above its maximum.
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
+	// NoBTF says that the kernel has no BTF of its own, and shows the bits of a mask by number.
+	NoBTF bool
 	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
 	MitigationsOff bool
 	// Settings are those of the running kernel that rules depend on.

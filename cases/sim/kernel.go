@@ -13,8 +13,9 @@ import (
 func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
-	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && mitigationsOut(f)
+	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && off(f, "CPU_MITIGATIONS")
 	k.Settings = settingsOf(f)
+	k.NoBTF = off(f, "DEBUG_INFO_BTF")
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
@@ -30,7 +31,7 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 // architecture; without it cpu_mitigations_off() is an inline function that says yes.
 var optionSince = uapi.Release{Major: 6, Minor: 9}
 
-func mitigationsOut(f *step.Facts) bool {
-	const symbol = "CPU_MITIGATIONS"
+// off reports whether an option is known not to be set, from the configuration or from what the kernel lacks.
+func off(f *step.Facts, symbol string) bool {
 	return f.Config != nil && f.Config[symbol] != "y" || slices.Contains(f.ConfigOff, symbol)
 }

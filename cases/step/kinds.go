@@ -96,6 +96,12 @@ var Bodies = []string{
 	BodySubprog: "subprog", BodySpill: "spill", BodyProbeReadKernel: "probe_read_kernel",
 }
 
+// Helpers are the options that compile in the helper which a body calls: those of kernel/trace/bpf_trace.c. Without
+// it bpf_base_func_proto has a weak symbol instead, and the verifier says EINVAL.
+var Helpers = map[Body]string{
+	BodyCurrentTask: "BPF_EVENTS", BodyProbeWriteUser: "BPF_EVENTS", BodyProbeReadKernel: "BPF_EVENTS",
+}
+
 // On is an object that a command treats otherwise than the usual one.
 type On uint8
 

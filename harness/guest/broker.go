@@ -26,7 +26,7 @@ func (g *agent) delegate(p *player, s *step.Step) (step.Observation, error) {
 	}
 	context := fds[len(fds)-1]
 	defer unix.Close(context)
-	if errno := configure(context, s.Args); errno != 0 {
+	if errno := configure(context, g.btf.options(s.Args)); errno != 0 {
 		return step.Observation{Errno: errno}, nil
 	}
 	at, _ := s.Num(step.KeyAt)

@@ -220,6 +220,7 @@ type typeIDs struct {
 	IDs, Sizes     map[string]uint32 // by kind and name
 	Offsets        map[string]uint32 // of the token's members
 	StructOpsIndex uint32
+	Unnamed        bool // the kernel has no BTF, and knows no name of a mask's bit
 }
 
 func typeKey(kind, name string) string { return kind + " " + name }
@@ -229,6 +230,7 @@ func typeKey(kind, name string) string { return kind + " " + name }
 func (b *kernelBTF) ids() typeIDs {
 	out := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}, Offsets: map[string]uint32{}}
 	if b == nil {
+		out.Unnamed = true
 		return out
 	}
 	for n, t := range b.types {

@@ -122,7 +122,7 @@ func TestRawProcess(t *testing.T) {
 
 func TestMountData(t *testing.T) {
 	s := &step.Step{Args: []step.Arg{{Key: step.KeyAt, Num: 1}, {Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMode, Str: "0700"}, {Key: step.KeyUnknown, Str: "x"}}}
-	if got := mountData(s); got != "delegate_cmds=any,mode=0700,unknown=x" {
+	if got := (&typeIDs{}).mountData(s); got != "delegate_cmds=any,mode=0700,unknown=x" {
 		t.Errorf("data %q", got)
 	}
 	if got := place(s, step.KeyAt); got != "/mnt/a" {

@@ -41,13 +41,14 @@ func (a *actor) fsopen(*step.Step) (int, step.Observation) {
 
 func (a *actor) fsconfig(s *step.Step) (int, step.Observation) {
 	context := a.fd(s, step.KeyContext)
-	for _, arg := range s.Args {
+	for i := range s.Args {
+		arg := &s.Args[i]
 		var err error
 		switch {
 		case arg.Key == step.KeyFlag:
 			err = unix.FsconfigSetFlag(context, arg.Str)
 		case arg.Key.MountOption() != "":
-			err = unix.FsconfigSetString(context, arg.Key.MountOption(), arg.Str)
+			err = unix.FsconfigSetString(context, arg.Key.MountOption(), a.btf.option(arg))
 		}
 		if err != nil {
 			return done(err)
@@ -85,22 +86,22 @@ func (a *actor) moveMount(s *step.Step) (int, step.Observation) {
 }
 
 // mountData joins a step's mount options as mount(2) takes them.
-func mountData(s *step.Step) string {
+func (t *typeIDs) mountData(s *step.Step) string {
 	var out []string
-	for _, arg := range s.Args {
-		if name := arg.Key.MountOption(); name != "" {
-			out = append(out, name+"="+arg.Str)
+	for i := range s.Args {
+		if name := s.Args[i].Key.MountOption(); name != "" {
+			out = append(out, name+"="+t.option(&s.Args[i]))
 		}
 	}
 	return strings.Join(out, ",")
 }
 
 func (a *actor) mountBPFFS(s *step.Step) (int, step.Observation) {
-	return a.mounted(s, unix.Mount("none", place(s, step.KeyAt), "bpf", 0, mountData(s)))
+	return a.mounted(s, unix.Mount("none", place(s, step.KeyAt), "bpf", 0, a.btf.mountData(s)))
 }
 
 func (a *actor) remount(s *step.Step) (int, step.Observation) {
-	return done(unix.Mount("none", place(s, step.KeyAt), "bpf", unix.MS_REMOUNT, mountData(s)))
+	return done(unix.Mount("none", place(s, step.KeyAt), "bpf", unix.MS_REMOUNT, a.btf.mountData(s)))
 }
 
 func (a *actor) bind(s *step.Step) (int, step.Observation) {
