@@ -251,6 +251,17 @@ func (c *Corpus) choose(pattern string, chosen map[*Case]bool) bool {
 	return found
 }
 
+// Covers reports whether a pattern covers a case. Where it does not, near names
+// what looks most like it, as " (near: a, b)", or nothing.
+func (c *Corpus) Covers(pattern string) (ok bool, near string) {
+	for _, g := range c.Groups {
+		if slices.ContainsFunc(g.Cases, func(k *Case) bool { return Match(pattern, k.ID) }) {
+			return true, ""
+		}
+	}
+	return false, suggest(pattern, c.names(pattern))
+}
+
 // choose adds a case, its controls and theirs.
 func choose(k *Case, chosen map[*Case]bool) {
 	if chosen[k] {

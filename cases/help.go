@@ -22,7 +22,8 @@ func Language() string {
 	h.entry("STEP  # source", "anything else is a step; of a scenario's the comment is the source of its expectation")
 	h.title("STEPS")
 	h.entry("ACTOR OPERATION ARGUMENT... [caps=CAPS] [-> NAME] [=> ERRNO]",
-		"what it makes is called NAME from there on; without => it must succeed, => ? leaves the answer to the oracle alone")
+		"what it makes is called NAME from there on; without => it must succeed, => ? leaves the answer "+
+			"to the oracle alone, and where that does not follow the step, it is only reported")
 	h.entry("caps=CAPS", "with just these effective capabilities: none, all, all-CAP_X+CAP_Y, or some of "+
 		strings.Join(uapi.CapNames(), " ")+" joined by +")
 	h.entry(ClosedName, "in the place of a NAME: a descriptor that is not open")

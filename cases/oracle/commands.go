@@ -261,7 +261,7 @@ func (r *Call) decide(w *World, trace *[]Line) Verdict {
 	}
 	k := commandOf(r.Cmd)
 	if k == nil {
-		return Verdict{Rule: "the oracle has no rules for the command " + r.Cmd.String(), ID: "call/drift"}
+		return drift("the oracle has no rules for the command "+r.Cmd.String(), "call")
 	}
 	v = run(w, r.Cmd.String(), r, r.token(), k.rules, trace)
 	if v.Errno == 0 {

@@ -287,7 +287,7 @@ func (r *MapCreate) decide(w *World, trace *[]Line) Verdict {
 	}
 	_, known := mapTypes[r.Type]
 	if uint32(r.Type) < w.Kernel.MaxMap && r.Type != uapi.BPF_MAP_TYPE_UNSPEC && !known {
-		return Verdict{Rule: "the oracle does not know the map type " + r.Type.String(), ID: "map_create/drift"}
+		return drift("the oracle does not know the map type "+r.Type.String(), "map_create")
 	}
 	v := run(w, "map_create", r, r.Token.token(), mapCreateRules, trace)
 	if r.Attr != nil && r.Fault == (Fault{}) && known {

@@ -25,15 +25,41 @@ type Request interface {
 	decide(w *World, trace *[]Line) Verdict
 }
 
+// Unknown says why the oracle has no answer.
+type Unknown string
+
+// The reasons. Drift: the kernel is newer than the oracle, and has an enumerator
+// that the oracle does not know. NotModelled: the oracle does not cover the
+// request, on any kernel.
+const (
+	Drift       Unknown = "drift"
+	NotModelled Unknown = "not modelled"
+)
+
 // Verdict is the answer that the kernel must give. If Known is false, the
 // oracle does not cover this kernel or this request, and Rule says why.
 type Verdict struct {
 	Known bool
+	Drift bool // not Known, because the kernel is newer than the oracle
 	Errno uapi.Errno
 	Rule  string // the text of the rule that decided
 	Func  string // the kernel function that makes the decision
 	ID    string // the rule's stable name, COMMAND/RULE; it is stored in records
 }
+
+// Unknown says why the oracle has no answer; "" if it has one.
+func (v *Verdict) Unknown() Unknown {
+	switch {
+	case v.Known:
+		return ""
+	case v.Drift:
+		return Drift
+	}
+	return NotModelled
+}
+
+// drift is the verdict on an enumerator that the oracle does not know.
+func drift(rule, cmd string) Verdict { return Verdict{Drift: true, Rule: rule, ID: cmd + "/drift"} }
 
 // Line is one rule in an explanation.
 type Line struct {

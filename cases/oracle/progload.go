@@ -261,7 +261,7 @@ func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
 		return v
 	}
 	if _, known := progTypes[r.Type]; uint32(r.Type) < w.Kernel.MaxProg && !known {
-		return Verdict{Rule: "the oracle does not know the program type " + r.Type.String(), ID: "prog_load/drift"}
+		return drift("the oracle does not know the program type "+r.Type.String(), "prog_load")
 	}
 	if r.Attr != nil && r.Attr.Uses != nil && !r.Attr.Uses.looksUp() {
 		return Verdict{

@@ -167,6 +167,7 @@ const (
 	Object // a map, a program, a BTF or another file
 	ContextFD
 	UsernsFD
+	Unfollowed // a step made it whose answer the oracle does not know
 )
 
 // FD is a descriptor as the caller has it.

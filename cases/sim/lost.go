@@ -1,0 +1,40 @@
+package sim
+
+import (
+	"slices"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/step"
+)
+
+// lose notes that the rules do not know what a step made, or whether it did.
+func (s *Sim) lose(a *actor, st *step.Step) {
+	a.fds[st.Out] = oracle.FD{Kind: oracle.Unfollowed}
+	s.lost = true
+}
+
+// usesLost reports whether a step takes a descriptor that is not followed.
+func (s *Sim) usesLost(a *actor, st *step.Step) bool {
+	op := st.Op.Row()
+	return slices.ContainsFunc(st.Args, func(arg step.Arg) bool {
+		p := op.Of(arg.Key)
+		return p != nil && p.Kind == step.KindHandle && a.fds[step.Handle(arg.Num)].Kind == oracle.Unfollowed
+	})
+}
+
+// passLost plays a step that takes a descriptor that is not followed: whoever
+// receives it has one that is not followed either.
+func (s *Sim) passLost(a *actor, st *step.Step) Expect {
+	h, _ := st.Num(step.KeyHandle)
+	switch st.Op {
+	case step.OpSend:
+		to, _ := st.Num(step.KeyTo)
+		s.actors[to].fds[step.Handle(h)] = oracle.FD{Kind: oracle.Unfollowed}
+	case step.OpClose:
+		delete(a.fds, step.Handle(h))
+	}
+	if st.Out != 0 {
+		s.lose(a, st)
+	}
+	return Expect{Verdict: oracle.Verdict{Rule: "a step made its descriptor whose answer the rules do not know", ID: st.Op.String() + "/not-modelled"}}
+}
