@@ -62,14 +62,26 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref, strings.Join(e.Lost, "\n  "))
 }
 
+// NoKernelError means that the source is no Linux kernel for x86-64: it lacks
+// what each has, or make ended well and made none.
+type NoKernelError struct {
+	Ref string
+	Why string
+}
+
+func (e *NoKernelError) Error() string {
+	return fmt.Sprintf("build %s: it is no Linux kernel for x86-64: %s", e.Ref, e.Why)
+}
+
 // Unbuildable tells whether an error means that the source makes no kernel:
-// it does not compile, cannot be configured as asked, or its patches do not
-// apply. The host is then not at fault.
+// it is none, does not compile, cannot be configured as asked, or its patches
+// do not apply. The host is then not at fault.
 func Unbuildable(err error) bool {
 	var build *BuildError
 	var config *ConfigError
 	var patch *PatchError
-	return errors.As(err, &build) || errors.As(err, &config) || errors.As(err, &patch)
+	var none *NoKernelError
+	return errors.As(err, &build) || errors.As(err, &config) || errors.As(err, &patch) || errors.As(err, &none)
 }
 
 // built is the manifest of a cached build.

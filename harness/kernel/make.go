@@ -35,6 +35,11 @@ func (j *job) make(ctx context.Context) error {
 	if err := j.repo.checkout(ctx, j.Commit); err != nil {
 		return err
 	}
+	for _, name := range []string{"Makefile", "Kconfig"} {
+		if !exists(j.repo.src(), name) {
+			return &NoKernelError{j.Ref, "it has no " + name}
+		}
+	}
 	done, err := j.begin()
 	if err != nil {
 		return err
@@ -50,9 +55,7 @@ func (j *job) make(ctx context.Context) error {
 		err = j.compile(ctx, logFile)
 	}
 	if err != nil {
-		var bad *BuildError
-		var conf *ConfigError
-		if errors.As(err, &bad) || errors.As(err, &conf) { // make ended by itself and left nothing half done
+		if Unbuildable(err) { // make ended by itself and left nothing half done
 			done()
 		}
 		return err
@@ -140,6 +143,9 @@ func (j *job) configure(ctx context.Context, log *os.File) (string, error) {
 		return "", j.failed(ctx, err)
 	}
 	config, err := readConfig(filepath.Join(j.out, ".config"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", j.without("make " + target + " wrote no .config")
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the new configuration: %w", err)
 	}
@@ -185,6 +191,9 @@ func (j *job) kernelRelease(ctx context.Context, log *os.File) (string, error) {
 		return "", j.failed(ctx, err)
 	}
 	text, err := os.ReadFile(filepath.Join(j.out, "include", "config", "kernel.release"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", j.without("make wrote no include/config/kernel.release")
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the release to be built: %w", err)
 	}
@@ -210,7 +219,15 @@ func (j *job) compile(ctx context.Context, log *os.File) error {
 
 // crossCheck compares what the image says with what was to be built.
 func (j *job) crossCheck(release string) error {
-	k, err := readImage(filepath.Join(j.out, bzImagePath))
+	image := filepath.Join(j.out, bzImagePath)
+	if _, err := os.Stat(image); errors.Is(err, fs.ErrNotExist) {
+		return j.without("make bzImage wrote no " + bzImagePath)
+	}
+	k, err := readImage(image)
+	var bad *UsageError
+	if errors.As(err, &bad) {
+		return j.without("what make bzImage wrote is " + bad.Reason)
+	}
 	if err != nil {
 		return fmt.Errorf("build %s: make was content, but %w", j.Ref, err)
 	}
@@ -219,6 +236,9 @@ func (j *job) crossCheck(release string) error {
 	}
 	return nil
 }
+
+// without is the error for what make did not write although it ended well.
+func (j *job) without(why string) error { return &NoKernelError{j.Ref, why} }
 
 // failed tells the host's faults from the source's.
 func (j *job) failed(ctx context.Context, err error) error {

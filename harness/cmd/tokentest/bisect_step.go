@@ -72,11 +72,14 @@ func (b *bisection) ask(ctx context.Context, id string) (bisect.Test, *result.Ke
 func unfit(err error) string {
 	var build *kernel.BuildError
 	var config *kernel.ConfigError
+	var none *kernel.NoKernelError
 	switch {
 	case errors.As(err, &build):
 		return "it does not compile: " + build.Lines[0]
 	case errors.As(err, &config):
 		return "it cannot be configured: " + config.Lost[0]
+	case errors.As(err, &none):
+		return "it is no kernel: " + none.Why
 	}
 	return ""
 }
