@@ -26,8 +26,8 @@ lie() {
 	sed 's/^/    /' "$out/$name.txt"
 }
 
-lie wrong-pin 1 'got ok, want EPERM' cases/canary/wrong_pin.txt
-lie wrong-control 3 'control' cases/canary/wrong_control.txt
+lie wrong-pin 2 'the expectation EPERM contradicts both the kernel and the rules' cases/canary/wrong_pin.txt
+lie wrong-control 2 'the expectation EPERM contradicts both the kernel and the rules' cases/canary/wrong_control.txt
 lie wrong-oracle 1 'got EPERM, want ok' --lie-rule map_create/no-cap-net-admin 'map_create/any/owner/CAP_BPF/with'
 lie early-exit 3 'lost' cases/canary/early_exit.txt nested_userns
 lie panic 1 'panicked' cases/canary/panic.txt nested_userns

@@ -64,6 +64,8 @@ type Lab struct {
 
 	// Lists are the cases that are not run, and those that are known to fail.
 	Lists []result.ListEntry
+	// AllowEmpty says that a run which decides nothing has a verdict.
+	AllowEmpty bool
 
 	// Stopwatch is for benchmarks; nil is none.
 	Stopwatch *Stopwatch

@@ -27,7 +27,7 @@ import (
 func (l *Lab) newRun(p *plan.Plan, args []string) *result.Run {
 	run := &result.Run{
 		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
-		Program: programVersion(), Host: host(), Groups: outlines(p.Cases), Lists: l.Lists,
+		Program: programVersion(), Host: host(), Groups: outlines(p.Cases), Lists: l.Lists, AllowEmpty: l.AllowEmpty,
 	}
 	if p.Digest != "" {
 		run.Part = &result.Part{I: p.Shard.I, N: p.Shard.N, Plan: p.Digest}

@@ -104,6 +104,7 @@ func (k *run) kernelFlags() []string {
 // run is a kernel's part of a run, with what its facts are told from.
 type run struct {
 	*result.KernelRun
+	of    *result.Run
 	dir   string            // the run's directory
 	files map[string]string // the user's case files, by group
 	lists []result.ListEntry
@@ -167,18 +168,24 @@ func (k *run) console(b *result.Boot) fact {
 	return fact{label: "console", words: []string{clean(filepath.Join(k.dir, b.Dir, "console.log"))}}
 }
 
-// wrong returns the first wrong step, which decides. A case that is broken by
+// wrong returns the first wrong step of those whose fault is the case's: it
+// decides. A case that is broken by
 // another one has none: its own steps do not count.
 func wrong(c *result.CaseResult) *result.StepResult {
 	if _, by := root(c.Reason); by != "" {
 		return nil
 	}
+	var first *result.StepResult
 	for i := range c.Steps {
-		if c.Steps[i].Wrong {
-			return &c.Steps[i]
+		s := &c.Steps[i]
+		if s.Wrong && s.Fault == c.Fault {
+			return s
+		}
+		if s.Wrong && first == nil {
+			first = s
 		}
 	}
-	return nil
+	return first
 }
 
 // stepFacts says what a wrong step should have shown, and who says so.
@@ -189,7 +196,7 @@ func stepFacts(s *result.StepResult) []fact {
 	}
 	var out []fact
 	for _, f := range [][2]string{
-		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func}, {"pin", s.Pin},
+		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func}, {"pin", s.Pin}, {"fault", contradiction(s, got(s))}, {"fix", remedy(s)},
 	} {
 		if f[1] != "" {
 			out = append(out, textFact(f[0], f[1]))
@@ -228,6 +235,9 @@ func mismatch(s *result.StepResult, answers string) string {
 	if shows(s) && s.Rule != "" {
 		return s.Rule
 	}
+	if text := contradiction(s, answers); text != "" {
+		return text
+	}
 	return fmt.Sprintf("got %s, want %s", answers, want(s))
 }
 
@@ -252,7 +262,7 @@ func root(reason string) (why, control string) {
 
 // verdict is the exit code that the kernel alone gives.
 func (k *run) verdict() int {
-	return (&result.Run{Kernels: []*result.KernelRun{k.KernelRun}}).ExitCode()
+	return k.of.Verdict(k.KernelRun)
 }
 
 // untried says why a kernel has nothing to show, or "".
@@ -299,7 +309,7 @@ func cutShort(r *result.Run) string {
 func kernels(r *result.Run) []*run {
 	var out []*run
 	for _, k := range r.Kernels {
-		out = append(out, &run{k, r.Dir, r.Files, r.Lists})
+		out = append(out, &run{k, r, r.Dir, r.Files, r.Lists})
 	}
 	return out
 }

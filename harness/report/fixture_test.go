@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
@@ -28,7 +29,11 @@ var fixtures = []struct {
 	{"everything", everything, result.ExitDiffers},
 	{"tainted", tainted, result.ExitDiffers},
 	{"broken", brokenControls, result.ExitNoVerdict},
-	{"skipped", allSkip, result.ExitOK},
+	{"skipped", allSkip, result.ExitNoVerdict},
+	{"accepted", acceptedSkip, result.ExitOK},
+	{"expectation", wrongExpectation, result.ExitUsage},
+	{"oracle", wrongOracle, result.ExitNoVerdict},
+	{"unmodelled", unmodelled, result.ExitOK},
 	{"error", kernelError, result.ExitNoVerdict},
 	{"interrupted", stopped, result.ExitNoVerdict},
 	{"stopped-early", stoppedEarly, result.ExitNoVerdict},
@@ -223,6 +228,46 @@ func brokenControls() *result.Run {
 
 func allSkip() *result.Run {
 	return newRun(newKernel("deb:trixie", skipped("a/b", "CONFIG_BPF is not set"), skipped("c", "CONFIG_BPF is not set")))
+}
+
+// acceptedSkip was told that it may decide nothing.
+func acceptedSkip() *result.Run {
+	r := allSkip()
+	r.AllowEmpty = true
+	return r
+}
+
+// blamed is a case whose wrong step is not the kernel's fault.
+func blamed(id string, f result.Culprit, s result.StepResult) result.CaseResult {
+	s.Fault, s.Pin, s.Rule, s.Func = f, "my/"+id+".txt:7", "nothing refuses it", "map_create"
+	c := failed(id, s)
+	c.Fault = f
+	return c
+}
+
+// wrongExpectation fails alone because a file of the user's is wrong.
+func wrongExpectation() *result.Run {
+	r := newRun(newKernel("deb:trixie", passed("map_create/a", 0),
+		blamed("mine", result.ExpectationWrong, stepResult("owner map_create type=hash token=t", 0, eperm))))
+	r.Files = map[string]string{"mine": "my/mine.txt"}
+	return r
+}
+
+// wrongOracle fails alone because a rule is wrong.
+func wrongOracle() *result.Run {
+	return newRun(newKernel("deb:trixie", passed("map_create/a", 0),
+		blamed("mine", result.OracleWrong, stepResult("owner element r update", eperm, 0))))
+}
+
+// unmodelled passes, but for a step that nobody judges, with a list that is out of date.
+func unmodelled() *result.Run {
+	c := passed("mine", 0)
+	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm}, Unknown: oracle.NotModelled,
+		Rule: "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
+	r := newRun(newKernel("deb:trixie", c, result.CaseResult{ID: "map_create/new", Status: result.Skip, Steps: c.Steps[1:],
+		Reason: "not modelled: the rules follow mounts of a bpffs alone; the kernel answers EPERM"}))
+	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow", Unmatched: true}}
+	return r
 }
 
 func kernelError() *result.Run {

@@ -43,6 +43,9 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 	for _, part := range r.Missing {
 		list = append(list, annotation{error: true, title: "tokentest", text: "missing is part " + part})
 	}
+	for _, text := range idleEntries(r) {
+		list = append(list, annotation{title: "tokentest", text: text})
+	}
 	for _, gap := range r.Gaps() {
 		list = append(list, annotation{error: true, title: "tokentest", text: gap})
 	}
@@ -91,8 +94,10 @@ func (k *run) annotations() []annotation {
 		}
 		out = append(out, annotation{!infrastructure(b.Fate) && b.Fate != vm.Clean, k.name() + ": " + string(b.Fate), text, 1})
 	}
-	if why := k.untried(); why != "" {
-		out = append(out, annotation{title: k.name(), text: why, cases: 1})
+	for _, why := range []string{k.untried(), k.undecided()} {
+		if why != "" {
+			out = append(out, annotation{title: k.name(), text: why, cases: 1})
+		}
 	}
 	return out
 }

@@ -134,6 +134,7 @@ type pageColumn struct {
 	Run    int                   `json:"run"`
 	Counts map[result.Status]int `json:"counts"`
 	Causes []pageCause           `json:"causes,omitempty"`
+	Empty  string                `json:"undecided,omitempty"`
 	Exit   int                   `json:"exit_code"`
 	// Settings are the kernel's, as a person reads them: a name and a value.
 	Settings [][2]string   `json:"settings,omitempty"`
@@ -189,6 +190,8 @@ type pageStep struct {
 	Func   string   `json:"f,omitempty"`
 	Pin    string   `json:"p,omitempty"`
 	Wrong  bool     `json:"d,omitempty"`
+	Fault  string   `json:"u,omitempty"` // in words, where the kernel is not wrong
+	None   string   `json:"n,omitempty"` // why nobody judges it
 }
 
 func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
@@ -236,7 +239,7 @@ func lackLines(r *result.Run) []string {
 
 // column describes a kernel and learns the names of its cases.
 func (d *pageData) column(k *run, index int) {
-	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict()}
+	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict(), Empty: k.undecided()}
 	for _, status := range []result.Status{result.Fail, result.Broken} {
 		for _, c := range byCause(k.Those(status)) {
 			col.Causes = append(col.Causes, newPageCause(status, c))
@@ -321,12 +324,14 @@ func newPageTail(c *result.CaseResult) pageTail {
 	for i := range c.Steps {
 		s := &c.Steps[i]
 		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func, Pin: clean(s.Pin), Wrong: s.Wrong,
-			Made: s.Got.Proof == step.Works, Broken: s.Got.Proof.Fails()}
+			Fault: contradiction(s, got(s)), Made: s.Got.Proof == step.Works, Broken: s.Got.Proof.Fails()}
 		for _, v := range s.Got.Values {
 			p.Values = append(p.Values, fmt.Sprintf("%#x", v))
 		}
 		if s.Want != nil {
 			p.Want = s.Want.String()
+		} else {
+			p.None = string(s.Unknown)
 		}
 		t.Steps = append(t.Steps, p)
 	}

@@ -17,7 +17,7 @@ import (
 
 // JUnit renders a run for CI systems: a suite for each kernel, in it a test
 // for each case and each machine that did not end well. A failure is a wrong
-// verdict, an error is the machine's or the harness's.
+// verdict, an error is the machine's, the harness's or a case file's.
 //
 // The elements are encoded one by one: there can be a million.
 func JUnit(r *result.Run, w io.Writer, _ Options) error {
@@ -48,9 +48,10 @@ func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seco
 // suite is a kernel's suite without its tests.
 func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	n := k.Counts()
+	wrong := k.faults()
 	s := junit.Testsuite{
-		Name: xmlText(k.name()), ID: id, Failures: n[result.Fail],
-		Errors: n[result.Broken] + n[result.Interrupted], Skipped: n[result.Skip] + n[result.XFail],
+		Name: xmlText(k.name()), ID: id, Failures: n[result.Fail] - wrong,
+		Errors: n[result.Broken] + n[result.Interrupted] + wrong, Skipped: n[result.Skip] + n[result.XFail],
 	}
 	s.SetTimestamp(r.Start)
 	var took time.Duration
@@ -66,7 +67,7 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		}
 	}
 	lacks := k.lacks(r, id == len(r.Kernels)-1)
-	if k.untried() != "" {
+	if k.untried() != "" || k.undecided() != "" {
 		s.Tests++
 		s.Errors++
 	}
@@ -152,8 +153,12 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	end := j.open("  ", "testsuite", s)
 	class := xmlText(k.name())
 	for c := range k.All() {
-		switch c.Status {
+		switch list := c.Unjudged(); c.Status {
 		case result.Pass:
+			if len(list) > 0 {
+				j.test(junit.Testcase{Name: xmlText(c.ID), Classname: class, SystemOut: unjudgedOutput(list)})
+				continue
+			}
 			j.begin(class, c.ID)
 			j.w.WriteString("</testcase>\n")
 		case result.Skip:
@@ -171,10 +176,22 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	if why := k.untried(); why != "" {
 		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "untried"}})
 	}
+	if why := k.undecided(); why != "" {
+		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "undecided"}})
+	}
 	for _, t := range lacks {
 		j.test(t)
 	}
 	j.w.WriteString(end)
+}
+
+// unjudgedOutput lists the steps of a case that passed which nobody judges.
+func unjudgedOutput(list []*result.StepResult) *junit.Output {
+	var text strings.Builder
+	for _, s := range list {
+		fmt.Fprintf(&text, "\n%s: %s", s.Unknown, unjudged(s))
+	}
+	return &junit.Output{Data: cdata(text.String() + "\n")}
 }
 
 // begin and skipped write the tests of which there are a million as test does,
@@ -217,7 +234,10 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 		if s := wrong(c); s != nil && s.ID != "" {
 			r.Type = xmlText(s.ID)
 		}
-		t.Failure = r
+		if t.Failure = r; c.Fault != result.KernelWrong {
+			r.Type = string(c.Fault)
+			t.Failure, t.Error = nil, r
+		}
 	case result.Broken:
 		r.Type, r.Data = "broken", k.data(c)
 		t.Error = r

@@ -54,6 +54,9 @@ func (k *ktap) run(r *result.Run) {
 		k.kernel(i+1, kr, whole)
 	}
 	k.line("# Totals: pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", k.pass, k.fail, k.xfail, k.skip, k.err)
+	for _, text := range idleEntries(r) {
+		k.diagnostic("warning", text)
+	}
 	if why := bail(r, list); why != "" {
 		k.line("Bail out! %s", clean(why))
 	}
@@ -123,6 +126,10 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 		}
 	}
 	n := len(groups) + len(troubles) + len(whole)
+	undecided := kr.undecided()
+	if undecided != "" {
+		n++
+	}
 	k.depth++
 	if n > 0 {
 		k.open(n)
@@ -135,6 +142,11 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 	for _, b := range troubles {
 		n++
 		k.machine(n, kr, b)
+	}
+	if undecided != "" {
+		n++
+		k.err++
+		k.result(false, n, "decided", "ERROR "+undecided)
 	}
 	for _, l := range whole {
 		n++
@@ -157,6 +169,9 @@ func (k *ktap) directive(kr *run, subtests int) string {
 			k.err++
 		}
 		return "ERROR not tried"
+	}
+	if why := kr.undecided(); why != "" {
+		return "ERROR " + why
 	}
 	return allSkipped(kr.Counts())
 }
@@ -239,6 +254,11 @@ func (k *ktap) group(number int, kr *run, g *group) {
 
 // testcase writes a case, with what a reader needs before a bad result.
 func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
+	for _, s := range c.Unjudged() {
+		if c.Status != result.Skip {
+			k.diagnostic(string(s.Unknown), unjudged(s))
+		}
+	}
 	switch c.Status {
 	case result.Pass:
 		if c.Reason != "" { // a known defect
@@ -255,8 +275,13 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 		k.xfail++
 		k.result(true, number, c.ID, "XFAIL "+c.Reason)
 	case result.Fail:
-		k.fail++
 		k.facts(kr.details(c))
+		if c.Fault != result.KernelWrong {
+			k.err++
+			k.result(false, number, c.ID, "ERROR "+string(c.Fault))
+			return
+		}
+		k.fail++
 		k.result(false, number, c.ID, "")
 	case result.Interrupted:
 		k.err++

@@ -42,7 +42,9 @@ func mailSubject(r *result.Run, list []*run) string {
 		case k.untried() != "":
 			parts = append(parts, k.name()+": not tried")
 		case k.verdict() == result.ExitDiffers:
-			parts = append(parts, fmt.Sprintf("%s: %d failed", k.name(), n[result.Fail]+health(k)))
+			parts = append(parts, fmt.Sprintf("%s: %d failed", k.name(), n[result.Fail]-k.faults()+health(k)))
+		case k.verdict() == result.ExitUsage:
+			parts = append(parts, k.name()+": an expectation is wrong")
 		case k.verdict() == result.ExitNoVerdict:
 			parts = append(parts, k.name()+": no verdict")
 		}
@@ -105,11 +107,15 @@ func (p *pretty) mailKernel(r *result.Run, k *run) {
 	}
 	p.skips(k)
 	p.expected(k)
+	p.unjudged(k)
 	if k.hasTrouble() {
 		p.blank()
 	}
 	words := append(strings.Fields(tally(k.Counts())), times(k)...)
 	p.para(words[0]+" ", plain, 2, words[1:], "")
+	if why := k.undecided(); why != "" {
+		p.head("NO VERDICT", plain, why)
+	}
 	p.reproduce(r, k)
 	p.blank()
 }

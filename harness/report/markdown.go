@@ -30,6 +30,9 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	for _, part := range r.Missing {
 		m.line("Missing is part %s.", part)
 	}
+	for _, text := range idleEntries(r) {
+		m.line("Warning: %s.", md(text))
+	}
 	for _, gap := range r.Gaps() {
 		m.line("No verdict: %s.", md(gap))
 	}
@@ -46,6 +49,8 @@ func verdictWord(code int) string {
 		return "all as expected"
 	case result.ExitDiffers:
 		return "a kernel differs"
+	case result.ExitUsage:
+		return "an expectation is wrong"
 	}
 	return "no verdict"
 }
@@ -110,6 +115,14 @@ func (m *markdown) kernel(k *run) {
 		for _, c := range byCause(k.Those(status)) {
 			m.line("<details><summary>%s %s: %s</summary>\n", md(k.name()), status, md(headline(c)))
 			m.block(c.example.ID, k.details(c.example))
+		}
+	}
+	if why := k.undecided(); why != "" {
+		m.line("**%s** %s\n", md(k.name()), md(why))
+	}
+	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status != result.Skip && len(c.Unjudged()) > 0 }) {
+		for _, s := range c.Unjudged() {
+			m.line("%s %s: %s: %s\n", md(k.name()), s.Unknown, md(c.ID), md(unjudged(s)))
 		}
 	}
 	for i := range k.Boots {

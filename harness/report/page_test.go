@@ -367,3 +367,29 @@ func TestPageAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestPageDoubt shows who is wrong where the kernel is not, what nobody judges,
+// and that nothing was decided.
+func TestPageDoubt(t *testing.T) {
+	p := &driver{t, browser(t)}
+	show := func(r *result.Run) {
+		p.open(writeHTML(t, func(b *bytes.Buffer) error { return Write("html", r, b, Options{}) }), "")
+	}
+	show(wrongExpectation())
+	p.has("#verdict", "an expectation is wrong")
+	p.has(".cause.fail", "the expectation EPERM contradicts both the kernel and the rules, which say ok")
+	p.do("show the case", chromedp.Click(chromedp.CSS(".cause.fail button")))
+	p.has("#steps .fault", "the expectation EPERM contradicts both the kernel and the rules, which say ok")
+	show(wrongOracle())
+	p.has("#verdict", "no verdict")
+	p.has(".cause.fail", "the rules are wrong, not the kernel")
+	show(unmodelled())
+	p.has("#verdict", "all as expected")
+	p.has("#main", "slow.txt:3: map_crate matches no case")
+	p.do("show the case", script(`showCase(0, 0)`))
+	p.has("#steps", "not modelled")
+	p.has("#steps", "owner chmod e mode=0")
+	show(allSkip())
+	p.has("#verdict", "no verdict")
+	p.has(".cause.broken", "nothing was decided: all 2 cases that were selected are skipped")
+}

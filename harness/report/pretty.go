@@ -37,9 +37,10 @@ func Pretty(r *result.Run, w io.Writer, o Options) error {
 	return flush(p.w)
 }
 
-// badness orders kernels: those that differ, those without a verdict, the rest.
+// badness orders kernels: those that differ, those whose expectations are wrong,
+// those without a verdict, the rest.
 func (k *run) badness() int {
-	return slices.Index([]int{result.ExitDiffers, result.ExitNoVerdict, result.ExitOK}, k.verdict())
+	return slices.Index([]int{result.ExitDiffers, result.ExitUsage, result.ExitNoVerdict, result.ExitOK}, k.verdict())
 }
 
 // pretty writes paragraphs on a page.
@@ -59,6 +60,7 @@ func (p *pretty) kernel(k *run) {
 	p.skips(k)
 	p.known(k)
 	p.expected(k)
+	p.unjudged(k)
 	p.summary(k)
 }
 
@@ -139,7 +141,8 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 }
 
-// byCause groups cases that did not pass, the biggest group first.
+// byCause groups cases that did not pass, the biggest group first; but before
+// them those that are the kernel's fault.
 func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 	known := map[string]*cause{}
 	var out []*cause
@@ -154,7 +157,7 @@ func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 		g.add(c)
 	}
 	slices.SortStableFunc(out, func(a, b *cause) int {
-		return cmp.Or(b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
+		return cmp.Or(strings.Compare(string(a.example.Fault), string(b.example.Fault)), b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
 	})
 	return out
 }
@@ -169,9 +172,9 @@ func size(a, b *result.CaseResult) int {
 func causeKey(c *result.CaseResult) string {
 	if s := wrong(c); s != nil {
 		if s.ID == "" || s.Want == nil || shows(s) {
-			return fmt.Sprintf("%q %q %s %s %t", cmp.Or(s.ID, s.Rule), s.Func, want(s), s.Got.Errno, shows(s))
+			return fmt.Sprintf("%q %q %s %s %t%s", cmp.Or(s.ID, s.Rule), s.Func, want(s), s.Got.Errno, shows(s), s.Fault)
 		}
-		return fmt.Sprintf("%q %q %s %d", s.ID, s.Func, want(s), s.Got.Proof)
+		return fmt.Sprintf("%q %q %s %d%s", s.ID, s.Func, want(s), s.Got.Proof, s.Fault)
 	}
 	why, _ := root(c.Reason)
 	if rest, ok := strings.CutPrefix(why, "control "); ok {
@@ -234,7 +237,7 @@ func (p *pretty) example(k *run, c *cause) {
 	}
 	for _, f := range k.details(c.example) {
 		switch f.label {
-		case "reason", "expected", "got": // in the headline
+		case "reason", "expected", "got", "fault": // in the headline
 		default:
 			p.fact(f)
 		}
@@ -311,9 +314,12 @@ func (p *pretty) summary(k *run) {
 		p.head("ERROR", red, why)
 		return
 	}
-	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitNoVerdict: yellow}[k.verdict()]
+	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitUsage: red, result.ExitNoVerdict: yellow}[k.verdict()]
 	words := append(strings.Fields(tally(k.Counts())), times(k)...)
 	p.para(words[0]+" ", s, 2, words[1:], "")
+	if why := k.undecided(); why != "" {
+		p.head("NO VERDICT", yellow, why)
+	}
 }
 
 // times says what the machines took, in words that are not to be broken.
@@ -369,6 +375,9 @@ func (p *pretty) whole(r *result.Run) {
 	}
 	for _, d := range r.Damages() {
 		p.head("DAMAGED", yellow, d)
+	}
+	for _, text := range idleEntries(r) {
+		p.head("warning:", yellow, text)
 	}
 }
 

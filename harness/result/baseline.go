@@ -100,7 +100,7 @@ func gotten(steps []StepResult) []StepResult {
 // kernels that decide the same make the same baseline, wherever and whenever
 // they ran.
 func (r *Run) bare() *Run {
-	out := &Run{Version: r.Version, Tool: r.Tool, Selection: r.Selection, Seed: r.Seed}
+	out := &Run{Version: r.Version, Tool: r.Tool, Selection: r.Selection, Seed: r.Seed, AllowEmpty: r.AllowEmpty}
 	for _, k := range r.Kernels {
 		small := &KernelRun{Ref: k.Ref, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift, Repeated: k.Repeated, Error: k.Error, Unbuilt: k.Unbuilt}
 		for _, b := range k.Boots {

@@ -101,6 +101,28 @@ func (k *KernelRun) Where(keep func(*CaseResult) bool) iter.Seq[*CaseResult] {
 	}
 }
 
+// distinct yields the cases of a kernel, those that differ in their names alone
+// once. They are not the caller's to change, and may have no name.
+func (k *KernelRun) distinct() iter.Seq[*CaseResult] {
+	return func(yield func(*CaseResult) bool) {
+		for i := range k.Cases {
+			if !yield(&k.Cases[i]) {
+				return
+			}
+		}
+		if k.column == nil {
+			return
+		}
+		seen := make([]bool, len(k.column.rests))
+		for _, n := range k.column.rest {
+			if !seen[n] && !yield(&k.column.rests[n]) {
+				return
+			}
+			seen[n] = true
+		}
+	}
+}
+
 // Find returns a case by its name, or nil.
 func (k *KernelRun) Find(id string) *CaseResult {
 	for i := range k.Cases {
@@ -215,6 +237,7 @@ type packer struct {
 type packKey struct {
 	status Status
 	reason string
+	fault  Culprit
 	boot   int
 	first  *StepResult
 }
@@ -222,7 +245,7 @@ type packKey struct {
 func newPacker(s *shared) *packer { return &packer{s, map[packKey]uint32{}} }
 
 func keyOf(c *CaseResult) packKey {
-	key := packKey{status: c.Status, reason: c.Reason, boot: c.Boot}
+	key := packKey{status: c.Status, reason: c.Reason, fault: c.Fault, boot: c.Boot}
 	if len(c.Steps) > 0 {
 		key.first = &c.Steps[0]
 	}

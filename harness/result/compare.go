@@ -484,7 +484,24 @@ func untried(p *pairing) string {
 			return "its run was interrupted"
 		}
 	}
+	if why := undecided(p.new); why != "" {
+		return why
+	}
+	if why := undecided(p.base); why != "" && len(p.new) > 0 {
+		return "in the base " + why
+	}
 	return ""
+}
+
+// undecided says why none of the runs of a side decided anything on a kernel.
+func undecided(parts []part) string {
+	why := ""
+	for _, k := range parts {
+		if why = k.run.Undecided(k.KernelRun); why == "" {
+			return ""
+		}
+	}
+	return why
 }
 
 // newSymptoms lists what the machines of the new side show and those of the

@@ -29,7 +29,8 @@ type Judge struct {
 type judgedWorld struct {
 	sim    *sim.Sim
 	setup  []StepResult
-	broken string // why the set-up makes the world's cases say nothing
+	broken string  // why the set-up makes the world's cases say nothing
+	fault  Culprit // who is wrong then
 }
 
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
@@ -101,8 +102,8 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 			return
 		}
 		r := judgeStep(e, &w.Info[i], o)
-		if r.Wrong && jw.broken == "" {
-			jw.broken = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain())
+		if r.Wrong && (jw.broken == "" || r.Fault.graver(jw.fault)) {
+			jw.broken, jw.fault = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain()), r.Fault
 		}
 		jw.setup = append(jw.setup, r)
 	}
@@ -121,7 +122,7 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	case jw == nil:
 		return broken(out, "its set-up was not heard of")
 	case jw.broken != "":
-		out.Steps = slices.Clone(jw.setup)
+		out.Steps, out.Fault = slices.Clone(jw.setup), jw.fault
 		return broken(out, jw.broken)
 	case len(seen) != c.Len():
 		return broken(out, fmt.Sprintf("it has %d steps and showed %d", c.Len(), len(seen)))
@@ -131,13 +132,19 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 		sim = sim.Fork()
 	}
 	out.Steps = make([]StepResult, len(seen))
+	decided := false
 	for i := range seen {
 		e, err := sim.Step(&c.cell[i])
 		if err != nil {
-			return broken(out, err.Error())
+			return broken(CaseResult{ID: out.ID}, err.Error())
 		}
-		out.Steps[i] = judgeStep(e, &c.info[i], seen[i])
-		out.judge(&out.Steps[i], c.info[i].Control)
+		s, control := &out.Steps[i], c.info[i].Control
+		*s = judgeStep(e, &c.info[i], seen[i])
+		out.judge(s, control)
+		decided = decided || !control && !s.unjudged() && e.Decides()
+	}
+	if out.Status == Pass && !decided {
+		out.skipUnjudged()
 	}
 	if out.Status == Pass {
 		out.Steps = j.slim(out.Steps)
@@ -151,9 +158,11 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 func (j *Judge) slim(steps []StepResult) []StepResult {
 	for i := range steps {
 		j.note(&steps[i])
-		steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
+		if steps[i].Unknown == "" { // else no rule explains it
+			steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
+		}
 	}
-	if len(steps) != 1 || steps[0].Got.Values != nil {
+	if len(steps) != 1 || steps[0].Got.Values != nil || steps[0].Unknown != "" {
 		return steps
 	}
 	key := slimStep{steps[0].Got.Errno, steps[0].Got.Proof, steps[0].ID}
@@ -185,16 +194,43 @@ func broken(r CaseResult, why string) CaseResult {
 	return r
 }
 
-// judge lets one step change the case's status: a wrong control breaks it,
-// another wrong step fails it, and what nobody knows the answer to is skipped.
+// judge lets one step change the case's status: a wrong control breaks it, and
+// another wrong step fails it. The first one is the reason, unless a later one
+// is the kernel's fault and the first is not.
 func (r *CaseResult) judge(s *StepResult, control bool) {
+	worse := r.Status == Pass || s.Fault.graver(r.Fault)
 	switch {
-	case s.Wrong && control && r.Status != Broken:
-		r.Status, r.Reason = Broken, fmt.Sprintf("control %q: %s", s.Text, s.Explain())
-	case s.Wrong && r.Status != Fail && r.Status != Broken:
-		r.Status, r.Reason = Fail, s.Explain()
-	case s.Want == nil && r.Status == Pass:
-		r.Status, r.Reason = Skip, "drift: "+s.Rule
+	case !s.Wrong:
+	case control && (r.Status == Fail || worse):
+		r.Status, r.Reason, r.Fault = Broken, fmt.Sprintf("control %q: %s", s.Text, s.Explain()), s.Fault
+	case !control && r.Status != Broken && worse:
+		r.Status, r.Reason, r.Fault = Fail, s.Explain(), s.Fault
+	}
+}
+
+// graver reports whether a fault counts more than another: the kernel's does.
+func (f Culprit) graver(than Culprit) bool { return f == KernelWrong && than != KernelWrong }
+
+// unjudged reports whether neither the rules nor a pin say what the step must
+// answer, and nothing else is wrong with it.
+func (s *StepResult) unjudged() bool { return s.Unknown != "" && s.Want == nil && !s.Wrong }
+
+// Unjudged returns the steps that neither the rules nor a pin judge.
+func (r *CaseResult) Unjudged() []*StepResult {
+	var out []*StepResult
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.unjudged() {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// skipUnjudged skips a case in which steps that nobody knows the answer to are
+// all there is beside controls: it says nothing about what it asks.
+func (r *CaseResult) skipUnjudged() {
+	if list := r.Unjudged(); len(list) > 0 {
+		r.Status, r.Reason = Skip, fmt.Sprintf("%s: %s; the kernel answers %s", list[0].Unknown, list[0].Rule, list[0].Got.Errno)
 	}
 }
 
@@ -291,7 +327,7 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 
 // judgeStep holds an observation against both keys.
 func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepResult {
-	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID}
+	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID, Unknown: e.Verdict.Unknown()}
 	if e.Verdict.Known {
 		want := e.Verdict.Errno
 		s.Want = &want
@@ -307,8 +343,9 @@ func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepRes
 		s.Wrong = got.Errno != p.Errno
 	}
 	s.Wrong = s.Wrong || s.Want != nil && got.Errno != *s.Want || got.Proof.Fails()
+	s.Fault = faultOf(&e, info.Pin, got)
 	if e.Values != nil && got.Errno == 0 && !slices.Equal(e.Values, got.Values) {
-		s.Wrong = true
+		s.Wrong, s.Fault = true, KernelWrong
 		s.Rule = fmt.Sprintf("the token's fdinfo shows the masks %#x, want %#x", got.Values, e.Values)
 		s.Func = "bpf_token_show_fdinfo"
 		if e.Verdict.ID == "token_info/allowed" {
@@ -316,9 +353,23 @@ func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepRes
 		}
 	}
 	if why := beyond(&e, &got); why != "" {
-		s.Wrong, s.Rule, s.Func = true, why, ""
+		s.Wrong, s.Fault, s.Rule, s.Func = true, KernelWrong, why, ""
 	}
 	return s
+}
+
+// faultOf says who is wrong where the kernel's errno, the rules and a pin are
+// not all the same. What does not work is the kernel's fault, whatever the errno.
+func faultOf(e *sim.Expect, p *cases.Pin, got step.Observation) Culprit {
+	switch {
+	case p == nil || !e.Verdict.Known || e.Verdict.Errno == p.Errno || got.Proof.Fails():
+		return KernelWrong
+	case got.Errno == e.Verdict.Errno:
+		return ExpectationWrong
+	case got.Errno == p.Errno:
+		return OracleWrong
+	}
+	return KernelWrong
 }
 
 // beyond says what an observation that was allowed shows and must not.
@@ -355,11 +406,17 @@ func (s *StepResult) Explain() string {
 	case s.Want != nil && s.Got.Errno == *s.Want && s.Got.Errno == uapi.OK:
 		return s.Rule
 	}
-	text := fmt.Sprintf("got %s, want %s: %s", s.Got.Errno, want, s.Rule)
+	rule := s.Rule
 	if s.Func != "" {
-		text += " (" + s.Func + ")"
+		rule += " (" + s.Func + ")"
 	}
-	return text
+	switch s.Fault {
+	case ExpectationWrong:
+		return fmt.Sprintf("the expectation %s at %s contradicts both the kernel and the rules, which say %s: %s", want, s.Pin, s.Got.Errno, rule)
+	case OracleWrong:
+		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, but the kernel answers %s as %s expects: %s", want, s.Got.Errno, s.Pin, rule)
+	}
+	return fmt.Sprintf("got %s, want %s: %s", s.Got.Errno, want, rule)
 }
 
 // SetupFailed notes that the guest could not set a world up at all.
@@ -369,8 +426,9 @@ func (j *Judge) SetupFailed(w *cases.World, why string) {
 
 // Faulted is the result of a case that the guest could not run.
 func (j *Judge) Faulted(c *cases.Case, why string) CaseResult {
+	out := CaseResult{ID: c.ID}
 	if jw := j.worlds[c.World]; jw != nil && jw.broken != "" {
-		why = jw.broken
+		why, out.Fault = jw.broken, jw.fault
 	}
-	return broken(CaseResult{ID: c.ID}, why)
+	return broken(out, why)
 }

@@ -30,6 +30,8 @@ type ListEntry struct {
 	Kernel  string   `json:"kernel,omitempty"` // a glob of its reference or release; "" is every one
 	// Errno is what an expected failure shows.
 	Errno *uapi.Errno `json:"errno,omitempty"`
+	// Unmatched says that there is no case that the pattern covers.
+	Unmatched bool `json:"unmatched,omitempty"`
 }
 
 // ParseList reads a list in the form of the kernel selftests' DENYLIST files: a

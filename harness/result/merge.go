@@ -22,6 +22,7 @@ func Merge(parts []*Run) (*Run, error) {
 		whole.MoreDamage += part.MoreDamage
 		whole.Unverified = whole.Unverified || part.Unverified
 		whole.Resume = append(whole.Resume, part.Resume...)
+		whole.AllowEmpty = whole.AllowEmpty && part.AllowEmpty
 		if part.Start.Before(whole.Start) {
 			whole.Start = part.Start
 		}

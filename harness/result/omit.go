@@ -48,7 +48,7 @@ func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
 		}
 		o.note(inSetup[c.World], nil)
 		o.note(held, inSetup[c.World])
-		o.cases = append(o.cases, omitted{c, r})
+		o.cases = append(o.cases, omitted{c, &again})
 	}
 	return o
 }

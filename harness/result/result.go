@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tokentest/cases"
+	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/vm"
@@ -48,6 +49,8 @@ type Run struct {
 	Start       time.Time `json:"start"`
 	End         time.Time `json:"end,omitzero"`
 	Interrupted bool      `json:"interrupted,omitempty"`
+	// AllowEmpty says that it is no fault if nothing was decided: --allow-empty was given.
+	AllowEmpty bool `json:"allow_empty,omitempty"`
 	// Part says which part of a plan that was split the run is, Missing which
 	// parts are not in a run that was put together.
 	Part    *Part    `json:"part,omitempty"`
@@ -171,29 +174,21 @@ type CaseResult struct {
 	Reason string       `json:"reason,omitempty"` // for anything but pass, and for a known defect that is as it was
 	Boot   int          `json:"boot"`             // the index of its machine, -1 for none
 	Steps  []StepResult `json:"steps,omitempty"`
+	// Fault says who is wrong where a case is fail or broken and the kernel is not.
+	Fault Culprit `json:"fault,omitempty"`
 	// Times counts the statuses of repetitions where they vary; the worst is
 	// the case's.
 	Times map[Status]int `json:"times,omitempty"`
 }
 
-// StepResult is one step that was judged: what it showed and what it must show.
-type StepResult struct {
-	Text  string           `json:"text,omitempty"` // the step; left out where the case passed
-	Got   step.Observation `json:"got"`
-	Want  *uapi.Errno      `json:"want,omitempty"` // nil when neither oracle nor pin knows
-	Rule  string           `json:"rule,omitempty"` // what decides, in words
-	Func  string           `json:"func,omitempty"` // the kernel function that decides
-	ID    string           `json:"id,omitempty"`   // the rule's stable name
-	Pin   string           `json:"pin,omitempty"`  // where the expectation was pinned by hand, with its source
-	Wrong bool             `json:"wrong,omitempty"`
-}
+// Culprit says who is wrong where kernel, rules and pin do not agree.
+type Culprit string
 
-// Exit codes of a run.
+// The culprits. Where two of the three agree, the third is wrong.
 const (
-	ExitOK        = 0
-	ExitDiffers   = 1 // a case failed, a splat, a panic, a hang
-	ExitUsage     = 2
-	ExitNoVerdict = 3 // infra, unbooted, lost, broken, interrupted
+	KernelWrong      Culprit = ""
+	ExpectationWrong Culprit = "expectation" // the kernel and the rules agree, the pin differs
+	OracleWrong      Culprit = "oracle"      // the kernel and the pin agree, the rules differ
 )
 
 // Gaps says in a line each what the run's records lack of what was written:
@@ -241,46 +236,17 @@ func (r *Run) Damages() []string {
 	return out
 }
 
-// ExitCode maps a run to the exit code of the command.
-func (r *Run) ExitCode() int {
-	code := ExitOK
-	if r.Interrupted || len(r.Missing) > 0 || len(r.Damage) > 0 || len(r.Kernels) == 0 && !r.Idle() {
-		code = ExitNoVerdict
-	}
-	for _, k := range r.Kernels {
-		switch k.verdict() {
-		case ExitDiffers:
-			return ExitDiffers
-		case ExitNoVerdict:
-			code = ExitNoVerdict
-		}
-	}
-	return code
-}
-
-func (k *KernelRun) verdict() int {
-	code := ExitOK
-	if k.Error != "" || k.Len() == 0 || k.Absent > 0 {
-		code = ExitNoVerdict
-	}
-	for _, b := range k.Boots {
-		if b.Known != "" {
-			continue
-		}
-		switch b.Fate {
-		case vm.Clean:
-		case vm.Tainted, vm.Panicked, vm.Hung:
-			return ExitDiffers
-		case vm.Lost, vm.Unbooted, vm.Infra:
-			code = ExitNoVerdict
-		}
-	}
-	n := k.Counts()
-	switch {
-	case n[Fail] > 0:
-		return ExitDiffers
-	case n[Broken]+n[Interrupted] > 0:
-		return ExitNoVerdict
-	}
-	return code
+// StepResult is one step that was judged: what it showed and what it must show.
+type StepResult struct {
+	Text string           `json:"text,omitempty"` // the step; left out where the case passed
+	Got  step.Observation `json:"got"`
+	Want *uapi.Errno      `json:"want,omitempty"` // nil when neither oracle nor pin knows
+	// Unknown says why the oracle has no answer: drift or not modelled. The pin alone counts then, if there is one.
+	Unknown oracle.Unknown `json:"unknown,omitempty"`
+	Rule    string         `json:"rule,omitempty"` // what decides, in words
+	Func    string         `json:"func,omitempty"` // the kernel function that decides
+	ID      string         `json:"id,omitempty"`   // the rule's stable name
+	Pin     string         `json:"pin,omitempty"`  // where the expectation was pinned by hand, with its source
+	Wrong   bool           `json:"wrong,omitempty"`
+	Fault   Culprit        `json:"fault,omitempty"` // of a wrong step: who is wrong where the kernel is not
 }

@@ -241,8 +241,9 @@ func (a *app) root() *cobra.Command {
 namespaces, and checks that every bpf(2) call is allowed or denied, with the
 exact errno, as the bpffs delegation masks and the caller's capabilities dictate.
 
-Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration;
-3 no verdict (the host, the boot or a control failed, or it was interrupted).`,
+Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration, such
+as an expectation that contradicts both the kernel and the rules; 3 no verdict (the
+host, the boot or a control failed, it was interrupted, or nothing was decided).`,
 		SilenceUsage: true, SilenceErrors: true,
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),

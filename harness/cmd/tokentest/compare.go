@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tokentest/cases"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
 )
@@ -20,6 +19,7 @@ type compareFlags struct {
 	format, baseline, write string
 	baseKernel, newKernel   string
 	fatal                   []string
+	allowEmpty              bool
 }
 
 func (a *app) compareCmd() *cobra.Command {
@@ -30,7 +30,8 @@ func (a *app) compareCmd() *cobra.Command {
 		Long: `Compare what two runs showed, case by case: a new failure, still failing, fixed, a
 changed decision (also where both are as the oracle says), a new or vanished case,
 flaky, or no verdict any more. Exit code 1 says that there is a new failure, be it a
-case or a splat; 3 that something that had a verdict has none; else it is 0.
+case or a splat; 3 that something that had a verdict has none, or that a side
+decided nothing (but with --allow-empty); else it is 0.
 
 BASE and NEW are directories of runs, directories that hold the parts of a run that
 was split, baselines, or several of these with commas between: cases that several
@@ -51,6 +52,7 @@ A baseline is one file with every decision of a run, for CI to keep.`,
 	fl.StringVar(&f.baseKernel, "base-kernel", "", "of the base only the kernel `REF`")
 	fl.StringVar(&f.newKernel, "new-kernel", "", "of the new run only the kernel `REF`")
 	fatalFlag(c, &f.fatal)
+	emptyFlag(fl, &f.allowEmpty)
 	c.MarkFlagsMutuallyExclusive("baseline", "write-baseline")
 	return c
 }
@@ -98,6 +100,9 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 		return err
 	}
 	a.vouch(slices.Concat(base.Runs, new.Runs)...)
+	for _, r := range append(slices.Clone(base.Runs), new.Runs...) {
+		r.AllowEmpty = r.AllowEmpty || f.allowEmpty
+	}
 	out := result.Compare(base, new)
 	out.Fatal = fatal
 	return a.tell(out, f.format)
@@ -181,6 +186,11 @@ func (a *app) writeBaseline(path, run string) error {
 	if err := a.whole(r); err != nil {
 		return err
 	}
+	for _, k := range r.Kernels {
+		if why := r.Undecided(k); why != "" {
+			return usage("%s: %s on %s: a baseline is of decisions", run, why, k.Ref)
+		}
+	}
 	if err := result.WriteBaseline(path, r); err != nil {
 		return err
 	}
@@ -219,12 +229,13 @@ func (a *app) base(f *runFlags) (*result.Side, error) {
 	return s, err
 }
 
-// asks says whether a case that a run does not have could be expected of it.
-func (f *runFlags) asks(r *result.Run, id string) bool {
+// asks returns what says whether a case that a run does not have could be
+// expected of it.
+func (f *runFlags) asks(r *result.Run) func(id string) bool {
 	if f.shard != "" || len(f.lists.allow) > 0 {
-		return false
+		return func(string) bool { return false }
 	}
-	return len(r.Selection) == 0 || slices.ContainsFunc(r.Selection, func(p string) bool { return cases.Match(p, id) })
+	return r.Asked()
 }
 
 // against compares a run that has just ended with a baseline, of which other
@@ -235,7 +246,7 @@ func (a *app) against(base *result.Side, r *result.Run, f *runFlags) error {
 	if c.Fatal, err = classes(f.fatal); err != nil {
 		return err
 	}
-	c.Asked(func(id string) bool { return f.asks(r, id) })
+	c.Asked(f.asks(r))
 	a.code = c.ExitCode()
 	if err := report.WriteComparison("pretty", c, a.stderr, report.Options{}); err != nil {
 		return fmt.Errorf("print the comparison: %w", err)

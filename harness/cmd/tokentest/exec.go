@@ -32,6 +32,7 @@ type machineFlags struct {
 	allow, append       []string
 	console, gdb        bool
 	user, root, dir     string
+	allowEmpty          bool
 	with, get           []string
 	bare                bool
 	out                 string
@@ -97,6 +98,7 @@ reported a fault under a program that says that all is well.`,
 	f.register(c.Flags())
 	c.Flags().StringVar(&parse, "parse", "", "read the program's output as `FORMAT`: auto, tap, test2json or gotest")
 	c.Flags().StringVarP(&format, "format", "f", "", "with --parse, "+formatHelp())
+	emptyFlag(c.Flags(), &f.allowEmpty)
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/result"
 )
 
 type explainFlags struct {
@@ -31,7 +32,8 @@ func (a *app) explainCmd() *cobra.Command {
 		Long: `Play a case as the oracle sees it: the world, the rules in the kernel's order with
 the deciding one marked, and the pins. --facts takes what a kernel of a stored run
 said of itself in place of a release's description, --btf what is in a file, and a
-kernel that is at hand is read from its image. --diff counts the decisions that
+kernel that is at hand is read from its image. An expectation that contradicts the
+rules is marked, and the exit code is 2 then. --diff counts the decisions that
 change between two releases, by the rule that decides on each side.`,
 		Example: `  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12
   tokentest explain token_create --facts results/runs/RUN
@@ -130,6 +132,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 	if err != nil {
 		return err
 	}
+	w := &explainer{Writer: a.stdout}
 	for _, facts := range list {
 		(&foreseen{facts: facts}).writeDrift(a.stdout)
 		if f.facts != "" {
@@ -139,11 +142,14 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 		}
 		for _, c := range p.Cases {
 			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
-				if err := explain(ctx, a.stdout, c, facts); err != nil {
+				if err := w.explain(ctx, c, facts); err != nil {
 					return err
 				}
 			}
 		}
+	}
+	if w.contradicted {
+		a.code = result.ExitUsage
 	}
 	return nil
 }

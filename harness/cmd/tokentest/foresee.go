@@ -17,6 +17,7 @@ import (
 	"tokentest/cases/uapi"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
 
@@ -174,6 +175,19 @@ func (f *foreseen) write(w io.Writer, list []*cases.Case) {
 	}
 	f.writeDrift(w)
 	fmt.Fprintf(w, "  of %d cases %d can be asked\n", len(list), len(list)-n)
+}
+
+// decidesNothing tells whether none of the cases that were selected can be asked.
+func (f *foreseen) decidesNothing(p *plan.Plan, list []*cases.Case) bool {
+	if f.facts == nil || len(list) == 0 {
+		return false
+	}
+	r := &result.Run{Selection: p.Selection, Files: p.Files, Seed: p.Seed}
+	judge, asked := result.NewJudge(f.facts, ""), r.Asked()
+	return !slices.ContainsFunc(list, func(c *cases.Case) bool {
+		unmet := judge.Unmet(c)
+		return asked(c.ID) && (unmet == nil || unmet.Status != result.Skip)
+	})
 }
 
 func (f *foreseen) writeDrift(w io.Writer) {

@@ -219,13 +219,22 @@ func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfF
 			}
 		}
 		known.write(t, p.Of(k))
+		if known.decidesNothing(p, p.Of(k)) {
+			fmt.Fprintf(t, "  nothing would be decided: without --allow-empty a run exits with %d\n", result.ExitNoVerdict)
+		}
 	}
 	return t.Flush()
 }
 
+// explainer writes what the oracle says.
+type explainer struct {
+	io.Writer
+	contradicted bool // some expectation is not what the rules say
+}
+
 // explain plays a case as the oracle sees it. The error is the context's cause
 // if ctx ends first.
-func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) error {
+func (w *explainer) explain(ctx context.Context, c *cases.Case, f *step.Facts) error {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
 	for _, n := range c.Needs() {
 		met, refuted := n.Check(f)
@@ -242,20 +251,20 @@ func explain(ctx context.Context, w io.Writer, c *cases.Case, f *step.Facts) err
 		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
 	}
 	play := sim.New(f, &c.World.Program, true)
-	if err := explainSteps(ctx, w, play, c.World.Program.Setup, c.World.Info, false); err != nil {
+	if err := w.steps(ctx, play, c.World.Program.Setup, c.World.Info, false); err != nil {
 		return err
 	}
 	cell, info := c.Steps()
-	if err := explainSteps(ctx, w, play, cell, info, true); err != nil {
+	if err := w.steps(ctx, play, cell, info, true); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w)
 	return err
 }
 
-// explainSteps plays steps and writes what each must show. The error is the
+// steps plays steps and writes what each must show. The error is the
 // context's cause if ctx ends first.
-func explainSteps(ctx context.Context, w io.Writer, play *sim.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
+func (w *explainer) steps(ctx context.Context, play *sim.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
 	for i := range steps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -264,7 +273,7 @@ func explainSteps(ctx context.Context, w io.Writer, play *sim.Sim, steps []step.
 		if err != nil {
 			return err
 		}
-		explainStep(w, &info[i], e, rules)
+		w.step(&info[i], &e, rules)
 	}
 	return nil
 }
@@ -282,10 +291,14 @@ func describe(a step.Actor, all []step.Actor) string {
 	return fmt.Sprintf("%s: %s, kuid %d, capabilities %s", a.Name, where, a.UID, a.Caps)
 }
 
-func explainStep(w io.Writer, info *cases.StepInfo, e sim.Expect, rules bool) {
-	fmt.Fprintf(w, "\n%s\n  => %s: %s (%s)\n", info.Text, answer(&e), e.Verdict.Rule, e.Verdict.Func)
+func (w *explainer) step(info *cases.StepInfo, e *sim.Expect, rules bool) {
+	fmt.Fprintf(w, "\n%s\n  => %s: %s (%s)\n", info.Text, answer(e), e.Verdict.Rule, e.Verdict.Func)
 	if info.Pin != nil {
 		fmt.Fprintf(w, "  pinned %s by %s %s\n", info.Pin.Errno, info.Pin.Where, info.Pin.Note)
+		if e.Verdict.Known && e.Verdict.Errno != info.Pin.Errno {
+			w.contradicted = true
+			fmt.Fprintf(w, "  ! the expectation %s contradicts the rules, which say %s\n", info.Pin.Errno, e.Verdict.Errno)
+		}
 	}
 	if !rules {
 		return
@@ -307,7 +320,7 @@ func explainStep(w io.Writer, info *cases.StepInfo, e sim.Expect, rules bool) {
 
 func answer(e *sim.Expect) string {
 	if !e.Verdict.Known {
-		return "unknown"
+		return "unknown (" + string(e.Verdict.Unknown()) + ")"
 	}
 	return e.Verdict.Errno.String()
 }

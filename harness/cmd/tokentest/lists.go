@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/pflag"
 
 	"tokentest/cases"
@@ -13,16 +18,20 @@ import (
 )
 
 // lists are the files that say which cases run, and which are known to fail.
-type lists struct{ deny, allow, expect []string }
+type lists struct {
+	deny, allow, expect []string
+	strict              bool
+}
 
 func (l *lists) register(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&l.deny, "denylist", nil, "do not run the cases that `FILE` lists, each with a reason; may be repeated")
 	fl.StringArrayVar(&l.allow, "allowlist", nil, "run only the cases that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&l.expect, "expect", nil, "the cases that `FILE` lists are known to fail, each with its errno; may be repeated")
+	fl.BoolVar(&l.strict, "strict-lists", false, "an entry of these lists that matches no case is an error, not a warning")
 }
 
 // apply reads the lists and leaves in the plan what is allowed.
-func (l *lists) apply(p *plan.Plan) ([]result.ListEntry, error) {
+func (l *lists) apply(ctx context.Context, a *app, p *plan.Plan) ([]result.ListEntry, error) {
 	var out []result.ListEntry
 	for _, of := range []struct {
 		kind  result.ListKind
@@ -41,10 +50,71 @@ func (l *lists) apply(p *plan.Plan) ([]result.ListEntry, error) {
 			out = append(out, list...)
 		}
 	}
+	if err := l.match(ctx, a, p, out); err != nil {
+		return nil, err
+	}
 	if len(l.allow) > 0 {
 		return out, l.restrict(p, out)
 	}
 	return out, nil
+}
+
+// match marks the entries that cover no case that there is, whether or not this
+// run has it: a case that was renamed turns its entry into nothing.
+func (l *lists) match(ctx context.Context, a *app, p *plan.Plan, list []result.ListEntry) error {
+	var wrong *multierror.Error
+	var known corpora
+	for i := range list {
+		e := &list[i]
+		if slices.ContainsFunc(p.Cases, func(c *cases.Case) bool { return cases.Match(e.Pattern, c.ID) }) {
+			continue
+		}
+		ok, near, err := known.cover(ctx, p, e.Pattern)
+		switch {
+		case err != nil:
+			return err
+		case ok:
+		case l.strict:
+			wrong = multierror.Append(wrong, usage("%s %s: %q matches no case%s", e.Kind.Flag(), e.Where, e.Pattern, near))
+		default:
+			e.Unmatched = true
+			fmt.Fprintf(a.stderr, "warning: %s %s: %q matches no case%s; --strict-lists makes that an error\n", e.Kind.Flag(), e.Where, e.Pattern, near)
+		}
+	}
+	if err := wrong.ErrorOrNil(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// corpora are all cases that there are, read as far as they are asked for.
+type corpora struct {
+	all    *cases.Corpus
+	sweeps bool // are in it
+}
+
+// cover reports whether a pattern covers a built-in case or one of the plan's files.
+func (c *corpora) cover(ctx context.Context, p *plan.Plan, pattern string) (ok bool, near string, err error) {
+	if c.all == nil {
+		if c.all, err = cases.Load(ctx); err != nil {
+			return false, "", err
+		}
+		for _, name := range slices.Sorted(maps.Values(p.Files)) {
+			if _, err := c.all.AddFile(ctx, name); err != nil {
+				return false, "", usageError{err}
+			}
+		}
+	}
+	ok, near = c.all.Covers(pattern)
+	if ok || c.sweeps || !strings.Contains(pattern, "*") && !cases.IsSweep(pattern) {
+		return ok, near, nil
+	}
+	c.sweeps = true
+	if err := c.all.AddSweeps(ctx); err != nil {
+		return false, "", err
+	}
+	ok, near = c.all.Covers(pattern)
+	return ok, near, nil
 }
 
 // restrict leaves the allowed cases in the plan, with the controls that guard them.

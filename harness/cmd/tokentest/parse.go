@@ -22,12 +22,14 @@ import (
 
 func (a *app) parseCmd() *cobra.Command {
 	var kind, format, name, out string
+	var empty bool
 	c := &cobra.Command{
 		Use:   "parse [LOG]",
 		Short: "report the tests whose output was saved",
 		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG or the standard
 input, and report each test in it. A kernel's log with KUnit's results will do.
-A text in which no test has a result is an error.`,
+A text in which no test has a result is an error; one in which all tests are
+skipped has no verdict, but with --allow-empty.`,
 		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -44,24 +46,25 @@ A text in which no test has a result is an error.`,
 				defer f.Close()
 				in, from = f, args[0]
 			}
-			return a.parse(in, from, cmp.Or(name, from), kind, format, out)
+			return a.parse(in, from, cmp.Or(name, from), kind, format, out, empty)
 		},
 	}
 	c.Flags().StringVar(&kind, "parse", "auto", "read it as `FORMAT`: "+strings.Join(testlog.Formats(), ", "))
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
 	c.Flags().StringVar(&name, "kernel", "", "say that `NAME` is the kernel that it ran on")
+	emptyFlag(c.Flags(), &empty)
 	c.Flags().StringVarP(&out, "out", "o", "", "keep it as a run in `DIR`, which must not exist")
 	return c
 }
 
-func (a *app) parse(in io.Reader, from, kernel, kind, format, out string) error {
+func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty bool) error {
 	log, err := testlog.Parse(in, kind)
 	if err != nil {
 		return err
 	}
 	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: caseResults(log, "", -1)}
 	now := time.Now().UTC()
-	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, Kernels: []*result.KernelRun{k}}
+	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty, Kernels: []*result.KernelRun{k}}
 	if out != "" {
 		if r.Dir, err = runDir(out); err != nil {
 			return err
@@ -117,7 +120,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	}
 	defer file.Close()
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, a.stderr
-	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir}
+	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir, AllowEmpty: f.allowEmpty}
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
 		return codedError{err, exitNoMachine}

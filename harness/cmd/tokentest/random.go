@@ -26,6 +26,7 @@ type random struct {
 	worlds int
 	seed   uint64
 	given  bool              // the seed was
+	asked  bool              // so were worlds
 	texts  map[string]string // of the case files, by group
 	known  []cases.Known     // defects of kernels that a world may come upon
 }
@@ -37,7 +38,7 @@ func (f *random) register(fl *pflag.FlagSet) {
 
 func (f *random) check() error {
 	switch {
-	case f.worlds < 0:
+	case f.worlds < 0 || f.asked && f.worlds == 0:
 		return usage("--random %d: want at least 1", f.worlds)
 	case f.given && f.worlds == 0:
 		return usage("--seed without --random: how many worlds?")

@@ -26,7 +26,7 @@ const readingLimit = 220 << 20
 
 func (a *app) reportCmd() *cobra.Command {
 	var format string
-	var again bool
+	var again, empty bool
 	c := &cobra.Command{
 		Use:   "report RUN...",
 		Short: "render a stored run, or the parts of one that was split with --shard",
@@ -55,6 +55,7 @@ code are of the new judgement, and the record stays as it is.`,
 					return err
 				}
 			}
+			r.AllowEmpty = r.AllowEmpty || empty
 			a.code = r.ExitCode()
 			if err := a.write(format, r); err != nil {
 				return err
@@ -63,6 +64,7 @@ code are of the new judgement, and the record stays as it is.`,
 			return nil
 		},
 	}
+	emptyFlag(c.Flags(), &empty)
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
 	c.Flags().BoolVar(&again, "rejudge", false, "judge the run again with this tokentest, and say what changed")
 	return c

@@ -46,7 +46,7 @@ func (a *app) commandLine() []string {
 
 // outputFlags are the flags that concern what a run prints, and what its exit code
 // says: a run that is resumed takes them anew. The others are as they were.
-var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", bisectName}
+var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", "allow-empty", bisectName}
 
 // override is a flag that a resumed run takes instead of its own.
 type override struct{ name, value string }
@@ -105,6 +105,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 	if err != nil {
 		return err
 	}
+	r.AllowEmpty = r.AllowEmpty || f.allowEmpty
 	if err := a.conclude(format, r, nil); err != nil || base == nil {
 		return err
 	}

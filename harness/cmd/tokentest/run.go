@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tokentest/cases"
 	"tokentest/harness/lab"
@@ -36,6 +37,7 @@ type runFlags struct {
 	baseline         string
 	fatal            []string
 	lists            lists
+	allowEmpty       bool
 	offline, refresh bool
 	allow            []string
 	append           []string
@@ -79,7 +81,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 			if err := a.override(c); err != nil {
 				return err
 			}
-			f.random.given = c.Flags().Changed("seed")
+			f.random.given, f.random.asked = c.Flags().Changed("seed"), c.Flags().Changed("random")
 			return a.run(c, args, f)
 		},
 	}
@@ -98,6 +100,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	f.lists.register(fl)
+	emptyFlag(fl, &f.allowEmpty)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, bisectName, false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
@@ -113,6 +116,11 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	f.lies.register(fl)
 	f.random.register(fl)
 	return c
+}
+
+// emptyFlag accepts that nothing is decided.
+func emptyFlag(fl *pflag.FlagSet, to *bool) {
+	fl.BoolVar(to, "allow-empty", false, "a run in which nothing was decided, for all cases are skipped, has a verdict: exit with 0")
 }
 
 const (
@@ -154,7 +162,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	lists, err := f.lists.apply(p)
+	lists, err := f.lists.apply(c.Context(), a, p)
 	if err != nil {
 		return err
 	}
@@ -209,7 +217,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
-		Jobs: f.jobs, Variants: f.variants, Known: f.random.known, Lists: lists}
+		Jobs: f.jobs, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
 	if l.Build, err = f.build.options(); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -119,7 +118,7 @@ func (b *bisection) walk(ctx context.Context, commits []string) ([]patchStep, er
 		if err := b.log.Add(t); err != nil {
 			return nil, err
 		}
-		s.judge(&t, k)
+		s.judge(&t, k, b.q.Patterns)
 		if k != nil {
 			s.before, s.after = before, bisect.Of(k)
 			s.changed = bisect.Changes(before, s.after)
@@ -148,7 +147,7 @@ func (b *bisection) askOnce(ctx context.Context, id string) (bisect.Test, *resul
 	return t, k, err
 }
 
-func (s *patchStep) judge(t *bisect.Test, k *result.KernelRun) {
+func (s *patchStep) judge(t *bisect.Test, k *result.KernelRun, asked []string) {
 	if k == nil {
 		s.outcome, s.why, s.code = "no kernel", t.Why, result.ExitDiffers
 		if t.Unbooted {
@@ -156,10 +155,10 @@ func (s *patchStep) judge(t *bisect.Test, k *result.KernelRun) {
 		}
 		return
 	}
-	run := &result.Run{Kernels: []*result.KernelRun{k}}
+	run := &result.Run{Selection: asked, Kernels: []*result.KernelRun{k}}
 	n := k.Counts()
 	s.code = run.ExitCode()
-	s.outcome = map[int]string{result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitNoVerdict: "no verdict"}[s.code]
+	s.outcome = map[int]string{result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitUsage: "wrong expectation", result.ExitNoVerdict: "no verdict"}[s.code]
 	s.why = fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
 	for _, boot := range k.Boots {
 		if len(boot.Findings) > 0 {
@@ -208,11 +207,5 @@ func seriesCode(steps []patchStep) int {
 	for _, s := range steps {
 		codes = append(codes, s.code)
 	}
-	switch {
-	case slices.Contains(codes, result.ExitDiffers):
-		return result.ExitDiffers
-	case slices.Contains(codes, result.ExitNoVerdict):
-		return result.ExitNoVerdict
-	}
-	return result.ExitOK
+	return result.WorstCode(codes...)
 }

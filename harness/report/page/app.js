@@ -80,8 +80,8 @@ async function start() {
   const began = performance.now();
   try { await unpack(); } catch (err) { document.getElementById("main").replaceChildren(el("p", { class: "error" }, "The data does not open: " + err.message)); return; }
   theme();
-  const code = Math.max(...D.runs.map((r) => r.exit_code === 1 ? 9 : r.exit_code), 0), verdict = document.getElementById("verdict");
-  const [cls, word] = code === 9 ? ["fail", "✗ a kernel differs"] : code === 0 ? ["pass", "✓ all as expected"] : ["broken", "! no verdict"];
+  const code = Math.max(...D.runs.map((r) => ({ 1: 9, 2: 8 })[r.exit_code] || r.exit_code), 0), verdict = document.getElementById("verdict");
+  const [cls, word] = code === 9 ? ["fail", "✗ a kernel differs"] : code === 8 ? ["fail", "✗ an expectation is wrong"] : code === 0 ? ["pass", "✓ all as expected"] : ["broken", "! no verdict"];
   verdict.className = "badge " + cls; verdict.textContent = word;
   document.getElementById("tabs").append(...Object.entries(VIEWS).map(([id, [name]]) => el("button", { type: "button", role: "tab", "data-view": id, onclick: () => { S.view = id; draw(); } }, name)));
   document.getElementById("theme").onclick = () => { theme(S.theme === "dark" ? "light" : "dark"); draw(); };

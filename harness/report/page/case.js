@@ -64,8 +64,8 @@ function stepTable(g, i, t) {
     if (s.m) got.push(el("div", { class: "dim" }, "and it works"));
     for (const [k, v] of (s.v || []).entries()) got.push(el("div", { class: "mono dim" }, (maskNames[k] || k) + "=" + v));
     return el("tr", { class: s.d ? "wrong" : "" }, el("td", { class: "num" }, String(n + 1)), el("td", {}, el("code", {}, s.e || texts[n] || "")),
-      el("td", {}, s.w || (t.s === "pass" ? s.g : "")), el("td", {}, ...got),
-      el("td", {}, r.text || "", r.fn ? el("div", { class: "mono dim" }, r.fn) : null, r.id ? el("div", { class: "mono dim" }, r.id) : null, s.p ? el("div", { class: "dim" }, "pinned: " + s.p) : null));
+      el("td", {}, s.n || s.w || (t.s === "pass" ? s.g : "")), el("td", {}, ...got),
+      el("td", {}, r.text || "", r.fn ? el("div", { class: "mono dim" }, r.fn) : null, r.id ? el("div", { class: "mono dim" }, r.id) : null, s.p ? el("div", { class: "dim" }, "pinned: " + s.p) : null, s.u ? el("strong", { class: "fault" }, s.u) : null));
   });
   const head = el("tr", {}, ...["", "step", "expected", "got", "rule, kernel function"].map((h) => el("th", {}, h)));
   return [el("h3", {}, "verdict"), el("table", { class: "steps", id: "steps" }, head, ...rows)];

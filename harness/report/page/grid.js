@@ -68,7 +68,8 @@ function moveInGrid(e) {
 
 function runFacts() {
   const all = D.runs.map((r) => facts([["run", r.dir], ["command", (r.args || []).join(" ")], ["started", r.start], ["tokentest", [r.program, r.tool].filter(Boolean).join(" · ")],
-    ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes" : ""]]));
+    ["QEMU", r.qemu], ["host", r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · ")], ["seed", r.seed && String(r.seed)], ["interrupted", r.interrupted ? "yes" : ""],
+    ["warning", (r.lists || []).filter((e) => e.unmatched).map((e) => e.where + ": " + e.pattern + " matches no case").join("; ")]]));
   const kernels = D.columns.map((c) => facts([[c.label, c.release], ["source", c.source], ["image", c.digest], ["config", c.config_digest], ["compiler", c.compiler], ["accelerator", c.accel], ["note", c.note],
     ["settings", (c.settings || []).map((s) => s.join(" ")).join(", ")],
     ["changed by the guest", (c.changes || []).map((x) => [x.kind, x.name, x.to, x.errno ? "refused" : ""].filter(Boolean).join(" ")).join(", ")],
@@ -82,7 +83,7 @@ const total = () => D.cells.reduce((n, col) => n + col.reduce((m, t) => m + (t ?
 function causes() {
   const out = [], known = new Map();
   D.columns.forEach((c, k) => {
-    if (c.error) out.push(el("div", { class: "cause broken" }, el("strong", {}, c.label + ": "), c.error));
+    for (const why of [c.error, c.undecided]) if (why) out.push(el("div", { class: "cause broken" }, el("strong", {}, c.label + ": "), why));
     for (const b of c.boots || []) if (badBoot(b)) out.push(el("div", { class: "cause" }, el("strong", {}, c.label + " " + b.fate + ": "), b.reason || "", ...(b.findings || []).map((f) => el("div", {}, f.Title, f.Lines ? el("pre", { class: "console" }, f.Lines.join("\n")) : null))));
     for (const x of c.causes || []) known.set(x.status + x.key, [...(known.get(x.status + x.key) || []), [x, k]]);
   });

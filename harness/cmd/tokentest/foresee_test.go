@@ -1,0 +1,36 @@
+package main
+
+import (
+	"testing"
+
+	"tokentest/cases"
+	"tokentest/cases/uapi"
+)
+
+// A plan says beforehand that a kernel would decide nothing. Controls that only
+// come along do not count.
+func TestDecidesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		release  uapi.Release
+		selected []string
+		want     bool
+	}{
+		{uapi.Release{Major: 6, Minor: 12}, []string{"map_create/any/owner/CAP_BPF/with/devmap"}, false},
+		{uapi.Release{Major: 6, Minor: 12}, []string{"map_create/any/owner/CAP_BPF/with/rhash"}, true}, // added in 7.2
+		{uapi.Release{Major: 7, Minor: 3}, []string{"map_create/any/owner/CAP_BPF/with/rhash"}, false},
+		{uapi.Release{Major: 6, Minor: 1}, []string{"map_create/any"}, true},
+		{uapi.Release{Major: 6, Minor: 1}, nil, false},
+	} {
+		p, err := expand(t.Context(), tt.selected, &runFlags{kernels: []string{"k"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &foreseen{facts: cases.FactsAt(tt.release)}
+		if got := f.decidesNothing(p, p.Cases); got != tt.want {
+			t.Errorf("%s of %q: decides nothing: %v, want %v", tt.release, tt.selected, got, tt.want)
+		}
+	}
+	if (&foreseen{why: "it is built before it boots"}).decidesNothing(nil, nil) {
+		t.Error("a kernel that is not at hand decides nothing")
+	}
+}

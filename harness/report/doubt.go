@@ -1,0 +1,89 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"tokentest/harness/result"
+)
+
+// undecided says why the kernel decided nothing, and what accepts that; or "".
+func (k *run) undecided() string {
+	if k.of == nil {
+		return ""
+	}
+	why := k.of.Undecided(k.KernelRun)
+	if why == "" {
+		return ""
+	}
+	return why + " (--allow-empty accepts this)"
+}
+
+// faults counts the cases that failed and are not the kernel's fault.
+func (k *run) faults() int {
+	n := 0
+	for c := range k.Those(result.Fail) {
+		if c.Fault != result.KernelWrong {
+			n++
+		}
+	}
+	return n
+}
+
+// contradiction words a step on which the kernel agrees with one of the rules
+// and the pin, and not with the other; "" for any other step.
+func contradiction(s *result.StepResult, answers string) string {
+	switch s.Fault {
+	case result.ExpectationWrong:
+		return fmt.Sprintf("the expectation %s contradicts both the kernel and the rules, which say %s", want(s), answers)
+	case result.OracleWrong:
+		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, the kernel answers %s as the expectation does", want(s), answers)
+	}
+	return ""
+}
+
+// remedy says what to do about a contradiction.
+func remedy(s *result.StepResult) string {
+	switch s.Fault {
+	case result.ExpectationWrong:
+		return "change the expectation to " + s.Got.Errno.String() + ", unless you know that the kernel and the rules are both wrong"
+	case result.OracleWrong:
+		return "report the rule as a bug of tokentest, unless you know that the kernel and the expectation are both wrong"
+	}
+	return ""
+}
+
+// unjudged words a step that neither the rules nor a pin judge.
+func unjudged(s *result.StepResult) string {
+	return clean(fmt.Sprintf("%s got %s: %s", s.Text, got(s), s.Rule))
+}
+
+// mostUnjudged is how many steps that nobody judges are shown of a kernel.
+const mostUnjudged = 8
+
+// unjudged writes what the kernel answered to steps that neither the rules nor
+// a pin judge. A skipped case has them in its reason.
+func (p *pretty) unjudged(k *run) {
+	n := 0
+	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status != result.Skip && len(c.Unjudged()) > 0 }) {
+		for _, s := range c.Unjudged() {
+			if n++; n <= mostUnjudged {
+				p.head(string(s.Unknown)+":", dim, c.ID+": "+unjudged(s))
+			}
+		}
+	}
+	if n > mostUnjudged {
+		p.head("not modelled:", dim, fmt.Sprintf("%d more steps; --format ktap lists them", n-mostUnjudged))
+	}
+}
+
+// idleEntries words the entries of lists that match no case there is.
+func idleEntries(r *result.Run) []string {
+	var out []string
+	for i := range r.Lists {
+		if e := &r.Lists[i]; e.Unmatched {
+			out = append(out, clean(strings.TrimSpace(e.Where+": "+e.Pattern+" matches no case")))
+		}
+	}
+	return out
+}

@@ -1,0 +1,182 @@
+package result
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokentest/cases"
+	"tokentest/harness/vm"
+)
+
+// Exit codes of a run.
+const (
+	ExitOK        = 0
+	ExitDiffers   = 1 // a case failed, a splat, a panic, a hang
+	ExitUsage     = 2 // also an expectation that contradicts the kernel and the rules
+	ExitNoVerdict = 3 // infra, unbooted, lost, broken, interrupted, a wrong rule, nothing decided
+)
+
+// worstFirst orders the exit codes: that a kernel differs is certain, and so is
+// a mistake in a case file, whatever else has no verdict.
+var worstFirst = []int{ExitDiffers, ExitUsage, ExitNoVerdict, ExitOK}
+
+// WorstCode is the exit code that outdoes the others.
+func WorstCode(codes ...int) int {
+	for _, c := range worstFirst {
+		if slices.Contains(codes, c) {
+			return c
+		}
+	}
+	return ExitOK
+}
+
+// ExitCode maps a run to the exit code of the command.
+func (r *Run) ExitCode() int {
+	code := ExitOK
+	if r.Interrupted || len(r.Missing) > 0 || len(r.Damage) > 0 || len(r.Kernels) == 0 && !r.Idle() {
+		code = ExitNoVerdict
+	}
+	for _, k := range r.Kernels {
+		code = WorstCode(code, r.Verdict(k))
+	}
+	return code
+}
+
+// Verdict is the exit code that one kernel of the run alone gives.
+func (r *Run) Verdict(k *KernelRun) int {
+	code := WorstCode(k.machines(), k.judged())
+	if k.Error != "" || k.Len() == 0 || k.Absent > 0 || r.Undecided(k) != "" {
+		code = WorstCode(code, ExitNoVerdict)
+	}
+	return code
+}
+
+// machines is the exit code that the fates of the kernel's machines give.
+func (k *KernelRun) machines() int {
+	code := ExitOK
+	for _, b := range k.Boots {
+		if b.Known != "" {
+			continue
+		}
+		switch b.Fate {
+		case vm.Clean:
+		case vm.Tainted, vm.Panicked, vm.Hung:
+			return ExitDiffers
+		case vm.Lost, vm.Unbooted, vm.Infra:
+			code = ExitNoVerdict
+		}
+	}
+	return code
+}
+
+// judged is the exit code that the kernel's cases give.
+func (k *KernelRun) judged() int {
+	code := ExitOK
+	for c := range k.distinct() {
+		code = WorstCode(code, c.code())
+	}
+	return code
+}
+
+// code is the exit code that one case gives.
+func (r *CaseResult) code() int {
+	switch {
+	case r.Status == Interrupted:
+		return ExitNoVerdict
+	case r.Status != Fail && r.Status != Broken:
+		return ExitOK
+	case r.Fault == ExpectationWrong:
+		return ExitUsage
+	case r.Fault == OracleWrong || r.Status == Broken:
+		return ExitNoVerdict
+	}
+	return ExitDiffers
+}
+
+// Undecided says why a kernel decided nothing although cases were there: all
+// that were selected are skipped. It is "" where something was decided, where
+// --allow-empty was given, and for a part of a run on a kernel without tokens,
+// whose own checks another part can have.
+func (r *Run) Undecided(k *KernelRun) string {
+	skipped, denied := r.undecided(k)
+	switch {
+	case skipped == 0 || r.AllowEmpty:
+		return ""
+	case r.Part != nil && k.Facts != nil && !k.Facts.Token && denied < skipped:
+		return ""
+	}
+	why := fmt.Sprintf("nothing was decided: all %d cases that were selected are skipped", skipped)
+	if skipped == 1 {
+		why = "nothing was decided: the one case that was selected is skipped"
+	}
+	if denied > 0 {
+		why += fmt.Sprintf(", %d by a list", denied)
+	}
+	return why
+}
+
+// undecided counts the cases that were asked for, where all of them are
+// skipped, and those of them that a list denies.
+func (r *Run) undecided(k *KernelRun) (skipped, denied int) {
+	asked := r.Asked()
+	for c := range k.Where(func(c *CaseResult) bool { return c.Status != Skip }) {
+		if asked(c.ID) {
+			return 0, 0
+		}
+	}
+	for c := range k.Those(Skip) {
+		if !asked(c.ID) {
+			continue
+		}
+		skipped++
+		if deniedBy(r.Lists, k, c.ID) != "" {
+			denied++
+		}
+	}
+	return skipped, denied
+}
+
+// Asked returns what reports whether the run was asked for a case, which does
+// not only come along as the control of another.
+func (r *Run) Asked() func(id string) bool {
+	allowed := slices.ContainsFunc(r.Lists, func(e ListEntry) bool { return e.Kind == AllowList })
+	patterns, all := r.patterns()
+	return func(id string) bool {
+		return (all || slices.ContainsFunc(patterns, func(p string) bool { return cases.Match(p, id) })) &&
+			(!allowed || slices.ContainsFunc(r.Lists, func(e ListEntry) bool { return e.Kind == AllowList && cases.Match(e.Pattern, id) }))
+	}
+}
+
+// patterns are what the selection names, with the groups of the user's files in
+// place of the files; all says that it leaves nothing out, or that it cannot be
+// known what it leaves out.
+func (r *Run) patterns() (list []string, all bool) {
+	if len(r.Selection) == 0 || r.Seed != 0 {
+		return nil, true
+	}
+	for _, name := range r.Selection {
+		if !strings.HasSuffix(name, ".txt") {
+			list = append(list, name)
+			continue
+		}
+		group := r.groupOf(name)
+		if group == "" {
+			return nil, true
+		}
+		if !slices.ContainsFunc(r.Selection, func(p string) bool { return strings.HasPrefix(p, group+"/") }) {
+			list = append(list, group)
+		}
+	}
+	return list, false
+}
+
+// groupOf is the group of one of the user's files, "" where the record has none.
+func (r *Run) groupOf(file string) string {
+	for group, name := range r.Files {
+		if name == file {
+			return group
+		}
+	}
+	return ""
+}
