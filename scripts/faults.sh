@@ -56,6 +56,18 @@ stopped() {
 	sleep 4; kill -STOP "$pid"; sleep 65; kill -CONT "$pid"
 	wait "$pid"
 }
+# The tool is stopped while the kernel prints: no line of its log is damaged.
+unread() {
+	local out=$work/unread pid
+	# shellcheck disable=SC2016 # the guest expands it
+	"$tt" exec -k "$kernel" -o "$out" --with "$(command -v sleep)" -- \
+		sh -c 'sleep 2; i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo "<4>number $i" >/dev/kmsg; done; sleep 1' &
+	pid=$!
+	until grep -q 'begin exec' "$out/boot0/console.log" 2>/dev/null; do sleep 0.05; done
+	sleep 1; kill -STOP "$pid"; sleep 8; kill -CONT "$pid"
+	wait "$pid" || return 97
+	echo "$(tr -d '\r' <"$out/boot0/console.log" | grep -cE '^\[ *[0-9]+\.[0-9]{6}\] number [0-9]+$') lines"
+}
 # The tool is killed; its QEMU dies with it, and the run goes on.
 resumed() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/killed" map_create &
@@ -149,7 +161,7 @@ wanted qemu-paused     && PAUSE=40 check qemu-paused 0 "$passes" disturb STOP 'b
 wanted busy-host       && check busy-host 0 "$passes" crowd 12 token_create
 wanted lockup          && CGO_ENABLED=0 go build -o "$work/lockup" ./scripts/lockup
 wanted lockup          && check lockup 1 'reports lockup: soft lockup in bpf_prog_[0-9a-f]*_inner' "$tt" exec -k "$kernel" -- "$work/lockup" 90
-wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 25s
+wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 60s
 wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
 wanted tool-killed     && check tool-killed 0 "$passes" resumed
 wanted interrupted     && check interrupted 0 "$passes" interrupted
@@ -163,6 +175,7 @@ wanted two-runs        && check two-runs 2 'it exists; a run has a directory of 
 wanted cache-unwritable && check cache-unwritable 3 'the cache .* is not writable|read-only file system' inMounts "mkdir -p $work/ro && mount -t tmpfs tmpfs $work/ro && mount -o remount,ro $work/ro && exec $tt run -k $kernel --cache $work/ro -q -o $work/roout nested_userns"
 wanted cache-half      && check cache-half 0 "$passes" halfCache
 wanted console-flood   && check console-flood 0 '^all said$' "$tt" exec -k "$kernel" --with "$(command -v yes)" --with "$(command -v head)" -- sh -c 'yes "a program floods the console" | head -c 3000000 > /dev/console; echo all said'
+wanted console-unread  && check console-unread 0 '^3000 lines$' unread
 wanted channel-flood   && check channel-flood 0 '^268435456$' sh -c "$tt exec -k $kernel --with $(command -v head) -- sh -c 'head -c 268435456 /dev/zero' | wc -c"
 wanted guest-clock     && check guest-clock 0 '^20[0-9][0-9]$' "$tt" exec -k "$kernel" --with "$(command -v date)" --with "$(command -v sleep)" -- sh -c 'date -s 2040-01-01 >&2; sleep 1; date -s 1990-01-01 >&2; sleep 1; date -s 2040-01-01 >&2; date +%Y'
 wanted guest-panic     && cp cases/matrix/map_create.txt "$work/behind.txt"

@@ -28,7 +28,7 @@ type chardevs struct{ console, virtio, serial string }
 
 // The descriptors that QEMU inherits, in the order of wires.guests.
 var live = chardevs{
-	console: "socket,id=console,fd=3",
+	console: "file,id=console,path=/proc/self/fd/3",
 	virtio:  "socket,id=virtio,fd=4",
 	serial:  "socket,id=serial,fd=5",
 }
@@ -69,14 +69,16 @@ var unsignalled = feature{karg: []string{"GODEBUG=asyncpreemptoff=1"}}
 // timed gives a guest under TCG what its kernel would measure, and leaves out
 // the checks of it: on a busy host both come out wrong. The frequency of the TSC is
 // for determine_cpu_tsc_frequencies (since 5.10; an older kernel measures), and
-// the loops of a delay follow from it. The timer's check is check_timer of
-// io_apic.c, the TSC's that of the clocksource watchdog. The local APIC's timer
-// needs nothing: calibrate_APIC_clock corrects itself by the PM timer.
+// the loops of a delay follow from it. The local APIC's timer cannot be given a
+// frequency: calibrate_APIC_clock (apic.c) counts it against the other two, and
+// was seen to count 0 ms for 100; the HPET, which has the tick without it, says
+// what its frequency is. The timer's check is check_timer of io_apic.c, the TSC's
+// that of the clocksource watchdog.
 func timed(m Machine) feature {
 	if m.Accel != TCG {
 		return feature{}
 	}
-	f := feature{karg: []string{"no_timer_check", "tsc=reliable"}}
+	f := feature{karg: []string{"no_timer_check", "tsc=reliable", "nolapic_timer"}}
 	if m.TSC > 0 {
 		f.karg = append(f.karg, fmt.Sprintf("tsc_early_khz=%d", m.TSC))
 	}

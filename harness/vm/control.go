@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Files of the boot's directory.
@@ -58,6 +60,31 @@ func newWire(name string) (wire, error) {
 	return wire{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
+// consoleBuffer is how much a console prints while nobody reads it before it is
+// damaged. It is the most that an ordinary user's pipe may hold.
+const consoleBuffer = 1 << 20
+
+// newConsoleWire is the wire of a console. It is a pipe: the kernel waits 10 ms for
+// its serial port to take a character and then overwrites one (wait_for_xmitr of
+// 8250_port.c), QEMU writes each character by itself, and a socket holds only some
+// hundred writes of any length. On a busy host reports were damaged or lost.
+func newConsoleWire() (wire, error) {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return wire{}, fmt.Errorf("open console channel: %w", err)
+	}
+	w := wire{guest: os.NewFile(uintptr(fds[1]), "console")}
+	// The rest of the user's share of pipes may be less; then it holds what it does.
+	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, consoleBuffer)
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		w.guest.Close()
+		syscall.Close(fds[0])
+		return wire{}, fmt.Errorf("open console channel: %w", err)
+	}
+	w.host = os.NewFile(uintptr(fds[0]), "console")
+	return w, nil
+}
+
 // wires are all channels of a machine.
 type wires struct {
 	console, virtio, serial, monitor wire
@@ -66,7 +93,7 @@ type wires struct {
 
 func newWires(m Machine) (*wires, error) {
 	w := &wires{}
-	open := map[string]*wire{"console": &w.console, "virtio": &w.virtio, "serial": &w.serial}
+	open := map[string]*wire{"virtio": &w.virtio, "serial": &w.serial}
 	if m.Monitor {
 		open["monitor"] = &w.monitor
 	}
@@ -76,8 +103,12 @@ func newWires(m Machine) (*wires, error) {
 			return nil, fmt.Errorf("open the snapshot: %w", err)
 		}
 	}
+	var err error
+	if w.console, err = newConsoleWire(); err != nil {
+		w.close()
+		return nil, err
+	}
 	for name, to := range open {
-		var err error
 		if *to, err = newWire(name); err != nil {
 			w.close()
 			return nil, err
