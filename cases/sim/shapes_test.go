@@ -31,7 +31,8 @@ func TestShapesAreTaken(t *testing.T) {
 	}
 	loads := map[uapi.ProgType]bool{}
 	for _, s := range step.ProgShapes {
-		e := play(step.OpProgLoad, step.Arg{Key: step.KeyType, Num: uint64(s.Type)}, step.Arg{Key: step.KeyAttach, Num: uint64(s.Attach)}, named)
+		attach := step.Arg{Key: step.KeyAttach, Num: uint64(s.Attach)}
+		e := play(step.OpProgLoad, step.Arg{Key: step.KeyType, Num: uint64(s.Type)}, attach, named)
 		loads[s.Type] = loads[s.Type] || e.OK()
 		if !e.OK() && e.Verdict.ID != "prog_load/bad-attach-type" {
 			t.Errorf("program %s: %+v", s.Name(), e.Verdict)
@@ -43,7 +44,8 @@ func TestShapesAreTaken(t *testing.T) {
 		}
 	}
 	// The same with what the row does not have is refused.
-	if e := play(step.OpMapCreate, step.Arg{Key: step.KeyType, Num: uint64(uapi.BPF_MAP_TYPE_HASH)}, step.Arg{Key: step.KeyKeySize}); e.OK() {
+	hash := step.Arg{Key: step.KeyType, Num: uint64(uapi.BPF_MAP_TYPE_HASH)}
+	if e := play(step.OpMapCreate, hash, step.Arg{Key: step.KeyKeySize}); e.OK() {
 		t.Error("a hash with keys of no bytes is allowed")
 	}
 }

@@ -92,8 +92,8 @@ const (
 // Bodies are the bodies as a case file spells them.
 var Bodies = []string{
 	BodyJiffies64: "jiffies64", BodyCurrentTask: "get_current_task", BodyProbeWriteUser: "probe_write_user",
-	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack", BodyVarStack: "var_stack",
-	BodySubprog: "subprog", BodySpill: "spill", BodyProbeReadKernel: "probe_read_kernel",
+	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack",
+	BodyVarStack: "var_stack", BodySubprog: "subprog", BodySpill: "spill", BodyProbeReadKernel: "probe_read_kernel",
 }
 
 // Helpers are the options that compile in the helper which a body calls: those of kernel/trace/bpf_trace.c. Without

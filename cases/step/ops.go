@@ -206,7 +206,8 @@ var (
 		Doc: "the place: /mnt/a to /mnt/d, each actor's own unless it joins another"}
 	paramIn      = Param{Key: KeyIn, Name: "in", Kind: KindHandle, Doc: "the directory", Use: Required}
 	paramNewName = Param{Key: KeyPath, Name: "name", Kind: KindText, Doc: "the new name", Use: Required}
-	paramFrom    = Param{Key: KeyFrom, Name: "from", Kind: KindActor, Doc: "the actor whose descriptor it is", Use: Required}
+	paramFrom    = Param{Key: KeyFrom, Name: "from", Kind: KindActor, Use: Required,
+		Doc: "the actor whose descriptor it is"}
 	paramContext = Param{Key: KeyContext, Name: "context", Kind: KindHandle,
 		Doc: "what fsopen or fspick made", Use: Positional}
 	paramLSM = Param{Key: KeyHandle, Name: "program", Kind: KindHandle, Doc: "the BPF-LSM program", Use: Positional}
@@ -610,7 +611,8 @@ var operations = [Ops]Operation{
 	},
 	OpBarriers: {
 		Name: "barriers", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Never: fewAnswers},
-		Doc: "how many barriers against speculation the verifier put into a program, as root sees; the number is compared. ENODATA if the kernel does not show its instructions",
+		Doc: "how many barriers against speculation the verifier put into a program, as root sees; " +
+			"the number is compared. ENODATA if the kernel does not show its instructions",
 		Params: []Param{
 			paramHandle("a program"),
 		},

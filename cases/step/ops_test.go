@@ -122,13 +122,16 @@ func TestUnknownOp(t *testing.T) {
 
 // Who does an operation, and which keys replace a part of a request, by example.
 func TestOpsByExample(t *testing.T) {
-	for o, want := range map[Op][2]bool{OpMapCreate: {}, OpStat: {false, true}, OpSend: {true, false}, OpUmount: {true, false}} {
+	for o, want := range map[Op][2]bool{
+		OpMapCreate: {}, OpStat: {false, true}, OpSend: {true, false}, OpUmount: {true, false},
+	} {
 		if got := [2]bool{o.Brokered(), o.Observes()}; got != want {
 			t.Errorf("%s: brokered and observes %v, want %v", o, got, want)
 		}
 	}
 	for k, want := range map[Key]bool{
-		KeyKeySize: true, KeyFlags: true, KeyAttr: true, KeyToken: false, KeyType: false, KeyInside: false, KeyTime: false, KeyPath: false,
+		KeyKeySize: true, KeyFlags: true, KeyAttr: true, KeyToken: false, KeyType: false, KeyInside: false,
+		KeyTime: false, KeyPath: false,
 	} {
 		if k.Field() != want {
 			t.Errorf("key %d: field %v", k, k.Field())

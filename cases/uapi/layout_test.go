@@ -93,7 +93,9 @@ func TestLayout(t *testing.T) {
 	if len(kernel) < 300 || kernel["Attr_-"].Size != AttrSize {
 		t.Errorf("%d members; union bpf_attr has %d bytes", len(kernel), kernel["Attr_-"].Size)
 	}
-	for _, name := range []string{"Attr_map_token_fd", "Attr_prog_token_fd", "Attr_btf_token_fd", "Attr_fd_by_id_token_fd"} {
+	for _, name := range []string{
+		"Attr_map_token_fd", "Attr_prog_token_fd", "Attr_btf_token_fd", "Attr_fd_by_id_token_fd",
+	} {
 		if kernel[name].Size != 4 {
 			t.Errorf("%s: %v", name, kernel[name])
 		}

@@ -39,8 +39,8 @@ func TestAttrMembers(t *testing.T) {
 func TestOverride(t *testing.T) {
 	a := &attr{}
 	s := &step.Step{Args: []step.Arg{
-		{Key: step.KeyFlags, Num: 1}, {Key: step.KeyNUMA, Num: 7}, {Key: step.KeyExtra, Num: 1<<32 | 5}, {Key: step.KeyLog, Num: 9},
-		{Key: step.KeyType, Num: 3}, {Key: step.KeyName, Str: "a_name_that_is_too_long"},
+		{Key: step.KeyFlags, Num: 1}, {Key: step.KeyNUMA, Num: 7}, {Key: step.KeyExtra, Num: 1<<32 | 5},
+		{Key: step.KeyLog, Num: 9}, {Key: step.KeyType, Num: 3}, {Key: step.KeyName, Str: "a_name_that_is_too_long"},
 	}}
 	a.override(s, step.TokenCmdOf(uapi.BPF_MAP_CREATE), tokenArg{given: true})
 	a.name(uapi.Attr_map_name, s)

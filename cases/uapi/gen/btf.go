@@ -21,7 +21,8 @@ func renderBTF(image, release string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", image, err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Written by gen from the BTF of %s: the structure, the member, its offset and its size in bytes.\n", release)
+	fmt.Fprintf(&b, "# Written by gen from the BTF of %s: "+
+		"the structure, the member, its offset and its size in bytes.\n", release)
 	for _, s := range layouts {
 		t, err := spec.AnyTypeByName(s.tag[strings.IndexByte(s.tag, ' ')+1:])
 		if err != nil {
