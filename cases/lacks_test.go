@@ -31,6 +31,7 @@ func TestLacks(t *testing.T) {
 		{"a map: its type is looked up first", "nobody map_create type=devmap => EPERM", off("NET"), "NET"},
 		{"another option", "owner map_create type=devmap token=t", off("INET"), ""},
 		{"a command", "root call cmd=prog_test_run", off("NET"), "NET"},
+		{"a command on a tracing program", "root call cmd=iter_create", off("BPF_EVENTS"), "BPF_EVENTS"},
 		{"a helper", "owner prog_load type=socket_filter prog=get_current_task token=t", off("BPF_EVENTS"), "BPF_EVENTS"},
 		{"no helper", "owner prog_load type=socket_filter token=t", off("BPF_EVENTS"), ""},
 		{"a type of the kernel's BTF", "owner prog_load type=lsm attach=lsm_mac token=t", untyped, "func bpf_lsm_file_open"},

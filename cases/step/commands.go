@@ -95,7 +95,7 @@ var CmdShapes = []CmdShape{
 	{Cmd: uapi.BPF_LINK_GET_FD_BY_ID, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_LINK_GET_NEXT_ID, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_ENABLE_STATS},
-	{Cmd: uapi.BPF_ITER_CREATE, Config: "DEBUG_INFO_BTF"},
+	{Cmd: uapi.BPF_ITER_CREATE, Config: "BPF_EVENTS DEBUG_INFO_BTF"},
 	{Cmd: uapi.BPF_LINK_DETACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_BIND_MAP},
 	{Cmd: uapi.BPF_PROG_STREAM_READ_BY_FD},
