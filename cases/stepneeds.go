@@ -28,7 +28,8 @@ func StepNeeds(s *step.Step) []Need {
 		body, _ := s.Num(step.KeyBody)
 		return append(append(out, progNeeds(&shape)...), configNeeds(step.Helpers[step.Body(body)])...)
 	}
-	return configNeeds(s.Op.Row().Config)
+	made, _ := s.Num(step.KeyMake)
+	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)])
 }
 
 // mapNeeds is what a map type needs of the kernel: the options that compile it

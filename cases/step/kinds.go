@@ -180,5 +180,8 @@ const (
 	MakeFreplace                 // an XDP program with a BTF, and one that replaces its function
 )
 
+// MakeNeeds are the options that compile in the helper or the program type that the application needs.
+var MakeNeeds = map[Make]string{MakeProg: "BPF_EVENTS", MakeFreplace: "BPF_JIT"}
+
 // Makes are what it makes as a case file spells it.
 var Makes = []string{MakeQueue: "queue", MakeBTF: "btf", MakeProg: "prog", MakeFreplace: "freplace"}
