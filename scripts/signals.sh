@@ -94,6 +94,17 @@ UNTIL=up row exec-stubborn INT qemu 125 exec -k "$kernel" -- sh -c 'trap "" INT 
 INPUT=<(sleep 60) row shell TERM qemu 125 shell -k "$kernel"
 row bisect TERM qemu 3 bisect --good deb:6.12 --bad deb:7.3 --ends -o "$work/bisect" token_create
 row run-KILL KILL qemu 137 run -k "$kernel" -o "$work/run-KILL" map_create
+printf '#!/bin/sh\nqemu-system-x86_64 "$@"\n' >"$work/qemu" && chmod +x "$work/qemu"
+row wrapper-KILL KILL qemu-system 137 run -k "$kernel" --qemu "$work/qemu" -o "$work/wrapper" map_create
+
+# what reads the record of a run
+if [ -d "$work/run-TERM" ]; then
+	cp -r "$work/run-TERM" "$work/stored" && rm "$work/stored/records.jsonl" && mkfifo "$work/stored/records.jsonl"
+	row report TERM - 3 report "$work/stored"
+	row html TERM - 3 report -f html "$work/stored"
+	row compare TERM - 3 compare "$work/stored" "$work/stored"
+	row resume TERM - 3 run --resume "$work/stored"
+fi
 
 # what runs other programs
 row fetch TERM apt-get 3 kernel fetch --cache "$cold" deb:6.12
