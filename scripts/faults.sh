@@ -153,6 +153,51 @@ foreignGit() {
 }
 passes='[0-9]+ pass, 0 fail, 0 broken'
 
+# setting NAME BOOTED RUNNING ARG...: a kernel booted with the arguments. The record holds the setting's value
+# before and after the guest's changes, and every case that depends on a setting passes or is skipped.
+setting() {
+	local name=$1 values="\"booted\":$2,\"running\":$3" out=$work/setting.$RANDOM arg append=(); shift 3
+	for arg; do append+=(--append "$arg"); done
+	"$tt" run -k "$kernel" -f pretty -o "$out" "${append[@]}" </dev/null lockdown jit_settings ptrace_scope speculation parity_kallsyms \
+		abuse_taken abuse_same_uid file_calls lsm_bpf limits limits_token sysctl_locked special_fields library_off masks \
+		'verifier/0/*' 'prog_gate/none/*' 'map_unprivileged/*' || return
+	tr -d ' \n\t' <"$out/run.json" | grep -qF "\"$name\":{$values}" || { echo "the record has no $name $values"; return 98; }
+	"$tt" explain lockdown --facts "$out" | grep -qE "^  $name +" || { echo "explain --facts does not show $name"; return 97; }
+}
+# The name of a row, the setting, its value as booted and while cases run, and the kernel arguments.
+settings() {
+	cat <<-END
+		lockdown-integrity       lockdown                           1   1    lockdown=integrity
+		lockdown-confidentiality lockdown                           2   2    lockdown=confidentiality
+		mitigations-off          mitigations                        1   1    mitigations=off
+		lsm-without-bpf          lsm                                2   2    lsm=capability
+		selinux                  selinux.enforce                    1   1    security=selinux selinux=1 enforcing=1
+		jit-off                  net.core.bpf_jit_enable            0   0    sysctl.net.core.bpf_jit_enable=0
+		jit-harden-1             net.core.bpf_jit_harden            1   1    sysctl.net.core.bpf_jit_harden=1 sysctl.kernel.kptr_restrict=2
+		jit-harden-2             net.core.bpf_jit_harden            2   2    sysctl.net.core.bpf_jit_harden=2
+		jit-harden-kptr          kernel.kptr_restrict               1   1    sysctl.net.core.bpf_jit_harden=2 sysctl.kernel.kptr_restrict=1
+		jit-kallsyms             net.core.bpf_jit_kallsyms          0   0    sysctl.net.core.bpf_jit_kallsyms=0
+		jit-limit                net.core.bpf_jit_limit      1   33554432    sysctl.net.core.bpf_jit_limit=1
+		perf-paranoid            kernel.perf_event_paranoid         3   -1   sysctl.kernel.perf_event_paranoid=3
+		max-stack                kernel.perf_event_max_stack        0   127  sysctl.kernel.perf_event_max_stack=0
+		ftrace-off               kernel.ftrace_enabled              0   1    sysctl.kernel.ftrace_enabled=0
+		unprivileged-locked      kernel.unprivileged_bpf_disabled   1   1    sysctl.kernel.unprivileged_bpf_disabled=1
+		unprivileged-open        kernel.unprivileged_bpf_disabled   0   2    sysctl.kernel.unprivileged_bpf_disabled=0
+		no-userns                user.max_user_namespaces           0   1024 sysctl.user.max_user_namespaces=0
+		no-mntns                 user.max_mnt_namespaces            0   1024 sysctl.user.max_mnt_namespaces=0
+		no-userns-clone          kernel.unprivileged_userns_clone   0   1    sysctl.kernel.unprivileged_userns_clone=0
+		few-mounts               fs.mount-max                       10  1024 sysctl.fs.mount-max=10
+		yama                     kernel.yama.ptrace_scope           3   3    sysctl.kernel.yama.ptrace_scope=3
+		hardlinks                fs.protected_hardlinks             1   0    sysctl.fs.protected_hardlinks=1
+		no-memory-cgroup         cgroup_disable                     1   1    cgroup_disable=memory
+		bpf-not-counted          cgroup.memory                      1   1    cgroup.memory=nobpf
+	END
+}
+while read -r row name booted running args; do
+	# shellcheck disable=SC2086 # its words
+	if wanted settings || wanted "setting-$row"; then check "setting-$row" 0 "$passes" setting "$name" "$booted" "$running" $args; fi
+done < <(settings)
+
 wanted killed-early    && check killed-early 3 "$passes" disturb KILL '^\['
 wanted killed-in-setup && check killed-in-setup 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin set-up'
 wanted killed-in-cells && check killed-in-cells 3 'LOST machine 1 of [0-9]: qemu was killed from outside' disturb KILL 'begin cells'

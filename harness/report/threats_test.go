@@ -134,3 +134,26 @@ func TestWho(t *testing.T) {
 		}
 	}
 }
+
+// The answers hold with the settings of the kernels, which the page names: with
+// what the guest changed, such as Yama.
+func TestThreatsSettings(t *testing.T) {
+	r := asked(result.Pass)
+	r.Kernels[0].Facts = &step.Facts{Settings: map[string]step.Reading{step.PtraceScope: {Booted: 1}, step.Lockdown: {Booted: 1, Running: 1}}}
+	const want = "lockdown integrity, kernel.yama.ptrace_scope 0 (booted with 1)"
+	if got := threatsText(t, r); !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant %q", got, want)
+	}
+	var page bytes.Buffer
+	if err := ThreatsHTML(r, &page, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<td><code>lockdown</code></td><td>integrity</td>", "<td><code>kernel.yama.ptrace_scope</code></td><td>0 (booted with 1)</td>", "yama_ptrace_access_check"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if got := threatsText(t, asked(result.Pass)); strings.Contains(got, "settings") {
+		t.Errorf("a record without settings has some:\n%s", got)
+	}
+}
