@@ -36,5 +36,6 @@ func (s *Sim) passLost(a *actor, st *step.Step) Expect {
 	if st.Out != 0 {
 		s.lose(a, st)
 	}
-	return Expect{Verdict: oracle.Verdict{Rule: "a step made its descriptor whose answer the rules do not know", ID: st.Op.String() + "/not-modelled"}}
+	return Expect{Verdict: oracle.Verdict{Rule: "a step made its descriptor whose answer the rules do not know",
+		ID: st.Op.String() + "/not-modelled"}}
 }

@@ -258,7 +258,8 @@ func (s *Sim) call(a *actor, st *step.Step) Expect { return s.decide(a, st, a.ca
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
 func harnessStep(op step.Op) Expect {
-	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(), ID: op.String()}, own: true}
+	return Expect{Verdict: oracle.Verdict{Known: true, Rule: "the harness's own step", Func: op.String(),
+		ID: op.String()}, own: true}
 }
 
 func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {

@@ -271,7 +271,9 @@ func TestLies(t *testing.T) {
 
 func TestBootDirectory(t *testing.T) {
 	l := newLab(t, "clean")
-	if err := os.WriteFile("config-"+labtest.Release, []byte("CONFIG_BPF_SYSCALL=y\nCONFIG_NAMESPACES=y\nCONFIG_USER_NS=y\nCONFIG_UNIX=y\nCONFIG_BLK_DEV_INITRD=y\nCONFIG_BINFMT_ELF=y\nCONFIG_TTY=y\n"), 0o644); err != nil {
+	if err := os.WriteFile("config-"+labtest.Release,
+		[]byte("CONFIG_BPF_SYSCALL=y\nCONFIG_NAMESPACES=y\nCONFIG_USER_NS=y\nCONFIG_UNIX=y\n"+
+			"CONFIG_BLK_DEV_INITRD=y\nCONFIG_BINFMT_ELF=y\nCONFIG_TTY=y\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	k := run(t, l, 0, "nothing_delegated")

@@ -37,7 +37,8 @@ func contradiction(s *result.StepResult, answers string) string {
 	case result.ExpectationWrong:
 		return fmt.Sprintf("the expectation %s contradicts both the kernel and the rules, which say %s", want(s), answers)
 	case result.OracleWrong:
-		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, the kernel answers %s as the expectation does", want(s), answers)
+		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, the kernel answers %s as the expectation does",
+			want(s), answers)
 	}
 	return ""
 }
@@ -46,7 +47,8 @@ func contradiction(s *result.StepResult, answers string) string {
 func remedy(s *result.StepResult) string {
 	switch s.Fault {
 	case result.ExpectationWrong:
-		return "change the expectation to " + s.Got.Errno.String() + ", unless you know that the kernel and the rules are both wrong"
+		return "change the expectation to " + s.Got.Errno.String() +
+			", unless you know that the kernel and the rules are both wrong"
 	case result.OracleWrong:
 		return "report the rule as a bug of tokentest, unless you know that the kernel and the expectation are both wrong"
 	}

@@ -196,7 +196,8 @@ func stepFacts(s *result.StepResult) []fact {
 	}
 	var out []fact
 	for _, f := range [][2]string{
-		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func}, {"pin", s.Pin}, {"fault", contradiction(s, got(s))}, {"fix", remedy(s)},
+		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func},
+		{"pin", s.Pin}, {"fault", contradiction(s, got(s))}, {"fix", remedy(s)},
 	} {
 		if f[1] != "" {
 			out = append(out, textFact(f[0], f[1]))

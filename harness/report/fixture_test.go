@@ -262,11 +262,13 @@ func wrongOracle() *result.Run {
 // unmodelled passes, but for a step that nobody judges, with a list that is out of date.
 func unmodelled() *result.Run {
 	c := passed("mine", 0)
-	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm}, Unknown: oracle.NotModelled,
-		Rule: "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
+	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm},
+		Unknown: oracle.NotModelled,
+		Rule:    "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
 	r := newRun(newKernel("deb:trixie", c, result.CaseResult{ID: "map_create/new", Status: result.Skip, Steps: c.Steps[1:],
 		Reason: "not modelled: the rules follow mounts of a bpffs alone; the kernel answers EPERM"}))
-	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow", Unmatched: true}}
+	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow",
+		Unmatched: true}}
 	return r
 }
 

@@ -177,7 +177,8 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "untried"}})
 	}
 	if why := k.undecided(); why != "" {
-		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "undecided"}})
+		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why),
+			Type: "undecided"}})
 	}
 	for _, t := range lacks {
 		j.test(t)

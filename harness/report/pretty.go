@@ -157,7 +157,8 @@ func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 		g.add(c)
 	}
 	slices.SortStableFunc(out, func(a, b *cause) int {
-		return cmp.Or(strings.Compare(string(a.example.Fault), string(b.example.Fault)), b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
+		return cmp.Or(strings.Compare(string(a.example.Fault), string(b.example.Fault)), b.count-a.count,
+			strings.Compare(a.example.ID, b.example.ID))
 	})
 	return out
 }
@@ -314,7 +315,8 @@ func (p *pretty) summary(k *run) {
 		p.head("ERROR", red, why)
 		return
 	}
-	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitUsage: red, result.ExitNoVerdict: yellow}[k.verdict()]
+	s := map[int]style{result.ExitOK: green, result.ExitDiffers: red, result.ExitUsage: red,
+		result.ExitNoVerdict: yellow}[k.verdict()]
 	words := append(strings.Fields(tally(k.Counts())), times(k)...)
 	p.para(words[0]+" ", s, 2, words[1:], "")
 	if why := k.undecided(); why != "" {

@@ -230,7 +230,8 @@ func (r *CaseResult) Unjudged() []*StepResult {
 // all there is beside controls: it says nothing about what it asks.
 func (r *CaseResult) skipUnjudged() {
 	if list := r.Unjudged(); len(list) > 0 {
-		r.Status, r.Reason = Skip, fmt.Sprintf("%s: %s; the kernel answers %s", list[0].Unknown, list[0].Rule, list[0].Got.Errno)
+		r.Status, r.Reason = Skip, fmt.Sprintf("%s: %s; the kernel answers %s", list[0].Unknown, list[0].Rule,
+			list[0].Got.Errno)
 	}
 }
 
@@ -327,7 +328,8 @@ func guardFailed(g *cases.Case, r *CaseResult) string {
 
 // judgeStep holds an observation against both keys.
 func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepResult {
-	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID, Unknown: e.Verdict.Unknown()}
+	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID,
+		Unknown: e.Verdict.Unknown()}
 	if e.Verdict.Known {
 		want := e.Verdict.Errno
 		s.Want = &want
@@ -412,9 +414,11 @@ func (s *StepResult) Explain() string {
 	}
 	switch s.Fault {
 	case ExpectationWrong:
-		return fmt.Sprintf("the expectation %s at %s contradicts both the kernel and the rules, which say %s: %s", want, s.Pin, s.Got.Errno, rule)
+		return fmt.Sprintf("the expectation %s at %s contradicts both the kernel and the rules, which say %s: %s", want,
+			s.Pin, s.Got.Errno, rule)
 	case OracleWrong:
-		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, but the kernel answers %s as %s expects: %s", want, s.Got.Errno, s.Pin, rule)
+		return fmt.Sprintf("the rules are wrong, not the kernel: they say %s, but the kernel answers %s as %s expects: %s",
+			want, s.Got.Errno, s.Pin, rule)
 	}
 	return fmt.Sprintf("got %s, want %s: %s", s.Got.Errno, want, rule)
 }

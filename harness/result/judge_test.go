@@ -240,7 +240,8 @@ func TestBothKeysCount(t *testing.T) {
 	lie := strings.Replace(matrix, "pin who=owner type=queue ok # a source", "pin who=owner type=queue EINVAL # a lie", 1)
 	rs := (&guest{facts: facts612()}).judge(group(t, lie).Cases)
 	r := rs["demo/owner/queue"]
-	if r.Status != Fail || r.Fault != ExpectationWrong || r.Steps[0].Got.Errno != 0 || *r.Steps[0].Want != eINVAL || !strings.HasSuffix(r.Steps[0].Pin, "demo.txt:12 (a lie)") {
+	if r.Status != Fail || r.Fault != ExpectationWrong || r.Steps[0].Got.Errno != 0 || *r.Steps[0].Want != eINVAL ||
+		!strings.HasSuffix(r.Steps[0].Pin, "demo.txt:12 (a lie)") {
 		t.Errorf("a wrong pin: %s: %s, pin %q", r.Status, r.Reason, r.Steps[0].Pin)
 	}
 	g := group(t, strings.Replace(matrix, "do $who map_create type=$type token=t", "do $who map_create type=$type token=t caps=CAP_NET_ADMIN", 1)+

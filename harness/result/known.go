@@ -32,7 +32,8 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	if r.Status != Pass && lived {
 		why = r.why()
 	}
-	r.Status, r.Fault, r.Reason = Fail, KernelWrong, fmt.Sprintf("the known defect of %s is gone, or is another one: %s", list[0].Where, why)
+	r.Status, r.Fault, r.Reason = Fail, KernelWrong, fmt.Sprintf("the known defect of %s is gone, or is another one: %s",
+		list[0].Where, why)
 }
 
 // why explains the first wrong step.

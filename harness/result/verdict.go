@@ -140,12 +140,16 @@ func (r *Run) undecided(k *KernelRun) (skipped, denied int) {
 // Asked returns what reports whether the run was asked for a case, which does
 // not only come along as the control of another.
 func (r *Run) Asked() func(id string) bool {
-	allowed := slices.ContainsFunc(r.Lists, func(e ListEntry) bool { return e.Kind == AllowList })
-	patterns, all := r.patterns()
-	return func(id string) bool {
-		return (all || slices.ContainsFunc(patterns, func(p string) bool { return cases.Match(p, id) })) &&
-			(!allowed || slices.ContainsFunc(r.Lists, func(e ListEntry) bool { return e.Kind == AllowList && cases.Match(e.Pattern, id) }))
+	of := func(e ListEntry) bool { return e.Kind == AllowList }
+	limited := slices.ContainsFunc(r.Lists, of)
+	allowed := func(id string) bool {
+		return slices.ContainsFunc(r.Lists, func(e ListEntry) bool { return of(e) && cases.Match(e.Pattern, id) })
 	}
+	patterns, all := r.patterns()
+	selected := func(id string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return cases.Match(p, id) })
+	}
+	return func(id string) bool { return (all || selected(id)) && (!limited || allowed(id)) }
 }
 
 // patterns are what the selection names, with the groups of the user's files in

@@ -37,25 +37,36 @@ func TestNothingDecided(t *testing.T) {
 		{"one decided", &Run{Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitOK, BisectGood},
 		{"all skipped", &Run{Kernels: []*KernelRun{cleanKernel(a, b)}}, ExitNoVerdict, BisectSkip},
 		{"all skipped, and accepted", &Run{AllowEmpty: true, Kernels: []*KernelRun{cleanKernel(a, b)}}, ExitOK, BisectSkip},
-		{"all denied, without a machine", &Run{Lists: deny, Kernels: []*KernelRun{{Ref: "k", Cases: []CaseResult{a}}}}, ExitNoVerdict, BisectSkip},
+		{"all denied, without a machine", &Run{Lists: deny, Kernels: []*KernelRun{{Ref: "k", Cases: []CaseResult{a}}}},
+			ExitNoVerdict, BisectSkip},
 		{"all fail as a list says", &Run{Kernels: []*KernelRun{cleanKernel(caseOf("a", XFail))}}, ExitOK, BisectGood},
-		{"one of two kernels decided nothing", &Run{Kernels: []*KernelRun{cleanKernel(passed), cleanKernel(a)}}, ExitNoVerdict, BisectSkip},
-		{"a kernel differs, the other decided nothing", &Run{Kernels: []*KernelRun{cleanKernel(caseOf("a", Fail)), cleanKernel(a)}}, ExitDiffers, BisectSkip},
-		{"only a control that came along decided", &Run{Selection: []string{"a"}, Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitNoVerdict, BisectSkip},
-		{"a control that was asked for", &Run{Selection: []string{"a", "contr*"}, Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitOK, BisectGood},
-		{"only a control beside what a list allows", &Run{Lists: allow, Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitNoVerdict, BisectSkip},
+		{"one of two kernels decided nothing", &Run{Kernels: []*KernelRun{cleanKernel(passed), cleanKernel(a)}},
+			ExitNoVerdict, BisectSkip},
+		{"a kernel differs, the other decided nothing",
+			&Run{Kernels: []*KernelRun{cleanKernel(caseOf("a", Fail)), cleanKernel(a)}}, ExitDiffers, BisectSkip},
+		{"only a control that came along decided", &Run{Selection: []string{"a"},
+			Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitNoVerdict, BisectSkip},
+		{"a control that was asked for", &Run{Selection: []string{"a", "contr*"},
+			Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitOK, BisectGood},
+		{"only a control beside what a list allows", &Run{Lists: allow, Kernels: []*KernelRun{cleanKernel(a, passed)}},
+			ExitNoVerdict, BisectSkip},
 		{"a file of the user's", &Run{Selection: []string{"my/a.txt"}, Files: map[string]string{"a": "my/a.txt"},
 			Kernels: []*KernelRun{cleanKernel(a, passed)}}, ExitNoVerdict, BisectSkip},
 		{"a case of such a file", &Run{Selection: []string{"my/a.txt", "a/y"}, Files: map[string]string{"a": "my/a.txt"},
 			Kernels: []*KernelRun{cleanKernel(caseOf("a/x", Pass), caseOf("a/y", Skip))}}, ExitNoVerdict, BisectSkip},
-		{"worlds drawn at random", &Run{Seed: 7, Selection: []string{"a"}, Kernels: []*KernelRun{cleanKernel(caseOf("random_7", Pass), a)}}, ExitOK, BisectGood},
-		{"a kernel without tokens, whose own check passed", &Run{Kernels: []*KernelRun{old(a, b, caseOf("before_tokens", Pass))}}, ExitOK, BisectGood},
+		{"worlds drawn at random", &Run{Seed: 7, Selection: []string{"a"},
+			Kernels: []*KernelRun{cleanKernel(caseOf("random_7", Pass), a)}}, ExitOK, BisectGood},
+		{"a kernel without tokens, whose own check passed",
+			&Run{Kernels: []*KernelRun{old(a, b, caseOf("before_tokens", Pass))}}, ExitOK, BisectGood},
 		{"one whose own check did not run", &Run{Kernels: []*KernelRun{old(a, b)}}, ExitNoVerdict, BisectSkip},
 		{"a part of it", &Run{Part: part, Kernels: []*KernelRun{old(a, b)}}, ExitOK, BisectSkip},
-		{"a part of it in which all is denied", &Run{Part: part, Lists: deny, Kernels: []*KernelRun{old(a, b)}}, ExitNoVerdict, BisectSkip},
-		{"a part of a kernel with tokens", &Run{Part: part, Kernels: []*KernelRun{cleanKernel(a)}}, ExitNoVerdict, BisectSkip},
+		{"a part of it in which all is denied", &Run{Part: part, Lists: deny, Kernels: []*KernelRun{old(a, b)}},
+			ExitNoVerdict, BisectSkip},
+		{"a part of a kernel with tokens", &Run{Part: part, Kernels: []*KernelRun{cleanKernel(a)}}, ExitNoVerdict,
+			BisectSkip},
 		{"a part that is empty on purpose", &Run{Part: part}, ExitOK, BisectAbort},
-		{"broken says nothing either, and says why itself", &Run{Kernels: []*KernelRun{cleanKernel(a, caseOf("b", Broken))}}, ExitNoVerdict, BisectSkip},
+		{"broken says nothing either, and says why itself",
+			&Run{Kernels: []*KernelRun{cleanKernel(a, caseOf("b", Broken))}}, ExitNoVerdict, BisectSkip},
 	} {
 		if got := tt.run.ExitCode(); got != tt.code {
 			t.Errorf("%s: exit %d, want %d", tt.name, got, tt.code)
@@ -90,7 +101,8 @@ func TestCompareNothing(t *testing.T) {
 		{"neither did", sideOf(none), sideOf(none), ExitNoVerdict},
 		{"that is accepted", sideOf(some), accepted, ExitOK},
 		{"one of two runs of it did", sideOf(some), parts, ExitOK},
-		{"it is new, and did not", sideOf(cleanKernel(caseOf("a", Pass))), sideOf(none, kernelOf("l", caseOf("a", Pass))), ExitNoVerdict},
+		{"it is new, and did not", sideOf(cleanKernel(caseOf("a", Pass))), sideOf(none, kernelOf("l", caseOf("a", Pass))),
+			ExitNoVerdict},
 	} {
 		if got := Compare(tt.base, tt.new).ExitCode(); got != tt.want {
 			t.Errorf("%s: exit %d, want %d", tt.name, got, tt.want)
@@ -124,20 +136,28 @@ owner map_create type=hash => EPERM
 		reason string
 	}{
 		{"all agree", text, "", nil, Pass, "", ExitOK, BisectGood, ""},
-		{"the kernel differs from both", text, "", map[int]step.Observation{hash: {Proof: step.Works}}, Fail, KernelWrong, ExitDiffers, BisectBad, "got ok, want EPERM"},
-		{"a pin differs from both", replace("type=queue token=t", "type=queue token=t => EPERM"), "", nil, Fail, ExpectationWrong, ExitUsage, BisectBad,
+		{"the kernel differs from both", text, "", map[int]step.Observation{hash: {Proof: step.Works}}, Fail, KernelWrong,
+			ExitDiffers, BisectBad, "got ok, want EPERM"},
+		{"a pin differs from both", replace("type=queue token=t", "type=queue token=t => EPERM"), "", nil, Fail,
+			ExpectationWrong, ExitUsage, BisectBad,
 			"the expectation EPERM at "},
-		{"a step that must succeed without a word", replace(" => EPERM\n", " => EPERM\nowner map_create type=queue\n"), "", nil, Fail, ExpectationWrong, ExitUsage, BisectBad,
+		{"a step that must succeed without a word", replace(" => EPERM\n", " => EPERM\nowner map_create type=queue\n"), "",
+			nil, Fail, ExpectationWrong, ExitUsage, BisectBad,
 			"contradicts both the kernel and the rules, which say EPERM"},
-		{"all three differ", replace("type=queue token=t", "type=queue token=t => EPERM"), "", map[int]step.Observation{queue: {Errno: eINVAL}}, Fail, KernelWrong,
+		{"all three differ", replace("type=queue token=t", "type=queue token=t => EPERM"), "",
+			map[int]step.Observation{queue: {Errno: eINVAL}}, Fail, KernelWrong,
 			ExitDiffers, BisectBad, "got EINVAL, want EPERM"},
-		{"a wrong pin, then the kernel", replace("type=queue token=t", "type=queue token=t => EPERM"), "", map[int]step.Observation{hash: {Proof: step.Works}}, Fail,
+		{"a wrong pin, then the kernel", replace("type=queue token=t", "type=queue token=t => EPERM"), "",
+			map[int]step.Observation{hash: {Proof: step.Works}}, Fail,
 			KernelWrong, ExitDiffers, BisectBad, "got ok, want EPERM"},
-		{"the rules differ from both", text, "map_create/unprivileged-disabled", nil, Fail, OracleWrong, ExitNoVerdict, BisectSkip, "the rules are wrong, not the kernel"},
+		{"the rules differ from both", text, "map_create/unprivileged-disabled", nil, Fail, OracleWrong, ExitNoVerdict,
+			BisectSkip, "the rules are wrong, not the kernel"},
 		{"a pin differs from both at a control", replace("type=stack => EPERM", "type=stack => EINVAL"), "", nil, Broken,
 			ExpectationWrong, ExitUsage, BisectSkip, "control "},
-		{"a control that the kernel gets wrong", text, "", map[int]step.Observation{control: {Proof: step.Works}}, Broken, KernelWrong, ExitNoVerdict, BisectSkip, "control "},
-		{"what was made does not work", replace("type=queue token=t", "type=queue token=t => EPERM"), "", map[int]step.Observation{queue: {Proof: step.DoesNotWork}}, Fail,
+		{"a control that the kernel gets wrong", text, "", map[int]step.Observation{control: {Proof: step.Works}}, Broken,
+			KernelWrong, ExitNoVerdict, BisectSkip, "control "},
+		{"what was made does not work", replace("type=queue token=t", "type=queue token=t => EPERM"), "",
+			map[int]step.Observation{queue: {Proof: step.DoesNotWork}}, Fail,
 			KernelWrong, ExitDiffers, BisectBad, ""},
 	} {
 		omit := tt.omit
@@ -193,8 +213,11 @@ owner mkdir in=e name=x => ?
 		{"the others pass", text, nil, Pass, 1, ""},
 		{"another is wrong", text, map[int]step.Observation{4: {Errno: ePERM}}, Fail, 1, "got EPERM, want ok"},
 		{"a pin on it, right", strings.Replace(text, "name=x => ?", "name=x", 1), nil, Pass, 0, ""},
-		{"a pin on it, wrong", strings.Replace(text, "name=x => ?", "name=x => EACCES", 1), nil, Fail, 0, "got ok, want EACCES"},
-		{"what it makes is not followed", text + "owner get_pinned in=e name=x -> y => ?\nowner dup y -> z => ?\nowner send z nobody => ?\nnobody close z => ?\n", nil, Pass, 5, ""},
+		{"a pin on it, wrong", strings.Replace(text, "name=x => ?", "name=x => EACCES", 1), nil, Fail, 0,
+			"got ok, want EACCES"},
+		{"what it makes is not followed", text +
+			"owner get_pinned in=e name=x -> y => ?\nowner dup y -> z => ?\nowner send z nobody => ?\nnobody close z => ?\n",
+			nil, Pass, 5, ""},
 	} {
 		gu := &guest{facts: facts612(), change: func(_ string, n int, o *step.Observation) {
 			if spoilt, ok := tt.change[n]; ok {
@@ -241,8 +264,10 @@ root close a
 		t.Errorf("a pin judges one step: %s: %s", r.Status, r.Reason)
 	}
 	open := strings.Replace(text, "type=array -> a", "type=array -> a => ?", 1)
-	r = (&guest{facts: f, change: ePIN}).judge(group(t, strings.Replace(open, "root close a\n", "root send a peer => ?\n", 1)).Cases)["demo"]
-	if r.Status != Skip || r.Reason != "not modelled: the oracle has rules for map_create only for kernels with tokens; the kernel answers EPERM" {
+	r = (&guest{facts: f, change: ePIN}).judge(group(t, strings.Replace(open, "root close a\n",
+		"root send a peer => ?\n", 1)).Cases)["demo"]
+	if r.Status != Skip || !strings.HasPrefix(r.Reason, "not modelled: ") ||
+		!strings.HasSuffix(r.Reason, "; the kernel answers EPERM") {
 		t.Errorf("nothing is judged: %s: %s", r.Status, r.Reason)
 	}
 	if len(r.Steps) != 5 || r.Steps[2].Got.Errno != ePERM {

@@ -264,7 +264,8 @@ func (w *explainer) explain(ctx context.Context, c *cases.Case, f *step.Facts) e
 
 // steps plays steps and writes what each must show. The error is the
 // context's cause if ctx ends first.
-func (w *explainer) steps(ctx context.Context, play *sim.Sim, steps []step.Step, info []cases.StepInfo, rules bool) error {
+func (w *explainer) steps(ctx context.Context, play *sim.Sim, steps []step.Step, info []cases.StepInfo,
+	rules bool) error {
 	for i := range steps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

@@ -78,7 +78,8 @@ func (l *lists) match(ctx context.Context, a *app, p *plan.Plan, list []result.L
 			wrong = multierror.Append(wrong, usage("%s %s: %q matches no case%s", e.Kind.Flag(), e.Where, e.Pattern, near))
 		default:
 			e.Unmatched = true
-			fmt.Fprintf(a.stderr, "warning: %s %s: %q matches no case%s; --strict-lists makes that an error\n", e.Kind.Flag(), e.Where, e.Pattern, near)
+			fmt.Fprintf(a.stderr, "warning: %s %s: %q matches no case%s; --strict-lists makes that an error\n", e.Kind.Flag(),
+				e.Where, e.Pattern, near)
 		}
 	}
 	if err := wrong.ErrorOrNil(); err != nil {

@@ -64,7 +64,8 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	}
 	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: caseResults(log, "", -1)}
 	now := time.Now().UTC()
-	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty, Kernels: []*result.KernelRun{k}}
+	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty,
+		Kernels: []*result.KernelRun{k}}
 	if out != "" {
 		if r.Dir, err = runDir(out); err != nil {
 			return err
@@ -120,7 +121,8 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	}
 	defer file.Close()
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, a.stderr
-	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir, AllowEmpty: f.allowEmpty}
+	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir,
+		AllowEmpty: f.allowEmpty}
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
 		return codedError{err, exitNoMachine}

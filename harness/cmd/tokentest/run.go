@@ -120,7 +120,8 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 
 // emptyFlag accepts that nothing is decided.
 func emptyFlag(fl *pflag.FlagSet, to *bool) {
-	fl.BoolVar(to, "allow-empty", false, "a run in which nothing was decided, for all cases are skipped, has a verdict: exit with 0")
+	fl.BoolVar(to, "allow-empty", false,
+		"exit with 0 also if nothing was decided, because every selected case is skipped")
 }
 
 const (

@@ -158,7 +158,8 @@ func (s *patchStep) judge(t *bisect.Test, k *result.KernelRun, asked []string) {
 	run := &result.Run{Selection: asked, Kernels: []*result.KernelRun{k}}
 	n := k.Counts()
 	s.code = run.ExitCode()
-	s.outcome = map[int]string{result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitUsage: "wrong expectation", result.ExitNoVerdict: "no verdict"}[s.code]
+	s.outcome = map[int]string{result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitUsage: "wrong expectation",
+		result.ExitNoVerdict: "no verdict"}[s.code]
 	s.why = fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
 	for _, boot := range k.Boots {
 		if len(boot.Findings) > 0 {
