@@ -181,7 +181,7 @@ const (
 )
 
 // MakeNeeds are the options that compile in the helper or the program type that the application needs.
-var MakeNeeds = map[Make]string{MakeProg: "BPF_EVENTS", MakeFreplace: "BPF_JIT"}
+var MakeNeeds = map[Make]string{MakeProg: "BPF_EVENTS", MakeFreplace: extConfig}
 
 // Makes are what it makes as a case file spells it.
 var Makes = []string{MakeQueue: "queue", MakeBTF: "btf", MakeProg: "prog", MakeFreplace: "freplace"}

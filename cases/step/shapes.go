@@ -109,6 +109,10 @@ const structOpsConfig = "BPF_JIT INET MODULES"
 // (include/linux/lsm_hook_defs.h). A program for cgroups may be loaded for any hook.
 const lsmHook = "bpf_lsm_file_open"
 
+// extConfig is what a program needs that replaces a function: find_kern_ctx_type_id looks the context of the
+// replaced function up in the kernel's BTF.
+const extConfig = "BPF_JIT DEBUG_INFO_BTF"
+
 // StructOps and StructOpsMember are the struct_ops that the program loads for.
 const (
 	StructOps       = "tcp_congestion_ops"
@@ -173,7 +177,7 @@ var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_ITER, Needs: uapi.BPF_TRACE_ITER, BTFKind: KindFunc, BTFName: "bpf_iter_task", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc, BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
 	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember, Config: structOpsConfig},
-	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: "BPF_JIT"},
+	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: extConfig},
 	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_MAC, Needs: uapi.BPF_LSM_MAC, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM KALLSYMS"},
 	{Type: uapi.BPF_PROG_TYPE_LSM, Attach: uapi.BPF_LSM_CGROUP, Return: 1, Needs: uapi.BPF_LSM_CGROUP, BTFKind: KindFunc, BTFName: lsmHook, Config: "BPF_LSM KALLSYMS"},
 	{Type: uapi.BPF_PROG_TYPE_SK_LOOKUP, Return: 1, Config: "INET"},
