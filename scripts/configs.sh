@@ -14,6 +14,7 @@
 #                   "tokentest list options"
 #   least           the fragment base and scripts/least.config
 #   least-btf       the same, with BTF
+#   deb-FLAVOUR     Debian's, without the modules of its package
 #   selftests       the kernel's own tools/testing/selftests/bpf/config*, put together as its vmtest.sh does
 #   defconfig       defconfig and kvm_guest.config, and the fragment token
 #   virtme          defconfig and scripts/virtme.config
@@ -54,6 +55,7 @@ rows() {
 	local options release option
 	options=$("$tt" list options | cut -f 1)
 	for release in "${releases[@]}"; do
+		printf '%s\n' "$release/deb-cloud-amd64" "$release/deb-amd64" "$release/deb-rt-amd64"
 		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all" "$release/least" "$release/least-btf"
 		for option in $first; do
 			[ "$option" = SECURITY_NETWORK ] || echo "$release/without-$option"
@@ -92,8 +94,9 @@ build() {
 	all | without-*) args+=(--objects "sweep-$release") ;;
 	*) args+=(--objects "sweep-$release-${name%-btf}") ;;
 	esac
-	local start=$SECONDS
-	"$tt" kernel build "${cache[@]}" "${args[@]}" "src:${release%-clang}" >"$at/build" 2>"$at/log" </dev/null
+	local start=$SECONDS how=(build "${args[@]}" "src:${release%-clang}")
+	[[ $name != deb-* ]] || how=(fetch "deb:$release:${name#deb-}")
+	"$tt" kernel "${cache[@]}" "${how[@]}" >"$at/build" 2>"$at/log" </dev/null
 	code=$?
 	case $code in
 	0)
@@ -103,6 +106,9 @@ build() {
 	1 | 3) # what olddefconfig keeps, or does not compile
 		grep -h -m 1 -A 1 'configure src\|does not compile' "$at/log" | tail -n 1 | sed 's/^ *//' >"$at/impossible"
 		[ -s "$at/impossible" ] || return 1
+		;;
+	2) # the archive has no such package
+		head -n 1 "$at/log" >"$at/impossible"
 		;;
 	*) return 1 ;;
 	esac
@@ -143,7 +149,7 @@ write_table() {
 		echo
 		echo "What \`scripts/configs.sh\` found: each row is a kernel, built with one configuration, with the default suite"
 		echo "run on it with the configuration known and with it hidden: pass, skip, fail, broken and the exit code."
-		echo "The minutes are the build's."
+		echo "The minutes are the build's, of the clock."
 		echo
 		echo '| row | minutes | pass | skip | fail | broken | exit | hidden: pass | skip | fail | broken | exit | off with it |'
 		echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
