@@ -94,9 +94,9 @@ build() {
 	all | without-*) args+=(--objects "sweep-$release") ;;
 	*) args+=(--objects "sweep-$release-${name%-btf}") ;;
 	esac
-	local start=$SECONDS how=(build "${args[@]}" "src:${release%-clang}")
-	[[ $name != deb-* ]] || how=(fetch "deb:$release:${name#deb-}")
-	"$tt" kernel "${cache[@]}" "${how[@]}" >"$at/build" 2>"$at/log" </dev/null
+	local start=$SECONDS command=(build "${args[@]}" "src:${release%-clang}")
+	[[ $name != deb-* ]] || command=(fetch "deb:$release:${name#deb-}")
+	"$tt" kernel "${cache[@]}" "${command[@]}" >"$at/build" 2>"$at/log" </dev/null
 	code=$?
 	case $code in
 	0)

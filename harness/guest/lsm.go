@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,13 +17,49 @@ import (
 const lsmList = "/sys/kernel/security/lsm"
 
 // activeLSMs lists the security modules of the running kernel; none when it
-// does not say.
+// does not say. Without CONFIG_SECURITYFS there is no list to read, and lsm_list_modules(2) says.
 func activeLSMs() []string {
 	text, err := os.ReadFile(lsmList)
 	if err != nil {
-		return []string{}
+		return lsmNames(listLSMs())
 	}
 	return strings.Split(strings.TrimSpace(string(text)), ",")
+}
+
+// maxLSMs is more than a kernel can have (security/security.c: MAX_LSM_COUNT).
+const maxLSMs = 64
+
+// listLSMs returns the numbers of the active security modules; a kernel before 6.8 has no such call.
+func listLSMs() []uint64 {
+	ids := make([]uint64, maxLSMs)
+	size := uint64(len(ids) * 8) // the kernel reads and writes the lower half
+	list, length := unsafe.Pointer(&ids[0]), unsafe.Pointer(&size)
+	n, _, errno := unix.Syscall(unix.SYS_LSM_LIST_MODULES, uintptr(list), uintptr(length), 0)
+	if errno != 0 || n > maxLSMs {
+		return nil
+	}
+	return ids[:n]
+}
+
+// lsmIDs are LSM_ID_CAPABILITY and those after it, include/uapi/linux/lsm.h.
+var lsmIDs = []string{
+	"capability", "selinux", "smack", "tomoyo", "apparmor", "yama", "loadpin", "safesetid", "lockdown",
+	"bpf", "landlock", "ima", "evm", "ipe",
+}
+
+// lsmCapability is LSM_ID_CAPABILITY.
+const lsmCapability = 100
+
+func lsmNames(ids []uint64) []string {
+	out := []string{}
+	for _, id := range ids {
+		if id >= lsmCapability && id < lsmCapability+uint64(len(lsmIDs)) {
+			out = append(out, lsmIDs[id-lsmCapability])
+		} else {
+			out = append(out, fmt.Sprint(id))
+		}
+	}
+	return out
 }
 
 // lsmHook is a hook with our program on it. Attaching takes the kernel tens of

@@ -3,6 +3,7 @@ package guest
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/asm"
@@ -80,5 +81,15 @@ func TestLSMNext(t *testing.T) {
 		if got := h.next(); got != tt.want {
 			t.Errorf("%v: next is %d, want %d", tt.held, got, tt.want)
 		}
+	}
+}
+
+// The kernel's numbers of security modules get its names; a number that is not known stays one.
+func TestLSMNames(t *testing.T) {
+	if got := strings.Join(lsmNames([]uint64{100, 108, 109, 113, 114, 0}), ","); got != "capability,lockdown,bpf,ipe,114,0" {
+		t.Errorf("got %s", got)
+	}
+	if lsmNames(nil) == nil {
+		t.Error("a kernel that lists none is one of which nothing is known")
 	}
 }

@@ -18,8 +18,8 @@ var masks = map[step.Key]*uapi.Enum{
 	step.KeyCmds: &uapi.Cmds, step.KeyMaps: &uapi.MapTypes, step.KeyProgs: &uapi.ProgTypes, step.KeyAttachs: &uapi.AttachTypes,
 }
 
-// option is the value of a mount option as the kernel can read it: find_btf_enum_const looks names up in the kernel's
-// BTF, so without BTF a mask has to be a number.
+// option is the value of a mount option as the kernel can read it: find_btf_enum_const looks
+// names up in the kernel's BTF, so without BTF a mask has to be a number.
 func (t *typeIDs) option(a *step.Arg) string {
 	if e := masks[a.Key]; e != nil && t.Unnamed {
 		return numbered(e, a.Str, runningRelease())
