@@ -49,7 +49,8 @@ with() {
 }
 
 # What a case or a rule depends on most goes first.
-first=' SECURITY_NETWORK DEBUG_INFO_BTF CPU_MITIGATIONS BPF_JIT CGROUP_BPF MEMCG BPF_EVENTS MODULES KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET SECURITYFS '
+first=' SECURITY_NETWORK DEBUG_INFO_BTF SECURITYFS CPU_MITIGATIONS BPF_JIT CGROUP_BPF MEMCG BPF_EVENTS MODULES'
+first+=' KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET '
 
 rows() {
 	local options release option
@@ -70,11 +71,15 @@ rows() {
 	done
 }
 
-# build ROW: leaves bzImage and .config in the row's directory, or "impossible" with the reason.
+# The configuration of the kernel's own tests, and what theirs begins with.
+tests=tools/testing/selftests/bpf
+own=:$tests/config+$tests/config.vm+$tests/config.x86_64
+defconfig=:arch/x86/configs/x86_64_defconfig
+
+# build ROW: leaves bzImage and .config in the row's directory.
 build() {
-	local row=$1 at=$dir/$1 release=${1%%/*} name=${1#*/} option other code
+	local at=$dir/$1 release=${1%%/*} name=${1#*/} option other
 	local args=(--build-jobs "${JOBS:-2}" --without IKCONFIG)
-	[ -s "$at/bzImage" ] || [ -s "$at/impossible" ] || rm -f "$at/minutes"
 	[ ! -s "$at/minutes" ] || return 0
 	mkdir -p "$at/hidden"
 	[[ $release != *-clang ]] || args+=(--make LLVM=1)
@@ -86,9 +91,9 @@ build() {
 		;;
 	least) args+=(--fragment base --fragment scripts/least.config) ;;
 	least-btf) args+=(--fragment base --fragment scripts/least.config --fragment scripts/btf.config) ;;
-	selftests) args+=(--config :tools/testing/selftests/bpf/config+tools/testing/selftests/bpf/config.vm+tools/testing/selftests/bpf/config.x86_64 --fragment /dev/null) ;;
-	defconfig) args+=(--config :arch/x86/configs/x86_64_defconfig+kernel/configs/kvm_guest.config --fragment token) ;;
-	virtme) args+=(--config :arch/x86/configs/x86_64_defconfig --fragment scripts/virtme.config) ;;
+	selftests) args+=(--config "$own" --fragment /dev/null) ;;
+	defconfig) args+=(--config "$defconfig+kernel/configs/kvm_guest.config" --fragment token) ;;
+	virtme) args+=(--config "$defconfig" --fragment scripts/virtme.config) ;;
 	esac
 	case $name in
 	all | without-*) args+=(--objects "sweep-$release") ;;
@@ -96,23 +101,9 @@ build() {
 	esac
 	local start=$SECONDS command=(build "${args[@]}" "src:${release%-clang}")
 	[[ $name != deb-* ]] || command=(fetch "deb:$release:${name#deb-}")
-	"$tt" kernel "${cache[@]}" "${command[@]}" >"$at/build" 2>"$at/log" </dev/null
-	code=$?
-	case $code in
-	0)
-		cp "$(sed -n 's/^  config //p' "$at/build")" "$at/.config" && cp "$(sed -n 's/^  image //p' "$at/build")" "$at/bzImage" &&
-			ln -f "$at/bzImage" "$at/hidden/bzImage" || return 1
-		;;
-	1 | 3) # what olddefconfig keeps, or does not compile
-		grep -h -m 1 -A 1 'configure src\|does not compile' "$at/log" | tail -n 1 | sed 's/^ *//' >"$at/impossible"
-		[ -s "$at/impossible" ] || return 1
-		;;
-	2) # the archive has no such package
-		head -n 1 "$at/log" >"$at/impossible"
-		;;
-	*) return 1 ;;
-	esac
-	echo $(((SECONDS - start + 30) / 60)) >"$at/minutes"
+	"$tt" kernel "${command[@]}" --json "${cache[@]}" >"$at/built" 2>"$at/log" </dev/null || return 1
+	cp "$(jq -r .config "$at/built")" "$at/.config" && cp "$(jq -r .image "$at/built")" "$at/bzImage" &&
+		ln -f "$at/bzImage" "$at/hidden/bzImage" && echo $(((SECONDS - start + 30) / 60)) >"$at/minutes"
 }
 
 # suite ROW known|hidden: keeps counts and exit code.
@@ -122,28 +113,34 @@ suite() {
 	[ "$how" = known ] || kernel=$at/hidden/bzImage
 	rm -rf "$at/run-$how"
 	# shellcheck disable=SC2086 # ARGS is words
-	"$tt" run "${cache[@]}" --format jsonl --kernel "$kernel" --out "$at/run-$how" ${ARGS:-} >"$at/jsonl" 2>"$at/$how.log" </dev/null
+	"$tt" run "${cache[@]}" --format jsonl --kernel "$kernel" --out "$at/run-$how" ${ARGS:-} \
+		>"$at/jsonl" 2>"$at/$how.log" </dev/null
 	code=$?
 	jq -c --argjson code "$code" --argjson seconds $((SECONDS - start)) --arg commit "$(git rev-parse --short HEAD)" \
-		'select(.type == "kernel") | {code: $code, seconds: $seconds, commit: $commit, counts: .counts, release: .release}' "$at/jsonl" >"$at/$how.new"
+		'select(.type == "kernel") | {code: $code, seconds: $seconds, commit: $commit, counts, release}' \
+		"$at/jsonl" >"$at/$how.new"
 	[ -s "$at/$how.new" ] || jq -nc --argjson code "$code" '{code: $code, counts: {}}' >"$at/$how.new"
-	jq -r 'select(.type == "case" and (.status == "fail" or .status == "broken")) | [.status, .case, .reason] | @tsv' "$at/jsonl" >"$at/$how.bad"
+	jq -r 'select(.status == "fail" or .status == "broken") | [.status, .case, .reason] | @tsv' \
+		"$at/jsonl" >"$at/$how.bad"
 	rm -f "$at/jsonl"
 	mv "$at/$how.new" "$at/$how.json"
 }
+
+# set_in CONFIG: the options that are y.
+set_in() { sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$1" | sort; }
 
 # off ROW: the named options that the row lacks and "all" has.
 off() {
 	local base=$dir/${1%%/*}/all/.config
 	[ -s "$base" ] || return 0
-	comm -23 <(sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$base" | sort) <(sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$dir/$1/.config" | sort) |
+	comm -23 <(set_in "$base") <(set_in "$dir/$1/.config") |
 		grep -xF -f <("$tt" list options | cut -f 1) | grep -vxF "${1##*/without-}" | xargs
 }
 
 column() { jq -r '[.counts.pass, .counts.skip, .counts.fail, .counts.broken, .code] | map(. // 0) | join(" | ")' "$1"; }
 
 write_table() {
-	local row at done=0 minutes=0 n
+	local row at done=0 minutes=0 n with
 	{
 		echo '# Unusual configurations'
 		echo
@@ -151,19 +148,17 @@ write_table() {
 		echo "run on it with the configuration known and with it hidden: pass, skip, fail, broken and the exit code."
 		echo "The minutes are the build's, of the clock."
 		echo
-		echo '| row | minutes | pass | skip | fail | broken | exit | hidden: pass | skip | fail | broken | exit | off with it |'
-		echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |'
+		printf '| %s ' row minutes pass skip fail broken exit 'hidden: pass' skip fail broken exit 'off with it'
+		printf '|\n'
+		printf '| --- %.0s' {1..13}
+		printf '|\n'
 		for row in $(rows); do
 			at=$dir/$row
-			[ -s "$at/minutes" ] || continue
+			[ -s "$at/known.json" ] && [ -s "$at/hidden.json" ] || continue
 			n=$(cat "$at/minutes")
-			if [ -s "$at/impossible" ]; then
-				echo "| $row | $n | cannot be built: $(tr '|' ',' <"$at/impossible") |"
-			elif [ -s "$at/known.json" ] && [ -s "$at/hidden.json" ]; then
-				echo "| $row | $n | $(column "$at/known.json") | $(column "$at/hidden.json") | $([[ $row != */without-* ]] || off "$row") |"
-			else
-				continue
-			fi
+			with=
+			[[ $row != */without-* ]] || with=$(off "$row")
+			echo "| $row | $n | $(column "$at/known.json") | $(column "$at/hidden.json") | $with |"
 			done=$((done + 1)) minutes=$((minutes + n))
 		done
 		echo
@@ -197,10 +192,6 @@ for pattern in "${only[@]}"; do
 		if ! build "$row"; then
 			lost=1
 			echo "$row: not built: $(tail -n 1 "$dir/$row/log")"
-			continue
-		fi
-		if [ -s "$dir/$row/impossible" ]; then
-			echo "$row: cannot be built: $(cat "$dir/$row/impossible")"
 			continue
 		fi
 		for how in known hidden; do

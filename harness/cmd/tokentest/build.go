@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -83,7 +84,7 @@ func (f *buildFlags) switchOff(o *kernel.BuildOptions) error {
 
 func (a *app) kernelBuildCmd() *cobra.Command {
 	f := &buildFlags{}
-	o := kernel.Options{}
+	o, asJSON := kernel.Options{}, false
 	c := &cobra.Command{
 		Use:   "build REF...",
 		Short: "build kernels from source, out of tree, and say where they are",
@@ -110,19 +111,36 @@ patches, configuration and tools are built once.`,
 				if err != nil {
 					return err
 				}
-				a.showKernel(k)
+				if err := a.showKernel(k, asJSON); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
 	}
 	f.register(c.Flags())
+	jsonFlag(c.Flags(), &asJSON)
 	c.Flags().BoolVar(&o.Offline, "offline", false, "do not use the network")
 	return c
 }
 
-func (a *app) showKernel(k *kernel.Kernel) {
+func jsonFlag(fl *pflag.FlagSet, to *bool) {
+	fl.BoolVar(to, "json", false, "print each kernel as a line of JSON: ref, release, source, image, config")
+}
+
+func (a *app) showKernel(k *kernel.Kernel, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(a.stdout).Encode(struct {
+			Ref     string `json:"ref"`
+			Release string `json:"release"`
+			Source  string `json:"source"`
+			Image   string `json:"image"`
+			Config  string `json:"config,omitempty"`
+		}{k.Ref, k.Release, k.Source, k.Image, k.ConfigPath})
+	}
 	fmt.Fprintf(a.stdout, "%s: %s (%s)\n  image %s\n", k.Ref, k.Release, k.Source, k.Image)
 	if k.ConfigPath != "" {
 		fmt.Fprintf(a.stdout, "  config %s\n", k.ConfigPath)
 	}
+	return nil
 }

@@ -64,7 +64,7 @@ func (a *app) showKernels(all []kernel.Available, flavour string) error {
 }
 
 func (a *app) kernelFetchCmd() *cobra.Command {
-	o := kernel.Options{}
+	o, asJSON := kernel.Options{}, false
 	c := &cobra.Command{
 		Use:     "fetch REF...",
 		Short:   "fetch kernels into the cache and say where they are",
@@ -78,11 +78,14 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				a.showKernel(k)
+				if err := a.showKernel(k, asJSON); err != nil {
+					return err
+				}
 			}
 			return nil
 		},
 	}
+	jsonFlag(c.Flags(), &asJSON)
 	c.Flags().BoolVar(&o.Refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	c.Flags().BoolVar(&o.Offline, "offline", false, "do not use the network")
 	return c
