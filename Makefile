@@ -1,83 +1,83 @@
-# tokentest. "make vmtest" and "make test" do all the set-up themselves.
+# tokentest. "make vmtest" and "make test" install and build what they need.
 
 KERNEL ?= deb:6.12
 CASES ?=
 ARGS ?=
-# A kernel tree that is built: KDIR, or below O= (or KBUILD_OUTPUT=). SERIES is tested patch by patch on BASE.
+# KDIR is a kernel tree that make has built, there or below O= (or KBUILD_OUTPUT=). Each patch of SERIES is tested on BASE.
 KDIR ?=
 SERIES ?=
 BASE ?= HEAD
 
-# What the agent's image is built with, so that both share compiled packages.
+# The agent's image is built with the same setting, so both share compiled packages.
 GOENV := CGO_ENABLED=0
 BIN := bin/tokentest
 
 .DEFAULT_GOAL := help
 
-help: ## show this
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "make vmtest takes KERNEL=deb:7.3 or KERNEL=path/to/bzImage, CASES='map_create/any/*', ARGS='--full';"
-	@echo "KDIR=~/linux for a tree that is built (O= is honoured); SERIES=x.mbox KDIR=~/linux BASE=v6.12 for each patch of a series."
+	@echo "KDIR=~/linux tests a tree that make has built (with O=, if set); SERIES=x.mbox KDIR=~/linux BASE=v6.12 tests each patch of a series."
 
 build: ## build bin/tokentest
 	@$(GOENV) go build -trimpath -o $(BIN) ./harness/cmd/tokentest
 
-# The tree's own settings are not this project's: a make in a kernel tree hands them on.
+# A make in a kernel tree passes its variables on. O and KBUILD_OUTPUT name its objects, not this project's.
 HASH := \#
 TREE := $(or $(O),$(KBUILD_OUTPUT),$(KDIR))
 override KERNEL := $(if $(KDIR),tree:$(TREE),$(KERNEL))
 FROM_SOURCE := $(SERIES)$(filter src:% git:%,$(KERNEL))$(findstring +,$(KERNEL))
 WHICH = $(if $(SERIES),series $(SERIES) --base '$(if $(KDIR),git:$(KDIR)$(HASH)$(BASE),$(KERNEL))',run --kernel '$(KERNEL)')
 
-setup: ## install what is missing: QEMU, and to build kernels a compiler
+setup: ## install what is missing: QEMU, and a compiler if KERNEL is built from source
 	@scripts/setup.sh
 	@$(if $(FROM_SOURCE),scripts/setup-build.sh)
 
 vmtest: setup build ## boot KERNEL and run CASES on it; installs what is missing first
 	@$(BIN) $(WHICH) $(foreach c,$(CASES),'$(c)') $(ARGS)
 
-test: ## run the tests that need no machine
+test: ## run the tests that need no machine, no root and no network
 	go vet ./...
 	go test ./...
 
 lint: ## gofmt, vet, shellcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: no shellcheck here, shell scripts are unchecked"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
 
 bench: ## time the default suite against a bare boot of the same kernel
 	@scripts/setup.sh
 	@$(MAKE) -s build
 	@$(BIN) bench --kernel $(KERNEL) $(CASES) $(ARGS)
 
-generate: ## make cases/uapi from the kernel's headers again
+generate: ## rewrite cases/uapi from the kernel's headers
 	@scripts/setup.sh
 	@scripts/generate.sh
 
-golden: ## write the expanded matrices that tests compare with
+golden: ## rewrite the expanded matrices that tests compare with
 	go test ./cases -run Golden -update
 
-parity: ## write results/parity.md: which case stands for which upstream assertion
+parity: ## rewrite results/parity.md: which case covers which upstream assertion
 	@$(MAKE) -s build
 	@mkdir -p results
 	@$(BIN) list parity > results/parity.md
 
 BASELINE := results/baseline/suite.jsonl.gz
-baseline: setup build ## run the suite on 6.12, 7.3 and 6.1, and keep their decisions in results/baseline
+baseline: setup build ## run the suite on 6.12, 7.3 and 6.1, and store the decisions in results/baseline
 	@scripts/baseline.sh $(BASELINE) deb:6.12 deb:7.3 deb:6.1
 
-canary: ## tell lies that must turn a run red
+canary: ## inject faults into the harness and check that each turns a run red
 	@scripts/setup.sh
 	@$(MAKE) -s build
 	@scripts/canary.sh $(KERNEL)
 
 FUZZTIME ?= 30s
-fuzz: ## feed rubbish to what reads a guest's words, FUZZTIME for each
+fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 	go test ./harness/vm -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
 	go test ./harness/wire -run '^$$' -fuzz FuzzReader -fuzztime $(FUZZTIME)
 
-clean: ## remove what was built and the stored runs
+clean: ## remove bin and the stored runs
 	rm -rf bin results/runs
 
 .PHONY: help setup build vmtest test lint bench generate golden parity baseline canary fuzz clean

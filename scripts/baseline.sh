@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # baseline.sh FILE KERNEL...: runs the default suite on the kernels, shows what
-# changed since FILE was written, and writes it anew. Only a run that is as
-# expected is kept.
+# changed since FILE was written, and rewrites FILE. A run with a failure is not
+# stored.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
-# Builds kernels of unusual configurations and runs the default suite on each, once
-# with the configuration beside the image and once with the image alone. The table is
-# results/configs.md.
+# Builds kernels with unusual configurations and runs the default suite on each, once
+# with the configuration next to the image and once with the image alone. Writes the
+# table results/configs.md.
 #
 # Usage: scripts/configs.sh [--again | --table] [ROW...]
 #   ROW      a row, or a pattern such as '6.12/without-*'; all rows by default
-#   --again  run the suite again on the kernels that are built
+#   --again  run the suite again on kernels that are already built
 #   --table  only write the table
 #
 # A row is RELEASE[-clang]/NAME:
 #   all             the fragments base and token
-#   without-OPTION  the same, and OPTION off with what depends on it: each option of
-#                   "tokentest list options"
-#   least           the fragment base and scripts/least.config
+#   without-OPTION  the same with OPTION off, and everything that depends on it: one row
+#                   for each option of "tokentest list options"
+#   least           the fragment base and scripts/least.config: the smallest kernel with tokens
 #   least-btf       the same, with BTF
-#   deb-FLAVOUR     Debian's, without the modules of its package
-#   selftests       the kernel's own tools/testing/selftests/bpf/config*, put together as its vmtest.sh does
+#   deb-FLAVOUR     Debian's configuration, without the modules of its package
+#   selftests       the kernel's own tools/testing/selftests/bpf/config*, merged as its vmtest.sh does
 #   defconfig       defconfig and kvm_guest.config, and the fragment token
 #   virtme          defconfig and scripts/virtme.config
 #
-# Each row is kept in $CONFIGS (default results/runs/configs) once it is finished, and a sweep that
-# was killed goes on there. One directory of objects serves all rows of a compiler and a release, so
-# that a build compiles only what differs. JOBS is how many files are compiled at a time, CACHE the
-# cache directory, ARGS more arguments for each run, such as --full.
+# $CONFIGS (default results/runs/configs) stores each finished row; a sweep that was killed continues
+# there. All rows of a release and a compiler share one object directory, so a build compiles only
+# what differs. JOBS is the number of files compiled at a time, CACHE the cache directory, ARGS more
+# arguments for each run, such as --full.
 #
-# Exit status: 0 if each run of the rows exits with 0, 1 if one does not, 2 usage, 3 if something is missing.
+# Exit status: 0 if each run exits with 0; 1 if one does not; 2 usage; 3 if something is missing.
 set -u
 cd "$(dirname "$0")/.." || exit 3
 tt=$PWD/bin/tokentest
@@ -38,7 +38,7 @@ command -v jq >/dev/null || { echo "configs: no jq: apt-get install -y jq" >&2; 
 [ -x "$tt" ] || { echo "configs: no bin/tokentest: run make build" >&2; exit 3; }
 mkdir -p "$dir" || exit 3
 
-# Options that no prompt switches off, with those that do.
+# Options without a prompt, and the options that switch them off.
 with() {
 	case $1 in
 	BPF_EVENTS) echo KPROBE_EVENTS UPROBE_EVENTS ;;
@@ -48,7 +48,7 @@ with() {
 	esac
 }
 
-# What a case or a rule depends on most goes first.
+# Options that most cases or rules depend on run first.
 first=' SECURITY_NETWORK DEBUG_INFO_BTF SECURITYFS CPU_MITIGATIONS BPF_JIT CGROUP_BPF MEMCG BPF_EVENTS MODULES'
 first+=' KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET '
 
@@ -71,12 +71,12 @@ rows() {
 	done
 }
 
-# The configuration of the kernel's own tests, and what theirs begins with.
+# The configuration of the kernel's own tests, and the defconfig that it extends.
 tests=tools/testing/selftests/bpf
 own=:$tests/config+$tests/config.vm+$tests/config.x86_64
 defconfig=:arch/x86/configs/x86_64_defconfig
 
-# build ROW: leaves bzImage and .config in the row's directory.
+# build ROW: writes bzImage and .config to the row's directory.
 build() {
 	local at=$dir/$1 release=${1%%/*} name=${1#*/} option other
 	local args=(--build-jobs "${JOBS:-2}" --without IKCONFIG)
@@ -106,13 +106,13 @@ build() {
 		ln -f "$at/bzImage" "$at/hidden/bzImage" && echo $(((SECONDS - start + 30) / 60)) >"$at/minutes"
 }
 
-# suite ROW known|hidden: keeps counts and exit code.
+# suite ROW known|hidden: stores counts and exit code.
 suite() {
 	local at=$dir/$1 how=$2 kernel=$dir/$1/bzImage code start=$SECONDS
 	[ ! -s "$at/$how.json" ] || return 0
 	[ "$how" = known ] || kernel=$at/hidden/bzImage
 	rm -rf "$at/run-$how"
-	# shellcheck disable=SC2086 # ARGS is words
+	# shellcheck disable=SC2086 # ARGS is a list of words
 	"$tt" run "${cache[@]}" --format jsonl --kernel "$kernel" --out "$at/run-$how" ${ARGS:-} \
 		>"$at/jsonl" 2>"$at/$how.log" </dev/null
 	code=$?
@@ -129,7 +129,7 @@ suite() {
 # set_in CONFIG: the options that are y.
 set_in() { sed -n 's/^CONFIG_\(.*\)=y$/\1/p' "$1" | sort; }
 
-# off ROW: the named options that the row lacks and "all" has.
+# off ROW: the options of "list options" that "all" has and the row lacks.
 off() {
 	local base=$dir/${1%%/*}/all/.config
 	[ -s "$base" ] || return 0
@@ -144,9 +144,8 @@ write_table() {
 	{
 		echo '# Unusual configurations'
 		echo
-		echo "What \`scripts/configs.sh\` found: each row is a kernel, built with one configuration, with the default suite"
-		echo "run on it with the configuration known and with it hidden: pass, skip, fail, broken and the exit code."
-		echo "The minutes are the build's, of the clock."
+		echo "\`scripts/configs.sh\` writes this table. Each row is a kernel, built with one configuration. The default suite"
+		echo "ran on it twice: with the configuration known, and with it hidden. Minutes are the wall-clock time of the build."
 		echo
 		printf '| %s ' row minutes pass skip fail broken exit 'hidden: pass' skip fail broken exit 'off with it'
 		printf '|\n'
@@ -171,7 +170,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--again) again=1 ;;
 	--table) write_table && exit 0 || exit 3 ;;
-	-*) echo "configs: unknown flag $1; see the head of this script" >&2 && exit 2 ;;
+	-*) echo "configs: unknown flag $1; see the comment at the start of this script" >&2 && exit 2 ;;
 	*) only+=("$1") ;;
 	esac
 	shift
@@ -182,7 +181,7 @@ bad=0 lost=0
 for pattern in "${only[@]}"; do
 	found=
 	for row in $(rows); do
-		# shellcheck disable=SC2053 # it is a pattern
+		# shellcheck disable=SC2053 # a pattern
 		[[ $row == $pattern ]] || continue
 		found=1
 		if [ -n "$again" ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes faults on purpose, on a real kernel under a real QEMU, and checks what
-# comes out. Usage: scripts/faults.sh [KERNEL [FAULT...]]
+# Injects faults into runs of a real kernel under a real QEMU, and checks the
+# result. README.md lists them. Usage: scripts/faults.sh [KERNEL [FAULT...]]
 # shellcheck disable=SC2317 # check calls the functions
 set -u
 cd "$(dirname "$0")/.." || exit 3
@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# check NAME WANTED-EXIT-CODE WANTED-TEXT COMMAND...
+# check NAME EXIT-CODE PATTERN COMMAND...
 check() {
 	local name=$1 code=$2 text=$3 got; shift 3
 	"$@" >"$work/log" 2>&1; got=$?
@@ -24,7 +24,7 @@ check() {
 wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
 qemu() { pgrep -P "$1" qemu | head -1; }
 
-# disturb SIGNAL CONSOLE-TEXT ARG...: a run whose first QEMU gets a signal once its console holds a text.
+# disturb SIGNAL TEXT ARG...: a run whose first QEMU gets the signal when its console contains TEXT.
 disturb() {
 	local sig=$1 when=$2 out=$work/run.$RANDOM pid; shift 2
 	"$tt" run -k "$kernel" -f pretty -o "$out" "$@" map_create &
@@ -37,7 +37,7 @@ disturb() {
 	[ "$sig" != STOP ] || [ -z "${PAUSE:-}" ] || { sleep "$PAUSE"; kill -CONT "$(qemu "$pid")"; }
 	wait "$pid"
 }
-# Many runs at once: each has all its verdicts.
+# Many runs at once: each must have all its results.
 crowd() {
 	local n=$1 i pids=(); shift
 	for i in $(seq "$n"); do
@@ -49,14 +49,14 @@ crowd() {
 	done
 	cat "$work/crowd1.log"
 }
-# The tool itself is stopped for longer than its deadline, and goes on.
+# tokentest itself is stopped for longer than its deadline, then continues.
 stopped() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/stopped" --deadline 60s token_create &
 	local pid=$!
 	sleep 4; kill -STOP "$pid"; sleep 65; kill -CONT "$pid"
 	wait "$pid"
 }
-# The tool is stopped while the kernel prints: no line of its log is damaged.
+# tokentest is stopped while the kernel prints: no line of the log is damaged.
 unread() {
 	local out=$work/unread pid
 	# shellcheck disable=SC2016 # the guest expands it
@@ -68,14 +68,14 @@ unread() {
 	wait "$pid" || return 97
 	echo "$(tr -d '\r' <"$out/boot0/console.log" | grep -cE '^\[ *[0-9]+\.[0-9]{6}\] number [0-9]+$') lines"
 }
-# The tool is killed; its QEMU dies with it, and the run goes on.
+# tokentest is killed: its QEMU ends too, and --resume continues the run.
 resumed() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/killed" map_create &
 	local pid=$! vm
 	until grep -q 'begin cells [1-9]' "$work/killed/kernel0/boot0/console.log" 2>/dev/null; do sleep 0.05; done
 	vm=$(qemu "$pid")
 	kill -KILL "$pid"; wait "$pid" 2>/dev/null; sleep 0.3
-	grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$vm/status" && { echo "QEMU $vm outlived the tool"; return 98; }
+	grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$vm/status" && { echo "QEMU $vm is still running"; return 98; }
 	truncate -s -3 "$work/killed/kernel0/boot0/control.out"
 	"$tt" report "$work/killed" -f pretty >"$work/recalled"
 	[ $? = 3 ] || return 97
@@ -83,7 +83,7 @@ resumed() {
 	grep -q '^[1-9][0-9]* pass, 0 fail, 0 broken' "$work/recalled" || return 95
 	"$tt" run --resume "$work/killed"
 }
-# The run is interrupted; its last line is the command that resumes it.
+# The run is interrupted: its last line is the command that resumes it.
 interrupted() {
 	"$tt" run -k "$kernel" -f pretty -o "$work/int" map_create >"$work/printed" &
 	local pid=$! way
@@ -97,7 +97,7 @@ interrupted() {
 	# shellcheck disable=SC2086 # its words
 	"$tt" $way -f pretty && cmp -s <(grep -c '"case"' "$work/int/records.jsonl") <("$tt" list cases map_create | wc -l)
 }
-# A stored record is damaged in each way: report, compare and history say so, and a resumed run restores it.
+# A stored record is damaged in each way: report, compare and history report it, and run --resume restores it.
 damaged() {
 	"$tt" run -k "$kernel" -q -f json -o "$work/stored/whole" map_create >/dev/null || return 99
 	local how name n=0
@@ -128,13 +128,13 @@ both() {
 	wait "$pid" && return "$code"
 }
 halfCache() {
-	mkdir -p "$work/cache" # without what it takes minutes to copy
+	mkdir -p "$work/cache" # without the parts that take minutes to copy
 	for f in accel.json apt images kernels; do cp -r ~/.cache/tokentest/"$f" "$work/cache/"; done
 	for f in "$work"/cache/images/*.cpio; do truncate -s 1000 "$f"; done
 	mkdir "$work/cache/images/tmp-left"
 	"$tt" run -k "$kernel" --cache "$work/cache" -f pretty -o "$work/half" nested_userns
 }
-# An apt that somebody else runs in the private state holds its lock.
+# Another apt process holds the lock of the private state.
 foreignApt() {
 	"$tt" kernel fetch --cache "$work/foreign" "$kernel" >/dev/null 2>&1 || return 99
 	apt-get -c "$work/foreign/apt/apt.conf" -q update >/dev/null 2>&1 & local apt=$!
@@ -143,7 +143,7 @@ foreignApt() {
 	wait "$apt" || return 97
 	return "$code"
 }
-# git's own lock on the index of a tree whose changes are read.
+# git holds the lock on the index of a tree that tokentest reads.
 foreignGit() {
 	git init -q "$work/tree" && echo all: >"$work/tree/Makefile" && git -C "$work/tree" add Makefile &&
 		git -C "$work/tree" -c user.name=t -c user.email=t@t commit -qm base || return 99

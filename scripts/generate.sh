@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes cases/uapi/zenums.go and zlayout.go from include/uapi/linux/bpf.h of the
-# releases that the distribution has headers for, and testdata/layout.txt from the
+# Rewrites cases/uapi/zenums.go and zlayout.go from include/uapi/linux/bpf.h of the
+# releases for which the distribution has headers, and testdata/layout.txt from the
 # BTF of a packaged kernel. Headers are unpacked, not installed.
 set -eu
 

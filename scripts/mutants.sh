@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# mutants.sh KERNEL [NUMBER...]: boots a kernel that carries
-# cases/testdata/mutants/6.12.patch once for each regression in it, and says
-# which case notices it. Exit code 1 where one passes unnoticed.
+# mutants.sh KERNEL [NUMBER...]: boots a kernel with
+# cases/testdata/mutants/6.12.patch once for each regression in the patch, and
+# prints which case detects it. Exit code 1 if one is not detected.
 #
 #   bin/tokentest kernel build src:6.12+cases/testdata/mutants/6.12.patch
 #   scripts/mutants.sh PATH/TO/bzImage
 #
-# A range such as 1200+map_type stands for one regression a type; all of them
-# are switched on together, and the line counts the types that noticed.
+# A range such as 1200+map_type is one regression for each type. All of them are
+# enabled together, and the line counts the types that detect theirs.
 # ARGS adds arguments to each run, such as --full.
 set -u
 cd "$(dirname "$0")/.." || exit 3
@@ -16,11 +16,11 @@ shift
 list=cases/testdata/mutants/6.12.txt
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-all=0 noticed=0
+all=0 detected=0
 
-# run NUMBER: the run's KTAP in $out/ktap, and its exit code.
+# run NUMBER: writes the run's KTAP to $out/ktap and returns its exit code.
 run() {
-	# shellcheck disable=SC2086 # ARGS is words
+	# shellcheck disable=SC2086 # ARGS is a list of words
 	bin/tokentest run --quiet --format ktap --kernel "$kernel" --append "bpf_mutant=$1" --out "$out/run" ${ARGS:-} >"$out/ktap" 2>&1 </dev/null
 	local code=$?
 	rm -rf "$out/run"
@@ -28,7 +28,7 @@ run() {
 }
 
 if ! run 0; then
-	echo "mutants: the kernel does not pass without a regression, so that a failure would say nothing:"
+	echo "mutants: the kernel fails without a regression, so a failure with one proves nothing:"
 	grep '^ *not ok' "$out/ktap" | head -n 5
 	exit 3
 fi
@@ -41,14 +41,14 @@ while IFS=$'\t' read -r name what; do
 	run "$number"
 	code=$?
 	if [ "$code" -ne 0 ] && grep -q '^ *not ok' "$out/ktap"; then
-		noticed=$((noticed + 1))
+		detected=$((detected + 1))
 		count=$(grep -c '^ *not ok .*/' "$out/ktap")
 		types=$(grep '^ *not ok .*/' "$out/ktap" | sed 's/ #.*//; s,.*/,,' | sort -u | wc -l)
 		first=$(grep -m 1 '^ *not ok' "$out/ktap" | sed 's/^ *not ok [0-9]* //')
-		printf '%s\tnoticed, exit %s, by %s cells (%s endings), first %s\t%s\n' "$name" "$code" "$count" "$types" "${first%% #*}" "$what"
+		printf '%s\tdetected, exit %s, by %s cells (%s types), first %s\t%s\n' "$name" "$code" "$count" "$types" "${first%% #*}" "$what"
 	else
-		printf '%s\tUNNOTICED (exit %s)\t%s\n' "$name" "$code" "$what"
+		printf '%s\tNOT DETECTED (exit %s)\t%s\n' "$name" "$code" "$what"
 	fi
 done <"$list"
-echo "mutants: $noticed passed, $((all - noticed)) failed"
-[ "$noticed" -eq "$all" ]
+echo "mutants: $detected passed, $((all - detected)) failed"
+[ "$detected" -eq "$all" ]

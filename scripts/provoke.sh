@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes real kernels report each kind of fault that can be made on purpose, and
-# checks what tokentest says of it: kind and title of the finding, exit code.
-# Usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]; PACKAGED is such as
-# deb:6.12. BUILT is the image of a kernel that watches itself, and breaks
-# when it is told to:
+# Makes real kernels report each kind of fault that can be provoked, and checks
+# tokentest's finding: its kind, its title, and the exit code.
+# Usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]
+# PACKAGED is a packaged kernel, such as deb:6.12. BUILT is the image of a kernel
+# with debug options and with faults to enable:
 #
 #   bin/tokentest kernel build --fragment base --fragment token --fragment debug \
 #       --fragment scripts/provoke.config src:6.12+cases/testdata/mutants/6.12.patch
 #
-# Each fault comes from a machine that begins warm; with FRESH=1 from one that
-# boots. A fingerprint is the same either way: FRESH=1 compares with PRINTS, where
-# a run without it has left them.
+# Each fault runs in a machine restored from a snapshot; with FRESH=1 in one that
+# boots. The fingerprint must be the same: a run without FRESH writes the
+# fingerprints to the file PRINTS, and a run with FRESH=1 compares with them.
 set -u
 cd "$(dirname "$0")/.." || exit 3
 packaged=${1:?usage: scripts/provoke.sh PACKAGED BUILT [FAULT...]}
@@ -27,7 +27,7 @@ warm=(--snapshot)
 
 wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
 
-# judge NAME CODE TEXT GOT: TEXT is what the report begins with, "" is that there is none.
+# judge NAME CODE TEXT GOT: the report must start with TEXT; "" means no report.
 judge() {
 	local name=$1 code=$2 text=$3 got=$4 line print
 	tried=$((tried + 1))
@@ -39,7 +39,7 @@ judge() {
 	print=$(grep -oE '\[[0-9a-f]{12}\]' <<<"$line")
 	if [ "$got" != "$code" ] || [ -z "$line" ]; then
 		failed=$((failed + 1))
-		echo "NOT OK  $name: exit $got, want $code and \"$text\"; it printed:"
+		echo "NOT OK  $name: exit $got, want $code and \"$text\"; output:"
 		tail -n 25 "$work/log" | sed 's/^/        /'
 	elif [ -n "${FRESH:-}" ] && [ -s "$prints" ] && grep -q "^$name " "$prints" && ! grep -qxF "$name $print" "$prints"; then
 		failed=$((failed + 1))
@@ -50,7 +50,7 @@ judge() {
 	fi
 }
 
-# fault NAME CODE TEXT KERNEL COMMAND [ARG...]: the shell's command in a machine.
+# fault NAME CODE TEXT KERNEL COMMAND [ARG...]: runs a shell command in a machine.
 fault() {
 	local name=$1 code=$2 text=$3 kernel=$4 command=$5
 	shift 5
@@ -60,19 +60,19 @@ fault() {
 	rm -rf "$work/out"
 }
 
-# crash NAME CODE TEXT [ARG...]: what the kernel's dump test does by that name.
+# crash NAME CODE TEXT [ARG...]: triggers the fault NAME of the kernel's dump test module (lkdtm).
 crash() {
 	local name=$1 code=$2 text=$3
 	shift 3
 	fault "$name" "$code" "$text" "$built" "$knobs; echo $name > /sys/kernel/debug/provoke-crash/DIRECT; sleep 1" --with "$(command -v sleep)" "$@"
 }
 
-# A watchdog waits for seconds and not for minutes.
+# Watchdogs wait for seconds, not for minutes.
 knobs='cd /proc/sys/kernel; echo 4 > watchdog_thresh; echo 5 > hung_task_timeout_secs; echo 2 > hung_task_check_interval_secs; echo 5 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout'
 eat='head -c 2000000000 /dev/zero | tail'
 tools=(--with "$(command -v head)" --with "$(command -v tail)")
 
-# What any kernel can be made to do.
+# Faults of any kernel.
 fault sysrq-crash 1 'panic: kernel panic: sysrq triggered crash' "$packaged" 'echo c > /proc/sysrq-trigger'
 # shellcheck disable=SC2016 # the guest expands it
 fault sysrq-backtraces 0 '' "$packaged" 'for k in l t w m; do echo $k > /proc/sysrq-trigger; done'
@@ -83,7 +83,7 @@ fault cgroup-kill 137 'oom: Memory cgroup out of memory: killed tail' "$packaged
 fault sysrq-kill 137 'oom: Out of memory: killed sh' "$packaged" 'echo f > /proc/sysrq-trigger; sleep 1; :' --with "$(command -v sleep)"
 fault words 0 '' "$packaged" 'echo "BUG: KASAN: these are the words of a program" > /dev/kmsg; echo "Kernel panic - not syncing: so are these" > /dev/console'
 
-# What a kernel sees that watches itself.
+# Faults that need debug options.
 crash PANIC 1 'panic: kernel panic: dumptest'
 crash BUG 1 'bug: kernel BUG at drivers/misc/lkdtm/bugs.c in lkdtm_BUG'
 crash WARNING 1 'warn: WARNING in lkdtm_WARNING (drivers/misc/lkdtm/bugs.c)'
@@ -111,8 +111,8 @@ crash HUNG_TASK 1 'hungtask: hung task: sh' --deadline 120s
 crash SOFTLOCKUP 1 'lockup: soft lockup in lkdtm_SOFTLOCKUP' --deadline 120s
 fault stalled-rcu 1 'rcu: RCU stall: rcu_' "$built" "$knobs; echo 0 > watchdog; echo SOFTLOCKUP > /sys/kernel/debug/provoke-crash/DIRECT" --deadline 120s
 
-# A reference that is never let go, in the kernel's own code: kmemleak has to
-# find it, and the case under which the token was made.
+# A reference leaks in the kernel's own code: kmemleak must find it, and the finding
+# must name the case that made the token.
 if wanted leak; then
 	"$tt" run -k "$built" -f pretty -o "$work/leak" --append bpf_mutant=46 nested_userns token_passed_on >"$work/out" 2>&1
 	code=$?

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building a kernel needs and this machine lacks. It asks no question and prints nothing when all is
-# there. Exit status: 0 all there, 3 something is missing that it could not install.
+# Installs missing packages that a kernel build needs. It asks no question, and prints nothing if none is missing.
+# Exit status: 0 nothing is missing, 3 something is missing and could not be installed.
 set -eu
 
 say() { echo "setup: $*" >&2; }
@@ -18,21 +18,21 @@ if [ -z "$lost" ]; then
 fi
 
 if ! command -v apt-get >/dev/null; then
-	say "kernels cannot be built without:$lost (Debian's names)"
+	say "missing packages for kernel builds:$lost (the names are Debian's)"
 	exit 3
 elif [ "$(id -u)" = 0 ]; then
 	root=
 elif sudo -n true 2>/dev/null; then
 	root='sudo -n'
 else
-	say "kernels cannot be built without:$lost; run as root: apt-get install -y$lost"
+	say "missing packages for kernel builds:$lost; run as root: apt-get install -y$lost"
 	exit 3
 fi
 
-# ccache only makes it quicker.
+# ccache is optional; it makes builds faster.
 install="apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends$lost ccache"
-say "installing what builds a kernel: $install"
+say "installing packages for kernel builds: $install"
 if ! $root sh -c "$install" </dev/null >&2; then
-	say "could not install it"
+	say "the installation failed"
 	exit 3
 fi

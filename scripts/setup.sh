@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs what `make vmtest` needs and this machine lacks: QEMU for x86. Go it only looks at. It asks no question and
-# prints nothing when all is there. Exit status: 0 all there, 3 something is missing that it could not install.
+# Installs QEMU for x86 if it is missing, and checks the Go version. It asks no question, and prints nothing if nothing is
+# missing. Exit status: 0 nothing is missing, 3 something is missing and could not be installed.
 set -eu
 cd "$(dirname "$0")/.."
 
 say() { echo "setup: $*" >&2; }
 
-# go list refuses a go.mod that is too new, after the go command has tried to fetch the toolchain that it asks for.
+# go list rejects a go.mod that needs a newer Go, after the go command tried to fetch that toolchain.
 if ! command -v go >/dev/null; then
 	say "no go command: install Go $(sed -n 's/^go //p' go.mod) or newer"
 	exit 3
@@ -28,7 +28,7 @@ elif command -v pacman >/dev/null; then
 elif command -v zypper >/dev/null; then
 	install='zypper -nq install qemu-x86'
 else
-	say "no qemu-system-x86_64: install QEMU's system emulator for x86"
+	say "qemu-system-x86_64 is missing: install QEMU's system emulator for x86"
 	exit 3
 fi
 
@@ -37,7 +37,7 @@ if [ "$(id -u)" = 0 ]; then
 elif sudo -n true 2>/dev/null; then
 	root='sudo -n'
 else
-	say "no qemu-system-x86_64 and no right to install it; run as root: $install"
+	say "qemu-system-x86_64 is missing; run as root: $install"
 	exit 3
 fi
 

@@ -1,4 +1,4 @@
-// Package scripts holds shell only; its tests are here.
+// Package scripts contains only shell scripts. Start with README.md; the tests are here.
 package scripts
 
 import (
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// world is a PATH that holds what setup.sh itself uses and the given commands, each made of shell lines.
+// world is a PATH with the programs that setup.sh itself uses and the given commands, each a shell script.
 func world(t *testing.T, commands map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -42,7 +42,7 @@ func TestSetup(t *testing.T) {
 		name     string
 		commands map[string]string
 		status   int
-		want     []string // in the output, none means that it is empty
+		want     []string // in the output; none means no output
 	}{
 		{"all there", map[string]string{"go": here, "qemu-system-x86_64": here}, 0, nil},
 		{"no go", map[string]string{"qemu-system-x86_64": here}, 3, []string{"setup: no go command: install Go 1."}},
@@ -59,7 +59,7 @@ func TestSetup(t *testing.T) {
 			[]string{"setup: could not install QEMU"}},
 		{"Fedora", map[string]string{"go": here, "dnf": record, "id": user}, 3, []string{"run as root: dnf -qy install"}},
 		{"Arch", map[string]string{"go": here, "pacman": record, "id": root}, 0, []string{"ran pacman -S"}},
-		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: no qemu-system-x86_64: install QEMU"}},
+		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: qemu-system-x86_64 is missing: install QEMU"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

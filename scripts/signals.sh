@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Ends each command with a signal while it works, on a real kernel, and checks
-# the exit code, the time, and that no process is left behind.
+# Sends a signal to each command while it works, on a real kernel, and checks
+# the exit code, the time, and that no process is left.
 # Usage: scripts/signals.sh [KERNEL [ROW...]]
-# LIMIT is how many milliseconds a command may take to end; a busy host needs
-# more than the second that it takes elsewhere.
+# LIMIT is the number of milliseconds in which a command must end. It ends within
+# a second on an idle host; a busy host needs more.
 set -u
 cd "$(dirname "$0")/.." || exit 3
 kernel=${1:-deb:6.12}; shift || true
@@ -22,7 +22,7 @@ descendants() {
 		descendants "$p"
 	done
 }
-# busy PID PROGRAM: the tool has started the program, or printed UNTIL; - stands for two seconds of work.
+# busy PID PROGRAM: true once tokentest has started PROGRAM or printed UNTIL; for -, true after two seconds.
 busy() {
 	local p
 	[ "$2" != - ] || { sleep 2; return 0; }
@@ -34,13 +34,13 @@ busy() {
 }
 left() { grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
 
-# row NAME SIGNAL PROGRAM WANTED-EXIT-CODES ARG...: a command that gets the signal once it has started the program.
+# row NAME SIGNAL PROGRAM EXIT-CODES ARG...: sends the signal to a command once it has started PROGRAM.
 row() {
 	local name=$1 sig=$2 program=$3 want=$4 pid p family begun code took why=; shift 4
 	[ "$only" = "  " ] || [[ $only == *" $name "* ]] || return
 	"$tt" "$@" >"$work/out" 2>"$work/err" <"${INPUT:-/dev/null}" & pid=$!
 	until busy "$pid" "$program"; do
-		kill -0 "$pid" 2>/dev/null || { why="it ended before"; break; }
+		kill -0 "$pid" 2>/dev/null || { why="it ended before the signal"; break; }
 		sleep 0.05
 	done
 	[ -z "${ALSO:-}" ] || sleep "$ALSO"
@@ -68,7 +68,7 @@ mkfifo "$work/pipe.txt"
 	yes 'owner map_create type=hash token=t' | head -n 200000
 } >"$work/many.txt"
 
-# what computes or reads
+# Commands that compute or read.
 for sig in TERM INT QUIT HUP; do
 	row "diff-$sig" $sig - 3 explain --diff 6.12 7.3
 done
@@ -77,7 +77,7 @@ row random TERM - 3 run -k "$kernel" --random 100000000
 row pipe TERM - 3 list cases "$work/pipe.txt"
 row denylist TERM - 3 run -k "$kernel" --denylist "$work/pipe.txt"
 
-# what runs machines
+# Commands that run machines.
 for sig in TERM INT QUIT HUP; do
 	row "run-$sig" $sig qemu 3 run -k "$kernel" -o "$work/run-$sig" map_create
 done
@@ -86,7 +86,7 @@ UNTIL=running row run-cells TERM qemu 3 run -k "$kernel" --full -o "$work/full" 
 UNTIL="shrink .*round" row shrink TERM qemu 1 run -k "$kernel" -o "$work/shrunk" --random 60 --seed 1 --lie-rule token_create/no-cap-bpf
 row bench TERM qemu 3 bench -k "$kernel"
 row exec TERM qemu 125 exec -k "$kernel" -- sleep 1000
-# 143 where the guest's program is told in time
+# 143 if the guest's program gets the signal in time.
 # shellcheck disable=SC2016 # for the guest's shell
 UNTIL=up row exec-program TERM qemu 143,125 exec -k "$kernel" -- sh -c 'echo up; while :; do :; done'
 # shellcheck disable=SC2016 # for the guest's shell
@@ -106,14 +106,14 @@ if [ -d "$work/run-TERM" ]; then
 	row resume TERM - 3 run --resume "$work/stored"
 fi
 
-# what runs other programs
+# Commands that run other programs.
 row fetch TERM apt-get 3 kernel fetch --cache "$cold" deb:6.12
 row fetch-KILL KILL apt-get 137 kernel fetch --cache "$cold" deb:6.12
 row download-KILL KILL apt-helper 137 kernel fetch --cache "$cold" deb:6.12
 row unpack KILL tar 137 kernel build --cache "$cold" src:6.12
 ALSO=5 row build TERM cc1 3 kernel build --cache "$cold" src:6.12
 ALSO=5 row build-KILL KILL cc1 137 kernel build --cache "$cold" src:6.12
-# seriesOf TREE: a copy of the tree, with a commit that is a series.
+# seriesOf TREE: clones the tree and writes a commit as a series.
 seriesOf() {
 	git clone -q --shared "$1" "$work/tree" || return
 	echo '/* a change */' >>"$work/tree/kernel/bpf/token.c"

@@ -1,14 +1,14 @@
-# vmtest.mk: include it in a kernel tree's Makefile, or call it there:
+# Include this file in the Makefile of a kernel tree, or call it there:
 #
 #     make -f ~/tokentest/scripts/vmtest.mk vmtest
 #     make -f ~/tokentest/scripts/vmtest.mk vmtest O=../build CASES='map_create/any/*'
 #     make -f ~/tokentest/scripts/vmtest.mk vmtest-series SERIES=x.mbox
 #     make -f ~/tokentest/scripts/vmtest.mk vmtest-check
 #
-# It tests the image that make has built in this tree, or below O=.
+# vmtest tests the image that make has built in this tree, or below O=.
 
 TOKENTEST ?= $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
-# Included, this is read where the kernel's own make has gone: among the objects, with O= as it was seen from elsewhere.
+# If included, make reads this in the object directory, where O= may be relative to another directory.
 ifeq ($(sub_make_done),1)
 VMTEST_TREE := $(CURDIR)
 VMTEST_SOURCE := $(abs_srctree)
@@ -18,7 +18,7 @@ VMTEST_SOURCE := $(CURDIR)
 endif
 VMTEST_CASES = $(foreach c,$(CASES),'$(c)')
 
-# The first of the kernel's two makes hands every goal to the second.
+# The kernel's Makefile calls make twice; the first passes every goal to the second.
 ifneq ($(need-sub-make),1)
 .PHONY: vmtest vmtest-series vmtest-check
 
@@ -27,7 +27,7 @@ vmtest:
 	@cd $(VMTEST_SOURCE) && $(TOKENTEST)/bin/tokentest run --kernel tree:$(VMTEST_TREE) $(VMTEST_CASES) $(ARGS)
 
 vmtest-series:
-	@test -n "$(SERIES)" || { echo "vmtest-series: name the patches: SERIES=x.mbox"; exit 2; }
+	@test -n "$(SERIES)" || { echo "vmtest-series: SERIES is not set; use e.g. SERIES=x.mbox"; exit 2; }
 	@$(MAKE) -s --no-print-directory -C $(TOKENTEST) setup build O= KBUILD_OUTPUT=
 	@cd $(VMTEST_SOURCE) && $(TOKENTEST)/bin/tokentest series $(SERIES) --base 'git:$(VMTEST_SOURCE)#$(or $(BASE),HEAD)' $(VMTEST_CASES) $(ARGS)
 
