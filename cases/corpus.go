@@ -1,3 +1,12 @@
+// Package cases is the case language and the corpus: it reads case files, expands
+// matrices into cases, selects them, and says which of them a kernel cannot run.
+//
+// It decides nothing: package oracle holds the kernel's rules, sim plays a case's
+// steps on facts, draw makes random scenarios, and step is the part of a case that
+// reaches the guest.
+//
+// Start with Load and Corpus.Select in this file; parse.go reads a file, expand.go
+// makes its cases. README.md is for people who write cases.
 package cases
 
 import (

@@ -1,11 +1,13 @@
 package harness_test
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -108,7 +110,7 @@ func sources(root string) ([]source, error) {
 			return err
 		}
 		fset := token.NewFileSet()
-		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution|parser.ParseComments)
 		if err != nil {
 			return err
 		}
@@ -212,6 +214,89 @@ func TestImports(t *testing.T) {
 	for _, p := range []string{"cases", "cases/oracle", "harness/guest", "harness/plan", "images", "images/init"} {
 		if !seen[p] {
 			t.Errorf("no file of %s was found: the test looks in the wrong place", p)
+		}
+	}
+}
+
+// importRow is a row of the table in README.md.
+func importRow(pkg string) string {
+	var list []string
+	for _, p := range slices.Sorted(slices.Values(mayImport[pkg])) {
+		list = append(list, "`"+p+"`")
+	}
+	return fmt.Sprintf("| `%s` | %s |", pkg, cmp.Or(strings.Join(list, ", "), "nothing"))
+}
+
+// README.md has the same table, a row a package.
+func TestImportTableInReadme(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(text), "| package | may import |\n| --- | --- |\n")
+	if !ok {
+		t.Fatal("README.md has no table of imports")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	got := strings.Split(strings.TrimSpace(table), "\n")
+	var want []string
+	for _, pkg := range slices.Sorted(maps.Keys(mayImport)) {
+		want = append(want, importRow(pkg))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("README.md has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// checkComment says what is wrong with the comment of a package, "" for nothing: it
+// must say what the package is, and where to start.
+func checkComment(pkg, text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	switch {
+	case text == "":
+		return pkg + ": no package comment"
+	case !strings.Contains(strings.ToLower(text), "start with "):
+		return pkg + ": the package comment does not say where to start; add a sentence \"Start with ...\""
+	}
+	return ""
+}
+
+// Every package has a comment, in one of its files.
+func TestPackageComments(t *testing.T) {
+	all, err := sources("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments := map[string][]string{}
+	for i := range all {
+		s := &all[i]
+		if comments[s.pkg] == nil {
+			comments[s.pkg] = []string{}
+		}
+		if text := s.file.Doc.Text(); text != "" {
+			comments[s.pkg] = append(comments[s.pkg], text)
+		}
+	}
+	for pkg, list := range comments {
+		if len(list) > 1 {
+			t.Errorf("%s: %d files have a package comment", pkg, len(list))
+		}
+		if why := checkComment(pkg, strings.Join(list, " ")); why != "" {
+			t.Error(why)
+		}
+	}
+}
+
+// A comment that is missing or that gives no start is an error.
+func TestPackageCommentsCanFail(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                                       true,
+		"Package x is a thing.\n":                true,
+		"Package x is a thing.\nStart\nwith Y.":  false,
+		"Gen writes. To run it, start with make": false,
+	} {
+		if got := checkComment("x", text) != ""; got != want {
+			t.Errorf("%q: wrong %t, want %t", text, got, want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
-// Package images builds what the test machine boots into: an initramfs with the guest agent as PID 1. It is byte for
-// byte reproducible, and cached by the digest of everything that it is made from, so that a second build runs no
-// compiler.
+// Package images builds the initramfs that the test machine boots into, with the
+// guest agent as PID 1. The image is reproducible byte for byte, and cached by the
+// digest of its sources, so a second build runs no compiler.
+//
+// It builds no kernel; package kernel does. Start with Build.
 package images
 
 import (

@@ -1,5 +1,8 @@
-// Package kconfig reads kernel configurations: from a .config file, or out of
-// a kernel image that carries its own (CONFIG_IKCONFIG).
+// Package kconfig reads kernel configurations, from a .config file or from a kernel
+// image that contains its own (CONFIG_IKCONFIG), and checks them against fragments.
+//
+// It does not run the kernel's kconfig; package kernel does. Start with Parse and
+// ReadImage; check.go compares a configuration with the fragments beside this file.
 package kconfig
 
 import (

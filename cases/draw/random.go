@@ -1,10 +1,12 @@
-// Package draw makes cases by chance: worlds that a seed draws, as the text of a case
-// file, and the shrinker that takes things out of one on which a kernel and the
-// oracle disagree.
+// Package draw generates random scenarios as the text of case files, the same for
+// the same seed, and shrinks a scenario on which a kernel and the oracle disagree.
 //
-// Begin with Random; what is drawn how often stands in the table of operations, and
-// acts and calls have a function for each. It judges nothing: the oracle alone says
-// what a drawn step must answer.
+// It judges nothing: the oracle alone says what a generated step must do. It boots
+// nothing: the caller runs each smaller scenario.
+//
+// Start with Random. The weights are in the table of operations (package step);
+// the tables acts and calls have a function for each operation. shrink.go removes
+// parts of a scenario.
 package draw
 
 import (

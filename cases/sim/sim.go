@@ -1,9 +1,12 @@
-// Package sim plays a program on facts: a program and what is known of a kernel go
-// in, what each step must show comes out. It asks the oracle for each decision, and
-// keeps what the actors own in between: descriptors, mounts, contexts, BPF-LSM programs.
+// Package sim plays a program on facts: a program and what is known about a kernel
+// go in, what each step must show comes out. It asks the oracle for each decision
+// and keeps what the actors own between steps: descriptors, mounts, contexts,
+// BPF-LSM programs.
 //
-// Begin with Step: plays has a function for each operation. It reads no case file and
-// knows no pin; package cases does.
+// It reads no case file and knows no pin; package cases does. It has no rule of
+// the kernel; package oracle does.
+//
+// Start with Step: the table plays has a function for each operation.
 package sim
 
 import (

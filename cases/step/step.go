@@ -1,7 +1,12 @@
-// Package step is what crosses to the guest: actors, steps, and the
-// well-formed requests behind them; and what comes back: observations and
-// facts. It holds no expectation and no case, so that neither can reach the
-// guest and a changed case rebuilds nothing.
+// Package step is what crosses to the guest: actors, steps, and the well-formed
+// request that each step stands for; and what comes back: observations and facts.
+//
+// It holds no expectation and no case, so neither can reach the guest, and a
+// changed case needs no new guest image.
+//
+// Start with the table operations in ops.go; shapes.go has a row for each map type
+// and program type, commands.go for each command that takes a token, settings.go
+// for each setting of the kernel.
 package step
 
 import (

@@ -1,6 +1,11 @@
-// Package uapi holds the kernel's numbers and their names: commands, map,
-// program and attach types, capabilities and errnos, with the release that
-// added each. Names keep the kernel's spelling.
+// Package uapi holds the kernel's numbers and their names: commands, map, program
+// and attach types, capabilities and errnos, with the release that added each, and
+// the members of union bpf_attr. Names keep the kernel's spelling.
+//
+// It decides nothing and makes no call. zenums.go and zlayout.go are generated
+// from the kernel's headers: "make generate" writes them.
+//
+// Start with Cmds, MapTypes, ProgTypes and AttachTypes.
 package uapi
 
 import (

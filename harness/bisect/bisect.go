@@ -1,6 +1,10 @@
 // Package bisect searches for the first of several kernels that decides
-// otherwise: among commits, patches of a series, or releases. It knows nothing
-// of machines: whoever calls it tests a candidate and says what came out.
+// differently: among commits, patches of a series, or releases.
+//
+// It knows nothing about machines or builds: the caller tests a candidate and
+// returns its Outcome.
+//
+// Start with Search, and Space, what it searches.
 package bisect
 
 import (

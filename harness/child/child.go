@@ -1,5 +1,10 @@
-// Package child runs programs that do not outlive this one, however it ends:
-// with what they start themselves, and also after SIGKILL.
+// Package child runs programs that end with this process, however it ends: with
+// everything that they started, and also after SIGKILL.
+//
+// It is for QEMU, apt, git, make and compilers on the host. Programs in a guest are
+// not its subject; package guest runs them.
+//
+// Start with Command, which is like exec.CommandContext.
 package child
 
 import (

@@ -1,3 +1,13 @@
+// Package guest is the agent in the test machine: it sets up the actors of a
+// program, makes the system calls of each step, and sends back what it observed.
+//
+// It holds no expectation and judges nothing: it imports neither cases nor the
+// oracle. It makes every call under test itself, never through a BPF library.
+//
+// Start with Main, which speaks package wire with the host; doers.go has the
+// function for each operation. The agent acts as the broker, with all privileges;
+// each actor is a process (actor.go), and a worker thread with the capabilities of
+// the step makes the call (worker.go).
 package guest
 
 import (

@@ -1,7 +1,12 @@
-// Package kernel turns a kernel reference into an image, its configuration,
-// its release and the modules that a control channel needs. Distribution
-// kernels come through the host's own apt, with a state of their own, and are
-// unpacked without being installed.
+// Package kernel turns a kernel reference into an image, its configuration, its
+// release and the modules that a control channel needs. It builds kernels from
+// source. The host's apt fetches packaged kernels into a private state; they are
+// unpacked and not installed.
+//
+// It boots nothing; package vm does. It does not interpret a configuration; package
+// kconfig does.
+//
+// Start with Resolve; ref.go parses references.
 package kernel
 
 import (

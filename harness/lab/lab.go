@@ -1,6 +1,10 @@
-// Package lab does a plan: it resolves kernels, builds images, boots
-// machines, sends the programs, receives and judges what they show, and keeps
-// the records.
+// Package lab runs a plan: it resolves kernels, builds images, boots machines,
+// sends the programs, has the results judged, and stores the records.
+//
+// It holds no rule and no format: package result judges, and package report
+// renders.
+//
+// Start with Lab and its method Run; boot.go is one boot.
 package lab
 
 import (

@@ -1,7 +1,11 @@
 // Package library is an application such as users write: it makes maps and
-// programs with cilium/ebpf, which looks for a token on every bpffs mount by
-// itself. The guest runs it inside a subject's namespaces to see which errno
-// the library hands to its caller; it never makes a call under test.
+// programs with cilium/ebpf, which looks for a token on every bpffs mount itself.
+// The guest runs it inside an actor's namespaces to see which errno the library
+// returns to its caller.
+//
+// It makes no call under test, and it knows nothing about cases.
+//
+// Start with Main.
 package library
 
 import (

@@ -1,5 +1,10 @@
-// Package plan turns kernels and cases into an ordered list of what is to be
-// booted and sent. It is pure: the same input gives the same plan.
+// Package plan turns kernels and cases into an ordered list of what to boot and
+// send, and splits it into shards.
+//
+// It is pure: the same input gives the same plan. It boots nothing and reads
+// neither the clock nor the host.
+//
+// Start with Expand; shard.go splits a plan.
 package plan
 
 import (

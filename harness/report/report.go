@@ -1,6 +1,10 @@
-// Package report renders a run. Each format is one function of the run alone:
-// it asks neither the clock nor the environment, so that a stored run gives
-// the same report at any time and anywhere.
+// Package report renders a run. Each format is a function of the run alone: it
+// reads neither the clock nor the environment, so a stored run gives the same
+// report at any time and anywhere.
+//
+// It judges nothing: the verdicts are in the run, and package result makes them.
+//
+// Start with the table formats; pretty.go is the format for a terminal.
 package report
 
 import (

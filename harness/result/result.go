@@ -1,5 +1,9 @@
-// Package result is the record of a run: it judges what a guest observed
-// against what the oracle expects, and stores and loads runs.
+// Package result is the record of a run: it judges what a guest observed against
+// what the oracle expects, stores and loads runs, and compares them.
+//
+// It runs nothing; package lab does. It prints nothing; package report does.
+//
+// Start with Run in this file, what a record holds, and Judge in judge.go.
 package result
 
 import (

@@ -1,7 +1,10 @@
-// Package testlog reads what test programs print: KTAP and TAP with subtests,
-// also inside comments as kselftest prints them or in a kernel's log as KUnit
-// does, the JSON lines of Go's test2json, and what a Go test binary prints
-// with -test.v.
+// Package testlog reads what test programs print: KTAP and TAP with subtests (also
+// in comments, as kselftest prints them, or in a kernel log, as KUnit does), the
+// JSON lines of Go's test2json, and the output of a Go test binary with -test.v.
+//
+// It knows nothing about kernels or machines, and it writes no format.
+//
+// Start with Parse.
 package testlog
 
 import (

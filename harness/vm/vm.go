@@ -1,13 +1,16 @@
 // Package vm boots a kernel under QEMU and says how the machine ended.
 //
-// A Machine is shaped like exec.Cmd: fill it in, Start it, talk to the guest
-// over Control, and Wait. The answer is one word of a closed set (Fate), one
-// line of reason, and what the kernel log had to say (Findings).
+// A Machine is shaped like exec.Cmd: fill it in, Start it, talk to the guest over
+// Control, and Wait. The result is one word of a closed set (Fate), one line of
+// reason, and what the kernel log contains (Findings).
 //
-// Two channels lead out of a guest. The console (ttyS0) carries the kernel's
-// log and nothing else; it is classified while it arrives. The control
-// channel carries whatever caller and guest agree on: a virtio-serial port
-// named ControlPort or, where that does not work, the second ISA serial port.
+// A guest has two channels. The console (ttyS0) carries the kernel log and nothing
+// else; it is classified as it arrives. The control channel carries whatever caller
+// and guest agree on: a virtio-serial port named ControlPort or, where that does
+// not work, the second ISA serial port.
+//
+// It knows nothing about cases or BPF. Start with Machine; rules.go has the reports
+// that it recognises in a kernel log.
 package vm
 
 import (

@@ -1,9 +1,12 @@
 // Package wire holds the records that cross between host and guest: framed,
 // numbered, checksummed, ended by done.
 //
-// A frame is: two magic bytes, the kind, a zero, the sequence number, the
-// payload's length and the CRC-32C of all that and the payload (little-endian
-// 32-bit numbers), then the payload. Each direction counts from 0.
+// A frame is: two magic bytes, the kind, a zero, the sequence number, the payload's
+// length, the CRC-32C of all that and the payload (little-endian 32-bit numbers),
+// then the payload. Each direction counts from 0.
+//
+// It gives records no meaning and opens no channel. Start with Kind, the list of
+// records; Writer and Reader frame them, codec.go encodes programs and observations.
 package wire
 
 import (

@@ -1,4 +1,5 @@
-// Command bare is an init that powers off at once. Booting it is the yardstick that benchmarks are a ratio of.
+// Command bare is an init that powers off at once. Benchmarks compare the suite with
+// a boot of it. It is no part of a test run; start with "tokentest bench".
 package main
 
 import "syscall"

@@ -1,5 +1,8 @@
-// Command init is PID 1 of the test machine: it prepares the file systems, loads the kernel's modules and hands over
-// to the agent.
+// Command init is PID 1 of the test machine: it mounts the file systems, loads the
+// kernel's modules and starts the agent.
+//
+// It runs no case; package guest does. Start with main; setup.go prepares the
+// machine.
 package main
 
 import (

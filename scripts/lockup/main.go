@@ -1,6 +1,7 @@
-// Command lockup keeps a processor in the kernel for SECONDS, as a kernel that is
-// stuck does: a BPF program runs bpf_loop in bpf_loop. It is for kernels from 5.17
-// on that do not preempt the kernel.
+// Command lockup keeps a processor in the kernel for SECONDS: a BPF program runs
+// bpf_loop in bpf_loop. It needs a kernel from 5.17 on without kernel preemption.
+//
+// It is for scripts/faults.sh and no part of a test run. Start with stuck.
 package main
 
 import (

@@ -1,13 +1,14 @@
-// Gen writes the kernel's enumerators as Go constants and tables, and where the members of
-// union bpf_attr and its like stand.
+// Gen writes the kernel's enumerators as Go constants and tables, and the offsets
+// of the members of union bpf_attr. It runs at development time only; start with
+// "make generate", which calls it.
 //
 // Usage: gen -since since.txt -o zenums.go -layout zlayout.go [-btf RELEASE=vmlinuz] RELEASE=bpf.h...
 //
-// The headers (include/uapi/linux/bpf.h of each release, oldest first) tell
-// every name and number. since.txt names the release that added an enumerator
-// where it lies between two headers; gen refuses an entry that a header
-// contradicts. The layout is that of the last header: kernels only ever add members. With -btf gen
-// also writes testdata/layout.txt, where the BTF of a packaged kernel of that release has them.
+// The headers (include/uapi/linux/bpf.h of each release, oldest first) give every
+// name and number. since.txt names the release that added an enumerator between
+// two headers; gen refuses an entry that a header contradicts. The layout is that
+// of the last header: kernels only ever add members. With -btf, gen also writes
+// testdata/layout.txt, the layout in the BTF of a packaged kernel of that release.
 package main
 
 import (

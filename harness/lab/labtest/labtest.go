@@ -1,7 +1,11 @@
-// Package labtest stands in for the programs that a lab starts, so that it can
-// be tested without a machine: a QEMU whose guest answers as the oracle says,
-// or lies as a test wants it to, and a Go toolchain that compiles nothing. A
-// test binary plays them itself, under their names.
+// Package labtest replaces the programs that a lab starts, so that tests need no
+// machine: a QEMU whose guest answers as the oracle says, or as a test wants it to,
+// and a Go toolchain that compiles nothing. The test binary runs as these programs,
+// under their names.
+//
+// It is for tests only; no other package imports it.
+//
+// Start with QEMU in qemu.go and the acts that it knows.
 package labtest
 
 import (
