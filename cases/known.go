@@ -78,7 +78,11 @@ func (g *Group) KnownIn(f *step.Facts) []Known {
 	var out []Known
 	for i := range g.Known {
 		if f != nil && g.Known[i].In(f) {
-			out = append(out, g.Known[i])
+			known := g.Known[i]
+			if v, _ := f.Running(step.PanicOnWarn); v != 0 && known.Fate == "tainted" {
+				known.Fate = "panicked" // check_panic_on_warn
+			}
+			out = append(out, known)
 		}
 	}
 	return out

@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/step"
 )
 
-// with is the kernel 7.3 with settings, a name and a value each.
-func with(settings map[string]int64) *step.Facts {
+// having is the kernel 7.3 with settings, a name and a value each.
+func having(settings map[string]int64) *step.Facts {
 	f := *released["7.3"]
 	f.Settings = map[string]step.Reading{}
 	for name, v := range settings {
@@ -21,9 +21,9 @@ func with(settings map[string]int64) *step.Facts {
 // restricted are kernels that each setting which a rule goes by restricts.
 func restricted() []*step.Facts {
 	return []*step.Facts{
-		with(map[string]int64{step.Lockdown: step.LockdownConfidentiality, step.PtraceScope: 3}),
-		with(map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}),
-		with(map[string]int64{step.JITEnable: 0}),
+		having(map[string]int64{step.Lockdown: step.LockdownConfidentiality, step.PtraceScope: 3}),
+		having(map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}),
+		having(map[string]int64{step.JITEnable: 0}),
 	}
 }
 
@@ -67,7 +67,7 @@ func TestSettingsDecide(t *testing.T) {
 		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 2, step.JITEnable: 0}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ok ok ok ok ok"},
 	} {
 		var got []string
-		p := play(t, scenario(t, tt.group), with(tt.settings), "")[0]
+		p := play(t, scenario(t, tt.group), having(tt.settings), "")[0]
 		for _, e := range p.expect {
 			if !e.Verdict.Known {
 				t.Errorf("%s with %v: unknown by %s", tt.group, tt.settings, e.Verdict.ID)
@@ -83,7 +83,7 @@ func TestSettingsDecide(t *testing.T) {
 // A case that a setting keeps from being asked names the setting, its value and
 // the function that reads it. What contradicts the configuration fails.
 func TestSettingNeeds(t *testing.T) {
-	always := with(map[string]int64{step.JITEnable: 0})
+	always := having(map[string]int64{step.JITEnable: 0})
 	always.Config = map[string]string{"BPF_JIT_ALWAYS_ON": "y"}
 	for _, tt := range []struct {
 		name    string
@@ -93,16 +93,16 @@ func TestSettingNeeds(t *testing.T) {
 		refuted string
 		reason  string
 	}{
-		{"as it must be", settingIs(step.PtraceScope, 0), with(map[string]int64{step.PtraceScope: 0}), true, "", ""},
-		{"no such setting", settingIs(step.PtraceScope, 0), with(nil), true, "", ""},
+		{"as it must be", settingIs(step.PtraceScope, 0), having(map[string]int64{step.PtraceScope: 0}), true, "", ""},
+		{"no such setting", settingIs(step.PtraceScope, 0), having(nil), true, "", ""},
 		{"a record from before", settingIs(step.PtraceScope, 0), released["6.12"], true, "", ""},
-		{"restricted", settingIs(step.PtraceScope, 0), with(map[string]int64{step.PtraceScope: 3}), false, "",
+		{"restricted", settingIs(step.PtraceScope, 0), having(map[string]int64{step.PtraceScope: 3}), false, "",
 			"kernel.yama.ptrace_scope is 3 and the case needs 0: "},
-		{"words", settingIs(step.Lockdown, 0), with(map[string]int64{step.Lockdown: 2}), false, "",
+		{"words", settingIs(step.Lockdown, 0), having(map[string]int64{step.Lockdown: 2}), false, "",
 			"lockdown is confidentiality and the case needs none: "},
-		{"one of several", settingIs(step.JITEnable, 1, 2), with(map[string]int64{step.JITEnable: 2}), true, "", ""},
-		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), with(map[string]int64{step.JITEnable: 1 << 40}), false, "", "is 1099511627776 and the case needs 1 or 2: "},
-		{"negative", settingIs(step.JITEnable, 1, 2), with(map[string]int64{step.JITEnable: -1}), false, "", "is -1 and the case needs 1 or 2: "},
+		{"one of several", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 2}), true, "", ""},
+		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 1 << 40}), false, "", "is 1099511627776 and the case needs 1 or 2: "},
+		{"negative", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: -1}), false, "", "is -1 and the case needs 1 or 2: "},
 		{"contradicted", settingIs(step.JITEnable, 1, 2), always, false, "net.core.bpf_jit_enable is 0, although CONFIG_BPF_JIT_ALWAYS_ON is set", ""},
 	} {
 		met, refuted := tt.need.Check(tt.f)
@@ -138,7 +138,7 @@ func TestSettingsSkip(t *testing.T) {
 		{locked, "special_fields", "sysctl_locked"},
 		{locked, "verifier/0/jiffies64/root/without/CAP_SYS_ADMIN", "masks"},
 	} {
-		f := with(tt.settings)
+		f := having(tt.settings)
 		if c := caseNamed(t, tt.skipped); met(c, f) {
 			t.Errorf("%s is asked with %v", tt.skipped, tt.settings)
 		}
@@ -154,7 +154,7 @@ func TestSettingsSkip(t *testing.T) {
 	if c := caseNamed(t, "verifier/0/uninit_stack/owner/with/none"); !met(c, &off) {
 		t.Errorf("%s is not asked with mitigations=off", c.ID)
 	}
-	bare := *with(map[string]int64{step.LSMArgument: step.LSMWithoutBPF})
+	bare := *having(map[string]int64{step.LSMArgument: step.LSMWithoutBPF})
 	bare.LSM, bare.Config = []string{"capability"}, map[string]string{"BPF_LSM": "y"}
 	for _, id := range []string{"lsm_bpf", "map_create/none/root/all/without/inode_storage"} {
 		if c := caseNamed(t, id); met(c, &bare) || unmet(t, c, &bare) == "" {
@@ -183,7 +183,7 @@ func caseNamed(t *testing.T, id string) *Case {
 func TestLockedFromBoot(t *testing.T) {
 	for v, want := range map[int64]string{0: "ok", 1: "EPERM", 2: "ok"} {
 		g := mustExpand(t, scenarioControls+"root sysctl unprivileged_bpf_disabled=0 => ?\n")
-		e := play(t, g, with(map[string]int64{step.UnprivDisabled: v}), "")[0].expect
+		e := play(t, g, having(map[string]int64{step.UnprivDisabled: v}), "")[0].expect
 		if got := e[len(e)-1].Verdict.Errno.String(); got != want {
 			t.Errorf("running with %d: %s, want %s", v, got, want)
 		}

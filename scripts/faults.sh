@@ -189,6 +189,7 @@ settings() {
 		few-mounts               fs.mount-max                       10  1024 sysctl.fs.mount-max=10
 		yama                     kernel.yama.ptrace_scope           3   3    sysctl.kernel.yama.ptrace_scope=3
 		hardlinks                fs.protected_hardlinks             1   0    sysctl.fs.protected_hardlinks=1
+		panic-on-warn            kernel.panic_on_warn               1   1    sysctl.kernel.panic_on_warn=1
 		no-memory-cgroup         cgroup_disable                     1   1    cgroup_disable=memory
 		bpf-not-counted          cgroup.memory                      1   1    cgroup.memory=nobpf
 	END

@@ -56,6 +56,7 @@ const (
 	PerfParanoid    = "kernel.perf_event_paranoid"
 	PtraceScope     = "kernel.yama.ptrace_scope"
 	UnprivDisabled  = "kernel.unprivileged_bpf_disabled"
+	PanicOnWarn     = "kernel.panic_on_warn"
 )
 
 const kernelArguments = "/proc/cmdline"
@@ -110,6 +111,8 @@ var Settings = []Setting{
 	{Name: UnprivDisabled, File: sysctl(UnprivDisabled), parse: number,
 		Func: "bpf_unpriv_handler", Decides: "whether callers without CAP_BPF may create maps and load programs; 1 cannot be changed any more",
 		Change: &Target{Value: 2, Worlds: true, Why: "each world starts with it; the sysctl steps of cases change it"}},
+	{Name: PanicOnWarn, File: sysctl(PanicOnWarn), parse: number,
+		Func: "check_panic_on_warn", Decides: "1: a warning, or a report of UBSAN or KASAN, ends the machine"},
 	{Name: "kernel.unprivileged_userns_clone", File: sysctl("kernel.unprivileged_userns_clone"), parse: number,
 		Func: "copy_process", Decides: "Debian: 0 keeps callers without CAP_SYS_ADMIN from creating user namespaces",
 		Change: &Target{Value: 1, Why: "actors need user namespaces"}},

@@ -11,7 +11,7 @@ import (
 
 // The page has the settings of each kernel, and what the guest changed.
 func TestPageSettings(t *testing.T) {
-	k := newKernel("deb:6.12")
+	k := newKernel("deb:6.12", passed("masks", 0))
 	k.Facts.Settings = map[string]step.Reading{step.PtraceScope: {Booted: 1}, step.Lockdown: {Booted: 2, Running: 2}}
 	k.Facts.Changes = []step.Change{{Kind: step.ChangeSetting, Name: step.PtraceScope, To: "0"}}
 	col := newPageData([]*result.Run{newRun(k)}, nil).head.Columns[0]
