@@ -217,8 +217,8 @@ func unknown(c *cobra.Command, args []string) error {
 
 func helpCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "explain a command",
+		Use:   "help [COMMAND | TOPIC]",
+		Short: "explain a command or a topic",
 		RunE: func(c *cobra.Command, args []string) error {
 			about, rest, err := c.Root().Find(args)
 			if err != nil {
@@ -259,7 +259,7 @@ host, the boot or a control failed, it was interrupted, or nothing was decided).
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see %s --help", err, c.CommandPath()) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
-	c.AddCommand(casesTopic(), machineTopic())
+	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())
 	return c
 }

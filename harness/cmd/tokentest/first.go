@@ -36,7 +36,7 @@ const firstScreen = `tokentest checks on real kernels what a BPF token allows an
   tokentest history CASE                  one case over all of them
 
   tokentest doctor                        what this host lacks
-  tokentest help COMMAND                  more; tokentest --help lists all
+  tokentest help COMMAND|TOPIC            more; tokentest --help lists all
 
 Exit codes: 0 all as expected; 1 a kernel differs; 2 usage; 3 no verdict.
 `
@@ -53,7 +53,7 @@ func (a *app) manCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     "man DIR",
 		Short:   "write the manual pages into a directory",
-		Long:    "Write a manual page for each command, made from what --help shows.",
+		Long:    "Write a manual page for each command and each help topic.",
 		Example: "  tokentest man ~/.local/share/man/man1",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -66,7 +66,7 @@ func (a *app) manCmd() *cobra.Command {
 			if err := doc.GenManTree(c.Root(), head, args[0]); err != nil {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}
-			return nil
+			return writeTopics(args[0], day)
 		},
 	}
 }

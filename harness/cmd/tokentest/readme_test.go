@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -20,20 +19,49 @@ import (
 	"tokentest/harness/lab/labtest"
 )
 
-const readme = "../../../README.md"
+const (
+	root   = "../../../"
+	readme = root + "README.md"
+)
 
-// readmeLines are the lines of the README's blocks that a shell can run.
-func readmeLines(t *testing.T) []string {
+// documents are the pages whose examples are run.
+func documents(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
+	pages, err := filepath.Glob("topics/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no help topics: %v", err)
 	}
+	out := []string{readme}
+	for _, dir := range []string{"cases", "harness", "scripts"} {
+		out = append(out, filepath.Join(root, dir, "README.md"))
+	}
+	return append(out, pages...)
+}
+
+var (
+	// blockExample is a line of an indented block that a shell can run.
+	blockExample = regexp.MustCompile(`^ {4,}((?:(?:bin/)?tokentest|make|go|source|dmesg|git|scripts/\S+) .*)`)
+	// cellExample is a command in a table.
+	cellExample = regexp.MustCompile("`((?:bin/tokentest|make vmtest) [^`]+)` \\|")
+)
+
+// documentLines are the examples of the documents, each once.
+func documentLines(t *testing.T) []string {
+	t.Helper()
 	var out []string
-	for line := range strings.Lines(string(text)) {
-		line, inBlock := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
-		if inBlock && regexp.MustCompile(`^(bin/tokentest|make|go|source|dmesg|git|scripts/\S+) `).MatchString(line) {
-			out = append(out, line)
+	for _, name := range documents(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			line = strings.TrimRight(line, "\n")
+			if m := blockExample.FindStringSubmatch(line); m != nil {
+				out = append(out, m[1])
+			}
+			if m := cellExample.FindStringSubmatch(line); m != nil {
+				out = append(out, m[1])
+			}
 		}
 	}
 	return out
@@ -45,8 +73,8 @@ func helpLines() []string {
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for line := range strings.Lines(c.Example) {
-			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "tokentest "); ok {
-				out = append(out, "bin/tokentest "+rest)
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "tokentest ") {
+				out = append(out, line)
 			}
 		}
 		for _, sub := range c.Commands() {
@@ -57,15 +85,31 @@ func helpLines() []string {
 	return out
 }
 
+// examples are all examples: the README has them with bin/ and the rest without,
+// and each is run once.
+func examples(t *testing.T) []string {
+	t.Helper()
+	seen := map[string]bool{}
+	return slices.DeleteFunc(append(documentLines(t), helpLines()...), func(line string) bool {
+		key := plainLine(line)
+		again := seen[key]
+		seen[key] = true
+		return again
+	})
+}
+
+// plainLine is an example without the directory of the command.
+func plainLine(line string) string { return strings.ReplaceAll(line, "bin/tokentest", "tokentest") }
+
 // TestExamplesAreCommands finds an example that names a command or a flag that
 // there is not.
 func TestExamplesAreCommands(t *testing.T) {
-	list := append(readmeLines(t), helpLines()...)
+	list := examples(t)
 	if len(list) < 80 {
 		t.Fatalf("only %d examples were found", len(list))
 	}
 	for _, line := range list {
-		_, line, ok := strings.Cut(line, "bin/tokentest ")
+		_, line, ok := strings.Cut(plainLine(line), "tokentest ")
 		if !ok || strings.Contains(line, `" `) || strings.HasPrefix(line, "completion ") { // which cobra adds when it runs
 			continue
 		}
@@ -95,39 +139,40 @@ func words(line string) []string {
 
 // notRun are the examples that are not run here, by how they begin.
 var notRun = map[string]string{
-	"make test":                "it would run this",
-	"go test -exec":            "it wants a module and its compiler",
-	"scripts/mutants.sh":       "it wants a kernel with mutants in it",
-	"bin/tokentest run 'known": "a machine that is played has no defect",
-	"bin/tokentest shell":      "somebody has to type",
-	"bin/tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "somebody has to attach a debugger",
+	"make test":            "it would run this",
+	"go test -exec":        "it needs a module and its compiler",
+	"scripts/mutants.sh":   "it needs a kernel with mutants",
+	"tokentest run 'known": "the fake machine has no defect",
+	"tokentest shell":      "it needs a terminal",
+	"tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "it needs a debugger",
 }
 
-// endsWith are the exit codes of the examples that find something, as they are
-// played here: the tree's last commit makes a kernel that decides otherwise.
+// endsWith are the exit codes of the examples that find something on the fake
+// kernels: the tree's last commit makes a kernel that decides otherwise.
 var endsWith = map[string]int{
-	"bin/tokentest run -k git:~/linux#HEAD":            1,
-	"bin/tokentest series x.mbox":                      1,
-	"bin/tokentest series patches/":                    3, // what is otherwise is a control
-	"make vmtest KDIR=~/linux SERIES":                  2, // of make
-	"bin/tokentest kernel check --fragment debug":      1,
-	"bin/tokentest rules results/runs/RUN":             1, // a few cases notice a few rules
-	"bin/tokentest run -k deb:6.12 --snapshot --until": 1,
+	"tokentest run -k git:~/linux#HEAD":            1,
+	"tokentest run --lie-rule":                     1,
+	"tokentest series x.mbox":                      1,
+	"tokentest series patches/":                    3, // what is otherwise is a control
+	"make vmtest KDIR=~/linux SERIES":              2, // of make
+	"tokentest kernel check --fragment debug":      1,
+	"tokentest rules results/runs/RUN":             1, // a few cases notice a few rules
+	"tokentest run -k deb:6.12 --snapshot --until": 1,
 }
 
 // silent are those that print nothing here, or not to a terminal.
 var silent = regexp.MustCompile(` > |^source |tokentest (man|scan) |\| `)
 
-// TestExamplesRun gives every other example of the README and of the help to a
-// shell as it stands, in a home with a kernel tree and packaged kernels; only
-// the machines, Go and the compilers are played.
+// TestExamplesRun gives every other example of the documents and of the help to a
+// shell as it is, in a home with a kernel tree and packaged kernels; only the
+// machines, Go and the compilers are fake.
 func TestExamplesRun(t *testing.T) {
 	p := newPlayground(t)
 	used := map[string]bool{}
-	for _, line := range slices.Compact(append(readmeLines(t), helpLines()...)) {
+	for _, line := range examples(t) {
 		why := ""
 		for begin, reason := range notRun {
-			if strings.HasPrefix(line, begin) {
+			if strings.HasPrefix(plainLine(line), begin) {
 				why, used[begin] = reason, true
 			}
 		}
@@ -136,18 +181,12 @@ func TestExamplesRun(t *testing.T) {
 		}
 		want := 0
 		for begin, code := range endsWith {
-			if strings.HasPrefix(line, begin) {
+			if strings.HasPrefix(plainLine(line), begin) {
 				want, used[begin] = code, true
 			}
 		}
 		out, err := p.bash(line)
-		code := 0
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			code = exit.ExitCode()
-		} else if err != nil {
-			code = -1
-		}
-		if code != want || len(bytes.TrimSpace(out)) == 0 && !silent.MatchString(line) {
+		if exitOf(err) != want || len(bytes.TrimSpace(out)) == 0 && !silent.MatchString(line) {
 			t.Errorf("%s\nends with %v, want %d:\n%s", line, err, want, out[max(0, len(out)-2000):])
 		}
 	}
@@ -163,6 +202,18 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
+// exitOf is the exit code of a command, -1 if it has none.
+func exitOf(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}
+
 // TestReadmeOutput holds output that the README shows against the command that
 // its comment names: the same lines, but for numbers, names and reasons.
 func TestReadmeOutput(t *testing.T) {
@@ -171,14 +222,20 @@ func TestReadmeOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPlayground(t)
-	shown := regexp.MustCompile(`(?m)^<!-- output: (.*) -->\n((?:    .*\n)+)`).FindAllStringSubmatch(string(text), -1)
-	if len(shown) == 0 {
-		t.Error("the README shows no output")
+	shown := regexp.MustCompile(`(?m)^<!-- output: (.*) -->\n((?:(?:    .*)?\n)+)`).FindAllStringSubmatch(string(text), -1)
+	if len(shown) < 2 {
+		t.Errorf("the README shows the output of %d commands, want one that passes and one that fails", len(shown))
 	}
 	for _, s := range shown {
 		out, err := p.bash(s[1] + " 2>/dev/null")
-		if err != nil {
-			t.Errorf("%s: %v: %s", s[1], err, out)
+		want := 0
+		for begin, code := range endsWith {
+			if strings.HasPrefix(plainLine(s[1]), begin) {
+				want = code
+			}
+		}
+		if got := exitOf(err); got != want {
+			t.Errorf("%s: exit code %d, want %d: %s", s[1], got, want, out)
 		}
 		if got, want := shape(string(out)), shape(s[2]); !slices.Equal(got, want) {
 			t.Errorf("%s prints\n%s\nin the form %q,\nthe README shows %q", s[1], out, got, want)
@@ -283,7 +340,7 @@ func (p *playground) files(t *testing.T) {
 	}
 	ktap := "KTAP version 1\n1..1\nok 1 a_test\n"
 	for name, text := range map[string]string{
-		"Makefile": string(make), "mine.txt": readmeCase(t), "repro.txt": string(changed),
+		"Makefile": string(make), "mine.txt": shownCase(t), "repro.txt": string(changed),
 		"slow.txt": "nested_userns # slow\n", "slow.arm.txt": "", "known.txt": "", "reports.txt": "warn: WARNING in f* until=2999-12-31 # known\n", "kselftest.log": ktap,
 		"fs_test": "#!/bin/sh\nprintf '" + strings.ReplaceAll(ktap, "\n", `\n`) + "'\n", "a.out": "#!/bin/sh\necho done\n",
 		"tools/dmesg": "#!/bin/sh\necho '[    0.000000] Linux version 6.12'\n",
@@ -294,21 +351,16 @@ func (p *playground) files(t *testing.T) {
 	}
 }
 
-// readmeCase is the case file that the README shows.
-func readmeCase(t *testing.T) string {
+// shownCase is the case file that the topic scenarios shows.
+func shownCase(t *testing.T) string {
 	t.Helper()
-	f, err := os.Open(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
+	text, err := os.ReadFile("topics/scenarios.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(text), "    # mine.txt\n")
 	if !ok {
-		t.Fatal("the README shows no mine.txt")
+		t.Fatal("the topic shows no mine.txt")
 	}
 	var out strings.Builder
 	for line := range strings.Lines(rest) {

@@ -1,19 +1,109 @@
 package main
 
 import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cpuguy83/go-md2man/v2/md2man"
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
 	"tokentest/harness/vm"
 )
 
-// casesTopic is a page to read and no command: tokentest help cases.
-func casesTopic() *cobra.Command {
-	return &cobra.Command{Use: "cases", Short: "the language of case files", Long: cases.Language()}
+// pages are the help topics, one Markdown file each. A file begins with the line
+// "# NAME: title", where NAME is the file's name.
+//
+//go:embed topics/*.md
+var pages embed.FS
+
+// topic is a page to read, not a command: "tokentest help NAME" prints it.
+type topic struct{ name, title, text string }
+
+// topics reads the pages, sorted by name.
+func topics() []topic {
+	files, err := fs.Glob(pages, "topics/*.md")
+	if err != nil {
+		panic(err) // the pattern is bad
+	}
+	var out []topic
+	for _, file := range files {
+		text, err := pages.ReadFile(file)
+		if err != nil {
+			panic(err) // the file is embedded
+		}
+		head, body, _ := strings.Cut(string(text), "\n")
+		name, title, _ := strings.Cut(strings.TrimPrefix(head, "# "), ": ")
+		out = append(out, topic{name, title, strings.Trim(body, "\n")})
+	}
+	return out
 }
 
-// machineTopic is the page tokentest help machine.
-func machineTopic() *cobra.Command {
-	return &cobra.Command{Use: "machine", Short: "what the guest reads and changes in a kernel before the first case",
-		Long: cases.Machine(vm.KernelArguments())}
+// topicCmds are the help topics as cobra lists them: commands that run nothing.
+func topicCmds() []*cobra.Command {
+	out := []*cobra.Command{
+		{Use: "cases", Short: "the language of case files", Long: cases.Language()},
+		{Use: "machine", Short: "what the guest reads and changes in a kernel before the first case",
+			Long: cases.Machine(vm.KernelArguments())},
+	}
+	for _, t := range topics() {
+		out = append(out, &cobra.Command{Use: t.name, Short: t.title, Long: t.plain()})
+	}
+	return out
+}
+
+// plain is the page for a terminal: headings in capitals, and each row of a table
+// as a line with its further cells indented below.
+func (t topic) plain() string {
+	var out []string
+	lines := strings.Split(t.text, "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "## "):
+			line = strings.ToUpper(line[len("## "):])
+		case strings.HasPrefix(line, "| ---"), i+1 < len(lines) && strings.HasPrefix(lines[i+1], "| ---"):
+			continue
+		case strings.HasPrefix(line, "| "):
+			line = plainRow(line)
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
+}
+
+// topicWidth is the width of a page on a terminal.
+const topicWidth = 100
+
+// plainRow is a row of a table for a terminal.
+func plainRow(row string) string {
+	first, rest, _ := strings.Cut(strings.Trim(row, "| "), " | ")
+	const indent = "      "
+	out := "  " + strings.Trim(first, "`")
+	col := topicWidth
+	for _, word := range strings.Fields(rest) {
+		if col+1+len(word) > topicWidth {
+			out, col = out+"\n"+indent+word, len(indent)+len(word)
+			continue
+		}
+		out, col = out+" "+word, col+1+len(word)
+	}
+	return out
+}
+
+// writeTopics writes a manual page for each help topic into a directory.
+func writeTopics(dir string, day time.Time) error {
+	for _, t := range topics() {
+		name := "tokentest-" + t.name
+		text := fmt.Sprintf("%% %q \"1\" %q \"tokentest\" \"tokentest\"\n# NAME\n%s - %s\n\n%s\n",
+			strings.ToUpper(name), day.Format("Jan 2006"), name, t.title, strings.ReplaceAll(t.text, "\n## ", "\n# "))
+		if err := os.WriteFile(filepath.Join(dir, name+".1"), md2man.Render([]byte(text)), 0o644); err != nil {
+			return fmt.Errorf("write the manual page of %s: %w", t.name, err)
+		}
+	}
+	return nil
 }
