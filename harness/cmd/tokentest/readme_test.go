@@ -142,6 +142,7 @@ var notRun = map[string]string{
 	"make test":            "it would run this",
 	"go test -exec":        "it needs a module and its compiler",
 	"scripts/mutants.sh":   "it needs a kernel with mutants",
+	"scripts/configs.sh":   "it takes minutes for over fifty kernels",
 	"tokentest run 'known": "the fake machine has no defect",
 	"tokentest shell":      "it needs a terminal",
 	"tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "it needs a debugger",
