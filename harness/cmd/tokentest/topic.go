@@ -57,8 +57,7 @@ func topicCmds() []*cobra.Command {
 	return out
 }
 
-// plain is the page for a terminal: headings in capitals, and each row of a table
-// as a line with its further cells indented below.
+// plain is the page for a terminal: headings in capitals, and tables without frames.
 func (t topic) plain() string {
 	var out []string
 	lines := strings.Split(t.text, "\n")
@@ -76,19 +75,25 @@ func (t topic) plain() string {
 	return strings.Join(out, "\n")
 }
 
-// topicWidth is the width of a page on a terminal.
-const topicWidth = 100
+// A page on a terminal: its width, and where the second cell of a row begins.
+const (
+	topicWidth  = 100
+	topicMargin = 16
+)
 
-// plainRow is a row of a table for a terminal.
+// plainRow is a row of a table for a terminal: two columns, or one below the other
+// if the first cell is long.
 func plainRow(row string) string {
 	first, rest, _ := strings.Cut(strings.Trim(row, "| "), " | ")
-	const indent = "      "
-	out := "  " + strings.Trim(first, "`")
-	col := topicWidth
+	out := fmt.Sprintf("  %-*s", topicMargin-3, strings.Trim(first, "`"))
+	col := len(out)
+	if col >= topicMargin {
+		col = topicWidth
+	}
 	for _, word := range strings.Fields(rest) {
 		if col+1+len(word) > topicWidth {
-			out, col = out+"\n"+indent+word, len(indent)+len(word)
-			continue
+			out += "\n" + strings.Repeat(" ", topicMargin-1)
+			col = topicMargin - 1
 		}
 		out, col = out+" "+word, col+1+len(word)
 	}
