@@ -156,12 +156,12 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	case d.starved():
 		s.askAgain(exit.Findings)
 	case s.staged > s.setups: // in a set-up: without it none of its cases can run
-		b.Blame = "the set-up of " + s.batches[s.next].Cases[0].ID
+		b.Under(result.Blame{Case: s.batches[s.next].Cases[0].ID, Setup: true})
 		s.blame(s.open(s.worlds[s.setups].Cases), "its set-up", exit)
 	case s.begun:
 		d.culprits = s.open(s.batches[s.next].Cases)
 		if len(d.culprits) == 1 {
-			b.Blame = d.culprits[0].ID
+			b.Under(result.Blame{Case: d.culprits[0].ID})
 			s.blame(d.culprits, "it", exit)
 			d.culprits = nil
 		} else {
@@ -192,8 +192,8 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 		did = "was lost"
 	}
 	for _, c := range list {
-		s.set(c, result.CaseResult{ID: c.ID, Status: result.Broken, Boot: s.index,
-			Reason: fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)})
+		why := fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)
+		s.set(c, result.NewResult(c.ID, result.Broken, result.Cause{Kind: result.ByMachine, Fate: exit.Fate}, why, s.index))
 	}
 }
 

@@ -48,10 +48,10 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 			t.leave(alone)
 			return
 		case d.hopeless():
-			t.abandon(alone, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
+			t.abandon(alone, d.of(), fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
 			return
 		}
-		t.abandon([]*cases.Case{c}, "the guest did not answer for it")
+		t.abandon([]*cases.Case{c}, result.Cause{Kind: result.Unanswered}, silent)
 		result.Known(c, t.out.Facts, &t.out.Boots[len(t.out.Boots)-1], t.results.of(c))
 	}
 }

@@ -364,7 +364,7 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 		case d.cut:
 			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
 		case d.hopeless():
-			t.abandon(all, fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
+			t.abandon(all, d.of(), fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
 			queue = nil
 		case len(d.culprits) > 1:
 			strikes++
@@ -374,10 +374,10 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
 		default:
 			strikes = 0
-			t.abandon(todo, "the guest did not answer for it")
+			t.abandon(todo, result.Cause{Kind: result.Unanswered}, silent)
 		}
 		if strikes >= maxStrikes {
-			t.abandon(all, fmt.Sprintf("given up: %d machines in a row died, the last one %s: %s", strikes, d.exit.Fate, d.exit.Reason))
+			t.abandon(all, d.of(), fmt.Sprintf("given up: %d machines in a row died, the last one %s: %s", strikes, d.exit.Fate, d.exit.Reason))
 			queue = nil
 		}
 	}
@@ -430,16 +430,23 @@ func (t *trial) open(list []*cases.Case) []*cases.Case {
 }
 
 // abandon breaks the cases that have no result.
-func (t *trial) abandon(list []*cases.Case, why string) {
+func (t *trial) abandon(list []*cases.Case, cause result.Cause, why string) {
 	for _, c := range t.open(list) {
-		t.set(c, result.CaseResult{ID: c.ID, Status: result.Broken, Reason: why, Boot: len(t.out.Boots) - 1})
+		t.set(c, result.NewResult(c.ID, result.Broken, cause, why, len(t.out.Boots)-1))
 	}
 }
+
+// silent is the cause of cases for which the guest did not answer, although its
+// machine ended well.
+const silent = "the guest did not answer for it"
+
+// of is the cause of cases that a machine's death leaves without an answer.
+func (d *death) of() result.Cause { return result.Cause{Kind: result.Unanswered, Fate: d.exit.Fate} }
 
 // leave notes that the run was interrupted before the cases that have no result.
 func (t *trial) leave(list []*cases.Case) {
 	for _, c := range t.open(list) {
-		t.set(c, result.CaseResult{ID: c.ID, Status: result.Interrupted, Reason: "the run was interrupted", Boot: -1})
+		t.set(c, result.NewResult(c.ID, result.Interrupted, result.Cause{Kind: result.NotTried}, "the run was interrupted", -1))
 	}
 }
 

@@ -123,8 +123,8 @@ func describe(out *result.KernelRun, k *kernel.Kernel) error {
 // deny skips the cases that a list says are not to be run.
 func (t *trial) deny(all []*cases.Case) {
 	for _, c := range all {
-		if why := result.Denied(t.Lists, t.out, c); why != "" {
-			t.set(c, result.CaseResult{ID: c.ID, Status: result.Skip, Reason: why, Boot: -1})
+		if r := result.Denied(t.Lists, t.out, c); r != nil {
+			t.set(c, *r)
 		}
 	}
 }

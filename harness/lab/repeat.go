@@ -149,6 +149,7 @@ func (s *tally) explain() {
 				counts = append(counts, fmt.Sprintf("%d %s", n, status))
 			}
 		}
+		c.Cause.Text = c.Why()
 		c.Reason = fmt.Sprintf("flaky, %s: %s", strings.Join(counts, " and "), c.Reason)
 	}
 }

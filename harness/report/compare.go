@@ -147,7 +147,7 @@ func firstChange(c *result.Change) (was, is *result.CaseResult, step int) {
 
 // ruleOf names the rule of a case's last step, or of the one that was wrong.
 func ruleOf(c *result.CaseResult) string {
-	if s := wrong(c); s != nil {
+	if s := c.Decisive(); s != nil {
 		return s.ID
 	}
 	if n := len(c.Steps); n > 0 {
@@ -194,7 +194,7 @@ func (b *bunch) saying() string {
 	case result.Fixed:
 		return n + ": " + why(c.Base)
 	}
-	if s := wrong(c.New); s != nil {
+	if s := c.New.Decisive(); s != nil {
 		return fmt.Sprintf("%s: %s%s", n, mismatch(s, b.cause.answers(s)), note)
 	}
 	return n + ": " + why(c.New) + note
@@ -202,11 +202,10 @@ func (b *bunch) saying() string {
 
 // why says in a line why a case is not a pass.
 func why(c *result.CaseResult) string {
-	if s := wrong(c); s != nil {
+	if s := c.Decisive(); s != nil {
 		return mismatch(s, got(s))
 	}
-	text, _ := root(c.Reason)
-	return text
+	return c.Why()
 }
 
 // kernelName names the kernels that a pair compares.
@@ -349,11 +348,15 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 			}
 		}
 	case result.NewFailure, result.StillFailing, result.Flaky, result.NoVerdict:
-		if s := wrong(c.New); s != nil {
+		if s := c.New.Decisive(); s != nil {
 			out = append(out, slices.DeleteFunc(stepFacts(s), func(f fact) bool { return f.label == "got" || f.label == "expected" })...)
 		}
 		if c.Base != nil && b.class != result.StillFailing {
-			out = append(out, textFact("was", strings.TrimSuffix(string(c.Base.Status)+": "+answers(c.Base), ": "+string(c.Base.Status))))
+			was := string(c.Base.Status)
+			if len(c.Base.Steps) > 0 {
+				was += ": " + answers(c.Base)
+			}
+			out = append(out, textFact("was", was))
 		}
 	}
 	return append(out, k.repeat(c.ID))
@@ -374,13 +377,14 @@ type jsonSide struct {
 	Got    string        `json:"got,omitempty"`
 	Rule   string        `json:"rule,omitempty"`
 	Reason string        `json:"reason,omitempty"`
+	Cause  result.Cause  `json:"cause,omitzero"`
 }
 
 func sideOf(c *result.CaseResult) *jsonSide {
 	if c == nil {
 		return nil
 	}
-	s := &jsonSide{Status: c.Status, Reason: c.Reason, Rule: ruleOf(c)}
+	s := &jsonSide{Status: c.Status, Reason: c.Reason, Cause: c.Cause, Rule: ruleOf(c)}
 	if len(c.Steps) > 0 {
 		s.Got = answers(c)
 	}

@@ -113,10 +113,10 @@ type run struct {
 // details says all that is known of a case that did not pass.
 func (k *run) details(c *result.CaseResult) []fact {
 	var out []fact
-	if s := wrong(c); s != nil {
+	if s := c.Decisive(); s != nil {
 		out = stepFacts(s)
-		if more, ok := strings.CutPrefix(c.Reason, s.Explain()+"; "); ok {
-			out = append(out, textFact("but", more)) // what a list says of it
+		if e := result.Expected(k.lists, k.KernelRun, c.ID); e != nil && c.Cause.Kind == result.ByStep {
+			out = append(out, textFact("but", e.Says()))
 		}
 	} else if c.Status == result.Fail {
 		out = append(out, textFact("reason", c.Reason))
@@ -166,26 +166,6 @@ func bad(b *result.Boot) bool {
 // console is where the kernel's log of a boot lies.
 func (k *run) console(b *result.Boot) fact {
 	return fact{label: "console", words: []string{clean(filepath.Join(k.dir, b.Dir, "console.log"))}}
-}
-
-// wrong returns the first wrong step of those whose fault is the case's: it
-// decides. A case that is broken by
-// another one has none: its own steps do not count.
-func wrong(c *result.CaseResult) *result.StepResult {
-	if _, by := root(c.Reason); by != "" {
-		return nil
-	}
-	var first *result.StepResult
-	for i := range c.Steps {
-		s := &c.Steps[i]
-		if s.Wrong && s.Fault == c.Fault {
-			return s
-		}
-		if s.Wrong && first == nil {
-			first = s
-		}
-	}
-	return first
 }
 
 // stepFacts says what a wrong step should have shown, and who says so.
@@ -245,20 +225,6 @@ func mismatch(s *result.StepResult, answers string) string {
 // shows says that only the values read back can be what is wrong.
 func shows(s *result.StepResult) bool {
 	return !s.Got.Proof.Fails() && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0
-}
-
-// root follows "control X is broken: control Y is fail: why" to why, and
-// returns the last control that it came through.
-func root(reason string) (why, control string) {
-	for {
-		rest, ok := strings.CutPrefix(reason, "control ")
-		name, rest, is := strings.Cut(rest, " is ")
-		status, rest, colon := strings.Cut(rest, ": ")
-		if !ok || !is || !colon || strings.ContainsAny(name, " \"") || strings.Contains(status, " ") {
-			return reason, control
-		}
-		reason, control = rest, name
-	}
 }
 
 // verdict is the exit code that the kernel alone gives.
@@ -323,8 +289,8 @@ func (k *run) trouble(b *result.Boot) []fact {
 	}
 	out = append(out, findings(b.Findings)...)
 	out = append(out, k.console(b))
-	if b.Blame != "" {
-		out = append(out, k.repeat(strings.TrimPrefix(b.Blame, "the set-up of ")))
+	if b.Blamed.Case != "" {
+		out = append(out, k.repeat(b.Blamed.Case))
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"tokentest/cases"
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -60,8 +61,10 @@ func starved() *result.Run {
 
 // known holds a defect that is as it is known to be: its machine does not count.
 func known() *result.Run {
+	const defect = "bpf_token_fops has no open method (cases/known/known_reopen.txt:2)"
 	k := newKernel("deb:trixie",
-		result.CaseResult{ID: "known_reopen", Status: result.Pass, Boot: 1, Reason: "known defect: bpf_token_fops has no open method (cases/known/known_reopen.txt:2)"},
+		result.NewResult("known_reopen", result.Pass, result.Cause{Kind: result.KnownDefect, Entry: "cases/known/known_reopen.txt:2", Text: defect},
+			"known defect: "+defect, 1),
 		result.CaseResult{ID: "nested_userns", Status: result.Pass})
 	b := boot(1, vm.Panicked, "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd",
 		vm.Finding{Kind: vm.KindOops, Title: "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd"})
@@ -81,7 +84,7 @@ func newRun(list ...*result.KernelRun) *result.Run {
 func newKernel(ref string, cases ...result.CaseResult) *result.KernelRun {
 	return &result.KernelRun{
 		Ref: ref, Release: "6.12.117+deb13-cloud-amd64", Source: "linux-image-6.12.117+deb13-cloud-amd64 6.12.117-1",
-		Digest: "ed8f0dbd", Image: "bcd09c5c", Accel: "tcg: forced",
+		Digest: "ed8f0dbd", Image: "bcd09c5c", Accel: "tcg: forced", AccelName: "tcg",
 		Facts: &step.Facts{Release: "6.12.117+deb13-cloud-amd64", Token: true, BTF: true},
 		Boots: []result.Boot{boot(0, vm.Clean, "powered off after its done record")},
 		Cases: cases, Decide: 4500 * time.Millisecond,
@@ -100,18 +103,26 @@ func passed(id string, errno uapi.Errno) result.CaseResult {
 }
 
 func skipped(id, why string) result.CaseResult {
-	return result.CaseResult{ID: id, Status: result.Skip, Reason: why, Boot: -1}
+	need := cases.Need{Kind: cases.NeedConfig, Name: why}
+	return result.NewResult(id, result.Skip, result.Cause{Kind: result.Unmet, Need: need}, why, -1)
 }
 
+// broken is a case that a cause breaks which the guest words.
 func broken(id, why string, boot int) result.CaseResult {
-	return result.CaseResult{ID: id, Status: result.Broken, Reason: why, Boot: boot}
+	return brokenBy(result.Cause{Kind: result.ByGuest}, id, why, boot)
+}
+
+func brokenBy(c result.Cause, id, why string, boot int) result.CaseResult {
+	return result.NewResult(id, result.Broken, c, why, boot)
 }
 
 // failed is a case whose second step was wrong.
 func failed(id string, s result.StepResult) result.CaseResult {
 	s.Wrong = true
 	first := result.StepResult{Text: "owner bpffs delegate=cmds:map_create", Want: new(uapi.Errno)}
-	return result.CaseResult{ID: id, Status: result.Fail, Reason: s.Explain(), Steps: []result.StepResult{first, s}}
+	out := result.NewResult(id, result.Fail, result.Cause{Kind: result.ByStep, Step: 2, Rule: s.ID}, s.Explain(), 0)
+	out.Steps = []result.StepResult{first, s}
+	return out
 }
 
 func stepResult(text string, got, want uapi.Errno) result.StepResult {
@@ -160,12 +171,15 @@ func everything() *result.Run {
 	masks.Got.Values, masks.Rule, masks.Func = []uint64{1, 0, 0, 0}, "the token's fdinfo shows the masks [0x1 0x0 0x0 0x0], want [0x3 0x0 0x0 0x0]", "bpf_token_show_fdinfo"
 	unknown := stepResult("owner map_create type=99", einval, 0)
 	unknown.Want, unknown.Rule, unknown.ID, unknown.Func = nil, "", "", ""
+	const control = "got EPERM, want ok: the token allows it (bpf_prog_load)"
 	k.Cases = append(k.Cases,
 		failed("map_create/works", dead), failed("token_create/masks", masks), failed("map_create/unknown", unknown),
-		result.CaseResult{ID: "token_create/gone", Status: result.Fail, Reason: "no BPF_TOKEN_CREATE although the kernel is 6.12", Boot: -1},
-		broken("prog_load/a", "the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
-		broken("prog_load/b", "control prog_load/c is fail: got EPERM, want ok: the token allows it (bpf_prog_load)", 0),
-		broken("prog_load/d", "given up: 3 machines in a row died, the last one lost: qemu was killed from outside: killed", 5))
+		result.NewResult("token_create/gone", result.Fail, result.Cause{Kind: result.Refuted, Need: cases.Need{Kind: cases.NeedToken}},
+			"no BPF_TOKEN_CREATE although the kernel is 6.12", -1),
+		brokenBy(result.Cause{Kind: result.ByMachine, Fate: vm.Panicked}, "prog_load/a", "the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
+		brokenBy(result.Cause{Kind: result.ByControl, Control: "prog_load/c", Of: result.ByStep, Step: 1, Rule: "prog_load/ok", Text: control}, "prog_load/b",
+			"control prog_load/c is fail: "+control, 0),
+		brokenBy(result.Cause{Kind: result.Unanswered, Fate: vm.Lost}, "prog_load/d", "given up: 3 machines in a row died, the last one lost: qemu was killed from outside: killed", 5))
 	k.Boots = append(k.Boots,
 		boot(1, vm.Panicked, "Kernel panic - not syncing: VFS: Unable to mount root"), boot(2, vm.Hung, "no answer in 10s from the cases from prog_load/d on"),
 		boot(3, vm.Tainted, "KASAN: slab-out-of-bounds in bpf_token_free (findings: 3)",
@@ -173,7 +187,8 @@ func everything() *result.Run {
 			vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}, vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}),
 		boot(4, vm.Unbooted, `the machine ended before the guest said hello; last console line: "reboot: System halted"`),
 		boot(5, vm.Lost, "qemu was killed from outside: killed"), boot(6, vm.Infra, "qemu exited with status 1: no space"))
-	k.Boots[1].Blame, k.Boots[2].Blame = "prog_load/a", "the set-up of prog_load/d"
+	k.Boots[1].Under(result.Blame{Case: "prog_load/a"})
+	k.Boots[2].Under(result.Blame{Case: "prog_load/d", Setup: true})
 	return newRun(newKernel("deb:trixie", passed("map_create/a", 0)), k, &result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
 }
 
@@ -211,13 +226,15 @@ func brokenControls() *result.Run {
 	why := "actor owner: read back capabilities: effective 0x17fffffffff, want 0xffffff7fffffffff"
 	for i := range 20 {
 		c := fmt.Sprintf("map_create/control/%d", i)
-		k.Cases = append(k.Cases, broken(c, "the guest could not set it up: "+why, 0),
-			broken(c+"/x", "control "+c+" is broken: the guest could not set it up: "+why, 0),
-			broken(c+"/y", "control "+c+" must be allowed and got EPERM", 0))
+		of := "the guest could not set it up: " + why
+		k.Cases = append(k.Cases, brokenBy(result.Cause{Kind: result.ByGuest}, c, of, 0),
+			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.ByGuest, Text: of}, c+"/x", "control "+c+" is broken: "+of, 0),
+			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.WrongAnswer, Step: 1, Rule: "map_create/ok"}, c+"/y",
+				"control "+c+" must be allowed and got EPERM", 0))
 	}
 	bad := stepResult("owner bpffs delegate=any", eperm, 0)
 	in := failed("token_create/y", bad)
-	in.Status, in.Reason = result.Broken, `set-up step "owner bpffs delegate=any": got EPERM, want ok`
+	in.Status, in.Cause.Kind, in.Reason = result.Broken, result.BySetup, `set-up step "owner bpffs delegate=any": got EPERM, want ok`
 	k.Cases = append(k.Cases, in)
 	for i := range 15 {
 		k.Cases = append(k.Cases, broken(fmt.Sprintf("zodd/%02d", i), fmt.Sprintf("reason number %d", i), 0))
@@ -262,13 +279,13 @@ func wrongOracle() *result.Run {
 // unmodelled passes, but for a step that nobody judges, with a list that is out of date.
 func unmodelled() *result.Run {
 	c := passed("mine", 0)
-	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm},
-		Unknown: oracle.NotModelled,
-		Rule:    "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
-	r := newRun(newKernel("deb:trixie", c, result.CaseResult{ID: "map_create/new", Status: result.Skip, Steps: c.Steps[1:],
-		Reason: "not modelled: the rules follow mounts of a bpffs alone; the kernel answers EPERM"}))
-	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow",
-		Unmatched: true}}
+	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm}, Unknown: oracle.NotModelled,
+		Rule: "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
+	new := result.NewResult("map_create/new", result.Skip, result.Cause{Kind: result.NotJudged, Step: 1, Rule: "chmod/not-modelled"},
+		"not modelled: the rules follow mounts of a bpffs alone; the kernel answers EPERM", 0)
+	new.Steps = c.Steps[1:]
+	r := newRun(newKernel("deb:trixie", c, new))
+	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow", Unmatched: true}}
 	return r
 }
 
@@ -288,7 +305,7 @@ func stopped() *result.Run {
 }
 
 func untried(id string) result.CaseResult {
-	return result.CaseResult{ID: id, Status: result.Interrupted, Reason: "the run was interrupted", Boot: -1}
+	return result.NewResult(id, result.Interrupted, result.Cause{Kind: result.NotTried}, "the run was interrupted", -1)
 }
 
 // damaged has records that are missing and others that were altered: all that
@@ -322,6 +339,6 @@ func hostile() *result.Run {
 	k := newKernel("git:linux#v6.12 $(reboot) 'x'\n", failed("a#b/c\nd # SKIP no", s), skipped("a#b/e", "because\nof # two\tlines\x00"))
 	k.Note = "a note\x07 with a bell"
 	k.Boots = append(k.Boots, boot(1, vm.Panicked, "BUG\x1b[31m: \x00 in x\n1..7"))
-	k.Boots[1].Blame = "a#b/c\nd # SKIP no"
+	k.Boots[1].Under(result.Blame{Case: "a#b/c\nd # SKIP no"})
 	return newRun(k)
 }

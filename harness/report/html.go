@@ -156,8 +156,8 @@ type pageCause struct {
 
 func newPageCause(status result.Status, c *cause) pageCause {
 	out := pageCause{Status: status, Key: causeKey(c.example), Case: c.example.ID, Count: c.count, Within: c.pattern()}
-	_, out.Text, _ = strings.Cut(headline(c), ": ")
-	if s := wrong(c.example); s != nil {
+	out.Text = c.why()
+	if s := c.example.Decisive(); s != nil {
 		out.Rule = strings.Join(strings.Fields(s.Rule+" "+s.Func+" "+s.ID), " ")
 	}
 	return out

@@ -116,8 +116,8 @@ func (j *jsonWriter) members(c *result.CaseResult) []byte {
 func tailKey(c *result.CaseResult) string {
 	switch {
 	case c.Status == result.Skip && len(c.Steps) == 0:
-		return fmt.Sprintf("%d %s", c.Boot, c.Reason)
-	case c.Status != result.Pass || len(c.Steps) != 1 || len(c.Steps[0].Got.Values) > 0 || c.Reason != "":
+		return fmt.Sprintf("%d %s %v", c.Boot, c.Reason, c.Cause)
+	case c.Status != result.Pass || len(c.Steps) != 1 || len(c.Steps[0].Got.Values) > 0 || c.Reason != "", c.Cause.Kind != "":
 		return ""
 	}
 	s := &c.Steps[0]

@@ -232,7 +232,7 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 	switch c.Status {
 	case result.Fail:
 		r.Message, r.Type, r.Data = xmlText(why(c)), "differs", k.data(c)
-		if s := wrong(c); s != nil && s.ID != "" {
+		if s := c.Decisive(); s != nil && s.ID != "" {
 			r.Type = xmlText(s.ID)
 		}
 		if t.Failure = r; c.Fault != result.KernelWrong {

@@ -261,7 +261,7 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	}
 	switch c.Status {
 	case result.Pass:
-		if c.Reason != "" { // a known defect
+		if c.Cause.Kind != "" { // a known defect
 			k.xfail++
 			k.result(true, number, c.ID, "XFAIL "+c.Reason)
 			return

@@ -97,7 +97,7 @@ func (g *cause) add(c *result.CaseResult) {
 	if size(c, g.example) < 0 {
 		g.example = c
 	}
-	if s := wrong(c); s != nil {
+	if s := c.Decisive(); s != nil {
 		text := got(s)
 		if g.got[text]++; g.got[text] == 1 {
 			g.gots = append(g.gots, text)
@@ -168,20 +168,16 @@ func size(a, b *result.CaseResult) int {
 	return cmp.Or(len(a.Steps)-len(b.Steps), len(a.ID)-len(b.ID), strings.Compare(a.ID, b.ID))
 }
 
-// causeKey is equal for cases that one mistake explains: the same rule should
-// have decided. What the kernel answers in its place is up to the rules behind.
+// causeKey is equal for cases that one mistake explains: the same rule must
+// decide. The kernel's result depends on the rules that follow.
 func causeKey(c *result.CaseResult) string {
-	if s := wrong(c); s != nil {
+	if s := c.Decisive(); s != nil {
 		if s.ID == "" || s.Want == nil || shows(s) {
 			return fmt.Sprintf("%q %q %s %s %t%s", cmp.Or(s.ID, s.Rule), s.Func, want(s), s.Got.Errno, shows(s), s.Fault)
 		}
 		return fmt.Sprintf("%q %q %s %d%s", s.ID, s.Func, want(s), s.Got.Proof, s.Fault)
 	}
-	why, _ := root(c.Reason)
-	if rest, ok := strings.CutPrefix(why, "control "); ok {
-		_, why, _ = strings.Cut(rest, " ") // whichever control it is
-	}
-	return why
+	return fmt.Sprintf("%+v", c.Group())
 }
 
 // total is how many cases the causes have together.
@@ -204,11 +200,15 @@ func count(n int, noun string) string {
 // headline says in a line how many cases a cause has, and what it is.
 func headline(c *cause) string {
 	n := count(c.count, "case")
-	if s := wrong(c.example); s != nil {
-		return fmt.Sprintf("%s: %s", n, mismatch(s, c.answers(s)))
+	return fmt.Sprintf("%s: %s", n, c.why())
+}
+
+// why says what the cause is.
+func (g *cause) why() string {
+	if s := g.example.Decisive(); s != nil {
+		return mismatch(s, g.answers(s))
 	}
-	why, _ := root(c.example.Reason)
-	return fmt.Sprintf("%s: %s", n, why)
+	return g.example.Why()
 }
 
 // answers words what the cases of a cause got in place of s's expectation.
@@ -233,7 +233,7 @@ func (p *pretty) example(k *run, c *cause) {
 	if all := c.pattern(); all != "" {
 		p.fact(fact{label: "within", words: []string{clean(all)}})
 	}
-	if _, by := root(c.example.Reason); by != "" {
+	if by := c.example.Cause.Control; by != "" {
 		p.fact(textFact("control", by))
 	}
 	for _, f := range k.details(c.example) {
@@ -288,8 +288,8 @@ func (p *pretty) skips(k *run) {
 
 // known writes the known defects that were seen to be as they were.
 func (p *pretty) known(k *run) {
-	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass && c.Reason != "" }) {
-		p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, strings.TrimPrefix(c.Reason, "known defect: ")))
+	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass && c.Cause.Kind != "" }) {
+		p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, c.Why()))
 	}
 }
 

@@ -109,22 +109,6 @@ func TestRepeatSurvivesShell(t *testing.T) {
 	}
 }
 
-func TestRoot(t *testing.T) {
-	for reason, want := range map[string][2]string{
-		"plain":                      {"plain", ""},
-		"control a/b is broken: why": {"why", "a/b"},
-		"control a is fail: control b is broken: got x, want y: z": {"got x, want y: z", "b"},
-		`control "owner is here": got x`:                           {`control "owner is here": got x`, ""},
-		"control a must be allowed and got EPERM":                  {"control a must be allowed and got EPERM", ""},
-		"control a did not run":                                    {"control a did not run", ""},
-	} {
-		why, by := root(reason)
-		if got := [2]string{why, by}; got != want {
-			t.Errorf("root(%q) = %q, want %q", reason, got, want)
-		}
-	}
-}
-
 // What was added to the kernel's command line belongs to what repeats a failure.
 func TestRepeatAppends(t *testing.T) {
 	k := newKernel("deb:6.12", result.CaseResult{ID: "a/b", Status: result.Fail, Reason: "why"})

@@ -107,7 +107,7 @@ func (r *Run) bare() *Run {
 			if len(b.Findings) == 0 && b.Blame == "" {
 				continue
 			}
-			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame, Known: b.Known})
+			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame, Blamed: b.Blamed, Known: b.Known})
 		}
 		out.Kernels = append(out.Kernels, small)
 	}

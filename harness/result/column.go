@@ -237,6 +237,7 @@ type packer struct {
 type packKey struct {
 	status Status
 	reason string
+	cause  Cause
 	fault  Culprit
 	boot   int
 	first  *StepResult
@@ -245,7 +246,7 @@ type packKey struct {
 func newPacker(s *shared) *packer { return &packer{s, map[packKey]uint32{}} }
 
 func keyOf(c *CaseResult) packKey {
-	key := packKey{status: c.Status, reason: c.Reason, fault: c.Fault, boot: c.Boot}
+	key := packKey{status: c.Status, reason: c.Reason, cause: c.Cause, fault: c.Fault, boot: c.Boot}
 	if len(c.Steps) > 0 {
 		key.first = &c.Steps[0]
 	}

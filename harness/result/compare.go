@@ -88,6 +88,16 @@ type Symptom struct {
 	Title string
 	Blame string
 	Boot  *Boot
+
+	key symptomKey
+}
+
+// symptomKey is equal for symptoms that are the same in two runs: a report of
+// the kernel with the same title, or the same death under the same case.
+type symptomKey struct {
+	title string
+	fate  vm.Fate
+	under Blame
 }
 
 // Compare says what changed from base to new.
@@ -507,17 +517,17 @@ func undecided(parts []part) string {
 // newSymptoms lists what the machines of the new side show and those of the
 // base do not, each once.
 func newSymptoms(p *pairing) []Symptom {
-	known := map[string]bool{}
+	known := map[symptomKey]bool{}
 	for _, k := range p.base {
 		for s := range k.symptoms() {
-			known[s.Title] = true
+			known[s.key] = true
 		}
 	}
 	var out []Symptom
 	for _, k := range p.new {
 		for s := range k.symptoms() {
-			if !known[s.Title] {
-				known[s.Title] = true
+			if !known[s.key] {
+				known[s.key] = true
 				out = append(out, s)
 			}
 		}
@@ -540,7 +550,7 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 					continue
 				}
 				counted = true
-				if !yield(Symptom{f.Title, cmp.Or(f.Case, b.Blame), b}) {
+				if !yield(Symptom{f.Title, cmp.Or(f.Case, b.Blame), b, symptomKey{title: f.Title}}) {
 					return
 				}
 			}
@@ -551,7 +561,7 @@ func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 			if b.Blame != "" {
 				title += " under " + b.Blame
 			}
-			if !yield(Symptom{title, b.Blame, b}) {
+			if !yield(Symptom{title, b.Blame, b, symptomKey{fate: b.Fate, under: b.Blamed}}) {
 				return
 			}
 		}

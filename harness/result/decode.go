@@ -122,6 +122,7 @@ func (l *Loader) decode(r *Run, line, rest []byte) error {
 	case rec.CaseResult == nil || rec.ID == "":
 		return unknown(line)
 	}
+	rec.CaseResult.complete()
 	if k.column.recorded++; l.Keep == nil || l.Keep(rec.ID) {
 		k.column.add(l.shared.name([]byte(rec.ID)), l.shared.keep(rec.CaseResult, rest))
 	}
@@ -136,7 +137,7 @@ func unknown(line []byte) error {
 	}
 	delete(members, "kernel")
 	for member := range members {
-		if !slices.Contains([]string{"case", "world", "status", "reason", "boot", "steps", "times"}, member) {
+		if !slices.Contains([]string{"case", "world", "status", "reason", "cause", "boot", "steps", "times"}, member) {
 			return nil
 		}
 	}

@@ -46,6 +46,9 @@ func TestDecode(t *testing.T) {
 			if err != nil || wantErr != nil {
 				continue
 			}
+			if want.CaseResult != nil {
+				want.CaseResult.complete()
+			}
 			k := got.Kernels[want.Kernel]
 			k.unpack()
 			if want.World != nil && !reflect.DeepEqual(k.Worlds, []WorldResult{*want.World}) || want.CaseResult != nil && !reflect.DeepEqual(k.Cases, []CaseResult{*want.CaseResult}) {

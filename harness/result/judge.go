@@ -29,9 +29,15 @@ type Judge struct {
 type judgedWorld struct {
 	sim    *sim.Sim
 	setup  []StepResult
-	broken string  // why the set-up makes the world's cases say nothing
+	cause  Cause   // why the set-up breaks the world's cases; of no kind where it does not
+	reason string  // the same in words
 	fault  Culprit // who is wrong then
 }
+
+// breaks notes why the set-up breaks the world's cases.
+func (w *judgedWorld) breaks(c Cause, reason string) { w.cause, w.reason = c, reason }
+
+func (w *judgedWorld) broken() bool { return w.cause.Kind != "" }
 
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
@@ -73,9 +79,11 @@ func (j *Judge) unmet(c *cases.Case, n cases.Need) *CaseResult {
 	met, refuted := n.Check(j.facts)
 	switch {
 	case refuted != "":
-		return &CaseResult{ID: c.ID, Status: Fail, Reason: refuted, Boot: -1}
+		r := NewResult(c.ID, Fail, Cause{Kind: Refuted, Need: n}, refuted, -1)
+		return &r
 	case !met:
-		return &CaseResult{ID: c.ID, Status: Skip, Reason: n.Reason(j.facts), Boot: -1}
+		r := NewResult(c.ID, Skip, Cause{Kind: Unmet, Need: n}, n.Reason(j.facts), -1)
+		return &r
 	}
 	return nil
 }
@@ -88,7 +96,7 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 	jw.sim.Held(j.held)
 	j.worlds[w] = jw
 	if len(seen) != len(w.Program.Setup) {
-		jw.broken = fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen))
+		jw.breaks(Cause{Kind: ByGuest}, fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen)))
 		return
 	}
 	for i := range seen {
@@ -98,12 +106,13 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 		}
 		e, err := jw.sim.Step(&w.Program.Setup[i])
 		if err != nil {
-			jw.broken = err.Error()
+			jw.breaks(Cause{Kind: ByGuest}, err.Error())
 			return
 		}
 		r := judgeStep(e, &w.Info[i], o)
-		if r.Wrong && (jw.broken == "" || r.Fault.graver(jw.fault)) {
-			jw.broken, jw.fault = fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain()), r.Fault
+		if r.Wrong && (!jw.broken() || r.Fault.graver(jw.fault)) {
+			jw.breaks(r.cause(BySetup, i), fmt.Sprintf("set-up step %q: %s", r.Text, r.Explain()))
+			jw.fault = r.Fault
 		}
 		jw.setup = append(jw.setup, r)
 	}
@@ -120,12 +129,12 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	jw := j.worlds[c.World]
 	switch {
 	case jw == nil:
-		return broken(out, "its set-up was not heard of")
-	case jw.broken != "":
+		return broken(out, Cause{Kind: ByGuest}, "its set-up was not heard of")
+	case jw.broken():
 		out.Steps, out.Fault = slices.Clone(jw.setup), jw.fault
-		return broken(out, jw.broken)
+		return broken(out, jw.cause, jw.reason)
 	case len(seen) != c.Len():
-		return broken(out, fmt.Sprintf("it has %d steps and showed %d", c.Len(), len(seen)))
+		return broken(out, Cause{Kind: ByGuest}, fmt.Sprintf("it has %d steps and showed %d", c.Len(), len(seen)))
 	}
 	sim := jw.sim
 	if c.Len() > 1 {
@@ -136,11 +145,11 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	for i := range seen {
 		e, err := sim.Step(&c.cell[i])
 		if err != nil {
-			return broken(CaseResult{ID: out.ID}, err.Error())
+			return broken(CaseResult{ID: out.ID}, Cause{Kind: ByGuest}, err.Error())
 		}
 		s, control := &out.Steps[i], c.info[i].Control
 		*s = judgeStep(e, &c.info[i], seen[i])
-		out.judge(s, control)
+		out.judge(i, control)
 		decided = decided || !control && !s.unjudged() && e.Decides()
 	}
 	if out.Status == Pass && !decided {
@@ -189,22 +198,30 @@ type slimStep struct {
 	rule  string
 }
 
-func broken(r CaseResult, why string) CaseResult {
-	r.Status, r.Reason = Broken, why
+func broken(r CaseResult, c Cause, reason string) CaseResult {
+	r.end(Broken, c, reason)
 	return r
+}
+
+// cause is the cause that a wrong step is; i is its index.
+func (s *StepResult) cause(kind CauseKind, i int) Cause {
+	return Cause{Kind: kind, Step: i + 1, Rule: s.ID}
 }
 
 // judge lets one step change the case's status: a wrong control breaks it, and
 // another wrong step fails it. The first one is the reason, unless a later one
 // is the kernel's fault and the first is not.
-func (r *CaseResult) judge(s *StepResult, control bool) {
+func (r *CaseResult) judge(i int, control bool) {
+	s := &r.Steps[i]
 	worse := r.Status == Pass || s.Fault.graver(r.Fault)
 	switch {
 	case !s.Wrong:
 	case control && (r.Status == Fail || worse):
-		r.Status, r.Reason, r.Fault = Broken, fmt.Sprintf("control %q: %s", s.Text, s.Explain()), s.Fault
+		r.end(Broken, s.cause(ByControlStep, i), fmt.Sprintf("control %q: %s", s.Text, s.Explain()))
+		r.Fault = s.Fault
 	case !control && r.Status != Broken && worse:
-		r.Status, r.Reason, r.Fault = Fail, s.Explain(), s.Fault
+		r.end(Fail, s.cause(ByStep, i), s.Explain())
+		r.Fault = s.Fault
 	}
 }
 
@@ -229,9 +246,11 @@ func (r *CaseResult) Unjudged() []*StepResult {
 // skipUnjudged skips a case in which steps that nobody knows the answer to are
 // all there is beside controls: it says nothing about what it asks.
 func (r *CaseResult) skipUnjudged() {
-	if list := r.Unjudged(); len(list) > 0 {
-		r.Status, r.Reason = Skip, fmt.Sprintf("%s: %s; the kernel answers %s", list[0].Unknown, list[0].Rule,
-			list[0].Got.Errno)
+	for i := range r.Steps {
+		if s := &r.Steps[i]; s.unjudged() {
+			r.end(Skip, s.cause(NotJudged, i), fmt.Sprintf("%s: %s; the kernel answers %s", s.Unknown, s.Rule, s.Got.Errno))
+			return
+		}
 	}
 }
 
@@ -250,29 +269,29 @@ func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, 
 	if f != nil && f.Config == nil && f.OptionsFrom == "" {
 		skipUnknown(all, of, set)
 	}
-	broke, open := map[*cases.Case]string{}, map[*cases.Case]string{}
+	broke, open := map[*cases.Case]*guard{}, map[*cases.Case]*guard{}
 	for _, c := range all {
 		r := of(c)
 		if r == nil || r.Status == Skip || r.Status == Interrupted || r.refuted() {
 			continue
 		}
 		if c.Control != "" {
-			if why := guardFailed(c, r); why != "" {
+			if why := failed(c, r); why != nil {
 				broke[c] = why
 			}
 		}
 		for _, g := range c.Guards() {
-			if guard := of(g); guard != nil && guard.Status == Interrupted {
-				open[c] = "its control " + g.ID + " was not tried: " + guard.Reason
-			} else if why := guardFailed(g, guard); why != "" {
+			if control := of(g); control != nil && control.Status == Interrupted {
+				open[c] = interruptedBy(g, control)
+			} else if why := failed(g, control); why != nil {
 				broke[c] = why
 			}
 		}
 	}
-	settle := func(why map[*cases.Case]string, status Status) {
-		for c, reason := range why {
+	settle := func(why map[*cases.Case]*guard, status Status) {
+		for c, g := range why {
 			now := *of(c)
-			now.Status, now.Reason = status, reason
+			now.end(status, g.cause, g.reason)
 			set(c, now)
 		}
 	}
@@ -289,14 +308,16 @@ func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) ==
 var notCompiledIn = []uapi.Errno{uapi.Errno(unix.EINVAL), uapi.ENOTSUPP}
 
 func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
-	absent := map[*cases.Case]string{}
+	absent := map[*cases.Case]*guard{}
 	for _, c := range all {
 		r := of(c)
 		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || !slices.Contains(notCompiledIn, r.Steps[0].Got.Errno) {
 			continue
 		}
-		if i := slices.IndexFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
-			absent[c] = fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and root is refused with %s", c.Needs()[i].Name, r.Steps[0].Got.Errno)
+		needs := c.Needs()
+		if i := slices.IndexFunc(needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
+			const text = "CONFIG_%s seems not to be set: the configuration is not known, and root is refused with %s"
+			absent[c] = &guard{Cause{Kind: Unmet, Need: needs[i]}, fmt.Sprintf(text, needs[i].Name, r.Steps[0].Got.Errno)}
 		}
 	}
 	for _, c := range all {
@@ -304,26 +325,49 @@ func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*
 		for _, g := range c.Guards() {
 			why = cmp.Or(why, absent[g])
 		}
-		if r := of(c); r != nil && why != "" {
-			set(c, CaseResult{ID: c.ID, Status: Skip, Reason: why, Boot: r.Boot})
+		if r := of(c); r != nil && why != nil {
+			set(c, NewResult(c.ID, Skip, why.cause, why.reason, r.Boot))
 		}
 	}
 }
 
-// guardFailed says why a control does not hold: it must have been allowed, or
-// refused, and have passed.
-func guardFailed(g *cases.Case, r *CaseResult) string {
+// guard is what a case's control does to it.
+type guard struct {
+	cause  Cause
+	reason string
+}
+
+// failed says why a control does not hold, nil where it does: it must have been
+// allowed, or refused, and have passed.
+func failed(g *cases.Case, r *CaseResult) *guard {
 	switch {
 	case r == nil:
-		return fmt.Sprintf("control %s did not run", g.ID)
+		return &guard{Cause{Kind: ByControl, Control: g.ID, Of: NoResult}, fmt.Sprintf("control %s did not run", g.ID)}
 	case r.Status == Skip || r.refuted():
-		return ""
+		return nil
 	case r.Status != Pass:
-		return fmt.Sprintf("control %s is %s: %s", g.ID, r.Status, r.Reason)
+		return &guard{r.ofControl(g), fmt.Sprintf("control %s is %s: %s", g.ID, r.Status, r.Reason)}
 	case len(r.Steps) > 0 && (r.Steps[0].Got.Errno == 0) != (g.Control == "allow"):
-		return fmt.Sprintf("control %s must be %s and got %s", g.ID, map[string]string{"allow": "allowed", "refuse": "refused"}[g.Control], r.Steps[0].Got.Errno)
+		must := map[string]string{"allow": "allowed", "refuse": "refused"}[g.Control]
+		reason := fmt.Sprintf("control %s must be %s and got %s", g.ID, must, r.Steps[0].Got.Errno)
+		return &guard{Cause{Kind: ByControl, Control: g.ID, Of: WrongAnswer, Step: 1, Rule: r.Steps[0].ID}, reason}
 	}
-	return ""
+	return nil
+}
+
+// interruptedBy says that a control was not tried.
+func interruptedBy(g *cases.Case, r *CaseResult) *guard {
+	return &guard{r.ofControl(g), "its control " + g.ID + " was not tried: " + r.Reason}
+}
+
+// ofControl is the cause of a case of which the result is that of a control.
+func (r *CaseResult) ofControl(g *cases.Case) Cause {
+	c := r.Cause
+	c.Text = r.Why()
+	if c.Kind != ByControl {
+		c.Control, c.Of, c.Kind = g.ID, c.Kind, ByControl
+	}
+	return c
 }
 
 // judgeStep holds an observation against both keys.
@@ -425,14 +469,15 @@ func (s *StepResult) Explain() string {
 
 // SetupFailed notes that the guest could not set a world up at all.
 func (j *Judge) SetupFailed(w *cases.World, why string) {
-	j.worlds[w] = &judgedWorld{broken: "the guest could not set it up: " + why}
+	j.worlds[w] = &judgedWorld{cause: Cause{Kind: ByGuest}, reason: "the guest could not set it up: " + why}
 }
 
 // Faulted is the result of a case that the guest could not run.
 func (j *Judge) Faulted(c *cases.Case, why string) CaseResult {
 	out := CaseResult{ID: c.ID}
-	if jw := j.worlds[c.World]; jw != nil && jw.broken != "" {
-		why, out.Fault = jw.broken, jw.fault
+	if jw := j.worlds[c.World]; jw != nil && jw.broken() {
+		out.Fault = jw.fault
+		return broken(out, jw.cause, jw.reason)
 	}
-	return broken(out, why)
+	return broken(out, Cause{Kind: ByGuest}, why)
 }

@@ -23,27 +23,23 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	lived := b.Fate != vm.Panicked
 	for _, k := range list {
 		if string(b.Fate) == k.Fate && k.Explains(reports(b.Findings)) && (r.Status == Pass || !lived) {
-			*r = CaseResult{ID: r.ID, Status: Pass, Reason: fmt.Sprintf("known defect: %s (%s)", k.Reason, k.Where), Boot: r.Boot, Steps: r.Steps}
+			text := fmt.Sprintf("%s (%s)", k.Reason, k.Where)
+			r.end(Pass, Cause{Kind: KnownDefect, Entry: k.Where, Text: text}, "known defect: "+text)
+			r.Fault = KernelWrong
 			b.Known = k.Reason
 			return
 		}
 	}
 	why := fmt.Sprintf("want the machine %s; it is %s: %s", ending(&list[0]), b.Fate, b.Reason)
+	now := Cause{Kind: UnknownDefect, Entry: list[0].Where}
 	if r.Status != Pass && lived {
-		why = r.why()
-	}
-	r.Status, r.Fault, r.Reason = Fail, KernelWrong, fmt.Sprintf("the known defect of %s is gone, or is another one: %s",
-		list[0].Where, why)
-}
-
-// why explains the first wrong step.
-func (r *CaseResult) why() string {
-	for i := range r.Steps {
-		if r.Steps[i].Wrong {
-			return r.Steps[i].Explain()
+		why, now.Step, now.Rule = r.Reason, r.Cause.Step, r.Cause.Rule
+		if s := r.Decisive(); s != nil {
+			why = s.Explain()
 		}
 	}
-	return r.Reason
+	r.end(Fail, now, fmt.Sprintf("the known defect of %s is gone, or is another one: %s", list[0].Where, why))
+	r.Fault = KernelWrong
 }
 
 func ending(k *cases.Known) string {

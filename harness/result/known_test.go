@@ -69,6 +69,7 @@ func TestKnown(t *testing.T) {
 			r.Reason = "the machine died"
 		case Fail:
 			r.Steps = []StepResult{{Wrong: true, Rule: "a rule"}}
+			r.Cause = Cause{Kind: ByStep, Step: 1}
 		}
 		b := Boot{Fate: tt.fate, Reason: "end", Findings: tt.findings}
 		Known(knownCase(t, tt.line), &step.Facts{Release: tt.release}, &b, &r)

@@ -108,27 +108,32 @@ func globs(pattern, text string) bool {
 	return cases.Match(pattern, text)
 }
 
-// Denied says why a case is not to be run on a kernel, or "". Without its
-// controls a case says nothing: what is denied of them is denied of it.
-func Denied(list []ListEntry, k *KernelRun, c *cases.Case) string {
-	if why := deniedBy(list, k, c.ID); why != "" {
-		return why
+// Denied returns the skip of a case that is not to be run on a kernel, or nil.
+// Without its controls a case says nothing: what excludes one excludes it too.
+func Denied(list []ListEntry, k *KernelRun, c *cases.Case) *CaseResult {
+	skip := func(e *ListEntry, control, before string) *CaseResult {
+		text := fmt.Sprintf("%sdenied: %s (%s)", before, e.Reason, e.Where)
+		r := NewResult(c.ID, Skip, Cause{Kind: OnDenyList, Control: control, Entry: e.Where}, text, -1)
+		return &r
+	}
+	if e := deniedBy(list, k, c.ID); e != nil {
+		return skip(e, "", "")
 	}
 	for _, g := range c.Guards() {
-		if why := deniedBy(list, k, g.ID); why != "" {
-			return fmt.Sprintf("its control %s is %s", g.ID, why)
+		if e := deniedBy(list, k, g.ID); e != nil {
+			return skip(e, g.ID, fmt.Sprintf("its control %s is ", g.ID))
 		}
 	}
-	return ""
+	return nil
 }
 
-func deniedBy(list []ListEntry, k *KernelRun, id string) string {
+func deniedBy(list []ListEntry, k *KernelRun, id string) *ListEntry {
 	for i := range list {
 		if e := &list[i]; e.covers(DenyList, k, id) {
-			return fmt.Sprintf("denied: %s (%s)", e.Reason, e.Where)
+			return e
 		}
 	}
-	return ""
+	return nil
 }
 
 // Expect holds a kernel's cases against what is known to fail: one that does
@@ -175,16 +180,24 @@ func (k ListKind) Flag() string {
 	return "--" + string(k) + "list"
 }
 
+// Says words what an entry says of cases that are expected to fail.
+func (e *ListEntry) Says() string {
+	return fmt.Sprintf("%s says that it fails with %s", e.Where, e.Errno)
+}
+
 func (r *CaseResult) expect(e *ListEntry) {
+	now := r.Cause
+	now.Entry = e.Where
 	switch {
 	case r.Status == Pass:
-		r.Status = Fail
-		r.Reason = fmt.Sprintf("unexpected pass: %s says that it fails with %s (%s): take the entry out", e.Where, e.Errno, e.Reason)
+		const text = "unexpected pass: %s says that it fails with %s (%s): take the entry out"
+		r.end(Fail, Cause{Kind: UnexpectedOK, Entry: e.Where}, fmt.Sprintf(text, e.Where, e.Errno, e.Reason))
 	case r.Status == Fail && r.wrongErrno() == *e.Errno:
-		r.Status = XFail
-		r.Reason = fmt.Sprintf("%s (%s): %s", e.Reason, e.Where, r.Reason)
+		now.Kind = OnExpectList
+		r.end(XFail, now, fmt.Sprintf("%s (%s): %s", e.Reason, e.Where, r.Reason))
 	case r.Status == Fail:
-		r.Reason += fmt.Sprintf("; %s says that it fails with %s", e.Where, e.Errno)
+		now.Text = r.Why()
+		r.end(Fail, now, fmt.Sprintf("%s; %s", r.Reason, e.Says()))
 	}
 }
 

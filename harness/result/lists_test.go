@@ -125,8 +125,15 @@ func TestDenied(t *testing.T) {
 			"demo/owner/hash":  "its control demo/root/hash is denied: hangs (l.txt:1)",
 			"demo/nobody/hash": "its control demo/root/hash is denied: hangs (l.txt:1)",
 		}[c.ID]
-		if got := Denied(list, k, c); got != want {
-			t.Errorf("%s: %q, want %q", c.ID, got, want)
+		got, control := Denied(list, k, c), ""
+		if c.ID != "demo/root/hash" {
+			control = "demo/root/hash"
+		}
+		switch {
+		case (got == nil) != (want == ""):
+			t.Errorf("%s: %+v, want %q", c.ID, got, want)
+		case got != nil && (got.Reason != want || got.Status != Skip || got.Cause != Cause{Kind: OnDenyList, Control: control, Entry: "l.txt:1"}):
+			t.Errorf("%s: %+v, want %q", c.ID, got, want)
 		}
 	}
 }

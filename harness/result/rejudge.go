@@ -3,7 +3,6 @@ package result
 import (
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"tokentest/cases"
@@ -262,7 +261,7 @@ func (j *Judge) again(r *CaseResult, m *madeCase) bool {
 	*r = j.made(m, seen)
 	r.Boot = was.Boot
 	if r.Status == Pass && was.Status == Pass {
-		r.Reason = was.Reason // a known defect's
+		r.Cause, r.Reason = was.Cause, was.Reason // a known defect's
 	}
 	return true
 }
@@ -312,7 +311,7 @@ func (k *KernelRun) setups(find worldFinder) map[*cases.World]*WorldResult {
 func (r *CaseResult) canAgain() bool {
 	switch r.Status {
 	case Broken:
-		return len(r.Steps) > 0 && strings.HasPrefix(r.Reason, "control ")
+		return len(r.Steps) > 0 && (r.Cause.Kind == ByControl || r.Cause.Kind == ByControlStep)
 	case Pass, Fail, XFail, Interrupted, Skip: // one that is skipped has steps where nobody knows their answers
 		return len(r.Steps) > 0
 	}

@@ -150,7 +150,8 @@ type Boot struct {
 	Fate     vm.Fate       `json:"fate"`
 	Reason   string        `json:"reason,omitempty"`
 	Findings []vm.Finding  `json:"findings,omitempty"`
-	Blame    string        `json:"blame,omitempty"` // the case that had begun and not ended
+	Blame    string        `json:"blame,omitempty"` // Blamed in words
+	Blamed   Blame         `json:"blamed,omitzero"` // the case under which the machine died
 	Known    string        `json:"known,omitempty"` // the defect of which it ended as it is known to
 	Boot     time.Duration `json:"boot"`            // to hello
 	Decide   time.Duration `json:"decide"`          // from hello to done
@@ -173,11 +174,13 @@ type WorldResult struct {
 
 // CaseResult is one case on one kernel.
 type CaseResult struct {
-	ID     string       `json:"case"`
-	Status Status       `json:"status"`
-	Reason string       `json:"reason,omitempty"` // for anything but pass, and for a known defect that is as it was
-	Boot   int          `json:"boot"`             // the index of its machine, -1 for none
-	Steps  []StepResult `json:"steps,omitempty"`
+	ID     string `json:"case"`
+	Status Status `json:"status"`
+	Reason string `json:"reason,omitempty"` // for anything but pass, and for a known defect that is as it was
+	// Cause is the same as data; an older tokentest wrote the reason alone.
+	Cause Cause        `json:"cause,omitzero"`
+	Boot  int          `json:"boot"` // the index of its machine, -1 for none
+	Steps []StepResult `json:"steps,omitempty"`
 	// Fault says who is wrong where a case is fail or broken and the kernel is not.
 	Fault Culprit `json:"fault,omitempty"`
 	// Times counts the statuses of repetitions where they vary; the worst is

@@ -94,11 +94,11 @@ func aRun() *Run {
 		Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), End: time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC), Interrupted: true,
 		Kernels: []*KernelRun{
 			{Ref: "x", Release: "6.12.1", Facts: &step.Facts{Release: "6.12.1", Token: true, Max: map[string]uint32{"bpf_cmd": 37}},
-				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
+				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Blamed: Blame{Case: "a/b"}, Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
 					Findings: []vm.Finding{{Title: "WARNING in f"}}}},
 				Cases: []CaseResult{
-					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Steps: []StepResult{made}},
-					{ID: "a/c", Status: Skip, Reason: "no", Boot: -1},
+					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Cause: Cause{Kind: ByStep, Step: 1, Rule: made.ID}, Steps: []StepResult{made}},
+					{ID: "a/c", Status: Skip, Reason: "no", Cause: Cause{Kind: Unmet}, Boot: -1},
 				}, Decide: time.Millisecond},
 			{Ref: "y", Error: "no such package"},
 		},

@@ -130,7 +130,7 @@ func (r *Run) undecided(k *KernelRun) (skipped, denied int) {
 			continue
 		}
 		skipped++
-		if deniedBy(r.Lists, k, c.ID) != "" {
+		if deniedBy(r.Lists, k, c.ID) != nil {
 			denied++
 		}
 	}

@@ -83,6 +83,9 @@ func caseResults(log *testlog.Log, program string, boot int) []result.CaseResult
 	out := make([]result.CaseResult, len(log.Cases))
 	for i, c := range log.Cases {
 		out[i] = result.CaseResult{ID: program + c.Name, Status: result.Status(c.Status), Reason: c.Reason, Boot: boot}
+		if c.Status != testlog.Pass || c.Reason != "" {
+			out[i].Cause.Kind = result.ByProgram
+		}
 	}
 	return out
 }
@@ -163,20 +166,30 @@ func outcome(output string, e *lab.Ended, program, kind string) ([]result.CaseRe
 			bad = bad || c.Status == result.Fail || c.Status == result.Broken
 		}
 	}
-	end := result.CaseResult{ID: name + "exit", Status: result.Broken}
+	if end := exit(e, bad); end.Status != "" {
+		end.ID = name + "exit"
+		cases = append(cases, end)
+	}
+	return cases, nil
+}
+
+// exit is the case that a program's end makes; it has no status where the cases
+// explain the end: bad says that one of them did not pass.
+func exit(e *lab.Ended, bad bool) result.CaseResult {
+	cause := result.Cause{Kind: result.ByExit}
 	switch x := e.Exit; {
 	case x == nil:
-		end.Reason = fmt.Sprintf("the machine was %s under it: %s", e.Kernel.Boots[0].Fate, e.Kernel.Boots[0].Reason)
+		b := &e.Kernel.Boots[0]
+		cause = result.Cause{Kind: result.ByMachine, Fate: b.Fate}
+		return result.NewResult("", result.Broken, cause, fmt.Sprintf("the machine was %s under it: %s", b.Fate, b.Reason), 0)
 	case x.Error != "":
-		end.Reason = "it could not be run: " + x.Error
+		return result.NewResult("", result.Broken, cause, "it could not be run: "+x.Error, 0)
 	case x.Signal != 0:
-		end.Status, end.Reason = result.Fail, fmt.Sprintf("it was ended by signal %d", x.Signal)
+		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it was ended by signal %d", x.Signal), 0)
 	case x.Code != 0 && x.Code != kselftestSkip && !bad:
-		end.Status, end.Reason = result.Fail, fmt.Sprintf("it exited with status %d although no test failed", x.Code)
-	default:
-		return cases, nil
+		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it exited with status %d although no test failed", x.Code), 0)
 	}
-	return append(cases, end), nil
+	return result.CaseResult{}
 }
 
 // shellWords spells arguments as a shell takes them.
