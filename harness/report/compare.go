@@ -90,20 +90,31 @@ func changeKey(c *result.Change) string {
 		was, is, _ := firstChange(c)
 		return answers(was) + " " + ruleOf(was) + "\x00" + answers(is) + " " + ruleOf(is)
 	case result.NewCase, result.Vanished:
-		return group + "\x00" + c.Note
+		return group + "\x00" + detailKey(c)
 	case result.NoVerdict:
 		if unrecorded(c) {
-			return c.Note
+			return string(c.Detail)
 		}
 	case result.Flaky:
 		return group + "\x00" + seenCounts(c)
 	}
-	return causeKey(c.New) + "\x00" + c.Note
+	return causeKey(c.New) + "\x00" + detailKey(c)
+}
+
+// detailKey is equal for changes with the same detail: of skips, the same cause.
+func detailKey(c *result.Change) string {
+	switch {
+	case c.Detail == result.IsSkipped:
+		return string(c.Detail) + causeKey(c.New)
+	case c.Detail == result.WasSkipped && c.Class == result.NewCase:
+		return string(c.Detail) + causeKey(c.Base)
+	}
+	return string(c.Detail)
 }
 
 // unrecorded says that a case has no verdict because a record of it is missing.
 func unrecorded(c *result.Change) bool {
-	return c.Class == result.NoVerdict && (c.New == nil || c.Base == nil && c.Note == result.NoBaseRecord)
+	return c.Class == result.NoVerdict && (c.New == nil || c.Base == nil && c.Detail == result.NoBaseRecord)
 }
 
 // answers words what a case answered, step by step.
@@ -172,13 +183,13 @@ func (b *bunch) saying() string {
 	group, _, _ := strings.Cut(c.ID, "/")
 	n := count(b.count, "case")
 	note := ""
-	if c.Note != "" {
-		note = "; " + c.Note
+	if text := c.Note(); text != "" {
+		note = "; " + text
 	}
 	switch b.class {
 	case result.NoVerdict:
 		if unrecorded(c) {
-			return n + ": " + c.Note
+			return n + ": " + c.Note()
 		}
 	case result.NewCase, result.Vanished:
 		return fmt.Sprintf("%s of %s%s", n, group, note)
@@ -364,12 +375,13 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 
 // jsonChange is a change as JSON shows it.
 type jsonChange struct {
-	Case  string                `json:"case"`
-	Class result.Class          `json:"class"`
-	Note  string                `json:"note,omitempty"`
-	Base  *jsonSide             `json:"base,omitempty"`
-	New   *jsonSide             `json:"new,omitempty"`
-	Seen  map[result.Status]int `json:"seen,omitempty"`
+	Case   string                `json:"case"`
+	Class  result.Class          `json:"class"`
+	Detail result.Detail         `json:"detail,omitempty"`
+	Note   string                `json:"note,omitempty"` // the same in words
+	Base   *jsonSide             `json:"base,omitempty"`
+	New    *jsonSide             `json:"new,omitempty"`
+	Seen   map[result.Status]int `json:"seen,omitempty"`
 }
 
 type jsonSide struct {
@@ -426,7 +438,7 @@ func JSONComparison(c *result.Comparison, w io.Writer, _ Options) error {
 		}
 		j.object("    ", v, "changes", len(p.Changes), func(i int) {
 			x := &p.Changes[i]
-			line, err := json.Marshal(jsonChange{x.ID, x.Class, x.Note, sideOf(x.Base), sideOf(x.New), x.Seen})
+			line, err := json.Marshal(jsonChange{x.ID, x.Class, x.Detail, x.Note(), sideOf(x.Base), sideOf(x.New), x.Seen})
 			if err != nil && j.err == nil {
 				j.err = fmt.Errorf("encode the comparison: %w", err)
 			}

@@ -103,7 +103,7 @@ func passed(id string, errno uapi.Errno) result.CaseResult {
 }
 
 func skipped(id, why string) result.CaseResult {
-	need := cases.Need{Kind: cases.NeedConfig, Name: why}
+	need := result.Need{Kind: cases.NeedConfig, Name: why}
 	return result.NewResult(id, result.Skip, result.Cause{Kind: result.Unmet, Need: need}, why, -1)
 }
 
@@ -174,7 +174,7 @@ func everything() *result.Run {
 	const control = "got EPERM, want ok: the token allows it (bpf_prog_load)"
 	k.Cases = append(k.Cases,
 		failed("map_create/works", dead), failed("token_create/masks", masks), failed("map_create/unknown", unknown),
-		result.NewResult("token_create/gone", result.Fail, result.Cause{Kind: result.Refuted, Need: cases.Need{Kind: cases.NeedToken}},
+		result.NewResult("token_create/gone", result.Fail, result.Cause{Kind: result.Refuted, Need: result.Need{Kind: cases.NeedToken}},
 			"no BPF_TOKEN_CREATE although the kernel is 6.12", -1),
 		brokenBy(result.Cause{Kind: result.ByMachine, Fate: vm.Panicked}, "prog_load/a", "the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
 		brokenBy(result.Cause{Kind: result.ByControl, Control: "prog_load/c", Of: result.ByStep, Step: 1, Rule: "prog_load/ok", Text: control}, "prog_load/b",

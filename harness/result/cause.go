@@ -53,7 +53,7 @@ type Cause struct {
 	// Rule is the stable name of the rule that decides the step.
 	Rule string `json:"rule,omitempty"`
 	// Need is what the kernel lacks.
-	Need cases.Need `json:"need,omitzero"`
+	Need Need `json:"need,omitzero"`
 	// Fate is how the machine ended.
 	Fate vm.Fate `json:"fate,omitempty"`
 	// Entry is the FILE:LINE of a list's or a known defect's entry.
@@ -61,6 +61,20 @@ type Cause struct {
 	// Text says the cause in words, where the result's Reason says more than
 	// that. See CaseResult.Why.
 	Text string `json:"text,omitempty"`
+}
+
+// Need is what a kernel lacks of what a case needs.
+type Need struct {
+	Kind cases.NeedKind `json:"kind"`
+	// Name is the option, the enumerator, the LSM, the type or the release.
+	Name string `json:"name,omitempty"`
+}
+
+func needOf(n cases.Need) Need {
+	if n.Kind == cases.NeedRelease || n.Kind == cases.NeedBefore {
+		return Need{n.Kind, n.Since.String()}
+	}
+	return Need{n.Kind, n.Name}
 }
 
 // Why says the cause in words, without what the status or the control's name
@@ -87,7 +101,7 @@ func (r *CaseResult) Group() Cause {
 	switch {
 	case c.Rule != "":
 		c.Step = 0
-	case c.Need == cases.Need{} && c.Fate == "" && c.Entry == "" && c.Step == 0 && c.Kind != NoResult && c.Kind != NotTried:
+	case c.Need == Need{} && c.Fate == "" && c.Entry == "" && c.Step == 0 && c.Kind != NoResult && c.Kind != NotTried:
 		c.Text = r.Why()
 	}
 	return c

@@ -80,7 +80,8 @@ type Change struct {
 	Base, New *CaseResult
 	// Seen counts the results of the side that varies, for a flaky case.
 	Seen map[Status]int
-	Note string // what the class does not say, such as that the case is skipped now
+	// Detail is what the class does not say, such as that the case is skipped now.
+	Detail Detail
 }
 
 // Symptom is how a machine did not end well, or what its log holds.
@@ -390,18 +391,12 @@ func lacks(parts []part) bool {
 	return slices.ContainsFunc(parts, func(p part) bool { return p.Absent > 0 })
 }
 
-// Notes of changes of which nothing is known, for a record is missing.
-const (
-	NoRecord     = "there is no record of it"
-	NoBaseRecord = "the base has no record of it"
-)
-
 // vanished takes a case that only the base has. Where records are missing it
 // may have run all the same.
 func (p *Pair) vanished(id string, base *CaseResult) {
 	c := Change{ID: id, Class: Vanished, Base: base}
 	if p.newLacks {
-		c.Class, c.Note = NoVerdict, NoRecord
+		c.Class, c.Detail = NoVerdict, NoRecord
 	}
 	p.Changes = append(p.Changes, c)
 }
@@ -414,13 +409,13 @@ func (p *Pair) add(id string, was, is *seen) {
 	}
 	switch {
 	case was == nil && p.baseLacks:
-		c.Class, c.Note = NoVerdict, NoBaseRecord
+		c.Class, c.Detail = NoVerdict, NoBaseRecord
 	case is.varied:
 		c.Class, c.Seen = Flaky, is.counts
 	case was != nil && was.varied:
-		c.Class, c.Seen, c.Note = Flaky, was.counts, "in the base"
+		c.Class, c.Seen, c.Detail = Flaky, was.counts, InBase
 	default:
-		c.Class, c.Note = classOf(c.Base, c.New)
+		c.Class, c.Detail = classOf(c.Base, c.New)
 	}
 	if c.Class == Same {
 		p.Same++
@@ -429,20 +424,20 @@ func (p *Pair) add(id string, was, is *seen) {
 	p.Changes = append(p.Changes, c)
 }
 
-// unanswered says of a case that answers now why it did not.
-var unanswered = map[Status]string{Skip: "it was skipped", Broken: "it was broken", Interrupted: "it was not tried"}
+// unanswered says why a case had no answer that has one now.
+var unanswered = map[Status]Detail{Skip: WasSkipped, Broken: WasBroken, Interrupted: WasNotTried}
 
 // classOf classes a case from one result of each side; base may be nil.
-func classOf(base, new *CaseResult) (Class, string) {
+func classOf(base, new *CaseResult) (Class, Detail) {
 	switch {
 	case new.Status == XFail && base != nil && (base.Status == XFail || base.Status == Fail) && sameDecision(base, new):
 		return Same, ""
 	case base != nil && base.Status == XFail && new.Status == Pass:
-		return Fixed, "it was expected to fail"
+		return Fixed, WasExpected
 	case new.Status == Fail && base == nil:
-		return NewFailure, "the base does not have the case"
+		return NewFailure, NotInBase
 	case new.Status == Fail && base.Status == Fail && !sameDecision(base, new):
-		return StillFailing, "with another answer"
+		return StillFailing, OtherAnswer
 	case new.Status == Fail && base.Status == Fail:
 		return StillFailing, ""
 	case new.Status == Fail:
@@ -454,11 +449,11 @@ func classOf(base, new *CaseResult) (Class, string) {
 	case base == nil:
 		return NewCase, ""
 	case new.Status == Skip && base.answered():
-		return Vanished, "it is skipped: " + new.Reason
+		return Vanished, IsSkipped
 	case new.Status == Skip:
 		return Same, ""
 	case base.Status == Skip:
-		return NewCase, "it was skipped: " + base.Reason
+		return NewCase, WasSkipped
 	case base.Status == Broken:
 		return NewCase, unanswered[Broken]
 	case base.Status == Interrupted:
@@ -466,7 +461,7 @@ func classOf(base, new *CaseResult) (Class, string) {
 	case base.Status == Fail:
 		return Fixed, ""
 	case len(base.Steps) != len(new.Steps) && base.Status == Pass && new.Status == Pass:
-		return NewCase, "its steps were others"
+		return NewCase, OtherSteps
 	case !sameDecision(base, new):
 		return Changed, ""
 	}

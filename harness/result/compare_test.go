@@ -104,7 +104,7 @@ func TestFlaky(t *testing.T) {
 		c := Compare(tt.base, tt.new)
 		got, note := Same, ""
 		if p := c.Pairs[0]; len(p.Changes) > 0 {
-			got, note = p.Changes[0].Class, p.Changes[0].Note
+			got, note = p.Changes[0].Class, p.Changes[0].Note()
 		}
 		if got != tt.want || note != tt.note {
 			t.Errorf("%s: %s (%s), want %s (%s)", tt.name, got, note, tt.want, tt.note)
@@ -246,7 +246,7 @@ func TestOtherSteps(t *testing.T) {
 	longer := gotCase("a", Pass, 0)
 	longer.Steps = append(longer.Steps, longer.Steps...)
 	c := Compare(sideOf(kernelOf("k", gotCase("a", Pass, 0))), sideOf(kernelOf("k", longer)))
-	if n := c.Counts(); n[NewCase] != 1 || c.Pairs[0].Changes[0].Note != "its steps were others" {
+	if n := c.Counts(); n[NewCase] != 1 || c.Pairs[0].Changes[0].Detail != OtherSteps {
 		t.Errorf("%v: %+v", n, c.Pairs[0].Changes)
 	}
 }

@@ -79,10 +79,10 @@ func (j *Judge) unmet(c *cases.Case, n cases.Need) *CaseResult {
 	met, refuted := n.Check(j.facts)
 	switch {
 	case refuted != "":
-		r := NewResult(c.ID, Fail, Cause{Kind: Refuted, Need: n}, refuted, -1)
+		r := NewResult(c.ID, Fail, Cause{Kind: Refuted, Need: needOf(n)}, refuted, -1)
 		return &r
 	case !met:
-		r := NewResult(c.ID, Skip, Cause{Kind: Unmet, Need: n}, n.Reason(j.facts), -1)
+		r := NewResult(c.ID, Skip, Cause{Kind: Unmet, Need: needOf(n)}, n.Reason(j.facts), -1)
 		return &r
 	}
 	return nil
@@ -317,7 +317,7 @@ func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*
 		needs := c.Needs()
 		if i := slices.IndexFunc(needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
 			const text = "CONFIG_%s seems not to be set: the configuration is not known, and root is refused with %s"
-			absent[c] = &guard{Cause{Kind: Unmet, Need: needs[i]}, fmt.Sprintf(text, needs[i].Name, r.Steps[0].Got.Errno)}
+			absent[c] = &guard{Cause{Kind: Unmet, Need: needOf(needs[i])}, fmt.Sprintf(text, needs[i].Name, r.Steps[0].Got.Errno)}
 		}
 	}
 	for _, c := range all {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/draw"
 	"tokentest/cases/step"
+	"tokentest/cases/uapi"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -109,64 +111,80 @@ const (
 type disagreement struct {
 	c     *cases.Case
 	setup int // the number of set-up steps up to the one, or -1 when it is the cell
-	kind  string
+	kind  disagreementKind
 	step  *result.StepResult
 }
 
-// kindOf names what a step shows, so that shrinking does not end at something else.
-func kindOf(text string, s *result.StepResult) string {
-	want := "?"
-	if s.Want != nil {
-		want = s.Want.String()
-	}
-	op := ""
-	if words := strings.Fields(text); len(words) > 1 {
-		op = words[1]
-		if op == step.OpCall.String() && len(words) > 2 { // each command is something else
-			op = words[2]
-		}
-	}
-	return fmt.Sprintf("%s: got %s, want %s", op, s.Got.Errno, want)
+// disagreementKind is what a step shows, so that shrinking does not end at
+// something else.
+type disagreementKind struct {
+	op   step.Op
+	cmd  string // of a call: each command is something else
+	got  uapi.Errno
+	want string // an errno, or "?" where the oracle knows none
 }
 
-// disagreementOf finds the first wrong step of a case.
+func (k disagreementKind) String() string {
+	return fmt.Sprintf("%s: got %s, want %s", cmp.Or(k.cmd, k.op.String()), k.got, k.want)
+}
+
+// disagreementRule is a kind of disagreement with a rule.
+type disagreementRule struct {
+	kind disagreementKind
+	rule string
+}
+
+// kindOf is the kind of disagreement that a step and its result make.
+func kindOf(s *step.Step, r *result.StepResult) disagreementKind {
+	k := disagreementKind{op: s.Op, got: r.Got.Errno, want: "?"}
+	if r.Want != nil {
+		k.want = r.Want.String()
+	}
+	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
+		k.cmd = uapi.Cmds.Name(uint32(cmd))
+	}
+	return k
+}
+
+// disagreementOf finds the step that decides a case, nil where none does.
 func disagreementOf(c *cases.Case, r *result.CaseResult) *disagreement {
-	info, inSetup := c.Info(), strings.HasPrefix(r.Reason, "set-up step")
-	if inSetup {
-		info = c.World.Info
+	s := r.Decisive()
+	if s == nil {
+		return nil
 	}
-	for i := range r.Steps {
-		if s := &r.Steps[i]; s.Wrong && i < len(info) {
-			d := &disagreement{c: c, setup: -1, kind: kindOf(info[i].Text, s), step: s}
-			if inSetup {
-				d.setup = i + 1
-			}
-			return d
-		}
+	steps, i, d := []step.Step(nil), r.Cause.Step, &disagreement{c: c, setup: -1, step: s}
+	if r.Cause.Kind == result.BySetup {
+		steps, d.setup = c.World.Program.Setup, i
+	} else {
+		steps, _ = c.Steps()
 	}
-	return nil
+	if i > len(steps) {
+		return nil
+	}
+	d.kind = kindOf(&steps[i-1], s)
+	return d
 }
 
 // shrink makes a smallest case file of each kind of disagreement that the
-// random worlds of a run showed.
-func (a *app) shrink(ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Run) error {
+// random worlds of a run showed; drawn has these by their groups.
+func (a *app) shrink(ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Run, drawn map[string]string) error {
 	byID := map[string]*cases.Case{}
 	for _, c := range p.Cases {
 		byID[c.ID] = c
 	}
 	n := 0
 	for _, k := range r.Kernels {
-		found, kinds := []*disagreement{}, map[string]int{}
+		found, kinds := []*disagreement{}, map[disagreementRule]int{}
 		for i := range k.Cases {
 			c := byID[k.Cases[i].ID]
-			if c == nil || !strings.HasPrefix(c.Group.Name, "random_") {
+			if c == nil || drawn[c.Group.Name] == "" {
 				continue
 			}
 			d := disagreementOf(c, &k.Cases[i])
 			if d == nil {
 				continue
 			}
-			key := d.kind + d.step.ID
+			key := disagreementRule{d.kind, d.step.ID}
 			if kinds[key]++; kinds[key] == 1 {
 				found = append(found, d)
 			}
@@ -229,7 +247,7 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 }
 
 // try runs scenarios in one boot and says which show the same disagreement.
-func (a *app) try(ctx context.Context, l *lab.Lab, dir, ref, kind string, list []*cases.Group) ([]bool, error) {
+func (a *app) try(ctx context.Context, l *lab.Lab, dir, ref string, kind disagreementKind, list []*cases.Group) ([]bool, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}

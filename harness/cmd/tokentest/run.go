@@ -236,7 +236,7 @@ func (a *app) after(
 	case base != nil:
 		return a.against(base, r, f)
 	case f.random.worlds > 0:
-		return a.shrink(ctx, l, p, r)
+		return a.shrink(ctx, l, p, r, f.random.texts)
 	}
 	return nil
 }
