@@ -10,37 +10,44 @@ trap 'rm -rf "$out"' EXIT
 failed=0
 tried=0
 
-# fault NAME CODE WORDS ARG...: the run must exit with CODE and print WORDS.
+command -v jq >/dev/null || { echo "canary: no jq: apt-get install -y jq" >&2; exit 3; }
+
+# fault NAME CODE FILTER ARG...: the run must exit with CODE, and FILTER must hold
+# for its JSON report (jq). With --baseline the comparison follows the report.
 fault() {
-	local name=$1 code=$2 words=$3 got
+	local name=$1 code=$2 filter=$3 got
 	shift 3
-	"$bin" run --quiet --kernel "$kernel" --format pretty --out "$out/$name" "$@" >"$out/$name.txt" 2>&1
+	"$bin" run --quiet --kernel "$kernel" --format json --out "$out/$name" "$@" >"$out/$name.json" 2>"$out/$name.err"
 	got=$?
 	tried=$((tried + 1))
-	if [ "$got" -eq "$code" ] && tr -s '[:space:]' ' ' <"$out/$name.txt" | grep -qF -- "$words"; then
-		echo "canary: $name: red, as expected (exit $got, \"$words\")"
+	if [ "$got" -eq "$code" ] && jq -es "$filter" "$out/$name.json" >/dev/null; then
+		echo "canary: $name: red, as expected (exit $got)"
 		return
 	fi
 	failed=$((failed + 1))
-	echo "canary: $name: exit $got, want $code and \"$words\"; output:"
-	sed 's/^/    /' "$out/$name.txt"
+	echo "canary: $name: exit $got, want $code and $filter; output:"
+	"$bin" report "$out/$name" --format pretty | cat - "$out/$name.err" | sed 's/^/    /'
 }
+one='.[0].kernels[0]'
+wrong="[$one.cases[] | select(.status != \"pass\" and .status != \"skip\") | {status, kind: .cause.kind, fault}]"
 
-fault wrong-pin 2 'the expectation EPERM contradicts both the kernel and the rules' cases/canary/wrong_pin.txt
-fault wrong-control 2 'the expectation EPERM contradicts both the kernel and the rules' cases/canary/wrong_control.txt
-fault wrong-oracle 3 'the rules are wrong, not the kernel' --lie-rule map_create/no-cap-net-admin 'map_create/any/owner/CAP_BPF/with'
-fault unpinned-oracle 1 'got EPERM, want ok' --lie-rule token_create/no-cap-bpf token_create/any/owner/CAP_NET_ADMIN/0
-fault early-exit 3 'lost' cases/canary/early_exit.txt nested_userns
-fault panic 1 'panicked' cases/canary/panic.txt nested_userns
+fault wrong-pin 2 "$wrong == [{status: \"fail\", kind: \"step\", fault: \"expectation\"}]" cases/canary/wrong_pin.txt
+fault wrong-control 2 "$wrong == [{status: \"broken\", kind: \"control step\", fault: \"expectation\"}]" cases/canary/wrong_control.txt
+fault wrong-oracle 3 "$wrong | length > 0 and all(. == {status: \"fail\", kind: \"step\", fault: \"oracle\"})" \
+	--lie-rule map_create/no-cap-net-admin 'map_create/any/owner/CAP_BPF/with'
+fault unpinned-oracle 1 "$wrong | any(. == {status: \"fail\", kind: \"step\", fault: null})" \
+	--lie-rule token_create/no-cap-bpf token_create/any/owner/CAP_NET_ADMIN/0
+fault early-exit 3 "any($one.boots[]; .fate == \"lost\")" cases/canary/early_exit.txt nested_userns
+fault panic 1 "any($one.boots[]; .fate == \"panicked\")" cases/canary/panic.txt nested_userns
 # A baseline in which one map was refused for another reason: a changed decision is
 # detected even if the oracle agrees with it. The copy has no seal, because a sealed
 # baseline that was edited is refused.
-gzip -dc results/baseline/suite.jsonl.gz | sed -e '1s/"records":{[^}]*},//' \
-	-e '/"case":"map_create.none.owner.none.without.prog_array"/s/"errno":1}/"errno":22}/' >"$out/baseline.jsonl"
+gzip -dc results/baseline/suite.jsonl.gz | sed '1s/"records":{[^}]*},\{0,1\}//; /"case":"map_create.none.owner.none.without.prog_array"/s/"errno":1}/"errno":22}/' >"$out/baseline.jsonl"
 if grep -q "\"ref\":\"$kernel\"" "$out/baseline.jsonl"; then
-	fault changed-decision 1 'CHANGED DECISION 1 case: EINVAL, then EPERM' --baseline "$out/baseline.jsonl" --fail-on changed-decision 'map_create/none/owner/none/without'
+	fault changed-decision 1 '[.[1].kernels[].changes[]? | select(.class == "changed decision") | {class, was: .base.got, is: .new.got}] == [{class: "changed decision", was: "EINVAL", is: "EPERM"}]' \
+		--baseline "$out/baseline.jsonl" --fail-on changed-decision 'map_create/none/owner/none/without'
 fi
-fault corrupt-record 3 'checksum mismatch' --lie-corrupt 700 'map_create/any/owner/CAP_BPF'
+fault corrupt-record 3 "any($one.boots[]; .corrupt)" --lie-corrupt 700 'map_create/any/owner/CAP_BPF'
 
 # Removes each rule of the oracle in turn: at least one kernel must disagree, in the
 # default suite or in a case that the suite leaves out. Those cases are slow

@@ -140,8 +140,9 @@ func (s *session) copyConfig(dir string) error {
 
 // end records the boot and names who was running when it died.
 func (s *session) end(exit vm.Exit, dir string) *death {
+	corrupt := false
 	if s.wrong != nil && exit.Fate == vm.Lost { // it may have gone away before it was stopped for that
-		exit.Reason = s.wrong.Error()
+		exit.Reason, corrupt = s.wrong.Error(), errors.Is(s.wrong, wire.ErrCorrupt)
 	}
 	s.place(exit.Findings)
 	d := &death{exit: exit, refused: s.refused}
@@ -150,7 +151,8 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 		name = dir
 	}
 	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
-		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done, Refused: s.fixtures, Host: exit.Host}
+		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
+		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
 	switch {
 	case !d.died(), s.interrupted != nil && s.interrupted():
 	case d.starved():

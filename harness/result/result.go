@@ -159,6 +159,8 @@ type Boot struct {
 	Cases    int           `json:"cases"` // answered
 	// Host is what the host gave the machine, where that is why its fate is infra.
 	Host *vm.Share `json:"host,omitempty"`
+	// Corrupt says that a record of the guest was damaged or out of order, which ended the machine.
+	Corrupt bool `json:"corrupt,omitempty"`
 	// Refused lists what the kernel refused of what requests of cases refer to.
 	Refused []step.Fixture `json:"refused,omitempty"`
 }
