@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -158,7 +159,8 @@ func newPageCause(status result.Status, c *cause) pageCause {
 	out := pageCause{Status: status, Key: causeKey(c.example), Case: c.example.ID, Count: c.count, Within: c.pattern()}
 	out.Text = c.why()
 	if s := c.example.Decisive(); s != nil {
-		out.Rule = strings.Join(strings.Fields(s.Rule+" "+s.Func+" "+s.ID), " ")
+		parts := []string{s.Rule, s.Func, s.ID}
+		out.Rule = strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), " ")
 	}
 	return out
 }
