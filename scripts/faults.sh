@@ -101,6 +101,7 @@ interrupted() {
 damaged() {
 	"$tt" run -k "$kernel" -q -f json -o "$work/stored/whole" map_create >/dev/null || return 99
 	local how name n=0
+	# shellcheck disable=SC2016 # $ is sed's last line
 	for how in '300,$d' 1d 200d '$d' '200s/"errno":[0-9]*/"errno":38/' '200{h;d};201{G}' 200p '200s/"pass"/"skip"/'; do
 		name=damaged$n; n=$((n + 1))
 		cp -r "$work/stored/whole" "$work/stored/$name"

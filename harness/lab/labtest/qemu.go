@@ -412,9 +412,10 @@ func (g *guest) happen(r *wire.Results) error {
 		return errors.New("the agent gives up")
 	case "hang":
 		forever()
-	case "endless":
+	case "endless": // it seldom needs a processor: a host that gives it none would be to blame
 		for {
-			g.say("flood")
+			g.say(slices.Repeat([]string{"flood"}, 1000)...)
+			time.Sleep(20 * time.Millisecond)
 		}
 	case "lie":
 		seen := &r.Cells[g.at-int(r.First)][0]
