@@ -46,7 +46,7 @@ func checkLimits(s *step.Step) error {
 		n, ok := s.Num(k)
 		switch {
 		case ok && n != 1:
-			return fmt.Errorf("%s=%d: want 1, or nothing", s.Op.Row().Of(k).Name, n)
+			return fmt.Errorf("%s=%d: must be 1 or omitted", s.Op.Row().Of(k).Name, n)
 		case ok && k == step.KeyFromKernel && (fault || inside):
 			return fmt.Errorf("a call that the kernel makes takes no attr= and no inside=")
 		}

@@ -189,7 +189,7 @@ func (c *Corpus) Add(ctx context.Context, name, text string) error {
 	group := groupOf(name)
 	for _, g := range c.Groups {
 		if g.Name == group {
-			return fmt.Errorf("%s:1: the group %s is there already, from %s: call the file otherwise", name, group, g.Path)
+			return fmt.Errorf("%s:1: group %s already exists (from %s); rename this file", name, group, g.Path)
 		}
 	}
 	f, err := Parse(ctx, name, group, text)

@@ -175,7 +175,7 @@ func TestAddFile(t *testing.T) {
 		t.Errorf("AddFile: %v, %v", g, err)
 	}
 	if _, err := c.AddFile(t.Context(), path); err == nil ||
-		!strings.Contains(err.Error(), ":1: the group mine is there already, from "+path) {
+		!strings.Contains(err.Error(), ":1: group mine already exists (from "+path) {
 		t.Errorf("the same file again: %v", err)
 	}
 	if _, err := c.AddFile(t.Context(), path+".no"); !errors.Is(err, os.ErrNotExist) {

@@ -26,7 +26,7 @@ func each(what string, except []string) ([]axisValue, error) {
 	for _, e := range except {
 		i := slices.IndexFunc(values, func(v axisValue) bool { return "-"+v.name == e })
 		if i < 0 {
-			return nil, fmt.Errorf("%q leaves nothing out of each %s", e, what)
+			return nil, fmt.Errorf("%q excludes no %s", e, what)
 		}
 		values = slices.Delete(values, i, i+1)
 	}

@@ -62,7 +62,7 @@ func (n Need) String() string {
 	case NeedRelease:
 		return fmt.Sprintf("the kernel is older than %s", n.Since)
 	case NeedGuards:
-		return "the machine was told to trust its CPU: mitigations=off, or CONFIG_CPU_MITIGATIONS is not set"
+		return "CPU mitigations are off (mitigations=off, or CONFIG_CPU_MITIGATIONS is not set)"
 	case NeedBefore:
 		return fmt.Sprintf("the kernel is %s or newer", n.Since)
 	case NeedType:

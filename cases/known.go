@@ -29,7 +29,7 @@ func (p *parser) known(n int, words []string, note string) error {
 		return fmt.Errorf("%s", knownUsage)
 	}
 	if note == "" {
-		return fmt.Errorf("a known defect has no reason: say behind # what is wrong, and which kernels were seen to have it")
+		return fmt.Errorf("a known defect needs a reason: add after # what is wrong and on which kernels it was seen")
 	}
 	k := Known{Fate: words[0], Reason: note, Where: fmt.Sprintf("%s:%d", p.f.Path, n)}
 	since, until, bounded := strings.Cut(words[1], "-")

@@ -20,7 +20,7 @@ func TestKnownMistakes(t *testing.T) {
 		{"known hung 6.9 x # y", knownUsage},
 		{"known panicked six x # y", "read release"},
 		{"known panicked 6.9-x x # y", "read release"},
-		{"known panicked 6.9 BUG: x", "a known defect has no reason"},
+		{"known panicked 6.9 BUG: x", "a known defect needs a reason"},
 		{"known panicked 6.9 # y", "a machine that ends panicked: a title says"},
 		{"known clean 6.9 x # y", "a machine that ends clean: a title says"},
 	} {

@@ -47,7 +47,7 @@ func parseUpstreams(text string) ([]Upstream, error) {
 			u.Remark, u.None = strings.CutPrefix(parts[2], "none: ")
 		}
 		if slices.ContainsFunc(out, func(o Upstream) bool { return o.ID == u.ID }) {
-			return nil, fmt.Errorf("cases/parity.txt:%d: %s is there already", i+1, u.ID)
+			return nil, fmt.Errorf("cases/parity.txt:%d: %s is already defined", i+1, u.ID)
 		}
 		out = append(out, u)
 	}

@@ -29,7 +29,7 @@ func TestUpstreamMistakes(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"token/map_token/x", "cases/parity.txt:1: want FILE"},
 		{"token/x | what", "want FILE"},
-		{"# a comment\n\na/b/c | one\na/b/c | two", "cases/parity.txt:4: a/b/c is there already"},
+		{"# a comment\n\na/b/c | one\na/b/c | two", "cases/parity.txt:4: a/b/c is already defined"},
 		{"a/b/c | one | two | three", "want FILE"},
 	} {
 		if _, err := parseUpstreams(tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -153,7 +153,7 @@ func (p *parser) axis(words []string) error {
 		return fmt.Errorf("want axis NAME VALUE..., or axis NAME and a value on each indented line below")
 	}
 	if slices.ContainsFunc(p.f.axes, func(a axis) bool { return a.name == words[0] }) {
-		return fmt.Errorf("axis %s is there already", words[0])
+		return fmt.Errorf("axis %s is already defined", words[0])
 	}
 	a := axis{name: words[0]}
 	if len(words) > 2 && words[1] == "each" {
@@ -192,7 +192,7 @@ func (p *parser) actor(n int, words []string) error {
 		return fmt.Errorf("an actor cannot be called %s", words[0])
 	}
 	if slices.ContainsFunc(p.f.actors, func(a actorLine) bool { return a.name == words[0] }) {
-		return fmt.Errorf("actor %s is there already", words[0])
+		return fmt.Errorf("actor %s is already defined", words[0])
 	}
 	p.f.actors = append(p.f.actors, actorLine{n, words[0], words[1:]})
 	return nil
@@ -324,7 +324,7 @@ func (p *parser) pin(n int, words []string, note string) error {
 		return err
 	}
 	if note == "" {
-		return fmt.Errorf("a pin has no source: say behind # where it comes from")
+		return fmt.Errorf("a pin needs a source: add it after #")
 	}
 	p.f.pins = append(p.f.pins, pinLine{f, e, note})
 	return nil

@@ -138,7 +138,7 @@ func (b *stepBuilder) build(s *stepLine) (step.Step, StepInfo, error) {
 	}
 	if s.out != "" {
 		if !st.Op.Row().Makes {
-			return st, info, fmt.Errorf("%s makes nothing that could be called %s", words[1], s.out)
+			return st, info, fmt.Errorf("%s does not produce a descriptor; remove \"-> %s\"", words[1], s.out)
 		}
 		st.Out = b.handle(s.out)
 		info.Text += " -> " + s.out

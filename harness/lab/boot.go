@@ -385,7 +385,7 @@ func (s *session) begin(payload []byte) error {
 		return err
 	}
 	if s.begun || s.next >= len(s.batches) || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != int(r.Count) {
-		return fmt.Errorf("%w: it begins %d cases from %d on, which is not what comes next", wire.ErrCorrupt, r.Count, r.First)
+		return fmt.Errorf("%w: the guest started %d cases from %d on out of order", wire.ErrCorrupt, r.Count, r.First)
 	}
 	s.begun = true
 	s.mark(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})

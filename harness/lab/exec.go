@@ -171,7 +171,7 @@ func (x *executor) record(kind wire.Kind, payload []byte) error {
 		case <-x.window:
 			return nil
 		default:
-			return fmt.Errorf("%w: input was taken that was not sent", wire.ErrCorrupt)
+			return fmt.Errorf("%w: the guest acknowledged input that was never sent", wire.ErrCorrupt)
 		}
 	case wire.KindAlive:
 		return nil

@@ -51,7 +51,7 @@ func (l *Lab) admit(ctx context.Context, t *trial) (release func(), err error) {
 		return func() {}, nil
 	}
 	return l.memory.take(ctx, t.memMiB, func() {
-		l.log("%s waits: its machine takes %d MiB, and others run; --jobs N runs N at a time whatever they take", t.out.Ref, t.memMiB+qemuMiB)
+		l.log("%s is waiting for memory (needs %d MiB); --jobs N runs N machines at a time whatever they need", t.out.Ref, t.memMiB+qemuMiB)
 	})
 }
 

@@ -47,7 +47,7 @@ func TestGrid(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	if text := prettyText(t, gridRun(1, 1), 80); !strings.Contains(text, "same: the kernels decide alike") {
+	if text := prettyText(t, gridRun(1, 1), 80); !strings.Contains(text, "the result is the same") {
 		t.Errorf("got\n%s", text)
 	}
 	if text := prettyText(t, gridRun(0), 80); strings.Contains(text, "group ") {

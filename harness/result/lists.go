@@ -55,7 +55,7 @@ func ParseList(kind ListKind, name, text string, now time.Time) ([]ListEntry, er
 		switch {
 		case err != nil:
 		case e.Reason == "" && kind != AllowList:
-			err = fmt.Errorf("no reason: write it behind a #")
+			err = fmt.Errorf("missing reason (after #)")
 		case e.Errno == nil && kind == ExpectList:
 			err = fmt.Errorf("no errno: write errno=NAME, what the case fails with")
 		}
@@ -77,7 +77,7 @@ func (e *ListEntry) options(words []string, now time.Time) error {
 				return fmt.Errorf("until=%s: want until=YYYY-MM-DD", value)
 			}
 			if !now.Before(last.AddDate(0, 0, 1)) {
-				return fmt.Errorf("the entry %q ended on %s: see whether it is still so, and take it out or give it another date", e.Pattern, value)
+				return fmt.Errorf("the entry %q ended on %s: check whether it still holds; remove the entry or extend its date", e.Pattern, value)
 			}
 		case key == "errno" && e.Kind == ExpectList:
 			errno, err := uapi.ParseErrno(value)

@@ -20,8 +20,8 @@ func TestParseList(t *testing.T) {
 		{DenyList, "map_create # why", "map_create map_create/a/b"},
 		{DenyList, "map_create/a/* # why", "map_create/a/b"},
 		{DenyList, "# a comment\n\n  prog_load\t# https://lore/x", "prog_load"},
-		{DenyList, "map_create", "l.txt:1: no reason"},
-		{DenyList, "\nmap_create #  ", "l.txt:2: no reason"},
+		{DenyList, "map_create", "l.txt:1: missing reason (after #)"},
+		{DenyList, "\nmap_create #  ", "l.txt:2: missing reason (after #)"},
 		{DenyList, "map_create until=2026-11-24 # why", "map_create map_create/a/b"},
 		{DenyList, "map_create until=2026-11-23 # why", `l.txt:1: the entry "map_create" ended on 2026-11-23`},
 		{DenyList, "map_create until=soon # why", "until=soon: want until=YYYY-MM-DD"},
@@ -33,7 +33,7 @@ func TestParseList(t *testing.T) {
 		{AllowList, "map_create\nprog_load", "map_create map_create/a/b prog_load"},
 		{ExpectList, "map_create errno=EPERM # why", "map_create map_create/a/b"},
 		{ExpectList, "map_create # why", "l.txt:1: no errno"},
-		{ExpectList, "map_create errno=EPERM", "l.txt:1: no reason"},
+		{ExpectList, "map_create errno=EPERM", "l.txt:1: missing reason (after #)"},
 		{ExpectList, "map_create errno=EWHAT # why", "EWHAT"},
 	} {
 		k := &KernelRun{Ref: "deb:6.12", Release: "6.12.117+deb13"}

@@ -42,7 +42,7 @@ func ParseAllow(a *Allow, name, text string, now time.Time) (*Allow, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", where, err)
 		case !explained || strings.TrimSpace(reason) == "":
-			return nil, fmt.Errorf("%s: no reason: write it behind a #", where)
+			return nil, fmt.Errorf("%s: missing reason (after #)", where)
 		}
 		e.where, e.reason = where, strings.TrimSpace(reason)
 		out.entries = append(out.entries, e)
@@ -72,7 +72,7 @@ func parseAllowed(entry string, now time.Time) (allowed, error) {
 		return e, fmt.Errorf("until=%s: want until=YYYY-MM-DD", strings.TrimSpace(date))
 	}
 	if !now.Before(last.AddDate(0, 0, 1)) {
-		return e, fmt.Errorf("the entry %q ended on %s: see whether the kernel is mended, and take it out or give it another date", e.pattern, last.Format(time.DateOnly))
+		return e, fmt.Errorf("the entry %q ended on %s: check whether the kernel is fixed; remove the entry or extend its date", e.pattern, last.Format(time.DateOnly))
 	}
 	if _, err := path.Match(globbed(e.pattern), ""); err != nil {
 		return e, fmt.Errorf("pattern %q: %w", e.pattern, err)

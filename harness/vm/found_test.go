@@ -114,8 +114,8 @@ func TestAllowErrors(t *testing.T) {
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"\nwarn: * # why":                       "allow.txt:2: no date",
-		"warn: * until=2027-01-01":              "allow.txt:1: no reason",
-		"warn: * until=2027-01-01 #":            "allow.txt:1: no reason",
+		"warn: * until=2027-01-01":              "allow.txt:1: missing reason (after #)",
+		"warn: * until=2027-01-01 #":            "allow.txt:1: missing reason (after #)",
 		"warn: * until=soon # why":              "allow.txt:1: until=soon: want until=YYYY-MM-DD",
 		"warn: * until=2026-11-23 # why":        `allow.txt:1: the entry "warn: *" ended on 2026-11-23`,
 		"a until=2027-01-01 # b\nc until=1 # d": "allow.txt:2: until=1",

@@ -102,7 +102,7 @@ var rules = []rule{
 }
 
 // beheaded is what the end of a report is whose begin the log does not hold.
-var beheaded = rule{KindOther, nil, "a report whose begin is cut off", plain}
+var beheaded = rule{KindOther, nil, "a report with its beginning missing", plain}
 
 // hints holds for each rule a text without which it cannot match: looking for
 // it is far cheaper, and nearly every line of a log lacks all of them.

@@ -54,10 +54,10 @@ Exit code 0 says that the culprit was found, 3 that it was not.`,
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&f.q.Good, "good", "", "`REF` that decides as it should")
+	fl.StringVar(&f.q.Good, "good", "", "known-good kernel `REF`")
 	fl.StringVar(&f.q.Bad, "bad", "", "`REF` that does not")
 	fl.StringVar(&f.q.When, "when", "any", "a kernel is bad when `ANY|ALL` of the cases are")
-	fl.StringVar(&f.q.As, "as", "", "a kernel is good that decides as in the stored `RUN`")
+	fl.StringVar(&f.q.As, "as", "", "call a kernel good if its results match the stored `RUN`")
 	fl.BoolVar(&f.q.Ends, "ends", false, "boot both ends first, and look for what they decide differently")
 	fl.IntVar(&f.q.Repeat, "repeat", 1, "run each good kernel `N` times, for a failure that comes and goes")
 	fl.BoolVar(&f.q.Every, "every", false, "between releases: try every version, not one of each release")
@@ -319,7 +319,7 @@ func (b *bisection) end(ctx context.Context, id string, o bisect.Outcome) (*resu
 	if t.Outcome == bisect.Skip {
 		return nil, fmt.Errorf("the %s end %s says nothing: %s", o, b.field.name(ctx, id), t.Why)
 	}
-	t.ID, t.Outcome, t.Why = id, o, "as it was given"
+	t.ID, t.Outcome, t.Why = id, o, "given by the user"
 	if o == bisect.Bad {
 		t.Bads = t.Runs
 	}

@@ -85,7 +85,7 @@ func (a *app) configured(ctx context.Context, name string) (*configured, error) 
 		return nil, err
 	}
 	if k.Config == nil {
-		return nil, usage("kernel %q: its configuration is not known: no .config or config-%s lies beside the image, and it was built without CONFIG_IKCONFIG", name, k.Release)
+		return nil, usage("kernel %q: its configuration is not known: no .config or config-%s is next to the image, and it was built without CONFIG_IKCONFIG", name, k.Release)
 	}
 	return &configured{name: name, config: k.Config, release: k.Release, kernel: k}, nil
 }

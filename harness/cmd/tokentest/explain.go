@@ -65,7 +65,7 @@ change between two releases, by the rule that decides on each side.`,
 func factsAt(release string) (*step.Facts, error) {
 	r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
 	if err != nil {
-		return nil, usage("%s: explain wants a release such as 6.12", release)
+		return nil, usage("%s: not a release; use for example 6.12", release)
 	}
 	return cases.FactsAt(r), nil
 }

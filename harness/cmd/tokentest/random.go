@@ -220,7 +220,7 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 	case err != nil:
 		return err
 	case !repeats:
-		fmt.Fprintf(a.stderr, "%s on %s does not repeat when it stands alone: what ran before it plays a part\n", d.c.ID, k.Ref)
+		fmt.Fprintf(a.stderr, "%s on %s does not reproduce alone; it depends on earlier cases\n", d.c.ID, k.Ref)
 		return nil
 	}
 	path := filepath.Join(l.Dir, fmt.Sprintf("shrunk-%d.txt", n))

@@ -135,7 +135,7 @@ func (f *runFlags) check() error {
 	case f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg":
 		return usage("--accel %q: want auto, kvm or tcg", f.accel)
 	case f.deadline < 0:
-		return usage("--deadline %s: want more than nothing", f.deadline)
+		return usage("--deadline %s: must be positive", f.deadline)
 	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
 		return usage("--isolate %q: want case or group", f.isolate)
 	case f.repeat < 0:
