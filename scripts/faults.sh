@@ -56,6 +56,12 @@ stopped() {
 	sleep 4; kill -STOP "$pid"; sleep 65; kill -CONT "$pid"
 	wait "$pid"
 }
+# A guest that is stuck in its kernel, with a processor to itself where root may
+# ask for one: on a busy host it would not be the kernel's fault.
+calm() {
+	local first=(); if chrt -r 1 true 2>/dev/null; then first=(chrt -r 1); fi
+	"${first[@]}" "$tt" exec -k "$kernel" -- "$work/lockup" 60
+}
 # tokentest is stopped while the kernel prints: no line of the log is damaged.
 unread() {
 	local out=$work/unread pid
@@ -207,7 +213,7 @@ wanted qemu-crashed    && check qemu-crashed 3 'INFRA machine 1 of 1: qemu crash
 wanted qemu-paused     && PAUSE=40 check qemu-paused 0 "$passes" disturb STOP 'begin set-up'
 wanted busy-host       && check busy-host 0 "$passes" crowd 12 token_create
 wanted lockup          && CGO_ENABLED=0 go build -o "$work/lockup" ./scripts/lockup
-wanted lockup          && check lockup 1 'reports lockup: soft lockup in bpf_prog_[0-9a-f]*_inner' "$tt" exec -k "$kernel" -- "$work/lockup" 90
+wanted lockup          && check lockup 1 'reports (lockup: soft lockup|rcu: RCU stall)' calm
 wanted qemu-stopped    && check qemu-stopped 3 'LOST machine 1 of [0-9]: qemu was stopped from outside' disturb STOP 'begin cells' --deadline 60s
 wanted tool-stopped    && check tool-stopped 0 "$passes" stopped
 wanted tool-killed     && check tool-killed 0 "$passes" resumed

@@ -76,7 +76,8 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 		exit.Findings[i].Case = p.Args[0]
 	}
 	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{Dir: "boot0", Fate: exit.Fate, Reason: s.because(exit),
-		Findings: exit.Findings, Boot: exit.Boot, Total: exit.Total, Decide: s.decide})
+		Findings: exit.Findings, Boot: exit.Boot, Total: exit.Total, Decide: s.decide,
+		Host: exit.Host, Refused: s.fixtures})
 	return out, nil
 }
 

@@ -52,6 +52,19 @@ func TestBusyHost(t *testing.T) {
 	}
 }
 
+// One that hangs without a wait for a processor does so by itself, although its
+// boot had to wait.
+func TestBusyBoot(t *testing.T) {
+	start := time.Now()
+	m := machine(t, "hung")
+	m.Deadline, m.usages = 3*time.Second, func(int) map[string]usage {
+		return map[string]usage{"vcpu": {ran: time.Millisecond, waited: min(time.Since(start), time.Second)}}
+	}
+	if got := converse(t, m, "off"); got.Fate != Hung || got.Reason != "the machine ran for 3s, its deadline" {
+		t.Errorf("got %s: %s", got.Fate, got.Reason)
+	}
+}
+
 // steady is a meter whose threads got that much of each second.
 func steady(of map[string]usage) (m *meter, pass func(time.Duration)) {
 	var now time.Duration

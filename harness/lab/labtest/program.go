@@ -83,6 +83,8 @@ func (g *guest) exec(payload []byte) error {
 		return errEnd
 	case "splat":
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
+	case "runaway":
+		g.runaway()
 	case "words":
 		io.WriteString(g.console, "[    3.000000] BUG: KASAN: made up by a program\n")
 		time.Sleep(50 * time.Millisecond)

@@ -397,7 +397,7 @@ func (g *guest) happen(r *wire.Results) error {
 		time.Sleep(500 * time.Millisecond) // the host has read that it began, a starved one too
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
 	case "runaway":
-		fmt.Fprintln(g.console, "[ 9999.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]")
+		g.runaway()
 	case "slow":
 		for range 6 {
 			time.Sleep(300 * time.Millisecond)
@@ -430,6 +430,11 @@ func (g *guest) happen(r *wire.Results) error {
 		g.port.Write([]byte(strings.Repeat("noise", 10)))
 	}
 	return nil
+}
+
+// runaway reports a lockup at a time that the guest's clock cannot have come to.
+func (g *guest) runaway() {
+	fmt.Fprintln(g.console, "[ 9999.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]")
 }
 
 func (g *guest) panics() error {
