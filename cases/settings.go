@@ -96,5 +96,5 @@ func (n Need) wants() string {
 
 func (n Need) settingReason(f *step.Facts) string {
 	s, v := step.SettingNamed(n.Name), f.Settings[n.Name].Running
-	return fmt.Sprintf("%s is %s and the case needs %s: %s (%s)", n.Name, s.Spell(v), n.wants(), s.Decides, s.Func)
+	return fmt.Sprintf("%s is %s and the case needs %s (%s)", n.Name, s.Spell(v), n.wants(), s.Func)
 }

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,34 @@ func restricted() []*step.Facts {
 		having(map[string]int64{step.Lockdown: step.LockdownConfidentiality, step.PtraceScope: 3}),
 		having(map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}),
 		having(map[string]int64{step.JITEnable: 0}),
+	}
+}
+
+// TestTwoKeysOfSettings compares every pin with the oracle on kernels that a
+// setting restricts: a case whose pin holds no more is skipped for the setting.
+func TestTwoKeysOfSettings(t *testing.T) {
+	c := load(t)
+	locked := having(map[string]int64{step.UnprivDisabled: 1})
+	off := having(nil)
+	off.MitigationsOff = true
+	for _, f := range append(restricted(), locked, off, having(map[string]int64{step.JITKallsyms: 0})) {
+		ran, skipped := 0, 0
+		for _, g := range c.Groups {
+			for _, p := range play(t, g, f, "") {
+				if p.skip != "" {
+					skipped++
+					continue
+				}
+				ran++
+				for i, e := range p.expect {
+					checkKeys(t, fmt.Sprintf("%s with %v", p.c.ID, f.Settings), &p.c.Info()[i], e)
+				}
+				checkControl(t, "7.3", &p)
+			}
+		}
+		if ran == 0 || skipped == 0 {
+			t.Errorf("%v: %d cases, %d skipped", f.Settings, ran, skipped)
+		}
 	}
 }
 
@@ -97,12 +126,12 @@ func TestSettingNeeds(t *testing.T) {
 		{"no such setting", settingIs(step.PtraceScope, 0), having(nil), true, "", ""},
 		{"a record from before", settingIs(step.PtraceScope, 0), released["6.12"], true, "", ""},
 		{"restricted", settingIs(step.PtraceScope, 0), having(map[string]int64{step.PtraceScope: 3}), false, "",
-			"kernel.yama.ptrace_scope is 3 and the case needs 0: "},
+			"kernel.yama.ptrace_scope is 3 and the case needs 0 "},
 		{"words", settingIs(step.Lockdown, 0), having(map[string]int64{step.Lockdown: 2}), false, "",
-			"lockdown is confidentiality and the case needs none: "},
+			"lockdown is confidentiality and the case needs none "},
 		{"one of several", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 2}), true, "", ""},
-		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 1 << 40}), false, "", "is 1099511627776 and the case needs 1 or 2: "},
-		{"negative", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: -1}), false, "", "is -1 and the case needs 1 or 2: "},
+		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 1 << 40}), false, "", "is 1099511627776 and the case needs 1 or 2 "},
+		{"negative", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: -1}), false, "", "is -1 and the case needs 1 or 2 "},
 		{"contradicted", settingIs(step.JITEnable, 1, 2), always, false, "net.core.bpf_jit_enable is 0, although CONFIG_BPF_JIT_ALWAYS_ON is set", ""},
 	} {
 		met, refuted := tt.need.Check(tt.f)
