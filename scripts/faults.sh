@@ -166,8 +166,9 @@ setting() {
 	local name=$1 values="\"booted\":$2,\"running\":$3" out=$work/setting.$RANDOM arg append=(); shift 3
 	for arg; do append+=(--append "$arg"); done
 	"$tt" run -k "$kernel" -f pretty -o "$out" "${append[@]}" </dev/null lockdown jit_settings ptrace_scope speculation parity_kallsyms \
-		abuse_taken abuse_same_uid file_calls lsm_bpf limits limits_token sysctl_locked special_fields library_off masks \
+		abuse_taken abuse_same_uid file_calls lsm_bpf limits limits_token sysctl_locked special_fields library_off masks before_tokens \
 		'verifier/0/*' 'prog_gate/none/*' 'map_unprivileged/*' || return
+	grep -q "writing to proc file to set sysctl parameter '$name=" "$out/kernel0/boot0/console.log" && { echo "the kernel does not let $name be set"; return; }
 	tr -d ' \n\t' <"$out/run.json" | grep -qF "\"$name\":{$values}" || { echo "the record has no $name $values"; return 98; }
 	"$tt" explain lockdown --facts "$out" | grep -qE "^  $name +" || { echo "explain --facts does not show $name"; return 97; }
 }

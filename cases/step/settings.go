@@ -106,7 +106,7 @@ var Settings = []Setting{
 		Func: "stack_map_alloc", Decides: "the longest stack that a stack_trace map may hold",
 		Change: &Target{Value: 127, AtLeast: true, Why: "room for the stack_trace maps of the cases"}},
 	{Name: "kernel.ftrace_enabled", File: sysctl("kernel.ftrace_enabled"), parse: number,
-		Func: "ftrace_startup", Decides: "0: BPF-LSM programs attach and never run",
+		Func: "ftrace_startup", Decides: "0: BPF-LSM programs attach and never run; 7.3 refuses 0",
 		Change: &Target{Value: 1, Why: "the programs of lsm steps must run"}},
 	{Name: UnprivDisabled, File: sysctl(UnprivDisabled), parse: number,
 		Func: "bpf_unpriv_handler", Decides: "whether callers without CAP_BPF may create maps and load programs; 1 cannot be changed any more",
