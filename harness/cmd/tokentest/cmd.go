@@ -212,7 +212,7 @@ func unknown(c *cobra.Command, args []string) error {
 	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
 		near = " (near: " + strings.Join(names, ", ") + ")"
 	}
-	return usage("unknown command %q%s; see %s --help", args[0], near, c.CommandPath())
+	return usage("unknown command %q%s", args[0], near)
 }
 
 func helpCmd() *cobra.Command {
@@ -256,7 +256,7 @@ host, the boot or a control failed, it was interrupted, or nothing was decided).
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see %s --help", err, c.CommandPath()) })
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w", err) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
@@ -296,7 +296,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
+			return usage("want %s", c.UseLine())
 		}
 		return nil
 	}

@@ -67,9 +67,9 @@ func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string,
 	case f.baseline == "" && len(args) == 1 && f.baseKernel != "" && f.newKernel != "":
 		return args[0], args[0], nil
 	case f.baseline == "" && len(args) == 1:
-		return "", "", usage("compare %s with what: want %s; see %s --help", args[0], c.UseLine(), c.CommandPath())
+		return "", "", usage("compare %s with what: want %s", args[0], c.UseLine())
 	}
-	return "", "", usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
+	return "", "", usage("want %s", c.UseLine())
 }
 
 func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
@@ -78,7 +78,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	}
 	if f.write != "" {
 		if len(args) != 1 {
-			return usage("--write-baseline %s: want one run; see %s --help", f.write, c.CommandPath())
+			return usage("--write-baseline %s: want one run", f.write)
 		}
 		return a.writeBaseline(f.write, args[0])
 	}

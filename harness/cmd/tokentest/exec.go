@@ -86,7 +86,7 @@ reported a fault under a program that says that all is well.`,
   tokentest exec --kernel deb:6.12 --parse auto -- ./fs_test`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no program: want %s; see %s --help", c.UseLine(), c.CommandPath())
+				return usage("no program: want %s", c.UseLine())
 			}
 			if parse != "" {
 				return a.execParsed(c.Context(), f, args, parse, format)

@@ -45,11 +45,11 @@ change between two releases, by the rule that decides on each side.`,
 			case f.btf.path != "" && (f.diff || f.facts != ""):
 				return usage("--btf is of one kernel that does not run: want it without --diff and --facts")
 			case f.diff && len(args) < 2:
-				return usage("--diff: want two releases; see %s --help", c.CommandPath())
+				return usage("--diff: want two releases")
 			case f.diff:
 				return a.explainDiff(c.Context(), args)
 			case len(args) != 1:
-				return usage("want %s; see %s --help", c.UseLine(), c.CommandPath())
+				return usage("want %s", c.UseLine())
 			}
 			f.btf.kernel = c.Flags().Changed("kernel")
 			return a.explainCase(c.Context(), args[0], f)
