@@ -2,7 +2,6 @@ package kconfig
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -191,14 +190,4 @@ func reasons(depends []string, prompt bool) string {
 		return "it depends on " + strings.Join(depends, " && ")
 	}
 	return "it depends on the menu that it is in"
-}
-
-// ParseAll reads a configuration and keeps its text for Banner.
-func ParseAll(r io.Reader) (Config, []byte, error) {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := Parse(strings.NewReader(string(text)))
-	return c, text, err
 }

@@ -42,11 +42,6 @@ const (
 	Infra    Fate = "infra"    // QEMU did not run the guest: blame the host
 )
 
-// Fates lists every fate, from best to worst.
-func Fates() []Fate {
-	return []Fate{Clean, Tainted, Panicked, Hung, Lost, Unbooted, Infra}
-}
-
 // Accel is how the guest's instructions are executed.
 type Accel string
 
