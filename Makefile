@@ -68,7 +68,7 @@ baseline: setup build ## run the suite on 6.12, 7.3 and 6.1, and store the decis
 	@scripts/baseline.sh $(BASELINE) deb:6.12 deb:7.3 deb:6.1
 
 canary: ## inject faults into the harness and check that each turns a run red
-	@scripts/setup.sh
+	@scripts/setup.sh jq
 	@$(MAKE) -s build
 	@scripts/canary.sh $(KERNEL)
 

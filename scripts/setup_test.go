@@ -56,14 +56,21 @@ func TestSetup(t *testing.T) {
 			[]string{"run as root: apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install"}},
 		{"Debian, no sudo", map[string]string{"go": here, "apt-get": record, "id": user}, 3, []string{"run as root: apt-get"}},
 		{"Debian, no network", map[string]string{"go": here, "apt-get": "exit 100", "id": root}, 3,
-			[]string{"setup: could not install QEMU"}},
+			[]string{"setup: could not install qemu-system-x86_64"}},
 		{"Fedora", map[string]string{"go": here, "dnf": record, "id": user}, 3, []string{"run as root: dnf -qy install"}},
 		{"Arch", map[string]string{"go": here, "pacman": record, "id": root}, 0, []string{"ran pacman -S"}},
-		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: qemu-system-x86_64 is missing: install QEMU"}},
+		{"jq as well", map[string]string{"go": here, "qemu-system-x86_64": here, "apt-get": record, "id": root}, 0,
+			[]string{"setup: installing jq", "ran apt-get -qy install --no-install-recommends jq"}},
+		{"jq and QEMU", map[string]string{"go": here, "dnf": record, "id": root}, 0, []string{"ran dnf -qy install qemu-system-x86-core jq"}},
+		{"jq is there", map[string]string{"go": here, "qemu-system-x86_64": here, "jq": here}, 0, nil},
+		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: missing: qemu-system-x86_64; install it"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command("./setup.sh")
+			if strings.HasPrefix(tt.name, "jq") {
+				cmd.Args = append(cmd.Args, "jq")
+			}
 			cmd.Env = []string{"PATH=" + world(t, tt.commands)}
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
