@@ -47,6 +47,17 @@ if grep -q "\"ref\":\"$kernel\"" "$out/baseline.jsonl"; then
 	# The run alone would exit with 0: the comparison, which is on stderr, makes it 1.
 	fault changed-decision 1 '.[0].exit_code == 0' \
 		--baseline "$out/baseline.jsonl" --fail-on changed-decision 'map_create/none/owner/none/without'
+	# It names that case alone, and both answers.
+	tried=$((tried + 1))
+	"$bin" compare --quiet --baseline "$out/baseline.jsonl" "$out/changed-decision" --new-kernel "$kernel" --format json >"$out/compare.json"
+	if jq -e '[.. | objects | select(.class? == "changed decision") | [.case, .base.got, .new.got]]
+			== [["map_create/none/owner/none/without/prog_array", "EINVAL", "EPERM"]]' "$out/compare.json" >/dev/null; then
+		echo "canary: compare: names the changed decision"
+	else
+		failed=$((failed + 1))
+		echo "canary: compare: another change than EINVAL, then EPERM; output:"
+		sed 's/^/    /' "$out/compare.json"
+	fi
 fi
 fault corrupt-record 3 "any($one.boots[]; .corrupt)" --lie-corrupt 700 'map_create/any/owner/CAP_BPF'
 
