@@ -24,7 +24,7 @@ func TestEveryCommand(t *testing.T) {
 // An argument that a command's request has no place for is a mistake.
 func TestCallErrors(t *testing.T) {
 	for _, tt := range []struct{ step, want string }{
-		{"root call", "call wants cmd="},
+		{"root call", "call needs cmd="},
 		{"root call cmd=prog_quer", `unknown bpf_cmd "prog_quer" (near: prog_query`},
 		{"root call cmd=map_create", "map_create has an operation of its own: ACTOR map_create"},
 		{"root call cmd=5", "5 has an operation of its own: ACTOR prog_load"},

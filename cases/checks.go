@@ -32,7 +32,7 @@ func checkBody(s *step.Step) error {
 func checkThen(s *step.Step) error {
 	_, enters := s.Num(step.KeyInside)
 	if _, then := s.Num(step.KeyThen); then && !enters {
-		return errors.New("then= wants inside=; caps= says what the actor itself has")
+		return errors.New("then= needs inside=; caps= gives the actor's own capabilities")
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (n Need) String() string {
 	case NeedType:
 		return "the kernel's BTF has no " + n.Name
 	case NeedSetting:
-		return fmt.Sprintf("%s is not %s", n.Name, n.wants())
+		return fmt.Sprintf("%s is not %s", n.Name, n.values())
 	}
 	return string(n.Kind)
 }

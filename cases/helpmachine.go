@@ -12,9 +12,10 @@ import (
 // host adds to the kernel's command line.
 func Machine(arguments []string) string {
 	h := &help{}
-	h.text("Before the first case the guest reads the settings of the running kernel and changes what the cases need otherwise. Both stand in the record, as facts.settings and facts.changes, " +
-		"and in \"tokentest explain CASE --facts RUN\". The oracle decides by the settings; a case that a setting keeps from being asked is skipped, and names it. " +
-		"--append ARG sets one: --append lockdown=integrity, --append sysctl.net.core.bpf_jit_harden=2.")
+	h.text("Before the first case the guest reads the settings of the running kernel and changes those that the cases " +
+		"need. Both are in the record, as facts.settings and facts.changes, and in \"tokentest explain CASE --facts RUN\". " +
+		"The oracle decides by the settings. A case that cannot run with a setting is skipped, and the skip names the " +
+		"setting. --append ARG sets one: --append lockdown=integrity, --append sysctl.net.core.bpf_jit_harden=2.")
 	h.title("SETTINGS")
 	for i := range step.Settings {
 		s := &step.Settings[i]
@@ -23,7 +24,8 @@ func Machine(arguments []string) string {
 			doc = strings.Join(s.Words, ", ") + ": " + doc
 		}
 		if c := s.Change; c != nil {
-			doc += fmt.Sprintf(". The guest sets it to %s%s: %s", map[bool]string{true: "at least "}[c.AtLeast], s.Spell(c.Value), c.Why)
+			least := map[bool]string{true: "at least "}[c.AtLeast]
+			doc += fmt.Sprintf(". The guest sets it to %s%s: %s", least, s.Spell(c.Value), c.Why)
 		}
 		h.entry(s.Name, doc)
 	}
@@ -35,7 +37,7 @@ func Machine(arguments []string) string {
 	h.entry(step.Memlock.Name, step.Unlimited+": "+step.Memlock.Why)
 	h.entry(strings.Join(step.Places[1:], " "), "directories that actors mount on")
 	h.entry("modules", "the kernel's own, where its virtio console is one")
-	h.entry("/dev/kmsg", "a line before each set-up and each group of cells, for whoever reads the kernel's log")
+	h.entry("/dev/kmsg", "a line before each set-up and each group of cells, for readers of the kernel's log")
 	h.title("KERNEL ARGUMENTS OF THE HOST")
 	h.text(strings.Join(arguments, " "))
 	h.text("lsm= as CONFIG_LSM has it, and bpf, where CONFIG_LSM lacks it. Then come the arguments of --append.")

@@ -113,8 +113,8 @@ func (k *Known) Explains(reports []Report) bool {
 // inFunc stands in a title before the function in which something is wrong.
 const inFunc = " in "
 
-// is reports whether a report has a title. The function that the title names may be a caller of
-// that in which the report is: which of a function's callees are functions of their own the compiler chooses.
+// is reports whether a report has a title. The function that the title names may be
+// any caller on the report's stack, because the compiler chooses which callees it inlines.
 func (r Report) is(pattern string) bool {
 	if glob(pattern, r.Title) {
 		return true

@@ -39,17 +39,17 @@ func TestLives(t *testing.T) {
 	}
 }
 
-// A step that leaves out what its operation wants, or says it twice, is one too.
+// A step that leaves out what its operation needs, or says it twice, is one too.
 func TestComplete(t *testing.T) {
 	for steps, want := range map[string]string{
-		"o open\n":                          "open wants one of of= at=",
-		"o open of=b at=/mnt/a\n":           "open wants one of of= at=",
-		"o fspick\n":                        "fspick wants at=",
-		"o pin b name=x\n":                  "pin wants in=",
-		"o churn bpffs=b times=1\n":         "churn wants slack=",
+		"o open\n":                          "open needs one of of= at=",
+		"o open of=b at=/mnt/a\n":           "open needs one of of= at=",
+		"o fspick\n":                        "fspick needs at=",
+		"o pin b name=x\n":                  "pin needs in=",
+		"o churn bpffs=b times=1\n":         "churn needs slack=",
 		"o umount at=/mnt/z\n":              "unknown word",
 		"o race nonsense times=1\n":         "unknown word",
-		"o cloexec b\n":                     "cloexec wants HANDLE ON",
+		"o cloexec b\n":                     "cloexec needs HANDLE ON",
 		"o pidfd_getfd b from=nobody_yet\n": "unknown actor",
 	} {
 		f, err := Parse(t.Context(), "f.txt", "f", livesHead+steps+scenarioControls)

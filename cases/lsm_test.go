@@ -18,9 +18,9 @@ control nobody map_create type=hash => EPERM
 
 func TestLSMMistakes(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
-		{"root lsm of=owner errno=EPERM", "lsm wants hook="},
-		{"root lsm hook=bpf errno=EPERM", "lsm wants of="},
-		{"root lsm hook=bpf of=owner", "lsm wants errno="},
+		{"root lsm of=owner errno=EPERM", "lsm needs hook="},
+		{"root lsm hook=bpf errno=EPERM", "lsm needs of="},
+		{"root lsm hook=bpf of=owner", "lsm needs errno="},
 		{"root lsm hook=bpf_nonsense of=owner errno=EPERM", `unknown word "bpf_nonsense"`},
 		{"root lsm hook=bpf of=stranger errno=EPERM", `unknown actor "stranger"`},
 		{"root lsm hook=bpf of=owner errno=EWHAT", "EWHAT"},

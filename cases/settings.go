@@ -83,8 +83,8 @@ func (n Need) checkSetting(f *step.Facts) (met bool, refuted string) {
 	return false, ""
 }
 
-// wants spells the values that serve.
-func (n Need) wants() string {
+// values spells the values that meet the need.
+func (n Need) values() string {
 	s, out := step.SettingNamed(n.Name), []string{}
 	for v := range int64(maxNeeded + 1) {
 		if n.Values&(1<<v) != 0 {
@@ -96,5 +96,5 @@ func (n Need) wants() string {
 
 func (n Need) settingReason(f *step.Facts) string {
 	s, v := step.SettingNamed(n.Name), f.Settings[n.Name].Running
-	return fmt.Sprintf("%s is %s and the case needs %s (%s)", n.Name, s.Spell(v), n.wants(), s.Func)
+	return fmt.Sprintf("%s is %s and the case needs %s (%s)", n.Name, s.Spell(v), n.values(), s.Func)
 }

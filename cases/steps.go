@@ -266,12 +266,12 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 		s.Args = append(s.Args, arg)
 	}
 	if len(positional) > 0 {
-		return s, fmt.Errorf("%s wants %s", s.Op, usage(row))
+		return s, fmt.Errorf("%s needs %s", s.Op, usage(row))
 	}
 	return s, checkStep(&s)
 }
 
-// checkStep refuses a step that leaves out what its operation wants, and one whose
+// checkStep refuses a step that leaves out what its operation needs, and one whose
 // arguments do not go together.
 func checkStep(s *step.Step) error {
 	if err := complete(s); err != nil {
@@ -286,7 +286,7 @@ func checkStep(s *step.Step) error {
 	return errors.Join(checkLimits(s), checkFault(s), checkBody(s), checkThen(s))
 }
 
-// complete refuses a step that leaves out what its operation wants.
+// complete refuses a step that leaves out what its operation needs.
 func complete(s *step.Step) error {
 	given := func(k step.Key) bool {
 		return slices.ContainsFunc(s.Args, func(a step.Arg) bool { return a.Key == k })
@@ -294,7 +294,7 @@ func complete(s *step.Step) error {
 	row := s.Op.Row()
 	for _, p := range row.Used(step.Required) {
 		if !given(p.Key) {
-			return fmt.Errorf("%s wants %s=", s.Op, p.Name)
+			return fmt.Errorf("%s needs %s=", s.Op, p.Name)
 		}
 	}
 	either := row.Used(step.OneOf)
@@ -307,7 +307,7 @@ func complete(s *step.Step) error {
 		}
 	}
 	if len(either) > 0 && n != 1 {
-		return fmt.Errorf("%s wants one of %s", s.Op, strings.Join(names, " "))
+		return fmt.Errorf("%s needs one of %s", s.Op, strings.Join(names, " "))
 	}
 	return nil
 }

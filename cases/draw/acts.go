@@ -330,7 +330,8 @@ func (d *drawer) hooks() {
 func (d *drawer) hook() string {
 	h := 1 + d.IntN(len(step.Hooks)-1)
 	at := step.ArgsOf(step.Hook(h))
-	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h], pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
+	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h],
+		pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
 	if at.Cmd >= 0 && d.in(2) {
 		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // calls are those that are asked about. How often each is drawn stands in the
-// table of operations; one that names nobody is whoever's.
+// table of operations; a call that names no actor is for any actor.
 var calls = [step.Ops]func(d *drawer) (who, call string){
 	step.OpTokenCreate: (*drawer).tokenCall,
 	step.OpMapCreate:   (*drawer).mapCall,

@@ -69,7 +69,8 @@ func valueOf(word string) string {
 }
 
 // Add draws worlds into the corpus. It returns the texts by group.
-func Add(ctx context.Context, c *cases.Corpus, seed uint64, n int) (names []string, texts map[string]string, err error) {
+func Add(ctx context.Context, c *cases.Corpus, seed uint64, n int) (
+	names []string, texts map[string]string, err error) {
 	texts = map[string]string{}
 	for i := range n {
 		name := Name(seed, i)

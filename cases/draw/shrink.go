@@ -400,7 +400,9 @@ func (s *Sketch) related() Sketch {
 	for i := len(s.lines) - 1; i >= 0; i-- {
 		l := s.lines[i]
 		uses, makes := names(l)
-		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool { return cases.IsPredefined(n) || n == l[0] && l[0] != "actor" })
+		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool {
+			return cases.IsPredefined(n) || n == l[0] && l[0] != "actor"
+		})
 		if i != len(s.lines)-1 && !slices.ContainsFunc(about, func(n string) bool { return wanted[n] }) && l[1] != "sysctl" {
 			continue
 		}

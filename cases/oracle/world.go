@@ -59,7 +59,7 @@ func linux(major, minor int) uapi.Release { return uapi.Release{Major: major, Mi
 func (k *Kernel) has(since uapi.Release) bool { return !k.Release.Less(since) }
 
 // trustsCPU reports whether the verifier adds no protection against
-// speculation, whoever loads the program: bpf_bypass_spec_v1 and
+// speculation, for every loader: bpf_bypass_spec_v1 and
 // bpf_bypass_spec_v4 ask cpu_mitigations_off() since 6.7.
 func (k *Kernel) trustsCPU() bool { return k.MitigationsOff && k.has(linux(6, 7)) }
 

@@ -63,7 +63,7 @@ func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 	if !e.OK() {
 		return e
 	}
-	e.Verdict = oracle.Verdict{Known: true, Rule: "barriers against Speculative Store Bypass are for programs of who lacks CAP_PERFMON",
+	e.Verdict = oracle.Verdict{Known: true, Rule: "the verifier adds barriers against Speculative Store Bypass if the loader lacks CAP_PERFMON",
 		Func: "bpf_bypass_spec_v4", ID: "barriers"}
 	e.Text = "0 barriers"
 	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {

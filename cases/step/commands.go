@@ -59,7 +59,7 @@ func TokenCmdOf(cmd uapi.Cmd) *TokenCmd {
 // CmdShape is a command that OpCall knows a smallest well-formed request for.
 type CmdShape struct {
 	Cmd    uapi.Cmd
-	Config string // the symbols that the request wants
+	Config string // the symbols that the request needs
 }
 
 // CmdShapes are the commands in the order of their numbers. Those that make a

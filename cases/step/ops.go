@@ -137,7 +137,7 @@ type Operation struct {
 	Timed bool
 	// Long says that it can take so long that the guest must say meanwhile that it goes on.
 	Long   bool
-	Config string // the symbols that compile in what it wants
+	Config string // the symbols that compile in what it needs
 	Drawn  Drawn
 }
 
@@ -282,7 +282,7 @@ var operations = [Ops]Operation{
 			{Key: KeyAttachBTFID, Name: "attach_btf_id", Kind: KindNum, Doc: "attach_btf_id"},
 			{Key: KeyAttachFD, Name: "attach_fd", Kind: KindHandle, Doc: "attach_prog_fd"},
 			{Key: KeyBody, Name: "prog", Kind: KindBody,
-				Doc: "a program that wants a privilege: jiffies64, get_current_task, ..."},
+				Doc: "a program that needs a privilege: jiffies64, get_current_task, ..."},
 			{Key: KeyMap, Name: "map", Kind: KindHandle, Doc: "the program looks up the element under key 0 of this map"},
 			paramNoFD,
 		},
@@ -498,12 +498,12 @@ var operations = [Ops]Operation{
 	OpChurn: {
 		Name: "churn", Who: ByBoth, Shows: ShowsCount, Caps: true, Long: true, Drawn: Drawn{Never: takesLong},
 		Doc: "BPF_TOKEN_CREATE and close, again and again, or with no_fd=1 each refused with EMFILE; " +
-			"the kernel's slab objects are counted before and behind",
+			"the kernel's slab objects are counted before and after",
 		Params: []Param{
 			{Key: KeyBPFFS, Name: "bpffs", Kind: KindHandle, Doc: "the bpffs", Use: Required, Point: true},
 			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
 			{Key: KeySlack, Name: "slack", Kind: KindNum, Use: Required,
-				Doc: "how many slab objects more there may be behind it; kilobytes of slab, " +
+				Doc: "how many more slab objects there may be afterwards; kilobytes of slab, " +
 					"where the kernel counts no objects (no CONFIG_SLUB_DEBUG)"},
 			paramNoFD,
 		},
@@ -598,7 +598,7 @@ var operations = [Ops]Operation{
 	},
 	OpObjGet: {
 		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: fewAnswers},
-		Doc: "BPF_OBJ_GET of what lies pinned under a name in the directory", Params: []Param{paramIn, paramNewName},
+		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory", Params: []Param{paramIn, paramNewName},
 	},
 	OpConsume: {
 		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
@@ -619,7 +619,7 @@ var operations = [Ops]Operation{
 	},
 	OpReopen: {
 		Name: "reopen", Makes: true, Who: ByWorker, Drawn: Drawn{Never: "some kernels crash on what it makes of a token"},
-		Doc:    "open a descriptor again through /proc/self/fd, which knows no token behind one",
+		Doc:    "open a descriptor again through /proc/self/fd, which reaches the file but no token",
 		Params: []Param{paramHandle("what to open again")},
 	},
 }

@@ -117,7 +117,7 @@ var Settings = []Setting{
 		Func: "copy_process", Decides: "Debian: 0 keeps callers without CAP_SYS_ADMIN from creating user namespaces",
 		Change: &Target{Value: 1, Why: "actors need user namespaces"}},
 	{Name: "kernel.apparmor_restrict_unprivileged_userns", File: sysctl("kernel.apparmor_restrict_unprivileged_userns"), parse: number,
-		Func: "apparmor_userns_create", Decides: "Ubuntu: 1 takes the capabilities from whoever creates a user namespace without a profile",
+		Func: "apparmor_userns_create", Decides: "Ubuntu: 1 takes the capabilities from a process that creates a user namespace without a profile",
 		Change: &Target{Value: 0, Why: "actors need user namespaces, with capabilities"}},
 	{Name: "user.max_user_namespaces", File: sysctl("user.max_user_namespaces"), parse: number,
 		Func: "inc_ucount", Decides: "the number of user namespaces",
