@@ -91,7 +91,7 @@ func encodeBaseline(w io.Writer, r *Run) error {
 func gotten(steps []StepResult) []StepResult {
 	out := make([]StepResult, len(steps))
 	for i := range steps {
-		out[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
+		out[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID, Measured: steps[i].Measured}
 	}
 	return out
 }

@@ -29,6 +29,28 @@ func sideOf(kernels ...*KernelRun) *Side {
 	return &Side{Name: "s", Runs: []*Run{{Version: Version, Tool: "t", Kernels: kernels}}}
 }
 
+// TestMeasured compares a count that differs in each run: it is no decision. The
+// masks of a token are one, and so is an errno beside a count.
+func TestMeasured(t *testing.T) {
+	seen := func(errno uapi.Errno, measured bool, v uint64) *Side {
+		got := step.Observation{Errno: errno, Values: []uint64{v}}
+		return sideOf(kernelOf("k", CaseResult{ID: "a", Status: Pass, Steps: []StepResult{{Got: got, Measured: measured}}}))
+	}
+	for _, tt := range []struct {
+		base, new *Side
+		want      Class
+	}{
+		{seen(0, true, 3), seen(0, true, 20), Same},
+		{seen(0, false, 3), seen(0, true, 20), Same}, // an older record does not say it
+		{seen(0, false, 3), seen(0, false, 20), Changed},
+		{seen(0, true, 3), seen(ePERM, true, 3), Changed},
+	} {
+		if n := Compare(tt.base, tt.new).Counts(); n[tt.want] != 1 {
+			t.Errorf("got %v, want 1 %s", n, tt.want)
+		}
+	}
+}
+
 // TestClasses tries every status, and no case, against every one: with the
 // same answer and with another one.
 func TestClasses(t *testing.T) {

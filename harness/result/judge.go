@@ -168,7 +168,7 @@ func (j *Judge) slim(steps []StepResult) []StepResult {
 	for i := range steps {
 		j.note(&steps[i])
 		if steps[i].Unknown == "" { // else no rule explains it
-			steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID}
+			steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID, Measured: steps[i].Measured}
 		}
 	}
 	if len(steps) != 1 || steps[0].Got.Values != nil || steps[0].Unknown != "" {
@@ -373,7 +373,7 @@ func (r *CaseResult) ofControl(g *cases.Case) Cause {
 // judgeStep holds an observation against both keys.
 func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepResult {
 	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID,
-		Unknown: e.Verdict.Unknown()}
+		Unknown: e.Verdict.Unknown(), Measured: e.AtMost != nil || e.Among != nil}
 	if e.Verdict.Known {
 		want := e.Verdict.Errno
 		s.Want = &want

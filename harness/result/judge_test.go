@@ -568,6 +568,11 @@ o race use_close token=t times=10
 			}
 		}}
 		r := gu.judge(g.Cases)[g.Cases[0].ID]
+		for i := range r.Steps {
+			if got, want := r.Steps[i].Measured, i == churn || i == race; got != want {
+				t.Errorf("%s: step %d: measured is %v", tt.name, i, got)
+			}
+		}
 		if (r.Status == Pass) != (tt.want == "") || !strings.Contains(r.Reason, tt.want) {
 			t.Errorf("%s: %s, %q, want %q", tt.name, r.Status, r.Reason, tt.want)
 		}

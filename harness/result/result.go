@@ -257,5 +257,7 @@ type StepResult struct {
 	ID      string         `json:"id,omitempty"`   // the rule's stable name
 	Pin     string         `json:"pin,omitempty"`  // where the expectation was pinned by hand, with its source
 	Wrong   bool           `json:"wrong,omitempty"`
-	Fault   Culprit        `json:"fault,omitempty"` // of a wrong step: who is wrong where the kernel is not
+	// Measured says that the values are a count, or what a race gave: the judge bounds them, and they are no decision.
+	Measured bool    `json:"measured,omitempty"`
+	Fault    Culprit `json:"fault,omitempty"` // of a wrong step: who is wrong where the kernel is not
 }
