@@ -88,7 +88,7 @@ func TestLoader(t *testing.T) {
 				c.Status = Pass // a copy
 			}
 			if failed := slices.Collect(k.Those(Fail)); len(failed) != 1 || failed[0].ID != "a/b" {
-				t.Errorf("failed: %+v", failed)
+				t.Errorf("failed cases: %+v", failed)
 			}
 		}
 	}
