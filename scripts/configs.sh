@@ -3,10 +3,11 @@
 # with the configuration next to the image and once with the image alone. Writes the
 # table results/configs.md.
 #
-# Usage: scripts/configs.sh [--again | --table] [ROW...]
-#   ROW      a row, or a pattern such as '6.12/without-*'; all rows by default
-#   --again  run the suite again on kernels that are already built
-#   --table  only write the table
+# Usage: scripts/configs.sh [--again | --missing | --table] [ROW...]
+#   ROW        a row, or a pattern such as '6.12/without-*'; all rows by default
+#   --again    run the suite again on kernels that are already built
+#   --missing  leave out the rows that the table contains
+#   --table    only write the table
 #
 # A row is RELEASE[-clang]/NAME:
 #   all             the fragments base and token
@@ -20,7 +21,8 @@
 #   virtme          defconfig and scripts/virtme.config
 #
 # $CONFIGS (default results/runs/configs) stores each finished row; a sweep that was killed continues
-# there. All rows of a release and a compiler share one object directory, so a build compiles only
+# there. The table keeps the rows that it contains and $CONFIGS does not, so a sweep can also continue on
+# another machine, with --missing. All rows of a release and a compiler share one object directory, so a build compiles only
 # what differs. JOBS is the number of files compiled at a time, CACHE the cache directory, ARGS more
 # arguments for each run, such as --full.
 #
@@ -138,10 +140,24 @@ off() {
 		grep -xF -f <("$tt" list options | cut -f 1) | grep -vxF "${1##*/without-}" | xargs
 }
 
+# stands ROW: prints the row's line in the table; false if the table lacks it.
+stands() { grep -F "| $1 |" "$table" 2>/dev/null; }
+
+# line ROW: the row's line from its results, or else from the table; false if neither has it.
+line() {
+	local at=$dir/$1 with=
+	if ! [ -s "$at/known.json" ] || ! [ -s "$at/hidden.json" ]; then
+		stands "$1"
+		return
+	fi
+	[[ $1 != */without-* ]] || with=$(off "$1")
+	echo "| $1 | $(cat "$at/minutes") | $(column "$at/known.json") | $(column "$at/hidden.json") | $with |"
+}
+
 column() { jq -r '[.counts.pass, .counts.skip, .counts.fail, .counts.broken, .code] | map(. // 0) | join(" | ")' "$1"; }
 
 write_table() {
-	local row at done=0 minutes=0 n with
+	local row text done=0 minutes=0
 	{
 		echo '# Unusual configurations'
 		echo
@@ -153,23 +169,20 @@ write_table() {
 		printf '| --- %.0s' {1..13}
 		printf '|\n'
 		for row in $(rows); do
-			at=$dir/$row
-			[ -s "$at/known.json" ] && [ -s "$at/hidden.json" ] || continue
-			n=$(cat "$at/minutes")
-			with=
-			[[ $row != */without-* ]] || with=$(off "$row")
-			echo "| $row | $n | $(column "$at/known.json") | $(column "$at/hidden.json") | $with |"
-			done=$((done + 1)) minutes=$((minutes + n))
+			text=$(line "$row") || continue
+			echo "$text"
+			done=$((done + 1)) minutes=$((minutes + $(cut -d'|' -f3 <<<"$text")))
 		done
 		echo
 		echo "$done rows of $(rows | wc -l), $minutes minutes of building."
 	} >"$table.$$" && mv "$table.$$" "$table"
 }
 
-again="" only=()
+again="" missing="" only=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--again) again=1 ;;
+	--missing) missing=1 ;;
 	--table) write_table && exit 0 || exit 3 ;;
 	-*) echo "configs: unknown flag $1; see the comment at the start of this script" >&2 && exit 2 ;;
 	*) only+=("$1") ;;
@@ -185,6 +198,7 @@ for pattern in "${only[@]}"; do
 		# shellcheck disable=SC2053 # a pattern
 		[[ $row == $pattern ]] || continue
 		found=1
+		[ -z "$missing" ] || ! stands "$row" >/dev/null || continue
 		if [ -n "$again" ]; then
 			[ -s "$dir/$row/bzImage" ] || continue
 			rm -f "$dir/$row/known.json" "$dir/$row/hidden.json"
