@@ -94,11 +94,12 @@ var decompressors = []struct {
 	{"\x28\xb5\x2f\xfd", newZstd},
 	{"\x02\x21\x4c\x18", func(r io.Reader, _ uint32) (io.Reader, error) { return lz4.NewReader(r), nil }},
 	{"\x5d\x00\x00", func(r io.Reader, _ uint32) (io.Reader, error) { return lzma.NewReader(r) }},
+	{lzopMagic, newLZO},
 	{"BZh", func(r io.Reader, _ uint32) (io.Reader, error) { return bzip2.NewReader(r), nil }},
 }
 
 func decompress(payload *io.SectionReader) (io.Reader, error) {
-	var magic [6]byte
+	var magic [len(lzopMagic)]byte
 	if _, err := payload.ReadAt(magic[:], 0); err != nil {
 		return nil, fmt.Errorf("read payload: %w", err)
 	}
@@ -116,7 +117,7 @@ func decompress(payload *io.SectionReader) (io.Reader, error) {
 		}
 		return d.open(bufio.NewReader(io.NewSectionReader(payload, 0, length)), binary.LittleEndian.Uint32(tail[:]))
 	}
-	return nil, fmt.Errorf("payload is compressed in a way that is not known here (it begins with %x)", magic)
+	return nil, fmt.Errorf("payload is compressed in a way that is not known here (it begins with %x)", magic[:6])
 }
 
 // newZstd allows the window of the whole kernel: the kernel is packed with

@@ -122,6 +122,7 @@ func TestReadImage(t *testing.T) {
 			return bzImage(program(t, plain, "xz", "--check=crc32", "--x86", "--lzma2=,dict=32MiB"), n)
 		}},
 		{"xz without filter", func(t *testing.T) []byte { return bzImage(program(t, plain, "xz", "--check=none"), n) }},
+		{"lzo", func(t *testing.T) []byte { return bzImage(program(t, plain, "lzop", "-9"), n) }},
 		{"bzip2", func(t *testing.T) []byte { return bzImage(program(t, plain, "bzip2", "-9"), n) }},
 	}
 	for _, tt := range tests {
@@ -156,6 +157,40 @@ func TestX86Filter(t *testing.T) {
 	for i := range got {
 		if got[i] != plain[i] {
 			t.Fatalf("byte %d is %#x, want %#x", i, got[i], plain[i])
+		}
+	}
+}
+
+// TestLZO compares all of what lzop packed: blocks that became smaller, a block that
+// did not, and files that are cut off.
+func TestLZO(t *testing.T) {
+	random, err := os.ReadFile("testdata/random")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string][]byte{
+		"text.lzo":   bytes.Repeat([]byte("a kernel's text "), 40_000),
+		"random.lzo": random,
+	} {
+		packed, err := os.ReadFile(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for size := 0; size < len(packed); size += 13 {
+			r, err := newLZO(bytes.NewReader(packed[:size]), 0)
+			if err == nil {
+				_, err = io.ReadAll(r)
+			}
+			if err == nil {
+				t.Fatalf("%s: the first %d of %d bytes are taken for the whole", file, size, len(packed))
+			}
+		}
+		r, err := newLZO(bytes.NewReader(packed), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: got %d bytes and error %v, want %d bytes", file, len(got), err, len(want))
 		}
 	}
 }
