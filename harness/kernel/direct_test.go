@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"bytes"
+	"compress/gzip"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// packedImage is a bzImage with an ELF file in it.
+func packedImage(t *testing.T, content []byte) []byte {
+	t.Helper()
+	var payload bytes.Buffer
+	z := gzip.NewWriter(&payload)
+	z.Write(content)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := bzImage("6.12.1")
+	b = append(b, payload.Bytes()...)
+	const setup = (3 + 1) * 512
+	binary.LittleEndian.PutUint32(b[0x1f4:], uint32(len(b)-setup)/16)
+	binary.LittleEndian.PutUint32(b[0x248:], 1024)
+	binary.LittleEndian.PutUint32(b[0x24c:], uint32(payload.Len()))
+	return b
+}
+
+func TestDirect(t *testing.T) {
+	banner := []byte("Linux version 6.12.1 (builder@host)\x00")
+	withNote := elfFile(elf.EM_X86_64, banner, note("Xen\x00", 18, "\x00\x00\x00\x01"))
+	without := elfFile(elf.EM_X86_64, banner, note("GNU\x00", 3, "build"))
+	resolve := func(t *testing.T, image []byte) *Kernel {
+		path := filepath.Join(t.TempDir(), "bzImage")
+		if err := os.WriteFile(path, image, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		k, err := resolveFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+
+	t.Run("unpacked once", func(t *testing.T) {
+		k, o := resolve(t, packedImage(t, withNote)), Options{CacheDir: t.TempDir()}
+		path, err := k.Direct(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, withNote) {
+			t.Fatalf("%d bytes, error %v; want the %d bytes of the ELF file", len(got), err, len(withNote))
+		}
+		k.Image = "gone" // what is kept is enough
+		if again, err := k.Direct(o); err != nil || again != path {
+			t.Errorf("the second time: %q, %v; want %q", again, err, path)
+		}
+	})
+	t.Run("damaged in the cache", func(t *testing.T) {
+		for name, harm := range map[string]func(path string) error{
+			"edited":    func(path string) error { return os.WriteFile(path, bytes.ToUpper(withNote), 0o644) },
+			"cut":       func(path string) error { return os.Truncate(path, 100) },
+			"gone":      os.Remove,
+			"no note":   func(path string) error { return os.Remove(path + ".json") },
+			"half note": func(path string) error { return os.WriteFile(path+".json", []byte(`{"pvh": tr`), 0o644) },
+		} {
+			k, o := resolve(t, packedImage(t, withNote)), Options{CacheDir: t.TempDir()}
+			path, err := k.Direct(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := harm(path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := k.Direct(o); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if got, _ := os.ReadFile(path); !bytes.Equal(got, withNote) {
+				t.Errorf("%s: the damage stays", name)
+			}
+		}
+	})
+	t.Run("without the note", func(t *testing.T) {
+		k, o := resolve(t, packedImage(t, without)), Options{CacheDir: t.TempDir()}
+		for range 2 { // the second answer is from the cache
+			if _, err := k.Direct(o); !errors.Is(err, ErrNoPVH) {
+				t.Errorf("got %v, want ErrNoPVH", err)
+			}
+			k.Image = "gone"
+		}
+		if left, _ := filepath.Glob(filepath.Join(o.CacheDir, "direct", "*")); len(left) != 1 {
+			t.Errorf("the cache keeps %v, want only what is known", left)
+		}
+	})
+	t.Run("not unpacked", func(t *testing.T) {
+		image := packedImage(t, withNote)
+		image[len(image)-20] ^= 0xff
+		_, err := resolve(t, image).Direct(Options{CacheDir: t.TempDir()})
+		if err == nil || errors.Is(err, ErrNoPVH) || !strings.Contains(err.Error(), "bzImage") {
+			t.Errorf("got %v, want an error that names the image", err)
+		}
+	})
+	t.Run("vmlinux", func(t *testing.T) {
+		k := resolve(t, withNote)
+		if path, err := k.Direct(Options{CacheDir: t.TempDir()}); err != nil || path != k.Image {
+			t.Errorf("got %q, %v; want the image itself", path, err)
+		}
+	})
+}
