@@ -2,33 +2,13 @@ package kernel
 
 import (
 	"bytes"
-	"compress/gzip"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-// packedImage is a bzImage with an ELF file in it.
-func packedImage(t *testing.T, content []byte) []byte {
-	t.Helper()
-	var payload bytes.Buffer
-	z := gzip.NewWriter(&payload)
-	z.Write(content)
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b := bzImage("6.12.1")
-	b = append(b, payload.Bytes()...)
-	const setup = (3 + 1) * 512
-	binary.LittleEndian.PutUint32(b[0x1f4:], uint32(len(b)-setup)/16)
-	binary.LittleEndian.PutUint32(b[0x248:], 1024)
-	binary.LittleEndian.PutUint32(b[0x24c:], uint32(payload.Len()))
-	return b
-}
 
 func TestDirect(t *testing.T) {
 	banner := []byte("Linux version 6.12.1 (builder@host)\x00")
@@ -47,7 +27,7 @@ func TestDirect(t *testing.T) {
 	}
 
 	t.Run("unpacked once", func(t *testing.T) {
-		k, o := resolve(t, packedImage(t, withNote)), Options{CacheDir: t.TempDir()}
+		k, o := resolve(t, packedImage(t, withNote, "6.12.1")), Options{CacheDir: t.TempDir()}
 		path, err := k.Direct(o)
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +48,7 @@ func TestDirect(t *testing.T) {
 			"no note":   func(path string) error { return os.Remove(path + ".json") },
 			"half note": func(path string) error { return os.WriteFile(path+".json", []byte(`{"pvh": tr`), 0o644) },
 		} {
-			k, o := resolve(t, packedImage(t, withNote)), Options{CacheDir: t.TempDir()}
+			k, o := resolve(t, packedImage(t, withNote, "6.12.1")), Options{CacheDir: t.TempDir()}
 			path, err := k.Direct(o)
 			if err != nil {
 				t.Fatal(err)
@@ -85,7 +65,7 @@ func TestDirect(t *testing.T) {
 		}
 	})
 	t.Run("without the note", func(t *testing.T) {
-		k, o := resolve(t, packedImage(t, without)), Options{CacheDir: t.TempDir()}
+		k, o := resolve(t, packedImage(t, without, "6.12.1")), Options{CacheDir: t.TempDir()}
 		for range 2 { // the second answer is from the cache
 			if _, err := k.Direct(o); !errors.Is(err, ErrNoPVH) {
 				t.Errorf("got %v, want ErrNoPVH", err)
@@ -97,8 +77,8 @@ func TestDirect(t *testing.T) {
 		}
 	})
 	t.Run("not unpacked", func(t *testing.T) {
-		image := packedImage(t, withNote)
-		image[len(image)-20] ^= 0xff
+		image := packedImage(t, withNote, "6.12.1")
+		image[len(image)-30] ^= 0xff
 		_, err := resolve(t, image).Direct(Options{CacheDir: t.TempDir()})
 		if err == nil || errors.Is(err, ErrNoPVH) || !strings.Contains(err.Error(), "bzImage") {
 			t.Errorf("got %v, want an error that names the image", err)
