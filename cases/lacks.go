@@ -25,10 +25,14 @@ func (c *Case) Lacks(f *step.Facts) *Need {
 	if !found {
 		return nil
 	}
-	play := sim.New(withEverything(f), &c.World.Program, false)
+	play := &Player{Facts: withEverything(f)}
+	expected, err := play.Setup(c.World)
+	if err == nil {
+		cell, _ := play.Play(c) // up to a step that it cannot play
+		expected = append(expected, cell...)
+	}
 	for i := range steps {
-		e, err := play.Step(&steps[i])
-		before := err == nil && e.Verdict.Known && decidedBefore(&steps[i], e.Verdict.Errno)
+		before := i < len(expected) && expected[i].Verdict.Known && decidedBefore(&steps[i], expected[i].Verdict.Errno)
 		if lacks[i] != nil && !before {
 			return lacks[i]
 		}
@@ -44,14 +48,9 @@ func stepLacks(s *step.Step, f *step.Facts) *Need {
 			needs = configNeeds(shape.Config)
 		}
 	}
-	for i := range needs {
-		if n := &needs[i]; n.Kind == NeedConfig || n.Kind == NeedType {
-			if met, _ := n.Check(f); !met {
-				return n
-			}
-		}
-	}
-	return nil
+	needs = slices.DeleteFunc(slices.Clone(needs), func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType })
+	unmet, _ := Unmet(needs, f)
+	return unmet
 }
 
 // decidedBefore reports whether a step gets its answer before the kernel looks its type up: bpf_prog_load asks for

@@ -121,10 +121,6 @@ func eachTrace(g *Group, f *step.Facts, see func(*sim.Expect)) {
 }
 
 func met(c *Case, f *step.Facts) bool {
-	for _, n := range c.Needs() {
-		if ok, _ := n.Check(f); !ok {
-			return false
-		}
-	}
-	return true
+	unmet, _ := c.Unmet(f)
+	return unmet == nil
 }

@@ -116,7 +116,7 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 		}
 		for _, c := range g.Cases {
 			at := line[c.ID[strings.LastIndexByte(c.ID, '/')+1:]]
-			if !meets(c, facts) || at == 0 {
+			if unmet, _ := c.Unmet(facts); unmet != nil || at == 0 {
 				continue
 			}
 			for i := range c.Cell() {
@@ -153,10 +153,6 @@ func cellLines(text string) map[string]int {
 		}
 	}
 	return out
-}
-
-func meets(c *cases.Case, f *step.Facts) bool {
-	return !slices.ContainsFunc(c.Needs(), func(n cases.Need) bool { met, _ := n.Check(f); return !met })
 }
 
 // playableOn are the kernels on which every step of a world must have an

@@ -120,23 +120,31 @@ func unpinned(int) string { return "?" }
 // group makes the scenario that a kernel plays to show whether it disagrees.
 // It fails where a reduction left something without what it refers to.
 func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, error) {
+	g, _, err := s.played(ctx, name, f, omit)
+	return g, err
+}
+
+// played makes the scenario, and what each of its steps must show.
+func (s *Sketch) played(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, []sim.Expect, error) {
 	g, err := parseGroup(ctx, name, s.file("about A reduction.", nil, unpinned))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	c := g.Cases[0]
-	play := sim.New(f, &c.World.Program, false)
-	play.Omit(omit)
-	cell, info := c.Steps()
+	play, err := (&cases.Player{Facts: f, Omit: omit}).Before(g.Cases[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	cell, info := g.Cases[0].Steps()
+	expected := make([]sim.Expect, len(cell))
 	for i := range cell {
 		if !play.Holds(&cell[i]) {
-			return nil, fmt.Errorf("%q passes what is not there", info[i].Text)
+			return nil, nil, fmt.Errorf("%q passes what is not there", info[i].Text)
 		}
-		if _, err := play.Step(&cell[i]); err != nil {
-			return nil, err
+		if expected[i], err = play.Step(&cell[i]); err != nil {
+			return nil, nil, err
 		}
 	}
-	return g, nil
+	return g, expected, nil
 }
 
 func parseGroup(ctx context.Context, name, text string) (*cases.Group, error) {
@@ -151,20 +159,14 @@ func parseGroup(ctx context.Context, name, text string) (*cases.Group, error) {
 // the oracle says on a kernel, so that the file fails as it was found. The
 // comment stands at its head.
 func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit string) (string, error) {
-	g, err := s.group(ctx, "shrunk", f, omit)
+	g, expected, err := s.played(ctx, "shrunk", f, omit)
 	if err != nil {
 		return "", err
 	}
-	c := g.Cases[0]
-	play := sim.New(f, &c.World.Program, false)
-	play.Omit(omit)
 	var expect []string
 	var needs []cases.Need
-	for i, st := range c.Cell() {
-		e, err := play.Step(&st)
-		if err != nil {
-			return "", err
-		}
+	for i, st := range g.Cases[0].Cell() {
+		e := &expected[i]
 		needs = append(needs, cases.Missing(needs, cases.StepNeeds(&st))...)
 		switch {
 		case i < controlSteps:

@@ -212,13 +212,14 @@ func (s *Sim) Step(st *step.Step) (Expect, error) {
 	return e, nil
 }
 
-// Play plays steps in order; what they must show is as long as they are.
+// Play plays steps in order and returns what each must show. With an error it returns
+// the steps before the one that failed.
 func (s *Sim) Play(steps []step.Step) ([]Expect, error) {
 	out := make([]Expect, len(steps))
 	for i := range steps {
 		var err error
 		if out[i], err = s.Step(&steps[i]); err != nil {
-			return nil, err
+			return out[:i], err
 		}
 	}
 	return out, nil

@@ -17,8 +17,7 @@ import (
 // oracle and the pins say. It keeps a world's simulation between its cases.
 type Judge struct {
 	facts  *step.Facts
-	omit   string
-	held   func(rule string) // told of the rules that matter; nil is none
+	play   cases.Player
 	worlds map[*cases.World]*judgedWorld
 	passed map[slimStep][]StepResult
 	rules  map[string]RuleText
@@ -27,7 +26,6 @@ type Judge struct {
 }
 
 type judgedWorld struct {
-	sim    *sim.Sim
 	setup  []StepResult
 	cause  Cause   // why the set-up breaks the world's cases; of no kind where it does not
 	reason string  // the same in words
@@ -42,7 +40,8 @@ func (w *judgedWorld) broken() bool { return w.cause.Kind != "" }
 // NewJudge judges a kernel by its facts. omit names a rule that the oracle
 // leaves out; "" is none.
 func NewJudge(f *step.Facts, omit string) *Judge {
-	return &Judge{facts: f, omit: omit, worlds: map[*cases.World]*judgedWorld{}, passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}, lacking: map[*cases.Case]*cases.Need{}}
+	return &Judge{facts: f, play: cases.Player{Facts: f, Omit: omit}, worlds: map[*cases.World]*judgedWorld{},
+		passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}, lacking: map[*cases.Case]*cases.Need{}}
 }
 
 // Unmet returns why a case cannot run here: a skip, or a failure when the
@@ -52,10 +51,8 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 	if j.facts.Config == nil { // a configuration that lacks these is refused before the boot
 		needs = slices.Concat(cases.Always, needs)
 	}
-	for _, n := range needs {
-		if r := j.unmet(c, n); r != nil {
-			return r
-		}
+	if r := j.unmet(c, needs...); r != nil {
+		return r
 	}
 	for _, k := range append([]*cases.Case{c}, c.Guards()...) { // without its controls a case says nothing
 		if n := j.lacks(k); n != nil {
@@ -75,39 +72,32 @@ func (j *Judge) lacks(c *cases.Case) *cases.Need {
 	return n
 }
 
-func (j *Judge) unmet(c *cases.Case, n cases.Need) *CaseResult {
-	met, refuted := n.Check(j.facts)
-	switch {
-	case refuted != "":
-		r := NewResult(c.ID, Fail, Cause{Kind: Refuted, Need: needOf(n)}, refuted, -1)
-		return &r
-	case !met:
-		r := NewResult(c.ID, Skip, Cause{Kind: Unmet, Need: needOf(n)}, n.Reason(j.facts), -1)
-		return &r
+func (j *Judge) unmet(c *cases.Case, needs ...cases.Need) *CaseResult {
+	n, refuted := cases.Unmet(needs, j.facts)
+	if n == nil {
+		return nil
 	}
-	return nil
+	r := NewResult(c.ID, Skip, Cause{Kind: Unmet, Need: needOf(*n)}, n.Reason(j.facts), -1)
+	if refuted != "" {
+		r = NewResult(c.ID, Fail, Cause{Kind: Refuted, Need: needOf(*n)}, refuted, -1)
+	}
+	return &r
 }
 
 // Setup judges what a world's set-up showed. Cases of the world are judged
 // after it.
 func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
-	jw := &judgedWorld{sim: sim.New(j.facts, &w.Program, false)}
-	jw.sim.Omit(j.omit)
-	jw.sim.Held(j.held)
+	jw := &judgedWorld{}
 	j.worlds[w] = jw
 	if len(seen) != len(w.Program.Setup) {
 		jw.breaks(Cause{Kind: ByGuest}, fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen)))
 		return
 	}
-	for i := range seen {
+	expected, err := j.play.Setup(w)
+	for i, e := range expected {
 		o := seen[i]
 		if o.Proof == step.SurvivesExec {
 			o.Proof = step.Works // it serves here; the cases that make tokens tell
-		}
-		e, err := jw.sim.Step(&w.Program.Setup[i])
-		if err != nil {
-			jw.breaks(Cause{Kind: ByGuest}, err.Error())
-			return
 		}
 		r := judgeStep(e, &w.Info[i], o)
 		if r.Wrong && (!jw.broken() || r.Fault.graver(jw.fault)) {
@@ -115,6 +105,9 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 			jw.fault = r.Fault
 		}
 		jw.setup = append(jw.setup, r)
+	}
+	if err != nil {
+		jw.breaks(Cause{Kind: ByGuest}, err.Error())
 	}
 }
 
@@ -136,14 +129,14 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	case len(seen) != c.Len():
 		return broken(out, Cause{Kind: ByGuest}, fmt.Sprintf("it has %d steps and showed %d", c.Len(), len(seen)))
 	}
-	sim := jw.sim
-	if c.Len() > 1 {
-		sim = sim.Fork()
+	play, err := j.play.Before(c.Case)
+	if err != nil {
+		return broken(out, Cause{Kind: ByGuest}, err.Error())
 	}
 	out.Steps = make([]StepResult, len(seen))
 	decided := false
 	for i := range seen {
-		e, err := sim.Step(&c.cell[i])
+		e, err := play.Step(&c.cell[i])
 		if err != nil {
 			return broken(CaseResult{ID: out.ID}, Cause{Kind: ByGuest}, err.Error())
 		}

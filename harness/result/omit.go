@@ -29,7 +29,7 @@ func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
 	o := &Omission{facts: k.Facts, setups: k.setups(worldsOf(corpus)), without: map[string][]int{}}
 	var held map[string]bool
 	j := NewJudge(k.Facts, "")
-	j.held = func(rule string) { held[rule] = true }
+	j.play.Held = func(rule string) { held[rule] = true }
 	inSetup := map[*cases.World]map[string]bool{}
 	for r := range k.Those(Pass) {
 		c := corpus.Case(r.ID)

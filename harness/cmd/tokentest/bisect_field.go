@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"tokentest/cases"
-	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/bisect"
@@ -128,13 +127,10 @@ func (r *releases) expected(list []*cases.Case) bisect.Decisions {
 		facts[i] = cases.FactsAt(rel)
 	}
 	good, bad := bisect.Decisions{}, bisect.Decisions{}
-	var sims [2]sims
-	for i := range sims {
-		sims[i] = map[*cases.World]*sim.Sim{}
-	}
+	plays := [2]cases.Player{{Facts: facts[0]}, {Facts: facts[1]}}
 	for _, c := range list {
-		before, known := sims[0].decision(c, facts[0])
-		after, knownToo := sims[1].decision(c, facts[1])
+		before, known := decided(&plays[0], c)
+		after, knownToo := decided(&plays[1], c)
 		if known && knownToo && before != after {
 			good[c.ID], bad[c.ID] = before, after
 		}
@@ -142,28 +138,13 @@ func (r *releases) expected(list []*cases.Case) bisect.Decisions {
 	return bisect.Answers(good, bad)
 }
 
-// sims are worlds whose set-up was played.
-type sims map[*cases.World]*sim.Sim
-
-// decision is what the oracle expects of a case, in the words of
-// bisect.Decisions.
-func (s sims) decision(c *cases.Case, f *step.Facts) (string, bool) {
-	if unmet(c, f) != "" {
+// decided is what the oracle expects of a case, in the words of bisect.Decisions, and
+// whether it knows.
+func decided(play *cases.Player, c *cases.Case) (string, bool) {
+	if unmet, _ := c.Unmet(play.Facts); unmet != nil {
 		return bisect.Skipped, true
 	}
-	play := s[c.World]
-	if play == nil {
-		play = sim.New(f, &c.World.Program, false)
-		if _, err := play.Play(c.World.Program.Setup); err != nil {
-			return "", false
-		}
-		s[c.World] = play
-	}
-	cell := c.Cell()
-	if len(cell) > 1 {
-		play = play.Fork()
-	}
-	expected, err := play.Play(cell)
+	expected, err := play.Play(c)
 	if err != nil {
 		return "", false
 	}

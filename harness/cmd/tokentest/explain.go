@@ -198,7 +198,10 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	d := differ{facts: facts, sims: map[*cases.World]*[2]*sim.Sim{}, changes: map[[2]string]*change{}}
+	d := differ{facts: facts, worlds: map[*cases.World]bool{}, changes: map[[2]string]*change{}}
+	for i, f := range facts {
+		d.plays[i].Facts = f
+	}
 	for i := range d.only {
 		d.only[i] = map[string]int{}
 	}
@@ -215,65 +218,49 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 
 type differ struct {
 	facts   [2]*step.Facts
-	sims    map[*cases.World]*[2]*sim.Sim
+	plays   [2]cases.Player
+	worlds  map[*cases.World]bool // whose set-up was compared
 	changes map[[2]string]*change
 	only    [2]map[string]int // cases that only the other kernel can play, by reason
 	both    int
 	neither int
 }
 
-// unmet is the first need of a case that a kernel does not meet, or "".
-func unmet(c *cases.Case, f *step.Facts) string {
-	for _, n := range c.Needs() {
-		if met, _ := n.Check(f); !met {
-			return n.String()
-		}
-	}
-	return ""
-}
-
 func (d *differ) add(c *cases.Case) error {
-	before, after := unmet(c, d.facts[0]), unmet(c, d.facts[1])
+	before, _ := c.Unmet(d.facts[0])
+	after, _ := c.Unmet(d.facts[1])
 	switch {
-	case before != "" && after != "":
+	case before != nil && after != nil:
 		d.neither++
 		return nil
-	case before != "":
-		d.only[1][before]++
+	case before != nil:
+		d.only[1][before.String()]++
 		return nil
-	case after != "":
-		d.only[0][after]++
+	case after != nil:
+		d.only[0][after.String()]++
 		return nil
 	}
 	d.both++
-	sims := d.sims[c.World]
-	if sims == nil {
-		sims = &[2]*sim.Sim{}
-		for i, f := range d.facts {
-			sims[i] = sim.New(f, &c.World.Program, false)
-		}
-		d.sims[c.World] = sims
-		if err := d.play(c.ID+", its set-up", *sims, c.World.Program.Setup, c.World.Info); err != nil {
+	if !d.worlds[c.World] {
+		d.worlds[c.World] = true
+		setup := func(p *cases.Player) ([]sim.Expect, error) { return p.Setup(c.World) }
+		if err := d.play(c.ID+", its set-up", setup, c.World.Info); err != nil {
 			return err
 		}
 	}
-	play := *sims
-	if c.Len() > 1 {
-		play = [2]*sim.Sim{sims[0].Fork(), sims[1].Fork()}
-	}
-	cell, info := c.Steps()
-	return d.play(c.ID, play, cell, info)
+	return d.play(c.ID, func(p *cases.Player) ([]sim.Expect, error) { return p.Play(c) }, c.Info())
 }
 
-func (d *differ) play(id string, sims [2]*sim.Sim, steps []step.Step, info []cases.StepInfo) error {
+// play compares what steps must show on both kernels.
+func (d *differ) play(id string, play func(*cases.Player) ([]sim.Expect, error), info []cases.StepInfo) error {
 	var expected [2][]sim.Expect
-	for i := range sims {
+	for i := range d.plays {
 		var err error
-		if expected[i], err = sims[i].Play(steps); err != nil {
+		if expected[i], err = play(&d.plays[i]); err != nil {
 			return err
 		}
 	}
-	for i := range steps {
+	for i := range info {
 		a, b := expected[0][i], expected[1][i]
 		if a.Verdict.Known == b.Verdict.Known && a.Verdict.Errno == b.Verdict.Errno && slices.Equal(a.Values, b.Values) {
 			continue

@@ -236,45 +236,42 @@ type explainer struct {
 // if ctx ends first.
 func (w *explainer) explain(ctx context.Context, c *cases.Case, f *step.Facts) error {
 	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
-	for _, n := range c.Needs() {
-		met, refuted := n.Check(f)
-		switch {
-		case refuted != "":
-			fmt.Fprintf(w, "fails: %s\n", refuted)
-			return nil
-		case !met:
-			fmt.Fprintf(w, "skipped: %s\n", n)
-			return nil
-		}
+	switch unmet, refuted := c.Unmet(f); {
+	case refuted != "":
+		fmt.Fprintf(w, "fails: %s\n", refuted)
+		return nil
+	case unmet != nil:
+		fmt.Fprintf(w, "skipped: %s\n", unmet)
+		return nil
 	}
 	for _, actor := range c.World.Program.Actors {
 		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
 	}
-	play := sim.New(f, &c.World.Program, true)
-	if err := w.steps(ctx, play, c.World.Program.Setup, c.World.Info, false); err != nil {
+	play := &cases.Player{Facts: f, Explain: true}
+	expected, err := play.Setup(c.World)
+	if err == nil {
+		err = w.steps(ctx, c.World.Info, expected, false)
+	}
+	if err == nil {
+		if expected, err = play.Play(c); err == nil {
+			err = w.steps(ctx, c.Info(), expected, true)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	cell, info := c.Steps()
-	if err := w.steps(ctx, play, cell, info, true); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(w)
+	_, err = fmt.Fprintln(w)
 	return err
 }
 
-// steps plays steps and writes what each must show. The error is the
-// context's cause if ctx ends first.
-func (w *explainer) steps(ctx context.Context, play *sim.Sim, steps []step.Step, info []cases.StepInfo,
-	rules bool) error {
-	for i := range steps {
+// steps writes what each step must show. The error is the context's cause if ctx ends
+// first.
+func (w *explainer) steps(ctx context.Context, info []cases.StepInfo, expected []sim.Expect, rules bool) error {
+	for i := range expected {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		e, err := play.Step(&steps[i])
-		if err != nil {
-			return err
-		}
-		w.step(&info[i], &e, rules)
+		w.step(&info[i], &expected[i], rules)
 	}
 	return nil
 }
