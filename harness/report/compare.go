@@ -181,7 +181,7 @@ func seenCounts(c *result.Change) string {
 func (b *bunch) saying() string {
 	c := b.example
 	group, _, _ := strings.Cut(c.ID, "/")
-	n := count(b.count, "case")
+	n := Count(b.count, "case")
 	note := ""
 	if text := c.Note(); text != "" {
 		note = "; " + text
@@ -261,7 +261,7 @@ func PrettyComparison(c *result.Comparison, w io.Writer, o Options) error {
 	}
 	if len(c.Pairs) > 1 {
 		p.blank()
-		p.head("all", bold, count(len(c.Pairs), "kernel")+": "+classTally(c.Counts()))
+		p.head("all", bold, Count(len(c.Pairs), "kernel")+": "+classTally(c.Counts()))
 	}
 	return flush(p.w)
 }

@@ -269,7 +269,7 @@ func cutShort(r *result.Run) string {
 	if n == 0 {
 		return "the run was interrupted"
 	}
-	return fmt.Sprintf("the run was interrupted: %d of %s were not tried", n, count(of, "case"))
+	return fmt.Sprintf("the run was interrupted: %d of %s were not tried", n, Count(of, "case"))
 }
 
 // kernels wraps the kernels of a run.

@@ -229,7 +229,7 @@ func (p *pretty) showKinds(kinds map[string]*kind, compared int) {
 		p.head("not compared:", dim, "no case was answered by several kernels")
 		return
 	case total == 0:
-		p.head("same:", dim, fmt.Sprintf("%s run on more than one kernel: the result is the same", count(compared, "case")))
+		p.head("same:", dim, fmt.Sprintf("%s run on more than one kernel: the result is the same", Count(compared, "case")))
 		return
 	}
 	p.head("differ:", yellow, fmt.Sprintf("%d decisions are not the same on all kernels", total))

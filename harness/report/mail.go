@@ -50,7 +50,7 @@ func mailSubject(r *result.Run, list []*run) string {
 		}
 	}
 	if len(parts) == 0 {
-		return fmt.Sprintf("%s: %s", verdictWord(r.ExitCode()), count(len(list), "kernel"))
+		return fmt.Sprintf("%s: %s", verdictWord(r.ExitCode()), Count(len(list), "kernel"))
 	}
 	return cut(strings.Join(parts, "; "), 200)
 }
@@ -133,7 +133,7 @@ func (p *pretty) log(b *result.Boot) {
 			fmt.Fprintf(p.w, "  %s\n", clean(line))
 		}
 		if n := len(f.Lines) - most; n > 0 {
-			fmt.Fprintf(p.w, "  [%s more in console.log]\n", count(n, "line"))
+			fmt.Fprintf(p.w, "  [%s more in console.log]\n", Count(n, "line"))
 		}
 	}
 }

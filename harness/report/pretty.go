@@ -137,7 +137,7 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 	if rest := list[min(maxCauses, len(list)):]; len(rest) > 0 {
 		p.blank()
-		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", count(total(rest), "case"), len(rest)))
+		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", Count(total(rest), "case"), len(rest)))
 	}
 }
 
@@ -189,8 +189,8 @@ func total(list []*cause) int {
 	return n
 }
 
-// count words a number of things.
-func count(n int, noun string) string {
+// Count words a number of things: "1 case", "2 cases".
+func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
@@ -199,7 +199,7 @@ func count(n int, noun string) string {
 
 // headline says in a line how many cases a cause has, and what it is.
 func headline(c *cause) string {
-	n := count(c.count, "case")
+	n := Count(c.count, "case")
 	return fmt.Sprintf("%s: %s", n, c.why())
 }
 
@@ -391,7 +391,7 @@ func (p *pretty) sum(r *result.Run) {
 			n[s] += i
 		}
 	}
-	text := fmt.Sprintf("%s: %s", count(len(r.Kernels), "kernel"), tally(n))
+	text := fmt.Sprintf("%s: %s", Count(len(r.Kernels), "kernel"), tally(n))
 	if d := r.End.Sub(r.Start); !r.End.IsZero() && d > 0 {
 		text += " in " + seconds(d)
 	}

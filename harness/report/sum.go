@@ -22,7 +22,7 @@ func Sum(k *result.KernelRun) string {
 	n := k.Counts()
 	for _, s := range result.Statuses() {
 		if n[s] > 0 {
-			out = append(out, count(n[s], "case")+" "+string(s))
+			out = append(out, Count(n[s], "case")+" "+string(s))
 		}
 	}
 	return strings.Join(out, ", ")

@@ -14,7 +14,10 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
+	"tokentest/harness/usage"
 )
 
 // benchFlags say what is timed, and for how long.
@@ -61,11 +64,11 @@ complete by then. Exit code 3 says that some figure could not be measured.`,
 func (f *benchFlags) checkBench() error {
 	switch {
 	case f.rounds < 0:
-		return usage("--rounds %d: must not be negative", f.rounds)
+		return usage.Errorf("--rounds %d: must not be negative", f.rounds)
 	case f.rounds == 0 && !f.marginal:
-		return usage("--rounds 0 without --marginal: nothing to measure")
+		return usage.Errorf("--rounds 0 without --marginal: nothing to measure")
 	case f.limit < 0:
-		return usage("--limit %s: must be positive", f.limit)
+		return usage.Errorf("--limit %s: must be positive", f.limit)
 	}
 	return f.check()
 }
@@ -245,7 +248,7 @@ func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
 		}
 		if why = unmeasured(ctx, err); why == nil {
 			if ctx.Err() != nil && len(first) > 0 {
-				b.writeRatio(first, rounds, errInterrupted)
+				b.writeRatio(first, rounds, signals.ErrInterrupted)
 			}
 			return err
 		}
@@ -309,7 +312,7 @@ func complete(ctx context.Context, r *result.Run) error {
 	case code == result.ExitOK && len(k.Boots) == 1:
 		return nil
 	}
-	why := fmt.Sprintf("the run ended with exit code %d after %s", r.ExitCode(), countOf(len(k.Boots), "boot"))
+	why := fmt.Sprintf("the run ended with exit code %d after %s", r.ExitCode(), report.Count(len(k.Boots), "boot"))
 	for _, boot := range k.Boots {
 		if boot.Reason != "" {
 			why += fmt.Sprintf("; %s: %s", boot.Fate, boot.Reason)

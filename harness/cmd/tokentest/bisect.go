@@ -14,7 +14,10 @@ import (
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
+	"tokentest/harness/usage"
 )
 
 type bisectFlags struct {
@@ -76,13 +79,13 @@ Exit code 0 says that the culprit was found, 3 that it was not.`,
 func (f *bisectFlags) check() error {
 	switch {
 	case f.resume != "" && (f.q.Good != "" || f.q.Bad != "" || len(f.q.Patterns) > 0 || f.run.out != ""):
-		return usage("--resume takes all that was asked from its directory: leave out --good, --bad, --out and the cases")
+		return usage.Errorf("--resume takes all that was asked from its directory: leave out --good, --bad, --out and the cases")
 	case f.resume == "" && (f.q.Good == "" || f.q.Bad == ""):
-		return usage("no ends: name both with --good REF and --bad REF")
+		return usage.Errorf("no ends: name both with --good REF and --bad REF")
 	case f.q.When != "any" && f.q.When != "all":
-		return usage("--when %q: want any or all", f.q.When)
+		return usage.Errorf("--when %q: want any or all", f.q.When)
 	case f.q.Repeat < 1:
-		return usage("--repeat %d: want at least 1", f.q.Repeat)
+		return usage.Errorf("--repeat %d: want at least 1", f.q.Repeat)
 	}
 	return f.run.check()
 }
@@ -141,12 +144,12 @@ func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
 
 // interrupted says how the search goes on.
 func (b *bisection) interrupted(err error) error {
-	var u usageError
+	var u *usage.Error
 	if errors.As(err, &u) || b.log == nil {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
-		err = errInterrupted
+		err = signals.ErrInterrupted
 	}
 	return fmt.Errorf("%w; what was found is kept: tokentest bisect --resume %s", err, b.dir)
 }
@@ -159,7 +162,7 @@ func (b *bisection) open() error {
 	}
 	log, q, done, err := bisect.Resume(b.f.resume)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usage("--resume %s: no bisection is kept there", b.f.resume)
+		return usage.Errorf("--resume %s: no bisection is kept there", b.f.resume)
 	}
 	if err != nil {
 		return err
@@ -227,7 +230,7 @@ func (b *bisection) predicate(ctx context.Context) error {
 		for _, id := range b.looked {
 			b.pred.Good[id] = ""
 		}
-		b.what = fmt.Sprintf("a failure of %s of %s", b.q.When, countOf(len(b.looked), "case"))
+		b.what = fmt.Sprintf("a failure of %s of %s", b.q.When, report.Count(len(b.looked), "case"))
 		return nil
 	}
 	chosen, err := b.choose(ctx)
@@ -235,9 +238,9 @@ func (b *bisection) predicate(ctx context.Context) error {
 		return err
 	}
 	if b.pred.Good = b.field.expected(chosen); len(b.pred.Good) == 0 {
-		return usage("the oracle knows of no decision of these cases that changes from %s to %s: --ends boots both to see, --as RUN compares with a stored run", b.q.Good, b.q.Bad)
+		return usage.Errorf("the oracle knows of no decision of these cases that changes from %s to %s: --ends boots both to see, --as RUN compares with a stored run", b.q.Good, b.q.Bad)
 	}
-	b.what = fmt.Sprintf("%s that the oracle expects to change, %s of them", countOf(len(b.pred.Good), "decision"), b.q.When)
+	b.what = fmt.Sprintf("%s that the oracle expects to change, %s of them", report.Count(len(b.pred.Good), "decision"), b.q.When)
 	return nil
 }
 
@@ -250,13 +253,13 @@ func (b *bisection) asRun() error {
 		return err
 	}
 	if len(r.Kernels) != 1 {
-		return usage("--as %s: it holds %d kernels; want a run of one", b.q.As, len(r.Kernels))
+		return usage.Errorf("--as %s: it holds %d kernels; want a run of one", b.q.As, len(r.Kernels))
 	}
 	b.pred.Good = b.only(bisect.Of(r.Kernels[0]))
 	if len(b.pred.Good) == 0 {
-		return usage("--as %s: it holds none of the cases that were named", b.q.As)
+		return usage.Errorf("--as %s: it holds none of the cases that were named", b.q.As)
 	}
-	b.what = fmt.Sprintf("another decision than in %s in %s of %s", b.q.As, b.q.When, countOf(len(b.pred.Good), "case"))
+	b.what = fmt.Sprintf("another decision than in %s in %s of %s", b.q.As, b.q.When, report.Count(len(b.pred.Good), "case"))
 	return nil
 }
 
@@ -291,7 +294,7 @@ func (b *bisection) compareEnds(ctx context.Context) error {
 		}
 	}
 	if len(b.pred.Good) > 0 {
-		b.what = fmt.Sprintf("a failure of %s of %s that pass at the good end and not at the bad one", b.q.When, countOf(len(b.pred.Good), "case"))
+		b.what = fmt.Sprintf("a failure of %s of %s that pass at the good end and not at the bad one", b.q.When, report.Count(len(b.pred.Good), "case"))
 		return nil
 	}
 	for _, id := range bisect.Changes(before, after) {
@@ -299,9 +302,9 @@ func (b *bisection) compareEnds(ctx context.Context) error {
 	}
 	b.pred.Good = bisect.Answers(b.pred.Good, after)
 	if len(b.pred.Good) == 0 {
-		return usage("both ends decide alike on all %s: name other cases, or other ends", countOf(len(before), "case"))
+		return usage.Errorf("both ends decide alike on all %s: name other cases, or other ends", report.Count(len(before), "case"))
 	}
-	b.what = fmt.Sprintf("%s that the ends make differently, %s of them", countOf(len(b.pred.Good), "decision"), b.q.When)
+	b.what = fmt.Sprintf("%s that the ends make differently, %s of them", report.Count(len(b.pred.Good), "decision"), b.q.When)
 	return nil
 }
 
@@ -325,11 +328,4 @@ func (b *bisection) end(ctx context.Context, id string, o bisect.Outcome) (*resu
 	}
 	b.done = append(b.done, t)
 	return k, b.log.Add(t)
-}
-
-func countOf(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -12,6 +12,7 @@ import (
 	"tokentest/cases/uapi"
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
+	"tokentest/harness/usage"
 )
 
 // openField finds what lies between the ends.
@@ -39,11 +40,11 @@ func (a *app) openField(ctx context.Context, f *bisectFlags, q *bisect.Question)
 		return nil, bothKinds(err, q)
 	}
 	if !good.SameTree(bad) {
-		return nil, usage("%s and %s are of different trees: nothing lies between them", q.Good, q.Bad)
+		return nil, usage.Errorf("%s and %s are of different trees: nothing lies between them", q.Good, q.Bad)
 	}
 	c := &commitField{Commits: bisect.Commits{Git: bad.Git, FirstParent: f.first}, good: good, bad: bad, o: o}
 	if err := c.Check(ctx, good.Commit, bad.Commit); err != nil {
-		return nil, usageError{err}
+		return nil, usage.Of(err)
 	}
 	return c, nil
 }
@@ -51,7 +52,7 @@ func (a *app) openField(ctx context.Context, f *bisectFlags, q *bisect.Question)
 // bothKinds says what two ends must have in common.
 func bothKinds(err error, q *bisect.Question) error {
 	if errors.Is(err, kernel.ErrNoSource) {
-		return usage("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
+		return usage.Errorf("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"tokentest/harness/bisect"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
 )
 
@@ -50,7 +51,7 @@ func (b *bisection) mail(ctx context.Context, w io.Writer, r *bisect.Result) err
 		}
 	}
 	if r.First == "" {
-		fmt.Fprintf(w, "Subject: [bisect] one of %s changed a decision\n\n", countOf(len(r.Among), "candidate"))
+		fmt.Fprintf(w, "Subject: [bisect] one of %s changed a decision\n\n", report.Count(len(r.Among), "candidate"))
 		fmt.Fprintln(w, "The first bad one is among these; the others between them say nothing:")
 		for _, id := range r.Among {
 			fmt.Fprintf(w, "  %s\n", b.field.name(ctx, id))
@@ -67,7 +68,7 @@ func (b *bisection) mail(ctx context.Context, w io.Writer, r *bisect.Result) err
 	fmt.Fprintf(w, "\nLooked for: %s.\n\n", b.what)
 	showChanges(w, changed, before, after)
 	if others > 0 {
-		fmt.Fprintf(w, "%s changed as well, which was not looked for.\n\n", countOf(others, "other decision"))
+		fmt.Fprintf(w, "%s changed as well, which was not looked for.\n\n", report.Count(others, "other decision"))
 	}
 	b.showTests(ctx, w, r)
 	b.showHow(w, r)

@@ -12,6 +12,7 @@ import (
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
 	"tokentest/harness/vm"
 )
 
@@ -124,7 +125,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 		return nil, "", err
 	}
 	if ctx.Err() != nil || r.Interrupted {
-		return nil, "", errInterrupted
+		return nil, "", signals.ErrInterrupted
 	}
 	k := r.Kernels[0]
 	for _, boot := range k.Boots {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/kernel"
+	"tokentest/harness/usage"
 	"tokentest/kconfig"
 )
 
@@ -36,25 +37,25 @@ func (f *buildFlags) register(fl *pflag.FlagSet) {
 func (f *buildFlags) options() (kernel.BuildOptions, error) {
 	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs, Objects: f.objects}
 	if f.jobs < 0 {
-		return o, usage("--build-jobs %d: want at least 1", f.jobs)
+		return o, usage.Errorf("--build-jobs %d: want at least 1", f.jobs)
 	}
 	if f.objects != "" && !objectsName.MatchString(f.objects) {
-		return o, usage("--objects %q: use letters, digits, dots and dashes", f.objects)
+		return o, usage.Errorf("--objects %q: use letters, digits, dots and dashes", f.objects)
 	}
 	if f.config != "" && !strings.HasPrefix(f.config, ":") {
 		if stat, err := os.Stat(f.config); err != nil || stat.IsDir() {
-			return o, usage("--config %s: no such file", f.config)
+			return o, usage.Errorf("--config %s: no such file", f.config)
 		}
 	}
 	for _, v := range f.vars {
 		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsAny(name, " \t-") {
-			return o, usage("--make %q: want VAR=VALUE", v)
+			return o, usage.Errorf("--make %q: want VAR=VALUE", v)
 		}
 	}
 	for _, name := range f.fragments {
 		list, err := kconfig.ReadFragment(name)
 		if err != nil {
-			return o, usage("--fragment: %w", err)
+			return o, usage.Errorf("--fragment: %w", err)
 		}
 		o.Fragments = append(o.Fragments, list...)
 	}
@@ -71,7 +72,7 @@ func (f *buildFlags) switchOff(o *kernel.BuildOptions) error {
 	}
 	off, err := kconfig.Without(f.without...)
 	if err != nil {
-		return usage("--without: %w", err)
+		return usage.Errorf("--without: %w", err)
 	}
 	if o.Fragments == nil {
 		if o.Fragments, err = kconfig.Builtin("base", "token"); err != nil {

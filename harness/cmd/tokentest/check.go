@@ -17,6 +17,7 @@ import (
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 	"tokentest/kconfig"
 )
 
@@ -59,7 +60,7 @@ func (a *app) check(ctx context.Context, name string, f *checkFlags) error {
 	for _, name := range f.fragments {
 		list, err := kconfig.ReadFragment(name)
 		if err != nil {
-			return usageError{err}
+			return usage.Of(err)
 		}
 		fragments = append(fragments, list...)
 	}
@@ -85,7 +86,7 @@ func (a *app) configured(ctx context.Context, name string) (*configured, error) 
 		return nil, err
 	}
 	if k.Config == nil {
-		return nil, usage("kernel %q: its configuration is not known: no .config or config-%s is next to the image, and it was built without CONFIG_IKCONFIG", name, k.Release)
+		return nil, usage.Errorf("kernel %q: its configuration is not known: no .config or config-%s is next to the image, and it was built without CONFIG_IKCONFIG", name, k.Release)
 	}
 	return &configured{name: name, config: k.Config, release: k.Release, kernel: k}, nil
 }
@@ -104,21 +105,21 @@ func readConfigured(name string) (*configured, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	if len(text) == 0 {
-		return nil, usage("%s is empty: want a .config, a fragment or an image", name)
+		return nil, usage.Errorf("%s is empty: want a .config, a fragment or an image", name)
 	}
 	if slices.Contains(text, 0) {
 		return nil, nil
 	}
 	part, err := kconfig.ParseFragment(name, text)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage.Of(err)
 	}
 	arch, rel := kconfig.Banner(text)
 	switch {
 	case rel == "":
 		return &configured{name: name, part: part}, nil
 	case arch != "x86":
-		return nil, usage("%s is a configuration for %s; only x86-64 kernels can be booted here", name, arch)
+		return nil, usage.Errorf("%s is a configuration for %s; only x86-64 kernels can be booted here", name, arch)
 	}
 	config, err := kconfig.Parse(strings.NewReader(string(text)))
 	return &configured{name: name, config: config, release: rel}, err
@@ -276,7 +277,7 @@ func (a *app) kernelConfigCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, names []string) error {
 			list, err := kconfig.Builtin(names...)
 			if err != nil {
-				return usageError{err}
+				return usage.Of(err)
 			}
 			for _, f := range list {
 				if _, err := a.stdout.Write(f.Text()); err != nil {

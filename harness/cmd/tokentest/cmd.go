@@ -21,6 +21,8 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
+	"tokentest/harness/usage"
 )
 
 // app is what every command shares.
@@ -38,20 +40,6 @@ type app struct {
 	noted          sync.Map                         // what noteOnce has said
 }
 
-// usageError is a mistake in what the user typed or wrote.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// advisedError is a usage error whose text names the command that helps.
-type advisedError struct{ error }
-
-func (e advisedError) Unwrap() error { return e.error }
-
-func advised(format string, args ...any) error { return advisedError{usage(format, args...)} }
-
 // output remembers the first error of a write, so that a listing cut short by
 // a full disk is not taken for the whole one. It takes nothing more of a
 // command that was interrupted and keeps no records.
@@ -62,7 +50,7 @@ type output struct {
 }
 
 func (o *output) Write(p []byte) (int, error) {
-	if o.ctx.Err() != nil && !endingOf(o.ctx).keeping() {
+	if o.ctx.Err() != nil && !signals.Of(o.ctx).Keeps() {
 		return 0, context.Cause(o.ctx)
 	}
 	n, err := o.Writer.Write(p)
@@ -79,11 +67,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	e := &ending{code: result.ExitNoVerdict}
+	code := result.ExitNoVerdict
 	if slices.Contains(args, bisectFlag) {
-		e.code = result.BisectAbort
+		code = result.BisectAbort
 	}
-	return e.run(stderr, func(ctx context.Context) int { return execute(ctx, args, stdin, stdout, stderr) })
+	return signals.New(code).Run(stderr, func(ctx context.Context) int { return execute(ctx, args, stdin, stdout, stderr) })
 }
 
 // execute does what the command line says, up to a line for each error.
@@ -116,10 +104,10 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 // next names the command that helps after a mistake, where its error does not.
 func next(err error, c *cobra.Command) string {
 	var bad *kernel.UsageError
-	var complete advisedError
+	var u *usage.Error
 	ofKernel := errors.As(err, &bad)
 	switch {
-	case exitCode(err) != result.ExitUsage, errors.As(err, &complete), ofKernel && bad.Advised:
+	case exitCode(err) != result.ExitUsage, errors.As(err, &u) && u.Advised, ofKernel && bad.Advised:
 		return ""
 	case errors.Is(err, cases.ErrUnknownCase):
 		return "; tokentest list cases shows the names"
@@ -146,8 +134,8 @@ func (a *app) failed(err error) int {
 func each(err error) []error {
 	var list, out []error
 	switch e := err.(type) {
-	case usageError:
-		return each(e.error)
+	case *usage.Error:
+		return each(e.Err)
 	case *multierror.Error:
 		list = e.Errors
 	case interface{ Unwrap() []error }:
@@ -172,7 +160,7 @@ func said(err error) string {
 		last = next
 	}
 	if last == context.Canceled { //nolint:errorlint // an error that wraps it may say more
-		return errInterrupted.Error()
+		return signals.ErrInterrupted.Error()
 	}
 	return err.Error()
 }
@@ -182,10 +170,10 @@ func exitCode(err error) int {
 	if errors.As(err, &coded) {
 		return coded.code
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, signals.ErrInterrupted) {
 		return result.ExitNoVerdict
 	}
-	var u usageError
+	var u *usage.Error
 	var k *kernel.UsageError
 	if errors.As(err, &u) || errors.As(err, &k) {
 		return result.ExitUsage
@@ -212,7 +200,7 @@ func unknown(c *cobra.Command, args []string) error {
 	if names := c.SuggestionsFor(args[0]); len(names) > 0 {
 		near = " (near: " + strings.Join(names, ", ") + ")"
 	}
-	return usage("unknown command %q%s", args[0], near)
+	return usage.Errorf("unknown command %q%s", args[0], near)
 }
 
 func helpCmd() *cobra.Command {
@@ -222,7 +210,7 @@ func helpCmd() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			about, rest, err := c.Root().Find(args)
 			if err != nil {
-				return usageError{err}
+				return usage.Of(err)
 			}
 			if err := unknown(about, rest); err != nil {
 				return err
@@ -256,12 +244,21 @@ host, the boot or a control failed, it was interrupted, or nothing was decided).
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w", err) })
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage.Errorf("%w", err) })
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())
 	return c
+}
+
+// keep says that the command that starts keeps records.
+func (a *app) keep(ctx context.Context) {
+	code := result.ExitNoVerdict
+	if a.bisecting {
+		code = result.BisectAbort
+	}
+	signals.Of(ctx).Keep(code)
 }
 
 // note writes a line for people, beside the results.
@@ -296,7 +293,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usage("want %s", c.UseLine())
+			return usage.Errorf("want %s", c.UseLine())
 		}
 		return nil
 	}

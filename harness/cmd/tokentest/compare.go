@@ -13,6 +13,7 @@ import (
 
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 type compareFlags struct {
@@ -67,18 +68,18 @@ func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string,
 	case f.baseline == "" && len(args) == 1 && f.baseKernel != "" && f.newKernel != "":
 		return args[0], args[0], nil
 	case f.baseline == "" && len(args) == 1:
-		return "", "", usage("compare %s with what: want %s", args[0], c.UseLine())
+		return "", "", usage.Errorf("compare %s with what: want %s", args[0], c.UseLine())
 	}
-	return "", "", usage("want %s", c.UseLine())
+	return "", "", usage.Errorf("want %s", c.UseLine())
 }
 
 func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if !slices.Contains(report.CompareFormats(), f.format) {
-		return usage("--format %q: want one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
+		return usage.Errorf("--format %q: want one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
 	}
 	if f.write != "" {
 		if len(args) != 1 {
-			return usage("--write-baseline %s: want one run", f.write)
+			return usage.Errorf("--write-baseline %s: want one run", f.write)
 		}
 		return a.writeBaseline(f.write, args[0])
 	}
@@ -131,7 +132,7 @@ func classes(names []string) ([]result.Class, error) {
 	for _, name := range names {
 		class := result.Class(strings.ReplaceAll(name, "-", " "))
 		if !slices.Contains(result.Classes(), class) {
-			return nil, usage("--fail-on %s: want some of %s", name, strings.Join(classNames(), ","))
+			return nil, usage.Errorf("--fail-on %s: want some of %s", name, strings.Join(classNames(), ","))
 		}
 		out = append(out, class)
 	}
@@ -149,7 +150,7 @@ func loadSide(l *result.Loader, name, kernel string) (*result.Side, error) {
 	s, err := l.Side(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usage("%w%s", err, newest())
+		return nil, usage.Errorf("%w%s", err, newest())
 	case err != nil:
 		return nil, err
 	}
@@ -166,7 +167,7 @@ func loadSide(l *result.Loader, name, kernel string) (*result.Side, error) {
 			refs = append(refs, k.Ref)
 		}
 	}
-	return nil, usage("%s has no kernel %q: it has %s", name, kernel, strings.Join(refs, ", "))
+	return nil, usage.Errorf("%s has no kernel %q: it has %s", name, kernel, strings.Join(refs, ", "))
 }
 
 // writeBaseline keeps what a run showed. One with failures can be kept: they
@@ -177,18 +178,18 @@ func (a *app) writeBaseline(path, run string) error {
 		return err
 	}
 	if len(s.Runs) != 1 {
-		return usage("%s holds %d runs, and a baseline is of one", run, len(s.Runs))
+		return usage.Errorf("%s holds %d runs, and a baseline is of one", run, len(s.Runs))
 	}
 	r := s.Runs[0]
 	if r.Interrupted {
-		return usage("%s was interrupted: a baseline is of a whole run", run)
+		return usage.Errorf("%s was interrupted: a baseline is of a whole run", run)
 	}
 	if err := a.whole(r); err != nil {
 		return err
 	}
 	for _, k := range r.Kernels {
 		if why := r.Undecided(k); why != "" {
-			return usage("%s: %s on %s: a baseline is of decisions", run, why, k.Ref)
+			return usage.Errorf("%s: %s on %s: a baseline is of decisions", run, why, k.Ref)
 		}
 	}
 	if err := result.WriteBaseline(path, r); err != nil {
@@ -214,7 +215,7 @@ func (a *app) look() report.Options {
 // base reads the baseline, before anything boots for nothing.
 func (a *app) base(f *runFlags) (*result.Side, error) {
 	if f.baseline == "" && len(f.fatal) > 0 {
-		return nil, usage("--fail-on is about what has changed: name what from with --baseline FILE")
+		return nil, usage.Errorf("--fail-on is about what has changed: name what from with --baseline FILE")
 	}
 	if _, err := classes(f.fatal); err != nil || f.baseline == "" {
 		return nil, err

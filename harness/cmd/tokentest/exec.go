@@ -19,6 +19,8 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
@@ -86,7 +88,7 @@ reported a fault under a program that says that all is well.`,
   tokentest exec --kernel deb:6.12 --parse auto -- ./fs_test`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage("no program: want %s", c.UseLine())
+				return usage.Errorf("no program: want %s", c.UseLine())
 			}
 			if parse != "" {
 				return a.execParsed(c.Context(), f, args, parse, format)
@@ -159,9 +161,9 @@ const (
 // and all SIGUSR1 and SIGUSR2. A program that does not end in time is ended
 // with its machine, and so it is at the second signal.
 func forward(ctx context.Context, to chan<- wire.Signal) (stop func()) {
-	e := endingOf(ctx)
+	h := signals.Of(ctx)
 	var limit *time.Timer
-	drop := e.takes(func(s os.Signal) bool {
+	drop := h.Take(func(s os.Signal) bool {
 		if limit != nil || !send(to, s) {
 			return false
 		}
@@ -169,7 +171,7 @@ func forward(ctx context.Context, to chan<- wire.Signal) (stop func()) {
 		if s == syscall.SIGQUIT {
 			grace = graceQuit
 		}
-		limit = time.AfterFunc(grace, e.insist)
+		limit = time.AfterFunc(grace, h.Interrupt)
 		return true
 	})
 	more, done := make(chan os.Signal, 4), make(chan struct{})
@@ -215,7 +217,7 @@ func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
 		}
 	}
 	if b.Fate == vm.Lost && ctx.Err() != nil {
-		fmt.Fprintf(a.stderr, "tokentest: %v\n", errInterrupted)
+		fmt.Fprintf(a.stderr, "tokentest: %v\n", signals.ErrInterrupted)
 		if e.Exit != nil && e.Exit.Code != 0 {
 			return e.Exit.Code
 		}
@@ -254,9 +256,9 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 		return nil, err
 	}
 	if f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg" {
-		return nil, usage("--accel %q: want auto, kvm or tcg", f.accel)
+		return nil, usage.Errorf("--accel %q: want auto, kvm or tcg", f.accel)
 	}
-	endingOf(ctx).keep(exitNoMachine)
+	signals.Of(ctx).Keep(exitNoMachine)
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
@@ -360,7 +362,7 @@ const guestRoot = "/root.d"
 func bring(p *lab.Program, from, to string) error {
 	files, err := lab.Gather(from, to)
 	if err != nil {
-		return usageError{err}
+		return usage.Of(err)
 	}
 	p.Files = append(p.Files, files...)
 	return nil
@@ -371,7 +373,7 @@ func placesAllowed(p *lab.Program) error {
 	for _, f := range p.Files {
 		for _, own := range []string{"/proc", "/sys", "/dev"} {
 			if f.To == own || strings.HasPrefix(f.To, own+"/") {
-				return usage("%s: nothing can be brought to %s of a machine; name another place with --with %s:PLACE", f.From, own, f.From)
+				return usage.Errorf("%s: nothing can be brought to %s of a machine; name another place with --with %s:PLACE", f.From, own, f.From)
 			}
 		}
 	}
@@ -414,7 +416,7 @@ func bringLibraries(p *lab.Program, path string) error {
 	}
 	libraries, err := lab.Libraries(path)
 	if err != nil {
-		return usageError{err}
+		return usage.Of(err)
 	}
 	for _, name := range libraries {
 		if err := bring(p, name, name); err != nil {
@@ -448,7 +450,7 @@ func bringPackage(p *lab.Program, here string) error {
 		}
 	}
 	if size := lab.Size(p.Files) - before; size > maxPackage {
-		return usage("the test's directory %s holds %d MiB: use --no-testdata, and --with for what the test needs of it", here, size>>20)
+		return usage.Errorf("the test's directory %s holds %d MiB: use --no-testdata, and --with for what the test needs of it", here, size>>20)
 	}
 	return nil
 }
@@ -492,7 +494,7 @@ func parseUser(s string) (uid, gid uint32, err error) {
 	uid64, err1 := strconv.ParseUint(u, 10, 32)
 	gid64, err2 := strconv.ParseUint(g, 10, 32)
 	if err1 != nil || err2 != nil {
-		return 0, 0, usage("--user %q: want UID, UID:GID, root or nobody: the machine knows no other names", s)
+		return 0, 0, usage.Errorf("--user %q: want UID, UID:GID, root or nobody: the machine knows no other names", s)
 	}
 	return uint32(uid64), uint32(gid64), nil
 }

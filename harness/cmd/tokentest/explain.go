@@ -16,6 +16,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 type explainFlags struct {
@@ -41,15 +42,15 @@ change between two releases, by the rule that decides on each side.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case f.diff && f.facts != "":
-				return usage("--diff compares releases, --facts takes a run: want one of them")
+				return usage.Errorf("--diff compares releases, --facts takes a run: want one of them")
 			case f.btf.path != "" && (f.diff || f.facts != ""):
-				return usage("--btf is of one kernel that does not run: want it without --diff and --facts")
+				return usage.Errorf("--btf is of one kernel that does not run: want it without --diff and --facts")
 			case f.diff && len(args) < 2:
-				return usage("--diff: want two releases")
+				return usage.Errorf("--diff: want two releases")
 			case f.diff:
 				return a.explainDiff(c.Context(), args)
 			case len(args) != 1:
-				return usage("want %s", c.UseLine())
+				return usage.Errorf("want %s", c.UseLine())
 			}
 			f.btf.kernel = c.Flags().Changed("kernel")
 			return a.explainCase(c.Context(), args[0], f)
@@ -65,7 +66,7 @@ change between two releases, by the rule that decides on each side.`,
 func factsAt(release string) (*step.Facts, error) {
 	r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
 	if err != nil {
-		return nil, usage("%s: not a release; use for example 6.12", release)
+		return nil, usage.Errorf("%s: not a release; use for example 6.12", release)
 	}
 	return cases.FactsAt(r), nil
 }
@@ -105,7 +106,7 @@ func factsOf(dir, kernel string) ([]*step.Facts, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, usage("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"), strings.Join(refs, " "))
+		return nil, usage.Errorf("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"), strings.Join(refs, " "))
 	}
 	return out, nil
 }

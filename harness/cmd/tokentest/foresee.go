@@ -19,6 +19,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // foreseen is what is known of a kernel that does not run.
@@ -47,7 +48,7 @@ func (b *btfFlag) name(kernels []string) ([]string, error) {
 	case !b.kernel:
 		return []string{b.path}, nil
 	case len(kernels) > 1:
-		return nil, usage("--btf %s: it is of one kernel, --kernel names %d", b.path, len(kernels))
+		return nil, usage.Errorf("--btf %s: it is of one kernel, --kernel names %d", b.path, len(kernels))
 	}
 	return kernels, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 )
 
@@ -19,10 +20,10 @@ func readAllow(files []string) (*vm.Allow, error) {
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return nil, usage("--allow: %w", err)
+			return nil, usage.Errorf("--allow: %w", err)
 		}
 		if out, err = vm.ParseAllow(out, name, string(text), time.Now()); err != nil {
-			return nil, usage("--allow %w", err)
+			return nil, usage.Errorf("--allow %w", err)
 		}
 	}
 	return out, nil
@@ -67,9 +68,9 @@ func (a *app) scan(name string, allow *vm.Allow) error {
 	}
 	switch {
 	case err != nil:
-		return usage("read the log: %w", err)
+		return usage.Errorf("read the log: %w", err)
 	case len(strings.TrimSpace(string(text))) == 0:
-		return usage("%s: the log is empty: nothing was scanned", name)
+		return usage.Errorf("%s: the log is empty: nothing was scanned", name)
 	}
 	list := vm.Scan(text)
 	allow.Apply(list)

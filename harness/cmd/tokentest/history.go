@@ -12,6 +12,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 type historyFlags struct {
@@ -59,7 +60,7 @@ func (a *app) history(pattern string, f *historyFlags) error {
 		a.note("%v", &result.UnendedError{Dir: name})
 	}
 	if len(runs) == 0 {
-		return advised("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
+		return usage.Advisef("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
 	}
 	var list []*result.Run
 	l := &result.Loader{Keep: func(id string) bool { return cases.Match(pattern, id) }}
@@ -80,7 +81,7 @@ func (a *app) history(pattern string, f *historyFlags) error {
 	slices.SortStableFunc(list, func(a, b *result.Run) int { return a.Start.Compare(b.Start) })
 	lines, err := a.pastLines(list, f)
 	if err == nil && lines == 0 {
-		return advised("no run in %s has the case %q; tokentest list cases shows the names", dir, pattern)
+		return usage.Advisef("no run in %s has the case %q; tokentest list cases shows the names", dir, pattern)
 	}
 	return err
 }

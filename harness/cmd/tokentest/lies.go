@@ -12,6 +12,7 @@ import (
 
 	"tokentest/cases/oracle"
 	"tokentest/harness/lab"
+	"tokentest/harness/usage"
 )
 
 // lies are deliberate faults of the harness itself. The canary tells them, to
@@ -33,7 +34,7 @@ func (l *lies) register(fl *pflag.FlagSet) {
 
 func (l *lies) tell(to *lab.Lab) error {
 	if l.rule != "" && !slices.Contains(oracle.Rules(), l.rule) {
-		return usage("--lie-rule %q: no such rule; there are %s", l.rule, strings.Join(oracle.Rules(), " "))
+		return usage.Errorf("--lie-rule %q: no such rule; there are %s", l.rule, strings.Join(oracle.Rules(), " "))
 	}
 	to.OmitRule = l.rule
 	if l.corrupt > 0 {
@@ -96,7 +97,7 @@ func parseChannel(s string) (do string, at int, err error) {
 	do, where, _ := strings.Cut(s, "@")
 	at, err = strconv.Atoi(where)
 	if err != nil || at < 0 || !slices.Contains(channels, do) {
-		return "", 0, usage("--lie-channel %q: want HOW@BYTE, where HOW is one of %s", s, strings.Join(channels, ", "))
+		return "", 0, usage.Errorf("--lie-channel %q: want HOW@BYTE, where HOW is one of %s", s, strings.Join(channels, ", "))
 	}
 	return do, at, nil
 }

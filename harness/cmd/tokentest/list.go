@@ -13,6 +13,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 func (a *app) listCmd() *cobra.Command {
@@ -73,10 +74,10 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 			return err
 		}
 		if known.away {
-			return usage("--kernel %s: %s", f.kernels[0], known.why)
+			return usage.Errorf("--kernel %s: %s", f.kernels[0], known.why)
 		}
 	default:
-		return usage("list cases: want one kernel, got %d", len(f.kernels))
+		return usage.Errorf("list cases: want one kernel, got %d", len(f.kernels))
 	}
 	if len(args) == 0 {
 		return a.listGroups(ctx, known)
@@ -168,11 +169,11 @@ it has that tokentest does not know.`,
 			}
 			switch {
 			case shards < 1:
-				return usage("--shards %d: want at least 1", shards)
+				return usage.Errorf("--shards %d: want at least 1", shards)
 			case format == "github":
 				return f.githubMatrix(a.stdout, p, shards)
 			case format != "text":
-				return usage("--format %q: want text or github", format)
+				return usage.Errorf("--format %q: want text or github", format)
 			}
 			return a.showPlan(c.Context(), p, f, btf)
 		},

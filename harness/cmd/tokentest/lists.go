@@ -15,6 +15,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // lists are the files that say which cases run, and which are known to fail.
@@ -41,11 +42,11 @@ func (l *lists) apply(ctx context.Context, a *app, p *plan.Plan) ([]result.ListE
 		for _, name := range of.names {
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return nil, usage("%s: %w", of.flag, err)
+				return nil, usage.Errorf("%s: %w", of.flag, err)
 			}
 			list, err := result.ParseList(of.kind, name, string(text), time.Now())
 			if err != nil {
-				return nil, usage("%s %w", of.flag, err)
+				return nil, usage.Errorf("%s %w", of.flag, err)
 			}
 			out = append(out, list...)
 		}
@@ -75,7 +76,7 @@ func (l *lists) match(ctx context.Context, a *app, p *plan.Plan, list []result.L
 			return err
 		case ok:
 		case l.strict:
-			wrong = multierror.Append(wrong, usage("%s %s: %q matches no case%s", e.Kind.Flag(), e.Where, e.Pattern, near))
+			wrong = multierror.Append(wrong, usage.Errorf("%s %s: %q matches no case%s", e.Kind.Flag(), e.Where, e.Pattern, near))
 		default:
 			e.Unmatched = true
 			fmt.Fprintf(a.stderr, "warning: %s %s: %q matches no case%s; --strict-lists makes that an error\n", e.Kind.Flag(),
@@ -83,7 +84,7 @@ func (l *lists) match(ctx context.Context, a *app, p *plan.Plan, list []result.L
 		}
 	}
 	if err := wrong.ErrorOrNil(); err != nil {
-		return usageError{err}
+		return usage.Of(err)
 	}
 	return nil
 }
@@ -102,7 +103,7 @@ func (c *corpora) cover(ctx context.Context, p *plan.Plan, pattern string) (ok b
 		}
 		for _, name := range slices.Sorted(maps.Values(p.Files)) {
 			if _, err := c.all.AddFile(ctx, name); err != nil {
-				return false, "", usageError{err}
+				return false, "", usage.Of(err)
 			}
 		}
 	}
@@ -138,7 +139,7 @@ func (l *lists) restrict(p *plan.Plan, list []result.ListEntry) error {
 	}
 	p.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return !keep[c] })
 	if len(p.Cases) == 0 {
-		return advised("--allowlist: its entries leave none of the cases; tokentest list cases shows the names")
+		return usage.Advisef("--allowlist: its entries leave none of the cases; tokentest list cases shows the names")
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
 )
 
 // live is the view of a run on a terminal: a line for each kernel that is at
@@ -74,7 +75,7 @@ func file(w io.Writer) io.Writer {
 func (v *live) watch(ctx, inner context.Context) {
 	defer v.done.Done()
 	quit := make(chan os.Signal, 1)
-	defer endingOf(ctx).takes(func(s os.Signal) bool {
+	defer signals.Of(ctx).Take(func(s os.Signal) bool {
 		if s != syscall.SIGQUIT {
 			return false
 		}

@@ -20,6 +20,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
 )
 
 // marginal is what one decision more costs, against what its call alone costs
@@ -247,7 +248,7 @@ func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	for i, rounds := 0, max(1, b.rounds); i < rounds && limited.Err() == nil; i++ {
 		err := b.marginalRound(limited, p, m, fmt.Sprintf("round %d of %d", i+1, rounds), i == 0)
 		if err != nil && ctx.Err() != nil {
-			m.why = errInterrupted
+			m.why = signals.ErrInterrupted
 			m.write(b.stdout)
 		}
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/harness/testlog"
+	"tokentest/harness/usage"
 )
 
 func (a *app) parseCmd() *cobra.Command {
@@ -41,7 +42,7 @@ skipped has no verdict, but with --allow-empty.`,
 			if len(args) > 0 {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return usage("read the log: %w", err)
+					return usage.Errorf("read the log: %w", err)
 				}
 				defer f.Close()
 				in, from = f, args[0]

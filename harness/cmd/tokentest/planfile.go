@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/lab"
+	"tokentest/harness/usage"
 )
 
 // planFile is tokentest.toml: what a project runs when nothing is named.
@@ -48,23 +49,23 @@ func readPlanFile(name string) (*planFile, error) {
 	}
 	name = cmpOr(name, planFileName)
 	if err != nil {
-		return nil, usage("read the plan: %w", err)
+		return nil, usage.Errorf("read the plan: %w", err)
 	}
 	p := &planFile{}
 	meta, err := toml.Decode(string(text), p)
 	var syntax toml.ParseError
 	if errors.As(err, &syntax) {
-		return nil, usage("%s:%d: %s", name, syntax.Position.Line, syntax.Message)
+		return nil, usage.Errorf("%s:%d: %s", name, syntax.Position.Line, syntax.Message)
 	}
 	if err != nil {
-		return nil, usage("%s: %w", name, err)
+		return nil, usage.Errorf("%s: %w", name, err)
 	}
 	var errs *multierror.Error
 	for _, key := range meta.Undecoded() {
-		errs = multierror.Append(errs, usage("%s:%d: unknown key %s; there are kernels, cases, full, accel, jobs, deadline, append and [[config]] with name, config, fragments, make", name, lineOf(text, key), key))
+		errs = multierror.Append(errs, usage.Errorf("%s:%d: unknown key %s; there are kernels, cases, full, accel, jobs, deadline, append and [[config]] with name, config, fragments, make", name, lineOf(text, key), key))
 	}
 	if err := errs.ErrorOrNil(); err != nil {
-		return nil, usageError{err}
+		return nil, usage.Of(err)
 	}
 	return p, p.check(name)
 }
@@ -93,14 +94,14 @@ func (p *planFile) check(name string) error {
 	for i, c := range p.Configs {
 		switch {
 		case c.Name == "" || strings.ContainsAny(c.Name, " @/"):
-			return usage("%s: config %d: name %q: want a word", name, i+1, c.Name)
+			return usage.Errorf("%s: config %d: name %q: want a word", name, i+1, c.Name)
 		case slices.Contains(names, c.Name):
-			return usage("%s: two configs are called %s", name, c.Name)
+			return usage.Errorf("%s: two configs are called %s", name, c.Name)
 		}
 		names = append(names, c.Name)
 	}
 	if p.Jobs < 0 {
-		return usage("%s: jobs = %d: want at least 1", name, p.Jobs)
+		return usage.Errorf("%s: jobs = %d: want at least 1", name, p.Jobs)
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func (f *runFlags) adopt(p *planFile, dir string, fl *pflag.FlagSet, args []stri
 	}
 	if p.Deadline != "" && !given("deadline") {
 		if err := fl.Set("deadline", p.Deadline); err != nil && fl.Lookup("deadline") != nil {
-			return nil, usage("deadline = %q: want a time such as 90s", p.Deadline)
+			return nil, usage.Errorf("deadline = %q: want a time such as 90s", p.Deadline)
 		}
 	}
 	if len(args) > 0 {

@@ -21,6 +21,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // random is the part of a run that is drawn.
@@ -41,9 +42,9 @@ func (f *random) register(fl *pflag.FlagSet) {
 func (f *random) check() error {
 	switch {
 	case f.worlds < 0 || f.asked && f.worlds == 0:
-		return usage("--random %d: want at least 1", f.worlds)
+		return usage.Errorf("--random %d: want at least 1", f.worlds)
 	case f.given && f.worlds == 0:
-		return usage("--seed without --random: how many worlds?")
+		return usage.Errorf("--seed without --random: how many worlds?")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 	"tokentest/kconfig"
 )
 
@@ -85,7 +86,7 @@ func headOf(dir string) (*result.Run, error) {
 
 func noRun(dir string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return advised("no run is kept in %s: %w%s", dir, err, newest())
+		return usage.Advisef("no run is kept in %s: %w%s", dir, err, newest())
 	}
 	return err
 }
@@ -142,7 +143,7 @@ func corpusOf(ctx context.Context, r *result.Run) (*cases.Corpus, error) {
 			continue // its cases are then gone, and said to be
 		}
 		if _, err := corpus.AddFile(ctx, r.Files[name]); err != nil {
-			return nil, usageError{err}
+			return nil, usage.Of(err)
 		}
 	}
 	return corpus, nil
@@ -189,7 +190,7 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 	}
 	r, err := result.Merge(parts)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage.Of(err)
 	}
 	return r, nil
 }

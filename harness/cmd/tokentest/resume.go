@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // begin makes the run's directory and notes there what lets the run go on; a
@@ -73,9 +74,9 @@ func (a *app) goOn(c *cobra.Command, f *runFlags, args []string) error {
 	b, err := lab.Resume(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usage("--resume %s: no run was begun there", f.resume)
+		return usage.Errorf("--resume %s: no run was begun there", f.resume)
 	case errors.Is(err, lab.ErrRunning):
-		return usage("--resume %s: %w", f.resume, err)
+		return usage.Errorf("--resume %s: %w", f.resume, err)
 	case err != nil:
 		return err
 	}
@@ -115,7 +116,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 // onlyOutput refuses what a resumed run cannot take anew, and keeps the rest.
 func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage("--resume takes the cases of the run: leave out %s, or start a new run", shellWords(args...))
+		return usage.Errorf("--resume takes the cases of the run: leave out %s, or start a new run", shellWords(args...))
 	}
 	var refused []string
 	here, err := os.Getwd()
@@ -134,7 +135,7 @@ func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 		}
 	})
 	if len(refused) > 0 {
-		return usage("--resume takes the flags that the run was started with: leave out %s, or start a new run",
+		return usage.Errorf("--resume takes the flags that the run was started with: leave out %s, or start a new run",
 			strings.Join(refused, " "))
 	}
 	return err
@@ -145,7 +146,7 @@ func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 func (a *app) override(c *cobra.Command) error {
 	for _, o := range a.overrides {
 		if err := c.Flags().Set(o.name, o.value); err != nil {
-			return usage("--%s %s: %w", o.name, o.value, err)
+			return usage.Errorf("--%s %s: %w", o.name, o.value, err)
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // defaultKernel is what runs when no kernel is named.
@@ -133,17 +134,17 @@ const (
 func (f *runFlags) check() error {
 	switch {
 	case f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg":
-		return usage("--accel %q: want auto, kvm or tcg", f.accel)
+		return usage.Errorf("--accel %q: want auto, kvm or tcg", f.accel)
 	case f.deadline < 0:
-		return usage("--deadline %s: must be positive", f.deadline)
+		return usage.Errorf("--deadline %s: must be positive", f.deadline)
 	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
-		return usage("--isolate %q: want case or group", f.isolate)
+		return usage.Errorf("--isolate %q: want case or group", f.isolate)
 	case f.repeat < 0:
-		return usage("--repeat %d: want at least 1", f.repeat)
+		return usage.Errorf("--repeat %d: want at least 1", f.repeat)
 	case f.batch < 0:
-		return usage("--batch %d: want at least 1", f.batch)
+		return usage.Errorf("--batch %d: want at least 1", f.batch)
 	case f.jobs < 0:
-		return usage("--jobs %d: want at least 1", f.jobs)
+		return usage.Errorf("--jobs %d: want at least 1", f.jobs)
 	}
 	return f.random.check()
 }
@@ -302,7 +303,7 @@ func (a *app) format(name string) (string, error) {
 		}
 	}
 	if !slices.Contains(report.Formats(), name) {
-		return "", usage("--format %q: want one of %s", name, strings.Join(report.Formats(), ", "))
+		return "", usage.Errorf("--format %q: want one of %s", name, strings.Join(report.Formats(), ", "))
 	}
 	return name, nil
 }
@@ -375,7 +376,7 @@ func expandFrom(ctx context.Context, corpus *cases.Corpus, args []string, f *run
 		}
 		g, err := corpus.AddFile(ctx, arg)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, usage.Of(err)
 		}
 		files[g.Name] = arg
 		groups = append(groups, g.Name)
@@ -393,7 +394,7 @@ func expandFrom(ctx context.Context, corpus *cases.Corpus, args []string, f *run
 	patterns = append(patterns, drawn...)
 	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files, Args: args, Seed: f.random.seed}, corpus)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usage.Of(err)
 	}
 	debug.SetMemoryLimit(int64(runningBase + runningCase*len(p.Kernels)*len(p.Cases)))
 	return p, nil
@@ -414,7 +415,7 @@ func runDir(out string) (string, error) {
 	if out != "" {
 		dir, err := makeDir(out)
 		if errors.Is(err, fs.ErrExist) {
-			return "", usage("--out %s: it exists; a run has a directory of its own", out)
+			return "", usage.Errorf("--out %s: it exists; a run has a directory of its own", out)
 		}
 		return dir, err
 	}

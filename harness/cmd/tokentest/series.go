@@ -15,6 +15,7 @@ import (
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 type seriesFlags struct {
@@ -56,10 +57,10 @@ not; 3 that the host, or the base, is at fault.`,
 
 func (a *app) series(ctx context.Context, f *seriesFlags, patches string) error {
 	if f.base == "" {
-		return usage("no base: name what the series applies to with --base REF")
+		return usage.Errorf("no base: name what the series applies to with --base REF")
 	}
 	if scheme, _, _ := strings.Cut(f.base, ":"); scheme != "git" && scheme != "src" && scheme != "tree" {
-		return usage("--base %s: want git:DIR#REV, src:VERSION or tree:DIR, to apply %s on", f.base, patches)
+		return usage.Errorf("--base %s: want git:DIR#REV, src:VERSION or tree:DIR, to apply %s on", f.base, patches)
 	}
 	if err := f.run.check(); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (a *app) series(ctx context.Context, f *seriesFlags, patches string) error 
 	defer b.log.Close()
 	c, ok := b.field.(*commitField)
 	if !ok || len(c.bad.Patches) == 0 {
-		return usage("--base %s: want git:DIR#REV, src:VERSION or tree:DIR, to apply %s on", f.base, patches)
+		return usage.Errorf("--base %s: want git:DIR#REV, src:VERSION or tree:DIR, to apply %s on", f.base, patches)
 	}
 	steps, err := b.walk(ctx, append([]string{c.bad.Base}, c.bad.Patches...))
 	if err != nil {

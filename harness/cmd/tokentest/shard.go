@@ -10,6 +10,7 @@ import (
 
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // cut leaves the part of a plan that this shard does. It can be nothing.
@@ -19,7 +20,7 @@ func (f *runFlags) cut(p *plan.Plan) (*plan.Plan, error) {
 	}
 	s, err := plan.ParseShard(f.shard, os.Getenv)
 	if err != nil {
-		return nil, usage("--shard %w", err)
+		return nil, usage.Errorf("--shard %w", err)
 	}
 	of, err := f.costs()
 	if err != nil {
@@ -49,7 +50,7 @@ func (f *runFlags) costs() (func(kernel string) plan.Cost, error) {
 	}
 	n := int64(len(took))
 	if n == 0 {
-		return nil, usage("--durations %s: no kernel of it came to its end", f.durations)
+		return nil, usage.Errorf("--durations %s: no kernel of it came to its end", f.durations)
 	}
 	return func(kernel string) plan.Cost { // what it does not have is as the others are
 		return cmp.Or(took[kernel], plan.Cost{Boot: sum.Boot / n, World: sum.World / n, Case: sum.Case / n})
@@ -100,7 +101,7 @@ func (f *runFlags) githubMatrix(w io.Writer, p *plan.Plan, shards int) error {
 		}
 	}
 	if len(out.Include) > mostJobs {
-		return usage("%d jobs: GitHub makes at most %d of a matrix; take fewer kernels, or fewer --shards", len(out.Include), mostJobs)
+		return usage.Errorf("%d jobs: GitHub makes at most %d of a matrix; take fewer kernels, or fewer --shards", len(out.Include), mostJobs)
 	}
 	return json.NewEncoder(w).Encode(out)
 }

@@ -10,6 +10,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
 )
 
@@ -30,7 +31,7 @@ func (a *app) vouch(runs ...*result.Run) {
 	case n == 1:
 		a.note("%s: %s", first, unverified)
 	default:
-		a.note("%s: %s", countOf(n, "run"), unverified)
+		a.note("%s: %s", report.Count(n, "run"), unverified)
 	}
 }
 

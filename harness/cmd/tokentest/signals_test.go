@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/result"
+	"tokentest/harness/signals"
 )
 
 // manySteps is a scenario that takes long to read and longer to play.
@@ -151,66 +152,11 @@ func TestExecSignals(t *testing.T) {
 	}
 }
 
-// TestEnding runs commands that do not look at their context.
-func TestEnding(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		command func(context.Context, *ending) int
-		want    int
-	}{
-		{"it ends by itself", func(context.Context, *ending) int { return 7 }, 7},
-		{"it looks at its context", func(ctx context.Context, e *ending) int {
-			e.insist()
-			<-ctx.Done()
-			if context.Cause(ctx) != errInterrupted {
-				return 9
-			}
-			return 5
-		}, 5},
-		{"it waits for ever", func(_ context.Context, e *ending) int {
-			e.insist()
-			select {}
-		}, result.ExitNoVerdict},
-		{"it keeps records, and is asked twice", func(_ context.Context, e *ending) int {
-			e.keep(42)
-			e.insist()
-			time.Sleep(100 * time.Millisecond)
-			e.insist()
-			select {}
-		}, 42},
-		{"it keeps records, and takes longer than one that computes", func(_ context.Context, e *ending) int {
-			e.keep(42)
-			e.insist()
-			time.Sleep(graceComputing + 200*time.Millisecond)
-			return 6
-		}, 6},
-		{"the signal is for somebody else", func(ctx context.Context, e *ending) int {
-			taken := make(chan os.Signal, 1)
-			stop := e.takes(func(s os.Signal) bool { taken <- s; return true })
-			e.insist()
-			<-taken
-			stop()
-			if ctx.Err() != nil {
-				return 9
-			}
-			return 4
-		}, 4},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			e := &ending{code: result.ExitNoVerdict}
-			if got := e.run(&bytes.Buffer{}, func(ctx context.Context) int { return tt.command(ctx, e) }); got != tt.want {
-				t.Errorf("exit code %d, want %d", got, tt.want)
-			}
-		})
-	}
-}
-
 // TestInterruptedIsNeverZero: a command that ends as if all were well once its
 // context has ended has not done all of its work.
 func TestInterruptedIsNeverZero(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errInterrupted)
+	cancel(signals.ErrInterrupted)
 	for _, args := range [][]string{{"list", "cases"}, {"help"}, {"plan", "nested_userns"}, {"explain", "nested_userns"}, {"doctor"}} {
 		var stdout, stderr bytes.Buffer
 		if code := execute(ctx, args, nil, &stdout, &stderr); code != result.ExitNoVerdict {
