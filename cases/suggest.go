@@ -3,6 +3,8 @@ package cases
 import (
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // suggest returns " (near: a, b)" with the names nearest to a misspelt one,
@@ -23,7 +25,7 @@ func Near(name string, names []string) []string {
 	}
 	var all []scored
 	for _, n := range names {
-		d := distance(name, n)
+		d := levenshtein.ComputeDistance(name, n)
 		if strings.Contains(n, name) {
 			d = 1
 		}
@@ -37,24 +39,4 @@ func Near(name string, names []string) []string {
 		out = append(out, s.name)
 	}
 	return out
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			prev, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, prev+cost)
-		}
-	}
-	return row[len(b)]
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // suites are Debian's, in the order in which they are preferred when two hold
@@ -194,31 +196,9 @@ func cut(version string, n int) string {
 func nearSuites(s string) []string {
 	var near []string
 	for _, suite := range suites {
-		if distance(s, suite) <= 2 {
+		if levenshtein.ComputeDistance(s, suite) <= 2 {
 			near = append(near, "deb:"+suite)
 		}
 	}
 	return near
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			above := row[j+1]
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			row[j+1] = min(diagonal+change, above+1, row[j]+1)
-			diagonal = above
-		}
-	}
-	return row[len(b)]
 }

@@ -13,6 +13,8 @@ import (
 	"io"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
+
 	"tokentest/harness/result"
 )
 
@@ -76,31 +78,11 @@ func find(format string) (Writer, error) {
 		if f.name == format {
 			return f.write, nil
 		}
-		if d := distance(strings.ToLower(format), f.name); d < best {
+		if d := levenshtein.ComputeDistance(strings.ToLower(format), f.name); d < best {
 			near, best = fmt.Sprintf("; did you mean %s?", f.name), d
 		}
 	}
 	return nil, fmt.Errorf("unknown format %q: there are %s%s", format, strings.Join(Formats(), ", "), near)
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal, row[j+1] = row[j+1], min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // flush ends a report; a bufio.Writer keeps its first error until then.
