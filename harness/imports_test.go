@@ -38,7 +38,8 @@ var mayImport = map[string][]string{
 	"harness/guest":         {"cases/step", "cases/uapi", "harness/wire"},
 	"harness/library":       {}, // an application: it knows nothing of us
 	"harness/child":         {},
-	"harness/vm":            {"harness/child"},
+	"harness/shell":         {},
+	"harness/vm":            {"harness/child", "harness/shell"},
 	"harness/testlog":       {},
 	"harness/kernel":        {"harness/child", "kconfig"},
 	"harness/bisect":        {"harness/result"},
@@ -46,7 +47,7 @@ var mayImport = map[string][]string{
 	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
 	"harness/usage":         {},
 	"harness/signals":       {},
-	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/vm"},
+	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/shell", "harness/vm"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
@@ -68,6 +69,7 @@ func allBut(but ...string) []string {
 		"cases", "cases/draw", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
 		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog", "harness/child",
 		"harness/usage", "harness/signals",
+		"harness/shell",
 	} {
 		if !slices.Contains(but, p) {
 			out = append(out, p)

@@ -10,6 +10,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 	"tokentest/harness/vm"
 )
 
@@ -55,21 +56,8 @@ func printable(s string) bool {
 	return true
 }
 
-// quote quotes a word for the shell.
-func quote(s string) string {
-	return "'" + strings.ReplaceAll(clean(s), "'", `'\''`) + "'"
-}
-
-// shellWord quotes a word for the shell where it must be.
-func shellWord(s string) string {
-	special := func(r rune) bool {
-		return !strings.ContainsRune("/._-+:=@,", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
-	}
-	if s != "" && !strings.ContainsFunc(s, special) {
-		return s
-	}
-	return quote(s)
-}
+// quote quotes a word for the shell, and for one line of a terminal or a log.
+func quote(s string) string { return shell.Quote(clean(s)) }
 
 // repeat is the command that repeats one case on one kernel.
 func (k *run) repeat(id string) fact {

@@ -218,7 +218,7 @@ got: ok
 rule: a map type that the token does not allow needs CAP_BPF in the initial namespace (map_create/no-cap-bpf)
 function: map_create
 pin: cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; map_create_alloc 7.3)
-repeat: tokentest run 'map_create/maps/owner/none/with/array' --kernel 'tree:my linux/it'\''s new'`
+repeat: tokentest run map_create/maps/owner/none/with/array --kernel "tree:my linux/it's new"`
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 	"tokentest/harness/vm"
 )
 
@@ -352,7 +353,7 @@ func (p *pretty) end(r *result.Run) {
 		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
 	}
 	for _, dir := range r.Resume {
-		p.para("", plain, 2, []string{"to continue: tokentest run --resume " + shellWord(dir)}, "") // one line to copy
+		p.para("", plain, 2, []string{"to continue: tokentest run --resume " + shell.Quote(dir)}, "") // one line to copy
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 var (
 	lead   = regexp.MustCompile(`^ *(?:[a-z]+ {2,}|results in |to continue: tokentest run --resume )?`)
-	quoted = regexp.MustCompile(`'(?:[^']|'\\'')*'`)
+	quoted = regexp.MustCompile(`'[^']*'|"(?:[^"\\]|\\.)*"`)
 )
 
 // TestPrettyWidth lets no line be longer than asked, but for a single word.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tokentest/harness/shell"
 )
 
 // feature is one property of the machine: the QEMU arguments and the kernel
@@ -178,14 +180,14 @@ func argvWith(m Machine, c chardevs) []string {
 // stays until QEMU is gone. (QEMU's file device could read the recording by
 // itself, but has no option for it in 7.2.)
 func cmdline(m Machine, used port, listens time.Duration) string {
-	in := shellQuote(filepath.Join(m.Dir, controlIn))
+	in := shell.Quote(filepath.Join(m.Dir, controlIn))
 	c := chardevs{console: "file,id=console,path=/dev/stderr", virtio: "stdio,id=virtio", serial: "null,id=serial"}
 	feed := "tail -c +1 -f " + in
 	if used == serialPort {
 		c.virtio, c.serial = "null,id=virtio", "stdio,id=serial"
 		feed = fmt.Sprintf("(sleep %d; %s)", int(2*listens/time.Second)+1, feed)
 	}
-	qemu := shellJoin(append([]string{m.QEMU}, argvWith(m, c)...))
+	qemu := shell.Join(append([]string{m.QEMU}, argvWith(m, c)...)...)
 	return fmt.Sprintf("%s | %s > replay.out\n", feed, qemu)
 }
 
@@ -195,23 +197,4 @@ func writeCmdline(m Machine, used port, listens time.Duration) error {
 		return fmt.Errorf("write command line: %w", err)
 	}
 	return nil
-}
-
-func shellJoin(args []string) string {
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = shellQuote(a)
-	}
-	return strings.Join(quoted, " ")
-}
-
-// shellQuote quotes s for a POSIX shell when it holds anything unusual.
-func shellQuote(s string) string {
-	usual := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-+=,.:/@%", r)
-	}
-	if s != "" && strings.TrimFunc(s, usual) == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -12,6 +12,7 @@ import (
 	"tokentest/harness/bisect"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 )
 
 const bisectReport = "report.txt"
@@ -162,16 +163,5 @@ func (b *bisection) showHow(w io.Writer, r *bisect.Result) {
 	if b.q.When != "any" {
 		line = append(line, "--when", b.q.When)
 	}
-	for _, p := range b.q.Patterns {
-		line = append(line, quote(p))
-	}
-	fmt.Fprintf(w, "Reproduce: %s\n", strings.Join(line, " "))
-}
-
-// quote makes a pattern one word of a shell.
-func quote(s string) string {
-	if strings.ContainsAny(s, " *?[]'\"$\\&;|<>(){}") {
-		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-	}
-	return s
+	fmt.Fprintf(w, "Reproduce: %s\n", shell.Join(append(line, b.q.Patterns...)...))
 }

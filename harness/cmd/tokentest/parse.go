@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 	"tokentest/harness/testlog"
 	"tokentest/harness/usage"
 )
@@ -137,7 +137,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		a.verdict(ctx, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
-	ended.Kernel.Repeat = "tokentest exec --kernel " + shellWords(f.kernel) + " --parse " + kind + " -- " + shellWords(args...)
+	ended.Kernel.Repeat = "tokentest exec --kernel " + shell.Join(f.kernel) + " --parse " + kind + " -- " + shell.Join(args...)
 	run.Kernels = []*result.KernelRun{ended.Kernel}
 	if err := store(run); err != nil {
 		return err
@@ -191,19 +191,6 @@ func exit(e *lab.Ended, bad bool) result.CaseResult {
 		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it exited with status %d although no test failed", x.Code), 0)
 	}
 	return result.CaseResult{}
-}
-
-// shellWords spells arguments as a shell takes them.
-func shellWords(args ...string) string {
-	out := make([]string, len(args))
-	for i, s := range args {
-		if out[i] = s; s == "" || strings.ContainsFunc(s, func(r rune) bool {
-			return !strings.ContainsRune("+-./:=,@_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-		}) {
-			out[i] = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(out, " ")
 }
 
 // kselftestSkip is the exit status of a selftest that skips.

@@ -8,9 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -21,6 +19,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 	"tokentest/harness/usage"
 )
 
@@ -225,13 +224,13 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 		return nil
 	}
 	path := filepath.Join(l.Dir, fmt.Sprintf("shrunk-%d.txt", n))
-	again := "tokentest run " + shellWord(path) + " --kernel " + shellWord(k.Ref)
+	again := "tokentest run " + shell.Quote(path) + " --kernel " + shell.Quote(k.Ref)
 	if l.OmitRule != "" {
 		again += " --lie-rule " + l.OmitRule
 	}
 	text, err := small.File(ctx, []string{
 		fmt.Sprintf("%s on %s, %s: %s", small.Last(), k.Ref, k.Release, d.step.Explain()),
-		"tokentest run " + filepath.Base(path) + " --kernel " + shellWord(k.Ref),
+		"tokentest run " + filepath.Base(path) + " --kernel " + shell.Quote(k.Ref),
 	}, k.Facts, l.OmitRule)
 	if err == nil {
 		err = os.WriteFile(path, []byte(text), 0o644)
@@ -279,15 +278,4 @@ func (a *app) try(ctx context.Context, l *lab.Lab, dir, ref string, kind disagre
 		}
 	}
 	return out, nil
-}
-
-// shellWord quotes a word for the shell where it must be.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+:=@,", r)
-	}
-	if s != "" && !slices.ContainsFunc([]rune(s), func(r rune) bool { return !plain(r) }) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

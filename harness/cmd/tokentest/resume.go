@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 	"tokentest/harness/usage"
 )
 
@@ -116,7 +117,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 // onlyOutput refuses what a resumed run cannot take anew, and keeps the rest.
 func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage.Errorf("--resume takes the cases of the run: leave out %s, or start a new run", shellWords(args...))
+		return usage.Errorf("--resume takes the cases of the run: leave out %s, or start a new run", shell.Join(args...))
 	}
 	var refused []string
 	here, err := os.Getwd()
@@ -159,6 +160,6 @@ func (a *app) wayOn(format string, r *result.Run) {
 		return
 	}
 	for _, dir := range r.Resume {
-		a.note("to continue: tokentest run --resume %s", shellWord(dir))
+		a.note("to continue: tokentest run --resume %s", shell.Quote(dir))
 	}
 }

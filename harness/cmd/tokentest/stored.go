@@ -12,6 +12,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
 )
 
 const unverified = "an older tokentest stored the records without checksums; missing ones cannot be noticed"
@@ -48,7 +49,7 @@ func (a *app) whole(r *result.Run) error {
 	}
 	err := errors.New(gaps[len(gaps)-1])
 	if len(r.Resume) > 0 {
-		return fmt.Errorf("%w; tokentest run --resume %s makes the records again", err, shellWord(r.Resume[0]))
+		return fmt.Errorf("%w; tokentest run --resume %s makes the records again", err, shell.Quote(r.Resume[0]))
 	}
 	return err
 }
