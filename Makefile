@@ -74,7 +74,7 @@ canary: ## inject faults into the harness and check that each turns a run red
 
 FUZZTIME ?= 30s
 fuzz: ## fuzz the parsers of guest output, FUZZTIME each
-	go test ./harness/vm -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
+	go test ./harness/splat -run '^$$' -fuzz FuzzScan -fuzztime $(FUZZTIME)
 	go test ./harness/wire -run '^$$' -fuzz FuzzReader -fuzztime $(FUZZTIME)
 
 clean: ## remove bin and the stored runs

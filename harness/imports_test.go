@@ -39,15 +39,16 @@ var mayImport = map[string][]string{
 	"harness/library":       {}, // an application: it knows nothing of us
 	"harness/child":         {},
 	"harness/shell":         {},
-	"harness/vm":            {"harness/child", "harness/shell"},
+	"harness/splat":         {"harness/wire"},
+	"harness/vm":            {"harness/child", "harness/shell", "harness/splat", "harness/wire"},
 	"harness/testlog":       {},
 	"harness/kernel":        {"harness/child", "kconfig"},
 	"harness/bisect":        {"harness/result"},
 	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
-	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/vm", "harness/wire"},
+	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat", "harness/vm", "harness/wire"},
 	"harness/usage":         {},
 	"harness/signals":       {},
-	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/shell", "harness/vm"},
+	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/shell", "harness/splat", "harness/vm"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
@@ -66,7 +67,8 @@ var drivers = []string{"harness/bisect"}
 func allBut(but ...string) []string {
 	var out []string
 	for _, p := range []string{
-		"cases", "cases/draw", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "kconfig", "images", "harness/wire", "harness/guest", "harness/vm",
+		"cases", "cases/draw", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "kconfig", "images",
+		"harness/wire", "harness/guest", "harness/splat", "harness/vm",
 		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog", "harness/child",
 		"harness/usage", "harness/signals",
 		"harness/shell",

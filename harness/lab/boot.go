@@ -14,6 +14,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
@@ -177,7 +178,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 
 // askAgain forgets what the cases showed under which the host gave the machine
 // too little: another machine asks them again.
-func (s *session) askAgain(findings []vm.Finding) {
+func (s *session) askAgain(findings []splat.Finding) {
 	for i := range findings {
 		if findings[i].Host == nil {
 			continue

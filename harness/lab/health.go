@@ -8,7 +8,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/plan"
-	"tokentest/harness/vm"
+	"tokentest/harness/splat"
 	"tokentest/harness/wire"
 )
 
@@ -27,7 +27,7 @@ func (s *session) mark(m wire.Mark) {
 // place names the cases under which each finding came: by the mark before it
 // in the log, else by what the control channel had last announced. What the
 // guest noticed at the end came at any time before, unless it knows better.
-func (s *session) place(findings []vm.Finding) {
+func (s *session) place(findings []splat.Finding) {
 	for i := range findings {
 		f := &findings[i]
 		switch {
@@ -41,7 +41,7 @@ func (s *session) place(findings []vm.Finding) {
 }
 
 // markOf is the mark under which a finding came.
-func (s *session) markOf(f *vm.Finding) wire.Mark {
+func (s *session) markOf(f *splat.Finding) wire.Mark {
 	if f.Mark != "" {
 		m, _ := wire.ParseMark(f.Mark) // another program's line begins nothing
 		return m
@@ -51,7 +51,7 @@ func (s *session) markOf(f *vm.Finding) wire.Mark {
 
 // during lists the cases that were under way when a finding came: where that
 // was their set-up, all that need it.
-func (s *session) during(f *vm.Finding) []*cases.Case {
+func (s *session) during(f *splat.Finding) []*cases.Case {
 	w, b := s.marked(s.markOf(f))
 	switch {
 	case w != nil:
@@ -130,11 +130,7 @@ func (s *session) healthy(payload []byte) error {
 	}
 	s.m.Taint(s.taint, d.Taint)
 	if l := d.Leaks; l != nil && (l.Unscanned == "" || !s.leaksOff()) {
-		told := vm.Leaks{Text: l.Text, Jiffies: l.Jiffies, Ticks: l.Ticks, Unscanned: l.Unscanned}
-		for _, m := range l.Marks {
-			told.Marks = append(told.Marks, vm.LeakMark{Ticks: m.Ticks, Mark: m.Mark.String()})
-		}
-		s.m.Leaks(told)
+		s.m.Leaks(l)
 	}
 	return nil
 }

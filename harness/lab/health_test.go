@@ -10,6 +10,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/lab/labtest"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -63,7 +64,7 @@ func TestRefusedFixtures(t *testing.T) {
 func TestLeakIsPlaced(t *testing.T) {
 	k := run(t, newLab(t, "oldleak"), 0, "nested_userns")
 	f := k.Boots[0].Findings[0]
-	if first := k.Cases[0].ID; f.Kind != vm.KindKmemleak || f.Case != "the set-up of "+first {
+	if first := k.Cases[0].ID; f.Kind != splat.KindKmemleak || f.Case != "the set-up of "+first {
 		t.Errorf("%s is laid to %q, want the set-up of %s", f.Title, f.Case, first)
 	}
 }
@@ -105,7 +106,7 @@ func TestKnownFinding(t *testing.T) {
 func TestAllowedFinding(t *testing.T) {
 	l := newLab(t, "splat@0")
 	var err error
-	if l.Allow, err = vm.ParseAllow(nil, "known.txt", "warn: WARNING in bpf_token_create* until=2999-01-01 # known", time.Now()); err != nil {
+	if l.Allow, err = splat.ParseAllow(nil, "known.txt", "warn: WARNING in bpf_token_create* until=2999-01-01 # known", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	b := run(t, l, 0, "nested_userns").Boots[0]

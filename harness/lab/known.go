@@ -8,12 +8,12 @@ import (
 	"tokentest/cases/step"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
-	"tokentest/harness/vm"
+	"tokentest/harness/splat"
 )
 
 // allowOn is what does not count on a kernel. That it has a defect is what its
 // own cases show; here nobody looks for it.
-func (l *Lab) allowOn(k *kernel.Kernel) *vm.Allow {
+func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 	out := l.Allow
 	for i := range l.Known {
 		d := &l.Known[i]
@@ -30,7 +30,7 @@ func (l *Lab) allowOn(k *kernel.Kernel) *vm.Allow {
 // provoke boots a machine for each case that needs one to itself, and holds
 // how it ended against the defects that the kernel is known to have.
 func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
-	defer func(was *vm.Allow) { t.allow = was }(t.allow)
+	defer func(was *splat.Allow) { t.allow = was }(t.allow)
 	t.allow = t.Allow
 	for _, c := range alone {
 		if t.judge != nil {

@@ -25,6 +25,7 @@ import (
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 	"tokentest/images"
@@ -52,7 +53,7 @@ type Lab struct {
 	Build    kernel.BuildOptions // for kernels that are built from source
 	Variants map[string]Variant  // kernels by another name, each with a configuration of its own
 	Jobs     int                 // machines at a time; 0 means what the host can take
-	Allow    *vm.Allow           // findings that are known and do not count
+	Allow    *splat.Allow           // findings that are known and do not count
 	Known    []cases.Known       // defects whose findings do not count on kernels that have them
 
 	// Log gets lines that explain what takes time; nil is silence.
@@ -204,7 +205,7 @@ type trial struct {
 	remarks []string // of out.Note
 	dir     string
 	judge   *result.Judge
-	allow   *vm.Allow // findings that do not count in the machines that are booted now
+	allow   *splat.Allow // findings that do not count in the machines that are booted now
 	results results
 	failed  int // of them, failed or broken
 	total   int

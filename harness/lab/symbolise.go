@@ -2,12 +2,12 @@ package lab
 
 import (
 	"tokentest/harness/kernel"
-	"tokentest/harness/vm"
+	"tokentest/harness/splat"
 )
 
 // symbolise adds source lines to findings, where the kernel's ELF file with
 // its debug information is at hand. It is only read when there is a finding.
-func (t *trial) symbolise(findings []vm.Finding) {
+func (t *trial) symbolise(findings []splat.Finding) {
 	path := t.kernel.Vmlinux()
 	if len(findings) == 0 || path == "" {
 		return

@@ -10,6 +10,7 @@ import (
 
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -22,7 +23,7 @@ func comparison() *result.Comparison {
 		failed("m/any/fails/c", stepResult("owner map_create", einval, eperm)), passed("changes/a", 0), passed("fixed/a", eperm), failed("still/a", stepResult("x", 0, eperm)),
 		broken("lost/a", "the machine was lost under it: killed", 0), passed("came/a", 0), passed("new/a", 0), passed("varies/a", 0))
 	again := newKernel("deb:trixie", failed("varies/a", stepResult("x", eperm, 0)))
-	now.Boots = append(now.Boots, boot(1, vm.Tainted, "WARNING in f", vm.Finding{Kind: vm.KindWarn, Title: "WARNING in f"}))
+	now.Boots = append(now.Boots, boot(1, vm.Tainted, "WARNING in f", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f"}))
 	b, n := newRun(base, newKernel("deb:gone", passed("a", 0))), newRun(now)
 	n.Tool, n.Dir = "another0000000", "results/runs/8"
 	return result.Compare(&result.Side{Name: b.Dir, Runs: []*result.Run{b}}, &result.Side{Name: n.Dir, Runs: []*result.Run{n, newRun(again)}})

@@ -11,6 +11,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/harness/result"
 	"tokentest/harness/shell"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -148,7 +149,7 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 // bad says that a machine makes its kernel differ, or leaves it without a
 // verdict.
 func bad(b *result.Boot) bool {
-	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f vm.Finding) bool { return f.Counts() }))
+	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f splat.Finding) bool { return f.Counts() }))
 }
 
 // console is where the kernel's log of a boot lies.
@@ -284,7 +285,7 @@ func (k *run) trouble(b *result.Boot) []fact {
 }
 
 // findings lists what the kernel reported about itself, each report once.
-func findings(list []vm.Finding) []fact {
+func findings(list []splat.Finding) []fact {
 	times := map[string]int{}
 	var order []string
 	for _, f := range list {

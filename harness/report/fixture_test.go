@@ -10,6 +10,7 @@ import (
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -51,9 +52,9 @@ var fixtures = []struct {
 // came after it.
 func starved() *result.Run {
 	k := newKernel("deb:trixie", passed("token_create/x", 1))
-	s := &vm.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond, Life: time.Minute}
+	s := &splat.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond, Life: time.Minute}
 	k.Boots[0] = boot(0, vm.Infra, "soft lockup in f, and the host is to blame: "+s.String(),
-		vm.Finding{Kind: vm.KindLockup, Title: "soft lockup in f", Case: "token_create/x", Host: s})
+		splat.Finding{Kind: splat.KindLockup, Title: "soft lockup in f", Case: "token_create/x", Host: s})
 	k.Boots[0].Host = s
 	k.Boots = append(k.Boots, boot(1, vm.Clean, "powered off after its done record"))
 	return newRun(k)
@@ -67,7 +68,7 @@ func known() *result.Run {
 			"known defect: "+defect, 1),
 		result.CaseResult{ID: "nested_userns", Status: result.Pass})
 	b := boot(1, vm.Panicked, "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd",
-		vm.Finding{Kind: vm.KindOops, Title: "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd"})
+		splat.Finding{Kind: splat.KindOops, Title: "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd"})
 	b.Known = "bpf_token_fops has no open method"
 	k.Boots = append(k.Boots, b)
 	return newRun(k)
@@ -91,7 +92,7 @@ func newKernel(ref string, cases ...result.CaseResult) *result.KernelRun {
 	}
 }
 
-func boot(n int, fate vm.Fate, reason string, list ...vm.Finding) result.Boot {
+func boot(n int, fate vm.Fate, reason string, list ...splat.Finding) result.Boot {
 	return result.Boot{
 		Dir: fmt.Sprintf("kernel0/boot%d", n), Fate: fate, Reason: reason, Findings: list,
 		Boot: 4100 * time.Millisecond, Decide: 4500 * time.Millisecond, Total: 9100 * time.Millisecond, Cases: 4,
@@ -183,8 +184,8 @@ func everything() *result.Run {
 	k.Boots = append(k.Boots,
 		boot(1, vm.Panicked, "Kernel panic - not syncing: VFS: Unable to mount root"), boot(2, vm.Hung, "no answer in 10s from the cases from prog_load/d on"),
 		boot(3, vm.Tainted, "KASAN: slab-out-of-bounds in bpf_token_free (findings: 3)",
-			vm.Finding{Kind: vm.KindKASAN, Title: "KASAN: slab-out-of-bounds in bpf_token_free", Lines: []string{"BUG: KASAN"}},
-			vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}, vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"}),
+			splat.Finding{Kind: splat.KindKASAN, Title: "KASAN: slab-out-of-bounds in bpf_token_free", Lines: []string{"BUG: KASAN"}},
+			splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"}, splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"}),
 		boot(4, vm.Unbooted, `the machine ended before the guest said hello; last console line: "reboot: System halted"`),
 		boot(5, vm.Lost, "qemu was killed from outside: killed"), boot(6, vm.Infra, "qemu exited with status 1: no space"))
 	k.Boots[1].Under(result.Blame{Case: "prog_load/a"})
@@ -216,7 +217,7 @@ func unexpected() *result.Run {
 // tainted passes every case on a machine whose kernel complained.
 func tainted() *result.Run {
 	k := newKernel("deb:trixie", passed("map_create/a", 0))
-	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)", vm.Finding{Kind: vm.KindWarn, Title: "WARNING in bpf_map_put"})
+	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"})
 	return newRun(k)
 }
 

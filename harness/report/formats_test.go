@@ -13,6 +13,7 @@ import (
 
 	"tokentest/cases/uapi"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -90,7 +91,7 @@ func TestGitHub(t *testing.T) {
 // TestGitHubCommands has nothing of a guest's be taken for a command.
 func TestGitHubCommands(t *testing.T) {
 	k := newKernel("deb:trixie", failed("a/b", stepResult("x\n::error::no", 0, eperm)), broken("c", "why\n::set-output name=a::b", 0))
-	k.Boots[0] = boot(0, vm.Tainted, "::endgroup::", vm.Finding{Kind: vm.KindWarn, Title: "::stop-commands::x"})
+	k.Boots[0] = boot(0, vm.Tainted, "::endgroup::", splat.Finding{Kind: splat.KindWarn, Title: "::stop-commands::x"})
 	stop := ""
 	for line := range strings.Lines(render(t, "github", newRun(k), Options{Width: 4000})) {
 		line = strings.TrimSpace(line)

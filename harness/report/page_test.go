@@ -19,6 +19,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -66,7 +67,7 @@ func matrixRun(n int) *result.Run {
 		}
 		k.Cases = append(k.Cases, passed("nested_userns", 0), skipped("later", "the kernel is older than 7.4"))
 	}
-	k73.Boots[0] = boot(0, vm.Tainted, "WARNING in f", vm.Finding{Kind: vm.KindWarn, Title: "WARNING in f", Lines: []string{"[ 1.0] WARNING: f+0x1", "<script>alert(1)</script>"}})
+	k73.Boots[0] = boot(0, vm.Tainted, "WARNING in f", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f", Lines: []string{"[ 1.0] WARNING: f+0x1", "<script>alert(1)</script>"}})
 	r := newRun(k612, k73)
 	r.Groups = []cases.Outline{o}
 	return r

@@ -10,6 +10,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -190,10 +191,10 @@ func TestPairs(t *testing.T) {
 func TestSymptoms(t *testing.T) {
 	clean := func() *KernelRun { return kernelOf("k", gotCase("a", Pass, 0)) }
 	with := func(b Boot) *Side { k := clean(); k.Boots = append(k.Boots, b); return sideOf(k) }
-	warn := Boot{Fate: vm.Tainted, Findings: []vm.Finding{{Title: "WARNING in f"}, {Title: "WARNING in f"}}}
-	other := Boot{Fate: vm.Tainted, Findings: []vm.Finding{{Title: "KASAN in g"}}}
+	warn := Boot{Fate: vm.Tainted, Findings: []splat.Finding{{Title: "WARNING in f"}, {Title: "WARNING in f"}}}
+	other := Boot{Fate: vm.Tainted, Findings: []splat.Finding{{Title: "KASAN in g"}}}
 	panicked := Boot{Fate: vm.Panicked, Blame: "a/b"}
-	starved := Boot{Fate: vm.Infra, Host: &vm.Share{}, Findings: []vm.Finding{{Title: "soft lockup in f", Host: &vm.Share{}}}}
+	starved := Boot{Fate: vm.Infra, Host: &splat.Share{}, Findings: []splat.Finding{{Title: "soft lockup in f", Host: &splat.Share{}}}}
 	failed := sideOf(&KernelRun{Ref: "k", Error: "no such suite"})
 	interrupted := sideOf(clean())
 	interrupted.Runs[0].Interrupted = true
@@ -252,7 +253,7 @@ func TestUnlike(t *testing.T) {
 // kernel is known to.
 func TestKnownIsNoFinding(t *testing.T) {
 	base, now := sideOf(kernelOf("k")), sideOf(kernelOf("k"))
-	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots, Boot{Fate: vm.Panicked, Findings: []vm.Finding{{Title: "BUG in f"}}})
+	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots, Boot{Fate: vm.Panicked, Findings: []splat.Finding{{Title: "BUG in f"}}})
 	if c := Compare(base, now); len(c.Pairs[0].Findings) != 1 || c.ExitCode() != ExitDiffers {
 		t.Errorf("a panic: %v, exit code %d", c.Pairs[0].Findings, c.ExitCode())
 	}

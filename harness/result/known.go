@@ -7,6 +7,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -47,7 +48,7 @@ func ending(k *cases.Known) string {
 }
 
 // reports are what the kernel's log says.
-func reports(findings []vm.Finding) []cases.Report {
+func reports(findings []splat.Finding) []cases.Report {
 	var out []cases.Report
 	for i := range findings {
 		out = append(out, cases.Report{Title: findings[i].Title, Callers: findings[i].Callers()})

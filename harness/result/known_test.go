@@ -6,6 +6,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -31,10 +32,10 @@ control nobody map_create type=hash => EPERM
 
 // A machine that ended as known does not count; anything else is red.
 func TestKnown(t *testing.T) {
-	found := func(titles ...string) []vm.Finding {
-		var out []vm.Finding
+	found := func(titles ...string) []splat.Finding {
+		var out []splat.Finding
 		for _, s := range titles {
-			out = append(out, vm.Finding{Title: s})
+			out = append(out, splat.Finding{Title: s})
 		}
 		return out
 	}
@@ -42,7 +43,7 @@ func TestKnown(t *testing.T) {
 	for _, tt := range []struct {
 		name, line, release string
 		fate                vm.Fate
-		findings            []vm.Finding
+		findings            []splat.Finding
 		status, want        Status
 		known               bool
 		reason              string

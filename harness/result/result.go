@@ -14,6 +14,7 @@ import (
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -149,7 +150,7 @@ type Boot struct {
 	Dir      string        `json:"dir"` // beside run.json
 	Fate     vm.Fate       `json:"fate"`
 	Reason   string        `json:"reason,omitempty"`
-	Findings []vm.Finding  `json:"findings,omitempty"`
+	Findings []splat.Finding  `json:"findings,omitempty"`
 	Blame    string        `json:"blame,omitempty"` // Blamed in words
 	Blamed   Blame         `json:"blamed,omitzero"` // the case under which the machine died
 	Known    string        `json:"known,omitempty"` // the defect of which it ended as it is known to
@@ -158,7 +159,7 @@ type Boot struct {
 	Total    time.Duration `json:"total"`
 	Cases    int           `json:"cases"` // answered
 	// Host is what the host gave the machine, where that is why its fate is infra.
-	Host *vm.Share `json:"host,omitempty"`
+	Host *splat.Share `json:"host,omitempty"`
 	// Corrupt says that a record of the guest was damaged or out of order, which ended the machine.
 	Corrupt bool `json:"corrupt,omitempty"`
 	// Refused lists what the kernel refused of what requests of cases refer to.

@@ -150,7 +150,7 @@ func (d *describer) fields(t reflect.Type, props map[string]any, required *[]str
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, dir := range []string{"harness/result", "harness/vm", "cases", "cases/step"} {
+	for _, dir := range []string{"harness/result", "harness/splat", "harness/vm", "cases", "cases/step"} {
 		names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
 
@@ -95,7 +96,7 @@ func aRun() *Run {
 		Kernels: []*KernelRun{
 			{Ref: "x", Release: "6.12.1", Facts: &step.Facts{Release: "6.12.1", Token: true, Max: map[string]uint32{"bpf_cmd": 37}},
 				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Blamed: Blame{Case: "a/b"}, Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
-					Findings: []vm.Finding{{Title: "WARNING in f"}}}},
+					Findings: []splat.Finding{{Title: "WARNING in f"}}}},
 				Cases: []CaseResult{
 					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Cause: Cause{Kind: ByStep, Step: 1, Rule: made.ID}, Steps: []StepResult{made}},
 					{ID: "a/c", Status: Skip, Reason: "no", Cause: Cause{Kind: Unmet}, Boot: -1},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tokentest/harness/shell"
+	"tokentest/harness/wire"
 )
 
 // feature is one property of the machine: the QEMU arguments and the kernel
@@ -21,14 +22,14 @@ type feature struct {
 type port int
 
 const (
-	virtioPort port = iota // /dev/vport*, found by its name ControlPort
+	virtioPort port = iota // /dev/vport*, found by its name wire.ControlPort
 	serialPort             // /dev/ttyS1
 )
 
 // chardevs are the host ends of the guest's ports, as QEMU's -chardev values.
 type chardevs struct{ console, virtio, serial string }
 
-// The descriptors that QEMU inherits, in the order of wires.guests.
+// The descriptors that QEMU inherits, in the order of channels.guests.
 var live = chardevs{
 	console: "file,id=console,path=/proc/self/fd/3",
 	virtio:  "socket,id=virtio,fd=4",
@@ -66,7 +67,7 @@ func quick(a Accel) feature {
 // interrupting the agent's own calls by a signal: then the verifier gives up with
 // EAGAIN, do_check of kernel/bpf/verifier.c. What the kernel does not know it
 // hands to init as its environment, unknown_bootoption of init/main.c.
-var unsignalled = feature{karg: []string{"GODEBUG=asyncpreemptoff=1"}}
+var unsignalled = feature{karg: []string{wire.NoPreempt}}
 
 // timed gives a guest under TCG what its kernel would measure, and leaves out
 // the checks of it: on a busy host both come out wrong. The frequency of the TSC is
@@ -119,7 +120,7 @@ func log(c chardevs) feature {
 func records(c chardevs) feature {
 	return feature{qemu: []string{
 		"-chardev", c.virtio, "-device", "virtio-serial-pci",
-		"-device", "virtserialport,chardev=virtio,name=" + ControlPort,
+		"-device", "virtserialport,chardev=virtio,name=" + wire.ControlPort,
 		"-chardev", c.serial, "-serial", "chardev:serial",
 	}}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"tokentest/harness/splat"
 )
 
 // How much of a console is kept: the begin and the end, so that a guest that
@@ -20,7 +22,7 @@ const (
 type console struct {
 	mu   sync.Mutex
 	log  *boundedLog
-	scan *scanner
+	scan splat.Scanner
 	copy io.Writer
 	err  error // the first failure to store
 }
@@ -28,7 +30,7 @@ type console struct {
 func newConsole(f *os.File, copy io.Writer, start time.Time) *console {
 	return &console{
 		log:  &boundedLog{w: f, head: headMax, tail: tailMax},
-		scan: newScanner(func() time.Duration { return time.Since(start) }),
+		scan: splat.Scanner{Now: func() time.Duration { return time.Since(start) }},
 		copy: copy,
 	}
 }
@@ -54,7 +56,7 @@ func (c *console) Write(p []byte) (int, error) {
 func (c *console) dying() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.scan.fatal != nil || c.scan.agent != ""
+	return c.scan.Dying()
 }
 
 // size is how much the console has printed.
@@ -65,13 +67,13 @@ func (c *console) size() int64 {
 }
 
 // close ends the log and answers what it held and whether all was stored.
-func (c *console) close() (r report, heard bool, err error) {
+func (c *console) close() (r splat.Report, heard bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r = c.scan.close()
+	r = c.scan.Close()
 	err = errors.Join(c.err, c.log.Close())
-	for i := range r.findings {
-		r.findings[i].Offset = c.log.offset(r.findings[i].Offset)
+	for i := range r.Findings {
+		r.Findings[i].Offset = c.log.offset(r.Findings[i].Offset)
 	}
 	return r, c.log.n > 0, err
 }

@@ -45,55 +45,55 @@ func (p *pulse) time() time.Duration { return time.Duration(p.now.Load()) }
 // advance lets the clock go on.
 func (p *pulse) advance(d time.Duration) { p.now.Add(int64(d)) }
 
-// wire is a socket pair: one end is ours, QEMU inherits the other. It has no
+// channel is a socket pair: one end is ours, QEMU inherits the other. It has no
 // name, so parallel boots cannot collide and nothing is left to remove.
-type wire struct{ host, guest *os.File }
+type channel struct{ host, guest *os.File }
 
-func newWire(name string) (wire, error) {
+func newChannel(name string) (channel, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return wire{}, fmt.Errorf("open %s channel: %w", name, err)
+		return channel{}, fmt.Errorf("open %s channel: %w", name, err)
 	}
 	if err := syscall.SetNonblock(fds[0], true); err != nil {
-		return wire{}, fmt.Errorf("open %s channel: %w", name, err)
+		return channel{}, fmt.Errorf("open %s channel: %w", name, err)
 	}
-	return wire{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
+	return channel{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
 // consoleBuffer is how much a console prints while nobody reads it before it is
 // damaged. It is the most that an ordinary user's pipe may hold.
 const consoleBuffer = 1 << 20
 
-// newConsoleWire is the wire of a console. It is a pipe: the kernel waits 10 ms for
+// newConsoleChannel is the channel of a console. It is a pipe: the kernel waits 10 ms for
 // its serial port to take a character and then overwrites one (wait_for_xmitr of
 // 8250_port.c), QEMU writes each character by itself, and a socket holds only some
 // hundred writes of any length. On a busy host reports were damaged or lost.
-func newConsoleWire() (wire, error) {
+func newConsoleChannel() (channel, error) {
 	var fds [2]int
 	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
-		return wire{}, fmt.Errorf("open console channel: %w", err)
+		return channel{}, fmt.Errorf("open console channel: %w", err)
 	}
-	w := wire{guest: os.NewFile(uintptr(fds[1]), "console")}
+	w := channel{guest: os.NewFile(uintptr(fds[1]), "console")}
 	// The rest of the user's share of pipes may be less; then it holds what it does.
 	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, consoleBuffer)
 	if err := syscall.SetNonblock(fds[0], true); err != nil {
 		w.guest.Close()
 		syscall.Close(fds[0])
-		return wire{}, fmt.Errorf("open console channel: %w", err)
+		return channel{}, fmt.Errorf("open console channel: %w", err)
 	}
 	w.host = os.NewFile(uintptr(fds[0]), "console")
 	return w, nil
 }
 
-// wires are all channels of a machine.
-type wires struct {
-	console, virtio, serial, monitor wire
+// channels are all channels of a machine.
+type channels struct {
+	console, virtio, serial, monitor channel
 	state                            *os.File // that the machine begins with
 }
 
-func newWires(m Machine) (*wires, error) {
-	w := &wires{}
-	open := map[string]*wire{"virtio": &w.virtio, "serial": &w.serial}
+func newChannels(m Machine) (*channels, error) {
+	w := &channels{}
+	open := map[string]*channel{"virtio": &w.virtio, "serial": &w.serial}
 	if m.Monitor {
 		open["monitor"] = &w.monitor
 	}
@@ -104,12 +104,12 @@ func newWires(m Machine) (*wires, error) {
 		}
 	}
 	var err error
-	if w.console, err = newConsoleWire(); err != nil {
+	if w.console, err = newConsoleChannel(); err != nil {
 		w.close()
 		return nil, err
 	}
 	for name, to := range open {
-		if *to, err = newWire(name); err != nil {
+		if *to, err = newChannel(name); err != nil {
 			w.close()
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func newWires(m Machine) (*wires, error) {
 }
 
 // guests are QEMU's ends, in the order that argv counts on.
-func (w *wires) guests() []*os.File {
+func (w *channels) guests() []*os.File {
 	all := []*os.File{w.console.guest, w.virtio.guest, w.serial.guest}
 	for _, f := range []*os.File{w.monitor.guest, w.state} { // at most one of them is there
 		if f != nil {
@@ -128,9 +128,9 @@ func (w *wires) guests() []*os.File {
 	return all
 }
 
-func (w *wires) closeGuests() { closeAll(w.guests()...) }
+func (w *channels) closeGuests() { closeAll(w.guests()...) }
 
-func (w *wires) close() {
+func (w *channels) close() {
 	w.closeGuests()
 	closeAll(w.console.host, w.virtio.host, w.serial.host, w.monitor.host)
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeGuest is what a fake QEMU acts with: the guest's ends of the wires.
+// fakeGuest is what a fake QEMU acts with: the guest's ends of the channels.
 type fakeGuest struct{ console, virtio, serial *os.File }
 
 func (g fakeGuest) say(format string, args ...any) { fmt.Fprintf(g.console, format+"\n", args...) }

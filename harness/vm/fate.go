@@ -6,6 +6,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tokentest/harness/splat"
+	"tokentest/harness/wire"
 )
 
 // facts is all that a boot's fate is judged from.
@@ -15,30 +18,29 @@ type facts struct {
 	done      bool           // the agent's last record arrived
 	stopped   string         // why we killed it: a deadline, silence, the caller
 	halted    bool           // and QEMU did not run then: somebody had stopped it
-	host      *Share         // what the host had given it until then, where that is to blame
+	host      *splat.Share   // what the host had given it until then, where that is to blame
 	cancelled error          // why the caller's context ended it
 	internal  string         // QEMU's own line about a virtual CPU that cannot go on
 	code      int            // QEMU's exit status, -1 for a signal
 	signal    syscall.Signal // that ended it, 0 for none
 	words     []string       // QEMU's last lines on its stderr
 	accel     Accel
-	lastLine  string // the last line on the console
-	heard     bool   // the guest sent at least a byte on any channel
+	heard     bool // the guest sent at least a byte on any channel
 	total     time.Duration
 	storage   error // why the boot's files are incomplete
-	log       report
-	allow     *Allow
+	log       splat.Report
+	allow     *splat.Allow
 	foreign   []string // lines of the kernel's log that programs wrote
-	leaks     Leaks
+	leaks     *wire.Leaks
 	taint     uint64 // the kernel's taint flags that came while it ran
 }
 
 // exit puts fate and figures together.
 func (f *facts) exit() Exit {
 	f.addFound()
-	f.allow.Apply(f.log.findings)
+	f.allow.Apply(f.log.Findings)
 	fate, reason := f.judge()
-	var host *Share
+	var host *splat.Share
 	if fate == Infra {
 		host = f.hosts()
 	}
@@ -46,7 +48,7 @@ func (f *facts) exit() Exit {
 		reason += fmt.Sprintf(" (the boot's files are incomplete: %v)", f.storage)
 	}
 	return Exit{
-		Fate: fate, Reason: reason, Findings: f.log.findings,
+		Fate: fate, Reason: reason, Findings: f.log.Findings,
 		Boot: f.hello, Total: f.total, Code: f.code, Host: host,
 	}
 }
@@ -54,7 +56,7 @@ func (f *facts) exit() Exit {
 // judge decides the fate. The order matters: what the host did comes first,
 // then what the kernel itself says, then how QEMU ended.
 func (f *facts) judge() (Fate, string) {
-	switch fatal := f.log.fatal; {
+	switch fatal := f.log.Fatal; {
 	case f.startErr != nil:
 		return Infra, f.startErr.Error()
 	case f.internal != "":
@@ -65,8 +67,8 @@ func (f *facts) judge() (Fate, string) {
 		return Unbooted, "before the guest said hello: " + fatal.Title
 	case fatal != nil:
 		return Panicked, fatal.Title
-	case f.log.agent != "":
-		return Lost, f.log.agent
+	case f.log.AgentExit != "":
+		return Lost, f.log.AgentExit
 	case f.stopped != "" && f.halted:
 		return Lost, "qemu was stopped from outside (SIGSTOP): " + f.stopped
 	case f.stopped != "":
@@ -117,12 +119,12 @@ func (f *facts) advice() string {
 
 // hosts is why the host is to blame, if it is: for what ended the machine, else
 // for the first finding that it caused.
-func (f *facts) hosts() *Share {
+func (f *facts) hosts() *splat.Share {
 	if f.stopped != "" && f.host != nil {
 		return f.host
 	}
-	for i := range f.log.findings {
-		if h := f.log.findings[i].Host; h != nil && f.log.findings[i].Allowed == "" {
+	for i := range f.log.Findings {
+		if h := f.log.Findings[i].Host; h != nil && f.log.Findings[i].Allowed == "" {
 			return h
 		}
 	}
@@ -130,7 +132,7 @@ func (f *facts) hosts() *Share {
 }
 
 // unfair says of what took too long that the host is to blame.
-func (f *facts) unfair(what string, s *Share) string {
+func (f *facts) unfair(what string, s *splat.Share) string {
 	return fmt.Sprintf("%s, and the host is to blame: %s; run it on a host that is less busy", what, s)
 }
 
@@ -149,16 +151,16 @@ func (f *facts) stop() (Fate, string) {
 
 // finished is the fate of a machine whose done record arrived.
 func (f *facts) finished() (Fate, string) {
-	var count, hosts []*Finding
-	for i := range f.log.findings {
-		switch g := &f.log.findings[i]; {
+	var count, hosts []*splat.Finding
+	for i := range f.log.Findings {
+		switch g := &f.log.Findings[i]; {
 		case g.Host != nil && g.Allowed == "":
 			hosts = append(hosts, g)
 		case g.Allowed == "":
 			count = append(count, g)
 		}
 	}
-	switch n := len(f.log.findings); {
+	switch n := len(f.log.Findings); {
 	case len(count) > 0:
 		return Tainted, fmt.Sprintf("%s (findings: %d)", count[0].Title, len(count))
 	case len(hosts) > 0:
@@ -171,13 +173,13 @@ func (f *facts) finished() (Fate, string) {
 
 // last quotes the end of the console, the best hint at a silent boot.
 func (f *facts) last() string {
-	if f.log.said != "" {
-		return "the agent said: " + f.log.said
+	if f.log.AgentReason != "" {
+		return "the agent said: " + f.log.AgentReason
 	}
-	if f.lastLine == "" {
+	if f.log.LastLine == "" {
 		return "the console is empty"
 	}
-	return fmt.Sprintf("last console line: %q", f.lastLine)
+	return fmt.Sprintf("last console line: %q", f.log.LastLine)
 }
 
 // maxWords bounds QEMU's last words.

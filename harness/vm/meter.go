@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"tokentest/harness/splat"
 )
 
 // usage is what a thread got of the host's processors since it began.
@@ -102,7 +104,7 @@ func (m *meter) fair(d time.Duration) time.Duration {
 }
 
 // share is what the host gave in the span up to a time of the machine's life.
-func (m *meter) share(at, span time.Duration) Share {
+func (m *meter) share(at, span time.Duration) splat.Share {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.update(at)
@@ -114,5 +116,7 @@ func (m *meter) share(at, span time.Duration) Share {
 		from = r
 	}
 	n := m.now
-	return Share{Span: n.at - from.at, Ran: n.ran - from.ran, Waited: n.waited - from.waited, Stood: n.stood - from.stood, Life: at}
+	return splat.Share{
+		Span: n.at - from.at, Ran: n.ran - from.ran, Waited: n.waited - from.waited, Stood: n.stood - from.stood, Life: at,
+	}
 }

@@ -120,7 +120,7 @@ func (o ProbeOptions) key() string {
 // boot starts the kernel under KVM and waits for its first line.
 func (o ProbeOptions) boot(ctx context.Context) answer {
 	start := time.Now()
-	w, err := newConsoleWire()
+	w, err := newConsoleChannel()
 	if err != nil {
 		return answer{Accel: TCG, Why: err.Error()}
 	}

@@ -96,6 +96,9 @@ func (p *process) outcome() (code int, signal syscall.Signal) {
 	return p.cmd.ProcessState.ExitCode(), 0
 }
 
+// maxComplaint is how many bytes of one line of QEMU's stderr are kept together.
+const maxComplaint = 1024
+
 // lineWriter hands on whole lines.
 type lineWriter struct {
 	each func(string)
@@ -106,7 +109,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	w.part = append(w.part, p...)
 	for {
 		i := bytes.IndexByte(w.part, '\n')
-		if i < 0 && len(w.part) < maxLine {
+		if i < 0 && len(w.part) < maxComplaint {
 			return len(p), nil
 		}
 		if i < 0 {

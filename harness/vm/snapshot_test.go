@@ -128,7 +128,7 @@ func TestRestore(t *testing.T) {
 // monitorOf is a fake QEMU's side of its monitor.
 func monitorOf(t *testing.T, answer func(command string, files int) string) *os.File {
 	t.Helper()
-	w, err := newWire("monitor")
+	w, err := newChannel("monitor")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,11 @@
 //
 // A guest has two channels. The console (ttyS0) carries the kernel log and nothing
 // else; it is classified as it arrives. The control channel carries whatever caller
-// and guest agree on: a virtio-serial port named ControlPort or, where that does
+// and guest agree on: a virtio-serial port named wire.ControlPort or, where that does
 // not work, the second ISA serial port.
 //
-// It knows nothing about cases or BPF. Start with Machine; rules.go has the reports
-// that it recognises in a kernel log.
+// It knows nothing about cases or BPF, and package splat recognises the reports in the
+// kernel log. Start with Machine; fate.go decides how a machine ended.
 package vm
 
 import (
@@ -22,11 +22,9 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-)
 
-// ControlPort is the name of the virtio-serial port of the control channel,
-// as the guest reads it from /sys/class/virtio-ports/*/name.
-const ControlPort = "tokentest.control"
+	"tokentest/harness/splat"
+)
 
 // Fate is how a machine ended. The words are the same in every output.
 type Fate string
@@ -98,7 +96,7 @@ type Machine struct {
 	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
 	Monitor  bool          // the machine is going to be saved
-	Allow    *Allow        // findings that do not count; nil means that all do
+	Allow    *splat.Allow  // findings that do not count; nil means that all do
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
 
 	usages func(pid int) map[string]usage // for tests; nil means usages
@@ -109,14 +107,14 @@ type Machine struct {
 // Exit says how a machine ended.
 type Exit struct {
 	Fate     Fate
-	Reason   string        // one line for people
-	Findings []Finding     // what the kernel log holds, in order
-	Boot     time.Duration // from start to hello; zero when there was none
-	Total    time.Duration // from start to QEMU's exit
-	Code     int           // QEMU's exit status, -1 when a signal ended it
+	Reason   string          // one line for people
+	Findings []splat.Finding // what the kernel log holds, in order
+	Boot     time.Duration   // from start to hello; zero when there was none
+	Total    time.Duration   // from start to QEMU's exit
+	Code     int             // QEMU's exit status, -1 when a signal ended it
 	// Host is what the host gave the machine, where that is why the fate is
 	// Infra: on a host that is less busy another machine comes out differently.
-	Host *Share `json:",omitempty"`
+	Host *splat.Share `json:",omitempty"`
 }
 
 // boot is the state of a started machine.
@@ -167,36 +165,35 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 	if err != nil {
 		return err
 	}
-	wires, err := newWires(r)
+	channels, err := newChannels(r)
 	if err != nil {
 		files.close()
 		return err
 	}
 	if err := writeCmdline(r, virtioPort, 0); err != nil {
 		files.close()
-		wires.close()
+		channels.close()
 		return err
 	}
 	b.console = newConsole(files.console, r.Console, b.start)
-	b.monitor = wires.monitor.host
-	b.control = newControl(wires.virtio.host, wires.serial.host, files.in, files.out, &b.pulse, func(p port) {
+	b.monitor = channels.monitor.host
+	b.control = newControl(channels.virtio.host, channels.serial.host, files.in, files.out, &b.pulse, func(p port) {
 		if p == serialPort { // without virtio the replay must wait for the agent
 			writeCmdline(r, p, time.Since(b.start))
 		}
 	}, r.Restore)
-	b.console.scan.share = b.share
-	b.console.scan.restored = r.Restore != nil // it is the same kernel's log, which goes on
-	b.console.scan.stamped = r.Restore != nil
-	b.proc, err = startProcess(r.QEMU, argv(r), wires.guests(), b.complaint)
-	wires.closeGuests()
+	b.console.scan.Excuse = b.share
+	b.console.scan.Resumed = r.Restore != nil // the same kernel's log continues
+	b.proc, err = startProcess(r.QEMU, argv(r), channels.guests(), b.complaint)
+	channels.closeGuests()
 	if err != nil {
 		files.close()
-		wires.close()
+		channels.close()
 		return fmt.Errorf("start qemu: %w", err)
 	}
 	b.meter.read = func() map[string]usage { return r.usages(b.proc.cmd.Process.Pid) }
 	b.pulse.touch()
-	b.run(ctx, r, wires, files)
+	b.run(ctx, r, channels, files)
 	return nil
 }
 

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tokentest/harness/splat"
 )
 
 // run attends a started machine: it reads the console, watches the clocks,
 // and collects the facts once QEMU is gone.
-func (b *boot) run(ctx context.Context, r Machine, w *wires, files *bootFiles) {
+func (b *boot) run(ctx context.Context, r Machine, w *channels, files *bootFiles) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -98,17 +100,17 @@ func (b *boot) watch(ctx context.Context, r Machine) {
 // lately is what the host gave in the second half of the machine's life, where
 // that is to blame: a guest that hangs without a wait for a processor does so by
 // itself, however its boot was. Of less than a second nothing can be said.
-func (b *boot) lately() *Share {
+func (b *boot) lately() *splat.Share {
 	span := b.wall / 2
 	if b.wall < 4*sampleEvery {
 		return nil
 	}
-	return b.share(question{span: span, enough: span})
+	return b.share(splat.Overrun{Span: span, Limit: span})
 }
 
 // stop ends a machine for which a clock has run out; host is what the host gave
 // it, where that is to blame.
-func (b *boot) stop(why string, host *Share) {
+func (b *boot) stop(why string, host *splat.Share) {
 	halted := b.proc.halted()
 	b.kill(func(f *facts) { f.stopped, f.halted, f.host = why, halted, host })
 }
@@ -136,9 +138,9 @@ func (b *boot) goOn(r Machine, d time.Duration) {
 
 // share is what the host gave in the time up to now, where it is to blame for
 // what took too long.
-func (b *boot) share(q question) *Share {
-	s := b.meter.share(time.Since(b.start), q.span)
-	if s.Guest = q.guest; !s.hosts(q.enough) {
+func (b *boot) share(o splat.Overrun) *splat.Share {
+	s := b.meter.share(time.Since(b.start), o.Span)
+	if s.Guest = o.Guest; !s.Excuses(o.Limit) {
 		return nil
 	}
 	return &s
@@ -258,7 +260,7 @@ func (b *boot) collect() {
 	f.code, f.signal = b.proc.outcome()
 	f.total = b.proc.end.Sub(b.start)
 	f.heard = heard || b.control.heard()
-	f.log, f.lastLine, f.storage = log, log.lastLine, errors.Join(err, b.control.failure())
+	f.log, f.storage = log, errors.Join(err, b.control.failure())
 	if f.signal == 0 { // it ended by itself before our kill arrived
 		f.stopped, f.cancelled = "", nil
 	}

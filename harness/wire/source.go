@@ -5,5 +5,5 @@ import "embed"
 // Sources are the files of this package. An agent that is built from other
 // ones would write other records.
 //
-//go:embed codec.go mark.go program.go source.go wire.go
+//go:embed codec.go mark.go names.go program.go source.go wire.go
 var Sources embed.FS

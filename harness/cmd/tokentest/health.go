@@ -10,19 +10,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/result"
+	"tokentest/harness/splat"
 	"tokentest/harness/usage"
-	"tokentest/harness/vm"
 )
 
 // readAllow reads lists of findings that do not count.
-func readAllow(files []string) (*vm.Allow, error) {
-	var out *vm.Allow
+func readAllow(files []string) (*splat.Allow, error) {
+	var out *splat.Allow
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, usage.Errorf("--allow: %w", err)
 		}
-		if out, err = vm.ParseAllow(out, name, string(text), time.Now()); err != nil {
+		if out, err = splat.ParseAllow(out, name, string(text), time.Now()); err != nil {
 			return nil, usage.Errorf("--allow %w", err)
 		}
 	}
@@ -58,7 +58,7 @@ like with its fingerprint. Exits 1 when there is one that counts.`,
 	return c
 }
 
-func (a *app) scan(name string, allow *vm.Allow) error {
+func (a *app) scan(name string, allow *splat.Allow) error {
 	var text []byte
 	var err error
 	if name == "-" {
@@ -72,7 +72,8 @@ func (a *app) scan(name string, allow *vm.Allow) error {
 	case len(strings.TrimSpace(string(text))) == 0:
 		return usage.Errorf("%s: the log is empty: nothing was scanned", name)
 	}
-	list := vm.Scan(text)
+	found := splat.Scan(text)
+	list := found.Findings
 	allow.Apply(list)
 	for _, f := range list {
 		line := fmt.Sprintf("%s:%d: %s: %s [%s]", name, 1+strings.Count(string(text[:f.Offset]), "\n"), f.Kind, f.Title, f.Fingerprint)

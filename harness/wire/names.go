@@ -1,0 +1,28 @@
+package wire
+
+// Names and sizes that host and guest must spell alike.
+const (
+	// ControlPort is the name of the virtio-serial port of the control channel,
+	// which the guest reads from /sys/class/virtio-ports/*/name.
+	ControlPort = "tokentest.control"
+
+	// LogPrefix begins each line that the agent writes to the kernel log. After
+	// it, MarkPrefix introduces a Mark, and AgentPrefix the reason why the agent
+	// gives up.
+	LogPrefix   = "tokentest: "
+	MarkPrefix  = "begin "
+	AgentPrefix = "agent: "
+
+	// InputWindow is the number of input records that the host may send before
+	// the guest acknowledges one.
+	InputWindow = 16
+
+	// CaseDir is the guest's directory of the cases that a person can run by
+	// hand, and CaseCommand the program that runs one.
+	CaseDir     = "/cases"
+	CaseCommand = "runcase"
+
+	// NoPreempt is the setting of GODEBUG that keeps the Go runtime from
+	// interrupting a system call by a signal.
+	NoPreempt = "GODEBUG=asyncpreemptoff=1"
+)
