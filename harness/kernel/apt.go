@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
 	"tokentest/harness/child"
@@ -94,7 +95,7 @@ func (a *apt) configure(ctx context.Context) error {
 		"status":       "",
 		"sources.list": sources,
 	} {
-		if err := replaceFile(filepath.Join(a.dir, name), []byte(content)); err != nil {
+		if err := renameio.WriteFile(filepath.Join(a.dir, name), []byte(content), 0o644); err != nil {
 			return fmt.Errorf("configure apt: %w", err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf/btf"
+	"github.com/google/renameio/v2"
 
 	"tokentest/kconfig"
 )
@@ -224,7 +225,7 @@ func keptTypes(path string, tags []string) *Types {
 	return t
 }
 
-// keepTypes renames into place what it wrote, so that nobody reads half of it.
+// keepTypes stores the types for the next run.
 func keepTypes(path string, t *Types) error {
 	b, err := json.Marshal(t)
 	if err != nil {
@@ -233,14 +234,5 @@ func keepTypes(path string, t *Types) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".types-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(b)
-	if err := errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
+	return renameio.WriteFile(path, b, 0o644)
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
+
 	"tokentest/kconfig"
 )
 
@@ -83,12 +85,11 @@ func (k *Kernel) unpack(path string) (*unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".elf-")
+	temp, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(temp.Name())
-	defer temp.Close()
+	defer temp.Cleanup()
 	known := &unpacked{}
 	if known.Size, err = io.Copy(temp, from); err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (k *Kernel) unpack(path string) (*unpacked, error) {
 		return nil, err
 	}
 	if known.PVH {
-		if err := errors.Join(temp.Chmod(0o644), os.Rename(temp.Name(), path)); err != nil {
+		if err := temp.CloseAtomicallyReplace(); err != nil {
 			return nil, err
 		}
 	}
@@ -110,5 +111,5 @@ func (k *Kernel) unpack(path string) (*unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return known, replaceFile(path+".json", text)
+	return known, renameio.WriteFile(path+".json", text, 0o644)
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // pkg is a package as the mirror's lists describe it (deb-control(5)).
@@ -64,18 +66,7 @@ func (x *index) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, b)
-}
-
-// replaceFile writes a file that is there whole or not at all. Its callers hold
-// the lock of apt's state.
-func replaceFile(path string, b []byte) error {
-	temp := path + ".new"
-	if err := os.WriteFile(temp, b, 0o644); err != nil {
-		os.Remove(temp)
-		return err
-	}
-	return os.Rename(temp, path)
+	return renameio.WriteFile(path, b, 0o644)
 }
 
 // kernelPackage is what a kernel is made of: the image alone up to 6.18, four

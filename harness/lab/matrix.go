@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -143,8 +144,5 @@ func (l *Lab) writeTimes(times map[string]float64) {
 	if err != nil || l.CacheDir == "" {
 		return
 	}
-	temp := fmt.Sprintf("%s.%d", l.timesPath(), os.Getpid())
-	if os.WriteFile(temp, text, 0o644) != nil || os.Rename(temp, l.timesPath()) != nil {
-		os.Remove(temp) // the next run orders as this one did
-	}
+	_ = renameio.WriteFile(l.timesPath(), text, 0o644) // without the file, the next run keeps the order of the plan
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/google/renameio/v2"
+
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -40,10 +42,7 @@ func (t *trial) keepKernel() {
 		err = os.MkdirAll(t.dir, 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(path+".tmp", text, 0o644)
-	}
-	if err == nil {
-		err = os.Rename(path+".tmp", path)
+		err = renameio.WriteFile(path, text, 0o644)
 	}
 	if err != nil {
 		t.log("%s: store what the kernel is: %v", t.out.Ref, err)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
+
 	"tokentest/cases"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -43,8 +45,8 @@ func Begin(dir string, b Begun) error {
 	if err != nil {
 		return fmt.Errorf("encode the command line: %w", err)
 	}
-	if err := storeWhole(filepath.Join(dir, begunFile), append(text, '\n')); err != nil {
-		return err
+	if err := renameio.WriteFile(filepath.Join(dir, begunFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("store %s: %w", begunFile, err)
 	}
 	return hold(dir)
 }
@@ -97,25 +99,6 @@ func hold(dir string) error {
 	return nil
 }
 
-// storeWhole writes a file so that it is there as a whole or not at all, also
-// after a loss of power.
-func storeWhole(path string, text []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
-	if err == nil {
-		_, err = f.Write(text)
-		err = errors.Join(err, f.Sync(), f.Close())
-	}
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
-		return fmt.Errorf("store %s: %w", filepath.Base(path), err)
-	}
-	return nil
-}
-
 // ending is how a boot ended, as the boot's directory keeps it.
 type ending struct {
 	vm.Exit
@@ -128,10 +111,10 @@ type ending struct {
 func (s *session) keepEnding(dir string, exit vm.Exit) {
 	text, err := json.Marshal(ending{exit, s.decide, s.interrupted != nil && s.interrupted()})
 	if err == nil {
-		err = storeWhole(filepath.Join(dir, exitFile), append(text, '\n'))
+		err = renameio.WriteFile(filepath.Join(dir, exitFile), append(text, '\n'), 0o644)
 	}
 	if err != nil {
-		s.log("%s: %v", s.out.Ref, err)
+		s.log("%s: store %s: %v", s.out.Ref, exitFile, err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -44,13 +45,7 @@ func WriteBaseline(path string, r *Run) error {
 		}
 		out = small
 	}
-	tmp := path + ".tmp"
-	err := os.WriteFile(tmp, out.Bytes(), 0o644)
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
+	if err := renameio.WriteFile(path, out.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the baseline: %w", err)
 	}
 	return nil

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/google/renameio/v2"
 )
 
 // Version is the version of run.json and records.jsonl.
@@ -125,11 +127,7 @@ func (s *Store) Close(r *Run) error {
 	if err := s.settle(); err != nil {
 		return fmt.Errorf("write the run's records: %w", err)
 	}
-	tmp := filepath.Join(s.dir, runFile+temporary)
-	if err := os.WriteFile(tmp, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the run: %w", err)
-	}
-	if err := os.Rename(tmp, filepath.Join(s.dir, runFile)); err != nil {
+	if err := renameio.WriteFile(filepath.Join(s.dir, runFile), append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write the run: %w", err)
 	}
 	return nil

@@ -12,8 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // ProbeOptions say with what to find out whether KVM works.
@@ -244,15 +245,7 @@ func (a answer) store(o ProbeOptions) {
 	if err != nil {
 		return
 	}
-	replaceFile(filepath.Join(o.CacheDir, answersFile), append(data, '\n'))
-}
-
-// replaceFile writes a file so that a reader sees the old or the new content.
-func replaceFile(path string, data []byte) error {
-	tmp := fmt.Sprintf("%s.%d", path, syscall.Getpid())
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(tmp, data, 0o644)); err != nil {
-		os.Remove(tmp)
-		return err
+	if os.MkdirAll(o.CacheDir, 0o755) == nil {
+		_ = renameio.WriteFile(filepath.Join(o.CacheDir, answersFile), append(data, '\n'), 0o644)
 	}
-	return os.Rename(tmp, path)
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // Snapshot is a machine's state after its boot, from which others begin.
@@ -135,7 +137,7 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 	if err != nil {
 		return nil, fmt.Errorf("save the machine: %w", err)
 	}
-	err = errors.Join(os.Rename(tmp.Name(), out.Path), replaceFile(s.path(name)+".json", text))
+	err = errors.Join(os.Rename(tmp.Name(), out.Path), renameio.WriteFile(s.path(name)+".json", text, 0o644))
 	if err != nil {
 		return nil, fmt.Errorf("save the machine: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -172,6 +173,9 @@ func condition(cond string) (bool, error) {
 	return exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt").Run() == nil, nil
 }
 
+// unfinished is the name of a file that was not renamed into place.
+var unfinished = regexp.MustCompile(`^tmp-|^\.fill|\.tmp$|^\..+[0-9]{12}$`)
+
 // leftovers fails when a script left a process or a temporary file behind.
 func leftovers(t *testing.T, dir string) {
 	boots, _ := filepath.Glob(filepath.Join(dir, "boots*")) // the pattern is well formed
@@ -185,8 +189,7 @@ func leftovers(t *testing.T, dir string) {
 		}
 	}
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		temporary := strings.HasPrefix(d.Name(), "tmp-") || strings.HasPrefix(d.Name(), ".fill") || strings.HasSuffix(d.Name(), ".tmp")
-		if err == nil && (temporary && d.Name() != ".tmp" || filepath.Base(filepath.Dir(path)) == ".tmp") {
+		if err == nil && (unfinished.MatchString(d.Name()) && d.Name() != ".tmp" || filepath.Base(filepath.Dir(path)) == ".tmp") {
 			t.Errorf("%s is left behind", path)
 		}
 		return nil
