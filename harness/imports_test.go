@@ -32,7 +32,7 @@ var mayImport = map[string][]string{
 	"cases/draw":            {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
 	"kconfig":               {},
 	"images":                {"harness/child"},
-	"images/init":           {"cases/step", "harness/guest", "harness/library"},
+	"images/init":           {"cases/step", "harness/guest", "harness/library", "harness/wire"},
 	"images/bare":           {},
 	"harness/wire":          {"cases/step", "cases/uapi"},
 	"harness/guest":         {"cases/step", "cases/uapi", "harness/wire"},

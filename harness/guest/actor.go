@@ -353,7 +353,7 @@ func usernsAttr(host int) *syscall.SysProcAttr {
 
 // actorEnv keeps Go's runtime from interrupting waits and from collecting
 // the little garbage that a run makes.
-var actorEnv = []string{"GODEBUG=asyncpreemptoff=1", "GOGC=off"}
+var actorEnv = []string{wire.NoPreempt, "GOGC=off"}
 
 // start starts an actor's process: this program again, under another name.
 // What is in handles, as handlesArg writes it, it looks for among the

@@ -13,15 +13,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// CaseDir is where the host puts the cases of a shell: each a file of its
-// name, with the case in it as JSON.
-const CaseDir = "/cases"
-
-// caseCommand is the name under which this program runs a case by hand.
-const caseCommand = "runcase"
-
 // isCase reports whether this process is to run a case by hand.
-func isCase() bool { return filepath.Base(os.Args[0]) == caseCommand }
+func isCase() bool { return filepath.Base(os.Args[0]) == wire.CaseCommand }
 
 // runCases runs the cases that are named and says what each step showed. What
 // they should have shown only the host knows.
@@ -30,7 +23,7 @@ func runCases(names []string, out io.Writer) error {
 		return listCases(out)
 	}
 	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(CaseDir, name))
+		text, err := os.ReadFile(filepath.Join(wire.CaseDir, name))
 		if err != nil {
 			return fmt.Errorf("read the case (\"runcase\" alone lists them): %w", err)
 		}
@@ -46,9 +39,9 @@ func runCases(names []string, out io.Writer) error {
 }
 
 func listCases(out io.Writer) error {
-	return filepath.WalkDir(CaseDir, func(path string, d os.DirEntry, err error) error {
+	return filepath.WalkDir(wire.CaseDir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
-			rel, _ := filepath.Rel(CaseDir, path) // it is below
+			rel, _ := filepath.Rel(wire.CaseDir, path) // it is below
 			fmt.Fprintln(out, rel)
 		}
 		return err

@@ -8,10 +8,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// ControlName is the virtio port's name; harness/vm gives it.
-const ControlName = "tokentest.control"
+	"tokentest/harness/wire"
+)
 
 // serialPort is the control channel of a machine without a virtio port.
 const serialPort = "/dev/ttyS1"
@@ -28,7 +27,7 @@ func openControl() (*os.File, error) {
 	}
 	f, err := os.OpenFile(serialPort, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open control channel (no virtio port %s): %w", ControlName, err)
+		return nil, fmt.Errorf("open control channel (no virtio port %s): %w", wire.ControlPort, err)
 	}
 	if err := makeRaw(int(f.Fd())); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -40,7 +39,7 @@ func virtioPort() string {
 	names, _ := filepath.Glob("/sys/class/virtio-ports/*/name") // the pattern is well formed
 	for _, n := range names {
 		text, err := os.ReadFile(n)
-		if err == nil && strings.TrimSpace(string(text)) == ControlName {
+		if err == nil && strings.TrimSpace(string(text)) == wire.ControlPort {
 			return "/dev/" + filepath.Base(filepath.Dir(n))
 		}
 	}

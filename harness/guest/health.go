@@ -13,7 +13,7 @@ import (
 
 // kernelLog takes the agent's marks. Each is a line in the kernel's log that
 // says what is about to run, so that the host can attribute the lines that
-// follow to it. The scanner in harness/vm reads the line.
+// follow to it. Package splat reads the line.
 type kernelLog struct {
 	f     *os.File
 	marks []wire.MarkAt // for what comes to light later
@@ -34,7 +34,7 @@ func openKernelLog() kernelLog {
 func (l *kernelLog) begin(m wire.Mark) {
 	l.marks = append(l.marks, wire.MarkAt{Ticks: ticks(), Mark: m})
 	if l.f != nil {
-		fmt.Fprintf(l.f, "<4>tokentest: begin %s\n", m)
+		fmt.Fprintf(l.f, "<4>%s%s%s\n", wire.LogPrefix, wire.MarkPrefix, m)
 	}
 }
 

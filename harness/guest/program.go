@@ -83,14 +83,11 @@ func (g *agent) exec(e *wire.Exec) error {
 		s.closeOurs()
 		return g.tellExit(&wire.Exit{Error: err.Error(), Missing: errors.Is(err, os.ErrNotExist)})
 	}
-	g.tty, g.input = s.tty, make(chan []byte, inputWindow)
+	g.tty, g.input = s.tty, make(chan []byte, wire.InputWindow)
 	go g.feed(s.in)
 	go g.attend(e, g.proc, s)
 	return nil
 }
-
-// inputWindow is how many input records the host may send ahead.
-const inputWindow = 16
 
 // feed hands input on to the program and tells the host that it may send more.
 func (g *agent) feed(in *os.File) {
@@ -104,12 +101,9 @@ func (g *agent) feed(in *os.File) {
 	}
 }
 
-// How often the agent says that it is alive while a program runs, and how long
-// output may still come from the program's children once it has ended.
-const (
-	aliveEvery = 2 * time.Second
-	lastWords  = time.Second
-)
+// lastWords is how long output may still come from a program's children once the
+// program has ended.
+const lastWords = time.Second
 
 // attend tells what the program says, and how it ends.
 func (g *agent) attend(e *wire.Exec, p *os.Process, s *stdio) {
@@ -148,7 +142,7 @@ func (g *agent) attend(e *wire.Exec, p *os.Process, s *stdio) {
 
 // beat says that the guest is alive for as long as the program runs.
 func (g *agent) beat(ended <-chan struct{}) {
-	t := time.NewTicker(aliveEvery)
+	t := time.NewTicker(wire.AliveEvery)
 	defer t.Stop()
 	for {
 		select {
@@ -297,7 +291,7 @@ func foreign(record string) string {
 		return ""
 	}
 	text, _, _ = strings.Cut(text, "\n")
-	if strings.HasPrefix(text, "tokentest: ") {
+	if strings.HasPrefix(text, wire.LogPrefix) {
 		return ""
 	}
 	return fmt.Sprintf("[%5d.%06d] %s", usec/1e6, usec%1e6, text)

@@ -64,7 +64,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
 	var x executor
 	if s.m, err = t.launch(inner, dir, cmp.Or(t.Deadline, programDeadline)); err == nil {
-		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, inputWindow), over: make(chan struct{})}
+		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, wire.InputWindow), over: make(chan struct{})}
 		if s.wrong = x.converse(); s.wrong != nil {
 			stop(s.wrong)
 		}
@@ -98,10 +98,6 @@ func fitting(files []File) int {
 	}
 	return int(sum>>20) * 5 / 2
 }
-
-// inputWindow is how many input records may be under way; the guest takes as
-// many.
-const inputWindow = 16
 
 // executor is the conversation about one program.
 type executor struct {
@@ -139,7 +135,7 @@ func (x *executor) converse() error {
 // that it is alive every few seconds. A console that goes on says nothing of it.
 const (
 	helloDeadline = 5 * time.Minute
-	aliveDeadline = 30 * time.Second
+	aliveDeadline = 15 * wire.AliveEvery
 )
 
 func (x *executor) expect() {

@@ -53,7 +53,7 @@ type Lab struct {
 	Build    kernel.BuildOptions // for kernels that are built from source
 	Variants map[string]Variant  // kernels by another name, each with a configuration of its own
 	Jobs     int                 // machines at a time; 0 means what the host can take
-	Allow    *splat.Allow           // findings that are known and do not count
+	Allow    *splat.Allow        // findings that are known and do not count
 	Known    []cases.Known       // defects whose findings do not count on kernels that have them
 
 	// Log gets lines that explain what takes time; nil is silence.

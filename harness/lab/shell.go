@@ -12,16 +12,10 @@ import (
 	"tokentest/images"
 )
 
-// Where a guest has the cases that a person may run by hand, and the command
-// that runs them (harness/guest).
-const (
-	caseDir     = "/cases"
-	caseCommand = "/bin/runcase"
-)
-
-// ByHand are the files with which a person can run the cases in a shell.
+// ByHand returns the files with which a person can run the cases in a shell of the
+// guest, each by wire.CaseCommand.
 func ByHand(list []*cases.Case) ([]File, error) {
-	out := []File{{To: caseCommand, link: "/init"}}
+	out := []File{{To: "/bin/" + wire.CaseCommand, link: "/init"}}
 	for _, c := range list {
 		text, err := json.Marshal(wire.ByHand{
 			World: wire.EncodeProgram(&c.World.Program),
@@ -31,7 +25,7 @@ func ByHand(list []*cases.Case) ([]File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode the case %s: %w", c.ID, err)
 		}
-		out = append(out, File{To: filepath.Join(caseDir, c.ID), data: text, size: int64(len(text))})
+		out = append(out, File{To: filepath.Join(wire.CaseDir, c.ID), data: text, size: int64(len(text))})
 	}
 	return out, nil
 }

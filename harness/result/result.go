@@ -147,17 +147,17 @@ type RuleText struct {
 
 // Boot is one machine of a kernel's run.
 type Boot struct {
-	Dir      string        `json:"dir"` // beside run.json
-	Fate     vm.Fate       `json:"fate"`
-	Reason   string        `json:"reason,omitempty"`
-	Findings []splat.Finding  `json:"findings,omitempty"`
-	Blame    string        `json:"blame,omitempty"` // Blamed in words
-	Blamed   Blame         `json:"blamed,omitzero"` // the case under which the machine died
-	Known    string        `json:"known,omitempty"` // the defect of which it ended as it is known to
-	Boot     time.Duration `json:"boot"`            // to hello
-	Decide   time.Duration `json:"decide"`          // from hello to done
-	Total    time.Duration `json:"total"`
-	Cases    int           `json:"cases"` // answered
+	Dir      string          `json:"dir"` // beside run.json
+	Fate     vm.Fate         `json:"fate"`
+	Reason   string          `json:"reason,omitempty"`
+	Findings []splat.Finding `json:"findings,omitempty"`
+	Blame    string          `json:"blame,omitempty"` // Blamed in words
+	Blamed   Blame           `json:"blamed,omitzero"` // the case under which the machine died
+	Known    string          `json:"known,omitempty"` // the defect of which it ended as it is known to
+	Boot     time.Duration   `json:"boot"`            // to hello
+	Decide   time.Duration   `json:"decide"`          // from hello to done
+	Total    time.Duration   `json:"total"`
+	Cases    int             `json:"cases"` // answered
 	// Host is what the host gave the machine, where that is why its fate is infra.
 	Host *splat.Share `json:"host,omitempty"`
 	// Corrupt says that a record of the guest was damaged or out of order, which ended the machine.

@@ -1,6 +1,8 @@
 package wire
 
-// Names and sizes that host and guest must spell alike.
+import "time"
+
+// Names, sizes and times that host and guest must agree on.
 const (
 	// ControlPort is the name of the virtio-serial port of the control channel,
 	// which the guest reads from /sys/class/virtio-ports/*/name.
@@ -16,6 +18,9 @@ const (
 	// InputWindow is the number of input records that the host may send before
 	// the guest acknowledges one.
 	InputWindow = 16
+
+	// AliveEvery is how often the agent sends an alive record while a program runs.
+	AliveEvery = 2 * time.Second
 
 	// CaseDir is the guest's directory of the cases that a person can run by
 	// hand, and CaseCommand the program that runs one.

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"tokentest/harness/wire"
 )
 
 // kernelLog writes lines to the kernel's log, so that they stand among its own on the console. Without one it drops
@@ -24,6 +26,6 @@ func (l kernelLog) complain(format string, args ...any) { l.write(4, format, arg
 
 func (l kernelLog) write(level int, format string, args ...any) {
 	if l.f != nil {
-		fmt.Fprintf(l.f, "<%d>tokentest: "+format+"\n", append([]any{level}, args...)...)
+		fmt.Fprintf(l.f, "<%d>"+wire.LogPrefix+format+"\n", append([]any{level}, args...)...)
 	}
 }

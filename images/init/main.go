@@ -10,6 +10,7 @@ import (
 
 	"tokentest/harness/guest"
 	"tokentest/harness/library"
+	"tokentest/harness/wire"
 )
 
 // buildID names the sources that this program was built from; package images links it in.
@@ -40,7 +41,7 @@ func run() {
 		}
 	}
 	if err := guest.Main(buildID, changes); err != nil {
-		log.complain("agent: %v", err)
+		log.complain(wire.AgentPrefix+"%v", err)
 	}
 }
 

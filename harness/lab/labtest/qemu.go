@@ -120,7 +120,7 @@ func (g *guest) say(lines ...string) {
 func (g *guest) mark(format string, args ...any) {
 	if g.act != "nomarks" {
 		g.marks++
-		g.say("tokentest: begin " + fmt.Sprintf(format, args...))
+		g.say(wire.LogPrefix + wire.MarkPrefix + fmt.Sprintf(format, args...))
 	}
 }
 
