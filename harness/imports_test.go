@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"harness/testlog":       {},
 	"harness/kernel":        {"harness/child", "kconfig"},
 	"harness/bisect":        {"harness/result"},
-	"harness/plan":          {"cases", "harness/kernel", "harness/vm"},
+	"harness/plan":          {"cases", "harness/kernel", "harness/result", "harness/usage", "harness/vm"},
 	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat", "harness/vm", "harness/wire"},
 	"harness/usage":         {},
 	"harness/signals":       {},

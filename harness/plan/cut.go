@@ -38,7 +38,7 @@ func (p *Plan) Cut(s Shard, of func(kernel string) Cost) *Plan {
 		for _, c := range parts[s.I-1] {
 			k := l.kernels[c.kernel]
 			out.Kernels = append(out.Kernels, k.ref)
-			out.parts[k.ref] = withGuards(p.Of(k.ref), k.cases[c.from:c.to])
+			out.parts[k.ref] = WithGuards(p.Of(k.ref), k.cases[c.from:c.to])
 		}
 	}
 	return &out
@@ -157,8 +157,9 @@ func (k *segment) fit(from int, room int64, whole bool) int {
 	return to
 }
 
-// withGuards adds the controls that cases have, in the plan's order.
-func withGuards(all, chosen []*cases.Case) []*cases.Case {
+// WithGuards returns the chosen of all cases and the controls that guard them, in the order
+// of all.
+func WithGuards(all, chosen []*cases.Case) []*cases.Case {
 	keep := map[*cases.Case]bool{}
 	var add func(c *cases.Case)
 	add = func(c *cases.Case) {

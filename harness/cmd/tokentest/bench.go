@@ -132,7 +132,7 @@ func (b *bench) measure(ctx context.Context, args []string) error {
 }
 
 func (b *bench) plan(ctx context.Context, args []string, full bool) (*plan.Plan, error) {
-	return expand(ctx, args, &runFlags{kernels: []string{b.kernel}, full: full})
+	return expand(ctx, plan.Request{Kernels: []string{b.kernel}, Args: args, Full: full})
 }
 
 // errTimeUp is why a measurement ends that takes too long.

@@ -14,6 +14,7 @@ import (
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
@@ -202,7 +203,7 @@ func (b *bisection) prepare(ctx context.Context) error {
 // choose returns the cases that were named, without the controls that come
 // along.
 func (b *bisection) choose(ctx context.Context) ([]*cases.Case, error) {
-	p, err := expand(ctx, b.q.Patterns, &runFlags{kernels: []string{defaultKernel}, full: b.q.Full})
+	p, err := expand(ctx, plan.Request{Kernels: []string{defaultKernel}, Args: b.q.Patterns, Full: b.q.Full})
 	if err != nil {
 		return nil, err
 	}

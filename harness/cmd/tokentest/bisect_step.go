@@ -11,6 +11,7 @@ import (
 	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
 	"tokentest/harness/vm"
@@ -110,7 +111,7 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := expand(ctx, b.q.Patterns, &runFlags{kernels: []string{ref}, full: b.q.Full})
+	p, err := expand(ctx, plan.Request{Kernels: []string{ref}, Args: b.q.Patterns, Full: b.q.Full})
 	if err != nil {
 		return nil, "", err
 	}

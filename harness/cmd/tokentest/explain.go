@@ -15,6 +15,7 @@ import (
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
@@ -129,7 +130,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 			return err
 		}
 	}
-	p, err := expand(ctx, []string{pattern}, &runFlags{kernels: []string{f.release}})
+	p, err := expand(ctx, oneKernel(f.release, []string{pattern}))
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	p, err := expand(ctx, args[2:], &runFlags{kernels: []string{defaultKernel}, full: len(args) == 2})
+	p, err := expand(ctx, plan.Request{Kernels: []string{defaultKernel}, Args: args[2:], Full: len(args) == 2})
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func TestDecidesNothing(t *testing.T) {
 		{uapi.Release{Major: 6, Minor: 1}, []string{"map_create/any"}, true},
 		{uapi.Release{Major: 6, Minor: 1}, nil, false},
 	} {
-		p, err := expand(t.Context(), tt.selected, &runFlags{kernels: []string{"k"}})
+		p, err := expand(t.Context(), oneKernel("k", tt.selected))
 		if err != nil {
 			t.Fatal(err)
 		}

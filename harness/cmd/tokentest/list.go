@@ -82,7 +82,7 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 	if len(args) == 0 {
 		return a.listGroups(ctx, known)
 	}
-	p, err := expand(ctx, args, &runFlags{kernels: []string{defaultKernel}})
+	p, err := expand(ctx, oneKernel(defaultKernel, args))
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ it has that tokentest does not know.`,
 			if f.kernels, err = btf.name(f.kernels); err != nil {
 				return err
 			}
-			p, err := expand(c.Context(), args, f)
+			p, err := expand(c.Context(), f.request(args))
 			if err == nil {
 				p, err = f.cut(p)
 			}

@@ -202,25 +202,16 @@ var samples = []int{1_000, 10_000}
 // sample takes every so manyth case, so that the mix stays, with the controls
 // that guard it, and one of each world, so that every size has the same set-ups.
 func sample(p *plan.Plan, n int) *plan.Plan {
-	chosen, worlds := map[*cases.Case]bool{}, map[*cases.World]bool{}
-	var choose func(c *cases.Case)
-	choose = func(c *cases.Case) {
-		if chosen[c] {
-			return
-		}
-		chosen[c], worlds[c.World] = true, true
-		for _, g := range c.Guards() {
-			choose(g)
-		}
-	}
+	var chosen []*cases.Case
+	worlds := map[*cases.World]bool{}
 	for i, c := range p.Cases {
 		every := i == 0 || i*n/len(p.Cases) != (i-1)*n/len(p.Cases)
 		if every || !worlds[c.World] {
-			choose(c)
+			chosen, worlds[c.World] = append(chosen, c), true
 		}
 	}
 	out := *p
-	out.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return !chosen[c] })
+	out.Cases = plan.WithGuards(p.Cases, chosen)
 	return &out
 }
 

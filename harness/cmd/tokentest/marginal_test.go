@@ -41,7 +41,7 @@ func TestClassOf(t *testing.T) {
 // A sample has about as many cases as were asked for, the controls of each, one
 // of each world, and the plan's order.
 func TestSample(t *testing.T) {
-	p, err := expand(t.Context(), []string{"map_create", "prog_load", "token_passed_on"}, &runFlags{kernels: []string{"x"}})
+	p, err := expand(t.Context(), oneKernel("x", []string{"map_create", "prog_load", "token_passed_on"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestSample(t *testing.T) {
 // What is printed is the difference between the runs over the decisions
 // between them, beside what the calls between them take.
 func TestMarginal(t *testing.T) {
-	p, err := expand(t.Context(), []string{"map_create"}, &runFlags{kernels: []string{"x"}})
+	p, err := expand(t.Context(), oneKernel("x", []string{"map_create"}))
 	if err != nil {
 		t.Fatal(err)
 	}

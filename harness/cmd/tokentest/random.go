@@ -48,14 +48,15 @@ func (f *random) check() error {
 	return nil
 }
 
-// draw adds the worlds to the corpus and returns their groups.
-func (f *random) draw(ctx context.Context, c *cases.Corpus) (names []string, err error) {
-	if f.worlds == 0 {
-		return nil, nil
-	}
-	if !f.given {
+// seeds chooses a seed if none was given.
+func (f *random) seeds() {
+	if f.worlds > 0 && !f.given {
 		f.seed = uint64(rand.Uint32()) // short enough to be typed
 	}
+}
+
+// draw adds the worlds to the corpus and returns their groups.
+func (f *random) draw(ctx context.Context, c *cases.Corpus) (names []string, err error) {
 	for _, g := range c.Groups {
 		f.known = append(f.known, g.Known...)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"tokentest/cases"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/report"
@@ -160,7 +159,8 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	p, err := expand(c.Context(), args, f)
+	f.random.seeds()
+	p, err := expand(c.Context(), f.request(args))
 	if err != nil {
 		return err
 	}
@@ -326,87 +326,28 @@ func summarize(path string, r *result.Run) error {
 	return errors.Join(report.Write("markdown", r, f, report.Options{}), f.Close())
 }
 
-// expand makes the plan. Where the arguments name groups, no others are read,
-// unless something is wrong, and what was meant has to be guessed.
-func expand(ctx context.Context, args []string, f *runFlags) (*plan.Plan, error) {
-	if groups := namedGroups(args); f.random.worlds == 0 && len(groups) > 0 {
-		corpus, err := cases.LoadGroups(ctx, groups...)
-		if err == nil {
-			var p *plan.Plan
-			if p, err = expandFrom(ctx, corpus, args, f); err == nil {
-				return p, nil
-			}
-		}
+// expand makes the plan of a command, and limits the memory to what it takes.
+func expand(ctx context.Context, r plan.Request) (*plan.Plan, error) {
+	p, err := plan.Load(ctx, r)
+	if err == nil {
+		debug.SetMemoryLimit(p.Memory())
 	}
-	corpus, err := cases.Load(ctx)
-	if err == nil && (f.full && len(args) == 0 || slices.ContainsFunc(args, cases.IsSweep)) {
-		err = corpus.AddSweeps(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return expandFrom(ctx, corpus, args, f)
+	return p, err
 }
 
-// namedGroups returns the groups that arguments can be about, or none when it
-// takes all of them to know. A file could be called as one of them.
-func namedGroups(args []string) []string {
-	var out []string
-	for _, arg := range args {
-		group, _, _ := strings.Cut(arg, "/")
-		if strings.HasSuffix(arg, ".txt") {
-			group = strings.TrimSuffix(filepath.Base(arg), ".txt")
-		}
-		if strings.Contains(group, "*") || cases.IsSweep(arg) {
-			return nil
-		}
-		out = append(out, group)
+// request is what the flags and arguments ask for.
+func (f *runFlags) request(args []string) plan.Request {
+	r := plan.Request{Kernels: f.kernels, Args: args, Full: f.full, Batch: f.batch, Seed: f.random.seed}
+	if f.random.worlds > 0 {
+		r.Extend = f.random.draw
 	}
-	return out
+	return r
 }
 
-// expandFrom reads the case files among the arguments.
-func expandFrom(ctx context.Context, corpus *cases.Corpus, args []string, f *runFlags) (*plan.Plan, error) {
-	var patterns, groups []string
-	files := map[string]string{}
-	for _, arg := range args {
-		if !strings.HasSuffix(arg, ".txt") {
-			patterns = append(patterns, arg)
-			continue
-		}
-		g, err := corpus.AddFile(ctx, arg)
-		if err != nil {
-			return nil, usage.Of(err)
-		}
-		files[g.Name] = arg
-		groups = append(groups, g.Name)
-	}
-	for _, g := range groups {
-		// A pattern that names cases of the file chooses among them.
-		if !slices.ContainsFunc(patterns, func(p string) bool { return strings.HasPrefix(p, g+"/") }) {
-			patterns = append(patterns, g)
-		}
-	}
-	drawn, err := f.random.draw(ctx, corpus)
-	if err != nil {
-		return nil, err
-	}
-	patterns = append(patterns, drawn...)
-	p, err := plan.Expand(plan.Spec{Kernels: f.kernels, Patterns: patterns, Full: f.full, Batch: f.batch, Files: files, Args: args, Seed: f.random.seed}, corpus)
-	if err != nil {
-		return nil, usage.Of(err)
-	}
-	debug.SetMemoryLimit(int64(runningBase + runningCase*len(p.Kernels)*len(p.Cases)))
-	return p, nil
+// oneKernel is a request for cases on one kernel.
+func oneKernel(ref string, args []string) plan.Request {
+	return plan.Request{Kernels: []string{ref}, Args: args}
 }
-
-// What a run lets its memory grow to before it collects garbage more often, so
-// that a hundred and fifty thousand cases stay below a hundred megabytes: so
-// much, and so much more for each case of each kernel.
-const (
-	runningBase = 40 << 20
-	runningCase = 240
-)
 
 // runDir makes the directory of a run: out, or one named by the time, under
 // results/runs of a checkout or else in the user's state directory. No other

@@ -27,7 +27,7 @@ suite) and shows what each step answered; "runcase" lists them. What they should
 answer, "tokentest explain CASE" tells. The machine ends with the shell.`,
 		Example: "  tokentest shell --kernel deb:6.12\n  tokentest shell --kernel deb:7.3 --console mine.txt",
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := expand(c.Context(), args, &runFlags{kernels: []string{f.kernel}})
+			p, err := expand(c.Context(), oneKernel(f.kernel, args))
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"tokentest/cases"
+	"tokentest/harness/usage"
+)
+
+const scenario = `about A case of the user's own.
+actor owner userns uid=1000
+actor other init uid=4242
+owner bpffs cmds=map_create maps=hash -> b
+owner token_create bpffs=b -> t
+control owner map_create type=hash token=t
+control other map_create type=hash => EPERM
+`
+
+// userFile writes a case file and returns its name.
+func userFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A request that names groups makes the same plan as one for which every case is read.
+func TestLoadReadsWhatIsNamed(t *testing.T) {
+	for _, args := range [][]string{{"token_create"}, {"map_create/any/owner/*", "nested_userns"}} {
+		few, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: args})
+		if err != nil {
+			t.Fatal(err)
+		}
+		none := func(context.Context, *cases.Corpus) ([]string, error) { return nil, nil }
+		all, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: args, Extend: none})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(few.Cases) == 0 || !slices.Equal(ids(few.Cases), ids(all.Cases)) {
+			t.Errorf("%q: %d cases, want the %d of the whole corpus", args, len(few.Cases), len(all.Cases))
+		}
+	}
+}
+
+// A file of the user is a group; with a pattern of its cases, that pattern chooses.
+func TestLoadFile(t *testing.T) {
+	path := userFile(t, "mine.txt", scenario)
+	p, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{path}, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(p.Cases); !slices.Equal(got, []string{"mine"}) || p.Files["mine"] != path || p.Seed != 7 {
+		t.Errorf("cases %q of %q, seed %d", got, p.Files, p.Seed)
+	}
+}
+
+func TestLoadExtends(t *testing.T) {
+	extend := func(ctx context.Context, c *cases.Corpus) ([]string, error) {
+		g, err := c.AddFile(ctx, userFile(t, "more.txt", scenario))
+		return []string{g.Name}, err
+	}
+	p, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{"nested_userns"}, Extend: extend})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(p.Cases); !slices.Equal(got, []string{"nested_userns", "more"}) {
+		t.Errorf("cases %q", got)
+	}
+	stop := errors.New("no disk")
+	failing := func(context.Context, *cases.Corpus) ([]string, error) { return nil, stop }
+	if _, err := Load(t.Context(), Request{Kernels: []string{"k"}, Extend: failing}); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the error of Extend", err)
+	}
+}
+
+// What the user typed wrong is a usage error; an end of the context is not.
+func TestLoadErrors(t *testing.T) {
+	for _, args := range [][]string{{"map_crate"}, {"nosuch.txt"}, {userFile(t, "bad.txt", "nosense\n")}} {
+		_, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: args})
+		var u *usage.Error
+		if !errors.As(err, &u) {
+			t.Errorf("%q: got %v, want a usage error", args, err)
+		}
+	}
+	if _, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{"map_crate"}}); !errors.Is(err, cases.ErrUnknownCase) {
+		t.Errorf("got %v, want ErrUnknownCase", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("interrupted")
+	cancel(stop)
+	if _, err := Load(ctx, Request{Kernels: []string{"k"}, Full: true}); !errors.Is(err, stop) {
+		t.Errorf("got %v, want the cause", err)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	p := planOf(t, "a", "token_create")
+	two := planOf(t, "a b", "token_create")
+	if one := p.Memory(); one <= memoryBase || two.Memory()-memoryBase != 2*(one-memoryBase) {
+		t.Errorf("one kernel %d bytes, two %d", one, two.Memory())
+	}
+}
