@@ -21,6 +21,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
+
+	"tokentest/harness/glob"
 )
 
 //go:embed matrix/*.txt scenario/*.txt known/*.txt sweep/*.txt
@@ -303,18 +305,5 @@ func Match(pattern, id string) bool {
 	if !strings.Contains(pattern, "*") {
 		return id == pattern || strings.HasPrefix(id, strings.TrimSuffix(pattern, "/")+"/")
 	}
-	parts := strings.Split(pattern, "*")
-	if !strings.HasPrefix(id, parts[0]) {
-		return false
-	}
-	id = id[len(parts[0]):]
-	last := len(parts) - 1
-	for _, p := range parts[1:last] {
-		i := strings.Index(id, p)
-		if i < 0 {
-			return false
-		}
-		id = id[i+len(p):]
-	}
-	return strings.HasSuffix(id, parts[last])
+	return glob.Match(pattern, id)
 }

@@ -7,6 +7,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/glob"
 )
 
 // Known is a defect that kernels are known to have, and how the machine ends
@@ -116,20 +117,12 @@ const inFunc = " in "
 // is reports whether a report has a title. The function that the title names may be
 // any caller on the report's stack, because the compiler chooses which callees it inlines.
 func (r Report) is(pattern string) bool {
-	if glob(pattern, r.Title) {
+	if glob.Match(pattern, r.Title) {
 		return true
 	}
 	i, j := strings.LastIndex(pattern, inFunc), strings.LastIndex(r.Title, inFunc)
-	if i < 0 || j < 0 || !glob(pattern[:i], r.Title[:j]) {
+	if i < 0 || j < 0 || !glob.Match(pattern[:i], r.Title[:j]) {
 		return false
 	}
-	return slices.ContainsFunc(r.Callers, func(f string) bool { return glob(pattern[i+len(inFunc):], f) })
-}
-
-// glob matches a pattern in which * stands for anything.
-func glob(pattern, s string) bool {
-	if strings.Contains(pattern, "*") {
-		return Match(pattern, s)
-	}
-	return pattern == s
+	return slices.ContainsFunc(r.Callers, func(f string) bool { return glob.Match(pattern[i+len(inFunc):], f) })
 }

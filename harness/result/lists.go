@@ -8,6 +8,8 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/uapi"
+	"tokentest/harness/glob"
+	"tokentest/harness/listfile"
 )
 
 // ListKind says what a list is for.
@@ -44,18 +46,14 @@ type ListEntry struct {
 // has passed is an error: it is to be looked at again.
 func ParseList(kind ListKind, name, text string, now time.Time) ([]ListEntry, error) {
 	var out []ListEntry
-	for i, line := range strings.Split(text, "\n") {
-		entry, reason, _ := strings.Cut(line, "#")
-		words := strings.Fields(entry)
-		if len(words) == 0 {
-			continue
-		}
-		e := ListEntry{Kind: kind, Pattern: words[0], Where: fmt.Sprintf("%s:%d", name, i+1), Reason: strings.TrimSpace(reason)}
+	for line := range listfile.Parse(name, text, "#") {
+		words := strings.Fields(line.Body)
+		e := ListEntry{Kind: kind, Pattern: words[0], Where: line.Where, Reason: line.Reason}
 		err := e.options(words[1:], now)
 		switch {
 		case err != nil:
 		case e.Reason == "" && kind != AllowList:
-			err = fmt.Errorf("missing reason (after #)")
+			err = listfile.ErrNoReason
 		case e.Errno == nil && kind == ExpectList:
 			err = fmt.Errorf("no errno: write errno=NAME, what the case fails with")
 		}
@@ -72,12 +70,8 @@ func (e *ListEntry) options(words []string, now time.Time) error {
 		key, value, _ := strings.Cut(w, "=")
 		switch {
 		case key == "until":
-			last, err := time.Parse(time.DateOnly, value)
-			if err != nil {
-				return fmt.Errorf("until=%s: want until=YYYY-MM-DD", value)
-			}
-			if !now.Before(last.AddDate(0, 0, 1)) {
-				return fmt.Errorf("the entry %q ended on %s: check whether it still holds; remove the entry or extend its date", e.Pattern, value)
+			if err := listfile.CheckUntil(e.Pattern, value, now); err != nil {
+				return err
 			}
 		case key == "errno" && e.Kind == ExpectList:
 			errno, err := uapi.ParseErrno(value)
@@ -97,15 +91,7 @@ func (e *ListEntry) options(words []string, now time.Time) error {
 // covers reports whether the entry is about a case on a kernel.
 func (e *ListEntry) covers(kind ListKind, k *KernelRun, id string) bool {
 	return e.Kind == kind && cases.Match(e.Pattern, id) &&
-		(e.Kernel == "" || globs(e.Kernel, k.Ref) || globs(e.Kernel, k.Release))
-}
-
-// globs matches a whole text, in which * of the pattern stands for anything.
-func globs(pattern, text string) bool {
-	if !strings.Contains(pattern, "*") {
-		return pattern == text
-	}
-	return cases.Match(pattern, text)
+		(e.Kernel == "" || glob.Match(e.Kernel, k.Ref) || glob.Match(e.Kernel, k.Release))
 }
 
 // Denied returns the skip of a case that is not to be run on a kernel, or nil.

@@ -24,7 +24,7 @@ func TestParseList(t *testing.T) {
 		{DenyList, "\nmap_create #  ", "l.txt:2: missing reason (after #)"},
 		{DenyList, "map_create until=2026-11-24 # why", "map_create map_create/a/b"},
 		{DenyList, "map_create until=2026-11-23 # why", `l.txt:1: the entry "map_create" ended on 2026-11-23`},
-		{DenyList, "map_create until=soon # why", "until=soon: want until=YYYY-MM-DD"},
+		{DenyList, "map_create until=soon # why", "l.txt:1: until=soon: not a date; write until=YYYY-MM-DD"},
 		{DenyList, "map_create errno=EPERM # why", `unknown option "errno=EPERM"`},
 		{DenyList, "map_create kernel=deb:6.1 # why", ""},
 		{DenyList, "map_create kernel=6.12.* # why", "map_create map_create/a/b"},

@@ -1,11 +1,14 @@
 package splat
 
 import (
+	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"tokentest/harness/glob"
+	"tokentest/harness/listfile"
 )
 
 // Allow is a list of known findings, which do not fail a run. Its methods accept a
@@ -32,21 +35,15 @@ func ParseAllow(a *Allow, name, text string, now time.Time) (*Allow, error) {
 	if a != nil {
 		out.entries = slices.Clone(a.entries)
 	}
-	for i, line := range strings.Split(text, "\n") {
-		where := fmt.Sprintf("%s:%d", name, i+1)
-		text, reason, _ := strings.Cut(strings.TrimSpace(line), " #")
-		if text == "" || text[0] == '#' {
-			continue
+	for line := range listfile.Parse(name, text, " #") {
+		pattern, err := parseEntry(line.Body, now)
+		if err == nil && line.Reason == "" {
+			err = listfile.ErrNoReason
 		}
-		e, err := parseEntry(text, now)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", where, err)
-		case strings.TrimSpace(reason) == "":
-			return nil, fmt.Errorf("%s: missing reason (after #)", where)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", line.Where, err)
 		}
-		e.where, e.reason = where, strings.TrimSpace(reason)
-		out.entries = append(out.entries, e)
+		out.entries = append(out.entries, entry{line.Where, pattern, line.Reason})
 	}
 	return out, nil
 }
@@ -63,39 +60,17 @@ func (a *Allow) Add(title, reason, where string) *Allow {
 	return out
 }
 
-func parseEntry(text string, now time.Time) (entry, error) {
-	pattern, date, dated := strings.Cut(text, " until=")
-	e := entry{pattern: strings.TrimSpace(pattern)}
-	if !dated {
-		return e, fmt.Errorf("no date: add until=YYYY-MM-DD after the pattern")
+// parseEntry returns the pattern of an entry whose day has not passed.
+func parseEntry(text string, now time.Time) (pattern string, err error) {
+	pattern, until, dated := strings.Cut(text, " until=")
+	if pattern = strings.TrimSpace(pattern); !dated {
+		return "", errors.New("no date: add until=YYYY-MM-DD after the pattern")
 	}
-	last, err := time.Parse(time.DateOnly, strings.TrimSpace(date))
-	if err != nil {
-		return e, fmt.Errorf("until=%s: not a date; write until=YYYY-MM-DD", strings.TrimSpace(date))
-	}
-	if !now.Before(last.AddDate(0, 0, 1)) {
-		return e, fmt.Errorf("the entry %q ended on %s: check whether the kernel is fixed; "+
-			"remove the entry or extend its date", e.pattern, last.Format(time.DateOnly))
-	}
-	if _, err := path.Match(glob(e.pattern), ""); err != nil {
-		return e, fmt.Errorf("pattern %q: %w", e.pattern, err)
-	}
-	return e, nil
-}
-
-// glob is the path.Match pattern in which * also matches slashes, and nothing else
-// is special.
-func glob(s string) string {
-	return strings.NewReplacer("/", "\x00", "[", "\\[", "?", "\\?").Replace(s)
+	return pattern, listfile.CheckUntil(pattern, strings.TrimSpace(until), now)
 }
 
 func (e *entry) covers(f *Finding) bool {
-	if e.pattern == f.Fingerprint {
-		return true
-	}
-	title := strings.ReplaceAll(string(f.Kind)+": "+f.Title, "/", "\x00")
-	ok, _ := path.Match(glob(e.pattern), title) // parseEntry tried the pattern
-	return ok
+	return e.pattern == f.Fingerprint || glob.Match(e.pattern, string(f.Kind)+": "+f.Title)
 }
 
 // Apply sets Allowed in the findings that entries cover.
