@@ -47,7 +47,8 @@ var mayImport = map[string][]string{
 	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat", "harness/vm", "harness/wire"},
 	"harness/usage":         {},
 	"harness/signals":       {},
-	"harness/report":        {"harness/result", "cases/step", "cases/uapi", "harness/splat", "harness/vm"},
+	"harness/report":        {"cases/step", "cases/uapi", "harness/result", "harness/shell", "harness/splat", "harness/vm"},
+	"harness/runs":          {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "kconfig"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
@@ -63,7 +64,7 @@ var leaves = []string{"harness/glob", "harness/listfile", "harness/shell"}
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/bisect"}
+var drivers = []string{"harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

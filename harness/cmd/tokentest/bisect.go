@@ -17,6 +17,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
 )
@@ -193,7 +194,7 @@ func (b *bisection) prepare(ctx context.Context) error {
 	if b.log != nil {
 		return nil
 	}
-	if b.dir, err = runDir(b.f.run.out); err != nil {
+	if b.dir, err = runs.Make(b.f.run.out); err != nil {
 		return err
 	}
 	b.log, err = bisect.NewLog(b.dir, b.q)
@@ -246,9 +247,9 @@ func (b *bisection) predicate(ctx context.Context) error {
 }
 
 func (b *bisection) asRun() error {
-	r, err := loadRun(&result.Loader{}, b.q.As)
+	r, err := runs.Load(&result.Loader{}, b.q.As)
 	if err == nil {
-		err = b.whole(r)
+		err = runs.Complete(r, b.note)
 	}
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/signals"
 	"tokentest/harness/vm"
 )
@@ -102,12 +103,12 @@ func speechless(k *result.KernelRun) (why string, unbooted bool) {
 
 // boot runs the cases on a kernel. Its error is the host's.
 func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun, string, error) {
-	runs, err := filepath.Glob(filepath.Join(b.dir, "run[0-9]*"))
+	old, err := filepath.Glob(filepath.Join(b.dir, "run[0-9]*"))
 	if err != nil {
 		return nil, "", err
 	}
-	name := fmt.Sprintf("run%d", len(runs))
-	dir, err := makeDir(filepath.Join(b.dir, name))
+	name := fmt.Sprintf("run%d", len(old))
+	dir, err := runs.MakeDir(filepath.Join(b.dir, name))
 	if err != nil {
 		return nil, "", err
 	}
@@ -142,9 +143,9 @@ func (b *bisection) boot(ctx context.Context, id, ref string) (*result.KernelRun
 
 // stored reads the run of a test.
 func (b *bisection) stored(t bisect.Test) (*result.KernelRun, error) {
-	r, err := loadRun(&result.Loader{}, filepath.Join(b.dir, t.Run))
+	r, err := runs.Load(&result.Loader{}, filepath.Join(b.dir, t.Run))
 	if err == nil {
-		err = b.whole(r)
+		err = runs.Complete(r, b.note)
 	}
 	if err != nil {
 		return nil, err

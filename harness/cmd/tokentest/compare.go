@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -13,6 +11,7 @@ import (
 
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
 
@@ -92,15 +91,15 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 		return err
 	}
 	l := &result.Loader{} // of both, which have most in common
-	base, err := loadSide(l, from, f.baseKernel)
+	base, err := runs.Side(l, from, f.baseKernel)
 	if err != nil {
 		return err
 	}
-	new, err := loadSide(l, to, f.newKernel)
+	new, err := runs.Side(l, to, f.newKernel)
 	if err != nil {
 		return err
 	}
-	a.vouch(slices.Concat(base.Runs, new.Runs)...)
+	runs.NoteUnverified(a.note, slices.Concat(base.Runs, new.Runs)...)
 	for _, r := range append(slices.Clone(base.Runs), new.Runs...) {
 		r.AllowEmpty = r.AllowEmpty || f.allowEmpty
 	}
@@ -145,35 +144,10 @@ func (a *app) tell(c *result.Comparison, format string) error {
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
 
-func loadSide(l *result.Loader, name, kernel string) (*result.Side, error) {
-	debug.SetMemoryLimit(readingLimit)
-	s, err := l.Side(name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, usage.Errorf("%w%s", err, newest())
-	case err != nil:
-		return nil, err
-	}
-	if s.Kernel = kernel; kernel == "" {
-		return s, nil
-	}
-	var refs []string
-	for _, r := range s.Runs {
-		for _, k := range r.Kernels {
-			if k.Ref == kernel {
-				s.Name = kernel + " of " + name
-				return s, nil
-			}
-			refs = append(refs, k.Ref)
-		}
-	}
-	return nil, usage.Errorf("%s has no kernel %q: it has %s", name, kernel, strings.Join(refs, ", "))
-}
-
 // writeBaseline keeps what a run showed. One with failures can be kept: they
 // are then known; what says nothing cannot.
 func (a *app) writeBaseline(path, run string) error {
-	s, err := loadSide(&result.Loader{}, run, "")
+	s, err := runs.Side(&result.Loader{}, run, "")
 	if err != nil {
 		return err
 	}
@@ -184,7 +158,7 @@ func (a *app) writeBaseline(path, run string) error {
 	if r.Interrupted {
 		return usage.Errorf("%s was interrupted: a baseline is of a whole run", run)
 	}
-	if err := a.whole(r); err != nil {
+	if err := runs.Complete(r, a.note); err != nil {
 		return err
 	}
 	for _, k := range r.Kernels {
@@ -220,12 +194,12 @@ func (a *app) base(f *runFlags) (*result.Side, error) {
 	if _, err := classes(f.fatal); err != nil || f.baseline == "" {
 		return nil, err
 	}
-	s, err := loadSide(&result.Loader{}, f.baseline, "")
+	s, err := runs.Side(&result.Loader{}, f.baseline, "")
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range s.Runs {
-		err = errors.Join(err, a.whole(r))
+		err = errors.Join(err, runs.Complete(r, a.note))
 	}
 	return s, err
 }

@@ -19,6 +19,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
 	"tokentest/harness/vm"
@@ -268,7 +269,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 	if err := l.Check(); err != nil {
 		return nil, err
 	}
-	l.Dir, err = runDir(f.out)
+	l.Dir, err = runs.Make(f.out)
 	return l, err
 }
 

@@ -17,6 +17,7 @@ import (
 	"tokentest/cases/uapi"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
 
@@ -94,7 +95,7 @@ func (a *app) oneKernel(ctx context.Context, f *explainFlags) (*step.Facts, erro
 
 // factsOf returns the facts of a run's kernels, or of the one that is named.
 func factsOf(dir, kernel string) ([]*step.Facts, error) {
-	r, err := headOf(dir)
+	r, err := runs.Head(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 )
 
 // firstScreen is what the command shows to somebody who names nothing.
@@ -157,7 +158,7 @@ func upToSlash(id string, from int) string {
 }
 
 func completeRuns(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
-	base, err := runsBase()
+	base, err := runs.Base()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}

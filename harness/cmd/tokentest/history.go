@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"text/tabwriter"
 
@@ -12,6 +11,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
 
@@ -40,15 +40,15 @@ line before. Of a pattern that covers several cases it shows how many have each 
 }
 
 func (a *app) history(pattern string, f *historyFlags) error {
-	debug.SetMemoryLimit(readingLimit)
+	runs.LimitMemory()
 	dir := f.dir
 	if dir == "" {
 		var err error
-		if dir, err = runsBase(); err != nil {
+		if dir, err = runs.Base(); err != nil {
 			return err
 		}
 	}
-	runs, err := result.Runs(dir)
+	names, err := result.Runs(dir)
 	if err != nil {
 		return err
 	}
@@ -59,12 +59,12 @@ func (a *app) history(pattern string, f *historyFlags) error {
 	for _, name := range unended {
 		a.note("%v", &result.UnendedError{Dir: name})
 	}
-	if len(runs) == 0 {
-		return usage.Advisef("no run is kept in %s: name another directory with --runs, or tokentest run makes one", dir)
+	if len(names) == 0 {
+		return usage.Advisef("no run is stored in %s: name another directory with --runs, or tokentest run makes one", dir)
 	}
 	var list []*result.Run
 	l := &result.Loader{Keep: func(id string) bool { return cases.Match(pattern, id) }}
-	for _, name := range runs {
+	for _, name := range names {
 		r, err := l.Load(name)
 		if err != nil {
 			a.note("%s is left out: %v", name, err)
@@ -77,7 +77,7 @@ func (a *app) history(pattern string, f *historyFlags) error {
 		}
 		list = append(list, r)
 	}
-	a.vouch(list...)
+	runs.NoteUnverified(a.note, list...)
 	slices.SortStableFunc(list, func(a, b *result.Run) int { return a.Start.Compare(b.Start) })
 	lines, err := a.pastLines(list, f)
 	if err == nil && lines == 0 {

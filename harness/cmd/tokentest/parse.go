@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/shell"
 	"tokentest/harness/testlog"
 	"tokentest/harness/usage"
@@ -68,7 +69,7 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty,
 		Kernels: []*result.KernelRun{k}}
 	if out != "" {
-		if r.Dir, err = runDir(out); err != nil {
+		if r.Dir, err = runs.Make(out); err != nil {
 			return err
 		}
 		if err := store(r); err != nil {

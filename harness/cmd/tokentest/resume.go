@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/shell"
 	"tokentest/harness/usage"
 )
@@ -28,7 +29,7 @@ func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 		return nil
 	}
 	var err error
-	if l.Dir, err = runDir(f.out); err != nil {
+	if l.Dir, err = runs.Make(f.out); err != nil {
 		return err
 	}
 	here, err := os.Getwd()

@@ -10,6 +10,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/oracle"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 )
 
 // hidden are the rules whose absence no kernel can show, with the reason.
@@ -29,30 +30,30 @@ says that some rule was not noticed: no case of the runs depends on it.`,
 		Example: "  tokentest rules results/runs/RUN",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			var runs []*result.Run
+			var list []*result.Run
 			l := &result.Loader{Worlds: true}
 			for _, arg := range args {
-				r, err := loadRun(l, arg)
+				r, err := runs.Load(l, arg)
 				if err == nil {
-					err = a.whole(r)
+					err = runs.Complete(r, a.note)
 				}
 				if err != nil {
 					return err
 				}
-				runs = append(runs, r)
+				list = append(list, r)
 			}
 			corpus, err := cases.Load(c.Context())
 			if err != nil {
 				return err
 			}
-			return a.rules(c.Context(), runs, corpus)
+			return a.rules(c.Context(), list, corpus)
 		},
 	}
 }
 
-func (a *app) rules(ctx context.Context, runs []*result.Run, corpus *cases.Corpus) error {
+func (a *app) rules(ctx context.Context, list []*result.Run, corpus *cases.Corpus) error {
 	seen := map[string]*notice{}
-	for _, r := range runs {
+	for _, r := range list {
 		for _, k := range r.Kernels {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

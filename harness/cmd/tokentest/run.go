@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -347,56 +345,4 @@ func (f *runFlags) request(args []string) plan.Request {
 // oneKernel is a request for cases on one kernel.
 func oneKernel(ref string, args []string) plan.Request {
 	return plan.Request{Kernels: []string{ref}, Args: args}
-}
-
-// runDir makes the directory of a run: out, or one named by the time, under
-// results/runs of a checkout or else in the user's state directory. No other
-// run can have it.
-func runDir(out string) (string, error) {
-	if out != "" {
-		dir, err := makeDir(out)
-		if errors.Is(err, fs.ErrExist) {
-			return "", usage.Errorf("--out %s: it exists; a run has a directory of its own", out)
-		}
-		return dir, err
-	}
-	base, err := runsBase()
-	if err != nil {
-		return "", err
-	}
-	for {
-		dir, err := makeDir(filepath.Join(base, time.Now().UTC().Format("20060102-150405.000")))
-		if !errors.Is(err, fs.ErrExist) {
-			return dir, err
-		}
-		time.Sleep(time.Millisecond) // somebody else's, of the same moment
-	}
-}
-
-func makeDir(dir string) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(dir), 0o755)
-	}
-	if err == nil {
-		err = os.Mkdir(dir, 0o755)
-	}
-	if err != nil {
-		return "", fmt.Errorf("make the run's directory: %w; name another one with --out", err)
-	}
-	return dir, nil
-}
-
-func runsBase() (string, error) {
-	if text, err := os.ReadFile("go.mod"); err == nil && strings.HasPrefix(string(text), "module tokentest\n") {
-		return filepath.Join("results", "runs"), nil
-	}
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "tokentest", "runs"), nil
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", fmt.Errorf("find a place for the run: %w; name one with --out", err)
-	}
-	return filepath.Join(home, ".local", "state", "tokentest", "runs"), nil
 }

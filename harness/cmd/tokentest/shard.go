@@ -8,6 +8,7 @@ import (
 
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
 
@@ -32,7 +33,7 @@ func (f *runFlags) costs() (func(kernel string) plan.Cost, error) {
 	if f.durations == "" {
 		return func(string) plan.Cost { return plan.DefaultCost }, nil
 	}
-	r, err := loadRun(&result.Loader{Worlds: true}, f.durations)
+	r, err := runs.Load(&result.Loader{Worlds: true}, f.durations)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,49 +9,8 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
-	"tokentest/harness/report"
 	"tokentest/harness/result"
-	"tokentest/harness/shell"
 )
-
-const unverified = "an older tokentest stored the records without checksums; missing ones cannot be noticed"
-
-// vouch says once that runs of an older tokentest cannot be verified.
-func (a *app) vouch(runs ...*result.Run) {
-	n, first := 0, ""
-	for _, r := range runs {
-		if r.Unverified {
-			if n++; n == 1 {
-				first = cmp.Or(r.Dir, "the baseline")
-			}
-		}
-	}
-	switch {
-	case n == 0:
-	case n == 1:
-		a.note("%s: %s", first, unverified)
-	default:
-		a.note("%s: %s", report.Count(n, "run"), unverified)
-	}
-}
-
-// whole refuses a run of which records are missing or damaged: what is made
-// from it would be taken for the whole.
-func (a *app) whole(r *result.Run) error {
-	a.vouch(r)
-	gaps := r.Gaps()
-	if len(gaps) == 0 {
-		return nil
-	}
-	for _, gap := range gaps[:len(gaps)-1] {
-		a.note("%s", gap)
-	}
-	err := errors.New(gaps[len(gaps)-1])
-	if len(r.Resume) > 0 {
-		return fmt.Errorf("%w; tokentest run --resume %s makes the records again", err, shell.Quote(r.Resume[0]))
-	}
-	return err
-}
 
 // recalled reads a run that has not ended, from what its machines said.
 func (a *app) recalled(ctx context.Context, dir string) (*result.Run, error) {
