@@ -101,6 +101,9 @@ func (e Enum) Name(value uint32) string {
 	return strconv.FormatUint(uint64(value), 10)
 }
 
+// Symbol returns a member's name as the kernel's header and its BTF spell it.
+func (e Enum) Symbol(m Member) string { return e.Prefix + strings.ToUpper(m.Name) }
+
 // Lookup finds a member by name, in either case, or by number.
 func (e Enum) Lookup(name string) (Member, bool) {
 	for _, m := range e.Members {

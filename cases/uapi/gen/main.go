@@ -5,9 +5,10 @@
 // Usage: gen -since since.txt -o zenums.go -layout zlayout.go [-btf RELEASE=vmlinuz] RELEASE=bpf.h...
 //
 // The headers (include/uapi/linux/bpf.h of each release, oldest first) give every
-// name and number. since.txt names the release that added an enumerator between
-// two headers; gen refuses an entry that a header contradicts. The layout is that
-// of the last header: kernels only ever add members. With -btf, gen also writes
+// name and number. since.txt names the release that added each enumerator that the
+// oldest header does not have. gen refuses an enumerator without an entry, because
+// the releases between two headers are unknown to it, and an entry that a header
+// contradicts. The layout is that of the last header: kernels only ever add members. With -btf, gen also writes
 // testdata/layout.txt, the layout in the BTF of a packaged kernel of that release.
 package main
 
@@ -145,10 +146,13 @@ func collect(tag string, headers []string, known map[string]string) ([]enumerato
 			if !first[e.name] {
 				first[e.name] = true
 				s, ok := known[e.name]
-				if !ok {
-					s = release
-					known[e.name] = s
-				} else if before != "" && !less(before, s) || less(release, s) {
+				switch {
+				case !ok && before == "":
+					known[e.name] = release
+				case !ok:
+					return nil, fmt.Errorf("%s: in the header of %s and not of %s; add the release that added it to since.txt",
+						e.name, release, before)
+				case before != "" && !less(before, s) || less(release, s):
 					return nil, fmt.Errorf("since %s: %s is in the header of %s and not of %q", s, e.name, release, before)
 				}
 			}
