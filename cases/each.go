@@ -3,7 +3,6 @@ package cases
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -49,7 +48,7 @@ func eachMapType() []axisValue {
 }
 
 func enumNeed(e *uapi.Enum, m uapi.Member) Need {
-	return Need{Kind: NeedEnum, Tag: e.Tag, Name: e.Prefix + strings.ToUpper(m.Name), Value: m.Value, Since: m.Since}
+	return Need{Kind: NeedEnum, Tag: e.Tag, Name: e.Symbol(m), Value: m.Value, Since: m.Since}
 }
 
 func othersMask(bit uint32) string { return fmt.Sprintf("%#x", ^uint64(0)&^(1<<bit)) }

@@ -68,6 +68,45 @@ func TestParseMaskOfEachOption(t *testing.T) {
 	}
 }
 
+// A kernel reads only the names that its own BTF has, whatever its release.
+func TestMaskNamesAreThoseOfTheBTF(t *testing.T) {
+	at := func(major, minor int, maps ...string) *Kernel {
+		k := KernelAt(linux(major, minor))
+		if maps != nil {
+			k.Enumerators = map[string][]string{uapi.MapTypes.Tag: maps}
+		}
+		return k
+	}
+	for _, tt := range []struct {
+		name  string
+		k     *Kernel
+		value string
+		want  uint64
+		shown string // in mountinfo
+	}{
+		{"before the shared type was renamed", at(6, 1), "cgroup_storage_deprecated", 0, ""},
+		{"the shared type, renamed in 6.2", at(6, 2), "cgroup_storage_deprecated", 1 << 19, "cgroup_storage_deprecated"},
+		{"its old name", at(6, 9), "cgroup_storage", 1 << 19, "cgroup_storage_deprecated"},
+		{"before the per-CPU type was renamed", at(6, 6), "percpu_cgroup_storage_deprecated", 0, ""},
+		{"an old name where there is no new one", at(6, 6), "percpu_cgroup_storage", 1 << 21, "percpu_cgroup_storage"},
+		{"the per-CPU type, renamed in 6.7", at(6, 7), "percpu_cgroup_storage_deprecated", 1 << 21,
+			"percpu_cgroup_storage_deprecated"},
+		{"a backported name", at(6, 6, "BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_RHASH"), "rhash", 1 << 35, ""}, // 6.6 has 33 types
+		{"a name that was taken out", at(7, 3, "BPF_MAP_TYPE_HASH"), "rhash", 0, ""},
+		{"a name that is left", at(7, 3, "BPF_MAP_TYPE_HASH"), "hash", 1 << 1, "hash"},
+		{"a bit without a name", at(7, 3, "BPF_MAP_TYPE_HASH"), "0x4", 1 << 2, "0x4"},
+	} {
+		tt.k.Token = true
+		got, errno := ParseMask(tt.k, "delegate_maps", tt.value)
+		if got != tt.want || (errno == 0) != (tt.want != 0) {
+			t.Errorf("%s: delegate_maps=%s is %#x, %s; want %#x", tt.name, tt.value, got, errno, tt.want)
+		}
+		if shown, _ := tt.k.shownMask(&uapi.MapTypes, got, tt.k.MaxMap); shown != tt.shown {
+			t.Errorf("%s: %#x is shown as %q, want %q", tt.name, got, shown, tt.shown)
+		}
+	}
+}
+
 // fsconfig(2) takes at most 255 bytes of a string.
 func TestParseMaskLength(t *testing.T) {
 	long := strings.Repeat("0", 254) + "1"

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tokentest/cases/uapi"
@@ -331,7 +332,8 @@ func (r *Remounting) decide(w *World, trace *[]Line) Verdict {
 }
 
 // ShownOptions is what /proc/PID/mountinfo shows of a bpffs, bpf_show_options.
-func (k *Kernel) ShownOptions(b *BPFFS) string {
+// It is false if the kernel may have a name for a bit that the tables do not have.
+func (k *Kernel) ShownOptions(b *BPFFS) (string, bool) {
 	out := []string{"rw"}
 	if b.Root.UID != 0 {
 		out = append(out, fmt.Sprintf("uid=%d", b.Root.UID))
@@ -344,28 +346,50 @@ func (k *Kernel) ShownOptions(b *BPFFS) string {
 	}
 	ends := []uint32{k.MaxCmd, k.MaxMap, k.MaxProg, k.MaxAttach}
 	for i, o := range DelegateOptions {
-		if text := k.shownMask(o.Enum, *b.Delegate.Of(o.Name), ends[i]); text != "" {
+		text, known := k.shownMask(o.Enum, *b.Delegate.Of(o.Name), ends[i])
+		if !known {
+			return "", false
+		}
+		if text != "" {
 			out = append(out, o.Name+"="+text)
 		}
 	}
-	return strings.Join(out, ",")
+	return strings.Join(out, ","), true
 }
 
-// shownMask mirrors seq_print_delegate_opts: the first name of each bit; a bit
-// without a name is not shown. A kernel without BTF knows no name.
-func (k *Kernel) shownMask(e *uapi.Enum, mask uint64, end uint32) string {
-	known := uint64(1)<<end - 1
-	if mask &= known; mask == known {
-		return "any"
+// shownMask mirrors seq_print_delegate_opts: the first name of each bit, then
+// the bits without a name as a number. A kernel without BTF has no names.
+func (k *Kernel) shownMask(e *uapi.Enum, mask uint64, end uint32) (text string, known bool) {
+	all := uint64(1)<<end - 1
+	if mask &= all; mask == all {
+		return "any", true
 	}
-	if k.NoBTF && mask != 0 {
-		return fmt.Sprintf("%#x", mask)
-	}
-	var names []string
-	for n := range end {
-		if mask&(1<<n) != 0 {
-			names = append(names, e.Name(n))
+	var out []string
+	if !k.NoBTF {
+		for _, m := range e.Members {
+			if bit := uint64(1) << (m.Value % 64); mask&bit != 0 && k.knows(e, m) {
+				out, mask = append(out, m.Name), mask&^bit
+			}
+		}
+		if mask != 0 && k.namesMore(e) {
+			return "", false
 		}
 	}
-	return strings.Join(names, ":")
+	if mask != 0 {
+		out = append(out, fmt.Sprintf("%#x", mask))
+	}
+	return strings.Join(out, ":"), true
+}
+
+// namesMore reports whether the kernel may have a name that the enumeration's table
+// does not have.
+func (k *Kernel) namesMore(e *uapi.Enum) bool {
+	names := k.Enumerators[e.Tag]
+	for _, name := range names {
+		known := slices.ContainsFunc(e.Members, func(m uapi.Member) bool { return e.Symbol(m) == name })
+		if !known && !strings.HasPrefix(name, "__MAX_") {
+			return true
+		}
+	}
+	return names == nil
 }

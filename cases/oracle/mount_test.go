@@ -118,8 +118,8 @@ func TestShownOptions(t *testing.T) {
 			"rw,delegate_cmds=map_create:prog_test_run,delegate_maps=cgroup_storage_deprecated"},
 		{BPFFS{Root: Inode{0, 0, 0o1777}, Delegate: Masks{Attachs: 1 << 63, Progs: 1}}, "rw,delegate_progs=unspec"},
 	} {
-		if got := KernelAt(uapi.Release{Major: 6, Minor: 12}).ShownOptions(&tt.fs); got != tt.want {
-			t.Errorf("%+v: %q, want %q", tt.fs, got, tt.want)
+		if got, known := KernelAt(linux(6, 12)).ShownOptions(&tt.fs); got != tt.want || !known {
+			t.Errorf("%+v: %q, %v, want %q", tt.fs, got, known, tt.want)
 		}
 	}
 }
@@ -137,15 +137,37 @@ func TestFileRules(t *testing.T) {
 	}
 }
 
-// A kernel without BTF has no name for a bit, and shows the number.
-func TestShownOptionsWithoutBTF(t *testing.T) {
-	k := KernelAt(uapi.Release{Major: 6, Minor: 12})
-	fs := &BPFFS{Root: Inode{Mode: rootMode | 0o777}, Delegate: Masks{Cmds: 1 << uapi.BPF_PROG_LOAD, Maps: ^uint64(0)}}
-	if got, want := k.ShownOptions(fs), "rw,delegate_cmds=prog_load,delegate_maps=any"; got != want {
-		t.Errorf("with BTF %q, want %q", got, want)
-	}
-	k.NoBTF = true
-	if got, want := k.ShownOptions(fs), "rw,delegate_cmds=0x20,delegate_maps=any"; got != want {
-		t.Errorf("without BTF %q, want %q", got, want)
+// TestShownMask has the three kinds of names that a kernel can have: those of its
+// release, those of its BTF, and none.
+func TestShownMask(t *testing.T) {
+	const mapsOf6_12 = 34
+	btf := map[string][]string{uapi.MapTypes.Tag: {"BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_ARRAY", "__MAX_BPF_MAP_TYPE"}}
+	newer := map[string][]string{uapi.MapTypes.Tag: {"BPF_MAP_TYPE_HASH", "BPF_MAP_TYPE_NOBODY_KNOWS"}}
+	for _, tt := range []struct {
+		name  string
+		names map[string][]string
+		noBTF bool
+		mask  uint64
+		want  string
+		known bool
+	}{
+		{"nothing", nil, false, 0, "", true},
+		{"names of the release", nil, false, 1<<1 | 1<<33, "hash:arena", true},
+		{"every bit", nil, false, 1<<mapsOf6_12 - 1, "any", true},
+		{"bits above the last do not count", nil, false, 1<<1 | 1<<40, "hash", true},
+		{"the first of two names", nil, false, 1 << 19, "cgroup_storage_deprecated", true},
+		{"a name of the BTF", btf, false, 1 << 2, "array", true},
+		{"bits without a name", btf, false, 1<<1 | 1<<3 | 1<<4, "hash:0x18", true},
+		{"only bits without a name", btf, false, 1 << 3, "0x8", true},
+		{"no BTF", nil, true, 1<<1 | 1<<2, "0x6", true},
+		{"no BTF, every bit", nil, true, ^uint64(0), "any", true},
+		{"a name that the table does not have", newer, false, 1 << 5, "", false},
+		{"the bits beside such a name", newer, false, 1 << 1, "hash", true},
+	} {
+		k := KernelAt(linux(6, 12))
+		k.Enumerators, k.NoBTF = tt.names, tt.noBTF
+		if got, known := k.shownMask(&uapi.MapTypes, tt.mask, mapsOf6_12); got != tt.want || known != tt.known {
+			t.Errorf("%s: %q, %v, want %q, %v", tt.name, got, known, tt.want, tt.known)
+		}
 	}
 }

@@ -174,7 +174,7 @@ func (k *Kernel) enumerator(option, name string) (uint32, bool) {
 			continue
 		}
 		for _, m := range o.Enum.Members {
-			if strings.EqualFold(m.Name, name) && k.has(m.Since) {
+			if strings.EqualFold(m.Name, name) && k.knows(o.Enum, m) {
 				return m.Value, true
 			}
 		}

@@ -1,6 +1,10 @@
 package oracle
 
-import "tokentest/cases/uapi"
+import (
+	"slices"
+
+	"tokentest/cases/uapi"
+)
 
 // World is the state that the kernel's answer depends on, except the request.
 type World struct {
@@ -26,6 +30,10 @@ type Kernel struct {
 	// The kernel's __MAX_BPF_CMD, __MAX_BPF_MAP_TYPE, __MAX_BPF_PROG_TYPE and
 	// __MAX_BPF_ATTACH_TYPE. No mask covers a value at or above its maximum.
 	MaxCmd, MaxMap, MaxProg, MaxAttach uint32
+	// Enumerators are the names in the kernel's BTF, by the tag of their
+	// enumeration: bpf_parse_param looks the names of a mask up there. Nil means
+	// that they are unknown, and those of the release count.
+	Enumerators map[string][]string
 	// NoBTF says that the kernel has no BTF of its own, and shows the bits of a mask by number.
 	NoBTF bool
 	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
@@ -57,6 +65,14 @@ func linux(major, minor int) uapi.Release { return uapi.Release{Major: major, Mi
 
 // has reports whether the kernel is of this mainline release or a later one.
 func (k *Kernel) has(since uapi.Release) bool { return !k.Release.Less(since) }
+
+// knows reports whether the kernel's enumeration has the name.
+func (k *Kernel) knows(e *uapi.Enum, m uapi.Member) bool {
+	if names := k.Enumerators[e.Tag]; names != nil {
+		return slices.Contains(names, e.Symbol(m))
+	}
+	return k.has(m.Since)
+}
 
 // trustsCPU reports whether the verifier adds no protection against
 // speculation, for every loader: bpf_bypass_spec_v1 and

@@ -15,6 +15,7 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k.Token, k.Patch = f.Token, f.Patch()
 	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && off(f, "CPU_MITIGATIONS")
 	k.Settings = settingsOf(f)
+	k.Enumerators = f.Enumerators
 	k.NoBTF = off(f, "DEBUG_INFO_BTF")
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
