@@ -99,11 +99,20 @@ func (r *Request) expand(ctx context.Context, corpus *cases.Corpus) (*Plan, erro
 
 // The memory that a run may use before it collects garbage more often, so that a hundred and
 // fifty thousand cases stay below a hundred megabytes: a base, and more for each case of each
-// kernel.
+// kernel. A long case counts by its steps: under a limit below what the cases hold, the
+// collector never rests.
 const (
 	memoryBase    = 40 << 20
 	memoryPerCase = 240
+	memoryPerStep = 4 << 10
+	ordinarySteps = 64 // that memoryPerCase covers
 )
 
 // Memory is a soft limit in bytes for a process that runs the plan, for debug.SetMemoryLimit.
-func (p *Plan) Memory() int64 { return int64(memoryBase + memoryPerCase*len(p.Kernels)*len(p.Cases)) }
+func (p *Plan) Memory() int64 {
+	n := memoryBase + memoryPerCase*len(p.Kernels)*len(p.Cases)
+	for _, c := range p.Cases {
+		n += memoryPerStep * max(0, c.Len()-ordinarySteps)
+	}
+	return int64(n)
+}

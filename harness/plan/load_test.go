@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"tokentest/cases"
@@ -105,5 +106,25 @@ func TestMemory(t *testing.T) {
 	two := planOf(t, "a b", "token_create")
 	if one := p.Memory(); one <= memoryBase || two.Memory()-memoryBase != 2*(one-memoryBase) {
 		t.Errorf("one kernel %d bytes, two %d", one, two.Memory())
+	}
+}
+
+// A case of many steps holds more memory than a plan of many short cases has for one.
+func TestMemoryCountsSteps(t *testing.T) {
+	const more = 10_000
+	memory := func(steps int) int64 {
+		corpus := &cases.Corpus{}
+		text := scenario + strings.Repeat("owner map_create type=hash token=t\n", steps)
+		g, err := corpus.AddFile(t.Context(), userFile(t, "long.txt", text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return (&Plan{Kernels: []string{"deb:6.12"}, Cases: g.Cases}).Memory()
+	}
+	if short, long := memory(1), memory(1+more); long-short < (more-ordinarySteps)*memoryPerStep {
+		t.Errorf("a case of 1 step has %d bytes, one of %d steps %d", short, 1+more, long)
+	}
+	if one, two := memory(1), memory(2); one != two {
+		t.Errorf("a short case of 1 step has %d bytes, one of 2 steps %d", one, two)
 	}
 }

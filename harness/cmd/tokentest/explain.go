@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -135,32 +137,44 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 	if err != nil {
 		return err
 	}
-	w := &explainer{Writer: a.stdout}
-	for _, facts := range list {
-		(&foreseen{facts: facts}).writeDrift(a.stdout)
-		if f.facts != "" {
-			if err := a.writeMachine(facts); err != nil {
+	out := bufio.NewWriter(a.stdout)
+	w := &explainer{Writer: out}
+	err = w.explainOn(ctx, p.Cases, pattern, list, f.facts != "")
+	if w.contradicted {
+		a.code = result.ExitUsage
+	}
+	if flushed := out.Flush(); err == nil {
+		err = flushed
+	}
+	return err
+}
+
+// explainOn explains the cases that match on each kernel. ran says that the
+// kernels ran, and that their settings are known.
+func (w *explainer) explainOn(ctx context.Context, list []*cases.Case, pattern string, kernels []*step.Facts,
+	ran bool) error {
+	for _, facts := range kernels {
+		(&foreseen{facts: facts}).writeDrift(w)
+		if ran {
+			if err := writeMachine(w, facts); err != nil {
 				return err
 			}
 		}
-		for _, c := range p.Cases {
-			if cases.Match(pattern, c.ID) || len(p.Cases) == 1 || strings.HasSuffix(pattern, ".txt") {
+		for _, c := range list {
+			if cases.Match(pattern, c.ID) || len(list) == 1 || strings.HasSuffix(pattern, ".txt") {
 				if err := w.explain(ctx, c, facts); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	if w.contradicted {
-		a.code = result.ExitUsage
-	}
 	return nil
 }
 
 // writeMachine shows the settings of a kernel that ran, and what the guest
 // changed in it.
-func (a *app) writeMachine(f *step.Facts) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+func writeMachine(out io.Writer, f *step.Facts) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "settings of %s\n", f.Release)
 	for _, s := range f.States() {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Name, s.Value(), s.Changed(), s.Func)
