@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tokentest/harness/child"
+	"tokentest/harness/lockfile"
 )
 
 // apt is the host's own, with a private state: the host's package lists,
@@ -205,13 +206,13 @@ func (f failures) first() string {
 func (a *apt) refresh(ctx context.Context, log func(string, ...any)) ([]byte, error) {
 	lock := filepath.Join(a.dir, "lists", "lock")
 	for {
-		if err := awaitUnlocked(ctx, lock, log); err != nil {
+		if err := lockfile.AwaitUnlocked(ctx, lock, log); err != nil {
 			return nil, fmt.Errorf("wait for apt: %w", err)
 		}
 		// Its package cache would cost more time than the lists, and is not used.
 		cmd := command(ctx, "apt-get", "-c", a.conf, "-o", "pkgCacheFile::Generate=false", "-q", "update")
 		out, err := cmd.CombinedOutput()
-		if pid, lockErr := holder(lock); err == nil || pid == 0 || lockErr != nil {
+		if pid, lockErr := lockfile.Holder(lock); err == nil || pid == 0 || lockErr != nil {
 			return out, err
 		} // another one was quicker
 	}

@@ -6,14 +6,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
 
@@ -90,7 +91,7 @@ type built struct {
 	Commit, Name    string
 	Made            time.Time
 	Took            time.Duration
-	Files           map[string]string // to their digests
+	cachedir.Sums
 }
 
 const buildLog = "build.log"
@@ -292,20 +293,17 @@ func (j *job) entry() string { return j.path("builds", j.key) }
 // find returns the finished build. A damaged one is not there.
 func (j *job) find() *Kernel {
 	var m built
-	text, err := os.ReadFile(filepath.Join(j.entry(), manifest))
-	if err != nil || json.Unmarshal(text, &m) != nil {
-		return nil
-	}
-	for name, want := range m.Files {
-		if err := verify(filepath.Join(j.entry(), name), want); err != nil {
+	if err := cachedir.Open(j.entry(), &m); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
 			j.log("cached build of %s is damaged (%v) and not used", j.Ref, err)
-			return nil
 		}
+		return nil
 	}
 	k := &Kernel{
 		Ref: j.Ref, Release: m.Release, Format: m.Format, Digest: m.Files[imageFile],
 		Image: filepath.Join(j.entry(), imageFile), ConfigPath: filepath.Join(j.entry(), configFile), Source: j.Name,
 	}
+	var err error
 	if k.Config, err = readConfig(k.ConfigPath); err != nil {
 		return nil
 	}
@@ -334,12 +332,11 @@ func (j *job) slot(ctx context.Context) (func(), error) {
 // install keeps the image, its configuration and the log. It is renamed into
 // place whole.
 func (j *job) install(release string, took time.Duration) error {
-	temp := j.path("builds", ".fill-"+j.key)
-	defer os.RemoveAll(temp)
-	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(temp, 0o755)); err != nil {
+	temp, remove, err := cachedir.Temp(j.path("builds"), j.key)
+	if err != nil {
 		return err
 	}
-	m := built{Release: release, Format: BzImage, Commit: j.Commit, Name: j.Name, Made: time.Now(), Took: took, Files: map[string]string{}}
+	defer remove()
 	for to, from := range map[string]string{imageFile: bzImagePath, configFile: ".config", buildLog: buildLog} {
 		f, err := os.Open(filepath.Join(j.out, from))
 		if err != nil {
@@ -350,19 +347,15 @@ func (j *job) install(release string, took time.Duration) error {
 		if err != nil {
 			return err
 		}
-		if m.Files[to], err = digestFile(filepath.Join(temp, to)); err != nil {
-			return err
-		}
 	}
-	text, err := json.MarshalIndent(m, "", "\t")
-	if err != nil {
+	m := &built{Release: release, Format: BzImage, Commit: j.Commit, Name: j.Name, Made: time.Now(), Took: took}
+	if err := cachedir.Seal(temp, m); err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(temp, manifest), text, 0o644),
-		os.RemoveAll(j.entry()),
-		os.Rename(temp, j.entry()),
-		j.keepSymbols())
+	if err := cachedir.Install(temp, j.entry(), m); err != nil {
+		return err
+	}
+	return j.keepSymbols()
 }
 
 // bzImagePath is where make leaves the image.

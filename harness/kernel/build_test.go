@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tokentest/harness/lab/labtest"
+	"tokentest/harness/lockfile"
 	"tokentest/kconfig"
 )
 
@@ -304,7 +305,7 @@ func TestBuildInterrupted(t *testing.T) {
 	}
 	// A compiler that outlives whoever began it is waited for: it holds the lock.
 	left := exec.Command("sleep", "1")
-	lock, err := lockFile(t.Context(), filepath.Dir(half[0])+".lock", func() { t.Error("the build still holds its lock") })
+	lock, err := lockfile.Lock(t.Context(), filepath.Dir(half[0])+".lock", func() { t.Error("the build still holds its lock") })
 	if err != nil {
 		t.Fatal(err)
 	}

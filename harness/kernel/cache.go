@@ -2,15 +2,16 @@ package kernel
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
+
+	"tokentest/harness/cachedir"
+	"tokentest/harness/lockfile"
 )
 
 // cache is a directory with apt's private state, and one entry per kernel that
@@ -27,12 +28,10 @@ type entry struct {
 	Made    time.Time
 	Release string
 	Format  string
-	Digest  string            // of the image
-	Files   map[string]string // to their digests
-	Modules []string          // in load order
+	Digest  string // of the image
+	cachedir.Sums
+	Modules []string // in load order
 }
-
-const manifest = "manifest.json"
 
 // entries returns the manifests that can be read, in no particular order.
 func (c cache) entries() ([]entry, error) {
@@ -42,14 +41,10 @@ func (c cache) entries() ([]entry, error) {
 	}
 	var all []entry
 	for _, d := range dirs {
-		b, err := os.ReadFile(c.path("kernels", d.Name(), manifest))
-		if err != nil {
-			continue // half filled or damaged: as if it were not there
-		}
 		var e entry
-		if json.Unmarshal(b, &e) == nil && e.Digest == d.Name() {
+		if cachedir.Read(c.path("kernels", d.Name()), &e) == nil && e.Digest == d.Name() {
 			all = append(all, e)
-		}
+		} // any other is incomplete or damaged, and counts as missing
 	}
 	return all, nil
 }
@@ -80,10 +75,8 @@ func (p pkg) same(q pkg) bool {
 // open verifies an entry.
 func (c cache) open(ref string, e entry) (*Kernel, error) {
 	dir := c.path("kernels", e.Digest)
-	for name, want := range e.Files {
-		if err := verify(filepath.Join(dir, name), want); err != nil {
-			return nil, err
-		}
+	if err := cachedir.Verify(dir, &e); err != nil {
+		return nil, err
 	}
 	if e.Files[imageFile] != e.Digest {
 		return nil, errors.New("its manifest does not name its image")
@@ -105,19 +98,6 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 	return k, err
 }
 
-func verify(path, want string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	got, err := digest(f)
-	if err == nil && got != want {
-		err = fmt.Errorf("%s has changed", filepath.Base(path))
-	}
-	return err
-}
-
 // The directories that fill offers.
 const (
 	entryDir = "entry" // what becomes the entry
@@ -136,15 +116,16 @@ func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func
 	if k, err := c.find(ref, p, Options{}); k != nil || err != nil {
 		return k, err
 	}
-	temp := c.path("kernels", ".fill-"+p.Name+"_"+p.Version)
-	if err := errors.Join(
-		os.RemoveAll(temp),
-		os.MkdirAll(filepath.Join(temp, entryDir), 0o755),
-		os.MkdirAll(filepath.Join(temp, debsDir), 0o755),
-	); err != nil {
+	temp, remove, err := cachedir.Temp(c.path("kernels"), p.Name+"_"+p.Version)
+	if err != nil {
 		return nil, fmt.Errorf("fill kernel cache: %w", err)
 	}
-	defer os.RemoveAll(temp)
+	defer remove()
+	for _, dir := range []string{entryDir, debsDir} {
+		if err := os.Mkdir(filepath.Join(temp, dir), 0o755); err != nil {
+			return nil, fmt.Errorf("fill kernel cache: %w", err)
+		}
+	}
 	e, err := make(ctx, temp)
 	if err != nil {
 		return nil, err
@@ -156,37 +137,13 @@ func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func
 	return c.open(ref, e)
 }
 
-// install adds the manifest and renames, replacing a damaged entry.
+// install makes the directory the entry of its image.
 func (c cache) install(temp string, e *entry) error {
-	e.Files = map[string]string{}
-	files, err := os.ReadDir(temp)
-	if err != nil {
+	if err := cachedir.Seal(temp, e); err != nil {
 		return err
-	}
-	for _, f := range files {
-		if e.Files[f.Name()], err = digestFile(filepath.Join(temp, f.Name())); err != nil {
-			return err
-		}
 	}
 	e.Digest = e.Files[imageFile]
-	b, err := json.MarshalIndent(e, "", "\t")
-	if err != nil {
-		return err
-	}
-	final := c.path("kernels", e.Digest)
-	return errors.Join(
-		os.WriteFile(filepath.Join(temp, manifest), b, 0o644),
-		os.RemoveAll(final),
-		os.Rename(temp, final))
-}
-
-func digestFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	return digest(f)
+	return cachedir.Install(temp, c.path("kernels", e.Digest), e)
 }
 
 // heldKey is where a context keeps the locks that programs hold as well.
@@ -205,39 +162,11 @@ func (c cache) lock(ctx context.Context, name string, o Options) (locked context
 	if err := os.MkdirAll(c.path("locks"), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
-	f, err := lockFile(ctx, c.path("locks", name), func() {
+	f, err := lockfile.Lock(ctx, c.path("locks", name), func() {
 		o.log("waiting for another process that holds the lock of %s", name)
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
 	return context.WithValue(ctx, heldKey{}, append(slices.Clone(held(ctx)), f)), func() { f.Close() }, nil
-}
-
-// lockFile locks a file until it is closed, here and by every program that has
-// inherited it.
-func lockFile(ctx context.Context, path string, waits func()) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("lock kernel cache: %w", err)
-	}
-	for waiting := false; ; waiting = true {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
-			return nil, fmt.Errorf("lock kernel cache: %w", err)
-		}
-		if !waiting {
-			waits()
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"tokentest/harness/cachedir"
 )
 
 // world is a host with a mirror, both made up: apt-get and apt-helper are
@@ -112,7 +114,7 @@ func (w *world) publish(suite, name, version string, depends []string, files map
 	if out, err := exec.Command("dpkg-deb", "-Zxz", "--root-owner-group", "-b", tree, w.path("pool", deb)).CombinedOutput(); err != nil {
 		w.t.Fatalf("dpkg-deb: %v\n%s", err, out)
 	}
-	sum, err := digestFile(w.path("pool", deb))
+	sum, err := cachedir.Digest(w.path("pool", deb))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -360,25 +362,25 @@ func TestDamagedEntries(t *testing.T) {
 		},
 		"cut config":    func(w *world, e string) error { return os.Truncate(filepath.Join(e, configFile), 3) },
 		"lost module":   func(w *world, e string) error { return os.Remove(filepath.Join(e, "virtio.ko")) },
-		"cut manifest":  func(w *world, e string) error { return os.Truncate(filepath.Join(e, manifest), 30) },
-		"lost manifest": func(w *world, e string) error { return os.Remove(filepath.Join(e, manifest)) },
+		"cut manifest":  func(w *world, e string) error { return os.Truncate(filepath.Join(e, cachedir.ManifestFile), 30) },
+		"lost manifest": func(w *world, e string) error { return os.Remove(filepath.Join(e, cachedir.ManifestFile)) },
 		"other image": func(w *world, e string) error { // the manifest agrees with the files, not with the name
-			b, err := os.ReadFile(filepath.Join(e, manifest))
+			b, err := os.ReadFile(filepath.Join(e, cachedir.ManifestFile))
 			if err != nil {
 				return err
 			}
 			other := bzImage("9.9")
 			write(w.t, filepath.Join(e, imageFile), other)
-			sum, err := digestFile(filepath.Join(e, imageFile))
+			sum, err := cachedir.Digest(filepath.Join(e, imageFile))
 			b = bytes.Replace(b, []byte(`"vmlinuz": "`+filepath.Base(e)), []byte(`"vmlinuz": "`+sum), 1)
-			return errors.Join(err, os.WriteFile(filepath.Join(e, manifest), b, 0o644))
+			return errors.Join(err, os.WriteFile(filepath.Join(e, cachedir.ManifestFile), b, 0o644))
 		},
 		"moved": func(w *world, e string) error { return os.Rename(e, e[:len(e)-1]+"!") },
 		"half filled one": func(w *world, e string) error {
 			temp := w.path("cache/kernels/.fill-linux-image-6.1.0-50-cloud-amd64_6.1.176-1")
 			write(w.t, filepath.Join(temp, "junk"), nil)
 			write(w.t, filepath.Join(e, "junk"), nil)
-			return errors.Join(os.Remove(filepath.Join(e, manifest)), os.Rename(e, filepath.Join(temp, entryDir)))
+			return errors.Join(os.Remove(filepath.Join(e, cachedir.ManifestFile)), os.Rename(e, filepath.Join(temp, entryDir)))
 		},
 	}
 	for name, damage := range tests {
@@ -398,7 +400,7 @@ func TestDamagedEntries(t *testing.T) {
 			if second.Digest != first.Digest || names(second.Modules) != names(first.Modules) {
 				t.Errorf("got %+v, then %+v", first, second)
 			}
-			if got, err := digestFile(second.Image); err != nil || got != first.Digest {
+			if got, err := cachedir.Digest(second.Image); err != nil || got != first.Digest {
 				t.Errorf("the image is %s, %v", got, err)
 			}
 			if exists(filepath.Dir(second.Image), "junk") {

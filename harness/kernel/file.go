@@ -1,17 +1,15 @@
 package kernel
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
 
@@ -49,7 +47,7 @@ func readImage(ref string) (*Kernel, error) {
 		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
 	}
 	k := &Kernel{Ref: ref, Release: head.release, Image: ref, Format: head.format, Source: ref}
-	if k.Digest, err = digest(f); err != nil {
+	if k.Digest, err = cachedir.Digest(ref); err != nil {
 		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
 	}
 	return k, nil
@@ -90,18 +88,6 @@ func readConfig(path string) (kconfig.Config, error) {
 		return nil, fmt.Errorf("parse %s: %w", path, err)
 	}
 	return config, nil
-}
-
-// digest is the SHA-256 of all of f, in hex.
-func digest(f io.ReadSeeker) (string, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 var (

@@ -84,24 +84,6 @@ func TestForeignAptCancelled(t *testing.T) {
 	}
 }
 
-func TestHolder(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	if pid, err := holder(path); pid != 0 || err != nil {
-		t.Errorf("no file: got %d, %v", pid, err)
-	}
-	f := hold(t, path)
-	if pid, err := holder(path); pid == 0 || err != nil {
-		t.Errorf("locked: got %d, %v", pid, err)
-	}
-	f.Close()
-	if pid, err := holder(path); pid != 0 || err != nil {
-		t.Errorf("free: got %d, %v", pid, err)
-	}
-	if name := processName(os.Getpid()); !strings.Contains(name, "(process ") || strings.Contains(name, "\n") {
-		t.Errorf("this process is called %q", name)
-	}
-}
-
 // TestForeignGit: git's own lock on the user's index is waited for.
 func TestForeignGit(t *testing.T) {
 	w := newYard(t)
@@ -117,24 +99,6 @@ func TestForeignGit(t *testing.T) {
 	_, changed, err := snapshot(t.Context(), "tree:"+w.tree, w.tree, w.o)
 	if err != nil || !changed || len(w.said) != 1 || !w.heard("waiting for another git, which holds the lock") {
 		t.Errorf("got %v, %v, it said %q", changed, err, w.said)
-	}
-}
-
-// TestForeignGitStays: nobody removes the lock.
-func TestForeignGitStays(t *testing.T) {
-	lock := filepath.Join(t.TempDir(), "index.lock")
-	if err := os.WriteFile(lock, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	said := 0
-	err := awaitGone(t.Context(), lock, 300*time.Millisecond, func(string, ...any) { said++ })
-	if err == nil || !strings.Contains(err.Error(), lock) || !strings.Contains(err.Error(), "remove the file") || said != 1 {
-		t.Errorf("got %v, it said that it waits %d times", err, said)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := awaitGone(ctx, lock, time.Hour, func(string, ...any) {}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"tokentest/harness/cachedir"
 )
 
 // keptSymbols is how many builds keep their ELF file: one takes 200 MB.
@@ -35,7 +37,7 @@ func pruneSymbols(builds string) error {
 		return err
 	}
 	made := func(path string) int64 { // a build's manifest is written once
-		info, err := os.Stat(filepath.Join(filepath.Dir(path), manifest))
+		info, err := os.Stat(filepath.Join(filepath.Dir(path), cachedir.ManifestFile))
 		if err != nil {
 			return 0
 		}

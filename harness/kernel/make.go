@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"tokentest/harness/lockfile"
 	"tokentest/kconfig"
 )
 
@@ -26,10 +27,10 @@ func (j *job) make(ctx context.Context) error {
 	if err := errors.Join(os.MkdirAll(j.out, 0o755), os.MkdirAll(j.path("builds"), 0o755)); err != nil {
 		return fmt.Errorf("make a directory to build in: %w", err)
 	}
-	if j.hold, err = lockFile(ctx, j.out+".lock", func() {
+	if j.hold, err = lockfile.Lock(ctx, j.out+".lock", func() {
 		j.log("waiting for what an interrupted build has left running in %s", j.out)
 	}); err != nil {
-		return err
+		return fmt.Errorf("lock the objects of earlier builds: %w", err)
 	}
 	defer j.hold.Close()
 	if err := j.repo.checkout(ctx, j.Commit); err != nil {

@@ -13,10 +13,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
 
 	"tokentest/harness/child"
+	"tokentest/harness/lockfile"
 )
 
 // repo is a work tree of ours: kernels are checked out, patched and built in
@@ -147,6 +149,9 @@ func isRepository(ctx context.Context, dir string) bool {
 	return err == nil
 }
 
+// gitPatience is how long a lock file of the user's git may exist. A git that was killed leaves one.
+const gitPatience = 2 * time.Minute
+
 // snapshot is a commit of a work tree as it is, changes of tracked files
 // included. The user's branches, index and files stay as they are.
 func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, changed bool, err error) {
@@ -156,7 +161,7 @@ func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, c
 	}
 	lock, err := output(command(ctx, "git", "-C", dir, "rev-parse", "--path-format=absolute", "--git-path", "index.lock"))
 	if err == nil {
-		err = awaitGone(ctx, lock, lockFilePatience, o.log) // stash reads the files' times into the index anew
+		err = lockfile.AwaitGone(ctx, lock, gitPatience, o.log) // stash reads the files' times into the index anew
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)

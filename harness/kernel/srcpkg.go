@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tokentest/harness/cachedir"
 )
 
 // sourceTar is where linux-source lays its tree.
@@ -101,11 +103,14 @@ func (d *debian) fillSource(ctx context.Context, p pkg, r *repo) error {
 	if err != nil {
 		return err
 	}
-	temp := d.path("trees", ".fill-"+filepath.Base(r.dir))
-	if err := errors.Join(os.RemoveAll(temp), os.MkdirAll(filepath.Join(temp, "src"), 0o755)); err != nil {
+	temp, remove, err := cachedir.Temp(d.path("trees"), filepath.Base(r.dir))
+	if err != nil {
 		return fmt.Errorf("make a work tree: %w", err)
 	}
-	defer os.RemoveAll(temp)
+	defer remove()
+	if err := os.Mkdir(filepath.Join(temp, "src"), 0o755); err != nil {
+		return fmt.Errorf("make a work tree: %w", err)
+	}
 	d.log("fetching %s %s (%.0f MB)", p.Name, p.Version, float64(p.Size)/1e6)
 	debs, err := a.fetch(ctx, temp, []pkg{p})
 	if err != nil {

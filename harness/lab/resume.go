@@ -9,12 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
 
 	"tokentest/cases"
+	"tokentest/harness/lockfile"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -88,9 +88,9 @@ func hold(dir string) error {
 	if err != nil {
 		return fmt.Errorf("lock the run: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockfile.TryLock(f); err != nil {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, lockfile.ErrLocked) {
 			return ErrRunning
 		}
 		return fmt.Errorf("lock the run: %w", err)
