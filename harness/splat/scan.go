@@ -2,6 +2,7 @@ package splat
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"regexp"
 	"strings"
@@ -38,7 +39,7 @@ type Scanner struct {
 	drafts  []*draft
 	dropped int // findings past maxFindings
 	fatal   *draft
-	exit    string // Report.AgentExit
+	exit    string // Report.InitExit
 	reason  string // Report.AgentReason
 	last    string
 	clock   time.Duration // the guest's, on the last line that has a time stamp
@@ -232,7 +233,7 @@ func (s *Scanner) panicked(r *rule, title, msg, raw, caller string) {
 		cause.add(msg, raw)
 		s.fatal = cause
 	case strings.Contains(msg, "Attempted to kill init!"):
-		s.exit = fmt.Sprintf("the guest agent exited (%s)", exitcode.FindString(msg))
+		s.exit = cmp.Or(exitcode.FindString(msg), "exit code unknown")
 	default:
 		d := s.begin(caller, raw)
 		d.name(r, title)
@@ -319,7 +320,7 @@ func (s *Scanner) Close() Report {
 	if len(s.partial) > 0 {
 		s.flush(0)
 	}
-	r := Report{AgentExit: s.exit, AgentReason: s.reason, LastLine: s.last}
+	r := Report{InitExit: s.exit, AgentReason: s.reason, LastLine: s.last}
 	for _, d := range s.drafts {
 		if d.rule == nil { // a "cut here" line without a report after it
 			d.Kind, d.Title = KindWarn, "WARNING without a name"

@@ -19,8 +19,8 @@ func header(r Report) string {
 	if r.Fatal != nil {
 		fmt.Fprintf(&b, "FATAL: %s: %s\n", r.Fatal.Kind, r.Fatal.Title)
 	}
-	if r.AgentExit != "" {
-		fmt.Fprintf(&b, "AGENT: %s\n", r.AgentExit)
+	if r.InitExit != "" {
+		fmt.Fprintf(&b, "INIT: %s\n", r.InitExit)
 	}
 	if r.AgentReason != "" {
 		fmt.Fprintf(&b, "REASON: %s\n", r.AgentReason)

@@ -122,7 +122,8 @@ func TestPanicCause(t *testing.T) {
 		{warning + panics + "out of luck\n", "kernel panic: out of luck", "", 2},
 		{panics + "Fatal exception\n", "kernel panic: Fatal exception", "", 1},
 		{warning + panics + "Attempted to kill init! exitcode=0x00000100\n", "",
-			"the guest agent exited (exitcode=0x00000100)", 1},
+			"exitcode=0x00000100", 1},
+		{panics + "Attempted to kill init!\n", "", "exit code unknown", 0},
 		{panics + "first\n" + panics + "second\n", "kernel panic: first", "", 1},
 	} {
 		r := Scan([]byte(tt.log))
@@ -130,9 +131,9 @@ func TestPanicCause(t *testing.T) {
 		if r.Fatal != nil {
 			fatal = r.Fatal.Title
 		}
-		if fatal != tt.fatal || r.AgentExit != tt.exit || len(r.Findings) != tt.count {
+		if fatal != tt.fatal || r.InitExit != tt.exit || len(r.Findings) != tt.count {
 			t.Errorf("%q: fatal %q, exit %q, %q; want %q, %q, %d findings",
-				tt.log, fatal, r.AgentExit, titles(r), tt.fatal, tt.exit, tt.count)
+				tt.log, fatal, r.InitExit, titles(r), tt.fatal, tt.exit, tt.count)
 		}
 	}
 }

@@ -79,7 +79,7 @@ const (
 type Report struct {
 	Findings    []Finding // in the order in which they began
 	Fatal       *Finding  // the one that killed the kernel; nil if none did
-	AgentExit   string    // one line, if the guest's PID 1 exited by itself; "" if it did not
+	InitExit    string    // the exit code, as printed, of a PID 1 that exited by itself; "" if it did not
 	AgentReason string    // why the agent gave up, in its own words
 	LastLine    string    // the last line that is not empty
 }

@@ -67,8 +67,8 @@ func (f *facts) judge() (Fate, string) {
 		return Unbooted, "before the guest said hello: " + fatal.Title
 	case fatal != nil:
 		return Panicked, fatal.Title
-	case f.log.AgentExit != "":
-		return Lost, f.log.AgentExit
+	case f.log.InitExit != "":
+		return Lost, fmt.Sprintf("the guest agent exited (%s)", f.log.InitExit)
 	case f.stopped != "" && f.halted:
 		return Lost, "qemu was stopped from outside (SIGSTOP): " + f.stopped
 	case f.stopped != "":

@@ -84,5 +84,11 @@ func (a *app) scan(name string, allow *splat.Allow) error {
 		}
 		fmt.Fprintln(a.stdout, line)
 	}
+	if found.InitExit != "" {
+		fmt.Fprintf(a.stdout, "%s: panic: PID 1 exited (%s)\n", name, found.InitExit)
+	}
+	if found.Fatal != nil || found.InitExit != "" { // no entry allows a dead kernel
+		a.code = result.ExitDiffers
+	}
 	return nil
 }
