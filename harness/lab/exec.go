@@ -260,9 +260,9 @@ func (x *executor) output(payload []byte) error {
 	if payload[0] == 2 {
 		to = x.p.Stderr
 	}
-	heard := x.m.Unheard() // a pager may stand still
+	resume := x.m.PauseQuiet() // a pager may wait for its user
 	_, err := to.Write(payload[1:])
-	if heard(); err != nil {
+	if resume(); err != nil {
 		if s, err := wire.EncodeJSON(wire.Signal{Number: int(syscall.SIGPIPE)}); err == nil {
 			x.write(wire.KindSignal, s)
 		}

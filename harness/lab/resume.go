@@ -187,7 +187,7 @@ func (s *session) ended(dir string) (*ending, error) {
 			s.log("%s: %s: the last record is torn and is dropped", s.out.Ref, dir)
 		}
 		s.wrong = nil
-		end.Exit, err = vm.CutOff(dir, !s.hello.IsZero(), s.allow)
+		end.Exit, err = vm.ExitFromLog(dir, !s.hello.IsZero(), s.allow)
 		end.Cut = end.Fate != vm.Panicked
 	}
 	return end, err

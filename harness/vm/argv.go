@@ -36,10 +36,10 @@ var live = chardevs{
 	serial:  "socket,id=serial,fd=5",
 }
 
-// board is the machine itself: q35, which boots every kernel from 5.10 to 7.3
-// that was tried, as a bzImage and through PVH (microvm did not always power
-// off), without the devices that nobody uses but the kernel looks for. qemu64
-// is the model that TCG can do without a warning and that is as fast as any.
+// board is the machine itself: q35, without the devices that nobody uses and the
+// kernel probes. q35 boots kernels from 5.10 to 7.3, as a bzImage and through PVH;
+// microvm does not always power off. qemu64 is as fast as any CPU model under TCG,
+// and TCG emulates it without a warning.
 func board(m Machine) feature {
 	cpu := "qemu64"
 	if m.Accel == KVM {
@@ -52,10 +52,10 @@ func board(m Machine) feature {
 	}}
 }
 
-// quick leaves out what costs a boot the most and decides nothing: the
-// crypto self-tests are a fifth of it under TCG. There every timer that the
-// kernel programs leaves the translated code, which took a third of the time
-// behind hello, so the periodic tick alone is left.
+// quick leaves out what costs a boot the most and decides nothing. The crypto
+// self-tests are a fifth of a boot under TCG. Under TCG each timer that the kernel
+// programs also leaves the translated code, which takes a third of the time after
+// hello, so only the periodic tick stays.
 func quick(a Accel) feature {
 	if a == TCG {
 		return feature{karg: []string{"cryptomgr.notests", "highres=off", "nohz=off"}}
@@ -63,20 +63,22 @@ func quick(a Accel) feature {
 	return feature{karg: []string{"cryptomgr.notests"}}
 }
 
-// unsignalled keeps the runtime of the guest's agent, which is a Go program, from
-// interrupting the agent's own calls by a signal: then the verifier gives up with
-// EAGAIN, do_check of kernel/bpf/verifier.c. What the kernel does not know it
-// hands to init as its environment, unknown_bootoption of init/main.c.
-var unsignalled = feature{karg: []string{wire.NoPreempt}}
+// noPreempt keeps the Go runtime of the guest's agent from interrupting its system
+// calls by a signal: the verifier returns EAGAIN if one is pending (do_check in
+// kernel/bpf/verifier.c). The kernel passes an unknown NAME=VALUE argument to init as
+// environment (unknown_bootoption in init/main.c).
+var noPreempt = feature{karg: []string{wire.NoPreempt}}
 
-// timed gives a guest under TCG what its kernel would measure, and leaves out
-// the checks of it: on a busy host both come out wrong. The frequency of the TSC is
-// for determine_cpu_tsc_frequencies (since 5.10; an older kernel measures), and
-// the loops of a delay follow from it. The local APIC's timer cannot be given a
-// frequency: calibrate_APIC_clock (apic.c) counts it against the other two, and
-// was seen to count 0 ms for 100; the HPET, which has the tick without it, says
-// what its frequency is. The timer's check is check_timer of io_apic.c, the TSC's
-// that of the clocksource watchdog.
+// timed tells a kernel under TCG the frequencies that it would measure, and leaves out
+// its checks of them: on a busy host both come out wrong.
+//
+//   - tsc_early_khz is for determine_cpu_tsc_frequencies (since 5.10; an older kernel
+//     measures); loops_per_jiffy follows from it.
+//   - The local APIC timer cannot be told its frequency, and calibrate_APIC_clock
+//     (apic.c) can count 0 ms for 100. Without it the HPET has the tick, and the HPET
+//     reports its own frequency.
+//   - no_timer_check skips check_timer (io_apic.c), tsc=reliable the clocksource
+//     watchdog.
 func timed(m Machine) feature {
 	if m.Accel != TCG {
 		return feature{}
@@ -88,8 +90,8 @@ func timed(m Machine) feature {
 	return f
 }
 
-// bare keeps out everything that the host's configuration or QEMU's defaults
-// would add, the network first.
+// bare leaves out everything that the host's configuration or QEMU's defaults add,
+// above all the network.
 var bare = feature{qemu: []string{"-nodefaults", "-no-user-config", "-display", "none", "-nic", "none"}}
 
 // dieOnPanic turns an oops into a panic and a panic into QEMU's exit.
@@ -98,17 +100,16 @@ var dieOnPanic = feature{
 	karg: []string{"panic=-1", "oops=panic"},
 }
 
-// healthy makes the kernel say more about what it finds wrong, and makes
-// running out of memory a panic instead of the death of a random process.
+// healthy makes the kernel report more of what it finds wrong, and makes running out of
+// memory a panic instead of the death of a random process.
 var healthy = feature{karg: []string{
 	"sysctl.vm.panic_on_oom=1", "kasan_multi_shot",
 	"softlockup_all_cpu_backtrace=1", "hardlockup_all_cpu_backtrace=1",
 }}
 
-// log is the console: the kernel's log and nothing else. Level 5 shows
-// warnings and worse, which holds every splat. Its lines carry the time, by
-// which they are told from a program's; and the guest's marks in it are not
-// to be rationed.
+// log is the console, which carries only the kernel log. Level 5 shows warnings and
+// worse, which every splat is. The time stamps tell the kernel's lines from a
+// program's, and printk.devkmsg=on exempts the agent's marks from the rate limit.
 func log(c chardevs) feature {
 	return feature{
 		qemu: []string{"-chardev", c.console, "-serial", "chardev:console"},
@@ -116,7 +117,7 @@ func log(c chardevs) feature {
 	}
 }
 
-// records is the control channel, both ways that it can take.
+// records is the control channel, with both ports that it can use.
 func records(c chardevs) feature {
 	return feature{qemu: []string{
 		"-chardev", c.virtio, "-device", "virtio-serial-pci",
@@ -125,14 +126,15 @@ func records(c chardevs) feature {
 	}}
 }
 
-// The descriptor behind those of the channels.
+// nextFD is the first descriptor after those of the channels.
 const nextFD = 6
 
 // argv is QEMU's argument list, without the program's name. It is pure.
 func argv(m Machine) []string {
 	args := argvWith(m, live)
 	if m.Monitor {
-		args = append(args, "-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", nextFD), "-mon", "chardev=monitor,mode=control")
+		socket := fmt.Sprintf("socket,id=monitor,fd=%d", nextFD)
+		args = append(args, "-chardev", socket, "-mon", "chardev=monitor,mode=control")
 	}
 	if m.Debug != "" {
 		args = append(args, "-gdb", "unix:"+m.Debug+",server=on,wait=off", "-S")
@@ -145,11 +147,11 @@ func argv(m Machine) []string {
 
 // features is the machine and the kernel arguments that belong to it.
 func features(m Machine, c chardevs) []feature {
-	return []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), unsignalled, log(c), records(c)}
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), noPreempt, log(c), records(c)}
 }
 
-// KernelArguments returns what the kernel of an emulated machine is booted with,
-// before those of Machine.Append.
+// KernelArguments returns the arguments with which the kernel of an emulated machine is
+// booted, without those of Machine.Append.
 func KernelArguments() []string {
 	var out []string
 	for _, f := range features(Machine{Accel: TCG}, live) {
@@ -171,15 +173,12 @@ func argvWith(m Machine, c chardevs) []string {
 	return append(args, "-append", strings.Join(append(kargs, m.Append...), " "))
 }
 
-// cmdline is a shell line that repeats the boot by hand without this program:
-// the recorded control.in goes in, the answers go to replay.out, and the
-// console to the terminal.
+// cmdline is a shell line that repeats the boot by hand: the recorded control.in goes
+// in, the answers go to replay.out, and the console to the terminal.
 //
-// A virtio port keeps its input until the guest opens it. A serial port does
-// not, so there the recording waits until the agent listens. The input must not
-// end: QEMU would hang up, and the guest's answers would wait for ever; tail
-// stays until QEMU is gone. (QEMU's file device could read the recording by
-// itself, but has no option for it in 7.2.)
+// A virtio port keeps its input until the guest opens it. A serial port does not, so
+// there the recording waits until the agent listens. The input must not end: QEMU would
+// hang up, and the guest could not answer. tail keeps it open until QEMU is gone.
 func cmdline(m Machine, used port, listens time.Duration) string {
 	in := shell.Quote(filepath.Join(m.Dir, controlIn))
 	c := chardevs{console: "file,id=console,path=/dev/stderr", virtio: "stdio,id=virtio", serial: "null,id=serial"}

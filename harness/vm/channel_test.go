@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A console that nobody reads takes far more than a busy host leaves unread, in
-// writes of one character, as QEMU makes them.
+// TestConsoleHolds: a console that nobody reads takes far more than a busy host leaves
+// unread, in writes of one character, like QEMU's.
 func TestConsoleHolds(t *testing.T) {
 	w, err := newConsoleChannel()
 	if err != nil {

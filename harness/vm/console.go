@@ -11,8 +11,8 @@ import (
 	"tokentest/harness/splat"
 )
 
-// How much of a console is kept: the begin and the end, so that a guest that
-// floods it fills neither disk nor memory.
+// How many bytes of a console are kept: its start and its end, so that a guest that
+// floods it fills neither the disk nor the memory.
 const (
 	headMax = 12 << 20
 	tailMax = 4 << 20
@@ -35,8 +35,8 @@ func newConsole(f *os.File, copy io.Writer, start time.Time) *console {
 	}
 }
 
-// Write takes the next bytes of the console. It never fails: a full disk
-// must not stop the guest, so the failure is kept for the end.
+// Write takes the next bytes of the console. It never fails: a full disk must not stop
+// the guest, so close returns the error.
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,7 +52,7 @@ func (c *console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// dying says whether the kernel is dead by its own words.
+// dying reports whether the kernel says that it is dead.
 func (c *console) dying() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,7 +66,8 @@ func (c *console) size() int64 {
 	return c.log.n
 }
 
-// close ends the log and answers what it held and whether all was stored.
+// close ends the log. It returns what the log held, whether the guest printed
+// anything, and why the log is incomplete.
 func (c *console) close() (r splat.Report, heard bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,14 +79,14 @@ func (c *console) close() (r splat.Report, heard bool, err error) {
 	return r, c.log.n > 0, err
 }
 
-// boundedLog writes the begin of a stream to w as it comes, and the end of it
-// when it is closed.
+// boundedLog writes the start of a stream to w as it comes, and its end when it is
+// closed.
 type boundedLog struct {
 	w          io.WriteCloser
 	head, tail int64
 	n          int64 // bytes of the stream
 	ring       []byte
-	cut        int64 // bytes that were left out; known once closed
+	cut        int64 // bytes left out; known once closed
 	note       string
 }
 
@@ -103,8 +104,8 @@ func (l *boundedLog) Write(p []byte) (int, error) {
 	return whole, nil
 }
 
-// keep holds the last bytes that did not fit into the head: up to twice the
-// tail, so that moving them is rare.
+// keep stores the last bytes that do not fit into the head: up to twice the tail, so
+// that it seldom moves them.
 func (l *boundedLog) keep(p []byte) {
 	l.ring = append(l.ring, p...)
 	if over := int64(len(l.ring)) - l.tail; over > l.tail {
@@ -112,7 +113,7 @@ func (l *boundedLog) keep(p []byte) {
 	}
 }
 
-// Close writes the end, with a line before it that says how much is missing.
+// Close writes the end, after a line that says how much is missing.
 func (l *boundedLog) Close() error {
 	over := max(int64(len(l.ring))-l.tail, 0)
 	l.ring = l.ring[over:]
@@ -124,7 +125,7 @@ func (l *boundedLog) Close() error {
 	return errors.Join(err, l.w.Close())
 }
 
-// offset turns an offset into the stream into one into the closed log.
+// offset converts an offset in the stream to one in the closed log.
 func (l *boundedLog) offset(at int64) int64 {
 	switch {
 	case l.cut == 0 || at < l.head:

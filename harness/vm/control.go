@@ -21,32 +21,31 @@ const (
 	controlOut = "control.out"
 )
 
-// pulse is the machine's clock, and remembers when the guest last gave a sign
-// of life. The clock stands still while this program does, and while QEMU waits
-// for a processor: a guest is not to blame when the host is suspended or busy, or
-// the program stopped.
+// pulse is the machine's clock, and remembers when the guest last gave a sign of life.
+// The clock stands still while this program is stopped or QEMU waits for a processor:
+// the guest is not to blame for a suspended or busy host.
 type pulse struct {
 	now, last atomic.Int64
-	unheard   atomic.Int32 // how many do not listen
+	paused    atomic.Int32 // callers of PauseQuiet
 }
 
 func (p *pulse) touch() { p.last.Store(p.now.Load()) }
 
 func (p *pulse) silence() time.Duration {
-	if p.unheard.Load() > 0 {
+	if p.paused.Load() > 0 {
 		return 0
 	}
 	return time.Duration(p.now.Load() - p.last.Load())
 }
 
-// time is for how long the machine could run.
+// time is how long the machine could run.
 func (p *pulse) time() time.Duration { return time.Duration(p.now.Load()) }
 
-// advance lets the clock go on.
+// advance advances the clock.
 func (p *pulse) advance(d time.Duration) { p.now.Add(int64(d)) }
 
-// channel is a socket pair: one end is ours, QEMU inherits the other. It has no
-// name, so parallel boots cannot collide and nothing is left to remove.
+// channel is a socket pair: one end is ours, QEMU inherits the other. It has no name,
+// so parallel boots cannot collide and nothing needs removal.
 type channel struct{ host, guest *os.File }
 
 func newChannel(name string) (channel, error) {
@@ -60,21 +59,21 @@ func newChannel(name string) (channel, error) {
 	return channel{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
-// consoleBuffer is how much a console prints while nobody reads it before it is
-// damaged. It is the most that an ordinary user's pipe may hold.
+// consoleBuffer is how many bytes a console may print while nobody reads it. More is
+// damaged or lost. It is the largest pipe that an ordinary user may have.
 const consoleBuffer = 1 << 20
 
-// newConsoleChannel is the channel of a console. It is a pipe: the kernel waits 10 ms for
-// its serial port to take a character and then overwrites one (wait_for_xmitr of
+// newConsoleChannel makes the channel of a console, a pipe. The kernel waits 10 ms for
+// its serial port to take a character and then overwrites one (wait_for_xmitr in
 // 8250_port.c), QEMU writes each character by itself, and a socket holds only some
-// hundred writes of any length. On a busy host reports were damaged or lost.
+// hundred writes of any length: on a busy host it damages or loses reports.
 func newConsoleChannel() (channel, error) {
 	var fds [2]int
 	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
 		return channel{}, fmt.Errorf("open console channel: %w", err)
 	}
 	w := channel{guest: os.NewFile(uintptr(fds[1]), "console")}
-	// The rest of the user's share of pipes may be less; then it holds what it does.
+	// The user's quota of pipe memory may be used up; then the pipe stays smaller.
 	unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, consoleBuffer)
 	if err := syscall.SetNonblock(fds[0], true); err != nil {
 		w.guest.Close()
@@ -88,7 +87,7 @@ func newConsoleChannel() (channel, error) {
 // channels are all channels of a machine.
 type channels struct {
 	console, virtio, serial, monitor channel
-	state                            *os.File // that the machine begins with
+	state                            *os.File // the snapshot to start from
 }
 
 func newChannels(m Machine) (*channels, error) {
@@ -117,10 +116,10 @@ func newChannels(m Machine) (*channels, error) {
 	return w, nil
 }
 
-// guests are QEMU's ends, in the order that argv counts on.
+// guests returns QEMU's ends, in the order that argv assumes.
 func (w *channels) guests() []*os.File {
 	all := []*os.File{w.console.guest, w.virtio.guest, w.serial.guest}
-	for _, f := range []*os.File{w.monitor.guest, w.state} { // at most one of them is there
+	for _, f := range []*os.File{w.monitor.guest, w.state} { // at most one of them exists
 		if f != nil {
 			all = append(all, f)
 		}
@@ -137,7 +136,7 @@ func (w *channels) close() {
 
 func closeAll(files ...*os.File) {
 	for _, f := range files {
-		f.Close() // a nil file answers with an error, which is fine
+		f.Close() // a nil file returns an error, which is harmless
 	}
 }
 
@@ -169,7 +168,7 @@ type control struct {
 	ready chan struct{} // closed once a port has delivered a byte
 	conn  *os.File
 	which port
-	head  []byte // what it delivered, not yet read
+	head  []byte // delivered, not yet read
 
 	mu     sync.Mutex
 	failed error // the first failure to store
@@ -178,8 +177,8 @@ type control struct {
 	gone   chan struct{} // closed when both ports ended without a byte
 }
 
-// newControl listens on both ports. A restored machine's agent has chosen one
-// already, and spoken there.
+// newControl listens on both ports. The agent of a restored machine has chosen one and
+// said hello there before.
 func newControl(virtio, serial, in, out *os.File, p *pulse, chosen func(port), from *Snapshot) *control {
 	c := &control{pulse: p, in: in, out: out, chosen: chosen, ready: make(chan struct{}), gone: make(chan struct{})}
 	c.silent.Add(2)
@@ -199,8 +198,8 @@ func newControl(virtio, serial, in, out *os.File, p *pulse, chosen func(port), f
 	return c
 }
 
-// listen waits for the port's first bytes. The first port that has some
-// becomes the channel; what the other one says is dropped.
+// listen waits for the port's first bytes. The first port that delivers some becomes
+// the channel; what the other one delivers is dropped.
 func (c *control) listen(conn *os.File, p port) {
 	defer c.silent.Done()
 	buf := make([]byte, 4096)
@@ -229,7 +228,7 @@ func (c *control) port() port {
 	return c.which
 }
 
-// wait waits until a port is chosen; it answers false if none ever will be.
+// wait waits until a port is chosen; it returns false if none ever will be.
 func (c *control) wait() bool {
 	select {
 	case <-c.ready:
@@ -237,7 +236,7 @@ func (c *control) wait() bool {
 	case <-c.gone:
 	}
 	select {
-	case <-c.ready: // both may hold: the port was chosen, then its end came
+	case <-c.ready: // both may be closed: the port was chosen and then ended
 		return true
 	default:
 		return false
@@ -253,8 +252,8 @@ func (c *control) heard() bool {
 	}
 }
 
-// Read reads what the guest sent. All that it sent before QEMU ended can be
-// read; then comes io.EOF.
+// Read reads what the guest sent. Everything that it sent before QEMU ended can be read;
+// then Read returns io.EOF.
 func (c *control) Read(p []byte) (int, error) {
 	if !c.wait() {
 		closeAll(c.in, c.out)
@@ -281,8 +280,8 @@ func (c *control) next(p []byte) (int, error) {
 	return c.conn.Read(p)
 }
 
-// store keeps what crossed the channel, for a replay. A full disk must not
-// stop the guest, so a failure is kept for the end.
+// store keeps what crossed the channel, for a replay. A full disk must not stop the
+// guest, so failure returns the error.
 func (c *control) store(f *os.File, p []byte) {
 	_, err := f.Write(p)
 	c.mu.Lock()
@@ -298,13 +297,14 @@ func (c *control) failure() error {
 	return c.failed
 }
 
-// sync brings what was stored to the disk; a failure shows when it is closed.
+// sync brings what was stored to the disk. An error matters only if the host loses
+// power.
 func (c *control) sync() {
 	c.out.Sync()
 	c.in.Sync()
 }
 
-// errGone is what Write answers once QEMU is gone.
+// errGone is what Write returns once QEMU is gone.
 var errGone = errors.New("the machine is gone")
 
 // Write sends p to the guest.

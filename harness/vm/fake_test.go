@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,9 +15,9 @@ import (
 	"time"
 )
 
-// The test binary is its own fake QEMU: run under a name that begins so, it
-// does the act that the rest of the name says. (A link has no moment in which
-// it is still open for writing, as a script that was just written may have.)
+// fakePrefix begins the names under which the test binary is a fake QEMU: the rest of
+// the name is the act that it plays. (A link, unlike a script that was just written,
+// is never still open for writing.)
 const fakePrefix = "fakeqemu-"
 
 func TestMain(m *testing.M) {
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeGuest is what a fake QEMU acts with: the guest's ends of the channels.
+// fakeGuest holds the guest's ends of the channels.
 type fakeGuest struct{ console, virtio, serial *os.File }
 
 func (g fakeGuest) say(format string, args ...any) { fmt.Fprintf(g.console, format+"\n", args...) }
@@ -36,13 +37,14 @@ func (g fakeGuest) forever() int {
 	return 0
 }
 
-// aborts ends this process as a failed assertion does.
+// aborts ends this process like a failed assertion.
 func (g fakeGuest) aborts() int {
 	syscall.Exec("/bin/sh", []string{"sh", "-c", "kill -ABRT $$"}, nil)
 	return g.forever()
 }
 
-// lockup is the agent of a kernel that reports a lockup at a time of its clock.
+// lockup is the agent of a kernel that reports a lockup; at is the kernel's time stamp in
+// seconds.
 func (g fakeGuest) lockup(at float64) int {
 	time.Sleep(100 * time.Millisecond)
 	g.say("[%12.6f] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]", at)
@@ -50,13 +52,13 @@ func (g fakeGuest) lockup(at float64) int {
 	return g.agent(g.virtio)
 }
 
-// agent says hello on a port, and answers.
+// agent says hello on a port, then answers.
 func (g fakeGuest) agent(port *os.File) int {
 	fmt.Fprintln(port, "hello")
 	return g.answer(port)
 }
 
-// answer answers lines until "off", and says done.
+// answer answers lines until "off", then says done.
 func (g fakeGuest) answer(port *os.File) int {
 	for in := bufio.NewScanner(port); in.Scan(); {
 		fmt.Fprintln(port, "got", in.Text())
@@ -163,7 +165,7 @@ func fakeQEMU(act string) int {
 	return acts[act](fakeGuest{os.NewFile(3, "console"), os.NewFile(4, "virtio"), os.NewFile(5, "serial")})
 }
 
-// fake is the path of a QEMU that does act.
+// fake returns the path of a fake QEMU that plays act.
 func fake(t *testing.T, act string) string {
 	t.Helper()
 	if acts[act] == nil {
@@ -180,10 +182,10 @@ func fake(t *testing.T, act string) string {
 	return path
 }
 
-// idle is the meter of a host on which nothing else runs.
+// idle are the usages on a host on which nothing else runs.
 func idle(int) map[string]usage { return nil }
 
-// busy is the meter of one on which QEMU waits for a processor nearly always.
+// busy returns the usages on a host on which QEMU waits for a processor nearly always.
 func busy() func(int) map[string]usage {
 	start := time.Now()
 	return func(int) map[string]usage {
@@ -216,19 +218,22 @@ func TestFates(t *testing.T) {
 		{"abort", 0, Lost, "qemu exited with status 1: qemu: bad disk"},
 		{"agentexit", 0, Lost, "the guest agent exited (exitcode=0x00000300)"},
 		{"mute", 0, Unbooted, "the machine ended before the guest said hello; the console is empty"},
-		{"earlypanic", 0, Unbooted, "before the guest said hello: kernel panic: VFS: Unable to mount root fs on unknown-block(0,0)"},
-		{"silentboot", 300 * time.Millisecond, Unbooted, `no hello: silent for 300ms; last console line: "[    0.0] Linux version 6.12.0"`},
+		{"earlypanic", 0, Unbooted, "before the guest said hello: kernel panic: " +
+			"VFS: Unable to mount root fs on unknown-block(0,0)"},
+		{"silentboot", 300 * time.Millisecond, Unbooted, "no hello: silent for 300ms; " +
+			`last console line: "[    0.0] Linux version 6.12.0"`},
 		{"badargs", 0, Infra, "qemu exited with status 1: qemu: -frob: invalid option"},
 		{"nomem", 0, Infra, "qemu exited with status 1: qemu: cannot set up guest memory: Cannot allocate memory"},
 		{"kvmfail", 0, Infra, "qemu: KVM internal error. Suberror: 1; use --accel tcg, or name another QEMU with --qemu"},
 		{"asserts", 0, Infra, "qemu crashed (aborted): qemu: error: failed to set MSR 0x345 to 0x2000; " +
-			"qemu: kvm.c:3109: kvm_buf_set_msrs: Assertion `ret == n' failed.; use --accel tcg, or name another QEMU with --qemu"},
+			"qemu: kvm.c:3109: kvm_buf_set_msrs: Assertion `ret == n' failed.; " +
+			"use --accel tcg, or name another QEMU with --qemu"},
 		{"assertslate", 0, Lost, "qemu crashed (aborted): qemu: tcg.c:7: Assertion `x' failed."},
 	} {
 		t.Run(want.act, func(t *testing.T) {
 			t.Parallel()
 			m := machine(t, want.act)
-			m.Quiet = orDefault(want.quiet, m.Quiet)
+			m.Quiet = cmp.Or(want.quiet, m.Quiet)
 			got := converse(t, m, "off")
 			if got.Fate != want.fate || got.Reason != want.reason {
 				t.Errorf("got  %s: %s\nwant %s: %s", got.Fate, got.Reason, want.fate, want.reason)
@@ -300,7 +305,7 @@ func TestCancelBeforeFirstByte(t *testing.T) {
 	}
 	time.AfterFunc(50*time.Millisecond, cancel)
 	if _, err := m.Control().Write([]byte("x")); err == nil {
-		t.Error("a write to a guest that never spoke went through")
+		t.Error("a write to a guest that never sent a byte succeeded")
 	}
 	if _, err := m.Control().Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("read: got %v, want EOF", err)
@@ -347,7 +352,7 @@ func TestStartRefuses(t *testing.T) {
 		if _, err := m.Control().Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("%s: read: got %v, want EOF", want, err)
 		}
-		m.Kill("a machine that never was")
+		m.Kill("a machine that never started")
 	}
 }
 
@@ -355,7 +360,7 @@ func TestStartTwice(t *testing.T) {
 	m := machine(t, "clean")
 	converse(t, m, "off")
 	if m.Start(t.Context()) == nil {
-		t.Error("a second start went through")
+		t.Error("a second start succeeded")
 	}
 	if got := m.Wait(); got.Fate != Clean {
 		t.Errorf("got %s after a refused second start, want clean", got.Fate)
@@ -400,32 +405,32 @@ func TestFlood(t *testing.T) {
 		t.Errorf("console.log has %d bytes, %v", len(log), err)
 	}
 	if !strings.Contains(string(log[headMax:headMax+200]), "bytes of the console are left out here ***") {
-		t.Error("no word about what is missing")
+		t.Error("the log does not say what is missing")
 	}
 	if at := log[got.Findings[0].Offset:]; !strings.HasPrefix(string(at), "[    9.0] WARNING") {
 		t.Errorf("the finding's offset leads to %.40q", at)
 	}
 }
 
-// A guest that nobody listens to is not silent.
-func TestUnheard(t *testing.T) {
+// TestPauseQuiet: a guest that nobody reads from is not silent.
+func TestPauseQuiet(t *testing.T) {
 	m := machine(t, "hung")
 	m.Quiet = 300 * time.Millisecond
 	if err := m.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	listens := m.Unheard()
+	resume := m.PauseQuiet()
 	time.Sleep(4 * m.Quiet)
 	if m.boot.proc.gone() {
-		t.Error("it was ended while nobody listened")
+		t.Error("the machine ended while nobody read from it")
 	}
-	listens()
-	listens() // once is enough
+	resume()
+	resume() // a second call changes nothing
 	if got := m.Wait(); got.Fate != Unbooted || !strings.Contains(got.Reason, "silent for 300ms") {
 		t.Errorf("got %s: %s", got.Fate, got.Reason)
 	}
 	gone(t, m)
-	(&Machine{}).Unheard()()
+	(&Machine{}).PauseQuiet()()
 }
 
 func TestEndlessFlood(t *testing.T) {
@@ -442,7 +447,7 @@ func TestEndlessFlood(t *testing.T) {
 	}
 }
 
-// TestOrphan kills the tool itself: its QEMU must not outlive it.
+// TestOrphan kills the program itself: its QEMU must not outlive it.
 func TestOrphan(t *testing.T) {
 	if os.Getenv("TOKENTEST_ORPHAN") != "" {
 		m := machine(t, "hung")

@@ -10,18 +10,18 @@ import (
 	"tokentest/harness/splat"
 )
 
-// usage is what a thread got of the host's processors since it began.
+// usage is what a thread got of the host's processors since it started.
 type usage struct{ ran, waited time.Duration }
 
-// usages reads what each of a process's threads got. There is none where the
-// host's kernel does not count it (CONFIG_SCHED_INFO).
+// usages reads the usage of each thread of a process. The map is empty if the host's
+// kernel does not count it (CONFIG_SCHED_INFO).
 func usages(pid int) map[string]usage {
 	out := map[string]usage{}
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is well formed
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			continue // the thread has just ended
+			continue // the thread has ended
 		}
 		var u usage
 		if n, _ := fmt.Sscan(string(text), &u.ran, &u.waited); n == 2 && u != (usage{}) {
@@ -31,21 +31,21 @@ func usages(pid int) map[string]usage {
 	return out
 }
 
-// sampleEvery is how often a meter is read; it holds as much as the longest
-// patience of a kernel takes, and some more.
+// A meter is read every sampleEvery. It remembers more than the longest timeout of a
+// kernel.
 const (
 	sampleEvery = 250 * time.Millisecond
 	maxSamples  = 600
 )
 
-// reading is a meter at a time of the machine's life.
+// reading is a meter's state at a time after the machine's start.
 type reading struct {
-	at                 time.Duration
-	ran, waited, stood time.Duration
+	at                   time.Duration
+	ran, waited, stopped time.Duration
 }
 
-// meter measures what the host gives a machine. A machine has one thread that
-// runs the guest, and that is the busiest.
+// meter measures what the host gives a machine. The busiest thread of QEMU is the one
+// that runs the guest.
 type meter struct {
 	read func() map[string]usage // of QEMU's threads
 
@@ -53,17 +53,17 @@ type meter struct {
 	now     reading
 	before  map[string]usage
 	history []reading
-	unpaid  time.Duration // that it waited, and the machine's clock did not yet stand still for
+	pending time.Duration // waits that withoutWaits has not yet subtracted
 }
 
-// stands notes that all stood still for some time.
-func (m *meter) stands(d time.Duration) {
+// addStop records that QEMU, this program or the host was stopped for d.
+func (m *meter) addStop(d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.now.stood += d
+	m.now.stopped += d
 }
 
-// sample reads the meter at a time of the machine's life.
+// sample reads the meter; at is the time since the machine's start.
 func (m *meter) sample(at time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,20 +90,19 @@ func (m *meter) update(at time.Duration) {
 	m.before = threads
 	m.now.ran += most.ran
 	m.now.waited += most.waited
-	m.unpaid += most.waited
+	m.pending += most.waited
 }
 
-// fair is what of some time counts for the machine: not that in which it
-// waited for a processor.
-func (m *meter) fair(d time.Duration) time.Duration {
+// withoutWaits is d less the time in which the machine waited for a processor.
+func (m *meter) withoutWaits(d time.Duration) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	pay := min(m.unpaid, d)
-	m.unpaid -= pay
-	return d - pay
+	waited := min(m.pending, d)
+	m.pending -= waited
+	return d - waited
 }
 
-// share is what the host gave in the span up to a time of the machine's life.
+// share is what the host gave in the span that ends at a time after the machine's start.
 func (m *meter) share(at, span time.Duration) splat.Share {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,6 +116,7 @@ func (m *meter) share(at, span time.Duration) splat.Share {
 	}
 	n := m.now
 	return splat.Share{
-		Span: n.at - from.at, Ran: n.ran - from.ran, Waited: n.waited - from.waited, Stood: n.stood - from.stood, Life: at,
+		Span: n.at - from.at, Ran: n.ran - from.ran, Waited: n.waited - from.waited,
+		Stood: n.stopped - from.stopped, Life: at,
 	}
 }

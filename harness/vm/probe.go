@@ -17,25 +17,25 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// ProbeOptions say with what to find out whether KVM works.
+// ProbeOptions are the inputs of Probe.
 type ProbeOptions struct {
 	QEMU     string // "" means qemu-system-x86_64 from PATH
-	Kernel   string // any kernel that is going to be booted
-	Format   string // of its image, part of the cache's key; "" means look: "vmlinux" for ELF, else "bzImage"
+	Kernel   string // the image of any kernel that will be booted
+	Format   string // of the image, "vmlinux" or "bzImage"; "" means that Probe reads the image
 	CacheDir string // holds accel.json; "" means no cache
 
-	device   string        // for tests; "" means /dev/kvm
-	patience time.Duration // for tests; zero means probePatience
+	device  string        // tests replace it; "" means /dev/kvm
+	timeout time.Duration // tests replace it; zero means probeTimeout
 }
 
-// probePatience is how long a guest may take to its kernel's first line. With
-// a KVM that works it is a fraction of a second.
-const probePatience = 3 * time.Second
+// probeTimeout is how long a kernel may take to its first console line. If KVM works,
+// that takes a fraction of a second.
+const probeTimeout = 3 * time.Second
 
-// Probe answers which accelerator to use, and why in one line. A /dev/kvm that
-// opens can still be useless (a nested paravirtual host), so the probe is a
-// boot up to the kernel's first console line. The answer is cached for this
-// boot of the host and the image's format.
+// Probe returns which accelerator to use, and why in one line. A /dev/kvm that opens
+// can still be useless (on a nested paravirtual host), so the probe is a boot up to the
+// kernel's first console line. The result is cached for this boot of the host and the
+// image's format.
 func Probe(ctx context.Context, o ProbeOptions) (accel Accel, why string) {
 	o = o.resolve()
 	if err := openDevice(o.device); err != nil {
@@ -51,7 +51,7 @@ func Probe(ctx context.Context, o ProbeOptions) (accel Accel, why string) {
 	return a.Accel, a.Why
 }
 
-// Lookup answers what an earlier Probe found out, without a probe.
+// Lookup returns the cached result of an earlier Probe.
 func Lookup(o ProbeOptions) (accel Accel, why string, ok bool) {
 	o = o.resolve()
 	for _, a := range readAnswers(o.CacheDir) {
@@ -65,7 +65,7 @@ func Lookup(o ProbeOptions) (accel Accel, why string, ok bool) {
 func (o ProbeOptions) resolve() ProbeOptions {
 	o.QEMU = cmp.Or(o.QEMU, defaultQEMU)
 	o.device = cmp.Or(o.device, "/dev/kvm")
-	o.patience = cmp.Or(o.patience, probePatience)
+	o.timeout = cmp.Or(o.timeout, probeTimeout)
 	if o.Format == "" {
 		o.Format = imageFormat(o.Kernel)
 	}
@@ -96,21 +96,20 @@ func openDevice(path string) error {
 	return f.Close()
 }
 
-// answer is what a probe found out.
+// answer is the result of a probe, as the cache stores it.
 type answer struct {
 	Key   string `json:"key"`
 	Accel Accel  `json:"accel"`
 	Why   string `json:"why"`
 
-	conclusive bool // says something about the host, not about this one try
+	conclusive bool // it holds for the host, not only for this attempt
 }
 
-// answerForm changes when answers of older versions are of no use: their Why
-// began with the accelerator.
+// answerForm changes when cached answers of older versions must not be used.
 const answerForm = "2"
 
-// key names what an answer holds for: this boot of this host, the QEMU, and
-// the image's format.
+// key names what an answer holds for: this boot of this host, QEMU, and the image's
+// format.
 func (o ProbeOptions) key() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
@@ -138,30 +137,39 @@ func (o ProbeOptions) boot(ctx context.Context) answer {
 	}()
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
-	w.host.SetReadDeadline(start.Add(o.patience))
+	w.host.SetReadDeadline(start.Add(o.timeout))
 	err = firstLine(w.host)
 	return o.conclude(ctx, p, said, err, time.Since(start))
 }
 
-// conclude turns what was seen of the guest into an answer.
+// conclude turns the outcome of a probe's boot into an answer.
 func (o ProbeOptions) conclude(ctx context.Context, p *process, said *lastLine, err error, took time.Duration) answer {
 	switch {
 	case err == nil:
-		return answer{Accel: KVM, Why: fmt.Sprintf("a guest's kernel printed its first line after %.1f s", took.Seconds()), conclusive: true}
+		return answer{
+			Accel: KVM, conclusive: true,
+			Why: fmt.Sprintf("a guest's kernel printed its first line after %.1f s", took.Seconds()),
+		}
 	case ctx.Err() != nil:
 		return answer{Accel: TCG, Why: "the probe of kvm was interrupted"}
 	case errors.Is(err, os.ErrDeadlineExceeded) && said.get() == "":
-		return answer{Accel: TCG, Why: fmt.Sprintf("%s opens but a guest's kernel printed nothing in %v", o.device, o.patience), conclusive: true}
+		return answer{
+			Accel: TCG, conclusive: true,
+			Why: fmt.Sprintf("%s opens but a guest's kernel printed nothing in %v", o.device, o.timeout),
+		}
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		<-p.done // for QEMU's last words
 	}
 	line := cmp.Or(said.get(), "the guest ended before its kernel's first line")
-	return answer{Accel: TCG, Why: fmt.Sprintf("%s opens but a guest does not run: %s", o.device, line), conclusive: strings.Contains(strings.ToLower(line), "kvm")}
+	return answer{
+		Accel: TCG, conclusive: strings.Contains(strings.ToLower(line), "kvm"),
+		Why: fmt.Sprintf("%s opens but a guest does not run: %s", o.device, line),
+	}
 }
 
-// probeArgv is the smallest machine that shows that KVM works. earlyprintk
-// makes the kernel speak before it has found its console.
+// probeArgv is the smallest machine that shows that KVM works. earlyprintk makes the
+// kernel print before it has set up its console.
 func probeArgv(kernel string) []string {
 	m := Machine{Accel: KVM, CPUs: 1, MemMiB: 256}
 	args := append(board(m).qemu, bare.qemu...)
@@ -169,7 +177,7 @@ func probeArgv(kernel string) []string {
 		"-kernel", kernel, "-append", "earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1")
 }
 
-// firstLine reads until a kernel has said what it is.
+// firstLine reads until the kernel has printed its version.
 func firstLine(r io.Reader) error {
 	var seen []byte
 	buf := make([]byte, 4096)
@@ -182,19 +190,21 @@ func firstLine(r io.Reader) error {
 		case err != nil:
 			return err
 		case len(seen) > 1<<20:
-			return errors.New("no kernel's first line in 1 MiB of console")
+			return errors.New("no kernel version in 1 MiB of console")
 		}
 	}
 }
 
-// lastLine keeps what QEMU said: the line that matters, else the last one.
+// lastLine keeps the line of QEMU's stderr that says most: an internal error, else the
+// last one.
 type lastLine struct {
 	mu       sync.Mutex
 	line     string
 	internal bool
 }
 
-// set takes a line of QEMU's stderr; true means that QEMU will never get on.
+// set takes a line of QEMU's stderr. It returns true if QEMU can do nothing useful
+// after it.
 func (l *lastLine) set(line string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -213,8 +223,8 @@ func (l *lastLine) get() string {
 
 const answersFile = "accel.json"
 
-// readAnswers reads the cache. A missing or damaged one is an empty one: the
-// next probe writes it anew.
+// readAnswers reads the cache. A missing or damaged cache counts as empty; the next
+// probe writes it.
 func readAnswers(dir string) []answer {
 	data, err := os.ReadFile(filepath.Join(dir, answersFile))
 	if dir == "" || err != nil {
@@ -227,8 +237,8 @@ func readAnswers(dir string) []answer {
 	return all
 }
 
-// store puts an answer into the cache. The cache only saves time, so a
-// directory that cannot be written means another probe the next time.
+// store puts an answer into the cache. The cache only saves time, so an error only
+// means another probe the next time.
 func (a answer) store(o ProbeOptions) {
 	if o.CacheDir == "" {
 		return
@@ -236,7 +246,7 @@ func (a answer) store(o ProbeOptions) {
 	a.Key = o.key()
 	boot, _, _ := strings.Cut(a.Key, " ")
 	all := []answer{a}
-	for _, old := range readAnswers(o.CacheDir) { // of this boot of the host
+	for _, old := range readAnswers(o.CacheDir) { // keep those of this boot of the host
 		if strings.HasPrefix(old.Key, boot) && old.Key != a.Key {
 			all = append(all, old)
 		}

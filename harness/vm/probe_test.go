@@ -12,7 +12,7 @@ import (
 // probe are options with a fake QEMU and a device that can be opened.
 func probe(t *testing.T, act string) ProbeOptions {
 	return ProbeOptions{QEMU: fake(t, act), Kernel: "bzImage", CacheDir: filepath.Join(t.TempDir(), "cache"),
-		device: "/dev/null", patience: 5 * time.Second}
+		device: "/dev/null", timeout: 5 * time.Second}
 }
 
 func TestProbe(t *testing.T) {
@@ -32,7 +32,7 @@ func TestProbe(t *testing.T) {
 			t.Parallel()
 			o := probe(t, want.act)
 			if want.act == "hung" {
-				o.patience = 300 * time.Millisecond
+				o.timeout = 300 * time.Millisecond
 			}
 			accel, why := Probe(t.Context(), o)
 			if accel != want.accel || !strings.HasPrefix(why, want.why) {
@@ -77,7 +77,7 @@ func TestProbeInterrupted(t *testing.T) {
 func TestProbeCache(t *testing.T) {
 	o := probe(t, "linux")
 	Probe(t.Context(), o)
-	o.QEMU, o.Format, o.patience = fake(t, "hung"), "vmlinux", 50*time.Millisecond
+	o.QEMU, o.Format, o.timeout = fake(t, "hung"), "vmlinux", 50*time.Millisecond
 	if accel, _ := Probe(t.Context(), o); accel != TCG {
 		t.Errorf("another image format got the old answer, %s", accel)
 	}

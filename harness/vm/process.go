@@ -13,7 +13,7 @@ import (
 	"tokentest/harness/child"
 )
 
-// process is a running QEMU. It dies with us, whatever ends us.
+// process is a running QEMU. It dies with this program, whatever ends that.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed once it is gone and reaped
@@ -21,8 +21,8 @@ type process struct {
 }
 
 // startProcess starts a program in a process group of its own, with files as
-// descriptors 3 and up. complain gets each line of its stderr, and answers
-// true to kill it.
+// descriptors 3 and up. complain gets each line of its stderr, and returns true to kill
+// it.
 func startProcess(path string, args []string, files []*os.File, complain func(string) bool) (*process, error) {
 	p := &process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	errs := &lineWriter{each: func(line string) {
@@ -42,9 +42,9 @@ func startProcess(path string, args []string, files []*os.File, complain func(st
 	return p, nil
 }
 
-// attend starts the program and reaps it. The kernel sends the parent-death
-// signal when the *thread* that forked ends, so this goroutine keeps its
-// thread until the program is gone.
+// attend starts the program and reaps it. The kernel sends the parent-death signal when
+// the *thread* that forked ends, so this goroutine keeps its thread until the program is
+// gone.
 func (p *process) attend(started chan<- error, errs *lineWriter) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -78,7 +78,7 @@ func (p *process) gone() bool {
 	}
 }
 
-// halted says whether somebody has stopped the program, as SIGSTOP does.
+// halted reports whether a signal such as SIGSTOP has stopped the program.
 func (p *process) halted() bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	_, rest, ok := strings.Cut(string(text), ") ")
@@ -99,7 +99,7 @@ func (p *process) outcome() (code int, signal syscall.Signal) {
 // maxComplaint is how many bytes of one line of QEMU's stderr are kept together.
 const maxComplaint = 1024
 
-// lineWriter hands on whole lines.
+// lineWriter passes on whole lines.
 type lineWriter struct {
 	each func(string)
 	part []byte

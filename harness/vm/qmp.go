@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// monitor speaks to QEMU itself, by its machine protocol.
+// monitor speaks QMP, the QEMU Machine Protocol.
 type monitor struct {
 	conn *net.UnixConn
 	in   *bufio.Reader
 }
 
-// newMonitor takes a connected socket over and greets QEMU.
+// newMonitor takes over a connected socket and negotiates capabilities.
 func newMonitor(f *os.File) (*monitor, error) {
 	c, err := net.FileConn(f)
 	f.Close()
@@ -37,10 +37,10 @@ func newMonitor(f *os.File) (*monitor, error) {
 
 func (m *monitor) close() error { return m.conn.Close() }
 
-// qmpPatience is how long QEMU may take to answer.
-const qmpPatience = 30 * time.Second
+// qmpTimeout is how long QEMU may take to answer.
+const qmpTimeout = 30 * time.Second
 
-// do has QEMU execute a command; files go along.
+// do makes QEMU execute a command and returns its result; files are sent along.
 func (m *monitor) do(command string, arguments any, files ...*os.File) (json.RawMessage, error) {
 	request := map[string]any{"execute": command}
 	if arguments != nil {
@@ -54,7 +54,7 @@ func (m *monitor) do(command string, arguments any, files ...*os.File) (json.Raw
 	for _, f := range files {
 		rights = append(rights, syscall.UnixRights(int(f.Fd()))...)
 	}
-	m.conn.SetDeadline(time.Now().Add(qmpPatience))
+	m.conn.SetDeadline(time.Now().Add(qmpTimeout))
 	if _, _, err := m.conn.WriteMsgUnix(append(text, '\n'), rights, nil); err != nil {
 		return nil, fmt.Errorf("qemu %s: %w", command, err)
 	}
@@ -65,7 +65,7 @@ func (m *monitor) do(command string, arguments any, files ...*os.File) (json.Raw
 	return answer, nil
 }
 
-// answer reads until a command's answer, past the greeting and events.
+// answer reads the answer to a command, and skips the greeting and events.
 func (m *monitor) answer() (json.RawMessage, error) {
 	for {
 		line, err := m.in.ReadBytes('\n')
@@ -112,7 +112,7 @@ func (m *monitor) save(to *os.File) error {
 
 // saved waits until the state is written.
 func (m *monitor) saved() error {
-	for deadline := time.Now().Add(qmpPatience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(qmpTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		answer, err := m.do("query-migrate", nil)
 		if err != nil {
 			return err
@@ -131,5 +131,5 @@ func (m *monitor) saved() error {
 			return fmt.Errorf("save the machine: %s %s", s.Status, s.Desc)
 		}
 	}
-	return fmt.Errorf("save the machine: it took more than %v", qmpPatience)
+	return fmt.Errorf("save the machine: not finished after %v", qmpTimeout)
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A report that comes from a clock is the host's where QEMU had no processor or
-// the guest's clock ran away, and else the kernel's.
+// TestWhoIsToBlame: a report that a timeout triggers is the host's fault if QEMU had no
+// processor or the guest's clock ran away, and the kernel's otherwise.
 func TestWhoIsToBlame(t *testing.T) {
 	for _, want := range []struct {
 		act    string
@@ -19,7 +19,8 @@ func TestWhoIsToBlame(t *testing.T) {
 	}{
 		{"lockup", false, Tainted, "soft lockup in crypto_sha3_final (findings: 1)"},
 		{"lockup", true, Infra, "soft lockup in crypto_sha3_final, and the host is to blame: in the "},
-		{"farlockup", false, Infra, "soft lockup in crypto_sha3_final, and the host is to blame: the guest's clock advanced by 286.9 s in 0."},
+		{"farlockup", false, Infra, "soft lockup in crypto_sha3_final, and the host is to blame: " +
+			"the guest's clock advanced by 286.9 s in 0."},
 		{"lockuppanic", false, Panicked, "soft lockup"},
 		{"lockuppanic", true, Infra, "soft lockup, and the host is to blame: in the "},
 		{"tainted", true, Tainted, "WARNING in bpf_token_create (kernel/bpf/token.c) (findings: 1)"},
@@ -41,7 +42,7 @@ func TestWhoIsToBlame(t *testing.T) {
 	}
 }
 
-// A guest that could not run is not silent, and its deadline is not its fault.
+// TestBusyHost: a guest that cannot run is not silent, and its deadline is not its fault.
 func TestBusyHost(t *testing.T) {
 	m := machine(t, "hung")
 	m.Quiet, m.Deadline, m.usages = time.Second, 3*time.Second, busy()
@@ -52,8 +53,8 @@ func TestBusyHost(t *testing.T) {
 	}
 }
 
-// One that hangs without a wait for a processor does so by itself, although its
-// boot had to wait.
+// TestBusyBoot: a guest that hangs without waiting for a processor does so by itself,
+// even if its boot had to wait.
 func TestBusyBoot(t *testing.T) {
 	start := time.Now()
 	m := machine(t, "hung")
@@ -65,13 +66,15 @@ func TestBusyBoot(t *testing.T) {
 	}
 }
 
-// steady is a meter whose threads got that much of each second.
+// steady returns a meter whose threads get that much of each second, and a function that
+// lets time pass.
 func steady(of map[string]usage) (m *meter, pass func(time.Duration)) {
 	var now time.Duration
 	m = &meter{read: func() map[string]usage {
 		out := map[string]usage{}
 		for name, u := range of {
-			out[name] = usage{ran: time.Duration(now.Seconds() * float64(u.ran)), waited: time.Duration(now.Seconds() * float64(u.waited))}
+			part := func(d time.Duration) time.Duration { return time.Duration(now.Seconds() * float64(d)) }
+			out[name] = usage{ran: part(u.ran), waited: part(u.waited)}
 		}
 		return out
 	}}
@@ -91,44 +94,44 @@ func TestMeter(t *testing.T) {
 	threads["vcpu"] = usage{900 * ms, 0}
 	got := m.share(600*s, 20*s)
 	if got.Span != 20*s || got.Waited != 16*s || got.Ran != 4*s || got.Life != 600*s || !got.Excuses(20*s) {
-		t.Errorf("busy: %+v", got)
+		t.Errorf("a busy host: got %+v", got)
 	}
 	if long := m.share(600*s, 120*s); long.Span != 120*s || long.Waited != 96*s {
-		t.Errorf("the last 120 s: %+v", long)
+		t.Errorf("the last 120 s: got %+v", long)
 	}
 	if n := len(m.history); n > maxSamples {
-		t.Errorf("%d samples are kept", n)
+		t.Errorf("the meter keeps %d samples", n)
 	}
 	m, pass = steady(map[string]usage{"vcpu": {900 * ms, 0}})
 	pass(60 * s)
 	if got := m.share(60*s, 20*s); got.Waited != 0 || got.Excuses(20*s) {
-		t.Errorf("quiet: %+v", got)
+		t.Errorf("a quiet host: got %+v", got)
 	}
-	m.stands(11 * s)
+	m.addStop(11 * s)
 	if got := m.share(60*s, 20*s); !got.Excuses(20 * s) {
-		t.Errorf("it stood still: %+v", got)
+		t.Errorf("a stopped host: got %+v", got)
 	}
 	unknown := meter{}
 	unknown.sample(30 * s)
 	if got := unknown.share(40*s, 20*s); got.Excuses(20 * s) {
-		t.Errorf("nothing is known: %+v", got)
+		t.Errorf("nothing known: got %+v", got)
 	}
 }
 
-// The clock of what a guest may take stands still while QEMU waits.
-func TestFairClock(t *testing.T) {
+// TestWithoutWaits: the guest's clock stands still while QEMU waits for a processor.
+func TestWithoutWaits(t *testing.T) {
 	m, pass := steady(map[string]usage{"vcpu": {0, 750 * time.Millisecond}})
 	pass(8 * time.Second)
 	var counted time.Duration
 	for range 8 {
-		counted += m.fair(time.Second)
+		counted += m.withoutWaits(time.Second)
 	}
 	if counted != 2*time.Second {
 		t.Errorf("of 8 s %v count, want 2 s", counted)
 	}
 }
 
-// The real meter of this process: its threads ran, and the figures grow.
+// TestUsages reads the real usages of this process: its threads run, and the figures grow.
 func TestUsages(t *testing.T) {
 	sum := func() (ran time.Duration) {
 		for _, u := range usages(os.Getpid()) {
@@ -143,6 +146,6 @@ func TestUsages(t *testing.T) {
 	for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); {
 	}
 	if after := sum(); after <= before {
-		t.Errorf("its threads ran for %v, then for %v", before, after)
+		t.Errorf("the threads ran for %v, then for %v", before, after)
 	}
 }

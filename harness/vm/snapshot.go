@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,29 +19,29 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Snapshot is a machine's state after its boot, from which others begin.
+// Snapshot is a machine's state after its boot, from which other machines start.
 type Snapshot struct {
-	Path   string `json:"-"`      // of the state
-	Digest string `json:"digest"` // SHA-256 of that file
-	Size   int64  `json:"size"`
+	Path   string `json:"-"`      // the state's file
+	Digest string `json:"digest"` // SHA-256 of that file, in hexadecimal
+	Size   int64  `json:"size"`   // of that file, in bytes
 	Serial bool   `json:"serial"` // the agent uses the serial port, not virtio
-	TSC    int    `json:"tsc"`    // kHz of the host's time stamp counter, which the guest's clock goes by
-	// Said is what the agent had said by then.
+	TSC    int    `json:"tsc"`    // kHz of the host's time stamp counter, by which the guest's clock runs
+	// Said is everything that the agent had sent by then.
 	Said []byte `json:"said"`
 }
 
-// Snapshots is a directory of snapshots. Names say what they are made from.
+// Snapshots is a directory of snapshots. SnapshotName gives their names.
 type Snapshots struct {
 	Dir string
 	// Max is how many bytes they may take together; 0 means maxSnapshots.
 	Max int64
 }
 
-// maxSnapshots holds some twenty machines of the usual size.
+// maxSnapshots has room for about twenty machines of the usual size.
 const maxSnapshots = 2 << 30
 
-// SnapshotName is the name of what a machine's state depends on: QEMU, its
-// arguments and the contents of the kernel and the image.
+// SnapshotName returns a name for what the machine's state depends on: QEMU, its
+// arguments, and the contents of kernel and image, of which the caller passes digests.
 func (m *Machine) SnapshotName(contents ...string) (string, error) {
 	r, err := m.resolve()
 	if err != nil {
@@ -51,13 +52,13 @@ func (m *Machine) SnapshotName(contents ...string) (string, error) {
 		return "", err
 	}
 	r.Kernel, r.Initrd, r.Dir, r.Monitor, r.Restore = "kernel", "initrd", "dir", false, nil
-	r.TSC = 0 // it is measured; Get compares it
+	r.TSC = 0 // a measurement varies; Get compares it
 	all := append([]string{"2", qemu}, append(contents, argv(r)...)...)
 	sum := sha256.Sum256([]byte(strings.Join(all, "\x00")))
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// qemuIdentity tells one build of QEMU from another.
+// qemuIdentity is different for each build of QEMU.
 func qemuIdentity(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -72,9 +73,9 @@ func qemuIdentity(name string) (string, error) {
 
 func (s Snapshots) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Get returns a snapshot, or nil where there is none that is whole, or that
-// was made on a host whose clock is another. The state itself is verified by
-// Verify.
+// Get returns a snapshot. It returns nil if there is none, if its state is incomplete, or
+// if the host's clock had another frequency when it was made. Verify checks the state
+// itself.
 func (s Snapshots) Get(name string) *Snapshot {
 	text, err := os.ReadFile(s.path(name) + ".json")
 	if err != nil {
@@ -86,12 +87,12 @@ func (s Snapshots) Get(name string) *Snapshot {
 		return nil
 	}
 	now := time.Now()
-	os.Chtimes(out.Path, now, now) // one that cannot be touched is pruned sooner
+	os.Chtimes(out.Path, now, now) // if that fails, prune removes it sooner
 	return out
 }
 
-// Verify reads the state and compares its digest. It takes about as long as a
-// machine takes to load it, so both can be done at once.
+// Verify reads the state and compares its digest. That takes about as long as a machine
+// takes to load it, so the caller can do both at once.
 func (s *Snapshot) Verify() error {
 	f, err := os.Open(s.Path)
 	if err != nil {
@@ -114,11 +115,12 @@ func (s Snapshots) Drop(name string) {
 	os.Remove(s.path(name) + ".state")
 }
 
-// Put has a running machine saved under a name, and returns the snapshot. said
-// is what its agent had said. The machine is of no further use.
+// Put saves a running machine, whose Monitor must be set, under a name and returns the
+// snapshot. said is everything that its agent has sent. The machine can only be killed
+// afterwards.
 func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of snapshots: %w", err)
+		return nil, fmt.Errorf("create the snapshot directory: %w", err)
 	}
 	tmp, err := os.CreateTemp(s.Dir, "tmp-*")
 	if err != nil {
@@ -129,7 +131,8 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 	if err := m.save(tmp); err != nil {
 		return nil, err
 	}
-	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: m.boot.control.port() == serialPort, TSC: HostTSC()}
+	serial := m.boot.control.port() == serialPort
+	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: serial, TSC: HostTSC()}
 	if err := out.measure(tmp.Name()); err != nil {
 		return nil, err
 	}
@@ -160,15 +163,15 @@ func (s *Snapshot) measure(path string) error {
 	return nil
 }
 
-// prune removes what was not used for longest until the rest fits, and what
-// killed processes left.
+// prune removes the least recently used snapshots until the rest fits, and the temporary
+// files of killed processes.
 func (s Snapshots) prune(keep string) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
 		return
 	}
 	var states []fs.FileInfo
-	room := orDefault(s.Max, maxSnapshots)
+	room := cmp.Or(s.Max, maxSnapshots)
 	for _, e := range entries {
 		info, err := e.Info()
 		switch {
@@ -192,7 +195,7 @@ func (s Snapshots) prune(keep string) {
 // save writes the state of a running machine that has a monitor.
 func (m *Machine) save(to *os.File) error {
 	if m.boot == nil || m.boot.monitor == nil {
-		return errors.New("save the machine: it has no monitor")
+		return errors.New("save the machine: Monitor is not set")
 	}
 	mon, err := newMonitor(m.boot.monitor)
 	m.boot.monitor = nil

@@ -13,11 +13,13 @@ import (
 	"time"
 )
 
-// put stores a snapshot of some bytes, as if it had last been used a while ago.
+// put stores a snapshot whose state is some bytes; age is when it was last used.
 func put(t *testing.T, s Snapshots, name, state string, age time.Duration) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(state))
-	text, err := json.Marshal(Snapshot{Digest: hex.EncodeToString(sum[:]), Size: int64(len(state)), Said: []byte("hello\n"), TSC: HostTSC()})
+	text, err := json.Marshal(Snapshot{
+		Digest: hex.EncodeToString(sum[:]), Size: int64(len(state)), Said: []byte("hello\n"), TSC: HostTSC(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +37,7 @@ func put(t *testing.T, s Snapshots, name, state string, age time.Duration) {
 func TestSnapshots(t *testing.T) {
 	s := Snapshots{Dir: t.TempDir()}
 	if s.Get("none") != nil {
-		t.Error("there is one before any is made")
+		t.Error("there is a snapshot before one is made")
 	}
 	put(t, s, "a", "state of a", 0)
 	got := s.Get("a")
@@ -46,13 +48,13 @@ func TestSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.Get("a").Verify(); err == nil || !strings.Contains(err.Error(), "its digest is") {
-		t.Errorf("another state is verified: %v", err)
+		t.Errorf("a changed state verifies: %v", err)
 	}
 	if err := os.Truncate(got.Path, 3); err != nil {
 		t.Fatal(err)
 	}
 	if s.Get("a") != nil {
-		t.Error("half a state is taken for one")
+		t.Error("Get returned half a state")
 	}
 	s.Drop("a")
 	if left, err := os.ReadDir(s.Dir); err != nil || len(left) != 0 {
@@ -60,7 +62,7 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
-// What was not used for longest goes first, and the newest never.
+// TestSnapshotsPrune: the least recently used snapshot goes first, the newest never.
 func TestSnapshotsPrune(t *testing.T) {
 	s := Snapshots{Dir: t.TempDir(), Max: 25}
 	for name, age := range map[string]time.Duration{"old": 3 * time.Hour, "older": 4 * time.Hour, "new": time.Minute} {
@@ -78,7 +80,7 @@ func TestSnapshotsPrune(t *testing.T) {
 		t.Errorf("left: older %v, old %v, new %v", s.Get("older"), s.Get("old"), s.Get("new"))
 	}
 	if _, err := os.Stat(left); err == nil {
-		t.Error("a killed process's file is left")
+		t.Error("the file of a killed process is left")
 	}
 }
 
@@ -94,20 +96,21 @@ func TestSnapshotName(t *testing.T) {
 	same := base
 	same.Kernel, same.Dir, same.Monitor = "elsewhere/bzImage", "other", true
 	if name(base, "k", "i") != name(same, "k", "i") {
-		t.Error("the place of the kernel matters")
+		t.Error("the path of the kernel changes the name")
 	}
 	more, args := base, base
 	more.MemMiB, args.Append = 768, []string{"lsm=bpf"}
 	for what, got := range map[string]string{
-		"memory": name(more, "k", "i"), "arguments": name(args, "k", "i"), "kernel": name(base, "K", "i"), "image": name(base, "k", "I"),
+		"memory": name(more, "k", "i"), "arguments": name(args, "k", "i"),
+		"kernel": name(base, "K", "i"), "image": name(base, "k", "I"),
 	} {
 		if got == name(base, "k", "i") {
-			t.Errorf("%s does not matter", what)
+			t.Errorf("another %s does not change the name", what)
 		}
 	}
 }
 
-// A restored machine's channel begins with what its agent had said.
+// TestRestore: the channel of a restored machine starts with what its agent sent before.
 func TestRestore(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	if err := os.WriteFile(state, []byte("x"), 0o644); err != nil {
@@ -119,13 +122,14 @@ func TestRestore(t *testing.T) {
 	if got.Fate != Clean {
 		t.Errorf("got %s: %s", got.Fate, got.Reason)
 	}
-	if out, err := os.ReadFile(filepath.Join(m.Dir, controlOut)); err != nil || !strings.HasPrefix(string(out), "hello\n") {
+	out, err := os.ReadFile(filepath.Join(m.Dir, controlOut))
+	if err != nil || !strings.HasPrefix(string(out), "hello\n") {
 		t.Errorf("control.out holds %q, %v", out, err)
 	}
 	gone(t, m)
 }
 
-// monitorOf is a fake QEMU's side of its monitor.
+// monitorOf returns our end of a monitor; answer is QEMU's side.
 func monitorOf(t *testing.T, answer func(command string, files int) string) *os.File {
 	t.Helper()
 	w, err := newChannel("monitor")
@@ -152,15 +156,16 @@ func monitorOf(t *testing.T, answer func(command string, files int) string) *os.
 func TestMonitor(t *testing.T) {
 	for _, tt := range []struct{ name, getfd, status, want string }{
 		{"it works", `{"return":{}}`, `{"return":{"status":"completed"}}`, ""},
-		{"it fails", `{"return":{}}`, `{"return":{"status":"failed","error-desc":"no space"}}`, "save the machine: failed no space"},
+		{"it fails", `{"return":{}}`, `{"return":{"status":"failed","error-desc":"no space"}}`,
+			"save the machine: failed no space"},
 		{"it refuses", `{"error":{"class":"GenericError","desc":"no such thing"}}`, "", "qemu getfd: no such thing"},
-		{"it says rubbish", "rubbish", "", "qemu getfd: read the monitor"},
+		{"it sends no JSON", "rubbish", "", "qemu getfd: read the monitor"},
 	} {
 		polls := 0
 		m, err := newMonitor(monitorOf(t, func(command string, files int) string {
 			switch {
 			case command == "getfd" && files == 0:
-				t.Error("no descriptor came")
+				t.Error("getfd came without a descriptor")
 			case command == "getfd":
 				return tt.getfd
 			case command == "query-migrate":

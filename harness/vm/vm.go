@@ -2,18 +2,19 @@
 //
 // A Machine is shaped like exec.Cmd: fill it in, Start it, talk to the guest over
 // Control, and Wait. The result is one word of a closed set (Fate), one line of
-// reason, and what the kernel log contains (Findings).
+// reason, and the reports in the kernel log (Findings).
 //
-// A guest has two channels. The console (ttyS0) carries the kernel log and nothing
-// else; it is classified as it arrives. The control channel carries whatever caller
-// and guest agree on: a virtio-serial port named wire.ControlPort or, where that does
-// not work, the second ISA serial port.
+// A guest has two channels. The console (ttyS0) carries only the kernel log, which is
+// classified as it arrives. The control channel carries whatever caller and guest agree
+// on: a virtio-serial port named wire.ControlPort or, if that does not work, the second
+// ISA serial port.
 //
 // It knows nothing about cases or BPF, and package splat recognises the reports in the
 // kernel log. Start with Machine; fate.go decides how a machine ended.
 package vm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,12 +50,12 @@ const (
 	TCG Accel = "tcg"
 )
 
-// tcgScale is how much longer everything may take when QEMU translates every
-// instruction: a boot measures 0.5 s with KVM and 3 to 5 s with TCG on a quiet
-// host, and hosts without KVM are seldom quiet.
+// tcgScale is how much longer everything may take if QEMU translates every
+// instruction: a boot takes 0.5 s with KVM and 3 to 5 s with TCG on a quiet host,
+// and hosts without KVM are seldom quiet.
 const tcgScale = 8
 
-// Scale stretches a duration that fits KVM to what is fair under a.
+// Scale stretches a duration that fits KVM to one that fits a.
 func (a Accel) Scale(d time.Duration) time.Duration {
 	if a == TCG {
 		return d * tcgScale
@@ -62,13 +63,13 @@ func (a Accel) Scale(d time.Duration) time.Duration {
 	return d
 }
 
-// Scale stretches a duration that fits a usual kernel under KVM to what is fair
-// for this machine.
+// Scale stretches a duration that fits a usual kernel under KVM to one that fits
+// this machine.
 func (m *Machine) Scale(d time.Duration) time.Duration {
 	return m.Accel.Scale(d) * time.Duration(max(m.Slow, 1))
 }
 
-// Defaults for the zero values of Machine; the durations are those under KVM.
+// Defaults for the zero values of Machine; the durations are for KVM.
 const (
 	defaultQEMU     = "qemu-system-x86_64"
 	defaultCPUs     = 1
@@ -83,25 +84,28 @@ type Machine struct {
 	QEMU     string        // "" means qemu-system-x86_64 from PATH
 	Kernel   string        // bzImage, or a vmlinux that QEMU can enter through PVH
 	Initrd   string        // one file; the caller concatenates archives
-	Append   []string      // extra kernel arguments, after ours so that they win
+	Append   []string      // extra kernel arguments; they come after ours and so override them
 	CPUs     int           // zero means 1: a second one only costs boot time under TCG
 	MemMiB   int           // zero means 512
 	Accel    Accel         // KVM or TCG; Probe finds out which one works
-	Dir      string        // the boot's directory, which exists: cmdline, console.log, control.in, control.out
+	Dir      string        // the boot's directory, which must exist; gets cmdline, console.log, control.in, control.out
 	TSC      int           // kHz of the guest's time stamp counter under TCG; zero means the host's
-	Slow     int           // how many times longer than others this kernel takes; zero means 1
+	Slow     int           // how many times slower than a usual kernel this one is; zero means 1
 	Deadline time.Duration // for the whole boot; zero means 5 minutes, scaled
-	Quiet    time.Duration // silence on both channels that counts as a hang, but for waits for a processor; zero means 10 s, scaled
-	Flood    int64         // how many bytes of console end the machine; zero means that none do
-	Restore  *Snapshot     // begin there, as a machine that is otherwise the same
-	Debug    string        // wait for a debugger at this unix socket, which is made; no clock runs then
-	Monitor  bool          // the machine is going to be saved
-	Allow    *splat.Allow  // findings that do not count; nil means that all do
+	Flood    int64         // the machine ends after so many bytes of console; zero means no limit
+	Restore  *Snapshot     // start from it; the machine must be otherwise the same
+	Debug    string        // wait for a debugger at this unix socket, which is created; no clock runs then
+	Monitor  bool          // the machine will be saved by Snapshots.Put
+	Allow    *splat.Allow  // findings that do not count; nil means that all count
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
 
-	usages func(pid int) map[string]usage // for tests; nil means usages
+	// Quiet is how long both channels may be silent, without the time in which
+	// QEMU waits for a processor, before the machine counts as hung. Zero means
+	// 10 seconds, scaled.
+	Quiet time.Duration
 
-	boot *boot // set by Start
+	usages func(pid int) map[string]usage // tests replace it; nil means usages
+	boot   *boot                          // set by Start
 }
 
 // Exit says how a machine ended.
@@ -112,8 +116,8 @@ type Exit struct {
 	Boot     time.Duration   // from start to hello; zero when there was none
 	Total    time.Duration   // from start to QEMU's exit
 	Code     int             // QEMU's exit status, -1 when a signal ended it
-	// Host is what the host gave the machine, where that is why the fate is
-	// Infra: on a host that is less busy another machine comes out differently.
+	// Host is what the host gave the machine, if the fate is Infra for that
+	// reason: on a host that is less busy, another machine may end differently.
 	Host *splat.Share `json:",omitempty"`
 }
 
@@ -126,28 +130,30 @@ type boot struct {
 	control *control
 	pulse   pulse
 	meter   meter
-	monitor *os.File // not yet spoken to
-	finish  func()   // closes files, ends watchers; runs once QEMU is gone
+	monitor *os.File // QEMU's monitor, before it is used
+	finish  func()   // closes files and ends the watchers; runs once QEMU is gone
 
-	died    time.Duration // when the kernel said so; the watcher's own
-	wall    time.Duration // for how long it ran, the waits for a processor too; the watcher's own
-	sampled time.Duration // when the meter was last read; the watcher's own
+	// Only the watcher uses these.
+	died    time.Duration // when the kernel said that it is dead
+	wall    time.Duration // how long the machine has run, with the waits for a processor
+	sampled time.Duration // when the meter was last read
 
 	mu       sync.Mutex
-	facts    facts
+	evidence evidence
 	expected expectation
 }
 
-// Start starts QEMU. An error means that it did not run, which is the host's
-// fault: no process and no open file is left, and Wait answers Infra.
+// Start starts QEMU. ctx kills the machine when it ends. An error means that QEMU did
+// not run, which is the host's fault: no process and no open file is left, and Wait
+// returns Infra.
 func (m *Machine) Start(ctx context.Context) error {
 	if m.boot != nil {
 		return errors.New("start machine: already started")
 	}
 	b := &boot{accel: m.Accel, start: time.Now()}
-	m.boot, b.facts.allow, b.facts.accel = b, m.Allow, m.Accel
+	m.boot, b.evidence.allow, b.evidence.accel = b, m.Allow, m.Accel
 	if err := m.start(ctx, b); err != nil {
-		b.facts.startErr = err
+		b.evidence.startErr = err
 		return err
 	}
 	return nil
@@ -178,7 +184,7 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 	b.console = newConsole(files.console, r.Console, b.start)
 	b.monitor = channels.monitor.host
 	b.control = newControl(channels.virtio.host, channels.serial.host, files.in, files.out, &b.pulse, func(p port) {
-		if p == serialPort { // without virtio the replay must wait for the agent
+		if p == serialPort { // over this port a replay must wait for the agent
 			writeCmdline(r, p, time.Since(b.start))
 		}
 	}, r.Restore)
@@ -202,11 +208,11 @@ func (m *Machine) resolve() (Machine, error) {
 	r := *m
 	r.boot = nil
 	if r.Restore != nil && r.Monitor {
-		return r, errors.New("check machine: one that is restored cannot be saved")
+		return r, errors.New("check machine: Monitor is set, but a restored machine cannot be saved")
 	}
 	switch {
 	case r.Accel != KVM && r.Accel != TCG:
-		return r, fmt.Errorf("check machine: Accel is %q, want %q or %q", r.Accel, KVM, TCG)
+		return r, fmt.Errorf("check machine: Accel is %q, must be %q or %q", r.Accel, KVM, TCG)
 	case r.Kernel == "":
 		return r, errors.New("check machine: Kernel is empty")
 	case r.Dir == "":
@@ -217,18 +223,19 @@ func (m *Machine) resolve() (Machine, error) {
 	if r.usages == nil {
 		r.usages = usages
 	}
-	r.QEMU = orDefault(r.QEMU, defaultQEMU)
-	r.CPUs = orDefault(r.CPUs, defaultCPUs)
-	r.MemMiB = orDefault(r.MemMiB, defaultMemMiB)
+	r.QEMU = cmp.Or(r.QEMU, defaultQEMU)
+	r.CPUs = cmp.Or(r.CPUs, defaultCPUs)
+	r.MemMiB = cmp.Or(r.MemMiB, defaultMemMiB)
 	if r.Accel == TCG && r.TSC == 0 {
 		r.TSC = HostTSC()
 	}
-	r.Deadline = orDefault(r.Deadline, r.Scale(defaultDeadline))
-	r.Quiet = orDefault(r.Quiet, r.Scale(defaultQuiet))
+	r.Deadline = cmp.Or(r.Deadline, r.Scale(defaultDeadline))
+	r.Quiet = cmp.Or(r.Quiet, r.Scale(defaultQuiet))
 	return r, absolute(&r.Kernel, &r.Initrd, &r.Dir)
 }
 
-// absolute makes paths absolute, so that cmdline works from any directory.
+// absolute makes paths absolute, so that the recorded command line works from any
+// directory.
 func absolute(paths ...*string) error {
 	for _, p := range paths {
 		if *p == "" {
@@ -243,17 +250,9 @@ func absolute(paths ...*string) error {
 	return nil
 }
 
-func orDefault[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
-}
-
-// Control is the channel to the guest's agent. Both ports are open; the one
-// that first delivers a byte becomes the channel. Reads and writes wait for
-// that, and fail once QEMU is gone (reads with io.EOF).
+// Control returns the channel to the guest's agent. Both ports are open; the one that
+// first delivers a byte becomes the channel. Reads and writes wait for that byte, and
+// fail once QEMU is gone (reads with io.EOF).
 func (m *Machine) Control() io.ReadWriter {
 	if m.boot == nil || m.boot.control == nil {
 		return noControl{}
@@ -267,49 +266,49 @@ type noControl struct{}
 func (noControl) Read([]byte) (int, error)  { return 0, io.EOF }
 func (noControl) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
-// Hello marks that the agent's hello arrived: from now on the kernel counts
-// as booted.
+// Hello records that the agent's hello arrived: from now on the kernel counts as
+// booted.
 func (m *Machine) Hello() {
-	m.note(func(f *facts) {
-		if f.hello == 0 {
-			f.hello = time.Since(m.boot.start)
+	m.note(func(v *evidence) {
+		if v.hello == 0 {
+			v.hello = time.Since(m.boot.start)
 		}
 	})
 }
 
-// Done marks that the agent's last record arrived: from now on a power-off is
-// what is expected.
-func (m *Machine) Done() { m.note(func(f *facts) { f.done = true }) }
+// Done records that the agent's last record arrived: from now on a power-off is
+// expected.
+func (m *Machine) Done() { m.note(func(v *evidence) { v.done = true }) }
 
-// Touch marks progress that the machine cannot see by itself, so that the
-// silence starts anew. Every byte from the guest does the same.
+// Touch records progress that the machine cannot see itself, and so restarts the
+// clock of Quiet. Every byte from the guest does the same.
 func (m *Machine) Touch() {
 	if m.boot != nil {
 		m.boot.pulse.touch()
 	}
 }
 
-// Kill ends the machine because it hangs; reason says in what way, for
-// example that a case passed its deadline.
+// Kill ends the machine because it hangs; reason says how, for example that a case
+// passed its deadline.
 func (m *Machine) Kill(reason string) {
 	if m.boot != nil {
-		m.boot.kill(func(f *facts) { f.stopped = reason })
+		m.boot.kill(func(v *evidence) { v.stopped = reason })
 	}
 }
 
-func (m *Machine) note(fn func(*facts)) {
+func (m *Machine) note(fn func(*evidence)) {
 	if m.boot == nil {
 		return
 	}
 	m.boot.mu.Lock()
 	defer m.boot.mu.Unlock()
-	fn(&m.boot.facts)
+	fn(&m.boot.evidence)
 }
 
-// Wait waits until QEMU is gone and says how it ended. No process and no
-// temporary file is left. As with exec.Cmd's pipes, read Control to its end
-// first: QEMU can be gone before its last bytes, and so Done, were taken in.
-// Wait may be called more than once.
+// Wait waits until QEMU is gone and returns how the machine ended. No process and no
+// temporary file is left. As with the pipes of exec.Cmd, the caller must read Control
+// to its end first: QEMU can be gone before the caller has read its last bytes, and so
+// called Done. Wait may be called more than once.
 func (m *Machine) Wait() Exit {
 	b := m.boot
 	if b == nil {
@@ -321,5 +320,5 @@ func (m *Machine) Wait() Exit {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.facts.exit()
+	return b.evidence.exit()
 }

@@ -12,21 +12,21 @@ import (
 	"tokentest/harness/splat"
 )
 
-// run attends a started machine: it reads the console, watches the clocks,
-// and collects the facts once QEMU is gone.
-func (b *boot) run(ctx context.Context, r Machine, w *channels, files *bootFiles) {
+// run attends a started machine: it reads the console, watches the clocks, and
+// collects the evidence once QEMU is gone.
+func (b *boot) run(ctx context.Context, r Machine, c *channels, files *bootFiles) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		b.drain(w.console.host)
+		b.drain(c.console.host)
 	}()
 	go b.watch(ctx, r)
-	go b.safeguard()
+	go b.syncFiles()
 	b.finish = sync.OnceFunc(func() {
-		// QEMU's end is closed; all it wrote is in the socket's buffer.
-		w.console.host.SetReadDeadline(time.Now().Add(time.Second))
+		// QEMU's end is closed; everything that it wrote is in the pipe's buffer.
+		c.console.host.SetReadDeadline(time.Now().Add(time.Second))
 		<-drained
-		closeAll(w.console.host, b.monitor)
+		closeAll(c.console.host, b.monitor)
 		b.collect()
 	})
 }
@@ -49,15 +49,15 @@ func (b *boot) drain(from *os.File) {
 // tick is how often the clocks are read.
 const tick = 50 * time.Millisecond
 
-// maxTick is by how much the clocks go on at a time. A ticker that is later is
-// that of a program that was stopped, or of a host that stood still.
+// maxTick is the most that the clocks advance at a time. A ticker that is later than
+// this belongs to a program or a host that was stopped.
 const maxTick = time.Second
 
-// syncEvery is how much of what a guest said a loss of power may cost.
+// syncEvery bounds how much of the guest's output a loss of power costs.
 const syncEvery = time.Second
 
-// safeguard brings to the disk what the guest said.
-func (b *boot) safeguard() {
+// syncFiles brings the guest's output to the disk until QEMU is gone.
+func (b *boot) syncFiles() {
 	t := time.NewTicker(syncEvery)
 	defer t.Stop()
 	for {
@@ -70,7 +70,7 @@ func (b *boot) safeguard() {
 	}
 }
 
-// watch kills the machine when the caller says so or a clock has run out.
+// watch kills the machine when the caller's context ends or a clock runs out.
 func (b *boot) watch(ctx context.Context, r Machine) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -80,13 +80,13 @@ func (b *boot) watch(ctx context.Context, r Machine) {
 		case <-b.proc.done:
 			return
 		case <-ctx.Done():
-			b.kill(func(f *facts) { f.cancelled = context.Cause(ctx) })
+			b.kill(func(v *evidence) { v.cancelled = context.Cause(ctx) })
 			return
 		case <-t.C:
-			b.goOn(r, time.Since(before))
+			b.advance(r, time.Since(before))
 			before = time.Now()
 			if b.wall > r.Deadline {
-				b.stop(fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline), b.lately())
+				b.stop(fmt.Sprintf("the machine ran for %v, its deadline", r.Deadline), b.recentShare())
 				return
 			}
 			if why := b.overdue(r); why != "" {
@@ -97,10 +97,10 @@ func (b *boot) watch(ctx context.Context, r Machine) {
 	}
 }
 
-// lately is what the host gave in the second half of the machine's life, where
-// that is to blame: a guest that hangs without a wait for a processor does so by
-// itself, however its boot was. Of less than a second nothing can be said.
-func (b *boot) lately() *splat.Share {
+// recentShare is what the host gave in the second half of the machine's life, if that
+// explains why the machine is late: a guest that hangs without waiting for a processor
+// does so by itself, however slow its boot was. Less than a second says nothing.
+func (b *boot) recentShare() *splat.Share {
 	span := b.wall / 2
 	if b.wall < 4*sampleEvery {
 		return nil
@@ -108,36 +108,34 @@ func (b *boot) lately() *splat.Share {
 	return b.share(splat.Overrun{Span: span, Limit: span})
 }
 
-// stop ends a machine for which a clock has run out; host is what the host gave
-// it, where that is to blame.
+// stop kills a machine whose clock has run out; host is what the host gave it, if that
+// explains why.
 func (b *boot) stop(why string, host *splat.Share) {
 	halted := b.proc.halted()
-	b.kill(func(f *facts) { f.stopped, f.halted, f.host = why, halted, host })
+	b.kill(func(v *evidence) { v.stopped, v.halted, v.host = why, halted, host })
 }
 
-// goOn reads the meter and lets the clocks go on. What the guest may take goes
-// by a clock that stands still while QEMU waits for a processor; the machine's
-// deadline does not.
-func (b *boot) goOn(r Machine, d time.Duration) {
+// advance reads the meter and advances the clocks by d. The guest's own clock stands
+// still while QEMU waits for a processor; that of the machine's deadline does not.
+func (b *boot) advance(r Machine, d time.Duration) {
 	if d > maxTick {
-		b.meter.stands(d - maxTick)
+		b.meter.addStop(d - maxTick)
 		d = maxTick
 	}
 	if at := time.Since(b.start); at-b.sampled >= sampleEvery {
 		if b.proc.halted() {
-			b.meter.stands(at - b.sampled)
+			b.meter.addStop(at - b.sampled)
 		}
 		b.meter.sample(at)
 		b.sampled = at
 	}
 	if r.Debug == "" {
 		b.wall += d
-		b.pulse.advance(b.meter.fair(d))
+		b.pulse.advance(b.meter.withoutWaits(d))
 	}
 }
 
-// share is what the host gave in the time up to now, where it is to blame for
-// what took too long.
+// share is what the host gave the machine up to now, if that explains an overrun.
 func (b *boot) share(o splat.Overrun) *splat.Share {
 	s := b.meter.share(time.Since(b.start), o.Span)
 	if s.Guest = o.Guest; !s.Excuses(o.Limit) {
@@ -152,17 +150,16 @@ const (
 	graceTotal = 5 * time.Second
 )
 
-// overdue says which of the clocks that stand still while QEMU waits for a
-// processor has run out, if any.
+// overdue says which of the clocks that stand still while QEMU waits for a processor
+// has run out; "" is none.
 func (b *boot) overdue(r Machine) string {
 	total, silence := b.pulse.time(), b.pulse.silence()
-	dead, fatal := time.Duration(0), b.console.dying()
-	if fatal && b.died == 0 {
+	dying := b.console.dying()
+	if dying && b.died == 0 {
 		b.died = total
 	}
-	dead = total - b.died
 	switch {
-	case fatal && (silence > r.Scale(graceQuiet) || dead > r.Scale(graceTotal)):
+	case dying && (silence > r.Scale(graceQuiet) || total-b.died > r.Scale(graceTotal)):
 		return "no reset after a panic"
 	case r.Flood > 0 && b.console.size() > r.Flood:
 		return fmt.Sprintf("it floods its console: more than %d MiB", r.Flood>>20)
@@ -177,54 +174,56 @@ func (b *boot) overdue(r Machine) string {
 	return ""
 }
 
-// expectation is something that is to happen until a time of the machine's clock.
+// expectation is something that must happen before a time of the machine's clock.
 type expectation struct {
 	until time.Duration
 	why   string
 }
 
-// Expect has the machine end as hung, for the reason why, unless Relax is
-// called in time. Only the last expectation counts.
+// Expect makes the machine end as hung, for the reason why, unless Relax or another
+// Expect is called within the time in. The time in which QEMU waits for a processor
+// does not count.
 func (m *Machine) Expect(in time.Duration, why string) {
 	if m.boot != nil {
-		m.note(func(*facts) { m.boot.expected = expectation{m.boot.pulse.time() + in, why} })
+		m.note(func(*evidence) { m.boot.expected = expectation{m.boot.pulse.time() + in, why} })
 	}
 }
 
-// Relax says that what was expected has happened.
+// Relax cancels the last Expect.
 func (m *Machine) Relax() {
-	m.note(func(*facts) { m.boot.expected = expectation{} })
+	m.note(func(*evidence) { m.boot.expected = expectation{} })
 }
 
-// Unheard says that the caller does not listen to the guest until it calls
-// what is returned: a guest that waits to be heard is not silent.
-func (m *Machine) Unheard() (over func()) {
+// PauseQuiet stops the clock of Quiet while the caller does not read from the guest; it
+// runs again once the caller has called resume: a guest that waits for its reader is
+// not silent.
+func (m *Machine) PauseQuiet() (resume func()) {
 	if m.boot == nil {
 		return func() {}
 	}
 	p := &m.boot.pulse
-	p.unheard.Add(1)
+	p.paused.Add(1)
 	return sync.OnceFunc(func() {
 		p.touch()
-		p.unheard.Add(-1)
+		p.paused.Add(-1)
 	})
 }
 
-// kill ends QEMU; only the first reason counts.
-func (b *boot) kill(why func(*facts)) {
+// kill kills QEMU; only the first reason counts.
+func (b *boot) kill(why func(*evidence)) {
 	if b.proc == nil || b.proc.gone() {
 		return
 	}
 	b.mu.Lock()
-	if b.facts.stopped == "" && b.facts.cancelled == nil {
-		why(&b.facts)
+	if b.evidence.stopped == "" && b.evidence.cancelled == nil {
+		why(&b.evidence)
 	}
 	b.mu.Unlock()
 	b.proc.kill()
 }
 
-// Lines with which QEMU says that a virtual CPU cannot go on. It does not
-// exit then.
+// internalErrors are lines with which QEMU says that a virtual CPU cannot continue. It
+// does not exit then.
 var internalErrors = []string{"KVM internal error", "error: kvm run failed", "emulation failure"}
 
 func isInternal(line string) bool {
@@ -236,35 +235,35 @@ func isInternal(line string) bool {
 	return false
 }
 
-// complaint takes a line of QEMU's stderr. It answers true if QEMU will never
-// get on after it.
+// complaint takes a line of QEMU's stderr. It returns true if QEMU can do nothing
+// useful after it.
 func (b *boot) complaint(line string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	internal := isInternal(line)
 	switch {
-	case internal && b.facts.internal == "":
-		b.facts.internal = line
+	case internal && b.evidence.internal == "":
+		b.evidence.internal = line
 	case !internal && !strings.Contains(line, "warning: "):
-		b.facts.complains(line)
+		b.evidence.addComplaint(line)
 	}
 	return internal
 }
 
-// collect gathers the facts once QEMU is gone.
+// collect completes the evidence once QEMU is gone.
 func (b *boot) collect() {
 	log, heard, err := b.console.close()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	f := &b.facts
-	f.code, f.signal = b.proc.outcome()
-	f.total = b.proc.end.Sub(b.start)
-	f.heard = heard || b.control.heard()
-	f.log, f.storage = log, errors.Join(err, b.control.failure())
-	if f.signal == 0 { // it ended by itself before our kill arrived
-		f.stopped, f.cancelled = "", nil
+	v := &b.evidence
+	v.code, v.signal = b.proc.outcome()
+	v.total = b.proc.end.Sub(b.start)
+	v.heard = heard || b.control.heard()
+	v.log, v.storage = log, errors.Join(err, b.control.failure())
+	if v.signal == 0 { // it ended by itself before our kill arrived
+		v.stopped, v.cancelled = "", nil
 	}
-	if errors.Is(f.cancelled, context.Canceled) {
-		f.cancelled = errors.New("interrupted")
+	if errors.Is(v.cancelled, context.Canceled) {
+		v.cancelled = errors.New("interrupted")
 	}
 }
