@@ -456,7 +456,7 @@ func TestOrphan(t *testing.T) {
 		time.Sleep(time.Minute)
 	}
 	tool := exec.Command(os.Args[0], "-test.run=^TestOrphan$")
-	tool.Env = append(os.Environ(), "TOKENTEST_ORPHAN=1")
+	tool.Env = append(os.Environ(), "TOKENTEST_ORPHAN=1", "TMPDIR="+t.TempDir()) // it cannot clean up
 	out, err := tool.StdoutPipe()
 	if err == nil {
 		err = tool.Start()
