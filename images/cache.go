@@ -2,50 +2,50 @@ package images
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
+
+	"tokentest/harness/cachedir"
+	"tokentest/harness/lockfile"
 )
 
 const (
-	// filled is the name under which a fill function leaves its result in its temporary directory.
-	filled = "image"
-	// tmpPrefix begins the names of these directories. Only the holder of the lock has one.
-	tmpPrefix = "tmp-"
-	// keep is how long an entry stays that nobody uses.
+	// imageFile is the file of an entry.
+	imageFile = "initrd.cpio"
+	// lockName is the lock of the cache, beside the entries.
+	lockName = "lock"
+	// keep is how long an unused entry stays.
 	keep = 30 * 24 * time.Hour
 )
 
-// cache is a directory of files, each beside a file with its digest, as sha256sum writes it. Names say what the
-// contents are made from, so an entry never has to change.
+// cache is a directory of images. The name of an entry says what the image is made from, so an entry never changes.
 type cache struct {
 	dir string
 	log func(string, ...any)
 }
 
-// get returns the path and digest of an entry. One that is missing or damaged is made anew, once for all processes, by
-// fill, which leaves a file called filled in a temporary directory.
-func (c cache) get(ctx context.Context, name string, fill func(tmp string) error) (path, digest string, err error) {
-	path = filepath.Join(c.dir, name)
-	if digest, ok := c.sound(name); ok {
+// get returns the path and digest of an entry. If it is missing or damaged, one process makes it with fill and the
+// others wait. fill writes the image to the file out and may use the directory work, which is removed.
+func (c cache) get(ctx context.Context, name string, fill func(work, out string) error) (path, digest string, err error) {
+	path = filepath.Join(c.dir, name, imageFile)
+	if digest, ok := c.find(name); ok {
 		return path, digest, nil
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return "", "", c.explain(err)
 	}
-	unlock, err := c.lock(ctx)
+	lock, err := lockfile.Lock(ctx, filepath.Join(c.dir, lockName), func() {
+		c.log("waiting for another process that fills the cache %s", c.dir)
+	})
 	if err != nil {
 		return "", "", c.explain(err)
 	}
-	defer unlock()
-	if digest, ok := c.sound(name); ok { // filled by another process while we waited
+	defer lock.Close()
+	if digest, ok := c.find(name); ok { // filled by another process while we waited
 		return path, digest, nil
 	}
 	c.prune()
@@ -53,82 +53,51 @@ func (c cache) get(ctx context.Context, name string, fill func(tmp string) error
 	return path, digest, c.explain(err)
 }
 
-// sound returns the digest of an entry if its file still has it, and marks the entry as used.
-func (c cache) sound(name string) (string, bool) {
-	path := filepath.Join(c.dir, name)
-	note, err := os.ReadFile(path + ".sha256")
-	if err != nil {
+// find returns the digest of an undamaged entry, and marks the entry as used.
+func (c cache) find(name string) (digest string, ok bool) {
+	entry := filepath.Join(c.dir, name)
+	var sums cachedir.Sums
+	if cachedir.Open(entry, &sums) != nil || sums.Files[imageFile] == "" {
 		return "", false
 	}
-	digest, err := fileDigest(path)
-	if err != nil || string(note) != sumLine(digest, name) {
-		return "", false
-	}
-	for _, file := range []string{path, path + ".sha256"} {
-		os.Chtimes(file, time.Now(), time.Now()) // a cache that is read only is never pruned either
-	}
-	return digest, true
+	now := time.Now()
+	_ = os.Chtimes(entry, now, now) // a read-only cache is not pruned either
+	return sums.Files[imageFile], true
 }
 
-// fill makes an entry in a temporary directory and renames it into place.
-func (c cache) fill(name string, fill func(tmp string) error) (string, error) {
-	tmp, err := os.MkdirTemp(c.dir, tmpPrefix)
+// fill makes an entry.
+func (c cache) fill(name string, fill func(work, out string) error) (digest string, err error) {
+	work, remove, err := cachedir.Temp(c.dir, name)
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(tmp)
-	if err := fill(tmp); err != nil {
+	defer remove()
+	entry := filepath.Join(work, "entry")
+	if err := os.Mkdir(entry, 0o755); err != nil {
 		return "", err
 	}
-	file, note := filepath.Join(tmp, filled), filepath.Join(tmp, "sha256")
-	digest, err := fileDigest(file)
-	if err != nil {
+	if err := fill(work, filepath.Join(entry, imageFile)); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(note, []byte(sumLine(digest, name)), 0o644); err != nil {
+	var sums cachedir.Sums
+	if err := cachedir.Seal(entry, &sums); err != nil {
 		return "", err
 	}
-	path := filepath.Join(c.dir, name)
-	return digest, errors.Join(os.Rename(file, path), os.Rename(note, path+".sha256"))
+	return sums.Files[imageFile], cachedir.Install(entry, filepath.Join(c.dir, name), &sums)
 }
 
-// lock waits for the cache's lock and returns its release.
-func (c cache) lock(ctx context.Context) (func(), error) {
-	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for waited := false; ; waited = true {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-			f.Close()
-			return nil, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
-		}
-		if !waited {
-			c.log("waiting for another process that fills the cache %s", c.dir)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// prune removes what killed processes left and what nobody used for long. The caller holds the lock.
+// prune removes unfinished entries of killed processes, and entries that nobody has used for long. The caller holds the
+// lock.
 func (c cache) prune() {
-	entries, _ := os.ReadDir(c.dir) // what stays only takes space
+	entries, _ := os.ReadDir(c.dir) // what remains only takes space
 	for _, e := range entries {
-		left := strings.HasPrefix(e.Name(), tmpPrefix)
 		info, err := e.Info()
-		if err != nil || !left && (e.Name() == "lock" || time.Since(info.ModTime()) < keep) {
+		if err != nil || e.Name() == lockName {
 			continue
 		}
-		os.RemoveAll(filepath.Join(c.dir, e.Name()))
+		if cachedir.Unfinished(e.Name()) || time.Since(info.ModTime()) > keep {
+			os.RemoveAll(filepath.Join(c.dir, e.Name()))
+		}
 	}
 }
 
@@ -141,22 +110,4 @@ func (c cache) explain(err error) error {
 		return fmt.Errorf("the cache %s is not writable: %w", c.dir, err)
 	}
 	return err
-}
-
-// sumLine is the line that sha256sum writes for a file.
-func sumLine(digest, name string) string {
-	return digest + "  " + name + "\n"
-}
-
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -105,13 +105,13 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 		return nil, err
 	}
 	img := &Image{BuildID: id}
-	img.Path, img.Digest, err = o.cache().get(ctx, name+"-"+id+".cpio", func(tmp string) error {
+	img.Path, img.Digest, err = o.cache().get(ctx, name+"-"+id, func(work, out string) error {
 		o.Log("compiling %s", pkg)
-		init := filepath.Join(tmp, "init")
+		init := filepath.Join(work, "init")
 		if err := compile(ctx, o, pkg, id, init); err != nil {
 			return err
 		}
-		return writeImage(filepath.Join(tmp, filled), init)
+		return writeImage(out, init)
 	})
 	return img, err
 }

@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tokentest/harness/cachedir"
+	"tokentest/harness/lockfile"
 )
 
 // tiny is a module whose agent is built in no time, with one of everything that an init can be made from.
@@ -247,13 +250,16 @@ func TestBuildErrors(t *testing.T) {
 func TestDiskFullIsExplained(t *testing.T) {
 	o := Options{Source: tree(t, tiny), CacheDir: t.TempDir()}
 	c := o.cache()
-	_, _, err := c.get(t.Context(), "x", func(string) error {
+	_, _, err := c.get(t.Context(), "x", func(string, string) error {
 		return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
 	})
 	if want := "no space left for the cache " + c.dir; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 }
+
+// manifestOf is the manifest of an image's entry.
+func manifestOf(path string) string { return filepath.Join(filepath.Dir(path), cachedir.ManifestFile) }
 
 func TestDamageIsRepaired(t *testing.T) {
 	src := tree(t, tiny)
@@ -265,8 +271,9 @@ func TestDamageIsRepaired(t *testing.T) {
 			return os.WriteFile(path, data, 0o644)
 		},
 		"no image":      func(t *testing.T, path string) error { return os.Remove(path) },
-		"no digest":     func(t *testing.T, path string) error { return os.Remove(path + ".sha256") },
-		"half a digest": func(t *testing.T, path string) error { return os.Truncate(path+".sha256", 10) },
+		"no manifest":   func(t *testing.T, path string) error { return os.Remove(manifestOf(path)) },
+		"half manifest": func(t *testing.T, path string) error { return os.Truncate(manifestOf(path), 10) },
+		"no digest":     func(t *testing.T, path string) error { return os.WriteFile(manifestOf(path), []byte("{}"), 0o644) },
 	}
 	for name, damage := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -286,21 +293,22 @@ func TestDamageIsRepaired(t *testing.T) {
 func TestPrune(t *testing.T) {
 	o := Options{Source: tree(t, tiny), CacheDir: t.TempDir()}
 	used := mustBuild(t, o)
-	dir := filepath.Dir(used.Path)
+	entry := filepath.Dir(used.Path)
+	dir := filepath.Dir(entry)
 	old := time.Now().Add(-2 * keep)
-	for _, name := range []string{"lock", "unused.cpio", "unused.cpio.sha256", "tmp-killed/init"} {
+	write(t, filepath.Join(dir, ".fill-killed", "init"), "")
+	write(t, filepath.Join(dir, "recent", imageFile), "")
+	for _, name := range []string{lockName, "unused", "old.cpio"} { // earlier versions kept plain files
 		write(t, filepath.Join(dir, name), "")
 		os.Chtimes(filepath.Join(dir, name), old, old)
 	}
-	os.Chtimes(used.Path, old, old)
-	os.Chtimes(used.Path+".sha256", old, old)
+	os.Chtimes(entry, old, old)
 	mustBuild(t, o) // a use
 	if _, err := Bare(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{
-		"lock": true, filepath.Base(used.Path): true, filepath.Base(used.Path) + ".sha256": true,
-		"unused.cpio": false, "unused.cpio.sha256": false, "tmp-killed": false,
+		lockName: true, filepath.Base(entry): true, "recent": true, "unused": false, "old.cpio": false, ".fill-killed": false,
 	} {
 		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
 			t.Errorf("%s kept: got %t, want %t", name, err == nil, want)
@@ -353,31 +361,30 @@ func TestCancelEndsTheCompiler(t *testing.T) {
 	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(status), ") Z ") {
 		t.Errorf("the compiler still runs: %s", status)
 	}
-	left, err := filepath.Glob(filepath.Join(o.cache().dir, tmpPrefix+"*"))
-	if err != nil || len(left) > 0 {
+	left, err := os.ReadDir(o.cache().dir)
+	if err != nil || len(left) != 1 || left[0].Name() != lockName {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
 
 func TestLockCanBeGivenUp(t *testing.T) {
-	o := Options{CacheDir: t.TempDir(), Log: func(string, ...any) {}}
+	waits := make(chan struct{})
+	o := Options{Source: tree(t, tiny), CacheDir: t.TempDir(), Log: func(string, ...any) { close(waits) }}
 	c := o.cache()
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := c.lock(t.Context())
+	lock, err := lockfile.Lock(t.Context(), filepath.Join(c.dir, lockName), func() { t.Error("the lock is taken") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := c.lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	defer lock.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-waits
+		cancel()
+	}()
+	if _, err := Build(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
-	unlock()
-	again, err := c.lock(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	again()
 }

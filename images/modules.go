@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/u-root/pkg/cpio"
@@ -58,12 +57,13 @@ func (o Options) extend(ctx context.Context, img *Image, name string, key []byte
 	}
 	sum := sha256.Sum256(append([]byte(img.Digest), key...))
 	with := &Image{BuildID: img.BuildID}
-	with.Path, with.Digest, err = o.cache().get(ctx, name+"-"+hex.EncodeToString(sum[:16])+".cpio", func(tmp string) error {
+	name += "-" + hex.EncodeToString(sum[:16])
+	with.Path, with.Digest, err = o.cache().get(ctx, name, func(_, out string) error {
 		recs, err := records()
 		if err != nil {
 			return err
 		}
-		return appendArchive(filepath.Join(tmp, filled), img.Path, recs)
+		return appendArchive(out, img.Path, recs)
 	})
 	return with, err
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // ManifestFile is the name of the manifest in an entry.
@@ -68,6 +69,9 @@ func Verify(entry string, m Manifest) error {
 
 // tempPrefix begins the names of entries that are not complete.
 const tempPrefix = ".fill-"
+
+// Unfinished reports whether a name in a cache is that of a directory from Temp.
+func Unfinished(name string) bool { return strings.HasPrefix(name, tempPrefix) }
 
 // Temp makes an empty directory, in which the caller makes the files of an entry of the cache dir. The caller holds a
 // lock for name: what a killed process left under that name is removed. remove removes the directory unless Install

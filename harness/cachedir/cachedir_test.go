@@ -97,6 +97,9 @@ func TestTempIsEmpty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !Unfinished(filepath.Base(second)) || Unfinished("entry") {
+		t.Errorf("%s and entry are not told apart", second)
+	}
 	if files, err := os.ReadDir(second); err != nil || len(files) > 0 {
 		t.Errorf("got %v, %v", files, err)
 	}
