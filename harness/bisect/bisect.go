@@ -1,10 +1,10 @@
-// Package bisect searches for the first of several kernels that decides
-// differently: among commits, patches of a series, or releases.
+// Package bisect searches for the first of several kernels that decides differently: among
+// commits, patches of a series, or packaged releases. It also runs a series patch by patch.
 //
-// It knows nothing about machines or builds: the caller tests a candidate and
-// returns its Outcome.
+// Search knows nothing about machines or builds: its caller tests a candidate and returns
+// the Outcome. Run is the caller that builds kernels and boots them in a lab.
 //
-// Start with Search, and Space, what it searches.
+// Start with Run in driver.go, or with Search for the algorithm alone.
 package bisect
 
 import (

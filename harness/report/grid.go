@@ -152,25 +152,26 @@ func (p *pretty) differences(r *result.Run) {
 
 // decisions numbers what cases were answered, from 1 on.
 type decisions struct {
-	words []string
+	words []result.Decision
 	codes map[string]uint16
 	steps map[*result.StepResult]uint16 // of cases that share them
 }
 
 func (d *decisions) number(c *result.CaseResult) uint16 {
 	if d.words == nil {
-		d.words, d.codes, d.steps = []string{""}, map[string]uint16{}, map[*result.StepResult]uint16{}
+		d.words, d.codes, d.steps = []result.Decision{nil}, map[string]uint16{}, map[*result.StepResult]uint16{}
 	}
 	if len(c.Steps) > 0 {
 		if n := d.steps[&c.Steps[0]]; n != 0 {
 			return n
 		}
 	}
-	word := c.Decision()
+	decision := c.Decision()
+	word := decision.String()
 	n := d.codes[word]
 	if n == 0 && len(d.words) < 1<<16 {
 		n = uint16(len(d.words))
-		d.codes[word], d.words = n, append(d.words, word)
+		d.codes[word], d.words = n, append(d.words, decision)
 	}
 	if len(c.Steps) == 1 { // only these are shared by many
 		d.steps[&c.Steps[0]] = n
@@ -179,7 +180,7 @@ func (d *decisions) number(c *result.CaseResult) uint16 {
 }
 
 // split names the answers and the kernels that gave each; "" when all agree.
-func split(r *result.Run, answers []uint16, words []string) string {
+func split(r *result.Run, answers []uint16, words []result.Decision) string {
 	var order []uint16
 	for _, a := range answers {
 		if a != 0 && !slices.Contains(order, a) {
@@ -189,11 +190,11 @@ func split(r *result.Run, answers []uint16, words []string) string {
 	if len(order) < 2 {
 		return ""
 	}
-	parts := make([]string, len(order))
+	decisions := make([]result.Decision, len(order))
 	for n, a := range order {
-		parts[n] = words[a]
+		decisions[n] = words[a]
 	}
-	parts = result.Differing(parts)
+	parts := result.Differing(decisions)
 	for n, a := range order {
 		parts[n] += " on"
 		for i, k := range r.Kernels {

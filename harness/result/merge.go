@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"tokentest/cases/uapi"
 )
 
 // Merge puts the parts of a split plan together. A case that several parts
@@ -102,36 +104,44 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 	return nil
 }
 
-// Decision is what a kernel answered to the case: the errno of each step, with
-// the numbers that were read back.
-func (r *CaseResult) Decision() string {
-	var steps []string
-	for i := range r.Steps {
-		s := r.Steps[i].Got.Errno.String()
-		if v := r.Steps[i].Got.Values; len(v) > 0 {
-			s += fmt.Sprintf("%#x", v)
-		}
-		steps = append(steps, s)
+// Decision is what a kernel answered to a case: a word for each step, its errno with the
+// numbers that were read back.
+type Decision []string
+
+// String joins the steps with commas.
+func (d Decision) String() string { return strings.Join(d, ",") }
+
+// StepAnswer is the word for a step that answered with an errno, and with numbers.
+func StepAnswer(errno uapi.Errno, values []uint64) string {
+	if len(values) == 0 {
+		return errno.String()
 	}
-	return strings.Join(steps, ",")
+	return fmt.Sprintf("%s%#x", errno, values)
+}
+
+// Decision is what the kernel answered to the case; nil if it answered nothing.
+func (r *CaseResult) Decision() Decision {
+	var d Decision
+	for i := range r.Steps {
+		d = append(d, StepAnswer(r.Steps[i].Got.Errno, r.Steps[i].Got.Values))
+	}
+	return d
 }
 
 // mostSteps is how many steps of a decision are told.
 const mostSteps = 3
 
-// Differing shortens decisions of one case to the steps that they differ in:
-// "step 26 EPERM". Decisions of another form stay as they are.
-func Differing(decisions []string) []string {
-	split := make([][]string, len(decisions))
-	for i, d := range decisions {
-		split[i] = strings.Split(d, ",")
-		if len(split[i]) != len(split[0]) || len(split[i]) < 2 {
-			return decisions
+// Differing says in words where decisions of one case differ: "step 26 EPERM". Decisions of
+// one step, or of different lengths, are written whole.
+func Differing(decisions []Decision) []string {
+	out, n := make([]string, len(decisions)), 0
+	for _, d := range decisions {
+		if len(d) != len(decisions[0]) || len(d) < 2 {
+			return whole(decisions)
 		}
 	}
-	out, n := make([]string, len(decisions)), 0
-	for step := range split[0] {
-		if !slices.ContainsFunc(split, func(s []string) bool { return s[step] != split[0][step] }) {
+	for step := range decisions[0] {
+		if !slices.ContainsFunc(decisions, func(d Decision) bool { return d[step] != decisions[0][step] }) {
 			continue
 		}
 		if n++; n > mostSteps {
@@ -141,7 +151,7 @@ func Differing(decisions []string) []string {
 			if n > 1 {
 				out[i] += ", "
 			}
-			out[i] += fmt.Sprintf("step %d %s", step+1, split[i][step])
+			out[i] += fmt.Sprintf("step %d %s", step+1, decisions[i][step])
 		}
 	}
 	for i := range out {
@@ -150,7 +160,15 @@ func Differing(decisions []string) []string {
 		}
 	}
 	if n == 0 {
-		return decisions
+		return whole(decisions)
+	}
+	return out
+}
+
+func whole(decisions []Decision) []string {
+	out := make([]string, len(decisions))
+	for i, d := range decisions {
+		out[i] = d.String()
 	}
 	return out
 }

@@ -18,7 +18,11 @@ func TestDiffering(t *testing.T) {
 		{"ok,ok|ok,ok", "ok,ok|ok,ok"},
 		{"a,a,a,a,a|b,b,b,b,b", "step 1 a, step 2 a, step 3 a and 2 more|step 1 b, step 2 b, step 3 b and 2 more"},
 	} {
-		if got := strings.Join(Differing(strings.Split(tt.in, "|")), "|"); got != tt.want {
+		var in []Decision
+		for _, text := range strings.Split(tt.in, "|") {
+			in = append(in, strings.Split(text, ","))
+		}
+		if got := strings.Join(Differing(in), "|"); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.in, got, tt.want)
 		}
 	}
@@ -47,7 +51,7 @@ func TestMerge(t *testing.T) {
 	if len(k.Boots) != 2 || k.Boots[1].Dir != "../b/kernel0/boot0" || k.Cases[2].Boot != 1 {
 		t.Errorf("boots %+v, cases %+v", k.Boots, k.Cases)
 	}
-	if got := k.Cases[1].Decision(); got != "EPERM[0x10]" {
+	if got := k.Cases[1].Decision().String(); got != "EPERM[0x10]" {
 		t.Errorf("decision %s", got)
 	}
 	if len(a.Kernels[0].Cases) != 2 || len(a.Kernels[0].Boots) != 1 {
@@ -60,7 +64,7 @@ func TestMerge(t *testing.T) {
 	if _, err := Merge([]*Run{a, b}); err == nil || !strings.Contains(err.Error(), "another tokentest") {
 		t.Errorf("other tools: %v", err)
 	}
-	if !slices.Equal([]string{"x"}, Differing([]string{"x"})) {
+	if !slices.Equal([]string{"x"}, Differing([]Decision{{"x"}})) {
 		t.Error("a single decision is shortened")
 	}
 }

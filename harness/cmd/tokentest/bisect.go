@@ -2,32 +2,64 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"slices"
+	"io"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"tokentest/cases"
 	"tokentest/harness/bisect"
-	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
-	"tokentest/harness/plan"
-	"tokentest/harness/report"
-	"tokentest/harness/result"
-	"tokentest/harness/runs"
-	"tokentest/harness/signals"
 	"tokentest/harness/usage"
 )
 
+// searchFlags are the flags that bisect and series share.
+type searchFlags struct {
+	q        bisect.Question
+	build    buildFlags
+	out      string
+	accel    string
+	qemu     string
+	deadline time.Duration
+	offline  bool
+}
+
+func (f *searchFlags) register(fl *pflag.FlagSet) {
+	fl.BoolVar(&f.q.Full, "full", false, "run every case, not only the default suite")
+	fl.StringVarP(&f.out, "out", "o", "", "keep everything in `DIR`, which must not exist")
+	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
+	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`")
+	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
+	f.build.register(fl)
+}
+
+func (f *searchFlags) check() error {
+	if err := checkAccel(f.accel); err != nil {
+		return err
+	}
+	return checkDeadline(f.deadline)
+}
+
+// options are what the flags make of a search.
+func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
+	o = bisect.Options{Question: &f.q, Out: f.out, Kernel: a.kernelOptions(), Log: a.note,
+		Args: append([]string{"tokentest"}, os.Args[1:]...)}
+	o.Kernel.Offline = f.offline
+	if o.Kernel.Build, err = f.build.options(); err != nil {
+		return o, err
+	}
+	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
+	o.Lab.CacheDir, err = a.makeCache()
+	return o, err
+}
+
 type bisectFlags struct {
-	run    runFlags // how machines run
-	build  buildFlags
-	q      bisect.Question
-	resume string
-	first  bool
+	searchFlags
+	resume      string
+	firstParent bool
 }
 
 func (a *app) bisectCmd() *cobra.Command {
@@ -35,20 +67,20 @@ func (a *app) bisectCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bisect --good REF --bad REF [CASE|FILE...]",
 		Short: "find the commit, patch or release that changed a decision",
-		Long: `Search for the first kernel that decides otherwise than the good one.
+		Long: `Search for the first kernel whose decisions differ from the good one's.
 
-Both ends are git:DIR#REV or src:VERSION of one tree: the commits between them
-are searched, and with +PATCHES behind the bad end the patches of the series.
-Commits that do not compile or boot are skipped, and the same image is not run
-twice. Both ends are deb: references: the packaged releases between them are
-searched, without building anything.
+If both ends are git:DIR#REV or src:VERSION of one tree, it searches the commits
+between them, and with +PATCHES after the bad end the patches of the series.
+Commits that do not compile or boot are skipped, and the same image runs only
+once. If both ends are deb: references, it searches the packaged releases
+between them, and builds nothing.
 
-What is looked for are failures of the named cases. Without cases, or with
---ends, both ends are booted first to see what differs. Between releases it is
-the decisions that the oracle expects to change. --as RUN takes the decisions
-of a stored run for good ones. Nothing else counts: no other case, no splat.
+It looks for failures of the named cases. Without cases, or with --ends, it boots
+both ends first to see what differs. Between releases it looks for the decisions
+that the oracle expects to change. --as RUN takes the decisions of a stored run
+for good ones. Nothing else counts: no other case, no splat.
 
-Everything is kept in a directory; --resume DIR goes on after an interruption.
+Everything is kept in a directory; --resume DIR continues after an interruption.
 Exit code 0 says that the culprit was found, 3 that it was not.`,
 		Example: `  tokentest bisect --good git:~/linux#v6.12 --bad git:~/linux#HEAD 'map_create/any/owner/*'
   tokentest bisect --good src:6.12 --bad src:6.12+series.mbox token_create
@@ -60,274 +92,110 @@ Exit code 0 says that the culprit was found, 3 that it was not.`,
 	}
 	fl := c.Flags()
 	fl.StringVar(&f.q.Good, "good", "", "known-good kernel `REF`")
-	fl.StringVar(&f.q.Bad, "bad", "", "`REF` that does not")
+	fl.StringVar(&f.q.Bad, "bad", "", "known-bad kernel `REF`")
 	fl.StringVar(&f.q.When, "when", "any", "a kernel is bad when `ANY|ALL` of the cases are")
 	fl.StringVar(&f.q.As, "as", "", "call a kernel good if its results match the stored `RUN`")
 	fl.BoolVar(&f.q.Ends, "ends", false, "boot both ends first, and look for what they decide differently")
 	fl.IntVar(&f.q.Repeat, "repeat", 1, "run each good kernel `N` times, for a failure that comes and goes")
 	fl.BoolVar(&f.q.Every, "every", false, "between releases: try every version, not one of each release")
-	fl.BoolVar(&f.q.Full, "full", false, "look at every case, not only the default suite")
-	fl.BoolVar(&f.first, "first-parent", false, "follow only the first parent of merges")
-	fl.StringVar(&f.resume, "resume", "", "go on with the bisection in `DIR`")
-	fl.StringVarP(&f.run.out, "out", "o", "", "keep everything in `DIR`, which must not exist")
-	fl.StringVar(&f.run.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
-	fl.StringVar(&f.run.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
-	fl.DurationVar(&f.run.deadline, "deadline", 0, "end a machine after `TIME`")
-	fl.BoolVar(&f.run.offline, "offline", false, "do not use the network")
-	f.build.register(fl)
+	fl.BoolVar(&f.firstParent, "first-parent", false, "follow only the first parent of merges")
+	fl.StringVar(&f.resume, "resume", "", "continue the bisection in `DIR`")
+	f.register(fl)
 	return c
 }
 
 func (f *bisectFlags) check() error {
 	switch {
-	case f.resume != "" && (f.q.Good != "" || f.q.Bad != "" || len(f.q.Patterns) > 0 || f.run.out != ""):
-		return usage.Errorf("--resume takes all that was asked from its directory: leave out --good, --bad, --out and the cases")
+	case f.resume != "" && (f.q.Good != "" || f.q.Bad != "" || len(f.q.Patterns) > 0 || f.out != ""):
+		return usage.Errorf("--resume takes the question from its directory: leave out --good, --bad, --out and the cases")
 	case f.resume == "" && (f.q.Good == "" || f.q.Bad == ""):
 		return usage.Errorf("no ends: name both with --good REF and --bad REF")
 	case f.q.When != "any" && f.q.When != "all":
-		return usage.Errorf("--when %q: want any or all", f.q.When)
+		return usage.Errorf("--when %q: must be any or all", f.q.When)
 	case f.q.Repeat < 1:
-		return usage.Errorf("--repeat %d: want at least 1", f.q.Repeat)
+		return usage.Errorf("--repeat %d: must be at least 1", f.q.Repeat)
 	}
-	return f.run.check()
-}
-
-// bisection is one search.
-type bisection struct {
-	*app
-	f      *bisectFlags
-	q      *bisect.Question
-	dir    string
-	log    *bisect.Log
-	done   []bisect.Test
-	field  field
-	looked []string // the names of the cases that are looked at
-	pred   *bisect.Predicate
-	what   string // what is looked for, in words
-}
-
-// field is where candidates come from.
-type field interface {
-	bisect.Space
-	ends() (good, bad string)
-	// kernel finds or builds a candidate. ref is what the lab takes.
-	kernel(ctx context.Context, id string) (ref string, k *kernel.Kernel, err error)
-	name(ctx context.Context, id string) string
-	// expected is what the oracle says that differs between the ends; nil when
-	// it cannot tell.
-	expected(list []*cases.Case) bisect.Decisions
+	return f.searchFlags.check()
 }
 
 func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	b := &bisection{app: a, f: f, q: &f.q}
-	if err := b.open(); err != nil {
-		return err
+	if f.resume == "" {
+		f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.config, f.build.fragments, f.build.vars, f.build.without
+	} else {
+		q, err := bisect.ReadQuestion(f.resume)
+		if err != nil {
+			return err
+		}
+		f.q = *q
+		f.build.config, f.build.fragments, f.build.vars, f.build.without = q.Config, q.Fragments, q.Make, q.Without
 	}
-	if b.log != nil {
-		defer b.log.Close()
-	}
-	if err := b.prepare(ctx); err != nil {
-		return err
-	}
-	if err := b.predicate(ctx); err != nil {
-		return b.interrupted(err)
-	}
-	good, bad := b.field.ends()
-	s := &bisect.Search{Space: b.field, Good: good, Bad: bad, Done: b.done, Try: b.try, Keep: b.log.Add, Name: b.field.name, Log: a.note}
-	r, err := s.Run(ctx)
-	if err != nil {
-		return b.interrupted(err)
-	}
-	return b.report(ctx, r)
-}
-
-// interrupted says how the search goes on.
-func (b *bisection) interrupted(err error) error {
-	var u *usage.Error
-	if errors.As(err, &u) || b.log == nil {
-		return err
-	}
-	if errors.Is(err, context.Canceled) {
-		err = signals.ErrInterrupted
-	}
-	return fmt.Errorf("%w; what was found is kept: tokentest bisect --resume %s", err, b.dir)
-}
-
-// open reads what an interrupted search had asked and found.
-func (b *bisection) open() error {
-	if b.f.resume == "" {
-		b.q.Config, b.q.Fragments, b.q.Make, b.q.Without = b.f.build.config, b.f.build.fragments, b.f.build.vars, b.f.build.without
-		return nil
-	}
-	log, q, done, err := bisect.Resume(b.f.resume)
-	if errors.Is(err, fs.ErrNotExist) {
-		return usage.Errorf("--resume %s: no bisection is kept there", b.f.resume)
-	}
+	o, err := f.options(a)
 	if err != nil {
 		return err
 	}
-	b.log, b.q, b.done, b.dir = log, q, done, b.f.resume
-	b.f.build.config, b.f.build.fragments, b.f.build.vars, b.f.build.without = q.Config, q.Fragments, q.Make, q.Without
+	o.Resume, o.FirstParent = f.resume, f.firstParent
+	a.keep(ctx)
+	return a.search(bisect.Run(ctx, o))
+}
+
+// search prints what a search found.
+func (a *app) search(r *bisect.Report, err error) error {
+	if err != nil {
+		return err
+	}
+	a.code = r.Code
+	if _, err := io.WriteString(a.stdout, r.Text); err != nil {
+		return err
+	}
+	a.note("everything is in %s", r.Dir)
 	return nil
 }
 
-// prepare finds the candidates and the cases, and begins the log. What the host
-// lacks is told before anything is built.
-func (b *bisection) prepare(ctx context.Context) error {
-	if err := (&lab.Lab{QEMU: b.f.run.qemu}).Check(); err != nil {
-		return err
+func (a *app) seriesCmd() *cobra.Command {
+	f, base := &searchFlags{}, ""
+	f.q.When, f.q.Repeat = "any", 1
+	c := &cobra.Command{
+		Use:   "series PATCHES [CASE|FILE...]",
+		Short: "build and test after each patch of a series",
+		Long: `Apply a series (a mailbox as b4 writes it, or a directory of format-patch files)
+on a base, and build and test the base and every patch of it, as robots do: the
+series must be bisectable. The table shows the outcome of each, and which
+decisions each patch changed. Patches are applied in a separate work tree.
+
+Exit code 0 says that every patch builds, boots and passes; 1 that some patch does
+not; 3 that the host, or the base, is at fault.`,
+		Example: "  tokentest series x.mbox --base git:~/linux#v6.12\n" +
+			"  tokentest series patches/ --base src:6.12 token_create map_create",
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			f.q.Patterns = args[1:]
+			return a.series(c.Context(), f, base, args[0])
+		},
 	}
-	chosen, err := b.choose(ctx)
-	if err != nil {
-		return err
-	}
-	b.keep(ctx)
-	for _, c := range chosen {
-		b.looked = append(b.looked, c.ID)
-	}
-	if b.field, err = b.app.openField(ctx, b.f, b.q); err != nil {
-		return err
-	}
-	if b.log != nil {
-		return nil
-	}
-	if b.dir, err = runs.Make(b.f.run.out); err != nil {
-		return err
-	}
-	b.log, err = bisect.NewLog(b.dir, b.q)
-	return err
+	c.Flags().StringVar(&base, "base", "", "apply it on `REF`: git:DIR#REV, src:VERSION or tree:DIR")
+	f.register(c.Flags())
+	return c
 }
 
-// choose returns the cases that were named, without the controls that come
-// along.
-func (b *bisection) choose(ctx context.Context) ([]*cases.Case, error) {
-	p, err := expand(ctx, plan.Request{Kernels: []string{defaultKernel}, Args: b.q.Patterns, Full: b.q.Full})
-	if err != nil {
-		return nil, err
+func (a *app) series(ctx context.Context, f *searchFlags, base, patches string) error {
+	if base == "" {
+		return usage.Errorf("no base: name what the series applies to with --base REF")
 	}
-	if len(b.q.Patterns) == 0 {
-		return p.Cases, nil
+	if scheme, _, _ := strings.Cut(base, ":"); scheme != "git" && scheme != "src" && scheme != "tree" {
+		return usage.Errorf("--base %s: must be git:DIR#REV, src:VERSION or tree:DIR, to apply %s on", base, patches)
 	}
-	return slices.DeleteFunc(p.Cases, func(c *cases.Case) bool {
-		return !slices.ContainsFunc(b.q.Patterns, func(pattern string) bool {
-			return cases.Match(pattern, c.ID) || strings.HasSuffix(pattern, ".txt") && p.Files[c.Group.Name] == pattern
-		})
-	}), nil
-}
-
-// predicate finds out what is looked for.
-func (b *bisection) predicate(ctx context.Context) error {
-	b.pred = &bisect.Predicate{All: b.q.When == "all"}
-	_, commits := b.field.(*commitField)
-	switch {
-	case b.q.As != "":
-		return b.asRun()
-	case b.q.Ends, commits && len(b.q.Patterns) == 0:
-		return b.compareEnds(ctx)
-	case commits:
-		b.pred.Good = bisect.Decisions{}
-		for _, id := range b.looked {
-			b.pred.Good[id] = ""
-		}
-		b.what = fmt.Sprintf("a failure of %s of %s", b.q.When, report.Count(len(b.looked), "case"))
-		return nil
+	if err := f.check(); err != nil {
+		return err
 	}
-	chosen, err := b.choose(ctx)
+	f.q.Good, f.q.Bad = base, base+"+"+patches
+	f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.config, f.build.fragments, f.build.vars, f.build.without
+	o, err := f.options(a)
 	if err != nil {
 		return err
 	}
-	if b.pred.Good = b.field.expected(chosen); len(b.pred.Good) == 0 {
-		return usage.Errorf("the oracle knows of no decision of these cases that changes from %s to %s: --ends boots both to see, --as RUN compares with a stored run", b.q.Good, b.q.Bad)
-	}
-	b.what = fmt.Sprintf("%s that the oracle expects to change, %s of them", report.Count(len(b.pred.Good), "decision"), b.q.When)
-	return nil
-}
-
-func (b *bisection) asRun() error {
-	r, err := runs.Load(&result.Loader{}, b.q.As)
-	if err == nil {
-		err = runs.Complete(r, b.note)
-	}
-	if err != nil {
-		return err
-	}
-	if len(r.Kernels) != 1 {
-		return usage.Errorf("--as %s: it holds %d kernels; want a run of one", b.q.As, len(r.Kernels))
-	}
-	b.pred.Good = b.only(bisect.Of(r.Kernels[0]))
-	if len(b.pred.Good) == 0 {
-		return usage.Errorf("--as %s: it holds none of the cases that were named", b.q.As)
-	}
-	b.what = fmt.Sprintf("another decision than in %s in %s of %s", b.q.As, b.q.When, report.Count(len(b.pred.Good), "case"))
-	return nil
-}
-
-// only leaves the cases that are looked at.
-func (b *bisection) only(all bisect.Decisions) bisect.Decisions {
-	out := bisect.Decisions{}
-	for _, id := range b.looked {
-		if d, ok := all[id]; ok {
-			out[id] = d
-		}
-	}
-	return out
-}
-
-// compareEnds boots both ends. Cases that fail at the bad end and not at the
-// good one are what is looked for; without such, every decision that changes.
-func (b *bisection) compareEnds(ctx context.Context) error {
-	good, bad := b.field.ends()
-	g, err := b.end(ctx, good, bisect.Good)
-	if err != nil {
-		return err
-	}
-	k, err := b.end(ctx, bad, bisect.Bad)
-	if err != nil {
-		return err
-	}
-	before, after := b.only(bisect.Of(g)), b.only(bisect.Of(k))
-	b.pred.Good = bisect.Decisions{}
-	for _, id := range bisect.Failing(k) {
-		if d, ok := before[id]; ok && !slices.Contains(bisect.Failing(g), id) && d != after[id] {
-			b.pred.Good[id] = ""
-		}
-	}
-	if len(b.pred.Good) > 0 {
-		b.what = fmt.Sprintf("a failure of %s of %s that pass at the good end and not at the bad one", b.q.When, report.Count(len(b.pred.Good), "case"))
-		return nil
-	}
-	for _, id := range bisect.Changes(before, after) {
-		b.pred.Good[id] = before[id]
-	}
-	b.pred.Good = bisect.Answers(b.pred.Good, after)
-	if len(b.pred.Good) == 0 {
-		return usage.Errorf("both ends decide alike on all %s: name other cases, or other ends", report.Count(len(before), "case"))
-	}
-	b.what = fmt.Sprintf("%s that the ends make differently, %s of them", report.Count(len(b.pred.Good), "decision"), b.q.When)
-	return nil
-}
-
-// end boots one end, or reads what it showed before an interruption.
-func (b *bisection) end(ctx context.Context, id string, o bisect.Outcome) (*result.KernelRun, error) {
-	for _, t := range b.done {
-		if t.ID == id && t.Run != "" {
-			return b.stored(t)
-		}
-	}
-	t, k, err := b.ask(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if t.Outcome == bisect.Skip {
-		return nil, fmt.Errorf("the %s end %s says nothing: %s", o, b.field.name(ctx, id), t.Why)
-	}
-	t.ID, t.Outcome, t.Why = id, o, "given by the user"
-	if o == bisect.Bad {
-		t.Bads = t.Runs
-	}
-	b.done = append(b.done, t)
-	return k, b.log.Add(t)
+	a.keep(ctx)
+	return a.search(bisect.Series(ctx, o))
 }

@@ -256,8 +256,8 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 	if err != nil {
 		return nil, err
 	}
-	if f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg" {
-		return nil, usage.Errorf("--accel %q: want auto, kvm or tcg", f.accel)
+	if err := checkAccel(f.accel); err != nil {
+		return nil, err
 	}
 	signals.Of(ctx).Keep(exitNoMachine)
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}

@@ -127,13 +127,29 @@ const (
 	bisectFlag = "--" + bisectName
 )
 
+func checkAccel(how string) error {
+	if how != "auto" && how != "kvm" && how != "tcg" {
+		return usage.Errorf("--accel %q: must be auto, kvm or tcg", how)
+	}
+	return nil
+}
+
+func checkDeadline(d time.Duration) error {
+	if d < 0 {
+		return usage.Errorf("--deadline %s: must be positive", d)
+	}
+	return nil
+}
+
 // check refuses values that no flag's type can refuse.
 func (f *runFlags) check() error {
+	if err := checkAccel(f.accel); err != nil {
+		return err
+	}
+	if err := checkDeadline(f.deadline); err != nil {
+		return err
+	}
 	switch {
-	case f.accel != "auto" && f.accel != "kvm" && f.accel != "tcg":
-		return usage.Errorf("--accel %q: want auto, kvm or tcg", f.accel)
-	case f.deadline < 0:
-		return usage.Errorf("--deadline %s: must be positive", f.deadline)
 	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
 		return usage.Errorf("--isolate %q: want case or group", f.isolate)
 	case f.repeat < 0:

@@ -1,4 +1,4 @@
-package main
+package bisect
 
 import (
 	"context"
@@ -10,39 +10,44 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
-	"tokentest/harness/bisect"
 	"tokentest/harness/kernel"
+	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
 
-// openField finds what lies between the ends.
-func (a *app) openField(ctx context.Context, f *bisectFlags, q *bisect.Question) (field, error) {
-	o := a.kernelOptions()
-	o.Offline = f.run.offline
-	var err error
-	if o.Build, err = f.build.options(); err != nil {
-		return nil, err
-	}
-	debs := strings.HasPrefix(q.Good, "deb:") && strings.HasPrefix(q.Bad, "deb:")
-	if debs {
-		list, err := kernel.Between(ctx, q.Good, q.Bad, q.Every, o)
+// field is where candidates come from.
+type field interface {
+	Space
+	ends() (good, bad string)
+	// kernel finds or builds a candidate. ref is what the lab takes.
+	kernel(ctx context.Context, id string) (ref string, k *kernel.Kernel, err error)
+	name(ctx context.Context, id string) string
+	// expected is what the oracle says that the ends decide differently; nil if it cannot
+	// tell.
+	expected(list []*cases.Case) Decisions
+}
+
+// openField finds the candidates between the ends.
+func openField(ctx context.Context, o *Options, q *Question) (field, error) {
+	if strings.HasPrefix(q.Good, "deb:") && strings.HasPrefix(q.Bad, "deb:") {
+		list, err := kernel.Between(ctx, q.Good, q.Bad, q.Every, o.Kernel)
 		if err != nil {
 			return nil, err
 		}
-		return newReleases(list, o), nil
+		return newReleases(list, o.Kernel), nil
 	}
-	good, err := kernel.Source(ctx, q.Good, o)
+	good, err := kernel.Source(ctx, q.Good, o.Kernel)
 	if err != nil {
 		return nil, bothKinds(err, q)
 	}
-	bad, err := kernel.Source(ctx, q.Bad, o)
+	bad, err := kernel.Source(ctx, q.Bad, o.Kernel)
 	if err != nil {
 		return nil, bothKinds(err, q)
 	}
 	if !good.SameTree(bad) {
-		return nil, usage.Errorf("%s and %s are of different trees: nothing lies between them", q.Good, q.Bad)
+		return nil, usage.Errorf("%s and %s are of different trees: there is nothing between them", q.Good, q.Bad)
 	}
-	c := &commitField{Commits: bisect.Commits{Git: bad.Git, FirstParent: f.first}, good: good, bad: bad, o: o}
+	c := &commitField{Commits: Commits{Git: bad.Git, FirstParent: o.FirstParent}, good: good, bad: bad, o: o.Kernel}
 	if err := c.Check(ctx, good.Commit, bad.Commit); err != nil {
 		return nil, usage.Of(err)
 	}
@@ -50,7 +55,7 @@ func (a *app) openField(ctx context.Context, f *bisectFlags, q *bisect.Question)
 }
 
 // bothKinds says what two ends must have in common.
-func bothKinds(err error, q *bisect.Question) error {
+func bothKinds(err error, q *Question) error {
 	if errors.Is(err, kernel.ErrNoSource) {
 		return usage.Errorf("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
 	}
@@ -59,7 +64,7 @@ func bothKinds(err error, q *bisect.Question) error {
 
 // commitField is the commits between two of one tree.
 type commitField struct {
-	bisect.Commits
+	Commits
 	good, bad *kernel.Built
 	o         kernel.Options
 }
@@ -86,11 +91,11 @@ func (c *commitField) name(ctx context.Context, id string) string {
 	return subject
 }
 
-func (c *commitField) expected([]*cases.Case) bisect.Decisions { return nil }
+func (c *commitField) expected([]*cases.Case) Decisions { return nil }
 
 // releases are packaged kernels.
 type releases struct {
-	bisect.Line
+	Line
 	list []kernel.Available
 	o    kernel.Options
 }
@@ -118,7 +123,7 @@ func (r *releases) name(_ context.Context, id string) string {
 }
 
 // expected is what the oracle answers differently for the two ends.
-func (r *releases) expected(list []*cases.Case) bisect.Decisions {
+func (r *releases) expected(list []*cases.Case) Decisions {
 	var facts [2]*step.Facts
 	for i, a := range []kernel.Available{r.list[0], r.list[len(r.list)-1]} {
 		rel, err := uapi.ParseRelease(a.Minor())
@@ -127,38 +132,32 @@ func (r *releases) expected(list []*cases.Case) bisect.Decisions {
 		}
 		facts[i] = cases.FactsAt(rel)
 	}
-	good, bad := bisect.Decisions{}, bisect.Decisions{}
+	good, bad := Decisions{}, Decisions{}
 	plays := [2]cases.Player{{Facts: facts[0]}, {Facts: facts[1]}}
 	for _, c := range list {
-		before, known := decided(&plays[0], c)
-		after, knownToo := decided(&plays[1], c)
-		if known && knownToo && before != after {
+		before, after := decided(&plays[0], c), decided(&plays[1], c)
+		if !before.None() && !after.None() && !before.Equal(after) {
 			good[c.ID], bad[c.ID] = before, after
 		}
 	}
-	return bisect.Answers(good, bad)
+	return Answers(good, bad)
 }
 
-// decided is what the oracle expects of a case, in the words of bisect.Decisions, and
-// whether it knows.
-func decided(play *cases.Player, c *cases.Case) (string, bool) {
+// decided is what the oracle expects of a case, none if it does not know.
+func decided(play *cases.Player, c *cases.Case) Decision {
 	if unmet, _ := c.Unmet(play.Facts); unmet != nil {
-		return bisect.Skipped, true
+		return Decision{Skipped: true}
 	}
 	expected, err := play.Play(c)
 	if err != nil {
-		return "", false
+		return Decision{}
 	}
-	var steps []string
+	var d Decision
 	for _, e := range expected {
 		if !e.Verdict.Known {
-			return "", false
+			return Decision{}
 		}
-		step := e.Verdict.Errno.String()
-		if len(e.Values) > 0 {
-			step += fmt.Sprintf("%#x", e.Values)
-		}
-		steps = append(steps, step)
+		d.Steps = append(d.Steps, result.StepAnswer(e.Verdict.Errno, e.Values))
 	}
-	return strings.Join(steps, ","), true
+	return d
 }
