@@ -45,9 +45,9 @@ func (d *death) hopeless() bool {
 
 // session is one boot: what was sent, in order, and how far the answers are.
 type session struct {
-	*trial
-	m    *vm.Machine
-	stop context.CancelCauseFunc
+	trial *trial
+	m     *vm.Machine
+	stop  context.CancelCauseFunc
 	// interrupted says that the machine went away because the run did
 	interrupted func() bool
 	index       int
@@ -76,7 +76,7 @@ const caseDeadline = 10 * time.Second
 // boot boots one machine for the cases and takes in what they show.
 func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	s := &session{trial: t, index: len(t.out.Boots)}
-	t.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total, Failed: t.failed,
+	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total, Failed: t.failed,
 		Console: filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index), "console.log")})
 	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
 	if t.replays(dir) {
@@ -100,7 +100,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	}
 	s.disarm()
 	exit := s.m.Wait()
-	s.symbolise(exit.Findings)
+	s.trial.symbolise(exit.Findings)
 	s.keepEnding(dir, exit)
 	return s.end(exit, dir)
 }
@@ -121,15 +121,15 @@ const digestsFile = "digests"
 
 func (s *session) digests() string {
 	return fmt.Sprintf("kernel %s %s\nrelease %s\nsha256 %s\ninitramfs sha256 %s\n",
-		s.kernel.Ref, s.kernel.Source, s.kernel.Release, s.kernel.Digest, s.image.Digest)
+		s.trial.kernel.Ref, s.trial.kernel.Source, s.trial.kernel.Release, s.trial.kernel.Digest, s.trial.image.Digest)
 }
 
 func (s *session) copyConfig(dir string) error {
-	to, first := filepath.Join(dir, "config"), filepath.Join(s.dir, "boot0", "config")
-	if s.kernel.ConfigPath == "" || to != first && os.Link(first, to) == nil {
+	to, first := filepath.Join(dir, "config"), filepath.Join(s.trial.dir, "boot0", "config")
+	if s.trial.kernel.ConfigPath == "" || to != first && os.Link(first, to) == nil {
 		return nil // there is none, or it is there for all machines
 	}
-	text, err := os.ReadFile(s.kernel.ConfigPath)
+	text, err := os.ReadFile(s.trial.kernel.ConfigPath)
 	if err != nil {
 		return fmt.Errorf("copy the kernel's configuration: %w", err)
 	}
@@ -147,7 +147,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	}
 	s.place(exit.Findings)
 	d := &death{exit: exit, refused: s.refused}
-	name, err := filepath.Rel(s.Lab.Dir, dir)
+	name, err := filepath.Rel(s.trial.lab.Dir, dir)
 	if err != nil {
 		name = dir
 	}
@@ -160,9 +160,9 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 		s.askAgain(exit.Findings)
 	case s.staged > s.setups: // in a set-up: without it none of its cases can run
 		b.Under(result.Blame{Case: s.batches[s.next].Cases[0].ID, Setup: true})
-		s.blame(s.open(s.worlds[s.setups].Cases), "its set-up", exit)
+		s.blame(s.trial.open(s.worlds[s.setups].Cases), "its set-up", exit)
 	case s.begun:
-		d.culprits = s.open(s.batches[s.next].Cases)
+		d.culprits = s.trial.open(s.batches[s.next].Cases)
 		if len(d.culprits) == 1 {
 			b.Under(result.Blame{Case: d.culprits[0].ID})
 			s.blame(d.culprits, "it", exit)
@@ -171,8 +171,8 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 			b.Reason += fmt.Sprintf(" (under one of %d cases, %s to %s)", len(d.culprits), d.culprits[0].ID, d.culprits[len(d.culprits)-1].ID)
 		}
 	}
-	s.out.Boots = append(s.out.Boots, b)
-	s.out.Decide += s.decide
+	s.trial.out.Boots = append(s.trial.out.Boots, b)
+	s.trial.out.Decide += s.decide
 	return d
 }
 
@@ -184,7 +184,7 @@ func (s *session) askAgain(findings []splat.Finding) {
 			continue
 		}
 		for _, c := range s.during(&findings[i]) {
-			s.results.forget(c)
+			s.trial.results.forget(c)
 		}
 	}
 }
@@ -196,7 +196,7 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 	}
 	for _, c := range list {
 		why := fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)
-		s.set(c, result.NewResult(c.ID, result.Broken, result.Cause{Kind: result.ByMachine, Fate: exit.Fate}, why, s.index))
+		s.trial.set(c, result.NewResult(c.ID, result.Broken, result.Cause{Kind: result.ByMachine, Fate: exit.Fate}, why, s.index))
 	}
 }
 
@@ -204,8 +204,8 @@ func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 // is damaged or out of order stops the machine: nothing behind it counts.
 func (s *session) receive(todo []*cases.Case, size int) {
 	var in io.Reader = s.port
-	if s.Tap != nil {
-		in = s.Tap(in)
+	if s.trial.lab.Tap != nil {
+		in = s.trial.lab.Tap(in)
 	}
 	r := wire.NewReader(in)
 	for {
@@ -231,7 +231,7 @@ func (s *session) receive(todo []*cases.Case, size int) {
 // drain waits for the end of the channel; nothing may follow done.
 func (s *session) drain(r *wire.Reader) {
 	if _, _, err := r.Read(); !errors.Is(err, io.EOF) {
-		s.log("%s: a record after done is ignored", s.out.Ref)
+		s.trial.lab.log("%s: a record after done is ignored", s.trial.out.Ref)
 	}
 }
 
@@ -256,7 +256,7 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	case wire.KindFault:
 		return s.fault(payload)
 	case wire.KindCosts:
-		if s.measures() {
+		if s.trial.lab.measures() {
 			return s.costs(payload)
 		}
 	case wire.KindDone:
@@ -275,8 +275,8 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	s.learn(h)
 	var ready []*cases.Case
 	for _, c := range todo {
-		if r := s.judge.Unmet(c); r != nil {
-			s.set(c, *r)
+		if r := s.trial.judge.Unmet(c); r != nil {
+			s.trial.set(c, *r)
 		} else {
 			ready = append(ready, c)
 		}
@@ -303,11 +303,11 @@ func (s *session) meet(payload []byte) (*wire.Hello, error) {
 		return nil, err
 	}
 	s.refused = true
-	if h.BuildID != s.image.BuildID {
-		return nil, fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.image.BuildID)
+	if h.BuildID != s.trial.image.BuildID {
+		return nil, fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.trial.image.BuildID)
 	}
-	if s.kernel.Release != "" && h.Release != s.kernel.Release {
-		return nil, fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.kernel.Release)
+	if s.trial.kernel.Release != "" && h.Release != s.trial.kernel.Release {
+		return nil, fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.trial.kernel.Release)
 	}
 	s.refused, s.hello = false, time.Now()
 	s.m.Hello()
@@ -317,16 +317,16 @@ func (s *session) meet(payload []byte) (*wire.Hello, error) {
 
 func (s *session) learn(h *wire.Hello) {
 	facts := h.Facts
-	facts.Config = s.kernel.Config
-	s.out.Facts, s.out.Release, s.out.Drift = &facts, h.Release, cases.Drift(&facts)
-	if s.judge == nil {
-		s.trial.judge = result.NewJudge(&facts, s.OmitRule)
+	facts.Config = s.trial.kernel.Config
+	s.trial.out.Facts, s.trial.out.Release, s.trial.out.Drift = &facts, h.Release, cases.Drift(&facts)
+	if s.trial.judge == nil {
+		s.trial.judge = result.NewJudge(&facts, s.trial.lab.OmitRule)
 	}
 	switch {
 	case !facts.Token:
-		s.remark(fmt.Sprintf("%s has no BPF tokens (they came with 6.9): checked is that it says so", h.Release))
+		s.trial.remark(fmt.Sprintf("%s has no BPF tokens (they came with 6.9): checked is that it says so", h.Release))
 	case !facts.BTF:
-		s.remark(fmt.Sprintf("%s shows no BTF: enumerations are taken from its release", h.Release))
+		s.trial.remark(fmt.Sprintf("%s shows no BTF: enumerations are taken from its release", h.Release))
 	}
 }
 
@@ -341,13 +341,13 @@ func (s *session) send() {
 		}
 		c := wire.Cells{First: b.First}
 		for _, k := range b.Cases {
-			c.Cells = append(c.Cells, s.cell(k))
+			c.Cells = append(c.Cells, s.trial.lab.cell(k))
 		}
 		if err = errors.Join(err, w.Write(wire.KindCells, wire.EncodeCells(&c))); err != nil {
 			return // the machine is gone; the reader knows
 		}
 	}
-	if s.measures() {
+	if s.trial.lab.measures() {
 		w.Write(wire.KindMeasure, nil)
 	}
 	w.Write(wire.KindBye, nil)
@@ -374,8 +374,8 @@ func (s *session) setup(payload []byte) error {
 		return fmt.Errorf("%w: a setup record for no world", wire.ErrCorrupt)
 	}
 	w := s.worlds[s.setups]
-	s.judge.Setup(w, r.Cells[0])
-	s.out.Worlds = append(s.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Key: w.Key(), Seen: r.Cells[0]})
+	s.trial.judge.Setup(w, r.Cells[0])
+	s.trial.out.Worlds = append(s.trial.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Key: w.Key(), Seen: r.Cells[0]})
 	s.setups++
 	return nil
 }
@@ -404,8 +404,8 @@ func (s *session) answer(payload []byte) error {
 	}
 	after := time.Since(s.hello)
 	for i, c := range s.batches[s.next].Cases {
-		if s.Stopwatch != nil {
-			s.Stopwatch.Answered(c, r.Cells[i], after)
+		if s.trial.lab.Stopwatch != nil {
+			s.trial.lab.Stopwatch.Answered(c, r.Cells[i], after)
 		}
 		s.took(c, r.Cells[i])
 	}
@@ -414,9 +414,9 @@ func (s *session) answer(payload []byte) error {
 }
 
 func (s *session) took(c *cases.Case, seen []step.Observation) {
-	r := s.judge.Case(c, seen)
+	r := s.trial.judge.Case(c, seen)
 	r.Boot = s.index
-	s.set(c, r)
+	s.trial.set(c, r)
 	s.done++
 }
 
@@ -431,7 +431,7 @@ func (s *session) fault(payload []byte) error {
 		if s.setups != s.staged-1 {
 			return fmt.Errorf("the guest gave up: %s", f.Reason)
 		}
-		s.judge.SetupFailed(s.worlds[s.setups], f.Reason)
+		s.trial.judge.SetupFailed(s.worlds[s.setups], f.Reason)
 		s.setups++
 		return nil
 	}
@@ -439,9 +439,9 @@ func (s *session) fault(payload []byte) error {
 		return fmt.Errorf("%w: a fault in cases that had not begun", wire.ErrCorrupt)
 	}
 	for _, c := range s.batches[s.next].Cases {
-		r := s.judge.Faulted(c, f.Reason)
+		r := s.trial.judge.Faulted(c, f.Reason)
 		r.Boot = s.index
-		s.set(c, r)
+		s.trial.set(c, r)
 	}
 	s.step()
 	return nil
@@ -455,7 +455,7 @@ func (s *session) step() {
 }
 
 func (s *session) report() {
-	s.progress(Progress{Kernel: s.out.Ref, Stage: "run", Done: s.results.done, Total: s.total, Failed: s.failed})
+	s.trial.lab.progress(Progress{Kernel: s.trial.out.Ref, Stage: "run", Done: s.trial.results.done, Total: s.trial.total, Failed: s.trial.failed})
 }
 
 func (s *session) finished(payload []byte) error {
@@ -472,7 +472,7 @@ func (s *session) finished(payload []byte) error {
 
 // arm has the machine end when the batch does not answer in time.
 func (s *session) arm(first string) {
-	limit := s.m.Scale(cmp.Or(s.caseDeadline, caseDeadline))
+	limit := s.m.Scale(cmp.Or(s.trial.lab.caseDeadline, caseDeadline))
 	s.m.Expect(limit, fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
 }
 

@@ -63,7 +63,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	defer stop(nil)
 	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
 	var x executor
-	if s.m, err = t.launch(inner, dir, cmp.Or(t.Deadline, programDeadline)); err == nil {
+	if s.m, err = t.launch(inner, dir, cmp.Or(t.lab.Deadline, programDeadline)); err == nil {
 		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, wire.InputWindow), over: make(chan struct{})}
 		if s.wrong = x.converse(); s.wrong != nil {
 			stop(s.wrong)
@@ -71,7 +71,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	}
 	out.Exit = x.exit
 	exit := s.m.Wait()
-	s.symbolise(exit.Findings)
+	s.trial.symbolise(exit.Findings)
 	for i := range exit.Findings {
 		exit.Findings[i].Case = p.Args[0]
 	}
@@ -101,24 +101,24 @@ func fitting(files []File) int {
 
 // executor is the conversation about one program.
 type executor struct {
-	*session
-	p      *Program
-	mu     sync.Mutex // several write
-	w      *wire.Writer
-	window chan struct{}
-	over   chan struct{} // closed once the program has ended
-	exit   *wire.Exit
-	back   *os.File // a file that comes back
+	session *session
+	p       *Program
+	mu      sync.Mutex // several write
+	w       *wire.Writer
+	window  chan struct{}
+	over    chan struct{} // closed once the program has ended
+	exit    *wire.Exit
+	back    *os.File // a file that comes back
 }
 
 // converse sends the program and takes in what it says, until the machine has
 // no more to say.
 func (x *executor) converse() error {
-	r := wire.NewReader(x.m.Control())
+	r := wire.NewReader(x.session.m.Control())
 	for {
 		x.expect()
 		kind, payload, err := r.Read()
-		x.m.Relax() // whoever reads what the program writes may take their time
+		x.session.m.Relax() // whoever reads what the program writes may take their time
 		if errors.Is(err, io.EOF) {
 			return x.closeBack()
 		}
@@ -139,26 +139,26 @@ const (
 )
 
 func (x *executor) expect() {
-	if x.hello.IsZero() {
-		in := x.m.Scale(helloDeadline)
-		x.m.Expect(in, fmt.Sprintf("no hello in %s", in))
+	if x.session.hello.IsZero() {
+		in := x.session.m.Scale(helloDeadline)
+		x.session.m.Expect(in, fmt.Sprintf("no hello in %s", in))
 		return
 	}
-	in := x.m.Scale(cmp.Or(x.caseDeadline, aliveDeadline))
-	x.m.Expect(in, fmt.Sprintf("the agent said nothing for %s, whatever the console prints", in))
+	in := x.session.m.Scale(cmp.Or(x.session.trial.lab.caseDeadline, aliveDeadline))
+	x.session.m.Expect(in, fmt.Sprintf("the agent said nothing for %s, whatever the console prints", in))
 }
 
 func (x *executor) record(kind wire.Kind, payload []byte) error {
-	if (kind == wire.KindHello) == !x.hello.IsZero() {
+	if (kind == wire.KindHello) == !x.session.hello.IsZero() {
 		return fmt.Errorf("%w: an unexpected %s record", wire.ErrCorrupt, kind)
 	}
 	switch kind {
 	case wire.KindHello:
-		h, err := x.meet(payload)
+		h, err := x.session.meet(payload)
 		if err != nil {
 			return err
 		}
-		x.out.Release = h.Release
+		x.session.trial.out.Release = h.Release
 		go x.start()
 		return nil
 	case wire.KindOutput:
@@ -177,11 +177,11 @@ func (x *executor) record(kind wire.Kind, payload []byte) error {
 	case wire.KindExit:
 		return x.ended(payload)
 	case wire.KindDone:
-		if err := x.healthy(payload); err != nil {
+		if err := x.session.healthy(payload); err != nil {
 			return err
 		}
-		x.decide = time.Since(x.hello)
-		x.m.Done()
+		x.session.decide = time.Since(x.session.hello)
+		x.session.m.Done()
 		return nil
 	}
 	return fmt.Errorf("%w: a %s record is not about a program", wire.ErrCorrupt, kind)
@@ -198,7 +198,7 @@ func (x *executor) write(k wire.Kind, payload []byte) error {
 func (x *executor) start() {
 	for i := range x.p.Files {
 		if err := x.p.Files[i].send(x.write); err != nil {
-			x.m.Kill(err.Error())
+			x.session.m.Kill(err.Error())
 			return
 		}
 	}
@@ -260,7 +260,7 @@ func (x *executor) output(payload []byte) error {
 	if payload[0] == 2 {
 		to = x.p.Stderr
 	}
-	resume := x.m.PauseQuiet() // a pager may wait for its user
+	resume := x.session.m.PauseQuiet() // a pager may wait for its user
 	_, err := to.Write(payload[1:])
 	if resume(); err != nil {
 		if s, err := wire.EncodeJSON(wire.Signal{Number: int(syscall.SIGPIPE)}); err == nil {
@@ -326,7 +326,7 @@ func (x *executor) ended(payload []byte) error {
 		return fmt.Errorf("%w: the program ended twice", wire.ErrCorrupt)
 	}
 	x.exit = &e
-	x.m.Disown(e.Words)
+	x.session.m.Disown(e.Words)
 	close(x.over)
 	return x.write(wire.KindBye, nil)
 }

@@ -54,7 +54,7 @@ func factsIn(t *kernel.Types, release string, config map[string]string) *step.Fa
 func (t *trial) foresee() {
 	t.foreseen = make(chan *step.Facts, 1)
 	go func() {
-		f, err := Foresee(t.kernel, kernel.Options{CacheDir: t.CacheDir})
+		f, err := Foresee(t.kernel, kernel.Options{CacheDir: t.lab.CacheDir})
 		if err != nil {
 			f = nil // an image without BTF, or one that hides it well: the kernel that runs tells
 		}

@@ -27,7 +27,7 @@ func TestCompareForeseen(t *testing.T) {
 		{"never booted", image, nil, "before"},
 		{"no BTF", image, &step.Facts{Release: "7.3.4"}, "before"},
 	} {
-		tr := &trial{Lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *step.Facts, 1)}
+		tr := &trial{lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *step.Facts, 1)}
 		tr.foreseen <- tt.image
 		tr.compareForeseen()
 		if tr.out.Note != tt.want {

@@ -138,7 +138,7 @@ func (s *session) healthy(payload []byte) error {
 // leaksOff says that kmemleak is in the kernel, but whoever configured it or
 // runs it left it off.
 func (s *session) leaksOff() bool {
-	asked := slices.Concat(s.Append, s.arguments)
+	asked := slices.Concat(s.trial.lab.Append, s.trial.arguments)
 	return slices.Contains(asked, "kmemleak=off") ||
-		s.kernel.Config["DEBUG_KMEMLEAK_DEFAULT_OFF"] == "y" && !slices.Contains(asked, "kmemleak=on")
+		s.trial.kernel.Config["DEBUG_KMEMLEAK_DEFAULT_OFF"] == "y" && !slices.Contains(asked, "kmemleak=on")
 }

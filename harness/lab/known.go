@@ -31,7 +31,7 @@ func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 // how it ended against the defects that the kernel is known to have.
 func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 	defer func(was *splat.Allow) { t.allow = was }(t.allow)
-	t.allow = t.Allow
+	t.allow = t.lab.Allow
 	for _, c := range alone {
 		if t.judge != nil {
 			if r := t.judge.Unmet(c); r != nil {

@@ -197,7 +197,7 @@ func (l *Lab) kernel(ctx context.Context, ref string, p *plan.Plan, index int) *
 
 // trial is the run of one kernel.
 type trial struct {
-	*Lab
+	lab     *Lab
 	out     *result.KernelRun
 	kernel  *kernel.Kernel
 	image   *images.Image
@@ -252,7 +252,7 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 		return nil, err
 	}
 	out.AccelName, out.Accel = string(accel), fmt.Sprintf("%s: %s", accel, why)
-	t := &trial{Lab: l, out: out, kernel: k, image: img, accel: accel}
+	t := &trial{lab: l, out: out, kernel: k, image: img, accel: accel}
 	t.memMiB, t.slow = demands(k.Config)
 	t.allow = l.allowOn(k)
 	return t, nil
@@ -454,7 +454,7 @@ func (t *trial) leave(list []*cases.Case) {
 func (t *trial) set(c *cases.Case, r result.CaseResult) {
 	if r.Status == result.Fail || r.Status == result.Broken {
 		t.failed++
-		t.progress(Progress{Kernel: t.out.Ref, Wrong: &r})
+		t.lab.progress(Progress{Kernel: t.out.Ref, Wrong: &r})
 	}
 	t.results.set(c, r)
 }
@@ -463,11 +463,11 @@ func (t *trial) set(c *cases.Case, r result.CaseResult) {
 func (t *trial) finish(all []*cases.Case) {
 	result.Guards(t.out.Facts, all, t.results.of)
 	t.out.Cases = t.results.list
-	result.Expect(t.Lists, t.out)
+	result.Expect(t.lab.Lists, t.out)
 	if t.judge != nil {
 		t.out.Rules = t.judge.Rules()
 	}
-	t.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
+	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
 }
 
 // Bare boots a kernel with an init that powers off at once and returns how

@@ -45,7 +45,7 @@ func (t *trial) keepKernel() {
 		err = renameio.WriteFile(path, text, 0o644)
 	}
 	if err != nil {
-		t.log("%s: store what the kernel is: %v", t.out.Ref, err)
+		t.lab.log("%s: store what the kernel is: %v", t.out.Ref, err)
 	}
 }
 
@@ -90,7 +90,7 @@ func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why
 func (l *Lab) recallKernel(
 	ctx context.Context, ref string, p *plan.Plan, index int,
 ) (k *result.KernelRun, tool string, err error) {
-	t := &trial{Lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), recalls: true}
+	t := &trial{lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), recalls: true}
 	text, err := os.ReadFile(filepath.Join(t.dir, kernelFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: interrupted}, "", nil

@@ -123,7 +123,7 @@ func describe(out *result.KernelRun, k *kernel.Kernel) error {
 // deny skips the cases that a list says are not to be run.
 func (t *trial) deny(all []*cases.Case) {
 	for _, c := range all {
-		if r := result.Denied(t.Lists, t.out, c); r != nil {
+		if r := result.Denied(t.lab.Lists, t.out, c); r != nil {
 			t.set(c, *r)
 		}
 	}

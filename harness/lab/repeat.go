@@ -24,7 +24,7 @@ const (
 
 // portions splits cases by what is to share a machine.
 func (t *trial) portions(all []*cases.Case) [][]*cases.Case {
-	switch t.Isolate {
+	switch t.lab.Isolate {
 	case CaseAlone:
 		return slices.Collect(slices.Chunk(all, 1))
 	case GroupAlone:
@@ -45,7 +45,7 @@ func (t *trial) portions(all []*cases.Case) [][]*cases.Case {
 
 // repeat runs the cases as often as is wanted, or until something goes wrong.
 func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
-	if t.Repeat <= 1 && !t.UntilFail {
+	if t.lab.Repeat <= 1 && !t.lab.UntilFail {
 		t.run(ctx, all, batch)
 		return
 	}
@@ -62,8 +62,8 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 			sum.add(t.out.Cases)
 		}
 		wrong, hopeless := t.wrong(boots)
-		t.log("%s: repetition %d is done%s", t.out.Ref, sum.times, sum.varying())
-		if t.ended(ctx) || hopeless || sum.times == t.Repeat || t.UntilFail && wrong {
+		t.lab.log("%s: repetition %d is done%s", t.out.Ref, sum.times, sum.varying())
+		if t.ended(ctx) || hopeless || sum.times == t.lab.Repeat || t.lab.UntilFail && wrong {
 			break
 		}
 	}

@@ -114,13 +114,13 @@ func (s *session) keepEnding(dir string, exit vm.Exit) {
 		err = renameio.WriteFile(filepath.Join(dir, exitFile), append(text, '\n'), 0o644)
 	}
 	if err != nil {
-		s.log("%s: store %s: %v", s.out.Ref, exitFile, err)
+		s.trial.lab.log("%s: store %s: %v", s.trial.out.Ref, exitFile, err)
 	}
 }
 
 // replays says whether a boot is there already.
 func (t *trial) replays(dir string) bool {
-	if !t.Lab.Resume {
+	if !t.lab.Resume {
 		return false
 	}
 	_, err := os.Stat(filepath.Join(dir, "control.out"))
@@ -184,10 +184,10 @@ func (s *session) ended(dir string) (*ending, error) {
 	}
 	if s.decide = end.Decide; end.Cut {
 		if errors.Is(s.wrong, wire.ErrCorrupt) {
-			s.log("%s: %s: the last record is torn and is dropped", s.out.Ref, dir)
+			s.trial.lab.log("%s: %s: the last record is torn and is dropped", s.trial.out.Ref, dir)
 		}
 		s.wrong = nil
-		end.Exit, err = vm.ExitFromLog(dir, !s.hello.IsZero(), s.allow)
+		end.Exit, err = vm.ExitFromLog(dir, !s.hello.IsZero(), s.trial.allow)
 		end.Cut = end.Fate != vm.Panicked
 	}
 	return end, err

@@ -23,21 +23,21 @@ const flood = 32 << 20
 
 // machine is a machine of the trial, from a snapshot where one is wanted.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
-	m := &vm.Machine{QEMU: t.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
-		Deadline: t.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
-		Append: slices.Concat(lsmArgs(t.kernel.Config), t.Append, t.arguments)}
-	if t.Deadline == 0 { // else the user says what ends it
+	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
+		Deadline: t.lab.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
+		Append: slices.Concat(lsmArgs(t.kernel.Config), t.lab.Append, t.arguments)}
+	if t.lab.Deadline == 0 { // else the user says what ends it
 		m.Flood = flood
 	}
-	if m.Console = t.Console; m.Console != nil {
+	if m.Console = t.lab.Console; m.Console != nil {
 		m.Append = append(m.Append, "loglevel=7")
 	}
-	if t.Debug != nil {
+	if t.lab.Debug != nil {
 		m.Debug = filepath.Join(dir, "gdb")
 		m.Append = append(m.Append, "nokaslr")
-		t.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
+		t.lab.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
 	}
-	if t.Snapshot && t.Debug == nil {
+	if t.lab.Snapshot && t.lab.Debug == nil {
 		m.Restore = t.state(ctx, m)
 	}
 	return m
@@ -51,7 +51,7 @@ func (t *trial) state(ctx context.Context, m *vm.Machine) *vm.Snapshot {
 	t.tried = true
 	var err error
 	if t.snapshot, err = t.findSnapshot(ctx, *m); err != nil && ctx.Err() == nil {
-		t.log("%s: no snapshot, so each machine boots: %v", t.out.Ref, err)
+		t.lab.log("%s: no snapshot, so each machine boots: %v", t.out.Ref, err)
 	}
 	return t.snapshot
 }
@@ -71,7 +71,7 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 	if bad == nil {
 		return m, err
 	}
-	t.log("%s: %v; it is made anew", t.out.Ref, bad)
+	t.lab.log("%s: %v; it is made anew", t.out.Ref, bad)
 	t.snapshot, t.tried = nil, false
 	m.Kill(bad.Error())
 	io.Copy(io.Discard, m.Control())
@@ -81,7 +81,7 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 
 // findSnapshot looks for a snapshot of such a machine, or makes it.
 func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
-	cache, err := t.cacheDir()
+	cache, err := t.lab.cacheDir()
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 		}()
 		return s, nil
 	}
-	t.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})
+	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})
 	return t.makeSnapshot(ctx, store, name, m)
 }
 

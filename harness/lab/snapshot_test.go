@@ -28,7 +28,7 @@ func TestLaunchVerifies(t *testing.T) {
 		}
 		tr.out, tr.dir = &result.KernelRun{}, t.TempDir()
 		state := keepSnapshot(t, tr, whole)
-		tr.Snapshot = true
+		tr.lab.Snapshot = true
 		m, err := tr.launch(context.Background(), tr.dir, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -48,7 +48,7 @@ func TestLaunchVerifies(t *testing.T) {
 
 // keepSnapshot stores something as the state that the trial's machine begins with.
 func keepSnapshot(t *testing.T, tr *trial, whole bool) string {
-	cache, err := tr.cacheDir()
+	cache, err := tr.lab.cacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}

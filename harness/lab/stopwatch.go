@@ -32,4 +32,6 @@ func (l *Lab) cell(c *cases.Case) step.Cell {
 // measures says whether the guest is asked what its own work costs.
 func (l *Lab) measures() bool { return l.Stopwatch != nil && l.Stopwatch.Repeat > 0 }
 
-func (s *session) costs(payload []byte) error { return wire.DecodeJSON(payload, &s.Stopwatch.Costs) }
+func (s *session) costs(payload []byte) error {
+	return wire.DecodeJSON(payload, &s.trial.lab.Stopwatch.Costs)
+}

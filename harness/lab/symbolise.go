@@ -16,7 +16,7 @@ func (t *trial) symbolise(findings []splat.Finding) {
 		var err error
 		if t.symbols, err = kernel.OpenSymbols(path); err != nil {
 			t.symbolless = true
-			t.log("%s: findings stay without source lines: %v", t.out.Ref, err)
+			t.lab.log("%s: findings stay without source lines: %v", t.out.Ref, err)
 		}
 	}
 	if t.symbols == nil {
