@@ -9,7 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/u-root/u-root/pkg/ldd"
 
 	"tokentest/harness/wire"
 )
@@ -110,76 +113,55 @@ func (f *File) sendData(w *wire.File, write func(wire.Kind, []byte) error) error
 	}
 }
 
-// libraryDirs are where a dynamic loader looks by default.
-var libraryDirs = []string{"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"}
-
-// Libraries lists what a dynamically linked program loads: its loader and its
-// libraries, with theirs; and for a script, its interpreter, likewise.
+// Libraries lists what a dynamically linked program loads: its loader and its libraries, with theirs; and for a script,
+// its interpreter, likewise.
 func Libraries(program string) ([]string, error) {
 	var out []string
-	seen := map[string]bool{}
-	todo := []string{program}
-	for ; len(todo) > 0; todo = todo[1:] {
-		loader, names, dirs, err := needs(todo[0])
+	for _, name := range append(interpreters(program), program) {
+		if name != program {
+			out = append(out, name)
+		}
+		list, err := loaded(name)
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range interpreters(todo[0]) {
-			if !seen[i] {
-				seen[i] = true
-				out, todo = append(out, i), append(todo, i)
-			}
-		}
-		if loader != "" && !seen[loader] {
-			seen[loader] = true
-			out = append(out, loader)
-		}
-		for _, name := range names {
-			if seen[name] {
-				continue
-			}
-			seen[name] = true
-			path := find(name, append(dirs, libraryDirs...))
-			if path == "" {
-				return nil, fmt.Errorf("%s needs the library %s, which is not found: link it statically (CGO_ENABLED=0 for Go), or give it with --with", program, name)
-			}
-			out, todo = append(out, path), append(todo, path)
-		}
+		out = append(out, list...)
 	}
-	return out, nil
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
-// needs reads what an ELF file asks for.
-func needs(path string) (loader string, libraries, dirs []string, err error) {
+// loaded lists what the host's dynamic loader loads for a program: nothing for a static one. The loader's error names a
+// library that is missing.
+func loaded(program string) ([]string, error) {
+	dynamic, err := isDynamic(program)
+	if err != nil || !dynamic {
+		return nil, err
+	}
+	list, err := ldd.List(program)
+	if err != nil {
+		return nil, fmt.Errorf("find the libraries of %s: link it statically (CGO_ENABLED=0 for Go), "+
+			"or give them with --with: %w", program, err)
+	}
+	return list, nil
+}
+
+// isDynamic reports whether a file is an ELF file that needs libraries.
+func isDynamic(path string) (bool, error) {
 	f, err := elf.Open(path)
 	var format *elf.FormatError
 	if errors.As(err, &format) || errors.Is(err, io.EOF) {
-		return "", nil, nil, nil // a script, say
+		return false, nil // a script, for example
 	}
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("read the program: %w", err)
+		return false, fmt.Errorf("read the program: %w", err)
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 {
-		return "", nil, nil, fmt.Errorf("%s is for %s, the machines are x86-64", path, f.Machine)
+		return false, fmt.Errorf("%s is for %s, the machines are x86-64", path, f.Machine)
 	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			text, err := io.ReadAll(p.Open())
-			if err != nil {
-				return "", nil, nil, fmt.Errorf("read %s: %w", path, err)
-			}
-			loader = strings.TrimRight(string(text), "\x00")
-		}
-	}
-	libraries, _ = f.ImportedLibraries() // a static program has none
-	for _, tag := range []elf.DynTag{elf.DT_RUNPATH, elf.DT_RPATH} {
-		list, _ := f.DynString(tag)
-		for _, l := range list {
-			dirs = append(dirs, strings.Split(strings.ReplaceAll(l, "$ORIGIN", filepath.Dir(path)), ":")...)
-		}
-	}
-	return loader, libraries, dirs, nil
+	names, err := f.ImportedLibraries()
+	return err == nil && len(names) > 0, nil // a static program has no table of them
 }
 
 // interpreters are the programs that a script's first line names.
@@ -204,14 +186,4 @@ func interpreters(path string) []string {
 		}
 	}
 	return out
-}
-
-func find(name string, dirs []string) string {
-	for _, dir := range dirs {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path
-		}
-	}
-	return ""
 }

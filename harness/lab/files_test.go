@@ -3,6 +3,7 @@ package lab
 import (
 	"debug/elf"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,5 +107,45 @@ func TestLibraries(t *testing.T) {
 	}
 	if of, err := Libraries(text); err != nil || len(of) != 0 {
 		t.Errorf("a text wants %q, %v", of, err)
+	}
+}
+
+// A library that is missing is an error, whether the program or one of its libraries names it.
+func TestLibrariesMissing(t *testing.T) {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("no C compiler")
+	}
+	dir := t.TempDir()
+	build := func(out, text string, args ...string) string {
+		t.Helper()
+		source := filepath.Join(dir, out+".c")
+		if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out = filepath.Join(dir, out)
+		cmd := exec.Command(cc, append([]string{"-o", out, source, "-L" + dir, "-Wl,-rpath,$ORIGIN"}, args...)...)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		return out
+	}
+	lower := build("liblower.so", "int lower(void) { return 0; }", "-shared", "-fPIC")
+	upper := build("libupper.so", "int lower(void); int upper(void) { return lower(); }", "-shared", "-fPIC", "-llower")
+	program := build("program", "int upper(void); int main(void) { return upper(); }", "-lupper")
+	static := build("static", "int main(void) { return 0; }", "-static")
+	if list, err := Libraries(static); err != nil || len(list) != 0 {
+		t.Errorf("a static program loads %q, %v", list, err)
+	}
+	if list, err := Libraries(program); err != nil || !slices.Contains(list, lower) || !slices.Contains(list, upper) {
+		t.Errorf("got %q, %v", list, err)
+	}
+	for _, path := range []string{lower, upper} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Libraries(program); err == nil || !strings.Contains(err.Error(), filepath.Base(path)) {
+			t.Errorf("without %s: got %v", filepath.Base(path), err)
+		}
 	}
 }
