@@ -402,7 +402,7 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 		return fmt.Errorf("read the kernel's release: %w", err)
 	}
 	h := wire.Hello{BuildID: buildID}
-	taint, err := readTaint()
+	taint, err := readTaint(taintFile)
 	if err != nil {
 		return err
 	}

@@ -98,11 +98,16 @@ func (c *caller) exitWith(ret int32) []byte {
 	return c.exits[ret]
 }
 
-// mapCreate creates a map that is well formed for its type, but for what the
-// step's arguments replace.
+// mapCreate makes the call of mapAttr.
 func (c *caller) mapCreate(t uapi.MapType, token tokenArg, st *step.Step, fds fdArgs) (int, uapi.Errno) {
+	return c.mapAttr(t, token, st, fds).call(uapi.BPF_MAP_CREATE, st)
+}
+
+// mapAttr is the request for a map that is well formed for its type, except for the
+// members that the step's arguments replace.
+func (c *caller) mapAttr(t uapi.MapType, token tokenArg, st *step.Step, fds fdArgs) *attr {
 	s := step.MapShapeOf(t)
-	var a attr
+	a := &attr{}
 	a.u32(uapi.Attr_map_type, uint32(t))
 	a.u32(uapi.Attr_key_size, s.Key)
 	a.u32(uapi.Attr_value_size, s.Value)
@@ -131,7 +136,7 @@ func (c *caller) mapCreate(t uapi.MapType, token tokenArg, st *step.Step, fds fd
 	a.i32(row.Token, token.fd)
 	a.override(st, row, token)
 	a.name(uapi.Attr_map_name, st)
-	return a.call(uapi.BPF_MAP_CREATE, st)
+	return a
 }
 
 // tokenArg is how a request gives a token: with BPF_F_TOKEN_FD or, where
@@ -158,9 +163,23 @@ func exitWith(ret int32) []byte {
 
 const insnLen = 8
 
-func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, st *step.Step, fds fdArgs) (int, uapi.Errno) {
+// progLoad makes the call of progAttr.
+func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, st *step.Step,
+	fds fdArgs) (int, uapi.Errno) {
+	a, insns, info := c.progAttr(t, at, token, st, fds)
+	fd, errno := a.call(uapi.BPF_PROG_LOAD, st)
+	runtime.KeepAlive(insns)
+	runtime.KeepAlive(info)
+	return fd, errno
+}
+
+// progAttr is the request for a program that is well formed for its types, except for
+// what the step's arguments replace. The kernel reads insns and info, which the
+// attribute points to: the caller must keep them alive.
+func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, st *step.Step,
+	fds fdArgs) (a *attr, insns, info []byte) {
 	s := step.ProgShapeOf(t, at)
-	insns := c.exitWith(s.Return)
+	insns = c.exitWith(s.Return)
 	if body, ok := st.Num(step.KeyBody); ok {
 		insns = bodyOf(step.Body(body))
 	}
@@ -170,12 +189,11 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	if n, ok := st.Num(step.KeyInsns); ok {
 		insns = padTo(insns, n)
 	}
-	var info []byte
 	expected := uint32(at)
 	if s.Member != "" {
 		expected = c.btf.StructOpsIndex
 	}
-	var a attr
+	a = &attr{}
 	a.u32(uapi.Attr_prog_type, uint32(t))
 	a.u32(uapi.Attr_insn_cnt, uint32(len(insns)/insnLen))
 	a.ptr(uapi.Attr_insns, &insns[0])
@@ -198,10 +216,7 @@ func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	a.i32(row.Token, token.fd)
 	a.override(st, row, token)
 	a.name(uapi.Attr_prog_name, st)
-	fd, errno := a.call(uapi.BPF_PROG_LOAD, st)
-	runtime.KeepAlive(insns)
-	runtime.KeepAlive(info)
-	return fd, errno
+	return a, insns, info
 }
 
 // withFunc gives the program the func info that makes its function replaceable.

@@ -18,7 +18,7 @@ const serialPort = "/dev/ttyS1"
 // openControl opens the control channel: the virtio port of our name, else
 // the second serial port.
 func openControl() (*os.File, error) {
-	if dev := virtioPort(); dev != "" {
+	if dev := virtioPort(virtioPorts); dev != "" {
 		f, err := os.OpenFile(dev, os.O_RDWR, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open control channel: %w", err)
@@ -35,8 +35,11 @@ func openControl() (*os.File, error) {
 	return f, nil
 }
 
-func virtioPort() string {
-	names, _ := filepath.Glob("/sys/class/virtio-ports/*/name") // the pattern is well formed
+const virtioPorts = "/sys/class/virtio-ports"
+
+// virtioPort returns the device of the port that has our name, or "".
+func virtioPort(class string) string {
+	names, _ := filepath.Glob(class + "/*/name") // the pattern is well formed
 	for _, n := range names {
 		text, err := os.ReadFile(n)
 		if err == nil && strings.TrimSpace(string(text)) == wire.ControlPort {

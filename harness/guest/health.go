@@ -48,9 +48,11 @@ func ticks() uint64 {
 	return uint64(n)
 }
 
+const taintFile = "/proc/sys/kernel/tainted"
+
 // readTaint reads the kernel's taint flags.
-func readTaint() (uint64, error) {
-	text, err := os.ReadFile("/proc/sys/kernel/tainted")
+func readTaint(file string) (uint64, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, fmt.Errorf("read the kernel's taint: %w", err)
 	}
@@ -63,7 +65,7 @@ func readTaint() (uint64, error) {
 
 // done is the agent's last record.
 func (g *agent) done() error {
-	taint, err := readTaint()
+	taint, err := readTaint(taintFile)
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,13 @@ func (g *agent) symbol(_ *player, s *step.Step) (step.Observation, error) {
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err
 	}
-	name := str(s, step.KeyName)
-	f, err := os.Open(kallsyms)
+	return findProgram(kallsyms, str(s, step.KeyName))
+}
+
+// findProgram looks for the program in a file such as /proc/kallsyms. It answers ENOENT
+// if there is none.
+func findProgram(file, name string) (step.Observation, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return step.Observation{}, fmt.Errorf("look for a symbol: %w", err)
 	}

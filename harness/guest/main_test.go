@@ -1,0 +1,99 @@
+package guest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/step"
+	"tokentest/harness/library"
+)
+
+// privateMounts is set in the process that TestMain starts: it has a mount namespace of
+// its own, so that actors can mount without anyone else seeing it.
+const privateMounts = "TOKENTEST_PRIVATE_MOUNTS"
+
+// TestMain makes the test program stand in for the agent's: actors and applications are
+// this program under another name, as they are in a machine.
+func TestMain(m *testing.M) {
+	switch {
+	case library.Is():
+		library.Main()
+	case IsActor():
+		if err := Main("test", nil); err != nil {
+			fmt.Fprintln(os.Stderr, "actor:", err)
+			os.Exit(1)
+		}
+	case os.Geteuid() == 0 && os.Getenv(privateMounts) == "":
+		os.Exit(runPrivately())
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// runPrivately runs the tests in a process with its own mount namespace.
+func runPrivately() int {
+	c := exec.Command("/proc/self/exe", os.Args[1:]...)
+	c.Args[0] = os.Args[0]
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	mounts := "none"
+	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := exec.Command("unshare", "-m", "true").Run(); err == nil {
+		mounts = "private"
+	} else {
+		c.SysProcAttr.Unshareflags = 0
+	}
+	c.Env = append(os.Environ(), privateMounts+"="+mounts)
+	if err := c.Run(); c.ProcessState == nil {
+		fmt.Fprintln(os.Stderr, "run the tests:", err)
+		return 1
+	}
+	return c.ProcessState.ExitCode()
+}
+
+// needRoot skips a test that needs root and a mount namespace of its own. It makes the
+// places that actors mount on.
+func needRoot(t *testing.T) {
+	t.Helper()
+	switch os.Getenv(privateMounts) {
+	case "":
+		t.Skip("only root can start actors")
+	case "none":
+		t.Skip("root cannot make a mount namespace here")
+	}
+	if _, err := os.Stat(step.Places[1]); err == nil {
+		return
+	}
+	for _, dir := range []string{"/mnt", "/tmp"} {
+		if dir == "/tmp" && os.TempDir() == "/tmp" {
+			continue // it holds the directories of other tests
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatalf("mount a tmpfs on %s: %v", dir, err)
+		}
+	}
+	for _, c := range makePlaces() {
+		if c.Errno != 0 {
+			t.Fatalf("make %s: %s", c.Name, c.Errno)
+		}
+	}
+}
+
+// needTokens skips a test that needs a kernel with tokens, and an agent that may use bpf(2).
+func needTokens(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	if _, errno := tokenCreate(0, badFD, &step.Step{}); unix.Errno(errno) != unix.EBADF {
+		t.Skipf("this kernel has no tokens, or root may not use bpf(2): BPF_TOKEN_CREATE answers %s", errno)
+	}
+	if err := makeUserns(); err != nil {
+		t.Skip(err)
+	}
+	if err := makeBPFFS(); err != nil {
+		t.Skip(err)
+	}
+}

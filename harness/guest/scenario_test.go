@@ -1,0 +1,157 @@
+package guest
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokentest/cases"
+	"tokentest/cases/oracle"
+	"tokentest/cases/sim"
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// newTestAgent is an agent that changes no setting of this machine: it takes the one that
+// worlds begin with for set.
+func newTestAgent(t *testing.T) *agent {
+	t.Helper()
+	g := newAgent(struct{ io.ReadWriter }{})
+	g.sysctl = unprivDefault
+	t.Cleanup(g.dismiss)
+	return g
+}
+
+// hostFacts describes this machine as hello does.
+func hostFacts(g *agent) *step.Facts {
+	release := runningRelease()
+	return &step.Facts{
+		Release: release.String(), Token: true, BTF: g.max != nil, Max: g.max, Enumerators: g.members,
+		StructOpsIndex: g.btf.StructOpsIndex, LSM: activeLSMs(), Settings: readSettings(),
+		ConfigOff: g.built.off, OptionsFrom: g.built.from, TypesOff: g.built.typesOff,
+	}
+}
+
+// harmless are the operations that change nothing outside the actors and their mounts.
+func harmless(steps []step.Step) bool {
+	return !slices.ContainsFunc(steps, func(s step.Step) bool {
+		return slices.Contains([]step.Op{step.OpSysctl, step.OpSysrq, step.OpLSM, step.OpMemory, step.OpChurn,
+			step.OpNamespaces, step.OpReopen}, s.Op)
+	})
+}
+
+// playedStep is one step as the agent played it, beside what the oracle expects.
+type playedStep struct {
+	text string
+	want sim.Expect
+	pin  *cases.Pin
+	got  step.Observation
+}
+
+// fault says what is wrong with a step, "" for nothing.
+func (p *playedStep) fault() string {
+	want := p.want.Verdict.Errno
+	switch {
+	case p.pin != nil:
+		want = p.pin.Errno
+	case !p.want.Verdict.Known:
+		return ""
+	}
+	switch {
+	case p.got.Errno != want:
+		return fmt.Sprintf("got %s, want %s", p.got.Errno, want)
+	case p.got.Proof.Fails():
+		return p.got.Proof.Fault()
+	case p.want.Values != nil && !slices.Equal(p.got.Values, p.want.Values):
+		return fmt.Sprintf("got %#x, want %#x", p.got.Values, p.want.Values)
+	case p.want.Text != "" && p.got.Text != p.want.Text:
+		return fmt.Sprintf("got %q, want %q", p.got.Text, p.want.Text)
+	}
+	return ""
+}
+
+// playCase plays a scenario with the agent and in the simulation.
+func playCase(t *testing.T, g *agent, c *cases.Case) []playedStep {
+	t.Helper()
+	s := sim.New(hostFacts(g), &c.World.Program, false)
+	cell, info := c.Steps()
+	steps, infos := slices.Concat(c.World.Program.Setup, cell), slices.Concat(c.World.Info, info)
+	if !harmless(steps) {
+		t.Fatalf("%s changes this machine", c.ID)
+	}
+	want, err := s.Play(steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.assemble(c.World.Program.Actors); err != nil {
+		t.Fatal(err)
+	}
+	got, err := g.play(steps)
+	if err != nil {
+		t.Fatalf("%s: %v", c.ID, err)
+	}
+	out := make([]playedStep, len(steps))
+	for i := range steps {
+		out[i] = playedStep{infos[i].Text, want[i], infos[i].Pin, got[i]}
+	}
+	return out
+}
+
+// Scenarios of the corpus show on this machine's kernel what the oracle expects of it.
+// Each one is about a part of the agent.
+func TestScenarios(t *testing.T) {
+	needTokens(t)
+	names := strings.Fields(`token_life token_passed_on mount_calls abuse_impostor abuse_combined abuse_taken
+		abuse_setns masks from_outside nested_userns mount_options mount_reconfigure mount_setters
+		abuse_inherited abuse_outlives abuse_pinned abuse_nested abuse_propagated abuse_same_uid abuse_shared
+		command_details detach_tcx_refused initial_userns mount_container mount_root mountinfo_cmds unknown_types
+		btf_by_id_token token_races`)
+	corpus, err := cases.LoadGroups(t.Context(), names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newTestAgent(t)
+	facts := hostFacts(g)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			c := corpus.Case(name)
+			if c == nil {
+				t.Fatal("no such case")
+			}
+			for _, n := range c.Needs() {
+				if met, _ := n.Check(facts); !met {
+					t.Skip(n.Reason(facts))
+				}
+			}
+			for _, p := range playCase(t, g, c) {
+				if why := p.fault(); why != "" {
+					t.Errorf("%s: %s", p.text, why)
+				}
+			}
+		})
+	}
+}
+
+// A step that shows something else than expected is noticed.
+func TestPlayedStepFault(t *testing.T) {
+	known := func(e uapi.Errno) sim.Expect { return sim.Expect{Verdict: oracle.Verdict{Known: true, Errno: e}} }
+	for name, tt := range map[string]struct {
+		p    playedStep
+		want string
+	}{
+		"as expected":     {playedStep{want: known(1), got: step.Observation{Errno: 1}}, ""},
+		"not known":       {playedStep{got: step.Observation{Errno: 1}}, ""},
+		"other errno":     {playedStep{want: known(1)}, "got ok, want EPERM"},
+		"pinned":          {playedStep{want: known(0), pin: &cases.Pin{Errno: 22}}, "got ok, want EINVAL"},
+		"does not work":   {playedStep{want: known(0), got: step.Observation{Proof: step.DoesNotWork}}, "an object that does not work"},
+		"other masks":     {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}}}, "got [], want [0x1]"},
+		"other text":      {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Text: "a"}, got: step.Observation{Text: "b"}}, `got "b", want "a"`},
+		"the same values": {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}}, got: step.Observation{Values: []uint64{1}}}, ""},
+	} {
+		if got := tt.p.fault(); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
