@@ -1,0 +1,329 @@
+package bisect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tokentest/cases"
+	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
+	"tokentest/harness/lab/labtest"
+	"tokentest/harness/result"
+	"tokentest/harness/usage"
+	"tokentest/harness/vm"
+)
+
+// TestMain makes the test binary play the programs that a lab starts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
+		"go":                 func() { os.Exit(labtest.Go()) },
+	})
+}
+
+// images is a field whose candidates are images that each play an act of labtest.
+type images struct {
+	Line
+	acts []string
+	want Decisions
+}
+
+func (f *images) ends() (good, bad string) { return f.Line[0], f.Line[len(f.Line)-1] }
+
+func (f *images) name(_ context.Context, id string) string { return "image " + id }
+
+func (f *images) expected([]*cases.Case) Decisions { return f.want }
+
+func (f *images) kernel(_ context.Context, id string) (string, *kernel.Kernel, error) {
+	act := f.acts[slices.Index(f.Line, id)]
+	if act == "nobuild" {
+		return "", nil, &kernel.BuildError{Lines: []string{"x.c:1: error"}}
+	}
+	if act == "same" {
+		id, act = f.Line[0], f.acts[0]
+	}
+	text := append(labtest.Kernel(labtest.Release), []byte("\nact="+act+"\n"+id)...)
+	err := os.WriteFile(id, text, 0o644)
+	return id, &kernel.Kernel{Image: id, Release: labtest.Release, Digest: id}, err
+}
+
+// newDriver is a search among images, which are in a new working directory.
+func newDriver(t *testing.T, q Question, acts ...string) (*driver, *images) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := labtest.Tree(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv(labtest.Boots, filepath.Join(dir, "boots"))
+	f := &images{acts: acts}
+	for i := range acts {
+		f.Line = append(f.Line, fmt.Sprintf("c%d", i))
+	}
+	q.Good, q.Bad = f.ends()
+	if q.Repeat == 0 {
+		q.When, q.Repeat = "any", 1
+	}
+	d := &driver{q: &q, field: f, dir: filepath.Join(dir, "found"), Options: &Options{Log: t.Logf,
+		Lab: lab.Lab{Accel: "kvm", CacheDir: filepath.Join(dir, "cache")}}}
+	if err := os.Mkdir(d.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if d.log, err = NewLog(d.dir, d.q); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.close)
+	chosen, err := d.choose(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range chosen {
+		d.looked = append(d.looked, c.ID)
+	}
+	return d, f
+}
+
+// search makes the search of a driver.
+func (d *driver) search(t *testing.T) (*Report, *Result) {
+	t.Helper()
+	if err := d.predicate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	good, bad := d.field.ends()
+	s := &Search{Space: d.field, Good: good, Bad: bad, Done: d.done, Try: d.try, Keep: d.log.Add}
+	r, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.report(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, r
+}
+
+const culprit = "token_create/any/owner/none/1" // what lie@3 lies about
+
+// Both ends are booted; the decision that differs is found, past images that say nothing.
+func TestSearchBetweenEnds(t *testing.T) {
+	d, _ := newDriver(t, Question{Patterns: []string{"token_create"}, Ends: true},
+		"clean", "same", "nobuild", "clean", "lie@3", "mute", "lie@3")
+	out, r := d.search(t)
+	if r.First != "c4" || r.Last != "c3" || out.Code != result.ExitOK {
+		t.Errorf("got %s after %s, code %d: %s", r.First, r.Last, out.Code, out.Text)
+	}
+	if _, looked := d.pred.Good[culprit]; !looked || len(d.pred.Good) != 1 {
+		t.Errorf("it looks at %v", d.pred.Good)
+	}
+	text, err := os.ReadFile(filepath.Join(out.Dir, reportFile))
+	if err != nil || string(text) != out.Text {
+		t.Errorf("the stored report is %q, %v", text, err)
+	}
+	for _, want := range []string{"Subject: [bisect] image c4\n", "Decisions that changed: 1\n", culprit,
+		"--good c0 --bad c6 --ends token_create\n"} {
+		if !strings.Contains(out.Text, want) {
+			t.Errorf("no %q in %s", want, out.Text)
+		}
+	}
+	// A test of the log has its run, and knows why it says nothing.
+	for _, tt := range d.done {
+		if tt.Outcome == Skip && tt.Why == "" || tt.Outcome != Skip && tt.Run == "" && tt.SameAs == "" {
+			t.Errorf("test %+v", tt)
+		}
+	}
+}
+
+// Skipped candidates around the culprit leave a range, which is no verdict.
+func TestSearchRange(t *testing.T) {
+	d, f := newDriver(t, Question{Patterns: []string{"token_create"}}, "clean", "nobuild", "lie@3")
+	f.want = Decisions{culprit: dec("EINVAL")}
+	out, r := d.search(t)
+	if r.First != "" || !slices.Equal(r.Among, []string{"c1", "c2"}) || out.Code != result.ExitNoVerdict {
+		t.Errorf("got %q, among %q, code %d", r.First, r.Among, out.Code)
+	}
+	if !strings.Contains(out.Text, "one of 2 candidates") {
+		t.Errorf("it says %s", out.Text)
+	}
+}
+
+// A candidate that is good once is asked again.
+func TestRepeat(t *testing.T) {
+	d, f := newDriver(t, Question{Patterns: []string{"token_create"}, When: "any", Repeat: 3}, "clean", "clean", "lie@3")
+	f.want = Decisions{culprit: dec("EINVAL")}
+	_, r := d.search(t)
+	if r.First != "c2" || d.done[0].Runs != 3 || d.done[0].Bads != 0 {
+		t.Errorf("got %s, %+v", r.First, d.done)
+	}
+}
+
+// An end that says nothing ends the search, and so do ends that decide alike.
+func TestEnds(t *testing.T) {
+	for _, tt := range []struct {
+		acts  []string
+		want  string
+		usage bool
+	}{
+		{[]string{"clean", "mute"}, "the bad end image c1 says nothing: it does not boot", false},
+		{[]string{"nobuild", "clean"}, "the good end image c0 says nothing: it does not compile: x.c:1: error", false},
+		{[]string{"clean", "clean"}, "both ends decide alike on all 219 cases", true},
+		{[]string{"clean", "refuse"}, "boot image c1: ", false},
+	} {
+		d, _ := newDriver(t, Question{Patterns: []string{"token_create"}, Ends: true}, tt.acts...)
+		err := d.predicate(t.Context())
+		var u *usage.Error
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) || errors.As(err, &u) != tt.usage {
+			t.Errorf("%q: got %v, want %q", tt.acts, err, tt.want)
+		}
+	}
+}
+
+// The decisions of a stored run are good ones.
+func TestAs(t *testing.T) {
+	d, f := newDriver(t, Question{Patterns: []string{"token_create"}}, "clean", "lie@3")
+	_, dir, err := d.boot(t.Context(), "c0", mustImage(t, f, "c0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.q.As = filepath.Join(d.dir, dir)
+	if _, r := d.search(t); r.First != "c1" {
+		t.Errorf("found %s", r.First)
+	}
+	if len(d.pred.Good) != len(d.looked) || !d.pred.Good[culprit].Equal(dec("EINVAL")) {
+		t.Errorf("%d decisions of %d cases", len(d.pred.Good), len(d.looked))
+	}
+	d.looked = []string{"nosuch"}
+	var u *usage.Error
+	if err := d.asRun(); !errors.As(err, &u) {
+		t.Errorf("none of the cases: got %v", err)
+	}
+}
+
+func mustImage(t *testing.T, f *images, id string) string {
+	t.Helper()
+	ref, _, err := f.kernel(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// A series is judged patch by patch, and only the base is not its fault.
+func TestWalk(t *testing.T) {
+	d, f := newDriver(t, Question{Patterns: []string{"token_create"}}, "clean", "same", "nobuild", "mute", "lie@3")
+	got, err := d.walk(t.Context(), f.Line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []string
+	for _, p := range got {
+		outcomes = append(outcomes, p.outcome)
+	}
+	if want := []string{"pass", "pass", "no kernel", "unbooted", "fail"}; !slices.Equal(outcomes, want) {
+		t.Errorf("got %q, want %q", outcomes, want)
+	}
+	if last := got[4]; !slices.Equal(last.changed, []string{culprit}) || got[0].name != "base image c0" {
+		t.Errorf("the last changes %q; the first is %s", last.changed, got[0].name)
+	}
+	if !strings.HasSuffix(got[1].why, "; the same image as before") {
+		t.Errorf("the second: %s", got[1].why)
+	}
+	if code := seriesCode(got); code != result.ExitDiffers {
+		t.Errorf("code %d", code)
+	}
+	if code := seriesCode(got[:2]); code != result.ExitOK || !strings.Contains(table(got[:2]), "is bisectable") {
+		t.Errorf("two that pass: code %d\n%s", code, table(got[:2]))
+	}
+	if code := seriesCode(got[2:]); code != result.ExitNoVerdict {
+		t.Errorf("a base that fails: code %d", code)
+	}
+}
+
+// An interruption says how to go on; a mistake of the user does not.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("interrupted")
+	cancel(stop)
+	d := &driver{dir: "found", log: &Log{}}
+	if err := d.interrupted(ctx, fmt.Errorf("run: %w", context.Canceled)); !errors.Is(err, stop) ||
+		!strings.HasSuffix(err.Error(), "tokentest bisect --resume found") {
+		t.Errorf("got %v", err)
+	}
+	wrong := usage.Errorf("other cases")
+	if err := d.interrupted(ctx, wrong); err != wrong {
+		t.Errorf("got %v", err)
+	}
+	d.log = nil
+	if err := d.interrupted(ctx, stop); err != stop {
+		t.Errorf("before there is a log: got %v", err)
+	}
+}
+
+func TestReadQuestion(t *testing.T) {
+	dir := t.TempDir()
+	var u *usage.Error
+	if _, err := ReadQuestion(dir); !errors.As(err, &u) {
+		t.Errorf("got %v, want a usage error", err)
+	}
+	log, err := NewLog(dir, &Question{Good: "a", Bad: "b", Without: []string{"BPF_LSM"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Close()
+	if q, err := ReadQuestion(dir); err != nil || q.Good != "a" || len(q.Without) != 1 {
+		t.Errorf("got %+v, %v", q, err)
+	}
+}
+
+// The oracle says what packaged releases decide differently.
+func TestExpected(t *testing.T) {
+	c, err := cases.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(version string) kernel.Available {
+		return kernel.Available{Ref: "deb:" + version, Version: version, Release: version}
+	}
+	list := c.Group("map_create").Cases
+	r := newReleases([]kernel.Available{at("6.12.1"), at("6.12.2")}, kernel.Options{})
+	if got := r.expected(list); len(got) != 0 {
+		t.Errorf("two of one release: %d decisions change", len(got))
+	}
+	r = newReleases([]kernel.Available{at("6.12.1"), at("7.3.1")}, kernel.Options{})
+	if good, bad := r.ends(); good != "deb:6.12.1" || bad != "deb:7.3.1" || r.name(t.Context(), bad) != "deb:7.3.1 (7.3.1)" {
+		t.Errorf("ends %s %s", good, bad)
+	}
+	for id, d := range r.expected(c.Group("unknown_types").Cases) {
+		if d.None() {
+			t.Errorf("%s has no decision", id)
+		}
+	}
+	if len(r.expected(c.Group("unknown_types").Cases)) == 0 {
+		t.Error("nothing changes from 6.12 to 7.3")
+	}
+}
+
+func TestHostFault(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		k    result.KernelRun
+		want string
+	}{
+		{"none", result.KernelRun{Boots: []result.Boot{{Fate: vm.Panicked, Reason: "x"}}}, ""},
+		{"infra", result.KernelRun{Boots: []result.Boot{{Fate: vm.Infra, Reason: "no QEMU"}}}, "no QEMU"},
+		{"an error", result.KernelRun{Error: "full disk"}, "full disk"},
+		{"not built", result.KernelRun{Error: "it does not compile", Unbuilt: true}, ""},
+	} {
+		if got := hostFault(&tt.k); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
