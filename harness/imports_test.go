@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"harness/vm":      {"harness/child", "harness/splat", "harness/wire"},
 	"harness/testlog": {},
 	"harness/kernel":  {"harness/child", "kconfig"},
+	"harness/bench":   {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report", "harness/result"},
 	"harness/bisect": {
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
@@ -67,7 +68,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/bisect", "harness/runs"}
+var drivers = []string{"harness/bench", "harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

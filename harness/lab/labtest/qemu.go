@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,7 +148,7 @@ func (g *guest) boots() (code int, ends bool) {
 		return 1, true
 	}
 	g.say("Linux version " + Release)
-	if i := slices.Index(g.args, "-initrd") + 1; strings.HasPrefix(filepath.Base(g.args[i]), "bare-") {
+	if i := slices.Index(g.args, "-initrd") + 1; strings.Contains(g.args[i], "/bare-") {
 		return 0, true // its init powers off at once
 	}
 	switch g.act {

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"strings"
@@ -41,10 +41,7 @@ func TestClassOf(t *testing.T) {
 // A sample has about as many cases as were asked for, the controls of each, one
 // of each world, and the plan's order.
 func TestSample(t *testing.T) {
-	p, err := expand(t.Context(), oneKernel("x", []string{"map_create", "prog_load", "token_passed_on"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := planOf(t, "map_create", "prog_load", "token_passed_on")
 	got := sample(p, len(p.Cases)/4)
 	if n := len(got.Cases); n < len(p.Cases)/4 || n > len(p.Cases)/2 {
 		t.Errorf("%d of %d cases", n, len(p.Cases))
@@ -73,10 +70,7 @@ func TestSample(t *testing.T) {
 // What is printed is the difference between the runs over the decisions
 // between them, beside what the calls between them take.
 func TestMarginal(t *testing.T) {
-	p, err := expand(t.Context(), oneKernel("x", []string{"map_create"}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := planOf(t, "map_create")
 	m := &marginal{classes: map[class]int{}}
 	const each, call = 120 * time.Microsecond, 50 * time.Microsecond
 	for _, n := range []int{100, len(p.Cases)} {
@@ -115,4 +109,13 @@ func TestPeakMemory(t *testing.T) {
 	if err != nil || n < 1<<20 || n > 1<<34 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
+}
+
+func planOf(t *testing.T, args ...string) *plan.Plan {
+	t.Helper()
+	p, err := plan.Load(t.Context(), plan.Request{Kernels: []string{"x"}, Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

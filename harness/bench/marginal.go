@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"cmp"
@@ -20,7 +20,6 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
-	"tokentest/harness/signals"
 )
 
 // marginal is what one decision more costs, against what its call alone costs
@@ -236,11 +235,11 @@ func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	m.sizes = append(m.sizes, &size{plan: p})
 	limited, cancel := b.limited(ctx, marginalLimit)
 	defer cancel()
-	for i, rounds := 0, max(1, b.rounds); i < rounds && limited.Err() == nil; i++ {
+	for i, rounds := 0, max(1, b.Rounds); i < rounds && limited.Err() == nil; i++ {
 		err := b.marginalRound(limited, p, m, fmt.Sprintf("round %d of %d", i+1, rounds), i == 0)
 		if err != nil && ctx.Err() != nil {
-			m.why = signals.ErrInterrupted
-			m.write(b.stdout)
+			m.why = context.Cause(ctx)
+			m.write(b.out)
 		}
 		if err != nil {
 			return err
@@ -249,7 +248,7 @@ func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	if m.peak == 0 {
 		m.peak, _ = peakMemory() // it is then 0, and not measured
 	}
-	b.missed += m.write(b.stdout)
+	b.missed += m.write(b.out)
 	return nil
 }
 
@@ -287,7 +286,7 @@ func (m *marginal) leaveOut(b *bench, ctx context.Context, what string, err erro
 	case why == nil:
 		return err
 	case why != m.why:
-		b.note("%s: %s: does not count: %v", b.kernel, what, why)
+		b.Log("%s: %s: does not count: %v", b.Kernel, what, why)
 	}
 	m.why = why
 	return nil
@@ -300,7 +299,7 @@ func (b *bench) timeSize(ctx context.Context, s *size, m *marginal, what string)
 		return err
 	}
 	if err := complete(ctx, r); err != nil {
-		return fmt.Errorf("time %s: %w", b.kernel, err)
+		return fmt.Errorf("time %s: %w", b.Kernel, err)
 	}
 	m.count(s)
 	return nil

@@ -1,0 +1,260 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tokentest/harness/lab"
+	"tokentest/harness/lab/labtest"
+	"tokentest/harness/result"
+	"tokentest/harness/usage"
+	"tokentest/harness/vm"
+)
+
+// TestMain makes the test binary play the programs that a lab starts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
+		"go":                 func() { os.Exit(labtest.Go()) },
+	})
+}
+
+// notes collects what is noted, from several goroutines.
+type notes struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (n *notes) log(format string, args ...any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintf(&n.text, format+"\n", args...)
+}
+
+func (n *notes) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.String()
+}
+
+// options measure the kernel of a new working directory, whose machines do the acts.
+func options(t *testing.T, acts string, args ...string) (Options, *notes) {
+	t.Helper()
+	dir, n := t.TempDir(), &notes{}
+	if err := labtest.Tree(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	t.Setenv(labtest.Acts, acts)
+	t.Setenv(labtest.Boots, filepath.Join(dir, "boots"))
+	return Options{Kernel: "bzImage", Args: args, Rounds: 1, Log: n.log,
+		Lab: lab.Lab{Accel: "kvm", CacheDir: filepath.Join(dir, "cache")}}, n
+}
+
+// The ratio comes from the rounds after the first, which are as many as asked for.
+func TestRunRatio(t *testing.T) {
+	o, n := options(t, "clean", "token_create")
+	o.Rounds = 2
+	var out strings.Builder
+	missed, err := Run(t.Context(), &out, o)
+	if err != nil || missed != 0 {
+		t.Fatalf("missed %d, %v", missed, err)
+	}
+	want := regexp.MustCompile(`^bzImage: run [\d.]+s / bare boot [\d.]+s = [\d.]+ \(budget 2.00\); boot [\d.]+s, ` +
+		`decide [\d.]+s \(219 cases, \d+ us each\), shutdown -?[\d.]+s\n$`)
+	if !want.MatchString(out.String()) {
+		t.Errorf("got %q", out.String())
+	}
+	for _, line := range []string{"bzImage: first round: 219 cases\n", "bzImage: round 2 of 2: a bare boot\n"} {
+		if !strings.Contains(n.String(), line) {
+			t.Errorf("no %q in %s", line, n)
+		}
+	}
+	if strings.Contains(n.String(), "round 3") {
+		t.Errorf("too many rounds: %s", n)
+	}
+}
+
+// Of one more decision the call's share is printed, and the memory.
+func TestRunMarginal(t *testing.T) {
+	o, _ := options(t, "clean", "token_create")
+	o.Rounds, o.Marginal = 0, true
+	var out strings.Builder
+	missed, err := Run(t.Context(), &out, o)
+	if err != nil || missed != 0 {
+		t.Fatalf("missed %d, %v", missed, err)
+	}
+	for _, want := range []string{"a user namespace 3000.0 us, a bpffs 2000.0 us\n", "  all 219 decisions with their ", "MB (budget 100)\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), " / bare boot") {
+		t.Errorf("a ratio was measured:\n%s", out.String())
+	}
+}
+
+// A run that is not as expected ends the bench: its time says nothing.
+func TestRunDiffers(t *testing.T) {
+	o, _ := options(t, "clean lie@3", "token_create")
+	var out strings.Builder
+	if _, err := Run(t.Context(), &out, o); err == nil || !strings.Contains(err.Error(), "time bzImage: the run ended with exit code 1") {
+		t.Errorf("got %v, printed %q", err, out.String())
+	}
+	o.Args = []string{"nosuch"}
+	var u *usage.Error
+	if _, err := Run(t.Context(), &out, o); !errors.As(err, &u) {
+		t.Errorf("got %v, want a usage error", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "tokentest-bench-*", "*", "run.json")); err != nil || len(left) > 0 {
+		t.Errorf("runs are left behind: %q, %v", left, err)
+	}
+}
+
+// A figure that is not there in time is missed, and the bench goes on.
+func TestRunTimeUp(t *testing.T) {
+	o, _ := options(t, "clean hang@0", "nested_userns")
+	o.Limit = time.Second
+	var out strings.Builder
+	missed, err := Run(t.Context(), &out, o)
+	if err != nil || missed != 1 || out.String() != "bzImage: run / bare boot: not measured: the time was up\n" {
+		t.Errorf("missed %d, %v, printed %q", missed, err, out.String())
+	}
+}
+
+// An interruption ends the bench with its cause.
+func TestRunInterrupted(t *testing.T) {
+	o, _ := options(t, "clean", "nested_userns")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("interrupted")
+	cancel(stop)
+	var out strings.Builder
+	if _, err := Run(ctx, &out, o); !errors.Is(err, stop) || out.Len() > 0 {
+		t.Errorf("got %v, printed %q", err, out.String())
+	}
+}
+
+func TestUnmeasured(t *testing.T) {
+	busy, other := &unmeasuredError{"a busy host"}, errors.New("a full disk")
+	up, stop := context.WithTimeoutCause(t.Context(), 0, errTimeUp)
+	defer stop()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want error
+	}{
+		{"the host", t.Context(), fmt.Errorf("time x: %w", busy), busy},
+		{"the time", up, other, errTimeUp},
+		{"an interruption", gone, busy, nil},
+		{"another error", t.Context(), other, nil},
+	} {
+		if got := unmeasured(tt.ctx, tt.err); got != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// Only one boot in which all was as expected is timed.
+func TestComplete(t *testing.T) {
+	kernel := func(status result.Status, boots ...result.Boot) *result.Run {
+		k := &result.KernelRun{Ref: "k", Boots: boots, Cases: []result.CaseResult{{ID: "a", Status: status}}}
+		return &result.Run{Selection: []string{"a"}, Kernels: []*result.KernelRun{k}}
+	}
+	clean, lost := result.Boot{Fate: vm.Clean}, result.Boot{Fate: vm.Lost, Reason: "QEMU ended"}
+	broken := kernel(result.Broken, clean, lost)
+	unbuilt := kernel(result.Pass)
+	unbuilt.Kernels[0].Error = "no image"
+	for _, tt := range []struct {
+		name string
+		r    *result.Run
+		want string // "" for one that counts
+		host bool
+	}{
+		{"all is well", kernel(result.Pass, clean), "", false},
+		{"a failure", kernel(result.Fail, clean), "the run ended with exit code 1", false},
+		{"two boots", kernel(result.Pass, clean, clean), "the run ended with exit code 0 after 2 boots", true},
+		{"a lost machine", broken, "the run ended with exit code 3 after 2 boots; lost: QEMU ended", true},
+		{"no kernel", unbuilt, "no image", true},
+	} {
+		err := complete(t.Context(), tt.r)
+		var host *unmeasuredError
+		if got := fmt.Sprint(err); tt.want != "" && got != tt.want || tt.want == "" && err != nil || errors.As(err, &host) != tt.host {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// The medians count, and a line says from how many rounds they are.
+func TestWriteRatio(t *testing.T) {
+	of := func(seconds ...int) []round {
+		var out []round
+		for _, s := range seconds {
+			d := time.Duration(s) * time.Second
+			out = append(out, round{bare: d, run: 2 * d, boot: result.Boot{Total: 2 * d, Boot: d, Decide: d / 2, Cases: 1000}})
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name          string
+		first, rounds []round
+		want          string
+		missed        int
+	}{
+		{"all", of(9), of(4, 1, 2), "k: run 4.00s / bare boot 2.00s = 2.00 (budget 2.00); boot 2.00s, decide 1.00s (1000 cases, 1000 us each), shutdown 1.00s\n", 0},
+		{"some", of(9), of(4, 2), "shutdown 2.00s (2 of 3 rounds: busy)\n", 0},
+		{"the first", of(6), nil, "run 12.00s / bare boot 6.00s = 2.00 ", 0},
+		{"the first says so", of(6), nil, " (only the first round, which also fills caches: busy)\n", 0},
+		{"none", nil, nil, "k: run / bare boot: not measured: busy\n", 1},
+	} {
+		var out strings.Builder
+		b := &bench{Options: &Options{Kernel: "k", Rounds: 3}, out: &out}
+		b.writeRatio(tt.first, tt.rounds, errors.New("busy"))
+		if !strings.Contains(out.String(), tt.want) || b.missed != tt.missed {
+			t.Errorf("%s: got %q, missed %d; want %q", tt.name, out.String(), b.missed, tt.want)
+		}
+	}
+}
+
+// What fails alone is left out; each reason is noted once.
+func TestLeaveOut(t *testing.T) {
+	n, m := &notes{}, &marginal{}
+	b := &bench{Options: &Options{Kernel: "k", Log: n.log}}
+	busy, disk := &unmeasuredError{"busy"}, errors.New("a full disk")
+	for range 2 {
+		if err := m.leaveOut(b, t.Context(), "100 decisions", busy); err != nil {
+			t.Errorf("got %v", err)
+		}
+	}
+	if err := m.leaveOut(b, t.Context(), "100 decisions", nil); err != nil || m.why != error(busy) {
+		t.Errorf("got %v, why %v", err, m.why)
+	}
+	if err := m.leaveOut(b, t.Context(), "100 decisions", disk); err != disk {
+		t.Errorf("got %v, want the host's error", err)
+	}
+	if want := "k: 100 decisions: does not count: busy\n"; n.String() != want {
+		t.Errorf("noted %q, want %q", n, want)
+	}
+}
+
+// Figures that could not be measured are counted and named.
+func TestWriteMissed(t *testing.T) {
+	p := &size{plan: planOf(t, "token_create")}
+	m := &marginal{classes: map[class]int{}, sizes: []*size{{plan: planOf(t, "nested_userns")}, p}, why: errTimeUp}
+	var out strings.Builder
+	if missed := m.write(&out); missed != 4 || strings.Count(out.String(), ": not measured: the time was up\n") != 4 {
+		t.Errorf("missed %d:\n%s", missed, out.String())
+	}
+}
