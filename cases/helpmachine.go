@@ -41,5 +41,7 @@ func Machine(arguments []string) string {
 	h.title("KERNEL ARGUMENTS OF THE HOST")
 	h.text(strings.Join(arguments, " "))
 	h.text("lsm= as CONFIG_LSM has it, and bpf, where CONFIG_LSM lacks it. Then come the arguments of --append.")
+	h.text("QEMU enters the ELF file inside a bzImage directly where the kernel boots so; KASLR is off then. " +
+		"\"tokentest help running\" has more.")
 	return h.String()
 }

@@ -1,40 +1,44 @@
 package kernel
 
 import (
+	"cmp"
+	"context"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/google/renameio/v2"
+	"slices"
+	"time"
 
 	"tokentest/harness/cachedir"
+	"tokentest/harness/lockfile"
 	"tokentest/kconfig"
 )
 
 // ErrNoPVH means that a kernel was built without CONFIG_PVH: QEMU cannot enter its ELF file.
 var ErrNoPVH = errors.New("no PVH entry point (CONFIG_PVH is off)")
 
-// unpacked is what is known of the ELF file that a bzImage contains. It stands in a
-// file beside it, which is written last.
+// unpacked is the manifest of an ELF file that comes out of a bzImage. An entry without the
+// file says that it cannot be entered.
 type unpacked struct {
-	PVH    bool   `json:"pvh"`
-	Size   int64  `json:"size"`   // of the ELF file, in bytes
-	Digest string `json:"digest"` // SHA-256 of it, in hex
+	PVH bool `json:"pvh"`
+	cachedir.Sums
 }
 
+// maxUnpacked is how many ELF files the cache keeps; each has about 60 MB.
+const maxUnpacked = 32
+
 // Direct returns the path of the kernel's ELF file, which QEMU enters through its PVH note
-// (Documentation/arch/x86/pvh.rst is the ABI: start_info in %ebx). A vmlinux is that file
-// itself. Out of a bzImage it is unpacked once, and kept in the cache by the image's digest.
-// The kernel does not move itself when it is entered there: choose_random_location of
-// arch/x86/boot/compressed/kaslr.c is part of what a bzImage does first.
+// (arch/x86/platform/pvh/head.S). A vmlinux is that file itself. The file in a bzImage is
+// unpacked once, and kept in the cache by the image's digest. A kernel that is entered there
+// has not randomized its address: choose_random_location of arch/x86/boot/compressed/kaslr.c
+// is part of what a bzImage does before it unpacks itself.
 //
-// The error is ErrNoPVH for a kernel that has no such note; any other says why the image
-// could not be unpacked.
-func (k *Kernel) Direct(o Options) (string, error) {
+// The error is ErrNoPVH for a kernel without that note; any other says why the image could
+// not be unpacked.
+func (k *Kernel) Direct(ctx context.Context, o Options) (string, error) {
 	if k.Format == Vmlinux {
 		return k.Image, nil
 	}
@@ -42,77 +46,107 @@ func (k *Kernel) Direct(o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "direct", k.Digest)
-	if known := keptELF(path); known != nil {
-		if !known.PVH {
-			return "", ErrNoPVH
-		}
-		return path, nil
+	dir = filepath.Join(dir, "direct")
+	known, err := k.kept(ctx, dir, o)
+	if err != nil {
+		return "", err
 	}
-	known, err := k.unpack(path)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("unpack the ELF file in %s: %w", k.Image, err)
-	case !known.PVH:
+	if !known.PVH {
 		return "", ErrNoPVH
 	}
-	return path, nil
+	entry := filepath.Join(dir, k.Digest)
+	now := time.Now()
+	_ = os.Chtimes(entry, now, now) // what is used stays
+	return filepath.Join(entry, Vmlinux), nil
 }
 
-// keptELF returns nil unless the cache has the whole of what unpack wrote.
-func keptELF(path string) *unpacked {
-	text, err := os.ReadFile(path + ".json")
-	known := &unpacked{}
-	if err != nil || json.Unmarshal(text, known) != nil {
-		return nil
+// kept makes the kernel's entry of the cache unless it is there.
+func (k *Kernel) kept(ctx context.Context, dir string, o Options) (*unpacked, error) {
+	entry, known := filepath.Join(dir, k.Digest), &unpacked{}
+	if cachedir.Open(entry, known) == nil {
+		return known, nil
 	}
-	if known.PVH {
-		if got, err := cachedir.Digest(path); err != nil || got != known.Digest {
-			return nil
-		}
-	}
-	return known
-}
-
-// unpack writes the ELF file to path, unless it cannot be entered, and then what it is.
-func (k *Kernel) unpack(path string) (*unpacked, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	image, err := os.Open(k.Image)
+	lock, err := lockfile.Lock(ctx, filepath.Join(dir, "lock"), func() {
+		o.log("waiting for another process that fills the cache %s", dir)
+	})
 	if err != nil {
 		return nil, err
+	}
+	defer lock.Close()
+	if cachedir.Open(entry, known) == nil { // another process made it while this one waited
+		return known, nil
+	}
+	temp, remove, err := cachedir.Temp(dir, k.Digest)
+	if err != nil {
+		return nil, err
+	}
+	defer remove()
+	known = &unpacked{}
+	if known.PVH, err = k.unpack(filepath.Join(temp, Vmlinux)); err != nil {
+		return nil, fmt.Errorf("unpack the ELF file in %s: %w", k.Image, err)
+	}
+	if err := errors.Join(cachedir.Seal(temp, known), cachedir.Install(temp, entry, known)); err != nil {
+		return nil, err
+	}
+	return known, forgetUnpacked(dir)
+}
+
+// unpack writes the ELF file in the image to a path, and reports whether QEMU can enter it.
+// A file that cannot be entered does not stay.
+func (k *Kernel) unpack(path string) (pvh bool, err error) {
+	image, err := os.Open(k.Image)
+	if err != nil {
+		return false, err
 	}
 	defer image.Close()
 	from, err := kconfig.Unpack(image)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	temp, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithPermissions(0o644))
+	to, err := os.Create(path)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	defer temp.Cleanup()
-	known := &unpacked{}
-	if known.Size, err = io.Copy(temp, from); err != nil {
-		return nil, err
+	defer to.Close()
+	if _, err := io.Copy(to, from); err != nil {
+		return false, err
 	}
-	e, err := elf.NewFile(temp)
+	e, err := elf.NewFile(to)
 	if err != nil {
-		return nil, fmt.Errorf("a damaged ELF file: %w", err)
+		return false, fmt.Errorf("a damaged ELF file: %w", err)
 	}
-	known.PVH = hasPVH(e)
-	if known.Digest, err = cachedir.Digest(temp.Name()); err != nil {
-		return nil, err
+	if !hasPVH(e) {
+		return false, os.Remove(path)
 	}
-	if known.PVH {
-		if err := temp.CloseAtomicallyReplace(); err != nil {
-			return nil, err
+	return true, to.Close()
+}
+
+// forgetUnpacked removes the entries that were not used for longest.
+func forgetUnpacked(dir string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		name string
+		used time.Time
+	}
+	var entries []entry
+	for _, d := range list {
+		if info, err := d.Info(); err == nil && d.IsDir() && !cachedir.Unfinished(d.Name()) {
+			entries = append(entries, entry{d.Name(), info.ModTime()})
 		}
 	}
-	text, err := json.Marshal(known)
-	if err != nil {
-		return nil, err
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.name, b.name))
+	})
+	for _, e := range entries[min(maxUnpacked, len(entries)):] {
+		if err := os.RemoveAll(filepath.Join(dir, e.name)); err != nil {
+			return err
+		}
 	}
-	return known, renameio.WriteFile(path+".json", text, 0o644)
+	return nil
 }

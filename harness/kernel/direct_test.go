@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"tokentest/harness/cachedir"
 )
 
 func TestDirect(t *testing.T) {
@@ -28,7 +32,7 @@ func TestDirect(t *testing.T) {
 
 	t.Run("unpacked once", func(t *testing.T) {
 		k, o := resolve(t, packedImage(t, withNote, "6.12.1")), Options{CacheDir: t.TempDir()}
-		path, err := k.Direct(o)
+		path, err := k.Direct(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,27 +40,31 @@ func TestDirect(t *testing.T) {
 			t.Fatalf("%d bytes, error %v; want the %d bytes of the ELF file", len(got), err, len(withNote))
 		}
 		k.Image = "gone" // what is kept is enough
-		if again, err := k.Direct(o); err != nil || again != path {
+		if again, err := k.Direct(t.Context(), o); err != nil || again != path {
 			t.Errorf("the second time: %q, %v; want %q", again, err, path)
 		}
 	})
 	t.Run("damaged in the cache", func(t *testing.T) {
 		for name, harm := range map[string]func(path string) error{
-			"edited":    func(path string) error { return os.WriteFile(path, bytes.ToUpper(withNote), 0o644) },
-			"cut":       func(path string) error { return os.Truncate(path, 100) },
-			"gone":      os.Remove,
-			"no note":   func(path string) error { return os.Remove(path + ".json") },
-			"half note": func(path string) error { return os.WriteFile(path+".json", []byte(`{"pvh": tr`), 0o644) },
+			"edited": func(path string) error { return os.WriteFile(path, bytes.ToUpper(withNote), 0o644) },
+			"cut":    func(path string) error { return os.Truncate(path, 100) },
+			"gone":   os.Remove,
+			"no manifest": func(path string) error {
+				return os.Remove(filepath.Join(filepath.Dir(path), cachedir.ManifestFile))
+			},
+			"half a manifest": func(path string) error {
+				return os.WriteFile(filepath.Join(filepath.Dir(path), cachedir.ManifestFile), []byte(`{"pvh": tr`), 0o644)
+			},
 		} {
 			k, o := resolve(t, packedImage(t, withNote, "6.12.1")), Options{CacheDir: t.TempDir()}
-			path, err := k.Direct(o)
+			path, err := k.Direct(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := harm(path); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := k.Direct(o); err != nil {
+			if _, err := k.Direct(t.Context(), o); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			if got, _ := os.ReadFile(path); !bytes.Equal(got, withNote) {
@@ -67,26 +75,54 @@ func TestDirect(t *testing.T) {
 	t.Run("without the note", func(t *testing.T) {
 		k, o := resolve(t, packedImage(t, without, "6.12.1")), Options{CacheDir: t.TempDir()}
 		for range 2 { // the second answer is from the cache
-			if _, err := k.Direct(o); !errors.Is(err, ErrNoPVH) {
+			if _, err := k.Direct(t.Context(), o); !errors.Is(err, ErrNoPVH) {
 				t.Errorf("got %v, want ErrNoPVH", err)
 			}
 			k.Image = "gone"
 		}
-		if left, _ := filepath.Glob(filepath.Join(o.CacheDir, "direct", "*")); len(left) != 1 {
-			t.Errorf("the cache keeps %v, want only what is known", left)
+		if left, _ := filepath.Glob(filepath.Join(o.CacheDir, "direct", "*", Vmlinux)); len(left) != 0 {
+			t.Errorf("the cache keeps %v, which is of no use", left)
 		}
 	})
 	t.Run("not unpacked", func(t *testing.T) {
 		image := packedImage(t, withNote, "6.12.1")
 		image[len(image)-30] ^= 0xff
-		_, err := resolve(t, image).Direct(Options{CacheDir: t.TempDir()})
+		_, err := resolve(t, image).Direct(t.Context(), Options{CacheDir: t.TempDir()})
 		if err == nil || errors.Is(err, ErrNoPVH) || !strings.Contains(err.Error(), "bzImage") {
 			t.Errorf("got %v, want an error that names the image", err)
 		}
 	})
+	t.Run("forgotten", func(t *testing.T) {
+		k, o := resolve(t, packedImage(t, withNote, "6.12.1")), Options{CacheDir: t.TempDir()}
+		dir := filepath.Join(o.CacheDir, "direct")
+		for i := range maxUnpacked {
+			entry := filepath.Join(dir, fmt.Sprintf("%02d", i))
+			if err := os.MkdirAll(entry, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			used := time.Now().Add(time.Duration(i-maxUnpacked) * time.Hour)
+			if err := os.Chtimes(entry, used, used); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path, err := k.Direct(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for want, name := range map[string]string{"kept": "01", "gone": "00"} {
+			_, err := os.Stat(filepath.Join(dir, name))
+			if (err == nil) != (want == "kept") {
+				t.Errorf("entry %s is not %s: %v", name, want, left)
+			}
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("vmlinux", func(t *testing.T) {
 		k := resolve(t, withNote)
-		if path, err := k.Direct(Options{CacheDir: t.TempDir()}); err != nil || path != k.Image {
+		if path, err := k.Direct(t.Context(), Options{CacheDir: t.TempDir()}); err != nil || path != k.Image {
 			t.Errorf("got %q, %v; want the image itself", path, err)
 		}
 	})

@@ -151,7 +151,7 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 	if err != nil {
 		name = dir
 	}
-	b := result.Boot{Dir: name, Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
+	b := result.Boot{Dir: name, Began: s.trial.began(s.m), Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
 		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
 		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
 	switch {

@@ -54,14 +54,27 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 			return nil, err
 		}
 	}
+	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
+	for {
+		exit, err := t.exec(ctx, p, out)
+		if err != nil {
+			return nil, err
+		}
+		if !t.enterPacked(ctx, exit) {
+			return out, nil
+		}
+	}
+}
+
+// exec starts one machine for the program, and records how both ended.
+func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit, err error) {
 	s := &session{trial: t}
 	dir := filepath.Join(t.dir, "boot0")
 	if err := s.directory(dir); err != nil {
-		return nil, err
+		return exit, err
 	}
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
 	var x executor
 	if s.m, err = t.launch(inner, dir, cmp.Or(t.lab.Deadline, programDeadline)); err == nil {
 		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, wire.InputWindow), over: make(chan struct{})}
@@ -70,15 +83,15 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 		}
 	}
 	out.Exit = x.exit
-	exit := s.m.Wait()
+	exit = s.m.Wait()
 	s.trial.symbolise(exit.Findings)
 	for i := range exit.Findings {
 		exit.Findings[i].Case = p.Args[0]
 	}
-	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{Dir: "boot0", Fate: exit.Fate, Reason: s.because(exit),
+	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{Dir: "boot0", Began: t.began(s.m), Fate: exit.Fate, Reason: s.because(exit),
 		Findings: exit.Findings, Boot: exit.Boot, Total: exit.Total, Decide: s.decide,
 		Host: exit.Host, Refused: s.fixtures})
-	return out, nil
+	return exit, nil
 }
 
 // because is the machine's reason, or what the guest sent that ended it.

@@ -43,6 +43,7 @@ type Lab struct {
 	Offline   bool              // do not use the network
 	Refresh   bool              // ask the mirror again
 	Resume    bool              // go on with the run that Dir holds
+	Entry     Entry             // how QEMU enters a bzImage
 	Snapshot  bool              // begin from a snapshot after boot, which is made where there is none
 	Isolate   Isolation         // which cases share a machine
 	Console   io.Writer         // gets the kernels' log as it comes, all of it
@@ -202,6 +203,7 @@ type trial struct {
 	kernel  *kernel.Kernel
 	image   *images.Image
 	accel   vm.Accel
+	entry   entry
 	remarks []string // of out.Note
 	dir     string
 	judge   *result.Judge
@@ -253,6 +255,9 @@ func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, ru
 	}
 	out.AccelName, out.Accel = string(accel), fmt.Sprintf("%s: %s", accel, why)
 	t := &trial{lab: l, out: out, kernel: k, image: img, accel: accel}
+	if t.entry, err = l.enter(ctx, k); err != nil {
+		return nil, err
+	}
 	t.memMiB, t.slow = demands(k.Config)
 	t.allow = l.allowOn(k)
 	return t, nil
@@ -363,6 +368,8 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 			t.leave(all)
 			queue = nil
 		case d.cut:
+			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
+		case t.enterPacked(ctx, d.exit):
 			queue, sizes = append([][]*cases.Case{todo}, queue...), append([]int{size}, sizes...)
 		case d.hopeless():
 			t.abandon(all, d.of(), fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))

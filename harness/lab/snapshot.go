@@ -23,7 +23,7 @@ const flood = 32 << 20
 
 // machine is a machine of the trial, from a snapshot where one is wanted.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
-	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.kernel.Image, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
+	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.entry.file, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.lab.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.lab.Append, t.arguments)}
 	if t.lab.Deadline == 0 { // else the user says what ends it
@@ -86,7 +86,7 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 		return nil, err
 	}
 	store := vm.Snapshots{Dir: filepath.Join(cache, "snapshots")}
-	name, err := m.SnapshotName(t.kernel.Digest, t.image.Digest)
+	name, err := m.SnapshotName(t.kernel.Digest, string(t.entry.how), t.image.Digest)
 	if err != nil {
 		return nil, err
 	}

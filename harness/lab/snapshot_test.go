@@ -53,7 +53,7 @@ func keepSnapshot(t *testing.T, tr *trial, whole bool) string {
 		t.Fatal(err)
 	}
 	m := tr.machine(context.Background(), tr.dir)
-	name, err := m.SnapshotName(tr.kernel.Digest, tr.image.Digest)
+	name, err := m.SnapshotName(tr.kernel.Digest, string(tr.entry.how), tr.image.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,10 @@ type RuleText struct {
 
 // Boot is one machine of a kernel's run.
 type Boot struct {
-	Dir      string          `json:"dir"` // beside run.json
+	Dir string `json:"dir"` // beside run.json
+	// Began says how the machine began: direct (QEMU entered the kernel's ELF file), bzimage, or
+	// restored (from a snapshot). An older tokentest does not say.
+	Began    string          `json:"began,omitempty"`
 	Fate     vm.Fate         `json:"fate"`
 	Reason   string          `json:"reason,omitempty"`
 	Findings []splat.Finding `json:"findings,omitempty"`

@@ -21,6 +21,7 @@ type searchFlags struct {
 	build    buildFlags
 	out      string
 	accel    string
+	boot     lab.Entry
 	qemu     string
 	deadline time.Duration
 	offline  bool
@@ -30,6 +31,7 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.q.Full, "full", false, "run every case, not only the default suite")
 	fl.StringVarP(&f.out, "out", "o", "", "keep everything in `DIR`, which must not exist")
 	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
+	entryFlag(fl, &f.boot)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
@@ -51,7 +53,7 @@ func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
 	if o.Kernel.Build, err = f.build.options(); err != nil {
 		return o, err
 	}
-	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
+	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
 	o.Lab.CacheDir, err = a.makeCache()
 	return o, err
 }

@@ -29,6 +29,7 @@ import (
 // machineFlags choose the machine in which a program runs, and what is in it.
 type machineFlags struct {
 	kernel, accel, qemu string
+	boot                lab.Entry
 	mem                 int
 	offline, snapshot   bool
 	deadline            time.Duration
@@ -44,6 +45,7 @@ type machineFlags struct {
 func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.kernel, "kernel", "k", defaultKernel, "boot the kernel `REF`")
 	fl.StringVar(&f.accel, "accel", "auto", "run the guest on `HOW`: auto, kvm or tcg")
+	entryFlag(fl, &f.boot)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
@@ -260,7 +262,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 		return nil, err
 	}
 	signals.Of(ctx).Keep(exitNoMachine)
-	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
+	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = readAllow(f.allow); err != nil {

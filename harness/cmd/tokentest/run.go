@@ -41,6 +41,7 @@ type runFlags struct {
 	append           []string
 	resume           string
 	snapshot         bool
+	boot             lab.Entry
 	isolate          string
 	console, gdb     bool
 	repeat           int
@@ -108,6 +109,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringVar(&f.isolate, "isolate", "", "give each `WHAT` a machine of its own: case or group; they begin from a snapshot")
 	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
 	fl.BoolVar(&f.untilFail, "until-fail", false, "run everything until something is not as expected, at most --repeat times")
+	entryFlag(fl, &f.boot)
 	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
 	f.registerPlan(fl)
@@ -233,7 +235,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
-		Jobs: f.jobs, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
+		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
 	if l.Build, err = f.build.options(); err != nil {
 		return nil, err
 	}

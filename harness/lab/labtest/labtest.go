@@ -9,7 +9,6 @@
 package labtest
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -22,22 +21,6 @@ import (
 
 // Release is the release of the fake kernel.
 const Release = "6.12.1-fake"
-
-// Kernel is the smallest file that passes for a bzImage of a release.
-func Kernel(release string) []byte {
-	const setup = 3
-	b := make([]byte, (setup+1)*512+1024)
-	b[0x1f1] = setup
-	binary.LittleEndian.PutUint32(b[0x1f4:], 1024/16)
-	b[0x1fe], b[0x1ff] = 0x55, 0xaa
-	copy(b[0x202:], "HdrS\x0f\x02")
-	b[0x236] = 1 // XLF_KERNEL_64
-	binary.LittleEndian.PutUint16(b[0x20e:], releaseAt-0x200)
-	copy(b[releaseAt:], release+" (builder@host) #1 SMP\x00")
-	return b
-}
-
-const releaseAt = 0x600
 
 // Tree writes what a test works in: the kernel, as bzImage, and the smallest
 // source tree of an image. The image's cache keeps all apart by digest.

@@ -214,7 +214,10 @@ func (g *guest) hello() error {
 	if err != nil {
 		return err
 	}
-	release, err := g.read("-kernel", releaseAt, "", " ")
+	release, err := g.read("-kernel", 0, banner, " ") // an ELF file
+	if err != nil {
+		release, err = g.read("-kernel", releaseAt, "", " ") // a bzImage
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"tokentest/harness/kernel"
+	"tokentest/harness/vm"
+)
+
+// Entry says how QEMU enters a kernel that is a bzImage.
+type Entry string
+
+// The entries. A vmlinux is always entered directly.
+const (
+	AutoEntry    Entry = ""        // directly where that works, else packed
+	DirectEntry  Entry = "direct"  // the ELF file in the image, through its PVH note
+	BzImageEntry Entry = "bzimage" // the image, which unpacks itself
+)
+
+// entry is what QEMU is given as the kernel of a trial.
+type entry struct {
+	how  Entry // DirectEntry or BzImageEntry
+	file string
+}
+
+// entryError means that a kernel cannot be entered as the user asked for.
+type entryError struct{ what string }
+
+func (e *entryError) Error() string { return e.what }
+
+// enter chooses how the kernel is entered. A kernel that cannot be entered directly is
+// an error only where that was asked for.
+func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
+	packed := entry{BzImageEntry, k.Image}
+	if l.Entry == BzImageEntry {
+		if k.Format == kernel.Vmlinux {
+			return entry{}, &entryError{fmt.Sprintf("%s is a vmlinux, which QEMU enters only directly: leave out --boot bzimage", k.Image)}
+		}
+		return packed, nil
+	}
+	file, err := k.Direct(ctx, kernel.Options{CacheDir: l.CacheDir, Log: l.Log})
+	switch {
+	case err == nil:
+		return entry{DirectEntry, file}, nil
+	case l.Entry == DirectEntry && errors.Is(err, kernel.ErrNoPVH):
+		return entry{}, &entryError{fmt.Sprintf("enter %s directly: %v; give --boot bzimage", k.Image, err)}
+	case l.Entry == DirectEntry:
+		return entry{}, err
+	case !errors.Is(err, kernel.ErrNoPVH):
+		l.log("%s: booted as a bzImage: %v", k.Ref, err)
+	}
+	return packed, nil
+}
+
+// enterPacked has the next machine of a kernel that did not boot begin with the bzImage,
+// unless that is what it did, or the user chose. The machine that did not boot is not one
+// of the run's: its directory is kept under another name.
+func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
+	if exit.Fate != vm.Unbooted || t.entry.how != DirectEntry || t.lab.Entry != AutoEntry ||
+		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.recalls {
+		return false
+	}
+	last := len(t.out.Boots) - 1
+	from := filepath.Join(t.lab.Dir, t.out.Boots[last].Dir)
+	to := filepath.Join(t.dir, "direct")
+	if err := os.Rename(from, to); err != nil {
+		t.lab.log("%s: keep the console of the machine that did not boot: %v", t.out.Ref, err)
+	}
+	t.out.Boots = t.out.Boots[:last]
+	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), so its bzImage is booted; "+
+		"--boot bzimage does that at once", exit.Reason, to))
+	t.entry = entry{BzImageEntry, t.kernel.Image}
+	t.snapshot, t.tried = nil, false
+	return true
+}
+
+// began says in one word how a machine began.
+func (t *trial) began(m *vm.Machine) string {
+	if m != nil && m.Restore != nil {
+		return "restored"
+	}
+	return string(t.entry.how)
+}
