@@ -60,14 +60,14 @@ func LoadGroups(ctx context.Context, names ...string) (*Corpus, error) {
 
 func read(ctx context.Context, group func(string) bool) (*Corpus, error) {
 	c := &Corpus{}
-	var errs []error
+	var errs *multierror.Error
 	for _, dir := range []string{"matrix", "scenario", "known"} {
-		errs = append(errs, c.addDir(ctx, dir, group))
+		errs = multierror.Append(errs, c.addDir(ctx, dir, group))
 		if ctx.Err() != nil {
 			return c, context.Cause(ctx)
 		}
 	}
-	return c, errors.Join(errs...)
+	return c, errs.ErrorOrNil()
 }
 
 // AddSweeps adds the matrices of tens of thousands of cases, which take

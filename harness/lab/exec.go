@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -293,7 +294,7 @@ func (x *executor) fetch(payload []byte) error {
 		if err := x.closeBack(); err != nil {
 			return err
 		}
-		if !contains(x.p.Get, f.Path) {
+		if !slices.Contains(x.p.Get, f.Path) {
 			return fmt.Errorf("%w: %s comes back and was not asked for", wire.ErrCorrupt, f.Path)
 		}
 		if x.back, err = os.Create(f.Path); err != nil {
@@ -307,15 +308,6 @@ func (x *executor) fetch(payload []byte) error {
 		return fmt.Errorf("store what comes back: %w", err)
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (x *executor) closeBack() error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -287,24 +288,24 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 // untried says why kernels could not be tried, and whether any was. When no
 // kernel could even be named, that is the user's mistake and not the host's.
 func untried(r *result.Run) (why error, tried bool) {
-	var host, user []error
+	var host, user *multierror.Error
 	for _, k := range r.Kernels {
 		switch {
 		case k.Cause != nil:
-			user = append(user, k.Cause)
+			user = multierror.Append(user, k.Cause)
 		case k.Error != "":
-			host = append(host, fmt.Errorf("%s: %s", k.Ref, k.Error))
+			host = multierror.Append(host, fmt.Errorf("%s: %s", k.Ref, k.Error))
 		default:
 			tried = true
 		}
 	}
-	if len(host) == 0 {
-		return errors.Join(user...), tried
+	if host == nil {
+		return user.ErrorOrNil(), tried
 	}
-	for _, e := range user { // no longer a mistake that decides the exit code
-		host = append(host, errors.New(e.Error()))
+	for _, e := range user.WrappedErrors() { // no longer a mistake that decides the exit code
+		host = multierror.Append(host, errors.New(e.Error()))
 	}
-	return errors.Join(host...), tried
+	return host, tried
 }
 
 func formatHelp() string {
