@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,72 +18,75 @@ import (
 	"tokentest/harness/wire"
 )
 
-// death is how one machine came out of its boot.
-type death struct {
+// bootOutcome is how one boot ended.
+type bootOutcome struct {
 	exit     vm.Exit
-	culprits []*cases.Case // had begun and not ended
+	culprits []*cases.Case // several cases one of which the machine died under
 	refused  bool          // its hello was not that of our guest on this kernel
-	cut      bool          // it was ended with a run that goes on now
+	cut      bool          // the run that is resumed now was interrupted in this boot
 }
 
-func (d *death) died() bool {
-	switch d.exit.Fate {
+// died reports whether the machine ended before it had answered for all cases.
+func (b *bootOutcome) died() bool {
+	switch b.exit.Fate {
 	case vm.Panicked, vm.Hung, vm.Lost:
 		return true
 	}
-	return d.starved()
+	return b.starved()
 }
 
-// starved says that the host gave the machine too little: another may do better.
-func (d *death) starved() bool { return d.exit.Host != nil }
+// starved reports whether the host gave the machine too little: another may do better.
+func (b *bootOutcome) starved() bool { return b.exit.Host != nil }
 
-// hopeless says that another machine would end the same way.
-func (d *death) hopeless() bool {
-	return d.exit.Fate == vm.Infra && !d.starved() || d.exit.Fate == vm.Unbooted || d.refused
+// hopeless reports whether another machine would end the same way.
+func (b *bootOutcome) hopeless() bool {
+	return b.exit.Fate == vm.Infra && !b.starved() || b.exit.Fate == vm.Unbooted || b.refused
 }
 
-// session is one boot: what was sent, in order, and how far the answers are.
+// session is the conversation with one machine: what was sent, in order, and how far the
+// answers are.
 type session struct {
 	trial *trial
 	m     *vm.Machine
 	stop  context.CancelCauseFunc
-	// interrupted says that the machine went away because the run did
+	// interrupted reports whether the machine ended because the run did.
 	interrupted func() bool
-	index       int
-	batches     []plan.Batch
-	worlds      []*cases.World // in the order in which they were sent
-	setups      int            // answered
-	next        int            // the batch whose answer is next
-	staged      int            // worlds whose set-up has begun
-	begun       bool           // the next batch has begun
-	hello       time.Time
-	refused     bool
-	wrong       error // what the guest sent that ended the session
-	decide      time.Duration
-	done        int
-	started     time.Time
-	marks       []marked
-	taint       uint64         // at hello
-	fixtures    []step.Fixture // that the kernel refused
+	index       int // of the boot
 	port        io.ReadWriter
-	replayed    bool // it is there from before; nothing is sent or waited for
+	replayed    bool // the boot is a stored one: nothing waits for its answers
+
+	hello    time.Time // zero before hello
+	refused  bool      // bootOutcome.refused
+	wrong    error     // what the guest sent that ended the session
+	taint    uint64    // the kernel's taint flags at hello
+	fixtures []step.Fixture
+	decide   time.Duration // from hello to done
+
+	batches    []plan.Batch
+	worlds     []*cases.World // in the order in which they are sent
+	setups     int            // set-ups that were answered
+	setupsSeen int            // set-ups that have started
+	next       int            // the index of the batch that is answered next
+	inBatch    bool           // that batch has started
+	done       int            // cases that were answered
+	marks      []timedMark
 }
 
-// caseDeadline is how long a batch may take under KVM.
-const caseDeadline = 10 * time.Second
-
-// boot boots one machine for the cases and takes in what they show.
-func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
+// boot boots one machine for the cases and stores their results; size is how many cases
+// go into a batch.
+func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *bootOutcome {
 	s := &session{trial: t, index: len(t.out.Boots)}
-	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total, Failed: t.failed,
-		Console: filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index), "console.log")})
 	dir := filepath.Join(t.dir, fmt.Sprintf("boot%d", s.index))
+	t.lab.progress(Progress{
+		Kernel: t.out.Ref, Stage: "boot", Done: t.results.done, Total: t.total, Failed: t.failed,
+		Console: filepath.Join(dir, "console.log"),
+	})
 	if t.replays(dir) {
 		return t.replay(dir, todo, size)
 	}
-	if t.recalls {
-		t.over = true
-		return &death{}
+	if t.replaysOnly {
+		t.exhausted = true
+		return &bootOutcome{}
 	}
 	if err := s.directory(dir); err != nil {
 		return s.end(vm.Exit{Fate: vm.Infra, Reason: err.Error()}, dir)
@@ -92,7 +94,6 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
-	s.started = time.Now()
 	var err error
 	if s.m, err = t.launch(inner, dir, 0); err == nil {
 		s.port = s.m.Control()
@@ -105,18 +106,18 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *death {
 	return s.end(exit, dir)
 }
 
-// directory makes the boot's directory, with what repeats it beside it.
+// directory creates the boot's directory, with the files that describe what is booted.
 func (s *session) directory(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the boot's directory: %w", err)
+		return fmt.Errorf("create the boot directory: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, digestsFile), []byte(s.digests()), 0o644); err != nil {
-		return fmt.Errorf("write the boot's digests: %w", err)
+		return fmt.Errorf("write the digests of the boot: %w", err)
 	}
 	return s.copyConfig(dir)
 }
 
-// digestsFile tells in the boot's directory what was booted.
+// digestsFile in the boot's directory says what was booted.
 const digestsFile = "digests"
 
 func (s *session) digests() string {
@@ -127,7 +128,7 @@ func (s *session) digests() string {
 func (s *session) copyConfig(dir string) error {
 	to, first := filepath.Join(dir, "config"), filepath.Join(s.trial.dir, "boot0", "config")
 	if s.trial.kernel.ConfigPath == "" || to != first && os.Link(first, to) == nil {
-		return nil // there is none, or it is there for all machines
+		return nil // there is none, or boot0 has it and a link is enough
 	}
 	text, err := os.ReadFile(s.trial.kernel.ConfigPath)
 	if err != nil {
@@ -139,14 +140,14 @@ func (s *session) copyConfig(dir string) error {
 	return nil
 }
 
-// end records the boot and names who was running when it died.
-func (s *session) end(exit vm.Exit, dir string) *death {
+// end records the boot and names the cases that ran when it died.
+func (s *session) end(exit vm.Exit, dir string) *bootOutcome {
 	corrupt := false
-	if s.wrong != nil && exit.Fate == vm.Lost { // it may have gone away before it was stopped for that
+	if s.wrong != nil && exit.Fate == vm.Lost { // we stopped it for that, or it ended by itself at once
 		exit.Reason, corrupt = s.wrong.Error(), errors.Is(s.wrong, wire.ErrCorrupt)
 	}
-	s.place(exit.Findings)
-	d := &death{exit: exit, refused: s.refused}
+	s.attribute(exit.Findings)
+	out := &bootOutcome{exit: exit, refused: s.refused}
 	name, err := filepath.Rel(s.trial.lab.Dir, dir)
 	if err != nil {
 		name = dir
@@ -155,57 +156,59 @@ func (s *session) end(exit vm.Exit, dir string) *death {
 		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
 		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
 	switch {
-	case !d.died(), s.interrupted != nil && s.interrupted():
-	case d.starved():
-		s.askAgain(exit.Findings)
-	case s.staged > s.setups: // in a set-up: without it none of its cases can run
+	case !out.died(), s.interrupted != nil && s.interrupted():
+	case out.starved():
+		s.forgetStarved(exit.Findings)
+	case s.setupsSeen > s.setups: // in a set-up, without which none of its cases can run
 		b.Under(result.Blame{Case: s.batches[s.next].Cases[0].ID, Setup: true})
-		s.blame(s.trial.open(s.worlds[s.setups].Cases), "its set-up", exit)
-	case s.begun:
-		d.culprits = s.trial.open(s.batches[s.next].Cases)
-		if len(d.culprits) == 1 {
-			b.Under(result.Blame{Case: d.culprits[0].ID})
-			s.blame(d.culprits, "it", exit)
-			d.culprits = nil
+		s.blame(s.trial.withoutResult(s.worlds[s.setups].Cases), "its set-up", exit)
+	case s.inBatch:
+		list := s.trial.withoutResult(s.batches[s.next].Cases)
+		if len(list) == 1 {
+			b.Under(result.Blame{Case: list[0].ID})
+			s.blame(list, "it", exit)
 		} else {
-			b.Reason += fmt.Sprintf(" (under one of %d cases, %s to %s)", len(d.culprits), d.culprits[0].ID, d.culprits[len(d.culprits)-1].ID)
+			out.culprits = list
+			b.Reason += fmt.Sprintf(" (under one of %d cases, %s to %s)", len(list), list[0].ID, list[len(list)-1].ID)
 		}
 	}
 	s.trial.out.Boots = append(s.trial.out.Boots, b)
 	s.trial.out.Decide += s.decide
-	return d
+	return out
 }
 
-// askAgain forgets what the cases showed under which the host gave the machine
-// too little: another machine asks them again.
-func (s *session) askAgain(findings []splat.Finding) {
+// forgetStarved drops the results of the cases that ran while the host gave the machine
+// too little, so that another machine runs them.
+func (s *session) forgetStarved(findings []splat.Finding) {
 	for i := range findings {
 		if findings[i].Host == nil {
 			continue
 		}
-		for _, c := range s.during(&findings[i]) {
+		for _, c := range s.running(&findings[i]) {
 			s.trial.results.forget(c)
 		}
 	}
 }
 
+// blame makes the cases broken under which the machine died; under is "it" or "its set-up".
 func (s *session) blame(list []*cases.Case, under string, exit vm.Exit) {
 	did := string(exit.Fate)
 	if exit.Fate == vm.Lost {
 		did = "was lost"
 	}
+	why := fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)
 	for _, c := range list {
-		why := fmt.Sprintf("the machine %s under %s: %s", did, under, exit.Reason)
-		s.trial.set(c, result.NewResult(c.ID, result.Broken, result.Cause{Kind: result.ByMachine, Fate: exit.Fate}, why, s.index))
+		cause := result.Cause{Kind: result.ByMachine, Fate: exit.Fate}
+		s.trial.set(c, result.NewResult(c.ID, result.Broken, cause, why, s.index))
 	}
 }
 
-// receive reads records until the machine has no more to say. A record that
-// is damaged or out of order stops the machine: nothing behind it counts.
+// receive reads records until the machine ends or says done. A record that is damaged or
+// out of order stops the machine: nothing after it counts.
 func (s *session) receive(todo []*cases.Case, size int) {
 	var in io.Reader = s.port
-	if s.trial.lab.Tap != nil {
-		in = s.trial.lab.Tap(in)
+	if s.trial.lab.Faults.Tap != nil {
+		in = s.trial.lab.Faults.Tap(in)
 	}
 	r := wire.NewReader(in)
 	for {
@@ -228,7 +231,7 @@ func (s *session) receive(todo []*cases.Case, size int) {
 	}
 }
 
-// drain waits for the end of the channel; nothing may follow done.
+// drain reads until the channel ends; nothing may follow done.
 func (s *session) drain(r *wire.Reader) {
 	if _, _, err := r.Read(); !errors.Is(err, io.EOF) {
 		s.trial.lab.log("%s: a record after done is ignored", s.trial.out.Ref)
@@ -249,7 +252,7 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	case wire.KindBegin:
 		return s.begin(payload)
 	case wire.KindAlive:
-		s.further()
+		s.extend()
 		return nil
 	case wire.KindEnd:
 		return s.answer(payload)
@@ -262,17 +265,17 @@ func (s *session) record(kind wire.Kind, payload []byte, todo []*cases.Case, siz
 	case wire.KindDone:
 		return s.finished(payload)
 	}
-	return fmt.Errorf("%w: a %s record is not from a guest", wire.ErrCorrupt, kind)
+	return fmt.Errorf("%w: a guest does not send a %s record", wire.ErrCorrupt, kind)
 }
 
-// greet checks that the guest is ours, learns the kernel's facts, and sends
-// the cases that it can run.
+// greet checks that the guest is ours, stores the kernel's facts, and sends the cases that
+// the kernel can run.
 func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
-	h, err := s.meet(payload)
+	h, err := s.checkHello(payload)
 	if err != nil {
 		return err
 	}
-	s.learn(h)
+	s.storeFacts(h)
 	var ready []*cases.Case
 	for _, c := range todo {
 		if r := s.trial.judge.Unmet(c); r != nil {
@@ -296,18 +299,18 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	return nil
 }
 
-// meet checks that the guest is ours and runs the kernel that it should.
-func (s *session) meet(payload []byte) (*wire.Hello, error) {
+// checkHello checks that the guest is ours and runs the right kernel.
+func (s *session) checkHello(payload []byte) (*wire.Hello, error) {
 	h := &wire.Hello{}
 	if err := wire.DecodeJSON(payload, h); err != nil {
 		return nil, err
 	}
 	s.refused = true
 	if h.BuildID != s.trial.image.BuildID {
-		return nil, fmt.Errorf("the guest says that it was built from %s, the image from %s", h.BuildID, s.trial.image.BuildID)
+		return nil, fmt.Errorf("the guest's build id is %s, the image's is %s", h.BuildID, s.trial.image.BuildID)
 	}
 	if s.trial.kernel.Release != "" && h.Release != s.trial.kernel.Release {
-		return nil, fmt.Errorf("the guest runs %s, the image says %s", h.Release, s.trial.kernel.Release)
+		return nil, fmt.Errorf("the guest runs kernel %s, the image is of %s", h.Release, s.trial.kernel.Release)
 	}
 	s.refused, s.hello = false, time.Now()
 	s.m.Hello()
@@ -315,12 +318,12 @@ func (s *session) meet(payload []byte) (*wire.Hello, error) {
 	return h, nil
 }
 
-func (s *session) learn(h *wire.Hello) {
+func (s *session) storeFacts(h *wire.Hello) {
 	facts := h.Facts
 	facts.Config = s.trial.kernel.Config
 	s.trial.out.Facts, s.trial.out.Release, s.trial.out.Drift = &facts, h.Release, cases.Drift(&facts)
 	if s.trial.judge == nil {
-		s.trial.judge = result.NewJudge(&facts, s.trial.lab.OmitRule)
+		s.trial.judge = result.NewJudge(&facts, s.trial.lab.Faults.OmitRule)
 	}
 	switch {
 	case !facts.Token:
@@ -330,8 +333,8 @@ func (s *session) learn(h *wire.Hello) {
 	}
 }
 
-// send writes everything that the guest is to do. It needs no answer in
-// between, so that the stored stream repeats a boot by hand.
+// send writes everything that the guest must do. It waits for no answer in between, so the
+// stored stream repeats a boot by hand.
 func (s *session) send() {
 	w := wire.NewWriter(s.port)
 	var err error
@@ -344,7 +347,7 @@ func (s *session) send() {
 			c.Cells = append(c.Cells, s.trial.lab.cell(k))
 		}
 		if err = errors.Join(err, w.Write(wire.KindCells, wire.EncodeCells(&c))); err != nil {
-			return // the machine is gone; the reader knows
+			return // the machine is gone, which the reader reports
 		}
 	}
 	if s.trial.lab.measures() {
@@ -353,13 +356,14 @@ func (s *session) send() {
 	w.Write(wire.KindBye, nil)
 }
 
-// stage notes that a world's set-up has begun: what dies now dies under it.
+// stage records that the set-up of a world has started: a machine that dies now dies under
+// it.
 func (s *session) stage() error {
-	if s.begun || s.staged != s.setups || s.staged >= len(s.worlds) {
+	if s.inBatch || s.setupsSeen != s.setups || s.setupsSeen >= len(s.worlds) {
 		return fmt.Errorf("%w: a stage record for no world", wire.ErrCorrupt)
 	}
-	s.mark(wire.Mark{Kind: wire.MarkSetup, First: uint32(s.staged)})
-	s.staged++
+	s.addMark(wire.Mark{Kind: wire.MarkSetup, First: uint32(s.setupsSeen)})
+	s.setupsSeen++
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
 }
@@ -370,14 +374,20 @@ func (s *session) setup(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.setups != s.staged-1 || len(r.Cells) != 1 {
+	if s.setups != s.setupsSeen-1 || len(r.Cells) != 1 {
 		return fmt.Errorf("%w: a setup record for no world", wire.ErrCorrupt)
 	}
 	w := s.worlds[s.setups]
 	s.trial.judge.Setup(w, r.Cells[0])
-	s.trial.out.Worlds = append(s.trial.out.Worlds, result.WorldResult{Group: w.Group.Name, Index: w.Index, Key: w.Key(), Seen: r.Cells[0]})
+	s.trial.out.Worlds = append(s.trial.out.Worlds,
+		result.WorldResult{Group: w.Group.Name, Index: w.Index, Key: w.Key(), Seen: r.Cells[0]})
 	s.setups++
 	return nil
+}
+
+// isNext reports whether a batch of count cells from first is the next one.
+func (s *session) isNext(first uint32, count int) bool {
+	return s.next < len(s.batches) && s.batches[s.next].First == first && len(s.batches[s.next].Cases) == count
 }
 
 func (s *session) begin(payload []byte) error {
@@ -385,11 +395,11 @@ func (s *session) begin(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.begun || s.next >= len(s.batches) || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != int(r.Count) {
+	if s.inBatch || !s.isNext(r.First, int(r.Count)) {
 		return fmt.Errorf("%w: the guest started %d cases from %d on out of order", wire.ErrCorrupt, r.Count, r.First)
 	}
-	s.begun = true
-	s.mark(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
+	s.inBatch = true
+	s.addMark(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
 }
@@ -399,28 +409,30 @@ func (s *session) answer(payload []byte) error {
 	if err != nil {
 		return err
 	}
-	if !s.begun || s.batches[s.next].First != r.First || len(s.batches[s.next].Cases) != len(r.Cells) {
-		return fmt.Errorf("%w: it ends %d cases from %d on, which had not begun", wire.ErrCorrupt, len(r.Cells), r.First)
+	if !s.inBatch || !s.isNext(r.First, len(r.Cells)) {
+		return fmt.Errorf("%w: the guest answered %d cases from %d on that it had not started",
+			wire.ErrCorrupt, len(r.Cells), r.First)
 	}
 	after := time.Since(s.hello)
 	for i, c := range s.batches[s.next].Cases {
 		if s.trial.lab.Stopwatch != nil {
 			s.trial.lab.Stopwatch.Answered(c, r.Cells[i], after)
 		}
-		s.took(c, r.Cells[i])
+		s.judge(c, r.Cells[i])
 	}
-	s.step()
+	s.endBatch()
 	return nil
 }
 
-func (s *session) took(c *cases.Case, seen []step.Observation) {
+func (s *session) judge(c *cases.Case, seen []step.Observation) {
 	r := s.trial.judge.Case(c, seen)
 	r.Boot = s.index
 	s.trial.set(c, r)
 	s.done++
 }
 
-// fault takes the agent's word for what it could not do: the cases say nothing.
+// fault takes the agent's record of what it could not do: the kernel is not asked, so its
+// cases say nothing about it.
 func (s *session) fault(payload []byte) error {
 	var f wire.Fault
 	if err := wire.DecodeJSON(payload, &f); err != nil {
@@ -428,41 +440,44 @@ func (s *session) fault(payload []byte) error {
 	}
 	if f.Count == 0 {
 		s.disarm()
-		if s.setups != s.staged-1 {
+		if s.setups != s.setupsSeen-1 {
 			return fmt.Errorf("the guest gave up: %s", f.Reason)
 		}
 		s.trial.judge.SetupFailed(s.worlds[s.setups], f.Reason)
 		s.setups++
 		return nil
 	}
-	if !s.begun || s.batches[s.next].First != f.Cell {
-		return fmt.Errorf("%w: a fault in cases that had not begun", wire.ErrCorrupt)
+	if !s.inBatch || s.batches[s.next].First != f.Cell {
+		return fmt.Errorf("%w: a fault record for cases that had not started", wire.ErrCorrupt)
 	}
 	for _, c := range s.batches[s.next].Cases {
 		r := s.trial.judge.Faulted(c, f.Reason)
 		r.Boot = s.index
 		s.trial.set(c, r)
 	}
-	s.step()
+	s.endBatch()
 	return nil
 }
 
-func (s *session) step() {
+func (s *session) endBatch() {
 	s.disarm()
-	s.begun = false
+	s.inBatch = false
 	s.next++
 	s.report()
 }
 
 func (s *session) report() {
-	s.trial.lab.progress(Progress{Kernel: s.trial.out.Ref, Stage: "run", Done: s.trial.results.done, Total: s.trial.total, Failed: s.trial.failed})
+	t := s.trial
+	t.lab.progress(Progress{
+		Kernel: t.out.Ref, Stage: "run", Done: t.results.done, Total: t.total, Failed: t.failed,
+	})
 }
 
 func (s *session) finished(payload []byte) error {
 	if s.next != len(s.batches) {
 		return fmt.Errorf("%w: done after %d of %d batches", wire.ErrCorrupt, s.next, len(s.batches))
 	}
-	if err := s.healthy(payload); err != nil {
+	if err := s.storeHealth(payload); err != nil {
 		return err
 	}
 	s.decide = time.Since(s.hello)
@@ -470,16 +485,15 @@ func (s *session) finished(payload []byte) error {
 	return nil
 }
 
-// arm has the machine end when the batch does not answer in time.
+// arm makes the machine end if the batch is not answered in time.
 func (s *session) arm(first string) {
-	limit := s.m.Scale(cmp.Or(s.trial.lab.caseDeadline, caseDeadline))
+	limit := s.m.Scale(s.trial.deadlines.batch)
 	s.m.Expect(limit, fmt.Sprintf("no answer in %s from the cases from %s on", limit, first))
 }
 
-// further takes note that a step which takes long has come further: the next
-// part of it has as long again.
-func (s *session) further() {
-	if s.begun {
+// extend restarts the deadline of a batch whose long step has made progress.
+func (s *session) extend() {
+	if s.inBatch {
 		s.arm(s.batches[s.next].Cases[0].ID)
 	}
 }

@@ -61,7 +61,7 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 // of the run's: its directory is kept under another name.
 func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	if exit.Fate != vm.Unbooted || t.entry.how != DirectEntry || t.lab.Entry != AutoEntry ||
-		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.recalls {
+		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.replaysOnly {
 		return false
 	}
 	last := len(t.out.Boots) - 1
@@ -74,7 +74,7 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), so its bzImage is booted; "+
 		"--boot bzimage does that at once", exit.Reason, to))
 	t.entry = entry{BzImageEntry, t.kernel.Image}
-	t.snapshot, t.tried = nil, false
+	t.snapshot, t.snapshotTried = nil, false
 	return true
 }
 

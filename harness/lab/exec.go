@@ -18,44 +18,47 @@ import (
 	"tokentest/harness/wire"
 )
 
-// Program is one to run in a machine, as exec.Cmd is one to run here.
+// Program is a program to run in a machine, as exec.Cmd is one to run on the host.
 type Program struct {
 	wire.Exec
-	Files   []File // what it needs, the program itself included
-	MemMiB  int    // of the machine; 0 means what is fit for the files
-	Append  []string
-	Shell   bool // the program is one of u-root's, in the image
-	Stdin   io.Reader
-	Stdout  io.Writer
-	Stderr  io.Writer
-	Signals <-chan wire.Signal
+	Files   []File             // the files that it needs, with the program itself
+	MemMiB  int                // of the machine; 0 means enough for the kernel and the files
+	Append  []string           // further kernel arguments
+	Shell   bool               // the program is one of u-root's, which the image then holds
+	Stdin   io.Reader          // nil is empty
+	Stdout  io.Writer          // must not be nil
+	Stderr  io.Writer          // must not be nil
+	Signals <-chan wire.Signal // signals and terminal sizes to pass on; nil is none
 }
 
-// Ended is how a program and its machine came out.
+// Ended is how a program and its machine ended.
 type Ended struct {
-	Kernel *result.KernelRun
-	Exit   *wire.Exit // nil when the program was not heard of again
+	Kernel *result.KernelRun // with one boot
+	Exit   *wire.Exit        // nil if the machine ended before the program
 }
 
-// programDeadline ends a machine whose program runs for ever, unless the user
-// says when to.
+// programDeadline ends a machine whose program does not end, unless Lab.Deadline is set.
 const programDeadline = 24 * time.Hour
 
-// Exec runs a program in a machine of its own. The error is the host's, or a
-// mistake in what was asked for; what became of the machine is in the result.
+// Exec runs a program in a machine of its own. An error is the host's fault or a mistake of
+// the caller; the result says how the machine ended.
 func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) {
+	return l.runner().exec(ctx, ref, p)
+}
+
+func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, error) {
 	out := &Ended{Kernel: &result.KernelRun{Ref: ref}}
-	t, err := l.prepare(ctx, ref, out.Kernel, &result.Run{})
+	t, err := r.prepare(ctx, ref, out.Kernel, &result.Run{})
 	if err != nil {
 		return nil, err
 	}
-	t.dir = l.Dir
+	t.dir = r.lab.Dir
 	if p.Shell {
 		if err := t.withShell(ctx); err != nil {
 			return nil, err
 		}
 	}
-	t.memMiB, t.arguments = t.memory(p.MemMiB, fitting(p.Files)), p.Append
+	t.memMiB, t.arguments = t.memory(p.MemMiB, memoryFor(p.Files)), p.Append
 	for {
 		exit, err := t.exec(ctx, p, out)
 		if err != nil {
@@ -67,7 +70,7 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 	}
 }
 
-// exec starts one machine for the program, and records how both ended.
+// exec starts one machine for the program, and records in out how both ended.
 func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit, err error) {
 	s := &session{trial: t}
 	dir := filepath.Join(t.dir, "boot0")
@@ -78,7 +81,10 @@ func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit,
 	defer stop(nil)
 	var x executor
 	if s.m, err = t.launch(inner, dir, cmp.Or(t.lab.Deadline, programDeadline)); err == nil {
-		x = executor{session: s, p: p, w: wire.NewWriter(s.m.Control()), window: make(chan struct{}, wire.InputWindow), over: make(chan struct{})}
+		x = executor{
+			session: s, p: p, w: wire.NewWriter(s.m.Control()),
+			window: make(chan struct{}, wire.InputWindow), over: make(chan struct{}),
+		}
 		if s.wrong = x.converse(); s.wrong != nil {
 			stop(s.wrong)
 		}
@@ -89,50 +95,44 @@ func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit,
 	for i := range exit.Findings {
 		exit.Findings[i].Case = p.Args[0]
 	}
-	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{Dir: "boot0", Began: t.began(s.m), Fate: exit.Fate, Reason: s.because(exit),
-		Findings: exit.Findings, Boot: exit.Boot, Total: exit.Total, Decide: s.decide,
-		Host: exit.Host, Refused: s.fixtures})
+	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{
+		Dir: "boot0", Began: t.began(s.m), Fate: exit.Fate, Reason: s.reason(exit), Findings: exit.Findings,
+		Boot: exit.Boot, Total: exit.Total, Decide: s.decide, Host: exit.Host, Refused: s.fixtures,
+	})
 	return exit, nil
 }
 
-// because is the machine's reason, or what the guest sent that ended it.
-func (s *session) because(exit vm.Exit) string {
+// reason is what the guest sent that ended the machine, else the machine's own reason.
+func (s *session) reason(exit vm.Exit) string {
 	if s.wrong != nil && exit.Fate == vm.Lost {
 		return s.wrong.Error()
 	}
 	return exit.Reason
 }
 
-// fitting is how much more memory a machine needs that holds the files: those
-// below /tmp may take up half of it.
-func fitting(files []File) int {
-	var sum int64
-	for i := range files {
-		sum += files[i].size
-	}
-	return int(sum>>20) * 5 / 2
-}
+// memoryFor is how many MiB more a machine needs that holds the files: those below /tmp
+// may take half of its memory.
+func memoryFor(files []File) int { return int(Size(files)>>20) * 5 / 2 }
 
 // executor is the conversation about one program.
 type executor struct {
 	session *session
 	p       *Program
-	mu      sync.Mutex // several write
+	mu      sync.Mutex // protects w
 	w       *wire.Writer
-	window  chan struct{}
+	window  chan struct{} // holds a token for each input record that is not acknowledged
 	over    chan struct{} // closed once the program has ended
 	exit    *wire.Exit
-	back    *os.File // a file that comes back
+	back    *os.File // the file that the guest is sending back
 }
 
-// converse sends the program and takes in what it says, until the machine has
-// no more to say.
+// converse sends the program and passes on its output until the machine ends.
 func (x *executor) converse() error {
 	r := wire.NewReader(x.session.m.Control())
 	for {
 		x.expect()
 		kind, payload, err := r.Read()
-		x.session.m.Relax() // whoever reads what the program writes may take their time
+		x.session.m.Relax() // the reader of the output may be slow
 		if errors.Is(err, io.EOF) {
 			return x.closeBack()
 		}
@@ -145,20 +145,14 @@ func (x *executor) converse() error {
 	}
 }
 
-// How long the agent may take to its hello, and to a next record: it says
-// that it is alive every few seconds. A console that goes on says nothing of it.
-const (
-	helloDeadline = 5 * time.Minute
-	aliveDeadline = 15 * wire.AliveEvery
-)
-
+// expect sets the deadline of the agent's next record. Console output does not extend it.
 func (x *executor) expect() {
 	if x.session.hello.IsZero() {
-		in := x.session.m.Scale(helloDeadline)
+		in := x.session.m.Scale(x.session.trial.deadlines.hello)
 		x.session.m.Expect(in, fmt.Sprintf("no hello in %s", in))
 		return
 	}
-	in := x.session.m.Scale(cmp.Or(x.session.trial.lab.caseDeadline, aliveDeadline))
+	in := x.session.m.Scale(x.session.trial.deadlines.alive)
 	x.session.m.Expect(in, fmt.Sprintf("the agent said nothing for %s, whatever the console prints", in))
 }
 
@@ -168,7 +162,7 @@ func (x *executor) record(kind wire.Kind, payload []byte) error {
 	}
 	switch kind {
 	case wire.KindHello:
-		h, err := x.session.meet(payload)
+		h, err := x.session.checkHello(payload)
 		if err != nil {
 			return err
 		}
@@ -191,14 +185,14 @@ func (x *executor) record(kind wire.Kind, payload []byte) error {
 	case wire.KindExit:
 		return x.ended(payload)
 	case wire.KindDone:
-		if err := x.session.healthy(payload); err != nil {
+		if err := x.session.storeHealth(payload); err != nil {
 			return err
 		}
 		x.session.decide = time.Since(x.session.hello)
 		x.session.m.Done()
 		return nil
 	}
-	return fmt.Errorf("%w: a %s record is not about a program", wire.ErrCorrupt, kind)
+	return fmt.Errorf("%w: a %s record does not belong to a program", wire.ErrCorrupt, kind)
 }
 
 func (x *executor) write(k wire.Kind, payload []byte) error {
@@ -207,8 +201,8 @@ func (x *executor) write(k wire.Kind, payload []byte) error {
 	return x.w.Write(k, payload)
 }
 
-// start sends the files, the program, and then its input. A write fails only
-// when the machine is gone, which the reader knows better.
+// start sends the files, the program, and then its input. A write fails only if the
+// machine is gone, which the reader reports.
 func (x *executor) start() {
 	for i := range x.p.Files {
 		if err := x.p.Files[i].send(x.write); err != nil {
@@ -224,7 +218,7 @@ func (x *executor) start() {
 	x.input()
 }
 
-// input sends what comes in on the standard input, as fast as it is taken.
+// input sends the standard input as fast as the guest acknowledges it.
 func (x *executor) input() {
 	buf := make([]byte, 32<<10)
 	for {
@@ -264,11 +258,11 @@ func (x *executor) signals() {
 	}
 }
 
-// output hands on what the program wrote. When nobody reads it any more the
-// program gets the signal that it would get here.
+// output passes on the program's output. If nobody reads it any more, the program gets
+// SIGPIPE, as it would on the host.
 func (x *executor) output(payload []byte) error {
 	if len(payload) == 0 || payload[0] < 1 || payload[0] > 2 {
-		return fmt.Errorf("%w: output of no stream", wire.ErrCorrupt)
+		return fmt.Errorf("%w: output of an unknown stream", wire.ErrCorrupt)
 	}
 	to := x.p.Stdout
 	if payload[0] == 2 {
@@ -284,7 +278,7 @@ func (x *executor) output(payload []byte) error {
 	return nil
 }
 
-// fetch stores a file that the program wrote, where the user asked for it.
+// fetch stores a file of Program.Get that the guest sends back.
 func (x *executor) fetch(payload []byte) error {
 	f, err := wire.DecodeFile(payload)
 	if err != nil {
@@ -295,17 +289,17 @@ func (x *executor) fetch(payload []byte) error {
 			return err
 		}
 		if !slices.Contains(x.p.Get, f.Path) {
-			return fmt.Errorf("%w: %s comes back and was not asked for", wire.ErrCorrupt, f.Path)
+			return fmt.Errorf("%w: the guest sent %s, which was not requested", wire.ErrCorrupt, f.Path)
 		}
 		if x.back, err = os.Create(f.Path); err != nil {
-			return fmt.Errorf("store what comes back: %w", err)
+			return fmt.Errorf("store a file of the guest: %w", err)
 		}
 	}
 	if x.back == nil {
-		return fmt.Errorf("%w: the rest of a file that did not begin", wire.ErrCorrupt)
+		return fmt.Errorf("%w: the rest of a file without its start", wire.ErrCorrupt)
 	}
 	if _, err := x.back.Write(f.Data); err != nil {
-		return fmt.Errorf("store what comes back: %w", err)
+		return fmt.Errorf("store a file of the guest: %w", err)
 	}
 	return nil
 }
@@ -317,7 +311,7 @@ func (x *executor) closeBack() error {
 	err := x.back.Close()
 	x.back = nil
 	if err != nil {
-		return fmt.Errorf("store what comes back: %w", err)
+		return fmt.Errorf("store a file of the guest: %w", err)
 	}
 	return nil
 }

@@ -12,8 +12,10 @@ import (
 // A console that goes on is no sign of life of an agent that says nothing.
 func TestSilentAgent(t *testing.T) {
 	l := newLab(t, "chatter")
-	l.caseDeadline = 300 * time.Millisecond
-	out, err := l.Exec(t.Context(), "bzImage", &Program{Exec: wire.Exec{Args: []string{"true"}}, Stdout: io.Discard, Stderr: io.Discard})
+	r := l.runner()
+	r.deadlines.alive = 300 * time.Millisecond
+	p := &Program{Exec: wire.Exec{Args: []string{"true"}}, Stdout: io.Discard, Stderr: io.Discard}
+	out, err := r.exec(t.Context(), "bzImage", p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,17 +17,18 @@ import (
 	"tokentest/harness/wire"
 )
 
-// File is a file of the host that a program needs, and where it is to be.
+// File is a file to send to the guest.
 type File struct {
-	From, To string
-	size     int64
-	info     fs.FileInfo
-	data     []byte // instead of what From holds
-	link     string // it is a link to there
+	From string // the path on the host
+	To   string // the absolute path in the guest
+	size int64
+	info fs.FileInfo
+	data []byte // if not nil, the content, instead of From's
+	link string // if not "", the file is a symlink with this target
 }
 
-// Gather lists a file, or a directory with all that is in it, for the place to.
-// What is neither a file, a directory nor a symlink is left out.
+// Gather lists the file from, or the directory from with everything in it, to be sent to
+// the path to. It leaves out everything but files, directories and symlinks.
 func Gather(from, to string) ([]File, error) {
 	var out []File
 	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
@@ -51,12 +52,12 @@ func Gather(from, to string) ([]File, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("collect what the program needs: %w", err)
+		return nil, fmt.Errorf("collect the program's files: %w", err)
 	}
 	return out, nil
 }
 
-// Size is how many bytes the files hold.
+// Size returns the size of the files in bytes.
 func Size(files []File) int64 {
 	var sum int64
 	for i := range files {
@@ -113,8 +114,9 @@ func (f *File) sendData(w *wire.File, write func(wire.Kind, []byte) error) error
 	}
 }
 
-// Libraries lists what a dynamically linked program loads: its loader and its libraries, with theirs; and for a script,
-// its interpreter, likewise.
+// Libraries returns the paths of everything that a dynamically linked program loads: its
+// loader and its libraries, with theirs. For a script, it returns the interpreter and what
+// that loads.
 func Libraries(program string) ([]string, error) {
 	var out []string
 	for _, name := range append(interpreters(program), program) {
@@ -158,13 +160,13 @@ func isDynamic(path string) (bool, error) {
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 {
-		return false, fmt.Errorf("%s is for %s, the machines are x86-64", path, f.Machine)
+		return false, fmt.Errorf("%s is for %s, but the machines are x86-64", path, f.Machine)
 	}
 	names, err := f.ImportedLibraries()
 	return err == nil && len(names) > 0, nil // a static program has no table of them
 }
 
-// interpreters are the programs that a script's first line names.
+// interpreters returns the programs that a script's first line names.
 func interpreters(path string) []string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -9,26 +9,27 @@ import (
 	"tokentest/kconfig"
 )
 
-// unfitError means that a kernel's configuration rules out what every case
-// needs: it is known before a boot that would only time out or skip.
+// unfitError means that a kernel's configuration lacks what every case needs, so that a boot
+// would only time out or skip everything.
 type unfitError struct {
 	ref  string
 	lost []string
 }
 
 func (e *unfitError) Error() string {
-	return fmt.Sprintf("it cannot be tested: %s; tokentest kernel check %s tells all that is missing", strings.Join(e.lost, "; "), e.ref)
+	return fmt.Sprintf("it cannot be tested: %s; tokentest kernel check %s lists everything that is missing",
+		strings.Join(e.lost, "; "), e.ref)
 }
 
-// vital are the options without which no guest says a word, beside those that
-// every case needs.
+// vital are the options without which no guest can run an agent, besides those that every
+// case needs.
 var vital = map[string]string{
 	"BLK_DEV_INITRD": "it takes no initramfs",
 	"BINFMT_ELF":     "it runs no program",
 	"TTY":            "it has no console",
 }
 
-// fit refuses a kernel whose configuration is known and lacks what is vital.
+// fit returns an error for a kernel whose configuration is known and lacks a vital option.
 func fit(k *kernel.Kernel) error {
 	if k.Config == nil {
 		return nil

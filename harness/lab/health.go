@@ -12,47 +12,49 @@ import (
 	"tokentest/harness/wire"
 )
 
-// marked is when the control channel said that something was about to run. The
-// same mark is in the kernel's log.
-type marked struct {
+// timedMark is a mark that the control channel announced. The kernel log has it too.
+type timedMark struct {
 	at   time.Duration // from the machine's start
 	mark wire.Mark
 }
 
-// mark notes what the control channel announced.
-func (s *session) mark(m wire.Mark) {
-	s.marks = append(s.marks, marked{time.Since(s.started), m})
+// addMark records a mark that the control channel announced. The times of a stored boot
+// are unknown.
+func (s *session) addMark(m wire.Mark) {
+	if !s.replayed {
+		s.marks = append(s.marks, timedMark{s.m.Uptime(), m})
+	}
 }
 
-// place names the cases under which each finding came: by the mark before it
-// in the log, else by what the control channel had last announced. What the
-// guest noticed at the end came at any time before, unless it knows better.
-func (s *session) place(findings []splat.Finding) {
+// attribute names the cases under which each finding came: by the mark before it in the
+// log, else by the last one that the control channel announced. A finding that the guest
+// reports at the end names the marks that it may belong to.
+func (s *session) attribute(findings []splat.Finding) {
 	for i := range findings {
 		f := &findings[i]
 		switch {
-		case f.Case != "": // a boot that is there from before
+		case f.Case != "": // of a stored boot
 		case f.Offset < 0:
-			f.Case = s.oneOf(f.Under)
+			f.Case = s.nameAny(f.Under)
 		default:
-			f.Case = s.named(s.markOf(f))
+			f.Case = s.name(s.markOf(f))
 		}
 	}
 }
 
-// markOf is the mark under which a finding came.
+// markOf is the mark under which a finding came; the zero mark is none.
 func (s *session) markOf(f *splat.Finding) wire.Mark {
 	if f.Mark != "" {
-		m, _ := wire.ParseMark(f.Mark) // another program's line begins nothing
+		m, _ := wire.ParseMark(f.Mark) // another program's line is no mark
 		return m
 	}
 	return s.markAt(f.Time)
 }
 
-// during lists the cases that were under way when a finding came: where that
-// was their set-up, all that need it.
-func (s *session) during(f *splat.Finding) []*cases.Case {
-	w, b := s.marked(s.markOf(f))
+// running returns the cases that ran when a finding came; during a set-up, all cases that
+// need it.
+func (s *session) running(f *splat.Finding) []*cases.Case {
+	w, b := s.announced(s.markOf(f))
 	switch {
 	case w != nil:
 		return w.Cases
@@ -62,8 +64,8 @@ func (s *session) during(f *splat.Finding) []*cases.Case {
 	return nil
 }
 
-// markAt is what the control channel had last announced at a time; the zero
-// mark is nothing.
+// markAt is the last mark that the control channel announced before a time; the zero mark
+// is none.
 func (s *session) markAt(at time.Duration) wire.Mark {
 	var mark wire.Mark
 	for _, m := range s.marks {
@@ -75,21 +77,21 @@ func (s *session) markAt(at time.Duration) wire.Mark {
 	return mark
 }
 
-// oneOf names the cases of several marks.
-func (s *session) oneOf(marks []string) string {
+// nameAny names the cases of several marks.
+func (s *session) nameAny(marks []string) string {
 	var names []string
 	for _, text := range marks {
 		m, _ := wire.ParseMark(text)
-		if n := s.named(m); n != "" {
+		if n := s.name(m); n != "" {
 			names = append(names, n)
 		}
 	}
 	return strings.Join(names, " or ")
 }
 
-// named returns the names of a mark's cases; a mark that no case has has no name.
-func (s *session) named(mark wire.Mark) string {
-	switch w, b := s.marked(mark); {
+// name names a mark's cases; unknown marks are attributed to no case.
+func (s *session) name(mark wire.Mark) string {
+	switch w, b := s.announced(mark); {
 	case w != nil:
 		return "the set-up of " + w.Cases[0].ID
 	case b != nil:
@@ -98,9 +100,9 @@ func (s *session) named(mark wire.Mark) string {
 	return ""
 }
 
-// marked returns what a mark announces: the set-up of a world, or the cases of
-// a batch; nil is neither.
-func (s *session) marked(m wire.Mark) (*cases.World, *plan.Batch) {
+// announced returns what a mark announces: the set-up of a world, or the cases of a batch;
+// nil is neither.
+func (s *session) announced(m wire.Mark) (*cases.World, *plan.Batch) {
 	switch m.Kind {
 	case wire.MarkSetup:
 		if int(m.First) < len(s.worlds) {
@@ -110,11 +112,12 @@ func (s *session) marked(m wire.Mark) (*cases.World, *plan.Batch) {
 		if i := slices.IndexFunc(s.batches, func(b plan.Batch) bool { return b.First == m.First }); i >= 0 {
 			return nil, &s.batches[i]
 		}
-	case wire.MarkExec: // of a program, which has no cases
+	case wire.MarkExec: // a program has no cases
 	}
 	return nil, nil
 }
 
+// span names the cases of a batch.
 func span(b *plan.Batch) string {
 	if n := len(b.Cases); n > 1 {
 		return fmt.Sprintf("one of %d cases, %s to %s", n, b.Cases[0].ID, b.Cases[n-1].ID)
@@ -122,8 +125,8 @@ func span(b *plan.Batch) string {
 	return b.Cases[0].ID
 }
 
-// healthy takes in what the guest saw of the kernel's health.
-func (s *session) healthy(payload []byte) error {
+// storeHealth passes on what the guest's done record says about the kernel's health.
+func (s *session) storeHealth(payload []byte) error {
 	var d wire.Done
 	if err := wire.DecodeJSON(payload, &d); err != nil {
 		return err
@@ -135,10 +138,10 @@ func (s *session) healthy(payload []byte) error {
 	return nil
 }
 
-// leaksOff says that kmemleak is in the kernel, but whoever configured it or
-// runs it left it off.
+// leaksOff reports whether the kernel has kmemleak, but its configuration or its command
+// line keeps it off.
 func (s *session) leaksOff() bool {
-	asked := slices.Concat(s.trial.lab.Append, s.trial.arguments)
-	return slices.Contains(asked, "kmemleak=off") ||
-		s.trial.kernel.Config["DEBUG_KMEMLEAK_DEFAULT_OFF"] == "y" && !slices.Contains(asked, "kmemleak=on")
+	args := slices.Concat(s.trial.lab.Append, s.trial.arguments)
+	return slices.Contains(args, "kmemleak=off") ||
+		s.trial.kernel.Config["DEBUG_KMEMLEAK_DEFAULT_OFF"] == "y" && !slices.Contains(args, "kmemleak=on")
 }

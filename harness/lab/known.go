@@ -11,8 +11,9 @@ import (
 	"tokentest/harness/splat"
 )
 
-// allowOn is what does not count on a kernel. That it has a defect is what its
-// own cases show; here nobody looks for it.
+// allowOn returns the findings that do not count on a kernel: Lab.Allow, and those of
+// defects that the kernel is known to have. The cases of such a defect are run apart, by
+// provoke.
 func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 	out := l.Allow
 	for i := range l.Known {
@@ -27,8 +28,8 @@ func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 	return out
 }
 
-// provoke boots a machine for each case that needs one to itself, and holds
-// how it ended against the defects that the kernel is known to have.
+// provoke boots a machine for each case that needs one to itself, and compares how it ended
+// with the defects that the kernel is known to have.
 func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 	defer func(was *splat.Allow) { t.allow = was }(t.allow)
 	t.allow = t.lab.Allow
@@ -39,19 +40,19 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 				continue
 			}
 		}
-		d := t.boot(ctx, []*cases.Case{c}, 1)
-		for n := 1; !t.ended(ctx) && (d.cut || d.starved() && t.results.of(c) == nil && n < maxStrikes); n++ {
-			d = t.boot(ctx, []*cases.Case{c}, 1)
+		b := t.boot(ctx, []*cases.Case{c}, 1)
+		for n := 1; !t.ended(ctx) && (b.cut || b.starved() && t.results.of(c) == nil && n < maxStrikes); n++ {
+			b = t.boot(ctx, []*cases.Case{c}, 1)
 		}
 		switch {
 		case t.ended(ctx):
-			t.leave(alone)
+			t.markInterrupted(alone)
 			return
-		case d.hopeless():
-			t.abandon(alone, d.of(), fmt.Sprintf("the machine is %s: %s", d.exit.Fate, d.exit.Reason))
+		case b.hopeless():
+			t.abandon(alone, b.cause(), fmt.Sprintf("the machine is %s: %s", b.exit.Fate, b.exit.Reason))
 			return
 		}
-		t.abandon([]*cases.Case{c}, result.Cause{Kind: result.Unanswered}, silent)
+		t.abandon([]*cases.Case{c}, result.Cause{Kind: result.Unanswered}, unanswered)
 		result.Known(c, t.out.Facts, &t.out.Boots[len(t.out.Boots)-1], t.results.of(c))
 	}
 }

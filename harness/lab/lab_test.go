@@ -65,14 +65,22 @@ func newPlan(t *testing.T, batch int, patterns ...string) *plan.Plan {
 	return p
 }
 
-// run runs the patterns and returns what the kernel showed.
+// run runs the patterns and returns the record of the kernel.
 func run(t *testing.T, l *Lab, batch int, patterns ...string) *result.KernelRun {
 	t.Helper()
-	r, err := l.Run(t.Context(), newPlan(t, batch, patterns...), nil)
-	if err != nil || len(r.Kernels) != 1 || r.Kernels[0].Error != "" {
-		t.Fatalf("run: %v, %+v", err, r.Kernels)
+	return runWithin(t, l, usualDeadlines, batch, patterns...)
+}
+
+// runWithin is run with other deadlines.
+func runWithin(t *testing.T, l *Lab, d deadlines, batch int, patterns ...string) *result.KernelRun {
+	t.Helper()
+	r := l.runner()
+	r.deadlines = d
+	out, err := r.run(t.Context(), newPlan(t, batch, patterns...), nil)
+	if err != nil || len(out.Kernels) != 1 || out.Kernels[0].Error != "" {
+		t.Fatalf("run: %v, %+v", err, out.Kernels)
 	}
-	return r.Kernels[0]
+	return out.Kernels[0]
 }
 
 func fates(k *result.KernelRun) []vm.Fate {
@@ -188,8 +196,7 @@ func TestControlsFirst(t *testing.T) {
 
 func TestCaseDeadline(t *testing.T) {
 	l := newLab(t, "hang@5 clean")
-	l.caseDeadline = time.Second
-	k := run(t, l, 1, "token_create")
+	k := runWithin(t, l, deadlines{batch: time.Second}, 1, "token_create")
 	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Hung, vm.Clean}) {
 		t.Fatalf("fates %v, want one that hung", got)
 	}
@@ -257,12 +264,12 @@ func TestInterruptedBeforeTheKernel(t *testing.T) {
 // The canary's lies reach the judge and the reader.
 func TestLies(t *testing.T) {
 	l := newLab(t, "clean")
-	l.OmitRule = "token_create/no-cap-bpf"
+	l.Faults.OmitRule = "token_create/no-cap-bpf"
 	if n := run(t, l, 0, "token_create").Counts(); n[result.Fail]+n[result.Broken] == 0 {
-		t.Errorf("without the rule %s: %v", l.OmitRule, n)
+		t.Errorf("without the rule %s: %v", l.Faults.OmitRule, n)
 	}
 	l = newLab(t, "clean")
-	l.Tap = func(r io.Reader) io.Reader { return io.LimitReader(r, 600) }
+	l.Faults.Tap = func(r io.Reader) io.Reader { return io.LimitReader(r, 600) }
 	k := run(t, l, 0, "nested_userns", "token_create")
 	if got := fates(k); slices.Contains(got, vm.Clean) {
 		t.Errorf("fates %v although every stream is cut off", got)
@@ -294,7 +301,7 @@ func TestHostFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.Dir, "kernel0"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if k := run(t, l, 0, "nested_userns"); !slices.Equal(fates(k), []vm.Fate{vm.Infra}) || !strings.Contains(k.Boots[0].Reason, "make the boot's directory") {
+	if k := run(t, l, 0, "nested_userns"); !slices.Equal(fates(k), []vm.Fate{vm.Infra}) || !strings.Contains(k.Boots[0].Reason, "create the boot directory") {
 		t.Errorf("a file in the way: %+v", k.Boots)
 	}
 	l = newLab(t, "clean")

@@ -31,7 +31,7 @@ func TestLongestFirst(t *testing.T) {
 // A guest of 2 GiB counts as such: beside it fits one of 512 MiB and no second
 // one of its kind. One that is bigger than the host runs, alone.
 func TestMachinesShareMemory(t *testing.T) {
-	m := newMemory(shadowedMiB + usualMiB + 2*qemuMiB)
+	m := newMemory(shadowMiB + usualMiB + 2*qemuMiB)
 	waits := 0
 	wait := func() { waits++ }
 	ctx, cancel := context.WithCancel(t.Context())
@@ -42,13 +42,13 @@ func TestMachinesShareMemory(t *testing.T) {
 		}
 		return release
 	}
-	debug, usual := take(shadowedMiB), take(usualMiB)
+	debug, usual := take(shadowMiB), take(usualMiB)
 	if waits != 0 {
 		t.Error("a guest waits although there is room for both")
 	}
 	second := make(chan func())
 	go func() {
-		release, _ := m.take(ctx, shadowedMiB, wait)
+		release, _ := m.take(ctx, shadowMiB, wait)
 		second <- release
 	}()
 	usual()

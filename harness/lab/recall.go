@@ -18,21 +18,20 @@ import (
 	"tokentest/kconfig"
 )
 
-// kernelFile is what a kernel's directory says of it, so that what its machines
-// said can be read without the kernel.
+// kernelFile in a kernel's directory describes the kernel, so that its boots can be read
+// without it.
 const kernelFile = "kernel.json"
 
-// described is what is in a kernelFile.
-type described struct {
+// kernelRecord is the content of a kernelFile.
+type kernelRecord struct {
 	Kernel *result.KernelRun
 	Tool   string         // the build id of the agent's image
-	Config kconfig.Config `json:",omitempty"` // that is no file of a boot's directory
+	Config kconfig.Config `json:",omitempty"` // if the boots' directories have no copy of it
 }
 
-// keepKernel stores what the kernel is. Without it a run that is killed can be
-// resumed, but not read.
+// keepKernel stores the kernelFile. Without it a killed run can be resumed, but not read.
 func (t *trial) keepKernel() {
-	d := described{Kernel: t.out, Tool: t.image.BuildID}
+	d := kernelRecord{Kernel: t.out, Tool: t.image.BuildID}
 	if t.kernel.ConfigPath == "" {
 		d.Config = t.kernel.Config
 	}
@@ -45,14 +44,14 @@ func (t *trial) keepKernel() {
 		err = renameio.WriteFile(path, text, 0o644)
 	}
 	if err != nil {
-		t.lab.log("%s: store what the kernel is: %v", t.out.Ref, err)
+		t.lab.log("%s: store "+kernelFile+": %v", t.out.Ref, err)
 	}
 }
 
-// Recall reads the run in l.Dir, which did not end, from what its machines
-// said: it starts none, and writes nothing. The plan must be that of the run;
-// where the cases are no longer the same the error is ErrStale.
-func (l *Lab) Recall(ctx context.Context, b *Begun, p *plan.Plan) (*result.Run, error) {
+// Recall reads the unfinished run in l.Dir from what its machines sent. It starts no
+// machine and writes nothing. p must be the plan of the run; if the cases have changed
+// since, the error is ErrStale.
+func (l *Lab) Recall(ctx context.Context, b *Invocation, p *plan.Plan) (*result.Run, error) {
 	l.Resume = true
 	run := l.newRun(p, append([]string{"tokentest"}, b.Args...))
 	run.Start, run.Interrupted, run.Resume = b.Start, true, []string{l.Dir}
@@ -68,15 +67,15 @@ func (l *Lab) Recall(ctx context.Context, b *Begun, p *plan.Plan) (*result.Run, 
 	return run, nil
 }
 
-// kept is what a run that is resumed had of a kernel that cannot be had again;
-// nil where it had nothing.
-func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why error) *outcome {
+// kept returns what a resumed run had of a kernel that cannot be prepared again, for the
+// reason why; nil if it had nothing.
+func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why error) *kernelOutcome {
 	if !l.Resume {
 		return nil
 	}
 	k, tool, err := l.recallKernel(context.WithoutCancel(ctx), ref, p, index)
 	if errors.Is(err, ErrStale) {
-		return &outcome{KernelRun: k, stale: err}
+		return &kernelOutcome{KernelRun: k, stale: err}
 	}
 	if err != nil || k.Error != "" {
 		return nil
@@ -84,23 +83,23 @@ func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why
 	if ctx.Err() == nil {
 		l.log("%s cannot be resumed: %v", ref, why)
 	}
-	return &outcome{KernelRun: k, tool: tool, short: true}
+	return &kernelOutcome{KernelRun: k, tool: tool, incomplete: true}
 }
 
 func (l *Lab) recallKernel(
 	ctx context.Context, ref string, p *plan.Plan, index int,
 ) (k *result.KernelRun, tool string, err error) {
-	t := &trial{lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), recalls: true}
+	t := &trial{lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), replaysOnly: true}
 	text, err := os.ReadFile(filepath.Join(t.dir, kernelFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: interrupted}, "", nil
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read what the kernel is: %w", err)
+		return nil, "", fmt.Errorf("read the description of the kernel: %w", err)
 	}
-	var d described
+	var d kernelRecord
 	if err := json.Unmarshal(text, &d); err != nil || d.Kernel == nil {
-		return nil, "", fmt.Errorf("read %s: it is damaged: %w", filepath.Join(t.dir, kernelFile), err)
+		return nil, "", fmt.Errorf("read %s: the file is damaged: %w", filepath.Join(t.dir, kernelFile), err)
 	}
 	t.out = d.Kernel
 	t.image = &images.Image{Digest: t.out.Image, BuildID: d.Tool}

@@ -49,7 +49,7 @@ func TestRecall(t *testing.T) {
 	}
 	again := &Lab{Dir: l.Dir, CacheDir: filepath.Join(t.TempDir(), "none")}
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r, err := again.Recall(t.Context(), &Begun{Args: []string{"run", "token_create"}, Start: start}, p)
+	r, err := again.Recall(t.Context(), &Invocation{Args: []string{"run", "token_create"}, Start: start}, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestRecallStale(t *testing.T) {
 	killed(t, l, newPlan(t, 1, "token_create"))
 	before := listing(t, l.Dir)
 	other := newPlan(t, 1, "map_create")
-	if r, err := (&Lab{Dir: l.Dir}).Recall(t.Context(), &Begun{}, other); !errors.Is(err, ErrStale) {
+	if r, err := (&Lab{Dir: l.Dir}).Recall(t.Context(), &Invocation{}, other); !errors.Is(err, ErrStale) {
 		t.Errorf("%v, %+v", err, r)
 	}
 	l.Resume, l.Progress = true, nil

@@ -23,11 +23,12 @@ import (
 	"tokentest/harness/result"
 )
 
-// newRun begins the record of a run with all that it is made from.
+// newRun returns the record of a run with all its inputs.
 func (l *Lab) newRun(p *plan.Plan, args []string) *result.Run {
 	run := &result.Run{
-		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Start: time.Now().UTC(), Dir: l.Dir, Files: p.Files,
-		Program: programVersion(), Host: host(), Groups: outlines(p.Cases), Lists: l.Lists, AllowEmpty: l.AllowEmpty,
+		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Files: p.Files,
+		Start: time.Now().UTC(), Dir: l.Dir, Program: programVersion(), Host: host(),
+		Groups: outlines(p.Cases), Lists: l.Lists, AllowEmpty: l.AllowEmpty,
 	}
 	if p.Digest != "" {
 		run.Part = &result.Part{I: p.Shard.I, N: p.Shard.N, Plan: p.Digest}
@@ -35,7 +36,7 @@ func (l *Lab) newRun(p *plan.Plan, args []string) *result.Run {
 	return run
 }
 
-// programVersion names the build: the release, or the commit that it is of.
+// programVersion names this build: its release or its commit, and the Go version.
 func programVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -61,7 +62,7 @@ func host() *result.Host {
 	return h
 }
 
-// cpuModel is the processor's name; not every system tells.
+// cpuModel is the processor's name; "" if the system does not report it.
 func cpuModel() string {
 	f, err := os.Open("/proc/cpuinfo")
 	if err != nil {
@@ -76,8 +77,8 @@ func cpuModel() string {
 	return ""
 }
 
-// qemuVersion is the first line of what QEMU says of itself. A program that
-// says nothing is told when it is to boot.
+// qemuVersion is the first line of QEMU's --version. It is "" if QEMU does not run, which
+// the first boot reports.
 func (l *Lab) qemuVersion(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -91,7 +92,7 @@ func (l *Lab) qemuVersion(ctx context.Context) string {
 	return strings.TrimSpace(line)
 }
 
-// outlines describes the groups of the cases, each once.
+// outlines describes each group of the cases once.
 func outlines(list []*cases.Case) []cases.Outline {
 	var out []cases.Outline
 	seen := map[*cases.Group]bool{}
@@ -104,7 +105,7 @@ func outlines(list []*cases.Case) []cases.Outline {
 	return out
 }
 
-// describe records what a kernel was made from, as far as it is known.
+// describe records what is known of a kernel's origin.
 func describe(out *result.KernelRun, k *kernel.Kernel) error {
 	out.Release, out.Source, out.Digest, out.Note = k.Release, k.Source, k.Digest, k.Note
 	out.Compiler = strings.Trim(k.Config["CC_VERSION_TEXT"], `"`)
@@ -120,8 +121,8 @@ func describe(out *result.KernelRun, k *kernel.Kernel) error {
 	return nil
 }
 
-// deny skips the cases that a list says are not to be run.
-func (t *trial) deny(all []*cases.Case) {
+// skipDenied skips the cases that a list excludes.
+func (t *trial) skipDenied(all []*cases.Case) {
 	for _, c := range all {
 		if r := result.Denied(t.lab.Lists, t.out, c); r != nil {
 			t.set(c, *r)

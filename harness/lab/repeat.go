@@ -17,12 +17,12 @@ type Isolation string
 
 // The isolations.
 const (
-	Together   Isolation = ""      // all, until one dies
-	GroupAlone Isolation = "group" // those of a group
-	CaseAlone  Isolation = "case"  // none
+	Together   Isolation = ""      // all cases share a machine, until it dies
+	GroupAlone Isolation = "group" // the cases of a group share one
+	CaseAlone  Isolation = "case"  // each case has one
 )
 
-// portions splits cases by what is to share a machine.
+// portions splits cases into lists that share a machine.
 func (t *trial) portions(all []*cases.Case) [][]*cases.Case {
 	switch t.lab.Isolate {
 	case CaseAlone:
@@ -43,7 +43,7 @@ func (t *trial) portions(all []*cases.Case) [][]*cases.Case {
 	return [][]*cases.Case{all}
 }
 
-// repeat runs the cases as often as is wanted, or until something goes wrong.
+// repeat runs the cases Lab.Repeat times, or until a result is not as expected.
 func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 	if t.lab.Repeat <= 1 && !t.lab.UntilFail {
 		t.run(ctx, all, batch)
@@ -58,7 +58,7 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 		if sum.times == 0 {
 			worlds = t.out.Worlds
 		}
-		if t.out.Worlds = worlds; sum.times == 0 || !t.ended(ctx) { // one that was cut short says nothing
+		if t.out.Worlds = worlds; sum.times == 0 || !t.ended(ctx) { // an interrupted repetition does not count
 			sum.add(t.out.Cases)
 		}
 		wrong, hopeless := t.wrong(boots)
@@ -71,8 +71,8 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 	t.out.Cases, t.out.Repeated = sum.list, sum.times
 }
 
-// wrong says whether the last repetition, whose machines begin at from, holds
-// something that is not as expected, and whether another one makes no sense.
+// wrong reports whether the last repetition, whose boots start at index from, is not as
+// expected, and whether another repetition would end the same way.
 func (t *trial) wrong(from int) (wrong, hopeless bool) {
 	n := t.out.Counts()
 	wrong = n[result.Fail]+n[result.Broken] > 0
@@ -83,13 +83,13 @@ func (t *trial) wrong(from int) (wrong, hopeless bool) {
 	return wrong, hopeless
 }
 
-// tally puts the results of repetitions together.
+// tally merges the results of repetitions.
 type tally struct {
-	times int
+	times int // repetitions
 	list  []result.CaseResult
 }
 
-// severity orders statuses: the worst that came is what a case has.
+// severity orders statuses: a case has the worst of its repetitions.
 var severity = map[result.Status]int{
 	result.Pass: 0, result.Skip: 1, result.Interrupted: 2, result.Broken: 3, result.Fail: 4,
 }
@@ -105,7 +105,7 @@ func (s *tally) add(now []result.CaseResult) {
 	}
 }
 
-// varying says how many results vary, where any does.
+// varying says how many results vary; "" if none does.
 func (s *tally) varying() string {
 	switch n := s.vary(); n {
 	case 0:
@@ -117,8 +117,8 @@ func (s *tally) varying() string {
 	}
 }
 
-// merge is a case of several repetitions with one more. Only where statuses
-// vary are they counted.
+// merge adds one repetition to the result of the earlier ones. It counts statuses only if
+// they vary.
 func merge(was, now *result.CaseResult, times int) result.CaseResult {
 	if was.Times == nil && was.Status == now.Status {
 		return *was
@@ -136,7 +136,7 @@ func merge(was, now *result.CaseResult, times int) result.CaseResult {
 	return worst
 }
 
-// explain says of the cases that vary how they do.
+// explain writes the counts of the statuses into the reason of each case that varies.
 func (s *tally) explain() {
 	for i := range s.list {
 		c := &s.list[i]

@@ -5,11 +5,11 @@ import (
 	"tokentest/harness/result"
 )
 
-// results are what became of a plan's cases, in its order.
+// results are the results of cases, in the plan's order.
 type results struct {
-	list  []result.CaseResult      // without a status as long as there is none
-	place map[*cases.Group][]int32 // by the case's index: where in list, from 1 on
-	done  int
+	list  []result.CaseResult      // the Status is "" while there is no result
+	place map[*cases.Group][]int32 // by Case.Index: the index in list plus 1; 0 is none
+	done  int                      // cases that have a result
 }
 
 func newResults(all []*cases.Case) results {
@@ -38,7 +38,7 @@ func (r *results) of(c *cases.Case) *result.CaseResult {
 	return nil
 }
 
-// forget drops the result of a case, so that it has none.
+// forget removes the result of a case.
 func (r *results) forget(c *cases.Case) {
 	if s := r.slot(c); s.Status != "" {
 		r.done--

@@ -20,71 +20,70 @@ import (
 	"tokentest/harness/wire"
 )
 
-// A run that was ended half-way goes on by doing all over again what it did,
-// without the machines: what each of them said was stored as it came, with
-// checksums, and is taken in as if it came now. From the first machine that
-// had not ended on there are real ones.
+// Resume replays an interrupted run from its stored boots: what each machine sent was
+// stored as it came, with checksums, and is read as if it came now. After the last stored
+// boot, real machines run the cases that have no result.
 
-// Files of a run and of a boot that let it go on.
+// Files that a run can be resumed from: one in the run's directory, one in each boot's.
 const (
-	begunFile = result.BegunFile
-	exitFile  = "exit.json"
+	invocationFile = result.InvocationFile
+	exitFile       = "exit.json"
 )
 
-// Begun is what a run needs to go on.
-type Begun struct {
-	Args  []string  `json:"args"` // of the command
-	Dir   string    `json:"dir"`  // where it was given
+// Invocation is the command that started a run.
+type Invocation struct {
+	Args  []string  `json:"args"` // without the program's name
+	Dir   string    `json:"dir"`  // the working directory
 	Start time.Time `json:"start,omitzero"`
 }
 
-// Begin notes what a run is, and keeps others from going on with it for as
-// long as this process lives.
-func Begin(dir string, b Begun) error {
+// Begin stores the invocation in the run's directory, and locks the run until this process
+// ends.
+func Begin(dir string, b Invocation) error {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return fmt.Errorf("encode the command line: %w", err)
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, begunFile), append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("store %s: %w", begunFile, err)
+	if err := renameio.WriteFile(filepath.Join(dir, invocationFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("store %s: %w", invocationFile, err)
 	}
 	return hold(dir)
 }
 
-// ErrStale says that what the machines said is no answer to what would be asked
-// now.
+// ErrStale means that the stored boots do not answer what the run would ask now.
 var ErrStale = errors.New("the kernel, the cases or tokentest changed since that run; start a new one")
 
-// ErrRunning is what Resume returns for a run whose process lives.
+// ErrRunning is what Begin and Resume return for a run that another process has locked.
 var ErrRunning = errors.New("it is still running")
 
-// Resume reads what a run is that did not end, and takes it over.
-func Resume(dir string) (*Begun, error) {
-	b, err := ReadBegun(dir)
+// Resume reads the invocation of an unfinished run, and locks the run until this process
+// ends.
+func Resume(dir string) (*Invocation, error) {
+	b, err := ReadInvocation(dir)
 	if err != nil {
 		return nil, err
 	}
 	return b, hold(dir)
 }
 
-// ReadBegun reads what a run is, and leaves it alone.
-func ReadBegun(dir string) (*Begun, error) {
-	text, err := os.ReadFile(filepath.Join(dir, begunFile))
+// ReadInvocation reads the invocation of a run, without a lock.
+func ReadInvocation(dir string) (*Invocation, error) {
+	text, err := os.ReadFile(filepath.Join(dir, invocationFile))
 	if err != nil {
-		return nil, fmt.Errorf("read what the run was to be: %w", err)
+		return nil, fmt.Errorf("read the command of the run: %w", err)
 	}
-	b := &Begun{}
+	b := &Invocation{}
 	if err := json.Unmarshal(text, b); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, begunFile), err)
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, invocationFile), err)
 	}
 	return b, nil
 }
 
-// held keeps the lock's descriptor open until the process ends.
+// held keeps the locks until the process ends.
 var held []*os.File
 
 func hold(dir string) error {
-	f, err := os.Open(filepath.Join(dir, begunFile))
+	f, err := os.Open(filepath.Join(dir, invocationFile))
 	if err != nil {
 		return fmt.Errorf("lock the run: %w", err)
 	}
@@ -99,15 +98,14 @@ func hold(dir string) error {
 	return nil
 }
 
-// ending is how a boot ended, as the boot's directory keeps it.
+// ending is how a boot ended, as exitFile stores it.
 type ending struct {
 	vm.Exit
 	Decide time.Duration
-	Cut    bool // it was ended because the run was
+	Cut    bool // the run was interrupted in this boot
 }
 
-// keepEnding stores how a boot ended. Without it, a run that goes on boots the
-// machine again, so that a full disk costs no more than that.
+// keepEnding stores how a boot ended. If that fails, a resumed run boots the machine again.
 func (s *session) keepEnding(dir string, exit vm.Exit) {
 	text, err := json.Marshal(ending{exit, s.decide, s.interrupted != nil && s.interrupted()})
 	if err == nil {
@@ -118,7 +116,7 @@ func (s *session) keepEnding(dir string, exit vm.Exit) {
 	}
 }
 
-// replays says whether a boot is there already.
+// replays reports whether a boot is stored.
 func (t *trial) replays(dir string) bool {
 	if !t.lab.Resume {
 		return false
@@ -127,16 +125,16 @@ func (t *trial) replays(dir string) bool {
 	return err == nil
 }
 
-// replay takes in what a machine said that was there before.
-func (t *trial) replay(dir string, todo []*cases.Case, size int) *death {
+// replay reads a stored boot.
+func (t *trial) replay(dir string, todo []*cases.Case, size int) *bootOutcome {
 	s := &session{trial: t, index: len(t.out.Boots), replayed: true, m: &vm.Machine{}, stop: func(error) {}}
 	end, err := s.recall(dir, todo, size)
 	if errors.Is(err, ErrStale) {
 		t.stale = fmt.Errorf("%s: %w", dir, err)
-		return &death{}
+		return &bootOutcome{}
 	}
 	if err != nil {
-		return &death{exit: vm.Exit{Fate: vm.Infra, Reason: fmt.Sprintf("go on with %s: %v", dir, err)}}
+		return &bootOutcome{exit: vm.Exit{Fate: vm.Infra, Reason: fmt.Sprintf("resume from %s: %v", dir, err)}}
 	}
 	s.interrupted = func() bool { return end.Cut }
 	d := s.end(end.Exit, dir)
@@ -144,7 +142,7 @@ func (t *trial) replay(dir string, todo []*cases.Case, size int) *death {
 	return d
 }
 
-// recall plays the stored channel.
+// recall reads the stored channel as if the machine sent it now.
 func (s *session) recall(dir string, todo []*cases.Case, size int) (*ending, error) {
 	if err := s.sameMachine(dir); err != nil {
 		return nil, err
@@ -158,19 +156,19 @@ func (s *session) recall(dir string, todo []*cases.Case, size int) (*ending, err
 	if err != nil {
 		return nil, err
 	}
-	said := &echo{want: sent}
+	got := &comparer{want: sent}
 	s.port = struct {
 		io.Reader
 		io.Writer
-	}{out, said}
+	}{out, got}
 	s.receive(todo, size)
-	if said.differs {
+	if got.differs {
 		return nil, ErrStale
 	}
 	return s.ended(dir)
 }
 
-// ended reads how the machine ended; of one that had not, what its log says.
+// ended reads how the machine ended. If its program ended before it, the log says how.
 func (s *session) ended(dir string) (*ending, error) {
 	end := &ending{Cut: true}
 	text, err := os.ReadFile(filepath.Join(dir, exitFile))
@@ -184,7 +182,7 @@ func (s *session) ended(dir string) (*ending, error) {
 	}
 	if s.decide = end.Decide; end.Cut {
 		if errors.Is(s.wrong, wire.ErrCorrupt) {
-			s.trial.lab.log("%s: %s: the last record is torn and is dropped", s.trial.out.Ref, dir)
+			s.trial.lab.log("%s: %s: the last record is incomplete and is dropped", s.trial.out.Ref, dir)
 		}
 		s.wrong = nil
 		end.Exit, err = vm.ExitFromLog(dir, !s.hello.IsZero(), s.trial.allow)
@@ -193,7 +191,7 @@ func (s *session) ended(dir string) (*ending, error) {
 	return end, err
 }
 
-// sameMachine compares the digests of kernel and image with those of then.
+// sameMachine compares the digests of kernel and image with those of the stored boot.
 func (s *session) sameMachine(dir string) error {
 	then, err := os.ReadFile(filepath.Join(dir, digestsFile))
 	if err != nil {
@@ -205,15 +203,15 @@ func (s *session) sameMachine(dir string) error {
 	return nil
 }
 
-// echo compares what is written with what was written before, as far as that went.
-type echo struct {
+// comparer compares what is written with what was sent before, as far as that goes.
+type comparer struct {
 	want    []byte
 	differs bool
 }
 
-func (e *echo) Write(p []byte) (int, error) {
-	n := min(len(p), len(e.want))
-	e.differs = e.differs || !bytes.Equal(p[:n], e.want[:n])
-	e.want = e.want[n:]
+func (c *comparer) Write(p []byte) (int, error) {
+	n := min(len(p), len(c.want))
+	c.differs = c.differs || !bytes.Equal(p[:n], c.want[:n])
+	c.want = c.want[n:]
 	return len(p), nil
 }

@@ -16,17 +16,17 @@ import (
 	"tokentest/harness/wire"
 )
 
-// flood is how much a console may print: a kernel or a program that repeats
-// itself for ever gives a sign of life each time, and would only be ended by
-// the deadline.
+// flood is how many bytes a console may print: a kernel or a program that repeats itself
+// for ever shows a sign of life each time, and only the deadline would end it.
 const flood = 32 << 20
 
-// machine is a machine of the trial, from a snapshot where one is wanted.
+// machine returns a machine of the trial, which starts from a snapshot if Lab.Snapshot is
+// set.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.entry.file, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.lab.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.lab.Append, t.arguments)}
-	if t.lab.Deadline == 0 { // else the user says what ends it
+	if t.lab.Deadline == 0 { // else the user has set a limit
 		m.Flood = flood
 	}
 	if m.Console = t.lab.Console; m.Console != nil {
@@ -38,17 +38,17 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 		t.lab.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
 	}
 	if t.lab.Snapshot && t.lab.Debug == nil {
-		m.Restore = t.state(ctx, m)
+		m.Restore = t.startState(ctx, m)
 	}
 	return m
 }
 
-// state is the snapshot that a machine begins with; nil has it boot.
-func (t *trial) state(ctx context.Context, m *vm.Machine) *vm.Snapshot {
-	if t.tried {
+// startState returns the snapshot that a machine starts from; nil means that it boots.
+func (t *trial) startState(ctx context.Context, m *vm.Machine) *vm.Snapshot {
+	if t.snapshotTried {
 		return t.snapshot
 	}
-	t.tried = true
+	t.snapshotTried = true
 	var err error
 	if t.snapshot, err = t.findSnapshot(ctx, *m); err != nil && ctx.Err() == nil {
 		t.lab.log("%s: no snapshot, so each machine boots: %v", t.out.Ref, err)
@@ -56,9 +56,9 @@ func (t *trial) state(ctx context.Context, m *vm.Machine) *vm.Snapshot {
 	return t.snapshot
 }
 
-// launch starts a machine of the trial; deadline is that of a boot where it is
-// 0. QEMU takes about as long to load a snapshot as it takes to see that it is
-// whole, so both are done at once: nothing is taken from a machine before.
+// launch starts a machine of the trial; a deadline of 0 means Lab.Deadline. Verifying a
+// snapshot takes about as long as QEMU takes to load it, so launch does both at once and
+// returns the machine once the snapshot is verified.
 func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) (*vm.Machine, error) {
 	m := t.machine(ctx, dir)
 	m.Deadline = cmp.Or(deadline, m.Deadline)
@@ -71,15 +71,15 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 	if bad == nil {
 		return m, err
 	}
-	t.lab.log("%s: %v; it is made anew", t.out.Ref, bad)
-	t.snapshot, t.tried = nil, false
+	t.lab.log("%s: %v; a new one is made", t.out.Ref, bad)
+	t.snapshot, t.snapshotTried = nil, false
 	m.Kill(bad.Error())
 	io.Copy(io.Discard, m.Control())
 	m.Wait()
 	return t.launch(ctx, dir, deadline)
 }
 
-// findSnapshot looks for a snapshot of such a machine, or makes it.
+// findSnapshot looks for a snapshot of such a machine, or makes one.
 func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
 	cache, err := t.lab.cacheDir()
 	if err != nil {
@@ -105,9 +105,8 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 	return t.makeSnapshot(ctx, store, name, m)
 }
 
-// makeSnapshot boots a machine until its agent says hello, and saves it. A
-// boot in which the kernel reported something is none to begin from: whatever
-// it says would be said once and then be hidden.
+// makeSnapshot boots a machine until its agent says hello, and saves it. It keeps no
+// snapshot of a boot with findings: machines that start from it would not show them.
 func (t *trial) makeSnapshot(ctx context.Context, store vm.Snapshots, name string, m vm.Machine) (*vm.Snapshot, error) {
 	s := &session{trial: t}
 	m.Dir, m.Monitor = filepath.Join(t.dir, "snapshot"), true
@@ -123,7 +122,7 @@ func (t *trial) makeSnapshot(ctx context.Context, store vm.Snapshots, name strin
 	if err == nil {
 		snap, err = store.Put(name, &m, said)
 	}
-	m.Kill("it is saved")
+	m.Kill("the machine is saved")
 	io.Copy(io.Discard, m.Control())
 	exit := m.Wait()
 	switch {
@@ -136,18 +135,18 @@ func (t *trial) makeSnapshot(ctx context.Context, store vm.Snapshots, name strin
 	return snap, os.RemoveAll(m.Dir)
 }
 
-// firstRecord reads the agent's hello, checks it, and returns it as it came.
+// firstRecord reads the agent's hello, checks it, and returns its bytes.
 func (s *session) firstRecord() ([]byte, error) {
 	kind, payload, err := wire.NewReader(s.m.Control()).Read()
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("the agent said nothing")
+		return nil, errors.New("the agent sent no hello")
 	case err != nil:
 		return nil, err
 	case kind != wire.KindHello:
 		return nil, fmt.Errorf("%w: a %s record instead of hello", wire.ErrCorrupt, kind)
 	}
-	if _, err := s.meet(payload); err != nil {
+	if _, err := s.checkHello(payload); err != nil {
 		return nil, err
 	}
 	var frame bytes.Buffer

@@ -40,7 +40,7 @@ func TestLaunchVerifies(t *testing.T) {
 		if (m.Restore != nil) != whole || (gone == nil) != whole || tr.verifying != nil {
 			t.Errorf("%s: restored %v, the state %v", name, m.Restore != nil, gone)
 		}
-		if said := strings.Contains(strings.Join(log, "\n"), "it is made anew"); said == whole {
+		if said := strings.Contains(strings.Join(log, "\n"), "a new one is made"); said == whole {
 			t.Errorf("%s: said %q", name, log)
 		}
 	}

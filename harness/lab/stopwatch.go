@@ -8,19 +8,20 @@ import (
 	"tokentest/harness/wire"
 )
 
-// Stopwatch is what a benchmark learns of a run.
+// Stopwatch times the calls of a run, for a benchmark.
 type Stopwatch struct {
-	// Repeat has each case of one step make its call for so long, and show
-	// how long one takes; such a run says nothing else. 0: it does not.
+	// Repeat makes each case of one step repeat its call for so long; its
+	// observation then holds the time of one call in nanoseconds, and nothing else.
+	// 0 means that cases run once.
 	Repeat time.Duration
-	// Answered gets what a case showed, as it came, and how long after hello
-	// that was.
+	// Answered gets the observations of each case as they come, and the time since
+	// hello.
 	Answered func(c *cases.Case, seen []step.Observation, after time.Duration)
-	// Costs is what the guest's own work costs, after a run with Repeat.
+	// Costs is filled in by a run with Repeat: what the guest's own work costs.
 	Costs wire.Costs
 }
 
-// cell is the steps of a case as they are sent.
+// cell returns the steps of a case as they are sent to the guest.
 func (l *Lab) cell(c *cases.Case) step.Cell {
 	cell := c.Cell()
 	if l.measures() && len(cell) == 1 && cell[0].Op.Row().Timed {
@@ -29,7 +30,7 @@ func (l *Lab) cell(c *cases.Case) step.Cell {
 	return cell
 }
 
-// measures says whether the guest is asked what its own work costs.
+// measures reports whether the guest must measure the costs of its own work.
 func (l *Lab) measures() bool { return l.Stopwatch != nil && l.Stopwatch.Repeat > 0 }
 
 func (s *session) costs(payload []byte) error {

@@ -5,18 +5,18 @@ import (
 	"tokentest/harness/splat"
 )
 
-// symbolise adds source lines to findings, where the kernel's ELF file with
-// its debug information is at hand. It is only read when there is a finding.
+// symbolise adds source lines to findings if the kernel's ELF file with its debug
+// information is known. It reads that file only if there is a finding.
 func (t *trial) symbolise(findings []splat.Finding) {
 	path := t.kernel.Vmlinux()
 	if len(findings) == 0 || path == "" {
 		return
 	}
-	if t.symbols == nil && !t.symbolless {
+	if t.symbols == nil && !t.noSymbols {
 		var err error
 		if t.symbols, err = kernel.OpenSymbols(path); err != nil {
-			t.symbolless = true
-			t.lab.log("%s: findings stay without source lines: %v", t.out.Ref, err)
+			t.noSymbols = true
+			t.lab.log("%s: findings have no source lines: %v", t.out.Ref, err)
 		}
 	}
 	if t.symbols == nil {

@@ -172,7 +172,7 @@ func TestStored(t *testing.T) {
 		r.Dir = t.TempDir()
 		if r.Resume != nil {
 			r.Resume = []string{r.Dir}
-			if err := os.WriteFile(filepath.Join(r.Dir, result.BegunFile), nil, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(r.Dir, result.InvocationFile), nil, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}

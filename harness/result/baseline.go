@@ -200,7 +200,7 @@ func Runs(dir string) ([]string, error) {
 
 // Unended lists the directories below a directory of runs that have not ended.
 func Unended(dir string) ([]string, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "*", BegunFile))
+	names, err := filepath.Glob(filepath.Join(dir, "*", InvocationFile))
 	if err != nil {
 		return nil, fmt.Errorf("list the runs in %s: %w", dir, err)
 	}

@@ -424,7 +424,7 @@ func TestUnended(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, BegunFile), []byte("{}"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, InvocationFile), []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	l := &Loader{}

@@ -24,8 +24,8 @@ const Version = 1
 const (
 	runFile     = "run.json"
 	recordsFile = "records.jsonl"
-	// BegunFile is what a run is resumed by.
-	BegunFile = "begun.json"
+	// InvocationFile holds the command that a run can be resumed with.
+	InvocationFile = "begun.json"
 )
 
 // Store appends a run's records to its directory.
@@ -190,7 +190,7 @@ func (r *Run) resumable() {
 }
 
 func begun(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, BegunFile))
+	_, err := os.Stat(filepath.Join(dir, InvocationFile))
 	return err == nil
 }
 

@@ -266,6 +266,15 @@ type noControl struct{}
 func (noControl) Read([]byte) (int, error)  { return 0, io.EOF }
 func (noControl) Write([]byte) (int, error) { return 0, os.ErrClosed }
 
+// Uptime returns the time since the machine started, by which Finding.Time counts; 0
+// before the start.
+func (m *Machine) Uptime() time.Duration {
+	if m.boot == nil {
+		return 0
+	}
+	return time.Since(m.boot.start)
+}
+
 // Hello records that the agent's hello arrived: from now on the kernel counts as
 // booted.
 func (m *Machine) Hello() {

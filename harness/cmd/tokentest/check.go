@@ -191,7 +191,7 @@ func (a *app) showTypes(c *configured) error {
 	if c.kernel == nil {
 		return nil
 	}
-	facts, err := lab.Foresee(c.kernel, a.kernelOptions())
+	facts, err := lab.ImageFacts(c.kernel, a.kernelOptions())
 	if err != nil {
 		fmt.Fprintf(a.stdout, "note: what the image has of commands and types cannot be read: %v\n", err)
 		return nil

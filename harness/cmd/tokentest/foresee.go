@@ -64,7 +64,7 @@ func (a *app) foresee(ctx context.Context, ref string, b *btfFlag) (*foreseen, e
 		if k == nil {
 			return &foreseen{why: why, away: true}, nil
 		}
-		facts, err := lab.Foresee(k, kernel.Options{CacheDir: a.cacheDir, Log: a.note})
+		facts, err := lab.ImageFacts(k, kernel.Options{CacheDir: a.cacheDir, Log: a.note})
 		if err != nil {
 			return &foreseen{why: err.Error()}, nil
 		}
@@ -81,7 +81,7 @@ func (a *app) foresee(ctx context.Context, ref string, b *btfFlag) (*foreseen, e
 			release, config = k.Release, k.Config
 		}
 	}
-	facts, err := lab.ForeseeFile(b.path, release, config)
+	facts, err := lab.FileFacts(b.path, release, config)
 	if err != nil {
 		return nil, err
 	}

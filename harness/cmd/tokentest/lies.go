@@ -36,7 +36,7 @@ func (l *lies) tell(to *lab.Lab) error {
 	if l.rule != "" && !slices.Contains(oracle.Rules(), l.rule) {
 		return usage.Errorf("--lie-rule %q: no such rule; there are %s", l.rule, strings.Join(oracle.Rules(), " "))
 	}
-	to.OmitRule = l.rule
+	to.Faults.OmitRule = l.rule
 	if l.corrupt > 0 {
 		l.channel = fmt.Sprintf("flip@%d", l.corrupt)
 	}
@@ -45,7 +45,7 @@ func (l *lies) tell(to *lab.Lab) error {
 		if err != nil {
 			return err
 		}
-		to.Tap = func(r io.Reader) io.Reader { return &channel{r: r, do: do, at: at} }
+		to.Faults.Tap = func(r io.Reader) io.Reader { return &channel{r: r, do: do, at: at} }
 	}
 	return nil
 }

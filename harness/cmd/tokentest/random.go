@@ -209,7 +209,7 @@ func (a *app) shrink(ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Ru
 
 func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d *disagreement, n int) error {
 	dir := filepath.Join(l.Dir, "shrink", strconv.Itoa(n))
-	s := draw.Shrinker{Facts: k.Facts, Omit: l.OmitRule, Rounds: shrinkRounds, Width: shrinkWidth,
+	s := draw.Shrinker{Facts: k.Facts, Omit: l.Faults.OmitRule, Rounds: shrinkRounds, Width: shrinkWidth,
 		Try: func(round int, list []*cases.Group) ([]bool, error) {
 			a.note("%s: shrink %s: round %d of at most %d, %d reductions", k.Ref, d.c.ID, round+1, shrinkRounds, len(list))
 			return a.try(ctx, l, filepath.Join(dir, strconv.Itoa(round)), k.Ref, d.kind, list)
@@ -226,13 +226,13 @@ func (a *app) shrinkOne(ctx context.Context, l *lab.Lab, k *result.KernelRun, d 
 	}
 	path := filepath.Join(l.Dir, fmt.Sprintf("shrunk-%d.txt", n))
 	again := "tokentest run " + shell.Quote(path) + " --kernel " + shell.Quote(k.Ref)
-	if l.OmitRule != "" {
-		again += " --lie-rule " + l.OmitRule
+	if l.Faults.OmitRule != "" {
+		again += " --lie-rule " + l.Faults.OmitRule
 	}
 	text, err := small.File(ctx, []string{
 		fmt.Sprintf("%s on %s, %s: %s", small.Last(), k.Ref, k.Release, d.step.Explain()),
 		"tokentest run " + filepath.Base(path) + " --kernel " + shell.Quote(k.Ref),
-	}, k.Facts, l.OmitRule)
+	}, k.Facts, l.Faults.OmitRule)
 	if err == nil {
 		err = os.WriteFile(path, []byte(text), 0o644)
 	}

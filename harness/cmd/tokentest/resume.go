@@ -36,7 +36,7 @@ func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 	if err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
-	return lab.Begin(l.Dir, lab.Begun{Args: line, Dir: here, Start: time.Now().UTC()})
+	return lab.Begin(l.Dir, lab.Invocation{Args: line, Dir: here, Start: time.Now().UTC()})
 }
 
 // commandLine is what the command was given, or the run was that goes on.
@@ -87,7 +87,7 @@ func (a *app) goOn(c *cobra.Command, f *runFlags, args []string) error {
 }
 
 // again executes the command line that a run was started with.
-func (a *app) again(ctx context.Context, b *lab.Begun) error {
+func (a *app) again(ctx context.Context, b *lab.Invocation) error {
 	if err := os.Chdir(b.Dir); err != nil {
 		return fmt.Errorf("go back to where the run was begun: %w", err)
 	}

@@ -22,7 +22,7 @@ func (a *app) recalled(ctx context.Context, dir string) (*result.Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the working directory: %w", err)
 	}
-	b, err := lab.ReadBegun(abs)
+	b, err := lab.ReadInvocation(abs)
 	if err != nil {
 		return nil, err
 	}

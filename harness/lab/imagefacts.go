@@ -9,8 +9,8 @@ import (
 	"tokentest/harness/kernel"
 )
 
-// Foresee says what a kernel will say of itself, from its image alone.
-func Foresee(k *kernel.Kernel, o kernel.Options) (*step.Facts, error) {
+// ImageFacts returns the facts that a kernel will report, read from its image.
+func ImageFacts(k *kernel.Kernel, o kernel.Options) (*step.Facts, error) {
 	t, err := k.Types(o, enumTags()...)
 	if err != nil {
 		return nil, err
@@ -18,9 +18,9 @@ func Foresee(k *kernel.Kernel, o kernel.Options) (*step.Facts, error) {
 	return factsIn(t, k.Release, k.Config), nil
 }
 
-// ForeseeFile does the same for a file that has a kernel's BTF in it. release and config
-// are what is known of the kernel beside it.
-func ForeseeFile(path, release string, config map[string]string) (*step.Facts, error) {
+// FileFacts is ImageFacts for a file that contains a kernel's BTF. The caller passes the
+// kernel's release and configuration if it knows them; "" and nil are unknown.
+func FileFacts(path, release string, config map[string]string) (*step.Facts, error) {
 	t, err := kernel.ReadTypes(path, enumTags()...)
 	if err != nil {
 		return nil, err
@@ -49,31 +49,30 @@ func factsIn(t *kernel.Types, release string, config map[string]string) *step.Fa
 	return cases.FactsIn(release, enums, config)
 }
 
-// foresee reads the image while the machine boots, and keeps what it finds for
-// the comparison with what runs.
-func (t *trial) foresee() {
-	t.foreseen = make(chan *step.Facts, 1)
+// readImageFacts reads the image while the machine boots, for compareImageFacts.
+func (t *trial) readImageFacts() {
+	t.imageFacts = make(chan *step.Facts, 1)
 	go func() {
-		f, err := Foresee(t.kernel, kernel.Options{CacheDir: t.lab.CacheDir})
+		f, err := ImageFacts(t.kernel, kernel.Options{CacheDir: t.lab.CacheDir})
 		if err != nil {
-			f = nil // an image without BTF, or one that hides it well: the kernel that runs tells
+			f = nil // the image shows no BTF: only the running kernel reports facts
 		}
-		t.foreseen <- f
+		t.imageFacts <- f
 	}()
 }
 
-// compareForeseen notes where the kernel that runs is another than its image says.
-func (t *trial) compareForeseen() {
-	before := <-t.foreseen
+// compareImageFacts adds a remark if the running kernel differs from its image.
+func (t *trial) compareImageFacts() {
+	before := <-t.imageFacts
 	if before == nil || t.out.Facts == nil || !t.out.Facts.BTF {
 		return
 	}
 	if d := cases.Differ(before, t.out.Facts); d != "" {
-		t.remark(fmt.Sprintf("the BTF in the image and that of the kernel which runs differ: %s", d))
+		t.remark(fmt.Sprintf("the BTF in the image and that of the running kernel differ: %s", d))
 	}
 }
 
-// remark adds to the one line that concerns the whole kernel, each remark once.
+// remark adds to the note about the whole kernel, each remark once.
 func (t *trial) remark(s string) {
 	if slices.Contains(t.remarks, s) {
 		return

@@ -15,9 +15,9 @@ func TestDemands(t *testing.T) {
 	}{
 		{nil, 512, 1},
 		{map[string]string{"BPF_SYSCALL": "y", "KASAN": "n"}, 512, 1},
-		{map[string]string{"PROVE_LOCKING": "y"}, 512, watched},
-		{map[string]string{"PROVE_LOCKING": "y", "KASAN": "y"}, 2048, watched},
-		{map[string]string{"KMSAN": "y", "KCSAN": "y"}, 4096, watched},
+		{map[string]string{"PROVE_LOCKING": "y"}, 512, checkedSlow},
+		{map[string]string{"PROVE_LOCKING": "y", "KASAN": "y"}, 2048, checkedSlow},
+		{map[string]string{"KMSAN": "y", "KCSAN": "y"}, 4096, checkedSlow},
 	} {
 		if mem, slow := demands(tt.config); mem != tt.mem || slow != tt.slow {
 			t.Errorf("%v: %d MiB, %d times; want %d, %d", tt.config, mem, slow, tt.mem, tt.slow)
@@ -27,8 +27,8 @@ func TestDemands(t *testing.T) {
 
 // A program's files add to what the kernel wants; what the user says is it.
 func TestMemory(t *testing.T) {
-	tr := &trial{memMiB: shadowedMiB}
-	if got := tr.memory(0, fitting([]File{{size: 100 << 20}})); got != shadowedMiB+250 {
+	tr := &trial{memMiB: shadowMiB}
+	if got := tr.memory(0, memoryFor([]File{{size: 100 << 20}})); got != shadowMiB+250 {
 		t.Errorf("got %d", got)
 	}
 	if got := tr.memory(700, 250); got != 700 {
@@ -38,17 +38,17 @@ func TestMemory(t *testing.T) {
 
 // All that waits for a slow kernel waits longer.
 func TestSlowMachine(t *testing.T) {
-	usual, slow := vm.Machine{Accel: vm.TCG}, vm.Machine{Accel: vm.TCG, Slow: watched}
-	if slow.Scale(caseDeadline) != watched*usual.Scale(caseDeadline) {
-		t.Errorf("%v beside %v", slow.Scale(caseDeadline), usual.Scale(caseDeadline))
+	usual, slow := vm.Machine{Accel: vm.TCG}, vm.Machine{Accel: vm.TCG, Slow: checkedSlow}
+	if slow.Scale(usualDeadlines.batch) != checkedSlow*usual.Scale(usualDeadlines.batch) {
+		t.Errorf("%v beside %v", slow.Scale(usualDeadlines.batch), usual.Scale(usualDeadlines.batch))
 	}
 }
 
 // A step that says that it goes on has time for its next part, however long the whole takes.
 func TestSlowStep(t *testing.T) {
 	l := newLab(t, "slow@70")
-	l.caseDeadline = time.Second // the guest takes nearly two
-	if k := run(t, l, 0, "token_create"); k.Counts()[result.Pass] != 219 || len(k.Boots) != 1 {
+	// The guest takes nearly two seconds.
+	if k := runWithin(t, l, deadlines{batch: time.Second}, 0, "token_create"); k.Counts()[result.Pass] != 219 || len(k.Boots) != 1 {
 		t.Errorf("%v, %+v", k.Counts(), k.Boots)
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"tokentest/harness/result"
 )
 
-// A kernel that runs and has other enumerators than its image is noted, beside
-// what was noted already.
-func TestCompareForeseen(t *testing.T) {
+// TestCompareImageFacts: a running kernel with other enumerators than its image is noted,
+// after the notes before.
+func TestCompareImageFacts(t *testing.T) {
 	running := &step.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A", "BPF_B"}}}
 	image := &step.Facts{Release: "7.3.4", BTF: true, Enumerators: map[string][]string{"bpf_cmd": {"BPF_A"}}}
 	for _, tt := range []struct {
@@ -22,26 +22,26 @@ func TestCompareForeseen(t *testing.T) {
 		want           string
 	}{
 		{"the same", running, running, "before"},
-		{"more", image, running, "before; the BTF in the image and that of the kernel which runs differ: BPF_B runs and is not in the image"},
+		{"more", image, running, "before; the BTF in the image and that of the running kernel differ: BPF_B runs and is not in the image"},
 		{"image unread", nil, running, "before"},
 		{"never booted", image, nil, "before"},
 		{"no BTF", image, &step.Facts{Release: "7.3.4"}, "before"},
 	} {
-		tr := &trial{lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, foreseen: make(chan *step.Facts, 1)}
-		tr.foreseen <- tt.image
-		tr.compareForeseen()
+		tr := &trial{lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, imageFacts: make(chan *step.Facts, 1)}
+		tr.imageFacts <- tt.image
+		tr.compareImageFacts()
 		if tr.out.Note != tt.want {
 			t.Errorf("%s: note %q, want %q", tt.name, tr.out.Note, tt.want)
 		}
 	}
 }
 
-func TestForesee(t *testing.T) {
+func TestImageFacts(t *testing.T) {
 	l := newLab(t, "")
-	if _, err := Foresee(&kernel.Kernel{Image: "bzImage", Digest: "0"}, kernel.Options{CacheDir: l.CacheDir}); err == nil || !strings.Contains(err.Error(), "bzImage") {
+	if _, err := ImageFacts(&kernel.Kernel{Image: "bzImage", Digest: "0"}, kernel.Options{CacheDir: l.CacheDir}); err == nil || !strings.Contains(err.Error(), "bzImage") {
 		t.Errorf("an image that holds no kernel: %v", err)
 	}
-	f, err := ForeseeFile(labtest.BTF, "", nil)
+	f, err := FileFacts(labtest.BTF, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,57 @@
+package lab
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/google/renameio/v2"
+
+	"tokentest/harness/plan"
+)
+
+// longestFirst orders kernels by how long they took before. A kernel that never ran may
+// take the longest.
+func longestFirst(p *plan.Plan, times map[string]float64) []int {
+	order := make([]int, len(p.Kernels))
+	for i := range order {
+		order[i] = i
+	}
+	took := func(i int) float64 {
+		if t, known := times[timeKey(p, i)]; known {
+			return t
+		}
+		return 1e9
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(took(b), took(a)) })
+	return order
+}
+
+// timeKey is the key of a time: a kernel, and about how many cases it ran.
+func timeKey(p *plan.Plan, i int) string {
+	return fmt.Sprintf("%s %d", p.Kernels[i], len(p.Of(p.Kernels[i]))/100)
+}
+
+func (l *Lab) timesPath() string { return filepath.Join(l.CacheDir, "times.json") }
+
+// readTimes returns how long kernels took, in seconds. Only longestFirst uses it: without
+// the file, the order is the plan's.
+func (l *Lab) readTimes() map[string]float64 {
+	times := map[string]float64{}
+	text, err := os.ReadFile(l.timesPath())
+	if err == nil && json.Unmarshal(text, &times) != nil {
+		l.log("%s is damaged; it is ignored", l.timesPath())
+	}
+	return times
+}
+
+func (l *Lab) writeTimes(times map[string]float64) {
+	text, err := json.Marshal(times)
+	if err != nil || l.CacheDir == "" {
+		return
+	}
+	_ = renameio.WriteFile(l.timesPath(), text, 0o644) // without the file, the next run keeps the order of the plan
+}

@@ -1,0 +1,195 @@
+package lab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"tokentest/cases"
+	"tokentest/cases/step"
+	"tokentest/harness/kernel"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/splat"
+	"tokentest/harness/vm"
+	"tokentest/images"
+)
+
+// trial is the run of one kernel.
+type trial struct {
+	lab       *Lab
+	deadlines deadlines
+	out       *result.KernelRun
+	kernel    *kernel.Kernel
+	image     *images.Image
+	accel     vm.Accel
+	entry     entry
+	remarks   []string // in out.Note
+	dir       string
+	judge     *result.Judge // nil before the first hello
+	allow     *splat.Allow  // findings that do not count in the next machine
+	results   results
+	failed    int // cases that failed or are broken
+	total     int // cases
+
+	imageFacts chan *step.Facts // what the image says; gets nil if it cannot be read
+
+	replaysOnly bool  // Recall: read the stored boots and start no machine
+	exhausted   bool  // Recall: there is no further stored boot
+	stale       error // the stored boots do not answer what this run asks
+
+	memMiB        int             // of each machine
+	slow          int             // how many times slower than a usual kernel this one is
+	arguments     []string        // of the kernel, besides Lab.Append
+	snapshotTried bool            // snapshot holds the answer
+	snapshot      *vm.Snapshot    // to start machines from; nil means that they boot
+	verifying     chan error      // gets what Snapshot.Verify returns; nil when that is known
+	symbols       *kernel.Symbols // nil before the first finding
+	noSymbols     bool            // they cannot be read
+}
+
+// maxStrikes is how many machines in a row may die before the trial gives up.
+const maxStrikes = 3
+
+// portion is cases that share a machine, and in batches of how many they are sent.
+type portion struct {
+	cases []*cases.Case
+	batch int // 0 means the plan's choice
+}
+
+// run boots machines until every case has its result.
+func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
+	t.total, t.results = len(all), newResults(all)
+	t.skipDenied(all)
+	together, alone := plan.Alone(all)
+	var queue []portion
+	for _, list := range t.portions(controlsFirst(together)) {
+		queue = append(queue, portion{list, batch})
+	}
+	for strikes := 0; len(queue) > 0; {
+		now := queue[0]
+		queue = queue[1:]
+		if now.cases = t.withoutResult(now.cases); len(now.cases) == 0 {
+			continue
+		}
+		b := t.boot(ctx, now.cases, now.batch)
+		switch {
+		case t.ended(ctx):
+			t.markInterrupted(all)
+			queue = nil
+		case b.cut:
+			queue = slices.Insert(queue, 0, now)
+		case t.enterPacked(ctx, b.exit):
+			queue = slices.Insert(queue, 0, now)
+		case b.hopeless():
+			t.abandon(all, b.cause(), fmt.Sprintf("the machine is %s: %s", b.exit.Fate, b.exit.Reason))
+			queue = nil
+		case len(b.culprits) > 1: // one of them did it: run each in a batch of its own
+			strikes++
+			queue = slices.Insert(queue, 0, portion{b.culprits, 1}, now)
+		case b.died():
+			strikes++
+			queue = slices.Insert(queue, 0, now)
+		default:
+			strikes = 0
+			t.abandon(now.cases, result.Cause{Kind: result.Unanswered}, unanswered)
+		}
+		if strikes >= maxStrikes {
+			t.abandon(all, b.cause(), fmt.Sprintf("given up: %d machines in a row died, the last one %s: %s",
+				strikes, b.exit.Fate, b.exit.Reason))
+			queue = nil
+		}
+	}
+	t.provoke(ctx, t.withoutResult(alone))
+	t.finish(all)
+}
+
+// ended reports whether no further machine is started.
+func (t *trial) ended(ctx context.Context) bool {
+	return ctx.Err() != nil || t.exhausted || t.stale != nil
+}
+
+// controlsFirst moves the worlds that hold controls to the front, and in them the
+// controls. A case counts only with its controls, so as much as possible of an
+// interrupted run counts. Worlds stay together.
+func controlsFirst(all []*cases.Case) []*cases.Case {
+	controls := map[*cases.World]bool{}
+	for _, c := range all {
+		controls[c.World] = controls[c.World] || c.Control != ""
+	}
+	place := map[*cases.World]int{}
+	for _, c := range all {
+		if _, known := place[c.World]; !known {
+			place[c.World] = len(place)
+		}
+	}
+	late := func(yes bool) int {
+		if yes {
+			return 1
+		}
+		return 0
+	}
+	out := slices.Clone(all)
+	slices.SortStableFunc(out, func(a, b *cases.Case) int {
+		return cmp.Or(
+			late(!controls[a.World])-late(!controls[b.World]),
+			place[a.World]-place[b.World],
+			late(a.Control == "")-late(b.Control == ""))
+	})
+	return out
+}
+
+// withoutResult returns the cases that have no result yet.
+func (t *trial) withoutResult(list []*cases.Case) []*cases.Case {
+	var out []*cases.Case
+	for _, c := range list {
+		if t.results.of(c) == nil {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// abandon makes the cases that have no result broken.
+func (t *trial) abandon(list []*cases.Case, cause result.Cause, why string) {
+	for _, c := range t.withoutResult(list) {
+		t.set(c, result.NewResult(c.ID, result.Broken, cause, why, len(t.out.Boots)-1))
+	}
+}
+
+// unanswered is the reason of cases that the guest did not answer although its machine
+// ended well.
+const unanswered = "the guest did not answer for it"
+
+// cause is that of cases which the machine's end leaves without an answer.
+func (b *bootOutcome) cause() result.Cause {
+	return result.Cause{Kind: result.Unanswered, Fate: b.exit.Fate}
+}
+
+// markInterrupted records that the run was interrupted before the cases without result.
+func (t *trial) markInterrupted(list []*cases.Case) {
+	for _, c := range t.withoutResult(list) {
+		cause := result.Cause{Kind: result.NotTried}
+		t.set(c, result.NewResult(c.ID, result.Interrupted, cause, "the run was interrupted", -1))
+	}
+}
+
+func (t *trial) set(c *cases.Case, r result.CaseResult) {
+	if r.Status == result.Fail || r.Status == result.Broken {
+		t.failed++
+		t.lab.progress(Progress{Kernel: t.out.Ref, Wrong: &r})
+	}
+	t.results.set(c, r)
+}
+
+// finish applies the controls and the lists to the results.
+func (t *trial) finish(all []*cases.Case) {
+	result.Guards(t.out.Facts, all, t.results.of)
+	t.out.Cases = t.results.list
+	result.Expect(t.lab.Lists, t.out)
+	if t.judge != nil {
+		t.out.Rules = t.judge.Rules()
+	}
+	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
+}
