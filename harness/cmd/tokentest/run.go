@@ -16,6 +16,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
+	"tokentest/harness/progress"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
@@ -219,7 +220,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	show := a.progress(c.Context(), l)
 	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, line...))
-	show.end()
+	show.End()
 	if errors.Is(err, lab.ErrStale) {
 		return fmt.Errorf("--resume %s: %w", l.Dir, err)
 	}
@@ -244,6 +245,18 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 		return nil, err
 	}
 	return l, f.lies.tell(l)
+}
+
+// progress has the lab show how far it is. A terminal gets the live view, unless NO_COLOR or
+// CI say that nobody looks at one.
+func (a *app) progress(ctx context.Context, l *lab.Lab) *progress.Display {
+	if a.quiet {
+		return nil
+	}
+	_, tty := terminal(a.stderr)
+	_, ci := os.LookupEnv("CI")
+	_, plain := os.LookupEnv("NO_COLOR")
+	return progress.Show(ctx, l, a.stderr, tty && !ci && !plain)
 }
 
 // after does what follows the report of a run.

@@ -1,4 +1,4 @@
-package main
+package progress
 
 import (
 	"bufio"
@@ -23,9 +23,8 @@ import (
 	"tokentest/harness/signals"
 )
 
-// live is the view of a run on a terminal: a line for each kernel that is at
-// work, above them what went wrong as it comes, and, after a press of Ctrl-\,
-// what the machines print.
+// live is the view of a run on a terminal: a line for each kernel that is at work, failures
+// above the lines as they happen, and, after Ctrl-\, what the machines print.
 type live struct {
 	out   io.Writer
 	bars  *mpb.Progress
@@ -38,7 +37,7 @@ type live struct {
 	console bool // is shown
 }
 
-// liveKernel is what is known of one kernel at work.
+// liveKernel is the state of one kernel at work.
 type liveKernel struct {
 	mu sync.Mutex // of what a line is made from
 	lab.Progress
@@ -56,26 +55,9 @@ const maxTold = 5
 func newLive(ctx context.Context, w io.Writer) *live {
 	inner, stop := context.WithCancel(ctx)
 	v := &live{out: w, stop: stop, at: map[string]*liveKernel{}, paces: map[string]pace{},
-		bars: mpb.New(mpb.WithOutput(file(w)), mpb.WithRefreshRate(100*time.Millisecond))}
-	v.done.Add(1)
-	go v.watch(ctx, inner)
-	return v
-}
-
-// file is the terminal itself, which the bars ask for its size.
-func file(w io.Writer) io.Writer {
-	if o, ok := w.(*output); ok {
-		return o.Writer
-	}
-	return w
-}
-
-// watch switches the console on and off, and shows what is new of it. When the
-// run is interrupted the terminal has echoed ^C: the cursor goes back over it.
-func (v *live) watch(ctx, inner context.Context) {
-	defer v.done.Done()
+		bars: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(100*time.Millisecond))}
 	quit := make(chan os.Signal, 1)
-	defer signals.Of(ctx).Take(func(s os.Signal) bool {
+	drop := signals.Of(ctx).Take(func(s os.Signal) bool {
 		if s != syscall.SIGQUIT {
 			return false
 		}
@@ -84,7 +66,19 @@ func (v *live) watch(ctx, inner context.Context) {
 		default: // one more press in the same moment
 		}
 		return true
-	})()
+	})
+	v.done.Add(1)
+	go func() {
+		defer v.done.Done()
+		defer drop()
+		v.watch(ctx, inner, quit)
+	}()
+	return v
+}
+
+// watch switches the console on and off, and shows what is new of it. When the
+// run is interrupted the terminal has echoed ^C: the cursor goes back over it.
+func (v *live) watch(ctx, inner context.Context, quit <-chan os.Signal) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -217,7 +211,7 @@ func (v *live) tell(k *liveKernel, r *result.CaseResult) {
 	case k.told < maxTold:
 		fmt.Fprintf(v.bars, "%s %s %s: %s\n", k.Kernel, r.Status, visible(r.ID), visible(r.Reason))
 	case k.told == maxTold:
-		fmt.Fprintf(v.bars, "%s %s %s; what else is not as expected is in the report\n", k.Kernel, r.Status, visible(r.ID))
+		fmt.Fprintf(v.bars, "%s %s %s; the report has the other failures\n", k.Kernel, r.Status, visible(r.ID))
 	}
 }
 
