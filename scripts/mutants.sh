@@ -18,18 +18,22 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 all=0 detected=0
 
-# run NUMBER: writes the run's KTAP to $out/ktap and returns its exit code.
+command -v jq >/dev/null || { echo "mutants: no jq: apt-get install -y jq" >&2; exit 3; }
+
+# run NUMBER: writes the run's JSON report to $out/report and returns its exit code.
 run() {
 	# shellcheck disable=SC2086 # ARGS is a list of words
-	bin/tokentest run --quiet --format ktap --kernel "$kernel" --append "bpf_mutant=$1" --out "$out/run" ${ARGS:-} >"$out/ktap" 2>&1 </dev/null
+	bin/tokentest run --quiet --format json --kernel "$kernel" --append "bpf_mutant=$1" --out "$out/run" ${ARGS:-} >"$out/report" 2>"$out/messages" </dev/null
 	local code=$?
 	rm -rf "$out/run"
 	return $code
 }
+# failed: the names of the cases that failed or broke.
+failed() { jq -r '.kernels[].cases[] | select(.status == "fail" or .status == "broken") | .case' "$out/report"; }
 
 if ! run 0; then
 	echo "mutants: the kernel fails without a regression, so a failure with one proves nothing:"
-	grep '^ *not ok' "$out/ktap" | head -n 5
+	failed | head -n 5
 	exit 3
 fi
 
@@ -40,12 +44,12 @@ while IFS=$'\t' read -r name what; do
 	all=$((all + 1))
 	run "$number"
 	code=$?
-	if [ "$code" -ne 0 ] && grep -q '^ *not ok' "$out/ktap"; then
+	failed >"$out/failed"
+	if [ "$code" -ne 0 ] && [ -s "$out/failed" ]; then
 		detected=$((detected + 1))
-		count=$(grep -c '^ *not ok .*/' "$out/ktap")
-		types=$(grep '^ *not ok .*/' "$out/ktap" | sed 's/ #.*//; s,.*/,,' | sort -u | wc -l)
-		first=$(grep -m 1 '^ *not ok' "$out/ktap" | sed 's/^ *not ok [0-9]* //')
-		printf '%s\tdetected, exit %s, by %s cells (%s types), first %s\t%s\n' "$name" "$code" "$count" "$types" "${first%% #*}" "$what"
+		count=$(grep -c / "$out/failed")
+		types=$(sed -n 's,.*/,,p' "$out/failed" | sort -u | wc -l)
+		printf '%s\tdetected, exit %s, by %s cells (%s types), first %s\t%s\n' "$name" "$code" "$count" "$types" "$(head -n 1 "$out/failed")" "$what"
 	else
 		printf '%s\tNOT DETECTED (exit %s)\t%s\n' "$name" "$code" "$what"
 	fi

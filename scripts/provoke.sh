@@ -22,31 +22,30 @@ prints=${PRINTS:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0 tried=0
+command -v jq >/dev/null || { echo "provoke: no jq: apt-get install -y jq" >&2; exit 3; }
 warm=(--snapshot)
 [ -z "${FRESH:-}" ] || warm=()
 
 wanted() { [ "$only" = "  " ] || [[ $only == *" $1 "* ]]; }
 
-# judge NAME CODE TEXT GOT: the report must start with TEXT; "" means no report.
+# judge NAME CODE TEXT GOT RECORD: RECORD is a JSON file with the boots of a machine. A finding that counts, as
+# KIND: TITLE, must start with TEXT; "" means that there must be none.
 judge() {
-	local name=$1 code=$2 text=$3 got=$4 line print
+	local name=$1 code=$2 text=$3 got=$4 record=$5 first print
 	tried=$((tried + 1))
-	line=$(grep -m1 -F -- "reports $text" "$work/log")
-	if [ -z "$text" ]; then
-		! grep -q 'the kernel reports' "$work/log" || got="$got and a report"
-		line="nothing to report"
-	fi
-	print=$(grep -oE '\[[0-9a-f]{12}\]' <<<"$line")
-	if [ "$got" != "$code" ] || [ -z "$line" ]; then
+	IFS=$'\t' read -r print first < <(jq -r --arg text "$text" '[(.kernels // [.])[].boots[].findings[]?
+		| select((.Allowed or .Host) | not) | ["[\(.Fingerprint)]", "\(.Kind): \(.Title)"]
+		| select(.[1] | startswith($text))] | .[0] // ["", ""] | @tsv' "$record")
+	if [ "$got" != "$code" ] || { [ -z "$text" ] && [ -n "$first" ]; } || { [ -n "$text" ] && [ -z "$first" ]; }; then
 		failed=$((failed + 1))
-		echo "NOT OK  $name: exit $got, want $code and \"$text\"; output:"
+		echo "NOT OK  $name: exit $got and the finding \"$first\", want $code and \"$text\"; output:"
 		tail -n 25 "$work/log" | sed 's/^/        /'
 	elif [ -n "${FRESH:-}" ] && [ -s "$prints" ] && grep -q "^$name " "$prints" && ! grep -qxF "$name $print" "$prints"; then
 		failed=$((failed + 1))
 		echo "NOT OK  $name: $print, but from a snapshot $(grep "^$name " "$prints")"
 	else
 		[ -n "${FRESH:-}" ] || [ -z "$prints" ] || echo "$name $print" >>"$prints"
-		echo "ok      $name: exit $got, ${line#*reports }"
+		echo "ok      $name: exit $got, ${first:-no finding} $print"
 	fi
 }
 
@@ -56,7 +55,7 @@ fault() {
 	shift 5
 	wanted "$name" || return
 	"$tt" exec -k "$kernel" "${warm[@]}" -o "$work/out" "$@" -- sh -c "$command" >"$work/log" 2>&1 </dev/null
-	judge "$name" "$code" "$text" $?
+	judge "$name" "$code" "$text" $? "$work/out/machine.json"
 	rm -rf "$work/out"
 }
 
@@ -114,10 +113,8 @@ fault stalled-rcu 1 'rcu: RCU stall: rcu_' "$built" "$knobs; echo 0 > watchdog; 
 # A reference leaks in the kernel's own code: kmemleak must find it, and the finding
 # must name the case that made the token.
 if wanted leak; then
-	"$tt" run -k "$built" -f pretty -o "$work/leak" --append bpf_mutant=46 nested_userns token_passed_on >"$work/out" 2>&1
-	code=$?
-	tr -s '[:space:]' ' ' <"$work/out" | sed 's/ finding /\nthe kernel reports /g' >"$work/log"
-	judge leak 1 'kmemleak: unreferenced object of bpf_token_create under ' "$code"
+	"$tt" run -k "$built" -q -f json -o "$work/leak" --append bpf_mutant=46 nested_userns token_passed_on >"$work/report" 2>"$work/log"
+	judge leak 1 'kmemleak: unreferenced object of bpf_token_create under ' $? "$work/report"
 fi
 echo "provoke: $((tried - failed)) passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -22,10 +22,12 @@ descendants() {
 		descendants "$p"
 	done
 }
-# busy PID PROGRAM: true once tokentest has started PROGRAM or printed UNTIL; for -, true after two seconds.
+# busy PID PROGRAM: true once tokentest has started PROGRAM, once it or the program in the machine has printed UNTIL,
+# or once the kernel log LOG holds the mark MARK; for -, true after two seconds.
 busy() {
 	local p
 	[ "$2" != - ] || { sleep 2; return 0; }
+	[ -z "${MARK:-}" ] || { grep -qs "$MARK" "$LOG"; return; }
 	[ -z "${UNTIL:-}" ] || { grep -q "$UNTIL" "$work/out" "$work/err" && return 0; return 1; }
 	for p in $(descendants "$1"); do
 		case $(cat "/proc/$p/comm" 2>/dev/null) in $2*) return 0 ;; esac
@@ -82,7 +84,7 @@ for sig in TERM INT QUIT HUP; do
 	row "run-$sig" $sig qemu 3 run -k "$kernel" -o "$work/run-$sig" map_create
 done
 row run-in-git-bisect TERM qemu 128 run --bisect -k "$kernel" -o "$work/bisecting" map_create
-UNTIL=running row run-cells TERM qemu 3 run -k "$kernel" --full -o "$work/full" map_create prog_load
+MARK='begin cells' LOG=$work/full/kernel0/boot0/console.log row run-cells TERM qemu 3 run -k "$kernel" --full -o "$work/full" map_create prog_load
 UNTIL="shrink .*round" row shrink TERM qemu 1 run -k "$kernel" -o "$work/shrunk" --random 60 --seed 1 --lie-rule token_create/no-cap-bpf
 row bench TERM qemu 3 bench -k "$kernel"
 row exec TERM qemu 125 exec -k "$kernel" -- sleep 1000

@@ -152,8 +152,8 @@ func (s *session) end(exit vm.Exit, dir string) *bootOutcome {
 	if err != nil {
 		name = dir
 	}
-	b := result.Boot{Dir: name, Began: s.trial.began(s.m), Fate: exit.Fate, Reason: exit.Reason, Findings: exit.Findings,
-		Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
+	b := result.Boot{Dir: name, Began: s.trial.began(s.m), Fate: exit.Fate, Signal: exit.Signal, Reason: exit.Reason,
+		Findings: exit.Findings, Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
 		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
 	switch {
 	case !out.died(), s.interrupted != nil && s.interrupted():

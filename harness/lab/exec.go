@@ -96,8 +96,8 @@ func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit,
 		exit.Findings[i].Case = p.Args[0]
 	}
 	out.Kernel.Boots = append(out.Kernel.Boots, result.Boot{
-		Dir: "boot0", Began: t.began(s.m), Fate: exit.Fate, Reason: s.reason(exit), Findings: exit.Findings,
-		Boot: exit.Boot, Total: exit.Total, Decide: s.decide, Host: exit.Host, Refused: s.fixtures,
+		Dir: "boot0", Began: t.began(s.m), Fate: exit.Fate, Signal: exit.Signal, Reason: s.reason(exit),
+		Findings: exit.Findings, Boot: exit.Boot, Total: exit.Total, Decide: s.decide, Host: exit.Host, Refused: s.fixtures,
 	})
 	return exit, nil
 }

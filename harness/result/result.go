@@ -161,6 +161,9 @@ type Boot struct {
 	Decide   time.Duration   `json:"decide"`          // from hello to done
 	Total    time.Duration   `json:"total"`
 	Cases    int             `json:"cases"` // answered
+	// Signal is the name of the signal that ended QEMU and decides the fate: SIGKILL or SIGSTOP from outside, or SIGABRT
+	// of a QEMU that crashed, for example.
+	Signal string `json:"signal,omitempty"`
 	// Host is what the host gave the machine, where that is why its fate is infra.
 	Host *splat.Share `json:"host,omitempty"`
 	// Corrupt says that a record of the guest was damaged or out of order, which ended the machine.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/harness/splat"
 	"tokentest/harness/wire"
 )
@@ -50,8 +52,21 @@ func (v *evidence) exit() Exit {
 	}
 	return Exit{
 		Fate: fate, Reason: reason, Findings: v.log.Findings,
-		Boot: v.hello, Total: v.total, Code: v.code, Host: host,
+		Boot: v.hello, Total: v.total, Code: v.code, Host: host, Signal: v.deadly(),
 	}
+}
+
+// deadly is the name of the signal that decides the fate: one from outside, or that of QEMU's crash.
+func (v *evidence) deadly() string {
+	switch {
+	case v.startErr != nil, v.internal != "", v.log.Fatal != nil, v.log.InitExit != "":
+		return ""
+	case v.stopped != "" && v.halted:
+		return unix.SignalName(unix.SIGSTOP)
+	case v.stopped != "", v.cancelled != nil, v.done:
+		return ""
+	}
+	return unix.SignalName(v.signal)
 }
 
 // judge decides the fate. The order matters: first what the host did, then what the

@@ -99,6 +99,29 @@ func TestExitHost(t *testing.T) {
 	}
 }
 
+// TestExitNamesSignal: only a signal that decides the fate is named.
+func TestExitNamesSignal(t *testing.T) {
+	fatal := splat.Report{Fatal: &splat.Finding{Title: "kernel panic"}}
+	for _, tt := range []struct {
+		name   string
+		v      evidence
+		signal string
+	}{
+		{"killed", evidence{hello: 1, signal: syscall.SIGKILL}, "SIGKILL"},
+		{"crashed", evidence{signal: syscall.SIGABRT}, "SIGABRT"},
+		{"stopped, and we killed it", evidence{hello: 1, stopped: "silent", halted: true, signal: syscall.SIGKILL}, "SIGSTOP"},
+		{"silent, and we killed it", evidence{hello: 1, stopped: "silent", signal: syscall.SIGKILL}, ""},
+		{"cancelled", evidence{hello: 1, cancelled: context.Canceled, signal: syscall.SIGKILL}, ""},
+		{"killed after done", evidence{hello: 1, done: true, signal: syscall.SIGKILL}, ""},
+		{"killed after a panic", evidence{hello: 1, log: fatal, signal: syscall.SIGKILL}, ""},
+		{"exited", evidence{hello: 1, code: 1}, ""},
+	} {
+		if got := tt.v.exit().Signal; got != tt.signal {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.signal)
+		}
+	}
+}
+
 // TestExitNamesStorage: a boot directory that is incomplete does not change the fate, and
 // the reason says so.
 func TestExitNamesStorage(t *testing.T) {

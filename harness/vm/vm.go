@@ -116,6 +116,9 @@ type Exit struct {
 	Boot     time.Duration   // from start to hello; zero when there was none
 	Total    time.Duration   // from start to QEMU's exit
 	Code     int             // QEMU's exit status, -1 when a signal ended it
+	// Signal is the name of the signal that decides the fate, such as SIGKILL from outside, SIGSTOP from outside, or
+	// SIGABRT of a QEMU that crashed; "" for none.
+	Signal string `json:",omitempty"`
 	// Host is what the host gave the machine, if the fate is Infra for that
 	// reason: on a host that is less busy, another machine may end differently.
 	Host *splat.Share `json:",omitempty"`

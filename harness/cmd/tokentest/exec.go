@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -85,7 +87,10 @@ and each test in it becomes a case of a run with a report like any other.
 The exit code is the program's, or 128 and its signal; 125 when there is no
 verdict (the host, the boot, a machine that was lost), 126 when the program
 cannot be run, 127 when there is none, and 1 where the kernel crashed, hung or
-reported a fault under a program that says that all is well.`,
+reported a fault under a program that says that all is well.
+
+With --out DIR, DIR/machine.json holds the machine's fate, its findings, and how
+the program ended.`,
 		Example: `  tokentest exec --kernel deb:6.12 -- ./a.out -v
   go test -exec 'tokentest exec --kernel deb:6.12 --' ./...
   tokentest exec --kernel deb:6.12 --parse auto -- ./fs_test`,
@@ -133,6 +138,28 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		return codedError{err, exitNoMachine}
 	}
 	a.code = a.verdict(ctx, ended, l)
+	if err := keepMachine(l.Dir, ended, a.code); err != nil {
+		fmt.Fprintf(a.stderr, "tokentest: %v\n", err) // the program's exit code counts
+	}
+	return nil
+}
+
+// machineFile says how a machine that exec started ended.
+const machineFile = "machine.json"
+
+// keepMachine stores in dir the kernel with its one boot, in the form of run.json, and how the program ended.
+func keepMachine(dir string, e *lab.Ended, code int) error {
+	text, err := json.MarshalIndent(struct {
+		*result.KernelRun
+		Program  *wire.Exit `json:"program,omitempty"`
+		ExitCode int        `json:"exit_code"`
+	}{e.Kernel, e.Exit, code}, "", "  ")
+	if err == nil {
+		err = renameio.WriteFile(filepath.Join(dir, machineFile), append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("store how the machine ended: %w", err)
+	}
 	return nil
 }
 
