@@ -13,7 +13,9 @@ import (
 func TestSay(t *testing.T) {
 	var out bytes.Buffer
 	say(&out, []string{"root map_create", "owner token_create"}, []step.Observation{
-		{Errno: 1}, {Proof: step.Works, Values: []uint64{3}}, {Proof: step.DoesNotWork}, {Proof: step.Works, Text: "1 barriers"},
+		{
+			Errno: 1,
+		}, {Proof: step.Works, Values: []uint64{3}}, {Proof: step.DoesNotWork}, {Proof: step.Works, Text: "1 barriers"},
 	})
 	want := `root map_create
   => EPERM (operation not permitted)

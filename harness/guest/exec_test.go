@@ -170,7 +170,9 @@ func TestStdioAttr(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := s.attr(&wire.Exec{Root: "/r", Dir: "/d", Env: []string{"A=b"}, UID: 7, GID: 8})
-	if a.Dir != "/d" || !slices.Equal(a.Env, []string{"A=b"}) || len(a.Files) != 3 || a.Sys.Chroot != "/r" || !a.Sys.Setsid || a.Sys.Setctty {
+	if a.Dir != "/d" || !slices.Equal(a.Env, []string{"A=b"}) || len(a.Files) != 3 || a.Sys.Chroot != "/r" ||
+		!a.Sys.Setsid ||
+		a.Sys.Setctty {
 		t.Errorf("got %+v, %+v", a, a.Sys)
 	}
 	if c := a.Sys.Credential; c == nil || c.Uid != 7 || c.Gid != 8 {
@@ -296,10 +298,12 @@ func TestApplication(t *testing.T) {
 			t.Errorf("%s: %s, proof %d", name, o.Errno, o.Proof)
 		}
 	}
-	if o, err := application(&step.Step{Args: []step.Arg{number(step.KeyMake, uint64(step.MakeQueue))}}); err != nil || o.Errno != uapi.Errno(unix.EPERM) {
+	if o, err := application(&step.Step{Args: []step.Arg{number(step.KeyMake, uint64(step.MakeQueue))}}); err != nil ||
+		o.Errno != uapi.Errno(unix.EPERM) {
 		t.Errorf("without capabilities: %s, %v", o.Errno, err)
 	}
-	if _, err := application(&step.Step{Args: []step.Arg{number(step.KeyMake, 0)}}); err == nil || !strings.HasPrefix(err.Error(), "the application says ") {
+	if _, err := application(&step.Step{Args: []step.Arg{number(step.KeyMake, 0)}}); err == nil ||
+		!strings.HasPrefix(err.Error(), "the application says ") {
 		t.Errorf("an application that makes nothing: %v", err)
 	}
 	if fd, o := (&actor{}).library(stepOf(number(step.KeyMake, 0))); fd != noFD || o.Errno != uapi.Errno(unix.EPROTO) {
@@ -311,7 +315,10 @@ func TestEnvironment(t *testing.T) {
 	if got := environment(stepOf()); got == nil || len(got) != 0 {
 		t.Errorf("got %q, want nothing, and not this process's", got)
 	}
-	if got := environment(stepOf(text(step.KeyEnv, "/mnt/a"))); !slices.Equal(got, []string{"LIBBPF_BPF_TOKEN_PATH=/mnt/a"}) {
+	if got := environment(stepOf(text(step.KeyEnv, "/mnt/a"))); !slices.Equal(
+		got,
+		[]string{"LIBBPF_BPF_TOKEN_PATH=/mnt/a"},
+	) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -324,7 +331,12 @@ func TestRunByHand(t *testing.T) {
 	}
 	p := testWorld()
 	cells := wire.Cells{Cells: []step.Cell{{dupOf(1, 1), dupOf(1, 9)}}}
-	c := wire.ByHand{World: wire.EncodeProgram(p), Cells: wire.EncodeCells(&cells), Setup: []string{"userns", "send"}, Steps: []string{"dup", "dup closed"}}
+	c := wire.ByHand{
+		World: wire.EncodeProgram(p),
+		Cells: wire.EncodeCells(&cells),
+		Setup: []string{"userns", "send"},
+		Steps: []string{"dup", "dup closed"},
+	}
 	var out bytes.Buffer
 	if err := runByHand(&c, &out); err != nil {
 		t.Fatal(err)

@@ -166,12 +166,16 @@ func TestLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	want := wire.EncodeResults(&wire.Results{Cells: [][]step.Observation{{{Errno: 1}, {Proof: step.Works, Values: []uint64{7}}}}})
+	want := wire.EncodeResults(
+		&wire.Results{Cells: [][]step.Observation{{{Errno: 1}, {Proof: step.Works, Values: []uint64{7}}}}},
+	)
 	go func() {
 		defer unix.Close(its.fd)
 		message, fds, err := its.recv(make([]byte, maxMessage))
 		acts, _ := decodeScript(message)
-		if err != nil || len(acts) != 2 || acts[0].verb != verbTake || acts[0].payload[0] != 3 || acts[1].verb != verbGive || len(fds) != 1 {
+		if err != nil || len(acts) != 2 || acts[0].verb != verbTake || acts[0].payload[0] != 3 ||
+			acts[1].verb != verbGive ||
+			len(fds) != 1 {
 			its.send([]byte{answerError, '?'}, nil)
 			return
 		}

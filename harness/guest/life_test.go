@@ -121,7 +121,14 @@ func TestRawProcess(t *testing.T) {
 }
 
 func TestMountData(t *testing.T) {
-	s := &step.Step{Args: []step.Arg{{Key: step.KeyAt, Num: 1}, {Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMode, Str: "0700"}, {Key: step.KeyUnknown, Str: "x"}}}
+	s := &step.Step{
+		Args: []step.Arg{
+			{Key: step.KeyAt, Num: 1},
+			{Key: step.KeyCmds, Str: "any"},
+			{Key: step.KeyMode, Str: "0700"},
+			{Key: step.KeyUnknown, Str: "x"},
+		},
+	}
 	if got := (&typeIDs{}).mountData(s); got != "delegate_cmds=any,mode=0700,unknown=x" {
 		t.Errorf("data %q", got)
 	}
@@ -185,7 +192,9 @@ func TestOpenAndDup(t *testing.T) {
 	if o := run(step.OpSetns, 0, step.Arg{Key: step.KeyInside, Num: 4}); o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("setns to its own: %s", o.Errno)
 	}
-	if o := run(step.OpFsconfig, 0, step.Arg{Key: step.KeyContext, Num: 1}, step.Arg{Key: step.KeyCmds, Str: "0"}); o.Errno != uapi.Errno(unix.EINVAL) {
+	if o := run(step.OpFsconfig, 0, step.Arg{Key: step.KeyContext, Num: 1}, step.Arg{Key: step.KeyCmds, Str: "0"}); o.Errno != uapi.Errno(
+		unix.EINVAL,
+	) {
 		t.Errorf("fsconfig of a directory: %s", o.Errno)
 	}
 }

@@ -174,7 +174,8 @@ func TestProgAttr(t *testing.T) {
 		if got := without(a.words(), progInsns, progLicense, progInfo); !maps.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
-		if !bytes.Equal(a.pointed(progInsns, insnLen), insns[:insnLen]) || string(a.pointed(progLicense, 4)) != "GPL\x00" {
+		if !bytes.Equal(a.pointed(progInsns, insnLen), insns[:insnLen]) ||
+			string(a.pointed(progLicense, 4)) != "GPL\x00" {
 			t.Errorf("%s: the instructions or the licence are not what the attribute points to", tt.name)
 		}
 		if info != nil && binary.LittleEndian.Uint32(a.pointed(progInfo, 8)[4:]) != funcTypeID {
@@ -217,7 +218,8 @@ func TestBodies(t *testing.T) {
 		}
 		got := disassembled(t, bodyOf(b))
 		if b == step.BodySubprog {
-			if len(got) != 5 || !slices.Equal(got[1:3], leave) || !slices.Equal(got[3:], leave) || !strings.HasPrefix(got[0], "Call ") {
+			if len(got) != 5 || !slices.Equal(got[1:3], leave) || !slices.Equal(got[3:], leave) ||
+				!strings.HasPrefix(got[0], "Call ") {
 				t.Errorf("%s: %q", step.Bodies[b], got)
 			}
 			continue
@@ -243,7 +245,8 @@ func TestLookup(t *testing.T) {
 		if got := binary.LittleEndian.Uint32(code[4:]); got != uint32(fd) || code[1]>>4 != 1 { // BPF_PSEUDO_MAP_FD
 			t.Errorf("descriptor %d: the instruction has %#x, source register %d", fd, got, code[1]>>4)
 		}
-		if lines := disassembled(t, code); lines[len(lines)-2] != "MovImm dst: r0 imm: 3" || lines[len(lines)-1] != "Exit" {
+		if lines := disassembled(t, code); lines[len(lines)-2] != "MovImm dst: r0 imm: 3" ||
+			lines[len(lines)-1] != "Exit" {
 			t.Errorf("it ends with %q", lines)
 		}
 	}
@@ -273,9 +276,13 @@ func TestLoaderBody(t *testing.T) {
 	n := len(lines)
 	tail := []string{
 		fmt.Sprintf("LdXMemDW dst: r1 src: r6 off: %d imm: 0", attrSize), "MovReg dst: r2 src: rfp",
-		fmt.Sprintf("AddImm dst: r2 imm: %d", -attrSize), fmt.Sprintf("MovImm dst: r3 imm: %d", attrSize), "Call FnSysBpf", "Exit",
+		fmt.Sprintf(
+			"AddImm dst: r2 imm: %d",
+			-attrSize,
+		), fmt.Sprintf("MovImm dst: r3 imm: %d", attrSize), "Call FnSysBpf", "Exit",
 	}
-	if n != 1+2*attrSize/8+len(tail) || !slices.Equal(lines[n-len(tail):], tail) || lines[0] != "MovReg dst: r6 src: r1" {
+	if n != 1+2*attrSize/8+len(tail) || !slices.Equal(lines[n-len(tail):], tail) ||
+		lines[0] != "MovReg dst: r6 src: r1" {
 		t.Errorf("%d instructions: %q", n, lines)
 	}
 	for i := range attrSize / 8 {
@@ -359,13 +366,24 @@ func TestAttrFaults(t *testing.T) {
 	for fault, want := range map[step.AttrFault]unix.Errno{
 		0: 0, step.AttrTail: unix.EINVAL, step.AttrBeyond: unix.E2BIG, step.AttrHuge: unix.E2BIG, step.AttrUnreadable: unix.EFAULT,
 	} {
-		fd, errno := c.mapCreate(uapi.BPF_MAP_TYPE_HASH, tokenArg{}, stepOf(number(step.KeyAttr, uint64(fault))), fdArgs{})
+		fd, errno := c.mapCreate(
+			uapi.BPF_MAP_TYPE_HASH,
+			tokenArg{},
+			stepOf(number(step.KeyAttr, uint64(fault))),
+			fdArgs{},
+		)
 		closeFD(fd)
 		if errno != uapi.Errno(want) {
 			t.Errorf("%s: %s, want %s", step.AttrFaults[fault], errno, uapi.Errno(want))
 		}
 	}
-	fd, errno := c.progLoad(uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(number(step.KeyAttr, uint64(step.AttrInsns))), fdArgs{})
+	fd, errno := c.progLoad(
+		uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+		0,
+		tokenArg{},
+		stepOf(number(step.KeyAttr, uint64(step.AttrInsns))),
+		fdArgs{},
+	)
 	closeFD(fd)
 	if errno != uapi.Errno(unix.EFAULT) {
 		t.Errorf("no instructions: %s", errno)

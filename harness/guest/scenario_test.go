@@ -20,8 +20,19 @@ func newTestAgent(t *testing.T) *agent {
 	t.Helper()
 	g := newAgent(struct{ io.ReadWriter }{})
 	g.sysctl = unprivDefault
-	t.Cleanup(g.dismiss)
+	t.Cleanup(func() {
+		g.dismiss()
+		closeFixtures(&g.fix)
+	})
 	return g
+}
+
+// closeFixtures closes what an agent made for requests: a machine has one agent, and
+// numbers above highFD must stay free.
+func closeFixtures(f *fixtures) {
+	for _, fd := range append(f.commands[:], f.inner, f.intBTF, f.extTarget, f.funcBTF) {
+		closeFD(fd)
+	}
 }
 
 // hostFacts describes this machine as hello does.

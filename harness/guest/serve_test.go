@@ -40,8 +40,15 @@ func serveHere(t *testing.T, prepare func(g *agent)) *host {
 	t.Helper()
 	ours, theirs := channel(t)
 	t.Cleanup(func() { ours.Close() })
-	g := &agent{in: wire.NewReader(theirs), out: wire.NewWriter(theirs), sysctl: unprivDefault, buf: make([]byte, maxMessage),
-		hooks: map[step.Hook]*lsmHook{}, lsm: map[step.Handle]lsmPlace{}, types: []byte("{}")}
+	g := &agent{
+		in:     wire.NewReader(theirs),
+		out:    wire.NewWriter(theirs),
+		sysctl: unprivDefault,
+		buf:    make([]byte, maxMessage),
+		hooks:  map[step.Hook]*lsmHook{},
+		lsm:    map[step.Handle]lsmPlace{},
+		types:  []byte("{}"),
+	}
 	if prepare != nil {
 		prepare(g)
 	}
@@ -156,7 +163,10 @@ func TestServeFault(t *testing.T) {
 		}
 	}
 	send := func(handle uint64) step.Step {
-		return step.Step{Op: step.OpSend, Args: []step.Arg{{Key: step.KeyHandle, Num: handle}, {Key: step.KeyTo, Num: 1}}}
+		return step.Step{
+			Op:   step.OpSend,
+			Args: []step.Arg{{Key: step.KeyHandle, Num: handle}, {Key: step.KeyTo, Num: 1}},
+		}
 	}
 	p := testWorld()
 	p.Setup = append(p.Setup, send(5))
@@ -231,7 +241,11 @@ func TestBye(t *testing.T) {
 func TestHello(t *testing.T) {
 	ours, theirs := channel(t)
 	defer ours.Close()
-	g := &agent{out: wire.NewWriter(theirs), max: map[string]uint32{"bpf_cmd": 37}, refused: []step.Fixture{{Name: "hash map", Errno: 1}}}
+	g := &agent{
+		out:     wire.NewWriter(theirs),
+		max:     map[string]uint32{"bpf_cmd": 37},
+		refused: []step.Fixture{{Name: "hash map", Errno: 1}},
+	}
 	g.btf.StructOpsIndex = 4
 	g.built = builtIn{off: []string{"NET"}, from: step.FromBTF, typesOff: []string{"func f"}}
 	settings := map[string]step.Reading{step.Mitigations: {Booted: 1, Running: 1}}
@@ -277,7 +291,8 @@ func TestMarks(t *testing.T) {
 	if want := "<4>tokentest: begin cells 3 2\n<4>tokentest: begin exec\n"; err != nil || string(text) != want {
 		t.Errorf("got %q, %v, want %q", text, err, want)
 	}
-	if len(l.marks) != 2 || l.marks[0].Mark.First != 3 || l.marks[1].Mark.Kind != wire.MarkExec || l.marks[1].Ticks < l.marks[0].Ticks {
+	if len(l.marks) != 2 || l.marks[0].Mark.First != 3 || l.marks[1].Mark.Kind != wire.MarkExec ||
+		l.marks[1].Ticks < l.marks[0].Ticks {
 		t.Errorf("kept are %+v", l.marks)
 	}
 }
