@@ -23,27 +23,28 @@ const module = "tokentest/"
 // import. Expectations never reach the guest, and so neither cases nor the
 // oracle does.
 var mayImport = map[string][]string{
-	"cases/uapi":       {},
-	"cases/uapi/gen":   {"kconfig"},
-	"cases/oracle":     {"cases/uapi"},
-	"cases/step":       {"cases/uapi"},
-	"cases/sim":        {"cases/oracle", "cases/step", "cases/uapi"},
-	"cases":            {"cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
-	"cases/draw":       {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
-	"kconfig":          {},
-	"images":           {"harness/child"},
-	"images/init":      {"cases/step", "harness/guest", "harness/library", "harness/wire"},
-	"images/bare":      {},
-	"harness/wire":     {"cases/step", "cases/uapi"},
-	"harness/guest":    {"cases/step", "cases/uapi", "harness/wire"},
-	"harness/library":  {}, // an application: it knows nothing of us
-	"harness/child":    {},
-	"harness/splat":    {"harness/wire"},
-	"harness/vm":       {"harness/child", "harness/splat", "harness/wire"},
-	"harness/testlog":  {},
-	"harness/kernel":   {"harness/child", "kconfig"},
-	"harness/bench":    {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report", "harness/result"},
-	"harness/progress": {"harness/lab", "harness/result", "harness/signals"},
+	"cases/uapi":        {},
+	"cases/uapi/gen":    {"kconfig"},
+	"cases/oracle":      {"cases/uapi"},
+	"cases/step":        {"cases/uapi"},
+	"cases/sim":         {"cases/oracle", "cases/step", "cases/uapi"},
+	"cases":             {"cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
+	"cases/draw":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
+	"kconfig":           {},
+	"images":            {"harness/child"},
+	"images/init":       {"cases/step", "harness/guest", "harness/library", "harness/wire"},
+	"images/bare":       {},
+	"harness/wire":      {"cases/step", "cases/uapi"},
+	"harness/guest":     {"cases/step", "cases/uapi", "harness/wire"},
+	"harness/library":   {}, // an application: it knows nothing of us
+	"harness/child":     {},
+	"harness/splat":     {"harness/wire"},
+	"harness/vm":        {"harness/child", "harness/splat", "harness/wire"},
+	"harness/testlog":   {},
+	"harness/kernel":    {"harness/child", "kconfig"},
+	"harness/bench":     {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report", "harness/result"},
+	"harness/progress":  {"harness/lab", "harness/result", "harness/signals"},
+	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage", "harness/vm", "harness/wire"},
 	"harness/bisect": {
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
@@ -69,7 +70,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
+var drivers = []string{"harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

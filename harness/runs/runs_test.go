@@ -80,17 +80,8 @@ func stored(t *testing.T, dir string, r *result.Run) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s, err := result.Create(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, k := range r.Kernels {
-		if err := s.Append(i, k); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r.Version = result.Version
-	if err := s.Close(r); err != nil {
+	r.Version, r.Dir = result.Version, dir
+	if err := Store(r); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -2,29 +2,20 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/guestprog"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
-	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
 
@@ -112,14 +103,6 @@ the program ended.`,
 	return c
 }
 
-// Exit codes that tell of a program that did not run, as shells and container
-// tools give them.
-const (
-	exitNoMachine = 125
-	exitCannotRun = 126
-	exitNotFound  = 127
-)
-
 // exec runs a program and answers with its exit code.
 func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 	p, err := a.program(f, args)
@@ -134,31 +117,12 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 	defer a.discard(f, l)
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
-		a.code = exitNoMachine
-		return codedError{err, exitNoMachine}
+		a.code = guestprog.ExitNoMachine
+		return codedError{err, guestprog.ExitNoMachine}
 	}
 	a.code = a.verdict(ctx, ended, l)
-	if err := keepMachine(l.Dir, ended, a.code); err != nil {
+	if err := guestprog.Store(l.Dir, ended, a.code); err != nil {
 		fmt.Fprintf(a.stderr, "tokentest: %v\n", err) // the program's exit code counts
-	}
-	return nil
-}
-
-// machineFile says how a machine that exec started ended.
-const machineFile = "machine.json"
-
-// keepMachine stores in dir the kernel with its one boot, in the form of run.json, and how the program ended.
-func keepMachine(dir string, e *lab.Ended, code int) error {
-	text, err := json.MarshalIndent(struct {
-		*result.KernelRun
-		Program  *wire.Exit `json:"program,omitempty"`
-		ExitCode int        `json:"exit_code"`
-	}{e.Kernel, e.Exit, code}, "", "  ")
-	if err == nil {
-		err = renameio.WriteFile(filepath.Join(dir, machineFile), append(text, '\n'), 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("store how the machine ended: %w", err)
 	}
 	return nil
 }
@@ -175,105 +139,16 @@ func (e codedError) Unwrap() error { return e.error }
 func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Program) (*lab.Ended, error) {
 	signals := make(chan wire.Signal)
 	p.Signals = signals
-	stop := forward(ctx, signals)
+	stop := guestprog.Forward(ctx, signals)
 	defer stop()
 	return l.Exec(ctx, f.kernel, p)
 }
 
-// How long a program may take to end after a signal, before its machine is
-// ended. Go programs print all their goroutines at SIGQUIT.
-const (
-	graceProgram = 700 * time.Millisecond
-	graceQuit    = 10 * time.Second
-)
-
-// forward has the first signal that would end this command go to the program,
-// and all SIGUSR1 and SIGUSR2. A program that does not end in time is ended
-// with its machine, and so it is at the second signal.
-func forward(ctx context.Context, to chan<- wire.Signal) (stop func()) {
-	h := signals.Of(ctx)
-	var limit *time.Timer
-	drop := h.Take(func(s os.Signal) bool {
-		if limit != nil || !send(to, s) {
-			return false
-		}
-		grace := graceProgram
-		if s == syscall.SIGQUIT {
-			grace = graceQuit
-		}
-		limit = time.AfterFunc(grace, h.Interrupt)
-		return true
-	})
-	more, done := make(chan os.Signal, 4), make(chan struct{})
-	signal.Notify(more, syscall.SIGUSR1, syscall.SIGUSR2)
-	go func() {
-		for {
-			select {
-			case s := <-more:
-				send(to, s)
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() {
-		drop()
-		signal.Stop(more)
-		close(done)
-	}
-}
-
-// send hands a signal to the program. There may be none yet.
-func send(to chan<- wire.Signal, s os.Signal) bool {
-	n, ok := s.(syscall.Signal)
-	if !ok {
-		return false
-	}
-	select {
-	case to <- wire.Signal{Number: int(n)}:
-		return true
-	case <-time.After(50 * time.Millisecond):
-		return false
-	}
-}
-
-// verdict turns how a program and its machine ended into an exit code, and
-// says what a local run would not have said.
+// verdict prints what a local run would not have said, and returns the exit code.
 func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
-	b := &e.Kernel.Boots[0]
-	for _, f := range b.Findings {
-		if f.Counts() {
-			fmt.Fprintf(a.stderr, "tokentest: the kernel reports %s: %s [%s]\n", f.Kind, f.Title, f.Fingerprint)
-		}
-	}
-	if b.Fate == vm.Lost && ctx.Err() != nil {
-		fmt.Fprintf(a.stderr, "tokentest: %v\n", signals.ErrInterrupted)
-		if e.Exit != nil && e.Exit.Code != 0 {
-			return e.Exit.Code
-		}
-		return exitNoMachine
-	}
-	if b.Fate != vm.Clean {
-		fmt.Fprintf(a.stderr, "tokentest: %s: the machine is %s: %s (%s)\n", e.Kernel.Ref, b.Fate, b.Reason, filepath.Join(l.Dir, b.Dir))
-	}
-	code := 0
-	switch {
-	case e.Exit == nil && (b.Fate == vm.Panicked || b.Fate == vm.Hung):
-		return result.ExitDiffers
-	case e.Exit == nil:
-		return exitNoMachine
-	case e.Exit.Missing:
-		code = exitNotFound
-	case e.Exit.Error != "":
-		code = exitCannotRun
-	default:
-		code = e.Exit.Code
-	}
-	if e.Exit.Error != "" {
-		fmt.Fprintf(a.stderr, "tokentest: run the program: %s\n", e.Exit.Error)
-	}
-	if code == 0 && b.Fate != vm.Clean && b.Host == nil {
-		return result.ExitDiffers
+	code, says := guestprog.Verdict(e, l.Dir, ctx.Err() != nil)
+	for _, line := range says {
+		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
 	}
 	return code
 }
@@ -288,7 +163,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 	if err := checkAccel(f.accel); err != nil {
 		return nil, err
 	}
-	signals.Of(ctx).Keep(exitNoMachine)
+	signals.Of(ctx).Keep(guestprog.ExitNoMachine)
 	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
@@ -304,7 +179,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 
 // discard removes the records of a machine about which there is nothing to say.
 func (a *app) discard(f *machineFlags, l *lab.Lab) {
-	if f.out == "" && a.code != result.ExitDiffers && a.code != exitNoMachine {
+	if f.out == "" && a.code != result.ExitDiffers && a.code != guestprog.ExitNoMachine {
 		os.RemoveAll(l.Dir)
 	}
 }
@@ -326,31 +201,32 @@ func (a *app) lateNote(after time.Duration) func(string, ...any) {
 	}
 }
 
-// program collects what is to run.
-func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
-	p := &lab.Program{MemMiB: f.mem, Append: f.append}
-	p.Args, p.Env = slices.Clone(args), os.Environ()
+// options say what runs in the machine.
+func (f *machineFlags) options(args []string) (guestprog.Options, error) {
 	here, err := os.Getwd()
 	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
+		return guestprog.Options{}, fmt.Errorf("find the working directory: %w", err)
 	}
-	p.Dir = here
-	if p.UID, p.GID, err = parseUser(f.user); err != nil {
+	return guestprog.Options{Args: args, Env: os.Environ(), Here: here, User: f.user, Root: f.root, Dir: f.dir,
+		With: f.with, Get: f.get, NoTestdata: f.bare}, nil
+}
+
+// program collects what is to run.
+func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
+	o, err := f.options(args)
+	if err != nil {
 		return nil, err
 	}
-	if f.root == "" {
-		err = bringProgram(p, here, f.bare)
-	} else {
-		p.Root, p.Dir = guestRoot, "/"
-		err = bring(p, f.root, guestRoot)
+	p, err := guestprog.New(o)
+	var missing *guestprog.NotFoundError
+	if errors.As(err, &missing) {
+		return nil, codedError{err, guestprog.ExitNotFound}
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := bringExtras(p, f, here); err != nil {
-		return nil, err
-	}
-	return p, placesAllowed(p)
+	p.MemMiB, p.Append = f.mem, f.append
+	return p, nil
 }
 
 // watch lets a person look inside the lab's machines.
@@ -363,168 +239,4 @@ func (a *app) watch(l *lab.Lab, console, gdb bool) {
 			fmt.Fprintf(a.stderr, "tokentest: the machine waits for a debugger; continue it there: %s\n", line)
 		}
 	}
-}
-
-// bringExtras adds what the user named.
-func bringExtras(p *lab.Program, f *machineFlags, here string) error {
-	for _, w := range f.with {
-		from, to, given := strings.Cut(w, ":")
-		if !given {
-			to = absolute(here, from)
-		}
-		if err := errors.Join(bring(p, from, filepath.Join(p.Root, absolute("/", to))), bringLibraries(p, from)); err != nil {
-			return err
-		}
-	}
-	if f.dir != "" {
-		p.Dir = absolute("/", f.dir)
-	}
-	for _, g := range f.get {
-		p.Get = append(p.Get, absolute(here, g))
-	}
-	return nil
-}
-
-// guestRoot is where a directory that becomes a root is put.
-const guestRoot = "/root.d"
-
-// bring adds a file or directory.
-func bring(p *lab.Program, from, to string) error {
-	files, err := lab.Gather(from, to)
-	if err != nil {
-		return usage.Of(err)
-	}
-	p.Files = append(p.Files, files...)
-	return nil
-}
-
-// placesAllowed refuses files where the machine has file systems of its own.
-func placesAllowed(p *lab.Program) error {
-	for _, f := range p.Files {
-		for _, own := range []string{"/proc", "/sys", "/dev"} {
-			if f.To == own || strings.HasPrefix(f.To, own+"/") {
-				return usage.Errorf("%s: nothing can be brought to %s of a machine; name another place with --with %s:PLACE", f.From, own, f.From)
-			}
-		}
-	}
-	return nil
-}
-
-func absolute(base, name string) string {
-	if filepath.IsAbs(name) {
-		return filepath.Clean(name)
-	}
-	return filepath.Join(base, name)
-}
-
-// bringProgram adds the program, with what it loads and, for a Go test, the
-// directory that it expects to be in.
-func bringProgram(p *lab.Program, here string, bare bool) error {
-	path, err := exec.LookPath(p.Args[0])
-	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return codedError{fmt.Errorf("find the program: %w", err), exitNotFound}
-	}
-	path = absolute(here, path)
-	p.Args[0] = path
-	if err := errors.Join(bring(p, path, path), bringLibraries(p, path)); err != nil {
-		return err
-	}
-	if !isGoTest(p.Args) {
-		return nil
-	}
-	wantFiles(p, here)
-	if bare {
-		return nil
-	}
-	return bringPackage(p, here)
-}
-
-// bringLibraries adds what a file loads, if it is a program.
-func bringLibraries(p *lab.Program, path string) error {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || p.Root != "" {
-		return nil
-	}
-	libraries, err := lab.Libraries(path)
-	if err != nil {
-		return usage.Of(err)
-	}
-	for _, name := range libraries {
-		if err := bring(p, name, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// isGoTest says whether the program is what go test builds and runs.
-func isGoTest(args []string) bool {
-	return strings.HasSuffix(args[0], ".test") && slices.ContainsFunc(args[1:], func(s string) bool { return strings.HasPrefix(s, "-test.") })
-}
-
-// maxPackage bounds what comes along by itself.
-const maxPackage = 256 << 20
-
-// bringPackage adds the files of the directory, and testdata as a whole.
-func bringPackage(p *lab.Program, here string) error {
-	entries, err := os.ReadDir(here)
-	if err != nil {
-		return fmt.Errorf("read the test's directory: %w", err)
-	}
-	before := lab.Size(p.Files)
-	for _, e := range entries {
-		name := filepath.Join(here, e.Name())
-		if e.Type().IsRegular() && name != p.Args[0] || e.IsDir() && e.Name() == "testdata" {
-			if err := bring(p, name, name); err != nil {
-				return err
-			}
-		}
-	}
-	if size := lab.Size(p.Files) - before; size > maxPackage {
-		return usage.Errorf("the test's directory %s holds %d MiB: use --no-testdata, and --with for what the test needs of it", here, size>>20)
-	}
-	return nil
-}
-
-// wantFiles asks for the files that a Go test is told to write.
-func wantFiles(p *lab.Program, here string) {
-	base := here
-	for _, a := range p.Args[1:] {
-		if dir, ok := strings.CutPrefix(a, "-test.outputdir="); ok {
-			base = absolute(here, dir)
-		}
-	}
-	for _, a := range p.Args[1:] {
-		name, value, ok := strings.Cut(a, "=")
-		if !ok || value == "" {
-			continue
-		}
-		switch name {
-		case "-test.coverprofile", "-test.cpuprofile", "-test.memprofile", "-test.blockprofile", "-test.mutexprofile", "-test.trace", "-test.testlogfile":
-			file := absolute(base, value)
-			p.Get = append(p.Get, file)
-			p.Make = append(p.Make, filepath.Dir(file))
-		case "-test.gocoverdir", "-test.fuzzcachedir":
-			p.Make = append(p.Make, absolute(here, value))
-		}
-	}
-}
-
-// parseUser reads UID[:GID].
-func parseUser(s string) (uid, gid uint32, err error) {
-	switch s {
-	case "", "root":
-		return 0, 0, nil
-	case "nobody":
-		return 65534, 65534, nil
-	}
-	u, g, both := strings.Cut(s, ":")
-	if !both {
-		g = u
-	}
-	uid64, err1 := strconv.ParseUint(u, 10, 32)
-	gid64, err2 := strconv.ParseUint(g, 10, 32)
-	if err1 != nil || err2 != nil {
-		return 0, 0, usage.Errorf("--user %q: want UID, UID:GID, root or nobody: the machine knows no other names", s)
-	}
-	return uint32(uid64), uint32(gid64), nil
 }

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tokentest/harness/lab"
+	"tokentest/harness/guestprog"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/shell"
@@ -64,7 +62,7 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	if err != nil {
 		return err
 	}
-	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: caseResults(log, "", -1)}
+	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: guestprog.Cases(log, "", -1)}
 	now := time.Now().UTC()
 	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty,
 		Kernels: []*result.KernelRun{k}}
@@ -72,38 +70,12 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 		if r.Dir, err = runs.Make(out); err != nil {
 			return err
 		}
-		if err := store(r); err != nil {
+		if err := runs.Store(r); err != nil {
 			return err
 		}
 	}
 	a.code = r.ExitCode()
 	return a.write(format, r)
-}
-
-// caseResults makes cases of tests. The names begin with that of the program.
-func caseResults(log *testlog.Log, program string, boot int) []result.CaseResult {
-	out := make([]result.CaseResult, len(log.Cases))
-	for i, c := range log.Cases {
-		out[i] = result.CaseResult{ID: program + c.Name, Status: result.Status(c.Status), Reason: c.Reason, Boot: boot}
-		if c.Status != testlog.Pass || c.Reason != "" {
-			out[i].Cause.Kind = result.ByProgram
-		}
-	}
-	return out
-}
-
-// store keeps a run that no lab made.
-func store(r *result.Run) error {
-	s, err := result.Create(r.Dir)
-	if err != nil {
-		return err
-	}
-	for i, k := range r.Kernels {
-		if err := s.Append(i, k); err != nil {
-			return err
-		}
-	}
-	return s.Close(r)
 }
 
 // execParsed runs a program and makes a run of what its output says.
@@ -130,69 +102,19 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		AllowEmpty: f.allowEmpty}
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
-		return codedError{err, exitNoMachine}
+		return codedError{err, guestprog.ExitNoMachine}
 	}
 	run.End, run.Interrupted = time.Now().UTC(), ctx.Err() != nil
-	ended.Kernel.Cases, err = outcome(file.Name(), ended, args[0], kind)
+	ended.Kernel.Cases, err = guestprog.Results(file.Name(), ended, args[0], kind)
 	if err != nil {
 		a.verdict(ctx, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
 	ended.Kernel.Repeat = "tokentest exec --kernel " + shell.Join(f.kernel) + " --parse " + kind + " -- " + shell.Join(args...)
 	run.Kernels = []*result.KernelRun{ended.Kernel}
-	if err := store(run); err != nil {
+	if err := runs.Store(run); err != nil {
 		return err
 	}
 	a.code = run.ExitCode()
 	return a.write(format, run)
 }
-
-// outcome reads the cases from a program's output. An exit status that they do
-// not explain makes one of its own: a program that was killed after its last
-// test did not pass.
-func outcome(output string, e *lab.Ended, program, kind string) ([]result.CaseResult, error) {
-	text, err := os.ReadFile(output)
-	if err != nil {
-		return nil, fmt.Errorf("read the program's output: %w", err)
-	}
-	name := filepath.Base(program) + "/"
-	log, err := testlog.Parse(bytes.NewReader(text), kind)
-	if err != nil && (!errors.Is(err, testlog.ErrNothing) || e.Exit != nil && e.Exit.Error == "") {
-		return nil, err
-	}
-	var cases []result.CaseResult
-	bad := false
-	if log != nil {
-		cases = caseResults(log, name, 0)
-		for _, c := range cases {
-			bad = bad || c.Status == result.Fail || c.Status == result.Broken
-		}
-	}
-	if end := exit(e, bad); end.Status != "" {
-		end.ID = name + "exit"
-		cases = append(cases, end)
-	}
-	return cases, nil
-}
-
-// exit is the case that a program's end makes; it has no status where the cases
-// explain the end: bad says that one of them did not pass.
-func exit(e *lab.Ended, bad bool) result.CaseResult {
-	cause := result.Cause{Kind: result.ByExit}
-	switch x := e.Exit; {
-	case x == nil:
-		b := &e.Kernel.Boots[0]
-		cause = result.Cause{Kind: result.ByMachine, Fate: b.Fate}
-		return result.NewResult("", result.Broken, cause, fmt.Sprintf("the machine was %s under it: %s", b.Fate, b.Reason), 0)
-	case x.Error != "":
-		return result.NewResult("", result.Broken, cause, "it could not be run: "+x.Error, 0)
-	case x.Signal != 0:
-		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it was ended by signal %d", x.Signal), 0)
-	case x.Code != 0 && x.Code != kselftestSkip && !bad:
-		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it exited with status %d although no test failed", x.Code), 0)
-	}
-	return result.CaseResult{}
-}
-
-// kselftestSkip is the exit status of a selftest that skips.
-const kselftestSkip = 4

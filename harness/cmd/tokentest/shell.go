@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"tokentest/harness/guestprog"
 	"tokentest/harness/lab"
 	"tokentest/harness/wire"
 	"tokentest/images"
@@ -46,17 +47,11 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	p := &lab.Program{MemMiB: f.mem, Append: f.append, Files: byHand, Shell: true}
 	p.Args, p.Dir = []string{images.Shell}, "/"
 	p.Env = []string{"PATH=/bin", "HOME=/", "TERM=" + os.Getenv("TERM"), "USER=root"}
-	here, err := os.Getwd()
+	o, err := f.options(nil)
 	if err != nil {
-		return fmt.Errorf("find the working directory: %w", err)
-	}
-	if p.UID, p.GID, err = parseUser(f.user); err != nil {
 		return err
 	}
-	if err := bringExtras(p, f, here); err != nil {
-		return err
-	}
-	if err := placesAllowed(p); err != nil {
+	if err := guestprog.Add(p, o); err != nil {
 		return err
 	}
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, a.stdout, a.stderr
@@ -68,7 +63,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	defer a.discard(f, l)
 	ended, err := a.attended(ctx, l, f, p)
 	if err != nil {
-		return codedError{err, exitNoMachine}
+		return codedError{err, guestprog.ExitNoMachine}
 	}
 	a.code = a.verdict(ctx, ended, l)
 	return nil

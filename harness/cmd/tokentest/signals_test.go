@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"tokentest/harness/guestprog"
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
@@ -126,7 +127,7 @@ func TestExecSignals(t *testing.T) {
 	}{
 		{"it ends", "echo up; while :; do sleep 0.05; done", syscall.SIGTERM, 143},
 		{"it ends by its own word", "trap 'exit 7' INT; echo up; while :; do sleep 0.05; done", syscall.SIGINT, 7},
-		{"it does not care", "trap '' TERM; echo up; while :; do sleep 0.05; done", syscall.SIGTERM, exitNoMachine},
+		{"it does not care", "trap '' TERM; echo up; while :; do sleep 0.05; done", syscall.SIGTERM, guestprog.ExitNoMachine},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var stderr bytes.Buffer
