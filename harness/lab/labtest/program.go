@@ -45,10 +45,14 @@ func (g *guest) program(kind wire.Kind, payload []byte) error {
 }
 
 func (g *guest) input(payload []byte) error {
-	if len(payload) == 0 {
+	switch {
+	case g.stdin == nil: // there is no program
+	case len(payload) == 0:
 		g.stdin.Close()
-	} else if _, err := g.stdin.Write(payload); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-		return err
+	default:
+		if _, err := g.stdin.Write(payload); err != nil && !errors.Is(err, io.ErrClosedPipe) {
+			return err
+		}
 	}
 	return g.tell(wire.KindTaken, nil)
 }
