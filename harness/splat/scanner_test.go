@@ -186,3 +186,18 @@ func TestUnprefix(t *testing.T) {
 		}
 	}
 }
+
+// TestCarried: a WARNING carries the message printed just before it, and is a report of
+// its own after that.
+func TestCarried(t *testing.T) {
+	const (
+		message = "refcount_t: underflow; use-after-free.\n"
+		warning = "WARNING: CPU: 0 PID: 9 at lib/refcount.c:28 refcount_warn_saturate+0x1/0x2\n"
+	)
+	for lines, want := range map[int]int{0: 1, 2: 1, 3: 2, 10: 2} {
+		r := Scan([]byte(message + strings.Repeat("a line\n", lines) + warning))
+		if len(r.Findings) != want || r.Findings[0].Title != "refcount_t: underflow; use-after-free" {
+			t.Errorf("%d lines between: got %q, want %d findings", lines, titles(r), want)
+		}
+	}
+}
