@@ -19,6 +19,7 @@ import (
 	"tokentest/harness/progress"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/shrink"
 	"tokentest/harness/usage"
 )
 
@@ -267,7 +268,8 @@ func (a *app) after(
 	case base != nil:
 		return a.against(base, r, f)
 	case f.random.worlds > 0:
-		return a.shrink(ctx, l, p, r, f.random.texts)
+		return shrink.Run(ctx, r, shrink.Options{Lab: l, Cases: p.Cases, Drawn: f.random.texts, Log: a.note,
+			Say: func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }})
 	}
 	return nil
 }
