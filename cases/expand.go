@@ -199,7 +199,7 @@ func (e *expander) addCase(n int, c combo) error {
 	if err != nil {
 		return err
 	}
-	if err := e.lives(k.World, cell, info); err != nil {
+	if err := e.checkLifetimes(k.World, cell, info); err != nil {
 		return err
 	}
 	k.World.hooks = k.World.hooks || attaches(cell)

@@ -118,20 +118,20 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 // checkConfig goes by the configuration, and where that is not known by what
 // the running kernel has. They must not contradict each other.
 func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
-	lacks := n.lacks(f)
+	missing := n.missing(f)
 	if f.Config == nil {
-		return lacks == "", ""
+		return missing == "", ""
 	}
 	v := f.Config[n.Name]
 	met = v != "n" && v != ""
-	if met && lacks != "" {
-		return false, fmt.Sprintf("CONFIG_%s is set, and %s", n.Name, lacks)
+	if met && missing != "" {
+		return false, fmt.Sprintf("CONFIG_%s is set, and %s", n.Name, missing)
 	}
 	return met, ""
 }
 
-// lacks says what the running kernel does not have of the option, "" for nothing.
-func (n Need) lacks(f *step.Facts) string {
+// missing says what the running kernel does not have of the option, "" for nothing.
+func (n Need) missing(f *step.Facts) string {
 	o := step.OptionOf(n.Name)
 	switch {
 	case o == nil || !slices.Contains(f.ConfigOff, n.Name):
@@ -148,7 +148,7 @@ func (n Need) lacks(f *step.Facts) string {
 // what that is known.
 func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
-		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and %s", n.Name, n.lacks(f))
+		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and %s", n.Name, n.missing(f))
 	}
 	if n.Kind == NeedSetting {
 		return n.settingReason(f)

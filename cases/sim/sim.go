@@ -38,17 +38,17 @@ func (e *Expect) Decides() bool { return !e.own || e.Text != "" || e.AtMost != n
 // Sim plays a program as the oracle sees it. It holds what the actors own
 // after the steps so far.
 type Sim struct {
-	kernel   *oracle.Kernel
-	facts    *step.Facts
-	actors   []actor
-	sysctl   int
-	explains bool
-	lsm      []attached                         // in the order in which they were attached
-	symbols  []named                            // of programs that have a name
-	tables   map[int]map[uint64][]*oracle.Mount // by mount namespace and place
-	attached int                                // mounts so far
-	groups   int                                // peer groups so far
-	lost     bool                               // some actor has a descriptor that is not followed
+	kernel    *oracle.Kernel
+	facts     *step.Facts
+	actors    []actor
+	sysctl    int
+	explains  bool
+	lsm       []attached                         // in the order in which they were attached
+	symbols   []named                            // of programs that have a name
+	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
+	attached  int                                // mounts so far
+	groups    int                                // peer groups so far
+	untracked bool                               // some actor has a descriptor that is not followed
 }
 
 type actor struct {
@@ -202,12 +202,12 @@ func (s *Sim) Step(st *step.Step) (Expect, error) {
 		return Expect{}, fmt.Errorf("%w %s", ErrUnknownOp, st.Op)
 	}
 	a := &s.actors[st.Actor]
-	if s.lost && s.usesLost(a, st) {
-		return s.passLost(a, st), nil
+	if s.untracked && s.usesUntracked(a, st) {
+		return s.passUntracked(a, st), nil
 	}
 	e := plays[st.Op](s, a, st)
 	if !e.Verdict.Known && st.Out != 0 {
-		s.lose(a, st)
+		s.untrack(a, st)
 	}
 	return e, nil
 }

@@ -129,7 +129,7 @@ func (a *actor) perform(message []byte, fds []int) error {
 	}
 	for _, act := range acts {
 		along := noFD
-		if act.verb == verbTake || act.verb == verbFork || act.verb == verbHeir {
+		if act.verb == verbTake || act.verb == verbFork || act.verb == verbForkSharing {
 			if len(fds) == 0 {
 				return errors.New("a descriptor is missing")
 			}
@@ -164,8 +164,8 @@ func (a *actor) act(act act, along int) (err error) {
 		a.where(step.Handle(act.payload[0]))
 	case verbExec:
 		return a.exec()
-	case verbHeir:
-		return a.heir(along)
+	case verbForkSharing:
+		return a.forkSharing(along)
 	case verbCells:
 		return a.cells(act.payload)
 	case verbGive:
@@ -197,7 +197,7 @@ func (a *actor) forget() {
 	}
 	closeFD(a.context)
 	a.context = noFD
-	a.leave()
+	a.unmountAll()
 }
 
 // mount is the third step of the delegation: the created bpffs becomes a

@@ -292,7 +292,7 @@ func TestCost(t *testing.T) {
 
 // A race ends when the raced call is refused, and shows every errno that came.
 func TestUntil(t *testing.T) {
-	r := newRival()
+	r := newRacer()
 	defer r.stop()
 	open := make(chan bool, 1)
 	open <- true

@@ -220,7 +220,7 @@ func (g *agent) play(steps []step.Step) ([]step.Observation, error) {
 				n++
 			}
 			p.queue(steps[i:n], seen[i:n])
-		} else if seen[i], err = g.broke(p, &steps[i]); err != nil {
+		} else if seen[i], err = g.playBroker(p, &steps[i]); err != nil {
 			return nil, err
 		}
 		i = n
@@ -307,8 +307,8 @@ func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 	return answer, fds, nil
 }
 
-// broke does a step that wants privilege in the initial namespace, or two actors.
-func (g *agent) broke(p *player, s *step.Step) (step.Observation, error) {
+// playBroker does a step that wants privilege in the initial namespace, or two actors.
+func (g *agent) playBroker(p *player, s *step.Step) (step.Observation, error) {
 	if !s.Op.Known() || doers[s.Op].broker == nil {
 		return step.Observation{}, fmt.Errorf("the agent %w %s", errUnknownOp, s.Op)
 	}

@@ -49,17 +49,17 @@ func configure(context int, args []step.Arg) uapi.Errno {
 	return errnoOf(unix.FsconfigCreate(context))
 }
 
-// one has an actor run a single step, now.
-func (g *agent) one(p *player, s *step.Step) (step.Observation, error) {
+// playOne has an actor run a single step, now.
+func (g *agent) playOne(p *player, s *step.Step) (step.Observation, error) {
 	seen := make([]step.Observation, 1)
 	p.queue([]step.Step{*s}, seen)
 	_, err := g.flush(p)
 	return seen[0], err
 }
 
-// letGo has every actor take what was sent to it, and closes the broker's
+// closeCopies has every actor take what was sent to it, and closes the broker's
 // copies: they would keep a mount busy.
-func (g *agent) letGo() error {
+func (g *agent) closeCopies() error {
 	for _, p := range g.players {
 		if len(p.pending.acts) > 0 && !p.absent {
 			if _, err := g.flush(p); err != nil {
@@ -82,8 +82,8 @@ func (g *agent) where(p *player, h step.Handle) (pid, fd int, err error) {
 	return int(seen[0].Values[0]), int(int64(seen[0].Values[1])), nil
 }
 
-// aim tells an actor where another one's descriptor is, and has it take it.
-func (g *agent) aim(p *player, s *step.Step) (step.Observation, error) {
+// takeFrom tells an actor where another one's descriptor is, and has it take it.
+func (g *agent) takeFrom(p *player, s *step.Step) (step.Observation, error) {
 	who, _ := s.Num(step.KeyFrom)
 	h, _ := s.Num(step.KeyHandle)
 	victim, err := g.player(uint32(who))
@@ -96,15 +96,15 @@ func (g *agent) aim(p *player, s *step.Step) (step.Observation, error) {
 	}
 	aimed := *s
 	aimed.Args = append([]step.Arg{{Key: step.KeyPID, Num: uint64(pid)}, {Key: step.KeyNumber, Num: uint64(fd)}}, s.Args...)
-	return g.one(p, &aimed)
+	return g.playOne(p, &aimed)
 }
 
 // umount unmounts once the broker's copies of descriptors are closed.
 func (g *agent) umount(p *player, s *step.Step) (step.Observation, error) {
-	if err := g.letGo(); err != nil {
+	if err := g.closeCopies(); err != nil {
 		return step.Observation{}, err
 	}
-	return g.one(p, s)
+	return g.playOne(p, s)
 }
 
 // race has an actor do two things at once, or does one of them itself.
@@ -112,7 +112,7 @@ func (g *agent) race(p *player, s *step.Step) (step.Observation, error) {
 	if what, _ := s.Num(step.KeyRace); step.Race(what) == step.RaceDelegateExit {
 		return g.delegateExit(s)
 	}
-	return g.one(p, s)
+	return g.playOne(p, s)
 }
 
 // execAgain has an actor start its program again. What it was asked before it
@@ -139,7 +139,7 @@ func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
 	if child.socket == noFD {
 		return step.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
 	}
-	p.pending.add(verbHeir)
+	p.pending.add(verbForkSharing)
 	p.pending.fds = append(p.pending.fds, child.socket)
 	child.socket, child.absent = noFD, false
 	_, err = g.flush(p)
@@ -148,7 +148,7 @@ func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
 
 // exit ends an actor's process and waits until it is gone.
 func (g *agent) exit(p *player, _ *step.Step) (step.Observation, error) {
-	if err := g.letGo(); err != nil {
+	if err := g.closeCopies(); err != nil {
 		return step.Observation{}, err
 	}
 	pid, _, err := g.where(p, 0)
@@ -212,14 +212,14 @@ func (a *actor) exec() error {
 	return fmt.Errorf("exec: %w", syscall.Exec("/proc/self/exe", args, actorEnv))
 }
 
-// heir forks an actor that is told every descriptor.
-func (a *actor) heir(socket int) error {
+// forkSharing forks an actor that inherits every descriptor.
+func (a *actor) forkSharing(socket int) error {
 	defer unix.Close(socket)
 	_, err := start(&syscall.SysProcAttr{}, 0, socket, a.fix, handlesArg(a.handles)+",")
 	return err
 }
 
-// resume goes on where exec or heir started the program.
+// resume goes on where exec or forkSharing started the program.
 func (a *actor) resume(handles string) error {
 	if err := a.inherit(handles); err != nil {
 		return err

@@ -82,7 +82,7 @@ func TestUnknownOperation(t *testing.T) {
 		}
 	}
 	for _, o := range []step.Op{0, step.Ops, 255, step.OpDup} {
-		if _, err := (&agent{}).broke(nil, &step.Step{Op: o}); !errors.Is(err, errUnknownOp) {
+		if _, err := (&agent{}).playBroker(nil, &step.Step{Op: o}); !errors.Is(err, errUnknownOp) {
 			t.Errorf("the broker, operation %d: %v", o, err)
 		}
 	}

@@ -324,7 +324,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 // A case that is run by hand shows each step.
-func TestRunByHand(t *testing.T) {
+func TestRunCase(t *testing.T) {
 	needTokens(t)
 	if v, ok := readSetting(unprivDisabled); !ok || v != unprivDefault {
 		t.Skipf("%s is not %d here, and running a case would change it", unprivDisabled.Name, unprivDefault)
@@ -338,7 +338,7 @@ func TestRunByHand(t *testing.T) {
 		Steps: []string{"dup", "dup closed"},
 	}
 	var out bytes.Buffer
-	if err := runByHand(&c, &out); err != nil {
+	if err := runCase(&c, &out); err != nil {
 		t.Fatal(err)
 	}
 	if want := "userns\n  => ok\nsend\n  => ok\ndup\n  => ok\ndup closed\n  => EBADF (bad file descriptor)\n"; out.String() != want {

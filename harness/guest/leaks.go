@@ -30,7 +30,7 @@ func (g *agent) churn(p *player, s *step.Step) (step.Observation, error) {
 			warm.Args[i].Num = warm.Args[i].Num/warmPart + 1
 		}
 	}
-	if o, err := g.one(p, &warm); err != nil || o.Errno != 0 {
+	if o, err := g.playOne(p, &warm); err != nil || o.Errno != 0 {
 		return o, err
 	}
 	before, err := settledSlabs()
@@ -41,11 +41,11 @@ func (g *agent) churn(p *player, s *step.Step) (step.Observation, error) {
 	if err != nil || o.Errno != 0 {
 		return o, err
 	}
-	behind, err := settledSlabs()
+	after, err := settledSlabs()
 	if err != nil {
 		return step.Observation{}, err
 	}
-	n, text := grown(before, behind)
+	n, text := grown(before, after)
 	return step.Observation{Values: []uint64{n}, Text: text}, nil
 }
 
@@ -64,7 +64,7 @@ func (g *agent) inSlices(p *player, s *step.Step) (o step.Observation, err error
 				part.Args[i].Num = min(left, sliceTimes)
 			}
 		}
-		if o, err = g.one(p, &part); err == nil {
+		if o, err = g.playOne(p, &part); err == nil {
 			err = g.tell(wire.KindAlive, nil)
 		}
 	}
@@ -156,14 +156,14 @@ func parseSlabs(text []byte) (map[string]int64, error) {
 }
 
 // grown sums what each cache has more, and names those that grew most.
-func grown(before, behind map[string]int64) (uint64, string) {
+func grown(before, after map[string]int64) (uint64, string) {
 	type growth struct {
 		cache string
 		n     int64
 	}
 	var all []growth
 	sum := int64(0)
-	for cache, n := range behind {
+	for cache, n := range after {
 		if more := n - before[cache]; more > 0 {
 			all = append(all, growth{cache, more})
 			sum += more
@@ -221,8 +221,8 @@ const lastNamespace = 40
 // container is a process that enters namespaces of its own and opens a bpffs.
 type container struct {
 	*rawProcess
-	ready, go1 [2]int // pipes: it has opened the context; it may go on
-	context    result
+	ready, proceed [2]int // pipes: it has opened the context; it may go on
+	context        result
 }
 
 func newContainer() (*container, error) {
@@ -234,7 +234,7 @@ func newContainer() (*container, error) {
 	if err := unix.Pipe2(c.ready[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	if err := unix.Pipe2(c.go1[:], unix.O_CLOEXEC); err != nil {
+	if err := unix.Pipe2(c.proceed[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
 	c.add(unix.SYS_UNSHARE, unix.CLONE_NEWUSER|unix.CLONE_NEWNS)
@@ -272,7 +272,7 @@ const containerPoll = 20 // milliseconds
 
 func (c *container) close() {
 	c.wait()
-	for _, fd := range []int{c.ready[0], c.ready[1], c.go1[0], c.go1[1]} {
+	for _, fd := range []int{c.ready[0], c.ready[1], c.proceed[0], c.proceed[1]} {
 		unix.Close(fd)
 	}
 	if fd, errno := c.got(c.context); errno == 0 {
@@ -310,7 +310,7 @@ func (c *container) live() []result {
 	array.u32(uapi.Attr_max_entries, shape.Max)
 	array.u32(uapi.Attr_map_flags, shape.Flags|uapi.BPF_F_TOKEN_FD)
 	array.i32(uapi.Attr_map_token_fd, containerToken)
-	c.add(unix.SYS_READ, c.go1[0], pointer(make([]byte, 1)), 1)
+	c.add(unix.SYS_READ, c.proceed[0], pointer(make([]byte, 1)), 1)
 	mount := c.add(unix.SYS_FSMOUNT, c.context, unix.FSMOUNT_CLOEXEC, 0)
 	root := c.add(unix.SYS_OPENAT, mount, pointer(dotName), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	high := c.add(unix.SYS_DUP3, root, containerBPFFS, unix.O_CLOEXEC)
@@ -368,7 +368,7 @@ func oneNamespace() (uapi.Errno, error) {
 	if errno == 0 {
 		errno = configure(context, everything)
 	}
-	unix.Write(c.go1[1], bpfName[:1])
+	unix.Write(c.proceed[1], bpfName[:1])
 	c.wait()
 	if errno == 0 {
 		errno = c.failed()

@@ -22,19 +22,19 @@ type link struct{ fd int }
 type verb byte
 
 const (
-	verbForget verb = iota + 1 // close every descriptor: a new world begins
-	verbTypes                  // what the kernel's BTF says, as JSON
-	verbFork                   // fork an actor on the socket that comes along
-	verbTake                   // keep a descriptor that comes along
-	verbOpen                   // fsopen("bpf"); the answer carries the context
-	verbMount                  // mount the context that the broker has created
-	verbRun                    // run steps; the answer has their observations
-	verbGive                   // the answer carries a descriptor
-	verbPID                    // the answer has the process's number
-	verbWhere                  // the answer has the process and a descriptor's number
-	verbExec                   // start the program again; it answers
-	verbHeir                   // fork an actor that inherits descriptors, on the socket that comes along
-	verbCells                  // run the cells of a record; the answer is an end record's payload
+	verbForget      verb = iota + 1 // close every descriptor: a new world begins
+	verbTypes                       // what the kernel's BTF says, as JSON
+	verbFork                        // fork an actor on the socket that comes along
+	verbTake                        // keep a descriptor that comes along
+	verbOpen                        // fsopen("bpf"); the answer carries the context
+	verbMount                       // mount the context that the broker has created
+	verbRun                         // run steps; the answer has their observations
+	verbGive                        // the answer carries a descriptor
+	verbPID                         // the answer has the process's number
+	verbWhere                       // the answer has the process and a descriptor's number
+	verbExec                        // start the program again; it answers
+	verbForkSharing                 // fork an actor that inherits descriptors, on the socket that comes along
+	verbCells                       // run the cells of a record; the answer is an end record's payload
 )
 
 // script is acts in order, with the descriptors that they take along.

@@ -124,8 +124,8 @@ func (a *actor) umount(s *step.Step) (int, step.Observation) {
 	return done(unix.Unmount(place(s, step.KeyAt), flags))
 }
 
-// leave takes away what the world that is over has mounted.
-func (a *actor) leave() {
+// unmountAll unmounts what the world that is over has mounted.
+func (a *actor) unmountAll() {
 	for i := len(a.places) - 1; i >= 0; i-- {
 		unix.Unmount(a.places[i], unix.MNT_DETACH) // where a step has done so already there is nothing
 	}

@@ -47,7 +47,7 @@ func (g *agent) retire() error {
 	}
 	var leave []*player
 	for _, p := range all {
-		if p.gone() {
+		if p.ended() {
 			leave = append(leave, p)
 		} else {
 			g.idle = append(g.idle, p)
@@ -69,10 +69,10 @@ func (g *agent) retire() error {
 	return nil
 }
 
-// gone reports that a process has ended, or was not there from the beginning,
+// ended reports that a process has ended, or was not there from the beginning,
 // or that one which it was forked by has.
-func (p *player) gone() bool {
-	return p != nil && (p.absent || p.actor.Kind == step.Child || p.parent.gone())
+func (p *player) ended() bool {
+	return p != nil && (p.absent || p.actor.Kind == step.Child || p.parent.ended())
 }
 
 // employ returns a player for an actor.

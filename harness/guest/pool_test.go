@@ -53,7 +53,7 @@ func TestAssembleReusesProcesses(t *testing.T) {
 }
 
 // A process that has ended, or that a step started, is not taken over; nor is its child.
-func TestGone(t *testing.T) {
+func TestEnded(t *testing.T) {
 	plain := &player{}
 	ended, child := &player{absent: true}, &player{actor: step.Actor{Kind: step.Child}}
 	for name, tt := range map[string]struct {
@@ -63,7 +63,7 @@ func TestGone(t *testing.T) {
 		"nobody": {nil, false}, "plain": {plain, false}, "of a plain one": {&player{parent: plain}, false}, "ended": {ended, true},
 		"a step's": {child, true}, "below one that ended": {&player{parent: &player{parent: ended}}, true}, "below a step's": {&player{parent: child}, true},
 	} {
-		if got := tt.p.gone(); got != tt.want {
+		if got := tt.p.ended(); got != tt.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

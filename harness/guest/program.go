@@ -173,7 +173,7 @@ func (g *agent) tell(k wire.Kind, payload []byte) error {
 }
 
 func (g *agent) tellExit(x *wire.Exit) error {
-	x.Words = programWords()
+	x.Words = userSpaceLines()
 	payload, err := wire.EncodeJSON(x)
 	if err != nil {
 		return err
@@ -255,9 +255,9 @@ func (s *stdio) closeOurs() {
 	}
 }
 
-// programWords are the lines of the kernel's log that did not come from the
+// userSpaceLines are the lines of the kernel's log that did not come from the
 // kernel, as the console shows them: a program may write the words of a splat.
-func programWords() []string {
+func userSpaceLines() []string {
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -265,7 +265,7 @@ func programWords() []string {
 	defer unix.Close(fd)
 	var out []string
 	buf := make([]byte, 8<<10)
-	for len(out) < maxWords {
+	for len(out) < maxUserSpaceLines {
 		n, err := unix.Read(fd, buf)
 		switch {
 		case err == unix.EPIPE: // older lines were overwritten meanwhile
@@ -273,18 +273,18 @@ func programWords() []string {
 		case err != nil || n <= 0:
 			return out
 		}
-		if w := foreign(string(buf[:n])); w != "" {
+		if w := userSpaceLine(string(buf[:n])); w != "" {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-const maxWords = 4096
+const maxUserSpaceLines = 4096
 
-// foreign returns a record of /dev/kmsg as a line of the console, if its
+// userSpaceLine returns a record of /dev/kmsg as a line of the console, if its
 // facility is not the kernel's.
-func foreign(record string) string {
+func userSpaceLine(record string) string {
 	var prio, seq, usec uint64
 	head, text, ok := strings.Cut(record, ";")
 	if n, _ := fmt.Sscanf(head, "%d,%d,%d,", &prio, &seq, &usec); !ok || n < 3 || prio>>3 == 0 {

@@ -11,7 +11,7 @@ import (
 
 // Lines of the kernel's log that a program wrote are told as the console shows
 // them; those of the kernel and of the agent are not.
-func TestForeign(t *testing.T) {
+func TestUserSpaceLine(t *testing.T) {
 	for record, want := range map[string]string{
 		"12,845,5123456,-;BUG: KASAN: made up\n":  "[    5.123456] BUG: KASAN: made up",
 		"11,1,99000001,-;text; with more\n K=V\n": "[   99.000001] text; with more",
@@ -20,7 +20,7 @@ func TestForeign(t *testing.T) {
 		"rubbish":                                 "",
 		"12,845;x":                                "",
 	} {
-		if got := foreign(record); got != want {
+		if got := userSpaceLine(record); got != want {
 			t.Errorf("%q: got %q, want %q", record, got, want)
 		}
 	}

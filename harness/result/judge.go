@@ -66,7 +66,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 func (j *Judge) lacks(c *cases.Case) *cases.Need {
 	n, known := j.lacking[c]
 	if !known {
-		n = c.Lacks(j.facts)
+		n = c.UnmetByStep(j.facts)
 		j.lacking[c] = n
 	}
 	return n

@@ -44,8 +44,8 @@ user_namespace         12     26    616   26    4 : tunables    0    0    0
 
 func TestGrown(t *testing.T) {
 	before := map[string]int64{"a": 10, "b": 10, "c": 10, "gone": 5}
-	behind := map[string]int64{"a": 10, "b": 3, "c": 17, "new": 100, "d": 1, "e": 2, "f": 3}
-	n, text := grown(before, behind)
+	after := map[string]int64{"a": 10, "b": 3, "c": 17, "new": 100, "d": 1, "e": 2, "f": 3}
+	n, text := grown(before, after)
 	if n != 113 || text != "new +100, c +7, f +3, e +2" {
 		t.Errorf("%d, %q", n, text)
 	}

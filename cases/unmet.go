@@ -10,16 +10,16 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Lacks returns what the kernel lacks for one of the case's steps, or nil: a step that
+// UnmetByStep returns what the kernel lacks for one of the case's steps, or nil: a step that
 // must get as far as to the type that it names, where the type is not compiled in. A file says
 // what all of a case needs; this is what its steps need beside that.
-func (c *Case) Lacks(f *step.Facts) *Need {
+func (c *Case) UnmetByStep(f *step.Facts) *Need {
 	cell, _ := c.Steps()
 	steps := slices.Concat(c.World.Program.Setup, cell)
 	lacks := make([]*Need, len(steps))
 	found := false
 	for i := range steps {
-		lacks[i] = stepLacks(&steps[i], f)
+		lacks[i] = unmetOfStep(&steps[i], f)
 		found = found || lacks[i] != nil
 	}
 	if !found {
@@ -40,8 +40,8 @@ func (c *Case) Lacks(f *step.Facts) *Need {
 	return nil
 }
 
-// stepLacks returns the first of a step's options and types that the kernel does not have.
-func stepLacks(s *step.Step, f *step.Facts) *Need {
+// unmetOfStep returns the first of a step's options and types that the kernel does not have.
+func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	needs := StepNeeds(s)
 	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
 		if shape := step.CmdShapeOf(uapi.Cmd(cmd)); shape != nil {

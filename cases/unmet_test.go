@@ -44,7 +44,7 @@ func TestLacks(t *testing.T) {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
 		got := ""
-		if n := g.Cases[0].Lacks(tt.f); n != nil {
+		if n := g.Cases[0].UnmetByStep(tt.f); n != nil {
 			got = n.Name
 		}
 		if got != tt.want {
@@ -57,7 +57,7 @@ func TestLacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Cases[0].Lacks(off("NET")) == nil {
+	if g.Cases[0].UnmetByStep(off("NET")) == nil {
 		t.Error("a set-up that cannot be made lacks nothing")
 	}
 }

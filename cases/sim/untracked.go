@@ -7,14 +7,14 @@ import (
 	"tokentest/cases/step"
 )
 
-// lose notes that the rules do not know what a step made, or whether it did.
-func (s *Sim) lose(a *actor, st *step.Step) {
+// untrack notes that the rules do not know what a step made, or whether it did.
+func (s *Sim) untrack(a *actor, st *step.Step) {
 	a.fds[st.Out] = oracle.FD{Kind: oracle.Unfollowed}
-	s.lost = true
+	s.untracked = true
 }
 
-// usesLost reports whether a step takes a descriptor that is not followed.
-func (s *Sim) usesLost(a *actor, st *step.Step) bool {
+// usesUntracked reports whether a step takes a descriptor that is not followed.
+func (s *Sim) usesUntracked(a *actor, st *step.Step) bool {
 	op := st.Op.Row()
 	return slices.ContainsFunc(st.Args, func(arg step.Arg) bool {
 		p := op.Of(arg.Key)
@@ -22,9 +22,9 @@ func (s *Sim) usesLost(a *actor, st *step.Step) bool {
 	})
 }
 
-// passLost plays a step that takes a descriptor that is not followed: whoever
+// passUntracked plays a step that takes a descriptor that is not followed: whoever
 // receives it has one that is not followed either.
-func (s *Sim) passLost(a *actor, st *step.Step) Expect {
+func (s *Sim) passUntracked(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	switch st.Op {
 	case step.OpSend:
@@ -34,7 +34,7 @@ func (s *Sim) passLost(a *actor, st *step.Step) Expect {
 		delete(a.fds, step.Handle(h))
 	}
 	if st.Out != 0 {
-		s.lose(a, st)
+		s.untrack(a, st)
 	}
 	return Expect{Verdict: oracle.Verdict{Rule: "a step made its descriptor whose answer the rules do not know",
 		ID: st.Op.String() + "/not-modelled"}}

@@ -31,10 +31,10 @@ step 3
 	}
 }
 
-func TestRunByHandRefuses(t *testing.T) {
+func TestRunCaseRefuses(t *testing.T) {
 	var out bytes.Buffer
 	for _, c := range []wire.ByHand{{}, {World: []byte{0xff}}, {World: wire.EncodeProgram(&step.Program{}), Cells: []byte{0xff}}} {
-		if err := runByHand(&c, &out); err == nil {
+		if err := runCase(&c, &out); err == nil {
 			t.Errorf("%+v was run", c)
 		}
 	}

@@ -31,7 +31,7 @@ func runCases(names []string, out io.Writer) error {
 		if err := json.Unmarshal(text, &c); err != nil {
 			return fmt.Errorf("read the case %s: %w", name, err)
 		}
-		if err := runByHand(&c, out); err != nil {
+		if err := runCase(&c, out); err != nil {
 			return fmt.Errorf("run the case %s: %w", name, err)
 		}
 	}
@@ -48,8 +48,8 @@ func listCases(out io.Writer) error {
 	})
 }
 
-// runByHand plays a case as the agent does.
-func runByHand(c *wire.ByHand, out io.Writer) error {
+// runCase plays a case as the agent does.
+func runCase(c *wire.ByHand, out io.Writer) error {
 	p, err := wire.DecodeProgram(c.World)
 	if err != nil {
 		return err

@@ -6,22 +6,22 @@ import (
 	"tokentest/cases/step"
 )
 
-// lives refuses steps of an actor that is not there: before its fork, or
+// checkLifetimes refuses steps of an actor that is not there: before its fork, or
 // behind its exit.
-func (s *source) lives(w *World, cell step.Cell, info []StepInfo) error {
+func (s *source) checkLifetimes(w *World, cell step.Cell, info []StepInfo) error {
 	gone := map[uint32]string{}
 	for i := range s.actors {
 		if s.actors[i].Kind == step.Child {
 			gone[uint32(i)] = "is not there before a step forks it"
 		}
 	}
-	if err := s.live(gone, w.Program.Setup, w.Info); err != nil {
+	if err := s.checkAlive(gone, w.Program.Setup, w.Info); err != nil {
 		return err
 	}
-	return s.live(gone, cell, info)
+	return s.checkAlive(gone, cell, info)
 }
 
-func (s *source) live(gone map[uint32]string, steps []step.Step, info []StepInfo) error {
+func (s *source) checkAlive(gone map[uint32]string, steps []step.Step, info []StepInfo) error {
 	for i := range steps {
 		st := &steps[i]
 		if why := gone[st.Actor]; why != "" {

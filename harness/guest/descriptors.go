@@ -133,7 +133,7 @@ func (a *actor) churn(s *step.Step) (int, step.Observation) {
 func (a *actor) race(s *step.Step) (int, step.Observation) {
 	what, _ := s.Num(step.KeyRace)
 	times, _ := s.Num(step.KeyTimes)
-	r := newRival()
+	r := newRacer()
 	defer r.stop()
 	seen := map[uapi.Errno]bool{}
 	for range times {
@@ -162,18 +162,18 @@ func errnos(seen map[uapi.Errno]bool) []uint64 {
 	return out
 }
 
-// rival is a thread that does a job after a short and random while.
-type rival struct {
+// racer is a thread that does a job after a short and random while.
+type racer struct {
 	jobs chan func()
 	done chan struct{}
 }
 
-func newRival() *rival {
-	r := &rival{make(chan func()), make(chan struct{})}
+func newRacer() *racer {
+	r := &racer{make(chan func()), make(chan struct{})}
 	go func() {
 		runtime.LockOSThread()
 		for job := range r.jobs {
-			wait := unix.Timespec{Nsec: rand.Int64N(int64(rivalWait))}
+			wait := unix.Timespec{Nsec: rand.Int64N(int64(racerDelay))}
 			unix.Nanosleep(&wait, nil)
 			job()
 			r.done <- struct{}{}
@@ -182,20 +182,20 @@ func newRival() *rival {
 	return r
 }
 
-// rivalWait is what some calls under test take in an emulated guest.
-const rivalWait = 2 * time.Millisecond
+// racerDelay is what some calls under test take in an emulated guest.
+const racerDelay = 2 * time.Millisecond
 
-func (r *rival) stop() { close(r.jobs) }
+func (r *racer) stop() { close(r.jobs) }
 
-// aside is where the raced bpffs is mounted a second time.
-var aside = step.Places[4]
+// secondPlace is where the raced bpffs is mounted a second time.
+var secondPlace = step.Places[4]
 
 // createUmount makes tokens from a bpffs whose mount and descriptor go away.
-func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) error {
-	if err := unix.Mount(from, aside, "", unix.MS_BIND, ""); err != nil {
+func (a *actor) createUmount(r *racer, from string, seen map[uapi.Errno]bool) error {
+	if err := unix.Mount(from, secondPlace, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	root, err := unix.Open(aside, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	root, err := unix.Open(secondPlace, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) er
 		return err
 	}
 	r.jobs <- func() {
-		unix.Unmount(aside, unix.MNT_DETACH)
+		unix.Unmount(secondPlace, unix.MNT_DETACH)
 		unix.Close(high)
 	}
 	until(r, func() uapi.Errno {
@@ -219,7 +219,7 @@ func (a *actor) createUmount(r *rival, from string, seen map[uapi.Errno]bool) er
 // highFD is a number that no open takes by itself: what is closed there stays closed.
 const highFD = 700
 
-func (a *actor) useClose(r *rival, token int, seen map[uapi.Errno]bool) error {
+func (a *actor) useClose(r *racer, token int, seen map[uapi.Errno]bool) error {
 	high, err := unix.FcntlInt(uintptr(token), unix.F_DUPFD_CLOEXEC, highFD)
 	if err != nil {
 		return err
@@ -233,8 +233,8 @@ func (a *actor) useClose(r *rival, token int, seen map[uapi.Errno]bool) error {
 	return nil
 }
 
-// until repeats a call until it is refused, and then waits for the rival.
-func until(r *rival, call func() uapi.Errno, seen map[uapi.Errno]bool) {
+// until repeats a call until it is refused, and then waits for the racer.
+func until(r *racer, call func() uapi.Errno, seen map[uapi.Errno]bool) {
 	for {
 		errno := call()
 		seen[errno] = true
