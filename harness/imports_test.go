@@ -46,6 +46,10 @@ var mayImport = map[string][]string{
 	"harness/progress":  {"harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage", "harness/vm", "harness/wire"},
 	"harness/shrink":    {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/result", "harness/shell"},
+	"harness/explain": {
+		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
+		"harness/report", "harness/result", "harness/usage", "kconfig",
+	},
 	"harness/bisect": {
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
@@ -71,7 +75,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/shrink", "harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
+var drivers = []string{"harness/explain", "harness/shrink", "harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

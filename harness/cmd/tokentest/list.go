@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
-	"tokentest/cases/sim"
-	"tokentest/cases/step"
+	"tokentest/harness/explain"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
@@ -65,16 +63,16 @@ func (a *app) listParity(ctx context.Context) error {
 }
 
 func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *btfFlag) error {
-	var known *foreseen
+	var known *explain.Forecast
 	switch len(f.kernels) {
 	case 0:
 	case 1:
 		var err error
-		if known, err = a.foresee(ctx, f.kernels[0], btf); err != nil {
+		if known, err = explain.Foresee(ctx, btf.source(a, f.kernels[0])); err != nil {
 			return err
 		}
-		if known.away {
-			return usage.Errorf("--kernel %s: %s", f.kernels[0], known.why)
+		if known.Away {
+			return usage.Errorf("--kernel %s: %s", f.kernels[0], known.Why)
 		}
 	default:
 		return usage.Errorf("list cases: want one kernel, got %d", len(f.kernels))
@@ -90,15 +88,15 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		fmt.Fprintln(a.stdout, c.ID+known.mark(c))
+		fmt.Fprintln(a.stdout, c.ID+known.Mark(c))
 	}
-	if known != nil && known.facts == nil {
-		a.note("what %s lacks is not known: %s", f.kernels[0], known.why)
+	if known != nil && known.Facts == nil {
+		a.note("what %s lacks is not known: %s", f.kernels[0], known.Why)
 	}
 	return nil
 }
 
-func (a *app) listGroups(ctx context.Context, known *foreseen) error {
+func (a *app) listGroups(ctx context.Context, known *explain.Forecast) error {
 	corpus, err := cases.Load(ctx)
 	if err != nil {
 		return err
@@ -106,7 +104,7 @@ func (a *app) listGroups(ctx context.Context, known *foreseen) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	var all []*cases.Case
 	for _, g := range corpus.Groups {
-		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.cannot(g.Cases))
+		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.Cannot(g.Cases))
 		all = append(all, g.Cases...)
 	}
 	sweeps, err := cases.Sweeps(ctx)
@@ -120,7 +118,7 @@ func (a *app) listGroups(ctx context.Context, known *foreseen) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
-	known.write(a.stdout, all)
+	known.Write(a.stdout, all)
 	return nil
 }
 
@@ -212,114 +210,17 @@ func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfF
 		for _, c := range alone {
 			fmt.Fprintf(t, "alone\t%s\t%s\n", k, c.ID)
 		}
-		known := &foreseen{why: "it is built before it boots"}
+		known := &explain.Forecast{Why: "it is built before it boots"}
 		if _, variant := f.variants[k]; !variant {
 			var err error
-			if known, err = a.foresee(ctx, k, btf); err != nil {
+			if known, err = explain.Foresee(ctx, btf.source(a, k)); err != nil {
 				return err
 			}
 		}
-		known.write(t, p.Of(k))
-		if known.decidesNothing(p, p.Of(k)) {
+		known.Write(t, p.Of(k))
+		if known.DecidesNothing(p, p.Of(k)) {
 			fmt.Fprintf(t, "  nothing would be decided: without --allow-empty a run exits with %d\n", result.ExitNoVerdict)
 		}
 	}
 	return t.Flush()
-}
-
-// explainer writes what the oracle says.
-type explainer struct {
-	io.Writer
-	contradicted bool // some expectation is not what the rules say
-}
-
-// explain plays a case as the oracle sees it. The error is the context's cause
-// if ctx ends first.
-func (w *explainer) explain(ctx context.Context, c *cases.Case, f *step.Facts) error {
-	fmt.Fprintf(w, "%s on %s\n%s\n\n", c.ID, f.Release, c.Group.About)
-	switch unmet, refuted := c.Unmet(f); {
-	case refuted != "":
-		fmt.Fprintf(w, "fails: %s\n", refuted)
-		return nil
-	case unmet != nil:
-		fmt.Fprintf(w, "skipped: %s\n", unmet)
-		return nil
-	}
-	for _, actor := range c.World.Program.Actors {
-		fmt.Fprintf(w, "actor %s\n", describe(actor, c.World.Program.Actors))
-	}
-	play := &cases.Player{Facts: f, Explain: true}
-	expected, err := play.Setup(c.World)
-	if err == nil {
-		err = w.steps(ctx, c.World.Info, expected, false)
-	}
-	if err == nil {
-		if expected, err = play.Play(c); err == nil {
-			err = w.steps(ctx, c.Info(), expected, true)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(w)
-	return err
-}
-
-// steps writes what each step must show. The error is the context's cause if ctx ends
-// first.
-func (w *explainer) steps(ctx context.Context, info []cases.StepInfo, expected []sim.Expect, rules bool) error {
-	for i := range expected {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		w.step(&info[i], &expected[i], rules)
-	}
-	return nil
-}
-
-func describe(a step.Actor, all []step.Actor) string {
-	where := "in the initial namespaces"
-	switch {
-	case a.Kind == step.Joins:
-		where = "in the namespaces of " + all[a.Parent].Name
-	case a.Kind == step.Userns && a.Parent >= 0:
-		where = "in a user namespace below that of " + all[a.Parent].Name
-	case a.Kind == step.Userns:
-		where = "in a user namespace of its own"
-	}
-	return fmt.Sprintf("%s: %s, kuid %d, capabilities %s", a.Name, where, a.UID, a.Caps)
-}
-
-func (w *explainer) step(info *cases.StepInfo, e *sim.Expect, rules bool) {
-	fmt.Fprintf(w, "\n%s\n  => %s: %s (%s)\n", info.Text, answer(e), e.Verdict.Rule, e.Verdict.Func)
-	if info.Pin != nil {
-		fmt.Fprintf(w, "  pinned %s by %s %s\n", info.Pin.Errno, info.Pin.Where, info.Pin.Note)
-		if e.Verdict.Known && e.Verdict.Errno != info.Pin.Errno {
-			w.contradicted = true
-			fmt.Fprintf(w, "  ! the expectation %s contradicts the rules, which say %s\n", info.Pin.Errno, e.Verdict.Errno)
-		}
-	}
-	if !rules {
-		return
-	}
-	for _, l := range e.Trace {
-		mark, outcome := " ", l.Errno.String()
-		switch {
-		case l.Decides:
-			mark = "*"
-		case l.Holds:
-			mark = "+"
-		}
-		if l.Drops {
-			outcome = "drop"
-		}
-		fmt.Fprintf(w, "  %s %-7s %-40s %s\n", mark, outcome, l.Func, l.Rule)
-	}
-}
-
-func answer(e *sim.Expect) string {
-	if !e.Verdict.Known {
-		return "unknown (" + string(e.Verdict.Unknown()) + ")"
-	}
-	return e.Verdict.Errno.String()
 }

@@ -1,10 +1,11 @@
-package main
+package explain
 
 import (
 	"testing"
 
 	"tokentest/cases"
 	"tokentest/cases/uapi"
+	"tokentest/harness/plan"
 )
 
 // A plan says beforehand that a kernel would decide nothing. Controls that only
@@ -21,16 +22,16 @@ func TestDecidesNothing(t *testing.T) {
 		{uapi.Release{Major: 6, Minor: 1}, []string{"map_create/any"}, true},
 		{uapi.Release{Major: 6, Minor: 1}, nil, false},
 	} {
-		p, err := expand(t.Context(), oneKernel("k", tt.selected))
+		p, err := plan.Load(t.Context(), plan.Request{Kernels: []string{"k"}, Args: tt.selected})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &foreseen{facts: cases.FactsAt(tt.release)}
-		if got := f.decidesNothing(p, p.Cases); got != tt.want {
+		f := &Forecast{Facts: cases.FactsAt(tt.release)}
+		if got := f.DecidesNothing(p, p.Cases); got != tt.want {
 			t.Errorf("%s of %q: decides nothing: %v, want %v", tt.release, tt.selected, got, tt.want)
 		}
 	}
-	if (&foreseen{why: "it is built before it boots"}).decidesNothing(nil, nil) {
+	if (&Forecast{Why: "it is built before it boots"}).DecidesNothing(nil, nil) {
 		t.Error("a kernel that is not at hand decides nothing")
 	}
 }

@@ -1,0 +1,132 @@
+package explain
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/tabwriter"
+
+	"tokentest/cases"
+	"tokentest/cases/sim"
+	"tokentest/cases/step"
+)
+
+// change is a kind of decision that two kernels make differently.
+type change struct {
+	from, to string // errno and rule
+	n        int
+	example  string
+}
+
+// Diff compares what the oracle expects of cases on two kernels, and writes how many decisions
+// differ, by the rule that decides on each. A set-up that cases share counts once.
+func Diff(ctx context.Context, w io.Writer, facts [2]*step.Facts, list []*cases.Case) error {
+	d := differ{facts: facts, worlds: map[*cases.World]bool{}, changes: map[[2]string]*change{}}
+	for i, f := range facts {
+		d.plays[i].Facts = f
+	}
+	for i := range d.only {
+		d.only[i] = map[string]int{}
+	}
+	for _, c := range list {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := d.add(c); err != nil {
+			return err
+		}
+	}
+	return d.write(w)
+}
+
+type differ struct {
+	facts   [2]*step.Facts
+	plays   [2]cases.Player
+	worlds  map[*cases.World]bool // whose set-up was compared
+	changes map[[2]string]*change
+	only    [2]map[string]int // cases that only the other kernel can play, by reason
+	both    int
+	neither int
+}
+
+func (d *differ) add(c *cases.Case) error {
+	before, _ := c.Unmet(d.facts[0])
+	after, _ := c.Unmet(d.facts[1])
+	switch {
+	case before != nil && after != nil:
+		d.neither++
+		return nil
+	case before != nil:
+		d.only[1][before.String()]++
+		return nil
+	case after != nil:
+		d.only[0][after.String()]++
+		return nil
+	}
+	d.both++
+	if !d.worlds[c.World] {
+		d.worlds[c.World] = true
+		setup := func(p *cases.Player) ([]sim.Expect, error) { return p.Setup(c.World) }
+		if err := d.play(c.ID+", its set-up", setup, c.World.Info); err != nil {
+			return err
+		}
+	}
+	return d.play(c.ID, func(p *cases.Player) ([]sim.Expect, error) { return p.Play(c) }, c.Info())
+}
+
+// play compares what steps must show on both kernels.
+func (d *differ) play(id string, play func(*cases.Player) ([]sim.Expect, error), info []cases.StepInfo) error {
+	var expected [2][]sim.Expect
+	for i := range d.plays {
+		var err error
+		if expected[i], err = play(&d.plays[i]); err != nil {
+			return err
+		}
+	}
+	for i := range info {
+		a, b := expected[0][i], expected[1][i]
+		if a.Verdict.Known == b.Verdict.Known && a.Verdict.Errno == b.Verdict.Errno && slices.Equal(a.Values, b.Values) {
+			continue
+		}
+		key, what := [2]string{decision(&a), decision(&b)}, info[i].Text
+		if key[0] == key[1] {
+			key[1] += " with other masks in its fdinfo"
+			what += fmt.Sprintf(": %#x, %#x", a.Values, b.Values)
+		}
+		if d.changes[key] == nil {
+			d.changes[key] = &change{from: key[0], to: key[1], example: id + ": " + what}
+		}
+		d.changes[key].n++
+	}
+	return nil
+}
+
+// decision names an answer and the rule that gives it.
+func decision(e *sim.Expect) string { return answer(e) + " " + e.Verdict.ID }
+
+func (d *differ) write(out io.Writer) error {
+	list := slices.Collect(maps.Values(d.changes))
+	slices.SortFunc(list, func(x, y *change) int { return cmp.Or(y.n-x.n, cmp.Compare(x.from+x.to, y.from+y.to)) })
+	old, young := d.facts[0].Release, d.facts[1].Release
+	for _, c := range list {
+		fmt.Fprintf(out, "%d: %s on %s, %s on %s\n  example %s\n", c.n, c.from, old, c.to, young, c.example)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for i, f := range d.facts {
+		for _, why := range slices.Sorted(maps.Keys(d.only[i])) {
+			fmt.Fprintf(w, "only on %s\t%d cases\t%s\n", f.Release, d.only[i][why], why)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	changed := 0
+	for _, c := range list {
+		changed += c.n
+	}
+	fmt.Fprintf(out, "%d cases on both, %d on neither, %d decisions change from %s to %s\n", d.both, d.neither, changed, old, young)
+	return nil
+}

@@ -1,0 +1,67 @@
+package explain
+
+import (
+	"context"
+
+	"tokentest/cases"
+	"tokentest/cases/oracle"
+	"tokentest/harness/result"
+)
+
+// Hidden are the rules whose absence no kernel can show, with the reason.
+var Hidden = map[string]string{
+	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
+	"mount/set-unprivileged":         "the rule behind it refuses the same",
+	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",
+}
+
+// Notice is the cases that notice that a rule is left out.
+type Notice struct {
+	Cases   int
+	Example string // one of them, with its kernel and the reason
+}
+
+// Notices judges stored runs once more without each rule, and returns for each rule that some
+// case depends on who notices. The error is the context's cause if ctx ends first.
+func Notices(ctx context.Context, list []*result.Run, corpus *cases.Corpus) (map[string]*Notice, error) {
+	seen := map[string]*Notice{}
+	for _, r := range list {
+		for _, k := range r.Kernels {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			disagree(k, corpus, seen)
+		}
+	}
+	return seen, nil
+}
+
+// disagree counts for each rule the cases that passed and would not without it.
+func disagree(k *result.KernelRun, corpus *cases.Corpus, seen map[string]*Notice) {
+	if k.Facts == nil {
+		return
+	}
+	o := result.NewOmission(k, corpus)
+	for _, rule := range oracle.Rules() {
+		for was, now := range o.Without(rule) {
+			if now.Status == result.Pass && !forgot(was, now) {
+				continue
+			}
+			if seen[rule] == nil {
+				seen[rule] = &Notice{Example: now.ID + " on " + k.Ref + ": " + now.Reason}
+			}
+			seen[rule].Cases++
+		}
+	}
+}
+
+// forgot reports whether the oracle knew the answer of a step and, without
+// the rule, does not: a pin alone then makes the case pass.
+func forgot(before, after *result.CaseResult) bool {
+	for i := range after.Steps {
+		if after.Steps[i].Unknown != "" && before.Steps[i].Unknown == "" {
+			return true
+		}
+	}
+	return false
+}
