@@ -199,6 +199,7 @@ type pageStep struct {
 func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 	d := &pageData{names: map[string]*pageGroup{}, tails: map[string]uint32{}}
 	d.head.Rules = map[string]result.RuleText{}
+	d.head.Columns, d.head.Groups, d.head.Tails = []pageColumn{}, []pageGroupHead{}, []pageTail{} // lists, not null
 	outline := map[string]any{}
 	files := map[string]string{}
 	var all []*run

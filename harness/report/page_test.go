@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -239,7 +240,7 @@ func TestPage(t *testing.T) {
 	p.has("#world", "owner bpffs cmds=any -> b")
 	p.has("#world", "actor owner userns uid=1000")
 	p.has("#case .console", "WARNING: f+0x1")
-	p.has("#repeat", "tokentest run 'map_create/any/none/with/type1' --kernel 'deb:7.3'")
+	p.has("#repeat", "tokentest run map_create/any/none/with/type1 --kernel deb:7.3")
 
 	// Keys move, and what is chosen is said.
 	p.do("press keys", chromedp.KeyEvent(kb.ArrowLeft))
@@ -255,7 +256,10 @@ func TestPage(t *testing.T) {
 	p.has("#live", "map_create/any/none/with/type1")
 
 	// Two kernels side by side: what differs is marked and can be listed.
-	p.do("compare", chromedp.SetValue(chromedp.CSS("#left"), "0"), script(`document.getElementById("left").dispatchEvent(new Event("change"))`))
+	for _, pick := range [][2]string{{"left", "0"}, {"right", "1"}} {
+		p.do("compare", chromedp.SetValue(chromedp.CSS("#"+pick[0]), pick[1]),
+			script(fmt.Sprintf(`document.getElementById(%q).dispatchEvent(new Event("change"))`, pick[0])))
+	}
 	p.want("maps.length", "2")
 	p.has("#main", "2 cases differ")
 	p.cell(0, 0, 0)
@@ -310,10 +314,10 @@ func TestPageOfKnownDefect(t *testing.T) {
 	path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", known(), b, Options{}) })
 	p := &driver{t, browser(t)}
 	p.open(path, "#v=grid&c=known_reopen&k=0")
-	p.has("#grid", "1 clean, 1 as known")
-	p.has("#main", "Nothing is wrong")
+	p.has("#grid", "1 clean, 1 known defect")
+	p.has("#main", "No failure")
 	p.want("document.querySelectorAll('.cause').length", "0")
-	p.has("#case", "as it is known to: bpf_token_fops has no open method")
+	p.has("#case", "known defect: bpf_token_fops has no open method")
 }
 
 // TestPageOfManyDecisions opens a page of more than 100,000 decisions in less
@@ -352,6 +356,83 @@ func TestPageComparison(t *testing.T) {
 	p.want("S.left+'-'+S.right", "0-2")
 	p.has("#main", "cases differ")
 	p.has(`[data-cell="2/m"]`, "✗ 2")
+}
+
+// TestPageWithoutCases opens every view of runs in which one kernel, or every kernel, has no case.
+func TestPageWithoutCases(t *testing.T) {
+	untried := func(ref string) *result.KernelRun { return &result.KernelRun{Ref: ref, Error: "no such kernel", Planned: 2} }
+	some := newKernel("deb:6.12")
+	some.Cases = []result.CaseResult{passed("nested_userns", 0)}
+	p := &driver{t, browser(t)}
+	for _, tt := range []struct {
+		run   *result.Run
+		found string
+	}{
+		{newRun(untried("deb:4.4")), "0 cases"},
+		{newRun(untried("deb:4.4"), untried("deb:4.9")), "0 cases"},
+		{newRun(some, untried("deb:4.4")), "1 case"},
+		{newRun(), "0 cases"},
+	} {
+		r := tt.run
+		path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", r, b, Options{}) })
+		for view, want := range map[string]string{"grid": tt.found, "map": "no matrix", "list": tt.found} {
+			p.open(path, "#v="+view)
+			p.has("#main", want)
+		}
+		if len(r.Kernels) > 0 {
+			p.open(path, "#v=grid")
+			p.has("#grid", "not tried")
+		}
+	}
+}
+
+// TestPageOffersOtherKernels compares with no kernel at first, and never with the kernel that is shown.
+func TestPageOffersOtherKernels(t *testing.T) {
+	path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", matrixRun(12), b, Options{}) })
+	p := &driver{t, browser(t)}
+	options := func(id string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll("#%s option")].map((o) => (o.selected ? "*" : "") + o.textContent).join()`, id)
+	}
+	choose := func(id, value string) {
+		t.Helper()
+		p.do("choose", chromedp.SetValue(chromedp.CSS("#"+id), value),
+			script(fmt.Sprintf(`document.getElementById(%q).dispatchEvent(new Event("change"))`, id)))
+	}
+	p.open(path, "#v=map&g=map_create")
+	p.want(options("left"), "*deb:6.12,deb:7.3")
+	p.want(options("right"), "*nothing,deb:7.3")
+	p.want("maps.length", "1")
+	choose("left", "1") // without a comparison, the one map shows the other kernel
+	p.want(options("right"), "*nothing,deb:6.12")
+	p.want("maps.map((m) => m.col).join()", "1")
+	choose("right", "0")
+	p.want("maps.map((m) => m.col).join()", "1,0")
+	choose("left", "0") // the kernel that it is compared with: they change places
+	p.want("maps.map((m) => m.col).join()", "0,1")
+	p.want(options("right"), "nothing,*deb:7.3")
+	choose("right", "")
+	p.want("maps.map((m) => m.col).join()", "0")
+}
+
+// TestPageLines keeps the page's sources readable: no line of JavaScript has more than 100 columns.
+func TestPageLines(t *testing.T) {
+	files, err := filepath.Glob("page/*.js")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			n++
+			if columns := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); columns > 100 {
+				t.Errorf("%s:%d: %d columns", name, n, columns)
+			}
+		}
+	}
 }
 
 // TestPageAlone finds nothing in the page that would need a network.

@@ -1,9 +1,13 @@
-// The data: a head that is JSON, the names of all cases, and for each kernel
-// the number of a "tail" for each case: all of it but its name.
+// The data: a JSON head, the names of all cases, and for each kernel the index of each case's tail.
+// A tail is everything of a case except its name.
 const D = {};
 
 async function unpack() {
-  if (typeof DecompressionStream === "undefined") throw new Error("this browser knows no DecompressionStream: use Chromium 80, Firefox 113, Safari 16.4 or newer");
+  if (typeof DecompressionStream === "undefined")
+    throw new Error(
+      "this browser has no DecompressionStream; " +
+        "use Chromium 80, Firefox 113, Safari 16.4 or newer",
+    );
   const text = atob(document.getElementById("data").textContent);
   const packed = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
@@ -11,14 +15,21 @@ async function unpack() {
   const all = new Uint8Array(await new Response(stream).arrayBuffer());
   const view = new DataView(all.buffer);
   let at = 0;
-  const block = () => { const n = view.getUint32(at, true), b = all.subarray(at + 4, at + 4 + n); at += 4 + n; return b; };
+  const block = () => {
+    const n = view.getUint32(at, true),
+      b = all.subarray(at + 4, at + 4 + n);
+    at += 4 + n;
+    return b;
+  };
   const utf8 = new TextDecoder();
   Object.assign(D, JSON.parse(utf8.decode(block())));
   const names = utf8.decode(block()).split("\n");
   names.pop();
   D.suffix = names;
   D.cells = D.columns.map(() => {
-    const b = block(), n = new DataView(b.buffer, b.byteOffset, 4).getUint32(0, true), col = new Uint32Array(n);
+    const b = block(),
+      n = new DataView(b.buffer, b.byteOffset, 4).getUint32(0, true),
+      col = new Uint32Array(n);
     for (let shift = 0; shift < 32; shift += 8) {
       const part = block();
       if (shift === 0) for (let i = 0; i < n; i++) col[i] = part[i];
@@ -29,7 +40,7 @@ async function unpack() {
   prepare();
 }
 
-// prepare derives what every view asks for.
+// prepare computes what every view needs.
 function prepare() {
   let first = 0;
   D.byName = new Map();
@@ -37,11 +48,17 @@ function prepare() {
     g.first = first;
     first += g.count;
     D.byName.set(g.name, g);
-    g.axes = g.outline && g.outline.axes || [];
+    g.axes = (g.outline && g.outline.axes) || [];
   }
   D.size = first;
   D.tails.unshift(null);
-  D.tails.forEach((t, i) => { if (t) { t.answer = answerOf(t); t.kind = kindOf(t); t.n = i; } });
+  D.tails.forEach((t, i) => {
+    if (t) {
+      t.answer = answerOf(t);
+      t.kind = kindOf(t);
+      t.n = i;
+    }
+  });
   letters();
   for (const c of D.columns) {
     c.label = c.ref || "(unnamed)";
@@ -50,45 +67,66 @@ function prepare() {
 }
 
 const runName = (i) => (D.runs[i].dir || "run " + (i + 1)).split("/").pop();
-const groupOf = (i) => { let lo = 0, hi = D.groups.length - 1; while (lo < hi) { const m = (lo + hi + 1) >> 1; if (D.groups[m].first <= i) lo = m; else hi = m - 1; } return D.groups[lo]; };
-const caseName = (i) => { const g = groupOf(i); return D.suffix[i] ? g.name + "/" + D.suffix[i] : g.name; };
+const groupOf = (i) => {
+  let lo = 0,
+    hi = D.groups.length - 1;
+  while (lo < hi) {
+    const m = (lo + hi + 1) >> 1;
+    if (D.groups[m].first <= i) lo = m;
+    else hi = m - 1;
+  }
+  return D.groups[lo];
+};
+const caseName = (i) => {
+  const g = groupOf(i);
+  return D.suffix[i] ? g.name + "/" + D.suffix[i] : g.name;
+};
 const tailOf = (col, i) => D.tails[D.cells[col][i]];
 
-// answerOf words what a case answered; of several steps only where it went wrong.
+// answerOf returns the result of a case as text; of several steps, the first wrong one.
 function answerOf(t) {
-  if (!t.t || !t.t.length || t.s === "skip" || t.s === "broken" || t.s === "interrupted") return t.s;
+  if (!t.t || !t.t.length || t.s === "skip" || t.s === "broken" || t.s === "interrupted")
+    return t.s;
   if (t.t.length === 1) return stepAnswer(t.t[0]);
   const bad = t.t.findIndex((s) => s.d);
   return bad < 0 ? t.t.length + " steps" : "step " + (bad + 1) + ": " + stepAnswer(t.t[bad]);
 }
 const stepAnswer = (s) => s.g + (s.x ? " (does not work)" : "");
 
-// kindOf is how a cell is drawn: allowed, refused, or why it says nothing.
+// kindOf returns how a cell is drawn: allow, refuse, or a status other than pass.
 function kindOf(t) {
   if (t.s !== "pass") return t.s;
   if (!t.t || t.t.length !== 1) return "allow";
   return t.t[0].g === "ok" ? "allow" : "refuse";
 }
 
-// letters gives each errno a letter of its own, so that a cell tells without
-// its colour.
+// letters gives each errno its own letter, so that a cell can be read without its colour.
 function letters() {
   D.letter = { ok: "●", fail: "✗", broken: "!", interrupted: "…", skip: "·", xfail: "x" };
   const used = new Set();
-  const names = [...new Set(D.tails.filter(Boolean).flatMap((t) => (t.t || []).map((s) => s.g)))].filter((n) => n !== "ok").sort();
+  const names = [...new Set(D.tails.filter(Boolean).flatMap((t) => (t.t || []).map((s) => s.g)))]
+    .filter((n) => n !== "ok")
+    .sort();
   const order = ["EPERM", "EINVAL", "EBADF", ...names];
   for (const n of order) {
     if (D.letter[n]) continue;
-    const pick = [...n.replace(/^E/, ""), ..."abcdefghijklmnopqrstuvwxyz"].find((c) => !used.has(c)) || "?";
+    const pick =
+      [...n.replace(/^E/, ""), ..."abcdefghijklmnopqrstuvwxyz"].find((c) => !used.has(c)) || "?";
     used.add(pick);
     D.letter[n] = pick;
   }
 }
-const letterOf = (t) => t.kind === "refuse" || t.kind === "fail" ? (t.kind === "fail" ? "✗" : D.letter[t.t[0].g]) : D.letter[t.kind === "allow" ? "ok" : t.kind];
+const letterOf = (t) =>
+  t.kind === "refuse" || t.kind === "fail"
+    ? t.kind === "fail"
+      ? "✗"
+      : D.letter[t.t[0].g]
+    : D.letter[t.kind === "allow" ? "ok" : t.kind];
 
-// changed says that two kernels do not tell the same of a case.
+// changed reports whether two kernels have different results for a case.
 function changed(a, b, i) {
-  const x = tailOf(a, i), y = tailOf(b, i);
+  const x = tailOf(a, i),
+    y = tailOf(b, i);
   if (!x || !y) return x !== y;
   if (x === y) return false;
   if (x.s !== y.s) return true;
@@ -97,7 +135,8 @@ function changed(a, b, i) {
 }
 const shown = (s) => [s.g, s.m, s.x, s.v];
 
-// partsOf returns, for each axis of a group, the index of each case's value.
+// partsOf returns, for each axis of a group, the index of each case's value. g.odd means that a
+// name does not fit the axes.
 function partsOf(g) {
   if (g.parts) return g.parts;
   const index = g.axes.map((a) => new Map(a.values.map((v, i) => [v.name, i])));
@@ -105,18 +144,23 @@ function partsOf(g) {
   g.odd = false;
   for (let i = 0; i < g.count; i++) {
     const words = D.suffix[g.first + i].split("/");
-    if (words.length !== g.axes.length) { g.odd = true; continue; }
+    if (words.length !== g.axes.length) {
+      g.odd = true;
+      continue;
+    }
     for (let a = 0; a < words.length; a++) {
       const at = index[a].get(words[a]);
-      if (at === undefined) g.odd = true; else g.parts[a][i] = at;
+      if (at === undefined) g.odd = true;
+      else g.parts[a][i] = at;
     }
   }
   return g.parts;
 }
 
-// steps puts the values of a case's axes in the texts of its group.
+// fill replaces the axes in the texts of a group with the values of a case.
 function fill(g, texts, i) {
-  const words = (D.suffix[i] || "").split("/"), map = new Map();
+  const words = (D.suffix[i] || "").split("/"),
+    map = new Map();
   g.axes.forEach((a, n) => {
     const v = a.values.find((v) => v.name === words[n]);
     if (!v) return;
@@ -125,7 +169,8 @@ function fill(g, texts, i) {
   });
   const keys = [...map.keys()].sort((a, b) => b.length - a.length);
   return (texts || []).map((t) => {
-    for (let n = 0; n <= g.axes.length && t.includes("$"); n++) for (const k of keys) t = t.split(k).join(map.get(k));
+    for (let n = 0; n <= g.axes.length && t.includes("$"); n++)
+      for (const k of keys) t = t.split(k).join(map.get(k));
     return t.split(/\s+/).filter(Boolean).join(" ");
   });
 }
