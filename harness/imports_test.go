@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/usage", "kconfig",
 	},
+	"harness/doctor": {"harness/child", "harness/kernel", "harness/lab", "harness/vm", "images"},
 	"harness/bisect": {
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
@@ -75,7 +76,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/explain", "harness/shrink", "harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
+var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

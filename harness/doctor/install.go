@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"os"
@@ -44,12 +44,15 @@ func family(text string) string {
 	return ""
 }
 
-// installs is one line that installs every program that was not found.
-func installs(list []finding, id string) string {
+// Install is one line that installs every program that is missing, with the package manager of
+// this host's distribution; "" if nothing is missing or the distribution is unknown.
+func Install(list []Finding) string { return installs(list, distribution()) }
+
+func installs(list []Finding, id string) string {
 	how, known := installers[id]
 	var names []string
 	for _, f := range list {
-		if name := how.packages[f.what]; f.mend != "" && name != "" && !slices.Contains(names, name) {
+		if name := how.packages[f.What]; f.Fix != "" && name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 		if id == "debian" { // of the others nobody has tried the names

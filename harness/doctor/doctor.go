@@ -1,0 +1,149 @@
+// Package doctor examines the host: what it has of the programs, directories and devices that
+// tokentest uses, what is missing, and which command fixes that.
+//
+// It changes nothing but a probe file in the cache directory, and it boots nothing.
+//
+// Start with Examine.
+package doctor
+
+import (
+	"context"
+	"go/version"
+	"os"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"tokentest/harness/child"
+	"tokentest/harness/kernel"
+	"tokentest/harness/lab"
+	"tokentest/harness/vm"
+	"tokentest/images"
+)
+
+// Finding is one thing that the host has or lacks.
+type Finding struct {
+	What, State string
+	Needed      bool   // without it nothing runs
+	Fix         string // how to fix it; "" if nothing is missing
+	// packages are Debian's that hold what is missing, if that is several things.
+	packages []string
+}
+
+// Examine looks at everything. cacheDir is the cache directory, or cacheErr says why it cannot
+// be made.
+func Examine(ctx context.Context, cacheDir string, cacheErr error) []Finding {
+	out := []Finding{
+		tool(ctx, "qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
+		sources(cacheDir),
+		goTool(ctx),
+		tool(ctx, "apt-get", "--version", false, "only deb: references need apt; give the path to a bzImage instead"),
+		tool(ctx, "dpkg-deb", "--version", false, "only deb: references need dpkg; give the path to a bzImage instead"),
+	}
+	return append(out, kvm(cacheDir), cache(cacheDir, cacheErr), compilers(ctx))
+}
+
+// sources are what the agent is built from.
+func sources(cacheDir string) Finding {
+	f := Finding{What: "sources", Needed: true}
+	root, _, err := images.Options{}.Needs()
+	if f.State = root; err == nil {
+		err = (&lab.Lab{CacheDir: cacheDir}).CheckSources()
+	}
+	if err != nil {
+		f.State, f.Fix = err.Error(), "call tokentest from a checkout of its sources, after make build there"
+	}
+	return f
+}
+
+// goTool compiles the agent. From 1.21 on it fetches a newer one by itself.
+func goTool(ctx context.Context) Finding {
+	_, want, err := images.Options{}.Needs()
+	if err != nil || want == "" {
+		want = strings.TrimPrefix(runtime.Version(), "go")
+	}
+	return newEnough(tool(ctx, "go", "version", true, "install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
+}
+
+// newEnough looks at the version of a Go that was found.
+func newEnough(f Finding, want string) Finding {
+	has := goVersion.FindStringSubmatch(f.State)
+	if has == nil || f.Fix != "" {
+		return f
+	}
+	switch major, minor := number(has[1]), number(has[2]); {
+	case major == 1 && minor < 21:
+		f.State, f.Fix = f.State+", which is too old", "install Go "+want+" or newer from Go's own site"
+	case version.Compare(has[0], "go"+want) < 0:
+		f.State += "; it fetches " + want + " once, which needs a network"
+	}
+	return f
+}
+
+var goVersion = regexp.MustCompile(`go(\d+)\.(\d+)(\.\d+)?`)
+
+func number(digits string) int {
+	n, _ := strconv.Atoi(digits) // they are digits
+	return n
+}
+
+// compilers build kernels, for src: and git: references.
+func compilers(ctx context.Context) Finding {
+	f := Finding{What: "kernel build", State: "everything to build a kernel is installed"}
+	if lost, pkgs := kernel.Missing(ctx); len(lost) > 0 {
+		f.State = "no " + strings.Join(lost, ", ") + "; only git: and src: references need it"
+		f.Fix, f.packages = "scripts/setup-build.sh, or: apt-get install -y "+strings.Join(pkgs, " "), pkgs
+	}
+	return f
+}
+
+func tool(ctx context.Context, name, arg string, needed bool, fix string) Finding {
+	f := Finding{What: name, Needed: needed}
+	out, err := child.Command(ctx, name, arg).Output()
+	if err != nil {
+		f.State, f.Fix = "not found or not working: "+err.Error(), fix
+		return f
+	}
+	f.State, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return f
+}
+
+func kvm(cacheDir string) Finding {
+	f := Finding{What: "kvm"}
+	file, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	switch {
+	case err != nil:
+		f.State = err.Error() + "; guests are emulated, which takes about 8 times as long"
+		f.Fix = "join the group that owns /dev/kvm, or load the kvm module"
+		return f
+	default:
+		file.Close()
+	}
+	accel, why, ok := vm.Lookup(vm.ProbeOptions{Format: "bzImage", CacheDir: cacheDir})
+	switch {
+	case !ok:
+		f.State = "/dev/kvm opens; the first run tries whether a guest runs on it"
+	case accel == vm.KVM:
+		f.State = why
+	default:
+		f.State = why + "; guests are emulated, which takes about 8 times as long"
+	}
+	return f
+}
+
+func cache(dir string, err error) Finding {
+	f := Finding{What: "cache", Needed: true}
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, "doctor-*"); err == nil {
+			probe.Close()
+			err = os.Remove(probe.Name())
+		}
+	}
+	f.State = dir
+	if err != nil {
+		f.State, f.Fix = err.Error(), "name a directory that can be written with --cache"
+	}
+	return f
+}
