@@ -107,7 +107,7 @@ func Compare(base, new *Side) *Comparison {
 	for _, p := range pairs(base, new) {
 		c.Pairs = append(c.Pairs, p.compare())
 	}
-	c.Unlike = unlike(base, new, c.Pairs)
+	c.Unlike = otherDifferences(base, new, c.Pairs)
 	c.runs = append(base.chosen(), new.chosen()...)
 	c.Gaps = base.gaps()
 	for _, g := range new.gaps() {
@@ -366,8 +366,8 @@ func (p *pairing) compare() *Pair {
 	if out.New == nil {
 		return out
 	}
-	if base, new, ok := p.columns(); ok {
-		out.compareColumns(base, new)
+	if base, new, ok := p.packedSides(); ok {
+		out.comparePacked(base, new)
 		return out
 	}
 	was, before := collect(p.base)

@@ -351,7 +351,7 @@ func TestBaselineErrors(t *testing.T) {
 		write("no", "what\n"):    "no:1: it is no baseline",
 		write("other", "{}\n"):   "other:1: it is no baseline",
 		write("torn.gz", "what"): "torn.gz",
-		write("new", `{"baseline":9,"run":{"version":9}}`+"\n"):                                               "a newer tokentest wrote it",
+		write("new", `{"baseline":9,"run":{"version":9}}`+"\n"):                                               "use a newer one",
 		write("bad", `{"baseline":1,"run":{"version":1,"kernels":[{}]}}`+"\n{\"kernel\":3,\"case\":\"a\"}\n"): "bad:2: kernel 3",
 		filepath.Join(dir, "absent"): "find a run or a baseline",
 		dir:                          "holds no run",

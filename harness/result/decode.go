@@ -11,16 +11,15 @@ import (
 	"slices"
 )
 
-// Loader reads stored runs, and keeps once what they have in common. The zero
-// value reads all of a run but the set-ups.
+// Loader reads stored runs, and stores once what they have in common. The zero value reads
+// everything of a run but the set-ups.
 type Loader struct {
-	// Keep chooses cases by their names; nil is all.
+	// Keep chooses cases by their names; nil means all.
 	Keep func(id string) bool
-	// Worlds reads what the set-ups showed as well, without which nothing can
-	// be judged again.
+	// Worlds also reads the observations of the set-ups, which Again needs.
 	Worlds bool
 
-	shared *shared
+	pool *pool
 }
 
 var (
@@ -38,18 +37,19 @@ func (l *Loader) records(r *Run, path string) error {
 	return l.read(r, bufio.NewReaderSize(f, 1<<16), newLedger(path, r.Records, true), 1)
 }
 
-// read reads lines from the nth on, and holds them against the ledger.
+// read reads lines, the first of which is the nth of the file, and checks them against the
+// ledger.
 func (l *Loader) read(r *Run, in *bufio.Reader, led *ledger, n int) error {
-	if l.shared == nil {
-		l.shared = newShared()
+	if l.pool == nil {
+		l.pool = newPool()
 	}
 	for _, k := range r.Kernels {
-		k.column = &column{shared: l.shared}
+		k.packed = &packedCases{pool: l.pool}
 	}
 	for ; ; n++ {
 		line, err := readLine(in)
 		if errors.Is(err, io.EOF) {
-			led.end(n, len(line) > 0) // what follows the last newline was cut off
+			led.end(n, len(line) > 0) // text after the last newline is a record that was cut off
 			r.account(led)
 			return nil
 		}
@@ -66,18 +66,18 @@ func (l *Loader) read(r *Run, in *bufio.Reader, led *ledger, n int) error {
 	}
 }
 
-// account keeps what the records lack.
+// account stores what the records lack.
 func (r *Run) account(led *ledger) {
 	r.Damage, r.MoreDamage, r.Unverified = led.damage, led.more, led.unverified()
 	for _, k := range r.Kernels {
 		if k.Error == "" {
-			k.Absent = max(0, k.Planned-k.column.recorded)
+			k.Absent = max(0, k.Planned-k.packed.recorded)
 		}
 	}
 }
 
-// line takes in one record. What does not look as this program writes it is
-// left to the JSON decoder alone.
+// line reads one record. A record in another form than this program writes goes to the JSON
+// decoder.
 func (l *Loader) line(r *Run, line []byte) error {
 	kernel, name, rest, ok := split(line)
 	if !ok {
@@ -92,19 +92,19 @@ func (l *Loader) line(r *Run, line []byte) error {
 	case name == nil:
 		return l.decode(r, line, nil)
 	case l.Keep != nil && !l.Keep(string(name)):
-		k.column.recorded++
+		k.packed.recorded++
 		return nil
 	}
-	n, known := l.shared.restAt[string(rest)]
+	n, known := l.pool.bodyAt[string(rest)]
 	if !known {
 		return l.decode(r, line, rest)
 	}
-	k.column.recorded++
-	k.column.add(l.shared.name(name), n)
+	k.packed.recorded++
+	k.packed.add(l.pool.name(name), n)
 	return nil
 }
 
-// decode takes in a record that has something new, or another form.
+// decode reads a record with a new body, or of another form.
 func (l *Loader) decode(r *Run, line, rest []byte) error {
 	var rec record
 	if err := json.Unmarshal(line, &rec); err != nil {
@@ -123,13 +123,13 @@ func (l *Loader) decode(r *Run, line, rest []byte) error {
 		return unknown(line)
 	}
 	rec.CaseResult.complete()
-	if k.column.recorded++; l.Keep == nil || l.Keep(rec.ID) {
-		k.column.add(l.shared.name([]byte(rec.ID)), l.shared.keep(rec.CaseResult, rest))
+	if k.packed.recorded++; l.Keep == nil || l.Keep(rec.ID) {
+		k.packed.add(l.pool.name([]byte(rec.ID)), l.pool.keep(rec.CaseResult, rest))
 	}
 	return nil
 }
 
-// unknown accepts a record of a kind that a newer tokentest has.
+// unknown accepts a record of an unknown kind, which a newer tokentest may write.
 func unknown(line []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line, &members); err != nil {
@@ -144,7 +144,7 @@ func unknown(line []byte) error {
 	return fmt.Errorf("neither a case nor a world")
 }
 
-// kernel returns the kernel that a record is of.
+// kernel returns the kernel of a record.
 func (r *Run) kernel(i int) (*KernelRun, error) {
 	if i < 0 || i >= len(r.Kernels) {
 		return nil, fmt.Errorf("kernel %d is not in the run", i)
@@ -152,8 +152,8 @@ func (r *Run) kernel(i int) (*KernelRun, error) {
 	return r.Kernels[i], nil
 }
 
-// split takes a line apart, when a case's name needs no decoding; a world has
-// no name.
+// split splits a line into the kernel's index, the name of the case and the rest. A world
+// has no name. ok is false if the name needs decoding.
 func split(line []byte) (kernel int, name, rest []byte, ok bool) {
 	text, ok := bytes.CutPrefix(line, beforeKernel)
 	if !ok {
@@ -174,7 +174,7 @@ func split(line []byte) (kernel int, name, rest []byte, ok bool) {
 	return kernel, text[:end], text[end:], true
 }
 
-// readLine reads up to a newline; the line is good until the next read.
+// readLine reads up to a newline; the line is valid until the next read.
 func readLine(in *bufio.Reader) ([]byte, error) {
 	line, err := in.ReadSlice('\n')
 	if !errors.Is(err, bufio.ErrBufferFull) {

@@ -92,8 +92,8 @@ func TestLoader(t *testing.T) {
 			}
 		}
 	}
-	if len(l.shared.names) != 2 || len(l.shared.rests) != 2 {
-		t.Errorf("%d names and %d rests are kept, want two of each", len(l.shared.names), len(l.shared.rests))
+	if len(l.pool.names) != 2 || len(l.pool.bodies) != 2 {
+		t.Errorf("the pool has %d names and %d bodies, want two of each", len(l.pool.names), len(l.pool.bodies))
 	}
 	got, err := (&Loader{Keep: func(id string) bool { return id == "a/c" }, Worlds: true}).Load(dir)
 	if err != nil || got.Kernels[0].Len() != 1 || got.Kernels[0].Find("a/c") == nil || len(got.Kernels[0].Worlds) != 1 {
@@ -110,9 +110,9 @@ func TestPack(t *testing.T) {
 		{ID: "a/5", Status: Pass, Steps: perm, Times: map[Status]int{Pass: 2}}, {ID: "a/6", Status: Skip, Reason: "no", Boot: -1},
 	}
 	k := &KernelRun{Cases: slices.Clone(want)}
-	k.pack(newShared())
-	if k.Len() != len(want) || len(k.Cases) != 0 || len(k.column.rests) != 5 {
-		t.Errorf("%d cases with %d rests", k.Len(), len(k.column.rests))
+	k.pack(newPool())
+	if k.Len() != len(want) || len(k.Cases) != 0 || len(k.packed.bodies) != 5 {
+		t.Errorf("%d cases with %d bodies", k.Len(), len(k.packed.bodies))
 	}
 	k.unpack()
 	if !reflect.DeepEqual(k.Cases, want) {

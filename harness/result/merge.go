@@ -9,15 +9,16 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Merge puts the parts of a split plan together. A case that several parts
-// ran, as controls are, counts once, with the worst that it showed.
+// Merge merges the parts of a split plan, at least one, into a run. A case that several parts
+// ran, as a control, counts once, with its worst result.
 func Merge(parts []*Run) (*Run, error) {
 	whole := *parts[0]
 	whole.Kernels, whole.Part, whole.Missing, whole.Records = nil, nil, missing(parts), nil
 	whole.Damage, whole.MoreDamage, whole.Unverified, whole.Resume = nil, 0, false, nil
 	for n, part := range parts {
 		if n > 0 && part.Tool != "" && whole.Tool != "" && part.Tool != whole.Tool {
-			return nil, fmt.Errorf("merge runs: %s was made by another tokentest than %s: their cases may differ", part.Dir, whole.Dir)
+			return nil, fmt.Errorf("merge runs: another tokentest made %s than %s: their cases may differ",
+				part.Dir, whole.Dir)
 		}
 		whole.Interrupted = whole.Interrupted || part.Interrupted
 		whole.Damage = append(whole.Damage, part.Damage...)
@@ -33,24 +34,24 @@ func Merge(parts []*Run) (*Run, error) {
 		}
 	}
 	order, by := (&Side{Runs: parts}).parts()
-	shared := newShared()
+	pool := newPool()
 	for _, ref := range order {
 		k, err := merged(by[ref], whole.Dir)
 		if err != nil {
 			return nil, err
 		}
-		if by[ref][0].column != nil { // one list at a time: there can be a million cases
-			k.pack(shared)
+		if by[ref][0].packed != nil { // one list at a time: there can be a million cases
+			k.pack(pool)
 		}
 		whole.Kernels = append(whole.Kernels, k)
 	}
 	return &whole, nil
 }
 
-// merged puts the parts of a kernel's run together.
+// merged merges the parts of a kernel's run.
 func merged(parts []part, dir string) (*KernelRun, error) {
 	k := *parts[0].KernelRun
-	k.Boots, k.Cases, k.column, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
+	k.Boots, k.Cases, k.packed, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
 	at := map[string]int{}
 	for _, p := range parts {
 		if err := k.add(p.KernelRun, at, dir, p.run.Dir); err != nil {
@@ -61,7 +62,7 @@ func merged(parts []part, dir string) (*KernelRun, error) {
 	return &k, nil
 }
 
-// add takes in one part of a kernel's run.
+// add adds one part of a kernel's run.
 func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) error {
 	if part.Digest != "" && k.Digest != "" && part.Digest != k.Digest {
 		return fmt.Errorf("merge runs: %s is another image in %s than in %s", k.Ref, from, dir)
@@ -104,14 +105,14 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 	return nil
 }
 
-// Decision is what a kernel answered to a case: a word for each step, its errno with the
-// numbers that were read back.
+// Decision is a kernel's answer to a case: for each step a word, the errno and the numbers
+// that were read back.
 type Decision []string
 
 // String joins the steps with commas.
 func (d Decision) String() string { return strings.Join(d, ",") }
 
-// StepAnswer is the word for a step that answered with an errno, and with numbers.
+// StepAnswer is the word for a step with that errno and those numbers.
 func StepAnswer(errno uapi.Errno, values []uint64) string {
 	if len(values) == 0 {
 		return errno.String()
@@ -119,7 +120,7 @@ func StepAnswer(errno uapi.Errno, values []uint64) string {
 	return fmt.Sprintf("%s%#x", errno, values)
 }
 
-// Decision is what the kernel answered to the case; nil if it answered nothing.
+// Decision returns the kernel's answer to the case; nil if there is none.
 func (r *CaseResult) Decision() Decision {
 	var d Decision
 	for i := range r.Steps {
@@ -128,11 +129,11 @@ func (r *CaseResult) Decision() Decision {
 	return d
 }
 
-// mostSteps is how many steps of a decision are told.
+// mostSteps is how many steps of a decision are listed.
 const mostSteps = 3
 
-// Differing says in words where decisions of one case differ: "step 26 EPERM". Decisions of
-// one step, or of different lengths, are written whole.
+// Differing says where decisions of one case differ, in a text for each: "step 26 EPERM".
+// Decisions of one step, or of different lengths, are written completely.
 func Differing(decisions []Decision) []string {
 	out, n := make([]string, len(decisions)), 0
 	for _, d := range decisions {

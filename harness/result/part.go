@@ -5,24 +5,24 @@ import (
 	"slices"
 )
 
-// Part is one of the parts of a plan that was split.
+// Part is one part of a split plan.
 type Part struct {
-	I    int    `json:"part"` // from 1 on
+	I    int    `json:"part"` // from 1
 	N    int    `json:"of"`
 	Plan string `json:"plan"` // the digest of the whole plan
 }
 
-// String is the form that --shard takes.
+// String returns the part in the form of --shard.
 func (p *Part) String() string { return fmt.Sprintf("%d/%d", p.I, p.N) }
 
-// Idle tells that the run is a part of a plan which holds nothing, so that
-// there is nothing that could be wrong.
+// Idle reports whether the run is a part of a plan that has no cases, so that nothing can
+// be wrong.
 func (r *Run) Idle() bool { return r.Part != nil && len(r.Kernels) == 0 && !r.Interrupted }
 
 // NothingToDo says why a part is idle.
 const NothingToDo = "nothing to do: the other parts hold the whole plan, and one more would not end it sooner"
 
-// missing names the parts that are not there, of each plan that was split.
+// missing names the missing parts of each split plan.
 func missing(runs []*Run) []string {
 	have := map[Part]bool{}
 	var first []*Run // of each plan
@@ -31,7 +31,8 @@ func missing(runs []*Run) []string {
 			continue
 		}
 		have[*r.Part] = true
-		if !slices.ContainsFunc(first, func(f *Run) bool { return f.Part.Plan == r.Part.Plan && f.Part.N == r.Part.N }) {
+		known := func(f *Run) bool { return f.Part.Plan == r.Part.Plan && f.Part.N == r.Part.N }
+		if !slices.ContainsFunc(first, known) {
 			first = append(first, r)
 		}
 	}

@@ -25,7 +25,7 @@ const (
 func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	out := *r
 	out.Kernels = nil
-	of, kept := finder{corpus: corpus, by: map[*shared][]*cases.Case{}}, map[string]int{}
+	of, kept := finder{corpus: corpus, by: map[*pool][]*cases.Case{}}, map[string]int{}
 	same, worlds := r.sameCases(corpus), worldsOf(corpus)
 	var all []*rejudging
 	for _, k := range r.Kernels {
@@ -109,11 +109,11 @@ type spot struct {
 func (k *KernelRun) rejudging() *rejudging {
 	j := &rejudging{KernelRun: *k, was: k, kept: map[string]int{}, at: map[*cases.Group][]spot{}}
 	j.Cases = slices.Clone(k.Cases)
-	if k.column != nil {
-		again := *k.column
-		again.rest = slices.Clone(again.rest)
-		j.column = &again
-		j.packer = newPacker(k.column.shared)
+	if k.packed != nil {
+		again := *k.packed
+		again.body = slices.Clone(again.body)
+		j.packed = &again
+		j.packer = newPacker(k.packed.pool)
 	}
 	return j
 }
@@ -121,7 +121,7 @@ func (k *KernelRun) rejudging() *rejudging {
 // finder finds the cases of a run's kernels, which most often have the same.
 type finder struct {
 	corpus *cases.Corpus
-	by     map[*shared][]*cases.Case // by the number of the name
+	by     map[*pool][]*cases.Case // by the number of the name
 }
 
 // at returns the case of a result by its place, or nil.
@@ -129,11 +129,11 @@ func (f *finder) at(k *KernelRun, place int) *cases.Case {
 	if place < len(k.Cases) {
 		return f.corpus.Case(k.Cases[place].ID)
 	}
-	s := k.column.shared
+	s := k.packed.pool
 	for n := len(f.by[s]); n < len(s.names); n++ {
 		f.by[s] = append(f.by[s], f.corpus.Case(s.names[n]))
 	}
-	return f.by[s][k.column.name[place-len(k.Cases)]]
+	return f.by[s][k.packed.name[place-len(k.Cases)]]
 }
 
 // find finds the kernel's cases.
@@ -158,7 +158,7 @@ func (j *rejudging) makeSteps(g *cases.Group, first int, made []*madeCase, same 
 	}
 	j.first, j.some = first, j.at[g][at(first):at(first+len(made))]
 	for _, s := range j.some {
-		if m := &made[int(s.Index)-first]; *m == nil && j.was.restAt(s.place).canAgain() {
+		if m := &made[int(s.Index)-first]; *m == nil && j.was.namelessAt(s.place).canAgain() {
 			*m = makeSteps(s.Case)
 			(*m).same = same(s.Case)
 		}
@@ -198,8 +198,8 @@ func (j *rejudging) set(place int, r *CaseResult) {
 	if listed := len(j.Cases); place < listed {
 		j.Cases[place] = *r
 	} else {
-		rest := &j.column.rest[place-listed]
-		*rest = j.packer.rest(r, *rest)
+		body := &j.packed.body[place-listed]
+		*body = j.packer.bodyOf(r, *body)
 	}
 }
 
@@ -214,7 +214,7 @@ func (j *rejudging) guards(g *cases.Group) {
 	}
 	of := func(c *cases.Case) *CaseResult {
 		if s := places[c.Index]; s != nil {
-			return j.restAt(s.place)
+			return j.namelessAt(s.place)
 		}
 		return nil
 	}

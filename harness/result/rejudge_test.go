@@ -132,13 +132,13 @@ func TestAgainOfWhatWasRead(t *testing.T) {
 		list.Lists = []ListEntry{{Kind: ExpectList, Pattern: "demo/owner/hash", Where: "f:1", Reason: "why", Errno: &errno}}
 		read := *list
 		k := *list.Kernels[0]
-		k.pack(newShared())
+		k.pack(newPool())
 		read.Kernels = []*KernelRun{&k}
 		corpus := corpusWith(group(t, strings.ReplaceAll(strings.Replace(matrix, tt.from, tt.to, 1), "pin who=owner type=queue ok # a source\n", "")))
 		want, wantKept := list.Again(corpus)
 		got, kept := read.Again(corpus)
 		again := got.Kernels[0]
-		if again.column == nil || len(again.Cases) > 0 {
+		if again.packed == nil || len(again.Cases) > 0 {
 			t.Errorf("%s: the cases are a list", tt.name)
 		}
 		again.unpack()

@@ -12,14 +12,14 @@ import (
 	"strconv"
 )
 
-// Seal is what the records of a run that ended add up to.
+// Seal counts and digests the records of a run that has ended.
 type Seal struct {
-	Count  int    `json:"count"`  // records: of cases and of worlds
-	SHA256 string `json:"sha256"` // of all of them, as they are in the file
+	Count  int    `json:"count"`  // of records: cases and worlds
+	SHA256 string `json:"sha256"` // of the file
 }
 
-// Each record ends with its number and with the checksum of all that precedes
-// the checksum, so that one line tells what is wrong with it.
+// Each record ends with its number and with the checksum of everything before the checksum,
+// so that a line shows by itself what is wrong with it.
 var (
 	beforeNumber = []byte(`,"n":`)
 	beforeSum    = []byte(`,"sum":"`)
@@ -39,8 +39,8 @@ func sealed(line []byte, n int) []byte {
 	return fmt.Appendf(out, "%s%08x%s", beforeSum, sum, afterSum)
 }
 
-// unsealed takes number and checksum off a line, which it changes. A line that
-// has none stays as it is.
+// unsealed removes number and checksum from a line, which it changes. A line without them
+// stays as it is.
 func unsealed(line []byte) (record []byte, n int, numbered, whole bool) {
 	at := len(line) - len(afterSum) - sumLen - len(beforeSum)
 	if at < 0 || !bytes.HasPrefix(line[at:], beforeSum) || !bytes.HasSuffix(line, afterSum) {
@@ -64,34 +64,34 @@ func unsealed(line []byte) (record []byte, n int, numbered, whole bool) {
 	return line[:i+1], n, true, true
 }
 
-// Fault is a way in which records are not as they were written.
+// Fault is a way in which stored records differ from what was written.
 type Fault string
 
 // The faults.
 const (
-	Altered    Fault = "altered"    // its checksum is not that of its text
-	Unnumbered Fault = "unnumbered" // it has no number, and the others have
-	Skipped    Fault = "skipped"    // records that precede it are not there
-	Misplaced  Fault = "misplaced"  // it comes after one that it precedes
-	Repeated   Fault = "repeated"   // it is there already
-	Surplus    Fault = "surplus"    // there were not so many
-	Torn       Fault = "torn"       // its line has no end
-	CutOff     Fault = "cut off"    // records that follow are not there
-	Other      Fault = "other"      // number by number as written, and yet another file
+	Altered    Fault = "altered"    // the checksum does not match
+	Unnumbered Fault = "unnumbered" // the record has no number, but others have
+	Skipped    Fault = "skipped"    // records before it are missing
+	Misplaced  Fault = "misplaced"  // a later record comes before it
+	Repeated   Fault = "repeated"   // its number occurred before
+	Surplus    Fault = "surplus"    // its number is above the count in the seal
+	Torn       Fault = "torn"       // the last line has no newline
+	CutOff     Fault = "cut off"    // records after it are missing
+	Other      Fault = "other"      // all numbers are right, but the digest differs
 )
 
-// Damage is a place where the records of a run are not as they were written.
+// Damage is a place where the stored records of a run differ from what was written.
 type Damage struct {
 	File  string `json:"file"`
 	Line  int    `json:"line"`
 	Fault Fault  `json:"fault"`
-	// Record is the number of the record at the line, Want that which it must
-	// have or how many there must be; 0 where that is not known.
+	// Record is the number of the record at the line, Want the number that it must have
+	// or the count of records; 0 is unknown.
 	Record int `json:"record,omitempty"`
 	Want   int `json:"want,omitempty"`
 }
 
-// String says in one line where the damage is, and what it is.
+// String describes the damage in one line.
 func (d *Damage) String() string {
 	text := ""
 	switch d.Fault {
@@ -117,25 +117,25 @@ func (d *Damage) String() string {
 	return fmt.Sprintf("%s:%d: %s", d.File, d.Line, text)
 }
 
-// maxDamage is how many places of a file are named; a sorted file has as many
-// as lines.
+// maxDamage is how many places of a file are listed; a file that was sorted is damaged in
+// every line.
 const maxDamage = 8
 
-// ledger holds records against what was written, line by line.
+// ledger checks records against what was written, line by line.
 type ledger struct {
 	path     string
 	seal     *Seal // nil for a run that did not end, and for an older one
 	numbered bool  // each record must have a number
 	plain    bool  // one has none
 	count    int   // lines
-	next     int   // the number that comes next
+	next     int   // the next number
 	gaps     []gap
 	digest   hash.Hash
 	damage   []Damage
-	more     int // damage that is not in the list
+	more     int // places that are not in damage
 }
 
-// gap is the numbers from first to before end that were passed over.
+// gap is a range of missing numbers, from first to before end.
 type gap struct{ first, end int }
 
 func newLedger(path string, seal *Seal, numbered bool) *ledger {
@@ -150,7 +150,7 @@ func (l *ledger) fault(line int, f Fault, record, want int) {
 	l.damage = append(l.damage, Damage{File: l.path, Line: line, Fault: f, Record: record, Want: want})
 }
 
-// take checks a line, and returns the record in it when it counts.
+// take checks a line, and returns its record if it counts.
 func (l *ledger) take(line []byte, at int) (record []byte, counts bool) {
 	l.count++
 	l.digest.Write(line)
@@ -171,7 +171,7 @@ func (l *ledger) take(line []byte, at int) (record []byte, counts bool) {
 	return record, l.number(n, at)
 }
 
-// number checks the number of a record that is whole.
+// number checks the number of an intact record.
 func (l *ledger) number(n, at int) (counts bool) {
 	switch {
 	case l.seal != nil && n > l.seal.Count:
@@ -193,7 +193,7 @@ func (l *ledger) number(n, at int) (counts bool) {
 	return false
 }
 
-// fill reports whether a number was passed over, and takes it for found.
+// fill reports whether a number is missing so far, and records that it was found.
 func (l *ledger) fill(n int) bool {
 	i := slices.IndexFunc(l.gaps, func(g gap) bool { return g.first <= n && n < g.end })
 	if i < 0 {
@@ -207,8 +207,8 @@ func (l *ledger) fill(n int) bool {
 	return true
 }
 
-// end checks what can be known at the end of the file only. Of a run that did
-// not end, a torn last record is what the end left.
+// end checks what only the end of the file shows. In a run that did not end, an incomplete
+// last record is no damage.
 func (l *ledger) end(at int, torn bool) {
 	switch {
 	case l.seal == nil:
@@ -224,5 +224,5 @@ func (l *ledger) end(at int, torn bool) {
 	}
 }
 
-// unverified says that nothing tells whether the records are as they were written.
+// unverified reports whether nothing shows that the records are as they were written.
 func (l *ledger) unverified() bool { return l.seal == nil && !l.numbered && l.count > 0 }

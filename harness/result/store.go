@@ -34,7 +34,7 @@ type Store struct {
 	f      *os.File
 	n      int // records
 	digest hash.Hash
-	anew   bool // they take the place of others when they are all there
+	anew   bool // Close replaces the records that are there
 }
 
 // record is one line of records.jsonl: a case, or the set-up of a world.
@@ -42,19 +42,19 @@ type record struct {
 	Kernel int          `json:"kernel"`
 	World  *WorldResult `json:"world,omitempty"`
 	*CaseResult
-	// N numbers the records of a run, from 1 on. Sum is the CRC-32C of all of
-	// the line that precedes its own member, in hexadecimal.
+	// N numbers the records of a run, from 1. Sum is the CRC-32C, in hexadecimal, of
+	// everything in the line before it.
 	N   int    `json:"n,omitempty"`
 	Sum string `json:"sum,omitempty"`
 }
 
-// Create begins the records of a run in a directory that exists.
+// Create starts the records of a run in a directory, which must exist and have none.
 func Create(dir string) (*Store, error) {
 	return create(dir, recordsFile, os.O_EXCL)
 }
 
-// Recreate begins them anew, for a run that goes on from what its boots left.
-// Those that are there stay until Close.
+// Recreate starts the records of a resumed run. The records that are there stay until
+// Close.
 func Recreate(dir string) (*Store, error) {
 	s, err := create(dir, recordsFile+temporary, os.O_TRUNC)
 	if err == nil {
@@ -63,19 +63,19 @@ func Recreate(dir string) (*Store, error) {
 	return s, err
 }
 
-// temporary ends the names of files that are not whole yet.
+// temporary ends the names of incomplete files.
 const temporary = ".tmp"
 
 func create(dir, name string, how int) (*Store, error) {
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND|how, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("begin the run's records: %w", err)
+		return nil, fmt.Errorf("create the run's records: %w", err)
 	}
 	return &Store{dir: dir, f: f, digest: sha256.New()}, nil
 }
 
-// Append adds the cases of a kernel, and brings them to the disk. A kernel
-// that no plan has cases for is planned to have those that it has.
+// Append adds the cases of a kernel and syncs them to the disk; kernel is its index in
+// Run.Kernels. It sets Planned if it is 0.
 func (s *Store) Append(kernel int, k *KernelRun) error {
 	k.Planned = cmp.Or(k.Planned, k.Len())
 	w := bufio.NewWriter(io.MultiWriter(s.f, s.digest))
@@ -95,7 +95,7 @@ func (s *Store) Append(kernel int, k *KernelRun) error {
 	return nil
 }
 
-// recordWriter writes records with their numbers, and keeps the first error.
+// recordWriter numbers and writes records, and keeps the first error.
 type recordWriter struct {
 	w    *bufio.Writer
 	n    int
@@ -117,7 +117,7 @@ func (w *recordWriter) write(r record) {
 	_, w.err = w.w.Write(sealed(w.line.Bytes(), w.n))
 }
 
-// Close writes run.json with the seal of the records, and ends them.
+// Close ends the records and writes run.json with their seal.
 func (s *Store) Close(r *Run) error {
 	r.Records = &Seal{s.n, hex.EncodeToString(s.digest.Sum(nil))}
 	text, err := json.MarshalIndent(r, "", "  ")
@@ -133,8 +133,8 @@ func (s *Store) Close(r *Run) error {
 	return nil
 }
 
-// settle ends the records. Where they take the place of others, run.json is
-// none until it is that of the new ones.
+// settle closes the records. If they replace others, it removes run.json, which Close writes
+// again: run.json never describes other records.
 func (s *Store) settle() error {
 	err := s.f.Close()
 	if err != nil || !s.anew {
@@ -146,8 +146,7 @@ func (s *Store) settle() error {
 	return os.Rename(s.f.Name(), filepath.Join(s.dir, recordsFile))
 }
 
-// Abandon ends records that come to nothing; those that they were to take the
-// place of stay.
+// Abandon drops the records. If they were to replace others, those stay.
 func (s *Store) Abandon() error {
 	err := s.f.Close()
 	if s.anew {
@@ -156,8 +155,8 @@ func (s *Store) Abandon() error {
 	return err
 }
 
-// Load reads a run from its directory, all of it, as it was stored. What is
-// damaged or missing is in the run's Damage and its kernels' Absent.
+// Load reads a complete run from its directory. Run.Damage and KernelRun.Absent say what is
+// damaged or missing.
 func Load(dir string) (*Run, error) {
 	r, err := (&Loader{Worlds: true}).Load(dir)
 	if err != nil {
@@ -182,7 +181,7 @@ func (l *Loader) Load(dir string) (*Run, error) {
 	return r, nil
 }
 
-// resumable notes that a run which is not whole can be made so.
+// resumable sets Resume if the run is incomplete and can be completed.
 func (r *Run) resumable() {
 	if begun(r.Dir) && (r.Interrupted || len(r.Gaps()) > 0) {
 		r.Resume = []string{r.Dir}
@@ -194,8 +193,8 @@ func begun(dir string) bool {
 	return err == nil
 }
 
-// UnendedError says that a run has not ended, and so has no run.json: it is
-// under way, or was killed.
+// UnendedError means that a run has not ended, and so has no run.json: it is running, or
+// was killed.
 type UnendedError struct{ Dir string }
 
 func (e *UnendedError) Error() string {
@@ -203,7 +202,7 @@ func (e *UnendedError) Error() string {
 	return fmt.Sprintf(text, e.Dir, e.Dir)
 }
 
-// LoadHead reads a run without its cases and worlds.
+// LoadHead reads a run from its directory, without cases and worlds.
 func LoadHead(dir string) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
 	if errors.Is(err, fs.ErrNotExist) && begun(dir) {
@@ -220,11 +219,12 @@ func LoadHead(dir string) (*Run, error) {
 	return r, r.usable(filepath.Join(dir, runFile))
 }
 
-// usable refuses a record that this program does not understand. A newer one
-// of the same version has members that are ignored.
+// usable returns an error for a record that this program does not understand. It ignores
+// unknown members of the same version.
 func (r *Run) usable(path string) error {
 	if r.Version < 1 || r.Version > Version {
-		return fmt.Errorf("read %s: it has version %d, this program reads up to %d: a newer tokentest wrote it, and reads it", path, r.Version, Version)
+		return fmt.Errorf("read %s: it has version %d, but this tokentest reads versions up to %d: use a newer one",
+			path, r.Version, Version)
 	}
 	return nil
 }

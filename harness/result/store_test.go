@@ -213,7 +213,7 @@ func TestLoadErrors(t *testing.T) {
 		{"a torn line in the middle", recordsFile, func(s string) string { return s[:20] + "\n" + s }, recordsFile + ":1: "},
 		{"a kernel too many", recordsFile, func(s string) string { return strings.Replace(s, `"kernel":0`, `"kernel":2`, 1) }, recordsFile + ":1: kernel 2 is not in the run"},
 		{"a kernel too few", recordsFile, func(s string) string { return strings.Replace(s, `"kernel":0`, `"kernel":-1`, 1) }, recordsFile + ":1: kernel -1 is not in the run"},
-		{"another version", runFile, func(s string) string { return strings.Replace(s, `"version": 1`, `"version": 2`, 1) }, "it has version 2, this program reads up to 1"},
+		{"another version", runFile, func(s string) string { return strings.Replace(s, `"version": 1`, `"version": 2`, 1) }, "it has version 2, but this tokentest reads versions up to 1"},
 		{"no JSON", runFile, func(string) string { return "{" }, runFile},
 	} {
 		dir := save(t, aRun())

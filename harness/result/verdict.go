@@ -13,15 +13,15 @@ import (
 const (
 	ExitOK        = 0
 	ExitDiffers   = 1 // a case failed, a splat, a panic, a hang
-	ExitUsage     = 2 // also an expectation that contradicts the kernel and the rules
+	ExitUsage     = 2 // also an expectation that contradicts both the kernel and the rules
 	ExitNoVerdict = 3 // infra, unbooted, lost, broken, interrupted, a wrong rule, nothing decided
 )
 
-// worstFirst orders the exit codes: that a kernel differs is certain, and so is
-// a mistake in a case file, whatever else has no verdict.
+// worstFirst orders the exit codes: a kernel that differs and a mistake in a case file are
+// certain, even if other cases have no verdict.
 var worstFirst = []int{ExitDiffers, ExitUsage, ExitNoVerdict, ExitOK}
 
-// WorstCode is the exit code that outdoes the others.
+// WorstCode returns the exit code that takes precedence over the others.
 func WorstCode(codes ...int) int {
 	for _, c := range worstFirst {
 		if slices.Contains(codes, c) {
@@ -31,7 +31,7 @@ func WorstCode(codes ...int) int {
 	return ExitOK
 }
 
-// ExitCode maps a run to the exit code of the command.
+// ExitCode returns the exit code of the command for a run.
 func (r *Run) ExitCode() int {
 	code := ExitOK
 	if r.Interrupted || len(r.Missing) > 0 || len(r.Damage) > 0 || len(r.Kernels) == 0 && !r.Idle() {
@@ -43,7 +43,7 @@ func (r *Run) ExitCode() int {
 	return code
 }
 
-// Verdict is the exit code that one kernel of the run alone gives.
+// Verdict returns the exit code for one kernel of the run.
 func (r *Run) Verdict(k *KernelRun) int {
 	code := WorstCode(k.machines(), k.judged())
 	if k.Error != "" || k.Len() == 0 || k.Absent > 0 || r.Undecided(k) != "" {
@@ -52,7 +52,7 @@ func (r *Run) Verdict(k *KernelRun) int {
 	return code
 }
 
-// machines is the exit code that the fates of the kernel's machines give.
+// machines is the exit code for the fates of the kernel's machines.
 func (k *KernelRun) machines() int {
 	code := ExitOK
 	for _, b := range k.Boots {
@@ -70,7 +70,7 @@ func (k *KernelRun) machines() int {
 	return code
 }
 
-// judged is the exit code that the kernel's cases give.
+// judged is the exit code for the kernel's cases.
 func (k *KernelRun) judged() int {
 	code := ExitOK
 	for c := range k.distinct() {
@@ -79,7 +79,7 @@ func (k *KernelRun) judged() int {
 	return code
 }
 
-// code is the exit code that one case gives.
+// code is the exit code for one case.
 func (r *CaseResult) code() int {
 	switch {
 	case r.Status == Interrupted:
@@ -94,10 +94,9 @@ func (r *CaseResult) code() int {
 	return ExitDiffers
 }
 
-// Undecided says why a kernel decided nothing although cases were there: all
-// that were selected are skipped. It is "" where something was decided, where
-// --allow-empty was given, and for a part of a run on a kernel without tokens,
-// whose own checks another part can have.
+// Undecided says why a kernel decided nothing: all selected cases are skipped. It returns ""
+// if something was decided, if AllowEmpty is set, and for a part of a run on a kernel
+// without tokens, whose own checks can be in another part.
 func (r *Run) Undecided(k *KernelRun) string {
 	skipped, denied := r.undecided(k)
 	switch {
@@ -116,8 +115,8 @@ func (r *Run) Undecided(k *KernelRun) string {
 	return why
 }
 
-// undecided counts the cases that were asked for, where all of them are
-// skipped, and those of them that a list denies.
+// undecided counts the selected cases if all of them are skipped, and those of them that a
+// list denies.
 func (r *Run) undecided(k *KernelRun) (skipped, denied int) {
 	asked := r.Asked()
 	for c := range k.Where(func(c *CaseResult) bool { return c.Status != Skip }) {
@@ -137,8 +136,8 @@ func (r *Run) undecided(k *KernelRun) (skipped, denied int) {
 	return skipped, denied
 }
 
-// Asked returns what reports whether the run was asked for a case, which does
-// not only come along as the control of another.
+// Asked returns a function that reports whether a case was selected, and is not only there
+// as the control of a selected case.
 func (r *Run) Asked() func(id string) bool {
 	of := func(e ListEntry) bool { return e.Kind == AllowList }
 	limited := slices.ContainsFunc(r.Lists, of)
@@ -152,9 +151,9 @@ func (r *Run) Asked() func(id string) bool {
 	return func(id string) bool { return (all || selected(id)) && (!limited || allowed(id)) }
 }
 
-// patterns are what the selection names, with the groups of the user's files in
-// place of the files; all says that it leaves nothing out, or that it cannot be
-// known what it leaves out.
+// patterns returns the patterns of the selection, with the groups of the user's files in
+// place of the files. all says that the selection leaves nothing out, or that it is unknown
+// what it leaves out.
 func (r *Run) patterns() (list []string, all bool) {
 	if len(r.Selection) == 0 || r.Seed != 0 {
 		return nil, true
@@ -175,7 +174,7 @@ func (r *Run) patterns() (list []string, all bool) {
 	return list, false
 }
 
-// groupOf is the group of one of the user's files, "" where the record has none.
+// groupOf is the group of one of the user's files; "" if the record has none.
 func (r *Run) groupOf(file string) string {
 	for group, name := range r.Files {
 		if name == file {

@@ -75,7 +75,7 @@ func TestNothingDecided(t *testing.T) {
 			t.Errorf("%s: exit %d of a bisection, want %d", tt.name, got, tt.bisect)
 		}
 		for _, k := range tt.run.Kernels { // as it is stored
-			k.pack(newShared())
+			k.pack(newPool())
 		}
 		if got := tt.run.ExitCode(); got != tt.code {
 			t.Errorf("%s: exit %d once stored, want %d", tt.name, got, tt.code)

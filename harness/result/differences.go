@@ -8,7 +8,7 @@ import (
 
 // unlike names the differences between the sides that are not the kernels'
 // answers, so that nobody takes a change for what it is not.
-func unlike(base, new *Side, pairs []*Pair) []string {
+func otherDifferences(base, new *Side, pairs []*Pair) []string {
 	var out []string
 	differ := func(what string, of func(*Run) string, so string) {
 		if a, b := values(base, of), values(new, of); a != b && a != "" && b != "" {

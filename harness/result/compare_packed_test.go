@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// packed is the side as it is when its records were read.
-func (s *Side) packed(sh *shared) *Side {
+// packed is the side as it is once its records are read.
+func (s *Side) packed(sh *pool) *Side {
 	out := &Side{Name: s.Name}
 	for _, r := range s.Runs {
 		small := *r
@@ -23,7 +23,7 @@ func (s *Side) packed(sh *shared) *Side {
 	return out
 }
 
-// drawn is a kernel with some of the cases, each with any result.
+// drawn is a kernel with some of the cases and any results.
 func drawn(r *rand.Rand) *KernelRun {
 	k := kernelOf("k")
 	for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"} {
@@ -43,19 +43,19 @@ func drawn(r *rand.Rand) *KernelRun {
 	return k
 }
 
-// TestColumns compares what was read as it compares lists.
-func TestColumns(t *testing.T) {
+// TestComparePacked: stored runs compare as lists do.
+func TestComparePacked(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	classes := map[Class]int{}
 	for range 500 {
 		base, new := sideOf(drawn(r)), sideOf(drawn(r))
 		want := Compare(base, new)
-		sh := newShared()
+		sh := newPool()
 		p := &pairing{}
 		b, n := base.packed(sh), new.packed(sh)
 		p.base, p.new = []part{{b.Runs[0].Kernels[0], b.Runs[0]}}, []part{{n.Runs[0].Kernels[0], n.Runs[0]}}
-		if _, _, ok := p.columns(); !ok {
-			t.Fatal("the columns are not compared as such")
+		if _, _, ok := p.packedSides(); !ok {
+			t.Fatal("the sides are not compared as packed ones")
 		}
 		got := Compare(b, n)
 		if w, g := want.Pairs[0], got.Pairs[0]; w.Same != g.Same || !reflect.DeepEqual(w.Changes, g.Changes) {
@@ -78,8 +78,8 @@ func TestColumnsOfTwo(t *testing.T) {
 	k := kernelOf("k", gotCase("a", Pass, 0), gotCase("a", Fail, ePERM))
 	one := kernelOf("k", gotCase("a", Pass, 0))
 	want := Compare(sideOf(one), sideOf(k))
-	for _, sh := range []*shared{newShared(), nil} {
-		base, new := sideOf(one).packed(newShared()), sideOf(k)
+	for _, sh := range []*pool{newPool(), nil} {
+		base, new := sideOf(one).packed(newPool()), sideOf(k)
 		if sh != nil {
 			base, new = sideOf(one).packed(sh), new.packed(sh)
 		}

@@ -35,7 +35,7 @@ func TestKeptBaseline(t *testing.T) {
 		if n := k.Counts(); n[Pass] == 0 || n[Pass]+n[Skip] != k.Len() || len(k.Boots) > 0 {
 			t.Errorf("%s: %v of the %d cases of the suite: %s", k.Ref, n, len(suite), again)
 		}
-		if n := behind(k, suite); n > 0 {
+		if n := differing(k, suite); n > 0 {
 			t.Errorf("%s: %d of the %d cases of the suite are other ones now, or gone: %s", k.Ref, n, len(suite), again)
 		}
 		if decided := decisionsHold(t, k, suite); decided < 100 && k.Note == "" {
@@ -47,8 +47,8 @@ func TestKeptBaseline(t *testing.T) {
 	}
 }
 
-// behind counts the cases that only one of suite and baseline has in its form.
-func behind(k *KernelRun, suite []*cases.Case) int {
+// differing counts the cases that only one of suite and baseline has in its form.
+func differing(k *KernelRun, suite []*cases.Case) int {
 	n, has := 0, 0
 	for _, c := range suite {
 		r := k.Find(c.ID)
