@@ -51,7 +51,9 @@ type session struct {
 	stop  context.CancelCauseFunc
 	// interrupted reports whether the machine ended because the run did.
 	interrupted func() bool
-	index       int // of the boot
+	index       int    // of the boot
+	began       string // result.Boot.Began
+	saver       *saver // nil unless the machine is to be saved after hello
 	port        io.ReadWriter
 	replayed    bool // the boot is a stored one: nothing waits for its answers
 
@@ -96,6 +98,8 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *bootOut
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
 	var err error
 	if s.m, err = t.launch(inner, dir, 0); err == nil {
+		s.saver, t.saver = t.saver, nil
+		s.noteBegan(dir)
 		s.port = s.m.Control()
 		s.receive(todo, size)
 	}
@@ -103,6 +107,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *bootOut
 	exit := s.m.Wait()
 	s.trial.symbolise(exit.Findings)
 	s.keepEnding(dir, exit)
+	s.dropSnapshot(exit)
 	return s.end(exit, dir)
 }
 
@@ -152,7 +157,7 @@ func (s *session) end(exit vm.Exit, dir string) *bootOutcome {
 	if err != nil {
 		name = dir
 	}
-	b := result.Boot{Dir: name, Began: s.trial.began(s.m), Fate: exit.Fate, Signal: exit.Signal, Reason: exit.Reason,
+	b := result.Boot{Dir: name, Began: s.began, Fate: exit.Fate, Signal: exit.Signal, Reason: exit.Reason,
 		Findings: exit.Findings, Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
 		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
 	switch {
@@ -275,6 +280,7 @@ func (s *session) greet(payload []byte, todo []*cases.Case, size int) error {
 	if err != nil {
 		return err
 	}
+	s.save(payload)
 	s.storeFacts(h)
 	var ready []*cases.Case
 	for _, c := range todo {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"tokentest/harness/kernel"
+	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
 
@@ -64,13 +65,7 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.replaysOnly {
 		return false
 	}
-	last := len(t.out.Boots) - 1
-	from := filepath.Join(t.lab.Dir, t.out.Boots[last].Dir)
-	to := filepath.Join(t.dir, "direct")
-	if err := os.Rename(from, to); err != nil {
-		t.lab.log("%s: keep the console of the machine that did not boot: %v", t.out.Ref, err)
-	}
-	t.out.Boots = t.out.Boots[:last]
+	to := t.disown(string(DirectEntry))
 	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), so its bzImage is booted; "+
 		"--boot bzimage does that at once", exit.Reason, to))
 	t.entry = entry{BzImageEntry, t.kernel.Image}
@@ -78,10 +73,23 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	return true
 }
 
+// disown takes the last machine out of the run: nothing was decided on it. Its directory
+// stays, under another name, which is returned.
+func (t *trial) disown(name string) (dir string) {
+	last := len(t.out.Boots) - 1
+	from := filepath.Join(t.lab.Dir, t.out.Boots[last].Dir)
+	dir = filepath.Join(t.dir, name)
+	if err := os.Rename(from, dir); err != nil {
+		t.lab.log("%s: keep the console of a machine that did not start: %v", t.out.Ref, err)
+	}
+	t.out.Boots = t.out.Boots[:last]
+	return dir
+}
+
 // began says in one word how a machine began.
 func (t *trial) began(m *vm.Machine) string {
 	if m != nil && m.Restore != nil {
-		return "restored"
+		return result.Restored
 	}
 	return string(t.entry.how)
 }

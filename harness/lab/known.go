@@ -33,6 +33,8 @@ func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 	defer func(was *splat.Allow) { t.allow = was }(t.allow)
 	t.allow = t.lab.Allow
+	t.provoking = true
+	defer func() { t.provoking = false }()
 	for _, c := range alone {
 		if t.judge != nil {
 			if r := t.judge.Unmet(c); r != nil {

@@ -41,7 +41,7 @@ type Lab struct {
 	Refresh   bool              // ask the mirror again
 	Resume    bool              // continue the run in Dir
 	Entry     Entry             // how QEMU enters a bzImage
-	Snapshot  bool              // start from a snapshot after boot; the first machine makes one
+	Snapshot  SnapshotUse       // which machines begin from a snapshot
 	Isolate   Isolation         // which cases share a machine
 	Console   io.Writer         // gets the kernel logs as they come, with all their lines
 	Debug     func(line string) // if set, each machine waits for a debugger; gets the command that attaches one

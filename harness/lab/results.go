@@ -38,6 +38,14 @@ func (r *results) of(c *cases.Case) *result.CaseResult {
 	return nil
 }
 
+// forgetAt removes a result by its place in the list.
+func (r *results) forgetAt(i int) {
+	if r.list[i].Status != "" {
+		r.done--
+		r.list[i] = result.CaseResult{}
+	}
+}
+
 // forget removes the result of a case.
 func (r *results) forget(c *cases.Case) {
 	if s := r.slot(c); s.Status != "" {

@@ -128,6 +128,7 @@ func (t *trial) replays(dir string) bool {
 // replay reads a stored boot.
 func (t *trial) replay(dir string, todo []*cases.Case, size int) *bootOutcome {
 	s := &session{trial: t, index: len(t.out.Boots), replayed: true, m: &vm.Machine{}, stop: func(error) {}}
+	s.recallBegan(dir)
 	end, err := s.recall(dir, todo, size)
 	if errors.Is(err, ErrStale) {
 		t.stale = fmt.Errorf("%s: %w", dir, err)

@@ -20,8 +20,8 @@ import (
 // for ever shows a sign of life each time, and only the deadline would end it.
 const flood = 32 << 20
 
-// machine returns a machine of the trial, which starts from a snapshot if Lab.Snapshot is
-// set.
+// machine returns a machine of the trial, which starts from a snapshot if Lab.Snapshot
+// says so.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.entry.file, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.lab.Deadline, Allow: t.allow, MemMiB: t.memMiB, Slow: t.slow,
@@ -37,8 +37,9 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 		m.Append = append(m.Append, "nokaslr")
 		t.lab.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
 	}
-	if t.lab.Snapshot && t.lab.Debug == nil {
+	if t.lab.Snapshot != NeverRestore && t.lab.Debug == nil {
 		m.Restore = t.startState(ctx, m)
+		m.Monitor = m.Restore == nil && t.saver != nil
 	}
 	return m
 }
@@ -100,6 +101,10 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 			t.verifying <- err
 		}()
 		return s, nil
+	}
+	if t.lab.Snapshot == AutoRestore {
+		t.saver = &saver{store, name}
+		return nil, nil
 	}
 	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})
 	return t.makeSnapshot(ctx, store, name, m)

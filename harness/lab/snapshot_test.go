@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokentest/harness/lab/labtest"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -19,6 +20,7 @@ import (
 // anything is taken from it, and another one boots.
 func TestLaunchVerifies(t *testing.T) {
 	for name, whole := range map[string]bool{"whole": true, "damaged": false} {
+		t.Setenv(labtest.Saves, "1")
 		l := newLab(t, "clean clean clean")
 		var log []string
 		l.Log = func(format string, args ...any) { log = append(log, format) }
@@ -28,7 +30,7 @@ func TestLaunchVerifies(t *testing.T) {
 		}
 		tr.out, tr.dir = &result.KernelRun{}, t.TempDir()
 		state := keepSnapshot(t, tr, whole)
-		tr.lab.Snapshot = true
+		tr.lab.Snapshot = AlwaysRestore
 		m, err := tr.launch(context.Background(), tr.dir, 0)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -36,9 +38,9 @@ func TestLaunchVerifies(t *testing.T) {
 		m.Kill("it has begun")
 		io.Copy(io.Discard, m.Control())
 		m.Wait()
-		_, gone := os.Stat(state)
-		if (m.Restore != nil) != whole || (gone == nil) != whole || tr.verifying != nil {
-			t.Errorf("%s: restored %v, the state %v", name, m.Restore != nil, gone)
+		text, err := os.ReadFile(state)
+		if m.Restore == nil || string(text) != "state" || tr.verifying != nil {
+			t.Errorf("%s: restored %v, the state %q (%v)", name, m.Restore != nil, text, err)
 		}
 		if said := strings.Contains(strings.Join(log, "\n"), "a new one is made"); said == whole {
 			t.Errorf("%s: said %q", name, log)

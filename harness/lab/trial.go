@@ -43,6 +43,10 @@ type trial struct {
 	slow          int             // how many times slower than a usual kernel this one is
 	arguments     []string        // of the kernel, besides Lab.Append
 	snapshotTried bool            // snapshot holds the answer
+	saver         *saver          // for the next machine, if it is to be saved
+	provoking     bool            // the next machine shows a known defect
+	cold          bool            // no further machine is restored
+	doubted       []int           // the boots of restored machines that did not end well
 	snapshot      *vm.Snapshot    // to start machines from; nil means that they boot
 	verifying     chan error      // gets what Snapshot.Verify returns; nil when that is known
 	symbols       *kernel.Symbols // nil before the first finding
@@ -67,8 +71,22 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	for _, list := range t.portions(controlsFirst(together)) {
 		queue = append(queue, portion{list, batch})
 	}
+	t.work(ctx, queue)
+	t.confirm(ctx, together, func(list []*cases.Case) { t.work(ctx, []portion{{list, batch}}) })
+	t.provoke(ctx, t.withoutResult(alone))
+	t.confirm(ctx, alone, func(list []*cases.Case) { t.provoke(ctx, list) })
+	t.settleDoubts()
+	t.finish(all)
+}
+
+// work boots machines until each case of the queue has its result.
+func (t *trial) work(ctx context.Context, queue []portion) {
+	var all []*cases.Case
+	for _, p := range queue {
+		all = append(all, p.cases...)
+	}
 	for strikes := 0; len(queue) > 0; {
-		now := queue[0]
+		now, whole := queue[0], queue[0]
 		queue = queue[1:]
 		if now.cases = t.withoutResult(now.cases); len(now.cases) == 0 {
 			continue
@@ -80,6 +98,8 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 			queue = nil
 		case b.cut:
 			queue = slices.Insert(queue, 0, now)
+		case t.doubt(b):
+			queue = slices.Insert(queue, 0, whole)
 		case t.enterPacked(ctx, b.exit):
 			queue = slices.Insert(queue, 0, now)
 		case b.hopeless():
@@ -101,8 +121,6 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 			queue = nil
 		}
 	}
-	t.provoke(ctx, t.withoutResult(alone))
-	t.finish(all)
 }
 
 // ended reports whether no further machine is started.

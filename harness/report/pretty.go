@@ -334,11 +334,28 @@ func times(k *run) []string {
 	if all == 0 {
 		return nil
 	}
-	out := []string{"in " + seconds(all), fmt.Sprintf("(boot %s,", seconds(boot)), fmt.Sprintf("decide %s)", seconds(k.Decide))}
+	out := []string{"in " + seconds(all), fmt.Sprintf("(%s %s,", beginning(k.Boots), seconds(boot)), fmt.Sprintf("decide %s)", seconds(k.Decide))}
 	if n := len(k.Boots); n > 1 {
 		out[0] += fmt.Sprintf(" on %d machines", n)
 	}
 	return out
+}
+
+// beginning says how machines began, if all began in the same way.
+func beginning(boots []result.Boot) string {
+	how := boots[0].Began
+	for _, b := range boots {
+		if b.Began != how {
+			how = ""
+		}
+	}
+	switch how {
+	case "":
+		return "boot"
+	case result.Restored:
+		return result.Restored
+	}
+	return how + " boot"
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

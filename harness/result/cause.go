@@ -19,6 +19,7 @@ const (
 	ByGuest       CauseKind = "guest"        // the guest did not do what it was asked
 	ByMachine     CauseKind = "machine"      // the machine ended while the case, or its set-up, ran
 	Unanswered    CauseKind = "unanswered"   // no machine answered for the case
+	Unconfirmed   CauseKind = "unconfirmed"  // it failed on a restored machine, and not on one that booted
 	NotTried      CauseKind = "not tried"    // the run was interrupted before
 	Unmet         CauseKind = "need"         // the kernel lacks what the case needs
 	Refuted       CauseKind = "refuted need" // the kernel lacks what it should have

@@ -144,6 +144,9 @@ type RuleText struct {
 	Func string `json:"func,omitempty"`
 }
 
+// Restored is Boot.Began for a machine from a snapshot.
+const Restored = "restored"
+
 // Boot is one machine of a kernel's run.
 type Boot struct {
 	Dir string `json:"dir"` // relative to the directory of run.json

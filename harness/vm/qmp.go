@@ -90,7 +90,7 @@ func (m *monitor) answer() (json.RawMessage, error) {
 	}
 }
 
-// save writes the machine's state to a file.
+// save writes the machine's state to a file, and has the machine go on.
 func (m *monitor) save(to *os.File) error {
 	const name = "state"
 	steps := []struct {
@@ -107,7 +107,11 @@ func (m *monitor) save(to *os.File) error {
 			return err
 		}
 	}
-	return m.saved()
+	if err := m.saved(); err != nil {
+		return err
+	}
+	_, err := m.do("cont", nil)
+	return err
 }
 
 // saved waits until the state is written.

@@ -31,6 +31,9 @@ type Snapshot struct {
 	Said []byte `json:"said"`
 }
 
+// stateSuffix ends the name of a state's file.
+const stateSuffix = ".state"
+
 // Snapshots is a directory of snapshots. SnapshotName gives their names.
 type Snapshots struct {
 	Dir string
@@ -82,7 +85,7 @@ func (s Snapshots) Get(name string) *Snapshot {
 	if err != nil {
 		return nil
 	}
-	out := &Snapshot{Path: s.path(name) + ".state"}
+	out := &Snapshot{Path: s.path(name) + stateSuffix}
 	info, err := os.Stat(out.Path)
 	if json.Unmarshal(text, out) != nil || err != nil || info.Size() != out.Size || !sameTSC(out.TSC, HostTSC()) {
 		return nil
@@ -105,15 +108,20 @@ func (s *Snapshot) Verify() error {
 	return nil
 }
 
+// Drop removes the snapshot.
+func (s *Snapshot) Drop() {
+	base := strings.TrimSuffix(s.Path, stateSuffix)
+	Snapshots{Dir: filepath.Dir(base)}.Drop(filepath.Base(base))
+}
+
 // Drop removes a snapshot.
 func (s Snapshots) Drop(name string) {
 	os.Remove(s.path(name) + ".json")
-	os.Remove(s.path(name) + ".state")
+	os.Remove(s.path(name) + stateSuffix)
 }
 
 // Put saves a running machine, whose Monitor must be set, under a name and returns the
-// snapshot. said is everything that its agent has sent. The machine can only be killed
-// afterwards.
+// snapshot. said is everything that its agent has sent. The machine stands still meanwhile.
 func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create the snapshot directory: %w", err)
@@ -128,7 +136,7 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 		return nil, err
 	}
 	serial := m.boot.control.port() == serialPort
-	out := &Snapshot{Path: s.path(name) + ".state", Said: said, Serial: serial, TSC: HostTSC()}
+	out := &Snapshot{Path: s.path(name) + stateSuffix, Said: said, Serial: serial, TSC: HostTSC()}
 	if err := out.measure(tmp.Name()); err != nil {
 		return nil, err
 	}
@@ -172,14 +180,14 @@ func (s Snapshots) prune(keep string) {
 		case err != nil:
 		case strings.HasPrefix(e.Name(), "tmp-") && time.Since(info.ModTime()) > time.Hour:
 			os.Remove(filepath.Join(s.Dir, e.Name()))
-		case strings.HasSuffix(e.Name(), ".state"):
+		case strings.HasSuffix(e.Name(), stateSuffix):
 			states = append(states, info)
 			room -= info.Size()
 		}
 	}
 	slices.SortFunc(states, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, info := range states {
-		if name := strings.TrimSuffix(info.Name(), ".state"); room < 0 && name != keep {
+		if name := strings.TrimSuffix(info.Name(), stateSuffix); room < 0 && name != keep {
 			room += info.Size()
 			s.Drop(name)
 		}

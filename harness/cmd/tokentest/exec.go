@@ -24,7 +24,8 @@ type machineFlags struct {
 	kernel, accel, qemu string
 	boot                lab.Entry
 	mem                 int
-	offline, snapshot   bool
+	offline             bool
+	snapshot            lab.SnapshotUse
 	deadline            time.Duration
 	allow, append       []string
 	console, gdb        bool
@@ -42,7 +43,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
-	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot")
+	snapshotFlag(fl, &f.snapshot, lab.NeverRestore)
 	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; one that no longer answers, or whose console has printed 32 MiB, is ended much sooner)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")

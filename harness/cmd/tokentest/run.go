@@ -43,7 +43,7 @@ type runFlags struct {
 	allow            []string
 	append           []string
 	resume           string
-	snapshot         bool
+	snapshot         lab.SnapshotUse
 	boot             lab.Entry
 	isolate          string
 	console, gdb     bool
@@ -113,7 +113,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
 	fl.BoolVar(&f.untilFail, "until-fail", false, "run everything until something is not as expected, at most --repeat times")
 	entryFlag(fl, &f.boot)
-	fl.BoolVar(&f.snapshot, "snapshot", false, "begin from a snapshot of the machine after its boot, which is made and cached where there is none")
+	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
 	f.registerPlan(fl)
 	f.lies.register(fl)
@@ -236,9 +236,12 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 // lab is what the flags make of a lab, but for its places.
 func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
-		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot || f.isolate != "",
+		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot,
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
 		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
+	if f.isolate != "" && l.Snapshot == lab.AutoRestore {
+		l.Snapshot = lab.AlwaysRestore // most of its machines are not the first
+	}
 	if l.Build, err = f.build.options(); err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type guest struct {
 	in      *wire.Reader
 	port    io.Writer
 	console io.Writer
+	mouth   *mouth
 	facts   *step.Facts
 	sim     *sim.Sim
 	staged  int
@@ -60,12 +61,16 @@ func QEMU() int {
 		fmt.Fprintln(os.Stderr, "qemu:", err)
 		return 1
 	}
+	if slices.Contains(g.args, "-mon") {
+		go monitor()
+	}
 	port := os.NewFile(controlFD, "control")
 	g.port = port
 	if g.act == "corrupt" {
 		g.port = &flipper{w: port, at: 700}
 	}
-	g.in, g.out = wire.NewReader(port), wire.NewWriter(g.port)
+	g.mouth = &mouth{w: g.port, open: !g.restored()}
+	g.in, g.out = wire.NewReader(port), wire.NewWriter(g.mouth)
 	if code, ends := g.boots(); ends {
 		return code
 	}
@@ -240,7 +245,9 @@ func (g *guest) hello() error {
 	if err != nil {
 		return err
 	}
-	return g.out.Write(wire.KindHello, payload)
+	err = g.out.Write(wire.KindHello, payload)
+	g.mouth.open = true
+	return err
 }
 
 // read returns the text between two marks, from an offset on, in the file that

@@ -1,0 +1,165 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tokentest/cases"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+	"tokentest/harness/wire"
+)
+
+// SnapshotUse says which machines begin from a snapshot of a machine that booted before.
+type SnapshotUse string
+
+// The uses.
+const (
+	NeverRestore SnapshotUse = ""
+	// AutoRestore begins from a snapshot if there is one. If there is none, it saves the
+	// first machine that boots, for the next run.
+	AutoRestore SnapshotUse = "auto"
+	// AlwaysRestore boots a machine to save it if there is no snapshot.
+	AlwaysRestore SnapshotUse = "always"
+)
+
+// What a failure on a restored machine is worth: the kernel is blamed only for what a
+// machine that booted shows as well. So a restored machine that does not end well, and one
+// that shows a failure, is followed by a machine that boots. That one is asked the same, and
+// what it shows counts.
+
+// beganFile in a boot's directory has that word.
+const beganFile = "began"
+
+// noteBegan stores how the session's machine began, for a run that is resumed.
+func (s *session) noteBegan(dir string) {
+	s.began = s.trial.began(s.m)
+	if err := os.WriteFile(filepath.Join(dir, beganFile), []byte(s.began+"\n"), 0o644); err != nil {
+		s.trial.lab.log("%s: store how the machine began: %v", s.trial.out.Ref, err)
+	}
+}
+
+// recallBegan reads how a stored boot began. Later machines of the kernel begin the same way.
+func (s *session) recallBegan(dir string) {
+	text, err := os.ReadFile(filepath.Join(dir, beganFile))
+	if err != nil {
+		return // an older tokentest stored it
+	}
+	s.began = strings.TrimSpace(string(text))
+	if s.began == string(BzImageEntry) && s.trial.lab.Entry == AutoEntry {
+		s.trial.entry = entry{BzImageEntry, s.trial.kernel.Image}
+	}
+}
+
+// saver saves a machine that boots, for the next run.
+type saver struct {
+	store vm.Snapshots
+	name  string
+}
+
+// save keeps the machine's state once its agent has said hello. A run does without it.
+func (s *session) save(payload []byte) {
+	if s.saver == nil || s.replayed {
+		return
+	}
+	var said bytes.Buffer
+	err := wire.NewWriter(&said).Write(wire.KindHello, payload)
+	if err == nil {
+		_, err = s.saver.store.Put(s.saver.name, s.m, said.Bytes())
+	}
+	if err != nil {
+		s.saver = nil // the next run boots, as this one does
+	}
+}
+
+// dropSnapshot forgets the state of a machine that did not end well: what its kernel has to
+// say stands in the log of a boot.
+func (s *session) dropSnapshot(exit vm.Exit) {
+	if exit.Fate == vm.Clean && len(exit.Findings) == 0 || s.trial.provoking {
+		return
+	}
+	if s.saver != nil {
+		s.saver.store.Drop(s.saver.name)
+	}
+	if s.m != nil && s.m.Restore != nil {
+		s.m.Restore.Drop()
+	}
+}
+
+// bootFromNowOn has no further machine of the kernel restored.
+func (t *trial) bootFromNowOn() { t.snapshot, t.snapshotTried, t.cold = nil, true, true }
+
+// doubt forgets what a restored machine showed that did not end well, so that a machine that
+// boots is asked all of it. It reports whether that is the case.
+func (t *trial) doubt(b *bootOutcome) bool {
+	i := len(t.out.Boots) - 1
+	if t.cold || i < 0 || t.out.Boots[i].Began != result.Restored || b.exit.Fate == vm.Clean || b.cut {
+		return false
+	}
+	t.bootFromNowOn()
+	if last := &t.out.Boots[i]; last.Cases == 0 && len(last.Findings) == 0 && (last.Fate == vm.Infra || last.Fate == vm.Lost) {
+		t.disown(result.Restored)
+		t.remark(fmt.Sprintf("a machine could not be restored from its snapshot (%s), so all machines boot", b.exit.Reason))
+		return true
+	}
+	t.doubted = append(t.doubted, i)
+	for j := range t.results.list {
+		if r := &t.results.list[j]; r.Status != "" && r.Boot == i {
+			t.results.forgetAt(j)
+		}
+	}
+	return true
+}
+
+// settleDoubts says of the restored machines that did not end well what the machines that
+// booted showed. One that is alone with what it showed says nothing about the kernel.
+func (t *trial) settleDoubts() {
+	bad := func(b result.Boot) bool {
+		return b.Began != result.Restored && b.Known == "" && (b.Fate == vm.Tainted || b.Fate == vm.Panicked || b.Fate == vm.Hung)
+	}
+	if slices.ContainsFunc(t.out.Boots, bad) {
+		return
+	}
+	for _, i := range t.doubted {
+		b := &t.out.Boots[i]
+		b.Reason = fmt.Sprintf("%s, but only on a machine that was restored from a snapshot; one that booted did not show it: %s", b.Fate, b.Reason)
+		b.Fate = vm.Infra
+	}
+}
+
+// confirm has the cases that failed on a restored machine asked again, on machines that boot.
+func (t *trial) confirm(ctx context.Context, all []*cases.Case, again func([]*cases.Case)) {
+	if t.ended(ctx) {
+		return
+	}
+	first := map[*cases.Case]result.CaseResult{}
+	var list []*cases.Case
+	for _, c := range all {
+		r := t.results.of(c)
+		if r == nil || r.Status != result.Fail && r.Status != result.Broken || r.Boot < 0 || t.out.Boots[r.Boot].Began != result.Restored {
+			continue
+		}
+		first[c] = *r
+		list = append(list, c)
+		t.results.forget(c)
+	}
+	if len(list) == 0 {
+		return
+	}
+	t.bootFromNowOn()
+	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "confirm", Done: t.results.done, Total: t.total, Failed: t.failed})
+	t.failed -= len(list)
+	again(list)
+	for _, c := range list {
+		was, now := first[c], t.results.of(c)
+		if was.Status == result.Fail && now != nil && now.Status == result.Pass {
+			t.set(c, result.NewResult(c.ID, result.Broken, result.Cause{Kind: result.Unconfirmed},
+				"it failed on a machine that was restored from a snapshot, and passed on one that booted: "+was.Reason, was.Boot))
+		}
+	}
+}
