@@ -250,6 +250,7 @@ func shape(text string) []string {
 	var out []string
 	for line := range strings.Lines(regexp.MustCompile(`\n +`).ReplaceAllString("\n"+dedent(text), " ")) {
 		line = regexp.MustCompile(`^(kernel \S+:|skip \d+:|results in ).*`).ReplaceAllString(strings.TrimSpace(line), "$1")
+		line = regexp.MustCompile(`\((direct boot|bzimage boot|restored) `).ReplaceAllString(line, "(boot ") // as the kernel allows
 		line = regexp.MustCompile(`[0-9]+`).ReplaceAllString(line, "0")
 		if line != "" && !slices.Contains(out, line) {
 			out = append(out, line)
