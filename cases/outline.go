@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"tokentest/cases/step"
 )
 
 // Outline is what a reader needs to see the world of a group's cases without
@@ -68,6 +70,23 @@ func (g *Group) Outline() Outline {
 	}
 	out.Steps = []string{f.do.outline()}
 	return out
+}
+
+// Cast returns the actors that the outline's lines declare, and the predefined actors that its steps name. The error
+// says which line is no actor, such as one that depends on an axis.
+func (o *Outline) Cast() ([]step.Actor, error) {
+	f := &File{Path: o.Path}
+	for i, line := range o.Actors {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			return nil, fmt.Errorf("actor line %q: want a name and a kind", line)
+		}
+		f.actors = append(f.actors, actorLine{i + 1, words[0], words[1:]})
+	}
+	for _, line := range slices.Concat(o.Setup, o.Steps) {
+		f.steps = append(f.steps, stepLine{words: strings.Fields(line)})
+	}
+	return f.cast()
 }
 
 func (s *stepLine) outline() string {

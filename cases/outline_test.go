@@ -1,8 +1,12 @@
 package cases
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
 )
 
 // TestOutline makes every case's steps from the outline of its group and its
@@ -90,6 +94,25 @@ func compareTexts(t *testing.T, id string, got []string, info []StepInfo) {
 	for i := range info {
 		if got[i] != info[i].Text {
 			t.Errorf("%s: %q, want %q", id, got[i], info[i].Text)
+		}
+	}
+}
+
+// The actors of an outline are those of its group's file.
+func TestOutlineCast(t *testing.T) {
+	o := Outline{Actors: []string{"owner userns uid=7", "peer joins owner caps=none"}, Steps: []string{"root map_create type=hash"}}
+	got, err := o.Cast()
+	want := []step.Actor{
+		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 7, Caps: uapi.AllCaps},
+		{Name: "peer", Kind: step.Joins, Parent: 0, UID: 7},
+		{Name: "root", Kind: step.Init, Parent: -1, Caps: uapi.AllCaps},
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	for _, line := range []string{"owner userns caps=$caps", "owner", "", "owner nowhere"} {
+		if _, err := (&Outline{Actors: []string{line}}).Cast(); err == nil {
+			t.Errorf("%q is an actor", line)
 		}
 	}
 }

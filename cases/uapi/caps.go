@@ -83,6 +83,17 @@ func (s CapSet) String() string {
 	return strings.Join(names, "+")
 }
 
+// List returns the names of the capabilities in the set, with commas.
+func (s CapSet) List() string {
+	var names []string
+	for _, n := range capNames {
+		if s.Has(n.cap) {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // ParseCaps reads "none", "all", or names joined by "+"; "all-CAP_BPF" is
 // every capability but the named ones.
 func ParseCaps(text string) (CapSet, error) {

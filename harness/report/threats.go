@@ -65,7 +65,9 @@ func threats(r *result.Run) []*threat {
 		if g.Question == "" {
 			continue
 		}
-		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer), Who: whoIsWho(g.Actors, g.Steps)}
+		t := &threat{Case: g.Name, Path: g.Path, Question: clean(g.Question), Answer: clean(g.Answer)}
+		actors, err := g.Cast()
+		t.Who = whoIsWho(actors, err, g.Actors)
 		for n := range g.Steps {
 			s := threatStep{Text: clean(g.Steps[n])}
 			if n < len(g.Notes) {

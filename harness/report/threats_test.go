@@ -2,6 +2,8 @@ package report
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,7 +53,7 @@ func TestThreats(t *testing.T) {
 		want     []string
 		not      []string
 	}{
-		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    pass on deb:a (6.12.117+deb13-cloud-amd64)\n", "who      owner: root of a user namespace of its own, made by uid 1000\n", "who      peer: another process in owner's namespaces, without capabilities\n",
+		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    pass on deb:a (6.12.117+deb13-cloud-amd64)\n", "who      owner: root of its own user namespace, created by uid 1000\n", "who      peer: another process in owner's namespaces, without capabilities\n",
 			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"}, []string{"bpffs", "unasked", none}},
 		{[]result.Status{result.Pass, result.Pass}, []string{yes, "peer token_info t: EINVAL on deb:a, ok on deb:b (since 6.17)"}, []string{"not shown"}},
 		{[]result.Status{result.Pass, result.Skip}, []string{yes, "not shown deb:b (6.12.117+deb13-cloud-amd64): skip: the reason of skip"}, []string{differs}},
@@ -121,17 +123,31 @@ func TestThreatsHTML(t *testing.T) {
 }
 
 func TestWho(t *testing.T) {
-	for line, want := range map[string]string{
-		"inner userns in owner":                 "inner: root of a user namespace of its own below owner's",
-		"heir child owner":                      "heir: a process that owner forks",
-		"same init uid=1000":                    "same: a process in the initial namespaces, outside of every container, with uid 1000 and no capability",
-		"strong joins owner caps=all-CAP_BPF":   "strong: another process in owner's namespaces, with every capability but CAP_BPF",
-		"a init uid=7 caps=CAP_BPF+CAP_PERFMON": "a: a process in the initial namespaces, outside of every container, with uid 7, with CAP_BPF, CAP_PERFMON alone",
-		"new kind":                              "new kind",
+	owner := step.Actor{Name: "owner", Kind: step.Userns, Parent: -1, UID: 1000, Caps: uapi.AllCaps}
+	for _, tt := range []struct {
+		actor step.Actor
+		want  string
+	}{
+		{owner, "owner: root of its own user namespace, created by uid 1000"},
+		{step.Actor{Name: "inner", Kind: step.Userns, UID: 7, Caps: uapi.AllCaps},
+			"inner: root of its own user namespace below owner's, created by uid 7"},
+		{step.Actor{Name: "next", Kind: step.Child, Caps: uapi.AllCaps}, "next: a process that owner forks"},
+		{step.Actor{Name: "same", Kind: step.Init, Parent: -1, UID: 1000},
+			"same: uid 1000 in the initial namespaces, without capabilities"},
+		{step.Actor{Name: "root", Kind: step.Init, Parent: -1, Caps: uapi.AllCaps},
+			"root: uid 0 in the initial namespaces, with every capability"},
+		{step.Actor{Name: "strong", Kind: step.Joins, Caps: uapi.AllCaps &^ (1 << uapi.CAP_BPF)},
+			"strong: another process in owner's namespaces, with every capability except CAP_BPF"},
+		{step.Actor{Name: "a", Kind: step.Init, Parent: -1, UID: 7, Caps: 1<<uapi.CAP_BPF | 1<<uapi.CAP_PERFMON},
+			"a: uid 7 in the initial namespaces, with CAP_BPF, CAP_PERFMON only"},
 	} {
-		if got := who(line); got != want {
-			t.Errorf("%q is %q, want %q", line, got, want)
+		if got := who(&tt.actor, []step.Actor{owner}); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
 		}
+	}
+	lines := []string{"owner userns caps=$caps"}
+	if got := whoIsWho(nil, errors.New("unknown"), lines); !slices.Equal(got, lines) {
+		t.Errorf("actors that depend on an axis: %q", got)
 	}
 }
 

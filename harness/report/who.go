@@ -1,78 +1,63 @@
 package report
 
 import (
-	"slices"
-	"strings"
+	"fmt"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
 )
 
-// who says in words who an actor is, from its line of the case file without the
-// word actor: "strong joins owner caps=all-CAP_BPF".
-func who(line string) string {
-	w := strings.Fields(clean(line))
-	if len(w) < 2 {
-		return clean(line)
-	}
-	arg := map[string]string{}
-	for _, a := range w[2:] {
-		if key, value, ok := strings.Cut(a, "="); ok {
-			arg[key] = value
-		}
-	}
-	name, of := w[0], ""
-	if len(w) > 2 {
-		of = w[2]
+// who describes an actor in words; all are the actors of its case.
+func who(a *step.Actor, all []step.Actor) string {
+	parent := ""
+	if a.Parent >= 0 && a.Parent < len(all) {
+		parent = all[a.Parent].Name
 	}
 	text := ""
-	switch w[1] {
-	case "userns":
-		text = "root of a user namespace of its own"
-		if of == "in" && len(w) > 3 {
-			text += " below " + w[3] + "'s"
+	switch a.Kind {
+	case step.Userns:
+		text = "root of its own user namespace"
+		if parent != "" {
+			text += " below " + parent + "'s"
 		}
-		if uid := arg["uid"]; uid != "" {
-			text += ", made by uid " + uid
-		}
-	case "joins":
-		text = "another process in " + of + "'s namespaces"
-	case "child":
-		text = "a process that " + of + " forks"
-	case "init":
-		text = "a process in the initial namespaces, outside of every container"
-		if uid := arg["uid"]; uid != "" {
-			text += ", with uid " + uid
-		}
-		if arg["caps"] == "" {
-			text += " and no capability"
-		}
-	default:
-		return clean(line)
+		text += fmt.Sprintf(", created by uid %d", a.UID)
+	case step.Joins:
+		text = "another process in " + parent + "'s namespaces"
+	case step.Child:
+		text = "a process that " + parent + " forks"
+	case step.Init:
+		text = fmt.Sprintf("uid %d in the initial namespaces", a.UID)
 	}
-	switch caps := arg["caps"]; {
-	case caps == "":
-	case caps == "none":
-		text += ", without capabilities"
-	case strings.HasPrefix(caps, "all-"):
-		text += ", with every capability but " + but(strings.TrimPrefix(caps, "all-"))
-	default:
-		text += ", with " + strings.ReplaceAll(caps, "+", ", ") + " alone"
+	if caps := withCaps(a.Caps); caps != "" && (a.Kind == step.Init || a.Caps != uapi.AllCaps) {
+		text += ", " + caps
 	}
-	return name + ": " + text
+	return a.Name + ": " + text
 }
 
-func but(caps string) string { return strings.ReplaceAll(caps, "+", ", ") }
-
-// whoIsWho are the actors of a case in words, and those that every file has
-// where its steps name them.
-func whoIsWho(actors, steps []string) []string {
-	var out []string
-	for _, a := range actors {
-		out = append(out, who(a))
+// withCaps describes capabilities in words.
+func withCaps(s uapi.CapSet) string {
+	switch missing := uapi.AllCaps &^ s; {
+	case s == 0:
+		return "without capabilities"
+	case missing == 0:
+		return "with every capability"
+	case missing < s: // the set has every capability that has no name
+		return "with every capability except " + missing.List()
 	}
-	for _, always := range []string{"root: uid 0 in the initial namespaces, with every capability", "nobody: uid 65534 in the initial namespaces, without capabilities"} {
-		name, _, _ := strings.Cut(always, ":")
-		if slices.ContainsFunc(steps, func(s string) bool { return strings.HasPrefix(s, name+" ") }) {
-			out = append(out, always)
+	return "with " + s.List() + " only"
+}
+
+// whoIsWho describes the actors of a case. The lines of the case file stand for actors that depend on an axis.
+func whoIsWho(actors []step.Actor, err error, lines []string) []string {
+	var out []string
+	if err != nil {
+		for _, line := range lines {
+			out = append(out, clean(line))
 		}
+		return out
+	}
+	for i := range actors {
+		out = append(out, clean(who(&actors[i], actors)))
 	}
 	return out
 }
