@@ -49,7 +49,10 @@ func (f *File) mentions(name string) bool {
 		return true
 	}
 	return slices.ContainsFunc(f.axes, func(a axis) bool {
-		return slices.ContainsFunc(a.values, func(v axisValue) bool { return slices.Contains(strings.Fields(v.text), name) })
+		return slices.ContainsFunc(
+			a.values,
+			func(v axisValue) bool { return slices.Contains(strings.Fields(v.text), name) },
+		)
 	})
 }
 

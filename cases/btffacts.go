@@ -74,8 +74,11 @@ func Differ(before, running *step.Facts) string {
 			}
 		}
 		if before.Max[tag] != running.Max[tag] {
-			out = append(out, fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag],
-				running.Max[tag]))
+			out = append(
+				out,
+				fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag],
+					running.Max[tag]),
+			)
 		}
 	}
 	return strings.Join(out, "; ")

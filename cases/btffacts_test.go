@@ -16,7 +16,10 @@ func enumsAt(r uapi.Release) map[string][]step.Enumerator {
 	for _, e := range Enums() {
 		for _, m := range e.Members {
 			if !r.Less(m.Since) {
-				out[e.Tag] = append(out[e.Tag], step.Enumerator{Name: e.Prefix + strings.ToUpper(m.Name), Value: uint64(m.Value)})
+				out[e.Tag] = append(
+					out[e.Tag],
+					step.Enumerator{Name: e.Prefix + strings.ToUpper(m.Name), Value: uint64(m.Value)},
+				)
 			}
 		}
 	}

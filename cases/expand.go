@@ -381,9 +381,18 @@ func (e *expander) guard(k *control, c *Case) (*Case, error) {
 	if !k.matches(want) {
 		return nil, nil
 	}
-	i, found := slices.BinarySearchFunc(e.g.Cases, e.f.number(want), func(c *Case, n int) int { return int(c.number) - n })
+	i, found := slices.BinarySearchFunc(
+		e.g.Cases,
+		e.f.number(want),
+		func(c *Case, n int) int { return int(c.number) - n },
+	)
 	if !found {
-		return nil, fmt.Errorf("%s:%d: the control %s is no case: an except line takes it away", e.f.Path, k.line, e.id(want))
+		return nil, fmt.Errorf(
+			"%s:%d: the control %s is no case: an except line takes it away",
+			e.f.Path,
+			k.line,
+			e.id(want),
+		)
 	}
 	return e.g.Cases[i], nil
 }

@@ -148,7 +148,11 @@ func (n Need) missing(f *step.Facts) string {
 // what that is known.
 func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
-		return fmt.Sprintf("CONFIG_%s seems not to be set: the configuration is not known, and %s", n.Name, n.missing(f))
+		return fmt.Sprintf(
+			"CONFIG_%s seems not to be set: the configuration is not known, and %s",
+			n.Name,
+			n.missing(f),
+		)
 	}
 	if n.Kind == NeedSetting {
 		return n.settingReason(f)

@@ -73,8 +73,13 @@ func compare(t *testing.T, name, text string) {
 	was, is := strings.Split(string(old), "\n"), strings.Split(text, "\n")
 	for i := range max(len(was), len(is)) {
 		if a, b := lineOf(was, i), lineOf(is, i); a != b {
-			t.Errorf("%s:%d: the file says\n\t%s\nand the oracle\n\t%s\n(make golden, then review the difference)", name, i+1,
-				a, b)
+			t.Errorf(
+				"%s:%d: the file says\n\t%s\nand the oracle\n\t%s\n(make golden, then review the difference)",
+				name,
+				i+1,
+				a,
+				b,
+			)
 			return
 		}
 	}

@@ -12,10 +12,13 @@ import (
 // host adds to the kernel's command line.
 func Machine(arguments []string) string {
 	h := &help{}
-	h.text("Before the first case the guest reads the settings of the running kernel and changes those that the cases " +
-		"need. Both are in the record, as facts.settings and facts.changes, and in \"tokentest explain CASE --facts RUN\". " +
-		"The oracle decides by the settings. A case that cannot run with a setting is skipped, and the skip names the " +
-		"setting. --append ARG sets one: --append lockdown=integrity, --append sysctl.net.core.bpf_jit_harden=2.")
+	h.text(
+		"Before the first case the guest reads the settings of the running kernel and changes those that the cases " +
+			"need. Both are in the record, as facts.settings and facts.changes, and in " +
+			"\"tokentest explain CASE --facts RUN\". " +
+			"The oracle decides by the settings. A case that cannot run with a setting is skipped, and the skip names the " +
+			"setting. --append ARG sets one: --append lockdown=integrity, --append sysctl.net.core.bpf_jit_harden=2.",
+	)
 	h.title("SETTINGS")
 	for i := range step.Settings {
 		s := &step.Settings[i]

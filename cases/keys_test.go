@@ -101,8 +101,17 @@ func checkKeys(t *testing.T, id string, info *StepInfo, e sim.Expect) {
 		t.Errorf("%s: %q: the verdict %+v does not say why", id, info.Text, v)
 	}
 	if p := info.Pin; p != nil && p.Errno != v.Errno {
-		t.Errorf("%s: %q:\n\t%s: pinned %s (%s)\n\toracle: %s by %s (%s)", id, info.Text, p.Where, p.Errno, p.Note, v.Errno,
-			v.ID, v.Rule)
+		t.Errorf(
+			"%s: %q:\n\t%s: pinned %s (%s)\n\toracle: %s by %s (%s)",
+			id,
+			info.Text,
+			p.Where,
+			p.Errno,
+			p.Note,
+			v.Errno,
+			v.ID,
+			v.Rule,
+		)
 	}
 }
 
@@ -173,7 +182,8 @@ func TestGuards(t *testing.T) {
 			for _, k := range c.Guards() {
 				has[k.Control] = true
 				if (g.Name == "map_bits" || g.Name == "map_unprivileged" || g.Name == "prog_bits" || g.Name == "map_create" ||
-					g.Name == "prog_load") && !strings.HasSuffix(k.ID, last) {
+					g.Name == "prog_load") &&
+					!strings.HasSuffix(k.ID, last) {
 					t.Errorf("%s is guarded by %s, which is about another type", c.ID, k.ID)
 				}
 			}
@@ -195,11 +205,12 @@ const bounded = "the scenarios of limits take large maps, and run with --full"
 
 // unnoticed are rules that the default suite does not show, with the reason.
 var unnoticed = map[string]string{
-	"mount/set-unprivileged":  "the next rule refuses the same: who may mount there may delegate",
-	"kallsyms/no-program":     slowLook,
-	"kallsyms/not-compiled":   slowLook,
-	"kallsyms/hidden":         slowLook,
-	"prog_load/not-compiled":  "jit_settings, which reads /proc/kallsyms, runs with --full; the cells of prog_load are skipped where nothing is compiled",
+	"mount/set-unprivileged": "the next rule refuses the same: who may mount there may delegate",
+	"kallsyms/no-program":    slowLook,
+	"kallsyms/not-compiled":  slowLook,
+	"kallsyms/hidden":        slowLook,
+	"prog_load/not-compiled": "jit_settings, which reads /proc/kallsyms, runs with --full; the cells of prog_load are " +
+		"skipped where nothing is compiled",
 	"kallsyms/no-cap-bpf":     slowLook,
 	"kallsyms/sub-no-cap-bpf": slowLook,
 	"token_create/no-fd":      ownMachine,

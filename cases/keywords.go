@@ -13,15 +13,24 @@ var keywords []keyword
 
 func init() {
 	keywords = []keyword{
-		{"about", "about TEXT", "what the file shows, in a line", func(p *parser, _ int, words []string, _ string) error {
-			p.f.About = strings.Join(words, " ")
-			return nil
-		}},
-		{"question", "question TEXT", "what a reviewer asks; several lines are one paragraph. The report \"threats\" has it",
+		{
+			"about",
+			"about TEXT",
+			"what the file shows, in a line",
+			func(p *parser, _ int, words []string, _ string) error {
+				p.f.About = strings.Join(words, " ")
+				return nil
+			},
+		},
+		{
+			"question",
+			"question TEXT",
+			"what a reviewer asks; several lines are one paragraph. The report \"threats\" has it",
 			func(p *parser, _ int, words []string, _ string) error {
 				p.f.question = append(p.f.question, words...)
 				return nil
-			}},
+			},
+		},
 		{"answer", "answer TEXT", "what then holds: reported where the file's cases pass, and not elsewhere",
 			func(p *parser, _ int, words []string, _ string) error {
 				p.f.answer = append(p.f.answer, words...)
@@ -49,7 +58,12 @@ func init() {
 			"a step, or cells, without which the file's cases say nothing: " +
 				"one that must be allowed and one that must be refused",
 			(*parser).control},
-		{"pin", "pin AXIS=VALUE... ERRNO  # source", "what a person says that cells must answer; ok is 0", (*parser).pin},
+		{
+			"pin",
+			"pin AXIS=VALUE... ERRNO  # source",
+			"what a person says that cells must answer; ok is 0",
+			(*parser).pin,
+		},
 		{"known", "known FATE SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
 			"the kernel is known to do this in the file's case, which has a machine to itself: " +
 				"FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},

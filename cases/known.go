@@ -55,8 +55,10 @@ func (p *parser) known(n int, words []string, note string) error {
 		k.Titles = strings.Split(strings.Join(words, " "), " + ")
 	}
 	if (len(k.Titles) == 0) != (k.Fate == "clean") {
-		return fmt.Errorf("a machine that ends %s: a title says what the kernel's log then holds, and a clean one has none",
-			k.Fate)
+		return fmt.Errorf(
+			"a machine that ends %s: a title says what the kernel's log then holds, and a clean one has none",
+			k.Fate,
+		)
 	}
 	p.f.known, p.f.Full = append(p.f.known, k), true
 	return nil

@@ -65,8 +65,11 @@ func TestKnownIn(t *testing.T) {
 		}
 	}
 	warned := having(map[string]int64{step.PanicOnWarn: 1})
-	splat := &Group{Known: []Known{{Fate: "tainted", Since: warned.Version()}, {Fate: "clean", Since: warned.Version()}}}
-	if got := splat.KnownIn(warned); got[0].Fate != "panicked" || got[1].Fate != "clean" || splat.Known[0].Fate != "tainted" {
+	splat := &Group{
+		Known: []Known{{Fate: "tainted", Since: warned.Version()}, {Fate: "clean", Since: warned.Version()}},
+	}
+	if got := splat.KnownIn(warned); got[0].Fate != "panicked" || got[1].Fate != "clean" ||
+		splat.Known[0].Fate != "tainted" {
 		t.Errorf("with panic_on_warn: %+v, want panicked and clean", got)
 	}
 	if g.KnownIn(nil) != nil {

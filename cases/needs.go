@@ -31,7 +31,13 @@ var needSpecs = []needSpec{
 		r, err := uapi.ParseRelease(w)
 		return Need{Kind: NeedBefore, Since: r}, err
 	}},
-	{"setting", "NAME=VALUE,...", "a setting of the running kernel has one of the values, or the kernel has no such setting; \"tokentest help machine\" lists them", settingNeed},
+	{
+		"setting",
+		"NAME=VALUE,...",
+		"a setting of the running kernel has one of the values, or the kernel has no such setting; \"tokentest help " +
+			"machine\" lists them",
+		settingNeed,
+	},
 	{"mitigations", "", "it was not booted with mitigations=off",
 		func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
 }

@@ -63,7 +63,13 @@ func TestOutlineChange(t *testing.T) {
 	} {
 		now := make(strings.Replace(text, tt.from, tt.to, 1))
 		if old.Equal(now) != tt.equal || old.SameCase(now, "m/root/hash") != tt.same {
-			t.Errorf("%q for %q: equal %t, the same case %t", tt.to, tt.from, old.Equal(now), old.SameCase(now, "m/root/hash"))
+			t.Errorf(
+				"%q for %q: equal %t, the same case %t",
+				tt.to,
+				tt.from,
+				old.Equal(now),
+				old.SameCase(now, "m/root/hash"),
+			)
 		}
 	}
 }

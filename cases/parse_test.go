@@ -226,7 +226,8 @@ pin mask=two type=queue ok # the last one counts
 func checkMatrixCases(t *testing.T, g *Group) {
 	t.Helper()
 	c := g.Cases[4] // demo/two/queue/none
-	if p := c.Info()[0].Pin; p == nil || p.Errno != 0 || p.Note != "the last one counts" || p.Where != "dir/demo.txt:19" {
+	if p := c.Info()[0].Pin; p == nil || p.Errno != 0 || p.Note != "the last one counts" ||
+		p.Where != "dir/demo.txt:19" {
 		t.Errorf("%s: pin %+v", c.ID, p)
 	}
 	if p := g.Cases[2].Info()[0].Pin; p == nil || p.Errno != 1 || p.Note != "first" {
@@ -235,7 +236,10 @@ func checkMatrixCases(t *testing.T, g *Group) {
 	if p := g.Cases[0].Info()[0].Pin; p != nil {
 		t.Errorf("%s has the pin %+v", g.Cases[0].ID, p)
 	}
-	if got, want := ids(c.Guards()), []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}; !slices.Equal(got, want) {
+	if got, want := ids(c.Guards()), []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("%s is guarded by %q, want %q", c.ID, got, want)
 	}
 	for id, want := range map[int]string{0: "refuse", 1: "refuse", 3: "allow", 5: "allow", 2: "", 7: ""} {

@@ -93,7 +93,8 @@ func TestUnmet(t *testing.T) {
 		{"met", []Need{token}, released["6.12"], "", false},
 		{"older", []Need{token, config}, old, token.String(), false},
 		{"refuted", []Need{token}, &step.Facts{Release: "6.12.0"}, token.String(), true},
-		{"the second", []Need{token, config}, &step.Facts{Release: "6.12.0", Token: true, Config: map[string]string{}}, config.String(), false},
+		{"the second", []Need{token, config}, &step.Facts{Release: "6.12.0", Token: true, Config: map[string]string{}},
+			config.String(), false},
 	} {
 		got, refuted := Unmet(tt.needs, tt.f)
 		switch {

@@ -80,20 +80,27 @@ func TestSettingsDecide(t *testing.T) {
 	}{
 		{nil, "lockdown", "ok ok ok EPERM ok ok ok ok EINVAL"},
 		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "lockdown", "ok ok ok EPERM ok ok EINVAL EINVAL EINVAL"},
-		{map[string]int64{step.Lockdown: step.LockdownConfidentiality}, "lockdown", "ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL"},
+		{map[string]int64{step.Lockdown: step.LockdownConfidentiality}, "lockdown",
+			"ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL"},
 		{nil, "jit_settings", "ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
-		{map[string]int64{step.JITEnable: 1, step.JITKallsyms: 1, step.JITHarden: 0}, "jit_settings", "ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
+		{map[string]int64{step.JITEnable: 1, step.JITKallsyms: 1, step.JITHarden: 0}, "jit_settings",
+			"ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
 		{map[string]int64{step.JITEnable: 0}, "jit_settings", "ok ok ok EPERM ok ok ENOENT ENOENT ENOENT EINVAL EINVAL"},
 		{map[string]int64{step.JITHarden: 1}, "jit_settings", "ok ok ok EPERM ok ok ENOENT ENOENT ENOENT ok ok"},
 		{map[string]int64{step.JITKallsyms: 0}, "jit_settings", "ok ok ok EPERM ok ok ENOENT ENOENT ENOENT ok ok"},
 		{map[string]int64{step.PtraceScope: 2}, "ptrace_scope", "ok ok ok EPERM ok ok ok EPERM ok"},
 		{map[string]int64{step.PtraceScope: 3}, "ptrace_scope", "ok ok ok EPERM EPERM EPERM ok EPERM ok"},
 		{map[string]int64{step.JITHarden: 2}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ok ok ok ok ok"},
-		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ENODATA"},
-		{map[string]int64{step.JITHarden: 2, step.PerfParanoid: 2}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ENODATA"},
-		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 2}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ENODATA ENODATA"},
-		{map[string]int64{step.JITHarden: 1, step.KptrRestrict: 2}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ok"},
-		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 2, step.JITEnable: 0}, "speculation", "ok ok ok EPERM ok ok ok ok ok ok ok ok ok ok ok ok ok"},
+		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}, "speculation",
+			"ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ENODATA"},
+		{map[string]int64{step.JITHarden: 2, step.PerfParanoid: 2}, "speculation",
+			"ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ENODATA"},
+		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 2}, "speculation",
+			"ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ENODATA ENODATA"},
+		{map[string]int64{step.JITHarden: 1, step.KptrRestrict: 2}, "speculation",
+			"ok ok ok EPERM ok ok ok ok ok ok ok ok ENODATA ENODATA ENODATA ok ok"},
+		{map[string]int64{step.JITHarden: 2, step.KptrRestrict: 2, step.JITEnable: 0}, "speculation",
+			"ok ok ok EPERM ok ok ok ok ok ok ok ok ok ok ok ok ok"},
 	} {
 		var got []string
 		p := play(t, scenario(t, tt.group), having(tt.settings), "")[0]
@@ -130,9 +137,12 @@ func TestSettingNeeds(t *testing.T) {
 		{"words", settingIs(step.Lockdown, 0), having(map[string]int64{step.Lockdown: 2}), false, "",
 			"lockdown is confidentiality and the case needs none "},
 		{"one of several", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 2}), true, "", ""},
-		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 1 << 40}), false, "", "is 1099511627776 and the case needs 1 or 2 "},
-		{"negative", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: -1}), false, "", "is -1 and the case needs 1 or 2 "},
-		{"contradicted", settingIs(step.JITEnable, 1, 2), always, false, "net.core.bpf_jit_enable is 0, although CONFIG_BPF_JIT_ALWAYS_ON is set", ""},
+		{"beyond what a need can tell", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: 1 << 40}),
+			false, "", "is 1099511627776 and the case needs 1 or 2 "},
+		{"negative", settingIs(step.JITEnable, 1, 2), having(map[string]int64{step.JITEnable: -1}), false, "",
+			"is -1 and the case needs 1 or 2 "},
+		{"contradicted", settingIs(step.JITEnable, 1, 2), always, false,
+			"net.core.bpf_jit_enable is 0, although CONFIG_BPF_JIT_ALWAYS_ON is set", ""},
 	} {
 		met, refuted := tt.need.Check(tt.f)
 		if met != tt.met || refuted != tt.refuted {
@@ -155,7 +165,8 @@ func TestSettingsSkip(t *testing.T) {
 		settings      map[string]int64
 		skipped, kept string
 	}{
-		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "verifier/0/probe_write_user/root/without/CAP_SYS_ADMIN", "verifier/0/jiffies64/root/without/CAP_SYS_ADMIN"},
+		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "verifier/0/probe_write_user/root/without/CAP_SYS_ADMIN",
+			"verifier/0/jiffies64/root/without/CAP_SYS_ADMIN"},
 		{map[string]int64{step.JITEnable: 0}, "prog_load/none/root/all/without/ext", "prog_load/none/root/all/without/xdp"},
 		{map[string]int64{step.JITEnable: 0}, "parity_kallsyms", "jit_settings"},
 		{map[string]int64{step.JITHarden: 1}, "parity_kallsyms", "jit_settings"},
@@ -228,11 +239,15 @@ func TestNeedsWhere(t *testing.T) {
 		t.Errorf("needs %v and %v, want one of the array's", g.Cases[0].Needs(), g.Cases[1].Needs())
 	}
 	for _, bad := range []string{
-		"needs setting lockdown=none where", "needs setting lockdown=none where type", "needs setting lockdown=none where colour=red",
-		"needs setting lockdown=none where type=queue", "needs setting lockdwn=none", "needs setting lockdown", "needs setting lockdown=all",
-		"needs setting kernel.yama.ptrace_scope=-1", "needs setting kernel.yama.ptrace_scope=64", "needs setting kernel.yama.ptrace_scope=none",
+		"needs setting lockdown=none where", "needs setting lockdown=none where type",
+		"needs setting lockdown=none where colour=red",
+		"needs setting lockdown=none where type=queue", "needs setting lockdwn=none", "needs setting lockdown",
+		"needs setting lockdown=all",
+		"needs setting kernel.yama.ptrace_scope=-1", "needs setting kernel.yama.ptrace_scope=64",
+		"needs setting kernel.yama.ptrace_scope=none",
 	} {
-		if _, err := Parse(t.Context(), "x.txt", "x", axes+bad+"\ndo root map_create type=$type\n"); err == nil || !strings.HasPrefix(err.Error(), "x.txt:2: ") {
+		if _, err := Parse(t.Context(), "x.txt", "x", axes+bad+"\ndo root map_create type=$type\n"); err == nil ||
+			!strings.HasPrefix(err.Error(), "x.txt:2: ") {
 			t.Errorf("%s: %v, want an error of line 2", bad, err)
 		}
 	}

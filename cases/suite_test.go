@@ -231,8 +231,11 @@ func (s *scout) bits(c *Case, before *sim.Sim, st *step.Step, e *sim.Expect, pas
 	at, _ := st.Num(step.KeyAttach)
 	own := map[string][2]uint64{"type": {n, tok.Allowed.Maps}, "cmd": {uint64(uapi.BPF_MAP_CREATE), tok.Allowed.Cmds}}
 	if st.Op == step.OpProgLoad {
-		own = map[string][2]uint64{"type": {n, tok.Allowed.Progs}, "cmd": {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds},
-			"attach": {at, tok.Allowed.Attachs}}
+		own = map[string][2]uint64{
+			"type":   {n, tok.Allowed.Progs},
+			"cmd":    {uint64(uapi.BPF_PROG_LOAD), tok.Allowed.Cmds},
+			"attach": {at, tok.Allowed.Attachs},
+		}
 	}
 	end := map[string]uint32{"type": sim64(st, sMax(s.facts)), "cmd": sim.KernelOf(s.facts).MaxCmd,
 		"attach": sim.KernelOf(s.facts).MaxAttach}
@@ -297,7 +300,11 @@ func TestGoldenSuite(t *testing.T) {
 				if !have[at] {
 					have[at] = true
 					if missing++; missing <= 2000 {
-						t.Errorf("the default suite does not notice %q, which %s would: make golden chooses again", at, k.ID)
+						t.Errorf(
+							"the default suite does not notice %q, which %s would: make golden chooses again",
+							at,
+							k.ID,
+						)
 					}
 				}
 			}

@@ -48,7 +48,10 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 			needs = configNeeds(shape.Config)
 		}
 	}
-	needs = slices.DeleteFunc(slices.Clone(needs), func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType })
+	needs = slices.DeleteFunc(
+		slices.Clone(needs),
+		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType },
+	)
 	unmet, _ := Unmet(needs, f)
 	return unmet
 }
@@ -56,7 +59,8 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 // decidedBefore reports whether a step gets its answer before the kernel looks its type up: bpf_prog_load asks for
 // the capabilities first, map_create for the type.
 func decidedBefore(s *step.Step, errno uapi.Errno) bool {
-	return s.Op != step.OpMapCreate && slices.Contains([]uapi.Errno{uapi.Errno(unix.EPERM), uapi.Errno(unix.EBADF)}, errno)
+	return s.Op != step.OpMapCreate &&
+		slices.Contains([]uapi.Errno{uapi.Errno(unix.EPERM), uapi.Errno(unix.EBADF)}, errno)
 }
 
 // withEverything is the kernel with everything compiled in.

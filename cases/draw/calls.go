@@ -41,8 +41,15 @@ func (d *drawer) cell() string {
 func (d *drawer) anybody() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
 // slowCommands attach, and wait for RCU.
-var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH, uapi.BPF_PROG_ATTACH,
-	uapi.BPF_PROG_DETACH, uapi.BPF_ITER_CREATE, uapi.BPF_ENABLE_STATS}
+var slowCommands = []uapi.Cmd{
+	uapi.BPF_RAW_TRACEPOINT_OPEN,
+	uapi.BPF_LINK_CREATE,
+	uapi.BPF_LINK_DETACH,
+	uapi.BPF_PROG_ATTACH,
+	uapi.BPF_PROG_DETACH,
+	uapi.BPF_ITER_CREATE,
+	uapi.BPF_ENABLE_STATS,
+}
 
 // command draws a call of another command than those that make an object.
 func (d *drawer) command() (who, call string) {
@@ -131,24 +138,31 @@ func (d *drawer) common() string {
 
 // mapOverrides are the ways in which a map may be other than its type wants it.
 var mapOverrides = []string{
-	"flags=0", "flags=1", "flags=0x8", "flags=0x10", "flags=0x18", "flags=0x40", "flags=0x80", "flags=0x180", "flags=0x400", "flags=0x1000",
-	"flags=0x2000", "flags=0x8000", "flags=0x10000", "flags=0x20000", "flags=0x8000000", "key=0", "key=4", "key=8", "key=3", "value=0", "value=4",
-	"value=8", "value=6", "value=0x80000000", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000", "flags=4 numa=1000",
-	"inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1", "btf_key=1 btf_value=0", "vmlinux=1", "ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
+	"flags=0", "flags=1", "flags=0x8", "flags=0x10", "flags=0x18", "flags=0x40", "flags=0x80", "flags=0x180",
+	"flags=0x400", "flags=0x1000",
+	"flags=0x2000", "flags=0x8000", "flags=0x10000", "flags=0x20000", "flags=0x8000000", "key=0", "key=4", "key=8",
+	"key=3", "value=0", "value=4",
+	"value=8", "value=6", "value=0x80000000", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000",
+	"flags=4 numa=1000",
+	"inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1", "btf_key=1 btf_value=0", "vmlinux=1",
+	"ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
 }
 
 // progOverrides do the same of a program. Other flags than unknown ones change
 // what the verifier does.
 var progOverrides = []string{
-	"log=1", "log=16", "flags=0x100", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=1", "ifindex=1000", "name=fine", "name=a-b",
+	"log=1", "log=16", "flags=0x100", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=1",
+	"ifindex=1000", "name=fine", "name=a-b",
 }
 
 var btfOverrides = []string{"junk=1", "log=1", "log=16", "flags=0x10000", "flags=1"}
 
 // drawnBodies are the programs that want a privilege, on the types that they are for.
 var drawnBodies = []string{
-	"type=socket_filter prog=jiffies64", "type=socket_filter prog=get_current_task", "type=xdp prog=jiffies64", "type=xdp attach=xdp prog=get_current_task",
-	"type=socket_filter prog=return_ctx", "type=socket_filter prog=uninit_stack", "type=socket_filter prog=var_stack", "type=socket_filter prog=subprog",
+	"type=socket_filter prog=jiffies64", "type=socket_filter prog=get_current_task", "type=xdp prog=jiffies64",
+	"type=xdp attach=xdp prog=get_current_task",
+	"type=socket_filter prog=return_ctx", "type=socket_filter prog=uninit_stack", "type=socket_filter prog=var_stack",
+	"type=socket_filter prog=subprog",
 	"type=cgroup_skb prog=read_skb_data", "type=kprobe prog=probe_write_user",
 }
 

@@ -51,7 +51,8 @@ func withoutLines(text string, bad map[int]bool) string {
 		more = false
 		for n, line := range lines {
 			words := strings.Fields(line)
-			if line == "\n" || !bad[n+1] && !slices.ContainsFunc(words, func(w string) bool { return gone[w] || gone[valueOf(w)] }) {
+			if line == "\n" ||
+				!bad[n+1] && !slices.ContainsFunc(words, func(w string) bool { return gone[w] || gone[valueOf(w)] }) {
 				continue
 			}
 			if at := slices.Index(words, "->"); at >= 0 {
@@ -159,7 +160,8 @@ func cellLines(text string) map[string]int {
 // answer: those where something that the rules look at changed.
 func playableOn() []uapi.Release {
 	out := tokenReleases()
-	for _, r := range []uapi.Release{{Major: 6, Minor: 15}, {Major: 6, Minor: 16}, {Major: 6, Minor: 17}, {Major: 7, Minor: 3}} {
+	for _, r := range []uapi.Release{{Major: 6, Minor: 15}, {Major: 6, Minor: 16}, {Major: 6, Minor: 17}, {Major: 7,
+		Minor: 3}} {
 		if !slices.Contains(out, r) {
 			out = append(out, r)
 		}
@@ -421,7 +423,8 @@ func (d *drawer) options() string {
 
 // malformed are values that the kernel refuses, or reads in a way of its own.
 var malformed = []string{
-	"", "no_such_name", "0xg", "0x", "08", "-1", "++1", "18446744073709551616", "99999999999999999999x", "any:", ":any", "hash:no_such_name",
+	"", "no_such_name", "0xg", "0x", "08", "-1", "++1", "18446744073709551616", "99999999999999999999x", "any:", ":any",
+	"hash:no_such_name",
 	"BPF_MAP_CREATE", "1_0", "ANY", "any:no_such_name",
 }
 

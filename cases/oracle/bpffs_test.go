@@ -38,7 +38,15 @@ func TestParseMask(t *testing.T) {
 	} {
 		for _, k := range []*Kernel{k612, k73} {
 			if got, errno := ParseMask(k, "delegate_cmds", tt.value); got != tt.want || errno != tt.errno {
-				t.Errorf("%s: ParseMask(%q) = %#x, %s, want %#x, %s", k.Release, tt.value, got, errno, tt.want, tt.errno)
+				t.Errorf(
+					"%s: ParseMask(%q) = %#x, %s, want %#x, %s",
+					k.Release,
+					tt.value,
+					got,
+					errno,
+					tt.want,
+					tt.errno,
+				)
 			}
 		}
 	}
@@ -63,7 +71,16 @@ func TestParseMaskOfEachOption(t *testing.T) {
 		{k73, "delegate_maps", "rhash", 1 << 35, 0},
 	} {
 		if got, errno := ParseMask(tt.k, tt.option, tt.value); got != tt.want || errno != tt.errno {
-			t.Errorf("%s: %s=%s: %#x, %s, want %#x, %s", tt.k.Release, tt.option, tt.value, got, errno, tt.want, tt.errno)
+			t.Errorf(
+				"%s: %s=%s: %#x, %s, want %#x, %s",
+				tt.k.Release,
+				tt.option,
+				tt.value,
+				got,
+				errno,
+				tt.want,
+				tt.errno,
+			)
 		}
 	}
 }
@@ -161,7 +178,16 @@ func TestDelegate(t *testing.T) {
 	} {
 		v, m := tt.d.Decide(tt.k)
 		if !v.Known || v.Errno != tt.errno || v.ID != tt.id || m != (Masks{Cmds: tt.cmds}) {
-			t.Errorf("%s: got %s by %s, masks %#x; want %s by %s, %#x", tt.name, v.Errno, v.ID, m, tt.errno, tt.id, tt.cmds)
+			t.Errorf(
+				"%s: got %s by %s, masks %#x; want %s by %s, %#x",
+				tt.name,
+				v.Errno,
+				v.ID,
+				m,
+				tt.errno,
+				tt.id,
+				tt.cmds,
+			)
 		}
 		if v.Rule == "" || v.Func == "" {
 			t.Errorf("%s: %s has no text or no function", tt.name, v.ID)

@@ -131,8 +131,18 @@ func TestCommands(t *testing.T) {
 					return
 				}
 				if bad++; bad < 20 {
-					t.Errorf("%s, %s, caps %s, sysctl %d: %+v: got %s (known %v) by %s, want %s",
-						w.Kernel.Release, p.name, w.Caller.Caps, w.UnprivDisabled, r, got.Errno, got.Known, got.ID, want)
+					t.Errorf(
+						"%s, %s, caps %s, sysctl %d: %+v: got %s (known %v) by %s, want %s",
+						w.Kernel.Release,
+						p.name,
+						w.Caller.Caps,
+						w.UnprivDisabled,
+						r,
+						got.Errno,
+						got.Known,
+						got.ID,
+						want,
+					)
 				}
 			})
 		})

@@ -134,7 +134,10 @@ func TestSetns(t *testing.T) {
 }
 
 func TestMakeName(t *testing.T) {
-	dir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: container, Root: Inode{1000, 1000, 0o755}, Names: []string{"there"}}}
+	dir := FD{
+		Kind:  BPFFSRoot,
+		BPFFS: &BPFFS{Userns: container, Root: Inode{1000, 1000, 0o755}, Names: []string{"there"}},
+	}
 	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Inode{0, 0, 0o755}}}
 	object := FD{Kind: Object, Pinned: true}
 	for _, tt := range []struct {

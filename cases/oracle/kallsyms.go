@@ -23,9 +23,14 @@ var symbolRules = []rule[*Symbol]{
 	{id: "sub-no-cap-bpf", fn: "jit_subprogs", errno: eNOENT, until: linux(7, 1),
 		text:  "the loader lacked CAP_BPF " + initialNS + "; before 7.1 a sub-program needs it there",
 		holds: func(c *call[*Symbol]) bool { return c.req.Sub && !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, nil) }},
-	{id: "hidden", fn: "bpf_jit_kallsyms_enabled", errno: eNOENT, when: func(s *Settings) bool { return s.HidesSymbols },
+	{
+		id:    "hidden",
+		fn:    "bpf_jit_kallsyms_enabled",
+		errno: eNOENT,
+		when:  func(s *Settings) bool { return s.HidesSymbols },
 		text:  "net.core.bpf_jit_kallsyms is 0, or net.core.bpf_jit_harden is not 0",
-		holds: func(*call[*Symbol]) bool { return true }},
+		holds: func(*call[*Symbol]) bool { return true },
+	},
 }
 
 // loaderHas reports whether the loader had a capability where the kernel

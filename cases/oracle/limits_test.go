@@ -43,7 +43,8 @@ func TestLimits(t *testing.T) {
 		for _, k := range []*Kernel{k612, k73} {
 			w := &World{Kernel: k, Caller: Cred{Userns: child, Caps: tt.caps}, UnprivDisabled: 2, Memory: tt.memory}
 			v := Decide(w, tt.req)
-			if known := !strings.HasSuffix(tt.id, "/unmodelled"); v.ID != tt.id || v.Errno != tt.errno || v.Known != known {
+			if known := !strings.HasSuffix(tt.id, "/unmodelled"); v.ID != tt.id || v.Errno != tt.errno ||
+				v.Known != known {
 				t.Errorf("%s, %s: %+v, want %s by %s", k.Release, tt.what, v, tt.errno, tt.id)
 			}
 		}

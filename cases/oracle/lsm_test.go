@@ -108,7 +108,12 @@ func TestLSM(t *testing.T) {
 				continue // 6.12 takes no token
 			}
 			l := tt.lsm
-			w := &World{Kernel: tt.kernel, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2, LSM: []*LSM{&l}}
+			w := &World{
+				Kernel:         tt.kernel,
+				Caller:         Cred{Userns: child, Caps: uapi.AllCaps},
+				UnprivDisabled: 2,
+				LSM:            []*LSM{&l},
+			}
 			got, trace := Explain(w, req)
 			if got.Errno != want || got != Decide(w, req) {
 				t.Errorf("%s: %+v: %s: got %s by %s, want %s", tt.kernel.Release, tt.lsm, name, got.Errno, got.ID, want)
@@ -128,7 +133,10 @@ func TestLSM(t *testing.T) {
 func TestLSMOnlyRefuses(t *testing.T) {
 	ran := func(h Hook, caps uapi.CapSet, req Request) (bool, uapi.Errno) {
 		l := &LSM{Hook: h}
-		v := Decide(&World{Kernel: k73, Caller: Cred{Userns: child, Caps: caps}, UnprivDisabled: 2, LSM: []*LSM{l}}, req)
+		v := Decide(
+			&World{Kernel: k73, Caller: Cred{Userns: child, Caps: caps}, UnprivDisabled: 2, LSM: []*LSM{l}},
+			req,
+		)
 		return l.Ran, v.Errno
 	}
 	stack := lsmRequests["stack"]

@@ -112,8 +112,13 @@ var mapTypes = map[uapi.MapType]mapType{
 	uapi.BPF_MAP_TYPE_XSKMAP:        {needs: capNetAdmin, key: four, value: four, flags: fNUMA | fFile, late: true},
 	uapi.BPF_MAP_TYPE_SOCKHASH:      {needs: capNetAdmin, value: eight, flags: fNUMA | fFile, late: true},
 
-	uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED:        cgroupStore,
-	uapi.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY:              {needs: capBPF, key: four, value: eight, flags: fNUMA | fAccess},
+	uapi.BPF_MAP_TYPE_CGROUP_STORAGE_DEPRECATED: cgroupStore,
+	uapi.BPF_MAP_TYPE_REUSEPORT_SOCKARRAY: {
+		needs: capBPF,
+		key:   four,
+		value: eight,
+		flags: fNUMA | fAccess,
+	},
 	uapi.BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE_DEPRECATED: cgroupStore,
 
 	uapi.BPF_MAP_TYPE_QUEUE:         {needs: capBPF, key: zero, flags: fNUMA | fAccess},

@@ -97,7 +97,9 @@ var orders = []order{
 	},
 	{
 		cmd: "btf_load", kernel: k612,
-		rules: strings.Fields(faulty + " flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf log-late junk"),
+		rules: strings.Fields(
+			faulty + " flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf log-late junk",
+		),
 		never: map[[2]string]string{{"token-not-a-token", "token-not-covering"}: noToken},
 		each:  eachWorld([]*Kernel{k612}, []int{2}, places, btfLoads),
 	},

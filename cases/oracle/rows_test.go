@@ -55,7 +55,8 @@ func TestTokenCreate(t *testing.T) {
 				t.Errorf("%s, %s: got %s by %s, want %s", k.Release, tt.name, v.Errno, v.ID, tt.want)
 			}
 		}
-		if v := Decide(&World{Kernel: k61, Caller: tt.caller}, &tt.r); v.Errno != eINVAL || v.ID != "token_create/unknown" {
+		if v := Decide(&World{Kernel: k61, Caller: tt.caller}, &tt.r); v.Errno != eINVAL ||
+			v.ID != "token_create/unknown" {
 			t.Errorf("6.1, %s: got %s by %s, want EINVAL", tt.name, v.Errno, v.ID)
 		}
 	}

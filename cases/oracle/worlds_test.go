@@ -99,7 +99,11 @@ func worlds(kernels []*Kernel, sysctls []int, from []place, f func(w *World, p *
 			for i := range from {
 				for _, caps := range capSets() {
 					p := &from[i]
-					f(&World{Kernel: k, Caller: Cred{Userns: p.ns, Euid: p.euid, Caps: caps}, UnprivDisabled: sysctl}, p, caps)
+					f(
+						&World{Kernel: k, Caller: Cred{Userns: p.ns, Euid: p.euid, Caps: caps}, UnprivDisabled: sysctl},
+						p,
+						caps,
+					)
 				}
 			}
 		}
@@ -158,7 +162,9 @@ func progLoads(f func(r *ProgLoad)) {
 
 // faults are one fault of the whole attribute, and two.
 var faults = []Fault{
-	{Tail: true}, {TooLong: true}, {Unreadable: true}, {TooLong: true, Unreadable: true}, {Unreadable: true, Tail: true},
+	{
+		Tail: true,
+	}, {TooLong: true}, {Unreadable: true}, {TooLong: true, Unreadable: true}, {Unreadable: true, Tail: true},
 }
 
 // pairs calls f with none of n changes, with each, and with each two.

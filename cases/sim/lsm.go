@@ -37,7 +37,8 @@ func (s *Sim) forkLSM() []attached {
 
 var lsmHooks = map[step.Hook]oracle.Hook{
 	step.HookBPF: oracle.HookBPF, step.HookTokenCreate: oracle.HookTokenCreate, step.HookTokenCmd: oracle.HookTokenCmd,
-	step.HookTokenCapable: oracle.HookTokenCapable, step.HookMapCreate: oracle.HookMapCreate, step.HookProgLoad: oracle.HookProgLoad,
+	step.HookTokenCapable: oracle.HookTokenCapable, step.HookMapCreate: oracle.HookMapCreate,
+	step.HookProgLoad: oracle.HookProgLoad,
 }
 
 func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {

@@ -37,7 +37,10 @@ func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 
 // unname forgets what a descriptor stood for that is closed.
 func (s *Sim) unname(st *step.Step, h step.Handle) {
-	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols), func(y named) bool { return y.actor == st.Actor && y.handle == h })
+	s.symbols = slices.DeleteFunc(
+		slices.Clone(s.symbols),
+		func(y named) bool { return y.actor == st.Actor && y.handle == h },
+	)
 }
 
 func (s *Sim) kallsyms(a *actor, st *step.Step) Expect {
@@ -57,14 +60,23 @@ func (s *Sim) kallsyms(a *actor, st *step.Step) Expect {
 func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
-		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded", ID: "barriers/not-modelled"}}
+		return Expect{
+			Verdict: oracle.Verdict{
+				Rule: "the rules follow root, and programs that were loaded",
+				ID:   "barriers/not-modelled",
+			},
+		}
 	}
 	e := s.decide(a, st, &oracle.Instructions{Of: fd.Loaded})
 	if !e.OK() {
 		return e
 	}
-	e.Verdict = oracle.Verdict{Known: true, Rule: "the verifier adds barriers against Speculative Store Bypass if the loader lacks CAP_PERFMON",
-		Func: "bpf_bypass_spec_v4", ID: "barriers"}
+	e.Verdict = oracle.Verdict{
+		Known: true,
+		Rule:  "the verifier adds barriers against Speculative Store Bypass if the loader lacks CAP_PERFMON",
+		Func:  "bpf_bypass_spec_v4",
+		ID:    "barriers",
+	}
 	e.Text = "0 barriers"
 	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {
 		e.Text = "1 barriers"
@@ -73,7 +85,8 @@ func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 }
 
 var libraryRequests = map[step.Make]func() []func(oracle.TokenRef) oracle.Request{
-	step.MakeQueue: oracle.LibraryQueue, step.MakeBTF: oracle.LibraryBTF, step.MakeProg: oracle.LibraryProg, step.MakeFreplace: oracle.LibraryFreplace,
+	step.MakeQueue: oracle.LibraryQueue, step.MakeBTF: oracle.LibraryBTF, step.MakeProg: oracle.LibraryProg,
+	step.MakeFreplace: oracle.LibraryFreplace,
 }
 
 // element plays a call about an element. A map of programs gets one of root's.
@@ -83,7 +96,8 @@ func (s *Sim) element(a *actor, st *step.Step) Expect {
 }
 
 var elementCmds = map[step.Do]uapi.Cmd{
-	step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM, step.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
+	step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM,
+	step.DoDelete: uapi.BPF_MAP_DELETE_ELEM,
 }
 
 func (s *Sim) objGet(a *actor, st *step.Step) Expect {
@@ -112,7 +126,10 @@ func (s *Sim) library(a *actor, st *step.Step) Expect {
 // which comes first, gives nobody a token.
 func (s *Sim) ambient(a *actor) []*oracle.BPFFS {
 	places := s.tables[a.mounts]
-	order := slices.SortedFunc(maps.Keys(places), func(x, y uint64) int { return cmp.Compare(first(places[x]), first(places[y])) })
+	order := slices.SortedFunc(
+		maps.Keys(places),
+		func(x, y uint64) int { return cmp.Compare(first(places[x]), first(places[y])) },
+	)
 	var out []*oracle.BPFFS
 	for _, at := range order {
 		if n := len(places[at]); n > 0 {

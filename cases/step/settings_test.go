@@ -59,7 +59,8 @@ func TestSettings(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range Settings {
 		s := &Settings[i]
-		if seen[s.Name] || s.Decides == "" || s.Func == "" || !strings.HasPrefix(s.File, "/") || strings.Contains(s.Name, " ") {
+		if seen[s.Name] || s.Decides == "" || s.Func == "" || !strings.HasPrefix(s.File, "/") ||
+			strings.Contains(s.Name, " ") {
 			t.Errorf("%+v is not whole, or there twice", s)
 		}
 		seen[s.Name] = true
@@ -73,7 +74,8 @@ func TestSettings(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{Lockdown, Mitigations, LSMArgument, CgroupDisable, CgroupMemory, JITEnable, JITHarden, JITKallsyms, KptrRestrict, PerfParanoid, PtraceScope, UnprivDisabled} {
+	for _, name := range []string{Lockdown, Mitigations, LSMArgument, CgroupDisable, CgroupMemory, JITEnable, JITHarden,
+		JITKallsyms, KptrRestrict, PerfParanoid, PtraceScope, UnprivDisabled} {
 		if !seen[name] {
 			t.Errorf("no row of %s", name)
 		}
@@ -87,7 +89,8 @@ func TestTarget(t *testing.T) {
 		want bool
 	}{
 		{Target{Value: 0}, 0, true}, {Target{Value: 0}, 1, false}, {Target{Value: 0}, -1, false},
-		{Target{Value: 10, AtLeast: true}, 9, false}, {Target{Value: 10, AtLeast: true}, 10, true}, {Target{Value: 10, AtLeast: true}, 11, true},
+		{Target{Value: 10, AtLeast: true}, 9, false}, {Target{Value: 10, AtLeast: true}, 10, true}, {Target{Value: 10,
+			AtLeast: true}, 11, true},
 	} {
 		if got := tt.to.Holds(tt.v); got != tt.want {
 			t.Errorf("%+v holds at %d: %t", tt.to, tt.v, got)

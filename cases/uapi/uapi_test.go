@@ -113,7 +113,8 @@ func TestParseRelease(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "6", "v6.12", "-6.12", "six.twelve", "6.99999999999999999999"} {
-		if got, err := ParseRelease(bad); err == nil || got != (Release{}) || !strings.Contains(err.Error(), "read release") {
+		if got, err := ParseRelease(bad); err == nil || got != (Release{}) ||
+			!strings.Contains(err.Error(), "read release") {
 			t.Errorf("ParseRelease(%q) = %v, %v, want an error that names it", bad, got, err)
 		}
 	}

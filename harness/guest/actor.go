@@ -77,7 +77,13 @@ func runActor(args []string) error {
 	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	a := &actor{link: link{actorLink}, uid: uint32(uid), workers: map[uapi.CapSet]*worker{}, handles: map[step.Handle]int{}, context: noFD}
+	a := &actor{
+		link:    link{actorLink},
+		uid:     uint32(uid),
+		workers: map[uapi.CapSet]*worker{},
+		handles: map[step.Handle]int{},
+		context: noFD,
+	}
 	a.fix = fixtures{inner: actorInner, intBTF: actorIntBTF, extTarget: actorExtTarget, funcBTF: actorFuncBTF}
 	for i := range a.fix.commands {
 		a.fix.commands[i] = actorCommands + i
@@ -270,7 +276,8 @@ func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
 			continue
 		}
 		n := i + 1
-		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() && !losesToken(steps[proven:n], &steps[n]) {
+		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() && !losesToken(steps[proven:n],
+			&steps[n]) {
 			n++
 		}
 		w, err := a.worker(steps[i].Caps)
@@ -296,7 +303,8 @@ func losesToken(earlier []step.Step, s *step.Step) bool {
 		h, _ := s.Num(step.KeyHandle)
 		lost = step.Handle(h)
 	}
-	return lost != 0 && slices.ContainsFunc(earlier, func(e step.Step) bool { return e.Op == step.OpTokenCreate && e.Out == lost })
+	return lost != 0 &&
+		slices.ContainsFunc(earlier, func(e step.Step) bool { return e.Op == step.OpTokenCreate && e.Out == lost })
 }
 
 // proveTokens reads the fdinfo of the tokens that the run made. It happens

@@ -459,7 +459,14 @@ func Main(buildID string, changes []step.Change) error {
 func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
 
 func newAgent(port io.ReadWriter) *agent {
-	g := &agent{in: wire.NewReader(port), out: wire.NewWriter(port), sysctl: -1, buf: make([]byte, maxMessage), hooks: map[step.Hook]*lsmHook{}, lsm: map[step.Handle]lsmPlace{}}
+	g := &agent{
+		in:     wire.NewReader(port),
+		out:    wire.NewWriter(port),
+		sysctl: -1,
+		buf:    make([]byte, maxMessage),
+		hooks:  map[step.Hook]*lsmHook{},
+		lsm:    map[step.Handle]lsmPlace{},
+	}
 	g.readBTF()
 	m := &maker{}
 	g.fix = makeFixtures(m)

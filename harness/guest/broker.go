@@ -95,7 +95,9 @@ func (g *agent) takeFrom(p *player, s *step.Step) (step.Observation, error) {
 		return step.Observation{}, err
 	}
 	aimed := *s
-	aimed.Args = append([]step.Arg{{Key: step.KeyPID, Num: uint64(pid)}, {Key: step.KeyNumber, Num: uint64(fd)}}, s.Args...)
+	aimed.Args = append(
+		[]step.Arg{{Key: step.KeyPID, Num: uint64(pid)}, {Key: step.KeyNumber, Num: uint64(fd)}},
+		s.Args...)
 	return g.playOne(p, &aimed)
 }
 

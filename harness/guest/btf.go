@@ -72,7 +72,12 @@ type kernelBTF struct {
 	strings []byte
 }
 
-var wantedKinds = [kindMask + 1]string{btfStruct: step.KindStruct, btfTypedef: step.KindTypedef, btfFunc: step.KindFunc, btfEnum: "enum"}
+var wantedKinds = [kindMask + 1]string{
+	btfStruct:  step.KindStruct,
+	btfTypedef: step.KindTypedef,
+	btfFunc:    step.KindFunc,
+	btfEnum:    "enum",
+}
 
 // loadBTF reads the running kernel's BTF and finds the wanted names.
 func loadBTF(wanted []btfName) (*kernelBTF, error) {
@@ -135,7 +140,12 @@ func (b *kernelBTF) walk(types []byte, wanted *nameSet) error {
 		}
 		if k := wantedKinds[kind]; k != "" {
 			if name := wanted.at(b.strings, binary.LittleEndian.Uint32(types)); name != "" {
-				b.types[btfName{k, name}] = btfType{id, binary.LittleEndian.Uint32(types[sizeOffset:]), vlen, types[btfTypeLen : btfTypeLen+n]}
+				b.types[btfName{k, name}] = btfType{
+					id,
+					binary.LittleEndian.Uint32(types[sizeOffset:]),
+					vlen,
+					types[btfTypeLen : btfTypeLen+n],
+				}
 			}
 		}
 		types = types[btfTypeLen+n:]
@@ -270,7 +280,10 @@ func (b *kernelBTF) members(tag string) []step.Enumerator {
 	out := make([]step.Enumerator, t.vlen)
 	for i := range out {
 		e := t.tail[i*enumLen:]
-		out[i] = step.Enumerator{Name: string(b.str(binary.LittleEndian.Uint32(e))), Value: uint64(binary.LittleEndian.Uint32(e[4:]))}
+		out[i] = step.Enumerator{
+			Name:  string(b.str(binary.LittleEndian.Uint32(e))),
+			Value: uint64(binary.LittleEndian.Uint32(e[4:])),
+		}
 	}
 	return out
 }

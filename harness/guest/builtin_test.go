@@ -13,7 +13,8 @@ import (
 // Symbols of modules are not the kernel's own, and an empty list is none.
 func TestSymbolsOf(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "kallsyms")
-	text := "ffffffff81000000 T dev_get_by_name\nffffffff81000010 t other\nffffffffc0000000 t tcp_v4_connect\t[net]\n0000000000000000 T cpu_mitigations_off\n"
+	text := "ffffffff81000000 T dev_get_by_name\nffffffff81000010 t other\nffffffffc0000000 t " +
+		"tcp_v4_connect\t[net]\n0000000000000000 T cpu_mitigations_off\n"
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -226,9 +226,16 @@ func (r *request) at(i int) *byte { return &r.scratch[i] }
 func (a *actor) fill(r *request, cmd uapi.Cmd, s *step.Step) {
 	on, _ := s.Num(step.KeyOn)
 	switch cmd {
-	case uapi.BPF_MAP_LOOKUP_ELEM, uapi.BPF_MAP_UPDATE_ELEM, uapi.BPF_MAP_DELETE_ELEM, uapi.BPF_MAP_GET_NEXT_KEY, uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
+	case uapi.BPF_MAP_LOOKUP_ELEM,
+		uapi.BPF_MAP_UPDATE_ELEM,
+		uapi.BPF_MAP_DELETE_ELEM,
+		uapi.BPF_MAP_GET_NEXT_KEY,
+		uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM:
 		a.fillElem(r, cmd)
-	case uapi.BPF_MAP_LOOKUP_BATCH, uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, uapi.BPF_MAP_UPDATE_BATCH, uapi.BPF_MAP_DELETE_BATCH:
+	case uapi.BPF_MAP_LOOKUP_BATCH,
+		uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+		uapi.BPF_MAP_UPDATE_BATCH,
+		uapi.BPF_MAP_DELETE_BATCH:
 		a.fillBatch(r, cmd)
 	case uapi.BPF_MAP_FREEZE:
 		r.i32(uapi.Attr_map_fd, a.fix.commands[fixMapped])

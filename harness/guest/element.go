@@ -138,7 +138,8 @@ func loadWriter(b step.Buffer, buffer int) (int, uapi.Errno) {
 		body = append(body, asm.LoadMapPtr(asm.R1, buffer), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
 			asm.Mov.Imm(asm.R3, 8), asm.Mov.Imm(asm.R4, 0), asm.FnRingbufOutput.Call())
 	} else { // bpf_perf_event_output(ctx, map, BPF_F_CURRENT_CPU, data, 8)
-		body = append(body, asm.LoadMapPtr(asm.R2, buffer), asm.LoadImm(asm.R3, 0xffffffff, asm.DWord), asm.Mov.Reg(asm.R4, asm.R10),
+		body = append(body, asm.LoadMapPtr(asm.R2, buffer), asm.LoadImm(asm.R3, 0xffffffff, asm.DWord), asm.Mov.Reg(asm.R4,
+			asm.R10),
 			asm.Add.Imm(asm.R4, -8), asm.Mov.Imm(asm.R5, 8), asm.FnPerfEventOutput.Call())
 	}
 	code := marshal(append(body, asm.Mov.Imm(asm.R0, 0), asm.Return()))
@@ -251,7 +252,13 @@ func openPerf(array int) (*perfReader, error) {
 }
 
 func (r *perfReader) add(array, cpu int) error {
-	event := &unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: outputOnly, Sample: 1, Sample_type: unix.PERF_SAMPLE_RAW, Wakeup: 1}
+	event := &unix.PerfEventAttr{
+		Type:        unix.PERF_TYPE_SOFTWARE,
+		Config:      outputOnly,
+		Sample:      1,
+		Sample_type: unix.PERF_SAMPLE_RAW,
+		Wakeup:      1,
+	}
 	event.Size = uint32(unsafe.Sizeof(*event))
 	fd, err := unix.PerfEventOpen(event, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
@@ -301,7 +308,8 @@ func (r *perfReader) read() bool {
 			continue
 		}
 		found++
-		if binary.LittleEndian.Uint32(data) != unix.PERF_RECORD_SAMPLE || binary.LittleEndian.Uint32(data[header:]) < 8 ||
+		if binary.LittleEndian.Uint32(data) != unix.PERF_RECORD_SAMPLE ||
+			binary.LittleEndian.Uint32(data[header:]) < 8 ||
 			binary.LittleEndian.Uint64(data[header+4:]) != record {
 			return false
 		}

@@ -23,7 +23,8 @@ func TestRing(t *testing.T) {
 		t.Error("the record is not read, or twice")
 	}
 	for what, r := range map[string]*ring{
-		"nothing": written(8, record, 0), "another value": written(8, record+1, 16), "another length": written(4, record, 16), "two records": written(8, record, 32),
+		"nothing": written(8, record, 0), "another value": written(8, record+1, 16), "another length": written(4, record,
+			16), "two records": written(8, record, 32),
 	} {
 		if r.read() {
 			t.Errorf("%s was read as the record", what)

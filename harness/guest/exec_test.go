@@ -132,10 +132,11 @@ func TestExecEnds(t *testing.T) {
 		want  wire.Exit
 		error string
 	}{
-		"killed":         {shell("kill -9 $$"), nil, wire.Exit{Code: 137, Signal: 9}, ""},
-		"input":          {shell("read a; read b; test $a$b = onetwo"), []string{"one\n", "two\n"}, wire.Exit{}, ""},
-		"input's end":    {shell("cat >/dev/null; exit 4"), []string{"x", ""}, wire.Exit{Code: 4}, ""},
-		"no program":     {&wire.Exec{Args: []string{"/no/such/program"}, Dir: "/"}, nil, wire.Exit{Missing: true}, "no such file"},
+		"killed":      {shell("kill -9 $$"), nil, wire.Exit{Code: 137, Signal: 9}, ""},
+		"input":       {shell("read a; read b; test $a$b = onetwo"), []string{"one\n", "two\n"}, wire.Exit{}, ""},
+		"input's end": {shell("cat >/dev/null; exit 4"), []string{"x", ""}, wire.Exit{Code: 4}, ""},
+		"no program": {&wire.Exec{Args: []string{"/no/such/program"}, Dir: "/"}, nil, wire.Exit{Missing: true},
+			"no such file"},
 		"no directory":   {blocked, nil, wire.Exit{}, "make a directory: "},
 		"no plain file":  {unsent, nil, wire.Exit{}, "send " + dir + " back: "},
 		"not executable": {&wire.Exec{Args: []string{dir + "/file"}, Dir: "/"}, nil, wire.Exit{}, "permission denied"},
@@ -243,7 +244,8 @@ func TestVirtioPort(t *testing.T) {
 	if got := virtioPort(class); got != "" {
 		t.Errorf("without ports: %q", got)
 	}
-	for port, name := range map[string]string{"vport0p1": "other", "vport1p2": wire.ControlPort + "\n", "vport2p1": wire.ControlPort + ".2"} {
+	for port, name := range map[string]string{"vport0p1": "other", "vport1p2": wire.ControlPort + "\n",
+		"vport2p1": wire.ControlPort + ".2"} {
 		if err := os.Mkdir(filepath.Join(class, port), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +266,8 @@ func TestReceiveErrors(t *testing.T) {
 	}
 	g := &agent{}
 	for _, f := range []wire.File{
-		{Path: dir + "/file/below", Mode: 0o644}, {Path: dir, Mode: 0o644}, {Path: dir + "/file", Kind: wire.Directory, Mode: 0o755},
+		{Path: dir + "/file/below", Mode: 0o644}, {Path: dir, Mode: 0o644}, {Path: dir + "/file", Kind: wire.Directory,
+			Mode: 0o755},
 		{Path: dir, Kind: wire.Symlink, Data: []byte("x")},
 	} {
 		if err := g.receive(wire.EncodeFile(&f)); err == nil || !strings.HasPrefix(err.Error(), "store "+f.Path+": ") {
@@ -341,7 +344,8 @@ func TestRunCase(t *testing.T) {
 	if err := runCase(&c, &out); err != nil {
 		t.Fatal(err)
 	}
-	if want := "userns\n  => ok\nsend\n  => ok\ndup\n  => ok\ndup closed\n  => EBADF (bad file descriptor)\n"; out.String() != want {
+	want := "userns\n  => ok\nsend\n  => ok\ndup\n  => ok\ndup closed\n  => EBADF (bad file descriptor)\n"
+	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 	text, err := json.Marshal(c)

@@ -33,8 +33,10 @@ func TestMaker(t *testing.T) {
 	}{
 		"made":              {[]unix.Errno{0}, 7, 1, nil},
 		"interrupted twice": {[]unix.Errno{unix.EAGAIN, unix.EAGAIN, 0}, 7, 3, nil},
-		"refused":           {[]unix.Errno{unix.EPERM, 0}, noFD, 1, []step.Fixture{{Name: "refused", Errno: uapi.Errno(unix.EPERM)}}},
-		"always":            {[]unix.Errno{unix.EAGAIN}, noFD, maxAgain, []step.Fixture{{Name: "always", Errno: uapi.Errno(unix.EAGAIN)}}},
+		"refused": {[]unix.Errno{unix.EPERM, 0}, noFD, 1, []step.Fixture{{Name: "refused",
+			Errno: uapi.Errno(unix.EPERM)}}},
+		"always": {[]unix.Errno{unix.EAGAIN}, noFD, maxAgain, []step.Fixture{{Name: "always",
+			Errno: uapi.Errno(unix.EAGAIN)}}},
 	} {
 		m := &maker{}
 		call, made := answers(c.errnos...)

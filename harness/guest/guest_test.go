@@ -137,8 +137,10 @@ func FuzzBTF(f *testing.F) {
 }
 
 func TestFdinfoMask(t *testing.T) {
-	text := "pos:\t0\nflags:\t02000002\nallowed_cmds:\t0x21\nallowed_maps:\tany\nallowed_progs:\t0x0\nallowed_attachs:\t0x8000000000000000\n"
-	for name, want := range map[string]uint64{"allowed_cmds": 0x21, "allowed_maps": ^uint64(0), "allowed_progs": 0, "allowed_attachs": 1 << 63} {
+	text := "pos:\t0\nflags:\t02000002\nallowed_cmds:\t0x21\nallowed_maps:\tany\n" +
+		"allowed_progs:\t0x0\nallowed_attachs:\t0x8000000000000000\n"
+	for name, want := range map[string]uint64{"allowed_cmds": 0x21, "allowed_maps": ^uint64(0), "allowed_progs": 0,
+		"allowed_attachs": 1 << 63} {
 		if got, ok := fdinfoMask(text, name); !ok || got != want {
 			t.Errorf("%s: %#x (%v), want %#x", name, got, ok, want)
 		}

@@ -169,7 +169,10 @@ func grown(before, after map[string]int64) (uint64, string) {
 			sum += more
 		}
 	}
-	slices.SortFunc(all, func(a, b growth) int { return cmp.Or(cmp.Compare(b.n, a.n), strings.Compare(a.cache, b.cache)) })
+	slices.SortFunc(
+		all,
+		func(a, b growth) int { return cmp.Or(cmp.Compare(b.n, a.n), strings.Compare(a.cache, b.cache)) },
+	)
 	const named = 4
 	var words []string
 	for _, c := range all[:min(named, len(all))] {
@@ -288,7 +291,10 @@ var (
 
 // everything is the four masks with each bit set.
 var everything = []step.Arg{
-	{Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
+	{
+		Key: step.KeyCmds,
+		Str: "any",
+	}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
 }
 
 // Where the container has its bpffs and its token: numbers that a request can

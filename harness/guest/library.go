@@ -50,7 +50,11 @@ func application(s *step.Step) (step.Observation, error) {
 	}
 	defer null.Close()
 	argv := []string{libraryArg0, step.Makes[n], strconv.FormatUint(uint64(s.Caps), 10)}
-	pid, err := syscall.ForkExec("/proc/self/exe", argv, &syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}, Env: environment(s)})
+	pid, err := syscall.ForkExec(
+		"/proc/self/exe",
+		argv,
+		&syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), w.Fd()}, Env: environment(s)},
+	)
 	w.Close()
 	if err != nil {
 		return step.Observation{}, fmt.Errorf("start an application: %w", err)

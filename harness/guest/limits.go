@@ -123,7 +123,8 @@ func limited(s *step.Step) (again func()) {
 
 func softLimit(which int, to uint64) (again func()) {
 	var old unix.Rlimit
-	if unix.Getrlimit(which, &old) != nil || unix.Prlimit(0, which, &unix.Rlimit{Cur: to, Max: max(to, old.Max)}, nil) != nil {
+	if unix.Getrlimit(which, &old) != nil ||
+		unix.Prlimit(0, which, &unix.Rlimit{Cur: to, Max: max(to, old.Max)}, nil) != nil {
 		return func() {} // the call is not bounded then, and the case fails
 	}
 	return func() { _ = unix.Prlimit(0, which, &old, nil) }
@@ -138,7 +139,11 @@ func loaderBody() []byte {
 	const stack = -attrSize
 	insns := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
 	for off := int16(0); off < attrSize; off += 8 {
-		insns = append(insns, asm.LoadMem(asm.R1, asm.R6, off, asm.DWord), asm.StoreMem(asm.R10, stack+off, asm.R1, asm.DWord))
+		insns = append(
+			insns,
+			asm.LoadMem(asm.R1, asm.R6, off, asm.DWord),
+			asm.StoreMem(asm.R10, stack+off, asm.R1, asm.DWord),
+		)
 	}
 	return marshal(append(insns,
 		asm.LoadMem(asm.R1, asm.R6, attrSize, asm.DWord),

@@ -75,7 +75,8 @@ func TestLSMNext(t *testing.T) {
 		held [lsmSlots]bool
 		want int
 	}{
-		{[lsmSlots]bool{}, 0}, {[lsmSlots]bool{true}, 1}, {[lsmSlots]bool{false, true}, 2}, {[lsmSlots]bool{true, true, true, true}, lsmSlots},
+		{[lsmSlots]bool{}, 0}, {[lsmSlots]bool{true}, 1}, {[lsmSlots]bool{false, true}, 2}, {[lsmSlots]bool{true, true, true,
+			true}, lsmSlots},
 	} {
 		h.held = tt.held
 		if got := h.next(); got != tt.want {
@@ -86,7 +87,8 @@ func TestLSMNext(t *testing.T) {
 
 // The kernel's numbers of security modules get its names; a number that is not known stays one.
 func TestLSMNames(t *testing.T) {
-	if got := strings.Join(lsmNames([]uint64{100, 108, 109, 113, 114, 0}), ","); got != "capability,lockdown,bpf,ipe,114,0" {
+	if got := strings.Join(lsmNames([]uint64{100, 108, 109, 113, 114, 0}),
+		","); got != "capability,lockdown,bpf,ipe,114,0" {
 		t.Errorf("got %s", got)
 	}
 	if lsmNames(nil) == nil {

@@ -144,14 +144,22 @@ func (s *lsmSlot) number(condition, arg int) {
 	if arg < 0 {
 		return
 	}
-	s.when(condition, asm.LoadMem(asm.R2, asm.R6, int16(arg*argLen), asm.DWord), s.value(asm.R3, slotValues+8*condition, asm.Word), asm.JNE.Reg32(asm.R2, asm.R3, s.next))
+	s.when(
+		condition,
+		asm.LoadMem(asm.R2, asm.R6, int16(arg*argLen), asm.DWord),
+		s.value(asm.R3, slotValues+8*condition, asm.Word),
+		asm.JNE.Reg32(asm.R2, asm.R3, s.next),
+	)
 }
 
 // token compares the token, which may be NULL although the verifier takes it
 // for a valid pointer: it would leave a comparison with 0 out. Of the pointer's
 // lower half it knows nothing.
 func (s *lsmSlot) token(btf *typeIDs) {
-	load := asm.Instructions{asm.LoadMem(asm.R2, asm.R6, int16(s.at.Token*argLen), asm.DWord), asm.Mov.Reg32(asm.R3, asm.R2)}
+	load := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R6, int16(s.at.Token*argLen), asm.DWord),
+		asm.Mov.Reg32(asm.R3, asm.R2),
+	}
 	given := fmt.Sprintf("given%d", s.base)
 	s.when(ifGiven, append(load,
 		asm.JEq.Imm32(asm.R3, 0, given), asm.Mov.Imm32(asm.R3, 1),

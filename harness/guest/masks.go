@@ -15,7 +15,8 @@ import (
 
 // masks are the enumerations that name the bits of a mount option.
 var masks = map[step.Key]*uapi.Enum{
-	step.KeyCmds: &uapi.Cmds, step.KeyMaps: &uapi.MapTypes, step.KeyProgs: &uapi.ProgTypes, step.KeyAttachs: &uapi.AttachTypes,
+	step.KeyCmds: &uapi.Cmds, step.KeyMaps: &uapi.MapTypes, step.KeyProgs: &uapi.ProgTypes,
+	step.KeyAttachs: &uapi.AttachTypes,
 }
 
 // option is the value of a mount option as the kernel can read it: find_btf_enum_const looks

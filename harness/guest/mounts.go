@@ -82,7 +82,10 @@ func (a *actor) mounted(s *step.Step, err error) (int, step.Observation) {
 }
 
 func (a *actor) moveMount(s *step.Step) (int, step.Observation) {
-	return a.mounted(s, unix.MoveMount(a.fd(s, step.KeyMount), "", unix.AT_FDCWD, place(s, step.KeyAt), unix.MOVE_MOUNT_F_EMPTY_PATH))
+	return a.mounted(
+		s,
+		unix.MoveMount(a.fd(s, step.KeyMount), "", unix.AT_FDCWD, place(s, step.KeyAt), unix.MOVE_MOUNT_F_EMPTY_PATH),
+	)
 }
 
 // mountData joins a step's mount options as mount(2) takes them.

@@ -60,8 +60,10 @@ func TestEnded(t *testing.T) {
 		p    *player
 		want bool
 	}{
-		"nobody": {nil, false}, "plain": {plain, false}, "of a plain one": {&player{parent: plain}, false}, "ended": {ended, true},
-		"a step's": {child, true}, "below one that ended": {&player{parent: &player{parent: ended}}, true}, "below a step's": {&player{parent: child}, true},
+		"nobody": {nil, false}, "plain": {plain, false}, "of a plain one": {&player{parent: plain}, false}, "ended": {ended,
+			true},
+		"a step's": {child, true}, "below one that ended": {&player{parent: &player{parent: ended}}, true},
+		"below a step's": {&player{parent: child}, true},
 	} {
 		if got := tt.p.ended(); got != tt.want {
 			t.Errorf("%s: %v", name, got)
@@ -182,7 +184,8 @@ func TestLSMSlots(t *testing.T) {
 		t.Errorf("an actor that is not there: %v", err)
 	}
 	h.kernelArg = uapi.Errno(unix.EACCES)
-	if o, err := g.attachLSM(nil, stepOf(number(step.KeyOf, 0), number(step.KeyHook, uint64(hook)), number(step.KeyKernel, 1))); err != nil ||
+	if o, err := g.attachLSM(nil, stepOf(number(step.KeyOf, 0), number(step.KeyHook, uint64(hook)), number(step.KeyKernel,
+		1))); err != nil ||
 		o.Errno != h.kernelArg {
 		t.Errorf("an argument that the hook lacks: %s, %v", o.Errno, err)
 	}

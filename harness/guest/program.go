@@ -313,7 +313,8 @@ func prepareForPrograms(root string) {
 			os.MkdirAll(m[1], 0o755)
 			unix.Mount(m[0], m[1], m[0], 0, "") // a small kernel lacks some of them
 		}
-		for link, to := range map[string]string{"/dev/ptmx": "pts/ptmx", "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0",
+		for link, to := range map[string]string{"/dev/ptmx": "pts/ptmx", "/dev/fd": "/proc/self/fd",
+			"/dev/stdin":  "/proc/self/fd/0",
 			"/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
 			os.Remove(link)
 			os.Symlink(to, link)
@@ -429,7 +430,8 @@ func (g *agent) sendFile(root, name string) error {
 		if n == 0 && more {
 			return nil
 		}
-		if err := g.tell(wire.KindFile, wire.EncodeFile(&wire.File{Path: name, Mode: 0o644, More: more, Data: buf[:n]})); err != nil {
+		if err := g.tell(wire.KindFile, wire.EncodeFile(&wire.File{Path: name, Mode: 0o644, More: more,
+			Data: buf[:n]})); err != nil {
 			return err
 		}
 		if err != nil {

@@ -83,7 +83,8 @@ func TestMapAttr(t *testing.T) {
 		fds   fdArgs
 		want  map[int]uint32
 	}{
-		{"a hash", uapi.BPF_MAP_TYPE_HASH, tokenArg{}, stepOf(), fdArgs{}, map[int]uint32{0: 1, mapKey: 4, mapValue: 4, mapMax: 1}},
+		{"a hash", uapi.BPF_MAP_TYPE_HASH, tokenArg{}, stepOf(), fdArgs{}, map[int]uint32{0: 1, mapKey: 4, mapValue: 4,
+			mapMax: 1}},
 		{"a hash with a token", uapi.BPF_MAP_TYPE_HASH, tokenArg{true, given}, stepOf(), fdArgs{},
 			map[int]uint32{0: 1, mapKey: 4, mapValue: 4, mapMax: 1, mapFlags: tokenFlag, mapToken: given}},
 		{"a token without the flag", uapi.BPF_MAP_TYPE_HASH, tokenArg{false, given}, stepOf(), fdArgs{},
@@ -101,7 +102,8 @@ func TestMapAttr(t *testing.T) {
 		{"struct_ops", uapi.BPF_MAP_TYPE_STRUCT_OPS, tokenArg{}, stepOf(), fdArgs{},
 			map[int]uint32{0: 26, mapKey: 4, mapValue: c.btf.size(structType), mapMax: 1, mapBTF: 102,
 				mapVmlinux: c.btf.id(step.KindStruct, structType)}},
-		{"replaced members", uapi.BPF_MAP_TYPE_HASH, tokenArg{true, given}, stepOf(number(step.KeyKeySize, 9), number(step.KeyFlags, 2),
+		{"replaced members", uapi.BPF_MAP_TYPE_HASH, tokenArg{true, given}, stepOf(number(step.KeyKeySize, 9),
+			number(step.KeyFlags, 2),
 			number(step.KeyMaxEntries, 3), number(step.KeyValueSize, 0)), fdArgs{},
 			map[int]uint32{0: 1, mapKey: 9, mapMax: 3, mapFlags: tokenFlag | 2, mapToken: given}},
 		{"a name", uapi.BPF_MAP_TYPE_HASH, tokenArg{}, stepOf(text(step.KeyName, "abcdef")), fdArgs{},
@@ -159,13 +161,17 @@ func TestProgAttr(t *testing.T) {
 		{"a member of a struct", uapi.BPF_PROG_TYPE_STRUCT_OPS, 0, tokenArg{}, stepOf(), fdArgs{},
 			map[int]uint32{0: 27, progCount: 2, progExpected: 6, progAttachBTF: c.btf.id(ops.BTFKind, ops.BTFName)}},
 		{"an ext program", uapi.BPF_PROG_TYPE_EXT, 0, tokenArg{}, stepOf(), fdArgs{},
-			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID, progAttachFD: 103}},
+			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID,
+				progAttachFD: 103}},
 		{"an ext program of another target", uapi.BPF_PROG_TYPE_EXT, 0, tokenArg{}, stepOf(), fdArgs{attach: &forty},
-			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID, progAttachFD: 40}},
-		{"a map", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(), fdArgs{uses: &forty}, map[int]uint32{0: 1, progCount: 9}},
+			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID,
+				progAttachFD: 40}},
+		{"a map", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(), fdArgs{uses: &forty}, map[int]uint32{0: 1,
+			progCount: 9}},
 		{"many instructions", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(number(step.KeyInsns, 5000)), fdArgs{},
 			map[int]uint32{0: 1, progCount: 5000}},
-		{"a body", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(number(step.KeyBody, uint64(step.BodySubprog))), fdArgs{},
+		{"a body", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(number(step.KeyBody, uint64(step.BodySubprog))),
+			fdArgs{},
 			map[int]uint32{0: 1, progCount: 5}},
 		{"a name", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(text(step.KeyName, "main")), fdArgs{},
 			map[int]uint32{0: 1, progCount: 2, progName: 0x6e69616d}},
@@ -202,16 +208,19 @@ func disassembled(t *testing.T, code []byte) []string {
 func TestBodies(t *testing.T) {
 	leave := []string{"MovImm dst: r0 imm: 1", "Exit"}
 	for b, want := range map[step.Body][]string{
-		step.BodyJiffies64:       {"Call FnJiffies64"},
-		step.BodyCurrentTask:     {"Call FnGetCurrentTask"},
-		step.BodyReturnContext:   {"MovReg dst: r0 src: r1", "Exit"},
-		step.BodyReadData:        {"LdXMemW dst: r2 src: r1 off: 76 imm: 0"},
-		step.BodyUninitStack:     {"LdXMemDW dst: r2 src: rfp off: -8 imm: 0"},
-		step.BodySpill:           {"StXMemDW dst: rfp src: r1 off: -8 imm: 0"},
-		step.BodyProbeWriteUser:  {"MovImm dst: r1 imm: 0", "StXMemDW dst: rfp src: r1 off: -8 imm: 0", "MovReg dst: r2 src: rfp", "AddImm dst: r2 imm: -8", "MovImm dst: r3 imm: 8", "Call FnProbeWriteUser"},
-		step.BodyProbeReadKernel: {"MovReg dst: r1 src: rfp", "AddImm dst: r1 imm: -8", "MovImm dst: r2 imm: 8", "MovImm dst: r3 imm: 0", "Call FnProbeReadKernel"},
-		step.BodyVarStack:        {"LdXMemW dst: r2 src: r1 off: 0 imm: 0", "AndImm dst: r2 imm: 7", "MovReg dst: r3 src: rfp", "AddImm dst: r3 imm: -16", "AddReg dst: r3 src: r2"},
-		step.BodySubprog:         {"Call -1 <1>"},
+		step.BodyJiffies64:     {"Call FnJiffies64"},
+		step.BodyCurrentTask:   {"Call FnGetCurrentTask"},
+		step.BodyReturnContext: {"MovReg dst: r0 src: r1", "Exit"},
+		step.BodyReadData:      {"LdXMemW dst: r2 src: r1 off: 76 imm: 0"},
+		step.BodyUninitStack:   {"LdXMemDW dst: r2 src: rfp off: -8 imm: 0"},
+		step.BodySpill:         {"StXMemDW dst: rfp src: r1 off: -8 imm: 0"},
+		step.BodyProbeWriteUser: {"MovImm dst: r1 imm: 0", "StXMemDW dst: rfp src: r1 off: -8 imm: 0",
+			"MovReg dst: r2 src: rfp", "AddImm dst: r2 imm: -8", "MovImm dst: r3 imm: 8", "Call FnProbeWriteUser"},
+		step.BodyProbeReadKernel: {"MovReg dst: r1 src: rfp", "AddImm dst: r1 imm: -8", "MovImm dst: r2 imm: 8",
+			"MovImm dst: r3 imm: 0", "Call FnProbeReadKernel"},
+		step.BodyVarStack: {"LdXMemW dst: r2 src: r1 off: 0 imm: 0", "AndImm dst: r2 imm: 7",
+			"MovReg dst: r3 src: rfp", "AddImm dst: r3 imm: -16", "AddReg dst: r3 src: r2"},
+		step.BodySubprog: {"Call -1 <1>"},
 	} {
 		if b != step.BodyReturnContext {
 			want = append(slices.Clone(want), leave...)
@@ -322,11 +331,14 @@ func TestCommandRequests(t *testing.T) {
 		{uapi.BPF_MAP_FREEZE, stepOf(), nil, words{0: fix(fixMapped)}, false},
 		{uapi.BPF_OBJ_PIN, stepOf(), []int{0}, words{8: fix(fixHash), 12: pathFD, 16: fix(fixDir)}, false},
 		{uapi.BPF_OBJ_GET, stepOf(), []int{0}, words{12: pathFD, 16: fix(fixDir)}, true},
-		{uapi.BPF_OBJ_GET, stepOf(number(step.KeyOn, uint64(step.OnPrivate))), []int{0}, words{12: pathFD, 16: fix(fixDir)}, true},
+		{uapi.BPF_OBJ_GET, stepOf(number(step.KeyOn, uint64(step.OnPrivate))), []int{0}, words{12: pathFD, 16: fix(fixDir)},
+			true},
 		{uapi.BPF_PROG_ATTACH, stepOf(), nil, words{0: fix(fixCgroup), 4: fix(fixDevice), 8: 6, 12: allowMulti}, false},
 		{uapi.BPF_PROG_DETACH, stepOf(), nil, words{0: fix(fixCgroup), 4: fix(fixDevice), 8: 6}, false},
-		{uapi.BPF_PROG_DETACH, stepOf(number(step.KeyOn, uint64(step.OnTCX))), nil, words{0: loopback, 8: uint32(uapi.BPF_TCX_INGRESS)}, false},
-		{uapi.BPF_PROG_ATTACH, stepOf(number(step.KeyOn, uint64(step.OnSkb))), nil, words{0: fix(fixCgroup), 4: fix(fixSkb), 12: allowMulti}, false},
+		{uapi.BPF_PROG_DETACH, stepOf(number(step.KeyOn, uint64(step.OnTCX))), nil, words{0: loopback,
+			8: uint32(uapi.BPF_TCX_INGRESS)}, false},
+		{uapi.BPF_PROG_ATTACH, stepOf(number(step.KeyOn, uint64(step.OnSkb))), nil, words{0: fix(fixCgroup), 4: fix(fixSkb),
+			12: allowMulti}, false},
 		{uapi.BPF_LINK_CREATE, stepOf(), nil, words{0: fix(fixDevice), 4: fix(fixCgroup), 8: 6}, true},
 		{uapi.BPF_LINK_CREATE, stepOf(number(step.KeyProg, 1)), nil, words{0: given, 4: fix(fixCgroup)}, true},
 		{uapi.BPF_PROG_GET_NEXT_ID, byID, nil, words{0: id, 8: tokenFlag, 12: given}, false},
@@ -364,7 +376,8 @@ func TestAttrFaults(t *testing.T) {
 	needTokens(t)
 	c := &caller{}
 	for fault, want := range map[step.AttrFault]unix.Errno{
-		0: 0, step.AttrTail: unix.EINVAL, step.AttrBeyond: unix.E2BIG, step.AttrHuge: unix.E2BIG, step.AttrUnreadable: unix.EFAULT,
+		0: 0, step.AttrTail: unix.EINVAL, step.AttrBeyond: unix.E2BIG, step.AttrHuge: unix.E2BIG,
+		step.AttrUnreadable: unix.EFAULT,
 	} {
 		fd, errno := c.mapCreate(
 			uapi.BPF_MAP_TYPE_HASH,

@@ -33,7 +33,8 @@ step 3
 
 func TestRunCaseRefuses(t *testing.T) {
 	var out bytes.Buffer
-	for _, c := range []wire.ByHand{{}, {World: []byte{0xff}}, {World: wire.EncodeProgram(&step.Program{}), Cells: []byte{0xff}}} {
+	for _, c := range []wire.ByHand{{}, {World: []byte{0xff}}, {World: wire.EncodeProgram(&step.Program{}),
+		Cells: []byte{0xff}}} {
 		if err := runCase(&c, &out); err == nil {
 			t.Errorf("%+v was run", c)
 		}

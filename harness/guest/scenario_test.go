@@ -152,14 +152,18 @@ func TestPlayedStepFault(t *testing.T) {
 		p    playedStep
 		want string
 	}{
-		"as expected":     {playedStep{want: known(1), got: step.Observation{Errno: 1}}, ""},
-		"not known":       {playedStep{got: step.Observation{Errno: 1}}, ""},
-		"other errno":     {playedStep{want: known(1)}, "got ok, want EPERM"},
-		"pinned":          {playedStep{want: known(0), pin: &cases.Pin{Errno: 22}}, "got ok, want EINVAL"},
-		"does not work":   {playedStep{want: known(0), got: step.Observation{Proof: step.DoesNotWork}}, "an object that does not work"},
-		"other masks":     {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}}}, "got [], want [0x1]"},
-		"other text":      {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Text: "a"}, got: step.Observation{Text: "b"}}, `got "b", want "a"`},
-		"the same values": {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}}, got: step.Observation{Values: []uint64{1}}}, ""},
+		"as expected": {playedStep{want: known(1), got: step.Observation{Errno: 1}}, ""},
+		"not known":   {playedStep{got: step.Observation{Errno: 1}}, ""},
+		"other errno": {playedStep{want: known(1)}, "got ok, want EPERM"},
+		"pinned":      {playedStep{want: known(0), pin: &cases.Pin{Errno: 22}}, "got ok, want EINVAL"},
+		"does not work": {playedStep{want: known(0), got: step.Observation{Proof: step.DoesNotWork}},
+			"an object that does not work"},
+		"other masks": {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}}},
+			"got [], want [0x1]"},
+		"other text": {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Text: "a"},
+			got: step.Observation{Text: "b"}}, `got "b", want "a"`},
+		"the same values": {playedStep{want: sim.Expect{Verdict: oracle.Verdict{Known: true}, Values: []uint64{1}},
+			got: step.Observation{Values: []uint64{1}}}, ""},
 	} {
 		if got := tt.p.fault(); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)

@@ -267,7 +267,8 @@ func TestHello(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"build id": h.BuildID == "build", "release": h.Release == unix.ByteSliceToString(u.Release[:]),
 		"BTF": h.BTF && h.Max["bpf_cmd"] == 37, "struct_ops": h.StructOpsIndex == 4, "mitigations": h.MitigationsOff,
-		"refused": len(h.Refused) == 1 && h.Refused[0].Name == "hash map", "changes": len(h.Changes) == 1 && h.Changes[0].Name == "/mnt/a",
+		"refused": len(h.Refused) == 1 && h.Refused[0].Name == "hash map",
+		"changes": len(h.Changes) == 1 && h.Changes[0].Name == "/mnt/a",
 		"options": h.ConfigOff[0] == "NET" && h.OptionsFrom == step.FromBTF && h.TypesOff[0] == "func f",
 	} {
 		if !ok {

@@ -80,7 +80,10 @@ func makePlaces() []step.Change {
 	var out []step.Change
 	for _, dir := range step.Places[1:] {
 		if _, err := os.Stat(dir); err != nil {
-			out = append(out, step.Change{Kind: step.ChangeDirectory, Name: dir, Errno: errnoOf(os.MkdirAll(dir, 0o755))})
+			out = append(
+				out,
+				step.Change{Kind: step.ChangeDirectory, Name: dir, Errno: errnoOf(os.MkdirAll(dir, 0o755))},
+			)
 		}
 	}
 	return out

@@ -141,5 +141,8 @@ func makeBPFFS() error {
 }
 
 var fullDelegation = []step.Arg{
-	{Key: step.KeyCmds, Str: "any"}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
+	{
+		Key: step.KeyCmds,
+		Str: "any",
+	}, {Key: step.KeyMaps, Str: "any"}, {Key: step.KeyProgs, Str: "any"}, {Key: step.KeyAttachs, Str: "any"},
 }

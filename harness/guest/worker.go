@@ -88,7 +88,13 @@ func readBack(uid uint32, want uint64) error {
 	case err != nil:
 		return err
 	case got != capState{effective: want, permitted: want}:
-		return fmt.Errorf("read back capabilities: effective %#x, permitted %#x, inheritable %#x, want %#x", got.effective, got.permitted, got.inheritable, want)
+		return fmt.Errorf(
+			"read back capabilities: effective %#x, permitted %#x, inheritable %#x, want %#x",
+			got.effective,
+			got.permitted,
+			got.inheritable,
+			want,
+		)
 	}
 	euid, _, _ := unix.RawSyscall(unix.SYS_GETEUID, 0, 0, 0)
 	if uint32(euid) != uid {
@@ -102,20 +108,30 @@ type capState struct{ effective, permitted, inheritable uint64 }
 func capget() (capState, error) {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	if _, _, errno := unix.RawSyscall(unix.SYS_CAPGET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPGET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])),
+		0); errno != 0 {
 		return capState{}, fmt.Errorf("read capabilities: %w", errno)
 	}
 	join := func(lo, hi uint32) uint64 { return uint64(hi)<<32 | uint64(lo) }
-	return capState{join(data[0].Effective, data[1].Effective), join(data[0].Permitted, data[1].Permitted), join(data[0].Inheritable, data[1].Inheritable)}, nil
+	return capState{
+		join(data[0].Effective, data[1].Effective),
+		join(data[0].Permitted, data[1].Permitted),
+		join(data[0].Inheritable, data[1].Inheritable),
+	}, nil
 }
 
 func capset(s capState) error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	data := [2]unix.CapUserData{
 		{Effective: uint32(s.effective), Permitted: uint32(s.permitted), Inheritable: uint32(s.inheritable)},
-		{Effective: uint32(s.effective >> 32), Permitted: uint32(s.permitted >> 32), Inheritable: uint32(s.inheritable >> 32)},
+		{
+			Effective:   uint32(s.effective >> 32),
+			Permitted:   uint32(s.permitted >> 32),
+			Inheritable: uint32(s.inheritable >> 32),
+		},
 	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])),
+		0); errno != 0 {
 		return fmt.Errorf("set capabilities: %w", errno)
 	}
 	return nil

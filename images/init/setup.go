@@ -41,7 +41,10 @@ func loadModules(dir string) []step.Change {
 	slices.Sort(names)
 	var done []step.Change
 	for _, name := range names {
-		done = append(done, step.Change{Kind: step.ChangeModule, Name: filepath.Base(name), Errno: guest.ErrnoOf(loadModule(name))})
+		done = append(
+			done,
+			step.Change{Kind: step.ChangeModule, Name: filepath.Base(name), Errno: guest.ErrnoOf(loadModule(name))},
+		)
 	}
 	return done
 }

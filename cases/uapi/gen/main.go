@@ -150,10 +150,20 @@ func collect(tag string, headers []string, known map[string]string) ([]enumerato
 				case !ok && before == "":
 					known[e.name] = release
 				case !ok:
-					return nil, fmt.Errorf("%s: in the header of %s and not of %s; add the release that added it to since.txt",
-						e.name, release, before)
+					return nil, fmt.Errorf(
+						"%s: in the header of %s and not of %s; add the release that added it to since.txt",
+						e.name,
+						release,
+						before,
+					)
 				case before != "" && !less(before, s) || less(release, s):
-					return nil, fmt.Errorf("since %s: %s is in the header of %s and not of %q", s, e.name, release, before)
+					return nil, fmt.Errorf(
+						"since %s: %s is in the header of %s and not of %q",
+						s,
+						e.name,
+						release,
+						before,
+					)
 				}
 			}
 			e.since = known[e.name]
