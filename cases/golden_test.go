@@ -100,7 +100,7 @@ func render(g *Group, ps []played, release string) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# What %s must answer to %s. Written by make golden; review every change.\n", release, g.Name)
+	fmt.Fprintf(&b, "# Expected results of %s on %s. Written by make golden; review every change.\n", g.Name, release)
 	if g.Cases[0].ID == g.Name {
 		for i, e := range ps[0].expect {
 			fmt.Fprintf(&b, "%-12s %s  # %s\n", verdictOf(e), ps[0].c.Info()[i].Text, e.Verdict.ID)
