@@ -19,8 +19,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// actor is the process of one actor: it serves the agent on its socket and
-// runs steps on a worker thread with the capabilities that each asks for.
+// actor is the process of one actor: it serves the agent on its socket and runs each
+// step on a worker thread with the step's capabilities.
 type actor struct {
 	caller
 	link     link
@@ -50,7 +50,7 @@ const (
 	actorIntBTF
 	actorExtTarget
 	actorFuncBTF
-	actorCommands // and those behind it
+	actorCommands // the first of the command fixtures
 )
 
 // actorArg0 is the name that an actor's process is started under; a user
@@ -88,7 +88,7 @@ func runActor(args []string) error {
 	for i := range a.fix.commands {
 		a.fix.commands[i] = actorCommands + i
 	}
-	signal.Ignore(unix.SIGCHLD) // what it forks is nobody's to wait for
+	signal.Ignore(unix.SIGCHLD) // nothing waits for the processes that it forks
 	if len(args) == 2 {
 		return a.serve()
 	}
@@ -295,8 +295,8 @@ func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
 	return results, nil
 }
 
-// losesToken reports that a step closes a token which earlier steps made, or
-// puts something in its place: its number may mean another file behind it.
+// losesToken reports whether a step closes a token that earlier steps made, or
+// replaces it: afterwards its number may be another file.
 func losesToken(earlier []step.Step, s *step.Step) bool {
 	lost := s.Out
 	if s.Op == step.OpClose {
@@ -307,8 +307,8 @@ func losesToken(earlier []step.Step, s *step.Step) bool {
 		slices.ContainsFunc(earlier, func(e step.Step) bool { return e.Op == step.OpTokenCreate && e.Out == lost })
 }
 
-// proveTokens reads the fdinfo of the tokens that the run made. It happens
-// here, for a thread that dropped its privileges may not read fdinfo.
+// proveTokens reads the fdinfo of the tokens that the run made. It runs on the first
+// thread, because a thread that dropped its privileges may not read fdinfo.
 func (a *actor) proveTokens(steps []step.Step, results []step.Observation) {
 	next := 0
 	for i := range steps {
@@ -359,13 +359,12 @@ func usernsAttr(host int) *syscall.SysProcAttr {
 	}
 }
 
-// actorEnv keeps Go's runtime from interrupting waits and from collecting
-// the little garbage that a run makes.
+// actorEnv keeps Go's runtime from interrupting waits and from collecting garbage,
+// of which a run makes little.
 var actorEnv = []string{wire.NoPreempt, "GOGC=off"}
 
-// start starts an actor's process: this program again, under another name.
-// What is in handles, as handlesArg writes it, it looks for among the
-// descriptors that it inherits; "" is nothing.
+// start starts an actor's process: this program under another name. handles, as
+// handlesArg writes it, names descriptors that the process inherits; "" is none.
 func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, handles string) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -376,7 +375,7 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, hand
 	files := []uintptr{n, n, 2, uintptr(socket)}
 	for _, fd := range append([]int{fix.inner, fix.intBTF, fix.extTarget, fix.funcBTF}, fix.commands[:]...) {
 		if fd < 0 {
-			fd = int(n) // where the kernel refused the fixture; whatever names it fails
+			fd = int(n) // the kernel refused the fixture: a request that names it fails
 		}
 		files = append(files, uintptr(fd))
 	}

@@ -32,14 +32,14 @@ type agent struct {
 	out *wire.Writer
 	caller
 	players []*player // of the world, as its actors are numbered
-	idle    []*player // of worlds that are over, for those to come
+	idle    []*player // of earlier worlds, for later ones
 	sysctl  int
-	types   []byte            // typeIDs, as actors are told
+	types   []byte            // typeIDs, encoded for the actors
 	max     map[string]uint32 // the ends of the enumerations, nil without BTF
 	members map[string][]string
 	built   builtIn
 	buf     []byte
-	refused []step.Fixture // what the kernel refused of what requests refer to
+	refused []step.Fixture // fixtures that the kernel refused
 	log     kernelLog
 	staged  int                    // worlds
 	hooks   map[step.Hook]*lsmHook // those with our program
@@ -47,21 +47,21 @@ type agent struct {
 	guestProgram
 }
 
-// player is an actor's process. Acts whose outcome nobody waits for are kept
-// and sent along with the next.
+// player is an actor's process. Acts whose result is not needed at once wait, and
+// are sent with the next ones.
 type player struct {
 	name    string
 	actor   step.Actor
 	parent  *player // nil where the agent itself forked it
-	retired bool    // it has nothing to forget
+	retired bool    // it has closed what it owned
 	link    link
-	absent  bool   // it has not been forked yet, or has ended
+	absent  bool   // it is not forked yet, or has ended
 	socket  int    // its end of the link until it is forked
-	pid     int    // 0 for a process that another actor forked
-	number  uint32 // its process number, 0 until it was asked
+	pid     int    // 0 if another actor forked the process
+	number  uint32 // its process number, 0 until the agent asks for it
 	pending script
 	cgroup  string              // the memory cgroup that it was put into
-	given   map[step.Handle]int // descriptors that it sent us and still has
+	given   map[step.Handle]int // descriptors that it sent and still has
 }
 
 const (
@@ -127,7 +127,7 @@ func (g *agent) stage(p *step.Program) ([]step.Observation, error) {
 	return g.play(p.Setup)
 }
 
-// cells announces cells, runs them, and says what they showed.
+// cells announces cells, runs them, and sends their results.
 func (g *agent) cells(payload []byte) error {
 	r, actor, alone := wire.Alone(payload)
 	g.log.begin(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
@@ -148,9 +148,9 @@ func (g *agent) cells(payload []byte) error {
 	return g.out.Queue(wire.KindEnd, results)
 }
 
-// oneActor has an actor run a record whose steps are all its own: it is passed
-// on as it stands, and so is the answer, for under emulation reading and writing
-// them costs more than what most calls do.
+// oneActor has an actor run a record whose steps are all its own. The record and the
+// answer are passed on unchanged: under emulation, decoding and encoding them costs
+// more than most calls.
 func (g *agent) oneActor(actor uint32, payload []byte) ([]byte, error) {
 	p, err := g.player(actor)
 	if err != nil {
@@ -202,8 +202,8 @@ func (g *agent) fault(r wire.Range, why error) error {
 	return g.out.Write(wire.KindFault, payload)
 }
 
-// play runs steps in order: the broker's own here, the actors' in runs that
-// are as long as one actor goes on.
+// play runs steps in order. It does the broker's steps itself, and sends consecutive
+// steps of one actor together.
 func (g *agent) play(steps []step.Step) ([]step.Observation, error) {
 	seen := make([]step.Observation, len(steps))
 	for i := 0; i < len(steps); {
@@ -228,8 +228,8 @@ func (g *agent) play(steps []step.Step) ([]step.Observation, error) {
 	return seen, g.settle(nil)
 }
 
-// settle has every player but one run the steps that it is to run, so that
-// steps of different actors happen in their order.
+// settle sends the waiting steps of every player except one, so that steps of
+// different actors happen in order.
 func (g *agent) settle(but *player) error {
 	for _, p := range g.players {
 		if p == but || len(p.pending.want) == 0 && !p.pending.shown {
@@ -249,8 +249,7 @@ func (g *agent) player(i uint32) (*player, error) {
 	return g.players[i], nil
 }
 
-// queue adds steps to what the player is to do; where says where their
-// observations go.
+// queue adds steps to the player's script. Their observations are stored in where.
 func (p *player) queue(steps []step.Step, where []step.Observation) {
 	p.pending.add(verbRun, wire.EncodeSteps(steps)...)
 	p.pending.want = append(p.pending.want, where)
@@ -264,7 +263,7 @@ func (p *player) forgetGiven() {
 	}
 }
 
-// flush sends what the player is to do and takes the answer in.
+// flush sends the player's script and stores the answer.
 func (g *agent) flush(p *player) ([]int, error) {
 	want := p.pending.want
 	answer, fds, err := g.ask(p)
@@ -285,8 +284,7 @@ func (g *agent) flush(p *player) ([]int, error) {
 	return fds, nil
 }
 
-// ask sends what the player is to do, if there is anything, and returns the
-// answer as it came.
+// ask sends the player's script, unless it is empty, and returns the encoded answer.
 func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 	s := p.pending
 	p.pending = script{}
@@ -307,7 +305,7 @@ func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 	return answer, fds, nil
 }
 
-// playBroker does a step that wants privilege in the initial namespace, or two actors.
+// playBroker does a step that needs privilege in the initial namespace, or two actors.
 func (g *agent) playBroker(p *player, s *step.Step) (step.Observation, error) {
 	if !s.Op.Known() || doers[s.Op].broker == nil {
 		return step.Observation{}, fmt.Errorf("the agent %w %s", errUnknownOp, s.Op)
@@ -315,7 +313,7 @@ func (g *agent) playBroker(p *player, s *step.Step) (step.Observation, error) {
 	return doers[s.Op].broker(g, p, s)
 }
 
-// sysctlStep sets kernel.unprivileged_bpf_disabled, once every actor has done what it is to do before.
+// sysctlStep sets kernel.unprivileged_bpf_disabled, after all earlier steps.
 func (g *agent) sysctlStep(_ *player, s *step.Step) (step.Observation, error) {
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err
@@ -328,7 +326,7 @@ func (g *agent) sysrq(_ *player, s *step.Step) (step.Observation, error) {
 	return step.Observation{}, os.WriteFile("/proc/sysrq-trigger", []byte(str(s, step.KeyValue)), 0)
 }
 
-// ErrnoOf returns the errno in an error, EIO where there is none, 0 for nil.
+// ErrnoOf returns the errno in an error, EIO if it has none, 0 for nil.
 func ErrnoOf(err error) uapi.Errno { return errnoOf(err) }
 
 func errnoOf(err error) uapi.Errno {
@@ -342,7 +340,7 @@ func errnoOf(err error) uapi.Errno {
 	return 0
 }
 
-// pass has one actor send a descriptor and another keep it.
+// pass passes a descriptor from one actor to another.
 func (g *agent) pass(from *player, s *step.Step) (step.Observation, error) {
 	none := step.Observation{}
 	n, _ := s.Num(step.KeyHandle)
@@ -369,8 +367,8 @@ func (g *agent) pass(from *player, s *step.Step) (step.Observation, error) {
 	return none, nil
 }
 
-// setSysctl writes kernel.unprivileged_bpf_disabled. Once it is 1 it stays:
-// the worlds that come then are such as set it to 1 themselves.
+// setSysctl writes kernel.unprivileged_bpf_disabled. The value 1 cannot be changed:
+// all later worlds of the machine set it to 1 themselves.
 func (g *agent) setSysctl(v int) uapi.Errno {
 	if g.sysctl == v {
 		return 0
@@ -382,8 +380,8 @@ func (g *agent) setSysctl(v int) uapi.Errno {
 	return errno
 }
 
-// locked reports whether kernel.unprivileged_bpf_disabled is 1: by a world
-// before, or since the boot.
+// locked reports whether kernel.unprivileged_bpf_disabled is 1, set by an earlier
+// world or since the boot.
 func (g *agent) locked() bool {
 	if g.sysctl == unprivLocked {
 		return true
@@ -395,7 +393,7 @@ func (g *agent) locked() bool {
 	return g.sysctl == unprivLocked
 }
 
-// hello tells the host what this machine is.
+// hello describes this machine to the host.
 func (g *agent) hello(buildID string, settings map[string]step.Reading, changes []step.Change) error {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -425,9 +423,9 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 	return g.out.Write(wire.KindHello, payload)
 }
 
-// Main is the guest: PID 1 calls it with the machine prepared; an actor's
-// process calls it under actorArg0. It returns when there is nothing more to do.
-// changes is what it changed in the kernel so far.
+// Main is the guest. PID 1 calls it after it has prepared the machine; an actor's
+// process calls it under actorArg0. It returns when the host says bye. changes is
+// what PID 1 changed in the kernel.
 func Main(buildID string, changes []step.Change) error {
 	if os.Args[0] == actorArg0 {
 		return runActor(os.Args)
@@ -454,8 +452,8 @@ func Main(buildID string, changes []step.Change) error {
 	return g.serve()
 }
 
-// IsActor reports whether this process is an actor's, or runs a case by hand:
-// neither prepares anything.
+// IsActor reports whether this process is an actor, or runs a case by hand. Neither
+// prepares the machine.
 func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
 
 func newAgent(port io.ReadWriter) *agent {
@@ -475,8 +473,8 @@ func newAgent(port io.ReadWriter) *agent {
 	return g
 }
 
-// readBTF looks up what requests and hello need. A kernel without BTF is no
-// fault: hello says so.
+// readBTF looks up what requests and hello need. A kernel without BTF is no error:
+// hello says so.
 func (g *agent) readBTF() {
 	b, err := loadBTF(wantedNames())
 	if err == nil {

@@ -13,8 +13,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// override replaces members of an attribute as a step's arguments say, and puts the
-// token's flag back that it may have taken away.
+// override replaces members of an attribute by a step's arguments, and sets the token's
+// flag again, which they may have cleared.
 func (a *attr) override(s *step.Step, c *step.TokenCmd, token tokenArg) {
 	for i := range s.Args {
 		if f := c.Fields[s.Args[i].Key]; f.Size != 0 {
@@ -29,8 +29,8 @@ const (
 	hugeAttr = 4096
 )
 
-// once makes the call under test with the attribute as the step has it, or
-// wrong as a whole.
+// once makes the call under test, with the attribute itself or with the fault that the
+// step names.
 func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	if has(s, step.KeyNoFD) || has(s, step.KeyMemlock) {
 		defer limited(s)()

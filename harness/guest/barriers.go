@@ -15,9 +15,8 @@ const (
 	noSpec        = 0xc2 // BPF_ST | BPF_NOSPEC, include/linux/filter.h
 )
 
-// barriers counts the instructions of a program that keep the processor from
-// speculating. The kernel shows them to whoever has CAP_BPF in the initial
-// user namespace.
+// barriers counts the instructions of a program that stop speculation. The kernel
+// shows them to a process with CAP_BPF in the initial user namespace.
 func (a *actor) barriers(s *step.Step) (int, step.Observation) {
 	insns := make([]byte, maxTranslated*insnLen)
 	var info attr // which has room for as much of struct bpf_prog_info as is asked for
@@ -31,7 +30,7 @@ func (a *actor) barriers(s *step.Step) (int, step.Observation) {
 		return noFD, step.Observation{Errno: errno}
 	}
 	n := int(info.get(uapi.ProgInfo_xlated_prog_len))
-	hidden := info.get(uapi.ProgInfo_xlated_prog_insns) == 0 // of a blinded program: the length alone is told
+	hidden := info.get(uapi.ProgInfo_xlated_prog_insns) == 0 // of a blinded program the kernel shows only the length
 	if n == 0 || n > len(insns) || hidden {
 		return noFD, step.Observation{Errno: uapi.Errno(unix.ENODATA)}
 	}

@@ -49,8 +49,8 @@ func get(b []byte, f uapi.Field) uint64 {
 
 const wordSize = 4
 
-// escapes has what the kernel is to read or write live on the heap: a stack
-// moves when it grows, and a number that was its address does not.
+// escapes keeps memory that the kernel reads or writes on the heap: a stack moves
+// when it grows, but a number that holds its address does not.
 var escapes *byte
 
 func (a *attr) ptr(f uapi.Field, p *byte) {
@@ -286,8 +286,8 @@ func loadExtTarget(btf int) (int, uapi.Errno) {
 
 const infoLen = 256
 
-// prove asks an object for its info and compares the type: an fd that is
-// something else, or nothing, is no success.
+// prove reads an object's info and compares the type: a descriptor of another object
+// is no success.
 func prove(cmd uapi.Cmd, fd int, wantType uint32) step.Proof {
 	info := make([]byte, infoLen)
 	var a attr
@@ -329,8 +329,8 @@ func proveToken(fd int) (step.Proof, []uint64) {
 	return step.Works, values
 }
 
-// proveNewToken is proveToken of one that the kernel has just made: it is not
-// to outlive its holder's program, bpf_token_create.
+// proveNewToken is proveToken for a new token, which must be close-on-exec:
+// bpf_token_create.
 func proveNewToken(fd int) (step.Proof, []uint64) {
 	proof, values := proveToken(fd)
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {

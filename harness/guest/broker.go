@@ -82,7 +82,7 @@ func (g *agent) where(p *player, h step.Handle) (pid, fd int, err error) {
 	return int(seen[0].Values[0]), int(int64(seen[0].Values[1])), nil
 }
 
-// takeFrom tells an actor where another one's descriptor is, and has it take it.
+// takeFrom has an actor take a descriptor of another actor, by process and number.
 func (g *agent) takeFrom(p *player, s *step.Step) (step.Observation, error) {
 	who, _ := s.Num(step.KeyFrom)
 	h, _ := s.Num(step.KeyHandle)
@@ -179,8 +179,8 @@ func (g *agent) exit(p *player, _ *step.Step) (step.Observation, error) {
 
 const exitPatience = 5000 // milliseconds
 
-// reap collects the processes whose parent has ended before them: they hold
-// their namespaces until somebody does.
+// reap waits for the processes whose parent ended before them: they hold their
+// namespaces until then.
 func reap() {
 	if os.Getpid() != 1 {
 		return
@@ -193,7 +193,7 @@ func reap() {
 	}
 }
 
-// where tells the broker this process and the number of a descriptor.
+// where answers the process's number and the number of a descriptor.
 func (a *actor) where(h step.Handle) {
 	fd, ok := a.handles[h]
 	if !ok {
@@ -202,8 +202,8 @@ func (a *actor) where(h step.Handle) {
 	a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{uint64(os.Getpid()), uint64(fd)}})
 }
 
-// exec starts the program again. What is closed by it is for the kernel to
-// say: it is told every descriptor, and looks which are there.
+// exec starts the program again, with the numbers of all descriptors. The new
+// program finds out which ones the kernel closed.
 func (a *actor) exec() error {
 	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
@@ -221,7 +221,7 @@ func (a *actor) forkSharing(socket int) error {
 	return err
 }
 
-// resume goes on where exec or forkSharing started the program.
+// resume continues in the program that exec or forkSharing started.
 func (a *actor) resume(handles string) error {
 	if err := a.inherit(handles); err != nil {
 		return err

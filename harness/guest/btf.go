@@ -225,7 +225,7 @@ func tailLen(kind uint32, vlen int) int {
 }
 
 // typeIDs is what requests need of the kernel's BTF: the agent looks it up
-// once and tells its actors. A name that the kernel lacks has id 0.
+// once and sends it to its actors. A name that the kernel does not have has id 0.
 type typeIDs struct {
 	IDs, Sizes     map[string]uint32 // by kind and name
 	Offsets        map[string]uint32 // of the token's members

@@ -177,8 +177,8 @@ func (a *attr) attach(target, prog int, at uapi.AttachType, flags uint32) {
 	a.u32(uapi.Attr_attach_flags, flags)
 }
 
-// request is a call under test: what must be there before it, what it leaves
-// behind, and what shows that it did its work.
+// request is a call under test: what it needs, what it changes, and what shows
+// that it worked.
 type request struct {
 	attr
 	scratch      []byte

@@ -187,8 +187,8 @@ func (a *actor) emit(prog int) uapi.Errno {
 	return errno
 }
 
-// ring is a ringbuf map as a process has it mapped: a page for how far it has
-// read, and behind it one for how far was written and the records, twice.
+// ring is a ringbuf map as a process maps it: a page with the read position, then
+// a page with the written position, and the records, twice.
 type ring struct{ reader, written []byte }
 
 func openRing(fd int) (*ring, error) {

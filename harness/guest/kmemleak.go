@@ -41,7 +41,7 @@ func (g *agent) findLeaks() *wire.Leaks {
 	}()
 	defer func() {
 		close(ended)
-		<-over // nothing may follow what is told next
+		<-over // no alive record may follow the next record
 	}()
 	return scanTwice(g.log.marks)
 }

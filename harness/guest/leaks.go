@@ -21,7 +21,7 @@ import (
 )
 
 // churn has an actor make and close tokens, and counts the kernel's slab
-// objects before and behind.
+// objects before and after.
 func (g *agent) churn(p *player, s *step.Step) (step.Observation, error) {
 	warm := *s
 	warm.Args = slices.Clone(s.Args)
@@ -71,7 +71,7 @@ func (g *agent) inSlices(p *player, s *step.Step) (o step.Observation, err error
 	return o, err
 }
 
-// warmPart of the calls are made before the first count, for caches to fill.
+// One of warmPart calls is made before the first count, to fill caches.
 const warmPart = 20
 
 // settledSlabs counts the active objects of each slab cache, after what waits
@@ -183,9 +183,9 @@ func grown(before, after map[string]int64) (uint64, string) {
 
 const maxNamespaces = "/proc/sys/user/max_user_namespaces"
 
-// namespaces makes and leaves user namespaces, each with a bpffs, a token, and
-// a map, a BTF and a program made through it, while the kernel allows only so many at a time: one that stays behind
-// is soon one too many.
+// namespaces makes and leaves user namespaces, each with a bpffs, a token, and a map,
+// a BTF and a program made with it. The kernel allows only a few at a time, so that
+// leaked namespaces soon exceed the limit.
 func (g *agent) namespaces(_ *player, s *step.Step) (step.Observation, error) {
 	times, _ := s.Num(step.KeyTimes)
 	most, _ := s.Num(step.KeySlack)
@@ -215,10 +215,10 @@ func (g *agent) namespaces(_ *player, s *step.Step) (step.Observation, error) {
 	return step.Observation{}, nil
 }
 
-// aliveNamespaces are made before the host hears that it goes on.
+// aliveNamespaces is the number of namespaces between two alive records.
 const aliveNamespaces = 25
 
-// lastNamespace is how often it waits for a namespace to be freed.
+// lastNamespace is how often it waits until a namespace is freed.
 const lastNamespace = 40
 
 // container is a process that enters namespaces of its own and opens a bpffs.

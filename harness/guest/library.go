@@ -28,8 +28,8 @@ func (a *actor) library(s *step.Step) (int, step.Observation) {
 	return noFD, o
 }
 
-// environment is the application's: nothing, or a variable that libbpf would
-// heed, and cilium/ebpf does not.
+// environment is the application's: empty, or a variable that libbpf uses and
+// cilium/ebpf ignores.
 func environment(s *step.Step) []string {
 	if !has(s, step.KeyEnv) {
 		return []string{}

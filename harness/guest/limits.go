@@ -58,11 +58,11 @@ func (g *agent) bound(_ *player, s *step.Step) (step.Observation, error) {
 	return step.Observation{}, nil
 }
 
-// usedPart of its memory is what a process may use that has nothing large any more.
+// A process without a large map may use one part of usedPart of its memory.
 const usedPart = 4
 
-// givenBack waits until a cgroup uses no more than so much: the kernel frees
-// maps, and what it could not make one of, by and by.
+// givenBack waits until a cgroup uses at most this many bytes: the kernel frees maps,
+// and the parts of maps that it could not make, later.
 func givenBack(current string, most uint64) bool {
 	for range givenBackTries {
 		text, err := os.ReadFile(current)
@@ -79,9 +79,9 @@ func givenBack(current string, most uint64) bool {
 
 const givenBackTries = 100
 
-// While a map is being refused its cgroup is full, and another thread of the
-// process that wants a page then would have it killed. It is spared: what the
-// thread wants is there a moment later.
+// While the kernel refuses a map, the cgroup is full. If another thread of the process
+// needs a page then, the OOM killer would kill the process. This score prevents that:
+// a moment later there is memory.
 const spared, unspared = "-1000", "0"
 
 func oomScore(pid uint32) string { return fmt.Sprintf("/proc/%d/oom_score_adj", pid) }
@@ -130,7 +130,7 @@ func softLimit(which int, to uint64) (again func()) {
 	return func() { _ = unix.Prlimit(0, which, &old, nil) }
 }
 
-// loaderArgs is what a loader's program is run with: an attribute, and the command behind it.
+// loaderArgs is the size of the loader program's context: an attribute, then the command.
 const loaderArgs = attrSize + 8
 
 // loaderBody copies the attribute from the context to its stack, and has the

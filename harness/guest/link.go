@@ -17,8 +17,8 @@ import (
 // script, the actor answers it; both may carry descriptors.
 type link struct{ fd int }
 
-// verb is one act of a script. What one script can do is sent together: under
-// emulation a round trip to another process costs as much as several calls.
+// verb is one act of a script. Acts are sent together: under emulation a round trip to
+// another process costs as much as several calls.
 type verb byte
 
 const (
@@ -43,7 +43,7 @@ type script struct {
 	fds   []int
 	gives int                  // how many descriptors the answer carries
 	want  [][]step.Observation // where the observations of its runs go
-	shown bool                 // others can see what an act does, without a descriptor that is sent
+	shown bool                 // other actors can see what an act does
 }
 
 type act struct {
@@ -58,7 +58,7 @@ func (s *script) take(h step.Handle, fd int) {
 	s.fds = append(s.fds, fd)
 }
 
-// drop leaves out what only concerns a world that is over.
+// drop removes everything except what the next world needs too.
 func (s *script) drop() {
 	for _, fd := range s.fds {
 		unix.Close(fd)
@@ -97,9 +97,9 @@ func (l link) send(payload []byte, fds []int) error {
 	return nil
 }
 
-// noRoom says that the kernel had no memory for a message. A message is charged
-// to its sender's memory cgroup, which is full for a moment behind a map that
-// was refused: the kernel gives its pages back by and by.
+// noRoom reports that the kernel had no memory for a message. A message is charged to
+// its sender's memory cgroup, which stays full for a moment after a map was refused:
+// the kernel frees the pages later.
 func noRoom(errno unix.Errno) bool { return errno == unix.ENOBUFS || errno == unix.ENOMEM }
 
 // recv returns io.EOF when the other end has gone.
@@ -152,7 +152,7 @@ func rights(oob []byte) ([]int, error) {
 // The first byte of an answer.
 const (
 	answerOK    = 0
-	answerError = 1 // the rest is the actor's word for what it could not do
+	answerError = 1 // the rest is an error text
 )
 
 // call sends a script and returns the results of its steps, encoded, and the

@@ -164,7 +164,7 @@ func (g *agent) lsmOff(h step.Handle) {
 	}
 }
 
-// next is the slot behind every one that is held: the youngest is looked at first.
+// next is the slot after the last one in use: the program tries the newest slot first.
 func (h *lsmHook) next() int {
 	n := lsmSlots
 	for n > 0 && !h.held[n-1] {

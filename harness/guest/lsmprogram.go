@@ -60,7 +60,7 @@ func lsmRule(s *step.Step, pid uint32) []byte {
 const (
 	argLen   = 8     // of each argument of a hook
 	maxErrno = 4095  // a BPF-LSM program returns no less than its negative
-	nothing  = "end" // the label behind the last slot
+	nothing  = "end" // the label after the last slot
 )
 
 // lsmBody is a hook's program: the youngest slot whose conditions hold, and
@@ -124,7 +124,7 @@ func (s *lsmSlot) body(btf *typeIDs) asm.Instructions {
 		asm.StoreMem(asm.R7, s.base+slotCount, asm.R1, asm.DWord),
 		s.value(asm.R0, slotErrno, asm.Word),
 		asm.JEq.Imm32(asm.R0, 0, s.next),
-		// The verifier wants to see the bounds.
+		// The verifier needs the bounds.
 		asm.JSLT.Imm32(asm.R0, -maxErrno, s.next),
 		asm.JSGT.Imm32(asm.R0, 0, s.next),
 		asm.Return())

@@ -31,8 +31,8 @@ func (g *agent) assemble(cast []step.Actor) error {
 	return nil
 }
 
-// maxIdle bounds the processes that wait for a world which wants them: each is
-// some megabytes.
+// maxIdle limits the processes that wait for the next world: each takes some
+// megabytes.
 const maxIdle = 24
 
 // retire has the players of the last world close what they own. Those that

@@ -20,7 +20,7 @@ import (
 
 // guestProgram is the program that the agent runs for the host, if any.
 type guestProgram struct {
-	send  sync.Mutex // the program's output and its end are told by several
+	send  sync.Mutex // several goroutines send the program's output and its end
 	last  *os.File   // the file that is being received
 	input chan []byte
 	proc  *os.Process
@@ -61,8 +61,8 @@ func (g *agent) signal(s *wire.Signal) {
 	}
 }
 
-// exec starts a program. What it says and how it ends is told later; the
-// agent goes on reading what the host sends for it.
+// exec starts a program. Its output and its end are sent later; meanwhile the agent
+// reads the records that the host sends for it.
 func (g *agent) exec(e *wire.Exec) error {
 	debug.SetGCPercent(100) // there can be any amount of output
 	g.log.begin(wire.Mark{Kind: wire.MarkExec})
@@ -89,7 +89,7 @@ func (g *agent) exec(e *wire.Exec) error {
 	return nil
 }
 
-// feed hands input on to the program and tells the host that it may send more.
+// feed writes input to the program and acknowledges it to the host.
 func (g *agent) feed(in *os.File) {
 	for p := range g.input {
 		if len(p) == 0 {
@@ -105,7 +105,7 @@ func (g *agent) feed(in *os.File) {
 // program has ended.
 const lastWords = time.Second
 
-// attend tells what the program says, and how it ends.
+// attend sends the program's output, and how it ended.
 func (g *agent) attend(e *wire.Exec, p *os.Process, s *stdio) {
 	var pumps sync.WaitGroup
 	for i, f := range s.out {
@@ -154,7 +154,7 @@ func (g *agent) beat(ended <-chan struct{}) {
 	}
 }
 
-// pump tells the host what comes out of a pipe or terminal.
+// pump sends what it reads from a pipe or terminal to the host.
 func (g *agent) pump(stream byte, from *os.File) {
 	buf := make([]byte, 64<<10)
 	buf[0] = stream
@@ -405,7 +405,7 @@ func (g *agent) closeReceived() error {
 	return err
 }
 
-// sendBack sends the files that the host wants; one that is not there is none.
+// sendBack sends the files that the host asked for. A missing file is no error.
 func (g *agent) sendBack(e *wire.Exec, x *wire.Exit) {
 	for _, name := range e.Get {
 		err := g.sendFile(e.Root, name)

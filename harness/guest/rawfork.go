@@ -10,7 +10,7 @@ import (
 )
 
 // rawCall is one system call of a process that a thread forks off: a process
-// of one thread, as setns(2) and unshare(2) of a user namespace want it. from
+// of one thread, as setns(2) and unshare(2) need for a user namespace. from
 // names, for each argument, the earlier call whose result it is, counted from
 // 1.
 type rawCall struct {
@@ -56,8 +56,8 @@ func pointer(b []byte) uintptr {
 	return uintptr(unsafe.Pointer(&b[0]))
 }
 
-// add appends a call, and returns what stands for its result. Arguments are
-// numbers or results.
+// add appends a call, and returns a reference to its result. Arguments are numbers
+// or results.
 func (p *rawProcess) add(nr uintptr, args ...any) result {
 	c := &p.calls[p.n]
 	*c = rawCall{nr: nr}
@@ -97,7 +97,7 @@ func (p *rawProcess) wait() {
 	}
 }
 
-// got returns what came of a call; ESRCH when an earlier one ended the child.
+// got returns the result of a call, or ESRCH if an earlier call ended the child.
 func (p *rawProcess) got(r result) (int, uapi.Errno) {
 	c := &p.calls[r]
 	switch {

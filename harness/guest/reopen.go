@@ -9,7 +9,7 @@ import (
 )
 
 // reopen opens a descriptor again by its name in /proc. A token's file is made
-// without an open method, so what comes of it has no token behind it.
+// without an open method, so the new descriptor has no token.
 func (a *actor) reopen(s *step.Step) (int, step.Observation) {
 	return kept(unix.Open("/proc/self/fd/"+strconv.Itoa(a.fd(s, step.KeyHandle)), unix.O_RDWR|unix.O_CLOEXEC, 0))
 }

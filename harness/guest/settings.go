@@ -40,8 +40,8 @@ func readSetting(s *step.Setting) (int64, bool) {
 	return s.Parse(string(text[:n]))
 }
 
-// prepare changes what the cases need otherwise than the kernel has it, and
-// notes in the readings what came of it. It returns every change.
+// prepare changes the settings that the cases need, and notes the new values in the
+// readings. It returns every change.
 func prepare(settings map[string]step.Reading) []step.Change {
 	changes := append(makePlaces(), liftMemlock())
 	for i := range step.Settings {

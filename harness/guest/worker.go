@@ -157,13 +157,13 @@ func (a *actor) step(s *step.Step) step.Observation {
 	return a.keep(s, fd, o)
 }
 
-// inside puts the descriptor's number in the place of the handle of the user
-// namespace that the call is to be made in.
+// inside replaces the handle of the user namespace, in which the call is made, by the
+// descriptor's number.
 func (a *actor) inside(s *step.Step) *step.Step {
 	return withNumber(s, step.KeyInside, a.fd(s, step.KeyInside))
 }
 
-// withNumber puts a descriptor's number in the place of an argument.
+// withNumber replaces an argument by a descriptor's number.
 func withNumber(s *step.Step, k step.Key, fd int) *step.Step {
 	c := *s
 	c.Args = slices.Clone(s.Args)
@@ -236,8 +236,7 @@ func (a *actor) closeStep(s *step.Step) (int, step.Observation) {
 	return noFD, step.Observation{Errno: a.close(step.Handle(h))}
 }
 
-// fd returns the descriptor behind a handle argument, one that is not open
-// where the actor has none.
+// fd returns the descriptor of a handle argument, or badFD if the actor has none.
 func (a *actor) fd(s *step.Step, k step.Key) int {
 	h, _ := s.Num(k)
 	if fd, ok := a.handles[step.Handle(h)]; ok {

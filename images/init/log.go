@@ -7,8 +7,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// kernelLog writes lines to the kernel's log, so that they stand among its own on the console. Without one it drops
-// them: there is nobody left to tell.
+// kernelLog writes lines to the kernel log, so that the console shows them in order with
+// the kernel's own. Without a kernel log it drops them.
 type kernelLog struct{ f *os.File }
 
 func openLog() kernelLog {
