@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -66,16 +67,17 @@ func TestRunRatio(t *testing.T) {
 	o, n := options(t, "clean", "token_create")
 	o.Rounds = 2
 	var out strings.Builder
+	all := strconv.Itoa(len(planOf(t, "token_create").Cases))
 	missed, err := Run(t.Context(), &out, o)
 	if err != nil || missed != 0 {
 		t.Fatalf("missed %d, %v", missed, err)
 	}
 	want := regexp.MustCompile(`^bzImage: run [\d.]+s / bare boot [\d.]+s = [\d.]+ \(budget 2.00\); boot [\d.]+s, ` +
-		`decide [\d.]+s \(219 cases, \d+ us each\), shutdown -?[\d.]+s\n$`)
+		`decide [\d.]+s \(` + all + ` cases, \d+ us each\), shutdown -?[\d.]+s\n$`)
 	if !want.MatchString(out.String()) {
 		t.Errorf("got %q", out.String())
 	}
-	for _, line := range []string{"bzImage: first round: 219 cases\n", "bzImage: round 2 of 2: a bare boot\n"} {
+	for _, line := range []string{"bzImage: first round: " + all + " cases\n", "bzImage: round 2 of 2: a bare boot\n"} {
 		if !strings.Contains(n.String(), line) {
 			t.Errorf("no %q in %s", line, n)
 		}
@@ -94,7 +96,8 @@ func TestRunMarginal(t *testing.T) {
 	if err != nil || missed != 0 {
 		t.Fatalf("missed %d, %v", missed, err)
 	}
-	for _, want := range []string{"a user namespace 3000.0 us, a bpffs 2000.0 us\n", "  all 219 decisions with their ", "MB (budget 100)\n"} {
+	all := strconv.Itoa(len(planOf(t, "token_create").Cases))
+	for _, want := range []string{"a user namespace 3000.0 us, a bpffs 2000.0 us\n", "  all " + all + " decisions with their ", "MB (budget 100)\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -174,7 +174,7 @@ func TestEnds(t *testing.T) {
 	}{
 		{[]string{"clean", "mute"}, "the bad end image c1 says nothing: it does not boot", false},
 		{[]string{"nobuild", "clean"}, "the good end image c0 says nothing: it does not compile: x.c:1: error", false},
-		{[]string{"clean", "clean"}, "both ends decide alike on all 219 cases", true},
+		{[]string{"clean", "clean"}, "both ends decide alike on all ", true},
 		{[]string{"clean", "refuse"}, "boot image c1: ", false},
 	} {
 		d, _ := newDriver(t, Question{Patterns: []string{"token_create"}, Ends: true}, tt.acts...)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tokentest/cases"
 	"tokentest/harness/lab/labtest"
 )
 
@@ -35,6 +36,11 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command as a user would. A script works in a directory
 // with a kernel, and $FAKE says what each machine does (see labtest).
 func TestScripts(t *testing.T) {
+	corpus, err := cases.LoadGroups(t.Context(), "token_create")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(corpus.Group("token_create").Cases)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -42,6 +48,7 @@ func TestScripts(t *testing.T) {
 			self, err := exec.LookPath("tokentest") // for scripts that change PATH
 			e.Setenv("TOKENTEST", self)
 			e.Setenv(labtest.Boots, filepath.Join(e.WorkDir, "boots"))
+			setCounts(e, n)
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
 		},
@@ -49,6 +56,14 @@ func TestScripts(t *testing.T) {
 			"commits": commits, "truncate": truncate},
 		Condition: condition,
 	})
+}
+
+// setCounts tells a script how many cases token_create has, so that a new one changes no
+// script: $ALL, all but one, all but 70, one more, and twice as many without and with one more.
+func setCounts(e *testscript.Env, n int) {
+	for name, count := range map[string]int{"ALL": n, "BUT1": n - 1, "BUT70": n - 70, "PLUS1": n + 1, "TWICE": 2 * n, "TWICE2": 2 * (n + 1)} {
+		e.Setenv(name, strconv.Itoa(count))
+	}
 }
 
 // fake ACT...: what the machines do from now on, the first of them first.
