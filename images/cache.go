@@ -30,7 +30,8 @@ type cache struct {
 
 // get returns the path and digest of an entry. If it is missing or damaged, one process makes it with fill and the
 // others wait. fill writes the image to the file out and may use the directory work, which is removed.
-func (c cache) get(ctx context.Context, name string, fill func(work, out string) error) (path, digest string, err error) {
+func (c cache) get(ctx context.Context, name string, fill func(work, out string) error) (path, digest string,
+	err error) {
 	path = filepath.Join(c.dir, name, imageFile)
 	if digest, ok := c.find(name); ok {
 		return path, digest, nil

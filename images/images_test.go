@@ -21,9 +21,10 @@ import (
 
 // tiny is a module whose agent is built in no time, with one of everything that an init can be made from.
 var tiny = map[string]string{
-	"go.mod":                   "module tokentest\n\ngo 1.26.0\n",
-	"go.sum":                   "",
-	"images/init/main.go":      "package main\n\nimport \"tokentest/part\"\n\nvar buildID string\n\nfunc main() { println(part.Text, buildID) }\n",
+	"go.mod": "module tokentest\n\ngo 1.26.0\n",
+	"go.sum": "",
+	"images/init/main.go": "package main\n\nimport \"tokentest/part\"\n\nvar buildID string\n\nfunc main() { " +
+		"println(part.Text, buildID) }\n",
 	"images/init/main_test.go": "package main\n",
 	"images/init/other.go":     "//go:build windows\n\npackage main\n",
 	"images/bare/main.go":      "package main\n\nfunc main() {}\n",
@@ -219,7 +220,8 @@ func TestBuildErrors(t *testing.T) {
 		change func(*testing.T, *Options)
 		want   string
 	}{
-		{"no sources there", func(t *testing.T, o *Options) { o.Source = t.TempDir() }, "no go.mod of module tokentest there"},
+		{"no sources there", func(t *testing.T, o *Options) { o.Source = t.TempDir() },
+			"no go.mod of module tokentest there"},
 		{"no sources found", func(t *testing.T, o *Options) {
 			o.Source = ""
 			t.Chdir(t.TempDir())
@@ -230,10 +232,13 @@ func TestBuildErrors(t *testing.T) {
 		{"an older go", func(t *testing.T, o *Options) {
 			o.Go = fakeGo(t, "echo 'go.mod requires go >= 1.26.0' >&2; exit 1")
 		}, "go.mod requires go >= 1.26.0"},
-		{"a type error", broken("part/part.go", "package part\n\nvar Text int = true\n"), "part/part.go:3:16: cannot use true"},
+		{"a type error", broken("part/part.go", "package part\n\nvar Text int = true\n"),
+			"part/part.go:3:16: cannot use true"},
 		{"a syntax error", broken("part/part.go", "package\n"), "part.go:1:9: expected 'IDENT'"},
-		{"a missing package", broken("images/init/more.go", "package main\n\nimport _ \"tokentest/gone\"\n"), "gone: cannot find package"},
-		{"nowhere to write", func(t *testing.T, o *Options) { o.CacheDir = "/sys/tokentest" }, "the cache /sys/tokentest/images is not writable"},
+		{"a missing package", broken("images/init/more.go", "package main\n\nimport _ \"tokentest/gone\"\n"),
+			"gone: cannot find package"},
+		{"nowhere to write", func(t *testing.T, o *Options) { o.CacheDir = "/sys/tokentest" },
+			"the cache /sys/tokentest/images is not writable"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -337,7 +342,8 @@ func TestConcurrentBuildsCompileOnce(t *testing.T) {
 func TestCancelEndsTheCompiler(t *testing.T) {
 	started := filepath.Join(t.TempDir(), "pid")
 	o := Options{Source: tree(t, tiny), CacheDir: t.TempDir()}
-	o.Go = fakeGo(t, "case $1 in env) exec \"$go\" \"$@\";; esac\n>$GOTMPDIR/x; sleep 60 & echo $! >'"+started+".tmp'\nmv '"+started+".tmp' '"+started+"'\nwait")
+	o.Go = fakeGo(t, "case $1 in env) exec \"$go\" \"$@\";; esac\n"+
+		">$GOTMPDIR/x; sleep 60 & echo $! >'"+started+".tmp'\nmv '"+started+".tmp' '"+started+"'\nwait")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		for ctx.Err() == nil {
@@ -358,7 +364,8 @@ func TestCancelEndsTheCompiler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(status), ") Z ") {
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil &&
+		!strings.Contains(string(status), ") Z ") {
 		t.Errorf("the compiler still runs: %s", status)
 	}
 	left, err := os.ReadDir(o.cache().dir)

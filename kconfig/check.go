@@ -88,7 +88,8 @@ func Contradicts(f *Fragment, rel string, others ...*Fragment) (unmet []Unmet, t
 	at := map[string]int{}
 	for _, o := range f.Options {
 		if old, named := c[o.Name]; named && old != o.Value {
-			twice = append(twice, fmt.Sprintf("%s:%d: CONFIG_%s=%s is overridden by line %d, which has %s", f.Path, at[o.Name], o.Name, old, o.Line, o.Value))
+			twice = append(twice, fmt.Sprintf("%s:%d: CONFIG_%s=%s is overridden by line %d, which has %s", f.Path, at[o.Name],
+				o.Name, old, o.Line, o.Value))
 		}
 		c[o.Name], at[o.Name] = o.Value, o.Line
 	}
@@ -164,7 +165,8 @@ func definition(path, name string) string {
 		prompt := false
 		for _, l := range lines[i+1:] {
 			word, rest, _ := strings.Cut(strings.TrimSpace(l), " ")
-			if word == "help" || word == "config" || word == "menuconfig" || word == "choice" || word == "endif" || word == "menu" {
+			if word == "help" || word == "config" || word == "menuconfig" || word == "choice" || word == "endif" ||
+				word == "menu" {
 				break
 			}
 			if d, ok := strings.CutPrefix(rest, "on "); ok && word == "depends" {
@@ -173,7 +175,8 @@ func definition(path, name string) string {
 				}
 				depends = append(depends, d)
 			}
-			prompt = prompt || strings.Contains(rest, `"`) && (word == "bool" || word == "tristate" || word == "prompt" || word == "int" || word == "string" || word == "hex" || word == "def_bool")
+			prompt = prompt || strings.Contains(rest, `"`) && (word == "bool" || word == "tristate" || word == "prompt" ||
+				word == "int" || word == "string" || word == "hex" || word == "def_bool")
 		}
 		return fmt.Sprintf(":%d: %s", i+1, reasons(depends, prompt))
 	}

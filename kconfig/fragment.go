@@ -184,7 +184,8 @@ func Merge(w io.Writer, fragments []*Fragment, rel string) (overridden []string,
 			if old, twice := last[o.Name]; !twice {
 				order = append(order, o.Name)
 			} else if old.option.Value != o.Value && !f.off {
-				overridden = append(overridden, fmt.Sprintf("%s:%d: CONFIG_%s=%s overrides %s:%d, which has %s", f.Path, o.Line, o.Name, o.Value, old.path, old.option.Line, old.option.Value))
+				overridden = append(overridden, fmt.Sprintf("%s:%d: CONFIG_%s=%s overrides %s:%d, which has %s", f.Path, o.Line,
+					o.Name, o.Value, old.path, old.option.Line, old.option.Value))
 			}
 			last[o.Name] = place{o, f.Path}
 		}

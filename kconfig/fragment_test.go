@@ -91,7 +91,8 @@ func TestLostOverridden(t *testing.T) {
 	if got := lines(lostOf(Config{"X": "n", "Y": "y"}, "6.12", a, b)); got != "" {
 		t.Errorf("got %q, want nothing lost", got)
 	}
-	if got := lines(lostOf(Config{"X": "y", "Y": "y"}, "6.12", a, b)); !strings.HasPrefix(got, "b:1: want # CONFIG_X is not set, it is y") {
+	if got := lines(lostOf(Config{"X": "y", "Y": "y"}, "6.12", a, b)); !strings.HasPrefix(got,
+		"b:1: want # CONFIG_X is not set, it is y") {
 		t.Errorf("got %q, want b's line lost", got)
 	}
 }
@@ -104,7 +105,8 @@ func TestMerge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "CONFIG_BPF=y\nCONFIG_CPUS=4\nCONFIG_PCI=y\n# CONFIG_OFF is not set\nCONFIG_LSM=\"bpf\"\nCONFIG_GONE=y\nCONFIG_NEW=0x10\nCONFIG_TEXT=\"a \\\"b\\\"\"\n"
+	want := "CONFIG_BPF=y\nCONFIG_CPUS=4\nCONFIG_PCI=y\n# CONFIG_OFF is not " +
+		"set\nCONFIG_LSM=\"bpf\"\nCONFIG_GONE=y\nCONFIG_NEW=0x10\nCONFIG_TEXT=\"a \\\"b\\\"\"\n"
 	if out.String() != want {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
@@ -179,7 +181,8 @@ func TestBanner(t *testing.T) {
 
 func TestWhy(t *testing.T) {
 	tree := t.TempDir()
-	text := "config FIRST\n\tbool \"first\"\n\tdepends on SECOND\n\tdepends on !THIRD\n\thelp\n\t  Text.\n\nmenuconfig SECOND\n\ttristate \"second\"\n\nconfig HIDDEN\n\tbool\n\nconfig HIDDEN_DEP\n\tdef_bool y\n\tdepends on FIRST\n"
+	text := "config FIRST\n\tbool \"first\"\n\tdepends on SECOND\n\tdepends on !THIRD\n\thelp\n\t  Text.\n\nmenuconfig " +
+		"SECOND\n\ttristate \"second\"\n\nconfig HIDDEN\n\tbool\n\nconfig HIDDEN_DEP\n\tdef_bool y\n\tdepends on FIRST\n"
 	if err := os.MkdirAll(filepath.Join(tree, "kernel"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +190,8 @@ func TestWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign := "config ARM64\n\tdef_bool y\n\nconfig BOTH\n\tbool\n"
-	for name, text := range map[string]string{"arch/arm64/Kconfig": foreign, "arch/x86/Kconfig": "config BOTH\n\tbool \"both\"\n\tdepends on A || B\n\tdepends on FIRST\n"} {
+	for name, text := range map[string]string{"arch/arm64/Kconfig": foreign,
+		"arch/x86/Kconfig": "config BOTH\n\tbool \"both\"\n\tdepends on A || B\n\tdepends on FIRST\n"} {
 		name = filepath.Join(tree, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)

@@ -159,7 +159,8 @@ func (a *apt) mirror(ctx context.Context) (mirror, error) {
 	}
 	m := parseMirror(out)
 	if m.main == "" {
-		return m, errors.New("find a mirror: this host's apt has no Debian suite among its sources; give a path to a bzImage instead")
+		return m, errors.New("find a mirror: this host's apt has no Debian suite among its sources; give a path to a " +
+			"bzImage instead")
 	}
 	return m, nil
 }
@@ -169,7 +170,8 @@ func (a *apt) mirror(ctx context.Context) (mirror, error) {
 func parseMirror(targets string) (m mirror) {
 	for line := range strings.Lines(targets) {
 		f := strings.Split(strings.TrimSpace(line), "|")
-		if len(f) != 3 || f[1] != "main" || strings.HasPrefix(f[2], "cdrom:") || !isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
+		if len(f) != 3 || f[1] != "main" || strings.HasPrefix(f[2], "cdrom:") ||
+			!isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
 			continue
 		}
 		where := &m.main
@@ -333,7 +335,8 @@ func (a *apt) fetch(ctx context.Context, dir string, packages []pkg) ([]string, 
 		if p.SHA256 == "" {
 			return nil, fmt.Errorf("fetch %s: the package list has no SHA256 for it", p.Name)
 		}
-		cmd := command(ctx, a.helper, "-c", a.conf, "download-file", strings.TrimSuffix(m.root(p.Suite), "/")+"/"+p.File, path, "SHA256:"+p.SHA256)
+		cmd := command(ctx, a.helper, "-c", a.conf, "download-file", strings.TrimSuffix(m.root(p.Suite), "/")+"/"+p.File,
+			path, "SHA256:"+p.SHA256)
 		out, err := cmd.CombinedOutput()
 		switch {
 		case ctx.Err() != nil:

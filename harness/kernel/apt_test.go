@@ -29,7 +29,8 @@ Filename: pool/dbg.deb
 Package: linux-image-7.3.4+deb13-amd64
 Version: 7.3.4-1~bpo13+1
 Tag: ` + "\x78" + `%LONG%
-Depends: dracut | x, linux-base-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1), linux-binary-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1)
+Depends: dracut | x, linux-base-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1), ` +
+		`linux-binary-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1)
 SHA256: bb
 Filename: pool/b.deb
 `
@@ -39,7 +40,8 @@ Filename: pool/b.deb
 		t.Fatal(err)
 	}
 	want := []pkg{
-		{Name: "linux-image-6.1.0-50-cloud-amd64", Version: "6.1.176-1", Suite: "suite", File: "pool/a.deb", SHA256: "aa", Size: 123},
+		{Name: "linux-image-6.1.0-50-cloud-amd64", Version: "6.1.176-1", Suite: "suite", File: "pool/a.deb", SHA256: "aa",
+			Size: 123},
 		{
 			Name: "linux-image-7.3.4+deb13-amd64", Version: "7.3.4-1~bpo13+1", Suite: "suite", File: "pool/b.deb", SHA256: "bb",
 			Depends: []string{"linux-base-7.3.4+deb13-amd64", "linux-binary-7.3.4+deb13-amd64"},
@@ -55,9 +57,11 @@ func TestParseMirror(t *testing.T) {
 		name, targets string
 		want          mirror
 	}{
-		{"usual", "bookworm|main|http://m.test/debian/\nbookworm-updates|main|http://m.test/debian/\nbookworm-security|main|http://s.test/debian-security/\n",
+		{"usual", "bookworm|main|http://m.test/debian/\nbookworm-updates|main|http://m.test/debian/\n" +
+			"bookworm-security|main|http://s.test/debian-security/\n",
 			mirror{"http://m.test/debian/", "http://s.test/debian-security/"}},
-		{"third party first", "bookworm|main|https://vendor.test/apt/\ntrixie|main|http://m.test/debian\n", mirror{main: "http://m.test/debian"}},
+		{"third party first", "bookworm|main|https://vendor.test/apt/\ntrixie|main|http://m.test/debian\n",
+			mirror{main: "http://m.test/debian"}},
 		{"mirror below another path", "stable|main|http://m.test/cache/\nstable-security|main|http://m.test/cache-sec/\n",
 			mirror{"http://m.test/cache/", "http://m.test/cache-sec/"}},
 		{"older naming", "buster|main|http://m.test/debian/\nbuster/updates|main|http://m.test/debian-security/\n",
@@ -80,7 +84,8 @@ W: Failed to fetch http://m.test/debian/dists/experimental/InRelease  Temporary 
 W: GPG error: http://m.test/debian sid InRelease: The following signatures couldn't be verified: NO_PUBKEY 1
 E: The repository 'http://m.test/debian sid InRelease' is not signed.
 E: The repository 'http://m.test/debian forky Release' does not have a Release file.
-W: An error occurred during the signature verification. The repository is not updated and the previous index files will be used. GPG error: http://s.test/debian-security trixie-security InRelease: bad signature
+W: An error occurred during the signature verification. The repository is not updated and the previous ` +
+		`index files will be used. GPG error: http://s.test/debian-security trixie-security InRelease: bad signature
 W: Some index files failed to download. They have been ignored, or old ones used instead.
 `
 	want := failures{

@@ -61,7 +61,8 @@ func between(all []Available, first, last image, good, bad string, every bool) [
 			a.Ref = good
 		case a.Version == last.Version:
 			a.Ref = bad
-		case !every && (strings.Contains(a.Version, "~rc") || a.Minor() == cut(upstream(first.Version), 2) || a.Minor() == cut(upstream(last.Version), 2)):
+		case !every && (strings.Contains(a.Version, "~rc") || a.Minor() == cut(upstream(first.Version), 2) ||
+			a.Minor() == cut(upstream(last.Version), 2)):
 			continue
 		}
 		if n := len(out) - 1; !every && n >= 0 && out[n].Minor() == a.Minor() && out[n].Ref != good {

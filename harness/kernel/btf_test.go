@@ -110,7 +110,8 @@ func TestReadTypesRefuses(t *testing.T) {
 		path := write(t, filepath.Join(t.TempDir(), name), tt.file)
 		_, err := ReadTypes(path, "bpf_cmd")
 		var mistake *UsageError
-		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: got %v, want %q in a usage error that names the file", name, err, tt.want)
 		}
 	}

@@ -49,7 +49,8 @@ type BuildError struct {
 }
 
 func (e *BuildError) Error() string {
-	return fmt.Sprintf("build %s: it does not compile\n  %s\n  the whole log is %s", e.Ref, strings.Join(e.Lines, "\n  "), e.Log)
+	return fmt.Sprintf("build %s: it does not compile\n  %s\n  the whole log is %s", e.Ref, strings.Join(e.Lines, "\n  "),
+		e.Log)
 }
 
 // ConfigError means that options are not as asked for once the kernel's own
@@ -60,7 +61,8 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref, strings.Join(e.Lost, "\n  "))
+	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref,
+		strings.Join(e.Lost, "\n  "))
 }
 
 // NoKernelError means that the source is no Linux kernel for x86-64: it lacks
@@ -100,7 +102,8 @@ const buildLog = "build.log"
 // user's tree is only read.
 func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	if !isSource(ref) {
-		return nil, &UsageError{Ref: ref, Reason: "no source; use src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES", Err: ErrNoSource}
+		return nil, &UsageError{Ref: ref, Reason: "no source; use src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES",
+			Err: ErrNoSource}
 	}
 	r, err := parseSource(ref)
 	if err != nil {

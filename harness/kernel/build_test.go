@@ -34,7 +34,10 @@ func newYard(t *testing.T) *yard {
 	}
 	dir := t.TempDir()
 	w := &yard{t: t, tree: filepath.Join(dir, "linux")}
-	w.o = Options{CacheDir: filepath.Join(dir, "cache"), Log: func(format string, args ...any) { w.said = append(w.said, fmt.Sprintf(format, args...)) }}
+	w.o = Options{CacheDir: filepath.Join(dir, "cache"), Log: func(format string,
+		args ...any) {
+		w.said = append(w.said, fmt.Sprintf(format, args...))
+	}}
 	f, err := kconfig.ParseFragment("mine.config", []byte("CONFIG_NET=y\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +111,8 @@ func TestBuildCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.Release != labtest.Release || k.Format != BzImage || k.Config.Value("NET") != "y" || !strings.HasSuffix(imageText(t, k), "int token;\n") {
+	if k.Release != labtest.Release || k.Format != BzImage || k.Config.Value("NET") != "y" ||
+		!strings.HasSuffix(imageText(t, k), "int token;\n") {
 		t.Errorf("got %+v", k)
 	}
 	// The same again is found, by another name and from a commit with the same files.
@@ -120,7 +124,8 @@ func TestBuildCommit(t *testing.T) {
 	// Other files, another configuration: another kernel.
 	w.write("int other;\n")
 	w.git("commit", "-q", "-a", "-m", "other")
-	if k, err = w.resolve("git:" + w.tree); err != nil || !w.heard("building") || !strings.HasSuffix(imageText(t, k), "int other;\n") {
+	if k, err = w.resolve("git:" + w.tree); err != nil || !w.heard("building") ||
+		!strings.HasSuffix(imageText(t, k), "int other;\n") {
 		t.Errorf("got %v, %q", err, w.said)
 	}
 	w.o.Build.Make = []string{"V=1"}
@@ -144,7 +149,8 @@ func TestBuildTreeWithChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	k, err := b.Build(t.Context(), w.o.Build, w.o)
-	if err != nil || !strings.HasSuffix(imageText(t, k), "int changed;\n") || !strings.Contains(k.Source, "with its changes") {
+	if err != nil || !strings.HasSuffix(imageText(t, k), "int changed;\n") ||
+		!strings.Contains(k.Source, "with its changes") {
 		t.Errorf("got %+v, %v", k, err)
 	}
 	if s := w.git("status", "--porcelain"); !strings.Contains(s, "M kernel/bpf/token.c") || w.git("stash", "list") != "" {
@@ -175,7 +181,8 @@ func TestBuildPatches(t *testing.T) {
 		}
 	}
 	os.WriteFile(filepath.Join(dir, "0000-cover-letter.patch"), []byte("no diff"), 0o644)
-	if k, err = w.resolve("git:" + w.tree + "+" + dir + "/"); err != nil || !strings.HasSuffix(imageText(t, k), "int two;\n") {
+	if k, err = w.resolve("git:" + w.tree + "+" + dir + "/"); err != nil ||
+		!strings.HasSuffix(imageText(t, k), "int two;\n") {
 		t.Errorf("a directory: %+v, %v", k, err)
 	}
 	// Each patch can be built by itself.
@@ -203,7 +210,8 @@ func TestPatchErrors(t *testing.T) {
 	w.git("commit", "-q", "-a", "-m", "in the way")
 	_, err := w.resolve("git:" + w.tree + "+" + mbox)
 	var bad *PatchError
-	if !errors.As(err, &bad) || bad.Patch != "patch 1" || !strings.Contains(err.Error(), `apply patch "patch 1" of series.mbox: kernel/bpf/token.c:79 does not match (hunk 2 of 2: @@ -79,`) {
+	if !errors.As(err, &bad) || bad.Patch != "patch 1" || !strings.Contains(err.Error(),
+		`apply patch "patch 1" of series.mbox: kernel/bpf/token.c:79 does not match (hunk 2 of 2: @@ -79,`) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := w.resolve("git:" + w.tree + "#HEAD~1+" + mbox); err != nil {
@@ -237,7 +245,8 @@ func TestBuildErrors(t *testing.T) {
 	w.git("commit", "-q", "-a", "-m", "does not compile")
 	_, err := w.resolve("git:" + w.tree)
 	var bad *BuildError
-	if !errors.As(err, &bad) || len(bad.Lines) != 3 || bad.Lines[0] != "kernel/bpf/token.c:2:2: error: #error broken" || !strings.Contains(bad.Lines[2], "^~~~~") {
+	if !errors.As(err, &bad) || len(bad.Lines) != 3 || bad.Lines[0] != "kernel/bpf/token.c:2:2: error: #error broken" ||
+		!strings.Contains(bad.Lines[2], "^~~~~") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(bad.Log); err != nil {
@@ -252,7 +261,8 @@ func TestBuildErrors(t *testing.T) {
 	// A full disk is the host's fault.
 	w.write("#full\n")
 	w.git("commit", "-q", "-a", "-m", "too much")
-	if _, err := w.resolve("git:" + w.tree); errors.As(err, &bad) || err == nil || !strings.Contains(err.Error(), "the disk was full") {
+	if _, err := w.resolve("git:" + w.tree); errors.As(err, &bad) || err == nil ||
+		!strings.Contains(err.Error(), "the disk was full") {
 		t.Errorf("a full disk: %v", err)
 	}
 }
@@ -267,7 +277,8 @@ func TestConfigLost(t *testing.T) {
 	w.o.Build.Fragments = []*kconfig.Fragment{f}
 	_, err = w.resolve("git:" + w.tree)
 	var lost *ConfigError
-	if !errors.As(err, &lost) || len(lost.Lost) != 1 || lost.Lost[0] != "mine.config:2: want CONFIG_DROPPED=y, it is not there: Kconfig:1: it depends on NOTHING" {
+	if !errors.As(err, &lost) || len(lost.Lost) != 1 ||
+		lost.Lost[0] != "mine.config:2: want CONFIG_DROPPED=y, it is not there: Kconfig:1: it depends on NOTHING" {
 		t.Errorf("got %v", err)
 	}
 	// From a whole configuration the same.
@@ -296,7 +307,8 @@ func TestBuildInterrupted(t *testing.T) {
 		cancel()
 	}()
 	start := time.Now()
-	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), ": interrupted; what is compiled is kept") || time.Since(start) > 20*time.Second {
+	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), ": interrupted; what is compiled is kept") || time.Since(start) > 20*time.Second {
 		t.Fatalf("got %v after %v", err, time.Since(start))
 	}
 	half, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "out-*", "token.o"))
@@ -305,7 +317,8 @@ func TestBuildInterrupted(t *testing.T) {
 	}
 	// A compiler that outlives whoever began it is waited for: it holds the lock.
 	left := exec.Command("sleep", "1")
-	lock, err := lockfile.Lock(t.Context(), filepath.Dir(half[0])+".lock", func() { t.Error("the build still holds its lock") })
+	lock, err := lockfile.Lock(t.Context(), filepath.Dir(half[0])+".lock",
+		func() { t.Error("the build still holds its lock") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,15 +364,18 @@ func TestToolchainMissing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	_, err := findToolchain(t.Context(), nil)
-	if err == nil || !strings.Contains(err.Error(), "this host has no make, gcc, ld") || !strings.Contains(err.Error(), "apt-get install -y make gcc binutils flex") {
+	if err == nil || !strings.Contains(err.Error(), "this host has no make, gcc, ld") ||
+		!strings.Contains(err.Error(), "apt-get install -y make gcc binutils flex") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestComplaints(t *testing.T) {
 	for _, tt := range []struct{ log, want string }{
-		{"  CC x.o\n../src/a.c: In function 'f':\n/s/a.c:3:2: error: oops\n    3 | oops\n      | ^~~~\nmake[2]: *** [x.o] Error 1\n", "a.c:3:2: error: oops|    3 | oops|      | ^~~~"},
-		{"ld: vmlinux.o: in function `f':\na.c:(.text+0x5): undefined reference to `g'\nmake: *** [vmlinux] Error 1\n", "ld: vmlinux.o: in function `f':|a.c:(.text+0x5): undefined reference to `g'"},
+		{"  CC x.o\n../src/a.c: In function 'f':\n/s/a.c:3:2: error: oops\n    3 | oops\n      | ^~~~\nmake[2]: *** [x.o] " +
+			"Error 1\n", "a.c:3:2: error: oops|    3 | oops|      | ^~~~"},
+		{"ld: vmlinux.o: in function `f':\na.c:(.text+0x5): undefined reference to `g'\nmake: *** [vmlinux] Error 1\n",
+			"ld: vmlinux.o: in function `f':|a.c:(.text+0x5): undefined reference to `g'"},
 		{"make[1]: *** No rule to make target 'x'.  Stop.\n", "make[1]: *** No rule to make target 'x'.  Stop."},
 		{"FAILED: load BTF from vmlinux: Invalid argument\nmake: *** x\n", "FAILED: load BTF from vmlinux: Invalid argument"},
 		{"something else\n", "something else|"},
@@ -394,7 +410,8 @@ func TestCutPatches(t *testing.T) {
 // for all configurations.
 func TestBuildFromTreeConfig(t *testing.T) {
 	w := newYard(t)
-	for name, text := range map[string]string{"one.config": "CONFIG_OLD=y\nCONFIG_TWICE=y\n", "two.config": "CONFIG_NEW=y\n# CONFIG_TWICE is not set\n"} {
+	for name, text := range map[string]string{"one.config": "CONFIG_OLD=y\nCONFIG_TWICE=y\n",
+		"two.config": "CONFIG_NEW=y\n# CONFIG_TWICE is not set\n"} {
 		if err := os.WriteFile(filepath.Join(w.tree, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,8 @@ const (
 // fill makes the entry of a kernel with make, which gets a directory with
 // those two in it. The entry is renamed into place whole; whoever comes second
 // finds it there, and clears up after one that was killed.
-func (c cache) fill(ctx context.Context, ref string, p pkg, o Options, make func(ctx context.Context, dir string) (entry, error)) (*Kernel, error) {
+func (c cache) fill(ctx context.Context, ref string, p pkg, o Options,
+	make func(ctx context.Context, dir string) (entry, error)) (*Kernel, error) {
 	ctx, unlock, err := c.lock(ctx, p.Name+"_"+p.Version, o)
 	if err != nil {
 		return nil, err

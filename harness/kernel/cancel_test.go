@@ -46,7 +46,8 @@ func TestCancelled(t *testing.T) {
 			return
 		}
 	}()
-	if _, err := Resolve(ctx, "deb:6.1", w.opts); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "killed") {
+	if _, err := Resolve(ctx, "deb:6.1", w.opts); !errors.Is(err, context.Canceled) ||
+		strings.Contains(err.Error(), "killed") {
 		t.Errorf("got %v", err)
 	}
 	close(ended)

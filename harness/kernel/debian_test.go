@@ -38,7 +38,8 @@ case "$*" in
 *"--no-release-info indextargets --format"*) cat "$here/targets" ;;
 *" update")
 	if [ -e "$here/down" ]; then
-		sed -n 's|^deb \[.*\] \([^ ]*\) \([^ ]*\) main$|W: Failed to fetch \1dists/\2/InRelease  Temporary failure|p' "$(dirname "$2")/sources.list"
+		sed -n 's|^deb \[.*\] \([^ ]*\) \([^ ]*\) main$|W: Failed to fetch \1dists/\2/InRelease  Temporary failure|p' \
+			"$(dirname "$2")/sources.list"
 		exit
 	fi
 	for suite in $(ls "$here/lists"); do
@@ -46,7 +47,9 @@ case "$*" in
 		cp "$here/lists/$suite" "${list}main_binary-amd64_Packages.x"
 		printf 'Origin: Debian\nSuite: role-of-%s\nCodename: x\n' "$suite" >"${list}InRelease"
 	done
-	[ -e "$here/lost" ] && { echo "E: The repository 'http://mirror.test/debian forky Release' does not have a Release file."; exit 100; } ;;
+	[ -e "$here/lost" ] || exit 0
+	echo "E: The repository 'http://mirror.test/debian forky Release' does not have a Release file."
+	exit 100 ;;
 esac
 exit 0
 `
@@ -77,7 +80,8 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	write(t, w.path("targets"), []byte("bookworm|main|http://mirror.test/debian/\nbookworm-security|main|http://mirror.test/debian-security/\n"))
+	write(t, w.path("targets"),
+		[]byte("bookworm|main|http://mirror.test/debian/\nbookworm-security|main|http://mirror.test/debian-security/\n"))
 	t.Setenv("PATH", w.path("bin")+":"+os.Getenv("PATH"))
 	w.opts = Options{CacheDir: w.path("cache"), Log: func(format string, args ...any) {
 		w.mu.Lock()
@@ -99,7 +103,8 @@ func (w *world) publish(suite, name, version string, depends []string, files map
 	for path, content := range files {
 		write(w.t, filepath.Join(tree, path), content)
 	}
-	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: Nobody <n@test>\nDescription: x\n", name, version)
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: Nobody <n@test>\nDescription: x\n",
+		name, version)
 	write(w.t, filepath.Join(tree, "DEBIAN/control"), []byte(control))
 	for _, script := range []string{"preinst", "postinst"} {
 		path := write(w.t, filepath.Join(tree, "DEBIAN", script), []byte("#!/bin/sh\ntouch "+w.path("script-ran")+"\n"))
@@ -111,7 +116,8 @@ func (w *world) publish(suite, name, version string, depends []string, files map
 	if err := os.MkdirAll(w.path("pool"), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	if out, err := exec.Command("dpkg-deb", "-Zxz", "--root-owner-group", "-b", tree, w.path("pool", deb)).CombinedOutput(); err != nil {
+	if out, err := exec.Command("dpkg-deb", "-Zxz", "--root-owner-group", "-b", tree,
+		w.path("pool", deb)).CombinedOutput(); err != nil {
 		w.t.Fatalf("dpkg-deb: %v\n%s", err, out)
 	}
 	sum, err := cachedir.Digest(w.path("pool", deb))
@@ -122,7 +128,8 @@ func (w *world) publish(suite, name, version string, depends []string, files map
 	for _, d := range depends {
 		fmt.Fprintf(&deps, ", %s (= %s)", d, version)
 	}
-	w.list(suite, fmt.Sprintf("Package: %s\nVersion: %s\nDepends: kmod%s\nFilename: pool/main/l/%s\nSize: 1000\nSHA256: %s\n\n", name, version, deps.String(), deb, sum))
+	w.list(suite, fmt.Sprintf("Package: %s\nVersion: %s\nDepends: kmod%s\nFilename: pool/main/l/%s\nSize: 1000\nSHA256: "+
+		"%s\n\n", name, version, deps.String(), deb, sum))
 }
 
 func (w *world) list(suite, stanza string) {
@@ -131,15 +138,18 @@ func (w *world) list(suite, stanza string) {
 	write(w.t, w.path("lists", suite), append(old, stanza...))
 }
 
+const modularVirtio = "CONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"
+
 // old is a kernel as it was packed up to 6.18, with modules.
 func (w *world) old(suite, release, version string) {
 	w.publish(suite, "linux-image-"+release, version, nil, map[string][]byte{
-		"boot/vmlinuz-" + release:                                                bzImage(release),
-		"boot/config-" + release:                                                 []byte("CONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"),
-		"lib/modules/" + release + "/kernel/drivers/virtio/virtio.ko":            module("virtio_ring"),
-		"lib/modules/" + release + "/kernel/drivers/virtio/virtio_ring.ko.xz":    xzPacked(w.t, module("")),
-		"lib/modules/" + release + "/kernel/drivers/virtio/virtio_pci.ko":        module("virtio_ring,virtio,odd-helper"),
-		"lib/modules/" + release + "/kernel/drivers/char/virtio_console.ko.zst":  zstdPacked(w.t, module("virtio_ring,virtio,builtin")),
+		"boot/vmlinuz-" + release:                                             bzImage(release),
+		"boot/config-" + release:                                              []byte(modularVirtio),
+		"lib/modules/" + release + "/kernel/drivers/virtio/virtio.ko":         module("virtio_ring"),
+		"lib/modules/" + release + "/kernel/drivers/virtio/virtio_ring.ko.xz": xzPacked(w.t, module("")),
+		"lib/modules/" + release + "/kernel/drivers/virtio/virtio_pci.ko":     module("virtio_ring,virtio,odd-helper"),
+		"lib/modules/" + release + "/kernel/drivers/char/virtio_console.ko.zst": zstdPacked(w.t,
+			module("virtio_ring,virtio,builtin")),
 		"lib/modules/" + release + "/kernel/lib/odd-helper.ko":                   module(""),
 		"lib/modules/" + release + "/kernel/drivers/net/virtio_net.ko":           module("failover"),
 		"lib/modules/" + release + "/kernel/drivers/net/ethernet/other/other.ko": []byte("not even ELF"),
@@ -229,7 +239,8 @@ func TestOldLayout(t *testing.T) {
 	w := newWorld(t)
 	w.old("bookworm", "6.1.0-50-cloud-amd64", "6.1.176-1")
 	k := w.resolve("deb:6.1")
-	if k.Release != "6.1.0-50-cloud-amd64" || k.Format != BzImage || k.Source != "linux-image-6.1.0-50-cloud-amd64 6.1.176-1 bookworm" {
+	if k.Release != "6.1.0-50-cloud-amd64" || k.Format != BzImage ||
+		k.Source != "linux-image-6.1.0-50-cloud-amd64 6.1.176-1 bookworm" {
 		t.Errorf("got %+v", k)
 	}
 	if !k.Config.Has("VIRTIO_PCI") || k.ConfigPath == "" {
@@ -250,7 +261,8 @@ func TestOldLayout(t *testing.T) {
 		t.Errorf("left behind: %v %v", debs, w.leftovers())
 	}
 	sources, _ := os.ReadFile(w.path("cache/apt/sources.list"))
-	if strings.Contains(string(sources), "trusted=") || !strings.Contains(string(sources), "http://mirror.test/debian-security/ trixie-security main") {
+	if strings.Contains(string(sources), "trusted=") || !strings.Contains(string(sources),
+		"http://mirror.test/debian-security/ trixie-security main") {
 		t.Errorf("sources:\n%s", sources)
 	}
 }
@@ -262,7 +274,8 @@ func TestSecondRunNeedsNothing(t *testing.T) {
 	w.calls()
 	t.Setenv("PATH", "/nonexistent")
 	second := w.resolve("deb:6.1")
-	if second.Digest != first.Digest || names(second.Modules) != names(first.Modules) || len(second.Config) != len(first.Config) {
+	if second.Digest != first.Digest || names(second.Modules) != names(first.Modules) ||
+		len(second.Config) != len(first.Config) {
 		t.Errorf("got %+v, then %+v", first, second)
 	}
 	if calls := w.calls(); calls != "" {
@@ -286,7 +299,8 @@ func TestSplitLayout(t *testing.T) {
 			w := newWorld(t)
 			w.split("trixie-backports", "7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1", tt.virtio)
 			k := w.resolve("deb:7.3")
-			if k.Release != "7.3.4+deb13-cloud-amd64" || k.Config.Value("VIRTIO_PCI") != tt.virtio || names(k.Modules) != tt.modules {
+			if k.Release != "7.3.4+deb13-cloud-amd64" || k.Config.Value("VIRTIO_PCI") != tt.virtio ||
+				names(k.Modules) != tt.modules {
 				t.Errorf("got %+v", k)
 			}
 			if got := strings.Contains(w.calls(), "/linux-modules-7.3.4"); got != tt.fetched {
@@ -340,7 +354,8 @@ func TestNewestIsGone(t *testing.T) {
 	if k := w.resolve("deb:5.10"); k.Release != "5.10.0-44-cloud-amd64" {
 		t.Errorf("got %s, want the next newest", k.Release)
 	}
-	if !w.logged("linux-image-5.10.0-45-cloud-amd64 5.10.255-1: the mirror's list has it, the mirror does not; taking the next newest") {
+	if !w.logged("linux-image-5.10.0-45-cloud-amd64 5.10.255-1: the mirror's list has it, the mirror does not; taking " +
+		"the next newest") {
 		t.Errorf("not said: %q", w.log)
 	}
 	w.calls()
@@ -350,7 +365,8 @@ func TestNewestIsGone(t *testing.T) {
 	}
 	os.Remove(w.path("pool/linux-image-5.10.0-44-cloud-amd64_5.10.251-1_amd64.deb"))
 	os.RemoveAll(w.path("cache/kernels"))
-	if _, err := Resolve(t.Context(), "deb:5.10", w.opts); err == nil || !strings.Contains(err.Error(), "all of the 2 packages that match are gone") {
+	if _, err := Resolve(t.Context(), "deb:5.10", w.opts); err == nil ||
+		!strings.Contains(err.Error(), "all of the 2 packages that match are gone") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -421,10 +437,14 @@ func TestBadPackages(t *testing.T) {
 		cut   bool
 		want  string
 	}{
-		{"truncated", map[string][]byte{"boot/vmlinuz-" + release: bzImage(release)}, true, "unpack package linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb: "},
-		{"no image", map[string][]byte{"boot/config-" + release: []byte("CONFIG_A=y\n")}, false, "no kernel image in its packages"},
-		{"image is none", map[string][]byte{"boot/vmlinuz-" + release: []byte("hello\n")}, false, "its image is not a kernel: a text file"},
-		{"bad config", map[string][]byte{"boot/vmlinuz-" + release: bzImage(release), "boot/config-" + release: []byte("?\n")}, false, "config: line 1"},
+		{"truncated", map[string][]byte{"boot/vmlinuz-" + release: bzImage(release)}, true,
+			"unpack package linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb: "},
+		{"no image", map[string][]byte{"boot/config-" + release: []byte("CONFIG_A=y\n")}, false,
+			"no kernel image in its packages"},
+		{"image is none", map[string][]byte{"boot/vmlinuz-" + release: []byte("hello\n")}, false,
+			"its image is not a kernel: a text file"},
+		{"bad config", map[string][]byte{"boot/vmlinuz-" + release: bzImage(release),
+			"boot/config-" + release: []byte("?\n")}, false, "config: line 1"},
 		{"lost module", map[string][]byte{
 			"boot/vmlinuz-" + release: bzImage(release),
 			"boot/config-" + release:  []byte("CONFIG_VIRTIO_PCI=m\nCONFIG_VIRTIO_CONSOLE=m\n"),
@@ -444,7 +464,8 @@ func TestBadPackages(t *testing.T) {
 			}
 			_, err := Resolve(t.Context(), "deb:6.1", w.opts)
 			var usage *UsageError
-			if err == nil || errors.As(err, &usage) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || errors.As(err, &usage) || !strings.Contains(err.Error(), tt.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want one line with %q", err, tt.want)
 			}
 			if left := w.leftovers(); len(left) > 0 {
@@ -474,13 +495,15 @@ func TestMirrorIsDown(t *testing.T) {
 	if err != nil || second.Digest != first.Digest {
 		t.Fatalf("got %v, %v", second, err)
 	}
-	if !strings.Contains(w.calls(), " update\n") || !w.logged("package lists are less than a minute old: update package lists: Temporary failure") {
+	if !strings.Contains(w.calls(), " update\n") ||
+		!w.logged("package lists are less than a minute old: update package lists: Temporary failure") {
 		t.Errorf("the mirror was not asked, or it is not said: %q", w.log)
 	}
 
 	os.Remove(w.path("cache/apt/index.json")) // and then not even lists
 	third, err := Resolve(t.Context(), "deb:6", w.opts)
-	if err != nil || third.Digest != first.Digest || !w.logged("using the cached linux-image-6.1.0-50-cloud-amd64 6.1.176-1 bookworm for deb:6") {
+	if err != nil || third.Digest != first.Digest ||
+		!w.logged("using the cached linux-image-6.1.0-50-cloud-amd64 6.1.176-1 bookworm for deb:6") {
 		t.Errorf("got %v, %v; log %q", third, err, w.log)
 	}
 }

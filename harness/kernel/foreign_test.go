@@ -51,7 +51,8 @@ func TestForeignApt(t *testing.T) {
 		_, err := Resolve(t.Context(), "deb:6.1", w.opts)
 		done <- err
 	}()
-	eventually(t, "it says for whom it waits", func() bool { return w.logged("waiting for another process, which holds the lock ") })
+	eventually(t, "it says for whom it waits",
+		func() bool { return w.logged("waiting for another process, which holds the lock ") })
 	if strings.Contains(w.calls(), " update") {
 		t.Error("apt was started although another one holds its lock")
 	}

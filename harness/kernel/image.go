@@ -96,7 +96,8 @@ func inspectELF(f io.ReaderAt, size int64) (header, error) {
 	case release == "" || e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN:
 		return header{}, notKernel("an ELF file that is not a kernel (it holds no \"Linux version\")")
 	case !hasPVH(e):
-		return header{}, notKernel("a vmlinux without the PVH entry point (CONFIG_PVH), which QEMU cannot enter; give the bzImage instead")
+		return header{}, notKernel("a vmlinux without the PVH entry point (CONFIG_PVH), which QEMU cannot enter; give the " +
+			"bzImage instead")
 	}
 	return header{format: Vmlinux, release: release}, nil
 }

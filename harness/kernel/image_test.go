@@ -14,14 +14,16 @@ func TestInspect(t *testing.T) {
 	noVersion[0x20e], noVersion[0x20f] = 0, 0
 	cutVersion := bzImage("6.12.1")
 	cutVersion[0x20f] = 0xff
-	far := elfFile(elf.EM_X86_64, append(make([]byte, 1<<18-64-2*56-8), "Linux version 7.3.4-test (b@h)"...), note("Xen\x00", 18, "entry"))
+	far := elfFile(elf.EM_X86_64, append(make([]byte, 1<<18-64-2*56-8), "Linux version 7.3.4-test (b@h)"...),
+		note("Xen\x00", 18, "entry"))
 	tests := []struct {
 		name            string
 		image           []byte
 		format, release string
 	}{
 		{"bzImage", bzImage("6.12.117+deb13-cloud-amd64"), BzImage, "6.12.117+deb13-cloud-amd64"},
-		{"bzImage with a signature behind", append(bzImage("6.1.0-56-cloud-amd64"), "signature"...), BzImage, "6.1.0-56-cloud-amd64"},
+		{"bzImage with a signature behind", append(bzImage("6.1.0-56-cloud-amd64"), "signature"...), BzImage,
+			"6.1.0-56-cloud-amd64"},
 		{"bzImage without a version", noVersion, BzImage, ""},
 		{"bzImage whose version is elsewhere", cutVersion, BzImage, ""},
 		{"vmlinux", pvh("6.12.0-rc1"), Vmlinux, "6.12.0-rc1"},
@@ -113,7 +115,8 @@ func TestResolveFile(t *testing.T) {
 		image  string
 		config string // the file that is used
 	}{
-		{"release", map[string]string{"config-6.12.1": "CONFIG_A=y\n", ".config": "CONFIG_B=y\n"}, "bzImage", "config-6.12.1"},
+		{"release", map[string]string{"config-6.12.1": "CONFIG_A=y\n", ".config": "CONFIG_B=y\n"}, "bzImage",
+			"config-6.12.1"},
 		{"build tree", map[string]string{".config": "CONFIG_B=y\n"}, "bzImage", ".config"},
 		{"modules directory", map[string]string{"config": "CONFIG_B=y\n"}, "vmlinuz", "config"},
 		{"somebody else's", map[string]string{"config": "[core]\n", "config-6.1.9": "CONFIG_A=y\n"}, "bzImage", ""},

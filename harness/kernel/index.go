@@ -73,7 +73,9 @@ func (x *index) save(path string) error {
 // packages since. Debug symbols and unsigned images are left out. The headers
 // that a release's flavours share hold the uapi enumerations; linux-source has
 // the sources as the distribution patches them.
-var kernelPackage = regexp.MustCompile(`^linux-((image|base|binary|modules)-[0-9]\S*amd64|headers-[0-9]\S*-common|source-[0-9][0-9.]*)$`)
+var kernelPackage = regexp.MustCompile(`^linux-(` + strings.Join([]string{
+	`(image|base|binary|modules)-[0-9]\S*amd64`, `headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
+}, "|") + `)$`)
 
 // readPackages picks the kernel packages out of a Packages file.
 func readPackages(r io.Reader, suite string) ([]pkg, error) {

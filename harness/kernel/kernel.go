@@ -84,7 +84,8 @@ func (o Options) cacheDir() (string, error) {
 }
 
 // Forms says, for help and for errors, what a reference looks like.
-const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], tree:DIR, src:VERSION or git:DIR#REV, the last three with +PATCHES"
+const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], tree:DIR, src:VERSION or " +
+	"git:DIR#REV, the last three with +PATCHES"
 
 // UsageError means that the reference is at fault, not the host or the mirror.
 type UsageError struct {

@@ -110,7 +110,8 @@ func removeNewer(dir string, since time.Time) error {
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
 	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=x86_64"}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
-	cmd.Env = append(without(cmd.Env, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE", "LOCALVERSION", "KDIR", "O"),
+	cmd.Env = append(without(cmd.Env, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE",
+		"LOCALVERSION", "KDIR", "O"),
 		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
 	cmd.ExtraFiles = append(slices.Clone(held(ctx)), j.hold) // the next build waits for the last compiler
@@ -252,8 +253,10 @@ func (j *job) failed(ctx context.Context, err error) error {
 		return fmt.Errorf("build %s: %w", j.Ref, err)
 	case roomless.Match(text):
 		return j.full()
-	case bytes.Contains(text, []byte("virtual memory exhausted")), bytes.Contains(text, []byte("Cannot allocate memory")), killed.Match(text):
-		return fmt.Errorf("build %s: the host ran out of memory, or somebody killed the compiler: try --jobs 1; the log is %s", j.Ref, log)
+	case bytes.Contains(text, []byte("virtual memory exhausted")), bytes.Contains(text, []byte("Cannot allocate memory")),
+		killed.Match(text):
+		return fmt.Errorf("build %s: the host ran out of memory, or somebody killed the compiler: try --jobs 1; the log is "+
+			"%s", j.Ref, log)
 	}
 	kept := j.keepLog(text)
 	return &BuildError{Ref: j.Ref, Lines: complaintsOf(string(text), j.repo.src(), j.out), Log: kept}
@@ -276,7 +279,8 @@ var roomless = regexp.MustCompile(`(?i)no space left on device|out of disk ?spac
 func (j *job) full() error {
 	var stat syscall.Statfs_t
 	syscall.Statfs(j.repo.dir, &stat)
-	return fmt.Errorf("build %s: the disk was full (%d MB are free now for %s): make room, or name another place with --cache", j.Ref, stat.Bavail*uint64(stat.Bsize)/1e6, j.repo.dir)
+	return fmt.Errorf("build %s: the disk was full (%d MB are free now for %s): make room, or name another place with "+
+		"--cache", j.Ref, stat.Bavail*uint64(stat.Bsize)/1e6, j.repo.dir)
 }
 
 var killed = regexp.MustCompile(`(?m)(Killed signal terminated program|^make.*\] (Killed|Terminated)$)`)
@@ -295,7 +299,8 @@ func (j *job) keepLog(text []byte) string {
 // kconfig and make say what is wrong, the most telling first.
 var compilerErrors = []*regexp.Regexp{
 	regexp.MustCompile(`^\S+:\d+(:\d+)?: (fatal )?[Ee]rror: .*|^\S+:\d+: syntax error.*`),
-	regexp.MustCompile(`undefined reference to|multiple definition of|^ld(\.\S+)?: .*|^FAILED: .*|^(BTF|BTFIDS).*: error.*|: error: .*`),
+	regexp.MustCompile(`undefined reference to|multiple definition of|^ld(\.\S+)?: .*|^FAILED: .*|` +
+		`^(BTF|BTFIDS).*: error.*|: error: .*`),
 	regexp.MustCompile(`^make(\[\d+\])?: \*\*\* .*`),
 }
 

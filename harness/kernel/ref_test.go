@@ -29,7 +29,8 @@ experimental      linux-image-7.3-cloud-amd64                7.3~rc7-1~exp1     
 `
 
 func testIndex() *index {
-	x := &index{Suites: map[string]string{"trixie": "stable", "trixie-backports": "stable-backports", "experimental": "experimental"}}
+	x := &index{Suites: map[string]string{"trixie": "stable", "trixie-backports": "stable-backports",
+		"experimental": "experimental"}}
 	for line := range strings.Lines(list) {
 		if f := strings.Fields(line); len(f) >= 3 {
 			x.Packages = append(x.Packages, pkg{Suite: f[0], Name: f[1], Version: f[2], Depends: f[3:]})

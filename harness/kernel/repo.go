@@ -38,7 +38,8 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 }
 
 func (r *repo) command(ctx context.Context, args ...string) *child.Cmd {
-	cmd := command(ctx, "git", append([]string{"-C", r.src(), "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0"}, args...)...)
+	cmd := command(ctx, "git", append([]string{"-C", r.src(), "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0"},
+		args...)...)
 	cmd.Env = append(cmd.Env, "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=tokentest", "GIT_AUTHOR_EMAIL=tokentest", "GIT_AUTHOR_DATE=@0 +0000",
 		"GIT_COMMITTER_NAME=tokentest", "GIT_COMMITTER_EMAIL=tokentest", "GIT_COMMITTER_DATE=@0 +0000")
@@ -106,7 +107,8 @@ func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 	if err := os.MkdirAll(filepath.Join(r.src(), ".git", "objects", "info"), 0o755); err != nil {
 		return nil, fmt.Errorf("make a work tree: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(r.src(), ".git", "objects", "info", "alternates"), []byte(filepath.Join(common, "objects")+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(r.src(), ".git", "objects", "info", "alternates"),
+		[]byte(filepath.Join(common, "objects")+"\n"), 0o644); err != nil {
 		return nil, fmt.Errorf("make a work tree: %w", err)
 	}
 	return r, r.copyShallow(common)
@@ -166,7 +168,8 @@ func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, c
 	if err != nil {
 		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)
 	}
-	stash, err := output(command(ctx, "git", "-C", dir, "-c", "user.name=tokentest", "-c", "user.email=tokentest", "stash", "create"))
+	stash, err := output(command(ctx, "git", "-C", dir, "-c", "user.name=tokentest", "-c", "user.email=tokentest", "stash",
+		"create"))
 	if err != nil {
 		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)
 	}
@@ -210,7 +213,8 @@ func (e *PatchError) Error() string {
 // applied once.
 // The work tree is locked only for that: what is applied needs no other build
 // to end.
-func (r *repo) am(ctx context.Context, ref, base string, files []string, lock func() (context.Context, func(), error)) ([]string, error) {
+func (r *repo) am(ctx context.Context, ref, base string, files []string,
+	lock func() (context.Context, func(), error)) ([]string, error) {
 	h := sha256.New()
 	io.WriteString(h, base)
 	for _, f := range files {
@@ -302,7 +306,8 @@ func hunk(diff, file, line string) string {
 		}
 		for i, h := range f.TextFragments {
 			if fmt.Sprint(h.OldPosition) == line {
-				return fmt.Sprintf(" (hunk %d of %d: @@ -%d,%d +%d,%d @@ %s)", i+1, len(f.TextFragments), h.OldPosition, h.OldLines, h.NewPosition, h.NewLines, h.Comment)
+				return fmt.Sprintf(" (hunk %d of %d: @@ -%d,%d +%d,%d @@ %s)", i+1, len(f.TextFragments), h.OldPosition, h.OldLines,
+					h.NewPosition, h.NewLines, h.Comment)
 			}
 		}
 	}

@@ -122,7 +122,8 @@ func patchFiles(ref string, patches []string) ([]string, error) {
 		}
 		n := len(out)
 		for _, e := range entries {
-			if ext := filepath.Ext(e.Name()); e.Type().IsRegular() && (ext == ".patch" || ext == ".mbox" || ext == ".eml") && !strings.HasPrefix(e.Name(), "0000-") {
+			if ext := filepath.Ext(e.Name()); e.Type().IsRegular() && (ext == ".patch" || ext == ".mbox" || ext == ".eml") &&
+				!strings.HasPrefix(e.Name(), "0000-") {
 				abs, err := filepath.Abs(filepath.Join(p, e.Name()))
 				if err != nil {
 					return nil, err
@@ -148,7 +149,8 @@ func readable(ref, path string) ([]byte, error) {
 	case len(text) == 0:
 		return nil, &UsageError{Ref: ref, Reason: "the patch " + path + " is empty"}
 	case !strings.Contains(string(text), "\ndiff --git ") && !strings.Contains(string(text), "\n--- "):
-		return nil, &UsageError{Ref: ref, Reason: path + " is no patch as mail: it holds no diff (git format-patch and b4 write such)"}
+		return nil, &UsageError{Ref: ref,
+			Reason: path + " is no patch as mail: it holds no diff (git format-patch and b4 write such)"}
 	}
 	return text, nil
 }

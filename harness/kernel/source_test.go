@@ -62,7 +62,8 @@ func newSources(t *testing.T) *world {
 func TestSourcePackage(t *testing.T) {
 	w := newSources(t)
 	k := w.resolve("src:6.12")
-	if k.Release != labtest.Release || k.Source != "linux-source-6.12 6.12.117-1" || !w.logged("fetching linux-source-6.12 6.12.117-1") {
+	if k.Release != labtest.Release || k.Source != "linux-source-6.12 6.12.117-1" ||
+		!w.logged("fetching linux-source-6.12 6.12.117-1") {
 		t.Errorf("got %+v, %q", k, w.log)
 	}
 	w.log = nil
@@ -74,10 +75,12 @@ func TestSourcePackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.log = nil
-	if again := w.resolve("src:6.12"); again.Digest != k.Digest || !w.logged("using the sources of linux-source-6.12 6.12.117-1 that are here") {
+	if again := w.resolve("src:6.12"); again.Digest != k.Digest ||
+		!w.logged("using the sources of linux-source-6.12 6.12.117-1 that are here") {
 		t.Errorf("without a mirror: got %+v, %q", again, w.log)
 	}
-	if _, err := Resolve(t.Context(), "src:6.1", w.opts); err == nil || !strings.Contains(err.Error(), "Temporary failure") {
+	if _, err := Resolve(t.Context(), "src:6.1", w.opts); err == nil ||
+		!strings.Contains(err.Error(), "Temporary failure") {
 		t.Errorf("without a mirror and without sources: got %v", err)
 	}
 	if _, err := os.Stat(w.path("script-ran")); err == nil {
@@ -88,9 +91,12 @@ func TestSourcePackage(t *testing.T) {
 func TestSourceOfPatches(t *testing.T) {
 	w := newSources(t)
 	plain := w.resolve("src:6.12")
-	mbox := write(t, w.path("fix.mbox"), []byte("From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@test>\n"+
-		"Date: Tue, 1 Jul 2025 00:00:00 +0000\nSubject: [PATCH] add\n\n---\n new.c | 1 +\n 1 file changed, 1 insertion(+)\n create mode 100644 new.c\n\n"+
-		"diff --git a/new.c b/new.c\nnew file mode 100644\nindex 0000000..f2ad6c7\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 @@\n+int new;\n-- \n2.39\n"))
+	mbox := write(t, w.path("fix.mbox"),
+		[]byte("From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@test>\n"+
+			"Date: Tue, 1 Jul 2025 00:00:00 +0000\nSubject: [PATCH] add\n\n---\n new.c | 1 +\n 1 file changed, 1 "+
+			"insertion(+)\n create mode 100644 new.c\n\n"+
+			"diff --git a/new.c b/new.c\nnew file mode 100644\nindex 0000000..f2ad6c7\n--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 "+
+			"@@\n+int new;\n-- \n2.39\n"))
 	patched := w.resolve("src:6.12+" + mbox)
 	if patched.Image == plain.Image || patched.Source != "linux-source-6.12 6.12.117-1 with 1 patch" {
 		t.Errorf("got %+v, and without the patch %+v", patched, plain)
@@ -100,11 +106,13 @@ func TestSourceOfPatches(t *testing.T) {
 func TestSourceErrors(t *testing.T) {
 	w := newSources(t)
 	var usage *UsageError
-	if _, err := Resolve(t.Context(), "src:5.4", w.opts); !errors.As(err, &usage) || strings.Join(usage.Near, " ") != "src:6.12 src:6.1" {
+	if _, err := Resolve(t.Context(), "src:5.4", w.opts); !errors.As(err, &usage) ||
+		strings.Join(usage.Near, " ") != "src:6.12 src:6.1" {
 		t.Errorf("no such version: got %v", err)
 	}
 	w.publish("bookworm", "linux-source-6.16", "6.16.1-1", nil, map[string][]byte{"usr/share/doc/empty": nil})
-	w.publish("bookworm", "linux-source-6.17", "6.17.1-1", nil, map[string][]byte{"usr/src/linux-source-6.17.tar.xz": []byte("no archive")})
+	w.publish("bookworm", "linux-source-6.17", "6.17.1-1", nil,
+		map[string][]byte{"usr/src/linux-source-6.17.tar.xz": []byte("no archive")})
 	if err := os.RemoveAll(w.path("cache/apt")); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +125,8 @@ func TestSourceErrors(t *testing.T) {
 		}
 	}
 	w.opts.Offline = true
-	if _, err := Resolve(t.Context(), "src:6.1", w.opts); err == nil || !strings.Contains(err.Error(), "the network is not to be used") {
+	if _, err := Resolve(t.Context(), "src:6.1", w.opts); err == nil ||
+		!strings.Contains(err.Error(), "the network is not to be used") {
 		t.Errorf("offline: got %v", err)
 	}
 	if left, _ := filepath.Glob(w.path("cache/trees/.*")); len(left) > 0 {

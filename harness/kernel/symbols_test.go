@@ -65,7 +65,8 @@ func TestSymbols(t *testing.T) {
 		t.Errorf("with the padding behind it: got %q", got)
 	}
 	for _, plain := range []string{
-		"no place", " main.victim+0x1/0x1", " nobody+0x1/0x2", fmt.Sprintf(" main.victim+0x1/0x%x [module]", size), fmt.Sprintf(" main.victim+0x%x/0x%x", size+1, size+1),
+		"no place", " main.victim+0x1/0x1", " nobody+0x1/0x2", fmt.Sprintf(" main.victim+0x1/0x%x [module]", size),
+		fmt.Sprintf(" main.victim+0x%x/0x%x", size+1, size+1),
 	} {
 		if got := s.Annotate(plain); got != plain {
 			t.Errorf("%q became %q", plain, got)

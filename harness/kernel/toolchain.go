@@ -51,7 +51,8 @@ func Missing(ctx context.Context) (lost, pkgs []string) {
 // it is there. A compiler that vars name is part of the id.
 func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
 	if lost, pkgs := Missing(ctx); len(lost) > 0 {
-		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s", strings.Join(lost, ", "), strings.Join(pkgs, " "))
+		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s",
+			strings.Join(lost, ", "), strings.Join(pkgs, " "))
 	}
 	t := &toolchain{vars: append(ccache(vars), vars...)}
 	id, err := t.versions(ctx, vars)

@@ -72,7 +72,8 @@ func noImage(dir string) (reason string, advised bool) {
 		}
 	}
 	if exists(dir, "Kconfig") || exists(dir, "source") {
-		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel build tree:%s\" build it",
+		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel "+
+			"build tree:%s\" build it",
 			bzImagePath, dir, dir), true
 	}
 	return dir + " is no kernel tree", false

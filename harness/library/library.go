@@ -80,7 +80,8 @@ func keep(caps uint64) error {
 		part := uint32(caps >> (32 * i))
 		data[i] = unix.CapUserData{Effective: data[i].Permitted & part, Permitted: data[i].Permitted & part}
 	}
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)),
+		uintptr(unsafe.Pointer(&data[0])), 0)
 	if errno != 0 {
 		return fmt.Errorf("set capabilities: %w", errno)
 	}
@@ -93,12 +94,14 @@ var makers = map[string]func() error{
 		return made(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Queue, ValueSize: 4, MaxEntries: 1}))
 	},
 	"btf": func() error {
-		return made(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 1, Key: integer, Value: integer}))
+		return made(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 1, Key: integer,
+			Value: integer}))
 	},
 	"prog": func() error {
-		return made(ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: asm.Instructions{
-			asm.FnJiffies64.Call(), asm.FnGetCurrentTask.Call(), asm.Mov.Imm(asm.R0, xdpPass), asm.Return(),
-		}}))
+		return made(ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL",
+			Instructions: asm.Instructions{
+				asm.FnJiffies64.Call(), asm.FnGetCurrentTask.Call(), asm.Mov.Imm(asm.R0, xdpPass), asm.Return(),
+			}}))
 	},
 	"freplace": freplace,
 }
@@ -118,16 +121,19 @@ func made[T interface{ Close() error }](object T, err error) error {
 // function is "int prog(struct xdp_md *ctx)" and its first instruction.
 func function() asm.Instructions {
 	ctx := &btf.Pointer{Target: &btf.Struct{Name: "xdp_md", Size: 24}}
-	f := &btf.Func{Name: "prog", Linkage: btf.GlobalFunc, Type: &btf.FuncProto{Return: integer, Params: []btf.FuncParam{{Name: "ctx", Type: ctx}}}}
+	f := &btf.Func{Name: "prog", Linkage: btf.GlobalFunc, Type: &btf.FuncProto{Return: integer,
+		Params: []btf.FuncParam{{Name: "ctx", Type: ctx}}}}
 	return asm.Instructions{btf.WithFuncMetadata(asm.Mov.Imm(asm.R0, xdpPass), f).WithSymbol("prog"), asm.Return()}
 }
 
 // freplace loads an XDP program and one that replaces its function.
 func freplace() error {
-	target, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "prog", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: function()})
+	target, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "prog", Type: ebpf.XDP, AttachType: ebpf.AttachXDP,
+		License: "GPL", Instructions: function()})
 	if err != nil {
 		return fmt.Errorf("load the target: %w", err)
 	}
 	defer target.Close()
-	return made(ebpf.NewProgram(&ebpf.ProgramSpec{Name: "prog", Type: ebpf.Extension, AttachTo: "prog", AttachTarget: target, License: "GPL", Instructions: function()}))
+	return made(ebpf.NewProgram(&ebpf.ProgramSpec{Name: "prog", Type: ebpf.Extension, AttachTo: "prog",
+		AttachTarget: target, License: "GPL", Instructions: function()}))
 }

@@ -167,7 +167,8 @@ func TestAwaitGoneHasPatience(t *testing.T) {
 	}
 	said := 0
 	err := AwaitGone(t.Context(), lock, 300*time.Millisecond, func(string, ...any) { said++ })
-	if err == nil || !strings.Contains(err.Error(), lock) || !strings.Contains(err.Error(), "remove the file") || said != 1 {
+	if err == nil || !strings.Contains(err.Error(), lock) || !strings.Contains(err.Error(), "remove the file") ||
+		said != 1 {
 		t.Errorf("got %v, it said that it waits %d times", err, said)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -75,7 +75,8 @@ func bunches(list []result.Change) []*bunch {
 	}
 	order := result.Classes()
 	slices.SortStableFunc(out, func(a, b *bunch) int {
-		return cmp.Or(slices.Index(order, a.class)-slices.Index(order, b.class), b.count-a.count, strings.Compare(a.example.ID, b.example.ID))
+		return cmp.Or(slices.Index(order, a.class)-slices.Index(order, b.class), b.count-a.count,
+			strings.Compare(a.example.ID, b.example.ID))
 	})
 	return out
 }
@@ -360,7 +361,10 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 		}
 	case result.NewFailure, result.StillFailing, result.Flaky, result.NoVerdict:
 		if s := c.New.Decisive(); s != nil {
-			out = append(out, slices.DeleteFunc(stepFacts(s), func(f fact) bool { return f.label == "got" || f.label == "expected" })...)
+			out = append(out, slices.DeleteFunc(stepFacts(s), func(f fact) bool {
+				return f.label == "got" ||
+					f.label == "expected"
+			})...)
 		}
 		if c.Base != nil && b.class != result.StillFailing {
 			was := string(c.Base.Status)

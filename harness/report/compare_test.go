@@ -16,17 +16,23 @@ import (
 
 // comparison has every class, a new finding, and a kernel that is gone.
 func comparison() *result.Comparison {
-	base := newKernel("deb:trixie", passed("same/a", 0), passed("m/any/fails/b", eperm), passed("m/any/fails/c", eperm), passed("changes/a", eperm),
-		failed("fixed/a", stepResult("x", 0, eperm)), failed("still/a", stepResult("x", 0, eperm)), passed("lost/a", 0), passed("gone/a", 0), passed("gone/b", 0),
+	base := newKernel("deb:trixie", passed("same/a", 0), passed("m/any/fails/b", eperm), passed("m/any/fails/c", eperm),
+		passed("changes/a", eperm),
+		failed("fixed/a", stepResult("x", 0, eperm)), failed("still/a", stepResult("x", 0, eperm)), passed("lost/a", 0),
+		passed("gone/a", 0), passed("gone/b", 0),
 		skipped("came/a", "no such type"))
 	now := newKernel("deb:trixie", passed("same/a", 0), failed("m/any/fails/b", stepResult("owner map_create", 0, eperm)),
-		failed("m/any/fails/c", stepResult("owner map_create", einval, eperm)), passed("changes/a", 0), passed("fixed/a", eperm), failed("still/a", stepResult("x", 0, eperm)),
-		broken("lost/a", "the machine was lost under it: killed", 0), passed("came/a", 0), passed("new/a", 0), passed("varies/a", 0))
+		failed("m/any/fails/c", stepResult("owner map_create", einval, eperm)), passed("changes/a", 0),
+		passed("fixed/a", eperm), failed("still/a", stepResult("x", 0, eperm)),
+		broken("lost/a", "the machine was lost under it: killed", 0), passed("came/a", 0), passed("new/a", 0),
+		passed("varies/a", 0))
 	again := newKernel("deb:trixie", failed("varies/a", stepResult("x", eperm, 0)))
-	now.Boots = append(now.Boots, boot(1, vm.Tainted, "WARNING in f", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f"}))
+	now.Boots = append(now.Boots, boot(1, vm.Tainted, "WARNING in f",
+		splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f"}))
 	b, n := newRun(base, newKernel("deb:gone", passed("a", 0))), newRun(now)
 	n.Tool, n.Dir = "another0000000", "results/runs/8"
-	return result.Compare(&result.Side{Name: b.Dir, Runs: []*result.Run{b}}, &result.Side{Name: n.Dir, Runs: []*result.Run{n, newRun(again)}})
+	return result.Compare(&result.Side{Name: b.Dir, Runs: []*result.Run{b}},
+		&result.Side{Name: n.Dir, Runs: []*result.Run{n, newRun(again)}})
 }
 
 func renderComparison(t *testing.T, format string, c *result.Comparison, o Options) string {
@@ -43,7 +49,8 @@ func TestComparisonGolden(t *testing.T) {
 		golden(t, filepath.Join("testdata", "compare."+format), renderComparison(t, format, comparison(), Options{}))
 	}
 	var out bytes.Buffer
-	if err := WriteComparison("teapot", comparison(), &out, Options{}); err == nil || !strings.Contains(err.Error(), "there are pretty, json") {
+	if err := WriteComparison("teapot", comparison(), &out, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "there are pretty, json") {
 		t.Errorf("an unknown format: %v", err)
 	}
 }
@@ -53,8 +60,10 @@ func TestComparisonSays(t *testing.T) {
 	text := renderComparison(t, "pretty", comparison(), Options{})
 	at := 0
 	for _, want := range []string{
-		"unlike: tokentest: 33a3b73f2fe1 and another0000", "NEW FINDING WARNING in f", "NEW FAILURE 2 cases: got ok", "NO VERDICT 1 case: the machine was lost",
-		"FLAKY 1 case of varies: 1 fail, 1 pass", "STILL FAILING 1 case", "CHANGED DECISION 1 case: EPERM, then ok", "FIXED 1 case", "NEW 1 case of", "VANISHED 2 cases of gone",
+		"unlike: tokentest: 33a3b73f2fe1 and another0000", "NEW FINDING WARNING in f", "NEW FAILURE 2 cases: got ok",
+		"NO VERDICT 1 case: the machine was lost",
+		"FLAKY 1 case of varies: 1 fail, 1 pass", "STILL FAILING 1 case", "CHANGED DECISION 1 case: EPERM, then ok",
+		"FIXED 1 case", "NEW 1 case of", "VANISHED 2 cases of gone",
 		"1 same, 2 new failure", "kernel deb:gone", "not compared: the new side does not have it",
 	} {
 		i := strings.Index(text[at:], want)

@@ -149,7 +149,8 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 // bad says that a machine makes its kernel differ, or leaves it without a
 // verdict.
 func bad(b *result.Boot) bool {
-	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings, func(f splat.Finding) bool { return f.Counts() }))
+	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings,
+		func(f splat.Finding) bool { return f.Counts() }))
 }
 
 // console is where the kernel's log of a boot lies.
@@ -239,7 +240,8 @@ func (k *run) name() string {
 
 // tally words how many cases have each status.
 func tally(n map[result.Status]int) string {
-	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
+	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken],
+		n[result.Skip])
 	for _, s := range []result.Status{result.XFail, result.Interrupted} {
 		if n[s] > 0 {
 			text += fmt.Sprintf(", %d %s", n[s], s)

@@ -52,7 +52,8 @@ var fixtures = []struct {
 // came after it.
 func starved() *result.Run {
 	k := newKernel("deb:trixie", passed("token_create/x", 1))
-	s := &splat.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond, Life: time.Minute}
+	s := &splat.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond,
+		Life: time.Minute}
 	k.Boots[0] = boot(0, vm.Infra, "soft lockup in f, and the host is to blame: "+s.String(),
 		splat.Finding{Kind: splat.KindLockup, Title: "soft lockup in f", Case: "token_create/x", Host: s})
 	k.Boots[0].Host = s
@@ -64,7 +65,8 @@ func starved() *result.Run {
 func known() *result.Run {
 	const defect = "bpf_token_fops has no open method (cases/known/known_reopen.txt:2)"
 	k := newKernel("deb:trixie",
-		result.NewResult("known_reopen", result.Pass, result.Cause{Kind: result.KnownDefect, Entry: "cases/known/known_reopen.txt:2", Text: defect},
+		result.NewResult("known_reopen", result.Pass, result.Cause{Kind: result.KnownDefect,
+			Entry: "cases/known/known_reopen.txt:2", Text: defect},
 			"known defect: "+defect, 1),
 		result.CaseResult{ID: "nested_userns", Status: result.Pass})
 	b := boot(1, vm.Panicked, "BUG: kernel NULL pointer dereference in bpf_token_get_from_fd",
@@ -100,7 +102,8 @@ func boot(n int, fate vm.Fate, reason string, list ...splat.Finding) result.Boot
 }
 
 func passed(id string, errno uapi.Errno) result.CaseResult {
-	return result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: step.Observation{Errno: errno}, ID: "map_create/ok"}}}
+	return result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: step.Observation{Errno: errno},
+		ID: "map_create/ok"}}}
 }
 
 func skipped(id, why string) result.CaseResult {
@@ -141,7 +144,8 @@ func passing() *result.Run {
 	for i := range 9 {
 		k.Cases = append(k.Cases, skipped(fmt.Sprintf("map_create/new/%d", i), []string{
 			"the kernel has no BPF_MAP_TYPE_INSN_ARRAY (added in 6.19)", "the kernel has no BPF_MAP_TYPE_RHASH (added in 7.2)",
-			"CONFIG_BPF_LIRC_MODE2 is not set", "the kernel has no BPF_TRACE_FSESSION (added in 7.0)", "drift: nobody knows what 7.9 answers",
+			"CONFIG_BPF_LIRC_MODE2 is not set", "the kernel has no BPF_TRACE_FSESSION (added in 7.0)",
+			"drift: nobody knows what 7.9 answers",
 		}[i*i%5]))
 	}
 	k.Cases = append(k.Cases, skipped("before_tokens", "the kernel has BPF tokens; this case is for kernels without"))
@@ -160,8 +164,10 @@ func noToken() *result.Run {
 
 // everything has every status and every fate.
 func everything() *result.Run {
-	k := newKernel("tree:my linux/it's new", passed("map_create/none/owner/none/with/hash", eperm), skipped("map_create/new", "CONFIG_BPF_LSM is not set"))
-	for _, id := range []string{"map_create/maps/owner/none/with/array", "map_create/maps/owner/none/with/hash", "map_create/maps/owner/CAP_BPF/with/hash"} {
+	k := newKernel("tree:my linux/it's new", passed("map_create/none/owner/none/with/hash", eperm),
+		skipped("map_create/new", "CONFIG_BPF_LSM is not set"))
+	for _, id := range []string{"map_create/maps/owner/none/with/array", "map_create/maps/owner/none/with/hash",
+		"map_create/maps/owner/CAP_BPF/with/hash"} {
 		s := stepResult("owner map_create type=hash token=t", 0, eperm)
 		s.Pin = "cases/matrix/map_create.txt:14 (map_create: bpf_token_allow_map_type; map_create_alloc 7.3)"
 		k.Cases = append(k.Cases, failed(id, s))
@@ -169,28 +175,37 @@ func everything() *result.Run {
 	dead := stepResult("owner map_create type=array token=t", 0, 0)
 	dead.Got.Proof = step.DoesNotWork
 	masks := stepResult("owner token_create -> t", 0, 0)
-	masks.Got.Values, masks.Rule, masks.Func = []uint64{1, 0, 0, 0}, "the token's fdinfo shows the masks [0x1 0x0 0x0 0x0], want [0x3 0x0 0x0 0x0]", "bpf_token_show_fdinfo"
+	masks.Got.Values, masks.Rule, masks.Func = []uint64{1, 0, 0, 0},
+		"the token's fdinfo shows the masks [0x1 0x0 0x0 0x0], want [0x3 0x0 0x0 0x0]", "bpf_token_show_fdinfo"
 	unknown := stepResult("owner map_create type=99", einval, 0)
 	unknown.Want, unknown.Rule, unknown.ID, unknown.Func = nil, "", "", ""
 	const control = "got EPERM, want ok: the token allows it (bpf_prog_load)"
 	k.Cases = append(k.Cases,
 		failed("map_create/works", dead), failed("token_create/masks", masks), failed("map_create/unknown", unknown),
-		result.NewResult("token_create/gone", result.Fail, result.Cause{Kind: result.Refuted, Need: result.Need{Kind: cases.NeedToken}},
+		result.NewResult("token_create/gone", result.Fail, result.Cause{Kind: result.Refuted,
+			Need: result.Need{Kind: cases.NeedToken}},
 			"no BPF_TOKEN_CREATE although the kernel is 6.12", -1),
-		brokenBy(result.Cause{Kind: result.ByMachine, Fate: vm.Panicked}, "prog_load/a", "the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
-		brokenBy(result.Cause{Kind: result.ByControl, Control: "prog_load/c", Of: result.ByStep, Step: 1, Rule: "prog_load/ok", Text: control}, "prog_load/b",
+		brokenBy(result.Cause{Kind: result.ByMachine, Fate: vm.Panicked}, "prog_load/a",
+			"the machine panicked under it: Kernel panic - not syncing: VFS: Unable to mount root", 1),
+		brokenBy(result.Cause{Kind: result.ByControl, Control: "prog_load/c", Of: result.ByStep, Step: 1,
+			Rule: "prog_load/ok", Text: control}, "prog_load/b",
 			"control prog_load/c is fail: "+control, 0),
-		brokenBy(result.Cause{Kind: result.Unanswered, Fate: vm.Lost}, "prog_load/d", "given up: 3 machines in a row died, the last one lost: qemu was killed from outside: killed", 5))
+		brokenBy(result.Cause{Kind: result.Unanswered, Fate: vm.Lost}, "prog_load/d",
+			"given up: 3 machines in a row died, the last one lost: qemu was killed from outside: killed", 5))
 	k.Boots = append(k.Boots,
-		boot(1, vm.Panicked, "Kernel panic - not syncing: VFS: Unable to mount root"), boot(2, vm.Hung, "no answer in 10s from the cases from prog_load/d on"),
+		boot(1, vm.Panicked, "Kernel panic - not syncing: VFS: Unable to mount root"),
+		boot(2, vm.Hung, "no answer in 10s from the cases from prog_load/d on"),
 		boot(3, vm.Tainted, "KASAN: slab-out-of-bounds in bpf_token_free (findings: 3)",
-			splat.Finding{Kind: splat.KindKASAN, Title: "KASAN: slab-out-of-bounds in bpf_token_free", Lines: []string{"BUG: KASAN"}},
-			splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"}, splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"}),
+			splat.Finding{Kind: splat.KindKASAN, Title: "KASAN: slab-out-of-bounds in bpf_token_free",
+				Lines: []string{"BUG: KASAN"}},
+			splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"},
+			splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"}),
 		boot(4, vm.Unbooted, `the machine ended before the guest said hello; last console line: "reboot: System halted"`),
 		boot(5, vm.Lost, "qemu was killed from outside: killed"), boot(6, vm.Infra, "qemu exited with status 1: no space"))
 	k.Boots[1].Under(result.Blame{Case: "prog_load/a"})
 	k.Boots[2].Under(result.Blame{Case: "prog_load/d", Setup: true})
-	return newRun(newKernel("deb:trixie", passed("map_create/a", 0)), k, &result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
+	return newRun(newKernel("deb:trixie", passed("map_create/a", 0)), k,
+		&result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
 }
 
 // expected fails as a list says.
@@ -198,7 +213,8 @@ func expected() *result.Run {
 	c := failed("map_create/known", stepResult("owner map_create", 0, eperm))
 	k := newKernel("deb:trixie", passed("map_create/a", 0), c, c)
 	k.Cases[2].ID += "/too"
-	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
+	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3",
+		Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
 	return newRun(k)
 }
 
@@ -208,7 +224,8 @@ func unexpected() *result.Run {
 	k := newKernel("deb:trixie", passed("map_create/passes", 0), other)
 	r := newRun(k)
 	for _, of := range []string{"map_create/passes", "map_create/other"} {
-		r.Lists = append(r.Lists, result.ListEntry{Kind: result.ExpectList, Pattern: of, Where: "my known.txt:3", Reason: "mended in 6.13", Errno: new(uapi.Errno)})
+		r.Lists = append(r.Lists, result.ListEntry{Kind: result.ExpectList, Pattern: of, Where: "my known.txt:3",
+			Reason: "mended in 6.13", Errno: new(uapi.Errno)})
 	}
 	result.Expect(r.Lists, k)
 	return r
@@ -217,7 +234,8 @@ func unexpected() *result.Run {
 // tainted passes every case on a machine whose kernel complained.
 func tainted() *result.Run {
 	k := newKernel("deb:trixie", passed("map_create/a", 0))
-	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"})
+	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)",
+		splat.Finding{Kind: splat.KindWarn, Title: "WARNING in bpf_map_put"})
 	return newRun(k)
 }
 
@@ -229,18 +247,22 @@ func brokenControls() *result.Run {
 		c := fmt.Sprintf("map_create/control/%d", i)
 		of := "the guest could not set it up: " + why
 		k.Cases = append(k.Cases, brokenBy(result.Cause{Kind: result.ByGuest}, c, of, 0),
-			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.ByGuest, Text: of}, c+"/x", "control "+c+" is broken: "+of, 0),
-			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.WrongAnswer, Step: 1, Rule: "map_create/ok"}, c+"/y",
+			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.ByGuest, Text: of}, c+"/x",
+				"control "+c+" is broken: "+of, 0),
+			brokenBy(result.Cause{Kind: result.ByControl, Control: c, Of: result.WrongAnswer, Step: 1, Rule: "map_create/ok"},
+				c+"/y",
 				"control "+c+" must be allowed and got EPERM", 0))
 	}
 	bad := stepResult("owner bpffs delegate=any", eperm, 0)
 	in := failed("token_create/y", bad)
-	in.Status, in.Cause.Kind, in.Reason = result.Broken, result.BySetup, `set-up step "owner bpffs delegate=any": got EPERM, want ok`
+	in.Status, in.Cause.Kind, in.Reason = result.Broken, result.BySetup,
+		`set-up step "owner bpffs delegate=any": got EPERM, want ok`
 	k.Cases = append(k.Cases, in)
 	for i := range 15 {
 		k.Cases = append(k.Cases, broken(fmt.Sprintf("zodd/%02d", i), fmt.Sprintf("reason number %d", i), 0))
 	}
-	k.Boots[0].Refused = []step.Fixture{{Name: "int BTF", Errno: uapi.Errno(syscall.EAGAIN)}, {Name: "loader", Errno: einval}}
+	k.Boots[0].Refused = []step.Fixture{{Name: "int BTF", Errno: uapi.Errno(syscall.EAGAIN)},
+		{Name: "loader", Errno: einval}}
 	return newRun(k)
 }
 
@@ -280,13 +302,16 @@ func wrongOracle() *result.Run {
 // unmodelled passes, but for a step that nobody judges, with a list that is out of date.
 func unmodelled() *result.Run {
 	c := passed("mine", 0)
-	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm}, Unknown: oracle.NotModelled,
-		Rule: "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
-	new := result.NewResult("map_create/new", result.Skip, result.Cause{Kind: result.NotJudged, Step: 1, Rule: "chmod/not-modelled"},
+	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm},
+		Unknown: oracle.NotModelled,
+		Rule:    "the rules follow mounts of a bpffs alone", ID: "chmod/not-modelled"})
+	new := result.NewResult("map_create/new", result.Skip,
+		result.Cause{Kind: result.NotJudged, Step: 1, Rule: "chmod/not-modelled"},
 		"not modelled: the rules follow mounts of a bpffs alone; the kernel answers EPERM", 0)
 	new.Steps = c.Steps[1:]
 	r := newRun(newKernel("deb:trixie", c, new))
-	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow", Unmatched: true}}
+	r.Lists = []result.ListEntry{{Kind: result.DenyList, Pattern: "map_crate", Where: "slow.txt:3", Reason: "slow",
+		Unmatched: true}}
 	return r
 }
 
@@ -337,7 +362,8 @@ func nothing() *result.Run { return newRun() }
 func hostile() *result.Run {
 	s := stepResult("owner map_create\n  ok 1 fine\x1b[2J", 0, eperm)
 	s.Rule = "a rule\r# SKIP of \u202e\xff two lines\nnot ok 9 x"
-	k := newKernel("git:linux#v6.12 $(reboot) 'x'\n", failed("a#b/c\nd # SKIP no", s), skipped("a#b/e", "because\nof # two\tlines\x00"))
+	k := newKernel("git:linux#v6.12 $(reboot) 'x'\n", failed("a#b/c\nd # SKIP no", s),
+		skipped("a#b/e", "because\nof # two\tlines\x00"))
 	k.Note = "a note\x07 with a bell"
 	k.Boots = append(k.Boots, boot(1, vm.Panicked, "BUG\x1b[31m: \x00 in x\n1..7"))
 	k.Boots[1].Under(result.Blame{Case: "a#b/c\nd # SKIP no"})

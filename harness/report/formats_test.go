@@ -61,7 +61,8 @@ func many(n int) *result.Run {
 	for i := range n {
 		s := stepResult("owner map_create", 0, eperm)
 		s.ID = fmt.Sprintf("rule/%d", i)
-		k.Cases = append(k.Cases, failed(fmt.Sprintf("g%d/c", i), s), broken(fmt.Sprintf("h%d/c", i), fmt.Sprintf("reason %d", i), 0))
+		k.Cases = append(k.Cases, failed(fmt.Sprintf("g%d/c", i), s),
+			broken(fmt.Sprintf("h%d/c", i), fmt.Sprintf("reason %d", i), 0))
 	}
 	return newRun(k)
 }
@@ -79,7 +80,8 @@ func TestGitHub(t *testing.T) {
 				t.Errorf("a line of %d bytes", len(line))
 			}
 		}
-		if warnings := max(min(n, 10), 1); count["error"] != min(n, 10) || count["warning"] != warnings { // that no case ran is one
+		// that no case ran is one
+		if warnings := max(min(n, 10), 1); count["error"] != min(n, 10) || count["warning"] != warnings {
 			t.Errorf("%d causes: %v", n, count)
 		}
 		if left := n - 9; n > 10 && strings.Count(head, fmt.Sprintf("%d more", left)) != 2 {
@@ -90,9 +92,11 @@ func TestGitHub(t *testing.T) {
 
 // TestGitHubCommands has nothing of a guest's be taken for a command.
 func TestGitHubCommands(t *testing.T) {
-	k := newKernel("deb:trixie", failed("a/b", stepResult("x\n::error::no", 0, eperm)), broken("c", "why\n::set-output name=a::b", 0))
+	k := newKernel("deb:trixie", failed("a/b", stepResult("x\n::error::no", 0, eperm)),
+		broken("c", "why\n::set-output name=a::b", 0))
 	k.Boots[0] = boot(0, vm.Tainted, "::endgroup::", splat.Finding{Kind: splat.KindWarn, Title: "::stop-commands::x"})
 	stop := ""
+	command := regexp.MustCompile(`^::(error|warning) title=[^:,]*::|^::(group|endgroup|tokentest-[0-9a-f]{64})::`)
 	for line := range strings.Lines(render(t, "github", newRun(k), Options{Width: 4000})) {
 		line = strings.TrimSpace(line)
 		if s, ok := strings.CutPrefix(line, "::stop-commands::"); ok && stop == "" {
@@ -102,7 +106,7 @@ func TestGitHubCommands(t *testing.T) {
 		if line == "::"+stop+"::" {
 			stop = ""
 		}
-		if stop == "" && !regexp.MustCompile(`^::(error|warning) title=[^:,]*::|^::(group|endgroup|tokentest-[0-9a-f]{64})::`).MatchString(line) {
+		if stop == "" && !command.MatchString(line) {
 			t.Errorf("a line that GitHub would take for something else: %q", line)
 		}
 	}
@@ -135,7 +139,8 @@ func TestMarkdown(t *testing.T) {
 	if n := len(render(t, "markdown", many(20_000), Options{})); n > 1<<20 {
 		t.Errorf("%d bytes are more than GitHub takes", n)
 	}
-	text := render(t, "markdown", newRun(newKernel("<img src=x>|`", failed("a/```/<b>", stepResult("x", 0, eperm)))), Options{})
+	text := render(t, "markdown", newRun(newKernel("<img src=x>|`", failed("a/```/<b>", stepResult("x", 0, eperm)))),
+		Options{})
 	outside, _, _ := strings.Cut(text, "````")
 	if strings.Contains(outside, "<img") || strings.Contains(text, "\n```/") {
 		t.Errorf("not escaped:\n%s", text)
@@ -154,7 +159,8 @@ func TestMail(t *testing.T) {
 			t.Errorf("%s has no subject:\n%s", f.name, text)
 		}
 		for i, line := range strings.Split(text, "\n") {
-			if word := quoted.ReplaceAllString(strings.TrimSpace(line), "x"); i > 0 && utf8.RuneCountInString(line) > mailWidth && len(strings.Fields(word)) > 3 {
+			word := quoted.ReplaceAllString(strings.TrimSpace(line), "x")
+			if i > 0 && utf8.RuneCountInString(line) > mailWidth && len(strings.Fields(word)) > 3 {
 				t.Errorf("%s: %d columns: %q", f.name, utf8.RuneCountInString(line), line)
 			}
 		}
@@ -183,7 +189,8 @@ func TestJSONL(t *testing.T) {
 				t.Errorf("%s: %v in %s", f.name, err, line)
 			}
 			kinds[v.Type]++
-			if v.Type == "case" && (v.Case == "" && f.name != "hostile" || v.Status == "") || v.Type == "end" && v.ExitCode != f.exit {
+			if v.Type == "case" && (v.Case == "" && f.name != "hostile" || v.Status == "") ||
+				v.Type == "end" && v.ExitCode != f.exit {
 				t.Errorf("%s: %s", f.name, line)
 			}
 		}

@@ -53,7 +53,10 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 		list = append(list, annotation{title: "tokentest", text: why})
 	}
 	annotate(out, list)
-	if err := grouped(out, "tokentest", func(w io.Writer) error { return Pretty(r, w, Options{Width: o.Width}) }); err != nil {
+	if err := grouped(out, "tokentest", func(w io.Writer) error {
+		return Pretty(r, w,
+			Options{Width: o.Width})
+	}); err != nil {
 		return err
 	}
 	return flush(out)
@@ -92,7 +95,8 @@ func (k *run) annotations() []annotation {
 		for _, f := range k.trouble(b) {
 			text += "\n" + f.label + ": " + f.text()
 		}
-		out = append(out, annotation{!infrastructure(b.Fate) && b.Fate != vm.Clean, k.name() + ": " + string(b.Fate), text, 1})
+		out = append(out, annotation{!infrastructure(b.Fate) && b.Fate != vm.Clean, k.name() + ": " + string(b.Fate), text,
+			1})
 	}
 	for _, why := range []string{k.untried(), k.undecided()} {
 		if why != "" {
@@ -114,7 +118,8 @@ func annotate(w *bufio.Writer, list []annotation) {
 		slices.SortStableFunc(of, func(a, b annotation) int { return b.cases - a.cases })
 		if len(of) > maxAnnotations {
 			rest := of[maxAnnotations-1:]
-			of = append(of[:maxAnnotations-1:maxAnnotations-1], annotation{title: "tokentest", text: fmt.Sprintf("%d more: the summary and the log have all", len(rest))})
+			of = append(of[:maxAnnotations-1:maxAnnotations-1], annotation{title: "tokentest",
+				text: fmt.Sprintf("%d more: the summary and the log have all", len(rest))})
 		}
 		for _, a := range of {
 			fmt.Fprintf(w, "::%s title=%s::%s\n", command, commandProperty(a.title), commandText(cut(a.text, maxAnnotationText)))
@@ -161,7 +166,10 @@ func GitHubComparison(c *result.Comparison, w io.Writer, o Options) error {
 		list = append(list, pairAnnotations(p)...)
 	}
 	annotate(out, list)
-	if err := grouped(out, "tokentest compare", func(w io.Writer) error { return PrettyComparison(c, w, Options{Width: o.Width}) }); err != nil {
+	if err := grouped(out, "tokentest compare", func(w io.Writer) error {
+		return PrettyComparison(c, w,
+			Options{Width: o.Width})
+	}); err != nil {
 		return err
 	}
 	return flush(out)

@@ -11,7 +11,8 @@ import (
 // TestMismatch says what is wrong where the errno is not.
 func TestMismatch(t *testing.T) {
 	ok := uapi.OK
-	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8", Got: step.Observation{Values: []uint64{9}}}
+	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8",
+		Got: step.Observation{Values: []uint64{9}}}
 	if text := mismatch(&left, got(&left)); text != left.Rule {
 		t.Errorf("%q", text)
 	}
@@ -30,10 +31,14 @@ func TestGot(t *testing.T) {
 	}{
 		{result.StepResult{Want: &ok, Got: step.Observation{Errno: 1}}, "EPERM", "ok"},
 		{result.StepResult{Want: &eperm, Got: step.Observation{Proof: step.Works}}, "ok", "EPERM"},
-		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.SurvivesExec}}, "ok with a descriptor that survives execve(2)", "ok"},
-		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.DoesNotWork}}, "ok with an object that does not work", "ok"},
-		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Values: []uint64{3}}}, "ok with [0x3]", "ok with other values"},
-		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Text: "1 barriers"}}, "ok with another text", "ok"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.SurvivesExec}},
+			"ok with a descriptor that survives execve(2)", "ok"},
+		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.DoesNotWork}}, "ok with an object that does not work",
+			"ok"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Values: []uint64{3}}},
+			"ok with [0x3]", "ok with other values"},
+		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Text: "1 barriers"}},
+			"ok with another text", "ok"},
 		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.Works, Text: "as it should be"}}, "ok", "ok"},
 		{result.StepResult{Got: step.Observation{Errno: 1}}, "EPERM", "an answer that nobody knows"},
 	} {

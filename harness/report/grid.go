@@ -124,7 +124,10 @@ func (p *pretty) differences(r *result.Run) {
 	var d decisions
 	answers, order := map[string][]uint16{}, []string(nil)
 	for i, k := range r.Kernels {
-		for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass || c.Status == result.Fail }) {
+		for c := range k.Where(func(c *result.CaseResult) bool {
+			return c.Status == result.Pass ||
+				c.Status == result.Fail
+		}) {
 			row := answers[c.ID]
 			if row == nil {
 				order = append(order, c.ID)

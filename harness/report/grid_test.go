@@ -17,7 +17,8 @@ func gridRun(errnos ...uapi.Errno) *result.Run {
 	for i, e := range errnos {
 		k := &result.KernelRun{Ref: "deb:6." + string(rune('a'+i)), Boots: []result.Boot{{Fate: vm.Clean}}}
 		for _, id := range []string{"map_create/x", "map_create/y"} {
-			k.Cases = append(k.Cases, result.CaseResult{ID: id, Status: result.Pass, Steps: []result.StepResult{{Got: step.Observation{Errno: e}}}})
+			k.Cases = append(k.Cases, result.CaseResult{ID: id, Status: result.Pass,
+				Steps: []result.StepResult{{Got: step.Observation{Errno: e}}}})
 		}
 		k.Cases = append(k.Cases, result.CaseResult{ID: "prog_load/z", Status: result.Skip, Reason: "CONFIG_X is not set"})
 		r.Kernels = append(r.Kernels, k)

@@ -326,7 +326,8 @@ func newPageTail(c *result.CaseResult) pageTail {
 	t := pageTail{Status: c.Status, Reason: clean(c.Reason), Boot: c.Boot}
 	for i := range c.Steps {
 		s := &c.Steps[i]
-		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func, Pin: clean(s.Pin), Wrong: s.Wrong,
+		p := pageStep{Got: s.Got.Errno.String(), ID: s.ID, Text: clean(s.Text), Rule: clean(s.Rule), Func: s.Func,
+			Pin: clean(s.Pin), Wrong: s.Wrong,
 			Fault: contradiction(s, got(s)), Made: s.Got.Proof == step.Works, Broken: s.Got.Proof.Fails()}
 		for _, v := range s.Got.Values {
 			p.Values = append(p.Values, fmt.Sprintf("%#x", v))

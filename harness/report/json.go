@@ -117,7 +117,8 @@ func tailKey(c *result.CaseResult) string {
 	switch {
 	case c.Status == result.Skip && len(c.Steps) == 0:
 		return fmt.Sprintf("%d %s %v", c.Boot, c.Reason, c.Cause)
-	case c.Status != result.Pass || len(c.Steps) != 1 || len(c.Steps[0].Got.Values) > 0 || c.Reason != "", c.Cause.Kind != "":
+	case c.Status != result.Pass || len(c.Steps) != 1 || len(c.Steps[0].Got.Values) > 0 || c.Reason != "",
+		c.Cause.Kind != "":
 		return ""
 	}
 	s := &c.Steps[0]

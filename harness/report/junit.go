@@ -78,7 +78,8 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		s.Tests += c
 	}
 	for _, p := range [][2]string{
-		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", k.Accel}, {"note", k.Note},
+		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", k.Accel},
+		{"note", k.Note},
 		{"drift", drift(k.KernelRun)}, {"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
 	} {
 		if p[1] != "" {

@@ -32,7 +32,8 @@ func TestJUnitSchema(t *testing.T) {
 		}
 	}
 	good := render(t, "junit", everything(), Options{})
-	for from, to := range map[string]string{"testcase": "Testcase", `tests="20"`: `tests="many"`, "message=": "massage=", "</testsuites>": ""} {
+	for from, to := range map[string]string{"testcase": "Testcase", `tests="20"`: `tests="many"`, "message=": "massage=",
+		"</testsuites>": ""} {
 		if _, ok := valid(strings.ReplaceAll(good, from, to)); ok {
 			t.Errorf("%q for %q is taken for valid", to, from)
 		}

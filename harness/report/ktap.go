@@ -188,7 +188,8 @@ func allSkipped(n map[result.Status]int) string {
 // about writes what concerns the kernel as a whole.
 func (k *ktap) about(kr *run) {
 	for _, f := range [][2]string{
-		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", kr.Accel}, {"note", kr.Note}, {"drift", drift(kr.KernelRun)},
+		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", kr.Accel}, {"note", kr.Note},
+		{"drift", drift(kr.KernelRun)},
 	} {
 		if f[1] != "" {
 			k.diagnostic(f[0], f[1])

@@ -142,7 +142,8 @@ func TestKTAPStructure(t *testing.T) {
 			}
 			bad = bad || b
 		}
-		totals := fmt.Sprintf("# Totals: pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", n["pass"], n["fail"], n["xfail"], n["skip"], n["error"])
+		totals := fmt.Sprintf("# Totals: pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", n["pass"], n["fail"], n["xfail"],
+			n["skip"], n["error"])
 		if len(rest) == 0 || rest[0] != totals {
 			t.Errorf("%s ends with %q, the leaves are %q", f.name, rest, totals)
 		}
@@ -173,7 +174,8 @@ func compareCounts(t *testing.T, name string, r *result.Run, n map[string]int) {
 // TestKTAPBail makes a run without any case, and one that was cut short, say so.
 func TestKTAPBail(t *testing.T) {
 	for name, want := range map[string]string{
-		"error":       `Bail out! no case ran: deb:trixy could not be tried: kernel "deb:trixy": no such suite (near: trixie)`,
+		"error": `Bail out! no case ran: deb:trixy could not be tried: ` +
+			`kernel "deb:trixy": no such suite (near: trixie)`,
 		"nothing":     "Bail out! no kernel was tried",
 		"interrupted": "Bail out! the run was interrupted",
 		"damaged": "Bail out! kernel deb:sid: 2 of 3 cases have no record; " +
@@ -266,7 +268,8 @@ func TestKUnit(t *testing.T) {
 		fmt.Sscanf(totals, "pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", &pass, &fail, &xfail, &skip, &broken)
 		if got["passed"] != pass+xfail || // it does not know XFAIL
 			got["failed"] != fail+broken || got["skipped"] != skip {
-			t.Errorf("%s: kunit.py counts %v, the report pass:%d fail:%d skip:%d error:%d\n%s", f.name, got, pass, fail, skip, broken, out)
+			t.Errorf("%s: kunit.py counts %v, the report pass:%d fail:%d skip:%d error:%d\n%s", f.name, got, pass, fail, skip,
+				broken, out)
 		}
 	}
 }

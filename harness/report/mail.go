@@ -69,8 +69,10 @@ func health(k *run) int {
 // tree says what was tested, in the words of kernel test robots.
 func (p *pretty) tree(k *result.KernelRun) {
 	for _, f := range [][2]string{
-		{"kernel", k.Ref}, {"release", k.Release}, {"source", k.Source}, {"commit", k.Commit}, {"config", digestText(k.ConfigDigest, "in the run's directory")},
-		{"compiler", k.Compiler}, {"image", digestText(k.Digest, "")}, {"machine", k.Accel}, {"note", k.Note}, {"drift", drift(k)},
+		{"kernel", k.Ref}, {"release", k.Release}, {"source", k.Source}, {"commit", k.Commit},
+		{"config", digestText(k.ConfigDigest, "in the run's directory")},
+		{"compiler", k.Compiler}, {"image", digestText(k.Digest, "")}, {"machine", k.Accel}, {"note", k.Note},
+		{"drift", drift(k)},
 	} {
 		if f[1] == "" {
 			continue

@@ -34,12 +34,15 @@ func matrixRun(n int) *result.Run {
 		}
 		return a
 	}
-	masks, caps, tokens, types := []string{"none", "any"}, []string{"none", "CAP_BPF", "all"}, []string{"without", "with"}, []string{}
+	masks, caps, tokens, types := []string{"none", "any"}, []string{"none", "CAP_BPF", "all"}, []string{"without", "with"},
+		[]string{}
 	for i := range n {
 		types = append(types, fmt.Sprintf("type%d", i))
 	}
-	o := cases.Outline{Name: "map_create", About: "Who may create a map.", Path: "cases/matrix/map_create.txt", Actors: []string{"owner userns uid=1000"},
-		Axes:  []cases.OutlineAxis{axis("delegate", masks...), axis("caps", caps...), axis("token", tokens...), axis("type", types...)},
+	o := cases.Outline{Name: "map_create", About: "Who may create a map.", Path: "cases/matrix/map_create.txt",
+		Actors: []string{"owner userns uid=1000"},
+		Axes: []cases.OutlineAxis{axis("delegate", masks...), axis("caps", caps...), axis("token", tokens...),
+			axis("type", types...)},
 		Setup: []string{"owner bpffs cmds=$delegate -> b"}, Steps: []string{"owner map_create type=$type caps=$caps"}}
 	k612, k73 := newKernel("deb:6.12"), newKernel("deb:7.3")
 	k73.Release = "7.3.4"
@@ -68,7 +71,8 @@ func matrixRun(n int) *result.Run {
 		}
 		k.Cases = append(k.Cases, passed("nested_userns", 0), skipped("later", "the kernel is older than 7.4"))
 	}
-	k73.Boots[0] = boot(0, vm.Tainted, "WARNING in f", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f", Lines: []string{"[ 1.0] WARNING: f+0x1", "<script>alert(1)</script>"}})
+	k73.Boots[0] = boot(0, vm.Tainted, "WARNING in f", splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f",
+		Lines: []string{"[ 1.0] WARNING: f+0x1", "<script>alert(1)</script>"}})
 	r := newRun(k612, k73)
 	r.Groups = []cases.Outline{o}
 	return r
@@ -92,7 +96,8 @@ func browser(t *testing.T) context.Context {
 	if found == "" {
 		t.Skip("no Chromium: install chromium to try the page")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(found), chromedp.NoSandbox, chromedp.WindowSize(1400, 900),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(found), chromedp.NoSandbox,
+		chromedp.WindowSize(1400, 900),
 		chromedp.WSURLReadTimeout(patience))
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
@@ -147,7 +152,8 @@ func (p *driver) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 
 func (p *driver) open(path, hash string) {
 	p.t.Helper()
-	p.do("open the page", chromedp.Navigate("about:blank"), chromedp.Navigate("file://"+path+hash), chromedp.WaitReady(chromedp.CSS(`html[data-ready]`)))
+	p.do("open the page", chromedp.Navigate("about:blank"), chromedp.Navigate("file://"+path+hash),
+		chromedp.WaitReady(chromedp.CSS(`html[data-ready]`)))
 }
 
 func (p *driver) js(expression string) string {
@@ -178,7 +184,8 @@ func (p *driver) want(expression, want string) {
 
 func (p *driver) has(selector, text string) {
 	p.t.Helper()
-	p.until(fmt.Sprintf("document.querySelector(%q)?.textContent", selector), text, func(got string) bool { return strings.Contains(got, text) })
+	p.until(fmt.Sprintf("document.querySelector(%q)?.textContent", selector), text,
+		func(got string) bool { return strings.Contains(got, text) })
 }
 
 // script runs something in the page.
@@ -202,7 +209,8 @@ func (p *driver) number(expression string) float64 {
 func (p *driver) cell(n, row, col int) {
 	p.t.Helper()
 	place := fmt.Sprintf(`(() => { const m = maps[%d], b = m.canvas.getBoundingClientRect();
-		return JSON.stringify([b.x + LABEL + (%d + .5) * m.o.size - m.port.scrollLeft, b.y + m.top() + (%d + .5) * m.o.size - m.port.scrollTop]); })()`, n, col, row)
+		return JSON.stringify([b.x + LABEL + (%d + .5) * m.o.size - m.port.scrollLeft,
+			b.y + m.top() + (%d + .5) * m.o.size - m.port.scrollTop]); })()`, n, col, row)
 	at := ""
 	p.until(place, "the same twice", func(got string) bool { same := got == at; at = got; return same }) // it has its size
 	var xy [2]float64
@@ -271,11 +279,13 @@ func TestPage(t *testing.T) {
 	p.has("#list", "EPERM → EINVAL")
 
 	// The search.
-	p.do("close", chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent("/"), chromedp.WaitReady(chromedp.CSS("#q:focus")), chromedp.KeyEvent("none/with/*"))
+	p.do("close", chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent("/"), chromedp.WaitReady(chromedp.CSS("#q:focus")),
+		chromedp.KeyEvent("none/with/*"))
 	p.has("#found", "0 cases")
 	p.do("uncheck", chromedp.Click(chromedp.CSS("#changed")))
 	p.want("document.getElementById('found').textContent", "0 cases") // a pattern is of the whole name
-	p.do("search", script(`document.getElementById("q").value = ""`), chromedp.Focus(chromedp.CSS("#q")), chromedp.KeyEvent("none/with/ type1"))
+	p.do("search", script(`document.getElementById("q").value = ""`), chromedp.Focus(chromedp.CSS("#q")),
+		chromedp.KeyEvent("none/with/ type1"))
 	p.want(`document.getElementById("found").textContent`, "6 cases") // type1, type10 and type11 with each mask
 	p.do("click a row", chromedp.Click(chromedp.CSS(`.row[data-n="1"]`)))
 	p.has("#name", "map_create/none/none/with/type10")
@@ -300,11 +310,23 @@ func TestPageWithoutColour(t *testing.T) {
 	p.open(path, "")
 	for _, theme := range []string{"light", "dark"} {
 		p.do("theme", script(fmt.Sprintf("theme(%q)", theme)))
-		p.want(`new Set(["allow","refuse","fail","broken","skip","xfail"].map(k => letterOf({kind: k, t: [{g: "EPERM"}]}))).size`, "6")
+		p.want(`new Set(["allow","refuse","fail","broken","skip","xfail"].map(
+			(k) => letterOf({kind: k, t: [{g: "EPERM"}]}))).size`, "6")
 		// Contrast of each sign against its cell, as WCAG counts it.
-		p.want(`(() => { const lum = (c) => { const v = [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16) / 255).map((x) => x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4); return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
-			const ratio = (a, b) => { const [x, y] = [lum(a), lum(b)].sort((m, n) => n - m); return (x + .05) / (y + .05); };
-			return ["allow", "refuse", "fail", "broken", "skip", "xfail"].filter((k) => ratio(COLOR[k], COLOR[k + "Fg"]) < 4.5).concat(ratio(COLOR.allow, COLOR.refuse) < 3 ? ["allow/refuse"] : []).concat(ratio(COLOR.fg, COLOR.bg) < 7 ? ["text"] : []).join(); })()`, "")
+		p.want(`(() => {
+			const linear = (x) => (x <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+			const part = (c, i) => linear(parseInt(c.slice(i, i + 2), 16) / 255);
+			const lum = (c) => .2126 * part(c, 1) + .7152 * part(c, 3) + .0722 * part(c, 5);
+			const ratio = (a, b) => {
+				const [x, y] = [lum(a), lum(b)].sort((m, n) => n - m);
+				return (x + .05) / (y + .05);
+			};
+			const kinds = ["allow", "refuse", "fail", "broken", "skip", "xfail"];
+			const bad = kinds.filter((k) => ratio(COLOR[k], COLOR[k + "Fg"]) < 4.5);
+			if (ratio(COLOR.allow, COLOR.refuse) < 3) bad.push("allow/refuse");
+			if (ratio(COLOR.fg, COLOR.bg) < 7) bad.push("text");
+			return bad.join();
+		})()`, "")
 	}
 }
 
@@ -334,8 +356,16 @@ func TestPageOfManyDecisions(t *testing.T) {
 	for n := 0; n < 3 || n < 12 && (ready > 2000 || frame > 50); n++ {
 		p.open(path, "#v=map&g=map_create&l=0&r=1")
 		ready = min(ready, p.number("+document.documentElement.dataset.ready"))
-		frame = min(frame, p.number(`new Promise((done) => { const port = maps[0].port; let n = 0; const began = performance.now();
-			const step = () => { port.scrollTop += 300; if (++n < 40) requestAnimationFrame(step); else done((performance.now() - began) / n); }; requestAnimationFrame(step); })`))
+		frame = min(frame, p.number(`new Promise((done) => {
+			const port = maps[0].port, began = performance.now();
+			let n = 0;
+			const step = () => {
+				port.scrollTop += 300;
+				if (++n < 40) requestAnimationFrame(step);
+				else done((performance.now() - began) / n);
+			};
+			requestAnimationFrame(step);
+		})`))
 	}
 	t.Logf("%d decisions are ready in %.0f ms, a frame of scrolling takes %.1f ms", 2*r.Kernels[0].Len(), ready, frame)
 	if ready > 2000 {
@@ -360,7 +390,10 @@ func TestPageComparison(t *testing.T) {
 
 // TestPageWithoutCases opens every view of runs in which one kernel, or every kernel, has no case.
 func TestPageWithoutCases(t *testing.T) {
-	untried := func(ref string) *result.KernelRun { return &result.KernelRun{Ref: ref, Error: "no such kernel", Planned: 2} }
+	untried := func(ref string) *result.KernelRun {
+		return &result.KernelRun{Ref: ref, Error: "no such kernel",
+			Planned: 2}
+	}
 	some := newKernel("deb:6.12")
 	some.Cases = []result.CaseResult{passed("nested_userns", 0)}
 	p := &driver{t, browser(t)}
@@ -391,7 +424,8 @@ func TestPageOffersOtherKernels(t *testing.T) {
 	path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", matrixRun(12), b, Options{}) })
 	p := &driver{t, browser(t)}
 	options := func(id string) string {
-		return fmt.Sprintf(`[...document.querySelectorAll("#%s option")].map((o) => (o.selected ? "*" : "") + o.textContent).join()`, id)
+		return fmt.Sprintf(`[...document.querySelectorAll("#%s option")]
+			.map((o) => (o.selected ? "*" : "") + o.textContent).join()`, id)
 	}
 	choose := func(id, value string) {
 		t.Helper()

@@ -138,7 +138,8 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 	if rest := list[min(maxCauses, len(list)):]; len(rest) > 0 {
 		p.blank()
-		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", Count(total(rest), "case"), len(rest)))
+		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", Count(total(rest), "case"),
+			len(rest)))
 	}
 }
 
@@ -250,7 +251,8 @@ func (p *pretty) example(k *run, c *cause) {
 func (p *pretty) machine(k *run, i int) {
 	b := &k.Boots[i]
 	p.blank()
-	p.head(strings.ToUpper(string(b.Fate)), fateStyle(b.Fate), fmt.Sprintf("machine %d of %d: %s", i+1, len(k.Boots), b.Reason))
+	p.head(strings.ToUpper(string(b.Fate)), fateStyle(b.Fate),
+		fmt.Sprintf("machine %d of %d: %s", i+1, len(k.Boots), b.Reason))
 	for _, f := range k.trouble(b) {
 		p.fact(f)
 	}
@@ -334,7 +336,8 @@ func times(k *run) []string {
 	if all == 0 {
 		return nil
 	}
-	out := []string{"in " + seconds(all), fmt.Sprintf("(%s %s,", beginning(k.Boots), seconds(boot)), fmt.Sprintf("decide %s)", seconds(k.Decide))}
+	out := []string{"in " + seconds(all), fmt.Sprintf("(%s %s,", beginning(k.Boots), seconds(boot)),
+		fmt.Sprintf("decide %s)", seconds(k.Decide))}
 	if n := len(k.Boots); n > 1 {
 		out[0] += fmt.Sprintf(" on %d machines", n)
 	}

@@ -66,7 +66,9 @@ func TestPrettyNote(t *testing.T) {
 func TestPrettyOrder(t *testing.T) {
 	text := render(t, "pretty", everything(), Options{})
 	at := 0
-	for _, s := range []string{"kernel tree:my linux", "FAIL 3 cases", "FAIL 1 case", "BROKEN", "PANICKED", "HUNG", "TAINTED", "UNBOOTED", "LOST", "INFRA", "skip 1", "1 pass, 7 fail", "deb:nowhere", "ERROR", "deb:trixie", "all 3 kernels"} {
+	for _, s := range []string{"kernel tree:my linux", "FAIL 3 cases", "FAIL 1 case", "BROKEN", "PANICKED", "HUNG",
+		"TAINTED", "UNBOOTED", "LOST", "INFRA", "skip 1", "1 pass, 7 fail", "deb:nowhere", "ERROR", "deb:trixie",
+		"all 3 kernels"} {
 		i := strings.Index(text[at:], s)
 		if i < 0 {
 			t.Fatalf("%q is not behind what is worse:\n%s", s, text[:at])
@@ -80,7 +82,8 @@ func TestPrettyGroups(t *testing.T) {
 	text := render(t, "pretty", brokenControls(), Options{Width: 200})
 	for _, s := range []string{
 		"BROKEN 40 cases: the guest could not set it up: actor owner", "example  map_create/control/0\n",
-		"BROKEN 20 cases: control map_create/control/0 must be allowed and got EPERM\n", "BROKEN 1 case: got EPERM, want ok\n",
+		"BROKEN 20 cases: control map_create/control/0 must be allowed and got EPERM\n",
+		"BROKEN 1 case: got EPERM, want ok\n",
 		"BROKEN 6 cases for 6 other reasons",
 	} {
 		if !strings.Contains(text, s) {

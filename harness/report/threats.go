@@ -192,7 +192,8 @@ func (t *threat) write(p *page, number int) {
 	p.head(fmt.Sprintf("%d.", number), bold, t.Question)
 	switch {
 	case t.Contradicted():
-		p.fact(textFact("answer", "It depends on the kernel: below is one that does not answer as the others, or as it must."))
+		p.fact(textFact("answer",
+			"It depends on the kernel: below is one that does not answer as the others, or as it must."))
 	case len(t.Shown) == 0:
 		p.fact(textFact("answer", "None: no kernel of this run has shown it."))
 	}

@@ -20,7 +20,8 @@ func ThreatsHTML(r *result.Run, w io.Writer, _ Options) error {
 		}
 	}
 	err := threatsPage.Execute(w, map[string]any{
-		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r), "Settings": kernelSettings(r),
+		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r),
+		"Settings": kernelSettings(r),
 	})
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -68,21 +69,26 @@ ul { margin: .5rem 0; padding-left: 1.25rem; font-size: .875rem; }
 .answer.no { border-color: var(--no); }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; margin: .75rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
-td.got { min-width: 7rem; } .ok { color: var(--ok); } .refused, .fail, .broken { color: var(--no); } .skip { color: var(--dim); }
+td.got { min-width: 7rem; } .ok { color: var(--ok); } .skip { color: var(--dim); }
+.refused, .fail, .broken { color: var(--no); }
 code { font: .8125rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 </style>
 </head>
 <body>
 <h1>BPF token: who can do what</h1>
-<p class="dim">{{len .Threats}} questions, {{.Holds}} answered as stated. Observed {{.When}} on {{range $i, $k := .Kernels}}{{if $i}}, {{end}}{{$k}}{{end}}.
-Each answer stands because the calls below it came out so on the kernels named, and as the rules that follow the kernel's source say they must.</p>
+<p class="dim">{{len .Threats}} questions, {{.Holds}} answered as stated.
+Observed {{.When}} on {{range $i, $k := .Kernels}}{{if $i}}, {{end}}{{$k}}{{end}}.
+The calls below each answer gave these results on the named kernels, as the rules of the kernel's source predict.</p>
 {{if not .Threats}}<p>No case of this run has a question.</p>{{end}}
 <ol class="toc">{{range .Threats}}<li><a href="#{{.Case}}">{{.Question}}</a></li>{{end}}</ol>
 {{range .Threats}}
 <section id="{{.Case}}">
 <h2>{{.Question}}</h2>
-{{if .Contradicted}}<p class="answer no">It depends on the kernel: one below does not answer as the others, or as it must.</p>{{end}}
-{{if .Shown}}<p class="answer">{{.Answer}}</p>{{else}}<p class="answer no">No answer: no kernel of this run has shown it.</p>{{end}}
+{{if .Contradicted}}
+<p class="answer no">It depends on the kernel: one below answers differently from the others, or from the rules.</p>
+{{end}}
+{{if .Shown}}<p class="answer">{{.Answer}}</p>
+{{else}}<p class="answer no">No answer: no kernel of this run has shown it.</p>{{end}}
 <p class="dim">Case <code>{{.Case}}</code>, {{.Path}}</p>
 {{with .Who}}<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 <table>
@@ -92,13 +98,15 @@ Each answer stands because the calls below it came out so on the kernels named, 
 </table>
 {{with .Evidence}}<table>
 <tr><th>call</th><th>got</th><th>why</th></tr>
-{{range .}}<tr><td><code>{{.Text}}</code></td><td class="got {{if .Allowed}}ok{{else}}refused{{end}}">{{.Got}}</td><td>{{.Note}}</td></tr>
+{{range .}}<tr><td><code>{{.Text}}</code></td>
+<td class="got {{if .Allowed}}ok{{else}}refused{{end}}">{{.Got}}</td><td>{{.Note}}</td></tr>
 {{end}}</table>{{end}}
 </section>
 {{end}}
 {{range .Settings}}<h2>Settings of {{.Kernel}}</h2>
 <table><tr><th>setting</th><th>value</th><th>decides</th></tr>
-{{range .States}}<tr><td><code>{{.Name}}</code></td><td>{{.Value}}{{with .Changed}} ({{.}}){{end}}</td><td>{{.Decides}} ({{.Func}})</td></tr>
+{{range .States}}<tr><td><code>{{.Name}}</code></td><td>{{.Value}}{{with .Changed}} ({{.}}){{end}}</td>
+<td>{{.Decides}} ({{.Func}})</td></tr>
 {{end}}</table>
 {{end}}</body>
 </html>

@@ -19,7 +19,8 @@ func asked(statuses ...result.Status) *result.Run {
 	var list []*result.KernelRun
 	for i, s := range statuses {
 		c := result.CaseResult{ID: "q", Status: s, Steps: []result.StepResult{
-			{Got: step.Observation{}}, {Got: step.Observation{Errno: eperm}}, {Got: step.Observation{Errno: []uapi.Errno{einval, 0}[i%2]}},
+			{Got: step.Observation{}}, {Got: step.Observation{Errno: eperm}},
+			{Got: step.Observation{Errno: []uapi.Errno{einval, 0}[i%2]}},
 		}}
 		if s != result.Pass {
 			c.Reason = "the reason of " + string(s)
@@ -30,8 +31,10 @@ func asked(statuses ...result.Status) *result.Run {
 	r := newRun(list...)
 	r.Groups = []cases.Outline{
 		{Name: "unasked", Steps: []string{"root map_create"}},
-		{Name: "q", Path: "cases/scenario/q.txt", Actors: []string{"owner userns uid=1000", "peer joins owner caps=none"}, Question: "Can it <be>?", Answer: "No, it cannot.",
-			Steps: []string{"owner bpffs -> b", "peer map_create token=t", "peer token_info t"}, Notes: []string{"", "no capability", "since 6.17"}},
+		{Name: "q", Path: "cases/scenario/q.txt", Actors: []string{"owner userns uid=1000", "peer joins owner caps=none"},
+			Question: "Can it <be>?", Answer: "No, it cannot.",
+			Steps: []string{"owner bpffs -> b", "peer map_create token=t", "peer token_info t"},
+			Notes: []string{"", "no capability", "since 6.17"}},
 	}
 	return r
 }
@@ -47,20 +50,28 @@ func threatsText(t *testing.T, r *result.Run) string {
 
 // The answer stands where the case passed; where it did not the page says so.
 func TestThreats(t *testing.T) {
-	const yes, none, differs = "answer   No, it cannot.", "answer   None: no kernel of this run has shown it.", "answer   It depends on the kernel"
+	const yes, none, differs = "answer   No, it cannot.", "answer   None: no kernel of this run has shown it.",
+		"answer   It depends on the kernel"
 	for _, tt := range []struct {
 		statuses []result.Status
 		want     []string
 		not      []string
 	}{
-		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes, "shown    pass on deb:a (6.12.117+deb13-cloud-amd64)\n", "who      owner: root of its own user namespace, created by uid 1000\n", "who      peer: another process in owner's namespaces, without capabilities\n",
-			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"}, []string{"bpffs", "unasked", none}},
-		{[]result.Status{result.Pass, result.Pass}, []string{yes, "peer token_info t: EINVAL on deb:a, ok on deb:b (since 6.17)"}, []string{"not shown"}},
-		{[]result.Status{result.Pass, result.Skip}, []string{yes, "not shown deb:b (6.12.117+deb13-cloud-amd64): skip: the reason of skip"}, []string{differs}},
+		{[]result.Status{result.Pass}, []string{"1. Can it <be>?", yes,
+			"shown    pass on deb:a (6.12.117+deb13-cloud-amd64)\n",
+			"who      owner: root of its own user namespace, created by uid 1000\n",
+			"who      peer: another process in owner's namespaces, without capabilities\n",
+			"refused  peer map_create token=t: EPERM (no capability)", "refused  peer token_info t: EINVAL (since 6.17)"},
+			[]string{"bpffs", "unasked", none}},
+		{[]result.Status{result.Pass, result.Pass}, []string{yes,
+			"peer token_info t: EINVAL on deb:a, ok on deb:b (since 6.17)"}, []string{"not shown"}},
+		{[]result.Status{result.Pass, result.Skip}, []string{yes,
+			"not shown deb:b (6.12.117+deb13-cloud-amd64): skip: the reason of skip"}, []string{differs}},
 		{[]result.Status{result.Skip}, []string{none, "skip: the reason of skip"}, []string{yes, "No, it cannot", "refused"}},
 		{[]result.Status{result.Broken}, []string{none, "broken: the reason of broken"}, []string{"No, it cannot"}},
 		{[]result.Status{result.Fail}, []string{differs, "fail: the reason of fail"}, []string{"No, it cannot"}},
-		{[]result.Status{result.Pass, result.Fail}, []string{differs, "where ok No, it cannot.", "fail: the reason of fail"}, []string{yes}},
+		{[]result.Status{result.Pass, result.Fail}, []string{differs, "where ok No, it cannot.", "fail: the reason of fail"},
+			[]string{yes}},
 	} {
 		text := threatsText(t, asked(tt.statuses...))
 		for _, w := range tt.want {
@@ -89,7 +100,8 @@ func TestThreatsCorners(t *testing.T) {
 	}
 	r = asked(result.Pass)
 	r.Kernels[0].Cases[0].Steps = nil
-	if text := threatsText(t, r); !strings.Contains(text, "its steps are not those of the file") || strings.Contains(text, "it cannot") {
+	if text := threatsText(t, r); !strings.Contains(text, "its steps are not those of the file") ||
+		strings.Contains(text, "it cannot") {
 		t.Errorf("other steps:\n%s", text)
 	}
 	r = asked()
@@ -109,7 +121,8 @@ func TestThreatsHTML(t *testing.T) {
 		return b.String()
 	}
 	text := page(asked(result.Pass, result.Skip))
-	for _, w := range []string{"Can it &lt;be&gt;?", `<p class="answer">No, it cannot.</p>`, "the reason of skip", "<code>peer map_create token=t</code>", "1 questions, 1 answered as stated"} {
+	for _, w := range []string{"Can it &lt;be&gt;?", `<p class="answer">No, it cannot.</p>`, "the reason of skip",
+		"<code>peer map_create token=t</code>", "1 questions, 1 answered as stated"} {
 		if !strings.Contains(text, w) {
 			t.Errorf("want %q in\n%s", w, text)
 		}
@@ -117,7 +130,8 @@ func TestThreatsHTML(t *testing.T) {
 	if strings.Contains(text, "<be>") || strings.Contains(text, "http://") || strings.Contains(text, "https://") {
 		t.Error("the page holds raw text, or needs something else")
 	}
-	if text := page(asked(result.Fail)); strings.Contains(text, "No, it cannot.") || !strings.Contains(text, "It depends on the kernel") || !strings.Contains(text, "0 answered") {
+	if text := page(asked(result.Fail)); strings.Contains(text, "No, it cannot.") ||
+		!strings.Contains(text, "It depends on the kernel") || !strings.Contains(text, "0 answered") {
 		t.Errorf("a failure:\n%s", text)
 	}
 }
@@ -155,7 +169,8 @@ func TestWho(t *testing.T) {
 // what the guest changed, such as Yama.
 func TestThreatsSettings(t *testing.T) {
 	r := asked(result.Pass)
-	r.Kernels[0].Facts = &step.Facts{Settings: map[string]step.Reading{step.PtraceScope: {Booted: 1}, step.Lockdown: {Booted: 1, Running: 1}}}
+	r.Kernels[0].Facts = &step.Facts{Settings: map[string]step.Reading{step.PtraceScope: {Booted: 1},
+		step.Lockdown: {Booted: 1, Running: 1}}}
 	const want = "lockdown integrity, kernel.yama.ptrace_scope 0 (booted with 1)"
 	if got := threatsText(t, r); !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant %q", got, want)
@@ -164,7 +179,8 @@ func TestThreatsSettings(t *testing.T) {
 	if err := ThreatsHTML(r, &page, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<td><code>lockdown</code></td><td>integrity</td>", "<td><code>kernel.yama.ptrace_scope</code></td><td>0 (booted with 1)</td>", "yama_ptrace_access_check"} {
+	for _, want := range []string{"<td><code>lockdown</code></td><td>integrity</td>",
+		"<td><code>kernel.yama.ptrace_scope</code></td><td>0 (booted with 1)</td>", "yama_ptrace_access_check"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -24,7 +24,8 @@ func TestJoinIsReadBack(t *testing.T) {
 
 // A word that means itself has no quotes.
 func TestQuoteLeavesPlainWords(t *testing.T) {
-	for _, word := range []string{"deb:6.12", "map_create/cmds+maps/CAP_BPF/hash", "--kernel", "git:/src/linux#v6.12~1", "a,b@c"} {
+	for _, word := range []string{"deb:6.12", "map_create/cmds+maps/CAP_BPF/hash", "--kernel", "git:/src/linux#v6.12~1",
+		"a,b@c"} {
 		got := Quote(word)
 		if strings.ContainsAny(word, "#~") {
 			if got != "'"+word+"'" {
