@@ -307,7 +307,8 @@ func (b *bench) writeRatio(first, rounds []round, why error) {
 	}
 	run, bare := mid(func(r *round) time.Duration { return r.run }), mid(func(r *round) time.Duration { return r.bare })
 	decide, cases := mid(func(r *round) time.Duration { return r.boot.Decide }), rounds[0].boot.Cases
-	fmt.Fprintf(b.out, "%s: run %.2fs / bare boot %.2fs = %.2f (budget 2.00); boot %.2fs, decide %.2fs (%d cases, %.0f us each), shutdown %.2fs%s\n",
+	fmt.Fprintf(b.out, "%s: run %.2fs / bare boot %.2fs = %.2f (budget 2.00); boot %.2fs, decide %.2fs (%d cases, "+
+		"%.0f us each), shutdown %.2fs%s\n",
 		b.Kernel, run, bare, run/bare, mid(func(r *round) time.Duration { return r.boot.Boot }), decide,
 		cases, decide*1e6/float64(max(cases, 1)), mid((*round).down), of)
 }

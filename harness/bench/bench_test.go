@@ -97,7 +97,8 @@ func TestRunMarginal(t *testing.T) {
 		t.Fatalf("missed %d, %v", missed, err)
 	}
 	all := strconv.Itoa(len(planOf(t, "token_create").Cases))
-	for _, want := range []string{"a user namespace 3000.0 us, a bpffs 2000.0 us\n", "  all " + all + " decisions with their ", "MB (budget 100)\n"} {
+	for _, want := range []string{"a user namespace 3000.0 us, a bpffs 2000.0 us\n", "  all " + all +
+		" decisions with their ", "MB (budget 100)\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -111,7 +112,8 @@ func TestRunMarginal(t *testing.T) {
 func TestRunDiffers(t *testing.T) {
 	o, _ := options(t, "clean lie@3", "token_create")
 	var out strings.Builder
-	if _, err := Run(t.Context(), &out, o); err == nil || !strings.Contains(err.Error(), "time bzImage: the run ended with exit code 1") {
+	if _, err := Run(t.Context(), &out, o); err == nil || !strings.Contains(err.Error(),
+		"time bzImage: the run ended with exit code 1") {
 		t.Errorf("got %v, printed %q", err, out.String())
 	}
 	o.Args = []string{"nosuch"}
@@ -119,7 +121,8 @@ func TestRunDiffers(t *testing.T) {
 	if _, err := Run(t.Context(), &out, o); !errors.As(err, &u) {
 		t.Errorf("got %v, want a usage error", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "tokentest-bench-*", "*", "run.json")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "tokentest-bench-*", "*", "run.json")); err != nil ||
+		len(left) > 0 {
 		t.Errorf("runs are left behind: %q, %v", left, err)
 	}
 }
@@ -194,7 +197,8 @@ func TestComplete(t *testing.T) {
 	} {
 		err := complete(t.Context(), tt.r)
 		var host *unmeasuredError
-		if got := fmt.Sprint(err); tt.want != "" && got != tt.want || tt.want == "" && err != nil || errors.As(err, &host) != tt.host {
+		if got := fmt.Sprint(err); tt.want != "" && got != tt.want || tt.want == "" && err != nil ||
+			errors.As(err, &host) != tt.host {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -216,7 +220,9 @@ func TestWriteRatio(t *testing.T) {
 		want          string
 		missed        int
 	}{
-		{"all", of(9), of(4, 1, 2), "k: run 4.00s / bare boot 2.00s = 2.00 (budget 2.00); boot 2.00s, decide 1.00s (1000 cases, 1000 us each), shutdown 1.00s\n", 0},
+		{"all", of(9), of(4, 1, 2),
+			"k: run 4.00s / bare boot 2.00s = 2.00 (budget 2.00); boot 2.00s, decide 1.00s (1000 cases, 1000 us each), " +
+				"shutdown 1.00s\n", 0},
 		{"some", of(9), of(4, 2), "shutdown 2.00s (2 of 3 rounds: busy)\n", 0},
 		{"the first", of(6), nil, "run 12.00s / bare boot 6.00s = 2.00 ", 0},
 		{"the first says so", of(6), nil, " (only the first round, which also fills caches: busy)\n", 0},

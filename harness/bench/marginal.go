@@ -397,7 +397,8 @@ func (m *marginal) writeAll(w io.Writer, all *size) {
 	for _, world := range all.setup {
 		alone += m.setup(world)
 	}
-	m.line(w, fmt.Sprintf("all %d decisions with their %d set-ups, each", all.n, len(all.setup)), all.n, median(all.took), alone)
+	m.line(w, fmt.Sprintf("all %d decisions with their %d set-ups, each", all.n, len(all.setup)), all.n,
+		median(all.took), alone)
 	if unknown > 0 && m.userns > 0 {
 		fmt.Fprintf(w, "  %d calls were not timed and are counted as 0\n", unknown)
 	}

@@ -25,7 +25,8 @@ func (c *Commits) Check(ctx context.Context, good, bad string) error {
 	case base == bad:
 		return fmt.Errorf("the bad commit %.12s is older than the good one %.12s: exchange them", bad, good)
 	case base != good:
-		return fmt.Errorf("the good commit %.12s is no ancestor of the bad one: begin with --good at their merge base %.12s", good, base)
+		return fmt.Errorf("the good commit %.12s is no ancestor of the bad one: begin with --good "+
+			"at their merge base %.12s", good, base)
 	}
 	return nil
 }

@@ -87,7 +87,8 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, d.interrupted(ctx, err)
 	}
 	good, bad := d.field.ends()
-	s := &Search{Space: d.field, Good: good, Bad: bad, Done: d.done, Try: d.try, Keep: d.log.Add, Name: d.field.name, Log: d.Log}
+	s := &Search{Space: d.field, Good: good, Bad: bad, Done: d.done, Try: d.try, Keep: d.log.Add, Name: d.field.name,
+		Log: d.Log}
 	r, err := s.Run(ctx)
 	if err != nil {
 		return nil, d.interrupted(ctx, err)
@@ -199,7 +200,8 @@ func (d *driver) predicate(ctx context.Context) error {
 		return usage.Errorf("the oracle knows of no decision of these cases that changes from %s to %s: "+
 			"--ends boots both to see, --as RUN compares with a stored run", d.q.Good, d.q.Bad)
 	}
-	d.what = fmt.Sprintf("%s that the oracle expects to change, %s of them", report.Count(len(d.pred.Good), "decision"), d.q.When)
+	d.what = fmt.Sprintf("%s that the oracle expects to change, %s of them", report.Count(len(d.pred.Good), "decision"),
+		d.q.When)
 	return nil
 }
 
@@ -216,7 +218,8 @@ func (d *driver) asRun() error {
 	if d.pred.Good = Of(k).only(d.looked); len(d.pred.Good) == 0 {
 		return usage.Errorf("--as %s: it has none of the named cases", d.q.As)
 	}
-	d.what = fmt.Sprintf("another decision than in %s in %s of %s", d.q.As, d.q.When, report.Count(len(d.pred.Good), "case"))
+	d.what = fmt.Sprintf("another decision than in %s in %s of %s", d.q.As, d.q.When,
+		report.Count(len(d.pred.Good), "case"))
 	return nil
 }
 
@@ -240,7 +243,8 @@ func (d *driver) compareEnds(ctx context.Context) error {
 		}
 	}
 	if n := len(d.pred.Good); n > 0 {
-		d.what = fmt.Sprintf("a failure of %s of %s that pass at the good end and not at the bad one", d.q.When, report.Count(n, "case"))
+		d.what = fmt.Sprintf("a failure of %s of %s that pass at the good end and not at the bad one", d.q.When,
+			report.Count(n, "case"))
 		return nil
 	}
 	for _, id := range Changes(before, after) {
@@ -248,9 +252,11 @@ func (d *driver) compareEnds(ctx context.Context) error {
 	}
 	d.pred.Good = Answers(d.pred.Good, after)
 	if len(d.pred.Good) == 0 {
-		return usage.Errorf("both ends decide alike on all %s: name other cases, or other ends", report.Count(len(before), "case"))
+		return usage.Errorf("both ends decide alike on all %s: name other cases, or other ends",
+			report.Count(len(before), "case"))
 	}
-	d.what = fmt.Sprintf("%s that the ends make differently, %s of them", report.Count(len(d.pred.Good), "decision"), d.q.When)
+	d.what = fmt.Sprintf("%s that the ends make differently, %s of them", report.Count(len(d.pred.Good), "decision"),
+		d.q.When)
 	return nil
 }
 

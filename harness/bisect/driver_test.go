@@ -298,7 +298,8 @@ func TestExpected(t *testing.T) {
 		t.Errorf("two of one release: %d decisions change", len(got))
 	}
 	r = newReleases([]kernel.Available{at("6.12.1"), at("7.3.1")}, kernel.Options{})
-	if good, bad := r.ends(); good != "deb:6.12.1" || bad != "deb:7.3.1" || r.name(t.Context(), bad) != "deb:7.3.1 (7.3.1)" {
+	if good, bad := r.ends(); good != "deb:6.12.1" || bad != "deb:7.3.1" ||
+		r.name(t.Context(), bad) != "deb:7.3.1 (7.3.1)" {
 		t.Errorf("ends %s %s", good, bad)
 	}
 	for id, d := range r.expected(c.Group("unknown_types").Cases) {

@@ -51,7 +51,8 @@ func (d *driver) mail(ctx context.Context, w io.Writer, r *Result) error {
 		fmt.Fprintf(w, "The first bad one is %s.\n", d.field.name(ctx, r.First))
 	}
 	if c, ok := d.field.(*commitField); ok && r.First != "" {
-		if about, err := c.Git(ctx, "show", "-s", "--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n    %s", r.First); err == nil {
+		if about, err := c.Git(ctx, "show", "-s", "--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n    %s",
+			r.First); err == nil {
 			fmt.Fprintf(w, "\n%s\n", about)
 		}
 	}
@@ -126,7 +127,8 @@ func (d *driver) showTests(ctx context.Context, w io.Writer, r *Result) {
 		fmt.Fprintf(w, "  %-4s %s%s: %s\n", t.Outcome, d.field.name(ctx, t.ID), times, t.Why)
 	}
 	if sure := r.Confidence(); sure < 1 {
-		fmt.Fprintf(w, "Results vary: with what the bad ones showed, the good ones are good with a confidence of %.0f %%.\n", 100*sure)
+		fmt.Fprintf(w, "Results vary: going by the bad ones, the good ones are good with a confidence of %.0f %%.\n",
+			100*sure)
 	}
 	fmt.Fprintln(w)
 }

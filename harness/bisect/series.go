@@ -99,7 +99,8 @@ func (d *driver) askOnce(ctx context.Context, id string) (Test, *result.KernelRu
 
 // outcomes are the words for exit codes.
 var outcomes = map[int]string{
-	result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitUsage: "wrong expectation", result.ExitNoVerdict: "no verdict",
+	result.ExitOK: "pass", result.ExitDiffers: "fail", result.ExitUsage: "wrong expectation",
+	result.ExitNoVerdict: "no verdict",
 }
 
 func (p *patched) judge(t *Test, k *result.KernelRun, asked []string) {
@@ -114,7 +115,8 @@ func (p *patched) judge(t *Test, k *result.KernelRun, asked []string) {
 	n := k.Counts()
 	p.code = run.ExitCode()
 	p.outcome = outcomes[p.code]
-	p.why = fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip])
+	p.why = fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken],
+		n[result.Skip])
 	for _, boot := range k.Boots {
 		if len(boot.Findings) > 0 {
 			p.why += "; " + boot.Findings[0].Title

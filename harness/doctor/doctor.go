@@ -63,7 +63,8 @@ func goTool(ctx context.Context) Finding {
 	if err != nil || want == "" {
 		want = strings.TrimPrefix(runtime.Version(), "go")
 	}
-	return newEnough(tool(ctx, "go", "version", true, "install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
+	return newEnough(tool(ctx, "go", "version", true,
+		"install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
 }
 
 // newEnough looks at the version of a Go that was found.

@@ -10,8 +10,9 @@ import (
 
 func TestFamily(t *testing.T) {
 	for text, want := range map[string]string{
-		"ID=debian\n": "debian", "NAME=x\nID=ubuntu\nID_LIKE=debian\n": "debian", "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n": "fedora",
-		"ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\n": "suse", "ID=other\n": "", "": "",
+		"ID=debian\n": "debian", "NAME=x\nID=ubuntu\nID_LIKE=debian\n": "debian",
+		"ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n": "fedora",
+		"ID=opensuse-leap\nID_LIKE=\"suse opensuse\"\n":  "suse", "ID=other\n": "", "": "",
 	} {
 		if got := family(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
@@ -20,9 +21,11 @@ func TestFamily(t *testing.T) {
 }
 
 func TestInstalls(t *testing.T) {
-	list := []Finding{{What: "qemu-system-x86_64", Fix: "x"}, {What: "go"}, {What: "dpkg-deb", Fix: "x"}, {What: "kvm", Fix: "x"},
+	list := []Finding{{What: "qemu-system-x86_64", Fix: "x"}, {What: "go"}, {What: "dpkg-deb", Fix: "x"},
+		{What: "kvm", Fix: "x"},
 		{What: "kernel build", Fix: "x", packages: []string{"flex", "bc"}}}
-	for id, want := range map[string]string{"debian": "apt-get install -y qemu-system-x86 dpkg flex bc", "fedora": "dnf install -y qemu-system-x86-core dpkg", "": ""} {
+	for id, want := range map[string]string{"debian": "apt-get install -y qemu-system-x86 dpkg flex bc",
+		"fedora": "dnf install -y qemu-system-x86-core dpkg", "": ""} {
 		if got := installs(list, id); got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
@@ -37,7 +40,8 @@ func TestNewEnough(t *testing.T) {
 		state  string
 		mended bool
 	}{
-		"go version go1.19.8 linux/amd64": {"too old", true}, "go version go1.22.1 linux/amd64": {"it fetches 1.26.0 once", false},
+		"go version go1.19.8 linux/amd64": {"too old", true}, "go version go1.22.1 linux/amd64": {"it fetches 1.26.0 once",
+			false},
 		"go version go1.26 linux/amd64": {"it fetches", false}, "go version go1.26.0 linux/amd64": {"go1.26.0 linux", false},
 		"go version go1.27.1 linux/amd64": {"go1.27.1 linux", false}, "go version devel": {"devel", false},
 	} {
@@ -65,7 +69,8 @@ func hostWith(t *testing.T, names ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range names {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho "+name+" 1.2.3\necho more\n"), 0o755); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\necho "+name+" 1.2.3\necho more\n"),
+			0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +93,8 @@ func TestExamine(t *testing.T) {
 		t.Errorf("the cache is well: %+v", f)
 	}
 	hostWith(t)
-	if f := find(t, Examine(t.Context(), t.TempDir(), nil), "qemu-system-x86_64"); f.Fix == "" || !strings.Contains(f.Fix, "qemu-system-x86") {
+	if f := find(t, Examine(t.Context(), t.TempDir(), nil), "qemu-system-x86_64"); f.Fix == "" ||
+		!strings.Contains(f.Fix, "qemu-system-x86") {
 		t.Errorf("QEMU is missing: %+v", f)
 	}
 }

@@ -12,11 +12,15 @@ var installers = map[string]struct {
 	command  string
 	packages map[string]string // by program
 }{
-	"debian": {"apt-get install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "golang-go", "apt-get": "apt", "dpkg-deb": "dpkg"}},
-	"fedora": {"dnf install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86-core", "go": "golang", "apt-get": "apt", "dpkg-deb": "dpkg"}},
-	"arch":   {"pacman -S --needed", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "go", "dpkg-deb": "dpkg"}},
-	"suse":   {"zypper install", map[string]string{"qemu-system-x86_64": "qemu-x86", "go": "go", "dpkg-deb": "dpkg"}},
-	"alpine": {"apk add", map[string]string{"qemu-system-x86_64": "qemu-system-x86_64", "go": "go", "apt-get": "apt", "dpkg-deb": "dpkg"}},
+	"debian": {"apt-get install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "golang-go",
+		"apt-get": "apt", "dpkg-deb": "dpkg"}},
+	"fedora": {"dnf install -y", map[string]string{"qemu-system-x86_64": "qemu-system-x86-core", "go": "golang",
+		"apt-get": "apt", "dpkg-deb": "dpkg"}},
+	"arch": {"pacman -S --needed", map[string]string{"qemu-system-x86_64": "qemu-system-x86", "go": "go",
+		"dpkg-deb": "dpkg"}},
+	"suse": {"zypper install", map[string]string{"qemu-system-x86_64": "qemu-x86", "go": "go", "dpkg-deb": "dpkg"}},
+	"alpine": {"apk add", map[string]string{"qemu-system-x86_64": "qemu-system-x86_64", "go": "go", "apt-get": "apt",
+		"dpkg-deb": "dpkg"}},
 }
 
 // distribution is the one whose packages this host takes, or "".

@@ -108,7 +108,8 @@ func (c *Configuration) contradictions(w io.Writer, fragments []*kconfig.Fragmen
 			return false, err
 		}
 	}
-	fmt.Fprintf(w, "%s: a fragment of %s, %d against what is needed\n", c.name, report.Count(len(c.part.Options), "option"), len(unmet))
+	fmt.Fprintf(w, "%s: a fragment of %s, %d against what is needed\n", c.name,
+		report.Count(len(c.part.Options), "option"), len(unmet))
 	return len(unmet)+len(twice) > 0, nil
 }
 
@@ -197,7 +198,10 @@ func needers(corpus *cases.Corpus, u *kconfig.Unmet) string {
 	for _, g := range corpus.Groups {
 		for _, c := range g.Cases {
 			switch {
-			case slices.ContainsFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig && n.Name == u.Name }):
+			case slices.ContainsFunc(c.Needs(), func(n cases.Need) bool {
+				return n.Kind == cases.NeedConfig &&
+					n.Name == u.Name
+			}):
 				skip = append(skip, c)
 			case slices.ContainsFunc(u.Cases, func(p string) bool { return cases.Match(p, c.ID) }):
 				broken = append(broken, c)

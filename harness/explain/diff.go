@@ -127,6 +127,7 @@ func (d *differ) write(out io.Writer) error {
 	for _, c := range list {
 		changed += c.n
 	}
-	fmt.Fprintf(out, "%d cases on both, %d on neither, %d decisions change from %s to %s\n", d.both, d.neither, changed, old, young)
+	fmt.Fprintf(out, "%d cases on both, %d on neither, %d decisions change from %s to %s\n", d.both, d.neither, changed,
+		old, young)
 	return nil
 }

@@ -71,7 +71,8 @@ func TestExplainer(t *testing.T) {
 	if n := strings.Count(out.String(), "\n  * "); n != 1 || w.Contradicted {
 		t.Errorf("%d rules decide, contradicted %v:\n%s", n, w.Contradicted, out.String())
 	}
-	for _, want := range []string{"map_create/any/owner/none/with/hash on 6.12", "\nactor owner: in a user namespace of its own"} {
+	for _, want := range []string{"map_create/any/owner/none/with/hash on 6.12",
+		"\nactor owner: in a user namespace of its own"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -151,7 +152,8 @@ func TestDiff(t *testing.T) {
 		not      string
 	}{
 		{"6.12", "6.12", []string{" on both, 0 on neither, 0 decisions change from 6.12 to 6.12\n"}, "only on"},
-		{"6.12", "7.3", []string{"  example unknown_types", " on 6.12, ", " decisions change from 6.12 to 7.3\n"}, " 0 decisions change"},
+		{"6.12", "7.3", []string{"  example unknown_types", " on 6.12, ", " decisions change from 6.12 to 7.3\n"},
+			" 0 decisions change"},
 		{"6.1", "6.12", []string{"only on 6.12 "}, "only on 6.1 "},
 	} {
 		var out strings.Builder
@@ -197,13 +199,15 @@ func TestForesee(t *testing.T) {
 	if err != nil || f.Facts == nil || f.Facts.Release != "6.12" || f.From != labtest.BTF {
 		t.Fatalf("got %+v, %v", f, err)
 	}
-	if f, err := Foresee(t.Context(), Source{Ref: "x", BTF: labtest.BTF}); err != nil || f.Facts == nil || f.Facts.Release == "x" {
+	if f, err := Foresee(t.Context(), Source{Ref: "x", BTF: labtest.BTF}); err != nil || f.Facts == nil ||
+		f.Facts.Release == "x" {
 		t.Errorf("a file without a release: got %+v, %v", f, err)
 	}
 	if _, err := Foresee(t.Context(), Source{BTF: "nowhere"}); err == nil {
 		t.Error("no error without the file")
 	}
-	for ref, away := range map[string]bool{"deb:6.99": true, "git:linux#v6.12": true, "nowhere/bzImage": true, "bzImage": false} {
+	for ref, away := range map[string]bool{"deb:6.99": true, "git:linux#v6.12": true, "nowhere/bzImage": true,
+		"bzImage": false} {
 		f, err := Foresee(t.Context(), Source{Ref: ref, CacheDir: t.TempDir()})
 		if err != nil || f.Facts != nil || f.Why == "" || f.Away != away {
 			t.Errorf("%s: got %+v, %v", ref, f, err)
@@ -211,10 +215,12 @@ func TestForesee(t *testing.T) {
 	}
 	noted := ""
 	note := func(format string, args ...any) { noted += format }
-	if f, err := Describe(t.Context(), Source{Ref: "deb:6.12", CacheDir: t.TempDir()}, note); err != nil || !f.Token || noted == "" {
+	if f, err := Describe(t.Context(), Source{Ref: "deb:6.12", CacheDir: t.TempDir()}, note); err != nil || !f.Token ||
+		noted == "" {
 		t.Errorf("a kernel that is not here: got %+v, %v, noted %q", f, err, noted)
 	}
-	if f, err := Describe(t.Context(), Source{Ref: "6.12", Named: true, BTF: labtest.BTF}, note); err != nil || len(cases.Drift(f)) == 0 {
+	if f, err := Describe(t.Context(), Source{Ref: "6.12", Named: true, BTF: labtest.BTF}, note); err != nil ||
+		len(cases.Drift(f)) == 0 {
 		t.Errorf("a BTF file: got no drift of %+v, %v", f, err)
 	}
 }
@@ -289,7 +295,8 @@ func TestConfiguration(t *testing.T) {
 		{"it has all", full, false, ": 0 options missing\n"},
 		{"it lacks one", strings.Replace(full, "CONFIG_BPF_SYSCALL=y\n", "", 1), true, ": 1 option missing\nmerge: "},
 		{"a fragment", "CONFIG_BPF_SYSCALL=y\n", false, ": a fragment of 1 option, 0 against what is needed\n"},
-		{"a fragment against it", "# CONFIG_BPF_SYSCALL is not set\n", true, ": a fragment of 1 option, 1 against what is needed\n"},
+		{"a fragment against it", "# CONFIG_BPF_SYSCALL is not set\n", true,
+			": a fragment of 1 option, 1 against what is needed\n"},
 	} {
 		name := file(t, "config", tt.text)
 		c, err := ReadConfiguration(t.Context(), name, kernel.Options{CacheDir: t.TempDir(), Offline: true})
@@ -332,7 +339,10 @@ func TestNeeders(t *testing.T) {
 	}
 	i := slices.IndexFunc(corpus.Groups, func(g *cases.Group) bool {
 		return slices.ContainsFunc(g.Cases, func(c *cases.Case) bool {
-			return slices.ContainsFunc(c.Needs(), func(n cases.Need) bool { return n.Kind == cases.NeedConfig && n.Name == "XDP_SOCKETS" })
+			return slices.ContainsFunc(c.Needs(), func(n cases.Need) bool {
+				return n.Kind == cases.NeedConfig &&
+					n.Name == "XDP_SOCKETS"
+			})
 		})
 	})
 	got := needers(corpus, unmet("XDP_SOCKETS"))
@@ -342,7 +352,8 @@ func TestNeeders(t *testing.T) {
 	if got := needers(corpus, unmet("NO_SUCH")); got != "" {
 		t.Errorf("nobody needs it: got %q", got)
 	}
-	if got := needers(corpus, unmet("X", "nested_userns")); got != "1 of nested_userns (such as nested_userns) could not be asked" {
+	if got := needers(corpus, unmet("X",
+		"nested_userns")); got != "1 of nested_userns (such as nested_userns) could not be asked" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -358,7 +369,10 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range token[0].Options {
-		if o.Value == "y" && !slices.ContainsFunc(named[o.Name], func(s string) bool { return strings.HasPrefix(s, token[0].Path+":") }) {
+		if o.Value == "y" && !slices.ContainsFunc(named[o.Name], func(s string) bool {
+			return strings.HasPrefix(s,
+				token[0].Path+":")
+		}) {
 			t.Errorf("%s: named in %q", o.Name, named[o.Name])
 		}
 	}
@@ -379,7 +393,8 @@ func TestNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := seen["map_create/unprivileged-disabled"]
-	if n == nil || n.Cases == 0 || !strings.HasPrefix(n.Example, "map_create/") || !strings.Contains(n.Example, " on k: ") {
+	if n == nil || n.Cases == 0 || !strings.HasPrefix(n.Example, "map_create/") ||
+		!strings.Contains(n.Example, " on k: ") {
 		t.Errorf("got %+v", n)
 	}
 	if n := seen["setns/no-pidfd"]; n != nil {

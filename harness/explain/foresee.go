@@ -220,7 +220,8 @@ func extent(f *step.Facts) string {
 	var out []string
 	for _, e := range []struct {
 		tag, what string
-	}{{uapi.Cmds.Tag, "commands"}, {uapi.MapTypes.Tag, "map types"}, {uapi.ProgTypes.Tag, "program types"}, {uapi.AttachTypes.Tag, "attach types"}} {
+	}{{uapi.Cmds.Tag, "commands"}, {uapi.MapTypes.Tag, "map types"}, {uapi.ProgTypes.Tag, "program types"},
+		{uapi.AttachTypes.Tag, "attach types"}} {
 		out = append(out, fmt.Sprintf("%d %s", f.Max[e.tag], e.what))
 	}
 	tokens := "no tokens"

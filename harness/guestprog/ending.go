@@ -145,7 +145,8 @@ func exit(e *lab.Ended, bad bool) result.CaseResult {
 	case x.Signal != 0:
 		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it was ended by signal %d", x.Signal), 0)
 	case x.Code != 0 && x.Code != kselftestSkip && !bad:
-		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it exited with status %d although no test failed", x.Code), 0)
+		return result.NewResult("", result.Fail, cause, fmt.Sprintf("it exited with status %d although no test failed",
+			x.Code), 0)
 	}
 	return result.CaseResult{}
 }

@@ -185,7 +185,8 @@ func bringPackage(p *lab.Program, here string) error {
 		}
 	}
 	if size := lab.Size(p.Files) - before; size > maxPackage {
-		return usage.Errorf("the test's directory %s has %d MiB: use --no-testdata, and --with for the files that the test needs",
+		return usage.Errorf("the test's directory %s has %d MiB: use --no-testdata, and --with for the files that the "+
+			"test needs",
 			here, size>>20)
 	}
 	return nil

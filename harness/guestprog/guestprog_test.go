@@ -64,7 +64,8 @@ func TestNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(p.Args, []string{dir + "/prog", "x"}) || p.Dir != dir || p.UID != 7 || p.GID != 8 || !slices.Equal(p.Env, []string{"A=b"}) {
+	if !slices.Equal(p.Args, []string{dir + "/prog", "x"}) || p.Dir != dir || p.UID != 7 || p.GID != 8 ||
+		!slices.Equal(p.Env, []string{"A=b"}) {
 		t.Errorf("got %+v", p.Exec)
 	}
 	if got, want := places(p, dir), []string{"/data", "/data/a", "/data/b", "/prog"}; !slices.Equal(got, want) {
@@ -102,7 +103,8 @@ func TestNewBringsLibraries(t *testing.T) {
 // With a root the program is one in it, and nothing of this host comes along.
 func TestNewRoot(t *testing.T) {
 	dir := dirWith(t, "bin/prog", "extra")
-	p, err := New(Options{Args: []string{"/bin/prog"}, Here: "/", Root: dir, Dir: "tmp", With: []string{dir + "/extra:/x"}})
+	p, err := New(Options{Args: []string{"/bin/prog"}, Here: "/", Root: dir, Dir: "tmp",
+		With: []string{dir + "/extra:/x"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +119,8 @@ func TestNewRoot(t *testing.T) {
 // A Go test brings its directory and testdata, and returns the profiles that it writes.
 func TestNewGoTest(t *testing.T) {
 	dir := dirWith(t, "x.test", "x.go", "testdata/a", "sub/b")
-	o := Options{Args: []string{dir + "/x.test", "-test.v", "-test.outputdir=prof", "-test.cpuprofile=cpu", "-test.gocoverdir=cover"}, Here: dir}
+	o := Options{Args: []string{dir + "/x.test", "-test.v", "-test.outputdir=prof", "-test.cpuprofile=cpu",
+		"-test.gocoverdir=cover"}, Here: dir}
 	p, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +128,8 @@ func TestNewGoTest(t *testing.T) {
 	if got, want := places(p, dir), []string{"/testdata", "/testdata/a", "/x.go", "/x.test"}; !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
 	}
-	if !slices.Equal(p.Get, []string{dir + "/prof/cpu"}) || !slices.Equal(p.Make, []string{dir + "/prof", dir + "/cover"}) {
+	if !slices.Equal(p.Get, []string{dir + "/prof/cpu"}) || !slices.Equal(p.Make,
+		[]string{dir + "/prof", dir + "/cover"}) {
 		t.Errorf("it fetches %q and makes %q", p.Get, p.Make)
 	}
 	o.NoTestdata = true
@@ -145,7 +149,8 @@ func TestNewErrors(t *testing.T) {
 		t.Errorf("no program: got %v", err)
 	}
 	for _, o := range []Options{
-		{User: "somebody"}, {User: "1:x"}, {User: "-1"}, {With: []string{"/nowhere"}}, {With: []string{dir + "/prog:/proc/x"}},
+		{User: "somebody"}, {User: "1:x"}, {User: "-1"}, {With: []string{"/nowhere"}},
+		{With: []string{dir + "/prog:/proc/x"}},
 		{With: []string{dir + "/prog:/dev"}},
 	} {
 		o.Args, o.Here = []string{dir + "/prog"}, dir
@@ -155,7 +160,8 @@ func TestNewErrors(t *testing.T) {
 			t.Errorf("%+v: got %v, want a usage error", o, err)
 		}
 	}
-	for text, want := range map[string][2]uint32{"": {}, "root": {}, "nobody": {65534, 65534}, "5": {5, 5}, "5:6": {5, 6}} {
+	for text, want := range map[string][2]uint32{"": {}, "root": {}, "nobody": {65534, 65534}, "5": {5, 5},
+		"5:6": {5, 6}} {
 		if uid, gid, err := parseUser(text); err != nil || uid != want[0] || gid != want[1] {
 			t.Errorf("%q: got %d:%d, %v", text, uid, gid, err)
 		}
@@ -164,7 +170,8 @@ func TestNewErrors(t *testing.T) {
 
 // ended is a program's end in a machine with a fate.
 func ended(fate vm.Fate, x *wire.Exit, findings ...splat.Finding) *lab.Ended {
-	k := &result.KernelRun{Ref: "k", Boots: []result.Boot{{Dir: "kernel0/boot0", Fate: fate, Reason: "why", Findings: findings}}}
+	k := &result.KernelRun{Ref: "k", Boots: []result.Boot{{Dir: "kernel0/boot0", Fate: fate, Reason: "why",
+		Findings: findings}}}
 	return &lab.Ended{Kernel: k, Exit: x}
 }
 
@@ -209,9 +216,11 @@ func TestResults(t *testing.T) {
 	}{
 		{"all pass", twoPass, ended(vm.Clean, &wire.Exit{}), "prog/a pass, prog/b pass"},
 		{"one fails, and the status says so", oneFails, ended(vm.Clean, &wire.Exit{Code: 1}), "prog/a pass, prog/b fail"},
-		{"all pass, and the status fails", twoPass, ended(vm.Clean, &wire.Exit{Code: 1}), "prog/a pass, prog/b pass, prog/exit fail"},
+		{"all pass, and the status fails", twoPass, ended(vm.Clean, &wire.Exit{Code: 1}),
+			"prog/a pass, prog/b pass, prog/exit fail"},
 		{"the status of a skip", twoPass, ended(vm.Clean, &wire.Exit{Code: kselftestSkip}), "prog/a pass, prog/b pass"},
-		{"killed at the end", twoPass, ended(vm.Clean, &wire.Exit{Code: 137, Signal: 9}), "prog/a pass, prog/b pass, prog/exit fail"},
+		{"killed at the end", twoPass, ended(vm.Clean, &wire.Exit{Code: 137, Signal: 9}),
+			"prog/a pass, prog/b pass, prog/exit fail"},
 		{"the machine died", "1..2\nok 1 a\n", ended(vm.Panicked, nil), "prog/a pass, prog/plan broken, prog/exit broken"},
 		{"it could not run", "", ended(vm.Clean, &wire.Exit{Error: "no such file"}), "prog/exit broken"},
 	} {

@@ -36,7 +36,8 @@ func TestCut(t *testing.T) {
 		seen := map[string]bool{}
 		for i := 1; i <= n; i++ {
 			part, again := p.Cut(Shard{i, n}, usualCost), p.Cut(Shard{i, n}, usualCost)
-			if fmt.Sprint(part.Kernels) != fmt.Sprint(again.Kernels) || part.Digest != again.Digest || part.Shard != (Shard{i, n}) {
+			if fmt.Sprint(part.Kernels) != fmt.Sprint(again.Kernels) || part.Digest != again.Digest ||
+				part.Shard != (Shard{i, n}) {
 				t.Errorf("part %d of %d is another one the second time", i, n)
 			}
 			for _, k := range part.Kernels {
@@ -129,7 +130,8 @@ func TestCutHalves(t *testing.T) {
 func TestDigest(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range []*Plan{
-		planOf(t, "a b").Cut(Shard{1, 2}, usualCost), planOf(t, "a").Cut(Shard{1, 2}, usualCost), planOf(t, "a b", "token_create").Cut(Shard{1, 2}, usualCost),
+		planOf(t, "a b").Cut(Shard{1, 2}, usualCost), planOf(t, "a").Cut(Shard{1, 2}, usualCost),
+		planOf(t, "a b", "token_create").Cut(Shard{1, 2}, usualCost),
 		planOf(t, "a b").Cut(Shard{1, 2}, func(string) Cost { return Cost{1, 1, 1} }),
 	} {
 		if seen[p.Digest] {

@@ -40,7 +40,8 @@ config = ":arch/x86/configs/x"
 		t.Errorf("cases %q, want %q", f.Cases, want)
 	}
 	small := f.Configs[0]
-	if want := []string{"token", "ci/extra.config", "/abs.config"}; small.Config != "ci/small.config" || !slices.Equal(small.Fragments, want) {
+	if want := []string{"token", "ci/extra.config", "/abs.config"}; small.Config != "ci/small.config" ||
+		!slices.Equal(small.Fragments, want) {
 		t.Errorf("config %+v, want fragments %q", small, want)
 	}
 	if got := f.Configs[1].Config; got != ":arch/x86/configs/x" {

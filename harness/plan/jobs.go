@@ -37,7 +37,8 @@ func costIn(k *result.KernelRun) (Cost, bool) {
 	scale := func(cost int64) int64 { // in microseconds, so that nothing overflows
 		return max(1, cost/1e3*k.Decide.Microseconds()/(usual/1e6))
 	}
-	return Cost{Boot: int64(b.Total - b.Decide), World: scale(DefaultCost.World), Case: scale(DefaultCost.Case)}, b.Total > 0
+	return Cost{Boot: int64(b.Total - b.Decide), World: scale(DefaultCost.World), Case: scale(DefaultCost.Case)},
+		b.Total > 0
 }
 
 // Job is one job of a CI system: a part of one kernel.

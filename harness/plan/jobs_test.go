@@ -27,7 +27,8 @@ func TestCostsIn(t *testing.T) {
 	if got.Boot != int64(10*time.Second) {
 		t.Errorf("the boot costs %s", time.Duration(got.Boot))
 	}
-	for what, pair := range map[string][2]int64{"case": {got.Case, 2 * DefaultCost.Case}, "world": {got.World, 2 * DefaultCost.World}} {
+	for what, pair := range map[string][2]int64{"case": {got.Case, 2 * DefaultCost.Case},
+		"world": {got.World, 2 * DefaultCost.World}} {
 		if off := pair[0] - pair[1]; off < -pair[1]/50 || off > pair[1]/50 {
 			t.Errorf("a %s costs %d, want about %d", what, pair[0], pair[1])
 		}

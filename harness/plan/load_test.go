@@ -90,7 +90,8 @@ func TestLoadErrors(t *testing.T) {
 			t.Errorf("%q: got %v, want a usage error", args, err)
 		}
 	}
-	if _, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{"map_crate"}}); !errors.Is(err, cases.ErrUnknownCase) {
+	if _, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{"map_crate"}}); !errors.Is(err,
+		cases.ErrUnknownCase) {
 		t.Errorf("got %v, want ErrUnknownCase", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

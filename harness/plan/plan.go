@@ -82,7 +82,8 @@ func Batches(chosen []*cases.Case, size int) []Batch {
 	var out []Batch
 	for first := 0; first < len(chosen); {
 		n := first + 1
-		for n < len(chosen) && n-first < size && chosen[n].World == chosen[first].World && chosen[n].Len() == 1 && chosen[first].Len() == 1 {
+		for n < len(chosen) && n-first < size && chosen[n].World == chosen[first].World && chosen[n].Len() == 1 &&
+			chosen[first].Len() == 1 {
 			n++
 		}
 		out = append(out, Batch{World: chosen[first].World, First: uint32(first), Cases: chosen[first:n:n]})

@@ -168,7 +168,8 @@ func TestByWorld(t *testing.T) {
 		default:
 			locks, hooks := c.World.Locks(), c.World.Hooks()
 			if locked && !locks || hooked && !hooks && !locks {
-				t.Fatalf("the world of %s comes when the sysctl is locked (%v), or programs are on hooks (%v)", c.ID, locked, hooked)
+				t.Fatalf("the world of %s comes when the sysctl is locked (%v), or programs are on hooks (%v)", c.ID, locked,
+					hooked)
 			}
 			if locks && !locked || hooks && !hooked {
 				first = -1

@@ -173,7 +173,10 @@ func (v *live) step(now lab.Progress) {
 	k := v.at[now.Kernel]
 	if k == nil {
 		k = &liveKernel{pace: v.paces[now.Kernel]}
-		bar, err := v.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error { return k.fill(w, s.AvailableWidth) }), mpb.BarRemoveOnComplete(), mpb.BarFillerTrim())
+		bar, err := v.bars.Add(0, mpb.BarFillerFunc(func(w io.Writer,
+			s decor.Statistics) error {
+			return k.fill(w, s.AvailableWidth)
+		}), mpb.BarRemoveOnComplete(), mpb.BarFillerTrim())
 		if err != nil {
 			return // the view has ended
 		}

@@ -28,10 +28,14 @@ func TestLiveLine(t *testing.T) {
 		want  string
 	}{
 		{200, lab.Progress{Kernel: "deb:6.12", Stage: "boot", Total: 4000}, "deb:6.12 boot 7s left"},
-		{200, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 run [#########-----------------------------] 1000/4000 2 WRONG 15s left"},
-		{60, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 run [####--------------] 1000/4000 2 WRONG 15s left"},
-		{40, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 run 1000/4000 2 WRONG 15s left"},
-		{30, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 run 1000/4000 2 WRONG"},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
+			"deb:6.12 run [#########-----------------------------] 1000/4000 2 WRONG 15s left"},
+		{60, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
+			"deb:6.12 run [####--------------] 1000/4000 2 WRONG 15s left"},
+		{40, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
+			"deb:6.12 run 1000/4000 2 WRONG 15s left"},
+		{30, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
+			"deb:6.12 run 1000/4000 2 WRONG"},
 		{20, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 2 WRONG"},
 		{5, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000}, "deb:6"},
 		{80, lab.Progress{Kernel: "a\x1b[2Jb", Stage: "resolve"}, "a?[2Jb resolve 5s"},
@@ -43,7 +47,8 @@ func TestLiveLine(t *testing.T) {
 	}
 	for width := range 240 {
 		for _, done := range []int{0, 1, 999, 1000} {
-			text := k(lab.Progress{Kernel: "tree:/a/long/path/linux", Stage: "run", Done: done, Total: 1000, Failed: done}).line(width, now)
+			text := k(lab.Progress{Kernel: "tree:/a/long/path/linux", Stage: "run", Done: done, Total: 1000,
+				Failed: done}).line(width, now)
 			if n := utf8.RuneCountInString(text); n > width || strings.ContainsAny(text, "\n\x1b") {
 				t.Errorf("at %d columns: %d in %q", width, n, text)
 			}
@@ -115,7 +120,8 @@ func TestLiveEnds(t *testing.T) {
 	for _, told := range [][]lab.Progress{
 		nil,
 		{{Kernel: "a", Stage: "boot"}},
-		{{Kernel: "a", Stage: "run", Done: 1, Total: 2}, {Kernel: "b", Stage: "boot"}, {Kernel: "a", Stage: "done"}, {Kernel: "b", Wrong: &result.CaseResult{ID: "x", Status: result.Fail}}},
+		{{Kernel: "a", Stage: "run", Done: 1, Total: 2}, {Kernel: "b", Stage: "boot"}, {Kernel: "a", Stage: "done"},
+			{Kernel: "b", Wrong: &result.CaseResult{ID: "x", Status: result.Fail}}},
 	} {
 		var out bytes.Buffer
 		ctx, cancel := context.WithCancel(context.Background())

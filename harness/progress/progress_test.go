@@ -64,7 +64,8 @@ func TestShowLines(t *testing.T) {
 		l.Progress(p)
 	}
 	d.End()
-	want := "a: booting\nb: booting\na: running 10 cases\na: booting again, 9 of 10 cases have a result\na: running 1 case\n"
+	want := "a: booting\nb: booting\na: running 10 cases\na: booting again, 9 of 10 cases have a result\na: running 1 " +
+		"case\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
@@ -84,7 +85,8 @@ func TestShowTerminal(t *testing.T) {
 	l.Log("building %s", "x")
 	l.Progress(lab.Progress{Kernel: "k", Stage: "run", Total: 10})
 	for range maxTold + 3 {
-		l.Progress(lab.Progress{Kernel: "k", Wrong: &result.CaseResult{ID: "case", Status: result.Fail, Reason: "got\x1b[2J ok"}})
+		l.Progress(lab.Progress{Kernel: "k", Wrong: &result.CaseResult{ID: "case", Status: result.Fail,
+			Reason: "got\x1b[2J ok"}})
 	}
 	l.Progress(lab.Progress{Kernel: "k", Wrong: &result.CaseResult{ID: "stopped", Status: result.Interrupted}})
 	d.End()
@@ -134,7 +136,8 @@ func TestConsoleOnSignal(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d: SIGQUIT ended the command", code)
 	}
-	for _, want := range []string{"console on (Ctrl-\\)\n", "k| [    0.0] Linux version 6.12\n", "console off (Ctrl-\\)\n"} {
+	for _, want := range []string{"console on (Ctrl-\\)\n", "k| [    0.0] Linux version 6.12\n",
+		"console off (Ctrl-\\)\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %q", want, out.String())
 		}

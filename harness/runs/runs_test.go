@@ -111,7 +111,8 @@ func TestLoad(t *testing.T) {
 }
 
 func TestSide(t *testing.T) {
-	dir := stored(t, filepath.Join(t.TempDir(), "run"), &result.Run{Kernels: []*result.KernelRun{oneCase("a"), oneCase("b")}})
+	dir := stored(t, filepath.Join(t.TempDir(), "run"), &result.Run{Kernels: []*result.KernelRun{oneCase("a"),
+		oneCase("b")}})
 	s, err := Side(&result.Loader{}, dir, "")
 	if err != nil || len(s.Runs) != 1 || s.Kernel != "" {
 		t.Errorf("got %+v, %v", s, err)
@@ -176,7 +177,8 @@ func TestComplete(t *testing.T) {
 	}
 	r.Resume = []string{"a b"}
 	err = Complete(r, n.note)
-	if err == nil || isUsage(err) || !strings.HasSuffix(err.Error(), "tokentest run --resume 'a b' makes the records again") {
+	if err == nil || isUsage(err) || !strings.HasSuffix(err.Error(),
+		"tokentest run --resume 'a b' makes the records again") {
 		t.Errorf("cut off: got %v, noted %q", err, n)
 	}
 }

@@ -193,7 +193,8 @@ func (o *Options) one(ctx context.Context, k *result.KernelRun, d *disagreement,
 }
 
 // try runs scenarios in one boot and says which show the same disagreement.
-func (o *Options) try(ctx context.Context, dir, ref string, kind disagreementKind, list []*cases.Group) ([]bool, error) {
+func (o *Options) try(ctx context.Context, dir, ref string, kind disagreementKind, list []*cases.Group) ([]bool,
+	error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}

@@ -41,7 +41,8 @@ func drawn(t *testing.T, acts string) (*result.Run, Options, *[]string) {
 	t.Chdir(dir)
 	t.Setenv(labtest.Acts, acts)
 	t.Setenv(labtest.Boots, filepath.Join(dir, "boots"))
-	o := Options{Log: t.Logf, Lab: &lab.Lab{Dir: filepath.Join(dir, "run"), CacheDir: filepath.Join(dir, "cache"), Accel: "kvm"}}
+	o := Options{Log: t.Logf, Lab: &lab.Lab{Dir: filepath.Join(dir, "run"), CacheDir: filepath.Join(dir, "cache"),
+		Accel: "kvm"}}
 	o.Lab.Faults.OmitRule = wrongRule
 	if err := os.Mkdir(o.Lab.Dir, 0o755); err != nil {
 		t.Fatal(err)

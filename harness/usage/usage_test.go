@@ -15,7 +15,8 @@ func TestErrors(t *testing.T) {
 		advised bool
 	}{
 		{"Errorf", Errorf("--out %s: %w", "d", fs.ErrExist), "--out d: file already exists", false},
-		{"Advisef", Advisef("no run: %w; tokentest run makes one", fs.ErrExist), "no run: file already exists; tokentest run makes one", true},
+		{"Advisef", Advisef("no run: %w; tokentest run makes one", fs.ErrExist),
+			"no run: file already exists; tokentest run makes one", true},
 		{"Of", Of(fs.ErrExist), "file already exists", false},
 		{"Of a mistake", Of(fmt.Errorf("x: %w", Advisef("y: %w", fs.ErrExist))), "x: y: file already exists", true},
 		{"wrapped", fmt.Errorf("read: %w", Of(fs.ErrExist)), "read: file already exists", false},

@@ -26,10 +26,13 @@ type buildFlags struct {
 }
 
 func (f *buildFlags) register(fl *pflag.FlagSet) {
-	fl.StringVar(&f.config, "config", "", "build with the .config `FILE` to begin with, or :PATH+PATH of the source (default: everything off)")
-	fl.StringArrayVar(&f.fragments, "fragment", nil, "merge `FRAGMENT` into it: base, token, debug or a file; may be repeated (default base and token)")
+	fl.StringVar(&f.config, "config", "",
+		"build with the .config `FILE` to begin with, or :PATH+PATH of the source (default: everything off)")
+	fl.StringArrayVar(&f.fragments, "fragment", nil,
+		"merge `FRAGMENT` into it: base, token, debug or a file; may be repeated (default base and token)")
 	fl.StringArrayVar(&f.without, "without", nil, "switch `OPTION` off, and what depends on it; may be repeated")
-	fl.StringVar(&f.objects, "objects", "", "keep objects under `NAME`, so that a build with another configuration compiles only what differs")
+	fl.StringVar(&f.objects, "objects", "",
+		"keep objects under `NAME`, so that a build with another configuration compiles only what differs")
 	fl.StringArrayVar(&f.vars, "make", nil, "give make `VAR=VALUE`, such as LLVM=1; may be repeated")
 	fl.IntVar(&f.jobs, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
 }
@@ -94,8 +97,9 @@ or tree:DIR (with the changes of its tracked files), with patches behind it:
 +series.mbox, as b4 writes it, or +dir/ of format-patch files. Patches are applied
 with git am in a work tree of its own; yours is only read. The same sources,
 patches, configuration and tools are built once.`,
-		Example: "  tokentest kernel build src:6.12+fix.mbox\n  tokentest kernel build --fragment base --fragment token --fragment debug git:~/linux#v6.12",
-		Args:    args(cobra.MinimumNArgs(1)),
+		Example: "  tokentest kernel build src:6.12+fix.mbox\n  tokentest kernel build --fragment base --fragment token " +
+			"--fragment debug git:~/linux#v6.12",
+		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, refs []string) error {
 			var err error
 			if o.Build, err = f.options(); err != nil {

@@ -33,7 +33,8 @@ Exit code 1 says that something is missing that the cases or the boot need.`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE:    func(c *cobra.Command, args []string) error { return a.check(c.Context(), args[0], f) },
 	}
-	c.Flags().StringArrayVar(&f.fragments, "fragment", []string{"base", "token"}, "compare with `FRAGMENT`: base, token, debug or a file; may be repeated")
+	c.Flags().StringArrayVar(&f.fragments, "fragment", []string{"base", "token"},
+		"compare with `FRAGMENT`: base, token, debug or a file; may be repeated")
 	return c
 }
 

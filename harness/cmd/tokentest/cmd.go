@@ -71,7 +71,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if slices.Contains(args, bisectFlag) {
 		code = result.BisectAbort
 	}
-	return signals.New(code).Run(stderr, func(ctx context.Context) int { return execute(ctx, args, stdin, stdout, stderr) })
+	return signals.New(code).Run(stderr, func(ctx context.Context) int {
+		return execute(ctx, args, stdin, stdout,
+			stderr)
+	})
 }
 
 // execute does what the command line says, up to a line for each error.
@@ -90,19 +93,19 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	case err == nil: // it may have left out what it had not come to
 		err = context.Cause(ctx)
 	}
-	list := each(err)
+	list := flatten(err)
 	for i, e := range list {
-		text := said(e)
+		text := errorText(e)
 		if i == len(list)-1 {
-			text += next(err, c)
+			text += helpFor(err, c)
 		}
 		fmt.Fprintln(stderr, "tokentest:", text)
 	}
 	return a.failed(err)
 }
 
-// next names the command that helps after a mistake, where its error does not.
-func next(err error, c *cobra.Command) string {
+// helpFor names the command that helps after a mistake, where its error does not.
+func helpFor(err error, c *cobra.Command) string {
 	var bad *kernel.UsageError
 	var u *usage.Error
 	ofKernel := errors.As(err, &bad)
@@ -130,12 +133,12 @@ func (a *app) failed(err error) int {
 	return result.BisectAbort
 }
 
-// each takes errors that were put together apart.
-func each(err error) []error {
+// flatten returns the single errors of a list of errors.
+func flatten(err error) []error {
 	var list, out []error
 	switch e := err.(type) {
 	case *usage.Error:
-		return each(e.Err)
+		return flatten(e.Err)
 	case *multierror.Error:
 		list = e.Errors
 	case interface{ Unwrap() []error }:
@@ -147,14 +150,13 @@ func each(err error) []error {
 		return []error{err}
 	}
 	for _, e := range list {
-		out = append(out, each(e)...)
+		out = append(out, flatten(e)...)
 	}
 	return out
 }
 
-// said words an error. That a command was interrupted says why it has no
-// result; what it was at adds nothing.
-func said(err error) string {
+// errorText is the text of an error. If the command was interrupted, where does not matter.
+func errorText(err error) string {
 	last := err
 	for next := last; next != nil; next = errors.Unwrap(next) {
 		last = next
@@ -238,14 +240,15 @@ host, the boot or a control failed, it was interrupted, or nothing was decided).
 		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
 		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.shellCmd(), a.parseCmd(),
 	)
-	a.first(c)
+	a.greet(c)
 	a.completions(c)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage.Errorf("%w", err) })
-	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "", "keep kernels and images in `DIR` instead of the user's cache directory")
+	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "",
+		"keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())

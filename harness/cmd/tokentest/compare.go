@@ -105,7 +105,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	}
 	out := result.Compare(base, new)
 	out.Fatal = fatal
-	return a.tell(out, f.format)
+	return a.writeComparison(out, f.format)
 }
 
 // fatalFlag names what else than a new failure is one.
@@ -138,8 +138,8 @@ func classes(names []string) ([]result.Class, error) {
 	return out, nil
 }
 
-// tell prints a comparison, and makes its verdict the exit code.
-func (a *app) tell(c *result.Comparison, format string) error {
+// writeComparison prints a comparison, and makes its verdict the exit code.
+func (a *app) writeComparison(c *result.Comparison, format string) error {
 	a.code = c.ExitCode()
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
@@ -175,7 +175,8 @@ func (a *app) writeBaseline(path, run string) error {
 			n[s] += i
 		}
 	}
-	a.note("%s: %d pass, %d fail, %d broken, %d skip on %d kernels", path, n[result.Pass], n[result.Fail], n[result.Broken], n[result.Skip], len(r.Kernels))
+	a.note("%s: %d pass, %d fail, %d broken, %d skip on %d kernels", path, n[result.Pass], n[result.Fail],
+		n[result.Broken], n[result.Skip], len(r.Kernels))
 	return nil
 }
 
@@ -186,8 +187,8 @@ func (a *app) look() report.Options {
 	return report.Options{Color: tty && !plain, Width: width}
 }
 
-// base reads the baseline, before anything boots for nothing.
-func (a *app) base(f *runFlags) (*result.Side, error) {
+// readBaseline reads the baseline before anything boots: a mistake in its name is cheap then.
+func (a *app) readBaseline(f *runFlags) (*result.Side, error) {
 	if f.baseline == "" && len(f.fatal) > 0 {
 		return nil, usage.Errorf("--fail-on is about what has changed: name what from with --baseline FILE")
 	}
@@ -213,9 +214,9 @@ func (f *runFlags) asks(r *result.Run) func(id string) bool {
 	return r.Asked()
 }
 
-// against compares a run that has just ended with a baseline, of which other
+// compareBaseline compares a run that has just ended with a baseline, of which other
 // kernels do not count. It goes to standard error: the report has standard output.
-func (a *app) against(base *result.Side, r *result.Run, f *runFlags) error {
+func (a *app) compareBaseline(base *result.Side, r *result.Run, f *runFlags) error {
 	c := result.Compare(base.Of(r), &result.Side{Name: r.Dir, Runs: []*result.Run{r}})
 	var err error
 	if c.Fatal, err = classes(f.fatal); err != nil {

@@ -44,7 +44,9 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	snapshotFlag(fl, &f.snapshot, lab.NeverRestore)
-	fl.DurationVar(&f.deadline, "deadline", 0, "end the machine after `TIME` (default 24h; one that no longer answers, or whose console has printed 32 MiB, is ended much sooner)")
+	fl.DurationVar(&f.deadline, "deadline", 0,
+		"end the machine after `TIME` (default 24h; one that no longer answers, or whose console has printed 32 MiB, is "+
+			"ended much sooner)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr as it comes")
@@ -52,7 +54,8 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.user, "user", "u", "", "run as the user `UID[:GID]`, or nobody (default root)")
 	fl.StringVar(&f.root, "root", "", "make the directory `DIR` the program's root; the program is then one in it")
 	fl.StringVar(&f.dir, "dir", "", "run in the directory `DIR` of the machine (default the one here, or / with --root)")
-	fl.StringArrayVar(&f.with, "with", nil, "bring `FILE[:PLACE]`, which may be a directory, to the same or another place; may be repeated")
+	fl.StringArrayVar(&f.with, "with", nil,
+		"bring `FILE[:PLACE]`, which may be a directory, to the same or another place; may be repeated")
 	fl.StringArrayVar(&f.get, "get", nil, "fetch `FILE` when the program has ended; may be repeated")
 	fl.BoolVar(&f.bare, "no-testdata", false, "do not bring the directory of a Go test along")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the machine's records in `DIR`, which must not exist")
@@ -165,7 +168,8 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 		return nil, err
 	}
 	signals.Of(ctx).Keep(guestprog.ExitNoMachine)
-	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Snapshot: f.snapshot}
+	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline,
+		Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = readAllow(f.allow); err != nil {

@@ -55,7 +55,8 @@ change between two releases, by the rule that decides on each side.`,
 			return a.explainCase(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3", "walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
+	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3",
+		"walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
 	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
 	f.btf.register(c.Flags())
 	c.Flags().BoolVar(&f.diff, "diff", false, "count the decisions that change between two releases")
@@ -77,7 +78,8 @@ func factsOf(dir, kernel string) ([]*step.Facts, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, usage.Errorf("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"), strings.Join(refs, " "))
+		return nil, usage.Errorf("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"),
+			strings.Join(refs, " "))
 	}
 	return out, nil
 }

@@ -76,7 +76,8 @@ func (a *app) scan(name string, allow *splat.Allow) error {
 	list := found.Findings
 	allow.Apply(list)
 	for _, f := range list {
-		line := fmt.Sprintf("%s:%d: %s: %s [%s]", name, 1+strings.Count(string(text[:f.Offset]), "\n"), f.Kind, f.Title, f.Fingerprint)
+		line := fmt.Sprintf("%s:%d: %s: %s [%s]", name, 1+strings.Count(string(text[:f.Offset]), "\n"), f.Kind, f.Title,
+			f.Fingerprint)
 		if f.Allowed != "" {
 			line += " allowed: " + f.Allowed
 		} else {

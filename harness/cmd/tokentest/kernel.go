@@ -11,7 +11,8 @@ import (
 )
 
 func (a *app) kernelCmd() *cobra.Command {
-	return group(&cobra.Command{Use: "kernel", Short: "fetch, build, check and list kernels"}, a.kernelListCmd(), a.kernelFetchCmd(), a.kernelBuildCmd(), a.kernelCheckCmd(), a.kernelConfigCmd(), a.kernelHeaderCmd())
+	return group(&cobra.Command{Use: "kernel", Short: "fetch, build, check and list kernels"}, a.kernelListCmd(),
+		a.kernelFetchCmd(), a.kernelBuildCmd(), a.kernelCheckCmd(), a.kernelConfigCmd(), a.kernelHeaderCmd())
 }
 
 func (a *app) kernelOptions() kernel.Options {

@@ -24,7 +24,8 @@ func (a *app) listCmd() *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.listParity(c.Context()) },
 	}
-	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listCasesCmd(), a.listOptionsCmd())
+	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listCasesCmd(),
+		a.listOptionsCmd())
 }
 
 func (a *app) listCasesCmd() *cobra.Command {
@@ -44,7 +45,8 @@ func (a *app) listCasesCmd() *cobra.Command {
 			return a.listCases(c.Context(), args, f, btf)
 		},
 	}
-	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", nil, "say what the kernel `REF`, which is at hand, could not play")
+	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", nil,
+		"say what the kernel `REF`, which is at hand, could not play")
 	btf.register(c.Flags())
 	return c
 }
@@ -148,7 +150,8 @@ func (a *app) planCmd() *cobra.Command {
 		Long: `Show what would run, and in which boots. For a kernel that is at hand its BTF, which
 is in the image, and its configuration tell what would be skipped and why, and what
 it has that tokentest does not know.`,
-		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf /sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
+		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf " +
+			"/sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
 		RunE: func(c *cobra.Command, args []string) error {
 			args, err := f.readFile(c.Flags(), args)
 			if err != nil {
@@ -203,7 +206,8 @@ func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfF
 			}
 			groups[c.Group]++
 		}
-		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds), len(plan.Batches(chosen, p.Batch)))
+		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds),
+			len(plan.Batches(chosen, p.Batch)))
 		for _, g := range order {
 			fmt.Fprintf(t, "\t%s\t%d\n", g.Name, groups[g])
 		}

@@ -21,9 +21,11 @@ type lists struct {
 }
 
 func (l *lists) register(fl *pflag.FlagSet) {
-	fl.StringArrayVar(&l.deny, "denylist", nil, "do not run the cases that `FILE` lists, each with a reason; may be repeated")
+	fl.StringArrayVar(&l.deny, "denylist", nil,
+		"do not run the cases that `FILE` lists, each with a reason; may be repeated")
 	fl.StringArrayVar(&l.allow, "allowlist", nil, "run only the cases that `FILE` lists; may be repeated")
-	fl.StringArrayVar(&l.expect, "expect", nil, "the cases that `FILE` lists are known to fail, each with its errno; may be repeated")
+	fl.StringArrayVar(&l.expect, "expect", nil,
+		"the cases that `FILE` lists are known to fail, each with its errno; may be repeated")
 	fl.BoolVar(&l.strict, "strict-lists", false, "an entry of these lists that matches no case is an error, not a warning")
 }
 
@@ -34,7 +36,8 @@ func (l *lists) apply(ctx context.Context, a *app, p *plan.Plan) ([]result.ListE
 		kind  result.ListKind
 		flag  string
 		names []string
-	}{{result.DenyList, "--denylist", l.deny}, {result.AllowList, "--allowlist", l.allow}, {result.ExpectList, "--expect", l.expect}} {
+	}{{result.DenyList, "--denylist", l.deny}, {result.AllowList, "--allowlist", l.allow},
+		{result.ExpectList, "--expect", l.expect}} {
 		for _, name := range of.names {
 			text, err := os.ReadFile(name)
 			if err != nil {

@@ -110,7 +110,8 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		a.verdict(ctx, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
-	ended.Kernel.Repeat = "tokentest exec --kernel " + shell.Join(f.kernel) + " --parse " + kind + " -- " + shell.Join(args...)
+	ended.Kernel.Repeat = "tokentest exec --kernel " + shell.Join(f.kernel) + " --parse " + kind +
+		" -- " + shell.Join(args...)
 	run.Kernels = []*result.KernelRun{ended.Kernel}
 	if err := runs.Store(run); err != nil {
 		return err

@@ -250,7 +250,8 @@ func shape(text string) []string {
 	var out []string
 	for line := range strings.Lines(regexp.MustCompile(`\n +`).ReplaceAllString("\n"+dedent(text), " ")) {
 		line = regexp.MustCompile(`^(kernel \S+:|skip \d+:|results in ).*`).ReplaceAllString(strings.TrimSpace(line), "$1")
-		line = regexp.MustCompile(`\((direct boot|bzimage boot|restored) `).ReplaceAllString(line, "(boot ") // as the kernel allows
+		// The way in is as the kernel allows.
+		line = regexp.MustCompile(`\((direct boot|bzimage boot|restored) `).ReplaceAllString(line, "(boot ")
 		line = regexp.MustCompile(`[0-9]+`).ReplaceAllString(line, "0")
 		if line != "" && !slices.Contains(out, line) {
 			out = append(out, line)
@@ -286,14 +287,20 @@ func newPlayground(t *testing.T) *playground {
 	}
 	p := &playground{dir: t.TempDir()}
 	home, cache := filepath.Join(p.dir, "home"), filepath.Join(p.dir, "home/.cache/tokentest")
-	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", // it may be make that runs the test
+	// The variables of make are empty: it may be make that runs the test.
+	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
 		"PATH="+filepath.Join(p.dir, "tools")+":"+os.Getenv("PATH"),
 		labtest.Acts+"=clean", labtest.Boots+"="+filepath.Join(p.dir, "boots"))
-	if err := errors.Join(labtest.Tree(p.dir), labtest.Cache(cache, config), labtest.Linux(filepath.Join(home, "linux"), config), labtest.Tools(filepath.Join(p.dir, "tools")),
-		os.CopyFS(filepath.Join(p.dir, "scripts"), os.DirFS("../../../scripts")), os.CopyFS(filepath.Join(p.dir, "kconfig"), os.DirFS("../../../kconfig"))); err != nil {
+	if err := errors.Join(labtest.Tree(p.dir), labtest.Cache(cache, config),
+		labtest.Linux(filepath.Join(home, "linux"), config),
+		labtest.Tools(filepath.Join(p.dir, "tools")),
+		os.CopyFS(filepath.Join(p.dir, "scripts"), os.DirFS("../../../scripts")),
+		os.CopyFS(filepath.Join(p.dir, "kconfig"), os.DirFS("../../../kconfig"))); err != nil {
 		t.Fatal(err)
 	}
-	for name, of := range map[string]string{"bin/tokentest": self, "home/tokentest": p.dir, "home/build": filepath.Join(home, "linux")} {
+	for name, of := range map[string]string{
+		"bin/tokentest": self, "home/tokentest": p.dir, "home/build": filepath.Join(home, "linux"),
+	} {
 		name = filepath.Join(p.dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Symlink(of, name)); err != nil {
 			t.Fatal(err)
@@ -305,8 +312,10 @@ func newPlayground(t *testing.T) *playground {
 		"set -e; for name in BASE NEW MONDAY TUESDAY; do cp -r results/runs/RUN results/runs/$name; done",
 		"set -e; for n in 1 2; do bin/tokentest run -q -k deb:6.12 -k deb:7.3 -o part$n --shard $n/2 token_create; done",
 		"bin/tokentest compare --write-baseline mine.jsonl.gz results/runs/RUN",
-		"bin/tokentest run -q -k deb:6.12 -o suite && mkdir results/baseline && bin/tokentest compare --write-baseline results/baseline/suite.jsonl.gz suite",
-		"git -C ~/linux format-patch -q --stdout HEAD~1 > x.mbox; cp x.mbox series.mbox; cp x.mbox fix.mbox; mkdir patches; cp x.mbox patches/1.patch",
+		"bin/tokentest run -q -k deb:6.12 -o suite && mkdir results/baseline && " +
+			"bin/tokentest compare --write-baseline results/baseline/suite.jsonl.gz suite",
+		"git -C ~/linux format-patch -q --stdout HEAD~1 > x.mbox; " +
+			"cp x.mbox series.mbox; cp x.mbox fix.mbox; mkdir patches; cp x.mbox patches/1.patch",
 		"mkdir -p cases/testdata/mutants; cp x.mbox cases/testdata/mutants/6.12.patch",
 	} {
 		if out, err := p.bash(line); err != nil {
@@ -343,9 +352,12 @@ func (p *playground) files(t *testing.T) {
 	ktap := "KTAP version 1\n1..1\nok 1 a_test\n"
 	for name, text := range map[string]string{
 		"Makefile": string(make), "mine.txt": shownCase(t), "repro.txt": string(changed),
-		"slow.txt": "nested_userns # slow\n", "slow.arm.txt": "", "known.txt": "", "reports.txt": "warn: WARNING in f* until=2999-12-31 # known\n", "kselftest.log": ktap,
-		"fs_test": "#!/bin/sh\nprintf '" + strings.ReplaceAll(ktap, "\n", `\n`) + "'\n", "a.out": "#!/bin/sh\necho done\n",
-		"tools/dmesg": "#!/bin/sh\necho '[    0.000000] Linux version 6.12'\n",
+		"slow.txt": "nested_userns # slow\n", "slow.arm.txt": "", "known.txt": "",
+		"reports.txt":   "warn: WARNING in f* until=2999-12-31 # known\n",
+		"kselftest.log": ktap,
+		"fs_test":       "#!/bin/sh\nprintf '" + strings.ReplaceAll(ktap, "\n", `\n`) + "'\n",
+		"a.out":         "#!/bin/sh\necho done\n",
+		"tools/dmesg":   "#!/bin/sh\necho '[    0.000000] Linux version 6.12'\n",
 	} {
 		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)

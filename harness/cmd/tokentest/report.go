@@ -51,7 +51,7 @@ code are of the new judgement, and the record stays as it is.`,
 			if err := a.write(format, r); err != nil {
 				return err
 			}
-			a.wayOn(format, r)
+			a.noteResume(format, r)
 			return nil
 		},
 	}
@@ -67,7 +67,8 @@ func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := result.Compare(&result.Side{Name: "the verdicts of " + r.Dir, Runs: []*result.Run{r}}, &result.Side{Name: "those of this tokentest", Runs: []*result.Run{now}})
+	c := result.Compare(&result.Side{Name: "the verdicts of " + r.Dir, Runs: []*result.Run{r}},
+		&result.Side{Name: "those of this tokentest", Runs: []*result.Run{now}})
 	if !a.quiet {
 		if err := report.WriteComparison("pretty", c, a.stderr, report.Options{}); err != nil {
 			return nil, fmt.Errorf("print what changed: %w", err)
@@ -87,7 +88,7 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 		r, err := runs.Load(l, dir)
 		var unended *result.UnendedError
 		if errors.As(err, &unended) {
-			r, err = a.recalled(ctx, dir)
+			r, err = a.recallRun(ctx, dir)
 		}
 		if err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/shell"
@@ -54,9 +55,9 @@ var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", 
 // override is a flag that a resumed run takes instead of its own.
 type override struct{ name, value string }
 
-// goOn resumes a run that was interrupted or killed, by the command line that
+// resumeRun resumes a run that was interrupted or killed, by the command line that
 // it was started with.
-func (a *app) goOn(c *cobra.Command, f *runFlags, args []string) error {
+func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 	if err := a.onlyOutput(c, args); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 	if err != nil {
 		return err
 	}
-	base, err := a.base(f)
+	base, err := a.readBaseline(f)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 	if err := a.conclude(format, r, nil); err != nil || base == nil {
 		return err
 	}
-	return a.against(base, r, f)
+	return a.compareBaseline(base, r, f)
 }
 
 // onlyOutput refuses what a resumed run cannot take anew, and keeps the rest.
@@ -154,13 +155,44 @@ func (a *app) override(c *cobra.Command) error {
 	return nil
 }
 
-// wayOn says, as the last line, how what is not whole is completed. Pretty ends
-// with it.
-func (a *app) wayOn(format string, r *result.Run) {
+// noteResume says, as the last line, how to complete a run that is not complete. Pretty ends
+// with that itself.
+func (a *app) noteResume(format string, r *result.Run) {
 	if format == "pretty" {
 		return
 	}
 	for _, dir := range r.Resume {
 		a.note("to continue: tokentest run --resume %s", shell.Quote(dir))
 	}
+}
+
+// recallRun reads a run that has not ended, from what its machines said.
+func (a *app) recallRun(ctx context.Context, dir string) (*result.Run, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the run: %w", err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("find the working directory: %w", err)
+	}
+	b, err := lab.ReadInvocation(abs)
+	if err != nil {
+		return nil, err
+	}
+	var r *result.Run
+	reader := &app{stdin: a.stdin, stdout: a.stdout, stderr: a.stderr, quiet: a.quiet, resume: abs}
+	reader.recall = func(l *lab.Lab, p *plan.Plan) error {
+		r, err = l.Recall(ctx, b, p)
+		return err
+	}
+	err = errors.Join(reader.again(ctx, b), os.Chdir(here))
+	if err == nil && r == nil {
+		err = errors.New("its command line is not that of a run")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the run in %s, which has not ended: %w", dir, err)
+	}
+	r.Dir, r.Resume = dir, []string{dir}
+	return r, nil
 }

@@ -49,7 +49,7 @@ type runFlags struct {
 	console, gdb     bool
 	repeat           int
 	untilFail        bool
-	lies             lies
+	faults           faults
 	random           random
 	build            buildFlags
 	jobs             int
@@ -78,7 +78,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
   git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.resume != "" && a.begun == nil {
-				return a.goOn(c, f, args)
+				return a.resumeRun(c, f, args)
 			}
 			if err := a.override(c); err != nil {
 				return err
@@ -90,13 +90,15 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl := c.Flags()
 	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	fl.BoolVar(&f.full, "full", false, "run every case, not only the default suite")
-	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg; auto takes KVM when a guest really runs on it")
+	fl.StringVar(&f.accel, "accel", "auto",
+		"run guests on `HOW`: auto, kvm or tcg; auto takes KVM when a guest really runs on it")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
 	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
 	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
 	fatalFlag(c, &f.fatal)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
-	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM, or 32 MiB of console)")
+	fl.DurationVar(&f.deadline, "deadline", 0,
+		"end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM, or 32 MiB of console)")
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 256)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
@@ -104,19 +106,22 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	f.lists.register(fl)
 	emptyFlag(fl, &f.allowEmpty)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
-	fl.BoolVar(&a.bisecting, bisectName, false, `exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+	fl.BoolVar(&a.bisecting, bisectName, false,
+		`exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
 	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr as it comes")
 	fl.BoolVar(&f.gdb, "gdb", false, "have each machine wait for a debugger, and print the line that attaches one")
-	fl.StringVar(&f.isolate, "isolate", "", "give each `WHAT` a machine of its own: case or group; they begin from a snapshot")
+	fl.StringVar(&f.isolate, "isolate", "",
+		"give each `WHAT` a machine of its own: case or group; they begin from a snapshot")
 	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
-	fl.BoolVar(&f.untilFail, "until-fail", false, "run everything until something is not as expected, at most --repeat times")
+	fl.BoolVar(&f.untilFail, "until-fail", false,
+		"run everything until something is not as expected, at most --repeat times")
 	entryFlag(fl, &f.boot)
 	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
 	f.registerPlan(fl)
-	f.lies.register(fl)
+	f.faults.register(fl)
 	f.random.register(fl)
 	return c
 }
@@ -199,7 +204,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		f.random.place(l.Dir, p)
 		return a.recall(l, p)
 	}
-	base, err := a.base(f)
+	base, err := a.readBaseline(f)
 	if err != nil {
 		return err
 	}
@@ -229,7 +234,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	err = a.after(c.Context(), l, p, r, base, f)
-	a.wayOn(format, r)
+	a.noteResume(format, r)
 	return err
 }
 
@@ -248,7 +253,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return nil, err
 	}
-	return l, f.lies.tell(l)
+	return l, f.faults.inject(l)
 }
 
 // progress has the lab show how far it is. A terminal gets the live view, unless NO_COLOR or
@@ -269,7 +274,7 @@ func (a *app) after(
 ) error {
 	switch {
 	case base != nil:
-		return a.against(base, r, f)
+		return a.compareBaseline(base, r, f)
 	case f.random.worlds > 0:
 		return shrink.Run(ctx, r, shrink.Options{Lab: l, Cases: p.Cases, Drawn: f.random.texts, Log: a.note,
 			Say: func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }})
@@ -293,7 +298,7 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 		return errors.Join(why, stored, os.RemoveAll(r.Dir))
 	}
 	if why != nil && format != "pretty" { // which ends with it
-		for _, e := range each(why) {
+		for _, e := range flatten(why) {
 			a.note("%v", e)
 		}
 	}

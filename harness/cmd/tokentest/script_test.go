@@ -52,7 +52,8 @@ func TestScripts(t *testing.T) {
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline, "count": count, "screen": screen,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline,
+			"count": count, "screen": screen,
 			"commits": commits, "truncate": truncate},
 		Condition: condition,
 	})
@@ -61,7 +62,8 @@ func TestScripts(t *testing.T) {
 // setCounts tells a script how many cases token_create has, so that a new one changes no
 // script: $ALL, all but one, all but 70, one more, and twice as many without and with one more.
 func setCounts(e *testscript.Env, n int) {
-	for name, count := range map[string]int{"ALL": n, "BUT1": n - 1, "BUT70": n - 70, "PLUS1": n + 1, "TWICE": 2 * n, "TWICE2": 2 * (n + 1)} {
+	for name, count := range map[string]int{"ALL": n, "BUT1": n - 1, "BUT70": n - 70, "PLUS1": n + 1, "TWICE": 2 * n,
+		"TWICE2": 2 * (n + 1)} {
 		e.Setenv(name, strconv.Itoa(count))
 	}
 }
@@ -204,7 +206,8 @@ func leftovers(t *testing.T, dir string) {
 		}
 	}
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && (unfinished.MatchString(d.Name()) && d.Name() != ".tmp" || filepath.Base(filepath.Dir(path)) == ".tmp") {
+		if err == nil && (unfinished.MatchString(d.Name()) && d.Name() != ".tmp" ||
+			filepath.Base(filepath.Dir(path)) == ".tmp") {
 			t.Errorf("%s is left behind", path)
 		}
 		return nil

@@ -67,7 +67,8 @@ func busy(pid int) {
 
 // ends starts a command, sends a signal and returns the exit code, what was
 // said and how long it took to end.
-func ends(t *testing.T, sig syscall.Signal, ready func(pid int), args ...string) (code int, said string, took time.Duration) {
+func ends(t *testing.T, sig syscall.Signal, ready func(pid int), args ...string) (code int, said string,
+	took time.Duration) {
 	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.Command("tokentest", args...)
@@ -102,7 +103,8 @@ func TestSignalsEndCommands(t *testing.T) {
 	} {
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT} {
 			code, said, took := ends(t, sig, busy, args...)
-			if code != result.ExitNoVerdict || took > endsWithin || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "tokentest: ") {
+			if code != result.ExitNoVerdict || took > endsWithin || strings.Count(said, "\n") != 1 ||
+				!strings.HasPrefix(said, "tokentest: ") {
 				t.Errorf("%s after %s: exit code %d after %s, it said %q", args[0], sig, code, took, said)
 			}
 		}
@@ -158,7 +160,8 @@ func TestExecSignals(t *testing.T) {
 func TestInterruptedIsNeverZero(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(signals.ErrInterrupted)
-	for _, args := range [][]string{{"list", "cases"}, {"help"}, {"plan", "nested_userns"}, {"explain", "nested_userns"}, {"doctor"}} {
+	for _, args := range [][]string{{"list", "cases"}, {"help"}, {"plan", "nested_userns"}, {"explain", "nested_userns"},
+		{"doctor"}} {
 		var stdout, stderr bytes.Buffer
 		if code := execute(ctx, args, nil, &stdout, &stderr); code != result.ExitNoVerdict {
 			t.Errorf("%v: exit code %d, it said %q", args, code, stderr.String())

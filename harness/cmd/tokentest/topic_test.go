@@ -31,7 +31,8 @@ func TestTopics(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		if code := run([]string{"help", topic.name}, nil, &out, &out); code != 0 || !strings.Contains(out.String(), topic.plain()) {
+		if code := run([]string{"help", topic.name}, nil, &out, &out); code != 0 ||
+			!strings.Contains(out.String(), topic.plain()) {
 			t.Errorf("help %s: exit code %d: %.200s", topic.name, code, out.String())
 		}
 	}
@@ -39,7 +40,8 @@ func TestTopics(t *testing.T) {
 
 // A page on a terminal has headings in capitals and no frame of a table.
 func TestTopicPlain(t *testing.T) {
-	page := topic{text: "One.\n\n## Two\n\n| code | meaning |\n| --- | --- |\n| `0` | all | more |\n| `long-long-word` | x |\n\n    tokentest run\n"}
+	page := topic{text: "One.\n\n## Two\n\n| code | meaning |\n| --- | --- |\n| `0` | all | more |\n| " +
+		"`long-long-word` | x |\n\n    tokentest run\n"}
 	want := "One.\n\nTWO\n\n  0             all | more\n  long-long-word\n                x\n\n    tokentest run\n"
 	if got := page.plain(); got != want {
 		t.Errorf("got %q, want %q", got, want)

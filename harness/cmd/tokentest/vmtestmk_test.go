@@ -92,7 +92,8 @@ func TestVmtestMk(t *testing.T) {
 		linux := filepath.Join(dir, "linux")
 		cmd := exec.Command("make", strings.Fields(strings.ReplaceAll(tt.args, "MK", mk))...)
 		cmd.Dir = linux
-		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "KBUILD_OUTPUT=") // it may be make that runs the test
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
+			"KBUILD_OUTPUT=") // it may be make that runs the test
 		out, err := cmd.CombinedOutput()
 		var said []string
 		for line := range strings.Lines(string(out)) {

@@ -15,33 +15,33 @@ import (
 	"tokentest/harness/usage"
 )
 
-// lies are deliberate faults of the harness itself. The canary tells them, to
-// show that each turns the run red.
-type lies struct {
+// faults are deliberate faults of the harness, from hidden flags. scripts/canary.sh injects
+// them and checks that each makes the run fail.
+type faults struct {
 	rule    string
 	corrupt int
 	channel string
 }
 
-func (l *lies) register(fl *pflag.FlagSet) {
-	fl.StringVar(&l.rule, "lie-rule", "", "")
-	fl.IntVar(&l.corrupt, "lie-corrupt", 0, "")
-	fl.StringVar(&l.channel, "lie-channel", "", "")
+func (f *faults) register(fl *pflag.FlagSet) {
+	fl.StringVar(&f.rule, "lie-rule", "", "")
+	fl.IntVar(&f.corrupt, "lie-corrupt", 0, "")
+	fl.StringVar(&f.channel, "lie-channel", "", "")
 	for _, name := range []string{"lie-rule", "lie-corrupt", "lie-channel"} {
 		fl.MarkHidden(name)
 	}
 }
 
-func (l *lies) tell(to *lab.Lab) error {
-	if l.rule != "" && !slices.Contains(oracle.Rules(), l.rule) {
-		return usage.Errorf("--lie-rule %q: no such rule; there are %s", l.rule, strings.Join(oracle.Rules(), " "))
+func (f *faults) inject(to *lab.Lab) error {
+	if f.rule != "" && !slices.Contains(oracle.Rules(), f.rule) {
+		return usage.Errorf("--lie-rule %q: no such rule; there are %s", f.rule, strings.Join(oracle.Rules(), " "))
 	}
-	to.Faults.OmitRule = l.rule
-	if l.corrupt > 0 {
-		l.channel = fmt.Sprintf("flip@%d", l.corrupt)
+	to.Faults.OmitRule = f.rule
+	if f.corrupt > 0 {
+		f.channel = fmt.Sprintf("flip@%d", f.corrupt)
 	}
-	if l.channel != "" {
-		do, at, err := parseChannel(l.channel)
+	if f.channel != "" {
+		do, at, err := parseChannel(f.channel)
 		if err != nil {
 			return err
 		}
@@ -50,23 +50,23 @@ func (l *lies) tell(to *lab.Lab) error {
 	return nil
 }
 
-// channel is a control channel that is not what it should be.
+// channel is a control channel that damages what passes through it.
 type channel struct {
 	r    io.Reader
 	do   string
-	at   int // the byte at which it happens
+	at   int // the byte to damage
 	seen int
-	rest []byte // what is to be read again
+	rest []byte // bytes to return once more
 }
 
-// Read reads, and damages what a position lies in.
+// Read reads, and damages the byte at the position.
 func (c *channel) Read(p []byte) (int, error) {
 	if n := copy(p, c.rest); n > 0 {
 		c.rest = c.rest[n:]
 		return n, nil
 	}
 	if c.do == "delay" {
-		time.Sleep(lieDelay)
+		time.Sleep(readDelay)
 	}
 	n, err := c.r.Read(p)
 	i := c.at - c.seen
@@ -86,10 +86,10 @@ func (c *channel) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// lieDelay is how long a channel that delays takes for each read.
-const lieDelay = 20 * time.Millisecond
+// readDelay is how long each read takes with "delay".
+const readDelay = 20 * time.Millisecond
 
-// channels are the ways in which the control channel can be bad.
+// channels are the ways in which a control channel can be damaged.
 var channels = []string{"flip", "drop", "repeat", "delay"}
 
 // parseChannel reads HOW@BYTE.
@@ -97,7 +97,8 @@ func parseChannel(s string) (do string, at int, err error) {
 	do, where, _ := strings.Cut(s, "@")
 	at, err = strconv.Atoi(where)
 	if err != nil || at < 0 || !slices.Contains(channels, do) {
-		return "", 0, usage.Errorf("--lie-channel %q: want HOW@BYTE, where HOW is one of %s", s, strings.Join(channels, ", "))
+		return "", 0, usage.Errorf("--lie-channel %q: must be HOW@BYTE, where HOW is one of %s", s,
+			strings.Join(channels, ", "))
 	}
 	return do, at, nil
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+func (a *app) manCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "man DIR",
+		Short:   "write the manual pages into a directory",
+		Long:    "Write a manual page for each command and each help topic.",
+		Example: "  tokentest man ~/.local/share/man/man1",
+		Args:    args(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return fmt.Errorf("make the directory of the pages: %w", err)
+			}
+			day := builtOn()
+			head := &doc.GenManHeader{Section: "1", Source: "tokentest", Manual: "tokentest", Date: &day}
+			c.Root().DisableAutoGenTag = true
+			if err := doc.GenManTree(c.Root(), head, args[0]); err != nil {
+				return fmt.Errorf("write the manual pages: %w", err)
+			}
+			return writeTopics(args[0], day)
+		},
+	}
+}
+
+// builtOn is the day of the commit that the program is built from: the same
+// program writes the same pages.
+func builtOn() time.Time {
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // where the build does not say
+	info, ok := debug.ReadBuildInfo()
+	for i := 0; ok && i < len(info.Settings); i++ {
+		if s := info.Settings[i]; s.Key == "vcs.time" {
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				day = t
+			}
+		}
+	}
+	return day
+}
