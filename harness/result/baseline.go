@@ -17,18 +17,18 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/gzip"
+
+	"tokentest/harness/vm"
 )
 
-// baselineHead is the first line of a baseline; records follow as in
-// records.jsonl, so that both are read alike.
+// baselineHead is the first line of a baseline. Records as in records.jsonl follow.
 type baselineHead struct {
 	Baseline int  `json:"baseline"` // the version, that of the record
 	Run      *Run `json:"run"`
 }
 
-// WriteBaseline writes what later runs are compared with to a file: every
-// decision, and nothing that changes without one. A name that ends in .gz is
-// compressed.
+// WriteBaseline writes a file to compare later runs with: every decision, and nothing that
+// changes without one. It compresses the file if its name ends in .gz.
 func WriteBaseline(path string, r *Run) error {
 	var out bytes.Buffer
 	if err := encodeBaseline(&out, r); err != nil {
@@ -82,7 +82,7 @@ func encodeBaseline(w io.Writer, r *Run) error {
 	return err
 }
 
-// gotten is what steps showed, without what was expected.
+// gotten is the observations of steps, without the expectations.
 func gotten(steps []StepResult) []StepResult {
 	out := make([]StepResult, len(steps))
 	for i := range steps {
@@ -91,25 +91,29 @@ func gotten(steps []StepResult) []StepResult {
 	return out
 }
 
-// bare is the run without what has nothing to do with its decisions: the same
-// kernels that decide the same make the same baseline, wherever and whenever
-// they ran.
+// bare is the run with only what belongs to its decisions: kernels that decide the same give
+// the same baseline, wherever and whenever they ran.
 func (r *Run) bare() *Run {
 	out := &Run{Version: r.Version, Tool: r.Tool, Selection: r.Selection, Seed: r.Seed, AllowEmpty: r.AllowEmpty}
 	for _, k := range r.Kernels {
-		small := &KernelRun{Ref: k.Ref, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift, Repeated: k.Repeated, Error: k.Error, Unbuilt: k.Unbuilt}
+		small := &KernelRun{
+			Ref: k.Ref, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift, Repeated: k.Repeated,
+			Error: k.Error, Unbuilt: k.Unbuilt,
+		}
 		for _, b := range k.Boots {
-			if len(b.Findings) == 0 && b.Blame == "" {
-				continue
+			if len(b.Findings) == 0 && b.Blame == "" && b.Fate != vm.Panicked && b.Fate != vm.Hung {
+				continue // it has no symptom
 			}
-			small.Boots = append(small.Boots, Boot{Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame, Blamed: b.Blamed, Known: b.Known})
+			small.Boots = append(small.Boots, Boot{
+				Fate: b.Fate, Reason: b.Reason, Findings: b.Findings, Blame: b.Blame, Blamed: b.Blamed, Known: b.Known,
+			})
 		}
 		out.Kernels = append(out.Kernels, small)
 	}
 	return out
 }
 
-// Baseline reads a baseline as a run.
+// Baseline reads a baseline as a run; path ends in .gz if the file is compressed.
 func (l *Loader) Baseline(path string) (*Run, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -131,9 +135,9 @@ func (l *Loader) Baseline(path string) (*Run, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s:1: it is no baseline: %w; write one with tokentest compare --write-baseline", path, err)
+		return nil, fmt.Errorf("%s:1: not a baseline: %w; write one with tokentest compare --write-baseline", path, err)
 	case head.Baseline < 1 || head.Run == nil:
-		return nil, fmt.Errorf("%s:1: it is no baseline; write one with tokentest compare --write-baseline", path)
+		return nil, fmt.Errorf("%s:1: not a baseline; write one with tokentest compare --write-baseline", path)
 	}
 	if err := head.Run.usable(path); err != nil {
 		return nil, err
@@ -142,9 +146,9 @@ func (l *Loader) Baseline(path string) (*Run, error) {
 	return head.Run, l.read(head.Run, in, newLedger(path, head.Run.Records, false), 2)
 }
 
-// Side reads one side of a comparison: the directory of a run, one that
-// holds those of several (the parts of a run that was split), a baseline, or
-// several of them with commas between.
+// Side reads one side of a comparison: the directory of a run, a directory that holds those
+// of several runs (the parts of a split run), a baseline, or several of these, separated by
+// commas.
 func (l *Loader) Side(name string) (*Side, error) {
 	s := &Side{Name: name}
 	for _, path := range strings.Split(name, ",") {
@@ -157,7 +161,7 @@ func (l *Loader) Side(name string) (*Side, error) {
 	return s, nil
 }
 
-// any reads a baseline, a run, or the runs in a directory, which may be parts.
+// any reads a baseline, a run, or the runs in a directory, which may be parts of one.
 func (l *Loader) any(path string) (runs []*Run, parts bool, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -184,8 +188,8 @@ func (l *Loader) any(path string) (runs []*Run, parts bool, err error) {
 	return runs, parts, nil
 }
 
-// Runs lists the directories of the runs that are kept below a directory, the
-// oldest first when they are named by their time.
+// Runs lists the directories of the runs in a directory, by name, which is the oldest first
+// if the names are times.
 func Runs(dir string) ([]string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*", runFile))
 	if err != nil {
@@ -198,7 +202,7 @@ func Runs(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Unended lists the directories below a directory of runs that have not ended.
+// Unended lists the directories of the runs in a directory that have not ended.
 func Unended(dir string) ([]string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*", InvocationFile))
 	if err != nil {
@@ -216,7 +220,7 @@ func Unended(dir string) ([]string, error) {
 
 func runsBelow(dir string) ([]string, error) {
 	if list, err := Unended(dir); err != nil || len(list) > 0 {
-		return list, err // loading the first says what is wrong
+		return list, err // Load says what is wrong with the first
 	}
 	names, err := Runs(dir)
 	if err == nil && len(names) == 0 {

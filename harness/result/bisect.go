@@ -2,8 +2,8 @@ package result
 
 import "tokentest/harness/vm"
 
-// Exit codes for "git bisect run", which takes 125 for skip, any other code up
-// to 127 for bad, and 128 and more for a reason to stop.
+// Exit codes for "git bisect run": 125 means skip, any other code from 1 to 127 means bad,
+// and 128 and more abort.
 const (
 	BisectGood  = 0
 	BisectBad   = 1
@@ -11,11 +11,10 @@ const (
 	BisectAbort = 128
 )
 
-// BisectCode maps a run to the exit code for "git bisect run". A kernel is bad
-// when a case failed, and for nothing else: a splat or a panic may be another
-// bug than the one that is looked for. A case that failed for a wrong rule says
-// nothing; one whose expectation the rules contradict as well does, for it is
-// the expectation that is looked for.
+// BisectCode returns the exit code for "git bisect run". A kernel is bad only if a case
+// failed: a splat or a panic may be another bug than the one that the user searches. A case
+// that failed because of a wrong rule says nothing. A case whose expectation contradicts the
+// rules too does count, because the user searches for the expectation.
 func (r *Run) BisectCode() int {
 	code := BisectGood
 	if r.Interrupted || len(r.Missing) > 0 || len(r.Gaps()) > 0 || len(r.Kernels) == 0 {
@@ -43,7 +42,7 @@ func (r *Run) bisectCode(k *KernelRun) int {
 	return BisectGood
 }
 
-// differs tells whether a case failed for another reason than a wrong rule.
+// differs reports whether a case failed for another reason than a wrong rule.
 func (k *KernelRun) differs() bool {
 	for c := range k.distinct() {
 		if c.Status == Fail && c.Fault != OracleWrong {
@@ -53,8 +52,8 @@ func (k *KernelRun) differs() bool {
 	return false
 }
 
-// hopeless tells whether the host could not run a machine of the kernel. One to
-// which it gave too little of a processor was followed by others.
+// hopeless reports whether the host could not run a machine of the kernel. A machine that
+// had too little of a processor does not count: others followed it.
 func (k *KernelRun) hopeless() bool {
 	for i := range k.Boots {
 		if b := &k.Boots[i]; b.Fate == vm.Infra && b.Host == nil {

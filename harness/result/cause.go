@@ -10,46 +10,45 @@ import (
 // CauseKind is the kind of a Cause.
 type CauseKind string
 
-// The kinds of causes. Of those with a step, the step is in the case's Steps.
+// The kinds of causes. If a kind names a step, the step is in the case's Steps.
 const (
 	ByStep        CauseKind = "step"         // a step of the case has a wrong result
-	ByControlStep CauseKind = "control step" // a step that is a control has
-	BySetup       CauseKind = "set-up"       // a step of the set-up has
-	ByControl     CauseKind = "control"      // a control case does not hold, see Cause.Of
-	ByGuest       CauseKind = "guest"        // the guest did not do what it was asked
-	ByMachine     CauseKind = "machine"      // the machine ended while the case, or its set-up, ran
+	ByControlStep CauseKind = "control step" // a step that is a control has a wrong result
+	BySetup       CauseKind = "set-up"       // a step of the set-up has a wrong result
+	ByControl     CauseKind = "control"      // a control case does not hold; see Cause.Of
+	ByGuest       CauseKind = "guest"        // the guest could not do its part
+	ByMachine     CauseKind = "machine"      // the machine died under the case or its set-up
 	Unanswered    CauseKind = "unanswered"   // no machine answered for the case
 	Unconfirmed   CauseKind = "unconfirmed"  // it failed on a restored machine, and not on one that booted
-	NotTried      CauseKind = "not tried"    // the run was interrupted before
+	NotTried      CauseKind = "not tried"    // the run was interrupted before the case
 	Unmet         CauseKind = "need"         // the kernel lacks what the case needs
 	Refuted       CauseKind = "refuted need" // the kernel lacks what it should have
 	NotJudged     CauseKind = "not judged"   // neither the oracle nor a pin knows the result
 	OnDenyList    CauseKind = "denied"       // a list excludes the case
-	OnExpectList  CauseKind = "expected"     // it fails as a list says
+	OnExpectList  CauseKind = "expected"     // the case fails as a list says
 	UnexpectedOK  CauseKind = "unexpected pass"
-	KnownDefect   CauseKind = "known defect"   // the kernel has the defect that it is known to have
-	UnknownDefect CauseKind = "unknown defect" // it does not, or has another one
-	ByProgram     CauseKind = "program"        // a test program says so
-	ByExit        CauseKind = "exit"           // a test program did not end well
+	KnownDefect   CauseKind = "known defect"   // the kernel shows its known defect
+	UnknownDefect CauseKind = "unknown defect" // it does not, or shows another one
+	ByProgram     CauseKind = "program"        // a test program reports it
+	ByExit        CauseKind = "exit"           // a test program failed or was killed
 )
 
-// What is wrong with a control that ran, or did not: the Of of a cause.
+// Further values of Cause.Of: what is wrong with a control.
 const (
-	WrongAnswer CauseKind = "answer"    // it passed, and was allowed or refused where it must not be
+	WrongAnswer CauseKind = "answer"    // it passed, but was allowed instead of refused, or the reverse
 	NoResult    CauseKind = "no result" // it did not run
 )
 
-// Cause is why a case does not simply pass. All logic uses these members.
-// Reason and Text are for people; no code reads them.
+// Cause is why a case does not simply pass. Code uses these members; Reason and Text are
+// only for people.
 type Cause struct {
 	Kind CauseKind `json:"kind"`
-	// Control names the control case that does not hold. Where a control breaks
-	// a control, it is the first one that is at fault, and the other members are
-	// about that one.
+	// Control names the control case that does not hold. If a control breaks another
+	// control, it names the first one at fault, and the other members are about that one.
 	Control string `json:"control,omitempty"`
 	// Of is what is wrong with the control.
 	Of CauseKind `json:"of,omitempty"`
-	// Step numbers the step at fault, from 1 on. Of a set-up it is the set-up's.
+	// Step is the number of the step at fault, from 1, in the case or in the set-up.
 	Step int `json:"step,omitempty"`
 	// Rule is the stable name of the rule that decides the step.
 	Rule string `json:"rule,omitempty"`
@@ -59,12 +58,12 @@ type Cause struct {
 	Fate vm.Fate `json:"fate,omitempty"`
 	// Entry is the FILE:LINE of a list's or a known defect's entry.
 	Entry string `json:"entry,omitempty"`
-	// Text says the cause in words, where the result's Reason says more than
-	// that. See CaseResult.Why.
+	// Text is the cause in words, if the result's Reason says more than that. See
+	// CaseResult.Why.
 	Text string `json:"text,omitempty"`
 }
 
-// Need is what a kernel lacks of what a case needs.
+// Need is what a case needs and a kernel lacks.
 type Need struct {
 	Kind cases.NeedKind `json:"kind"`
 	// Name is the option, the enumerator, the LSM, the type or the release.
@@ -78,11 +77,10 @@ func needOf(n cases.Need) Need {
 	return Need{n.Kind, n.Name}
 }
 
-// Why says the cause in words, without what the status or the control's name
-// says already.
+// Why returns the cause in words, without the status and the control's name.
 func (r *CaseResult) Why() string { return cmp.Or(r.Cause.Text, r.Reason) }
 
-// Decisive returns the step that is at fault, nil where none of the case is.
+// Decisive returns the step at fault; nil if no step of the case is.
 func (r *CaseResult) Decisive() *StepResult {
 	if n := r.Cause.Step; r.Cause.Control == "" && n > 0 && n <= len(r.Steps) && r.Steps[n-1].Wrong {
 		return &r.Steps[n-1]
@@ -90,13 +88,13 @@ func (r *CaseResult) Decisive() *StepResult {
 	return nil
 }
 
-// Group returns what the causes of cases have in common that one mistake
-// explains. The words count only where there is nothing else: the words of a
-// test program, of the guest, or of an older record.
+// Group returns the part of the cause that cases with the same mistake have in common, as a
+// key to group them by. Text counts only if there is nothing else: the words of a test
+// program, of the guest, or of an older record.
 func (r *CaseResult) Group() Cause {
 	c := r.Cause
 	c.Text = ""
-	if c.Kind == ByControl { // whichever control it is, and the control itself
+	if c.Kind == ByControl { // group all controls, and the control itself
 		c.Kind, c.Of, c.Control = c.Of, "", ""
 	}
 	switch {
@@ -108,13 +106,13 @@ func (r *CaseResult) Group() Cause {
 	return c
 }
 
-// end gives the result a status that is not pass, and says why.
+// end gives the result a status and the reason for it.
 func (r *CaseResult) end(s Status, c Cause, reason string) {
 	r.Status, r.Cause, r.Reason = s, c, reason
 }
 
-// NewResult is the result of a case that showed nothing: no machine had it, or
-// the one with the index boot.
+// NewResult returns the result of a case without observations. boot is the index of its
+// machine; -1 is none.
 func NewResult(id string, s Status, c Cause, reason string, boot int) CaseResult {
 	return CaseResult{ID: id, Status: s, Cause: c, Reason: reason, Boot: boot}
 }
@@ -122,14 +120,14 @@ func NewResult(id string, s Status, c Cause, reason string, boot int) CaseResult
 // Blame is the case under which a machine died: it had started and not ended.
 type Blame struct {
 	Case string `json:"case"`
-	// Setup says that it was the set-up of the case's world.
+	// Setup says that the machine died under the set-up of the case's world.
 	Setup bool `json:"setup,omitempty"`
 }
 
-// Under notes what the machine died under.
+// Under records what the machine died under.
 func (b *Boot) Under(blame Blame) { b.Blamed, b.Blame = blame, blame.String() }
 
-// String says it in words; "" is no case.
+// String returns the blame in words; "" is no case.
 func (b Blame) String() string {
 	if b.Setup {
 		return "the set-up of " + b.Case

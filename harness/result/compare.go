@@ -9,11 +9,11 @@ import (
 	"tokentest/harness/vm"
 )
 
-// Class says what became of a case between two runs.
+// Class is the change of a case between two runs.
 type Class string
 
-// The classes, in the order in which they are told. A case that is broken now
-// and was not has no verdict: it is neither a failure nor as it was.
+// The classes, in the order of reports. A case that is broken now and was not has no verdict:
+// it is neither a failure nor the same.
 const (
 	NewFailure   Class = "new failure"
 	NoVerdict    Class = "no verdict"
@@ -26,42 +26,42 @@ const (
 	Same         Class = "same"
 )
 
-// Classes lists every class but Same, in the order in which they are told.
+// Classes lists every class but Same, in the order of reports.
 func Classes() []Class {
 	return []Class{NewFailure, NoVerdict, Flaky, StillFailing, Changed, Fixed, NewCase, Vanished}
 }
 
-// Side is one side of a comparison: a run, the parts of one that was split,
-// several runs of the same, or a baseline.
+// Side is one side of a comparison: a run, the parts of a split run, several runs of the same
+// cases, or a baseline.
 type Side struct {
 	Name string
 	Runs []*Run
 	// Kernel chooses one kernel by its reference; "" means all.
 	Kernel string
 
-	parted bool // it is a directory of runs: parts that are not there are missed
+	parted bool // it is a directory of runs, whose missing parts are gaps
 }
 
 // Comparison is what changed from one side to another.
 type Comparison struct {
-	Base, New string
-	// Unlike says what else differs, that a change could come from.
+	Base, New string // the names of the sides
+	// Unlike says what else differs between the sides and may cause changes.
 	Unlike []string
-	// Gaps says what the records of either side lack of what was written.
+	// Gaps says which records either side lacks.
 	Gaps  []string
 	Pairs []*Pair
-	// Fatal are the classes that exit code 1 stands for as well.
+	// Fatal are further classes that give exit code 1. The caller sets it.
 	Fatal []Class
 	runs  []*Run
 }
 
 // Pair is a kernel of one side and the kernel that it is compared with.
 type Pair struct {
-	Base, New *KernelRun // the first of each side; nil where a side has none
-	Dir       string     // of the run that New is of
-	Same      int        // cases of which there is nothing to say
+	Base, New *KernelRun // the first of each side; nil if a side has none
+	Dir       string     // of New's run
+	Same      int        // cases that did not change
 	Changes   []Change
-	// Findings are what the kernel's log holds now and did not before.
+	// Findings are in the kernel's log now and were not before.
 	Findings []Symptom
 	// Untried says why there is no verdict on the kernel as a whole.
 	Untried string
@@ -71,20 +71,20 @@ type Pair struct {
 	baseLacks, newLacks bool // records of cases that were planned
 }
 
-// Change is a case that is not as it was.
+// Change is a case that changed.
 type Change struct {
 	ID    string
 	Class Class
-	// Base and New are the case on each side, nil where it has none. Of
-	// several results that vary it is the worst.
+	// Base and New are the case's result on each side, nil if there is none, and the
+	// worst if there are several.
 	Base, New *CaseResult
 	// Seen counts the results of the side that varies, for a flaky case.
 	Seen map[Status]int
-	// Detail is what the class does not say, such as that the case is skipped now.
+	// Detail adds to the class, for example that the case is skipped now.
 	Detail Detail
 }
 
-// Symptom is how a machine did not end well, or what its log holds.
+// Symptom is a finding in a machine's log, or a machine that panicked or hung.
 type Symptom struct {
 	Title string
 	Blame string
@@ -93,15 +93,15 @@ type Symptom struct {
 	key symptomKey
 }
 
-// symptomKey is equal for symptoms that are the same in two runs: a report of
-// the kernel with the same title, or the same death under the same case.
+// symptomKey is equal for symptoms that are the same in two runs: a finding with the same
+// title, or the same fate under the same case.
 type symptomKey struct {
 	title string
 	fate  vm.Fate
 	under Blame
 }
 
-// Compare says what changed from base to new.
+// Compare returns what changed from base to new.
 func Compare(base, new *Side) *Comparison {
 	c := &Comparison{Base: base.Name, New: new.Name}
 	for _, p := range pairs(base, new) {
@@ -118,7 +118,7 @@ func Compare(base, new *Side) *Comparison {
 	return c
 }
 
-// gaps says what the side's runs lack, and which run it is.
+// gaps says what records the side's runs lack.
 func (s *Side) gaps() []string {
 	var out []string
 	if s.parted || len(s.Runs) > 1 {
@@ -137,15 +137,18 @@ func (s *Side) gaps() []string {
 	return out
 }
 
-// Asked leaves out what vanished because the new side was not asked for it.
+// Asked removes the vanished cases for which of returns false, because the new side did not
+// select them.
 func (c *Comparison) Asked(of func(id string) bool) {
 	for _, p := range c.Pairs {
-		p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { return c.Class == Vanished && c.New == nil && !of(c.ID) })
+		p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool {
+			return c.Class == Vanished && c.New == nil && !of(c.ID)
+		})
 	}
 }
 
-// Of leaves those of a side's kernels that a run has as well: a baseline may
-// hold more than were asked. Where there is none in common it stays as it is.
+// Of returns the side with only the kernels that the run has too: a baseline may hold more.
+// If they have no kernel in common, it returns the side itself.
 func (s *Side) Of(r *Run) *Side {
 	out := &Side{Name: s.Name}
 	for _, base := range s.Runs {
@@ -163,10 +166,10 @@ func (s *Side) Of(r *Run) *Side {
 	return out
 }
 
-// Runs returns the runs of both sides, with the kernels alone that are compared.
+// Runs returns the runs of both sides, with only the kernels that are compared.
 func (c *Comparison) Runs() []*Run { return c.runs }
 
-// chosen is the side's runs without the kernels that were not asked for.
+// chosen is the side's runs with only the chosen kernel.
 func (s *Side) chosen() []*Run {
 	if s.Kernel == "" {
 		return slices.Clone(s.Runs)
@@ -187,7 +190,7 @@ func (s *Side) chosen() []*Run {
 	return out
 }
 
-// Counts says how many cases have each class, over all kernels.
+// Counts returns how many cases have each class, over all kernels.
 func (c *Comparison) Counts() map[Class]int {
 	n := map[Class]int{}
 	for _, p := range c.Pairs {
@@ -199,8 +202,8 @@ func (c *Comparison) Counts() map[Class]int {
 	return n
 }
 
-// ExitCode is 1 for a new failure, be it a case or the kernel's health, and for
-// what else is fatal; 3 when something has no verdict any more; and 0 otherwise.
+// ExitCode returns 1 for a new failure of a case, a new finding and the Fatal classes; 3 if
+// something has no verdict any more or nothing could be compared; and 0 otherwise.
 func (c *Comparison) ExitCode() int {
 	n := c.Counts()
 	code := ExitOK
@@ -221,8 +224,7 @@ func (c *Comparison) ExitCode() int {
 	return code
 }
 
-// pairing is the kernels of one reference on both sides: several where the
-// side has several runs.
+// pairing is the kernels of one reference on both sides: several if a side has several runs.
 type pairing struct{ base, new []part }
 
 // part is one kernel of one run.
@@ -248,8 +250,8 @@ func (s *Side) parts() (order []string, by map[string][]part) {
 	return order, by
 }
 
-// pairs puts the kernels of the same reference together. When each side has
-// just one left over, these are compared with one another: two kernels.
+// pairs pairs kernels of the same reference. If each side has exactly one other kernel, it
+// pairs those two.
 func pairs(base, new *Side) []*pairing {
 	bases, byBase := base.parts()
 	news, byNew := new.parts()
@@ -275,12 +277,12 @@ func pairs(base, new *Side) []*pairing {
 	return out
 }
 
-// seen is what the runs of one side showed of a case.
+// seen is the results of a case on one side.
 type seen struct {
 	worst  *CaseResult
 	counts map[Status]int // nil for a single result
 	varied bool
-	met    bool // on the other side
+	met    bool // the other side has the case
 }
 
 func collect(parts []part) (map[string]*seen, []string) {
@@ -308,8 +310,7 @@ func collect(parts []part) (map[string]*seen, []string) {
 	return out, order
 }
 
-// add takes one more result of a case. That a case was not asked, or says
-// nothing, does not make it vary.
+// add adds one more result of a case. A result without an answer does not make it vary.
 func (s *seen) add(c *CaseResult) {
 	if s.counts == nil {
 		s.counts = map[Status]int{s.worst.Status: 1}
@@ -329,23 +330,23 @@ func (s *seen) add(c *CaseResult) {
 	}
 }
 
-// severity orders statuses so that what answers outdoes what does not.
+// severity orders statuses, the worst first; those without an answer come last.
 func severity(c *CaseResult) int {
 	return slices.Index([]Status{Fail, XFail, Pass, Broken, Skip, Interrupted}, c.Status)
 }
 
-// varies says whether repetitions of the case answered differently.
+// varies reports whether repetitions of the case had different answers.
 func (r *CaseResult) varies() bool { return r.Times[Pass] > 0 && r.Times[Fail] > 0 }
 
-// silent says that the case has no verdict.
+// silent reports whether the case has no verdict.
 func (r *CaseResult) silent() bool { return r.Status == Broken || r.Status == Interrupted }
 
-// answered says that the case tells something about the kernel.
+// answered reports whether the case says something about the kernel.
 func (r *CaseResult) answered() bool {
 	return r.Status == Pass || r.Status == Fail || r.Status == XFail
 }
 
-// sameDecision compares what a kernel answered, whatever was expected.
+// sameDecision reports whether a kernel answered the same, whatever was expected.
 func sameDecision(a, b *CaseResult) bool {
 	return slices.EqualFunc(a.Steps, b.Steps, func(x, y StepResult) bool {
 		return x.Got.Errno == y.Got.Errno && x.Got.Proof == y.Got.Proof &&
@@ -387,13 +388,13 @@ func (p *pairing) compare() *Pair {
 	return out
 }
 
-// lacks says that a side does not have records of all that was planned.
+// lacks reports whether a side lacks records of planned cases.
 func lacks(parts []part) bool {
 	return slices.ContainsFunc(parts, func(p part) bool { return p.Absent > 0 })
 }
 
-// vanished takes a case that only the base has. Where records are missing it
-// may have run all the same.
+// vanished adds a case that only the base has. If the new side lacks records, it may have
+// run there too.
 func (p *Pair) vanished(id string, base *CaseResult) {
 	c := Change{ID: id, Class: Vanished, Base: base}
 	if p.newLacks {
@@ -402,7 +403,7 @@ func (p *Pair) vanished(id string, base *CaseResult) {
 	p.Changes = append(p.Changes, c)
 }
 
-// add classes one case that the new side has.
+// add classifies one case that the new side has; was is nil if the base lacks it.
 func (p *Pair) add(id string, was, is *seen) {
 	c := Change{ID: id, New: is.worst}
 	if was != nil {
@@ -425,13 +426,14 @@ func (p *Pair) add(id string, was, is *seen) {
 	p.Changes = append(p.Changes, c)
 }
 
-// unanswered says why a case had no answer that has one now.
+// unanswered says why the base has no answer.
 var unanswered = map[Status]Detail{Skip: WasSkipped, Broken: WasBroken, Interrupted: WasNotTried}
 
-// classOf classes a case from one result of each side; base may be nil.
+// classOf classifies a case by one result of each side; base may be nil.
 func classOf(base, new *CaseResult) (Class, Detail) {
 	switch {
-	case new.Status == XFail && base != nil && (base.Status == XFail || base.Status == Fail) && sameDecision(base, new):
+	case new.Status == XFail && base != nil && (base.Status == XFail || base.Status == Fail) &&
+		sameDecision(base, new):
 		return Same, ""
 	case base != nil && base.Status == XFail && new.Status == Pass:
 		return Fixed, WasExpected
@@ -469,7 +471,7 @@ func classOf(base, new *CaseResult) (Class, Detail) {
 	return Same, ""
 }
 
-// alone says that one side does not have a kernel: it was not asked for.
+// alone says which side does not have a kernel; "" is none.
 func alone(p *pairing) string {
 	switch {
 	case len(p.new) == 0:
@@ -480,7 +482,7 @@ func alone(p *pairing) string {
 	return ""
 }
 
-// untried says why there is no verdict on a kernel as a whole.
+// untried says why the kernel as a whole has no verdict; "" is none.
 func untried(p *pairing) string {
 	for _, k := range p.new {
 		switch {
@@ -499,7 +501,7 @@ func untried(p *pairing) string {
 	return ""
 }
 
-// undecided says why none of the runs of a side decided anything on a kernel.
+// undecided says why no run of a side decided anything on a kernel; "" if one did.
 func undecided(parts []part) string {
 	why := ""
 	for _, k := range parts {
@@ -510,8 +512,7 @@ func undecided(parts []part) string {
 	return why
 }
 
-// newSymptoms lists what the machines of the new side show and those of the
-// base do not, each once.
+// newSymptoms lists the symptoms of the new side that the base does not have, each once.
 func newSymptoms(p *pairing) []Symptom {
 	known := map[symptomKey]bool{}
 	for _, k := range p.base {
@@ -531,13 +532,13 @@ func newSymptoms(p *pairing) []Symptom {
 	return out
 }
 
-// symptoms lists what the kernel's machines showed that is the kernel's fault.
+// symptoms lists the symptoms of the kernel's machines that are the kernel's fault.
 func (k *KernelRun) symptoms() iter.Seq[Symptom] {
 	return func(yield func(Symptom) bool) {
 		for i := range k.Boots {
 			b := &k.Boots[i]
 			if b.Known != "" {
-				continue // it ended as it is known to
+				continue // a known defect
 			}
 			counted := false
 			for j := range b.Findings {

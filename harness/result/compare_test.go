@@ -347,9 +347,9 @@ func TestBaselineErrors(t *testing.T) {
 		return path
 	}
 	for path, want := range map[string]string{
-		write("empty", ""):       "empty:1: it is no baseline",
-		write("no", "what\n"):    "no:1: it is no baseline",
-		write("other", "{}\n"):   "other:1: it is no baseline",
+		write("empty", ""):       "empty:1: not a baseline",
+		write("no", "what\n"):    "no:1: not a baseline",
+		write("other", "{}\n"):   "other:1: not a baseline",
 		write("torn.gz", "what"): "torn.gz",
 		write("new", `{"baseline":9,"run":{"version":9}}`+"\n"):                                               "use a newer one",
 		write("bad", `{"baseline":1,"run":{"version":1,"kernels":[{}]}}`+"\n{\"kernel\":3,\"case\":\"a\"}\n"): "bad:2: kernel 3",

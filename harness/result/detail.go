@@ -1,6 +1,6 @@
 package result
 
-// Detail says of a change what its class does not say.
+// Detail adds to the class of a change.
 type Detail string
 
 // The details.
@@ -8,7 +8,7 @@ const (
 	NoRecord     Detail = "no record"      // of the new side
 	NoBaseRecord Detail = "no base record" // of the base
 	NotInBase    Detail = "not in base"
-	InBase       Detail = "in base" // the base is what varies
+	InBase       Detail = "in base" // the base varies
 	OtherAnswer  Detail = "other answer"
 	OtherSteps   Detail = "other steps"
 	IsSkipped    Detail = "is skipped"
@@ -18,7 +18,7 @@ const (
 	WasExpected  Detail = "was expected" // to fail
 )
 
-// detailWords say a detail to a reader.
+// detailWords are the details in words.
 var detailWords = map[Detail]string{
 	NoRecord:     "it has no record",
 	NoBaseRecord: "the base has no record of it",
@@ -33,7 +33,7 @@ var detailWords = map[Detail]string{
 	WasExpected:  "it was expected to fail",
 }
 
-// Note says the detail in words; "" is none.
+// Note returns the detail in words; "" is none.
 func (c *Change) Note() string {
 	text := detailWords[c.Detail]
 	switch {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// unlike names the differences between the sides that are not the kernels'
-// answers, so that nobody takes a change for what it is not.
+// otherDifferences lists differences between the sides besides the kernels' answers, which
+// may cause changes.
 func otherDifferences(base, new *Side, pairs []*Pair) []string {
 	var out []string
 	differ := func(what string, of func(*Run) string, so string) {
@@ -21,15 +21,16 @@ func otherDifferences(base, new *Side, pairs []*Pair) []string {
 		if p.Base == nil || p.New == nil {
 			continue
 		}
-		if p.Base.Ref == p.New.Ref && p.Base.Release == p.New.Release && p.Base.Digest != "" && p.Base.Digest != p.New.Digest {
-			out = append(out, fmt.Sprintf("%s: another image of the same release, %s, then %s", p.New.Ref, short(p.Base.Digest), short(p.New.Digest)))
+		same := p.Base.Ref == p.New.Ref && p.Base.Release == p.New.Release
+		if same && p.Base.Digest != "" && p.Base.Digest != p.New.Digest {
+			out = append(out, fmt.Sprintf("%s: another image of the same release, %s, then %s",
+				p.New.Ref, short(p.Base.Digest), short(p.New.Digest)))
 		}
 	}
 	return out
 }
 
-// values words the values of a side's runs, each once; "" where none is known,
-// as baselines leave out what does not decide.
+// values lists the values of a side's runs, each once; "" if none is known, as in a baseline.
 func values(s *Side, of func(*Run) string) string {
 	var list []string
 	for _, r := range s.Runs {
@@ -41,7 +42,7 @@ func values(s *Side, of func(*Run) string) string {
 	return strings.Join(list, " and ")
 }
 
-// accels names the accelerators that were used, without the reason.
+// accels names the accelerators of a run.
 func (r *Run) accels() string {
 	var list []string
 	for _, k := range r.Kernels {

@@ -13,8 +13,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Judge compares what the cells of worlds showed on one kernel with what the
-// oracle and the pins say. It keeps a world's simulation between its cases.
+// Judge compares the observations of one kernel with what the oracle and the pins say. It
+// keeps a world's simulation between the world's cases.
 type Judge struct {
 	facts  *step.Facts
 	play   cases.Player
@@ -27,34 +27,34 @@ type Judge struct {
 
 type judgedWorld struct {
 	setup  []StepResult
-	cause  Cause   // why the set-up breaks the world's cases; of no kind where it does not
-	reason string  // the same in words
+	cause  Cause   // why the set-up breaks the world's cases; without a kind if it does not
+	reason string  // the cause in words
 	fault  Culprit // who is wrong then
 }
 
-// breaks notes why the set-up breaks the world's cases.
+// breaks records why the set-up breaks the world's cases.
 func (w *judgedWorld) breaks(c Cause, reason string) { w.cause, w.reason = c, reason }
 
 func (w *judgedWorld) broken() bool { return w.cause.Kind != "" }
 
-// NewJudge judges a kernel by its facts. omit names a rule that the oracle
-// leaves out; "" is none.
+// NewJudge returns a judge for a kernel with the facts f. omit is the name of a rule that
+// the oracle leaves out; "" is none.
 func NewJudge(f *step.Facts, omit string) *Judge {
 	return &Judge{facts: f, play: cases.Player{Facts: f, Omit: omit}, worlds: map[*cases.World]*judgedWorld{},
 		passed: map[slimStep][]StepResult{}, rules: map[string]RuleText{}, lacking: map[*cases.Case]*cases.Need{}}
 }
 
-// Unmet returns why a case cannot run here: a skip, or a failure when the
-// kernel should have what the case needs.
+// Unmet returns the result of a case that cannot run on this kernel: a skip, or a failure if
+// the kernel should have what the case needs. It returns nil if the case can run.
 func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 	needs := c.Needs()
-	if j.facts.Config == nil { // a configuration that lacks these is refused before the boot
+	if j.facts.Config == nil { // if it is known, lab has checked it before the boot
 		needs = slices.Concat(cases.Always, needs)
 	}
 	if r := j.unmet(c, needs...); r != nil {
 		return r
 	}
-	for _, k := range append([]*cases.Case{c}, c.Guards()...) { // without its controls a case says nothing
+	for _, k := range append([]*cases.Case{c}, c.Guards()...) { // a case needs its controls
 		if n := j.lacks(k); n != nil {
 			return j.unmet(c, *n)
 		}
@@ -62,7 +62,7 @@ func (j *Judge) Unmet(c *cases.Case) *CaseResult {
 	return nil
 }
 
-// lacks asks each case once: thousands share a control.
+// lacks remembers the answer for each case: thousands share a control.
 func (j *Judge) lacks(c *cases.Case) *cases.Need {
 	n, known := j.lacking[c]
 	if !known {
@@ -84,20 +84,21 @@ func (j *Judge) unmet(c *cases.Case, needs ...cases.Need) *CaseResult {
 	return &r
 }
 
-// Setup judges what a world's set-up showed. Cases of the world are judged
-// after it.
+// Setup judges the observations of a world's set-up. The caller must call it before Case for
+// the world's cases.
 func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 	jw := &judgedWorld{}
 	j.worlds[w] = jw
 	if len(seen) != len(w.Program.Setup) {
-		jw.breaks(Cause{Kind: ByGuest}, fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen)))
+		jw.breaks(Cause{Kind: ByGuest},
+			fmt.Sprintf("the set-up has %d steps and showed %d", len(w.Program.Setup), len(seen)))
 		return
 	}
 	expected, err := j.play.Setup(w)
 	for i, e := range expected {
 		o := seen[i]
 		if o.Proof == step.SurvivesExec {
-			o.Proof = step.Works // it serves here; the cases that make tokens tell
+			o.Proof = step.Works // it works here; cases of their own check close-on-exec
 		}
 		r := judgeStep(e, &w.Info[i], o)
 		if r.Wrong && (!jw.broken() || r.Fault.graver(jw.fault)) {
@@ -111,18 +112,18 @@ func (j *Judge) Setup(w *cases.World, seen []step.Observation) {
 	}
 }
 
-// Case judges what a case showed.
+// Case judges the observations of a case.
 func (j *Judge) Case(c *cases.Case, seen []step.Observation) CaseResult {
 	return j.made(makeSteps(c), seen)
 }
 
-// made judges what a case showed whose steps are made.
+// made is Case for a case with its steps.
 func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	out := CaseResult{ID: c.ID, Status: Pass}
 	jw := j.worlds[c.World]
 	switch {
 	case jw == nil:
-		return broken(out, Cause{Kind: ByGuest}, "its set-up was not heard of")
+		return broken(out, Cause{Kind: ByGuest}, "the guest did not answer for its set-up")
 	case jw.broken():
 		out.Steps, out.Fault = slices.Clone(jw.setup), jw.fault
 		return broken(out, jw.cause, jw.reason)
@@ -154,13 +155,12 @@ func (j *Judge) made(c *madeCase, seen []step.Observation) CaseResult {
 	return out
 }
 
-// slim leaves out what a case that passed shares with the corpus and the
-// oracle, and has cases that showed the same share their steps: there can be
-// a hundred thousand.
+// slim leaves out what a passed case shares with the corpus and the oracle, and lets cases
+// with the same observations share their steps: there can be a hundred thousand.
 func (j *Judge) slim(steps []StepResult) []StepResult {
 	for i := range steps {
 		j.note(&steps[i])
-		if steps[i].Unknown == "" { // else no rule explains it
+		if steps[i].Unknown == "" { // otherwise no rule explains it
 			steps[i] = StepResult{Got: steps[i].Got, ID: steps[i].ID, Measured: steps[i].Measured}
 		}
 	}
@@ -174,17 +174,17 @@ func (j *Judge) slim(steps []StepResult) []StepResult {
 	return j.passed[key]
 }
 
-// note keeps the words of a rule, which cases that passed do not repeat.
+// note keeps the text of a rule, which passed cases do not repeat.
 func (j *Judge) note(s *StepResult) {
 	if _, known := j.rules[s.ID]; !known && s.ID != "" {
 		j.rules[s.ID] = RuleText{s.Rule, s.Func}
 	}
 }
 
-// Rules returns the words of the rules that decided, by their stable names.
+// Rules returns the texts of the rules that decided, by their stable names.
 func (j *Judge) Rules() map[string]RuleText { return j.rules }
 
-// slimStep is all that is kept of a step of a case that passed.
+// slimStep is what slim keeps of a step.
 type slimStep struct {
 	errno uapi.Errno
 	proof step.Proof
@@ -196,14 +196,14 @@ func broken(r CaseResult, c Cause, reason string) CaseResult {
 	return r
 }
 
-// cause is the cause that a wrong step is; i is its index.
+// cause returns the cause of a wrong step; i is its index.
 func (s *StepResult) cause(kind CauseKind, i int) Cause {
 	return Cause{Kind: kind, Step: i + 1, Rule: s.ID}
 }
 
-// judge lets one step change the case's status: a wrong control breaks it, and
-// another wrong step fails it. The first one is the reason, unless a later one
-// is the kernel's fault and the first is not.
+// judge applies one step to the case's status: a wrong control makes it broken, another
+// wrong step makes it fail. The first wrong step is the reason, unless a later one is the
+// kernel's fault and the first is not.
 func (r *CaseResult) judge(i int, control bool) {
 	s := &r.Steps[i]
 	worse := r.Status == Pass || s.Fault.graver(r.Fault)
@@ -218,11 +218,11 @@ func (r *CaseResult) judge(i int, control bool) {
 	}
 }
 
-// graver reports whether a fault counts more than another: the kernel's does.
+// graver reports whether a fault counts more than another: the kernel's counts most.
 func (f Culprit) graver(than Culprit) bool { return f == KernelWrong && than != KernelWrong }
 
-// unjudged reports whether neither the rules nor a pin say what the step must
-// answer, and nothing else is wrong with it.
+// unjudged reports whether neither the rules nor a pin know the step's answer, and nothing
+// else is wrong with it.
 func (s *StepResult) unjudged() bool { return s.Unknown != "" && s.Want == nil && !s.Wrong }
 
 // Unjudged returns the steps that neither the rules nor a pin judge.
@@ -236,28 +236,29 @@ func (r *CaseResult) Unjudged() []*StepResult {
 	return out
 }
 
-// skipUnjudged skips a case in which steps that nobody knows the answer to are
-// all there is beside controls: it says nothing about what it asks.
+// skipUnjudged skips a case of which only controls were judged: it says nothing about the
+// kernel.
 func (r *CaseResult) skipUnjudged() {
 	for i := range r.Steps {
 		if s := &r.Steps[i]; s.unjudged() {
-			r.end(Skip, s.cause(NotJudged, i), fmt.Sprintf("%s: %s; the kernel answers %s", s.Unknown, s.Rule, s.Got.Errno))
+			why := fmt.Sprintf("%s: %s; the kernel answers %s", s.Unknown, s.Rule, s.Got.Errno)
+			r.end(Skip, s.cause(NotJudged, i), why)
 			return
 		}
 	}
 }
 
-// Guards breaks the cases whose controls did not come out as they must.
-// of returns the result of a case on a kernel, or nil.
+// Guards makes the cases broken whose controls do not hold. of returns the result of a case
+// on a kernel, or nil.
 //
-// Where the kernel's configuration is not known and it shows neither BTF nor
-// symbols, a control that is refused as a type that is not compiled in is the
-// only answer there is: its cases are skipped, with the option's name.
+// If the kernel's configuration is unknown and it shows neither BTF nor symbols, a control
+// that is refused like a type that is not compiled in is the only sign that it is not:
+// Guards skips its cases, with the option's name.
 func Guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
 	guards(f, all, of, func(c *cases.Case, now CaseResult) { *of(c) = now })
 }
 
-// guards has set told what becomes of a case; what of returns is not changed.
+// guards calls set with the new results, and does not change those that of returns.
 func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	if f != nil && f.Config == nil && f.OptionsFrom == "" {
 		skipUnknown(all, of, set)
@@ -292,25 +293,30 @@ func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, 
 	settle(broke, Broken)
 }
 
-// refuted reports whether the case failed without having run: the kernel lacks
-// what it should have, and so has no answer for the case's controls either.
+// refuted reports whether the case failed without a run: the kernel lacks what it should
+// have, and so has no answer for the case's controls either.
 func (r *CaseResult) refuted() bool { return r.Status == Fail && len(r.Steps) == 0 }
 
-// notCompiledIn are the answers to a map or program type that is not there: find_prog_type and map_create,
-// and of a struct_ops bpf_struct_ops_map_alloc and check_struct_ops_btf_id.
+// notCompiledIn are the errnos for a map or program type that is not compiled in:
+// find_prog_type and map_create, and for a struct_ops bpf_struct_ops_map_alloc and
+// check_struct_ops_btf_id.
 var notCompiledIn = []uapi.Errno{uapi.Errno(unix.EINVAL), uapi.ENOTSUPP}
 
 func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	absent := map[*cases.Case]*guard{}
 	for _, c := range all {
 		r := of(c)
-		if c.Control != "allow" || r == nil || len(r.Steps) != 1 || !slices.Contains(notCompiledIn, r.Steps[0].Got.Errno) {
+		if c.Control != "allow" || r == nil || len(r.Steps) != 1 {
+			continue
+		}
+		errno := r.Steps[0].Got.Errno
+		if !slices.Contains(notCompiledIn, errno) {
 			continue
 		}
 		needs := c.Needs()
 		if i := slices.IndexFunc(needs, func(n cases.Need) bool { return n.Kind == cases.NeedConfig }); i >= 0 {
 			const text = "CONFIG_%s seems not to be set: the configuration is not known, and root is refused with %s"
-			absent[c] = &guard{Cause{Kind: Unmet, Need: needOf(needs[i])}, fmt.Sprintf(text, needs[i].Name, r.Steps[0].Got.Errno)}
+			absent[c] = &guard{Cause{Kind: Unmet, Need: needOf(needs[i])}, fmt.Sprintf(text, needs[i].Name, errno)}
 		}
 	}
 	for _, c := range all {
@@ -324,18 +330,19 @@ func skipUnknown(all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*
 	}
 }
 
-// guard is what a case's control does to it.
+// guard is the cause that a control gives a case.
 type guard struct {
 	cause  Cause
 	reason string
 }
 
-// failed says why a control does not hold, nil where it does: it must have been
-// allowed, or refused, and have passed.
+// failed says why a control does not hold; nil if it holds: it passed, and was allowed or
+// refused as it must be.
 func failed(g *cases.Case, r *CaseResult) *guard {
 	switch {
 	case r == nil:
-		return &guard{Cause{Kind: ByControl, Control: g.ID, Of: NoResult}, fmt.Sprintf("control %s did not run", g.ID)}
+		cause := Cause{Kind: ByControl, Control: g.ID, Of: NoResult}
+		return &guard{cause, fmt.Sprintf("control %s did not run", g.ID)}
 	case r.Status == Skip || r.refuted():
 		return nil
 	case r.Status != Pass:
@@ -348,12 +355,12 @@ func failed(g *cases.Case, r *CaseResult) *guard {
 	return nil
 }
 
-// interruptedBy says that a control was not tried.
+// interruptedBy is the cause of a control that was not tried.
 func interruptedBy(g *cases.Case, r *CaseResult) *guard {
 	return &guard{r.ofControl(g), "its control " + g.ID + " was not tried: " + r.Reason}
 }
 
-// ofControl is the cause of a case of which the result is that of a control.
+// ofControl is the cause that r, the result of the control g, gives a case.
 func (r *CaseResult) ofControl(g *cases.Case) Cause {
 	c := r.Cause
 	c.Text = r.Why()
@@ -363,7 +370,7 @@ func (r *CaseResult) ofControl(g *cases.Case) Cause {
 	return c
 }
 
-// judgeStep holds an observation against both keys.
+// judgeStep compares an observation with the oracle and the pin.
 func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepResult {
 	s := StepResult{Text: info.Text, Got: got, Rule: e.Verdict.Rule, Func: e.Verdict.Func, ID: e.Verdict.ID,
 		Unknown: e.Verdict.Unknown(), Measured: e.AtMost != nil || e.Among != nil}
@@ -388,7 +395,8 @@ func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepRes
 		s.Rule = fmt.Sprintf("the token's fdinfo shows the masks %#x, want %#x", got.Values, e.Values)
 		s.Func = "bpf_token_show_fdinfo"
 		if e.Verdict.ID == "token_info/allowed" {
-			s.Rule, s.Func = fmt.Sprintf("the token's info has the masks %#x, want %#x", got.Values, e.Values), "bpf_token_get_info_by_fd"
+			s.Rule = fmt.Sprintf("the token's info has the masks %#x, want %#x", got.Values, e.Values)
+			s.Func = "bpf_token_get_info_by_fd"
 		}
 	}
 	if why := beyond(&e, &got); why != "" {
@@ -397,8 +405,8 @@ func judgeStep(e sim.Expect, info *cases.StepInfo, got step.Observation) StepRes
 	return s
 }
 
-// faultOf says who is wrong where the kernel's errno, the rules and a pin are
-// not all the same. What does not work is the kernel's fault, whatever the errno.
+// faultOf says who is wrong if the kernel's errno, the rules and a pin differ. An object that
+// does not work is the kernel's fault, whatever the errno.
 func faultOf(e *sim.Expect, p *cases.Pin, got step.Observation) Culprit {
 	switch {
 	case p == nil || !e.Verdict.Known || e.Verdict.Errno == p.Errno || got.Proof.Fails():
@@ -411,18 +419,18 @@ func faultOf(e *sim.Expect, p *cases.Pin, got step.Observation) Culprit {
 	return KernelWrong
 }
 
-// beyond says what an observation that was allowed shows and must not.
+// beyond says what an allowed step shows and must not show; "" is nothing.
 func beyond(e *sim.Expect, got *step.Observation) string {
 	switch {
 	case got.Errno != 0 || !e.Verdict.Known:
 	case e.Text != got.Text && e.Text != "":
 		return fmt.Sprintf("the kernel shows %q, want %q", got.Text, e.Text)
 	case e.AtMost != nil && len(got.Values) != len(e.AtMost), e.Among != nil && len(got.Values) == 0:
-		return "it showed nothing that could be compared"
+		return "it showed nothing that can be compared"
 	}
 	for i, most := range e.AtMost {
 		if got.Values[i] > most {
-			return fmt.Sprintf("%d objects stayed behind, want at most %d: %s", got.Values[i], most, got.Text)
+			return fmt.Sprintf("%d objects were not freed, want at most %d: %s", got.Values[i], most, got.Text)
 		}
 	}
 	for _, v := range got.Values {
@@ -433,9 +441,9 @@ func beyond(e *sim.Expect, got *step.Observation) string {
 	return ""
 }
 
-// Explain says in a line what was wrong with a step.
+// Explain says in one line what is wrong with a step.
 func (s *StepResult) Explain() string {
-	want := "an answer that nobody knows"
+	want := "an unknown answer"
 	if s.Want != nil {
 		want = s.Want.String()
 	}
@@ -460,12 +468,12 @@ func (s *StepResult) Explain() string {
 	return fmt.Sprintf("got %s, want %s: %s", s.Got.Errno, want, rule)
 }
 
-// SetupFailed notes that the guest could not set a world up at all.
+// SetupFailed records that the guest could not set up a world at all; why is its reason.
 func (j *Judge) SetupFailed(w *cases.World, why string) {
 	j.worlds[w] = &judgedWorld{cause: Cause{Kind: ByGuest}, reason: "the guest could not set it up: " + why}
 }
 
-// Faulted is the result of a case that the guest could not run.
+// Faulted returns the result of a case that the guest could not run; why is its reason.
 func (j *Judge) Faulted(c *cases.Case, why string) CaseResult {
 	out := CaseResult{ID: c.ID}
 	if jw := j.worlds[c.World]; jw != nil && jw.broken() {

@@ -339,7 +339,7 @@ func TestIncomplete(t *testing.T) {
 		do   func(j *Judge) CaseResult
 		want string
 	}{
-		{"no set-up", func(j *Judge) CaseResult { return j.Case(c, one) }, "its set-up was not heard of"},
+		{"no set-up", func(j *Judge) CaseResult { return j.Case(c, one) }, "the guest did not answer for its set-up"},
 		{"set-up cut short", func(j *Judge) CaseResult { j.Setup(w, ok[:2]); return j.Case(c, one) }, "the set-up has 4 steps and showed 2"},
 		{"no observation", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, nil) }, "it has 1 steps and showed 0"},
 		{"too many", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, append(one, one...)) }, "it has 1 steps and showed 2"},
@@ -555,11 +555,11 @@ o race use_close token=t times=10
 		{"nothing shown", mountinfo, func(o *step.Observation) { o.Text = "" }, `the kernel shows ""`},
 		{"another mask", fdinfo, func(o *step.Observation) { o.Values[0] = 1 }, "fdinfo shows the masks"},
 		{"up to the bound", churn, func(o *step.Observation) { o.Values[0] = 5 }, ""},
-		{"beyond it", churn, func(o *step.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects stayed behind, want at most 5: filp +6"},
-		{"no count", churn, func(o *step.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"beyond it", churn, func(o *step.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects were not freed, want at most 5: filp +6"},
+		{"no count", churn, func(o *step.Observation) { o.Values = nil }, "showed nothing that can be compared"},
 		{"one of the orders", race, func(o *step.Observation) { o.Values = []uint64{9} }, ""},
 		{"neither order", race, func(o *step.Observation) { o.Values = []uint64{0, 14} }, "a call got EFAULT, which neither order gives"},
-		{"no call", race, func(o *step.Observation) { o.Values = nil }, "showed nothing that could be compared"},
+		{"no call", race, func(o *step.Observation) { o.Values = nil }, "showed nothing that can be compared"},
 		{"refused", race, func(o *step.Observation) { o.Errno = ePERM }, "got EPERM, want ok"},
 	} {
 		gu := &guest{facts: facts612(), change: func(id string, n int, o *step.Observation) {

@@ -11,14 +11,15 @@ import (
 	"tokentest/harness/vm"
 )
 
-// Known holds a machine that one case had to itself against the defect that
-// its kernel is known to have. When it ended so, and what the case showed was
-// as pinned or went down with the machine, the case passes and the machine
-// counts for nothing; when it did not, the defect is gone or another one, and
-// the case fails. Other kernels' results stay as they are.
+// Known compares a machine that ran only the case c with the defects that its kernel is known
+// to have. If the machine ended as such a defect says, and the case showed what is pinned or
+// died with the machine, the case passes and the machine does not count. Otherwise the
+// defect is gone or is another one, and the case fails. If the kernel has no known defect,
+// the results stay as they are.
 func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	list := c.Group.KnownIn(f)
-	if len(list) == 0 || r.Boot < 0 || r.Status == Skip || !slices.Contains([]vm.Fate{vm.Clean, vm.Tainted, vm.Panicked}, b.Fate) {
+	judged := slices.Contains([]vm.Fate{vm.Clean, vm.Tainted, vm.Panicked}, b.Fate)
+	if len(list) == 0 || r.Boot < 0 || r.Status == Skip || !judged {
 		return
 	}
 	lived := b.Fate != vm.Panicked
@@ -31,7 +32,7 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 			return
 		}
 	}
-	why := fmt.Sprintf("want the machine %s; it is %s: %s", ending(&list[0]), b.Fate, b.Reason)
+	why := fmt.Sprintf("the machine must be %s; it is %s: %s", ending(&list[0]), b.Fate, b.Reason)
 	now := Cause{Kind: UnknownDefect, Entry: list[0].Where}
 	if r.Status != Pass && lived {
 		why, now.Step, now.Rule = r.Reason, r.Cause.Step, r.Cause.Rule
@@ -39,7 +40,7 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 			why = s.Explain()
 		}
 	}
-	r.end(Fail, now, fmt.Sprintf("the known defect of %s is gone, or is another one: %s", list[0].Where, why))
+	r.end(Fail, now, fmt.Sprintf("known defect %s no longer matches: %s", list[0].Where, why))
 	r.Fault = KernelWrong
 }
 
@@ -47,7 +48,7 @@ func ending(k *cases.Known) string {
 	return strings.TrimSpace(k.Fate + " " + strings.Join(k.Titles, " + "))
 }
 
-// reports are what the kernel's log says.
+// reports are the findings in the form of package cases.
 func reports(findings []splat.Finding) []cases.Report {
 	var out []cases.Report
 	for i := range findings {

@@ -12,11 +12,11 @@ import (
 	"tokentest/harness/listfile"
 )
 
-// ListKind says what a list is for.
+// ListKind is the kind of a list.
 type ListKind string
 
-// The kinds of lists: cases that are not run, cases that alone are run, and
-// cases that are known to fail.
+// The kinds of lists: cases that are not run, the only cases that are run, and cases that
+// are known to fail.
 const (
 	DenyList   ListKind = "deny"
 	AllowList  ListKind = "allow"
@@ -29,21 +29,21 @@ type ListEntry struct {
 	Pattern string   `json:"pattern"` // of case names
 	Where   string   `json:"where"`   // FILE:LINE
 	Reason  string   `json:"reason,omitempty"`
-	Kernel  string   `json:"kernel,omitempty"` // a glob of its reference or release; "" is every one
-	// Errno is what an expected failure shows.
+	Kernel  string   `json:"kernel,omitempty"` // a glob of the kernel's reference or release; "" is any
+	// Errno is the errno of an expected failure.
 	Errno *uapi.Errno `json:"errno,omitempty"`
-	// Unmatched says that there is no case that the pattern covers.
+	// Unmatched says that the pattern matches no case.
 	Unmatched bool `json:"unmatched,omitempty"`
 }
 
-// ParseList reads a list in the form of the kernel selftests' DENYLIST files: a
-// pattern of names a line, then options, and behind a # the reason.
+// ParseList reads a list in the form of the kernel selftests' DENYLIST files; name is the
+// file, for error messages. A line has a pattern of case names, options, and the reason:
 //
 //	PATTERN [errno=NAME] [kernel=GLOB] [until=YYYY-MM-DD] # REASON
 //
-// A pattern covers what is below it up to a /. A denied or expected entry must
-// say why, an expected one with which errno the case fails, and one whose day
-// has passed is an error: it is to be looked at again.
+// A pattern also matches everything below it, after a /. The reason is mandatory in deny and
+// expect lists, errno in expect lists. An entry whose date has passed is an error, so that
+// somebody checks it.
 func ParseList(kind ListKind, name, text string, now time.Time) ([]ListEntry, error) {
 	var out []ListEntry
 	for line := range listfile.Parse(name, text, "#") {
@@ -55,7 +55,7 @@ func ParseList(kind ListKind, name, text string, now time.Time) ([]ListEntry, er
 		case e.Reason == "" && kind != AllowList:
 			err = listfile.ErrNoReason
 		case e.Errno == nil && kind == ExpectList:
-			err = fmt.Errorf("no errno: write errno=NAME, what the case fails with")
+			err = fmt.Errorf("no errno: add errno=NAME, with which the case fails")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Where, err)
@@ -82,20 +82,20 @@ func (e *ListEntry) options(words []string, now time.Time) error {
 		case key == "kernel" && value != "" && e.Kind != AllowList:
 			e.Kernel = value
 		default:
-			return fmt.Errorf("unknown option %q: want errno=NAME (of an expected failure), kernel=GLOB or until=YYYY-MM-DD", w)
+			return fmt.Errorf("unknown option %q: must be errno=NAME (in an expect list), kernel=GLOB or until=YYYY-MM-DD", w)
 		}
 	}
 	return nil
 }
 
-// covers reports whether the entry is about a case on a kernel.
+// covers reports whether the entry matches a case on a kernel.
 func (e *ListEntry) covers(kind ListKind, k *KernelRun, id string) bool {
 	return e.Kind == kind && cases.Match(e.Pattern, id) &&
 		(e.Kernel == "" || glob.Match(e.Kernel, k.Ref) || glob.Match(e.Kernel, k.Release))
 }
 
-// Denied returns the skip of a case that is not to be run on a kernel, or nil.
-// Without its controls a case says nothing: what excludes one excludes it too.
+// Denied returns the result of a case that a deny list excludes on a kernel, or nil. A case
+// needs its controls: an entry that excludes a control excludes the case too.
 func Denied(list []ListEntry, k *KernelRun, c *cases.Case) *CaseResult {
 	skip := func(e *ListEntry, control, before string) *CaseResult {
 		text := fmt.Sprintf("%sdenied: %s (%s)", before, e.Reason, e.Where)
@@ -122,9 +122,8 @@ func deniedBy(list []ListEntry, k *KernelRun, id string) *ListEntry {
 	return nil
 }
 
-// Expect holds a kernel's cases against what is known to fail: one that does
-// so, exactly as its entry says, is xfail; one that passes fails, because the
-// entry is no longer true.
+// Expect applies the expect lists to a kernel's cases: a case that fails exactly as its entry
+// says is xfail; one that passes fails, because the entry is wrong.
 func Expect(list []ListEntry, k *KernelRun) {
 	if !expects(list) {
 		return
@@ -140,7 +139,7 @@ func expects(list []ListEntry) bool {
 	return slices.ContainsFunc(list, func(e ListEntry) bool { return e.Kind == ExpectList })
 }
 
-// Expected returns the entry that says how a case fails on a kernel, or nil.
+// Expected returns the entry of an expect list for a case on a kernel, or nil.
 func Expected(list []ListEntry, k *KernelRun, id string) *ListEntry {
 	for i := range list {
 		if list[i].covers(ExpectList, k, id) {
@@ -150,7 +149,7 @@ func Expected(list []ListEntry, k *KernelRun, id string) *ListEntry {
 	return nil
 }
 
-// File is the list that the entry stands in.
+// File returns the file of the entry's list.
 func (e *ListEntry) File() string {
 	if i := strings.LastIndexByte(e.Where, ':'); i > 0 {
 		return e.Where[:i]
@@ -158,7 +157,7 @@ func (e *ListEntry) File() string {
 	return e.Where
 }
 
-// Flag is the flag that a list of the kind is given with.
+// Flag returns the command's flag for lists of the kind.
 func (k ListKind) Flag() string {
 	if k == ExpectList {
 		return "--expect"
@@ -166,7 +165,7 @@ func (k ListKind) Flag() string {
 	return "--" + string(k) + "list"
 }
 
-// Says words what an entry says of cases that are expected to fail.
+// Says describes an entry of an expect list.
 func (e *ListEntry) Says() string {
 	return fmt.Sprintf("%s says that it fails with %s", e.Where, e.Errno)
 }
@@ -176,7 +175,7 @@ func (r *CaseResult) expect(e *ListEntry) {
 	now.Entry = e.Where
 	switch {
 	case r.Status == Pass:
-		const text = "unexpected pass: %s says that it fails with %s (%s): take the entry out"
+		const text = "unexpected pass: %s says that it fails with %s (%s): remove the entry"
 		r.end(Fail, Cause{Kind: UnexpectedOK, Entry: e.Where}, fmt.Sprintf(text, e.Where, e.Errno, e.Reason))
 	case r.Status == Fail && r.wrongErrno() == *e.Errno:
 		now.Kind = OnExpectList
@@ -187,7 +186,7 @@ func (r *CaseResult) expect(e *ListEntry) {
 	}
 }
 
-// wrongErrno is what the first wrong step showed; a case without one has no errno.
+// wrongErrno is the errno of the first wrong step; without one it is no errno at all.
 func (r *CaseResult) wrongErrno() uapi.Errno {
 	for i := range r.Steps {
 		if r.Steps[i].Wrong {

@@ -4,13 +4,12 @@ import (
 	"strings"
 )
 
-// Records that an older tokentest wrote say in words only what is data now:
-// the cause of a result, the case that a machine died under, the accelerator.
-// This file derives the data when they are read. It is the one place where the
-// program reads its own texts; those of the versions that wrote none of the data
+// Records of an older tokentest have only in words what is data now: the cause of a result,
+// the case under which a machine died, the accelerator. This file derives the data when such
+// a record is read. No other code parses the program's own texts. The texts of those versions
 // do not change any more.
 
-// complete adds what the run's head says in words only.
+// complete adds the data that an old run's head has only in words.
 func (r *Run) complete() {
 	for _, k := range r.Kernels {
 		if k.AccelName == "" {
@@ -25,7 +24,7 @@ func (r *Run) complete() {
 	}
 }
 
-// complete adds the cause, where the record has none.
+// complete adds the cause if the record has none.
 func (r *CaseResult) complete() {
 	if r.Cause.Kind != "" || r.Reason == "" {
 		return
@@ -68,8 +67,7 @@ func (r *CaseResult) oldFailure(reason string) Cause {
 	return c
 }
 
-// oldSkip is the cause of a case that was skipped. What it needs is in the text
-// alone.
+// oldSkip is the cause of a case that was skipped. Only the text says what it needs.
 func (r *CaseResult) oldSkip(reason string) Cause {
 	name, _, ofControl := between(reason, "its control ", " is denied: ")
 	switch {
@@ -107,8 +105,8 @@ func (r *CaseResult) oldBreak(reason string) Cause {
 	return Cause{Kind: ByGuest}
 }
 
-// oldControl follows "control X is broken: control Y is fail: why" to the control
-// that is at fault, and what is wrong with it.
+// oldControl follows "control X is broken: control Y is fail: why" to the control at fault,
+// and to what is wrong with it.
 func oldControl(reason string) (c Cause, ok bool) {
 	for {
 		name, rest, is := between(reason, "control ", " is ")
@@ -146,8 +144,8 @@ func between(text, first, second string) (middle, after string, ok bool) {
 	return middle, after, begins && ok
 }
 
-// wrongStep is the cause that the first wrong step is, of those whose fault is
-// the case's; of no step where none is.
+// wrongStep is the cause of the first wrong step with the case's fault; without a step if
+// there is none.
 func (r *CaseResult) wrongStep(kind CauseKind) Cause {
 	out := Cause{Kind: kind}
 	for i := range r.Steps {

@@ -7,15 +7,14 @@ import (
 	"tokentest/cases/step"
 )
 
-// Omission judges what a kernel showed once more for each rule of the oracle,
-// with that rule left out. A rule that no call of a case came to, or that did
-// not hold there, changes nothing: each case is judged only without those that
-// held in it or in its set-up.
+// Omission judges a kernel's observations again with one rule of the oracle left out at a
+// time. A rule that did not hold in a case or its set-up changes nothing, so that each case
+// is only judged without the rules that did.
 type Omission struct {
 	facts   *step.Facts
 	setups  map[*cases.World]*WorldResult
 	cases   []omitted
-	without map[string][]int // for each rule the cases that it matters to
+	without map[string][]int // for each rule: the indexes of the cases in which it held
 }
 
 type omitted struct {
@@ -23,8 +22,8 @@ type omitted struct {
 	was *CaseResult
 }
 
-// NewOmission judges a kernel's cases that passed, and notes which rules
-// matter to them. Cases that the corpus no longer has in the same form are left out.
+// NewOmission judges a kernel's passed cases again, and finds the rules that hold in each. It
+// leaves out cases that the corpus no longer has in the same form.
 func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
 	o := &Omission{facts: k.Facts, setups: k.setups(worldsOf(corpus)), without: map[string][]int{}}
 	var held map[string]bool
@@ -53,8 +52,7 @@ func NewOmission(k *KernelRun, corpus *cases.Corpus) *Omission {
 	return o
 }
 
-// note says that rules matter to the case that comes next, but for those that
-// were noted.
+// note records the rules, except those in but, for the next case.
 func (o *Omission) note(rules, but map[string]bool) {
 	for rule := range rules {
 		if !but[rule] {
@@ -63,8 +61,7 @@ func (o *Omission) note(rules, but map[string]bool) {
 	}
 }
 
-// Without yields the cases that the rule matters to, as they were judged and
-// as they are judged without it.
+// Without yields the cases in which the rule held, as judged with the rule and without it.
 func (o *Omission) Without(rule string) iter.Seq2[*CaseResult, *CaseResult] {
 	return func(yield func(was, now *CaseResult) bool) {
 		j := NewJudge(o.facts, rule)

@@ -16,12 +16,12 @@ const (
 	KeptSilent  = "it showed nothing"
 )
 
-// Again returns the run judged again with the oracle and the corpus as they
-// are now, and how many cases stayed as they were, by the reason. What was
-// observed is the same; controls are held against their cases again.
+// Again judges the stored observations again, with today's oracle and corpus, and applies
+// the controls again. It returns the new run, and how many cases it left as they were, by
+// the reason. The Loader must have read the Worlds.
 //
-// It takes some cases of a group at a time, for all kernels: their steps are
-// made once, and those of a million cases are never there together.
+// It takes some cases of a group at a time, for all kernels: it makes their steps once, and
+// never holds those of a million cases.
 func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	out := *r
 	out.Kernels = nil
@@ -50,7 +50,7 @@ func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	return &out, kept
 }
 
-// atATime is how many cases have their steps at a time; a test has fewer.
+// atATime is how many cases have their steps at the same time; tests lower it.
 var atATime = 2048
 
 func rejudgeGroup(g *cases.Group, all []*rejudging, same func(*cases.Case) bool) {
@@ -70,7 +70,7 @@ func rejudgeGroup(g *cases.Group, all []*rejudging, same func(*cases.Case) bool)
 	}
 }
 
-// each does something for each kernel, on as many processors as there are.
+// each calls do for each kernel, on all processors.
 func each(all []*rejudging, do func(*rejudging)) {
 	var wait sync.WaitGroup
 	room := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -84,17 +84,17 @@ func each(all []*rejudging, do func(*rejudging)) {
 	wait.Wait()
 }
 
-// rejudging is a kernel's run that is judged again.
+// rejudging is a kernel's run while it is judged again.
 type rejudging struct {
 	KernelRun
 	was    *KernelRun
 	judge  *Judge
 	setups map[*cases.World]*WorldResult
-	at     map[*cases.Group][]spot // where its cases are, in the group's order
+	at     map[*cases.Group][]spot // the places of its cases, in the group's order
 	kept   map[string]int
-	packer *packer // of the cases that are no list
+	packer *packer // for packed cases
 
-	first  int    // the number of made's first
+	first  int    // the index of the first case that has its steps
 	some   []spot // of at
 	judged []CaseResult
 }
@@ -103,7 +103,7 @@ type rejudging struct {
 type spot struct {
 	*cases.Case
 	place           int
-	silent, changed bool // why it was not judged again
+	silent, changed bool // why it is not judged again
 }
 
 func (k *KernelRun) rejudging() *rejudging {
@@ -118,7 +118,7 @@ func (k *KernelRun) rejudging() *rejudging {
 	return j
 }
 
-// finder finds the cases of a run's kernels, which most often have the same.
+// finder finds the cases of results. The kernels of a run mostly have the same cases.
 type finder struct {
 	corpus *cases.Corpus
 	by     map[*pool][]*cases.Case // by the number of the name
@@ -150,7 +150,7 @@ func (j *rejudging) find(of *finder) {
 	}
 }
 
-// makeSteps makes the steps of those cases that the kernel was asked.
+// makeSteps makes the steps of those cases that the kernel ran.
 func (j *rejudging) makeSteps(g *cases.Group, first int, made []*madeCase, same func(*cases.Case) bool) {
 	at := func(n int) int {
 		i, _ := slices.BinarySearchFunc(j.at[g], n, func(s spot, n int) int { return int(s.Index) - n })
@@ -165,7 +165,7 @@ func (j *rejudging) makeSteps(g *cases.Group, first int, made []*madeCase, same 
 	}
 }
 
-// judgeSome judges again those cases of which the steps are made.
+// judgeSome judges the cases that have their steps.
 func (j *rejudging) judgeSome(made []*madeCase) {
 	j.judged = j.judged[:0]
 	for i := range j.some {
@@ -186,7 +186,7 @@ func (j *rejudging) judgeSome(made []*madeCase) {
 	}
 }
 
-// store puts results where they were.
+// store replaces the results.
 func (j *rejudging) store() {
 	for n := range j.judged {
 		j.set(j.some[n].place, &j.judged[n])
@@ -203,7 +203,7 @@ func (j *rejudging) set(place int, r *CaseResult) {
 	}
 }
 
-// guards holds the group's controls against its cases.
+// guards applies the group's controls to its cases.
 func (j *rejudging) guards(g *cases.Group) {
 	places := make([]*spot, len(g.Cases))
 	var list []*cases.Case
@@ -219,14 +219,14 @@ func (j *rejudging) guards(g *cases.Group) {
 		return nil
 	}
 	guards(j.Facts, list, of, func(c *cases.Case, now CaseResult) {
-		if s := places[c.Index]; !s.silent { // else it has been told why it says nothing
+		if s := places[c.Index]; !s.silent { // otherwise it has a reason already
 			now.ID = c.ID
 			j.set(s.place, &now)
 		}
 	})
 }
 
-// expect holds the cases against what is known to fail.
+// expect applies the list of expected failures.
 func (j *rejudging) expect(list []ListEntry) {
 	if !expects(list) {
 		return
@@ -243,12 +243,12 @@ func (j *rejudging) expect(list []ListEntry) {
 // madeCase is a case with its steps.
 type madeCase struct {
 	*cases.Case
-	same bool // it still does what it did
+	same bool // its steps are those of the stored run
 	cell step.Cell
 	info []cases.StepInfo
 }
 
-// again judges a case that ran by what it showed, and reports whether it could.
+// again judges the stored observations of a case, and reports whether it could.
 func (j *Judge) again(r *CaseResult, m *madeCase) bool {
 	if len(r.Steps) != m.Len() || len(r.Steps) == 0 || j.worlds[m.World] == nil {
 		return false
@@ -272,8 +272,8 @@ func makeSteps(c *cases.Case) *madeCase {
 	return &madeCase{c, true, cell, info}
 }
 
-// worldFinder finds the world that a record is about, or nil. One is known by
-// what it does; in records that do not say, by its place.
+// worldFinder finds the world of a record by its key, or by its index in old records that
+// have no key; nil is none.
 type worldFinder func(*WorldResult) *cases.World
 
 func worldsOf(corpus *cases.Corpus) worldFinder {
@@ -306,20 +306,20 @@ func (k *KernelRun) setups(find worldFinder) map[*cases.World]*WorldResult {
 	return out
 }
 
-// canAgain says that the case ran, and that what it showed was kept: one that
-// a control broke did.
+// canAgain reports whether the case ran and its observations are stored, also if a control
+// made it broken.
 func (r *CaseResult) canAgain() bool {
 	switch r.Status {
 	case Broken:
 		return len(r.Steps) > 0 && (r.Cause.Kind == ByControl || r.Cause.Kind == ByControlStep)
-	case Pass, Fail, XFail, Interrupted, Skip: // one that is skipped has steps where nobody knows their answers
+	case Pass, Fail, XFail, Interrupted, Skip: // a skipped case has steps if none of them was judged
 		return len(r.Steps) > 0
 	}
 	return false
 }
 
-// sameCases tells whether a case still does what it did when the run took
-// place. A record that has no outlines is taken at its word.
+// sameCases returns a function that reports whether a case is the same as in the run. If
+// the record has no outlines, all are.
 func (r *Run) sameCases(corpus *cases.Corpus) func(*cases.Case) bool {
 	was := map[string]*cases.Outline{}
 	for i := range r.Groups {

@@ -244,7 +244,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{StepResult{Want: &perm, Rule: "r", Func: "f"}, "got ok, want EPERM: r (f)"},
 		{StepResult{Got: step.Observation{Errno: 22}, Want: &ok, Rule: "r"}, "got EINVAL, want ok: r"},
-		{StepResult{Got: step.Observation{Errno: 22}, Rule: "r"}, "got EINVAL, want an answer that nobody knows: r"},
+		{StepResult{Got: step.Observation{Errno: 22}, Rule: "r"}, "got EINVAL, want an unknown answer: r"},
 		{StepResult{Got: step.Observation{Proof: step.DoesNotWork}, Want: &ok}, "got an object that does not work"},
 		{StepResult{Want: &ok, Rule: "the masks"}, "the masks"},
 	} {
