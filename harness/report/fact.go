@@ -180,7 +180,7 @@ func stepFacts(s *result.StepResult) []fact {
 func want(s *result.StepResult) string {
 	switch {
 	case s.Want == nil:
-		return "an answer that nobody knows"
+		return "an unknown answer"
 	case shows(s):
 		return "ok with other values"
 	}

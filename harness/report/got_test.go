@@ -40,7 +40,7 @@ func TestGot(t *testing.T) {
 		{result.StepResult{Want: &ok, Wrong: true, Got: step.Observation{Proof: step.Works, Text: "1 barriers"}},
 			"ok with another text", "ok"},
 		{result.StepResult{Want: &ok, Got: step.Observation{Proof: step.Works, Text: "as it should be"}}, "ok", "ok"},
-		{result.StepResult{Got: step.Observation{Errno: 1}}, "EPERM", "an answer that nobody knows"},
+		{result.StepResult{Got: step.Observation{Errno: 1}}, "EPERM", "an unknown answer"},
 	} {
 		if got(&tt.s) != tt.got || want(&tt.s) != tt.want {
 			t.Errorf("got %q, want %q; should be %q and %q", got(&tt.s), want(&tt.s), tt.got, tt.want)
