@@ -10,16 +10,14 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Enums are the enumerations that a kernel is asked for: the bits of the four
-// masks.
+// Enums are the enumerations of the bits of the four masks.
 func Enums() []uapi.Enum {
 	return []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes}
 }
 
-// FactsIn describes a kernel by the enumerations that its BTF holds, as the
-// guest would describe it once it runs. An empty release is read off them: no
-// older one has them all, and a newer one that added none has the same.
-// A nil configuration is one that is not known.
+// FactsIn describes a kernel by the enumerations in its BTF, as the guest does when the
+// kernel runs. If release is empty, it is the oldest release that has all of them. A nil
+// configuration means that it is unknown.
 func FactsIn(release string, enums map[string][]step.Enumerator, config map[string]string) *step.Facts {
 	f := &step.Facts{Release: release, BTF: true, Max: map[string]uint32{}, Enumerators: map[string][]string{},
 		Config: config}
@@ -38,7 +36,7 @@ func FactsIn(release string, enums map[string][]step.Enumerator, config map[stri
 
 const tokenCommand = "BPF_TOKEN_CREATE"
 
-// youngest is the release that added the last of what the kernel has.
+// youngest is the release that added the newest enumerator of the kernel.
 func youngest(f *step.Facts) uapi.Release {
 	var out uapi.Release
 	for _, e := range Enums() {
@@ -57,26 +55,26 @@ func shortName(e *uapi.Enum, name string) string {
 	return strings.ToLower(strings.TrimPrefix(name, e.Prefix))
 }
 
-// Differ says where a kernel that runs has other enumerators than those that
-// were read before it did, "" where it has the same.
+// Differ lists the enumerators that differ between the image and the running kernel. It
+// returns "" if there are none.
 func Differ(before, running *step.Facts) string {
 	var out []string
 	for _, tag := range slices.Sorted(maps.Keys(running.Enumerators)) {
 		was, is := before.Enumerators[tag], running.Enumerators[tag]
 		for _, name := range is {
 			if !slices.Contains(was, name) {
-				out = append(out, name+" runs and is not in the image")
+				out = append(out, name+" is in the running kernel and not in the image")
 			}
 		}
 		for _, name := range was {
 			if !slices.Contains(is, name) {
-				out = append(out, name+" is in the image and does not run")
+				out = append(out, name+" is in the image and not in the running kernel")
 			}
 		}
 		if before.Max[tag] != running.Max[tag] {
 			out = append(
 				out,
-				fmt.Sprintf("enum %s ends at %d in the image and at %d where it runs", tag, before.Max[tag],
+				fmt.Sprintf("enum %s ends at %d in the image and at %d in the running kernel", tag, before.Max[tag],
 					running.Max[tag]),
 			)
 		}

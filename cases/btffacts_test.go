@@ -75,8 +75,9 @@ func TestDiffer(t *testing.T) {
 	enums := enumsAt(r)
 	enums[uapi.Cmds.Tag] = append(enums[uapi.Cmds.Tag][1:], step.Enumerator{Name: "BPF_NOVEL", Value: 39})
 	d := Differ(image, FactsIn("7.3.0", enums, nil))
-	for _, want := range []string{"BPF_NOVEL runs and is not in the image",
-		"BPF_MAP_CREATE is in the image and does not run", "enum bpf_cmd ends at 39 in the image and at 40 where it runs"} {
+	for _, want := range []string{"BPF_NOVEL is in the running kernel and not in the image",
+		"BPF_MAP_CREATE is in the image and not in the running kernel",
+		"enum bpf_cmd ends at 39 in the image and at 40 in the running kernel"} {
 		if !strings.Contains(d, want) {
 			t.Errorf("got %q, want %q in it", d, want)
 		}

@@ -48,8 +48,8 @@ func eachCommand() []axisValue {
 }
 
 // Locks reports whether the world's cells, or its set-up, set
-// kernel.unprivileged_bpf_disabled to 1, after which a machine is good for
-// no world that wants another value.
+// kernel.unprivileged_bpf_disabled to 1. Afterwards the machine
+// cannot run a world that needs another value.
 func (w *World) Locks() bool { return w.locks }
 
 func locks(steps []step.Step) bool {

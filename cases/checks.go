@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// checkFault refuses what says nothing: since 6.14 a program's last field ends
-// where the smallest attribute does, and before it did not.
+// checkFault refuses a fault that tests nothing: since 6.14 a program's last field ends
+// where the smallest attribute ends, and before 6.14 it did not.
 func checkFault(s *step.Step) error {
 	fault, _ := s.Num(step.KeyAttr)
 	if s.Op == step.OpProgLoad && step.AttrFault(fault) == step.AttrTail {
@@ -28,7 +28,7 @@ func checkBody(s *step.Step) error {
 	return nil
 }
 
-// checkThen refuses capabilities in a namespace that nobody enters.
+// checkThen refuses capabilities in a namespace that the step does not enter.
 func checkThen(s *step.Step) error {
 	_, enters := s.Num(step.KeyInside)
 	if _, then := s.Num(step.KeyThen); then && !enters {
@@ -37,8 +37,8 @@ func checkThen(s *step.Step) error {
 	return nil
 }
 
-// checkLimits refuses arguments whose 0 would be taken for 1, and a call that
-// the kernel makes and that is wrong as a whole: it reads no attribute of a process.
+// checkLimits refuses arguments whose 0 would mean 1, and a faulty attribute of a call
+// that the kernel makes: such a call reads no attribute of a process.
 func checkLimits(s *step.Step) error {
 	_, fault := s.Num(step.KeyAttr)
 	_, inside := s.Num(step.KeyInside)
@@ -77,8 +77,8 @@ func checkLSM(s *step.Step) error {
 	return nil
 }
 
-// checkCall refuses an argument that the command's request has no place for:
-// what it then answered would say nothing of it.
+// checkCall refuses an argument that the command's request has no field for: the result
+// would not depend on it.
 func checkCall(s *step.Step) error {
 	n, _ := s.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)

@@ -163,7 +163,7 @@ func (c *Corpus) AddFile(ctx context.Context, name string) (*Group, error) {
 	return c.Groups[len(c.Groups)-1], nil
 }
 
-// readFile reads a file that may be a pipe to which nobody writes.
+// readFile reads a file. The file may be a pipe without a writer, so ctx can end the read.
 func readFile(ctx context.Context, name string) ([]byte, error) {
 	type read struct {
 		text []byte

@@ -81,14 +81,14 @@ func (c *Case) Guards() []*Case {
 	return *c.guards
 }
 
-// Scenario says whether the case is all of its group: a story told once, not a
+// Scenario reports whether the case is a scenario: the only case of its group, not a
 // cell of a matrix.
 func (c *Case) Scenario() bool { return c.ID == c.Group.Name }
 
 // Len is the number of the case's own steps.
 func (c *Case) Len() int { return len(c.Group.from.main) }
 
-// Cell makes the case's own steps, which run behind its world's set-up.
+// Cell makes the case's own steps, which run after its world's set-up.
 func (c *Case) Cell() step.Cell {
 	cell, _ := c.Steps()
 	return cell

@@ -17,8 +17,8 @@ func FactsAt(r uapi.Release) *step.Facts {
 	return &step.Facts{Release: r.String(), Token: oracle.KernelAt(r).Token}
 }
 
-// Need is something that a case wants of the kernel. It can be refuted: a
-// kernel of a release that should have it, and lacks it, fails the case.
+// Need is something that a case needs of the kernel. It can be refuted: if the
+// kernel's release should have it and it is missing, the case fails.
 type Need struct {
 	Kind  NeedKind     `json:"kind"`
 	Name  string       `json:"name,omitempty"` // a configuration symbol, or an enumerator as the kernel spells it
@@ -115,8 +115,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 	return met, ""
 }
 
-// checkConfig goes by the configuration, and where that is not known by what
-// the running kernel has. They must not contradict each other.
+// checkConfig uses the configuration or, if that is unknown, what the running kernel
+// has. They must not contradict each other.
 func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 	missing := n.missing(f)
 	if f.Config == nil {
@@ -130,7 +130,7 @@ func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 	return met, ""
 }
 
-// missing says what the running kernel does not have of the option, "" for nothing.
+// missing says which part of the option the running kernel does not have, or "".
 func (n Need) missing(f *step.Facts) string {
 	o := step.OptionOf(n.Name)
 	switch {
@@ -144,8 +144,8 @@ func (n Need) missing(f *step.Facts) string {
 	return "the kernel's BTF has no " + o.Func
 }
 
-// Reason says why a kernel that does not meet the need is not asked, and from
-// what that is known.
+// Reason says why a kernel that does not meet the need skips the case, and how that is
+// known.
 func (n Need) Reason(f *step.Facts) string {
 	if n.Kind == NeedConfig && f.Config == nil {
 		return fmt.Sprintf(
@@ -183,9 +183,9 @@ func end(f *step.Facts, tag string) uint32 {
 	}[tag]
 }
 
-// Drift lists what the running kernel has and this program does not know:
-// enumerators of commands, map, program and attach types. Nothing is expected
-// of them; a maintainer must teach the tables and the oracle.
+// Drift lists the enumerators of commands, map, program and attach types that the running
+// kernel has and this program does not know. The oracle expects nothing of them until a
+// maintainer adds them to the tables.
 func Drift(f *step.Facts) []string {
 	var out []string
 	for _, e := range Enums() {

@@ -13,8 +13,9 @@ import (
 // reads it by.
 func Language() string {
 	h := &help{}
-	h.text("A case file is text, a line a statement; # begins a comment at the beginning of a line " +
-		"and behind white space. Without a do line it is a scenario, one case of several steps; with one it is a matrix.")
+	h.text("A case file is text with one statement per line. # at the beginning of a line or after " +
+		"white space begins a comment. Without a do line it is a scenario, one case of several steps; with one it is a " +
+		"matrix.")
 	h.title("LINES")
 	for _, k := range keywords {
 		h.entry(k.usage, k.doc)
@@ -126,7 +127,7 @@ func (h *help) operations() {
 	}
 }
 
-// synopsis is an operation with the arguments that it wants or takes.
+// synopsis is an operation with its required and optional arguments.
 func synopsis(row *step.Operation) string {
 	out := []string{row.Name}
 	for _, p := range row.Params {

@@ -6,10 +6,10 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// mistakes are what is wrong with a file: a user mends them together.
+// mistakes are the errors in a file: a user fixes them together.
 type mistakes struct{ list multierror.Error }
 
-// maxMistakes is how many are told at once.
+// maxMistakes is how many are printed at once.
 const maxMistakes = 10
 
 func (m *mistakes) add(path string, line int, err error) {

@@ -23,7 +23,7 @@ type Outline struct {
 	Setup  []string      `json:"setup,omitempty"` // the steps that cases share
 	Steps  []string      `json:"steps,omitempty"` // a case's own
 	// Question and Answer are what the group says to a reviewer, Notes the
-	// comments behind Steps; nothing where nothing is asked.
+	// comments after Steps. They are empty if the file has no question.
 	Question string   `json:"question,omitempty"`
 	Answer   string   `json:"answer,omitempty"`
 	Notes    []string `json:"notes,omitempty"`

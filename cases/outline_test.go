@@ -106,7 +106,8 @@ func compareTexts(t *testing.T, id string, got []string, info []StepInfo) {
 
 // The actors of an outline are those of its group's file.
 func TestOutlineCast(t *testing.T) {
-	o := Outline{Actors: []string{"owner userns uid=7", "peer joins owner caps=none"}, Steps: []string{"root map_create type=hash"}}
+	o := Outline{Actors: []string{"owner userns uid=7", "peer joins owner caps=none"},
+		Steps: []string{"root map_create type=hash"}}
 	got, err := o.Cast()
 	want := []step.Actor{
 		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 7, Caps: uapi.AllCaps},

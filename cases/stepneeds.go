@@ -9,8 +9,8 @@ import (
 )
 
 // StepNeeds is what the kernel must have for a request to be well formed: the
-// option that compiles its type in, and the attach types that are looked up
-// behind every check that the oracle knows.
+// option that compiles its type in, and the attach types that the kernel looks
+// up after every check that the oracle knows.
 func StepNeeds(s *step.Step) []Need {
 	var out []Need
 	t, _ := s.Num(step.KeyType)

@@ -397,7 +397,7 @@ func unescape(value string) (string, error) {
 		}
 		const digits = 3
 		if len(after) < digits {
-			return "", fmt.Errorf(`read %q: want three octal digits behind \`, value)
+			return "", fmt.Errorf(`read %q: want three octal digits after \`, value)
 		}
 		n, err := strconv.ParseUint(after[:digits], 8, 8)
 		if err != nil || n == 0 {

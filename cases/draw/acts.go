@@ -17,7 +17,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpProgLoad:    (*drawer).program,
 	step.OpSend:        (*drawer).pass,
 	step.OpClose:       (*drawer).closes,
-	step.OpFsopen:      (*drawer).byHand,
+	step.OpFsopen:      (*drawer).callByCall,
 	step.OpFspick:      (*drawer).reconfigures,
 	step.OpMoveMount:   (*drawer).moves,
 	step.OpMount:       (*drawer).mounts,
@@ -93,8 +93,8 @@ func (d *drawer) all() []string {
 // any draws a descriptor of any kind, or one that is not open.
 func (d *drawer) any() string { return pick(d, append(d.all(), cases.ClosedName)...) }
 
-// enterable makes a descriptor of a user namespace and passes it to somebody
-// who may or may not enter it.
+// enterable makes a descriptor of a user namespace and passes it to an actor,
+// which may or may not enter it.
 func (d *drawer) enterable() {
 	who := d.inUserns()
 	n := d.made("n", "%s userns", who)
@@ -114,8 +114,8 @@ func (d *drawer) other(who string) string {
 	}
 }
 
-// byHand makes a bpffs call by call, each by whoever may or may not.
-func (d *drawer) byHand() {
+// callByCall makes a bpffs call by call, each by an actor that may or may not.
+func (d *drawer) callByCall() {
 	opener := d.inUserns()
 	x := d.made("x", "%s fsopen%s", opener, d.mountCaps())
 	setter := d.other(opener)
@@ -156,7 +156,7 @@ func (d *drawer) mountCaps() string {
 	return ""
 }
 
-// rootOptions draws what a bpffs's root directory is to be like.
+// rootOptions draws options for a bpffs's root directory.
 func (d *drawer) rootOptions() string {
 	if !d.in(4) {
 		return ""
@@ -177,8 +177,8 @@ func (d *drawer) rootOptions() string {
 
 func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
 
-// somebody draws an actor for what is mounted at a place, and the place.
-func (d *drawer) somebody() (who, at string) { return pick(d, d.actor(), d.inUserns()), d.place() }
+// actorAndPlace draws a place, and an actor that acts on its mount.
+func (d *drawer) actorAndPlace() (who, at string) { return pick(d, d.actor(), d.inUserns()), d.place() }
 
 func (d *drawer) mountedBPFFS() {
 	who := d.inUserns()
@@ -186,52 +186,52 @@ func (d *drawer) mountedBPFFS() {
 }
 
 func (d *drawer) mounts() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.step("%s mount at=%s%s%s", who, at, d.rootOptions(), d.mountCaps())
 }
 
 func (d *drawer) remounts() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.step("%s remount at=%s%s%s", who, at, d.options(), d.mountCaps())
 }
 
 func (d *drawer) binds() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
 }
 
 func (d *drawer) clones() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	m := d.made("m", "%s clone_mount at=%s%s", who, at, d.mountCaps())
 	d.keep(who, d.made("r", "%s open of=%s", who, m))
 }
 
 func (d *drawer) unmounts() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.step("%s umount at=%s%s%s", who, at, pick(d, "", " lazy=1"), d.mountCaps())
 }
 
 func (d *drawer) reconfigures() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	x := d.made("x", "%s fspick at=%s%s", who, at, d.mountCaps())
 	d.step("%s fsconfig %s cmds=any%s", who, x, d.mountCaps())
 	d.step("%s fsreconfigure %s%s", who, x, d.mountCaps())
 }
 
 func (d *drawer) shares() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.step("%s share at=%s%s", who, at, d.mountCaps())
 }
 
 func (d *drawer) moves() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	m, to := d.made("m", "%s clone_mount at=%s", who, at), d.other(who)
 	d.step("%s send %s %s", who, m, to)
 	d.step("%s move_mount %s at=%s%s", to, m, d.place(), d.mountCaps())
 }
 
 func (d *drawer) opens() {
-	who, at := d.somebody()
+	who, at := d.actorAndPlace()
 	d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
 }
 
@@ -375,7 +375,7 @@ func (d *drawer) hook() string {
 	return line
 }
 
-// exits ends an actor, of which nobody asks anything any more.
+// exits ends an actor, which takes no further step.
 func (d *drawer) exits() {
 	a := &d.actors[1+d.IntN(len(d.actors)-1)]
 	if !d.in(5) || a.line == "" || a.absent {

@@ -29,7 +29,7 @@ func (d *drawer) cell() string {
 	op := d.drawOp(func(w step.Drawn) int { return w.Cell })
 	who, call := calls[op](d)
 	if who == "" {
-		who = d.anybody()
+		who = d.caller()
 	}
 	if op.Row().Timed { // a command of bpf(2)
 		return who + " " + call + d.withCaps()
@@ -37,8 +37,8 @@ func (d *drawer) cell() string {
 	return who + " " + call + d.mountCaps()
 }
 
-// anybody draws an actor, half of the time one that has a bpffs.
-func (d *drawer) anybody() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
+// caller draws an actor, half of the time one that has a bpffs.
+func (d *drawer) caller() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
 // slowCommands attach, and wait for RCU.
 var slowCommands = []uapi.Cmd{
@@ -136,7 +136,7 @@ func (d *drawer) common() string {
 	return s + d.within()
 }
 
-// mapOverrides are the ways in which a map may be other than its type wants it.
+// mapOverrides are arguments that differ from what a map's type needs.
 var mapOverrides = []string{
 	"flags=0", "flags=1", "flags=0x8", "flags=0x10", "flags=0x18", "flags=0x40", "flags=0x80", "flags=0x180",
 	"flags=0x400", "flags=0x1000",
@@ -157,7 +157,7 @@ var progOverrides = []string{
 
 var btfOverrides = []string{"junk=1", "log=1", "log=16", "flags=0x10000", "flags=1"}
 
-// drawnBodies are the programs that want a privilege, on the types that they are for.
+// drawnBodies are the programs that need a privilege, with their types.
 var drawnBodies = []string{
 	"type=socket_filter prog=jiffies64", "type=socket_filter prog=get_current_task", "type=xdp prog=jiffies64",
 	"type=xdp attach=xdp prog=get_current_task",

@@ -86,10 +86,9 @@ func Add(ctx context.Context, c *cases.Corpus, seed uint64, n int) (
 	return names, texts, nil
 }
 
-// unplayable returns the lines that nobody knows the answer to on some kernel
-// with tokens, and those that pass or close a descriptor which it would not
-// have made: a mask may hold a name that is newer than the kernel. No call
-// decides there, only the harness would.
+// unplayable returns the lines that the oracle does not model on some kernel with tokens,
+// and the lines that pass or close a descriptor which that kernel does not make: a mask
+// may hold a name that is newer than the kernel. Such a line tests the harness, not the kernel.
 func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 	f, err := cases.Parse(ctx, name+".txt", name, text)
 	if err != nil {
@@ -395,7 +394,7 @@ func (d *drawer) makeToken(who, bpffs, caps string) {
 	d.step("%s token_create bpffs=%s%s -> %s", who, bpffs, caps, t)
 }
 
-// pass sends any descriptor from anybody; what cannot be is taken out later.
+// pass sends any descriptor from any actor; impossible lines are removed later.
 func (d *drawer) pass() {
 	handles := slices.Concat(d.tokens, d.tokens, d.others)
 	for _, b := range d.bpffs {

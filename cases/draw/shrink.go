@@ -20,9 +20,9 @@ type Sketch struct {
 	lines [][]string // words; of an actor or of a step, without expectations
 }
 
-// SketchOf writes a case down as one scenario. setup tells how many set-up steps
-// it takes when one of those is the last; a negative number means all, and the
-// case's own behind them.
+// SketchOf writes a case down as one scenario. setup is the number of set-up
+// steps, if the last step is one of them. A negative number means all, followed by the
+// case's own.
 func SketchOf(c *cases.Case, setup int) Sketch {
 	var s Sketch
 	all := c.World.Program.Actors

@@ -68,7 +68,7 @@ func mayMount[R any]() rule[R] {
 		holds: func(c *call[R]) bool { return !c.mayMount() }}
 }
 
-// onContext is a request about the context behind a descriptor.
+// onContext is a request about the context that a descriptor refers to.
 type onContext interface{ contextFD() FD }
 
 func contextBadFD[R onContext](fn string) rule[R] {

@@ -6,7 +6,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// call is the request behind a call step.
+// call is the request of a call step.
 func (a *actor) call(st *step.Step) *oracle.Call {
 	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
 	r := &oracle.Call{

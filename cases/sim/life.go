@@ -84,8 +84,8 @@ func (s *Sim) entered(a *actor, st *step.Step) (w oracle.World, refused *Expect)
 	return w, nil
 }
 
-// leader is the credentials of an actor's first thread, which nobody's
-// capabilities but its namespace's bound.
+// leader is the credentials of an actor's first thread, which has all capabilities that
+// its namespace allows.
 func (s *Sim) leader(i uint64) oracle.Cred {
 	c := s.actors[i].cred
 	if c.Userns == oracle.Initial {
@@ -108,7 +108,7 @@ func (s *Sim) take(a *actor, st *step.Step) Expect {
 	return e
 }
 
-// churn expects that nothing is refused and that no more stays behind than
+// churn expects that no call is refused, and that at most as many objects are left as
 // the step allows.
 func (s *Sim) churn(_ *actor, st *step.Step) Expect {
 	e := harnessStep(st.Op)

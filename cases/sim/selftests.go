@@ -120,10 +120,9 @@ func (s *Sim) library(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Library{Mounts: s.ambient(a), Requests: libraryRequests[step.Make(n)]()})
 }
 
-// ambient returns the bpffs that an application finds by the places in its
-// mount namespace, in the order in which something came to be mounted on them:
-// what is on top of a place is opened there. That of the initial namespace,
-// which comes first, gives nobody a token.
+// ambient returns the bpffs that an application finds in its mount namespace, in the
+// order in which the places were first mounted on. The top mount of a place counts.
+// The bpffs of the initial namespace comes first; no token can be made from it.
 func (s *Sim) ambient(a *actor) []*oracle.BPFFS {
 	places := s.tables[a.mounts]
 	order := slices.SortedFunc(

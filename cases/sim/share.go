@@ -8,10 +8,9 @@ import (
 	"tokentest/cases/step"
 )
 
-// What is mounted on a place is a stack: each mount lies on the root of the one
-// below it. A shared mount has peers, its copies in this and other places, and
-// what is mounted on one of them is mounted on all: propagate_mnt and
-// propagate_umount of fs/pnode.c.
+// The mounts on a place are a stack: each is mounted on the root of the one below it. A
+// shared mount has peers, which are its copies in this and other places. A mount on one
+// peer appears on all of them: propagate_mnt and propagate_umount of fs/pnode.c.
 
 func top(stack []*oracle.Mount) *oracle.Mount {
 	if len(stack) == 0 {
@@ -73,8 +72,8 @@ func (s *Sim) share(a *actor, st *step.Step) Expect {
 	return e
 }
 
-// copies are what goes away with the mount on top of a place: it, and what lies
-// on the peers of the one that it lies on.
+// copies are the mounts that umount(2) of a place removes: the top one, and those on the
+// peers of the mount below it.
 func (s *Sim) copies(a *actor, at uint64) []*oracle.Mount {
 	stack := s.tables[a.mounts][at]
 	if len(stack) == 0 {
@@ -118,7 +117,7 @@ func (s *Sim) umount(a *actor, st *step.Step) Expect {
 	return e
 }
 
-// busy reports whether anybody has a file of a mount open.
+// busy reports whether an actor has a file of a mount open.
 func (s *Sim) busy(m *oracle.Mount) bool {
 	return slices.ContainsFunc(s.actors, func(a actor) bool {
 		for _, fd := range a.fds {

@@ -120,7 +120,7 @@ func startsWith(f *step.Facts) int {
 // Omit has the oracle leave a rule out.
 func (s *Sim) Omit(rule string) { s.kernel.Omit = rule }
 
-// Held has held told each rule that matters from now on, here and in the forks.
+// Held sets the function that is called with each rule that matters, here and in later forks.
 func (s *Sim) Held(held func(rule string)) { s.kernel.Held = held }
 
 // Fork returns a copy that a cell may change without the next one seeing it.
@@ -251,7 +251,7 @@ func (s *Sim) closeFD(a *actor, st *step.Step) Expect {
 	return harnessStep(st.Op)
 }
 
-// reopen makes a descriptor that has no token behind it.
+// reopen makes a descriptor that refers to no token.
 func (s *Sim) reopen(a *actor, st *step.Step) Expect {
 	if st.Out != 0 {
 		a.fds[st.Out] = oracle.FD{Kind: oracle.Object}
@@ -298,7 +298,7 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 	return e
 }
 
-// progRequest is the request behind a prog_load step.
+// progRequest is the request of a prog_load step.
 func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	t, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)

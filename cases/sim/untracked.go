@@ -7,7 +7,7 @@ import (
 	"tokentest/cases/step"
 )
 
-// untrack notes that the rules do not know what a step made, or whether it did.
+// untrack notes that the rules do not know whether a step made a descriptor, or of what.
 func (s *Sim) untrack(a *actor, st *step.Step) {
 	a.fds[st.Out] = oracle.FD{Kind: oracle.Unfollowed}
 	s.untracked = true
@@ -22,8 +22,8 @@ func (s *Sim) usesUntracked(a *actor, st *step.Step) bool {
 	})
 }
 
-// passUntracked plays a step that takes a descriptor that is not followed: whoever
-// receives it has one that is not followed either.
+// passUntracked plays a step that takes a descriptor that is not followed. An actor that
+// receives it has an unfollowed descriptor too.
 func (s *Sim) passUntracked(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	switch st.Op {

@@ -38,7 +38,7 @@ const (
 	Kinds
 )
 
-// words are the kinds of values that are one of a few words; there is none in place 0.
+// words are the kinds of values that are one of a few words; index 0 is unused.
 var words = [Kinds][]string{
 	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: Hooks, KindPlace: Places, KindHow: Hows,
 	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
@@ -60,11 +60,11 @@ type AttrFault uint8
 
 // The faults.
 const (
-	AttrTail       AttrFault = iota + 1 // a byte behind the command's last field is not 0
-	AttrBeyond                          // a byte behind what the kernel knows is not 0
-	AttrHuge                            // longer than a page, and nowhere
-	AttrUnreadable                      // nowhere
-	AttrInsns                           // the instructions are nowhere
+	AttrTail       AttrFault = iota + 1 // a byte after the command's last field is not 0
+	AttrBeyond                          // a byte after the last one that the kernel knows is not 0
+	AttrHuge                            // longer than a page, at an invalid address
+	AttrUnreadable                      // at an invalid address
+	AttrInsns                           // the instructions are at an invalid address
 )
 
 // AttrFaults are the faults as a case file spells them.
@@ -116,7 +116,7 @@ const (
 var Ons = []string{OnSkb: "cgroup_skb", OnTCX: "tcx", OnPrivate: "private"}
 
 // Places are the directories that file systems are mounted on, as a case file
-// spells them; there is none in place 0. The last one is no bpffs.
+// spells them; index 0 is unused. The last one is not a bpffs.
 var Places = []string{"", "/mnt/a", "/mnt/b", "/mnt/c", "/mnt/d", "/tmp"}
 
 // How says what open asks for.

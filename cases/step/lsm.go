@@ -49,10 +49,8 @@ var TokenMembers = []struct {
 	Key  Key
 	Name string
 }{
-	{
-		KeyOfCmds,
-		"allowed_cmds",
-	}, {KeyOfMaps, "allowed_maps"}, {KeyOfProgs, "allowed_progs"}, {KeyOfAttachs, "allowed_attachs"},
+	{KeyOfCmds, "allowed_cmds"}, {KeyOfMaps, "allowed_maps"}, {KeyOfProgs, "allowed_progs"}, {KeyOfAttachs,
+		"allowed_attachs"},
 }
 
 // HookFunc is the kernel function that a BPF-LSM program of a hook attaches to.

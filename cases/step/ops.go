@@ -99,7 +99,7 @@ const (
 	ByBoth
 )
 
-// Shows says what a step shows, beside its errno, where it is allowed.
+// Shows says what a step shows in addition to its errno, if it is allowed.
 type Shows uint8
 
 // What steps show.
@@ -108,7 +108,7 @@ const (
 	ShowsObject        // whether what was made, or done, works
 	ShowsMasks         // the four masks of a token
 	ShowsText          // a text that the kernel shows
-	ShowsCount         // how many objects stayed behind
+	ShowsCount         // how many objects were left
 	ShowsErrnos        // the errnos that came
 )
 
@@ -484,7 +484,7 @@ var operations = [Ops]Operation{
 	},
 	OpExit: {
 		Name: "exit", Who: ByBroker, Drawn: Drawn{Along: true},
-		Doc: "the actor's process ends, and with it what nobody else holds",
+		Doc: "the actor's process ends, and so do the objects that only it holds",
 	},
 	OpUserns: {
 		Name: "userns", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 33}, Doc: "open /proc/thread-self/ns/user",
@@ -553,7 +553,7 @@ var operations = [Ops]Operation{
 			{Key: KeyHook, Name: "hook", Kind: KindHook, Use: Required,
 				Doc: "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
 			{Key: KeyOf, Name: "of", Kind: KindActor, Use: Required,
-				Doc: "the actor whose calls it is about; nobody else's are touched"},
+				Doc: "the actor whose calls it checks; other actors' calls are not changed"},
 			{Key: KeyErrno, Name: "errno", Kind: KindErrno, Use: Required,
 				Doc: "what it answers; ok: nothing, it only looks on"},
 			{

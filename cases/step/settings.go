@@ -205,7 +205,11 @@ func (s *Setting) Choices() string {
 	if s.Words == nil {
 		return "a number"
 	}
-	return "one of " + strings.ReplaceAll(strings.Join(s.Words, ", "), " ", "_")
+	var out []string
+	for _, w := range s.Words {
+		out = append(out, strings.ReplaceAll(w, " ", "_"))
+	}
+	return "one of " + strings.Join(out, ", ")
 }
 
 // SettingState is a setting of a kernel, with its values.
@@ -276,7 +280,7 @@ func policies(_ *Setting, text string) (int64, bool) {
 }
 
 // argument reads the kernel's command line. pick gets the values of every
-// argument of the setting's name, in order; arguments behind -- are init's.
+// argument of the setting's name, in order; arguments after -- are init's.
 func argument(pick func(values []string) int64) func(*Setting, string) (int64, bool) {
 	return func(s *Setting, text string) (int64, bool) {
 		var values []string

@@ -22,7 +22,7 @@ type Program struct {
 	Setup  []Step
 }
 
-// ActorKind says where an actor's process lives.
+// ActorKind says in which namespaces an actor's process runs.
 type ActorKind uint8
 
 // The kinds of actors.
@@ -63,7 +63,7 @@ type Arg struct {
 	Str string
 }
 
-// Step is one act of an actor, with exactly the effective capabilities Caps.
+// Step is one action of an actor, with exactly the effective capabilities Caps.
 type Step struct {
 	Actor uint32
 	Op    Op
@@ -82,10 +82,10 @@ func (s *Step) Num(k Key) (uint64, bool) {
 	return 0, false
 }
 
-// Cell is the steps of one case behind its world's set-up.
+// Cell is the steps of one case, after its world's set-up.
 type Cell []Step
 
-// Proof says whether an object that a call made was seen to work.
+// Proof says whether an object that a call made works.
 type Proof uint8
 
 // The proofs.
@@ -96,10 +96,10 @@ const (
 	SurvivesExec // a token without FD_CLOEXEC: bpf_token_create gives it
 )
 
-// Fails reports whether what was made is not as it must be.
+// Fails reports whether the object does not work as it must.
 func (p Proof) Fails() bool { return p > Works }
 
-// Fault names what was made where it is not as it must be.
+// Fault describes the object if it does not work as it must.
 func (p Proof) Fault() string {
 	if p == SurvivesExec {
 		return "a descriptor that survives execve(2)"
@@ -107,9 +107,9 @@ func (p Proof) Fault() string {
 	return "an object that does not work"
 }
 
-// Observation is what a step showed: the errno, for success the proof that
-// the object works, and the numbers read back from it (for a token the four
-// masks of its fdinfo) or the text that the kernel shows.
+// Observation is the result of a step: the errno, for success the proof that the object
+// works, and the numbers read from it (for a token the four masks of its fdinfo) or the
+// text that the kernel shows.
 type Observation struct {
 	Errno  uapi.Errno `json:"errno"`
 	Proof  Proof      `json:"proof,omitempty"`
@@ -117,18 +117,18 @@ type Observation struct {
 	Text   string     `json:"text,omitempty"`
 }
 
-// Fixture is an object that the guest was to make as root for the requests of
-// cases, and the kernel refused: the cases that need it say nothing.
+// Fixture is an object for the requests of cases that the kernel refused to the guest's
+// root: the cases that need it prove nothing.
 type Fixture struct {
 	Name  string     `json:"name"`
 	Errno uapi.Errno `json:"errno"`
 }
 
-// Facts are what is known of the kernel that runs the cases: what the guest
-// read from it, and its configuration as the host has it.
+// Facts describe the kernel that runs the cases: what the guest read from it, and its
+// configuration from the host.
 type Facts struct {
 	Release string `json:"release"`
-	// Token says that BPF_TOKEN_CREATE was known when the guest tried it.
+	// Token says that the kernel knows BPF_TOKEN_CREATE: the guest tried it.
 	Token bool `json:"token"`
 	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.
 	BTF bool `json:"btf"`

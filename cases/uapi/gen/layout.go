@@ -18,7 +18,7 @@ type field struct {
 type aggregate struct {
 	fields      []field
 	size, align int
-	bits        int // that bit fields have taken, of all before; 0 behind another member
+	bits        int // used by the bit fields before; 0 after another member
 }
 
 var layouts = []struct{ tag, prefix, doc string }{
@@ -71,7 +71,7 @@ type layouter struct{ rest string }
 func (l *layouter) next() (text string, end byte, err error) {
 	i := strings.IndexAny(l.rest, ";{}")
 	if i < 0 {
-		return "", 0, fmt.Errorf("no end behind %q", l.rest)
+		return "", 0, fmt.Errorf("no end after %q", l.rest)
 	}
 	text, end, l.rest = strings.TrimSpace(l.rest[:i]), l.rest[i], l.rest[i+1:]
 	return text, end, nil
@@ -143,7 +143,7 @@ func (a *aggregate) place(size, align int, union bool) int {
 	return at
 }
 
-// bitField makes room for one behind what is there, in a word of its type that it does not leave.
+// bitField adds a bit field after the last member, inside one word of its type.
 func (a *aggregate) bitField(size, width int, named bool) {
 	at, word := a.bits, 8*size
 	if at == 0 {
