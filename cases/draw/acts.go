@@ -161,18 +161,7 @@ func (d *drawer) rootOptions() string {
 	if !d.in(4) {
 		return ""
 	}
-	return pick(
-		d,
-		" mode=700",
-		" mode=0",
-		" mode=755",
-		" mode=9",
-		" uid=0",
-		" uid=1000",
-		" gid=0",
-		" gid=x",
-		" unknown=1",
-	)
+	return pick(d, " mode=700", " mode=0", " mode=755", " mode=9", " uid=0", " uid=1000", " gid=0", " gid=x", " unknown=1")
 }
 
 func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
@@ -269,13 +258,8 @@ func (d *drawer) closes() {
 
 func (d *drawer) modes() {
 	b := pick(d, d.bpffs...)
-	d.step(
-		"%s chmod %s mode=%s%s",
-		pick(d, b.owner, d.actor()),
-		b.name,
-		pick(d, "0", "500", "700", "711", "755", "777"),
-		d.withFileCaps(),
-	)
+	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), b.name, pick(d, "0", "500", "700", "711", "755", "777"),
+		d.withFileCaps())
 }
 
 // withFileCaps draws capabilities that the permissions of files hang on.
@@ -327,10 +311,8 @@ func (d *drawer) execs() {
 // program loads one that remembers its token, for a command that attaches it.
 func (d *drawer) program() {
 	who := pick(d, d.bpffs...).owner
-	d.programs = append(
-		d.programs,
-		drawnHandle{d.made("p", "%s prog_load type=cgroup_skb%s%s", who, d.withToken(), d.withCaps()), who},
-	)
+	d.programs = append(d.programs, drawnHandle{d.made("p", "%s prog_load type=cgroup_skb%s%s", who, d.withToken(),
+		d.withCaps()), who})
 }
 
 // hooks has BPF-LSM programs look at actors, in some worlds.
@@ -353,15 +335,7 @@ func (d *drawer) hook() string {
 	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h],
 		pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
 	if at.Cmd >= 0 && d.in(2) {
-		line += " cmd=" + pick(
-			d,
-			"map_create",
-			"prog_load",
-			"btf_load",
-			"token_create",
-			"btf_get_fd_by_id",
-			"prog_query",
-		)
+		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
 	}
 	if at.Cap >= 0 && d.in(2) {
 		line += " cap=" + pick(d, "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")

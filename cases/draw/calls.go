@@ -41,15 +41,9 @@ func (d *drawer) cell() string {
 func (d *drawer) caller() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
 // slowCommands attach, and wait for RCU.
-var slowCommands = []uapi.Cmd{
-	uapi.BPF_RAW_TRACEPOINT_OPEN,
-	uapi.BPF_LINK_CREATE,
-	uapi.BPF_LINK_DETACH,
+var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH,
 	uapi.BPF_PROG_ATTACH,
-	uapi.BPF_PROG_DETACH,
-	uapi.BPF_ITER_CREATE,
-	uapi.BPF_ENABLE_STATS,
-}
+	uapi.BPF_PROG_DETACH, uapi.BPF_ITER_CREATE, uapi.BPF_ENABLE_STATS}
 
 // command draws a call of another command than those that make an object.
 func (d *drawer) command() (who, call string) {

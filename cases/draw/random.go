@@ -51,8 +51,8 @@ func withoutLines(text string, bad map[int]bool) string {
 		more = false
 		for n, line := range lines {
 			words := strings.Fields(line)
-			if line == "\n" ||
-				!bad[n+1] && !slices.ContainsFunc(words, func(w string) bool { return gone[w] || gone[valueOf(w)] }) {
+			if line == "\n" || !bad[n+1] && !slices.ContainsFunc(words,
+				func(w string) bool { return gone[w] || gone[valueOf(w)] }) {
 				continue
 			}
 			if at := slices.Index(words, "->"); at >= 0 {

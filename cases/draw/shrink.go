@@ -125,12 +125,8 @@ func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit str
 }
 
 // played makes the scenario, and what each of its steps must show.
-func (s *Sketch) played(
-	ctx context.Context,
-	name string,
-	f *step.Facts,
-	omit string,
-) (*cases.Group, []sim.Expect, error) {
+func (s *Sketch) played(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, []sim.Expect,
+	error) {
 	g, err := parseGroup(ctx, name, s.file("about A reduction.", nil, unpinned))
 	if err != nil {
 		return nil, nil, err
@@ -410,8 +406,7 @@ func (s *Sketch) related() Sketch {
 		about := slices.DeleteFunc(append(slices.Clone(uses), makes), func(n string) bool {
 			return cases.IsPredefined(n) || n == l[0] && l[0] != "actor"
 		})
-		if i != len(s.lines)-1 && !slices.ContainsFunc(about, func(n string) bool { return wanted[n] }) &&
-			l[1] != "sysctl" {
+		if i != len(s.lines)-1 && !slices.ContainsFunc(about, func(n string) bool { return wanted[n] }) && l[1] != "sysctl" {
 			continue
 		}
 		for _, u := range append(uses, makes) {
@@ -473,8 +468,8 @@ func (s *Sketch) merge(from, to string, caps map[string]string) Sketch {
 		if len(n) == 4 && n[1] == "send" && n[0] == n[3] {
 			continue // it has it
 		}
-		if l[0] == from && caps[from] != caps[to] && isCall(l[1]) &&
-			!slices.ContainsFunc(l, func(w string) bool { return strings.HasPrefix(w, "caps=") }) {
+		if l[0] == from && caps[from] != caps[to] && isCall(l[1]) && !slices.ContainsFunc(l,
+			func(w string) bool { return strings.HasPrefix(w, "caps=") }) {
 			n = slices.Insert(n, 2, "caps="+caps[from])
 		}
 		c.lines = append(c.lines, n)

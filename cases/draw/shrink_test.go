@@ -55,33 +55,19 @@ func TestShrink(t *testing.T) {
 		}
 		found++
 		tries := 0
-		s := Shrinker{
-			Facts:  f,
-			Omit:   omit,
-			Rounds: 20,
-			Width:  150,
-			Try: func(_ int, list []*cases.Group) ([]bool, error) {
-				out := make([]bool, len(list))
-				for i, g := range list {
-					tries++
-					out[i] = differ(g.Cases[0], omit) == want
-				}
-				return out, nil
-			},
-		}
+		s := Shrinker{Facts: f, Omit: omit, Rounds: 20, Width: 150, Try: func(_ int, list []*cases.Group) ([]bool, error) {
+			out := make([]bool, len(list))
+			for i, g := range list {
+				tries++
+				out[i] = differ(g.Cases[0], omit) == want
+			}
+			return out, nil
+		}}
 		from := SketchOf(k, -1)
 		small, rounds, repeats, smallest, err := s.Shrink(t.Context(), from)
 		if err != nil || !repeats || !smallest {
-			t.Errorf(
-				"%s: %s: repeats %t, smallest %t, %v, in %d rounds:\n%s",
-				omit,
-				k.ID,
-				repeats,
-				smallest,
-				err,
-				rounds,
-				small.String(),
-			)
+			t.Errorf("%s: %s: repeats %t, smallest %t, %v, in %d rounds:\n%s", omit, k.ID, repeats, smallest, err, rounds,
+				small.String())
 			continue
 		}
 		text, err := small.File(t.Context(), []string{"found"}, f, omit)
@@ -89,15 +75,7 @@ func TestShrink(t *testing.T) {
 			t.Errorf("%s: %v", omit, err)
 			continue
 		}
-		t.Logf(
-			"%s: %s, %d lines, in %d rounds of %d tries:\n%s",
-			omit,
-			k.ID,
-			len(from.lines),
-			rounds,
-			tries,
-			small.String(),
-		)
+		t.Logf("%s: %s, %d lines, in %d rounds of %d tries:\n%s", omit, k.ID, len(from.lines), rounds, tries, small.String())
 		g, err := parseGroup(t.Context(), "again", text)
 		if err != nil {
 			t.Errorf("%s: %v in\n%s", omit, err, text)

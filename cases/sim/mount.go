@@ -51,10 +51,7 @@ func newRoot(c oracle.Cred) oracle.Inode { return oracle.Inode{UID: c.Euid, GID:
 func (s *Sim) fsopen(a *actor, st *step.Step) Expect {
 	e := s.decide(a, st, &oracle.Fsopen{})
 	if e.OK() {
-		a.keep(
-			st,
-			oracle.FD{Kind: oracle.ContextFD, Context: &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}},
-		)
+		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Context: &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}})
 	}
 	return e
 }
@@ -105,14 +102,8 @@ func (s *Sim) fspick(a *actor, st *step.Step) Expect {
 	m := s.mounted(a, st, step.KeyAt)
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.Fspick, On: m})
 	if e.OK() && m != nil {
-		a.keep(
-			st,
-			oracle.FD{
-				Kind:    oracle.ContextFD,
-				Mount:   m,
-				Context: &oracle.Context{Userns: m.FS.Userns, Phase: oracle.ReconfParams, FS: m.FS},
-			},
-		)
+		a.keep(st, oracle.FD{Kind: oracle.ContextFD, Mount: m, Context: &oracle.Context{Userns: m.FS.Userns,
+			Phase: oracle.ReconfParams, FS: m.FS}})
 	}
 	return e
 }
@@ -130,12 +121,8 @@ func (s *Sim) fsmount(a *actor, st *step.Step) Expect {
 func (s *Sim) moveMount(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyMount)
 	if fd.Mount != nil && fd.Mount.At != 0 && fd.Kind != oracle.TokenFD {
-		return Expect{
-			Verdict: oracle.Verdict{
-				Rule: "the rules follow mounts that are nowhere yet",
-				ID:   "move_mount/not-modelled",
-			},
-		}
+		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts that are nowhere yet",
+			ID: "move_mount/not-modelled"}}
 	}
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.MoveMount, FD: fd})
 	if e.OK() && fd.Mount != nil {
@@ -195,11 +182,8 @@ func (s *Sim) cloneMount(a *actor, st *step.Step) Expect {
 
 func (s *Sim) open(a *actor, st *step.Step) Expect {
 	how, _ := st.Num(step.KeyHow)
-	req := &oracle.Open{
-		FD:   a.handle(st, step.KeyHandle),
-		Name: text(st, step.KeyPath),
-		Path: step.How(how) == step.HowPath,
-	}
+	req := &oracle.Open{FD: a.handle(st, step.KeyHandle), Name: text(st, step.KeyPath),
+		Path: step.How(how) == step.HowPath}
 	if _, req.Place = st.Num(step.KeyAt); req.Place {
 		req.FD = oracle.FD{Kind: oracle.Dir}
 		if m := s.mounted(a, st, step.KeyAt); m != nil {
@@ -232,12 +216,8 @@ func text(st *step.Step, k step.Key) string {
 
 func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 	what := st.Op.String()
-	req := &oracle.MakeName{
-		What: what,
-		FD:   a.handle(st, step.KeyHandle),
-		In:   a.handle(st, step.KeyIn),
-		Name: text(st, step.KeyPath),
-	}
+	req := &oracle.MakeName{What: what, FD: a.handle(st, step.KeyHandle), In: a.handle(st, step.KeyIn), Name: text(st,
+		step.KeyPath)}
 	e := s.decide(a, st, req)
 	if e.OK() && req.In.BPFFS != nil {
 		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
@@ -351,11 +331,8 @@ func (s *Sim) bpffs(a *actor, st *step.Step) Expect {
 // copyMounts gives a fork of the simulation file systems, contexts and mounts
 // of its own.
 func (s *Sim) copyMounts() {
-	c := copier{
-		map[*oracle.BPFFS]*oracle.BPFFS{},
-		map[*oracle.Mount]*oracle.Mount{},
-		map[*oracle.Context]*oracle.Context{},
-	}
+	c := copier{map[*oracle.BPFFS]*oracle.BPFFS{}, map[*oracle.Mount]*oracle.Mount{},
+		map[*oracle.Context]*oracle.Context{}}
 	tables := map[int]map[uint64][]*oracle.Mount{}
 	for ns, places := range s.tables {
 		tables[ns] = map[uint64][]*oracle.Mount{}

@@ -25,8 +25,7 @@ func TestUnknownOperation(t *testing.T) {
 		if !errors.Is(err, ErrUnknownOp) || e.OK() {
 			t.Errorf("operation %d: %+v, %v", o, e, err)
 		}
-		if got, err := s.Play([]step.Step{{Op: step.OpUserns}, {Op: o}}); len(got) != 1 ||
-			!errors.Is(err, ErrUnknownOp) {
+		if got, err := s.Play([]step.Step{{Op: step.OpUserns}, {Op: o}}); len(got) != 1 || !errors.Is(err, ErrUnknownOp) {
 			t.Errorf("operation %d after another: %v, %v", o, got, err)
 		}
 	}

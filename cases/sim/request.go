@@ -61,18 +61,12 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		vmlinux = 1 // what the kernel's BTF says
 	}
 	req.Attr = &oracle.MapAttr{
-		Key: or(
-			st,
-			step.KeyKeySize,
-			s.Key,
-		), Value: or(st, step.KeyValueSize, s.Value), Max: or(st, step.KeyMaxEntries, s.Max),
+		Key: or(st, step.KeyKeySize, s.Key), Value: or(st, step.KeyValueSize, s.Value),
+		Max:   or(st, step.KeyMaxEntries, s.Max),
 		Flags: or(st, step.KeyFlags, s.Flags) &^ uapi.BPF_F_TOKEN_FD, NUMA: or(st, step.KeyNUMA, 0),
 		Extra: or(st, step.KeyExtra, 0), Ifindex: or(st, step.KeyIfindex, 0), BadName: badName(st),
-		BTFKey: or(
-			st,
-			step.KeyBTFKey,
-			btf,
-		), BTFValue: or(st, step.KeyBTFValue, btf), Vmlinux: or(st, step.KeyVmlinux, vmlinux),
+		BTFKey: or(st, step.KeyBTFKey, btf), BTFValue: or(st, step.KeyBTFValue, btf),
+		Vmlinux: or(st, step.KeyVmlinux, vmlinux),
 	}
 	req.Attr.Types = 1 // that of storages' own BTF
 	_, sized := st.Num(step.KeyValueSize)
@@ -143,8 +137,7 @@ func badLog(st *step.Step) bool { return or(st, step.KeyLog, 0)&^0xf != 0 }
 func (a *actor) btfLoad(st *step.Step) *oracle.BTFLoad {
 	_, junk := st.Num(step.KeyJunk)
 	return &oracle.BTFLoad{
-		Token: a.tokenRef(
-			st,
-		), Flags: or(st, step.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st), NoFD: noFD(st),
+		Token: a.tokenRef(st), Flags: or(st, step.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st),
+		NoFD: noFD(st),
 	}
 }

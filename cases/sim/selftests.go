@@ -37,10 +37,8 @@ func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 
 // unname forgets what a descriptor stood for that is closed.
 func (s *Sim) unname(st *step.Step, h step.Handle) {
-	s.symbols = slices.DeleteFunc(
-		slices.Clone(s.symbols),
-		func(y named) bool { return y.actor == st.Actor && y.handle == h },
-	)
+	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols),
+		func(y named) bool { return y.actor == st.Actor && y.handle == h })
 }
 
 func (s *Sim) kallsyms(a *actor, st *step.Step) Expect {
@@ -60,23 +58,16 @@ func (s *Sim) kallsyms(a *actor, st *step.Step) Expect {
 func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
-		return Expect{
-			Verdict: oracle.Verdict{
-				Rule: "the rules follow root, and programs that were loaded",
-				ID:   "barriers/not-modelled",
-			},
-		}
+		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded",
+			ID: "barriers/not-modelled"}}
 	}
 	e := s.decide(a, st, &oracle.Instructions{Of: fd.Loaded})
 	if !e.OK() {
 		return e
 	}
-	e.Verdict = oracle.Verdict{
-		Known: true,
-		Rule:  "the verifier adds barriers against Speculative Store Bypass if the loader lacks CAP_PERFMON",
-		Func:  "bpf_bypass_spec_v4",
-		ID:    "barriers",
-	}
+	e.Verdict = oracle.Verdict{Known: true, Rule: "the verifier adds barriers against Speculative Store Bypass if the " +
+		"loader lacks CAP_PERFMON",
+		Func: "bpf_bypass_spec_v4", ID: "barriers"}
 	e.Text = "0 barriers"
 	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {
 		e.Text = "1 barriers"
@@ -125,10 +116,10 @@ func (s *Sim) library(a *actor, st *step.Step) Expect {
 // The bpffs of the initial namespace comes first; no token can be made from it.
 func (s *Sim) ambient(a *actor) []*oracle.BPFFS {
 	places := s.tables[a.mounts]
-	order := slices.SortedFunc(
-		maps.Keys(places),
-		func(x, y uint64) int { return cmp.Compare(first(places[x]), first(places[y])) },
-	)
+	order := slices.SortedFunc(maps.Keys(places), func(x, y uint64) int {
+		return cmp.Compare(first(places[x]),
+			first(places[y]))
+	})
 	var out []*oracle.BPFFS
 	for _, at := range order {
 		if n := len(places[at]); n > 0 {

@@ -94,23 +94,12 @@ func (s *Sim) umount(a *actor, st *step.Step) Expect {
 	at, _ := st.Num(step.KeyAt)
 	gone := s.copies(a, at)
 	lazy, _ := st.Num(step.KeyLazy)
-	e := s.decide(
-		a,
-		st,
-		&oracle.MountCall{
-			What: oracle.Umount,
-			On:   s.mounted(a, st, step.KeyAt),
-			Lazy: lazy != 0,
-			Busy: slices.ContainsFunc(gone, s.busy),
-		},
-	)
+	e := s.decide(a, st, &oracle.MountCall{What: oracle.Umount, On: s.mounted(a, st, step.KeyAt), Lazy: lazy != 0,
+		Busy: slices.ContainsFunc(gone, s.busy)})
 	if e.OK() {
 		for _, places := range s.tables {
 			for at, stack := range places {
-				places[at] = slices.DeleteFunc(
-					slices.Clone(stack),
-					func(m *oracle.Mount) bool { return slices.Contains(gone, m) },
-				)
+				places[at] = slices.DeleteFunc(slices.Clone(stack), func(m *oracle.Mount) bool { return slices.Contains(gone, m) })
 			}
 		}
 	}

@@ -12,6 +12,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
@@ -68,13 +69,8 @@ const unprivLocked = 1
 // New starts a program on a kernel. With explain every expectation carries
 // its trace.
 func New(f *step.Facts, p *step.Program, explain bool) *Sim {
-	s := &Sim{
-		kernel:   KernelOf(f),
-		facts:    f,
-		sysctl:   startsWith(f),
-		explains: explain,
-		tables:   map[int]map[uint64][]*oracle.Mount{},
-	}
+	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: startsWith(f), explains: explain,
+		tables: map[int]map[uint64][]*oracle.Mount{}}
 	for i, a := range p.Actors {
 		ns, mounts := oracle.Initial, 0
 		if a.Parent >= 0 {
@@ -83,10 +79,8 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 		if a.Kind == step.Userns {
 			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
 		}
-		s.actors = append(
-			s.actors,
-			actor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0, map[step.Handle]oracle.FD{}},
-		)
+		s.actors = append(s.actors, actor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0,
+			map[step.Handle]oracle.FD{}})
 	}
 	return s
 }
@@ -138,6 +132,7 @@ func (s *Sim) Fork() *Sim {
 		c.copyMounts()
 	}
 	c.lsm = s.forkLSM()
+	c.symbols = slices.Clip(s.symbols) // a name that the fork adds must not reach s
 	return &c
 }
 
@@ -286,14 +281,8 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate
 		e.Values = s.kernel.Shown(masks)
-		a.keep(
-			st,
-			oracle.FD{
-				Kind:  oracle.TokenFD,
-				Mount: req.BPFFS.Mount,
-				Token: &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks},
-			},
-		)
+		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount,
+			Token: &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}})
 	}
 	return e
 }
@@ -302,13 +291,8 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	t, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)
-	req := &oracle.ProgLoad{
-		Type:   uapi.ProgType(t),
-		Attach: uapi.AttachType(at),
-		Token:  a.tokenRef(st),
-		Fault:  faultOf(st),
-		NoFD:   noFD(st),
-	}
+	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st),
+		Fault: faultOf(st), NoFD: noFD(st)}
 	req.Attr = progAttr(a, st, step.ProgShapeOf(req.Type, req.Attach))
 	if step.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
@@ -320,17 +304,8 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		_, lock := st.Num(step.KeyLock)
-		a.keep(
-			st,
-			oracle.FD{
-				Kind:   oracle.Object,
-				Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
-				BTF:    st.Op == step.OpBTFLoad,
-				Lock:   lock,
-				Map:    mapOf(st),
-				Wide:   or(st, step.KeyKeySize, 0) > lookupKey,
-			},
-		)
+		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
+			BTF: st.Op == step.OpBTFLoad, Lock: lock, Map: mapOf(st), Wide: or(st, step.KeyKeySize, 0) > lookupKey})
 	}
 	return e
 }
@@ -361,13 +336,7 @@ func (s *Sim) decide(a *actor, st *step.Step, r oracle.Request) Expect {
 
 // world is what a step's call meets.
 func (s *Sim) world(a *actor, st *step.Step) oracle.World {
-	w := oracle.World{
-		Kernel:         s.kernel,
-		Caller:         a.cred,
-		UnprivDisabled: s.sysctl,
-		LSM:            s.lsmOf(st.Actor),
-		Memory:         a.memory,
-	}
+	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
 	w.Caller.Caps = st.Caps
 	return w
 }
