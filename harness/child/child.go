@@ -1,8 +1,8 @@
-// Package child runs programs that end with this process, however it ends: with
-// everything that they started, and also after SIGKILL.
+// Package child runs programs that end when this process ends, also by SIGKILL, together
+// with everything that they started.
 //
-// It is for QEMU, apt, git, make and compilers on the host. Programs in a guest are
-// not its subject; package guest runs them.
+// It is for QEMU, apt, git, make and compilers on the host. It does not run programs in a
+// guest; package guest does.
 //
 // Start with Command, which is like exec.CommandContext.
 package child
@@ -17,34 +17,32 @@ import (
 	"time"
 )
 
-// Cmd is an exec.Cmd whose program has a process group of its own. The group is
-// ended with the context: by SIGTERM, upon which git and make remove what is
-// half done, and then by SIGKILL. Files in ExtraFiles stay open in the program,
-// and with them the locks on them.
+// Cmd is an exec.Cmd whose program has a process group of its own. When the context ends,
+// the group gets SIGTERM, on which git and make remove incomplete files, and then SIGKILL.
+// Files in ExtraFiles stay open in the program, and so do the locks on them.
 type Cmd struct {
 	*exec.Cmd
 	ended chan struct{} // closed once the program is reaped
 }
 
-// patience is how long a program may take to end after SIGTERM.
-const patience = 300 * time.Millisecond
+// killAfter is the time between SIGTERM and SIGKILL.
+const killAfter = 300 * time.Millisecond
 
-// Command prepares a program. Set what exec.Cmd has, but neither SysProcAttr
-// nor Cancel.
+// Command prepares a program. The caller may set the fields of exec.Cmd, except SysProcAttr
+// and Cancel.
 func Command(ctx context.Context, name string, args ...string) *Cmd {
 	c := &Cmd{Cmd: exec.CommandContext(ctx, name, args...), ended: make(chan struct{})}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	c.WaitDelay = 5 * time.Second
 	c.Cancel = func() error {
 		err := c.signal(syscall.SIGTERM)
-		time.AfterFunc(patience, func() { c.signal(syscall.SIGKILL) })
+		time.AfterFunc(killAfter, func() { c.signal(syscall.SIGKILL) })
 		return err
 	}
 	return c
 }
 
-// signal sends a signal to the program and to all that it has started, unless
-// it has ended.
+// signal sends a signal to the program and everything that it started, unless it has ended.
 func (c *Cmd) signal(s syscall.Signal) error {
 	select {
 	case <-c.ended:
@@ -54,8 +52,8 @@ func (c *Cmd) signal(s syscall.Signal) error {
 	}
 }
 
-// Start starts the program. The kernel sends the parent-death signal when the
-// thread that forked ends, so that one is kept until the program is gone.
+// Start starts the program. The kernel sends the parent-death signal when the thread that
+// forked ends, so Start keeps that thread until the program is gone.
 func (c *Cmd) Start() error {
 	started := make(chan error)
 	go func() {
@@ -73,10 +71,10 @@ func (c *Cmd) Start() error {
 	return <-started
 }
 
-// Wait waits until the program has ended, and ends what it leaves behind.
+// Wait waits until the program has ended, and kills what it leaves running.
 func (c *Cmd) Wait() error {
 	err := c.Cmd.Wait()
-	syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // there is most often nothing
+	syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // the group is mostly empty
 	close(c.ended)
 	theGuard.remove(c.Process.Pid)
 	return err
@@ -90,10 +88,10 @@ func (c *Cmd) Run() error {
 	return c.Wait()
 }
 
-// Output runs the program and returns what it prints.
+// Output runs the program and returns its standard output.
 func (c *Cmd) Output() ([]byte, error) {
 	if c.Stdout != nil {
-		return nil, errors.New("the output goes elsewhere already")
+		return nil, errors.New("run a program: Stdout or Stderr is set already")
 	}
 	var out bytes.Buffer
 	c.Stdout = &out
@@ -101,10 +99,10 @@ func (c *Cmd) Output() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// CombinedOutput runs the program and returns what it prints and complains of.
+// CombinedOutput runs the program and returns its standard output and standard error.
 func (c *Cmd) CombinedOutput() ([]byte, error) {
 	if c.Stdout != nil || c.Stderr != nil {
-		return nil, errors.New("the output goes elsewhere already")
+		return nil, errors.New("run a program: Stdout or Stderr is set already")
 	}
 	var out bytes.Buffer
 	c.Stdout, c.Stderr = &out, &out

@@ -57,7 +57,10 @@ func gone(pids ...int) error {
 const family = `sh -c 'sleep 1000 & echo $$ $!; wait' & echo $$; wait`
 
 // stubborn is one that SIGTERM does not end.
-const stubborn = `trap '' TERM; sh -c 'trap "" TERM; sleep 1000 & echo $$ $!; while :; do wait; done' & echo $$; while :; do wait; done`
+const stubborn = `trap '' TERM
+sh -c 'trap "" TERM; sleep 1000 & echo $$ $!; while :; do wait; done' &
+echo $$
+while :; do wait; done`
 
 // readIDs reads three process ids, whatever their order.
 func readIDs(t *testing.T, from *bufio.Reader) []int {

@@ -8,28 +8,27 @@ import (
 	"syscall"
 )
 
-// Guard tells the guard of a process group that is to end with this program,
-// and returns what is to be called when it has ended. Command does so by itself.
+// Guard makes a process group end with this program. The caller calls ended when the group has
+// ended. Command does both by itself.
 func Guard(group int) (ended func()) {
 	theGuard.add(group)
 	return func() { theGuard.remove(group) }
 }
 
-// theGuard is one for each program, as its children are.
+// theGuard guards all groups of this program.
 var theGuard guard
 
-// guard is a process that ends the process groups of which it was told when
-// this program is gone: the parent-death signal reaches only children, and not
-// what they have started. It is a shell, for that starts in a millisecond and
-// is no second copy of this program in memory.
+// guard is a process that kills process groups when this program is gone: the parent-death
+// signal reaches only children, and not what they started. It is a shell, which starts in a
+// millisecond and needs little memory.
 type guard struct {
 	once sync.Once
 	mu   sync.Mutex
-	tell io.Writer // nil when there is no shell; the parent-death signal is left then
+	tell io.Writer // nil if there is no shell; then only the parent-death signal is left
 }
 
-// script reads "add GROUP" and "remove GROUP" until this program is gone. git
-// and make get the time to remove what is half done.
+// script reads "add GROUP" and "remove GROUP" until this program is gone. It gives git and
+// make time to remove incomplete files.
 const script = `trap '' HUP INT QUIT TERM
 groups=' '
 while read -r what group; do

@@ -39,7 +39,8 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	packed := entry{BzImageEntry, k.Image}
 	if l.Entry == BzImageEntry {
 		if k.Format == kernel.Vmlinux {
-			return entry{}, &entryError{fmt.Sprintf("%s is a vmlinux, which QEMU enters only directly: leave out --boot bzimage", k.Image)}
+			const text = "%s is a vmlinux, which QEMU enters only directly: leave out --boot bzimage"
+			return entry{}, &entryError{fmt.Sprintf(text, k.Image)}
 		}
 		return packed, nil
 	}
@@ -66,7 +67,8 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 		return false
 	}
 	to := t.disown(string(DirectEntry))
-	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), so its bzImage is booted; "+
+	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), "+
+		"so its bzImage is booted; "+
 		"--boot bzimage does that at once", exit.Reason, to))
 	t.entry = entry{BzImageEntry, t.kernel.Image}
 	t.snapshot, t.snapshotTried = nil, false

@@ -25,15 +25,18 @@ func TestEntry(t *testing.T) {
 		err    string
 		cases  string // "" means nested_userns
 	}{
-		"directly":                {AutoEntry, true, "clean", []string{"direct"}, []vm.Fate{vm.Clean}, "", "", ""},
-		"without the note":        {AutoEntry, false, "clean", []string{"bzimage"}, []vm.Fate{vm.Clean}, "", "", ""},
-		"as a bzImage":            {BzImageEntry, true, "clean", []string{"bzimage"}, []vm.Fate{vm.Clean}, "", "", ""},
-		"not without the note":    {DirectEntry, false, "clean", nil, nil, "", "give --boot bzimage", ""},
-		"only as a bzImage":       {AutoEntry, true, "mute clean", []string{"bzimage"}, []vm.Fate{vm.Clean}, "does not boot if QEMU enters its ELF file directly", "", ""},
-		"in no way":               {AutoEntry, true, "mute mute", []string{"bzimage"}, []vm.Fate{vm.Unbooted}, "does not boot if QEMU enters its ELF file directly", "", ""},
-		"directly as was asked":   {DirectEntry, true, "mute clean", []string{"direct"}, []vm.Fate{vm.Unbooted}, "", "", ""},
-		"a panic is not excused":  {AutoEntry, true, "panic@0 clean", []string{"direct"}, []vm.Fate{vm.Panicked}, "", "", ""},
-		"later machines go on so": {AutoEntry, true, "mute panic@70 clean", []string{"bzimage", "bzimage", "bzimage"}, []vm.Fate{vm.Panicked, vm.Clean, vm.Clean}, "--boot bzimage", "", "token_create"},
+		"directly":             {AutoEntry, true, "clean", []string{"direct"}, []vm.Fate{vm.Clean}, "", "", ""},
+		"without the note":     {AutoEntry, false, "clean", []string{"bzimage"}, []vm.Fate{vm.Clean}, "", "", ""},
+		"as a bzImage":         {BzImageEntry, true, "clean", []string{"bzimage"}, []vm.Fate{vm.Clean}, "", "", ""},
+		"not without the note": {DirectEntry, false, "clean", nil, nil, "", "give --boot bzimage", ""},
+		"only as a bzImage": {AutoEntry, true, "mute clean", []string{"bzimage"}, []vm.Fate{vm.Clean},
+			"does not boot if QEMU enters its ELF file directly", "", ""},
+		"in no way": {AutoEntry, true, "mute mute", []string{"bzimage"}, []vm.Fate{vm.Unbooted},
+			"does not boot if QEMU enters its ELF file directly", "", ""},
+		"directly as was asked":  {DirectEntry, true, "mute clean", []string{"direct"}, []vm.Fate{vm.Unbooted}, "", "", ""},
+		"a panic is not excused": {AutoEntry, true, "panic@0 clean", []string{"direct"}, []vm.Fate{vm.Panicked}, "", "", ""},
+		"later machines go on so": {AutoEntry, true, "mute panic@70 clean", []string{"bzimage", "bzimage", "bzimage"},
+			[]vm.Fate{vm.Panicked, vm.Clean, vm.Clean}, "--boot bzimage", "", "token_create"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, tt.acts)

@@ -199,7 +199,8 @@ func TestSilentAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b := out.Kernel.Boots[0]; b.Fate != vm.Hung || b.Reason != "the agent said nothing for 300ms, whatever the console prints" {
+	if b := out.Kernel.Boots[0]; b.Fate != vm.Hung ||
+		b.Reason != "the agent said nothing for 300ms, whatever the console prints" {
 		t.Errorf("%s: %s", b.Fate, b.Reason)
 	}
 }

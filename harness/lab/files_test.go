@@ -90,7 +90,10 @@ func TestLibraries(t *testing.T) {
 	}
 	f.Close()
 	list, err := Libraries(sh)
-	if err != nil || !slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, "ld-") || strings.Contains(s, "libc") }) {
+	if err != nil || !slices.ContainsFunc(list, func(s string) bool {
+		return strings.Contains(s, "ld-") ||
+			strings.Contains(s, "libc")
+	}) {
 		t.Errorf("%s loads %q, %v", sh, list, err)
 	}
 	script := filepath.Join(t.TempDir(), "s")

@@ -12,7 +12,8 @@ import (
 )
 
 func TestFit(t *testing.T) {
-	whole := kconfig.Config{"BLK_DEV_INITRD": "y", "BINFMT_ELF": "y", "TTY": "y", "BPF_SYSCALL": "y", "NAMESPACES": "y", "USER_NS": "y", "UNIX": "y"}
+	whole := kconfig.Config{"BLK_DEV_INITRD": "y", "BINFMT_ELF": "y", "TTY": "y", "BPF_SYSCALL": "y", "NAMESPACES": "y",
+		"USER_NS": "y", "UNIX": "y"}
 	for name, want := range map[string]string{
 		"":               "",
 		"BLK_DEV_INITRD": "CONFIG_BLK_DEV_INITRD is not set (kconfig/base.config:",
@@ -43,7 +44,10 @@ func TestFitIsProbed(t *testing.T) {
 	}
 	for _, o := range token[0].Options {
 		vital := slices.Contains(o.Cases, "*") && o.Name != "NAMESPACES" // which USER_NS depends on
-		always := slices.ContainsFunc(cases.Always, func(n cases.Need) bool { return n.Name == o.Name && step.OptionOf(n.Name) != nil })
+		always := slices.ContainsFunc(cases.Always, func(n cases.Need) bool {
+			return n.Name == o.Name &&
+				step.OptionOf(n.Name) != nil
+		})
 		if vital != always {
 			t.Errorf("CONFIG_%s: every case needs it: %v; the guest looks for it: %v", o.Name, vital, always)
 		}

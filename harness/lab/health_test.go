@@ -25,7 +25,8 @@ func TestFindingIsPlaced(t *testing.T) {
 				t.Fatalf("%s: %s: %s, %+v", acts, b.Fate, b.Reason, b.Findings)
 			}
 			under := b.Findings[0].Case
-			if several := strings.HasPrefix(under, "one of "); several != (batch == 0) || !strings.Contains(under, "token_create/") {
+			if several := strings.HasPrefix(under, "one of "); several != (batch == 0) ||
+				!strings.Contains(under, "token_create/") {
 				t.Errorf("%s, batch %d: under %q", acts, batch, under)
 			}
 			if k.Counts()["pass"] != 219 {
@@ -91,7 +92,8 @@ func TestKnownFinding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return cases.Known{Fate: "tainted", Since: r, Titles: []string{"WARNING in bpf_token_create*"}, Reason: "known", Where: "known.txt:1"}
+		return cases.Known{Fate: "tainted", Since: r, Titles: []string{"WARNING in bpf_token_create*"}, Reason: "known",
+			Where: "known.txt:1"}
 	}
 	for since, want := range map[string]vm.Fate{"6.12": vm.Clean, "99.0": vm.Tainted} {
 		l := newLab(t, "splat@0")
@@ -106,7 +108,8 @@ func TestKnownFinding(t *testing.T) {
 func TestAllowedFinding(t *testing.T) {
 	l := newLab(t, "splat@0")
 	var err error
-	if l.Allow, err = splat.ParseAllow(nil, "known.txt", "warn: WARNING in bpf_token_create* until=2999-01-01 # known", time.Now()); err != nil {
+	if l.Allow, err = splat.ParseAllow(nil, "known.txt", "warn: WARNING in bpf_token_create* until=2999-01-01 # known",
+		time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	b := run(t, l, 0, "nested_userns").Boots[0]

@@ -27,7 +27,8 @@ func TestCompareImageFacts(t *testing.T) {
 		{"never booted", image, nil, "before"},
 		{"no BTF", image, &step.Facts{Release: "7.3.4"}, "before"},
 	} {
-		tr := &trial{lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running}, imageFacts: make(chan *step.Facts, 1)}
+		tr := &trial{lab: &Lab{}, out: &result.KernelRun{Note: "before", Facts: tt.running},
+			imageFacts: make(chan *step.Facts, 1)}
 		tr.imageFacts <- tt.image
 		tr.compareImageFacts()
 		if tr.out.Note != tt.want {
@@ -38,7 +39,8 @@ func TestCompareImageFacts(t *testing.T) {
 
 func TestImageFacts(t *testing.T) {
 	l := newLab(t, "")
-	if _, err := ImageFacts(&kernel.Kernel{Image: "bzImage", Digest: "0"}, kernel.Options{CacheDir: l.CacheDir}); err == nil || !strings.Contains(err.Error(), "bzImage") {
+	if _, err := ImageFacts(&kernel.Kernel{Image: "bzImage", Digest: "0"},
+		kernel.Options{CacheDir: l.CacheDir}); err == nil || !strings.Contains(err.Error(), "bzImage") {
 		t.Errorf("an image that holds no kernel: %v", err)
 	}
 	f, err := FileFacts(labtest.BTF, "", nil)

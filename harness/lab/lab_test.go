@@ -101,7 +101,8 @@ func TestRun(t *testing.T) {
 	}{
 		{"all is well", "clean", 0, []vm.Fate{vm.Clean}, 219, 0},
 		{"a panic that comes once", "panic@70 clean", 0, []vm.Fate{vm.Panicked, vm.Clean, vm.Clean}, 219, 0},
-		{"a panic that comes again", "panic@70 panic@0 clean", 0, []vm.Fate{vm.Panicked, vm.Panicked, vm.Clean, vm.Clean}, 218, 1},
+		{"a panic that comes again", "panic@70 panic@0 clean", 0, []vm.Fate{vm.Panicked, vm.Panicked, vm.Clean, vm.Clean},
+			218, 1},
 		{"a panic under one case", "panic@70 clean", 1, []vm.Fate{vm.Panicked, vm.Clean}, 218, 1},
 		{"two deaths, then a good machine", "off@9 exit@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Clean}, 217, 2},
 		{"three deaths", "off@9 exit@9 panic@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Panicked}, 27, 3},
@@ -205,7 +206,8 @@ func TestCaseDeadline(t *testing.T) {
 		t.Errorf("reason %q, blame %q", b.Reason, b.Blame)
 	}
 	i := slices.IndexFunc(k.Cases, func(c result.CaseResult) bool { return c.ID == b.Blame })
-	if i < 0 || k.Cases[i].Status != result.Broken || !strings.HasPrefix(k.Cases[i].Reason, "the machine hung under it: ") {
+	if i < 0 || k.Cases[i].Status != result.Broken || !strings.HasPrefix(k.Cases[i].Reason,
+		"the machine hung under it: ") {
 		t.Errorf("the blamed case is %+v", k.Cases[i])
 	}
 }
@@ -238,7 +240,8 @@ func TestInterrupted(t *testing.T) {
 	if len(r.Kernels) != 2 || r.Kernels[1].Error != interrupted || r.ExitCode() != result.ExitNoVerdict {
 		t.Errorf("exit %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
 	}
-	if not, of := r.NotTried(); not != 219+n[result.Interrupted] || of != 2*219 || !slices.Equal(r.Resume, []string{l.Dir}) {
+	if not, of := r.NotTried(); not != 219+n[result.Interrupted] || of != 2*219 ||
+		!slices.Equal(r.Resume, []string{l.Dir}) {
 		t.Errorf("%d of %d were not tried; to be resumed: %q", not, of, r.Resume)
 	}
 	stored, err := result.Load(l.Dir)
@@ -301,12 +304,14 @@ func TestHostFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.Dir, "kernel0"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if k := run(t, l, 0, "nested_userns"); !slices.Equal(fates(k), []vm.Fate{vm.Infra}) || !strings.Contains(k.Boots[0].Reason, "create the boot directory") {
+	if k := run(t, l, 0, "nested_userns"); !slices.Equal(fates(k), []vm.Fate{vm.Infra}) ||
+		!strings.Contains(k.Boots[0].Reason, "create the boot directory") {
 		t.Errorf("a file in the way: %+v", k.Boots)
 	}
 	l = newLab(t, "clean")
 	t.Setenv("PATH", t.TempDir())
-	for qemu, want := range map[string]string{"": "scripts/setup.sh", "nowhere": `"nowhere"`, "bzImage/qemu": "not a directory"} {
+	for qemu, want := range map[string]string{"": "scripts/setup.sh", "nowhere": `"nowhere"`,
+		"bzImage/qemu": "not a directory"} {
 		l.QEMU = qemu
 		if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Check with %q: %v, want %q", qemu, err, want)
@@ -336,9 +341,11 @@ func TestBare(t *testing.T) {
 func TestStopwatch(t *testing.T) {
 	l := newLab(t, "clean")
 	answered := 0
-	l.Stopwatch = &Stopwatch{Repeat: time.Millisecond, Answered: func(c *cases.Case, seen []step.Observation, after time.Duration) {
+	l.Stopwatch = &Stopwatch{Repeat: time.Millisecond, Answered: func(c *cases.Case, seen []step.Observation,
+		after time.Duration) {
 		answered++
-		if timed := len(seen) == 1 && slices.Equal(seen[0].Values, []uint64{labtest.CallTakes}); timed != (c.Len() == 1) || after <= 0 {
+		if timed := len(seen) == 1 && slices.Equal(seen[0].Values, []uint64{labtest.CallTakes}); timed != (c.Len() == 1) ||
+			after <= 0 {
 			t.Errorf("%s showed %+v after %s", c.ID, seen, after)
 		}
 	}}
@@ -367,10 +374,12 @@ func TestOtherSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "this tokentest was not made from the sources in"
-	if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "harness/wire/wire.go differs") || !strings.Contains(err.Error(), "make build") {
+	if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) ||
+		!strings.Contains(err.Error(), "harness/wire/wire.go differs") || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("Check: %v, want %q", err, want)
 	}
-	if r, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil); err != nil || !strings.Contains(r.Kernels[0].Error, want) {
+	if r, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil); err != nil ||
+		!strings.Contains(r.Kernels[0].Error, want) {
 		t.Errorf("it is run all the same: %v, %+v", err, r.Kernels[0])
 	}
 }

@@ -15,7 +15,8 @@ func TestLongestFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Expand(plan.Spec{Kernels: []string{"quick", "slow", "new", "middle"}, Patterns: []string{"nested_userns"}}, corpus)
+	p, err := plan.Expand(plan.Spec{Kernels: []string{"quick", "slow", "new", "middle"},
+		Patterns: []string{"nested_userns"}}, corpus)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,8 @@ func TestRecall(t *testing.T) {
 	if n[result.Pass] < 50 || n[result.Interrupted] == 0 || n[result.Pass]+n[result.Interrupted] != 219 {
 		t.Errorf("%v", n)
 	}
-	if k.Release == "" || k.Digest == "" || k.Facts == nil || k.Accel == "" || r.Tool == "" || !r.Start.Equal(start) || len(r.Args) != 3 {
+	if k.Release == "" || k.Digest == "" || k.Facts == nil || k.Accel == "" || r.Tool == "" || !r.Start.Equal(start) ||
+		len(r.Args) != 3 {
 		t.Errorf("it does not say what it is of: %+v", r)
 	}
 	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Clean}) {

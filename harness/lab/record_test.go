@@ -26,7 +26,8 @@ func TestNewRun(t *testing.T) {
 	p := newPlan(t, 0, "token_create", "nested_userns")
 	p.Seed, p.Digest, p.Shard = 7, "abc", plan.Shard{I: 2, N: 3}
 	r := l.newRun(p, []string{"run", "x"})
-	if r.Version != result.Version || r.Dir != "d" || r.Seed != 7 || !r.AllowEmpty || len(r.Lists) != 1 || len(r.Args) != 2 {
+	if r.Version != result.Version || r.Dir != "d" || r.Seed != 7 || !r.AllowEmpty || len(r.Lists) != 1 ||
+		len(r.Args) != 2 {
 		t.Errorf("got %+v", r)
 	}
 	if r.Part == nil || r.Part.String() != "2/3" || r.Part.Plan != "abc" {

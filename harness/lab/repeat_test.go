@@ -38,7 +38,8 @@ func TestRepeat(t *testing.T) {
 	l.Repeat = 4
 	k := run(t, l, 0, "nested_userns")
 	c := k.Cases[0]
-	if k.Repeated != 4 || len(k.Boots) != 4 || c.Status != result.Fail || c.Times[result.Pass] != 3 || c.Times[result.Fail] != 1 {
+	if k.Repeated != 4 || len(k.Boots) != 4 || c.Status != result.Fail || c.Times[result.Pass] != 3 ||
+		c.Times[result.Fail] != 1 {
 		t.Errorf("%d times: %+v", k.Repeated, c)
 	}
 	l = newLab(t, "clean")
@@ -49,7 +50,8 @@ func TestRepeat(t *testing.T) {
 }
 
 func TestUntilFail(t *testing.T) {
-	for acts, fate := range map[string]vm.Fate{"clean clean lie@0 clean": vm.Clean, "clean clean splat@0 clean": vm.Tainted, "clean clean off@0 clean": vm.Lost} {
+	for acts, fate := range map[string]vm.Fate{"clean clean lie@0 clean": vm.Clean,
+		"clean clean splat@0 clean": vm.Tainted, "clean clean off@0 clean": vm.Lost} {
 		l := newLab(t, acts)
 		l.UntilFail = true
 		k := run(t, l, 0, "nested_userns")

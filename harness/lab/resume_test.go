@@ -112,7 +112,8 @@ func TestResume(t *testing.T) {
 	}
 	first, second := k.Boots[0].Cases, k.Boots[1].Cases
 	if first != before[result.Pass] || first+second != 219 {
-		t.Errorf("the first machine answered %d cases, the second %d; before there were %d", first, second, before[result.Pass])
+		t.Errorf("the first machine answered %d cases, the second %d; before there were %d", first, second,
+			before[result.Pass])
 	}
 }
 

@@ -24,7 +24,8 @@ func TestLaunchVerifies(t *testing.T) {
 		l := newLab(t, "clean clean clean")
 		var log []string
 		l.Log = func(format string, args ...any) { log = append(log, format) }
-		tr, err := l.prepare(context.Background(), newPlan(t, 0, "nested_userns").Kernels[0], &result.KernelRun{}, &result.Run{})
+		tr, err := l.prepare(context.Background(), newPlan(t, 0, "nested_userns").Kernels[0], &result.KernelRun{},
+			&result.Run{})
 		if err != nil {
 			t.Fatal(err)
 		}

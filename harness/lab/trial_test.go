@@ -141,7 +141,8 @@ func TestDenied(t *testing.T) {
 	if n[result.Skip] == 0 || n[result.Pass]+n[result.Skip] != len(k.Cases) || k.Boots[0].Cases != n[result.Pass] {
 		t.Errorf("%v of %d cases, the machine answered %d", n, len(k.Cases), k.Boots[0].Cases)
 	}
-	if c := k.Find(denied); c.Status != result.Skip || c.Boot != -1 || !strings.Contains(c.Reason, "denied: slow (deny.txt:1)") {
+	if c := k.Find(denied); c.Status != result.Skip || c.Boot != -1 ||
+		!strings.Contains(c.Reason, "denied: slow (deny.txt:1)") {
 		t.Errorf("the denied case is %+v", c)
 	}
 }
@@ -202,7 +203,8 @@ func TestCancelledBeforeStart(t *testing.T) {
 }
 
 func TestTally(t *testing.T) {
-	pass, fail := result.CaseResult{ID: "a", Status: result.Pass}, result.CaseResult{ID: "a", Status: result.Fail, Reason: "got EPERM"}
+	pass, fail := result.CaseResult{ID: "a", Status: result.Pass},
+		result.CaseResult{ID: "a", Status: result.Fail, Reason: "got EPERM"}
 	skip := result.CaseResult{ID: "a", Status: result.Skip, Reason: "no BTF"}
 	for _, tt := range []struct {
 		name   string
@@ -230,7 +232,8 @@ func TestTally(t *testing.T) {
 		}
 		sum.explain()
 		got := sum.list[0]
-		if got.Status != tt.status || got.Reason != tt.reason || len(got.Times) != len(tt.times) || sum.times != len(tt.list) {
+		if got.Status != tt.status || got.Reason != tt.reason || len(got.Times) != len(tt.times) ||
+			sum.times != len(tt.list) {
 			t.Errorf("%s: got %+v", tt.name, got)
 		}
 		for status, n := range tt.times {

@@ -102,7 +102,8 @@ func (t *trial) doubt(b *bootOutcome) bool {
 		return false
 	}
 	t.bootFromNowOn()
-	if last := &t.out.Boots[i]; last.Cases == 0 && len(last.Findings) == 0 && (last.Fate == vm.Infra || last.Fate == vm.Lost) {
+	if last := &t.out.Boots[i]; last.Cases == 0 && len(last.Findings) == 0 &&
+		(last.Fate == vm.Infra || last.Fate == vm.Lost) {
 		t.disown(result.Restored)
 		t.remark(fmt.Sprintf("a machine could not be restored from its snapshot (%s), so all machines boot", b.exit.Reason))
 		return true
@@ -120,14 +121,16 @@ func (t *trial) doubt(b *bootOutcome) bool {
 // booted showed. One that is alone with what it showed says nothing about the kernel.
 func (t *trial) settleDoubts() {
 	bad := func(b result.Boot) bool {
-		return b.Began != result.Restored && b.Known == "" && (b.Fate == vm.Tainted || b.Fate == vm.Panicked || b.Fate == vm.Hung)
+		return b.Began != result.Restored && b.Known == "" && (b.Fate == vm.Tainted || b.Fate == vm.Panicked ||
+			b.Fate == vm.Hung)
 	}
 	if slices.ContainsFunc(t.out.Boots, bad) {
 		return
 	}
 	for _, i := range t.doubted {
 		b := &t.out.Boots[i]
-		b.Reason = fmt.Sprintf("%s, but only on a machine that was restored from a snapshot; one that booted did not show it: %s", b.Fate, b.Reason)
+		b.Reason = fmt.Sprintf("%s, but only on a machine that was restored from a snapshot; "+
+			"one that booted did not show it: %s", b.Fate, b.Reason)
 		b.Fate = vm.Infra
 	}
 }
@@ -141,7 +144,8 @@ func (t *trial) confirm(ctx context.Context, all []*cases.Case, again func([]*ca
 	var list []*cases.Case
 	for _, c := range all {
 		r := t.results.of(c)
-		if r == nil || r.Status != result.Fail && r.Status != result.Broken || r.Boot < 0 || t.out.Boots[r.Boot].Began != result.Restored {
+		if r == nil || r.Status != result.Fail && r.Status != result.Broken || r.Boot < 0 ||
+			t.out.Boots[r.Boot].Began != result.Restored {
 			continue
 		}
 		first[c] = *r

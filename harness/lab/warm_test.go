@@ -61,7 +61,8 @@ func TestAutoRestore(t *testing.T) {
 			map[result.Status]int{result.Pass: 218, result.Fail: 1}, result.ExitDiffers, "", true},
 		"a failure that is not": {"lie@3 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Clean, vm.Clean},
 			map[result.Status]int{result.Pass: 218, result.Broken: 1}, result.ExitNoVerdict, "", true},
-		"a panic that is confirmed": {"panic@70 panic@70 panic@0 clean", []string{"restored", "bzimage", "bzimage", "bzimage", "bzimage"},
+		"a panic that is confirmed": {"panic@70 panic@70 panic@0 clean",
+			[]string{"restored", "bzimage", "bzimage", "bzimage", "bzimage"},
 			[]vm.Fate{vm.Panicked, vm.Panicked, vm.Panicked, vm.Clean, vm.Clean},
 			map[result.Status]int{result.Pass: 218, result.Broken: 1}, result.ExitDiffers, "", false},
 		"a panic that is not": {"panic@70 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Infra, vm.Clean},
@@ -102,7 +103,8 @@ func TestAutoRestore(t *testing.T) {
 				if c := &k.Cases[i]; c.Status == result.Fail && k.Boots[c.Boot].Began == result.Restored {
 					t.Errorf("%s: the kernel is blamed for what a restored machine alone showed", c.ID)
 				}
-				if c := &k.Cases[i]; c.Status == result.Broken && tt.code == result.ExitNoVerdict && c.Cause.Kind != result.Unconfirmed {
+				if c := &k.Cases[i]; c.Status == result.Broken && tt.code == result.ExitNoVerdict &&
+					c.Cause.Kind != result.Unconfirmed {
 					t.Errorf("%s: cause %+v", c.ID, c.Cause)
 				}
 			}

@@ -88,7 +88,8 @@ func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared in
 				continue
 			}
 			if compared++; got != e.Verdict.Errno {
-				t.Errorf("%s on %s, step %d: it answered %s, and the oracle says %s (%s)", c.ID, k.Ref, i+1, got, e.Verdict.Errno, e.Verdict.ID)
+				t.Errorf("%s on %s, step %d: it answered %s, and the oracle says %s (%s)", c.ID, k.Ref, i+1, got, e.Verdict.Errno,
+					e.Verdict.ID)
 			}
 		}
 	}

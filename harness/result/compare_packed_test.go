@@ -59,7 +59,8 @@ func TestComparePacked(t *testing.T) {
 		}
 		got := Compare(b, n)
 		if w, g := want.Pairs[0], got.Pairs[0]; w.Same != g.Same || !reflect.DeepEqual(w.Changes, g.Changes) {
-			t.Fatalf("%+v\n+ %+v:\n got %d same, %+v\nwant %d same, %+v", base.Runs[0].Kernels[0].Cases, new.Runs[0].Kernels[0].Cases, g.Same, g.Changes, w.Same, w.Changes)
+			t.Fatalf("%+v\n+ %+v:\n got %d same, %+v\nwant %d same, %+v", base.Runs[0].Kernels[0].Cases,
+				new.Runs[0].Kernels[0].Cases, g.Same, g.Changes, w.Same, w.Changes)
 		}
 		for class, times := range got.Counts() {
 			classes[class] += times
@@ -84,7 +85,8 @@ func TestColumnsOfTwo(t *testing.T) {
 			base, new = sideOf(one).packed(sh), new.packed(sh)
 		}
 		got := Compare(base, new)
-		if !slices.EqualFunc(want.Pairs[0].Changes, got.Pairs[0].Changes, func(a, b Change) bool { return reflect.DeepEqual(a, b) }) {
+		if !slices.EqualFunc(want.Pairs[0].Changes, got.Pairs[0].Changes,
+			func(a, b Change) bool { return reflect.DeepEqual(a, b) }) {
 			t.Errorf("got %+v, want %+v", got.Pairs[0].Changes, want.Pairs[0].Changes)
 		}
 	}

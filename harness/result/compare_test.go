@@ -23,7 +23,8 @@ func gotCase(id string, s Status, errno uapi.Errno) CaseResult {
 }
 
 func kernelOf(ref string, cases ...CaseResult) *KernelRun {
-	return &KernelRun{Ref: ref, Release: "6.12.1", Accel: "tcg: forced", AccelName: "tcg", Boots: []Boot{{Fate: vm.Clean}}, Cases: cases}
+	return &KernelRun{Ref: ref, Release: "6.12.1", Accel: "tcg: forced", AccelName: "tcg",
+		Boots: []Boot{{Fate: vm.Clean}}, Cases: cases}
 }
 
 func sideOf(kernels ...*KernelRun) *Side {
@@ -58,11 +59,15 @@ func TestClasses(t *testing.T) {
 	const none = Status("")
 	// What is expected to fail is tried below: it has a list.
 	want := map[[2]Status]Class{
-		{Pass, Pass}: Same, {Pass, Fail}: NewFailure, {Pass, Broken}: NoVerdict, {Pass, Skip}: Vanished, {Pass, none}: Vanished,
-		{Fail, Pass}: Fixed, {Fail, Fail}: StillFailing, {Fail, Broken}: NoVerdict, {Fail, Skip}: Vanished, {Fail, none}: Vanished,
-		{Skip, Pass}: NewCase, {Skip, Fail}: NewFailure, {Skip, Broken}: NoVerdict, {Skip, Skip}: Same, {Skip, none}: Vanished,
-		{Broken, Pass}: NewCase, {Broken, Fail}: NewFailure, {Broken, Broken}: Same, {Broken, Skip}: Same, {Broken, none}: Vanished,
-		{none, Pass}: NewCase, {none, Fail}: NewFailure, {none, Broken}: NoVerdict, {none, Skip}: NewCase,
+		{Pass, Pass}: Same, {Pass, Fail}: NewFailure, {Pass, Broken}: NoVerdict, {Pass, Skip}: Vanished,
+		{Pass, none}: Vanished,
+		{Fail, Pass}: Fixed, {Fail, Fail}: StillFailing, {Fail, Broken}: NoVerdict, {Fail, Skip}: Vanished,
+		{Fail, none}: Vanished,
+		{Skip, Pass}: NewCase, {Skip, Fail}: NewFailure, {Skip, Broken}: NoVerdict, {Skip, Skip}: Same,
+		{Skip, none}:   Vanished,
+		{Broken, Pass}: NewCase, {Broken, Fail}: NewFailure, {Broken, Broken}: Same, {Broken, Skip}: Same,
+		{Broken, none}: Vanished,
+		{none, Pass}:   NewCase, {none, Fail}: NewFailure, {none, Broken}: NoVerdict, {none, Skip}: NewCase,
 		{Pass, Interrupted}: NoVerdict, {Fail, Interrupted}: NoVerdict, {Skip, Interrupted}: NoVerdict,
 		{Broken, Interrupted}: Same, {none, Interrupted}: NoVerdict, {Interrupted, Interrupted}: Same,
 		{Interrupted, Pass}: NewCase, {Interrupted, Fail}: NewFailure, {Interrupted, Broken}: Same,
@@ -142,7 +147,8 @@ func TestFlaky(t *testing.T) {
 // Parts of a run that was split are one side: no case is missed or new.
 func TestParts(t *testing.T) {
 	whole := sideOf(kernelOf("k", gotCase("a", Pass, 0), gotCase("b", Pass, 0), gotCase("c", Pass, 0)))
-	parts := &Side{Runs: []*Run{{Kernels: []*KernelRun{kernelOf("k", gotCase("a", Pass, 0))}}, {Kernels: []*KernelRun{kernelOf("k", gotCase("b", Pass, 0), gotCase("c", Fail, ePERM))}}}}
+	parts := &Side{Runs: []*Run{{Kernels: []*KernelRun{kernelOf("k", gotCase("a", Pass, 0))}},
+		{Kernels: []*KernelRun{kernelOf("k", gotCase("b", Pass, 0), gotCase("c", Fail, ePERM))}}}}
 	if n := Compare(whole, parts).Counts(); !reflect.DeepEqual(n, map[Class]int{Same: 2, NewFailure: 1}) {
 		t.Errorf("with the parts: %v", n)
 	}
@@ -194,7 +200,8 @@ func TestSymptoms(t *testing.T) {
 	warn := Boot{Fate: vm.Tainted, Findings: []splat.Finding{{Title: "WARNING in f"}, {Title: "WARNING in f"}}}
 	other := Boot{Fate: vm.Tainted, Findings: []splat.Finding{{Title: "KASAN in g"}}}
 	panicked := Boot{Fate: vm.Panicked, Blame: "a/b"}
-	starved := Boot{Fate: vm.Infra, Host: &splat.Share{}, Findings: []splat.Finding{{Title: "soft lockup in f", Host: &splat.Share{}}}}
+	starved := Boot{Fate: vm.Infra, Host: &splat.Share{}, Findings: []splat.Finding{{Title: "soft lockup in f",
+		Host: &splat.Share{}}}}
 	failed := sideOf(&KernelRun{Ref: "k", Error: "no such suite"})
 	interrupted := sideOf(clean())
 	interrupted.Runs[0].Interrupted = true
@@ -216,7 +223,8 @@ func TestSymptoms(t *testing.T) {
 		{"one kernel was not asked for", sideOf(clean(), kernelOf("l")), sideOf(clean()), nil, ExitOK},
 		{"no kernel is on both sides", sideOf(kernelOf("l"), kernelOf("m")), sideOf(clean()), nil, ExitNoVerdict},
 		{"a kernel more", sideOf(clean()), sideOf(clean(), kernelOf("l", gotCase("a", Pass, 0))), nil, ExitOK},
-		{"a kernel more, that fails", sideOf(clean()), sideOf(clean(), kernelOf("l", gotCase("a", Fail, 0))), nil, ExitDiffers},
+		{"a kernel more, that fails", sideOf(clean()), sideOf(clean(), kernelOf("l", gotCase("a", Fail, 0))), nil,
+			ExitDiffers},
 		{"the base lacks it", failed, sideOf(clean()), nil, ExitOK},
 		{"interrupted", sideOf(clean()), interrupted, nil, ExitNoVerdict},
 		{"nothing", sideOf(), sideOf(), nil, ExitNoVerdict},
@@ -239,10 +247,12 @@ func TestUnlike(t *testing.T) {
 	if u := Compare(same, other).Unlike; len(u) != 0 {
 		t.Errorf("unlike: %q", u)
 	}
-	other.Runs[0].Tool, other.Runs[0].Kernels[0].AccelName, other.Runs[0].Kernels[0].Digest = "newer", "kvm", "1234567890123456"
+	other.Runs[0].Tool, other.Runs[0].Kernels[0].AccelName, other.Runs[0].Kernels[0].Digest = "newer", "kvm",
+		"1234567890123456"
 	same.Runs[0].Kernels[0].Digest = "abc"
 	got := strings.Join(Compare(same, other).Unlike, "\n")
-	for _, want := range []string{"tokentest: t, then newer", "accelerator: tcg, then kvm", "k: another image of the same release, abc, then 123456789012"} {
+	for _, want := range []string{"tokentest: t, then newer", "accelerator: tcg, then kvm",
+		"k: another image of the same release, abc, then 123456789012"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
 		}
@@ -253,7 +263,8 @@ func TestUnlike(t *testing.T) {
 // kernel is known to.
 func TestKnownIsNoFinding(t *testing.T) {
 	base, now := sideOf(kernelOf("k")), sideOf(kernelOf("k"))
-	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots, Boot{Fate: vm.Panicked, Findings: []splat.Finding{{Title: "BUG in f"}}})
+	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots,
+		Boot{Fate: vm.Panicked, Findings: []splat.Finding{{Title: "BUG in f"}}})
 	if c := Compare(base, now); len(c.Pairs[0].Findings) != 1 || c.ExitCode() != ExitDiffers {
 		t.Errorf("a panic: %v, exit code %d", c.Pairs[0].Findings, c.ExitCode())
 	}
@@ -288,7 +299,8 @@ func TestFatal(t *testing.T) {
 
 // TestAsked tells of what vanished only where it was asked for.
 func TestAsked(t *testing.T) {
-	c := Compare(sideOf(kernelOf("k", gotCase("a/1", Pass, 0), gotCase("b/1", Pass, 0))), sideOf(kernelOf("k", gotCase("b/2", Pass, 0))))
+	c := Compare(sideOf(kernelOf("k", gotCase("a/1", Pass, 0), gotCase("b/1", Pass, 0))),
+		sideOf(kernelOf("k", gotCase("b/2", Pass, 0))))
 	c.Asked(func(id string) bool { return strings.HasPrefix(id, "b/") })
 	if n := c.Counts(); n[Vanished] != 1 || n[NewCase] != 1 || c.Pairs[0].Changes[1].ID != "b/1" {
 		t.Errorf("%v: %+v", n, c.Pairs[0].Changes)
@@ -327,7 +339,8 @@ func TestBaseline(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := Compare(base, &Side{Runs: []*Run{r}})
-		if n := c.Counts(); !reflect.DeepEqual(n, map[Class]int{Same: 3, StillFailing: 1}) || len(c.Pairs[0].Findings) > 0 || len(c.Unlike) > 0 {
+		if n := c.Counts(); !reflect.DeepEqual(n, map[Class]int{Same: 3, StillFailing: 1}) ||
+			len(c.Pairs[0].Findings) > 0 || len(c.Unlike) > 0 {
 			t.Errorf("%s: %v, %v, unlike %q", name, n, c.Pairs[0].Findings, c.Unlike)
 		}
 		left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*"))
@@ -351,8 +364,10 @@ func TestBaselineErrors(t *testing.T) {
 		write("no", "what\n"):    "no:1: not a baseline",
 		write("other", "{}\n"):   "other:1: not a baseline",
 		write("torn.gz", "what"): "torn.gz",
-		write("new", `{"baseline":9,"run":{"version":9}}`+"\n"):                                               "use a newer one",
-		write("bad", `{"baseline":1,"run":{"version":1,"kernels":[{}]}}`+"\n{\"kernel\":3,\"case\":\"a\"}\n"): "bad:2: kernel 3",
+		write("new", `{"baseline":9,"run":{"version":9}}`+"\n"): "use a newer one",
+
+		write("bad", `{"baseline":1,"run":{"version":1,"kernels":[{}]}}`+"\n"+
+			`{"kernel":3,"case":"a"}`+"\n"): "bad:2: kernel 3",
 		filepath.Join(dir, "absent"): "find a run or a baseline",
 		dir:                          "holds no run",
 	} {

@@ -25,7 +25,8 @@ func TestDecode(t *testing.T) {
 		`{"kernel":0,"world":{"group":"g","index":1,"seen":[{"errno":0}]}}`,
 		`{"kernel":1234567,"case":"x","status":"pass","boot":0}`,
 		`{"kernel":0,"case":"a/b","status":"pass","boot":0,"added":"by a newer tool"}`,
-		`{"kernel":,"case":"a","status":"pass"}`, `{"kernel":0,"case":"a`, `{"kernel":0,"case":"a"`, `{"kernel":0`, ``, `{}`, `null`,
+		`{"kernel":,"case":"a","status":"pass"}`, `{"kernel":0,"case":"a`, `{"kernel":0,"case":"a"`, `{"kernel":0`, ``,
+		`{}`, `null`,
 	}
 	l := &Loader{Worlds: true}
 	for range 2 { // the second time from what was kept
@@ -51,7 +52,8 @@ func TestDecode(t *testing.T) {
 			}
 			k := got.Kernels[want.Kernel]
 			k.unpack()
-			if want.World != nil && !reflect.DeepEqual(k.Worlds, []WorldResult{*want.World}) || want.CaseResult != nil && !reflect.DeepEqual(k.Cases, []CaseResult{*want.CaseResult}) {
+			if want.World != nil && !reflect.DeepEqual(k.Worlds, []WorldResult{*want.World}) || want.CaseResult != nil &&
+				!reflect.DeepEqual(k.Cases, []CaseResult{*want.CaseResult}) {
 				t.Errorf("%s:\n got %+v\nwant %+v", line, k, want)
 			}
 		}
@@ -107,7 +109,8 @@ func TestPack(t *testing.T) {
 	want := []CaseResult{
 		{ID: "a/1", Status: Pass, Steps: perm}, {ID: "a/2", Status: Pass, Steps: perm},
 		{ID: "a/3", Status: Pass, Steps: perm, Boot: 1}, {ID: "a/4", Status: Fail, Reason: "why", Steps: perm},
-		{ID: "a/5", Status: Pass, Steps: perm, Times: map[Status]int{Pass: 2}}, {ID: "a/6", Status: Skip, Reason: "no", Boot: -1},
+		{ID: "a/5", Status: Pass, Steps: perm, Times: map[Status]int{Pass: 2}},
+		{ID: "a/6", Status: Skip, Reason: "no", Boot: -1},
 	}
 	k := &KernelRun{Cases: slices.Clone(want)}
 	k.pack(newPool())

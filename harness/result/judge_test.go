@@ -56,7 +56,8 @@ func (gu *guest) observe(sim *sim.Sim, id string, steps []step.Step) []step.Obse
 	out := []step.Observation{}
 	for i := range steps {
 		e := must(sim.Step(&steps[i]))
-		o := step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among, make([]uint64, len(e.AtMost))), Text: e.Text}
+		o := step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among,
+			make([]uint64, len(e.AtMost))), Text: e.Text}
 		if o.Errno == 0 {
 			o.Proof = step.Works
 		}
@@ -173,11 +174,13 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			name: "an object that does not work", id: "demo/owner/hash", spoil: step.Observation{Proof: step.DoesNotWork},
-			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"an object that does not work"},
+			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash",
+			reason: []string{"an object that does not work"},
 		},
 		{
 			name: "a token that survives execve", id: "demo/owner/hash", spoil: step.Observation{Proof: step.SurvivesExec},
-			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash", reason: []string{"a descriptor that survives execve(2)"},
+			want: map[Status][]string{Fail: {"owner/hash"}}, id2: "demo/owner/hash",
+			reason: []string{"a descriptor that survives execve(2)"},
 		},
 		{
 			name: "the allowing control is refused", id: "demo/root/hash", spoil: step.Observation{Errno: ePERM},
@@ -195,14 +198,16 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			name: "a set-up step fails", id: "setup", step: 1, spoil: step.Observation{Errno: ePERM},
-			want: map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash", "root/queue"}},
-			id2:  "demo/root/hash", reason: []string{`set-up step "owner token_create bpffs=b -> t"`, "got EPERM, want ok"},
+			want: map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash",
+				"root/queue"}},
+			id2: "demo/root/hash", reason: []string{`set-up step "owner token_create bpffs=b -> t"`, "got EPERM, want ok"},
 		},
 		{
 			name: "a token of the set-up holds other masks", id: "setup", step: 1,
 			spoil: step.Observation{Proof: step.Works, Values: []uint64{1, 2, 0, 0}},
-			want:  map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash", "root/queue"}},
-			id2:   "demo/owner/hash", reason: []string{"fdinfo shows the masks [0x1 0x2 0x0 0x0], want [0x1 0x400002 0x0 0x0]"},
+			want: map[Status][]string{Broken: {"nobody/hash", "nobody/queue", "owner/hash", "owner/queue", "root/hash",
+				"root/queue"}},
+			id2: "demo/owner/hash", reason: []string{"fdinfo shows the masks [0x1 0x2 0x0 0x0], want [0x1 0x400002 0x0 0x0]"},
 		},
 		{
 			name: "the oracle lacks a rule, and the pin of a cell does not cover it", omit: "map_create/unprivileged-disabled",
@@ -244,7 +249,8 @@ func TestBothKeysCount(t *testing.T) {
 		!strings.HasSuffix(r.Steps[0].Pin, "demo.txt:12 (a lie)") {
 		t.Errorf("a wrong pin: %s: %s, pin %q", r.Status, r.Reason, r.Steps[0].Pin)
 	}
-	g := group(t, strings.Replace(matrix, "do $who map_create type=$type token=t", "do $who map_create type=$type token=t caps=CAP_NET_ADMIN", 1)+
+	g := group(t, strings.Replace(matrix, "do $who map_create type=$type token=t",
+		"do $who map_create type=$type token=t caps=CAP_NET_ADMIN", 1)+
 		"pin who=owner EPERM # no CAP_BPF\n")
 	gu := &guest{facts: facts612(), omit: "map_create/unprivileged-disabled"}
 	r = gu.judge(g.Cases)["demo/owner/hash"]
@@ -340,12 +346,20 @@ func TestIncomplete(t *testing.T) {
 		want string
 	}{
 		{"no set-up", func(j *Judge) CaseResult { return j.Case(c, one) }, "the guest did not answer for its set-up"},
-		{"set-up cut short", func(j *Judge) CaseResult { j.Setup(w, ok[:2]); return j.Case(c, one) }, "the set-up has 4 steps and showed 2"},
-		{"no observation", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, nil) }, "it has 1 steps and showed 0"},
-		{"too many", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, append(one, one...)) }, "it has 1 steps and showed 2"},
-		{"the guest could not", func(j *Judge) CaseResult { j.SetupFailed(w, "no memory"); return j.Case(c, one) }, "the guest could not set it up: no memory"},
+		{"set-up cut short", func(j *Judge) CaseResult { j.Setup(w, ok[:2]); return j.Case(c, one) },
+			"the set-up has 4 steps and showed 2"},
+		{"no observation", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, nil) },
+			"it has 1 steps and showed 0"},
+		{"too many", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, append(one, one...)) },
+			"it has 1 steps and showed 2"},
+		{"the guest could not", func(j *Judge) CaseResult { j.SetupFailed(w, "no memory"); return j.Case(c, one) },
+			"the guest could not set it up: no memory"},
 		{"a fault", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Faulted(c, "no fork") }, "no fork"},
-		{"a fault behind a broken set-up", func(j *Judge) CaseResult { j.SetupFailed(w, "no memory"); return j.Faulted(c, "no fork") }, "no memory"},
+		{"a fault behind a broken set-up", func(j *Judge) CaseResult {
+			j.SetupFailed(w, "no memory")
+			return j.Faulted(c,
+				"no fork")
+		}, "no memory"},
 	} {
 		if r := tt.do(NewJudge(f, "")); r.Status != Broken || !strings.Contains(r.Reason, tt.want) || r.ID != c.ID {
 			t.Errorf("%s: %s %s: %q, want broken: %q", tt.name, r.ID, r.Status, r.Reason, tt.want)
@@ -363,8 +377,10 @@ control allow who=root
 control refuse who=nobody
 `
 	count := func(release string, end uint32) (skips, fails, others int) {
-		f := &step.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end}, Config: map[string]string{}}
-		for _, s := range []string{"PERF_EVENTS", "CGROUPS", "NET", "INET", "XDP_SOCKETS", "CGROUP_BPF", "BPF_JIT", "BPF_LSM", "MMU"} {
+		f := &step.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end},
+			Config: map[string]string{}}
+		for _, s := range []string{"PERF_EVENTS", "CGROUPS", "NET", "INET", "XDP_SOCKETS", "CGROUP_BPF", "BPF_JIT",
+			"BPF_LSM", "MMU"} {
 			f.Config[s] = "y"
 		}
 		for id, r := range (&guest{facts: f}).judge(group(t, text).Cases) {
@@ -394,7 +410,8 @@ control refuse who=nobody
 func TestUnmet(t *testing.T) {
 	g := group(t, "needs token\nneeds config FOO\n"+scenario)
 	f := facts612()
-	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Skip || r.Reason != "CONFIG_FOO is not set" || r.Boot != -1 {
+	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Skip || r.Reason != "CONFIG_FOO is not set" ||
+		r.Boot != -1 {
 		t.Errorf("no FOO: %+v", r)
 	}
 	f.Config["FOO"] = "m"
@@ -402,7 +419,8 @@ func TestUnmet(t *testing.T) {
 		t.Errorf("with FOO: %+v", r)
 	}
 	f.Token = false
-	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Fail || !strings.Contains(r.Reason, "although the kernel is 6.12.1") {
+	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Fail ||
+		!strings.Contains(r.Reason, "although the kernel is 6.12.1") {
 		t.Errorf("6.12 without tokens: %+v", r)
 	}
 }
@@ -412,7 +430,8 @@ func TestUnmet(t *testing.T) {
 func TestUnmetAlways(t *testing.T) {
 	g := group(t, "needs token\n"+scenario)
 	f := &step.Facts{Release: "6.12.1", ConfigOff: []string{"BPF_SYSCALL"}}
-	want := "CONFIG_BPF_SYSCALL seems not to be set: the configuration is not known, and there is no /proc/sys/kernel/unprivileged_bpf_disabled"
+	want := "CONFIG_BPF_SYSCALL seems not to be set: the configuration is not known, " +
+		"and there is no /proc/sys/kernel/unprivileged_bpf_disabled"
 	if r := NewJudge(f, "").Unmet(g.Cases[0]); r == nil || r.Status != Skip || r.Reason != want {
 		t.Errorf("got %+v", r)
 	}
@@ -445,7 +464,8 @@ func TestGuards(t *testing.T) {
 	text := strings.Replace(matrix, "control refuse who=nobody", "control refuse who=owner", 1)
 	rs := (&guest{facts: facts612()}).judge(group(t, text).Cases)
 	for _, id := range []string{"demo/owner/hash", "demo/nobody/hash"} {
-		if r := rs[id]; r.Status != Broken || !strings.Contains(r.Reason, "control demo/owner/hash must be refused and got ok") {
+		if r := rs[id]; r.Status != Broken || !strings.Contains(r.Reason,
+			"control demo/owner/hash must be refused and got ok") {
 			t.Errorf("%s: %s: %s", id, r.Status, r.Reason)
 		}
 	}
@@ -551,14 +571,17 @@ o race use_close token=t times=10
 		want   string // in the reason; "" passes
 	}{
 		{"as expected", stat, func(*step.Observation) {}, ""},
-		{"another mode", stat, func(o *step.Observation) { o.Text = "mode=700 uid=0 gid=0" }, `the kernel shows "mode=700 uid=0 gid=0", want "mode=1777 uid=0 gid=0"`},
+		{"another mode", stat, func(o *step.Observation) { o.Text = "mode=700 uid=0 gid=0" },
+			`the kernel shows "mode=700 uid=0 gid=0", want "mode=1777 uid=0 gid=0"`},
 		{"nothing shown", mountinfo, func(o *step.Observation) { o.Text = "" }, `the kernel shows ""`},
 		{"another mask", fdinfo, func(o *step.Observation) { o.Values[0] = 1 }, "fdinfo shows the masks"},
 		{"up to the bound", churn, func(o *step.Observation) { o.Values[0] = 5 }, ""},
-		{"beyond it", churn, func(o *step.Observation) { o.Values[0], o.Text = 6, "filp +6" }, "6 objects were not freed, want at most 5: filp +6"},
+		{"beyond it", churn, func(o *step.Observation) { o.Values[0], o.Text = 6, "filp +6" },
+			"6 objects were not freed, want at most 5: filp +6"},
 		{"no count", churn, func(o *step.Observation) { o.Values = nil }, "showed nothing that can be compared"},
 		{"one of the orders", race, func(o *step.Observation) { o.Values = []uint64{9} }, ""},
-		{"neither order", race, func(o *step.Observation) { o.Values = []uint64{0, 14} }, "a call got EFAULT, which neither order gives"},
+		{"neither order", race, func(o *step.Observation) { o.Values = []uint64{0, 14} },
+			"a call got EFAULT, which neither order gives"},
 		{"no call", race, func(o *step.Observation) { o.Values = nil }, "showed nothing that can be compared"},
 		{"refused", race, func(o *step.Observation) { o.Errno = ePERM }, "got EPERM, want ok"},
 	} {

@@ -64,7 +64,8 @@ func TestExpect(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := func(id string, got uapi.Errno) CaseResult {
-		return CaseResult{ID: id, Status: Fail, Reason: "got x", Steps: []StepResult{{}, {Got: step.Observation{Errno: got}, Wrong: true}}}
+		return CaseResult{ID: id, Status: Fail, Reason: "got x", Steps: []StepResult{{},
+			{Got: step.Observation{Errno: got}, Wrong: true}}}
 	}
 	for _, tt := range []struct {
 		name   string
@@ -81,7 +82,8 @@ func TestExpect(t *testing.T) {
 		{"another case", "k", wrong("c", ePERM), Fail, "got x"},
 		{"broken stays", "k", CaseResult{ID: "a", Status: Broken, Reason: "why"}, Broken, "why"},
 		{"skipped stays", "k", CaseResult{ID: "a", Status: Skip, Reason: "why"}, Skip, "why"},
-		{"failed without an answer", "k", CaseResult{ID: "a", Status: Fail, Reason: "no type"}, Fail, "no type; l.txt:1 says"},
+		{"failed without an answer", "k", CaseResult{ID: "a", Status: Fail, Reason: "no type"}, Fail,
+			"no type; l.txt:1 says"},
 	} {
 		k := &KernelRun{Ref: tt.ref, Cases: []CaseResult{tt.in}}
 		Expect(list, k)
@@ -103,7 +105,8 @@ func TestExpectedExitCode(t *testing.T) {
 		want      Class
 	}{
 		{xfail, xfail, Same}, {fail, xfail, Same}, {xfail, pass, Fixed}, {xfail, fail, NewFailure},
-		{xfail, kernelOf("k", gotCase("a", XFail, eINVAL)), Changed}, {kernelOf("k"), xfail, NewCase}, {xfail, kernelOf("k", gotCase("a", Skip, 0)), Vanished},
+		{xfail, kernelOf("k", gotCase("a", XFail, eINVAL)), Changed}, {kernelOf("k"), xfail, NewCase},
+		{xfail, kernelOf("k", gotCase("a", Skip, 0)), Vanished},
 	} {
 		if n := Compare(sideOf(tt.base), sideOf(tt.new)).Counts(); n[tt.want] != 1 {
 			t.Errorf("%v, then %v: %v, want %s", tt.base.Cases, tt.new.Cases, n, tt.want)
@@ -132,7 +135,8 @@ func TestDenied(t *testing.T) {
 		switch {
 		case (got == nil) != (want == ""):
 			t.Errorf("%s: %+v, want %q", c.ID, got, want)
-		case got != nil && (got.Reason != want || got.Status != Skip || got.Cause != Cause{Kind: OnDenyList, Control: control, Entry: "l.txt:1"}):
+		case got != nil && (got.Reason != want || got.Status != Skip ||
+			got.Cause != Cause{Kind: OnDenyList, Control: control, Entry: "l.txt:1"}):
 			t.Errorf("%s: %+v, want %q", c.ID, got, want)
 		}
 	}

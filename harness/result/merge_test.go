@@ -57,7 +57,8 @@ func TestMerge(t *testing.T) {
 	if len(a.Kernels[0].Cases) != 2 || len(a.Kernels[0].Boots) != 1 {
 		t.Error("the part has changed")
 	}
-	if _, err := Merge([]*Run{a, partRun("/runs/c", "other")}); err == nil || !strings.Contains(err.Error(), "another image in /runs/c") {
+	if _, err := Merge([]*Run{a, partRun("/runs/c", "other")}); err == nil ||
+		!strings.Contains(err.Error(), "another image in /runs/c") {
 		t.Errorf("other images: %v", err)
 	}
 	b.Tool = "u"

@@ -16,7 +16,8 @@ func (gu *guest) stored(g *cases.Group) *Run {
 	k := &KernelRun{Ref: "k", Facts: gu.facts}
 	for _, w := range g.Worlds {
 		sim := sim.New(gu.facts, &w.Program, false)
-		k.Worlds = append(k.Worlds, WorldResult{Group: g.Name, Index: w.Index, Key: w.Key(), Seen: gu.observe(sim, "setup", w.Program.Setup)})
+		k.Worlds = append(k.Worlds, WorldResult{Group: g.Name, Index: w.Index, Key: w.Key(),
+			Seen: gu.observe(sim, "setup", w.Program.Setup)})
 	}
 	rs := gu.judge(g.Cases)
 	for _, c := range g.Cases {
@@ -83,7 +84,8 @@ func TestAgainKeeps(t *testing.T) {
 			t.Errorf("%s: %d pass, want %d", tt.name, got, n)
 		}
 	}
-	if _, kept := r.Again(corpusWith(group(t, "actor owner userns\ncontrol owner bpffs cmds=any -> b\ncontrol nobody map_create type=hash => EPERM\n"))); kept[KeptGone]+kept[KeptChanged] != n {
+	const other = "actor owner userns\ncontrol owner bpffs cmds=any -> b\ncontrol nobody map_create type=hash => EPERM\n"
+	if _, kept := r.Again(corpusWith(group(t, other))); kept[KeptGone]+kept[KeptChanged] != n {
 		t.Errorf("another file of the name: kept %v", kept)
 	}
 }
@@ -134,7 +136,8 @@ func TestAgainOfWhatWasRead(t *testing.T) {
 		k := *list.Kernels[0]
 		k.pack(newPool())
 		read.Kernels = []*KernelRun{&k}
-		corpus := corpusWith(group(t, strings.ReplaceAll(strings.Replace(matrix, tt.from, tt.to, 1), "pin who=owner type=queue ok # a source\n", "")))
+		corpus := corpusWith(group(t, strings.ReplaceAll(strings.Replace(matrix, tt.from, tt.to, 1),
+			"pin who=owner type=queue ok # a source\n", "")))
 		want, wantKept := list.Again(corpus)
 		got, kept := read.Again(corpus)
 		again := got.Kernels[0]
@@ -142,7 +145,8 @@ func TestAgainOfWhatWasRead(t *testing.T) {
 			t.Errorf("%s: the cases are a list", tt.name)
 		}
 		again.unpack()
-		if !reflect.DeepEqual(again.Cases, want.Kernels[0].Cases) || !reflect.DeepEqual(kept, wantKept) || !reflect.DeepEqual(again.Rules, want.Kernels[0].Rules) {
+		if !reflect.DeepEqual(again.Cases, want.Kernels[0].Cases) || !reflect.DeepEqual(kept, wantKept) ||
+			!reflect.DeepEqual(again.Rules, want.Kernels[0].Rules) {
 			t.Errorf("%s:\n got %+v, kept %v\nwant %+v, kept %v", tt.name, again.Cases, kept, want.Kernels[0].Cases, wantKept)
 		}
 		if tt.name == "the same" && want.Kernels[0].Counts()[XFail] != 1 {

@@ -30,9 +30,10 @@ var schemas = map[string]struct {
 	title string
 	of    any
 }{
-	"run.schema.json":      {"run.json of a tokentest run", Run{}},
-	"record.schema.json":   {"a line of records.jsonl of a tokentest run: a case, or the set-up of a world", record{}},
-	"baseline.schema.json": {"the first line of a tokentest baseline; lines like those of records.jsonl follow", baselineHead{}},
+	"run.schema.json":    {"run.json of a tokentest run", Run{}},
+	"record.schema.json": {"a line of records.jsonl of a tokentest run: a case, or the set-up of a world", record{}},
+	"baseline.schema.json": {"the first line of a tokentest baseline; lines like those of records.jsonl follow",
+		baselineHead{}},
 }
 
 // TestSchema compares the published schemas with the types that are written:
@@ -44,10 +45,12 @@ func TestSchema(t *testing.T) {
 		top := d.object(reflect.TypeOf(s.of))
 		top["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 		top["title"] = s.title
-		top["description"] = "Version 1. Members may be added without a new version: readers ignore what they do not know. The version changes when a member changes its meaning."
+		top["description"] = "Version 1. Members may be added without a new version: readers ignore what they do not know. " +
+			"The version changes when a member changes its meaning."
 		top["$defs"] = d.defs
 		if reflect.TypeOf(s.of) == reflect.TypeFor[record]() {
-			top["anyOf"] = []any{map[string]any{"required": []string{"case", "status", "boot"}}, map[string]any{"required": []string{"world"}}}
+			top["anyOf"] = []any{map[string]any{"required": []string{"case", "status", "boot"}},
+				map[string]any{"required": []string{"world"}}}
 		}
 		text, err := json.MarshalIndent(top, "", "  ")
 		if err != nil {
@@ -274,7 +277,8 @@ func TestSchemaRefuses(t *testing.T) {
 		text string
 	}{
 		{run, `{}`}, {run, `{"version":"1"}`}, {run, `[]`},
-		{rec, `{}`}, {rec, `{"kernel":0}`}, {rec, `{"kernel":"a","case":"b","status":"pass","boot":0}`}, {rec, `{"kernel":0,"case":"b","status":"passed","boot":0}`},
+		{rec, `{}`}, {rec, `{"kernel":0}`}, {rec, `{"kernel":"a","case":"b","status":"pass","boot":0}`},
+		{rec, `{"kernel":0,"case":"b","status":"passed","boot":0}`},
 		{rec, `{"kernel":0,"case":"b","status":"pass","boot":0,"steps":[{"got":{"errno":"EPERM"}}]}`},
 	} {
 		if validate(t, tt.s, tt.text, []byte(tt.text)) == nil {

@@ -26,7 +26,8 @@ func bigRun() *Run {
 			k.Worlds = append(k.Worlds, WorldResult{Group: "g", Index: i, Seen: []step.Observation{{}}})
 		}
 		for i := range 20 {
-			k.Cases = append(k.Cases, CaseResult{ID: fmt.Sprintf("g/%d", i), Status: Pass, Steps: []StepResult{{Got: step.Observation{Errno: 1}, ID: "r"}}})
+			k.Cases = append(k.Cases, CaseResult{ID: fmt.Sprintf("g/%d", i), Status: Pass,
+				Steps: []StepResult{{Got: step.Observation{Errno: 1}, ID: "r"}}})
 		}
 		r.Kernels = append(r.Kernels, k)
 	}
@@ -109,17 +110,21 @@ func TestDamage(t *testing.T) {
 		{"a status is altered", altered(10, `"pass"`, `"skip"`), []Damage{place(Altered, 10, 0, 10)}, []int{1, 0}},
 		{"a world is altered", altered(2, `"errno":0`, `"errno":1`), []Damage{place(Altered, 2, 0, 2)}, []int{0, 0}},
 		{"a number is altered", altered(10, `"n":10`, `"n":11`), []Damage{place(Altered, 10, 0, 10)}, []int{1, 0}},
-		{"a checksum is altered", altered(10, `"sum":"`, `"sum":"x`), []Damage{place(Unnumbered, 10, 0, 0), place(Skipped, 11, 11, 10)}, []int{1, 0}},
-		{"a line of nothing", func(l []string) []string { return slices.Insert(l, 9, "\n") }, []Damage{place(Unnumbered, 10, 0, 0)}, []int{0, 0}},
+		{"a checksum is altered", altered(10, `"sum":"`, `"sum":"x`),
+			[]Damage{place(Unnumbered, 10, 0, 0), place(Skipped, 11, 11, 10)}, []int{1, 0}},
+		{"a line of nothing", func(l []string) []string { return slices.Insert(l, 9, "\n") },
+			[]Damage{place(Unnumbered, 10, 0, 0)}, []int{0, 0}},
 		{"a record without a number", func(l []string) []string {
 			return slices.Insert(l, 9, `{"kernel":0,"case":"g/20","status":"pass","boot":0}`+"\n")
 		}, []Damage{place(Unnumbered, 10, 0, 0)}, []int{0, 0}},
 		{"two lines are exchanged", func(l []string) []string { l[8], l[9] = l[9], l[8]; return l },
 			[]Damage{place(Skipped, 9, 10, 9), place(Misplaced, 10, 9, 0)}, []int{0, 0}},
-		{"a line is there twice", func(l []string) []string { return slices.Insert(l, 9, l[8]) }, []Damage{place(Repeated, 10, 9, 0)}, []int{0, 0}},
+		{"a line is there twice", func(l []string) []string { return slices.Insert(l, 9, l[8]) },
+			[]Damage{place(Repeated, 10, 9, 0)}, []int{0, 0}},
 		{"a line takes the place of another", func(l []string) []string { l[9] = l[8]; return l },
 			[]Damage{place(Repeated, 10, 9, 0), place(Skipped, 11, 11, 10)}, []int{1, 0}},
-		{"the last line is torn", func(l []string) []string { l[47] = l[47][:20]; return l }, []Damage{place(Torn, 48, 0, 0)}, []int{0, 1}},
+		{"the last line is torn", func(l []string) []string { l[47] = l[47][:20]; return l },
+			[]Damage{place(Torn, 48, 0, 0)}, []int{0, 1}},
 		{"a line is torn in the middle", func(l []string) []string { l[9] = l[9][:20]; return l },
 			[]Damage{place(Altered, 10, 0, 10), place(Skipped, 11, 12, 11)}, []int{2, 0}},
 		{"a record is added", func(l []string) []string {
@@ -140,7 +145,8 @@ func TestDamage(t *testing.T) {
 		}
 		for i := range tt.damage {
 			tt.damage[i].File = filepath.Join(r.Dir, recordsFile)
-			if text := tt.damage[i].String(); !strings.HasPrefix(text, fmt.Sprintf("%s:%d: ", tt.damage[i].File, tt.damage[i].Line)) || strings.HasSuffix(text, ": ") {
+			if text := tt.damage[i].String(); !strings.HasPrefix(text,
+				fmt.Sprintf("%s:%d: ", tt.damage[i].File, tt.damage[i].Line)) || strings.HasSuffix(text, ": ") {
 				t.Errorf("%s: %q does not say what is wrong, and where", tt.name, text)
 			}
 		}
@@ -159,7 +165,10 @@ func TestDamage(t *testing.T) {
 // nothing is as silent as it was.
 func TestDamageEverywhere(t *testing.T) {
 	for line := range 48 {
-		if r := edit(t, func(l []string) []string { return slices.Delete(l, line, line+1) }); r.ExitCode() != ExitNoVerdict || len(r.Gaps()) == 0 {
+		if r := edit(t, func(l []string) []string {
+			return slices.Delete(l, line,
+				line+1)
+		}); r.ExitCode() != ExitNoVerdict || len(r.Gaps()) == 0 {
 			t.Errorf("without line %d: exit code %d, %q", line+1, r.ExitCode(), r.Gaps())
 		}
 	}
@@ -308,7 +317,8 @@ func TestBaselineDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := base.Runs[0]
-		if tt.fault == "" != (len(r.Damage) == 0) || tt.fault != "" && r.Damage[0].Fault != tt.fault || r.Kernels[1].Absent != tt.absent {
+		if tt.fault == "" != (len(r.Damage) == 0) || tt.fault != "" && r.Damage[0].Fault != tt.fault ||
+			r.Kernels[1].Absent != tt.absent {
 			t.Errorf("%s: %q", tt.name, r.Gaps())
 		}
 		if code := Compare(base, &Side{Name: "new", Runs: []*Run{bigRun()}}).ExitCode(); code != tt.code {
@@ -351,7 +361,8 @@ func TestCompareMissing(t *testing.T) {
 		c := Compare(sideWith(tt.base), sideWith(tt.new))
 		n := c.Counts()
 		if n[NoVerdict] != tt.none || n[Vanished]+n[NewCase] != 0 || c.ExitCode() != tt.code {
-			t.Errorf("%s: %v, exit code %d; want %d without a verdict and exit code %d", tt.name, n, c.ExitCode(), tt.none, tt.code)
+			t.Errorf("%s: %v, exit code %d; want %d without a verdict and exit code %d", tt.name, n, c.ExitCode(), tt.none,
+				tt.code)
 		}
 	}
 	// A fault that costs no case is one all the same.
@@ -368,7 +379,8 @@ func TestMergeMissing(t *testing.T) {
 		k.Ref += "2"
 	}
 	r, err := Merge([]*Run{a, b})
-	if err != nil || r.ExitCode() != ExitNoVerdict || r.Kernels[3].Absent != 18 || r.Kernels[3].Planned != 20 || len(r.Damage) != 1 {
+	if err != nil || r.ExitCode() != ExitNoVerdict || r.Kernels[3].Absent != 18 || r.Kernels[3].Planned != 20 ||
+		len(r.Damage) != 1 {
 		t.Errorf("%v: exit code %d, %q", err, r.ExitCode(), r.Gaps())
 	}
 }

@@ -22,11 +22,13 @@ func TestExitCode(t *testing.T) {
 		vm.Clean: ExitOK, vm.Tainted: ExitDiffers, vm.Panicked: ExitDiffers, vm.Hung: ExitDiffers,
 		vm.Lost: ExitNoVerdict, vm.Unbooted: ExitNoVerdict, vm.Infra: ExitNoVerdict,
 	}
-	codes := map[Status]int{Pass: ExitOK, Skip: ExitOK, Fail: ExitDiffers, Broken: ExitNoVerdict, Interrupted: ExitNoVerdict}
+	codes := map[Status]int{Pass: ExitOK, Skip: ExitOK, Fail: ExitDiffers, Broken: ExitNoVerdict,
+		Interrupted: ExitNoVerdict}
 	for fate, ofFate := range fates {
 		for status, ofStatus := range codes {
 			for _, other := range []Status{Pass, Skip, Fail, Broken, Interrupted} {
-				k := &KernelRun{Boots: []Boot{{Fate: vm.Clean}, {Fate: fate}, {Fate: vm.Clean}}, Cases: []CaseResult{{Status: status}, {Status: other}}}
+				k := &KernelRun{Boots: []Boot{{Fate: vm.Clean}, {Fate: fate}, {Fate: vm.Clean}},
+					Cases: []CaseResult{{Status: status}, {Status: other}}}
 				want := worst(ofFate, ofStatus, codes[other])
 				if status == Skip && other == Skip { // nothing was decided
 					want = worst(want, ExitNoVerdict)
@@ -88,17 +90,22 @@ func TestCounts(t *testing.T) {
 
 func aRun() *Run {
 	want := ePERM
-	made := StepResult{Text: "owner map_create", Got: step.Observation{Proof: step.Works, Values: []uint64{1, 1 << 63}}, Want: &want,
+	made := StepResult{Text: "owner map_create", Got: step.Observation{Proof: step.Works, Values: []uint64{1, 1 << 63}},
+		Want: &want,
 		Rule: "the map type wants CAP_BPF", Func: "map_create", ID: "map_create/no-cap-bpf", Pin: "a.txt:3 (b)", Wrong: true}
 	return &Run{
 		Version: Version, Tool: "abc", Args: []string{"run", "--kernel", "x"},
-		Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), End: time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC), Interrupted: true,
+		Start: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), End: time.Date(2026, 1, 2, 3, 5, 0, 0, time.UTC),
+		Interrupted: true,
 		Kernels: []*KernelRun{
-			{Ref: "x", Release: "6.12.1", Facts: &step.Facts{Release: "6.12.1", Token: true, Max: map[string]uint32{"bpf_cmd": 37}},
-				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Blamed: Blame{Case: "a/b"}, Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
+			{Ref: "x", Release: "6.12.1", Facts: &step.Facts{Release: "6.12.1", Token: true,
+				Max: map[string]uint32{"bpf_cmd": 37}},
+				Boots: []Boot{{Dir: "x/boot0", Fate: vm.Tainted, Reason: "r", Blame: "a/b", Blamed: Blame{Case: "a/b"},
+					Boot: time.Second, Decide: 5, Total: 7, Cases: 2,
 					Findings: []splat.Finding{{Title: "WARNING in f"}}}},
 				Cases: []CaseResult{
-					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Cause: Cause{Kind: ByStep, Step: 1, Rule: made.ID}, Steps: []StepResult{made}},
+					{ID: "a/b", Status: Fail, Reason: "got ok, want EPERM", Cause: Cause{Kind: ByStep, Step: 1, Rule: made.ID},
+						Steps: []StepResult{made}},
 					{ID: "a/c", Status: Skip, Reason: "no", Cause: Cause{Kind: Unmet}, Boot: -1},
 				}, Decide: time.Millisecond},
 			{Ref: "y", Error: "no such package"},
@@ -209,11 +216,21 @@ func TestLoadErrors(t *testing.T) {
 		change     func(string) string
 		want       string
 	}{
-		{"a corrupt line", recordsFile, func(s string) string { return strings.Replace(s, `{"kernel":0,"case":"a/c"`, `{"kernel":0,case`, 1) }, recordsFile + ":2: "},
+		{"a corrupt line", recordsFile, func(s string) string {
+			return strings.Replace(s, `{"kernel":0,"case":"a/c"`,
+				`{"kernel":0,case`, 1)
+		}, recordsFile + ":2: "},
 		{"a torn line in the middle", recordsFile, func(s string) string { return s[:20] + "\n" + s }, recordsFile + ":1: "},
-		{"a kernel too many", recordsFile, func(s string) string { return strings.Replace(s, `"kernel":0`, `"kernel":2`, 1) }, recordsFile + ":1: kernel 2 is not in the run"},
-		{"a kernel too few", recordsFile, func(s string) string { return strings.Replace(s, `"kernel":0`, `"kernel":-1`, 1) }, recordsFile + ":1: kernel -1 is not in the run"},
-		{"another version", runFile, func(s string) string { return strings.Replace(s, `"version": 1`, `"version": 2`, 1) }, "it has version 2, but this tokentest reads versions up to 1"},
+		{"a kernel too many", recordsFile, func(s string) string {
+			return strings.Replace(s, `"kernel":0`, `"kernel":2`,
+				1)
+		}, recordsFile + ":1: kernel 2 is not in the run"},
+		{"a kernel too few", recordsFile, func(s string) string {
+			return strings.Replace(s, `"kernel":0`, `"kernel":-1`,
+				1)
+		}, recordsFile + ":1: kernel -1 is not in the run"},
+		{"another version", runFile, func(s string) string { return strings.Replace(s, `"version": 1`, `"version": 2`, 1) },
+			"it has version 2, but this tokentest reads versions up to 1"},
 		{"no JSON", runFile, func(string) string { return "{" }, runFile},
 	} {
 		dir := save(t, aRun())

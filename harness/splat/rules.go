@@ -75,7 +75,8 @@ var rules = []rule{
 	{KindAtomic, re(`^BUG: (sleeping function called from invalid context at \S+)`), "$1", plain},
 	{KindAtomic, re(`^BUG: (using \S+ in preemptible)`), "$1", plain},
 	{KindLockdep, re(lockdep + `(possible (?:circular|recursive|irq lock).*?)(?: \])?$`), "lockdep: $1", plain},
-	{KindLockdep, re(lockdep + `(inconsistent lock state|suspicious RCU usage|bad (?:unlock balance|contention) detected)`),
+	{KindLockdep, re(lockdep +
+		`(inconsistent lock state|suspicious RCU usage|bad (?:unlock balance|contention) detected)`),
 		"lockdep: $1", plain},
 	{KindLockdep, re(lockdep + `(held lock freed|lock held (?:when|at).*|Nested lock was not taken|Invalid wait context)`),
 		"lockdep: $1", plain},
@@ -94,7 +95,7 @@ var rules = []rule{
 	{KindCorruption, re(`^ODEBUG: (\S+(?: active)?) (?:\(|active|object)`), "ODEBUG: $1", carried},
 	{KindCorruption, re(`^(VFS: Busy inodes after unmount)`), "$1", plain},
 	{KindKmemleak, re(`^kmemleak: \d+ new suspected memory leaks`), "kmemleak: new suspected memory leaks", single},
-	{KindOOM, re(`^((?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?): Kill(?:ed)? process \d+ \((.*?)\)`),
+	{KindOOM, re(`^(` + outOfMemory + `): Kill(?:ed)? process \d+ \((.*?)\)`),
 		"$1: killed $2", single},
 	{KindOther, re(`^irq \d+: nobody cared`), "irq: nobody cared", plain},
 	{KindOther, re(`^unregister_netdevice: waiting for (\S+)`), "unregister_netdevice: waiting for $1", single},
@@ -108,6 +109,9 @@ var rules = []rule{
 // exceptions are the names under which the kernel dies of a CPU exception.
 const exceptions = `(general protection fault|invalid opcode|divide error|stack segment|` +
 	`int3|segment not present|bounds)`
+
+// outOfMemory begins the report of the OOM killer.
+const outOfMemory = `(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?`
 
 // lockdep begins lockdep's reports; some releases put them in brackets.
 const lockdep = `^(?:\[ )?(?:WARNING|INFO|BUG): `

@@ -94,7 +94,8 @@ func TestInterleaved(t *testing.T) {
 [    1.3][   T1] nothing
 [    1.3][   T2] ---[ end trace 0000000000000000 ]---
 `))
-	if got := titles(r); !slices.Equal(got, []string{"warn: WARNING in a (kernel/a.c)", "warn: WARNING in b (kernel/b.c)"}) {
+	if got := titles(r); !slices.Equal(got, []string{"warn: WARNING in a (kernel/a.c)",
+		"warn: WARNING in b (kernel/b.c)"}) {
 		t.Fatalf("got %q", got)
 	}
 	for i, want := range []int{3, 4} {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// maxOutput bounds what is kept of a test's output, to find a reason in.
+// maxOutput is how many bytes of a test's output are kept, to find a reason in.
 const maxOutput = 4 << 10
 
-// gotest collects tests as Go's tools tell of them.
+// gotest collects the tests that Go's tools report.
 type gotest struct {
-	order  []string // as they began
+	order  []string // in which they started
 	tests  map[string]*Case
 	output map[string]string
 }
@@ -50,13 +50,14 @@ func (g *gotest) finish(n int, name string, s Status) {
 	delete(g.output, name)
 }
 
-// end lists the tests; one that began and has no result is broken.
+// end lists the tests; a test that started and has no result is broken.
 func (g *gotest) end() []Case {
 	var out []Case
 	for _, name := range g.order {
 		c := g.tests[name]
 		if c.Status == "" {
-			c.Status, c.Reason = Broken, strings.TrimSuffix("it ended without a result: "+reason(g.output[name]), ": ")
+			why := "it ended without a result: " + reason(g.output[name])
+			c.Status, c.Reason = Broken, strings.TrimSuffix(why, ": ")
 		}
 		out = append(out, *c)
 	}
@@ -65,10 +66,11 @@ func (g *gotest) end() []Case {
 
 var chatter = regexp.MustCompile(`^\s*(?:=== |--- |# |FAIL\b|PASS$|ok\s|exit status)`)
 
-// reason is the first line of a test's output that says something.
+// reason is the first line of a test's output that is not chatter.
 func reason(output string) string {
 	for line := range strings.Lines(output) {
-		if line = strings.TrimLeft(line, "\x16"); strings.TrimSpace(line) != "" && !chatter.MatchString(line) {
+		line = strings.TrimLeft(line, "\x16")
+		if strings.TrimSpace(line) != "" && !chatter.MatchString(line) {
 			return oneLine(line)
 		}
 	}
@@ -84,11 +86,11 @@ type event struct {
 
 func (g *events) line(n int, text string) error {
 	if !strings.HasPrefix(text, "{") {
-		return nil // what the go command says beside it
+		return nil // a line of the go command itself
 	}
 	var e event
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
-		return fmt.Errorf("no event: %w", err)
+		return fmt.Errorf("not an event: %w", err)
 	}
 	name := e.Package
 	if e.Test != "" && name != "" {
@@ -114,7 +116,7 @@ func (g *events) line(n int, text string) error {
 // textual reads what a test binary prints with -test.v.
 type textual struct {
 	gotest
-	now string // whose output comes
+	now string // the test whose output follows
 }
 
 var (
@@ -133,7 +135,7 @@ func (g *textual) line(n int, text string) error {
 	}
 	if m := goResult.FindStringSubmatch(text); m != nil {
 		g.finish(n, m[2], map[string]Status{"PASS": Pass, "SKIP": Skip, "FAIL": Fail}[m[1]])
-		g.now = m[2] // what an older release says of a test stands below
+		g.now = m[2] // older releases print a test's output after its result
 		return nil
 	}
 	if c := g.tests[g.now]; c != nil {

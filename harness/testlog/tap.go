@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// node is a test with the tests that it is made of.
+// node is a test with its subtests.
 type node struct {
 	Case
 	subs []*node
@@ -16,24 +16,23 @@ type node struct {
 
 // block is one level of a TAP text: the tests that share a plan.
 type block struct {
-	col     int    // how far it is indented; a "# " counts as two
-	header  bool   // a version line or a plan was seen
+	col     int    // the indentation; "# " counts as two columns
+	header  bool   // it has a version line or a plan
 	title   string // from "# Subtest: "
 	plan    int    // -1 for none
 	results []*node
 	bailed  bool
 }
 
-// tap reads TAP. A parent's result stands below those of its subtests, so what
-// is further to the right and has no parent yet is its.
+// tap reads TAP. A parent's result comes after those of its subtests, so it takes everything
+// further right that has no parent yet.
 type tap struct {
 	blocks []*block // outermost first
 	yaml   int      // the column of an open YAML block, -1 for none
-	titles []title  // of subtests that are about to begin
+	titles []title  // of subtests that have no line yet
 }
 
-// title is a "# Subtest:" line: it stands where the subtest's lines do, or
-// where its parent's do.
+// title is a "# Subtest:" line, in the column of the subtest's lines or of its parent's.
 type title struct {
 	col  int
 	text string
@@ -50,7 +49,7 @@ var (
 	logPrefix   = regexp.MustCompile(`^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?`)
 )
 
-// unlogged takes off what the kernel's log puts before a line.
+// unlogged removes what the kernel log puts before a line.
 func unlogged(line string) string {
 	if strings.HasPrefix(line, "[") || strings.HasPrefix(line, "<") {
 		return line[len(logPrefix.FindString(line)):]
@@ -58,7 +57,7 @@ func unlogged(line string) string {
 	return line
 }
 
-// depth takes off indentation and comment marks, and says how far that was.
+// depth removes indentation and comment marks, and returns the column after them.
 func depth(line string) (col int, rest string) {
 	for {
 		switch {
@@ -89,7 +88,7 @@ func (p *tap) line(n int, text string) error {
 		if rest == "..." || col >= p.yaml {
 			return nil
 		}
-		p.yaml = -1 // it was none, or cut off
+		p.yaml = -1 // it is no YAML block, or it was cut off
 	case rest == "---" && len(p.blocks) > 0:
 		p.yaml = col
 		return nil
@@ -110,18 +109,19 @@ func (p *tap) statement(n, col int, rest string) {
 	if m := bailLine.FindStringSubmatch(rest); m != nil {
 		b := p.at(col)
 		b.bailed = true
-		b.results = append(b.results, &node{Case: Case{Name: "Bail out!", Status: Broken, Reason: oneLine("it stopped: " + m[1]), Line: n}})
+		c := Case{Name: "Bail out!", Status: Broken, Reason: oneLine("it stopped: " + m[1]), Line: n}
+		b.results = append(b.results, &node{Case: c})
 		return
 	}
-	if m := resultLine.FindStringSubmatch(rest); m != nil && p.believes(col, m[2]) {
+	if m := resultLine.FindStringSubmatch(rest); m != nil && p.isResult(col, m[2]) {
 		p.result(n, col, m)
 	}
 }
 
-// believes says whether a line that looks like a result is one. At the left
-// edge a number is enough, further in it must be in a block or a subtest that
-// announced itself: prose in comments also says ok.
-func (p *tap) believes(col int, number string) bool {
+// isResult reports whether a line that looks like a result is one. In column 0 a number is
+// enough; further right it must be in a block or a subtest that was announced, because prose
+// in comments also says ok.
+func (p *tap) isResult(col int, number string) bool {
 	for _, b := range p.blocks {
 		if b.col == col && b.header {
 			return true
@@ -130,7 +130,7 @@ func (p *tap) believes(col int, number string) bool {
 	return number != "" && (col == 0 || len(p.titles) > 0)
 }
 
-// announce notes the title of a subtest.
+// announce stores the title of a subtest.
 func (p *tap) announce(col int, text string) {
 	for _, b := range p.blocks {
 		if b.col == col && col > 0 && b.title == "" && len(b.results) == 0 {
@@ -155,8 +155,7 @@ func (p *tap) entitle(b *block) {
 	}
 }
 
-// at is the block of a column. What is further right stays until a result
-// claims it.
+// at returns the block of a column. Blocks further right stay until a result claims them.
 func (p *tap) at(col int) *block {
 	i, found := slices.BinarySearchFunc(p.blocks, col, func(b *block, col int) int { return b.col - col })
 	if !found {
@@ -171,7 +170,8 @@ func (p *tap) planned(n, col int, count, directive string) {
 	b.header = true
 	v, err := strconv.Atoi(count)
 	if err != nil || b.plan >= 0 && v != b.plan {
-		b.results = append(b.results, &node{Case: Case{Name: "plan", Status: Broken, Reason: "the plan is given twice, or is no number", Line: n}})
+		c := Case{Name: "plan", Status: Broken, Reason: "the plan is given twice, or is no number", Line: n}
+		b.results = append(b.results, &node{Case: c})
 		return
 	}
 	b.plan = v
@@ -212,7 +212,7 @@ func (p *tap) claim(col int) []*node {
 	for len(p.blocks) > 0 && p.blocks[len(p.blocks)-1].col > col {
 		last := p.blocks[len(p.blocks)-1]
 		p.blocks = p.blocks[:len(p.blocks)-1]
-		if len(out) > 0 { // what was still further right never got its parent
+		if len(out) > 0 { // the parent of the blocks further right is missing
 			last.results = append(last.results, unfinished(inner, out))
 		}
 		out, inner = last.finish(), last.title
@@ -227,16 +227,16 @@ func unfinished(title string, subs []*node) *node {
 	return &node{Case: Case{Name: oneLine(title), Status: Broken, Reason: "it ended without a result"}, subs: subs}
 }
 
-// finish returns the block's tests, and what its plan misses.
+// finish returns the block's tests, and one for a plan that does not match.
 func (b *block) finish() []*node {
 	if got := len(b.results); b.plan >= 0 && got != b.plan && !b.bailed {
-		b.results = append(b.results, &node{Case: Case{Name: "plan", Status: Broken, Reason: fmt.Sprintf("%d tests are planned and %d have a result", b.plan, got)}})
+		why := fmt.Sprintf("%d tests are planned and %d have a result", b.plan, got)
+		b.results = append(b.results, &node{Case: Case{Name: "plan", Status: Broken, Reason: why}})
 	}
 	return b.results
 }
 
-// splitDirective parts a description from what follows the first # that is not
-// escaped.
+// splitDirective splits a description at the first # that is not escaped.
 func splitDirective(s string) (name, directive string) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -283,13 +283,13 @@ func verdict(ok bool, directive string) (Status, string) {
 	return Fail, oneLine(directive)
 }
 
-// end closes what is open and lists every test.
+// end closes all blocks and lists every test.
 func (p *tap) end() []Case {
 	if len(p.blocks) == 0 {
 		return nil
 	}
 	outer := p.at(0)
-	if len(p.blocks) > 1 { // the text was cut before the result of what is further right
+	if len(p.blocks) > 1 { // the parent of the blocks further right is missing
 		inner := p.blocks[1].title
 		if orphans := p.claim(0); len(orphans) > 0 {
 			outer.results = append(outer.results, unfinished(inner, orphans))

@@ -17,11 +17,11 @@ import (
 	"strings"
 )
 
-// Status is what became of a test, in the words of a run's cases.
+// Status is the outcome of a test, in the words of a run's cases.
 type Status string
 
-// The statuses. Broken is a test without a verdict: it was announced and did
-// not end, or something stopped all.
+// The statuses. Broken is a test without a verdict: it started and did not end, or the
+// program stopped all tests.
 const (
 	Pass   Status = "pass"
 	Fail   Status = "fail"
@@ -29,29 +29,29 @@ const (
 	Broken Status = "broken"
 )
 
-// Case is one test. The name of a subtest begins with that of the test that it
-// is part of, which is a Case of its own.
+// Case is one test. The name of a subtest starts with the name of its parent, which is a Case
+// of its own.
 type Case struct {
 	Name   string
 	Status Status
 	Reason string // for anything but a plain pass, in one line
-	Line   int    // of its result
+	Line   int    // of its result, from 1; 0 is none
 }
 
-// Log is what a program's output told.
+// Log is a parsed output.
 type Log struct {
 	Format string // "tap", "test2json" or "gotest"
 	Cases  []Case
 }
 
-// Formats lists what Parse knows; auto looks at the text.
+// Formats lists the formats of Parse; auto detects one.
 func Formats() []string { return []string{"auto", "tap", "test2json", "gotest"} }
 
-// ErrNothing is what Parse returns for a text in which no test has a result:
-// that is never a pass.
+// ErrNothing is what Parse returns for a text in which no test has a result: that is never a
+// pass.
 var ErrNothing = errors.New("no test has a result in it")
 
-// maxLine bounds a line that is looked at; the rest of it is dropped.
+// maxLine is how many bytes of a line are read; the rest is dropped.
 const maxLine = 64 << 10
 
 // parser takes lines.
@@ -60,7 +60,7 @@ type parser interface {
 	end() []Case
 }
 
-// Parse reads a program's output. KTAP is read as the TAP that it is.
+// Parse reads a program's output in one of Formats; "ktap" means tap.
 func Parse(r io.Reader, format string) (*Log, error) {
 	in := bufio.NewReaderSize(r, maxLine)
 	head, err := in.Peek(maxLine)
@@ -79,7 +79,8 @@ func Parse(r io.Reader, format string) (*Log, error) {
 	case out.Format == "":
 		return nil, fmt.Errorf("read test output: it is neither KTAP, TAP, test2json nor go test -v: %w", ErrNothing)
 	case p == nil:
-		return nil, fmt.Errorf("read test output: unknown format %q, want one of %s", format, strings.Join(Formats(), ", "))
+		return nil, fmt.Errorf("read test output: unknown format %q, must be one of %s", format,
+			strings.Join(Formats(), ", "))
 	}
 	if err := eachLine(in, p.line); err != nil {
 		return nil, fmt.Errorf("read test output as %s: %w", out.Format, err)
@@ -96,7 +97,7 @@ func eachLine(in *bufio.Reader, f func(int, string) error) error {
 	for n := 1; ; n++ {
 		text, err := in.ReadSlice('\n')
 		line := strings.TrimRight(string(text), "\r\n")
-		for errors.Is(err, bufio.ErrBufferFull) { // drop what is too long
+		for errors.Is(err, bufio.ErrBufferFull) { // drop the rest
 			_, err = in.ReadSlice('\n')
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -119,7 +120,7 @@ var (
 	looksGoTest = regexp.MustCompile(`^\s*\x16?(?:=== (?:RUN|PAUSE|CONT|NAME)\s|--- (?:PASS|FAIL|SKIP): )`)
 )
 
-// detect says what the first line that looks like anything looks like.
+// detect returns the format of the first line that has one; "" is none.
 func detect(text string) string {
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\r\n")
@@ -135,7 +136,7 @@ func detect(text string) string {
 	return ""
 }
 
-// distinct gives tests of the same name different ones.
+// distinct gives tests with the same name different names.
 func distinct(list []Case) []Case {
 	times := map[string]int{}
 	taken := map[string]bool{}
@@ -150,7 +151,7 @@ func distinct(list []Case) []Case {
 	return list
 }
 
-// oneLine makes a reason of text: its first words that say something.
+// oneLine makes a reason of a text: one line of limited length.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
 	if len(text) > 300 {

@@ -107,7 +107,8 @@ func TestNothing(t *testing.T) {
 	if _, err := Parse(strings.NewReader("TAP version 13\n1..0\n"), "tap"); !errors.Is(err, ErrNothing) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Parse(strings.NewReader("ok 1\n"), "xml"); err == nil || !strings.Contains(err.Error(), "want one of auto, tap") {
+	if _, err := Parse(strings.NewReader("ok 1\n"), "xml"); err == nil ||
+		!strings.Contains(err.Error(), "must be one of auto, tap") {
 		t.Errorf("got %v", err)
 	}
 	if l, err := Parse(strings.NewReader("ok 1 a\n"), "ktap"); err != nil || l.Format != "tap" {

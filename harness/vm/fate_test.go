@@ -109,7 +109,8 @@ func TestExitNamesSignal(t *testing.T) {
 	}{
 		{"killed", evidence{hello: 1, signal: syscall.SIGKILL}, "SIGKILL"},
 		{"crashed", evidence{signal: syscall.SIGABRT}, "SIGABRT"},
-		{"stopped, and we killed it", evidence{hello: 1, stopped: "silent", halted: true, signal: syscall.SIGKILL}, "SIGSTOP"},
+		{"stopped, and we killed it", evidence{hello: 1, stopped: "silent", halted: true, signal: syscall.SIGKILL},
+			"SIGSTOP"},
 		{"silent, and we killed it", evidence{hello: 1, stopped: "silent", signal: syscall.SIGKILL}, ""},
 		{"cancelled", evidence{hello: 1, cancelled: context.Canceled, signal: syscall.SIGKILL}, ""},
 		{"killed after done", evidence{hello: 1, done: true, signal: syscall.SIGKILL}, ""},

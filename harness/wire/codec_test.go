@@ -29,7 +29,8 @@ var aProgram = &step.Program{
 }
 
 var aResult = &Results{First: 7, Cells: [][]step.Observation{
-	{{Errno: 1}}, {}, {{Proof: step.Works, Values: []uint64{0, 1, math.MaxUint64}}, {Errno: uapi.ENOTSUPP, Proof: step.DoesNotWork}},
+	{{Errno: 1}}, {}, {{Proof: step.Works, Values: []uint64{0, 1, math.MaxUint64}},
+		{Errno: uapi.ENOTSUPP, Proof: step.DoesNotWork}},
 }}
 
 // codec is one record's payload: a value of it, encoded, and its decoder.
@@ -44,7 +45,8 @@ type codec struct {
 func codecs() []codec {
 	return []codec{
 		{"program", aProgram, EncodeProgram(aProgram),
-			func(b []byte) (any, error) { return DecodeProgram(b) }, func(v any) []byte { return EncodeProgram(v.(*step.Program)) }},
+			func(b []byte) (any, error) { return DecodeProgram(b) },
+			func(v any) []byte { return EncodeProgram(v.(*step.Program)) }},
 		{"cells", &Cells{9, []step.Cell{steps, steps[:1]}}, EncodeCells(&Cells{9, []step.Cell{steps, steps[:1]}}),
 			func(b []byte) (any, error) { return DecodeCells(b) }, func(v any) []byte { return EncodeCells(v.(*Cells)) }},
 		{"steps", steps, EncodeSteps(steps),
@@ -121,7 +123,8 @@ func TestJSON(t *testing.T) {
 		t.Errorf("hello: %+v, %v,\nwant %+v", got, err, hello)
 	}
 	var f Fault
-	if err := DecodeJSON([]byte(`{"cell":3,"count":2,"reason":"no memory"}`), &f); err != nil || f != (Fault{3, 2, "no memory"}) {
+	if err := DecodeJSON([]byte(`{"cell":3,"count":2,"reason":"no memory"}`), &f); err != nil ||
+		f != (Fault{3, 2, "no memory"}) {
 		t.Errorf("fault: %+v, %v", f, err)
 	}
 	for _, bad := range []string{"", "{", `{"cell":-1}`, `{"cell":"x"}`, `[]`, `{} x`} {

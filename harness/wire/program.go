@@ -86,7 +86,8 @@ func DecodeFile(payload []byte) (*File, error) {
 	d := decoder{b: payload}
 	f := &File{Path: d.str(), Kind: FileKind(d.num()), Mode: uint32(d.num()), More: d.num() != 0}
 	f.Data = d.b
-	if d.err == nil && (f.Kind > Symlink || !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path || strings.Contains(f.Path, "\x00")) {
+	if d.err == nil && (f.Kind > Symlink || !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path ||
+		strings.Contains(f.Path, "\x00")) {
 		d.fail(fmt.Sprintf("%q is no file", f.Path))
 	}
 	return f, d.err

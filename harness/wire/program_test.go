@@ -19,7 +19,8 @@ func TestFile(t *testing.T) {
 			t.Errorf("got %+v, %v, want %+v", got, err, want)
 		}
 	}
-	for _, bad := range []File{{Path: ""}, {Path: "a"}, {Path: "/../etc"}, {Path: "/a/"}, {Path: "/a", Kind: 9}, {Path: "/a\x00b"}} {
+	for _, bad := range []File{{Path: ""}, {Path: "a"}, {Path: "/../etc"}, {Path: "/a/"}, {Path: "/a", Kind: 9},
+		{Path: "/a\x00b"}} {
 		if f, err := DecodeFile(EncodeFile(&bad)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%+v is taken for %+v, %v", bad, f, err)
 		}

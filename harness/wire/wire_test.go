@@ -178,7 +178,8 @@ func TestOrder(t *testing.T) {
 		{"nothing but zeros", [][]byte{make([]byte, 64)}, 0, "record 0: no record begins here"},
 	} {
 		got, err := readAll(NewReader(bytes.NewReader(bytes.Join(tt.in, nil))))
-		if len(got) != tt.good || !isPrefix(got, someRecords) || !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), tt.want) {
+		if len(got) != tt.good || !isPrefix(got, someRecords) || !errors.Is(err, ErrCorrupt) ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %d records, then %v; want %d and %q", tt.name, len(got), err, tt.good, tt.want)
 		}
 	}

@@ -29,7 +29,8 @@ func Cache(dir, config string) error {
 		Time     time.Time
 		Suites   map[string]string
 		Packages []pack
-	}{1, time.Now(), map[string]string{"trixie": "stable"}, []pack{{Name: "linux-source-6.12", Version: "6.12.1-1", Suite: "trixie"}}}
+	}{1, time.Now(), map[string]string{"trixie": "stable"}, []pack{{Name: "linux-source-6.12", Version: "6.12.1-1",
+		Suite: "trixie"}}}
 	for _, v := range Packaged {
 		p, err := cacheKernel(dir, v, config)
 		if err != nil {
@@ -42,7 +43,8 @@ func Cache(dir, config string) error {
 		return err
 	}
 	tree := filepath.Join(dir, "trees", "linux-source-6.12_6.12.1-1", "src")
-	return errors.Join(writeAll(filepath.Join(dir, "apt"), 0o644, map[string]string{"index.json": string(list)}), Source(tree), commitAll(tree))
+	return errors.Join(writeAll(filepath.Join(dir, "apt"), 0o644, map[string]string{"index.json": string(list)}),
+		Source(tree), commitAll(tree))
 }
 
 // cacheKernel adds one kernel.
@@ -58,13 +60,15 @@ func cacheKernel(dir, version, config string) (pack, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, writeAll(filepath.Join(dir, "kernels", sum(image)), 0o644, map[string]string{"vmlinuz": image, "config": config, "manifest.json": string(manifest)})
+	return p, writeAll(filepath.Join(dir, "kernels", sum(image)), 0o644,
+		map[string]string{"vmlinuz": image, "config": config, "manifest.json": string(manifest)})
 }
 
 // commitAll makes a repository of a tree, with the reference of a package's sources.
 func commitAll(dir string) error {
 	for _, args := range [][]string{
-		{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "base"}, {"update-ref", "refs/tokentest/base", "HEAD"}, {"tag", "v6.12"},
+		{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "base"},
+		{"update-ref", "refs/tokentest/base", "HEAD"}, {"tag", "v6.12"},
 	} {
 		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@t"}, args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -85,11 +89,13 @@ func Linux(dir, config string) error {
 	if err == nil {
 		err = commitChange(dir)
 	}
-	return errors.Join(err, writeAll(dir, 0o644, map[string]string{"vmlinux": image, "arch/x86/boot/bzImage": image, ".config": config}))
+	return errors.Join(err, writeAll(dir, 0o644, map[string]string{"vmlinux": image, "arch/x86/boot/bzImage": image,
+		".config": config}))
 }
 
 func commitChange(dir string) error {
-	out, err := exec.Command("git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-a", "-m", "change 1").CombinedOutput()
+	out, err := exec.Command("git", "-C", dir, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-a", "-m",
+		"change 1").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("git commit: %w: %s", err, out)
 	}

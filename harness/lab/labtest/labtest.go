@@ -40,7 +40,8 @@ func Tree(dir string) error {
 			return err
 		}
 	}
-	return errors.Join(os.CopyFS(filepath.Join(dir, "cases/step"), step.Sources), os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
+	return errors.Join(os.CopyFS(filepath.Join(dir, "cases/step"), step.Sources),
+		os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
 }
 
 // idMark stands before the build id in an init that Go made.

@@ -6,8 +6,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// leaks is what a kmemleak scan comes to: an object that is lost, in an old leak
-// since half a second behind the first mark; or nothing, for it gave up.
+// leaks is the result of a kmemleak scan: a lost object, which an old leak lost half a second
+// after the first mark; or no scan, because kmemleak gave up.
 func (g *guest) leaks() *wire.Leaks {
 	const now, hz = 4_295_000_000, 100
 	l := &wire.Leaks{}
@@ -25,6 +25,11 @@ func (g *guest) leaks() *wire.Leaks {
 		l.Marks[0].Mark = wire.Mark{Kind: wire.MarkSetup}
 		then = l.Marks[0].Ticks + hz/2
 	}
-	l.Text = fmt.Sprintf("unreferenced object 0xffff888101234560 (size 64):\n  comm \"subject\", pid 88, jiffies %d\n  backtrace (crc 0):\n    bpf_token_create+0x1a/0x90\n", then)
+	const text = `unreferenced object 0xffff888101234560 (size 64):
+  comm "subject", pid 88, jiffies %d
+  backtrace (crc 0):
+    bpf_token_create+0x1a/0x90
+`
+	l.Text = fmt.Sprintf(text, then)
 	return l
 }
