@@ -22,7 +22,8 @@ func TestCompareImageFacts(t *testing.T) {
 		want           string
 	}{
 		{"the same", running, running, "before"},
-		{"more", image, running, "before; the BTF in the image and that of the running kernel differ: BPF_B is in the running kernel and not in the image"},
+		{"more", image, running, "before; the BTF in the image and that of the running kernel differ: " +
+			"BPF_B is in the running kernel and not in the image"},
 		{"image unread", nil, running, "before"},
 		{"never booted", image, nil, "before"},
 		{"no BTF", image, &step.Facts{Release: "7.3.4"}, "before"},
