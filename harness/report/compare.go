@@ -43,7 +43,7 @@ func WriteComparison(format string, c *result.Comparison, w io.Writer, o Options
 	return fmt.Errorf("unknown format %q of a comparison: there are %s", format, strings.Join(CompareFormats(), ", "))
 }
 
-// bunch is changes that one cause explains.
+// bunch is a set of changes with one cause.
 type bunch struct {
 	class   result.Class
 	count   int
@@ -52,7 +52,7 @@ type bunch struct {
 }
 
 // bunches groups a kernel's changes by class and cause, in the order of the
-// classes, the biggest first.
+// classes, the largest first.
 func bunches(list []result.Change) []*bunch {
 	known := map[string]*bunch{}
 	var out []*bunch
@@ -81,7 +81,7 @@ func bunches(list []result.Change) []*bunch {
 	return out
 }
 
-// changeKey is equal for changes that one cause explains.
+// changeKey is equal for changes with one cause.
 func changeKey(c *result.Change) string {
 	group, _, _ := strings.Cut(c.ID, "/")
 	switch c.Class {
@@ -113,12 +113,12 @@ func detailKey(c *result.Change) string {
 	return string(c.Detail)
 }
 
-// unrecorded says that a case has no verdict because a record of it is missing.
+// unrecorded reports whether a case has no verdict because a record of it is missing.
 func unrecorded(c *result.Change) bool {
 	return c.Class == result.NoVerdict && (c.New == nil || c.Base == nil && c.Detail == result.NoBaseRecord)
 }
 
-// answers words what a case answered, step by step.
+// answers returns the results of a case's steps as text.
 func answers(c *result.CaseResult) string {
 	if c == nil {
 		return "nothing"
@@ -141,8 +141,8 @@ func answers(c *result.CaseResult) string {
 	return strings.Join(out, ", ")
 }
 
-// firstChange is the first step that is answered otherwise, on both sides, or
-// the whole cases where they have not the same steps.
+// firstChange returns the first step whose result differs between the two sides, or the
+// whole cases if their steps differ.
 func firstChange(c *result.Change) (was, is *result.CaseResult, step int) {
 	if c.Base == nil || c.New == nil || len(c.Base.Steps) != len(c.New.Steps) {
 		return c.Base, c.New, -1
@@ -157,7 +157,7 @@ func firstChange(c *result.Change) (was, is *result.CaseResult, step int) {
 	return c.Base, c.New, -1
 }
 
-// ruleOf names the rule of a case's last step, or of the one that was wrong.
+// ruleOf names the rule of a case's wrong step, or of its last step.
 func ruleOf(c *result.CaseResult) string {
 	if s := c.Decisive(); s != nil {
 		return s.ID
@@ -178,7 +178,7 @@ func seenCounts(c *result.Change) string {
 	return strings.Join(out, ", ")
 }
 
-// saying words what a bunch is about.
+// saying describes a bunch in one line.
 func (b *bunch) saying() string {
 	c := b.example
 	group, _, _ := strings.Cut(c.ID, "/")
@@ -212,7 +212,7 @@ func (b *bunch) saying() string {
 	return n + ": " + why(c.New) + note
 }
 
-// why says in a line why a case is not a pass.
+// why returns in one line why a case is not a pass.
 func why(c *result.CaseResult) string {
 	if s := c.Decisive(); s != nil {
 		return mismatch(s, got(s))
@@ -235,7 +235,7 @@ func kernelName(p *result.Pair) string {
 	return p.New.Ref + ": " + p.New.Release
 }
 
-// classStyle is red for what decides the exit code.
+// classStyle is red for classes that decide the exit code.
 func classStyle(c result.Class) style {
 	switch c {
 	case result.NewFailure:
@@ -250,7 +250,7 @@ func classStyle(c result.Class) style {
 
 // PrettyComparison renders a comparison for a terminal, the worst first.
 func PrettyComparison(c *result.Comparison, w io.Writer, o Options) error {
-	p := &pretty{page{bufio.NewWriter(w), cmp.Or(o.Width, 80), o.Color}}
+	p := &pretty{textWriter{bufio.NewWriter(w), cmp.Or(o.Width, 80), o.Color}}
 	p.head("compare", bold, c.Base+" with "+c.New)
 	for _, u := range c.Unlike {
 		p.head("unlike:", bold, u)
@@ -267,7 +267,7 @@ func PrettyComparison(c *result.Comparison, w io.Writer, o Options) error {
 	return flush(p.w)
 }
 
-// gaps says what records are missing or damaged on either side.
+// gaps lists the records that are missing or damaged on either side.
 func (p *pretty) gaps(c *result.Comparison) {
 	for _, g := range c.Gaps {
 		p.head("NO VERDICT", yellow, g)
@@ -286,7 +286,7 @@ func (p *pretty) pair(pair *result.Pair) {
 		s := &pair.Findings[i]
 		p.head("NEW FINDING", red, s.Title)
 		if s.Blame != "" {
-			p.fact(textFact("blame", s.Blame))
+			p.field(textField("blame", s.Blame))
 		}
 	}
 	list := bunches(pair.Changes)
@@ -316,7 +316,7 @@ func pairCounts(p *result.Pair) map[result.Class]int {
 	return (&result.Comparison{Pairs: []*result.Pair{p}}).Counts()
 }
 
-// classTally words how many cases have each class.
+// classTally counts the cases of each class.
 func classTally(n map[result.Class]int) string {
 	out := []string{fmt.Sprintf("%d same", n[result.Same])}
 	for _, c := range result.Classes() {
@@ -329,21 +329,21 @@ func classTally(n map[result.Class]int) string {
 
 func (p *pretty) bunch(pair *result.Pair, b *bunch) {
 	p.head(strings.ToUpper(string(b.class)), classStyle(b.class), b.saying())
-	for _, f := range bunchFacts(pair, b) {
-		p.fact(f)
+	for _, f := range bunchFields(pair, b) {
+		p.field(f)
 	}
 }
 
-// bunchFacts says what a bunch's smallest case shows.
-func bunchFacts(pair *result.Pair, b *bunch) []fact {
+// bunchFields describes a bunch's smallest case.
+func bunchFields(pair *result.Pair, b *bunch) []field {
 	c := b.example
 	label := "case"
 	if b.count > 1 {
 		label = "example"
 	}
-	out := []fact{{label: label, words: []string{clean(c.ID)}}}
+	out := []field{{label: label, words: []string{clean(c.ID)}}}
 	if within := b.cause.pattern(); within != "" {
-		out = append(out, fact{label: "within", words: []string{clean(within)}})
+		out = append(out, field{label: "within", words: []string{clean(within)}})
 	}
 	if unrecorded(c) {
 		return out
@@ -356,12 +356,12 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 		was, is, _ := firstChange(c)
 		for _, f := range [][2]string{{"rule was", ruleOf(was)}, {"rule is", ruleOf(is)}} {
 			if f[1] != "" {
-				out = append(out, textFact(f[0], f[1]))
+				out = append(out, textField(f[0], f[1]))
 			}
 		}
 	case result.NewFailure, result.StillFailing, result.Flaky, result.NoVerdict:
 		if s := c.New.Decisive(); s != nil {
-			out = append(out, slices.DeleteFunc(stepFacts(s), func(f fact) bool {
+			out = append(out, slices.DeleteFunc(stepFields(s), func(f field) bool {
 				return f.label == "got" ||
 					f.label == "expected"
 			})...)
@@ -371,7 +371,7 @@ func bunchFacts(pair *result.Pair, b *bunch) []fact {
 			if len(c.Base.Steps) > 0 {
 				was += ": " + answers(c.Base)
 			}
-			out = append(out, textFact("was", was))
+			out = append(out, textField("was", was))
 		}
 	}
 	return append(out, k.repeat(c.ID))

@@ -14,14 +14,14 @@ import (
 	"tokentest/harness/vm"
 )
 
-// GitHub shows ten errors and ten warnings of a step and drops the rest, so
-// that the worst come first and the last of them says how many there are.
+// GitHub shows ten errors and ten warnings of a step and drops the rest. So the worst come
+// first, and the last one counts the rest.
 const (
 	maxAnnotations    = 10
 	maxAnnotationText = 4000 // bytes; GitHub cuts what is longer than 4 KiB
 )
 
-// annotation is a line that GitHub shows beside a change.
+// annotation is a line that GitHub shows next to a change.
 type annotation struct {
 	error       bool
 	title, text string
@@ -29,8 +29,8 @@ type annotation struct {
 }
 
 // GitHub renders a run as workflow commands: an error for each cause of a
-// failure, a warning for what has no verdict, the worst first. What each says
-// in full is in a group of its own in the log; Markdown has the summary.
+// failure, a warning for each case without a verdict, the worst first. The full text of
+// each is in its own group of the log; Markdown has the summary.
 func GitHub(r *result.Run, w io.Writer, o Options) error {
 	out := bufio.NewWriter(w)
 	var list []annotation
@@ -41,7 +41,7 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 		list = append(list, annotation{error: true, title: "tokentest", text: "no kernel was tried"})
 	}
 	for _, part := range r.Missing {
-		list = append(list, annotation{error: true, title: "tokentest", text: "missing is part " + part})
+		list = append(list, annotation{error: true, title: "tokentest", text: "missing part " + part})
 	}
 	for _, text := range idleEntries(r) {
 		list = append(list, annotation{title: "tokentest", text: text})
@@ -62,7 +62,7 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 	return flush(out)
 }
 
-// grouped folds a text away in the log. Nothing in it is taken for a command.
+// grouped folds a text in the log. GitHub takes nothing in it for a command.
 func grouped(w *bufio.Writer, title string, write func(io.Writer) error) error {
 	var text bytes.Buffer
 	if err := write(&text); err != nil {
@@ -127,7 +127,7 @@ func annotate(w *bufio.Writer, list []annotation) {
 	}
 }
 
-// cut shortens a text to so many bytes, between characters.
+// cut shortens a text to at most limit bytes, between characters.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -139,7 +139,7 @@ func cut(s string, limit int) string {
 	return s + "…"
 }
 
-// commandText escapes the text of a workflow command. Lines are kept.
+// commandText escapes the text of a workflow command and keeps its lines.
 func commandText(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {
@@ -154,8 +154,8 @@ func commandProperty(s string) string {
 }
 
 // GitHubComparison renders a comparison as workflow commands: an error for
-// each cause of a new failure, a warning for what is flaky, has no verdict or
-// is decided otherwise.
+// each cause of a new failure, a warning for cases that are flaky, have no verdict, or
+// changed their decision.
 func GitHubComparison(c *result.Comparison, w io.Writer, o Options) error {
 	out := bufio.NewWriter(w)
 	var list []annotation
@@ -191,7 +191,7 @@ func pairAnnotations(p *result.Pair) []annotation {
 			continue
 		}
 		text := b.saying()
-		for _, f := range bunchFacts(p, b) {
+		for _, f := range bunchFields(p, b) {
 			text += "\n" + f.label + ": " + f.text()
 		}
 		out = append(out, annotation{b.class == result.NewFailure, name + ": " + string(b.class), text, b.count})

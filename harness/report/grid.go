@@ -12,12 +12,12 @@ import (
 	"tokentest/harness/result"
 )
 
-// mostDiffering is how many kinds of differing decisions are shown.
+// mostDiffering limits how many kinds of differing decisions are shown.
 const mostDiffering = 12
 
-// grid shows what several kernels made of each group of cases, and the
-// decisions that they do not agree on. For a single kernel it shows nothing.
-// As many kernels stand side by side as the width has room for.
+// grid shows the results of several kernels by group, and the decisions on which they
+// differ. For a single kernel it shows nothing. The width limits how many kernels are
+// side by side.
 func (p *pretty) grid(r *result.Run) {
 	if len(r.Kernels) < 2 {
 		return
@@ -66,11 +66,11 @@ func showColumns(w io.Writer, columns [][]string) {
 		}
 		fmt.Fprintln(t)
 	}
-	t.Flush() // the page remembers what went wrong
+	t.Flush() // the writer below keeps the error
 }
 
-// countGroups counts the statuses by group and kernel; groups stand in the order in
-// which they first appear.
+// countGroups counts the statuses by group and kernel, in the order in which groups first
+// appear.
 func countGroups(r *result.Run) (groups []string, cells map[string][]map[result.Status]int) {
 	cells = map[string][]map[result.Status]int{}
 	for i, k := range r.Kernels {
@@ -89,14 +89,14 @@ func countGroups(r *result.Run) (groups []string, cells map[string][]map[result.
 	return groups, cells
 }
 
-// nothingSaid says that no kernel has a verdict on a group's cases.
+// nothingSaid reports whether no kernel has a verdict on a group's cases.
 func nothingSaid(cells []map[result.Status]int) bool {
 	return !slices.ContainsFunc(cells, func(n map[result.Status]int) bool {
 		return n[result.Pass]+n[result.Fail]+n[result.XFail]+n[result.Skip] > 0
 	})
 }
 
-// cellText counts what passed, and behind it what did not, the worst first.
+// cellText counts the cases that passed, then the others, the worst first.
 func cellText(n map[result.Status]int) string {
 	if n == nil {
 		return "-"
@@ -110,16 +110,16 @@ func cellText(n map[result.Status]int) string {
 	return text
 }
 
-// kind is decisions that the kernels differ on in the same way.
+// kind is a set of decisions on which the kernels differ in the same way.
 type kind struct {
 	text    string
 	n       int
 	example string
 }
 
-// differences lists the cases that kernels answer differently. A kernel that
-// could not be asked does not differ. Few answers differ in a million, so each
-// is kept once.
+// differences lists the cases with different results on different kernels. A kernel that
+// skipped the case does not differ. A million cases have few distinct results, so each is
+// kept once.
 func (p *pretty) differences(r *result.Run) {
 	var d decisions
 	answers, order := map[string][]uint16{}, []string(nil)
@@ -153,7 +153,7 @@ func (p *pretty) differences(r *result.Run) {
 	p.showKinds(kinds, compared)
 }
 
-// decisions numbers what cases were answered, from 1 on.
+// decisions numbers the distinct results of cases, from 1 on.
 type decisions struct {
 	words []result.Decision
 	codes map[string]uint16
@@ -182,7 +182,7 @@ func (d *decisions) number(c *result.CaseResult) uint16 {
 	return n
 }
 
-// split names the answers and the kernels that gave each; "" when all agree.
+// split names the results and the kernels that gave each; "" if all agree.
 func split(r *result.Run, answers []uint16, words []result.Decision) string {
 	var order []uint16
 	for _, a := range answers {
@@ -209,7 +209,7 @@ func split(r *result.Run, answers []uint16, words []result.Decision) string {
 	return strings.Join(parts, "; ")
 }
 
-// answered counts the kernels that answered.
+// answered counts the kernels with a result.
 func answered(answers []uint16) int {
 	n := 0
 	for _, a := range answers {
@@ -230,13 +230,13 @@ func (p *pretty) showKinds(kinds map[string]*kind, compared int) {
 	slices.SortFunc(list, func(a, b *kind) int { return cmp.Or(b.n-a.n, strings.Compare(a.text, b.text)) })
 	switch {
 	case compared == 0:
-		p.head("not compared:", dim, "no case was answered by several kernels")
+		p.head("not compared:", dim, "no case ran on more than one kernel")
 		return
 	case total == 0:
 		p.head("same:", dim, fmt.Sprintf("%s run on more than one kernel: the result is the same", Count(compared, "case")))
 		return
 	}
-	p.head("differ:", yellow, fmt.Sprintf("%d decisions are not the same on all kernels", total))
+	p.head("differ:", yellow, fmt.Sprintf("%d decisions differ between kernels", total))
 	for _, k := range list[:min(len(list), mostDiffering)] {
 		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("%d: %s", k.n, k.text)), "")
 		p.para("    such as ", dim, 6, []string{k.example}, "")

@@ -41,7 +41,7 @@ func TestGrid(t *testing.T) {
 		"group       deb:6.a   deb:6.b   deb:6.c\n",
 		"map_create  2         2         2\n",
 		"prog_load   0 1 skip  0 1 skip  0 1 skip\n",
-		"differ: 2 decisions are not the same on all kernels\n",
+		"differ: 2 decisions differ between kernels\n",
 		"  2: ok on deb:6.a deb:6.b; EPERM on deb:6.c\n    such as map_create/x\n",
 	} {
 		if !strings.Contains(text, want) {

@@ -21,26 +21,24 @@ import (
 //go:embed page/*
 var pageFiles embed.FS
 
-// pageScripts are the parts of the page's program, in the order in which they
-// stand in it.
+// pageScripts are the parts of the page's program, in order.
 var pageScripts = []string{"data.js", "case.js", "grid.js", "heat.js", "list.js", "app.js"}
 
-// HTML renders a run as one file for a browser that needs nothing else: a grid
-// of kernels and groups, a heat map for each group, and every case with its
-// world, its rule and what it showed.
+// HTML renders a run as one self-contained file for a browser: a grid of kernels and
+// groups, a heat map for each group, and every case with its world, its rule and its
+// results.
 func HTML(r *result.Run, w io.Writer, _ Options) error {
 	return writePage(w, []*result.Run{r}, nil)
 }
 
-// HTMLComparison renders a comparison as a page that holds the runs of both
-// sides, with the kernels of each pair side by side.
+// HTMLComparison renders a comparison as a page with the runs of both sides, the kernels
+// of each pair side by side.
 func HTMLComparison(c *result.Comparison, w io.Writer, _ Options) error {
 	return writePage(w, c.Runs(), c)
 }
 
-// writePage puts the data into the page. Data is binary: names, then a number
-// for each case on each kernel, which stands for all that it has in common
-// with others.
+// writePage puts the data into the page. The data is binary: the names of cases, then for
+// each case on each kernel the index of its tail, which equal cases share.
 func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
 	page, err := readPage()
 	if err != nil {
@@ -48,7 +46,7 @@ func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
 	}
 	before, after, ok := strings.Cut(page, "{{data}}")
 	if !ok {
-		return fmt.Errorf("the page has no place for its data")
+		return fmt.Errorf("page.html has no {{data}}")
 	}
 	out := bufio.NewWriter(w)
 	out.WriteString(before)
@@ -67,7 +65,7 @@ func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
 	return flush(out)
 }
 
-// readPage puts style and scripts into the page's frame.
+// readPage puts style and scripts into page.html.
 func readPage() (string, error) {
 	read := func(name string) (string, error) {
 		text, err := pageFiles.ReadFile("page/" + name)
@@ -92,19 +90,19 @@ func readPage() (string, error) {
 	return strings.NewReplacer("{{style}}", style, "{{script}}", script.String()).Replace(frame), nil
 }
 
-// pageData is what the page shows.
+// pageData is the data of a page.
 type pageData struct {
 	head    pageHead
 	names   map[string]*pageGroup // the groups, by name
 	order   []*pageGroup
-	columns [][]uint32 // a kernel's cases, each the number of its tail, from 1 on; 0 where it has none
+	columns [][]uint32 // by kernel, the tail of each case, from 1 on; 0 for none
 	tails   map[string]uint32
 }
 
 type pageGroup struct {
 	name   string
 	first  int
-	at     map[string]int // of what follows the group's name
+	at     map[string]int // by the rest of a case's name
 	suffix []string
 }
 
@@ -123,7 +121,7 @@ type pageHead struct {
 type pageRun struct {
 	*result.Run
 	Dir      string   `json:"dir"`
-	Lacks    []string `json:"lacks,omitempty"` // why it is not whole
+	Lacks    []string `json:"lacks,omitempty"` // why it is incomplete
 	ExitCode int      `json:"exit_code"`
 	Kernels  struct{} `json:"kernels,omitzero"`
 	Groups   struct{} `json:"groups,omitzero"`
@@ -137,14 +135,14 @@ type pageColumn struct {
 	Causes []pageCause           `json:"causes,omitempty"`
 	Empty  string                `json:"undecided,omitempty"`
 	Exit   int                   `json:"exit_code"`
-	// Settings are the kernel's, as a person reads them: a name and a value.
+	// Settings are the kernel's settings as text: a name and a value.
 	Settings [][2]string   `json:"settings,omitempty"`
 	Changes  []step.Change `json:"changes,omitempty"`
 	Facts    struct{}      `json:"facts,omitzero"`
 	Rules    struct{}      `json:"rules,omitzero"`
 }
 
-// pageCause is one paragraph of a report for people.
+// pageCause is one cause of failures.
 type pageCause struct {
 	Status result.Status `json:"status"`
 	Key    string        `json:"key"` // the same on every kernel
@@ -169,10 +167,10 @@ type pageGroupHead struct {
 	Name    string `json:"name"`
 	Count   int    `json:"count"`
 	Outline any    `json:"outline,omitempty"`
-	File    string `json:"file,omitempty"` // a case file of the user's own
+	File    string `json:"file,omitempty"` // the user's own case file
 }
 
-// pageTail is all of a case but its name.
+// pageTail is everything of a case except its name.
 type pageTail struct {
 	Status result.Status `json:"s"`
 	Reason string        `json:"r,omitempty"`
@@ -182,8 +180,8 @@ type pageTail struct {
 
 type pageStep struct {
 	Got    string   `json:"g"`
-	Broken bool     `json:"x,omitempty"` // what was made does not work
-	Made   bool     `json:"m,omitempty"` // what was made works
+	Broken bool     `json:"x,omitempty"` // the new object does not work
+	Made   bool     `json:"m,omitempty"` // the new object works
 	Values []string `json:"v,omitempty"`
 	ID     string   `json:"i,omitempty"`
 	Text   string   `json:"e,omitempty"`
@@ -192,8 +190,8 @@ type pageStep struct {
 	Func   string   `json:"f,omitempty"`
 	Pin    string   `json:"p,omitempty"`
 	Wrong  bool     `json:"d,omitempty"`
-	Fault  string   `json:"u,omitempty"` // in words, where the kernel is not wrong
-	None   string   `json:"n,omitempty"` // why nobody judges it
+	Fault  string   `json:"u,omitempty"` // as text, if the kernel is not wrong
+	None   string   `json:"n,omitempty"` // why it is not judged
 }
 
 func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
@@ -229,7 +227,7 @@ func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 	return d
 }
 
-// lackLines says in a line each why a run is not whole.
+// lackLines returns the reasons why a run is incomplete.
 func lackLines(r *result.Run) []string {
 	var out []string
 	for _, line := range append(r.Gaps(), cutShort(r)) {
@@ -240,7 +238,7 @@ func lackLines(r *result.Run) []string {
 	return out
 }
 
-// column describes a kernel and learns the names of its cases.
+// column adds a kernel and the names of its cases.
 func (d *pageData) column(k *run, index int) {
 	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict(), Empty: k.undecided()}
 	for _, status := range []result.Status{result.Fail, result.Broken} {
@@ -273,7 +271,7 @@ func (d *pageData) column(k *run, index int) {
 	}
 }
 
-// number gives each group its place among all cases.
+// number computes the index of each group's first case.
 func (d *pageData) number() {
 	n := 0
 	for _, g := range d.order {
@@ -290,7 +288,7 @@ func (d *pageData) size() int {
 	return last.first + len(last.suffix)
 }
 
-// fill numbers what a kernel's cases came to.
+// fill adds the tails of a kernel's cases.
 func (d *pageData) fill(k *run) {
 	col := make([]uint32, d.size())
 	for c := range k.All() {
@@ -301,7 +299,7 @@ func (d *pageData) fill(k *run) {
 	d.columns = append(d.columns, col)
 }
 
-// tail returns the number of all of a case but its name, from 1 on.
+// tail returns the index of a case's tail, from 1 on.
 func (d *pageData) tail(c *result.CaseResult) uint32 {
 	key := tailKey(c)
 	if n := d.tails[key]; n > 0 && key != "" {
@@ -310,7 +308,7 @@ func (d *pageData) tail(c *result.CaseResult) uint32 {
 	t := newPageTail(c)
 	own := key
 	if own == "" {
-		text, _ := json.Marshal(t) // strings and numbers alone
+		text, _ := json.Marshal(t) // strings and numbers only
 		own = "\x00" + string(text)
 	}
 	n := d.tails[own]
@@ -356,7 +354,7 @@ func (d *pageData) compare(c *result.Comparison, all []*run) {
 	}
 }
 
-// write writes the head, the names, and the columns, each behind its length.
+// write writes the head, the names, and the columns, each after its length.
 func (d *pageData) write(w io.Writer) error {
 	head, err := json.Marshal(d.head)
 	if err != nil {
@@ -378,7 +376,7 @@ func (d *pageData) write(w io.Writer) error {
 		if err := block(w, binary.LittleEndian.AppendUint32(nil, uint32(len(col)))); err != nil {
 			return err
 		}
-		// All low bytes, then all high ones: that packs best.
+		// All low bytes, then all high ones: this compresses best.
 		for shift := 0; shift < 32; shift += 8 {
 			part := make([]byte, len(col))
 			for i, n := range col {

@@ -17,10 +17,10 @@ type jsonRun struct {
 	*result.Run
 	lacking
 	ExitCode int      `json:"exit_code"`
-	Kernels  struct{} `json:"kernels,omitzero"` // hides the run's; they follow one by one
+	Kernels  struct{} `json:"kernels,omitzero"` // hides the run's kernels, which follow one by one
 }
 
-// lacking is what is known of a run once its records were read.
+// lacking is what is known about a run after its records were read.
 type lacking struct {
 	Damage     []result.Damage `json:"damage,omitempty"`
 	MoreDamage int             `json:"more_damage,omitempty"`
@@ -32,7 +32,7 @@ func lackingOf(r *result.Run) lacking {
 	return lacking{r.Damage, r.MoreDamage, r.Unverified, r.Resume}
 }
 
-// jsonKernel is a kernel of run.json with what its cases count.
+// jsonKernel is a kernel of run.json with the counts of its cases.
 type jsonKernel struct {
 	*result.KernelRun
 	Counts map[result.Status]int `json:"counts"`
@@ -41,9 +41,8 @@ type jsonKernel struct {
 
 func newJSONKernel(k *result.KernelRun) jsonKernel { return jsonKernel{k, k.Counts(), k.Absent} }
 
-// JSON renders everything: run.json with each kernel's cases in it, a line
-// each. They are encoded one by one, so that a million of them need no memory
-// of their own.
+// JSON renders everything: run.json with each kernel's cases, one a line. It encodes them
+// one by one, so that a million cases need no extra memory.
 func JSON(r *result.Run, w io.Writer, _ Options) error {
 	j := &jsonWriter{w: bufio.NewWriter(w)}
 	j.object("", jsonRun{Run: r, lacking: lackingOf(r), ExitCode: r.ExitCode()}, "kernels", len(r.Kernels), func(i int) {
@@ -63,15 +62,15 @@ func JSON(r *result.Run, w io.Writer, _ Options) error {
 	return flush(j.w)
 }
 
-// jsonWriter keeps the first error of an encoding; w keeps that of a write.
+// jsonWriter keeps the first encoding error; w keeps the first write error.
 type jsonWriter struct {
 	w     *bufio.Writer
 	err   error
-	tails map[string][]byte // what follows a case's name, by what it is made from
+	tails map[string][]byte // everything after a case's name, by tailKey
 	name  []byte
 }
 
-// object writes v with one more member behind its own: a list of n elements.
+// object writes v with one more member at the end: a list of n elements.
 func (j *jsonWriter) object(prefix string, v any, member string, n int, element func(int)) {
 	head := bytes.TrimSuffix(j.encode(prefix, v), []byte("\n"+prefix+"}"))
 	fmt.Fprintf(j.w, "%s,\n%s  %q: [", head, prefix, member)
@@ -88,11 +87,11 @@ func (j *jsonWriter) object(prefix string, v any, member string, n int, element 
 	fmt.Fprintf(j.w, "]\n%s}", prefix)
 }
 
-// maxTails bounds what is kept of encoded cases.
+// maxTails limits how many encoded tails are kept.
 const maxTails = 1 << 14
 
-// members renders a case's members and the brace behind them. Of a run's
-// million cases most differ in their names alone: what follows is encoded once.
+// members renders a case's members and the closing brace. Most of a run's million cases
+// differ only in their names: the rest is encoded once.
 func (j *jsonWriter) members(c *result.CaseResult) []byte {
 	key := tailKey(c)
 	tail := j.tails[key]
@@ -111,8 +110,8 @@ func (j *jsonWriter) members(c *result.CaseResult) []byte {
 	return append(j.name, tail...)
 }
 
-// tailKey tells what a case that passed or was skipped says but for its name;
-// "" where it says more than a few words.
+// tailKey is equal for cases that differ only in their names; "" for a case with more than
+// a few members.
 func tailKey(c *result.CaseResult) string {
 	switch {
 	case c.Status == result.Skip && len(c.Steps) == 0:
@@ -142,7 +141,7 @@ func (j *jsonWriter) compact(v any) []byte {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }
 
-// plainJSON says that a text stands in JSON as it is.
+// plainJSON reports whether a text needs no escape in JSON.
 func plainJSON(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -152,8 +151,8 @@ func plainJSON(s string) bool {
 	return true
 }
 
-// encode renders v as it stands behind prefix. Its text stays readable: no HTML
-// page ever holds it.
+// encode renders v, indented with prefix. It does not escape for HTML, because no page
+// contains the result.
 func (j *jsonWriter) encode(prefix string, v any) []byte {
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)

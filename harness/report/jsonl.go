@@ -9,8 +9,8 @@ import (
 	"tokentest/harness/result"
 )
 
-// JSONL renders a run as lines that each stand alone: one for the run, one for
-// each kernel, one for each case, and at the end one with the verdict.
+// JSONL renders a run as independent lines: one for the run, one for each kernel, one for
+// each case, and at the end one with the verdict.
 func JSONL(r *result.Run, w io.Writer, _ Options) error {
 	j := &jsonWriter{w: bufio.NewWriter(w)}
 	bare := *r
@@ -41,7 +41,7 @@ func JSONL(r *result.Run, w io.Writer, _ Options) error {
 	return flush(j.w)
 }
 
-// caseLine writes a case with the kernel's name in front.
+// caseLine writes a case after the kernel's name.
 func (j *jsonWriter) caseLine(i int, k *result.KernelRun, c *result.CaseResult) {
 	ref, err := json.Marshal(k.Ref)
 	if err != nil && j.err == nil {

@@ -15,11 +15,11 @@ import (
 	"tokentest/harness/vm"
 )
 
-// JUnit renders a run for CI systems: a suite for each kernel, in it a test
-// for each case and each machine that did not end well. A failure is a wrong
-// verdict, an error is the machine's, the harness's or a case file's.
+// JUnit renders a run for CI systems: a suite for each kernel, with a test for each case
+// and for each machine that did not end well. A failure is a wrong verdict; an error is a
+// fault of the machine, the harness or a case file.
 //
-// The elements are encoded one by one: there can be a million.
+// The elements are encoded one by one, because there can be a million.
 func JUnit(r *result.Run, w io.Writer, _ Options) error {
 	j := &junitWriter{w: bufio.NewWriter(w)}
 	j.w.WriteString(xml.Header)
@@ -42,7 +42,7 @@ func JUnit(r *result.Run, w io.Writer, _ Options) error {
 	return flush(j.w)
 }
 
-// elapsed is a duration in seconds as JUnit wants it.
+// elapsed is a duration in seconds, in the format of JUnit.
 func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seconds()) }
 
 // suite is a kernel's suite without its tests.
@@ -89,8 +89,8 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	return s
 }
 
-// lacks are tests that stand for the records that are missing or damaged. Those
-// of the run are in the suite of the last kernel.
+// lacks returns a test for each missing or damaged record. Those of the run are in the
+// suite of the last kernel.
 func (k *run) lacks(r *result.Run, last bool) []junit.Testcase {
 	var out []junit.Testcase
 	add := func(name, kind, text string) {
@@ -111,10 +111,10 @@ func (k *run) lacks(r *result.Run, last bool) []junit.Testcase {
 	return out
 }
 
-// infrastructure says that the kernel is not at fault.
+// infrastructure is the type of errors that are not the kernel's fault.
 func infrastructure(f vm.Fate) bool { return f == vm.Lost || f == vm.Unbooted || f == vm.Infra }
 
-// junitWriter keeps the first error of an encoding; w keeps that of a write.
+// junitWriter keeps the first encoding error; w keeps the first write error.
 type junitWriter struct {
 	w   *bufio.Writer
 	err error
@@ -139,7 +139,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// encode renders v as an element; the library names none but the outermost.
+// encode renders v as an element; the library names only the outermost one.
 func (j *junitWriter) encode(indent, name string, v any) string {
 	var out bytes.Buffer
 	e := xml.NewEncoder(&out)
@@ -187,7 +187,7 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	j.w.WriteString(end)
 }
 
-// unjudgedOutput lists the steps of a case that passed which nobody judges.
+// unjudgedOutput lists the unjudged steps of a case that passed.
 func unjudgedOutput(list []*result.StepResult) *junit.Output {
 	var text strings.Builder
 	for _, s := range list {
@@ -196,8 +196,8 @@ func unjudgedOutput(list []*result.StepResult) *junit.Output {
 	return &junit.Output{Data: cdata(text.String() + "\n")}
 }
 
-// begin and skipped write the tests of which there are a million as test does,
-// in a tenth of the time.
+// begin and skipped write the most frequent tests. The output is that of test, in a tenth
+// of the time.
 func (j *junitWriter) begin(class, name string) {
 	j.w.WriteString(`    <testcase name="`)
 	j.attribute(xmlText(name))
@@ -218,7 +218,7 @@ func (j *junitWriter) attribute(text string) {
 		return
 	}
 	var out bytes.Buffer
-	xml.EscapeText(&out, []byte(text)) // a buffer takes everything
+	xml.EscapeText(&out, []byte(text)) // writing to a buffer never fails
 	j.w.Write(out.Bytes())
 }
 
@@ -248,7 +248,7 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 		t.Error = r
 	case result.Skip:
 		t.Skipped = r
-	case result.XFail: // JUnit has no word for it
+	case result.XFail: // JUnit has no status for it
 		r.Message = "fails as expected: " + r.Message
 		t.Skipped = r
 	case result.Pass:
@@ -256,12 +256,12 @@ func (k *run) testcase(class string, c *result.CaseResult) junit.Testcase {
 	return t
 }
 
-// data is all that is known of a case, a line each.
+// data returns everything known about a case, one fact a line.
 func (k *run) data(c *result.CaseResult) string {
 	return factLines(k.details(c))
 }
 
-func factLines(list []fact) string {
+func factLines(list []field) string {
 	var out strings.Builder
 	for _, f := range list {
 		fmt.Fprintf(&out, "\n%s: %s", f.label, f.text())
@@ -278,7 +278,7 @@ func (k *run) machineTest(class string, b *result.Boot) junit.Testcase {
 	return t
 }
 
-// xmlText makes text such that XML can hold it.
+// xmlText replaces the characters that XML does not allow.
 func xmlText(s string) string {
 	if printable(s) {
 		return s
@@ -291,7 +291,7 @@ func xmlText(s string) string {
 	}, clean(s))
 }
 
-// cdata keeps the end of a CDATA section out of its text.
+// cdata splits the end mark of a CDATA section in a text.
 func cdata(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

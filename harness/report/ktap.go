@@ -15,22 +15,22 @@ import (
 // KTAP renders a run in the kernel's test protocol, version 1: a test for each
 // kernel, under it one for each group of cases, under that the cases.
 //
-// A parser may count leaves only (kunit.py does), so what makes a kernel not
-// ok always has a leaf of its own: a machine that did not end well, too.
+// Some parsers, such as kunit.py, count only leaves. So each cause of a kernel that is not ok
+// has its own leaf, also a machine that did not end well.
 func KTAP(r *result.Run, w io.Writer, _ Options) error {
 	k := &ktap{w: bufio.NewWriter(w)}
 	k.run(r)
 	return flush(k.w)
 }
 
-// ktap writes blocks of the protocol and counts their leaves.
+// ktap writes blocks of the protocol and counts the leaves.
 type ktap struct {
 	w     *bufio.Writer
 	depth int
 	pass  int
 	fail  int
 	skip  int
-	xfail int // known defects, and what a list expects to fail
+	xfail int // known defects, and cases that a list expects to fail
 	err   int
 }
 
@@ -62,8 +62,7 @@ func (k *ktap) run(r *result.Run) {
 	}
 }
 
-// bail says why a run is not whole. One without any case must never look like
-// a pass.
+// bail writes why a run is incomplete. A run without any case must never look like a pass.
 func bail(r *result.Run, list []*run) string {
 	why := ""
 	for _, k := range list {
@@ -71,7 +70,7 @@ func bail(r *result.Run, list []*run) string {
 		case k.Len() > 0 && r.Interrupted:
 			return "the run was interrupted"
 		case k.Len() > 0 && len(r.Missing) > 0:
-			return "missing is part " + strings.Join(r.Missing, "; ")
+			return "missing part " + strings.Join(r.Missing, "; ")
 		case k.Len() > 0 && len(r.Gaps()) > 0:
 			return strings.Join(r.Gaps(), "; ")
 		case k.Len() > 0:
@@ -89,13 +88,13 @@ func bail(r *result.Run, list []*run) string {
 	return why
 }
 
-// leaf is a test that stands for what a run or a kernel lacks as a whole.
+// leaf is a test for a fault of a whole run or kernel.
 type leaf struct {
 	name, directive string
 	lines           []string
 }
 
-// leaves are those of the run.
+// leaves returns the leaves of the run.
 func leaves(r *result.Run) []leaf {
 	var out []leaf
 	if r.Interrupted {
@@ -111,8 +110,8 @@ func leaves(r *result.Run) []leaf {
 	return out
 }
 
-// kernel writes a kernel's block, what concerns it as a whole, and its result.
-// What concerns the run stands with the last one.
+// kernel writes a kernel's block with the faults of the whole kernel, and its result. The
+// last kernel's block also has the faults of the run.
 func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 	ok := kr.verdict() == result.ExitOK && len(whole) == 0
 	if lack := kr.Lack(); lack != "" {
@@ -161,8 +160,8 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 	k.result(ok, number, kr.name(), k.directive(kr, n))
 }
 
-// directive marks a kernel that was not tried, which is a leaf then, and one
-// whose cases were all skipped.
+// directive marks a kernel that was not tried, which is then a leaf, and a kernel whose cases
+// were all skipped.
 func (k *ktap) directive(kr *run, subtests int) string {
 	if kr.untried() != "" {
 		if subtests == 0 {
@@ -176,8 +175,8 @@ func (k *ktap) directive(kr *run, subtests int) string {
 	return allSkipped(kr.Counts())
 }
 
-// allSkipped marks a parent without a child that ran: ktap.rst asks for it, so
-// that nothing reads as a pass that tested nothing.
+// allSkipped marks a parent of which no child ran, as ktap.rst requires: without the mark it
+// would count as a pass.
 func allSkipped(n map[result.Status]int) string {
 	if n[result.Pass]+n[result.Fail]+n[result.Broken]+n[result.XFail]+n[result.Interrupted] > 0 {
 		return ""
@@ -185,7 +184,7 @@ func allSkipped(n map[result.Status]int) string {
 	return fmt.Sprintf("SKIP all %d cases", n[result.Skip])
 }
 
-// about writes what concerns the kernel as a whole.
+// about writes what is known about the whole kernel.
 func (k *ktap) about(kr *run) {
 	for _, f := range [][2]string{
 		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", kr.Accel}, {"note", kr.Note},
@@ -202,10 +201,10 @@ func (k *ktap) about(kr *run) {
 	k.diagnostic("cases", tally(kr.Counts()))
 }
 
-// machine writes a machine that did not end well as a test that failed.
+// machine writes a machine that did not end well as a failed test.
 func (k *ktap) machine(number int, kr *run, b *result.Boot) {
 	k.diagnostic(string(b.Fate), b.Reason)
-	k.facts(kr.trouble(b))
+	k.fields(kr.trouble(b))
 	name := "machine " + clean(b.Dir)
 	switch b.Fate {
 	case vm.Clean, vm.Tainted, vm.Panicked, vm.Hung:
@@ -217,13 +216,13 @@ func (k *ktap) machine(number int, kr *run, b *result.Boot) {
 	}
 }
 
-// group is the cases that share the first element of their name.
+// group is the cases with the same first element of their names.
 type group struct {
 	name  string
 	cases []*result.CaseResult
 }
 
-// byGroup keeps the order in which the groups, and their cases, first ran.
+// byGroup keeps the order in which groups and cases first ran.
 func byGroup(all iter.Seq[*result.CaseResult]) []*group {
 	var out []*group
 	known := map[string]*group{}
@@ -253,7 +252,7 @@ func (k *ktap) group(number int, kr *run, g *group) {
 	k.result(n[result.Fail]+n[result.Broken]+n[result.Interrupted] == 0, number, g.name, allSkipped(n))
 }
 
-// testcase writes a case, with what a reader needs before a bad result.
+// testcase writes a case; a failed one is preceded by its details.
 func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	for _, s := range c.Unjudged() {
 		if c.Status != result.Skip {
@@ -276,7 +275,7 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 		k.xfail++
 		k.result(true, number, c.ID, "XFAIL "+c.Reason)
 	case result.Fail:
-		k.facts(kr.details(c))
+		k.fields(kr.details(c))
 		if c.Fault != result.KernelWrong {
 			k.err++
 			k.result(false, number, c.ID, "ERROR "+string(c.Fault))
@@ -290,7 +289,7 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	case result.Broken:
 		k.err++
 		k.diagnostic("broken", c.Reason)
-		k.facts(kr.details(c))
+		k.fields(kr.details(c))
 		k.result(false, number, c.ID, "ERROR broken")
 	}
 }
@@ -301,8 +300,8 @@ func (k *ktap) open(n int) {
 	k.line("1..%d", n)
 }
 
-// result writes a test's result line. A name holds no '#', which begins the
-// directive, and neither does what follows the directive.
+// result writes a test's result line. It replaces # in the name and in the directive, because
+// # begins the directive.
 func (k *ktap) result(ok bool, number int, name, directive string) {
 	word := "ok"
 	if !ok {
@@ -321,21 +320,21 @@ func (k *ktap) result(ok bool, number int, name, directive string) {
 	k.w.WriteByte('\n')
 }
 
-func (k *ktap) facts(list []fact) {
+func (k *ktap) fields(list []field) {
 	for _, f := range list {
 		k.diagnostic(f.label, f.text())
 	}
 }
 
-// harmless breaks the phrases at which kunit.py stops reading, because the
-// kernel prints them last.
+// harmless changes the phrases at which kunit.py stops reading, which it takes for the
+// kernel's last lines.
 var harmless = strings.NewReplacer(
 	"List of all partitions:", "List of all partitions :",
 	"Kernel panic - not syncing: VFS:", "Kernel panic - not syncing: VFS :",
 	"reboot: System halted", "reboot : System halted",
 )
 
-// diagnostic writes a line about the test whose result comes next.
+// diagnostic writes a line about the test whose result follows.
 func (k *ktap) diagnostic(label, text string) {
 	k.line("# %s: %s", label, harmless.Replace(clean(text)))
 }

@@ -10,14 +10,13 @@ import (
 	"tokentest/harness/result"
 )
 
-// mailWidth is what plain-text mail on kernel lists is wrapped at.
+// mailWidth is where plain-text mail on kernel lists is wrapped.
 const mailWidth = 72
 
-// Mail renders a run as the plain text that kernel lists like: a subject, what
-// was tested, what is wrong with the smallest example of each cause, the lines
-// that repeat it, and the sum.
+// Mail renders a run as plain text for kernel mailing lists: a subject, the tested kernels,
+// the smallest example of each cause, the commands that reproduce it, and the totals.
 func Mail(r *result.Run, w io.Writer, _ Options) error {
-	p := &pretty{page{bufio.NewWriter(w), mailWidth, false}}
+	p := &pretty{textWriter{bufio.NewWriter(w), mailWidth, false}}
 	list := kernels(r)
 	slices.SortStableFunc(list, func(a, b *run) int { return a.badness() - b.badness() })
 	p.subject(mailSubject(r, list))
@@ -29,7 +28,7 @@ func Mail(r *result.Run, w io.Writer, _ Options) error {
 	return flush(p.w)
 }
 
-// subject is one line, however long: mail programs fold it.
+// subject is one line of any length, because mail programs fold it.
 func (p *pretty) subject(text string) {
 	fmt.Fprintf(p.w, "Subject: [tokentest] %s\n\n", clean(text))
 }
@@ -55,7 +54,7 @@ func mailSubject(r *result.Run, list []*run) string {
 	return cut(strings.Join(parts, "; "), 200)
 }
 
-// health counts the machines that the kernel did not survive unharmed.
+// health counts the machines that count against the kernel.
 func health(k *run) int {
 	n := 0
 	for i := range k.Boots {
@@ -66,7 +65,7 @@ func health(k *run) int {
 	return n
 }
 
-// tree says what was tested, in the words of kernel test robots.
+// tree describes the tested kernels, with the labels of kernel test robots.
 func (p *pretty) tree(k *result.KernelRun) {
 	for _, f := range [][2]string{
 		{"kernel", k.Ref}, {"release", k.Release}, {"source", k.Source}, {"commit", k.Commit},
@@ -122,8 +121,8 @@ func (p *pretty) mailKernel(r *result.Run, k *run) {
 	p.blank()
 }
 
-// log quotes what the kernel said, as far as it was kept: a report without
-// its lines is worth little on a list. Lines are not wrapped.
+// log quotes the stored lines of the kernel log, because a mailing list needs them. It does
+// not wrap them.
 func (p *pretty) log(b *result.Boot) {
 	const most = 60
 	for _, f := range b.Findings {
@@ -140,7 +139,7 @@ func (p *pretty) log(b *result.Boot) {
 	}
 }
 
-// reproduce is the steps to repeat the run on this kernel alone.
+// reproduce writes the steps that repeat the run on this kernel only.
 func (p *pretty) reproduce(r *result.Run, k *run) {
 	p.blank()
 	p.head("To repeat:", plain, "")
@@ -152,7 +151,7 @@ func (p *pretty) reproduce(r *result.Run, k *run) {
 	p.para("  ", plain, 4, words, ` \`)
 }
 
-// listFlags are the flags that name a run's lists, each once.
+// listFlags returns the flags for a run's lists, each once.
 func listFlags(list []result.ListEntry) []string {
 	var out []string
 	for i := range list {
@@ -163,7 +162,7 @@ func listFlags(list []result.ListEntry) []string {
 	return out
 }
 
-// signature says by what and when.
+// signature names the program and the time.
 func (p *pretty) signature(r *result.Run) {
 	fmt.Fprintf(p.w, "-- \ntokentest %s", clean(r.Tool))
 	if !r.Start.IsZero() {
@@ -174,7 +173,7 @@ func (p *pretty) signature(r *result.Run) {
 
 // MailComparison renders a comparison as mail: what changed, and how to repeat it.
 func MailComparison(c *result.Comparison, w io.Writer, _ Options) error {
-	p := &pretty{page{bufio.NewWriter(w), mailWidth, false}}
+	p := &pretty{textWriter{bufio.NewWriter(w), mailWidth, false}}
 	n := c.Counts()
 	subject := "nothing changed"
 	if t := changeTally(n); t != "" {
@@ -203,7 +202,7 @@ func MailComparison(c *result.Comparison, w io.Writer, _ Options) error {
 	return flush(p.w)
 }
 
-// changeTally words what is not as it was.
+// changeTally counts the cases of each class of change.
 func changeTally(n map[result.Class]int) string {
 	var out []string
 	for _, c := range result.Classes() {

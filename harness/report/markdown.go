@@ -10,11 +10,11 @@ import (
 	"tokentest/harness/result"
 )
 
-// maxMarkdown keeps a job's summary below the 1 MiB that GitHub takes a step.
+// maxMarkdown keeps a job's summary below GitHub's limit of 1 MiB a step.
 const maxMarkdown = 900 << 10
 
 // Markdown renders a run as GitHub's job summary: a grid of kernels and
-// groups, then what is wrong, each cause with its repeat line.
+// groups, then each cause of failures with its repeat line.
 func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	m := &markdown{w: bufio.NewWriter(w)}
 	list := kernels(r)
@@ -28,7 +28,7 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 		m.line("Part %s has %s.", r.Part, result.NothingToDo)
 	}
 	for _, part := range r.Missing {
-		m.line("Missing is part %s.", part)
+		m.line("Missing part %s.", part)
 	}
 	for _, text := range idleEntries(r) {
 		m.line("Warning: %s.", md(text))
@@ -42,7 +42,7 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	return flush(m.w)
 }
 
-// verdictWord says what an exit code means.
+// verdictWord is the meaning of an exit code.
 func verdictWord(code int) string {
 	switch code {
 	case result.ExitOK:
@@ -55,7 +55,7 @@ func verdictWord(code int) string {
 	return "no verdict"
 }
 
-// markdown counts what it writes, and stops before it is too much.
+// markdown counts the bytes it writes, and stops before the limit.
 type markdown struct {
 	w    *bufio.Writer
 	n    int
@@ -74,7 +74,7 @@ func (m *markdown) line(format string, args ...any) {
 	m.w.WriteString(text)
 }
 
-// grid is kernel × status, then kernel × group where something is wrong.
+// grid writes the statuses by kernel, then those of each group with a failure.
 func (m *markdown) grid(list []*run) {
 	m.line("| kernel | release | pass | fail | broken | skip | |")
 	m.line("| --- | --- | ---: | ---: | ---: | ---: | --- |")
@@ -93,7 +93,7 @@ func notTried(n map[result.Status]int) string {
 	return fmt.Sprintf(": %d interrupted", n[result.Interrupted])
 }
 
-// md keeps a text from being taken for Markdown or HTML.
+// md escapes a text for Markdown and HTML.
 func md(s string) string {
 	var out strings.Builder
 	for _, r := range clean(s) {
@@ -133,8 +133,8 @@ func (m *markdown) kernel(k *run) {
 	}
 }
 
-// block is facts as they stand; a fence that is longer than any in them.
-func (m *markdown) block(title string, list []fact) {
+// block writes fields in a code block, with a fence that is longer than any fence in them.
+func (m *markdown) block(title string, list []field) {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "case: %s\n", clean(title))
 	for _, f := range list {

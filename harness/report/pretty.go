@@ -15,16 +15,16 @@ import (
 	"tokentest/harness/vm"
 )
 
-// Limits that keep pretty to a few screens; the other formats hold everything.
+// Limits that keep pretty to a few screens. The other formats contain everything.
 const (
 	maxCauses = 12 // paragraphs of one status on one kernel
 	maxSkips  = 4  // reasons to skip
 )
 
-// Pretty renders a run for a terminal: the worst kernel and the worst case
-// first, and all cases that one cause explains in one paragraph.
+// Pretty renders a run for a terminal: the worst kernel and the worst case first, and one
+// paragraph for all cases with the same cause.
 func Pretty(r *result.Run, w io.Writer, o Options) error {
-	p := &pretty{page{bufio.NewWriter(w), cmp.Or(o.Width, 80), o.Color}}
+	p := &pretty{textWriter{bufio.NewWriter(w), cmp.Or(o.Width, 80), o.Color}}
 	list := kernels(r)
 	slices.SortStableFunc(list, func(a, b *run) int { return a.badness() - b.badness() })
 	for i, k := range list {
@@ -38,17 +38,17 @@ func Pretty(r *result.Run, w io.Writer, o Options) error {
 	return flush(p.w)
 }
 
-// badness orders kernels: those that differ, those whose expectations are wrong,
-// those without a verdict, the rest.
+// badness orders kernels: those that fail, those with wrong expectations, those without a
+// verdict, the rest.
 func (k *run) badness() int {
 	return slices.Index([]int{result.ExitDiffers, result.ExitUsage, result.ExitNoVerdict, result.ExitOK}, k.verdict())
 }
 
-// pretty writes paragraphs on a page.
-type pretty struct{ page }
+// pretty writes the paragraphs of the terminal format.
+type pretty struct{ textWriter }
 
-// kernel writes what one kernel showed: what failed, what says nothing, how
-// its machines ended, what was left out, and the sum.
+// kernel writes the results of one kernel: failures, broken cases, machines, skips, and the
+// totals.
 func (p *pretty) kernel(k *run) {
 	p.header(k)
 	p.causes(k, result.Fail, "FAIL", red)
@@ -65,7 +65,7 @@ func (p *pretty) kernel(k *run) {
 	p.summary(k)
 }
 
-// header names the kernel and how it ran.
+// header names the kernel, its release, and the accelerator.
 func (p *pretty) header(k *run) {
 	name, how := k.name(), k.Release
 	if how != "" && k.Accel != "" {
@@ -87,12 +87,12 @@ func (p *pretty) header(k *run) {
 type cause struct {
 	example *result.CaseResult // the smallest
 	count   int
-	gots    []string       // what was got, in the order of its first case
-	got     map[string]int // how often
-	common  []string       // the elements of the names, * where they differ; nil where they have no form in common
+	gots    []string       // the results, in the order of their first cases
+	got     map[string]int // how often each
+	common  []string       // the elements of the names, * where they differ; nil if the names have different lengths
 }
 
-// add takes one more case.
+// add adds a case.
 func (g *cause) add(c *result.CaseResult) {
 	g.count++
 	if size(c, g.example) < 0 {
@@ -119,8 +119,7 @@ func (g *cause) add(c *result.CaseResult) {
 	}
 }
 
-// pattern is a pattern that covers all the cases, or "" when it would cover
-// a group as a whole.
+// pattern is a pattern that matches all the cases, or "" if it would match a whole group.
 func (g *cause) pattern() string {
 	if g.count < 2 || !slices.ContainsFunc(g.common[min(1, len(g.common)):], func(p string) bool { return p != "*" }) {
 		return ""
@@ -143,8 +142,8 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 }
 
-// byCause groups cases that did not pass, the biggest group first; but before
-// them those that are the kernel's fault.
+// byCause groups cases that did not pass: first those that are the kernel's fault, then the
+// largest groups.
 func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 	known := map[string]*cause{}
 	var out []*cause
@@ -165,13 +164,13 @@ func byCause(list iter.Seq[*result.CaseResult]) []*cause {
 	return out
 }
 
-// size orders cases by how much there is to read.
+// size orders cases by the length of their description.
 func size(a, b *result.CaseResult) int {
 	return cmp.Or(len(a.Steps)-len(b.Steps), len(a.ID)-len(b.ID), strings.Compare(a.ID, b.ID))
 }
 
-// causeKey is equal for cases that one mistake explains: the same rule must
-// decide. The kernel's result depends on the rules that follow.
+// causeKey is equal for cases with the same cause: the same rule must decide. The kernel's
+// result then depends on the rules after it.
 func causeKey(c *result.CaseResult) string {
 	if s := c.Decisive(); s != nil {
 		if s.ID == "" || s.Want == nil || shows(s) {
@@ -182,7 +181,7 @@ func causeKey(c *result.CaseResult) string {
 	return fmt.Sprintf("%+v", c.Group())
 }
 
-// total is how many cases the causes have together.
+// total counts the cases of all causes.
 func total(list []*cause) int {
 	n := 0
 	for _, c := range list {
@@ -191,7 +190,7 @@ func total(list []*cause) int {
 	return n
 }
 
-// Count words a number of things: "1 case", "2 cases".
+// Count returns a number with its noun: "1 case", "2 cases".
 func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -199,13 +198,13 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// headline says in a line how many cases a cause has, and what it is.
+// headline is one line with the number of cases and the cause.
 func headline(c *cause) string {
 	n := Count(c.count, "case")
 	return fmt.Sprintf("%s: %s", n, c.why())
 }
 
-// why says what the cause is.
+// why describes the cause.
 func (g *cause) why() string {
 	if s := g.example.Decisive(); s != nil {
 		return mismatch(s, g.answers(s))
@@ -213,7 +212,7 @@ func (g *cause) why() string {
 	return g.example.Why()
 }
 
-// answers words what the cases of a cause got in place of s's expectation.
+// answers returns the results of a cause's cases instead of the one that s expects.
 func (g *cause) answers(s *result.StepResult) string {
 	if len(g.gots) < 2 {
 		return got(s)
@@ -225,40 +224,40 @@ func (g *cause) answers(s *result.StepResult) string {
 	return strings.Join(out, " or ")
 }
 
-// example shows a cause by its smallest case.
+// example writes the details of a cause's smallest case.
 func (p *pretty) example(k *run, c *cause) {
 	label := "case"
 	if c.count > 1 {
 		label = "example"
 	}
-	p.fact(fact{label: label, words: []string{clean(c.example.ID)}})
+	p.field(field{label: label, words: []string{clean(c.example.ID)}})
 	if all := c.pattern(); all != "" {
-		p.fact(fact{label: "within", words: []string{clean(all)}})
+		p.field(field{label: "within", words: []string{clean(all)}})
 	}
 	if by := c.example.Cause.Control; by != "" {
-		p.fact(textFact("control", by))
+		p.field(textField("control", by))
 	}
 	for _, f := range k.details(c.example) {
 		switch f.label {
 		case "reason", "expected", "got", "fault": // in the headline
 		default:
-			p.fact(f)
+			p.field(f)
 		}
 	}
 }
 
-// machine writes a paragraph on a machine that did not end well.
+// machine writes a paragraph about a machine that did not end well.
 func (p *pretty) machine(k *run, i int) {
 	b := &k.Boots[i]
 	p.blank()
 	p.head(strings.ToUpper(string(b.Fate)), fateStyle(b.Fate),
 		fmt.Sprintf("machine %d of %d: %s", i+1, len(k.Boots), b.Reason))
 	for _, f := range k.trouble(b) {
-		p.fact(f)
+		p.field(f)
 	}
 }
 
-// fateStyle is red where the kernel is at fault.
+// fateStyle is red if the kernel is at fault.
 func fateStyle(f vm.Fate) style {
 	switch f {
 	case vm.Clean:
@@ -271,7 +270,7 @@ func fateStyle(f vm.Fate) style {
 	return red
 }
 
-// skips writes the reasons to skip, the most frequent first.
+// skips writes the reasons of skips, the most frequent first.
 func (p *pretty) skips(k *run) {
 	list := byCause(k.Those(result.Skip))
 	if k.hasTrouble() && len(list) > 0 {
@@ -289,27 +288,27 @@ func (p *pretty) skips(k *run) {
 	}
 }
 
-// known writes the known defects that were seen to be as they were.
+// known writes the known defects that the run reproduced.
 func (p *pretty) known(k *run) {
 	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status == result.Pass && c.Cause.Kind != "" }) {
 		p.head("known", dim, fmt.Sprintf("%s: %s", c.ID, c.Why()))
 	}
 }
 
-// expected says what failed as a list says that it does.
+// expected writes the failures that a list expects.
 func (p *pretty) expected(k *run) {
 	for _, c := range byCause(k.Those(result.XFail)) {
 		p.head("xfail", dim, fmt.Sprintf("%d: %s", c.count, c.example.Reason))
 	}
 }
 
-// hasTrouble says that something stands between the header and the skips.
+// hasTrouble reports whether there is a paragraph between the header and the skips.
 func (k *run) hasTrouble() bool {
 	n := k.Counts()
 	return n[result.Fail]+n[result.Broken] > 0 || slices.ContainsFunc(k.Boots, func(b result.Boot) bool { return bad(&b) })
 }
 
-// summary is one line: what the cases came to, and what took the time.
+// summary is one line: the counts of the cases, and the times.
 func (p *pretty) summary(k *run) {
 	if k.hasTrouble() {
 		p.blank()
@@ -327,7 +326,7 @@ func (p *pretty) summary(k *run) {
 	}
 }
 
-// times says what the machines took, in words that are not to be broken.
+// times returns the times of the machines, as words that must not be split.
 func times(k *run) []string {
 	var boot, all time.Duration
 	for _, b := range k.Boots {
@@ -344,7 +343,7 @@ func times(k *run) []string {
 	return out
 }
 
-// beginning says how machines began, if all began in the same way.
+// beginning names how machines began, if all began in the same way.
 func beginning(boots []result.Boot) string {
 	how := boots[0].Began
 	for _, b := range boots {
@@ -363,7 +362,7 @@ func beginning(boots []result.Boot) string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// end says what concerns the run as a whole.
+// end writes what is known about the whole run.
 func (p *pretty) end(r *result.Run) {
 	if len(r.Kernels) > 1 {
 		p.sum(r)
@@ -373,11 +372,12 @@ func (p *pretty) end(r *result.Run) {
 		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
 	}
 	for _, dir := range r.Resume {
-		p.para("", plain, 2, []string{"to continue: tokentest run --resume " + shell.Quote(dir)}, "") // one line to copy
+		line := "to continue: tokentest run --resume " + shell.Quote(dir)
+		p.para("", plain, 2, []string{line}, "") // one word, so that it stays on one line and can be copied
 	}
 }
 
-// whole says what there is no result of.
+// whole writes which kernels and parts have no result.
 func (p *pretty) whole(r *result.Run) {
 	switch {
 	case r.Idle():
@@ -404,7 +404,7 @@ func (p *pretty) whole(r *result.Run) {
 	}
 }
 
-// sum adds the kernels up.
+// sum writes the totals of all kernels.
 func (p *pretty) sum(r *result.Run) {
 	n := map[result.Status]int{}
 	for _, k := range r.Kernels {

@@ -1,8 +1,8 @@
-// Package report renders a run. Each format is a function of the run alone: it
-// reads neither the clock nor the environment, so a stored run gives the same
-// report at any time and anywhere.
+// Package report renders a run. Each format is a function of the run only: it reads neither
+// the clock nor the environment, so a stored run gives the same report at any time and on any
+// host.
 //
-// It judges nothing: the verdicts are in the run, and package result makes them.
+// It does not judge: package result makes the verdicts, which are in the run.
 //
 // Start with the table formats; pretty.go is the format for a terminal.
 package report
@@ -18,9 +18,9 @@ import (
 	"tokentest/harness/result"
 )
 
-// Options say what a report may look like; what it says is the run's alone.
+// Options set the layout of a report. Its contents depend only on the run.
 type Options struct {
-	Color bool // colour codes, in pretty only
+	Color bool // use colour codes, in pretty only
 	Width int  // columns that pretty wraps at; 0 means 80
 }
 
@@ -54,8 +54,8 @@ func Formats() []string {
 	return out
 }
 
-// Check returns an error that names the known formats when format is not one
-// of them, so that a caller can refuse it before it boots anything.
+// Check returns an error that lists the formats unless format is one of them. A caller can
+// refuse a format before it boots anything.
 func Check(format string) error {
 	_, err := find(format)
 	return err
@@ -85,7 +85,7 @@ func find(format string) (Writer, error) {
 	return nil, fmt.Errorf("unknown format %q: there are %s%s", format, strings.Join(Formats(), ", "), near)
 }
 
-// flush ends a report; a bufio.Writer keeps its first error until then.
+// flush ends a report. A bufio.Writer keeps its first error until then.
 func flush(w *bufio.Writer) error {
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the report: %w", err)

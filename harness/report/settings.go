@@ -6,8 +6,7 @@ import (
 	"tokentest/cases/step"
 )
 
-// settingText is the value of a setting, and what it was before the guest
-// changed it.
+// settingText is the value of a setting, with the value before the guest changed it.
 func settingText(s step.SettingState) string {
 	if was := s.Changed(); was != "" {
 		return s.Value() + " (" + was + ")"
@@ -15,7 +14,7 @@ func settingText(s step.SettingState) string {
 	return s.Value()
 }
 
-// settings is a kernel's settings in one line, "" where they were not read.
+// settings returns a kernel's settings in one line, "" if they were not read.
 func (k *run) settings() string {
 	var out []string
 	for _, s := range k.Facts.States() {

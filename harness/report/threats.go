@@ -12,24 +12,23 @@ import (
 	"tokentest/harness/vm"
 )
 
-// threat is a question that a reviewer asks, with what the run's kernels say
-// to it.
+// threat is a reviewer's question, with the results of the run's kernels.
 type threat struct {
 	Case, Path, Question, Answer string
-	Who                          []string  // the actors of its case, in words
+	Who                          []string  // descriptions of the case's actors
 	Shown                        []witness // kernels on which its case passed
-	Others                       []witness // and those on which it says nothing, or something else
+	Others                       []witness // the other kernels
 	Steps                        []threatStep
 }
 
-// witness is one kernel's word on a question.
+// witness is the result of one kernel for a question.
 type witness struct {
-	Kernel string // as it was named, with its release
+	Kernel string // its reference and release
 	Status result.Status
-	Why    string // for anything but a clean pass
+	Why    string // unless it is a clean pass
 }
 
-// threatStep is one call of the case, with what came of it.
+// threatStep is one call of the case, with its results.
 type threatStep struct {
 	Text, Note, Got string
 	Allowed         bool
@@ -37,7 +36,7 @@ type threatStep struct {
 	kernels         []string
 }
 
-// Holds reports whether some kernel showed the answer and none another one.
+// Holds reports whether a kernel showed the answer and no kernel showed another one.
 func (t *threat) Holds() bool {
 	for _, w := range t.Others {
 		if w.Status == result.Fail {
@@ -47,7 +46,7 @@ func (t *threat) Holds() bool {
 	return len(t.Shown) > 0
 }
 
-// Contradicted reports whether some kernel gave another answer.
+// Contradicted reports whether a kernel gave another answer.
 func (t *threat) Contradicted() bool {
 	for _, w := range t.Others {
 		if w.Status == result.Fail {
@@ -84,7 +83,7 @@ func threats(r *result.Run) []*threat {
 	return out
 }
 
-// ask adds a kernel's word.
+// ask adds a kernel's result.
 func (t *threat) ask(k *run) {
 	w := witness{Kernel: k.title()}
 	if c := k.Find(t.Case); c != nil {
@@ -112,7 +111,7 @@ func (t *threat) hear(k *run, c *result.CaseResult, w witness) {
 	}
 }
 
-// title is a kernel's name with its release.
+// title is a kernel's reference with its release.
 func (k *run) title() string {
 	if k.Release == "" || k.Release == k.Ref {
 		return k.name()
@@ -120,7 +119,7 @@ func (k *run) title() string {
 	return k.name() + " (" + clean(k.Release) + ")"
 }
 
-// settle words what came of each step: one answer, or one a kernel.
+// settle computes the text of each step's result: one for all kernels, or one a kernel.
 func (t *threat) settle() {
 	for i := range t.Steps {
 		s := &t.Steps[i]
@@ -145,8 +144,8 @@ func (t *threat) settle() {
 	}
 }
 
-// Evidence are the steps that answer the question: what was refused, and what
-// was allowed and has a word of explanation.
+// Evidence returns the steps that answer the question: refused calls, and allowed calls with
+// a note.
 func (t *threat) Evidence() []threatStep {
 	var out []threatStep
 	for _, s := range t.Steps {
@@ -157,14 +156,14 @@ func (t *threat) Evidence() []threatStep {
 	return out
 }
 
-// Threats writes each question of the case files with its answer, and the
-// kernels and the calls that show it. Where a kernel did not show it, that is
-// said instead.
+// Threats writes each question of the case files with its answer, and the kernels and calls
+// that show it. It also lists the kernels that did not show it.
 func Threats(r *result.Run, w io.Writer, o Options) error {
-	p := &page{w: bufio.NewWriter(w), width: cmp.Or(o.Width, 80), color: o.Color}
+	p := &textWriter{w: bufio.NewWriter(w), width: cmp.Or(o.Width, 80), color: o.Color}
 	all := threats(r)
 	if len(all) == 0 {
-		p.head("nothing asked:", bold, "no case of this run has a question; tokentest run --full runs those that have")
+		p.head("nothing asked:", bold,
+			"no case of this run has a question; use tokentest run --full to run those that have one")
 	}
 	for i, t := range all {
 		if i > 0 {
@@ -176,50 +175,50 @@ func Threats(r *result.Run, w io.Writer, o Options) error {
 	return flush(p.w)
 }
 
-// settings says with which settings of the kernels the answers came out: some
-// the guest changed, so that the kernel's own checks decide.
-func (p *page) settings(r *result.Run) {
+// settings writes the settings of the kernels. The guest changed some, so that the kernel's
+// own checks decide.
+func (p *textWriter) settings(r *result.Run) {
 	for _, k := range kernels(r) {
 		if text := k.settings(); text != "" {
 			p.blank()
 			p.head("settings", bold, "of "+k.title())
-			p.fact(textFact("", text))
+			p.field(textField("", text))
 		}
 	}
 }
 
-func (t *threat) write(p *page, number int) {
+func (t *threat) write(p *textWriter, number int) {
 	p.head(fmt.Sprintf("%d.", number), bold, t.Question)
 	switch {
 	case t.Contradicted():
-		p.fact(textFact("answer",
-			"It depends on the kernel: below is one that does not answer as the others, or as it must."))
+		p.field(textField("answer",
+			"It depends on the kernel: one below answers differently from the others, or from the rules."))
 	case len(t.Shown) == 0:
-		p.fact(textFact("answer", "None: no kernel of this run has shown it."))
+		p.field(textField("answer", "None: no kernel of this run has shown it."))
 	}
 	if len(t.Shown) > 0 {
 		label := "answer"
 		if t.Contradicted() {
 			label = "where ok"
 		}
-		p.fact(textFact(label, t.Answer))
+		p.field(textField(label, t.Answer))
 	}
-	p.fact(textFact("case", t.Case+" ("+t.Path+")"))
+	p.field(textField("case", t.Case+" ("+t.Path+")"))
 	for _, who := range t.Who {
-		p.fact(textFact("who", who))
+		p.field(textField("who", who))
 	}
 	for _, words := range together(t.Shown) {
-		p.fact(textFact("shown", words))
+		p.field(textField("shown", words))
 	}
 	for _, w := range t.Others {
-		p.fact(textFact("not shown", w.text()))
+		p.field(textField("not shown", w.text()))
 	}
 	for _, s := range t.Evidence() {
-		p.fact(textFact(s.label(), s.text()))
+		p.field(textField(s.label(), s.text()))
 	}
 }
 
-// together names the kernels on which a case simply passed in one go.
+// together joins the kernels on which a case passed into one line.
 func together(list []witness) []string {
 	var pass, out []string
 	for _, w := range list {

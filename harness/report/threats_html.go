@@ -10,7 +10,7 @@ import (
 	"tokentest/harness/result"
 )
 
-// ThreatsHTML writes what Threats writes as one page that needs nothing else.
+// ThreatsHTML writes the contents of Threats as one self-contained page.
 func ThreatsHTML(r *result.Run, w io.Writer, _ Options) error {
 	all := threats(r)
 	holds := 0

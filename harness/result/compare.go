@@ -123,7 +123,7 @@ func (s *Side) gaps() []string {
 	var out []string
 	if s.parted || len(s.Runs) > 1 {
 		for _, part := range missing(s.Runs) {
-			out = append(out, "missing is part "+part)
+			out = append(out, "missing part "+part)
 		}
 	}
 	for _, r := range s.chosen() {

@@ -93,7 +93,7 @@ func (a *app) pastLines(list []*result.Run, f *historyFlags) (lines int, err err
 	last := map[string]string{}
 	for _, r := range list {
 		for _, k := range r.Kernels {
-			line := report.Sum(k)
+			line := report.Summary(k)
 			if line == "" || f.kernel != "" && f.kernel != k.Ref {
 				continue
 			}

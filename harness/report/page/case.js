@@ -10,7 +10,7 @@ function el(tag, attrs, ...kids) {
   return e;
 }
 const badge = (s) => el("span", { class: "badge " + s }, s);
-const facts = (list) =>
+const fieldList = (list) =>
   el(
     "dl",
     {},
@@ -149,7 +149,7 @@ function world(g, i) {
   ];
   const out = [el("h3", {}, "world"), el("div", {}, g.outline.about || "")];
   if (g.axes.length)
-    out.push(facts(g.axes.map((a, n) => [a.name, (D.suffix[i] || "").split("/")[n]])));
+    out.push(fieldList(g.axes.map((a, n) => [a.name, (D.suffix[i] || "").split("/")[n]])));
   if (lines.length) out.push(el("pre", { id: "world" }, lines.join("\n")));
   return [...out, el("div", { class: "mono dim" }, g.outline.path || "")];
 }

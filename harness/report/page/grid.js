@@ -88,7 +88,7 @@ function gridView() {
   );
   table.addEventListener("keydown", moveInGrid);
   return [
-    runFacts(),
+    runFields(),
     ...lacking(),
     ...(D.unlike
       ? [el("p", { class: "dim" }, ...D.unlike.map((u) => el("div", {}, "unlike: " + u)))]
@@ -181,9 +181,9 @@ function moveInGrid(e) {
   }
 }
 
-function runFacts() {
+function runFields() {
   const all = D.runs.map((r) =>
-    facts([
+    fieldList([
       ["run", r.dir],
       ["command", (r.args || []).join(" ")],
       ["started", r.start],
@@ -205,7 +205,7 @@ function runFacts() {
     ]),
   );
   const kernels = D.columns.map((c) =>
-    facts([
+    fieldList([
       [c.label, c.release],
       ["source", c.source],
       ["image", c.digest],

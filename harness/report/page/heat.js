@@ -330,11 +330,8 @@ class Heat {
     if (!at) return tip(null);
     const i = this.cell(...at),
       t = tailOf(this.col, i);
-    tip(
-      caseName(i) + " — " + (t ? t.answer + (t.s === "pass" ? "" : " (" + t.s + ")") : "no record"),
-      e.clientX,
-      e.clientY,
-    );
+    const status = t && t.s !== "pass" ? " (" + t.s + ")" : "";
+    tip(caseName(i) + " — " + (t ? t.answer + status : "no record"), e.clientX, e.clientY);
   }
 
   select(r, c) {

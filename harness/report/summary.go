@@ -6,10 +6,10 @@ import (
 	"tokentest/harness/result"
 )
 
-// Sum words what became of a kernel's cases in one line: of a single one its
+// Summary words what became of a kernel's cases in one line: of a single one its
 // status, answer and rule, of several how many have each status. It is empty
 // when there is none.
-func Sum(k *result.KernelRun) string {
+func Summary(k *result.KernelRun) string {
 	switch k.Len() {
 	case 0:
 		return ""

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// style is a terminal's way to stress a word.
+// style is the parameter of a terminal's escape sequence for a style.
 type style string
 
 // The styles that pretty uses.
@@ -20,24 +20,24 @@ const (
 	purple style = "35"
 )
 
-// page wraps words between a margin and a width.
-type page struct {
+// textWriter wraps words between a margin and a width.
+type textWriter struct {
 	w     *bufio.Writer
 	width int
 	color bool
 }
 
-// paint puts text in a style. It is done last: a code has no width.
-func (p *page) paint(s style, text string) string {
+// paint puts text in a style. Call it after wrapping, because a code has no width.
+func (p *textWriter) paint(s style, text string) string {
 	if !p.color || s == plain || text == "" {
 		return text
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// para writes words behind a lead, and breaks lines to the margin. What is
-// longer than a line keeps one for itself. Each break is marked with tail.
-func (p *page) para(lead string, s style, margin int, words []string, tail string) {
+// para writes words after a lead and wraps them at the margin. A word that is longer than a
+// line gets its own line. tail marks each break.
+func (p *textWriter) para(lead string, s style, margin int, words []string, tail string) {
 	trimmed := strings.TrimLeft(lead, " ")
 	p.w.WriteString(lead[:len(lead)-len(trimmed)] + p.paint(s, trimmed))
 	col, first := utf8.RuneCountInString(lead), true
@@ -61,11 +61,11 @@ func (p *page) para(lead string, s style, margin int, words []string, tail strin
 	p.w.WriteByte('\n')
 }
 
-// labelled is where the text behind a fact's label begins.
+// labelled is the column where the text after a label begins.
 const labelled = 11
 
-// fact writes one labelled fact.
-func (p *page) fact(f fact) {
+// field writes a label and its text.
+func (p *textWriter) field(f field) {
 	tail := ""
 	if f.command {
 		tail = ` \`
@@ -75,8 +75,8 @@ func (p *page) fact(f fact) {
 	p.para(lead, dim, labelled, f.words, tail)
 }
 
-// head writes a line that begins a paragraph: a word that is stressed, then text.
-func (p *page) head(word string, s style, text string) {
+// head writes the first line of a paragraph: a word in a style, then text.
+func (p *textWriter) head(word string, s style, text string) {
 	words := strings.Fields(clean(text))
 	if len(words) > 0 {
 		word += " "
@@ -84,5 +84,5 @@ func (p *page) head(word string, s style, text string) {
 	p.para(word, s, 2, words, "")
 }
 
-// blank sets paragraphs apart.
-func (p *page) blank() { p.w.WriteByte('\n') }
+// blank writes an empty line.
+func (p *textWriter) blank() { p.w.WriteByte('\n') }

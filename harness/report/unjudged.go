@@ -7,7 +7,7 @@ import (
 	"tokentest/harness/result"
 )
 
-// undecided says why the kernel decided nothing, and what accepts that; or "".
+// undecided returns why the kernel decided nothing and which flag accepts that, or "".
 func (k *run) undecided() string {
 	if k.of == nil {
 		return ""
@@ -19,7 +19,7 @@ func (k *run) undecided() string {
 	return why + " (--allow-empty accepts this)"
 }
 
-// faults counts the cases that failed and are not the kernel's fault.
+// faults counts the failures that are not the kernel's fault.
 func (k *run) faults() int {
 	n := 0
 	for c := range k.Those(result.Fail) {
@@ -30,8 +30,8 @@ func (k *run) faults() int {
 	return n
 }
 
-// contradiction words a step on which the kernel agrees with one of the rules
-// and the pin, and not with the other; "" for any other step.
+// contradiction describes a step on which the kernel agrees with either the rules or the
+// pin, but not with both; "" for any other step.
 func contradiction(s *result.StepResult, answers string) string {
 	switch s.Fault {
 	case result.ExpectationWrong:
@@ -43,7 +43,7 @@ func contradiction(s *result.StepResult, answers string) string {
 	return ""
 }
 
-// remedy says what to do about a contradiction.
+// remedy returns what to do about a contradiction.
 func remedy(s *result.StepResult) string {
 	switch s.Fault {
 	case result.ExpectationWrong:
@@ -55,16 +55,16 @@ func remedy(s *result.StepResult) string {
 	return ""
 }
 
-// unjudged words a step that neither the rules nor a pin judge.
+// unjudged describes a step that neither the rules nor a pin judge.
 func unjudged(s *result.StepResult) string {
 	return clean(fmt.Sprintf("%s got %s: %s", s.Text, got(s), s.Rule))
 }
 
-// mostUnjudged is how many steps that nobody judges are shown of a kernel.
+// mostUnjudged limits how many unjudged steps of a kernel are shown.
 const mostUnjudged = 8
 
-// unjudged writes what the kernel answered to steps that neither the rules nor
-// a pin judge. A skipped case has them in its reason.
+// unjudged writes the results of steps that neither the rules nor a pin judge. The reason
+// of a skipped case already contains them.
 func (p *pretty) unjudged(k *run) {
 	n := 0
 	for c := range k.Where(func(c *result.CaseResult) bool { return c.Status != result.Skip && len(c.Unjudged()) > 0 }) {
@@ -79,7 +79,7 @@ func (p *pretty) unjudged(k *run) {
 	}
 }
 
-// idleEntries words the entries of lists that match no case there is.
+// idleEntries returns the list entries that match no case.
 func idleEntries(r *result.Run) []string {
 	var out []string
 	for i := range r.Lists {

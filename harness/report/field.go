@@ -15,23 +15,23 @@ import (
 	"tokentest/harness/vm"
 )
 
-// fact is one thing that a report says about a case or a machine. Its words
-// are broken between lines, never inside.
-type fact struct {
+// field is a label and its text, about a case or a machine. Lines are wrapped between its words
+// and never inside one.
+type field struct {
 	label   string
 	words   []string
 	command bool // a line for the shell: a break must be escaped
 }
 
-// textFact is a fact whose text may be broken at each space.
-func textFact(label, text string) fact {
-	return fact{label: label, words: strings.Fields(clean(text))}
+// textField is a field whose text may be wrapped at each space.
+func textField(label, text string) field {
+	return field{label: label, words: strings.Fields(clean(text))}
 }
 
-func (f *fact) text() string { return strings.Join(f.words, " ") }
+func (f *field) text() string { return strings.Join(f.words, " ") }
 
-// clean makes text safe for one line of a terminal or a log: what moves the
-// cursor or cannot be seen becomes a space or a question mark.
+// clean makes text safe for one line of a terminal or a log: white space becomes a space,
+// and every other unprintable character a question mark.
 func clean(s string) string {
 	if printable(s) {
 		return s
@@ -47,7 +47,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// printable says that clean would change nothing: most text is ASCII.
+// printable reports whether clean would change nothing. Most text is ASCII.
 func printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -60,10 +60,10 @@ func printable(s string) bool {
 // quote quotes a word for the shell, and for one line of a terminal or a log.
 func quote(s string) string { return shell.Quote(clean(s)) }
 
-// repeat is the command that repeats one case on one kernel.
-func (k *run) repeat(id string) fact {
+// repeat returns the command that repeats one case on one kernel.
+func (k *run) repeat(id string) field {
 	if k.Repeat != "" {
-		return fact{"repeat", []string{k.Repeat}, true}
+		return field{"repeat", []string{k.Repeat}, true}
 	}
 	words := []string{"tokentest", "run"}
 	group, _, inGroup := strings.Cut(id, "/")
@@ -78,7 +78,7 @@ func (k *run) repeat(id string) fact {
 	if e := result.Expected(k.lists, k.KernelRun, id); e != nil {
 		words = append(words, e.Kind.Flag()+" "+quote(e.File()))
 	}
-	return fact{"repeat", words, true}
+	return field{"repeat", words, true}
 }
 
 // kernelFlags are the flags that boot the same kernel in the same way.
@@ -90,7 +90,7 @@ func (k *run) kernelFlags() []string {
 	return flags
 }
 
-// run is a kernel's part of a run, with what its facts are told from.
+// run is a kernel's part of a run, with what its fields are derived from.
 type run struct {
 	*result.KernelRun
 	of    *result.Run
@@ -99,19 +99,19 @@ type run struct {
 	lists []result.ListEntry
 }
 
-// details says all that is known of a case that did not pass.
-func (k *run) details(c *result.CaseResult) []fact {
-	var out []fact
+// details returns everything known about a case that did not pass.
+func (k *run) details(c *result.CaseResult) []field {
+	var out []field
 	if s := c.Decisive(); s != nil {
-		out = stepFacts(s)
+		out = stepFields(s)
 		if e := result.Expected(k.lists, k.KernelRun, c.ID); e != nil && c.Cause.Kind == result.ByStep {
-			out = append(out, textFact("but", e.Says()))
+			out = append(out, textField("but", e.Says()))
 		}
 	} else if c.Status == result.Fail {
-		out = append(out, textFact("reason", c.Reason))
+		out = append(out, textField("reason", c.Reason))
 	}
 	if len(c.Times) > 1 {
-		out = append(out, textFact("flaky", tally(c.Times)))
+		out = append(out, textField("flaky", tally(c.Times)))
 	}
 	if c.Status == result.Broken && c.Boot >= 0 && c.Boot < len(k.Boots) {
 		out = append(out, refused(k.Boots[c.Boot].Refused)...)
@@ -120,14 +120,14 @@ func (k *run) details(c *result.CaseResult) []fact {
 		out = append(out, k.console(b))
 	}
 	again := k.repeat(c.ID)
-	if len(c.Times) > 1 && k.Repeat == "" { // once may not show it
+	if len(c.Times) > 1 && k.Repeat == "" { // one repetition may not show it
 		again.words = append(again.words, "--until-fail")
 	}
 	return append(out, again)
 }
 
-// refused says what the kernel refused of what requests refer to, and why.
-func refused(list []step.Fixture) []fact {
+// refused lists the fixtures that the kernel refused, with errnos.
+func refused(list []step.Fixture) []field {
 	if len(list) == 0 {
 		return nil
 	}
@@ -135,10 +135,10 @@ func refused(list []step.Fixture) []fact {
 	for i, f := range list {
 		names[i] = fmt.Sprintf("%s %s", f.Name, f.Errno)
 	}
-	return []fact{textFact("refused", strings.Join(names, ", "))}
+	return []field{textField("refused", strings.Join(names, ", "))}
 }
 
-// machine returns the machine that a case ran on, when it did not end well.
+// machine returns the machine of a case if it did not end well.
 func (k *run) machine(c *result.CaseResult) *result.Boot {
 	if c.Status == result.Skip || c.Boot < 0 || c.Boot >= len(k.Boots) || !bad(&k.Boots[c.Boot]) {
 		return nil
@@ -146,37 +146,36 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 	return &k.Boots[c.Boot]
 }
 
-// bad says that a machine makes its kernel differ, or leaves it without a
-// verdict.
+// bad reports whether a machine makes its kernel fail or leaves it without a verdict.
 func bad(b *result.Boot) bool {
 	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings,
 		func(f splat.Finding) bool { return f.Counts() }))
 }
 
-// console is where the kernel's log of a boot lies.
-func (k *run) console(b *result.Boot) fact {
-	return fact{label: "console", words: []string{clean(filepath.Join(k.dir, b.Dir, "console.log"))}}
+// console is the path of a boot's kernel log.
+func (k *run) console(b *result.Boot) field {
+	return field{label: "console", words: []string{clean(filepath.Join(k.dir, b.Dir, "console.log"))}}
 }
 
-// stepFacts says what a wrong step should have shown, and who says so.
-func stepFacts(s *result.StepResult) []fact {
+// stepFields describes a wrong step: what it should have shown, and which rule says so.
+func stepFields(s *result.StepResult) []field {
 	rule := s.Rule
 	if s.ID != "" {
 		rule = strings.TrimSpace(rule + " (" + s.ID + ")")
 	}
-	var out []fact
+	var out []field
 	for _, f := range [][2]string{
 		{"step", s.Text}, {"expected", want(s)}, {"got", got(s)}, {"rule", rule}, {"function", s.Func},
 		{"pin", s.Pin}, {"fault", contradiction(s, got(s))}, {"fix", remedy(s)},
 	} {
 		if f[1] != "" {
-			out = append(out, textFact(f[0], f[1]))
+			out = append(out, textField(f[0], f[1]))
 		}
 	}
 	return out
 }
 
-// want names what a step should have answered.
+// want names the expected result of a step.
 func want(s *result.StepResult) string {
 	switch {
 	case s.Want == nil:
@@ -187,7 +186,7 @@ func want(s *result.StepResult) string {
 	return s.Want.String()
 }
 
-// got names what a step answered.
+// got names the result of a step.
 func got(s *result.StepResult) string {
 	switch {
 	case s.Got.Proof.Fails():
@@ -195,13 +194,13 @@ func got(s *result.StepResult) string {
 	case shows(s):
 		return fmt.Sprintf("ok with %#x", s.Got.Values)
 	case s.Wrong && s.Got.Text != "" && s.Want != nil && *s.Want == s.Got.Errno:
-		return s.Got.Errno.String() + " with another text" // which the rule's words show
+		return s.Got.Errno.String() + " with another text" // the rule's text shows it
 	}
 	return s.Got.Errno.String()
 }
 
-// mismatch words what is wrong with a step that got what answers says. Where
-// the errno is as it should be, the rule's words say what is not.
+// mismatch describes a wrong step whose results are answers. If the errno is as expected,
+// the rule's text says what differs.
 func mismatch(s *result.StepResult, answers string) string {
 	if shows(s) && s.Rule != "" {
 		return s.Rule
@@ -212,17 +211,17 @@ func mismatch(s *result.StepResult, answers string) string {
 	return fmt.Sprintf("got %s, want %s", answers, want(s))
 }
 
-// shows says that only the values read back can be what is wrong.
+// shows reports whether only the values read back can be wrong.
 func shows(s *result.StepResult) bool {
 	return !s.Got.Proof.Fails() && s.Want != nil && *s.Want == s.Got.Errno && len(s.Got.Values) > 0
 }
 
-// verdict is the exit code that the kernel alone gives.
+// verdict is the exit code of a run with this kernel only.
 func (k *run) verdict() int {
 	return k.of.Verdict(k.KernelRun)
 }
 
-// untried says why a kernel has nothing to show, or "".
+// untried returns why a kernel has no result, or "".
 func (k *run) untried() string {
 	switch {
 	case k.Error != "":
@@ -233,12 +232,12 @@ func (k *run) untried() string {
 	return ""
 }
 
-// name is what the kernel is called, also when it was given no name.
+// name is the kernel's reference, or a placeholder if it has none.
 func (k *run) name() string {
 	return cmp.Or(strings.TrimSpace(clean(k.Ref)), "(unnamed)")
 }
 
-// tally words how many cases have each status.
+// tally counts the cases of each status.
 func tally(n map[result.Status]int) string {
 	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken],
 		n[result.Skip])
@@ -250,8 +249,7 @@ func tally(n map[result.Status]int) string {
 	return text
 }
 
-// cutShort says that a run was interrupted, and what was not tried; "" where it
-// was not.
+// cutShort describes an interrupted run and what was not tried; "" for any other run.
 func cutShort(r *result.Run) string {
 	if !r.Interrupted {
 		return ""
@@ -272,11 +270,11 @@ func kernels(r *result.Run) []*run {
 	return out
 }
 
-// trouble says all that is known of a machine that did not end well.
-func (k *run) trouble(b *result.Boot) []fact {
-	var out []fact
+// trouble returns everything known about a machine that did not end well.
+func (k *run) trouble(b *result.Boot) []field {
+	var out []field
 	if b.Blame != "" {
-		out = append(out, textFact("blame", b.Blame))
+		out = append(out, textField("blame", b.Blame))
 	}
 	out = append(out, findings(b.Findings)...)
 	out = append(out, k.console(b))
@@ -286,8 +284,8 @@ func (k *run) trouble(b *result.Boot) []fact {
 	return out
 }
 
-// findings lists what the kernel reported about itself, each report once.
-func findings(list []splat.Finding) []fact {
+// findings lists the reports in the kernel log, each once.
+func findings(list []splat.Finding) []field {
 	times := map[string]int{}
 	var order []string
 	for _, f := range list {
@@ -308,17 +306,17 @@ func findings(list []splat.Finding) []fact {
 			order = append(order, text)
 		}
 	}
-	var out []fact
+	var out []field
 	for _, text := range order {
 		if n := times[text]; n > 1 {
 			text = fmt.Sprintf("%s (%d times)", text, n)
 		}
-		out = append(out, textFact("finding", text))
+		out = append(out, textField("finding", text))
 	}
 	return out
 }
 
-// drift says what the kernel has and the oracle does not know.
+// drift lists the enumerators that the kernel has and the oracle does not know.
 func drift(k *result.KernelRun) string {
 	if len(k.Drift) == 0 {
 		return ""
