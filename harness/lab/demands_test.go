@@ -25,7 +25,7 @@ func TestDemands(t *testing.T) {
 	}
 }
 
-// A program's files add to what the kernel wants; what the user says is it.
+// TestMemory: a program's files add to what the kernel needs; the user's choice overrides both.
 func TestMemory(t *testing.T) {
 	tr := &trial{memMiB: shadowMiB}
 	if got := tr.memory(0, memoryFor([]File{{size: 100 << 20}})); got != shadowMiB+250 {
@@ -36,7 +36,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// All that waits for a slow kernel waits longer.
+// TestSlowMachine: every deadline of a slow kernel is longer.
 func TestSlowMachine(t *testing.T) {
 	usual, slow := vm.Machine{Accel: vm.TCG}, vm.Machine{Accel: vm.TCG, Slow: checkedSlow}
 	if slow.Scale(usualDeadlines.batch) != checkedSlow*usual.Scale(usualDeadlines.batch) {
@@ -44,7 +44,7 @@ func TestSlowMachine(t *testing.T) {
 	}
 }
 
-// A step that says that it goes on has time for its next part, however long the whole takes.
+// TestSlowStep: a step that reports progress gets a new deadline.
 func TestSlowStep(t *testing.T) {
 	l := newLab(t, "slow@70")
 	// The guest takes nearly two seconds.

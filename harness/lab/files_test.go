@@ -49,11 +49,11 @@ func TestGather(t *testing.T) {
 		}
 	}
 	if _, err := Gather(filepath.Join(dir, "nowhere"), "/to"); err == nil {
-		t.Error("what is not there was collected")
+		t.Error("a missing directory was collected")
 	}
 }
 
-// A large file goes in several records, an empty one in one.
+// TestSendParts: a large file needs several records, an empty one needs one.
 func TestSendParts(t *testing.T) {
 	for _, size := range []int{0, 1, wire.MaxFileData, wire.MaxFileData + 1, 3 * wire.MaxFileData} {
 		path := filepath.Join(t.TempDir(), "f")

@@ -36,7 +36,7 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// What a known configuration is refused for is looked for in a kernel whose configuration is not known.
+// TestFitIsProbed: the guest probes for the options without which fit refuses a kernel.
 func TestFitIsProbed(t *testing.T) {
 	token, err := kconfig.Builtin("token")
 	if err != nil {

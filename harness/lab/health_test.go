@@ -14,9 +14,9 @@ import (
 	"tokentest/harness/vm"
 )
 
-// A splat is laid to the cases that were running, by the mark before it in the
-// log or, where there is none, by what the control channel had announced.
-func TestFindingIsPlaced(t *testing.T) {
+// TestFindingIsAttributed: a splat belongs to the cases that ran, by the mark before it in the
+// log, else by the last one of the control channel.
+func TestFindingIsAttributed(t *testing.T) {
 	for _, acts := range []string{"splat@70", "nomarks@70"} {
 		for _, batch := range []int{0, 1} {
 			k := run(t, newLab(t, acts), batch, "token_create")
@@ -36,7 +36,7 @@ func TestFindingIsPlaced(t *testing.T) {
 	}
 }
 
-// What only the guest can see of the kernel's health turns a run red as well.
+// TestGuestSeesFault: what only the guest can see of the kernel's health turns a run red too.
 func TestGuestSeesFault(t *testing.T) {
 	for acts, want := range map[string]string{
 		"taint": "the kernel became tainted: O (out-of-tree module)",
@@ -47,12 +47,12 @@ func TestGuestSeesFault(t *testing.T) {
 			t.Errorf("%s: %s: %s", acts, b.Fate, b.Reason)
 		}
 		if under := b.Findings[0].Case; under != "" {
-			t.Errorf("%s: it was noticed at the end, and is laid to %q", acts, under)
+			t.Errorf("%s: it was noticed at the end, and is attributed to %q", acts, under)
 		}
 	}
 }
 
-// What the kernel refused the agent stands in the record, with its errno.
+// TestRefusedFixtures: the record lists the fixtures that the kernel refused.
 func TestRefusedFixtures(t *testing.T) {
 	for acts, want := range map[string][]step.Fixture{"refused": labtest.Refused, "clean": nil} {
 		if b := run(t, newLab(t, acts), 0, "nested_userns").Boots[0]; !slices.Equal(b.Refused, want) {
@@ -61,17 +61,18 @@ func TestRefusedFixtures(t *testing.T) {
 	}
 }
 
-// A leak is laid to what ran when the object was allocated, not to what ran last.
-func TestLeakIsPlaced(t *testing.T) {
+// TestLeakIsAttributed: a leak belongs to what ran when the object was allocated, not to what
+// ran last.
+func TestLeakIsAttributed(t *testing.T) {
 	k := run(t, newLab(t, "oldleak"), 0, "nested_userns")
 	f := k.Boots[0].Findings[0]
 	if first := k.Cases[0].ID; f.Kind != splat.KindKmemleak || f.Case != "the set-up of "+first {
-		t.Errorf("%s is laid to %q, want the set-up of %s", f.Title, f.Case, first)
+		t.Errorf("%s is attributed to %q, want the set-up of %s", f.Title, f.Case, first)
 	}
 }
 
-// A kernel whose kmemleak was left off is not to blame for there being no scan;
-// one whose kmemleak gave up is.
+// TestNoLeakScan: a kernel whose kmemleak is configured off need not scan; one whose kmemleak
+// gave up is at fault.
 func TestNoLeakScan(t *testing.T) {
 	for arg, want := range map[string]vm.Fate{"": vm.Tainted, "kmemleak=off": vm.Clean, "kmemleak=on": vm.Tainted} {
 		l := newLab(t, "noscan")
@@ -84,8 +85,8 @@ func TestNoLeakScan(t *testing.T) {
 	}
 }
 
-// Where nobody looks for a known defect, its finding does not count, on a
-// kernel that is known to have it.
+// TestKnownFinding: the finding of a known defect does not count on a kernel that is known to
+// have it.
 func TestKnownFinding(t *testing.T) {
 	splat := func(since string) cases.Known {
 		r, err := uapi.ParseRelease(since)

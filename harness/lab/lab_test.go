@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// newLab is a lab in a directory with a kernel, whose machines do the acts.
+// newLab returns a lab in a directory with a kernel, whose machines play the acts.
 func newLab(t *testing.T, acts string) *Lab {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +51,7 @@ func newLab(t *testing.T, acts string) *Lab {
 // corpus is read once: it holds thousands of cases.
 var corpus = sync.OnceValues(func() (*cases.Corpus, error) { return cases.Load(context.Background()) })
 
-// newPlan is the plan of patterns on the kernel of newLab.
+// newPlan returns the plan of patterns on the kernel of newLab.
 func newPlan(t *testing.T, batch int, patterns ...string) *plan.Plan {
 	t.Helper()
 	all, err := corpus()
@@ -99,16 +99,16 @@ func TestRun(t *testing.T) {
 		pass       int
 		blamed     int
 	}{
-		{"all is well", "clean", 0, []vm.Fate{vm.Clean}, 219, 0},
+		{"a good machine", "clean", 0, []vm.Fate{vm.Clean}, 219, 0},
 		{"a panic that comes once", "panic@70 clean", 0, []vm.Fate{vm.Panicked, vm.Clean, vm.Clean}, 219, 0},
 		{"a panic that comes again", "panic@70 panic@0 clean", 0, []vm.Fate{vm.Panicked, vm.Panicked, vm.Clean, vm.Clean},
 			218, 1},
 		{"a panic under one case", "panic@70 clean", 1, []vm.Fate{vm.Panicked, vm.Clean}, 218, 1},
 		{"two deaths, then a good machine", "off@9 exit@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Clean}, 217, 2},
 		{"three deaths", "off@9 exit@9 panic@9 clean", 1, []vm.Fate{vm.Lost, vm.Lost, vm.Panicked}, 27, 3},
-		{"a death in between does not count", "off@9 clean", 0, []vm.Fate{vm.Lost, vm.Clean, vm.Clean}, 219, 0},
+		{"a death between good machines does not count", "off@9 clean", 0, []vm.Fate{vm.Lost, vm.Clean, vm.Clean}, 219, 0},
 		{"a clock that runs away", "runaway@70 clean", 0, []vm.Fate{vm.Infra, vm.Clean}, 219, 0},
-		{"one that always does", "runaway@70 runaway@0 runaway@0 clean", 0, []vm.Fate{vm.Infra, vm.Infra, vm.Infra}, 193, 0},
+		{"a clock that always runs away", "runaway@70 runaway@0 runaway@0 clean", 0, []vm.Fate{vm.Infra, vm.Infra, vm.Infra}, 193, 0},
 		{"no machine", "refuse clean", 0, []vm.Fate{vm.Infra}, 0, 0},
 		{"no boot", "mute clean", 0, []vm.Fate{vm.Unbooted}, 0, 0},
 		{"another guest", "build clean", 0, []vm.Fate{vm.Lost}, 0, 0},
@@ -129,9 +129,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Of a machine to which the host gave too little, the cases under way are asked
-// again, and no others.
-func TestAskAgain(t *testing.T) {
+// TestStarvedMachine: only the cases that ran while the host gave the machine too little run
+// again.
+func TestStarvedMachine(t *testing.T) {
 	for _, batch := range []int{0, 1} {
 		k := run(t, newLab(t, "runaway@70 clean"), batch, "token_create")
 		if len(k.Boots) != 2 {
@@ -156,7 +156,7 @@ func TestAskAgain(t *testing.T) {
 	}
 }
 
-// Whatever became of the machines, each case has one result, in the plan's order.
+// TestOrder: each case has one result, in the plan's order, however the machines end.
 func TestOrder(t *testing.T) {
 	p := newPlan(t, 0, "token_create", "nested_userns")
 	for _, acts := range []string{"clean", "panic@70 panic@3 clean", "refuse"} {
@@ -212,7 +212,8 @@ func TestCaseDeadline(t *testing.T) {
 	}
 }
 
-// A cancelled run keeps what came before, blames nobody, and says so.
+// TestInterrupted: a cancelled run keeps its results, blames nobody, and records that it was
+// interrupted.
 func TestInterrupted(t *testing.T) {
 	l := newLab(t, "hang@100")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -264,8 +265,8 @@ func TestInterruptedBeforeTheKernel(t *testing.T) {
 	}
 }
 
-// The canary's lies reach the judge and the reader.
-func TestLies(t *testing.T) {
+// TestInjectedFaults: what the canary breaks reaches the judge and the reader.
+func TestInjectedFaults(t *testing.T) {
 	l := newLab(t, "clean")
 	l.Faults.OmitRule = "token_create/no-cap-bpf"
 	if n := run(t, l, 0, "token_create").Counts(); n[result.Fail]+n[result.Broken] == 0 {
@@ -337,7 +338,7 @@ func TestBare(t *testing.T) {
 	}
 }
 
-// A benchmark hears every answer, and has each call made again and again.
+// TestStopwatch: a benchmark gets every answer, and makes cases repeat their call.
 func TestStopwatch(t *testing.T) {
 	l := newLab(t, "clean")
 	answered := 0
@@ -355,8 +356,7 @@ func TestStopwatch(t *testing.T) {
 	}
 }
 
-// TestOtherSources refuses to build an agent from sources that do not go with
-// this program: its records would be no records.
+// TestOtherSources: no agent is built from sources that do not match this program.
 func TestOtherSources(t *testing.T) {
 	for dir, sources := range shared {
 		here, err := filepath.Glob(filepath.Join("../..", dir, "*.go"))
@@ -380,6 +380,6 @@ func TestOtherSources(t *testing.T) {
 	}
 	if r, err := l.Run(t.Context(), newPlan(t, 0, "nested_userns"), nil); err != nil ||
 		!strings.Contains(r.Kernels[0].Error, want) {
-		t.Errorf("it is run all the same: %v, %+v", err, r.Kernels[0])
+		t.Errorf("the kernel runs all the same: %v, %+v", err, r.Kernels[0])
 	}
 }

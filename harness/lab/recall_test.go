@@ -14,8 +14,8 @@ import (
 	"tokentest/harness/vm"
 )
 
-// killed is the directory of a run of two kernels that ended under its first,
-// and left what a killed process leaves: nothing that it writes at the end.
+// killed makes the directory of a run that was killed under its first kernel: it lacks the
+// files that a run writes at its end.
 func killed(t *testing.T, l *Lab, p *plan.Plan) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -36,8 +36,7 @@ func killed(t *testing.T, l *Lab, p *plan.Plan) {
 	}
 }
 
-// TestRecall reads a run that was killed, without a machine, a kernel or QEMU,
-// and changes nothing.
+// TestRecall reads a killed run without a machine, a kernel or QEMU, and changes nothing.
 func TestRecall(t *testing.T) {
 	l, p := newLab(t, "hang@100"), newPlan(t, 1, "token_create")
 	p.Kernels = append(p.Kernels, "never")
@@ -60,7 +59,7 @@ func TestRecall(t *testing.T) {
 	}
 	if k.Release == "" || k.Digest == "" || k.Facts == nil || k.Accel == "" || r.Tool == "" || !r.Start.Equal(start) ||
 		len(r.Args) != 3 {
-		t.Errorf("it does not say what it is of: %+v", r)
+		t.Errorf("the run does not say what it was made from: %+v", r)
 	}
 	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Clean}) {
 		t.Errorf("fates %v: a machine that was killed with the tool is nobody's fault", got)
@@ -76,8 +75,8 @@ func TestRecall(t *testing.T) {
 	}
 }
 
-// TestRecallStale refuses what machines said about other cases, and a resumed
-// run leaves all as it was.
+// TestRecallStale: stored boots of other cases are refused, and a resumed run leaves them as
+// they are.
 func TestRecallStale(t *testing.T) {
 	l := newLab(t, "hang@100")
 	killed(t, l, newPlan(t, 1, "token_create"))

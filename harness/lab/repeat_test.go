@@ -22,7 +22,7 @@ func TestIsolate(t *testing.T) {
 	}
 }
 
-// A panic costs only the case in whose machine it comes.
+// TestIsolatedPanic: a panic breaks only the case in whose machine it comes.
 func TestIsolatedPanic(t *testing.T) {
 	l := newLab(t, "clean clean clean clean clean clean panic@0 clean")
 	l.Isolate = CaseAlone
@@ -32,7 +32,7 @@ func TestIsolatedPanic(t *testing.T) {
 	}
 }
 
-// Results that vary are told with their counts, and the worst is what counts.
+// TestRepeat: results that vary are counted, and the worst counts.
 func TestRepeat(t *testing.T) {
 	l := newLab(t, "clean lie@0 clean clean")
 	l.Repeat = 4

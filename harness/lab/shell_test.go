@@ -7,8 +7,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// A case's file for the shell holds its program and its steps in words, and
-// nothing of what is expected.
+// TestByHand: a case's file for the shell holds its program and the texts of its steps, but no
+// expectation.
 func TestByHand(t *testing.T) {
 	p := newPlan(t, 0, "nested_userns")
 	files, err := ByHand(p.Cases)

@@ -14,45 +14,45 @@ import (
 type Hello struct {
 	BuildID string `json:"build_id"` // must be the image's
 	step.Facts
-	// Refused lists what the kernel refused of what requests refer to.
+	// Refused lists the fixtures, to which requests refer, that the kernel refused.
 	Refused []step.Fixture `json:"refused,omitempty"`
 	Taint   uint64         `json:"taint"` // the kernel's taint flags
 }
 
-// Done is the guest's last record: what only it can see of the kernel's health.
+// Done is the guest's last record: what only the guest can see of the kernel's health.
 type Done struct {
-	Taint uint64 `json:"taint"`
-	// Leaks is what a kmemleak scan came to; nil where the kernel has none.
+	Taint uint64 `json:"taint"` // the kernel's taint flags
+	// Leaks is the result of a kmemleak scan; nil if the kernel has no kmemleak.
 	Leaks *Leaks `json:"leaks,omitempty"`
 }
 
-// Leaks is what kmemleak found.
+// Leaks is the result of a kmemleak scan.
 type Leaks struct {
-	Text string `json:"text,omitempty"` // the objects that it suspects, as it describes them
-	// Jiffies is the kernel's clock, by which it dates objects, and Ticks the same
-	// in hundredths of a second, at one time; 0 is unknown.
+	Text string `json:"text,omitempty"` // the suspected objects, as kmemleak prints them
+	// Jiffies is the kernel's clock, by which kmemleak dates objects, and Ticks the same
+	// time in hundredths of a second; 0 is unknown.
 	Jiffies uint64   `json:"jiffies,omitempty"`
 	Ticks   uint64   `json:"ticks,omitempty"`
 	Marks   []MarkAt `json:"marks,omitempty"`
-	// Unscanned is why there is nothing to tell.
+	// Unscanned says why kmemleak did not scan; "" if it did.
 	Unscanned string `json:"unscanned,omitempty"`
 }
 
-// MarkAt is when the agent wrote a mark, which is in the kernel's log too.
+// MarkAt is when the agent wrote a mark to the kernel log.
 type MarkAt struct {
 	Ticks uint64 `json:"t"`
 	Mark  Mark   `json:"w"`
 }
 
-// Fault is the guest's word for what it could not do.
+// Fault says what the guest could not do.
 type Fault struct {
 	Cell   uint32 `json:"cell"`  // the first cell that it concerns
-	Count  uint32 `json:"count"` // and how many; 0: the whole machine
+	Count  uint32 `json:"count"` // how many cells; 0 is a set-up, or the whole machine
 	Reason string `json:"reason"`
 }
 
-// Costs is what the guest's own work costs at least, in nanoseconds: the calls
-// that make a user namespace with its process, and a bpffs, in a tight loop.
+// Costs are the least costs of the guest's own work in nanoseconds: the calls that make a user
+// namespace with its process, and a bpffs, in a tight loop.
 type Costs struct {
 	Userns int64 `json:"userns"`
 	BPFFS  int64 `json:"bpffs"`
@@ -75,8 +75,7 @@ type Cells struct {
 	Cells []step.Cell
 }
 
-// alone numbers the actor that makes all of the steps by itself from 1 on; 0
-// is none.
+// alone is the number, from 1, of the actor that makes all steps by itself; 0 is none.
 func (c *Cells) alone() (actor uint64) {
 	for _, cell := range c.Cells {
 		for i := range cell {
@@ -93,7 +92,7 @@ func (c *Cells) alone() (actor uint64) {
 // Range is the cells of a begin record.
 type Range struct{ First, Count uint32 }
 
-// Results is what the cells from First on showed, an observation a step.
+// Results are the observations of the cells from First on, one for each step.
 type Results struct {
 	First uint32
 	Cells [][]step.Observation
@@ -128,7 +127,7 @@ func (e *encoder) step(s *step.Step) {
 type decoder struct {
 	b    []byte
 	err  error
-	args []step.Arg // room for those of several steps: to allocate is what takes time
+	args []step.Arg // room for the arguments of several steps: allocation takes most of the time
 }
 
 const argRoom = 64
@@ -160,22 +159,22 @@ func (d *decoder) fail(why string) {
 	d.b = nil
 }
 
-// byte reads a number that must not be taken for another one of the same lower bits.
+// byte reads a number that must fit a byte.
 func (d *decoder) byte() uint8 {
 	n := d.num()
 	if n > math.MaxUint8 {
-		d.fail("a number is none of an operation or an argument")
+		d.fail("a number is not an operation or an argument")
 		return 0
 	}
 	return uint8(n)
 }
 
-// count reads a length; each item takes a byte at least, so that a damaged
-// one cannot ask for more than there is.
+// count reads a length. Each item takes at least a byte, so that a damaged length cannot be
+// larger than the payload.
 func (d *decoder) count() int {
 	n := d.num()
 	if n > uint64(len(d.b)) {
-		d.fail("a length is more than what follows")
+		d.fail("a length is larger than the rest of the record")
 		return 0
 	}
 	return int(n)
@@ -263,13 +262,13 @@ func DecodeCells(payload []byte) (*Cells, error) {
 		c.Cells[i] = d.steps()
 	}
 	if d.err == nil && alone != c.alone() {
-		d.fail("the steps are not those of the actor that it names")
+		d.fail("the steps are not those of the actor that the record names")
 	}
 	return c, d.end()
 }
 
-// Alone says which cells a cells record holds, and the actor that makes all of
-// their steps by itself if there is one: the record is for it as it stands.
+// Alone returns which cells a cells record holds, and the actor that makes all their steps by
+// itself. ok is false if there is no such actor. The record can be passed to it unchanged.
 func Alone(payload []byte) (r Range, actor uint32, ok bool) {
 	d := decoder{b: payload}
 	r.First = uint32(d.num())

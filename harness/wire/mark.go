@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// Mark says what the agent is about to do. Its text is a line's end in the
-// kernel's log, where the host reads it back.
+// Mark says what the agent does next. Its text follows LogPrefix and MarkPrefix in the kernel
+// log, where the host reads it.
 type Mark struct {
 	Kind  MarkKind
 	First uint32 // the number of the set-up, or of the first cell
-	Count uint32 // of cells
+	Count uint32 // how many cells
 }
 
 // MarkKind is the kind of a Mark.
@@ -20,9 +20,9 @@ type MarkKind string
 
 // The kinds.
 const (
-	MarkSetup MarkKind = "set-up" // a world is set up
-	MarkCells MarkKind = "cells"  // cells run
-	MarkExec  MarkKind = "exec"   // a program runs
+	MarkSetup MarkKind = "set-up" // the set-up of a world
+	MarkCells MarkKind = "cells"  // cells
+	MarkExec  MarkKind = "exec"   // a program
 )
 
 // numbers is how many numbers follow the kind in a mark's text.
@@ -33,7 +33,7 @@ var (
 	_ encoding.TextUnmarshaler = &Mark{}
 )
 
-// String is the text of the mark. ParseMark reads it.
+// String returns the text of the mark, which ParseMark reads.
 func (m Mark) String() string {
 	text := string(m.Kind)
 	for _, n := range []uint32{m.First, m.Count}[:numbers[m.Kind]] {
@@ -42,7 +42,7 @@ func (m Mark) String() string {
 	return text
 }
 
-// ParseMark reads the text of a mark, and reports whether it is one.
+// ParseMark reads the text of a mark. ok is false if it is none.
 func ParseMark(text string) (m Mark, ok bool) {
 	words := strings.Split(text, " ")
 	m.Kind = MarkKind(words[0])

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Exec is a program for the guest to run, as if it were run where the host is.
+// Exec is a program for the guest to run as if it ran on the host.
 type Exec struct {
 	Args []string `json:"args"` // the first is the program's path
 	Env  []string `json:"env"`
 	Dir  string   `json:"dir"`
-	// Root is the directory that the program is confined to; "" is none.
+	// Root is the program's root directory; "" means that it has none of its own.
 	Root string `json:"root,omitempty"`
 	UID  uint32 `json:"uid,omitempty"`
 	GID  uint32 `json:"gid,omitempty"`
-	// Make are directories that must exist, Get files to send back at the end.
+	// Make are directories to create, Get files to send back at the end.
 	Make []string  `json:"make,omitempty"`
 	Get  []string  `json:"get,omitempty"`
-	TTY  *Terminal `json:"tty,omitempty"` // its terminal, where it gets one
+	TTY  *Terminal `json:"tty,omitempty"` // its terminal; nil is none
 }
 
 // Terminal is a terminal's size.
@@ -30,22 +30,22 @@ type Terminal struct {
 // Exit is how a program ended.
 type Exit struct {
 	Code   int    `json:"code"`
-	Signal int    `json:"signal,omitempty"` // that ended it; 0 is none
+	Signal int    `json:"signal,omitempty"` // the signal that ended it; 0 is none
 	Error  string `json:"error,omitempty"`  // why it could not be run
-	// Missing says that the error is that there is no such program.
+	// Missing says that there is no such program.
 	Missing bool `json:"missing,omitempty"`
-	// Words are the lines of the kernel's log that programs wrote, as the
-	// console shows them.
+	// Words are the lines of the kernel log that programs wrote, as the console shows
+	// them.
 	Words []string `json:"words,omitempty"`
 }
 
-// Signal is something that happens to a running program.
+// Signal is a signal for a running program, or the new size of its terminal.
 type Signal struct {
 	Number int       `json:"number,omitempty"`
 	Size   *Terminal `json:"size,omitempty"`
 }
 
-// FileKind says what a file is.
+// FileKind is the kind of a file.
 type FileKind uint8
 
 // The kinds of files.
@@ -55,16 +55,16 @@ const (
 	Symlink // its data is the target
 )
 
-// File is a file, or the next part of the one before.
+// File is a file, or the next part of the file before.
 type File struct {
-	Path string
+	Path string // absolute and clean
 	Kind FileKind
 	Mode uint32 // permissions
-	More bool   // further data of the file sent before
+	More bool   // a further part of the file before
 	Data []byte
 }
 
-// MaxFileData is how much of a file a record carries.
+// MaxFileData is how many bytes of a file a record carries at most.
 const MaxFileData = 256 << 10
 
 // EncodeFile encodes the payload of a file record.
@@ -81,22 +81,22 @@ func EncodeFile(f *File) []byte {
 	return append(e.b, f.Data...)
 }
 
-// DecodeFile decodes a file record. The data is that of the payload.
+// DecodeFile decodes a file record. Data is part of the payload, not a copy.
 func DecodeFile(payload []byte) (*File, error) {
 	d := decoder{b: payload}
 	f := &File{Path: d.str(), Kind: FileKind(d.num()), Mode: uint32(d.num()), More: d.num() != 0}
 	f.Data = d.b
 	if d.err == nil && (f.Kind > Symlink || !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path ||
 		strings.Contains(f.Path, "\x00")) {
-		d.fail(fmt.Sprintf("%q is no file", f.Path))
+		d.fail(fmt.Sprintf("%q is not a valid file", f.Path))
 	}
 	return f, d.err
 }
 
-// ByHand is a case that a person runs in a shell of the guest.
+// ByHand is a case that a person can run in a shell of the guest.
 type ByHand struct {
-	World []byte   `json:"world"` // a world record's payload
-	Cells []byte   `json:"cells"` // a cells record's payload
-	Setup []string `json:"setup"` // the set-up's steps in words
-	Steps []string `json:"steps"` // the case's
+	World []byte   `json:"world"` // the payload of a world record
+	Cells []byte   `json:"cells"` // the payload of a cells record
+	Setup []string `json:"setup"` // the texts of the set-up's steps
+	Steps []string `json:"steps"` // the texts of the case's steps
 }

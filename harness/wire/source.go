@@ -2,8 +2,7 @@ package wire
 
 import "embed"
 
-// Sources are the files of this package. An agent that is built from other
-// ones would write other records.
+// Sources are the files of this package. Host and agent must be built from the same ones.
 //
 //go:embed codec.go mark.go names.go program.go source.go wire.go
 var Sources embed.FS

@@ -168,14 +168,14 @@ func TestOrder(t *testing.T) {
 		good int // records before the error
 		want string
 	}{
-		{"repeated", [][]byte{f[0], f[0], f[1]}, 1, "record 1: it is numbered 0"},
-		{"missing", [][]byte{f[0], f[2]}, 1, "record 1: it is numbered 2"},
-		{"first missing", f[1:], 0, "record 0: it is numbered 1"},
-		{"swapped", [][]byte{f[0], f[2], f[1]}, 1, "record 1: it is numbered 2"},
-		{"from another stream", [][]byte{f[0], f[1], f[2], f[0]}, 3, "record 3: it is numbered 0"},
-		{"noise before", [][]byte{[]byte("printk: something\n"), f[0]}, 0, "record 0: no record begins here"},
-		{"noise between", [][]byte{f[0], []byte("printk: something\n"), f[1]}, 1, "record 1: no record begins here"},
-		{"nothing but zeros", [][]byte{make([]byte, 64)}, 0, "record 0: no record begins here"},
+		{"repeated", [][]byte{f[0], f[0], f[1]}, 1, "record 1: its number is 0"},
+		{"missing", [][]byte{f[0], f[2]}, 1, "record 1: its number is 2"},
+		{"first missing", f[1:], 0, "record 0: its number is 1"},
+		{"swapped", [][]byte{f[0], f[2], f[1]}, 1, "record 1: its number is 2"},
+		{"from another stream", [][]byte{f[0], f[1], f[2], f[0]}, 3, "record 3: its number is 0"},
+		{"noise before", [][]byte{[]byte("printk: something\n"), f[0]}, 0, "record 0: no record starts here"},
+		{"noise between", [][]byte{f[0], []byte("printk: something\n"), f[1]}, 1, "record 1: no record starts here"},
+		{"nothing but zeros", [][]byte{make([]byte, 64)}, 0, "record 0: no record starts here"},
 	} {
 		got, err := readAll(NewReader(bytes.NewReader(bytes.Join(tt.in, nil))))
 		if len(got) != tt.good || !isPrefix(got, someRecords) || !errors.Is(err, ErrCorrupt) ||

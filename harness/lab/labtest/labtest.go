@@ -1,7 +1,6 @@
-// Package labtest replaces the programs that a lab starts, so that tests need no
-// machine: a QEMU whose guest answers as the oracle says, or as a test wants it to,
-// and a Go toolchain that compiles nothing. The test binary runs as these programs,
-// under their names.
+// Package labtest replaces the programs that a lab starts, so that tests need no machine: a
+// QEMU whose guest answers as the oracle says or as a test needs, and a Go toolchain that
+// compiles nothing. The test binary runs as these programs, under their names.
 //
 // It is for tests only; no other package imports it.
 //
@@ -22,8 +21,8 @@ import (
 // Release is the release of the fake kernel.
 const Release = "6.12.1-fake"
 
-// Tree writes what a test works in: the kernel, as bzImage, and the smallest
-// source tree of an image. The image's cache keeps all apart by digest.
+// Tree writes the files of a test into a directory: the kernel, as bzImage, and the smallest
+// source tree of an image. The image cache keeps those of all tests apart by digest.
 func Tree(dir string) error {
 	for name, text := range map[string]string{
 		"bzImage":             string(Kernel(Release)),
@@ -44,11 +43,11 @@ func Tree(dir string) error {
 		os.CopyFS(filepath.Join(dir, "harness/wire"), wire.Sources), writeBTF(dir))
 }
 
-// idMark stands before the build id in an init that Go made.
+// idMark precedes the build id in an init that Go made.
 const idMark = "main.buildID="
 
-// Go is the go command as far as images uses it: it knows its version, and the
-// program that it builds is the build id that is to be linked into it.
+// Go is the go command as far as package images uses it: it knows its version, and the
+// program that it builds contains only the build id of the linker flags.
 func Go() int {
 	args := strings.Join(os.Args[1:], " ")
 	switch args {
@@ -63,7 +62,7 @@ func Go() int {
 	out, _, _ := strings.Cut(rest, " ")
 	_, id, ok := strings.Cut(args, idMark)
 	if strings.HasSuffix(args, " ./harness/cmd/tokentest") || args == "list -m" {
-		return 0 // the command is there, and whoever plays this is it
+		return 0 // the test binary is the command
 	}
 	if !ok {
 		fmt.Fprintln(os.Stderr, "go: unknown command:", args)

@@ -12,14 +12,14 @@ import (
 	"tokentest/harness/wire"
 )
 
-// running is a program that the fake machine runs: here, in truth.
+// running is a program of the fake machine, which runs on the host.
 type running struct {
-	files map[string]int // how many bytes of each came
+	files map[string]int // how many bytes of each file came
 	stdin *io.PipeWriter
 	cmd   *exec.Cmd
 }
 
-// program does what a record about a program says.
+// program handles a record about a program.
 func (g *guest) program(kind wire.Kind, payload []byte) error {
 	switch kind {
 	case wire.KindFile:
@@ -63,7 +63,7 @@ func (g *guest) tell(k wire.Kind, payload []byte) error {
 	return g.out.Write(k, payload)
 }
 
-// stream tells what is written to it as output.
+// stream sends what is written to it as output of stream n.
 type stream struct {
 	g *guest
 	n byte
@@ -73,7 +73,7 @@ func (s stream) Write(p []byte) (int, error) {
 	return len(p), s.g.tell(wire.KindOutput, append([]byte{s.n}, p...))
 }
 
-// exec runs a program, or does what the machine is to do under it.
+// exec runs a program, or plays the act under it.
 func (g *guest) exec(payload []byte) error {
 	var e wire.Exec
 	if err := wire.DecodeJSON(payload, &e); err != nil {

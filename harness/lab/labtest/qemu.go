@@ -22,16 +22,16 @@ import (
 
 // Environment of the fake QEMU.
 const (
-	// Acts holds a word for each machine, in the order in which they start;
-	// the last one stands for all that follow. A word is an act, or an act and
-	// the number of the cell at which it happens: "panic@70".
+	// Acts holds a word for each machine, in the order in which they start; further
+	// machines play the last one. A word is an act, or an act and the number of the cell
+	// at which it happens: "panic@70".
 	Acts = "FAKE"
-	// Boots names a file in which each machine writes "boot PID ACT", and
-	// "at CELL" when its act happens.
+	// Boots is the path of a file to which each machine appends "boot PID ACT", and "at
+	// CELL" when its act happens.
 	Boots = "FAKE_BOOTS"
 )
 
-// guest is the machine's inside, with its ends of the wires.
+// guest is the inside of the machine, with its ends of the channels.
 type guest struct {
 	act     string
 	at      int // the cell at which it happens
@@ -49,8 +49,8 @@ type guest struct {
 	running
 }
 
-// QEMU is a machine: with the kernel and the image of its command line, and the
-// console and the control port on the descriptors that it inherits.
+// QEMU is a machine with the kernel and the image of its command line, and with the console
+// and the control port on inherited descriptors. It returns the exit status.
 func QEMU() int {
 	if slices.Equal(os.Args[1:], []string{"--version"}) {
 		fmt.Println("QEMU emulator version 0 (fake)")
@@ -80,7 +80,7 @@ func QEMU() int {
 	return 0
 }
 
-// chooseAct counts the machines that started and takes the word of this one.
+// chooseAct counts the machines that started before and takes this machine's word.
 func (g *guest) chooseAct() error {
 	words := strings.Fields(os.Getenv(Acts))
 	if len(words) == 0 {
@@ -120,7 +120,7 @@ func (g *guest) say(lines ...string) {
 	}
 }
 
-// mark says in the log what is about to run, as the agent does where it can.
+// mark writes a mark to the log, as the agent does.
 func (g *guest) mark(format string, args ...any) {
 	if g.act != "nomarks" {
 		g.marks++
@@ -128,11 +128,11 @@ func (g *guest) mark(format string, args ...any) {
 	}
 }
 
-// forever is until the tool ends the machine.
+// forever waits until the tool ends the machine.
 func forever() { time.Sleep(10 * time.Minute) }
 
-// heard waits until the tool has read all that was said so far: whoever waits
-// for a note counts on that.
+// heard waits until the tool has read everything that was sent so far. Tests that wait for a
+// note depend on that.
 func (g *guest) heard() {
 	for {
 		left, err := unix.IoctlGetInt(controlFD, unix.SIOCOUTQ)
@@ -146,7 +146,7 @@ func (g *guest) heard() {
 // controlFD is the machine's end of the channel.
 const controlFD = 4
 
-// boots does what happens before hello, and says whether that was all.
+// boots plays what happens before hello, and reports whether the machine ends then.
 func (g *guest) boots() (code int, ends bool) {
 	if g.act == "refuse" {
 		fmt.Fprintln(os.Stderr, "qemu: -frob: invalid option")
@@ -179,10 +179,10 @@ func (g *guest) boots() (code int, ends bool) {
 	return 0, false
 }
 
-// errEnd ends the guest without a word.
+// errEnd ends the guest without a message.
 var errEnd = errors.New("the machine ends")
 
-// serve says hello and does what the host says, as the agent does.
+// serve says hello and handles the host's records, as the agent does.
 func (g *guest) serve() error {
 	if err := g.hello(); err != nil {
 		return err
@@ -210,10 +210,10 @@ func (g *guest) serve() error {
 	}
 }
 
-// Refused is what the kernel of the act "refused" refuses the agent.
+// Refused are the fixtures that the kernel of the act "refused" refuses.
 var Refused = []step.Fixture{{Name: "int BTF", Errno: uapi.Errno(unix.EAGAIN)}}
 
-// hello says what the kernel's image and the initramfs hold.
+// hello sends the facts of the kernel's image and the build id of the initramfs.
 func (g *guest) hello() error {
 	id, err := g.read("-initrd", 0, idMark, "\n")
 	if err != nil {
@@ -250,8 +250,8 @@ func (g *guest) hello() error {
 	return err
 }
 
-// read returns the text between two marks, from an offset on, in the file that
-// an option of the command line names.
+// read returns the text between two texts, after an offset, in the file that an option of the
+// command line names.
 func (g *guest) read(option string, offset int, from, to string) (string, error) {
 	i := slices.Index(g.args, option) + 1
 	if i == 0 || i >= len(g.args) {
@@ -269,7 +269,7 @@ func (g *guest) read(option string, offset int, from, to string) (string, error)
 	return word, nil
 }
 
-// world sets up what the cells that follow run in.
+// world sets up a world.
 func (g *guest) world(payload []byte) error {
 	p, err := wire.DecodeProgram(payload)
 	if err != nil {
@@ -296,11 +296,10 @@ func (g *guest) world(payload []byte) error {
 	return g.out.Queue(wire.KindSetup, wire.EncodeResults(&r))
 }
 
-// CallTakes is what each call takes, in nanoseconds, and Costs what the
-// guest's own work does.
+// CallTakes is the time of each call in nanoseconds.
 const CallTakes = 1500
 
-// Costs is what the guest says that its own work takes.
+// Costs are the costs of the guest's own work.
 var Costs = wire.Costs{Userns: 3_000_000, BPFFS: 2_000_000}
 
 func (g *guest) costs() error {
@@ -311,7 +310,7 @@ func (g *guest) costs() error {
 	return g.out.Write(wire.KindCosts, payload)
 }
 
-// play answers as the oracle does.
+// play answers as the oracle expects.
 func play(s *sim.Sim, steps []step.Step) ([]step.Observation, error) {
 	expected, err := s.Play(steps)
 	if err != nil {
@@ -373,7 +372,7 @@ func (g *guest) cells(payload []byte) error {
 	return g.out.Queue(wire.KindEnd, wire.EncodeResults(&r))
 }
 
-// alive says of a cell with a step that takes long that it goes on.
+// alive sends an alive record for a cell with a long step.
 func (g *guest) alive(cell step.Cell) error {
 	if !slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op.Row().Long }) {
 		return nil
@@ -381,12 +380,12 @@ func (g *guest) alive(cell step.Cell) error {
 	return g.out.Write(wire.KindAlive, nil)
 }
 
-// covers says that the act is to happen among these cells.
+// covers reports whether the act happens in these cells.
 func (g *guest) covers(c *wire.Cells) bool {
 	return g.at >= int(c.First) && g.at < int(c.First)+len(c.Cells)
 }
 
-// crashes says that a step asks the kernel to crash.
+// crashes reports whether a step makes the kernel crash.
 func crashes(c *wire.Cells) bool {
 	for _, cell := range c.Cells {
 		if slices.ContainsFunc(cell, func(s step.Step) bool { return s.Op == step.OpSysrq }) {
@@ -396,7 +395,7 @@ func crashes(c *wire.Cells) bool {
 	return false
 }
 
-// happen does the act: behind the begin record, before the answer.
+// happen plays the act, after the begin record and before the answer.
 func (g *guest) happen(r *wire.Results) error {
 	g.heard()
 	note("at %d\n", g.at)
@@ -404,7 +403,7 @@ func (g *guest) happen(r *wire.Results) error {
 	case "panic":
 		return g.panics()
 	case "splat", "nomarks":
-		time.Sleep(500 * time.Millisecond) // the host has read that it began, a starved one too
+		time.Sleep(500 * time.Millisecond) // so that even a starved host has read the begin record
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
 	case "runaway":
 		g.runaway()
@@ -414,7 +413,7 @@ func (g *guest) happen(r *wire.Results) error {
 			g.out.Write(wire.KindAlive, nil)
 		}
 	case "early":
-		g.out.Write(wire.KindFault, nil) // flushes what is queued; it is no JSON
+		g.out.Write(wire.KindFault, nil) // flushes the queue; its payload is not JSON
 		return errEnd
 	case "off":
 		return errEnd
@@ -422,14 +421,14 @@ func (g *guest) happen(r *wire.Results) error {
 		return errors.New("the agent gives up")
 	case "hang":
 		forever()
-	case "endless": // it seldom needs a processor: a host that gives it none would be to blame
+	case "endless": // it needs little of a processor, so that the host is not to blame
 		for {
 			g.say(slices.Repeat([]string{"flood"}, 1000)...)
 			time.Sleep(20 * time.Millisecond)
 		}
 	case "lie":
 		seen := &r.Cells[g.at-int(r.First)][0]
-		*seen = step.Observation{Errno: uapi.Errno(38)} // ENOSYS is nobody's answer
+		*seen = step.Observation{Errno: uapi.Errno(38)} // ENOSYS is always wrong
 	case "short":
 		r.Cells = r.Cells[:len(r.Cells)-1]
 	case "done":
@@ -442,7 +441,7 @@ func (g *guest) happen(r *wire.Results) error {
 	return nil
 }
 
-// runaway reports a lockup at a time that the guest's clock cannot have come to.
+// runaway reports a lockup at a time that the guest's clock cannot have reached.
 func (g *guest) runaway() {
 	fmt.Fprintln(g.console, "[ 9999.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [swapper/0:1]")
 }
@@ -496,7 +495,7 @@ func (g *guest) done() error {
 	return g.tell(wire.KindDone, payload)
 }
 
-// flipper flips one bit on its way.
+// flipper flips one bit of what it writes.
 type flipper struct {
 	w     io.Writer
 	at, n int

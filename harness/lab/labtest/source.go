@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 )
 
-// actMark stands before an act in an image that was built from Source: its
-// machines do that, whatever Acts says.
+// actMark precedes an act in an image that was built from Source. Its machines play that act,
+// whatever Acts says.
 const actMark = "act="
 
-// makefile does what a kernel's does for a build out of its tree: it makes a
-// .config of what is asked for, but for what the file "drops" names, an image of
-// kernel/bpf/token.c, and for its ELF file the source itself. A source with #error in it does not compile, and one with
-// #wait takes a minute.
+// makefile builds like a kernel's out of its tree: it makes a .config of the requested options
+// without those in the file "drops", an image of kernel/bpf/token.c, and the source itself as
+// the ELF file. A source that contains #error does not compile, and one with #wait takes a
+// minute.
 const makefile = `VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 1
@@ -51,8 +51,8 @@ func Source(dir string) error {
 	})
 }
 
-// Tools writes programs that only know their version into a directory, for a
-// PATH on which a kernel's tools are to be found.
+// Tools writes programs that print a version into a directory, for a PATH on which a kernel's
+// build finds its tools.
 func Tools(dir string) error {
 	stubs := map[string]string{}
 	for _, name := range []string{"gcc", "ld", "flex", "bison", "bc", "perl", "pahole", "lz4", "cpio"} {

@@ -29,8 +29,8 @@ func TestLongestFirst(t *testing.T) {
 	}
 }
 
-// A guest of 2 GiB counts as such: beside it fits one of 512 MiB and no second
-// one of its kind. One that is bigger than the host runs, alone.
+// TestMachinesShareMemory: beside a guest of 2 GiB there is room for one of 512 MiB and not for
+// a second one of 2 GiB. A guest that is bigger than the host runs alone.
 func TestMachinesShareMemory(t *testing.T) {
 	m := newMemory(shadowMiB + usualMiB + 2*qemuMiB)
 	waits := 0
@@ -77,7 +77,7 @@ func TestAvailable(t *testing.T) {
 	}
 }
 
-// Times are kept for the next run, and a damaged file is none.
+// TestTimes: times are kept for the next run, and a damaged file is ignored.
 func TestTimes(t *testing.T) {
 	l := &Lab{CacheDir: t.TempDir()}
 	l.writeTimes(map[string]float64{"a 1": 2.5})
