@@ -172,7 +172,7 @@ func (l *Loader) any(path string) (runs []*Run, parts bool, err error) {
 		return []*Run{r}, false, err
 	}
 	dirs := []string{path}
-	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) && !begun(path) {
+	if _, err := os.Stat(filepath.Join(path, runFile)); errors.Is(err, fs.ErrNotExist) && !hasInvocation(path) {
 		if dirs, err = runsBelow(path); err != nil {
 			return nil, false, err
 		}

@@ -11,11 +11,10 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The baseline that is kept has the cases of the default suite on each of its
-// kernels, as they are now: one that was written anew would be held against
-// nothing. Where the oracle alone can tell, from the release, what a step must
-// answer, the kernel answered that.
-func TestKeptBaseline(t *testing.T) {
+// TestCommittedBaseline: the committed baseline has today's cases of the default suite on each of
+// its kernels. If the oracle knows a step's answer from the release alone, the kernel gave that
+// answer.
+func TestCommittedBaseline(t *testing.T) {
 	const again = "see what changed, and keep it with make baseline"
 	r, err := (&Loader{}).Baseline(filepath.Join(root, "results/baseline/suite.jsonl.gz"))
 	if err != nil {
@@ -47,7 +46,7 @@ func TestKeptBaseline(t *testing.T) {
 	}
 }
 
-// differing counts the cases that only one of suite and baseline has in its form.
+// differing counts the cases that are not the same in the suite and in the baseline.
 func differing(k *KernelRun, suite []*cases.Case) int {
 	n, has := 0, 0
 	for _, c := range suite {
@@ -62,8 +61,8 @@ func differing(k *KernelRun, suite []*cases.Case) int {
 	return n + k.Len() - has
 }
 
-// decisionsHold plays the suite's cases as the oracle sees them, and returns
-// how many steps it could compare with what the kernel did.
+// decisionsHold compares the oracle's answers to the suite's cases with the kernel's, and returns
+// how many steps it could compare.
 func decisionsHold(t *testing.T, k *KernelRun, suite []*cases.Case) (compared int) {
 	release, err := uapi.ParseRelease(k.Release)
 	if err != nil {

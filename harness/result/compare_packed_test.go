@@ -73,9 +73,9 @@ func TestComparePacked(t *testing.T) {
 	}
 }
 
-// TestColumnsOfTwo leaves alone what only names can compare: a case that is
-// there twice, and kernels that keep their names apart.
-func TestColumnsOfTwo(t *testing.T) {
+// TestComparePackedOfTwo: a case that occurs twice, and kernels with different pools, are compared
+// by their names.
+func TestComparePackedOfTwo(t *testing.T) {
 	k := kernelOf("k", gotCase("a", Pass, 0), gotCase("a", Fail, ePERM))
 	one := kernelOf("k", gotCase("a", Pass, 0))
 	want := Compare(sideOf(one), sideOf(k))

@@ -31,8 +31,8 @@ func sideOf(kernels ...*KernelRun) *Side {
 	return &Side{Name: "s", Runs: []*Run{{Version: Version, Tool: "t", Kernels: kernels}}}
 }
 
-// TestMeasured compares a count that differs in each run: it is no decision. The
-// masks of a token are one, and so is an errno beside a count.
+// TestMeasured: a count that differs in each run is no decision. The masks of a token are one, and
+// so is the errno of a step that counts.
 func TestMeasured(t *testing.T) {
 	seen := func(errno uapi.Errno, measured bool, v uint64) *Side {
 		got := step.Observation{Errno: errno, Values: []uint64{v}}
@@ -53,11 +53,11 @@ func TestMeasured(t *testing.T) {
 	}
 }
 
-// TestClasses tries every status, and no case, against every one: with the
-// same answer and with another one.
+// TestClasses compares every status, and no case, with every other: with the same answer and with
+// another one.
 func TestClasses(t *testing.T) {
 	const none = Status("")
-	// What is expected to fail is tried below: it has a list.
+	// XFail has a test of its own.
 	want := map[[2]Status]Class{
 		{Pass, Pass}: Same, {Pass, Fail}: NewFailure, {Pass, Broken}: NoVerdict, {Pass, Skip}: Vanished,
 		{Pass, none}: Vanished,
@@ -144,7 +144,7 @@ func TestFlaky(t *testing.T) {
 	}
 }
 
-// Parts of a run that was split are one side: no case is missed or new.
+// TestParts: the parts of a split run are one side, in which no case is missing or new.
 func TestParts(t *testing.T) {
 	whole := sideOf(kernelOf("k", gotCase("a", Pass, 0), gotCase("b", Pass, 0), gotCase("c", Pass, 0)))
 	parts := &Side{Runs: []*Run{{Kernels: []*KernelRun{kernelOf("k", gotCase("a", Pass, 0))}},
@@ -192,8 +192,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// What the log holds now and did not before is a new failure, whatever the
-// cases say; what cannot be told is no verdict.
+// TestSymptoms: a new finding is a new failure, whatever the cases say; what is unknown has no
+// verdict.
 func TestSymptoms(t *testing.T) {
 	clean := func() *KernelRun { return kernelOf("k", gotCase("a", Pass, 0)) }
 	with := func(b Boot) *Side { k := clean(); k.Boots = append(k.Boots, b); return sideOf(k) }
@@ -259,8 +259,7 @@ func TestUnlike(t *testing.T) {
 	}
 }
 
-// TestKnownIsNoFinding does not take a machine for news that ended as its
-// kernel is known to.
+// TestKnownIsNoFinding: a machine that ended as a known defect says is no new finding.
 func TestKnownIsNoFinding(t *testing.T) {
 	base, now := sideOf(kernelOf("k")), sideOf(kernelOf("k"))
 	now.Runs[0].Kernels[0].Boots = append(now.Runs[0].Kernels[0].Boots,
@@ -274,8 +273,7 @@ func TestKnownIsNoFinding(t *testing.T) {
 	}
 }
 
-// TestOtherSteps takes a case that was written anew for a new one: its answers
-// cannot be compared.
+// TestOtherSteps: a case with other steps counts as new, because its answers cannot be compared.
 func TestOtherSteps(t *testing.T) {
 	longer := gotCase("a", Pass, 0)
 	longer.Steps = append(longer.Steps, longer.Steps...)
@@ -285,7 +283,7 @@ func TestOtherSteps(t *testing.T) {
 	}
 }
 
-// TestFatal makes another class than a new failure count.
+// TestFatal: a class in Fatal gives exit code 1.
 func TestFatal(t *testing.T) {
 	c := Compare(sideOf(kernelOf("k", gotCase("a", Pass, 0))), sideOf(kernelOf("k", gotCase("a", Pass, ePERM))))
 	if got := c.ExitCode(); got != ExitOK {
@@ -297,7 +295,7 @@ func TestFatal(t *testing.T) {
 	}
 }
 
-// TestAsked tells of what vanished only where it was asked for.
+// TestAsked: a vanished case counts only if the new side selected it.
 func TestAsked(t *testing.T) {
 	c := Compare(sideOf(kernelOf("k", gotCase("a/1", Pass, 0), gotCase("b/1", Pass, 0))),
 		sideOf(kernelOf("k", gotCase("b/2", Pass, 0))))
@@ -307,7 +305,7 @@ func TestAsked(t *testing.T) {
 	}
 }
 
-// TestSideOf leaves the kernels that a run has.
+// TestSideOf: Of keeps the kernels that the run has.
 func TestSideOf(t *testing.T) {
 	base := sideOf(kernelOf("a"), kernelOf("b"))
 	for _, tt := range []struct{ ref, want string }{{"b", "b"}, {"c", "a b"}} {
@@ -324,7 +322,7 @@ func TestSideOf(t *testing.T) {
 	}
 }
 
-// A baseline says of a later run what the run that it was made from says.
+// TestBaseline: a comparison with a baseline is the same as one with its run.
 func TestBaseline(t *testing.T) {
 	r := aRun()
 	r.Interrupted = false

@@ -12,7 +12,7 @@ import (
 	"tokentest/cases/step"
 )
 
-// The fast way decodes every line as the JSON decoder does.
+// TestDecode: the fast path decodes every line as the JSON decoder does.
 func TestDecode(t *testing.T) {
 	lines := []string{
 		`{"kernel":0,"case":"a/b","status":"pass","boot":0,"steps":[{"got":{"errno":1},"id":"r"}]}`,
@@ -60,7 +60,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// TestLoader reads a run as Load does, but for what was not asked for.
+// TestLoader: a Loader reads what Load reads, without what it was told to leave out.
 func TestLoader(t *testing.T) {
 	r := aRun()
 	r.Kernels[0].Worlds = []WorldResult{{Group: "a", Key: "k", Seen: []step.Observation{{Errno: 1}}}}
@@ -103,7 +103,7 @@ func TestLoader(t *testing.T) {
 	}
 }
 
-// TestPack keeps every case as it was.
+// TestPack: packing changes no case.
 func TestPack(t *testing.T) {
 	perm := []StepResult{{Got: step.Observation{Errno: 1}, ID: "r"}}
 	want := []CaseResult{

@@ -36,15 +36,15 @@ func group(t *testing.T, text string) *cases.Group {
 	return g
 }
 
-// guest shows what a kernel without a fault would: the oracle's own answers.
-// change may spoil an observation, named by its case ("setup" for a world) and step.
+// guest observes what a correct kernel answers: the oracle's answers. change may change an
+// observation, given its case ("setup" for a world) and step.
 type guest struct {
 	facts  *step.Facts
 	omit   string // of the judge's oracle alone
 	change func(id string, n int, o *step.Observation)
 }
 
-// must is what a step must show; every operation of the tests is known.
+// must returns a step's expectation; the oracle knows every operation of the tests.
 func must(e sim.Expect, err error) sim.Expect {
 	if err != nil {
 		panic(err)
@@ -121,8 +121,7 @@ func statuses(rs map[string]*CaseResult) map[Status][]string {
 	return out
 }
 
-// Where the kernel answers as the oracle says, the built-in cases all pass,
-// and say why where they are skipped.
+// If the kernel answers as the oracle says, all built-in cases pass or are skipped with a reason.
 func TestJudgePasses(t *testing.T) {
 	c, err := cases.Load(t.Context())
 	if err != nil {
@@ -146,7 +145,7 @@ func TestJudgePasses(t *testing.T) {
 	}
 }
 
-// One wrong observation at a time in the matrix above.
+// Each row makes one observation of the matrix above wrong.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -239,8 +238,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A pin that the kernel contradicts fails the case with its source, even
-// where the oracle agrees with the kernel; and the other way round.
+// A pin that the kernel contradicts fails the case with its source, even if the oracle agrees with
+// the kernel; and so does an oracle that the kernel contradicts, even if a pin agrees.
 func TestBothKeysCount(t *testing.T) {
 	lie := strings.Replace(matrix, "pin who=owner type=queue ok # a source", "pin who=owner type=queue EINVAL # a lie", 1)
 	rs := (&guest{facts: facts612()}).judge(group(t, lie).Cases)
@@ -259,7 +258,7 @@ func TestBothKeysCount(t *testing.T) {
 	}
 }
 
-// What nobody knows the answer to is skipped as drift, unless a pin knows it.
+// A step without a known answer is skipped as drift, unless a pin knows the answer.
 func TestDrift(t *testing.T) {
 	f := facts612()
 	f.Max = map[string]uint32{"bpf_map_type": 50}
@@ -290,8 +289,8 @@ root map_create type=queue
 root map_create type=stack
 `
 
-// In a scenario a wrong control breaks the case and another wrong step fails
-// it; broken stays broken, and the first cause is told.
+// In a scenario a wrong control breaks the case and another wrong step fails it; broken stays
+// broken, and the first cause is the reason.
 func TestScenario(t *testing.T) {
 	for _, tt := range []struct {
 		wrong  []int
@@ -316,12 +315,12 @@ func TestScenario(t *testing.T) {
 			t.Errorf("steps %d wrong: %s: %q, want %s: %q", tt.wrong, r.Status, r.Reason, tt.status, tt.reason)
 		}
 		if len(r.Steps) != 4 {
-			t.Errorf("steps %d wrong: %d steps are told, want all", tt.wrong, len(r.Steps))
+			t.Errorf("steps %d wrong: the result has %d steps, want all", tt.wrong, len(r.Steps))
 		}
 	}
 }
 
-// A control that comes later than what it guards against breaks it all the same.
+// A control breaks the case also if it comes after the step that it guards.
 func TestLateControl(t *testing.T) {
 	g := group(t, "root map_create type=queue\n"+scenario)
 	gu := &guest{facts: facts612(), change: func(_ string, n int, o *step.Observation) {
@@ -352,10 +351,10 @@ func TestIncomplete(t *testing.T) {
 			"it has 1 steps and showed 0"},
 		{"too many", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Case(c, append(one, one...)) },
 			"it has 1 steps and showed 2"},
-		{"the guest could not", func(j *Judge) CaseResult { j.SetupFailed(w, "no memory"); return j.Case(c, one) },
+		{"the guest gave up", func(j *Judge) CaseResult { j.SetupFailed(w, "no memory"); return j.Case(c, one) },
 			"the guest could not set it up: no memory"},
 		{"a fault", func(j *Judge) CaseResult { j.Setup(w, ok); return j.Faulted(c, "no fork") }, "no fork"},
-		{"a fault behind a broken set-up", func(j *Judge) CaseResult {
+		{"a fault after a broken set-up", func(j *Judge) CaseResult {
 			j.SetupFailed(w, "no memory")
 			return j.Faulted(c,
 				"no fork")
@@ -367,8 +366,8 @@ func TestIncomplete(t *testing.T) {
 	}
 }
 
-// A kernel that should have what a case needs fails it. That its control could
-// not run either does not make less of it.
+// A kernel that should have what a case needs fails the case, also if the control could not run
+// either.
 func TestRefutedNeed(t *testing.T) {
 	text := `axis type each map_type -unspec
 axis who root nobody
@@ -425,8 +424,8 @@ func TestUnmet(t *testing.T) {
 	}
 }
 
-// What every case needs is asked of a kernel whose configuration is not known: without it, each case is
-// skipped for the option and none fails, not even for a token that is not there.
+// A kernel of unknown configuration that lacks what every case needs skips each case for the
+// option; none fails, not even for a missing token.
 func TestUnmetAlways(t *testing.T) {
 	g := group(t, "needs token\n"+scenario)
 	f := &step.Facts{Release: "6.12.1", ConfigOff: []string{"BPF_SYSCALL"}}
@@ -437,7 +436,7 @@ func TestUnmetAlways(t *testing.T) {
 	}
 }
 
-// Where the control of a cell cannot be asked, the cell says nothing either.
+// A cell whose control cannot run is skipped too.
 func TestUnmetControl(t *testing.T) {
 	g := group(t, `axis who root owner nobody
 actor owner userns
@@ -458,8 +457,8 @@ control refuse who=nobody
 	}
 }
 
-// A control must come out as its line says, even where oracle and kernel
-// agree that it does not; and it must have run.
+// A control must be allowed or refused as its line says, even if oracle and kernel agree that it
+// is not; and it must have run.
 func TestGuards(t *testing.T) {
 	text := strings.Replace(matrix, "control refuse who=nobody", "control refuse who=owner", 1)
 	rs := (&guest{facts: facts612()}).judge(group(t, text).Cases)
@@ -486,8 +485,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// A case whose control was not tried says nothing yet; a control that failed
-// breaks it all the same.
+// A case whose control was not tried is interrupted; a control that failed breaks it.
 func TestUntriedGuards(t *testing.T) {
 	g := group(t, matrix)
 	rs := (&guest{facts: facts612()}).judge(g.Cases)
@@ -511,9 +509,9 @@ func TestUntriedGuards(t *testing.T) {
 	}
 }
 
-// Where nothing shows the configuration, EINVAL for the initial root means that
-// the option is off: a skip with its name. Where it is known, or the kernel's BTF has
-// what the option compiles in, the kernel refuses wrongly: a broken control.
+// If nothing shows the configuration, EINVAL for the initial root means that the option is off: a
+// skip with its name. If it is known, or the kernel's BTF has what the option compiles in, the
+// kernel refuses wrongly: a broken control.
 func TestUnknownConfiguration(t *testing.T) {
 	text := `axis type each map_type -unspec
 axis who root owner nobody
@@ -549,7 +547,7 @@ control refuse who=nobody
 	}
 }
 
-// What a step shows beside its errno counts: a text, a bound, a set.
+// A step's text, counts and values count like its errno.
 func TestJudgeBeyondErrno(t *testing.T) {
 	g := group(t, `needs token
 actor o userns uid=1000

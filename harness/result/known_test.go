@@ -30,7 +30,8 @@ control nobody map_create type=hash => EPERM
 	return g.Cases[0]
 }
 
-// A machine that ended as known does not count; anything else is red.
+// TestKnown: a machine that ended as a known defect says does not count; any other end fails the
+// case.
 func TestKnown(t *testing.T) {
 	found := func(titles ...string) []splat.Finding {
 		var out []splat.Finding

@@ -93,7 +93,7 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// What fails as expected is no failure; that it does so no more is.
+// A case that fails as expected is no failure; one that no longer fails so is.
 func TestExpectedExitCode(t *testing.T) {
 	xfail, pass := kernelOf("k", gotCase("a", XFail, ePERM)), kernelOf("k", gotCase("a", Pass, 0))
 	fail := kernelOf("k", gotCase("a", Fail, ePERM))
@@ -114,7 +114,7 @@ func TestExpectedExitCode(t *testing.T) {
 	}
 }
 
-// A case is denied with the control without which it says nothing.
+// A list entry that denies a control denies the cases that need it.
 func TestDenied(t *testing.T) {
 	g := group(t, matrix)
 	k := &KernelRun{Ref: "k"}

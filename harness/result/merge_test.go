@@ -34,8 +34,8 @@ func partRun(dir, digest string, list ...CaseResult) *Run {
 		Boots: []Boot{{Dir: "kernel0/boot0", Fate: vm.Clean}}, Cases: list}}}
 }
 
-// The parts of a run are one: controls that both ran count once, the worst of
-// them, and boots are counted on.
+// TestMerge: a control that several parts ran counts once, with its worst result, and the boots of
+// later parts follow those of earlier ones.
 func TestMerge(t *testing.T) {
 	one := []StepResult{{Got: step.Observation{Errno: uapi.Errno(1), Values: []uint64{16}}}}
 	a := partRun("/runs/a", "d", CaseResult{ID: "control", Status: Pass}, CaseResult{ID: "one", Status: Pass, Steps: one})

@@ -7,7 +7,7 @@ import (
 	"tokentest/cases/oracle"
 )
 
-// TestOmission finds with each rule left out what judging everything finds.
+// TestOmission: an Omission finds the same as judging every case without the rule.
 func TestOmission(t *testing.T) {
 	g := group(t, matrix)
 	k := (&guest{facts: facts612()}).stored(g).Kernels[0]

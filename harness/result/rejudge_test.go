@@ -28,8 +28,8 @@ func (gu *guest) stored(g *cases.Group) *Run {
 
 func corpusWith(g *cases.Group) *cases.Corpus { return &cases.Corpus{Groups: []*cases.Group{g}} }
 
-// TestAgain judges a run that was judged without a rule again, with it: what
-// failed for it, and what its controls broke, passes now.
+// TestAgain: a run that was judged without a rule is judged again with it, and the cases that failed
+// or were broken for that reason pass.
 func TestAgain(t *testing.T) {
 	g := group(t, matrix)
 	r := (&guest{facts: facts612(), omit: "map_create/unprivileged-disabled"}).stored(g)
@@ -57,7 +57,7 @@ func TestAgain(t *testing.T) {
 	}
 }
 
-// TestAgainKeeps leaves alone what does something else now.
+// TestAgainKeeps: a case that has changed keeps its result.
 func TestAgainKeeps(t *testing.T) {
 	g := group(t, matrix)
 	r := (&guest{facts: facts612()}).stored(g)
@@ -90,7 +90,7 @@ func TestAgainKeeps(t *testing.T) {
 	}
 }
 
-// TestAgainOfWhatDidNotRun leaves it as it was.
+// TestAgainOfWhatDidNotRun: a case that did not run keeps its result.
 func TestAgainOfWhatDidNotRun(t *testing.T) {
 	g := group(t, matrix)
 	r := (&guest{facts: facts612()}).stored(g)
@@ -112,8 +112,8 @@ func TestAgainOfWhatDidNotRun(t *testing.T) {
 	}
 }
 
-// TestAgainOfWhatWasRead judges what was read as it judges a list, with what
-// is expected to fail, what another case showed twice and what changed.
+// TestAgainOfWhatWasRead: packed cases are judged like a list, also with expected failures, repeated
+// observations and changed cases.
 func TestAgainOfWhatWasRead(t *testing.T) {
 	defer func(n int) { atATime = n }(atATime)
 	atATime = 3

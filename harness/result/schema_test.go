@@ -36,8 +36,8 @@ var schemas = map[string]struct {
 		baselineHead{}},
 }
 
-// TestSchema compares the published schemas with the types that are written:
-// whoever adds a member publishes it (go test ./harness/result -update).
+// TestSchema compares the published schemas with the Go types; go test ./harness/result -update
+// publishes a new member.
 func TestSchema(t *testing.T) {
 	words := comments(t)
 	for name, s := range schemas {
@@ -149,7 +149,7 @@ func (d *describer) fields(t reflect.Type, props map[string]any, required *[]str
 	}
 }
 
-// comments reads the words beside the fields of the types of our packages.
+// comments reads the comments of the fields of our types.
 func comments(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -208,7 +208,7 @@ func validate(t *testing.T, s *jsonschema.Schema, what string, text []byte) erro
 	return s.Validate(v)
 }
 
-// validateRun holds a run's directory against the published schemas.
+// validateRun checks a run's directory against the published schemas.
 func validateRun(t *testing.T, dir string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
@@ -231,8 +231,7 @@ func validateRun(t *testing.T, dir string) {
 	}
 }
 
-// TestRunsAreValid holds what is written, and every kept record of an older
-// tokentest, against the schemas.
+// TestRunsAreValid checks new records, and the kept records of older versions, against the schemas.
 func TestRunsAreValid(t *testing.T) {
 	validateRun(t, save(t, aRun()))
 	path := filepath.Join(t.TempDir(), "b.jsonl")
@@ -269,7 +268,7 @@ func kept(t *testing.T) []string {
 	return list
 }
 
-// TestSchemaRefuses shows that the schemas can say no.
+// TestSchemaRefuses: the schemas refuse bad records.
 func TestSchemaRefuses(t *testing.T) {
 	run, rec := compile(t, "run.schema.json"), compile(t, "record.schema.json")
 	for _, tt := range []struct {
@@ -291,8 +290,7 @@ func TestSchemaRefuses(t *testing.T) {
 	}
 }
 
-// TestOlderAndNewer reads records of older tokentests, and one of a newer
-// tokentest that has members that this one does not know.
+// TestOlderAndNewer reads records of older versions, and one of a newer version with unknown members.
 func TestOlderAndNewer(t *testing.T) {
 	for _, dir := range kept(t) {
 		r, err := Load(dir)
@@ -316,13 +314,13 @@ func TestOlderAndNewer(t *testing.T) {
 	}
 }
 
-// without leaves out what the records add up to.
+// without removes the seal of the records.
 func without(r *Run) *Run {
 	r.Records = nil
 	return r
 }
 
-// TestSchemasAreAll finds a schema that belongs to nothing any more.
+// TestSchemasAreAll finds schemas that nothing uses.
 func TestSchemasAreAll(t *testing.T) {
 	err := filepath.WalkDir(filepath.Join(root, "results"), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.HasSuffix(path, ".schema.json") && schemas[d.Name()].of == nil {

@@ -36,7 +36,7 @@ func bigRun() *Run {
 
 var storedFiles map[string]string
 
-// stored is the files of bigRun, which take time to reach the disk.
+// stored are the files of bigRun, written once, because a sync takes time.
 func stored(t *testing.T) map[string]string {
 	t.Helper()
 	if storedFiles != nil {
@@ -77,8 +77,8 @@ func place(f Fault, line, record, want int) Damage {
 	return Damage{Line: line, Fault: f, Record: record, Want: want}
 }
 
-// TestDamage damages a run of 48 records that passes in every way: each is
-// named with its line, and is no verdict.
+// TestDamage damages a passing run of 48 records in every way: each damage is reported with its
+// line, and the run has no verdict.
 func TestDamage(t *testing.T) {
 	altered := func(line int, from, to string) func([]string) []string {
 		return func(l []string) []string {
@@ -161,8 +161,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestDamageEverywhere deletes each line in turn, and alters each byte of one:
-// nothing is as silent as it was.
+// TestDamageEverywhere deletes each line in turn, and changes each byte of one: each is noticed.
 func TestDamageEverywhere(t *testing.T) {
 	for line := range 48 {
 		if r := edit(t, func(l []string) []string {
@@ -187,7 +186,7 @@ func TestDamageEverywhere(t *testing.T) {
 	}
 }
 
-// TestDamageIsShort names some lines of a file in which most are wrong.
+// TestDamageIsShort: only some of many damaged lines are listed.
 func TestDamageIsShort(t *testing.T) {
 	r := edit(t, func(l []string) []string { slices.Reverse(l[:48]); return l })
 	if len(r.Damage) != maxDamage || r.MoreDamage != 48-maxDamage || len(r.Gaps()) != maxDamage+1 {
@@ -195,7 +194,7 @@ func TestDamageIsShort(t *testing.T) {
 	}
 }
 
-// TestKeepCounts counts every case, also those that are not kept.
+// TestKeepCounts: cases that Keep leaves out have a record too.
 func TestKeepCounts(t *testing.T) {
 	dir := save(t, bigRun())
 	l := &Loader{Keep: func(id string) bool { return id == "g/7" }}
@@ -210,7 +209,7 @@ func TestKeepCounts(t *testing.T) {
 	}
 }
 
-// strip makes of a run what a tokentest without numbers and checksums stored.
+// strip turns a run into one of an older version, without numbers and checksums.
 func strip(t *testing.T, dir string) {
 	t.Helper()
 	damage(t, dir, recordsFile, func(text string) string {
@@ -247,7 +246,7 @@ func head(t *testing.T, dir string, change func(map[string]any)) {
 	})
 }
 
-// seal numbers the records of a run anew, as one that wrote them so would have.
+// seal numbers changed records as if they had been written so.
 func seal(t *testing.T, dir string) {
 	t.Helper()
 	n, digest := 0, ""
@@ -265,7 +264,7 @@ func seal(t *testing.T, dir string) {
 	head(t, dir, func(r map[string]any) { r["records"] = Seal{n, digest} })
 }
 
-// TestUnverified reads an older record, and says that nothing vouches for it.
+// TestUnverified: a record of an older version is marked as unverified.
 func TestUnverified(t *testing.T) {
 	dir := save(t, bigRun())
 	strip(t, dir)
@@ -285,7 +284,7 @@ func TestUnverified(t *testing.T) {
 	}
 }
 
-// TestBaselineDamage cuts a baseline.
+// TestBaselineDamage: a baseline that is cut off is noticed.
 func TestBaselineDamage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "b.jsonl")
 	if err := WriteBaseline(path, bigRun()); err != nil {
@@ -327,9 +326,9 @@ func TestBaselineDamage(t *testing.T) {
 	}
 }
 
-// TestCompareMissing compares with a run of which records are missing, either
-// way and both ways of comparing: what has no record has neither vanished nor
-// is it new, and a failure that the base has no record of is no new one.
+// TestCompareMissing compares with a run that lacks records, on either side and in both ways of
+// comparing: a case without a record has neither vanished nor is it new, and a failure without a
+// record in the base is not a new one.
 func TestCompareMissing(t *testing.T) {
 	cut := edit(t, func(l []string) []string { return l[:30] })
 	whole := edit(t, func(l []string) []string { return l })
@@ -372,7 +371,7 @@ func TestCompareMissing(t *testing.T) {
 	}
 }
 
-// TestMergeMissing puts parts together of which one lacks records.
+// TestMergeMissing merges parts one of which lacks records.
 func TestMergeMissing(t *testing.T) {
 	a, b := edit(t, func(l []string) []string { return l }), edit(t, func(l []string) []string { return l[:30] })
 	for _, k := range b.Kernels {
@@ -385,14 +384,14 @@ func TestMergeMissing(t *testing.T) {
 	}
 }
 
-// TestBisectMissing stops a bisection that would take what is left for the whole.
+// TestBisectMissing: a run that lacks records stops a bisection.
 func TestBisectMissing(t *testing.T) {
 	if r := edit(t, func(l []string) []string { return l[:30] }); r.BisectCode() != BisectAbort {
 		t.Errorf("exit code %d", r.BisectCode())
 	}
 }
 
-// TestRecreate keeps the records that are there until the new ones are whole.
+// TestRecreate: old records stay until the new ones are complete.
 func TestRecreate(t *testing.T) {
 	dir := save(t, bigRun())
 	before, err := os.ReadFile(filepath.Join(dir, recordsFile))
@@ -426,7 +425,7 @@ func TestRecreate(t *testing.T) {
 	}
 }
 
-// TestUnended names a run that has not ended, in each place that looks for one.
+// TestUnended: every reader of runs reports a run that has not ended.
 func TestUnended(t *testing.T) {
 	parts := t.TempDir()
 	dir := filepath.Join(parts, "part2")

@@ -30,11 +30,11 @@ const (
 
 // Store appends a run's records to its directory.
 type Store struct {
-	dir    string
-	f      *os.File
-	n      int // records
-	digest hash.Hash
-	anew   bool // Close replaces the records that are there
+	dir      string
+	f        *os.File
+	n        int // records
+	digest   hash.Hash
+	replaces bool // Close replaces the records that are there
 }
 
 // record is one line of records.jsonl: a case, or the set-up of a world.
@@ -58,7 +58,7 @@ func Create(dir string) (*Store, error) {
 func Recreate(dir string) (*Store, error) {
 	s, err := create(dir, recordsFile+temporary, os.O_TRUNC)
 	if err == nil {
-		s.anew = true
+		s.replaces = true
 	}
 	return s, err
 }
@@ -137,7 +137,7 @@ func (s *Store) Close(r *Run) error {
 // again: run.json never describes other records.
 func (s *Store) settle() error {
 	err := s.f.Close()
-	if err != nil || !s.anew {
+	if err != nil || !s.replaces {
 		return err
 	}
 	if err := os.Remove(filepath.Join(s.dir, runFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -149,7 +149,7 @@ func (s *Store) settle() error {
 // Abandon drops the records. If they were to replace others, those stay.
 func (s *Store) Abandon() error {
 	err := s.f.Close()
-	if s.anew {
+	if s.replaces {
 		err = errors.Join(err, os.Remove(s.f.Name()))
 	}
 	return err
@@ -183,12 +183,13 @@ func (l *Loader) Load(dir string) (*Run, error) {
 
 // resumable sets Resume if the run is incomplete and can be completed.
 func (r *Run) resumable() {
-	if begun(r.Dir) && (r.Interrupted || len(r.Gaps()) > 0) {
+	if hasInvocation(r.Dir) && (r.Interrupted || len(r.Gaps()) > 0) {
 		r.Resume = []string{r.Dir}
 	}
 }
 
-func begun(dir string) bool {
+// hasInvocation reports whether the run in a directory can be resumed.
+func hasInvocation(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, InvocationFile))
 	return err == nil
 }
@@ -205,7 +206,7 @@ func (e *UnendedError) Error() string {
 // LoadHead reads a run from its directory, without cases and worlds.
 func LoadHead(dir string) (*Run, error) {
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
-	if errors.Is(err, fs.ErrNotExist) && begun(dir) {
+	if errors.Is(err, fs.ErrNotExist) && hasInvocation(dir) {
 		return nil, &UnendedError{dir}
 	}
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"tokentest/harness/vm"
 )
 
-// TestExitCode tries every fate with every status: a difference outdoes the
-// lack of a verdict, which outdoes that all is as expected.
+// TestExitCode tries every fate with every status: a difference takes precedence over a missing
+// verdict, and that over success.
 func TestExitCode(t *testing.T) {
 	fates := map[vm.Fate]int{
 		vm.Clean: ExitOK, vm.Tainted: ExitDiffers, vm.Panicked: ExitDiffers, vm.Hung: ExitDiffers,
@@ -148,7 +148,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// The records are there as soon as they are appended, run.json or not.
+// Records are readable as soon as they are appended, also without run.json.
 func TestAppendIsOnTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	s, err := Create(dir)
@@ -183,7 +183,7 @@ func damage(t *testing.T, dir, file string, change func(text string) string) {
 	}
 }
 
-// Wherever the last record is torn, it alone is lost.
+// If the last record is cut off anywhere, only that record is lost.
 func TestTornRecord(t *testing.T) {
 	whole, err := os.ReadFile(filepath.Join(save(t, aRun()), recordsFile))
 	if err != nil {

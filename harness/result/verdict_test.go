@@ -15,8 +15,8 @@ func cleanKernel(list ...CaseResult) *KernelRun {
 
 func caseOf(id string, s Status) CaseResult { return CaseResult{ID: id, Status: s} }
 
-// A kernel on which nothing was decided has no verdict, in whatever way that
-// came about, but where that was accepted, or is another part's to decide.
+// A kernel on which nothing was decided has no verdict, whatever the cause, unless AllowEmpty is set
+// or another part can decide it.
 func TestNothingDecided(t *testing.T) {
 	a, b := caseOf("a/x", Skip), caseOf("b/x", Skip)
 	passed := caseOf("control", Pass)
@@ -110,8 +110,7 @@ func TestCompareNothing(t *testing.T) {
 	}
 }
 
-// Of kernel, rules and pin, the one that the other two contradict is wrong, and
-// the exit code says which.
+// If two of kernel, rules and pin agree, the third is wrong, and the exit code says which.
 func TestFaults(t *testing.T) {
 	const text = `needs token
 actor owner userns uid=1000
@@ -177,7 +176,7 @@ owner map_create type=hash => EPERM
 	}
 }
 
-// A set-up that a pin of the file contradicts alone is the file's fault.
+// If only a pin contradicts the set-up, the file is at fault.
 func TestFaultOfSetup(t *testing.T) {
 	lie := strings.Replace(matrix, "token_create bpffs=b -> t", "token_create bpffs=b -> t => EPERM", 1)
 	for id, r := range (&guest{facts: facts612()}).judge(group(t, lie).Cases) {
@@ -187,8 +186,8 @@ func TestFaultOfSetup(t *testing.T) {
 	}
 }
 
-// A step that the rules do not follow leaves the others their verdict, and what
-// the kernel answered stands in the record; a pin on it counts.
+// A step that the oracle does not model leaves the other steps their verdict; the record has the
+// kernel's answer, and a pin on the step counts.
 func TestNotModelled(t *testing.T) {
 	const text = `needs token
 actor owner userns uid=1000
@@ -242,8 +241,7 @@ owner mkdir in=e name=x => ?
 	}
 }
 
-// Where nothing but controls and steps of the harness itself has a verdict, the
-// case says nothing about what it asks.
+// If only controls and steps of the harness itself have a verdict, the case is skipped.
 func TestNothingModelled(t *testing.T) {
 	const text = `actor peer init
 control root map_create type=hash
