@@ -48,6 +48,8 @@ func TestObjGet(t *testing.T) {
 		{b, "map", 0, 0, eACCES},
 		{b, "map", 0, uapi.AllCaps, 0},
 		{b, "other", 7, 0, eNOENT},
+		{b, "dir", 7, 0, eACCES}, // bpf_inode_type: a directory
+		{b, "dir", 0, uapi.AllCaps, eACCES},
 		{&shut, "map", 7, 0, eACCES},
 		{&shut, "map", 0, uapi.AllCaps, 0},
 	} {

@@ -59,6 +59,11 @@ var objGetRules = []rule[*ObjGet]{
 			p, ok := c.req.In.BPFFS.Pins[c.req.Name]
 			return ok && !p.Inode.permits(c.Caller, mayRead|mayWrite)
 		}},
+	{id: "no-object", fn: "bpf_inode_type", errno: eACCES, text: "the name is a directory, not a pinned object",
+		holds: func(c *call[*ObjGet]) bool {
+			_, ok := c.req.In.BPFFS.Pins[c.req.Name]
+			return !ok
+		}},
 }
 
 func (r *ObjGet) decide(w *World, trace *[]Line) Verdict {

@@ -12,6 +12,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"tokentest/cases/oracle"
@@ -49,6 +50,7 @@ type Sim struct {
 	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 	attached  int                                // mounts so far
 	groups    int                                // peer groups so far
+	vague     map[int]bool                       // mount namespaces whose mounts are not followed any more
 	untracked bool                               // some actor has a descriptor that is not followed
 }
 
@@ -131,6 +133,7 @@ func (s *Sim) Fork() *Sim {
 	if s.needsMountsCopied() {
 		c.copyMounts()
 	}
+	c.vague = maps.Clone(s.vague)
 	c.lsm = s.forkLSM()
 	c.symbols = slices.Clip(s.symbols) // a name that the fork adds must not reach s
 	return &c
@@ -209,9 +212,15 @@ func (s *Sim) Step(st *step.Step) (Expect, error) {
 	if s.untracked && s.usesUntracked(a, st) {
 		return s.passUntracked(a, st), nil
 	}
+	if s.vague[a.mounts] && usesMounts(st) {
+		return s.passVague(a, st), nil
+	}
 	e := plays[st.Op](s, a, st)
 	if !e.Verdict.Known && st.Out != 0 {
 		s.untrack(a, st)
+	}
+	if !e.Verdict.Known && (st.Op == step.OpMoveMount || st.Op == step.OpBind) {
+		s.lose(a)
 	}
 	return e, nil
 }

@@ -39,3 +39,33 @@ func (s *Sim) passUntracked(a *actor, st *step.Step) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "a step made its descriptor whose answer the rules do not know",
 		ID: st.Op.String() + "/not-modelled"}}
 }
+
+// lose notes that the rules do not know which mounts the actor's mount namespace has.
+func (s *Sim) lose(a *actor) {
+	if s.vague == nil {
+		s.vague = map[int]bool{}
+	}
+	s.vague[a.mounts] = true
+}
+
+// usesMounts reports whether the result of a step depends on the mounts of a place.
+func usesMounts(st *step.Step) bool {
+	switch st.Op {
+	case step.OpFspick, step.OpRemount, step.OpBind, step.OpCloneMount, step.OpShare, step.OpUmount, step.OpMountinfo,
+		step.OpLibrary:
+		return true
+	case step.OpOpen:
+		_, place := st.Num(step.KeyAt)
+		return place
+	}
+	return false
+}
+
+// passVague plays a step that depends on mounts that are not followed.
+func (s *Sim) passVague(a *actor, st *step.Step) Expect {
+	if st.Out != 0 {
+		s.untrack(a, st)
+	}
+	return Expect{Verdict: oracle.Verdict{Rule: "a step changed mounts in a way that the rules do not follow",
+		ID: st.Op.String() + "/not-modelled"}}
+}

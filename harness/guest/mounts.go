@@ -210,6 +210,9 @@ const mountPoint = 4
 
 func (a *actor) fdinfo(s *step.Step) (int, step.Observation) {
 	proof, values := proveToken(a.fd(s, step.KeyHandle))
+	if values == nil { // the descriptor is not a token's
+		return noFD, step.Observation{Errno: uapi.Errno(unix.ENODATA)}
+	}
 	return noFD, step.Observation{Proof: proof, Values: values}
 }
 
