@@ -32,7 +32,7 @@ func Name(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, 
 func Random(ctx context.Context, seed uint64, i int) (string, error) {
 	d := newDrawer(seed, uint64(i))
 	d.draw()
-	text := d.text(fmt.Sprintf("World %d that the seed %d draws.", i, seed))
+	text := d.text(fmt.Sprintf("World %d of seed %d.", i, seed))
 	for {
 		bad, err := unplayable(ctx, Name(seed, i), text)
 		if err != nil || len(bad) == 0 {

@@ -230,7 +230,7 @@ func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 
 func (s *Sim) chmod(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
-	if fd.Kind == oracle.Dir {
+	if fd.BPFFS == nil && fd.Kind != oracle.Closed && fd.Kind != oracle.Path {
 		return notModelled("chmod")
 	}
 	e := s.decide(a, st, &oracle.Chmod{FD: fd})

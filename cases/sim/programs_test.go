@@ -85,7 +85,7 @@ peer map_create type=hash token=t # EPERM map_create/unprivileged-disabled
 peer map_create type=hash token=t caps=none # EPERM map_create/unprivileged-disabled
 owner close t # ok close
 owner map_create type=hash token=t # EBADF map_create/token-bad-fd
-owner close t # ok close
+owner close t # EBADF close
 `},
 	{"requests", "7.3", `
 actor owner userns uid=1000
@@ -276,7 +276,7 @@ owner open of=closed # EBADF open/bad-fd
 owner chmod b mode=0500 # ok chmod/allowed
 owner stat b # ok stat "mode=500 uid=0 gid=0"
 owner mkdir in=b name=y caps=none # EACCES mkdir/write
-owner chmod m mode=0500 # ok chmod/allowed
+owner chmod m mode=0500 # ? chmod/not-modelled
 owner chmod closed mode=0500 # EBADF chmod/bad-fd
 owner stat m # ? stat/not-modelled
 owner stat closed # ? stat/not-modelled
@@ -445,7 +445,7 @@ owner library make=queue # EPERM map_create/unprivileged-disabled
 `},
 	{"limits", "6.12", `
 actor owner userns uid=1000
-owner bpffs cmds=any maps=any -> b # ok bpffs/allowed
+owner bpffs cmds=any maps=any at=/mnt/a -> b # ok bpffs/allowed
 owner token_create bpffs=b -> t # ok token_create/allowed [any any 0x0 0x0]
 root memory owner max=0x1000000 # ok memory
 owner map_create type=array value=16384 max=4096 token=t # ENOMEM map_create/no-memory

@@ -15,6 +15,8 @@ import (
 	"maps"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -250,9 +252,13 @@ func (s *Sim) send(a *actor, st *step.Step) Expect {
 
 func (s *Sim) closeFD(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
+	e := harnessStep(st.Op)
+	if a.fds[step.Handle(h)].Kind == oracle.Closed {
+		e.Verdict.Errno = uapi.Errno(unix.EBADF)
+	}
 	delete(a.fds, step.Handle(h))
 	s.unname(st, step.Handle(h))
-	return harnessStep(st.Op)
+	return e
 }
 
 // reopen makes a descriptor that refers to no token.
