@@ -185,7 +185,7 @@ var (
 		Doc: "the token to give, with BPF_F_TOKEN_FD; closed: a descriptor that is not open"}
 	paramTokenFD = Param{Key: KeyTokenFD, Name: "token_fd", Kind: KindHandle, Doc: "a token without BPF_F_TOKEN_FD"}
 	paramAttr    = Param{Key: KeyAttr, Name: "attr", Kind: KindFault,
-		Doc: "what is wrong with the attribute as a whole: tail, beyond, huge, unreadable; " +
+		Doc: "the fault of the attribute as a whole: tail, beyond, huge, unreadable; " +
 			"insns for a program's instructions"}
 	paramFlags   = Param{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "the flags, instead of the type's own"}
 	paramLog     = Param{Key: KeyLog, Name: "log", Kind: KindNum, Doc: "the log level"}
@@ -194,7 +194,7 @@ var (
 	paramInside  = Param{Key: KeyInside, Name: "inside", Kind: KindHandle,
 		Doc: "a user namespace to setns(2) into first, in a process of its own"}
 	paramThen = Param{Key: KeyThen, Name: "then", Kind: KindCaps,
-		Doc: "with inside=: with just these effective capabilities once it has entered, and not with all"}
+		Doc: "with inside=: the effective capabilities after entering, instead of all"}
 	paramNoFD = Param{Key: KeyNoFD, Name: "no_fd", Kind: KindNum,
 		Doc: "1: while the process may open no more descriptors"}
 	paramMemlock = Param{Key: KeyMemlock, Name: "memlock", Kind: KindNum,
@@ -209,7 +209,7 @@ var (
 	paramFrom    = Param{Key: KeyFrom, Name: "from", Kind: KindActor, Use: Required,
 		Doc: "the actor whose descriptor it is"}
 	paramContext = Param{Key: KeyContext, Name: "context", Kind: KindHandle,
-		Doc: "what fsopen or fspick made", Use: Positional}
+		Doc: "the descriptor of fsopen or fspick", Use: Positional}
 	paramLSM = Param{Key: KeyHandle, Name: "program", Kind: KindHandle, Doc: "the BPF-LSM program", Use: Positional}
 )
 
@@ -297,7 +297,7 @@ var operations = [Ops]Operation{
 		Drawn: Drawn{Cell: 12, Along: true}, Doc: "BPF_BTF_LOAD of a smallest BTF",
 		Params: []Param{
 			paramToken, paramTokenFD, paramAttr, paramFlags, paramLog, paramInside, paramThen,
-			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: no BTF"},
+			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
 			paramNoFD,
 		},
@@ -317,7 +317,7 @@ var operations = [Ops]Operation{
 		Name: "sysctl", Who: ByBroker, Drawn: Drawn{Along: true}, Doc: "the broker sets kernel.unprivileged_bpf_disabled",
 		Params: []Param{
 			Param{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum,
-				Doc: "0, 1 or 2; it is 2 when a world begins. 1 is for good: worlds that set it run last"}.point(),
+				Doc: "0, 1 or 2; a world begins with 2. 1 cannot be changed: worlds that set it run last"}.point(),
 		},
 	},
 	OpSysrq: {
@@ -336,9 +336,9 @@ var operations = [Ops]Operation{
 				Doc: "the command, by name or number; the request is a smallest well-formed one " +
 					"on objects that root made"}.point(),
 			paramToken, paramAttr,
-			{Key: KeyOn, Name: "on", Kind: KindOn, Doc: "what else it is about: cgroup_skb, tcx, private"},
+			{Key: KeyOn, Name: "on", Kind: KindOn, Doc: "another object than the usual one: cgroup_skb, tcx, private"},
 			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
-			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that nothing has"},
+			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that no object has"},
 			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
 		},
 	},
@@ -368,16 +368,16 @@ var operations = [Ops]Operation{
 	},
 	OpFspick: {
 		Name: "fspick", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc: "fspick(2): a context to reconfigure what is mounted there", Params: []Param{paramAt.as(Required)},
+		Doc: "fspick(2): a context to reconfigure the bpffs that is mounted there", Params: []Param{paramAt.as(Required)},
 	},
 	OpFsmount: {
 		Name: "fsmount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Along: true},
-		Doc: "fsmount(2): a mount that is nowhere yet", Params: []Param{paramContext},
+		Doc: "fsmount(2): a detached mount", Params: []Param{paramContext},
 	},
 	OpMoveMount: {
 		Name: "move_mount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "move_mount(2) to a place",
 		Params: []Param{
-			{Key: KeyMount, Name: "mount", Kind: KindHandle, Doc: "what fsmount or clone_mount made", Use: Positional},
+			{Key: KeyMount, Name: "mount", Kind: KindHandle, Doc: "the descriptor of fsmount or clone_mount", Use: Positional},
 			paramAt.as(Required),
 		},
 	},
@@ -393,18 +393,18 @@ var operations = [Ops]Operation{
 	OpBind: {
 		Name: "bind", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mount(2) with MS_BIND",
 		Params: []Param{
-			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "what to show elsewhere", Use: Required},
+			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "the place to bind from", Use: Required},
 			paramAt.as(Required),
 		},
 	},
 	OpCloneMount: {
 		Name: "clone_mount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc:    "open_tree(2) with OPEN_TREE_CLONE: a copy of the mount that is nowhere yet",
+		Doc:    "open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount",
 		Params: []Param{paramAt.as(Required)},
 	},
 	OpShare: {
 		Name: "share", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc:    "mount(2) with MS_SHARED: what is mounted on it is mounted on its copies, too, wherever they are",
+		Doc:    "mount(2) with MS_SHARED: a mount on it also appears on all its copies",
 		Params: []Param{paramAt.as(Required)},
 	},
 	OpUmount: {
@@ -418,9 +418,9 @@ var operations = [Ops]Operation{
 		Name: "open", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 6, Cell: 1}, Doc: "openat(2)",
 		Params: []Param{
 			{Key: KeyHandle, Name: "of", Kind: KindHandle, Doc: "a mount or a directory", Use: OneOf},
-			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "or a place; /tmp is one that is no bpffs", Use: OneOf},
-			{Key: KeyPath, Name: "path", Kind: KindText, Doc: "a name below it"},
-			{Key: KeyHow, Name: "how", Kind: KindHow, Doc: "dir: O_RDONLY|O_DIRECTORY, as without it; path: O_PATH"},
+			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "or a place; /tmp is not a bpffs", Use: OneOf},
+			{Key: KeyPath, Name: "path", Kind: KindText, Doc: "a name in it"},
+			{Key: KeyHow, Name: "how", Kind: KindHow, Doc: "dir: O_RDONLY|O_DIRECTORY, the default; path: O_PATH"},
 		},
 	},
 	OpMkdir: {
@@ -436,19 +436,19 @@ var operations = [Ops]Operation{
 	},
 	OpStat: {
 		Name: "stat", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
-		Doc: "what fstat(2) shows of mode, owner and group is compared", Params: []Param{paramHandle("a directory")},
+		Doc: "compare mode, owner and group as fstat(2) shows them", Params: []Param{paramHandle("a directory")},
 	},
 	OpMountinfo: {
 		Name: "mountinfo", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
-		Doc: "what /proc/self/mountinfo shows of the options is compared", Params: []Param{paramAt.as(Required)},
+		Doc: "compare the mount options in /proc/self/mountinfo", Params: []Param{paramAt.as(Required)},
 	},
 	OpFdinfo: {
 		Name: "fdinfo", Who: ByLeader, Shows: ShowsMasks, Drawn: Drawn{Cell: 1},
-		Doc: "the masks in the token's fdinfo are compared", Params: []Param{paramHandle("a token")},
+		Doc: "compare the masks in the token's fdinfo", Params: []Param{paramHandle("a token")},
 	},
 	OpTokenInfo: {
 		Name: "token_info", Who: ByWorker, Shows: ShowsMasks, Caps: true, Drawn: Drawn{Cell: 1},
-		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; the masks are compared", Params: []Param{paramHandle("a token")},
+		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; compare the masks", Params: []Param{paramHandle("a token")},
 	},
 	OpPin: {
 		Name: "pin", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5}, Doc: "BPF_OBJ_PIN",
@@ -461,19 +461,19 @@ var operations = [Ops]Operation{
 
 	OpDup: {
 		Name: "dup", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 33},
-		Doc: "a copy of a descriptor, as dup(2) makes it", Params: []Param{paramHandle("what to copy")},
+		Doc: "a copy of a descriptor, as dup(2) makes it", Params: []Param{paramHandle("the descriptor to copy")},
 	},
 	OpCloexec: {
 		Name: "cloexec", Who: ByWorker, Drawn: Drawn{Along: true}, Doc: "F_SETFD",
 		Params: []Param{
 			paramHandle("a descriptor"),
 			{Key: KeyOn01, Name: "on", Kind: KindNum, Use: Positional,
-				Doc: "0: it stays open over exec; 1: it does not, as every descriptor at first"},
+				Doc: "0: it stays open over exec; 1: it does not, the default"},
 		},
 	},
 	OpExec: {
 		Name: "exec", Who: ByBroker, Drawn: Drawn{Setup: 11},
-		Doc: "execve(2): the actor's process starts its program again; descriptors with FD_CLOEXEC are gone",
+		Doc: "execve(2): the actor's process starts its program again; descriptors with FD_CLOEXEC are closed",
 	},
 	OpFork: {
 		Name: "fork", Who: ByBroker, Drawn: Drawn{Along: true},
@@ -493,7 +493,7 @@ var operations = [Ops]Operation{
 		Name: "setns", Who: ByWorker, Caps: true, Drawn: Drawn{Cell: 1},
 		Doc: "setns(2) with CLONE_NEWUSER, in a process of its own",
 		Params: []Param{
-			{Key: KeyInside, Name: "userns", Kind: KindHandle, Doc: "what userns made", Use: Positional},
+			{Key: KeyInside, Name: "userns", Kind: KindHandle, Doc: "the descriptor of userns", Use: Positional},
 		},
 	},
 	OpPidfdGetfd: {
@@ -503,7 +503,7 @@ var operations = [Ops]Operation{
 	},
 	OpProcOpen: {
 		Name: "proc_open", Makes: true, Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 7},
-		Doc: "open /proc/PID/fd/N with O_PATH", Params: []Param{paramHandle("what to open"), paramFrom},
+		Doc: "open /proc/PID/fd/N with O_PATH", Params: []Param{paramHandle("the descriptor to open"), paramFrom},
 	},
 	OpChurn: {
 		Name: "churn", Who: ByBoth, Shows: ShowsCount, Caps: true, Long: true, Drawn: Drawn{Never: takesLong},
@@ -525,12 +525,12 @@ var operations = [Ops]Operation{
 		Params: []Param{
 			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
 			{Key: KeySlack, Name: "slack", Kind: KindNum, Use: Required,
-				Doc: "how many user namespaces the kernel allows meanwhile beside those that are there"},
+				Doc: "how many more user namespaces the kernel allows meanwhile"},
 		},
 	},
 	OpRace: {
 		Name: "race", Who: ByBoth, Shows: ShowsErrnos, Caps: true, Drawn: Drawn{Never: takesLong},
-		Doc: "two things at the same time; every errno that comes must be one of those that either order gives",
+		Doc: "two actions at the same time; each errno must be one that either order gives",
 		Params: []Param{
 			{
 				Key:  KeyRace,
@@ -555,7 +555,7 @@ var operations = [Ops]Operation{
 			{Key: KeyOf, Name: "of", Kind: KindActor, Use: Required,
 				Doc: "the actor whose calls it checks; other actors' calls are not changed"},
 			{Key: KeyErrno, Name: "errno", Kind: KindErrno, Use: Required,
-				Doc: "what it answers; ok: nothing, it only looks on"},
+				Doc: "the errno that it returns; ok: it only observes"},
 			{
 				Key:  KeyHookCmd,
 				Name: "cmd",
@@ -644,9 +644,9 @@ var operations = [Ops]Operation{
 		},
 	},
 	OpReopen: {
-		Name: "reopen", Makes: true, Who: ByWorker, Drawn: Drawn{Never: "some kernels crash on what it makes of a token"},
+		Name: "reopen", Makes: true, Who: ByWorker, Drawn: Drawn{Never: "some kernels crash on a token that is opened again"},
 		Doc:    "open a descriptor again through /proc/self/fd, which reaches the file but no token",
-		Params: []Param{paramHandle("what to open again")},
+		Params: []Param{paramHandle("the descriptor to open again")},
 	},
 }
 
