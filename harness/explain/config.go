@@ -213,7 +213,7 @@ func needers(corpus *cases.Corpus, u *kconfig.Unmet) string {
 		parts = append(parts, countCases(skip)+" would be skipped")
 	}
 	if len(broken) > 0 {
-		parts = append(parts, countCases(broken)+" could not be asked")
+		parts = append(parts, countCases(broken)+" would be broken")
 	}
 	return strings.Join(parts, "; ")
 }

@@ -353,7 +353,7 @@ func TestNeeders(t *testing.T) {
 		t.Errorf("nobody needs it: got %q", got)
 	}
 	if got := needers(corpus, unmet("X",
-		"nested_userns")); got != "1 of nested_userns (such as nested_userns) could not be asked" {
+		"nested_userns")); got != "1 of nested_userns (such as nested_userns) would be broken" {
 		t.Errorf("got %q", got)
 	}
 }

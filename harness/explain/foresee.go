@@ -127,7 +127,7 @@ func (s *Source) local(ctx context.Context) (*kernel.Kernel, string) {
 	case errors.As(err, &mistake):
 		return nil, err.Error()
 	case err != nil:
-		return nil, fmt.Sprintf("it is not at hand (%v); tokentest kernel fetch %s", err, s.Ref)
+		return nil, fmt.Sprintf("it is not on this host (%v); tokentest kernel fetch %s", err, s.Ref)
 	}
 	return k, ""
 }

@@ -10,8 +10,8 @@ import (
 
 // Hidden are the rules whose absence no kernel can show, with the reason.
 var Hidden = map[string]string{
-	"btf_load/unprivileged-disabled": "the rule behind it refuses the same",
-	"mount/set-unprivileged":         "the rule behind it refuses the same",
+	"btf_load/unprivileged-disabled": "the next rule refuses the same",
+	"mount/set-unprivileged":         "the next rule refuses the same",
 	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",
 }
 

@@ -22,9 +22,9 @@ func ParseShard(text string, env func(string) string) (Shard, error) {
 			n, bad := strconv.Atoi(count)
 			switch {
 			case bad != nil:
-				return s, fmt.Errorf("%q: want auto/N", text)
+				return s, fmt.Errorf("%q: must be auto/N", text)
 			case s.N != 0 && s.N != n:
-				return s, fmt.Errorf("%q: the environment says that there are %d parts", text, s.N)
+				return s, fmt.Errorf("%q: the environment says %d parts", text, s.N)
 			}
 			s.N = n
 		}
@@ -36,7 +36,7 @@ func ParseShard(text string, env func(string) string) (Shard, error) {
 	i, err := strconv.Atoi(index)
 	n, err2 := strconv.Atoi(count)
 	if err != nil || err2 != nil {
-		return Shard{}, fmt.Errorf("%q: want I/N, such as 1/4, or auto", text)
+		return Shard{}, fmt.Errorf("%q: must be I/N, such as 1/4, or auto", text)
 	}
 	s := Shard{i, n}
 	return s, s.check(text)
@@ -45,7 +45,7 @@ func ParseShard(text string, env func(string) string) (Shard, error) {
 func (s Shard) check(text string) error {
 	switch {
 	case s.N == 0:
-		return fmt.Errorf("%q: the environment tells the index %d and not of how many: want auto/N", text, s.I)
+		return fmt.Errorf("%q: the environment has the index %d but not the count: use auto/N", text, s.I)
 	case s.N < 1 || s.I < 1 || s.I > s.N:
 		return fmt.Errorf("%q: there is no part %d of %d", text, s.I, s.N)
 	}
@@ -82,7 +82,7 @@ func ciShard(env func(string) string) (Shard, error) {
 		}
 		i, err := strconv.Atoi(text)
 		if err != nil {
-			return Shard{}, fmt.Errorf("%s=%q: want a number", s.index, text)
+			return Shard{}, fmt.Errorf("%s=%q: must be a number", s.index, text)
 		}
 		i -= s.first
 		if s.name == "Slurm" { // an array counts from where it was told to, and in such steps
@@ -91,7 +91,7 @@ func ciShard(env func(string) string) (Shard, error) {
 		n := 0
 		if s.count != "" && env(s.count) != "" {
 			if n, err = strconv.Atoi(env(s.count)); err != nil {
-				return Shard{}, fmt.Errorf("%s=%q: want a number", s.count, env(s.count))
+				return Shard{}, fmt.Errorf("%s=%q: must be a number", s.count, env(s.count))
 			}
 		}
 		return Shard{i + 1, n}, nil
@@ -100,5 +100,5 @@ func ciShard(env func(string) string) (Shard, error) {
 	for _, s := range systems {
 		names = append(names, s.index)
 	}
-	return Shard{}, fmt.Errorf("\"auto\": none of %s is set; want I/N", strings.Join(names, ", "))
+	return Shard{}, fmt.Errorf("\"auto\": none of %s is set; use I/N", strings.Join(names, ", "))
 }

@@ -20,7 +20,7 @@ func (v *entryValue) Set(text string) error {
 	case e == lab.DirectEntry, e == lab.BzImageEntry:
 		*v = entryValue(e)
 	default:
-		return errors.New("want auto, direct or bzimage")
+		return errors.New("must be auto, direct or bzimage")
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (v *snapshotValue) Set(text string) error {
 	case u == lab.AutoRestore, u == lab.AlwaysRestore:
 		*v = snapshotValue(u)
 	default:
-		return errors.New("want auto, always or never")
+		return errors.New("must be auto, always or never")
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (v *snapshotValue) Type() string { return "string" }
 // snapshotFlag registers --snapshot with its default.
 func snapshotFlag(fl *pflag.FlagSet, to *lab.SnapshotUse, usual lab.SnapshotUse) {
 	*to = usual
-	fl.Var((*snapshotValue)(to), "snapshot", "begin from a snapshot of the machine after its boot `WHEN`: "+
+	fl.Var((*snapshotValue)(to), "snapshot", "start from a snapshot of the machine after its boot `WHEN`: "+
 		"auto (if an earlier run stored one), always (make one if there is none) or never")
 	fl.Lookup("snapshot").NoOptDefVal = string(lab.AlwaysRestore)
 }

@@ -40,7 +40,7 @@ func (f *buildFlags) register(fl *pflag.FlagSet) {
 func (f *buildFlags) options() (kernel.BuildOptions, error) {
 	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs, Objects: f.objects}
 	if f.jobs < 0 {
-		return o, usage.Errorf("--build-jobs %d: want at least 1", f.jobs)
+		return o, usage.Errorf("--build-jobs %d: must be at least 1", f.jobs)
 	}
 	if f.objects != "" && !objectsName.MatchString(f.objects) {
 		return o, usage.Errorf("--objects %q: use letters, digits, dots and dashes", f.objects)
@@ -52,7 +52,7 @@ func (f *buildFlags) options() (kernel.BuildOptions, error) {
 	}
 	for _, v := range f.vars {
 		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsAny(name, " \t-") {
-			return o, usage.Errorf("--make %q: want VAR=VALUE", v)
+			return o, usage.Errorf("--make %q: must be VAR=VALUE", v)
 		}
 	}
 	for _, name := range f.fragments {
@@ -91,9 +91,9 @@ func (a *app) kernelBuildCmd() *cobra.Command {
 	o, asJSON := kernel.Options{}, false
 	c := &cobra.Command{
 		Use:   "build REF...",
-		Short: "build kernels from source, out of tree, and say where they are",
+		Short: "build kernels from source, out of tree, and print where they are",
 		Long: `Build a kernel from src:VERSION (a distribution's source package), git:DIR#REV
-or tree:DIR (with the changes of its tracked files), with patches behind it:
+or tree:DIR (with the changes of its tracked files), with patches after it:
 +series.mbox, as b4 writes it, or +dir/ of format-patch files. Patches are applied
 with git am in a work tree of its own; yours is only read. The same sources,
 patches, configuration and tools are built once.`,

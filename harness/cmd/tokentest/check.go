@@ -23,10 +23,10 @@ func (a *app) kernelCheckCmd() *cobra.Command {
 		Short: "name every option that a kernel lacks, and the cases that need it",
 		Long: `Compare a .config, the configuration inside an image (CONFIG_IKCONFIG), a
 fragment, or the configuration of any kernel that can be named, with the
-fragments base and token. Each option that is not met is named with the
-fragment's line, and with the cases that would be skipped for it. Of a kernel's
-image its BTF tells, too, which commands and types it lacks, and which it has that
-tokentest does not know.
+fragments base and token. Each option that is missing is printed with the
+fragment's line, and with the cases that would be skipped without it. For a
+kernel image its BTF also shows which commands and types it lacks, and which it
+has that tokentest does not know.
 
 Exit code 1 says that something is missing that the cases or the boot need.`,
 		Example: "  tokentest kernel check ~/linux/.config\n  tokentest kernel check --fragment debug deb:6.12",

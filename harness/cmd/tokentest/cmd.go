@@ -233,7 +233,7 @@ exact errno, as the bpffs delegation masks and the caller's capabilities dictate
 
 Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration, such
 as an expectation that contradicts both the kernel and the rules; 3 no verdict (the
-host, the boot or a control failed, it was interrupted, or nothing was decided).`,
+host, the boot or a control failed, the run was interrupted, or nothing was decided).`,
 		SilenceUsage: true, SilenceErrors: true,
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
@@ -296,7 +296,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usage.Errorf("want %s", c.UseLine())
+			return usage.Errorf("usage: %s", c.UseLine())
 		}
 		return nil
 	}

@@ -26,12 +26,12 @@ func (a *app) compareCmd() *cobra.Command {
 	f := &compareFlags{}
 	c := &cobra.Command{
 		Use:   "compare BASE NEW | compare --baseline FILE NEW",
-		Short: "say what changed from one run to another",
-		Long: `Compare what two runs showed, case by case: a new failure, still failing, fixed, a
-changed decision (also where both are as the oracle says), a new or vanished case,
-flaky, or no verdict any more. Exit code 1 says that there is a new failure, be it a
-case or a splat; 3 that something that had a verdict has none, or that a side
-decided nothing (but with --allow-empty); else it is 0.
+		Short: "show what changed from one run to another",
+		Long: `Compare two runs case by case: a new failure, still failing, fixed, a changed
+decision (also if the oracle agrees with both), a new or vanished case, flaky, or no
+verdict any more. Exit code 1 says that there is a new failure, a case or a splat; 3
+that something that had a verdict has none, or that one side decided nothing (unless
+--allow-empty is given); otherwise it is 0.
 
 BASE and NEW are directories of runs, directories that hold the parts of a run that
 was split, baselines, or several of these with commas between: cases that several
@@ -67,18 +67,18 @@ func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string,
 	case f.baseline == "" && len(args) == 1 && f.baseKernel != "" && f.newKernel != "":
 		return args[0], args[0], nil
 	case f.baseline == "" && len(args) == 1:
-		return "", "", usage.Errorf("compare %s with what: want %s", args[0], c.UseLine())
+		return "", "", usage.Errorf("compare %s with what? usage: %s", args[0], c.UseLine())
 	}
-	return "", "", usage.Errorf("want %s", c.UseLine())
+	return "", "", usage.Errorf("usage: %s", c.UseLine())
 }
 
 func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if !slices.Contains(report.CompareFormats(), f.format) {
-		return usage.Errorf("--format %q: want one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
+		return usage.Errorf("--format %q: must be one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
 	}
 	if f.write != "" {
 		if len(args) != 1 {
-			return usage.Errorf("--write-baseline %s: want one run", f.write)
+			return usage.Errorf("--write-baseline %s: needs exactly one run", f.write)
 		}
 		return a.writeBaseline(f.write, args[0])
 	}
@@ -131,7 +131,7 @@ func classes(names []string) ([]result.Class, error) {
 	for _, name := range names {
 		class := result.Class(strings.ReplaceAll(name, "-", " "))
 		if !slices.Contains(result.Classes(), class) {
-			return nil, usage.Errorf("--fail-on %s: want some of %s", name, strings.Join(classNames(), ","))
+			return nil, usage.Errorf("--fail-on %s: must be some of %s", name, strings.Join(classNames(), ","))
 		}
 		out = append(out, class)
 	}

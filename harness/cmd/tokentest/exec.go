@@ -41,7 +41,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.accel, "accel", "auto", "run the guest on `HOW`: auto, kvm or tcg")
 	entryFlag(fl, &f.boot)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
-	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more where files or kernel want it)")
+	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more if the files or the kernel need it)")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	snapshotFlag(fl, &f.snapshot, lab.NeverRestore)
 	fl.DurationVar(&f.deadline, "deadline", 0,
@@ -49,7 +49,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 			"ended much sooner)")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
-	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr as it comes")
+	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr")
 	fl.BoolVar(&f.gdb, "gdb", false, "have the machine wait for a debugger, and print the line that attaches one")
 	fl.StringVarP(&f.user, "user", "u", "", "run as the user `UID[:GID]`, or nobody (default root)")
 	fl.StringVar(&f.root, "root", "", "make the directory `DIR` the program's root; the program is then one in it")
@@ -91,7 +91,7 @@ the program ended.`,
   tokentest exec --kernel deb:6.12 --parse auto -- ./fs_test`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usage.Errorf("no program: want %s", c.UseLine())
+				return usage.Errorf("no program; usage: %s", c.UseLine())
 			}
 			if parse != "" {
 				return a.execParsed(c.Context(), f, args, parse, format)

@@ -29,27 +29,27 @@ func (a *app) explainCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain CASE | explain --diff RELEASE RELEASE [CASE...]",
 		Short: "show the world of a case, the rules in the kernel's order, and the pins",
-		Long: `Play a case as the oracle sees it: the world, the rules in the kernel's order with
-the deciding one marked, and the pins. --facts takes what a kernel of a stored run
-said of itself in place of a release's description, --btf what is in a file, and a
-kernel that is at hand is read from its image. An expectation that contradicts the
-rules is marked, and the exit code is 2 then. --diff counts the decisions that
-change between two releases, by the rule that decides on each side.`,
+		Long: `Show what the oracle expects of a case: the world, the rules in the kernel's order
+with the deciding one marked, and the pins. --facts takes what a kernel of a stored
+run reported of itself instead of the description of a release, --btf takes a file,
+and a kernel that is on this host is read from its image. An expectation that
+contradicts the rules is marked, and the exit code is then 2. --diff counts the
+decisions that change between two releases, by the rule that decides on each.`,
 		Example: `  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12
   tokentest explain token_create --facts results/runs/RUN
   tokentest explain --diff 6.12 7.3 prog_load`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case f.diff && f.facts != "":
-				return usage.Errorf("--diff compares releases, --facts takes a run: want one of them")
+				return usage.Errorf("--diff compares releases, --facts takes a run: use one of them")
 			case f.btf.path != "" && (f.diff || f.facts != ""):
-				return usage.Errorf("--btf is of one kernel that does not run: want it without --diff and --facts")
+				return usage.Errorf("--btf is of one kernel that does not run: use it without --diff and --facts")
 			case f.diff && len(args) < 2:
-				return usage.Errorf("--diff: want two releases")
+				return usage.Errorf("--diff: needs two releases")
 			case f.diff:
 				return a.explainDiff(c.Context(), args)
 			case len(args) != 1:
-				return usage.Errorf("want %s", c.UseLine())
+				return usage.Errorf("usage: %s", c.UseLine())
 			}
 			f.btf.kernel = c.Flags().Changed("kernel")
 			return a.explainCase(c.Context(), args[0], f)

@@ -33,10 +33,10 @@ func (a *app) scanCmd() *cobra.Command {
 	var allow []string
 	c := &cobra.Command{
 		Use:   "scan [LOG...]",
-		Short: "find what a kernel's log says about the kernel's own faults",
-		Long: `Read kernel logs (a console, dmesg, or a system's log; without LOG the standard
-input) and list each panic, oops, warning, sanitizer's report, stall and the
-like with its fingerprint. Exits 1 when there is one that counts.`,
+		Short: "find the faults that a kernel's log reports",
+		Long: `Read kernel logs (a console, dmesg, or a system log; without LOG the standard
+input) and list each panic, oops, warning, sanitizer report and stall with its
+fingerprint. The exit code is 1 if one of them counts.`,
 		Example: "  tokentest scan results/runs/RUN/kernel0/boot0/console.log\n  dmesg | tokentest scan --allow reports.txt",
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := readAllow(allow)

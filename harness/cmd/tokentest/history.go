@@ -24,16 +24,16 @@ func (a *app) historyCmd() *cobra.Command {
 	f := &historyFlags{}
 	c := &cobra.Command{
 		Use:   "history CASE",
-		Short: "show a case over the runs that are kept",
-		Long: `Show what became of a case in every run that is kept, the oldest first: the kernel,
-the status, the answer and the rule. A * marks where a kernel's line differs from its
-line before. Of a pattern that covers several cases it shows how many have each status.`,
+		Short: "show the results of a case in all stored runs",
+		Long: `Show the result of a case in every stored run, the oldest first: the kernel, the
+status, the answer and the rule. A * marks a line that differs from the kernel's line
+before it. For a pattern that covers several cases it shows how many have each status.`,
 		Example: `  tokentest history map_create/any/owner/CAP_BPF/with/devmap
   tokentest history token_create --kernel deb:6.12 --changes`,
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return a.history(args[0], f) },
 	}
-	c.Flags().StringVar(&f.dir, "runs", "", "look at the runs in `DIR` (default where runs are kept)")
+	c.Flags().StringVar(&f.dir, "runs", "", "look at the runs in `DIR` (default where runs are stored)")
 	c.Flags().StringVarP(&f.kernel, "kernel", "k", "", "only the kernel `REF`")
 	c.Flags().BoolVar(&f.changes, "changes", false, "only the lines that differ from the one before")
 	return c

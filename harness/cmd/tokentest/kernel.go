@@ -24,7 +24,7 @@ func (a *app) kernelListCmd() *cobra.Command {
 	flavour := "cloud-amd64"
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "list the kernels that can be had, newest first, and those that are cached",
+		Short: "list the kernels that can be fetched, newest first, and those that are cached",
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.keep(c.Context())
@@ -68,7 +68,7 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 	o, asJSON := kernel.Options{}, false
 	c := &cobra.Command{
 		Use:     "fetch REF...",
-		Short:   "fetch kernels into the cache and say where they are",
+		Short:   "fetch kernels into the cache and print where they are",
 		Example: "  tokentest kernel fetch deb:6.12 deb:7.3",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, refs []string) error {

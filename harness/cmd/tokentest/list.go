@@ -32,9 +32,9 @@ func (a *app) listCasesCmd() *cobra.Command {
 	f, btf := &runFlags{}, &btfFlag{}
 	c := &cobra.Command{
 		Use:   "cases [CASE|FILE...]",
-		Short: "list the groups of cases, or the names of those that are named",
-		Long: `List the groups of cases, or the names of those that are named. With --kernel, or
---btf, also what that kernel could not play, and why, without booting it.`,
+		Short: "list the groups of cases, or the names of cases",
+		Long: `List the groups of cases, or the names of the cases that are named. With --kernel or
+--btf it also lists what that kernel would skip, and why, without booting it.`,
 		Example: "  tokentest list cases\n  tokentest list cases 'map_create/any/*/hash' -k deb:6.12",
 		RunE: func(c *cobra.Command, args []string) error {
 			btf.kernel = c.Flags().Changed("kernel")
@@ -46,7 +46,7 @@ func (a *app) listCasesCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", nil,
-		"say what the kernel `REF`, which is at hand, could not play")
+		"list what the kernel `REF`, which must be on this host, would skip")
 	btf.register(c.Flags())
 	return c
 }
@@ -77,7 +77,7 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 			return usage.Errorf("--kernel %s: %s", f.kernels[0], known.Why)
 		}
 	default:
-		return usage.Errorf("list cases: want one kernel, got %d", len(f.kernels))
+		return usage.Errorf("list cases: takes one kernel, got %d", len(f.kernels))
 	}
 	if len(args) == 0 {
 		return a.listGroups(ctx, known)
@@ -147,9 +147,9 @@ func (a *app) planCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan [CASE|FILE...]",
 		Short: "show what would run, without QEMU or root",
-		Long: `Show what would run, and in which boots. For a kernel that is at hand its BTF, which
-is in the image, and its configuration tell what would be skipped and why, and what
-it has that tokentest does not know.`,
+		Long: `Show what would run, and in which boots. For a kernel on this host, its BTF and its
+configuration also show what would be skipped and why, and what the kernel has that
+tokentest does not know.`,
 		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf " +
 			"/sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -170,11 +170,11 @@ it has that tokentest does not know.`,
 			}
 			switch {
 			case shards < 1:
-				return usage.Errorf("--shards %d: want at least 1", shards)
+				return usage.Errorf("--shards %d: must be at least 1", shards)
 			case format == "github":
 				return f.githubMatrix(a.stdout, p, shards)
 			case format != "text":
-				return usage.Errorf("--format %q: want text or github", format)
+				return usage.Errorf("--format %q: must be text or github", format)
 			}
 			return a.showPlan(c.Context(), p, f, btf)
 		},

@@ -27,9 +27,9 @@ func (a *app) parseCmd() *cobra.Command {
 		Use:   "parse [LOG]",
 		Short: "report the tests whose output was saved",
 		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG or the standard
-input, and report each test in it. A kernel's log with KUnit's results will do.
-A text in which no test has a result is an error; one in which all tests are
-skipped has no verdict, but with --allow-empty.`,
+input, and report each test in it. A kernel log with KUnit results works too.
+A text in which no test has a result is an error; if all tests are skipped there is
+no verdict, unless --allow-empty is given.`,
 		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -51,9 +51,9 @@ skipped has no verdict, but with --allow-empty.`,
 	}
 	c.Flags().StringVar(&kind, "parse", "auto", "read it as `FORMAT`: "+strings.Join(testlog.Formats(), ", "))
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
-	c.Flags().StringVar(&name, "kernel", "", "say that `NAME` is the kernel that it ran on")
+	c.Flags().StringVar(&name, "kernel", "", "`NAME` is the kernel that the tests ran on")
 	emptyFlag(c.Flags(), &empty)
-	c.Flags().StringVarP(&out, "out", "o", "", "keep it as a run in `DIR`, which must not exist")
+	c.Flags().StringVarP(&out, "out", "o", "", "store it as a run in `DIR`, which must not exist")
 	return c
 }
 

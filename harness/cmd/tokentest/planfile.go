@@ -63,7 +63,7 @@ func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
 		"take kernels, cases and more from `FILE` where no flag says otherwise (default tokentest.toml, if it is there)")
 	fl.StringVar(&f.shard, "shard", "",
-		"do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N where it tells no N")
+		"do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N if they do not say N")
 	fl.StringVar(&f.durations, "durations", "",
 		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
 }

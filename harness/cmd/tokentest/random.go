@@ -28,16 +28,16 @@ type random struct {
 }
 
 func (f *random) register(fl *pflag.FlagSet) {
-	fl.IntVar(&f.worlds, "random", 0, "draw `N` worlds at random and shrink what a kernel and the oracle disagree on")
-	fl.Uint64Var(&f.seed, "seed", 0, "draw the worlds of the seed `S` (default a new one, which is printed)")
+	fl.IntVar(&f.worlds, "random", 0, "generate `N` random worlds, and shrink what a kernel and the oracle disagree on")
+	fl.Uint64Var(&f.seed, "seed", 0, "generate the worlds of the seed `S` (default a new one, which is printed)")
 }
 
 func (f *random) check() error {
 	switch {
 	case f.worlds < 0 || f.asked && f.worlds == 0:
-		return usage.Errorf("--random %d: want at least 1", f.worlds)
+		return usage.Errorf("--random %d: must be at least 1", f.worlds)
 	case f.given && f.worlds == 0:
-		return usage.Errorf("--seed without --random: how many worlds?")
+		return usage.Errorf("--seed without --random: say how many worlds with --random")
 	}
 	return nil
 }

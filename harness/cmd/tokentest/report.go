@@ -21,12 +21,12 @@ func (a *app) reportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report RUN...",
 		Short: "render a stored run, or the parts of one that was split with --shard",
-		Long: `Render a stored run from its record alone, without a boot. Of a run that was
-killed it reads what its machines said; what is missing makes it no verdict.
+		Long: `Render a stored run from its records, without a boot. For a run that was killed it
+reads what its machines sent; if something is missing there is no verdict.
 
---rejudge judges what the kernels showed again, with the cases and the oracle of
-this tokentest, and says on standard error what changed; the report and the exit
-code are of the new judgement, and the record stays as it is.`,
+--rejudge judges the stored answers again, with the cases and the oracle of this
+tokentest, and prints on standard error what changed. The report and the exit code
+are of the new judgement; the records stay as they are.`,
 		Example: `  tokentest report results/runs/RUN --format ktap
   tokentest report results/runs/RUN --format html > report.html
   tokentest report results/runs/RUN --rejudge

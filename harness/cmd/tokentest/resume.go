@@ -77,7 +77,7 @@ func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 	b, err := lab.Resume(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return usage.Errorf("--resume %s: no run was begun there", f.resume)
+		return usage.Errorf("--resume %s: there is no run", f.resume)
 	case errors.Is(err, lab.ErrRunning):
 		return usage.Errorf("--resume %s: %w", f.resume, err)
 	case err != nil:
@@ -90,7 +90,7 @@ func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 // again executes the command line that a run was started with.
 func (a *app) again(ctx context.Context, b *lab.Invocation) error {
 	if err := os.Chdir(b.Dir); err != nil {
-		return fmt.Errorf("go back to where the run was begun: %w", err)
+		return fmt.Errorf("go back to where the run was started: %w", err)
 	}
 	a.begun = b.Args
 	root := a.root()

@@ -17,10 +17,10 @@ import (
 func (a *app) rulesCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rules RUN...",
-		Short: "show that each rule of the oracle is held against a kernel",
-		Long: `Judge stored runs once more for each rule of the oracle, with that rule left
-out. A kernel that decides by the rule must then disagree somewhere. Exit code 1
-says that some rule was not noticed: no case of the runs depends on it.`,
+		Short: "show that some case depends on each rule of the oracle",
+		Long: `Judge stored runs again without each rule of the oracle in turn. A kernel that
+decides by the rule must then disagree somewhere. Exit code 1 says that no case of
+the runs depends on some rule.`,
 		Example: "  tokentest rules results/runs/RUN",
 		Args:    args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {

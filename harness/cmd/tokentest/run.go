@@ -64,7 +64,7 @@ func (a *app) runCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run [CASE|FILE...]",
 		Short: "boot kernels and run cases on them",
-		Long: `Boot each kernel, run the cases, judge what they show, and keep the records.
+		Long: `Boot each kernel, run the cases, judge the results, and store the records.
 
 A CASE is a name that "tokentest list cases" shows, the beginning of one up to
 a /, or a pattern in which * stands for anything. A FILE ends in .txt. Without
@@ -91,7 +91,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	fl.StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
 	fl.BoolVar(&f.full, "full", false, "run every case, not only the default suite")
 	fl.StringVar(&f.accel, "accel", "auto",
-		"run guests on `HOW`: auto, kvm or tcg; auto takes KVM when a guest really runs on it")
+		"run guests on `HOW`: auto, kvm or tcg; auto takes KVM if a test boot succeeds")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the records in `DIR`, which must not exist")
 	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
 	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
@@ -110,13 +110,13 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 		`exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
-	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr as it comes")
+	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr")
 	fl.BoolVar(&f.gdb, "gdb", false, "have each machine wait for a debugger, and print the line that attaches one")
 	fl.StringVar(&f.isolate, "isolate", "",
-		"give each `WHAT` a machine of its own: case or group; they begin from a snapshot")
+		"give each `WHAT` a machine of its own: case or group; they start from a snapshot")
 	fl.IntVar(&f.repeat, "repeat", 0, "run everything `N` times, and count what varies")
 	fl.BoolVar(&f.untilFail, "until-fail", false,
-		"run everything until something is not as expected, at most --repeat times")
+		"run everything until something fails, at most --repeat times")
 	entryFlag(fl, &f.boot)
 	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
@@ -161,13 +161,13 @@ func (f *runFlags) check() error {
 	}
 	switch {
 	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
-		return usage.Errorf("--isolate %q: want case or group", f.isolate)
+		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
 	case f.repeat < 0:
-		return usage.Errorf("--repeat %d: want at least 1", f.repeat)
+		return usage.Errorf("--repeat %d: must be at least 1", f.repeat)
 	case f.batch < 0:
-		return usage.Errorf("--batch %d: want at least 1", f.batch)
+		return usage.Errorf("--batch %d: must be at least 1", f.batch)
 	case f.jobs < 0:
-		return usage.Errorf("--jobs %d: want at least 1", f.jobs)
+		return usage.Errorf("--jobs %d: must be at least 1", f.jobs)
 	}
 	return f.random.check()
 }
@@ -343,7 +343,7 @@ func (a *app) format(name string) (string, error) {
 		}
 	}
 	if !slices.Contains(report.Formats(), name) {
-		return "", usage.Errorf("--format %q: want one of %s", name, strings.Join(report.Formats(), ", "))
+		return "", usage.Errorf("--format %q: must be one of %s", name, strings.Join(report.Formats(), ", "))
 	}
 	return name, nil
 }

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline,
 			"count": count, "screen": screen,
-			"commits": commits, "truncate": truncate},
+			"commits": commits, "truncate": truncate, "verdict": verdict},
 		Condition: condition,
 	})
 }

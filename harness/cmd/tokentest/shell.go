@@ -22,10 +22,10 @@ func (a *app) shellCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shell [CASE|FILE...]",
 		Short: "open a shell in a machine",
-		Long: `Boot a kernel and open u-root's shell in the image in which cases run. In it
+		Long: `Boot a kernel and open u-root's shell in the image in which cases run. There
 "runcase NAME" runs one of the cases that were named here (by default those of the
-suite) and shows what each step answered; "runcase" lists them. What they should
-answer, "tokentest explain CASE" tells. The machine ends with the shell.`,
+suite) and shows the answer to each step; "runcase" lists them. "tokentest explain
+CASE" shows what they should answer. The machine ends with the shell.`,
 		Example: "  tokentest shell --kernel deb:6.12\n  tokentest shell --kernel deb:7.3 --console mine.txt",
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := expand(c.Context(), oneKernel(f.kernel, args))
