@@ -8,11 +8,11 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 )
 
-// layout is what an image holds, sorted by name; init is the contents of PID 1.
+// layout returns the files of an image, sorted by name; init is the contents of PID 1.
 func layout(init string) []cpio.Record {
 	return []cpio.Record{
 		cpio.Directory("dev", 0o755),
-		cpio.CharDev("dev/console", 0o600, 5, 1), // the kernel opens it before devtmpfs is there
+		cpio.CharDev("dev/console", 0o600, 5, 1), // the kernel opens it before devtmpfs is mounted
 		cpio.CharDev("dev/null", 0o666, 1, 3),
 		cpio.StaticFile("init", init, 0o755),
 		cpio.Directory("proc", 0o755),
@@ -38,7 +38,7 @@ func writeImage(path, init string) error {
 	return f.Close()
 }
 
-// writeArchive writes records as a cpio archive that depends on nothing but them.
+// writeArchive writes records as a cpio archive that depends only on them.
 func writeArchive(w io.Writer, records []cpio.Record) error {
 	buf := bufio.NewWriter(w)
 	out := cpio.Newc.Writer(buf)

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Options says where an image is built from and kept. The zero value works inside a checkout.
+// Options sets the sources of an image and its cache. The zero value works inside a checkout.
 type Options struct {
 	// Source is the root of the module tokentest. Empty means to look for it above the working directory, then above
 	// the running program.
@@ -23,10 +23,10 @@ type Options struct {
 	CacheDir string
 	// Go is the go command; empty means "go".
 	Go string
-	// Shared are the sources of what the caller and the agent have in common, by their folders. An agent that would be
-	// built from others is refused: the two would not understand each other.
+	// Shared are the sources that the caller has in common with the agent, by their folders. If the agent's differ,
+	// Build refuses them, because the two might not understand each other.
 	Shared map[string]fs.FS
-	// Log, if set, is told of what takes long.
+	// Log, if set, gets a line for each slow step.
 	Log func(format string, args ...any)
 }
 
@@ -36,12 +36,12 @@ type Image struct {
 	Path string
 	// Digest is the SHA-256 of the file, in hex.
 	Digest string
-	// BuildID names the sources and the toolchain that the init is built from. It is linked into the init, as
-	// main.buildID, so that a stale one can be told.
+	// BuildID is a digest of the sources and the toolchain of the init. It is linked into the init as main.buildID, so
+	// that the host recognizes a stale init.
 	BuildID string
 }
 
-// Check says why no image could be built that the caller understands: it takes no compiler to see that.
+// Check returns why Build would refuse the sources. It runs no compiler.
 func (o Options) Check() error {
 	var err error
 	if o.Source, err = findSource(o.Source); err != nil {
@@ -53,14 +53,14 @@ func (o Options) Check() error {
 	return nil
 }
 
-// Needs returns the root of the sources that images are built from, and the Go that they ask for.
+// Needs returns the root of the sources of images, and the Go version in their go.mod.
 func (o Options) Needs() (root, version string, err error) {
 	if root, err = findSource(o.Source); err != nil {
 		return "", "", err
 	}
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
-		return "", "", fmt.Errorf("read what Go the sources ask for: %w", err)
+		return "", "", fmt.Errorf("read the Go version of the sources: %w", err)
 	}
 	for line := range strings.Lines(string(mod)) {
 		if text, ok := strings.CutPrefix(line, "go "); ok {
@@ -79,7 +79,7 @@ func Build(ctx context.Context, o Options) (*Image, error) {
 	return img, nil
 }
 
-// Bare returns the initramfs whose init powers off at once: the yardstick of benchmarks.
+// Bare returns the initramfs whose init powers off at once, as a reference for benchmarks.
 func Bare(ctx context.Context, o Options) (*Image, error) {
 	img, err := o.build(ctx, "bare", "images/bare")
 	if err != nil {
@@ -116,7 +116,7 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 	return img, err
 }
 
-// complete fills in what is empty.
+// complete sets the defaults.
 func (o Options) complete() (Options, error) {
 	var err error
 	if o.Log == nil {
@@ -135,7 +135,7 @@ func (o Options) complete() (Options, error) {
 	return o, err
 }
 
-// cache is where images are, apart from the other things that tokentest caches.
+// cache is the directory of images in the cache directory.
 func (o Options) cache() cache {
 	return cache{filepath.Join(o.CacheDir, "images"), o.Log}
 }

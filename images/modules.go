@@ -47,8 +47,9 @@ func WithModules(ctx context.Context, img *Image, mods []Module, o Options) (*Im
 	return with, nil
 }
 
-// extend returns img followed by a second archive, which the kernel unpacks over the first. It is called name in the
-// cache, key is the digest of what the records are made from, and records are only asked for when it is not cached.
+// extend returns img followed by a second archive, which the kernel unpacks over the first. name is its name in the
+// cache, and key the digest of everything the records are made from. extend calls records only if the image is not
+// cached.
 func (o Options) extend(ctx context.Context, img *Image, name string, key []byte,
 	records func() ([]cpio.Record, error)) (*Image, error) {
 	o, err := o.complete()
@@ -89,8 +90,8 @@ func appendArchive(path, base string, records []cpio.Record) error {
 	return f.Close()
 }
 
-// moduleRecords lays modules out for the init, which loads them in lexical order. They are unpacked here, where it is
-// cheaper than in an emulated machine.
+// moduleRecords returns the files of modules for the init, which loads them in lexical order. It decompresses them,
+// because that is slow in an emulated machine.
 func moduleRecords(mods []Module, files [][]byte) ([]cpio.Record, error) {
 	records := []cpio.Record{cpio.Directory("modules", 0o755)}
 	for i, m := range mods {

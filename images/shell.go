@@ -14,7 +14,7 @@ import (
 // Shell is the path of the shell in an image from WithShell.
 const Shell = "/bin/gosh"
 
-// commands are what a person wants who looks around in a machine: u-root's.
+// commands are u-root's commands for looking around in a machine.
 var commands = []string{
 	"cat", "chmod", "cp", "date", "dmesg", "echo", "find", "gosh", "grep", "head", "id", "insmod", "kill", "ln", "ls",
 	"lsmod", "mkdir", "mount", "mv", "ps", "pwd", "rm", "sleep", "strace", "sync", "tail", "umount", "uname",
@@ -37,7 +37,7 @@ func WithShell(ctx context.Context, img *Image, o Options) (*Image, error) {
 	}
 	key := sha256.New()
 	fmt.Fprintf(key, "%q %q %q\n", version, pinned, commands)
-	for _, name := range []string{"go.mod", "go.sum"} { // they say which u-root
+	for _, name := range []string{"go.mod", "go.sum"} { // they contain the version of u-root
 		if err := hashFile(key, o.Source, name); err != nil {
 			return nil, fmt.Errorf("build shell: %w", err)
 		}

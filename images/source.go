@@ -20,7 +20,7 @@ import (
 // module is the path of our module; its packages are the sources of an image.
 const module = "tokentest"
 
-// findSource returns the root of the module, which is dir unless that is empty.
+// findSource returns the root of the module: dir unless it is empty.
 func findSource(dir string) (string, error) {
 	if dir != "" {
 		if !isSource(dir) {
@@ -41,7 +41,7 @@ func findSource(dir string) (string, error) {
 	return "", fmt.Errorf("no sources found: no go.mod of module %s in or above %s or %s", module, wd, filepath.Dir(exe))
 }
 
-// above looks for the root in dir and the directories that it is in.
+// above searches for the root in dir and its parents.
 func above(dir string) (string, bool) {
 	for ; ; dir = filepath.Dir(dir) {
 		if isSource(dir) {
@@ -58,8 +58,8 @@ func isSource(dir string) bool {
 	return err == nil && slices.Contains(strings.Split(string(mod), "\n"), "module "+module)
 }
 
-// sameSources compares what the caller shares with the agent with the source's. The caller is older or newer than a
-// source that differs.
+// sameSources returns an error unless Shared equals the files in the source. If they differ, the caller is older or
+// newer than the source.
 func (o Options) sameSources() error {
 	for _, dir := range slices.Sorted(maps.Keys(o.Shared)) {
 		names, err := fs.Glob(o.Shared[dir], "*.go")
@@ -87,7 +87,7 @@ func (o Options) sameSources() error {
 	return nil
 }
 
-// buildID is the digest of all that the init in folder pkg and the archive around it are made from.
+// buildID is the digest of everything that the init in folder pkg and its archive are made from.
 func buildID(ctx context.Context, o Options, pkg string) (string, error) {
 	version, err := goVersion(ctx, o)
 	if err != nil {
@@ -110,7 +110,7 @@ func buildID(ctx context.Context, o Options, pkg string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)[:16]), nil
 }
 
-// hashFile adds a file's name and contents, which cannot be mistaken for those of two files.
+// hashFile adds a file's name and contents, with their lengths so that two files never hash like one.
 func hashFile(h hash.Hash, root, name string) error {
 	data, err := os.ReadFile(filepath.Join(root, name))
 	fmt.Fprintf(h, "%q %d\n%s", name, len(data), data)
@@ -118,7 +118,7 @@ func hashFile(h hash.Hash, root, name string) error {
 }
 
 // sources lists, sorted and relative to root, the files of our module that the package in folder pkg is built from. It
-// reads import clauses itself: `go list` would take longer than everything else together.
+// reads import clauses itself, because `go list` takes longer than everything else together.
 func sources(root, pkg string) ([]string, error) {
 	seen := map[string]bool{}
 	files := []string{"go.mod", "go.sum"}
@@ -150,7 +150,7 @@ func sources(root, pkg string) ([]string, error) {
 	return slices.Compact(files), nil
 }
 
-// embedded lists the files that go:embed patterns of the package in dir stand for, and perhaps hidden ones beside them.
+// embedded lists the files that match the go:embed patterns of the package in dir, and possibly hidden files.
 func embedded(root, dir string, patterns []string) ([]string, error) {
 	var files []string
 	for _, pattern := range patterns {

@@ -2,7 +2,7 @@
 
 package images
 
-// What the shell's image is compiled from is named here, so that "go mod tidy"
+// The imports below name the packages of the shell's image, so that "go mod tidy"
 // keeps its dependencies.
 import (
 	_ "github.com/u-root/u-root/cmds/core/cat"

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Unmet is an option that a configuration does not have as a fragment wants.
+// Unmet is an option whose value differs from a fragment's.
 type Unmet struct {
 	Fragment string // its path
 	Option
-	Got string // "n", "m" or another value; "" when the configuration does not name it
+	Got string // "n", "m" or another value; "" if the configuration does not name it
 }
 
-// String names the place, what it wants and what there is.
+// String names the fragment's line, the wanted value and the actual one.
 func (u *Unmet) String() string {
 	return fmt.Sprintf("%s:%d: want %s, %s", u.Fragment, u.Line, u.Option.String(), u.got())
 }
@@ -33,16 +33,15 @@ func (u *Unmet) got() string {
 	return "it is " + u.Got
 }
 
-// Check returns what a whole configuration of a release does not have. What a
-// fragment only chooses for kernels that are built here is left out.
+// Check returns the options that a whole configuration of a release does not have. It ignores options
+// that a fragment only sets for kernels that are built here.
 func Check(c Config, rel string, fragments ...*Fragment) []Unmet {
 	return unmet(c, rel, fragments, func(o *Option) bool { return !o.Build })
 }
 
-// Lost returns what olddefconfig did not keep, of all that fragments want. Of
-// an option that several name, the last one counts. Where a fragment of Without
-// is among them, only its own options are lost: the others are gone, because
-// they depend on those or by default.
+// Lost returns the options of fragments that olddefconfig changed. If several fragments name an
+// option, the last one counts. If one of them is from Without, only its own options count, because
+// others depend on them.
 func Lost(c Config, rel string, fragments ...*Fragment) (lost, gone []Unmet) {
 	last := map[string]string{}
 	switches := map[string]bool{}
@@ -80,9 +79,8 @@ func unmet(c Config, rel string, fragments []*Fragment, want func(*Option) bool)
 	return out
 }
 
-// Contradicts returns where one fragment asks for something else than the
-// others, which it may leave out. A line that a later one of the same fragment
-// overrides is told as well.
+// Contradicts returns the lines in which one fragment sets another value than the others. It also
+// returns lines that a later line of the same fragment overrides.
 func Contradicts(f *Fragment, rel string, others ...*Fragment) (unmet []Unmet, twice []string) {
 	c := Config{}
 	at := map[string]int{}
@@ -103,12 +101,12 @@ func Contradicts(f *Fragment, rel string, others ...*Fragment) (unmet []Unmet, t
 
 var banner = regexp.MustCompile(`(?m)^# Linux/(\S+) (\S+) Kernel Configuration$`)
 
-// Banner reads the architecture and the release that the head of a .config
-// names; both are "" for a fragment, which has no such head.
+// Banner reads the architecture and the release in the head of a .config; both are "" for a
+// fragment, which has no head.
 func Banner(text []byte) (arch, rel string) {
 	if m := banner.FindSubmatch(text[:min(len(text), 4096)]); m != nil {
 		arch, rel = string(m[1]), string(m[2])
-		if arch == "x86_64" { // as make ARCH=x86_64 was told
+		if arch == "x86_64" { // from make ARCH=x86_64
 			arch = "x86"
 		}
 		return arch, rel
@@ -116,9 +114,8 @@ func Banner(text []byte) (arch, rel string) {
 	return "", ""
 }
 
-// Why says what stands in the way of an option in a source tree that is built
-// for x86: that no Kconfig file defines it, that another architecture's alone
-// does, or what it depends on, with the place.
+// Why returns why an option is not set in a source tree for x86: no Kconfig file defines it, only
+// another architecture does, or it depends on other options. It names the Kconfig line.
 func Why(tree, name string) string {
 	var found, foreign []string
 	filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
@@ -149,8 +146,8 @@ func Why(tree, name string) string {
 	return strings.Join(found, "; ")
 }
 
-// definition returns the line of "config name" in a file, with what the entry
-// depends on and whether a user can set it at all.
+// definition returns the line of "config name" in a file, its dependencies, and whether it has a
+// prompt.
 func definition(path, name string) string {
 	text, err := os.ReadFile(path)
 	if err != nil || !strings.Contains(string(text), "config "+name+"\n") {

@@ -17,22 +17,21 @@ import (
 //go:embed *.config
 var builtin embed.FS
 
-// Fragment is a part of a configuration: options that are wanted, each with
-// its line.
+// Fragment is a part of a configuration: wanted options, each with its line.
 type Fragment struct {
-	Path    string // as errors name it
+	Path    string // for errors
 	Options []Option
 	text    []byte
-	off     bool // it switches options off, and others go with them
+	off     bool // it switches options off, and their dependents too
 }
 
-// Without makes a fragment that switches options off. Lost then lets what depends on them go too.
+// Without makes a fragment that switches options off. Lost then ignores the options that depend on them.
 func Without(names ...string) (*Fragment, error) {
 	f := &Fragment{Path: "--without", off: true}
 	for i, name := range names {
 		o := Option{Name: strings.TrimPrefix(name, "CONFIG_"), Value: "n", Line: i + 1}
 		if !optionName.MatchString(o.Name) {
-			return nil, fmt.Errorf("%q is no option: name it as Kconfig does, such as SECURITY_NETWORK", name)
+			return nil, fmt.Errorf("%q is not an option; write it as in Kconfig, such as SECURITY_NETWORK", name)
 		}
 		f.Options = append(f.Options, o)
 	}
@@ -47,8 +46,8 @@ type Option struct {
 	Line        int
 	Since       string   // older releases do not have it
 	Until       string   // this release and newer ones do not have it
-	Build       bool     // a choice for kernels that are built here
-	Helps       string   // what a kernel without it loses, when it can do without
+	Build       bool     // only for kernels that are built here
+	Helps       string   // what a kernel loses without it, if the option is not required
 	Cases       []string // patterns of the cases that need it
 }
 
@@ -67,7 +66,7 @@ func Builtin(names ...string) ([]*Fragment, error) {
 		for _, file := range files {
 			text, err := builtin.ReadFile(file)
 			if err != nil {
-				return nil, fmt.Errorf("no fragment %s; there are %s", name, strings.Join(Names(), ", "))
+				return nil, fmt.Errorf("unknown fragment %s; available: %s", name, strings.Join(Names(), ", "))
 			}
 			f, err := ParseFragment(path.Join("kconfig", file), text)
 			if err != nil {
@@ -86,7 +85,7 @@ func ReadFragment(name string) ([]*Fragment, error) {
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("read fragment: %w (built in are %s)", err, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("read fragment: %w (built-in fragments: %s)", err, strings.Join(Names(), ", "))
 	}
 	f, err := ParseFragment(name, text)
 	return []*Fragment{f}, err
@@ -142,8 +141,7 @@ func (o *Option) annotate(note string) error {
 	return nil
 }
 
-// release makes a comparable number of the first two of a release's, 0 of
-// what is none.
+// release maps a release to a number that can be compared, and anything else to 0.
 func release(s string) int {
 	major, rest, ok := strings.Cut(s, ".")
 	if end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
@@ -157,7 +155,7 @@ func release(s string) int {
 	return a<<16 | b
 }
 
-// in tells whether a release has the option; an unknown release has all.
+// in reports whether a release has the option; an unknown release has all.
 func (o Option) in(rel string) bool {
 	have := release(rel)
 	return have == 0 || release(o.Since) <= have && (o.Until == "" || have < release(o.Until))
@@ -166,9 +164,8 @@ func (o Option) in(rel string) bool {
 // Text is the fragment as it was read.
 func (f *Fragment) Text() []byte { return f.text }
 
-// Merge writes what make's KCONFIG_ALLCONFIG reads: the options of all
-// fragments that the release has. A later one wins, and which lines it
-// overrides is returned.
+// Merge writes a file for make's KCONFIG_ALLCONFIG: the options of all fragments that the release
+// has. A later option wins; Merge also returns the lines that are overridden.
 func Merge(w io.Writer, fragments []*Fragment, rel string) (overridden []string, err error) {
 	type place struct {
 		option Option
@@ -209,7 +206,7 @@ func (o Option) String() string {
 	return "CONFIG_" + o.Name + "=" + strconv.Quote(o.Value)
 }
 
-// plain tells whether a value stands without quotes: tristates and numbers.
+// plain reports whether a value needs no quotes, like tristates and numbers.
 func (o Option) plain() bool {
 	if o.Value == "y" || o.Value == "m" {
 		return true

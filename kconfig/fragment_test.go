@@ -121,7 +121,7 @@ func TestParseFragmentErrors(t *testing.T) {
 		"#: since soon\n":      "f:1: want #: since RELEASE",
 		"#: cases\n":           "f:1: want #: since RELEASE",
 		"#: sinec 6.4\n":       "f:1: want #: since RELEASE",
-		"CONFIG_A=\"unended\n": "f:1: CONFIG_A: string without an end",
+		"CONFIG_A=\"unended\n": "f:1: CONFIG_A: string without closing quote",
 	} {
 		if _, err := ParseFragment("f", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", text, err, want)
@@ -162,7 +162,7 @@ func TestBuiltin(t *testing.T) {
 	if at["64BIT"] == at["EXPERT"] {
 		t.Error("what is x86-64's own stands among what every architecture has")
 	}
-	if _, err := Builtin("nonsense"); err == nil || !strings.Contains(err.Error(), "there are base, token, debug") {
+	if _, err := Builtin("nonsense"); err == nil || !strings.Contains(err.Error(), "available: base, token, debug") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -16,18 +16,16 @@ import (
 	"github.com/ulikunitz/xz/lzma"
 )
 
-// ErrNoConfig means that the image was read to its end and carries no
-// configuration: it was built without CONFIG_IKCONFIG.
+// ErrNoConfig means that the whole image contains no configuration: it was built without
+// CONFIG_IKCONFIG.
 var ErrNoConfig = errors.New("no configuration in the image (CONFIG_IKCONFIG is off)")
 
-// ikconfig comes before the gzip stream that kernel/configs.c lays into the
-// image; the three bytes after IKCFG_ST are the stream's own magic. Without
-// them scripts/extract-ikconfig finds the mark inside other strings as well.
+// ikconfig precedes the gzip stream that kernel/configs.c puts into the image. The three bytes after
+// IKCFG_ST are the magic of the stream, without which the mark is also found inside other strings.
 var ikconfig = []byte("IKCFG_ST\x1f\x8b\x08")
 
-// ReadImage returns the configuration that a vmlinux or a bzImage carries,
-// as scripts/extract-ikconfig does, but following the boot header to the
-// payload instead of trying every magic number in the file.
+// ReadImage returns the configuration in a vmlinux or a bzImage, like scripts/extract-ikconfig. It
+// finds the payload through the boot header, not by trying every magic number in the file.
 func ReadImage(path string) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -46,14 +44,13 @@ func readImage(f io.ReaderAt) (Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kernel == nil { // a vmlinux, or something else to look through
+	if kernel == nil { // a vmlinux or another file to search
 		kernel = io.NewSectionReader(f, 0, 1<<62)
 	}
 	return search(kernel)
 }
 
-// Unpack returns the ELF file that a bzImage carries, unpacked as it is read;
-// nil when f is no bzImage.
+// Unpack returns a reader of the ELF file in a bzImage, nil if f is not a bzImage.
 func Unpack(f io.ReaderAt) (io.Reader, error) {
 	payload, err := bzImagePayload(f)
 	if payload == nil || err != nil {
@@ -62,8 +59,8 @@ func Unpack(f io.ReaderAt) (io.Reader, error) {
 	return decompress(payload)
 }
 
-// bzImagePayload returns the compressed kernel inside a bzImage, nil when f
-// is no bzImage. Offsets are those of Documentation/arch/x86/boot.rst;
+// bzImagePayload returns the compressed kernel in a bzImage, nil if f is not a
+// bzImage. Offsets are those of Documentation/arch/x86/boot.rst;
 // payload_offset and payload_length exist from protocol 2.08 on.
 func bzImagePayload(f io.ReaderAt) (*io.SectionReader, error) {
 	var h [0x250]byte
@@ -117,7 +114,7 @@ func decompress(payload *io.SectionReader) (io.Reader, error) {
 		}
 		return d.open(bufio.NewReader(io.NewSectionReader(payload, 0, length)), binary.LittleEndian.Uint32(tail[:]))
 	}
-	return nil, fmt.Errorf("payload is compressed in a way that is not known here (it begins with %x)", magic[:6])
+	return nil, fmt.Errorf("unknown compression format of the payload (it begins with %x)", magic[:6])
 }
 
 // newZstd allows the window of the whole kernel: the kernel is packed with
@@ -147,7 +144,7 @@ func search(r io.Reader) (Config, error) {
 	}
 }
 
-// unpack parses a gzip stream with anything behind it.
+// unpack parses a gzip stream and ignores everything after it.
 func unpack(r io.Reader) (Config, error) {
 	gz, err := gzip.NewReader(bufio.NewReader(r))
 	if err != nil {

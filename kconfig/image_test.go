@@ -210,7 +210,7 @@ func TestReadImageErrors(t *testing.T) {
 		{"cut before the mark", whole[:len(whole)/4], "read end of payload"},
 		{"damaged", bzImage(gzipped(t, kernel(t, ""))[:1000], 0), "unpack kernel: unexpected EOF"},
 		{"unknown compression", bzImage([]byte("\x89LZO\x00\r\n"), 9),
-			"payload is compressed in a way that is not known here (it begins with 894c5a4f"},
+			"unknown compression format of the payload (it begins with 894c5a4f"},
 		{"not filtered for x86", bzImage(program(t, kernel(t, ""), "xz", "--arm", "--lzma2"), 9), "are not x86 and LZMA2"},
 		{"protocol", old, "boot protocol 2.06 has no payload"},
 	}

@@ -15,18 +15,18 @@ import (
 )
 
 // Config maps a symbol, without its CONFIG_ prefix, to its value. The zero
-// Config is nil: nothing is known, which is not the same as everything off.
+// Config is nil: nothing is known, which differs from everything off.
 type Config map[string]string
 
-// symbol is what the kernel's scripts/kconfig/lexer.l takes for a name.
+// symbol matches a name as in the kernel's scripts/kconfig/lexer.l.
 var symbol = regexp.MustCompile(`^CONFIG_[A-Za-z0-9_]+$`)
 
 // maxLine is far above the longest line of a real .config, which is a string
 // option such as CONFIG_LSM or CONFIG_CMDLINE (COMMAND_LINE_SIZE is 2048).
 const maxLine = 1 << 20
 
-// Parse reads the format that scripts/kconfig/confdata.c writes. A symbol that
-// stands twice has its last value, as there.
+// Parse reads the format that scripts/kconfig/confdata.c writes. As there, the last value of a symbol
+// counts.
 func Parse(r io.Reader) (Config, error) {
 	config := Config{}
 	lines := bufio.NewScanner(r)
@@ -44,7 +44,7 @@ func Parse(r io.Reader) (Config, error) {
 	return config, nil
 }
 
-// set takes in one line.
+// set sets the symbol of one line.
 func (c Config) set(line string) error {
 	if name, ok := strings.CutSuffix(line, " is not set"); ok {
 		name = strings.TrimSpace(strings.TrimPrefix(name, "#"))
@@ -68,8 +68,8 @@ func (c Config) set(line string) error {
 	return nil
 }
 
-// unquote takes the quotes off a string option. kconfig escapes only the quote
-// and the backslash (escape_string_value in confdata.c).
+// unquote removes the quotes of a string option. kconfig escapes only the quote and the backslash
+// (escape_string_value in confdata.c).
 func unquote(value string) (string, error) {
 	switch {
 	case value == "":
@@ -79,25 +79,24 @@ func unquote(value string) (string, error) {
 	}
 	s, err := strconv.Unquote(value)
 	if err != nil {
-		return "", fmt.Errorf("string without an end: %.60q", value)
+		return "", fmt.Errorf("string without closing quote: %.60q", value)
 	}
 	return s, nil
 }
 
-// bare cuts the CONFIG_ prefix.
+// bare removes the CONFIG_ prefix.
 func bare(sym string) string { return strings.TrimPrefix(sym, "CONFIG_") }
 
-// Value returns what the symbol is set to: "y", "m", a number, or a string
-// without its quotes; "n" when the configuration says that it is not set, and
-// "" when it does not name it. The CONFIG_ prefix may be left out, here and in
-// the other look-ups.
+// Value returns the symbol's value: "y", "m", a number, or a string without its quotes; "n" if the
+// configuration says that it is not set, and "" if it does not name it. Here and in the other
+// functions, the CONFIG_ prefix is optional.
 func (c Config) Value(sym string) string { return c[bare(sym)] }
 
-// Has tells whether the symbol is on, built in or as a module.
+// Has reports whether the symbol is on, built in or as a module.
 func (c Config) Has(sym string) bool {
 	v := c.Value(sym)
 	return v == "y" || v == "m"
 }
 
-// BuiltIn tells whether the symbol is on and not a module.
+// BuiltIn reports whether the symbol is on and not a module.
 func (c Config) BuiltIn(sym string) bool { return c.Value(sym) == "y" }

@@ -58,7 +58,7 @@ func TestParseErrors(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"CONFIG_A=y\nnonsense\n", `line 2: want CONFIG_NAME=value`},
 		{"CONFIG_A=", "line 1: CONFIG_A: no value"},
-		{"\n\nCONFIG_A=\"open\n", "line 3: CONFIG_A: string without an end"},
+		{"\n\nCONFIG_A=\"open\n", "line 3: CONFIG_A: string without closing quote"},
 		{"CONFIG_A B=y\n", "line 1: want"},
 		{"\x7fELF\x02\x01\x01\x00", "line 1: want"},
 		{"BPF=y\n", "line 1: want"},

@@ -83,8 +83,8 @@ func dictSize(bits byte) int64 {
 	return (2 | int64(bits&1)) << (bits/2 + 11)
 }
 
-// varints takes multibyte integers (section 1.2) off a header; bad remembers
-// that it was too short.
+// varints reads multibyte integers (section 1.2) from a header; bad means that the header was too
+// short.
 type varints struct {
 	b   []byte
 	bad bool
@@ -154,12 +154,12 @@ func (x *x86Reader) fill() {
 	}
 }
 
-// oddBits tells, for the pattern of unconverted opcodes in the three bytes
+// oddBits returns, for the pattern of unconverted opcodes in the three bytes
 // before an opcode, which byte of the target decides whether the encoder
 // converted it, counted in bits from the highest; -1 means that it never did.
 var oddBits = [8]int{0, 8, 16, -1, 24, -1, -1, -1}
 
-// outer tells whether b can be the highest byte of a target: calls reach at
+// outer reports whether b can be the highest byte of a target: calls reach at
 // most 16 MiB in either direction.
 func outer(b byte) bool { return b == 0 || b == 0xff }
 
@@ -185,7 +185,7 @@ func (x *x86Reader) convert(b []byte) int {
 	return i
 }
 
-// converted tells whether the encoder changed the target of the opcode b[0].
+// converted reports whether the encoder changed the target of the opcode b[0].
 func converted(b []byte, mask uint32) bool {
 	if !outer(b[4]) || oddBits[mask] < 0 {
 		return false

@@ -21,9 +21,9 @@ import (
 	"tokentest/harness/lockfile"
 )
 
-// apt is the host's own, with a private state: the host's package lists,
-// caches and locks are neither read nor changed. Where the mirror is, how to
-// reach it and whom to trust is the host's configuration.
+// apt runs the host's apt with private state: it neither reads nor changes the host's package
+// lists, caches and locks. The mirror, proxies and trusted keys come from the host's
+// configuration.
 type apt struct {
 	dir    string // of the private state
 	conf   string // read after the host's configuration, so it wins
@@ -122,8 +122,8 @@ func (a *apt) sources(ctx context.Context) (string, error) {
 	return b.String(), nil
 }
 
-// keyring is where the package debian-archive-keyring lays its keys. Without
-// one apt trusts what the host trusts, and still nothing unsigned.
+// keyring is the path of debian-archive-keyring's keys. Without it, apt trusts the host's keys,
+// and still nothing unsigned.
 func keyring() string {
 	for _, path := range []string{
 		"/usr/share/keyrings/debian-archive-keyring.pgp",
@@ -136,7 +136,7 @@ func keyring() string {
 	return ""
 }
 
-// mirror is where the host gets Debian from: the two archives are apart.
+// mirror holds the addresses of Debian's two archives.
 type mirror struct{ main, security string }
 
 func (m mirror) root(suite string) string {
@@ -146,9 +146,9 @@ func (m mirror) root(suite string) string {
 	return m.main
 }
 
-// mirror asks the host's configuration, always as if the host had never run
-// apt-get update: its own lists would be parsed first, for a second or more.
-// Without release files apt names targets only under --no-release-info.
+// mirror reads the host's configuration without its package lists, because apt would parse them
+// first, for a second or more. Without release files apt lists targets only with
+// --no-release-info.
 func (a *apt) mirror(ctx context.Context) (mirror, error) {
 	none := filepath.Join(a.dir, "none")
 	out, err := run(command(ctx, "apt-get",
@@ -165,8 +165,8 @@ func (a *apt) mirror(ctx context.Context) (mirror, error) {
 	return m, nil
 }
 
-// parseMirror takes the first archive that serves a Debian suite, and prefers
-// one whose path says so: third parties use Debian's suite names as well.
+// parseMirror returns the first archive with a Debian suite. It prefers an archive with Debian's
+// path, because third parties use Debian's suite names too.
 func parseMirror(targets string) (m mirror) {
 	for line := range strings.Lines(targets) {
 		f := strings.Split(strings.TrimSpace(line), "|")
@@ -190,10 +190,10 @@ var (
 	ownArchive = regexp.MustCompile(`/debian(-security)?/?$`) // the path that Debian asks its mirrors to have
 )
 
-// failures are the suites that an update could not refresh, and why.
+// failures maps the suites that an update did not refresh to the reason.
 type failures map[string]string
 
-// first returns one reason, the same every time.
+// first returns the reason of the first suite in the order of suites.
 func (f failures) first() string {
 	for _, s := range suites {
 		if f[s] != "" {
@@ -203,8 +203,8 @@ func (f failures) first() string {
 	return "no reason given"
 }
 
-// refresh runs apt-get update as soon as no other apt works in the private
-// state: apt does not wait for the lock of its lists.
+// refresh runs apt-get update once no other apt works in the private state, because apt does not
+// wait for the lock of its lists.
 func (a *apt) refresh(ctx context.Context, log func(string, ...any)) ([]byte, error) {
 	lock := filepath.Join(a.dir, "lists", "lock")
 	for {
@@ -216,12 +216,12 @@ func (a *apt) refresh(ctx context.Context, log func(string, ...any)) ([]byte, er
 		out, err := cmd.CombinedOutput()
 		if pid, lockErr := lockfile.Holder(lock); err == nil || pid == 0 || lockErr != nil {
 			return out, err
-		} // another one was quicker
+		} // another apt took the lock first
 	}
 }
 
-// update refreshes the package lists. apt leaves alone what has not changed,
-// and one suite's failure does not stop the others.
+// update refreshes the package lists. apt downloads only changed lists, and one suite's failure
+// does not stop the others.
 func (a *apt) update(ctx context.Context, log func(string, ...any)) (failures, error) {
 	if err := a.configure(ctx); err != nil {
 		return nil, err
@@ -241,8 +241,8 @@ func (a *apt) update(ctx context.Context, log func(string, ...any)) (failures, e
 	return failed, nil
 }
 
-// complaints are how apt words a suite's failure; the suite comes first, the
-// reason second.
+// complaints are apt's messages about a suite's failure: the first group is the suite, the
+// second the reason.
 var complaints = []*regexp.Regexp{
 	regexp.MustCompile(`^[WE]: Failed to fetch \S+/dists/([^/\s]+)/\S*\s+(.*)`),
 	regexp.MustCompile(`^[WE]: The repository '\S+ (\S+) (?:In)?Release' (.*)`),
@@ -261,9 +261,9 @@ func parseFailures(out string) failures {
 	return f
 }
 
-// readIndex picks the kernels out of the lists that are there. apt names a list
-// after its address, and moves it here once its signature is verified. Asking
-// apt for the names would make it parse all lists, which takes 4 s.
+// readIndex selects the kernels from the lists on disk. apt names a list after its address, and
+// moves it here once its signature is verified. apt would take 4 s to list the names, because it
+// would parse all lists.
 func (a *apt) readIndex(ctx context.Context) (*index, error) {
 	x := &index{Time: time.Now(), Suites: map[string]string{}}
 	found := make([][]pkg, len(suites))
@@ -290,7 +290,7 @@ func (a *apt) readIndex(ctx context.Context) (*index, error) {
 
 var suiteField = regexp.MustCompile(`(?m)^Suite: (\S+)$`)
 
-// role reads what a suite is at the time, such as stable, from its release file.
+// role reads the current role of a suite, such as stable, from its release file.
 func role(stem string) string {
 	paths, _ := filepath.Glob(stem + "*Release")
 	for _, path := range paths {
@@ -303,7 +303,7 @@ func role(stem string) string {
 	return ""
 }
 
-// readList reads one list, however apt keeps it compressed.
+// readList reads one list in any of apt's compression formats.
 func (a *apt) readList(ctx context.Context, path, suite string) (found []pkg, err error) {
 	err = stream(command(ctx, a.helper, "cat-file", path), func(r io.Reader) error {
 		found, err = readPackages(r, suite)
@@ -315,7 +315,7 @@ func (a *apt) readList(ctx context.Context, path, suite string) (found []pkg, er
 	return found, nil
 }
 
-// goneError means that the mirror answers and does not have a package.
+// goneError means that the mirror answers and no longer has a package.
 type goneError struct{ pkg pkg }
 
 func (e *goneError) Error() string {
@@ -353,7 +353,7 @@ func (a *apt) fetch(ctx context.Context, dir string, packages []pkg) ([]string, 
 
 var notFound = regexp.MustCompile(`(?m)\b404 +Not Found`)
 
-// aptError picks the line of apt's output that says what went wrong.
+// aptError returns the line of apt's output with the cause.
 func aptError(err error, out []byte) error {
 	for line := range strings.Lines(string(out)) {
 		if s, ok := strings.CutPrefix(strings.TrimSpace(line), "E: "); ok {
@@ -366,7 +366,7 @@ func aptError(err error, out []byte) error {
 	return err
 }
 
-// fetchFailed is what apt says before the reason; the caller names the package.
+// fetchFailed is apt's text before the reason; the caller already names the package.
 var fetchFailed = regexp.MustCompile(`^Failed to fetch \S+\s+`)
 
 // command prepares a program whose messages are not translated and which ends,
@@ -378,7 +378,7 @@ func command(ctx context.Context, name string, args ...string) *child.Cmd {
 	return cmd
 }
 
-// run returns what a program prints; its error holds what it complained of.
+// run returns a program's stdout; its error holds the program's stderr.
 func run(cmd *child.Cmd) (string, error) {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
@@ -389,11 +389,11 @@ func run(cmd *child.Cmd) (string, error) {
 	return string(out), nil
 }
 
-// errEnough is what a reader of a stream returns to end it early.
+// errEnough is returned by a reader of a stream to end it early.
 var errEnough = errors.New("enough read")
 
-// stream hands a program's output to read. When the stream breaks off, what the
-// program complains of is the better reason.
+// stream passes a program's output to read. If the stream breaks off, the program's stderr is
+// the better reason.
 func stream(cmd *child.Cmd, read func(io.Reader) error) error {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
@@ -408,7 +408,7 @@ func stream(cmd *child.Cmd, read func(io.Reader) error) error {
 	if readErr == nil {
 		_, readErr = io.Copy(io.Discard, out)
 	}
-	out.Close() // what still writes gets a broken pipe
+	out.Close() // the program gets a broken pipe if it still writes
 	waitErr := cmd.Wait()
 	switch {
 	case errors.Is(readErr, errEnough):

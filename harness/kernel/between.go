@@ -19,7 +19,7 @@ func Between(ctx context.Context, good, bad string, every bool, o Options) ([]Av
 		return nil, err
 	}
 	if from.flavour != to.flavour {
-		return nil, &UsageError{Ref: bad, Reason: "of another flavour than " + good}
+		return nil, &UsageError{Ref: bad, Reason: "another flavour than " + good}
 	}
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -66,7 +66,7 @@ func between(all []Available, first, last image, good, bad string, every bool) [
 			continue
 		}
 		if n := len(out) - 1; !every && n >= 0 && out[n].Minor() == a.Minor() && out[n].Ref != good {
-			out = out[:n] // a newer version of the same release
+			out = out[:n] // replaced by a newer version of the same release
 		}
 		out = append(out, a)
 	}

@@ -18,12 +18,11 @@ import (
 	"tokentest/kconfig"
 )
 
-// Types is what the BTF of a kernel says, read from a file and not from the
-// kernel that runs.
+// Types are enumerations from a kernel's BTF, read from a file, not from a running kernel.
 type Types struct {
-	// Release is the one that the file names, "" when it names none.
+	// Release is the release in the file, "" for none.
 	Release string `json:"release"`
-	// Enums holds the enumerations that were asked for, by tag.
+	// Enums holds the requested enumerations, by tag.
 	Enums map[string][]Enumerator `json:"enums"`
 }
 
@@ -38,7 +37,7 @@ var ErrNoBTF = errors.New("no .BTF section (CONFIG_DEBUG_INFO_BTF is off)")
 
 // ReadTypes reads enumerations from a file: BTF as /sys/kernel/btf/vmlinux
 // shows it, an ELF file with a .BTF section, or a bzImage with such a one
-// inside. What is wrong with the file is a *UsageError.
+// inside. If the file is at fault, the error is a *UsageError.
 func ReadTypes(path string, tags ...string) (*Types, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,7 +51,7 @@ func ReadTypes(path string, tags ...string) (*Types, error) {
 	return t, nil
 }
 
-// pathReason leaves out the path, which the error names before it.
+// pathReason is the error without the path, which the caller's error already names.
 func pathReason(err error) string {
 	var p *os.PathError
 	if errors.As(err, &p) {
@@ -101,8 +100,8 @@ func readTypes(f *os.File, tags []string) (*Types, error) {
 
 func pathless(err error) error { return errors.New(pathReason(err)) }
 
-// typesOfPacked lays the unpacked kernel into a file: its section table stands
-// at its end, and it would be most of what the program holds in memory.
+// typesOfPacked unpacks the kernel into a file, not into memory: its section table is at its
+// end, and it would be most of the program's memory.
 func typesOfPacked(image *os.File, tags []string) (*Types, error) {
 	kernel, err := kconfig.Unpack(image)
 	if err != nil {
@@ -147,8 +146,8 @@ func typesOfELF(f *os.File, tags []string) (*Types, error) {
 	return t, err
 }
 
-// enumsOf takes the enumerations out of BTF. One that the kernel has not stays
-// away.
+// enumsOf reads the enumerations with the given tags from BTF. It omits those that the kernel
+// does not have.
 func enumsOf(raw []byte, tags []string) (map[string][]Enumerator, error) {
 	if err := wholeBTF(raw); err != nil {
 		return nil, err
@@ -176,8 +175,8 @@ func enumsOf(raw []byte, tags []string) (map[string][]Enumerator, error) {
 	return out, nil
 }
 
-// wholeBTF refuses BTF that ends before its header says that it does, which a
-// library tells in words of its own.
+// wholeBTF returns an error for BTF that is shorter than its header says. The library's own
+// error does not name the cause.
 func wholeBTF(raw []byte) error {
 	const header = 24 // struct btf_header
 	if len(raw) < header {
@@ -191,8 +190,8 @@ func wholeBTF(raw []byte) error {
 	return nil
 }
 
-// Types reads the enumerations of the kernel's image. Unpacking one takes
-// seconds, and so what was read is kept by the image's digest.
+// Types reads the enumerations of the kernel's image. Unpacking an image takes seconds, so the
+// result is cached by the image's digest.
 func (k *Kernel) Types(o Options, tags ...string) (*Types, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -207,12 +206,12 @@ func (k *Kernel) Types(o Options, tags ...string) (*Types, error) {
 		return nil, err
 	}
 	if err := keepTypes(kept, t); err != nil {
-		o.log("keep what the BTF of %s says: %v", k.Ref, err)
+		o.log("cache the enumerations of %s: %v", k.Ref, err)
 	}
 	return t, nil
 }
 
-// keptTypes returns nil unless everything that is asked for was kept.
+// keptTypes returns nil unless the cache has every requested enumeration.
 func keptTypes(path string, tags []string) *Types {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -220,7 +219,7 @@ func keptTypes(path string, tags []string) *Types {
 	}
 	t := &Types{}
 	if json.Unmarshal(b, t) != nil || slices.ContainsFunc(tags, func(tag string) bool { return len(t.Enums[tag]) == 0 }) {
-		return nil // damaged, or of an older program
+		return nil // damaged, or written by an older version
 	}
 	return t
 }

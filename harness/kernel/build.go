@@ -20,19 +20,18 @@ import (
 
 // BuildOptions say how a kernel is built from source.
 type BuildOptions struct {
-	Config    string              // a .config to begin with, or :PATH[+PATH] of the source; "" means allnoconfig
+	Config    string              // the base .config, or :PATH[+PATH] of the source; "" means allnoconfig
 	Fragments []*kconfig.Fragment // merged into it, later ones win; nil means base and token
 	Make      []string            // variables for make, such as LLVM=1
 	Jobs      int                 // 0 means one for each processor
-	Objects   string              // keep objects under this name, whatever the configuration; "" keeps them for each
+	Objects   string              // the name of the directory of objects; "" means one for each configuration
 }
 
-// Built is a source that a kernel can be made of: a commit in a work tree of
-// ours, patches applied.
+// Built is a source of a kernel: a commit in our work tree, with the patches applied.
 type Built struct {
 	Ref     string
 	Base    string   // the commit below the patches
-	Commit  string   // what is built
+	Commit  string   // the commit to build
 	Patches []string // the commits of the patches, oldest first, Commit the last
 	Name    string   // for people
 
@@ -40,12 +39,12 @@ type Built struct {
 	tree string
 }
 
-// BuildError means that the source does not compile: the kernel's fault and
-// not the host's.
+// BuildError means that the source does not compile, which is the kernel's fault and not the
+// host's.
 type BuildError struct {
 	Ref   string
-	Lines []string // what the compiler said
-	Log   string   // where all of it is
+	Lines []string // the compiler's error lines
+	Log   string   // the path of the whole log
 }
 
 func (e *BuildError) Error() string {
@@ -53,20 +52,19 @@ func (e *BuildError) Error() string {
 		e.Log)
 }
 
-// ConfigError means that options are not as asked for once the kernel's own
-// dependencies had their say.
+// ConfigError means that the kernel's dependencies changed requested options.
 type ConfigError struct {
 	Ref  string
 	Lost []string
 }
 
 func (e *ConfigError) Error() string {
-	return fmt.Sprintf("configure %s: olddefconfig did not keep what was asked for\n  %s", e.Ref,
+	return fmt.Sprintf("configure %s: olddefconfig changed requested options\n  %s", e.Ref,
 		strings.Join(e.Lost, "\n  "))
 }
 
-// NoKernelError means that the source is no Linux kernel for x86-64: it lacks
-// what each has, or make ended well and made none.
+// NoKernelError means that the source is not a Linux kernel for x86-64: it lacks files that every
+// kernel has, or make succeeded without an image.
 type NoKernelError struct {
 	Ref string
 	Why string
@@ -76,9 +74,8 @@ func (e *NoKernelError) Error() string {
 	return fmt.Sprintf("build %s: it is no Linux kernel for x86-64: %s", e.Ref, e.Why)
 }
 
-// Unbuildable tells whether an error means that the source makes no kernel:
-// it is none, does not compile, cannot be configured as asked, or its patches
-// do not apply. The host is then not at fault.
+// Unbuildable reports whether an error means that the source is at fault, not the host: it is not
+// a kernel, does not compile, cannot be configured as requested, or its patches do not apply.
 func Unbuildable(err error) bool {
 	var build *BuildError
 	var config *ConfigError
@@ -98,8 +95,8 @@ type built struct {
 
 const buildLog = "build.log"
 
-// Source finds what a reference to a source means and applies its patches. The
-// user's tree is only read.
+// Source resolves a reference to a source and applies its patches. It only reads the user's
+// tree.
 func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	if !isSource(ref) {
 		return nil, &UsageError{Ref: ref, Reason: "no source; use src:VERSION, git:DIR#REV or tree:DIR, with +PATCHES",
@@ -137,7 +134,7 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	return b, err
 }
 
-// base finds the commit that a reference means, without its patches.
+// base resolves a reference to a commit, without its patches.
 func (c cache) base(ctx context.Context, ref string, r sourceRef, o Options) (*repo, string, string, error) {
 	if r.scheme == "src" {
 		return c.sourcePackage(ctx, ref, r.name, o)
@@ -178,14 +175,14 @@ func (b *Built) Git(ctx context.Context, args ...string) (string, error) {
 	return b.repo.git(ctx, args...)
 }
 
-// SameTree tells whether two sources are of one repository.
+// SameTree reports whether two sources are in one repository.
 func (b *Built) SameTree(other *Built) bool { return b.repo.dir == other.repo.dir }
 
 // Tree is the digest of the files.
 func (b *Built) Tree() string { return b.tree }
 
-// Build compiles the source, or finds that it did so before with the same
-// configuration and tools.
+// Build compiles the source, or returns the cached kernel of the same source, configuration and
+// tools.
 func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -209,7 +206,7 @@ func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel,
 		return nil, err
 	}
 	defer slot()
-	if k := j.find(); k != nil { // somebody else was quicker
+	if k := j.find(); k != nil { // another process built it meanwhile
 		return k, nil
 	}
 	if err := j.make(ctx); err != nil {
@@ -224,7 +221,7 @@ func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel,
 	}
 	k := j.find()
 	if k == nil {
-		return nil, fmt.Errorf("build %s: what was built cannot be read back from %s", b.Ref, j.entry())
+		return nil, fmt.Errorf("build %s: cannot read the new kernel from %s", b.Ref, j.entry())
 	}
 	return k, nil
 }
@@ -236,10 +233,10 @@ type job struct {
 	Options
 	cache
 	tools  *toolchain
-	config []byte   // the .config to begin with
+	config []byte   // the base .config
 	key    string   // of source, configuration and tools
-	out    string   // where objects are kept, for the same configuration
-	hold   *os.File // the lock of out, which every program of the build holds
+	out    string   // the directory of objects for this configuration
+	hold   *os.File // the lock of out, which every program of the build inherits
 }
 
 func (j *job) prepare(ctx context.Context) (err error) {
@@ -250,7 +247,7 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	}
 	if j.BuildOptions.Config != "" {
 		if j.config, err = j.readStart(ctx); err != nil {
-			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("no configuration to begin with: %v", err)}
+			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("cannot read the base configuration: %v", err)}
 		}
 		if _, err := kconfig.Parse(bytes.NewReader(j.config)); err != nil {
 			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("%s: %v", j.BuildOptions.Config, err)}
@@ -261,7 +258,7 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", j.tools.id, len(j.config), j.config)
-	for _, f := range j.Fragments { // what they ask for: a comment is no other kernel
+	for _, f := range j.Fragments { // only options: a comment does not change the kernel
 		for _, o := range f.Options {
 			fmt.Fprintln(h, o.String(), o.Since, o.Until)
 		}
@@ -273,8 +270,8 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// readStart reads the configuration to begin with: a file, or files of the
-// source behind a colon, later ones over earlier ones.
+// readStart reads the base configuration: a file, or after a colon files of the source, of which
+// later ones override earlier ones.
 func (j *job) readStart(ctx context.Context) ([]byte, error) {
 	paths, inTree := strings.CutPrefix(j.BuildOptions.Config, ":")
 	if !inTree {
@@ -293,7 +290,7 @@ func (j *job) readStart(ctx context.Context) ([]byte, error) {
 
 func (j *job) entry() string { return j.path("builds", j.key) }
 
-// find returns the finished build. A damaged one is not there.
+// find returns the cached build, nil if it is missing or damaged.
 func (j *job) find() *Kernel {
 	var m built
 	if err := cachedir.Open(j.entry(), &m); err != nil {
@@ -313,7 +310,7 @@ func (j *job) find() *Kernel {
 	return k
 }
 
-// slot waits for one of the two builds that may run at a time.
+// slot waits until fewer than two builds run.
 func (j *job) slot(ctx context.Context) (func(), error) {
 	for {
 		for _, name := range []string{"build0", "build1"} {
@@ -332,8 +329,7 @@ func (j *job) slot(ctx context.Context) (func(), error) {
 	}
 }
 
-// install keeps the image, its configuration and the log. It is renamed into
-// place whole.
+// install makes a cache entry with the image, its configuration and the log.
 func (j *job) install(release string, took time.Duration) error {
 	temp, remove, err := cachedir.Temp(j.path("builds"), j.key)
 	if err != nil {
@@ -361,5 +357,5 @@ func (j *job) install(release string, took time.Duration) error {
 	return j.keepSymbols()
 }
 
-// bzImagePath is where make leaves the image.
+// bzImagePath is make's path of the image.
 const bzImagePath = "arch/x86/boot/bzImage"

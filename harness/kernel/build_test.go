@@ -227,9 +227,9 @@ func TestPatchErrors(t *testing.T) {
 		"git:" + w.tree + "+" + filepath.Dir(w.tree): "no *.patch in the directory",
 		"git:" + w.tree + "#nope":                    "no revision nope in",
 		"git:" + w.tree + "#":                        "no revision after the #",
-		"git:" + filepath.Dir(w.tree):                "is no git repository",
+		"git:" + filepath.Dir(w.tree):                "is not a git repository",
 		"git:/nowhere":                               "no directory /nowhere",
-		"git:":                                       "nothing behind the colon",
+		"git:":                                       "nothing after the colon",
 		"src:stable":                                 "want src:VERSION",
 	} {
 		var usage *UsageError
@@ -330,7 +330,7 @@ func TestBuildInterrupted(t *testing.T) {
 	w.write("int fast;\n")
 	w.git("commit", "-q", "-a", "-m", "fast")
 	_, err = w.resolve("git:" + w.tree)
-	if !w.heard("waiting for what an interrupted build has left running") || left.Wait() != nil {
+	if !w.heard("waiting for programs of an interrupted build") || left.Wait() != nil {
 		t.Errorf("nothing was waited for: %q", w.said)
 	}
 	if err != nil || !w.heard("was interrupted") {

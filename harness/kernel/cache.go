@@ -49,8 +49,7 @@ func (c cache) entries() ([]entry, error) {
 	return all, nil
 }
 
-// find returns the kernel made of p, nil when it is not cached. Every byte is
-// compared with the manifest, and a damaged entry is not there.
+// find returns the kernel from package p, nil if it is not cached or its entry is damaged.
 func (c cache) find(ref string, p pkg, o Options) (*Kernel, error) {
 	all, err := c.entries()
 	if err != nil {
@@ -79,7 +78,7 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 		return nil, err
 	}
 	if e.Files[imageFile] != e.Digest {
-		return nil, errors.New("its manifest does not name its image")
+		return nil, errors.New("its manifest names another image")
 	}
 	k := &Kernel{
 		Ref: ref, Release: e.Release,
@@ -100,13 +99,12 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 
 // The directories that fill offers.
 const (
-	entryDir = "entry" // what becomes the entry
-	debsDir  = "debs"  // what is thrown away
+	entryDir = "entry" // becomes the entry
+	debsDir  = "debs"  // is removed
 )
 
-// fill makes the entry of a kernel with make, which gets a directory with
-// those two in it. The entry is renamed into place whole; whoever comes second
-// finds it there, and clears up after one that was killed.
+// fill makes the entry of a kernel with make, which gets a directory with those two in it. A
+// second process waits for the first and uses its entry.
 func (c cache) fill(ctx context.Context, ref string, p pkg, o Options,
 	make func(ctx context.Context, dir string) (entry, error)) (*Kernel, error) {
 	ctx, unlock, err := c.lock(ctx, p.Name+"_"+p.Version, o)
@@ -147,18 +145,17 @@ func (c cache) install(temp string, e *entry) error {
 	return cachedir.Install(temp, c.path("kernels", e.Digest), e)
 }
 
-// heldKey is where a context keeps the locks that programs hold as well.
+// heldKey is the key of a context's locks, which programs inherit.
 type heldKey struct{}
 
-// held returns the locks under which a context's work is done.
+// held returns the locks of a context.
 func held(ctx context.Context) []*os.File {
 	list, _ := ctx.Value(heldKey{}).([]*os.File)
 	return list
 }
 
-// lock takes a lock. Programs that are started with the context that it returns
-// hold it, too: should they outlive this process, the next one waits for them.
-// Waiting for another process ends with ctx.
+// lock waits for a lock until ctx is done. Programs that are started with the returned context
+// inherit the lock: if they outlive this process, the next one waits for them.
 func (c cache) lock(ctx context.Context, name string, o Options) (locked context.Context, unlock func(), err error) {
 	if err := os.MkdirAll(c.path("locks"), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)

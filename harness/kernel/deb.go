@@ -12,9 +12,8 @@ import (
 	"regexp"
 )
 
-// untar walks the files of a package without installing it: no maintainer
-// script runs and nothing is written but by take. take returns errEnough to
-// end the walk.
+// untar walks the files of a package without installing it: it runs no maintainer script and
+// writes no file. take returns errEnough to end the walk.
 func untar(ctx context.Context, deb string, take func(name string, r io.Reader) error) error {
 	err := stream(command(ctx, "dpkg-deb", "--fsys-tarfile", deb), func(r io.Reader) error {
 		for files := tar.NewReader(r); ; {
@@ -41,9 +40,9 @@ func untar(ctx context.Context, deb string, take func(name string, r io.Reader) 
 	return nil
 }
 
-// Where Debian's packages lay a kernel's files: up to 6.18 in linux-image
-// under /boot; since then the image in linux-binary and the configuration in
-// linux-base, both under /usr/lib/modules/RELEASE.
+// The paths of a kernel's files in Debian's packages: up to 6.18 in linux-image under /boot; since
+// then the image in linux-binary and the configuration in linux-base, both under
+// /usr/lib/modules/RELEASE.
 var (
 	imagePath  = regexp.MustCompile(`^(/boot/vmlinuz-([^/]+)|(?:/usr)?/lib/modules/([^/]+)/vmlinuz)$`)
 	configPath = regexp.MustCompile(`^(/boot/config-[^/]+|(?:/usr)?/lib/modules/[^/]+/\.?config)$`)
@@ -56,8 +55,7 @@ const (
 	configFile = "config"
 )
 
-// unpackKernel writes the image and the configuration that a package holds
-// into dir, beside what other packages gave.
+// unpackKernel writes a package's image and configuration into dir.
 func unpackKernel(ctx context.Context, deb, dir string) error {
 	return untar(ctx, deb, func(name string, r io.Reader) error {
 		switch {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// resolveDeb finds what a deb: reference means in the package lists, and the
-// kernel in the cache or on the mirror.
+// resolveDeb resolves a deb: reference with the package lists, and gets the kernel from the cache
+// or the mirror.
 func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, error) {
 	r, err := parseDebRef(ref, spec)
 	if err != nil {
@@ -28,13 +28,13 @@ func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, erro
 	switch {
 	case err == nil || errors.As(err, &bad):
 		return k, err
-	case ctx.Err() != nil: // programs that were ended on the way have no better reason
+	case ctx.Err() != nil: // the errors of programs that were ended say no more
 		return nil, fmt.Errorf("resolve %s: %w", ref, context.Cause(ctx))
 	}
 	return d.fallBack(ref, r, err)
 }
 
-// debian is the work of one call.
+// debian is the state of one call.
 type debian struct {
 	cache
 	Options
@@ -64,8 +64,8 @@ func (d *debian) resolve(ctx context.Context, ref string, r debRef) (*Kernel, er
 	return nil, fmt.Errorf("resolve %s: all of the %d packages that match are gone from the mirror", ref, len(choices))
 }
 
-// wholeFirst prefers kernels of which the mirror has every package: without
-// its configuration and its modules a kernel can be booted, and less is known.
+// wholeFirst prefers kernels of which the mirror has every package. Without its configuration and
+// modules a kernel still boots, but less is known about it.
 func (d *debian) wholeFirst(x *index, choices []image) []image {
 	whole := func(p image) bool {
 		_, lost := x.parts(p)
@@ -85,7 +85,7 @@ func (d *debian) wholeFirst(x *index, choices []image) []image {
 	return append(first, rest...)
 }
 
-// obtain returns the kernel made of p.
+// obtain returns the kernel from package p.
 func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Kernel, error) {
 	if k, err := d.find(ref, p.pkg, d.Options); k != nil || err != nil {
 		if k != nil {
@@ -94,7 +94,7 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 		return k, err
 	}
 	if d.Offline {
-		return nil, fmt.Errorf("fetch %s %s: not cached, and the network is not to be used", p.Name, p.Version)
+		return nil, fmt.Errorf("fetch %s %s: not cached, and --offline forbids the network", p.Name, p.Version)
 	}
 	parts, lost := x.parts(p)
 	if i := slices.IndexFunc(parts, func(q pkg) bool { return q.Gone }); i >= 0 {
@@ -113,8 +113,8 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	})
 }
 
-// apt returns the host's apt, configured anew: the host's mirror may have
-// changed since the lists were read, and the cache may have moved.
+// apt returns the host's apt with a new configuration, because the host's mirror or the cache
+// directory may have changed since the lists were read.
 func (d *debian) apt(ctx context.Context) (*apt, error) {
 	a, err := newApt(d.path("apt"))
 	if err != nil {
@@ -130,14 +130,14 @@ func (d *debian) apt(ctx context.Context) (*apt, error) {
 
 func (d *debian) indexPath() string { return d.path("apt", "index.json") }
 
-// index returns the kernels of the package lists: those of the last day, else
-// fresh ones, else old ones with a line that says so.
+// index returns the kernels of the package lists: cached lists if they are less than a day old,
+// else new ones, else old ones with a log line.
 func (d *debian) index(ctx context.Context) (*index, error) {
 	if x := d.recent(); x != nil {
 		return x, nil
 	}
 	if d.Offline {
-		return nil, errors.New("read package lists: none are cached, and the network is not to be used")
+		return nil, errors.New("read package lists: none are cached, and --offline forbids the network")
 	}
 	began := time.Now()
 	ctx, unlock, err := d.lock(ctx, "apt", d.Options)
@@ -146,7 +146,7 @@ func (d *debian) index(ctx context.Context) (*index, error) {
 	}
 	defer unlock()
 	old, _ := loadIndex(d.indexPath())
-	if old != nil && old.Time.After(began) { // somebody else was quicker
+	if old != nil && old.Time.After(began) { // another process updated them meanwhile
 		return old, nil
 	}
 	x, err := d.update(ctx)
@@ -157,7 +157,7 @@ func (d *debian) index(ctx context.Context) (*index, error) {
 	return x, err
 }
 
-// recent returns the cached index if it will do as it is.
+// recent returns the cached index if no update is needed.
 func (d *debian) recent() *index {
 	x, err := loadIndex(d.indexPath())
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *debian) recent() *index {
 	return nil
 }
 
-// update asks the mirror.
+// update reads the package lists from the mirror.
 func (d *debian) update(ctx context.Context) (*index, error) {
 	a, err := newApt(d.path("apt"))
 	if err != nil {
@@ -193,7 +193,7 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 		}
 	}
 	if len(x.images()) == 0 {
-		return nil, errors.New("update package lists: they hold no kernel")
+		return nil, errors.New("update package lists: they contain no kernel")
 	}
 	if err := x.save(d.indexPath()); err != nil {
 		return nil, fmt.Errorf("save package lists: %w", err)
@@ -201,8 +201,8 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 	return x, nil
 }
 
-// remember marks a package as gone, so that the next run needs no network to
-// know. It is a hint: when it cannot be kept, the next run asks again.
+// remember marks a package as gone, so that the next run does not ask the mirror for it. If the
+// mark cannot be stored, the next run asks again.
 func (d *debian) remember(ctx context.Context, gone pkg) {
 	_, unlock, err := d.lock(ctx, "apt", d.Options)
 	if err != nil {
@@ -221,7 +221,7 @@ func (d *debian) remember(ctx context.Context, gone pkg) {
 	_ = x.save(d.indexPath())
 }
 
-// fallBack looks for a cached kernel that r can mean, after err.
+// fallBack returns a cached kernel that matches r, else err.
 func (d *debian) fallBack(ref string, r debRef, err error) (*Kernel, error) {
 	all, listErr := d.entries()
 	if listErr != nil {
@@ -240,7 +240,7 @@ func (d *debian) fallBack(ref string, r debRef, err error) (*Kernel, error) {
 	return nil, err
 }
 
-// age says how long ago t was, in the unit that a person would use.
+// age is the time since t as text, in minutes, hours or days.
 func age(t time.Time) string {
 	switch d := time.Since(t); {
 	case d < time.Minute:
@@ -266,8 +266,8 @@ type build struct {
 	debs  []string // paths of those that were fetched
 }
 
-// make fetches the modules only when the configuration asks for them, or the
-// other packages lack a file.
+// make fetches the modules only if the configuration needs them, or if the other packages lack a
+// file.
 func (b *build) make(ctx context.Context) (entry, error) {
 	first := slices.IndexFunc(b.parts, func(p pkg) bool { return late(p) == 1 })
 	if first < 0 {
@@ -289,7 +289,7 @@ func (b *build) make(ctx context.Context) (entry, error) {
 	}
 	e := entry{Release: k.Release, Format: k.Format}
 	if k.Config == nil {
-		b.log("the configuration of %s %s stays unknown%s", b.image.Name, b.image.Version, b.because())
+		b.log("the configuration of %s %s is unknown%s", b.image.Name, b.image.Version, b.because())
 	}
 	if want := missing(k.Config); len(want) > 0 {
 		if err := b.unpack(ctx, rest); err != nil {
@@ -300,7 +300,7 @@ func (b *build) make(ctx context.Context) (entry, error) {
 	return e, err
 }
 
-// because explains what is missing, when packages are.
+// because names the missing packages, if any.
 func (b *build) because() string {
 	if len(b.lost) == 0 {
 		return ""
@@ -308,7 +308,7 @@ func (b *build) because() string {
 	return ": the mirror no longer has " + strings.Join(b.lost, " and ")
 }
 
-// unpack fetches packages and takes image and configuration out of them.
+// unpack fetches packages and unpacks the image and the configuration.
 func (b *build) unpack(ctx context.Context, packages []pkg) error {
 	for _, p := range packages {
 		b.log("fetching %s %s (%.1f MB)", p.Name, p.Version, float64(p.Size)/1e6)
@@ -324,7 +324,7 @@ func (b *build) unpack(ctx context.Context, packages []pkg) error {
 	return nil
 }
 
-// describe reads the image that was unpacked.
+// describe reads the unpacked image.
 func (b *build) describe() (*Kernel, error) {
 	if !exists(b.dir, imageFile) {
 		return nil, fmt.Errorf("unpack %s %s: no kernel image in its packages%s", b.image.Name, b.image.Version, b.because())
@@ -340,8 +340,8 @@ func (b *build) describe() (*Kernel, error) {
 	return k, err
 }
 
-// modules unpacks what the control channel needs. Without it a kernel is still
-// good for a slower channel, so modules that the mirror lost are no error.
+// modules unpacks the modules that the control channel needs. Modules that the mirror no longer
+// has are no error, because a kernel without them uses a slower channel.
 func (b *build) modules(ctx context.Context, want []string) ([]string, error) {
 	set, names, err := unpackModules(ctx, b.debs, want)
 	switch {

@@ -325,7 +325,7 @@ func TestPackagesLostByTheMirror(t *testing.T) {
 	if k.Release != "7.0.13+deb13-cloud-amd64" || k.Config != nil || len(k.Modules) > 0 {
 		t.Errorf("got %+v, want an image of which nothing more is known", k)
 	}
-	if !w.logged("stays unknown: the mirror no longer has linux-base-7.0.13+deb13-cloud-amd64 and linux-modules") {
+	if !w.logged("is unknown: the mirror no longer has linux-base-7.0.13+deb13-cloud-amd64 and linux-modules") {
 		t.Errorf("the loss is not said: %q", w.log)
 	}
 }

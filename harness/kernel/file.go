@@ -13,7 +13,7 @@ import (
 	"tokentest/kconfig"
 )
 
-// resolveFile takes ref as the path of an image.
+// resolveFile resolves ref as the path of an image.
 func resolveFile(ref string) (*Kernel, error) {
 	k, err := readImage(ref)
 	if err != nil {
@@ -22,8 +22,8 @@ func resolveFile(ref string) (*Kernel, error) {
 	return k, k.findConfig()
 }
 
-// readImage reads what the image alone says. A file that is no kernel is a
-// *UsageError.
+// readImage reads the release and the digest of an image. If the file is not a kernel, the error is
+// a *UsageError.
 func readImage(ref string) (*Kernel, error) {
 	f, err := os.Open(ref)
 	if err != nil {
@@ -53,8 +53,8 @@ func readImage(ref string) (*Kernel, error) {
 	return k, nil
 }
 
-// findConfig looks beside the image, then into it. The names are those of a
-// build tree, of /boot, and of /usr/lib/modules/RELEASE.
+// findConfig looks for the configuration next to the image, then inside it. The names are those of
+// a build tree, of /boot, and of /usr/lib/modules/RELEASE.
 func (k *Kernel) findConfig() error {
 	names := []string{"config-" + k.Release, ".config"}
 	if filepath.Base(k.Image) == imageFile {
@@ -72,7 +72,7 @@ func (k *Kernel) findConfig() error {
 		k.Config, k.ConfigPath = config, path
 		return nil
 	}
-	// An image that hides its configuration well is still a kernel: it stays unknown.
+	// An image whose configuration cannot be read is still a kernel.
 	k.Config, _ = kconfig.ReadImage(k.Image)
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 var headerPath = regexp.MustCompile(`/include/uapi/linux/bpf\.h$`)
 
 // Header returns include/uapi/linux/bpf.h of the newest packaged kernel whose
-// version begins with release, such as "6.12". Nothing of it is cached: only
-// the generator of package uapi asks for it.
+// version begins with release, such as "6.12". It caches nothing: only the generator of package
+// uapi calls it.
 func Header(ctx context.Context, release string, o Options) ([]byte, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -36,7 +36,7 @@ func Header(ctx context.Context, release string, o Options) ([]byte, error) {
 		}
 		d.log("%v; taking the next newest", err)
 	}
-	return nil, &UsageError{Ref: release, Reason: "the mirror has no headers of such a release"}
+	return nil, &UsageError{Ref: release, Reason: "the mirror has no headers of this release"}
 }
 
 // headers returns the header packages of a release, the newest first.
@@ -72,7 +72,7 @@ func (d *debian) header(ctx context.Context, p pkg) (text []byte, err error) {
 		return err
 	})
 	if err == nil && text == nil {
-		err = fmt.Errorf("read %s: it holds no include/uapi/linux/bpf.h", filepath.Base(paths[0]))
+		err = fmt.Errorf("read %s: it contains no include/uapi/linux/bpf.h", filepath.Base(paths[0]))
 	}
 	return text, err
 }

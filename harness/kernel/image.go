@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// header is what an image says of itself.
+// header is the format and the release that an image contains.
 type header struct{ format, release string }
 
-// formatError says what a file is, when it is no kernel that can be booted here.
+// formatError describes a file that is not a kernel for x86-64.
 type formatError struct{ reason string }
 
 func (e *formatError) Error() string { return e.reason }
@@ -22,8 +22,8 @@ func notKernel(format string, args ...any) error {
 	return &formatError{fmt.Sprintf(format, args...)}
 }
 
-// inspect reads an image's header and refuses what QEMU's x86 machine could
-// not enter. Its errors are of type formatError, unless reading went wrong.
+// inspect reads an image's header and refuses an image that QEMU's x86 machine cannot enter. Its
+// errors are of type formatError, except read errors.
 func inspect(f io.ReaderAt, size int64) (header, error) {
 	var b [1024]byte
 	n, err := f.ReadAt(b[:], 0)
@@ -168,14 +168,14 @@ func linuxVersion(r io.Reader) (string, error) {
 	}
 }
 
-// guess names what people give by mistake.
+// guess names a file that is often given by mistake.
 func guess(b []byte) string {
 	const only = "; only x86-64 can be booted here"
 	for _, g := range []struct {
 		at     int
 		magic  string
 		what   string
-		kernel bool // of another machine
+		kernel bool // for another machine
 	}{
 		{56, "ARM\x64", "an arm64 kernel image" + only, true},
 		{48, "RISCV", "a RISC-V kernel image" + only, true},

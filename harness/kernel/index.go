@@ -28,10 +28,10 @@ type pkg struct {
 	Gone    bool     // still in the list, no longer on the mirror
 }
 
-// index is what the package lists say about kernels, which is a small part of
-// them. It is kept so that neither apt nor the network is asked twice a day.
+// index is the small part of the package lists that is about kernels. It is cached for a day, so
+// that not every run needs apt and the network.
 type index struct {
-	Version  int // of the picking
+	Version  int // indexVersion
 	Time     time.Time
 	Suites   map[string]string // to the role: trixie is stable
 	Packages []pkg
@@ -52,12 +52,12 @@ func loadIndex(path string) (*index, error) {
 		return nil, fmt.Errorf("parse %s: %w", path, err)
 	}
 	if x.Version != indexVersion {
-		return nil, fmt.Errorf("%s was picked by another version of tokentest: %w", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("%s was written by another version of tokentest: %w", path, fs.ErrNotExist)
 	}
 	return x, nil
 }
 
-// indexVersion changes with what kernelPackage picks.
+// indexVersion changes whenever kernelPackage selects other packages.
 const indexVersion = 1
 
 func (x *index) save(path string) error {
@@ -69,15 +69,14 @@ func (x *index) save(path string) error {
 	return renameio.WriteFile(path, b, 0o644)
 }
 
-// kernelPackage is what a kernel is made of: the image alone up to 6.18, four
-// packages since. Debug symbols and unsigned images are left out. The headers
-// that a release's flavours share hold the uapi enumerations; linux-source has
-// the sources as the distribution patches them.
+// kernelPackage matches the packages of a kernel: one up to 6.18, four since then. It matches neither
+// debug symbols nor unsigned images. The common headers of a release contain the uapi enumerations; linux-source has the
+// sources with the distribution's patches.
 var kernelPackage = regexp.MustCompile(`^linux-(` + strings.Join([]string{
 	`(image|base|binary|modules)-[0-9]\S*amd64`, `headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
 }, "|") + `)$`)
 
-// readPackages picks the kernel packages out of a Packages file.
+// readPackages reads the kernel packages of a Packages file.
 func readPackages(r io.Reader, suite string) ([]pkg, error) {
 	var all []pkg
 	var p *pkg
@@ -96,14 +95,13 @@ func readPackages(r io.Reader, suite string) ([]pkg, error) {
 		switch {
 		case err == io.EOF:
 			return all, nil
-		case err != nil && err != bufio.ErrBufferFull: // a long line goes on; its rest is no field
+		case err != nil && err != bufio.ErrBufferFull: // the rest of a long line, which is no field
 			return nil, err
 		}
 	}
 }
 
-// set takes in one field. The first of a name is meant: the lists name no
-// field twice.
+// set sets one field from a line. The lists name no field twice.
 func (p *pkg) set(line string) {
 	field, value, _ := strings.Cut(strings.TrimRight(line, "\n"), ": ")
 	switch field {
@@ -142,7 +140,7 @@ func (x *index) parts(p image) (parts []pkg, lost []string) {
 	return parts, lost
 }
 
-// lookup finds a package of p's version, in p's suite if it is there.
+// lookup finds a package of p's version, preferably in p's suite.
 func (x *index) lookup(name string, p image) (found pkg, ok bool) {
 	for _, q := range x.Packages {
 		if q.Name == name && q.Version == p.Version && (!ok || q.Suite == p.Suite) {
@@ -152,7 +150,7 @@ func (x *index) lookup(name string, p image) (found pkg, ok bool) {
 	return found, ok
 }
 
-// late tells whether a package is to be fetched only when it is needed.
+// late is 1 for packages that are fetched only if they are needed.
 func late(p pkg) int {
 	if strings.HasPrefix(p.Name, "linux-modules-") {
 		return 1

@@ -12,17 +12,16 @@ import (
 	"tokentest/harness/cachedir"
 )
 
-// keptSymbols is how many builds keep their ELF file: one takes 200 MB.
+// keptSymbols is the number of builds that keep their ELF file, which takes 200 MB.
 const keptSymbols = 4
 
-// keepSymbols has the ELF file of the kernel that was just built lie beside its
-// image, for the lines of what it reports and for debuggers. The link costs
-// nothing until the next build makes a new file. Where there can be none, the
-// kernel is as good, and findings stay without lines.
+// keepSymbols links the ELF file of the new kernel next to its image, for source lines in findings
+// and for debuggers. The link takes no space until the next build makes a new file. If it fails,
+// findings have no source lines.
 func (j *job) keepSymbols() error {
 	err := os.Link(filepath.Join(j.out, Vmlinux), filepath.Join(j.entry(), Vmlinux))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		j.log("%s: its reports are going to stay without source lines: %v", j.Ref, err)
+		j.log("%s: findings will have no source lines: %v", j.Ref, err)
 	}
 	if err := pruneSymbols(j.path("builds")); err != nil {
 		return fmt.Errorf("prune the symbols of older builds: %w", err)

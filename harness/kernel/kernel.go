@@ -21,16 +21,16 @@ import (
 	"tokentest/kconfig"
 )
 
-// Kernel is something that can be booted.
+// Kernel is a bootable kernel.
 type Kernel struct {
-	Ref     string // what was asked for
-	Release string // from the image itself, as uname -r will say; "" when it cannot be read
+	Ref     string // the reference that was resolved
+	Release string // as in uname -r, from the image; "" if it cannot be read
 	Image   string // path
 	Format  string // BzImage or Vmlinux
 	Digest  string // SHA-256 of the image, in hex
 
 	Config     kconfig.Config // nil when it is not known
-	ConfigPath string         // "" when Config comes out of the image, or is not known
+	ConfigPath string         // "" if Config was in the image, or is unknown
 
 	// Modules are what a virtio-serial control channel needs, in the order in
 	// which to load them. It is empty when the kernel has it built in, and for
@@ -38,7 +38,7 @@ type Kernel struct {
 	Modules []Module
 
 	Source string // for people: the package, its version and suite, or the path
-	Note   string // for people: why it may not be what they take it for
+	Note   string // for people: why it may be another kernel than they expect
 }
 
 // The formats that QEMU enters with -kernel.
@@ -49,19 +49,19 @@ const (
 
 // Module is one loadable module, decompressed.
 type Module struct {
-	Name string // as lsmod says it
+	Name string // as in lsmod
 	Path string
 }
 
-// Options say where kernels are kept and how far to go for them.
+// Options set where kernels are cached and whether the network may be used.
 type Options struct {
 	CacheDir string // "" means tokentest under os.UserCacheDir
-	Offline  bool   // do not use the network, whatever the age of what is cached
-	Refresh  bool   // ask the mirror again, although what is cached is recent
+	Offline  bool   // do not use the network, whatever the age of the cache
+	Refresh  bool   // ask the mirror even if the cache is recent
 
 	Build BuildOptions // for references to sources
 
-	// Log gets a line for whatever takes time or was not as asked; nil is silence.
+	// Log gets a line for each slow step and each fallback; nil discards them.
 	Log func(format string, args ...any)
 }
 
@@ -83,7 +83,7 @@ func (o Options) cacheDir() (string, error) {
 	return filepath.Join(dir, "tokentest"), nil
 }
 
-// Forms says, for help and for errors, what a reference looks like.
+// Forms describes the forms of a reference, for help and errors.
 const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], tree:DIR, src:VERSION or " +
 	"git:DIR#REV, the last three with +PATCHES"
 
@@ -91,16 +91,16 @@ const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR]
 type UsageError struct {
 	Ref    string
 	Reason string
-	Near   []string // references that would do
+	Near   []string // similar references that exist
 	// Advised says that Reason names the command that helps.
 	Advised bool
 	// Err is a cause that callers test for with errors.Is; nil is none.
 	Err error
 
-	what string // what of Ref is at fault; "" means that it is to be a kernel
+	what string // which part of Ref is at fault; "" means "kernel"
 }
 
-// ErrNoSource means that a reference names no source that could be built.
+// ErrNoSource means that a reference does not name a source.
 var ErrNoSource = errors.New("no source")
 
 func (e *UsageError) Unwrap() error { return e.Err }
@@ -113,8 +113,8 @@ func (e *UsageError) Error() string {
 	return s
 }
 
-// Resolve finds the kernel that ref names, fetching it if it has to. A mistake
-// in ref is a *UsageError; every other error is the host's or the mirror's.
+// Resolve returns the kernel that ref names, and fetches or builds it if necessary. If ref is at
+// fault, the error is a *UsageError; any other error is a fault of the host or the mirror.
 func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
 	if spec, ok := strings.CutPrefix(ref, "deb:"); ok {
 		return resolveDeb(ctx, ref, spec, o)
@@ -125,7 +125,7 @@ func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
 	return resolveFile(ref)
 }
 
-// resolveSource takes a tree as it was built; every other source is built.
+// resolveSource uses the existing build of a tree, and builds every other source.
 func resolveSource(ctx context.Context, ref string, o Options) (*Kernel, error) {
 	r, err := parseSource(ref)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 type Available struct {
 	Package string // linux-image-RELEASE
 	Version string // Debian's
-	Release string // what uname -r will say
+	Release string // as in uname -r
 	Flavour string
-	Suites  []string // none for one that is only cached
+	Suites  []string // none for a kernel that is only cached
 	Ref     string   // the shortest reference that means it
 	Cached  bool
 }
 
-// List returns what the mirror has and what is cached, the newest first. It
-// asks the mirror when the package lists are more than a day old.
+// List returns the kernels on the mirror and in the cache, the newest first. It asks the mirror if
+// the package lists are more than a day old.
 func List(ctx context.Context, o Options) ([]Available, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -36,7 +36,7 @@ func List(ctx context.Context, o Options) ([]Available, error) {
 	return available(x, entries), nil
 }
 
-// Cached returns the kernels that Resolve has without a network.
+// Cached returns the kernels that Resolve returns without a network.
 func Cached(o Options) ([]Available, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -48,15 +48,15 @@ func Cached(o Options) ([]Available, error) {
 		return nil, err
 	}
 	x, err := loadIndex((&debian{cache: c}).indexPath())
-	if err != nil { // references are then as if the mirror had nothing else
+	if err != nil { // without the lists, references are as if the mirror had no other kernel
 		x = &index{}
 	}
 	all := available(x, entries)
 	return slices.DeleteFunc(all, func(a Available) bool { return !a.Cached }), nil
 }
 
-// available merges the suites that hold the same package, and adds the cached
-// kernels that no suite holds any longer.
+// available merges the suites with the same package, and adds the cached kernels that are no
+// longer in any suite.
 func available(x *index, entries []entry) []Available {
 	known := *x
 	for _, e := range entries {

@@ -19,8 +19,8 @@ import (
 	"tokentest/kconfig"
 )
 
-// make configures and compiles in a directory of objects that is kept, so that
-// the next commit builds only what differs.
+// make configures and compiles in a directory of objects that is kept, so that the next commit
+// builds only the changed files.
 func (j *job) make(ctx context.Context) error {
 	start := time.Now()
 	var err error
@@ -28,7 +28,7 @@ func (j *job) make(ctx context.Context) error {
 		return fmt.Errorf("make a directory to build in: %w", err)
 	}
 	if j.hold, err = lockfile.Lock(ctx, j.out+".lock", func() {
-		j.log("waiting for what an interrupted build has left running in %s", j.out)
+		j.log("waiting for programs of an interrupted build in %s", j.out)
 	}); err != nil {
 		return fmt.Errorf("lock the objects of earlier builds: %w", err)
 	}
@@ -56,7 +56,7 @@ func (j *job) make(ctx context.Context) error {
 		err = j.compile(ctx, logFile)
 	}
 	if err != nil {
-		if Unbuildable(err) { // make ended by itself and left nothing half done
+		if Unbuildable(err) { // make ended by itself and left no partial file
 			done()
 		}
 		return err
@@ -75,14 +75,14 @@ func (j *job) make(ctx context.Context) error {
 // unfinished marks a directory of objects while a build runs in it.
 const unfinished = ".unfinished"
 
-// begin clears up behind a build that was ended from outside: what it wrote
-// last may be half a file with a new time, which make would take for good.
+// begin cleans up after an interrupted build: its last file may be partial and have a new time, so
+// that make would use it.
 func (j *job) begin() (done func(), err error) {
 	mark := filepath.Join(j.out, unfinished)
 	if stat, err := os.Stat(mark); err == nil {
-		j.log("an earlier build in %s was interrupted: its files are built again", j.out)
+		j.log("an earlier build in %s was interrupted: rebuilding its last files", j.out)
 		if err := removeNewer(j.out, stat.ModTime()); err != nil {
-			return nil, fmt.Errorf("clear up behind an interrupted build: %w", err)
+			return nil, fmt.Errorf("clean up after an interrupted build: %w", err)
 		}
 	}
 	if err := os.WriteFile(mark, nil, 0o644); err != nil {
@@ -105,8 +105,8 @@ func removeNewer(dir string, since time.Time) error {
 	})
 }
 
-// run runs make. The time stamp and the builder are fixed, so that what
-// compiles to the same kernel is the same image.
+// run runs make. The time stamp and the builder are fixed, so that the same source and
+// configuration give the same image.
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
 	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=x86_64"}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
@@ -119,8 +119,8 @@ func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...s
 	return cmd.Run()
 }
 
-// configure merges the fragments and returns the release that is going to be
-// built. An option that did not stay is an error.
+// configure merges the fragments and returns the release to build. An option that olddefconfig
+// changed is an error.
 func (j *job) configure(ctx context.Context, log *os.File) (string, error) {
 	rel := j.sourceRelease()
 	var merged bytes.Buffer
@@ -139,7 +139,7 @@ func (j *job) configure(ctx context.Context, log *os.File) (string, error) {
 		vars = []string{"KCONFIG_ALLCONFIG=" + asked}
 	}
 	if err := os.WriteFile(asked, merged.Bytes(), 0o644); err != nil {
-		return "", fmt.Errorf("write what is asked of the configuration: %w", err)
+		return "", fmt.Errorf("write the merged fragments: %w", err)
 	}
 	if err := j.run(ctx, log, vars, "-s", target); err != nil {
 		return "", j.failed(ctx, err)
@@ -165,7 +165,7 @@ func (j *job) kept(config kconfig.Config, rel string) error {
 		for _, u := range gone {
 			names = append(names, u.Name)
 		}
-		j.log("%s: off with it: %s", j.Ref, strings.Join(names, " "))
+		j.log("%s: also switched off: %s", j.Ref, strings.Join(names, " "))
 	}
 	for _, u := range lost {
 		e.Lost = append(e.Lost, u.String()+": "+kconfig.Why(j.repo.src(), u.Name))
@@ -219,7 +219,7 @@ func (j *job) compile(ctx context.Context, log *os.File) error {
 	return nil
 }
 
-// crossCheck compares what the image says with what was to be built.
+// crossCheck compares the release in the image with the release of the source.
 func (j *job) crossCheck(release string) error {
 	image := filepath.Join(j.out, bzImagePath)
 	if _, err := os.Stat(image); errors.Is(err, fs.ErrNotExist) {
@@ -231,18 +231,18 @@ func (j *job) crossCheck(release string) error {
 		return j.without("what make bzImage wrote is " + bad.Reason)
 	}
 	if err != nil {
-		return fmt.Errorf("build %s: make was content, but %w", j.Ref, err)
+		return fmt.Errorf("build %s: make succeeded, but %w", j.Ref, err)
 	}
 	if k.Release != release {
-		return fmt.Errorf("build %s: the image says that it is %s, the tree that it builds %s", j.Ref, k.Release, release)
+		return fmt.Errorf("build %s: the image has the release %s, the source %s", j.Ref, k.Release, release)
 	}
 	return nil
 }
 
-// without is the error for what make did not write although it ended well.
+// without is the error for a file that make did not write although it succeeded.
 func (j *job) without(why string) error { return &NoKernelError{j.Ref, why} }
 
-// failed tells the host's faults from the source's.
+// failed distinguishes the host's faults from the source's.
 func (j *job) failed(ctx context.Context, err error) error {
 	log := filepath.Join(j.out, buildLog)
 	text, readErr := os.ReadFile(log)
@@ -262,7 +262,7 @@ func (j *job) failed(ctx context.Context, err error) error {
 	return &BuildError{Ref: j.Ref, Lines: complaintsOf(string(text), j.repo.src(), j.out), Log: kept}
 }
 
-// interruptedError is that of a build which the user ended.
+// interruptedError means that the user interrupted a build.
 type interruptedError struct{ ref string }
 
 func (e *interruptedError) Error() string {
@@ -271,11 +271,11 @@ func (e *interruptedError) Error() string {
 
 func (e *interruptedError) Is(target error) bool { return target == context.Canceled }
 
-// roomless is how programs say that they cannot write.
+// roomless matches the messages of programs about a full disk.
 var roomless = regexp.MustCompile(`(?i)no space left on device|out of disk ?space|disk quota exceeded`)
 
-// full says that the disk is. The program that failed may have removed what it
-// had written, so that there is room again.
+// full is the error for a full disk. The program that failed may have removed its files, so there
+// may be room again.
 func (j *job) full() error {
 	var stat syscall.Statfs_t
 	syscall.Statfs(j.repo.dir, &stat)
@@ -285,8 +285,8 @@ func (j *job) full() error {
 
 var killed = regexp.MustCompile(`(?m)(Killed signal terminated program|^make.*\] (Killed|Terminated)$)`)
 
-// keepLog lays the log of a failed build beside the builds: the directory of
-// objects is used again.
+// keepLog stores the log of a failed build next to the builds, because the directory of objects is
+// reused.
 func (j *job) keepLog(text []byte) string {
 	path := j.path("builds", "failed-"+j.key[:16]+".log")
 	if err := os.WriteFile(path, text, 0o644); err != nil {
@@ -295,8 +295,8 @@ func (j *job) keepLog(text []byte) string {
 	return path
 }
 
-// compilerError are the lines by which compiler, assembler, linker, objtool,
-// kconfig and make say what is wrong, the most telling first.
+// compilerErrors match the error lines of compiler, assembler, linker, objtool, kconfig and make,
+// the most specific first.
 var compilerErrors = []*regexp.Regexp{
 	regexp.MustCompile(`^\S+:\d+(:\d+)?: (fatal )?[Ee]rror: .*|^\S+:\d+: syntax error.*`),
 	regexp.MustCompile(`undefined reference to|multiple definition of|^ld(\.\S+)?: .*|^FAILED: .*|` +
@@ -304,8 +304,8 @@ var compilerErrors = []*regexp.Regexp{
 	regexp.MustCompile(`^make(\[\d+\])?: \*\*\* .*`),
 }
 
-// complaintsOf picks a compiler's lines out of a log: each error with the
-// source line and the mark under it, at most a few.
+// complaintsOf returns the compiler's first errors in a log, each with the source line and the mark
+// under it.
 func complaintsOf(text, src, out string) []string {
 	const most = 4
 	lines := strings.Split(strings.NewReplacer(src+"/", "", out+"/", "", "../src/", "").Replace(text), "\n")

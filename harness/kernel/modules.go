@@ -25,8 +25,8 @@ var channel = []struct{ option, module string }{
 	{"VIRTIO_CONSOLE", "virtio_console"},
 }
 
-// missing returns what the control channel needs and the image does not have
-// built in. Nothing is missing when an option is off: no module would help.
+// missing returns the modules that the control channel needs and the image does not have built in:
+// none if an option is off, because no module would help.
 func missing(config kconfig.Config) []string {
 	var names []string
 	for _, c := range channel {
@@ -99,7 +99,7 @@ func dependencies(module []byte) ([]string, error) {
 	return nil, nil
 }
 
-// moduleName is a module's name as the kernel has it, whatever its file is called.
+// moduleName is the kernel's name of a module, which can differ from its file's name.
 func moduleName(file string) string { return strings.ReplaceAll(file, "-", "_") }
 
 // unpackModules collects want and its dependencies from packages, and returns
@@ -117,7 +117,7 @@ func unpackModules(ctx context.Context, debs, want []string) (moduleSet, []strin
 				return nil, nil, err
 			}
 		}
-		if len(set) == held { // the rest is in no package
+		if len(set) == held { // the other packages do not have the rest
 			return set, names, lacking(want, absent)
 		}
 	}
@@ -125,7 +125,7 @@ func unpackModules(ctx context.Context, debs, want []string) (moduleSet, []strin
 
 var errNoModule = errors.New("no such module in the packages")
 
-// lacking is for what was asked for: a dependency in no package is built in.
+// lacking returns an error for a missing module of want. A missing dependency is built in.
 func lacking(want, absent []string) error {
 	for _, name := range want {
 		if slices.Contains(absent, name) {
@@ -135,8 +135,7 @@ func lacking(want, absent []string) error {
 	return nil
 }
 
-// take adds the absent modules that a package holds, and those whose names
-// promise that they will be asked for next.
+// take adds a package's modules that are wanted, and those that are likely to be wanted next.
 func (s moduleSet) take(ctx context.Context, deb string, want, absent []string) error {
 	return untar(ctx, deb, func(path string, r io.Reader) error {
 		m := modulePath.FindStringSubmatch(path)
@@ -159,7 +158,7 @@ func (s moduleSet) take(ctx context.Context, deb string, want, absent []string) 
 	})
 }
 
-// decompressModule knows the formats of CONFIG_MODULE_COMPRESS_*.
+// decompressModule reads the formats of CONFIG_MODULE_COMPRESS_*.
 func decompressModule(r io.Reader, suffix string) ([]byte, error) {
 	var err error
 	switch suffix {

@@ -10,7 +10,7 @@ import (
 )
 
 // suites are Debian's, in the order in which they are preferred when two hold
-// the same version. What the mirror does not have is left out.
+// the same version. Suites that the mirror does not have are left out.
 var suites = []string{
 	"bullseye", "bullseye-security",
 	"bookworm", "bookworm-security", "bookworm-backports",
@@ -18,8 +18,7 @@ var suites = []string{
 	"forky", "sid", "experimental",
 }
 
-// roles are Debian's other names for suites; which suite one means is in the
-// package lists.
+// roles are Debian's other names for suites; the package lists map a role to a suite.
 var roles = regexp.MustCompile(`^((old)*stable(-security|-backports)?|testing|unstable)$`)
 
 func isSuite(s string) bool { return slices.Contains(suites, s) || roles.MatchString(s) }
@@ -65,9 +64,8 @@ func (r debRef) String() string {
 	return "deb:" + r.suite + r.version + ":" + r.flavour
 }
 
-// matches tells whether the reference can mean p. A version matches at its
-// beginning and at a boundary: 6.1 means 6.1.176-1 and not 6.12.117-1. The
-// release that uname says does as well: 6.1.0-50.
+// matches reports whether the reference matches p. A version matches from its beginning to a
+// boundary: 6.1 matches 6.1.176-1 and not 6.12.117-1. So does the release of uname -r: 6.1.0-50.
 func (r debRef) matches(x *index, p image) bool {
 	switch {
 	case p.flavour != r.flavour:
@@ -83,7 +81,7 @@ func beginsAt(s, prefix string) bool {
 	return ok && (rest == "" || strings.ContainsAny(rest[:1], ".-~+"))
 }
 
-// image is a package that a kernel can be made of.
+// image is a package with a kernel image.
 type image struct {
 	pkg
 	release string // uname -r
@@ -115,12 +113,12 @@ func (x *index) images() []image {
 
 func isImage(name string) bool { return strings.HasPrefix(name, "linux-image-") }
 
-// choose returns what r can mean, the newest first.
+// choose returns the kernels that match r, the newest first.
 func (x *index) choose(r debRef) []image {
 	return slices.DeleteFunc(x.images(), func(p image) bool { return !r.matches(x, p) })
 }
 
-// unknown explains why the index has nothing for r.
+// unknown is the error for a reference that matches nothing in the index.
 func (x *index) unknown(ref string, r debRef) error {
 	bad := &UsageError{Ref: ref}
 	flavours := map[string]bool{}
@@ -143,7 +141,7 @@ func (x *index) unknown(ref string, r debRef) error {
 	return bad
 }
 
-// short leaves the default flavour out.
+// short is the reference without the default flavour.
 func (r debRef) short() string { return strings.TrimSuffix(r.String(), ":"+defaultFlavour) }
 
 // present lists the suites that the index has.
@@ -192,7 +190,7 @@ func cut(version string, n int) string {
 	return strings.Join(parts[:min(n, len(parts))], ".")
 }
 
-// nearSuites returns the suites that are a slip of the finger away from s.
+// nearSuites returns the suites with names similar to s.
 func nearSuites(s string) []string {
 	var near []string
 	for _, suite := range suites {

@@ -21,9 +21,8 @@ import (
 	"tokentest/harness/lockfile"
 )
 
-// repo is a work tree of ours: kernels are checked out, patched and built in
-// it. It borrows the objects of the repository that it was made for and writes
-// nothing there.
+// repo is our own work tree, in which kernels are checked out, patched and built. It uses the
+// objects of the user's repository and writes nothing there.
 type repo struct {
 	dir  string // holds src, the work tree, and a directory of objects for each configuration
 	name string // for people
@@ -31,8 +30,8 @@ type repo struct {
 
 func (r *repo) src() string { return filepath.Join(r.dir, "src") }
 
-// git runs git in our work tree, without the user's settings: no hook of his
-// runs, nothing is signed, and the outcome depends on nothing but its input.
+// git runs git in our work tree without the user's settings: it runs no hook and signs nothing, so
+// that the result depends only on its input.
 func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 	return output(r.command(ctx, args...))
 }
@@ -47,8 +46,8 @@ func (r *repo) command(ctx context.Context, args ...string) *child.Cmd {
 	return cmd
 }
 
-// without drops variables: git sets some of them for what it runs, such as
-// "git bisect run", and they would point us at the user's tree.
+// without removes variables. git sets some of them for its children, such as those of git bisect
+// run, and they would make git use the user's tree.
 func without(env []string, names ...string) []string {
 	var out []string
 	for _, e := range env {
@@ -64,8 +63,7 @@ func without(env []string, names ...string) []string {
 	return out
 }
 
-// output returns what a program prints, and in its error the last line of what
-// it complained of.
+// output returns a program's stdout; its error is the last line of stderr.
 func output(cmd *child.Cmd) (string, error) {
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
@@ -80,7 +78,7 @@ func output(cmd *child.Cmd) (string, error) {
 	return "", errors.New(strings.TrimPrefix(text[strings.LastIndexByte(text, '\n')+1:], "fatal: "))
 }
 
-// borrow makes the work tree for a user's repository, once.
+// borrow makes the work tree for a user's repository, unless it exists.
 func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 	git := func(args ...string) (string, error) {
 		cmd := command(ctx, "git", append([]string{"-C", dir}, args...)...)
@@ -114,7 +112,7 @@ func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 	return r, r.copyShallow(common)
 }
 
-// copyShallow takes over where a shallow clone's history ends.
+// copyShallow copies the list of commits at which a shallow clone's history ends.
 func (r *repo) copyShallow(common string) error {
 	to := filepath.Join(r.src(), ".git", "shallow")
 	text, err := os.ReadFile(filepath.Join(common, "shallow"))
@@ -139,7 +137,7 @@ func commitOf(ctx context.Context, ref, dir, rev string) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", errors.New("git: kernels need git, which this host does not have: install the package git")
 	case err != nil && !isRepository(ctx, dir):
-		return "", &UsageError{Ref: ref, Reason: dir + " is no git repository"}
+		return "", &UsageError{Ref: ref, Reason: dir + " is not a git repository"}
 	case err != nil:
 		return "", &UsageError{Ref: ref, Reason: "no revision " + rev + " in " + dir}
 	}
@@ -154,8 +152,8 @@ func isRepository(ctx context.Context, dir string) bool {
 // gitPatience is how long a lock file of the user's git may exist. A git that was killed leaves one.
 const gitPatience = 2 * time.Minute
 
-// snapshot is a commit of a work tree as it is, changes of tracked files
-// included. The user's branches, index and files stay as they are.
+// snapshot makes a commit of a work tree with the changes of tracked files. It does not change the
+// user's branches, index and files.
 func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, changed bool, err error) {
 	head, err := commitOf(ctx, ref, dir, "HEAD")
 	if err != nil {
@@ -163,7 +161,7 @@ func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, c
 	}
 	lock, err := output(command(ctx, "git", "-C", dir, "rev-parse", "--path-format=absolute", "--git-path", "index.lock"))
 	if err == nil {
-		err = lockfile.AwaitGone(ctx, lock, gitPatience, o.log) // stash reads the files' times into the index anew
+		err = lockfile.AwaitGone(ctx, lock, gitPatience, o.log) // stash refreshes the index
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("read the changes in %s: %w", dir, err)
@@ -179,11 +177,12 @@ func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, c
 	return stash, true, nil
 }
 
-// checkout makes the work tree hold a commit and nothing else. Files that do
-// not change keep their times, so that make builds only what changed.
+// checkout makes the work tree equal to a commit. Unchanged files keep their times, so that make
+// builds only the changed ones.
 func (r *repo) checkout(ctx context.Context, commit string) error {
 	os.RemoveAll(filepath.Join(r.src(), ".git", "rebase-apply"))
-	os.Remove(filepath.Join(r.src(), ".git", "index.lock")) // of a git that was killed: we hold the lock
+	// The lock is that of a git that was killed, because this process has the lock of the tree.
+	os.Remove(filepath.Join(r.src(), ".git", "index.lock"))
 	if _, err := r.git(ctx, "checkout", "-q", "--force", "--detach", commit); err != nil {
 		return fmt.Errorf("check out %.12s of %s: %w", commit, r.name, err)
 	}
@@ -193,7 +192,7 @@ func (r *repo) checkout(ctx context.Context, commit string) error {
 	return nil
 }
 
-// PatchError says which patch does not apply, and where.
+// PatchError means that a patch does not apply.
 type PatchError struct {
 	Patch string // its subject
 	File  string // the file that holds it
@@ -275,8 +274,7 @@ var (
 	otherError  = regexp.MustCompile(`(?m)^(?:error|fatal): (.*)$`)
 )
 
-// explain reads what git am said, and finds the hunk in the patch that it
-// stopped at.
+// explain reads the output of git am and finds the hunk that does not apply.
 func (r *repo) explain(ctx context.Context, file, out string) error {
 	e := &PatchError{File: filepath.Base(file), Patch: "?"}
 	if m := applying.FindAllStringSubmatch(out, -1); m != nil {
@@ -314,8 +312,7 @@ func hunk(diff, file, line string) string {
 	return ""
 }
 
-// treeOf is the digest of a commit's files: commits that differ in nothing
-// else are built once.
+// treeOf is the digest of a commit's files. Commits with the same files are built once.
 func (r *repo) treeOf(ctx context.Context, commit string) (string, error) {
 	out, err := r.git(ctx, "rev-parse", commit+"^{tree}")
 	if err != nil {

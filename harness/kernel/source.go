@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// sourceRef is a parsed reference to something that is built: src:VERSION,
-// git:DIR#REV or tree:DIR, with patches behind it.
+// sourceRef is a parsed reference to a source: src:VERSION, git:DIR#REV or tree:DIR, with patches.
 type sourceRef struct {
 	scheme  string // "src", "git" or "tree"
 	name    string // the version, or the directory
@@ -18,14 +17,13 @@ type sourceRef struct {
 	patches []string
 }
 
-// isSource tells whether a reference is to a source, and not to an image.
+// isSource reports whether a reference names a source, not an image.
 func isSource(ref string) bool {
 	scheme, _, ok := strings.Cut(ref, ":")
 	return ok && (scheme == "src" || scheme == "git" || scheme == "tree")
 }
 
-// IsBuilt tells whether a reference names what is built before it can boot. A
-// tree without patches was built already.
+// IsBuilt reports whether Resolve builds a reference. A tree without patches is built already.
 func IsBuilt(ref string) bool {
 	_, patches := cutPatches(ref)
 	return isSource(ref) && (!strings.HasPrefix(ref, "tree:") || len(patches) > 0)
@@ -51,10 +49,10 @@ func parseSource(ref string) (sourceRef, error) {
 	return r, r.check(ref)
 }
 
-// check refuses what is not there, before anything takes time.
+// check refuses missing directories and patches early.
 func (r *sourceRef) check(ref string) error {
 	if r.name == "" {
-		return &UsageError{Ref: ref, Reason: "nothing behind the colon; a kernel is " + Forms}
+		return &UsageError{Ref: ref, Reason: "nothing after the colon; a kernel is " + Forms}
 	}
 	if r.scheme == "src" && !versionForm.MatchString(r.name) {
 		return &UsageError{Ref: ref, Reason: "want src:VERSION, such as src:6.12"}
@@ -74,7 +72,7 @@ func (r *sourceRef) check(ref string) error {
 	return nil
 }
 
-// expandHome does what a shell does for a ~ that does not stand first in its word.
+// expandHome expands a ~ that is not at the beginning of a shell's word.
 func expandHome(path string) string {
 	rest, ok := strings.CutPrefix(path, "~/")
 	home, err := os.UserHomeDir()
@@ -84,8 +82,8 @@ func expandHome(path string) string {
 	return filepath.Join(home, rest)
 }
 
-// cutPatches takes what is added behind plus signs off the end. A version may
-// hold a plus sign itself, and so may a directory.
+// cutPatches cuts the patches, which follow plus signs, from the end. A version or a directory may
+// contain a plus sign too.
 func cutPatches(s string) (rest string, patches []string) {
 	for {
 		i := strings.LastIndexByte(s, '+')
@@ -106,8 +104,8 @@ func isPatch(s string) bool {
 	return s != "" && (strings.HasSuffix(s, "/") || err == nil)
 }
 
-// patchFiles lists the files of every patch in the order in which they apply:
-// a directory's in the order of their names, as format-patch numbers them.
+// patchFiles lists the patch files in the order in which they apply: those of a directory by name,
+// as format-patch numbers them.
 func patchFiles(ref string, patches []string) ([]string, error) {
 	var out []string
 	for _, p := range patches {
@@ -138,7 +136,7 @@ func patchFiles(ref string, patches []string) ([]string, error) {
 	return out, nil
 }
 
-// readable says in words what is wrong with a patch that cannot be read.
+// readable reads a patch; its error says why it cannot be applied.
 func readable(ref, path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	switch {

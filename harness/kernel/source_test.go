@@ -126,7 +126,7 @@ func TestSourceErrors(t *testing.T) {
 	}
 	w.opts.Offline = true
 	if _, err := Resolve(t.Context(), "src:6.1", w.opts); err == nil ||
-		!strings.Contains(err.Error(), "the network is not to be used") {
+		!strings.Contains(err.Error(), "--offline forbids the network") {
 		t.Errorf("offline: got %v", err)
 	}
 	if left, _ := filepath.Glob(w.path("cache/trees/.*")); len(left) > 0 {

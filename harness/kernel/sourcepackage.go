@@ -14,11 +14,11 @@ import (
 	"tokentest/harness/cachedir"
 )
 
-// sourceTar is where linux-source lays its tree.
+// sourceTar matches the path of the tree in linux-source.
 var sourceTar = regexp.MustCompile(`^/usr/src/linux-source-[^/]+\.tar\.[a-z0-9]+$`)
 
-// sourcePackage returns a repository that holds a distribution's sources in
-// one commit. It is made once for a version.
+// sourcePackage returns a repository with a distribution's sources in one commit. It is made once
+// for each version.
 func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options) (*repo, string, string, error) {
 	d := &debian{cache: c, Options: o}
 	p, err := d.chooseSource(ctx, ref, version)
@@ -27,7 +27,7 @@ func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options
 	}
 	name := p.Name + " " + p.Version
 	r := &repo{dir: c.path("trees", p.Name+"_"+p.Version), name: name}
-	if _, err := os.Stat(r.src()); err != nil { // it is renamed into place whole
+	if _, err := os.Stat(r.src()); err != nil { // it appears as a whole
 		ctx, unlock, err := c.lock(ctx, "tree-"+filepath.Base(r.dir), o)
 		if err != nil {
 			return nil, "", "", err
@@ -45,8 +45,8 @@ func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options
 	return r, commit, name, nil
 }
 
-// chooseSource finds the newest package that a version can mean. What is
-// unpacked already will do without a network.
+// chooseSource returns the newest package that matches a version. Without a network it returns an
+// unpacked one.
 func (d *debian) chooseSource(ctx context.Context, ref, version string) (pkg, error) {
 	x, err := d.index(ctx)
 	if err != nil {
@@ -91,14 +91,14 @@ func (d *debian) unpackedSource(version string, err error) (pkg, error) {
 	return pkg{}, err
 }
 
-// fillSource fetches and unpacks a package and commits what it holds. It is
-// renamed into place whole.
+// fillSource fetches and unpacks a package and commits its files. The repository appears as a
+// whole.
 func (d *debian) fillSource(ctx context.Context, p pkg, r *repo) error {
-	if _, err := os.Stat(r.src()); err == nil { // somebody else was quicker
+	if _, err := os.Stat(r.src()); err == nil { // another process made it meanwhile
 		return nil
 	}
 	if d.Offline {
-		return fmt.Errorf("fetch %s %s: not cached, and the network is not to be used", p.Name, p.Version)
+		return fmt.Errorf("fetch %s %s: not cached, and --offline forbids the network", p.Name, p.Version)
 	}
 	a, err := d.apt(ctx)
 	if err != nil {

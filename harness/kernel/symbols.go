@@ -11,9 +11,8 @@ import (
 	"strings"
 )
 
-// Vmlinux is the kernel as an ELF file with its symbols, where it lies where a
-// build leaves it: the image itself, beside it, or at the top of its tree. ""
-// means that there is none.
+// Vmlinux is the path of the kernel's ELF file with symbols: the image itself, a file next to it,
+// or one at the top of its tree. "" means that there is none.
 func (k *Kernel) Vmlinux() string {
 	if k.Format == Vmlinux {
 		return k.Image
@@ -27,15 +26,14 @@ func (k *Kernel) Vmlinux() string {
 	return ""
 }
 
-// Symbols tells where in the source a place in the kernel's code is.
+// Symbols maps addresses in the kernel to source lines.
 type Symbols struct {
 	file  *elf.File
 	dwarf *dwarf.Data
 	funcs map[string][]elf.Symbol
 }
 
-// OpenSymbols reads the symbols of an ELF file. Without DWARF in it no place
-// has a line.
+// OpenSymbols reads the symbols of an ELF file. Without DWARF, no address has a line.
 func OpenSymbols(path string) (*Symbols, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -62,12 +60,12 @@ func OpenSymbols(path string) (*Symbols, error) {
 // Close closes the file.
 func (s *Symbols) Close() error { return s.file.Close() }
 
-// padding is less than what can stand between two functions: the kernel takes a
-// function to end where the next one begins.
+// padding is the largest difference between a function's size and the size that the kernel prints,
+// which extends to the next function.
 const padding = 64
 
-// Line returns FILE:LINE of an offset into a function of a size, or "". The
-// size tells functions of the same name apart.
+// Line returns FILE:LINE of an offset in a function, or "". The size distinguishes functions of
+// the same name.
 func (s *Symbols) Line(name string, offset, size uint64) string {
 	var best *elf.Symbol
 	for i, sym := range s.funcs[name] {
@@ -97,13 +95,13 @@ func (s *Symbols) at(pc uint64) string {
 	name := e.File.Name
 	if dir, ok := unit.Val(dwarf.AttrCompDir).(string); ok {
 		name = strings.TrimPrefix(name, dir+"/")
-		name = strings.TrimPrefix(name, filepath.Dir(dir)+"/src/") // our builds have their sources beside them
+		name = strings.TrimPrefix(name, filepath.Dir(dir)+"/src/") // our builds have their sources next to them
 	}
 	return fmt.Sprintf("%s:%d", strings.TrimPrefix(name, "./"), e.Line)
 }
 
-// lineOf looks a unit's table up. LineReader.SeekPC gives up where the first
-// sequence is behind pc, as that of a unit with code in several sections can be.
+// lineOf searches a unit's line table. LineReader.SeekPC fails if the first sequence is after pc,
+// which happens in units with code in several sections.
 func lineOf(lines *dwarf.LineReader, pc uint64) *dwarf.LineEntry {
 	var e, before dwarf.LineEntry
 	for within := false; lines.Next(&e) == nil; within = !e.EndSequence {
@@ -115,13 +113,13 @@ func lineOf(lines *dwarf.LineReader, pc uint64) *dwarf.LineEntry {
 	return nil
 }
 
-// place is a place in the code as the kernel prints it: FUNC+0xOFFSET/0xSIZE;
-// one in a module has its name behind.
+// place matches an address as the kernel prints it: FUNC+0xOFFSET/0xSIZE, followed by the module's
+// name if there is one.
 var place = regexp.MustCompile(`([A-Za-z_][\w.]*)\+0x([0-9a-f]+)/0x([0-9a-f]+)( \[)?`)
 
-// Annotate adds to a line of the kernel's log where the places in it are. A
-// return address is the instruction behind the call, so the line is that of
-// the one before, except for the instruction that faulted.
+// Annotate adds the source line to each address in a line of the kernel log. A return address is
+// that of the instruction after the call, so the line is that of the instruction before it, except
+// for the instruction that faulted.
 func (s *Symbols) Annotate(line string) string {
 	m := place.FindStringSubmatch(line)
 	if m == nil || m[4] != "" {

@@ -10,33 +10,32 @@ import (
 	"strings"
 )
 
-// toolchain is what compiles a kernel.
+// toolchain is the tools that build a kernel.
 type toolchain struct {
 	id   string   // changes when a tool does
 	vars []string // for make
 }
 
-// tools are the programs that a build runs and the Debian packages that hold
-// them.
+// tools are the programs that a build runs, with their Debian packages.
 var tools = []struct{ program, pkg string }{
 	{"make", "make"}, {"gcc", "gcc"}, {"ld", "binutils"}, {"flex", "flex"}, {"bison", "bison"}, {"bc", "bc"},
 	{"perl", "perl"}, {"git", "git"}, {"pahole", "pahole"}, {"lz4", "lz4"}, {"cpio", "cpio"},
 }
 
-// headers are what the kernel's own host programs include.
+// headers are those that the kernel's host programs include.
 var headers = []struct{ header, pkg string }{
 	{"gelf.h", "libelf-dev"}, {"openssl/opensslv.h", "libssl-dev"},
 }
 
-// Missing lists what building a kernel lacks on this host: programs and
-// headers, and Debian's packages that hold them.
+// Missing lists the programs and headers that this host lacks to build a kernel, with their Debian
+// packages.
 func Missing(ctx context.Context) (lost, pkgs []string) {
 	for _, t := range tools {
 		if _, err := exec.LookPath(t.program); err != nil {
 			lost, pkgs = append(lost, t.program), append(pkgs, t.pkg)
 		}
 	}
-	compiles := !slices.Contains(lost, "gcc") // else nobody can tell
+	compiles := !slices.Contains(lost, "gcc") // without gcc, headers cannot be tried
 	for _, h := range headers {
 		cmd := command(ctx, "gcc", "-fsyntax-only", "-x", "c", "-")
 		cmd.Stdin = strings.NewReader("#include <" + h.header + ">\n")
@@ -47,8 +46,8 @@ func Missing(ctx context.Context) (lost, pkgs []string) {
 	return lost, pkgs
 }
 
-// findToolchain says everything that is missing at once. ccache is used when
-// it is there. A compiler that vars name is part of the id.
+// findToolchain finds the tools; its error lists everything that is missing. It uses ccache if it
+// is installed. The compiler in vars is part of the id.
 func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
 	if lost, pkgs := Missing(ctx); len(lost) > 0 {
 		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s",

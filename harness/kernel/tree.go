@@ -13,8 +13,8 @@ import (
 	"tokentest/kconfig"
 )
 
-// resolveTree takes the image that was built in a kernel tree, or in the
-// directory that O= or KBUILD_OUTPUT named.
+// resolveTree returns the image that was built in a kernel tree, or in its O= or KBUILD_OUTPUT
+// directory.
 func resolveTree(ref, dir string, o Options) (*Kernel, error) {
 	out, image, err := builtImage(ref, dir)
 	if err != nil {
@@ -37,8 +37,7 @@ func resolveTree(ref, dir string, o Options) (*Kernel, error) {
 	return k, nil
 }
 
-// builtImage finds the image below a tree, an O= directory, or the directory
-// that KBUILD_OUTPUT names.
+// builtImage finds the image in a tree, an O= directory, or the KBUILD_OUTPUT directory.
 func builtImage(ref, dir string) (out, image string, err error) {
 	dirs := []string{dir}
 	if env := os.Getenv("KBUILD_OUTPUT"); env != "" {
@@ -58,8 +57,8 @@ func builtImage(ref, dir string) (out, image string, err error) {
 	return "", "", &UsageError{Ref: ref, Reason: reason, Advised: advised}
 }
 
-// noImage says what a directory without an image is, and reports whether it
-// names the command that makes one.
+// noImage describes a directory without an image, and reports whether the text names the command
+// that makes one.
 func noImage(dir string) (reason string, advised bool) {
 	if text, err := os.ReadFile(filepath.Join(dir, ".config")); err == nil {
 		if arch, _ := kconfig.Banner(text); arch != "" && arch != "x86" {
@@ -79,12 +78,12 @@ func noImage(dir string) (reason string, advised bool) {
 	return dir + " is no kernel tree", false
 }
 
-// slack is how much newer a source may seem: an unpacked tree and its image
-// can be of the same moment.
+// slack is how much newer a source may be than the image, because both can be unpacked at the same
+// moment.
 const slack = time.Second
 
-// stale returns a source that is newer than the image, "" when none is. Only
-// what an x86-64 image is made of is looked at.
+// stale returns a source that is newer than the image, "" for none. It looks only at the sources
+// of an x86-64 image.
 func stale(dir, out, image string) string {
 	stat, err := os.Stat(image)
 	if err != nil {
@@ -121,8 +120,7 @@ func stale(dir, out, image string) string {
 	return newest
 }
 
-// newer returns the first source below a directory that was changed after a
-// moment.
+// newer returns the first source below a directory that is newer than a time.
 func newer(dir string, when time.Time) (found string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -145,7 +143,7 @@ func newer(dir string, when time.Time) (found string) {
 	return found
 }
 
-// isCode leaves out what make writes into a tree that is built in place.
+// isCode excludes files that make writes into a tree that is built in place.
 func isCode(name string) bool {
 	if strings.HasSuffix(name, ".mod.c") || strings.HasPrefix(name, ".") {
 		return false

@@ -3,8 +3,8 @@ package kernel
 import "strings"
 
 // compareVersions orders Debian versions as deb-version(7) says: epoch, then
-// upstream version, then revision. A tilde sorts before the end, which puts
-// release candidates and backports where they belong.
+// upstream version, then revision. A tilde sorts before the end, so that release candidates and
+// backports sort before their releases.
 func compareVersions(a, b string) int {
 	ea, ua, ra := splitVersion(a)
 	eb, ub, rb := splitVersion(b)
@@ -26,7 +26,7 @@ func splitVersion(v string) (epoch, upstream, revision string) {
 	return epoch, v, ""
 }
 
-// comparePart takes turns: a run without digits by weight, a run of digits by value.
+// comparePart compares alternately: a run without digits by weight, a run of digits by value.
 func comparePart(a, b string) int {
 	for a != "" || b != "" {
 		for a != "" && !digit(a[0]) || b != "" && !digit(b[0]) {
@@ -64,7 +64,7 @@ func weight(s string) int {
 	return int(s[0]) + 256
 }
 
-// number cuts a run of digits off, without leading zeros.
+// number cuts a run of digits, without leading zeros.
 func number(s string) (n, rest string) {
 	i := 0
 	for i < len(s) && digit(s[i]) {

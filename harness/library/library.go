@@ -22,17 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Arg0 is the name that the application's process is started under.
+// Arg0 is argv[0] of the application's process.
 const Arg0 = "tokentest-library"
 
-// answerFD is where the application says what came of it.
+// answerFD is the descriptor to which the application writes its result.
 const answerFD = 3
 
 // Is reports whether this process is the application's.
 func Is() bool { return os.Args[0] == Arg0 }
 
-// Main is the application: its arguments are what to make and the capabilities
-// to keep. It answers an errno as a number, or in words why there is none.
+// Main is the application. Its arguments are the object to make and the capabilities to keep. It
+// writes the errno as a number, or the reason why there is none.
 func Main() {
 	out := os.NewFile(answerFD, "answer")
 	errno, err := run(os.Args[1:])
@@ -61,7 +61,7 @@ func run(args []string) (syscall.Errno, error) {
 	err = f()
 	var errno syscall.Errno
 	if errors.Is(err, ebpf.ErrNotSupported) && !errors.As(err, &errno) {
-		return unix.EOPNOTSUPP, nil // which the library says in words
+		return unix.EOPNOTSUPP, nil // the library's error has no errno
 	}
 	if err != nil && !errors.As(err, &errno) {
 		return 0, fmt.Errorf("the library gives no errno: %w", err)
@@ -69,7 +69,7 @@ func run(args []string) (syscall.Errno, error) {
 	return errno, nil
 }
 
-// keep leaves every thread just the capabilities of caps that it has.
+// keep drops, in every thread, all capabilities except caps.
 func keep(caps uint64) error {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -88,7 +88,7 @@ func keep(caps uint64) error {
 	return nil
 }
 
-// makers make things by the names of program.Makes.
+// makers make objects, by the names of step.Makes.
 var makers = map[string]func() error{
 	"queue": func() error {
 		return made(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Queue, ValueSize: 4, MaxEntries: 1}))
@@ -110,7 +110,7 @@ const xdpPass = 2
 
 var integer = &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}
 
-// made closes what was made.
+// made closes the new object.
 func made[T interface{ Close() error }](object T, err error) error {
 	if err != nil {
 		return err
