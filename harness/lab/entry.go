@@ -17,24 +17,24 @@ type Entry string
 
 // The entries. A vmlinux is always entered directly.
 const (
-	AutoEntry    Entry = ""        // directly where that works, else packed
+	AutoEntry    Entry = ""        // directly if that works, else as a bzImage
 	DirectEntry  Entry = "direct"  // the ELF file in the image, through its PVH note
 	BzImageEntry Entry = "bzimage" // the image, which unpacks itself
 )
 
-// entry is what QEMU is given as the kernel of a trial.
+// entry is the file that QEMU boots as the kernel of a trial.
 type entry struct {
 	how  Entry // DirectEntry or BzImageEntry
 	file string
 }
 
-// entryError means that a kernel cannot be entered as the user asked for.
+// entryError means that a kernel cannot be entered as the user asked.
 type entryError struct{ what string }
 
 func (e *entryError) Error() string { return e.what }
 
-// enter chooses how the kernel is entered. A kernel that cannot be entered directly is
-// an error only where that was asked for.
+// enter chooses how QEMU enters the kernel. A kernel that it cannot enter directly is an error
+// only if the user asked for that.
 func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	packed := entry{BzImageEntry, k.Image}
 	if l.Entry == BzImageEntry {
@@ -58,9 +58,9 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	return packed, nil
 }
 
-// enterPacked has the next machine of a kernel that did not boot begin with the bzImage,
-// unless that is what it did, or the user chose. The machine that did not boot is not one
-// of the run's: its directory is kept under another name.
+// enterPacked makes the next machine of a kernel that did not boot enter the bzImage, unless the
+// last one did so or the user chose the entry. It reports whether it did. The machine that did
+// not boot is not part of the run: its directory is kept under another name.
 func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	if exit.Fate != vm.Unbooted || t.entry.how != DirectEntry || t.lab.Entry != AutoEntry ||
 		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.replaysOnly {
@@ -75,8 +75,8 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	return true
 }
 
-// disown takes the last machine out of the run: nothing was decided on it. Its directory
-// stays, under another name, which is returned.
+// disown removes the last machine from the run, because nothing was decided on it. It renames
+// the machine's directory and returns the new name.
 func (t *trial) disown(name string) (dir string) {
 	last := len(t.out.Boots) - 1
 	from := filepath.Join(t.lab.Dir, t.out.Boots[last].Dir)
@@ -88,7 +88,7 @@ func (t *trial) disown(name string) (dir string) {
 	return dir
 }
 
-// began says in one word how a machine began.
+// began says in one word how a machine started.
 func (t *trial) began(m *vm.Machine) string {
 	if m != nil && m.Restore != nil {
 		return result.Restored

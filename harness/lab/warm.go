@@ -15,28 +15,27 @@ import (
 	"tokentest/harness/wire"
 )
 
-// SnapshotUse says which machines begin from a snapshot of a machine that booted before.
+// SnapshotUse says which machines start from a snapshot of a machine that booted before.
 type SnapshotUse string
 
 // The uses.
 const (
 	NeverRestore SnapshotUse = ""
-	// AutoRestore begins from a snapshot if there is one. If there is none, it saves the
+	// AutoRestore starts machines from a snapshot if there is one. Otherwise it saves the
 	// first machine that boots, for the next run.
 	AutoRestore SnapshotUse = "auto"
 	// AlwaysRestore boots a machine to save it if there is no snapshot.
 	AlwaysRestore SnapshotUse = "always"
 )
 
-// What a failure on a restored machine is worth: the kernel is blamed only for what a
-// machine that booted shows as well. So a restored machine that does not end well, and one
-// that shows a failure, is followed by a machine that boots. That one is asked the same, and
-// what it shows counts.
+// The kernel is to blame only for failures that a machine shows which booted. If a restored
+// machine does not end well or a case fails on it, a machine that boots runs the same cases,
+// and its results count.
 
-// beganFile in a boot's directory has that word.
+// beganFile in a boot's directory holds result.Boot.Began.
 const beganFile = "began"
 
-// noteBegan stores how the session's machine began, for a run that is resumed.
+// noteBegan stores how the session's machine started, for a resumed run.
 func (s *session) noteBegan(dir string) {
 	s.began = s.trial.began(s.m)
 	if err := os.WriteFile(filepath.Join(dir, beganFile), []byte(s.began+"\n"), 0o644); err != nil {
@@ -44,7 +43,7 @@ func (s *session) noteBegan(dir string) {
 	}
 }
 
-// recallBegan reads how a stored boot began. Later machines of the kernel begin the same way.
+// recallBegan reads how a stored boot started. Later machines of the kernel start the same way.
 func (s *session) recallBegan(dir string) {
 	text, err := os.ReadFile(filepath.Join(dir, beganFile))
 	if err != nil {
@@ -56,13 +55,14 @@ func (s *session) recallBegan(dir string) {
 	}
 }
 
-// saver saves a machine that boots, for the next run.
+// saver saves a machine after its boot, for the next run.
 type saver struct {
 	store vm.Snapshots
 	name  string
 }
 
-// save keeps the machine's state once its agent has said hello. A run does without it.
+// save saves the machine's state once its agent has said hello. If that fails, the next run
+// boots.
 func (s *session) save(payload []byte) {
 	if s.saver == nil || s.replayed {
 		return
@@ -73,12 +73,12 @@ func (s *session) save(payload []byte) {
 		_, err = s.saver.store.Put(s.saver.name, s.m, said.Bytes())
 	}
 	if err != nil {
-		s.saver = nil // the next run boots, as this one does
+		s.saver = nil // there is no snapshot to drop
 	}
 }
 
-// dropSnapshot forgets the state of a machine that did not end well: what its kernel has to
-// say stands in the log of a boot.
+// dropSnapshot removes the snapshot of a machine that did not end well, so that the next run
+// has the complete log of a boot.
 func (s *session) dropSnapshot(exit vm.Exit) {
 	if exit.Fate == vm.Clean && len(exit.Findings) == 0 || s.trial.provoking {
 		return
@@ -91,11 +91,11 @@ func (s *session) dropSnapshot(exit vm.Exit) {
 	}
 }
 
-// bootFromNowOn has no further machine of the kernel restored.
+// bootFromNowOn makes all further machines of the kernel boot.
 func (t *trial) bootFromNowOn() { t.snapshot, t.snapshotTried, t.cold = nil, true, true }
 
-// doubt forgets what a restored machine showed that did not end well, so that a machine that
-// boots is asked all of it. It reports whether that is the case.
+// doubt drops the results of a restored machine that did not end well, so that a machine that
+// boots runs the cases. It reports whether it did.
 func (t *trial) doubt(b *bootOutcome) bool {
 	i := len(t.out.Boots) - 1
 	if t.cold || i < 0 || t.out.Boots[i].Began != result.Restored || b.exit.Fate == vm.Clean || b.cut {
@@ -117,8 +117,8 @@ func (t *trial) doubt(b *bootOutcome) bool {
 	return true
 }
 
-// settleDoubts says of the restored machines that did not end well what the machines that
-// booted showed. One that is alone with what it showed says nothing about the kernel.
+// settleDoubts gives the restored machines that did not end well the fate infra if no machine
+// that booted ended badly: then they say nothing about the kernel.
 func (t *trial) settleDoubts() {
 	bad := func(b result.Boot) bool {
 		return b.Began != result.Restored && b.Known == "" && (b.Fate == vm.Tainted || b.Fate == vm.Panicked ||
@@ -135,7 +135,8 @@ func (t *trial) settleDoubts() {
 	}
 }
 
-// confirm has the cases that failed on a restored machine asked again, on machines that boot.
+// confirm runs the cases that failed on a restored machine again, on machines that boot. again
+// runs cases.
 func (t *trial) confirm(ctx context.Context, all []*cases.Case, again func([]*cases.Case)) {
 	if t.ended(ctx) {
 		return
