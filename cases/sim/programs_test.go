@@ -476,6 +476,28 @@ root map_create type=hash memlock=0 # ? map_create/before-tokens
 nobody map_create type=hash memlock=0 # ? map_create/before-tokens
 root map_create type=hash # ? map_create/before-tokens
 `},
+	{"propagation", "6.12", `
+actor owner userns uid=1000
+owner bpffs cmds=any at=/mnt/a -> b # ok bpffs/allowed
+owner share at=/mnt/a # ok share/allowed
+owner bind from=/mnt/a at=/mnt/b # ok bind/allowed
+owner bpffs maps=any at=/mnt/a # ok bpffs/allowed
+owner bpffs progs=any at=/mnt/a # ok bpffs/allowed
+owner mountinfo at=/mnt/b # ok mountinfo "rw,uid=1000,gid=1000,delegate_progs=any"
+owner fspick at=/mnt/b -> p # ok fspick/allowed
+owner umount at=/mnt/b # ok umount/allowed
+owner mountinfo at=/mnt/a # ok mountinfo "rw,uid=1000,gid=1000,delegate_maps=any"
+owner mountinfo at=/mnt/b # ok mountinfo "rw,uid=1000,gid=1000,delegate_maps=any"
+`},
+	{"inside", "6.12", `
+actor owner userns uid=1000
+owner userns -> n # ok userns
+owner send n root # ok send
+root lsm hook=bpf of=root errno=ENOSPC -> l # ok lsm/allowed
+root map_create type=hash # ENOSPC map_create/lsm-bpf
+root map_create type=hash inside=n # EPERM map_create/unprivileged-disabled
+root map_create type=hash inside=n then=none # EPERM map_create/unprivileged-disabled
+`},
 	{"moved", "6.12", `
 actor owner userns uid=1000
 actor peer joins owner
@@ -570,8 +592,10 @@ owner token_create bpffs=b -> t
 root prog_load type=socket_filter name=first -> p
 owner chmod b mode=0700
 owner mkdir in=b name=d
-owner close t
 root lsm_ran l
+owner map_create type=hash token=t
+root lsm_ran l
+owner close t
 owner umount at=/mnt/a lazy=1
 owner mountinfo at=/mnt/a
 owner stat b
