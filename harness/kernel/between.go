@@ -21,12 +21,7 @@ func Between(ctx context.Context, good, bad string, every bool, o Options) ([]Av
 	if from.flavour != to.flavour {
 		return nil, &UsageError{Ref: bad, Reason: "another flavour than " + good}
 	}
-	dir, err := o.cacheDir()
-	if err != nil {
-		return nil, err
-	}
-	d := &debian{cache: cache{dir}, Options: o}
-	x, err := d.index(ctx)
+	d, x, err := readDebian(ctx, o)
 	if err != nil {
 		return nil, err
 	}

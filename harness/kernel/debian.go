@@ -40,6 +40,17 @@ type debian struct {
 	Options
 }
 
+// readDebian starts a call and reads the package lists.
+func readDebian(ctx context.Context, o Options) (*debian, *index, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &debian{cache: cache{dir}, Options: o}
+	x, err := d.index(ctx)
+	return d, x, err
+}
+
 func (d *debian) resolve(ctx context.Context, ref string, r debRef) (*Kernel, error) {
 	x, err := d.index(ctx)
 	if err != nil {

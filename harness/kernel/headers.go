@@ -18,12 +18,7 @@ var headerPath = regexp.MustCompile(`/include/uapi/linux/bpf\.h$`)
 // version begins with release, such as "6.12". It caches nothing: only the generator of package
 // uapi calls it.
 func Header(ctx context.Context, release string, o Options) ([]byte, error) {
-	dir, err := o.cacheDir()
-	if err != nil {
-		return nil, err
-	}
-	d := &debian{cache: cache{dir}, Options: o}
-	x, err := d.index(ctx)
+	d, x, err := readDebian(ctx, o)
 	if err != nil {
 		return nil, err
 	}

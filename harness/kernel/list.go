@@ -20,12 +20,7 @@ type Available struct {
 // List returns the kernels on the mirror and in the cache, the newest first. It asks the mirror if
 // the package lists are more than a day old.
 func List(ctx context.Context, o Options) ([]Available, error) {
-	dir, err := o.cacheDir()
-	if err != nil {
-		return nil, err
-	}
-	d := &debian{cache: cache{dir}, Options: o}
-	x, err := d.index(ctx)
+	d, x, err := readDebian(ctx, o)
 	if err != nil {
 		return nil, err
 	}
