@@ -29,7 +29,7 @@ func TestFindingIsAttributed(t *testing.T) {
 				!strings.Contains(under, "token_create/") {
 				t.Errorf("%s, batch %d: under %q", acts, batch, under)
 			}
-			if k.Counts()["pass"] != 219 {
+			if k.Counts()["pass"] != tokenCreate() {
 				t.Errorf("%s: %v", acts, k.Counts())
 			}
 		}

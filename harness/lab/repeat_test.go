@@ -44,7 +44,8 @@ func TestRepeat(t *testing.T) {
 	}
 	l = newLab(t, "clean")
 	l.Repeat = 3
-	if k := run(t, l, 0, "token_create"); k.Repeated != 3 || k.Cases[0].Times != nil || k.Counts()[result.Pass] != 219 {
+	if k := run(t, l, 0, "token_create"); k.Repeated != 3 || k.Cases[0].Times != nil ||
+		k.Counts()[result.Pass] != tokenCreate() {
 		t.Errorf("%d times: %+v", k.Repeated, k.Counts())
 	}
 }

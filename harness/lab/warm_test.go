@@ -56,21 +56,21 @@ func TestAutoRestore(t *testing.T) {
 		kept  bool // the snapshot
 	}{
 		"clean": {"clean", []string{"restored"}, []vm.Fate{vm.Clean},
-			map[result.Status]int{result.Pass: 219}, result.ExitOK, "", true},
+			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitOK, "", true},
 		"a failure that is confirmed": {"lie@3 lie@0 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Clean, vm.Clean},
-			map[result.Status]int{result.Pass: 218, result.Fail: 1}, result.ExitDiffers, "", true},
+			map[result.Status]int{result.Pass: tokenCreate() - 1, result.Fail: 1}, result.ExitDiffers, "", true},
 		"a failure that is not": {"lie@3 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Clean, vm.Clean},
-			map[result.Status]int{result.Pass: 218, result.Broken: 1}, result.ExitNoVerdict, "", true},
+			map[result.Status]int{result.Pass: tokenCreate() - 1, result.Broken: 1}, result.ExitNoVerdict, "", true},
 		"a panic that is confirmed": {"panic@70 panic@70 panic@0 clean",
 			[]string{"restored", "bzimage", "bzimage", "bzimage", "bzimage"},
 			[]vm.Fate{vm.Panicked, vm.Panicked, vm.Panicked, vm.Clean, vm.Clean},
-			map[result.Status]int{result.Pass: 218, result.Broken: 1}, result.ExitDiffers, "", false},
+			map[result.Status]int{result.Pass: tokenCreate() - 1, result.Broken: 1}, result.ExitDiffers, "", false},
 		"a panic that is not": {"panic@70 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Infra, vm.Clean},
-			map[result.Status]int{result.Pass: 219}, result.ExitNoVerdict, "", false},
+			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitNoVerdict, "", false},
 		"a warning that is not": {"warn@70 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Infra, vm.Clean},
-			map[result.Status]int{result.Pass: 219}, result.ExitNoVerdict, "", false},
+			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitNoVerdict, "", false},
 		"a state that QEMU refuses": {"refuse clean", []string{"bzimage"}, []vm.Fate{vm.Clean},
-			map[result.Status]int{result.Pass: 219}, result.ExitOK, "could not be restored", false},
+			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitOK, "could not be restored", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := warmLab(t, tt.acts)
