@@ -328,3 +328,101 @@ func TestHostFault(t *testing.T) {
 		}
 	}
 }
+
+// What makes no kernel is skipped with its reason; another error is the host's.
+func TestUnfit(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{errors.New("a full disk"), ""},
+		{fmt.Errorf("build: %w", &kernel.BuildError{Lines: []string{"x.c:1: error", "more"}}),
+			"it does not compile: x.c:1: error"},
+		{&kernel.ConfigError{Lost: []string{"NET=y"}}, "it cannot be configured: NET=y"},
+		{&kernel.NoKernelError{Why: "no Makefile"}, "it is no kernel: no Makefile"},
+	} {
+		if got := unfit(tt.err); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}
+
+func TestSpeechless(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		k        result.KernelRun
+		want     string
+		unbooted bool
+	}{
+		{"it ran", result.KernelRun{Boots: []result.Boot{{Fate: vm.Clean}}}, "", false},
+		{"a panic", result.KernelRun{Boots: []result.Boot{{Fate: vm.Panicked}}}, "", false},
+		{"it does not boot", result.KernelRun{Boots: []result.Boot{{Fate: vm.Unbooted, Reason: "silent"}}},
+			"it does not boot: silent", true},
+		{"not built", result.KernelRun{Unbuilt: true, Error: "it does not compile"}, "it does not compile", false},
+	} {
+		if got, unbooted := speechless(&tt.k); got != tt.want || unbooted != tt.unbooted {
+			t.Errorf("%s: got %q, %v", tt.name, got, unbooted)
+		}
+	}
+}
+
+// Run refuses ends of two kinds, and cases that do not exist, before it makes a directory.
+func TestRunMistakes(t *testing.T) {
+	d, _ := newDriver(t, Question{Patterns: []string{"token_create"}}, "clean", "clean")
+	for _, q := range []Question{
+		{Good: "deb:6.12", Bad: "bzImage", Patterns: []string{"token_create"}},
+		{Good: "bzImage", Bad: "deb:6.12", Patterns: []string{"token_create"}},
+		{Good: "git:nowhere#a", Bad: "git:nowhere#b", Patterns: []string{"nosuch"}},
+	} {
+		o := *d.Options
+		o.Question, o.Out = &q, "out"
+		o.Kernel = kernel.Options{CacheDir: t.TempDir(), Offline: true}
+		_, err := Run(t.Context(), o)
+		var u *usage.Error
+		var k *kernel.UsageError
+		if !errors.As(err, &u) && !errors.As(err, &k) {
+			t.Errorf("%s to %s: got %v, want a usage error", q.Good, q.Bad, err)
+		}
+		if _, err := os.Stat("out"); err == nil {
+			t.Errorf("%s to %s: it made a directory", q.Good, q.Bad)
+		}
+	}
+	o := *d.Options
+	o.Lab.QEMU = "./nowhere"
+	o.Question = d.q
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "find QEMU") {
+		t.Errorf("without QEMU: got %v", err)
+	}
+	o.Resume = t.TempDir()
+	if _, err := Run(t.Context(), o); err == nil {
+		t.Error("no error for a search that is not there")
+	}
+}
+
+// A long list of changes is cut, and a case that had to pass is said to have passed.
+func TestShowChanges(t *testing.T) {
+	before, after := Decisions{}, Decisions{}
+	var changed []string
+	for i := range mostChanges + 3 {
+		id := fmt.Sprintf("case%02d", i)
+		before[id], after[id] = dec("ok"), dec("EPERM")
+		changed = append(changed, id)
+	}
+	before["case00"] = Decision{}
+	var out strings.Builder
+	showChanges(&out, changed, before, after)
+	for _, want := range []string{"Decisions that changed: 23\n", "  case00  passed, then EPERM\n",
+		"  case01  ok, then EPERM\n", "  and 3 more\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "case20") {
+		t.Errorf("it lists more than %d:\n%s", mostChanges, out.String())
+	}
+	out.Reset()
+	if showChanges(&out, nil, before, after); out.Len() > 0 {
+		t.Errorf("nothing changed, and it says %q", out.String())
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -60,5 +62,46 @@ func TestRun(t *testing.T) {
 				t.Errorf("exit code %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// Signals of the system end a command, and the latest of several takers is asked first.
+func TestSignals(t *testing.T) {
+	var order []string
+	code := New(3).Run(&bytes.Buffer{}, func(ctx context.Context) int {
+		h := Of(ctx)
+		asked := make(chan bool, 2)
+		taker := func(name string, takes bool) func(os.Signal) bool {
+			return func(os.Signal) bool { order = append(order, name); asked <- true; return takes }
+		}
+		defer h.Take(taker("first", true))()
+		stop := h.Take(taker("second", false))
+		syscall.Kill(os.Getpid(), syscall.SIGHUP)
+		<-asked
+		<-asked
+		stop()
+		syscall.Kill(os.Getpid(), syscall.SIGQUIT)
+		<-asked
+		if ctx.Err() != nil || h.Keeps() {
+			return 1
+		}
+		h.Keep(4)
+		if !h.Keeps() {
+			return 2
+		}
+		return 0
+	})
+	if want := []string{"second", "first", "first"}; code != 0 || !slices.Equal(order, want) {
+		t.Errorf("exit code %d, asked %q, want %q", code, order, want)
+	}
+}
+
+// Outside a command there is a handler that nothing reaches.
+func TestOfNobody(t *testing.T) {
+	h := Of(t.Context())
+	h.Keep(1)
+	h.Take(func(os.Signal) bool { return true })()
+	if h.Interrupt(); Of(t.Context()).Keeps() {
+		t.Error("two contexts share a handler")
 	}
 }
