@@ -104,6 +104,9 @@ func TestConversation(t *testing.T) {
 	if s.done != len(todo) || s.trial.results.done != len(todo) || s.setups != 1 || s.setupsSeen != 1 || s.inBatch {
 		t.Errorf("%d cases, %d results, %d of %d set-ups", s.done, s.trial.results.done, s.setups, s.setupsSeen)
 	}
+	if len(s.marks) != 0 {
+		t.Errorf("a stored boot has marks at %v: its times are unknown", s.marks)
+	}
 	if k := s.trial.out; k.Release != fakeRelease || k.Facts == nil || len(k.Worlds) != 1 {
 		t.Errorf("the record has release %q, facts %v, %d worlds", k.Release, k.Facts, len(k.Worlds))
 	}

@@ -378,6 +378,25 @@ func TestUnstarted(t *testing.T) {
 	}
 }
 
+// TestUptime counts from the machine's start, as the times of findings do.
+func TestUptime(t *testing.T) {
+	m := machine(t, "tainted")
+	if up := m.Uptime(); up != 0 {
+		t.Errorf("up for %v before the start", up)
+	}
+	before := time.Now()
+	hello(t, t.Context(), m)
+	up := m.Uptime()
+	if most := time.Since(before); up <= 0 || up > most {
+		t.Errorf("up for %v after %v", up, most)
+	}
+	m.Kill("enough")
+	io.Copy(io.Discard, m.Control())
+	if f := m.Wait().Findings; len(f) != 1 || f[0].Time <= 0 || f[0].Time > m.Uptime() {
+		t.Errorf("findings %+v, up for %v", f, m.Uptime())
+	}
+}
+
 func TestControlIsRecorded(t *testing.T) {
 	for act, port := range map[string]string{"clean": "tail ", "serial": "(sleep 1; tail "} {
 		m := machine(t, act)
