@@ -86,8 +86,8 @@ stopped() {
 	sleep 4; kill -STOP "$pid"; sleep 65; kill -CONT "$pid"
 	wait "$pid"
 }
-# A guest that is stuck in its kernel, with a processor to itself where root may
-# ask for one: on a busy host it would not be the kernel's fault.
+# A guest that is stuck in its kernel. If root may use real-time priority, QEMU gets a processor of its own,
+# because on a busy host a stuck guest is not the kernel's fault.
 calm() {
 	local first=(); if chrt -r 1 true 2>/dev/null; then first=(chrt -r 1); fi
 	"${first[@]}" "$tt" exec -k "$kernel" -o "$work/stuck" -- "$work/lockup" 60 >&2
@@ -257,7 +257,7 @@ wanted tool-stopped    && check tool-stopped 0 passes stopped
 wanted tool-killed     && check tool-killed 0 passes resumed
 wanted interrupted     && check interrupted 0 'passes and (.kernels[0] | (.cases | length) == .planned)' interrupted
 wanted damaged         && says damaged 0 '^all 8 were noticed$' damaged
-# After the hello record, which has some 6,400 bytes: a byte that is missing in it is only noticed by the silence after it.
+# Byte 7000 is after the hello record. If a byte of that record is missing, the host only notices the silence.
 for how in flip drop repeat; do
 	wanted "channel-$how" && check "channel-$how" 3 'boots | any(.corrupt)' "$tt" run -k "$kernel" -q -f json -o "$work/$how" --lie-channel "$how@7000" token_create
 done
@@ -265,7 +265,7 @@ wanted channel-delay   && check channel-delay 0 passes "$tt" run -k "$kernel" -q
 # The operating system's words for ENOSPC and EROFS.
 wanted full-disk       && says full-disk 3 'no space left on device' inMounts "mkdir -p $work/small && mount -t tmpfs -o size=300k tmpfs $work/small && exec $tt run -k $kernel -q -o $work/small/out map_create"
 wanted cache-unwritable && says cache-unwritable 3 'read-only file system' inMounts "mkdir -p $work/ro && mount -t tmpfs tmpfs $work/ro && mount -o remount,ro $work/ro && exec $tt run -k $kernel --cache $work/ro -q -o $work/roout nested_userns"
-# The error names the directory that is taken.
+# The error names the directory in use.
 wanted two-runs        && says two-runs 2 "$work/both" both
 wanted cache-half      && check cache-half 0 passes halfCache
 # Programs in the machine print these lines.
@@ -275,9 +275,9 @@ wanted channel-flood   && says channel-flood 0 '^268435456$' sh -c "$tt exec -k 
 wanted guest-clock     && says guest-clock 0 '^20[0-9][0-9]$' "$tt" exec -k "$kernel" --with "$(command -v date)" --with "$(command -v sleep)" -- sh -c 'date -s 2040-01-01 >&2; sleep 1; date -s 1990-01-01 >&2; sleep 1; date -s 2040-01-01 >&2; date +%Y'
 # The machine panics under one case: a second one runs the others, and no result is lost.
 panicked='boots | length == 2 and .[0].fate == "panicked" and (.[0].findings | any(.Title == "kernel panic: sysrq triggered crash"))'
-wanted guest-panic     && cp cases/matrix/map_create.txt "$work/behind.txt"
+wanted guest-panic     && cp cases/matrix/map_create.txt "$work/after.txt"
 wanted guest-panic     && check guest-panic 1 "($panicked) and (.kernels[0].cases | length) == $(($("$tt" list cases prog_load map_create | wc -l) + 1))" \
-	"$tt" run -k "$kernel" -q -f json -o "$work/panic" prog_load cases/canary/panic.txt "$work/behind.txt"
+	"$tt" run -k "$kernel" -q -f json -o "$work/panic" prog_load cases/canary/panic.txt "$work/after.txt"
 # A wait for a lock of another program names it.
 wanted foreign-apt     && says foreign-apt 0 'waiting for apt-get \(process [0-9]+\), which holds the lock' foreignApt
 wanted foreign-git     && says foreign-git 3 'waiting for another git, which holds the lock' foreignGit

@@ -99,7 +99,7 @@ row run-KILL KILL qemu 137 run -k "$kernel" -o "$work/run-KILL" map_create
 printf '#!/bin/sh\nqemu-system-x86_64 "$@"\n' >"$work/qemu" && chmod +x "$work/qemu"
 row wrapper-KILL KILL qemu-system 137 run -k "$kernel" --qemu "$work/qemu" -o "$work/wrapper" map_create
 
-# what reads the record of a run
+# Commands that read the record of a run.
 if [ -d "$work/run-TERM" ]; then
 	cp -r "$work/run-TERM" "$work/stored" && rm "$work/stored/records.jsonl" && mkfifo "$work/stored/records.jsonl"
 	row report TERM - 3 report "$work/stored"

@@ -1,7 +1,7 @@
 // Command lockup keeps a processor in the kernel for SECONDS: a BPF program runs
 // bpf_loop in bpf_loop. It needs a kernel from 5.17 on without kernel preemption.
 //
-// It is for scripts/faults.sh and no part of a test run. Start with stuck.
+// Only scripts/faults.sh uses it. Start with stuck.
 package main
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// loops is the most that bpf_loop takes, BPF_MAX_LOOPS.
+// loops is the limit of bpf_loop, BPF_MAX_LOOPS.
 const loops = 1 << 23
 
-// loop calls a function so often.
+// loop returns instructions that call a function n times.
 func loop(n int32, name string) asm.Instructions {
 	return asm.Instructions{
 		asm.Mov.Imm(asm.R1, n),
@@ -28,7 +28,7 @@ func loop(n int32, name string) asm.Instructions {
 	}
 }
 
-// function gives a body its name and, for the verifier, its type.
+// function gives instructions a name and, for the verifier, a type.
 func function(body asm.Instructions, name string, linkage btf.FuncLinkage, params ...string) asm.Instructions {
 	long := &btf.Int{Name: "long", Size: 8, Encoding: btf.Signed}
 	proto := &btf.FuncProto{Return: long}
@@ -40,7 +40,7 @@ func function(body asm.Instructions, name string, linkage btf.FuncLinkage, param
 	return body
 }
 
-// stuck keeps the processor for n times as long as loops calls of nothing take.
+// stuck keeps the processor busy for n times the duration of loops empty calls.
 func stuck(n int32) error {
 	body := function(loop(n, "inner"), "outer", btf.GlobalFunc, "ctx")
 	body = append(body, function(loop(loops, "nothing"), "inner", btf.StaticFunc, "index", "ctx")...)
