@@ -26,12 +26,13 @@ const kernelFile = "kernel.json"
 type kernelRecord struct {
 	Kernel *result.KernelRun
 	Tool   string         // the build id of the agent's image
+	Lanes  int            `json:",omitempty"` // into which the cases are dealt out
 	Config kconfig.Config `json:",omitempty"` // if the boots' directories have no copy of it
 }
 
 // keepKernel stores the kernelFile. Without it a killed run can be resumed, but not read.
 func (t *trial) keepKernel() {
-	d := kernelRecord{Kernel: t.out, Tool: t.image.BuildID}
+	d := kernelRecord{Kernel: t.out, Tool: t.image.BuildID, Lanes: t.lanes}
 	if t.kernel.ConfigPath == "" {
 		d.Config = t.kernel.Config
 	}
@@ -102,6 +103,7 @@ func (l *Lab) recallKernel(
 		return nil, "", fmt.Errorf("read %s: the file is damaged: %w", filepath.Join(t.dir, kernelFile), err)
 	}
 	t.out = d.Kernel
+	t.lanes = d.Lanes
 	t.image = &images.Image{Digest: t.out.Image, BuildID: d.Tool}
 	t.kernel = &kernel.Kernel{
 		Ref: ref, Release: t.out.Release, Digest: t.out.Digest, Source: t.out.Source, Config: d.Config,
@@ -112,6 +114,16 @@ func (l *Lab) recallKernel(
 	t.allow = l.allowOn(t.kernel)
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	return t.out, d.Tool, errors.Join(t.stale, ctx.Err())
+}
+
+// lanesBefore returns how many lanes the run that is resumed has; now if it had not begun.
+func (t *trial) lanesBefore(now int) int {
+	var d kernelRecord
+	text, err := os.ReadFile(filepath.Join(t.dir, kernelFile))
+	if err != nil || json.Unmarshal(text, &d) != nil {
+		return now
+	}
+	return max(1, d.Lanes)
 }
 
 // recallConfig reads the configuration that the first boot's directory holds.

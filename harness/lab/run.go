@@ -136,6 +136,10 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 		}
 		return &kernelOutcome{KernelRun: out, tool: own.Tool}
 	}
+	t.dir = filepath.Join(l.Dir, kernelDir(index))
+	if t.lanes = r.lanesFor(p, t); l.Resume {
+		t.lanes = t.lanesBefore(t.lanes)
+	}
 	release, err := r.admit(ctx, t)
 	if err != nil {
 		if kept := l.kept(ctx, ref, p, index, err); kept != nil {
@@ -146,12 +150,15 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 	}
 	defer release()
 	start := time.Now()
-	t.dir = filepath.Join(l.Dir, kernelDir(index))
 	t.keepKernel()
 	t.readImageFacts()
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	t.compareImageFacts()
-	return &kernelOutcome{KernelRun: out, took: time.Since(start), tool: own.Tool, stale: t.stale}
+	took := time.Since(start)
+	if !l.Resume { // else it is not what the machines took
+		out.Took = took
+	}
+	return &kernelOutcome{KernelRun: out, took: took, tool: own.Tool, stale: t.stale}
 }
 
 // prepare is Lab.prepare with the runner's deadlines.
@@ -170,8 +177,9 @@ func (r *runner) admit(ctx context.Context, t *trial) (release func(), err error
 	if r.memory == nil {
 		return func() {}, nil
 	}
-	return r.memory.take(ctx, t.memMiB, func() {
+	need := t.lanes * (t.memMiB + qemuMiB)
+	return r.memory.take(ctx, need-qemuMiB, func() {
 		r.lab.log("%s is waiting for memory (needs %d MiB); --jobs N runs N machines at a time whatever they need",
-			t.out.Ref, t.memMiB+qemuMiB)
+			t.out.Ref, need)
 	})
 }

@@ -103,7 +103,9 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 		return s, nil
 	}
 	if t.lab.Snapshot == AutoRestore {
-		t.saver = &saver{store, name}
+		if t.laneIndex == 0 { // one is enough
+			t.saver = &saver{store, name}
+		}
 		return nil, nil
 	}
 	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "snapshot", Total: t.total})

@@ -20,6 +20,9 @@ import (
 type trial struct {
 	lab       *Lab
 	deadlines deadlines
+	lanes     int                        // into which the cases are dealt out at most; 0 means 1
+	laneIndex int                        // of this lane
+	rules     map[string]result.RuleText // that decided
 	out       *result.KernelRun
 	kernel    *kernel.Kernel
 	image     *images.Image
@@ -66,6 +69,16 @@ type portion struct {
 func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.total, t.results = len(all), newResults(all)
 	t.skipDenied(all)
+	if lists := deal(t.withoutResult(all), t.lanes); len(lists) > 1 {
+		t.sideBySide(ctx, all, lists, batch)
+	} else {
+		t.runLane(ctx, all, batch)
+	}
+	t.finish(all)
+}
+
+// runLane boots machines until every case has its result.
+func (t *trial) runLane(ctx context.Context, all []*cases.Case, batch int) {
 	together, alone := plan.Alone(all)
 	var queue []portion
 	for _, list := range t.portions(controlsFirst(together)) {
@@ -76,7 +89,6 @@ func (t *trial) run(ctx context.Context, all []*cases.Case, batch int) {
 	t.provoke(ctx, t.withoutResult(alone))
 	t.confirm(ctx, alone, func(list []*cases.Case) { t.provoke(ctx, list) })
 	t.settleDoubts()
-	t.finish(all)
 }
 
 // work boots machines until each case of the queue has its result.
@@ -207,7 +219,8 @@ func (t *trial) finish(all []*cases.Case) {
 	t.out.Cases = t.results.list
 	result.Expect(t.lab.Lists, t.out)
 	if t.judge != nil {
-		t.out.Rules = t.judge.Rules()
+		t.rules = t.judge.Rules()
 	}
+	t.out.Rules = t.rules
 	t.lab.progress(Progress{Kernel: t.out.Ref, Stage: "done", Done: len(all), Total: len(all)})
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	}
 	s.Tests += len(lacks)
 	s.Errors += len(lacks)
-	s.Time = elapsed(took)
+	s.Time = elapsed(cmp.Or(k.Took, took))
 	for _, c := range n {
 		s.Tests += c
 	}

@@ -335,7 +335,7 @@ func times(k *run) []string {
 	if all == 0 {
 		return nil
 	}
-	out := []string{"in " + seconds(all), fmt.Sprintf("(%s %s,", beginning(k.Boots), seconds(boot)),
+	out := []string{"in " + seconds(cmp.Or(k.Took, all)), fmt.Sprintf("(%s %s,", beginning(k.Boots), seconds(boot)),
 		fmt.Sprintf("decide %s)", seconds(k.Decide))}
 	if n := len(k.Boots); n > 1 {
 		out[0] += fmt.Sprintf(" on %d machines", n)

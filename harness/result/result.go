@@ -129,7 +129,9 @@ type KernelRun struct {
 	// cannot be tested.
 	Unbuilt bool `json:"unbuilt,omitempty"`
 	// Cause is that error if the reference is at fault, and not the host.
-	Cause  error         `json:"-"`
+	Cause error `json:"-"`
+	// Took is how long the kernel's machines took, some side by side; 0 of a run that was resumed.
+	Took   time.Duration `json:"took,omitempty"`
 	Boots  []Boot        `json:"boots,omitempty"`
 	Worlds []WorldResult `json:"-"`                // in records.jsonl
 	Cases  []CaseResult  `json:"-"`                // in records.jsonl; for a stored run use All
