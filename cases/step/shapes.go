@@ -114,6 +114,10 @@ const lsmHook = "bpf_lsm_file_open"
 // replaced function up in the kernel's BTF.
 const extConfig = "BPF_JIT DEBUG_INFO_BTF"
 
+// trampolineConfig is what a program needs that is attached to a function. Without CONFIG_BPF_JIT,
+// bpf_trampoline_get of include/linux/bpf.h returns NULL, and check_attach_btf_id answers ENOMEM.
+const trampolineConfig = "BPF_EVENTS BPF_JIT KALLSYMS NET"
+
 // StructOps and StructOpsMember are the struct_ops that the program loads for.
 const (
 	StructOps       = "tcp_congestion_ops"
@@ -188,17 +192,17 @@ var ProgShapes = []ProgShape{
 	{Type: uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, Attach: uapi.BPF_CGROUP_SETSOCKOPT, Return: 1,
 		Needs: uapi.BPF_CGROUP_SETSOCKOPT, Config: "CGROUP_BPF"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FENTRY, Needs: uapi.BPF_TRACE_FENTRY, BTFKind: KindFunc,
-		BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
+		BTFName: "bpf_fentry_test1", Config: trampolineConfig},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FEXIT, Needs: uapi.BPF_TRACE_FEXIT, BTFKind: KindFunc,
-		BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
+		BTFName: "bpf_fentry_test1", Config: trampolineConfig},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_MODIFY_RETURN, Needs: uapi.BPF_MODIFY_RETURN, BTFKind: KindFunc,
-		BTFName: "bpf_modify_return_test", Config: "BPF_EVENTS KALLSYMS NET"},
+		BTFName: "bpf_modify_return_test", Config: trampolineConfig},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_RAW_TP, Needs: uapi.BPF_TRACE_RAW_TP, BTFKind: KindTypedef,
 		BTFName: "btf_trace_sched_switch", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_ITER, Needs: uapi.BPF_TRACE_ITER, BTFKind: KindFunc,
 		BTFName: "bpf_iter_task", Config: "BPF_EVENTS"},
 	{Type: uapi.BPF_PROG_TYPE_TRACING, Attach: uapi.BPF_TRACE_FSESSION, Needs: uapi.BPF_TRACE_FSESSION, BTFKind: KindFunc,
-		BTFName: "bpf_fentry_test1", Config: "BPF_EVENTS KALLSYMS NET"},
+		BTFName: "bpf_fentry_test1", Config: trampolineConfig},
 	{Type: uapi.BPF_PROG_TYPE_STRUCT_OPS, Return: 2, BTFKind: KindStruct, BTFName: StructOps, Member: StructOpsMember,
 		Config: structOpsConfig},
 	{Type: uapi.BPF_PROG_TYPE_EXT, Return: 2, Ext: true, Config: extConfig},
