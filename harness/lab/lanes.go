@@ -37,7 +37,7 @@ func (r *runner) lanesFor(p *plan.Plan, t *trial) int {
 		l.Console != nil || l.Faults.Tap != nil || l.Stopwatch != nil {
 		return 1
 	}
-	n := cmp.Or(l.Jobs, runtime.NumCPU()) / len(p.Kernels)
+	n := cmp.Or(l.Jobs, runtime.GOMAXPROCS(0)) / len(p.Kernels)
 	if r.memory != nil {
 		n = min(n, int(r.memory.all)/(t.memMiB+qemuMiB)/len(p.Kernels))
 	}

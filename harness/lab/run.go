@@ -76,7 +76,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 	if l.Jobs == 0 {
 		r.memory = newMemory(availableMiB())
 	}
-	group.SetLimit(cmp.Or(l.Jobs, runtime.NumCPU()))
+	group.SetLimit(cmp.Or(l.Jobs, runtime.GOMAXPROCS(0)))
 	for _, i := range longestFirst(p, times) {
 		group.Go(func() error {
 			if ctx.Err() != nil && !l.Resume {

@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			self, err := exec.LookPath("tokentest") // for scripts that change PATH
 			e.Setenv("TOKENTEST", self)
+			e.Setenv("GOMAXPROCS", "2") // it says how many machines run side by side
 			e.Setenv(labtest.Boots, filepath.Join(e.WorkDir, "boots"))
 			setCounts(e, n)
 			e.Defer(func() { leftovers(t, e.WorkDir) })
