@@ -358,7 +358,7 @@ func TestActRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), "a descriptor is missing") {
 		t.Errorf("a descriptor that did not come: %v", err)
 	}
-	if err := a.perform([]byte{1}, nil); err == nil || !strings.Contains(err.Error(), "cut off") {
+	if err := a.perform([]byte{1}, nil); err == nil || !strings.Contains(err.Error(), "truncated") {
 		t.Errorf("a script that is cut off: %v", err)
 	}
 	for _, args := range [][]string{{actorArg0}, {actorArg0, "x"}, {actorArg0, "1", "2", "3"}} {
@@ -453,7 +453,7 @@ func TestBrokerRefusesAnswers(t *testing.T) {
 		answer []byte
 		want   string
 	}{
-		"fewer steps":    {results(), "it answered fewer steps than it was asked"},
+		"fewer steps":    {results(), "it answered fewer steps than the agent sent"},
 		"its own words":  {append([]byte{answerError}, "no such thing"...), "actor fake: no such thing"},
 		"damaged":        {[]byte{answerOK, 0xff}, "corrupt record"},
 		"as it was told": {results(step.Observation{Errno: 3}), ""},
@@ -553,7 +553,7 @@ func TestPidOf(t *testing.T) {
 		t.Errorf("it was asked %d times", asked)
 	}
 	p.number, answer = 0, step.Observation{}
-	if _, err := g.pidOf(p); err == nil || !strings.Contains(err.Error(), "it does not say its process number") {
+	if _, err := g.pidOf(p); err == nil || !strings.Contains(err.Error(), "its process number is missing") {
 		t.Errorf("no number: %v", err)
 	}
 }

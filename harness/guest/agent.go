@@ -91,7 +91,7 @@ func (g *agent) serve() error {
 		case wire.KindFile, wire.KindExec, wire.KindInput, wire.KindSignal:
 			err = g.program(kind, payload)
 		default:
-			err = fmt.Errorf("a %s record is not for the guest", kind)
+			err = fmt.Errorf("unexpected %s record from the host", kind)
 		}
 		if err != nil {
 			return err
@@ -277,7 +277,7 @@ func (g *agent) flush(p *player) ([]int, error) {
 	seen := r.Cells[0]
 	for _, where := range want {
 		if len(seen) < len(where) {
-			return nil, fmt.Errorf("actor %s: it answered fewer steps than it was asked", p.name)
+			return nil, fmt.Errorf("actor %s: it answered fewer steps than the agent sent", p.name)
 		}
 		seen = seen[copy(where, seen):]
 	}
@@ -361,7 +361,7 @@ func (g *agent) pass(from *player, s *step.Step) (step.Observation, error) {
 	}
 	fd, err := unix.FcntlInt(uintptr(from.given[h]), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return none, fmt.Errorf("keep a descriptor for actor %s: %w", to.name, err)
+		return none, fmt.Errorf("duplicate a descriptor for actor %s: %w", to.name, err)
 	}
 	to.pending.take(h, fd)
 	return none, nil

@@ -166,7 +166,7 @@ func (g *agent) exit(p *player, _ *step.Step) (step.Observation, error) {
 	p.link.fd, p.absent = noFD, true
 	poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	if n, err := unix.Poll(poll, exitPatience); n == 0 || err != nil {
-		return step.Observation{}, fmt.Errorf("actor %s does not end", p.name)
+		return step.Observation{}, fmt.Errorf("actor %s does not exit", p.name)
 	}
 	if p.pid != 0 {
 		var status syscall.WaitStatus

@@ -117,7 +117,7 @@ func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
 	}
 	types, strs := part(word(8), word(12)), part(word(16), word(20))
 	if types == nil || strs == nil {
-		return nil, errors.New("read the kernel's BTF: it is cut off")
+		return nil, errors.New("read the kernel's BTF: truncated")
 	}
 	var names []string
 	for _, w := range wanted {
@@ -130,13 +130,13 @@ func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
 func (b *kernelBTF) walk(types []byte, wanted *nameSet) error {
 	for id := uint32(1); len(types) > 0; id++ {
 		if len(types) < btfTypeLen {
-			return errors.New("read the kernel's BTF: a type is cut off")
+			return errors.New("read the kernel's BTF: a type is truncated")
 		}
 		info := binary.LittleEndian.Uint32(types[flagsOffset:])
 		kind, vlen := info>>kindShift&kindMask, int(info&vlenMask)
 		n := tailLen(kind, vlen)
 		if len(types) < btfTypeLen+n {
-			return fmt.Errorf("read the kernel's BTF: type %d is cut off", id)
+			return fmt.Errorf("read the kernel's BTF: type %d is truncated", id)
 		}
 		if k := wantedKinds[kind]; k != "" {
 			if name := wanted.at(b.strings, binary.LittleEndian.Uint32(types)); name != "" {

@@ -306,7 +306,7 @@ func TestApplication(t *testing.T) {
 		t.Errorf("without capabilities: %s, %v", o.Errno, err)
 	}
 	if _, err := application(&step.Step{Args: []step.Arg{number(step.KeyMake, 0)}}); err == nil ||
-		!strings.HasPrefix(err.Error(), "the application says ") {
+		!strings.HasPrefix(err.Error(), "the application answered ") {
 		t.Errorf("an application that makes nothing: %v", err)
 	}
 	if fd, o := (&actor{}).library(stepOf(number(step.KeyMake, 0))); fd != noFD || o.Errno != uapi.Errno(unix.EPROTO) {

@@ -75,7 +75,7 @@ func scanTwice(marks []wire.MarkAt) *wire.Leaks {
 func scanLeaks() error {
 	err := os.WriteFile(kmemleak, []byte("scan"), 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return errors.New("kmemleak has switched itself off")
+		return errors.New("kmemleak has disabled itself")
 	}
 	if err != nil {
 		return fmt.Errorf("scan for leaks: %w", err)

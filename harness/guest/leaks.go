@@ -127,7 +127,7 @@ func parseSlab(text []byte) (map[string]int64, error) {
 		}
 		return map[string]int64{slabKilobytes: n}, nil
 	}
-	return nil, fmt.Errorf("read meminfo: it does not say how large the slab is")
+	return nil, fmt.Errorf("read meminfo: no line \"Slab:\"")
 }
 
 // membarrierGlobal is MEMBARRIER_CMD_GLOBAL: it waits for a grace period of RCU.
@@ -150,7 +150,7 @@ func parseSlabs(text []byte) (map[string]int64, error) {
 		out[f[0]] = n
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("read slabinfo: it lists no cache")
+		return nil, fmt.Errorf("read slabinfo: no cache is listed")
 	}
 	return out, nil
 }

@@ -63,11 +63,11 @@ func application(s *step.Step) (step.Observation, error) {
 	var status syscall.WaitStatus
 	syscall.Wait4(pid, &status, 0, nil)
 	if err != nil {
-		return step.Observation{}, fmt.Errorf("hear an application: %w", err)
+		return step.Observation{}, fmt.Errorf("read the application's answer: %w", err)
 	}
 	errno, err := strconv.ParseUint(string(answer), 10, 16)
 	if err != nil {
-		return step.Observation{}, fmt.Errorf("the application says %q", answer)
+		return step.Observation{}, fmt.Errorf("the application answered %q", answer)
 	}
 	o := step.Observation{Errno: uapi.Errno(errno)}
 	if errno == 0 {

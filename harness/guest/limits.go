@@ -36,7 +36,7 @@ func (g *agent) bound(_ *player, s *step.Step) (step.Observation, error) {
 	}
 	dir := filepath.Join(cgroups, fmt.Sprint("tokentest-", pid))
 	if err := os.WriteFile(cgroups+"/cgroup.subtree_control", []byte("+memory"), 0); err != nil {
-		return step.Observation{}, fmt.Errorf("have memory cgroups: %w", err)
+		return step.Observation{}, fmt.Errorf("enable memory cgroups: %w", err)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return step.Observation{}, fmt.Errorf("make a memory cgroup: %w", err)
@@ -49,7 +49,7 @@ func (g *agent) bound(_ *player, s *step.Step) (step.Observation, error) {
 		{filepath.Join(dir, "cgroup.procs"), fmt.Sprint(pid)},
 	} {
 		if err := os.WriteFile(w.file, []byte(w.value), 0); err != nil {
-			return step.Observation{}, fmt.Errorf("bound the memory of actor %s: %w", p.name, err)
+			return step.Observation{}, fmt.Errorf("limit the memory of actor %s: %w", p.name, err)
 		}
 	}
 	if again && !givenBack(filepath.Join(dir, "memory.current"), most/usedPart) {

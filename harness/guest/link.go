@@ -115,7 +115,7 @@ func (l link) recv(buf []byte) ([]byte, []int, error) {
 	case n == 0:
 		return nil, nil, io.EOF
 	case h.Flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0:
-		return nil, nil, errors.New("receive from the other process: the message is cut off")
+		return nil, nil, errors.New("receive from the other process: the message is truncated")
 	}
 	fds, err := rights(oob[:h.Controllen])
 	return buf[:n], fds, err
@@ -189,11 +189,11 @@ func decodeScript(b []byte) ([]act, error) {
 	var acts []act
 	for len(b) > 0 {
 		if len(b) < head {
-			return nil, errors.New("a script is cut off")
+			return nil, errors.New("a script is truncated")
 		}
 		n := int(b[1]) | int(b[2])<<8 | int(b[3])<<16
 		if len(b) < head+n {
-			return nil, errors.New("a script is cut off")
+			return nil, errors.New("a script is truncated")
 		}
 		acts = append(acts, act{verb(b[0]), b[head : head+n]})
 		b = b[head+n:]

@@ -94,7 +94,7 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	n, _ := s.Num(step.KeyHook)
 	hook, err := g.hook(step.Hook(n))
 	if err != nil {
-		return step.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: %w", step.Hooks[n], err)
+		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: %w", step.Hooks[n], err)
 	}
 	if has(s, step.KeyKernel) && hook.kernelArg != 0 {
 		return step.Observation{Errno: hook.kernelArg}, nil
@@ -104,7 +104,7 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	}
 	slot := hook.next()
 	if slot == lsmSlots {
-		return step.Observation{}, fmt.Errorf("put a BPF-LSM program on %s: it has %d already", step.Hooks[n], lsmSlots)
+		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: all %d slots are in use", step.Hooks[n], lsmSlots)
 	}
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err
@@ -210,7 +210,7 @@ func (g *agent) pidOf(p *player) (uint32, error) {
 			return 0, err
 		}
 		if len(seen[0].Values) != 1 {
-			return 0, fmt.Errorf("actor %s: it does not say its process number", p.name)
+			return 0, fmt.Errorf("actor %s: its process number is missing", p.name)
 		}
 		p.number = uint32(seen[0].Values[0])
 	}

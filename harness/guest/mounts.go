@@ -251,4 +251,4 @@ func (a *actor) linkAt(s *step.Step) (int, step.Observation) {
 	return done(unix.Linkat(unix.AT_FDCWD, old, a.fd(s, step.KeyIn), str(s, step.KeyPath), unix.AT_SYMLINK_FOLLOW))
 }
 
-var errNoActor = errors.New("the actor's process is not there")
+var errNoActor = errors.New("the actor has no process")

@@ -176,7 +176,7 @@ func TestLSMSlots(t *testing.T) {
 	}
 	attach(4, 1)
 	if _, err := g.attachLSM(nil, stepOf(number(step.KeyOf, 0), number(step.KeyHook, uint64(hook)))); err == nil ||
-		!strings.Contains(err.Error(), "it has 4 already") {
+		!strings.Contains(err.Error(), "all 4 slots are in use") {
 		t.Errorf("a slot too many: %v", err)
 	}
 	if _, err := g.attachLSM(nil, stepOf(number(step.KeyOf, 9))); err == nil ||
@@ -321,5 +321,84 @@ func TestPrepare(t *testing.T) {
 			tt.changed && last.Errno != uapi.Errno(tt.errno) {
 			t.Errorf("%d: %+v", tt.running, last)
 		}
+	}
+}
+
+// countingActor counts the verbs that a fake actor is sent, and answers nothing was observed.
+func countingActor(t *testing.T) (p *player, seen map[verb]int) {
+	t.Helper()
+	seen = map[verb]int{}
+	p = fakeActor(t, func(its link, acts []act) {
+		for _, a := range acts {
+			seen[a.verb]++
+		}
+		its.send(append([]byte{answerOK}, wire.EncodeResults(&wire.Results{Cells: [][]step.Observation{{}}})...), nil)
+	})
+	return p, seen
+}
+
+// keeps gives the agent a copy of a descriptor of the actor.
+func (p *player) keeps(t *testing.T) (fd int) {
+	t.Helper()
+	fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.given[1] = fd
+	return fd
+}
+
+// A process that has nothing to forget is not asked again, and the agent's copies of its
+// descriptors are closed.
+func TestRetireOnce(t *testing.T) {
+	p, seen := countingActor(t)
+	fd := p.keeps(t)
+	g := &agent{players: []*player{p}, buf: make([]byte, maxMessage)}
+	for range 3 {
+		if err := g.retire(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen[verbForget] != 1 || !p.retired || len(g.idle) != 1 {
+		t.Errorf("asked %d times, %d wait", seen[verbForget], len(g.idle))
+	}
+	if err := unix.Close(fd); err != unix.EBADF {
+		t.Errorf("the agent's copy is open: %v", err)
+	}
+}
+
+// Steps may close what a descriptor number stood for, so the agent keeps no copy over them.
+func TestStepsForgetCopies(t *testing.T) {
+	for name, run := range map[string]func(g *agent, p *player) error{
+		"cells of one actor": func(g *agent, _ *player) error { _, err := g.oneActor(0, nil); return err },
+		"steps":              func(g *agent, p *player) error { p.queue(nil, nil); _, err := g.flush(p); return err },
+		"exec":               func(g *agent, p *player) error { _, err := g.execAgain(p, nil); return err },
+		"closeCopies":        func(g *agent, _ *player) error { return g.closeCopies() },
+	} {
+		p, _ := countingActor(t)
+		fd := p.keeps(t)
+		g := &agent{players: []*player{p}, buf: make([]byte, maxMessage), types: []byte("{}")}
+		if err := run(g, p); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := unix.Close(fd); err != unix.EBADF || len(p.given) != 0 {
+			t.Errorf("%s: the agent's copy is open: %v, %v", name, err, p.given)
+		}
+	}
+}
+
+// After an exec the new program is told the types again, before its next act.
+func TestExecTellsTypesAgain(t *testing.T) {
+	p, seen := countingActor(t)
+	g := &agent{players: []*player{p}, buf: make([]byte, maxMessage), types: []byte("{}")}
+	p.pending.add(verbPID)
+	if _, err := g.execAgain(p, nil); err != nil {
+		t.Fatal(err)
+	}
+	if seen[verbPID] != 1 || seen[verbExec] != 1 || seen[verbTypes] != 0 {
+		t.Errorf("before the exec: %v", seen)
+	}
+	if len(p.pending.acts) != 1 || p.pending.acts[0].verb != verbTypes || string(p.pending.acts[0].payload) != "{}" {
+		t.Errorf("left to send: %v", p.pending.acts)
 	}
 }

@@ -194,7 +194,7 @@ func TestServeRefuses(t *testing.T) {
 		payload []byte
 		want    string
 	}{
-		"a guest's record": {wire.KindHello, nil, "a hello record is not for the guest"},
+		"a guest's record": {wire.KindHello, nil, "unexpected hello record from the host"},
 		"a damaged world":  {wire.KindWorld, []byte{0xff}, "corrupt record"},
 		"a damaged exec":   {wire.KindExec, []byte("{"), "corrupt record"},
 		"a damaged signal": {wire.KindSignal, []byte("{"), "corrupt record"},
