@@ -133,7 +133,7 @@ func (e *unmeasuredError) Error() string { return e.why }
 // sayEvery is how often a measurement says how far it is.
 const sayEvery = 10 * time.Second
 
-// saying says what is measured, and then how far it is until it is over.
+// saying logs what is measured, and how far it is until over is called.
 func (b *bench) saying(l *lab.Lab, what string) (over func()) {
 	var mu sync.Mutex
 	var at lab.Progress
@@ -262,8 +262,8 @@ func (b *bench) bare(ctx context.Context, what string) (time.Duration, error) {
 	return took, err
 }
 
-// complete says why a run is none to time: it was not one boot in which all was
-// as expected.
+// complete returns an error for a run that cannot be timed: it was not one boot in which all
+// was as expected.
 func complete(ctx context.Context, r *result.Run) error {
 	k := r.Kernels[0]
 	switch code := r.ExitCode(); {

@@ -159,7 +159,7 @@ func (m *marginal) measured(c *cases.Case, seen []step.Observation, _ time.Durat
 	}
 }
 
-// least is the smaller one; old is 0 where there is none yet.
+// least is the smaller duration; old is 0 if there is none.
 func least(old time.Duration, ns int64) time.Duration {
 	if d := time.Duration(max(1, ns)); old == 0 || d < old {
 		return d
@@ -198,7 +198,7 @@ const repeatFor = 4 * time.Millisecond
 // samples are how many decisions the smaller runs have, about.
 var samples = []int{1_000, 10_000}
 
-// sample takes every so manyth case, so that the mix stays, with the controls
+// sample takes every nth case, which keeps the mix, with the controls
 // that guard it, and one of each world, so that every size has the same set-ups.
 func sample(p *plan.Plan, n int) *plan.Plan {
 	var chosen []*cases.Case

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"tokentest/harness/report"
 )
 
 // Outcome is what a test of one candidate said.
@@ -26,7 +28,7 @@ const (
 	Skip Outcome = "skip"
 )
 
-// Test is what came out of one candidate.
+// Test is the result of one candidate.
 type Test struct {
 	ID      string  `json:"id"`
 	Outcome Outcome `json:"outcome"`
@@ -41,15 +43,15 @@ type Test struct {
 	Bads     int    `json:"bads,omitempty"`   // how often it was bad
 }
 
-// Space is what is searched.
+// Space holds the candidates of a search.
 type Space interface {
 	// Suspects returns the candidates that can still be the first bad one, the
 	// best to test first. The known bad one is among them, whatever is known.
 	Suspects(ctx context.Context, good []string, bad string) ([]string, error)
 }
 
-// Search is one bisection. Done holds what was tested, in order; what stands
-// there at the beginning, from a log, is not tested again.
+// Search is one bisection. Done holds the tests in order; candidates that are in it at the
+// start, from a log, are not tested again.
 type Search struct {
 	Space     Space
 	Good, Bad string
@@ -64,7 +66,7 @@ type Search struct {
 	Log func(format string, args ...any)
 }
 
-// Result is what a search found.
+// Result is the outcome of a search.
 type Result struct {
 	First   string   // the first bad one, "" when skips stand in the way
 	Last    string   // the last good one that was tested, or the given one
@@ -92,7 +94,8 @@ func (s *Search) Run(ctx context.Context) (*Result, error) {
 		if next == "" {
 			return s.result(suspects, good, bad), nil
 		}
-		s.log("%d suspects, about %d tests to go: %s", len(suspects), steps(len(suspects)), s.name(ctx, next))
+		s.log("%s, about %s to go: %s", report.Count(len(suspects), "suspect"), report.Count(steps(len(suspects)), "test"),
+			s.name(ctx, next))
 		t, err := s.Try(ctx, next)
 		if err != nil {
 			return nil, err
@@ -207,7 +210,7 @@ func (r *Result) Confidence() float64 {
 // Line is candidates in an order: releases, or the patches of a series.
 type Line []string
 
-// Suspects returns what lies between the last good and the bad one, the
+// Suspects returns the candidates after the last good one up to the bad one, the
 // middle first.
 func (l Line) Suspects(_ context.Context, good []string, bad string) ([]string, error) {
 	last, first := -1, slices.Index(l, bad)
@@ -225,7 +228,7 @@ func (l Line) Suspects(_ context.Context, good []string, bad string) ([]string, 
 	for i, id := range out {
 		at[id] = i
 	}
-	// Testing the i-th splits n suspects into i+1 up to it and n-i-1 behind.
+	// Testing the i-th splits n suspects into i+1 up to it and n-i-1 after it.
 	worth := func(id string) int { return min(at[id]+1, len(out)-at[id]-1) }
 	slices.SortStableFunc(out, func(a, b string) int { return worth(b) - worth(a) })
 	return out, nil

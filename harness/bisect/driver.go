@@ -23,7 +23,7 @@ import (
 
 // Options say how a search is made.
 type Options struct {
-	// Question is what is asked. A search that is resumed must have the one that
+	// Question says what to search for. A search that is resumed must have the one that
 	// ReadQuestion returns.
 	Question *Question
 	// Resume is the directory of a search that continues; "" starts one.

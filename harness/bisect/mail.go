@@ -133,7 +133,7 @@ func (d *driver) showTests(ctx context.Context, w io.Writer, r *Result) {
 	fmt.Fprintln(w)
 }
 
-// showHow says with what it was found, and how to see it again.
+// showHow writes the kernel, the compiler and the configuration, and how to repeat the search.
 func (d *driver) showHow(w io.Writer, r *Result) {
 	for _, t := range r.Tests {
 		if t.ID != r.First || t.Run == "" {

@@ -23,7 +23,7 @@ var installers = map[string]struct {
 		"dpkg-deb": "dpkg"}},
 }
 
-// distribution is the one whose packages this host takes, or "".
+// distribution is the one whose packages this host uses, or "".
 func distribution() string {
 	text, err := os.ReadFile("/etc/os-release")
 	if err != nil {

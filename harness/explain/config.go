@@ -61,7 +61,7 @@ func (c *Configuration) Check(w io.Writer, fragments []*kconfig.Fragment) (lacks
 // maxText is more than any .config has, and less than any kernel.
 const maxText = 2 << 20
 
-// readFile reads a text file; it returns nil for what is none.
+// readFile reads a text file; it returns nil if the file is none.
 func readFile(name string) (*Configuration, error) {
 	stat, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!stat.Mode().IsRegular() || stat.Size() > maxText) {
@@ -113,7 +113,7 @@ func (c *Configuration) contradictions(w io.Writer, fragments []*kconfig.Fragmen
 	return len(unmet)+len(twice) > 0, nil
 }
 
-// unmet writes what is missing, and then what would help.
+// unmet writes the missing options, and then those that would help.
 func (c *Configuration) unmet(w io.Writer, fragments []*kconfig.Fragment) (bool, error) {
 	all := kconfig.Check(c.config, c.release, fragments...)
 	var needed []kconfig.Unmet
@@ -173,7 +173,7 @@ func (c *Configuration) writeTypes(w io.Writer) (refuted bool, err error) {
 	return (&Forecast{Facts: facts}).Check(w, all), nil
 }
 
-// writeNeeders names the cases that need what is missing.
+// writeNeeders names the cases that need a missing option.
 func writeNeeders(w io.Writer, u *kconfig.Unmet) error {
 	corpus, err := builtin()
 	if err != nil {

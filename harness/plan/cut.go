@@ -54,7 +54,7 @@ func (p *Plan) Only(kernel string) *Plan {
 // Parts is how many of n parts have something to do.
 func (p *Plan) Parts(n int, of func(kernel string) Cost) int { return len(p.line(of).cut(n)) }
 
-// line is the kernels of a plan, one behind the other.
+// line is the kernels of a plan, one after the other.
 type line struct{ kernels []segment }
 
 // segment is a kernel of a line: its cases, and what they cost from the first
@@ -86,7 +86,7 @@ func (p *Plan) line(of func(kernel string) Cost) *line {
 	return l
 }
 
-// digest tells plans apart: parts of different ones, or of one that was cut by
+// digest identifies a plan: parts of different ones, or of one that was cut by
 // other costs, are no whole together.
 func (l *line) digest() string {
 	h := sha256.New()

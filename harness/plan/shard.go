@@ -13,7 +13,7 @@ type Shard struct{ I, N int }
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.I, s.N) }
 
 // ParseShard reads I/N, or takes I, N or both from the variables that CI
-// systems set: "auto", and "auto/N" where only the index is told.
+// systems set: "auto", or "auto/N" if they set only the index.
 func ParseShard(text string, env func(string) string) (Shard, error) {
 	index, count, given := strings.Cut(text, "/")
 	if index == "auto" {

@@ -108,7 +108,7 @@ func (v *live) toggle() {
 	v.log("console %s (Ctrl-\\)", word)
 }
 
-// follow prints what the consoles hold and was not shown yet.
+// follow prints the new lines of the consoles.
 func (v *live) follow() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -166,7 +166,7 @@ func (v *live) end() {
 	v.bars.Wait()
 }
 
-// step takes in what the lab tells.
+// step takes in a progress report of the lab.
 func (v *live) step(now lab.Progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -204,7 +204,7 @@ func (v *live) step(now lab.Progress) {
 	}
 }
 
-// tell shows a failure as it comes; the report has all.
+// tell prints a failure when it happens; the report has all.
 func (v *live) tell(k *liveKernel, r *result.CaseResult) {
 	if r.Status == result.Interrupted {
 		return // the user did that
@@ -269,8 +269,8 @@ func joined(words ...string) string {
 
 func columns(words ...string) int { return utf8.RuneCountInString(joined(slices.Clone(words)...)) }
 
-// left estimates what a kernel will take yet: from its own pace once that is
-// known, before that from an earlier run's.
+// left estimates the time that is left: from the kernel's own pace if that is known, else
+// from the pace of an earlier run.
 func (k *liveKernel) left(now time.Time) time.Duration {
 	spent := now.Sub(k.since)
 	cases := time.Duration(k.Total - k.Done)
@@ -293,7 +293,7 @@ func (k *liveKernel) left(now time.Time) time.Duration {
 const maxLearned = 30
 
 // learn takes each kernel's pace from the newest of the runs that are kept
-// beside this one. Without any, nothing is foretold.
+// next to this one. Without such runs there is no estimate.
 func (v *live) learn(dir string) {
 	names, err := result.Runs(filepath.Dir(dir))
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"tokentest/harness/runs"
 )
 
-// completions tells the shell what may stand where: names of cases, kernels
-// and runs.
+// completions completes the names of cases, kernels and runs.
 func (a *app) completions(root *cobra.Command) {
 	for _, name := range []string{"run", "plan", "explain", "history", "bench", "bisect", "list cases"} {
 		if c, _, err := root.Find(strings.Fields(name)); err == nil && c != root {
@@ -41,8 +40,7 @@ func (a *app) kernelFlags(c *cobra.Command) {
 	}
 }
 
-// completeCases goes from one / to the next: groups first, then the values of
-// their axes.
+// completeCases completes up to the next /: groups first, then the values of their axes.
 func completeCases(c *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	ctx := c.Context()
 	corpus, err := cases.Load(ctx)
@@ -75,7 +73,7 @@ func completeCases(c *cobra.Command, _ []string, prefix string) ([]string, cobra
 	return slices.Compact(out), cobra.ShellCompDirectiveNoSpace
 }
 
-// upToSlash cuts a name behind the first / from a place on.
+// upToSlash cuts a name after the first / at or after an index.
 func upToSlash(id string, from int) string {
 	if i := strings.IndexByte(id[from:], '/'); i >= 0 {
 		return id[:from+i+1]

@@ -139,7 +139,7 @@ type codedError struct {
 
 func (e codedError) Unwrap() error { return e.error }
 
-// attend runs the program, with the signals that come for it.
+// attend runs the program, and forwards signals to it.
 func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Program) (*lab.Ended, error) {
 	signals := make(chan wire.Signal)
 	p.Signals = signals

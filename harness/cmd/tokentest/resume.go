@@ -49,7 +49,7 @@ func (a *app) commandLine() []string {
 }
 
 // outputFlags are the flags that concern what a run prints, and what its exit code
-// says: a run that is resumed takes them anew. The others are as they were.
+// says: a resumed run takes their new values. All other flags keep their values.
 var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", "allow-empty", bisectName}
 
 // override is a flag that a resumed run takes instead of its own.
@@ -116,7 +116,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 	return a.compareBaseline(base, r, f)
 }
 
-// onlyOutput refuses what a resumed run cannot take anew, and keeps the rest.
+// onlyOutput refuses flags that a resumed run cannot change, and stores the others.
 func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage.Errorf("--resume takes the cases of the run: leave out %s, or start a new run", shell.Join(args...))

@@ -366,7 +366,7 @@ func summarize(path string, r *result.Run) error {
 	return errors.Join(report.Write("markdown", r, f, report.Options{}), f.Close())
 }
 
-// expand makes the plan of a command, and limits the memory to what it takes.
+// expand makes the plan of a command, and sets the memory limit that the plan needs.
 func expand(ctx context.Context, r plan.Request) (*plan.Plan, error) {
 	p, err := plan.Load(ctx, r)
 	if err == nil {

@@ -28,7 +28,7 @@ func (f *runFlags) cut(p *plan.Plan) (*plan.Plan, error) {
 	return p.Cut(s, of), nil
 }
 
-// costs is what kernels cost: what they took in a stored run, or what is usual.
+// costs returns what kernels cost: as measured in a stored run, or the default.
 func (f *runFlags) costs() (func(kernel string) plan.Cost, error) {
 	if f.durations == "" {
 		return func(string) plan.Cost { return plan.DefaultCost }, nil

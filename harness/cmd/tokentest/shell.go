@@ -107,7 +107,7 @@ func windowSize(in *os.File) *wire.Terminal {
 	return &wire.Terminal{Rows: uint16(rows), Cols: uint16(cols)}
 }
 
-// crlf ends lines as a raw terminal wants it.
+// crlf ends lines as a raw terminal needs it.
 type crlf struct {
 	to interface{ Write([]byte) (int, error) }
 }
