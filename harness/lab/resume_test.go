@@ -161,6 +161,32 @@ func TestResumeOtherKernel(t *testing.T) {
 	}
 }
 
+// TestResumeLostKernel: if the kernel cannot be had again, a resumed run keeps what it has of
+// it, and stays interrupted.
+func TestResumeLostKernel(t *testing.T) {
+	l := newLab(t, "hang@100 clean")
+	before := interrupt(t, l, 100, "token_create").Kernels[0].Counts()
+	if err := os.Remove("bzImage"); err != nil {
+		t.Fatal(err)
+	}
+	var logged []string
+	l.Log = func(format string, _ ...any) { logged = append(logged, format) }
+	r, err := l.Run(t.Context(), newPlan(t, 1, "token_create"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := r.Kernels[0].Counts()
+	if n[result.Pass] != before[result.Pass] || n[result.Interrupted] != before[result.Interrupted] || n[result.Pass] == 0 {
+		t.Errorf("got %v, want %v", n, before)
+	}
+	if !r.Interrupted || r.ExitCode() != result.ExitNoVerdict || !slices.Equal(r.Resume, []string{l.Dir}) {
+		t.Errorf("interrupted %v, exit code %d, resume %q", r.Interrupted, r.ExitCode(), r.Resume)
+	}
+	if !slices.Contains(logged, "%s cannot be resumed: %v") {
+		t.Errorf("logged %q", logged)
+	}
+}
+
 // TestResumeWithoutFiles: a boot whose files are damaged or missing gives no result that
 // it did not have.
 func TestResumeWithoutFiles(t *testing.T) {

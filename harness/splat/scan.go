@@ -16,7 +16,6 @@ type draft struct {
 	Finding
 	rule *rule
 	died bool // the "[#1]" line of an oops was seen
-	full bool // takes no more lines
 }
 
 // Scanner classifies a console log while it arrives. It is an io.Writer; set the
@@ -227,10 +226,12 @@ func (s *Scanner) panicked(r *rule, title, msg, raw, caller string) {
 	cause := s.causeOf(title)
 	switch {
 	case cause != nil:
-		if cause.full = false; cause.rule == &endOnly {
+		if cause.rule == &endOnly {
 			cause.name(r, title)
 		}
-		cause.add(msg, raw)
+		if len(cause.Lines) <= maxLines { // also the panic of a report that is full
+			cause.Lines = append(cause.Lines, raw)
+		}
 		s.fatal = cause
 	case strings.Contains(msg, "Attempted to kill init!"):
 		s.exit = cmp.Or(exitcode.FindString(msg), "exit code unknown")
@@ -307,10 +308,7 @@ func (d *draft) add(msg, raw string) {
 			}
 		}
 	}
-	if len(d.Lines) >= maxLines {
-		d.full = true
-	}
-	if !d.full {
+	if len(d.Lines) < maxLines {
 		d.Lines = append(d.Lines, raw)
 	}
 }

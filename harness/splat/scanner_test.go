@@ -202,3 +202,17 @@ func TestCarried(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicOfLongReport: a report that is cut still has the line of the panic that ends it,
+// but not of further panics.
+func TestPanicOfLongReport(t *testing.T) {
+	const panics = "Kernel panic - not syncing: Fatal exception\n"
+	r := Scan([]byte("BUG: kernel NULL pointer dereference, address: 8\n" + strings.Repeat("a line\n", 3*maxLines) +
+		strings.Repeat(panics, 3)))
+	if len(r.Findings) != 1 || len(r.Findings[0].Lines) != maxLines+1 {
+		t.Fatalf("got %q", titles(r))
+	}
+	if last := r.Findings[0].Lines[maxLines]; last != strings.TrimSpace(panics) {
+		t.Errorf("the last line is %q", last)
+	}
+}

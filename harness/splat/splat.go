@@ -44,7 +44,7 @@ type Finding struct {
 	// Title is one line without addresses, offsets, process and line numbers:
 	// the same fault has the same title.
 	Title  string
-	Lines  []string      // the report as printed, cut after maxLines
+	Lines  []string      // the report as printed, cut after maxLines, and the panic that ends it
 	Offset int64         // of its first line in the log, in bytes; -1 if it is not from the log
 	Time   time.Duration // from the machine's start to when it was seen
 

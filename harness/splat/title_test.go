@@ -10,6 +10,7 @@ const warning = `[  %s] WARNING: CPU: %s at kernel/bpf/token.c:12 bpf_token_crea
 [  1.000002] Call Trace:
 [  1.000003]  <TASK>
 [  1.000004]  ? show_regs+0x1/0x2
+[  1.000004]  ? a_guess+0x1/0x2
 [  1.000005]  __warn+0x1/0x2
 [  1.000006]  %s.isra.0+0x%s/0x90
 [  1.000007]  __sys_bpf+0x10/0x20
