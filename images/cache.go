@@ -87,7 +87,7 @@ func (c cache) fill(name string, fill func(work, out string) error) (digest stri
 	return sums.Files[imageFile], cachedir.Install(entry, filepath.Join(c.dir, name), &sums)
 }
 
-// prune removes unfinished entries of killed processes, and entries that nobody has used for long. The caller holds the
+// prune removes unfinished entries of killed processes, and entries that were not used for long. The caller holds the
 // lock.
 func (c cache) prune() {
 	entries, _ := os.ReadDir(c.dir) // what remains only takes space

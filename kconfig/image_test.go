@@ -71,7 +71,7 @@ func program(t *testing.T, b []byte, name string, args ...string) []byte {
 	return out
 }
 
-// bzImage lays a payload behind a boot header; size is appended as size_append does.
+// bzImage puts a payload after a boot header; size is appended as size_append does.
 func bzImage(payload []byte, unpacked int) []byte {
 	const setup, offset = 2, 0x40
 	b := make([]byte, (setup+1)*512+offset)

@@ -137,7 +137,7 @@ func (x *x86Reader) Read(p []byte) (int, error) {
 }
 
 // fill converts the next bytes; the last four wait until what follows is
-// known, or until the end, where they are no whole target and stand as they are.
+// known, or until the end, where they are not a whole target and stay unchanged.
 func (x *x86Reader) fill() {
 	x.n = copy(x.buf[:], x.buf[x.done:x.n])
 	x.done, x.out = 0, 0
@@ -165,7 +165,7 @@ func outer(b byte) bool { return b == 0 || b == 0xff }
 
 // convert changes b in place and returns how many bytes are final. The mask
 // has a bit for each of the three bytes before, set where one is an opcode
-// that was left alone.
+// that was not converted.
 func (x *x86Reader) convert(b []byte) int {
 	i := 0
 	for i < len(b)-4 {
@@ -195,7 +195,7 @@ func converted(b []byte, mask uint32) bool {
 
 // relative is the target at b as an offset from next, the address after it. The
 // encoder repeated its subtraction while the result would have looked like a
-// target that it leaves alone, and so does this.
+// target that it does not convert, and so does this function.
 func relative(b []byte, next uint32, odd int) uint32 {
 	target := binary.LittleEndian.Uint32(b)
 	for {

@@ -44,10 +44,10 @@ fault panic 1 "any($one.boots[]; .fate == \"panicked\")" cases/canary/panic.txt 
 # baseline that was edited is refused.
 gzip -dc results/baseline/suite.jsonl.gz | sed '1s/"records":{[^}]*},\{0,1\}//; /"case":"map_create.none.owner.none.without.prog_array"/s/"errno":1}/"errno":22}/' >"$out/baseline.jsonl"
 if grep -q "\"ref\":\"$kernel\"" "$out/baseline.jsonl"; then
-	# The run alone would exit with 0: the comparison, which is on stderr, makes it 1.
+	# The run by itself would exit with 0: the comparison, which is on stderr, makes it 1.
 	fault changed-decision 1 '.[0].exit_code == 0' \
 		--baseline "$out/baseline.jsonl" --fail-on changed-decision 'map_create/none/owner/none/without'
-	# It names that case alone, and both answers.
+	# It names only that case, and both answers.
 	tried=$((tried + 1))
 	"$bin" compare --quiet --baseline "$out/baseline.jsonl" "$out/changed-decision" --new-kernel "$kernel" --format json >"$out/compare.json"
 	if jq -e '[.. | objects | select(.class? == "changed decision") | [.case, .base.got, .new.got]]

@@ -38,7 +38,7 @@ left() { grep -qs '^State:[[:space:]]*[^Z[:space:]]' "/proc/$1/status"; }
 
 # row NAME SIGNAL PROGRAM EXIT-CODES ARG...: sends the signal to a command once it has started PROGRAM.
 row() {
-	local name=$1 sig=$2 program=$3 want=$4 pid p family begun code took why=; shift 4
+	local name=$1 sig=$2 program=$3 want=$4 pid p family start code took why=; shift 4
 	[ "$only" = "  " ] || [[ $only == *" $name "* ]] || return
 	"$tt" "$@" >"$work/out" 2>"$work/err" <"${INPUT:-/dev/null}" & pid=$!
 	until busy "$pid" "$program"; do
@@ -47,9 +47,9 @@ row() {
 	done
 	[ -z "${ALSO:-}" ] || sleep "$ALSO"
 	family=$(descendants "$pid")
-	begun=$(date +%s%N)
+	start=$(date +%s%N)
 	kill "-$sig" "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; code=$?
-	took=$((($(date +%s%N) - begun) / 1000000))
+	took=$((($(date +%s%N) - start) / 1000000))
 	[[ ",$want," == *",$code,"* ]] || why+=" exit $code, want $want"
 	[ "$took" -le "$limit" ] || why+=" it took $took ms"
 	grep -q goroutine "$work/err" && why+=" it printed goroutines"

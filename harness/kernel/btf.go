@@ -180,7 +180,7 @@ func enumsOf(raw []byte, tags []string) (map[string][]Enumerator, error) {
 func wholeBTF(raw []byte) error {
 	const header = 24 // struct btf_header
 	if len(raw) < header {
-		return fmt.Errorf("BTF is cut off: %d bytes, its header alone has %d", len(raw), header)
+		return fmt.Errorf("BTF is cut off: %d bytes, its header needs %d", len(raw), header)
 	}
 	word := func(at int) uint64 { return uint64(binary.LittleEndian.Uint32(raw[at:])) }
 	types, strings := word(8)+word(12), word(16)+word(20)

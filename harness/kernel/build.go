@@ -71,7 +71,7 @@ type NoKernelError struct {
 }
 
 func (e *NoKernelError) Error() string {
-	return fmt.Sprintf("build %s: it is no Linux kernel for x86-64: %s", e.Ref, e.Why)
+	return fmt.Sprintf("build %s: it is not a Linux kernel for x86-64: %s", e.Ref, e.Why)
 }
 
 // Unbuildable reports whether an error means that the source is at fault, not the host: it is not

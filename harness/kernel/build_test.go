@@ -222,7 +222,7 @@ func TestPatchErrors(t *testing.T) {
 	os.WriteFile(text, []byte("From: me\n\nHello.\n"), 0o644)
 	for ref, want := range map[string]string{
 		"git:" + w.tree + "+" + empty:                "is empty",
-		"git:" + w.tree + "+" + text:                 "is no patch as mail",
+		"git:" + w.tree + "+" + text:                 "is not a patch as mail",
 		"git:" + w.tree + "+/nowhere/x.mbox":         "no patch file or directory /nowhere/x.mbox",
 		"git:" + w.tree + "+" + filepath.Dir(w.tree): "no *.patch in the directory",
 		"git:" + w.tree + "#nope":                    "no revision nope in",
@@ -254,9 +254,9 @@ func TestBuildErrors(t *testing.T) {
 	}
 	// The next commit is none the worse for it.
 	w.write("int x;\n")
-	w.git("commit", "-q", "-a", "-m", "mended")
+	w.git("commit", "-q", "-a", "-m", "fixed")
 	if _, err := w.resolve("git:" + w.tree); err != nil || w.heard("interrupted") {
-		t.Errorf("mended: %v, %q", err, w.said)
+		t.Errorf("fixed: %v, %q", err, w.said)
 	}
 	// A full disk is the host's fault.
 	w.write("#full\n")
@@ -315,7 +315,7 @@ func TestBuildInterrupted(t *testing.T) {
 	if len(half) != 1 {
 		t.Fatalf("the build was to leave half a file: %v", half)
 	}
-	// A compiler that outlives whoever began it is waited for: it holds the lock.
+	// A build waits for a compiler that outlives its parent, because the compiler holds the lock.
 	left := exec.Command("sleep", "1")
 	lock, err := lockfile.Lock(t.Context(), filepath.Dir(half[0])+".lock",
 		func() { t.Error("the build still holds its lock") })

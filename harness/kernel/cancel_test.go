@@ -38,7 +38,7 @@ func TestCancelled(t *testing.T) {
 			default:
 			}
 			word, err := child.ReadString('\n')
-			if word == "" && err == io.EOF { // nobody has it open yet
+			if word == "" && err == io.EOF { // no program has it open yet
 				time.Sleep(time.Millisecond)
 				continue
 			}

@@ -65,7 +65,7 @@ func note(name string, kind uint32, desc string) []byte {
 }
 
 // pvh is a vmlinux that QEMU can enter. A note of another owner stands before
-// the one that matters, and a string that is no banner before the banner.
+// the one that matters, and another string before the banner.
 func pvh(release string) []byte {
 	notes := append(note("Linux\x00", 18, "x"), note("Xen\x00", 18, "\x00\x00\x00\x01")...)
 	return elfFile(elf.EM_X86_64, []byte("Linux version %s\x00Linux version "+release+" (builder@host) #1"), notes)

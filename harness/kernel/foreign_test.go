@@ -40,8 +40,7 @@ func eventually(t *testing.T, what string, true func() bool) {
 	}
 }
 
-// TestForeignApt: the lock of an apt that somebody else runs in our state is
-// waited for, and said once.
+// TestForeignApt: a run waits for the lock of another apt in our state, and says so once.
 func TestForeignApt(t *testing.T) {
 	w := newWorld(t)
 	w.old("bookworm", "6.1.0-50-cloud-amd64", "6.1.176-1")

@@ -22,7 +22,7 @@ func TestInspect(t *testing.T) {
 		format, release string
 	}{
 		{"bzImage", bzImage("6.12.117+deb13-cloud-amd64"), BzImage, "6.12.117+deb13-cloud-amd64"},
-		{"bzImage with a signature behind", append(bzImage("6.1.0-56-cloud-amd64"), "signature"...), BzImage,
+		{"bzImage with a signature after it", append(bzImage("6.1.0-56-cloud-amd64"), "signature"...), BzImage,
 			"6.1.0-56-cloud-amd64"},
 		{"bzImage without a version", noVersion, BzImage, ""},
 		{"bzImage whose version is elsewhere", cutVersion, BzImage, ""},
@@ -119,7 +119,7 @@ func TestResolveFile(t *testing.T) {
 			"config-6.12.1"},
 		{"build tree", map[string]string{".config": "CONFIG_B=y\n"}, "bzImage", ".config"},
 		{"modules directory", map[string]string{"config": "CONFIG_B=y\n"}, "vmlinuz", "config"},
-		{"somebody else's", map[string]string{"config": "[core]\n", "config-6.1.9": "CONFIG_A=y\n"}, "bzImage", ""},
+		{"another program's", map[string]string{"config": "[core]\n", "config-6.1.9": "CONFIG_A=y\n"}, "bzImage", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -69,9 +69,9 @@ func (x *index) save(path string) error {
 	return renameio.WriteFile(path, b, 0o644)
 }
 
-// kernelPackage matches the packages of a kernel: one up to 6.18, four since then. It matches neither
-// debug symbols nor unsigned images. The common headers of a release contain the uapi enumerations; linux-source has the
-// sources with the distribution's patches.
+// kernelPackage matches the packages of a kernel: one up to 6.18, four since then. It matches
+// neither debug symbols nor unsigned images. The common headers of a release contain the uapi
+// enumerations; linux-source has the sources with the distribution's patches.
 var kernelPackage = regexp.MustCompile(`^linux-(` + strings.Join([]string{
 	`(image|base|binary|modules)-[0-9]\S*amd64`, `headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
 }, "|") + `)$`)

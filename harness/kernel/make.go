@@ -255,7 +255,7 @@ func (j *job) failed(ctx context.Context, err error) error {
 		return j.full()
 	case bytes.Contains(text, []byte("virtual memory exhausted")), bytes.Contains(text, []byte("Cannot allocate memory")),
 		killed.Match(text):
-		return fmt.Errorf("build %s: the host ran out of memory, or somebody killed the compiler: try --jobs 1; the log is "+
+		return fmt.Errorf("build %s: the host ran out of memory, or the compiler was killed: try --jobs 1; the log is "+
 			"%s", j.Ref, log)
 	}
 	kept := j.keepLog(text)

@@ -148,7 +148,7 @@ func readable(ref, path string) ([]byte, error) {
 		return nil, &UsageError{Ref: ref, Reason: "the patch " + path + " is empty"}
 	case !strings.Contains(string(text), "\ndiff --git ") && !strings.Contains(string(text), "\n--- "):
 		return nil, &UsageError{Ref: ref,
-			Reason: path + " is no patch as mail: it holds no diff (git format-patch and b4 write such)"}
+			Reason: path + " is not a patch as mail: it contains no diff (git format-patch and b4 write patches as mail)"}
 	}
 	return text, nil
 }

@@ -75,7 +75,7 @@ func noImage(dir string) (reason string, advised bool) {
 			"build tree:%s\" build it",
 			bzImagePath, dir, dir), true
 	}
-	return dir + " is no kernel tree", false
+	return dir + " is not a kernel tree", false
 }
 
 // slack is how much newer a source may be than the image, because both can be unpacked at the same

@@ -102,7 +102,7 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 	if Is() {
-		t.Error("a test is no application")
+		t.Error("a test is not the application")
 	}
 }
 

@@ -72,7 +72,7 @@ func TestComparisonSays(t *testing.T) {
 			i = strings.Index(text, want)
 		}
 		if i < 0 {
-			t.Fatalf("%q is not behind what is worse:\n%s", want, text)
+			t.Fatalf("%q is not after what is worse:\n%s", want, text)
 		}
 		at += i
 	}

@@ -214,7 +214,7 @@ func expected() *result.Run {
 	k := newKernel("deb:trixie", passed("map_create/a", 0), c, c)
 	k.Cases[2].ID += "/too"
 	result.Expect([]result.ListEntry{{Kind: result.ExpectList, Pattern: "map_create/known", Where: "known.txt:3",
-		Reason: "mended in 6.13", Errno: new(uapi.Errno)}}, k)
+		Reason: "fixed in 6.13", Errno: new(uapi.Errno)}}, k)
 	return newRun(k)
 }
 
@@ -225,7 +225,7 @@ func unexpected() *result.Run {
 	r := newRun(k)
 	for _, of := range []string{"map_create/passes", "map_create/other"} {
 		r.Lists = append(r.Lists, result.ListEntry{Kind: result.ExpectList, Pattern: of, Where: "my known.txt:3",
-			Reason: "mended in 6.13", Errno: new(uapi.Errno)})
+			Reason: "fixed in 6.13", Errno: new(uapi.Errno)})
 	}
 	result.Expect(r.Lists, k)
 	return r
@@ -270,7 +270,7 @@ func allSkip() *result.Run {
 	return newRun(newKernel("deb:trixie", skipped("a/b", "CONFIG_BPF is not set"), skipped("c", "CONFIG_BPF is not set")))
 }
 
-// acceptedSkip was told that it may decide nothing.
+// acceptedSkip may decide nothing (--allow-empty).
 func acceptedSkip() *result.Run {
 	r := allSkip()
 	r.AllowEmpty = true
@@ -285,7 +285,7 @@ func blamed(id string, f result.Culprit, s result.StepResult) result.CaseResult 
 	return c
 }
 
-// wrongExpectation fails alone because a file of the user's is wrong.
+// wrongExpectation fails only because the user's case file is wrong.
 func wrongExpectation() *result.Run {
 	r := newRun(newKernel("deb:trixie", passed("map_create/a", 0),
 		blamed("mine", result.ExpectationWrong, stepResult("owner map_create type=hash token=t", 0, eperm))))
@@ -293,13 +293,13 @@ func wrongExpectation() *result.Run {
 	return r
 }
 
-// wrongOracle fails alone because a rule is wrong.
+// wrongOracle fails only because a rule is wrong.
 func wrongOracle() *result.Run {
 	return newRun(newKernel("deb:trixie", passed("map_create/a", 0),
 		blamed("mine", result.OracleWrong, stepResult("owner element r update", eperm, 0))))
 }
 
-// unmodelled passes, but for a step that nobody judges, with a list that is out of date.
+// unmodelled passes with an unjudged step, and with a list that is out of date.
 func unmodelled() *result.Run {
 	c := passed("mine", 0)
 	c.Steps = append(c.Steps, result.StepResult{Text: "owner chmod e mode=0", Got: step.Observation{Errno: eperm},

@@ -48,7 +48,7 @@ func TestJUnit(t *testing.T) {
 		if sum.Tests != all.Tests || sum.Failures != all.Failures || sum.Errors != all.Errors || sum.Skipped != all.Skipped {
 			t.Errorf("%s: the sums are not those of the suites", f.name)
 		}
-		// A reader that looks at failures and errors alone sees what the exit code says.
+		// A reader that looks only at failures and errors comes to the same verdict as the exit code.
 		if red := all.Failures+all.Errors > 0; len(all.Suites) > 0 && red != (f.exit != result.ExitOK) {
 			t.Errorf("%s: %d failures and %d errors with exit code %d", f.name, all.Failures, all.Errors, f.exit)
 		}
@@ -172,7 +172,7 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// TestJSONL reads each line alone, and counts.
+// TestJSONL reads each line by itself, and counts.
 func TestJSONL(t *testing.T) {
 	for _, f := range fixtures {
 		kinds, want := map[string]int{}, map[string]int{"run": 1, "end": 1}

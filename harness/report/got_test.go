@@ -22,7 +22,7 @@ func TestMismatch(t *testing.T) {
 	}
 }
 
-// What was answered is told apart also where the errno is as it should be.
+// Results with the expected errno are distinguished too.
 func TestGot(t *testing.T) {
 	ok, eperm := uapi.OK, uapi.Errno(1)
 	for _, tt := range []struct {

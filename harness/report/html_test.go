@@ -220,7 +220,7 @@ func (p *driver) cell(n, row, col int) {
 	p.do("click a cell", chromedp.MouseClickXY(xy[0], xy[1]))
 }
 
-// TestPage uses the page as somebody would, with a mouse and with keys.
+// TestPage uses the page like a user, with the mouse and with keys.
 func TestPage(t *testing.T) {
 	path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", matrixRun(12), b, Options{}) })
 	p := &driver{t, browser(t)}
@@ -484,8 +484,8 @@ func TestPageAlone(t *testing.T) {
 	}
 }
 
-// TestPageDoubt shows who is wrong where the kernel is not, what nobody judges,
-// and that nothing was decided.
+// TestPageDoubt shows who is wrong if not the kernel, unjudged steps, and a run that decided
+// nothing.
 func TestPageDoubt(t *testing.T) {
 	p := &driver{t, browser(t)}
 	show := func(r *result.Run) {

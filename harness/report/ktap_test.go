@@ -41,13 +41,13 @@ func (r *ktapReader) next(indent string) (string, bool) {
 // block reads a version line, a plan and as many tests.
 func (r *ktapReader) block(indent string) ([]*ktapTest, error) {
 	if line, _ := r.next(indent); line != "KTAP version 1" {
-		return nil, fmt.Errorf("line %d: %q is no version line", r.at+1, line)
+		return nil, fmt.Errorf("line %d: %q is not a version line", r.at+1, line)
 	}
 	r.at++
 	line, _ := r.next(indent)
 	n, err := strconv.Atoi(strings.TrimPrefix(line, "1.."))
 	if err != nil {
-		return nil, fmt.Errorf("line %d: %q is no plan", r.at+1, line)
+		return nil, fmt.Errorf("line %d: %q is not a plan", r.at+1, line)
 	}
 	r.at++
 	var out []*ktapTest
@@ -255,7 +255,7 @@ func TestKUnit(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := exec.Command("python3", *kunit, "parse", path).CombinedOutput()
-		// To kunit.py a run that skipped everything is no success either.
+		// kunit.py does not count a run that skipped everything as a success either.
 		if bad := f.exit != result.ExitOK || f.name == "skipped"; bad != (err != nil) {
 			t.Errorf("%s: kunit.py: %v\n%s", f.name, err, out)
 		}

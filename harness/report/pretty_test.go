@@ -71,7 +71,7 @@ func TestPrettyOrder(t *testing.T) {
 		"all 3 kernels"} {
 		i := strings.Index(text[at:], s)
 		if i < 0 {
-			t.Fatalf("%q is not behind what is worse:\n%s", s, text[:at])
+			t.Fatalf("%q is not after what is worse:\n%s", s, text[:at])
 		}
 		at += i
 	}

@@ -216,7 +216,7 @@ func TestPure(t *testing.T) {
 func TestJSON(t *testing.T) {
 	for _, f := range fixtures {
 		if f.name == "hostile" {
-			continue // its text is no UTF-8, which JSON cannot hold
+			continue // its text is not UTF-8, which JSON cannot represent
 		}
 		var got struct {
 			result.Run
