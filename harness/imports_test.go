@@ -23,29 +23,32 @@ const module = "tokentest/"
 // import. Expectations never reach the guest, and so neither cases nor the
 // oracle does.
 var mayImport = map[string][]string{
-	"cases/uapi":        {},
-	"cases/uapi/gen":    {"kconfig"},
-	"cases/oracle":      {"cases/uapi"},
-	"cases/step":        {"cases/uapi"},
-	"cases/sim":         {"cases/oracle", "cases/step", "cases/uapi"},
-	"cases":             {"cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
-	"cases/draw":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
-	"kconfig":           {},
-	"images":            {"harness/child"},
-	"images/init":       {"cases/step", "harness/guest", "harness/library", "harness/wire"},
-	"images/bare":       {},
-	"harness/wire":      {"cases/step", "cases/uapi"},
-	"harness/guest":     {"cases/step", "cases/uapi", "harness/wire"},
-	"harness/library":   {}, // an application: it knows nothing of us
-	"harness/child":     {},
-	"harness/splat":     {"harness/wire"},
-	"harness/vm":        {"harness/child", "harness/splat", "harness/wire"},
-	"harness/testlog":   {},
-	"harness/kernel":    {"harness/child", "kconfig"},
-	"harness/bench":     {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report", "harness/result"},
-	"harness/progress":  {"harness/lab", "harness/result", "harness/signals"},
-	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage", "harness/vm", "harness/wire"},
-	"harness/shrink":    {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/result", "harness/shell"},
+	"cases/uapi":      {},
+	"cases/uapi/gen":  {"kconfig"},
+	"cases/oracle":    {"cases/uapi"},
+	"cases/step":      {"cases/uapi"},
+	"cases/sim":       {"cases/oracle", "cases/step", "cases/uapi"},
+	"cases":           {"cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
+	"cases/draw":      {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi"},
+	"kconfig":         {},
+	"images":          {"harness/child"},
+	"images/init":     {"cases/step", "harness/guest", "harness/library", "harness/wire"},
+	"images/bare":     {},
+	"harness/wire":    {"cases/step", "cases/uapi"},
+	"harness/guest":   {"cases/step", "cases/uapi", "harness/wire"},
+	"harness/library": {}, // an application: it knows nothing of us
+	"harness/child":   {},
+	"harness/splat":   {"harness/wire"},
+	"harness/vm":      {"harness/child", "harness/splat", "harness/wire"},
+	"harness/testlog": {},
+	"harness/kernel":  {"harness/child", "kconfig"},
+	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
+		"harness/result"},
+	"harness/progress": {"harness/lab", "harness/result", "harness/signals"},
+	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
+		"harness/vm", "harness/wire"},
+	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
+		"harness/result", "harness/shell"},
 	"harness/explain": {
 		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/usage", "kconfig",
@@ -55,11 +58,13 @@ var mayImport = map[string][]string{
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
 	},
-	"harness/plan":          {"cases", "harness/kernel", "harness/result", "harness/usage", "harness/vm"},
-	"harness/result":        {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat", "harness/vm", "harness/wire"},
-	"harness/usage":         {},
-	"harness/signals":       {},
-	"harness/report":        {"cases/step", "cases/uapi", "harness/result", "harness/shell", "harness/splat", "harness/vm"},
+	"harness/plan": {"cases", "harness/kernel", "harness/result", "harness/usage", "harness/vm"},
+	"harness/result": {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat",
+		"harness/vm", "harness/wire"},
+	"harness/usage":   {},
+	"harness/signals": {},
+	"harness/report": {"cases/step", "cases/uapi", "harness/result", "harness/shell", "harness/splat",
+		"harness/vm"},
 	"harness/runs":          {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "kconfig"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
@@ -76,7 +81,8 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
-var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress", "harness/bench", "harness/bisect", "harness/runs"}
+var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
+	"harness/bench", "harness/bisect", "harness/runs"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {
@@ -84,7 +90,8 @@ func allBut(but ...string) []string {
 	for _, p := range []string{
 		"cases", "cases/draw", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "kconfig", "images",
 		"harness/wire", "harness/guest", "harness/splat", "harness/vm",
-		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog", "harness/child",
+		"harness/kernel", "harness/plan", "harness/result", "harness/report", "harness/lab", "harness/testlog",
+		"harness/child",
 		"harness/usage", "harness/signals",
 	} {
 		if !slices.Contains(but, p) {
@@ -209,7 +216,8 @@ func checkExits(s *source) []string {
 // checkChildren finds programs that could outlive this one. What stands in for
 // other programs in tests, and what runs in a machine, is not meant.
 func checkChildren(s *source) []string {
-	if !strings.HasPrefix(s.pkg, "harness/") && s.pkg != "images" || slices.Contains([]string{"harness/child", "harness/guest", "harness/lab/labtest"}, s.pkg) {
+	if !strings.HasPrefix(s.pkg, "harness/") && s.pkg != "images" ||
+		slices.Contains([]string{"harness/child", "harness/guest", "harness/lab/labtest"}, s.pkg) {
 		return nil
 	}
 	var out []string
@@ -218,7 +226,8 @@ func checkChildren(s *source) []string {
 		if !ok {
 			return true
 		}
-		if x, ok := sel.X.(*ast.Ident); ok && x.Name == "exec" && strings.HasPrefix(sel.Sel.Name, "Command") && s.path != "harness/vm/process.go" {
+		if x, ok := sel.X.(*ast.Ident); ok && x.Name == "exec" && strings.HasPrefix(sel.Sel.Name, "Command") &&
+			s.path != "harness/vm/process.go" {
 			out = append(out, fmt.Sprintf("%s: exec.%s: a program of harness/child ends with us", s.at(sel.Pos()), sel.Sel.Name))
 		}
 		return true
@@ -347,9 +356,12 @@ func TestTopLevel(t *testing.T) {
 // The checks can fail: each mistake is told with its line.
 func TestImportsCanFail(t *testing.T) {
 	for _, tt := range []struct{ pkg, name, imports, body, want string }{
-		{"harness/guest", "x.go", `import "tokentest/cases"`, "", "harness/guest/x.go:3: harness/guest may not import tokentest/cases "},
-		{"harness/guest", "x.go", "import (\n\t\"os\"\n\n\t\"tokentest/cases/oracle\"\n)", "", "x.go:6: harness/guest may not import tokentest/cases/oracle"},
-		{"harness/guest", "x.go", `import "github.com/cilium/ebpf"`, "", "x.go:3: harness/guest may not import github.com/cilium/ebpf"},
+		{"harness/guest", "x.go", `import "tokentest/cases"`, "",
+			"harness/guest/x.go:3: harness/guest may not import tokentest/cases "},
+		{"harness/guest", "x.go", "import (\n\t\"os\"\n\n\t\"tokentest/cases/oracle\"\n)", "",
+			"x.go:6: harness/guest may not import tokentest/cases/oracle"},
+		{"harness/guest", "x.go", `import "github.com/cilium/ebpf"`, "",
+			"x.go:3: harness/guest may not import github.com/cilium/ebpf"},
 		{"harness/guest", "x.go", `import _ "github.com/cilium/ebpf/asm"`, "", ""},
 		{"images/init", "main.go", `import "tokentest/harness/guest"`, "func f() { os.Exit(1) }", ""},
 		{"cases/step", "x.go", `import "tokentest/cases/oracle"`, "", "x.go:3: cases/step may not import"},
@@ -362,7 +374,8 @@ func TestImportsCanFail(t *testing.T) {
 		{"harness/lab", "x.go", `import "tokentest/harness/guest"`, "", "x.go:3: harness/lab may not import"},
 		{"harness/lab", "x.go", `import "tokentest/harness/report"`, "", "x.go:3: harness/lab may not import"},
 		{"harness/cmd/tokentest", "x.go", `import "tokentest/harness/report"`, "", ""},
-		{"harness/cmd/tokentest", "x.go", `import "tokentest/harness/guest"`, "", "x.go:3: harness/cmd/tokentest may not import"},
+		{"harness/cmd/tokentest", "x.go", `import "tokentest/harness/guest"`, "",
+			"x.go:3: harness/cmd/tokentest may not import"},
 		{"cases/uapi", "x.go", `import "tokentest/harness/glob"`, "", ""},
 		{"harness/glob", "x.go", `import "tokentest/harness/shell"`, "", "x.go:3: harness/glob may not import"},
 		{"harness/util", "x.go", "", "", "harness/util/x.go:1: package harness/util is not in the table"},
@@ -370,8 +383,10 @@ func TestImportsCanFail(t *testing.T) {
 		{"kconfig", "x.go", "", "func f() { os.Exit(1) }", "x.go:5: os.Exit outside main.go"},
 		{"kconfig", "x.go", "", "func f() { log.Fatalf(\"\") }", "x.go:5: log.Fatalf outside main.go"},
 		{"kconfig", "x.go", "", "var f = os.Exit", "x.go:5: os.Exit outside main.go"},
-		{"harness/lab", "x.go", `import "os/exec"`, `var f = exec.Command("x")`, "x.go:5: exec.Command: a program of harness/child"},
-		{"images", "x.go", `import "os/exec"`, `var f = exec.CommandContext`, "x.go:5: exec.CommandContext: a program of harness/child"},
+		{"harness/lab", "x.go", `import "os/exec"`, `var f = exec.Command("x")`,
+			"x.go:5: exec.Command: a program of harness/child"},
+		{"images", "x.go", `import "os/exec"`, `var f = exec.CommandContext`,
+			"x.go:5: exec.CommandContext: a program of harness/child"},
 		{"harness/guest", "x.go", `import "os/exec"`, `var f = exec.Command("x")`, ""},
 		{"kconfig", "x_test.go", `import "tokentest/cases"`, "", ""},
 		{"kconfig/testdata", "x.go", `import "tokentest/cases"`, "", ""},

@@ -14,7 +14,8 @@ var words = []string{"Reason", "Note", "Blame", "Why", "Explain", "Error", "Says
 
 // readers are the functions of strings, besides those of regexp, that take text apart.
 var readers = []string{
-	"Contains", "ContainsAny", "Cut", "CutPrefix", "CutSuffix", "EqualFold", "Fields", "HasPrefix", "HasSuffix", "Index", "LastIndex",
+	"Contains", "ContainsAny", "Cut", "CutPrefix", "CutSuffix", "EqualFold", "Fields", "HasPrefix", "HasSuffix", "Index",
+	"LastIndex",
 	"Split", "SplitN", "SplitSeq", "TrimPrefix", "TrimSuffix",
 }
 
@@ -90,7 +91,8 @@ func isReader(f *ast.SelectorExpr) bool {
 	case ok && of.Name == "fmt":
 		return strings.HasPrefix(f.Sel.Name, "Sscan")
 	}
-	return strings.HasPrefix(f.Sel.Name, "FindString") || strings.HasPrefix(f.Sel.Name, "FindAllString") || f.Sel.Name == "MatchString"
+	return strings.HasPrefix(f.Sel.Name, "FindString") || strings.HasPrefix(f.Sel.Name, "FindAllString") ||
+		f.Sel.Name == "MatchString"
 }
 
 // wordOf is the member or method of words that an expression is, "" for none.

@@ -196,7 +196,8 @@ func TestMapShapes(t *testing.T) {
 		}
 	}
 	unknown := MapShapeOf(200)
-	if hash := MapShapeOf(uapi.BPF_MAP_TYPE_HASH); unknown.Type != 200 || unknown.Key != hash.Key || unknown.Max != hash.Max {
+	if hash := MapShapeOf(uapi.BPF_MAP_TYPE_HASH); unknown.Type != 200 || unknown.Key != hash.Key ||
+		unknown.Max != hash.Max {
 		t.Errorf("a type that no kernel has: %+v, want the attributes of a hash", unknown)
 	}
 }
@@ -297,7 +298,8 @@ func TestProgShapeOfOtherPairs(t *testing.T) {
 	if row := ProgShapeOf(uapi.BPF_PROG_TYPE_XDP, 0); row.Attach != 0 {
 		t.Error("the table was changed")
 	}
-	if got := ProgShapeOf(200, uapi.BPF_XDP); got.Type != 200 || got.Attach != uapi.BPF_XDP || got.Return != 0 || got.Config != "" {
+	if got := ProgShapeOf(200, uapi.BPF_XDP); got.Type != 200 || got.Attach != uapi.BPF_XDP || got.Return != 0 ||
+		got.Config != "" {
 		t.Errorf("a type that no kernel has: %+v", got)
 	}
 }

@@ -104,7 +104,8 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	}
 	slot := hook.next()
 	if slot == lsmSlots {
-		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: all %d slots are in use", step.Hooks[n], lsmSlots)
+		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: all %d slots are in use", step.Hooks[n],
+			lsmSlots)
 	}
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err

@@ -176,7 +176,8 @@ func TestResumeLostKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := r.Kernels[0].Counts()
-	if n[result.Pass] != before[result.Pass] || n[result.Interrupted] != before[result.Interrupted] || n[result.Pass] == 0 {
+	if n[result.Pass] != before[result.Pass] || n[result.Interrupted] != before[result.Interrupted] ||
+		n[result.Pass] == 0 {
 		t.Errorf("got %v, want %v", n, before)
 	}
 	if !r.Interrupted || r.ExitCode() != result.ExitNoVerdict || !slices.Equal(r.Resume, []string{l.Dir}) {
