@@ -236,10 +236,8 @@ func checkMatrixCases(t *testing.T, g *Group) {
 	if p := g.Cases[0].Info()[0].Pin; p != nil {
 		t.Errorf("%s has the pin %+v", g.Cases[0].ID, p)
 	}
-	if got, want := ids(c.Guards()), []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}; !slices.Equal(
-		got,
-		want,
-	) {
+	want := []string{"demo/two/queue/CAP_BPF", "demo/none/queue/none"}
+	if got := ids(c.Guards()); !slices.Equal(got, want) {
 		t.Errorf("%s is guarded by %q, want %q", c.ID, got, want)
 	}
 	for id, want := range map[int]string{0: "refuse", 1: "refuse", 3: "allow", 5: "allow", 2: "", 7: ""} {

@@ -68,9 +68,9 @@ var mapCreateRules = []rule[*MapCreate]{
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badFlags() })},
 	{id: "lru-prealloc", fn: "htab_map_alloc_check", errno: eNOTSUPP,
 		text: "an LRU map does not take BPF_F_NO_PREALLOC",
-		holds: mapAttr(
-			func(c *mapCall, a *MapAttr) bool { return isMap(c.req.Type, isLRU) && a.Flags&fNoPrealloc != 0 },
-		)},
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
+			return isMap(c.req.Type, isLRU) && a.Flags&fNoPrealloc != 0
+		})},
 	{id: "alloc-sizes", fn: "map_alloc_check", errno: eINVAL, text: "the map type does not take these sizes",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badSizes() })},
 	{id: "alloc-too-big", fn: "map_alloc_check", errno: e2BIG, text: "the value is too long for any memory",

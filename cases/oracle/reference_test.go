@@ -151,13 +151,8 @@ func TestReference(t *testing.T) {
 	})
 	worlds([]*Kernel{k612, k73}, []int{0, 2}, places[:3], func(w *World, p *place, caps uapi.CapSet) {
 		progLoads(func(r *ProgLoad) {
-			check(
-				w,
-				p,
-				r,
-				Decide(w, r),
-				newReference(w, p, caps).progLoad(refProg{uint32(r.Type), uint32(r.Attach)}, r.Token),
-			)
+			want := newReference(w, p, caps).progLoad(refProg{uint32(r.Type), uint32(r.Attach)}, r.Token)
+			check(w, p, r, Decide(w, r), want)
 		})
 	})
 	if bad >= 20 {

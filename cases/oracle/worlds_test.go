@@ -99,11 +99,8 @@ func worlds(kernels []*Kernel, sysctls []int, from []place, f func(w *World, p *
 			for i := range from {
 				for _, caps := range capSets() {
 					p := &from[i]
-					f(
-						&World{Kernel: k, Caller: Cred{Userns: p.ns, Euid: p.euid, Caps: caps}, UnprivDisabled: sysctl},
-						p,
-						caps,
-					)
+					c := Cred{Userns: p.ns, Euid: p.euid, Caps: caps}
+					f(&World{Kernel: k, Caller: c, UnprivDisabled: sysctl}, p, caps)
 				}
 			}
 		}

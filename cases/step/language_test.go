@@ -196,8 +196,8 @@ func TestMapShapes(t *testing.T) {
 		}
 	}
 	unknown := MapShapeOf(200)
-	if hash := MapShapeOf(uapi.BPF_MAP_TYPE_HASH); unknown.Type != 200 || unknown.Key != hash.Key ||
-		unknown.Max != hash.Max {
+	hash := MapShapeOf(uapi.BPF_MAP_TYPE_HASH)
+	if unknown.Type != 200 || unknown.Key != hash.Key || unknown.Max != hash.Max {
 		t.Errorf("a type that no kernel has: %+v, want the attributes of a hash", unknown)
 	}
 }
@@ -298,9 +298,9 @@ func TestProgShapeOfOtherPairs(t *testing.T) {
 	if row := ProgShapeOf(uapi.BPF_PROG_TYPE_XDP, 0); row.Attach != 0 {
 		t.Error("the table was changed")
 	}
-	if got := ProgShapeOf(200, uapi.BPF_XDP); got.Type != 200 || got.Attach != uapi.BPF_XDP || got.Return != 0 ||
-		got.Config != "" {
-		t.Errorf("a type that no kernel has: %+v", got)
+	unknown := ProgShapeOf(200, uapi.BPF_XDP)
+	if unknown.Type != 200 || unknown.Attach != uapi.BPF_XDP || unknown.Return != 0 || unknown.Config != "" {
+		t.Errorf("a type that no kernel has: %+v", unknown)
 	}
 }
 

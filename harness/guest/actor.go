@@ -33,14 +33,14 @@ type actor struct {
 	answer   answer
 }
 
-// answer is what a script has come to so far.
+// answer is the result of a script so far.
 type answer struct {
 	seen  []step.Observation // of the steps of all runs
 	cells *wire.Results      // instead, of a record's cells
 	fds   []int
 }
 
-// noFD stands where there is no descriptor.
+// noFD means no descriptor.
 const noFD = -1
 
 // The descriptors that an actor's process inherits.
@@ -54,7 +54,7 @@ const (
 )
 
 // actorArg0 is the name that an actor's process is started under; a user
-// namespace needs a process of its own, for it takes a single thread to enter one.
+// namespace needs a process of its own, because only a process with one thread can enter one.
 const actorArg0 = "tokentest-actor"
 
 // The first thread of an actor's process is never a worker: it keeps the
@@ -207,7 +207,7 @@ func (a *actor) forget() {
 }
 
 // mount is the third step of the delegation: the created bpffs becomes a
-// mount, at a place if there is one to be, and its root directory a descriptor.
+// mount, at a place if the step names one, and its root directory a descriptor.
 func (a *actor) mount(h step.Handle, at byte) error {
 	mnt, err := unix.Fsmount(a.context, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
@@ -392,7 +392,7 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, hand
 
 // startOwned starts an actor in a user namespace that the kuid owns. A
 // namespace belongs to the euid of the thread that makes it, so a thread
-// becomes that uid, forks, and is thrown away.
+// becomes that uid, forks, and ends.
 func startOwned(kuid uint32, socket int, fix fixtures) (pid int, err error) {
 	done := make(chan struct{})
 	go func() {

@@ -311,10 +311,8 @@ func TestUntil(t *testing.T) {
 	if _, o := a.race(stepOf(number(step.KeyRace, 99), number(step.KeyTimes, 1))); o.Errno != uapi.Errno(unix.ENOSYS) {
 		t.Errorf("an unknown race: %s", o.Errno)
 	}
-	if _, o := a.race(stepOf(number(step.KeyRace, uint64(step.RaceUseClose)), number(step.KeyTimes, 1),
-		number(step.KeyToken, 1))); o.Errno != uapi.Errno(
-		unix.EBADF,
-	) {
+	closed := stepOf(number(step.KeyRace, uint64(step.RaceUseClose)), number(step.KeyTimes, 1), number(step.KeyToken, 1))
+	if _, o := a.race(closed); o.Errno != uapi.Errno(unix.EBADF) {
 		t.Errorf("a race for a closed token: %s", o.Errno)
 	}
 }

@@ -117,8 +117,8 @@ func (g *agent) race(p *player, s *step.Step) (step.Observation, error) {
 	return g.playOne(p, s)
 }
 
-// execAgain has an actor start its program again. What it was asked before it
-// answers first: the program that goes on knows nothing of it.
+// execAgain has an actor start its program again. The actor answers earlier acts first,
+// because the new program does not know them.
 func (g *agent) execAgain(p *player, _ *step.Step) (step.Observation, error) {
 	if len(p.pending.acts) > 0 {
 		if _, err := g.flush(p); err != nil {

@@ -88,8 +88,8 @@ func loadBTF(wanted []btfName) (*kernelBTF, error) {
 	return parseBTF(raw, wanted)
 }
 
-// readBTF maps the file, which kernels before 6.16 refuse, or reads it: that
-// takes a call for each page.
+// readBTF maps the file. Kernels before 6.16 refuse that; then it reads the file, with
+// a call for each page.
 func readBTF(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -235,8 +235,8 @@ type typeIDs struct {
 
 func typeKey(kind, name string) string { return kind + " " + name }
 
-// ids returns what requests need; without BTF everything is 0, and what names
-// a type is refused.
+// ids returns what requests need; without BTF everything is 0, and the kernel
+// refuses requests that name a type.
 func (b *kernelBTF) ids() typeIDs {
 	out := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}, Offsets: map[string]uint32{}}
 	if b == nil {

@@ -95,7 +95,7 @@ func (c *caller) makeCommandFixtures(m *maker) commandFixtures {
 	return f
 }
 
-// mappedArray makes an array that cannot be frozen, for it stays mapped.
+// mappedArray makes an array that cannot be frozen, because it stays mapped.
 func mappedArray() (int, uapi.Errno) {
 	var a attr
 	a.u32(uapi.Attr_map_type, uint32(uapi.BPF_MAP_TYPE_ARRAY))
@@ -169,7 +169,7 @@ func (a *attr) link(prog, target int, at uapi.AttachType) {
 	a.u32(uapi.Attr_link_create_attach_type, uint32(at))
 }
 
-// attach fills in BPF_PROG_ATTACH, and BPF_PROG_DETACH but for the flags.
+// attach fills in BPF_PROG_ATTACH, and BPF_PROG_DETACH except for the flags.
 func (a *attr) attach(target, prog int, at uapi.AttachType, flags uint32) {
 	a.i32(uapi.Attr_target_fd, target)
 	a.i32(uapi.Attr_attach_bpf_fd, prog)
@@ -328,8 +328,8 @@ func (a *actor) fillPath(r *request, cmd uapi.Cmd, on step.On) {
 	}
 }
 
-// fillAttach is about the cgroup_device program on the root cgroup, or
-// another that the step names.
+// fillAttach fills requests about the cgroup_device program on the root cgroup, or
+// another program that the step names.
 func (a *actor) fillAttach(r *request, cmd uapi.Cmd, s *step.Step) {
 	cgroup, prog, at := a.fix.commands[fixCgroup], a.fix.commands[fixDevice], uapi.BPF_CGROUP_DEVICE
 	on, _ := s.Num(step.KeyOn)
@@ -442,7 +442,7 @@ func (a *actor) fillLink(r *request, cmd uapi.Cmd) {
 	}
 }
 
-// fillProg is about a program, or nothing at all.
+// fillProg fills requests about a program, or about no object.
 func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
 	const stdout = 1 // BPF_STREAM_STDOUT
 	f := &a.fix.commands

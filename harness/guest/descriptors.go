@@ -33,7 +33,7 @@ func (a *actor) userns(*step.Step) (int, step.Observation) {
 	return kept(unix.Open("/proc/thread-self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 
-// setns tries it in a process of its own: one with several threads may not.
+// setns calls setns(2) in a process of its own: a process with several threads may not.
 func (a *actor) setns(s *step.Step) (int, step.Observation) {
 	p, err := newRawProcess()
 	if err != nil {
@@ -49,13 +49,13 @@ func (a *actor) setns(s *step.Step) (int, step.Observation) {
 	return noFD, step.Observation{Errno: errno}
 }
 
-// keeps is the capabilities that a process keeps of all that it has got.
+// keeps is the set of capabilities that a process keeps.
 type keeps struct {
 	drops bool
 	caps  uint64
 }
 
-// add has the process drop the others, which is not refused.
+// add has the process drop the others. The kernel never refuses that.
 func (d keeps) add(p *rawProcess) {
 	if !d.drops {
 		return
@@ -162,7 +162,7 @@ func errnos(seen map[uapi.Errno]bool) []uint64 {
 	return out
 }
 
-// racer is a thread that does a job after a short and random while.
+// racer is a thread that does a job after a short random delay.
 type racer struct {
 	jobs chan func()
 	done chan struct{}
@@ -216,7 +216,7 @@ func (a *actor) createUmount(r *racer, from string, seen map[uapi.Errno]bool) er
 	return nil
 }
 
-// highFD is a number that no open takes by itself: what is closed there stays closed.
+// highFD is a number that open(2) does not reach: a descriptor closed there stays closed.
 const highFD = 700
 
 func (a *actor) useClose(r *racer, token int, seen map[uapi.Errno]bool) error {
@@ -246,8 +246,8 @@ func until(r *racer, call func() uapi.Errno, seen map[uapi.Errno]bool) {
 	}
 }
 
-// handlesArg is how a process that starts its program again says which number
-// has which descriptor.
+// handlesArg lists which number has which descriptor, for a process that starts its
+// program again.
 func handlesArg(handles map[step.Handle]int) string {
 	var out []string
 	for h, fd := range handles {

@@ -192,10 +192,8 @@ func TestOpenAndDup(t *testing.T) {
 	if o := run(step.OpSetns, 0, step.Arg{Key: step.KeyInside, Num: 4}); o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("setns to its own: %s", o.Errno)
 	}
-	if o := run(step.OpFsconfig, 0, step.Arg{Key: step.KeyContext, Num: 1}, step.Arg{Key: step.KeyCmds,
-		Str: "0"}); o.Errno != uapi.Errno(
-		unix.EINVAL,
-	) {
+	o := run(step.OpFsconfig, 0, step.Arg{Key: step.KeyContext, Num: 1}, step.Arg{Key: step.KeyCmds, Str: "0"})
+	if o.Errno != uapi.Errno(unix.EINVAL) {
 		t.Errorf("fsconfig of a directory: %s", o.Errno)
 	}
 }

@@ -80,8 +80,8 @@ var doers = [step.Ops]doer{
 
 var errUnknownOp = errors.New("does not know the operation")
 
-// knowsAll refuses steps before the first one runs where an actor does not know
-// one: an errno would pass for the kernel's answer.
+// knowsAll refuses all steps if an actor does not know one of them: an errno would look
+// like the kernel's answer.
 func knowsAll(steps []step.Step) error {
 	for i := range steps {
 		o := steps[i].Op

@@ -66,7 +66,7 @@ func (a *actor) element(s *step.Step) (int, step.Observation) {
 	return noFD, proved(errno, works)
 }
 
-// proved is what a call came to, and whether it did its work.
+// proved is the result of a call, with the proof that it worked.
 func proved(errno uapi.Errno, works func() bool) step.Observation {
 	o := step.Observation{Errno: errno}
 	if errno == 0 {

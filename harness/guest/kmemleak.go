@@ -46,8 +46,8 @@ func (g *agent) findLeaks() *wire.Leaks {
 	return scanTwice(g.log.marks)
 }
 
-// scanTwice scans the memory. The first scan notes what nothing points to, the
-// second reports it if it has not changed since and is old enough.
+// scanTwice scans the memory. The first scan notes objects without a pointer to them; the
+// second reports those that are unchanged and old enough.
 func scanTwice(marks []wire.MarkAt) *wire.Leaks {
 	l := &wire.Leaks{}
 	began := time.Now()

@@ -49,8 +49,8 @@ func (g *agent) churn(p *player, s *step.Step) (step.Observation, error) {
 	return step.Observation{Values: []uint64{n}, Text: text}, nil
 }
 
-// sliceTimes is how much of a step that takes long is done before the host hears
-// that it goes on: on a busy machine the whole would be taken for a hang.
+// sliceTimes is how many calls of a long step are made between two alive records: on a
+// busy machine the whole step would look like a hang.
 const sliceTimes = 4000
 
 // inSlices has an actor do a step a part at a time.
@@ -74,8 +74,8 @@ func (g *agent) inSlices(p *player, s *step.Step) (o step.Observation, err error
 // One of warmPart calls is made before the first count, to fill caches.
 const warmPart = 20
 
-// settledSlabs counts the active objects of each slab cache, after what waits
-// to be freed was.
+// settledSlabs counts the active objects of each slab cache, after the kernel has freed
+// the objects that wait for it.
 func settledSlabs() (map[string]int64, error) {
 	for range 3 {
 		unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
@@ -99,9 +99,8 @@ func settledSlabs() (map[string]int64, error) {
 	return parseSlab(text)
 }
 
-// shrinkSlabs has each cache give back what it only keeps. With KASAN that is a
-// large part of what was freed, so that a later use of it is noticed. A kernel that
-// does not let it be asked for has no such thing.
+// shrinkSlabs makes each cache free its unused objects. KASAN keeps many freed objects to
+// detect a later use. A kernel without the file shrink keeps none.
 func shrinkSlabs() {
 	knobs, _ := filepath.Glob("/sys/kernel/slab/*/shrink") // the pattern is well formed
 	for _, knob := range knobs {
@@ -155,7 +154,7 @@ func parseSlabs(text []byte) (map[string]int64, error) {
 	return out, nil
 }
 
-// grown sums what each cache has more, and names those that grew most.
+// grown returns how many objects were added in all caches, and names the caches that grew most.
 func grown(before, after map[string]int64) (uint64, string) {
 	type growth struct {
 		cache string
@@ -246,7 +245,7 @@ func newContainer() (*container, error) {
 	return c, nil
 }
 
-// opened waits for the context; the errno is what kept the container from it.
+// opened waits for the context, or for the errno of the call that failed before it.
 func (c *container) opened() (int, uapi.Errno) {
 	var b [1]byte
 	poll := []unix.PollFd{{Fd: int32(c.ready[0]), Events: unix.POLLIN}}
@@ -304,8 +303,8 @@ const (
 	containerToken
 )
 
-// live adds what a container does once it has a bpffs, and returns what that
-// opens.
+// live adds the calls that a container makes after it has a bpffs, and returns those
+// that open a descriptor.
 func (c *container) live() []result {
 	token, array := &attr{}, &attr{}
 	token.i32(uapi.Attr_token_create_bpffs_fd, containerBPFFS)
@@ -328,9 +327,8 @@ func (c *container) live() []result {
 	return []result{mount, root, high, made, highToken, hash, types, filter}
 }
 
-// What a container loads through its token, made when first wanted: no other
-// process should pay for it. The kernel reads it through numbers that keep
-// nothing alive; these functions do.
+// The BTF and the program that a container loads, made on first use. The kernel reads
+// them through addresses that keep nothing alive; these functions keep them alive.
 var (
 	containerBlob  = sync.OnceValue(intBlob)
 	containerInsns = sync.OnceValue(func() []byte { return exitWith(0) })

@@ -104,8 +104,8 @@ func (p *player) unbound() error {
 	return nil
 }
 
-// limited sets the limits that a step names, until what it returns is called.
-// To lower the soft ones needs no privilege, nor to raise them again.
+// limited sets the limits that a step names. The function that it returns restores them.
+// Lowering soft limits and raising them again needs no privilege.
 func limited(s *step.Step) (again func()) {
 	var undo []func()
 	if has(s, step.KeyNoFD) {

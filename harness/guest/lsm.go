@@ -79,8 +79,8 @@ type lsmPlace struct {
 	slot int
 }
 
-// attachLSM has a hook refuse what a step says. On the hook's first use it
-// loads the program and attaches it.
+// attachLSM makes a hook refuse the calls that a step describes. On the first use of a
+// hook it loads the program and attaches it.
 func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	of, _ := s.Num(step.KeyOf)
 	who, err := g.player(uint32(of))
@@ -149,7 +149,7 @@ func (g *agent) hook(h step.Hook) (*lsmHook, error) {
 	return hook, nil
 }
 
-// stopLSM has a program refuse nothing more, once every actor has done what it is to do before.
+// stopLSM makes a program refuse nothing any more, after all earlier steps.
 func (g *agent) stopLSM(_ *player, s *step.Step) (step.Observation, error) {
 	h, _ := s.Num(step.KeyHandle)
 	err := g.settle(nil)

@@ -77,8 +77,8 @@ func lsmBody(at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 		asm.RSh.Imm(asm.R8, 32),
 	}
 	if at.Kernel >= 0 {
-		// Behind the last argument is what the hook has come to so far. If that
-		// may be read the kernel argument is one, and not this.
+		// After the last argument is the hook's result so far. If the verifier allows
+		// to read it, the kernel argument exists.
 		insns = append(insns, asm.LoadMem(asm.R1, asm.R6, int16((at.Kernel+1)*argLen), asm.DWord))
 	}
 	for i := lsmSlots - 1; i >= 0; i-- {

@@ -73,7 +73,7 @@ func (a *actor) fsmount(s *step.Step) (int, step.Observation) {
 	return kept(unix.Fsmount(a.fd(s, step.KeyContext), unix.FSMOUNT_CLOEXEC, 0))
 }
 
-// mounted notes what was mounted where, for forget to take away.
+// mounted notes the place of a mount, so that forget unmounts it.
 func (a *actor) mounted(s *step.Step, err error) (int, step.Observation) {
 	if err == nil {
 		a.places = append(a.places, place(s, step.KeyAt))
@@ -82,10 +82,8 @@ func (a *actor) mounted(s *step.Step, err error) (int, step.Observation) {
 }
 
 func (a *actor) moveMount(s *step.Step) (int, step.Observation) {
-	return a.mounted(
-		s,
-		unix.MoveMount(a.fd(s, step.KeyMount), "", unix.AT_FDCWD, place(s, step.KeyAt), unix.MOVE_MOUNT_F_EMPTY_PATH),
-	)
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH
+	return a.mounted(s, unix.MoveMount(a.fd(s, step.KeyMount), "", unix.AT_FDCWD, place(s, step.KeyAt), flags))
 }
 
 // mountData joins a step's mount options as mount(2) takes them.
@@ -127,7 +125,7 @@ func (a *actor) umount(s *step.Step) (int, step.Observation) {
 	return done(unix.Unmount(place(s, step.KeyAt), flags))
 }
 
-// unmountAll unmounts what the world that is over has mounted.
+// unmountAll removes the mounts of the last world.
 func (a *actor) unmountAll() {
 	for i := len(a.places) - 1; i >= 0; i-- {
 		unix.Unmount(a.places[i], unix.MNT_DETACH) // where a step has done so already there is nothing

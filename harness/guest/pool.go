@@ -10,9 +10,9 @@ import (
 	"tokentest/cases/step"
 )
 
-// assemble gives a world its actors: processes of an earlier world that
-// stand in the same place and forgot what they owned, or new ones. To start one
-// costs as much under emulation as a hundred calls.
+// assemble gives a world its actors: processes of an earlier world with the same parent,
+// kind and uid, which have closed what they owned, or new processes. Under emulation,
+// starting one costs as much as a hundred calls.
 func (g *agent) assemble(cast []step.Actor) error {
 	g.forgetLSM()
 	if err := g.retire(); err != nil {
@@ -35,8 +35,8 @@ func (g *agent) assemble(cast []step.Actor) error {
 // megabytes.
 const maxIdle = 24
 
-// retire has the players of the last world close what they own. Those that
-// are no longer what they were when it began leave.
+// retire makes the players of the last world close what they own. Players whose process
+// has ended, or that a step forked, are removed.
 func (g *agent) retire() error {
 	all := append(g.players, g.idle...)
 	g.players, g.idle = nil, nil

@@ -302,7 +302,7 @@ func ignoreTerminal() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.S
 
 var prepareOnce sync.Once
 
-// prepareForPrograms makes ready what programs look for and cases do not need.
+// prepareForPrograms mounts and links what programs need and cases do not.
 func prepareForPrograms(root string) {
 	prepareOnce.Do(func() {
 		ignoreTerminal()

@@ -16,8 +16,8 @@ import (
 // isCase reports whether this process is to run a case by hand.
 func isCase() bool { return filepath.Base(os.Args[0]) == wire.CaseCommand }
 
-// runCases runs the cases that are named and says what each step showed. What
-// they should have shown only the host knows.
+// runCases runs the named cases and prints the result of each step. Only the host knows
+// the expected results.
 func runCases(names []string, out io.Writer) error {
 	if len(names) == 0 {
 		return listCases(out)

@@ -14,8 +14,7 @@ import (
 	"tokentest/harness/wire"
 )
 
-// What a benchmark asks for: how long the calls themselves take, in a tight
-// loop, with nothing of the harness around them.
+// For benchmarks: the time of the calls alone, in a tight loop without the harness.
 
 // call makes the call under test, and again as often as a benchmark's step asks,
 // with the same attribute, closing what it makes.
@@ -34,8 +33,8 @@ const (
 	timings   = 3 // of which the middle one counts
 )
 
-// timed says how long a step's call takes: what n calls take more than one,
-// with n so large that they take as long as the step allows.
+// timed measures a step's call: the time of n calls minus the time of one, with n so
+// large that they take as long as the step allows.
 func (a *actor) timed(s *step.Step) step.Observation {
 	us, _ := s.Num(step.KeyTime)
 	limit := time.Duration(us) * time.Microsecond
@@ -81,7 +80,7 @@ const (
 	leastRun = 8
 )
 
-// measure answers what the guest's own work costs.
+// measure sends the cost of the guest's own work.
 func (g *agent) measure() error {
 	var c wire.Costs
 	var err1, err2 error

@@ -80,8 +80,7 @@ func setUID(uid uint32) error {
 	return nil
 }
 
-// readBack makes sure that the thread is what the case says, and can raise
-// nothing more.
+// readBack checks that the thread has the uid and exactly the capabilities of the step.
 func readBack(uid uint32, want uint64) error {
 	got, err := capget()
 	switch {
