@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"harness/testlog": {},
 	"harness/kernel":  {"harness/child", "kconfig"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
-		"harness/result"},
+		"harness/result", "harness/vm"},
 	"harness/progress": {"harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
 		"harness/vm", "harness/wire"},

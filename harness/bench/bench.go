@@ -22,6 +22,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/vm"
 )
 
 // Options say what to measure.
@@ -52,9 +53,10 @@ const (
 type bench struct {
 	*Options
 	out    io.Writer
-	dir    string // of the runs
-	runs   int    // so far
-	missed int    // figures that could not be measured
+	dir    string          // of the runs
+	runs   int             // so far
+	missed int             // figures that could not be measured
+	aside  []time.Duration // of runs: the time in which no machine ran
 }
 
 // Run measures a kernel, and writes the figures to w, one a line. missed is the number of
@@ -181,89 +183,7 @@ func (b *bench) lab() (*lab.Lab, error) {
 	return &l, nil
 }
 
-// round is a bare boot and a run.
-type round struct {
-	bare, run time.Duration
-	boot      result.Boot // of the run
-}
-
-func (r *round) down() time.Duration { return r.boot.Total - r.boot.Boot - r.boot.Decide }
-
-// ratio times the cases against a bare boot. A first round, which may fetch the
-// kernel and builds the images, counts only where there is no other.
-func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
-	var first, rounds []round
-	bare, err := b.bare(ctx, "a bare boot to fill the caches")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := b.limited(ctx, ratioLimit)
-	defer cancel()
-	var why error
-	for i := 0; i <= b.Rounds && why != errTimeUp; i++ {
-		r, err := b.round(ctx, p, i, bare)
-		switch {
-		case err == nil && i == 0:
-			first = append(first, r)
-			continue
-		case err == nil:
-			rounds = append(rounds, r)
-			continue
-		}
-		if why = unmeasured(ctx, err); why == nil {
-			if ctx.Err() != nil && len(first) > 0 {
-				b.writeRatio(first, rounds, context.Cause(ctx))
-			}
-			return err
-		}
-		b.Log("%s: the round does not count: %v", b.Kernel, why)
-	}
-	b.writeRatio(first, rounds, why)
-	return nil
-}
-
-func (b *bench) round(ctx context.Context, p *plan.Plan, i int, bare time.Duration) (r round, err error) {
-	which := fmt.Sprintf("round %d of %d", i, b.Rounds)
-	if i == 0 {
-		which = "first round"
-	} else if bare, err = b.bare(ctx, which+": a bare boot"); err != nil && ctx.Err() == nil {
-		return r, &unmeasuredError{err.Error()}
-	} else if err != nil {
-		return r, err
-	}
-	l, err := b.lab()
-	if err != nil {
-		return r, err
-	}
-	defer b.saying(l, fmt.Sprintf("%s: %d cases", which, len(p.Cases)))()
-	start := time.Now()
-	run, err := l.Run(ctx, p, nil)
-	if err != nil {
-		return r, err
-	}
-	r = round{bare: bare, run: time.Since(start)}
-	if err := complete(ctx, run); err != nil {
-		return r, fmt.Errorf("time %s: %w", b.Kernel, err)
-	}
-	r.boot = run.Kernels[0].Boots[0]
-	return r, nil
-}
-
-func (b *bench) bare(ctx context.Context, what string) (time.Duration, error) {
-	l, err := b.lab()
-	if err != nil {
-		return 0, err
-	}
-	defer b.saying(l, what)()
-	took, err := l.Bare(ctx, b.Kernel)
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
-	}
-	return took, err
-}
-
-// complete returns an error for a run that cannot be timed: it was not one boot in which all
-// was as expected.
+// complete says why a run is not timed: a machine died, or a result is not as expected.
 func complete(ctx context.Context, r *result.Run) error {
 	k := r.Kernels[0]
 	switch code := r.ExitCode(); {
@@ -273,7 +193,7 @@ func complete(ctx context.Context, r *result.Run) error {
 		return fmt.Errorf("the run ended with exit code %d", code)
 	case k.Error != "":
 		return &unmeasuredError{k.Error}
-	case code == result.ExitOK && len(k.Boots) == 1:
+	case code == result.ExitOK && !slices.ContainsFunc(k.Boots, func(b result.Boot) bool { return b.Fate != vm.Clean }):
 		return nil
 	}
 	why := fmt.Sprintf("the run ended with exit code %d after %s", r.ExitCode(), report.Count(len(k.Boots), "boot"))
@@ -284,33 +204,6 @@ func complete(ctx context.Context, r *result.Run) error {
 		}
 	}
 	return &unmeasuredError{why}
-}
-
-func (b *bench) writeRatio(first, rounds []round, why error) {
-	of := fmt.Sprintf(" (%d of %d rounds: %v)", len(rounds), b.Rounds, why)
-	switch {
-	case len(rounds) == b.Rounds:
-		of = ""
-	case len(rounds) == 0 && len(first) == 0:
-		b.missed++
-		fmt.Fprintf(b.out, "%s: run / bare boot: not measured: %v\n", b.Kernel, why)
-		return
-	case len(rounds) == 0:
-		rounds, of = first, fmt.Sprintf(" (only the first round, which also fills caches: %v)", why)
-	}
-	mid := func(get func(*round) time.Duration) float64 {
-		var all []time.Duration
-		for i := range rounds {
-			all = append(all, get(&rounds[i]))
-		}
-		return median(all).Seconds()
-	}
-	run, bare := mid(func(r *round) time.Duration { return r.run }), mid(func(r *round) time.Duration { return r.bare })
-	decide, cases := mid(func(r *round) time.Duration { return r.boot.Decide }), rounds[0].boot.Cases
-	fmt.Fprintf(b.out, "%s: run %.2fs / bare boot %.2fs = %.2f (budget 2.00); boot %.2fs, decide %.2fs (%d cases, "+
-		"%.0f us each), shutdown %.2fs%s\n",
-		b.Kernel, run, bare, run/bare, mid(func(r *round) time.Duration { return r.boot.Boot }), decide,
-		cases, decide*1e6/float64(max(cases, 1)), mid((*round).down), of)
 }
 
 func median(d []time.Duration) time.Duration {

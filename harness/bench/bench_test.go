@@ -70,14 +70,22 @@ func TestRunRatio(t *testing.T) {
 	all := strconv.Itoa(len(planOf(t, "token_create").Cases))
 	missed, err := Run(t.Context(), &out, o)
 	if err != nil || missed != 0 {
-		t.Fatalf("missed %d, %v", missed, err)
+		t.Fatalf("missed %d, %v: %s%s", missed, err, out.String(), n)
 	}
-	want := regexp.MustCompile(`^bzImage: run [\d.]+s / bare boot [\d.]+s = [\d.]+ \(budget 2.00\); boot [\d.]+s, ` +
-		`decide [\d.]+s \(` + all + ` cases, \d+ us each\), shutdown -?[\d.]+s\n$`)
+	const time = `[\d.]+s  [\d.]+ to [\d.]+  `
+	want := regexp.MustCompile(`^bzImage: a bare boot of the bzImage +` + time + `1.00\n` +
+		`bzImage: a bare boot, entered directly +` + time + `[\d.]+\n` +
+		`bzImage: ` + all + ` cases, a kernel never run before +` + time + `[\d.]+\n` +
+		`bzImage: ` + all + ` cases, the same kernel again +` + time + `[\d.]+\n` +
+		`bzImage: nested_userns, the same kernel again +` + time + `[\d.]+\n` +
+		`bzImage: time of a run in which no machine runs: [\d.]+s\n$`)
 	if !want.MatchString(out.String()) {
 		t.Errorf("got %q", out.String())
 	}
-	for _, line := range []string{"bzImage: first round: " + all + " cases\n", "bzImage: round 2 of 2: a bare boot\n"} {
+	for _, line := range []string{
+		"bzImage: first round: " + all + " cases, a kernel never run before\n",
+		"bzImage: round 2 of 2: a bare boot of the bzImage\n",
+	} {
 		if !strings.Contains(n.String(), line) {
 			t.Errorf("no %q in %s", line, n)
 		}
@@ -133,7 +141,7 @@ func TestRunTimeUp(t *testing.T) {
 	o.Limit = time.Second
 	var out strings.Builder
 	missed, err := Run(t.Context(), &out, o)
-	if err != nil || missed != 1 || out.String() != "bzImage: run / bare boot: not measured: the time was up\n" {
+	if err != nil || missed != 3 || strings.Count(out.String(), " not measured: the time was up\n") != 3 {
 		t.Errorf("missed %d, %v, printed %q", missed, err, out.String())
 	}
 }
@@ -173,7 +181,7 @@ func TestUnmeasured(t *testing.T) {
 	}
 }
 
-// Only one boot in which all was as expected is timed.
+// Only a run in which all was as expected is timed.
 func TestComplete(t *testing.T) {
 	kernel := func(status result.Status, boots ...result.Boot) *result.Run {
 		k := &result.KernelRun{Ref: "k", Boots: boots, Cases: []result.CaseResult{{ID: "a", Status: status}}}
@@ -191,7 +199,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"all is well", kernel(result.Pass, clean), "", false},
 		{"a failure", kernel(result.Fail, clean), "the run ended with exit code 1", false},
-		{"two boots", kernel(result.Pass, clean, clean), "the run ended with exit code 0 after 2 boots", true},
+		{"two boots", kernel(result.Pass, clean, clean), "", false},
 		{"a lost machine", broken, "the run ended with exit code 3 after 2 boots; lost: QEMU ended", true},
 		{"no kernel", unbuilt, "no image", true},
 	} {
@@ -206,33 +214,47 @@ func TestComplete(t *testing.T) {
 
 // The medians count, and a line says from how many rounds they are.
 func TestWriteRatio(t *testing.T) {
-	of := func(seconds ...int) []round {
-		var out []round
+	of := func(first int, seconds ...int) *figure {
+		f := &figure{name: "f", first: time.Duration(first) * time.Second, why: errors.New("busy")}
 		for _, s := range seconds {
-			d := time.Duration(s) * time.Second
-			out = append(out, round{bare: d, run: 2 * d, boot: result.Boot{Total: 2 * d, Boot: d, Decide: d / 2, Cases: 1000}})
+			f.times = append(f.times, time.Duration(s)*time.Second)
 		}
-		return out
+		return f
 	}
 	for _, tt := range []struct {
-		name          string
-		first, rounds []round
-		want          string
-		missed        int
+		name   string
+		bare   *figure
+		f      *figure
+		want   string
+		missed int
 	}{
-		{"all", of(9), of(4, 1, 2),
-			"k: run 4.00s / bare boot 2.00s = 2.00 (budget 2.00); boot 2.00s, decide 1.00s (1000 cases, 1000 us each), " +
-				"shutdown 1.00s\n", 0},
-		{"some", of(9), of(4, 2), "shutdown 2.00s (2 of 3 rounds: busy)\n", 0},
-		{"the first", of(6), nil, "run 12.00s / bare boot 6.00s = 2.00 ", 0},
-		{"the first says so", of(6), nil, " (only the first round, which also fills caches: busy)\n", 0},
-		{"none", nil, nil, "k: run / bare boot: not measured: busy\n", 1},
+		{"all", of(9, 2, 2, 2), of(9, 4, 1, 3), "k: f  3.00s  1.00 to 4.00  1.50\n", 0},
+		{"some", of(9, 2, 2, 2), of(9, 4, 2), "k: f  4.00s  2.00 to 4.00  2.00 (2 of 3 rounds: busy)\n", 0},
+		{"the first", of(9, 2, 2, 2), of(6),
+			"k: f  6.00s  6.00 to 6.00  3.00 (only the first round, which also fills caches: busy)\n", 0},
+		{"none", of(9, 2, 2, 2), of(0), "k: f  not measured: busy\n", 1},
+		{"no bare boot", of(0), of(9, 4), "k: f  4.00s  4.00 to 4.00   (1 of 3 rounds: busy)\n", 1},
 	} {
 		var out strings.Builder
 		b := &bench{Options: &Options{Kernel: "k", Rounds: 3}, out: &out}
-		b.writeRatio(tt.first, tt.rounds, errors.New("busy"))
-		if !strings.Contains(out.String(), tt.want) || b.missed != tt.missed {
+		b.writeRatio([]*figure{tt.bare, tt.f})
+		if !strings.HasSuffix(out.String(), tt.want) || b.missed != tt.missed {
 			t.Errorf("%s: got %q, missed %d; want %q", tt.name, out.String(), b.missed, tt.want)
+		}
+	}
+}
+
+// The budgets are those of the default suite.
+func TestBudgets(t *testing.T) {
+	for _, o := range []Options{{}, {Full: true}, {Args: []string{"token_create"}}} {
+		budgets := 0
+		for _, f := range (&bench{Options: &o}).figures(planOf(t, "token_create"), planOf(t, oneCase)) {
+			if f.budget > 0 {
+				budgets++
+			}
+		}
+		if want := map[bool]int{true: 3}[!o.Full && o.Args == nil]; budgets != want {
+			t.Errorf("%+v: %d budgets, want %d", o, budgets, want)
 		}
 	}
 }

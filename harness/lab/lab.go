@@ -31,22 +31,23 @@ import (
 // Lab is the configuration of a run: what all its kernels share. Inside a checkout the
 // zero value works if Dir is set.
 type Lab struct {
-	Dir       string            // the run's directory, which must exist
-	CacheDir  string            // "" means tokentest in the user's cache directory
-	QEMU      string            // "" means qemu-system-x86_64 from PATH
-	Accel     string            // "auto", "kvm" or "tcg"; "" means auto
-	Deadline  time.Duration     // of each boot; 0 means vm's default
-	Append    []string          // arguments for the kernel's command line
-	Offline   bool              // do not use the network
-	Refresh   bool              // ask the mirror again
-	Resume    bool              // continue the run in Dir
-	Entry     Entry             // how QEMU enters a bzImage
-	Snapshot  SnapshotUse       // which machines begin from a snapshot
-	Isolate   Isolation         // which cases share a machine
-	Console   io.Writer         // gets the kernel logs as they come, with all their lines
-	Debug     func(line string) // if set, each machine waits for a debugger; gets the command that attaches one
-	Repeat    int               // how often to run everything; 0 means once
-	UntilFail bool              // repeat everything until a result is not as expected
+	Dir         string            // the run's directory, which must exist
+	CacheDir    string            // "" means tokentest in the user's cache directory
+	QEMU        string            // "" means qemu-system-x86_64 from PATH
+	Accel       string            // "auto", "kvm" or "tcg"; "" means auto
+	Deadline    time.Duration     // of each boot; 0 means vm's default
+	Append      []string          // arguments for the kernel's command line
+	Offline     bool              // do not use the network
+	Refresh     bool              // ask the mirror again
+	Resume      bool              // continue the run in Dir
+	Entry       Entry             // how QEMU enters a bzImage
+	Snapshot    SnapshotUse       // which machines begin from a snapshot
+	SnapshotDir string            // of snapshots; "" means in the cache
+	Isolate     Isolation         // which cases share a machine
+	Console     io.Writer         // gets the kernel logs as they come, with all their lines
+	Debug       func(line string) // if set, each machine waits for a debugger; gets the command that attaches one
+	Repeat      int               // how often to run everything; 0 means once
+	UntilFail   bool              // repeat everything until a result is not as expected
 
 	Build    kernel.BuildOptions // for kernels that are built from source
 	Variants map[string]Variant  // kernels that have another name, by that name
@@ -254,7 +255,7 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 		return 0, fmt.Errorf("create the boot directory: %w", err)
 	}
 	m := &vm.Machine{
-		QEMU: l.QEMU, Kernel: t.kernel.Image, Initrd: img.Path, Accel: t.accel, Dir: l.Dir,
+		QEMU: l.QEMU, Kernel: t.entry.file, Initrd: img.Path, Accel: t.accel, Dir: l.Dir,
 		MemMiB: t.memMiB, Slow: t.slow,
 	}
 	if err := m.Start(ctx); err != nil {

@@ -82,11 +82,15 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 
 // findSnapshot looks for a snapshot of such a machine, or makes one.
 func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
-	cache, err := t.lab.cacheDir()
-	if err != nil {
-		return nil, err
+	dir := t.lab.SnapshotDir
+	if dir == "" {
+		cache, err := t.lab.cacheDir()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(cache, "snapshots")
 	}
-	store := vm.Snapshots{Dir: filepath.Join(cache, "snapshots")}
+	store := vm.Snapshots{Dir: dir}
 	name, err := m.SnapshotName(t.kernel.Digest, string(t.entry.how), t.image.Digest)
 	if err != nil {
 		return nil, err

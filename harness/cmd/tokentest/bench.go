@@ -16,8 +16,9 @@ func (a *app) benchCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [CASE|FILE...]",
 		Short: "time a run against a bare boot of the same kernel",
-		Long: `Boot a bare image (an init that powers off at once) and run the cases, alternately,
-and print the ratio of the medians with its parts.
+		Long: `Time by turns a bare boot (an init that powers off at once), from the bzImage and
+entered directly, the cases on a kernel that never ran before, the cases on the same
+kernel again, and one case. Print medians, spreads and ratios to the bare bzImage boot.
 
 With --marginal also run about 1,000 and 10,000 of all cells of matrices (or of the
 named ones) and all of them, each in one boot, and each kind of call in a tight loop
