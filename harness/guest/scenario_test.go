@@ -53,6 +53,25 @@ func harmless(steps []step.Step) bool {
 	})
 }
 
+// setOtherwise names a setting that a case depends on and that the guest would change, "" if
+// this machine has them as the guest would set them.
+func setOtherwise(c *cases.Case, f *step.Facts) string {
+	steps := slices.Concat(c.World.Program.Setup, c.Cell())
+	for name, ops := range map[string][]step.Op{
+		step.UnprivDisabled:      nil, // every case
+		step.PtraceScope:         {step.OpPidfdGetfd, step.OpProcOpen},
+		"fs.protected_hardlinks": {step.OpLink},
+	} {
+		s := step.SettingNamed(name)
+		v, ok := f.Running(name)
+		uses := ops == nil || slices.ContainsFunc(steps, func(s step.Step) bool { return slices.Contains(ops, s.Op) })
+		if ok && uses && !s.Change.Holds(v) {
+			return fmt.Sprintf("%s is %s here, and the guest would set it to %s", name, s.Spell(v), s.Spell(s.Change.Value))
+		}
+	}
+	return ""
+}
+
 // playedStep is one step as the agent played it, beside what the oracle expects.
 type playedStep struct {
 	text string
@@ -114,7 +133,7 @@ func playCase(t *testing.T, g *agent, c *cases.Case) []playedStep {
 // Each one is about a part of the agent.
 func TestScenarios(t *testing.T) {
 	needTokens(t)
-	names := strings.Fields(`token_life token_passed_on mount_calls abuse_impostor abuse_combined abuse_taken
+	names := strings.Fields(`token_life token_passed_on mount_calls file_calls abuse_impostor abuse_combined abuse_taken
 		abuse_setns masks from_outside nested_userns mount_options mount_reconfigure mount_setters
 		abuse_inherited abuse_outlives abuse_pinned abuse_nested abuse_propagated abuse_same_uid abuse_shared
 		command_details detach_tcx_refused initial_userns mount_container mount_root mountinfo_cmds unknown_types
@@ -135,6 +154,9 @@ func TestScenarios(t *testing.T) {
 				if met, _ := n.Check(facts); !met {
 					t.Skip(n.Reason(facts))
 				}
+			}
+			if why := setOtherwise(c, facts); why != "" {
+				t.Skip(why)
 			}
 			for _, p := range playCase(t, g, c) {
 				if why := p.fault(); why != "" {
@@ -167,6 +189,34 @@ func TestPlayedStepFault(t *testing.T) {
 	} {
 		if got := tt.p.fault(); got != tt.want {
 			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// A case is skipped for a setting of this machine only if its steps depend on it.
+func TestSetOtherwise(t *testing.T) {
+	corpus, err := cases.LoadGroups(t.Context(), "masks", "abuse_taken", "file_calls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		setting string
+		value   int64
+		skips   string
+	}{
+		{step.UnprivDisabled, 2, ""}, {step.UnprivDisabled, 0, "abuse_taken file_calls masks"},
+		{step.PtraceScope, 0, ""}, {step.PtraceScope, 1, "abuse_taken file_calls"},
+		{"fs.protected_hardlinks", 1, "file_calls"}, {step.JITEnable, 0, ""},
+	} {
+		f := &step.Facts{Settings: map[string]step.Reading{tt.setting: {Running: tt.value}}}
+		var skips []string
+		for _, name := range []string{"abuse_taken", "file_calls", "masks"} {
+			if setOtherwise(corpus.Case(name), f) != "" {
+				skips = append(skips, name)
+			}
+		}
+		if got := strings.Join(skips, " "); got != tt.skips {
+			t.Errorf("%s=%d skips %q, want %q", tt.setting, tt.value, got, tt.skips)
 		}
 	}
 }
