@@ -28,19 +28,14 @@ type entry struct {
 	file string
 }
 
-// entryError means that a kernel cannot be entered as the user asked.
-type entryError struct{ what string }
-
-func (e *entryError) Error() string { return e.what }
-
 // enter chooses how QEMU enters the kernel. A kernel that it cannot enter directly is an error
 // only if the user asked for that.
 func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	packed := entry{BzImageEntry, k.Image}
 	if l.Entry == BzImageEntry {
 		if k.Format == kernel.Vmlinux {
-			const text = "%s is a vmlinux, which QEMU enters only directly: leave out --boot bzimage"
-			return entry{}, &entryError{fmt.Sprintf(text, k.Image)}
+			return entry{}, &kernel.UsageError{
+				Ref: k.Ref, Reason: "a vmlinux, which QEMU enters only directly; leave out --boot bzimage"}
 		}
 		return packed, nil
 	}
@@ -49,7 +44,8 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	case err == nil:
 		return entry{DirectEntry, file}, nil
 	case l.Entry == DirectEntry && errors.Is(err, kernel.ErrNoPVH):
-		return entry{}, &entryError{fmt.Sprintf("enter %s directly: %v; give --boot bzimage", k.Image, err)}
+		return entry{}, &kernel.UsageError{
+			Ref: k.Ref, Reason: fmt.Sprintf("it cannot be entered directly: %v; give --boot bzimage", err), Err: err}
 	case l.Entry == DirectEntry:
 		return entry{}, err
 	case !errors.Is(err, kernel.ErrNoPVH):
