@@ -37,7 +37,8 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 		m.Append = append(m.Append, "nokaslr")
 		t.lab.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
 	}
-	if t.lab.Snapshot != NeverRestore && t.lab.Debug == nil {
+	hidden := t.lab.Console != nil && t.lab.Snapshot == AutoRestore // the console would lack the boot
+	if t.lab.Snapshot != NeverRestore && t.lab.Debug == nil && !hidden {
 		m.Restore = t.startState(ctx, m)
 		m.Monitor = m.Restore == nil && t.saver != nil
 	}

@@ -107,11 +107,9 @@ func (m *monitor) save(to *os.File) error {
 			return err
 		}
 	}
-	if err := m.saved(); err != nil {
-		return err
-	}
-	_, err := m.do("cont", nil)
-	return err
+	err := m.saved()
+	_, bad := m.do("cont", nil) // also after a failure, such as a full disk
+	return errors.Join(err, bad)
 }
 
 // saved waits until the state is written.

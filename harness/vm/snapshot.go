@@ -57,9 +57,30 @@ func (m *Machine) SnapshotName(contents ...string) (string, error) {
 	}
 	r.Kernel, r.Initrd, r.Dir, r.Monitor, r.Restore = "kernel", "initrd", "dir", false, nil
 	r.TSC = 0 // a measurement varies; Get compares it
-	all := append([]string{"2", qemu}, append(contents, argv(r)...)...)
+	host := ""
+	if r.Accel == KVM {
+		host = hostProcessor()
+	}
+	all := append([]string{"3", qemu, host}, append(contents, argv(r)...)...)
 	sum := sha256.Sum256([]byte(strings.Join(all, "\x00")))
 	return hex.EncodeToString(sum[:16]), nil
+}
+
+// hostProcessor describes what the state of a guest under KVM depends on, for the guest has the
+// host's processor (-cpu host): its model and features, and the host's kernel.
+func hostProcessor() string {
+	decide := []string{"vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags"}
+	var out []string
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	first, _, _ := strings.Cut(string(text), "\n\n")
+	for line := range strings.Lines(first) {
+		name, _, _ := strings.Cut(line, "\t")
+		if slices.Contains(decide, name) {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.Join(append(out, strings.TrimSpace(string(release))), "\n")
 }
 
 // qemuIdentity is different for each build of QEMU.

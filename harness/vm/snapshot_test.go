@@ -191,3 +191,27 @@ func TestMonitor(t *testing.T) {
 		f.Close()
 	}
 }
+
+// Under KVM a state belongs to the processor and the kernel of the host, and to nothing that
+// varies by itself.
+func TestHostProcessor(t *testing.T) {
+	host := hostProcessor()
+	for _, want := range []string{"model name\t: ", "flags\t\t: "} {
+		if !strings.Contains(host, want) {
+			t.Skipf("/proc/cpuinfo has no %q", want)
+		}
+	}
+	if strings.Contains(host, "MHz") || strings.Contains(host, "bogomips") || host != hostProcessor() {
+		t.Errorf("it varies: %q", host)
+	}
+	name := func(a Accel) string {
+		s, err := (&Machine{QEMU: "true", Kernel: "k", Dir: "d", Accel: a}).SnapshotName("x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if name(TCG) == name(KVM) {
+		t.Error("one name for both accelerators")
+	}
+}
