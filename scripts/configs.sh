@@ -23,7 +23,8 @@
 # $CONFIGS (default results/runs/configs) stores each finished row; a sweep that was killed continues
 # there. The table keeps the rows that it contains and $CONFIGS does not, so a sweep can also continue on
 # another machine, with --missing. All rows of a release and a compiler share one object directory, so a build compiles only
-# what differs. JOBS is the number of files compiled at a time, CACHE the cache directory, ARGS more
+# what differs. LLVM names the clang and lld of the clang rows as the kernel's build takes it, such as -19
+# (7.3 needs at least 15). JOBS is the number of files compiled at a time, CACHE the cache directory, ARGS more
 # arguments for each run, such as --full.
 #
 # Exit status: 0 if each run exits with 0; 1 if one does not; 2 usage; 3 if something is missing.
@@ -84,7 +85,7 @@ build() {
 	local args=(--build-jobs "${JOBS:-2}" --without IKCONFIG)
 	[ ! -s "$at/minutes" ] || return 0
 	mkdir -p "$at/hidden"
-	[[ $release != *-clang ]] || args+=(--make LLVM=1)
+	[[ $release != *-clang ]] || args+=(--make "LLVM=${LLVM:-1}")
 	case $name in
 	without-*)
 		option=${name#without-}
