@@ -38,7 +38,7 @@ func (f *File) cast() ([]step.Actor, error) {
 	return out, nil
 }
 
-// mentions reports whether any step or axis value holds the word.
+// mentions reports whether any step or axis value contains the word.
 func (f *File) mentions(name string) bool {
 	for _, s := range f.steps {
 		if slices.Contains(s.words, name) {
@@ -56,7 +56,7 @@ func (f *File) mentions(name string) bool {
 	})
 }
 
-// actorKind is where an actor's process lives, as an actor line says it.
+// actorKind is a word of an actor line: the namespaces in which the actor's process runs.
 type actorKind struct {
 	name, usage, doc string
 	kind             step.ActorKind
@@ -67,7 +67,7 @@ var actorKinds = []actorKind{
 	{"userns", "userns [in OTHER]",
 		"in a user and mount namespace of its own, of which uid= is the owner; below OTHER's with in", step.Userns, false},
 	{"joins", "joins OTHER", "another process in OTHER's namespaces", step.Joins, true},
-	{"child", "child OTHER", "as joins, but not there before the step OTHER fork NAME", step.Child, true},
+	{"child", "child OTHER", "like joins, but the process starts at the step OTHER fork NAME", step.Child, true},
 	{"init", "init", "in the initial namespaces, as uid=, without capabilities unless caps= says so", step.Init, false},
 }
 
@@ -79,7 +79,7 @@ func actorKindNames() []string {
 	return out
 }
 
-const defaultUID = 1000 // the kuid of an actor that names none
+const defaultUID = 1000 // the kuid of an actor without uid=
 
 // oneActor reads an actor line; above are those of the lines above.
 func oneActor(l actorLine, above []step.Actor) (step.Actor, error) {

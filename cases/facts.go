@@ -25,7 +25,7 @@ type Need struct {
 	Tag   string       `json:"tag,omitempty"`  // the enumerator's enumeration
 	Value uint32       `json:"value,omitempty"`
 	Since uapi.Release `json:"since,omitzero"`
-	// Values are the values of the setting that serve, a bit each.
+	// Values are the values of the setting that meet the need, one bit each.
 	Values uint64 `json:"values,omitempty"`
 }
 
@@ -160,8 +160,8 @@ func (n Need) Reason(f *step.Facts) string {
 	return n.String()
 }
 
-// checkLSM refutes the need where the LSM is compiled in: the lab boots with
-// all that are, unless the kernel's command line names others.
+// checkLSM refutes the need if the LSM is compiled in: the lab boots with every LSM that
+// is compiled in, unless the kernel's command line names others.
 func (n Need) checkLSM(f *step.Facts) (met bool, refuted string) {
 	if f.LSM == nil || slices.Contains(f.LSM, n.Name) {
 		return true, ""
@@ -184,7 +184,7 @@ func end(f *step.Facts, tag string) uint32 {
 }
 
 // Drift lists the enumerators of commands, map, program and attach types that the running
-// kernel has and this program does not know. The oracle expects nothing of them until a
+// kernel has and this program does not know. The oracle has no answer for them until a
 // maintainer adds them to the tables.
 func Drift(f *step.Facts) []string {
 	var out []string

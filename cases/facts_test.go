@@ -25,7 +25,7 @@ func TestNeedReason(t *testing.T) {
 	}
 }
 
-// What a skip says of an option is what was looked for, where it was looked for.
+// The reason of a skip names the file or function that shows that the option is not set.
 func TestNeedReasonNamesProbe(t *testing.T) {
 	for _, tt := range []struct{ symbol, from, want string }{
 		{"NET", step.FromBTF, "the kernel's BTF has no dev_get_by_name"},
@@ -168,7 +168,7 @@ func TestNeedCheck(t *testing.T) {
 	}
 }
 
-// What the running kernel says of itself comes before what its release implies.
+// The facts that the running kernel reports replace the defaults of its release.
 func TestKernelOf(t *testing.T) {
 	k := sim.KernelOf(&step.Facts{Release: "6.12.117-x", Token: true, Max: map[string]uint32{
 		"bpf_cmd": 50, "bpf_map_type": 51, "bpf_prog_type": 52, "bpf_attach_type": 53}})

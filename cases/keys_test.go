@@ -160,7 +160,7 @@ func checkControl(t *testing.T, release string, p *played) {
 	t.Helper()
 	e := p.expect[0].Verdict.Errno
 	if p.c.Control == "allow" && e != 0 || p.c.Control == "refuse" && e == 0 {
-		t.Errorf("%s on %s: a control to %s comes out %s", p.c.ID, release, p.c.Control, e)
+		t.Errorf("%s on %s: the control %s gets %s", p.c.ID, release, p.c.Control, e)
 	}
 }
 

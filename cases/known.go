@@ -15,10 +15,10 @@ import (
 type Known struct {
 	Fate   string        // the machine's: clean, tainted or panicked
 	Since  uapi.Release  // the first release that has it
-	Until  *uapi.Release // the last one; nil while nobody has seen it mended
+	Until  *uapi.Release // the last release that has it; nil if no release with a fix is known
 	Config string        // an option that must be set for this, or with a ! before it must not
-	Titles []string      // of all that the kernel's log says, where * stands for anything
-	Reason string        // with the kernels that were seen to have it
+	Titles []string      // of every report in the kernel log; * matches any text
+	Reason string        // names the kernels on which it was seen
 	Where  string        // PATH:LINE
 }
 
@@ -56,7 +56,7 @@ func (p *parser) known(n int, words []string, note string) error {
 	}
 	if (len(k.Titles) == 0) != (k.Fate == "clean") {
 		return fmt.Errorf(
-			"a machine that ends %s: a title says what the kernel's log then holds, and a clean one has none",
+			"fate %s: tainted and panicked need the title of a report in the kernel log, and clean takes none",
 			k.Fate,
 		)
 	}
@@ -74,9 +74,9 @@ func (k *Known) In(f *step.Facts) bool {
 	return symbol == "" || f.Config == nil || (f.Config[symbol] == "y") != unset
 }
 
-// KnownIn returns the ways in which a machine is known to end, on a kernel,
-// under the group's case: several only where the kernel's configuration, which
-// tells, is not known.
+// KnownIn returns the known ways in which a machine with this kernel ends when it runs the
+// group's case. There are several only if the kernel's configuration decides and is not
+// known.
 func (g *Group) KnownIn(f *step.Facts) []Known {
 	var out []Known
 	for i := range g.Known {
@@ -91,17 +91,16 @@ func (g *Group) KnownIn(f *step.Facts) []Known {
 	return out
 }
 
-// Alone reports whether the case must have a machine to itself.
+// Alone reports whether the case must run on a machine of its own.
 func (c *Case) Alone() bool { return len(c.Group.Known) > 0 }
 
-// Report is what a kernel's log says once: its title, and the functions that had called the one that the
-// title names.
+// Report is one report in a kernel's log: its title, and the callers of the function that the title names.
 type Report struct {
 	Title   string
 	Callers []string
 }
 
-// Explains reports whether what a kernel's log says is the defect, each of its titles and no other.
+// Explains reports whether the reports of a kernel's log are those of the defect: each of its titles and no other.
 func (k *Known) Explains(reports []Report) bool {
 	for _, pattern := range k.Titles {
 		if !slices.ContainsFunc(reports, func(r Report) bool { return r.is(pattern) }) {
@@ -113,7 +112,7 @@ func (k *Known) Explains(reports []Report) bool {
 	})
 }
 
-// inFunc stands in a title before the function in which something is wrong.
+// inFunc separates a title's text from the name of the function in which the kernel reports a problem.
 const inFunc = " in "
 
 // is reports whether a report has a title. The function that the title names may be

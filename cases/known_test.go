@@ -21,8 +21,8 @@ func TestKnownMistakes(t *testing.T) {
 		{"known panicked six x # y", "read release"},
 		{"known panicked 6.9-x x # y", "read release"},
 		{"known panicked 6.9 BUG: x", "a known defect needs a reason"},
-		{"known panicked 6.9 # y", "a machine that ends panicked: a title says"},
-		{"known clean 6.9 x # y", "a machine that ends clean: a title says"},
+		{"known panicked 6.9 # y", "fate panicked: tainted and panicked need"},
+		{"known clean 6.9 x # y", "fate clean: tainted and panicked need"},
 	} {
 		_, err := parseAndExpand(tt.line + knownBody)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -6,8 +6,8 @@ import (
 	"tokentest/cases/step"
 )
 
-// checkLifetimes refuses steps of an actor that is not there: before its fork, or
-// behind its exit.
+// checkLifetimes refuses steps of an actor whose process does not exist: before its fork or
+// after its exit.
 func (s *source) checkLifetimes(w *World, cell step.Cell, info []StepInfo) error {
 	gone := map[uint32]string{}
 	for i := range s.actors {

@@ -14,5 +14,5 @@ func attaches(steps []step.Step) bool {
 	return slices.ContainsFunc(steps, func(s step.Step) bool { return s.Op == step.OpLSM })
 }
 
-// Hooks reports whether the world's cells, or its set-up, put programs on LSM hooks.
+// Hooks reports whether the world's cells or its set-up attach programs to LSM hooks.
 func (w *World) Hooks() bool { return w.hooks }

@@ -11,7 +11,7 @@ import (
 // needSpec is a form of a needs line.
 type needSpec struct {
 	words string // what it begins with
-	takes string // the word behind, if there is one
+	takes string // the word after it, if there is one
 	doc   string
 	need  func(word string) (Need, error)
 }
@@ -19,15 +19,17 @@ type needSpec struct {
 // needSpecs is the table that the parser and its help are made from.
 var needSpecs = []needSpec{
 	{"token", "", "the kernel has BPF_TOKEN_CREATE", func(string) (Need, error) { return Need{Kind: NeedToken}, nil }},
-	{"no token", "", "it has not", func(string) (Need, error) { return Need{Kind: NeedNoToken}, nil }},
+	{"no token", "", "the kernel has no BPF_TOKEN_CREATE", func(string) (Need, error) {
+		return Need{Kind: NeedNoToken}, nil
+	}},
 	{"config", "SYMBOL", "an option is set", func(w string) (Need, error) {
 		return Need{Kind: NeedConfig, Name: strings.TrimPrefix(w, "CONFIG_")}, nil
 	}},
-	{"release", "X.Y", "it is of that release or a later one", func(w string) (Need, error) {
+	{"release", "X.Y", "the kernel is of that release or a later one", func(w string) (Need, error) {
 		r, err := uapi.ParseRelease(w)
 		return Need{Kind: NeedRelease, Since: r}, err
 	}},
-	{"before", "X.Y", "it is older than that release", func(w string) (Need, error) {
+	{"before", "X.Y", "the kernel is older than that release", func(w string) (Need, error) {
 		r, err := uapi.ParseRelease(w)
 		return Need{Kind: NeedBefore, Since: r}, err
 	}},
@@ -38,7 +40,7 @@ var needSpecs = []needSpec{
 			"machine\" lists them",
 		settingNeed,
 	},
-	{"mitigations", "", "it was not booted with mitigations=off",
+	{"mitigations", "", "the kernel was not booted with mitigations=off",
 		func(string) (Need, error) { return Need{Kind: NeedGuards}, nil }},
 }
 

@@ -14,11 +14,11 @@ var parityText string
 type Upstream struct {
 	ID     string // FILE/SUBTEST/ASSERTION
 	What   string // what it asserts
-	Remark string // where upstream's is vacuous, or why nothing here stands for it
-	None   bool   // nothing here stands for it
+	Remark string // why the upstream assertion checks nothing, or why no step here repeats it
+	None   bool   // no step here repeats it
 }
 
-// Mark says that a step asks what an upstream assertion asks.
+// Mark connects a step with the upstream assertion that checks the same.
 type Mark struct {
 	ID   string
 	Line int // of the step
@@ -54,7 +54,7 @@ func parseUpstreams(text string) ([]Upstream, error) {
 	return out, nil
 }
 
-// parity reads "parity ID...": what the next step stands for.
+// parity reads "parity ID...": the upstream assertions that the next step repeats.
 func (p *parser) parity(words []string) error {
 	if len(words) == 0 {
 		return fmt.Errorf("want parity FILE/SUBTEST/ASSERTION..., above the step that asks the same")
@@ -63,7 +63,7 @@ func (p *parser) parity(words []string) error {
 	return nil
 }
 
-// marked ties the marks above a step to it.
+// marked connects the marks above a step with the step.
 func (p *parser) marked(line int) {
 	for _, id := range p.marks {
 		p.f.marks = append(p.f.marks, Mark{id, line})
@@ -71,7 +71,7 @@ func (p *parser) marked(line int) {
 	p.marks = nil
 }
 
-// Parity renders which of our steps stand for which upstream assertions, as
+// Parity lists the steps that repeat each upstream assertion, as
 // the Markdown of results/parity.md.
 func Parity(c *Corpus) (string, error) {
 	list, err := Upstreams()
@@ -103,8 +103,8 @@ func Parity(c *Corpus) (string, error) {
 
 func escape(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
-// parityOf returns the steps that stand for each assertion. One that has none,
-// and a mark of none, are mistakes.
+// parityOf returns the steps that repeat each assertion. An assertion without a step is
+// an error, and so is a mark for an assertion that is not listed.
 func parityOf(c *Corpus, list []Upstream) (map[string][]string, error) {
 	steps := map[string][]string{}
 	for _, g := range c.Groups {
@@ -118,7 +118,7 @@ func parityOf(c *Corpus, list []Upstream) (map[string][]string, error) {
 	for _, u := range list {
 		switch {
 		case u.None && steps[u.ID] != nil:
-			return nil, fmt.Errorf("cases/parity.txt: nothing is to stand for %s, and %s does", u.ID, steps[u.ID][0])
+			return nil, fmt.Errorf("cases/parity.txt: %s is listed as none, but %s is marked with it", u.ID, steps[u.ID][0])
 		case !u.None && steps[u.ID] == nil:
 			return nil, fmt.Errorf("cases/parity.txt: no step is marked with %s", u.ID)
 		}

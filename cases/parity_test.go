@@ -62,7 +62,7 @@ func TestParityIsWhole(t *testing.T) {
 		{"parity a/b/c\n", one, ""},
 		{"", one, "no step is marked with a/b/c"},
 		{"parity a/b/c a/b/d\n", one, "x.txt:4: a/b/d is not in cases/parity.txt"},
-		{"parity a/b/c\n", []Upstream{{ID: "a/b/c", None: true}}, "nothing is to stand for a/b/c"},
+		{"parity a/b/c\n", []Upstream{{ID: "a/b/c", None: true}}, "a/b/c is listed as none"},
 	} {
 		steps, err := parityOf(group(tt.marks), tt.list)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

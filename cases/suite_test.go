@@ -271,7 +271,7 @@ func covered(chosen []*Case, found map[*Case]map[target]bool) map[target]bool {
 }
 
 // TestGoldenSuite holds the default suite against everything but the sweeps:
-// it must notice whatever they would.
+// it must notice every fault that they notice.
 func TestGoldenSuite(t *testing.T) {
 	c, err := read(t.Context(), func(string) bool { return true })
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"tokentest/cases/step"
 )
 
-// acts are what happens around the descriptors: whatever a container, its
-// broker and what gets hold of a token could do with them. How often each is
-// drawn stands in the table of operations.
+// acts draw the steps of a set-up: everything that a container, its broker and a process
+// that gets a token could do with descriptors. The weight of each is in the table of
+// operations.
 var acts = [step.Ops]func(d *drawer){
 	step.OpBPFFS:       (*drawer).mountedBPFFS,
 	step.OpTokenCreate: (*drawer).token,
@@ -63,8 +63,8 @@ func (d *drawer) made(kind, format string, args ...any) string {
 	return name
 }
 
-// forks begins the life of the actors that are declared as another's child,
-// which get what their parent does not close over exec.
+// forks starts the actors that are declared as a child of another actor. A child gets
+// the descriptors of its parent that have no FD_CLOEXEC.
 func (d *drawer) forks() {
 	for i := range d.actors {
 		a := &d.actors[i]
@@ -81,7 +81,7 @@ func (d *drawer) forks() {
 	}
 }
 
-// all are the names of every descriptor.
+// all returns the names of all descriptors.
 func (d *drawer) all() []string {
 	out := slices.Concat(d.tokens, d.others, d.namespaces)
 	for _, b := range d.bpffs {
@@ -102,7 +102,7 @@ func (d *drawer) enterable() {
 	d.step("%s send %s %s", who, n, d.other(who))
 }
 
-// other draws an actor that is not who, root most often.
+// other draws an actor other than who, most often root.
 func (d *drawer) other(who string) string {
 	if who != "root" && d.in(2) {
 		return "root"
@@ -114,7 +114,7 @@ func (d *drawer) other(who string) string {
 	}
 }
 
-// callByCall makes a bpffs call by call, each by an actor that may or may not.
+// callByCall makes a bpffs call by call. The actor of each call may lack the permission.
 func (d *drawer) callByCall() {
 	opener := d.inUserns()
 	x := d.made("x", "%s fsopen%s", opener, d.mountCaps())
@@ -224,10 +224,10 @@ func (d *drawer) opens() {
 	d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
 }
 
-// keep has what was made pass for a bpffs.
+// keep adds a descriptor to those that later steps use as a bpffs.
 func (d *drawer) keep(owner, name string) { d.bpffs = append(d.bpffs, drawnHandle{name, owner}) }
 
-// naming draws a bpffs, who makes a name in its root, and the name.
+// naming draws a bpffs, an actor that makes a name in its root, and the name.
 func (d *drawer) naming() (who string, b drawnHandle, name string) {
 	b = pick(d, d.bpffs...)
 	return pick(d, b.owner, b.owner, d.actor()), b, fmt.Sprintf("p%d", d.IntN(3))
@@ -250,7 +250,7 @@ func (d *drawer) pins() {
 	d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
 }
 
-// closes closes a descriptor, or one of the wrong actor's.
+// closes closes a descriptor, sometimes in an actor that does not have it.
 func (d *drawer) closes() {
 	b := pick(d, d.bpffs...)
 	d.step("%s close %s", pick(d, d.actor(), b.owner), pick(d, append(d.all(), b.name)...))
@@ -262,7 +262,7 @@ func (d *drawer) modes() {
 		d.withFileCaps())
 }
 
-// withFileCaps draws capabilities that the permissions of files hang on.
+// withFileCaps draws capabilities that file permission checks use.
 func (d *drawer) withFileCaps() string {
 	if d.in(2) {
 		return ""
@@ -282,7 +282,7 @@ func (d *drawer) copies() {
 	}
 }
 
-// alike remembers a descriptor that refers to what another one does.
+// alike adds a descriptor that refers to the same file as h.
 func (d *drawer) alike(h, name string) {
 	if slices.Contains(d.tokens, h) {
 		d.tokens = append(d.tokens, name)
@@ -291,7 +291,7 @@ func (d *drawer) alike(h, name string) {
 	d.others = append(d.others, name)
 }
 
-// takes has a process take another's descriptor.
+// takes lets a process take a descriptor of another process.
 func (d *drawer) takes(op step.Op) {
 	who, h := d.actor(), pick(d, d.all()...)
 	caps := pick(d, "", "", " caps=none", " caps=all", " caps=CAP_SYS_PTRACE")
@@ -308,14 +308,14 @@ func (d *drawer) execs() {
 	d.step("%s exec", who)
 }
 
-// program loads one that remembers its token, for a command that attaches it.
+// program loads a program, which keeps its token, for a command that attaches it.
 func (d *drawer) program() {
 	who := pick(d, d.bpffs...).owner
 	d.programs = append(d.programs, drawnHandle{d.made("p", "%s prog_load type=cgroup_skb%s%s", who, d.withToken(),
 		d.withCaps()), who})
 }
 
-// hooks has BPF-LSM programs look at actors, in some worlds.
+// hooks attaches BPF-LSM programs that check the calls of actors, in some worlds.
 func (d *drawer) hooks() {
 	if !d.in(4) {
 		return
@@ -349,7 +349,7 @@ func (d *drawer) hook() string {
 	return line
 }
 
-// exits ends an actor, which takes no further step.
+// exits ends an actor in some worlds; it does no further step.
 func (d *drawer) exits() {
 	a := &d.actors[1+d.IntN(len(d.actors)-1)]
 	if !d.in(5) || a.line == "" || a.absent {

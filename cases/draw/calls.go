@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// calls are those that are asked about. How often each is drawn stands in the
-// table of operations; a call that names no actor is for any actor.
+// calls draw the calls under test. The weight of each is in the table of operations. If a
+// function returns no actor, cell draws one.
 var calls = [step.Ops]func(d *drawer) (who, call string){
 	step.OpTokenCreate: (*drawer).tokenCall,
 	step.OpMapCreate:   (*drawer).mapCall,
@@ -24,7 +24,7 @@ var calls = [step.Ops]func(d *drawer) (who, call string){
 	step.OpSetns:       (*drawer).setnsCall,
 }
 
-// cell draws a call that is asked about, and who makes it.
+// cell draws a call under test and the actor that makes it.
 func (d *drawer) cell() string {
 	op := d.drawOp(func(w step.Drawn) int { return w.Cell })
 	who, call := calls[op](d)
@@ -40,12 +40,12 @@ func (d *drawer) cell() string {
 // caller draws an actor, half of the time one that has a bpffs.
 func (d *drawer) caller() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
-// slowCommands attach, and wait for RCU.
+// slowCommands attach programs and wait for RCU.
 var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH,
 	uapi.BPF_PROG_ATTACH,
 	uapi.BPF_PROG_DETACH, uapi.BPF_ITER_CREATE, uapi.BPF_ENABLE_STATS}
 
-// command draws a call of another command than those that make an object.
+// command draws a call of a command that makes no object.
 func (d *drawer) command() (who, call string) {
 	s := pick(d, step.CmdShapes...)
 	for slices.Contains(slowCommands, s.Cmd) && !d.in(5) {
@@ -79,8 +79,8 @@ func (d *drawer) command() (who, call string) {
 	return who, call + d.fault("tail")
 }
 
-// fault draws how the attribute as a whole is wrong, beside what only a command
-// may be wrong in; most often nothing is.
+// fault draws a fault of the whole attribute, most often none. more is the fault that only
+// this command can have.
 func (d *drawer) fault(more string) string {
 	if !d.in(16) {
 		return ""
@@ -121,7 +121,7 @@ func (d *drawer) within() string {
 	return " inside=" + pick(d, d.namespaces...)
 }
 
-// common draws what every call that makes an object may have.
+// common draws the arguments that every call which makes an object takes.
 func (d *drawer) common() string {
 	s := d.withToken()
 	if len(d.tokens) > 0 && s == "" && d.in(4) {
@@ -142,8 +142,8 @@ var mapOverrides = []string{
 	"ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
 }
 
-// progOverrides do the same of a program. Other flags than unknown ones change
-// what the verifier does.
+// progOverrides are the same for a program. All flags here are unknown ones, because a known
+// flag changes the verifier's work.
 var progOverrides = []string{
 	"log=1", "log=16", "flags=0x100", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=1",
 	"ifindex=1000", "name=fine", "name=a-b",
@@ -160,7 +160,7 @@ var drawnBodies = []string{
 	"type=cgroup_skb prog=read_skb_data", "type=kprobe prog=probe_write_user",
 }
 
-// overridden adds some of a list to a call, none twice.
+// overridden adds some arguments of a list to a call, none twice.
 func (d *drawer) overridden(call string, list []string) string {
 	for d.in(5) {
 		if o := pick(d, list...); !repeats(call, o) {
@@ -170,7 +170,7 @@ func (d *drawer) overridden(call string, list []string) string {
 	return call
 }
 
-// repeats reports whether a call has an argument already.
+// repeats reports whether a call already has one of the arguments in more.
 func repeats(call, more string) bool {
 	return slices.ContainsFunc(strings.Fields(more), func(w string) bool {
 		key, _, _ := strings.Cut(w, "=")
@@ -196,7 +196,7 @@ func (d *drawer) progCall() (who, call string) {
 	return "", c
 }
 
-// namesBTF are the program types for which the kernel looks attach_btf_id up.
+// namesBTF are the program types for which the kernel uses attach_btf_id.
 var namesBTF = []string{"struct_ops", "tracing", "lsm", "ext"}
 
 func (d *drawer) btfCall() (who, call string) {

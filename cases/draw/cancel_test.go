@@ -32,7 +32,7 @@ func TestCancelled(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 			case <-time.After(time.Minute):
-				t.Error("it goes on")
+				t.Error("the work continues after the cancellation")
 			}
 		})
 	}

@@ -27,8 +27,8 @@ import (
 func Name(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, i) }
 
 // Random draws one world as the text of a case file: the same seed and number
-// give the same text. The set-up and the cells say nothing of what they must
-// answer; the oracle alone decides.
+// give the same text. The set-up and the cells have no expectations; the oracle alone
+// decides.
 func Random(ctx context.Context, seed uint64, i int) (string, error) {
 	d := newDrawer(seed, uint64(i))
 	d.draw()
@@ -42,8 +42,8 @@ func Random(ctx context.Context, seed uint64, i int) (string, error) {
 	}
 }
 
-// withoutLines takes lines out, and those that refer to what they made: the
-// cells stand before the set-up.
+// withoutLines removes lines, and every line that refers to a descriptor which a removed
+// line made. It repeats the search because the cells are above the set-up.
 func withoutLines(text string, bad map[int]bool) string {
 	lines := strings.SplitAfter(text, "\n")
 	gone := map[string]bool{}
@@ -133,7 +133,7 @@ func unplayable(ctx context.Context, name, text string) (map[int]bool, error) {
 	return bad, nil
 }
 
-// knows plays a step and reports whether the answer is known, and what it passes or closes there.
+// knows plays a step. It reports whether the answer is known and the descriptor that the step passes or closes exists.
 func knows(s *sim.Sim, st *step.Step) (bool, error) {
 	if !s.Holds(st) {
 		return false, nil
@@ -142,7 +142,7 @@ func knows(s *sim.Sim, st *step.Step) (bool, error) {
 	return e.Verdict.Known, err
 }
 
-// cellLines are the lines on which the cells stand, by their names.
+// cellLines returns the line number of each cell, by the cell's name.
 func cellLines(text string) map[string]int {
 	out := map[string]int{}
 	n := 0
@@ -198,16 +198,16 @@ type drawer struct {
 	values []string // the cells
 	bpffs  []drawnHandle
 	tokens []string
-	others []string // descriptors that are neither
+	others []string // other descriptors
 
 	namespaces []string
 	programs   []drawnHandle
-	count      int // of what the acts made
+	count      int // of the descriptors that the acts made
 }
 
 func newDrawer(seed, world uint64) *drawer { return &drawer{Rand: rand.New(rand.NewPCG(seed, world))} }
 
-// draw draws the actors, what they do, and what is asked.
+// draw draws the actors, the set-up and the cells.
 func (d *drawer) draw() {
 	d.cast()
 	d.setup()
@@ -217,8 +217,8 @@ func (d *drawer) draw() {
 type drawnActor struct {
 	name, line string
 	init       bool   // in the initial namespaces
-	parent     string // that forks it in a step
-	absent     bool   // not there yet, or not any more
+	parent     string // the actor that forks it in a step
+	absent     bool   // not forked yet, or exited
 }
 
 type drawnHandle struct{ name, owner string }
@@ -297,7 +297,7 @@ func (d *drawer) withCaps() string {
 	return " caps=" + d.caps()
 }
 
-// actor draws one that is there.
+// actor draws an actor that is not absent.
 func (d *drawer) actor() string {
 	for {
 		if a := pick(d, d.actors...); !a.absent {
@@ -306,7 +306,7 @@ func (d *drawer) actor() string {
 	}
 }
 
-// inUserns draws an actor that is not in the initial namespaces.
+// inUserns draws an actor outside the initial namespaces that is not absent.
 func (d *drawer) inUserns() string {
 	for {
 		if a := pick(d, d.actors...); !a.init && !a.absent {
@@ -319,14 +319,14 @@ func (d *drawer) isAbsent(name string) bool {
 	return slices.ContainsFunc(d.actors, func(a drawnActor) bool { return a.name == name && a.absent })
 }
 
-// present are the bpffs whose owner is still there.
+// present returns the bpffs whose owner is not absent.
 func (d *drawer) present() []drawnHandle {
 	return slices.DeleteFunc(slices.Clone(d.bpffs), func(b drawnHandle) bool { return d.isAbsent(b.owner) })
 }
 
 // setup draws what happens before the cells.
 func (d *drawer) setup() {
-	locks := d.in(24) // where another world may have locked it already
+	locks := d.in(24) // another world may have locked it already
 	if locks {
 		d.step("root sysctl unprivileged_bpf_disabled=1")
 	} else if d.in(2) {
@@ -379,7 +379,7 @@ func (d *drawer) delegation() {
 	d.makeToken(b.owner, b.name, pick(d, "", "", "", d.withCaps()))
 }
 
-// token makes one from a bpffs that may be another's, after it was passed.
+// token makes a token, perhaps from a bpffs that another actor passed.
 func (d *drawer) token() {
 	b, who := pick(d, d.bpffs...), d.actor()
 	if who != b.owner {
@@ -420,7 +420,7 @@ func (d *drawer) options() string {
 	return b.String()
 }
 
-// malformed are values that the kernel refuses, or reads in a way of its own.
+// malformed are values that the kernel refuses or reads in a special way.
 var malformed = []string{
 	"", "no_such_name", "0xg", "0x", "08", "-1", "++1", "18446744073709551616", "99999999999999999999x", "any:", ":any",
 	"hash:no_such_name",
@@ -472,7 +472,7 @@ func (d *drawer) name(e *uapi.Enum) string {
 	}
 }
 
-// cells draws the calls that are asked about, each once.
+// cells draws the calls under test, each once.
 func (d *drawer) cells() {
 	for range 32 + d.IntN(40) {
 		if c := d.cell(); !slices.Contains(d.values, c) {
@@ -481,7 +481,7 @@ func (d *drawer) cells() {
 	}
 }
 
-// descriptor draws the right one most often, and now and then a wrong one.
+// descriptor returns the right descriptor most often, and sometimes a wrong one.
 func (d *drawer) descriptor(right string) string {
 	if !d.in(6) {
 		return right
@@ -496,8 +496,8 @@ func (d *drawer) withToken() string {
 	return " token=" + d.descriptor(pick(d, d.tokens...))
 }
 
-// mapType draws a type, now and then one that no kernel has. Arenas map 4 GiB
-// of page tables, and so are few.
+// mapType draws a map type, sometimes one that no kernel has. It draws few arenas,
+// because each maps 4 GiB of page tables.
 func (d *drawer) mapType() string {
 	if d.in(20) {
 		return pick(d, "unspec", "63", "64", "1000")

@@ -13,16 +13,14 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Sketch is a world and one call as lines of a scenario: actors, steps, and
-// the step last that a kernel and the oracle disagree on. It is what the
-// shrinker takes things out of.
+// Sketch is a world and one call as lines of a scenario: actors, steps, and as the last
+// line the step on which a kernel and the oracle disagree. The shrinker removes parts of it.
 type Sketch struct {
-	lines [][]string // words; of an actor or of a step, without expectations
+	lines [][]string // each line's words: an actor or a step without its expectation
 }
 
-// SketchOf writes a case down as one scenario. setup is the number of set-up
-// steps, if the last step is one of them. A negative number means all, followed by the
-// case's own.
+// SketchOf writes a case as one scenario. If the last step is in the set-up, setup is the
+// number of set-up steps. A negative number means the whole set-up and the case's own steps.
 func SketchOf(c *cases.Case, setup int) Sketch {
 	var s Sketch
 	all := c.World.Program.Actors
@@ -118,13 +116,13 @@ const controlSteps = 2
 func unpinned(int) string { return "?" }
 
 // group makes the scenario that a kernel plays to show whether it disagrees.
-// It fails where a reduction left something without what it refers to.
+// It fails if a line refers to an actor or a descriptor that the reduction removed.
 func (s *Sketch) group(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, error) {
 	g, _, err := s.played(ctx, name, f, omit)
 	return g, err
 }
 
-// played makes the scenario, and what each of its steps must show.
+// played returns the scenario and the expectation for each of its steps.
 func (s *Sketch) played(ctx context.Context, name string, f *step.Facts, omit string) (*cases.Group, []sim.Expect,
 	error) {
 	g, err := parseGroup(ctx, name, s.file("about A reduction.", nil, unpinned))
@@ -139,7 +137,7 @@ func (s *Sketch) played(ctx context.Context, name string, f *step.Facts, omit st
 	expected := make([]sim.Expect, len(cell))
 	for i := range cell {
 		if !play.Holds(&cell[i]) {
-			return nil, nil, fmt.Errorf("%q passes what is not there", info[i].Text)
+			return nil, nil, fmt.Errorf("%q passes a descriptor that does not exist", info[i].Text)
 		}
 		if expected[i], err = play.Step(&cell[i]); err != nil {
 			return nil, nil, err
@@ -157,8 +155,8 @@ func parseGroup(ctx context.Context, name, text string) (*cases.Group, error) {
 }
 
 // File writes the sketch as a case file in which each step is pinned to what
-// the oracle says on a kernel, so that the file fails as it was found. The
-// comment stands at its head.
+// the oracle expects of a kernel, so that the file fails in the same way. The comment is at
+// the top of the file.
 func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit string) (string, error) {
 	g, expected, err := s.played(ctx, "shrunk", f, omit)
 	if err != nil {
@@ -187,22 +185,21 @@ func (s *Sketch) File(ctx context.Context, comment []string, f *step.Facts, omit
 	return head + s.file("about "+s.Last(), needs, func(i int) string { return expect[i] }), nil
 }
 
-// Shrinker makes a smallest case of a disagreement.
+// Shrinker reduces a disagreement to a smallest case.
 type Shrinker struct {
 	Facts *step.Facts
 	Omit  string // a rule that the oracle leaves out
-	// Rounds bounds how often Try is asked, and Width how much at a time.
+	// Rounds is the most calls of Try, and Width the most scenarios in a call.
 	Rounds, Width int
-	// Try says which scenarios of one case still disagree in the same way.
+	// Try reports for each scenario of one case whether it still disagrees in the same way.
 	Try func(round int, scenarios []*cases.Group) ([]bool, error)
 }
 
-// Shrink takes things out of a sketch as long as what is left still disagrees:
-// each round tries every reduction by one thing, and as many by two as there
-// is room for, and keeps the smallest. The sketch itself is tried in the first
-// round: repeats says whether it disagrees when it stands alone, and smallest
-// whether nothing more could be taken out before the rounds were used up. The
-// error is the context's cause if ctx ends first.
+// Shrink removes parts of a sketch as long as the rest still disagrees. Each round tries
+// every reduction by one part and, up to Width, reductions by two, and keeps the smallest
+// that disagrees. The first round also tries the whole sketch: repeats reports whether it
+// disagrees when it runs alone. smallest reports whether no reduction was left when Shrink
+// ended; otherwise it reached Rounds. The error is the context's cause if ctx ends first.
 func (k *Shrinker) Shrink(ctx context.Context, s Sketch) (out Sketch, rounds int, repeats, smallest bool, err error) {
 	out = s
 	tried := map[string]bool{}
@@ -279,17 +276,17 @@ func (k *Shrinker) candidates(ctx context.Context, s *Sketch, fine bool, tried m
 		out = append(out, add(&one[i])...)
 	}
 	for _, c := range out[min(len(out), k.Width):] {
-		delete(tried, c.String()) // there is no room; a later round may have it
+		delete(tried, c.String()) // more than Width; a later round may try it
 	}
 	return out[:min(len(out), k.Width)]
 }
 
-// coarse is how many lines are too many to look at their words: each reduction
-// has to be read and played before it is tried.
+// coarse is the number of lines above which Shrink removes whole lines only, because it
+// parses and plays each reduction before it tries it.
 const coarse = 12
 
-// reductions are what one step of shrinking can make of the sketch: lines go
-// first, and in a fine one words.
+// reductions returns the sketches that one reduction can make. It removes lines first, and
+// if fine is set also words.
 func (s *Sketch) reductions(fine bool) []Sketch {
 	out := []Sketch{s.slice(false), s.slice(true), s.related()}
 	last := len(s.lines) - 1
@@ -317,7 +314,7 @@ func (s *Sketch) reductions(fine bool) []Sketch {
 	return slices.DeleteFunc(out, func(c Sketch) bool { return len(c.lines) == 0 })
 }
 
-// names are the actors and descriptors that a line refers to, and what it makes.
+// names returns the actors and descriptors that a line refers to, and the one that it makes.
 func names(l []string) (uses []string, makes string) {
 	if l[0] == "actor" {
 		return l[2:], l[1]
@@ -335,8 +332,8 @@ func names(l []string) (uses []string, makes string) {
 	return uses, ""
 }
 
-// without drops lines and all that refers to what they made; nothing is left
-// when that takes the last line.
+// without removes lines, and all lines that refer to something a removed line made. It
+// returns an empty sketch if that removes the last line.
 func (s *Sketch) without(from, to int) Sketch {
 	gone := map[string]bool{}
 	var c Sketch
@@ -356,8 +353,8 @@ func (s *Sketch) without(from, to int) Sketch {
 	return c
 }
 
-// slice keeps what the last step refers to, directly or not, and the sysctl
-// when it is asked for.
+// slice keeps the lines that the last step refers to, directly or not, and also the sysctl
+// lines if sysctl is set.
 func (s *Sketch) slice(sysctl bool) Sketch {
 	wanted := map[string]bool{}
 	var kept [][]string
@@ -377,8 +374,8 @@ func (s *Sketch) slice(sysctl bool) Sketch {
 	return Sketch{kept}
 }
 
-// closed gives the last step a descriptor that is not open in the place of one
-// that lines have to make.
+// closed replaces a descriptor of the last step with one that is not open, so that no line
+// has to make it.
 func (s *Sketch) closed() []Sketch {
 	var out []Sketch
 	last := len(s.lines) - 1
@@ -395,8 +392,8 @@ func (s *Sketch) closed() []Sketch {
 	return out
 }
 
-// related keeps whatever has to do with what the last step refers to: who
-// passes, mounts or copies it, and who looks at the actors.
+// related keeps more than slice: also the lines that pass, mount or copy something the last
+// step refers to, and the BPF-LSM programs on its actors.
 func (s *Sketch) related() Sketch {
 	wanted := map[string]bool{}
 	var kept [][]string
@@ -418,7 +415,7 @@ func (s *Sketch) related() Sketch {
 	return Sketch{kept}
 }
 
-// isName tells a name, or a place, from what else a step has.
+// isName reports whether a word of a step is a name or a place.
 func isName(word string) bool {
 	if strings.HasPrefix(word, "/") {
 		return true
@@ -426,7 +423,7 @@ func isName(word string) bool {
 	return word != "" && word[0] >= 'a' && word[0] <= 'z' && word[len(word)-1] >= '0' && word[len(word)-1] <= '9'
 }
 
-// merged lets another actor do what one did, with the same capabilities.
+// merged returns sketches in which another actor does the steps of one, with the same capabilities.
 func (s *Sketch) merged() []Sketch {
 	var actors []string
 	caps := map[string]string{"root": "all", "nobody": "none"}
@@ -466,7 +463,7 @@ func (s *Sketch) merge(from, to string, caps map[string]string) Sketch {
 			}
 		}
 		if len(n) == 4 && n[1] == "send" && n[0] == n[3] {
-			continue // it has it
+			continue // the receiver already has the descriptor
 		}
 		if l[0] == from && caps[from] != caps[to] && isCall(l[1]) && !slices.ContainsFunc(l,
 			func(w string) bool { return strings.HasPrefix(w, "caps=") }) {

@@ -12,7 +12,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// sketch reads lines; a line that begins with white space is none.
+// sketch makes a sketch of the lines of a text.
 func sketch(text string) Sketch {
 	var s Sketch
 	for line := range strings.Lines(strings.TrimSpace(text)) {
@@ -437,7 +437,7 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-// A world says nothing of what its steps must answer, and has the name of its seed.
+// A world has no expectation for its steps, and its name holds the seed.
 func TestRandomText(t *testing.T) {
 	text, err := Random(t.Context(), 5, 2)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 // isCall reports whether the capabilities of a step matter.
 func isCall(op string) bool { return step.OpNamed(op).Row().Caps }
 
-// isPoint reports whether a step asks nothing without an argument.
+// isPoint reports whether a step without the argument tests nothing.
 func isPoint(op, key string) bool {
 	p := step.OpNamed(op).Row().Named(key)
 	return p != nil && p.Point
 }
 
-// reduceWord returns the line with its word j left out or made less.
+// reduceWord returns the lines in which word j is removed or has a smaller value.
 func reduceWord(l []string, j int) [][]string {
 	var out [][]string
 	drop := func(n int) { out = append(out, slices.Delete(slices.Clone(l), j, j+n)) }
@@ -48,8 +48,8 @@ func reduceWord(l []string, j int) [][]string {
 	return out
 }
 
-// lessOf returns values with one thing less: a capability, an element of a
-// list, half of a number's bits or one.
+// lessOf returns smaller values: without one capability or one element of a list, or with
+// half of a number's bits or one bit removed.
 func lessOf(key, value string) []string {
 	var out []string
 	sep := ":"
@@ -75,7 +75,7 @@ func lessOf(key, value string) []string {
 	if err != nil || !isMask {
 		return out
 	}
-	out = append(out, "any") // it is shorter to read
+	out = append(out, "any") // easier to read than a number
 	low := uint64(0)
 	for half := bits.OnesCount64(n) / 2; half > 0; half-- {
 		low |= (n &^ low) & -(n &^ low)

@@ -9,7 +9,7 @@ type Delegate struct {
 	Opener, Setter Cred
 }
 
-// Decide says how the kernel answers, and which masks the superblock then has:
+// Decide returns the kernel's answer, and the masks that the superblock then has:
 // bpf_parse_param for each option, then mount_capable and bpf_fill_super.
 func (d *Delegate) Decide(k *Kernel) (Verdict, Masks) {
 	var m Masks

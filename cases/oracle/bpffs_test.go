@@ -85,7 +85,7 @@ func TestParseMaskOfEachOption(t *testing.T) {
 	}
 }
 
-// A kernel reads only the names that its own BTF has, whatever its release.
+// A kernel accepts only the names in its own BTF. Its release does not matter.
 func TestMaskNamesAreThoseOfTheBTF(t *testing.T) {
 	at := func(major, minor int, maps ...string) *Kernel {
 		k := KernelAt(linux(major, minor))

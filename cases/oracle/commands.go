@@ -15,7 +15,7 @@ type Call struct {
 	Given bool     // the case gives Prog, so that it may not be open
 }
 
-// CallOn says what a call is about if that is not the usual object.
+// CallOn is the object of a call if it is not the usual one.
 type CallOn uint8
 
 // The objects that a command checks differently.

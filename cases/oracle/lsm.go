@@ -30,7 +30,7 @@ type LSM struct {
 	Kernel *bool // the kernel makes the call, not a process
 	// The masks of the token that the hook gets.
 	Cmds, Maps, Progs, Attachs *uint64
-	// Ran says that the conditions held at least once.
+	// Ran is true if the conditions held at least once.
 	Ran bool
 }
 

@@ -15,7 +15,7 @@ type MapCreate struct {
 	FromKernel bool
 }
 
-// MapAttr is the rest of a map's attribute.
+// MapAttr is the other members of a map's attribute.
 type MapAttr struct {
 	Key, Value, Max, Flags, NUMA uint32
 	Extra, Ifindex               uint32
@@ -53,7 +53,7 @@ var mapCreateRules = []rule[*MapCreate]{
 			return c.req.Type == uapi.BPF_MAP_TYPE_UNSPEC || uint32(c.req.Type) >= c.Kernel.MaxMap
 		}},
 
-	// The type's map_alloc_check, before the token: no permission is asked yet, but for the seed.
+	// The type's map_alloc_check, before the token. Only the seed needs a permission here.
 	{id: "inner-value", fn: "fd_htab_map_alloc_check", errno: eINVAL,
 		text: "the value of a map of maps is not 4 bytes long",
 		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {

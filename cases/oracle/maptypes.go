@@ -42,12 +42,12 @@ const (
 	capNetAdmin
 )
 
-// family says which checks treat a map type like some others; a type can be of several.
+// family is a set of map types that some checks treat in the same way. A type can be in several.
 type family uint16
 
 const (
 	isHash       family = 1 << iota // htab_map_alloc_check
-	isLRU                           // of the hashes, those that are always allocated before
+	isLRU                           // the hashes whose elements are always preallocated
 	isOfMaps                        // its elements are maps
 	isRing                          // its size is a power of two of whole pages
 	isCgroupData                    // the storage of a cgroup
@@ -138,13 +138,13 @@ var mapTypes = map[uapi.MapType]mapType{
 	uapi.BPF_MAP_TYPE_RHASH:      {flags: hashFlags &^ fZeroSeed, must: fNoPrealloc},
 }
 
-// of is the same type in a family.
+// of returns the type with a family added.
 func (t mapType) of(f family) mapType {
 	t.family = f
 	return t
 }
 
-// isMap reports whether a map type is of a family.
+// isMap reports whether a map type is in a family.
 func isMap(t uapi.MapType, f family) bool { return mapTypes[t].family&f != 0 }
 
 // takes reports whether a size is among those that a map type takes.

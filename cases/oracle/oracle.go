@@ -4,8 +4,8 @@
 //
 // Each call has one list of rules, in the order in which the kernel makes its
 // checks, and each rule names the kernel function that makes the check. The
-// first rule that holds decides. The package is pure: a World and a Request
-// go in, a Verdict comes out, and nothing is read from the host.
+// first rule that holds decides. The package is pure: the Verdict depends only on
+// the World and the Request, and nothing is read from the host.
 //
 // It does not simulate the kernel: it keeps no state between two calls. Package
 // cases plays whole programs and passes the state that each call finds. Where

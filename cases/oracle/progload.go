@@ -18,7 +18,7 @@ type ProgLoad struct {
 	NoFD   bool // the process has no free descriptor
 }
 
-// ProgAttr is the rest of a program's attribute.
+// ProgAttr is the other members of a program's attribute.
 type ProgAttr struct {
 	Flags    uint32
 	Insns    uint64 // the number of instructions
@@ -126,7 +126,7 @@ var progLoadRules = []rule[*ProgLoad]{
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadName })},
 	lsmProgLoad,
 
-	// bpf_check. Each program has at most one body, so that the order of these rules decides nothing.
+	// bpf_check. Each program has at most one body, so the order of these rules does not matter.
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
 	{id: "not-compiled", fn: "bpf_check_attach_target", errno: eINVAL, when: noJIT,
@@ -186,8 +186,8 @@ const progLogText = "log_level, log_size and log_buf do not fit together"
 // lsmProgLoad is the hook bpf_prog_load. Since 7.3 bpf_check calls it, with
 // the program's token; before, bpf_prog_load called it, with no token.
 //
-// bpf_check asks two capabilities of every program, whatever it does with the
-// answers, so that the hook bpf_token_capable runs.
+// bpf_check checks two capabilities for every program, even if it does not use the
+// results, so the hook bpf_token_capable always runs.
 var lsmProgLoad = func() rule[*ProgLoad] {
 	inVerifier := linux(7, 3)
 	r := lsmRule("lsm", "security_bpf_prog_load", "the LSM hook bpf_prog_load refuses the program", HookProgLoad,

@@ -4,7 +4,7 @@ import "tokentest/cases/uapi"
 
 // rule is one check of the kernel. A list of rules is in the kernel's order,
 // and the first one that holds decides the call. A rule with drop only makes
-// the kernel go on without the token.
+// the kernel continue without the token.
 type rule[R any] struct {
 	id    string // stable name inside the command: records store it
 	fn    string // the kernel function that makes the check
@@ -50,7 +50,7 @@ func (f *fix) in(k *Kernel) bool {
 	return taken && k.Patch >= patch
 }
 
-// call is a request while its rules are walked.
+// call is the state of a request while its rules are evaluated.
 type call[R any] struct {
 	*World
 	req     R
@@ -85,7 +85,7 @@ func (c *call[R]) netCapable() bool {
 // actor belongs to the actor's user namespace.
 func (c *call[R]) mayMount() bool { return c.Caller.Caps.Has(uapi.CAP_SYS_ADMIN) }
 
-// run walks the rules in order and returns the verdict. If trace is set, it
+// run evaluates the rules in order and returns the verdict. If trace is set, it
 // gets every rule that the kernel has, also those after the one that decides.
 func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace *[]Line) Verdict {
 	c := &call[R]{World: w, req: req, tok: tok}

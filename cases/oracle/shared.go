@@ -85,7 +85,7 @@ func tokenBadFD[R tokenTaker](field string) rule[R] {
 		holds: func(c *call[R]) bool { return c.req.tokenRef().badFD() }}
 }
 
-// tokenNotToken is the other one.
+// tokenNotToken is the other result of bpf_token_get_from_fd.
 func tokenNotToken[R tokenTaker](field string) rule[R] {
 	return rule[R]{id: "token-not-a-token", fn: "bpf_token_get_from_fd", errno: eINVAL,
 		text:  field + " is not a token",
@@ -112,8 +112,8 @@ func lsmTokenCmd[R tokenTaker](cmd uapi.Cmd) rule[R] {
 		}}
 }
 
-// noFD is the last check of a command that makes an object: the object exists,
-// but there is no descriptor for it.
+// noFD is the last check of a command that makes an object. The object exists then,
+// but the process gets no descriptor for it.
 func noFD[R interface{ noFD() bool }](fn string) rule[R] {
 	return rule[R]{id: "no-fd", fn: fn, errno: eMFILE,
 		text:  "the process has no free descriptor (RLIMIT_NOFILE)",

@@ -69,7 +69,7 @@ func (r *TokenCreate) command() uapi.Cmd { return uapi.BPF_TOKEN_CREATE }
 func (r *TokenCreate) fault() Fault      { return r.Fault }
 func (r *TokenCreate) noFD() bool        { return r.NoFD }
 
-// userns is the user namespace of the bpffs. Without a bpffs an earlier rule decides.
+// userns is the user namespace of the bpffs. If there is no bpffs, an earlier rule decides.
 func (r *TokenCreate) userns() *Userns {
 	if r.BPFFS.BPFFS == nil {
 		return Initial

@@ -183,10 +183,10 @@ const (
 	Object // a map, a program, a BTF or another file
 	ContextFD
 	UsernsFD
-	Unfollowed // a step made it whose answer the oracle does not know
+	Unfollowed // made by a step that the oracle does not model
 )
 
-// FD is a descriptor as the caller has it.
+// FD is a descriptor of the caller.
 type FD struct {
 	Kind    FDKind
 	BPFFS   *BPFFS       // of a BPFFSRoot, or the bpffs that another file is on

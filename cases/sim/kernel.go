@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// KernelOf returns what the oracle needs: the release's description, with what
-// the running kernel says of itself in its place.
+// KernelOf returns what the oracle needs to know about the kernel: the description of its
+// release, in which the facts that the running kernel reported replace the defaults.
 func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
@@ -29,10 +29,10 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 }
 
 // optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every
-// architecture; without it cpu_mitigations_off() is an inline function that says yes.
+// architecture; without it cpu_mitigations_off() is an inline function that returns true.
 var optionSince = uapi.Release{Major: 6, Minor: 9}
 
-// off reports whether an option is known not to be set, from the configuration or from what the kernel lacks.
+// off reports whether an option is known not to be set, from the configuration or from a missing file or function.
 func off(f *step.Facts, symbol string) bool {
 	return f.Config != nil && f.Config[symbol] != "y" || slices.Contains(f.ConfigOff, symbol)
 }

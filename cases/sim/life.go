@@ -65,7 +65,7 @@ func (s *Sim) setns(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, step.KeyInside)})
 }
 
-// entered returns what a step's call is made as: after setns(2) a process has
+// entered returns the credentials with which a step makes its call: after setns(2) a process has
 // every capability in the user namespace that it entered.
 func (s *Sim) entered(a *actor, st *step.Step) (w oracle.World, refused *Expect) {
 	w = s.world(a, st)
@@ -80,7 +80,7 @@ func (s *Sim) entered(a *actor, st *step.Step) (w oracle.World, refused *Expect)
 	if then, ok := st.Num(step.KeyThen); ok {
 		w.Caller.Caps = uapi.CapSet(then)
 	}
-	w.LSM = nil // they look for the actor's own process
+	w.LSM = nil // they apply only to the actor's own process
 	return w, nil
 }
 
@@ -117,10 +117,10 @@ func (s *Sim) churn(_ *actor, st *step.Step) Expect {
 	return e
 }
 
-// namespaces expects that nothing is refused: the kernel's own limit counts.
+// namespaces expects that the kernel refuses nothing: the kernel enforces the limit itself.
 func (s *Sim) namespaces(_ *actor, st *step.Step) Expect { return harnessStep(st.Op) }
 
-// races are the errnos that either order of two things gives.
+// races are the errnos that the two possible orders of two actions give.
 var races = map[step.Race][]uapi.Errno{
 	step.RaceCreateUmount: {0, uapi.Errno(unix.EBADF)},
 	step.RaceUseClose:     {0, uapi.Errno(unix.EBADF)},

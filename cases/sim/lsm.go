@@ -8,14 +8,14 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// attached is a BPF-LSM program that looks at the calls of one actor.
+// attached is a BPF-LSM program that applies to the calls of one actor.
 type attached struct {
 	of      uint32
 	handle  step.Handle
 	program *oracle.LSM
 }
 
-// lsmOf returns the programs that look at an actor's calls.
+// lsmOf returns the programs that apply to an actor's calls.
 func (s *Sim) lsmOf(actor uint32) []*oracle.LSM {
 	var out []*oracle.LSM
 	for _, l := range s.lsm {

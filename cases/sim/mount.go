@@ -121,7 +121,7 @@ func (s *Sim) fsmount(a *actor, st *step.Step) Expect {
 func (s *Sim) moveMount(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyMount)
 	if fd.Mount != nil && fd.Mount.At != 0 && fd.Kind != oracle.TokenFD {
-		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts that are nowhere yet",
+		return Expect{Verdict: oracle.Verdict{Rule: "the oracle covers only mounts that are not attached yet",
 			ID: "move_mount/not-modelled"}}
 	}
 	e := s.decide(a, st, &oracle.MountCall{What: oracle.MoveMount, FD: fd})
@@ -150,9 +150,9 @@ func (s *Sim) remount(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, step.KeyAt)})
 }
 
-// notModelled is the answer where nothing is mounted that the rules follow.
+// notModelled is the answer if nothing that the rules model is mounted there.
 func notModelled(what string) Expect {
-	return Expect{Verdict: oracle.Verdict{Rule: "the rules follow mounts of a bpffs alone", ID: what + "/not-modelled"}}
+	return Expect{Verdict: oracle.Verdict{Rule: "the oracle covers only mounts of a bpffs", ID: what + "/not-modelled"}}
 }
 
 func (s *Sim) bind(a *actor, st *step.Step) Expect {
@@ -241,8 +241,8 @@ func (s *Sim) chmod(a *actor, st *step.Step) Expect {
 	return e
 }
 
-// stat expects what fstat(2) tells the caller: ids as its namespace numbers
-// them, and the overflow id for one that it does not know.
+// stat expects the result of fstat(2): ids as the caller's user namespace maps
+// them, and the overflow id for an id that it does not map.
 func (s *Sim) stat(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
 	if fd.BPFFS == nil {
@@ -273,7 +273,7 @@ func (s *Sim) mountinfo(a *actor, st *step.Step) Expect {
 	}
 	shown, known := s.kernel.ShownOptions(m.FS)
 	if !known {
-		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow masks whose bits have names in the tables",
+		return Expect{Verdict: oracle.Verdict{Rule: "the oracle covers only masks whose bits have names in its tables",
 			ID: "mountinfo/not-modelled"}}
 	}
 	e := harnessStep(st.Op)
@@ -384,7 +384,7 @@ func (c *copier) context(x *oracle.Context) *oracle.Context {
 	return c.contexts[x]
 }
 
-// needsMountsCopied reports whether there is anything that a fork could change.
+// needsMountsCopied reports whether there is any mount state that a fork could change.
 func (s *Sim) needsMountsCopied() bool {
 	return slices.ContainsFunc(s.actors, func(a actor) bool {
 		for _, fd := range a.fds {

@@ -582,7 +582,7 @@ func TestProgramsHaveEveryOperation(t *testing.T) {
 	}
 }
 
-// A fork changes nothing of the simulation that it comes from, nor of another fork.
+// A change in a fork changes neither the original simulation nor another fork.
 func TestForksAreApart(t *testing.T) {
 	p, steps, _ := parsed(t, `actor owner userns uid=1000
 owner bpffs cmds=any maps=any at=/mnt/a -> b

@@ -32,12 +32,12 @@ func faultOf(st *step.Step) oracle.Fault {
 	}
 }
 
-// overrides reports whether a step replaces anything of the well-formed request.
+// overrides reports whether a step replaces a part of the well-formed request.
 func overrides(st *step.Step) bool {
 	return slices.ContainsFunc(st.Args, func(a step.Arg) bool { return a.Key.Field() })
 }
 
-// or returns a numeric argument, or what stands there without it.
+// or returns a numeric argument, or the default if the step does not give it.
 func or(st *step.Step, k step.Key, otherwise uint32) uint32 {
 	if n, ok := st.Num(k); ok {
 		return uint32(n)
@@ -58,7 +58,7 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		btf = 1
 	}
 	if s.Struct != "" {
-		vmlinux = 1 // what the kernel's BTF says
+		vmlinux = 1 // the id in the kernel's BTF
 	}
 	req.Attr = &oracle.MapAttr{
 		Key: or(st, step.KeyKeySize, s.Key), Value: or(st, step.KeyValueSize, s.Value),
@@ -68,7 +68,7 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		BTFKey: or(st, step.KeyBTFKey, btf), BTFValue: or(st, step.KeyBTFValue, btf),
 		Vmlinux: or(st, step.KeyVmlinux, vmlinux),
 	}
-	req.Attr.Types = 1 // that of storages' own BTF
+	req.Attr.Types = 1 // the BTF of a storage map has one type
 	_, sized := st.Num(step.KeyValueSize)
 	req.Attr.BadStruct = sized && s.Struct != ""
 	if h, ok := st.Num(step.KeyInner); ok {

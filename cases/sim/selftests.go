@@ -21,7 +21,7 @@ type named struct {
 // subName is the name of a function of a program that has no BTF.
 const subName = "F"
 
-// name notes a program that an actor keeps.
+// name records the name of a program that an actor keeps open.
 func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 	for _, arg := range st.Args {
 		switch {
@@ -35,7 +35,7 @@ func (s *Sim) name(st *step.Step, is oracle.Symbol) {
 	}
 }
 
-// unname forgets what a descriptor stood for that is closed.
+// unname removes the program of a descriptor that is closed.
 func (s *Sim) unname(st *step.Step, h step.Handle) {
 	s.symbols = slices.DeleteFunc(slices.Clone(s.symbols),
 		func(y named) bool { return y.actor == st.Actor && y.handle == h })

@@ -34,7 +34,7 @@ type Expect struct {
 	own     bool          // the step is the harness's own
 }
 
-// Decides reports whether a step that comes out as expected says something
+// Decides reports whether a step with the expected result says something
 // about the kernel: a step of the harness itself does so only where something
 // that it shows is compared.
 func (e *Expect) Decides() bool { return !e.own || e.Text != "" || e.AtMost != nil || e.Among != nil }

@@ -8,7 +8,7 @@ type Enumerator struct {
 	Value uint64
 }
 
-// maxBits is how many bits a mask has: a greater enumerator is none of them.
+// maxBits is the number of bits of a mask. An enumerator of this value or more has no bit.
 const maxBits = 64
 
 // End returns the __MAX_… enumerator of an enumeration, or one more than its

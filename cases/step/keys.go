@@ -3,9 +3,9 @@ package step
 // Key names an argument of a step.
 type Key uint8
 
-// The arguments of steps. As those of operations, the numbers are stored nowhere.
+// The arguments of steps. The numbers are stored nowhere, like those of operations.
 const (
-	// Mount options, each as it stands.
+	// Mount options, passed to the kernel unchanged.
 	KeyCmds Key = iota + 1
 	KeyMaps
 	KeyProgs
@@ -51,7 +51,7 @@ const (
 	KeyAttachFD
 	KeyBody // a Body
 	KeyMap  // the map that the program looks an element up in
-	KeyJunk // bytes that are no BTF
+	KeyJunk // bytes that are not a BTF
 	KeyLock // with a struct that holds a lock, LockType
 
 	// How a call is made.
@@ -100,7 +100,7 @@ const (
 	KeyMake   // a Make
 	KeyEnv    // LIBBPF_BPF_TOKEN_PATH in its environment
 
-	// What no case file can spell: what the broker fills in, and what a benchmark asks for.
+	// Arguments that a case file cannot have: the broker or a benchmark adds them.
 	KeyPID    // the process of KeyFrom
 	KeyNumber // the descriptor's number there
 	KeyTime   // make the call for so many microseconds and show the nanoseconds that one takes
@@ -110,11 +110,11 @@ const (
 	Keys
 )
 
-// keyRow is what is known of an argument, whatever operation takes it.
+// keyRow describes an argument. It is the same for all operations.
 type keyRow struct {
 	option string // the mount option that it sets
 	field  bool   // it replaces a part of a well-formed request
-	inner  bool   // no case file can spell it
+	inner  bool   // it cannot be written in a case file
 }
 
 // keys is the table; an argument that is not here is of none of these types.
@@ -171,5 +171,5 @@ func (k Key) MountOption() string { return k.row().option }
 // well formed for its type.
 func (k Key) Field() bool { return k.row().field }
 
-// Inner reports whether no case file can spell the argument.
+// Inner reports whether the argument cannot be written in a case file.
 func (k Key) Inner() bool { return k.row().inner }

@@ -72,7 +72,7 @@ var AttrFaults = []string{
 	AttrTail: "tail", AttrBeyond: "beyond", AttrHuge: "huge", AttrUnreadable: "unreadable", AttrInsns: "insns",
 }
 
-// Body is a program that the verifier takes with a certain privilege alone.
+// Body is a program that the verifier accepts only with a certain privilege.
 type Body uint8
 
 // The bodies.
@@ -102,7 +102,7 @@ var Helpers = map[Body]string{
 	BodyCurrentTask: "BPF_EVENTS", BodyProbeWriteUser: "BPF_EVENTS", BodyProbeReadKernel: "BPF_EVENTS",
 }
 
-// On is an object that a command treats otherwise than the usual one.
+// On is an object that a command treats differently from the usual object.
 type On uint8
 
 // The objects.

@@ -135,7 +135,7 @@ type Operation struct {
 	Caps bool
 	// Timed says that a benchmark can make the call again and again.
 	Timed bool
-	// Long says that it can take so long that the guest must say meanwhile that it goes on.
+	// Long says that it can take long, so that the guest must report progress meanwhile.
 	Long   bool
 	Config string // the symbols that compile in what it needs
 	Drawn  Drawn
@@ -159,7 +159,7 @@ type Param struct {
 	Kind Kind
 	Doc  string
 	Use  Use
-	// Point says that a step without the argument asks nothing.
+	// Point says that a step without the argument tests nothing.
 	Point bool
 }
 
@@ -676,7 +676,7 @@ func (o Op) String() string {
 	return fmt.Sprintf("op %d", uint8(o))
 }
 
-// OpNamed returns the operation that a case file calls so, or 0.
+// OpNamed returns the operation of a name, or 0.
 func OpNamed(name string) Op {
 	for o := Op(1); o < Ops; o++ {
 		if operations[o].Name == name {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Each file is read as kernels write it; what is no value is none.
+// Each file is read as kernels write it. A text that is not a value gives no setting.
 func TestSettingParse(t *testing.T) {
 	status := func(policyload byte) string {
 		return string([]byte{1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, policyload, 0, 0, 0, 0, 0, 0, 0})
