@@ -1,7 +1,7 @@
 // Package bench times a run against a bare boot of the same kernel, and what one more
 // decision costs against what its call costs alone.
 //
-// It is not a profiler, and it judges no case: a run that is not as expected is not timed.
+// It is not a profiler, and it judges no case: a run with an unexpected result is not timed.
 //
 // Start with Run; marginal.go has the costs of one more decision.
 package bench
@@ -56,7 +56,7 @@ type bench struct {
 	dir    string          // of the runs
 	runs   int             // so far
 	missed int             // figures that could not be measured
-	aside  []time.Duration // of runs: the time in which no machine ran
+	aside  []time.Duration // for each run, the time in which no machine ran
 }
 
 // Run measures a kernel, and writes the figures to w, one a line. missed is the number of
@@ -100,7 +100,7 @@ func (b *bench) plan(ctx context.Context, full bool) (*plan.Plan, error) {
 	return p, err
 }
 
-// errTimeUp is why a measurement ends that takes too long.
+// errTimeUp ends a measurement that takes longer than Limit.
 var errTimeUp = errors.New("the time was up")
 
 // limited ends measurements when their time is up.
@@ -111,8 +111,8 @@ func (b *bench) limited(ctx context.Context, usual time.Duration) (context.Conte
 	return context.WithTimeoutCause(ctx, usual, errTimeUp)
 }
 
-// unmeasured says why a measurement that failed is left out, and the others go
-// on; nil means that its error ends the bench.
+// unmeasured returns the reason to leave out a measurement that failed and to continue with
+// the others. nil means that its error ends the bench.
 func unmeasured(ctx context.Context, err error) error {
 	var host *unmeasuredError
 	switch {
@@ -126,16 +126,15 @@ func unmeasured(ctx context.Context, err error) error {
 	return nil
 }
 
-// unmeasuredError is a machine that showed nothing, which may be the fault of a
-// busy host.
+// unmeasuredError means that a machine gave no result; a busy host can be the cause.
 type unmeasuredError struct{ why string }
 
 func (e *unmeasuredError) Error() string { return e.why }
 
-// sayEvery is how often a measurement says how far it is.
+// sayEvery is the interval at which a measurement logs its progress.
 const sayEvery = 10 * time.Second
 
-// saying logs what is measured, and how far it is until over is called.
+// saying logs the current measurement and its progress until over is called.
 func (b *bench) saying(l *lab.Lab, what string) (over func()) {
 	var mu sync.Mutex
 	var at lab.Progress
@@ -168,8 +167,8 @@ func (b *bench) saying(l *lab.Lab, what string) (over func()) {
 	return sync.OnceFunc(func() { close(done) })
 }
 
-// lab makes a lab with a directory of its own. Only the first says which
-// kernel it is.
+// lab makes a lab with a directory of its own. Only the first lab logs which kernel it
+// uses.
 func (b *bench) lab() (*lab.Lab, error) {
 	l := b.Lab
 	l.Dir = filepath.Join(b.dir, fmt.Sprint(b.runs))
@@ -183,7 +182,7 @@ func (b *bench) lab() (*lab.Lab, error) {
 	return &l, nil
 }
 
-// complete says why a run is not timed: a machine died, or a result is not as expected.
+// complete returns an error for a run that is not timed: a machine died, or a result is not the expected one.
 func complete(ctx context.Context, r *result.Run) error {
 	k := r.Kernels[0]
 	switch code := r.ExitCode(); {

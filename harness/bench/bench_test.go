@@ -135,7 +135,7 @@ func TestRunDiffers(t *testing.T) {
 	}
 }
 
-// A figure that is not there in time is missed, and the bench goes on.
+// A figure that is not measured in time counts as missed, and the bench continues.
 func TestRunTimeUp(t *testing.T) {
 	o, _ := options(t, "clean hang@0", "nested_userns")
 	o.Limit = time.Second

@@ -22,13 +22,13 @@ import (
 	"tokentest/harness/result"
 )
 
-// marginal is what one decision more costs, against what its call alone costs
-// in the same guest.
+// marginal holds the cost of one more decision, and the cost of its call alone in the same
+// guest.
 type marginal struct {
 	classes map[class]int // places in list
 	list    []class
 	example []*cases.Case   // of each class
-	floor   []time.Duration // of each class, the least that was seen; 0 where it is not known
+	floor   []time.Duration // the shortest time of each class; 0 if it is not known
 	sizes   []*size
 	now     *tally // of the run that is timed
 	last    *cases.World
@@ -38,14 +38,14 @@ type marginal struct {
 	why     error // of the last measurement that does not count
 }
 
-// size is a run of a number of decisions, all of them or a sample.
+// size is a run of all decisions or of a sample of them.
 type size struct {
 	plan *plan.Plan
-	took []time.Duration // to the last answer, by each turn that was complete
+	took []time.Duration // the time to the last answer, for each complete run
 	tally
 }
 
-// tally is what a run has shown.
+// tally counts the answers of a run.
 type tally struct {
 	calls map[int]int   // how many of each class
 	n     int           // decisions
@@ -53,8 +53,8 @@ type tally struct {
 	setup []*cases.World
 }
 
-// class is calls that cost the same: of one operation, with the same arguments
-// but for descriptors, and answered alike.
+// class is a set of calls that cost the same: they have the same operation, the same answer
+// and the same arguments except descriptors.
 type class struct {
 	op    step.Op
 	what  uint64 // the type, or the command
@@ -79,7 +79,7 @@ func classOf(s *step.Step, errno uapi.Errno) class {
 	return c
 }
 
-// paramKind is the kind of an argument of an operation, 0 for one that no case file can spell.
+// paramKind is the kind of an argument of an operation, 0 for an argument that case files cannot have.
 func paramKind(o step.Op, k step.Key) step.Kind {
 	if p := o.Row().Of(k); p != nil {
 		return p.Kind
@@ -87,7 +87,7 @@ func paramKind(o step.Op, k step.Key) step.Kind {
 	return 0
 }
 
-// whats name what a class is about.
+// whats are the names of the type or command of a class.
 var whats = map[step.Kind]func(n uint64) string{
 	step.KindMapType:  func(n uint64) string { return uapi.MapType(n).String() },
 	step.KindProgType: func(n uint64) string { return uapi.ProgType(n).String() },
@@ -104,16 +104,16 @@ func (c *class) String() string {
 	return strings.Join(append(words, c.errno.String()), " ")
 }
 
-// turn begins a run.
+// turn starts the count of a run.
 func (m *marginal) turn() { m.now, m.last = &tally{calls: map[int]int{}}, nil }
 
-// count takes in a run of a size that was complete.
+// count adds a complete run of a size.
 func (m *marginal) count(s *size) {
 	s.tally = *m.now
 	s.took = append(s.took, s.after)
 }
 
-// answer notes a case of the run that is timed.
+// answer counts a case of the run that is timed.
 func (m *marginal) answer(c *cases.Case, seen []step.Observation, after time.Duration) {
 	s := m.now
 	s.n++
@@ -131,7 +131,7 @@ func (m *marginal) answer(c *cases.Case, seen []step.Observation, after time.Dur
 	}
 }
 
-// class returns the place of a class.
+// class returns the index of a class.
 func (m *marginal) class(k class) int {
 	n, known := m.classes[k]
 	if !known {
@@ -142,7 +142,7 @@ func (m *marginal) class(k class) int {
 	return n
 }
 
-// examples returns a case of each class, those of a world together.
+// examples returns one case of each class, ordered by world.
 func (m *marginal) examples() []*cases.Case {
 	out := slices.DeleteFunc(slices.Clone(m.example), func(c *cases.Case) bool { return c == nil })
 	slices.SortStableFunc(out, func(a, b *cases.Case) int {
@@ -151,7 +151,7 @@ func (m *marginal) examples() []*cases.Case {
 	return plan.ByWorld(out)
 }
 
-// measured takes what a call takes from the run that repeats it.
+// measured stores the time of a call from the run that repeats it.
 func (m *marginal) measured(c *cases.Case, seen []step.Observation, _ time.Duration) {
 	cell := c.Cell()
 	if n, known := m.classes[classOf(&cell[0], seen[0].Errno)]; known && len(seen[0].Values) == 1 {
@@ -159,7 +159,7 @@ func (m *marginal) measured(c *cases.Case, seen []step.Observation, _ time.Durat
 	}
 }
 
-// least is the smaller duration; old is 0 if there is none.
+// least returns the smaller duration. If old is 0 there is no earlier one.
 func least(old time.Duration, ns int64) time.Duration {
 	if d := time.Duration(max(1, ns)); old == 0 || d < old {
 		return d
@@ -167,8 +167,8 @@ func least(old time.Duration, ns int64) time.Duration {
 	return old
 }
 
-// alone is what the calls of a run's cells take, and how many of them it is not
-// known of.
+// alone returns the time of the calls of a run's cells, and the number of calls whose time
+// is not known.
 func (m *marginal) alone(s *size) (sum time.Duration, unknown int) {
 	for n, count := range s.calls {
 		sum += m.floor[n] * time.Duration(count)
@@ -179,7 +179,7 @@ func (m *marginal) alone(s *size) (sum time.Duration, unknown int) {
 	return sum, unknown
 }
 
-// setup is what a world's calls take; its actors' processes may be there already.
+// setup is the time of the calls of a world's set-up. The processes of its actors may already run.
 func (m *marginal) setup(w *cases.World) (sum time.Duration) {
 	for i := range w.Program.Setup {
 		s := &w.Program.Setup[i]
@@ -192,7 +192,7 @@ func (m *marginal) setup(w *cases.World) (sum time.Duration) {
 	return sum
 }
 
-// repeatFor is how long each call is made again and again.
+// repeatFor is how long each call is repeated.
 const repeatFor = 4 * time.Millisecond
 
 // samples are how many decisions the smaller runs have, about.
@@ -214,14 +214,13 @@ func sample(p *plan.Plan, n int) *plan.Plan {
 	return &out
 }
 
-// measureBatch is how many calls are timed between two signs of life: each
-// takes several times repeatFor, on a busy host much longer.
+// measureBatch is the number of calls that are timed between two progress events of the
+// guest: each takes several times repeatFor, on a busy host much longer.
 const measureBatch = 16
 
-// marginalCosts runs samples of the plan's cases and all of them, and one of
-// each kind of call again and again. The least that a call took counts as its
-// floor, the median of what a run took as its cost. What fails or is not
-// reached in time is left out.
+// marginalCosts runs samples of the plan's cases, then all cases, and repeats one call of
+// each class. The cost of a call is its shortest time, the cost of a run the median of its
+// times. A measurement that fails or is not reached in time is left out.
 func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	cells := *p
 	cells.Cases = slices.DeleteFunc(slices.Clone(p.Cases), func(c *cases.Case) bool { return c.Scenario() })
@@ -252,8 +251,8 @@ func (b *bench) marginalCosts(ctx context.Context, p *plan.Plan) error {
 	return nil
 }
 
-// marginalRound times each size once. In the first round the calls are timed
-// before the biggest, too, which may take all the time that is left.
+// marginalRound times each size once. The first round also times the calls, before the
+// largest size, because that can take all the remaining time.
 func (b *bench) marginalRound(ctx context.Context, p *plan.Plan, m *marginal, which string, first bool) error {
 	for j, s := range m.sizes {
 		if first && j > 0 && j == len(m.sizes)-1 {
@@ -275,8 +274,8 @@ func (b *bench) marginalRound(ctx context.Context, p *plan.Plan, m *marginal, wh
 	return m.leaveOut(b, ctx, "the calls alone", b.measureCalls(ctx, p, m, which))
 }
 
-// leaveOut notes why a measurement does not count, and returns the errors after
-// which no other can.
+// leaveOut logs and stores why a measurement does not count. It returns only an error that
+// must end the bench.
 func (m *marginal) leaveOut(b *bench, ctx context.Context, what string, err error) error {
 	if err == nil {
 		return nil
@@ -305,7 +304,7 @@ func (b *bench) timeSize(ctx context.Context, s *size, m *marginal, what string)
 	return nil
 }
 
-// measureCalls runs the examples, each again and again.
+// measureCalls runs the examples and repeats the call of each.
 func (b *bench) measureCalls(ctx context.Context, p *plan.Plan, m *marginal, which string) error {
 	watch := &lab.Stopwatch{Repeat: repeatFor, Answered: m.measured}
 	calls := &plan.Plan{Kernels: p.Kernels, Cases: m.examples(), Batch: measureBatch, Files: p.Files}
@@ -339,7 +338,7 @@ func (b *bench) timedRun(ctx context.Context, p *plan.Plan, watch *lab.Stopwatch
 	return l.Run(ctx, p, nil)
 }
 
-// shownCalls are calls of which it is printed what they take.
+// shownCalls are the calls whose time is printed.
 var shownCalls = []class{
 	{op: step.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH), errno: uapi.Errno(unix.EPERM)},
 	{op: step.OpMapCreate, what: uint64(uapi.BPF_MAP_TYPE_HASH)},
@@ -416,7 +415,7 @@ func (m *marginal) line(w io.Writer, what string, n int, took, alone time.Durati
 
 func us(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
-// peakMemory is the most that this process has had in memory.
+// peakMemory returns the peak resident size of this process.
 func peakMemory() (bytes int64, err error) {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -28,7 +28,7 @@ type figure struct {
 // oneCase is the case that is timed alone: a scenario of a few steps.
 const oneCase = "nested_userns"
 
-// ratio times the figures by turns, so that a change of the host's speed concerns all of
+// ratio times the figures alternately, so that a change of the host's speed affects all of
 // them. The first round, which may fetch the kernel and builds the images, counts only if
 // there is no other.
 func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
@@ -74,7 +74,7 @@ func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
 	return nil
 }
 
-// figures are what is timed. The first is what the others are compared with.
+// figures are the timed runs. The others are compared with the first.
 func (b *bench) figures(p, one *plan.Plan) []*figure {
 	bare := func(entry lab.Entry) func(context.Context, int, string) (time.Duration, error) {
 		return func(ctx context.Context, round int, what string) (time.Duration, error) {
@@ -118,7 +118,7 @@ func (b *bench) snapshots(round int) string {
 	return filepath.Join(b.dir, fmt.Sprintf("snapshots%d", round))
 }
 
-// run times a run of the plan on the bench's kernel, which begins from the round's snapshot if
+// run times a run of the plan on the bench's kernel. It starts from the round's snapshot if
 // there is one.
 func (b *bench) run(ctx context.Context, p *plan.Plan, round int, what string) (time.Duration, error) {
 	l, err := b.lab()

@@ -252,7 +252,7 @@ func TestBuildErrors(t *testing.T) {
 	if _, err := os.Stat(bad.Log); err != nil {
 		t.Errorf("the log is not kept: %v", err)
 	}
-	// The next commit is none the worse for it.
+	// The next commit still builds.
 	w.write("int x;\n")
 	w.git("commit", "-q", "-a", "-m", "fixed")
 	if _, err := w.resolve("git:" + w.tree); err != nil || w.heard("interrupted") {
@@ -308,7 +308,7 @@ func TestBuildInterrupted(t *testing.T) {
 	}()
 	start := time.Now()
 	if _, err := Resolve(ctx, "git:"+w.tree, w.o); !errors.Is(err, context.Canceled) ||
-		!strings.Contains(err.Error(), ": interrupted; what is compiled is kept") || time.Since(start) > 20*time.Second {
+		!strings.Contains(err.Error(), ": interrupted; compiled files are kept") || time.Since(start) > 20*time.Second {
 		t.Fatalf("got %v after %v", err, time.Since(start))
 	}
 	half, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "out-*", "token.o"))

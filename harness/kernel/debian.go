@@ -28,7 +28,7 @@ func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, erro
 	switch {
 	case err == nil || errors.As(err, &bad):
 		return k, err
-	case ctx.Err() != nil: // the errors of programs that were ended say no more
+	case ctx.Err() != nil: // the errors of the ended programs add nothing
 		return nil, fmt.Errorf("resolve %s: %w", ref, context.Cause(ctx))
 	}
 	return d.fallBack(ref, r, err)

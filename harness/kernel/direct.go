@@ -20,8 +20,8 @@ import (
 // ErrNoPVH means that a kernel was built without CONFIG_PVH: QEMU cannot enter its ELF file.
 var ErrNoPVH = errors.New("no PVH entry point (CONFIG_PVH is off)")
 
-// unpacked is the manifest of an ELF file that comes out of a bzImage. An entry without the
-// file says that it cannot be entered.
+// unpacked is the manifest of an ELF file unpacked from a bzImage. An entry without the
+// file means that QEMU cannot enter the file.
 type unpacked struct {
 	PVH bool `json:"pvh"`
 	cachedir.Sums
@@ -56,11 +56,11 @@ func (k *Kernel) Direct(ctx context.Context, o Options) (string, error) {
 	}
 	entry := filepath.Join(dir, k.Digest)
 	now := time.Now()
-	_ = os.Chtimes(entry, now, now) // what is used stays
+	_ = os.Chtimes(entry, now, now) // keep the entries that are used
 	return filepath.Join(entry, Vmlinux), nil
 }
 
-// kept makes the kernel's entry of the cache unless it is there.
+// kept makes the kernel's cache entry if it does not exist.
 func (k *Kernel) kept(ctx context.Context, dir string, o Options) (*unpacked, error) {
 	entry, known := filepath.Join(dir, k.Digest), &unpacked{}
 	if cachedir.Open(entry, known) == nil {
@@ -95,7 +95,7 @@ func (k *Kernel) kept(ctx context.Context, dir string, o Options) (*unpacked, er
 }
 
 // unpack writes the ELF file in the image to a path, and reports whether QEMU can enter it.
-// A file that cannot be entered does not stay.
+// It removes a file that QEMU cannot enter.
 func (k *Kernel) unpack(path string) (pvh bool, err error) {
 	image, err := os.Open(k.Image)
 	if err != nil {

@@ -141,7 +141,7 @@ func hasNote(b []byte, name string, kind uint32) bool {
 }
 
 // linuxVersion finds linux_banner (init/version-timestamp.c) and returns the
-// release in it, "" when there is none.
+// release in it, or "".
 func linuxVersion(r io.Reader) (string, error) {
 	mark := []byte("Linux version ")
 	const chunk, longest = 1 << 18, 128

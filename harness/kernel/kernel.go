@@ -24,7 +24,7 @@ import (
 // Kernel is a bootable kernel.
 type Kernel struct {
 	Ref     string // the reference that was resolved
-	Release string // as in uname -r, from the image; "" if it cannot be read
+	Release string // the text of uname -r, from the image; "" if it cannot be read
 	Image   string // path
 	Format  string // BzImage or Vmlinux
 	Digest  string // SHA-256 of the image, in hex
@@ -56,7 +56,7 @@ type Module struct {
 // Options set where kernels are cached and whether the network may be used.
 type Options struct {
 	CacheDir string // "" means tokentest under os.UserCacheDir
-	Offline  bool   // do not use the network, whatever the age of the cache
+	Offline  bool   // do not use the network, even if the cache is old
 	Refresh  bool   // ask the mirror even if the cache is recent
 
 	Build BuildOptions // for references to sources
@@ -94,7 +94,7 @@ type UsageError struct {
 	Near   []string // similar references that exist
 	// Advised says that Reason names the command that helps.
 	Advised bool
-	// Err is a cause that callers test for with errors.Is; nil is none.
+	// Err is a cause that callers test for with errors.Is, or nil.
 	Err error
 
 	what string // which part of Ref is at fault; "" means "kernel"

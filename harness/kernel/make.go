@@ -266,7 +266,7 @@ func (j *job) failed(ctx context.Context, err error) error {
 type interruptedError struct{ ref string }
 
 func (e *interruptedError) Error() string {
-	return fmt.Sprintf("build %s: interrupted; what is compiled is kept, and the next build goes on from there", e.ref)
+	return fmt.Sprintf("build %s: interrupted; compiled files are kept, and the next build continues from them", e.ref)
 }
 
 func (e *interruptedError) Is(target error) bool { return target == context.Canceled }

@@ -155,8 +155,8 @@ func (x *index) present() []string {
 	return refs
 }
 
-// nearVersions returns up to two versions below and two above the wanted one,
-// as long as that was.
+// nearVersions returns up to two versions below and two above the wanted one, cut to the
+// same number of parts.
 func (x *index) nearVersions(r debRef) []string {
 	length := strings.Count(r.version, ".") + 1
 	var below, above []string

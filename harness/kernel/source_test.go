@@ -51,7 +51,7 @@ func newSources(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.opts.Build.Fragments = []*kconfig.Fragment{f}
-	w.old("bookworm", "6.12.117-cloud-amd64", "6.12.117-1") // a mirror without a kernel is none
+	w.old("bookworm", "6.12.117-cloud-amd64", "6.12.117-1") // a mirror without a kernel is not used
 	w.publishSource("bookworm", "6.1.150-1")
 	w.publishSource("bookworm", "6.12.117-1")
 	return w

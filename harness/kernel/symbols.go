@@ -12,7 +12,7 @@ import (
 )
 
 // Vmlinux is the path of the kernel's ELF file with symbols: the image itself, a file next to it,
-// or one at the top of its tree. "" means that there is none.
+// or one at the top of its tree. "" means that it has none.
 func (k *Kernel) Vmlinux() string {
 	if k.Format == Vmlinux {
 		return k.Image

@@ -12,23 +12,22 @@ import (
 // set-up of each world, and each case.
 type Cost struct{ Boot, World, Case int64 }
 
-// DefaultCost is what a kernel took of 2,700 and of 154,000 cases in an
-// emulated guest. Only the ratios matter.
+// DefaultCost was measured with 2,700 and with 154,000 cases in an emulated guest. Only
+// the ratios matter.
 var DefaultCost = Cost{Boot: 3_500_000_000, World: 21_000_000, Case: 545_000}
 
-// Of is what so much costs without the boot.
+// Of returns the cost of so many worlds and cases, without the boot.
 func (c Cost) Of(worlds, cells int) int64 { return c.World*int64(worlds) + c.Case*int64(cells) }
 
-// splitGain is by how many hundredths the parts must end sooner before a kernel
-// is booted by two of them: one that is whole is read more easily.
+// splitGain bounds how kernels are split: only if that makes the longest part shorter by
+// more than 1/splitGain. The report of a kernel in one part is easier to read.
 const splitGain = 10
 
-// Cut leaves the part of the plan that a shard does. The kernels stand one
-// behind the other, and the line is cut so that the part which takes longest
-// takes as short as possible: a part pays for the boot of each kernel that it
-// has cases of, so that there can be fewer parts than were asked for, and the
-// last ones hold nothing. The controls of a case come along. The same plan and
-// costs give the same parts everywhere, and together they are the whole.
+// Cut returns the part of the plan that a shard runs. It puts the cases of all kernels in one
+// line and cuts the line so that the longest part is as short as possible. Each part pays for
+// the boot of every kernel that it has cases of, so there can be fewer parts than the shard
+// asks for; the last parts are then empty. A part also has the controls of its cases. The same
+// plan and costs always give the same parts, and together the parts are the whole plan.
 func (p *Plan) Cut(s Shard, of func(kernel string) Cost) *Plan {
 	l := p.line(of)
 	out := *p
@@ -44,21 +43,20 @@ func (p *Plan) Cut(s Shard, of func(kernel string) Cost) *Plan {
 	return &out
 }
 
-// Only is the plan with one of its kernels.
+// Only returns the plan with one of its kernels.
 func (p *Plan) Only(kernel string) *Plan {
 	out := *p
 	out.Kernels = []string{kernel}
 	return &out
 }
 
-// Parts is how many of n parts have something to do.
+// Parts returns how many of n parts are not empty.
 func (p *Plan) Parts(n int, of func(kernel string) Cost) int { return len(p.line(of).cut(n)) }
 
 // line is the kernels of a plan, one after the other.
 type line struct{ kernels []segment }
 
-// segment is a kernel of a line: its cases, and what they cost from the first
-// one on.
+// segment is the part of a line for one kernel: its cases and their cumulative costs.
 type segment struct {
 	ref   string
 	cost  Cost
@@ -86,8 +84,8 @@ func (p *Plan) line(of func(kernel string) Cost) *line {
 	return l
 }
 
-// digest identifies a plan: parts of different ones, or of one that was cut by
-// other costs, are no whole together.
+// digest identifies a plan and the costs that cut it. Parts with different digests do not
+// belong together.
 func (l *line) digest() string {
 	h := sha256.New()
 	for _, k := range l.kernels {
@@ -108,7 +106,7 @@ func (l *line) cut(n int) [][]piece {
 	return l.fill(split, false)
 }
 
-// best is the least that n parts can hold each so that all is held.
+// best returns the lowest cost limit for a part with which n parts hold the whole line.
 func (l *line) best(n int, whole bool) int64 {
 	low, high := int64(0), int64(0)
 	for _, k := range l.kernels {
@@ -125,8 +123,8 @@ func (l *line) best(n int, whole bool) int64 {
 	return high
 }
 
-// fill deals the line out to parts that hold no more than so much, or returns
-// nil where a case, or a kernel that is to stay whole, does not go into one.
+// fill splits the line into parts below a cost limit. It returns nil if a case, or a kernel
+// that must not be split, costs more than the limit.
 func (l *line) fill(most int64, whole bool) [][]piece {
 	parts, room := [][]piece{}, int64(0)
 	for i, k := range l.kernels {
@@ -147,7 +145,7 @@ func (l *line) fill(most int64, whole bool) [][]piece {
 	return parts
 }
 
-// fit is up to where the cases from one on go into what room there is.
+// fit returns the end of the longest run of cases, from one on, whose cost is within the limit.
 func (k *segment) fit(from int, room int64, whole bool) int {
 	room -= k.cost.Boot
 	to := from + sort.Search(len(k.cases)-from, func(i int) bool { return k.upTo[from+i+1]-k.upTo[from] > room })
@@ -157,8 +155,8 @@ func (k *segment) fit(from int, room int64, whole bool) int {
 	return to
 }
 
-// WithGuards returns the chosen of all cases and the controls that guard them, in the order
-// of all.
+// WithGuards returns the chosen cases and the controls that guard them, in the order of
+// all.
 func WithGuards(all, chosen []*cases.Case) []*cases.Case {
 	keep := map[*cases.Case]bool{}
 	var add func(c *cases.Case)

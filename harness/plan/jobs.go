@@ -48,11 +48,11 @@ type Job struct {
 	Name   string `json:"name"`
 }
 
-// mostJobs is how many jobs GitHub makes of a matrix.
+// mostJobs is the number of jobs to which GitHub limits a matrix.
 const mostJobs = 256
 
-// Jobs returns a job for each kernel, or for each of at most so many parts of it that has
-// something to do. It is an error if they are more than GitHub takes.
+// Jobs returns a job for each kernel, or for each part of a kernel that is not empty, with at
+// most the given number of parts. More jobs than GitHub accepts are an error.
 func (p *Plan) Jobs(shards int, of func(kernel string) Cost) ([]Job, error) {
 	var out []Job
 	for _, k := range p.Kernels {

@@ -39,7 +39,7 @@ func (p *Plan) Match(ctx context.Context, list []result.ListEntry) ([]Unmatched,
 	return out, nil
 }
 
-// corpora is all cases that exist. It reads them when it is asked for them.
+// corpora is all cases that exist. It reads them at the first use.
 type corpora struct {
 	all    *cases.Corpus
 	sweeps bool // all has the sweeps

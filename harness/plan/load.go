@@ -44,8 +44,8 @@ func Load(ctx context.Context, r Request) (*Plan, error) {
 	return r.expand(ctx, corpus)
 }
 
-// groupsOf returns the groups that arguments can be about, none if that takes all of them to
-// know. A user's file can have the name of one.
+// groupsOf returns the groups that the arguments can select, or none if all groups must be
+// read to know. A user's file can have the name of a built-in group.
 func groupsOf(args []string) []string {
 	var out []string
 	for _, arg := range args {
@@ -99,8 +99,8 @@ func (r *Request) expand(ctx context.Context, corpus *cases.Corpus) (*Plan, erro
 
 // The memory that a run may use before it collects garbage more often, so that a hundred and
 // fifty thousand cases stay below a hundred megabytes: a base, and more for each case of each
-// kernel. A long case counts by its steps: under a limit below what the cases hold, the
-// collector never rests.
+// kernel. A case with many steps counts more, because with a limit below the size of the cases
+// the collector would run all the time.
 const (
 	memoryBase    = 40 << 20
 	memoryPerCase = 240

@@ -39,12 +39,12 @@ type Plan struct {
 	Selection []string
 	Seed      uint64
 
-	// Shard is the part of a plan that this one is, and Digest tells of which
-	// plan; nothing where it is whole.
+	// Shard is the number of this part, and Digest identifies the whole plan. Both are zero
+	// if the plan is whole.
 	Shard  Shard
 	Digest string
 
-	parts map[string][]*cases.Case // of a shard, by kernel; nil means that each runs Cases
+	parts map[string][]*cases.Case // of a shard, by kernel; nil means that each kernel runs Cases
 }
 
 // Expand selects the cases and checks the kernels.
@@ -68,7 +68,7 @@ func Expand(s Spec, c *cases.Corpus) (*Plan, error) {
 	return p, nil
 }
 
-// Batch is cells of one world that travel together.
+// Batch is the cells of one world that are sent in one record.
 type Batch struct {
 	World *cases.World
 	First uint32 // the number of the first cell
@@ -76,8 +76,8 @@ type Batch struct {
 }
 
 // Batches numbers the cases from 0 and splits them by world, at most size
-// together. Cases of several steps, which change what their world holds,
-// travel alone.
+// together. A case of several steps is alone in its batch, because it changes the state of
+// its world.
 func Batches(chosen []*cases.Case, size int) []Batch {
 	var out []Batch
 	for first := 0; first < len(chosen); {
@@ -92,8 +92,8 @@ func Batches(chosen []*cases.Case, size int) []Batch {
 	return out
 }
 
-// Alone splits off the cases that each have a machine to themselves, for they
-// provoke a defect that the kernel is known to have.
+// Alone separates the cases that each run on a machine of their own, because they provoke a
+// known defect of the kernel.
 func Alone(chosen []*cases.Case) (together, alone []*cases.Case) {
 	for _, c := range chosen {
 		if c.Alone() {
@@ -105,10 +105,10 @@ func Alone(chosen []*cases.Case) (together, alone []*cases.Case) {
 	return together, alone
 }
 
-// ByWorld orders cases so that those of a world stand together, in the order
-// in which the worlds first appear; but those that set the sysctl to 1 come
-// last, for it cannot be set to anything else then, and before them those with
-// BPF-LSM programs, which slow every call down for as long as the machine runs.
+// ByWorld groups cases by world, in the order in which the worlds first appear, with two
+// exceptions. Worlds that set the sysctl to 1 are last, because it cannot be changed
+// afterwards. Before them are the worlds with BPF-LSM programs, because these slow down every
+// later call on the machine.
 func ByWorld(chosen []*cases.Case) []*cases.Case {
 	var order []*cases.World
 	in := map[*cases.World][]*cases.Case{}

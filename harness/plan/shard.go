@@ -52,7 +52,7 @@ func (s Shard) check(text string) error {
 	return nil
 }
 
-// systems are the variables of CI systems, with what their first index is.
+// systems are the variables of CI systems, with the index of their first job.
 var systems = []struct {
 	name, index, count string
 	first              int
@@ -64,7 +64,7 @@ var systems = []struct {
 	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", 0},
 }
 
-// number reads what may not be set.
+// number reads a variable that may be unset.
 func number(text string, otherwise int) int {
 	if n, err := strconv.Atoi(text); err == nil {
 		return n
@@ -72,8 +72,8 @@ func number(text string, otherwise int) int {
 	return otherwise
 }
 
-// ciShard finds the part that a CI system means this job to do; N is 0 where
-// it does not tell.
+// ciShard returns the part that the CI system assigns to this job. N is 0 if the system does
+// not set the number of parts.
 func ciShard(env func(string) string) (Shard, error) {
 	for _, s := range systems {
 		text := env(s.index)
@@ -85,7 +85,7 @@ func ciShard(env func(string) string) (Shard, error) {
 			return Shard{}, fmt.Errorf("%s=%q: must be a number", s.index, text)
 		}
 		i -= s.first
-		if s.name == "Slurm" { // an array counts from where it was told to, and in such steps
+		if s.name == "Slurm" { // a job array has a first index and a step
 			i = (i - number(env("SLURM_ARRAY_TASK_MIN"), 0)) / max(1, number(env("SLURM_ARRAY_TASK_STEP"), 1))
 		}
 		n := 0

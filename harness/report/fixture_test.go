@@ -218,7 +218,7 @@ func expected() *result.Run {
 	return newRun(k)
 }
 
-// unexpected holds what a list says of cases that do otherwise now.
+// unexpected holds cases whose result differs from the list of known failures.
 func unexpected() *result.Run {
 	other := failed("map_create/other", stepResult("owner map_create", einval, eperm))
 	k := newKernel("deb:trixie", passed("map_create/passes", 0), other)

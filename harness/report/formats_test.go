@@ -90,7 +90,7 @@ func TestGitHub(t *testing.T) {
 	}
 }
 
-// TestGitHubCommands has nothing of a guest's be taken for a command.
+// TestGitHubCommands checks that no text of a guest becomes a workflow command.
 func TestGitHubCommands(t *testing.T) {
 	k := newKernel("deb:trixie", failed("a/b", stepResult("x\n::error::no", 0, eperm)),
 		broken("c", "why\n::set-output name=a::b", 0))
@@ -219,7 +219,7 @@ func TestJSONMembers(t *testing.T) {
 	}
 }
 
-// TestCauseTakesAnswersTogether has one wrong rule be one paragraph, whatever
+// TestCauseTakesAnswersTogether checks that one wrong rule is one paragraph, whatever
 // the kernel answered in its place, with the pattern that holds the cases.
 func TestCauseTakesAnswersTogether(t *testing.T) {
 	k := newKernel("deb:trixie")

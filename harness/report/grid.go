@@ -89,7 +89,7 @@ func countGroups(r *result.Run) (groups []string, cells map[string][]map[result.
 	return groups, cells
 }
 
-// nothingSaid reports whether no kernel has a verdict on a group's cases.
+// nothingSaid reports whether a group has no verdict on any kernel.
 func nothingSaid(cells []map[result.Status]int) bool {
 	return !slices.ContainsFunc(cells, func(n map[result.Status]int) bool {
 		return n[result.Pass]+n[result.Fail]+n[result.XFail]+n[result.Skip] > 0

@@ -212,7 +212,7 @@ func TestPure(t *testing.T) {
 	}
 }
 
-// TestJSON reads the report back: nothing of the run is lost.
+// TestJSON reads the report back and compares it with the run.
 func TestJSON(t *testing.T) {
 	for _, f := range fixtures {
 		if f.name == "hostile" {

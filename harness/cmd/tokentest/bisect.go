@@ -45,7 +45,7 @@ func (f *searchFlags) check() error {
 	return checkDeadline(f.deadline)
 }
 
-// options are what the flags make of a search.
+// options returns the options of a search from the flags.
 func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
 	o = bisect.Options{Question: &f.q, Out: f.out, Kernel: a.kernelOptions(), Log: a.note,
 		Args: append([]string{"tokentest"}, os.Args[1:]...)}
@@ -143,7 +143,7 @@ func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
 	return a.search(bisect.Run(ctx, o))
 }
 
-// search prints what a search found.
+// search runs a search and prints its result.
 func (a *app) search(r *bisect.Report, err error) error {
 	if err != nil {
 		return err

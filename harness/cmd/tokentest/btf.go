@@ -9,7 +9,7 @@ import (
 
 const btfUsage = "read the enumerators from `FILE`: BTF, a vmlinux or a bzImage"
 
-// btfFlag is --btf, and which kernel it is of.
+// btfFlag is --btf and the kernel that the file belongs to.
 type btfFlag struct {
 	path   string
 	kernel bool // --kernel is given
@@ -17,7 +17,7 @@ type btfFlag struct {
 
 func (b *btfFlag) register(fl *pflag.FlagSet) { fl.StringVar(&b.path, "btf", "", btfUsage) }
 
-// name gives the plan's kernel the name of the file when there is no other.
+// name names the plan's kernel after the file if --kernel does not name it.
 func (b *btfFlag) name(kernels []string) ([]string, error) {
 	switch {
 	case b.path == "":
@@ -30,7 +30,7 @@ func (b *btfFlag) name(kernels []string) ([]string, error) {
 	return kernels, nil
 }
 
-// source names a kernel that is not to run.
+// source names a kernel that does not run.
 func (b *btfFlag) source(a *app, ref string) explain.Source {
 	return explain.Source{Ref: ref, BTF: b.path, Named: b.kernel, CacheDir: a.cacheDir, Log: a.note}
 }

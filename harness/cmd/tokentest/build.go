@@ -68,7 +68,7 @@ func (f *buildFlags) options() (kernel.BuildOptions, error) {
 
 var objectsName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
 
-// switchOff adds what --without names to the fragments.
+// switchOff adds the options of --without to the fragments.
 func (f *buildFlags) switchOff(o *kernel.BuildOptions) error {
 	if len(f.without) == 0 {
 		return nil

@@ -25,7 +25,7 @@ import (
 	"tokentest/harness/usage"
 )
 
-// app is what every command shares.
+// app is the state that all commands share.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -33,16 +33,16 @@ type app struct {
 	cacheDir       string
 	quiet          bool
 	bisecting      bool     // exit codes are those for "git bisect run"
-	resume         string   // the run that goes on
+	resume         string   // the directory of the run to resume
 	begun          []string // its command line
 	overrides      []override
 	recall         func(*lab.Lab, *plan.Plan) error // takes the place of a run
-	noted          sync.Map                         // what noteOnce has said
+	noted          sync.Map                         // the lines that noteOnce has printed
 }
 
-// output remembers the first error of a write, so that a listing cut short by
-// a full disk is not taken for the whole one. It takes nothing more of a
-// command that was interrupted and keeps no records.
+// output stores the first error of a write, so that a full disk does not cut a listing short
+// without an error. It discards the output of a command after an interrupt if the command
+// keeps no records.
 type output struct {
 	io.Writer
 	ctx context.Context
@@ -58,8 +58,8 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// gcPercent trades a little of the time, which goes into the guest, for a third of
-// the memory that a hundred thousand cases take.
+// gcPercent saves a third of the memory that a hundred thousand cases take. It costs little
+// time, because most of the time is spent in the guest.
 const gcPercent = 50
 
 // run runs the command line and returns its exit code.
@@ -77,7 +77,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	})
 }
 
-// execute does what the command line says, up to a line for each error.
+// execute runs the command line and prints a line for each error.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{Writer: stdout, ctx: ctx}
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, bisecting: slices.Contains(args, bisectFlag)}
@@ -90,7 +90,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	switch {
 	case err == nil && (a.code != result.ExitOK || ctx.Err() == nil):
 		return a.code
-	case err == nil: // it may have left out what it had not come to
+	case err == nil: // the interrupted command may not have printed everything
 		err = context.Cause(ctx)
 	}
 	list := flatten(err)
@@ -104,7 +104,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	return a.failed(err)
 }
 
-// helpFor names the command that helps after a mistake, where its error does not.
+// helpFor names the command that helps after a mistake, if the error does not name it.
 func helpFor(err error, c *cobra.Command) string {
 	var bad *kernel.UsageError
 	var u *usage.Error
@@ -120,9 +120,8 @@ func helpFor(err error, c *cobra.Command) string {
 	return "; see " + c.CommandPath() + " --help"
 }
 
-// failed is the exit code when there is an error. git bisect would take 2 and
-// 3 for a bad kernel: with --bisect every error stops it, but that a kernel
-// cannot be built.
+// failed is the exit code for an error. git bisect would take 2 and 3 for a bad kernel, so
+// with --bisect every error stops it, except a kernel that cannot be built.
 func (a *app) failed(err error) int {
 	switch {
 	case !a.bisecting:
@@ -155,7 +154,7 @@ func flatten(err error) []error {
 	return out
 }
 
-// errorText is the text of an error. If the command was interrupted, where does not matter.
+// errorText is the text of an error. After an interrupt it omits the operation that was interrupted.
 func errorText(err error) string {
 	last := err
 	for next := last; next != nil; next = errors.Unwrap(next) {
@@ -183,7 +182,7 @@ func exitCode(err error) int {
 	return result.ExitNoVerdict
 }
 
-// group makes a command of its subcommands: alone it shows its help.
+// group makes a command with subcommands. Without a subcommand it shows its help.
 func group(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	c.SuggestionsMinimumDistance = 2
 	c.DisableFlagsInUseLine = true
@@ -193,7 +192,7 @@ func group(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// unknown is the error for what names no command of c.
+// unknown is the error for a word that is not a command of c.
 func unknown(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -255,7 +254,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 	return c
 }
 
-// keep says that the command that starts keeps records.
+// keep marks the command as one that keeps records.
 func (a *app) keep(ctx context.Context) {
 	code := result.ExitNoVerdict
 	if a.bisecting {
@@ -271,7 +270,7 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-// noteOnce notes a line that was not noted before.
+// noteOnce writes a line, but not twice.
 func (a *app) noteOnce(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if _, said := a.noted.LoadOrStore(line, true); !said {

@@ -57,7 +57,7 @@ A baseline is one file with every decision of a run, for CI to keep.`,
 	return c
 }
 
-// sides returns what is to be compared, from the arguments and --baseline.
+// sides returns the two sides to compare, from the arguments and --baseline.
 func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string, err error) {
 	switch {
 	case f.baseline != "" && len(args) == 1:
@@ -90,7 +90,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
-	l := &result.Loader{} // of both, which have most in common
+	l := &result.Loader{} // one loader for both, because most of their records are equal
 	base, err := runs.Side(l, from, f.baseKernel)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	return a.writeComparison(out, f.format)
 }
 
-// fatalFlag names what else than a new failure is one.
+// fatalFlag registers --fail-on: the classes that count as failures in addition to new failures.
 func fatalFlag(c *cobra.Command, to *[]string) {
 	c.Flags().StringSliceVar(to, "fail-on", nil, "exit with 1 also for these `CLASSES`, such as changed-decision,vanished")
 	c.RegisterFlagCompletionFunc("fail-on", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -144,8 +144,8 @@ func (a *app) writeComparison(c *result.Comparison, format string) error {
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
 
-// writeBaseline keeps what a run showed. One with failures can be kept: they
-// are then known; what says nothing cannot.
+// writeBaseline writes the decisions of a run to a baseline. The run may have failures: the
+// baseline then holds them. A run without verdicts is an error.
 func (a *app) writeBaseline(path, run string) error {
 	s, err := runs.Side(&result.Loader{}, run, "")
 	if err != nil {
@@ -180,14 +180,14 @@ func (a *app) writeBaseline(path, run string) error {
 	return nil
 }
 
-// look is how a report may look on standard output.
+// look is the width and the colors of a report on standard output.
 func (a *app) look() report.Options {
 	width, tty := terminal(a.stdout)
 	_, plain := os.LookupEnv("NO_COLOR")
 	return report.Options{Color: tty && !plain, Width: width}
 }
 
-// readBaseline reads the baseline before anything boots: a mistake in its name is cheap then.
+// readBaseline reads the baseline before anything boots, so that a wrong name costs no time.
 func (a *app) readBaseline(f *runFlags) (*result.Side, error) {
 	if f.baseline == "" && len(f.fatal) > 0 {
 		return nil, usage.Errorf("--fail-on is about what has changed: name what from with --baseline FILE")
@@ -205,8 +205,8 @@ func (a *app) readBaseline(f *runFlags) (*result.Side, error) {
 	return s, err
 }
 
-// asks returns what says whether a case that a run does not have could be
-// expected of it.
+// asks returns a function that reports whether a run should have a case that it does not
+// have.
 func (f *runFlags) asks(r *result.Run) func(id string) bool {
 	if f.shard != "" || len(f.lists.allow) > 0 {
 		return func(string) bool { return false }
@@ -214,8 +214,8 @@ func (f *runFlags) asks(r *result.Run) func(id string) bool {
 	return r.Asked()
 }
 
-// compareBaseline compares a run that has just ended with a baseline, of which other
-// kernels do not count. It goes to standard error: the report has standard output.
+// compareBaseline compares a run that has just ended with a baseline. It ignores other kernels
+// of the baseline. It prints to standard error, because the report is on standard output.
 func (a *app) compareBaseline(base *result.Side, r *result.Run, f *runFlags) error {
 	c := result.Compare(base.Of(r), &result.Side{Name: r.Dir, Runs: []*result.Run{r}})
 	var err error

@@ -32,7 +32,7 @@ func (a *app) completions(root *cobra.Command) {
 func (a *app) kernelFlags(c *cobra.Command) {
 	for _, name := range []string{"kernel", "good", "bad", "base-kernel", "new-kernel"} {
 		if c.Flags().Lookup(name) != nil {
-			c.RegisterFlagCompletionFunc(name, a.completeKernels) // it fails for a flag that has one already
+			c.RegisterFlagCompletionFunc(name, a.completeKernels) // this fails for a flag that already has a completion
 		}
 	}
 	for _, sub := range c.Commands() {
@@ -69,7 +69,7 @@ func completeCases(c *cobra.Command, _ []string, prefix string) ([]string, cobra
 		}
 	}
 	slices.Sort(out)
-	// A case file of the user's own may stand there as well.
+	// The argument can also be a case file of the user.
 	return slices.Compact(out), cobra.ShellCompDirectiveNoSpace
 }
 
@@ -109,7 +109,7 @@ func completeRuns(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.
 	return out, cobra.ShellCompDirectiveKeepOrder
 }
 
-// completeKernels names what needs no network; a file may stand there as well.
+// completeKernels names the kernels that need no network. The argument can also be a file.
 func (a *app) completeKernels(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
 	all, err := kernel.Cached(a.kernelOptions())
 	if err != nil {

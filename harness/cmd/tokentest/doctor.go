@@ -51,7 +51,7 @@ func (a *app) cachePath() (string, error) {
 	return filepath.Join(dir, "tokentest"), nil
 }
 
-// makeCache makes the cache directory when it is not there.
+// makeCache makes the cache directory if it does not exist.
 func (a *app) makeCache() (string, error) {
 	dir, err := a.cachePath()
 	if err != nil {

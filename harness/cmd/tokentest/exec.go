@@ -19,7 +19,7 @@ import (
 	"tokentest/harness/wire"
 )
 
-// machineFlags choose the machine in which a program runs, and what is in it.
+// machineFlags choose the machine in which a program runs, and its files.
 type machineFlags struct {
 	kernel, accel, qemu string
 	boot                lab.Entry
@@ -107,7 +107,7 @@ the program ended.`,
 	return c
 }
 
-// exec runs a program and answers with its exit code.
+// exec runs a program and returns its exit code.
 func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 	p, err := a.program(f, args)
 	if err != nil {
@@ -148,7 +148,7 @@ func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Pr
 	return l.Exec(ctx, f.kernel, p)
 }
 
-// verdict prints what a local run would not have said, and returns the exit code.
+// verdict prints what a local run would not print, such as findings in the kernel log, and returns the exit code.
 func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
 	code, says := guestprog.Verdict(e, l.Dir, ctx.Err() != nil)
 	for _, line := range says {
@@ -157,8 +157,8 @@ func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
 	return code
 }
 
-// machineLab prepares a lab for one machine, whose directory goes away when
-// all is well and nobody named it.
+// machineLab prepares a lab for one machine. Its directory is removed at the end unless --out
+// names it or the machine failed.
 func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error) {
 	cache, err := a.makeCache()
 	if err != nil {
@@ -182,15 +182,15 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 	return l, err
 }
 
-// discard removes the records of a machine about which there is nothing to say.
+// discard removes the records of a machine that did not fail, unless --out names their directory.
 func (a *app) discard(f *machineFlags, l *lab.Lab) {
 	if f.out == "" && a.code != result.ExitDiffers && a.code != guestprog.ExitNoMachine {
 		os.RemoveAll(l.Dir)
 	}
 }
 
-// lateNote keeps quiet about what takes no time: a program's output is not to
-// be mixed with notes. After a while it says what it kept back.
+// lateNote holds back notes for a while, so that notes about quick steps do not mix with the
+// program's output. After that it prints the notes that it held back.
 func (a *app) lateNote(after time.Duration) func(string, ...any) {
 	start := time.Now()
 	var kept []string
@@ -206,7 +206,7 @@ func (a *app) lateNote(after time.Duration) func(string, ...any) {
 	}
 }
 
-// options say what runs in the machine.
+// options returns the program to run in the machine, and how.
 func (f *machineFlags) options(args []string) (guestprog.Options, error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -216,7 +216,7 @@ func (f *machineFlags) options(args []string) (guestprog.Options, error) {
 		With: f.with, Get: f.get, NoTestdata: f.bare}, nil
 }
 
-// program collects what is to run.
+// program collects the files of the program to run.
 func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
 	o, err := f.options(args)
 	if err != nil {

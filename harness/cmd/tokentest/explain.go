@@ -31,7 +31,7 @@ func (a *app) explainCmd() *cobra.Command {
 		Short: "show the world of a case, the rules in the kernel's order, and the pins",
 		Long: `Show what the oracle expects of a case: the world, the rules in the kernel's order
 with the deciding one marked, and the pins. --facts takes what a kernel of a stored
-run reported of itself instead of the description of a release, --btf takes a file,
+run reported instead of the description of a release, --btf takes a file,
 and a kernel that is on this host is read from its image. An expectation that
 contradicts the rules is marked, and the exit code is then 2. --diff counts the
 decisions that change between two releases, by the rule that decides on each.`,
@@ -63,7 +63,7 @@ decisions that change between two releases, by the rule that decides on each.`,
 	return c
 }
 
-// factsOf returns the facts of a run's kernels, or of the one that is named.
+// factsOf returns the facts of a run's kernels, or of the kernel that is named.
 func factsOf(dir, kernel string) ([]*step.Facts, error) {
 	r, err := runs.Head(dir)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"tokentest/harness/usage"
 )
 
-// readAllow reads lists of findings that do not count.
+// readAllow reads lists of findings that do not fail a run.
 func readAllow(files []string) (*splat.Allow, error) {
 	var out *splat.Allow
 	for _, name := range files {

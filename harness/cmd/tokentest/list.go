@@ -124,7 +124,7 @@ func (a *app) listGroups(ctx context.Context, known *explain.Forecast) error {
 	return nil
 }
 
-// suiteNote says what of a group runs without --full, where that is not all.
+// suiteNote returns how many cases of a group run without --full, or "" if all do.
 func suiteNote(g *cases.Group) string {
 	n := 0
 	for _, c := range g.Cases {

@@ -14,7 +14,7 @@ import (
 	"tokentest/harness/usage"
 )
 
-// lists are the files that say which cases run, and which are known to fail.
+// lists are the files that select the cases to run and name the known failures.
 type lists struct {
 	deny, allow, expect []string
 	strict              bool
@@ -29,7 +29,7 @@ func (l *lists) register(fl *pflag.FlagSet) {
 	fl.BoolVar(&l.strict, "strict-lists", false, "an entry of these lists that matches no case is an error, not a warning")
 }
 
-// apply reads the lists and leaves in the plan what is allowed.
+// apply reads the lists and removes the cases from the plan that they exclude.
 func (l *lists) apply(ctx context.Context, a *app, p *plan.Plan) ([]result.ListEntry, error) {
 	var out []result.ListEntry
 	for _, of := range []struct {

@@ -35,7 +35,7 @@ func (a *app) manCmd() *cobra.Command {
 // builtOn is the day of the commit that the program is built from: the same
 // program writes the same pages.
 func builtOn() time.Time {
-	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // where the build does not say
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // if the build has no commit date
 	info, ok := debug.ReadBuildInfo()
 	for i := 0; ok && i < len(info.Settings); i++ {
 		if s := info.Settings[i]; s.Key == "vcs.time" {

@@ -78,7 +78,7 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	return a.write(format, r)
 }
 
-// execParsed runs a program and makes a run of what its output says.
+// execParsed runs a program and makes a run of the tests in its output.
 func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, kind, format string) error {
 	format, err := a.format(format)
 	if err != nil {

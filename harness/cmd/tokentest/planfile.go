@@ -27,7 +27,7 @@ func readPlanFile(name string) (*plan.File, error) {
 	return plan.ParseFile(path, string(text))
 }
 
-// adopt takes what the file says where the command line says nothing.
+// adopt takes the values of the file that the command line does not set.
 func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]string, error) {
 	given := func(flag string) bool { return fl.Lookup(flag) != nil && fl.Changed(flag) }
 	if len(p.Kernels) > 0 && !given("kernel") {
@@ -58,7 +58,7 @@ func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]stri
 	return args, nil
 }
 
-// registerPlan registers what chooses among a plan.
+// registerPlan registers the flags for the plan file and its shards.
 func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
 		"take kernels, cases and more from `FILE` where no flag says otherwise (default tokentest.toml, if it is there)")
@@ -68,7 +68,7 @@ func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
 }
 
-// readFile adopts what the plan's file says.
+// readFile reads the plan file and takes its values.
 func (f *runFlags) readFile(fl *pflag.FlagSet, args []string) ([]string, error) {
 	p, err := readPlanFile(f.file)
 	if p == nil || err != nil {
@@ -77,7 +77,7 @@ func (f *runFlags) readFile(fl *pflag.FlagSet, args []string) ([]string, error) 
 	return f.adopt(p, fl, args)
 }
 
-// vary names the kernels and how each is built.
+// vary returns the kernels, each with the configuration to build it with.
 func (f *runFlags) vary(list []plan.Variant) error {
 	f.kernels, f.variants = nil, map[string]lab.Variant{}
 	for _, v := range list {

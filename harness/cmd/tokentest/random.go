@@ -17,14 +17,14 @@ import (
 	"tokentest/harness/usage"
 )
 
-// random is the part of a run that is drawn.
+// random is the part of a run with random worlds.
 type random struct {
 	worlds int
 	seed   uint64
-	given  bool              // the seed was
-	asked  bool              // so were worlds
+	given  bool              // --seed was given
+	asked  bool              // --random was given
 	texts  map[string]string // of the case files, by group
-	known  []cases.Known     // defects of kernels that a world may come upon
+	known  []cases.Known     // kernel defects that a world can trigger
 }
 
 func (f *random) register(fl *pflag.FlagSet) {
@@ -58,8 +58,8 @@ func (f *random) draw(ctx context.Context, c *cases.Corpus) (names []string, err
 	return names, err
 }
 
-// keep writes the worlds into the run's directory, so that each is a file to
-// run again or to send, and says which they are.
+// keep writes each world into the run's directory as a case file that the user can run again,
+// and prints the seed.
 func (f *random) keep(a *app, dir string, p *plan.Plan) error {
 	if f.worlds == 0 {
 		return nil
@@ -77,7 +77,7 @@ func (f *random) keep(a *app, dir string, p *plan.Plan) error {
 	return nil
 }
 
-// place tells the plan where the worlds of a run are kept.
+// place stores in the plan where the files of the worlds are.
 func (f *random) place(dir string, p *plan.Plan) {
 	p.Files = maps.Clone(p.Files)
 	if p.Files == nil {
@@ -88,7 +88,7 @@ func (f *random) place(dir string, p *plan.Plan) {
 	}
 }
 
-// line is the command line as the records have it, with the seed.
+// line is the command line for the records, with the seed.
 func (f *random) line(args []string) []string {
 	if f.worlds > 0 && !f.given {
 		args = append(args, "--seed", strconv.FormatUint(f.seed, 10))

@@ -61,7 +61,7 @@ are of the new judgement; the records stay as they are.`,
 	return c
 }
 
-// rejudge judges a run again and says on standard error what changed.
+// rejudge judges a run again and prints the changes to standard error.
 func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 	now, kept, err := runs.Rejudge(ctx, r)
 	if err != nil {
@@ -80,7 +80,7 @@ func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 	return now, nil
 }
 
-// loadParts reads the parts of a run and puts them together. Of one that has
+// loadParts reads the parts of a run and merges them. Of one that has
 // not ended it reads what there is.
 func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*result.Run, error) {
 	var parts []*result.Run

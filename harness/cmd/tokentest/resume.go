@@ -22,8 +22,8 @@ import (
 	"tokentest/harness/usage"
 )
 
-// begin makes the run's directory and notes there what lets the run go on; a
-// run that goes on has both.
+// begin makes the run's directory and stores there what --resume needs. A resumed run already
+// has both.
 func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 	if a.resume != "" {
 		l.Dir, l.Resume = a.resume, true
@@ -40,7 +40,7 @@ func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 	return lab.Begin(l.Dir, lab.Invocation{Args: line, Dir: here, Start: time.Now().UTC()})
 }
 
-// commandLine is what the command was given, or the run was that goes on.
+// commandLine is the command line of this command, or that of the run which it resumes.
 func (a *app) commandLine() []string {
 	if a.begun != nil {
 		return a.begun
@@ -70,7 +70,7 @@ func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 		for _, gap := range r.Gaps() {
 			a.note("%s", gap)
 		}
-		a.note("the records are made again from what the machines said")
+		a.note("the records are rebuilt from the machines' stored output")
 	case err == nil && !r.Interrupted:
 		return a.complete(f, r)
 	}
@@ -98,7 +98,7 @@ func (a *app) again(ctx context.Context, b *lab.Invocation) error {
 	return root.ExecuteContext(ctx)
 }
 
-// complete reports a run that there is nothing left to do of.
+// complete reports a run that is already complete.
 func (a *app) complete(f *runFlags, r *result.Run) error {
 	a.note("the run in %s is complete", r.Dir)
 	format, err := a.format(f.format)
@@ -129,7 +129,7 @@ func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 		case !slices.Contains(outputFlags, fl.Name):
 			refused = append(refused, "--"+fl.Name)
 		case fl.Name == "fail-on":
-			list, _ := c.Flags().GetStringSlice(fl.Name) // it is one
+			list, _ := c.Flags().GetStringSlice(fl.Name) // the flag is a list
 			a.overrides = append(a.overrides, override{fl.Name, strings.Join(list, ",")})
 		case fl.Name == "baseline" && !filepath.IsAbs(fl.Value.String()): // the run was started elsewhere
 			a.overrides = append(a.overrides, override{fl.Name, filepath.Join(here, fl.Value.String())})
@@ -166,7 +166,7 @@ func (a *app) noteResume(format string, r *result.Run) {
 	}
 }
 
-// recallRun reads a run that has not ended, from what its machines said.
+// recallRun reads a run that has not ended from the stored output of its machines.
 func (a *app) recallRun(ctx context.Context, dir string) (*result.Run, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {

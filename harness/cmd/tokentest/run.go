@@ -23,7 +23,7 @@ import (
 	"tokentest/harness/usage"
 )
 
-// defaultKernel is what runs when no kernel is named.
+// defaultKernel is the kernel that runs if the user names none.
 const defaultKernel = "deb:6.12"
 
 type runFlags struct {
@@ -126,7 +126,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	return c
 }
 
-// emptyFlag accepts that nothing is decided.
+// emptyFlag registers --allow-empty.
 func emptyFlag(fl *pflag.FlagSet, to *bool) {
 	fl.BoolVar(to, "allow-empty", false,
 		"exit with 0 also if nothing was decided, because every selected case is skipped")
@@ -151,7 +151,7 @@ func checkDeadline(d time.Duration) error {
 	return nil
 }
 
-// check refuses values that no flag's type can refuse.
+// check refuses values that a flag's type does not exclude.
 func (f *runFlags) check() error {
 	if err := checkAccel(f.accel); err != nil {
 		return err
@@ -238,14 +238,14 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	return err
 }
 
-// lab is what the flags make of a lab, but for its places.
+// lab returns a lab with the settings of the flags, without its directories.
 func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot,
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
 		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
 	if f.isolate != "" && l.Snapshot == lab.AutoRestore {
-		l.Snapshot = lab.AlwaysRestore // most of its machines are not the first
+		l.Snapshot = lab.AlwaysRestore // most machines can start from a snapshot of the first
 	}
 	if l.Build, err = f.build.options(); err != nil {
 		return nil, err
@@ -256,8 +256,8 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	return l, f.faults.inject(l)
 }
 
-// progress has the lab show how far it is. A terminal gets the live view, unless NO_COLOR or
-// CI say that nobody looks at one.
+// progress makes the lab show its progress. A terminal gets the live view, unless NO_COLOR or
+// CI is set.
 func (a *app) progress(ctx context.Context, l *lab.Lab) *progress.Display {
 	if a.quiet {
 		return nil
@@ -268,7 +268,7 @@ func (a *app) progress(ctx context.Context, l *lab.Lab) *progress.Display {
 	return progress.Show(ctx, l, a.stderr, tty && !ci && !plain)
 }
 
-// after does what follows the report of a run.
+// after does the work after the report of a run.
 func (a *app) after(
 	ctx context.Context, l *lab.Lab, p *plan.Plan, r *result.Run, base *result.Side, f *runFlags,
 ) error {
@@ -282,8 +282,8 @@ func (a *app) after(
 	return nil
 }
 
-// conclude prints what a run came to, also when it could not be stored. A run
-// that tried no kernel has nothing to show but why, and leaves no directory.
+// conclude prints the report of a run, also if the run could not be stored. If no kernel could
+// be tried, it prints only the reasons and removes the directory.
 func (a *app) conclude(format string, r *result.Run, stored error) error {
 	if a.bisecting {
 		a.code = r.BisectCode()
@@ -292,12 +292,12 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 	}
 	why, tried := untried(r)
 	if !tried && !r.Idle() {
-		if a.resume != "" { // what the run has stays
+		if a.resume != "" { // keep the records that the run has
 			return errors.Join(why, stored)
 		}
 		return errors.Join(why, stored, os.RemoveAll(r.Dir))
 	}
-	if why != nil && format != "pretty" { // which ends with it
+	if why != nil && format != "pretty" { // pretty prints it last
 		for _, e := range flatten(why) {
 			a.note("%v", e)
 		}
@@ -308,8 +308,8 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 	return errors.Join(a.write(format, r), stored)
 }
 
-// untried says why kernels could not be tried, and whether any was. When no
-// kernel could even be named, that is the user's mistake and not the host's.
+// untried returns why kernels could not be tried, and whether any kernel was tried. If every
+// reference is wrong, that is the user's mistake and not the host's.
 func untried(r *result.Run) (why error, tried bool) {
 	var host, user *multierror.Error
 	for _, k := range r.Kernels {
@@ -375,7 +375,7 @@ func expand(ctx context.Context, r plan.Request) (*plan.Plan, error) {
 	return p, err
 }
 
-// request is what the flags and arguments ask for.
+// request returns the request for a plan from the flags and arguments.
 func (f *runFlags) request(args []string) plan.Request {
 	r := plan.Request{Kernels: f.kernels, Args: args, Full: f.full, Batch: f.batch, Seed: f.random.seed}
 	if f.random.worlds > 0 {

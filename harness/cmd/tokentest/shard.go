@@ -12,7 +12,7 @@ import (
 	"tokentest/harness/usage"
 )
 
-// cut leaves the part of a plan that this shard does. It can be nothing.
+// cut returns the part of the plan that this shard runs. It can be empty.
 func (f *runFlags) cut(p *plan.Plan) (*plan.Plan, error) {
 	if f.shard == "" {
 		return p, nil
@@ -47,7 +47,7 @@ func (f *runFlags) costs() (func(kernel string) plan.Cost, error) {
 	return of, nil
 }
 
-// githubMatrix prints a job for each kernel and part of it that has something to do.
+// githubMatrix prints a job for each kernel and each part of it that is not empty.
 func (f *runFlags) githubMatrix(w io.Writer, p *plan.Plan, shards int) error {
 	of, err := f.costs()
 	if err != nil {

@@ -69,7 +69,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	return nil
 }
 
-// attended runs the shell on the user's terminal, where there is one.
+// attended runs the shell on the user's terminal, if there is one.
 func (a *app) attended(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Program) (*lab.Ended, error) {
 	in, isFile := a.stdin.(*os.File)
 	if !isFile || !term.IsTerminal(int(in.Fd())) {
@@ -90,7 +90,7 @@ func (a *app) attended(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.
 		l.Console = crlf{a.stderr}
 	}
 	note := l.Log
-	l.Log = func(format string, args ...any) { note(format+"\r", args...) } // as a raw terminal wants it
+	l.Log = func(format string, args ...any) { note(format+"\r", args...) } // a raw terminal needs \r
 	old, err := term.MakeRaw(int(in.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("prepare the terminal: %w", err)

@@ -29,7 +29,7 @@ type topic struct{ name, title, text string }
 func topics() []topic {
 	files, err := fs.Glob(pages, "topics/*.md")
 	if err != nil {
-		panic(err) // the pattern is bad
+		panic(err) // the glob is a constant
 	}
 	var out []topic
 	for _, file := range files {

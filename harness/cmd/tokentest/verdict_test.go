@@ -68,7 +68,7 @@ func differs(got map[string]string, arg string) string {
 	return ""
 }
 
-// facts are what a report says of a kernel, by the keys of verdict.
+// facts returns what a report holds about a kernel, by the keys of verdict.
 func (r *jsonReport) facts(ref string) (map[string]string, error) {
 	for _, k := range r.Kernels {
 		if k.Ref != ref {
