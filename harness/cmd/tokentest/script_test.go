@@ -55,7 +55,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline,
 			"count": count, "screen": screen,
-			"commits": commits, "truncate": truncate, "verdict": verdict},
+			"commits": commits, "truncate": truncate, "verdict": verdict, "damage": damage,
+			"compared": compared},
 		Condition: condition,
 	})
 }

@@ -17,8 +17,9 @@ import (
 
 // jsonReport is what verdict reads of a run in the format json.
 type jsonReport struct {
-	ExitCode    int  `json:"exit_code"`
-	Interrupted bool `json:"interrupted"`
+	ExitCode    int             `json:"exit_code"`
+	Interrupted bool            `json:"interrupted"`
+	Damage      []result.Damage `json:"damage"`
 	Kernels     []struct {
 		Ref    string         `json:"ref"`
 		Error  string         `json:"error"`
@@ -91,6 +92,108 @@ func (r *jsonReport) facts(ref string) (map[string]string, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("the report has no kernel %s", ref)
+}
+
+// damage FILE:LINE=FAULT...: standard output is a run in the format json, and its stored records
+// have exactly this damage. FILE is the end of the path, FAULT has - for a space.
+func damage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: damage FILE:LINE=FAULT...")
+	}
+	var r jsonReport
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &r); err != nil {
+		ts.Fatalf("read the report: %v", err)
+	}
+	if why := r.damagedOtherwise(args); why != "" {
+		ts.Fatalf("%s", why)
+	}
+}
+
+// damagedOtherwise says how the damage differs from FILE:LINE=FAULT..., "" if it does not.
+func (r *jsonReport) damagedOtherwise(want []string) string {
+	var got []string
+	for _, d := range r.Damage {
+		got = append(got, fmt.Sprintf("%s:%d=%s", d.File, d.Line, dashes(string(d.Fault))))
+	}
+	if !slices.EqualFunc(got, want, func(g, w string) bool { return g == w || strings.HasSuffix(g, "/"+w) }) {
+		return fmt.Sprintf("the damage is %q, want %q", got, want)
+	}
+	return ""
+}
+
+// dashes spells a word as a command line does.
+func dashes(word string) string { return strings.ReplaceAll(word, " ", "-") }
+
+// jsonComparison is what compared reads of a comparison in the format json.
+type jsonComparison struct {
+	Gaps    []string       `json:"gaps"`
+	Counts  map[string]int `json:"counts"`
+	Kernels []struct {
+		Findings []string `json:"findings"`
+	} `json:"kernels"`
+}
+
+// compared CLASS=N...: standard output is a comparison in the format json, with so many cases of
+// each class, spelled as for --fail-on. gaps=N are the reasons why a side has no verdict,
+// findings=N the new findings in kernel logs.
+func compared(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: compared CLASS=N...")
+	}
+	var c jsonComparison
+	if err := json.Unmarshal([]byte(ts.ReadFile("stdout")), &c); err != nil {
+		ts.Fatalf("read the comparison: %v", err)
+	}
+	for _, arg := range args {
+		if why := differs(c.facts(), arg); why != "" {
+			ts.Fatalf("%s", why)
+		}
+	}
+}
+
+// facts returns what a comparison holds, by the keys of compared.
+func (c *jsonComparison) facts() map[string]string {
+	findings := 0
+	for _, k := range c.Kernels {
+		findings += len(k.Findings)
+	}
+	out := map[string]string{"gaps": strconv.Itoa(len(c.Gaps)), "findings": strconv.Itoa(findings)}
+	for _, class := range classNames() {
+		out[class] = "0"
+	}
+	for class, n := range c.Counts {
+		out[dashes(class)] = strconv.Itoa(n)
+	}
+	return out
+}
+
+// The commands for damage and comparisons can fail.
+func TestComparedDiffers(t *testing.T) {
+	var c jsonComparison
+	text := `{"gaps":["x"],"counts":{"new failure":2,"same":5},"kernels":[{"findings":["a"]},{"findings":["b"]}]}`
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		t.Fatal(err)
+	}
+	for arg, same := range map[string]bool{
+		"new-failure=2": true, "new-failure=1": false, "fixed=0": true, "fixed=1": false, "same=5": true, "gaps=1": true,
+		"gaps=0": false, "findings=2": true, "findings=0": false,
+	} {
+		if why := differs(c.facts(), arg); (why == "") != same {
+			t.Errorf("%s: %q", arg, why)
+		}
+	}
+	r := jsonReport{Damage: []result.Damage{{File: "/w/cut/records.jsonl", Line: 7, Fault: result.CutOff}}}
+	for want, same := range map[string]bool{
+		"cut/records.jsonl:7=cut-off": true, "cut/records.jsonl:8=cut-off": false, "cut/records.jsonl:7=torn": false,
+		"ut/records.jsonl:7=cut-off": false,
+	} {
+		if why := r.damagedOtherwise([]string{want}); (why == "") != same {
+			t.Errorf("%s: %q", want, why)
+		}
+	}
+	if why := r.damagedOtherwise(nil); why == "" {
+		t.Error("damage that the script does not name is not noticed")
+	}
 }
 
 // The command of the scripts can fail.
