@@ -21,7 +21,7 @@ func TestEveryCommand(t *testing.T) {
 	}
 }
 
-// An argument that a command's request has no place for is a mistake.
+// An argument for which a command's request has no field is a mistake.
 func TestCallErrors(t *testing.T) {
 	for _, tt := range []struct{ step, want string }{
 		{"root call", "call needs cmd="},
@@ -47,7 +47,7 @@ func TestCallErrors(t *testing.T) {
 	}
 }
 
-// A world that sets the sysctl to 1, in its set-up or in a cell, says so.
+// Locks reports a world that sets the sysctl to 1, in its set-up or in a cell.
 func TestLocks(t *testing.T) {
 	for _, tt := range []struct {
 		text string

@@ -139,8 +139,8 @@ func TestSelectUnknown(t *testing.T) {
 	}
 }
 
-// Whatever is chosen, the controls of every chosen case are chosen with it,
-// those of the controls too: a control that did not run breaks what it guards.
+// Select returns a case always with its controls, and these with their controls: a control that
+// does not run breaks the cases that it guards.
 func TestSelectIsClosed(t *testing.T) {
 	c := load(t)
 	if err := c.Add(t.Context(), "skew.txt",

@@ -10,7 +10,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// A skip tells what is known from what is concluded.
+// The reason of a skip distinguishes a known configuration from a conclusion.
 func TestNeedReason(t *testing.T) {
 	lirc := Need{Kind: NeedConfig, Name: "BPF_LIRC_MODE2"}
 	known := &step.Facts{Config: map[string]string{"NET": "y"}, ConfigOff: []string{lirc.Name}}
@@ -60,7 +60,7 @@ func TestNeededOptionsHaveProbes(t *testing.T) {
 	}
 }
 
-// Whatever names a type of the kernel's BTF is not asked for on a kernel without it.
+// A case that names a BTF type of the kernel does not run on a kernel without the type.
 func TestTypesAreNeeded(t *testing.T) {
 	f := FactsAt(uapi.Release{Major: 7, Minor: 3})
 	f.ConfigOff = []string{"DEBUG_INFO_BTF"}

@@ -8,8 +8,8 @@ import (
 	"tokentest/cases/step"
 )
 
-// What the parser takes, the page explains: a keyword, a kind of actor, a
-// need, an operation or an argument without a word of explanation fails here.
+// The help page explains everything that the parser accepts: each keyword, kind of actor,
+// need, operation and argument has a text.
 func TestLanguage(t *testing.T) {
 	page := Language()
 	explained := func(what, word, doc string) {

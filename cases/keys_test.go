@@ -323,7 +323,7 @@ func TestFork(t *testing.T) {
 	}
 }
 
-// A fault that a step provokes has no answer that anybody knows.
+// A step that provokes a kernel fault has no known answer.
 func TestSysrqIsUnknown(t *testing.T) {
 	g := mustExpand(t, scenarioControls+"root sysrq c\n")
 	p := play(t, g, released["6.12"], "")

@@ -9,7 +9,7 @@ import (
 
 const livesHead = "actor o userns\nactor c child o\nactor p userns\no bpffs cmds=any -> b\n"
 
-// A step of an actor that is not there is a mistake in the file.
+// A step of an actor whose process does not exist is a mistake in the file.
 func TestLives(t *testing.T) {
 	for _, tt := range []struct{ steps, want string }{
 		{"o fork c\nc map_create type=hash\n", ""},

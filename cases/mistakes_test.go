@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// All mistakes of a file are told together, each with its line.
+// All mistakes of a file are reported together, each with its line.
 func TestMistakes(t *testing.T) {
 	const head = "actor o userns\ncontrol o map_create type=hash\ncontrol nobody map_create type=hash => EPERM\n"
 	for name, tt := range map[string]struct {

@@ -20,7 +20,7 @@ import (
 // class, a bit that stands for another.
 type target string
 
-// suiteReleases are the kernels that each are to notice it by themselves.
+// suiteReleases are the kernels on each of which the suite must cover every target.
 var suiteReleases = []string{"5.10", "6.1", "6.12", "7.3"}
 
 // scout finds the targets of cases on one kernel.
@@ -51,8 +51,8 @@ func (s *scout) add(c *Case, format string, args ...any) {
 	s.found[c][target(s.release+" "+fmt.Sprintf(format, args...))] = true
 }
 
-// group plays the cases with every rule in sight, and again without each rule
-// that decided one: another's absence changes nothing.
+// group plays the cases with every rule, and again without each rule that decided a case. To
+// leave out any other rule changes nothing.
 func (s *scout) group(g *Group) {
 	if len(g.Known) > 0 || looksSlowly(g) {
 		return // it has a machine to itself, or takes seconds
@@ -91,7 +91,7 @@ func looksSlowly(g *Group) bool {
 	})
 }
 
-// note notes the rules that decided a step or took its token away.
+// note records the rules that decided a step or dropped its token.
 func note(rules map[string]bool, e sim.Expect) {
 	rules[e.Verdict.ID] = true
 	for _, l := range e.Trace {
@@ -101,7 +101,7 @@ func note(rules map[string]bool, e sim.Expect) {
 	}
 }
 
-// without finds the cases of which something else is expected without a rule.
+// without finds the cases whose expectation changes if a rule is left out.
 func (s *scout) without(rule string, cs []*Case) {
 	type pair struct{ with, without *sim.Sim }
 	sims := map[*World]pair{}
@@ -130,7 +130,7 @@ func isCommand(o step.Op) bool {
 	return o.Row().Timed || o == step.OpSysctl || o == step.OpLSM || o == step.OpLSMRan
 }
 
-// step finds what one step shows.
+// step finds the targets that one step covers.
 func (s *scout) step(c *Case, sim *sim.Sim, st *step.Step) sim.Expect {
 	before := sim.Fork()
 	e := must(sim.Step(st))
@@ -155,7 +155,7 @@ func (s *scout) step(c *Case, sim *sim.Sim, st *step.Step) sim.Expect {
 	return e
 }
 
-// typed finds what the creation of a map or the load of a program shows of its type.
+// typed finds the targets about the type of a created map or a loaded program.
 func (s *scout) typed(c *Case, after, before *sim.Sim, st *step.Step, e *sim.Expect) {
 	n, _ := st.Num(step.KeyType)
 	at, _ := st.Num(step.KeyAttach)
@@ -170,10 +170,10 @@ func (s *scout) typed(c *Case, after, before *sim.Sim, st *step.Step, e *sim.Exp
 	}
 }
 
-// isLimit says that a line is about what bounds a process.
+// isLimit reports whether a line is about a limit of a process.
 func isLimit(l oracle.Line) bool { return slices.Contains(oracle.LimitRules(), l.ID) }
 
-// place says where a caller stands.
+// place returns the namespace of a caller.
 func place(s *sim.Sim, st *step.Step) string {
 	c := s.Cred(st.Actor)
 	switch {
@@ -198,8 +198,8 @@ func (s *scout) pairs(c *Case, e *sim.Expect) {
 	}
 }
 
-// caps finds a type's need of a capability, or that it has none, for a caller
-// who owns no namespace and so has just what the step says.
+// caps finds which capability a type needs, for a caller that owns no namespace and so has only
+// the capabilities of the step.
 func (s *scout) caps(c *Case, what string, after, before *sim.Sim, st *step.Step, e *sim.Expect, passed bool) {
 	h, _ := st.Num(step.KeyToken)
 	tok, cred := before.FD(st.Actor, step.Handle(h)).Token, before.Cred(st.Actor)
@@ -261,7 +261,7 @@ func sim64(st *step.Step, ends [2]uint32) uint32 {
 	return ends[0]
 }
 
-// covered returns the targets of cases and of the controls that come along.
+// covered returns the targets of cases and of their controls.
 func covered(chosen []*Case, found map[*Case]map[target]bool) map[target]bool {
 	all := map[target]bool{}
 	for _, c := range chosen {
@@ -313,7 +313,7 @@ func TestGoldenSuite(t *testing.T) {
 	t.Logf("%d cases notice %d things", len(chosen), len(have))
 }
 
-// chooser adds the cases that notice the most for what they cost.
+// chooser adds the cases that cover the most targets for their cost.
 type chooser struct {
 	numbers map[target]int
 	rest    map[*Case][]int // the targets of each case that are still to be noticed
@@ -392,7 +392,7 @@ const (
 	priceHook  = 8000.0 // a program that a security hook runs
 )
 
-// price is what a case and the controls that come along cost together.
+// price is the cost of a case and its controls.
 func (ch *chooser) price(k *Case) float64 {
 	seen := map[*Case]bool{}
 	worlds := map[*World]bool{}
@@ -424,7 +424,7 @@ func (ch *chooser) closure(k *Case, seen map[*Case]bool, worlds map[*World]bool)
 	return cost
 }
 
-// own is what the case's own steps cost.
+// own is the cost of the case's own steps.
 func (ch *chooser) own(k *Case) float64 {
 	cost, ok := ch.prices[k]
 	if !ok {
@@ -437,11 +437,11 @@ func (ch *chooser) own(k *Case) float64 {
 	return cost
 }
 
-// forked is the shape of an actor whose process no other world takes over.
+// forked is the shape of an actor whose process no other world reuses.
 const forked = ""
 
-// shapes says of each actor what it has in common with one of another world
-// whose process can be taken over.
+// shapes returns a key for each actor. The actors of two worlds with the same key can use the
+// same process.
 func shapes(cast []step.Actor) []string {
 	out, seen := make([]string, len(cast)), map[string]int{}
 	for i, a := range cast {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// notes collects what is noted, from several goroutines.
+// notes collects log lines from several goroutines.
 type notes struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -95,7 +95,7 @@ func TestRunRatio(t *testing.T) {
 	}
 }
 
-// Of one more decision the call's share is printed, and the memory.
+// The output has the cost of one more decision, the share of its call, and the memory.
 func TestRunMarginal(t *testing.T) {
 	o, _ := options(t, "clean", "token_create")
 	o.Rounds, o.Marginal = 0, true
@@ -116,7 +116,7 @@ func TestRunMarginal(t *testing.T) {
 	}
 }
 
-// A run that is not as expected ends the bench: its time says nothing.
+// A run with an unexpected result ends the bench, because its time has no meaning.
 func TestRunDiffers(t *testing.T) {
 	o, _ := options(t, "clean lie@3", "token_create")
 	var out strings.Builder
@@ -181,7 +181,7 @@ func TestUnmeasured(t *testing.T) {
 	}
 }
 
-// Only a run in which all was as expected is timed.
+// Only a run whose results are all as expected is timed.
 func TestComplete(t *testing.T) {
 	kernel := func(status result.Status, boots ...result.Boot) *result.Run {
 		k := &result.KernelRun{Ref: "k", Boots: boots, Cases: []result.CaseResult{{ID: "a", Status: status}}}
@@ -259,7 +259,7 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// What fails alone is left out; each reason is noted once.
+// A single failed measurement is left out; each reason is logged once.
 func TestLeaveOut(t *testing.T) {
 	n, m := &notes{}, &marginal{}
 	b := &bench{Options: &Options{Kernel: "k", Log: n.log}}

@@ -38,8 +38,8 @@ func TestClassOf(t *testing.T) {
 	}
 }
 
-// A sample has about as many cases as were asked for, the controls of each, one
-// of each world, and the plan's order.
+// A sample has about the requested number of cases, with their controls and one case of each
+// world, in the plan's order.
 func TestSample(t *testing.T) {
 	p := planOf(t, "map_create", "prog_load", "token_passed_on")
 	got := sample(p, len(p.Cases)/4)
@@ -67,8 +67,8 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// What is printed is the difference between the runs over the decisions
-// between them, beside what the calls between them take.
+// The printed cost is the time difference of two runs, divided by the difference of their
+// numbers of decisions, next to the time of the calls in that difference.
 func TestMarginal(t *testing.T) {
 	p := planOf(t, "map_create")
 	m := &marginal{classes: map[class]int{}}

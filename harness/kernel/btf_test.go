@@ -82,7 +82,7 @@ func TestReadTypes(t *testing.T) {
 	}
 }
 
-// Whatever is wrong is said in one line that names the file.
+// Every error is one line that names the file.
 func TestReadTypesRefuses(t *testing.T) {
 	raw := rawBTF(t)
 	vmlinux := withBTF(raw, "7.3.4-test")
@@ -126,7 +126,7 @@ func withoutName(raw []byte) []byte {
 	return bytes.ReplaceAll(raw, []byte("bpf_cmd\x00"), []byte("bpf_dmc\x00"))
 }
 
-// What was read is kept, and read again only where it must be.
+// The types are cached, and read again only if the cache entry is damaged or incomplete.
 func TestTypesAreKept(t *testing.T) {
 	o := Options{CacheDir: t.TempDir()}
 	path := write(t, filepath.Join(t.TempDir(), "vmlinux"), withBTF(rawBTF(t), "7.3.4-test"))

@@ -16,8 +16,8 @@ import (
 	"tokentest/kconfig"
 )
 
-// yard is a user's git repository with a tree that builds like a kernel, and
-// what is asked for.
+// yard is a user's git repository with a tree that builds like a kernel, and the options of
+// the build.
 type yard struct {
 	t    *testing.T
 	tree string
@@ -267,7 +267,7 @@ func TestBuildErrors(t *testing.T) {
 	}
 }
 
-// What olddefconfig drops is an error with the line and the reason.
+// An option that olddefconfig drops is an error with the line and the reason.
 func TestConfigLost(t *testing.T) {
 	w := newYard(t)
 	f, err := kconfig.ParseFragment("mine.config", []byte("CONFIG_NET=y\nCONFIG_DROPPED=y\n"))
@@ -291,7 +291,7 @@ func TestConfigLost(t *testing.T) {
 	}
 }
 
-// A build that is ended from outside leaves nothing that a later one takes for whole.
+// A killed build leaves no file that a later build takes for complete.
 func TestBuildInterrupted(t *testing.T) {
 	w := newYard(t)
 	w.write("#wait\n")

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A fetch that is cancelled ends at once, and leaves neither files nor what apt
-// had started: a child of it holds the other end of a pipe for as long as it lives.
+// A cancelled fetch ends at once and leaves neither files nor child processes of apt. Each
+// child holds one end of a pipe, so the test sees whether it lives.
 func TestCancelled(t *testing.T) {
 	w := newWorld(t)
 	w.old("bookworm", "6.1.0-50-cloud-amd64", "6.1.176-1")

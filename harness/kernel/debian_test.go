@@ -18,8 +18,8 @@ import (
 	"tokentest/harness/cachedir"
 )
 
-// world is a host with a mirror, both made up: apt-get and apt-helper are
-// scripts that note their calls, dpkg-deb is the real one.
+// world is a fake host with a fake mirror: apt-get and apt-helper are scripts that log their
+// calls, dpkg-deb is the real program.
 type world struct {
 	t    *testing.T
 	dir  string
@@ -203,7 +203,7 @@ func (w *world) resolve(ref string) *Kernel {
 	return k
 }
 
-// calls returns what was run since it was asked last.
+// calls returns the programs that ran since its last call.
 func (w *world) calls() string {
 	w.t.Helper()
 	b, _ := os.ReadFile(w.path("calls"))

@@ -71,7 +71,7 @@ func pvh(release string) []byte {
 	return elfFile(elf.EM_X86_64, []byte("Linux version %s\x00Linux version "+release+" (builder@host) #1"), notes)
 }
 
-// module is a .ko as far as it is read here.
+// module is a .ko file with only the parts that this package reads.
 func module(depends string) []byte {
 	return elfFile(elf.EM_X86_64, []byte("license=GPL\x00depends="+depends+"\x00retpoline=Y\x00"), nil)
 }

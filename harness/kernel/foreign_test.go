@@ -29,7 +29,7 @@ func hold(t *testing.T, path string) *os.File {
 	return f
 }
 
-// eventually waits for something that another goroutine does.
+// eventually waits until another goroutine makes a condition true.
 func eventually(t *testing.T, what string, true func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !true(); time.Sleep(10 * time.Millisecond) {
@@ -40,7 +40,7 @@ func eventually(t *testing.T, what string, true func() bool) {
 	}
 }
 
-// TestForeignApt: a run waits for the lock of another apt in our state, and says so once.
+// TestForeignApt: a run waits for the lock of another apt in our state, and logs that once.
 func TestForeignApt(t *testing.T) {
 	w := newWorld(t)
 	w.old("bookworm", "6.1.0-50-cloud-amd64", "6.1.176-1")
@@ -84,7 +84,7 @@ func TestForeignAptCancelled(t *testing.T) {
 	}
 }
 
-// TestForeignGit: git's own lock on the user's index is waited for.
+// TestForeignGit: a build waits for git's lock on the user's index.
 func TestForeignGit(t *testing.T) {
 	w := newYard(t)
 	w.write("int changed;\n")

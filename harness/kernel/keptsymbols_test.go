@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// The last builds keep their ELF files, which are those of their own sources;
-// older ones lose them, and are as good for the rest.
+// The last builds keep their ELF files. Older builds lose them and otherwise still work.
 func TestBuildKeepsSymbols(t *testing.T) {
 	w := newYard(t)
 	var built []*Kernel

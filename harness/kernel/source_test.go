@@ -57,8 +57,8 @@ func newSources(t *testing.T) *world {
 	return w
 }
 
-// The newest sources of the version are fetched and unpacked once, and do when
-// the mirror is down later.
+// The newest sources of the version are fetched and unpacked once. They are also used when the
+// mirror is down later.
 func TestSourcePackage(t *testing.T) {
 	w := newSources(t)
 	k := w.resolve("src:6.12")

@@ -25,7 +25,7 @@ func victim(n int) int {
 func main() { os.Exit(victim(len(os.Args)) & 1) }
 `
 
-// TestSymbols: any ELF file with DWARF will do; a compiler is at hand.
+// TestSymbols reads an ELF file with DWARF that the compiler of this host makes.
 func TestSymbols(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"main.go": program, "go.mod": "module victim\n\ngo 1.21\n"} {

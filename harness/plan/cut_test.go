@@ -28,8 +28,8 @@ func planOf(t *testing.T, kernels string, patterns ...string) *Plan {
 	return p
 }
 
-// The parts of a plan are the same each time, hold each case with its controls,
-// and together are the whole.
+// The parts of a plan are always the same. Each has the controls of its cases, and together they
+// are the whole plan.
 func TestCut(t *testing.T) {
 	p := planOf(t, "a b c", "token_create", "map_create", "nested_userns")
 	for n := 1; n <= 7; n++ {
@@ -60,7 +60,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// shape is which kernels each part has, a * where not all of one.
+// shape lists the kernels of each part, with a * if the part has only some of a kernel's cases.
 func shape(p *Plan, n int, of func(string) Cost) string {
 	var out []string
 	for i := 1; i <= n; i++ {
@@ -77,8 +77,8 @@ func shape(p *Plan, n int, of func(string) Cost) string {
 	return strings.Join(out, " ")
 }
 
-// A kernel is whole where that does not take much longer, is split where that
-// saves time, and who comes too late gets nothing.
+// A kernel stays whole if that does not take much longer, and is split if that saves time. The
+// last of too many parts are empty.
 func TestCutShape(t *testing.T) {
 	slow := func(k string) Cost {
 		if k == "a" {
@@ -112,7 +112,7 @@ func TestCutShape(t *testing.T) {
 	}
 }
 
-// Halves of a kernel are about equal: each boots, and decides half.
+// The two halves of a kernel cost about the same: a boot and half of the cases.
 func TestCutHalves(t *testing.T) {
 	p := planOf(t, "a")
 	cost := func(i int) int64 {
@@ -125,8 +125,8 @@ func TestCutHalves(t *testing.T) {
 	}
 }
 
-// Parts of another plan, or of one that is cut by other costs, have another
-// digest: they are no whole together.
+// Parts of another plan, or of one that was cut with other costs, have another digest, so
+// they cannot be merged.
 func TestDigest(t *testing.T) {
 	seen := map[string]bool{}
 	for _, p := range []*Plan{

@@ -68,7 +68,7 @@ func TestVariantsWithoutConfigs(t *testing.T) {
 	}
 }
 
-// A mistake names the file, and the line where there is one.
+// A mistake names the file, and the line if there is one.
 func TestParseFileErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"kernels = [\n":                               "x.toml:",

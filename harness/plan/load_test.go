@@ -81,7 +81,7 @@ func TestLoadExtends(t *testing.T) {
 	}
 }
 
-// What the user typed wrong is a usage error; an end of the context is not.
+// A mistake of the user is a usage error; the end of the context is not.
 func TestLoadErrors(t *testing.T) {
 	for _, args := range [][]string{{"map_crate"}, {"nosuch.txt"}, {userFile(t, "bad.txt", "nosense\n")}} {
 		_, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: args})
@@ -110,7 +110,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// A case of many steps holds more memory than a plan of many short cases has for one.
+// A case of many steps gets more memory than a short case.
 func TestMemoryCountsSteps(t *testing.T) {
 	const more = 10_000
 	memory := func(steps int) int64 {

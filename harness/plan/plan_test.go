@@ -139,9 +139,8 @@ func checkBatches(t *testing.T, chosen []*cases.Case, size int) {
 	}
 }
 
-// ByWorld moves no case past another of its world, opens every world once, and
-// those last that put programs on hooks, and then
-// those that leave the machine's sysctl at 1.
+// ByWorld keeps the order of a world's cases and starts every world once. The last worlds are
+// those with programs on LSM hooks, then those that leave the machine's sysctl at 1.
 func TestByWorld(t *testing.T) {
 	all, err := corpus(t).Select(nil, true)
 	if err != nil {

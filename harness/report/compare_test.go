@@ -14,7 +14,7 @@ import (
 	"tokentest/harness/vm"
 )
 
-// comparison has every class, a new finding, and a kernel that is gone.
+// comparison has every class, a new finding, and a kernel that the new run does not have.
 func comparison() *result.Comparison {
 	base := newKernel("deb:trixie", passed("same/a", 0), passed("m/any/fails/b", eperm), passed("m/any/fails/c", eperm),
 		passed("changes/a", eperm),
@@ -106,7 +106,7 @@ func TestComparisonJSON(t *testing.T) {
 	}
 }
 
-// TestComparisonGroups tells one rule that is wrong in a paragraph.
+// TestComparisonGroups checks that one wrong rule is one paragraph.
 func TestComparisonGroups(t *testing.T) {
 	base, now := newKernel("k"), newKernel("k")
 	for i := range 400 {

@@ -20,7 +20,7 @@ const (
 	enoent = uapi.Errno(syscall.ENOENT)
 )
 
-// fixtures are the runs that every format is tried on.
+// fixtures are the runs that every format renders.
 var fixtures = []struct {
 	name string
 	run  func() *result.Run
@@ -48,8 +48,7 @@ var fixtures = []struct {
 	{"starved", starved, result.ExitNoVerdict},
 }
 
-// starved holds a machine to which the host gave too little, and the one that
-// came after it.
+// starved holds a machine that got too little of the host's CPU time, and the next machine.
 func starved() *result.Run {
 	k := newKernel("deb:trixie", passed("token_create/x", 1))
 	s := &splat.Share{Span: 20 * time.Second, Ran: 1300 * time.Millisecond, Waited: 18700 * time.Millisecond,
@@ -61,7 +60,7 @@ func starved() *result.Run {
 	return newRun(k)
 }
 
-// known holds a defect that is as it is known to be: its machine does not count.
+// known holds a known defect that matches its entry, so its machine does not count.
 func known() *result.Run {
 	const defect = "bpf_token_fops has no open method (cases/known/known_reopen.txt:2)"
 	k := newKernel("deb:trixie",
@@ -111,7 +110,7 @@ func skipped(id, why string) result.CaseResult {
 	return result.NewResult(id, result.Skip, result.Cause{Kind: result.Unmet, Need: need}, why, -1)
 }
 
-// broken is a case that a cause breaks which the guest words.
+// broken is a case that is broken for a reason from the guest.
 func broken(id, why string, boot int) result.CaseResult {
 	return brokenBy(result.Cause{Kind: result.ByGuest}, id, why, boot)
 }
@@ -208,7 +207,7 @@ func everything() *result.Run {
 		&result.KernelRun{Ref: "deb:nowhere", Error: `no suite "nowhere" on the mirror`})
 }
 
-// expected fails as a list says.
+// expected fails as a list of known failures says.
 func expected() *result.Run {
 	c := failed("map_create/known", stepResult("owner map_create", 0, eperm))
 	k := newKernel("deb:trixie", passed("map_create/a", 0), c, c)
@@ -231,7 +230,7 @@ func unexpected() *result.Run {
 	return r
 }
 
-// tainted passes every case on a machine whose kernel complained.
+// tainted passes every case on a machine whose kernel log has a finding.
 func tainted() *result.Run {
 	k := newKernel("deb:trixie", passed("map_create/a", 0))
 	k.Boots[0] = boot(0, vm.Tainted, "WARNING in bpf_map_put (findings: 1)",
@@ -239,7 +238,7 @@ func tainted() *result.Run {
 	return newRun(k)
 }
 
-// brokenControls has one cause under many names.
+// brokenControls has one cause in many cases.
 func brokenControls() *result.Run {
 	k := newKernel("deb:trixie", passed("token_create/x", 0))
 	why := "actor owner: read back capabilities: effective 0x17fffffffff, want 0xffffff7fffffffff"

@@ -55,7 +55,7 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
-// many is a run whose every case fails for a reason of its own.
+// many is a run in which every case fails for a different reason.
 func many(n int) *result.Run {
 	k := newKernel("deb:trixie")
 	for i := range n {
@@ -67,7 +67,7 @@ func many(n int) *result.Run {
 	return newRun(k)
 }
 
-// TestGitHub stays within what GitHub shows, and says what it leaves out.
+// TestGitHub checks that the output is within GitHub's limits and counts what it leaves out.
 func TestGitHub(t *testing.T) {
 	for _, n := range []int{0, 1, 9, 10, 11, 500} {
 		count := map[string]int{}
@@ -134,7 +134,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestMarkdown stays below GitHub's limit, and escapes what has a meaning.
+// TestMarkdown checks that the output is below GitHub's limit and escapes special characters.
 func TestMarkdown(t *testing.T) {
 	if n := len(render(t, "markdown", many(20_000), Options{})); n > 1<<20 {
 		t.Errorf("%d bytes are more than GitHub takes", n)
@@ -150,8 +150,8 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
-// TestMail keeps to the width of lists, but for words that are longer, the
-// kernel's own lines and the subject.
+// TestMail checks the width for mailing lists. Longer words, the kernel's own lines and the
+// subject may exceed it.
 func TestMail(t *testing.T) {
 	for _, f := range fixtures {
 		text := render(t, "mail", f.run(), Options{Width: 200, Color: true})
@@ -202,7 +202,7 @@ func TestJSONL(t *testing.T) {
 	}
 }
 
-// TestJSONMembers compares what is kept of encoded cases with the encoder.
+// TestJSONMembers compares the cached encodings of cases with the encoder.
 func TestJSONMembers(t *testing.T) {
 	j := &jsonWriter{}
 	for range 2 {

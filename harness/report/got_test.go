@@ -8,7 +8,7 @@ import (
 	"tokentest/harness/result"
 )
 
-// TestMismatch says what is wrong where the errno is not.
+// TestMismatch covers steps that are wrong although the errno is as expected.
 func TestMismatch(t *testing.T) {
 	ok := uapi.OK
 	left := result.StepResult{Want: &ok, Wrong: true, Rule: "9 objects stayed behind, want at most 8",

@@ -11,7 +11,7 @@ import (
 	"tokentest/harness/vm"
 )
 
-// gridRun is a run of kernels that answer with an errno each.
+// gridRun is a run in which each kernel answers with its own errno.
 func gridRun(errnos ...uapi.Errno) *result.Run {
 	r := &result.Run{}
 	for i, e := range errnos {

@@ -78,12 +78,11 @@ func matrixRun(n int) *result.Run {
 	return r
 }
 
-// patience is how long a machine that has other things to do may take for
-// anything that is not timed.
+// patience is how long a busy machine may take for anything that is not timed.
 const patience = 2 * time.Minute
 
-// browser starts a headless Chromium, and fails the test on an exception in
-// the page and on anything that the page asks of a network.
+// browser starts a headless Chromium. It fails the test on an exception in the page and on
+// every network request.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	found := ""
@@ -165,7 +164,7 @@ func (p *driver) js(expression string) string {
 	return out
 }
 
-// until reads an expression until what it gives is right: the page draws when it can.
+// until evaluates an expression until its value is right, because the page draws asynchronously.
 func (p *driver) until(expression, want string, right func(got string) bool) {
 	p.t.Helper()
 	got := ""
@@ -188,7 +187,7 @@ func (p *driver) has(selector, text string) {
 		func(got string) bool { return strings.Contains(got, text) })
 }
 
-// script runs something in the page.
+// script runs a script in the page.
 func script(text string) chromedp.Action[chromedp.Void] {
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		_, err := chromedp.Evaluate[string]("("+text+", '')")(ctx, t)
@@ -205,7 +204,7 @@ func (p *driver) number(expression string) float64 {
 	return n
 }
 
-// cell clicks a cell of the nth map, by its place.
+// cell clicks a cell of the nth heat map, by its row and column.
 func (p *driver) cell(n, row, col int) {
 	p.t.Helper()
 	place := fmt.Sprintf(`(() => { const m = maps[%d], b = m.canvas.getBoundingClientRect();
@@ -330,8 +329,8 @@ func TestPageWithoutColour(t *testing.T) {
 	}
 }
 
-// TestPageOfKnownDefect does not take a machine for wrong that ended as it is
-// known to.
+// TestPageOfKnownDefect checks that the page shows no error for a machine that ended with a
+// known defect.
 func TestPageOfKnownDefect(t *testing.T) {
 	path := writeHTML(t, func(b *bytes.Buffer) error { return Write("html", known(), b, Options{}) })
 	p := &driver{t, browser(t)}
@@ -344,7 +343,7 @@ func TestPageOfKnownDefect(t *testing.T) {
 
 // TestPageOfManyDecisions opens a page of more than 100,000 decisions in less
 // than two seconds and draws it fast enough to scroll. The best of three
-// counts: the machine has other things to do.
+// counts, because the machine may be busy.
 func TestPageOfManyDecisions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds")
@@ -469,7 +468,7 @@ func TestPageLines(t *testing.T) {
 	}
 }
 
-// TestPageAlone finds nothing in the page that would need a network.
+// TestPageAlone checks that the page needs no network.
 func TestPageAlone(t *testing.T) {
 	for _, f := range fixtures {
 		text := render(t, "html", f.run(), Options{})

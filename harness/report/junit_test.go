@@ -11,8 +11,8 @@ import (
 	"tokentest/harness/result"
 )
 
-// TestJUnitSchema holds every report against the schema of what CI systems
-// take, and shows that the schema can say no.
+// TestJUnitSchema validates every report with the schema that CI systems use, and checks that
+// the schema refuses a wrong report.
 func TestJUnitSchema(t *testing.T) {
 	lint, err := exec.LookPath("xmllint")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestJUnitSchema(t *testing.T) {
 	}
 }
 
-// TestJUnitByHand holds what is written by hand against the encoder.
+// TestJUnitByHand compares the hand-written XML with that of the encoder.
 func TestJUnitByHand(t *testing.T) {
 	for _, text := range []string{"plain", `a<b>&"c"'d'`, "tab\tand\nnewline", "bell\a, \uFFFE", ""} {
 		for _, status := range []result.Status{result.Pass, result.Skip} {

@@ -61,7 +61,7 @@ func (r *ktapReader) block(indent string) ([]*ktapTest, error) {
 	return out, nil
 }
 
-// test reads what stands before a result line, and the line.
+// test reads the lines before a result line, and the result line.
 func (r *ktapReader) test(indent string, number int) (*ktapTest, error) {
 	t := &ktapTest{}
 	for ; ; r.at++ {
@@ -88,7 +88,7 @@ func (r *ktapReader) test(indent string, number int) (*ktapTest, error) {
 	}
 }
 
-// count adds the leaves up and holds each parent against its children.
+// count adds up the leaves and compares each parent with its children.
 func (t *ktapTest) count(n map[string]int) (bad bool, err error) {
 	word, _, _ := strings.Cut(t.directive, " ")
 	for _, s := range t.sub {
