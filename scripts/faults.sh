@@ -42,6 +42,7 @@ says() {
 	verdict "$name" "$why" "exit $got, $(grep -ohE -m1 -- "$text" "$work/report" "$work/messages" | head -n 1)"
 }
 # What filters use. passes: every kernel has results, and every result is as expected.
+# shellcheck disable=SC2016 # jq variables
 defs='
 	def n($status): .counts[$status] // 0;
 	def passes: .exit_code == 0 and all(.kernels[]; n("pass") > 0 and n("fail") == 0 and n("broken") == 0);
