@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -220,10 +221,46 @@ func (a *apt) refresh(ctx context.Context, log func(string, ...any)) ([]byte, er
 	}
 }
 
+// What the package lists take, and what updating them may take, in MiB.
+const (
+	firstListsMiB  = 200
+	updateListsMiB = 64
+)
+
+// checkRoom refuses to update the package lists if the cache has too little space: apt waits for
+// ever for a method that cannot write.
+func (a *apt) checkRoom(free func(dir string) (mib uint64, err error)) error {
+	need := uint64(updateListsMiB)
+	if lists, _ := filepath.Glob(filepath.Join(a.dir, "lists", "*_Packages*")); len(lists) == 0 {
+		need = firstListsMiB
+	}
+	mib, err := free(a.dir)
+	if err != nil {
+		return fmt.Errorf("update package lists: %w", err)
+	}
+	if mib < need {
+		return fmt.Errorf("update package lists: %d MiB are free in %s, and apt needs %d; "+
+			"make room, or name another directory with --cache", mib, a.dir, need)
+	}
+	return nil
+}
+
+// freeMiB returns what a user may still write into a directory.
+func freeMiB(dir string) (uint64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dir, &s); err != nil {
+		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
+	}
+	return s.Bavail * uint64(s.Bsize) >> 20, nil
+}
+
 // update refreshes the package lists. apt downloads only changed lists, and one suite's failure
 // does not stop the others.
 func (a *apt) update(ctx context.Context, log func(string, ...any)) (failures, error) {
 	if err := a.configure(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.checkRoom(freeMiB); err != nil {
 		return nil, err
 	}
 	out, err := a.refresh(ctx, log)

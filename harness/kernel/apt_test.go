@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -106,5 +108,37 @@ func TestSettingsTrust(t *testing.T) {
 		if strings.Contains(low, bad) {
 			t.Errorf("settings contain %q", bad)
 		}
+	}
+}
+
+// Too little space is said before apt runs: apt would wait for ever.
+func TestCheckRoom(t *testing.T) {
+	a := &apt{dir: t.TempDir()}
+	has := func(mib uint64) func(string) (uint64, error) {
+		return func(string) (uint64, error) { return mib, nil }
+	}
+	if err := a.checkRoom(has(firstListsMiB)); err != nil {
+		t.Errorf("enough for the first lists: %v", err)
+	}
+	if err := a.checkRoom(has(firstListsMiB - 1)); err == nil || !strings.Contains(err.Error(), "--cache") {
+		t.Errorf("too little for the first lists: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(a.dir, "lists"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.dir, "lists", "x_Packages"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.checkRoom(has(updateListsMiB)); err != nil {
+		t.Errorf("enough for an update: %v", err)
+	}
+	if err := a.checkRoom(has(updateListsMiB - 1)); err == nil {
+		t.Error("too little for an update: no error")
+	}
+	if err := a.checkRoom(freeMiB); err != nil {
+		t.Logf("the test's directory: %v", err)
+	}
+	if _, err := freeMiB(filepath.Join(a.dir, "nowhere")); err == nil {
+		t.Error("no directory: no error")
 	}
 }

@@ -25,20 +25,20 @@ func resolveFile(ref string) (*Kernel, error) {
 // readImage reads the release and the digest of an image. If the file is not a kernel, the error is
 // a *UsageError.
 func readImage(ref string) (*Kernel, error) {
-	f, err := os.Open(ref)
-	if err != nil {
-		return nil, pathError(ref, err)
-	}
-	defer f.Close()
-	stat, err := f.Stat()
+	stat, err := os.Stat(ref) // before it is opened: a FIFO would wait for a writer
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read kernel image: %w", err)
+		return nil, pathError(ref, err)
 	case stat.IsDir():
 		return nil, &UsageError{Ref: ref, Reason: "a directory; want " + Forms}
 	case !stat.Mode().IsRegular():
 		return nil, &UsageError{Ref: ref, Reason: "not a regular file; want " + Forms}
 	}
+	f, err := os.Open(ref)
+	if err != nil {
+		return nil, pathError(ref, err)
+	}
+	defer f.Close()
 	head, err := inspect(f, stat.Size())
 	var bad *formatError
 	if errors.As(err, &bad) {

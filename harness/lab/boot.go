@@ -108,6 +108,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *bootOut
 	s.trial.symbolise(exit.Findings)
 	s.keepEnding(dir, exit)
 	s.dropSnapshot(exit)
+	s.trial.bootedPacked(exit)
 	return s.end(exit, dir)
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,27 @@ const (
 	DirectEntry  Entry = "direct"  // the ELF file in the image, through its PVH note
 	BzImageEntry Entry = "bzimage" // the image, which unpacks itself
 )
+
+// auto is AutoEntry as users write it.
+const auto = "auto"
+
+// Set, String and Type make *Entry the value of a flag.
+func (e *Entry) Set(text string) error {
+	switch now := Entry(text); {
+	case text == auto:
+		*e = AutoEntry
+	case now == DirectEntry, now == BzImageEntry:
+		*e = now
+	default:
+		return errors.New("must be auto, direct or bzimage")
+	}
+	return nil
+}
+
+func (e *Entry) String() string { return cmp.Or(string(*e), auto) }
+
+// Type is what pflag calls the type of the value.
+func (*Entry) Type() string { return "string" }
 
 // entry is the file that QEMU boots as the kernel of a trial.
 type entry struct {
@@ -63,12 +85,20 @@ func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 		return false
 	}
 	to := t.disown(string(DirectEntry))
-	t.remark(fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), "+
-		"so its bzImage is booted; "+
-		"--boot bzimage does that at once", exit.Reason, to))
+	t.notDirect = fmt.Sprintf("it does not boot if QEMU enters its ELF file directly (%s, console in %s), "+
+		"so its bzImage is booted; --boot bzimage does that at once", exit.Reason, to)
 	t.entry = entry{BzImageEntry, t.kernel.Image}
-	t.snapshot, t.snapshotTried = nil, false
+	t.snapshot, t.snapshotTried = nil, t.cold
 	return true
+}
+
+// bootedPacked adds the remark about the direct entry once the bzImage has booted. A kernel that
+// boots in neither way has another fault.
+func (t *trial) bootedPacked(exit vm.Exit) {
+	if t.notDirect != "" && exit.Boot > 0 {
+		t.remark(t.notDirect)
+		t.notDirect = ""
+	}
 }
 
 // disown removes the last machine from the run, because nothing was decided on it. It renames

@@ -32,7 +32,7 @@ func TestEntry(t *testing.T) {
 		"only as a bzImage": {AutoEntry, true, "mute clean", []string{"bzimage"}, []vm.Fate{vm.Clean},
 			"does not boot if QEMU enters its ELF file directly", "", ""},
 		"in no way": {AutoEntry, true, "mute mute", []string{"bzimage"}, []vm.Fate{vm.Unbooted},
-			"does not boot if QEMU enters its ELF file directly", "", ""},
+			"", "", ""},
 		"directly as was asked":  {DirectEntry, true, "mute clean", []string{"direct"}, []vm.Fate{vm.Unbooted}, "", "", ""},
 		"a panic is not excused": {AutoEntry, true, "panic@0 clean", []string{"direct"}, []vm.Fate{vm.Panicked}, "", "", ""},
 		"later machines go on so": {AutoEntry, true, "mute panic@70 clean", []string{"bzimage", "bzimage", "bzimage"},

@@ -91,6 +91,7 @@ func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit,
 	}
 	out.Exit = x.exit
 	exit = s.m.Wait()
+	t.bootedPacked(exit)
 	s.trial.symbolise(exit.Findings)
 	for i := range exit.Findings {
 		exit.Findings[i].Case = p.Args[0]

@@ -65,11 +65,14 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 	m := t.machine(ctx, dir)
 	m.Deadline = cmp.Or(deadline, m.Deadline)
 	err := m.Start(ctx)
-	if t.verifying == nil {
+	if t.verifying == nil && (err == nil || m.Restore == nil || ctx.Err() != nil) {
 		return m, err
 	}
-	bad := <-t.verifying
-	t.verifying = nil
+	bad := err // such as a snapshot that another run has just removed
+	if t.verifying != nil {
+		bad = <-t.verifying
+		t.verifying = nil
+	}
 	if bad == nil {
 		return m, err
 	}

@@ -28,6 +28,7 @@ type trial struct {
 	image     *images.Image
 	accel     vm.Accel
 	entry     entry
+	notDirect string   // the remark that it boots only as a bzImage, until it did
 	remarks   []string // in out.Note
 	dir       string
 	judge     *result.Judge // nil before the first hello

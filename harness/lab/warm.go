@@ -2,7 +2,9 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +29,27 @@ const (
 	// AlwaysRestore boots a machine to save it if there is no snapshot.
 	AlwaysRestore SnapshotUse = "always"
 )
+
+// never is NeverRestore as users write it.
+const never = "never"
+
+// Set, String and Type make *SnapshotUse the value of a flag.
+func (u *SnapshotUse) Set(text string) error {
+	switch now := SnapshotUse(text); {
+	case text == never:
+		*u = NeverRestore
+	case now == AutoRestore, now == AlwaysRestore:
+		*u = now
+	default:
+		return errors.New("must be auto, always or never")
+	}
+	return nil
+}
+
+func (u *SnapshotUse) String() string { return cmp.Or(string(*u), never) }
+
+// Type is what pflag calls the type of the value.
+func (*SnapshotUse) Type() string { return "string" }
 
 // The kernel is to blame only for failures that a machine shows which booted. If a restored
 // machine does not end well or a case fails on it, a machine that boots runs the same cases,
@@ -118,7 +141,7 @@ func (t *trial) doubt(b *bootOutcome) bool {
 }
 
 // settleDoubts gives the restored machines that did not end well the fate infra if no machine
-// that booted ended badly: then they say nothing about the kernel.
+// that booted ended badly: then nothing is known about the kernel.
 func (t *trial) settleDoubts() {
 	bad := func(b result.Boot) bool {
 		return b.Began != result.Restored && b.Known == "" && (b.Fate == vm.Tainted || b.Fate == vm.Panicked ||
@@ -127,10 +150,16 @@ func (t *trial) settleDoubts() {
 	if slices.ContainsFunc(t.out.Boots, bad) {
 		return
 	}
+	why := "no machine that booted could confirm it"
+	if slices.ContainsFunc(t.out.Boots, func(b result.Boot) bool {
+		return b.Began != result.Restored && b.Fate == vm.Clean
+	}) {
+		why = "one that booted did not show it"
+	}
 	for _, i := range t.doubted {
 		b := &t.out.Boots[i]
-		b.Reason = fmt.Sprintf("%s, but only on a machine that was restored from a snapshot; "+
-			"one that booted did not show it: %s", b.Fate, b.Reason)
+		b.Reason = fmt.Sprintf("%s, but only on a machine that was restored from a snapshot; %s: %s",
+			b.Fate, why, b.Reason)
 		b.Fate = vm.Infra
 	}
 }

@@ -338,7 +338,7 @@ func TestStartRefuses(t *testing.T) {
 		"Kernel":                                                func(m *Machine) { m.Kernel = "" },
 		"Dir":                                                   func(m *Machine) { m.Dir = "" },
 		"CPUs":                                                  func(m *Machine) { m.CPUs = -1 },
-		"prepare boot directory":                                func(m *Machine) { m.Dir = "/nonexistent" },
+		"prepare boot directory":                                func(m *Machine) { m.Dir = filepath.Join(m.Dir, "missing") },
 	} {
 		m := good
 		spoil(&m)

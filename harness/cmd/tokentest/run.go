@@ -80,6 +80,9 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 			if f.resume != "" && a.begun == nil {
 				return a.resumeRun(c, f, args)
 			}
+			if err := positive(c.Flags(), "jobs", "batch", "repeat", "deadline"); err != nil {
+				return err
+			}
 			if err := a.override(c); err != nil {
 				return err
 			}
@@ -136,6 +139,20 @@ const (
 	bisectName = "bisect"
 	bisectFlag = "--" + bisectName
 )
+
+// positive refuses a given 0 of flags whose absence is 0.
+func positive(fl *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		switch f := fl.Lookup(name); {
+		case !f.Changed:
+		case f.Value.String() == "0":
+			return usage.Errorf("--%s 0: must be at least 1", name)
+		case f.Value.String() == "0s":
+			return usage.Errorf("--%s 0: must be positive", name)
+		}
+	}
+	return nil
+}
 
 func checkAccel(how string) error {
 	if how != "auto" && how != "kvm" && how != "tcg" {
