@@ -244,6 +244,19 @@ func TestWriteRatio(t *testing.T) {
 	}
 }
 
+// A ratio over its budget is marked.
+func TestOverBudget(t *testing.T) {
+	for seconds, want := range map[int]string{2: "1.00 (budget 1.20)\n", 3: "1.50 (over the budget of 1.20)\n"} {
+		bare := &figure{name: "bare", times: []time.Duration{2 * time.Second}}
+		f := &figure{name: "f", budget: 1.2, times: []time.Duration{time.Duration(seconds) * time.Second}}
+		var out strings.Builder
+		(&bench{Options: &Options{Kernel: "k", Rounds: 1}, out: &out}).writeRatio([]*figure{bare, f})
+		if !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%d s: got %q, want %q", seconds, out.String(), want)
+		}
+	}
+}
+
 // The budgets are those of the default suite.
 func TestBudgets(t *testing.T) {
 	for _, o := range []Options{{}, {Full: true}, {Args: []string{"token_create"}}} {

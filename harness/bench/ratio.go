@@ -170,7 +170,10 @@ func (b *bench) writeRatio(figures []*figure) {
 		if base > 0 {
 			fmt.Fprintf(w, "%.2f", f.median().Seconds()/base.Seconds())
 		}
-		if f.budget > 0 {
+		switch {
+		case f.budget > 0 && base > 0 && f.median().Seconds()/base.Seconds() > f.budget:
+			fmt.Fprintf(w, " (over the budget of %.2f)", f.budget)
+		case f.budget > 0:
 			fmt.Fprintf(w, " (budget %.2f)", f.budget)
 		}
 		switch n := len(f.times); {

@@ -19,6 +19,7 @@ func (a *app) benchCmd() *cobra.Command {
 		Long: `Time by turns a bare boot (an init that powers off at once), from the bzImage and
 entered directly, the cases on a kernel that never ran before, the cases on the same
 kernel again, and one case. Print medians, spreads and ratios to the bare bzImage boot.
+A ratio over its budget is marked; it does not change the exit code.
 
 With --marginal also run about 1,000 and 10,000 of all cells of matrices (or of the
 named ones) and all of them, each in one boot, and each kind of call in a tight loop
