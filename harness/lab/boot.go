@@ -23,6 +23,7 @@ type bootOutcome struct {
 	exit     vm.Exit
 	culprits []*cases.Case // several cases one of which the machine died under
 	refused  bool          // its hello was not that of our guest on this kernel
+	idle     bool          // it did not begin the first set-up
 	cut      bool          // the run that is resumed now was interrupted in this boot
 }
 
@@ -153,7 +154,7 @@ func (s *session) end(exit vm.Exit, dir string) *bootOutcome {
 		exit.Reason, corrupt = s.wrong.Error(), errors.Is(s.wrong, wire.ErrCorrupt)
 	}
 	s.attribute(exit.Findings)
-	out := &bootOutcome{exit: exit, refused: s.refused}
+	out := &bootOutcome{exit: exit, refused: s.refused, idle: s.setupsSeen == 0}
 	name, err := filepath.Rel(s.trial.lab.Dir, dir)
 	if err != nil {
 		name = dir

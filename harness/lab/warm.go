@@ -125,7 +125,7 @@ func (t *trial) doubt(b *bootOutcome) bool {
 		return false
 	}
 	t.bootFromNowOn()
-	if last := &t.out.Boots[i]; last.Cases == 0 && len(last.Findings) == 0 { // it showed nothing
+	if b.idle && len(b.exit.Findings) == 0 { // it never ran, so it showed nothing
 		t.disown(result.Restored)
 		t.remark(fmt.Sprintf("a machine could not be restored from its snapshot (%s), so all machines boot; "+
 			"if that happens again, give --snapshot=never", b.exit.Reason))

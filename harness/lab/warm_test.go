@@ -69,6 +69,8 @@ func TestAutoRestore(t *testing.T) {
 			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitNoVerdict, "", false},
 		"a warning that is not": {"warn@70 clean", []string{"restored", "bzimage"}, []vm.Fate{vm.Infra, vm.Clean},
 			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitNoVerdict, "", false},
+		"an end in the first cell that is not": {"off@0 clean", []string{"restored", "bzimage"},
+			[]vm.Fate{vm.Infra, vm.Clean}, map[result.Status]int{result.Pass: 219}, result.ExitNoVerdict, "", false},
 		"a state that QEMU refuses": {"refuse clean", []string{"bzimage"}, []vm.Fate{vm.Clean},
 			map[result.Status]int{result.Pass: tokenCreate()}, result.ExitOK, "could not be restored", false},
 	} {
