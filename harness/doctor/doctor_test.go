@@ -38,7 +38,7 @@ func TestInstalls(t *testing.T) {
 func TestNewEnough(t *testing.T) {
 	for has, want := range map[string]struct {
 		state  string
-		mended bool
+		hasFix bool
 	}{
 		"go version go1.19.8 linux/amd64": {"too old", true}, "go version go1.22.1 linux/amd64": {"it fetches 1.26.0 once",
 			false},
@@ -46,7 +46,7 @@ func TestNewEnough(t *testing.T) {
 		"go version go1.27.1 linux/amd64": {"go1.27.1 linux", false}, "go version devel": {"devel", false},
 	} {
 		got := newEnough(Finding{What: "go", State: has}, "1.26.0")
-		if !strings.Contains(got.State, want.state) || (got.Fix != "") != want.mended {
+		if !strings.Contains(got.State, want.state) || (got.Fix != "") != want.hasFix {
 			t.Errorf("%s: %q, fix %q", has, got.State, got.Fix)
 		}
 	}

@@ -334,7 +334,7 @@ func TestFindProgram(t *testing.T) {
 	}
 }
 
-// What an actor is told beyond what it can do is an error, in words.
+// An actor answers a request that it does not support with an error.
 func TestActRefuses(t *testing.T) {
 	a := &actor{handles: map[step.Handle]int{}, context: noFD}
 	for name, tt := range map[string]struct {
@@ -405,7 +405,7 @@ func TestPerform(t *testing.T) {
 	}
 }
 
-// fakeActor answers a broker's scripts as it is told to.
+// fakeActor answers the scripts of a broker with the replies of a test.
 func fakeActor(t *testing.T, answer func(its link, acts []act)) *player {
 	t.Helper()
 	// The broker waits for an answer with a raw call, which does not let the collector stop

@@ -277,7 +277,7 @@ func TestInSlices(t *testing.T) {
 	}
 }
 
-// beat says that the agent is alive until it is told to end, and then nothing more.
+// beat sends records that the agent is alive until the caller stops it, and none afterwards.
 func TestBeatEnds(t *testing.T) {
 	ours, theirs := channel(t)
 	defer ours.Close()
@@ -387,7 +387,7 @@ func TestStepsForgetCopies(t *testing.T) {
 	}
 }
 
-// After an exec the new program is told the types again, before its next act.
+// After an exec, the new program gets the types again, before its next request.
 func TestExecTellsTypesAgain(t *testing.T) {
 	p, seen := countingActor(t)
 	g := &agent{players: []*player{p}, buf: make([]byte, maxMessage), types: []byte("{}")}

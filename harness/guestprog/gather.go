@@ -192,7 +192,7 @@ func bringPackage(p *lab.Program, here string) error {
 	return nil
 }
 
-// wantFiles asks for the files that a Go test is told to write.
+// wantFiles asks for the files that the flags of a Go test name as its output.
 func wantFiles(p *lab.Program, here string) {
 	base := here
 	for _, a := range p.Args[1:] {

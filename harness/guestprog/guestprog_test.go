@@ -252,8 +252,8 @@ func TestResults(t *testing.T) {
 	}
 }
 
-// The first signal goes to the program, and SIGUSR1 as often as it comes; when the program
-// does not end in time the command does.
+// The first ending signal and every SIGUSR1 go to the program. If the program does not end in time,
+// the command ends.
 func TestForward(t *testing.T) {
 	kill := func(s syscall.Signal) { syscall.Kill(os.Getpid(), s) }
 	got := make(chan wire.Signal)

@@ -110,7 +110,7 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	emptyFlag(fl, &f.allowEmpty)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, bisectName, false,
-		`exit as "git bisect run" wants it: 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+		`use the exit codes of "git bisect run": 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
 	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr")
