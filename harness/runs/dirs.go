@@ -15,9 +15,14 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
+
+// nameForm is the name of a run's directory: the time in UTC at which it began.
+const nameForm = "20060102-150405.000"
 
 // Make makes the directory of a run: out, which must not exist, or if it is "" one named by
 // the time in Base. No other run can have it.
@@ -34,7 +39,7 @@ func Make(out string) (string, error) {
 		return "", err
 	}
 	for {
-		dir, err := MakeDir(filepath.Join(base, time.Now().UTC().Format("20060102-150405.000")))
+		dir, err := MakeDir(filepath.Join(base, time.Now().UTC().Format(nameForm)))
 		if !errors.Is(err, fs.ErrExist) {
 			return dir, err
 		}
@@ -58,20 +63,59 @@ func MakeDir(dir string) (string, error) {
 	return dir, nil
 }
 
-// Base is the directory of the runs for which the user names none: results/runs in a
-// checkout, else in the user's state directory.
+// Base is the directory of the runs for which the user names none, wherever the tool is
+// started: that of TOKENTEST_RUNS; results/runs of the checkout around the working directory,
+// if this user may write there; else tokentest/runs in the user's state directory.
 func Base() (string, error) {
-	if text, err := os.ReadFile("go.mod"); err == nil && strings.HasPrefix(string(text), "module tokentest\n") {
-		return filepath.Join("results", "runs"), nil
+	if dir := os.Getenv(Variable); dir != "" {
+		return dir, nil
+	}
+	if root := checkout(); root != "" {
+		dir := filepath.Join(root, "results", "runs")
+		if writable(dir) {
+			return dir, nil
+		}
 	}
 	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
 		return filepath.Join(dir, "tokentest", "runs"), nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("find a place for the run: %w; name one with --out", err)
+		return "", fmt.Errorf("find a place for the run: %w; name one with --out or %s", err, Variable)
 	}
 	return filepath.Join(home, ".local", "state", "tokentest", "runs"), nil
+}
+
+// Variable is the environment variable that names the directory of the runs.
+const Variable = "TOKENTEST_RUNS"
+
+// checkout is the directory of this project's sources that holds the working directory,
+// relative to it; "" if there is none.
+func checkout() string {
+	here, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for dir := "."; ; dir = filepath.Join(dir, "..") {
+		text, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(text), "module tokentest\n") {
+			return dir
+		}
+		if filepath.Join(here, dir) == "/" {
+			return ""
+		}
+	}
+}
+
+// writable reports whether this user may make a directory in dir, which need not exist.
+func writable(dir string) bool {
+	for {
+		err := unix.Access(dir, unix.W_OK|unix.X_OK)
+		if !errors.Is(err, fs.ErrNotExist) || dir == "." {
+			return err == nil
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // Store writes a run that no lab made into its directory, which must exist.

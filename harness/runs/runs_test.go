@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"tokentest/cases/step"
 	"tokentest/harness/result"
@@ -43,11 +46,44 @@ func TestBase(t *testing.T) {
 	if _, err := Base(); err == nil || !strings.Contains(err.Error(), "--out") {
 		t.Errorf("without a home: got %v, want advice to use --out", err)
 	}
-	if err := os.WriteFile("go.mod", []byte("module tokentest\n"), 0o644); err != nil {
+	t.Setenv(Variable, "mine")
+	if got, err := Base(); err != nil || got != "mine" {
+		t.Errorf("with %s: got %s, %v", Variable, got, err)
+	}
+}
+
+// All directories of a checkout share its runs, unless the user cannot write there.
+func TestBaseOfCheckout(t *testing.T) {
+	state := stateDir(t)
+	err := errors.Join(os.WriteFile("go.mod", []byte("module tokentest\n"), 0o644), os.MkdirAll("a/b", 0o755))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Base(); err != nil || got != "results/runs" {
-		t.Errorf("in a checkout: got %s, %v", got, err)
+		t.Errorf("got %s, %v", got, err)
+	}
+	other := make(chan string)
+	go func() { // the thread ends with this goroutine
+		runtime.LockOSThread()
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+			other <- state // an ordinary user runs the test
+			return
+		}
+		dir, _ := Base()
+		other <- dir
+	}()
+	if got := <-other; got != state {
+		t.Errorf("for a user who cannot write there: got %s, want %s", got, state)
+	}
+	t.Chdir("a/b")
+	if got, err := Base(); err != nil || got != "../../results/runs" {
+		t.Errorf("below it: got %s, %v", got, err)
+	}
+	if err := os.WriteFile("go.mod", []byte("module else\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Base(); err != nil || got != "../../results/runs" {
+		t.Errorf("in a module of its own: got %s, %v", got, err)
 	}
 }
 
