@@ -12,6 +12,7 @@ import (
 
 	"tokentest/harness/cachedir"
 	"tokentest/harness/lockfile"
+	"tokentest/kconfig"
 )
 
 // cache is a directory with apt's private state, and one entry per kernel that
@@ -22,9 +23,10 @@ func (c cache) path(parts ...string) string {
 	return filepath.Join(append([]string{c.dir}, parts...)...)
 }
 
-// entry is the manifest of a cached kernel, written last.
+// entry is the manifest of a cached kernel, written last. The kernel is from a package, or from a container image.
 type entry struct {
 	Package pkg
+	Origin  origin `json:",omitzero"`
 	Made    time.Time
 	Release string
 	Format  string
@@ -33,16 +35,34 @@ type entry struct {
 	Modules []string // in load order
 }
 
-// entries returns the manifests that can be read, in no particular order.
-func (c cache) entries() ([]entry, error) {
-	dirs, err := os.ReadDir(c.path("kernels"))
+// place is the directory of an entry, below the cache. It is named by the digest of the kernel, or of the container
+// image.
+func (e *entry) place() string {
+	if e.Origin != (origin{}) {
+		return e.Origin.place()
+	}
+	return filepath.Join(packagesDir, e.Digest)
+}
+
+// The directories of the entries.
+const (
+	packagesDir = "kernels"
+	imagesDir   = "oci"
+	hostDir     = "host"
+)
+
+// entries returns the manifests of kernels from packages that can be read, in no particular order.
+func (c cache) entries() ([]entry, error) { return c.entriesIn(packagesDir) }
+
+func (c cache) entriesIn(dir string) ([]entry, error) {
+	dirs, err := os.ReadDir(c.path(dir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read kernel cache: %w", err)
 	}
 	var all []entry
 	for _, d := range dirs {
 		var e entry
-		if cachedir.Read(c.path("kernels", d.Name()), &e) == nil && e.Digest == d.Name() {
+		if cachedir.Read(c.path(dir, d.Name()), &e) == nil && e.place() == filepath.Join(dir, d.Name()) {
 			all = append(all, e)
 		} // any other is incomplete or damaged, and counts as missing
 	}
@@ -73,11 +93,12 @@ func (p pkg) same(q pkg) bool {
 
 // open verifies an entry.
 func (c cache) open(ref string, e entry) (*Kernel, error) {
-	dir := c.path("kernels", e.Digest)
-	if err := cachedir.Verify(dir, &e); err != nil {
+	dir := c.path(e.place())
+	e = entry{}
+	if err := cachedir.Open(dir, &e); err != nil {
 		return nil, err
 	}
-	if e.Files[imageFile] != e.Digest {
+	if e.Files[imageFile] != e.Digest || c.path(e.place()) != dir {
 		return nil, errors.New("its manifest names another image")
 	}
 	k := &Kernel{
@@ -85,10 +106,14 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 		Image: filepath.Join(dir, imageFile), Format: e.Format, Digest: e.Digest,
 		Source: e.Package.Name + " " + e.Package.Version + " " + e.Package.Suite,
 	}
+	if e.Origin != (origin{}) {
+		k.Source = e.Origin.String()
+	}
 	for _, name := range e.Modules {
 		k.Modules = append(k.Modules, Module{name, filepath.Join(dir, name+".ko")})
 	}
 	if e.Files[configFile] == "" {
+		k.Config, _ = kconfig.ReadImage(k.Image) // without a configuration it is still a kernel
 		return k, nil
 	}
 	k.ConfigPath = filepath.Join(dir, configFile)
@@ -103,19 +128,26 @@ const (
 	debsDir  = "debs"  // is removed
 )
 
-// fill makes the entry of a kernel with make, which gets a directory with those two in it. A
-// second process waits for the first and uses its entry.
-func (c cache) fill(ctx context.Context, ref string, p pkg, o Options,
-	make func(ctx context.Context, dir string) (entry, error)) (*Kernel, error) {
-	ctx, unlock, err := c.lock(ctx, p.Name+"_"+p.Version, o)
+// filler makes the entry of a kernel.
+type filler struct {
+	name string // of its lock
+	dir  string // that the entry is in, below the cache
+	find func() (*Kernel, error)
+	// make gets a directory with entryDir and debsDir in it.
+	make func(ctx context.Context, dir string) (entry, error)
+}
+
+// fill makes an entry. A second process waits for the first and uses its entry.
+func (c cache) fill(ctx context.Context, ref string, f filler, o Options) (*Kernel, error) {
+	ctx, unlock, err := c.lock(ctx, f.name, o)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if k, err := c.find(ref, p, Options{}); k != nil || err != nil {
+	if k, err := f.find(); k != nil || err != nil {
 		return k, err
 	}
-	temp, remove, err := cachedir.Temp(c.path("kernels"), p.Name+"_"+p.Version)
+	temp, remove, err := cachedir.Temp(c.path(f.dir), f.name)
 	if err != nil {
 		return nil, fmt.Errorf("fill kernel cache: %w", err)
 	}
@@ -125,11 +157,11 @@ func (c cache) fill(ctx context.Context, ref string, p pkg, o Options,
 			return nil, fmt.Errorf("fill kernel cache: %w", err)
 		}
 	}
-	e, err := make(ctx, temp)
+	e, err := f.make(ctx, temp)
 	if err != nil {
 		return nil, err
 	}
-	e.Package, e.Made = p, time.Now()
+	e.Made = time.Now()
 	if err := c.install(filepath.Join(temp, entryDir), &e); err != nil {
 		return nil, fmt.Errorf("fill kernel cache: %w", err)
 	}
@@ -142,7 +174,7 @@ func (c cache) install(temp string, e *entry) error {
 		return err
 	}
 	e.Digest = e.Files[imageFile]
-	return cachedir.Install(temp, c.path("kernels", e.Digest), e)
+	return cachedir.Install(temp, c.path(e.place()), e)
 }
 
 // heldKey is the key of a context's locks, which programs inherit.

@@ -115,13 +115,19 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 	if err != nil {
 		return nil, err
 	}
-	return d.fill(ctx, ref, p.pkg, d.Options, func(ctx context.Context, dir string) (entry, error) {
-		b := &build{
-			apt: a, Options: d.Options, image: p, parts: parts, lost: lost,
-			dir: filepath.Join(dir, entryDir), temp: filepath.Join(dir, debsDir),
-		}
-		return b.make(ctx)
-	})
+	return d.fill(ctx, ref, filler{
+		name: p.Name + "_" + p.Version, dir: packagesDir,
+		find: func() (*Kernel, error) { return d.find(ref, p.pkg, Options{}) },
+		make: func(ctx context.Context, dir string) (entry, error) {
+			b := &build{
+				apt: a, Options: d.Options, image: p, parts: parts, lost: lost,
+				dir: filepath.Join(dir, entryDir), temp: filepath.Join(dir, debsDir),
+			}
+			e, err := b.make(ctx)
+			e.Package = p.pkg
+			return e, err
+		},
+	}, d.Options)
 }
 
 // apt returns the host's apt with a new configuration, because the host's mirror or the cache

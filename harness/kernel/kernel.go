@@ -1,7 +1,7 @@
 // Package kernel turns a kernel reference into an image, its configuration, its
 // release and the modules that a control channel needs. It builds kernels from
 // source. The host's apt fetches packaged kernels into a private state; they are
-// unpacked and not installed.
+// unpacked and not installed. Kernels in container images come from their registry.
 //
 // It boots nothing; package vm does. It does not interpret a configuration; package
 // kconfig does.
@@ -84,8 +84,8 @@ func (o Options) cacheDir() (string, error) {
 }
 
 // Forms describes the forms of a reference, for help and errors.
-const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], tree:DIR, src:VERSION or " +
-	"git:DIR#REV, the last three with +PATCHES"
+const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], oci:IMAGE, host, tree:DIR, " +
+	"src:VERSION or git:DIR#REV, the last three with +PATCHES"
 
 // UsageError means that the reference is at fault, not the host or the mirror.
 type UsageError struct {
@@ -116,11 +116,24 @@ func (e *UsageError) Error() string {
 // Resolve returns the kernel that ref names, and fetches or builds it if necessary. If ref is at
 // fault, the error is a *UsageError; any other error is a fault of the host or the mirror.
 func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
-	if spec, ok := strings.CutPrefix(ref, "deb:"); ok {
-		return resolveDeb(ctx, ref, spec, o)
-	}
 	if isSource(ref) {
 		return resolveSource(ctx, ref, o)
+	}
+	if ref == hostRef {
+		return resolveHost(ctx, o)
+	}
+	if _, err := os.Stat(ref); err == nil && !scheme.MatchString(ref) {
+		return resolveFile(ref) // whatever it is called
+	}
+	if err := refusePatches(ref); err != nil {
+		return nil, err
+	}
+	spec, isDeb := strings.CutPrefix(ref, "deb:")
+	switch {
+	case isDeb:
+		return resolveDeb(ctx, ref, spec, o)
+	case strings.HasPrefix(ref, ociScheme):
+		return resolveOCI(ctx, ref, o)
 	}
 	return resolveFile(ref)
 }

@@ -175,7 +175,11 @@ func decompressModule(r io.Reader, suffix string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r)
+	module, err := io.ReadAll(io.LimitReader(r, maxModuleBytes+1))
+	if len(module) > maxModuleBytes {
+		return nil, fmt.Errorf("more than %d bytes", maxModuleBytes)
+	}
+	return module, err
 }
 
 // write stores the named modules in dir.

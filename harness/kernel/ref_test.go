@@ -166,3 +166,36 @@ func TestVersionOrder(t *testing.T) {
 		}
 	}
 }
+
+// Patches apply to sources only, whether the file is there or not.
+func TestPatchesNeedASource(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "here.patch", nil)
+	write(t, "image+b.mbox", []byte("words"))
+	for ref, near := range map[string]string{
+		"deb:6.12+x.mbox":              "src:6.12+x.mbox",
+		"deb:6.12+/nonexistent":        "src:6.12+/nonexistent",
+		"deb:6.12.1+./a.mbox+b.patch":  "src:6.12.1+./a.mbox+b.patch",
+		"deb:trixie+x.mbox":            "",
+		"deb:6.12:amd64+patches/":      "",
+		"oci:registry.test/x:1+x.mbox": "",
+		"bzImage+here.patch":           "",
+	} {
+		_, err := Resolve(t.Context(), ref, Options{CacheDir: "cache", Offline: true})
+		var bad *UsageError
+		if !errors.As(err, &bad) || !strings.Contains(bad.Reason, "patches need a source") ||
+			strings.Join(bad.Near, " ") != near {
+			t.Errorf("%s: %v, near %q", ref, err, bad)
+		}
+	}
+	for ref, want := range map[string]string{
+		"deb:6.12+deb13":        "none are cached", // a plus sign of a version
+		"src:6.12+/nonexistent": "no patch file or directory /nonexistent",
+		"image+b.mbox":          "not a kernel: a text file",
+	} {
+		if _, err := Resolve(t.Context(), ref, Options{CacheDir: "cache", Offline: true}); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", ref, err, want)
+		}
+	}
+}

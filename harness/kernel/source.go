@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,6 +34,9 @@ func parseSource(ref string) (sourceRef, error) {
 	scheme, rest, _ := strings.Cut(ref, ":")
 	r := sourceRef{scheme: scheme}
 	rest, r.patches = cutPatches(rest)
+	if i := strings.LastIndexByte(rest, '+'); scheme == "src" && i >= 0 && pathForm.MatchString(rest[i+1:]) {
+		rest, r.patches = rest[:i], append([]string{rest[i+1:]}, r.patches...) // it does not exist, as check says
+	}
 	switch scheme {
 	case "git":
 		dir, rev, given := strings.Cut(rest, "#")
@@ -94,6 +98,29 @@ func cutPatches(s string) (rest string, patches []string) {
 		s, patches = s[:i], append(patches, s[i+1:])
 	}
 }
+
+// refusePatches is the error for patches on a kernel that is not built from source, nil if there are none.
+func refusePatches(ref string) error {
+	rest, patches := cutPatches(ref)
+	if patches == nil {
+		i := strings.LastIndexByte(ref, '+')
+		if i < 0 || !pathForm.MatchString(ref[i+1:]) {
+			return nil
+		}
+		rest, patches = ref[:i], []string{ref[i+1:]}
+	}
+	bad := &UsageError{Ref: ref, Advised: true,
+		Reason: "patches need a source: use src:VERSION, git:DIR#REV or tree:DIR before the +"}
+	if v, ok := strings.CutPrefix(rest, "deb:"); ok && releaseForm.MatchString(v) {
+		bad.Near = []string{"src:" + v + "+" + strings.Join(patches, "+")}
+	}
+	return bad
+}
+
+var (
+	pathForm    = regexp.MustCompile(`^(/|~/|\.\.?/)`) // the beginning of a path that need not exist
+	releaseForm = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`)
+)
 
 func isPatch(s string) bool {
 	switch filepath.Ext(s) {

@@ -139,12 +139,14 @@ func words(line string) []string {
 
 // notRun are the examples that are not run here, by how they begin.
 var notRun = map[string]string{
-	"make test":            "it would run this",
-	"go test -exec":        "it needs a module and its compiler",
-	"scripts/mutants.sh":   "it needs a kernel with mutants",
-	"scripts/configs.sh":   "it takes minutes for over fifty kernels",
-	"tokentest run 'known": "the fake machine has no defect",
-	"tokentest shell":      "it needs a terminal",
+	"make test":             "it would run this",
+	"go test -exec":         "it needs a module and its compiler",
+	"scripts/mutants.sh":    "it needs a kernel with mutants",
+	"scripts/configs.sh":    "it takes minutes for over fifty kernels",
+	"tokentest run 'known":  "the fake machine has no defect",
+	"tokentest shell":       "it needs a terminal",
+	"tokentest run -k oci":  "it needs a registry; a script has one",
+	"tokentest run -k host": "not every host has the image of its kernel",
 	"tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "it needs a debugger",
 }
 
