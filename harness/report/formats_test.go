@@ -34,7 +34,7 @@ func TestJUnit(t *testing.T) {
 		for _, s := range all.Suites {
 			count := junit.Testsuite{}
 			for _, c := range s.Testcases {
-				if c.Classname != s.Name || c.Name == "" {
+				if !strings.HasPrefix(c.Classname, s.Name+".") || c.Name == "" {
 					t.Errorf("%s: test %q of class %q in suite %q", f.name, c.Name, c.Classname, s.Name)
 				}
 				count.AddTestcase(c)

@@ -18,7 +18,11 @@ import (
 
 // JUnit renders a run for CI systems: a suite for each kernel, with a test for each case
 // and for each machine that did not end well. A failure is a wrong verdict; an error is a
-// fault of the machine, the harness or a case file.
+// fault of the machine, the harness or a case file. The class of a case is its kernel and
+// its group, with a dot between, so that Jenkins and GitLab show a tree.
+//
+// Cases run in batches and have no time of their own: each has an equal share of the time
+// that its machine took to decide.
 //
 // The elements are encoded one by one, because there can be a million.
 func JUnit(r *result.Run, w io.Writer, _ Options) error {
@@ -45,6 +49,33 @@ func JUnit(r *result.Run, w io.Writer, _ Options) error {
 
 // elapsed is a duration in seconds, in the format of JUnit.
 func elapsed(d time.Duration) string { return fmt.Sprintf("%.3f", max(d, 0).Seconds()) }
+
+// The classes of tests that are no case, after the name of the kernel.
+const (
+	machineClass = "machine"
+	runClass     = "run"
+)
+
+// class is the class of a kernel's tests in a group. Jenkins takes the part before the last
+// dot as the package.
+func (k *run) class(group string) string { return xmlText(k.name() + "." + group) }
+
+// groupOf is the first part of a case's name.
+func groupOf(id string) string {
+	group, _, _ := strings.Cut(id, "/")
+	return group
+}
+
+// shares returns the time of a case on each machine, as text.
+func (k *run) shares() []string {
+	out := make([]string, len(k.Boots))
+	for i := range k.Boots {
+		if b := &k.Boots[i]; b.Cases > 0 && b.Decide > 0 {
+			out[i] = fmt.Sprintf("%.6f", (b.Decide / time.Duration(b.Cases)).Seconds())
+		}
+	}
+	return out
+}
 
 // suite is a kernel's suite without its tests.
 func (k *run) suite(r *result.Run, id int) junit.Testsuite {
@@ -96,7 +127,7 @@ func (k *run) lacks(r *result.Run, last bool) []junit.Testcase {
 	var out []junit.Testcase
 	add := func(name, kind, text string) {
 		why := &junit.Result{Message: xmlText(text), Type: kind}
-		out = append(out, junit.Testcase{Name: name, Classname: xmlText(k.name()), Error: why})
+		out = append(out, junit.Testcase{Name: name, Classname: k.class(runClass), Error: why})
 	}
 	if lack := k.Lack(); lack != "" {
 		add("cases", "missing", lack)
@@ -153,28 +184,13 @@ func (j *junitWriter) encode(indent, name string, v any) string {
 
 func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	end := j.open("  ", "testsuite", s)
-	class := xmlText(k.name())
-	for c := range k.All() {
-		switch list := c.Unjudged(); c.Status {
-		case result.Pass:
-			if len(list) > 0 {
-				j.test(junit.Testcase{Name: xmlText(c.ID), Classname: class, SystemOut: unjudgedOutput(list)})
-				continue
-			}
-			j.begin(class, c.ID)
-			j.w.WriteString("</testcase>\n")
-		case result.Skip:
-			j.begin(class, c.ID)
-			j.skipped(c.Reason)
-		default:
-			j.test(k.testcase(class, c))
-		}
-	}
+	j.cases(k)
 	for i := range k.Boots {
 		if bad(&k.Boots[i]) {
-			j.test(k.machineTest(class, &k.Boots[i]))
+			j.test(k.machineTest(&k.Boots[i]))
 		}
 	}
+	class := k.class(runClass)
 	if why := k.untried(); why != "" {
 		j.test(junit.Testcase{Name: "kernel", Classname: class, Error: &junit.Result{Message: xmlText(why), Type: "untried"}})
 	}
@@ -188,6 +204,37 @@ func (j *junitWriter) suite(k *run, s junit.Testsuite, lacks []junit.Testcase) {
 	j.w.WriteString(end)
 }
 
+// cases writes a test for each case.
+func (j *junitWriter) cases(k *run) {
+	shares := k.shares()
+	group, class := "", ""
+	for c := range k.All() {
+		if g := groupOf(c.ID); class == "" || g != group {
+			group, class = g, k.class(g)
+		}
+		took := ""
+		if c.Boot >= 0 && c.Boot < len(shares) && c.Status != result.Skip {
+			took = shares[c.Boot]
+		}
+		switch list := c.Unjudged(); c.Status {
+		case result.Pass:
+			if len(list) > 0 {
+				j.test(junit.Testcase{Name: xmlText(c.ID), Classname: class, Time: took, SystemOut: unjudgedOutput(list)})
+				continue
+			}
+			j.begin(class, c.ID, took)
+			j.w.WriteString("</testcase>\n")
+		case result.Skip:
+			j.begin(class, c.ID, took)
+			j.skipped(c.Reason)
+		default:
+			t := k.testcase(class, c)
+			t.Time = took
+			j.test(t)
+		}
+	}
+}
+
 // unjudgedOutput lists the unjudged steps of a case that passed.
 func unjudgedOutput(list []*result.StepResult) *junit.Output {
 	var text strings.Builder
@@ -199,11 +246,15 @@ func unjudgedOutput(list []*result.StepResult) *junit.Output {
 
 // begin and skipped write the most frequent tests. The output is that of test, in a tenth
 // of the time.
-func (j *junitWriter) begin(class, name string) {
+func (j *junitWriter) begin(class, name, took string) {
 	j.w.WriteString(`    <testcase name="`)
 	j.attribute(xmlText(name))
 	j.w.WriteString(`" classname="`)
 	j.attribute(class)
+	if took != "" {
+		j.w.WriteString(`" time="`)
+		j.w.WriteString(took)
+	}
 	j.w.WriteString(`">`)
 }
 
@@ -270,9 +321,9 @@ func factLines(list []field) string {
 	return cdata(out.String() + "\n")
 }
 
-func (k *run) machineTest(class string, b *result.Boot) junit.Testcase {
+func (k *run) machineTest(b *result.Boot) junit.Testcase {
 	r := &junit.Result{Message: xmlText(b.Reason), Type: string(b.Fate), Data: factLines(k.trouble(b))}
-	t := junit.Testcase{Name: xmlText("machine " + b.Dir), Classname: class, Failure: r}
+	t := junit.Testcase{Name: xmlText("machine " + b.Dir), Classname: k.class(machineClass), Failure: r}
 	if infrastructure(b.Fate) {
 		t.Failure, t.Error = nil, r
 	}

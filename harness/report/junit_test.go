@@ -51,10 +51,12 @@ func TestJUnitByHand(t *testing.T) {
 			k := &run{KernelRun: &result.KernelRun{Ref: "k", Cases: []result.CaseResult{*c}}}
 			var want, got strings.Builder
 			j := &junitWriter{w: bufio.NewWriter(&want)}
-			j.test(k.testcase("k", c))
+			timed := k.testcase("k", c)
+			timed.Time = "0.000562"
+			j.test(timed)
 			j.w.Flush()
 			j = &junitWriter{w: bufio.NewWriter(&got)}
-			j.begin("k", c.ID)
+			j.begin("k", c.ID, "0.000562")
 			if status == result.Skip {
 				j.skipped(c.Reason)
 			} else {

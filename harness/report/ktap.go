@@ -13,7 +13,8 @@ import (
 )
 
 // KTAP renders a run in the kernel's test protocol, version 1: a test for each
-// kernel, under it one for each group of cases, under that the cases.
+// kernel, under it one for each file of cases, under that the cases of a matrix. Each
+// block of subtests says the name of its test first.
 //
 // Some parsers, such as kunit.py, count only leaves. So each cause of a kernel that is not ok
 // has its own leaf, also a machine that did not end well.
@@ -44,7 +45,7 @@ func (k *ktap) run(r *result.Run) {
 	if len(list) == 0 {
 		k.line("KTAP version 1")
 	} else {
-		k.open(len(list))
+		k.open("", len(list))
 	}
 	for i, kr := range list {
 		var whole []leaf
@@ -131,7 +132,7 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 	}
 	k.depth++
 	if n > 0 {
-		k.open(n)
+		k.open(kr.name(), n)
 	}
 	n = 0
 	for _, g := range groups {
@@ -239,11 +240,19 @@ func byGroup(all iter.Seq[*result.CaseResult]) []*group {
 	return out
 }
 
-// group writes a group's block and its result.
+// scenario reports whether a group is one case with the name of the group. It has no block:
+// kunit.py takes a subtest with the name of its parent for the end of the parent.
+func (g *group) scenario() bool { return len(g.cases) == 1 && g.cases[0].ID == g.name }
+
+// group writes a group's block and its result, or the only case of a scenario.
 func (k *ktap) group(number int, kr *run, g *group) {
+	if g.scenario() {
+		k.testcase(number, kr, g.cases[0])
+		return
+	}
 	n := map[result.Status]int{}
 	k.depth++
-	k.open(len(g.cases))
+	k.open(g.name, len(g.cases))
 	for i, c := range g.cases {
 		n[c.Status]++
 		k.testcase(i+1, kr, c)
@@ -294,10 +303,19 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 	}
 }
 
-// open begins a block of n tests.
-func (k *ktap) open(n int) {
+// open begins a block of the n subtests of a test; the outermost block has no name.
+func (k *ktap) open(name string, n int) {
 	k.line("KTAP version 1")
+	if name != "" {
+		k.line("# Subtest: %s", testName(name))
+	}
 	k.line("1..%d", n)
+}
+
+// testName is a name without the # that begins a directive. It is the same in the head of a
+// block and in the result line: kunit.py compares them.
+func testName(name string) string {
+	return strings.TrimSpace(strings.ReplaceAll(clean(name), "#", "@"))
 }
 
 // result writes a test's result line. It replaces # in the name and in the directive, because
@@ -307,7 +325,7 @@ func (k *ktap) result(ok bool, number int, name, directive string) {
 	if !ok {
 		word = "not ok"
 	}
-	name = strings.TrimSpace(strings.ReplaceAll(clean(name), "#", "@"))
+	name = testName(name)
 	if directive != "" {
 		name += " # " + strings.TrimSpace(strings.ReplaceAll(clean(directive), "#", "@"))
 	}
