@@ -24,9 +24,9 @@ var pageFiles embed.FS
 // pageScripts are the parts of the page's program, in order.
 var pageScripts = []string{"data.js", "case.js", "grid.js", "heat.js", "list.js", "app.js"}
 
-// HTML renders a run as one self-contained file for a browser: a grid of kernels and
-// groups, a heat map for each group, and every case with its world, its rule and its
-// results.
+// HTML renders a run as one self-contained file for a browser: the causes of failures, a
+// grid of kernels and groups, a heat map for each group, and every case with its world, its
+// rule and its results. Verdict, failures and grid can be read without JavaScript.
 func HTML(r *result.Run, w io.Writer, _ Options) error {
 	return writePage(w, []*result.Run{r}, nil)
 }
@@ -44,15 +44,21 @@ func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
 	if err != nil {
 		return err
 	}
-	before, after, ok := strings.Cut(page, "{{data}}")
-	if !ok {
-		return fmt.Errorf("page.html has no {{data}}")
+	head, rest, ok := strings.Cut(page, "{{summary}}")
+	before, after, ok2 := strings.Cut(rest, "{{data}}")
+	if !ok || !ok2 {
+		return fmt.Errorf("page.html has no {{summary}} or no {{data}}")
 	}
+	d := newPageData(runs, c)
 	out := bufio.NewWriter(w)
+	out.WriteString(head)
+	if err := summaryPage.Execute(out, newPageSummary(d)); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
 	out.WriteString(before)
 	text := base64.NewEncoder(base64.StdEncoding, out)
 	z := gzip.NewWriter(text)
-	if err := newPageData(runs, c).write(z); err != nil {
+	if err := d.write(z); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	if err := z.Close(); err != nil {
@@ -95,6 +101,7 @@ type pageData struct {
 	head    pageHead
 	names   map[string]*pageGroup // the groups, by name
 	order   []*pageGroup
+	kernels []*run
 	columns [][]uint32 // by kernel, the tail of each case, from 1 on; 0 for none
 	tails   map[string]uint32
 }
@@ -114,8 +121,13 @@ type pageHead struct {
 	Tails   []pageTail                 `json:"tails"`
 	Rules   map[string]result.RuleText `json:"rules"`
 	Pairs   [][2]int                   `json:"pairs,omitempty"` // columns that are compared
-	Unlike  []string                   `json:"unlike,omitempty"`
-	Gaps    []string                   `json:"gaps,omitempty"`
+	Verdict [2]string                  `json:"verdict"`         // a class of the style, and the text
+	Legend  [][2]string                `json:"legend"`          // the statuses that occur, with their meaning
+	// Failures are the causes of all kernels, the worst first; Wrong counts their cases in words.
+	Failures []*pageFailure `json:"failures"`
+	Wrong    string         `json:"wrong,omitempty"`
+	Unlike   []string       `json:"unlike,omitempty"`
+	Gaps     []string       `json:"gaps,omitempty"`
 }
 
 type pageRun struct {
@@ -130,11 +142,15 @@ type pageRun struct {
 // pageColumn is one kernel of one run.
 type pageColumn struct {
 	*result.KernelRun
+	Label  string                `json:"label"` // the name, which no other column has
 	Run    int                   `json:"run"`
 	Counts map[result.Status]int `json:"counts"`
-	Causes []pageCause           `json:"causes,omitempty"`
-	Empty  string                `json:"undecided,omitempty"`
-	Exit   int                   `json:"exit_code"`
+	// Bad are the indices of the machines that count against the kernel, Machines says in
+	// words how the machines ended, after its class.
+	Bad      []int     `json:"bad,omitempty"`
+	Machines [2]string `json:"machines"`
+	Empty    string    `json:"undecided,omitempty"`
+	Exit     int       `json:"exit_code"`
 	// Settings are the kernel's settings as text: a name and a value.
 	Settings [][2]string   `json:"settings,omitempty"`
 	Changes  []step.Change `json:"changes,omitempty"`
@@ -142,32 +158,12 @@ type pageColumn struct {
 	Rules    struct{}      `json:"rules,omitzero"`
 }
 
-// pageCause is one cause of failures.
-type pageCause struct {
-	Status result.Status `json:"status"`
-	Key    string        `json:"key"` // the same on every kernel
-	Text   string        `json:"text"`
-	Rule   string        `json:"rule,omitempty"`
-	Case   string        `json:"case"`
-	Count  int           `json:"count"`
-	Within string        `json:"within,omitempty"`
-}
-
-func newPageCause(status result.Status, c *cause) pageCause {
-	out := pageCause{Status: status, Key: causeKey(c.example), Case: c.example.ID, Count: c.count, Within: c.pattern()}
-	out.Text = c.why()
-	if s := c.example.Decisive(); s != nil {
-		parts := []string{s.Rule, s.Func, s.ID}
-		out.Rule = strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), " ")
-	}
-	return out
-}
-
 type pageGroupHead struct {
 	Name    string `json:"name"`
 	Count   int    `json:"count"`
 	Outline any    `json:"outline,omitempty"`
 	File    string `json:"file,omitempty"` // the user's own case file
+	about   string
 }
 
 // pageTail is everything of a case except its name.
@@ -198,33 +194,48 @@ func newPageData(runs []*result.Run, c *result.Comparison) *pageData {
 	d := &pageData{names: map[string]*pageGroup{}, tails: map[string]uint32{}}
 	d.head.Rules = map[string]result.RuleText{}
 	d.head.Columns, d.head.Groups, d.head.Tails = []pageColumn{}, []pageGroupHead{}, []pageTail{} // lists, not null
-	outline := map[string]any{}
+	outline, about := map[string]any{}, map[string]string{}
 	files := map[string]string{}
-	var all []*run
+	at := map[*result.KernelRun]int{}
 	for i, r := range runs {
 		d.head.Runs = append(d.head.Runs, pageRun{Run: r, Dir: r.Dir, Lacks: lackLines(r), ExitCode: r.ExitCode()})
 		for j := range r.Groups {
-			outline[r.Groups[j].Name] = &r.Groups[j]
+			outline[r.Groups[j].Name], about[r.Groups[j].Name] = &r.Groups[j], r.Groups[j].About
 		}
 		for group, file := range r.Files {
 			files[group] = file
 		}
 		for _, k := range kernels(r) {
-			all = append(all, k)
+			if same := d.same(r, k); same >= 0 {
+				at[k.KernelRun] = same
+				continue
+			}
+			at[k.KernelRun] = len(d.kernels)
 			d.column(k, i)
 		}
 	}
+	d.label()
+	d.failures()
 	d.number()
-	for _, k := range all {
+	for _, k := range d.kernels {
 		d.fill(k)
 	}
 	for _, g := range d.order {
-		d.head.Groups = append(d.head.Groups, pageGroupHead{g.name, len(g.suffix), outline[g.name], files[g.name]})
+		d.head.Groups = append(d.head.Groups, pageGroupHead{g.name, len(g.suffix), outline[g.name], files[g.name],
+			about[g.name]})
 	}
+	d.head.Verdict, d.head.Legend, d.head.Wrong = pageVerdict(runs), d.legend(), d.wrong()
 	if c != nil {
-		d.compare(c, all)
+		d.compare(c, at)
 	}
 	return d
+}
+
+// same returns the column of the same kernel of the same stored run, or -1.
+func (d *pageData) same(r *result.Run, k *run) int {
+	return slices.IndexFunc(d.kernels, func(old *run) bool {
+		return r.Dir != "" && old.of != r && old.dir == r.Dir && old.Ref == k.Ref && old.of.Start.Equal(r.Start)
+	})
 }
 
 // lackLines returns the reasons why a run is incomplete.
@@ -240,10 +251,11 @@ func lackLines(r *result.Run) []string {
 
 // column adds a kernel and the names of its cases.
 func (d *pageData) column(k *run, index int) {
-	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict(), Empty: k.undecided()}
-	for _, status := range []result.Status{result.Fail, result.Broken} {
-		for _, c := range byCause(k.Those(status)) {
-			col.Causes = append(col.Causes, newPageCause(status, c))
+	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict(), Empty: k.undecided(),
+		Machines: machineWords(k)}
+	for i := range k.Boots {
+		if bad(&k.Boots[i]) {
+			col.Bad = append(col.Bad, i)
 		}
 	}
 	for _, s := range k.Facts.States() {
@@ -252,6 +264,7 @@ func (d *pageData) column(k *run, index int) {
 	if k.Facts != nil {
 		col.Changes = k.Facts.Changes
 	}
+	d.kernels = append(d.kernels, k)
 	d.head.Columns = append(d.head.Columns, col)
 	for id, text := range k.Rules {
 		d.head.Rules[id] = text
@@ -341,11 +354,7 @@ func newPageTail(c *result.CaseResult) pageTail {
 }
 
 // compare finds the columns of each pair.
-func (d *pageData) compare(c *result.Comparison, all []*run) {
-	at := map[*result.KernelRun]int{}
-	for i, k := range all {
-		at[k.KernelRun] = i
-	}
+func (d *pageData) compare(c *result.Comparison, at map[*result.KernelRun]int) {
 	d.head.Unlike, d.head.Gaps = c.Unlike, c.Gaps
 	for _, p := range c.Pairs {
 		if p.Base != nil && p.New != nil {

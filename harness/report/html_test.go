@@ -226,8 +226,8 @@ func TestPage(t *testing.T) {
 	p.open(path, "")
 	p.has("#verdict", "a kernel differs")
 	p.has("details summary", "2 kernels, 146 cases, 292 decisions")
-	p.has(`[data-cell="0/map_create"]`, "✓ 144")
-	p.has(`[data-cell="1/map_create"]`, "✗ 1  ✓ 143")
+	p.has(`[data-cell="0/map_create"]`, "pass 144")
+	p.has(`[data-cell="1/map_create"]`, "fail 1, pass 143")
 	p.has("#main", "WARNING in f")
 	p.has("#main", "<script>alert(1)</script>") // as text
 
@@ -336,6 +336,7 @@ func TestPageOfKnownDefect(t *testing.T) {
 	p := &driver{t, browser(t)}
 	p.open(path, "#v=grid&c=known_reopen&k=0")
 	p.has("#grid", "1 clean, 1 known defect")
+	p.has("#legend", "the kernel answers as expected")
 	p.has("#main", "No failure")
 	p.want("document.querySelectorAll('.cause').length", "0")
 	p.has("#case", "known defect: bpf_token_fops has no open method")
@@ -384,7 +385,7 @@ func TestPageComparison(t *testing.T) {
 	p.want("D.runs.length", "3")
 	p.want("S.left+'-'+S.right", "0-2")
 	p.has("#main", "cases differ")
-	p.has(`[data-cell="2/m"]`, "✗ 2")
+	p.has(`[data-cell="2/m"]`, "fail 2")
 }
 
 // TestPageWithoutCases opens every view of runs in which one kernel, or every kernel, has no case.

@@ -13,7 +13,11 @@ const S = {
   theme: "",
 };
 const COLOR = {};
-const VIEWS = { grid: ["grid", gridView], map: ["heat map", mapView], list: ["cases", listView] };
+const VIEWS = {
+  grid: ["results", gridView],
+  map: ["heat map", mapView],
+  list: ["cases", listView],
+};
 
 function colors() {
   const css = getComputedStyle(document.documentElement),
@@ -114,7 +118,7 @@ function restore() {
 
 const KEYS = [
   ["/", "search"],
-  ["1 2 3", "grid, heat map, cases"],
+  ["1 2 3", "results, heat map, cases"],
   ["arrows", "move in the grid, the map and the list"],
   ["Enter", "open the selected case"],
   ["n p", "next, previous failure or difference in a map"],
@@ -150,24 +154,16 @@ async function start() {
   try {
     await unpack();
   } catch (err) {
-    document
-      .getElementById("main")
-      .replaceChildren(el("p", { class: "error" }, "Cannot read the data: " + err.message));
+    const text = "Cannot read the cases: " + err.message + ". The summary follows.";
+    document.getElementById("main").prepend(el("p", { class: "error" }, text));
     return;
   }
   theme();
-  const code = Math.max(...D.runs.map((r) => ({ 1: 9, 2: 8 })[r.exit_code] || r.exit_code), 0),
-    verdict = document.getElementById("verdict");
-  const [cls, word] =
-    code === 9
-      ? ["fail", "✗ a kernel differs"]
-      : code === 8
-        ? ["fail", "✗ an expectation is wrong"]
-        : code === 0
-          ? ["pass", "✓ all as expected"]
-          : ["broken", "! no verdict"];
+  const verdict = document.getElementById("verdict"),
+    [cls, word] = D.verdict;
   verdict.className = "badge " + cls;
   verdict.textContent = word;
+  for (const e of document.querySelectorAll("header [hidden]")) e.hidden = false;
   document.getElementById("tabs").append(
     ...Object.entries(VIEWS).map(([id, [name]]) =>
       el(

@@ -127,7 +127,7 @@ function stepTable(g, i, t) {
   const head = el(
     "tr",
     {},
-    ...["", "step", "expected", "got", "rule, kernel function"].map((h) => el("th", {}, h)),
+    ...["#", "step", "expected", "got", "rule, kernel function"].map((h) => el("th", {}, h)),
   );
   return [el("h3", {}, "verdict"), el("table", { class: "steps", id: "steps" }, head, ...rows)];
 }
@@ -201,5 +201,9 @@ function elsewhere(i, col) {
       el("td", {}, n === col ? "shown here" : changed(col, n, i) ? "≠ differs" : "same"),
     );
   });
-  return [el("h3", {}, "on every kernel"), el("table", { class: "steps" }, ...rows)];
+  const head = ["kernel", "status", "result", "compared"].map((h) => el("th", {}, h));
+  return [
+    el("h3", {}, "on every kernel"),
+    el("table", { class: "steps" }, el("tr", {}, ...head), ...rows),
+  ];
 }

@@ -60,10 +60,7 @@ function prepare() {
     }
   });
   letters();
-  for (const c of D.columns) {
-    c.label = c.ref || "(unnamed)";
-    if (D.runs.length > 1) c.label += " · " + runName(c.run);
-  }
+  for (const c of D.columns) c.counts ||= {};
 }
 
 const runName = (i) => (D.runs[i].dir || "run " + (i + 1)).split("/").pop();

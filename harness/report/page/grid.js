@@ -1,5 +1,4 @@
-// The first view: the results of each kernel by group, and the causes of failures.
-const WORD = { pass: "✓", fail: "✗", broken: "!", skip: "–", interrupted: "…", none: "" };
+// The first view: the causes of failures, and the results of each kernel by group.
 
 function tally(col, g) {
   const n = { pass: 0, fail: 0, broken: 0, interrupted: 0, skip: 0, xfail: 0 },
@@ -25,8 +24,11 @@ const worst = (n) =>
 const sumText = (n) =>
   ["fail", "broken", "interrupted", "pass", "xfail", "skip"]
     .filter((s) => n[s])
-    .map((s) => (WORD[s] || s) + " " + n[s])
-    .join("  ");
+    .map((s) => s + " " + n[s].toLocaleString("en"))
+    .join(", ");
+
+// roomy reports whether the grid has room to say what each group is about.
+const roomy = () => D.columns.length <= 2;
 
 function gridView() {
   const head = el(
@@ -36,53 +38,31 @@ function gridView() {
     ...D.columns.map((c) =>
       el("th", { scope: "col" }, c.label, el("span", { class: "rel" }, c.release || "")),
     ),
+    roomy() ? el("th", { scope: "col", class: "about" }, "about") : null,
   );
-  const rows = D.groups.map((g) =>
-    el(
+  const rows = D.groups.map((g) => {
+    const about = g.outline ? g.outline.about : "";
+    return el(
       "tr",
       {},
-      el("th", { scope: "row", title: g.outline ? g.outline.about : "" }, g.name),
-      ...D.columns.map((c, k) => {
-        const n = tally(k, g),
-          w = worst(n),
-          text = sumText(n);
-        const differs = S.left !== S.right && k === S.right && anyChanged(g);
-        return el(
-          "td",
-          {},
-          el(
-            "button",
-            {
-              type: "button",
-              class: w + (differs ? " changed" : ""),
-              disabled: w === "none",
-              "data-cell": k + "/" + g.name,
-              "aria-label":
-                g.name +
-                " on " +
-                c.label +
-                ": " +
-                (text || "nothing") +
-                (differs ? ", differs from " + D.columns[S.left].label : ""),
-              onclick: () => openGroup(g, k),
-            },
-            text || " ",
-          ),
-        );
-      }),
-    ),
-  );
-  rows.push(
-    el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, "machines"),
-      ...D.columns.map((c) => el("td", {}, machines(c))),
-    ),
-  );
+      el("th", { scope: "row", title: about }, g.name),
+      ...D.columns.map((c, k) => el("td", {}, gridCell(g, c, k))),
+      roomy() ? el("td", { class: "about dim" }, about) : null,
+    );
+  });
+  const ends = D.columns.map((c) => {
+    const [cls, text] = c.machines;
+    return el("td", {}, el("span", { class: "cell " + cls }, text));
+  });
+  rows.push(el("tr", {}, el("th", { scope: "row" }, "machines"), ...ends));
+  const sums = D.columns.map((c) => {
+    return el("td", {}, el("span", { class: "cell " + worst(c.counts) }, sumText(c.counts)));
+  });
+  if (D.groups.length > 1)
+    rows.push(el("tr", { class: "sum" }, el("th", { scope: "row" }, "all groups"), ...sums));
   const table = el(
     "table",
-    { class: "grid", id: "grid" },
+    { class: "grid" + (roomy() ? " wide" : ""), id: "grid" },
     el("thead", {}, head),
     el("tbody", {}, ...rows),
   );
@@ -93,65 +73,52 @@ function gridView() {
     ...(D.unlike
       ? [el("p", { class: "dim" }, ...D.unlike.map((u) => el("div", {}, "unlike: " + u)))]
       : []),
-    wrongLine(),
-    compareBar(),
-    el("div", { class: "scroll" }, table),
+    ...(D.pairs ? [compareBar()] : []),
     ...causes(),
+    el("h2", {}, D.columns.length > 1 ? "Results by group and kernel" : "Results by group"),
+    ...(D.pairs ? [] : [compareBar()]),
+    gridLegend(),
+    el("div", { class: "scroll" }, table),
   ];
+}
+
+// gridCell is the button of a group on a kernel.
+function gridCell(g, c, k) {
+  const n = tally(k, g),
+    w = worst(n),
+    text = sumText(n),
+    differs = S.left !== S.right && k === S.right && anyChanged(g);
+  const says = differs ? ", differs from " + D.columns[S.left].label : "";
+  return el(
+    "button",
+    {
+      type: "button",
+      class: "cell " + w + (differs ? " changed" : ""),
+      disabled: w === "none",
+      "data-cell": k + "/" + g.name,
+      "aria-label": g.name + " on " + c.label + ": " + (text || "nothing") + says,
+      onclick: () => openGroup(g, k),
+    },
+    text || " ",
+  );
+}
+
+// gridLegend explains the words and colours of the grid.
+function gridLegend() {
+  const item = (sign, means) => el("div", {}, el("dt", {}, sign), el("dd", {}, means));
+  const items = D.legend.map(([s, means]) => item(badge(s), means));
+  if (S.left !== S.right) {
+    const sign = el("span", { class: "cell changed" }, "framed");
+    items.push(item(sign, "differs from " + D.columns[S.left].label));
+  }
+  items.push(item("colour", "the worst case of the group; a click shows the cases"));
+  return el("dl", { class: "legend", id: "legend" }, ...items);
 }
 
 // lacking shows why there is no overall verdict: cases are missing, damaged or not tried.
 const lacks = () => [...new Set([...(D.gaps || []), ...D.runs.flatMap((r) => r.lacks || [])])];
 const lacking = () =>
   lacks().map((line) => el("p", { class: "lack" }, badge("broken"), " no verdict: " + line));
-
-// wrongLine summarizes, before the grid, the failures that follow it.
-function wrongLine() {
-  const n = D.columns.reduce((sum, c) => sum + (c.counts.fail || 0), 0),
-    b = D.columns.reduce((sum, c) => sum + (c.counts.broken || 0), 0);
-  if (!n && !b) return el("span", {});
-  return el(
-    "p",
-    {},
-    n ? badge("fail") : null,
-    n ? " " + n.toLocaleString("en") + (n === 1 ? " decision differs " : " decisions differ ") : "",
-    b ? badge("broken") : null,
-    b ? " " + b.toLocaleString("en") + (b === 1 ? " has no result " : " have no result ") : "",
-    el(
-      "button",
-      {
-        type: "button",
-        id: "to-wrong",
-        onclick: () => document.getElementById("wrong").scrollIntoView(),
-      },
-      "failures ↓",
-    ),
-  );
-}
-
-// badBoot reports whether a machine counts against its kernel.
-const badBoot = (b) =>
-  !b.known && (b.fate !== "clean" || (b.findings || []).some((f) => !f.Allowed));
-
-function machines(c) {
-  if (c.error) return el("span", { class: "badge broken" }, "not tried");
-  const all = c.boots || [],
-    bad = all.filter(badBoot),
-    known = all.filter((b) => b.known).length;
-  if (bad.length)
-    return el(
-      "span",
-      { class: "badge fail" },
-      [...new Set(bad.map((b) => b.fate))]
-        .map((f) => bad.filter((b) => b.fate === f).length + " " + f)
-        .join(" "),
-    );
-  return el(
-    "span",
-    { class: "dim" },
-    all.length - known + " clean" + (known ? ", " + known + " known defect" : ""),
-  );
-}
 
 function anyChanged(g) {
   for (let i = g.first; i < g.first + g.count; i++) if (changed(S.left, S.right, i)) return true;
@@ -182,6 +149,12 @@ function moveInGrid(e) {
 }
 
 function runFields() {
+  const reasons = new Set(); // of the accelerator: each is shown once
+  const accel = (c) => {
+    const again = reasons.has(c.accel);
+    reasons.add(c.accel);
+    return again ? c.accel_name : c.accel;
+  };
   const all = D.runs.map((r) =>
     fieldList([
       ["run", r.dir],
@@ -191,7 +164,10 @@ function runFields() {
       ["QEMU", r.qemu],
       [
         "host",
-        r.host && [r.host.kernel, r.host.cpu, r.host.cpus + " CPUs"].filter(Boolean).join(" · "),
+        r.host &&
+          [r.host.kernel, r.host.cpu, r.host.cpus && count(r.host.cpus, "CPU")]
+            .filter(Boolean)
+            .join(" · "),
       ],
       ["seed", r.seed && String(r.seed)],
       ["interrupted", r.interrupted ? "yes" : ""],
@@ -211,7 +187,7 @@ function runFields() {
       ["image", c.digest],
       ["config", c.config_digest],
       ["compiler", c.compiler],
-      ["accelerator", c.accel],
+      ["accelerator", accel(c)],
       ["note", c.note],
       ["settings", (c.settings || []).map((s) => s.join(" ")).join(", ")],
       [
@@ -241,88 +217,66 @@ function runFields() {
 }
 const total = () => D.cells.reduce((n, col) => n + col.reduce((m, t) => m + (t ? 1 : 0), 0), 0);
 
-// causes returns a paragraph for each cause; kernels with the same cause share one.
+// causes returns a paragraph for each cause, at first for as many as a reader takes in.
+let most = 20;
 function causes() {
-  const out = [],
-    known = new Map();
-  D.columns.forEach((c, k) => {
-    for (const why of [c.error, c.undecided])
-      if (why)
-        out.push(el("div", { class: "cause broken" }, el("strong", {}, c.label + ": "), why));
-    for (const b of c.boots || [])
-      if (badBoot(b))
-        out.push(
-          el(
-            "div",
-            { class: "cause" },
-            el("strong", {}, c.label + " " + b.fate + ": "),
-            b.reason || "",
-            ...(b.findings || []).map((f) =>
-              el(
-                "div",
-                {},
-                f.Title,
-                f.Lines ? el("pre", { class: "console" }, f.Lines.join("\n")) : null,
-              ),
-            ),
-          ),
-        );
-    for (const x of c.causes || [])
-      known.set(x.status + x.key, [...(known.get(x.status + x.key) || []), [x, k]]);
-  });
-  for (const list of known.values()) {
-    const x = list[0][0],
-      n = list.reduce((sum, [y]) => sum + y.count, 0);
-    out.push(
-      el(
-        "div",
-        { class: "cause " + x.status },
-        badge(x.status),
-        " ",
-        el(
-          "strong",
-          {},
-          n +
-            (n === 1 ? " case" : " cases") +
-            (D.columns.length > 1
-              ? " on " +
-                (list.length > 3
-                  ? list.length + " kernels"
-                  : list.map(([, k]) => D.columns[k].label).join(", "))
-              : "") +
-            ": ",
-        ),
-        x.text,
-        x.rule ? el("div", { class: "dim" }, x.rule) : null,
-        el("div", {}, ...list.map(([y, k]) => causeButtons(y, k))),
-      ),
-    );
-  }
-  return out.length
-    ? [el("h2", { id: "wrong" }, "Failures"), ...out]
-    : lacks().length
+  const all = D.failures;
+  if (!all.length)
+    return lacks().length
       ? []
       : [el("p", { class: "dim" }, "No failure: every case that ran has the expected result.")];
+  const out = [el("h2", { id: "wrong" }, "Failures" + (D.wrong ? ": " + D.wrong : ""))];
+  out.push(...all.slice(0, most).map(failure));
+  if (all.length > most) {
+    const more = () => {
+      most = all.length;
+      draw();
+    };
+    const text = "show " + count(all.length - most, "more cause");
+    out.push(el("button", { type: "button", id: "more", onclick: more }, text));
+  }
+  return out;
 }
 
-function causeButtons(x, k) {
-  const i = indexOf(x.case);
+// failure is the paragraph of a cause.
+function failure(f) {
+  return el(
+    "div",
+    { class: "cause " + f.class },
+    el("span", { class: "badge " + f.class }, f.badge),
+    " ",
+    el("strong", {}, f.title + ": "),
+    f.text,
+    f.rule ? el("div", { class: "dim" }, f.rule) : null,
+    ...(f.cases || []).map((x) => causeButtons(x, f)),
+    ...(f.logs || []).map((x) =>
+      el(
+        "div",
+        {},
+        x.title,
+        x.lines ? el("pre", { class: "console" }, x.lines.join("\n")) : null,
+      ),
+    ),
+  );
+}
+
+function causeButtons(x, f) {
+  const k = x.column,
+    i = indexOf(x.case);
+  const within = () => {
+    S.left = S.right = k;
+    search(x.within, f.class);
+  };
   return el(
     "div",
     { class: "bar" },
-    D.columns.length > 1 ? el("span", { class: "dim" }, D.columns[k].label) : null,
+    f.cases.length > 1 ? el("span", { class: "dim" }, D.columns[k].label) : null,
     el("button", { type: "button", onclick: () => showCase(i, k) }, x.case),
     x.within
       ? el(
           "button",
-          {
-            type: "button",
-            onclick: () => {
-              S.left = S.right = k;
-              search(x.within, x.status);
-            },
-          },
-          "the " + x.count + " within " + x.within,
+          { type: "button", onclick: within },
+          "the " + x.count.toLocaleString("en") + " within " + x.within,
         )
       : null,
   );

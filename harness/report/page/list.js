@@ -178,6 +178,14 @@ function listView() {
       { id: "found", class: "dim" },
       rows.length.toLocaleString("en") + (rows.length === 1 ? " case" : " cases"),
     ),
+    el(
+      "div",
+      { class: "row head", "aria-hidden": "true" },
+      el("span", { class: "st" }, "status"),
+      el("span", { class: "name" }, "case"),
+      el("span", { class: "got" }, f.changed ? "result, before → after" : "result"),
+      D.columns.length > 1 ? el("span", { class: "k" }, "kernel") : null,
+    ),
     list,
   ];
 }
