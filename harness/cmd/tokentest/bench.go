@@ -56,8 +56,6 @@ func checkBench(o *bench.Options) error {
 		return usage.Errorf("--rounds %d: must not be negative", o.Rounds)
 	case o.Rounds == 0 && !o.Marginal:
 		return usage.Errorf("--rounds 0 without --marginal: nothing to measure")
-	case o.Limit < 0:
-		return usage.Errorf("--limit %s: must be positive", o.Limit)
 	}
 	return checkAccel(o.Lab.Accel)
 }

@@ -39,16 +39,13 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 }
 
 func (f *searchFlags) check() error {
-	if err := checkAccel(f.accel); err != nil {
-		return err
-	}
-	return checkDeadline(f.deadline)
+	return checkAccel(f.accel)
 }
 
 // options returns the options of a search from the flags.
 func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
 	o = bisect.Options{Question: &f.q, Out: f.out, Kernel: a.kernelOptions(), Log: a.note,
-		Args: append([]string{"tokentest"}, os.Args[1:]...)}
+		Args: append([]string{self}, os.Args[1:]...)}
 	o.Kernel.Offline = f.offline
 	if o.Kernel.Build, err = f.build.options(); err != nil {
 		return o, err
@@ -114,8 +111,6 @@ func (f *bisectFlags) check() error {
 		return usage.Errorf("no ends: name both with --good REF and --bad REF")
 	case f.q.When != "any" && f.q.When != "all":
 		return usage.Errorf("--when %q: must be any or all", f.q.When)
-	case f.q.Repeat < 1:
-		return usage.Errorf("--repeat %d: must be at least 1", f.q.Repeat)
 	}
 	return f.searchFlags.check()
 }

@@ -39,9 +39,6 @@ func (f *buildFlags) register(fl *pflag.FlagSet) {
 
 func (f *buildFlags) options() (kernel.BuildOptions, error) {
 	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs, Objects: f.objects}
-	if f.jobs < 0 {
-		return o, usage.Errorf("--build-jobs %d: must be at least 1", f.jobs)
-	}
 	if f.objects != "" && !objectsName.MatchString(f.objects) {
 		return o, usage.Errorf("--objects %q: use letters, digits, dots and dashes", f.objects)
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"tokentest/cases"
+	"tokentest/harness/cli"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -38,6 +39,7 @@ type app struct {
 	overrides      []override
 	recall         func(*lab.Lab, *plan.Plan) error // takes the place of a run
 	noted          sync.Map                         // the lines that noteOnce has printed
+	paste          *cli.Paste                       // makes printed commands begin with self
 }
 
 // output stores the first error of a write, so that a full disk does not cut a listing short
@@ -99,7 +101,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		if i == len(list)-1 {
 			text += helpFor(err, c)
 		}
-		fmt.Fprintln(stderr, "tokentest:", text)
+		fmt.Fprintln(stderr, "tokentest:", a.paste.In(text))
 	}
 	return a.failed(err)
 }
@@ -240,19 +242,25 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.shellCmd(), a.parseCmd(),
 	)
 	a.greet(c)
-	a.completions(c)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
 	c.SetOut(a.stdout)
 	c.SetErr(a.stderr)
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage.Errorf("%w", err) })
+	c.SetFlagErrorFunc(cli.FlagError)
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return cli.Positive(c, counts...) }
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "",
 		"keep kernels and images in `DIR` instead of the user's cache directory")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())
+	a.completions(c)
+	a.paste = cli.NewPaste(c, self)
+	a.paste.Help(c)
 	return c
 }
+
+// counts are the flags whose absence has a meaning of its own, so that 0 is a mistake.
+var counts = []string{"jobs", "batch", "repeat", "deadline", "build-jobs", "mem", "limit", "shards"}
 
 // keep marks the command as one that keeps records.
 func (a *app) keep(ctx context.Context) {
@@ -266,7 +274,7 @@ func (a *app) keep(ctx context.Context) {
 // note writes a line for people, beside the results.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, format+"\n", args...)
+		fmt.Fprintln(a.stderr, a.paste.In(fmt.Sprintf(format, args...)))
 	}
 }
 

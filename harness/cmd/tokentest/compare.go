@@ -111,9 +111,6 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 // fatalFlag registers --fail-on: the classes that count as failures in addition to new failures.
 func fatalFlag(c *cobra.Command, to *[]string) {
 	c.Flags().StringSliceVar(to, "fail-on", nil, "exit with 1 also for these `CLASSES`, such as changed-decision,vanished")
-	c.RegisterFlagCompletionFunc("fail-on", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return classNames(), cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 // classNames are the classes as words of a command line.

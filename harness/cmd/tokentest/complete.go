@@ -8,9 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
+	"tokentest/harness/cli"
 	"tokentest/harness/kernel"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
+	"tokentest/harness/testlog"
 )
 
 // completions completes the names of cases, kernels and runs.
@@ -26,6 +29,36 @@ func (a *app) completions(root *cobra.Command) {
 		}
 	}
 	a.kernelFlags(root)
+	cli.Values(root, valuesOf)
+}
+
+// valuesOf are the words that a flag of a command takes, or nil.
+func valuesOf(c *cobra.Command, flag string) []string {
+	switch flag {
+	case "format":
+		switch c.Name() {
+		case "compare":
+			return report.CompareFormats()
+		case "plan":
+			return planFormats
+		}
+		return report.Formats()
+	case "accel":
+		return []string{"auto", "kvm", "tcg"}
+	case "isolate":
+		return []string{"case", "group"}
+	case "fail-on":
+		return classNames()
+	case "boot":
+		return []string{"auto", "direct", "bzimage"}
+	case "snapshot":
+		return []string{"auto", "always", "never"}
+	case "parse":
+		return testlog.Formats()
+	case "when":
+		return []string{"any", "all"}
+	}
+	return nil
 }
 
 // kernelFlags completes every flag that takes a kernel.

@@ -8,8 +8,16 @@
 // its name. topics holds the pages of "tokentest help TOPIC".
 package main
 
-import "os"
+import (
+	"os"
+
+	"tokentest/harness/cli"
+)
+
+// self is the name that the tool was called by.
+var self = "tokentest"
 
 func main() {
+	self = cli.Name(os.Args[0])
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

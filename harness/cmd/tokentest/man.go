@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
+
+	"tokentest/harness/cli"
 )
 
 func (a *app) manCmd() *cobra.Command {
@@ -21,15 +23,23 @@ func (a *app) manCmd() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("make the directory of the pages: %w", err)
 			}
-			day := builtOn()
-			head := &doc.GenManHeader{Section: "1", Source: "tokentest", Manual: "tokentest", Date: &day}
-			c.Root().DisableAutoGenTag = true
-			if err := doc.GenManTree(c.Root(), head, args[0]); err != nil {
-				return fmt.Errorf("write the manual pages: %w", err)
+			if err := cli.Manual(c.Root(), args[0], builtOn()); err != nil {
+				return err
 			}
-			return writeTopics(args[0], day)
+			return writeTopics(args[0], builtOn())
 		},
 	}
+}
+
+// writeTopics writes a manual page for each help topic into a directory.
+func writeTopics(dir string, day time.Time) error {
+	for _, t := range topics() {
+		text := strings.ReplaceAll(t.text, "\n## ", "\n# ")
+		if err := cli.ManualPage(dir, "tokentest-"+t.name, t.title, text, day); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // builtOn is the day of the commit that the program is built from: the same

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/fault"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/progress"
@@ -49,7 +50,7 @@ type runFlags struct {
 	console, gdb     bool
 	repeat           int
 	untilFail        bool
-	faults           faults
+	faults           fault.Faults
 	random           random
 	build            buildFlags
 	jobs             int
@@ -79,9 +80,6 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.resume != "" && a.begun == nil {
 				return a.resumeRun(c, f, args)
-			}
-			if err := positive(c.Flags(), "jobs", "batch", "repeat", "deadline"); err != nil {
-				return err
 			}
 			if err := a.override(c); err != nil {
 				return err
@@ -124,9 +122,19 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
 	f.registerPlan(fl)
-	f.faults.register(fl)
+	faultFlags(fl, &f.faults)
 	f.random.register(fl)
 	return c
+}
+
+// faultFlags registers the hidden flags with which scripts/canary.sh damages the harness.
+func faultFlags(fl *pflag.FlagSet, f *fault.Faults) {
+	fl.StringVar(&f.Rule, "lie-rule", "", "")
+	fl.IntVar(&f.Corrupt, "lie-corrupt", 0, "")
+	fl.StringVar(&f.Channel, "lie-channel", "", "")
+	for _, name := range []string{"lie-rule", "lie-corrupt", "lie-channel"} {
+		fl.MarkHidden(name)
+	}
 }
 
 // emptyFlag registers --allow-empty.
@@ -140,30 +148,9 @@ const (
 	bisectFlag = "--" + bisectName
 )
 
-// positive refuses a given 0 of flags whose absence is 0.
-func positive(fl *pflag.FlagSet, names ...string) error {
-	for _, name := range names {
-		switch f := fl.Lookup(name); {
-		case !f.Changed:
-		case f.Value.String() == "0":
-			return usage.Errorf("--%s 0: must be at least 1", name)
-		case f.Value.String() == "0s":
-			return usage.Errorf("--%s 0: must be positive", name)
-		}
-	}
-	return nil
-}
-
 func checkAccel(how string) error {
 	if how != "auto" && how != "kvm" && how != "tcg" {
 		return usage.Errorf("--accel %q: must be auto, kvm or tcg", how)
-	}
-	return nil
-}
-
-func checkDeadline(d time.Duration) error {
-	if d < 0 {
-		return usage.Errorf("--deadline %s: must be positive", d)
 	}
 	return nil
 }
@@ -173,18 +160,8 @@ func (f *runFlags) check() error {
 	if err := checkAccel(f.accel); err != nil {
 		return err
 	}
-	if err := checkDeadline(f.deadline); err != nil {
-		return err
-	}
-	switch {
-	case f.isolate != "" && f.isolate != "case" && f.isolate != "group":
+	if f.isolate != "" && f.isolate != "case" && f.isolate != "group" {
 		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
-	case f.repeat < 0:
-		return usage.Errorf("--repeat %d: must be at least 1", f.repeat)
-	case f.batch < 0:
-		return usage.Errorf("--batch %d: must be at least 1", f.batch)
-	case f.jobs < 0:
-		return usage.Errorf("--jobs %d: must be at least 1", f.jobs)
 	}
 	return f.random.check()
 }
@@ -242,7 +219,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	show := a.progress(c.Context(), l)
-	r, err := l.Run(c.Context(), p, append([]string{"tokentest"}, line...))
+	r, err := l.Run(c.Context(), p, append([]string{self}, line...))
 	show.End()
 	if errors.Is(err, lab.ErrStale) {
 		return fmt.Errorf("--resume %s: %w", l.Dir, err)
@@ -270,7 +247,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	if l.Allow, err = readAllow(f.allow); err != nil {
 		return nil, err
 	}
-	return l, f.faults.inject(l)
+	return l, f.faults.Inject(l)
 }
 
 // progress makes the lab show its progress. A terminal gets the live view, unless NO_COLOR or

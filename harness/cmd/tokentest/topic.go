@@ -4,12 +4,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/cpuguy83/go-md2man/v2/md2man"
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
@@ -98,17 +94,4 @@ func plainRow(row string) string {
 		out, col = out+" "+word, col+1+len(word)
 	}
 	return out
-}
-
-// writeTopics writes a manual page for each help topic into a directory.
-func writeTopics(dir string, day time.Time) error {
-	for _, t := range topics() {
-		name := "tokentest-" + t.name
-		text := fmt.Sprintf("%% %q \"1\" %q \"tokentest\" \"tokentest\"\n# NAME\n%s - %s\n\n%s\n",
-			strings.ToUpper(name), day.Format("Jan 2006"), name, t.title, strings.ReplaceAll(t.text, "\n## ", "\n# "))
-		if err := os.WriteFile(filepath.Join(dir, name+".1"), md2man.Render([]byte(text)), 0o644); err != nil {
-			return fmt.Errorf("write the manual page of %s: %w", t.name, err)
-		}
-	}
-	return nil
 }

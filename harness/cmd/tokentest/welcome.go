@@ -33,7 +33,7 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage; 3 no verdict.
 // greet makes the command without arguments print the welcome.
 func (a *app) greet(c *cobra.Command) {
 	c.RunE = func(*cobra.Command, []string) error {
-		_, err := fmt.Fprint(a.stdout, welcome)
+		_, err := fmt.Fprint(a.stdout, a.paste.In(welcome))
 		return err
 	}
 }

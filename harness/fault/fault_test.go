@@ -1,4 +1,4 @@
-package main
+package fault
 
 import (
 	"bytes"
@@ -41,7 +41,7 @@ func TestChannel(t *testing.T) {
 
 func TestFaultsInject(t *testing.T) {
 	var l lab.Lab
-	if err := (&faults{rule: "map_create/unprivileged-disabled", corrupt: 3}).inject(&l); err != nil {
+	if err := (&Faults{Rule: "map_create/unprivileged-disabled", Corrupt: 3}).Inject(&l); err != nil {
 		t.Fatal(err)
 	}
 	if l.Faults.OmitRule != "map_create/unprivileged-disabled" || l.Faults.Tap == nil {
@@ -51,9 +51,9 @@ func TestFaultsInject(t *testing.T) {
 	if err != nil || string(got) != "0001" {
 		t.Errorf("corrupt at 3: got %s, %v", got, err)
 	}
-	for _, f := range []faults{{rule: "no/such"}, {channel: "flip"}, {channel: "flip@-1"}, {channel: "burn@1"}} {
+	for _, f := range []Faults{{Rule: "no/such"}, {Channel: "flip"}, {Channel: "flip@-1"}, {Channel: "burn@1"}} {
 		var u *usage.Error
-		if err := f.inject(&lab.Lab{}); !errors.As(err, &u) {
+		if err := f.Inject(&lab.Lab{}); !errors.As(err, &u) {
 			t.Errorf("%+v: got %v, want a usage error", f, err)
 		}
 	}

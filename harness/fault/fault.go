@@ -1,4 +1,10 @@
-package main
+// Package fault damages the harness on purpose: it leaves out a rule of the oracle, or damages what a machine sends.
+// scripts/canary.sh shows with it that each fault turns a run red.
+//
+// It damages nothing by itself; a command injects what a hidden flag asks for.
+//
+// Start with Faults.
+package fault
 
 import (
 	"fmt"
@@ -8,40 +14,29 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
-
 	"tokentest/cases/oracle"
 	"tokentest/harness/lab"
 	"tokentest/harness/usage"
 )
 
-// faults are deliberate faults of the harness, from hidden flags. scripts/canary.sh injects
-// them and checks that each makes the run fail.
-type faults struct {
-	rule    string
-	corrupt int
-	channel string
+// Faults are deliberate faults of the harness. The zero value has none.
+type Faults struct {
+	Rule    string // the name of a rule that the oracle leaves out
+	Corrupt int    // the number of a byte of a machine's records to flip; 0 is none
+	Channel string // HOW@BYTE: flip, drop, repeat from, or delay after, that byte of the records
 }
 
-func (f *faults) register(fl *pflag.FlagSet) {
-	fl.StringVar(&f.rule, "lie-rule", "", "")
-	fl.IntVar(&f.corrupt, "lie-corrupt", 0, "")
-	fl.StringVar(&f.channel, "lie-channel", "", "")
-	for _, name := range []string{"lie-rule", "lie-corrupt", "lie-channel"} {
-		fl.MarkHidden(name)
+// Inject makes a lab have the faults. The error for a fault that does not exist is a *usage.Error.
+func (f Faults) Inject(to *lab.Lab) error {
+	if f.Rule != "" && !slices.Contains(oracle.Rules(), f.Rule) {
+		return usage.Errorf("--lie-rule %q: no such rule; there are %s", f.Rule, strings.Join(oracle.Rules(), " "))
 	}
-}
-
-func (f *faults) inject(to *lab.Lab) error {
-	if f.rule != "" && !slices.Contains(oracle.Rules(), f.rule) {
-		return usage.Errorf("--lie-rule %q: no such rule; there are %s", f.rule, strings.Join(oracle.Rules(), " "))
+	to.Faults.OmitRule = f.Rule
+	if f.Corrupt > 0 {
+		f.Channel = fmt.Sprintf("flip@%d", f.Corrupt)
 	}
-	to.Faults.OmitRule = f.rule
-	if f.corrupt > 0 {
-		f.channel = fmt.Sprintf("flip@%d", f.corrupt)
-	}
-	if f.channel != "" {
-		do, at, err := parseChannel(f.channel)
+	if f.Channel != "" {
+		do, at, err := parseChannel(f.Channel)
 		if err != nil {
 			return err
 		}
