@@ -28,6 +28,7 @@ func (p *pretty) grid(r *result.Run) {
 		return
 	}
 	p.blank()
+	p.head("results by group", bold, "and kernel; a number alone: all pass; -: no case")
 	columns := [][]string{append([]string{"group"}, groups...)}
 	for i, k := range r.Kernels {
 		column := []string{k.Ref}
@@ -101,13 +102,16 @@ func cellText(n map[result.Status]int) string {
 	if n == nil {
 		return "-"
 	}
-	text := fmt.Sprint(n[result.Pass])
-	for _, s := range result.Statuses() {
-		if s != result.Pass && n[s] > 0 {
-			text += fmt.Sprintf(" %d %s", n[s], s)
+	if len(n) == 1 && n[result.Pass] > 0 {
+		return fmt.Sprint(n[result.Pass])
+	}
+	var out []string
+	for _, s := range append([]result.Status{result.Pass}, result.Statuses()...) {
+		if n[s] > 0 && (s != result.Pass || len(out) == 0) {
+			out = append(out, fmt.Sprintf("%d %s", n[s], s))
 		}
 	}
-	return text
+	return strings.Join(out, ", ")
 }
 
 // kind is a set of decisions on which the kernels differ in the same way.
@@ -236,12 +240,13 @@ func (p *pretty) showKinds(kinds map[string]*kind, compared int) {
 		p.head("same:", dim, fmt.Sprintf("%s run on more than one kernel: the result is the same", Count(compared, "case")))
 		return
 	}
-	p.head("differ:", yellow, fmt.Sprintf("%d decisions differ between kernels", total))
+	p.head("differ:", yellow, Count(total, "decision")+map[bool]string{true: " differs", false: " differ"}[total == 1]+
+		" between kernels")
 	for _, k := range list[:min(len(list), mostDiffering)] {
 		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("%d: %s", k.n, k.text)), "")
 		p.para("    such as ", dim, 6, []string{k.example}, "")
 	}
 	if n := len(list) - mostDiffering; n > 0 {
-		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("and %d other kinds; compare lists them", n)), "")
+		p.para("  ", plain, 4, strings.Fields(fmt.Sprintf("and %s; compare lists them", Count(n, "other kind"))), "")
 	}
 }

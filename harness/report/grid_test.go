@@ -38,9 +38,10 @@ func prettyText(t *testing.T, r *result.Run, width int) string {
 func TestGrid(t *testing.T) {
 	text := prettyText(t, gridRun(0, 0, 1), 80)
 	for _, want := range []string{
-		"group       deb:6.a   deb:6.b   deb:6.c\n",
-		"map_create  2         2         2\n",
-		"prog_load   0 1 skip  0 1 skip  0 1 skip\n",
+		"results by group and kernel; a number alone: all pass; -: no case\n" +
+			"group       deb:6.a  deb:6.b  deb:6.c\n",
+		"map_create  2        2        2\n",
+		"prog_load   1 skip   1 skip   1 skip\n",
 		"differ: 2 decisions differ between kernels\n",
 		"  2: ok on deb:6.a deb:6.b; EPERM on deb:6.c\n    such as map_create/x\n",
 	} {
@@ -70,7 +71,40 @@ func TestGrid(t *testing.T) {
 		t.Errorf("got\n%s", text)
 	}
 	// As many side by side as there is room for.
-	if text := prettyText(t, gridRun(0, 0, 0, 0), 34); strings.Count(text, "group       deb:6.") != 2 {
+	if text := prettyText(t, gridRun(0, 0, 0, 0), 32); strings.Count(text, "group       deb:6.") != 2 {
+		t.Errorf("got\n%s", text)
+	}
+}
+
+// TestCellText puts what passed first, and says nothing about what did not occur.
+func TestCellText(t *testing.T) {
+	for want, n := range map[string]map[result.Status]int{
+		"-": nil, "3": {result.Pass: 3}, "1 skip": {result.Skip: 1}, "1 pass, 2 fail, 4 skip": {result.Pass: 1,
+			result.Fail: 2, result.Skip: 4}, "2 fail, 1 broken": {result.Fail: 2, result.Broken: 1},
+	} {
+		if got := cellText(n); got != want {
+			t.Errorf("%v: got %q, want %q", n, got, want)
+		}
+	}
+}
+
+// TestAccelOnce says once why machines ran without KVM, and names the accelerator of each kernel.
+func TestAccelOnce(t *testing.T) {
+	r := gridRun(1, 1)
+	for _, k := range r.Kernels {
+		k.Release, k.AccelName, k.Accel = "6.12", "tcg", "tcg: /dev/kvm opens but a guest does not run: Assertion `x' failed."
+	}
+	for _, format := range []string{"pretty", "ktap", "junit", "mail"} {
+		text := render(t, format, r, Options{Width: 200})
+		if n := strings.Count(text, "/dev/kvm opens"); n != 1 {
+			t.Errorf("%s gives the reason %d times:\n%s", format, n, text)
+		}
+	}
+	if text := prettyText(t, r, 80); strings.Count(text, ": 6.12, tcg\n") != len(r.Kernels) {
+		t.Errorf("got\n%s", text)
+	}
+	r.Kernels[0].Accel, r.Kernels[1].Accel = "tcg: forced", "tcg: forced"
+	if text := prettyText(t, r, 80); strings.Contains(text, "forced") {
 		t.Errorf("got\n%s", text)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,7 +111,7 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		s.Tests += c
 	}
 	for _, p := range [][2]string{
-		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", k.Accel},
+		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", accelOf(r, id)},
 		{"note", k.Note},
 		{"drift", drift(k.KernelRun)}, {"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
 	} {
@@ -119,6 +120,16 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		}
 	}
 	return s
+}
+
+// accelOf is the accelerator of a run's kernel, with the reason if no kernel before it has the
+// same.
+func accelOf(r *result.Run, index int) string {
+	k := r.Kernels[index]
+	if slices.ContainsFunc(r.Kernels[:index], func(b *result.KernelRun) bool { return b.Accel == k.Accel }) {
+		return accelName(k)
+	}
+	return k.Accel
 }
 
 // lacks returns a test for each missing or damaged record. Those of the run are in the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,8 @@ type ktap struct {
 	skip  int
 	xfail int // known defects, and cases that a list expects to fail
 	err   int
+
+	accels []string // that were explained
 }
 
 func (k *ktap) run(r *result.Run) {
@@ -188,7 +191,7 @@ func allSkipped(n map[result.Status]int) string {
 // about writes what is known about the whole kernel.
 func (k *ktap) about(kr *run) {
 	for _, f := range [][2]string{
-		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", kr.Accel}, {"note", kr.Note},
+		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", k.accelerator(kr)}, {"note", kr.Note},
 		{"drift", drift(kr.KernelRun)},
 	} {
 		if f[1] != "" {
@@ -200,6 +203,15 @@ func (k *ktap) about(kr *run) {
 		return
 	}
 	k.diagnostic("cases", tally(kr.Counts()))
+}
+
+// accelerator is a kernel's accelerator, with the reason if no kernel before it has the same.
+func (k *ktap) accelerator(kr *run) string {
+	if slices.Contains(k.accels, kr.Accel) {
+		return accelName(kr.KernelRun)
+	}
+	k.accels = append(k.accels, kr.Accel)
+	return kr.Accel
 }
 
 // machine writes a machine that did not end well as a failed test.

@@ -76,7 +76,7 @@ func (m *markdown) line(format string, args ...any) {
 
 // grid writes the statuses by kernel, then those of each group with a failure.
 func (m *markdown) grid(list []*run) {
-	m.line("| kernel | release | pass | fail | broken | skip | |")
+	m.line("| kernel | release | pass | fail | broken | skip | verdict |")
 	m.line("| --- | --- | ---: | ---: | ---: | ---: | --- |")
 	for _, k := range list {
 		n := k.Counts()

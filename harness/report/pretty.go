@@ -34,8 +34,29 @@ func Pretty(r *result.Run, w io.Writer, o Options) error {
 		p.kernel(k)
 	}
 	p.grid(r)
+	p.accelerators(r)
 	p.end(r)
 	return flush(p.w)
+}
+
+// accelerators says, once for all kernels, why machines ran under the accelerator that they
+// had, unless the user chose it.
+func (p *pretty) accelerators(r *result.Run) {
+	var told []string
+	for _, k := range r.Kernels {
+		name, why, _ := strings.Cut(k.Accel, ": ")
+		if why == "" || why == "forced" || name == string(vm.KVM) || slices.Contains(told, k.Accel) {
+			continue
+		}
+		told = append(told, k.Accel)
+		p.head(name+":", dim, why)
+	}
+}
+
+// accelName is the accelerator without the reason.
+func accelName(k *result.KernelRun) string {
+	name, _, _ := strings.Cut(k.Accel, ":")
+	return cmp.Or(k.AccelName, name)
 }
 
 // badness orders kernels: those that fail, those with wrong expectations, those without a
@@ -68,10 +89,11 @@ func (p *pretty) kernel(k *run) {
 // header names the kernel, its release, and the accelerator.
 func (p *pretty) header(k *run) {
 	name, how := k.name(), k.Release
-	if how != "" && k.Accel != "" {
+	accel := accelName(k.KernelRun)
+	if how != "" && accel != "" {
 		how += ", "
 	}
-	if how += k.Accel; how != "" {
+	if how += accel; how != "" {
 		name += ": "
 	}
 	p.head("kernel", bold, name+how)
@@ -137,8 +159,8 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 	if rest := list[min(maxCauses, len(list)):]; len(rest) > 0 {
 		p.blank()
-		p.head(word, s, fmt.Sprintf("%s for %d other reasons; --format ktap lists them", Count(total(rest), "case"),
-			len(rest)))
+		p.head(word, s, fmt.Sprintf("%s for %s; --format ktap lists them", Count(total(rest), "case"),
+			Count(len(rest), "other reason")))
 	}
 }
 
@@ -284,7 +306,7 @@ func (p *pretty) skips(k *run) {
 		p.head("skip", dim, fmt.Sprintf("%d: %s", c.count, c.example.Reason))
 	}
 	if rest := list[shown:]; len(rest) > 0 {
-		p.head("skip", dim, fmt.Sprintf("%d: %d other reasons; --format ktap lists them", total(rest), len(rest)))
+		p.head("skip", dim, fmt.Sprintf("%d: %s; --format ktap lists them", total(rest), Count(len(rest), "other reason")))
 	}
 }
 

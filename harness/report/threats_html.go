@@ -92,7 +92,7 @@ The calls below each answer gave these results on the named kernels, as the rule
 <p class="dim">Case <code>{{.Case}}</code>, {{.Path}}</p>
 {{with .Who}}<ul>{{range .}}<li>{{.}}</li>{{end}}</ul>{{end}}
 <table>
-<tr><th>kernel</th><th>status</th><th></th></tr>
+<tr><th>kernel</th><th>status</th><th>why</th></tr>
 {{range .Shown}}<tr><td>{{.Kernel}}</td><td class="ok">{{.Status}}</td><td>{{.Why}}</td></tr>{{end}}
 {{range .Others}}<tr><td>{{.Kernel}}</td><td class="{{.Status}}">{{.Status}}</td><td>{{.Why}}</td></tr>{{end}}
 </table>

@@ -75,7 +75,7 @@ func (p *pretty) unjudged(k *run) {
 		}
 	}
 	if n > mostUnjudged {
-		p.head("not modelled:", dim, fmt.Sprintf("%d more steps; --format ktap lists them", n-mostUnjudged))
+		p.head("not modelled:", dim, Count(n-mostUnjudged, "more step")+"; --format ktap lists them")
 	}
 }
 

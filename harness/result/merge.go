@@ -7,11 +7,16 @@ import (
 	"strings"
 
 	"tokentest/cases/uapi"
+	"tokentest/harness/shell"
 )
 
 // Merge merges the parts of a split plan, at least one, into a run. A case that several parts
-// ran, as a control, counts once, with its worst result.
+// ran, as a control, counts once, with its worst result. Whole runs of different kernels are
+// put side by side; it is an error if two of them have a kernel in common.
 func Merge(parts []*Run) (*Run, error) {
+	if err := mergeable(parts); err != nil {
+		return nil, err
+	}
 	whole := *parts[0]
 	whole.Kernels, whole.Part, whole.Missing, whole.Records = nil, nil, missing(parts), nil
 	whole.Damage, whole.MoreDamage, whole.Unverified, whole.Resume = nil, 0, false, nil
@@ -46,6 +51,28 @@ func Merge(parts []*Run) (*Run, error) {
 		whole.Kernels = append(whole.Kernels, k)
 	}
 	return &whole, nil
+}
+
+// mergeable refuses runs that would be added up although they are not parts of one plan.
+func mergeable(parts []*Run) error {
+	for i, r := range parts {
+		for _, other := range parts[:i] {
+			switch {
+			case r.Dir != "" && r.Dir == other.Dir:
+				return fmt.Errorf("merge runs: %s is given twice", r.Dir)
+			case r.Part != nil && other.Part != nil:
+				continue
+			}
+			for _, k := range r.Kernels {
+				if slices.ContainsFunc(other.Kernels, func(o *KernelRun) bool { return o.Ref == k.Ref }) {
+					return fmt.Errorf("merge runs: %s and %s are no parts of one run (--shard), and both have %s: "+
+						"tokentest compare %s %s shows what changed", other.Dir, r.Dir, k.Ref, shell.Quote(other.Dir),
+						shell.Quote(r.Dir))
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // merged merges the parts of a kernel's run.

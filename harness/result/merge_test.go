@@ -40,6 +40,7 @@ func TestMerge(t *testing.T) {
 	one := []StepResult{{Got: step.Observation{Errno: uapi.Errno(1), Values: []uint64{16}}}}
 	a := partRun("/runs/a", "d", CaseResult{ID: "control", Status: Pass}, CaseResult{ID: "one", Status: Pass, Steps: one})
 	b := partRun("/runs/b", "d", CaseResult{ID: "control", Status: Fail}, CaseResult{ID: "two", Status: Pass})
+	a.Part, b.Part = &Part{1, 2, "p"}, &Part{2, 2, "p"}
 	r, err := Merge([]*Run{a, b})
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,9 @@ func TestMerge(t *testing.T) {
 	if len(a.Kernels[0].Cases) != 2 || len(a.Kernels[0].Boots) != 1 {
 		t.Error("the part has changed")
 	}
-	if _, err := Merge([]*Run{a, partRun("/runs/c", "other")}); err == nil ||
+	c := partRun("/runs/c", "other")
+	c.Part = b.Part
+	if _, err := Merge([]*Run{a, c}); err == nil ||
 		!strings.Contains(err.Error(), "another image in /runs/c") {
 		t.Errorf("other images: %v", err)
 	}
@@ -67,5 +70,26 @@ func TestMerge(t *testing.T) {
 	}
 	if !slices.Equal([]string{"x"}, Differing([]Decision{{"x"}})) {
 		t.Error("a single decision is shortened")
+	}
+}
+
+// TestMergeWhole never adds up whole runs: two of one kernel are refused, and two of different
+// kernels stay apart.
+func TestMergeWhole(t *testing.T) {
+	a, b := partRun("/runs/a", "d", CaseResult{ID: "x", Status: Pass}), partRun("/runs/b", "d", CaseResult{ID: "x"})
+	if _, err := Merge([]*Run{a, b}); err == nil || !strings.Contains(err.Error(), "tokentest compare /runs/a /runs/b") {
+		t.Errorf("two whole runs of one kernel: %v", err)
+	}
+	a.Part = &Part{1, 2, "p"}
+	if _, err := Merge([]*Run{a, b}); err == nil || !strings.Contains(err.Error(), "no parts of one run") {
+		t.Errorf("a part and a whole run: %v", err)
+	}
+	if _, err := Merge([]*Run{a, a}); err == nil || !strings.Contains(err.Error(), "/runs/a is given twice") {
+		t.Errorf("a run twice: %v", err)
+	}
+	a.Part, b.Kernels[0].Ref = nil, "other"
+	r, err := Merge([]*Run{a, b})
+	if err != nil || len(r.Kernels) != 2 || r.Kernels[0].Len() != 1 {
+		t.Errorf("runs of different kernels: %v", err)
 	}
 }
