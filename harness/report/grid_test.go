@@ -100,7 +100,8 @@ func TestAccelOnce(t *testing.T) {
 			t.Errorf("%s gives the reason %d times:\n%s", format, n, text)
 		}
 	}
-	if text := prettyText(t, r, 80); strings.Count(text, ": 6.12, tcg\n") != len(r.Kernels) {
+	if text := prettyText(t, r, 80); strings.Count(text, ": 6.12, tcg\n") != len(r.Kernels) ||
+		!strings.Contains(text, "\ntcg: /dev/kvm opens") {
 		t.Errorf("got\n%s", text)
 	}
 	r.Kernels[0].Accel, r.Kernels[1].Accel = "tcg: forced", "tcg: forced"

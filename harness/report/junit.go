@@ -111,9 +111,9 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 		s.Tests += c
 	}
 	for _, p := range [][2]string{
-		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image}, {"accelerator", accelOf(r, id)},
-		{"note", k.Note},
-		{"drift", drift(k.KernelRun)}, {"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
+		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image},
+		{"accelerator", accelOf(r, id)}, {"note", k.Note}, {"drift", drift(k.KernelRun)},
+		{"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
 	} {
 		if p[1] != "" {
 			s.AddProperty(p[0], xmlText(p[1]))
@@ -127,7 +127,7 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 func accelOf(r *result.Run, index int) string {
 	k := r.Kernels[index]
 	if slices.ContainsFunc(r.Kernels[:index], func(b *result.KernelRun) bool { return b.Accel == k.Accel }) {
-		return accelName(k)
+		return k.AccelName
 	}
 	return k.Accel
 }

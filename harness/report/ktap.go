@@ -191,8 +191,8 @@ func allSkipped(n map[result.Status]int) string {
 // about writes what is known about the whole kernel.
 func (k *ktap) about(kr *run) {
 	for _, f := range [][2]string{
-		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", k.accelerator(kr)}, {"note", kr.Note},
-		{"drift", drift(kr.KernelRun)},
+		{"release", kr.Release}, {"source", kr.Source}, {"sha256", kr.Digest}, {"accelerator", k.accelerator(kr)},
+		{"note", kr.Note}, {"drift", drift(kr.KernelRun)},
 	} {
 		if f[1] != "" {
 			k.diagnostic(f[0], f[1])
@@ -208,7 +208,7 @@ func (k *ktap) about(kr *run) {
 // accelerator is a kernel's accelerator, with the reason if no kernel before it has the same.
 func (k *ktap) accelerator(kr *run) string {
 	if slices.Contains(k.accels, kr.Accel) {
-		return accelName(kr.KernelRun)
+		return kr.AccelName
 	}
 	k.accels = append(k.accels, kr.Accel)
 	return kr.Accel

@@ -71,7 +71,7 @@ func (p *pretty) tree(k *result.KernelRun) {
 	for _, f := range [][2]string{
 		{"kernel", k.Ref}, {"release", k.Release}, {"source", k.Source}, {"commit", k.Commit},
 		{"config", digestText(k.ConfigDigest, "in the run's directory")},
-		{"compiler", k.Compiler}, {"image", digestText(k.Digest, "")}, {"machine", accelName(k)}, {"note", k.Note},
+		{"compiler", k.Compiler}, {"image", digestText(k.Digest, "")}, {"machine", k.AccelName}, {"note", k.Note},
 		{"drift", drift(k)},
 	} {
 		if f[1] == "" {

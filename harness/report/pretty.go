@@ -44,20 +44,16 @@ func Pretty(r *result.Run, w io.Writer, o Options) error {
 func (p *pretty) accelerators(r *result.Run) {
 	var told []string
 	for _, k := range r.Kernels {
-		name, why, _ := strings.Cut(k.Accel, ": ")
-		if why == "" || why == "forced" || name == string(vm.KVM) || slices.Contains(told, k.Accel) {
+		if k.AccelName != string(vm.TCG) || k.Accel == forcedTCG || slices.Contains(told, k.Accel) {
 			continue
 		}
 		told = append(told, k.Accel)
-		p.head(name+":", dim, why)
+		p.para("", plain, 2, strings.Fields(clean(k.Accel)), "")
 	}
 }
 
-// accelName is the accelerator without the reason.
-func accelName(k *result.KernelRun) string {
-	name, _, _ := strings.Cut(k.Accel, ":")
-	return cmp.Or(k.AccelName, name)
-}
+// forcedTCG is the accelerator of a kernel for which the user chose it.
+const forcedTCG = string(vm.TCG) + ": forced"
 
 // badness orders kernels: those that fail, those with wrong expectations, those without a
 // verdict, the rest.
@@ -89,11 +85,10 @@ func (p *pretty) kernel(k *run) {
 // header names the kernel, its release, and the accelerator.
 func (p *pretty) header(k *run) {
 	name, how := k.name(), k.Release
-	accel := accelName(k.KernelRun)
-	if how != "" && accel != "" {
+	if how != "" && k.AccelName != "" {
 		how += ", "
 	}
-	if how += accel; how != "" {
+	if how += k.AccelName; how != "" {
 		name += ": "
 	}
 	p.head("kernel", bold, name+how)

@@ -252,6 +252,7 @@ func shape(text string) []string {
 	var out []string
 	for line := range strings.Lines(regexp.MustCompile(`\n +`).ReplaceAllString("\n"+dedent(text), " ")) {
 		line = regexp.MustCompile(`^(kernel \S+:|skip \d+:|results in ).*`).ReplaceAllString(strings.TrimSpace(line), "$1")
+		line = regexp.MustCompile(`^tcg: .*`).ReplaceAllString(line, "") // why not KVM: that is the host's
 		// The way in is as the kernel allows.
 		line = regexp.MustCompile(`\((direct boot|bzimage boot|restored) `).ReplaceAllString(line, "(boot ")
 		line = regexp.MustCompile(`[0-9]+`).ReplaceAllString(line, "0")
