@@ -48,7 +48,8 @@ func (p *pretty) accelerators(r *result.Run) {
 			continue
 		}
 		told = append(told, k.Accel)
-		p.para("", plain, 2, strings.Fields(clean(k.Accel)), "")
+		why := textField("", k.Accel)
+		p.para("", plain, 2, why.words, "")
 	}
 }
 
