@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 		"harness/result", "harness/vm"},
 	"harness/progress": {"harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
-		"harness/vm", "harness/wire"},
+		"harness/vm", "harness/wire", "images"},
 	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
 		"harness/result", "harness/shell"},
 	"harness/explain": {
@@ -74,6 +74,9 @@ var mayImport = map[string][]string{
 
 	// For scripts/faults.sh.
 	"scripts/lockup": {},
+
+	// For scripts/oci.sh.
+	"scripts/registry": {},
 
 	// For tests alone: nobody else's row names it.
 	"harness/lab/labtest": {"cases", "cases/sim", "cases/step", "cases/uapi", "harness/wire"},

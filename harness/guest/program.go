@@ -387,6 +387,9 @@ func (g *agent) create(f *wire.File) error {
 		os.Remove(f.Path)
 		return os.Symlink(string(f.Data), f.Path)
 	}
+	if info, err := os.Lstat(f.Path); err == nil && info.Mode().Type() == os.ModeSymlink {
+		os.Remove(f.Path) // it may be one of u-root's commands, all of which are links to one program
+	}
 	out, err := os.OpenFile(f.Path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, os.FileMode(f.Mode))
 	if err != nil {
 		return err

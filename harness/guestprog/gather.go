@@ -19,6 +19,7 @@ import (
 
 	"tokentest/harness/lab"
 	"tokentest/harness/usage"
+	"tokentest/images"
 )
 
 // Options say what runs, and what comes with it.
@@ -55,6 +56,7 @@ func New(o Options) (*lab.Program, error) {
 	p.Args, p.Env, p.Dir = slices.Clone(o.Args), o.Env, o.Here
 	var err error
 	if o.Root == "" {
+		p.Extras, p.Env = true, withExtras(o.Env)
 		err = bringProgram(p, &o)
 	} else {
 		p.Root, p.Dir = guestRoot, "/"
@@ -64,6 +66,19 @@ func New(o Options) (*lab.Program, error) {
 		return nil, err
 	}
 	return p, Add(p, o)
+}
+
+// withExtras returns the environment with the directory of u-root's commands last in PATH, where it is not there yet.
+func withExtras(env []string) []string {
+	dir := filepath.Dir(images.Shell)
+	out := slices.Clone(env)
+	for i, e := range out {
+		path, ok := strings.CutPrefix(e, "PATH=")
+		if ok && !slices.Contains(filepath.SplitList(path), dir) {
+			out[i] = "PATH=" + strings.TrimPrefix(path+":"+dir, ":")
+		}
+	}
+	return out
 }
 
 // Add adds to a program its user and the files that the options name. The error is a

@@ -317,3 +317,13 @@ func TestStore(t *testing.T) {
 		t.Error("no error without a directory")
 	}
 }
+
+// u-root's commands are found after all others, and only by a program that looks for commands at all.
+func TestWithExtras(t *testing.T) {
+	for in, want := range map[string]string{"PATH=/usr/bin": "PATH=/usr/bin:/bin", "PATH=/bin:/x": "PATH=/bin:/x",
+		"PATH=": "PATH=/bin", "HOME=/": "HOME=/"} {
+		if got := withExtras([]string{"A=b", in}); !slices.Equal(got, []string{"A=b", want}) {
+			t.Errorf("%s: %q", in, got)
+		}
+	}
+}

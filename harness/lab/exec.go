@@ -25,6 +25,7 @@ type Program struct {
 	MemMiB  int                // of the machine; 0 means enough for the kernel and the files
 	Append  []string           // further kernel arguments
 	Shell   bool               // the program is one of u-root's, which the image then holds
+	Extras  bool               // the image holds u-root's commands, if they can be built
 	Stdin   io.Reader          // nil is empty
 	Stdout  io.Writer          // must not be nil
 	Stderr  io.Writer          // must not be nil
@@ -53,9 +54,14 @@ func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, erro
 		return nil, err
 	}
 	t.dir = r.lab.Dir
-	if p.Shell {
-		if err := t.withShell(ctx); err != nil {
+	if p.Shell || p.Extras {
+		err := t.withShell(ctx)
+		switch {
+		case err == nil:
+		case p.Shell || ctx.Err() != nil:
 			return nil, err
+		default:
+			r.lab.log("u-root's commands are not in the machine: %v", err)
 		}
 	}
 	t.memMiB, t.arguments = t.memory(p.MemMiB, memoryFor(p.Files)), p.Append

@@ -71,6 +71,8 @@ func (a *app) execCmd() *cobra.Command {
 --user, with the standard input, output and error, the environment, the working
 directory and the exit status as if it were run here. The libraries of a
 dynamically linked program come along, and so does the directory of a Go test.
+Other programs come with --with; u-root's commands (cat, ls, uname, a shell and
+more) are in the machine for those that do not.
 The first SIGINT, SIGTERM, SIGHUP or SIGQUIT goes to the program, and the machine is
 ended if that does not end it within a second (ten after SIGQUIT).
 Mounted are proc, sysfs, devtmpfs, bpffs, cgroup2, securityfs, debugfs, tracefs
@@ -109,11 +111,12 @@ the program ended.`,
 
 // exec runs a program and returns its exit code.
 func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
-	p, err := a.program(f, args)
+	o, p, err := a.program(f, args)
 	if err != nil {
 		return err
 	}
-	p.Stdin, p.Stdout, p.Stderr = a.stdin, a.stdout, a.stderr
+	stderr := &guestprog.Tail{To: a.stderr}
+	p.Stdin, p.Stdout, p.Stderr = a.stdin, a.stdout, stderr
 	l, err := a.machineLab(ctx, f)
 	if err != nil {
 		return err
@@ -125,6 +128,9 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		return codedError{err, guestprog.ExitNoMachine}
 	}
 	a.code = a.verdict(ctx, ended, l)
+	for _, line := range o.Advice(ended, a.code, stderr) {
+		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
+	}
 	if err := guestprog.Store(l.Dir, ended, a.code); err != nil {
 		fmt.Fprintf(a.stderr, "tokentest: %v\n", err) // the program's exit code counts
 	}
@@ -217,21 +223,21 @@ func (f *machineFlags) options(args []string) (guestprog.Options, error) {
 }
 
 // program collects the files of the program to run.
-func (a *app) program(f *machineFlags, args []string) (*lab.Program, error) {
+func (a *app) program(f *machineFlags, args []string) (*guestprog.Options, *lab.Program, error) {
 	o, err := f.options(args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := guestprog.New(o)
 	var missing *guestprog.NotFoundError
 	if errors.As(err, &missing) {
-		return nil, codedError{err, guestprog.ExitNotFound}
+		return nil, nil, codedError{err, guestprog.ExitNotFound}
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.MemMiB, p.Append = f.mem, f.append
-	return p, nil
+	return &o, p, nil
 }
 
 // watch lets a person look inside the lab's machines.

@@ -84,7 +84,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	if err != nil {
 		return err
 	}
-	p, err := a.program(f, args)
+	_, p, err := a.program(f, args)
 	if err != nil {
 		return err
 	}
