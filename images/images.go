@@ -1,6 +1,9 @@
-// Package images builds the initramfs that the test machine boots into, with the
+// Package images provides the initramfs that the test machine boots into, with the
 // guest agent as PID 1. The image is reproducible byte for byte, and cached by the
 // digest of its sources, so a second build runs no compiler.
+//
+// The images that "make build" embeds need no compiler at all (builtin.go). A checkout takes
+// their place if its sources differ (origin.go).
 //
 // It builds no kernel; package kernel does. Start with Build.
 package images
@@ -8,16 +11,16 @@ package images
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// Options sets the sources of an image and its cache. The zero value works inside a checkout.
+// Options sets the sources of an image and its cache. The zero value works inside a checkout, and everywhere if the
+// images are built in.
 type Options struct {
-	// Source is the root of the module tokentest. Empty means to look for it above the working directory, then above
-	// the running program.
+	// Source is the root of a checkout of the module tokentest. Empty means one above the working directory, then the
+	// built-in images, then one above the running program or where that was compiled.
 	Source string
 	// CacheDir is where images are kept; empty means tokentest in the user's cache directory.
 	CacheDir string
@@ -25,7 +28,7 @@ type Options struct {
 	Go string
 	// Shared are the sources that the caller has in common with the agent, by their folders. If the agent's differ,
 	// Build refuses them, because the two might not understand each other.
-	Shared map[string]fs.FS
+	Shared Shared
 	// Log, if set, gets a line for each slow step.
 	Log func(format string, args ...any)
 }
@@ -41,24 +44,33 @@ type Image struct {
 	BuildID string
 }
 
-// Check returns why Build would refuse the sources. It runs no compiler.
+// The images, and the folder of each one's PID 1.
+const (
+	agentName, agentPkg = "agent", "images/init"
+	bareName, barePkg   = "bare", "images/bare"
+)
+
+// Check returns why Build would fail before it compiles anything. It logs a line if a checkout takes the place of the
+// built-in images.
 func (o Options) Check() error {
-	var err error
-	if o.Source, err = findSource(o.Source); err != nil {
-		return fmt.Errorf("build agent: %w", err)
+	from, err := o.find()
+	if err != nil {
+		return fmt.Errorf("find the agent: %w", err)
 	}
-	if err := o.sameSources(); err != nil {
-		return fmt.Errorf("build agent: %w", err)
+	if from.note != "" && o.Log != nil {
+		o.Log("%s", from.note)
 	}
 	return nil
 }
 
-// Needs returns the root of the sources of images, and the Go version in their go.mod.
+// Needs returns the root of the sources that Build compiles, and the Go version in their go.mod; both are empty if the
+// built-in agent is used.
 func (o Options) Needs() (root, version string, err error) {
-	if root, err = findSource(o.Source); err != nil {
+	from, err := o.find()
+	if err != nil || from.source == "" {
 		return "", "", err
 	}
-	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	mod, err := os.ReadFile(filepath.Join(from.source, "go.mod"))
 	if err != nil {
 		return "", "", fmt.Errorf("read the Go version of the sources: %w", err)
 	}
@@ -67,12 +79,12 @@ func (o Options) Needs() (root, version string, err error) {
 			version = strings.TrimSpace(text)
 		}
 	}
-	return root, version, nil
+	return from.source, version, nil
 }
 
 // Build returns the agent's initramfs.
 func Build(ctx context.Context, o Options) (*Image, error) {
-	img, err := o.build(ctx, "agent", "images/init")
+	img, err := o.build(ctx, agentName, agentPkg)
 	if err != nil {
 		return nil, fmt.Errorf("build agent: %w", err)
 	}
@@ -81,7 +93,7 @@ func Build(ctx context.Context, o Options) (*Image, error) {
 
 // Bare returns the initramfs whose init powers off at once, as a reference for benchmarks.
 func Bare(ctx context.Context, o Options) (*Image, error) {
-	img, err := o.build(ctx, "bare", "images/bare")
+	img, err := o.build(ctx, bareName, barePkg)
 	if err != nil {
 		return nil, fmt.Errorf("build bare image: %w", err)
 	}
@@ -94,11 +106,13 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Source, err = findSource(o.Source); err != nil {
+	from, err := o.find()
+	if err != nil {
 		return nil, err
 	}
-	if err := o.sameSources(); err != nil {
-		return nil, err
+	o.Source = from.source
+	if b, ok := from.has(name, func() (string, error) { return sourceID(o.Source, pkg) }); ok {
+		return o.fromBuiltin(ctx, name, b)
 	}
 	id, err := buildID(ctx, o, pkg)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"tokentest/harness/cachedir"
@@ -80,6 +82,30 @@ func fakeGo(t *testing.T, lines string) string {
 const noCompiler = `case $1 in env) exec "$go" "$@";; esac
 echo 'a compiler ran' >&2; exit 1`
 
+// checkout is the root of the checkout that the tests run in.
+func checkout(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil || !isSource(root) {
+		t.Fatalf("the tests do not run in a checkout: %s, %v", root, err)
+	}
+	return root
+}
+
+// builtIn replaces the built-in images until the test ends.
+func builtIn(t *testing.T, files fs.FS) {
+	t.Helper()
+	images, dir := Builtin, CompiledIn
+	t.Cleanup(func() { Builtin, CompiledIn = images, dir })
+	Builtin, CompiledIn = files, ""
+}
+
+// TestMain has every test begin without built-in images, as in a fresh checkout.
+func TestMain(m *testing.M) {
+	Builtin, CompiledIn = fstest.MapFS{}, ""
+	os.Exit(m.Run())
+}
+
 func mustBuild(t *testing.T, o Options) *Image {
 	t.Helper()
 	img, err := Build(t.Context(), o)
@@ -92,10 +118,7 @@ func mustBuild(t *testing.T, o Options) *Image {
 // The real agent, from a copy of exactly the files that count as its sources, in an environment that asks for a
 // different program, is the same byte for byte. That the copy compiles shows that no source is missing from the list.
 func TestBuildIsReproducible(t *testing.T) {
-	root, err := findSource("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := checkout(t)
 	files, err := sources(root, "images/init")
 	if err != nil {
 		t.Fatal(err)
@@ -202,12 +225,12 @@ func TestBuildIDFollowsToolchain(t *testing.T) {
 func TestSourceIsFoundFromBelow(t *testing.T) {
 	root := tree(t, tiny)
 	t.Chdir(filepath.Join(root, "images/init"))
-	got, err := findSource("")
+	from, err := Options{}.find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, _ := filepath.EvalSymlinks(root); got != want && got != root {
-		t.Errorf("got %s, want %s", got, root)
+	if want, _ := filepath.EvalSymlinks(root); from.source != want && from.source != root {
+		t.Errorf("got %s, want %s", from.source, root)
 	}
 }
 
@@ -225,7 +248,7 @@ func TestBuildErrors(t *testing.T) {
 		{"no sources found", func(t *testing.T, o *Options) {
 			o.Source = ""
 			t.Chdir(t.TempDir())
-		}, "no sources found: no go.mod of module tokentest in or above "},
+		}, "this tokentest was built without the agent; run make build in a checkout"},
 		{"another module", broken("go.mod", "module other\n"), "no go.mod of module tokentest there"},
 		{"no go in PATH", func(t *testing.T, o *Options) { o.Go = "no-such-go" }, "no no-such-go command found"},
 		{"no go at path", func(t *testing.T, o *Options) { o.Go = "/no/such/go" }, "no /no/such/go command found"},

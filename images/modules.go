@@ -38,8 +38,12 @@ func WithModules(ctx context.Context, img *Image, mods []Module, o Options) (*Im
 	for i, m := range mods {
 		fmt.Fprintf(key, "%q %x\n", m.Name, sha256.Sum256(files[i]))
 	}
-	with, err := o.extend(ctx, img, "modules", key.Sum(nil), func() ([]cpio.Record, error) {
-		return moduleRecords(mods, files)
+	with, err := o.extend(ctx, img, "modules", key.Sum(nil), func(w io.Writer) error {
+		records, err := moduleRecords(mods, files)
+		if err != nil {
+			return err
+		}
+		return writeArchive(w, records)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add modules: %w", err)
@@ -48,10 +52,10 @@ func WithModules(ctx context.Context, img *Image, mods []Module, o Options) (*Im
 }
 
 // extend returns img followed by a second archive, which the kernel unpacks over the first. name is its name in the
-// cache, and key the digest of everything the records are made from. extend calls records only if the image is not
-// cached.
+// cache, and key the digest of everything the second archive is made from. extend calls write only if the image is
+// not cached.
 func (o Options) extend(ctx context.Context, img *Image, name string, key []byte,
-	records func() ([]cpio.Record, error)) (*Image, error) {
+	write func(io.Writer) error) (*Image, error) {
 	o, err := o.complete()
 	if err != nil {
 		return nil, err
@@ -60,17 +64,13 @@ func (o Options) extend(ctx context.Context, img *Image, name string, key []byte
 	with := &Image{BuildID: img.BuildID}
 	name += "-" + hex.EncodeToString(sum[:16])
 	with.Path, with.Digest, err = o.cache().get(ctx, name, func(_, out string) error {
-		recs, err := records()
-		if err != nil {
-			return err
-		}
-		return appendArchive(out, img.Path, recs)
+		return appendArchive(out, img.Path, write)
 	})
 	return with, err
 }
 
-// appendArchive writes the file path: a copy of the archive base, then one of records.
-func appendArchive(path, base string, records []cpio.Record) error {
+// appendArchive writes the file path: a copy of the archive base, then what write writes.
+func appendArchive(path, base string, write func(io.Writer) error) error {
 	first, err := os.Open(base)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func appendArchive(path, base string, records []cpio.Record) error {
 	if _, err := io.Copy(f, first); err != nil {
 		return err
 	}
-	if err := writeArchive(f, records); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
 	return f.Close()

@@ -3,7 +3,9 @@ package images
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,8 @@ import (
 // Shell is the path of the shell in an image from WithShell.
 const Shell = "/bin/gosh"
 
+const shellName = "shell"
+
 // commands are u-root's commands for looking around in a machine.
 var commands = []string{
 	"cat", "chmod", "cp", "date", "dmesg", "echo", "find", "gosh", "grep", "head", "id", "insmod", "kill", "ln", "ls",
@@ -22,55 +26,108 @@ var commands = []string{
 
 const commandRoot = "github.com/u-root/u-root/cmds/core/"
 
+// busybox is the one program that all commands are links to.
+const busybox = "bb"
+
 // WithShell returns img with u-root's shell and commands in /bin.
 func WithShell(ctx context.Context, img *Image, o Options) (*Image, error) {
-	o, err := o.complete()
-	if err != nil {
-		return nil, err
-	}
-	if o.Source, err = findSource(o.Source); err != nil {
-		return nil, fmt.Errorf("build shell: %w", err)
-	}
-	version, err := goVersion(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("build shell: %w", err)
-	}
-	key := sha256.New()
-	fmt.Fprintf(key, "%q %q %q\n", version, pinned, commands)
-	for _, name := range []string{"go.mod", "go.sum"} { // they contain the version of u-root
-		if err := hashFile(key, o.Source, name); err != nil {
-			return nil, fmt.Errorf("build shell: %w", err)
-		}
-	}
-	with, err := o.extend(ctx, img, "shell", key.Sum(nil), func() ([]cpio.Record, error) { return o.shellRecords(ctx) })
+	with, err := o.withShell(ctx, img)
 	if err != nil {
 		return nil, fmt.Errorf("build shell: %w", err)
 	}
 	return with, nil
 }
 
-// shellRecords compiles the commands.
-func (o Options) shellRecords(ctx context.Context) ([]cpio.Record, error) {
-	tmp, err := os.MkdirTemp("", "tokentest-shell-")
+func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
+	o, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(tmp)
-	o.Log("compiling u-root's shell and commands, which takes a minute")
-	args := []string{"build", "-o", tmp + "/", "-trimpath", "-buildvcs=false", "-pgo=off", "-ldflags", "-s -w -buildid="}
+	from, err := o.find()
+	if err != nil {
+		return nil, err
+	}
+	o.Source = from.source
+	if b, ok := from.has(shellName, func() (string, error) { return shellID(o.Source) }); ok {
+		return o.extend(ctx, img, shellName, []byte(b.ID), func(w io.Writer) error {
+			text, err := unpackBuiltin(Builtin, shellName, b)
+			if err == nil {
+				_, err = w.Write(text)
+			}
+			return err
+		})
+	}
+	version, err := goVersion(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	id, err := shellID(o.Source)
+	if err != nil {
+		return nil, err
+	}
+	id = withVersion(id, version)
+	return o.extend(ctx, img, shellName, []byte(id), func(w io.Writer) error {
+		o.Log("compiling u-root's shell and commands, which takes half a minute")
+		work, err := os.MkdirTemp("", "tokentest-shell-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(work)
+		return o.shellArchive(ctx, id, work, w)
+	})
+}
+
+// shellID is the digest of what the shell's archive is made from.
+func shellID(root string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %q %q %q\n", busybox, pinned, commands, busyboxArgs("", ""))
+	for _, name := range []string{"go.mod", "go.sum"} { // they contain the version of u-root
+		if err := hashFile(h, root, name); err != nil {
+			return "", fmt.Errorf("read sources: %w", err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
+
+// busyboxArgs are the go command's arguments that build the busybox in the GOPATH gopath as the file out.
+func busyboxArgs(out, gopath string) []string {
+	return []string{
+		"build", "-C", filepath.Join(gopath, "src/bb.u-root.com/bb"), "-o", out, "-trimpath", "-buildvcs=false", "-pgo=off",
+		"-ldflags", "-s -w -buildid=", ".",
+	}
+}
+
+// shellArchive compiles the commands into one program, with gobusybox, and writes its archive.
+func (o Options) shellArchive(ctx context.Context, _, work string, to io.Writer) error {
+	gopath, program := filepath.Join(work, "gopath"), filepath.Join(work, busybox)
+	if err := os.Mkdir(gopath, 0o755); err != nil {
+		return err
+	}
+	tmp := "GOTMPDIR=" + work
+	// Left to build by itself, gobusybox compiles everything anew, the standard library too.
+	args := []string{"tool", "makebb", "-g", "-gen-dir", gopath}
 	for _, c := range commands {
 		args = append(args, commandRoot+c)
 	}
-	if _, err := runGo(ctx, o, nil, args...); err != nil {
-		return nil, err
+	if _, err := runGo(ctx, o, []string{tmp}, args...); err != nil {
+		return err
 	}
-	records := []cpio.Record{cpio.Directory("bin", 0o755)}
+	env := []string{tmp, "GO111MODULE=off", "GOPATH=" + gopath}
+	if _, err := runGo(ctx, o, env, busyboxArgs(program, gopath)...); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	return writeArchive(to, shellRecords(string(text)))
+}
+
+// shellRecords are the files of the shell: one program, and a link to it for each command.
+func shellRecords(program string) []cpio.Record {
+	records := []cpio.Record{cpio.Directory("bin", 0o755), cpio.StaticFile("bin/"+busybox, program, 0o755)}
 	for _, c := range slices.Sorted(slices.Values(commands)) {
-		text, err := os.ReadFile(filepath.Join(tmp, c))
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, cpio.StaticFile("bin/"+c, string(text), 0o755))
+		records = append(records, cpio.Symlink("bin/"+c, busybox))
 	}
-	return append(records, cpio.Symlink("bin/sh", "gosh")), nil
+	return append(records, cpio.Symlink("bin/sh", "gosh"))
 }

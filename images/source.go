@@ -1,15 +1,12 @@
 package images
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -20,90 +17,39 @@ import (
 // module is the path of our module; its packages are the sources of an image.
 const module = "tokentest"
 
-// findSource returns the root of the module: dir unless it is empty.
-func findSource(dir string) (string, error) {
-	if dir != "" {
-		if !isSource(dir) {
-			return "", fmt.Errorf("no sources in %s: no go.mod of module %s there", dir, module)
-		}
-		return filepath.Abs(dir)
-	}
-	wd, wdErr := os.Getwd()
-	exe, exeErr := os.Executable()
-	for _, start := range []struct {
-		dir string
-		err error
-	}{{wd, wdErr}, {filepath.Dir(exe), exeErr}} {
-		if root, ok := above(start.dir); ok && start.err == nil {
-			return root, nil
-		}
-	}
-	return "", fmt.Errorf("no sources found: no go.mod of module %s in or above %s or %s", module, wd, filepath.Dir(exe))
-}
-
-// above searches for the root in dir and its parents.
-func above(dir string) (string, bool) {
-	for ; ; dir = filepath.Dir(dir) {
-		if isSource(dir) {
-			return dir, true
-		}
-		if dir == filepath.Dir(dir) {
-			return "", false
-		}
-	}
-}
-
-func isSource(dir string) bool {
-	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-	return err == nil && slices.Contains(strings.Split(string(mod), "\n"), "module "+module)
-}
-
-// sameSources returns an error unless Shared equals the files in the source. If they differ, the caller is older or
-// newer than the source.
-func (o Options) sameSources() error {
-	for _, dir := range slices.Sorted(maps.Keys(o.Shared)) {
-		names, err := fs.Glob(o.Shared[dir], "*.go")
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			ours, err := fs.ReadFile(o.Shared[dir], name)
-			if err != nil {
-				return err
-			}
-			theirs, err := os.ReadFile(filepath.Join(o.Source, dir, name))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("read sources: %w", err)
-			}
-			if err != nil || !bytes.Equal(ours, theirs) {
-				return fmt.Errorf("this tokentest was not made from the sources in %s: %s differs, and the agent that they make "+
-					"would not be understood; make it again there with make build", o.Source, path.Join(dir, name))
-			}
-		}
-	}
-	return nil
-}
-
 // buildID is the digest of everything that the init in folder pkg and its archive are made from.
 func buildID(ctx context.Context, o Options, pkg string) (string, error) {
 	version, err := goVersion(ctx, o)
 	if err != nil {
 		return "", err
 	}
-	files, err := sources(o.Source, pkg)
+	id, err := sourceID(o.Source, pkg)
+	if err != nil {
+		return "", err
+	}
+	return withVersion(id, version), nil
+}
+
+// withVersion is the digest of a toolchain and of what it compiles.
+func withVersion(sourceID, version string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q\n", version, sourceID)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// sourceID is the part of a build ID that does not depend on the toolchain.
+func sourceID(root, pkg string) (string, error) {
+	files, err := sources(root, pkg)
 	if err != nil {
 		return "", fmt.Errorf("read sources: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q\n", version, pinned, buildArgs("", "", pkg))
+	fmt.Fprintf(h, "%q %q\n", pinned, buildArgs("", "", pkg))
 	if err := writeArchive(h, layout("")); err != nil {
 		return "", err
 	}
 	for _, name := range files {
-		if err := hashFile(h, o.Source, name); err != nil {
+		if err := hashFile(h, root, name); err != nil {
 			return "", fmt.Errorf("read sources: %w", err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,11 +27,12 @@ import (
 	"tokentest/images"
 )
 
-// Lab is the configuration of a run: what all its kernels share. Inside a checkout the
-// zero value works if Dir is set.
+// Lab is the configuration of a run: what all its kernels share. The zero value works if Dir is
+// set.
 type Lab struct {
 	Dir         string            // the run's directory, which must exist
 	CacheDir    string            // "" means tokentest in the user's cache directory
+	Agent       string            // the checkout that the agent is built from; "" means as images.Options says
 	QEMU        string            // "" means qemu-system-x86_64 from PATH
 	Accel       string            // "auto", "kvm" or "tcg"; "" means auto
 	Deadline    time.Duration     // of each boot; 0 means vm's default
@@ -118,7 +118,8 @@ func (l *Lab) Check() error {
 	return l.CheckSources()
 }
 
-// CheckSources returns an error if the agent's sources do not match this program.
+// CheckSources returns an error if there is no agent that this program understands. It logs a line if the agent is not
+// the built-in one.
 func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
 
 // prepare finds the kernel, builds its image and chooses the accelerator. The part of
@@ -173,10 +174,10 @@ func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
 }
 
 // shared are the packages that host and guest must build from the same sources.
-var shared = map[string]fs.FS{"cases/step": step.Sources, "harness/wire": wire.Sources}
+var shared = images.Shared{"cases/step": step.Sources, "harness/wire": wire.Sources}
 
 func (l *Lab) imageOptions() images.Options {
-	return images.Options{CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
+	return images.Options{Source: l.Agent, CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
 }
 
 // agent is the build of an image without a kernel's modules.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,10 +22,12 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
+	"tokentest/images"
 )
 
 // TestMain makes the test binary play the programs that a lab starts.
 func TestMain(m *testing.M) {
+	images.Builtin, images.CompiledIn = fstest.MapFS{}, "" // as in a fresh checkout
 	testscript.Main(m, map[string]func(){
 		defaultQEMU: func() { os.Exit(labtest.QEMU()) },
 		"go":        func() { os.Exit(labtest.Go()) },

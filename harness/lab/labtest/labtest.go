@@ -61,8 +61,15 @@ func Go() int {
 	_, rest, _ := strings.Cut(args, " -o ")
 	out, _, _ := strings.Cut(rest, " ")
 	_, id, ok := strings.Cut(args, idMark)
-	if strings.HasSuffix(args, " ./harness/cmd/tokentest") || args == "list -m" {
+	if strings.HasSuffix(args, " ./harness/cmd/tokentest") || strings.HasSuffix(args, " ./images/pack") ||
+		args == "list -m" {
 		return 0 // the test binary is the command
+	}
+	switch {
+	case strings.HasPrefix(args, "tool makebb -g -gen-dir "): // its sources are not needed
+		return 0
+	case strings.HasPrefix(args, "build -C "):
+		id, ok = "shell", true
 	}
 	if !ok {
 		fmt.Fprintln(os.Stderr, "go: unknown command:", args)
