@@ -20,8 +20,16 @@ help: ## list the targets
 	@echo "make vmtest takes KERNEL=deb:7.3 or KERNEL=path/to/bzImage, CASES='map_create/any/*', ARGS='--full';"
 	@echo "KDIR=~/linux tests a tree that make has built (with O=, if set); SERIES=x.mbox KDIR=~/linux BASE=v6.12 tests each patch of a series."
 
-build: ## build bin/tokentest
-	@$(GOENV) go build -trimpath -o $(BIN) ./harness/cmd/tokentest
+# What --version prints. A release sets it; otherwise it is a tag or a commit, if git is there and trusts the checkout.
+VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),unknown)
+LINK = -X tokentest/harness/builtin.version=$(VERSION)
+
+build: agents ## build bin/tokentest, with all that it needs embedded
+	@$(GOENV) go build -trimpath -ldflags '$(LINK)' -o $(BIN) ./harness/cmd/tokentest
+
+# The guest's programs, which the command embeds. They are compiled only if their sources differ.
+agents:
+	@$(GOENV) go run -trimpath ./images/pack
 
 # A make in a kernel tree passes its variables on. O and KBUILD_OUTPUT name its objects, not this project's.
 HASH := \#
@@ -35,6 +43,7 @@ setup: ## install what is missing: QEMU, and a compiler if KERNEL is built from 
 	@$(if $(FROM_SOURCE),scripts/setup-build.sh)
 
 vmtest: setup build ## boot KERNEL and run CASES on it; installs what is missing first
+	@$(BIN) --version >&2
 	@$(BIN) $(WHICH) $(foreach c,$(CASES),'$(c)') $(ARGS)
 
 test: ## run the tests that need no machine, no root and no network
@@ -80,4 +89,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin results/runs
 
-.PHONY: help setup build vmtest test lint bench generate golden parity baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate golden parity baseline canary fuzz clean

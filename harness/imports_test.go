@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"images":          {"harness/child"},
 	"images/init":     {"cases/step", "harness/guest", "harness/library", "harness/wire"},
 	"images/bare":     {},
+	"images/pack":     {"cases/step", "harness/wire", "images"},
 	"harness/wire":    {"cases/step", "cases/uapi"},
 	"harness/guest":   {"cases/step", "cases/uapi", "harness/wire"},
 	"harness/library": {}, // an application: it knows nothing of us
@@ -56,7 +57,8 @@ var mayImport = map[string][]string{
 		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/usage", "kconfig",
 	},
-	"harness/doctor": {"harness/child", "harness/kernel", "harness/lab", "harness/vm", "images"},
+	"harness/doctor":  {"harness/builtin", "harness/child", "harness/kernel", "harness/lab", "harness/vm", "images"},
+	"harness/builtin": {"cases", "images", "kconfig", "results", "scripts"},
 	"harness/bisect": {
 		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
@@ -71,6 +73,10 @@ var mayImport = map[string][]string{
 	"harness/runs":          {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "kconfig"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
+
+	// Files for harness/builtin.
+	"results": {},
+	"scripts": {},
 
 	// For scripts/faults.sh.
 	"scripts/lockup": {},
@@ -88,7 +94,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
-	"harness/bench", "harness/bisect", "harness/runs", "harness/cli", "harness/fault"}
+	"harness/bench", "harness/bisect", "harness/builtin", "harness/runs", "harness/cli", "harness/fault"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

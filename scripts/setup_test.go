@@ -1,4 +1,3 @@
-// Package scripts contains only shell scripts. Start with README.md; the tests are here.
 package scripts
 
 import (

@@ -7,6 +7,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"go/version"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tokentest/harness/builtin"
 	"tokentest/harness/child"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
@@ -32,37 +34,40 @@ type Finding struct {
 }
 
 // Examine looks at everything. cacheDir is the cache directory, or cacheErr says why it cannot
-// be made.
-func Examine(ctx context.Context, cacheDir string, cacheErr error) []Finding {
+// be made; agent is the checkout that the user named for the agent, or "".
+func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Finding {
 	out := []Finding{
+		{What: "version", State: strings.TrimPrefix(builtin.Of().String(), "tokentest ")},
 		tool(ctx, "qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
-		sources(cacheDir),
-		goTool(ctx),
+	}
+	out = append(out, agentOf(ctx, images.Options{Source: agent}, cacheDir)...)
+	out = append(out,
 		tool(ctx, "apt-get", "--version", false, "only deb: references need apt; give the path to a bzImage instead"),
 		tool(ctx, "dpkg-deb", "--version", false, "only deb: references need dpkg; give the path to a bzImage instead"),
-	}
+	)
 	return append(out, kvm(cacheDir), cache(cacheDir, cacheErr), compilers(ctx))
 }
 
-// sources are what the agent is built from.
-func sources(cacheDir string) Finding {
-	f := Finding{What: "sources", Needed: true}
-	root, _, err := images.Options{}.Needs()
-	if f.State = root; err == nil {
-		err = (&lab.Lab{CacheDir: cacheDir}).CheckSources()
-	}
-	if err != nil {
+// agentOf says where the agent comes from. Only the one of a checkout needs Go.
+func agentOf(ctx context.Context, o images.Options, cacheDir string) []Finding {
+	f := Finding{What: "agent", Needed: true}
+	err := (&lab.Lab{CacheDir: cacheDir, Agent: o.Source}).CheckSources()
+	root, want, err2 := o.Needs()
+	switch err := cmp.Or(err, err2); {
+	case err != nil:
 		f.State, f.Fix = err.Error(), "call tokentest from a checkout of its sources, after make build there"
+		return []Finding{f}
+	case root == "":
+		f.State = "built in"
+		return []Finding{f}
 	}
-	return f
+	f.State = "compiled from the checkout " + root
+	return []Finding{f, goTool(ctx, want)}
 }
 
 // goTool compiles the agent. From 1.21 on it fetches a newer one by itself.
-func goTool(ctx context.Context) Finding {
-	_, want, err := images.Options{}.Needs()
-	if err != nil || want == "" {
-		want = strings.TrimPrefix(runtime.Version(), "go")
-	}
+func goTool(ctx context.Context, want string) Finding {
+	want = cmp.Or(want, strings.TrimPrefix(runtime.Version(), "go"))
 	return newEnough(tool(ctx, "go", "version", true,
 		"install Go "+want+" or newer; from Go's own site where the distribution's is older than 1.21"), want)
 }

@@ -4,9 +4,21 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"tokentest/cases/step"
+	"tokentest/harness/wire"
+	"tokentest/images"
 )
+
+// TestMain has every test begin without a built-in agent.
+func TestMain(m *testing.M) {
+	images.Builtin, images.CompiledIn = fstest.MapFS{}, ""
+	os.Exit(m.Run())
+}
 
 func TestFamily(t *testing.T) {
 	for text, want := range map[string]string{
@@ -80,11 +92,11 @@ func hostWith(t *testing.T, names ...string) {
 
 func TestExamine(t *testing.T) {
 	hostWith(t, "qemu-system-x86_64", "apt-get")
-	list := Examine(t.Context(), t.TempDir(), nil)
+	list := Examine(t.Context(), t.TempDir(), "", nil)
 	if f := find(t, list, "qemu-system-x86_64"); f.Fix != "" || f.State != "qemu-system-x86_64 1.2.3" || !f.Needed {
 		t.Errorf("QEMU is there: %+v", f)
 	}
-	for what, needed := range map[string]bool{"sources": true, "go": true, "dpkg-deb": false, "kernel build": false} {
+	for what, needed := range map[string]bool{"agent": true, "dpkg-deb": false, "kernel build": false} {
 		if f := find(t, list, what); f.Fix == "" || f.Needed != needed || f.State == "" {
 			t.Errorf("%s is missing: %+v", what, f)
 		}
@@ -93,9 +105,38 @@ func TestExamine(t *testing.T) {
 		t.Errorf("the cache is well: %+v", f)
 	}
 	hostWith(t)
-	if f := find(t, Examine(t.Context(), t.TempDir(), nil), "qemu-system-x86_64"); f.Fix == "" ||
+	if f := find(t, Examine(t.Context(), t.TempDir(), "", nil), "qemu-system-x86_64"); f.Fix == "" ||
 		!strings.Contains(f.Fix, "qemu-system-x86") {
 		t.Errorf("QEMU is missing: %+v", f)
+	}
+}
+
+// Go is looked for only if the agent comes from a checkout.
+func TestExamineAgent(t *testing.T) {
+	hostWith(t, "qemu-system-x86_64")
+	checkout := t.TempDir()
+	if err := os.CopyFS(filepath.Join(checkout, "cases/step"), step.Sources); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(checkout, "harness/wire"), wire.Sources); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(checkout, "go.mod"), []byte("module tokentest\n\ngo 1.99\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	list := Examine(t.Context(), t.TempDir(), checkout, nil)
+	if f := find(t, list, "agent"); f.Fix != "" || f.State != "compiled from the checkout "+checkout {
+		t.Errorf("got %+v", f)
+	}
+	if f := find(t, list, "go"); !f.Needed || !strings.Contains(f.Fix, "install Go 1.99") {
+		t.Errorf("Go is missing: %+v", f)
+	}
+	if f := find(t, list, "version"); f.Fix != "" || !strings.Contains(f.State, runtime.Version()) {
+		t.Errorf("got %+v", f)
+	}
+	if f := find(t, Examine(t.Context(), t.TempDir(), t.TempDir(), nil), "agent"); !f.Needed ||
+		!strings.Contains(f.State, "no go.mod of module tokentest there") || f.Fix == "" {
+		t.Errorf("an empty checkout: %+v", f)
 	}
 }
 

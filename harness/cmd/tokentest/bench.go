@@ -61,11 +61,11 @@ func checkBench(o *bench.Options) error {
 }
 
 func (a *app) bench(ctx context.Context, kernels []string, o bench.Options) error {
-	if err := (&lab.Lab{}).Check(); err != nil {
+	if err := (&lab.Lab{Agent: a.agent, Log: a.note}).Check(); err != nil {
 		return err
 	}
 	a.keep(ctx)
-	o.Lab.CacheDir, o.Log = a.cacheDir, a.note
+	o.Lab.CacheDir, o.Lab.Agent, o.Log = a.cacheDir, a.agent, a.note
 	for _, k := range kernels {
 		o.Kernel = k
 		missed, err := bench.Run(ctx, a.stdout, o)

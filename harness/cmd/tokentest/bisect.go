@@ -51,6 +51,7 @@ func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
 		return o, err
 	}
 	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
+	o.Lab.Agent = a.agent
 	o.Lab.CacheDir, err = a.makeCache()
 	return o, err
 }

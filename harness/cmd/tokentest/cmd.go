@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"tokentest/cases"
+	"tokentest/harness/builtin"
 	"tokentest/harness/cli"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
@@ -32,6 +33,7 @@ type app struct {
 	stdout, stderr io.Writer
 	code           int // the exit code when no error is returned
 	cacheDir       string
+	agent          string // the checkout that the agent is built from
 	quiet          bool
 	bisecting      bool     // exit codes are those for "git bisect run"
 	resume         string   // the directory of the run to resume
@@ -236,11 +238,14 @@ Exit codes: 0 all as expected; 1 a kernel differs; 2 usage or configuration, suc
 as an expectation that contradicts both the kernel and the rules; 3 no verdict (the
 host, the boot or a control failed, the run was interrupted, or nothing was decided).`,
 		SilenceUsage: true, SilenceErrors: true,
+		Version: strings.TrimPrefix(builtin.Of().String(), "tokentest "),
 	},
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
 		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.shellCmd(), a.parseCmd(),
+		a.filesCmd(), a.versionCmd(),
 	)
+	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	a.greet(c)
 	c.SetHelpCommand(helpCmd())
 	c.SetIn(a.stdin)
@@ -250,6 +255,8 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return cli.Positive(c, counts...) }
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "",
 		"keep kernels and images in `DIR` instead of the user's cache directory")
+	c.PersistentFlags().StringVar(&a.agent, "agent", "",
+		"build the agent from the checkout `DIR` instead of taking the built-in one")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())

@@ -18,7 +18,7 @@ func (a *app) doctorCmd() *cobra.Command {
 		Args:  args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cache, err := a.makeCache()
-			list := doctor.Examine(c.Context(), cache, err)
+			list := doctor.Examine(c.Context(), cache, a.agent, err)
 			for _, f := range list {
 				mark := "ok     "
 				switch {

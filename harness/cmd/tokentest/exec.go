@@ -174,8 +174,8 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 		return nil, err
 	}
 	signals.Of(ctx).Keep(guestprog.ExitNoMachine)
-	l := &lab.Lab{CacheDir: cache, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline,
-		Snapshot: f.snapshot}
+	l := &lab.Lab{CacheDir: cache, Agent: a.agent, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline,
+		Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = readAllow(f.allow); err != nil {

@@ -205,7 +205,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if l.CacheDir, err = a.makeCache(); err != nil {
 		return err
 	}
-	l.Log = a.note
+	l.Log, l.Agent = a.note, a.agent
 	a.watch(l, f.console, f.gdb)
 	if err := l.Check(); err != nil {
 		return err

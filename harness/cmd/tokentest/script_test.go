@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,25 +13,52 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tokentest/cases"
+	"tokentest/cases/step"
 	"tokentest/harness/lab/labtest"
+	"tokentest/harness/wire"
+	"tokentest/images"
 )
 
 // TestMain makes the test binary play every program that the scripts run: the
 // command itself, and what stands in for QEMU and Go.
 func TestMain(m *testing.M) {
+	images.Builtin, images.CompiledIn = fstest.MapFS{}, "" // as in a fresh checkout
 	testscript.Main(m, map[string]func(){
 		"tokentest":          main,
+		"packed":             packed,
+		"pack":               func() { os.Exit(pack()) },
 		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
 		"go":                 func() { os.Exit(labtest.Go()) },
 		"interrupt":          func() { os.Exit(disturb(syscall.SIGINT, command)) },
 		"killtool":           func() { os.Exit(disturb(syscall.SIGKILL, command)) },
 		"killqemu":           func() { os.Exit(disturb(syscall.SIGKILL, lastBoot)) },
 	})
+}
+
+// builtinDir names the variable with the directory that stands for what is built into the command "packed".
+const builtinDir = "TOKENTEST_TEST_BUILTIN"
+
+// packed is the command with built-in images.
+func packed() {
+	images.Builtin = os.DirFS(os.Getenv(builtinDir))
+	main()
+}
+
+// pack DIR packs the images of the checkout here.
+func pack() int {
+	err := images.Pack(context.Background(), images.Options{Source: ".", Shared: images.Shared{
+		"cases/step": step.Sources, "harness/wire": wire.Sources}}, os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // TestScripts runs the command as a user would. A script works in a directory
@@ -48,6 +76,7 @@ func TestScripts(t *testing.T) {
 			self, err := exec.LookPath("tokentest") // for scripts that change PATH
 			e.Setenv("TOKENTEST", self)
 			e.Setenv("GOMAXPROCS", "2") // it says how many machines run side by side
+			e.Setenv(builtinDir, filepath.Join(e.WorkDir, "builtin"))
 			e.Setenv(labtest.Boots, filepath.Join(e.WorkDir, "boots"))
 			setCounts(e, n)
 			e.Defer(func() { leftovers(t, e.WorkDir) })
