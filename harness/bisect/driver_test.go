@@ -400,29 +400,47 @@ func TestRunMistakes(t *testing.T) {
 	}
 }
 
-// A long list of changes is cut, and a case that had to pass is said to have passed.
+// Cases with the same change are listed once, with an example, as in the report of a run; a case
+// that had to pass is said to have passed.
 func TestShowChanges(t *testing.T) {
-	before, after := Decisions{}, Decisions{}
+	before, after, rules := Decisions{}, Decisions{}, map[string]string{}
 	var changed []string
-	for i := range mostChanges + 3 {
-		id := fmt.Sprintf("case%02d", i)
-		before[id], after[id] = dec("ok"), dec("EPERM")
+	add := func(id, was, is string) {
+		before[id], after[id] = dec(was), dec(is)
 		changed = append(changed, id)
 	}
-	before["case00"] = Decision{}
-	var out strings.Builder
-	showChanges(&out, changed, before, after)
-	for _, want := range []string{"Decisions that changed: 23\n", "  case00  passed, then EPERM\n",
-		"  case01  ok, then EPERM\n", "  and 3 more\n"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no %q in\n%s", want, out.String())
-		}
+	for i := range 30 {
+		add(fmt.Sprintf("g/any/type%02d", i), "ok", "EPERM")
 	}
-	if strings.Contains(out.String(), "case20") {
-		t.Errorf("it lists more than %d:\n%s", mostChanges, out.String())
+	add("g/none", "ok", "EPERM")
+	rules["g/none"] = "needs CAP_BPF (g/no-cap) f"
+	add("scenario", "ok", "EINVAL")
+	before["scenario"] = Decision{}
+	var out strings.Builder
+	showChanges(&out, changed, before, after, rules)
+	want := `Decisions that changed: 32
+  30 cases: ok, then EPERM
+    example  g/any/type00
+    within   g/any/*
+  1 case: ok, then EPERM
+    case     g/none
+    rule     needs CAP_BPF (g/no-cap) f
+  1 case: passed, then EINVAL
+    case     scenario
+
+`
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+	for i := range mostChanges + 3 {
+		add(fmt.Sprintf("h%02d", i), "ok", fmt.Sprintf("E%d", i))
 	}
 	out.Reset()
-	if showChanges(&out, nil, before, after); out.Len() > 0 {
+	if showChanges(&out, changed, before, after, rules); !strings.Contains(out.String(), "  and 6 other kinds\n") {
+		t.Errorf("got\n%s", out.String())
+	}
+	out.Reset()
+	if showChanges(&out, nil, before, after, rules); out.Len() > 0 {
 		t.Errorf("nothing changed, and it says %q", out.String())
 	}
 }

@@ -1,12 +1,13 @@
 package bisect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"tokentest/harness/report"
 	"tokentest/harness/result"
@@ -27,7 +28,7 @@ func (d *driver) report(ctx context.Context, r *Result) (*Report, error) {
 }
 
 func (d *driver) mail(ctx context.Context, w io.Writer, r *Result) error {
-	before, after, err := d.around(r)
+	before, after, bad, err := d.around(r)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (d *driver) mail(ctx context.Context, w io.Writer, r *Result) error {
 		}
 	}
 	fmt.Fprintf(w, "\nLooked for: %s.\n\n", d.what)
-	showChanges(w, changed, before, after)
+	showChanges(w, changed, before, after, rulesOf(bad))
 	if others > 0 {
 		fmt.Fprintf(w, "%s changed as well, which was not looked for.\n\n", report.Count(others, "other decision"))
 	}
@@ -66,9 +67,9 @@ func (d *driver) mail(ctx context.Context, w io.Writer, r *Result) error {
 	return nil
 }
 
-// around returns the decisions of the last good and the first bad one. An end
-// that was not run decides as it was said to.
-func (d *driver) around(r *Result) (before, after Decisions, err error) {
+// around returns the decisions of the last good and the first bad one, and the run of the first
+// bad one, nil if it was not run. An end that was not run decides as it was said to.
+func (d *driver) around(r *Result) (before, after Decisions, bad *result.KernelRun, err error) {
 	before, after = d.pred.Good, Decisions{}
 	for _, t := range r.Tests {
 		runOf := t.Run
@@ -82,37 +83,87 @@ func (d *driver) around(r *Result) (before, after Decisions, err error) {
 		}
 		k, err := d.stored(Test{Run: runOf})
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		if t.ID == r.Last {
 			before = Of(k)
 		} else {
-			after = Of(k)
+			after, bad = Of(k), k
 		}
 	}
-	return before, after, nil
+	return before, after, bad, nil
 }
 
-// mostChanges is how many cases a mail lists.
+// rulesOf returns the rule that the kernel broke in each case that failed, with its function.
+func rulesOf(k *result.KernelRun) map[string]string {
+	out := map[string]string{}
+	if k == nil {
+		return out
+	}
+	for c := range k.Those(result.Fail) {
+		if s := c.Decisive(); s != nil && s.Rule != "" {
+			out[c.ID] = strings.TrimSpace(fmt.Sprintf("%s (%s) %s", s.Rule, s.ID, s.Func))
+		}
+	}
+	return out
+}
+
+// mostChanges is how many kinds of changes a mail lists.
 const mostChanges = 20
 
-func showChanges(w io.Writer, changed []string, before, after Decisions) {
-	if len(changed) == 0 {
-		return
-	}
-	fmt.Fprintf(w, "Decisions that changed: %d\n", len(changed))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, id := range changed[:min(mostChanges, len(changed))] {
+// change is the cases whose decisions changed in the same way, by the same rule.
+type change struct {
+	text, rule string
+	ids        []string
+}
+
+// fold puts cases with the same change together, the most frequent change first.
+func fold(changed []string, before, after Decisions, rules map[string]string) []*change {
+	var out []*change
+	for _, id := range changed {
 		was := before[id].words()
 		if before[id].None() {
 			was = result.Decision{"passed"}
 		}
 		words := result.Differing([]result.Decision{was, after[id].words()})
-		fmt.Fprintf(t, "  %s\t%s, then %s\n", id, words[0], words[1])
+		text := words[0] + ", then " + words[1]
+		i := slices.IndexFunc(out, func(c *change) bool { return c.text == text && c.rule == rules[id] })
+		if i < 0 {
+			i = len(out)
+			out = append(out, &change{text: text, rule: rules[id]})
+		}
+		out[i].ids = append(out[i].ids, id)
 	}
-	t.Flush()
-	if n := len(changed) - mostChanges; n > 0 {
-		fmt.Fprintf(w, "  and %d more\n", n)
+	slices.SortStableFunc(out, func(a, b *change) int { return len(b.ids) - len(a.ids) })
+	return out
+}
+
+// example is the shortest name.
+func (c *change) example() string {
+	return slices.MinFunc(c.ids, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+}
+
+// showChanges lists the changes with an example of each, as the report of a run lists failures.
+func showChanges(w io.Writer, changed []string, before, after Decisions, rules map[string]string) {
+	if len(changed) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "Decisions that changed: %d\n", len(changed))
+	list := fold(changed, before, after, rules)
+	for _, c := range list[:min(mostChanges, len(list))] {
+		fmt.Fprintf(w, "  %s: %s\n", report.Count(len(c.ids), "case"), c.text)
+		label := "case"
+		if len(c.ids) > 1 {
+			label = "example"
+		}
+		for _, f := range [][2]string{{label, c.example()}, {"within", report.Pattern(c.ids)}, {"rule", c.rule}} {
+			if f[1] != "" {
+				fmt.Fprintf(w, "    %-8s %s\n", f[0], f[1])
+			}
+		}
+	}
+	if n := len(list) - mostChanges; n > 0 {
+		fmt.Fprintf(w, "  and %s\n", report.Count(n, "other kind"))
 	}
 	fmt.Fprintln(w)
 }

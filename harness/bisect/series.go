@@ -49,6 +49,7 @@ type patched struct {
 	code               int // an exit code
 	changed            []string
 	before, after      Decisions
+	rules              map[string]string // of the cases that failed
 }
 
 // walk tests commits in their order. Each is compared with the last one before it that has
@@ -112,6 +113,7 @@ func (p *patched) judge(t *Test, k *result.KernelRun, asked []string) {
 		return
 	}
 	run := &result.Run{Selection: asked, Kernels: []*result.KernelRun{k}}
+	p.rules = rulesOf(k)
 	n := k.Counts()
 	p.code = run.ExitCode()
 	p.outcome = outcomes[p.code]
@@ -132,7 +134,7 @@ func (p *patched) judge(t *Test, k *result.KernelRun, asked []string) {
 func table(patches []patched) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "outcome\tchanged\tpatch\t\n")
+	fmt.Fprintf(w, "outcome\tchanged\tpatch\tresult\n")
 	for _, p := range patches {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", p.outcome, len(p.changed), p.name, p.why)
 	}
@@ -140,7 +142,7 @@ func table(patches []patched) string {
 	for _, p := range patches {
 		if len(p.changed) > 0 {
 			fmt.Fprintf(&text, "\n%s\n", p.name)
-			showChanges(&text, p.changed, p.before, p.after)
+			showChanges(&text, p.changed, p.before, p.after, p.rules)
 		}
 	}
 	if seriesCode(patches) == result.ExitOK {

@@ -107,7 +107,7 @@ type cause struct {
 	count   int
 	gots    []string       // the results, in the order of their first cases
 	got     map[string]int // how often each
-	common  []string       // the elements of the names, * where they differ; nil if the names have different lengths
+	common  common
 }
 
 // add adds a case.
@@ -122,28 +122,53 @@ func (g *cause) add(c *result.CaseResult) {
 			g.gots = append(g.gots, text)
 		}
 	}
-	parts := strings.Split(c.ID, "/")
+	g.common.add(c.ID)
+}
+
+// common is the elements that names have in common, * where they differ.
+type common struct {
+	n     int
+	parts []string // nil if the names have different lengths or groups
+}
+
+func (g *common) add(id string) {
+	parts := strings.Split(id, "/")
+	g.n++
 	switch {
-	case g.count == 1:
-		g.common = parts
-	case len(parts) != len(g.common) || parts[0] != g.common[0]:
-		g.common = nil
+	case g.n == 1:
+		g.parts = parts
+	case len(parts) != len(g.parts) || parts[0] != g.parts[0]:
+		g.parts = nil
 	default:
 		for i, p := range parts {
-			if p != g.common[i] {
-				g.common[i] = "*"
+			if p != g.parts[i] {
+				g.parts[i] = "*"
 			}
 		}
 	}
 }
 
-// pattern is a pattern that matches all the cases, or "" if it would match a whole group.
-func (g *cause) pattern() string {
-	if g.count < 2 || !slices.ContainsFunc(g.common[min(1, len(g.common)):], func(p string) bool { return p != "*" }) {
+// pattern is a pattern that matches all the names, or "" for one name, or if the pattern would
+// match a whole group.
+func (g *common) pattern() string {
+	if g.n < 2 || !slices.ContainsFunc(g.parts[min(1, len(g.parts)):], func(p string) bool { return p != "*" }) {
 		return ""
 	}
-	return strings.Join(g.common, "/")
+	return strings.Join(g.parts, "/")
 }
+
+// Pattern returns a pattern that matches all the names of cases, or "" for one name, or if the
+// pattern would match a whole group.
+func Pattern(ids []string) string {
+	var g common
+	for _, id := range ids {
+		g.add(id)
+	}
+	return g.pattern()
+}
+
+// pattern is a pattern that matches all the cases of the cause.
+func (g *cause) pattern() string { return g.common.pattern() }
 
 // causes writes a paragraph for each cause of a status.
 func (p *pretty) causes(k *run, status result.Status, word string, s style) {
