@@ -88,6 +88,7 @@ func runActor(args []string) error {
 	for i := range a.fix.commands {
 		a.fix.commands[i] = actorCommands + i
 	}
+	calmRuntime()
 	signal.Ignore(unix.SIGCHLD) // nothing waits for the processes that it forks
 	if len(args) == 2 {
 		return a.serve()

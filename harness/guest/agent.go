@@ -42,6 +42,7 @@ type agent struct {
 	refused []step.Fixture // fixtures that the kernel refused
 	log     kernelLog
 	staged  int                    // worlds
+	stats   int                    // keeps the statistics of programs on, see enableStats
 	hooks   map[step.Hook]*lsmHook // those with our program
 	lsm     map[step.Handle]lsmPlace
 	guestProgram
@@ -437,6 +438,7 @@ func Main(buildID string, changes []step.Change) error {
 		return nil
 	}
 	debug.SetGCPercent(-1) // a run makes little garbage
+	calmRuntime()
 	port, err := openControl()
 	if err != nil {
 		return err
@@ -445,6 +447,7 @@ func Main(buildID string, changes []step.Change) error {
 	settings := readSettings()
 	changes = append(changes, prepare(settings)...)
 	g := newAgent(port)
+	g.prestart()
 	g.log = openKernelLog()
 	if err := g.hello(buildID, settings, changes); err != nil {
 		return err
@@ -469,6 +472,7 @@ func newAgent(port io.ReadWriter) *agent {
 	m := &maker{}
 	g.fix = makeFixtures(m)
 	g.fix.commands = g.makeCommandFixtures(m)
+	g.stats = m.make("statistics", enableStats)
 	g.refused = m.refused
 	return g
 }

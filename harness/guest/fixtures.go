@@ -37,3 +37,14 @@ func again(call func() (int, uapi.Errno)) (fd int, errno uapi.Errno) {
 	}
 	return fd, errno
 }
+
+// enableStats turns on the statistics of programs for as long as its descriptor is open. A
+// call of BPF_ENABLE_STATS then only counts (bpf_enable_runtime_stats); the first and the last
+// one patch the kernel's code, which takes a millisecond under emulation.
+func enableStats() (int, uapi.Errno) {
+	var a attr
+	a.u32(uapi.Attr_enable_stats_type, statsRunTime)
+	return bpf(uapi.BPF_ENABLE_STATS, &a)
+}
+
+const statsRunTime = 0 // BPF_STATS_RUN_TIME

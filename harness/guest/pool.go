@@ -75,6 +75,29 @@ func (p *player) ended() bool {
 	return p != nil && (p.absent || p.actor.Kind == step.Child || p.parent.ended())
 }
 
+// usual are the actors that nearly every world has.
+var usual = []step.Actor{
+	{Name: "root", Kind: step.Init, Parent: -1},
+	{Name: "nobody", Kind: step.Init, UID: 65534, Parent: -1},
+	{Name: "owner", Kind: step.Userns, UID: 1000, Parent: -1},
+}
+
+// prestart starts the usual actors before any world asks for them, so that a machine which is
+// restored from a snapshot has them. A kernel that refuses one refuses it to the world as well, which reports it.
+func (g *agent) prestart() {
+	for _, a := range usual {
+		p, err := g.employ(a)
+		if err != nil {
+			return
+		}
+		p.retired = true
+		g.idle = append(g.idle, p)
+		if _, err := g.flush(p); err != nil {
+			return
+		}
+	}
+}
+
 // employ returns a player for an actor.
 func (g *agent) employ(a step.Actor) (*player, error) {
 	var parent *player

@@ -23,6 +23,7 @@ func newTestAgent(t *testing.T) *agent {
 	t.Cleanup(func() {
 		g.dismiss()
 		closeFixtures(&g.fix)
+		closeFD(g.stats)
 	})
 	return g
 }
