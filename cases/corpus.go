@@ -104,14 +104,22 @@ func IsSweep(pattern string) bool {
 	return err == nil
 }
 
+// IsBuiltin reports whether a group is built in, and is no sweep.
+func IsBuiltin(group string) bool {
+	return slices.ContainsFunc([]string{"matrix", "scenario", "known"}, func(dir string) bool {
+		_, err := fs.Stat(files, dir+"/"+group+".txt")
+		return err == nil
+	})
+}
+
 func (c *Corpus) addDir(ctx context.Context, dir string, group func(string) bool) error {
 	names, err := fs.Glob(files, dir+"/*.txt")
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if !group(groupOf(name)) {
-			continue
+		if g := c.Group(GroupOf(name)); !group(GroupOf(name)) || g != nil && !g.Builtin {
+			continue // it is not wanted, or a file of the user replaces it
 		}
 		text, err := files.ReadFile(name)
 		if err != nil {
@@ -120,6 +128,7 @@ func (c *Corpus) addDir(ctx context.Context, dir string, group func(string) bool
 		if err := c.Add(ctx, "cases/"+name, string(text)); err != nil {
 			return err
 		}
+		c.Groups[len(c.Groups)-1].Builtin = true
 	}
 	return nil
 }
@@ -151,7 +160,7 @@ func (c *Corpus) Case(id string) *Case {
 }
 
 // AddFile reads a user's case file into the corpus; its group is called by
-// the file's base name.
+// the file's base name, and replaces a built-in group of that name.
 func (c *Corpus) AddFile(ctx context.Context, name string) (*Group, error) {
 	text, err := readFile(ctx, name)
 	if err != nil {
@@ -182,17 +191,15 @@ func readFile(ctx context.Context, name string) ([]byte, error) {
 	}
 }
 
-// groupOf is what the group of a case file is called.
-func groupOf(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
+// GroupOf returns what the group of a case file is called.
+func GroupOf(name string) string { return strings.TrimSuffix(path.Base(name), path.Ext(name)) }
 
 // Add reads the text of a case file into the corpus; the group is called by the
 // base name of name, which errors have, too.
 func (c *Corpus) Add(ctx context.Context, name, text string) error {
-	group := groupOf(name)
-	for _, g := range c.Groups {
-		if g.Name == group {
-			return fmt.Errorf("%s:1: group %s already exists (from %s); rename this file", name, group, g.Path)
-		}
+	group := GroupOf(name)
+	if g := c.Group(group); g != nil && !g.Builtin {
+		return fmt.Errorf("%s:1: group %s already exists (from %s); rename this file", name, group, g.Path)
 	}
 	f, err := Parse(ctx, name, group, text)
 	if err != nil {
@@ -202,7 +209,7 @@ func (c *Corpus) Add(ctx context.Context, name, text string) error {
 	if err != nil {
 		return err
 	}
-	c.Groups = append(c.Groups, g)
+	c.Groups = append(slices.DeleteFunc(c.Groups, func(old *Group) bool { return old.Name == group }), g)
 	return nil
 }
 

@@ -178,6 +178,15 @@ func TestAddFile(t *testing.T) {
 		!strings.Contains(err.Error(), ":1: group mine already exists (from "+path) {
 		t.Errorf("the same file again: %v", err)
 	}
+	own := filepath.Join(t.TempDir(), c.Groups[0].Name+".txt")
+	if err := os.WriteFile(own, []byte(scenarioControls), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	all, old := len(c.Groups), c.Groups[0]
+	old.Builtin = true
+	if g, err := c.AddFile(t.Context(), own); err != nil || g == old || c.Group(old.Name) != g || len(c.Groups) != all {
+		t.Errorf("a file with the name of a built-in group: %v, %v", g, err)
+	}
 	if _, err := c.AddFile(t.Context(), path+".no"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}

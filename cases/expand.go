@@ -13,6 +13,7 @@ import (
 // Group is the cases of one file.
 type Group struct {
 	Name, About, Path string
+	Builtin           bool   // it is part of this program
 	Question, Answer  string // what the group's cases say to a reviewer, or nothing
 	Full              bool   // only the cases that suite.txt lists are in the default suite
 	Worlds            []*World

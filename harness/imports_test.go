@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"harness/kernel":  {"harness/child", "harness/oci", "kconfig"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/vm"},
-	"harness/progress": {"harness/lab", "harness/result", "harness/signals"},
+	"harness/progress": {"cases", "harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
 		"harness/vm", "harness/wire", "images"},
 	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
@@ -70,7 +70,8 @@ var mayImport = map[string][]string{
 	"harness/signals": {},
 	"harness/report": {"cases/step", "cases/uapi", "harness/result", "harness/shell", "harness/splat",
 		"harness/vm"},
-	"harness/runs":          {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "kconfig"},
+	"harness/runs": {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "harness/vm",
+		"kconfig"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 

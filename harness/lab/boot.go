@@ -71,6 +71,7 @@ type session struct {
 	setupsSeen int            // set-ups that have started
 	next       int            // the index of the batch that is answered next
 	inBatch    bool           // that batch has started
+	sent       time.Time      // when it started
 	done       int            // cases that were answered
 	marks      []timedMark
 }
@@ -406,7 +407,7 @@ func (s *session) begin(payload []byte) error {
 	if s.inBatch || !s.isNext(r.First, int(r.Count)) {
 		return fmt.Errorf("%w: the guest started %d cases from %d on out of order", wire.ErrCorrupt, r.Count, r.First)
 	}
-	s.inBatch = true
+	s.inBatch, s.sent = true, time.Now()
 	s.addMark(wire.Mark{Kind: wire.MarkCells, First: r.First, Count: r.Count})
 	s.arm(s.batches[s.next].Cases[0].ID)
 	return nil
@@ -422,6 +423,8 @@ func (s *session) answer(payload []byte) error {
 			wire.ErrCorrupt, len(r.Cells), r.First)
 	}
 	after := time.Since(s.hello)
+	s.trial.took = time.Since(s.sent) / time.Duration(max(1, len(r.Cells)))
+	defer func() { s.trial.took = 0 }()
 	for i, c := range s.batches[s.next].Cases {
 		if s.trial.lab.Stopwatch != nil {
 			s.trial.lab.Stopwatch.Answered(c, r.Cells[i], after)

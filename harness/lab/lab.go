@@ -61,6 +61,12 @@ type Lab struct {
 	// same time call it concurrently.
 	Progress func(Progress)
 
+	// Each gets each result as it comes; nil drops them. A case that runs again comes again, and
+	// machines that run at the same time call it concurrently.
+	Each func(Result)
+	// Flags are for the record: what a repetition of a case needs beside its kernel.
+	Flags []string
+
 	// Lists are the cases that are not run and those that are known to fail.
 	Lists []result.ListEntry
 	// AllowEmpty says that a run which decides nothing has a verdict.
@@ -79,6 +85,16 @@ type Faults struct {
 	Tap func(io.Reader) io.Reader
 	// OmitRule is the name of a rule that the oracle leaves out; "" is none.
 	OmitRule string
+}
+
+// Result is the result of a case as it comes, before lists are applied.
+type Result struct {
+	Kernel string // its reference
+	Of     *cases.Case
+	*result.CaseResult
+	// Took is the time that the guest took for the case, or its share of the time for a batch; 0
+	// if the guest was not asked.
+	Took time.Duration
 }
 
 // Progress is a step of the run of one kernel.

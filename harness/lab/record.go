@@ -28,7 +28,8 @@ func (l *Lab) newRun(p *plan.Plan, args []string) *result.Run {
 	run := &result.Run{
 		Version: result.Version, Args: args, Selection: p.Selection, Seed: p.Seed, Files: p.Files,
 		Start: time.Now().UTC(), Dir: l.Dir, Program: programVersion(), Host: host(),
-		Groups: outlines(p.Cases), Lists: l.Lists, AllowEmpty: l.AllowEmpty,
+		Groups: outlines(p.Cases), Lists: l.Lists, AllowEmpty: l.AllowEmpty, Flags: l.Flags,
+		Matching: p.Matching,
 	}
 	if p.Digest != "" {
 		run.Part = &result.Part{I: p.Shard.I, N: p.Shard.N, Plan: p.Digest}

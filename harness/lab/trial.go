@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"tokentest/cases"
 	"tokentest/cases/step"
@@ -34,8 +35,9 @@ type trial struct {
 	judge     *result.Judge // nil before the first hello
 	allow     *splat.Allow  // findings that do not count in the next machine
 	results   results
-	failed    int // cases that failed or are broken
-	total     int // cases
+	failed    int           // cases that failed or are broken
+	took      time.Duration // what Lab.Each says of the next results
+	total     int           // cases
 
 	imageFacts chan *step.Facts // what the image says; gets nil if it cannot be read
 
@@ -212,6 +214,9 @@ func (t *trial) set(c *cases.Case, r result.CaseResult) {
 		t.lab.progress(Progress{Kernel: t.out.Ref, Wrong: &r})
 	}
 	t.results.set(c, r)
+	if t.lab.Each != nil {
+		t.lab.Each(Result{t.out.Ref, c, &r, t.took})
+	}
 }
 
 // finish applies the controls and the lists to the results.

@@ -76,7 +76,7 @@ func lineOf(text string, key toml.Key) int {
 // below makes the paths of the file relative to a directory.
 func (f *File) below(dir string) {
 	for i, c := range f.Cases {
-		if isFile(c) && !filepath.IsAbs(c) {
+		if IsFile(c) && !filepath.IsAbs(c) {
 			f.Cases[i] = filepath.Join(dir, c)
 		}
 	}

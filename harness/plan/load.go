@@ -2,7 +2,8 @@ package plan
 
 import (
 	"context"
-	"path/filepath"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,11 @@ type Request struct {
 	Full  bool   // with no Args: every case there is
 	Batch int    // cells of a matrix that travel together; 0 means DefaultBatch
 	Seed  uint64 // of worlds drawn at random, for the record
+	// Matching are regular expressions: only those of the named cases that one of them matches;
+	// without Args, of all cases but the sweeps. None means all.
+	Matching []string
+	// Stdin is the text of the case file - among Args.
+	Stdin string
 	// Extend adds groups to the corpus and returns patterns that choose them; nil adds none.
 	Extend func(ctx context.Context, c *cases.Corpus) (patterns []string, err error)
 }
@@ -50,8 +56,8 @@ func groupsOf(args []string) []string {
 	var out []string
 	for _, arg := range args {
 		group, _, _ := strings.Cut(arg, "/")
-		if isFile(arg) {
-			group = strings.TrimSuffix(filepath.Base(arg), ".txt")
+		if IsFile(arg) {
+			group = cases.GroupOf(arg)
 		}
 		if strings.Contains(group, "*") || cases.IsSweep(arg) {
 			return nil
@@ -61,18 +67,48 @@ func groupsOf(args []string) []string {
 	return out
 }
 
-func isFile(arg string) bool { return strings.HasSuffix(arg, ".txt") }
+// Stdin is the argument that stands for a case file on the standard input, and StdinFile what
+// that file is called.
+const (
+	Stdin     = "-"
+	StdinFile = "stdin.txt"
+)
+
+// IsFile reports whether an argument is a case file: Stdin, a name that ends in .txt, or the
+// name of a file that exists and is not the name of a built-in group.
+func IsFile(arg string) bool {
+	if arg == Stdin || strings.HasSuffix(arg, ".txt") {
+		return true
+	}
+	group, _, _ := strings.Cut(arg, "/")
+	if cases.IsBuiltin(group) {
+		return false
+	}
+	info, err := os.Stat(arg)
+	return err == nil && !info.IsDir()
+}
+
+// addFile reads a case file into the corpus, in place of a built-in group with its name.
+func (r *Request) addFile(ctx context.Context, corpus *cases.Corpus, arg string) (*cases.Group, error) {
+	if arg != Stdin {
+		return corpus.AddFile(ctx, arg)
+	}
+	if err := corpus.Add(ctx, StdinFile, r.Stdin); err != nil {
+		return nil, err
+	}
+	return corpus.Groups[len(corpus.Groups)-1], nil
+}
 
 // expand reads the case files among the arguments.
 func (r *Request) expand(ctx context.Context, corpus *cases.Corpus) (*Plan, error) {
 	var patterns, groups []string
 	files := map[string]string{}
 	for _, arg := range r.Args {
-		if !isFile(arg) {
+		if !IsFile(arg) {
 			patterns = append(patterns, arg)
 			continue
 		}
-		g, err := corpus.AddFile(ctx, arg)
+		g, err := r.addFile(ctx, corpus, arg)
 		if err != nil {
 			return nil, usage.Of(err)
 		}
@@ -92,9 +128,40 @@ func (r *Request) expand(ctx context.Context, corpus *cases.Corpus) (*Plan, erro
 		}
 		patterns = append(patterns, more...)
 	}
-	p, err := Expand(Spec{Kernels: r.Kernels, Patterns: patterns, Full: r.Full, Batch: r.Batch,
+	full := r.Full || len(r.Matching) > 0 && len(r.Args) == 0
+	p, err := Expand(Spec{Kernels: r.Kernels, Patterns: patterns, Full: full, Batch: r.Batch,
 		Files: files, Args: r.Args, Seed: r.Seed}, corpus)
+	if err == nil {
+		err = p.match(r.Matching)
+	}
 	return p, usage.Of(err)
+}
+
+// match leaves those cases in the plan that one of the regular expressions matches, and their
+// controls.
+func (p *Plan) match(texts []string) error {
+	var list []*regexp.Regexp
+	for _, text := range texts {
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return usage.Errorf("--regexp: %w", err)
+		}
+		list = append(list, re)
+	}
+	if list == nil {
+		return nil
+	}
+	var chosen []*cases.Case
+	for _, c := range p.Cases {
+		if slices.ContainsFunc(list, func(re *regexp.Regexp) bool { return re.MatchString(c.ID) }) {
+			chosen = append(chosen, c)
+		}
+	}
+	if len(chosen) == 0 {
+		return usage.Advisef("--regexp %s: no case matches; tokentest list cases shows the names", strings.Join(texts, ", "))
+	}
+	p.Cases, p.Matching = WithGuards(p.Cases, chosen), texts
+	return nil
 }
 
 // The memory that a run may use before it collects garbage more often, so that a hundred and

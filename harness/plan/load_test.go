@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -127,5 +128,71 @@ func TestMemoryCountsSteps(t *testing.T) {
 	}
 	if one, two := memory(1), memory(2); one != two {
 		t.Errorf("a short case of 1 step has %d bytes, one of 2 steps %d", one, two)
+	}
+}
+
+// A regular expression chooses among the named cases, or among all but the sweeps.
+func TestLoadMatching(t *testing.T) {
+	load := func(args []string, texts ...string) (*Plan, error) {
+		return Load(t.Context(), Request{Kernels: []string{"k"}, Args: args, Matching: texts})
+	}
+	p, err := load([]string{"token_create"}, `/owner/CAP_BPF/\d$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guards := map[*cases.Case]bool{}
+	for _, c := range p.Cases {
+		for _, g := range c.Guards() {
+			guards[g] = true
+		}
+	}
+	re, n := regexp.MustCompile(`^token_create/.*/owner/CAP_BPF/\d$`), 0
+	for _, c := range p.Cases {
+		if re.MatchString(c.ID) {
+			n++
+		} else if !guards[c] {
+			t.Errorf("%s is neither matched nor a control", c.ID)
+		}
+	}
+	if n == 0 || !slices.Equal(p.Matching, []string{`/owner/CAP_BPF/\d$`}) {
+		t.Errorf("%d cases, matching %v", n, p.Matching)
+	}
+	all, err := load(nil, `^token_create/`, `^nested_userns$`)
+	if err != nil || len(all.Cases) <= len(p.Cases) || !slices.ContainsFunc(all.Cases, func(c *cases.Case) bool {
+		return c.ID == "nested_userns"
+	}) {
+		t.Errorf("without names: %v, %v", all, err)
+	}
+	for text, want := range map[string]string{"(": "--regexp: error parsing",
+		"no_such": "--regexp no_such: no case matches"} {
+		var u *usage.Error
+		if _, err := load([]string{"token_create"}, text); !errors.As(err, &u) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
+
+// A file needs no .txt, replaces a built-in group of its name, and may come from the standard input.
+func TestLoadOwnFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"repro", "token_create.txt", "nested_userns"} {
+		if err := os.WriteFile(name, []byte(scenario), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for arg, mine := range map[string]bool{"repro": true, "./nested_userns": true, "token_create.txt": true,
+		"-": true, "nested_userns": false} {
+		p, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{arg}, Stdin: scenario})
+		if err != nil {
+			t.Errorf("%s: %v", arg, err)
+			continue
+		}
+		if c := p.Cases[0]; c.Group.Builtin == mine || (len(p.Files) == 1) != mine {
+			t.Errorf("%s: got %s of %s, files %v", arg, c.ID, c.Group.Path, p.Files)
+		}
+	}
+	p, err := Load(t.Context(), Request{Kernels: []string{"k"}, Args: []string{"token_create.txt", "nested_userns"}})
+	if err != nil || len(p.Cases) != 2 {
+		t.Errorf("got %d cases, %v", len(p.Cases), err)
 	}
 }

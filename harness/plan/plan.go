@@ -35,8 +35,9 @@ type Plan struct {
 	Cases   []*cases.Case
 	Batch   int
 	Files   map[string]string
-	// Selection and Seed are for the record.
+	// Selection, Matching and Seed are for the record.
 	Selection []string
+	Matching  []string
 	Seed      uint64
 
 	// Shard is the number of this part, and Digest identifies the whole plan. Both are zero

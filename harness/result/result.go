@@ -44,6 +44,11 @@ type Run struct {
 	Args    []string `json:"args"` // the command line
 	// Selection is the cases and files that the user named; none means the suite.
 	Selection []string `json:"selection,omitempty"`
+	// Matching are regular expressions: the user asked only for those of the selection that one
+	// of them matches.
+	Matching []string `json:"matching,omitempty"`
+	// Flags are the flags that a repetition of a case needs beside its kernel.
+	Flags []string `json:"flags,omitempty"`
 	// Seed is the seed of a random run.
 	Seed uint64 `json:"seed,omitempty"`
 	// Program is the build of tokentest, Host where it ran, and QEMU the emulator's

@@ -223,7 +223,10 @@ func LoadHead(dir string) (*Run, error) {
 // usable returns an error for a record that this program does not understand. It ignores
 // unknown members of the same version.
 func (r *Run) usable(path string) error {
-	if r.Version < 1 || r.Version > Version {
+	if r.Version == 0 {
+		return fmt.Errorf("read %s: it has no version: it is no record of a run", path)
+	}
+	if r.Version < 0 || r.Version > Version {
 		return fmt.Errorf("read %s: it has version %d, but this tokentest reads versions up to %d: use a newer one",
 			path, r.Version, Version)
 	}

@@ -2,6 +2,8 @@ package result
 
 import (
 	"fmt"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -148,7 +150,16 @@ func (r *Run) Asked() func(id string) bool {
 	selected := func(id string) bool {
 		return slices.ContainsFunc(patterns, func(p string) bool { return cases.Match(p, id) })
 	}
-	return func(id string) bool { return (all || selected(id)) && (!limited || allowed(id)) }
+	var matching []*regexp.Regexp
+	for _, text := range r.Matching {
+		if re, err := regexp.Compile(text); err == nil { // the run compiled it before
+			matching = append(matching, re)
+		}
+	}
+	return func(id string) bool {
+		return (all || selected(id)) && (!limited || allowed(id)) &&
+			(matching == nil || slices.ContainsFunc(matching, func(re *regexp.Regexp) bool { return re.MatchString(id) }))
+	}
 }
 
 // patterns returns the patterns of the selection, with the groups of the user's files in
@@ -159,13 +170,14 @@ func (r *Run) patterns() (list []string, all bool) {
 		return nil, true
 	}
 	for _, name := range r.Selection {
-		if !strings.HasSuffix(name, ".txt") {
+		group := r.groupOf(name)
+		switch {
+		case group != "":
+		case strings.HasSuffix(name, ".txt") || name == stdin:
+			return nil, true
+		default:
 			list = append(list, name)
 			continue
-		}
-		group := r.groupOf(name)
-		if group == "" {
-			return nil, true
 		}
 		if !slices.ContainsFunc(r.Selection, func(p string) bool { return strings.HasPrefix(p, group+"/") }) {
 			list = append(list, group)
@@ -174,10 +186,14 @@ func (r *Run) patterns() (list []string, all bool) {
 	return list, false
 }
 
+// stdin is the name in a selection of a case file that was read from the standard input. The run
+// has a copy of it.
+const stdin = "-"
+
 // groupOf is the group of one of the user's files; "" if the record has none.
 func (r *Run) groupOf(file string) string {
 	for group, name := range r.Files {
-		if name == file {
+		if name == file || file == stdin && filepath.Base(name) == "stdin.txt" {
 			return group
 		}
 	}

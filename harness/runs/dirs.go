@@ -134,13 +134,9 @@ func Store(r *result.Run) error {
 
 // newest is advice that names the newest stored run.
 func newest() string {
-	base, err := Base()
+	dir, err := newestRun()
 	if err != nil {
-		return ""
-	}
-	names, err := result.Runs(base)
-	if err != nil || len(names) == 0 {
 		return "; tokentest run makes one"
 	}
-	return "; the newest is in " + names[len(names)-1]
+	return "; the newest is in " + dir
 }

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"tokentest/cases"
 	"tokentest/harness/report"
@@ -31,30 +32,45 @@ const memoryLimit = 220 << 20
 // LimitMemory prepares the process for reading stored runs.
 func LimitMemory() { debug.SetMemoryLimit(memoryLimit) }
 
-// Load reads a stored run. It is a *usage.Error if there is none.
-func Load(l *result.Loader, dir string) (*result.Run, error) {
+// Load reads a stored run, by a name as Find takes it. It is a *usage.Error if there is none.
+func Load(l *result.Loader, name string) (*result.Run, error) {
 	LimitMemory()
+	dir, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
 	r, err := l.Load(dir)
 	return r, noRun(dir, err)
 }
 
-// Head reads a stored run without its cases. It is a *usage.Error if there is none.
-func Head(dir string) (*result.Run, error) {
+// Head is Load without the run's cases.
+func Head(name string) (*result.Run, error) {
+	dir, err := Find(name)
+	if err != nil {
+		return nil, err
+	}
 	r, err := result.LoadHead(dir)
 	return r, noRun(dir, err)
 }
 
 func noRun(dir string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		return usage.Advisef("%s: it is a file; a run is a directory%s", dir, newest())
+	case errors.Is(err, fs.ErrNotExist):
 		return usage.Advisef("no run is stored in %s: %w%s", dir, err, newest())
 	}
 	return err
 }
 
 // Side reads one side of a comparison: directories of runs, or baselines, with commas
-// between. A kernel that is not "" chooses one, by its reference.
+// between, each as Find takes it. A kernel that is not "" chooses one, by its reference.
 func Side(l *result.Loader, name, kernel string) (*result.Side, error) {
 	LimitMemory()
+	name, err := FindAll(name)
+	if err != nil {
+		return nil, err
+	}
 	s, err := l.Side(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -25,7 +25,7 @@ type compareFlags struct {
 func (a *app) compareCmd() *cobra.Command {
 	f := &compareFlags{}
 	c := &cobra.Command{
-		Use:   "compare BASE NEW | compare --baseline FILE NEW",
+		Use:   "compare [BASE] [NEW] | compare --baseline FILE [NEW]",
 		Short: "show what changed from one run to another",
 		Long: `Compare two runs case by case: a new failure, still failing, fixed, a changed
 decision (also if the oracle agrees with both), a new or vanished case, flaky, or no
@@ -35,11 +35,14 @@ that something that had a verdict has none, or that one side decided nothing (un
 
 BASE and NEW are directories of runs, directories that hold the parts of a run that
 was split, baselines, or several of these with commas between: cases that several
-results of one side disagree on are flaky. Kernels are matched by their reference;
-one kernel that is left on either side is compared with the other one.
+results of one side disagree on are flaky. Without NEW it is the newest run (latest),
+and without BASE the run before it with the same kernels and cases. Kernels are
+matched by their reference; one kernel that is left on either side is compared with
+the other one.
 
 A baseline is one file with every decision of a run, for CI to keep.`,
-		Example: `  tokentest compare results/runs/MONDAY results/runs/TUESDAY
+		Example: `  tokentest compare
+  tokentest compare results/runs/MONDAY results/runs/TUESDAY
   tokentest compare --write-baseline mine.jsonl.gz results/runs/RUN
   tokentest compare --baseline mine.jsonl.gz results/runs/RUN --format github --fail-on flaky
   tokentest compare results/runs/RUN --base-kernel deb:6.12 --new-kernel deb:7.3`,
@@ -59,17 +62,26 @@ A baseline is one file with every decision of a run, for CI to keep.`,
 
 // sides returns the two sides to compare, from the arguments and --baseline.
 func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string, err error) {
-	switch {
-	case f.baseline != "" && len(args) == 1:
-		return f.baseline, args[0], nil
-	case f.baseline == "" && len(args) == 2:
-		return args[0], args[1], nil
-	case f.baseline == "" && len(args) == 1 && f.baseKernel != "" && f.newKernel != "":
-		return args[0], args[0], nil
-	case f.baseline == "" && len(args) == 1:
-		return "", "", usage.Errorf("compare %s with what? usage: %s", args[0], c.UseLine())
+	new = runs.Latest
+	if n := len(args); n > 0 {
+		new = args[n-1]
 	}
-	return "", "", usage.Errorf("usage: %s", c.UseLine())
+	switch {
+	case len(args) == 2 && f.baseline == "":
+		return args[0], new, nil
+	case len(args) > 1:
+		return "", "", usage.Errorf("usage: %s", c.UseLine())
+	case f.baseline != "":
+		return f.baseline, new, nil
+	case f.baseKernel != "" && f.newKernel != "":
+		return new, new, nil
+	case len(args) == 1:
+		return args[0], runs.Latest, nil
+	}
+	if new, err = runs.Find(runs.Latest); err == nil {
+		base, err = runs.Before(new)
+	}
+	return base, new, err
 }
 
 func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
@@ -77,10 +89,10 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 		return usage.Errorf("--format %q: must be one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
 	}
 	if f.write != "" {
-		if len(args) != 1 {
+		if len(args) > 1 {
 			return usage.Errorf("--write-baseline %s: needs exactly one run", f.write)
 		}
-		return a.writeBaseline(f.write, args[0])
+		return a.writeBaseline(f.write, append(args, runs.Latest)[0])
 	}
 	from, to, err := f.sides(c, args)
 	if err != nil {

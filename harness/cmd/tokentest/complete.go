@@ -23,7 +23,7 @@ func (a *app) completions(root *cobra.Command) {
 			c.ValidArgsFunction = completeCases
 		}
 	}
-	for _, name := range []string{"report", "compare", "rules"} {
+	for _, name := range []string{"report", "compare", "rules", "scan"} {
 		if c, _, err := root.Find(strings.Fields(name)); err == nil && c != root {
 			c.ValidArgsFunction = completeRuns
 		}
@@ -123,7 +123,10 @@ func completeRuns(_ *cobra.Command, _ []string, prefix string) ([]string, cobra.
 	if strings.Contains(prefix, "/") {
 		dirs = append(dirs, filepath.Dir(prefix))
 	}
-	var out []string
+	out := []string{}
+	if strings.HasPrefix(runs.Latest, prefix) {
+		out = append(out, runs.Latest)
+	}
 	for _, dir := range dirs {
 		names, err := result.Runs(dir)
 		if err != nil {

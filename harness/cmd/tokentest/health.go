@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/splat"
 	"tokentest/harness/usage"
 )
@@ -32,24 +35,32 @@ func readAllow(files []string) (*splat.Allow, error) {
 func (a *app) scanCmd() *cobra.Command {
 	var allow []string
 	c := &cobra.Command{
-		Use:   "scan [LOG...]",
+		Use:   "scan [LOG|RUN...]",
 		Short: "find the faults that a kernel's log reports",
-		Long: `Read kernel logs (a console, dmesg, or a system log; without LOG the standard
-input) and list each panic, oops, warning, sanitizer report and stall with its
-fingerprint. The exit code is 1 if one of them counts.`,
-		Example: "  tokentest scan results/runs/RUN/kernel0/boot0/console.log\n  dmesg | tokentest scan --allow reports.txt",
+		Long: `Read kernel logs (a console, dmesg, or a system log), or the consoles of a stored RUN,
+and list each panic, oops, warning, sanitizer report and stall with its fingerprint.
+Without LOG it reads the standard input, or on a terminal the newest run (latest).
+The exit code is 1 if one of them counts.`,
+		Example: "  tokentest scan latest\n  dmesg | tokentest scan --allow reports.txt",
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := readAllow(allow)
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
-				args = []string{"-"}
+			logs, err := a.logs(args)
+			if err != nil {
+				return err
 			}
-			for _, name := range args {
-				if err := a.scan(name, list); err != nil {
+			found := false
+			for _, name := range logs {
+				any, err := a.scan(name, list)
+				if err != nil {
 					return err
 				}
+				found = found || any
+			}
+			if !found {
+				a.note("no fault in %s", report.Count(len(logs), "log"))
 			}
 			return nil
 		},
@@ -58,7 +69,34 @@ fingerprint. The exit code is 1 if one of them counts.`,
 	return c
 }
 
-func (a *app) scan(name string, allow *splat.Allow) error {
+// logs are the files to scan: those that are named, and the consoles of the runs that are.
+func (a *app) logs(args []string) ([]string, error) {
+	in, isFile := a.stdin.(*os.File)
+	switch {
+	case len(args) == 0 && isFile && term.IsTerminal(int(in.Fd())):
+		args = []string{runs.Latest}
+	case len(args) == 0:
+		args = []string{"-"}
+	}
+	var out []string
+	for _, name := range args {
+		dir, err := runs.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		list := []string{name}
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			if list, err = runs.Logs(dir); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// scan lists the faults in a log, and reports whether there are any.
+func (a *app) scan(name string, allow *splat.Allow) (bool, error) {
 	var text []byte
 	var err error
 	if name == "-" {
@@ -68,9 +106,9 @@ func (a *app) scan(name string, allow *splat.Allow) error {
 	}
 	switch {
 	case err != nil:
-		return usage.Errorf("read the log: %w", err)
+		return false, usage.Errorf("read the log: %w", err)
 	case len(strings.TrimSpace(string(text))) == 0:
-		return usage.Errorf("%s: the log is empty: nothing was scanned", name)
+		return false, usage.Errorf("%s: the log is empty: nothing was scanned", name)
 	}
 	found := splat.Scan(text)
 	list := found.Findings
@@ -91,5 +129,5 @@ func (a *app) scan(name string, allow *splat.Allow) error {
 	if found.Fatal != nil || found.InitExit != "" { // no entry allows a dead kernel
 		a.code = result.ExitDiffers
 	}
-	return nil
+	return len(list) > 0 || found.InitExit != "", nil
 }

@@ -19,23 +19,28 @@ func (a *app) reportCmd() *cobra.Command {
 	var format string
 	var again, empty bool
 	c := &cobra.Command{
-		Use:   "report RUN...",
+		Use:   "report [RUN...]",
 		Short: "render a stored run, or the parts of one that was split with --shard",
-		Long: `Render a stored run from its records, without a boot. For a run that was killed it
-reads what its machines sent; if something is missing there is no verdict.
+		Long: `Render a stored run from its records, without a boot. RUN is the directory of a run,
+the name of one where runs are stored, or latest, which is what it is without RUN. For
+a run that was killed it reads what its machines sent; if something is missing there
+is no verdict.
 
 --rejudge judges the stored answers again, with the cases and the oracle of this
 tokentest, and prints on standard error what changed. The report and the exit code
 are of the new judgement; the records stay as they are.`,
-		Example: `  tokentest report results/runs/RUN --format ktap
+		Example: `  tokentest report
+  tokentest report results/runs/RUN --format ktap
   tokentest report results/runs/RUN --format html > report.html
   tokentest report results/runs/RUN --rejudge
   tokentest report part1 part2 --format junit`,
-		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				args = []string{runs.Latest}
 			}
 			r, err := a.loadParts(c.Context(), &result.Loader{Worlds: again}, args)
 			if err != nil {
@@ -88,7 +93,7 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 		r, err := runs.Load(l, dir)
 		var unended *result.UnendedError
 		if errors.As(err, &unended) {
-			r, err = a.recallRun(ctx, dir)
+			r, err = a.recallRun(ctx, unended.Dir)
 		}
 		if err != nil {
 			return nil, err

@@ -61,8 +61,11 @@ func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 	if err := a.onlyOutput(c, args); err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(f.resume)
+	dir, err := runs.Find(f.resume)
 	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
 		return fmt.Errorf("find the run: %w", err)
 	}
 	switch r, err := (&result.Loader{}).Load(dir); {
