@@ -72,6 +72,17 @@ parity: ## rewrite results/parity.md: which case covers which upstream assertion
 	@mkdir -p results
 	@$(BIN) list parity > results/parity.md
 
+dist: ## make a release in dist: static programs for amd64 and arm64, checksums, bill of materials
+	@scripts/dist.sh '$(VERSION)'
+
+reproduce: ## make the release twice and check that it is the same byte for byte
+	@scripts/reproduce.sh '$(VERSION)'
+
+anywhere: ## check that bin/tokentest runs without its sources and without Go, for an ordinary user
+	@scripts/setup.sh jq
+	@$(MAKE) -s build
+	@scripts/anywhere.sh $(KERNEL)
+
 BASELINE := results/baseline/suite.jsonl.gz
 baseline: setup build ## run the suite on 6.12, 7.3 and 6.1, and store the decisions in results/baseline
 	@scripts/baseline.sh $(BASELINE) deb:6.12 deb:7.3 deb:6.1
@@ -87,6 +98,6 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 	go test ./harness/wire -run '^$$' -fuzz FuzzReader -fuzztime $(FUZZTIME)
 
 clean: ## remove bin and the stored runs
-	rm -rf bin results/runs
+	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate golden parity baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate golden parity dist reproduce anywhere baseline canary fuzz clean

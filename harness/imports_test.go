@@ -76,8 +76,9 @@ var mayImport = map[string][]string{
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
 	// Files for harness/builtin.
-	"results": {},
-	"scripts": {},
+	"results":      {},
+	"scripts":      {},
+	"scripts/sbom": {"images"},
 
 	// For scripts/faults.sh.
 	"scripts/lockup": {},

@@ -131,3 +131,12 @@ func shellRecords(program string) []cpio.Record {
 	}
 	return append(records, cpio.Symlink("bin/sh", "gosh"))
 }
+
+// Packages are the packages of the programs in the images: the init, the bare init, and the shell's commands.
+func Packages() []string {
+	out := []string{module + "/" + agentPkg, module + "/" + barePkg}
+	for _, c := range commands {
+		out = append(out, commandRoot+c)
+	}
+	return out
+}
