@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"harness/cli":     {"harness/usage"},
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},
 	"harness/oci":     {},
+	"harness/cache":   {},
 	"harness/kernel":  {"harness/child", "harness/oci", "kconfig"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/vm"},
@@ -96,7 +97,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
-	"harness/bench", "harness/bisect", "harness/builtin", "harness/runs", "harness/cli", "harness/fault"}
+	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

@@ -54,15 +54,13 @@ func (c cache) get(ctx context.Context, name string, fill func(work, out string)
 	return path, digest, c.explain(err)
 }
 
-// find returns the digest of an undamaged entry, and marks the entry as used.
+// find returns the digest of an undamaged entry, which is then held.
 func (c cache) find(name string) (digest string, ok bool) {
 	entry := filepath.Join(c.dir, name)
 	var sums cachedir.Sums
 	if cachedir.Open(entry, &sums) != nil || sums.Files[imageFile] == "" {
 		return "", false
 	}
-	now := time.Now()
-	_ = os.Chtimes(entry, now, now) // a read-only cache is not pruned either
 	return sums.Files[imageFile], true
 }
 

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"tokentest/harness/cachedir"
 )
 
 // Options sets the sources of an image and its cache. The zero value works inside a checkout, and everywhere if the
@@ -140,10 +142,9 @@ func (o Options) complete() (Options, error) {
 		o.Go = "go"
 	}
 	if o.CacheDir == "" {
-		if o.CacheDir, err = os.UserCacheDir(); err != nil {
+		if o.CacheDir, err = cachedir.Default(); err != nil {
 			return o, fmt.Errorf("find the cache directory: %w", err)
 		}
-		o.CacheDir = filepath.Join(o.CacheDir, module)
 	}
 	o.CacheDir, err = filepath.Abs(o.CacheDir) // compilers run elsewhere
 	return o, err

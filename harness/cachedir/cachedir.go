@@ -1,8 +1,9 @@
 // Package cachedir keeps what takes long to make. An entry is a directory with files and a manifest, which holds the
 // digests of the files. An entry appears as a whole, by a rename, so a reader without a lock sees all of it or nothing.
-// A damaged entry counts as missing. The locks and the names of entries are the caller's.
+// A damaged entry counts as missing. The locks for making an entry and the names of entries are the caller's.
 //
-// To make an entry: Temp, write the files, Seal, Install. To use one: Open. Start with Open.
+// To make an entry: Temp, write the files, Seal, Install. To use one: Open. An entry that a process uses is not removed
+// under it: Open holds it until the process ends, and Remove leaves it alone. Start with Open; hold.go has the locks.
 package cachedir
 
 import (
@@ -42,9 +43,12 @@ func Read(entry string, m Manifest) error {
 	return nil
 }
 
-// Open reads the manifest of an entry and verifies every file. The error is fs.ErrNotExist if there is no entry; any
-// other error means that the entry is damaged.
+// Open holds an entry, reads its manifest and verifies every file. The error is fs.ErrNotExist if there is no entry;
+// any other error means that the entry is damaged.
 func Open(entry string, m Manifest) error {
+	if err := Hold(entry); err != nil {
+		return err
+	}
 	if err := Read(entry, m); err != nil {
 		return err
 	}
@@ -84,7 +88,13 @@ func Temp(dir, name string) (temp string, remove func(), err error) {
 	if err := os.MkdirAll(temp, 0o755); err != nil {
 		return "", nil, err
 	}
-	return temp, func() { os.RemoveAll(temp) }, nil
+	if err := Hold(temp); err != nil {
+		return "", nil, err
+	}
+	return temp, func() {
+		release(temp)
+		os.RemoveAll(temp)
+	}, nil
 }
 
 // Seal computes the digests of the files in a temporary directory and puts them into the manifest, for callers that
@@ -116,7 +126,10 @@ func Install(temp, entry string, m Manifest) error {
 	if err := os.RemoveAll(entry); err != nil {
 		return err
 	}
-	return os.Rename(temp, entry)
+	if err := os.Rename(temp, entry); err != nil {
+		return err
+	}
+	return Hold(entry)
 }
 
 // Digest returns the SHA-256 of a file, in hex.

@@ -18,6 +18,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tokentest/harness/cachedir"
 	"tokentest/harness/child"
 	"tokentest/harness/lockfile"
 )
@@ -47,6 +48,9 @@ func newApt(dir string) (*apt, error) {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("make apt's state: %w", err)
 		}
+	}
+	if err := cachedir.Hold(dir); err != nil {
+		return nil, fmt.Errorf("make apt's state: %w", err)
 	}
 	return a, nil
 }

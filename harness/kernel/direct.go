@@ -54,10 +54,7 @@ func (k *Kernel) Direct(ctx context.Context, o Options) (string, error) {
 	if !known.PVH {
 		return "", ErrNoPVH
 	}
-	entry := filepath.Join(dir, k.Digest)
-	now := time.Now()
-	_ = os.Chtimes(entry, now, now) // keep the entries that are used
-	return filepath.Join(entry, Vmlinux), nil
+	return filepath.Join(dir, k.Digest, Vmlinux), nil
 }
 
 // kept makes the kernel's cache entry if it does not exist.
@@ -144,7 +141,7 @@ func forgetUnpacked(dir string) error {
 		return cmp.Or(b.used.Compare(a.used), cmp.Compare(a.name, b.name))
 	})
 	for _, e := range entries[min(maxUnpacked, len(entries)):] {
-		if err := os.RemoveAll(filepath.Join(dir, e.name)); err != nil {
+		if err := cachedir.Remove(filepath.Join(dir, e.name)); err != nil && !errors.Is(err, cachedir.ErrInUse) {
 			return err
 		}
 	}

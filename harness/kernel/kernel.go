@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
 
@@ -55,7 +56,7 @@ type Module struct {
 
 // Options set where kernels are cached and whether the network may be used.
 type Options struct {
-	CacheDir string // "" means tokentest under os.UserCacheDir
+	CacheDir string // "" means cachedir.Default
 	Offline  bool   // do not use the network, even if the cache is old
 	Refresh  bool   // ask the mirror even if the cache is recent
 
@@ -76,11 +77,11 @@ func (o Options) cacheDir() (string, error) {
 	if o.CacheDir != "" {
 		return filepath.Abs(o.CacheDir)
 	}
-	dir, err := os.UserCacheDir()
+	dir, err := cachedir.Default()
 	if err != nil {
 		return "", fmt.Errorf("find cache directory: %w", err)
 	}
-	return filepath.Join(dir, "tokentest"), nil
+	return dir, nil
 }
 
 // Forms describes the forms of a reference, for help and errors.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bluekeyes/go-gitdiff/gitdiff"
 
+	"tokentest/harness/cachedir"
 	"tokentest/harness/child"
 	"tokentest/harness/lockfile"
 )
@@ -96,7 +97,7 @@ func (c cache) borrow(ctx context.Context, dir string) (*repo, error) {
 		return nil, err
 	}
 	defer unlock()
-	if err := os.MkdirAll(r.src(), 0o755); err != nil {
+	if err := errors.Join(os.MkdirAll(r.src(), 0o755), cachedir.Hold(r.dir)); err != nil {
 		return nil, fmt.Errorf("make a work tree: %w", err)
 	}
 	if _, err := r.git(ctx, "init", "-q", "--template="); err != nil {

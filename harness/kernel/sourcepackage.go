@@ -38,7 +38,7 @@ func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options
 		}
 	}
 	commit, err := r.git(ctx, "rev-parse", "--verify", "refs/tokentest/base")
-	if err != nil {
+	if err = errors.Join(err, cachedir.Hold(r.dir)); err != nil {
 		return nil, "", "", fmt.Errorf("read the sources of %s in %s: %w: remove that directory to fetch them anew", name,
 			r.src(), err)
 	}

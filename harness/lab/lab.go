@@ -14,11 +14,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/cachedir"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
 	"tokentest/harness/splat"
@@ -31,7 +31,7 @@ import (
 // set.
 type Lab struct {
 	Dir         string            // the run's directory, which must exist
-	CacheDir    string            // "" means tokentest in the user's cache directory
+	CacheDir    string            // "" means cachedir.Default
 	Agent       string            // the checkout that the agent is built from; "" means as images.Options says
 	QEMU        string            // "" means qemu-system-x86_64 from PATH
 	Accel       string            // "auto", "kvm" or "tcg"; "" means auto
@@ -250,11 +250,11 @@ func (l *Lab) cacheDir() (string, error) {
 	if l.CacheDir != "" {
 		return l.CacheDir, nil
 	}
-	dir, err := os.UserCacheDir()
+	dir, err := cachedir.Default()
 	if err != nil {
 		return "", fmt.Errorf("find cache directory: %w", err)
 	}
-	return filepath.Join(dir, "tokentest"), nil
+	return dir, nil
 }
 
 // Bare boots a kernel with an init that powers off at once and returns how long that

@@ -243,7 +243,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
 		a.doctorCmd(), a.benchCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(), a.execCmd(), a.shellCmd(), a.parseCmd(),
-		a.filesCmd(), a.versionCmd(),
+		a.filesCmd(), a.versionCmd(), a.cacheCmd(),
 	)
 	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	a.greet(c)
@@ -254,7 +254,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 	c.SetFlagErrorFunc(cli.FlagError)
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return cli.Positive(c, counts...) }
 	c.PersistentFlags().StringVar(&a.cacheDir, "cache", "",
-		"keep kernels and images in `DIR` instead of the user's cache directory")
+		"keep kernels and images in `DIR` (default that of TOKENTEST_CACHE, else the user's cache directory)")
 	c.PersistentFlags().StringVar(&a.agent, "agent", "",
 		"build the agent from the checkout `DIR` instead of taking the built-in one")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/cachedir"
 	"tokentest/harness/doctor"
 	"tokentest/harness/result"
 )
@@ -42,13 +43,13 @@ func (a *app) doctorCmd() *cobra.Command {
 
 func (a *app) cachePath() (string, error) {
 	if a.cacheDir != "" {
-		return a.cacheDir, nil
+		return filepath.Abs(a.cacheDir)
 	}
-	dir, err := os.UserCacheDir()
+	dir, err := cachedir.Default()
 	if err != nil {
-		return "", fmt.Errorf("find the cache directory: %w; name one with --cache", err)
+		return "", fmt.Errorf("find the cache directory: %w; name one with --cache or %s", err, cachedir.Variable)
 	}
-	return filepath.Join(dir, "tokentest"), nil
+	return dir, nil
 }
 
 // makeCache makes the cache directory if it does not exist.
@@ -58,7 +59,7 @@ func (a *app) makeCache() (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache directory: %w; name another with --cache", err)
+		return "", fmt.Errorf("make the cache directory: %w; name another with --cache or %s", err, cachedir.Variable)
 	}
 	return dir, nil
 }
