@@ -22,7 +22,8 @@ help: ## list the targets
 
 # What --version prints. A release sets it; otherwise it is a tag or a commit, if git is there and trusts the checkout.
 VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),unknown)
-LINK = -X tokentest/harness/builtin.version=$(VERSION)
+DAY ?= $(shell git log -1 --format=%cs 2>/dev/null)
+LINK = -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
 
 build: agents ## build bin/tokentest, with all that it needs embedded
 	@$(GOENV) go build -trimpath -ldflags '$(LINK)' -o $(BIN) ./harness/cmd/tokentest
@@ -73,10 +74,24 @@ parity: ## rewrite results/parity.md: which case covers which upstream assertion
 	@$(BIN) list parity > results/parity.md
 
 dist: ## make a release in dist: static programs for amd64 and arm64, checksums, bill of materials
-	@scripts/dist.sh '$(VERSION)'
+	@DAY='$(DAY)' scripts/dist.sh '$(VERSION)'
+
+PREFIX ?= /usr/local
+install: ## copy the program, manual pages, completion and vmtest.mk below PREFIX; builds them if bin/tokentest is missing
+	@test -x $(BIN) || $(MAKE) -s build
+	@scripts/install.sh $(BIN) '$(DESTDIR)$(PREFIX)'
+
+uninstall: ## remove what make install has copied
+	@scripts/install.sh --remove '$(DESTDIR)$(PREFIX)'
+
+deb: dist ## make Debian packages in dist
+	@scripts/deb.sh '$(VERSION)'
+
+image: dist ## make a container image (OCI layout) in dist/image, with QEMU from Debian's packages
+	@scripts/image.sh '$(VERSION)'
 
 reproduce: ## make the release twice and check that it is the same byte for byte
-	@scripts/reproduce.sh '$(VERSION)'
+	@DAY='$(DAY)' scripts/reproduce.sh '$(VERSION)'
 
 anywhere: ## check that bin/tokentest runs without its sources and without Go, for an ordinary user
 	@scripts/setup.sh jq
@@ -100,4 +115,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate golden parity dist reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate golden parity dist install uninstall deb image reproduce anywhere baseline canary fuzz clean

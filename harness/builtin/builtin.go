@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"tokentest/cases"
 	"tokentest/images"
@@ -24,8 +25,8 @@ import (
 	"tokentest/scripts"
 )
 
-// version is what the Makefile links in: the tag or commit that git describe names.
-var version string
+// What the Makefile links in: the tag or commit that git describe names, and the day of the commit.
+var version, day string
 
 // Version says which program this is.
 type Version struct {
@@ -54,22 +55,37 @@ func (v Version) String() string {
 
 // stamped is the commit that the go command has recorded.
 func stamped() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	set := map[string]string{}
-	for _, s := range info.Settings {
-		set[s.Key] = s.Value
-	}
-	commit := set["vcs.revision"]
+	commit := setting("vcs.revision")
 	if len(commit) > 12 {
 		commit = commit[:12]
 	}
-	if commit != "" && set["vcs.modified"] == "true" {
+	if commit != "" && setting("vcs.modified") == "true" {
 		commit += "-dirty"
 	}
 	return commit
+}
+
+// setting is what the go command has recorded under a key, or "".
+func setting(key string) string {
+	info, ok := debug.ReadBuildInfo()
+	for i := 0; ok && i < len(info.Settings); i++ {
+		if s := info.Settings[i]; s.Key == key {
+			return s.Value
+		}
+	}
+	return ""
+}
+
+// Day is the day of the commit that the program is built from, so that the same program writes the same pages; a fixed
+// one if the build does not know it.
+func Day() time.Time {
+	if t, err := time.Parse(time.DateOnly, day); err == nil {
+		return t
+	}
+	if t, err := time.Parse(time.RFC3339, setting("vcs.time")); err == nil {
+		return t
+	}
+	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 }
 
 // dirs are the folders of the checkout with files that are built in.

@@ -54,6 +54,14 @@ func TestVersion(t *testing.T) {
 		t.Errorf("without an agent: %+v", v)
 	}
 	images.Builtin = fstest.MapFS{"manifest.json": {Data: []byte(`{"images": {"agent": {"id": "abc"}}}`)}}
+	day = "2026-11-27"
+	if got := Day().Format("Jan 2006"); got != "Nov 2026" {
+		t.Errorf("built in %s", got)
+	}
+	day = ""
+	if Day().IsZero() {
+		t.Error("a build without a day has none")
+	}
 	v := Version{"v1.2", "go1.26.0", "linux/arm64", Of().Agent}
 	if got, want := v.String(), "tokentest v1.2, go1.26.0 linux/arm64, agent abc"; got != want {
 		t.Errorf("got %q, want %q", got, want)

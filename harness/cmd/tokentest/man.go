@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/builtin"
 	"tokentest/harness/cli"
 )
 
@@ -23,10 +23,10 @@ func (a *app) manCmd() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("make the directory of the pages: %w", err)
 			}
-			if err := cli.Manual(c.Root(), args[0], builtOn()); err != nil {
+			if err := cli.Manual(c.Root(), args[0], builtin.Day()); err != nil {
 				return err
 			}
-			return writeTopics(args[0], builtOn())
+			return writeTopics(args[0], builtin.Day())
 		},
 	}
 }
@@ -40,19 +40,4 @@ func writeTopics(dir string, day time.Time) error {
 		}
 	}
 	return nil
-}
-
-// builtOn is the day of the commit that the program is built from: the same
-// program writes the same pages.
-func builtOn() time.Time {
-	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // if the build has no commit date
-	info, ok := debug.ReadBuildInfo()
-	for i := 0; ok && i < len(info.Settings); i++ {
-		if s := info.Settings[i]; s.Key == "vcs.time" {
-			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
-				day = t
-			}
-		}
-	}
-	return day
 }
