@@ -105,6 +105,15 @@ type Progress struct {
 	Failed      int                // cases that failed or are broken
 	Wrong       *result.CaseResult // a result that is not as expected; then only Kernel is set besides
 	Console     string             // at boot: the path of the machine's console log
+
+	// Began says how the machine began, as result.Boot.Began. It is set in the first report of
+	// the stage boot after the machine has started.
+	Began string
+	// Expect is how long the machines of the kernel took in an earlier run of the same cases
+	// that began in the same way; 0 if that is not known. It is set with Began.
+	Expect time.Duration
+	// Doing says what the stage resolve or image does and how far it is; "" is nothing new.
+	Doing string
 }
 
 func (l *Lab) log(format string, args ...any) {

@@ -37,8 +37,8 @@ func timeKey(p *plan.Plan, i int) string {
 
 func (l *Lab) timesPath() string { return filepath.Join(l.CacheDir, "times.json") }
 
-// readTimes returns how long kernels took, in seconds. Only longestFirst uses it: without
-// the file, the order is the plan's.
+// readTimes returns how long kernels took, in seconds, for longestFirst and for paceKeeper.
+// Without the file, the order is the plan's, and nobody knows what time is left.
 func (l *Lab) readTimes() map[string]float64 {
 	times := map[string]float64{}
 	text, err := os.ReadFile(l.timesPath())
@@ -48,7 +48,17 @@ func (l *Lab) readTimes() map[string]float64 {
 	return times
 }
 
+// maxTimes limits the entries of times.json: each selection of cases makes one.
+const maxTimes = 4000
+
+// writeTimes stores the times. If there are too many, some are forgotten.
 func (l *Lab) writeTimes(times map[string]float64) {
+	for key := range times {
+		if len(times) <= maxTimes {
+			break
+		}
+		delete(times, key) // any will do: a later run makes it again
+	}
 	text, err := json.Marshal(times)
 	if err != nil || l.CacheDir == "" {
 		return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"sync"
@@ -20,7 +21,8 @@ import (
 // runner is one use of a Lab.
 type runner struct {
 	lab       *Lab
-	memory    *memory // of the machines together; nil means that Jobs alone limits them
+	times     map[string]float64 // what earlier runs took, when this one began
+	memory    *memory            // of the machines together; nil means that Jobs alone limits them
 	deadlines deadlines
 }
 
@@ -71,6 +73,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 	l := r.lab
 	run.Kernels = make([]*result.KernelRun, len(p.Kernels))
 	times := l.readTimes()
+	r.times = maps.Clone(times)
 	var mu sync.Mutex // protects run, times and the store
 	var group errgroup.Group
 	if l.Jobs == 0 {
@@ -91,6 +94,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 			run.Interrupted = run.Interrupted || k.incomplete
 			if k.Error == "" && ctx.Err() == nil {
 				times[timeKey(p, i)] = k.took.Seconds()
+				maps.Copy(times, k.learned)
 			}
 			return cmp.Or(k.stale, store.Append(i, k.KernelRun))
 		})
@@ -108,8 +112,9 @@ type kernelOutcome struct {
 	*result.KernelRun
 	took       time.Duration // the time of its machines
 	tool       string        // the build id of the image
-	stale      error         // why the run cannot be resumed
-	incomplete bool          // the kernel could not be resumed; this is what the run had of it
+	learned    map[string]float64
+	stale      error // why the run cannot be resumed
+	incomplete bool  // the kernel could not be resumed; this is what the run had of it
 }
 
 // kernel runs the plan's cases on one kernel. Whatever goes wrong is in the outcome.
@@ -149,16 +154,18 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 		return &kernelOutcome{KernelRun: out, tool: own.Tool}
 	}
 	defer release()
+	t.pace = r.paceOf(t, p)
 	start := time.Now()
 	t.keepKernel()
 	t.readImageFacts()
 	t.repeat(ctx, plan.ByWorld(p.Of(ref)), p.Batch)
 	t.compareImageFacts()
 	took := time.Since(start)
+	end := &kernelOutcome{KernelRun: out, took: took, tool: own.Tool, stale: t.stale}
 	if !l.Resume { // else it is not what the machines took
-		out.Took = took
+		out.Took, end.learned = took, t.learned(took)
 	}
-	return &kernelOutcome{KernelRun: out, took: took, tool: own.Tool, stale: t.stale}
+	return end
 }
 
 // prepare is Lab.prepare with the runner's deadlines.

@@ -28,6 +28,7 @@ type trial struct {
 	kernel    *kernel.Kernel
 	image     *images.Image
 	accel     vm.Accel
+	pace      paceKeeper
 	entry     entry
 	notDirect string   // the remark that it boots only as a bzImage, until it did
 	remarks   []string // in out.Note

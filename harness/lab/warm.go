@@ -61,6 +61,7 @@ const beganFile = "began"
 // noteBegan stores how the session's machine started, for a resumed run.
 func (s *session) noteBegan(dir string) {
 	s.began = s.trial.began(s.m)
+	s.trial.reportBegan(s.began)
 	if err := os.WriteFile(filepath.Join(dir, beganFile), []byte(s.began+"\n"), 0o644); err != nil {
 		s.trial.lab.log("%s: store how the machine began: %v", s.trial.out.Ref, err)
 	}

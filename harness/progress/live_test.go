@@ -3,7 +3,6 @@ package progress
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,26 +18,33 @@ import (
 // important first.
 func TestLiveLine(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 10, 0, time.UTC)
-	k := func(p lab.Progress) *liveKernel {
-		return &liveKernel{Progress: p, since: now.Add(-5 * time.Second), pace: pace{8 * time.Second, time.Millisecond}}
+	k := func(p lab.Progress) *state {
+		return &state{Progress: p, since: now.Add(-5 * time.Second), began: now.Add(-5 * time.Second)}
 	}
 	for _, tt := range []struct {
 		width int
 		p     lab.Progress
 		want  string
 	}{
-		{200, lab.Progress{Kernel: "deb:6.12", Stage: "boot", Total: 4000}, "deb:6.12 boot 7s left"},
-		{200, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "boot", Total: 4000}, "deb:6.12 boot 5s"},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "boot", Total: 4000, Expect: 12 * time.Second},
+			"deb:6.12 boot 7s left"},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "boot", Total: 4000, Began: result.Restored,
+			Expect: 6 * time.Second}, "deb:6.12 restored 1s left"},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "resolve", Doing: "fetching x, 3.1 of 9.9 MB"},
+			"deb:6.12 fetching x, 3.1 of 9.9 MB 5s"},
+		{200, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2,
+			Expect: 20 * time.Second},
 			"deb:6.12 run [#########-----------------------------] 1000/4000 2 WRONG 15s left"},
-		{60, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
-			"deb:6.12 run [####--------------] 1000/4000 2 WRONG 15s left"},
-		{40, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
-			"deb:6.12 run 1000/4000 2 WRONG 15s left"},
-		{30, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2},
-			"deb:6.12 run 1000/4000 2 WRONG"},
+		{60, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2,
+			Expect: 20 * time.Second}, "deb:6.12 run [####--------------] 1000/4000 2 WRONG 15s left"},
+		{40, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2,
+			Expect: 20 * time.Second}, "deb:6.12 run 1000/4000 2 WRONG 15s left"},
+		{30, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2,
+			Expect: 20 * time.Second}, "deb:6.12 run 1000/4000 2 WRONG"},
 		{20, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000, Failed: 2}, "deb:6.12 2 WRONG"},
 		{5, lab.Progress{Kernel: "deb:6.12", Stage: "run", Done: 1000, Total: 4000}, "deb:6"},
-		{80, lab.Progress{Kernel: "a\x1b[2Jb", Stage: "resolve"}, "a?[2Jb resolve 5s"},
+		{80, lab.Progress{Kernel: "a\x1b[2Jb", Stage: "image"}, "a?[2Jb packing the initramfs 5s"},
 		{0, lab.Progress{Kernel: "deb:6.12", Stage: "run"}, ""},
 	} {
 		if got := k(tt.p).line(tt.width, now); got != tt.want {
@@ -56,47 +62,30 @@ func TestLiveLine(t *testing.T) {
 	}
 }
 
-// TestLiveLeft foretells nothing that it does not know.
+// TestLiveLeft foretells only by an earlier run of the same cases, and nothing once that is over.
 func TestLiveLeft(t *testing.T) {
 	now := time.Now()
-	k := &liveKernel{Progress: lab.Progress{Stage: "run", Done: 500, Total: 1000}, since: now.Add(-10 * time.Second)}
-	if got := k.left(now); got != 10*time.Second {
-		t.Errorf("half of it took 10 s: %s left", got)
-	}
-	k = &liveKernel{Progress: lab.Progress{Stage: "boot", Total: 1000}, since: now}
-	if got := k.left(now); got != 0 {
-		t.Errorf("a kernel that never ran: %s left", got)
-	}
-}
-
-// TestLearn takes the pace from the newest run that has it.
-func TestLearn(t *testing.T) {
-	top := t.TempDir()
-	for i, boot := range []time.Duration{9 * time.Second, 4 * time.Second} {
-		dir := filepath.Join(top, fmt.Sprint(i))
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			t.Fatal(err)
+	for _, tt := range []struct {
+		p           lab.Progress
+		spent, want time.Duration
+	}{
+		{lab.Progress{Stage: "run", Done: 500, Total: 1000}, 10 * time.Second, 0},
+		{lab.Progress{Stage: "boot", Total: 1000}, 0, 0},
+		{lab.Progress{Stage: "run", Done: 1, Total: 1000, Expect: 30 * time.Second}, 10 * time.Second, 20 * time.Second},
+		{lab.Progress{Stage: "run", Done: 1, Total: 1000, Expect: 30 * time.Second}, 40 * time.Second, 0},
+		{lab.Progress{Stage: "confirm", Done: 1, Total: 1000, Expect: 30 * time.Second}, 10 * time.Second, 0},
+	} {
+		k := &state{Progress: tt.p, began: now.Add(-tt.spent)}
+		if got := k.left(now); got != tt.want {
+			t.Errorf("%+v after %s: %s left, want %s", tt.p, tt.spent, got, tt.want)
 		}
-		s, err := result.Create(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k := &result.KernelRun{Ref: "k", Boots: []result.Boot{{Boot: boot, Decide: 10 * time.Second, Cases: 1000}}}
-		if err := s.Close(&result.Run{Version: result.Version, Kernels: []*result.KernelRun{k}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	v := &live{paces: map[string]pace{}}
-	v.learn(filepath.Join(top, "2"))
-	if want := (pace{4 * time.Second, 10 * time.Millisecond}); v.paces["k"] != want {
-		t.Errorf("%+v, want %+v", v.paces["k"], want)
 	}
 }
 
 // TestLiveConsole shows each whole line once, without what moves the cursor.
 func TestLiveConsole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "console.log")
-	k := &liveKernel{Progress: lab.Progress{Console: path}}
+	k := &console{path: path}
 	if got := k.news(); got != nil {
 		t.Errorf("before it is there: %q", got)
 	}
