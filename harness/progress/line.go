@@ -16,7 +16,7 @@ type state struct {
 	lab.Progress
 	since  time.Time // of the stage
 	began  time.Time // of the first machine
-	booted bool      // a machine has begun before
+	booted bool      // cases have run
 }
 
 // take takes in a report of the lab. A report of the same stage keeps what it does not repeat.

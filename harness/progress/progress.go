@@ -131,12 +131,12 @@ func (p *plain) step(now lab.Progress) {
 	}
 	was := k.Progress
 	k.take(now)
+	k.booted = k.booted || was.Stage == "run"
 	switch {
 	case now.Stage == "done":
 		delete(p.at, now.Kernel)
 	case now.Began != "":
 		fmt.Fprintf(p.w, "%s: %s\n", now.Kernel, k.starting(now))
-		k.booted = true
 	case now.Stage == "run" && was.Stage != "run" && now.Total-now.Done == 1:
 		fmt.Fprintf(p.w, "%s: running 1 case\n", now.Kernel)
 	case now.Stage == "run" && was.Stage != "run":
