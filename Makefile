@@ -54,7 +54,7 @@ test: ## run the tests that need no machine, no root and no network
 lint: ## gofmt, vet, shellcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh scripts/action/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
 
 bench: ## time the default suite against a bare boot of the same kernel
 	@scripts/setup.sh

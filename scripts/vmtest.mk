@@ -6,8 +6,14 @@
 #     make -f ~/tokentest/scripts/vmtest.mk vmtest-check
 #
 # vmtest tests the image that make has built in this tree, or below O=.
+#
+# In a checkout of tokentest this file builds and calls its bin/tokentest. A copy elsewhere, which "tokentest files
+# vmtest.mk" prints, calls the tokentest in PATH.
 
 TOKENTEST ?= $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+VMTEST_CHECKOUT := $(wildcard $(TOKENTEST)/scripts/vmtest.mk)
+VMTEST_PROGRAM := $(if $(VMTEST_CHECKOUT),$(TOKENTEST)/bin/tokentest,tokentest)
+VMTEST_BUILD = $(if $(VMTEST_CHECKOUT),$(MAKE) -s --no-print-directory -C $(TOKENTEST) setup build O= KBUILD_OUTPUT=,:)
 # If included, make reads this in the object directory, where O= may be relative to another directory.
 ifeq ($(sub_make_done),1)
 VMTEST_TREE := $(CURDIR)
@@ -23,15 +29,15 @@ ifneq ($(need-sub-make),1)
 .PHONY: vmtest vmtest-series vmtest-check
 
 vmtest:
-	@$(MAKE) -s --no-print-directory -C $(TOKENTEST) setup build O= KBUILD_OUTPUT=
-	@cd $(VMTEST_SOURCE) && $(TOKENTEST)/bin/tokentest run --kernel tree:$(VMTEST_TREE) $(VMTEST_CASES) $(ARGS)
+	+@$(VMTEST_BUILD)
+	@cd $(VMTEST_SOURCE) && $(VMTEST_PROGRAM) run --kernel tree:$(VMTEST_TREE) $(VMTEST_CASES) $(ARGS)
 
 vmtest-series:
 	@test -n "$(SERIES)" || { echo "vmtest-series: SERIES is not set; use e.g. SERIES=x.mbox"; exit 2; }
-	@$(MAKE) -s --no-print-directory -C $(TOKENTEST) setup build O= KBUILD_OUTPUT=
-	@cd $(VMTEST_SOURCE) && $(TOKENTEST)/bin/tokentest series $(SERIES) --base 'git:$(VMTEST_SOURCE)#$(or $(BASE),HEAD)' $(VMTEST_CASES) $(ARGS)
+	+@$(VMTEST_BUILD)
+	@cd $(VMTEST_SOURCE) && $(VMTEST_PROGRAM) series $(SERIES) --base 'git:$(VMTEST_SOURCE)#$(or $(BASE),HEAD)' $(VMTEST_CASES) $(ARGS)
 
 vmtest-check:
-	@$(MAKE) -s --no-print-directory -C $(TOKENTEST) setup build O= KBUILD_OUTPUT=
-	@cd $(VMTEST_SOURCE) && $(TOKENTEST)/bin/tokentest kernel check $(VMTEST_TREE)/.config
+	+@$(VMTEST_BUILD)
+	@cd $(VMTEST_SOURCE) && $(VMTEST_PROGRAM) kernel check $(VMTEST_TREE)/.config
 endif

@@ -58,6 +58,8 @@ func mkTree(t *testing.T) (dir, mk string) {
 		"tokentest/bin/tokentest":     "#!/bin/sh\necho \"in $(pwd):\" \"$@\"\n",
 		"linux/Makefile":              strings.Replace(kernelMakefile, "MK", mk, 1),
 		"linux/build/.config":         "",
+		"share/vmtest.mk":             string(text),
+		"path/tokentest":              "#!/bin/sh\necho \"installed, in $(pwd):\" \"$@\"\n",
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -68,6 +70,24 @@ func mkTree(t *testing.T) (dir, mk string) {
 		}
 	}
 	return dir, mk
+}
+
+// A copy of vmtest.mk that lies in no checkout calls the program in PATH, and builds nothing.
+func TestVmtestMkInstalled(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("no make: install it to test scripts/vmtest.mk")
+	}
+	dir, _ := mkTree(t)
+	linux := filepath.Join(dir, "linux")
+	cmd := exec.Command("make", "-s", "-f", filepath.Join(dir, "share/vmtest.mk"), "vmtest", "O=build")
+	cmd.Dir = linux
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "KBUILD_OUTPUT=",
+		"PATH="+filepath.Join(dir, "path")+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	want := "installed, in " + linux + ": run --kernel tree:" + linux + "/build\n"
+	if err != nil || string(out) != want {
+		t.Errorf("got %q, %v; want %q", out, err, want)
+	}
 }
 
 // TestVmtestMk calls vmtest.mk in a kernel tree and includes it there: each goal
