@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 kernel=${1:-deb:6.12} case=${2:-token_create}
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
+# shellcheck disable=SC2016 # the inner shell expands it
 bin/tokentest kernel fetch --json "$kernel" |
   go run ./scripts/registry sh -eu -c '
     bin/tokentest run -f pretty --cache "$1" -o "$1/online" -k "oci:$2" "$3"
