@@ -29,7 +29,8 @@ type field interface {
 
 // openField finds the candidates between the ends.
 func openField(ctx context.Context, o *Options, q *Question) (field, error) {
-	if strings.HasPrefix(q.Good, "deb:") && strings.HasPrefix(q.Bad, "deb:") {
+	both := func(scheme string) bool { return strings.HasPrefix(q.Good, scheme) && strings.HasPrefix(q.Bad, scheme) }
+	if both("deb:") || both("oci:") {
 		list, err := kernel.Between(ctx, q.Good, q.Bad, q.Every, o.Kernel)
 		if err != nil {
 			return nil, err
@@ -57,7 +58,8 @@ func openField(ctx context.Context, o *Options, q *Question) (field, error) {
 // bothKinds says what two ends must have in common.
 func bothKinds(err error, q *Question) error {
 	if errors.Is(err, kernel.ErrNoSource) {
-		return usage.Errorf("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:", q.Good, q.Bad)
+		return usage.Errorf("--good %s and --bad %s: use two deb: references, or two of src:, git: and tree:, or two "+
+			"oci: tags of one repository", q.Good, q.Bad)
 	}
 	return err
 }

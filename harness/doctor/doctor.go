@@ -1,7 +1,7 @@
 // Package doctor examines the host: what it has of the programs, directories and devices that
 // tokentest uses, what is missing, and which command fixes that.
 //
-// It changes nothing but a probe file in the cache directory, and it boots nothing.
+// It changes nothing but a probe file and the directories of apt in the cache directory, and it boots nothing.
 //
 // Start with Examine.
 package doctor
@@ -9,6 +9,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"go/version"
 	"os"
 	"regexp"
@@ -29,6 +30,7 @@ type Finding struct {
 	What, State string
 	Needed      bool   // without it nothing runs
 	Fix         string // how to fix it; "" if nothing is missing
+	Untried     bool   // whether it works is not known
 	// packages are Debian's that hold what is missing, if that is several things.
 	packages []string
 }
@@ -42,10 +44,33 @@ func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Find
 	}
 	out = append(out, agentOf(ctx, images.Options{Source: agent}, cacheDir)...)
 	out = append(out,
-		tool(ctx, "apt-get", "--version", false, "only deb: references need apt; give the path to a bzImage instead"),
-		tool(ctx, "dpkg-deb", "--version", false, "only deb: references need dpkg; give the path to a bzImage instead"),
+		tool(ctx, "apt-get", "--version", false, "install apt; only deb: and src: references need it"),
+		tool(ctx, "dpkg-deb", "--version", false, "install dpkg; only deb: and src: references need it"),
 	)
+	if out[len(out)-1].Fix == "" && out[len(out)-2].Fix == "" {
+		out = append(out, packages(ctx, cacheDir, cacheErr))
+	}
 	return append(out, kvm(cacheDir), cache(cacheDir, cacheErr), compilers(ctx))
+}
+
+// packages says where deb: references come from.
+func packages(ctx context.Context, cacheDir string, cacheErr error) Finding {
+	f := Finding{What: "deb references"}
+	if cacheErr != nil {
+		f.State, f.Untried = "there is no cache for the package lists", true
+		return f
+	}
+	source, err := kernel.PackageSource(ctx, kernel.Options{CacheDir: cacheDir})
+	if err == nil {
+		f.State = "from " + source
+		return f
+	}
+	f.State, f.Fix = err.Error(), "set it right, or use another reference"
+	var lacks *kernel.LackError
+	if errors.As(err, &lacks) {
+		f.State, f.Fix = "no "+lacks.What, lacks.Fix
+	}
+	return f
 }
 
 // agentOf says where the agent comes from. Only the one of a checkout needs Go.
@@ -126,14 +151,20 @@ func kvm(cacheDir string) Finding {
 	default:
 		file.Close()
 	}
-	accel, why, ok := vm.Lookup(vm.ProbeOptions{Format: "bzImage", CacheDir: cacheDir})
+	return accelerator(vm.Lookup(vm.ProbeOptions{Format: "bzImage", CacheDir: cacheDir}))
+}
+
+// accelerator words the answer of an earlier run, if there is one.
+func accelerator(accel vm.Accel, why string, known bool) Finding {
+	f := Finding{What: "kvm"}
 	switch {
-	case !ok:
-		f.State = "/dev/kvm opens; the first run tries whether a guest runs on it"
+	case !known:
+		f.State, f.Untried = "/dev/kvm opens; the first run tries whether a guest runs on it", true
 	case accel == vm.KVM:
 		f.State = why
 	default:
 		f.State = why + "; guests are emulated, which takes about 8 times as long"
+		f.Fix = "allow this machine hardware virtualization, on its host if it is a virtual machine; emulation works without"
 	}
 	return f
 }

@@ -10,6 +10,8 @@ import (
 	"testing/fstest"
 
 	"tokentest/cases/step"
+	"tokentest/harness/kernel"
+	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 	"tokentest/images"
 )
@@ -44,6 +46,36 @@ func TestInstalls(t *testing.T) {
 	}
 	if got := installs(list[1:2], "debian"); got != "" {
 		t.Errorf("nothing is missing: %q", got)
+	}
+}
+
+// Only a KVM on which a guest has run is in order.
+func TestAccelerator(t *testing.T) {
+	for _, c := range []struct {
+		accel          vm.Accel
+		known          bool
+		fixed, untried bool
+	}{{vm.KVM, true, true, false}, {vm.TCG, true, false, false}, {vm.TCG, false, true, true}} {
+		f := accelerator(c.accel, "why", c.known)
+		if (f.Fix == "") != c.fixed || f.Untried != c.untried || f.Needed || c.known != strings.HasPrefix(f.State, "why") {
+			t.Errorf("%+v: %+v", c, f)
+		}
+	}
+}
+
+// Where packages come from is known without a network.
+func TestPackages(t *testing.T) {
+	t.Setenv(kernel.MirrorVariable, "http://mirror.test/debian")
+	f := packages(t.Context(), t.TempDir(), nil)
+	if f.Fix == "" && !strings.HasPrefix(f.State, "from http://mirror.test/debian, ") {
+		t.Errorf("got %+v", f)
+	}
+	t.Setenv(kernel.MirrorVariable, "words")
+	if f := packages(t.Context(), t.TempDir(), nil); f.Fix == "" || f.Needed {
+		t.Errorf("got %+v", f)
+	}
+	if f := packages(t.Context(), "", errors.New("no home")); !f.Untried {
+		t.Errorf("got %+v", f)
 	}
 }
 

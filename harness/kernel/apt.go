@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
-	"tokentest/harness/cachedir"
 	"tokentest/harness/child"
 	"tokentest/harness/lockfile"
 )
@@ -27,32 +25,10 @@ import (
 // lists, caches and locks. The mirror, proxies and trusted keys come from the host's
 // configuration.
 type apt struct {
-	dir    string // of the private state
-	conf   string // read after the host's configuration, so it wins
-	helper string // apt-helper, which downloads and unpacks as apt does
-}
-
-// newApt makes the private state's directories.
-func newApt(dir string) (*apt, error) {
-	a := &apt{dir: dir, conf: filepath.Join(dir, "apt.conf")}
-	for _, need := range []string{"apt-get", "dpkg-deb"} {
-		if _, err := exec.LookPath(need); err != nil {
-			return nil, fmt.Errorf("deb: kernels need %s, which this host does not have; give a path to a bzImage instead", need)
-		}
-	}
-	var err error
-	if a.helper, err = exec.LookPath("apt-helper"); err != nil {
-		a.helper = "/usr/lib/apt/apt-helper" // outside of PATH by design
-	}
-	for _, d := range []string{"lists/partial", "cache/archives/partial", "none"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return nil, fmt.Errorf("make apt's state: %w", err)
-		}
-	}
-	if err := cachedir.Hold(dir); err != nil {
-		return nil, fmt.Errorf("make apt's state: %w", err)
-	}
-	return a, nil
+	dir     string // of the private state
+	conf    string // read after the host's configuration, so it wins
+	helper  string // apt-helper, which downloads and unpacks as apt does
+	keyring string // of Debian's archive; "" means the keys that the host's apt trusts
 }
 
 // settings is apt.conf(5) for the private state. The sandbox user is cleared
@@ -115,8 +91,8 @@ func (a *apt) sources(ctx context.Context) (string, error) {
 		return "", err
 	}
 	options := "arch=amd64"
-	if key := keyring(); key != "" {
-		options += " signed-by=" + key
+	if a.keyring != "" {
+		options += " signed-by=" + a.keyring
 	}
 	var b strings.Builder
 	for _, suite := range suites {
@@ -126,74 +102,6 @@ func (a *apt) sources(ctx context.Context) (string, error) {
 	}
 	return b.String(), nil
 }
-
-// keyring is the path of debian-archive-keyring's keys. Without it, apt trusts the host's keys,
-// and still nothing unsigned.
-func keyring() string {
-	for _, path := range []string{
-		"/usr/share/keyrings/debian-archive-keyring.pgp",
-		"/usr/share/keyrings/debian-archive-keyring.gpg",
-	} {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-// mirror holds the addresses of Debian's two archives.
-type mirror struct{ main, security string }
-
-func (m mirror) root(suite string) string {
-	if strings.HasSuffix(suite, "-security") {
-		return m.security
-	}
-	return m.main
-}
-
-// mirror reads the host's configuration without its package lists, because apt would parse them
-// first, for a second or more. Without release files apt lists targets only with
-// --no-release-info.
-func (a *apt) mirror(ctx context.Context) (mirror, error) {
-	none := filepath.Join(a.dir, "none")
-	out, err := run(command(ctx, "apt-get",
-		"-o", "Dir::State::lists="+none, "-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache="+none,
-		"--no-release-info", "indextargets", "--format", "$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"))
-	if err != nil {
-		return mirror{}, fmt.Errorf("ask apt for its mirror: %w", err)
-	}
-	m := parseMirror(out)
-	if m.main == "" {
-		return m, errors.New("find a mirror: this host's apt has no Debian suite among its sources; give a path to a " +
-			"bzImage instead")
-	}
-	return m, nil
-}
-
-// parseMirror returns the first archive with a Debian suite. It prefers an archive with Debian's
-// path, because third parties use Debian's suite names too.
-func parseMirror(targets string) (m mirror) {
-	for line := range strings.Lines(targets) {
-		f := strings.Split(strings.TrimSpace(line), "|")
-		if len(f) != 3 || f[1] != "main" || strings.HasPrefix(f[2], "cdrom:") ||
-			!isSuite(pocket.ReplaceAllString(f[0], "")) && !ownArchive.MatchString(f[2]) {
-			continue
-		}
-		where := &m.main
-		if strings.HasSuffix(f[0], "-security") || strings.HasSuffix(f[0], "/updates") {
-			where = &m.security
-		}
-		if *where == "" || !ownArchive.MatchString(*where) && ownArchive.MatchString(f[2]) {
-			*where = f[2]
-		}
-	}
-	return m
-}
-
-var (
-	pocket     = regexp.MustCompile(`(-updates|-proposed-updates|-security|-backports|/updates)$`)
-	ownArchive = regexp.MustCompile(`/debian(-security)?/?$`) // the path that Debian asks its mirrors to have
-)
 
 // failures maps the suites that an update did not refresh to the reason.
 type failures map[string]string

@@ -9,7 +9,12 @@ import (
 // Between returns the releases from good to bad, both deb: references of one
 // flavour, the oldest first and the ends included: the newest version of each
 // release (6.12, 6.16, ...), or with every all versions that the mirror has.
+//
+// Two oci: references are tags of one repository, which begin with the release and end alike.
 func Between(ctx context.Context, good, bad string, every bool, o Options) ([]Available, error) {
+	if strings.HasPrefix(good, ociScheme) {
+		return betweenTags(ctx, good, bad, every, o)
+	}
 	from, err := parseDebRef(good, strings.TrimPrefix(good, "deb:"))
 	if err != nil {
 		return nil, err

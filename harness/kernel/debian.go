@@ -133,7 +133,7 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 // apt returns the host's apt with a new configuration, because the host's mirror or the cache
 // directory may have changed since the lists were read.
 func (d *debian) apt(ctx context.Context) (*apt, error) {
-	a, err := newApt(d.path("apt"))
+	a, err := newApt(d.path("apt"), d.root)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (d *debian) recent() *index {
 
 // update reads the package lists from the mirror.
 func (d *debian) update(ctx context.Context) (*index, error) {
-	a, err := newApt(d.path("apt"))
+	a, err := newApt(d.path("apt"), d.root)
 	if err != nil {
 		return nil, err
 	}

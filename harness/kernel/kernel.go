@@ -64,6 +64,8 @@ type Options struct {
 
 	// Log gets a line for each slow step and each fallback; nil discards them.
 	Log func(format string, args ...any)
+
+	root string // of the host's files, for tests
 }
 
 func (o Options) log(format string, args ...any) {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Available is a kernel that a deb: reference can name.
+// Available is a kernel that a deb: or an oci: reference can name.
 type Available struct {
-	Package string // linux-image-RELEASE
-	Version string // Debian's
-	Release string // as in uname -r
-	Flavour string
+	Package string   // linux-image-RELEASE; "" in a container image
+	Version string   // Debian's, or the release
+	Release string   // as in uname -r, or as the tag says
+	Flavour string   // "" in a container image
 	Suites  []string // none for a kernel that is only cached
 	Ref     string   // the shortest reference that means it
 	Cached  bool
@@ -28,7 +28,8 @@ func List(ctx context.Context, o Options) ([]Available, error) {
 	if err != nil {
 		return nil, err
 	}
-	return available(x, entries), nil
+	images, err := d.cachedContainers()
+	return append(available(x, entries), images...), err
 }
 
 // Cached returns the kernels that Resolve returns without a network.
@@ -46,8 +47,32 @@ func Cached(o Options) ([]Available, error) {
 	if err != nil { // without the lists, references are as if the mirror had no other kernel
 		x = &index{}
 	}
-	all := available(x, entries)
-	return slices.DeleteFunc(all, func(a Available) bool { return !a.Cached }), nil
+	images, err := c.cachedContainers()
+	all := append(available(x, entries), images...)
+	return slices.DeleteFunc(all, func(a Available) bool { return !a.Cached }), err
+}
+
+// AllFlavours selects every flavour.
+const AllFlavours = "all"
+
+// OfFlavour selects kernels of a flavour, such as cloud-amd64 or cloud, and those of container images, which have none.
+// The error names the flavours that there are.
+func OfFlavour(all []Available, flavour string) ([]Available, error) {
+	var out []Available
+	var there []string
+	for _, k := range all {
+		if flavour == AllFlavours || k.Flavour == "" || k.Flavour == flavour || k.Flavour == flavour+"-amd64" {
+			out = append(out, k)
+		}
+		if k.Flavour != "" && !slices.Contains(there, k.Flavour) {
+			there = append(there, k.Flavour)
+		}
+	}
+	if slices.Sort(there); len(there) > 0 && !slices.ContainsFunc(out, func(k Available) bool { return k.Flavour != "" }) {
+		return nil, &UsageError{what: "flavour", Ref: flavour, Advised: true,
+			Reason: "no kernel has it; there are " + strings.Join(there, ", ") + ", and all for every one"}
+	}
+	return out, nil
 }
 
 // available merges the suites with the same package, and adds the cached kernels that are no

@@ -92,6 +92,9 @@ func resolveOCI(ctx context.Context, ref string, o Options) (*Kernel, error) {
 }
 
 func parseOCI(ref string) (oci.Ref, error) {
+	if err := refusePatches(ref); err != nil {
+		return oci.Ref{}, err
+	}
 	r, err := oci.Parse(strings.TrimPrefix(ref, ociScheme))
 	if err != nil {
 		return r, &UsageError{Ref: ref, Reason: "not an image's name; want oci:REPOSITORY:TAG or " +

@@ -350,3 +350,87 @@ func read(t *testing.T, path string) []byte {
 	}
 	return b
 }
+
+// The releases between two tags of one repository that end alike.
+func TestOCIBetween(t *testing.T) {
+	d := newDock(t)
+	kernels := map[string]string{}
+	for _, tag := range []string{"6.9.1-main", "6.10.3-main", "6.10.12-main", "6.12-rc1-main", "6.12.1-main",
+		"6.10.5-selftests",
+		"6.13.1-main", "latest", "bpf-next-main"} {
+		kernels[tag], _ = d.push(tag, map[string]string{"boot/vmlinuz": string(bzImage(tag))})
+	}
+	refs := func(list []Available) (out []string) {
+		for _, a := range list {
+			out = append(out, strings.TrimPrefix(a.Ref, "oci:"+d.host+"/kernels:"))
+		}
+		return out
+	}
+	for every, want := range map[bool]string{false: "6.9.1-main 6.10.12-main 6.12.1-main",
+		true: "6.9.1-main 6.10.3-main 6.10.12-main 6.12-rc1-main 6.12.1-main"} {
+		got, err := Between(t.Context(), kernels["6.9.1-main"], kernels["6.12.1-main"], every, d.o)
+		if err != nil || strings.Join(refs(got), " ") != want || got[0].Release != "6.9.1" {
+			t.Errorf("every %v: %q, %v", every, refs(got), err)
+		}
+	}
+	all, err := Tags(t.Context(), kernels["latest"], d.o)
+	if want := "6.13.1-main 6.12.1-main 6.12-rc1-main 6.10.12-main 6.10.5-selftests 6.10.3-main 6.9.1-main"; err != nil ||
+		strings.Join(refs(all), " ") != want {
+		t.Errorf("got %q, %v", refs(all), err)
+	}
+	for _, bad := range []struct{ good, bad, want string }{
+		{kernels["latest"], kernels["6.12.1-main"], "no tag that begins with a release"},
+		{kernels["6.9.1-main"], kernels["6.10.5-selftests"], "must differ in their releases only"},
+		{kernels["6.12.1-main"], kernels["6.9.1-main"], "not newer than"},
+		{kernels["6.9.1-main"], "oci:" + d.host + "/other:6.12.1-main", "not of the same repository"},
+		{kernels["6.9.1-main"], "deb:6.12", "not an image"},
+	} {
+		list, err := Between(t.Context(), bad.good, bad.bad, false, d.o)
+		var mistake *UsageError
+		if !errors.As(err, &mistake) || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("%s to %s: %v, %v", bad.good, bad.bad, refs(list), err)
+		}
+	}
+}
+
+// Images in the cache are listed by the name that meant them last.
+func TestOCICached(t *testing.T) {
+	d := newDock(t)
+	old, digest := d.push("6.12", map[string]string{"boot/vmlinuz": string(bzImage("6.12.1"))})
+	d.get(old)
+	d.push("6.12", map[string]string{"boot/vmlinuz": string(bzImage("6.12.2"))})
+	d.o.Refresh = true
+	d.get(old)
+	list, err := Cached(d.o)
+	if err != nil || len(list) != 2 || list[0].Ref != old || list[0].Release != "6.12.2" || !list[0].Cached ||
+		list[1].Ref != "oci:"+d.host+"/kernels@"+digest {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	for _, a := range list {
+		d.o.Refresh, d.o.Offline = false, true
+		if k := d.get(a.Ref); k.Release != a.Release {
+			t.Errorf("%s is %s", a.Ref, k.Release)
+		}
+	}
+	if same, err := OfFlavour(list, "cloud"); err != nil || len(same) != 2 {
+		t.Errorf("they have no flavour: %v, %v", same, err)
+	}
+}
+
+func TestOfFlavour(t *testing.T) {
+	list := []Available{{Ref: "a", Flavour: "cloud-amd64"}, {Ref: "b", Flavour: "rt-amd64"}, {Ref: "c"}}
+	for flavour, want := range map[string]int{"cloud-amd64": 2, "cloud": 2, "rt": 2, "all": 3} {
+		if got, err := OfFlavour(list, flavour); err != nil || len(got) != want {
+			t.Errorf("%s: %v, %v", flavour, got, err)
+		}
+	}
+	_, err := OfFlavour(list, "nosuch")
+	var bad *UsageError
+	if !errors.As(err, &bad) ||
+		err.Error() != `flavour "nosuch": no kernel has it; there are cloud-amd64, rt-amd64, and all for every one` {
+		t.Errorf("got %v", err)
+	}
+	if got, err := OfFlavour(nil, "nosuch"); got != nil || err != nil {
+		t.Errorf("no kernels at all: %v, %v", got, err)
+	}
+}

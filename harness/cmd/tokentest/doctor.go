@@ -27,6 +27,8 @@ func (a *app) doctorCmd() *cobra.Command {
 					mark, a.code = "MISSING", result.ExitNoVerdict
 				case f.Fix != "":
 					mark = "absent "
+				case f.Untried:
+					mark = "untried"
 				}
 				fmt.Fprintf(a.stdout, "%s  %s: %s\n", mark, f.What, f.State)
 				if f.Fix != "" {

@@ -23,24 +23,34 @@ func (a *app) kernelListCmd() *cobra.Command {
 	var cached, refresh bool
 	flavour := "cloud-amd64"
 	c := &cobra.Command{
-		Use:   "list",
+		Use:   "list [oci:IMAGE]",
 		Short: "list the kernels that can be fetched, newest first, and those that are cached",
-		Args:  args(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
+		Long: `List the packaged kernels that can be fetched, the newest first, and those that are
+cached. With oci:IMAGE it lists the tags of the image's repository that begin with a
+release.`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
 			a.keep(c.Context())
 			o := a.kernelOptions()
 			o.Refresh = refresh
 			var all []kernel.Available
 			var err error
-			if cached {
+			switch {
+			case len(args) > 0:
+				all, err = kernel.Tags(c.Context(), args[0], o)
+				flavour = kernel.AllFlavours
+			case cached:
 				all, err = kernel.Cached(o)
-			} else {
+			default:
 				all, err = kernel.List(c.Context(), o)
+			}
+			if err == nil {
+				all, err = kernel.OfFlavour(all, flavour)
 			}
 			if err != nil {
 				return err
 			}
-			return a.showKernels(all, flavour)
+			return a.showKernels(all)
 		},
 	}
 	c.Flags().BoolVar(&cached, "cached", false, "only what needs no network")
@@ -49,12 +59,12 @@ func (a *app) kernelListCmd() *cobra.Command {
 	return c
 }
 
-func (a *app) showKernels(all []kernel.Available, flavour string) error {
+func (a *app) showKernels(all []kernel.Available) error {
+	if len(all) == 0 {
+		a.note("no kernel is cached")
+	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, k := range all {
-		if flavour != "all" && k.Flavour != flavour {
-			continue
-		}
 		cached := ""
 		if k.Cached {
 			cached = "cached"

@@ -78,6 +78,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GOMAXPROCS", "2") // it says how many machines run side by side
 			e.Setenv(builtinDir, filepath.Join(e.WorkDir, "builtin"))
 			e.Setenv(labtest.Boots, filepath.Join(e.WorkDir, "boots"))
+			e.Values[registryKey] = &loopback{}
 			setCounts(e, n)
 			e.Defer(func() { leftovers(t, e.WorkDir) })
 			return errors.Join(err, labtest.Tree(e.WorkDir))
@@ -85,7 +86,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "fake": fake, "oneline": oneline,
 			"count": count, "screen": screen,
 			"commits": commits, "truncate": truncate, "verdict": verdict, "damage": damage,
-			"compared": compared},
+			"compared": compared, "pushes": pushes},
 		Condition: condition,
 	})
 }
