@@ -35,6 +35,7 @@ var formats = []struct {
 	{"pretty", Pretty},
 	{"ktap", KTAP},
 	{"junit", JUnit},
+	{"kcidb", KCIDB},
 	{"json", JSON},
 	{"jsonl", JSONL},
 	{"github", GitHub},

@@ -98,7 +98,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	const all = "there are pretty, ktap, junit, json, jsonl, github, markdown, mail, html, threats, threats-html"
+	const all = "there are pretty, ktap, junit, kcidb, json, jsonl, github, markdown, mail, html, threats, threats-html"
 	for format, want := range map[string]string{
 		"ktp":    `unknown format "ktp": ` + all + `; did you mean ktap?`,
 		"JSON":   `unknown format "JSON": ` + all + `; did you mean json?`,
