@@ -214,6 +214,13 @@ func TestPatchErrors(t *testing.T) {
 		`apply patch "patch 1" of series.mbox: kernel/bpf/token.c:79 does not match (hunk 2 of 2: @@ -79,`) {
 		t.Errorf("got %v", err)
 	}
+	// That is told before anything is checked out, and without the lock of the tree.
+	trees, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "*"))
+	files, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "src", "[^.]*"))
+	locks, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "locks", "tree-*"))
+	if len(trees) != 1 || files != nil || locks != nil {
+		t.Errorf("left %q, %q, %q", trees, files, locks)
+	}
 	if _, err := w.resolve("git:" + w.tree + "#HEAD~1+" + mbox); err != nil {
 		t.Errorf("where it applies: %v", err)
 	}

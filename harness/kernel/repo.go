@@ -11,11 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
-
-	"github.com/bluekeyes/go-gitdiff/gitdiff"
 
 	"tokentest/harness/cachedir"
 	"tokentest/harness/child"
@@ -227,6 +224,9 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string,
 	}
 	name := "refs/tokentest/" + hex.EncodeToString(h.Sum(nil))[:24]
 	if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", name); err != nil {
+		if err := r.try(ctx, base, files); err != nil {
+			return nil, err
+		}
 		ctx, unlock, err := lock()
 		if err != nil {
 			return nil, err
@@ -261,56 +261,16 @@ func (r *repo) apply(ctx context.Context, base string, files []string) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			failed := r.explain(ctx, f, string(out))
+			current, _ := r.git(ctx, "am", "--show-current-patch=diff")
 			r.git(context.WithoutCancel(ctx), "am", "--abort")
-			return failed
+			subject := "?"
+			if m := applying.FindAllSubmatch(out, -1); m != nil {
+				subject = string(m[len(m)-1][1])
+			}
+			return explain(f, subject, current, string(out))
 		}
 	}
 	return nil
-}
-
-var (
-	applying    = regexp.MustCompile(`(?m)^Applying: (.*)$`)
-	patchFailed = regexp.MustCompile(`(?m)^error: patch failed: (.+):(\d+)$`)
-	otherError  = regexp.MustCompile(`(?m)^(?:error|fatal): (.*)$`)
-)
-
-// explain reads the output of git am and finds the hunk that does not apply.
-func (r *repo) explain(ctx context.Context, file, out string) error {
-	e := &PatchError{File: filepath.Base(file), Patch: "?"}
-	if m := applying.FindAllStringSubmatch(out, -1); m != nil {
-		e.Patch = m[len(m)-1][1]
-	}
-	current, _ := r.git(ctx, "am", "--show-current-patch=diff")
-	for _, m := range patchFailed.FindAllStringSubmatch(out, -1) {
-		e.Where = append(e.Where, fmt.Sprintf("%s:%s does not match%s", m[1], m[2], hunk(current, m[1], m[2])))
-	}
-	if e.Where == nil {
-		for _, m := range otherError.FindAllStringSubmatch(out, -1) {
-			e.Where = append(e.Where, m[1])
-		}
-	}
-	return e
-}
-
-// hunk names a hunk by its number and its first line.
-func hunk(diff, file, line string) string {
-	files, _, err := gitdiff.Parse(strings.NewReader(diff + "\n"))
-	if err != nil {
-		return ""
-	}
-	for _, f := range files {
-		if f.OldName != file && f.NewName != file {
-			continue
-		}
-		for i, h := range f.TextFragments {
-			if fmt.Sprint(h.OldPosition) == line {
-				return fmt.Sprintf(" (hunk %d of %d: @@ -%d,%d +%d,%d @@ %s)", i+1, len(f.TextFragments), h.OldPosition, h.OldLines,
-					h.NewPosition, h.NewLines, h.Comment)
-			}
-		}
-	}
-	return ""
 }
 
 // treeOf is the digest of a commit's files. Commits with the same files are built once.
