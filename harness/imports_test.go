@@ -77,9 +77,10 @@ var mayImport = map[string][]string{
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
 	// Files for harness/builtin.
-	"results":      {},
-	"scripts":      {},
-	"scripts/sbom": {"images"},
+	"results":          {},
+	"scripts":          {},
+	"scripts/sbom":     {"images"},
+	"scripts/ociimage": {},
 
 	// For scripts/faults.sh.
 	"scripts/lockup": {},
