@@ -64,8 +64,10 @@ func image(version string, made time.Time, arch string, files []string) (v1.Imag
 		OS: "linux", Architecture: arch, Created: v1.Time{Time: made}, RootFS: v1.RootFS{Type: "layers"},
 		Config: v1.Config{
 			Entrypoint: []string{"/usr/bin/tokentest"}, WorkingDir: "/work",
-			Env:    []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"},
-			Labels: map[string]string{"org.opencontainers.image.title": "tokentest", "org.opencontainers.image.version": version},
+			Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"},
+			Labels: map[string]string{
+				"org.opencontainers.image.title": "tokentest", "org.opencontainers.image.version": version,
+			},
 		},
 	}
 	img, err := mutate.ConfigFile(img, config)
