@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"harness/vm":      {"harness/child", "harness/splat", "harness/wire"},
 	"harness/testlog": {},
 	"harness/cli":     {"harness/usage"},
+	"harness/watch":   {},
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},
 	"harness/oci":     {},
 	"harness/cache":   {},
@@ -93,12 +94,14 @@ var mayImport = map[string][]string{
 }
 
 // leaves import nothing of ours and do one small thing. Every package may import them.
-var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "harness/lockfile", "harness/shell"}
+var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "harness/lockfile", "harness/shell",
+	"harness/textfile"}
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
-	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault"}
+	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
+	"harness/watch"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

@@ -101,6 +101,31 @@ func Positive(c *cobra.Command, names ...string) error {
 	return nil
 }
 
+// Given returns those of the named flags of a command that were given, as a command line has them.
+func Given(c *cobra.Command, names ...string) []string {
+	var out []string
+	for _, name := range names {
+		f := c.Flags().Lookup(name)
+		if f == nil || !f.Changed {
+			continue
+		}
+		list, several := f.Value.(pflag.SliceValue)
+		switch {
+		case several:
+			for _, v := range list.GetSlice() {
+				out = append(out, "--"+name, v)
+			}
+		case f.NoOptDefVal != "" && f.Value.String() == f.NoOptDefVal:
+			out = append(out, "--"+name)
+		case f.NoOptDefVal != "":
+			out = append(out, "--"+name+"="+f.Value.String())
+		default:
+			out = append(out, "--"+name, f.Value.String())
+		}
+	}
+	return out
+}
+
 // Values completes the flags of a command and of those below it: a flag that a function is registered for takes its
 // words, one whose argument is no file takes nothing, and one with a completion already keeps it. The name of an
 // argument in a flag's usage, such as FILE, says whether it is a file.

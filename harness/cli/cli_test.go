@@ -175,3 +175,26 @@ func TestManual(t *testing.T) {
 		t.Error("no error for a directory that does not exist")
 	}
 }
+
+func TestGiven(t *testing.T) {
+	for _, c := range tool().Commands() {
+		if c.Name() == "run" {
+			c.Flags().StringArray("append", nil, "add `ARG`")
+			if err := c.ParseFlags([]string{"--jobs=3", "--full", "--append=a b", "--append", "c", "--maybe"}); err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(Given(c, "append", "full", "jobs", "maybe", "kernel", "absent"), "|")
+			if want := "--append|a b|--append|c|--full|--jobs|3|--maybe"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			if err := c.ParseFlags([]string{"--full=false", "--maybe=later"}); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(Given(c, "full", "maybe"), "|"); got != "--full=false|--maybe=later" {
+				t.Errorf("got %s", got)
+			}
+			return
+		}
+	}
+	t.Fatal("no command run")
+}

@@ -26,7 +26,11 @@ type Forecast struct {
 	Why   string      // why nothing is known
 	From  string      // whose BTF the facts are from, for people
 	Away  bool        // the kernel itself is not on this host
+	Wrong error       // the *kernel.UsageError of a reference that is at fault, or nil
 }
+
+// Newest is the newest release of whose headers the oracle knows the commands and types.
+const Newest = "7.3"
 
 // Source names a kernel that is not to run.
 type Source struct {
@@ -47,9 +51,9 @@ var release = regexp.MustCompile(`^[0-9]+\.[0-9]+[^/:]*$`)
 // without building anything. The error is that of a BTF file.
 func Foresee(ctx context.Context, s Source) (*Forecast, error) {
 	if s.BTF == "" {
-		k, why := s.local(ctx)
+		k, why, wrong := s.local(ctx)
 		if k == nil {
-			return &Forecast{Why: why, Away: true}, nil
+			return &Forecast{Why: why, Away: true, Wrong: wrong}, nil
 		}
 		facts, err := lab.ImageFacts(k, kernel.Options{CacheDir: s.CacheDir, Log: s.Log})
 		if err != nil {
@@ -64,7 +68,7 @@ func Foresee(ctx context.Context, s Source) (*Forecast, error) {
 	case release.MatchString(s.Ref):
 		of = s.Ref
 	default:
-		if k, _ := s.local(ctx); k != nil {
+		if k, _, _ := s.local(ctx); k != nil {
 			of, config = k.Release, k.Config
 		}
 	}
@@ -101,6 +105,10 @@ func FactsAt(release string) (*step.Facts, error) {
 	if err != nil {
 		return nil, usage.Errorf("%s: not a release; use for example 6.12", release)
 	}
+	if newest, err := uapi.ParseRelease(Newest); err != nil || newest.Less(r) {
+		return nil, usage.Errorf("%s: tokentest knows releases up to %s: name one of them, a kernel that is on this host, "+
+			"or a file with --btf", release, Newest)
+	}
 	return cases.FactsAt(r), nil
 }
 
@@ -116,20 +124,24 @@ func runningRelease(path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// local finds a kernel on this host, or says why it is not there.
-func (s *Source) local(ctx context.Context) (*kernel.Kernel, string) {
+// local finds a kernel on this host, or says why it is not there. wrong is the error if the reference is
+// at fault.
+func (s *Source) local(ctx context.Context) (k *kernel.Kernel, why string, wrong error) {
 	if kernel.IsBuilt(s.Ref) {
-		return nil, "it is built before it boots"
+		if err := kernel.CheckSource(ctx, s.Ref); err != nil {
+			return nil, err.Error(), err
+		}
+		return nil, "it is built before it boots", nil
 	}
 	k, err := kernel.Resolve(ctx, s.Ref, kernel.Options{CacheDir: s.CacheDir, Offline: true})
 	var mistake *kernel.UsageError
 	switch {
 	case errors.As(err, &mistake):
-		return nil, err.Error()
+		return nil, err.Error(), err
 	case err != nil:
-		return nil, fmt.Sprintf("it is not on this host (%v); tokentest kernel fetch %s", err, s.Ref)
+		return nil, fmt.Sprintf("it is not on this host (%v); tokentest kernel fetch %s", err, s.Ref), nil
 	}
-	return k, ""
+	return k, "", nil
 }
 
 // skipped are the cases that one reason keeps from being asked.

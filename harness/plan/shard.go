@@ -39,7 +39,14 @@ func ParseShard(text string, env func(string) string) (Shard, error) {
 		return Shard{}, fmt.Errorf("%q: must be I/N, such as 1/4, or auto", text)
 	}
 	s := Shard{i, n}
+	if n < 1 {
+		return s, noPart(text, s)
+	}
 	return s, s.check(text)
+}
+
+func noPart(text string, s Shard) error {
+	return fmt.Errorf("%q: there is no part %d of %d", text, s.I, s.N)
 }
 
 func (s Shard) check(text string) error {
@@ -47,7 +54,7 @@ func (s Shard) check(text string) error {
 	case s.N == 0:
 		return fmt.Errorf("%q: the environment has the index %d but not the count: use auto/N", text, s.I)
 	case s.N < 1 || s.I < 1 || s.I > s.N:
-		return fmt.Errorf("%q: there is no part %d of %d", text, s.I, s.N)
+		return noPart(text, s)
 	}
 	return nil
 }

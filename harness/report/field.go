@@ -65,7 +65,7 @@ func (k *run) repeat(id string) field {
 	if k.Repeat != "" {
 		return field{"repeat", []string{k.Repeat}, true}
 	}
-	words := []string{"tokentest", "run"}
+	words := []string{program(k.of), "run"}
 	group, _, inGroup := strings.Cut(id, "/")
 	file, own := k.files[group]
 	if own {
@@ -87,7 +87,25 @@ func (k *run) kernelFlags() []string {
 	for _, arg := range k.Append {
 		flags = append(flags, "--append "+quote(arg))
 	}
+	if k.of == nil {
+		return flags
+	}
+	for _, arg := range k.of.Flags {
+		if strings.HasPrefix(arg, "--") {
+			flags = append(flags, quote(arg))
+		} else { // the value of the flag before it, on the same line
+			flags[len(flags)-1] += " " + quote(arg)
+		}
+	}
 	return flags
+}
+
+// program is the name that the tool was called by when it made a run, as far as the run has it.
+func program(r *result.Run) string {
+	if r == nil || len(r.Args) == 0 || r.Args[0] == "run" {
+		return "tokentest"
+	}
+	return quote(r.Args[0])
 }
 
 // run is a kernel's part of a run, with what its fields are derived from.

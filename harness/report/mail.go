@@ -144,7 +144,7 @@ func (p *pretty) log(b *result.Boot) {
 func (p *pretty) reproduce(r *result.Run, k *run) {
 	p.blank()
 	p.head("To repeat:", plain, "")
-	words := append([]string{"tokentest", "run"}, k.kernelFlags()...)
+	words := append([]string{program(k.of), "run"}, k.kernelFlags()...)
 	for _, s := range r.Selection {
 		words = append(words, quote(s))
 	}

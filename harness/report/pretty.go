@@ -415,7 +415,7 @@ func (p *pretty) end(r *result.Run) {
 		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
 	}
 	for _, dir := range r.Resume {
-		line := "to continue: tokentest run --resume " + shell.Quote(dir)
+		line := "to continue: " + program(r) + " run --resume " + shell.Quote(dir)
 		p.para("", plain, 2, []string{line}, "") // one word, so that it stays on one line and can be copied
 	}
 }

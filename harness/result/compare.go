@@ -2,9 +2,11 @@ package result
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"tokentest/harness/vm"
 )
@@ -29,6 +31,28 @@ const (
 // Classes lists every class but Same, in the order of reports.
 func Classes() []Class {
 	return []Class{NewFailure, NoVerdict, Flaky, StillFailing, Changed, Fixed, NewCase, Vanished}
+}
+
+// ClassNames are the classes as words of a command line.
+func ClassNames() []string {
+	var out []string
+	for _, class := range Classes() {
+		out = append(out, strings.ReplaceAll(string(class), " ", "-"))
+	}
+	return out
+}
+
+// ParseClasses reads classes as ClassNames has them.
+func ParseClasses(names []string) ([]Class, error) {
+	var out []Class
+	for _, name := range names {
+		class := Class(strings.ReplaceAll(name, "-", " "))
+		if !slices.Contains(Classes(), class) {
+			return nil, fmt.Errorf("%s: must be some of %s", name, strings.Join(ClassNames(), ","))
+		}
+		out = append(out, class)
+	}
+	return out, nil
 }
 
 // Side is one side of a comparison: a run, the parts of a split run, several runs of the same

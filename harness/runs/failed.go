@@ -1,7 +1,9 @@
 package runs
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
@@ -69,4 +71,69 @@ func blamed(k *result.KernelRun) []string {
 
 func wrong(s result.Status) bool {
 	return s == result.Fail || s == result.Broken || s == result.Interrupted
+}
+
+// Failed is what of a run was not as expected, for a run of just that.
+type Failed struct {
+	Kernels []string            // that were not as expected
+	Args    []string            // groups, or what the run selected, and the user's files
+	Full    bool                // the run was one of all cases
+	cases   map[string][]string // by kernel; none means all that the run selected
+}
+
+// FindFailed returns what of a run was not as expected, or nil if all was.
+func FindFailed(r *result.Run) *Failed {
+	f := &Failed{cases: map[string][]string{}}
+	whole := false
+	for _, k := range r.Kernels {
+		if r.Verdict(k) == result.ExitOK {
+			continue
+		}
+		f.Kernels = append(f.Kernels, k.Ref)
+		f.cases[k.Ref] = UnexpectedOn(k)
+		whole = whole || len(f.cases[k.Ref]) == 0
+	}
+	if len(f.Kernels) == 0 {
+		return nil
+	}
+	if whole {
+		f.Args, f.Full = r.Selection, slices.Contains(r.Args, "--full")
+		return f
+	}
+	groups := map[string]bool{}
+	for _, list := range f.cases {
+		for _, id := range list {
+			group, _, _ := strings.Cut(id, "/")
+			groups[group] = true
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		if file, own := r.Files[group]; own {
+			group = file
+		}
+		f.Args = append(f.Args, group)
+	}
+	return f
+}
+
+// On returns the cases to run on each of some kernels: those that were not as expected there, or
+// on a kernel that the run did not have, those that were not as expected anywhere. A kernel that
+// is left out runs everything.
+func (f *Failed) On(kernels []string) map[string][]string {
+	var all []string
+	for _, list := range f.cases {
+		all = append(all, list...)
+	}
+	slices.Sort(all)
+	out := map[string][]string{}
+	for _, k := range kernels {
+		list, had := f.cases[k]
+		if !had {
+			list = slices.Compact(slices.Clone(all))
+		}
+		if len(list) > 0 {
+			out[k] = list
+		}
+	}
+	return out
 }

@@ -40,6 +40,8 @@ type app struct {
 	begun          []string // its command line
 	overrides      []override
 	recall         func(*lab.Lab, *plan.Plan) error // takes the place of a run
+	watching       bool                             // this is a run of --watch
+	stopped        bool                             // the user ended --watch: that is no interruption
 	noted          sync.Map                         // the lines that noteOnce has printed
 	paste          *cli.Paste                       // makes printed commands begin with self
 }
@@ -83,8 +85,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // execute runs the command line and prints a line for each error.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &output{Writer: stdout, ctx: ctx}
-	a := &app{stdin: stdin, stdout: out, stderr: stderr, bisecting: slices.Contains(args, bisectFlag)}
+	return (&app{stdin: stdin, stdout: stdout, stderr: stderr}).execute(ctx, args)
+}
+
+// execute runs a command line as if nothing had run before.
+func (a *app) execute(ctx context.Context, args []string) int {
+	out := &output{Writer: a.stdout, ctx: ctx}
+	a.stdout, a.bisecting = out, slices.Contains(args, bisectFlag)
 	root := a.root()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
@@ -92,7 +99,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
 	switch {
-	case err == nil && (a.code != result.ExitOK || ctx.Err() == nil):
+	case err == nil && (a.code != result.ExitOK || ctx.Err() == nil || a.stopped):
 		return a.code
 	case err == nil: // the interrupted command may not have printed everything
 		err = context.Cause(ctx)
@@ -103,7 +110,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		if i == len(list)-1 {
 			text += helpFor(err, c)
 		}
-		fmt.Fprintln(stderr, "tokentest:", a.paste.In(text))
+		fmt.Fprintln(a.stderr, "tokentest:", a.paste.In(text))
 	}
 	return a.failed(err)
 }
@@ -267,7 +274,8 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 }
 
 // counts are the flags whose absence has a meaning of its own, so that 0 is a mistake.
-var counts = []string{"jobs", "batch", "repeat", "deadline", "build-jobs", "mem", "limit", "shards"}
+var counts = []string{"jobs", "batch", "repeat", "deadline", "build-jobs", "mem", "limit", "shards",
+	"slowest"}
 
 // keep marks the command as one that keeps records.
 func (a *app) keep(ctx context.Context) {

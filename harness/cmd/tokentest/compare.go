@@ -85,6 +85,10 @@ func (f *compareFlags) sides(c *cobra.Command, args []string) (base, new string,
 }
 
 func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
+	env := os.Getenv(formatVariable)
+	if !c.Flags().Changed("format") && slices.Contains(report.CompareFormats(), env) {
+		f.format = env
+	}
 	if !slices.Contains(report.CompareFormats(), f.format) {
 		return usage.Errorf("--format %q: must be one of %s", f.format, strings.Join(report.CompareFormats(), ", "))
 	}
@@ -92,7 +96,7 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 		if len(args) > 1 {
 			return usage.Errorf("--write-baseline %s: needs exactly one run", f.write)
 		}
-		return a.writeBaseline(f.write, append(args, runs.Latest)[0])
+		return runs.WriteBaseline(f.write, append(args, runs.Latest)[0], a.note)
 	}
 	from, to, err := f.sides(c, args)
 	if err != nil {
@@ -125,24 +129,11 @@ func fatalFlag(c *cobra.Command, to *[]string) {
 	c.Flags().StringSliceVar(to, "fail-on", nil, "exit with 1 also for these `CLASSES`, such as changed-decision,vanished")
 }
 
-// classNames are the classes as words of a command line.
-func classNames() []string {
-	var out []string
-	for _, class := range result.Classes() {
-		out = append(out, strings.ReplaceAll(string(class), " ", "-"))
-	}
-	return out
-}
-
 // classes reads the classes that --fail-on names.
 func classes(names []string) ([]result.Class, error) {
-	var out []result.Class
-	for _, name := range names {
-		class := result.Class(strings.ReplaceAll(name, "-", " "))
-		if !slices.Contains(result.Classes(), class) {
-			return nil, usage.Errorf("--fail-on %s: must be some of %s", name, strings.Join(classNames(), ","))
-		}
-		out = append(out, class)
+	out, err := result.ParseClasses(names)
+	if err != nil {
+		return nil, usage.Errorf("--fail-on %w", err)
 	}
 	return out, nil
 }
@@ -151,42 +142,6 @@ func classes(names []string) ([]result.Class, error) {
 func (a *app) writeComparison(c *result.Comparison, format string) error {
 	a.code = c.ExitCode()
 	return report.WriteComparison(format, c, a.stdout, a.look())
-}
-
-// writeBaseline writes the decisions of a run to a baseline. The run may have failures: the
-// baseline then holds them. A run without verdicts is an error.
-func (a *app) writeBaseline(path, run string) error {
-	s, err := runs.Side(&result.Loader{}, run, "")
-	if err != nil {
-		return err
-	}
-	if len(s.Runs) != 1 {
-		return usage.Errorf("%s holds %d runs, and a baseline is of one", run, len(s.Runs))
-	}
-	r := s.Runs[0]
-	if r.Interrupted {
-		return usage.Errorf("%s was interrupted: a baseline is of a whole run", run)
-	}
-	if err := runs.Complete(r, a.note); err != nil {
-		return err
-	}
-	for _, k := range r.Kernels {
-		if why := r.Undecided(k); why != "" {
-			return usage.Errorf("%s: %s on %s: a baseline is of decisions", run, why, k.Ref)
-		}
-	}
-	if err := result.WriteBaseline(path, r); err != nil {
-		return err
-	}
-	n := map[result.Status]int{}
-	for _, k := range r.Kernels {
-		for s, i := range k.Counts() {
-			n[s] += i
-		}
-	}
-	a.note("%s: %d pass, %d fail, %d broken, %d skip on %d kernels", path, n[result.Pass], n[result.Fail],
-		n[result.Broken], n[result.Skip], len(r.Kernels))
-	return nil
 }
 
 // look is the width and the colors of a report on standard output.

@@ -48,7 +48,7 @@ func valuesOf(c *cobra.Command, flag string) []string {
 	case "isolate":
 		return []string{"case", "group"}
 	case "fail-on":
-		return classNames()
+		return result.ClassNames()
 	case "boot":
 		return []string{"auto", "direct", "bzimage"}
 	case "snapshot":

@@ -55,7 +55,7 @@ decisions that change between two releases, by the rule that decides on each.`,
 			return a.explainCase(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVarP(&f.release, "kernel", "k", "7.3",
+	c.Flags().StringVarP(&f.release, "kernel", "k", explain.Newest,
 		"walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
 	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
 	f.btf.register(c.Flags())
@@ -102,7 +102,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 			return err
 		}
 	}
-	p, err := expand(ctx, oneKernel(f.release, []string{pattern}))
+	p, err := a.expand(ctx, oneKernel(f.release, []string{pattern}))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 
 // named leaves out the controls that a pattern does not name.
 func named(list []*cases.Case, pattern string) []*cases.Case {
-	if len(list) == 1 || strings.HasSuffix(pattern, ".txt") {
+	if len(list) == 1 || plan.IsFile(pattern) {
 		return list
 	}
 	return slices.DeleteFunc(list, func(c *cases.Case) bool { return !cases.Match(pattern, c.ID) })
@@ -134,7 +134,7 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	p, err := expand(ctx, plan.Request{Kernels: []string{defaultKernel}, Args: args[2:], Full: len(args) == 2})
+	p, err := a.expand(ctx, plan.Request{Kernels: []string{defaultKernel}, Args: args[2:], Full: len(args) == 2})
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
+	"io"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
@@ -80,9 +81,9 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 		return usage.Errorf("list cases: takes one kernel, got %d", len(f.kernels))
 	}
 	if len(args) == 0 {
-		return a.listGroups(ctx, known)
+		return explain.WriteGroups(ctx, a.stdout, known)
 	}
-	p, err := expand(ctx, oneKernel(defaultKernel, args))
+	p, err := a.expand(ctx, oneKernel(defaultKernel, args))
 	if err != nil {
 		return err
 	}
@@ -98,65 +99,28 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 	return nil
 }
 
-func (a *app) listGroups(ctx context.Context, known *explain.Forecast) error {
-	corpus, err := cases.Load(ctx)
-	if err != nil {
-		return err
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	var all []*cases.Case
-	for _, g := range corpus.Groups {
-		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.Cannot(g.Cases))
-		all = append(all, g.Cases...)
-	}
-	sweeps, err := cases.Sweeps(ctx)
-	if err != nil {
-		return err
-	}
-	for _, f := range sweeps {
-		fmt.Fprintf(w, "%s\tmany\t%s (with --full)\n", f.Name, f.About)
-	}
-	if err := w.Flush(); err != nil || known == nil {
-		return err
-	}
-	fmt.Fprintln(a.stdout)
-	known.Write(a.stdout, all)
-	return nil
-}
-
-// suiteNote returns how many cases of a group run without --full, or "" if all do.
-func suiteNote(g *cases.Group) string {
-	n := 0
-	for _, c := range g.Cases {
-		if !c.Full {
-			n++
-		}
-	}
-	switch n {
-	case len(g.Cases):
-		return ""
-	case 0:
-		return " (with --full)"
-	}
-	return fmt.Sprintf(" (%d without --full)", n)
-}
-
 // planFormats are the formats of plan.
 var planFormats = []string{"text", "github"}
 
 func (a *app) planCmd() *cobra.Command {
 	f, btf := &runFlags{}, &btfFlag{}
-	format, shards := "text", 1
+	format, shards, sample := "text", 1, false
 	c := &cobra.Command{
 		Use:   "plan [CASE|FILE...]",
 		Short: "show what would run, without QEMU or root",
 		Long: `Show what would run, and in which boots. For a kernel on this host, its BTF and its
 configuration also show what would be skipped and why, and what the kernel has that
-tokentest does not know.`,
+tokentest does not know. The exit code for a kernel that cannot be had is that of run.
+
+--write-config prints a plan file that explains every key.`,
 		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf " +
 			"/sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
 		RunE: func(c *cobra.Command, args []string) error {
-			args, err := f.readFile(c.Flags(), args)
+			if sample {
+				_, err := io.WriteString(a.stdout, plan.WriteConfig())
+				return err
+			}
+			args, err := f.readFile(c, args)
 			if err != nil {
 				return err
 			}
@@ -164,11 +128,8 @@ tokentest does not know.`,
 			if f.kernels, err = btf.name(f.kernels); err != nil {
 				return err
 			}
-			p, err := expand(c.Context(), f.request(args))
-			if err == nil {
-				p, err = f.cut(p)
-			}
-			if err != nil {
+			p, _, _, err := f.plan(c, a, args)
+			if p == nil || err != nil {
 				return err
 			}
 			switch {
@@ -177,7 +138,13 @@ tokentest does not know.`,
 			case format != "text":
 				return usage.Errorf("--format %q: must be text or github", format)
 			}
-			return a.showPlan(c.Context(), p, f, btf)
+			wrong, err := explain.WritePlan(c.Context(), a.stdout, p, func(k string) explain.Source {
+				if v, ok := f.variants[k]; ok {
+					k = v.Ref
+				}
+				return btf.source(a, k)
+			})
+			return a.unavailable(wrong, len(p.Kernels), err)
 		},
 	}
 	c.Flags().StringArrayVarP(&f.kernels, "kernel", "k", []string{defaultKernel}, "boot the kernel `REF`; may be repeated")
@@ -187,45 +154,23 @@ tokentest does not know.`,
 	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in at most `N` jobs")
 	f.registerPlan(c.Flags())
 	btf.register(c.Flags())
+	c.Flags().BoolVar(&sample, "write-config", false, "print a plan file with every key explained, and plan nothing")
 	return c
 }
 
-func (a *app) showPlan(ctx context.Context, p *plan.Plan, f *runFlags, btf *btfFlag) error {
-	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	if len(p.Kernels) == 0 {
-		fmt.Fprintf(t, "part %s: %s\n", p.Shard, result.NothingToDo)
+// unavailable returns the errors of the kernels of a plan that cannot be had. As for a run, they are the
+// user's mistake if no kernel is left, and no verdict on them if some are.
+func (a *app) unavailable(wrong []error, kernels int, err error) error {
+	if err != nil || len(wrong) == 0 {
+		return err
 	}
-	for i, k := range p.Kernels {
-		together, alone := plan.Alone(p.Of(k))
-		chosen := plan.ByWorld(together)
-		worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
-		var order []*cases.Group
-		for _, c := range chosen {
-			worlds[c.World] = true
-			if groups[c.Group] == 0 {
-				order = append(order, c.Group)
-			}
-			groups[c.Group]++
-		}
-		fmt.Fprintf(t, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds),
-			len(plan.Batches(chosen, p.Batch)))
-		for _, g := range order {
-			fmt.Fprintf(t, "\t%s\t%d\n", g.Name, groups[g])
-		}
-		for _, c := range alone {
-			fmt.Fprintf(t, "alone\t%s\t%s\n", k, c.ID)
-		}
-		known := &explain.Forecast{Why: "it is built before it boots"}
-		if _, variant := f.variants[k]; !variant {
-			var err error
-			if known, err = explain.Foresee(ctx, btf.source(a, k)); err != nil {
-				return err
-			}
-		}
-		known.Write(t, p.Of(k))
-		if known.DecidesNothing(p, p.Of(k)) {
-			fmt.Fprintf(t, "  nothing would be decided: without --allow-empty a run exits with %d\n", result.ExitNoVerdict)
-		}
+	list := multierror.Append(nil, wrong...)
+	if len(wrong) == kernels {
+		return list
 	}
-	return t.Flush()
+	for _, e := range flatten(list) {
+		fmt.Fprintln(a.stderr, "tokentest:", a.paste.In(e.Error()))
+	}
+	a.code = result.ExitNoVerdict
+	return nil
 }

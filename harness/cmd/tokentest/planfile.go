@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/lab"
@@ -29,30 +30,25 @@ func readPlanFile(name string) (*plan.File, error) {
 
 // adopt takes the values of the file that the command line does not set.
 func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]string, error) {
-	given := func(flag string) bool { return fl.Lookup(flag) != nil && fl.Changed(flag) }
-	if len(p.Kernels) > 0 && !given("kernel") {
-		if err := f.vary(p.Variants(p.Kernels)); err != nil {
-			return nil, err
+	given := map[string]bool{}
+	fl.Visit(func(f *pflag.Flag) { given[f.Name] = true })
+	if !given["kernel"] && len(p.Kernels) > 0 {
+		f.kernels = p.Kernels
+	}
+	if err := f.vary(p.Variants(f.kernels)); err != nil {
+		return nil, err
+	}
+	for _, s := range p.Settings {
+		if given[s.Flag] || fl.Lookup(s.Flag) == nil {
+			continue // of plan, which has fewer flags
+		}
+		for _, v := range s.Values {
+			if err := fl.Set(s.Flag, v); err != nil {
+				return nil, usage.Errorf("%s:%d: %s = %q: a wrong value: %w", p.Name, s.Line, s.Key, v, err)
+			}
 		}
 	}
-	if p.Full && !given("full") {
-		f.full = true
-	}
-	if p.Accel != "" && !given("accel") {
-		f.accel = p.Accel
-	}
-	if p.Jobs > 0 && !given("jobs") {
-		f.jobs = p.Jobs
-	}
-	if len(p.Append) > 0 && !given("append") {
-		f.append = p.Append
-	}
-	if p.Deadline != "" && !given("deadline") {
-		if err := fl.Set("deadline", p.Deadline); err != nil && fl.Lookup("deadline") != nil {
-			return nil, usage.Errorf("deadline = %q: must be a time such as 90s", p.Deadline)
-		}
-	}
-	if len(args) == 0 {
+	if len(args) == 0 && f.failed == "" {
 		args = p.Cases
 	}
 	return args, nil
@@ -61,20 +57,22 @@ func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]stri
 // registerPlan registers the flags for the plan file and its shards.
 func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
-		"take kernels, cases and more from `FILE` where no flag says otherwise (default tokentest.toml, if it is there)")
+		"take from `FILE` what no flag says (default tokentest.toml, if it is there); see tokentest help config")
 	fl.StringVar(&f.shard, "shard", "",
 		"do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N if they do not say N")
 	fl.StringVar(&f.durations, "durations", "",
 		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
+	fl.StringArrayVarP(&f.matching, "regexp", "x", nil,
+		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated")
 }
 
 // readFile reads the plan file and takes its values.
-func (f *runFlags) readFile(fl *pflag.FlagSet, args []string) ([]string, error) {
+func (f *runFlags) readFile(c *cobra.Command, args []string) ([]string, error) {
 	p, err := readPlanFile(f.file)
 	if p == nil || err != nil {
 		return args, err
 	}
-	return f.adopt(p, fl, args)
+	return f.adopt(p, c.Flags(), args)
 }
 
 // vary returns the kernels, each with the configuration to build it with.

@@ -14,12 +14,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/cli"
 	"tokentest/harness/fault"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/progress"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
+	"tokentest/harness/runs"
 	"tokentest/harness/shrink"
 	"tokentest/harness/usage"
 )
@@ -58,6 +60,11 @@ type runFlags struct {
 	durations        string
 	file             string
 	variants         map[string]lab.Variant
+	matching         []string
+	failed           string
+	again            *runs.Failed // what was not as expected in the run of failed
+	failFast, watch  bool
+	results          progress.Results
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -68,13 +75,15 @@ func (a *app) runCmd() *cobra.Command {
 		Long: `Boot each kernel, run the cases, judge the results, and store the records.
 
 A CASE is a name that "tokentest list cases" shows, the beginning of one up to
-a /, or a pattern in which * stands for anything. A FILE ends in .txt. Without
-either the default suite runs; --full runs everything.
+a /, or a pattern in which * stands for anything. A FILE is a case file, - the
+standard input; it replaces a built-in group of its name. Without either the
+default suite runs; --full runs everything.
 
 A kernel is a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR],
 tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 		Example: `  tokentest run --kernel deb:6.12
   tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
+  tokentest run --failed
   tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12
   git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,6 +92,9 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 			}
 			if err := a.override(c); err != nil {
 				return err
+			}
+			if f.watch && a.begun == nil && !a.watching {
+				return a.watchRun(c, f, args)
 			}
 			f.random.given, f.random.asked = c.Flags().Changed("seed"), c.Flags().Changed("random")
 			return a.run(c, args, f)
@@ -121,7 +133,14 @@ tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
 	entryFlag(fl, &f.boot)
 	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
+	fl.BoolVarP(&f.results.Verbose, "verbose", "v", false, "print each case as it ends")
+	fl.IntVar(&f.results.Slowest, "slowest", 0, "list the `N` slowest cases after the run")
+	fl.BoolVar(&f.failFast, "failfast", false, "stop at the first failure; machines then boot, and start from no snapshot")
+	fl.StringVar(&f.failed, "failed", "", "run what was not as expected in `RUN` (default the newest run), on its kernels")
+	fl.Lookup("failed").NoOptDefVal = runs.Latest
+	fl.BoolVar(&f.watch, "watch", false, "run again when the kernel's image or a case file changes, until Ctrl-C")
 	f.registerPlan(fl)
+	cli.Groups(c, runGroups)
 	faultFlags(fl, &f.faults)
 	f.random.register(fl)
 	return c
@@ -167,36 +186,30 @@ func (f *runFlags) check() error {
 }
 
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
-	format, err := a.format(f.format)
+	args, err := f.readFile(c, args)
 	if err != nil {
 		return err
 	}
-	if args, err = f.readFile(c.Flags(), args); err != nil {
+	format, err := a.format(f.format)
+	if err != nil {
 		return err
 	}
 	if err := f.check(); err != nil {
 		return err
 	}
-	f.random.seeds()
-	p, err := expand(c.Context(), f.request(args))
-	if err != nil {
-		return err
-	}
-	lists, err := f.lists.apply(c.Context(), a, p)
-	if err != nil {
-		return err
-	}
-	if p, err = f.cut(p); err != nil {
+	p, lists, stdin, err := f.plan(c, a, args)
+	if p == nil || err != nil {
 		return err
 	}
 	l, err := f.lab(lists)
 	if err != nil {
 		return err
 	}
+	l.Flags = cli.Given(c, repeatFlags...)
 	if a.recall != nil {
 		l.Dir = a.resume
 		f.random.place(l.Dir, p)
-		return a.recall(l, p)
+		return errors.Join(keepStdin(l.Dir, p, stdin), a.recall(l, p))
 	}
 	base, err := a.readBaseline(f)
 	if err != nil {
@@ -215,11 +228,17 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	a.keep(c.Context())
-	if err := f.random.keep(a, l.Dir, p); err != nil {
+	if err := errors.Join(keepStdin(l.Dir, p, stdin), f.random.keep(a, l.Dir, p)); err != nil {
 		return err
 	}
-	show := a.progress(c.Context(), l)
-	r, err := l.Run(c.Context(), p, append([]string{self}, line...))
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
+	show := a.progress(ctx, l)
+	if f.failFast && a.begun == nil {
+		f.results.Stop = stop
+	}
+	f.results.Follow(l)
+	r, err := l.Run(ctx, p, append([]string{self}, line...))
 	show.End()
 	if errors.Is(err, lab.ErrStale) {
 		return fmt.Errorf("--resume %s: %w", l.Dir, err)
@@ -227,9 +246,58 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := a.conclude(format, r, err); err != nil {
 		return err
 	}
-	err = a.after(c.Context(), l, p, r, base, f)
+	err = errors.Join(f.results.WriteSlowest(a.stderr), a.after(c.Context(), l, p, r, base, f))
 	a.noteResume(format, r)
 	return err
+}
+
+// plan makes the plan of a run, or nil if there is nothing to run: --failed is of a run in which all
+// was as expected. stdin is the text of the case file -.
+func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, lists []result.ListEntry,
+	stdin string, err error,
+) {
+	ctx := c.Context()
+	if f.failed != "" {
+		if args, err = f.chooseFailed(ctx, a, args, c.Flags().Changed("kernel")); err != nil {
+			return nil, nil, "", err
+		}
+		if f.again == nil {
+			a.note("all was as expected in %s: nothing to run", f.failed)
+			return nil, nil, "", nil
+		}
+	}
+	f.random.seeds()
+	if stdin, err = a.readStdin(args); err != nil {
+		return nil, nil, "", err
+	}
+	r := f.request(args)
+	r.Stdin = stdin
+	if p, err = a.expand(ctx, r); err != nil {
+		return nil, nil, "", err
+	}
+	if lists, err = f.lists.apply(ctx, a, p); err == nil && f.again != nil {
+		err = p.Narrow(f.again.On(p.Kernels))
+	}
+	if err == nil {
+		p, err = f.cut(p)
+	}
+	return p, lists, stdin, err
+}
+
+// repeatFlags are the flags that a repetition of a case needs: the kernel may boot, or be judged, in
+// another way without them. --append and --expect are with the kernel's and the case's record.
+var repeatFlags = []string{"accel", "qemu", "deadline", "boot", "allow", "config", "fragment", "without", "make",
+	"file", "isolate", "batch", "cache", "lie-rule", "lie-corrupt", "lie-channel"}
+
+// runGroups are the headings of the flags in the help of run.
+var runGroups = []cli.Group{
+	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "denylist", "allowlist", "expect",
+		"strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
+	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
+		"until-fail", "failfast", "watch", "resume", "snapshot", "boot", "qemu", "offline", "refresh"}},
+	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
+	{Title: "What counts", Flags: []string{"allow", "allow-empty", "baseline", "fail-on"}},
+	{Title: "Kernels that are built", Flags: []string{"config", "fragment", "without", "make", "objects", "build-jobs"}},
 }
 
 // lab returns a lab with the settings of the flags, without its directories.
@@ -238,7 +306,11 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot,
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
 		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
-	if f.isolate != "" && l.Snapshot == lab.AutoRestore {
+	switch {
+	case l.Snapshot != lab.AutoRestore:
+	case f.failFast:
+		l.Snapshot = lab.NeverRestore // a failure of a machine that was restored is not certain
+	case f.isolate != "":
 		l.Snapshot = lab.AlwaysRestore // most machines can start from a snapshot of the first
 	}
 	if l.Build, err = f.build.options(); err != nil {
@@ -325,11 +397,20 @@ func untried(r *result.Run) (why error, tried bool) {
 	return host, tried
 }
 
+// formatVariable is the environment variable that names the format of reports.
+const formatVariable = "TOKENTEST_FORMAT"
+
 func formatHelp() string {
 	return "print `FORMAT`: " + strings.Join(report.Formats(), ", ") + " (default pretty on a terminal, else ktap)"
 }
 
 func (a *app) format(name string) (string, error) {
+	if env := os.Getenv(formatVariable); name == "" && env != "" {
+		if !slices.Contains(report.Formats(), env) {
+			return "", usage.Errorf("%s=%s: must be one of %s", formatVariable, env, strings.Join(report.Formats(), ", "))
+		}
+		name = env
+	}
 	if name == "" {
 		name = "ktap"
 		if _, tty := terminal(a.stdout); tty {
@@ -361,8 +442,13 @@ func summarize(path string, r *result.Run) error {
 }
 
 // expand makes the plan of a command, and sets the memory limit that the plan needs.
-func expand(ctx context.Context, r plan.Request) (*plan.Plan, error) {
-	p, err := plan.Load(ctx, r)
+func (a *app) expand(ctx context.Context, r plan.Request) (p *plan.Plan, err error) {
+	if r.Stdin == "" {
+		if r.Stdin, err = a.readStdin(r.Args); err != nil {
+			return nil, err
+		}
+	}
+	p, err = plan.Load(ctx, r)
 	if err == nil {
 		debug.SetMemoryLimit(p.Memory())
 	}
@@ -371,7 +457,8 @@ func expand(ctx context.Context, r plan.Request) (*plan.Plan, error) {
 
 // request returns the request for a plan from the flags and arguments.
 func (f *runFlags) request(args []string) plan.Request {
-	r := plan.Request{Kernels: f.kernels, Args: args, Full: f.full, Batch: f.batch, Seed: f.random.seed}
+	r := plan.Request{Kernels: f.kernels, Args: args, Full: f.full, Batch: f.batch, Matching: f.matching,
+		Seed: f.random.seed}
 	if f.random.worlds > 0 {
 		r.Extend = f.random.draw
 	}

@@ -28,7 +28,7 @@ suite) and shows the answer to each step; "runcase" lists them. "tokentest expla
 CASE" shows what they should answer. The machine ends with the shell.`,
 		Example: "  tokentest shell --kernel deb:6.12\n  tokentest shell --kernel deb:7.3 --console mine.txt",
 		RunE: func(c *cobra.Command, args []string) error {
-			p, err := expand(c.Context(), oneKernel(f.kernel, args))
+			p, err := a.expand(c.Context(), oneKernel(f.kernel, args))
 			if err != nil {
 				return err
 			}

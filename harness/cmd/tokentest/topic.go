@@ -2,13 +2,13 @@ package main
 
 import (
 	"embed"
-	"fmt"
 	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
+	"tokentest/harness/cli"
 	"tokentest/harness/vm"
 )
 
@@ -53,45 +53,5 @@ func topicCmds() []*cobra.Command {
 	return out
 }
 
-// plain is the page for a terminal: headings in capitals, and tables without frames.
-func (t topic) plain() string {
-	var out []string
-	lines := strings.Split(t.text, "\n")
-	for i, line := range lines {
-		switch {
-		case strings.HasPrefix(line, "## "):
-			line = strings.ToUpper(line[len("## "):])
-		case strings.HasPrefix(line, "| ---"), i+1 < len(lines) && strings.HasPrefix(lines[i+1], "| ---"):
-			continue
-		case strings.HasPrefix(line, "| "):
-			line = plainRow(line)
-		}
-		out = append(out, line)
-	}
-	return strings.Join(out, "\n")
-}
-
-// A page on a terminal: its width, and where the second cell of a row begins.
-const (
-	topicWidth  = 100
-	topicMargin = 16
-)
-
-// plainRow is a row of a table for a terminal: two columns, or one below the other
-// if the first cell is long.
-func plainRow(row string) string {
-	first, rest, _ := strings.Cut(strings.Trim(row, "| "), " | ")
-	out := fmt.Sprintf("  %-*s", topicMargin-3, strings.Trim(first, "`"))
-	col := len(out)
-	if col >= topicMargin {
-		col = topicWidth
-	}
-	for _, word := range strings.Fields(rest) {
-		if col+1+len(word) > topicWidth {
-			out += "\n" + strings.Repeat(" ", topicMargin-1)
-			col = topicMargin - 1
-		}
-		out, col = out+" "+word, col+1+len(word)
-	}
-	return out
-}
+// plain is the page for a terminal.
+func (t topic) plain() string { return cli.Plain(t.text) }

@@ -158,7 +158,7 @@ func (c *jsonComparison) facts() map[string]string {
 		findings += len(k.Findings)
 	}
 	out := map[string]string{"gaps": strconv.Itoa(len(c.Gaps)), "findings": strconv.Itoa(findings)}
-	for _, class := range classNames() {
+	for _, class := range result.ClassNames() {
 		out[class] = "0"
 	}
 	for class, n := range c.Counts {

@@ -1,0 +1,106 @@
+package explain
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"tokentest/cases"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// WriteGroups lists the groups of cases. known is what a kernel would skip of them, or nil.
+func WriteGroups(ctx context.Context, out io.Writer, known *Forecast) error {
+	corpus, err := cases.Load(ctx)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var all []*cases.Case
+	for _, g := range corpus.Groups {
+		fmt.Fprintf(w, "%s\t%d\t%s%s%s\n", g.Name, len(g.Cases), g.About, suiteNote(g), known.Cannot(g.Cases))
+		all = append(all, g.Cases...)
+	}
+	sweeps, err := cases.Sweeps(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range sweeps {
+		fmt.Fprintf(w, "%s\tmany\t%s (with --full)\n", f.Name, f.About)
+	}
+	if err := w.Flush(); err != nil || known == nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	known.Write(out, all)
+	return nil
+}
+
+// suiteNote returns how many cases of a group run without --full, or "" if all do.
+func suiteNote(g *cases.Group) string {
+	n := 0
+	for _, c := range g.Cases {
+		if !c.Full {
+			n++
+		}
+	}
+	switch n {
+	case len(g.Cases):
+		return ""
+	case 0:
+		return " (with --full)"
+	}
+	return fmt.Sprintf(" (%d without --full)", n)
+}
+
+// WritePlan lists what a plan would boot, with what is known of each kernel. source names the kernel of
+// a reference of the plan. wrong are the kernels that cannot be had, as far as that is known without the
+// network: *kernel.UsageError.
+func WritePlan(ctx context.Context, w io.Writer, p *plan.Plan, source func(ref string) Source) (
+	wrong []error, err error,
+) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(p.Kernels) == 0 {
+		fmt.Fprintf(t, "part %s: %s\n", p.Shard, result.NothingToDo)
+	}
+	for i, k := range p.Kernels {
+		writeBoot(t, p, i, k)
+		known, err := Foresee(ctx, source(k))
+		if err != nil {
+			return nil, err
+		}
+		if known.Wrong != nil {
+			wrong = append(wrong, known.Wrong)
+		}
+		known.Write(t, p.Of(k))
+		if known.DecidesNothing(p, p.Of(k)) {
+			fmt.Fprintf(t, "  nothing would be decided: without --allow-empty a run exits with %d\n", result.ExitNoVerdict)
+		}
+	}
+	return wrong, t.Flush()
+}
+
+// writeBoot lists the cases of one kernel by group, and those that run alone.
+func writeBoot(w io.Writer, p *plan.Plan, i int, k string) {
+	together, alone := plan.Alone(p.Of(k))
+	chosen := plan.ByWorld(together)
+	worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
+	var order []*cases.Group
+	for _, c := range chosen {
+		worlds[c.World] = true
+		if groups[c.Group] == 0 {
+			order = append(order, c.Group)
+		}
+		groups[c.Group]++
+	}
+	fmt.Fprintf(w, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds),
+		len(plan.Batches(chosen, p.Batch)))
+	for _, g := range order {
+		fmt.Fprintf(w, "\t%s\t%d\n", g.Name, groups[g])
+	}
+	for _, c := range alone {
+		fmt.Fprintf(w, "alone\t%s\t%s\n", k, c.ID)
+	}
+}
