@@ -122,7 +122,7 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 	b.Commit = b.Base
 	if len(files) > 0 {
 		lock := func() (context.Context, func(), error) { return c.lock(ctx, "tree-"+filepath.Base(b.repo.dir), o) }
-		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files, lock); err != nil {
+		if b.Patches, err = b.repo.am(ctx, ref, b.Base, files, o, lock); err != nil {
 			return nil, err
 		}
 		b.Commit = b.Patches[len(b.Patches)-1]

@@ -196,7 +196,9 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 		return nil, err
 	}
 	d.log("updating package lists of Debian's suites")
+	stop := d.during(listsText(filepath.Join(a.dir, "lists")))
 	failed, err := a.update(ctx, d.log)
+	stop()
 	if err != nil {
 		return nil, err
 	}
@@ -329,7 +331,9 @@ func (b *build) because() string {
 func (b *build) unpack(ctx context.Context, packages []pkg) error {
 	for _, p := range packages {
 		b.log("fetching %s %s (%.1f MB)", p.Name, p.Version, float64(p.Size)/1e6)
+		stop := b.during(fetched(p, b.temp))
 		paths, err := b.fetch(ctx, b.temp, []pkg{p})
+		stop()
 		if err != nil {
 			return err
 		}

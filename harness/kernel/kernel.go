@@ -64,6 +64,9 @@ type Options struct {
 
 	// Log gets a line for each slow step and each fallback; nil discards them.
 	Log func(format string, args ...any)
+	// Step gets what a long step does and how far it is, such as "fetching x, 3.1 of 9.9 MB",
+	// about twice a second, and "" when the step ends; nil discards it.
+	Step func(text string)
 
 	root string // of the host's files, for tests
 }

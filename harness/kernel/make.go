@@ -33,7 +33,7 @@ func (j *job) make(ctx context.Context) error {
 		return fmt.Errorf("lock the objects of earlier builds: %w", err)
 	}
 	defer j.hold.Close()
-	if err := j.repo.checkout(ctx, j.Commit); err != nil {
+	if err := j.repo.checkout(ctx, j.Commit, j.Options); err != nil {
 		return err
 	}
 	for _, name := range []string{"Makefile", "Kconfig"} {
@@ -213,6 +213,8 @@ func (j *job) compile(ctx context.Context, log *os.File) error {
 	if err := os.Remove(filepath.Join(j.out, bzImagePath)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the old image: %w", err)
 	}
+	stop := j.during(j.buildText())
+	defer stop()
 	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), "bzImage"); err != nil {
 		return j.failed(ctx, err)
 	}

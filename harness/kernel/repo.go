@@ -69,11 +69,16 @@ func output(cmd *child.Cmd) (string, error) {
 	if err == nil {
 		return strings.TrimSpace(string(out)), nil
 	}
-	text := strings.TrimSpace(complaint.String())
+	return "", complaintOf(err, complaint.String())
+}
+
+// complaintOf is the error of a git that failed, with the last line that it printed.
+func complaintOf(err error, text string) error {
+	text = strings.TrimSpace(text)
 	if errors.Is(err, exec.ErrNotFound) || text == "" {
-		return "", err
+		return err
 	}
-	return "", errors.New(strings.TrimPrefix(text[strings.LastIndexByte(text, '\n')+1:], "fatal: "))
+	return errors.New(strings.TrimPrefix(text[strings.LastIndexByte(text, '\n')+1:], "fatal: "))
 }
 
 // borrow makes the work tree for a user's repository, unless it exists.
@@ -177,11 +182,14 @@ func snapshot(ctx context.Context, ref, dir string, o Options) (commit string, c
 
 // checkout makes the work tree equal to a commit. Unchanged files keep their times, so that make
 // builds only the changed ones.
-func (r *repo) checkout(ctx context.Context, commit string) error {
+func (r *repo) checkout(ctx context.Context, commit string, o Options) error {
 	os.RemoveAll(filepath.Join(r.src(), ".git", "rebase-apply"))
 	// The lock is that of a git that was killed, because this process has the lock of the tree.
 	os.Remove(filepath.Join(r.src(), ".git", "index.lock"))
-	if _, err := r.git(ctx, "checkout", "-q", "--force", "--detach", commit); err != nil {
+	var said lastPart
+	stop := o.during(func() string { return said.checkoutText(commit) })
+	defer stop()
+	if err := followed(r.command(ctx, "checkout", "-q", "--progress", "--force", "--detach", commit), &said); err != nil {
 		return fmt.Errorf("check out %.12s of %s: %w", commit, r.name, err)
 	}
 	if _, err := r.git(ctx, "clean", "-ffdxq"); err != nil {
@@ -210,7 +218,7 @@ func (e *PatchError) Error() string {
 // applied once.
 // The work tree is locked only for that: what is applied needs no other build
 // to end.
-func (r *repo) am(ctx context.Context, ref, base string, files []string,
+func (r *repo) am(ctx context.Context, ref, base string, files []string, o Options,
 	lock func() (context.Context, func(), error)) ([]string, error) {
 	h := sha256.New()
 	io.WriteString(h, base)
@@ -232,7 +240,7 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string,
 			return nil, err
 		}
 		defer unlock()
-		if err := r.apply(ctx, base, files); err != nil {
+		if err := r.apply(ctx, base, files, o); err != nil {
 			return nil, err
 		}
 		if _, err := r.git(ctx, "update-ref", name, "HEAD"); err != nil {
@@ -250,8 +258,8 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string,
 	return commits, nil
 }
 
-func (r *repo) apply(ctx context.Context, base string, files []string) error {
-	if err := r.checkout(ctx, base); err != nil {
+func (r *repo) apply(ctx context.Context, base string, files []string, o Options) error {
+	if err := r.checkout(ctx, base, o); err != nil {
 		return err
 	}
 	for _, f := range files {

@@ -190,7 +190,10 @@ type Variant struct {
 }
 
 func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
-	o := kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build}
+	o := kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build,
+		Step: func(text string) {
+			l.progress(Progress{Kernel: ref, Stage: "resolve", Doing: cmp.Or(text, "finding the kernel")})
+		}}
 	if v, ok := l.Variants[ref]; ok {
 		o.Build = v.Build
 		return kernel.Resolve(ctx, v.Ref, o)

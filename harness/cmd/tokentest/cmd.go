@@ -22,6 +22,7 @@ import (
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
+	"tokentest/harness/progress"
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
@@ -44,6 +45,7 @@ type app struct {
 	stopped        bool                             // the user ended --watch: that is no interruption
 	noted          sync.Map                         // the lines that noteOnce has printed
 	paste          *cli.Paste                       // makes printed commands begin with self
+	steps          *progress.Steps                  // of what takes long outside of a run
 }
 
 // output stores the first error of a write, so that a full disk does not cut a listing short
@@ -92,6 +94,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 func (a *app) execute(ctx context.Context, args []string) int {
 	out := &output{Writer: a.stdout, ctx: ctx}
 	a.stdout, a.bisecting = out, slices.Contains(args, bisectFlag)
+	a.steps = progress.NewSteps(a.stderr, a.live())
 	root := a.root()
 	root.SetArgs(args)
 	c, err := root.ExecuteContextC(ctx)
@@ -289,6 +292,7 @@ func (a *app) keep(ctx context.Context) {
 // note writes a line for people, beside the results.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
+		a.steps.Clear()
 		fmt.Fprintln(a.stderr, a.paste.In(fmt.Sprintf(format, args...)))
 	}
 }

@@ -16,7 +16,11 @@ func (a *app) kernelCmd() *cobra.Command {
 }
 
 func (a *app) kernelOptions() kernel.Options {
-	return kernel.Options{CacheDir: a.cacheDir, Log: a.noteOnce}
+	o := kernel.Options{CacheDir: a.cacheDir, Log: a.noteOnce}
+	if !a.quiet {
+		o.Step = a.steps.Step
+	}
+	return o
 }
 
 func (a *app) kernelListCmd() *cobra.Command {

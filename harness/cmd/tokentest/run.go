@@ -328,10 +328,15 @@ func (a *app) progress(ctx context.Context, l *lab.Lab) *progress.Display {
 	if a.quiet {
 		return nil
 	}
+	return progress.Show(ctx, l, a.stderr, a.live())
+}
+
+// live reports whether the standard error can show lines that change.
+func (a *app) live() bool {
 	_, tty := terminal(a.stderr)
 	_, ci := os.LookupEnv("CI")
 	_, plain := os.LookupEnv("NO_COLOR")
-	return progress.Show(ctx, l, a.stderr, tty && !ci && !plain)
+	return tty && !ci && !plain
 }
 
 // after does the work after the report of a run.
