@@ -103,8 +103,9 @@ const (
 )
 
 // structOpsConfig is what the struct_ops of TCP needs: it names the module that it
-// belongs to, and bpf_struct_ops_desc_init needs that type.
-const structOpsConfig = "BPF_JIT INET MODULES"
+// belongs to, and bpf_struct_ops_desc_init needs that type. prepare_arg_info looks the names of
+// its functions up with kallsyms_lookup, which finds none without CONFIG_KALLSYMS.
+const structOpsConfig = "BPF_JIT INET KALLSYMS MODULES"
 
 // lsmHook is the hook of LSM programs: one that no option but CONFIG_SECURITY compiles in
 // (include/linux/lsm_hook_defs.h). A program for cgroups may be loaded for any hook.
