@@ -120,7 +120,7 @@ func decompress(payload *io.SectionReader) (io.Reader, error) {
 // newZstd allows the window of the whole kernel: the kernel is packed with
 // zstd --ultra -22 and unpacked in one go.
 func newZstd(r io.Reader, size uint32) (io.Reader, error) {
-	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(1<<31))
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxWindow(1<<31))
 }
 
 // search reads r up to the mark and parses the configuration after it.

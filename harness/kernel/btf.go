@@ -201,7 +201,7 @@ func (k *Kernel) Types(o Options, tags ...string) (*Types, error) {
 	if t := keptTypes(kept, tags); t != nil {
 		return t, nil
 	}
-	t, err := ReadTypes(k.Image, tags...)
+	t, err := ReadTypes(k.unpackedIn(dir), tags...)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,12 @@ func TestDirect(t *testing.T) {
 		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, withNote) {
 			t.Fatalf("%d bytes, error %v; want the %d bytes of the ELF file", len(got), err, len(withNote))
 		}
+		if from := k.unpackedIn(o.CacheDir); from != path {
+			t.Errorf("its types are read from %s, want %s", from, path)
+		}
+		if from := k.unpackedIn(t.TempDir()); from != k.Image {
+			t.Errorf("without a cache its types are read from %s, want %s", from, k.Image)
+		}
 		k.Image = "gone" // what is kept is enough
 		if again, err := k.Direct(t.Context(), o); err != nil || again != path {
 			t.Errorf("the second time: %q, %v; want %q", again, err, path)

@@ -53,7 +53,7 @@ func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, erro
 	if err != nil {
 		return nil, err
 	}
-	t.dir = r.lab.Dir
+	t.dir, t.program = r.lab.Dir, true
 	if p.Shell || p.Extras {
 		err := t.withShell(ctx)
 		switch {

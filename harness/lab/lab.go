@@ -285,7 +285,7 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 	}
 	m := &vm.Machine{
 		QEMU: l.QEMU, Kernel: t.entry.file, Initrd: img.Path, Accel: t.accel, Dir: l.Dir,
-		MemMiB: t.memMiB, Slow: t.slow,
+		MemMiB: t.memMiB, Slow: t.slow, Program: true,
 	}
 	if err := m.Start(ctx); err != nil {
 		return 0, err

@@ -51,6 +51,7 @@ type trial struct {
 	arguments     []string        // of the kernel, besides Lab.Append
 	snapshotTried bool            // snapshot holds the answer
 	saver         *saver          // for the next machine, if it is to be saved
+	program       bool            // a program of the user runs, and no case
 	provoking     bool            // the next machine shows a known defect
 	cold          bool            // no further machine is restored
 	doubted       []int           // the boots of restored machines that did not end well

@@ -56,11 +56,18 @@ func board(m Machine) feature {
 // self-tests are a fifth of a boot under TCG. Under TCG each timer that the kernel
 // programs also leaves the translated code, which takes a third of the time after
 // hello, so only the periodic tick stays.
-func quick(a Accel) feature {
-	if a == TCG {
-		return feature{karg: []string{"cryptomgr.notests", "highres=off", "nohz=off"}}
+//
+// The jitter entropy generator measures the time of its own loops for a tenth of a second
+// (jent_mod_init of crypto/jitterentropy-kcapi.c); no case draws from it.
+func quick(m Machine) feature {
+	f := feature{karg: []string{"cryptomgr.notests"}}
+	if m.Accel == TCG {
+		f.karg = append(f.karg, "highres=off", "nohz=off")
 	}
-	return feature{karg: []string{"cryptomgr.notests"}}
+	if m.Accel == TCG && !m.Program {
+		f.karg = append(f.karg, "initcall_blacklist=jent_mod_init")
+	}
+	return f
 }
 
 // noPreempt keeps the Go runtime of the guest's agent from interrupting its system
@@ -147,7 +154,7 @@ func argv(m Machine) []string {
 
 // features is the machine and the kernel arguments that belong to it.
 func features(m Machine, c chardevs) []feature {
-	return []feature{board(m), bare, dieOnPanic, healthy, quick(m.Accel), timed(m), noPreempt, log(c), records(c)}
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, log(c), records(c)}
 }
 
 // KernelArguments returns the arguments with which the kernel of an emulated machine is

@@ -44,6 +44,16 @@ func TestCmdline(t *testing.T) {
 	golden(t, "testdata/cmdline.serial", cmdline(m, serialPort, 3*time.Second))
 }
 
+// A user's program gets all that the kernel has.
+func TestArgvOfProgram(t *testing.T) {
+	for _, program := range []bool{false, true} {
+		args := strings.Join(argv(Machine{Accel: TCG, Program: program}), " ")
+		if left := strings.Contains(args, "initcall_blacklist="); left == program {
+			t.Errorf("program %v: the kernel leaves out initcalls: %v", program, left)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

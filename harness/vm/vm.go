@@ -96,6 +96,7 @@ type Machine struct {
 	Restore  *Snapshot     // start from it; the machine must be otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is created; no clock runs then
 	Monitor  bool          // the machine will be saved by Snapshots.Put
+	Program  bool          // a program of the user runs, which can use all that the kernel has
 	Allow    *splat.Allow  // findings that do not count; nil means that all count
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
 
