@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 	"harness/watch":   {},
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},
 	"harness/oci":     {},
-	"harness/cache":   {},
+	"harness/cache":   {"harness/runs", "harness/usage"},
 	"harness/kernel":  {"harness/child", "harness/oci", "kconfig"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/vm"},

@@ -20,8 +20,10 @@ const shellName = "shell"
 
 // commands are u-root's commands for looking around in a machine.
 var commands = []string{
-	"cat", "chmod", "cp", "date", "dmesg", "echo", "find", "gosh", "grep", "head", "id", "insmod", "kill", "ln", "ls",
-	"lsmod", "mkdir", "mount", "mv", "ps", "pwd", "rm", "sleep", "strace", "sync", "tail", "umount", "uname",
+	"basename", "cat", "chmod", "cp", "date", "df", "dirname", "dmesg", "du", "echo", "false", "find", "gosh",
+	"grep", "head", "hexdump", "id", "insmod", "kill", "ln", "ls", "lsmod", "mkdir", "mktemp", "mount", "mv", "printenv",
+	"ps", "pwd", "readlink", "realpath", "rm", "rmmod", "seq", "sleep", "sort", "strace", "strings", "sync", "tail", "tar",
+	"tee", "timeout", "touch", "tr", "true", "umount", "uname", "uniq", "unshare", "wc", "which", "xargs",
 }
 
 const commandRoot = "github.com/u-root/u-root/cmds/core/"

@@ -1,7 +1,7 @@
 // Package cache lists what the cache directory holds, and removes what nobody uses. The packages that fill the cache
 // know what is in an entry; this one knows where the entries are, and the locks under which they are made.
 //
-// Start with List and Prune; kinds.go has the table of what there is.
+// Start with List and Prune; kinds.go has the table of what there is, request.go what a user asks for.
 package cache
 
 import (

@@ -128,9 +128,7 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		return codedError{err, guestprog.ExitNoMachine}
 	}
 	a.code = a.verdict(ctx, ended, l)
-	for _, line := range o.Advice(ended, a.code, stderr) {
-		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
-	}
+	a.advise(o, ended, a.code, stderr)
 	if err := guestprog.Store(l.Dir, ended, a.code); err != nil {
 		fmt.Fprintf(a.stderr, "tokentest: %v\n", err) // the program's exit code counts
 	}
@@ -161,6 +159,13 @@ func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
 		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
 	}
 	return code
+}
+
+// advise says how to bring what a program missed.
+func (a *app) advise(o *guestprog.Options, e *lab.Ended, code int, stderr *guestprog.Tail) {
+	for _, line := range o.Advice(e, code, stderr) {
+		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
+	}
 }
 
 // machineLab prepares a lab for one machine. Its directory is removed at the end unless --out

@@ -84,7 +84,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	if err != nil {
 		return err
 	}
-	_, p, err := a.program(f, args)
+	o, p, err := a.program(f, args)
 	if err != nil {
 		return err
 	}
@@ -97,12 +97,16 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		return fmt.Errorf("keep the program's output: %w", err)
 	}
 	defer file.Close()
-	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, a.stderr
+	stderr := &guestprog.Tail{To: a.stderr}
+	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, stderr
 	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir,
 		AllowEmpty: f.allowEmpty}
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
 		return codedError{err, guestprog.ExitNoMachine}
+	}
+	if ended.Exit != nil {
+		a.advise(o, ended, ended.Exit.Code, stderr)
 	}
 	run.End, run.Interrupted = time.Now().UTC(), ctx.Err() != nil
 	ended.Kernel.Cases, err = guestprog.Results(file.Name(), ended, args[0], kind)
