@@ -233,6 +233,9 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	ctx, stop := context.WithCancel(c.Context())
 	defer stop()
+	if text := p.Announce(c.Context(), f.repeat); text != "" {
+		a.note("%s", text)
+	}
 	show := a.progress(ctx, l)
 	if f.failFast && a.begun == nil {
 		f.results.Stop = stop
