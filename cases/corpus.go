@@ -23,6 +23,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"tokentest/harness/glob"
+	"tokentest/harness/textfile"
 )
 
 //go:embed matrix/*.txt scenario/*.txt known/*.txt sweep/*.txt
@@ -165,6 +166,9 @@ func (c *Corpus) AddFile(ctx context.Context, name string) (*Group, error) {
 	text, err := readFile(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read case file: %w", err)
+	}
+	if err := textfile.Check(name, text); err != nil {
+		return nil, err
 	}
 	if err := c.Add(ctx, name, string(text)); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokentest/cases"
+	"tokentest/harness/textfile"
 	"tokentest/harness/usage"
 )
 
@@ -92,6 +93,9 @@ func IsFile(arg string) bool {
 func (r *Request) addFile(ctx context.Context, corpus *cases.Corpus, arg string) (*cases.Group, error) {
 	if arg != Stdin {
 		return corpus.AddFile(ctx, arg)
+	}
+	if err := textfile.Check(StdinFile, []byte(r.Stdin)); err != nil {
+		return nil, err
 	}
 	if err := corpus.Add(ctx, StdinFile, r.Stdin); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"tokentest/cases/uapi"
 	"tokentest/harness/glob"
 	"tokentest/harness/listfile"
+	"tokentest/harness/textfile"
 )
 
 // ListKind is the kind of a list.
@@ -45,6 +46,9 @@ type ListEntry struct {
 // expect lists, errno in expect lists. An entry whose date has passed is an error, so that
 // somebody checks it.
 func ParseList(kind ListKind, name, text string, now time.Time) ([]ListEntry, error) {
+	if err := textfile.Check(name, []byte(text)); err != nil {
+		return nil, err
+	}
 	var out []ListEntry
 	for line := range listfile.Parse(name, text, "#") {
 		words := strings.Fields(line.Body)

@@ -9,6 +9,7 @@ import (
 
 	"tokentest/harness/glob"
 	"tokentest/harness/listfile"
+	"tokentest/harness/textfile"
 )
 
 // Allow is a list of known findings, which do not fail a run. Its methods accept a
@@ -31,6 +32,9 @@ type entry struct {
 // anything. Date and reason are mandatory. An entry whose date has passed is an
 // error, so that somebody checks whether the kernel is fixed.
 func ParseAllow(a *Allow, name, text string, now time.Time) (*Allow, error) {
+	if err := textfile.Check(name, []byte(text)); err != nil {
+		return nil, err
+	}
 	out := &Allow{}
 	if a != nil {
 		out.entries = slices.Clone(a.entries)

@@ -41,8 +41,7 @@ matched by their reference; one kernel that is left on either side is compared w
 the other one.
 
 A baseline is one file with every decision of a run, for CI to keep.`,
-		Example: `  tokentest compare
-  tokentest compare results/runs/MONDAY results/runs/TUESDAY
+		Example: `  tokentest compare results/runs/MONDAY results/runs/TUESDAY
   tokentest compare --write-baseline mine.jsonl.gz results/runs/RUN
   tokentest compare --baseline mine.jsonl.gz results/runs/RUN --format github --fail-on flaky
   tokentest compare results/runs/RUN --base-kernel deb:6.12 --new-kernel deb:7.3`,

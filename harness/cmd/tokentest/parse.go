@@ -37,7 +37,7 @@ no verdict, unless --allow-empty is given.`,
 			if err != nil {
 				return err
 			}
-			in, from := a.stdin, "/dev/stdin"
+			in, from := a.stdin, "stdin"
 			if len(args) > 0 {
 				f, err := os.Open(args[0])
 				if err != nil {
@@ -62,7 +62,11 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	if err != nil {
 		return err
 	}
-	k := &result.KernelRun{Ref: kernel, Repeat: "tokentest parse " + from, Cases: guestprog.Cases(log, "", -1)}
+	again := shell.Quote(self) + " parse " + shell.Quote(from)
+	if from == "stdin" {
+		again = shell.Quote(self) + " parse < LOG" // nobody kept it
+	}
+	k := &result.KernelRun{Ref: kernel, Repeat: again, Cases: guestprog.Cases(log, "", -1)}
 	now := time.Now().UTC()
 	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty,
 		Kernels: []*result.KernelRun{k}}
@@ -114,7 +118,7 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		a.verdict(ctx, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
-	ended.Kernel.Repeat = "tokentest exec --kernel " + shell.Join(f.kernel) + " --parse " + kind +
+	ended.Kernel.Repeat = shell.Quote(self) + " exec --kernel " + shell.Join(f.kernel) + " --parse " + kind +
 		" -- " + shell.Join(args...)
 	run.Kernels = []*result.KernelRun{ended.Kernel}
 	if err := runs.Store(run); err != nil {

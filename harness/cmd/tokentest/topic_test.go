@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tokentest/harness/cachedir"
+	"tokentest/harness/plan"
+	"tokentest/harness/runs"
 )
 
 // Each file of a topic begins with its own name and a title, and no topic has the
@@ -122,4 +126,27 @@ func badLinks(t *testing.T, name string) []string {
 		}
 	}
 	return out
+}
+
+// The topic config has each key of a plan file, the topic environment each variable of our own.
+func TestTopicsAreComplete(t *testing.T) {
+	text := map[string]string{}
+	for _, topic := range topics() {
+		text[topic.name] = topic.text
+	}
+	found := 0
+	for _, m := range regexp.MustCompile(`(?m)^#([a-z-]+) = `).FindAllStringSubmatch(plan.WriteConfig(), -1) {
+		found++
+		if !strings.Contains(text["config"], "| `"+m[1]+"` | ") {
+			t.Errorf("help config has no key %s", m[1])
+		}
+	}
+	if found < 20 {
+		t.Errorf("a plan file has %d keys", found)
+	}
+	for _, name := range []string{runs.Variable, cachedir.Variable, formatVariable} {
+		if !strings.Contains(text["environment"], "| `"+name+"` | ") {
+			t.Errorf("help environment has no %s", name)
+		}
+	}
 }
