@@ -1,11 +1,15 @@
 package explain
 
 import (
+	"errors"
+	"os"
+	"strings"
 	"testing"
 
 	"tokentest/cases"
 	"tokentest/cases/uapi"
 	"tokentest/harness/plan"
+	"tokentest/harness/usage"
 )
 
 // A plan says beforehand that a kernel would decide nothing. Controls that only
@@ -33,5 +37,24 @@ func TestDecidesNothing(t *testing.T) {
 	}
 	if (&Forecast{Why: "it is built before it boots"}).DecidesNothing(nil, nil) {
 		t.Error("a kernel that is not at hand decides nothing")
+	}
+}
+
+// Newest is the release of the headers that the numbers are from; a later release is not described.
+func TestNewest(t *testing.T) {
+	text, err := os.ReadFile("../../cases/uapi/zlayout.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(text), "\n")
+	if !strings.Contains(head, " of "+Newest+";") {
+		t.Errorf("Newest is %s, but the numbers are %s", Newest, head)
+	}
+	for release, ok := range map[string]bool{Newest: true, "6.12": true, "deb:6.12": true, "99.9": false, "deb:8.0": false,
+		"x": false} {
+		var u *usage.Error
+		if _, err := FactsAt(release); (err == nil) != ok || !ok && !errors.As(err, &u) {
+			t.Errorf("%s: got %v", release, err)
+		}
 	}
 }
