@@ -144,20 +144,18 @@ func TestPrune(t *testing.T) {
 
 // What a process uses, or works on, stays; the rest goes.
 func TestPruneInUse(t *testing.T) {
+	locked := func(name string) func(dir string) error {
+		return func(dir string) error {
+			f, err := lockfile.Lock(t.Context(), filepath.Join(dir, name), func() {})
+			t.Cleanup(func() { f.Close() }) // until then it is held, and not collected
+			return err
+		}
+	}
 	for what, lock := range map[string]func(dir string) error{
-		"kernels: linux-image 6.1-1": func(dir string) error { return cachedir.Hold(filepath.Join(dir, "kernels/aa")) },
-		"trees: linux_1": func(dir string) error {
-			_, err := lockfile.Lock(t.Context(), filepath.Join(dir, "trees/linux_1/out-1.lock"), func() {})
-			return err
-		},
-		"apt: lists and packages": func(dir string) error {
-			_, err := lockfile.Lock(t.Context(), filepath.Join(dir, "locks/apt"), func() {})
-			return err
-		},
-		"images: agent-1 images: old.cpio": func(dir string) error {
-			_, err := lockfile.Lock(t.Context(), filepath.Join(dir, "images/lock"), func() {})
-			return err
-		},
+		"kernels: linux-image 6.1-1":       func(dir string) error { return cachedir.Hold(filepath.Join(dir, "kernels/aa")) },
+		"trees: linux_1":                   locked("trees/linux_1/out-1.lock"),
+		"apt: lists and packages":          locked("locks/apt"),
+		"images: agent-1 images: old.cpio": locked("images/lock"),
 	} {
 		dir := fill(t)
 		if err := lock(dir); err != nil {
