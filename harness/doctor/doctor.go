@@ -40,7 +40,8 @@ type Finding struct {
 func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Finding {
 	out := []Finding{
 		{What: "version", State: strings.TrimPrefix(builtin.Of().String(), "tokentest ")},
-		tool(ctx, "qemu-system-x86_64", "--version", true, "scripts/setup.sh, or: apt-get install qemu-system-x86"),
+		tool(ctx, "qemu-system-x86_64", "--version", true,
+			"apt-get install qemu-system-x86, or scripts/setup.sh of a checkout"),
 	}
 	out = append(out, agentOf(ctx, images.Options{Source: agent}, cacheDir)...)
 	out = append(out,
@@ -124,7 +125,7 @@ func compilers(ctx context.Context) Finding {
 	f := Finding{What: "kernel build", State: "everything to build a kernel is installed"}
 	if lost, pkgs := kernel.Missing(ctx); len(lost) > 0 {
 		f.State = "no " + strings.Join(lost, ", ") + "; only git: and src: references need it"
-		f.Fix, f.packages = "scripts/setup-build.sh, or: apt-get install -y "+strings.Join(pkgs, " "), pkgs
+		f.Fix, f.packages = "apt-get install -y "+strings.Join(pkgs, " ")+", or scripts/setup-build.sh of a checkout", pkgs
 	}
 	return f
 }

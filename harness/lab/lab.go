@@ -135,7 +135,7 @@ func (l *Lab) Check() error {
 	_, err := exec.LookPath(cmp.Or(l.QEMU, defaultQEMU))
 	switch {
 	case err != nil && l.QEMU == "":
-		return fmt.Errorf("find QEMU: no %s in PATH: install it with scripts/setup.sh, or name another with --qemu",
+		return fmt.Errorf("find QEMU: no %s in PATH: install it as tokentest doctor says, or name another with --qemu",
 			defaultQEMU)
 	case err != nil:
 		return fmt.Errorf("find QEMU: %w", err)

@@ -326,7 +326,7 @@ func TestHostFaults(t *testing.T) {
 	}
 	l = newLab(t, "clean")
 	t.Setenv("PATH", t.TempDir())
-	for qemu, want := range map[string]string{"": "scripts/setup.sh", "nowhere": `"nowhere"`,
+	for qemu, want := range map[string]string{"": "tokentest doctor", "nowhere": `"nowhere"`,
 		"bzImage/qemu": "not a directory"} {
 		l.QEMU = qemu
 		if err := l.Check(); err == nil || !strings.Contains(err.Error(), want) {
