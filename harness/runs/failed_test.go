@@ -38,7 +38,8 @@ func TestFindFailed(t *testing.T) {
 	none := &result.KernelRun{Ref: "none", Error: "no such file"}
 	f = FindFailed(&result.Run{Args: []string{"tokentest", "run", "--full"}, Selection: []string{"a"},
 		Kernels: []*result.KernelRun{bad, none}})
-	if on := f.On(f.Kernels); !f.Full || !slices.Equal(f.Args, []string{"a"}) || len(on["none"]) != 0 || len(on["bad"]) != 3 {
+	on = f.On(f.Kernels)
+	if !f.Full || !slices.Equal(f.Args, []string{"a"}) || len(on["none"]) != 0 || len(on["bad"]) != 3 {
 		t.Errorf("got %+v, %v", f, on)
 	}
 }
