@@ -80,7 +80,8 @@ standard input; it replaces a built-in group of its name. Without either the
 default suite runs; --full runs everything.
 
 A kernel is a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR],
-tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV, with +PATCHES.`,
+oci:IMAGE, host, tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV,
+with +PATCHES. The topic references has all forms.`,
 		Example: `  tokentest run --kernel deb:6.12
   tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
   tokentest run --failed
