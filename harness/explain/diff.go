@@ -12,6 +12,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
+	"tokentest/harness/report"
 )
 
 // change is a kind of decision that two kernels make differently.
@@ -22,8 +23,10 @@ type change struct {
 }
 
 // Diff compares what the oracle expects of cases on two kernels, and writes how many decisions
-// differ, by the rule that decides on each. A set-up that cases share counts once.
-func Diff(ctx context.Context, w io.Writer, facts [2]*step.Facts, list []*cases.Case) error {
+// differ, by the rule that decides on each. A set-up that cases share counts once. said gets, now
+// and then, how far it is, and "" at the end.
+func Diff(ctx context.Context, w io.Writer, facts [2]*step.Facts, list []*cases.Case, said func(string)) error {
+	defer said("")
 	d := differ{facts: facts, worlds: map[*cases.World]bool{}, changes: map[[2]string]*change{}}
 	for i, f := range facts {
 		d.plays[i].Facts = f
@@ -31,14 +34,18 @@ func Diff(ctx context.Context, w io.Writer, facts [2]*step.Facts, list []*cases.
 	for i := range d.only {
 		d.only[i] = map[string]int{}
 	}
-	for _, c := range list {
+	for i, c := range list {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if i%1000 == 0 {
+			said(fmt.Sprintf("comparing %s and %s, %d of %d cases", facts[0].Release, facts[1].Release, i, len(list)))
 		}
 		if err := d.add(c); err != nil {
 			return err
 		}
 	}
+	said("")
 	return d.write(w)
 }
 
@@ -117,7 +124,7 @@ func (d *differ) write(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for i, f := range d.facts {
 		for _, why := range slices.Sorted(maps.Keys(d.only[i])) {
-			fmt.Fprintf(w, "only on %s\t%d cases\t%s\n", f.Release, d.only[i][why], why)
+			fmt.Fprintf(w, "only on %s\t%s\t%s\n", f.Release, report.Count(d.only[i][why], "case"), why)
 		}
 	}
 	if err := w.Flush(); err != nil {
@@ -127,7 +134,11 @@ func (d *differ) write(out io.Writer) error {
 	for _, c := range list {
 		changed += c.n
 	}
-	fmt.Fprintf(out, "%d cases on both, %d on neither, %d decisions change from %s to %s\n", d.both, d.neither, changed,
-		old, young)
+	change := "decisions change"
+	if changed == 1 {
+		change = "decision changes"
+	}
+	fmt.Fprintf(out, "%s on both, %d on neither, %d %s from %s to %s\n", report.Count(d.both, "case"), d.neither, changed,
+		change, old, young)
 	return nil
 }

@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,7 +136,7 @@ func TestInterrupted(t *testing.T) {
 	if err := (&Explainer{Writer: &out}).Cases(ctx, list, []*step.Facts{f}, false); !errors.Is(err, stop) {
 		t.Errorf("Cases: got %v", err)
 	}
-	if err := Diff(ctx, &out, [2]*step.Facts{f, f}, list); !errors.Is(err, stop) {
+	if err := Diff(ctx, &out, [2]*step.Facts{f, f}, list, func(string) {}); !errors.Is(err, stop) {
 		t.Errorf("Diff: got %v", err)
 	}
 	if _, err := Notices(ctx, []*result.Run{{Kernels: []*result.KernelRun{{}}}}, nil); !errors.Is(err, stop) {
@@ -152,13 +153,19 @@ func TestDiff(t *testing.T) {
 		not      string
 	}{
 		{"6.12", "6.12", []string{" on both, 0 on neither, 0 decisions change from 6.12 to 6.12\n"}, "only on"},
-		{"6.12", "7.3", []string{"  example unknown_types", " on 6.12, ", " decisions change from 6.12 to 7.3\n"},
+		{"6.12", "7.3", []string{"  example unknown_types", " on 6.12, ", "1 decision changes from 6.12 to 7.3\n"},
 			" 0 decisions change"},
 		{"6.1", "6.12", []string{"only on 6.12 "}, "only on 6.1 "},
 	} {
 		var out strings.Builder
-		if err := Diff(t.Context(), &out, [2]*step.Facts{at(t, tt.from), at(t, tt.to)}, list); err != nil {
+		var said []string
+		say := func(text string) { said = append(said, text) }
+		if err := Diff(t.Context(), &out, [2]*step.Facts{at(t, tt.from), at(t, tt.to)}, list, say); err != nil {
 			t.Fatal(err)
+		}
+		first := fmt.Sprintf("comparing %s and %s, 0 of %d cases", tt.from, tt.to, len(list))
+		if len(said) < 2 || said[0] != first || said[len(said)-1] != "" {
+			t.Errorf("says %q, want %q first and nothing last", said, first)
 		}
 		for _, want := range tt.want {
 			if !strings.Contains(out.String(), want) {

@@ -297,6 +297,13 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
+// step shows what a long step does and how far it is, "" that it has ended.
+func (a *app) step(text string) {
+	if !a.quiet {
+		a.steps.Step(text)
+	}
+}
+
 // noteOnce writes a line, but not twice.
 func (a *app) noteOnce(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)

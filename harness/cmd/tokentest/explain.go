@@ -138,5 +138,5 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return explain.Diff(ctx, a.stdout, facts, p.Cases)
+	return explain.Diff(ctx, a.stdout, facts, p.Cases, a.step)
 }

@@ -16,11 +16,7 @@ func (a *app) kernelCmd() *cobra.Command {
 }
 
 func (a *app) kernelOptions() kernel.Options {
-	o := kernel.Options{CacheDir: a.cacheDir, Log: a.noteOnce}
-	if !a.quiet {
-		o.Step = a.steps.Step
-	}
-	return o
+	return kernel.Options{CacheDir: a.cacheDir, Log: a.noteOnce, Step: a.step}
 }
 
 func (a *app) kernelListCmd() *cobra.Command {

@@ -89,7 +89,9 @@ func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 // not ended it reads what there is.
 func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*result.Run, error) {
 	var parts []*result.Run
-	for _, dir := range dirs {
+	defer a.step("")
+	for i, dir := range dirs {
+		a.step(fmt.Sprintf("reading %s, %d of %s", dir, i+1, report.Count(len(dirs), "run")))
 		r, err := runs.Load(l, dir)
 		var unended *result.UnendedError
 		if errors.As(err, &unended) {
@@ -104,6 +106,7 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 	if len(parts) == 1 {
 		return parts[0], nil
 	}
+	a.step(fmt.Sprintf("merging %d runs", len(parts)))
 	r, err := result.Merge(parts)
 	if err != nil {
 		return nil, usage.Of(err)
