@@ -291,7 +291,8 @@ func newPlayground(t *testing.T) *playground {
 	p := &playground{dir: t.TempDir()}
 	home, cache := filepath.Join(p.dir, "home"), filepath.Join(p.dir, "home/.cache/tokentest")
 	// The variables of make are empty: it may be make that runs the test.
-	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "GOMAXPROCS=1", "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
+	p.env = append(os.Environ(), "HOME="+home, "XDG_CACHE_HOME=", "TOKENTEST_CACHE=",
+		"GOMAXPROCS=1", "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=",
 		"PATH="+filepath.Join(p.dir, "tools")+":"+os.Getenv("PATH"),
 		labtest.Acts+"=clean", labtest.Boots+"="+filepath.Join(p.dir, "boots"))
 	if err := errors.Join(labtest.Tree(p.dir), labtest.Cache(cache, config),
