@@ -1,6 +1,10 @@
 package guest
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"tokentest/cases/step"
+)
 
 // btfBlob frames types and strings as a BTF object, Documentation/bpf/btf.rst.
 func btfBlob(types []uint32, strs string) []byte {
@@ -18,7 +22,7 @@ func btfBlob(types []uint32, strs string) []byte {
 const (
 	signedInt32 = 1<<24 | 32 // BTF_INT_SIGNED, 32 bits
 	btfPtr      = 2
-	funcTypeID  = 5
+	funcTypeID  = step.FuncType
 )
 
 // intBlob is the smallest BTF that a map can name: type 1 is int.

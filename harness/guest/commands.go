@@ -194,7 +194,7 @@ func (a *actor) command(s *step.Step) (int, step.Observation) {
 	n, _ := s.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)
 	r := &request{scratch: make([]byte, packetLen+4*8)}
-	a.fill(r, cmd, s)
+	a.fill(r, cmd&^uapi.BPF_COMMON_ATTRS, s)
 	if r.before != nil {
 		r.before()
 	}

@@ -15,12 +15,15 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// maxValue is room for a value of each processor.
+// maxValue is room for the value of a map of descriptors, and more than most maps need.
 const maxValue = 8 << 10
+
+// maxKey is more than the longest key that a map of a case has.
+const maxKey = 32 << 10
 
 // access makes a call about the element under key 0 of a map.
 func access(cmd uapi.Cmd, fd int, value []byte) uapi.Errno {
-	key := make([]byte, 8)
+	key := make([]byte, maxKey)
 	var a attr
 	a.i32(uapi.Attr_map_fd, fd)
 	a.ptr(uapi.Attr_key, &key[0])
@@ -33,37 +36,40 @@ func access(cmd uapi.Cmd, fd int, value []byte) uapi.Errno {
 	return errno
 }
 
-// element puts an element into a map, looks it up or deletes it, and looks
-// whether it is, or was, there.
+// element puts an element into a map, looks it up or deletes it, and looks whether it is, or was,
+// there. What the kernel does not let the descriptor do shows nothing.
 func (a *actor) element(s *step.Step) (int, step.Observation) {
 	do, _ := s.Num(step.KeyDo)
 	fd := a.fd(s, step.KeyHandle)
-	value, want := make([]byte, maxValue), []byte{0xa5, 0, 0, 0}
+	t, room := mapInfo(fd)
+	value, want := make([]byte, room), []byte{0xa5, 0, 0, 0}
 	copy(value, want)
-	if mapType(fd) == uapi.BPF_MAP_TYPE_PROG_ARRAY { // it takes a program, and shows its id
+	if t == uapi.BPF_MAP_TYPE_PROG_ARRAY { // it takes a program, and shows its id
 		filter := a.fix.commands[fixFilter]
 		binary.LittleEndian.PutUint32(value, uint32(filter))
 		binary.LittleEndian.PutUint32(want, a.id(uapi.BPF_PROG_GET_FD_BY_ID, filter))
 	}
-	there := func() bool {
-		got := make([]byte, maxValue)
-		return access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got) == 0 && bytes.Equal(got[:len(want)], want)
-	}
-	errno := access(uapi.BPF_MAP_UPDATE_ELEM, fd, value)
-	works := there
+	got := make([]byte, room)
+	matches := func() bool { return bytes.Equal(got[:len(want)], want) }
+	look := func() uapi.Errno { return access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got) }
+	refused := func(errno uapi.Errno) bool { return errno != 0 && errno != uapi.Errno(unix.ENOENT) }
+	put := access(uapi.BPF_MAP_UPDATE_ELEM, fd, value)
 	switch step.Do(do) {
 	case step.DoLookup:
-		got := make([]byte, maxValue)
-		errno = access(uapi.BPF_MAP_LOOKUP_ELEM, fd, got)
-		works = func() bool { return bytes.Equal(got[:len(want)], want) }
+		return noFD, proved(look(), func() bool { return put != 0 || matches() })
 	case step.DoDelete:
-		works = func() bool { return !there() }
-		if !there() && errno == 0 {
-			works = there // it was not there: nothing is shown
+		seen := look()
+		if seen != 0 && !refused(seen) && put == 0 {
+			return noFD, step.Observation{Proof: step.DoesNotWork} // it was not there
 		}
-		errno = access(uapi.BPF_MAP_DELETE_ELEM, fd, nil)
+		return noFD, proved(access(uapi.BPF_MAP_DELETE_ELEM, fd, nil), func() bool {
+			return look() != 0
+		})
 	}
-	return noFD, proved(errno, works)
+	return noFD, proved(put, func() bool {
+		seen := look()
+		return refused(seen) || seen == 0 && matches()
+	})
 }
 
 // proved is the result of a call, with the proof that it worked.
@@ -78,18 +84,24 @@ func proved(errno uapi.Errno, works func() bool) step.Observation {
 	return o
 }
 
-// mapType asks a map for its type.
-func mapType(fd int) uapi.MapType {
+// mapInfo asks a map for its type, and how much room a value needs: that of a map with a value for
+// each processor needs one for each.
+func mapInfo(fd int) (uapi.MapType, int) {
+	const size, rounded, cpus = 3, 8, 64
 	info := make([]byte, infoLen)
 	var a attr
 	a.i32(uapi.Attr_info_bpf_fd, fd)
 	a.u32(uapi.Attr_info_info_len, infoLen)
 	a.ptr(uapi.Attr_info_info, &info[0])
 	if _, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &a); errno != 0 {
-		return uapi.BPF_MAP_TYPE_UNSPEC
+		return uapi.BPF_MAP_TYPE_UNSPEC, maxValue
 	}
 	runtime.KeepAlive(info)
-	return uapi.MapType(binary.LittleEndian.Uint32(info))
+	value := int(binary.LittleEndian.Uint32(info[size*wordSize:]))
+	if value > maxKey { // of no map of a case, and no map at all
+		value = 0
+	}
+	return uapi.MapType(binary.LittleEndian.Uint32(info)), max(maxValue, (value+rounded)*cpus)
 }
 
 func (a *actor) objGet(s *step.Step) (int, step.Observation) {
@@ -101,7 +113,10 @@ func (a *actor) objGet(s *step.Step) (int, step.Observation) {
 	at.path(a.fd(s, step.KeyIn), name)
 	fd, errno := bpf(uapi.BPF_OBJ_GET, &at)
 	runtime.KeepAlive(name)
-	return fd, proved(errno, func() bool { return mapType(fd) != uapi.BPF_MAP_TYPE_UNSPEC })
+	return fd, proved(errno, func() bool {
+		t, _ := mapInfo(fd)
+		return t != uapi.BPF_MAP_TYPE_UNSPEC
+	})
 }
 
 // record is what the programs of the buffers write.

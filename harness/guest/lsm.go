@@ -191,8 +191,11 @@ func (g *agent) forgetLSM() {
 	}
 }
 
-// ranLSM answers ENODATA where a slot's conditions never held.
+// ranLSM answers ENODATA where a slot's conditions never held in the earlier steps of any actor.
 func (g *agent) ranLSM(_ *player, s *step.Step) (step.Observation, error) {
+	if err := g.settle(nil); err != nil {
+		return step.Observation{}, err
+	}
 	h, _ := s.Num(step.KeyHandle)
 	place, ok := g.lsm[step.Handle(h)]
 	if ok && binary.LittleEndian.Uint64(g.hooks[place.hook].read()[place.slot*slotLen+slotCount:]) > 0 {

@@ -440,10 +440,10 @@ func TestProve(t *testing.T) {
 			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
 		}
 	}
-	if got := mapType(m); got != uapi.BPF_MAP_TYPE_HASH {
+	if got, _ := mapInfo(m); got != uapi.BPF_MAP_TYPE_HASH {
 		t.Errorf("the map is of type %s", got)
 	}
-	if got := mapType(null); got != uapi.BPF_MAP_TYPE_UNSPEC {
+	if got, _ := mapInfo(null); got != uapi.BPF_MAP_TYPE_UNSPEC {
 		t.Errorf("a file is of type %s", got)
 	}
 	if proof, values := proveToken(m); proof != step.DoesNotWork || values != nil {
