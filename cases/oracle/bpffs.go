@@ -24,6 +24,10 @@ func (d *Delegate) Decide(k *Kernel) (Verdict, Masks) {
 	case !d.Setter.capable(d.Opener.Userns, uapi.CAP_SYS_ADMIN):
 		return bpffsVerdict(ePERM, "mount-capable", "mount_capable",
 			"the creator lacks CAP_SYS_ADMIN in the opener's user namespace"), m
+	case !k.Token && d.Opener.Userns != Initial && usernsFix.in(k):
+		return bpffsVerdict(ePERM, "userns-mount", "sget_fc", usernsText), m
+	case !k.Token && d.Opener.Userns != Initial:
+		return Verdict{Rule: usernsUnknown, ID: "bpffs/userns-not-modelled"}, m
 	case k.Token && d.Opener.Userns != Initial && !d.Setter.capable(Initial, uapi.CAP_SYS_ADMIN):
 		return bpffsVerdict(ePERM, "fill-super", "bpf_fill_super", "the creator lacks CAP_SYS_ADMIN "+initialNS), m
 	case !k.Token:

@@ -140,6 +140,8 @@ func TestParseMaskLength(t *testing.T) {
 func TestDelegate(t *testing.T) {
 	inChild := Cred{Userns: child, Euid: 1000, Caps: uapi.AllCaps}
 	root := Cred{Userns: Initial, Caps: uapi.AllCaps}
+	fixed61 := KernelAt(linux(6, 1))
+	fixed61.Patch = 103
 	set := func(values ...string) []Option {
 		var out []Option
 		for _, v := range values {
@@ -173,7 +175,7 @@ func TestDelegate(t *testing.T) {
 			Delegate{nil, inChild, Cred{Initial, 1000, 0}}, ePERM, "bpffs/fill-super", 0},
 		{"root in the initial namespace", k612, Delegate{set("any"), root, root}, 0, "bpffs/allowed", ^uint64(0)},
 		{"before tokens options are unknown", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
-		{"before tokens a child creates", k61, Delegate{set("any"), inChild, inChild}, 0, "bpffs/unknown-option", 0},
+		{"before tokens a child creates", fixed61, Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/userns-mount", 0},
 		{"before tokens, no capability", k61, Delegate{nil, inChild, Cred{child, 1000, 0}}, ePERM, "bpffs/mount-capable", 0},
 	} {
 		v, m := tt.d.Decide(tt.k)

@@ -70,7 +70,7 @@ var otherCommands = []otherCommand{
 	}},
 	{uapi.BPF_PROG_ATTACH, "bpf_prog_attach", []callRule{
 		attr("bpf_prog_attach"),
-		progBadFD,
+		progBadFD, progNone, progOther("bpf_prog_get_type"),
 		skbNoCap(eINVAL), // bpf_prog_attach turns EPERM into EINVAL
 	}},
 	{uapi.BPF_PROG_DETACH, "bpf_prog_detach", []callRule{
@@ -114,7 +114,9 @@ var otherCommands = []otherCommand{
 	}},
 	ungated(uapi.BPF_MAP_UPDATE_BATCH, "bpf_map_do_batch"),
 	ungated(uapi.BPF_MAP_DELETE_BATCH, "bpf_map_do_batch"),
-	{uapi.BPF_LINK_CREATE, "link_create", []callRule{attr("link_create"), progBadFD, skbNoCap(ePERM)}},
+	{uapi.BPF_LINK_CREATE, "link_create", []callRule{
+		attr("link_create"), progBadFD, progNone, progOther("bpf_prog_attach_check_attach_type"), skbNoCap(ePERM),
+	}},
 	ungated(uapi.BPF_LINK_UPDATE, "link_update"),
 	{uapi.BPF_LINK_GET_FD_BY_ID, "bpf_link_get_fd_by_id", []callRule{
 		attrNoToken("bpf_link_get_fd_by_id"), noSysAdmin("bpf_link_get_fd_by_id"), noSuchID("bpf_link_by_id"),
@@ -197,6 +199,19 @@ var progBadFD = callRule{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF,
 	text:  "the program's descriptor is not open, or is an O_PATH descriptor",
 	holds: func(c *otherCall) bool { return c.req.Given && c.req.Prog.notOpen() }}
 
+// progNone is the other result of bpf_prog_get.
+var progNone = callRule{id: "prog-none", fn: "bpf_prog_get", errno: eINVAL, text: "the descriptor is not a program",
+	holds: func(c *otherCall) bool { return c.req.Given && !c.req.Prog.notOpen() && c.req.Prog.Loaded == nil }}
+
+// progOther is the check of the program's type: a call attaches to the cgroup's incoming packets.
+func progOther(fn string) callRule {
+	return callRule{id: "prog-other", fn: fn, errno: eINVAL, text: "the program is not a cgroup_skb program",
+		holds: func(c *otherCall) bool {
+			p := c.req.Prog.Loaded
+			return c.req.Given && p != nil && p.Type != uapi.BPF_PROG_TYPE_CGROUP_SKB
+		}}
+}
+
 // skbNoCap is the check of a cgroup_skb program: the kernel asks the token that
 // the program was loaded with, not one of the caller's.
 func skbNoCap(errno uapi.Errno) callRule {
@@ -259,6 +274,9 @@ func (r *Call) decide(w *World, trace *[]Line) Verdict {
 	if v.Errno != 0 {
 		return v
 	}
+	if empty := r.empty(); empty != nil {
+		return empty.decide(w.withoutLSM(), trace)
+	}
 	k := commandOf(r.Cmd)
 	if k == nil {
 		return drift("the oracle has no rules for the command "+r.Cmd.String(), "call")
@@ -270,13 +288,34 @@ func (r *Call) decide(w *World, trace *[]Line) Verdict {
 	return v
 }
 
+// empty is the request of a command that has an operation of its own, with an attribute of zeros. A case
+// names such a command only by its number with BPF_COMMON_ATTRS.
+func (r *Call) empty() Request {
+	switch r.Cmd {
+	case uapi.BPF_MAP_CREATE:
+		return &MapCreate{Attr: &MapAttr{}, Fault: r.Fault}
+	case uapi.BPF_PROG_LOAD:
+		return &ProgLoad{Attr: &ProgAttr{AttachID: NoID}, Fault: r.Fault}
+	case uapi.BPF_BTF_LOAD:
+		return &BTFLoad{Junk: true, Fault: r.Fault}
+	case uapi.BPF_TOKEN_CREATE:
+		return &TokenCreate{BPFFS: FD{Kind: Object}, Fault: r.Fault} // descriptor 0, /dev/null
+	}
+	return nil
+}
+
 // Sysctl is a write to kernel.unprivileged_bpf_disabled by root.
 type Sysctl struct{ Value int }
 
 // SysctlLocked is the value that cannot be changed any more.
 const SysctlLocked = 1
 
+// sysctlMax is the greatest value, SYSCTL_TWO.
+const sysctlMax = 2
+
 var sysctlRules = []rule[*Sysctl]{
+	{id: "range", fn: "proc_dointvec_minmax", errno: eINVAL, text: "the value is not 0, 1 or 2",
+		holds: func(c *call[*Sysctl]) bool { return c.req.Value < 0 || c.req.Value > sysctlMax }},
 	{id: "locked", fn: "bpf_unpriv_handler", errno: ePERM,
 		text:  "kernel.unprivileged_bpf_disabled is 1, which is final",
 		holds: func(c *call[*Sysctl]) bool { return c.UnprivDisabled == SysctlLocked && c.req.Value != SysctlLocked }},

@@ -38,7 +38,9 @@ func calls(f func(r *Call)) {
 		for _, fault := range []Fault{{TooLong: true}, {Unreadable: true}} {
 			f(&Call{Cmd: cmd, Fault: fault, Common: true})
 		}
-		f(&Call{Cmd: cmd, On: CallSkb, Given: true})
+		for _, fd := range []FD{{}, {Kind: Object}, {Kind: Object, Loaded: &Program{Type: uapi.BPF_PROG_TYPE_XDP}}} {
+			f(&Call{Cmd: cmd, On: CallSkb, Given: true, Prog: fd})
+		}
 		for _, t := range []*Token{nil, {Userns: child}} {
 			f(&Call{Cmd: cmd, On: CallSkb, Prog: FD{Kind: Object, Token: t}, Token: tokenOf(allMasks)})
 		}
@@ -84,6 +86,8 @@ func (r *reference) call(q *Call) uapi.Errno {
 		return 2
 	case (cmd == 8 || cmd == 28) && q.Given && q.Prog.Kind == Closed:
 		return 9
+	case (cmd == 8 || cmd == 28) && q.Given:
+		return 22
 	case (cmd == 8 || cmd == 28) && q.On == CallSkb:
 		r.tok = q.Prog.Token
 		if !r.capable(1 << 12) {
@@ -150,7 +154,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("and %d more", bad-19)
 	}
 	for _, id := range callRuleNames() {
-		if decided[id] == 0 && id != "sysctl/locked" && !isLSM(Line{ID: id}) {
+		if decided[id] == 0 && id != "sysctl/locked" && id != "sysctl/range" && !isLSM(Line{ID: id}) {
 			t.Errorf("no world is decided by %s", id)
 		}
 	}
@@ -182,7 +186,8 @@ func TestSysctlLocked(t *testing.T) {
 	for _, tt := range []struct {
 		is, set int
 		want    uapi.Errno
-	}{{0, 1, 0}, {2, 1, 0}, {2, 0, 0}, {1, 1, 0}, {1, 0, ePERM}, {1, 2, ePERM}} {
+	}{{0, 1, 0}, {2, 1, 0}, {2, 0, 0}, {1, 1, 0}, {1, 0, ePERM}, {1, 2, ePERM}, {2, 3, eINVAL}, {1, 3, eINVAL},
+		{0, -1, eINVAL}} {
 		w := &World{Kernel: k612, Caller: Cred{Userns: Initial, Caps: uapi.AllCaps}, UnprivDisabled: tt.is}
 		if v := Decide(w, &Sysctl{tt.set}); v.Errno != tt.want {
 			t.Errorf("%d set to %d: got %s, want %s", tt.is, tt.set, v.Errno, tt.want)

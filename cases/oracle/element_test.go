@@ -11,6 +11,9 @@ import (
 func TestElement(t *testing.T) {
 	nobody := &World{Kernel: k73, Caller: Cred{Userns: Initial, Euid: 65534}, UnprivDisabled: 2}
 	hash, array := FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARRAY}
+	of := func(t uapi.MapType, only Direction, stored bool) FD {
+		return FD{Kind: Object, Map: t, Only: only, Content: &Content{Stored: stored}}
+	}
 	for _, tt := range []struct {
 		fd    FD
 		do    uapi.Cmd
@@ -24,6 +27,14 @@ func TestElement(t *testing.T) {
 		{FD{Kind: Path, Map: uapi.BPF_MAP_TYPE_HASH}, uapi.BPF_MAP_LOOKUP_ELEM, true, eBADF},
 		{FD{Kind: TokenFD}, uapi.BPF_MAP_LOOKUP_ELEM, true, eINVAL},
 		{FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_QUEUE}, uapi.BPF_MAP_LOOKUP_ELEM, false, 0},
+		{of(uapi.BPF_MAP_TYPE_HASH, ReadOnly, false), uapi.BPF_MAP_UPDATE_ELEM, true, ePERM},
+		{of(uapi.BPF_MAP_TYPE_HASH, ReadOnly, false), uapi.BPF_MAP_LOOKUP_ELEM, true, eNOENT},
+		{of(uapi.BPF_MAP_TYPE_HASH, ReadOnly, true), uapi.BPF_MAP_LOOKUP_ELEM, true, 0},
+		{of(uapi.BPF_MAP_TYPE_ARRAY, ReadOnly, false), uapi.BPF_MAP_LOOKUP_ELEM, true, 0},
+		{of(uapi.BPF_MAP_TYPE_ARRAY, ReadOnly, false), uapi.BPF_MAP_DELETE_ELEM, true, ePERM},
+		{of(uapi.BPF_MAP_TYPE_HASH, WriteOnly, false), uapi.BPF_MAP_LOOKUP_ELEM, true, ePERM},
+		{of(uapi.BPF_MAP_TYPE_HASH, WriteOnly, false), uapi.BPF_MAP_DELETE_ELEM, true, 0},
+		{of(uapi.BPF_MAP_TYPE_QUEUE, WriteOnly, false), uapi.BPF_MAP_LOOKUP_ELEM, true, ePERM},
 	} {
 		if v := Decide(nobody, &Element{tt.fd, tt.do}); v.Known != tt.known || v.Errno != tt.errno {
 			t.Errorf("%s of %+v: %+v, want %s (known %v)", tt.do, tt.fd, v, tt.errno, tt.known)
@@ -33,8 +44,9 @@ func TestElement(t *testing.T) {
 
 // A pinned object is a file: its owner may open it, others need CAP_DAC_OVERRIDE.
 func TestObjGet(t *testing.T) {
-	b := &BPFFS{Userns: Initial, Root: Inode{Mode: 0o1777}, Names: []string{"map", "dir"}}
-	b.Pin("map", FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, 7)
+	b := &BPFFS{Userns: Initial, Root: Node{Inode: Inode{Mode: 0o1777}}}
+	b.Root.Pin("map", FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}, 7)
+	b.Root.Mkdir("dir", 0)
 	shut := *b
 	shut.Root.Mode = 0o1700
 	for _, tt := range []struct {

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"strings"
 	"testing"
 
 	"tokentest/cases/uapi"
@@ -136,9 +137,14 @@ func TestSetns(t *testing.T) {
 func TestMakeName(t *testing.T) {
 	dir := FD{
 		Kind:  BPFFSRoot,
-		BPFFS: &BPFFS{Userns: container, Root: Inode{1000, 1000, 0o755}, Names: []string{"there"}},
+		BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{1000, 1000, 0o755}}},
 	}
-	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Inode{0, 0, 0o755}}}
+	dir.BPFFS.Root.Pin("there", FD{}, 1000)
+	dir.BPFFS.Root.Mkdir("below", 1000)
+	below := FD{Kind: Dir, BPFFS: dir.BPFFS, Node: dir.BPFFS.Root.Names["below"]}
+	shut := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{1000, 1000, 0}}}}
+	tmp := FD{Kind: Dir}
+	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Node{Inode: Inode{0, 0, 0o755}}}}
 	object := FD{Kind: Object, Pinned: true}
 	for _, tt := range []struct {
 		name string
@@ -155,13 +161,31 @@ func TestMakeName(t *testing.T) {
 		{"link a token", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "new"}, eNOENT},
 		{"link a token to a name that exists", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "there"}, eEXIST},
 		{"mkdir", plainCred, MakeName{Mkdir, FD{}, dir, "new"}, 0},
+		{"mkdir of a name with a dot", plainCred, MakeName{Mkdir, FD{}, dir, "a.b"}, ePERM},
+		{"mkdir of a name with a dot, in a directory of mode 0", ownerCred, MakeName{Mkdir, FD{}, shut, "a.b"}, 0},
+		{"mkdir of the directory", plainCred, MakeName{Mkdir, FD{}, dir, "."}, eEXIST},
+		{"mkdir of its parent", plainCred, MakeName{Mkdir, FD{}, dir, ".."}, eEXIST},
+		{"mkdir below an object", plainCred, MakeName{Mkdir, FD{}, dir, "there/new"}, eNOTDIR},
+		{"mkdir below nothing", plainCred, MakeName{Mkdir, FD{}, dir, "none/new"}, eNOENT},
+		{"mkdir below a directory", plainCred, MakeName{Mkdir, FD{}, dir, "below/new"}, 0},
+		{"mkdir with O_PATH", plainCred, MakeName{Mkdir, FD{}, FD{Kind: Path, Was: Dir, Node: below.Node}, "new"}, 0},
+		{"mkdir nowhere", plainCred, MakeName{Mkdir, FD{}, FD{}, "new"}, eBADF},
+		{"mkdir in a token", plainCred, MakeName{Mkdir, FD{}, FD{Kind: TokenFD}, "new"}, eNOTDIR},
+		{"mkdir of a long name", plainCred, MakeName{Mkdir, FD{}, dir, strings.Repeat("x", 256)}, eNAMETOOLONG},
+		{"pin below the root", ownerCred, MakeName{Pin, object, below, "new"}, 0},
+		{"pin outside of a bpffs", ownerCred, MakeName{Pin, object, tmp, "new"}, ePERM},
 	} {
 		if v := Decide(world(tt.c, "6.12"), &tt.r); v.Errno != tt.want || !v.Known {
 			t.Errorf("%s: %+v, want %s", tt.name, v, tt.want)
 		}
 	}
-	if v := Decide(world(ownerCred, "6.12"), &MakeName{Pin, object, FD{Kind: Dir}, "new"}); v.Known {
-		t.Errorf("a directory outside bpffs: %+v", v)
+	for _, r := range []MakeName{
+		{Mkdir, FD{}, tmp, "new"}, {Mkdir, FD{}, dir, "/new"}, {Mkdir, FD{}, dir, "new/"}, {Mkdir, FD{}, dir, "../x"},
+		{Link, object, dir, "new"},
+	} {
+		if v := Decide(world(ownerCred, "6.12"), &r); v.Known {
+			t.Errorf("%s of %q: %+v, want an unknown answer", r.What, r.Name, v)
+		}
 	}
 }
 

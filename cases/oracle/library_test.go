@@ -13,7 +13,7 @@ func TestLibrary(t *testing.T) {
 	all, none := fs(child, allMasks), fs(child, Masks{})
 	few := fs(child, Masks{Cmds: 1, Maps: 1 << 22})
 	shut := fs(child, allMasks) // nobody may read its root directory
-	shut.Root = Inode{UID: child.Owner, GID: child.Owner}
+	shut.Root = Node{Inode: Inode{UID: child.Owner, GID: child.Owner}}
 	all.Root.Mode, none.Root.Mode, few.Root.Mode = 0o1777, 0o1777, 0o1777
 	foreign, initial := fs(sibling, allMasks), fs(Initial, allMasks)
 	inside := Cred{Userns: child, Caps: uapi.AllCaps}

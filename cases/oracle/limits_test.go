@@ -30,7 +30,7 @@ func TestLimits(t *testing.T) {
 		{"no limit", of(array), uapi.AllCaps, 0, "map_create/allowed", 0},
 		{"too large", of(array), uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
 		{"small enough", of(small), uapi.AllCaps, bound, "map_create/allowed", 0},
-		{"about the limit", of(array), uapi.AllCaps, 4 * bound, "map_create/unmodelled", 0},
+		{"about the limit", of(array), uapi.AllCaps, 4 * bound, "map_create/late-not-modelled", 0},
 		{"no permission", of(array), 0, bound, "map_create/unprivileged-disabled", ePERM},
 		{"before the name", of(&named), uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
 		{"before the descriptor", noFD, uapi.AllCaps, bound, "map_create/no-memory", eNOMEM},
@@ -43,7 +43,7 @@ func TestLimits(t *testing.T) {
 		for _, k := range []*Kernel{k612, k73} {
 			w := &World{Kernel: k, Caller: Cred{Userns: child, Caps: tt.caps}, UnprivDisabled: 2, Memory: tt.memory}
 			v := Decide(w, tt.req)
-			if known := !strings.HasSuffix(tt.id, "/unmodelled"); v.ID != tt.id || v.Errno != tt.errno ||
+			if known := !strings.HasSuffix(tt.id, "-not-modelled"); v.ID != tt.id || v.Errno != tt.errno ||
 				v.Known != known {
 				t.Errorf("%s, %s: %+v, want %s by %s", k.Release, tt.what, v, tt.errno, tt.id)
 			}

@@ -112,3 +112,10 @@ var lsmRanRules = []rule[*LSMRan]{
 func (r *LSMRan) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "lsm_ran", r, nil, lsmRanRules, trace)
 }
+
+// withoutLSM is the world without the hook bpf, which already ran for the call.
+func (w *World) withoutLSM() *World {
+	out := *w
+	out.LSM = slices.DeleteFunc(slices.Clone(w.LSM), func(l *LSM) bool { return l.Hook == HookBPF })
+	return &out
+}

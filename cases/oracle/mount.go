@@ -39,7 +39,7 @@ func (x *Context) takesOptions() bool {
 func (x *Context) Create() *BPFFS {
 	root := x.Root
 	root.Mode |= rootMode
-	return &BPFFS{Userns: x.Userns, Delegate: x.Masks, Root: root}
+	return &BPFFS{Userns: x.Userns, Delegate: x.Masks, Root: Node{Inode: root}}
 }
 
 // rootMode is what bpf_fill_super adds to the mount option mode.
@@ -150,11 +150,31 @@ var fscreateRules = []rule[*Fscreate]{
 		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
 			return !c.Caller.capable(x.Userns, uapi.CAP_SYS_ADMIN)
 		})},
+	{id: "userns-mount", fn: "sget_fc", errno: ePERM, until: linux(6, 9), fix: &usernsFix, text: usernsText,
+		holds: onContextOf(func(_ *call[*Fscreate], x *Context) bool { return x.Userns != Initial })},
+	{id: "userns-not-modelled", blind: true, until: linux(6, 9), text: usernsUnknown,
+		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
+			return x.Userns != Initial && !usernsFix.in(c.Kernel) && c.initialCapable(uapi.CAP_SYS_ADMIN)
+		})},
 	{id: "fill-super", fn: "bpf_fill_super", errno: ePERM, text: fillSuperText,
 		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
 			return x.Userns != Initial && !c.initialCapable(uapi.CAP_SYS_ADMIN)
 		})},
 }
+
+// usernsFix is "fs: don't allow non-init s_user_ns for filesystems without FS_USERNS_MOUNT"
+// (e1c5ae59c0f2). bpffs has the flag since 6.9, so that the check concerns kernels without tokens
+// alone. Debian's changelog lists it for 6.1.103; seen on 6.1.192. Debian's releases before 6.12 do not
+// show the patch level.
+var usernsFix = fix{
+	since:  linux(6, 11),
+	stable: map[uapi.Release]int{linux(6, 1): 103},
+}
+
+const (
+	usernsText    = "before 6.9 a bpffs belongs to the initial user namespace alone"
+	usernsUnknown = "the oracle does not know whether this kernel has the fix e1c5ae59c0f2"
+)
 
 const fillSuperText = "a bpffs for another user namespace than the initial one needs CAP_SYS_ADMIN " + initialNS
 

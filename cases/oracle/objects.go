@@ -1,17 +1,15 @@
 package oracle
 
-import (
-	"slices"
+import "tokentest/cases/uapi"
 
-	"tokentest/cases/uapi"
-)
-
-// Element is a lookup, an update or a delete of a map's element. The map has
-// an element with the key.
+// Element is a lookup, an update or a delete of the element under key 0 of a map. To
+// look it up or to delete it, the guest puts it there first.
 type Element struct {
 	FD FD
 	Do uapi.Cmd
 }
+
+type elementCall = call[*Element]
 
 func (r *Element) command() uapi.Cmd { return r.Do }
 
@@ -20,57 +18,43 @@ func (r *Element) command() uapi.Cmd { return r.Do }
 var elementRules = []rule[*Element]{
 	lsmBPF[*Element](),
 	{id: "bad-fd", fn: "__bpf_map_get", errno: eBADF, text: badFDText,
-		holds: func(c *call[*Element]) bool { return c.req.FD.notOpen() }},
+		holds: func(c *elementCall) bool { return c.req.FD.notOpen() }},
 	{id: "no-map", fn: "__bpf_map_get", errno: eINVAL, text: "the descriptor is not a map",
-		holds: func(c *call[*Element]) bool { return c.req.FD.Map == uapi.BPF_MAP_TYPE_UNSPEC }},
+		holds: func(c *elementCall) bool { return c.req.FD.Map == uapi.BPF_MAP_TYPE_UNSPEC }},
+	{id: "direction", fn: "map_get_sys_perms", errno: ePERM,
+		text: "the map's descriptor is opened for the other direction (BPF_F_RDONLY, BPF_F_WRONLY)",
+		holds: func(c *elementCall) bool {
+			if c.req.Do == uapi.BPF_MAP_LOOKUP_ELEM {
+				return c.req.FD.Only == WriteOnly
+			}
+			return c.req.FD.Only == ReadOnly
+		}},
+	{id: "not-modelled", blind: true, text: "the oracle does not cover elements of a map of this type",
+		holds: func(c *elementCall) bool { return !isMap(c.req.FD.Map, hasElements) }},
 	{id: "array-delete", fn: "array_map_delete_elem", errno: eINVAL, text: "an array's elements cannot be deleted",
-		holds: func(c *call[*Element]) bool {
+		holds: func(c *elementCall) bool {
 			return c.req.Do == uapi.BPF_MAP_DELETE_ELEM && isMap(c.req.FD.Map, isFixed)
 		}},
+	{id: "no-element", fn: "bpf_map_copy_value", errno: eNOENT, text: "the map has no element with the key",
+		holds: func(c *elementCall) bool {
+			return c.req.Do == uapi.BPF_MAP_LOOKUP_ELEM && !c.req.stored() && !isMap(c.req.FD.Map, isFixed)
+		}},
+}
+
+// stored reports whether the map has the element: the guest could put it there, or it was there.
+func (r *Element) stored() bool {
+	return r.FD.Only != ReadOnly || r.FD.Content != nil && r.FD.Content.Stored
+}
+
+// Apply notes what the step leaves in the map.
+func (r *Element) Apply() {
+	if r.FD.Content != nil && r.FD.Only != ReadOnly && isMap(r.FD.Map, hasElements) {
+		r.FD.Content.Stored = r.Do != uapi.BPF_MAP_DELETE_ELEM || isMap(r.FD.Map, isFixed)
+	}
 }
 
 func (r *Element) decide(w *World, trace *[]Line) Verdict {
-	if r.FD.Map != uapi.BPF_MAP_TYPE_UNSPEC && !isMap(r.FD.Map, hasElements) {
-		return Verdict{
-			Rule: "the oracle does not cover elements of a " + r.FD.Map.String(), ID: "element/unmodelled",
-		}
-	}
 	return run(w, "element", r, nil, elementRules, trace)
-}
-
-// ObjGet is BPF_OBJ_GET of a name in the root of a bpffs.
-type ObjGet struct {
-	In   FD
-	Name string
-}
-
-func (r *ObjGet) command() uapi.Cmd { return uapi.BPF_OBJ_GET }
-
-// objGetRules are the checks of bpf_obj_get_user and bpf_obj_do_get of kernel/bpf/inode.c.
-var objGetRules = []rule[*ObjGet]{
-	lsmBPF[*ObjGet](),
-	{id: "search", fn: "inode_permission", errno: eACCES, text: searchText,
-		holds: func(c *call[*ObjGet]) bool { return !c.req.In.BPFFS.Root.permits(c.Caller, mayExec) }},
-	{id: "no-name", fn: "bpf_obj_do_get", errno: eNOENT, text: "the name does not exist",
-		holds: func(c *call[*ObjGet]) bool { return !slices.Contains(c.req.In.BPFFS.Names, c.req.Name) }},
-	{id: "file", fn: "bpf_obj_do_get", errno: eACCES,
-		text: "the mode of the pinned file does not let the caller read and write it",
-		holds: func(c *call[*ObjGet]) bool {
-			p, ok := c.req.In.BPFFS.Pins[c.req.Name]
-			return ok && !p.Inode.permits(c.Caller, mayRead|mayWrite)
-		}},
-	{id: "no-object", fn: "bpf_inode_type", errno: eACCES, text: "the name is a directory, not a pinned object",
-		holds: func(c *call[*ObjGet]) bool {
-			_, ok := c.req.In.BPFFS.Pins[c.req.Name]
-			return !ok
-		}},
-}
-
-func (r *ObjGet) decide(w *World, trace *[]Line) Verdict {
-	if r.In.Kind != BPFFSRoot {
-		return Verdict{Rule: "the oracle covers only names in the root of a bpffs", ID: "get_pinned/not-modelled"}
-	}
-	return run(w, "get_pinned", r, nil, objGetRules, trace)
 }
 
 // TokenInfo is BPF_OBJ_GET_INFO_BY_FD of a token.

@@ -26,11 +26,24 @@ type ProgAttr struct {
 	BadName  bool
 	BadLog   bool // the log attributes do not fit together
 	Ifindex  uint32
-	BTFID    bool // attach_btf_id is set for a type that takes none
-	BadFD    bool // attach_prog_fd is neither a program nor a BTF
+	AttachID AttachID
+	AttachFD *FD // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
 	Body     Body
 	Uses     *FD // the descriptor that the program uses as a map to look up an element; nil for none
 }
+
+// AttachID is attach_btf_id, an id in the kernel's BTF or, for ext, in the BTF of the program that
+// is extended.
+type AttachID uint8
+
+// The ids. No kernel's BTF has a function as type 1: a function has a prototype.
+const (
+	OwnID    AttachID = iota // the type's own; 0 for a type that takes none
+	NoID                     // 0, for a type that takes one
+	FirstID                  // 1: no function, and no struct of a struct_ops
+	OtherID                  // another id, of a kind that the oracle does not know
+	TooBigID                 // greater than BTF_MAX_TYPE
+)
 
 // Body is a program that the verifier takes only with a certain privilege.
 type Body uint8
@@ -46,6 +59,7 @@ const (
 	ReadsUninitStack
 	VariesStackPointer
 	CallsSubprog
+	SpillsContext
 )
 
 const (
@@ -61,7 +75,7 @@ type progCall = call[*ProgLoad]
 // __sys_bpf, bpf_prog_load of kernel/bpf/syscall.c, then bpf_check, the
 // verifier. No rule stands for CHECK_ATTR: since 6.14 the last field ends the
 // attribute.
-var progLoadRules = []rule[*ProgLoad]{
+var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	attrTooLong[*ProgLoad](),
 	attrUnreadable[*ProgLoad](),
 	lsmBPF[*ProgLoad](),
@@ -100,24 +114,56 @@ var progLoadRules = []rule[*ProgLoad]{
 		text:  "the program type needs CAP_PERFMON " + checkedNS,
 		holds: func(c *progCall) bool { return c.req.typ().perfmon && !c.tokenCapable(uapi.CAP_PERFMON) }},
 
-	// The rest of bpf_prog_load.
+	// The rest of bpf_prog_load, then bpf_prog_load_check_attach.
 	{id: "attach-fd", fn: "bpf_prog_load", errno: eINVAL, text: "attach_prog_fd is neither a program nor a BTF",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadFD })},
+		holds: attachFD(func(fd *FD) bool { return fd.notOpen() || fd.Loaded == nil && !fd.BTF })},
+	{id: "attach-btf", fn: "bpf_prog_load", errno: eNOTSUPP, text: "attach_prog_fd is a BTF that is not the kernel's",
+		holds: attachFD(func(fd *FD) bool { return fd.BTF })},
+	{id: "attach-id-too-big", fn: "bpf_prog_load_check_attach", errno: eINVAL,
+		text:  "attach_btf_id is greater than BTF_MAX_TYPE",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.AttachID == TooBigID })},
 	{id: "attach-btf-id", fn: "bpf_prog_load_check_attach", errno: eINVAL,
-		text:  "the program type does not take attach_btf_id",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BTFID })},
+		text: "the program type does not take attach_btf_id",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.AttachID != NoID && a.AttachID != OwnID && !c.req.typ().target
+		})},
 	{id: "multi-not-tracing", fn: "bpf_prog_load_check_attach", errno: eINVAL, since: linux(7, 2),
 		text: "only tracing programs take this expected attach type",
 		holds: func(c *progCall) bool {
-			return slices.Contains(multiAttach, c.req.Attach) && c.req.Type != uapi.BPF_PROG_TYPE_TRACING
+			return c.req.multi() && c.req.Type != uapi.BPF_PROG_TYPE_TRACING
 		}},
+	{id: "multi-one", fn: "bpf_prog_load_check_attach", errno: eINVAL, since: linux(7, 2),
+		text: "a program for many functions names one, or a program",
+		holds: func(c *progCall) bool {
+			a := c.req.Attr
+			return c.req.multi() && c.req.Type == uapi.BPF_PROG_TYPE_TRACING &&
+				(a == nil || a.AttachID != NoID || a.AttachFD != nil)
+		}},
+	{id: "attach-program", fn: "bpf_prog_load_check_attach", errno: eINVAL,
+		text: "only tracing and ext programs are attached to a program",
+		holds: attachProgram(func(c *progCall, _ *Program) bool {
+			return c.req.Type != uapi.BPF_PROG_TYPE_TRACING && c.req.Type != uapi.BPF_PROG_TYPE_EXT
+		})},
 	{id: "bad-attach-type", fn: "bpf_prog_load_check_attach", errno: eINVAL,
 		text:  "the program type does not take this expected attach type",
 		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.attach()) }},
 	{id: "insns-unreadable", fn: "bpf_prog_load", errno: eFAULT, text: "the instructions cannot be read",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadInsns })},
-	{id: "offload", fn: "bpf_prog_dev_bound_init", errno: eINVAL, text: "the device does not exist",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Ifindex != 0 })},
+	{id: "offload-type", fn: "bpf_prog_dev_bound_init", errno: eINVAL,
+		text: "prog_ifindex is set, and the program type is neither sched_cls nor xdp",
+		holds: onDevice(func(c *progCall, _ *ProgAttr) bool {
+			return c.req.Type != uapi.BPF_PROG_TYPE_SCHED_CLS && c.req.Type != uapi.BPF_PROG_TYPE_XDP
+		})},
+	{id: "offload-flags", fn: "bpf_prog_dev_bound_init", errno: eINVAL,
+		text: "a program on a device takes no prog_flags but BPF_F_XDP_DEV_BOUND_ONLY (only xdp) and with it " +
+			"BPF_F_XDP_HAS_FRAGS; so it takes no token",
+		holds: onDevice(badDeviceFlags)},
+	{id: "offload", fn: "bpf_prog_dev_bound_init", errno: eINVAL, text: noDeviceText,
+		holds: onDevice(func(_ *progCall, a *ProgAttr) bool { return a.Ifindex >= noDevice })},
+	{id: "offload-not-modelled", blind: true, text: deviceText,
+		holds: onDevice(func(_ *progCall, a *ProgAttr) bool { return a.Ifindex != loopback })},
+	{id: "offload-not-supported", fn: "bpf_dev_offload_check", errno: eOPNOTSUPP, text: noOffloadText,
+		holds: onDevice(func(_ *progCall, _ *ProgAttr) bool { return true })},
 	{id: "bad-type", fn: "find_prog_type", errno: eINVAL, text: "the kernel does not have the program type",
 		holds: func(c *progCall) bool {
 			return c.req.Type == uapi.BPF_PROG_TYPE_UNSPEC || uint32(c.req.Type) >= c.Kernel.MaxProg
@@ -129,15 +175,37 @@ var progLoadRules = []rule[*ProgLoad]{
 	// bpf_check. Each program has at most one body, so the order of these rules does not matter.
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
-	{id: "not-compiled", fn: "bpf_check_attach_target", errno: eINVAL, when: noJIT,
-		text:  "net.core.bpf_jit_enable is 0, and a program can replace only a function of a compiled program",
-		holds: func(c *progCall) bool { return c.req.Type == uapi.BPF_PROG_TYPE_EXT }},
+	subprogRule,
+	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,
+		text:  "the program's map is a descriptor that is not open, or an O_PATH descriptor",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.notOpen() })},
+	{id: "map-no-map", fn: "resolve_pseudo_ldimm64", errno: eINVAL,
+		text: "the program's map is a descriptor that is not a map",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
+			return a.Uses != nil && !a.Uses.notOpen() && a.Uses.Map == uapi.BPF_MAP_TYPE_UNSPEC
+		})},
+	{id: "map-sleepable", fn: "check_map_prog_compatibility", errno: eINVAL,
+		text: "a sleepable program cannot use a map of this type",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Uses != nil && a.sleepable() && isMap(a.Uses.Map, noSleep) &&
+				(a.Uses.Map != uapi.BPF_MAP_TYPE_LPM_TRIE || !c.Kernel.has(linux(7, 2)))
+		})},
+}, targetRules, []rule[*ProgLoad]{
+	{id: "helper-type", fn: "bpf_tracing_func_proto", errno: eINVAL,
+		text: "the program type does not have the helper, which writes to a process",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Body == CallsProbeWriteUser && !c.req.typ().traces
+		})},
 	{id: "helper-bpf", fn: "bpf_base_func_proto", errno: eINVAL,
 		text:  "the helper needs CAP_BPF " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask, CallsProbeReadKernel)},
+	// Before 6.16 bpf_tracing_func_proto had these helpers, for syscall programs too.
 	{id: "helper-perfmon", fn: "bpf_base_func_proto", errno: eINVAL,
-		text:  "the helper needs CAP_PERFMON " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_PERFMON, CallsGetCurrentTask, CallsProbeReadKernel)},
+		text: "the helper needs CAP_PERFMON " + checkedNS,
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return (a.Body == CallsGetCurrentTask || a.Body == CallsProbeReadKernel) &&
+				(c.Kernel.has(linux(6, 16)) || !c.req.typ().traces) && !c.tokenCapable(uapi.CAP_PERFMON)
+		})},
 	{id: "read-locked-down", fn: "bpf_base_func_proto", errno: eINVAL, when: lockedDown(Confidentiality),
 		text:  "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeReadKernel })},
@@ -156,6 +224,8 @@ var progLoadRules = []rule[*ProgLoad]{
 	{id: "skb-data", fn: "cg_skb_is_valid_access", errno: eACCES,
 		text:  "a cgroup_skb program needs CAP_BPF to read the packet, " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_BPF, ReadsSkbData)},
+	{id: "context", fn: "check_ctx_access", errno: eACCES, text: "the program type cannot read this part of its context",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return !c.req.readsContext(a.Body) })},
 	{id: "pointer-leak", fn: "bpf_allow_ptr_leaks", errno: eACCES,
 		text:  "a program that leaks a pointer needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, ReturnsContext)},
@@ -167,19 +237,28 @@ var progLoadRules = []rule[*ProgLoad]{
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			return a.Body == VariesStackPointer && !c.Kernel.trustsCPU() && !c.tokenCapable(uapi.CAP_PERFMON)
 		})},
-	{id: "subprog", fn: "add_subprog_and_kfunc", errno: ePERM,
-		text:  "a program that calls functions of its own needs CAP_BPF " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_BPF, CallsSubprog)},
-	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,
-		text:  "the program's map is a descriptor that is not open, or an O_PATH descriptor",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.notOpen() })},
-	{id: "map-no-map", fn: "resolve_pseudo_ldimm64", errno: eINVAL,
-		text: "the program's map is a descriptor that is not a map",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
-			return a.Uses != nil && !a.Uses.notOpen() && a.Uses.Map == uapi.BPF_MAP_TYPE_UNSPEC
-		})},
+	// The lookup of an element.
+	{id: "map-lookup", fn: "check_map_func_compatibility", errno: eINVAL,
+		text:  "no program looks up an element of such a map",
+		holds: usesMap(func(fd *FD) bool { return isMap(fd.Map, noLookup) })},
+	{id: "map-keyless", fn: "check_func_arg", errno: eACCES, text: "the map has no keys",
+		holds: usesMap(func(fd *FD) bool { return isMap(fd.Map, keyless) })},
+	{id: "map-unmodelled", blind: true,
+		text:  "the oracle does not cover a program that looks up an element of such a map",
+		holds: usesMap(func(fd *FD) bool { return !isMap(fd.Map, anyLookup) })},
+	{id: "map-wide", fn: "check_stack_access_within_bounds", errno: eINVAL,
+		text:  "the map's key is longer than what the program has on its stack",
+		holds: usesMap(func(fd *FD) bool { return fd.Content != nil && fd.Content.Wide })},
+	{id: "return-kind", fn: "check_return_code", errno: eNOTSUPP, until: linux(7, 1),
+		text: "a tracing program has an expected attach type of LSM programs",
+		holds: func(c *progCall) bool {
+			return c.req.Type == uapi.BPF_PROG_TYPE_TRACING && slices.Contains(lsmAttach, c.req.Attach)
+		}},
+	{id: "return-value", fn: "check_return_code", errno: eINVAL,
+		text:  "the program returns what its type and expected attach type do not allow",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return a.Body != 0 && !c.req.mayReturn(c.Kernel, a.Body) })},
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
-}
+})
 
 const progLogText = "log_level, log_size and log_buf do not fit together"
 
@@ -263,19 +342,12 @@ func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
 	if _, known := progTypes[r.Type]; uint32(r.Type) < w.Kernel.MaxProg && !known {
 		return drift("the oracle does not know the program type "+r.Type.String(), "prog_load")
 	}
-	if r.Attr != nil && r.Attr.Uses != nil && !r.Attr.Uses.looksUp() {
-		return Verdict{
-			Rule: "the oracle does not cover programs that look up an element of such a map of type " + r.Attr.Uses.Map.String(),
-			ID:   "prog_load/map-unmodelled",
-		}
-	}
 	return run(w, "prog_load", r, r.Token.token(), progLoadRules, trace)
 }
 
-// looksUp reports whether the rules cover a program that looks an element up
-// in this descriptor.
-func (f FD) looksUp() bool {
-	return f.Map == uapi.BPF_MAP_TYPE_UNSPEC || isMap(f.Map, anyLookup) && !f.Wide
+// usesMap makes a rule of a check of the map that the program looks an element up in.
+func usesMap(f func(fd *FD) bool) func(c *progCall) bool {
+	return progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && f(a.Uses) })
 }
 
 // Keeps returns the token that a program is loaded with if the load succeeds:

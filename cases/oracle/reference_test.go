@@ -105,12 +105,20 @@ func (r *reference) progLoad(p refProg, ref TokenRef) uapi.Errno {
 	}
 	list, checked := refAttachs[t]
 	switch {
-	case k == k73 && a >= 59 && a <= 61 && t != 26,
+	case k == k73 && a >= 59 && a <= 61, // of tracing programs without a function only
+		t == 26 && !refTarget(a, k) || t == 29 && (!refTarget(a, k) || a == 23 || a == 26 || a == 28),
 		checked && !slices.Contains(list, a),
 		t == 0 || t >= k.MaxProg:
 		return 22
+	case k != k73 && t == 26 && (a == 27 || a == 43):
+		return 524
 	}
 	return 0
+}
+
+// refTarget is the switch of bpf_check_attach_target.
+func refTarget(a uint32, k *Kernel) bool {
+	return a >= 23 && a <= 28 || a == 43 || a == 58 && k == k73
 }
 
 func (r *reference) btfLoad(ref TokenRef) uapi.Errno {

@@ -179,7 +179,7 @@ func TestBeyondTheEnd(t *testing.T) {
 		want   uapi.Errno
 	}{
 		{k612, owner, 2, 57, ePERM}, {k619, owner, 2, 57, 0}, {k73, owner, 2, 57, 0},
-		{k619, owner, 26, 58, ePERM}, {k73, owner, 26, 58, 0}, {k73, owner, 26, 61, 0}, {k73, owner, 26, 62, ePERM},
+		{k619, owner, 26, 58, ePERM}, {k73, owner, 26, 58, 0}, {k73, owner, 26, 61, eINVAL}, {k73, owner, 26, 62, ePERM},
 		{k73, root, 6, 1000, 0}, {k612, root, 6, 1000, 0}, {k73, root, 6, 59, eINVAL}, {k612, root, 6, 59, 0},
 		{k73, root, 33, 0, eINVAL}, {k73, owner, 33, 0, ePERM},
 	} {

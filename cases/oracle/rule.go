@@ -4,13 +4,15 @@ import "tokentest/cases/uapi"
 
 // rule is one check of the kernel. A list of rules is in the kernel's order,
 // and the first one that holds decides the call. A rule with drop only makes
-// the kernel continue without the token.
+// the kernel continue without the token. A rule with blind stands for what the
+// oracle does not cover: the answer is not known, unless a check before it decides.
 type rule[R any] struct {
 	id    string // stable name inside the command: records store it
 	fn    string // the kernel function that makes the check
 	errno uapi.Errno
 	text  string
 	drop  bool
+	blind bool         // the oracle does not cover the request from here on
 	since uapi.Release // the first mainline release that has the check, if not all have it
 	until uapi.Release // the first mainline release that does not have it any more
 	fix   *fix         // the fix that added the check, if stable series have it too
@@ -100,10 +102,10 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 			errno = r.answer(c)
 		}
 		decides := holds && !c.decided && !r.drop
-		if trace != nil {
+		if trace != nil && (!r.blind || decides) {
 			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, errno, holds, decides, r.drop})
 		}
-		if holds && !c.decided && w.Kernel.Held != nil {
+		if holds && !r.blind && !c.decided && w.Kernel.Held != nil {
 			w.Kernel.Held(cmd + "/" + r.id)
 		}
 		if holds && !c.decided && r.drop {
@@ -111,7 +113,7 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 		}
 		if decides {
 			c.decided = true
-			verdict = Verdict{Known: true, Errno: errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
+			verdict = Verdict{Known: !r.blind, Errno: errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
 			if trace == nil {
 				break
 			}

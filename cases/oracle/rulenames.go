@@ -71,7 +71,9 @@ func LimitRules() []string {
 func names[R any](cmd string, rules []rule[R]) []string {
 	var out []string
 	for i := range rules {
-		out = append(out, cmd+"/"+rules[i].id)
+		if !rules[i].blind {
+			out = append(out, cmd+"/"+rules[i].id)
+		}
 	}
 	return out
 }

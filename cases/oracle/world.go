@@ -137,30 +137,7 @@ func bit(mask uint64, n, max uint32) bool { return n < max && n < 64 && mask&(1<
 type BPFFS struct {
 	Userns   *Userns
 	Delegate Masks
-	Root     Inode
-	Names    []string // the names in the root directory
-	Pins     map[string]Pinned
-}
-
-// Inode is what permission checks read of a file: the kuids of its owner and
-// its group, and its mode.
-type Inode struct{ UID, GID, Mode uint32 }
-
-// Pinned is the object under a name of a bpffs, and the inode of that name.
-type Pinned struct {
-	FD    FD
-	Inode Inode
-}
-
-// pinMode is the mode of a pinned object, bpf_mkobj_ops. The guest's umask is 0.
-const pinMode = 0o600
-
-// Pin notes that a thread with this kuid pinned an object.
-func (b *BPFFS) Pin(name string, fd FD, kuid uint32) {
-	if b.Pins == nil {
-		b.Pins = map[string]Pinned{}
-	}
-	b.Pins[name] = Pinned{fd, Inode{UID: kuid, GID: kuid, Mode: pinMode}}
+	Root     Node
 }
 
 // Token is struct bpf_token: a copy of the masks at creation, and the user
@@ -176,9 +153,9 @@ type FDKind int
 // The kinds. The zero value is a descriptor that is not open.
 const (
 	Closed    FDKind = iota
-	Path             // opened with O_PATH
+	Path             // opened with O_PATH; Was says of what
 	BPFFSRoot        // the root directory of a bpffs
-	Dir              // another directory
+	Dir              // another directory; Node is set if it is in a bpffs
 	TokenFD
 	Object // a map, a program, a BTF or another file
 	ContextFD
@@ -194,14 +171,49 @@ type FD struct {
 	Mount   *Mount       // the mount that the file was opened on; of a Path from fsmount the mount itself
 	Context *Context     // of a ContextFD
 	Userns  *Userns      // of a UsernsFD
+	Node    *Node        // of a directory below the root of a bpffs
+	Was     FDKind       // of a Path: what the descriptor would be without O_PATH
 	Pinned  bool         // BPF_OBJ_PIN takes this Object
 	Map     uapi.MapType // of an Object that is a map
-	Wide    bool         // the map's keys are longer than 8 bytes
+	Content *Content     // of a map
+	Only    Direction    // of a map: the descriptor is opened for one direction
 	BTF     bool         // an Object that is a BTF, with one type
 	Lock    bool         // the BTF also has a struct with a bpf_spin_lock
-	Loaded  *Symbol      // of an Object that is a program
-	Spills  bool         // the program stores a pointer on its stack
+	Loaded  *Program     // of an Object that is a program
 	Stays   bool         // opened without FD_CLOEXEC
+}
+
+// Direction is the file mode of a map's descriptor, bpf_get_file_flag.
+type Direction uint8
+
+// The directions. The zero value is O_RDWR.
+const (
+	ReadOnly  Direction = iota + 1 // BPF_F_RDONLY
+	WriteOnly                      // BPF_F_WRONLY
+)
+
+// DirectionOf is the direction that a map's flags give its descriptor.
+func DirectionOf(flags uint32) Direction {
+	switch flags & fFile {
+	case fRDONLY:
+		return ReadOnly
+	case fWRONLY:
+		return WriteOnly
+	}
+	return 0
+}
+
+// Content is what calls on a map's elements depend on. All descriptors of a map share it.
+type Content struct {
+	Wide   bool // the keys are longer than 8 bytes
+	Stored bool // the map has an element under key 0
+}
+
+// Program is what later calls see of a loaded program.
+type Program struct {
+	Type   uapi.ProgType
+	Symbol Symbol
+	Spills bool // the program stores a pointer on its stack
 }
 
 // notOpen mirrors fdget, which returns nothing for O_PATH descriptors.

@@ -211,21 +211,51 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.Value = tooBig },
 	func(r *MapCreate) { r.Attr.Max = 0 },
 	func(r *MapCreate) { r.Attr.Ifindex = 1000 },
-	func(r *MapCreate) { r.Attr.BadInner = true },
+	func(r *MapCreate) { r.Attr.Inner = &FD{} },
 	func(r *MapCreate) { r.Attr.BadName = true },
+}
+
+// moreMapChanges are mistakes that few types meet; they are passed alone.
+var moreMapChanges = []func(r *MapCreate){
+	func(r *MapCreate) { r.Attr.Ifindex = loopback },
+	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH_OF_MAPS} },
+	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_STRUCT_OPS} },
+	func(r *MapCreate) { r.Attr.Key = maxBPFStack + 4 },
+	func(r *MapCreate) { withBTF(r.Attr, 0, 1) },
+	func(r *MapCreate) { withBTF(r.Attr, 2, 1) },
+	func(r *MapCreate) { withBTF(r.Attr, 1, 3) },
+	func(r *MapCreate) {
+		withBTF(r.Attr, 1, 3)
+		r.Attr.Flags |= fRDONLYProg
+	},
+}
+
+// withBTF gives a map types of a BTF whose third type holds a lock.
+func withBTF(a *MapAttr, key, value uint32) {
+	a.BTFKey, a.BTFValue, a.BTFClosed, a.BTFNone, a.Types, a.Special = key, value, false, false, 3, value == 3
 }
 
 // mapAttrs passes to f maps with one mistake and with two.
 func mapAttrs(f func(r *MapCreate)) {
+	request := func(t uapi.MapType, ref TokenRef) *MapCreate {
+		return &MapCreate{Type: t, Token: ref, Attr: &MapAttr{Key: 4, Value: 4, Max: 1, Flags: mapTypes[t].must}}
+	}
 	for _, t := range []uapi.MapType{0, 1, 2, 7, 9, 11, 12, 13, 14, 22, 30} {
 		for _, ref := range fewTokens() {
 			pairs(len(mapChanges), func(changes []int) {
-				r := &MapCreate{Type: t, Token: ref, Attr: &MapAttr{Key: 4, Value: 4, Max: 1, Flags: mapTypes[t].must}}
+				r := request(t, ref)
 				for _, i := range changes {
 					mapChanges[i](r)
 				}
 				f(r)
 			})
+		}
+	}
+	for t := range mapTypes {
+		for _, change := range moreMapChanges {
+			r := request(t, tokenOf(allMasks))
+			change(r)
+			f(r)
 		}
 	}
 }
@@ -238,8 +268,8 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Flags = 1 << 8 },
 	func(r *ProgLoad) { r.Attr.Insns = 0 },
 	func(r *ProgLoad) { r.Attr.Insns = maxInsns + 1 },
-	func(r *ProgLoad) { r.Attr.BadFD = true },
-	func(r *ProgLoad) { r.Attr.BTFID = true },
+	func(r *ProgLoad) { r.Attr.AttachFD = &FD{} },
+	func(r *ProgLoad) { r.Attr.AttachID = FirstID },
 	func(r *ProgLoad) { r.Attr.BadInsns = true },
 	func(r *ProgLoad) { r.Attr.Ifindex = 1000 },
 	func(r *ProgLoad) { r.Attr.BadName = true },
@@ -255,13 +285,36 @@ var progChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object} },
 }
 
+// moreProgChanges are mistakes that few types meet; they are passed alone.
+var moreProgChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Attr.AttachFD = &FD{Kind: Object, BTF: true} },
+	func(r *ProgLoad) { r.Attr.AttachFD = &FD{Kind: Object, Loaded: &Program{Type: uapi.BPF_PROG_TYPE_XDP}} },
+	func(r *ProgLoad) { r.Attr.AttachID = NoID },
+	func(r *ProgLoad) { r.Attr.AttachID = TooBigID },
+	func(r *ProgLoad) { r.Attr.Ifindex = loopback },
+	func(r *ProgLoad) { r.Attr.Flags |= fSleepable },
+	func(r *ProgLoad) { r.Attr.Flags, r.Attr.Body = fSleepable, CallsProbeWriteUser },
+	func(r *ProgLoad) {
+		r.Attr.Flags, r.Attr.Uses = fSleepable, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_XSKMAP}
+	},
+	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_PROG_ARRAY} },
+	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_QUEUE} },
+	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_XSKMAP} },
+	func(r *ProgLoad) {
+		r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Wide: true}}
+	},
+}
+
 // progAttrs passes to f programs with one mistake and with two.
 func progAttrs(f func(r *ProgLoad)) {
+	request := func(t uapi.ProgType, a uapi.AttachType, ref TokenRef) *ProgLoad {
+		return &ProgLoad{Type: t, Attach: a, Token: ref, Attr: &ProgAttr{Insns: 2}}
+	}
 	for _, t := range []uapi.ProgType{0, 1, 2, 6, 8, 28} {
 		for _, a := range []uapi.AttachType{0, 2, 59} {
 			for _, ref := range fewTokens() {
 				pairs(len(progChanges), func(changes []int) {
-					r := &ProgLoad{Type: t, Attach: a, Token: ref, Attr: &ProgAttr{Insns: 2}}
+					r := request(t, a, ref)
 					for _, i := range changes {
 						progChanges[i](r)
 					}
@@ -269,6 +322,22 @@ func progAttrs(f func(r *ProgLoad)) {
 						f(r)
 					}
 				})
+			}
+		}
+	}
+}
+
+// moreProgAttrs passes to f programs with one mistake, of types and attach types that the verifier
+// treats differently.
+func moreProgAttrs(f func(r *ProgLoad)) {
+	for _, t := range []uapi.ProgType{1, 2, 3, 6, 8, 26, 27, 28, 29, 31} {
+		for _, a := range []uapi.AttachType{0, 23, 24, 26, 27, 59} {
+			for _, ref := range []TokenRef{{}, tokenOf(allMasks)} {
+				for _, change := range slices.Concat(progChanges, moreProgChanges) {
+					r := &ProgLoad{Type: t, Attach: a, Token: ref, Attr: &ProgAttr{Insns: 2}}
+					change(r)
+					f(r)
+				}
 			}
 		}
 	}

@@ -10,8 +10,9 @@ import (
 func (a *actor) call(st *step.Step) *oracle.Call {
 	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
 	r := &oracle.Call{
-		Cmd: uapi.Cmd(get(step.KeyCmd)), Common: get(step.KeyCommon) != 0, Fault: faultOf(st),
-		On: oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
+		Cmd: uapi.Cmd(get(step.KeyCmd)) &^ uapi.BPF_COMMON_ATTRS, Fault: faultOf(st),
+		Common: get(step.KeyCommon) != 0 || uapi.Cmd(get(step.KeyCmd))&uapi.BPF_COMMON_ATTRS != 0,
+		On:     oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
 	}
 	if h, ok := st.Num(step.KeyToken); ok {
 		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[step.Handle(h)]}
@@ -29,11 +30,11 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
 		w := s.world(a, st)
 		fd.Token = r.Keeps(&w)
-		fd.Loaded = &oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}
 		body, _ := st.Num(step.KeyBody)
-		fd.Spills = step.Body(body) == step.BodySpill
+		fd.Loaded = &oracle.Program{Type: r.Type, Spills: step.Body(body) == step.BodySpill,
+			Symbol: oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}}
 		a.fds[st.Out] = fd
-		s.name(st, *fd.Loaded)
+		s.name(st, fd.Loaded.Symbol)
 	}
 	return e
 }

@@ -100,8 +100,8 @@ func (s *Sim) take(a *actor, st *step.Step) Expect {
 	fd := s.actors[from].handle(st, step.KeyHandle)
 	e := s.decide(a, st, &oracle.Take{What: st.Op.String(), FD: fd, Victim: s.leader(from), Own: a == &s.actors[from]})
 	if e.OK() {
-		if st.Op == step.OpProcOpen {
-			fd.Kind = oracle.Path
+		if st.Op == step.OpProcOpen && fd.Kind != oracle.Path {
+			fd.Kind, fd.Was = oracle.Path, fd.Kind
 		}
 		a.keep(st, fd)
 	}

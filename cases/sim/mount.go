@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 
@@ -79,7 +78,7 @@ func (s *Sim) fscreate(a *actor, st *step.Step) Expect {
 	case fd.Context == nil:
 	case e.OK():
 		fd.Context.Phase, fd.Context.FS = oracle.AwaitingMount, fd.Context.Create()
-	case e.Verdict.ID == "fscreate/fill-super":
+	case e.Verdict.ID == "fscreate/fill-super" || e.Verdict.ID == "fscreate/userns-mount":
 		fd.Context.Phase = oracle.Failed
 	}
 	return e
@@ -113,7 +112,8 @@ func (s *Sim) fsmount(a *actor, st *step.Step) Expect {
 	e := s.decide(a, st, &oracle.Fsmount{FD: fd})
 	if e.OK() && fd.Context != nil && fd.Context.FS != nil {
 		fd.Context.Phase = oracle.AwaitingReconf
-		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: fd.Context.FS, Mount: &oracle.Mount{FS: fd.Context.FS}})
+		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.BPFFSRoot, BPFFS: fd.Context.FS,
+			Mount: &oracle.Mount{FS: fd.Context.FS}})
 	}
 	return e
 }
@@ -175,7 +175,8 @@ func (s *Sim) cloneMount(a *actor, st *step.Step) Expect {
 		return notModelled(oracle.CloneMount)
 	}
 	if e.OK() {
-		a.keep(st, oracle.FD{Kind: oracle.Path, BPFFS: from.FS, Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers}})
+		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.BPFFSRoot, BPFFS: from.FS,
+			Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers}})
 	}
 	return e
 }
@@ -194,14 +195,7 @@ func (s *Sim) open(a *actor, st *step.Step) Expect {
 	if !e.OK() {
 		return e
 	}
-	out := oracle.FD{Kind: oracle.Dir, BPFFS: nil, Mount: req.FD.Mount}
-	if req.FD.BPFFS != nil && req.Name == "" {
-		out.Kind, out.BPFFS = oracle.BPFFSRoot, req.FD.BPFFS
-	}
-	if req.Path {
-		out.Kind = oracle.Path
-	}
-	a.keep(st, out)
+	a.keep(st, req.Opens(s.callerOf(a, st)))
 	return e
 }
 
@@ -219,24 +213,26 @@ func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 	req := &oracle.MakeName{What: what, FD: a.handle(st, step.KeyHandle), In: a.handle(st, step.KeyIn), Name: text(st,
 		step.KeyPath)}
 	e := s.decide(a, st, req)
-	if e.OK() && req.In.BPFFS != nil {
-		req.In.BPFFS.Names = append(req.In.BPFFS.Names, req.Name)
-		if st.Op == step.OpPin {
-			req.In.BPFFS.Pin(req.Name, req.FD, a.cred.Euid)
-		}
+	if !e.OK() {
+		return e
+	}
+	if in, name := req.Target(s.callerOf(a, st)); in != nil && st.Op == step.OpPin {
+		in.Pin(name, req.FD, a.cred.Euid)
+	} else if in != nil {
+		in.Mkdir(name, a.cred.Euid)
 	}
 	return e
 }
 
 func (s *Sim) chmod(a *actor, st *step.Step) Expect {
-	fd := a.handle(st, step.KeyHandle)
-	if fd.BPFFS == nil && fd.Kind != oracle.Closed && fd.Kind != oracle.Path {
+	mode, err := strconv.ParseUint(text(st, step.KeyMode), 8, 32)
+	if err != nil {
 		return notModelled("chmod")
 	}
-	e := s.decide(a, st, &oracle.Chmod{FD: fd})
-	mode, err := strconv.ParseUint(text(st, step.KeyMode), 8, 32)
-	if e.OK() && err == nil && fd.BPFFS != nil {
-		fd.BPFFS.Root.Mode = uint32(mode)
+	req := &oracle.Chmod{FD: a.handle(st, step.KeyHandle), Mode: uint32(mode)}
+	e := s.decide(a, st, req)
+	if e.OK() {
+		req.Apply()
 	}
 	return e
 }
@@ -244,11 +240,10 @@ func (s *Sim) chmod(a *actor, st *step.Step) Expect {
 // stat expects the result of fstat(2): ids as the caller's user namespace maps
 // them, and the overflow id for an id that it does not map.
 func (s *Sim) stat(a *actor, st *step.Step) Expect {
-	fd := a.handle(st, step.KeyHandle)
-	if fd.BPFFS == nil {
+	i, known := a.handle(st, step.KeyHandle).Stat()
+	if !known {
 		return notModelled("stat")
 	}
-	i := fd.BPFFS.Root
 	e := harnessStep(st.Op)
 	e.Text = fmt.Sprintf("mode=%o uid=%d gid=%d", i.Mode, seen(a.cred.Userns, i.UID), seen(a.cred.Userns, i.GID))
 	return e
@@ -332,7 +327,7 @@ func (s *Sim) bpffs(a *actor, st *step.Step) Expect {
 // of its own.
 func (s *Sim) copyMounts() {
 	c := copier{map[*oracle.BPFFS]*oracle.BPFFS{}, map[*oracle.Mount]*oracle.Mount{},
-		map[*oracle.Context]*oracle.Context{}}
+		map[*oracle.Context]*oracle.Context{}, map[*oracle.Node]*oracle.Node{}, map[*oracle.Content]*oracle.Content{}}
 	tables := map[int]map[uint64][]*oracle.Mount{}
 	for ns, places := range s.tables {
 		tables[ns] = map[uint64][]*oracle.Mount{}
@@ -345,8 +340,7 @@ func (s *Sim) copyMounts() {
 	s.tables = tables
 	for i := range s.actors {
 		for h, fd := range s.actors[i].fds {
-			fd.BPFFS, fd.Mount, fd.Context = c.fs(fd.BPFFS), c.mount(fd.Mount), c.context(fd.Context)
-			s.actors[i].fds[h] = fd
+			s.actors[i].fds[h] = c.fd(fd)
 		}
 	}
 }
@@ -355,15 +349,45 @@ type copier struct {
 	fses     map[*oracle.BPFFS]*oracle.BPFFS
 	mounts   map[*oracle.Mount]*oracle.Mount
 	contexts map[*oracle.Context]*oracle.Context
+	nodes    map[*oracle.Node]*oracle.Node
+	contents map[*oracle.Content]*oracle.Content
+}
+
+func (c *copier) fd(fd oracle.FD) oracle.FD {
+	fd.BPFFS, fd.Mount, fd.Context = c.fs(fd.BPFFS), c.mount(fd.Mount), c.context(fd.Context)
+	if fd.Content != nil && c.contents[fd.Content] == nil {
+		n := *fd.Content
+		c.contents[fd.Content] = &n
+	}
+	fd.Content = c.contents[fd.Content]
+	if fd.Node != nil {
+		fd.Node = c.nodes[fd.Node]
+	}
+	return fd
 }
 
 func (c *copier) fs(b *oracle.BPFFS) *oracle.BPFFS {
 	if b != nil && c.fses[b] == nil {
 		n := *b
-		n.Names, n.Pins = slices.Clone(b.Names), maps.Clone(b.Pins)
 		c.fses[b] = &n
+		c.tree(&b.Root, &n.Root)
 	}
 	return c.fses[b]
+}
+
+// tree copies the files below a directory.
+func (c *copier) tree(from, to *oracle.Node) {
+	c.nodes[from] = to
+	if from.Object != nil {
+		fd := c.fd(*from.Object)
+		to.Object = &fd
+	}
+	to.Names = make(map[string]*oracle.Node, len(from.Names))
+	for name, child := range from.Names {
+		n := *child
+		n.Parent, to.Names[name] = to, &n
+		c.tree(child, &n)
+	}
 }
 
 func (c *copier) mount(m *oracle.Mount) *oracle.Mount {
@@ -388,7 +412,7 @@ func (c *copier) context(x *oracle.Context) *oracle.Context {
 func (s *Sim) needsMountsCopied() bool {
 	return slices.ContainsFunc(s.actors, func(a actor) bool {
 		for _, fd := range a.fds {
-			if fd.BPFFS != nil || fd.Context != nil || fd.Mount != nil {
+			if fd.BPFFS != nil || fd.Context != nil || fd.Mount != nil || fd.Content != nil {
 				return true
 			}
 		}

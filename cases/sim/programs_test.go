@@ -133,7 +133,7 @@ owner prog_load type=xdp attach=xdp token=t insns=1000001 # E2BIG prog_load/insn
 owner prog_load type=xdp attach=xdp token=t flags=0x100 # EINVAL prog_load/flags
 owner prog_load type=xdp attach=xdp token=t attr=insns # EFAULT prog_load/insns-unreadable
 owner prog_load type=xdp attach=xdp token=t log=16 # EINVAL prog_load/log
-owner prog_load type=xdp attach=xdp token=t ifindex=1000 # EINVAL prog_load/offload
+owner prog_load type=xdp attach=xdp token=t ifindex=1000 # EINVAL prog_load/offload-flags
 owner prog_load type=xdp attach=xdp token=t attach_fd=closed # EINVAL prog_load/attach-fd
 owner prog_load type=xdp attach=xdp token=t attach_btf_id=1 # EINVAL prog_load/attach-btf-id
 owner prog_load type=xdp attach=xdp token=t map=closed # EBADF prog_load/map-bad-fd
@@ -256,8 +256,8 @@ owner send b plain # ok send
 owner send m plain # ok send
 owner mkdir in=b name=d # ok mkdir/allowed
 owner mkdir in=b name=d # EEXIST mkdir/taken
-owner mkdir in=closed name=x # ? mkdir/not-modelled
-owner mkdir in=m name=x # ? mkdir/not-modelled
+owner mkdir in=closed name=x # EBADF mkdir/bad-dir-fd
+owner mkdir in=m name=x # ENOTDIR mkdir/no-directory
 owner pin m in=b name=pin # ok pin/allowed
 owner pin m in=b name=pin # EEXIST pin/taken
 owner pin t in=b name=x # EINVAL pin/no-object
@@ -267,7 +267,7 @@ owner link m in=b name=x # ? link/not-modelled
 owner get_pinned in=b name=pin -> g # ok get_pinned/allowed
 owner get_pinned in=b name=none # ENOENT get_pinned/no-name
 owner get_pinned in=b name=d # EACCES get_pinned/no-object
-owner get_pinned in=closed name=pin # ? get_pinned/not-modelled
+owner get_pinned in=closed name=pin # EBADF get_pinned/bad-dir-fd
 plain get_pinned in=b name=pin # ok get_pinned/allowed
 owner open of=b path=d # ok open/allowed
 owner open of=b path=none # ENOENT open/no-name
@@ -280,7 +280,7 @@ owner chmod m mode=0500 # ? chmod/not-modelled
 owner chmod closed mode=0500 # EBADF chmod/bad-fd
 owner stat m # ? stat/not-modelled
 owner stat closed # ? stat/not-modelled
-root get_pinned in=closed name=x # ? get_pinned/not-modelled
+root get_pinned in=closed name=x # EBADF get_pinned/bad-dir-fd
 `},
 	{"descriptors", "6.12", `
 actor owner userns uid=1000
@@ -421,7 +421,7 @@ owner element t update # EINVAL element/no-map
 owner map_create type=array token=t -> a # ok map_create/allowed
 owner element a delete # EINVAL element/array-delete
 owner map_create type=queue token=t -> q # ok map_create/allowed
-owner element q update # ? element/unmodelled
+owner element q update # ? element/not-modelled
 nobody consume ring # ok prog_test_run/allowed
 root consume ring # ok prog_test_run/allowed
 root consume perf # ok prog_test_run/allowed
@@ -463,7 +463,9 @@ owner race delegate_exit times=2 # ok race among [0]
 `},
 	{"before tokens", "6.1", `
 actor owner userns uid=1000
-owner bpffs cmds=any -> b # ok bpffs/unknown-option
+owner bpffs cmds=any -> c # ? bpffs/userns-not-modelled
+root bpffs cmds=any -> b # ok bpffs/unknown-option
+root send b owner # ok send
 owner token_create bpffs=b -> t # EINVAL token_create/unknown
 owner map_create type=hash token=t # ? map_create/before-tokens
 owner btf_load token=t # EINVAL btf_load/flag-unknown

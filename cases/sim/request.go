@@ -72,11 +72,13 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 	_, sized := st.Num(step.KeyValueSize)
 	req.Attr.BadStruct = sized && s.Struct != ""
 	if h, ok := st.Num(step.KeyInner); ok {
-		req.Attr.BadInner = a.fds[step.Handle(h)].Kind == oracle.Closed
+		fd := a.fds[step.Handle(h)]
+		req.Attr.Inner = &fd
 	}
 	if h, ok := st.Num(step.KeyBTF); ok {
 		fd := a.fds[step.Handle(h)]
-		req.Attr.BTFClosed, req.Attr.BTFNone = fd.Kind == oracle.Closed, fd.Kind != oracle.Closed && !fd.BTF
+		closed := fd.Kind == oracle.Closed || fd.Kind == oracle.Path
+		req.Attr.BTFClosed, req.Attr.BTFNone = closed, !closed && !fd.BTF
 		if fd.Lock {
 			req.Attr.Types = step.LockType
 		}
@@ -87,10 +89,13 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 	return req
 }
 
+// nameLen is the room for an object's name, with its terminating zero: BPF_OBJ_NAME_LEN.
+const nameLen = 16
+
 func badName(st *step.Step) bool {
 	for _, a := range st.Args {
 		if a.Key == step.KeyName {
-			return strings.IndexFunc(a.Str, func(r rune) bool {
+			return len(a.Str) >= nameLen || strings.IndexFunc(a.Str, func(r rune) bool {
 				return !(r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
 			}) >= 0
 		}
@@ -105,8 +110,8 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyJiffies64: oracle.CallsJiffies64, step.BodyCurrentTask: oracle.CallsGetCurrentTask,
 	step.BodyProbeWriteUser: oracle.CallsProbeWriteUser, step.BodyReturnContext: oracle.ReturnsContext,
 	step.BodyReadData: oracle.ReadsSkbData, step.BodyUninitStack: oracle.ReadsUninitStack,
-	step.BodyVarStack: oracle.VariesStackPointer,
-	step.BodySubprog:  oracle.CallsSubprog, step.BodyProbeReadKernel: oracle.CallsProbeReadKernel,
+	step.BodyVarStack: oracle.VariesStackPointer, step.BodySpill: oracle.SpillsContext,
+	step.BodySubprog: oracle.CallsSubprog, step.BodyProbeReadKernel: oracle.CallsProbeReadKernel,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
@@ -115,20 +120,40 @@ func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 	}
 	fault, _ := st.Num(step.KeyAttr)
 	body, _ := st.Num(step.KeyBody)
-	id, _ := st.Num(step.KeyAttachBTFID)
 	at := &oracle.ProgAttr{
 		Flags: or(st, step.KeyFlags, s.Flags), Insns: uint64(or(st, step.KeyInsns, smallest)),
 		BadInsns: step.AttrFault(fault) == step.AttrInsns, BadName: badName(st), BadLog: badLog(st),
-		Ifindex: or(st, step.KeyIfindex, 0), BTFID: id != 0 && s.BTFName == "" && !s.Ext, Body: bodies[step.Body(body)],
+		Ifindex: or(st, step.KeyIfindex, 0), AttachID: attachID(st, &s), Body: bodies[step.Body(body)],
 	}
 	if h, ok := st.Num(step.KeyMap); ok {
 		fd := a.fds[step.Handle(h)]
 		at.Uses = &fd
 	}
 	if h, ok := st.Num(step.KeyAttachFD); ok {
-		at.BadFD = a.fds[step.Handle(h)].Kind != oracle.Object
+		fd := a.fds[step.Handle(h)]
+		at.AttachFD = &fd
 	}
 	return at
+}
+
+// maxBTFType is BTF_MAX_TYPE, include/uapi/linux/btf.h.
+const maxBTFType = 0xfffff
+
+// attachID is what kind of id a step gives as attach_btf_id.
+func attachID(st *step.Step, s *step.ProgShape) oracle.AttachID {
+	n, given := st.Num(step.KeyAttachBTFID)
+	n &= 1<<32 - 1
+	switch {
+	case !given, s.Ext && n == step.FuncType:
+		return oracle.OwnID
+	case n == 0:
+		return oracle.NoID
+	case n > maxBTFType:
+		return oracle.TooBigID
+	case n == 1 || s.Ext:
+		return oracle.FirstID
+	}
+	return oracle.OtherID
 }
 
 // badLog reports a log level that the kernel does not know, BPF_LOG_MASK.

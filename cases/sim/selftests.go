@@ -61,7 +61,7 @@ func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 		return Expect{Verdict: oracle.Verdict{Rule: "the rules follow root, and programs that were loaded",
 			ID: "barriers/not-modelled"}}
 	}
-	e := s.decide(a, st, &oracle.Instructions{Of: fd.Loaded})
+	e := s.decide(a, st, &oracle.Instructions{Of: &fd.Loaded.Symbol})
 	if !e.OK() {
 		return e
 	}
@@ -69,7 +69,7 @@ func (s *Sim) barriers(a *actor, st *step.Step) Expect {
 		"loader lacks CAP_PERFMON",
 		Func: "bpf_bypass_spec_v4", ID: "barriers"}
 	e.Text = "0 barriers"
-	if fd.Spills && !fd.Loaded.BypassesSpecV4(s.kernel) {
+	if fd.Loaded.Spills && !fd.Loaded.Symbol.BypassesSpecV4(s.kernel) {
 		e.Text = "1 barriers"
 	}
 	return e
@@ -83,7 +83,12 @@ var libraryRequests = map[step.Make]func() []func(oracle.TokenRef) oracle.Reques
 // element plays a call about an element. A map of programs gets one of root's.
 func (s *Sim) element(a *actor, st *step.Step) Expect {
 	do, _ := st.Num(step.KeyDo)
-	return s.decide(a, st, &oracle.Element{FD: a.handle(st, step.KeyHandle), Do: elementCmds[step.Do(do)]})
+	req := &oracle.Element{FD: a.handle(st, step.KeyHandle), Do: elementCmds[step.Do(do)]}
+	e := s.decide(a, st, req)
+	if e.OK() {
+		req.Apply()
+	}
+	return e
 }
 
 var elementCmds = map[step.Do]uapi.Cmd{
@@ -95,7 +100,11 @@ func (s *Sim) objGet(a *actor, st *step.Step) Expect {
 	req := &oracle.ObjGet{In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
 	e := s.decide(a, st, req)
 	if e.OK() {
-		a.keep(st, req.In.BPFFS.Pins[req.Name].FD)
+		if n := req.Node(s.callerOf(a, st)); n != nil && n.Object != nil {
+			fd := *n.Object
+			fd.Only = 0 // it is opened without flags
+			a.keep(st, fd)
+		}
 	}
 	return e
 }

@@ -319,8 +319,13 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		_, lock := st.Num(step.KeyLock)
-		a.keep(st, oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
-			BTF: st.Op == step.OpBTFLoad, Lock: lock, Map: mapOf(st), Wide: or(st, step.KeyKeySize, 0) > lookupKey})
+		fd := oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
+			BTF: st.Op == step.OpBTFLoad, Lock: lock}
+		if st.Op == step.OpMapCreate {
+			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey},
+				oracle.DirectionOf(or(st, step.KeyFlags, 0))
+		}
+		a.keep(st, fd)
 	}
 	return e
 }
@@ -328,11 +333,8 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 // lookupKey is the longest key that a program of KeyMap has room for.
 const lookupKey = 8
 
-// mapOf is the type of the map that a step makes, BPF_MAP_TYPE_UNSPEC for none.
+// mapOf is the type of the map that a step makes.
 func mapOf(st *step.Step) uapi.MapType {
-	if st.Op != step.OpMapCreate {
-		return uapi.BPF_MAP_TYPE_UNSPEC
-	}
 	t, _ := st.Num(step.KeyType)
 	return uapi.MapType(t)
 }
@@ -348,6 +350,9 @@ func (s *Sim) decide(a *actor, st *step.Step, r oracle.Request) Expect {
 	}
 	return Expect{Verdict: oracle.Decide(&w, r)}
 }
+
+// callerOf is the credentials with which a step makes its call.
+func (s *Sim) callerOf(a *actor, st *step.Step) oracle.Cred { return s.world(a, st).Caller }
 
 // world is what a step's call meets.
 func (s *Sim) world(a *actor, st *step.Step) oracle.World {

@@ -582,12 +582,12 @@ var operations = [Ops]Operation{
 		Doc: "have a BPF-LSM program refuse nothing more", Params: []Param{paramLSM},
 	},
 	OpLSMRan: {
-		Name: "lsm_ran", Who: ByBroker, Drawn: Drawn{Never: "what a program refuses shows that it ran"},
+		Name: "lsm_ran", Who: ByBroker, Drawn: Drawn{Along: true},
 		Doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA", Params: []Param{paramLSM},
 	},
 
 	OpMemory: {
-		Name: "memory", Who: ByBroker, Config: "MEMCG", Drawn: Drawn{Never: "whether a map fits depends on the machine"},
+		Name: "memory", Who: ByBroker, Config: "MEMCG", Drawn: Drawn{Setup: 2},
 		Doc: "the broker puts a process into a memory cgroup of its own, until the world ends; a second time, " +
 			"it waits until no more than a quarter is used: ENOMEM, if that does not come",
 		Params: []Param{
@@ -615,7 +615,7 @@ var operations = [Ops]Operation{
 		},
 	},
 	OpElement: {
-		Name: "element", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Name: "element", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 15},
 		Doc: "the element under key 0 of a map; to look it up or to delete it, it is put there first",
 		Params: []Param{
 			paramHandle("a map"),
@@ -623,7 +623,7 @@ var operations = [Ops]Operation{
 		},
 	},
 	OpObjGet: {
-		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 6},
 		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory", Params: []Param{paramIn, paramNewName},
 	},
 	OpConsume: {
@@ -636,7 +636,7 @@ var operations = [Ops]Operation{
 		},
 	},
 	OpBarriers: {
-		Name: "barriers", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Never: fewAnswers},
+		Name: "barriers", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Setup: 3},
 		Doc: "how many barriers against speculation the verifier put into a program, as root sees; " +
 			"the number is compared. ENODATA if the kernel does not show its instructions",
 		Params: []Param{
@@ -650,11 +650,8 @@ var operations = [Ops]Operation{
 	},
 }
 
-// Why an operation is not drawn.
-const (
-	takesLong  = "it takes long"
-	fewAnswers = "the rules know the answer in few worlds"
-)
+// takesLong is why an operation is not drawn.
+const takesLong = "it takes long"
 
 // Known reports whether the table has the operation. What the decoder of a
 // record or of a script reads may be any number.

@@ -49,6 +49,9 @@ type Actor struct {
 // descriptor under the number. 0 is none.
 type Handle uint32
 
+// FuncType is the id of the function in the BTF of the program that an ext program extends.
+const FuncType = 5
+
 // LockType is the id of the struct of KeyLock, 4 bytes long.
 const LockType = 3
 

@@ -205,7 +205,7 @@ control owner map_create type=hash token=t
 control nobody map_create type=hash => EPERM
 owner map_create type=queue token=t
 owner mkdir in=b name=d
-owner open of=b path=d -> e
+owner open at=/tmp -> e
 owner mkdir in=e name=x => ?
 `
 	const inside = 7 // the step that is not modelled
