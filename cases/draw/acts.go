@@ -3,6 +3,7 @@ package draw
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"tokentest/cases"
 	"tokentest/cases/step"
@@ -34,6 +35,10 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpDup:         (*drawer).copies,
 	step.OpExec:        (*drawer).execs,
 	step.OpUserns:      (*drawer).enterable,
+	step.OpElement:     (*drawer).elements,
+	step.OpObjGet:      (*drawer).getsPinned,
+	step.OpBarriers:    (*drawer).counts,
+	step.OpMemory:      (*drawer).bounds,
 	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 }
@@ -124,7 +129,11 @@ func (d *drawer) callByCall() {
 		setter = opener
 	}
 	for range 1 + d.IntN(3) {
-		if o := d.options() + d.rootOptions(); o != "" {
+		o := d.options() + d.rootOptions()
+		if d.in(8) {
+			o += pick(d, " flag=delegate_cmds", " flag=foo")
+		}
+		if o != "" {
 			d.step("%s fsconfig %s%s%s", setter, x, o, d.mountCaps())
 		}
 	}
@@ -171,17 +180,21 @@ func (d *drawer) actorAndPlace() (who, at string) { return pick(d, d.actor(), d.
 
 func (d *drawer) mountedBPFFS() {
 	who := d.inUserns()
-	d.keep(who, d.made("r", "%s bpffs%s at=%s", who, d.options(), d.place()))
+	d.keep(who, d.made("r", "%s bpffs%s%s at=%s", who, d.options(), d.rootOptions(), d.place()))
 }
 
 func (d *drawer) mounts() {
 	who, at := d.actorAndPlace()
-	d.step("%s mount at=%s%s%s", who, at, d.rootOptions(), d.mountCaps())
+	options := d.rootOptions()
+	if d.in(4) {
+		options += d.options()
+	}
+	d.step("%s mount at=%s%s%s", who, at, options, d.mountCaps())
 }
 
 func (d *drawer) remounts() {
 	who, at := d.actorAndPlace()
-	d.step("%s remount at=%s%s%s", who, at, d.options(), d.mountCaps())
+	d.step("%s remount at=%s%s%s%s", who, at, d.options(), d.rootOptions(), d.mountCaps())
 }
 
 func (d *drawer) binds() {
@@ -221,7 +234,7 @@ func (d *drawer) moves() {
 
 func (d *drawer) opens() {
 	who, at := d.actorAndPlace()
-	d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=p1"), d.mountCaps()))
+	d.keep(who, d.made("r", "%s open at=%s%s%s", who, at, pick(d, "", "", " how=path", " path=pin1"), d.mountCaps()))
 }
 
 // keep adds a descriptor to those that later steps use as a bpffs.
@@ -229,14 +242,33 @@ func (d *drawer) keep(owner, name string) { d.bpffs = append(d.bpffs, drawnHandl
 
 // naming draws a bpffs, an actor that makes a name in its root, and the name.
 func (d *drawer) naming() (who string, b drawnHandle, name string) {
-	b = pick(d, d.bpffs...)
-	return pick(d, b.owner, b.owner, d.actor()), b, fmt.Sprintf("p%d", d.IntN(3))
+	b = d.directory()
+	name = fmt.Sprintf("pin%d", d.IntN(3))
+	if d.in(6) {
+		name = pick(d, oddNames...)
+	}
+	return pick(d, b.owner, b.owner, d.actor()), b, name
 }
 
 func (d *drawer) makesDir() {
 	who, b, name := d.naming()
 	d.step("%s mkdir in=%s name=%s%s", who, b.name, name, d.withFileCaps())
+	if d.in(2) {
+		e := drawnHandle{d.made("e", "%s open of=%s path=%s%s", who, b.name, name, pick(d, "", "", " how=path")), who}
+		d.dirs, d.others = append(d.dirs, e), append(d.others, e.name)
+	}
 }
+
+// directory draws the root of a bpffs, or a directory below one.
+func (d *drawer) directory() drawnHandle {
+	if len(d.dirs) > 0 && d.in(3) {
+		return pick(d, d.dirs...)
+	}
+	return pick(d, d.bpffs...)
+}
+
+// oddNames are names that a bpffs reserves, paths, and names that no directory takes.
+var oddNames = []string{"a.b", ".", "..", "pin0/pin1", "pin1/../pin0", "none/pin0", strings.Repeat("n", 256)}
 
 func (d *drawer) links() {
 	who, b, name := d.naming()
@@ -247,7 +279,82 @@ func (d *drawer) links() {
 
 func (d *drawer) pins() {
 	who, b, name := d.naming()
-	d.step("%s pin %s in=%s name=%s%s", who, d.any(), b.name, name, d.withFileCaps())
+	what := d.any()
+	if len(d.maps) > 0 && d.in(2) {
+		m := pick(d, d.maps...)
+		who, what = m.owner, m.name
+		d.step("%s send %s %s", b.owner, b.name, who)
+	}
+	d.step("%s pin %s in=%s name=%s%s", who, what, b.name, name, d.withFileCaps())
+	if d.in(2) {
+		d.getPinned(who, b, name)
+	}
+}
+
+func (d *drawer) getsPinned() {
+	who, b, name := d.naming()
+	d.getPinned(who, b, name)
+}
+
+func (d *drawer) getPinned(who string, b drawnHandle, name string) {
+	g := d.made("g", "%s get_pinned in=%s name=%s%s", who, b.name, name, d.withFileCaps())
+	d.maps, d.others = append(d.maps, drawnHandle{g, who}), append(d.others, g)
+}
+
+// objects makes maps of several kinds and BTFs through tokens, for the steps that use one.
+func (d *drawer) objects() {
+	if len(d.tokens) == 0 {
+		return
+	}
+	for range d.IntN(4) {
+		who, t := pick(d, d.present()...).owner, pick(d, d.tokens...)
+		flags := pick(d, "", "", "", " flags=0x8", " flags=0x10")
+		kind := pick(d, "hash", "array", "percpu_hash", "prog_array", "hash key=16", "queue", "array_of_maps", "lru_hash",
+			d.mapType())
+		m := d.made("k", "%s map_create type=%s%s token=%s", who, kind, flags, t)
+		d.maps, d.others = append(d.maps, drawnHandle{m, who}), append(d.others, m)
+	}
+	if d.in(2) {
+		who := pick(d, d.present()...).owner
+		f := d.made("f", "%s btf_load%s token=%s", who, pick(d, "", " lock=1"), pick(d, d.tokens...))
+		d.btfs, d.others = append(d.btfs, f), append(d.others, f)
+	}
+}
+
+// elements makes a call about the element of a map.
+func (d *drawer) elements() {
+	who, m := d.actor(), d.any()
+	if len(d.maps) > 0 && !d.in(6) {
+		h := pick(d, d.maps...)
+		who, m = h.owner, h.name
+		if d.in(4) {
+			who = d.other(h.owner)
+			d.step("%s send %s %s", h.owner, m, who)
+		}
+	}
+	if d.isAbsent(who) {
+		return
+	}
+	d.step("%s element %s %s%s", who, m, pick(d, step.Dos[1:]...), d.withCaps())
+}
+
+// counts has root count the barriers in a program that spills a pointer, or does not.
+func (d *drawer) counts() {
+	who := pick(d, d.present()...).owner
+	body := pick(d, "", " prog=spill", " prog=spill")
+	p := d.made("s", "%s prog_load type=socket_filter%s%s%s", who, body, d.withToken(), d.withCaps())
+	if who != "root" {
+		d.step("%s send %s root", who, p)
+	}
+	d.step("root barriers %s", p)
+}
+
+// bounds puts a process into a memory cgroup, once, which large arrays do not fit into.
+func (d *drawer) bounds() {
+	who := d.inUserns()
+	if !slices.ContainsFunc(d.steps, func(s string) bool { return strings.HasPrefix(s, "root memory ") }) {
+		d.step("root memory %s max=0x400000", who)
+	}
 }
 
 // closes closes a descriptor, sometimes in an actor that does not have it.
@@ -257,7 +364,7 @@ func (d *drawer) closes() {
 }
 
 func (d *drawer) modes() {
-	b := pick(d, d.bpffs...)
+	b := d.directory()
 	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), b.name, pick(d, "0", "500", "700", "711", "755", "777"),
 		d.withFileCaps())
 }
@@ -311,8 +418,10 @@ func (d *drawer) execs() {
 // program loads a program, which keeps its token, for a command that attaches it.
 func (d *drawer) program() {
 	who := pick(d, d.bpffs...).owner
-	d.programs = append(d.programs, drawnHandle{d.made("p", "%s prog_load type=cgroup_skb%s%s", who, d.withToken(),
-		d.withCaps()), who})
+	kind := pick(d, "cgroup_skb", "cgroup_skb", "cgroup_skb attach=cgroup_inet_egress", "xdp attach=xdp", "socket_filter",
+		"tracing attach=trace_fentry")
+	p := d.made("p", "%s prog_load type=%s%s%s", who, kind, d.withToken(), d.withCaps())
+	d.programs, d.others = append(d.programs, drawnHandle{p, who}), append(d.others, p)
 }
 
 // hooks attaches BPF-LSM programs that check the calls of actors, in some worlds.
@@ -323,6 +432,12 @@ func (d *drawer) hooks() {
 	var made []string
 	for range 1 + d.IntN(3) {
 		made = append(made, d.made("l", "%s", d.hook()))
+	}
+	for range d.IntN(3) {
+		d.step("%s map_create type=hash%s", d.inUserns(), d.withToken())
+	}
+	if d.in(2) {
+		d.step("root lsm_ran %s", pick(d, made...))
 	}
 	if d.in(4) {
 		d.step("root lsm_off %s", pick(d, made...))
@@ -344,7 +459,10 @@ func (d *drawer) hook() string {
 		line += fmt.Sprintf(" token=%d", d.IntN(2))
 	}
 	if at.Token >= 0 && d.in(4) {
-		line += " maps=0xffffffffffffffff"
+		line += " " + pick(d, "cmds", "maps", "progs", "attachs") + "=0xffffffffffffffff"
+	}
+	if at.Kernel >= 0 && d.in(6) {
+		line += fmt.Sprintf(" kernel=%d", d.IntN(2))
 	}
 	return line
 }

@@ -1,9 +1,11 @@
 package draw
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
+	"tokentest/cases"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
@@ -40,6 +42,9 @@ func (d *drawer) cell() string {
 // caller draws an actor, half of the time one that has a bpffs.
 func (d *drawer) caller() string { return pick(d, d.actor(), pick(d, d.present()...).owner) }
 
+// commandNumbers are more than a kernel has commands.
+const commandNumbers = 42
+
 // slowCommands attach programs and wait for RCU.
 var slowCommands = []uapi.Cmd{uapi.BPF_RAW_TRACEPOINT_OPEN, uapi.BPF_LINK_CREATE, uapi.BPF_LINK_DETACH,
 	uapi.BPF_PROG_ATTACH,
@@ -57,6 +62,8 @@ func (d *drawer) command() (who, call string) {
 	switch {
 	case takesToken && d.in(2):
 		who, call = pick(d, who, pick(d, d.present()...).owner), call+d.withToken()
+	case attaches && len(d.others) > 0 && d.in(8):
+		call += " prog=" + d.any()
 	case attaches && len(d.programs) > 0 && d.in(2):
 		p := pick(d, d.programs...)
 		if !d.isAbsent(p.owner) {
@@ -75,6 +82,9 @@ func (d *drawer) command() (who, call string) {
 	}
 	if d.in(12) {
 		call += " common=1"
+	}
+	if d.in(16) {
+		return who, fmt.Sprintf("call cmd=%d", uapi.BPF_COMMON_ATTRS|uapi.Cmd(d.IntN(commandNumbers)))
 	}
 	return who, call + d.fault("tail")
 }
@@ -110,7 +120,8 @@ func (d *drawer) setnsCall() (who, call string) {
 
 func (d *drawer) openCall() (who, call string) {
 	b := pick(d, d.present()...)
-	return d.actor(), "open of=" + b.name + pick(d, "", " how=path", " path=p0", " path=p1")
+	odd := " path=" + pick(d, oddNames...)
+	return d.actor(), "open of=" + b.name + pick(d, "", " how=path", " path=pin0", " path=pin1", odd)
 }
 
 // within draws a user namespace to enter before the call.
@@ -118,7 +129,7 @@ func (d *drawer) within() string {
 	if len(d.namespaces) == 0 || !d.in(4) {
 		return ""
 	}
-	return " inside=" + pick(d, d.namespaces...)
+	return " inside=" + pick(d, d.namespaces...) + pick(d, "", "", " then="+d.caps())
 }
 
 // common draws the arguments that every call which makes an object takes.
@@ -132,38 +143,66 @@ func (d *drawer) common() string {
 
 // mapOverrides are arguments that differ from what a map's type needs.
 var mapOverrides = []string{
-	"flags=0", "flags=1", "flags=0x8", "flags=0x10", "flags=0x18", "flags=0x40", "flags=0x80", "flags=0x180",
-	"flags=0x400", "flags=0x1000",
-	"flags=0x2000", "flags=0x8000", "flags=0x10000", "flags=0x20000", "flags=0x8000000", "key=0", "key=4", "key=8",
-	"key=3", "value=0", "value=4",
-	"value=8", "value=6", "value=0x80000000", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000",
-	"flags=4 numa=1000",
-	"inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1", "btf_key=1 btf_value=0", "vmlinux=1",
-	"ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
+	"key=0", "key=4", "key=8", "key=3", "key=16", "key=600", "value=0", "value=4", "value=8", "value=6", "value=1024",
+	"value=0x80000000", "value=4096 max=4096", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000",
+	"flags=4 numa=1000", "flags=4", "inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1",
+	"btf_key=1 btf_value=0", "vmlinux=1", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
+	"name=abcdefghijklmnop", "no_fd=1", "memlock=0",
 }
 
-// progOverrides are the same for a program. All flags here are unknown ones, because a known
-// flag changes the verifier's work.
+// progOverrides are the same for a program.
 var progOverrides = []string{
-	"log=1", "log=16", "flags=0x100", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=1",
-	"ifindex=1000", "name=fine", "name=a-b",
+	"log=1", "log=16", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=0",
+	"attach_btf_id=1", "attach_btf_id=0x100000", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b",
+	"name=abcdefghijklmnop", "no_fd=1",
 }
 
-var btfOverrides = []string{"junk=1", "log=1", "log=16", "flags=0x10000", "flags=1"}
+var btfOverrides = []string{"junk=1", "lock=1", "log=1", "log=16", "flags=0x10000", "flags=1", "no_fd=1"}
 
-// drawnBodies are the programs that need a privilege, with their types.
-var drawnBodies = []string{
-	"type=socket_filter prog=jiffies64", "type=socket_filter prog=get_current_task", "type=xdp prog=jiffies64",
-	"type=xdp attach=xdp prog=get_current_task",
-	"type=socket_filter prog=return_ctx", "type=socket_filter prog=uninit_stack", "type=socket_filter prog=var_stack",
-	"type=socket_filter prog=subprog",
-	"type=cgroup_skb prog=read_skb_data", "type=kprobe prog=probe_write_user",
+// mapOverride draws one, among them each flag and the descriptors of the world.
+func (d *drawer) mapOverride() string {
+	switch {
+	case d.in(4):
+		return fmt.Sprintf("flags=%#x", d.flags(mapFlagBits))
+	case d.in(12):
+		return "inner=" + d.descriptor(pick(d, append(d.others, cases.ClosedName)...))
+	case len(d.btfs) > 0 && d.in(6):
+		return fmt.Sprintf("btf=%s btf_key=%d btf_value=%d", d.descriptor(pick(d, d.btfs...)), d.IntN(4), d.IntN(5))
+	}
+	return pick(d, mapOverrides...)
 }
 
-// overridden adds some arguments of a list to a call, none twice.
-func (d *drawer) overridden(call string, list []string) string {
-	for d.in(5) {
-		if o := pick(d, list...); !repeats(call, o) {
+func (d *drawer) progOverride() string {
+	switch {
+	case d.in(4):
+		return fmt.Sprintf("flags=%#x", d.flags(progFlagBits))
+	case len(d.others) > 0 && d.in(6):
+		return "attach_fd=" + d.descriptor(pick(d, d.others...))
+	}
+	return pick(d, progOverrides...)
+}
+
+func (d *drawer) btfOverride() string { return pick(d, btfOverrides...) }
+
+// The bits of flags that are drawn, those that no kernel knows among them.
+const (
+	mapFlagBits  = 20
+	progFlagBits = 9
+)
+
+// flags draws one bit, or a few.
+func (d *drawer) flags(bits int) uint32 {
+	n := uint32(1) << d.IntN(bits)
+	for d.in(3) {
+		n |= 1 << d.IntN(bits)
+	}
+	return n
+}
+
+// overridden adds some arguments to a call, none twice.
+func (d *drawer) overridden(call string, override func() string) string {
+	for d.in(4) {
+		if o := override(); !repeats(call, o) && !(strings.Contains(call, " inside=") && strings.Contains(o, "no_fd=")) {
 			call += " " + o
 		}
 	}
@@ -179,28 +218,25 @@ func repeats(call, more string) bool {
 }
 
 func (d *drawer) mapCall() (who, call string) {
-	return "", d.overridden("map_create type="+d.mapType()+d.common()+d.fault("tail"), mapOverrides)
+	c := "map_create type=" + d.mapType() + d.common() + d.fault("tail")
+	if d.in(12) && !strings.Contains(c, " inside=") && !strings.Contains(c, " attr=") {
+		c += " kernel=1"
+	}
+	return "", d.overridden(c, d.mapOverride)
 }
 
 func (d *drawer) progCall() (who, call string) {
 	if d.in(4) {
-		return "", "prog_load " + pick(d, drawnBodies...) + d.common()
+		return "", "prog_load " + d.prog() + " prog=" + pick(d, step.Bodies[1:]...) + d.common()
 	}
 	if d.in(8) && len(d.others) > 0 {
 		return "", "prog_load " + d.prog() + d.common() + " map=" + d.descriptor(pick(d, d.others...))
 	}
-	c := d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), progOverrides)
-	if slices.ContainsFunc(namesBTF, func(t string) bool { return strings.Contains(c, " type="+t) }) {
-		c = strings.ReplaceAll(c, " attach_btf_id=1", "")
-	}
-	return "", c
+	return "", d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), d.progOverride)
 }
 
-// namesBTF are the program types for which the kernel uses attach_btf_id.
-var namesBTF = []string{"struct_ops", "tracing", "lsm", "ext"}
-
 func (d *drawer) btfCall() (who, call string) {
-	return "", d.overridden("btf_load"+d.common()+d.fault("tail"), btfOverrides)
+	return "", d.overridden("btf_load"+d.common()+d.fault("tail"), d.btfOverride)
 }
 
 func (d *drawer) tokenCall() (who, call string) {

@@ -199,6 +199,9 @@ type drawer struct {
 	bpffs  []drawnHandle
 	tokens []string
 	others []string // other descriptors
+	maps   []drawnHandle
+	btfs   []string
+	dirs   []drawnHandle // directories below the root of a bpffs
 
 	namespaces []string
 	programs   []drawnHandle
@@ -327,6 +330,9 @@ func (d *drawer) present() []drawnHandle {
 // setup draws what happens before the cells.
 func (d *drawer) setup() {
 	locks := d.in(24) // another world may have locked it already
+	if d.in(20) {
+		d.step("root sysctl unprivileged_bpf_disabled=%d", pick(d, 3, 100))
+	}
 	if locks {
 		d.step("root sysctl unprivileged_bpf_disabled=1")
 	} else if d.in(2) {
@@ -336,12 +342,13 @@ func (d *drawer) setup() {
 		d.delegation()
 	}
 	if d.in(2) {
-		d.object("root map_create type=hash")
+		d.maps = append(d.maps, drawnHandle{d.object("root map_create type=hash"), "root"})
 	}
 	if d.in(3) {
-		d.object("root btf_load")
+		d.btfs = append(d.btfs, d.object("root btf_load"+pick(d, "", " lock=1")))
 	}
 	d.forks()
+	d.objects()
 	for range 3 + d.IntN(4*len(d.actors)) {
 		d.act()
 	}
@@ -359,10 +366,11 @@ func (d *drawer) step(format string, args ...any) {
 	d.steps = append(d.steps, fmt.Sprintf(format, args...)+" => ?")
 }
 
-func (d *drawer) object(step string) {
+func (d *drawer) object(step string) string {
 	name := fmt.Sprintf("o%d", len(d.others))
 	d.step("%s -> %s", step, name)
 	d.others = append(d.others, name)
+	return name
 }
 
 // delegation makes a bpffs and, most often, the token that it is for.
@@ -519,7 +527,7 @@ func (d *drawer) prog() string {
 	s := pick(d, step.ProgShapes...)
 	attach := s.Attach.String()
 	switch {
-	case s.BTFName == "" && !s.Ext && d.in(6):
+	case d.in(6):
 		attach = pick(d, uapi.AttachTypes.Members...).Name
 	case s.Attach == 0 && s.Member == "" && d.in(2):
 		return "type=" + s.Type.String()
