@@ -76,6 +76,8 @@ func (s *Sim) fscreate(a *actor, st *step.Step) Expect {
 	e := s.decide(a, st, &oracle.Fscreate{FD: fd})
 	switch {
 	case fd.Context == nil:
+	case !e.Verdict.Known:
+		s.loseContext(fd.Context)
 	case e.OK():
 		fd.Context.Phase, fd.Context.FS = oracle.AwaitingMount, fd.Context.Create()
 	case e.Verdict.ID == "fscreate/fill-super" || e.Verdict.ID == "fscreate/userns-mount":

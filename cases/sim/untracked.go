@@ -69,3 +69,15 @@ func (s *Sim) passVague(a *actor, st *step.Step) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "a step changed mounts in a way that the rules do not follow",
 		ID: st.Op.String() + "/not-modelled"}}
 }
+
+// loseContext notes that the rules do not know whether a context created its bpffs.
+func (s *Sim) loseContext(x *oracle.Context) {
+	s.untracked = true
+	for i := range s.actors {
+		for h, fd := range s.actors[i].fds {
+			if fd.Context == x {
+				s.actors[i].fds[h] = oracle.FD{Kind: oracle.Unfollowed}
+			}
+		}
+	}
+}
