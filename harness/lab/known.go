@@ -43,7 +43,7 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 			}
 		}
 		b := t.boot(ctx, []*cases.Case{c}, 1)
-		for n := 1; !t.ended(ctx) && (b.cut || b.starved() && t.results.of(c) == nil && n < maxStrikes); n++ {
+		for n := 1; !t.ended(ctx) && (b.cut || b.starved() && !t.results.has(c) && n < maxStrikes); n++ {
 			b = t.boot(ctx, []*cases.Case{c}, 1)
 		}
 		switch {
@@ -55,6 +55,8 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 			return
 		}
 		t.abandon([]*cases.Case{c}, result.Cause{Kind: result.Unanswered}, unanswered)
-		result.Known(c, t.out.Facts, &t.out.Boots[len(t.out.Boots)-1], t.results.of(c))
+		r := t.results.of(c)
+		result.Known(c, t.out.Facts, &t.out.Boots[len(t.out.Boots)-1], r)
+		t.results.set(c, *r)
 	}
 }

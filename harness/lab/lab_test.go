@@ -92,6 +92,7 @@ func runWithin(t *testing.T, l *Lab, d deadlines, batch int, patterns ...string)
 	if err != nil || len(out.Kernels) != 1 || out.Kernels[0].Error != "" {
 		t.Fatalf("run: %v, %+v", err, out.Kernels)
 	}
+	out.Kernels[0].Unpack()
 	return out.Kernels[0]
 }
 
@@ -180,6 +181,7 @@ func TestOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		r.Kernels[0].Unpack()
 		want := plan.ByWorld(p.Cases)
 		if len(r.Kernels[0].Cases) != len(want) {
 			t.Fatalf("%s: %d results, want %d", acts, len(r.Kernels[0].Cases), len(want))

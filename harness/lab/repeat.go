@@ -59,6 +59,7 @@ func (t *trial) repeat(ctx context.Context, all []*cases.Case, batch int) {
 			worlds = t.out.Worlds
 		}
 		if t.out.Worlds = worlds; sum.times == 0 || !t.ended(ctx) { // an interrupted repetition does not count
+			t.out.Unpack()
 			sum.add(t.out.Cases)
 		}
 		wrong, hopeless := t.wrong(boots)

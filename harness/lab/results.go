@@ -7,57 +7,74 @@ import (
 
 // results are the results of cases, in the plan's order.
 type results struct {
-	list  []result.CaseResult      // the Status is "" while there is no result
-	place map[*cases.Group][]int32 // by Case.Index: the index in list plus 1; 0 is none
+	*result.Results
+	place map[*cases.Group][]int32 // by Case.Index: the case's place plus 1; 0 is none
 	done  int                      // cases that have a result
 }
 
 func newResults(all []*cases.Case) results {
-	r := results{make([]result.CaseResult, len(all)), map[*cases.Group][]int32{}, 0}
+	ids, place := make([]string, len(all)), map[*cases.Group][]int32{}
 	for i, c := range all {
-		if r.place[c.Group] == nil {
-			r.place[c.Group] = make([]int32, len(c.Group.Cases))
+		if place[c.Group] == nil {
+			place[c.Group] = make([]int32, len(c.Group.Cases))
 		}
-		r.place[c.Group][c.Index] = int32(i + 1)
+		place[c.Group][c.Index], ids[i] = int32(i+1), c.ID
 	}
-	return r
+	return results{result.NewResults(ids), place, 0}
 }
 
-func (r *results) slot(c *cases.Case) *result.CaseResult {
-	if p := r.place[c.Group]; p != nil && p[c.Index] > 0 {
-		return &r.list[p[c.Index]-1]
+// at returns the place of a case, -1 if it is none of these.
+func (r *results) at(c *cases.Case) int {
+	if p := r.place[c.Group]; p != nil {
+		return int(p[c.Index]) - 1
 	}
-	return nil
+	return -1
 }
 
-// of returns the result of a case, or nil.
+func (r *results) has(c *cases.Case) bool {
+	i := r.at(c)
+	return i >= 0 && r.Has(i)
+}
+
+// of returns a copy of the result of a case, or nil.
 func (r *results) of(c *cases.Case) *result.CaseResult {
-	if s := r.slot(c); s != nil && s.Status != "" {
-		return s
+	if i := r.at(c); i >= 0 {
+		return r.At(i)
 	}
 	return nil
 }
 
-// forgetAt removes a result by its place in the list.
-func (r *results) forgetAt(i int) {
-	if r.list[i].Status != "" {
-		r.done--
-		r.list[i] = result.CaseResult{}
+// peek returns the result of a case without its name, or nil. It must not be changed.
+func (r *results) peek(c *cases.Case) *result.CaseResult {
+	if i := r.at(c); i >= 0 {
+		return r.Peek(i)
+	}
+	return nil
+}
+
+// forgetOf removes the results that a machine showed.
+func (r *results) forgetOf(boot int) {
+	for i := range r.Len() {
+		if c := r.Peek(i); c != nil && c.Boot == boot {
+			r.drop(i)
+		}
 	}
 }
 
 // forget removes the result of a case.
-func (r *results) forget(c *cases.Case) {
-	if s := r.slot(c); s.Status != "" {
+func (r *results) forget(c *cases.Case) { r.drop(r.at(c)) }
+
+func (r *results) drop(i int) {
+	if r.Has(i) {
 		r.done--
-		*s = result.CaseResult{}
+		r.Drop(i)
 	}
 }
 
 func (r *results) set(c *cases.Case, to result.CaseResult) {
-	s := r.slot(c)
-	if s.Status == "" {
+	i := r.at(c)
+	if !r.Has(i) {
 		r.done++
 	}
-	*s = to
+	r.Set(i, to)
 }

@@ -104,8 +104,8 @@ func TestResume(t *testing.T) {
 	l := newLab(t, "hang@100 clean")
 	before := interrupt(t, l, 100, "token_create").Kernels[0].Counts()
 	k := resume(t, l, "token_create")
-	if n := k.Counts(); n[result.Pass] != tokenCreate() || len(k.Cases) != tokenCreate() {
-		t.Errorf("%v of %d cases", n, len(k.Cases))
+	if n := k.Counts(); n[result.Pass] != tokenCreate() || k.Len() != tokenCreate() {
+		t.Errorf("%v of %d cases", n, k.Len())
 	}
 	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Clean, vm.Clean}) {
 		t.Errorf("fates %v", got)

@@ -179,7 +179,7 @@ func controlsFirst(all []*cases.Case) []*cases.Case {
 func (t *trial) withoutResult(list []*cases.Case) []*cases.Case {
 	var out []*cases.Case
 	for _, c := range list {
-		if t.results.of(c) == nil {
+		if !t.results.has(c) {
 			out = append(out, c)
 		}
 	}
@@ -223,8 +223,8 @@ func (t *trial) set(c *cases.Case, r result.CaseResult) {
 
 // finish applies the controls and the lists to the results.
 func (t *trial) finish(all []*cases.Case) {
-	result.Guards(t.out.Facts, all, t.results.of)
-	t.out.Cases = t.results.list
+	result.Guards(t.out.Facts, all, t.results.peek, t.results.set)
+	t.out.Hold(t.results.Results)
 	result.Expect(t.lab.Lists, t.out)
 	if t.judge != nil {
 		t.rules = t.judge.Rules()

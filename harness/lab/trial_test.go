@@ -28,13 +28,18 @@ func TestResults(t *testing.T) {
 	r.set(all[1], result.CaseResult{ID: all[1].ID, Status: result.Pass})
 	r.set(all[1], result.CaseResult{ID: all[1].ID, Status: result.Fail})
 	r.set(all[2], result.CaseResult{ID: all[2].ID, Status: result.Skip})
-	if r.done != 2 || r.of(all[1]).Status != result.Fail || r.of(all[0]) != nil || r.list[1].ID != all[1].ID {
-		t.Errorf("%d results: %+v", r.done, r.list[:3])
+	if r.done != 2 || r.of(all[1]).Status != result.Fail || r.of(all[0]) != nil || r.of(all[1]).ID != all[1].ID {
+		t.Errorf("%d results: %+v, %+v", r.done, r.of(all[1]), r.of(all[2]))
 	}
 	r.forget(all[1])
 	r.forget(all[1])
 	if r.done != 1 || r.of(all[1]) != nil || r.of(all[2]) == nil {
 		t.Errorf("%d results after one was dropped", r.done)
+	}
+	var k result.KernelRun
+	k.Hold(r.Results)
+	if k.Len() != 1 || k.Find(all[2].ID) == nil || k.Find(all[1].ID) != nil || k.Counts()[result.Skip] != 1 {
+		t.Errorf("the kernel has %d cases: %v", k.Len(), k.Counts())
 	}
 	other := *all[0]
 	other.Group = &cases.Group{}
@@ -156,6 +161,7 @@ func TestEverythingDenied(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := r.Kernels[0]
+	k.Unpack()
 	if len(k.Boots) != 0 || k.Planned != len(k.Cases) || k.Counts()[result.Skip] != len(k.Cases) {
 		t.Errorf("%d boots, %d planned, %v", len(k.Boots), k.Planned, k.Counts())
 	}

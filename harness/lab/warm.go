@@ -133,11 +133,7 @@ func (t *trial) doubt(b *bootOutcome) bool {
 		return true
 	}
 	t.doubted = append(t.doubted, i)
-	for j := range t.results.list {
-		if r := &t.results.list[j]; r.Status != "" && r.Boot == i {
-			t.results.forgetAt(j)
-		}
-	}
+	t.results.forgetOf(i)
 	return true
 }
 

@@ -51,7 +51,7 @@ func TestDecode(t *testing.T) {
 				want.CaseResult.complete()
 			}
 			k := got.Kernels[want.Kernel]
-			k.unpack()
+			k.Unpack()
 			if want.World != nil && !reflect.DeepEqual(k.Worlds, []WorldResult{*want.World}) || want.CaseResult != nil &&
 				!reflect.DeepEqual(k.Cases, []CaseResult{*want.CaseResult}) {
 				t.Errorf("%s:\n got %+v\nwant %+v", line, k, want)
@@ -117,7 +117,7 @@ func TestPack(t *testing.T) {
 	if k.Len() != len(want) || len(k.Cases) != 0 || len(k.packed.bodies) != 5 {
 		t.Errorf("%d cases with %d bodies", k.Len(), len(k.packed.bodies))
 	}
-	k.unpack()
+	k.Unpack()
 	if !reflect.DeepEqual(k.Cases, want) {
 		t.Errorf("got %+v\nwant %+v", k.Cases, want)
 	}

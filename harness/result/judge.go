@@ -254,12 +254,9 @@ func (r *CaseResult) skipUnjudged() {
 // If the kernel's configuration is unknown and it shows neither BTF nor symbols, a control
 // that is refused like a type that is not compiled in is the only sign that it is not:
 // Guards skips its cases, with the option's name.
-func Guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult) {
-	guards(f, all, of, func(c *cases.Case, now CaseResult) { *of(c) = now })
-}
-
-// guards calls set with the new results, and does not change those that of returns.
-func guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
+//
+// Guards calls set with the new results, and does not change those that of returns.
+func Guards(f *step.Facts, all []*cases.Case, of func(*cases.Case) *CaseResult, set func(*cases.Case, CaseResult)) {
 	if f != nil && f.Config == nil && f.OptionsFrom == "" {
 		skipUnknown(all, of, set)
 	}

@@ -74,6 +74,11 @@ func named(rs map[string]*CaseResult) func(*cases.Case) *CaseResult {
 	return func(c *cases.Case) *CaseResult { return rs[c.ID] }
 }
 
+// guardNamed applies controls to results by their case's name.
+func guardNamed(f *step.Facts, cs []*cases.Case, rs map[string]*CaseResult) {
+	Guards(f, cs, named(rs), func(c *cases.Case, now CaseResult) { *rs[c.ID] = now })
+}
+
 // judge runs cases and judges them as the lab does.
 func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 	j := NewJudge(gu.facts, gu.omit)
@@ -92,7 +97,7 @@ func (gu *guest) judge(cs []*cases.Case) map[string]*CaseResult {
 		r := j.Case(c, gu.observe(sims[w].Fork(), c.ID, c.Cell()))
 		out[c.ID] = &r
 	}
-	Guards(gu.facts, cs, named(out))
+	guardNamed(gu.facts, cs, out)
 	return out
 }
 
@@ -471,7 +476,7 @@ func TestGuards(t *testing.T) {
 	g := group(t, matrix)
 	rs = (&guest{facts: facts612()}).judge(g.Cases)
 	delete(rs, "demo/root/queue")
-	Guards(facts612(), g.Cases, named(rs))
+	guardNamed(facts612(), g.Cases, rs)
 	if r := rs["demo/owner/queue"]; r.Status != Broken || r.Reason != "control demo/root/queue did not run" {
 		t.Errorf("a control did not run: %s: %s", r.Status, r.Reason)
 	}
@@ -479,7 +484,7 @@ func TestGuards(t *testing.T) {
 		t.Errorf("another type's case: %s: %s", r.Status, r.Reason)
 	}
 	rs["demo/root/hash"] = &CaseResult{ID: "demo/root/hash", Status: Broken, Reason: "the machine died"}
-	Guards(facts612(), g.Cases, named(rs))
+	guardNamed(facts612(), g.Cases, rs)
 	if r := rs["demo/owner/hash"]; r.Status != Broken || !strings.Contains(r.Reason, "control demo/root/hash is broken") {
 		t.Errorf("a control that died: %s: %s", r.Status, r.Reason)
 	}
@@ -493,7 +498,7 @@ func TestUntriedGuards(t *testing.T) {
 		return &CaseResult{ID: id, Status: Interrupted, Reason: "the run was interrupted"}
 	}
 	rs["demo/root/hash"], rs["demo/owner/queue"] = untried("demo/root/hash"), untried("demo/owner/queue")
-	Guards(facts612(), g.Cases, named(rs))
+	guardNamed(facts612(), g.Cases, rs)
 	why := "its control demo/root/hash was not tried: the run was interrupted"
 	if r := rs["demo/owner/hash"]; r.Status != Interrupted || r.Reason != why || len(r.Steps) == 0 {
 		t.Errorf("its control was not tried: %+v", r)
@@ -503,7 +508,7 @@ func TestUntriedGuards(t *testing.T) {
 	}
 	rs["demo/nobody/hash"] = &CaseResult{ID: "demo/nobody/hash", Status: Broken, Reason: "got ok"}
 	rs["demo/owner/hash"] = &CaseResult{ID: "demo/owner/hash", Status: Pass}
-	Guards(facts612(), g.Cases, named(rs))
+	guardNamed(facts612(), g.Cases, rs)
 	if r := rs["demo/owner/hash"]; r.Status != Broken {
 		t.Errorf("one control was not tried, and one failed: %+v", r)
 	}

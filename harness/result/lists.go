@@ -137,6 +137,16 @@ func Expect(list []ListEntry, k *KernelRun) {
 			k.Cases[i].expect(e)
 		}
 	}
+	if k.packed == nil {
+		return
+	}
+	for i := range k.packed.body {
+		c := k.packed.at(i)
+		if e := Expected(list, k, c.ID); e != nil {
+			c.expect(e)
+			k.packed.body[i] = k.packed.keep(c, nil)
+		}
+	}
 }
 
 func expects(list []ListEntry) bool {

@@ -20,6 +20,16 @@ func newPool() *pool {
 	return &pool{nameAt: map[string]uint32{}, bodyAt: map[string]uint32{}}
 }
 
+// numberOf returns the number of a name that the pool has.
+func (p *pool) numberOf(name string) (n uint32, known bool) {
+	if p.nameAt == nil { // of a run in progress
+		i := slices.Index(p.names, name)
+		return uint32(i), i >= 0
+	}
+	n, known = p.nameAt[name]
+	return n, known
+}
+
 // maxBodies bounds the bodies that are found again by their text, for runs in which every
 // answer differs.
 const maxBodies = 1 << 16
@@ -131,7 +141,7 @@ func (k *KernelRun) Find(id string) *CaseResult {
 	if k.packed == nil {
 		return nil
 	}
-	n, known := k.packed.nameAt[id]
+	n, known := k.packed.numberOf(id)
 	if i := slices.Index(k.packed.name, n); known && i >= 0 {
 		return k.packed.at(i)
 	}
@@ -167,8 +177,8 @@ func (k *KernelRun) Counts() map[Status]int {
 	return n
 }
 
-// unpack turns the cases into a list, as a run in progress has them.
-func (k *KernelRun) unpack() {
+// Unpack turns the cases into a list, which the caller may change.
+func (k *KernelRun) Unpack() {
 	if k.packed != nil && k.Len() > 0 {
 		k.Cases = k.list()
 	}

@@ -218,7 +218,7 @@ func (j *rejudging) guards(g *cases.Group) {
 		}
 		return nil
 	}
-	guards(j.Facts, list, of, func(c *cases.Case, now CaseResult) {
+	Guards(j.Facts, list, of, func(c *cases.Case, now CaseResult) {
 		if s := places[c.Index]; !s.silent { // otherwise it has a reason already
 			now.ID = c.ID
 			j.set(s.place, &now)

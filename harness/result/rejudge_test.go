@@ -144,7 +144,7 @@ func TestAgainOfWhatWasRead(t *testing.T) {
 		if again.packed == nil || len(again.Cases) > 0 {
 			t.Errorf("%s: the cases are a list", tt.name)
 		}
-		again.unpack()
+		again.Unpack()
 		if !reflect.DeepEqual(again.Cases, want.Kernels[0].Cases) || !reflect.DeepEqual(kept, wantKept) ||
 			!reflect.DeepEqual(again.Rules, want.Kernels[0].Rules) {
 			t.Errorf("%s:\n got %+v, kept %v\nwant %+v, kept %v", tt.name, again.Cases, kept, want.Kernels[0].Cases, wantKept)

@@ -163,7 +163,7 @@ func Load(dir string) (*Run, error) {
 		return nil, err
 	}
 	for _, k := range r.Kernels {
-		k.unpack()
+		k.Unpack()
 	}
 	return r, nil
 }

@@ -134,12 +134,12 @@ func Run(ctx context.Context, r *result.Run, o Options) error {
 func find(k *result.KernelRun, byID map[string]*cases.Case) []*disagreement {
 	var found []*disagreement
 	kinds := map[disagreementRule]bool{}
-	for i := range k.Cases {
-		c := byID[k.Cases[i].ID]
+	for r := range k.All() {
+		c := byID[r.ID]
 		if c == nil {
 			continue
 		}
-		d := disagreementOf(c, &k.Cases[i])
+		d := disagreementOf(c, r)
 		if d == nil {
 			continue
 		}
@@ -214,8 +214,8 @@ func (o *Options) try(ctx context.Context, dir, ref string, kind disagreementKin
 		if k.Error != "" {
 			return nil, fmt.Errorf("%s: %s", ref, k.Error)
 		}
-		for i := range k.Cases {
-			shown[k.Cases[i].ID] = &k.Cases[i]
+		for c := range k.All() {
+			shown[c.ID] = c
 		}
 	}
 	for i, g := range list {
