@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"harness/vm":      {"harness/child", "harness/splat", "harness/wire"},
 	"harness/testlog": {},
 	"harness/cli":     {"harness/usage"},
-	"harness/watch":   {},
+	"harness/watch":   {"harness/kernel", "harness/usage"},
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},
 	"harness/oci":     {},
 	"harness/cache":   {"harness/runs", "harness/usage"},
@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 		"harness/vm", "harness/wire", "images"},
 	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
 		"harness/result", "harness/shell"},
+	"harness/choose": {"cases", "cases/draw", "harness/plan", "harness/result", "harness/runs", "harness/usage"},
 	"harness/explain": {
 		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/usage", "kconfig",
@@ -101,7 +102,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
 	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
-	"harness/watch"}
+	"harness/watch", "harness/choose"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

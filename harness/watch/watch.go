@@ -1,6 +1,6 @@
-// Package watch waits until files change, so that a command can run again.
+// Package watch waits until files change, and runs something again each time.
 //
-// Start with New.
+// Start with Repeat.
 package watch
 
 import (

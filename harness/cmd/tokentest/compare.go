@@ -171,7 +171,7 @@ func (a *app) readBaseline(f *runFlags) (*result.Side, error) {
 // asks returns a function that reports whether a run should have a case that it does not
 // have.
 func (f *runFlags) asks(r *result.Run) func(id string) bool {
-	if f.shard != "" || len(f.lists.allow) > 0 {
+	if f.part.Shard != "" || len(f.lists.Allow) > 0 {
 		return func(string) bool { return false }
 	}
 	return r.Asked()

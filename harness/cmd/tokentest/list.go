@@ -134,7 +134,7 @@ tokentest does not know. The exit code for a kernel that cannot be had is that o
 			}
 			switch {
 			case format == "github":
-				return f.githubMatrix(a.stdout, p, shards)
+				return f.part.WriteMatrix(a.stdout, p, shards)
 			case format != "text":
 				return usage.Errorf("--format %q: must be text or github", format)
 			}

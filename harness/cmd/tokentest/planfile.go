@@ -58,9 +58,9 @@ func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]stri
 func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
 		"take from `FILE` what no flag says (default tokentest.toml, if it is there); see tokentest help config")
-	fl.StringVar(&f.shard, "shard", "",
+	fl.StringVar(&f.part.Shard, "shard", "",
 		"do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N if they do not say N")
-	fl.StringVar(&f.durations, "durations", "",
+	fl.StringVar(&f.part.Durations, "durations", "",
 		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
 	fl.StringArrayVarP(&f.matching, "regexp", "x", nil,
 		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated")

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/choose"
 	"tokentest/harness/cli"
 	"tokentest/harness/fault"
 	"tokentest/harness/lab"
@@ -40,7 +41,7 @@ type runFlags struct {
 	batch            int
 	baseline         string
 	fatal            []string
-	lists            lists
+	lists            choose.Lists
 	allowEmpty       bool
 	offline, refresh bool
 	allow            []string
@@ -53,11 +54,10 @@ type runFlags struct {
 	repeat           int
 	untilFail        bool
 	faults           fault.Faults
-	random           random
+	random           choose.Worlds
 	build            buildFlags
 	jobs             int
-	shard            string
-	durations        string
+	part             choose.Part
 	file             string
 	variants         map[string]lab.Variant
 	matching         []string
@@ -97,7 +97,7 @@ with +PATCHES. The topic references has all forms.`,
 			if f.watch && a.begun == nil && !a.watching {
 				return a.watchRun(c, f, args)
 			}
-			f.random.given, f.random.asked = c.Flags().Changed("seed"), c.Flags().Changed("random")
+			f.random.Given, f.random.Asked = c.Flags().Changed("seed"), c.Flags().Changed("random")
 			return a.run(c, args, f)
 		},
 	}
@@ -117,7 +117,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	fl.BoolVar(&f.refresh, "refresh", false, "ask the mirror again, whatever is cached")
 	fl.StringArrayVar(&f.allow, "allow", nil, "do not count the kernel's reports that `FILE` lists; may be repeated")
-	f.lists.register(fl)
+	listFlags(fl, &f.lists)
 	emptyFlag(fl, &f.allowEmpty)
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, bisectName, false,
@@ -143,7 +143,7 @@ with +PATCHES. The topic references has all forms.`,
 	f.registerPlan(fl)
 	cli.Groups(c, runGroups)
 	faultFlags(fl, &f.faults)
-	f.random.register(fl)
+	randomFlags(fl, &f.random)
 	return c
 }
 
@@ -183,7 +183,7 @@ func (f *runFlags) check() error {
 	if f.isolate != "" && f.isolate != "case" && f.isolate != "group" {
 		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
 	}
-	return f.random.check()
+	return f.random.Check()
 }
 
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
@@ -209,8 +209,8 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	l.Flags = cli.Given(c, repeatFlags...)
 	if a.recall != nil {
 		l.Dir = a.resume
-		f.random.place(l.Dir, p)
-		return errors.Join(keepStdin(l.Dir, p, stdin), a.recall(l, p))
+		f.random.Place(l.Dir, p)
+		return errors.Join(choose.KeepStdin(l.Dir, p, stdin), a.recall(l, p))
 	}
 	base, err := a.readBaseline(f)
 	if err != nil {
@@ -224,12 +224,12 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := l.Check(); err != nil {
 		return err
 	}
-	line := f.random.line(a.commandLine())
+	line := f.random.Line(a.commandLine())
 	if err := a.begin(l, f, line); err != nil {
 		return err
 	}
 	a.keep(c.Context())
-	if err := errors.Join(keepStdin(l.Dir, p, stdin), f.random.keep(a, l.Dir, p)); err != nil {
+	if err := errors.Join(choose.KeepStdin(l.Dir, p, stdin), f.random.Keep(l.Dir, p, a.note)); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(c.Context())
@@ -270,8 +270,8 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 			return nil, nil, "", nil
 		}
 	}
-	f.random.seeds()
-	if stdin, err = a.readStdin(args); err != nil {
+	f.random.NewSeed()
+	if stdin, err = choose.ReadStdin(a.stdin, a.resume, args); err != nil {
 		return nil, nil, "", err
 	}
 	r := f.request(args)
@@ -279,11 +279,11 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 	if p, err = a.expand(ctx, r); err != nil {
 		return nil, nil, "", err
 	}
-	if lists, err = f.lists.apply(ctx, a, p); err == nil && f.again != nil {
+	if lists, err = f.lists.Apply(ctx, p, a.stderr); err == nil && f.again != nil {
 		err = p.Narrow(f.again.On(p.Kernels))
 	}
 	if err == nil {
-		p, err = f.cut(p)
+		p, err = f.part.Cut(p)
 	}
 	return p, lists, stdin, err
 }
@@ -309,7 +309,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	l = &lab.Lab{QEMU: f.qemu, Accel: f.accel, Deadline: f.deadline,
 		Append: f.append, Offline: f.offline, Refresh: f.refresh, Snapshot: f.snapshot,
 		Isolate: lab.Isolation(f.isolate), Repeat: f.repeat, UntilFail: f.untilFail,
-		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.known, Lists: lists, AllowEmpty: f.allowEmpty}
+		Jobs: f.jobs, Entry: f.boot, Variants: f.variants, Known: f.random.Known, Lists: lists, AllowEmpty: f.allowEmpty}
 	switch {
 	case l.Snapshot != lab.AutoRestore:
 	case f.failFast:
@@ -350,8 +350,8 @@ func (a *app) after(
 	switch {
 	case base != nil:
 		return a.compareBaseline(base, r, f)
-	case f.random.worlds > 0:
-		return shrink.Run(ctx, r, shrink.Options{Lab: l, Cases: p.Cases, Drawn: f.random.texts, Log: a.note,
+	case f.random.Count > 0:
+		return shrink.Run(ctx, r, shrink.Options{Lab: l, Cases: p.Cases, Drawn: f.random.Texts, Log: a.note,
 			Say: func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }})
 	}
 	return nil
@@ -453,7 +453,7 @@ func summarize(path string, r *result.Run) error {
 // expand makes the plan of a command, and sets the memory limit that the plan needs.
 func (a *app) expand(ctx context.Context, r plan.Request) (p *plan.Plan, err error) {
 	if r.Stdin == "" {
-		if r.Stdin, err = a.readStdin(r.Args); err != nil {
+		if r.Stdin, err = choose.ReadStdin(a.stdin, a.resume, r.Args); err != nil {
 			return nil, err
 		}
 	}
@@ -467,9 +467,9 @@ func (a *app) expand(ctx context.Context, r plan.Request) (p *plan.Plan, err err
 // request returns the request for a plan from the flags and arguments.
 func (f *runFlags) request(args []string) plan.Request {
 	r := plan.Request{Kernels: f.kernels, Args: args, Full: f.full, Batch: f.batch, Matching: f.matching,
-		Seed: f.random.seed}
-	if f.random.worlds > 0 {
-		r.Extend = f.random.draw
+		Seed: f.random.Seed}
+	if f.random.Count > 0 {
+		r.Extend = f.random.Draw
 	}
 	return r
 }
