@@ -29,8 +29,14 @@ import (
 // command itself, and what stands in for QEMU and Go.
 func TestMain(m *testing.M) {
 	images.Builtin, images.CompiledIn = fstest.MapFS{}, "" // as in a fresh checkout
+	called := os.Args[0]
 	testscript.Main(m, map[string]func(){
-		"tokentest":          main,
+		"tokentest": func() {
+			if strings.HasPrefix(called, "bin/") { // testscript keeps only the last part of the name
+				os.Args[0] = called
+			}
+			main()
+		},
 		"packed":             packed,
 		"pack":               func() { os.Exit(pack()) },
 		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
