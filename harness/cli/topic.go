@@ -23,6 +23,22 @@ func Plain(markdown string) string {
 	return strings.Join(out, "\n")
 }
 
+// Markdown is the opposite of Plain for a page that is only plain text: a line in capitals is a heading, and what is
+// below it keeps its lines.
+func Markdown(plain string) string {
+	var out strings.Builder
+	blocks := strings.Split(strings.Trim(plain, "\n"), "\n\n")
+	for _, block := range blocks {
+		title, body, _ := strings.Cut(block, "\n")
+		if title == "" || title != strings.ToUpper(title) {
+			out.WriteString(escape.Replace(strings.ReplaceAll(block, "\n", " ")) + "\n\n")
+			continue
+		}
+		fmt.Fprintf(&out, "# %s\n```\n%s\n```\n\n", title, body)
+	}
+	return out.String()
+}
+
 // A page on a terminal: its width, and where the second cell of a row begins.
 const (
 	topicWidth  = 100

@@ -20,3 +20,13 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// A heading without an own line in capitals is text, and text is no markup.
+func TestMarkdown(t *testing.T) {
+	const page = "A * file_name\n# of text.\n\nLINES\n  about TEXT  what *it*\n              shows\n\nSTEPS\n  one\n"
+	want := "A \\* file\\_name # of text.\n\n# LINES\n```\n  about TEXT  what *it*\n              shows\n```\n\n" +
+		"# STEPS\n```\n  one\n```\n\n"
+	if got := Markdown(page); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

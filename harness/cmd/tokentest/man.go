@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,15 +27,4 @@ func (a *app) manCmd() *cobra.Command {
 			return writeTopics(args[0], builtin.Day())
 		},
 	}
-}
-
-// writeTopics writes a manual page for each help topic into a directory.
-func writeTopics(dir string, day time.Time) error {
-	for _, t := range topics() {
-		text := strings.ReplaceAll(t.text, "\n## ", "\n# ")
-		if err := cli.ManualPage(dir, "tokentest-"+t.name, t.title, text, day); err != nil {
-			return err
-		}
-	}
-	return nil
 }

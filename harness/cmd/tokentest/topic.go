@@ -4,6 +4,7 @@ import (
 	"embed"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,12 +41,20 @@ func topics() []topic {
 	return out
 }
 
+// generated are the topics that tables of the program make, in plain text.
+func generated() []topic {
+	return []topic{
+		{"cases", "the language of case files", cases.Language()},
+		{"machine", "what the guest reads and changes in a kernel before the first case",
+			cases.Machine(vm.KernelArguments())},
+	}
+}
+
 // topicCmds are the help topics as cobra lists them: commands that run nothing.
 func topicCmds() []*cobra.Command {
-	out := []*cobra.Command{
-		{Use: "cases", Short: "the language of case files", Long: cases.Language()},
-		{Use: "machine", Short: "what the guest reads and changes in a kernel before the first case",
-			Long: cases.Machine(vm.KernelArguments())},
+	var out []*cobra.Command
+	for _, t := range generated() {
+		out = append(out, &cobra.Command{Use: t.name, Short: t.title, Long: t.text})
 	}
 	for _, t := range topics() {
 		out = append(out, &cobra.Command{Use: t.name, Short: t.title, Long: t.plain()})
@@ -55,3 +64,20 @@ func topicCmds() []*cobra.Command {
 
 // plain is the page for a terminal.
 func (t topic) plain() string { return cli.Plain(t.text) }
+
+// writeTopics writes a manual page for each help topic into a directory.
+func writeTopics(dir string, day time.Time) error {
+	pages := map[topic]string{}
+	for _, t := range generated() {
+		pages[t] = cli.Markdown(t.text)
+	}
+	for _, t := range topics() {
+		pages[t] = strings.ReplaceAll(t.text, "\n## ", "\n# ")
+	}
+	for t, text := range pages {
+		if err := cli.ManualPage(dir, "tokentest-"+t.name, t.title, "# DESCRIPTION\n"+text, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}

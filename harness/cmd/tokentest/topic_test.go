@@ -42,16 +42,29 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// Each topic has a manual page.
+// Each topic has a manual page, also those that are made of tables.
 func TestTopicManuals(t *testing.T) {
 	dir := t.TempDir()
 	if err := writeTopics(dir, time.Unix(0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	for _, topic := range topics() {
-		text, err := os.ReadFile(filepath.Join(dir, "tokentest-"+topic.name+".1"))
-		if err != nil || !strings.Contains(string(text), ".SH NAME") || !strings.Contains(string(text), "Jan 1970") {
-			t.Errorf("%s: %v: %.200s", topic.name, err, text)
+	n := 0
+	for _, c := range (&app{}).root().Commands() {
+		if c.Runnable() || c.HasSubCommands() {
+			continue
+		}
+		n++
+		text, err := os.ReadFile(filepath.Join(dir, "tokentest-"+c.Name()+".1"))
+		if err != nil || !strings.Contains(string(text), ".SH DESCRIPTION\n") || !strings.Contains(string(text), "Jan 1970") {
+			t.Errorf("%s: %v: %.200s", c.Name(), err, text)
+		}
+	}
+	if want := len(topics()) + len(generated()); n != want || n < 3 {
+		t.Errorf("%d topics, want %d", n, want)
+	}
+	for name, want := range map[string]string{"cases": ".SH OPERATIONS\n", "machine": "net.core.bpf_jit_harden"} {
+		if text, _ := os.ReadFile(filepath.Join(dir, "tokentest-"+name+".1")); !strings.Contains(string(text), want) {
+			t.Errorf("%s: no %q in its page", name, want)
 		}
 	}
 	if err := writeTopics(filepath.Join(dir, "none"), time.Unix(0, 0)); err == nil {
