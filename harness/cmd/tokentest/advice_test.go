@@ -11,7 +11,7 @@ import (
 // TestAdvice makes usage errors: each is one line that names the help once.
 func TestAdvice(t *testing.T) {
 	for _, args := range []string{
-		"nosuch", "topics", "list nosuch", "run --nosuch", "explain", "explain --diff 6.12", "compare", "compare x", "exec",
+		"nosuch", "topics", "list nosuch", "run --nosuch", "explain", "explain --diff 6.12", "compare x", "exec",
 		"bisect x",
 	} {
 		var out bytes.Buffer
