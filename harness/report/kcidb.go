@@ -16,8 +16,18 @@ import (
 	"tokentest/harness/result"
 )
 
-// kcidbOrigin names the system that reports, in each object and before each identifier.
-const kcidbOrigin = "tokentest"
+// kcidbSuite is the first part of every test's path, and the origin of a report that names no other.
+const kcidbSuite = "tokentest"
+
+var originName = regexp.MustCompile(`^[a-z0-9_]+$`)
+
+// CheckOrigin refuses an origin that KCIDB does not take. A caller can refuse it before it boots anything.
+func CheckOrigin(origin string) error {
+	if !originName.MatchString(origin) {
+		return fmt.Errorf("%s: must be lower-case letters, digits and _", origin)
+	}
+	return nil
+}
 
 // maxExcerpt is what KCIDB takes of a log.
 const maxExcerpt = 16384
@@ -87,8 +97,11 @@ const issueVersion = 1
 // failures an issue, with an incident for each case.
 //
 // The tests are encoded one by one, because there can be a million.
-func KCIDB(r *result.Run, w io.Writer, _ Options) error {
-	k := &kcidb{w: bufio.NewWriter(w), run: r, known: map[string]bool{}}
+func KCIDB(r *result.Run, w io.Writer, o Options) error {
+	k := &kcidb{w: bufio.NewWriter(w), run: r, origin: cmp.Or(o.Origin, kcidbSuite), known: map[string]bool{}}
+	if err := CheckOrigin(k.origin); err != nil {
+		return err
+	}
 	start := r.Start.UTC().Format(time.RFC3339Nano)
 	k.id = digest(start, r.Tool, strings.Join(r.Args, "\x00"))
 	k.w.WriteString(`{"version":{"major":5,"minor":0}`)
@@ -109,6 +122,7 @@ type kcidb struct {
 	w         *bufio.Writer
 	run       *result.Run
 	id        string // of the run
+	origin    string // names the system that reports, in each object and before each identifier
 	comma     bool
 	err       error
 	known     map[string]bool // the identifiers that were written
@@ -149,19 +163,21 @@ func digest(parts ...string) string {
 }
 
 // identifier is an identifier of KCIDB.
-func identifier(parts ...string) string { return kcidbOrigin + ":" + clean(strings.Join(parts, ":")) }
+func (k *kcidb) identifier(parts ...string) string {
+	return k.origin + ":" + clean(strings.Join(parts, ":"))
+}
 
 var commitHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-func checkoutID(k *run) string {
-	return identifier("checkout", digest(k.Commit, k.Source, cmp.Or(k.Digest, k.Ref)))
+func (k *kcidb) checkoutID(kr *run) string {
+	return k.identifier("checkout", digest(kr.Commit, kr.Source, cmp.Or(kr.Digest, kr.Ref)))
 }
 
 func (k *kcidb) buildID(kr *run) string {
 	if kr.Digest == "" {
-		return identifier("build", digest(kr.Ref, k.id)) // of this run, because it may succeed later
+		return k.identifier("build", digest(kr.Ref, k.id)) // of this run, because it may succeed later
 	}
-	return identifier("build", kr.Digest)
+	return k.identifier("build", kr.Digest)
 }
 
 // misc drops what is not known.
@@ -177,7 +193,7 @@ func misc(pairs ...string) map[string]string {
 
 func (k *kcidb) checkouts() {
 	for _, kr := range kernels(k.run) {
-		c := kcidbCheckout{ID: checkoutID(kr), Origin: kcidbOrigin, Comment: clean(cmp.Or(kr.Source, kr.Ref)),
+		c := kcidbCheckout{ID: k.checkoutID(kr), Origin: k.origin, Comment: clean(cmp.Or(kr.Source, kr.Ref)),
 			StartTime: k.run.Start, Valid: true, Misc: misc("reference", kr.Ref, "source", kr.Source)}
 		if commitHash.MatchString(kr.Commit) {
 			c.Commit = kr.Commit
@@ -190,7 +206,7 @@ func (k *kcidb) checkouts() {
 
 func (k *kcidb) builds() {
 	for _, kr := range kernels(k.run) {
-		b := kcidbBuild{CheckoutID: checkoutID(kr), ID: k.buildID(kr), Origin: kcidbOrigin, StartTime: k.run.Start,
+		b := kcidbBuild{CheckoutID: k.checkoutID(kr), ID: k.buildID(kr), Origin: k.origin, StartTime: k.run.Start,
 			Comment: clean(cmp.Or(kr.Release, kr.Ref)), Architecture: "x86_64", Compiler: clean(kr.Compiler), Status: "PASS",
 			Misc: misc("release", kr.Release, "image_sha256", kr.Digest, "config_sha256", kr.ConfigDigest)}
 		switch {
@@ -219,7 +235,7 @@ var notInPath = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
 
 // testPath is the place of a test in KCIDB's tree of tests: a case's name with dots.
 func testPath(name string) string {
-	parts := []string{kcidbOrigin}
+	parts := []string{kcidbSuite}
 	for _, p := range strings.Split(name, "/") {
 		if p != "" {
 			parts = append(parts, notInPath.ReplaceAllString(p, "_"))
@@ -230,15 +246,15 @@ func testPath(name string) string {
 
 func (k *kcidb) tests() {
 	for i, kr := range kernels(k.run) {
-		at := func(name string) string { return identifier("test", k.id, fmt.Sprint(i), name) }
+		at := func(name string) string { return k.identifier("test", k.id, fmt.Sprint(i), name) }
 		env := &kcidbEnvironment{Comment: "QEMU, " + cmp.Or(kr.AccelName, "not started"),
 			Misc: misc("accelerator", kr.Accel, "qemu", k.run.QEMU)}
-		k.put(kcidbTest{BuildID: k.buildID(kr), ID: at(""), Origin: kcidbOrigin, Environment: env, Path: kcidbOrigin,
+		k.put(kcidbTest{BuildID: k.buildID(kr), ID: at(""), Origin: k.origin, Environment: env, Path: kcidbSuite,
 			Comment: k.about(kr), Status: kernelStatus(kr), StartTime: k.run.Start, Duration: kr.Took.Seconds(),
 			Misc: misc("program", k.run.Program, "command", strings.Join(k.run.Args, " "))})
 		shares := kr.shares()
 		for c := range kr.All() {
-			t := kcidbTest{BuildID: k.buildID(kr), ID: at(c.ID), Origin: kcidbOrigin, Path: testPath(c.ID),
+			t := kcidbTest{BuildID: k.buildID(kr), ID: at(c.ID), Origin: k.origin, Path: testPath(c.ID),
 				Status: caseStatus(c), StartTime: k.run.Start, Misc: misc("case", c.ID)}
 			if c.Boot >= 0 && c.Boot < len(shares) && c.Status != result.Skip {
 				fmt.Sscan(shares[c.Boot], &t.Duration) // "" leaves 0
@@ -280,16 +296,16 @@ func (k *kcidb) explain(kr *run, c *result.CaseResult, t *kcidbTest) {
 	default:
 		culprit["code"] = true
 	}
-	k.incident(identifier("issue", digest(causeKey(c))), culprit, groupOf(c.ID)+": "+clean(why(c)), t.ID)
+	k.incident(k.identifier("issue", digest(causeKey(c))), culprit, groupOf(c.ID)+": "+clean(why(c)), t.ID)
 }
 
 // incident records that an issue occurred in a test.
 func (k *kcidb) incident(issue string, culprit map[string]bool, comment, test string) {
 	if k.once(issue) {
-		k.issues = append(k.issues, kcidbIssue{ID: issue, Version: issueVersion, Origin: kcidbOrigin, Culprit: culprit,
+		k.issues = append(k.issues, kcidbIssue{ID: issue, Version: issueVersion, Origin: k.origin, Culprit: culprit,
 			Comment: comment})
 	}
-	k.incidents = append(k.incidents, kcidbIncident{ID: identifier("incident", digest(issue, test)), Origin: kcidbOrigin,
+	k.incidents = append(k.incidents, kcidbIncident{ID: k.identifier("incident", digest(issue, test)), Origin: k.origin,
 		IssueID: issue, IssueVersion: issueVersion, TestID: test, Present: true})
 }
 
@@ -300,7 +316,7 @@ func (k *kcidb) machine(kr *run, b *result.Boot, id string) {
 		text += "\n" + strings.Join(f.Lines, "\n")
 	}
 	host := infrastructure(b.Fate)
-	t := kcidbTest{BuildID: k.buildID(kr), ID: id, Origin: kcidbOrigin, Path: testPath("machine"), Status: "FAIL",
+	t := kcidbTest{BuildID: k.buildID(kr), ID: id, Origin: k.origin, Path: testPath("machine"), Status: "FAIL",
 		Comment: clean(fmt.Sprintf("%s: %s", b.Fate, b.Reason)), StartTime: k.run.Start, Duration: b.Total.Seconds(),
 		LogExcerpt: excerpt(text), Misc: misc("directory", b.Dir)}
 	if host {
@@ -309,10 +325,10 @@ func (k *kcidb) machine(kr *run, b *result.Boot, id string) {
 	k.put(t)
 	culprit := map[string]bool{"code": !host, "tool": false, "harness": host}
 	if len(b.Findings) == 0 {
-		k.incident(identifier("issue", digest(string(b.Fate), b.Reason)), culprit, t.Comment, id)
+		k.incident(k.identifier("issue", digest(string(b.Fate), b.Reason)), culprit, t.Comment, id)
 	}
 	for _, f := range b.Findings {
-		issue := identifier("issue", digest(string(f.Kind), cmp.Or(f.Fingerprint, f.Title)))
+		issue := k.identifier("issue", digest(string(f.Kind), cmp.Or(f.Fingerprint, f.Title)))
 		k.incident(issue, culprit, clean(f.Title), id)
 	}
 }

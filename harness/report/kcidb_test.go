@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,6 +151,29 @@ func TestKCIDBIssues(t *testing.T) {
 	}
 	if testPath("map_create/cmds+maps/a.b") != "tokentest.map_create.cmds_maps.a_b" {
 		t.Error(testPath("map_create/cmds+maps/a.b"))
+	}
+}
+
+// The origin is in every object and before every identifier, and nothing else changes with it.
+func TestKCIDBOrigin(t *testing.T) {
+	usual := render(t, "kcidb", everything(), Options{})
+	mine := render(t, "kcidb", everything(), Options{Origin: "our_lab"})
+	n := strings.Count(mine, `"origin":"our_lab"`)
+	if n == 0 || n != strings.Count(usual, `"origin":"tokentest"`) || strings.Contains(mine, `"tokentest:`) {
+		t.Errorf("%d objects of the origin:\n%.500s", n, mine)
+	}
+	var r report5
+	if err := json.Unmarshal([]byte(mine), &r); err != nil {
+		t.Fatal(err)
+	}
+	checkReferences(t, "our_lab", &r)
+	if r.Tests[0].Path != "tokentest" {
+		t.Errorf("the path of the tests is %s: it names the tests, not who runs them", r.Tests[0].Path)
+	}
+	for _, wrong := range []string{"Our Lab", "our-lab", "a:b", "ö"} {
+		if err := KCIDB(everything(), io.Discard, Options{Origin: wrong}); err == nil {
+			t.Errorf("%q is taken for an origin", wrong)
+		}
 	}
 }
 

@@ -18,10 +18,11 @@ import (
 	"tokentest/harness/result"
 )
 
-// Options set the layout of a report. Its contents depend only on the run.
+// Options set the layout of a report, and who sends it. What it says about the run depends only on the run.
 type Options struct {
-	Color bool // use colour codes, in pretty only
-	Width int  // columns that pretty wraps at; 0 means 80
+	Color  bool   // use colour codes, in pretty only
+	Width  int    // columns that pretty wraps at; 0 means 80
+	Origin string // the system that sends it to KCIDB, in kcidb only; "" means tokentest
 }
 
 // Writer renders a run in one format.

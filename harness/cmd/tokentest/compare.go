@@ -143,11 +143,11 @@ func (a *app) writeComparison(c *result.Comparison, format string) error {
 	return report.WriteComparison(format, c, a.stdout, a.look())
 }
 
-// look is the width and the colors of a report on standard output.
+// look is the width and the colors of a report on standard output, and its origin.
 func (a *app) look() report.Options {
 	width, tty := terminal(a.stdout)
 	_, plain := os.LookupEnv("NO_COLOR")
-	return report.Options{Color: tty && !plain, Width: width}
+	return report.Options{Color: tty && !plain, Width: width, Origin: os.Getenv(originVariable)}
 }
 
 // readBaseline reads the baseline before anything boots, so that a wrong name costs no time.

@@ -406,8 +406,11 @@ func untried(r *result.Run) (why error, tried bool) {
 	return host, tried
 }
 
-// formatVariable is the environment variable that names the format of reports.
-const formatVariable = "TOKENTEST_FORMAT"
+// Environment variables: the format of reports, and who sends one to KCIDB.
+const (
+	formatVariable = "TOKENTEST_FORMAT"
+	originVariable = "TOKENTEST_KCIDB_ORIGIN"
+)
 
 func formatHelp() string {
 	return "print `FORMAT`: " + strings.Join(report.Formats(), ", ") + " (default pretty on a terminal, else ktap)"
@@ -428,6 +431,11 @@ func (a *app) format(name string) (string, error) {
 	}
 	if !slices.Contains(report.Formats(), name) {
 		return "", usage.Errorf("--format %q: must be one of %s", name, strings.Join(report.Formats(), ", "))
+	}
+	if origin := os.Getenv(originVariable); name == "kcidb" && origin != "" {
+		if err := report.CheckOrigin(origin); err != nil {
+			return "", usage.Errorf("%s=%w", originVariable, err)
+		}
 	}
 	return name, nil
 }

@@ -157,7 +157,7 @@ func TestTopicsAreComplete(t *testing.T) {
 	if found < 20 {
 		t.Errorf("a plan file has %d keys", found)
 	}
-	for _, name := range []string{runs.Variable, cachedir.Variable, formatVariable} {
+	for _, name := range []string{runs.Variable, cachedir.Variable, formatVariable, originVariable} {
 		if !strings.Contains(text["environment"], "| `"+name+"` | ") {
 			t.Errorf("help environment has no %s", name)
 		}
