@@ -83,6 +83,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := d.prepare(ctx); err != nil {
 		return nil, err
 	}
+	if text := d.announce(ctx); text != "" && d.Resume == "" {
+		d.Log("%s", text)
+	}
 	if err := d.predicate(ctx); err != nil {
 		return nil, d.interrupted(ctx, err)
 	}
@@ -175,6 +178,34 @@ func (d *driver) choose(ctx context.Context) ([]*cases.Case, error) {
 	}), nil
 }
 
+// announce says how many kernels a search makes and boots, "" if it makes none.
+func (d *driver) announce(ctx context.Context) string {
+	good, bad := d.field.ends()
+	suspects, err := d.field.Suspects(ctx, []string{good}, bad)
+	if err != nil {
+		return "" // the search says what is wrong
+	}
+	n := steps(len(suspects))
+	if d.bootsEnds() {
+		n += 2
+	}
+	if n == 0 {
+		return ""
+	}
+	how := "fetches and boots about %s"
+	if _, commits := d.field.(*commitField); commits {
+		how = "builds and boots about %s; the first build takes the longest"
+	}
+	return fmt.Sprintf("%s between the ends: the search "+how, report.Count(len(suspects), "suspect"),
+		report.Count(n, "kernel"))
+}
+
+// bootsEnds reports whether the search begins with a boot of both ends.
+func (d *driver) bootsEnds() bool {
+	_, commits := d.field.(*commitField)
+	return d.q.As == "" && (d.q.Ends || commits && len(d.q.Patterns) == 0)
+}
+
 // predicate finds out what to look for.
 func (d *driver) predicate(ctx context.Context) error {
 	d.pred = &Predicate{All: d.q.When == "all"}
@@ -182,7 +213,7 @@ func (d *driver) predicate(ctx context.Context) error {
 	switch {
 	case d.q.As != "":
 		return d.asRun()
-	case d.q.Ends, commits && len(d.q.Patterns) == 0:
+	case d.bootsEnds():
 		return d.compareEnds(ctx)
 	case commits:
 		d.pred.Good = Decisions{}

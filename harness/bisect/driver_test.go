@@ -312,6 +312,30 @@ func TestExpected(t *testing.T) {
 	}
 }
 
+// A search says how many kernels it makes, with the two ends if it boots them.
+func TestAnnounce(t *testing.T) {
+	var list []kernel.Available
+	for i := range 9 { // the first is good, so there are 8 suspects
+		list = append(list, kernel.Available{Ref: fmt.Sprintf("deb:6.12.%d", i)})
+	}
+	d := &driver{q: &Question{Patterns: []string{"token_create"}}, field: newReleases(list, kernel.Options{})}
+	if got := d.announce(t.Context()); !strings.Contains(got, "8 suspects") || !strings.Contains(got, "about 3 kernels") {
+		t.Errorf("got %q", got)
+	}
+	d.q.Ends = true
+	if got := d.announce(t.Context()); !strings.Contains(got, "fetches and boots about 5 kernels") {
+		t.Errorf("with both ends: got %q", got)
+	}
+	d.q.As = "run"
+	if got := d.announce(t.Context()); !strings.Contains(got, "about 3 kernels") {
+		t.Errorf("--as boots no ends: got %q", got)
+	}
+	d.field = newReleases(list[:2], kernel.Options{})
+	if got := d.announce(t.Context()); got != "" {
+		t.Errorf("nothing is between the ends: got %q", got)
+	}
+}
+
 func TestHostFault(t *testing.T) {
 	for _, tt := range []struct {
 		name string

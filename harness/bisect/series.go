@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"tokentest/harness/kernel"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
@@ -57,6 +58,8 @@ type patched struct {
 func (d *driver) walk(ctx context.Context, commits []string) ([]patched, error) {
 	var out []patched
 	var before Decisions
+	d.Log("the series builds and boots %s, the base and one for each patch; the first build takes the longest",
+		report.Count(len(commits), "kernel"))
 	for i, id := range commits {
 		p := patched{name: d.field.name(ctx, id)}
 		if i == 0 {

@@ -50,9 +50,13 @@ func (j *job) make(ctx context.Context) error {
 		return fmt.Errorf("begin the build's log: %w", err)
 	}
 	defer logFile.Close()
+	long := ""
+	if !exists(j.out, "vmlinux") {
+		long = ": nothing is compiled yet, so it takes many minutes; later builds compile only what differs"
+	}
 	release, err := j.configure(ctx, logFile)
 	if err == nil {
-		j.log("building %s (%s, %d at a time)", j.Name, release, j.jobs())
+		j.log("building %s (%s, %d at a time)%s", j.Name, release, j.jobs(), long)
 		err = j.compile(ctx, logFile)
 	}
 	if err != nil {
