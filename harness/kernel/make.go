@@ -51,7 +51,7 @@ func (j *job) make(ctx context.Context) error {
 	}
 	defer logFile.Close()
 	long := ""
-	if !exists(j.out, "vmlinux") {
+	if !exists(j.out, ".config") { // the first file that any build leaves there
 		long = ": nothing is compiled yet, so it takes many minutes; later builds compile only what differs"
 	}
 	release, err := j.configure(ctx, logFile)
