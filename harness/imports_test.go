@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},
 	"harness/oci":     {},
 	"harness/cache":   {"harness/runs", "harness/usage"},
+	"harness/scan":    {"harness/runs", "harness/splat", "harness/usage"},
 	"harness/kernel":  {"harness/child", "harness/oci", "kconfig"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/lab", "harness/plan", "harness/report",
 		"harness/result", "harness/vm"},
@@ -102,7 +103,7 @@ var leaves = []string{"harness/cachedir", "harness/glob", "harness/listfile", "h
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
 	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
-	"harness/watch", "harness/choose"}
+	"harness/watch", "harness/choose", "harness/scan"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

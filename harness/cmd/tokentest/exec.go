@@ -14,6 +14,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
+	"tokentest/harness/scan"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
 	"tokentest/harness/wire"
@@ -183,7 +184,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 		Offline: f.offline, Snapshot: f.snapshot}
 	l.Log = a.lateNote(5 * time.Second)
 	a.watch(l, f.console, f.gdb)
-	if l.Allow, err = readAllow(f.allow); err != nil {
+	if l.Allow, err = scan.ReadAllow(f.allow); err != nil {
 		return nil, err
 	}
 	if err := l.Check(); err != nil {

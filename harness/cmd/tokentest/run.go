@@ -23,6 +23,7 @@ import (
 	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
+	"tokentest/harness/scan"
 	"tokentest/harness/shrink"
 	"tokentest/harness/usage"
 )
@@ -320,7 +321,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	if l.Build, err = f.build.options(); err != nil {
 		return nil, err
 	}
-	if l.Allow, err = readAllow(f.allow); err != nil {
+	if l.Allow, err = scan.ReadAllow(f.allow); err != nil {
 		return nil, err
 	}
 	return l, f.faults.Inject(l)
