@@ -126,6 +126,35 @@ func Given(c *cobra.Command, names ...string) []string {
 	return out
 }
 
+// Again gives a command flags as Given returned them, unless its user gave them. It returns the names of those
+// that it set, each once.
+func Again(c *cobra.Command, flags []string) (names []string, err error) {
+	given := map[*pflag.Flag]bool{}
+	for i := 0; i < len(flags); i++ {
+		name, value, inline := strings.Cut(strings.TrimPrefix(flags[i], "--"), "=")
+		f := c.Flags().Lookup(name)
+		if f == nil {
+			return nil, fmt.Errorf("give --%s again: this command has no such flag", name)
+		}
+		if value == "" && f.NoOptDefVal != "" && !inline {
+			value = f.NoOptDefVal
+		} else if !inline && i+1 < len(flags) {
+			i++
+			value = flags[i]
+		}
+		if f.Changed && !given[f] {
+			continue
+		}
+		if err := c.Flags().Set(name, value); err != nil {
+			return nil, fmt.Errorf("give --%s again: %w", name, err)
+		}
+		if given[f] = true; !slices.Contains(names, "--"+name) {
+			names = append(names, "--"+name)
+		}
+	}
+	return names, nil
+}
+
 // Values completes the flags of a command and of those below it: a flag that a function is registered for takes its
 // words, one whose argument is no file takes nothing, and one with a completion already keeps it. The name of an
 // argument in a flag's usage, such as FILE, says whether it is a file.

@@ -529,11 +529,22 @@ func untried(p *pairing) string {
 func undecided(parts []part) string {
 	why := ""
 	for _, k := range parts {
-		if why = k.run.Undecided(k.KernelRun); why == "" {
+		if why = cmp.Or(k.run.Undecided(k.KernelRun), k.noVerdict()); why == "" {
 			return ""
 		}
 	}
 	return why
+}
+
+// noVerdict says that no case passed or failed although some could run; "" if one did or all are skipped.
+func (k *KernelRun) noVerdict() string {
+	n := k.Counts()
+	none := n[Broken] + n[Interrupted]
+	if none == 0 || n[Skip]+none < k.Len() {
+		return ""
+	}
+	return fmt.Sprintf("nothing was decided: %d of %d cases are broken or were not tried, and the others are skipped",
+		none, k.Len())
 }
 
 // newSymptoms lists the symptoms of the new side that the base does not have, each once.

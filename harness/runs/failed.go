@@ -78,6 +78,7 @@ type Failed struct {
 	Kernels []string            // that were not as expected
 	Args    []string            // groups, or what the run selected, and the user's files
 	Full    bool                // the run was one of all cases
+	Flags   []string            // with which the kernels booted and the cases were judged
 	cases   map[string][]string // by kernel; none means all that the run selected
 }
 
@@ -96,6 +97,7 @@ func FindFailed(r *result.Run) *Failed {
 	if len(f.Kernels) == 0 {
 		return nil
 	}
+	f.Flags = flagsOf(r)
 	if whole {
 		f.Args, f.Full = r.Selection, slices.Contains(r.Args, "--full")
 		return f
@@ -114,6 +116,27 @@ func FindFailed(r *result.Run) *Failed {
 		f.Args = append(f.Args, group)
 	}
 	return f
+}
+
+// flagsOf returns the flags of a run without which a kernel boots, or a case is judged, in another way.
+func flagsOf(r *result.Run) []string {
+	flags := slices.Clone(r.Flags)
+	for _, k := range r.Kernels {
+		for _, arg := range k.Append {
+			flags = append(flags, "--append", arg)
+		}
+		if len(k.Append) > 0 {
+			break // all kernels of a run get the same
+		}
+	}
+	var files []string
+	for i := range r.Lists {
+		if e := &r.Lists[i]; e.Kind == result.ExpectList && !slices.Contains(files, e.File()) {
+			files = append(files, e.File())
+			flags = append(flags, e.Kind.Flag(), e.File())
+		}
+	}
+	return flags
 }
 
 // On returns the cases to run on each of some kernels: those that were not as expected there, or

@@ -1,11 +1,13 @@
 package main
 
 import (
-	"context"
+	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/choose"
+	"tokentest/harness/cli"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 )
@@ -13,12 +15,12 @@ import (
 // chooseFailed reads the run of --failed, and returns the cases that the plan must be made of. A run
 // of which everything was as expected leaves f.again nil. An argument that is the directory of a run
 // is the one that --failed is about.
-func (f *runFlags) chooseFailed(ctx context.Context, a *app, args []string, kernels bool) ([]string, error) {
+func (f *runFlags) chooseFailed(c *cobra.Command, a *app, args []string) ([]string, error) {
 	var err error
 	if f.failed, args, err = choose.FailedRun(f.failed, args); err != nil {
 		return nil, err
 	}
-	r, err := a.loadParts(ctx, &result.Loader{}, []string{f.failed})
+	r, err := a.loadParts(c.Context(), &result.Loader{}, []string{f.failed})
 	if err != nil {
 		return nil, err
 	}
@@ -26,13 +28,17 @@ func (f *runFlags) chooseFailed(ctx context.Context, a *app, args []string, kern
 	if f.again = runs.FindFailed(r); f.again == nil {
 		return args, nil
 	}
-	if !kernels {
+	if !c.Flags().Changed("kernel") {
 		f.kernels = f.again.Kernels
 	}
 	if len(args) == 0 {
 		args, f.full = f.again.Args, f.full || f.again.Full
 	}
-	return args, nil
+	names, err := cli.Again(c, f.again.Flags)
+	if len(names) > 0 {
+		a.note("as %s was run: %s", f.failed, strings.Join(names, " "))
+	}
+	return args, err
 }
 
 // listFlags registers the flags of the lists of cases.

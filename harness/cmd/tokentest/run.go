@@ -263,7 +263,7 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 ) {
 	ctx := c.Context()
 	if f.failed != "" {
-		if args, err = f.chooseFailed(ctx, a, args, c.Flags().Changed("kernel")); err != nil {
+		if args, err = f.chooseFailed(c, a, args); err != nil {
 			return nil, nil, "", err
 		}
 		if f.again == nil {
