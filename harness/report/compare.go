@@ -348,7 +348,7 @@ func bunchFields(pair *result.Pair, b *bunch) []field {
 	if unrecorded(c) {
 		return out
 	}
-	k := &run{KernelRun: pair.New, dir: pair.Dir}
+	k := runOf(pair)
 	switch b.class {
 	case result.NewCase, result.Vanished, result.Fixed:
 		return out

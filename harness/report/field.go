@@ -279,6 +279,14 @@ func cutShort(r *result.Run) string {
 	return fmt.Sprintf("the run was interrupted: %d of %s were not tried", n, Count(of, "case"))
 }
 
+// runOf is the new side of a pair, which may have none.
+func runOf(p *result.Pair) *run {
+	if p.Of == nil {
+		return &run{KernelRun: p.New}
+	}
+	return &run{p.New, p.Of, p.Of.Dir, p.Of.Files, p.Of.Lists}
+}
+
 // kernels wraps the kernels of a run.
 func kernels(r *result.Run) []*run {
 	var out []*run

@@ -151,6 +151,9 @@ type pageColumn struct {
 	Machines [2]string `json:"machines"`
 	Empty    string    `json:"undecided,omitempty"`
 	Exit     int       `json:"exit_code"`
+	// Command and Flags begin and end the command that repeats a case.
+	Command string `json:"command"`
+	Flags   string `json:"flags"`
 	// Settings are the kernel's settings as text: a name and a value.
 	Settings [][2]string   `json:"settings,omitempty"`
 	Changes  []step.Change `json:"changes,omitempty"`
@@ -252,7 +255,7 @@ func lackLines(r *result.Run) []string {
 // column adds a kernel and the names of its cases.
 func (d *pageData) column(k *run, index int) {
 	col := pageColumn{KernelRun: k.KernelRun, Run: index, Counts: k.Counts(), Exit: k.verdict(), Empty: k.undecided(),
-		Machines: machineWords(k)}
+		Machines: machineWords(k), Command: program(k.of) + " run", Flags: strings.Join(k.kernelFlags(), " ")}
 	for i := range k.Boots {
 		if bad(&k.Boots[i]) {
 			col.Bad = append(col.Bad, i)

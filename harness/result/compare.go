@@ -82,7 +82,7 @@ type Comparison struct {
 // Pair is a kernel of one side and the kernel that it is compared with.
 type Pair struct {
 	Base, New *KernelRun // the first of each side; nil if a side has none
-	Dir       string     // of New's run
+	Of        *Run       // New's run
 	Same      int        // cases that did not change
 	Changes   []Change
 	// Findings are in the kernel's log now and were not before.
@@ -384,7 +384,7 @@ func (p *pairing) compare() *Pair {
 		out.Base = p.base[0].KernelRun
 	}
 	if len(p.new) > 0 {
-		out.New, out.Dir = p.new[0].KernelRun, p.new[0].run.Dir
+		out.New, out.Of = p.new[0].KernelRun, p.new[0].run
 	}
 	out.Untried, out.Alone = untried(p), alone(p)
 	out.Findings = newSymptoms(p)

@@ -151,6 +151,7 @@ tokentest does not know. The exit code for a kernel that cannot be had is that o
 	c.Flags().BoolVar(&f.full, "full", false, "every case, not only the default suite")
 	c.Flags().IntVar(&f.batch, "batch", 0, "send `N` cases at a time (default 256)")
 	c.Flags().StringVarP(&format, "format", "f", format, "text, or github: the JSON of a strategy.matrix")
+	c.Flags().Lookup("format").Annotations = map[string][]string{ownMeaning: {}}
 	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in at most `N` jobs")
 	f.registerPlan(c.Flags())
 	btf.register(c.Flags())

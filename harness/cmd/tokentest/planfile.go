@@ -39,7 +39,7 @@ func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]stri
 		return nil, err
 	}
 	for _, s := range p.Settings {
-		if given[s.Flag] || fl.Lookup(s.Flag) == nil {
+		if to := fl.Lookup(s.Flag); given[s.Flag] || to == nil || to.Annotations[ownMeaning] != nil {
 			continue // of plan, which has fewer flags
 		}
 		for _, v := range s.Values {
@@ -65,6 +65,9 @@ func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringArrayVarP(&f.matching, "regexp", "x", nil,
 		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated")
 }
+
+// ownMeaning marks a flag that takes nothing from a plan file: it is another one than run's of that name.
+const ownMeaning = "own meaning"
 
 // readFile reads the plan file and takes its values.
 func (f *runFlags) readFile(c *cobra.Command, args []string) ([]string, error) {

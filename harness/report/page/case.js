@@ -27,10 +27,10 @@ const quoted = (s) => (/^[\w\/.,:+@-]+$/.test(s) ? s : "'" + s.replaceAll("'", "
 function repeatLine(i, col) {
   if (D.columns[col].repeat) return D.columns[col].repeat;
   const g = groupOf(i),
-    words = ["tokentest run"];
+    words = [D.columns[col].command];
   if (g.file) words.push(quoted(g.file));
   if (!g.file || D.suffix[i]) words.push(quoted(caseName(i)));
-  return words.join(" ") + " --kernel " + quoted(D.columns[col].ref || "");
+  return words.join(" ") + " " + D.columns[col].flags;
 }
 
 const maskNames = ["delegate_cmds", "delegate_maps", "delegate_progs", "delegate_attachs"];
