@@ -38,6 +38,7 @@ func Machine(arguments []string) string {
 	}
 	h.title("OTHER CHANGES")
 	h.entry(step.Memlock.Name, step.Unlimited+": "+step.Memlock.Why)
+	h.entry(step.Statistics.Name, "on: "+step.Statistics.Why)
 	h.entry(strings.Join(step.Places[1:], " "), "directories that actors mount on")
 	h.entry("modules", "the kernel's own, where its virtio console is one")
 	h.entry("/dev/kmsg", "a line before each set-up and each group of cells, for readers of the kernel's log")

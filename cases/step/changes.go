@@ -12,6 +12,8 @@ const (
 	ChangeDirectory ChangeKind = "directory"
 	ChangeLimit     ChangeKind = "limit"
 	ChangeSetting   ChangeKind = "setting"
+	// ChangeStatistics is BPF_ENABLE_STATS.
+	ChangeStatistics ChangeKind = "statistics"
 )
 
 // Change is something that the guest changed in the kernel before the first
@@ -51,6 +53,9 @@ type Limit struct{ Name, Why string }
 
 // Memlock is the limit that the guest lifts.
 var Memlock = Limit{"RLIMIT_MEMLOCK", "before 5.11 maps and programs count against it"}
+
+// Statistics is what the guest turns on and keeps on while it runs cases.
+var Statistics = Limit{"BPF_STATS_RUN_TIME", "the first and the last call of BPF_ENABLE_STATS patch the kernel's code"}
 
 // Unlimited is the value of a lifted limit.
 const Unlimited = "unlimited"

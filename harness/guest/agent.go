@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -438,7 +439,6 @@ func Main(buildID string, changes []step.Change) error {
 		return nil
 	}
 	debug.SetGCPercent(-1) // a run makes little garbage
-	calmRuntime()
 	port, err := openControl()
 	if err != nil {
 		return err
@@ -447,12 +447,24 @@ func Main(buildID string, changes []step.Change) error {
 	settings := readSettings()
 	changes = append(changes, prepare(settings)...)
 	g := newAgent(port)
-	g.prestart()
+	if name, value, _ := strings.Cut(wire.ForCases, "="); os.Getenv(name) == value {
+		changes = append(changes, g.getReady())
+	}
 	g.log = openKernelLog()
 	if err := g.hello(buildID, settings, changes); err != nil {
 		return err
 	}
 	return g.serve()
+}
+
+// getReady does in advance what most cases need. A user's program sees none of it: it would find actors
+// beside it, and statistics that it did not turn on.
+func (g *agent) getReady() step.Change {
+	calmRuntime()
+	var errno uapi.Errno
+	g.stats, errno = again(enableStats)
+	g.prestart()
+	return step.Change{Kind: step.ChangeStatistics, Name: step.Statistics.Name, Errno: errno}
 }
 
 // IsActor reports whether this process is an actor, or runs a case by hand. Neither
@@ -472,7 +484,6 @@ func newAgent(port io.ReadWriter) *agent {
 	m := &maker{}
 	g.fix = makeFixtures(m)
 	g.fix.commands = g.makeCommandFixtures(m)
-	g.stats = m.make("statistics", enableStats)
 	g.refused = m.refused
 	return g
 }

@@ -76,6 +76,14 @@ func quick(m Machine) feature {
 // environment (unknown_bootoption in init/main.c).
 var noPreempt = feature{karg: []string{wire.NoPreempt}}
 
+// forCases tells the agent which machines run cases: it then does in advance what most of them need.
+func forCases(m Machine) feature {
+	if m.Program {
+		return feature{}
+	}
+	return feature{karg: []string{wire.ForCases}}
+}
+
 // timed tells a kernel under TCG the frequencies that it would measure, and leaves out
 // its checks of them: on a busy host both come out wrong.
 //
@@ -154,7 +162,7 @@ func argv(m Machine) []string {
 
 // features is the machine and the kernel arguments that belong to it.
 func features(m Machine, c chardevs) []feature {
-	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, log(c), records(c)}
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, forCases(m), log(c), records(c)}
 }
 
 // KernelArguments returns the arguments with which the kernel of an emulated machine is

@@ -30,4 +30,7 @@ const (
 	// NoPreempt is the setting of GODEBUG that keeps the Go runtime from
 	// interrupting a system call by a signal.
 	NoPreempt = "GODEBUG=asyncpreemptoff=1"
+
+	// ForCases is a variable that tells the agent that this machine runs cases, and no program of the user.
+	ForCases = "TOKENTEST_CASES=1"
 )
