@@ -214,7 +214,7 @@ func TestPatchErrors(t *testing.T) {
 		`apply patch "patch 1" of series.mbox: kernel/bpf/token.c:79 does not match (hunk 2 of 2: @@ -79,`) {
 		t.Errorf("got %v", err)
 	}
-	// That is told before anything is checked out, and without the lock of the tree.
+	// The error comes before anything is checked out, and without the lock of the tree.
 	trees, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "*"))
 	files, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "trees", "*", "src", "[^.]*"))
 	locks, _ := filepath.Glob(filepath.Join(w.o.CacheDir, "locks", "tree-*"))

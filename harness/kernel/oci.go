@@ -202,7 +202,7 @@ func (x *container) fetch(ctx context.Context) (*Kernel, error) {
 	return k, x.remember(img.Digest)
 }
 
-// mistake makes a usage error of an error that only another reference mends.
+// mistake makes a usage error of an error that only another reference avoids.
 func (x *container) mistake(err error) error {
 	var none *oci.MistakeError
 	var damaged *oci.DamageError

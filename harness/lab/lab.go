@@ -61,8 +61,8 @@ type Lab struct {
 	// same time call it concurrently.
 	Progress func(Progress)
 
-	// Each gets each result as it comes; nil drops them. A case that runs again comes again, and
-	// machines that run at the same time call it concurrently.
+	// Each is called with each result as soon as it is known; it may be nil. A case that runs again
+	// has another result, and machines that run at the same time call it concurrently.
 	Each func(Result)
 	// Flags are for the record: what a repetition of a case needs beside its kernel.
 	Flags []string
@@ -87,7 +87,7 @@ type Faults struct {
 	OmitRule string
 }
 
-// Result is the result of a case as it comes, before lists are applied.
+// Result is the result of a case before lists are applied.
 type Result struct {
 	Kernel string // its reference
 	Of     *cases.Case
