@@ -298,7 +298,7 @@ func (s *Sketch) reductions(fine bool) []Sketch {
 	for i := range last {
 		out = append(out, s.without(i, i+1))
 	}
-	out = append(append(out, s.merged()...), s.closed()...)
+	out = append(append(append(out, s.merged()...), s.closed()...), s.mounted()...)
 	for i, l := range s.lines {
 		if !fine {
 			break
@@ -390,6 +390,54 @@ func (s *Sketch) closed() []Sketch {
 		out = append(out, c.slice(true))
 	}
 	return out
+}
+
+// mounted replaces the steps that mount a bpffs one by one, from fsopen to the open of its
+// mount, with one step bpffs.
+func (s *Sketch) mounted() []Sketch {
+	var out []Sketch
+	for _, l := range s.lines {
+		if len(l) < 4 || l[1] != "fsopen" {
+			continue
+		}
+		for _, at := range s.lines {
+			if len(at) > 4 && at[1] == "open" && s.maker(strings.TrimPrefix(at[2], "of="), "fsmount", l[len(l)-1]) {
+				out = append(out, s.mountedAt(l, at))
+			}
+		}
+	}
+	return out
+}
+
+// maker reports whether a step op on a context made the descriptor that has this name.
+func (s *Sketch) maker(name, op, context string) bool {
+	return slices.ContainsFunc(s.lines, func(l []string) bool {
+		return len(l) > 4 && l[1] == op && l[2] == context && l[len(l)-1] == name
+	})
+}
+
+// mountedAt replaces what an fsopen began with one step bpffs in the place of an open.
+// The actor that opened has the descriptor afterwards, too.
+func (s *Sketch) mountedAt(fsopen, open []string) Sketch {
+	context, mount, dir := fsopen[len(fsopen)-1], strings.TrimPrefix(open[2], "of="), open[len(open)-1]
+	made := []string{fsopen[0], "bpffs"}
+	var c Sketch
+	for _, l := range s.lines {
+		switch {
+		case &l[0] == &open[0]:
+			c.lines = append(c.lines, append(made, "->", dir))
+			if open[0] != fsopen[0] {
+				c.lines = append(c.lines, []string{fsopen[0], "send", dir, open[0]})
+			}
+		case len(l) > 2 && l[1] == "fsconfig" && l[2] == context:
+			made = append(made, l[3:]...)
+		case &l[0] == &fsopen[0], len(l) > 2 && (l[2] == context || l[2] == mount):
+		case len(l) == 4 && l[1] == "send" && l[2] == dir && l[3] == fsopen[0]:
+		default:
+			c.lines = append(c.lines, l)
+		}
+	}
+	return c
 }
 
 // related keeps more than slice: also the lines that pass, mount or copy something the last

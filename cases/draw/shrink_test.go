@@ -84,11 +84,7 @@ func TestShrink(t *testing.T) {
 		if got := differ(g.Cases[0], omit); got != want {
 			t.Errorf("%s: the file differs in %q, want %q:\n%s", omit, got, want, text)
 		}
-		most := 5
-		if strings.Contains(small.String(), " fsopen ") {
-			most += 4 // a bpffs that is mounted step by step
-		}
-		if len(small.lines) > most {
+		if len(small.lines) > 5 {
 			t.Errorf("%s: %d lines are left:\n%s", omit, len(small.lines), small.String())
 		}
 	}

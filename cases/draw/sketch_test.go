@@ -200,6 +200,40 @@ a2 map_create type=hash token=closed
 	}
 }
 
+// One step takes the place of those that mount a bpffs one by one.
+func TestMounted(t *testing.T) {
+	s := sketch(`
+actor a1 userns
+a1 fsopen -> c1
+a1 send c1 root
+root fsconfig c1 cmds=any maps=hash
+root fscreate c1
+root fsmount c1 -> m1
+root open of=m1 -> b1
+root send b1 a1
+a1 token_create bpffs=b1
+`)
+	list := s.mounted()
+	if len(list) != 1 {
+		t.Fatalf("%d sketches", len(list))
+	}
+	want := `actor a1 userns
+a1 bpffs cmds=any maps=hash -> b1
+a1 send b1 root
+a1 token_create bpffs=b1
+`
+	if got := list[0].String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	own := sketch("root fsopen -> c1\nroot fscreate c1\nroot fsmount c1 -> m1\nroot open of=m1 -> b1\nroot token_create bpffs=b1")
+	if got, want := own.mounted()[0].String(), "root bpffs -> b1\nroot token_create bpffs=b1\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := (&Sketch{s.lines[:6]}).mounted(); got != nil {
+		t.Errorf("a mount that nobody opens is replaced: %v", got)
+	}
+}
+
 // Another actor does what one did, with the same capabilities.
 func TestMerge(t *testing.T) {
 	s := sketch(world)
