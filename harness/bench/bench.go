@@ -34,6 +34,7 @@ type Options struct {
 	// costs are measured.
 	Rounds   int
 	Marginal bool // also measure what one more decision costs
+	Peers    bool // with Rounds: also time other programs that boot this kernel
 	// Limit is how long each of the two measurements may take; 0 means 3 minutes, and 12 for
 	// the marginal costs.
 	Limit time.Duration
@@ -56,6 +57,7 @@ type bench struct {
 	dir    string          // of the runs
 	runs   int             // so far
 	missed int             // figures that could not be measured
+	asked  answer          // of exec, with Peers
 	aside  []time.Duration // for each run, the time in which no machine ran
 }
 

@@ -62,6 +62,34 @@ func options(t *testing.T, acts string, args ...string) (Options, *notes) {
 		Lab: lab.Lab{Accel: "kvm", CacheDir: filepath.Join(dir, "cache")}}, n
 }
 
+// A peer that answers with the same release has a time, one that does not has a reason, and
+// one that is not installed has a note. The fake machine runs programs on the host.
+func TestRunPeers(t *testing.T) {
+	for script, want := range map[string]string{
+		"uname -r":               "bzImage: uname -r by virtme-ng +[0-9.]+s",
+		"echo 6.0.0":             `by virtme-ng +not measured: vng did not print the release "[^"]+": 6.0.0\n`,
+		"echo no 9p >&2; exit 3": "bzImage: uname -r by virtme-ng +not measured: vng: exit status 3: no 9p\n",
+	} {
+		o, n := options(t, "clean", "token_create")
+		o.Peers = true
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "vng"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+		var out strings.Builder
+		if _, err := Run(t.Context(), &out, o); err != nil {
+			t.Fatalf("%v: %s%s", err, out.String(), n)
+		}
+		if !regexp.MustCompile(want).MatchString(out.String()) {
+			t.Errorf("%q: got\n%s\n%s\nwant %s", script, out.String(), n, want)
+		}
+		if !strings.Contains(n.String(), "vimto is not measured: no vimto in PATH\n") {
+			t.Errorf("noted %s", n)
+		}
+	}
+}
+
 // The ratio comes from the rounds after the first, which are as many as asked for.
 func TestRunRatio(t *testing.T) {
 	o, n := options(t, "clean", "token_create")

@@ -37,6 +37,9 @@ func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
 		return err
 	}
 	figures := b.figures(p, one)
+	if b.Peers {
+		figures = append(figures, b.peerFigures()...)
+	}
 	outer := ctx
 	ctx, cancel := b.limited(ctx, ratioLimit)
 	defer cancel()

@@ -153,7 +153,7 @@ func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
 func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
 	agent := l.startAgent(ctx)
 	defer agent.stop()
-	k, err := l.resolve(ctx, ref)
+	k, err := l.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,8 @@ type Variant struct {
 	Build kernel.BuildOptions
 }
 
-func (l *Lab) resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
+// Resolve finds or builds a kernel as a run does.
+func (l *Lab) Resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
 	o := kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build,
 		Step: func(text string) {
 			l.progress(Progress{Kernel: ref, Stage: "resolve", Doing: cmp.Or(text, "finding the kernel")})

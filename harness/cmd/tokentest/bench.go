@@ -21,6 +21,9 @@ entered directly, the cases on a kernel that never ran before, the cases on the 
 kernel again, and one case. Print medians, spreads and ratios to the bare bzImage boot.
 A ratio over its budget is marked; it does not change the exit code.
 
+With --peers also time how long "exec", virtme-ng and vimto take to run "uname -r". They
+share the host's files with the machine, so they need a kernel with 9p or virtiofs.
+
 With --marginal also run about 1,000 and 10,000 of all cells of matrices (or of the
 named ones) and all of them, each in one boot, and each kind of call in a tight loop
 in another. Print what one more decision costs, what its call alone costs, and this
@@ -44,6 +47,7 @@ complete by then. Exit code 3 says that some figure could not be measured.`,
 	fl.BoolVar(&o.Full, "full", false, "time every case against the bare boot, not only the default suite")
 	fl.StringVar(&o.Lab.Accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
 	fl.BoolVar(&o.Marginal, "marginal", false, "print what one more decision costs, too, which takes minutes")
+	fl.BoolVar(&o.Peers, "peers", false, "also time virtme-ng and vimto, if they are installed, on the same image")
 	fl.IntVar(&o.Rounds, "rounds", 3, "boot each `N` times; 0 leaves the bare boot out")
 	fl.DurationVar(&o.Limit, "limit", 0,
 		"stop measuring each kernel after `TIME` (default 3m, and 12m more with --marginal)")
@@ -54,6 +58,8 @@ func checkBench(o *bench.Options) error {
 	switch {
 	case o.Rounds < 0:
 		return usage.Errorf("--rounds %d: must not be negative", o.Rounds)
+	case o.Rounds == 0 && o.Peers:
+		return usage.Errorf("--rounds 0 with --peers: peers are compared with the bare boot")
 	case o.Rounds == 0 && !o.Marginal:
 		return usage.Errorf("--rounds 0 without --marginal: nothing to measure")
 	}

@@ -104,7 +104,7 @@ func (g *guest) exec(payload []byte) error {
 	case "twice":
 		g.tell(wire.KindTaken, nil)
 	}
-	if _, ok := g.files[e.Args[0]]; !ok {
+	if _, ok := g.files[e.Args[0]]; !ok && e.Args[0] != "/bin/uname" { // which every image with a shell has
 		return g.ended(&wire.Exit{Error: e.Args[0] + " was not sent", Missing: true})
 	}
 	var in *io.PipeReader
