@@ -225,7 +225,8 @@ a1 token_create bpffs=b1
 	if got := list[0].String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	own := sketch("root fsopen -> c1\nroot fscreate c1\nroot fsmount c1 -> m1\nroot open of=m1 -> b1\nroot token_create bpffs=b1")
+	own := sketch("root fsopen -> c1\nroot fscreate c1\nroot fsmount c1 -> m1\nroot open of=m1 -> b1\n" +
+		"root token_create bpffs=b1")
 	if got, want := own.mounted()[0].String(), "root bpffs -> b1\nroot token_create bpffs=b1\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
