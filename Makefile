@@ -73,6 +73,11 @@ parity: ## rewrite results/parity.md: which case covers which upstream assertion
 	@mkdir -p results
 	@$(BIN) list parity > results/parity.md
 
+decisions: ## rewrite results/decision-points.md: which case covers which decision of the kernel
+	@$(MAKE) -s build
+	@mkdir -p results
+	@$(BIN) list decisions > results/decision-points.md
+
 dist: ## make a release in dist: static programs for amd64 and arm64, checksums, bill of materials
 	@DAY='$(DAY)' scripts/dist.sh '$(VERSION)'
 
@@ -115,4 +120,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate golden parity dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate golden parity decisions dist install uninstall deb image reproduce anywhere baseline canary fuzz clean

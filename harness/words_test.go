@@ -23,6 +23,7 @@ var readers = []string{
 // or of the user, by file and member.
 var foreign = map[string]string{
 	"cases/draw/shrink.go Text":     "steps of a case file",
+	"cases/reached.go Text":         "steps of a case file",
 	"harness/kernel/build.go Error": "what a full disk makes of any error",
 	"harness/lab/record.go Text":    "/proc/cpuinfo",
 	"harness/guest/builtin.go Text": "/proc/kallsyms",

@@ -25,8 +25,8 @@ func (a *app) listCmd() *cobra.Command {
 		Args:    args(cobra.NoArgs),
 		RunE:    func(c *cobra.Command, _ []string) error { return a.listParity(c.Context()) },
 	}
-	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listCasesCmd(),
-		a.listOptionsCmd())
+	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listDecisionsCmd(),
+		a.listCasesCmd(), a.listOptionsCmd())
 }
 
 func (a *app) listCasesCmd() *cobra.Command {
@@ -62,6 +62,37 @@ func (a *app) listParity(ctx context.Context) error {
 		return err
 	}
 	_, err = fmt.Fprint(a.stdout, text)
+	return err
+}
+
+func (a *app) listDecisionsCmd() *cobra.Command {
+	source := ""
+	c := &cobra.Command{
+		Use:   "decisions",
+		Short: "map the kernel's decision points to rules and cases, as Markdown",
+		Long: `Map the points at which the kernel decides a call to the rules and cases that cover them, as
+Markdown. With --source it lists the calls of a kernel tree that ask for a privilege and have no point.`,
+		Example: "  tokentest list decisions\n  tokentest list decisions --source ~/linux",
+		Args:    args(cobra.NoArgs),
+		RunE:    func(c *cobra.Command, _ []string) error { return a.listDecisions(c.Context(), source) },
+	}
+	c.Flags().StringVar(&source, "source", "", "list the calls in the kernel tree `DIR` that no point stands for")
+	return c
+}
+
+func (a *app) listDecisions(ctx context.Context, source string) error {
+	if source != "" {
+		return explain.CallSites(a.stdout, source)
+	}
+	c, err := cases.Load(ctx)
+	if err != nil {
+		return err
+	}
+	covered, err := cases.CoverDecisions(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.stdout, covered.Markdown())
 	return err
 }
 
