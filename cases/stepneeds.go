@@ -29,7 +29,7 @@ func StepNeeds(s *step.Step) []Need {
 		return append(append(out, progNeeds(&shape)...), configNeeds(step.Helpers[step.Body(body)])...)
 	}
 	made, _ := s.Num(step.KeyMake)
-	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)])
+	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)] + " " + step.SpotNeeds(s))
 }
 
 // mapNeeds is what a map type needs of the kernel: the options that compile it

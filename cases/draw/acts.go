@@ -39,6 +39,12 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpObjGet:      (*drawer).getsPinned,
 	step.OpBarriers:    (*drawer).counts,
 	step.OpMemory:      (*drawer).bounds,
+	step.OpLinkCreate:  (*drawer).attaches,
+	step.OpProgAttach:  (*drawer).attachesProg,
+	step.OpProgDetach:  (*drawer).detachesProg,
+	step.OpLinkUpdate:  (*drawer).updatesLink,
+	step.OpLinkDetach:  (*drawer).detachesLink,
+	step.OpIterCreate:  (*drawer).iterates,
 	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 }

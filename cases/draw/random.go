@@ -205,7 +205,9 @@ type drawer struct {
 
 	namespaces []string
 	programs   []drawnHandle
-	count      int // of the descriptors that the acts made
+	attachable []drawnProgram
+	bonds      []drawnHandle // links
+	count      int           // of the descriptors that the acts made
 }
 
 func newDrawer(seed, world uint64) *drawer { return &drawer{Rand: rand.New(rand.NewPCG(seed, world))} }

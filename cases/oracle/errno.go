@@ -26,6 +26,8 @@ const (
 	eNAMETOOLONG = uapi.Errno(unix.ENAMETOOLONG)
 	eOVERFLOW    = uapi.Errno(unix.EOVERFLOW)
 	eBADFD       = uapi.Errno(unix.EBADFD)
+	eNXIO        = uapi.Errno(unix.ENXIO)
+	eNOLINK      = uapi.Errno(unix.ENOLINK)
 	eOPNOTSUPP   = uapi.Errno(unix.EOPNOTSUPP)
 	eNOTSUPP     = uapi.ENOTSUPP
 )

@@ -98,7 +98,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "token-not-covering-attach", fn: "bpf_token_allow_prog_type", drop: true,
 		text: "the token does not allow the expected attach type and is ignored",
 		holds: func(c *progCall) bool {
-			return c.tok != nil && !bit(c.tok.Allowed.Attachs, uint32(c.req.attach()), c.Kernel.MaxAttach)
+			return c.tok != nil && !bit(c.tok.Allowed.Attachs, uint32(c.req.Expected()), c.Kernel.MaxAttach)
 		}},
 	sysctlNew[*ProgLoad]("bpf_prog_load"),
 	{id: "insn-count", fn: "bpf_prog_load", errno: e2BIG,
@@ -146,7 +146,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		})},
 	{id: "bad-attach-type", fn: "bpf_prog_load_check_attach", errno: eINVAL,
 		text:  "the program type does not take this expected attach type",
-		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.attach()) }},
+		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.Expected()) }},
 	{id: "insns-unreadable", fn: "bpf_prog_load", errno: eFAULT, text: "the instructions cannot be read",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadInsns })},
 	{id: "offload-type", fn: "bpf_prog_dev_bound_init", errno: eINVAL,
@@ -305,9 +305,9 @@ func (r *ProgLoad) noFD() bool         { return r.NoFD }
 
 func (r *ProgLoad) typ() progType { return progTypes[r.Type] }
 
-// attach returns expected_attach_type after bpf_prog_load_fixup_attach_type,
+// Expected returns expected_attach_type after bpf_prog_load_fixup_attach_type,
 // which runs before the kernel compares the masks.
-func (r *ProgLoad) attach() uapi.AttachType {
+func (r *ProgLoad) Expected() uapi.AttachType {
 	switch {
 	case r.Attach != 0:
 	case r.Type == uapi.BPF_PROG_TYPE_CGROUP_SOCK:

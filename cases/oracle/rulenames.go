@@ -16,7 +16,21 @@ func Rules() []string {
 		names("barriers", instructionRules),
 		FileRules(),
 	)
-	return append(out, callRuleNames()...)
+	out = slices.Concat(out, callRuleNames(), attachRuleNames())
+	slices.Sort(out)
+	return slices.Compact(out) // call has rules of the same checks
+}
+
+// attachRuleNames are those about programs that are attached, without those that every command has.
+func attachRuleNames() []string {
+	own := func(cmd string, rules []rule[*Attach]) []string { return names(cmd, rules[len(attachHead):]) }
+	return slices.Concat(
+		own("link_create", linkRules), own("raw_tracepoint_open", rawTPRules),
+		own("prog_attach", attachRules), own("prog_detach", detachRules),
+		names("link_update", linkUpdateRules[1:]),
+		names("link_detach", linkDetachRules[1:]),
+		names("iter_create", iterCreateRules[1:]),
+	)
 }
 
 // callRuleNames are those of a Call, and of a Sysctl.

@@ -180,6 +180,7 @@ type FD struct {
 	BTF     bool         // an Object that is a BTF, with one type
 	Lock    bool         // the BTF also has a struct with a bpf_spin_lock
 	Loaded  *Program     // of an Object that is a program
+	Link    *Bond        // of an Object that is a link
 	Stays   bool         // opened without FD_CLOEXEC
 }
 
@@ -211,9 +212,10 @@ type Content struct {
 
 // Program is what later calls see of a loaded program.
 type Program struct {
-	Type   uapi.ProgType
-	Symbol Symbol
-	Spills bool // the program stores a pointer on its stack
+	Type     uapi.ProgType
+	Expected uapi.AttachType // expected_attach_type, after the kernel's fix-up
+	Symbol   Symbol
+	Spills   bool // the program stores a pointer on its stack
 }
 
 // notOpen mirrors fdget, which returns nothing for O_PATH descriptors.

@@ -220,6 +220,7 @@ func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 	}
 	if in, name := req.Target(s.callerOf(a, st)); in != nil && st.Op == step.OpPin {
 		in.Pin(name, req.FD, a.cred.Euid)
+		s.pinned(req.FD.Link)
 	} else if in != nil {
 		in.Mkdir(name, a.cred.Euid)
 	}

@@ -532,6 +532,37 @@ owner clone_mount at=/mnt/c # ? clone_mount/not-modelled
 owner library make=queue # ? library/not-modelled
 owner bind from=/mnt/c at=/mnt/a # ? bind/not-modelled
 `},
+	{"attached", "7.3", `
+actor owner userns uid=1000
+root prog_load type=xdp attach=xdp -> x # ok prog_load/allowed
+root prog_load type=tracing attach=trace_iter -> i # ok prog_load/allowed
+root prog_load type=cgroup_device attach=cgroup_device -> d # ok prog_load/allowed
+root attach_link x to=xdp -> l # ok link_create/allowed
+root attach_link x to=xdp # EBUSY link_create/taken
+root update_link l i # EINVAL link_update/other-type
+root detach_link l # ok link_detach/allowed
+root update_link l x # ENOLINK link_update/gone
+root attach_link x to=xdp -> l # ok link_create/allowed
+root pin l in=closed name=l # EBADF pin/bad-dir-fd
+root close l # ok close
+root attach_link x to=xdp # ok link_create/allowed
+root attach_link i to=iter -> k # ok link_create/allowed
+root iterate k # ok iter_create/allowed
+root iterate x # EINVAL iter_create/no-iterator
+root attach_prog d to=cgroup_device # ok prog_attach/allowed
+root attached to=cgroup_device # ok attached "1 programs"
+root attached to=xdp # ? attached/not-modelled
+owner detach_prog to=cgroup_device # ok prog_detach/allowed
+root attached to=cgroup_device # ok attached "0 programs"
+owner detach_prog to=cgroup_device # ENOENT prog_detach/not-attached
+owner bpffs cmds=any -> b # ok bpffs/allowed
+root attach_link x to=xdp -> l # ok link_create/allowed
+root bpffs -> c # ok bpffs/allowed
+root pin l in=c name=l # ok pin/allowed
+root attach_link x to=xdp # EBUSY link_create/taken
+root close l # ok close
+root attach_link x to=xdp # ? link_create/not-modelled
+`},
 	{"unknown", "6.12", `
 root sysrq c # ? sysrq
 root reopen closed -> r # ok reopen

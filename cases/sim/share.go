@@ -33,8 +33,8 @@ func (s *Sim) attach(a *actor, m *oracle.Mount, at uint64) {
 }
 
 func (s *Sim) put(ns int, at uint64, m *oracle.Mount, place int) {
-	s.attached++
-	m.At, m.Seq = at, s.attached
+	s.sequence++
+	m.At, m.Seq = at, s.sequence
 	if s.tables[ns] == nil {
 		s.tables[ns] = map[uint64][]*oracle.Mount{}
 	}

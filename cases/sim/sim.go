@@ -50,10 +50,11 @@ type Sim struct {
 	lsm       []attached                         // in the order in which they were attached
 	symbols   []named                            // of programs that have a name
 	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
-	attached  int                                // mounts so far
-	groups    int                                // peer groups so far
-	vague     map[int]bool                       // mount namespaces whose mounts are not followed any more
-	untracked bool                               // some actor has a descriptor that is not followed
+	sequence  int                                // mounts so far
+	attached  attachments
+	groups    int          // peer groups so far
+	vague     map[int]bool // mount namespaces whose mounts are not followed any more
+	untracked bool         // some actor has a descriptor that is not followed
 }
 
 type actor struct {
@@ -74,7 +75,8 @@ const unprivLocked = 1
 // its trace.
 func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 	s := &Sim{kernel: KernelOf(f), facts: f, sysctl: startsWith(f), explains: explain,
-		tables: map[int]map[uint64][]*oracle.Mount{}}
+		tables:   map[int]map[uint64][]*oracle.Mount{},
+		attached: attachments{map[step.Spot]*oracle.Chain{}, map[*oracle.Bond]bond{}}}
 	for i, a := range p.Actors {
 		ns, mounts := oracle.Initial, 0
 		if a.Parent >= 0 {
@@ -137,6 +139,7 @@ func (s *Sim) Fork() *Sim {
 	}
 	c.vague = maps.Clone(s.vague)
 	c.lsm = s.forkLSM()
+	c.attached = s.attached.clone()
 	c.symbols = slices.Clip(s.symbols) // a name that the fork adds must not reach s
 	return &c
 }
@@ -201,6 +204,13 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpConsume:       (*Sim).consume,
 	step.OpBarriers:      (*Sim).barriers,
 	step.OpReopen:        (*Sim).reopen,
+	step.OpLinkCreate:    (*Sim).linkCreate,
+	step.OpProgAttach:    (*Sim).progAttach,
+	step.OpProgDetach:    (*Sim).progDetach,
+	step.OpLinkUpdate:    (*Sim).linkUpdate,
+	step.OpLinkDetach:    (*Sim).linkDetach,
+	step.OpIterCreate:    (*Sim).iterCreate,
+	step.OpAttached:      (*Sim).showAttached,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor

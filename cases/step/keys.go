@@ -80,6 +80,11 @@ const (
 	KeyRace   // a Race
 	KeyMemory // memory.max
 
+	// What a program is attached to.
+	KeySpot     // a Spot
+	KeyRelative // relative_fd
+	KeyOld      // the program that a link must have
+
 	// A BPF-LSM program: the hook, whose calls count, what the program returns, and
 	// the conditions that must all hold for it to return that.
 	KeyHook      // a Hook

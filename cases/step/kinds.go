@@ -33,6 +33,7 @@ const (
 	KindMake
 	KindDo
 	KindBuffer
+	KindSpot
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -42,6 +43,7 @@ const (
 var words = [Kinds][]string{
 	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: Hooks, KindPlace: Places, KindHow: Hows,
 	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
+	KindSpot: Spots,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.

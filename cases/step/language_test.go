@@ -99,6 +99,13 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"consume", "worker object caps : BUFFER"},
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
+		{"attach_link", "worker object makes caps : PROGRAM to=! flags= attr="},
+		{"attach_prog", "both nothing caps : PROGRAM to=! flags= relative= id= attr="},
+		{"detach_prog", "worker nothing caps : to=! prog= flags= relative= id= attr="},
+		{"update_link", "worker nothing caps : HANDLE PROG old="},
+		{"detach_link", "worker nothing caps : HANDLE"},
+		{"iterate", "worker object caps : HANDLE"},
+		{"attached", "broker text : to=!"},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))
@@ -349,6 +356,9 @@ func TestWords(t *testing.T) {
 		KindHook:  "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load",
 		KindPlace: "/mnt/a /mnt/b /mnt/c /mnt/d /tmp", KindRace: "create_umount use_close delegate_exit",
 		KindMake: "queue btf prog freplace", KindDo: "update lookup delete", KindBuffer: "ring perf",
+		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +
+			"cgroup_sock_addr cgroup_sysctl cgroup_sockopt sock_ops lsm_cgroup sk_msg fentry lsm tp_btf raw_tp iter " +
+			"kprobe_multi uprobe_multi perf_event",
 	} {
 		if got := strings.Join(k.Words()[1:], " "); got != want {
 			t.Errorf("kind %d: %q, want %q", k, got, want)
@@ -404,6 +414,9 @@ func TestOptionsCoverNeeds(t *testing.T) {
 	}
 	for o := Op(1); o < Ops; o++ {
 		note(o.String(), o.Row().Config)
+	}
+	for i := range spotShapes {
+		note(spotShapes[i].Name, spotShapes[i].Config)
 	}
 	for c, who := range needed {
 		if OptionOf(c) == nil {

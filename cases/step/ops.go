@@ -79,6 +79,15 @@ const (
 
 	OpReopen
 
+	// What a program is attached to.
+	OpLinkCreate
+	OpProgAttach
+	OpProgDetach
+	OpLinkUpdate
+	OpLinkDetach
+	OpIterCreate
+	OpAttached
+
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
 )
@@ -211,6 +220,20 @@ var (
 	paramContext = Param{Key: KeyContext, Name: "context", Kind: KindHandle,
 		Doc: "the descriptor of fsopen or fspick", Use: Positional}
 	paramLSM = Param{Key: KeyHandle, Name: "program", Kind: KindHandle, Doc: "the BPF-LSM program", Use: Positional}
+)
+
+// The arguments of the operations that attach programs.
+var (
+	paramProgram = Param{Key: KeyHandle, Name: "program", Kind: KindHandle, Doc: "the program", Use: Positional}
+	paramSpot    = Param{Key: KeySpot, Name: "to", Kind: KindSpot, Use: Required,
+		Doc: "the target: xdp, tcx, ... on the loopback device; cgroup_* on a cgroup; sk_lookup, flow_dissector on the " +
+			"network namespace; fentry, lsm, iter, ..., where the program says which"}
+	paramAttachFlags = Param{Key: KeyFlags, Name: "flags", Kind: KindNum,
+		Doc: "BPF_F_ALLOW_OVERRIDE 1, BPF_F_ALLOW_MULTI 2, BPF_F_REPLACE 4, BPF_F_BEFORE 8, BPF_F_AFTER 16, BPF_F_ID 32"}
+	paramRelative   = Param{Key: KeyRelative, Name: "relative", Kind: KindHandle, Doc: "relative_fd: a program or a link"}
+	paramRelativeID = Param{Key: KeyID, Name: "id", Kind: KindNum, Doc: "relative_id: an id that no object has"}
+	paramAttrTail   = Param{Key: KeyAttr, Name: "attr", Kind: KindFault,
+		Doc: "the fault of the attribute as a whole: tail, beyond, huge, unreadable"}
 )
 
 // paramHandle is the descriptor that an operation is about.
@@ -647,6 +670,51 @@ var operations = [Ops]Operation{
 		Name: "reopen", Makes: true, Who: ByWorker, Drawn: Drawn{Never: "some kernels crash on a token that is opened again"},
 		Doc:    "open a descriptor again through /proc/self/fd, which reaches the file but no token",
 		Params: []Param{paramHandle("the descriptor to open again")},
+	},
+
+	OpLinkCreate: {
+		Name: "attach_link", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 10},
+		Doc: "BPF_LINK_CREATE of a program at a target (BPF_RAW_TRACEPOINT_OPEN at raw_tp): the link is a descriptor",
+		Params: []Param{
+			paramProgram, paramSpot, paramAttachFlags, paramAttrTail,
+		},
+	},
+	OpProgAttach: {
+		Name: "attach_prog", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 6},
+		Doc: "BPF_PROG_ATTACH of a program to a target, where it stays until it is detached or the world ends",
+		Params: []Param{
+			paramProgram, paramSpot, paramAttachFlags, paramRelative, paramRelativeID, paramAttrTail,
+		},
+	},
+	OpProgDetach: {
+		Name: "detach_prog", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5},
+		Doc: "BPF_PROG_DETACH of a program from a target, or of any program",
+		Params: []Param{
+			paramSpot, {Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the program; else none is named"},
+			paramAttachFlags, paramRelative, paramRelativeID, paramAttrTail,
+		},
+	},
+	OpLinkUpdate: {
+		Name: "update_link", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 4},
+		Doc: "BPF_LINK_UPDATE: the link gets another program",
+		Params: []Param{
+			paramHandle("the link"), {Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the new program", Use: Positional},
+			{Key: KeyOld, Name: "old", Kind: KindHandle, Doc: "the program that the link must have, with BPF_F_REPLACE"},
+		},
+	},
+	OpLinkDetach: {
+		Name: "detach_link", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "BPF_LINK_DETACH: the link stays open, its program is attached no more",
+		Params: []Param{paramHandle("the link")},
+	},
+	OpIterCreate: {
+		Name: "iterate", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "BPF_ITER_CREATE of a link of an iterator", Params: []Param{paramHandle("the link")},
+	},
+	OpAttached: {
+		Name: "attached", Who: ByBroker, Shows: ShowsText, Drawn: Drawn{Along: true},
+		Doc:    "how many programs root sees at a target, BPF_PROG_QUERY; the number is compared",
+		Params: []Param{paramSpot},
 	},
 }
 

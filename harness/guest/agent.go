@@ -32,20 +32,21 @@ type agent struct {
 	in  *wire.Reader
 	out *wire.Writer
 	caller
-	players []*player // of the world, as its actors are numbered
-	idle    []*player // of earlier worlds, for later ones
-	sysctl  int
-	types   []byte            // typeIDs, encoded for the actors
-	max     map[string]uint32 // the ends of the enumerations, nil without BTF
-	members map[string][]string
-	built   builtIn
-	buf     []byte
-	refused []step.Fixture // fixtures that the kernel refused
-	log     kernelLog
-	staged  int                    // worlds
-	stats   int                    // keeps the statistics of programs on, see enableStats
-	hooks   map[step.Hook]*lsmHook // those with our program
-	lsm     map[step.Handle]lsmPlace
+	players  []*player // of the world, as its actors are numbered
+	idle     []*player // of earlier worlds, for later ones
+	sysctl   int
+	types    []byte            // typeIDs, encoded for the actors
+	max      map[string]uint32 // the ends of the enumerations, nil without BTF
+	members  map[string][]string
+	built    builtIn
+	buf      []byte
+	refused  []step.Fixture // fixtures that the kernel refused
+	log      kernelLog
+	staged   int                    // worlds
+	stats    int                    // keeps the statistics of programs on, see enableStats
+	hooks    map[step.Hook]*lsmHook // those with our program
+	lsm      map[step.Handle]lsmPlace
+	attached bool // the world attaches programs that stay
 	guestProgram
 }
 

@@ -29,6 +29,11 @@ const (
 	fixRingProg   // a socket_filter program that writes into it
 	fixPerf       // a perf_event_array
 	fixPerfProg   // one that writes into that
+
+	fixNetns        // the initial network namespace
+	fixAttachCgroup // a cgroup without processes
+	fixSockMap      // a sockmap
+	fixEvent        // a perf event that is off
 	fixCount
 )
 
@@ -88,6 +93,7 @@ func (c *caller) makeCommandFixtures(m *maker) commandFixtures {
 		f[b.buf] = m.make(b.name, func() (int, uapi.Errno) { return makeBuffer(b.of) })
 		f[b.prog] = m.make("program of the "+b.name, func() (int, uapi.Errno) { return loadWriter(b.of, f[b.buf]) })
 	}
+	f.makeAttachFixtures(m, create)
 	f[fixIterLink] = link("iterator link", iter, 0, uapi.BPF_TRACE_ITER)
 	pin(f[fixDir], f[fixHash], privateFile)
 	pin(f[fixDir], f[fixHash], pinnedFile)

@@ -76,6 +76,13 @@ var doers = [step.Ops]doer{
 	step.OpConsume:       {actor: (*actor).consume},
 	step.OpBarriers:      {actor: (*actor).barriers},
 	step.OpReopen:        {actor: (*actor).reopen},
+	step.OpLinkCreate:    {actor: (*actor).createLink},
+	step.OpProgAttach:    {broker: (*agent).attachProgFor, actor: (*actor).attachProg},
+	step.OpProgDetach:    {actor: (*actor).detachProg},
+	step.OpLinkUpdate:    {actor: (*actor).updateLink},
+	step.OpLinkDetach:    {actor: (*actor).detachLink},
+	step.OpIterCreate:    {actor: (*actor).createIter},
+	step.OpAttached:      {broker: (*agent).showAttached},
 }
 
 var errUnknownOp = errors.New("does not know the operation")

@@ -18,6 +18,9 @@ func (g *agent) assemble(cast []step.Actor) error {
 	if err := g.retire(); err != nil {
 		return err
 	}
+	if err := g.detachAll(); err != nil {
+		return err
+	}
 	if len(g.idle) > maxIdle {
 		g.dismiss()
 	}

@@ -1,0 +1,256 @@
+package guest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// What requests about targets name. The file is one that no process runs, so that a probe in it stops nobody.
+var (
+	probedSymbol = []byte("bpf_fentry_test2\x00") // nothing calls it but a test run
+	probedFile   = []byte("/.probed\x00")
+)
+
+const (
+	attachDir    = "attach" // the cgroup that programs are attached to
+	probedOffset = 64
+	skbMode      = 1 << 1 // XDP_FLAGS_SKB_MODE
+	ipv4         = 2      // NFPROTO_IPV4
+	nfPriority   = 100
+	maxAttached  = 64 // BPF_MPROG_MAX
+)
+
+// makeAttachFixtures makes what programs are attached to.
+func (f *commandFixtures) makeAttachFixtures(m *maker, create func(string, uapi.MapType) int) {
+	f[fixNetns] = m.make("network namespace", func() (int, uapi.Errno) {
+		fd, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return fd, errnoOf(err)
+	})
+	f[fixAttachCgroup] = m.make("cgroup for programs", func() (int, uapi.Errno) {
+		if err := unix.Mkdirat(f[fixCgroup], attachDir, 0o755); err != nil && err != unix.EEXIST {
+			return noFD, errnoOf(err)
+		}
+		fd, err := unix.Openat(f[fixCgroup], attachDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return fd, errnoOf(err)
+	})
+	f[fixSockMap] = create("sockmap", uapi.BPF_MAP_TYPE_SOCKMAP)
+	f[fixEvent] = m.make("perf event", quietEvent)
+	_ = os.WriteFile(unix.ByteSliceToString(probedFile), make([]byte, os.Getpagesize()), 0o444) // a link then says ENOENT
+}
+
+// quietEvent opens a perf event that is off.
+func quietEvent() (int, uapi.Errno) {
+	event := &unix.PerfEventAttr{Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_CPU_CLOCK, Sample: 1 << 40,
+		Bits: unix.PerfBitDisabled, Size: unix.PERF_ATTR_SIZE_VER8}
+	fd, err := unix.PerfEventOpen(event, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	return fd, errnoOf(err)
+}
+
+// spotOf is the target that a step names.
+func spotOf(s *step.Step) *step.SpotShape {
+	n, _ := s.Num(step.KeySpot)
+	return step.Spot(n).Shape()
+}
+
+// target is the descriptor, or the index, of a request's target. BPF_PROG_ATTACH at a network namespace names none.
+func (a *actor) target(s *step.SpotShape) int {
+	f := &a.fix.commands
+	switch s.At {
+	case step.AtDevice:
+		return loopback
+	case step.AtNetns:
+		return f[fixNetns]
+	case step.AtCgroup:
+		return f[fixAttachCgroup]
+	case step.AtSockMap:
+		return f[fixSockMap]
+	case step.AtEvent:
+		return f[fixEvent]
+	}
+	return 0
+}
+
+// createLink makes a link at a target.
+func (a *actor) createLink(s *step.Step) (int, step.Observation) {
+	spot, prog := spotOf(s), a.fd(s, step.KeyHandle)
+	r := &request{scratch: make([]byte, 2*8)}
+	cmd := uapi.BPF_LINK_CREATE
+	r.link(prog, a.target(spot), spot.Attach)
+	switch spot.At {
+	case step.AtTracepoint:
+		cmd, r.attr = uapi.BPF_RAW_TRACEPOINT_OPEN, attr{}
+		r.tracepoint(prog)
+	case step.AtHook:
+		r.u32(uapi.Attr_link_create_netfilter_pf, ipv4)
+		r.u32(uapi.Attr_link_create_netfilter_priority, nfPriority)
+	case step.AtSymbol:
+		r.ptr(uapi.Attr_link_create_kprobe_multi_syms, r.at(0))
+		r.u32(uapi.Attr_link_create_kprobe_multi_cnt, 1)
+		binary.LittleEndian.PutUint64(r.scratch, uint64(uintptr(unsafe.Pointer(&probedSymbol[0]))))
+	case step.AtFile:
+		r.ptr(uapi.Attr_link_create_uprobe_multi_path, &probedFile[0])
+		r.ptr(uapi.Attr_link_create_uprobe_multi_offsets, r.at(0))
+		r.u32(uapi.Attr_link_create_uprobe_multi_cnt, 1)
+		binary.LittleEndian.PutUint64(r.scratch, probedOffset)
+	}
+	flags, given := s.Num(step.KeyFlags)
+	if !given && spot.Attach == uapi.BPF_XDP {
+		flags = skbMode
+	}
+	if cmd == uapi.BPF_LINK_CREATE {
+		r.u32(uapi.Attr_link_create_flags, uint32(flags))
+	}
+	fd, errno := r.call(cmd, s)
+	runtime.KeepAlive(r)
+	return fd, proved(errno, func() bool { return a.holds(fd, prog) })
+}
+
+// holds reports whether a link has a program.
+func (a *actor) holds(link, prog int) bool {
+	info := make([]byte, infoLen)
+	var at attr
+	at.i32(uapi.Attr_info_bpf_fd, link)
+	at.u32(uapi.Attr_info_info_len, infoLen)
+	at.ptr(uapi.Attr_info_info, &info[0])
+	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at)
+	runtime.KeepAlive(info)
+	return errno == 0 && uint32(get(info, uapi.LinkInfo_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, prog)
+}
+
+// fillStep fills in a request of BPF_PROG_ATTACH or BPF_PROG_DETACH.
+func (a *actor) fillStep(s *step.Step, prog int) *attr {
+	spot, r := spotOf(s), &attr{}
+	to := a.target(spot)
+	if spot.At == step.AtNetns {
+		to = 0
+	}
+	flags, _ := s.Num(step.KeyFlags)
+	r.attach(to, prog, spot.Attach, uint32(flags))
+	if id, ok := s.Num(step.KeyID); ok {
+		r.u32(uapi.Attr_relative_id, uint32(id))
+	}
+	if has(s, step.KeyRelative) {
+		r.i32(uapi.Attr_relative_fd, a.fd(s, step.KeyRelative))
+	}
+	return r
+}
+
+func (a *actor) attachProg(s *step.Step) (int, step.Observation) {
+	_, errno := a.fillStep(s, a.fd(s, step.KeyHandle)).call(uapi.BPF_PROG_ATTACH, s)
+	return noFD, step.Observation{Errno: errno}
+}
+
+func (a *actor) detachProg(s *step.Step) (int, step.Observation) {
+	prog := 0
+	if has(s, step.KeyProg) {
+		prog = a.fd(s, step.KeyProg)
+	}
+	_, errno := a.fillStep(s, prog).call(uapi.BPF_PROG_DETACH, s)
+	return noFD, step.Observation{Errno: errno}
+}
+
+func (a *actor) updateLink(s *step.Step) (int, step.Observation) {
+	var r attr
+	link, prog := a.fd(s, step.KeyHandle), a.fd(s, step.KeyProg)
+	r.i32(uapi.Attr_link_update_link_fd, link)
+	r.i32(uapi.Attr_link_update_new_prog_fd, prog)
+	if has(s, step.KeyOld) {
+		r.u32(uapi.Attr_link_update_flags, replaceFlag)
+		r.i32(uapi.Attr_link_update_old_prog_fd, a.fd(s, step.KeyOld))
+	}
+	_, errno := r.call(uapi.BPF_LINK_UPDATE, s)
+	if errno == 0 && !a.holds(link, prog) {
+		errno = uapi.Errno(unix.ENODATA) // the call did nothing
+	}
+	return noFD, step.Observation{Errno: errno}
+}
+
+const replaceFlag = 1 << 2 // BPF_F_REPLACE
+
+func (a *actor) detachLink(s *step.Step) (int, step.Observation) {
+	var r attr
+	r.i32(uapi.Attr_link_detach_link_fd, a.fd(s, step.KeyHandle))
+	_, errno := r.call(uapi.BPF_LINK_DETACH, s)
+	return noFD, step.Observation{Errno: errno}
+}
+
+func (a *actor) createIter(s *step.Step) (int, step.Observation) {
+	var r attr
+	r.i32(uapi.Attr_iter_create_link_fd, a.fd(s, step.KeyHandle))
+	fd, errno := r.call(uapi.BPF_ITER_CREATE, s)
+	return noFD, proved(errno, func() bool { defer closeFD(fd); return fd > 2 })
+}
+
+// attachProgFor has an actor attach a program, which stays until the world ends.
+func (g *agent) attachProgFor(p *player, s *step.Step) (step.Observation, error) {
+	g.attached = true
+	return g.playOne(p, s)
+}
+
+// showAttached says how many programs are at a target.
+func (g *agent) showAttached(_ *player, s *step.Step) (step.Observation, error) {
+	if err := g.settle(nil); err != nil {
+		return step.Observation{}, err
+	}
+	ids, errno := g.attachedTo(spotOf(s))
+	if errno != 0 {
+		return step.Observation{Errno: errno}, nil
+	}
+	return step.Observation{Text: fmt.Sprintf("%d programs", len(ids))}, nil
+}
+
+// attachedTo are the ids of the programs at a target.
+func (g *agent) attachedTo(spot *step.SpotShape) ([]uint32, uapi.Errno) {
+	ids := make([]byte, maxAttached*wordSize)
+	var r attr
+	a := actor{caller: g.caller}
+	r.i32(uapi.Attr_query_target_fd, a.target(spot))
+	r.u32(uapi.Attr_query_attach_type, uint32(spot.Attach))
+	r.ptr(uapi.Attr_query_prog_ids, &ids[0])
+	r.u32(uapi.Attr_query_prog_cnt, maxAttached)
+	_, errno := bpf(uapi.BPF_PROG_QUERY, &r)
+	runtime.KeepAlive(ids)
+	if errno == uapi.Errno(unix.ENOENT) { // tcx_prog_query: the device has none
+		return nil, 0
+	}
+	out := make([]uint32, min(maxAttached, r.get(uapi.Attr_query_prog_cnt)))
+	for i := range out {
+		out[i] = binary.LittleEndian.Uint32(ids[i*wordSize:])
+	}
+	return out, errno
+}
+
+// detachAll removes what programs of an earlier world are attached.
+func (g *agent) detachAll() error {
+	if !g.attached {
+		return nil
+	}
+	g.attached = false
+	for _, to := range append([]step.Spot{step.SpotSkMsg}, step.Queried...) {
+		spot := to.Shape()
+		ids, _ := g.attachedTo(spot)
+		for _, id := range ids {
+			var by attr
+			by.u32(uapi.Attr_start_id, id)
+			prog, errno := bpf(uapi.BPF_PROG_GET_FD_BY_ID, &by)
+			if errno != 0 {
+				return fmt.Errorf("open program %d, which is attached to %s: %w", id, spot.Name, unix.Errno(errno))
+			}
+			a, s := actor{caller: g.caller}, &step.Step{Args: []step.Arg{{Key: step.KeySpot, Num: uint64(to)}}}
+			_, errno = bpf(uapi.BPF_PROG_DETACH, a.fillStep(s, prog))
+			closeFD(prog)
+			if errno != 0 {
+				return fmt.Errorf("detach program %d from %s: %w", id, spot.Name, unix.Errno(errno))
+			}
+		}
+	}
+	return nil
+}
