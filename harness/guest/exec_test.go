@@ -94,7 +94,7 @@ func TestExec(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", wire.MaxFileData/16+1) // more than one record has room for
 	e := shell("echo out; echo err >&2; echo $WORD; pwd; cp big copy; exit 3")
 	e.Env = append(e.Env, "WORD=word")
-	e.Dir, e.Make, e.Get = dir, []string{dir + "/made/deep"}, []string{dir + "/copy", dir + "/none", dir + "/empty"}
+	e.Dir, e.Make, e.Get = dir, []string{dir + "/made/deep"}, []string{dir + "/copy", dir + "/none", dir, dir + "/empty"}
 	for name, text := range map[string]string{"big": big, "empty": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -106,6 +106,10 @@ func TestExec(t *testing.T) {
 	}
 	if r.exit.Code != 3 || r.exit.Signal != 0 || r.exit.Error != "" {
 		t.Errorf("exit %+v", r.exit)
+	}
+	if want := []wire.Unsent{{Path: dir + "/none", Error: "no such file or directory", Missing: true},
+		{Path: dir, Error: "is a directory"}}; !slices.Equal(r.exit.Unsent, want) {
+		t.Errorf("unsent %+v, want %+v", r.exit.Unsent, want)
 	}
 	empty, ok := r.files[dir+"/empty"]
 	if len(r.files) != 2 || r.files[dir+"/copy"] != big || empty != "" || !ok {
@@ -124,8 +128,6 @@ func TestExecEnds(t *testing.T) {
 	}
 	blocked := shell("true")
 	blocked.Make = []string{dir + "/file/below"}
-	unsent := shell("true")
-	unsent.Get = []string{dir}
 	for name, tt := range map[string]struct {
 		e     *wire.Exec
 		input []string
@@ -138,7 +140,6 @@ func TestExecEnds(t *testing.T) {
 		"no program": {&wire.Exec{Args: []string{"/no/such/program"}, Dir: "/"}, nil, wire.Exit{Missing: true},
 			"no such file"},
 		"no directory":   {blocked, nil, wire.Exit{}, "make a directory: "},
-		"no plain file":  {unsent, nil, wire.Exit{}, "send " + dir + " back: "},
 		"not executable": {&wire.Exec{Args: []string{dir + "/file"}, Dir: "/"}, nil, wire.Exit{}, "permission denied"},
 	} {
 		r := runProgram(t, tt.e, tt.input...)

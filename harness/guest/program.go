@@ -408,14 +408,21 @@ func (g *agent) closeReceived() error {
 	return err
 }
 
-// sendBack sends the files that the host asked for. A missing file is no error.
+// sendBack sends the files that the host asked for.
 func (g *agent) sendBack(e *wire.Exec, x *wire.Exit) {
 	for _, name := range e.Get {
-		err := g.sendFile(e.Root, name)
-		if err != nil && !errors.Is(err, os.ErrNotExist) && x.Error == "" {
-			x.Error = fmt.Sprintf("send %s back: %v", name, err)
+		if err := g.sendFile(e.Root, name); err != nil {
+			x.Unsent = append(x.Unsent, wire.Unsent{Path: name, Error: cause(err), Missing: errors.Is(err, os.ErrNotExist)})
 		}
 	}
+}
+
+// cause is an error without the name of the file that it is about.
+func cause(err error) string {
+	if path := new(os.PathError); errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
 }
 
 func (g *agent) sendFile(root, name string) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -25,10 +26,13 @@ const (
 	ExitNotFound  = 127
 )
 
+// exitNotFetched is the exit code if a file of Options.Get did not come back, as scp and docker cp give it.
+const exitNotFetched = 1
+
 // Verdict turns how a program and its machine ended into an exit code, and into lines that
 // say what a run on this host would not have said. dir is the directory of the run;
 // interrupted says that a signal ended the machine.
-func Verdict(e *lab.Ended, dir string, interrupted bool) (code int, says []string) {
+func (o *Options) Verdict(e *lab.Ended, dir string, interrupted bool) (code int, says []string) {
 	b := &e.Kernel.Boots[0]
 	say := func(format string, args ...any) { says = append(says, fmt.Sprintf(format, args...)) }
 	for _, f := range b.Findings {
@@ -64,7 +68,26 @@ func Verdict(e *lab.Ended, dir string, interrupted bool) (code int, says []strin
 	if code == 0 && b.Fate != vm.Clean && b.Host == nil {
 		code = result.ExitDiffers
 	}
-	return code, says
+	lines := o.Unfetched(e)
+	if len(lines) > 0 && code == 0 {
+		code = exitNotFetched
+	}
+	return code, append(says, lines...)
+}
+
+// Unfetched has a line for each file that did not come back. A file that only a flag of a Go test names may be
+// missing: the test may have ended before it was written.
+func (o *Options) Unfetched(e *lab.Ended) (says []string) {
+	if e.Exit == nil {
+		return nil
+	}
+	for _, u := range e.Exit.Unsent {
+		asked := slices.ContainsFunc(o.Get, func(name string) bool { return absolute(o.Here, name) == u.Path })
+		if asked || !u.Missing {
+			says = append(says, fmt.Sprintf("--get %s: fetch it from the machine: %s", u.Path, u.Error))
+		}
+	}
+	return says
 }
 
 // machineFile says how a machine and its program ended.

@@ -10,6 +10,7 @@ package guestprog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,18 +39,29 @@ type Options struct {
 	NoTestdata bool
 }
 
-// NotFoundError is a program that is not there.
-type NotFoundError struct{ Err error }
+// ProgramError is a program that is not there or cannot be run.
+type ProgramError struct {
+	Err  error
+	Code int // the exit code: ExitNotFound or ExitCannotRun
+}
 
-func (e *NotFoundError) Error() string { return "find the program: " + e.Err.Error() }
+func (e *ProgramError) Error() string { return "find the program: " + e.Err.Error() }
 
 // Unwrap returns the cause.
-func (e *NotFoundError) Unwrap() error { return e.Err }
+func (e *ProgramError) Unwrap() error { return e.Err }
+
+// programError says why exec.LookPath did not find a program.
+func programError(err error) *ProgramError {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return &ProgramError{err, ExitNotFound}
+	}
+	return &ProgramError{err, ExitCannotRun} // a directory, or a file without permission
+}
 
 // guestRoot is where a directory that becomes a root is put.
 const guestRoot = "/root.d"
 
-// New gathers a program. The error is a *NotFoundError, or a *usage.Error for a mistake in
+// New gathers a program. The error is a *ProgramError, or a *usage.Error for a mistake in
 // the options.
 func New(o Options) (*lab.Program, error) {
 	p := &lab.Program{}
@@ -141,7 +153,7 @@ func absolute(base, name string) string {
 func bringProgram(p *lab.Program, o *Options) error {
 	path, err := exec.LookPath(p.Args[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
-		return &NotFoundError{err}
+		return programError(err)
 	}
 	path = absolute(o.Here, path)
 	p.Args[0] = path

@@ -144,9 +144,15 @@ func TestNewGoTest(t *testing.T) {
 
 func TestNewErrors(t *testing.T) {
 	dir := dirWith(t, "prog")
-	var missing *NotFoundError
-	if _, err := New(Options{Args: []string{"no-such-program"}, Here: dir}); !errors.As(err, &missing) {
-		t.Errorf("no program: got %v", err)
+	if err := os.WriteFile(dir+"/text", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, code := range map[string]int{"no-such-program": ExitNotFound, dir + "/none": ExitNotFound,
+		dir: ExitCannotRun, dir + "/text": ExitCannotRun} {
+		var cannot *ProgramError
+		if _, err := New(Options{Args: []string{name}, Here: dir}); !errors.As(err, &cannot) || cannot.Code != code {
+			t.Errorf("%s: got %v, want the exit code %d", name, err, code)
+		}
 	}
 	for _, o := range []Options{
 		{User: "somebody"}, {User: "1:x"}, {User: "-1"}, {With: []string{"/nowhere"}},
@@ -179,6 +185,8 @@ func TestVerdict(t *testing.T) {
 	warn := splat.Finding{Kind: splat.KindWarn, Title: "WARNING in f", Fingerprint: "f00"}
 	allowed := warn
 	allowed.Allowed = "known"
+	unsent := []wire.Unsent{{Path: "/h/cover", Error: "no such file", Missing: true},
+		{Path: "/h/asked", Error: "no such file", Missing: true}, {Path: "/h/dir", Error: "is a directory"}}
 	for _, tt := range []struct {
 		name        string
 		e           *lab.Ended
@@ -198,8 +206,11 @@ func TestVerdict(t *testing.T) {
 		{"a splat", ended(vm.Tainted, &wire.Exit{}, warn), false, result.ExitDiffers, 2},
 		{"a splat and a status", ended(vm.Tainted, &wire.Exit{Code: 3}, warn), false, 3, 2},
 		{"an allowed splat", ended(vm.Clean, &wire.Exit{}, allowed), false, 0, 0},
+		{"a file is missing", ended(vm.Clean, &wire.Exit{Unsent: unsent}), false, exitNotFetched, 2},
+		{"a file is missing, and a status", ended(vm.Clean, &wire.Exit{Code: 5, Unsent: unsent}), false, 5, 2},
+		{"a file of a Go test is missing", ended(vm.Clean, &wire.Exit{Unsent: unsent[:1]}), false, 0, 0},
 	} {
-		code, says := Verdict(tt.e, "run", tt.interrupted)
+		code, says := (&Options{Here: "/h", Get: []string{"asked"}}).Verdict(tt.e, "run", tt.interrupted)
 		if code != tt.code || len(says) != tt.says {
 			t.Errorf("%s: got %d %q, want %d and %d lines", tt.name, code, says, tt.code, tt.says)
 		}

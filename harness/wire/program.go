@@ -34,9 +34,18 @@ type Exit struct {
 	Error  string `json:"error,omitempty"`  // why it could not be run
 	// Missing says that there is no such program.
 	Missing bool `json:"missing,omitempty"`
+	// Unsent are the files of Exec.Get that could not be sent back.
+	Unsent []Unsent `json:"unsent,omitempty"`
 	// Words are the lines of the kernel log that programs wrote, as the console shows
 	// them.
 	Words []string `json:"words,omitempty"`
+}
+
+// Unsent is a file that the guest could not send back.
+type Unsent struct {
+	Path    string `json:"path"`
+	Error   string `json:"error"`
+	Missing bool   `json:"missing,omitempty"` // there is no such file
 }
 
 // Signal is a signal for a running program, or the new size of its terminal.

@@ -84,8 +84,9 @@ and each test in it becomes a case of a run with a report like any other.
 
 The exit code is the program's, or 128 and its signal; 125 when there is no
 verdict (the host, the boot, a machine that was lost), 126 when the program
-cannot be run, 127 when there is none, and 1 where the kernel crashed, hung or
-reported a fault under a program that says that all is well.
+cannot be run (a directory, or no permission), 127 when there is none, and 1 where
+the kernel crashed, hung or reported a fault, or a file of --get did not come back,
+under a program that says that all is well.
 
 With --out DIR, DIR/machine.json holds the machine's fate, its findings, and how
 the program ended.`,
@@ -128,8 +129,8 @@ func (a *app) exec(ctx context.Context, f *machineFlags, args []string) error {
 		a.code = guestprog.ExitNoMachine
 		return codedError{err, guestprog.ExitNoMachine}
 	}
-	a.code = a.verdict(ctx, ended, l)
-	a.advise(o, ended, a.code, stderr)
+	a.code = a.verdict(ctx, o, ended, l)
+	a.say(o.Advice(ended, a.code, stderr))
 	if err := guestprog.Store(l.Dir, ended, a.code); err != nil {
 		fmt.Fprintf(a.stderr, "tokentest: %v\n", err) // the program's exit code counts
 	}
@@ -154,17 +155,15 @@ func (a *app) attend(ctx context.Context, l *lab.Lab, f *machineFlags, p *lab.Pr
 }
 
 // verdict prints what a local run would not print, such as findings in the kernel log, and returns the exit code.
-func (a *app) verdict(ctx context.Context, e *lab.Ended, l *lab.Lab) int {
-	code, says := guestprog.Verdict(e, l.Dir, ctx.Err() != nil)
-	for _, line := range says {
-		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
-	}
+func (a *app) verdict(ctx context.Context, o *guestprog.Options, e *lab.Ended, l *lab.Lab) int {
+	code, says := o.Verdict(e, l.Dir, ctx.Err() != nil)
+	a.say(says)
 	return code
 }
 
-// advise says how to bring what a program missed.
-func (a *app) advise(o *guestprog.Options, e *lab.Ended, code int, stderr *guestprog.Tail) {
-	for _, line := range o.Advice(e, code, stderr) {
+// say prints lines to standard error, also with --quiet.
+func (a *app) say(lines []string) {
+	for _, line := range lines {
 		fmt.Fprintf(a.stderr, "tokentest: %s\n", line)
 	}
 }
@@ -235,9 +234,9 @@ func (a *app) program(f *machineFlags, args []string) (*guestprog.Options, *lab.
 		return nil, nil, err
 	}
 	p, err := guestprog.New(o)
-	var missing *guestprog.NotFoundError
-	if errors.As(err, &missing) {
-		return nil, nil, codedError{err, guestprog.ExitNotFound}
+	var cannot *guestprog.ProgramError
+	if errors.As(err, &cannot) {
+		return nil, nil, codedError{err, cannot.Code}
 	}
 	if err != nil {
 		return nil, nil, err

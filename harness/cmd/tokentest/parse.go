@@ -110,12 +110,12 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		return codedError{err, guestprog.ExitNoMachine}
 	}
 	if ended.Exit != nil {
-		a.advise(o, ended, ended.Exit.Code, stderr)
+		a.say(o.Advice(ended, ended.Exit.Code, stderr))
 	}
 	run.End, run.Interrupted = time.Now().UTC(), ctx.Err() != nil
 	ended.Kernel.Cases, err = guestprog.Results(file.Name(), ended, args[0], kind)
 	if err != nil {
-		a.verdict(ctx, ended, l)
+		a.verdict(ctx, o, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
 	ended.Kernel.Repeat = shell.Quote(self) + " exec --kernel " + shell.Join(f.kernel) + " --parse " + kind +
@@ -125,5 +125,9 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		return err
 	}
 	a.code = run.ExitCode()
+	if lines := o.Unfetched(ended); len(lines) > 0 {
+		a.say(lines)
+		a.code = cmp.Or(a.code, result.ExitNoVerdict)
+	}
 	return a.write(format, run)
 }

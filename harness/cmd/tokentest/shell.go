@@ -65,7 +65,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	if err != nil {
 		return codedError{err, guestprog.ExitNoMachine}
 	}
-	a.code = a.verdict(ctx, ended, l)
+	a.code = a.verdict(ctx, &o, ended, l)
 	return nil
 }
 

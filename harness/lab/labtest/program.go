@@ -126,18 +126,22 @@ func (g *guest) exec(payload []byte) error {
 				x.Code, x.Signal = 128+int(ws.Signal()), int(ws.Signal())
 			}
 		}
-		g.sendBack(&e)
+		x.Unsent = g.sendBack(&e)
 		g.ended(x)
 	}()
 	return nil
 }
 
-func (g *guest) sendBack(e *wire.Exec) {
+func (g *guest) sendBack(e *wire.Exec) (unsent []wire.Unsent) {
 	for _, name := range e.Get {
-		if data, err := os.ReadFile(name); err == nil {
-			g.tell(wire.KindFile, wire.EncodeFile(&wire.File{Path: name, Data: bytes.ToUpper(data)}))
+		data, err := os.ReadFile(name)
+		if err != nil {
+			unsent = append(unsent, wire.Unsent{Path: name, Error: err.Error(), Missing: os.IsNotExist(err)})
+			continue
 		}
+		g.tell(wire.KindFile, wire.EncodeFile(&wire.File{Path: name, Data: bytes.ToUpper(data)}))
 	}
+	return unsent
 }
 
 func (g *guest) ended(x *wire.Exit) error {
