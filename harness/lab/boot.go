@@ -162,7 +162,8 @@ func (s *session) end(exit vm.Exit, dir string) *bootOutcome {
 	}
 	b := result.Boot{Dir: name, Began: s.began, Fate: exit.Fate, Signal: exit.Signal, Reason: exit.Reason,
 		Findings: exit.Findings, Boot: exit.Boot, Decide: s.decide, Total: exit.Total, Cases: s.done,
-		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt}
+		Refused: s.fixtures, Host: exit.Host, Corrupt: corrupt,
+		Stopped: exit.Fate == vm.Lost && s.interrupted != nil && s.interrupted()}
 	switch {
 	case !out.died(), s.interrupted != nil && s.interrupted():
 	case out.starved():

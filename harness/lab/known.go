@@ -48,7 +48,7 @@ func (t *trial) provoke(ctx context.Context, alone []*cases.Case) {
 		}
 		switch {
 		case t.ended(ctx):
-			t.markInterrupted(alone)
+			t.markInterrupted(ctx, alone)
 			return
 		case b.hopeless():
 			t.abandon(alone, b.cause(), fmt.Sprintf("the machine is %s: %s", b.exit.Fate, b.exit.Reason))

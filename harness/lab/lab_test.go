@@ -255,7 +255,7 @@ func TestInterrupted(t *testing.T) {
 	if b := k.Boots[0]; b.Fate != vm.Lost || b.Blame != "" || strings.Contains(b.Reason, "under") {
 		t.Errorf("the machine is %+v", b)
 	}
-	if len(r.Kernels) != 2 || r.Kernels[1].Error != interrupted || r.ExitCode() != result.ExitNoVerdict {
+	if len(r.Kernels) != 2 || r.Kernels[1].Error != result.StopSignal.Kernel() || r.ExitCode() != result.ExitNoVerdict {
 		t.Errorf("exit %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
 	}
 	if not, of := r.NotTried(); not != tokenCreate()+n[result.Interrupted] || of != 2*tokenCreate() ||
@@ -277,7 +277,7 @@ func TestInterruptedBeforeTheKernel(t *testing.T) {
 		}
 	}
 	r, err := l.Run(ctx, newPlan(t, 0, "nested_userns"), nil)
-	if err != nil || r.Kernels[0].Error != interrupted || !r.Interrupted {
+	if err != nil || r.Kernels[0].Error != result.StopSignal.Kernel() || !r.Interrupted {
 		t.Errorf("%v, %+v", err, r.Kernels[0])
 	}
 }

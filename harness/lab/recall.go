@@ -56,8 +56,12 @@ func (l *Lab) Recall(ctx context.Context, b *Invocation, p *plan.Plan) (*result.
 	l.Resume = true
 	run := l.newRun(p, append([]string{"tokentest"}, b.Args...))
 	run.Start, run.Interrupted, run.Resume = b.Start, true, []string{l.Dir}
+	run.Stopped, run.StopError = l.unended(b)
+	if run.Stopped == result.StopRunning {
+		run.Resume = nil
+	}
 	for i, ref := range p.Kernels {
-		k, tool, err := l.recallKernel(ctx, ref, p, i)
+		k, tool, err := l.recallKernel(ctx, ref, p, i, run.Stopped)
 		if err != nil {
 			return nil, err
 		}
@@ -68,13 +72,24 @@ func (l *Lab) Recall(ctx context.Context, b *Invocation, p *plan.Plan) (*result.
 	return run, nil
 }
 
+// unended says why a run has no run.json, and what went wrong if it could not be stored.
+func (l *Lab) unended(b *Invocation) (result.Stop, string) {
+	switch {
+	case result.Running(l.Dir):
+		return result.StopRunning, ""
+	case b.Failed != "":
+		return result.StopStore, b.Failed
+	}
+	return result.StopKilled, ""
+}
+
 // kept returns what a resumed run had of a kernel that cannot be prepared again, for the
 // reason why; nil if it had nothing.
 func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why error) *kernelOutcome {
 	if !l.Resume {
 		return nil
 	}
-	k, tool, err := l.recallKernel(context.WithoutCancel(ctx), ref, p, index)
+	k, tool, err := l.recallKernel(context.WithoutCancel(ctx), ref, p, index, stopOf(ctx))
 	if errors.Is(err, ErrStale) {
 		return &kernelOutcome{KernelRun: k, stale: err}
 	}
@@ -88,12 +103,12 @@ func (l *Lab) kept(ctx context.Context, ref string, p *plan.Plan, index int, why
 }
 
 func (l *Lab) recallKernel(
-	ctx context.Context, ref string, p *plan.Plan, index int,
+	ctx context.Context, ref string, p *plan.Plan, index int, stop result.Stop,
 ) (k *result.KernelRun, tool string, err error) {
-	t := &trial{lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), replaysOnly: true}
+	t := &trial{lab: l, dir: filepath.Join(l.Dir, kernelDir(index)), replaysOnly: true, stopped: stop}
 	text, err := os.ReadFile(filepath.Join(t.dir, kernelFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: interrupted}, "", nil
+		return &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: stop.Kernel()}, "", nil
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("read the description of the kernel: %w", err)

@@ -64,11 +64,15 @@ func TestRecall(t *testing.T) {
 	if got := fates(k); !slices.Equal(got, []vm.Fate{vm.Clean}) {
 		t.Errorf("fates %v: a machine that was killed with the tool is nobody's fault", got)
 	}
-	if r.Kernels[1].Error != interrupted || !r.Interrupted || r.ExitCode() != result.ExitNoVerdict {
+	if r.Kernels[1].Error != result.StopKilled.Kernel() || r.Stopped != result.StopKilled || !r.Interrupted ||
+		r.ExitCode() != result.ExitNoVerdict {
 		t.Errorf("exit code %d; the other kernel: %+v", r.ExitCode(), r.Kernels[1])
 	}
 	if not, of := r.NotTried(); not != n[result.Interrupted]+tokenCreate() || of != 2*tokenCreate() {
 		t.Errorf("%d of %d were not tried", not, of)
+	}
+	if got := k.Boots[0]; got.Stopped != (got.Fate == vm.Lost) {
+		t.Errorf("a machine that ended with the run: %+v", got)
 	}
 	if after := listing(t, l.Dir); !slices.Equal(before, after) {
 		t.Errorf("it left %q, was %q", after, before)

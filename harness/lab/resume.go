@@ -35,16 +35,51 @@ type Invocation struct {
 	Args  []string  `json:"args"` // without the program's name
 	Dir   string    `json:"dir"`  // the working directory
 	Start time.Time `json:"start,omitzero"`
+	// Failed says why the run could not be stored.
+	Failed string `json:"failed,omitempty"`
+}
+
+// room is the size of an invocationFile: on a full disk, the reason of a failure fits in, because the file does not
+// grow.
+const room = 4 << 10
+
+// encode returns the content of an invocationFile.
+func (b *Invocation) encode() ([]byte, error) {
+	text, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("encode the command line: %w", err)
+	}
+	return append(text, bytes.Repeat([]byte("\n"), max(1, room-len(text)))...), nil
+}
+
+// keepFailure writes into a run's invocationFile why it could not be stored. It does what it can: the error itself is
+// reported already.
+func keepFailure(dir string, why error) {
+	b, err := ReadInvocation(dir)
+	if err != nil {
+		return // this is no run of Begin
+	}
+	b.Failed = why.Error()
+	text, err := b.encode()
+	if err != nil || len(text) != room {
+		return
+	}
+	f, err := os.OpenFile(filepath.Join(dir, invocationFile), os.O_WRONLY, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	f.WriteAt(text, 0)
 }
 
 // Begin stores the invocation in the run's directory, and locks the run until this process
 // ends.
 func Begin(dir string, b Invocation) error {
-	text, err := json.Marshal(b)
+	text, err := b.encode()
 	if err != nil {
-		return fmt.Errorf("encode the command line: %w", err)
+		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, invocationFile), append(text, '\n'), 0o644); err != nil {
+	if err := renameio.WriteFile(filepath.Join(dir, invocationFile), text, 0o644); err != nil {
 		return fmt.Errorf("store %s: %w", invocationFile, err)
 	}
 	return hold(dir)

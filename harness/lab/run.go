@@ -59,12 +59,17 @@ func (r *runner) run(ctx context.Context, p *plan.Plan, args []string) (*result.
 	}
 	err = r.kernels(ctx, p, run, store)
 	if run.QEMU = <-qemu; err != nil {
-		return run, errors.Join(err, store.Abandon())
+		err = errors.Join(err, store.Abandon())
+	} else {
+		if run.End = time.Now().UTC(); run.Interrupted {
+			run.Resume = []string{l.Dir}
+		}
+		err = store.Close(run)
 	}
-	if run.End = time.Now().UTC(); run.Interrupted {
-		run.Resume = []string{l.Dir}
+	if err != nil && !errors.Is(err, ErrStale) {
+		keepFailure(l.Dir, err)
 	}
-	return run, store.Close(run)
+	return run, err
 }
 
 // kernels runs the plan's kernels, several at a time, the longest first, so that none
@@ -84,7 +89,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 		group.Go(func() error {
 			if ctx.Err() != nil && !l.Resume {
 				ref := p.Kernels[i]
-				run.Kernels[i] = &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: interrupted}
+				run.Kernels[i] = &result.KernelRun{Ref: ref, Planned: len(p.Of(ref)), Error: stopOf(ctx).Kernel()}
 				return nil
 			}
 			k := r.kernel(ctx, p.Kernels[i], p, i)
@@ -100,12 +105,23 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 		})
 	}
 	err := group.Wait()
-	run.Interrupted = run.Interrupted || ctx.Err() != nil
+	if ctx.Err() != nil {
+		run.Interrupted, run.Stopped = true, stopOf(ctx)
+	}
 	l.writeTimes(times)
 	return err
 }
 
-const interrupted = "interrupted before it was tried"
+// ErrFailFast is the cause of a context that ends a run at its first failure.
+var ErrFailFast = errors.New("--failfast")
+
+// stopOf says why a context ended a run.
+func stopOf(ctx context.Context) result.Stop {
+	if errors.Is(context.Cause(ctx), ErrFailFast) {
+		return result.StopFailFast
+	}
+	return result.StopSignal
+}
 
 // kernelOutcome is the outcome of one kernel.
 type kernelOutcome struct {
@@ -133,7 +149,7 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 		var unfit *unfitError
 		switch {
 		case ctx.Err() != nil:
-			out.Error = interrupted
+			out.Error = stopOf(ctx).Kernel()
 		case errors.As(err, &mistake):
 			out.Cause = err
 		case kernel.Unbuildable(err), errors.As(err, &unfit):
@@ -150,7 +166,7 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 		if kept := l.kept(ctx, ref, p, index, err); kept != nil {
 			return kept
 		}
-		out.Error = interrupted
+		out.Error = stopOf(ctx).Kernel()
 		return &kernelOutcome{KernelRun: out, tool: own.Tool}
 	}
 	defer release()

@@ -42,9 +42,10 @@ type trial struct {
 
 	imageFacts chan *step.Facts // what the image says; gets nil if it cannot be read
 
-	replaysOnly bool  // Recall: read the stored boots and start no machine
-	exhausted   bool  // Recall: there is no further stored boot
-	stale       error // the stored boots do not answer what this run asks
+	replaysOnly bool        // Recall: read the stored boots and start no machine
+	exhausted   bool        // Recall: there is no further stored boot
+	stopped     result.Stop // Recall: why the run has not ended
+	stale       error       // the stored boots do not answer what this run asks
 
 	memMiB        int             // of each machine
 	slow          int             // how many times slower than a usual kernel this one is
@@ -111,7 +112,7 @@ func (t *trial) work(ctx context.Context, queue []portion) {
 		b := t.boot(ctx, now.cases, now.batch)
 		switch {
 		case t.ended(ctx):
-			t.markInterrupted(all)
+			t.markInterrupted(ctx, all)
 			queue = nil
 		case b.cut:
 			queue = slices.Insert(queue, 0, now)
@@ -202,11 +203,11 @@ func (b *bootOutcome) cause() result.Cause {
 	return result.Cause{Kind: result.Unanswered, Fate: b.exit.Fate}
 }
 
-// markInterrupted records that the run was interrupted before the cases without result.
-func (t *trial) markInterrupted(list []*cases.Case) {
+// markInterrupted records that the run was stopped before the cases without result.
+func (t *trial) markInterrupted(ctx context.Context, list []*cases.Case) {
+	why := cmp.Or(t.stopped, stopOf(ctx)).Case()
 	for _, c := range t.withoutResult(list) {
-		cause := result.Cause{Kind: result.NotTried}
-		t.set(c, result.NewResult(c.ID, result.Interrupted, cause, "the run was interrupted", -1))
+		t.set(c, result.NewResult(c.ID, result.Interrupted, result.Cause{Kind: result.NotTried}, why, -1))
 	}
 }
 

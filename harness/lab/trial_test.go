@@ -59,7 +59,7 @@ func TestUnansweredCases(t *testing.T) {
 		"given up": {func(tr *trial, all []*cases.Case) {
 			tr.abandon(all, result.Cause{Kind: result.Unanswered}, "given up")
 		}, result.Broken, 1},
-		"interrupted": {func(tr *trial, all []*cases.Case) { tr.markInterrupted(all) }, result.Interrupted, 0},
+		"interrupted": {func(tr *trial, all []*cases.Case) { tr.markInterrupted(t.Context(), all) }, result.Interrupted, 0},
 	} {
 		tr, all := newTrial(t, "token_create/any/owner")
 		var wrong []string
@@ -203,7 +203,7 @@ func TestCancelledBeforeStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r, err := l.Run(ctx, newPlan(t, 0, "nested_userns"), nil)
-	if err != nil || !r.Interrupted || r.Kernels[0].Error != interrupted || r.Kernels[0].Planned != 1 {
+	if err != nil || !r.Interrupted || r.Kernels[0].Error != result.StopSignal.Kernel() || r.Kernels[0].Planned != 1 {
 		t.Errorf("%v, interrupted %v, %+v", err, r.Interrupted, r.Kernels[0])
 	}
 }

@@ -166,7 +166,7 @@ func (k *run) machine(c *result.CaseResult) *result.Boot {
 
 // bad reports whether a machine makes its kernel fail or leaves it without a verdict.
 func bad(b *result.Boot) bool {
-	return b.Known == "" && (b.Fate != vm.Clean || slices.ContainsFunc(b.Findings,
+	return b.Known == "" && (b.Fate != vm.Clean && !b.Stopped || slices.ContainsFunc(b.Findings,
 		func(f splat.Finding) bool { return f.Counts() }))
 }
 
@@ -259,24 +259,26 @@ func (k *run) name() string {
 func tally(n map[result.Status]int) string {
 	text := fmt.Sprintf("%d pass, %d fail, %d broken, %d skip", n[result.Pass], n[result.Fail], n[result.Broken],
 		n[result.Skip])
-	for _, s := range []result.Status{result.XFail, result.Interrupted} {
-		if n[s] > 0 {
-			text += fmt.Sprintf(", %d %s", n[s], s)
-		}
+	if n[result.XFail] > 0 {
+		text += fmt.Sprintf(", %d xfail", n[result.XFail])
+	}
+	if n[result.Interrupted] > 0 {
+		text += fmt.Sprintf(", %d not run", n[result.Interrupted])
 	}
 	return text
 }
 
-// cutShort describes an interrupted run and what was not tried; "" for any other run.
+// cutShort describes an incomplete run and what was not tried; "" for any other run.
 func cutShort(r *result.Run) string {
-	if !r.Interrupted {
-		return ""
+	why := r.Incomplete()
+	if n, of := r.NotTried(); why != "" && n > 0 {
+		verb := "were"
+		if n == 1 {
+			verb = "was"
+		}
+		why += fmt.Sprintf(": %d of %s %s not tried", n, Count(of, "case"), verb)
 	}
-	n, of := r.NotTried()
-	if n == 0 {
-		return "the run was interrupted"
-	}
-	return fmt.Sprintf("the run was interrupted: %d of %s were not tried", n, Count(of, "case"))
+	return why
 }
 
 // runOf is the new side of a pair, which may have none.

@@ -19,7 +19,7 @@ var statusMeans = map[result.Status]string{
 	result.Pass:        "the kernel answers as expected",
 	result.Fail:        "the kernel, or an expectation, is wrong",
 	result.Broken:      "no verdict: a control, the set-up or the machine failed",
-	result.Interrupted: "not tried: the run was interrupted",
+	result.Interrupted: "not run: the run was interrupted or stopped",
 	result.XFail:       "fails, as a list says",
 	result.Skip:        "not run: the kernel lacks something that the case needs",
 }

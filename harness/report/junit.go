@@ -149,7 +149,7 @@ func (k *run) lacks(r *result.Run, last bool) []junit.Testcase {
 		}
 	}
 	if last && r.Interrupted {
-		add("run", "interrupted", cutShort(r))
+		add("run", r.Stopped.Word(), cutShort(r))
 	}
 	return out
 }

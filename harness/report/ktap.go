@@ -72,7 +72,7 @@ func bail(r *result.Run, list []*run) string {
 	for _, k := range list {
 		switch {
 		case k.Len() > 0 && r.Interrupted:
-			return "the run was interrupted"
+			return clean(r.Incomplete())
 		case k.Len() > 0 && len(r.Missing) > 0:
 			return "missing part " + strings.Join(r.Missing, "; ")
 		case k.Len() > 0 && len(r.Gaps()) > 0:
@@ -87,7 +87,7 @@ func bail(r *result.Run, list []*run) string {
 		why = "no kernel was tried"
 	}
 	if r.Interrupted {
-		why += "; the run was interrupted"
+		why += "; " + r.Incomplete()
 	}
 	return why
 }
@@ -102,7 +102,7 @@ type leaf struct {
 func leaves(r *result.Run) []leaf {
 	var out []leaf
 	if r.Interrupted {
-		out = append(out, leaf{"run", "ERROR interrupted", nil})
+		out = append(out, leaf{"run", "ERROR " + r.Stopped.Word(), nil})
 	}
 	if len(r.Damage) > 0 {
 		l := leaf{name: "records", directive: "ERROR damaged"}
@@ -306,7 +306,7 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 		k.result(false, number, c.ID, "")
 	case result.Interrupted:
 		k.err++
-		k.result(false, number, c.ID, "ERROR interrupted")
+		k.result(false, number, c.ID, "ERROR "+c.Reason)
 	case result.Broken:
 		k.err++
 		k.diagnostic("broken", c.Reason)

@@ -90,7 +90,7 @@ func notTried(n map[result.Status]int) string {
 	if n[result.Interrupted] == 0 {
 		return ""
 	}
-	return fmt.Sprintf(": %d interrupted", n[result.Interrupted])
+	return fmt.Sprintf(": %d not run", n[result.Interrupted])
 }
 
 // md escapes a text for Markdown and HTML.

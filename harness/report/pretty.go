@@ -429,7 +429,7 @@ func (p *pretty) whole(r *result.Run) {
 		p.head("ERROR", red, "no kernel was tried")
 	}
 	if why := cutShort(r); why != "" {
-		p.head("INTERRUPTED", yellow, why)
+		p.head(strings.ToUpper(r.Stopped.Word()), yellow, why)
 	}
 	for _, part := range r.Missing {
 		p.head("MISSING", yellow, "part "+part)

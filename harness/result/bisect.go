@@ -17,7 +17,7 @@ const (
 // rules too does count, because the user searches for the expectation.
 func (r *Run) BisectCode() int {
 	code := BisectGood
-	if r.Interrupted || len(r.Missing) > 0 || len(r.Gaps()) > 0 || len(r.Kernels) == 0 {
+	if r.Interrupted && r.Stopped != StopFailFast || len(r.Missing) > 0 || len(r.Gaps()) > 0 || len(r.Kernels) == 0 {
 		code = BisectAbort
 	}
 	for _, k := range r.Kernels {

@@ -513,7 +513,7 @@ func untried(p *pairing) string {
 		case k.Error != "":
 			return "it could not be tried: " + k.Error
 		case k.run.Interrupted:
-			return "its run was interrupted"
+			return k.run.Incomplete()
 		}
 	}
 	if why := undecided(p.new); why != "" {

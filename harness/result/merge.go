@@ -25,7 +25,9 @@ func Merge(parts []*Run) (*Run, error) {
 			return nil, fmt.Errorf("merge runs: another tokentest made %s than %s: their cases may differ",
 				part.Dir, whole.Dir)
 		}
-		whole.Interrupted = whole.Interrupted || part.Interrupted
+		if part.Interrupted && !whole.Interrupted {
+			whole.Interrupted, whole.Stopped, whole.StopError = true, part.Stopped, part.StopError
+		}
 		whole.Damage = append(whole.Damage, part.Damage...)
 		whole.MoreDamage += part.MoreDamage
 		whole.Unverified = whole.Unverified || part.Unverified

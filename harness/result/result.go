@@ -59,6 +59,9 @@ type Run struct {
 	Start       time.Time `json:"start"`
 	End         time.Time `json:"end,omitzero"`
 	Interrupted bool      `json:"interrupted,omitempty"`
+	// Stopped says why an interrupted run is incomplete, and StopError what went wrong.
+	Stopped   Stop   `json:"stopped,omitempty"`
+	StopError string `json:"-"`
 	// AllowEmpty says that a run which decides nothing has a verdict (--allow-empty).
 	AllowEmpty bool `json:"allow_empty,omitempty"`
 	// Part is set if the run is one part of a split plan. Missing names the parts that a
@@ -178,6 +181,8 @@ type Boot struct {
 	// Corrupt says that the machine was ended because a record of the guest was damaged
 	// or out of order.
 	Corrupt bool `json:"corrupt,omitempty"`
+	// Stopped says that the machine is lost because its run was stopped.
+	Stopped bool `json:"stopped,omitempty"`
 	// Refused lists the fixtures, to which requests of cases refer, that the kernel refused.
 	Refused []step.Fixture `json:"refused,omitempty"`
 }

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+
+	"tokentest/harness/lockfile"
 )
 
 // Version is the version of run.json and records.jsonl.
@@ -194,11 +196,24 @@ func hasInvocation(dir string) bool {
 	return err == nil
 }
 
+// Running reports whether the process of a run holds the lock on its InvocationFile.
+func Running(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, InvocationFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(lockfile.TryLock(f), lockfile.ErrLocked)
+}
+
 // UnendedError means that a run has not ended, and so has no run.json: it is running, or
 // was killed.
 type UnendedError struct{ Dir string }
 
 func (e *UnendedError) Error() string {
+	if Running(e.Dir) {
+		return fmt.Sprintf("the run in %s is still running", e.Dir)
+	}
 	const text = "the run in %s has not ended; if it was killed, tokentest run --resume %s completes it"
 	return fmt.Sprintf(text, e.Dir, e.Dir)
 }

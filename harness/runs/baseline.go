@@ -17,7 +17,7 @@ func WriteBaseline(path, run string, note Note) error {
 	}
 	r := s.Runs[0]
 	if r.Interrupted {
-		return usage.Errorf("%s was interrupted: a baseline is of a whole run", run)
+		return usage.Errorf("%s: %s; a baseline is of a whole run", run, r.Incomplete())
 	}
 	if err := Complete(r, note); err != nil {
 		return err

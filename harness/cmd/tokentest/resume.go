@@ -196,6 +196,8 @@ func (a *app) recallRun(ctx context.Context, dir string) (*result.Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the run in %s, which has not ended: %w", dir, err)
 	}
-	r.Dir, r.Resume = dir, []string{dir}
+	if r.Dir = dir; len(r.Resume) > 0 {
+		r.Resume = []string{dir} // as the user named it
+	}
 	return r, nil
 }

@@ -233,14 +233,14 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := errors.Join(choose.KeepStdin(l.Dir, p, stdin), f.random.Keep(l.Dir, p, a.note)); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(c.Context())
-	defer stop()
+	ctx, stop := context.WithCancelCause(c.Context())
+	defer stop(nil)
 	if text := p.Announce(c.Context(), f.repeat); text != "" {
 		a.note("%s", text)
 	}
 	show := a.progress(ctx, l)
 	if f.failFast && a.begun == nil {
-		f.results.Stop = stop
+		f.results.Stop = func() { stop(lab.ErrFailFast) }
 	}
 	f.results.Follow(l)
 	r, err := l.Run(ctx, p, append([]string{self}, line...))
