@@ -36,8 +36,8 @@ type Options struct {
 	Lab lab.Lab
 	// Kernel says where kernels come from and how they are built.
 	Kernel kernel.Options
-	// Args is the command line, for the records.
-	Args []string
+	// Args is the command line, for the records; Flags are those flags of it that the question does not have.
+	Args, Flags []string
 	// Log gets a line for each step. It must not be nil.
 	Log func(format string, args ...any)
 }

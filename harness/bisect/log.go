@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // Question is what a bisection asks. It heads the log, so that a search can go
@@ -26,6 +27,38 @@ type Question struct {
 	Fragments []string `json:"fragments,omitempty"`
 	Without   []string `json:"without,omitempty"`
 	Make      []string `json:"make,omitempty"`
+}
+
+// flags are the flags of the command that ask the question.
+func (q *Question) flags() []string {
+	out := []string{"--good", q.Good, "--bad", q.Bad}
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"--full", q.Full}, {"--ends", q.Ends}, {"--every", q.Every}} {
+		if f.given {
+			out = append(out, f.name)
+		}
+	}
+	when, repeat := q.When, strconv.Itoa(q.Repeat)
+	if when == "any" {
+		when = ""
+	}
+	if q.Repeat <= 1 {
+		repeat = ""
+	}
+	for _, f := range []struct {
+		name   string
+		values []string
+	}{{"--when", []string{when}}, {"--as", []string{q.As}}, {"--repeat", []string{repeat}}, {"--config", []string{q.Config}},
+		{"--fragment", q.Fragments}, {"--without", q.Without}, {"--make", q.Make}} {
+		for _, v := range f.values {
+			if v != "" {
+				out = append(out, f.name, v)
+			}
+		}
+	}
+	return out
 }
 
 const logFile = "bisect.jsonl"

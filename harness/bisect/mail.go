@@ -198,12 +198,7 @@ func (d *driver) showHow(w io.Writer, r *Result) {
 			fmt.Fprintf(w, "Config: %s\n", filepath.Join(d.dir, t.Run, "kernel0", "boot0", "config"))
 		}
 	}
-	line := []string{"tokentest", "bisect", "--good", d.q.Good, "--bad", d.q.Bad}
-	if d.q.Ends {
-		line = append(line, "--ends")
-	}
-	if d.q.When != "any" {
-		line = append(line, "--when", d.q.When)
-	}
+	line := append([]string{"tokentest", "bisect"}, d.q.flags()...)
+	line = append(line, d.Flags...)
 	fmt.Fprintf(w, "Reproduce: %s\n", shell.Join(append(line, d.q.Patterns...)...))
 }

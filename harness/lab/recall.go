@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,7 +55,7 @@ func (t *trial) keepKernel() {
 // since, the error is ErrStale.
 func (l *Lab) Recall(ctx context.Context, b *Invocation, p *plan.Plan) (*result.Run, error) {
 	l.Resume = true
-	run := l.newRun(p, append([]string{"tokentest"}, b.Args...))
+	run := l.newRun(p, append([]string{cmp.Or(b.Program, "tokentest")}, b.Args...))
 	run.Start, run.Interrupted, run.Resume = b.Start, true, []string{l.Dir}
 	run.Stopped, run.StopError = l.unended(b)
 	if run.Stopped == result.StopRunning {

@@ -32,9 +32,10 @@ const (
 
 // Invocation is the command that started a run.
 type Invocation struct {
-	Args  []string  `json:"args"` // without the program's name
-	Dir   string    `json:"dir"`  // the working directory
-	Start time.Time `json:"start,omitzero"`
+	Program string    `json:"program,omitempty"` // the name that it was called by
+	Args    []string  `json:"args"`              // without the program's name
+	Dir     string    `json:"dir"`               // the working directory
+	Start   time.Time `json:"start,omitzero"`
 	// Failed says why the run could not be stored.
 	Failed string `json:"failed,omitempty"`
 }

@@ -102,6 +102,9 @@ func (k *run) kernelFlags() []string {
 
 // program is the name that the tool was called by when it made a run, as far as the run has it.
 func program(r *result.Run) string {
+	if r != nil && r.Called != "" {
+		return quote(r.Called)
+	}
 	if r == nil || len(r.Args) == 0 || r.Args[0] == "run" {
 		return "tokentest"
 	}

@@ -46,6 +46,14 @@ var fixtures = []struct {
 	{"hostile", hostile, result.ExitDiffers},
 	{"known", known, result.ExitOK},
 	{"starved", starved, result.ExitNoVerdict},
+	{"lie", lie, result.ExitDiffers},
+}
+
+// lie is a run that was damaged on purpose.
+func lie() *result.Run {
+	r := tainted()
+	r.Flags = []string{"--accel", "tcg", "--lie-rule", "token_create/no-cap-bpf"}
+	return r
 }
 
 // starved holds a machine that got too little of the host's CPU time, and the next machine.

@@ -43,7 +43,7 @@ func GitHub(r *result.Run, w io.Writer, o Options) error {
 	for _, part := range r.Missing {
 		list = append(list, annotation{error: true, title: "tokentest", text: "missing part " + part})
 	}
-	for _, text := range idleEntries(r) {
+	for _, text := range warnings(r) {
 		list = append(list, annotation{title: "tokentest", text: text})
 	}
 	for _, gap := range r.Gaps() {

@@ -244,7 +244,7 @@ func (d *pageData) same(r *result.Run, k *run) int {
 // lackLines returns the reasons why a run is incomplete.
 func lackLines(r *result.Run) []string {
 	var out []string
-	for _, line := range append(r.Gaps(), cutShort(r)) {
+	for _, line := range append(r.Gaps(), cutShort(r), r.Damaged()) {
 		if line != "" {
 			out = append(out, clean(line))
 		}

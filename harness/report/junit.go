@@ -113,7 +113,7 @@ func (k *run) suite(r *result.Run, id int) junit.Testsuite {
 	for _, p := range [][2]string{
 		{"release", k.Release}, {"source", k.Source}, {"sha256", k.Digest}, {"initramfs", k.Image},
 		{"accelerator", accelOf(r, id)}, {"note", k.Note}, {"drift", drift(k.KernelRun)},
-		{"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
+		{"warning", r.Damaged()}, {"tokentest", r.Tool}, {"command", strings.Join(r.Args, " ")}, {"directory", r.Dir},
 	} {
 		if p[1] != "" {
 			s.AddProperty(p[0], xmlText(p[1]))

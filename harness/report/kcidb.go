@@ -191,10 +191,23 @@ func misc(pairs ...string) map[string]string {
 	return out
 }
 
+// misc is misc with what the reader of every object must know of the run.
+func (k *kcidb) misc(pairs ...string) map[string]string {
+	return misc(append(pairs, "warning", k.run.Damaged())...)
+}
+
+// comment is a comment with what its reader must know of the run.
+func (k *kcidb) comment(text string) string {
+	if why := k.run.Damaged(); why != "" {
+		return clean(why) + ": " + text
+	}
+	return text
+}
+
 func (k *kcidb) checkouts() {
 	for _, kr := range kernels(k.run) {
 		c := kcidbCheckout{ID: k.checkoutID(kr), Origin: k.origin, Comment: clean(cmp.Or(kr.Source, kr.Ref)),
-			StartTime: k.run.Start, Valid: true, Misc: misc("reference", kr.Ref, "source", kr.Source)}
+			StartTime: k.run.Start, Valid: true, Misc: k.misc("reference", kr.Ref, "source", kr.Source)}
 		if commitHash.MatchString(kr.Commit) {
 			c.Commit = kr.Commit
 		}
@@ -208,7 +221,7 @@ func (k *kcidb) builds() {
 	for _, kr := range kernels(k.run) {
 		b := kcidbBuild{CheckoutID: k.checkoutID(kr), ID: k.buildID(kr), Origin: k.origin, StartTime: k.run.Start,
 			Comment: clean(cmp.Or(kr.Release, kr.Ref)), Architecture: "x86_64", Compiler: clean(kr.Compiler), Status: "PASS",
-			Misc: misc("release", kr.Release, "image_sha256", kr.Digest, "config_sha256", kr.ConfigDigest)}
+			Misc: k.misc("release", kr.Release, "image_sha256", kr.Digest, "config_sha256", kr.ConfigDigest)}
 		switch {
 		case kr.Unbuilt:
 			b.Status = "FAIL"
@@ -250,12 +263,12 @@ func (k *kcidb) tests() {
 		env := &kcidbEnvironment{Comment: "QEMU, " + cmp.Or(kr.AccelName, "not started"),
 			Misc: misc("accelerator", kr.Accel, "qemu", k.run.QEMU)}
 		k.put(kcidbTest{BuildID: k.buildID(kr), ID: at(""), Origin: k.origin, Environment: env, Path: kcidbSuite,
-			Comment: k.about(kr), Status: kernelStatus(kr), StartTime: k.run.Start, Duration: kr.Took.Seconds(),
-			Misc: misc("program", k.run.Program, "command", strings.Join(k.run.Args, " "))})
+			Comment: k.comment(k.about(kr)), Status: kernelStatus(kr), StartTime: k.run.Start, Duration: kr.Took.Seconds(),
+			Misc: k.misc("program", k.run.Program, "command", strings.Join(k.run.Args, " "))})
 		shares := kr.shares()
 		for c := range kr.All() {
 			t := kcidbTest{BuildID: k.buildID(kr), ID: at(c.ID), Origin: k.origin, Path: testPath(c.ID),
-				Status: caseStatus(c), StartTime: k.run.Start, Misc: misc("case", c.ID)}
+				Status: caseStatus(c), StartTime: k.run.Start, Misc: k.misc("case", c.ID)}
 			if c.Boot >= 0 && c.Boot < len(shares) && c.Status != result.Skip {
 				fmt.Sscan(shares[c.Boot], &t.Duration) // "" leaves 0
 			}
@@ -301,9 +314,13 @@ func (k *kcidb) explain(kr *run, c *result.CaseResult, t *kcidbTest) {
 
 // incident records that an issue occurred in a test.
 func (k *kcidb) incident(issue string, culprit map[string]bool, comment, test string) {
+	if lies := k.run.Lies(); lies != "" { // an issue of its own, which no kernel has
+		issue += ":" + digest(lies)
+		culprit = map[string]bool{"code": false, "tool": false, "harness": true}
+	}
 	if k.once(issue) {
 		k.issues = append(k.issues, kcidbIssue{ID: issue, Version: issueVersion, Origin: k.origin, Culprit: culprit,
-			Comment: comment})
+			Comment: k.comment(comment)})
 	}
 	k.incidents = append(k.incidents, kcidbIncident{ID: k.identifier("incident", digest(issue, test)), Origin: k.origin,
 		IssueID: issue, IssueVersion: issueVersion, TestID: test, Present: true})
@@ -318,7 +335,7 @@ func (k *kcidb) machine(kr *run, b *result.Boot, id string) {
 	host := infrastructure(b.Fate)
 	t := kcidbTest{BuildID: k.buildID(kr), ID: id, Origin: k.origin, Path: testPath("machine"), Status: "FAIL",
 		Comment: clean(fmt.Sprintf("%s: %s", b.Fate, b.Reason)), StartTime: k.run.Start, Duration: b.Total.Seconds(),
-		LogExcerpt: excerpt(text), Misc: misc("directory", b.Dir)}
+		LogExcerpt: excerpt(text), Misc: k.misc("directory", b.Dir)}
 	if host {
 		t.Status = "ERROR"
 	}

@@ -58,7 +58,7 @@ func (k *ktap) run(r *result.Run) {
 		k.kernel(i+1, kr, whole)
 	}
 	k.line("# Totals: pass:%d fail:%d xfail:%d xpass:0 skip:%d error:%d", k.pass, k.fail, k.xfail, k.skip, k.err)
-	for _, text := range idleEntries(r) {
+	for _, text := range warnings(r) {
 		k.diagnostic("warning", text)
 	}
 	if why := bail(r, list); why != "" {

@@ -16,7 +16,7 @@ const maxMarkdown = 900 << 10
 // Markdown renders a run as GitHub's job summary: a grid of kernels and
 // groups, then each cause of failures with its repeat line.
 func Markdown(r *result.Run, w io.Writer, _ Options) error {
-	m := &markdown{w: bufio.NewWriter(w)}
+	m := &markdown{w: bufio.NewWriter(w), program: program(r)}
 	list := kernels(r)
 	m.line("### tokentest: %s", verdictWord(r.ExitCode()))
 	m.line("")
@@ -30,7 +30,7 @@ func Markdown(r *result.Run, w io.Writer, _ Options) error {
 	for _, part := range r.Missing {
 		m.line("Missing part %s.", part)
 	}
-	for _, text := range idleEntries(r) {
+	for _, text := range warnings(r) {
 		m.line("Warning: %s.", md(text))
 	}
 	for _, gap := range r.Gaps() {
@@ -60,6 +60,8 @@ type markdown struct {
 	w    *bufio.Writer
 	n    int
 	full bool
+
+	program string // the name that printed commands begin with
 }
 
 func (m *markdown) line(format string, args ...any) {
@@ -69,7 +71,7 @@ func (m *markdown) line(format string, args ...any) {
 	text := fmt.Sprintf(format+"\n", args...)
 	if m.n += len(text); m.n > maxMarkdown {
 		m.full = true
-		text = "\nThe rest does not fit: `tokentest report` shows it.\n"
+		text = "\nThe rest does not fit: `" + m.program + " report` shows it.\n"
 	}
 	m.w.WriteString(text)
 }

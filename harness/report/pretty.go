@@ -48,9 +48,23 @@ func (p *pretty) accelerators(r *result.Run) {
 			continue
 		}
 		told = append(told, k.Accel)
-		why := textField("", k.Accel)
+		why := textField("", oneLine(k.Accel, program(r)))
 		p.para("", plain, 2, why.words, "")
 	}
+}
+
+// mostOfAccel is the length of an accelerator's reason that fits in a line.
+const mostOfAccel = 78
+
+// oneLine shortens a reason that quotes QEMU: the same words at the end of each report are no news.
+func oneLine(why, program string) string {
+	if len(why) <= mostOfAccel {
+		return why
+	}
+	if i := strings.LastIndex(why[:mostOfAccel/2+20], ": "); i > 0 {
+		return why[:i] + "; " + program + " doctor says why"
+	}
+	return why
 }
 
 // forcedTCG is the accelerator of a kernel for which the user chose it.
@@ -442,7 +456,7 @@ func (p *pretty) whole(r *result.Run) {
 	for _, d := range r.Damages() {
 		p.head("DAMAGED", yellow, d)
 	}
-	for _, text := range idleEntries(r) {
+	for _, text := range warnings(r) {
 		p.head("warning:", yellow, text)
 	}
 }

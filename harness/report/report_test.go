@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"html"
 	"io"
 	"maps"
 	"os"
@@ -93,6 +94,23 @@ func TestExitCodes(t *testing.T) {
 	for _, f := range fixtures {
 		if got := f.run().ExitCode(); got != f.exit {
 			t.Errorf("%s: exit code %d, want %d", f.name, got, f.exit)
+		}
+	}
+}
+
+// Every format says of a run that was damaged on purpose that it was.
+func TestLie(t *testing.T) {
+	for _, format := range append(Formats(), "threats-html") {
+		var b bytes.Buffer
+		if err := Write(format, lie(), &b, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		want := "not a real run: --lie-rule token_create/no-cap-bpf damages it on purpose"
+		if format == "json" || format == "jsonl" {
+			want = `"--lie-rule"` // one of the flags
+		}
+		if got := strings.Join(strings.Fields(html.UnescapeString(b.String())), " "); !strings.Contains(got, want) {
+			t.Errorf("%s: no %q in\n%.2000s", format, want, got)
 		}
 	}
 }

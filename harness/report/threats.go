@@ -160,10 +160,13 @@ func (t *threat) Evidence() []threatStep {
 // that show it. It also lists the kernels that did not show it.
 func Threats(r *result.Run, w io.Writer, o Options) error {
 	p := &textWriter{w: bufio.NewWriter(w), width: cmp.Or(o.Width, 80), color: o.Color}
+	for _, text := range warnings(r) {
+		p.head("warning:", yellow, text)
+	}
 	all := threats(r)
 	if len(all) == 0 {
 		p.head("nothing asked:", bold,
-			"no case of this run has a question; use tokentest run --full to run those that have one")
+			"no case of this run has a question; use "+program(r)+" run --full to run those that have one")
 	}
 	for i, t := range all {
 		if i > 0 {

@@ -21,7 +21,7 @@ func ThreatsHTML(r *result.Run, w io.Writer, _ Options) error {
 	}
 	err := threatsPage.Execute(w, map[string]any{
 		"Threats": all, "Holds": holds, "When": r.Start.Format(time.RFC3339), "Tool": r.Tool, "Kernels": titles(r),
-		"Settings": kernelSettings(r),
+		"Settings": kernelSettings(r), "Warnings": warnings(r),
 	})
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -76,7 +76,8 @@ code { font: .8125rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 </head>
 <body>
 <h1>BPF token: who can do what</h1>
-<p class="dim">{{len .Threats}} questions, {{.Holds}} answered as stated.
+{{range .Warnings}}<p class="answer no">Warning: {{.}}</p>
+{{end}}<p class="dim">{{len .Threats}} questions, {{.Holds}} answered as stated.
 Observed {{.When}} on {{range $i, $k := .Kernels}}{{if $i}}, {{end}}{{$k}}{{end}}.
 The calls below each answer gave these results on the named kernels, as the rules of the kernel's source predict.</p>
 {{if not .Threats}}<p>No case of this run has a question.</p>{{end}}

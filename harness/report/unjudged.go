@@ -79,9 +79,13 @@ func (p *pretty) unjudged(k *run) {
 	}
 }
 
-// idleEntries returns the list entries that match no case.
-func idleEntries(r *result.Run) []string {
+// warnings returns what a reader must know of a whole run: that it was damaged on purpose, and the list entries that
+// match no case.
+func warnings(r *result.Run) []string {
 	var out []string
+	if why := r.Damaged(); why != "" {
+		out = append(out, clean(why))
+	}
 	for i := range r.Lists {
 		if e := &r.Lists[i]; e.Unmatched {
 			out = append(out, clean(strings.TrimSpace(e.Where+": "+e.Pattern+" matches no case")))

@@ -24,7 +24,7 @@ const (
 // never holds those of a million cases.
 func (r *Run) Again(corpus *cases.Corpus) (*Run, map[string]int) {
 	out := *r
-	out.Kernels = nil
+	out.Kernels, out.Flags = nil, withoutRule(r.Flags)
 	of, kept := finder{corpus: corpus, by: map[*pool][]*cases.Case{}}, map[string]int{}
 	same, worlds := r.sameCases(corpus), worldsOf(corpus)
 	var all []*rejudging

@@ -47,6 +47,8 @@ type Run struct {
 	// Matching are regular expressions: the user asked only for those of the selection that one
 	// of them matches.
 	Matching []string `json:"matching,omitempty"`
+	// Called is the name that the tool is called by now, which printed commands begin with; "" is that of Args.
+	Called string `json:"-"`
 	// Flags are the flags that a repetition of a case needs beside its kernel.
 	Flags []string `json:"flags,omitempty"`
 	// Seed is the seed of a random run.

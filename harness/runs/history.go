@@ -116,7 +116,11 @@ func (h *History) lines(w io.Writer, list []*result.Run) (n int, err error) {
 			}
 			n++
 			before, known := last[k.Ref]
-			last[k.Ref] = line
+			if lies := r.Lies(); lies != "" {
+				line += " (not real: " + lies + ")"
+			} else {
+				last[k.Ref] = line
+			}
 			if known && before == line && h.Changes {
 				continue
 			}

@@ -115,6 +115,15 @@ func NoteUnverified(note Note, list ...*result.Run) {
 	}
 }
 
+// NoteDamaged notes which runs were damaged on purpose.
+func NoteDamaged(note Note, list ...*result.Run) {
+	for _, r := range list {
+		if why := r.Damaged(); why != "" {
+			note("%s: %s", cmp.Or(r.Dir, "the baseline"), why)
+		}
+	}
+}
+
 // Complete returns an error if records of a run are missing or damaged, and notes each gap.
 // Without this check a conclusion from a part would pass for one from the whole.
 func Complete(r *result.Run, note Note) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/bisect"
+	"tokentest/harness/cli"
 	"tokentest/harness/lab"
 	"tokentest/harness/usage"
 )
@@ -87,7 +88,7 @@ Exit code 0 says that the culprit was found, 3 that it was not.`,
   tokentest bisect --good deb:6.12 --bad deb:7.3 repro.txt`,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.q.Patterns = args
-			return a.bisect(c.Context(), f)
+			return a.bisect(c, f)
 		},
 	}
 	fl := c.Flags()
@@ -104,6 +105,9 @@ Exit code 0 says that the culprit was found, 3 that it was not.`,
 	return c
 }
 
+// searchRepeat are the flags that a repetition of a search needs beside its question.
+var searchRepeat = []string{"first-parent", "accel", "boot", "qemu", "deadline", "objects", "cache", "agent"}
+
 func (f *bisectFlags) check() error {
 	switch {
 	case f.resume != "" && (f.q.Good != "" || f.q.Bad != "" || len(f.q.Patterns) > 0 || f.out != ""):
@@ -116,7 +120,8 @@ func (f *bisectFlags) check() error {
 	return f.searchFlags.check()
 }
 
-func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
+func (a *app) bisect(c *cobra.Command, f *bisectFlags) error {
+	ctx := c.Context()
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -134,7 +139,7 @@ func (a *app) bisect(ctx context.Context, f *bisectFlags) error {
 	if err != nil {
 		return err
 	}
-	o.Resume, o.FirstParent = f.resume, f.firstParent
+	o.Resume, o.FirstParent, o.Flags = f.resume, f.firstParent, cli.Given(c, searchRepeat...)
 	a.keep(ctx)
 	return a.search(bisect.Run(ctx, o))
 }
@@ -145,7 +150,7 @@ func (a *app) search(r *bisect.Report, err error) error {
 		return err
 	}
 	a.code = r.Code
-	if _, err := io.WriteString(a.stdout, r.Text); err != nil {
+	if _, err := io.WriteString(a.stdout, a.paste.In(r.Text)); err != nil {
 		return err
 	}
 	a.note("everything is in %s", r.Dir)

@@ -114,8 +114,11 @@ func (a *app) compare(c *cobra.Command, args []string, f *compareFlags) error {
 	if err != nil {
 		return err
 	}
-	runs.NoteUnverified(a.note, slices.Concat(base.Runs, new.Runs)...)
-	for _, r := range append(slices.Clone(base.Runs), new.Runs...) {
+	both := slices.Concat(base.Runs, new.Runs)
+	runs.NoteUnverified(a.note, both...)
+	runs.NoteDamaged(a.note, both...)
+	for _, r := range both {
+		r.Called = self
 		r.AllowEmpty = r.AllowEmpty || f.allowEmpty
 	}
 	out := result.Compare(base, new)

@@ -62,6 +62,10 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.out, "out", "o", "", "keep the machine's records in `DIR`, which must not exist")
 }
 
+// execRepeat are the flags that a repetition of a program needs.
+var execRepeat = []string{"kernel", "accel", "boot", "qemu", "mem", "snapshot", "deadline", "allow", "append", "user",
+	"root", "dir", "with", "get", "no-testdata", "cache", "agent", "parse"}
+
 func (a *app) execCmd() *cobra.Command {
 	f := &machineFlags{}
 	var parse, format string
@@ -98,7 +102,7 @@ the program ended.`,
 				return usage.Errorf("no program; usage: %s", c.UseLine())
 			}
 			if parse != "" {
-				return a.execParsed(c.Context(), f, args, parse, format)
+				return a.execParsed(c, f, args, parse, format)
 			}
 			return a.exec(c.Context(), f, args)
 		},

@@ -2,16 +2,17 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/cli"
 	"tokentest/harness/guestprog"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
@@ -68,7 +69,7 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	}
 	k := &result.KernelRun{Ref: kernel, Repeat: again, Cases: guestprog.Cases(log, "", -1)}
 	now := time.Now().UTC()
-	r := &result.Run{Version: result.Version, Args: os.Args, Start: now, End: now, AllowEmpty: empty,
+	r := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...), Start: now, End: now, AllowEmpty: empty,
 		Kernels: []*result.KernelRun{k}}
 	if out != "" {
 		if r.Dir, err = runs.Make(out); err != nil {
@@ -83,7 +84,8 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 }
 
 // execParsed runs a program and makes a run of the tests in its output.
-func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, kind, format string) error {
+func (a *app) execParsed(c *cobra.Command, f *machineFlags, args []string, kind, format string) error {
+	ctx := c.Context()
 	format, err := a.format(format)
 	if err != nil {
 		return err
@@ -103,8 +105,8 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 	defer file.Close()
 	stderr := &guestprog.Tail{To: a.stderr}
 	p.Stdin, p.Stdout, p.Stderr = a.stdin, file, stderr
-	run := &result.Run{Version: result.Version, Args: os.Args, Start: time.Now().UTC(), Dir: l.Dir,
-		AllowEmpty: f.allowEmpty}
+	run := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...),
+		Start: time.Now().UTC(), Dir: l.Dir, AllowEmpty: f.allowEmpty}
 	ended, err := a.attend(ctx, l, f, p)
 	if err != nil {
 		return codedError{err, guestprog.ExitNoMachine}
@@ -118,8 +120,11 @@ func (a *app) execParsed(ctx context.Context, f *machineFlags, args []string, ki
 		a.verdict(ctx, o, ended, l)
 		return fmt.Errorf("%w; its output is in %s", err, file.Name())
 	}
-	ended.Kernel.Repeat = shell.Quote(self) + " exec --kernel " + shell.Join(f.kernel) + " --parse " + kind +
-		" -- " + shell.Join(args...)
+	flags := cli.Given(c, execRepeat...)
+	if !c.Flags().Changed("kernel") {
+		flags = append([]string{"--kernel", f.kernel}, flags...)
+	}
+	ended.Kernel.Repeat = shell.Join(slices.Concat([]string{self, "exec"}, flags, []string{"--"}, args)...)
 	run.Kernels = []*result.KernelRun{ended.Kernel}
 	if err := runs.Store(run); err != nil {
 		return err

@@ -79,6 +79,9 @@ func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 			return nil, fmt.Errorf("print what changed: %w", err)
 		}
 	}
+	if why := r.Damaged(); why != "" && now.Damaged() == "" {
+		a.note("%s: %s; the new judgement is without that", r.Dir, why)
+	}
 	for _, why := range slices.Sorted(maps.Keys(kept)) {
 		a.note("%d cases stay as they were judged: %s", kept[why], why)
 	}

@@ -37,7 +37,7 @@ func (a *app) begin(l *lab.Lab, f *runFlags, line []string) error {
 	if err != nil {
 		return fmt.Errorf("find the working directory: %w", err)
 	}
-	return lab.Begin(l.Dir, lab.Invocation{Args: line, Dir: here, Start: time.Now().UTC()})
+	return lab.Begin(l.Dir, lab.Invocation{Program: self, Args: line, Dir: here, Start: time.Now().UTC()})
 }
 
 // commandLine is the command line of this command, or that of the run which it resumes.

@@ -353,7 +353,7 @@ func (a *app) after(
 		return a.compareBaseline(base, r, f)
 	case f.random.Count > 0:
 		return shrink.Run(ctx, r, shrink.Options{Lab: l, Cases: p.Cases, Drawn: f.random.Texts, Log: a.note,
-			Say: func(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }})
+			Say: func(format string, args ...any) { fmt.Fprintln(a.stderr, a.paste.In(fmt.Sprintf(format, args...))) }})
 	}
 	return nil
 }
@@ -443,10 +443,12 @@ func (a *app) format(name string) (string, error) {
 
 func (a *app) write(format string, r *result.Run) error {
 	if path := os.Getenv("GITHUB_STEP_SUMMARY"); format == "github" && path != "" {
+		r.Called = self
 		if err := summarize(path, r); err != nil {
 			return err
 		}
 	}
+	r.Called = self
 	return report.Write(format, r, a.stdout, a.look())
 }
 
