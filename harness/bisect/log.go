@@ -50,7 +50,8 @@ func (q *Question) flags() []string {
 	for _, f := range []struct {
 		name   string
 		values []string
-	}{{"--when", []string{when}}, {"--as", []string{q.As}}, {"--repeat", []string{repeat}}, {"--config", []string{q.Config}},
+	}{{"--when", []string{when}}, {"--as", []string{q.As}}, {"--repeat", []string{repeat}},
+		{"--config", []string{q.Config}},
 		{"--fragment", q.Fragments}, {"--without", q.Without}, {"--make", q.Make}} {
 		for _, v := range f.values {
 			if v != "" {

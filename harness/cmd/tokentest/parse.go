@@ -69,7 +69,8 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	}
 	k := &result.KernelRun{Ref: kernel, Repeat: again, Cases: guestprog.Cases(log, "", -1)}
 	now := time.Now().UTC()
-	r := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...), Start: now, End: now, AllowEmpty: empty,
+	r := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...),
+		Start: now, End: now, AllowEmpty: empty,
 		Kernels: []*result.KernelRun{k}}
 	if out != "" {
 		if r.Dir, err = runs.Make(out); err != nil {
