@@ -72,6 +72,9 @@ type Lab struct {
 	// AllowEmpty says that a run which decides nothing has a verdict.
 	AllowEmpty bool
 
+	// Trace is code whose translation QEMU logs in each machine that begins from a snapshot, as
+	// vm.Machine.Trace says; none logs nothing.
+	Trace []vm.Range
 	// Stopwatch times the calls of the cases for a benchmark; nil does not.
 	Stopwatch *Stopwatch
 	// Faults are injected into the run; the zero value injects none.

@@ -42,6 +42,9 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 		m.Restore = t.startState(ctx, m)
 		m.Monitor = m.Restore == nil && t.saver != nil
 	}
+	if m.Restore != nil {
+		m.Trace = t.lab.Trace
+	}
 	return m
 }
 

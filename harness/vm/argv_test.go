@@ -39,6 +39,23 @@ func TestArgv(t *testing.T) {
 	}
 }
 
+// Traced code is logged in the machine's directory, and only there: the line that repeats the
+// boot, and the name of its snapshot, are those of a machine that is not traced.
+func TestArgvOfTrace(t *testing.T) {
+	m, err := (&Machine{Kernel: "k", Dir: "/d", Accel: TCG,
+		Trace: []Range{{0xffffffff81000000, 0xffffffff81000200}, {0x10, 0x11}}}).resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(argv(m), " ")
+	if want := "-d in_asm -D /d/translated.log -dfilter 0xffffffff81000000+0x200,0x10+0x1"; !strings.Contains(got, want) {
+		t.Errorf("got %s", got)
+	}
+	if line := cmdline(m, virtioPort, 0); strings.Contains(line, "in_asm") {
+		t.Errorf("the line logs: %s", line)
+	}
+}
+
 func TestCmdline(t *testing.T) {
 	m := Machine{QEMU: "qemu-system-x86_64", Kernel: "/cache/it's/bzImage", Initrd: "/cache/initrd",
 		CPUs: 1, MemMiB: 512, Accel: TCG, Dir: "/runs/a,b"}

@@ -96,6 +96,7 @@ type Machine struct {
 	Restore  *Snapshot     // start from it; the machine must be otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is created; no clock runs then
 	Monitor  bool          // the machine will be saved by Snapshots.Put
+	Trace    []Range       // code whose translation QEMU logs in the file TraceLog of Dir; only under TCG
 	Program  bool          // a program of the user runs, which can use all that the kernel has
 	Allow    *splat.Allow  // findings that do not count; nil means that all count
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
@@ -108,6 +109,13 @@ type Machine struct {
 	usages func(pid int) map[string]usage // tests replace it; nil means usages
 	boot   *boot                          // set by Start
 }
+
+// Range is a range of the kernel's addresses, without its end.
+type Range struct{ From, To uint64 }
+
+// TraceLog is the file in a machine's directory with what QEMU's -d in_asm logs: each block
+// of instructions in the ranges of Trace, before it is executed for the first time.
+const TraceLog = "translated.log"
 
 // Exit says how a machine ended.
 type Exit struct {
