@@ -44,6 +44,7 @@ Filename: pool/b.deb
 	want := []pkg{
 		{Name: "linux-image-6.1.0-50-cloud-amd64", Version: "6.1.176-1", Suite: "suite", File: "pool/a.deb", SHA256: "aa",
 			Size: 123},
+		{Name: "linux-image-6.1.0-50-amd64-dbg", Version: "6.1.176-1", Suite: "suite", File: "pool/dbg.deb"},
 		{
 			Name: "linux-image-7.3.4+deb13-amd64", Version: "7.3.4-1~bpo13+1", Suite: "suite", File: "pool/b.deb", SHA256: "bb",
 			Depends: []string{"linux-base-7.3.4+deb13-amd64", "linux-binary-7.3.4+deb13-amd64"},

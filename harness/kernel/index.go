@@ -58,7 +58,7 @@ func loadIndex(path string) (*index, error) {
 }
 
 // indexVersion changes whenever kernelPackage selects other packages.
-const indexVersion = 1
+const indexVersion = 2
 
 func (x *index) save(path string) error {
 	x.Version = indexVersion
@@ -73,7 +73,8 @@ func (x *index) save(path string) error {
 // neither debug symbols nor unsigned images. The common headers of a release contain the uapi
 // enumerations; linux-source has the sources with the distribution's patches.
 var kernelPackage = regexp.MustCompile(`^linux-(` + strings.Join([]string{
-	`(image|base|binary|modules)-[0-9]\S*amd64`, `headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
+	`(image|base|binary|modules)-[0-9]\S*amd64`, `image-[0-9]\S*amd64-dbg`,
+	`headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
 }, "|") + `)$`)
 
 // readPackages reads the kernel packages of a Packages file.

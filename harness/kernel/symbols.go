@@ -92,12 +92,16 @@ func (s *Symbols) at(pc uint64) string {
 	if e == nil || e.File == nil {
 		return ""
 	}
-	name := e.File.Name
+	return fmt.Sprintf("%s:%d", TreePath(unit, e.File.Name), e.Line)
+}
+
+// TreePath is a path in the debug information of a unit, below the kernel's tree.
+func TreePath(unit *dwarf.Entry, path string) string {
 	if dir, ok := unit.Val(dwarf.AttrCompDir).(string); ok {
-		name = strings.TrimPrefix(name, dir+"/")
-		name = strings.TrimPrefix(name, filepath.Dir(dir)+"/src/") // our builds have their sources next to them
+		path = strings.TrimPrefix(path, dir+"/")
+		path = strings.TrimPrefix(path, filepath.Dir(dir)+"/src/") // our builds have their sources next to them
 	}
-	return fmt.Sprintf("%s:%d", strings.TrimPrefix(name, "./"), e.Line)
+	return filepath.Clean(path)
 }
 
 // lineOf searches a unit's line table. LineReader.SeekPC fails if the first sequence is after pc,
