@@ -31,6 +31,7 @@ var kinds = []kind{
 	{"images", "initramfs images", images},
 	{"snapshots", "saved machines", snapshots},
 	{"btf", "what was read of the types of kernels", files},
+	{"symbols", "code and source lines of kernels, for cover", files},
 	{"apt", "package lists and packages", apt},
 }
 

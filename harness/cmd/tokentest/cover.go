@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"tokentest/harness/cover"
+	"tokentest/harness/lab"
+	"tokentest/harness/runs"
+	"tokentest/harness/usage"
+)
+
+func (a *app) coverCmd() *cobra.Command {
+	o, l, format, missed := cover.Options{}, lab.Lab{}, "pretty", false
+	c := &cobra.Command{
+		Use:   "cover [CASE|FILE...]",
+		Short: "say which code and permission checks of the kernel the cases execute",
+		Long: `Run the cases on a machine that begins from a snapshot, and say which functions, lines,
+sides of branches and permission checks of the kernel they execute. The kernel is as it
+is: QEMU logs each block of instructions that it translates (TCG only), and the debug
+information names it. A permission check is a call of capable, bpf_token_capable,
+security_bpf and their like, or a use of env->bpf_capable and its like. A side counts as
+executed if the check and the first instruction of the side were; another jump can
+lead there, too.
+
+The debug information is that of the build, of --symbols, or of the distribution's debug
+package; only the part that is needed stays in the cache. The exit code is that of run.`,
+		Example: "  tokentest cover -k deb:6.12 --fetch-symbols\n" +
+			"  tokentest cover --missed --unit kernel/bpf/token.c token_create",
+		RunE: func(c *cobra.Command, args []string) error {
+			o.Args = args
+			if format != "pretty" && format != "json" {
+				return usage.Errorf("--format %s: must be pretty or json", format)
+			}
+			return a.cover(c.Context(), o, l, format, missed)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&o.Kernel, "kernel", "k", defaultKernel, "measure the kernel `REF`")
+	fl.BoolVar(&o.Full, "full", false, "run all cases, not only the default suite")
+	fl.StringArrayVar(&o.Units, "unit", cover.Chosen, "measure the source files that match `PATTERN`; may be repeated")
+	fl.StringVar(&o.Symbols, "symbols", "", "take the debug information of the vmlinux `FILE`")
+	fl.BoolVar(&o.Fetch, "fetch-symbols", false, "fetch the distribution's debug package of about 350 MB if needed")
+	fl.BoolVar(&l.Offline, "offline", false, "do not use the network")
+	fl.BoolVar(&missed, "missed", false, "also name the functions and lines that are not executed")
+	fl.StringVar(&format, "format", format, "print the report as `FORMAT`: pretty or json")
+	return c
+}
+
+func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
+	cache, err := a.makeCache()
+	if err != nil {
+		return err
+	}
+	l.CacheDir, l.Agent, l.Log, o.Log = cache, a.agent, a.note, a.note
+	if err := l.Check(); err != nil {
+		return err
+	}
+	if l.Dir, err = runs.Make(""); err != nil {
+		return err
+	}
+	defer os.RemoveAll(l.Dir)
+	o.Lab = l
+	r, run, err := cover.Run(ctx, o)
+	if err != nil {
+		return err
+	}
+	if a.code = run.ExitCode(); a.code != 0 {
+		a.note("%s: not every case is as expected: see tokentest run", o.Kernel)
+	}
+	if format == "json" {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	return r.Write(a.stdout, missed)
+}

@@ -1,0 +1,187 @@
+package cover
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"tokentest/cases/uapi"
+)
+
+// Gate is a place where the kernel asks for a permission and branches on the answer.
+type Gate struct {
+	Func string `json:"func"`           // the symbol
+	In   string `json:"in,omitempty"`   // the function that was inlined there
+	File string `json:"file,omitempty"` // of the source line
+	Line int    `json:"line,omitempty"`
+	Asks string `json:"asks"` // such as ns_capable(CAP_BPF) or env->bpf_capable
+
+	Executed bool `json:"executed"`
+	// Branches says that the next branch depends on the answer. Otherwise the answer is a
+	// value, or the caller's.
+	Branches bool `json:"branches"`
+	Allowed  bool `json:"allowed"` // the side for a permission was executed
+	Refused  bool `json:"refused"`
+
+	addr, allow, refuse uint64
+}
+
+// Both reports whether the gate was executed both ways, or executed if it does not branch.
+func (g *Gate) Both() bool { return g.Executed && (!g.Branches || g.Allowed && g.Refused) }
+
+// asks are the functions that answer whether something is permitted: true means that the
+// answer 0 refuses, false that it permits, as an errno does. A capability is the argument with
+// this number.
+var asks = map[string]struct {
+	boolean bool
+	capArg  int // from 1; 0 is none
+}{
+	"capable":                    {true, 1},
+	"ns_capable":                 {true, 2},
+	"ns_capable_noaudit":         {true, 2},
+	"file_ns_capable":            {true, 3},
+	"capable_wrt_inode_uidgid":   {true, 3},
+	"bpf_token_capable":          {true, 2},
+	"bpf_token_allow_cmd":        {true, 0},
+	"bpf_token_allow_map_type":   {true, 0},
+	"bpf_token_allow_prog_type":  {true, 0},
+	"kallsyms_show_value":        {true, 0},
+	"security_locked_down":       {false, 0},
+	"security_bpf":               {false, 0},
+	"security_bpf_map":           {false, 0},
+	"security_bpf_prog":          {false, 0},
+	"security_bpf_map_create":    {false, 0},
+	"security_bpf_prog_load":     {false, 0},
+	"security_bpf_token_create":  {false, 0},
+	"security_bpf_token_cmd":     {false, 0},
+	"security_bpf_token_capable": {false, 0},
+	"security_path_mknod":        {false, 0},
+	"inode_permission":           {false, 0},
+}
+
+// argument are the registers of the first arguments of a call (System V ABI, AMD64).
+var argument = []x86asm.Reg{x86asm.EDI, x86asm.ESI, x86asm.EDX}
+
+// variables are those on which permissions depend.
+var variables = []string{"sysctl_unprivileged_bpf_disabled", "bpf_jit_harden", "sysctl_perf_event_paranoid"}
+
+// gates finds the permission checks of the code.
+func (c *Code) gates() []*Gate {
+	var out []*Gate
+	for _, u := range c.Units {
+		for _, f := range u.Funcs {
+			for n := range f.Insns {
+				if g := c.gate(&f, n); g != nil {
+					out = append(out, g)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// gate returns the check that an instruction is, or nil.
+func (c *Code) gate(f *Func, n int) *Gate {
+	i := &f.Insns[n]
+	g := &Gate{Func: f.Name, In: i.In, File: i.File, Line: i.Line, addr: i.Addr}
+	if i.In != "" {
+		g.File, g.Line = i.CallFile, i.CallLine
+	}
+	boolean := true
+	switch {
+	case i.Op == x86asm.CALL || i.Op == x86asm.JMP && i.target() != 0:
+		name := c.names[i.target()]
+		how, ok := asks[name]
+		if !ok {
+			return nil
+		}
+		boolean = how.boolean
+		g.Asks = name + "()"
+		if how.capArg > 0 {
+			g.Asks = fmt.Sprintf("%s(%s)", name, f.capability(n, argument[how.capArg-1]))
+		}
+		if i.Op == x86asm.JMP {
+			return g // the caller's answer
+		}
+	case c.loads(i) != "":
+		g.Asks = c.loads(i)
+		boolean = !strings.Contains(g.Asks, "sysctl") && g.Asks != "bpf_jit_harden"
+	default:
+		return nil
+	}
+	if jump := f.branch(n); jump != nil {
+		zero, other := jump.target(), jump.next()
+		if jump.Op == x86asm.JNE || jump.Op == x86asm.JS {
+			zero, other = other, zero
+		}
+		g.Branches, g.allow, g.refuse = true, other, zero
+		if !boolean {
+			g.allow, g.refuse = zero, other
+		}
+	}
+	return g
+}
+
+// loads names the permission that an instruction reads or compares.
+func (c *Code) loads(i *Insn) string {
+	if i.Op != x86asm.MOVZX && i.Op != x86asm.CMP && i.Op != x86asm.TEST && i.Op != x86asm.MOV {
+		return ""
+	}
+	for at, a := range i.Args {
+		m, ok := a.(x86asm.Mem)
+		if !ok || i.Op == x86asm.MOV && at == 0 { // a store
+			continue
+		}
+		if m.Base == x86asm.RIP {
+			name := c.names[i.next()+uint64(m.Disp)]
+			for _, v := range variables {
+				if name == v {
+					return v
+				}
+			}
+			return ""
+		}
+		name, ok := c.fields[m.Disp]
+		if ok && i.MemBytes == 1 && m.Index == 0 && m.Base != x86asm.RSP && m.Base != x86asm.RBP {
+			return "env->" + name
+		}
+	}
+	return ""
+}
+
+// window is how many instructions after a question its branch may be.
+const window = 12
+
+// branch is the conditional jump on the answer of instruction n, or nil.
+func (f *Func) branch(n int) *Insn {
+	for j := n + 1; j < len(f.Insns) && j <= n+window; j++ {
+		switch i := &f.Insns[j]; {
+		case i.conditional():
+			if i.Op != x86asm.JE && i.Op != x86asm.JNE && i.Op != x86asm.JS && i.Op != x86asm.JNS {
+				return nil
+			}
+			return i
+		case i.Op == x86asm.CALL, i.Op == x86asm.JMP, i.Op == x86asm.RET:
+			return nil
+		}
+	}
+	return nil
+}
+
+// capability names the constant that was last moved to a register before instruction n.
+func (f *Func) capability(n int, to x86asm.Reg) string {
+	for j := n - 1; j >= 0 && j >= n-window; j-- {
+		i := &f.Insns[j]
+		if r, ok := i.Args[0].(x86asm.Reg); ok && r == to {
+			if v, ok := i.Args[1].(x86asm.Imm); ok && i.Op == x86asm.MOV {
+				return uapi.Cap(v).String()
+			}
+			return "?"
+		}
+		if i.Op == x86asm.CALL {
+			break
+		}
+	}
+	return "?"
+}
