@@ -264,6 +264,9 @@ func checkOp(words []string) error {
 	if len(words) > 0 && strings.Contains(words[0], "$") && (len(words) == 1 || strings.ContainsAny(words[1], "$=")) {
 		return nil // an axis value may hold the operation as well: it is looked up when that is known
 	}
+	if len(words) == 0 { // a do or a control with nothing after it
+		return fmt.Errorf("no step in this line: want ACTOR OP ...")
+	}
 	if len(words) < 2 {
 		return fmt.Errorf("unknown line %q: want ACTOR OP ..., or one of %s", strings.Join(words, " "), keywordNames())
 	}

@@ -40,6 +40,8 @@ func TestErrors(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"empty", "", "dir/demo.txt:1: no step and no do line"},
 		{"comment alone", "# nothing\n", "dir/demo.txt:1: no step and no do line"},
+		{"a bare do", "about x\naxis a 1\ndo\n", `dir/demo.txt:3: no step in this line: want ACTOR OP`},
+		{"a bare control", "about x\ncontrol\n", `dir/demo.txt:2: no step in this line: want ACTOR OP`},
 		{"one word", "about x\nbogus\n", `dir/demo.txt:2: unknown line "bogus": want ACTOR OP`},
 		{"unknown operation", "root map_crate type=hash\n",
 			`dir/demo.txt:1: unknown operation "map_crate" (near: map_create): want one of bpffs`},

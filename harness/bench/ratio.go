@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"tokentest/harness/count"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 )
@@ -88,7 +89,7 @@ func (b *bench) figures(p, one *plan.Plan) []*figure {
 			return took, err
 		}
 	}
-	suite := fmt.Sprintf("%d cases", len(p.Cases))
+	suite := count.Of(len(p.Cases), "case")
 	list := []*figure{
 		{name: "a bare boot of the bzImage", measure: bare(lab.BzImageEntry)},
 		{name: "a bare boot, entered directly", measure: bare(lab.AutoEntry)},

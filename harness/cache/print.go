@@ -38,7 +38,12 @@ func last(s string) byte {
 	return s[len(s)-1]
 }
 
-func (a *Age) String() string { return ageText(time.Duration(*a)) }
+func (a *Age) String() string {
+	if *a == 0 {
+		return "" // it is not set
+	}
+	return ageText(time.Duration(*a))
+}
 
 // Type is for help.
 func (a *Age) Type() string { return "age" }

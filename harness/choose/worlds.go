@@ -11,6 +11,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/draw"
+	"tokentest/harness/count"
 	"tokentest/harness/plan"
 	"tokentest/harness/runs"
 	"tokentest/harness/usage"
@@ -59,7 +60,7 @@ func (w *Worlds) Keep(dir string, p *plan.Plan, note runs.Note) error {
 	if w.Count == 0 {
 		return nil
 	}
-	note("random: %d worlds of --seed %d", w.Count, w.Seed)
+	note("random: %s of --seed %d", count.Of(w.Count, "world"), w.Seed)
 	if err := os.MkdirAll(filepath.Join(dir, "random"), 0o755); err != nil {
 		return fmt.Errorf("keep the random worlds: %w", err)
 	}

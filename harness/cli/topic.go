@@ -49,7 +49,7 @@ const (
 // if the first cell is long.
 func plainRow(row string) string {
 	first, rest, _ := strings.Cut(strings.Trim(row, "| "), " | ")
-	out := fmt.Sprintf("  %-*s", topicMargin-3, strings.Trim(first, "`"))
+	out := fmt.Sprintf("  %-*s", topicMargin-3, strings.ReplaceAll(first, "`", ""))
 	col := len(out)
 	if col >= topicMargin {
 		col = topicWidth

@@ -7,9 +7,9 @@ import (
 
 // A page on a terminal has headings in capitals and no frame of a table.
 func TestPlain(t *testing.T) {
-	const page = "One.\n\n## Two\n\n| code | meaning |\n| --- | --- |\n| `0` | all | more |\n| " +
+	const page = "One.\n\n## Two\n\n| code | meaning |\n| --- | --- |\n| `0`, `1` | all | more |\n| " +
 		"`long-long-word` | x |\n\n    tokentest run\n"
-	want := "One.\n\nTWO\n\n  0             all | more\n  long-long-word\n                x\n\n    tokentest run\n"
+	want := "One.\n\nTWO\n\n  0, 1          all | more\n  long-long-word\n                x\n\n    tokentest run\n"
 	if got := Plain(page); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -12,6 +12,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
+	"tokentest/harness/count"
 	"tokentest/harness/report"
 )
 
@@ -39,7 +40,8 @@ func Diff(ctx context.Context, w io.Writer, facts [2]*step.Facts, list []*cases.
 			return context.Cause(ctx)
 		}
 		if i%1000 == 0 {
-			said(fmt.Sprintf("comparing %s and %s, %d of %d cases", facts[0].Release, facts[1].Release, i, len(list)))
+			said(fmt.Sprintf("comparing %s and %s, %d of %s", facts[0].Release, facts[1].Release, i,
+				count.Of(len(list), "case")))
 		}
 		if err := d.add(c); err != nil {
 			return err

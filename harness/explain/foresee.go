@@ -13,6 +13,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/count"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -203,7 +204,7 @@ func (f *Forecast) Write(w io.Writer, list []*cases.Case) {
 		fmt.Fprintln(w, "  which options are set is not known until the kernel runs")
 	}
 	f.WriteDrift(w)
-	fmt.Fprintf(w, "  of %d cases %d can be asked\n", len(list), len(list)-n)
+	fmt.Fprintf(w, "  of %s %d can be asked\n", count.Of(len(list), "case"), len(list)-n)
 }
 
 // DecidesNothing reports whether the kernel would skip every selected case of a plan. list is
@@ -282,7 +283,7 @@ func (f *Forecast) Check(w io.Writer, list []*cases.Case) (refuted bool) {
 	for _, s := range unmetBy(f.Facts, list) {
 		who := countCases(s.cases)
 		if len(s.cases) > len(list)/2 {
-			who = fmt.Sprintf("all but %d of %d cases", len(list)-len(s.cases), len(list))
+			who = fmt.Sprintf("all but %d of %s", len(list)-len(s.cases), count.Of(len(list), "case"))
 		}
 		switch {
 		case s.refuted:

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"tokentest/cases"
+	"tokentest/harness/count"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 )
@@ -82,6 +83,14 @@ func WritePlan(ctx context.Context, w io.Writer, p *plan.Plan, source func(ref s
 	return wrong, t.Flush()
 }
 
+// batches is a number of batches.
+func batches(n int) string {
+	if n == 1 {
+		return "1 batch"
+	}
+	return fmt.Sprintf("%d batches", n)
+}
+
 // writeBoot lists the cases of one kernel by group, and those that run alone.
 func writeBoot(w io.Writer, p *plan.Plan, i int, k string) {
 	together, alone := plan.Alone(p.Of(k))
@@ -95,8 +104,8 @@ func writeBoot(w io.Writer, p *plan.Plan, i int, k string) {
 		}
 		groups[c.Group]++
 	}
-	fmt.Fprintf(w, "boot %d\t%s\t%d cases, %d worlds, %d batches\n", i, k, len(chosen), len(worlds),
-		len(plan.Batches(chosen, p.Batch)))
+	fmt.Fprintf(w, "boot %d\t%s\t%s, %s, %s\n", i, k, count.Of(len(chosen), "case"),
+		count.Of(len(worlds), "world"), batches(len(plan.Batches(chosen, p.Batch))))
 	for _, g := range order {
 		fmt.Fprintf(w, "\t%s\t%d\n", g.Name, groups[g])
 	}

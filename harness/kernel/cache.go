@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"tokentest/harness/cachedir"
@@ -192,11 +193,36 @@ func (c cache) lock(ctx context.Context, name string, o Options) (locked context
 	if err := os.MkdirAll(c.path("locks"), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
+	leave, err := enter(ctx, c.path("locks", name))
+	if err != nil {
+		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
+	}
 	f, err := lockfile.Lock(ctx, c.path("locks", name), func() {
 		o.log("waiting for another process that holds the lock of %s", name)
 	})
 	if err != nil {
+		leave()
 		return nil, nil, fmt.Errorf("lock kernel cache: %w", err)
 	}
-	return context.WithValue(ctx, heldKey{}, append(slices.Clone(held(ctx)), f)), func() { f.Close() }, nil
+	unlock = func() {
+		f.Close()
+		leave()
+	}
+	return context.WithValue(ctx, heldKey{}, append(slices.Clone(held(ctx)), f)), unlock, nil
+}
+
+// inside has for each lock a channel with one place: the kernels of this process wait for each other there, so that only
+// a wait for another process is reported.
+var inside sync.Map
+
+// enter waits until no other goroutine of this process is inside of a lock.
+func enter(ctx context.Context, path string) (leave func(), err error) {
+	place, _ := inside.LoadOrStore(path, make(chan struct{}, 1))
+	in := place.(chan struct{})
+	select {
+	case in <- struct{}{}:
+		return sync.OnceFunc(func() { <-in }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }

@@ -102,6 +102,34 @@ func TestForeignGit(t *testing.T) {
 	}
 }
 
+// A lock that this process has itself is waited for without a word: it is no other process.
+func TestOwnLock(t *testing.T) {
+	c := cache{t.TempDir()}
+	o := Options{Log: func(format string, args ...any) { t.Errorf(format, args...) }}
+	_, unlock, err := c.lock(t.Context(), "x", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := make(chan error)
+	go func() {
+		_, unlock, err := c.lock(t.Context(), "x", o)
+		if err == nil {
+			unlock()
+			unlock()
+		}
+		second <- err
+	}()
+	select {
+	case err := <-second:
+		t.Fatalf("the lock was taken twice: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	unlock()
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestProgramsHoldLocks: a program that is started under a lock holds it, so
 // that the next process waits for one that was left behind.
 func TestProgramsHoldLocks(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"tokentest/harness/count"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 )
@@ -89,7 +90,7 @@ func (k *state) clock(now time.Time) string {
 func (k *state) sentence(now time.Time) string {
 	parts := []string{k.doing()}
 	if k.Total > 0 && (k.Stage == "run" || k.Done > 0) {
-		parts = append(parts, fmt.Sprintf("%d of %d cases have a result", k.Done, k.Total))
+		parts = append(parts, fmt.Sprintf("%d of %s have a result", k.Done, count.Of(k.Total, "case")))
 	}
 	if k.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d WRONG", k.Failed))

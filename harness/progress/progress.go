@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"tokentest/harness/count"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 )
@@ -137,10 +138,8 @@ func (p *plain) step(now lab.Progress) {
 		delete(p.at, now.Kernel)
 	case now.Began != "":
 		fmt.Fprintf(p.w, "%s: %s\n", now.Kernel, k.starting(now))
-	case now.Stage == "run" && was.Stage != "run" && now.Total-now.Done == 1:
-		fmt.Fprintf(p.w, "%s: running 1 case\n", now.Kernel)
 	case now.Stage == "run" && was.Stage != "run":
-		fmt.Fprintf(p.w, "%s: running %d cases\n", now.Kernel, now.Total-now.Done)
+		fmt.Fprintf(p.w, "%s: running %s\n", now.Kernel, count.Of(now.Total-now.Done, "case"))
 	}
 }
 
@@ -151,7 +150,7 @@ func (k *state) starting(now lab.Progress) string {
 		how = "restored from a snapshot"
 	}
 	if k.booted && now.Done > 0 {
-		return fmt.Sprintf("%s again, %d of %d cases have a result", how, now.Done, now.Total)
+		return fmt.Sprintf("%s again, %d of %s have a result", how, now.Done, count.Of(now.Total, "case"))
 	}
 	return how
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tokentest/harness/count"
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 )
@@ -83,8 +84,8 @@ func (r *Results) WriteSlowest(w io.Writer) error {
 		return cmp.Or(cmp.Compare(b.took, a.took), cmp.Compare(a.kernel, b.kernel), cmp.Compare(a.id, b.id))
 	})
 	list = list[:min(r.Slowest, len(list))]
-	if _, err := fmt.Fprintf(w, "slowest %d of %d cases; cases of a batch share its time\n", len(list),
-		len(r.took)); err != nil {
+	if _, err := fmt.Fprintf(w, "slowest %d of %s; cases of a batch share its time\n", len(list),
+		count.Of(len(r.took), "case")); err != nil {
 		return err
 	}
 	for _, s := range list {

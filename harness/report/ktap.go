@@ -185,6 +185,9 @@ func allSkipped(n map[result.Status]int) string {
 	if n[result.Pass]+n[result.Fail]+n[result.Broken]+n[result.XFail]+n[result.Interrupted] > 0 {
 		return ""
 	}
+	if n[result.Skip] == 1 {
+		return "SKIP its only case"
+	}
 	return fmt.Sprintf("SKIP all %d cases", n[result.Skip])
 }
 

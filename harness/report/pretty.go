@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tokentest/harness/count"
 	"tokentest/harness/result"
 	"tokentest/harness/shell"
 	"tokentest/harness/vm"
@@ -248,12 +249,7 @@ func total(list []*cause) int {
 }
 
 // Count returns a number with its noun: "1 case", "2 cases".
-func Count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func Count(n int, noun string) string { return count.Of(n, noun) }
 
 // headline is one line with the number of cases and the cause.
 func headline(c *cause) string {
@@ -439,6 +435,8 @@ func (p *pretty) whole(r *result.Run) {
 	switch {
 	case r.Idle():
 		p.head("part "+r.Part.String(), plain, result.NothingToDo)
+	case r.Part != nil:
+		p.head("part "+r.Part.String(), plain, "the other parts have the other cases; report merges them")
 	case len(r.Kernels) == 0:
 		p.head("ERROR", red, "no kernel was tried")
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/harness/count"
 	"tokentest/harness/vm"
 )
 
@@ -543,8 +544,8 @@ func (k *KernelRun) noVerdict() string {
 	if none == 0 || n[Skip]+none < k.Len() {
 		return ""
 	}
-	return fmt.Sprintf("nothing was decided: %d of %d cases are broken or were not tried, and the others are skipped",
-		none, k.Len())
+	return fmt.Sprintf("nothing was decided: of %s %d are broken or were not tried, and the others are skipped",
+		count.Of(k.Len(), "case"), none)
 }
 
 // newSymptoms lists the symptoms of the new side that the base does not have, each once.

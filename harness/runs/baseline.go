@@ -16,7 +16,7 @@ func WriteBaseline(path, run string, note Note) error {
 		return err
 	}
 	if len(s.Runs) != 1 {
-		return usage.Errorf("%s holds %d runs, and a baseline is of one", run, len(s.Runs))
+		return usage.Errorf("%s holds %s, and a baseline is of one", run, report.Count(len(s.Runs), "run"))
 	}
 	r := s.Runs[0]
 	if r.Interrupted {

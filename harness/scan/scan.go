@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -54,6 +55,10 @@ func Logs(names []string) ([]string, error) {
 	return out, nil
 }
 
+// ofKernel matches a line of a kernel log: with the kernel's time stamp or its level, as syslog writes it, or the first
+// line of a log without either.
+var ofKernel = regexp.MustCompile(`(?m)^(<\d+>)?\[\s*\d+\.\d+\]|^<\d+>|\bkernel: |^Linux version \d`)
+
 // Log writes a line to w for each fault in a log; Stdin is read from stdin. found says whether there is one, counts
 // whether one is not on the list, or the kernel died.
 func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (found, counts bool, err error) {
@@ -70,6 +75,9 @@ func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (found, 
 		return false, false, usage.Errorf("%s: the log is empty: nothing was scanned", name)
 	}
 	r := splat.Scan(text)
+	if len(r.Findings) == 0 && r.InitExit == "" && !ofKernel.Match(text) {
+		return false, false, usage.Errorf("%s: no line of a kernel log is in it: nothing was scanned", name)
+	}
 	allow.Apply(r.Findings)
 	for _, f := range r.Findings {
 		line := fmt.Sprintf("%s:%d: %s: %s [%s]", name, 1+strings.Count(string(text[:f.Offset]), "\n"), f.Kind, f.Title,

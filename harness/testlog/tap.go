@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tokentest/harness/count"
 )
 
 // node is a test with its subtests.
@@ -230,7 +232,7 @@ func unfinished(title string, subs []*node) *node {
 // finish returns the block's tests, and one for a plan that does not match.
 func (b *block) finish() []*node {
 	if got := len(b.results); b.plan >= 0 && got != b.plan && !b.bailed {
-		why := fmt.Sprintf("%d tests are planned and %d have a result", b.plan, got)
+		why := fmt.Sprintf("planned: %s, with a result: %d", count.Of(b.plan, "test"), got)
 		b.results = append(b.results, &node{Case: Case{Name: "plan", Status: Broken, Reason: why}})
 	}
 	return b.results

@@ -126,9 +126,9 @@ patches, configuration and tools are built once.`,
 	return c
 }
 
-func jsonFlag(fl *pflag.FlagSet, to *bool) {
-	fl.BoolVar(to, "json", false, "print each kernel as a line of JSON: ref, release, source, image, config")
-}
+func jsonFlag(fl *pflag.FlagSet, to *bool) { fl.BoolVar(to, "json", false, jsonHelp) }
+
+const jsonHelp = "print each kernel as a line of JSON: ref, release, source, image, config"
 
 func (a *app) showKernel(k *kernel.Kernel, asJSON bool) error {
 	if asJSON {

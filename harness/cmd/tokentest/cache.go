@@ -38,13 +38,13 @@ cache directory.`,
 	}
 	kindFlag(c, &kinds)
 	c.Flags().BoolVar(&every, "all", false, "list each entry")
-	jsonFlag(c.Flags(), &asJSON)
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	return c
 }
 
 func kindFlag(c *cobra.Command, to *[]string) {
 	names, _ := cache.KindNames()
-	c.Flags().StringArrayVar(to, "kind", nil, "only `KIND`: "+strings.Join(names, ", ")+", or "+cache.Runs+
+	c.Flags().StringArrayVar(to, "kind", nil, "only `KIND`, one of "+strings.Join(names, ", ")+" and "+cache.Runs+
 		"; may be repeated (default all but "+cache.Runs+")")
 	values := cobra.FixedCompletions(append(names, cache.Runs), cobra.ShellCompDirectiveNoFileComp)
 	c.RegisterFlagCompletionFunc("kind", values) // the flag has just been made
@@ -90,6 +90,6 @@ Stored runs are removed only with --kind runs: by age, or all but the newest wit
 	fl.BoolVar(&r.All, "all", false, "remove everything of the kinds")
 	fl.IntVar(&r.Keep, "keep", 0, "with --kind runs, keep the newest `N`")
 	fl.BoolVarP(&r.DryRun, "dry-run", "n", false, "remove nothing, and print what would be removed")
-	jsonFlag(fl, &asJSON)
+	fl.BoolVar(&asJSON, "json", false, "print what is removed as JSON")
 	return c
 }

@@ -30,6 +30,10 @@ func (a *app) completions(root *cobra.Command) {
 	}
 	a.kernelFlags(root)
 	cli.Values(root, valuesOf)
+	root.InitDefaultCompletionCmd()
+	if c, _, err := root.Find([]string{"completion"}); err == nil && c != root {
+		group(c) // cobra takes any word there
+	}
 }
 
 // valuesOf are the words that a flag of a command takes, or nil.

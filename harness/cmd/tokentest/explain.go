@@ -55,7 +55,7 @@ decisions that change between two releases, by the rule that decides on each.`,
 			return a.explainCase(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVarP(&f.release, "kernel", "k", explain.Newest,
+	c.Flags().StringVarP(&f.release, "kernel", "k", defaultRelease,
 		"walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
 	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
 	f.btf.register(c.Flags())

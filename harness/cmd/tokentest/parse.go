@@ -16,6 +16,7 @@ import (
 	"tokentest/harness/guestprog"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
+	"tokentest/harness/scan"
 	"tokentest/harness/shell"
 	"tokentest/harness/testlog"
 	"tokentest/harness/usage"
@@ -27,8 +28,8 @@ func (a *app) parseCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "parse [LOG]",
 		Short: "report the tests whose output was saved",
-		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG or the standard
-input, and report each test in it. A kernel log with KUnit results works too.
+		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG, or from the standard
+input (without LOG, or with -), and report each test in it. A kernel log with KUnit results works too.
 A text in which no test has a result is an error; if all tests are skipped there is
 no verdict, unless --allow-empty is given.`,
 		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
@@ -39,7 +40,7 @@ no verdict, unless --allow-empty is given.`,
 				return err
 			}
 			in, from := a.stdin, "stdin"
-			if len(args) > 0 {
+			if len(args) > 0 && args[0] != scan.Stdin {
 				f, err := os.Open(args[0])
 				if err != nil {
 					return usage.Errorf("read the log: %w", err)
@@ -58,7 +59,18 @@ no verdict, unless --allow-empty is given.`,
 	return c
 }
 
+// checkLog refuses a format of test output that does not exist.
+func checkLog(kind string) error {
+	if !slices.Contains(testlog.Formats(), kind) {
+		return usage.Errorf("--parse %q: must be one of %s", kind, strings.Join(testlog.Formats(), ", "))
+	}
+	return nil
+}
+
 func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty bool) error {
+	if err := checkLog(kind); err != nil {
+		return err
+	}
 	log, err := testlog.Parse(in, kind)
 	if err != nil {
 		return err
@@ -88,6 +100,9 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 func (a *app) execParsed(c *cobra.Command, f *machineFlags, args []string, kind, format string) error {
 	ctx := c.Context()
 	format, err := a.format(format)
+	if err == nil {
+		err = checkLog(kind)
+	}
 	if err != nil {
 		return err
 	}

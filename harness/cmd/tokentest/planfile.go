@@ -59,11 +59,13 @@ func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
 		"take from `FILE` what no flag says (default tokentest.toml, if it is there); see tokentest help config")
 	fl.StringVar(&f.part.Shard, "shard", "",
-		"do the part `I/N` of the plan; auto takes it from the CI system's variables, auto/N if they do not say N")
+		"do the part `I/N` of the plan, from 1/N to N/N; auto takes it from the CI system's variables, auto/N if they do "+
+			"not say N; report merges the parts")
 	fl.StringVar(&f.part.Durations, "durations", "",
 		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
 	fl.StringArrayVarP(&f.matching, "regexp", "x", nil,
-		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated")
+		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated: "+
+			"it must match one of them")
 }
 
 // ownMeaning marks a flag that takes nothing from a plan file: it is another one than run's of that name.

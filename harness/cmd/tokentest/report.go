@@ -83,7 +83,7 @@ func (a *app) rejudge(ctx context.Context, r *result.Run) (*result.Run, error) {
 		a.note("%s: %s; the new judgement is without that", r.Dir, why)
 	}
 	for _, why := range slices.Sorted(maps.Keys(kept)) {
-		a.note("%d cases stay as they were judged: %s", kept[why], why)
+		a.note("as they were judged stay %s: %s", report.Count(kept[why], "case"), why)
 	}
 	return now, nil
 }

@@ -29,7 +29,10 @@ import (
 )
 
 // defaultKernel is the kernel that runs if the user names none.
-const defaultKernel = "deb:6.12"
+const defaultKernel = "deb:" + defaultRelease
+
+// defaultRelease is the release that the commands which boot nothing describe.
+const defaultRelease = "6.12"
 
 type runFlags struct {
 	kernels          []string
