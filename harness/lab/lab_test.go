@@ -400,3 +400,21 @@ func TestOtherSources(t *testing.T) {
 		t.Errorf("the kernel runs all the same: %v, %+v", err, r.Kernels[0])
 	}
 }
+
+// A machine that dies in a set-up takes only the cases of the run with it, although others share
+// their world.
+func TestSetupOfSomeCells(t *testing.T) {
+	for _, c := range newPlan(t, 0, "token_create").Cases {
+		if len(c.World.Cases) < 2 || c.Control != "" {
+			continue
+		}
+		k := run(t, newLab(t, "setuppanic clean"), 0, c.ID)
+		for _, r := range k.Cases {
+			if r.ID == c.ID && r.Status == result.Broken {
+				return
+			}
+		}
+		t.Fatalf("%s: got %+v", c.ID, k.Cases)
+	}
+	t.Fatal("no world of several cases")
+}

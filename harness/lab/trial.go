@@ -143,7 +143,7 @@ func (t *trial) work(ctx context.Context, queue []portion) {
 
 // ended reports whether no further machine is started.
 func (t *trial) ended(ctx context.Context) bool {
-	return ctx.Err() != nil || t.exhausted || t.stale != nil
+	return ctx.Err() != nil || t.exhausted || t.stale != nil || len(t.lab.Patches) > 0 && len(t.out.Boots) > 0
 }
 
 // controlsFirst moves the worlds that hold controls to the front, and in them the
@@ -176,11 +176,12 @@ func controlsFirst(all []*cases.Case) []*cases.Case {
 	return out
 }
 
-// withoutResult returns the cases that have no result yet.
+// withoutResult returns the cases that have no result yet. Cases that the run leaves out are none
+// of them, although they are in the same worlds.
 func (t *trial) withoutResult(list []*cases.Case) []*cases.Case {
 	var out []*cases.Case
 	for _, c := range list {
-		if !t.results.has(c) {
+		if t.results.at(c) >= 0 && !t.results.has(c) {
 			out = append(out, c)
 		}
 	}
