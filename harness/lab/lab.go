@@ -75,6 +75,9 @@ type Lab struct {
 	// Trace is code whose translation QEMU logs in each machine that begins from a snapshot, as
 	// vm.Machine.Trace says; none logs nothing.
 	Trace []vm.Range
+	// Patches change the kernel in each machine that begins from a snapshot. Such a kernel has
+	// one machine, which must begin from a snapshot: what it shows is not confirmed on others.
+	Patches []vm.Patch
 	// Stopwatch times the calls of the cases for a benchmark; nil does not.
 	Stopwatch *Stopwatch
 	// Faults are injected into the run; the zero value injects none.

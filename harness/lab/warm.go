@@ -104,7 +104,7 @@ func (s *session) save(payload []byte) {
 // dropSnapshot removes the snapshot of a machine that did not end well, so that the next run
 // has the complete log of a boot.
 func (s *session) dropSnapshot(exit vm.Exit) {
-	if exit.Fate == vm.Clean && len(exit.Findings) == 0 || s.trial.provoking {
+	if exit.Fate == vm.Clean && len(exit.Findings) == 0 || s.trial.provoking || len(s.trial.lab.Patches) > 0 {
 		return
 	}
 	if s.saver != nil {

@@ -98,8 +98,8 @@ func newChannels(m Machine) (*channels, error) {
 	}
 	if m.Restore != nil {
 		var err error
-		if w.state, err = os.Open(m.Restore.Path); err != nil {
-			return nil, fmt.Errorf("open the snapshot: %w", err)
+		if w.state, err = m.Restore.open(m.Patches); err != nil {
+			return nil, err
 		}
 	}
 	var err error

@@ -96,6 +96,7 @@ type Machine struct {
 	Restore  *Snapshot     // start from it; the machine must be otherwise the same
 	Debug    string        // wait for a debugger at this unix socket, which is created; no clock runs then
 	Monitor  bool          // the machine will be saved by Snapshots.Put
+	Patches  []Patch       // of the kernel in the snapshot that the machine starts from
 	Trace    []Range       // code whose translation QEMU logs in the file TraceLog of Dir; only under TCG
 	Program  bool          // a program of the user runs, which can use all that the kernel has
 	Allow    *splat.Allow  // findings that do not count; nil means that all count
@@ -221,6 +222,9 @@ func (m *Machine) resolve() (Machine, error) {
 	r.boot = nil
 	if r.Restore != nil && r.Monitor {
 		return r, errors.New("check machine: Monitor is set, but a restored machine cannot be saved")
+	}
+	if len(r.Patches) > 0 && r.Restore == nil {
+		return r, errors.New("check machine: Patches are of a snapshot, and there is none to start from")
 	}
 	switch {
 	case r.Accel != KVM && r.Accel != TCG:
