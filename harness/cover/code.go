@@ -43,34 +43,37 @@ type Func struct {
 	Name     string
 	From, To uint64
 	Insns    []Insn
+
+	code *Code
 }
 
 // Insn is one instruction.
 type Insn struct {
 	x86asm.Inst
-	Addr uint64
-	File string // of the source line; "" is unknown
-	Line int
-	In   string // the innermost inlined function; "" if the symbol itself
+	Addr  uint64
+	File  string // of the source line; "" is unknown
+	Line  int
+	Bytes []byte // of the instruction
+	In    string // the innermost inlined function; "" if the symbol itself
 	// CallFile and CallLine are where the symbol calls the outermost inlined function.
 	CallFile string
 	CallLine int
 }
 
-// next is the address after the instruction.
-func (i *Insn) next() uint64 { return i.Addr + uint64(i.Len) }
+// Next is the address after the instruction.
+func (i *Insn) Next() uint64 { return i.Addr + uint64(i.Len) }
 
-// target is the address that a relative jump or call goes to; 0 is none.
-func (i *Insn) target() uint64 {
+// Target is the address that a relative jump or call goes to; 0 is none.
+func (i *Insn) Target() uint64 {
 	if rel, ok := i.Args[0].(x86asm.Rel); ok {
-		return i.next() + uint64(int64(rel))
+		return i.Next() + uint64(int64(rel))
 	}
 	return 0
 }
 
-// conditional reports whether the instruction is a jump with two sides.
-func (i *Insn) conditional() bool {
-	return i.Op >= x86asm.JA && i.Op <= x86asm.JS && i.Op != x86asm.JMP && i.target() != 0
+// Conditional reports whether the instruction is a jump with two sides.
+func (i *Insn) Conditional() bool {
+	return i.Op >= x86asm.JA && i.Op <= x86asm.JS && i.Op != x86asm.JMP && i.Target() != 0
 }
 
 // Chosen are the source files that decide what BPF may do: Load's default.
@@ -139,7 +142,7 @@ func (k *kept) code() *Code {
 		from := &k.Units[i]
 		u := Unit{Name: from.Name}
 		for _, f := range from.Funcs {
-			u.Funcs = append(u.Funcs, Func{f.Name, f.From, f.From + uint64(len(f.Text)), from.disassemble(&f)})
+			u.Funcs = append(u.Funcs, Func{f.Name, f.From, f.From + uint64(len(f.Text)), from.disassemble(&f), c})
 		}
 		c.Units = append(c.Units, u)
 	}
@@ -162,6 +165,7 @@ func (u *keptUnit) disassemble(f *keptFunc) []Insn {
 		if i.Inst, err = x86asm.Decode(f.Text[at:], 64); err != nil || i.Len == 0 {
 			i.Inst = x86asm.Inst{Len: unknownLen(f.Text[at:])}
 		}
+		i.Bytes = f.Text[at : at+i.Len]
 		at += i.Len
 		if r := u.row(i.Addr); r != nil {
 			i.File, i.Line = r.File, r.Line

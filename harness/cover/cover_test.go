@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 			lines[i.Line] = true
 		}
 		inlined = inlined || i.In == "main.half" && i.CallLine == 19
-		if i.conditional() {
+		if i.Conditional() {
 			jumps++
 		}
 	}
@@ -47,8 +47,8 @@ func TestLoad(t *testing.T) {
 		t.Errorf("lines %v, inlined %v, %d jumps", lines, inlined, jumps)
 	}
 	last := asked.Insns[len(asked.Insns)-1]
-	if last.next() != asked.To {
-		t.Errorf("the last instruction ends at %#x, the function at %#x", last.next(), asked.To)
+	if last.Next() != asked.To {
+		t.Errorf("the last instruction ends at %#x, the function at %#x", last.Next(), asked.To)
 	}
 	_, err = Load(file, []string{"no/*.c"})
 	if err == nil || !strings.Contains(err.Error(), "no source file like no/*.c") {

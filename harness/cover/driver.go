@@ -40,37 +40,61 @@ type Options struct {
 	Log func(format string, args ...any)
 }
 
-// Run runs the cases and returns what they executed of the kernel, and the run itself.
-func Run(ctx context.Context, o Options) (*Report, *result.Run, error) {
+// Request is the plan of the cases.
+func (o *Options) Request() plan.Request {
+	return plan.Request{Kernels: []string{o.Kernel}, Args: o.Args, Full: o.Full}
+}
+
+// Machines are the settings of machines whose kernel is where its ELF file says, and that begin
+// from a snapshot.
+func (o *Options) Machines() lab.Lab {
 	l := o.Lab
 	l.Accel, l.Entry, l.Snapshot = string(vm.TCG), lab.DirectEntry, lab.AlwaysRestore
-	k, err := l.Resolve(ctx, o.Kernel)
+	return l
+}
+
+// Run runs the cases and returns what they executed of the kernel, and the run itself.
+func Run(ctx context.Context, o Options) (*Report, *result.Run, error) {
+	code, x, run, err := Trace(ctx, o)
 	if err != nil {
-		return nil, nil, err
-	}
-	code, err := o.code(ctx, k)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := plan.Load(ctx, plan.Request{Kernels: []string{o.Kernel}, Args: o.Args, Full: o.Full})
-	if err != nil {
-		return nil, nil, err
-	}
-	l.Trace = code.Ranges()
-	run, err := l.Run(ctx, p, nil)
-	if err != nil {
-		return nil, run, err
-	}
-	x := Executed{}
-	if err := x.boots(l.Dir, run.Kernels[0]); err != nil {
-		return nil, run, err
-	}
-	if err := code.Check(x); err != nil {
 		return nil, run, err
 	}
 	r := code.Measure(x)
-	r.Kernel, r.Release, r.Cases = o.Kernel, k.Release, len(p.Cases)
+	r.Kernel, r.Release, r.Cases = o.Kernel, run.Kernels[0].Release, len(run.Kernels[0].Cases)
 	return r, run, nil
+}
+
+// Trace runs the cases and returns the kernel's code, what they executed of it, and the run itself.
+func Trace(ctx context.Context, o Options) (*Code, Executed, *result.Run, error) {
+	l := o.Machines()
+	k, err := l.Resolve(ctx, o.Kernel)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	code, err := o.code(ctx, k)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p, err := plan.Load(ctx, o.Request())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	l.Trace = code.Ranges()
+	run, err := l.Run(ctx, p, nil)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil && run.Kernels[0].Error != "" {
+		err = errors.New(run.Kernels[0].Error)
+	}
+	x := Executed{}
+	if err == nil {
+		err = x.boots(l.Dir, run.Kernels[0])
+	}
+	if err == nil {
+		err = code.Check(x)
+	}
+	return code, x, run, err
 }
 
 // boots reads what the machines of a run logged, and removes it.

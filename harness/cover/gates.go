@@ -2,6 +2,7 @@ package cover
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/arch/x86/x86asm"
@@ -81,6 +82,56 @@ func (c *Code) gates() []*Gate {
 	return out
 }
 
+// GateInsns are the addresses of the instructions that are part of a permission check: the
+// question, a capability that is its argument, and the branch on the answer.
+func (c *Code) GateInsns() map[uint64]bool {
+	out := map[uint64]bool{}
+	for _, u := range c.Units {
+		for _, f := range u.Funcs {
+			for n := range f.Insns {
+				if c.gate(&f, n) == nil {
+					continue
+				}
+				out[f.Insns[n].Addr] = true
+				if j := f.branch(n); j != nil {
+					out[j.Addr] = true
+				}
+				for k := max(0, n-window); k < n; k++ {
+					if f.askedBy(k) == n {
+						out[f.Insns[k].Addr] = true
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// AsksWith reports whether instruction n moves a capability to the argument of a check.
+func (f *Func) AsksWith(n int) bool { return f.askedBy(n) >= 0 }
+
+// askedBy is the call whose argument instruction n moves a constant to, or -1.
+func (f *Func) askedBy(n int) int {
+	to, ok := f.Insns[n].Args[0].(x86asm.Reg)
+	if !ok || f.Insns[n].Op != x86asm.MOV || !slices.Contains(argument, to) {
+		return -1
+	}
+	for j := n + 1; j < len(f.Insns) && j <= n+window; j++ {
+		i := &f.Insns[j]
+		if r, ok := i.Args[0].(x86asm.Reg); ok && r == to && i.Op == x86asm.MOV {
+			return -1
+		}
+		if i.Op == x86asm.CALL || i.Op == x86asm.JMP && i.Target() != 0 {
+			how, ok := asks[f.code.names[i.Target()]]
+			if ok && how.capArg > 0 && argument[how.capArg-1] == to {
+				return j
+			}
+			return -1
+		}
+	}
+	return -1
+}
+
 // gate returns the check that an instruction is, or nil.
 func (c *Code) gate(f *Func, n int) *Gate {
 	i := &f.Insns[n]
@@ -90,8 +141,8 @@ func (c *Code) gate(f *Func, n int) *Gate {
 	}
 	boolean := true
 	switch {
-	case i.Op == x86asm.CALL || i.Op == x86asm.JMP && i.target() != 0:
-		name := c.names[i.target()]
+	case i.Op == x86asm.CALL || i.Op == x86asm.JMP && i.Target() != 0:
+		name := c.names[i.Target()]
 		how, ok := asks[name]
 		if !ok {
 			return nil
@@ -111,7 +162,7 @@ func (c *Code) gate(f *Func, n int) *Gate {
 		return nil
 	}
 	if jump := f.branch(n); jump != nil {
-		zero, other := jump.target(), jump.next()
+		zero, other := jump.Target(), jump.Next()
 		if jump.Op == x86asm.JNE || jump.Op == x86asm.JS {
 			zero, other = other, zero
 		}
@@ -134,7 +185,7 @@ func (c *Code) loads(i *Insn) string {
 			continue
 		}
 		if m.Base == x86asm.RIP {
-			name := c.names[i.next()+uint64(m.Disp)]
+			name := c.names[i.Next()+uint64(m.Disp)]
 			for _, v := range variables {
 				if name == v {
 					return v
@@ -157,7 +208,7 @@ const window = 12
 func (f *Func) branch(n int) *Insn {
 	for j := n + 1; j < len(f.Insns) && j <= n+window; j++ {
 		switch i := &f.Insns[j]; {
-		case i.conditional():
+		case i.Conditional():
 			if i.Op != x86asm.JE && i.Op != x86asm.JNE && i.Op != x86asm.JS && i.Op != x86asm.JNS {
 				return nil
 			}

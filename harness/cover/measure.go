@@ -42,7 +42,8 @@ func (x Executed) Read(r io.Reader) error {
 	}
 }
 
-func (x Executed) has(at uint64) bool {
+// Has reports whether the instruction at an address was executed.
+func (x Executed) Has(at uint64) bool {
 	_, ok := x[at]
 	return ok
 }
@@ -99,7 +100,7 @@ func (c *Code) Check(x Executed) error {
 	any := false
 	for _, u := range c.Units {
 		for _, f := range u.Funcs {
-			executed := slices.ContainsFunc(f.Insns, func(i Insn) bool { return x.has(i.Addr) })
+			executed := slices.ContainsFunc(f.Insns, func(i Insn) bool { return x.Has(i.Addr) })
 			if !executed && slices.Contains(entry, f.Name) {
 				return fmt.Errorf("%w: nothing of %s was executed", ErrTrace, f.Name)
 			}
@@ -119,9 +120,9 @@ func (c *Code) Measure(x Executed) *Report {
 		r.Units = append(r.Units, u.measure(x))
 	}
 	for _, g := range r.Gates {
-		g.Executed = x.has(g.addr)
-		g.Allowed = g.Branches && g.Executed && x.has(g.allow)
-		g.Refused = g.Branches && g.Executed && x.has(g.refuse)
+		g.Executed = x.Has(g.addr)
+		g.Allowed = g.Branches && g.Executed && x.Has(g.allow)
+		g.Refused = g.Branches && g.Executed && x.Has(g.refuse)
 	}
 	r.Gates = joined(r.Gates)
 	return r
@@ -170,16 +171,16 @@ func (f *Func) measure(x Executed, unit map[string]bool) *FuncReport {
 	lines := map[string]bool{}
 	for n := range f.Insns {
 		i := &f.Insns[n]
-		executed := x.has(i.Addr)
+		executed := x.Has(i.Addr)
 		out.Executed = out.Executed || executed
 		if i.Line > 0 {
 			at := fmt.Sprintf("%s:%d", i.File, i.Line)
 			lines[at] = lines[at] || executed
 			unit[at] = unit[at] || executed
 		}
-		if i.conditional() {
-			out.Sides.add(executed && x.has(i.target()))
-			out.Sides.add(executed && x.has(i.next()))
+		if i.Conditional() {
+			out.Sides.add(executed && x.Has(i.Target()))
+			out.Sides.add(executed && x.Has(i.Next()))
 		}
 	}
 	for at, executed := range lines {

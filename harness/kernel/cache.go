@@ -211,8 +211,8 @@ func (c cache) lock(ctx context.Context, name string, o Options) (locked context
 	return context.WithValue(ctx, heldKey{}, append(slices.Clone(held(ctx)), f)), unlock, nil
 }
 
-// inside has for each lock a channel with one place: the kernels of this process wait for each other there, so that only
-// a wait for another process is reported.
+// inside has for each lock a channel with one place: the kernels of this process wait for each
+// other there, so that only a wait for another process is reported.
 var inside sync.Map
 
 // enter waits until no other goroutine of this process is inside of a lock.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tokentest/harness/cover"
 	"tokentest/harness/lab"
@@ -39,24 +40,15 @@ package; only the part that is needed stays in the cache. The exit code is that 
 		},
 	}
 	fl := c.Flags()
-	fl.StringVarP(&o.Kernel, "kernel", "k", defaultKernel, "measure the kernel `REF`")
-	fl.BoolVar(&o.Full, "full", false, "run all cases, not only the default suite")
-	fl.StringArrayVar(&o.Units, "unit", cover.Chosen, "measure the source files that match `PATTERN`; may be repeated")
-	fl.StringVar(&o.Symbols, "symbols", "", "take the debug information of the vmlinux `FILE`")
-	fl.BoolVar(&o.Fetch, "fetch-symbols", false, "fetch the distribution's debug package of about 350 MB if needed")
-	fl.BoolVar(&l.Offline, "offline", false, "do not use the network")
+	coverFlags(fl, &o, &l)
 	fl.BoolVar(&missed, "missed", false, "also name the functions and lines that are not executed")
 	fl.StringVar(&format, "format", format, "print the report as `FORMAT`: pretty or json")
 	return c
 }
 
 func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
-	cache, err := a.makeCache()
+	err := a.coverLab(&l, &o)
 	if err != nil {
-		return err
-	}
-	l.CacheDir, l.Agent, l.Log, o.Log = cache, a.agent, a.note, a.note
-	if err := l.Check(); err != nil {
 		return err
 	}
 	if l.Dir, err = runs.Make(""); err != nil {
@@ -75,4 +67,22 @@ func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format stri
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
 	return r.Write(a.stdout, missed)
+}
+
+// coverFlags are those of commands that look at the kernel's code.
+func coverFlags(fl *pflag.FlagSet, o *cover.Options, l *lab.Lab) {
+	fl.StringVarP(&o.Kernel, "kernel", "k", defaultKernel, "measure the kernel `REF`")
+	fl.BoolVar(&o.Full, "full", false, "run all cases, not only the default suite")
+	fl.StringArrayVar(&o.Units, "unit", cover.Chosen, "measure the source files that match `PATTERN`; may be repeated")
+	fl.StringVar(&o.Symbols, "symbols", "", "take the debug information of the vmlinux `FILE`")
+	fl.BoolVar(&o.Fetch, "fetch-symbols", false, "fetch the distribution's debug package of about 350 MB if needed")
+	fl.BoolVar(&l.Offline, "offline", false, "do not use the network")
+}
+
+func (a *app) coverLab(l *lab.Lab, o *cover.Options) (err error) {
+	if l.CacheDir, err = a.makeCache(); err != nil {
+		return err
+	}
+	l.Agent, l.Log, o.Log = a.agent, a.note, a.note
+	return l.Check()
 }

@@ -1,0 +1,232 @@
+package mutate
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"tokentest/cases"
+	"tokentest/harness/cover"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// function decodes instructions.
+func function(t *testing.T, text ...byte) *cover.Func {
+	t.Helper()
+	f := &cover.Func{Name: "f", From: 0x1000, To: 0x1000 + uint64(len(text))}
+	for at := 0; at < len(text); {
+		in, err := x86asm.Decode(text[at:], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Insns = append(f.Insns, cover.Insn{Inst: in, Bytes: text[at : at+in.Len], Addr: f.From + uint64(at),
+			File: "f.c", Line: 7})
+		at += in.Len
+	}
+	return f
+}
+
+// Each change keeps the length of its instruction, and a changed jump goes where it went.
+func TestChanges(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		text []byte
+		want string
+	}{
+		{"short jump", []byte{0x74, 0x05}, "f+0x0/always eb05 JE is always taken; f+0x0/never 9090 JE is never taken"},
+		{"long jump", []byte{0x0f, 0x85, 1, 2, 3, 0}, "f+0x0/always 90e901020300 JNE is always taken; " +
+			"f+0x0/never 909090909090 JNE is never taken"},
+		{"call", []byte{0xe8, 1, 0, 0, 0}, "f+0x0/zero b800000000 the result of the call is 0; " +
+			"f+0x0/one b801000000 the result of the call is 1"},
+		{"errno", []byte{0xb8, 0xff, 0xff, 0xff, 0xff}, "f+0x0/errno b8f3ffffff EACCES instead of EPERM"},
+		{"number", []byte{0xb8, 39, 0, 0, 0}, ""},
+		{"other", []byte{0x90}, ""},
+	} {
+		var got []string
+		for _, m := range changes(function(t, tt.text...), 0) {
+			if len(m.patch.New) != len(m.patch.Old) || !bytes.Equal(m.patch.Old, tt.text) || m.Line != 7 {
+				t.Errorf("%s: %+v", tt.name, m)
+			}
+			got = append(got, strings.Join([]string{m.ID, hex(m.patch.New), m.Change}, " "))
+		}
+		if s := strings.Join(got, "; "); s != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, s, tt.want)
+		}
+	}
+}
+
+func hex(b []byte) (s string) {
+	for _, c := range b {
+		s += string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15])
+	}
+	return s
+}
+
+// A sample is the same for the same seed, in the order of addresses.
+func TestSample(t *testing.T) {
+	var text []byte
+	for range 40 {
+		text = append(text, 0x74, 0)
+	}
+	c := &cover.Code{Units: []cover.Unit{{Funcs: []cover.Func{*function(t, text...)}}}}
+	list := func(s Selection) (ids string) {
+		last := uint64(0)
+		for _, m := range mutants(c, &s) {
+			if m.patch.At < last {
+				t.Errorf("%s is not in order", m.ID)
+			}
+			last = m.patch.At
+			ids += m.ID + " "
+		}
+		return ids
+	}
+	one, same := list(Selection{Sample: 5, Seed: 1}), list(Selection{Sample: 5, Seed: 1})
+	other := list(Selection{Sample: 5, Seed: 2})
+	if one != same || one == other || strings.Count(one, " ") != 5 {
+		t.Errorf("%q, %q, %q", one, same, other)
+	}
+	if n := strings.Count(list(Selection{}), " "); n != 80 {
+		t.Errorf("%d mutants of 40 jumps", n)
+	}
+	if n := strings.Count(list(Selection{Functions: []string{"g*"}}), " "); n != 0 {
+		t.Errorf("%d mutants of other functions", n)
+	}
+	if n := strings.Count(list(Selection{Gates: true}), " "); n != 0 {
+		t.Errorf("%d mutants of permission checks", n)
+	}
+}
+
+// A change that no case executes, or that changes nothing, needs no machine.
+func TestOutcomeWithoutMachine(t *testing.T) {
+	ms := changes(function(t, 0x74, 0x05), 0)
+	for _, tt := range []struct {
+		executed []uint64
+		m        *Mutant
+		want     Verdict
+	}{
+		{nil, ms[0], NotReached},
+		{[]uint64{0x1000, 0x1007}, ms[0], NoEffect}, // it is always taken anyway
+		{[]uint64{0x1000, 0x1002}, ms[1], NoEffect},
+	} {
+		x := cover.Executed{}
+		for _, at := range tt.executed {
+			x[at] = struct{}{}
+		}
+		got, err := (&job{}).outcome(t.Context(), tt.m, x)
+		if err != nil || got.Verdict != tt.want {
+			t.Errorf("%s, executed %x: %+v, %v", tt.m.ID, tt.executed, got, err)
+		}
+	}
+}
+
+// The end of a machine decides if no case noticed the mutant.
+func TestEnded(t *testing.T) {
+	for _, tt := range []struct {
+		k    result.KernelRun
+		want Verdict
+	}{
+		{result.KernelRun{Boots: []result.Boot{{Fate: vm.Clean}}}, Survived},
+		{result.KernelRun{Boots: []result.Boot{{Fate: vm.Panicked}}}, ByMachine},
+		{result.KernelRun{Boots: []result.Boot{{Fate: vm.Tainted}}}, ByMachine},
+		{result.KernelRun{Boots: []result.Boot{{Fate: vm.Lost}}}, Unknown},
+		{result.KernelRun{Boots: []result.Boot{{Fate: vm.Infra, Reason: "no memory"}}}, Unknown},
+	} {
+		o := &Outcome{}
+		if err := o.ended(&tt.k); err != nil || o.Verdict != tt.want {
+			t.Errorf("%+v: %s, %v", tt.k.Boots, o.Verdict, err)
+		}
+	}
+	if err := (&Outcome{}).ended(&result.KernelRun{Error: "no such kernel"}); err == nil {
+		t.Error("a kernel that cannot be had let a mutant survive")
+	}
+}
+
+func TestBy(t *testing.T) {
+	for _, tt := range []struct {
+		status  result.Status
+		control string
+		fate    vm.Fate
+		want    Verdict
+	}{
+		{result.Fail, "", vm.Lost, ByCase}, {result.Broken, "", vm.Lost, ByControl},
+		{result.Fail, "allow", vm.Lost, ByControl},
+		{result.Broken, "", vm.Panicked, ByMachine},
+	} {
+		o := &Outcome{}
+		o.by(&cases.Case{ID: "g/c", Control: tt.control}, &result.CaseResult{Status: tt.status,
+			Steps: []result.StepResult{{Rule: "r"}}}, &result.KernelRun{Boots: []result.Boot{{Fate: tt.fate}}})
+		if o.Verdict != tt.want || o.Case != "g/c" || o.Rule != "r" {
+			t.Errorf("%+v: %+v", tt, o)
+		}
+	}
+}
+
+// Finished outcomes are taken from the file, those of lost machines are not.
+func TestResults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	j := &job{Options: &Options{Results: path}}
+	if known, err := j.open(); err != nil || len(known) != 0 {
+		t.Fatalf("%v, %v", known, err)
+	}
+	for id, v := range map[string]Verdict{"a": Survived, "b": Unknown} {
+		if err := j.keep(&Outcome{Mutant: Mutant{ID: id}, Verdict: v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.results.Write([]byte(`{"id":"c","verd`)) // the tool was killed
+	j.results.Close()
+	known, err := j.open()
+	if err != nil || len(known) != 1 || known["a"].Verdict != Survived {
+		t.Errorf("%v, %v", known, err)
+	}
+	if err := j.keep(&Outcome{Mutant: Mutant{ID: "d"}, Verdict: ByCase}); err != nil {
+		t.Fatal(err)
+	}
+	j.results.Close()
+	if known, err = j.open(); err != nil || len(known) != 2 {
+		t.Errorf("after a killed process: %v, %v", known, err)
+	}
+	j.results.Close()
+	if _, err := (&job{Options: &Options{Results: filepath.Join(path, "x")}}).open(); err == nil {
+		t.Error("a file that cannot be written was taken")
+	}
+	if err := os.WriteFile(path, []byte("no JSON\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.open(); err == nil {
+		t.Error("a file of something else was taken")
+	}
+}
+
+func TestScore(t *testing.T) {
+	var list []*Outcome
+	for v, n := range map[Verdict]int{ByCase: 7, ByControl: 1, ByMachine: 1, Survived: 1, NotReached: 5, NoEffect: 2} {
+		for range n {
+			list = append(list, &Outcome{Mutant: Mutant{ID: "f+0x1/never", Operator: Never, File: "f.c", Line: 3,
+				Change: "JE is never taken"}, Verdict: v})
+		}
+	}
+	s := Count(list)
+	if s.String() != "9 of 10 (90 %; 60 to 98 %)" {
+		t.Errorf("got %s", &s)
+	}
+	empty := Count(nil)
+	if low, high := empty.Interval(); low != 0 || high != 1 {
+		t.Errorf("%v to %v of nothing", low, high)
+	}
+	var out strings.Builder
+	if err := Write(&out, list); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nnever     17       9 of 10 (90 %; 60 to 98 %)",
+		"\nsurvived:\n  f.c:3  f+0x1/never  JE is never taken\n", "\nnot reached:\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+}

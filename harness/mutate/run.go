@@ -1,0 +1,247 @@
+package mutate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"tokentest/cases"
+	"tokentest/harness/cover"
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+	"tokentest/harness/vm"
+)
+
+// Options say what to measure.
+type Options struct {
+	Cover     cover.Options // the kernel, its symbols, the cases, and the settings of machines
+	Selection Selection
+	Jobs      int    // machines at a time; 0 means one for each processor
+	Results   string // a file that gets each outcome, and of which finished ones are taken; "" is none
+	// Each gets each outcome as soon as it is known; calls do not overlap.
+	Each func(*Outcome)
+}
+
+// Verdict says who noticed a mutant.
+type Verdict string
+
+// The verdicts.
+const (
+	ByCase     Verdict = "case"    // a case failed
+	ByControl  Verdict = "control" // a control or a set-up failed
+	ByMachine  Verdict = "machine" // the kernel reported a fault, or did not answer any more
+	Survived   Verdict = "survived"
+	NotReached Verdict = "not reached" // no case executes the instruction
+	NoEffect   Verdict = "no effect"   // the jump always goes that way
+	Unpatched  Verdict = "unpatched"   // the running kernel has other bytes there: it changes itself
+	Unknown    Verdict = "unknown"     // the host lost the machine, more than once
+)
+
+// Outcome is what became of a mutant.
+type Outcome struct {
+	Mutant
+	Verdict Verdict `json:"verdict"`
+	Case    string  `json:"case,omitempty"` // that noticed it
+	Rule    string  `json:"rule,omitempty"` // that decides in the case
+	Reason  string  `json:"reason,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+}
+
+// errNoticed ends a run at the first case that is not as expected.
+var errNoticed = errors.New("the mutant was noticed")
+
+// ErrNotClean means that the unchanged kernel is not as expected, so a changed one shows nothing.
+var ErrNotClean = errors.New("not every case is as expected on the unchanged kernel")
+
+// Run makes the mutants and runs the cases on each. It returns the outcomes in the order of the
+// mutants; if ctx ends it returns those that it has, and the context's cause.
+func Run(ctx context.Context, o Options) ([]*Outcome, error) {
+	start := time.Now()
+	code, executed, run, err := cover.Trace(ctx, o.Cover)
+	if err != nil {
+		return nil, err
+	}
+	if run.ExitCode() != result.ExitOK {
+		return nil, fmt.Errorf("%w: see tokentest run", ErrNotClean)
+	}
+	p, err := plan.Load(ctx, o.Cover.Request())
+	if err != nil {
+		return nil, err
+	}
+	machines := o.Cover.Machines()
+	saved, err := machines.Saved(ctx, o.Cover.Kernel)
+	if err != nil {
+		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
+	}
+	j := &job{Options: &o, plan: p, saved: saved, limit: 3*time.Since(start) + 20*time.Second}
+	return j.all(ctx, mutants(code, &o.Selection), executed)
+}
+
+// job tries the mutants of one kernel.
+type job struct {
+	*Options
+	plan  *plan.Plan
+	saved *vm.Snapshot
+	limit time.Duration // for a machine
+
+	mu      sync.Mutex
+	results *os.File
+}
+
+func (j *job) all(ctx context.Context, list []*Mutant, executed cover.Executed) ([]*Outcome, error) {
+	known, err := j.open()
+	if err != nil {
+		return nil, err
+	}
+	if j.results != nil {
+		defer j.results.Close()
+	}
+	out := make([]*Outcome, len(list))
+	next := make(chan int)
+	var wait sync.WaitGroup
+	jobs := j.Jobs
+	if jobs == 0 {
+		jobs = runtime.NumCPU()
+	}
+	errs := make([]error, jobs)
+	for n := range jobs {
+		wait.Go(func() {
+			for i := range next {
+				if errs[n] != nil {
+					continue
+				}
+				out[i], errs[n] = j.outcome(ctx, list[i], executed)
+				if errs[n] == nil {
+					errs[n] = j.keep(out[i])
+				}
+			}
+		})
+	}
+	for i, m := range list {
+		if o := known[m.ID]; o != nil {
+			o.Mutant = *m
+			out[i] = o
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	wait.Wait()
+	out = slices.DeleteFunc(out, func(o *Outcome) bool { return o == nil })
+	errs = append(slices.DeleteFunc(errs, func(e error) bool { return e == nil }), context.Cause(ctx))
+	return out, multierror.Append(nil, errs...).ErrorOrNil()
+}
+
+// outcome decides about one mutant. The host may lose a machine: then it tries again.
+func (j *job) outcome(ctx context.Context, m *Mutant, executed cover.Executed) (*Outcome, error) {
+	out := &Outcome{Mutant: *m}
+	switch {
+	case !executed.Has(m.patch.At):
+		out.Verdict = NotReached
+		return out, nil
+	case m.never != 0 && !executed.Has(m.never):
+		out.Verdict = NoEffect
+		return out, nil
+	}
+	if err := j.saved.Check([]vm.Patch{m.patch}); errors.Is(err, vm.ErrPatch) {
+		out.Verdict, out.Reason = Unpatched, err.Error()
+		return out, nil
+	} else if err != nil {
+		return nil, err
+	}
+	for range maxTries {
+		start := time.Now()
+		if err := j.try(ctx, m, out); err != nil {
+			return nil, err
+		}
+		out.Seconds = time.Since(start).Seconds()
+		if out.Verdict != Unknown {
+			break
+		}
+	}
+	return out, nil
+}
+
+// maxTries is how often a mutant is tried whose machine the host lost.
+const maxTries = 3
+
+// try runs the cases on one machine with the mutant.
+func (j *job) try(ctx context.Context, m *Mutant, out *Outcome) error {
+	dir, err := os.MkdirTemp(j.Cover.Lab.Dir, "mutant-")
+	if err != nil {
+		return fmt.Errorf("make a directory for a mutant: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	inner, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	l := j.Cover.Machines()
+	l.Dir, l.Patches, l.Jobs, l.Log, l.Deadline = dir, []vm.Patch{m.patch}, 1, nil, j.limit
+	var first lab.Result
+	var once sync.Once
+	l.Each = func(r lab.Result) {
+		if r.Status == result.Fail || r.Status == result.Broken {
+			once.Do(func() {
+				first = r
+				stop(errNoticed)
+			})
+		}
+	}
+	run, err := l.Run(inner, j.plan, nil)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case first.Of != nil:
+		out.by(first.Of, first.CaseResult, run.Kernels[0])
+		return nil
+	}
+	return out.ended(run.Kernels[0])
+}
+
+// by fills in the case that noticed the mutant.
+func (o *Outcome) by(c *cases.Case, r *result.CaseResult, k *result.KernelRun) {
+	o.Verdict, o.Case, o.Reason = ByCase, c.ID, r.Reason
+	if n := len(r.Steps); n > 0 {
+		o.Rule = r.Steps[n-1].Rule
+	}
+	if r.Status == result.Broken || c.Control != "" {
+		o.Verdict = ByControl
+	}
+	for _, b := range k.Boots {
+		if b.Fate == vm.Panicked || b.Fate == vm.Tainted || b.Fate == vm.Hung {
+			o.Verdict, o.Reason = ByMachine, fmt.Sprintf("%s: %s", b.Fate, b.Reason)
+		}
+	}
+}
+
+// ended fills in the verdict of a run in which every case that has a result is as expected.
+func (o *Outcome) ended(k *result.KernelRun) error {
+	if len(k.Boots) == 0 {
+		return fmt.Errorf("try %s: %s", o.ID, k.Error)
+	}
+	b := k.Boots[len(k.Boots)-1]
+	switch b.Fate {
+	case vm.Clean:
+		o.Verdict = Survived
+	case vm.Panicked, vm.Tainted, vm.Hung:
+		o.Verdict, o.Reason = ByMachine, fmt.Sprintf("%s: %s", b.Fate, b.Reason)
+		if b.Fate == vm.Hung && b.Host != nil {
+			o.Verdict = Unknown
+		}
+	default:
+		o.Verdict, o.Reason = Unknown, fmt.Sprintf("%s: %s", b.Fate, b.Reason)
+	}
+	return nil
+}

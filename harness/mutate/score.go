@@ -1,0 +1,181 @@
+package mutate
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"text/tabwriter"
+)
+
+// open opens the file with the outcomes, and returns those that it has, by the mutant's ID. A line
+// that a killed process did not finish is removed.
+func (j *job) open() (map[string]*Outcome, error) {
+	known := map[string]*Outcome{}
+	if j.Results == "" {
+		return known, nil
+	}
+	text, err := os.ReadFile(j.Results)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the outcomes: %w", err)
+	}
+	whole := bytes.LastIndexByte(text, '\n') + 1
+	for n, line := range bytes.Split(text[:whole], []byte("\n")) {
+		o := &Outcome{}
+		if len(line) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(line, o); err != nil || o.ID == "" {
+			return nil, fmt.Errorf("%s:%d is no outcome of tokentest mutate; name another file", j.Results, n+1)
+		}
+		if o.Verdict != Unknown {
+			known[o.ID] = o
+		}
+	}
+	j.results, err = os.OpenFile(j.Results, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = j.results.Seek(int64(whole), io.SeekStart)
+	}
+	if err == nil {
+		err = j.results.Truncate(int64(whole))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the file for outcomes: %w", err)
+	}
+	return known, nil
+}
+
+// keep stores an outcome and reports it.
+func (j *job) keep(o *Outcome) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.Each != nil {
+		j.Each(o)
+	}
+	if j.results == nil {
+		return nil
+	}
+	text, err := json.Marshal(o)
+	if err == nil {
+		_, err = j.results.Write(append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("store an outcome in %s: %w", j.Results, err)
+	}
+	return nil
+}
+
+// Score is how many mutants the cases notice, of those that could be noticed: the ones that a case
+// reaches and that have an effect.
+type Score struct {
+	Noticed, Counted int
+	Of               map[Verdict]int
+}
+
+// Count makes a score of outcomes.
+func Count(list []*Outcome) Score {
+	s := Score{Of: map[Verdict]int{}}
+	for _, o := range list {
+		s.Of[o.Verdict]++
+		switch o.Verdict {
+		case ByCase, ByControl, ByMachine:
+			s.Noticed++
+			s.Counted++
+		case Survived:
+			s.Counted++
+		}
+	}
+	return s
+}
+
+// confidence is the quantile of the normal distribution for 95 %.
+const confidence = 1.96
+
+// Interval is Wilson's score interval of the share at 95 %: where the share of all mutants lies
+// if these are a random sample.
+func (s *Score) Interval() (low, high float64) {
+	if s.Counted == 0 {
+		return 0, 1
+	}
+	n, z := float64(s.Counted), confidence
+	p := float64(s.Noticed) / n
+	middle := (p + z*z/(2*n)) / (1 + z*z/n)
+	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
+	return max(0, middle-half), min(1, middle+half)
+}
+
+func (s *Score) String() string {
+	low, high := s.Interval()
+	share := 0.0
+	if s.Counted > 0 {
+		share = float64(s.Noticed) / float64(s.Counted)
+	}
+	return fmt.Sprintf("%d of %d (%.0f %%; %.0f to %.0f %%)", s.Noticed, s.Counted, 100*share, 100*low, 100*high)
+}
+
+// verdicts are in the order of reports.
+var verdicts = []Verdict{ByCase, ByControl, ByMachine, Survived, NotReached, NoEffect, Unpatched, Unknown}
+
+// Write prints the score, by operator, and the survivors.
+func Write(w io.Writer, list []*Outcome) error {
+	by := map[Operator][]*Outcome{}
+	for _, o := range list {
+		by[o.Operator] = append(by[o.Operator], o)
+	}
+	var operators []Operator
+	for o := range by {
+		operators = append(operators, o)
+	}
+	slices.Sort(operators)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "operator\tmutants\tnoticed (of those that have an effect)")
+	for _, v := range verdicts {
+		fmt.Fprintf(t, "\t%s", v)
+	}
+	fmt.Fprintln(t)
+	line := func(name string, list []*Outcome) {
+		s := Count(list)
+		fmt.Fprintf(t, "%s\t%d\t%s", name, len(list), &s)
+		for _, v := range verdicts {
+			fmt.Fprintf(t, "\t%d", s.Of[v])
+		}
+		fmt.Fprintln(t)
+	}
+	for _, o := range operators {
+		line(string(o), by[o])
+	}
+	line("all", list)
+	if err := t.Flush(); err != nil {
+		return fmt.Errorf("write the score: %w", err)
+	}
+	for _, v := range []Verdict{Survived, NotReached, Unpatched, Unknown} {
+		writeList(w, v, list)
+	}
+	return nil
+}
+
+func writeList(w io.Writer, v Verdict, list []*Outcome) {
+	list = slices.DeleteFunc(slices.Clone(list), func(o *Outcome) bool { return o.Verdict != v })
+	if len(list) == 0 {
+		return
+	}
+	slices.SortStableFunc(list, func(a, b *Outcome) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line, cmp.Compare(a.ID, b.ID))
+	})
+	fmt.Fprintf(w, "\n%s:\n", v)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, o := range list {
+		in := ""
+		if o.In != "" {
+			in = " (" + o.In + ")"
+		}
+		fmt.Fprintf(t, "  %s:%d\t%s%s\t%s\n", o.File, o.Line, o.ID, in, o.Change)
+	}
+	t.Flush()
+}
