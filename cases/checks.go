@@ -3,6 +3,7 @@ package cases
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -67,12 +68,35 @@ func checkLSM(s *step.Step) error {
 			where = at.Cap
 		case step.KeyKernel:
 			where = at.Kernel
+		case step.KeyHookMask:
+			where = at.Mask
+		case step.KeyHookName:
+			where = at.Named
+			if len(a.Str) >= step.HookNameLen {
+				return fmt.Errorf("name=%s: the name must be shorter than %d characters", a.Str, step.HookNameLen)
+			}
 		case step.KeyGiven, step.KeyOfCmds, step.KeyOfMaps, step.KeyOfProgs, step.KeyOfAttachs:
 			where = at.Token
 		}
 		if where < 0 {
 			return fmt.Errorf("the hook %s has no argument for %s=", step.Hooks[h], s.Op.Row().Of(a.Key).Name)
 		}
+	}
+	return checkHookNeeds(s, step.Hook(h))
+}
+
+// hookNeeds are the conditions without which a hook would be about calls of the harness, too.
+var hookNeeds = map[step.Hook]step.Key{
+	step.HookInodePermission: step.KeyHookMask, step.HookCapable: step.KeyHookCap,
+	step.HookTokenFree: step.KeyOfCmds, step.HookMapFree: step.KeyHookName, step.HookProgFree: step.KeyHookName,
+}
+
+func checkHookNeeds(s *step.Step, h step.Hook) error {
+	if k, ok := hookNeeds[h]; ok && !slices.ContainsFunc(s.Args, func(a step.Arg) bool { return a.Key == k }) {
+		return fmt.Errorf("the hook %s needs %s=", step.Hooks[h], s.Op.Row().Of(k).Name)
+	}
+	if errno, _ := s.Num(step.KeyErrno); h.Frees() && errno != 0 {
+		return fmt.Errorf("the hook %s can refuse nothing: errno=ok", step.Hooks[h])
 	}
 	return nil
 }

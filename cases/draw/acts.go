@@ -453,16 +453,28 @@ func (d *drawer) hooks() {
 func (d *drawer) hook() string {
 	h := 1 + d.IntN(len(step.Hooks)-1)
 	at := step.ArgsOf(step.Hook(h))
-	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h],
-		pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok"))
+	errno := pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok")
+	if step.Hook(h).Frees() {
+		errno = "ok"
+	}
+	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h], errno)
 	if at.Cmd >= 0 && d.in(2) {
 		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
 	}
-	if at.Cap >= 0 && d.in(2) {
+	if at.Cap >= 0 && (step.Hook(h) == step.HookCapable || d.in(2)) {
 		line += " cap=" + pick(d, "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 	}
 	if at.Token >= 0 && d.in(3) {
 		line += fmt.Sprintf(" token=%d", d.IntN(2))
+	}
+	if at.Mask >= 0 {
+		line += " mask=" + pick(d, "1", "2", "3", "6", "16")
+	}
+	if at.Named >= 0 {
+		line += " name=" + pick(d, "a", "b")
+	}
+	if step.Hook(h) == step.HookTokenFree {
+		return line + " cmds=" + pick(d, "0x1", "0x21", "0xffffffffffffffff")
 	}
 	if at.Token >= 0 && d.in(4) {
 		line += " " + pick(d, "cmds", "maps", "progs", "attachs") + "=0xffffffffffffffff"

@@ -169,14 +169,14 @@ func TestDelegate(t *testing.T) {
 		{"the child sets 0 and cannot create", k612, Delegate{set("0"), inChild, inChild}, ePERM, "bpffs/fill-super", 0},
 		{"the child creates without delegation", k612, Delegate{nil, inChild, inChild}, ePERM, "bpffs/fill-super", 0},
 		{"no CAP_SYS_ADMIN in its own namespace", k612,
-			Delegate{nil, inChild, Cred{child, 1000, capsBPF}}, ePERM, "bpffs/mount-capable", 0},
-		{"a stranger creates", k612, Delegate{nil, inChild, Cred{Initial, 4242, 0}}, ePERM, "bpffs/mount-capable", 0},
+			Delegate{nil, inChild, cred(child, 1000, capsBPF)}, ePERM, "bpffs/mount-capable", 0},
+		{"a stranger creates", k612, Delegate{nil, inChild, cred(Initial, 4242, 0)}, ePERM, "bpffs/mount-capable", 0},
 		{"the owner creates from outside", k612,
-			Delegate{nil, inChild, Cred{Initial, 1000, 0}}, ePERM, "bpffs/fill-super", 0},
+			Delegate{nil, inChild, cred(Initial, 1000, 0)}, ePERM, "bpffs/fill-super", 0},
 		{"root in the initial namespace", k612, Delegate{set("any"), root, root}, 0, "bpffs/allowed", ^uint64(0)},
 		{"before tokens options are unknown", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
 		{"before tokens a child creates", fixed61, Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/userns-mount", 0},
-		{"before tokens, no capability", k61, Delegate{nil, inChild, Cred{child, 1000, 0}}, ePERM, "bpffs/mount-capable", 0},
+		{"before tokens, no capability", k61, Delegate{nil, inChild, cred(child, 1000, 0)}, ePERM, "bpffs/mount-capable", 0},
 	} {
 		v, m := tt.d.Decide(tt.k)
 		if !v.Known || v.Errno != tt.errno || v.ID != tt.id || m != (Masks{Cmds: tt.cmds}) {

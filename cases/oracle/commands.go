@@ -85,9 +85,13 @@ var otherCommands = []otherCommand{
 	{uapi.BPF_MAP_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
 	{uapi.BPF_PROG_GET_FD_BY_ID, "bpf_prog_get_fd_by_id", []callRule{
 		attrNoToken("bpf_prog_get_fd_by_id"), noSysAdmin("bpf_prog_get_fd_by_id"), noSuchID("bpf_prog_by_id"),
+		lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
+			func(*otherCall) hookArgs { return hookArgs{} }),
 	}},
 	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", []callRule{
 		attrNoToken("bpf_map_get_fd_by_id"), noSysAdmin("bpf_map_get_fd_by_id"), noSuchID("bpf_map_get_fd_by_id"),
+		lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", HookMap,
+			func(*otherCall) hookArgs { return hookArgs{mask: fmode(0)} }),
 	}},
 	ungated(uapi.BPF_OBJ_GET_INFO_BY_FD, "bpf_obj_get_info_by_fd"),
 	{uapi.BPF_PROG_QUERY, "bpf_prog_query", []callRule{

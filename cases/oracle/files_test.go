@@ -12,14 +12,14 @@ var (
 	below     = &Userns{Parent: container, Owner: 1000}
 	beside    = &Userns{Parent: Initial, Owner: 2000}
 
-	rootCred  = Cred{Initial, 0, uapi.AllCaps}
-	plainRoot = Cred{Initial, 0, 0}
-	ownerCred = Cred{container, 1000, uapi.AllCaps}
-	plainCred = Cred{container, 1000, 0}
-	outside   = Cred{Initial, 1000, 0}
-	stranger  = Cred{Initial, 4242, 0}
-	otherRoot = Cred{beside, 2000, uapi.AllCaps}
-	innerRoot = Cred{below, 1000, uapi.AllCaps}
+	rootCred  = cred(Initial, 0, uapi.AllCaps)
+	plainRoot = cred(Initial, 0, 0)
+	ownerCred = cred(container, 1000, uapi.AllCaps)
+	plainCred = cred(container, 1000, 0)
+	outside   = cred(Initial, 1000, 0)
+	stranger  = cred(Initial, 4242, 0)
+	otherRoot = cred(beside, 2000, uapi.AllCaps)
+	innerRoot = cred(below, 1000, uapi.AllCaps)
 )
 
 func world(c Cred, release string) *World {
@@ -31,7 +31,7 @@ func world(c Cred, release string) *World {
 }
 
 func TestPermits(t *testing.T) {
-	readSearch := Cred{Initial, 1, 1 << uapi.CAP_DAC_READ_SEARCH}
+	readSearch := cred(Initial, 1, 1<<uapi.CAP_DAC_READ_SEARCH)
 	for _, tt := range []struct {
 		name string
 		i    Inode
@@ -53,7 +53,7 @@ func TestPermits(t *testing.T) {
 		{"an unmapped group", Inode{1000, 5, 0}, ownerCred, mayRead, false},
 		{"CAP_DAC_READ_SEARCH reads", Inode{0, 0, 0}, readSearch, mayRead | mayExec, true},
 		{"CAP_DAC_READ_SEARCH does not write", Inode{0, 0, 0}, readSearch, mayWrite, false},
-		{"CAP_SYS_ADMIN does not read", Inode{0, 0, 0}, Cred{Initial, 1, 1 << uapi.CAP_SYS_ADMIN}, mayRead, false},
+		{"CAP_SYS_ADMIN does not read", Inode{0, 0, 0}, cred(Initial, 1, 1<<uapi.CAP_SYS_ADMIN), mayRead, false},
 	} {
 		if got := tt.i.permits(tt.c, tt.want); got != tt.ok {
 			t.Errorf("%s: %v", tt.name, got)
@@ -70,8 +70,8 @@ func TestMayTrace(t *testing.T) {
 	}{
 		{"an equal process", ownerCred, true},
 		{"a process of the container without capabilities", plainCred, false},
-		{"one with CAP_BPF", Cred{container, 1000, 1 << uapi.CAP_BPF}, false},
-		{"one with CAP_SYS_PTRACE", Cred{container, 1000, 1 << uapi.CAP_SYS_PTRACE}, true},
+		{"one with CAP_BPF", cred(container, 1000, 1<<uapi.CAP_BPF), false},
+		{"one with CAP_SYS_PTRACE", cred(container, 1000, 1<<uapi.CAP_SYS_PTRACE), true},
 		{"the container's owner", outside, true},
 		{"another uid", stranger, false},
 		{"root", rootCred, true},
@@ -157,7 +157,7 @@ func TestMakeName(t *testing.T) {
 		{"pin nothing", ownerCred, MakeName{Pin, FD{}, dir, "new"}, eINVAL},
 		{"pin under a name that exists", ownerCred, MakeName{Pin, object, dir, "there"}, eEXIST},
 		{"pin from outside", rootCred, MakeName{Pin, object, dir, "new"}, eOVERFLOW},
-		{"pin without permission", Cred{Initial, 1000, 0}, MakeName{Pin, object, rootDir, "new"}, eACCES},
+		{"pin without permission", cred(Initial, 1000, 0), MakeName{Pin, object, rootDir, "new"}, eACCES},
 		{"link a token", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "new"}, eNOENT},
 		{"link a token to a name that exists", ownerCred, MakeName{Link, FD{Kind: TokenFD}, dir, "there"}, eEXIST},
 		{"mkdir", plainCred, MakeName{Mkdir, FD{}, dir, "new"}, 0},
@@ -203,4 +203,8 @@ func TestTokenInfo(t *testing.T) {
 			t.Errorf("%s %v: %+v, want %s", tt.release, tt.fd.Kind, v, tt.want)
 		}
 	}
+}
+
+func cred(ns *Userns, euid uint32, caps uapi.CapSet) Cred {
+	return Cred{Userns: ns, Euid: euid, Caps: caps}
 }

@@ -6,7 +6,7 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Hook is an LSM hook of bpf(2), include/linux/lsm_hook_defs.h.
+// Hook is an LSM hook that a decision on bpf(2) asks, include/linux/lsm_hook_defs.h.
 type Hook uint8
 
 // The hooks.
@@ -17,7 +17,38 @@ const (
 	HookTokenCapable
 	HookMapCreate
 	HookProgLoad
+	HookMap
+	HookProg
+	HookInodePermission
+	HookLockedDown
+	HookCapable
+	HookTokenFree
+	HookMapFree
+	HookProgFree
 )
+
+// The masks with which path_permission asks: include/linux/fs.h.
+const (
+	mayAccess    = 0x10               // MAY_ACCESS
+	mayReadWrite = mayRead | mayWrite // ACC_MODE(O_RDWR)
+)
+
+// The file modes of a map's descriptor: FMODE_READ, FMODE_WRITE.
+const (
+	fmodeRead  = 1
+	fmodeWrite = 2
+)
+
+// fmode is OPEN_FMODE of a map's flags.
+func fmode(flags uint32) uint32 {
+	switch DirectionOf(flags) {
+	case ReadOnly:
+		return fmodeRead
+	case WriteOnly:
+		return fmodeWrite
+	}
+	return fmodeRead | fmodeWrite
+}
 
 // LSM is a BPF-LSM program on a hook. It returns Errno if its conditions hold,
 // else 0. A nil condition always holds.
@@ -28,6 +59,8 @@ type LSM struct {
 	Cap    *uapi.Cap
 	Given  *bool // the hook gets a token
 	Kernel *bool // the kernel makes the call, not a process
+	Mask   *uint32
+	Name   *string // of the object that is freed
 	// The masks of the token that the hook gets.
 	Cmds, Maps, Progs, Attachs *uint64
 	// Ran is true if the conditions held at least once.
@@ -40,6 +73,7 @@ type hookArgs struct {
 	cap    uapi.Cap
 	tok    *Token
 	kernel bool // the kernel makes the call, not a process
+	mask   uint32
 }
 
 func (l *LSM) matches(a hookArgs) bool {
@@ -48,6 +82,7 @@ func (l *LSM) matches(a hookArgs) bool {
 	}
 	return (l.Cmd == nil || *l.Cmd == a.cmd) && (l.Cap == nil || *l.Cap == a.cap) &&
 		(l.Given == nil || *l.Given == (a.tok != nil)) && (l.Kernel == nil || *l.Kernel == a.kernel) &&
+		(l.Mask == nil || *l.Mask == a.mask) &&
 		mask(l.Cmds, func(m *Masks) uint64 { return m.Cmds }) &&
 		mask(l.Maps, func(m *Masks) uint64 { return m.Maps }) &&
 		mask(l.Progs, func(m *Masks) uint64 { return m.Progs }) &&
@@ -100,13 +135,34 @@ func (r *LSMAttach) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "lsm", r, nil, lsmRules, trace)
 }
 
+// Matches reports whether a program on a hook that frees objects is about an object with a name, or a token.
+func (l *LSM) Matches(name string, tok *Token) bool {
+	return (l.Name == nil || *l.Name == name) && l.matches(hookArgs{tok: tok})
+}
+
 // LSMRan asks whether the conditions of a BPF-LSM program held at least once.
-type LSMRan struct{ Program *LSM }
+type LSMRan struct {
+	Program *LSM
+	Freed   *int // how many objects that it is about were freed, for the hooks that run then
+	Times   int  // how many there must be, 0: at least one
+}
 
 var lsmRanRules = []rule[*LSMRan]{
+	{id: "not-modelled", blind: true, text: "the oracle does not cover which calls ask for a capability",
+		holds: func(c *call[*LSMRan]) bool {
+			return c.req.Program != nil && (c.req.Program.Hook == HookCapable || c.req.Program.Hook == HookInodePermission)
+		}},
+	{id: "freed", fn: "the BPF-LSM program", errno: eNODATA,
+		text: "not as many objects were freed: each is, once, when nothing refers to it any more",
+		holds: func(c *call[*LSMRan]) bool {
+			n := c.req.Freed
+			return n != nil && (*n == 0 || c.req.Times != 0 && *n != c.req.Times)
+		}},
 	{id: "never", fn: "the BPF-LSM program", errno: eNODATA,
-		text:  "the program's conditions never held",
-		holds: func(c *call[*LSMRan]) bool { return c.req.Program == nil || !c.req.Program.Ran }},
+		text: "the program's conditions never held",
+		holds: func(c *call[*LSMRan]) bool {
+			return c.req.Freed == nil && (c.req.Program == nil || !c.req.Program.Ran)
+		}},
 }
 
 func (r *LSMRan) decide(w *World, trace *[]Line) Verdict {

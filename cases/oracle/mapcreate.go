@@ -164,6 +164,13 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,
 		holds: mapAttr(bothFileFlags)},
 	lsmMapCreate,
+	lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", HookMap,
+		func(c *mapCall) hookArgs {
+			if c.req.Attr == nil {
+				return hookArgs{mask: fmode(0)}
+			}
+			return hookArgs{mask: fmode(c.req.Attr.Flags)}
+		}),
 	noFD[*MapCreate]("bpf_map_new_fd"),
 }
 

@@ -94,7 +94,7 @@ func TestMinimalMaps(t *testing.T) {
 }
 
 func decideMap(typ uapi.MapType, a MapAttr, caps uapi.CapSet) Verdict {
-	w := &World{Kernel: k73, Caller: Cred{child, 1000, caps}, UnprivDisabled: 2}
+	w := &World{Kernel: k73, Caller: cred(child, 1000, caps), UnprivDisabled: 2}
 	return Decide(w, &MapCreate{Type: typ, Token: tokenOf(allMasks), Attr: &a})
 }
 

@@ -164,13 +164,32 @@ var objGetRules = rulesOf(
 				n := c.req.Node(c.Caller)
 				return n != nil && !n.permits(c.Caller, mayRead|mayWrite)
 			}},
+		lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the file", HookInodePermission,
+			func(*getCall) hookArgs { return hookArgs{mask: mayReadWrite} }),
 		{id: "no-object", fn: "bpf_inode_type", errno: eACCES, text: "the name is a directory, not a pinned object",
 			holds: func(c *getCall) bool {
 				n := c.req.Node(c.Caller)
 				return n != nil && n.Object == nil
 			}},
+		{id: "lsm-map", fn: "bpf_map_new_fd", text: "the LSM hook bpf_map refuses the descriptor",
+			holds:  objHook(HookMap, func(n *Node) bool { return n.Object.Map != uapi.BPF_MAP_TYPE_UNSPEC }),
+			answer: func(c *getCall) uapi.Errno { return c.refused }},
+		{id: "lsm-prog", fn: "bpf_prog_new_fd", text: "the LSM hook bpf_prog refuses the descriptor",
+			holds:  objHook(HookProg, func(n *Node) bool { return n.Object.Loaded != nil }),
+			answer: func(c *getCall) uapi.Errno { return c.refused }},
 	},
 )
+
+// objHook asks a hook for the descriptor of a pinned object of a kind.
+func objHook(h Hook, of func(n *Node) bool) func(c *getCall) bool {
+	return func(c *getCall) bool {
+		c.refused = 0
+		if n := c.req.Node(c.Caller); n != nil && n.Object != nil && of(n) {
+			c.refused = c.hook(h, hookArgs{mask: fmode(0)})
+		}
+		return c.refused != 0
+	}
+}
 
 func (r *ObjGet) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "get_pinned", r, nil, objGetRules, trace)

@@ -294,3 +294,16 @@ func (f FD) Stat() (Inode, bool) {
 	}
 	return Inode{}, false
 }
+
+// Refers reports whether an object that is pinned in the directory, or below it, is one.
+func (n *Node) Refers(is func(fd *FD) bool) bool {
+	if n.Object != nil && is(n.Object) {
+		return true
+	}
+	for _, child := range n.Names {
+		if child.Refers(is) {
+			return true
+		}
+	}
+	return false
+}

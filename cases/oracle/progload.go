@@ -209,9 +209,11 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "read-locked-down", fn: "bpf_base_func_proto", errno: eINVAL, when: lockedDown(Confidentiality),
 		text:  "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeReadKernel })},
+	lsmLockedDown("lsm-read-locked-down", "bpf_base_func_proto", CallsProbeReadKernel),
 	{id: "write-locked-down", fn: "bpf_tracing_func_proto", errno: eINVAL, when: lockedDown(Integrity),
 		text:  "lockdown closes the helper, which writes to a process: security_locked_down(LOCKDOWN_BPF_WRITE_USER)",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeWriteUser })},
+	lsmLockedDown("lsm-write-locked-down", "bpf_tracing_func_proto", CallsProbeWriteUser).before(6, 16),
 	// Kernels before 6.16 ask capable(), later ones the program's token. Seen on 6.12 and 6.16.
 	{id: "helper-sys-admin-initial", fn: "bpf_get_probe_write_proto", errno: eINVAL, until: linux(6, 16),
 		text: "the helper needs CAP_SYS_ADMIN " + initialNS + ", with any token",
@@ -221,6 +223,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "helper-sys-admin", fn: "bpf_tracing_func_proto", errno: eINVAL, since: linux(6, 16),
 		text:  "the helper needs CAP_SYS_ADMIN " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_SYS_ADMIN, CallsProbeWriteUser)},
+	lsmLockedDown("lsm-write-locked-down-late", "bpf_tracing_func_proto", CallsProbeWriteUser).from(6, 16),
 	{id: "skb-data", fn: "cg_skb_is_valid_access", errno: eACCES,
 		text:  "a cgroup_skb program needs CAP_BPF to read the packet, " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_BPF, ReadsSkbData)},
@@ -257,6 +260,8 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "return-value", fn: "check_return_code", errno: eINVAL,
 		text:  "the program returns what its type and expected attach type do not allow",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return a.Body != 0 && !c.req.mayReturn(c.Kernel, a.Body) })},
+	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
+		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
 })
 
@@ -360,4 +365,13 @@ func (r *ProgLoad) Keeps(w *World) *Token {
 		}
 	}
 	return c.tok
+}
+
+// lsmLockedDown is what security_locked_down asks, after the lockdown module, before a program gets a helper.
+func lsmLockedDown(id, fn string, b Body) rule[*ProgLoad] {
+	return rule[*ProgLoad]{id: id, fn: fn, errno: eINVAL,
+		text: "the LSM hook locked_down refuses the helper: the program type does not have it then",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Body == b && c.hook(HookLockedDown, hookArgs{}) != 0
+		})}
 }

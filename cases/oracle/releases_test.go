@@ -13,8 +13,8 @@ func TestReleaseBoundaries(t *testing.T) {
 		errno uapi.Errno
 		id    string
 	}
-	inside := Cred{child, 1000, uapi.AllCaps}
-	nobody := Cred{Initial, 4242, 0}
+	inside := cred(child, 1000, uapi.AllCaps)
+	nobody := Cred{Userns: Initial, Euid: 4242, Caps: 0}
 	closed := TokenRef{Flag: true}
 	tok := tokenOf(allMasks)
 	allowed := func(cmd string) answer { return answer{0, cmd + "/allowed"} }
@@ -93,7 +93,7 @@ func TestReleasesOfTheVerifier(t *testing.T) {
 	req := &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Token: tokenOf(allMasks)}
 	for release, want := range map[uapi.Release]uapi.Errno{{Major: 7, Minor: 2}: 0, {Major: 7, Minor: 3}: eACCES} {
 		l := &LSM{Hook: HookProgLoad, Errno: eACCES, Given: &given}
-		w := &World{Kernel: KernelAt(release), Caller: Cred{child, 1000, uapi.AllCaps}, LSM: []*LSM{l}}
+		w := &World{Kernel: KernelAt(release), Caller: cred(child, 1000, uapi.AllCaps), LSM: []*LSM{l}}
 		if v := Decide(w, req); v.Errno != want {
 			t.Errorf("%s: a hook for loads with a token: got %s, want %s", release, v.Errno, want)
 		}
@@ -109,7 +109,7 @@ func TestReleasesOfTheVerifier(t *testing.T) {
 	stack := &ProgLoad{Type: 1, Attr: &ProgAttr{Insns: 4, Body: VariesStackPointer}}
 	for off, want := range map[bool]uapi.Errno{false: eACCES, true: 0} {
 		k.MitigationsOff = off
-		if v := Decide(&World{Kernel: k, Caller: Cred{Initial, 4242, capsBPF}}, stack); v.Errno != want {
+		if v := Decide(&World{Kernel: k, Caller: Cred{Userns: Initial, Euid: 4242, Caps: capsBPF}}, stack); v.Errno != want {
 			t.Errorf("mitigations off %v: a variable stack pointer: got %s, want %s", off, v.Errno, want)
 		}
 	}

@@ -41,7 +41,7 @@ func TestTokenCreate(t *testing.T) {
 		{"initial root on the child's bpffs", root(uapi.AllCaps), TokenCreate{BPFFS: delegated}, ePERM},
 		{"the namespace's owner from outside", Cred{Userns: Initial, Euid: 1000}, TokenCreate{BPFFS: delegated}, ePERM},
 		{"child on an initial bpffs", inChild(uapi.AllCaps), TokenCreate{BPFFS: rootOf(Initial, allMasks)}, ePERM},
-		{"grandchild on its parent's", Cred{inner, 1000, uapi.AllCaps}, TokenCreate{BPFFS: delegated}, ePERM},
+		{"grandchild on its parent's", cred(inner, 1000, uapi.AllCaps), TokenCreate{BPFFS: delegated}, ePERM},
 		{"sibling", Cred{Userns: sibling, Euid: 1000, Caps: uapi.AllCaps}, TokenCreate{BPFFS: delegated}, ePERM},
 		{"initial namespace", root(uapi.AllCaps), TokenCreate{BPFFS: rootOf(Initial, allMasks)}, eOPNOTSUPP},
 		{"initial namespace, CAP_BPF alone", root(capsBPF), TokenCreate{BPFFS: rootOf(Initial, allMasks)}, eOPNOTSUPP},
@@ -73,23 +73,23 @@ func TestOwnerRule(t *testing.T) {
 		target *Userns
 		want   bool
 	}{
-		{"in C with the capability", Cred{child, 1000, capsBPF}, child, true},
-		{"in C without", Cred{child, 1000, 0}, child, false},
-		{"in C with CAP_NET_ADMIN", Cred{child, 1000, capsNet}, child, false},
-		{"initial root with all", Cred{Initial, 0, uapi.AllCaps}, child, true},
-		{"initial uid 0 without capabilities, its own C", Cred{Initial, 0, 0}, ofRoot, true},
-		{"initial uid 0 without capabilities, in the initial namespace", Cred{Initial, 0, 0}, Initial, false},
-		{"initial uid 1000 without capabilities, its own C", Cred{Initial, 1000, 0}, child, true},
-		{"initial uid 12345", Cred{Initial, 12345, 0}, child, false},
-		{"initial uid 0 without capabilities, another's C", Cred{Initial, 0, 0}, child, false},
-		{"root of a sibling of the same owner", Cred{sibling, 1000, uapi.AllCaps}, child, false},
-		{"root of a namespace inside C", Cred{inner, 1000, uapi.AllCaps}, child, false},
-		{"in C, for the initial namespace", Cred{child, 1000, uapi.AllCaps}, Initial, false},
-		{"the owner of C, for a child of C", Cred{Initial, 1000, 0}, inner, true},
-		{"the owner of C, for a grandchild of another owner", Cred{Initial, 1000, 0}, grand, true},
-		{"the owner of a grandchild, from outside C", Cred{Initial, 7, 0}, grand, false},
-		{"capabilities in C, for its grandchild", Cred{child, 4242, capsBPF}, grand, true},
-		{"the owner's euid in C, for its child", Cred{child, 1000, 0}, inner, true},
+		{"in C with the capability", Cred{Userns: child, Euid: 1000, Caps: capsBPF}, child, true},
+		{"in C without", Cred{Userns: child, Euid: 1000, Caps: 0}, child, false},
+		{"in C with CAP_NET_ADMIN", cred(child, 1000, capsNet), child, false},
+		{"initial root with all", cred(Initial, 0, uapi.AllCaps), child, true},
+		{"initial uid 0 without capabilities, its own C", Cred{Userns: Initial, Euid: 0, Caps: 0}, ofRoot, true},
+		{"initial uid 0 without capabilities, in the initial namespace", Cred{Userns: Initial, Euid: 0, Caps: 0}, Initial, false},
+		{"initial uid 1000 without capabilities, its own C", Cred{Userns: Initial, Euid: 1000, Caps: 0}, child, true},
+		{"initial uid 12345", Cred{Userns: Initial, Euid: 12345, Caps: 0}, child, false},
+		{"initial uid 0 without capabilities, another's C", Cred{Userns: Initial, Euid: 0, Caps: 0}, child, false},
+		{"root of a sibling of the same owner", cred(sibling, 1000, uapi.AllCaps), child, false},
+		{"root of a namespace inside C", cred(inner, 1000, uapi.AllCaps), child, false},
+		{"in C, for the initial namespace", cred(child, 1000, uapi.AllCaps), Initial, false},
+		{"the owner of C, for a child of C", Cred{Userns: Initial, Euid: 1000, Caps: 0}, inner, true},
+		{"the owner of C, for a grandchild of another owner", Cred{Userns: Initial, Euid: 1000, Caps: 0}, grand, true},
+		{"the owner of a grandchild, from outside C", Cred{Userns: Initial, Euid: 7, Caps: 0}, grand, false},
+		{"capabilities in C, for its grandchild", Cred{Userns: child, Euid: 4242, Caps: capsBPF}, grand, true},
+		{"the owner's euid in C, for its child", Cred{Userns: child, Euid: 1000, Caps: 0}, inner, true},
 	} {
 		if got := tt.caller.capable(tt.target, uapi.CAP_BPF); got != tt.want {
 			t.Errorf("%s: capable %v, want %v", tt.name, got, tt.want)
@@ -108,7 +108,7 @@ func TestTokenCapable(t *testing.T) {
 		{capsBPF | capsNet | capsPerf, uapi.CAP_SYS_ADMIN, false}, {capsNet, uapi.CAP_BPF, false},
 		{0, uapi.CAP_PERFMON, false},
 	} {
-		c := call[*BTFLoad]{World: &World{Kernel: k73, Caller: Cred{child, 1000, tt.caps}}, tok: &Token{Userns: child}}
+		c := call[*BTFLoad]{World: &World{Kernel: k73, Caller: cred(child, 1000, tt.caps)}, tok: &Token{Userns: child}}
 		if got := c.tokenCapable(tt.want); got != tt.ok {
 			t.Errorf("caps %s: tokenCapable(%s) = %v", tt.caps, tt.want, got)
 		}
@@ -155,7 +155,7 @@ func TestAttachMasks(t *testing.T) {
 			if m.Attachs, e = ParseMask(k, "delegate_attachs", tt.attachs); e != 0 {
 				t.Fatal(tt.attachs, e)
 			}
-			w := &World{Kernel: k, Caller: Cred{child, 1000, uapi.AllCaps}, UnprivDisabled: 2}
+			w := &World{Kernel: k, Caller: cred(child, 1000, uapi.AllCaps), UnprivDisabled: 2}
 			for _, l := range tt.loads {
 				if v := Decide(w, &ProgLoad{Type: l.typ, Attach: l.attach, Token: tokenOf(m)}); v.Errno != l.want {
 					t.Errorf("%s progs=%s attachs=%s: %s/%d: got %s by %s, want %s",
@@ -169,8 +169,8 @@ func TestAttachMasks(t *testing.T) {
 // No mask covers an attach type at or above the kernel's maximum. Root may load
 // it if the program type ignores it.
 func TestBeyondTheEnd(t *testing.T) {
-	owner := Cred{child, 1000, uapi.AllCaps}
-	root := Cred{Initial, 0, uapi.AllCaps}
+	owner := cred(child, 1000, uapi.AllCaps)
+	root := cred(Initial, 0, uapi.AllCaps)
 	for _, tt := range []struct {
 		k      *Kernel
 		caller Cred

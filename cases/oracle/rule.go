@@ -30,6 +30,12 @@ func (r rule[R]) from(major, minor int) rule[R] {
 	return r
 }
 
+// before returns the rule for kernels before this release.
+func (r rule[R]) before(major, minor int) rule[R] {
+	r.until = linux(major, minor)
+	return r
+}
+
 // in reports whether a kernel has the rule.
 func (r *rule[R]) in(k *Kernel) bool {
 	return k.has(r.since) && (r.when == nil || r.when(&k.Settings)) && (r.fix == nil || r.fix.in(k)) &&

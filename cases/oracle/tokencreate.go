@@ -32,6 +32,8 @@ var tokenCreateRules = []rule[*TokenCreate]{
 	{id: "not-root", fn: "bpf_token_create", errno: eINVAL,
 		text:  "bpffs_fd is not the root directory of a bpffs",
 		holds: func(c *tokenCall) bool { return c.req.BPFFS.Kind != BPFFSRoot }},
+	lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the root of the bpffs",
+		HookInodePermission, func(*tokenCall) hookArgs { return hookArgs{mask: mayAccess} }),
 	{id: "foreign-userns", fn: "bpf_token_create", errno: ePERM,
 		text:  "the bpffs belongs to another user namespace than the caller's",
 		holds: func(c *tokenCall) bool { return c.req.userns() != c.Caller.Userns }},

@@ -106,12 +106,17 @@ type Cred struct {
 	Userns *Userns
 	Euid   uint32
 	Caps   uapi.CapSet
+	// Denied are those that the LSM hook capable refuses in every namespace; Caps does not have them.
+	Denied uapi.CapSet
 }
 
 // capable mirrors cap_capable_helper of security/commoncap.c. In the thread's
 // own namespace its effective capabilities count. In a descendant namespace
 // the owner has every capability, with no capability set at all.
 func (c Cred) capable(target *Userns, want uapi.Cap) bool {
+	if c.Denied.Has(want) {
+		return false
+	}
 	for ns := target; ; ns = ns.Parent {
 		if ns == c.Userns {
 			return c.Caps.Has(want)
@@ -182,6 +187,7 @@ type FD struct {
 	Loaded  *Program     // of an Object that is a program
 	Link    *Bond        // of an Object that is a link
 	Stays   bool         // opened without FD_CLOEXEC
+	Serial  int          // of a map or a program that was made with a name
 }
 
 // Direction is the file mode of a map's descriptor, bpf_get_file_flag.

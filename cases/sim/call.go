@@ -36,6 +36,9 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 		a.fds[st.Out] = fd
 		s.name(st, fd.Loaded.Symbol)
 	}
+	if e.OK() {
+		s.born(a, st, oracle.HookProgFree, nil)
+	}
 	return e
 }
 

@@ -13,6 +13,15 @@ type attached struct {
 	of      uint32
 	handle  step.Handle
 	program *oracle.LSM
+	freed   int // how many objects that it is about were freed before it was attached
+}
+
+// life is an object whose end a hook shows.
+type life struct {
+	hook   oracle.Hook
+	name   string
+	serial int
+	token  *oracle.Token
 }
 
 // lsmOf returns the programs that apply to an actor's calls.
@@ -39,6 +48,10 @@ var lsmHooks = map[step.Hook]oracle.Hook{
 	step.HookBPF: oracle.HookBPF, step.HookTokenCreate: oracle.HookTokenCreate, step.HookTokenCmd: oracle.HookTokenCmd,
 	step.HookTokenCapable: oracle.HookTokenCapable, step.HookMapCreate: oracle.HookMapCreate,
 	step.HookProgLoad: oracle.HookProgLoad,
+	step.HookMap:      oracle.HookMap, step.HookProg: oracle.HookProg,
+	step.HookInodePermission: oracle.HookInodePermission, step.HookLockedDown: oracle.HookLockedDown,
+	step.HookCapable: oracle.HookCapable, step.HookTokenFree: oracle.HookTokenFree,
+	step.HookMapFree: oracle.HookMapFree, step.HookProgFree: oracle.HookProgFree,
 }
 
 func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {
@@ -61,6 +74,10 @@ func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {
 			l.Given = ptr(n != 0)
 		case step.KeyKernel:
 			l.Kernel = ptr(n != 0)
+		case step.KeyHookMask:
+			l.Mask = ptr(uint32(n))
+		case step.KeyHookName:
+			l.Name = ptr(arg.Str)
 		case step.KeyOfCmds:
 			l.Cmds = &n
 		case step.KeyOfMaps:
@@ -73,7 +90,7 @@ func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {
 	}
 	e := s.decide(a, st, &oracle.LSMAttach{Program: l})
 	if e.Verdict.Errno == 0 {
-		s.lsm = append(s.lsm, attached{of, st.Out, &l})
+		s.lsm = append(s.lsm, attached{of, st.Out, &l, s.freed(&l)})
 	}
 	return e
 }
@@ -88,11 +105,83 @@ func (s *Sim) stopLSM(_ *actor, st *step.Step) Expect {
 
 func (s *Sim) ranLSM(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
-	var l *oracle.LSM
+	times, _ := st.Num(step.KeyTimes)
+	req := &oracle.LSMRan{Times: int(times)}
 	for i := range s.lsm {
-		if s.lsm[i].handle == step.Handle(h) {
-			l = s.lsm[i].program
+		if s.lsm[i].handle != step.Handle(h) {
+			continue
+		}
+		if req.Program = s.lsm[i].program; frees(req.Program.Hook) {
+			req.Freed = ptr(s.freed(req.Program) - s.lsm[i].freed)
 		}
 	}
-	return s.decide(a, st, &oracle.LSMRan{Program: l})
+	return s.decide(a, st, req)
+}
+
+func frees(h oracle.Hook) bool {
+	return h == oracle.HookTokenFree || h == oracle.HookMapFree || h == oracle.HookProgFree
+}
+
+// freed counts the objects that a program is about and that nothing refers to any more.
+func (s *Sim) freed(l *oracle.LSM) int {
+	n := 0
+	for i := range s.lives {
+		if o := &s.lives[i]; o.hook == l.Hook && l.Matches(o.name, o.token) && !s.alive(o) {
+			n++
+		}
+	}
+	return n
+}
+
+// alive reports whether a descriptor, a program or a name in a bpffs refers to an object.
+func (s *Sim) alive(o *life) bool {
+	is := func(fd *oracle.FD) bool {
+		if fd.Kind == oracle.Path { // O_PATH refers to the file's name, not to what it is
+			return false
+		}
+		return o.token != nil && fd.Token == o.token || o.serial != 0 && fd.Serial == o.serial
+	}
+	for i := range s.actors {
+		for _, fd := range s.actors[i].fds {
+			if is(&fd) || fd.BPFFS != nil && fd.BPFFS.Root.Refers(is) {
+				return true
+			}
+		}
+	}
+	for _, places := range s.tables {
+		for _, stack := range places {
+			if slices.ContainsFunc(stack, func(m *oracle.Mount) bool { return m.FS.Root.Refers(is) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// born notes an object that a step made. An object without a descriptor is freed at once.
+func (s *Sim) born(a *actor, st *step.Step, hook oracle.Hook, token *oracle.Token) {
+	o := life{hook: hook, token: token}
+	if token == nil {
+		if o.name = text(st, step.KeyName); o.name == "" {
+			return
+		}
+		s.serials++
+		o.serial = s.serials
+		if fd, ok := a.fds[st.Out]; ok && st.Out != 0 {
+			fd.Serial = o.serial
+			a.fds[st.Out] = fd
+		}
+	}
+	s.lives = append(slices.Clip(s.lives), o)
+}
+
+// denied are the capabilities that the hook capable refuses to an actor.
+func denied(lsm []*oracle.LSM) uapi.CapSet {
+	var out uapi.CapSet
+	for _, l := range lsm {
+		if l.Hook == oracle.HookCapable && l.Cap != nil && l.Errno != 0 {
+			out |= 1 << *l.Cap
+		}
+	}
+	return out
 }

@@ -48,6 +48,8 @@ type Sim struct {
 	sysctl    int
 	explains  bool
 	lsm       []attached                         // in the order in which they were attached
+	lives     []life                             // objects whose end a hook shows
+	serials   int                                // of objects so far
 	symbols   []named                            // of programs that have a name
 	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 	sequence  int                                // mounts so far
@@ -283,7 +285,13 @@ func (s *Sim) sysrq(*actor, *step.Step) Expect {
 	return Expect{Verdict: oracle.Verdict{Rule: "the step provokes a fault", ID: "sysrq"}}
 }
 
-func (s *Sim) mapCreate(a *actor, st *step.Step) Expect { return s.object(a, st, a.mapCreate(st)) }
+func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
+	e := s.object(a, st, a.mapCreate(st))
+	if e.OK() {
+		s.born(a, st, oracle.HookMapFree, nil)
+	}
+	return e
+}
 
 func (s *Sim) btfLoad(a *actor, st *step.Step) Expect { return s.object(a, st, a.btfLoad(st)) }
 
@@ -306,8 +314,10 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 	if e.Verdict.Known && e.Verdict.Errno == 0 {
 		masks := req.BPFFS.BPFFS.Delegate
 		e.Values = s.kernel.Shown(masks)
+		token := &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}
 		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount,
-			Token: &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}})
+			Token: token})
+		s.born(a, st, oracle.HookTokenFree, token)
 	}
 	return e
 }
@@ -367,6 +377,7 @@ func (s *Sim) callerOf(a *actor, st *step.Step) oracle.Cred { return s.world(a, 
 // world is what a step's call meets.
 func (s *Sim) world(a *actor, st *step.Step) oracle.World {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
-	w.Caller.Caps = st.Caps
+	w.Caller.Denied = denied(w.LSM)
+	w.Caller.Caps = st.Caps &^ w.Caller.Denied
 	return w
 }

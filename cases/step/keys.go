@@ -94,6 +94,8 @@ const (
 	KeyHookCap   // the capability is this one: bpf_token_capable
 	KeyGiven     // the token argument is 0: NULL, 1: a token
 	KeyKernel    // the kernel argument is 0 or 1
+	KeyHookMask  // the mask argument is this one: inode_permission, bpf_map
+	KeyHookName  // the object's name is this one: bpf_map_free, bpf_prog_free
 	KeyOfCmds    // the token's allowed_cmds are these
 	KeyOfMaps    // allowed_maps
 	KeyOfProgs   // allowed_progs

@@ -88,9 +88,9 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"churn", "both count caps : bpffs=! times=! slack=! no_fd="},
 		{"namespaces", "broker nothing : times=! slack=!"},
 		{"race", "both errnos caps : WHAT times=! bpffs= token= at="},
-		{"lsm", "broker object makes : hook=! of=! errno=! cmd= cap= token= kernel= cmds= maps= progs= attachs="},
+		{"lsm", "broker object makes : hook=! of=! errno=! cmd= cap= mask= name= token= kernel= cmds= maps= progs= attachs="},
 		{"lsm_off", "broker nothing : PROGRAM"},
-		{"lsm_ran", "broker nothing : PROGRAM"},
+		{"lsm_ran", "broker nothing : PROGRAM times="},
 		{"memory", "broker nothing : ACTOR max=!"},
 		{"kallsyms", "broker nothing : name=!"},
 		{"library", "worker object caps : make=! env="},
@@ -333,10 +333,19 @@ func TestBTFNames(t *testing.T) {
 // The arguments of each hook are where include/linux/lsm_hook_defs.h has them.
 func TestArgsOf(t *testing.T) {
 	for h, want := range map[Hook]HookArgs{
-		HookBPF: {Cmd: 0, Cap: -1, Token: -1, Kernel: 3}, HookTokenCreate: {Cmd: -1, Cap: -1, Token: 0, Kernel: -1},
-		HookTokenCmd: {Cmd: 1, Cap: -1, Token: 0, Kernel: -1}, HookTokenCapable: {Cmd: -1, Cap: 1, Token: 0, Kernel: -1},
-		HookMapCreate: {Cmd: -1, Cap: -1, Token: 2, Kernel: 3}, HookProgLoad: {Cmd: -1, Cap: -1, Token: 2, Kernel: 3},
-		0: {Cmd: -1, Cap: -1, Token: -1, Kernel: -1},
+		HookBPF:             {Cmd: 0, Cap: -1, Token: -1, Kernel: 3, Mask: -1, Named: -1},
+		HookTokenCreate:     {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		HookTokenCmd:        {Cmd: 1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		HookTokenCapable:    {Cmd: -1, Cap: 1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		HookMapCreate:       {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
+		HookProgLoad:        {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
+		0:                   {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		HookMap:             {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
+		HookInodePermission: {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
+		HookCapable:         {Cmd: -1, Cap: 2, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		HookLockedDown:      {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		HookTokenFree:       {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		HookProgFree:        {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: 0},
 	} {
 		if got := ArgsOf(h); got != want {
 			t.Errorf("hook %d: %+v, want %+v", h, got, want)
@@ -353,7 +362,8 @@ func TestWords(t *testing.T) {
 		KindFault: "tail beyond huge unreadable insns", KindOn: "cgroup_skb tcx private", KindHow: "dir path",
 		KindBody: "jiffies64 get_current_task probe_write_user return_ctx read_skb_data uninit_stack var_stack " +
 			"subprog spill probe_read_kernel",
-		KindHook:  "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load",
+		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
+			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free",
 		KindPlace: "/mnt/a /mnt/b /mnt/c /mnt/d /tmp", KindRace: "create_umount use_close delegate_exit",
 		KindMake: "queue btf prog freplace", KindDo: "update lookup delete", KindBuffer: "ring perf",
 		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +

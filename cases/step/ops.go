@@ -574,7 +574,9 @@ var operations = [Ops]Operation{
 		Doc: "the broker attaches a BPF-LSM program to a hook, until the world ends",
 		Params: []Param{
 			{Key: KeyHook, Name: "hook", Kind: KindHook, Use: Required,
-				Doc: "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create or bpf_prog_load"},
+				Doc: "bpf, bpf_token_create, bpf_token_cmd, bpf_token_capable, bpf_map_create, bpf_prog_load, bpf_map, " +
+					"bpf_prog, inode_permission, locked_down or capable; bpf_token_free, bpf_map_free and " +
+					"bpf_prog_free only observe, in every process"},
 			{Key: KeyOf, Name: "of", Kind: KindActor, Use: Required,
 				Doc: "the actor whose calls it checks; other actors' calls are not changed"},
 			{Key: KeyErrno, Name: "errno", Kind: KindErrno, Use: Required,
@@ -589,8 +591,13 @@ var operations = [Ops]Operation{
 				Key:  KeyHookCap,
 				Name: "cap",
 				Kind: KindCap,
-				Doc:  "only where the capability is this one (bpf_token_capable)",
+				Doc:  "only where the capability is this one (bpf_token_capable, capable)",
 			},
+			{Key: KeyHookMask, Name: "mask", Kind: KindNum,
+				Doc: "only where the mask is this one: MAY_READ is 4, MAY_WRITE 2, MAY_ACCESS 16 (inode_permission); " +
+					"FMODE_READ is 1, FMODE_WRITE 2 (bpf_map)"},
+			{Key: KeyHookName, Name: "name", Kind: KindText,
+				Doc: "only where the object has this name, of at most 7 characters (bpf_map_free, bpf_prog_free)"},
 			{Key: KeyGiven, Name: "token", Kind: KindNum, Doc: "only where the token is not NULL (1), or is (0)"},
 			{Key: KeyKernel, Name: "kernel", Kind: KindNum,
 				Doc: "only where the kernel itself calls (1), or a process (0); since 6.15"},
@@ -606,7 +613,11 @@ var operations = [Ops]Operation{
 	},
 	OpLSMRan: {
 		Name: "lsm_ran", Who: ByBroker, Drawn: Drawn{Along: true},
-		Doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA", Params: []Param{paramLSM},
+		Doc: "ok if the conditions of a BPF-LSM program ever held, else ENODATA",
+		Params: []Param{
+			paramLSM,
+			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "ok if they held so often, for the hooks that free an object"},
+		},
 	},
 
 	OpMemory: {

@@ -258,7 +258,9 @@ func BTFNames() [][2]string {
 			out = append(out, [2]string{KindStruct, s.Struct})
 		}
 	}
-	out = append(out, [2]string{KindStruct, TokenStruct})
+	for _, name := range []string{TokenStruct, MapStruct, ProgStruct, ProgAuxStruct} {
+		out = append(out, [2]string{KindStruct, name})
+	}
 	for h := range Hooks {
 		if h > 0 {
 			out = append(out, [2]string{KindFunc, HookFunc(Hook(h))})

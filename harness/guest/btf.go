@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -228,7 +229,7 @@ func tailLen(kind uint32, vlen int) int {
 // once and sends it to its actors. A name that the kernel does not have has id 0.
 type typeIDs struct {
 	IDs, Sizes     map[string]uint32 // by kind and name
-	Offsets        map[string]uint32 // of the token's members
+	Offsets        map[string]uint32 // of the members that BPF-LSM programs read, by struct and name
 	StructOpsIndex uint32
 	Unnamed        bool // the kernel has no BTF, and knows no name of a mask's bit
 }
@@ -248,18 +249,27 @@ func (b *kernelBTF) ids() typeIDs {
 		out.IDs[key], out.Sizes[key] = t.id, t.size
 	}
 	out.StructOpsIndex, _ = b.member(step.StructOps, step.StructOpsMember)
-	token := b.types[btfName{step.KindStruct, step.TokenStruct}]
-	for _, m := range step.TokenMembers {
-		if i, ok := b.member(step.TokenStruct, m.Name); ok {
-			out.Offsets[m.Name] = binary.LittleEndian.Uint32(token.tail[i*memberLen+memberOffset:]) / bitsPerByte
+	for _, m := range hookMembers() {
+		if i, ok := b.member(m[0], m[1]); ok {
+			of := b.types[btfName{step.KindStruct, m[0]}]
+			out.Offsets[typeKey(m[0], m[1])] = binary.LittleEndian.Uint32(of.tail[i*memberLen+memberOffset:]) / bitsPerByte
 		}
+	}
+	return out
+}
+
+// hookMembers are the struct members that BPF-LSM programs read.
+func hookMembers() [][2]string {
+	out := slices.Concat(step.NameMembers(step.HookMapFree), step.NameMembers(step.HookProgFree))
+	for _, m := range step.TokenMembers {
+		out = append(out, [2]string{step.TokenStruct, m.Name})
 	}
 	return out
 }
 
 func (t *typeIDs) id(kind, name string) uint32 { return t.IDs[typeKey(kind, name)] }
 
-func (t *typeIDs) offset(member string) uint32 { return t.Offsets[member] }
+func (t *typeIDs) offset(of, member string) uint32 { return t.Offsets[typeKey(of, member)] }
 
 func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(step.KindStruct, name)] }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -198,10 +199,38 @@ func (g *agent) ranLSM(_ *player, s *step.Step) (step.Observation, error) {
 	}
 	h, _ := s.Num(step.KeyHandle)
 	place, ok := g.lsm[step.Handle(h)]
-	if ok && binary.LittleEndian.Uint64(g.hooks[place.hook].read()[place.slot*slotLen+slotCount:]) > 0 {
-		return step.Observation{}, nil
+	if !ok {
+		return step.Observation{Errno: uapi.Errno(unix.ENODATA)}, nil
 	}
-	return step.Observation{Errno: uapi.Errno(unix.ENODATA)}, nil
+	times, exact := s.Num(step.KeyTimes)
+	n := g.held(place)
+	if place.hook.Frees() {
+		n = g.freed(place, max(times, 1))
+	}
+	if n == 0 || exact && n != times {
+		return step.Observation{Errno: uapi.Errno(unix.ENODATA)}, nil
+	}
+	return step.Observation{}, nil
+}
+
+// held is how often a slot's conditions held.
+func (g *agent) held(p lsmPlace) uint64 {
+	return binary.LittleEndian.Uint64(g.hooks[p.hook].read()[p.slot*slotLen+slotCount:])
+}
+
+// The kernel frees an object after a grace period, and on a workqueue.
+const (
+	freeLatest = 3 * time.Second
+	freeStep   = 20 * time.Millisecond
+)
+
+// freed waits until a slot's conditions held so often, and then a little for what must not come.
+func (g *agent) freed(p lsmPlace, times uint64) uint64 {
+	for end := time.Now().Add(freeLatest); g.held(p) < times && time.Now().Before(end); {
+		time.Sleep(freeStep)
+	}
+	time.Sleep(5 * freeStep)
+	return g.held(p)
 }
 
 // pidOf asks an actor's process for its number, once.
@@ -248,7 +277,7 @@ func (h *lsmHook) write(slot int, rule []byte) {
 }
 
 func (g *agent) loadLSM(h step.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
-	code := marshal(lsmBody(at, &g.btf, rules))
+	code := marshal(lsmBody(h, at, &g.btf, rules))
 	var a attr
 	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_LSM))
 	a.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))

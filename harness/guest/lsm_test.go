@@ -38,9 +38,9 @@ func TestLSMRule(t *testing.T) {
 // Every hook's program can be encoded, and reads no argument that the hook lacks.
 func TestLSMBody(t *testing.T) {
 	btf := (*kernelBTF)(nil).ids()
-	for h := step.HookBPF; h <= step.HookProgLoad; h++ {
+	for h := step.HookBPF; h <= step.HookProgFree; h++ {
 		at := step.ArgsOf(h)
-		insns := lsmBody(at, &btf, 9)
+		insns := lsmBody(h, at, &btf, 9)
 		if len(marshal(insns)) == 0 {
 			t.Errorf("%s: no instructions", step.Hooks[h])
 		}
@@ -51,7 +51,7 @@ func TestLSMBody(t *testing.T) {
 			}
 		}
 		var want []int
-		for _, n := range []int{at.Cmd, at.Cap, at.Token, at.Kernel} {
+		for _, n := range []int{at.Cmd, at.Cap, at.Token, at.Kernel, at.Mask, at.Named} {
 			if n >= 0 {
 				want = append(want, n)
 			}

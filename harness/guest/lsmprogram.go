@@ -32,12 +32,15 @@ const (
 	ifMaps
 	ifProgs
 	ifAttachs
+	ifMask
+	ifName
 	conditions
 )
 
 var conditionOf = map[step.Key]int{
 	step.KeyHookCmd: ifCmd, step.KeyHookCap: ifCap, step.KeyGiven: ifGiven, step.KeyKernel: ifKernel,
 	step.KeyOfCmds: ifCmds, step.KeyOfMaps: ifMaps, step.KeyOfProgs: ifProgs, step.KeyOfAttachs: ifAttachs,
+	step.KeyHookMask: ifMask, step.KeyHookName: ifName,
 }
 
 // lsmRule is the slot of a step.
@@ -51,6 +54,9 @@ func lsmRule(s *step.Step, pid uint32) []byte {
 		if c, ok := conditionOf[a.Key]; ok {
 			flags |= 1 << c
 			binary.LittleEndian.PutUint64(b[slotValues+8*c:], a.Num)
+			if a.Key == step.KeyHookName {
+				copy(b[slotValues+8*c:slotValues+8*c+step.HookNameLen], a.Str)
+			}
 		}
 	}
 	binary.LittleEndian.PutUint64(b[slotFlags:], flags)
@@ -68,7 +74,7 @@ const (
 //
 // In it r6 is the context, r7 the map's value, r8 the process's number, r9 the
 // flags of a slot.
-func lsmBody(at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
+func lsmBody(h step.Hook, at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 	insns := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMapValue(asm.R7, rules, 0),
@@ -82,7 +88,7 @@ func lsmBody(at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 		insns = append(insns, asm.LoadMem(asm.R1, asm.R6, int16((at.Kernel+1)*argLen), asm.DWord))
 	}
 	for i := lsmSlots - 1; i >= 0; i-- {
-		s := lsmSlot{at: at, base: int16(i * slotLen), next: fmt.Sprintf("slot%d", i-1)}
+		s := lsmSlot{hook: h, at: at, base: int16(i * slotLen), next: fmt.Sprintf("slot%d", i-1)}
 		if i == 0 {
 			s.next = nothing
 		}
@@ -97,6 +103,7 @@ func lsmBody(at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 
 // lsmSlot writes the instructions of one slot; next is where the search goes on.
 type lsmSlot struct {
+	hook  step.Hook
 	at    step.HookArgs
 	base  int16
 	next  string
@@ -110,12 +117,19 @@ func (s *lsmSlot) value(dst asm.Register, off int, size asm.Size) asm.Instructio
 }
 
 func (s *lsmSlot) body(btf *typeIDs) asm.Instructions {
-	s.add(s.value(asm.R1, slotPID, asm.Word),
-		asm.JNE.Reg(asm.R1, asm.R8, s.next),
-		s.value(asm.R9, slotFlags, asm.DWord))
+	// A hook that frees an object runs in no process of a case. An empty slot has no process.
+	s.add(s.value(asm.R1, slotPID, asm.Word), asm.JEq.Imm(asm.R1, 0, s.next))
+	if !s.hook.Frees() {
+		s.add(asm.JNE.Reg(asm.R1, asm.R8, s.next))
+	}
+	s.add(s.value(asm.R9, slotFlags, asm.DWord))
 	s.number(ifCmd, s.at.Cmd)
 	s.number(ifCap, s.at.Cap)
 	s.number(ifKernel, s.at.Kernel)
+	s.number(ifMask, s.at.Mask)
+	if s.at.Named >= 0 {
+		s.name(btf)
+	}
 	if s.at.Token >= 0 {
 		s.token(btf)
 	}
@@ -152,6 +166,15 @@ func (s *lsmSlot) number(condition, arg int) {
 	)
 }
 
+// name compares the first bytes of the name of a map or a program.
+func (s *lsmSlot) name(btf *typeIDs) {
+	load := asm.Instructions{asm.LoadMem(asm.R2, asm.R6, int16(s.at.Named*argLen), asm.DWord)}
+	for _, m := range step.NameMembers(s.hook) {
+		load = append(load, asm.LoadMem(asm.R2, asm.R2, int16(btf.offset(m[0], m[1])), asm.DWord))
+	}
+	s.when(ifName, append(load, s.value(asm.R3, slotValues+8*ifName, asm.DWord), asm.JNE.Reg(asm.R2, asm.R3, s.next))...)
+}
+
 // token compares the token, which may be NULL although the verifier takes it
 // for a valid pointer: it would leave a comparison with 0 out. Of the pointer's
 // lower half it knows nothing.
@@ -168,7 +191,7 @@ func (s *lsmSlot) token(btf *typeIDs) {
 		c := conditionOf[m.Key]
 		s.when(c, append(load,
 			asm.JEq.Imm32(asm.R3, 0, s.next),
-			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(m.Name)), asm.DWord),
+			asm.LoadMem(asm.R4, asm.R2, int16(btf.offset(step.TokenStruct, m.Name)), asm.DWord),
 			s.value(asm.R5, slotValues+8*c, asm.DWord), asm.JNE.Reg(asm.R4, asm.R5, s.next))...)
 	}
 }
