@@ -65,19 +65,40 @@ func reach(ctx context.Context, c *Corpus, plain *step.Facts, points []Decision)
 			}
 		}
 	}
+	half := map[*Group][]Cover{}
 	for _, g := range c.Groups {
 		look := &groupLook{out: out, covers: slices.Concat(wanted[""], wanted[g.Name]), seen: map[Cover]*sides{}}
-		for _, settings := range settingsShown {
-			if len(settings) > 0 && !g.Cases[0].Scenario() {
-				continue
-			}
-			if err := look.play(ctx, g, factsWith(plain, settings)); err != nil {
-				return nil, err
-			}
+		if err := look.plays(ctx, g, plain); err != nil {
+			return nil, err
 		}
-		look.judge()
+		half[g] = look.half()
+	}
+	// The default suite's cells of a matrix show most. Where they show one side alone, all cells are played.
+	for _, g := range c.Groups {
+		left := slices.DeleteFunc(half[g], func(c Cover) bool { return out.pairs[c].whole() })
+		if len(left) == 0 || g.Cases[0].Scenario() {
+			continue
+		}
+		look := &groupLook{out: out, covers: left, seen: map[Cover]*sides{}, whole: true}
+		if err := look.plays(ctx, g, plain); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// plays plays a group with each setting.
+func (l *groupLook) plays(ctx context.Context, g *Group, plain *step.Facts) error {
+	for _, settings := range settingsShown {
+		if len(settings) > 0 && !g.Cases[0].Scenario() {
+			continue
+		}
+		if err := l.play(ctx, g, factsWith(plain, settings)); err != nil {
+			return err
+		}
+	}
+	l.judge()
+	return nil
 }
 
 // factsWith are those of a kernel with settings.
@@ -94,6 +115,17 @@ func factsWith(plain *step.Facts, settings map[string]int64) *step.Facts {
 // elsewhere are allowed steps on a kernel whose settings leave the check out.
 type sides struct{ refused, allowed, elsewhere []*asked }
 
+// half are the covers of which the group shows that the check refuses, and no more.
+func (l *groupLook) half() []Cover {
+	var out []Cover
+	for cover, s := range l.seen {
+		if len(s.refused) > 0 && len(s.allowed)+len(s.elsewhere) == 0 {
+			out = append(out, cover)
+		}
+	}
+	return out
+}
+
 // enough bounds the steps that are kept of each side.
 const enough = 60
 
@@ -108,6 +140,7 @@ type groupLook struct {
 	out    *reached
 	covers []Cover
 	seen   map[Cover]*sides
+	whole  bool // all cells, not only those of the default suite
 }
 
 func (l *groupLook) play(ctx context.Context, g *Group, f *step.Facts) error {
@@ -117,7 +150,7 @@ func (l *groupLook) play(ctx context.Context, g *Group, f *step.Facts) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if need, _ := c.Unmet(f); need != nil {
+		if need, _ := c.Unmet(f); need != nil || c.Full && !c.Scenario() && !l.whole {
 			continue
 		}
 		if !setups[c.World] {

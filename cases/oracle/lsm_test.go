@@ -25,8 +25,9 @@ func TestLSMPlaces(t *testing.T) {
 	}{
 		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm no-fd-late"}},
 		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd lsm end"}},
-		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", afterCmd, "btf-key-kind lsm no-fd end"}},
-		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm no-fd end"}},
+		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", afterCmd,
+			"btf-key-kind lsm lsm-map no-fd end"}},
+		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm lsm-map no-fd end"}},
 		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", afterCmd, "bad-name lsm log-late"}},
 		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name lsm subprog"}},
 		{k73, &BTFLoad{}, []string{"attr-unreadable lsm-bpf log", "token-not-covering lsm-token-cmd no-cap-bpf"}},
