@@ -220,7 +220,6 @@ var unnoticed = map[string]string{
 	"prog_load/no-fd":         bounded,
 	"btf_load/no-fd":          bounded,
 	"map_create/lsm-bpf-run":  "lsm_kernel runs with --full",
-	"lsm_ran/freed":           "lsm_freed runs with --full",
 	"element/bad-fd":          held,
 	"element/no-map":          held,
 	"element/array-delete":    held,

@@ -47,6 +47,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpIterCreate:  (*drawer).iterates,
 	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
+	step.OpMountAttr:   (*drawer).mountAttrs,
 }
 
 // drawOp draws an operation by its weight.
@@ -137,18 +138,22 @@ func (d *drawer) callByCall() {
 	for range 1 + d.IntN(3) {
 		o := d.options() + d.rootOptions()
 		if d.in(8) {
-			o += pick(d, " flag=delegate_cmds", " flag=foo")
+			o += pick(d, " flag=delegate_cmds", " flag=foo", " source=x")
+		}
+		if o != "" && d.in(8) {
+			o += " as=" + pick(d, step.Forms[1:]...)
 		}
 		if o != "" {
 			d.step("%s fsconfig %s%s%s", setter, x, o, d.mountCaps())
 		}
 	}
-	d.step("%s fscreate %s%s", setter, x, d.mountCaps())
+	d.step("%s fscreate %s%s%s", setter, x, pick(d, "", "", "", " excl=1"), d.mountCaps())
 	if d.in(4) {
 		d.step("%s fsconfig %s cmds=any", setter, x)
 	}
 	mounter := pick(d, opener, opener, opener, setter)
-	m := d.made("m", "%s fsmount %s%s", mounter, x, d.mountCaps())
+	m := d.made("m", "%s fsmount %s%s%s", mounter, x, pick(d, "", "", "", " readonly=1"), d.mountCaps())
+	d.detached = append(d.detached, drawnHandle{m, mounter})
 	if d.in(4) {
 		d.step("%s fsmount %s", mounter, x)
 	}
@@ -205,12 +210,22 @@ func (d *drawer) remounts() {
 
 func (d *drawer) binds() {
 	who, at := d.actorAndPlace()
+	if d.in(4) {
+		d.step("%s bind of=%s at=%s%s", who, d.any(), at, d.mountCaps())
+		return
+	}
 	d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
 }
 
 func (d *drawer) clones() {
 	who, at := d.actorAndPlace()
-	m := d.made("m", "%s clone_mount at=%s%s", who, at, d.mountCaps())
+	from := "at=" + at
+	if d.in(4) {
+		b := pick(d, d.bpffs...)
+		who, from = b.owner, "of="+pick(d, b.name, d.any())
+	}
+	m := d.made("m", "%s clone_mount %s%s", who, from, d.mountCaps())
+	d.detached = append(d.detached, drawnHandle{m, who})
 	d.keep(who, d.made("r", "%s open of=%s", who, m))
 }
 
@@ -229,6 +244,16 @@ func (d *drawer) reconfigures() {
 func (d *drawer) shares() {
 	who, at := d.actorAndPlace()
 	d.step("%s share at=%s%s", who, at, d.mountCaps())
+}
+
+// mountAttrs makes a mount read-only or writable again, or asks for an id mapping.
+func (d *drawer) mountAttrs() {
+	h := pick(d, append(d.detached, d.bpffs...)...)
+	set := pick(d, "readonly=1", "readonly=1", "readonly=0")
+	if d.in(4) {
+		set = "idmap=" + d.any()
+	}
+	d.step("%s mount_attr %s %s%s", pick(d, h.owner, h.owner, d.actor()), h.name, set, d.mountCaps())
 }
 
 func (d *drawer) moves() {
@@ -371,7 +396,11 @@ func (d *drawer) closes() {
 
 func (d *drawer) modes() {
 	b := d.directory()
-	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), b.name, pick(d, "0", "500", "700", "711", "755", "777"),
+	what := b.name
+	if len(d.tokens) > 0 && d.in(3) {
+		what = pick(d, d.tokens...)
+	}
+	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), what, pick(d, "0", "500", "700", "711", "755", "777"),
 		d.withFileCaps())
 }
 
@@ -435,15 +464,21 @@ func (d *drawer) hooks() {
 	if !d.in(4) {
 		return
 	}
-	var made []string
+	var made, lines []string
 	for range 1 + d.IntN(3) {
-		made = append(made, d.made("l", "%s", d.hook()))
+		lines = append(lines, d.hook())
+		made = append(made, d.made("l", "%s", lines[len(lines)-1]))
 	}
 	for range d.IntN(3) {
 		d.step("%s map_create type=hash%s", d.inUserns(), d.withToken())
 	}
 	if d.in(2) {
-		d.step("root lsm_ran %s", pick(d, made...))
+		times := ""
+		l := d.IntN(len(made))
+		if strings.Contains(lines[l], "_free ") && d.in(2) {
+			times = " times=1"
+		}
+		d.step("root lsm_ran %s%s", made[l], times)
 	}
 	if d.in(4) {
 		d.step("root lsm_off %s", pick(d, made...))

@@ -24,6 +24,8 @@ var calls = [step.Ops]func(d *drawer) (who, call string){
 	step.OpFdinfo:      (*drawer).fdinfoCall,
 	step.OpTokenInfo:   (*drawer).tokenInfoCall,
 	step.OpSetns:       (*drawer).setnsCall,
+	step.OpFile:        (*drawer).fileCall,
+	step.OpProcFdinfo:  (*drawer).procFdinfoCall,
 }
 
 // cell draws a call under test and the actor that makes it.
@@ -106,11 +108,23 @@ func (d *drawer) tokenInfoCall() (who, call string) { return d.actor(), "token_i
 
 func (d *drawer) statCall() (who, call string) {
 	b := pick(d, d.present()...)
+	if d.in(2) {
+		return b.owner, "stat " + d.any()
+	}
 	return b.owner, "stat " + b.name
 }
 
 func (d *drawer) mountinfoCall() (who, call string) {
-	return pick(d, d.present()...).owner, "mountinfo at=" + d.place()
+	return pick(d, d.present()...).owner, "mountinfo at=" + d.place() + pick(d, "", "", " by=statmount")
+}
+
+func (d *drawer) fileCall() (who, call string) {
+	return pick(d, d.present()...).owner, "file " + d.any() + " " + pick(d, step.FileDos[1:]...)
+}
+
+func (d *drawer) procFdinfoCall() (who, call string) {
+	who = d.actor()
+	return who, "proc_fdinfo " + d.any() + " from=" + d.other(who)
 }
 
 func (d *drawer) setnsCall() (who, call string) {

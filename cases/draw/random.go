@@ -193,15 +193,16 @@ func tokenReleases() []uapi.Release {
 // drawer draws the parts of one world.
 type drawer struct {
 	*rand.Rand
-	actors []drawnActor
-	steps  []string
-	values []string // the cells
-	bpffs  []drawnHandle
-	tokens []string
-	others []string // other descriptors
-	maps   []drawnHandle
-	btfs   []string
-	dirs   []drawnHandle // directories below the root of a bpffs
+	actors   []drawnActor
+	steps    []string
+	values   []string // the cells
+	bpffs    []drawnHandle
+	tokens   []string
+	others   []string // other descriptors
+	maps     []drawnHandle
+	btfs     []string
+	detached []drawnHandle // mounts that were detached when they were made
+	dirs     []drawnHandle // directories below the root of a bpffs
 
 	namespaces []string
 	programs   []drawnHandle
@@ -401,7 +402,7 @@ func (d *drawer) token() {
 func (d *drawer) makeToken(who, bpffs, caps string) {
 	t := fmt.Sprintf("t%d", len(d.tokens))
 	d.tokens = append(d.tokens, t)
-	d.step("%s token_create bpffs=%s%s -> %s", who, bpffs, caps, t)
+	d.step("%s token_create bpffs=%s%s%s -> %s", who, bpffs, pick(d, "", "", "", " umask=0", " umask=0777"), caps, t)
 }
 
 // pass sends any descriptor from any actor; impossible lines are removed later.

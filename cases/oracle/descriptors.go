@@ -15,6 +15,7 @@ type Take struct {
 const (
 	PidfdGetfd = "pidfd_getfd"
 	ProcOpen   = "proc_open"
+	ProcFdinfo = "proc_fdinfo" // an open of /proc/PID/fdinfo/N
 )
 
 type takeCall = call[*Take]
@@ -29,6 +30,13 @@ var takeRules = map[string][]rule[*Take]{
 			text:  "kernel.yama.ptrace_scope is 3: no process may attach to another",
 			holds: func(c *takeCall) bool { return !c.req.Own }},
 		{id: "bad-fd", fn: "__pidfd_fget", errno: eBADF, text: "the process does not have the descriptor",
+			holds: func(c *takeCall) bool { return c.req.FD.Kind == Closed }},
+	},
+	// Since 6.11 the directory asks, before that the file; the answer is the same where the descriptor is there.
+	ProcFdinfo: {
+		{id: "ptrace", fn: "proc_fdinfo_permission", errno: eACCES, text: traceText,
+			holds: func(c *takeCall) bool { return !c.req.mayTrace(c.Caller) }},
+		{id: "bad-fd", fn: "proc_lookupfd_common", errno: eNOENT, text: "the process does not have the descriptor",
 			holds: func(c *takeCall) bool { return c.req.FD.Kind == Closed }},
 	},
 	ProcOpen: {

@@ -17,6 +17,7 @@ const (
 	eFAULT       = uapi.Errno(unix.EFAULT)
 	eBUSY        = uapi.Errno(unix.EBUSY)
 	eEXIST       = uapi.Errno(unix.EEXIST)
+	eROFS        = uapi.Errno(unix.EROFS)
 	eXDEV        = uapi.Errno(unix.EXDEV)
 	eNOTDIR      = uapi.Errno(unix.ENOTDIR)
 	eINVAL       = uapi.Errno(unix.EINVAL)

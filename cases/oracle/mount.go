@@ -14,6 +14,7 @@ type Context struct {
 	Phase  Phase
 	Masks  Masks
 	Root   Inode
+	Source bool   // the source is set
 	FS     *BPFFS // the bpffs that it created or picked
 }
 
@@ -50,6 +51,7 @@ type Mount struct {
 	FS    *BPFFS
 	At    uint64 // the place, 0 if it is not mounted anywhere
 	Seq   int    // a later mount has a greater number
+	Only  bool   // MNT_READONLY
 	Peers int    // the peer group of a shared mount, 0 of a private one
 }
 
@@ -129,18 +131,31 @@ var fsconfigRules = []rule[*Fsconfig]{
 	optionOutOfRange[*Fsconfig](),
 	optionUnmappedID[*Fsconfig](),
 	optionUnprivileged[*Fsconfig](),
+	{id: "source", fn: "vfs_parse_fs_param_source", errno: eINVAL, text: "the source is no string, or is set already",
+		holds: onContextOf(func(c *call[*Fsconfig], x *Context) bool {
+			return c.req.Set.Name == sourceOption && (x.Source || c.req.Set.Flag)
+		})},
 }
+
+// sourceOption is the option that every file system takes.
+const sourceOption = "source"
 
 func (r *Fsconfig) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "fsconfig", r, nil, fsconfigRules, trace)
 }
 
-// Fscreate is FSCONFIG_CMD_CREATE.
-type Fscreate struct{ FD FD }
+// Fscreate is FSCONFIG_CMD_CREATE, or FSCONFIG_CMD_CREATE_EXCL. A bpffs is never shared, so that both decide the
+// same; 6.6 has the second.
+type Fscreate struct {
+	FD   FD
+	Excl bool
+}
 
 func (r *Fscreate) contextFD() FD { return r.FD }
 
 var fscreateRules = []rule[*Fscreate]{
+	{id: "excl", fn: "fsconfig", errno: eOPNOTSUPP, until: linux(6, 6), text: "the kernel does not know the command",
+		holds: func(c *call[*Fscreate]) bool { return c.req.Excl }},
 	contextBadFD[*Fscreate]("fsconfig"),
 	notContext[*Fscreate]("fsconfig"),
 	{id: "phase", fn: "vfs_cmd_create", errno: eBUSY, text: "the context already created its bpffs, or failed to",
@@ -229,9 +244,11 @@ func (r *Fsmount) decide(w *World, trace *[]Line) Verdict {
 // is mounted there.
 type MountCall struct {
 	What    string
-	FD      FD // of MoveMount
+	FD      FD   // of MoveMount, and of CloneMount and Bind with Of
+	Of      bool // the file of FD is copied, not what is mounted at a place
 	On      *Mount
 	Options []MountOption // of mount and remount
+	Here    bool          // the mount is in the caller's mount namespace
 	Busy    bool          // a process has a file of the mount open
 	Lazy    bool          // umount with MNT_DETACH
 }
@@ -250,8 +267,8 @@ type mountCall = call[*MountCall]
 
 var mountCallRules = map[string][]rule[*MountCall]{
 	Fspick:     {mayMount[*MountCall](), nothingMounted("fspick")},
-	CloneMount: {mayMount[*MountCall]()},
-	Bind:       {mayMount[*MountCall]()},
+	CloneMount: {mayMount[*MountCall](), copyBadFD, copyNotHere, copyPseudo},
+	Bind:       {mayMount[*MountCall](), copyNoName, copyNotHere, copyPseudo},
 	MoveMount: {
 		mayMount[*MountCall](),
 		{id: "bad-fd", fn: "move_mount", errno: eBADF, text: "the descriptor is not open",
@@ -265,6 +282,74 @@ var mountCallRules = map[string][]rule[*MountCall]{
 			holds: func(c *mountCall) bool { return c.req.Busy && !c.req.Lazy }},
 	},
 	Share: {mayMount[*MountCall](), nothingMounted("do_change_type")},
+}
+
+// The checks of a copy of a mount: open_tree(2) with OPEN_TREE_CLONE, or MS_BIND, of a descriptor's file.
+var (
+	copyBadFD = rule[*MountCall]{id: "bad-fd", fn: "path_init", errno: eBADF, text: "the descriptor is not open",
+		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == Closed }}
+	copyNoName = rule[*MountCall]{id: "no-name", fn: "do_loopback", errno: eNOENT, text: "the descriptor is not open",
+		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == Closed }}
+	// Since 6.15 a detached mount can be copied by the one whose mount namespace it comes from.
+	copyNotHere = rule[*MountCall]{id: "not-here", fn: "__do_loopback", errno: eINVAL,
+		text: "the file is on a mount of another mount namespace, or before 6.15 on a detached one",
+		holds: func(c *mountCall) bool {
+			m := c.req.FD.Mount
+			return c.req.Of && m != nil && !c.req.Here && (m.At != 0 || !c.Kernel.has(linux(6, 15)))
+		}}
+	copyPseudo = rule[*MountCall]{id: "pseudo", fn: "__do_loopback", errno: eINVAL,
+		text:  "the file is a token, which has no name in a bpffs (DCACHE_NORCU)",
+		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == TokenFD }}
+)
+
+// MountAttr is mount_setattr(2) of a descriptor's mount.
+type MountAttr struct {
+	FD    FD
+	IDMap *FD  // MOUNT_ATTR_IDMAP with this user namespace, or
+	Only  bool // MOUNT_ATTR_RDONLY set or cleared
+	Here  bool // the mount is in the caller's mount namespace
+	There bool // it is in that of another actor
+	Held  bool // it is detached, and the descriptor that made it is open
+}
+
+type attrCall = call[*MountAttr]
+
+// idMap makes a rule of a check of the user namespace.
+func idMap(f func(c *attrCall, fd *FD) bool) func(c *attrCall) bool {
+	return func(c *attrCall) bool { return c.req.IDMap != nil && f(c, c.req.IDMap) }
+}
+
+// mountAttrRules are the checks of wants_mount_setattr, filename_lookup and do_mount_setattr of fs/namespace.c.
+var mountAttrRules = []rule[*MountAttr]{
+	mayMount[*MountAttr](),
+	{id: "idmap-bad-fd", fn: "build_mount_idmapped", errno: eBADF, text: badFDText,
+		holds: idMap(func(_ *attrCall, fd *FD) bool { return fd.notOpen() })},
+	{id: "idmap-no-userns", fn: "build_mount_idmapped", errno: eINVAL, text: "the descriptor is not a user namespace",
+		holds: idMap(func(_ *attrCall, fd *FD) bool { return fd.Kind != UsernsFD })},
+	{id: "idmap-initial", fn: "build_mount_idmapped", errno: ePERM, text: "it is the initial user namespace",
+		holds: idMap(func(_ *attrCall, fd *FD) bool { return fd.Userns == Initial })},
+	{id: "idmap-no-cap", fn: "build_mount_idmapped", errno: ePERM, text: "the caller lacks CAP_SYS_ADMIN in it",
+		holds: idMap(func(c *attrCall, fd *FD) bool {
+			return fd.Userns != nil && !c.Caller.capable(fd.Userns, uapi.CAP_SYS_ADMIN)
+		})},
+	{id: "bad-fd", fn: "path_init", errno: eBADF, text: "the descriptor is not open",
+		holds: func(c *attrCall) bool { return c.req.FD.Kind == Closed }},
+	{id: "no-mount", fn: "do_mount_setattr", errno: eINVAL, text: "the file is not the root of a mount",
+		holds: func(c *attrCall) bool {
+			k := c.req.FD.Kind
+			return k == TokenFD || k == Object || k == ContextFD || k == UsernsFD || k == Dir && c.req.FD.Node != nil
+		}},
+	{id: "not-modelled", blind: true, text: "the oracle covers only detached mounts and those of actors",
+		holds: func(c *attrCall) bool { return !c.req.Here && !c.req.There && !c.req.Held }},
+	{id: "not-here", fn: "do_mount_setattr", errno: eINVAL, text: "the mount is in another mount namespace",
+		holds: func(c *attrCall) bool { return c.req.There }},
+	{id: "idmap", fn: "can_idmap_mount", errno: eINVAL,
+		text:  "a bpffs takes no id mapping (no FS_ALLOW_IDMAP), and none takes that of its own user namespace",
+		holds: func(c *attrCall) bool { return c.req.IDMap != nil }},
+}
+
+func (r *MountAttr) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "mount_attr", r, nil, mountAttrRules, trace)
 }
 
 const nothingMountedText = "nothing is mounted there"

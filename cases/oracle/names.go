@@ -67,6 +67,8 @@ var namePath = rulesOf(
 	[]rule[*MakeName]{
 		{id: "taken", fn: "filename_create", errno: eEXIST, text: "the name already exists",
 			holds: func(c *nameCall) bool { return c.req.walk(c.Caller) == found }},
+		{id: "read-only", fn: "filename_create", errno: eROFS, text: "the directory is on a mount that is read-only",
+			holds: func(c *nameCall) bool { return c.req.In.Mount != nil && c.req.In.Mount.Only }},
 	},
 )
 

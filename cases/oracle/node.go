@@ -246,7 +246,15 @@ func (r *Open) Opens(c Cred) FD {
 	return out
 }
 
-// Chmod is fchmod(2) of a directory of a bpffs.
+// inode is that of a directory of a bpffs, or of a token; nil for another file.
+func (f FD) inode() *Inode {
+	if n := f.dir(); n != nil {
+		return &n.Inode
+	}
+	return f.Inode
+}
+
+// Chmod is fchmod(2) of a directory of a bpffs, or of a token.
 type Chmod struct {
 	FD   FD
 	Mode uint32
@@ -257,22 +265,24 @@ type chmodCall = call[*Chmod]
 var chmodRules = []rule[*Chmod]{
 	{id: "bad-fd", fn: "fchmod", errno: eBADF, text: badFDText,
 		holds: func(c *chmodCall) bool { return c.req.FD.notOpen() }},
-	{id: "not-modelled", blind: true, text: "the oracle covers only directories of a bpffs",
-		holds: func(c *chmodCall) bool { return c.req.FD.dir() == nil }},
+	{id: "not-modelled", blind: true, text: "the oracle covers only directories of a bpffs, and tokens",
+		holds: func(c *chmodCall) bool { return c.req.FD.inode() == nil }},
+	{id: "read-only", fn: "chmod_common", errno: eROFS, text: "the file is on a mount that is read-only",
+		holds: func(c *chmodCall) bool { return c.req.FD.Mount != nil && c.req.FD.Mount.Only }},
 	{id: "not-owner", fn: "setattr_prepare", errno: ePERM,
 		text: "the caller is not the owner of the directory, " +
 			"and has no CAP_FOWNER in a user namespace that maps its owner and group",
 		holds: notOwner},
 	{id: "group-not-modelled", blind: true, text: "the oracle does not cover S_ISGID for another group's directory",
 		holds: func(c *chmodCall) bool {
-			n := c.req.FD.dir()
+			n := c.req.FD.inode()
 			return n != nil && c.req.Mode&setgid != 0 && c.Caller.Euid != n.GID
 		}},
 }
 
 // notOwner mirrors inode_owner_or_capable.
 func notOwner(c *chmodCall) bool {
-	n := c.req.FD.dir()
+	n := c.req.FD.inode()
 	if n == nil || n.UID == c.Caller.Euid {
 		return false
 	}
@@ -281,7 +291,7 @@ func notOwner(c *chmodCall) bool {
 }
 
 // Apply notes the new mode.
-func (r *Chmod) Apply() { r.FD.dir().Mode = r.Mode & allBits }
+func (r *Chmod) Apply() { r.FD.inode().Mode = r.Mode & allBits }
 
 func (r *Chmod) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "chmod", r, nil, chmodRules, trace)
@@ -289,10 +299,44 @@ func (r *Chmod) decide(w *World, trace *[]Line) Verdict {
 
 // Stat asks for the inode of a descriptor's file, with fstat(2).
 func (f FD) Stat() (Inode, bool) {
-	if n := f.dir(); n != nil {
-		return n.Inode, true
+	if n := f.inode(); n != nil {
+		return *n, true
 	}
 	return Inode{}, false
+}
+
+// FileCall is a system call on a token as a file. Its file operations have neither read nor write.
+type FileCall struct {
+	FD FD
+	Do FileDo
+}
+
+// FileDo is the call.
+type FileDo uint8
+
+// The calls.
+const (
+	Truncate FileDo = iota + 1
+	Watch
+	Read
+	Write
+)
+
+type fileCall = call[*FileCall]
+
+var fileRules = []rule[*FileCall]{
+	{id: "not-modelled", blind: true, text: "the oracle covers only tokens",
+		holds: func(c *fileCall) bool { return c.req.FD.Kind != TokenFD || c.req.FD.Inode == nil }},
+	{id: "no-read", fn: "vfs_read", errno: eINVAL, text: "a token cannot be read",
+		holds: func(c *fileCall) bool { return c.req.Do == Read }},
+	{id: "no-write", fn: "vfs_write", errno: eINVAL, text: "a token cannot be written to",
+		holds: func(c *fileCall) bool { return c.req.Do == Write }},
+	{id: "unreadable", fn: "inotify_find_inode", errno: eACCES, text: "the mode of the token does not let the caller read it",
+		holds: func(c *fileCall) bool { return c.req.Do == Watch && !c.req.FD.Inode.permits(c.Caller, mayRead) }},
+}
+
+func (r *FileCall) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "file", r, nil, fileRules, trace)
 }
 
 // Refers reports whether an object that is pinned in the directory, or below it, is one.

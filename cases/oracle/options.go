@@ -12,7 +12,7 @@ import (
 type Option struct{ Name, Value string }
 
 // MountOption is one assignment to a context. Flag says that the option is set
-// without a value.
+// without a value, or with one that is no string.
 type MountOption struct {
 	Option
 	Flag bool
@@ -135,6 +135,8 @@ func (x *Context) Apply(k *Kernel, c Cred, o MountOption) {
 		id = c.Userns.Owner
 	}
 	switch {
+	case o.Name == sourceOption:
+		x.Source = true
 	case o.Name == "uid":
 		x.Root.UID = id
 	case o.Name == "gid":

@@ -63,6 +63,9 @@ func FileRules() []string {
 		names("token_info", tokenInfoRules),
 		names(PidfdGetfd, takeRules[PidfdGetfd]),
 		names(ProcOpen, takeRules[ProcOpen]),
+		names(ProcFdinfo, takeRules[ProcFdinfo]),
+		names("mount_attr", mountAttrRules),
+		names("file", fileRules),
 		names("setns", setnsRules),
 		names("dup", dupRules),
 		names("element", elementRules[1:]),   // without lsm-bpf, which every command has

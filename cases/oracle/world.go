@@ -186,7 +186,9 @@ type FD struct {
 	Lock    bool         // the BTF also has a struct with a bpf_spin_lock
 	Loaded  *Program     // of an Object that is a program
 	Link    *Bond        // of an Object that is a link
+	Inode   *Inode       // of a token
 	Stays   bool         // opened without FD_CLOEXEC
+	Holds   bool         // made the mount, which is detached for as long as such a descriptor is open
 	Serial  int          // of a map or a program that was made with a name
 }
 

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"strconv"
+
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -51,3 +53,16 @@ func (s *Sim) setSysctl(a *actor, st *step.Step) Expect {
 	}
 	return e
 }
+
+// tokenInode is what bpf_token_create makes: a file for its owner alone, less the umask.
+func tokenInode(a *actor, st *step.Step) *oracle.Inode {
+	const mode = 0o600
+	mask, err := strconv.ParseUint(text(st, step.KeyUmask), 8, 32)
+	if err != nil {
+		mask = defaultUmask
+	}
+	return &oracle.Inode{UID: a.cred.Euid, GID: a.cred.Euid, Mode: mode &^ uint32(mask)}
+}
+
+// defaultUmask is the umask of the guest's first process.
+const defaultUmask = 0o022

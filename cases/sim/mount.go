@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
@@ -35,9 +36,10 @@ func (e Expect) OK() bool { return e.Verdict.Known && e.Verdict.Errno == 0 }
 
 func mountOptions(st *step.Step) []oracle.MountOption {
 	var out []oracle.MountOption
+	_, noString := st.Num(step.KeyAs)
 	for _, arg := range st.Args {
 		if name := arg.Key.MountOption(); name != "" {
-			out = append(out, oracle.MountOption{Option: oracle.Option{Name: name, Value: arg.Str}})
+			out = append(out, oracle.MountOption{Option: oracle.Option{Name: name, Value: arg.Str}, Flag: noString})
 		} else if arg.Key == step.KeyFlag {
 			out = append(out, oracle.MountOption{Option: oracle.Option{Name: arg.Str}, Flag: true})
 		}
@@ -73,7 +75,7 @@ func (s *Sim) fsconfig(a *actor, st *step.Step) Expect {
 
 func (s *Sim) fscreate(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
-	e := s.decide(a, st, &oracle.Fscreate{FD: fd})
+	e := s.decide(a, st, &oracle.Fscreate{FD: fd, Excl: flag(st, step.KeyExcl)})
 	switch {
 	case fd.Context == nil:
 	case !e.Verdict.Known:
@@ -92,7 +94,7 @@ func (s *Sim) fsreconfigure(a *actor, st *step.Step) Expect {
 	switch {
 	case fd.Context == nil:
 	case e.OK(): // bpffs has no reconfigure: nothing changes
-		fd.Context.Phase = oracle.AwaitingReconf
+		fd.Context.Phase, fd.Context.Source = oracle.AwaitingReconf, false
 	case e.Verdict.ID == "fsreconfigure/no-cap":
 		fd.Context.Phase = oracle.Failed
 	}
@@ -113,9 +115,9 @@ func (s *Sim) fsmount(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyContext)
 	e := s.decide(a, st, &oracle.Fsmount{FD: fd})
 	if e.OK() && fd.Context != nil && fd.Context.FS != nil {
-		fd.Context.Phase = oracle.AwaitingReconf
+		fd.Context.Phase, fd.Context.Source = oracle.AwaitingReconf, false
 		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.BPFFSRoot, BPFFS: fd.Context.FS,
-			Mount: &oracle.Mount{FS: fd.Context.FS}})
+			Holds: true, Mount: &oracle.Mount{FS: fd.Context.FS, Only: flag(st, step.KeyReadonly)}})
 	}
 	return e
 }
@@ -149,7 +151,91 @@ func (s *Sim) mount(a *actor, st *step.Step) Expect {
 }
 
 func (s *Sim) remount(a *actor, st *step.Step) Expect {
-	return s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: s.mounted(a, st, step.KeyAt)})
+	on := s.mounted(a, st, step.KeyAt)
+	e := s.decide(a, st, &oracle.Remounting{Options: mountOptions(st), On: on})
+	if e.OK() && on != nil { // set_mount_attributes: without MS_RDONLY
+		on.Only = false
+	}
+	return e
+}
+
+// flag reports whether a step has an argument that is not 0.
+func flag(st *step.Step, k step.Key) bool {
+	n, _ := st.Num(k)
+	return n != 0
+}
+
+// where reports whether a mount is in the actor's mount namespace, or in that of another actor.
+func (s *Sim) where(a *actor, m *oracle.Mount) (here, there bool) {
+	for ns, places := range s.tables {
+		for _, stack := range places {
+			if slices.Contains(stack, m) {
+				return ns == a.mounts, ns != a.mounts
+			}
+		}
+	}
+	return false, false
+}
+
+// detached reports whether a mount is detached, and not dissolved.
+func (s *Sim) detached(m *oracle.Mount) bool {
+	return m.At == 0 && slices.ContainsFunc(s.actors, func(a actor) bool {
+		for _, fd := range a.fds {
+			if fd.Holds && fd.Mount == m {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (s *Sim) mountAttr(a *actor, st *step.Step) Expect {
+	req := &oracle.MountAttr{FD: a.handle(st, step.KeyMount), Only: flag(st, step.KeyReadonly)}
+	if _, ok := st.Num(step.KeyIDMap); ok {
+		req.IDMap = ptr(a.handle(st, step.KeyIDMap))
+	}
+	if req.FD.Mount != nil {
+		req.Here, req.There = s.where(a, req.FD.Mount)
+		req.Held = s.detached(req.FD.Mount)
+	}
+	e := s.decide(a, st, req)
+	if e.OK() && req.FD.Mount != nil {
+		req.FD.Mount.Only = req.Only
+	}
+	return e
+}
+
+// copyOf is a copy of the mount of a descriptor's file.
+func (s *Sim) copyOf(a *actor, st *step.Step, what string) (Expect, *oracle.Mount) {
+	req := &oracle.MountCall{What: what, Of: true, FD: a.handle(st, step.KeyHandle)}
+	if req.FD.Mount != nil {
+		req.Here, _ = s.where(a, req.FD.Mount)
+	}
+	e := s.decide(a, st, req)
+	root := req.FD.Kind == oracle.BPFFSRoot || req.FD.Kind == oracle.Path && req.FD.Was == oracle.BPFFSRoot
+	if e.OK() && (req.FD.Mount == nil || !root || !req.Here) {
+		return notModelled(what), nil
+	}
+	return e, req.FD.Mount
+}
+
+func (s *Sim) fileCall(a *actor, st *step.Step) Expect {
+	do, _ := st.Num(step.KeyFileDo)
+	return s.decide(a, st, &oracle.FileCall{FD: a.handle(st, step.KeyHandle), Do: oracle.FileDo(do)})
+}
+
+func (s *Sim) procFdinfo(a *actor, st *step.Step) Expect {
+	from, _ := st.Num(step.KeyFrom)
+	fd := s.actors[from].handle(st, step.KeyHandle)
+	e := s.decide(a, st, &oracle.Take{What: oracle.ProcFdinfo, FD: fd, Victim: s.leader(from), Own: a == &s.actors[from]})
+	if !e.OK() {
+		return e
+	}
+	if fd.Kind != oracle.TokenFD {
+		return notModelled("fdinfo")
+	}
+	e.Values = s.kernel.Shown(fd.Token.Allowed)
+	return e
 }
 
 // notModelled is the answer if nothing that the rules model is mounted there.
@@ -159,26 +245,36 @@ func notModelled(what string) Expect {
 
 func (s *Sim) bind(a *actor, st *step.Step) Expect {
 	from := s.mounted(a, st, step.KeyShown)
-	e := s.decide(a, st, &oracle.MountCall{What: oracle.Bind, On: from})
+	var e Expect
+	if _, ok := st.Num(step.KeyHandle); ok {
+		e, from = s.copyOf(a, st, oracle.Bind)
+	} else {
+		e = s.decide(a, st, &oracle.MountCall{What: oracle.Bind, On: from})
+	}
 	if e.OK() && from == nil {
 		return notModelled(oracle.Bind)
 	}
 	if e.OK() {
 		at, _ := st.Num(step.KeyAt)
-		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers}, at)
+		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers, Only: from.Only}, at)
 	}
 	return e
 }
 
 func (s *Sim) cloneMount(a *actor, st *step.Step) Expect {
 	from := s.mounted(a, st, step.KeyAt)
-	e := s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
+	var e Expect
+	if _, ok := st.Num(step.KeyHandle); ok {
+		e, from = s.copyOf(a, st, oracle.CloneMount)
+	} else {
+		e = s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
+	}
 	if e.OK() && from == nil {
 		return notModelled(oracle.CloneMount)
 	}
 	if e.OK() {
 		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.BPFFSRoot, BPFFS: from.FS,
-			Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers}})
+			Holds: true, Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers, Only: from.Only}})
 	}
 	return e
 }
@@ -274,8 +370,13 @@ func (s *Sim) mountinfo(a *actor, st *step.Step) Expect {
 		return Expect{Verdict: oracle.Verdict{Rule: "the oracle covers only masks whose bits have names in its tables",
 			ID: "mountinfo/not-modelled"}}
 	}
+	if by := flag(st, step.KeyBy); by && s.facts.Version().Less(uapi.Release{Major: 6, Minor: 11}) {
+		return notModelled("statmount") // STATMOUNT_MNT_OPTS
+	}
 	e := harnessStep(st.Op)
-	e.Text = shown
+	if e.Text = shown; flag(st, step.KeyBy) { // statmount_mnt_opts has those of the file system alone
+		e.Text = strings.TrimPrefix(strings.TrimPrefix(shown, "rw"), ",")
+	}
 	return e
 }
 
@@ -330,7 +431,8 @@ func (s *Sim) bpffs(a *actor, st *step.Step) Expect {
 // of its own.
 func (s *Sim) copyMounts() {
 	c := copier{map[*oracle.BPFFS]*oracle.BPFFS{}, map[*oracle.Mount]*oracle.Mount{},
-		map[*oracle.Context]*oracle.Context{}, map[*oracle.Node]*oracle.Node{}, map[*oracle.Content]*oracle.Content{}}
+		map[*oracle.Context]*oracle.Context{}, map[*oracle.Node]*oracle.Node{}, map[*oracle.Content]*oracle.Content{},
+		map[*oracle.Inode]*oracle.Inode{}}
 	tables := map[int]map[uint64][]*oracle.Mount{}
 	for ns, places := range s.tables {
 		tables[ns] = map[uint64][]*oracle.Mount{}
@@ -354,6 +456,7 @@ type copier struct {
 	contexts map[*oracle.Context]*oracle.Context
 	nodes    map[*oracle.Node]*oracle.Node
 	contents map[*oracle.Content]*oracle.Content
+	inodes   map[*oracle.Inode]*oracle.Inode
 }
 
 func (c *copier) fd(fd oracle.FD) oracle.FD {
@@ -363,6 +466,11 @@ func (c *copier) fd(fd oracle.FD) oracle.FD {
 		c.contents[fd.Content] = &n
 	}
 	fd.Content = c.contents[fd.Content]
+	if fd.Inode != nil && c.inodes[fd.Inode] == nil {
+		n := *fd.Inode
+		c.inodes[fd.Inode] = &n
+	}
+	fd.Inode = c.inodes[fd.Inode]
 	if fd.Node != nil {
 		fd.Node = c.nodes[fd.Node]
 	}

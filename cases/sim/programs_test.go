@@ -211,6 +211,34 @@ root mountinfo at=/mnt/b # ok mountinfo "rw,uid=5,gid=6,mode=750,delegate_cmds=a
 root umount at=/mnt/b # ok umount/allowed
 root umount at=/mnt/b # EINVAL umount/nothing-mounted
 `},
+	{"read-only mounts and files", "7.3", `
+actor owner userns uid=1000
+actor peer userns uid=1000
+owner bpffs cmds=any maps=any at=/mnt/a -> b # ok bpffs/allowed
+owner token_create bpffs=b umask=0277 -> t # ok token_create/allowed [any any 0x0 0x0]
+owner stat t # ok stat "mode=400 uid=0 gid=0"
+owner chmod t mode=0 # ok chmod/allowed
+owner file t watch # ok file/allowed
+owner file t watch caps=none # EACCES file/unreadable
+owner file t read # EINVAL file/no-read
+owner file b read # ? file/not-modelled
+owner proc_fdinfo t from=owner # ok proc_fdinfo/allowed [any any 0x0 0x0]
+peer proc_fdinfo t from=owner # EACCES proc_fdinfo/ptrace
+owner mount_attr b readonly=1 # ok mount_attr/allowed
+owner chmod t mode=600 # EROFS chmod/read-only
+owner mkdir in=b name=d # EROFS mkdir/read-only
+owner bind of=b at=/mnt/b # ok bind/allowed
+owner open at=/mnt/b -> c # ok open/allowed
+owner mkdir in=c name=d # EROFS mkdir/read-only
+owner remount at=/mnt/b # ok remount/allowed
+owner mkdir in=c name=d # ok mkdir/allowed
+owner clone_mount of=c -> m # ok clone_mount/allowed
+owner mount_attr m readonly=1 # ok mount_attr/allowed
+owner clone_mount of=t # EINVAL clone_mount/pseudo
+owner send b peer # ok send
+peer mount_attr b readonly=0 # EINVAL mount_attr/not-here
+peer clone_mount of=b # EINVAL clone_mount/not-here
+`},
 	{"mounts", "7.3", `
 actor owner userns uid=1000
 actor peer joins owner

@@ -28,7 +28,7 @@ func (s *Sim) attach(a *actor, m *oracle.Mount, at uint64) {
 	}
 	s.group(m)
 	s.eachPeer(under, func(ns int, at uint64, place int) {
-		s.put(ns, at, &oracle.Mount{FS: m.FS, Peers: m.Peers}, place+1) // below what lies there already
+		s.put(ns, at, &oracle.Mount{FS: m.FS, Peers: m.Peers, Only: m.Only}, place+1) // below what lies there already
 	})
 }
 

@@ -213,6 +213,9 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpLinkDetach:    (*Sim).linkDetach,
 	step.OpIterCreate:    (*Sim).iterCreate,
 	step.OpAttached:      (*Sim).showAttached,
+	step.OpMountAttr:     (*Sim).mountAttr,
+	step.OpFile:          (*Sim).fileCall,
+	step.OpProcFdinfo:    (*Sim).procFdinfo,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor
@@ -316,7 +319,7 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 		e.Values = s.kernel.Shown(masks)
 		token := &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}
 		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount,
-			Token: token})
+			Token: token, Inode: tokenInode(a, st)})
 		s.born(a, st, oracle.HookTokenFree, token)
 	}
 	return e

@@ -14,6 +14,7 @@ const (
 	KeyGID
 	KeyMode // of chmod, too
 	KeyUnknown
+	KeySource
 	KeyFlag // the name of a mount option that is set without a value
 
 	// How a request gives a token.
@@ -66,15 +67,22 @@ const (
 	KeyTo
 	KeyFrom // the actor whose descriptor it is
 	KeyValue
-	KeyContext // the descriptor of fsopen or fspick
-	KeyMount   // the descriptor of fsmount or clone_mount
-	KeyAt      // a Place
-	KeyShown   // a Place that is bound elsewhere
-	KeyPath    // a name below a directory
-	KeyHow     // a How
-	KeyLazy    // umount with MNT_DETACH
-	KeyIn      // the directory that a name is made in
-	KeyOn01    // 0 or 1
+	KeyContext  // the descriptor of fsopen or fspick
+	KeyMount    // the descriptor of fsmount or clone_mount
+	KeyAt       // a Place
+	KeyShown    // a Place that is bound elsewhere
+	KeyPath     // a name below a directory
+	KeyHow      // a How
+	KeyLazy     // umount with MNT_DETACH
+	KeyIn       // the directory that a name is made in
+	KeyOn01     // 0 or 1
+	KeyAs       // how fsconfig(2) gets the values, a Form
+	KeyExcl     // FSCONFIG_CMD_CREATE_EXCL
+	KeyReadonly // MOUNT_ATTR_RDONLY
+	KeyIDMap    // the user namespace of MOUNT_ATTR_IDMAP
+	KeyUmask
+	KeyBy     // a By
+	KeyFileDo // a FileDo
 	KeyTimes
 	KeySlack
 	KeyRace   // a Race
@@ -134,6 +142,7 @@ var keys = [Keys]keyRow{
 	KeyGID:     {option: "gid"},
 	KeyMode:    {option: "mode"},
 	KeyUnknown: {option: "unknown"},
+	KeySource:  {option: "source"},
 
 	KeyFlags:       {field: true},
 	KeyAttr:        {field: true},

@@ -34,6 +34,9 @@ const (
 	KindDo
 	KindBuffer
 	KindSpot
+	KindForm
+	KindBy
+	KindFileDo
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -44,6 +47,7 @@ var words = [Kinds][]string{
 	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: Hooks, KindPlace: Places, KindHow: Hows,
 	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
 	KindSpot: Spots,
+	KindForm: Forms, KindBy: Bys, KindFileDo: FileDos,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.

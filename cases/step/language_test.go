@@ -43,7 +43,7 @@ func described(r *Operation) string {
 func TestLanguageOfSteps(t *testing.T) {
 	want := []struct{ name, row string }{
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
-		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd="},
+		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
 			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= no_fd= memlock= kernel="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
@@ -55,23 +55,23 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"sysrq", "broker nothing : KEY"},
 		{"call", "worker object timed caps : cmd=! token= attr= on= prog= id= common="},
 		{"fsopen", "worker nothing makes caps :"},
-		{"fsconfig", "worker nothing caps : CONTEXT flag= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
-		{"fscreate", "worker nothing caps : CONTEXT"},
+		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
+		{"fscreate", "worker nothing caps : CONTEXT excl="},
 		{"fsreconfigure", "worker nothing caps : CONTEXT"},
 		{"fspick", "worker nothing makes caps : at=!"},
-		{"fsmount", "worker nothing makes caps : CONTEXT"},
+		{"fsmount", "worker nothing makes caps : CONTEXT readonly="},
 		{"move_mount", "worker nothing caps : MOUNT at=!"},
 		{"mount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"remount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
-		{"bind", "worker nothing caps : from=! at=!"},
-		{"clone_mount", "worker nothing makes caps : at=!"},
+		{"bind", "worker nothing caps : from=| of=| at=!"},
+		{"clone_mount", "worker nothing makes caps : at=| of=|"},
 		{"share", "worker nothing caps : at=!"},
 		{"umount", "both nothing caps : at=! lazy="},
 		{"open", "worker nothing makes caps : of=| at=| path= how="},
 		{"mkdir", "worker nothing caps : in=! name=!"},
 		{"chmod", "worker nothing caps : HANDLE mode=!"},
 		{"stat", "leader text : HANDLE"},
-		{"mountinfo", "leader text : at=!"},
+		{"mountinfo", "leader text : at=! by="},
 		{"fdinfo", "leader masks : HANDLE"},
 		{"token_info", "worker masks caps : HANDLE"},
 		{"pin", "worker nothing caps : HANDLE in=! name=!"},
@@ -106,6 +106,9 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"detach_link", "worker nothing caps : HANDLE"},
 		{"iterate", "worker object caps : HANDLE"},
 		{"attached", "broker text : to=!"},
+		{"mount_attr", "worker nothing caps : MOUNT readonly=| idmap=|"},
+		{"file", "worker nothing caps : HANDLE DO"},
+		{"proc_fdinfo", "both masks caps : HANDLE from=!"},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))

@@ -78,6 +78,9 @@ const (
 	OpBarriers
 
 	OpReopen
+	OpMountAttr
+	OpFile
+	OpProcFdinfo
 
 	// What a program is attached to.
 	OpLinkCreate
@@ -271,6 +274,7 @@ var operations = [Ops]Operation{
 				Doc: "the bpffs, or another descriptor, to make it from"}.point(),
 			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
 			paramAttr, paramInside, paramThen, paramNoFD,
+			{Key: KeyUmask, Name: "umask", Kind: KindText, Doc: "the process's umask, octal"},
 		},
 	},
 	OpMapCreate: {
@@ -379,11 +383,18 @@ var operations = [Ops]Operation{
 				Name: "flag",
 				Kind: KindText,
 				Doc:  "the name of an option, set without a value",
-			}}, mountOptions...),
+			},
+			{Key: KeyAs, Name: "as", Kind: KindForm,
+				Doc: "the values are no strings: FSCONFIG_SET_BINARY, SET_PATH, SET_PATH_EMPTY, SET_FD"},
+			{Key: KeySource, Name: "source", Kind: KindOption, Doc: "what is mounted, which a bpffs does not use"},
+		}, mountOptions...),
 	},
 	OpFscreate: {
 		Name: "fscreate", Who: ByWorker, Caps: true, Drawn: Drawn{Along: true}, Doc: "FSCONFIG_CMD_CREATE",
-		Params: []Param{paramContext},
+		Params: []Param{
+			paramContext,
+			{Key: KeyExcl, Name: "excl", Kind: KindNum, Doc: "1: FSCONFIG_CMD_CREATE_EXCL"},
+		},
 	},
 	OpFsreconfigure: {
 		Name: "fsreconfigure", Who: ByWorker, Caps: true, Drawn: Drawn{Along: true}, Doc: "FSCONFIG_CMD_RECONFIGURE",
@@ -395,7 +406,11 @@ var operations = [Ops]Operation{
 	},
 	OpFsmount: {
 		Name: "fsmount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Along: true},
-		Doc: "fsmount(2): a detached mount", Params: []Param{paramContext},
+		Doc: "fsmount(2): a detached mount",
+		Params: []Param{
+			paramContext,
+			{Key: KeyReadonly, Name: "readonly", Kind: KindNum, Doc: "1: with MOUNT_ATTR_RDONLY"},
+		},
 	},
 	OpMoveMount: {
 		Name: "move_mount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "move_mount(2) to a place",
@@ -416,14 +431,16 @@ var operations = [Ops]Operation{
 	OpBind: {
 		Name: "bind", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mount(2) with MS_BIND",
 		Params: []Param{
-			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "the place to bind from", Use: Required},
+			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "the place to bind from", Use: OneOf},
+			{Key: KeyHandle, Name: "of", Kind: KindHandle, Doc: "or the descriptor of a file", Use: OneOf},
 			paramAt.as(Required),
 		},
 	},
 	OpCloneMount: {
 		Name: "clone_mount", Makes: true, Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc:    "open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount",
-		Params: []Param{paramAt.as(Required)},
+		Doc: "open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount",
+		Params: []Param{paramAt.as(OneOf),
+			{Key: KeyHandle, Name: "of", Kind: KindHandle, Doc: "or of the file of a descriptor", Use: OneOf}},
 	},
 	OpShare: {
 		Name: "share", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
@@ -453,17 +470,21 @@ var operations = [Ops]Operation{
 	OpChmod: {
 		Name: "chmod", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 11}, Doc: "fchmod(2)",
 		Params: []Param{
-			paramHandle("a directory"),
+			paramHandle("a directory, or a token"),
 			{Key: KeyMode, Name: "mode", Kind: KindText, Doc: "the permission bits, octal", Use: Required},
 		},
 	},
 	OpStat: {
 		Name: "stat", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
-		Doc: "compare mode, owner and group as fstat(2) shows them", Params: []Param{paramHandle("a directory")},
+		Doc: "compare mode, owner and group as fstat(2) shows them", Params: []Param{paramHandle("a directory, or a token")},
 	},
 	OpMountinfo: {
 		Name: "mountinfo", Who: ByLeader, Shows: ShowsText, Drawn: Drawn{Cell: 1},
-		Doc: "compare the mount options in /proc/self/mountinfo", Params: []Param{paramAt.as(Required)},
+		Doc: "compare the mount options in /proc/self/mountinfo",
+		Params: []Param{
+			paramAt.as(Required),
+			{Key: KeyBy, Name: "by", Kind: KindBy, Doc: "statmount: those that statmount(2) shows"},
+		},
 	},
 	OpFdinfo: {
 		Name: "fdinfo", Who: ByLeader, Shows: ShowsMasks, Drawn: Drawn{Cell: 1},
@@ -726,6 +747,29 @@ var operations = [Ops]Operation{
 		Name: "attached", Who: ByBroker, Shows: ShowsText, Drawn: Drawn{Along: true},
 		Doc:    "how many programs root sees at a target, BPF_PROG_QUERY; the number is compared",
 		Params: []Param{paramSpot},
+	},
+	OpMountAttr: {
+		Name: "mount_attr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "mount_setattr(2) of a mount, or of the directory that is its root",
+		Params: []Param{
+			{Key: KeyMount, Name: "mount", Kind: KindHandle, Doc: "the descriptor of fsmount, clone_mount or open",
+				Use: Positional},
+			{Key: KeyReadonly, Name: "readonly", Kind: KindNum, Doc: "1 sets MOUNT_ATTR_RDONLY, 0 clears it", Use: OneOf},
+			{Key: KeyIDMap, Name: "idmap", Kind: KindHandle, Doc: "MOUNT_ATTR_IDMAP with this user namespace", Use: OneOf},
+		},
+	},
+	OpFile: {
+		Name: "file", Who: ByWorker, Caps: true, Drawn: Drawn{Cell: 1}, Doc: "a system call on a token as a file",
+		Params: []Param{
+			paramHandle("a token"),
+			{Key: KeyFileDo, Name: "do", Kind: KindFileDo, Use: Positional,
+				Doc: "truncate, watch (inotify_add_watch), read or write"},
+		},
+	},
+	OpProcFdinfo: {
+		Name: "proc_fdinfo", Who: ByBoth, Shows: ShowsMasks, Caps: true, Drawn: Drawn{Cell: 1},
+		Doc:    "compare the masks in /proc/PID/fdinfo/N of another process",
+		Params: []Param{paramHandle("a token"), paramFrom},
 	},
 }
 

@@ -318,9 +318,14 @@ func proveToken(fd int) (step.Proof, []uint64) {
 	if err != nil {
 		return step.DoesNotWork, nil
 	}
+	return masksIn(string(text))
+}
+
+// masksIn reads the masks in the text of an fdinfo.
+func masksIn(text string) (step.Proof, []uint64) {
 	var values []uint64
 	for _, name := range []string{"allowed_cmds", "allowed_maps", "allowed_progs", "allowed_attachs"} {
-		v, ok := fdinfoMask(string(text), name)
+		v, ok := fdinfoMask(text, name)
 		if !ok {
 			return step.DoesNotWork, nil
 		}

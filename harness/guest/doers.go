@@ -83,6 +83,9 @@ var doers = [step.Ops]doer{
 	step.OpLinkDetach:    {actor: (*actor).detachLink},
 	step.OpIterCreate:    {actor: (*actor).createIter},
 	step.OpAttached:      {broker: (*agent).showAttached},
+	step.OpMountAttr:     {actor: (*actor).mountAttr},
+	step.OpFile:          {actor: (*actor).fileCall},
+	step.OpProcFdinfo:    {broker: (*agent).takeFrom, actor: (*actor).procFdinfo},
 }
 
 var errUnknownOp = errors.New("does not know the operation")

@@ -48,7 +48,7 @@ func (a *actor) fsconfig(s *step.Step) (int, step.Observation) {
 		case arg.Key == step.KeyFlag:
 			err = unix.FsconfigSetFlag(context, arg.Str)
 		case arg.Key.MountOption() != "":
-			err = unix.FsconfigSetString(context, arg.Key.MountOption(), a.btf.option(arg))
+			err = setOption(context, s, arg.Key.MountOption(), a.btf.option(arg))
 		}
 		if err != nil {
 			return done(err)
@@ -58,6 +58,9 @@ func (a *actor) fsconfig(s *step.Step) (int, step.Observation) {
 }
 
 func (a *actor) fscreate(s *step.Step) (int, step.Observation) {
+	if excl, _ := s.Num(step.KeyExcl); excl != 0 {
+		return done(fsconfig(a.fd(s, step.KeyContext), createExcl, "", nil, 0))
+	}
 	return done(unix.FsconfigCreate(a.fd(s, step.KeyContext)))
 }
 
@@ -70,7 +73,11 @@ func (a *actor) fspick(s *step.Step) (int, step.Observation) {
 }
 
 func (a *actor) fsmount(s *step.Step) (int, step.Observation) {
-	return kept(unix.Fsmount(a.fd(s, step.KeyContext), unix.FSMOUNT_CLOEXEC, 0))
+	attrs := 0
+	if only, _ := s.Num(step.KeyReadonly); only != 0 {
+		attrs = unix.MOUNT_ATTR_RDONLY
+	}
+	return kept(unix.Fsmount(a.fd(s, step.KeyContext), unix.FSMOUNT_CLOEXEC, attrs))
 }
 
 // mounted notes the place of a mount, so that forget unmounts it.
@@ -106,11 +113,19 @@ func (a *actor) remount(s *step.Step) (int, step.Observation) {
 }
 
 func (a *actor) bind(s *step.Step) (int, step.Observation) {
-	return a.mounted(s, unix.Mount(place(s, step.KeyShown), place(s, step.KeyAt), "", unix.MS_BIND, ""))
+	from := place(s, step.KeyShown)
+	if has(s, step.KeyHandle) {
+		from = a.procFile(s)
+	}
+	return a.mounted(s, unix.Mount(from, place(s, step.KeyAt), "", unix.MS_BIND, ""))
 }
 
 func (a *actor) cloneMount(s *step.Step) (int, step.Observation) {
-	return kept(unix.OpenTree(unix.AT_FDCWD, place(s, step.KeyAt), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	if has(s, step.KeyHandle) {
+		return kept(unix.OpenTree(a.fd(s, step.KeyHandle), "", flags|unix.AT_EMPTY_PATH))
+	}
+	return kept(unix.OpenTree(unix.AT_FDCWD, place(s, step.KeyAt), flags))
 }
 
 func (a *actor) share(s *step.Step) (int, step.Observation) {
@@ -189,6 +204,9 @@ func (a *actor) stat(s *step.Step) (int, step.Observation) {
 // mountinfo reads the options that the kernel shows of the last mount at a
 // place: the last field of its line.
 func (a *actor) mountinfo(s *step.Step) (int, step.Observation) {
+	if has(s, step.KeyBy) {
+		return statmount(place(s, step.KeyAt))
+	}
 	text, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
 		return done(err)

@@ -1,6 +1,8 @@
 package guest
 
 import (
+	"strconv"
+
 	"fmt"
 	"runtime"
 	"slices"
@@ -176,6 +178,9 @@ func withNumber(s *step.Step, k step.Key, fd int) *step.Step {
 
 func (a *actor) createToken(s *step.Step) (fd int, errno uapi.Errno) {
 	flags, _ := s.Num(step.KeyFlags)
+	if mask, err := strconv.ParseUint(str(s, step.KeyUmask), 8, 32); err == nil {
+		defer unix.Umask(unix.Umask(int(mask)))
+	}
 	return tokenCreate(uint32(flags), a.fd(s, step.KeyBPFFS), s)
 }
 

@@ -1,0 +1,38 @@
+package step
+
+// Form is how fsconfig(2) gets a value, if it is no string.
+type Form uint8
+
+// The forms.
+const (
+	FormBinary Form = iota + 1
+	FormPath
+	FormPathEmpty
+	FormFD
+)
+
+// Forms are the forms as a case file spells them.
+var Forms = []string{FormBinary: "binary", FormPath: "path", FormPathEmpty: "path_empty", FormFD: "fd"}
+
+// By is a system call that shows what /proc shows.
+type By uint8
+
+// The calls.
+const ByStatmount By = 1
+
+// Bys are the calls as a case file spells them.
+var Bys = []string{ByStatmount: "statmount"}
+
+// FileDo is what is done with a token as a file.
+type FileDo uint8
+
+// What is done.
+const (
+	FileTruncate FileDo = iota + 1
+	FileWatch           // inotify_add_watch(2)
+	FileRead
+	FileWrite
+)
+
+// FileDos are the actions as a case file spells them.
+var FileDos = []string{FileTruncate: "truncate", FileWatch: "watch", FileRead: "read", FileWrite: "write"}
