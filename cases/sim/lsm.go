@@ -115,7 +115,25 @@ func (s *Sim) ranLSM(a *actor, st *step.Step) Expect {
 			req.Freed = ptr(s.freed(req.Program) - s.lsm[i].freed)
 		}
 	}
+	if req.Freed != nil && s.mayHold(req.Program.Hook) {
+		return Expect{Verdict: oracle.Verdict{Rule: "the oracle does not follow programs that were attached",
+			ID: "lsm_ran/not-modelled"}}
+	}
 	return s.decide(a, st, req)
+}
+
+// mayHold reports whether something that was attached may hold an object of a hook: a link or a target has a
+// program, and a program its token.
+func (s *Sim) mayHold(h oracle.Hook) bool {
+	if h == oracle.HookMapFree {
+		return false
+	}
+	for _, c := range s.attached.chains {
+		if len(c.Entries) > 0 {
+			return true
+		}
+	}
+	return len(s.attached.bonds) > 0
 }
 
 func frees(h oracle.Hook) bool {
