@@ -331,7 +331,8 @@ var fileRules = []rule[*FileCall]{
 		holds: func(c *fileCall) bool { return c.req.Do == Read }},
 	{id: "no-write", fn: "vfs_write", errno: eINVAL, text: "a token cannot be written to",
 		holds: func(c *fileCall) bool { return c.req.Do == Write }},
-	{id: "unreadable", fn: "inotify_find_inode", errno: eACCES, text: "the mode of the token does not let the caller read it",
+	{id: "unreadable", fn: "inotify_find_inode", errno: eACCES,
+		text:  "the mode of the token does not let the caller read it",
 		holds: func(c *fileCall) bool { return c.req.Do == Watch && !c.req.FD.Inode.permits(c.Caller, mayRead) }},
 }
 

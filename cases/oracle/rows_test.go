@@ -74,22 +74,22 @@ func TestOwnerRule(t *testing.T) {
 		want   bool
 	}{
 		{"in C with the capability", Cred{Userns: child, Euid: 1000, Caps: capsBPF}, child, true},
-		{"in C without", Cred{Userns: child, Euid: 1000, Caps: 0}, child, false},
+		{"in C without", cred(child, 1000, 0), child, false},
 		{"in C with CAP_NET_ADMIN", cred(child, 1000, capsNet), child, false},
 		{"initial root with all", cred(Initial, 0, uapi.AllCaps), child, true},
-		{"initial uid 0 without capabilities, its own C", Cred{Userns: Initial, Euid: 0, Caps: 0}, ofRoot, true},
-		{"initial uid 0 without capabilities, in the initial namespace", Cred{Userns: Initial, Euid: 0, Caps: 0}, Initial, false},
-		{"initial uid 1000 without capabilities, its own C", Cred{Userns: Initial, Euid: 1000, Caps: 0}, child, true},
-		{"initial uid 12345", Cred{Userns: Initial, Euid: 12345, Caps: 0}, child, false},
-		{"initial uid 0 without capabilities, another's C", Cred{Userns: Initial, Euid: 0, Caps: 0}, child, false},
+		{"initial uid 0 without capabilities, its own C", cred(Initial, 0, 0), ofRoot, true},
+		{"initial uid 0 without capabilities, in the initial namespace", cred(Initial, 0, 0), Initial, false},
+		{"initial uid 1000 without capabilities, its own C", cred(Initial, 1000, 0), child, true},
+		{"initial uid 12345", cred(Initial, 12345, 0), child, false},
+		{"initial uid 0 without capabilities, another's C", cred(Initial, 0, 0), child, false},
 		{"root of a sibling of the same owner", cred(sibling, 1000, uapi.AllCaps), child, false},
 		{"root of a namespace inside C", cred(inner, 1000, uapi.AllCaps), child, false},
 		{"in C, for the initial namespace", cred(child, 1000, uapi.AllCaps), Initial, false},
-		{"the owner of C, for a child of C", Cred{Userns: Initial, Euid: 1000, Caps: 0}, inner, true},
-		{"the owner of C, for a grandchild of another owner", Cred{Userns: Initial, Euid: 1000, Caps: 0}, grand, true},
-		{"the owner of a grandchild, from outside C", Cred{Userns: Initial, Euid: 7, Caps: 0}, grand, false},
+		{"the owner of C, for a child of C", cred(Initial, 1000, 0), inner, true},
+		{"the owner of C, for a grandchild of another owner", cred(Initial, 1000, 0), grand, true},
+		{"the owner of a grandchild, from outside C", cred(Initial, 7, 0), grand, false},
 		{"capabilities in C, for its grandchild", Cred{Userns: child, Euid: 4242, Caps: capsBPF}, grand, true},
-		{"the owner's euid in C, for its child", Cred{Userns: child, Euid: 1000, Caps: 0}, inner, true},
+		{"the owner's euid in C, for its child", cred(child, 1000, 0), inner, true},
 	} {
 		if got := tt.caller.capable(tt.target, uapi.CAP_BPF); got != tt.want {
 			t.Errorf("%s: capable %v, want %v", tt.name, got, tt.want)

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -9,8 +10,25 @@ import (
 	"tokentest/harness/usage"
 )
 
-// CallSites writes the calls of a kernel tree that no decision point stands for. It is an error if there are any.
-func CallSites(w io.Writer, tree string) error {
+// Decisions writes the table of decision points; with a kernel tree, the calls of the tree that have none.
+func Decisions(ctx context.Context, w io.Writer, tree string) error {
+	if tree != "" {
+		return callSites(w, tree)
+	}
+	c, err := cases.Load(ctx)
+	if err != nil {
+		return err
+	}
+	covered, err := cases.CoverDecisions(ctx, c)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(w, covered.Markdown())
+	return err
+}
+
+// callSites writes the calls of a kernel tree that no decision point stands for. It is an error if there are any.
+func callSites(w io.Writer, tree string) error {
 	points, err := cases.Decisions()
 	if err != nil {
 		return err

@@ -74,26 +74,10 @@ func (a *app) listDecisionsCmd() *cobra.Command {
 Markdown. With --source it lists the calls of a kernel tree that ask for a privilege and have no point.`,
 		Example: "  tokentest list decisions\n  tokentest list decisions --source ~/linux",
 		Args:    args(cobra.NoArgs),
-		RunE:    func(c *cobra.Command, _ []string) error { return a.listDecisions(c.Context(), source) },
+		RunE:    func(c *cobra.Command, _ []string) error { return explain.Decisions(c.Context(), a.stdout, source) },
 	}
 	c.Flags().StringVar(&source, "source", "", "list the calls in the kernel tree `DIR` that no point stands for")
 	return c
-}
-
-func (a *app) listDecisions(ctx context.Context, source string) error {
-	if source != "" {
-		return explain.CallSites(a.stdout, source)
-	}
-	c, err := cases.Load(ctx)
-	if err != nil {
-		return err
-	}
-	covered, err := cases.CoverDecisions(ctx, c)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprint(a.stdout, covered.Markdown())
-	return err
 }
 
 func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *btfFlag) error {
