@@ -39,7 +39,7 @@ type app struct {
 	bisecting      bool     // exit codes are those for "git bisect run"
 	resume         string   // the directory of the run to resume
 	begun          []string // its command line
-	overrides      []override
+	overrides      []cli.Override
 	recall         func(*lab.Lab, *plan.Plan) error // takes the place of a run
 	watching       bool                             // this is a run of --watch
 	stopped        bool                             // the user ended --watch: that is no interruption

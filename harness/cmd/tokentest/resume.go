@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
+	"tokentest/harness/cli"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -51,9 +50,6 @@ func (a *app) commandLine() []string {
 // outputFlags are the flags that concern what a run prints, and what its exit code
 // says: a resumed run takes their new values. All other flags keep their values.
 var outputFlags = []string{"format", "baseline", "fail-on", "console", "quiet", "allow-empty", bisectName}
-
-// override is a flag that a resumed run takes instead of its own.
-type override struct{ name, value string }
 
 // resumeRun resumes a run that was interrupted or killed, by the command line that
 // it was started with.
@@ -125,37 +121,13 @@ func (a *app) onlyOutput(c *cobra.Command, args []string) error {
 		return usage.Errorf("--resume takes the cases of the run: leave out %s, or start a new run", shell.Join(args...))
 	}
 	var refused []string
-	here, err := os.Getwd()
-	c.Flags().Visit(func(fl *pflag.Flag) {
-		switch {
-		case fl.Name == "resume":
-		case !slices.Contains(outputFlags, fl.Name):
-			refused = append(refused, "--"+fl.Name)
-		case fl.Name == "fail-on":
-			list, _ := c.Flags().GetStringSlice(fl.Name) // the flag is a list
-			a.overrides = append(a.overrides, override{fl.Name, strings.Join(list, ",")})
-		case fl.Name == "baseline" && !filepath.IsAbs(fl.Value.String()): // the run was started elsewhere
-			a.overrides = append(a.overrides, override{fl.Name, filepath.Join(here, fl.Value.String())})
-		default:
-			a.overrides = append(a.overrides, override{fl.Name, fl.Value.String()})
-		}
-	})
+	var err error
+	a.overrides, refused, err = cli.Changed(c.Flags(), outputFlags, []string{"resume"}, []string{"baseline"})
 	if len(refused) > 0 {
 		return usage.Errorf("--resume takes the flags that the run was started with: leave out %s, or start a new run",
 			strings.Join(refused, " "))
 	}
 	return err
-}
-
-// override gives the flags of a resumed run the values that its second command
-// line has.
-func (a *app) override(c *cobra.Command) error {
-	for _, o := range a.overrides {
-		if err := c.Flags().Set(o.name, o.value); err != nil {
-			return usage.Errorf("--%s %s: %w", o.name, o.value, err)
-		}
-	}
-	return nil
 }
 
 // noteResume says, as the last line, how to complete a run that is not complete. Pretty ends

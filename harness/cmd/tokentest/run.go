@@ -95,7 +95,7 @@ with +PATCHES. The topic references has all forms.`,
 			if f.resume != "" && a.begun == nil {
 				return a.resumeRun(c, f, args)
 			}
-			if err := a.override(c); err != nil {
+			if err := cli.Apply(c.Flags(), a.overrides); err != nil {
 				return err
 			}
 			if f.watch && a.begun == nil && !a.watching {
