@@ -78,6 +78,11 @@ decisions: ## rewrite results/decision-points.md: which case covers which decisi
 	@mkdir -p results
 	@$(BIN) list decisions > results/decision-points.md
 
+cover: ## rewrite results/cover.md: which code of 6.12 and 7.3 the cases execute
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@scripts/cover.sh results/cover.md deb:6.12 deb:7.3
+
 dist: ## make a release in dist: static programs for amd64 and arm64, checksums, bill of materials
 	@DAY='$(DAY)' scripts/dist.sh '$(VERSION)'
 
@@ -120,4 +125,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate golden parity decisions dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate golden parity decisions cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
