@@ -137,3 +137,70 @@ func TestActionRuns(t *testing.T) {
 		t.Errorf("outputs %q, %v", set, err)
 	}
 }
+
+// The steps of the file itself run as a runner runs them, from another checkout and with an empty HOME: expressions are
+// replaced, and each step has the outputs of those before it.
+func TestActionSteps(t *testing.T) {
+	a, home, work := readAction(t), t.TempDir(), t.TempDir()
+	bin := world(t, map[string]string{"qemu-system-x86_64": "exit 0", "sudo": "exit 0"})
+	for _, name := range []string{"bash", "realpath", "xargs", "printf", "chmod", "cat"} {
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(bin, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	program := filepath.Join(t.TempDir(), "tokentest")
+	text := "#!/bin/sh\ntest \"$1\" != --version || exit 0\nprintf '%s\\n' \"$HOME\" \"$@\" >called\n"
+	if err := os.WriteFile(program, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path, err := filepath.Abs("action")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"github.action_path": path, "inputs.kernel": "deb:6.12 x/bzImage", "inputs.program": program}
+	for name, in := range a.Inputs {
+		if _, given := values["inputs."+name]; !given && in.Default != nil {
+			values["inputs."+name] = *in.Default
+		}
+	}
+	expression := regexp.MustCompile(`\$\{\{ *([a-z_.]+) *\}\}`)
+	replaced := func(text string) string {
+		return expression.ReplaceAllStringFunc(text, func(e string) string {
+			return values[expression.FindStringSubmatch(e)[1]]
+		})
+	}
+	outputs, ran := filepath.Join(work, "outputs"), 0
+	for _, s := range a.Runs.Steps {
+		if s.Run == "" {
+			continue // another action, which needs a runner
+		}
+		ran++
+		cmd := exec.Command("bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", replaced(s.Run))
+		cmd.Dir = work
+		cmd.Env = []string{"PATH=" + bin, "HOME=" + home, "GITHUB_OUTPUT=" + outputs, "GITHUB_ACTION_PATH=" + path}
+		for name, value := range s.Env {
+			cmd.Env = append(cmd.Env, name+"="+replaced(value))
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("step %s: %v: %s", s.ID, err, out)
+		}
+		set, _ := os.ReadFile(outputs) // a step may set nothing
+		for line := range strings.Lines(string(set)) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			values["steps."+s.ID+".outputs."+name] = value
+		}
+		os.Remove(outputs)
+	}
+	called, err := os.ReadFile(filepath.Join(work, "called"))
+	want := home + "\nrun\n--format\ngithub\n--out\ntokentest-run\n--kernel\ndeb:6.12\n--kernel\nx/bzImage\n"
+	if err != nil || string(called) != want || ran != 2 {
+		t.Errorf("%d steps ran; called %q, %v; want %q", ran, called, err, want)
+	}
+	if got := replaced(a.Outputs["run"].Value); got != "tokentest-run" && !filepath.IsAbs(got) {
+		t.Errorf("the output run is %q", got)
+	}
+}

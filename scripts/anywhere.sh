@@ -52,3 +52,14 @@ check "a program runs in a machine" test "$(user exec -q -k "$dir/bzImage" -- sh
 check "the shell has u-root's commands" test "$(echo 'uname -s; exit' | user shell -q -k "$dir/bzImage")" = Linux
 check "the built-in files can be printed" cmp -s <(user files vmtest.mk) scripts/vmtest.mk
 check "it installs no Go, and finds none" sh -c "! ls -A '$dir/home' '$dir/home/.cache' | grep -i '^go'"
+
+# restored: the time in a machine that was restored from a snapshot is that of the host.
+restored() {
+	local before guest
+	user exec -q --snapshot=always -k "$dir/bzImage" -- "$(command -v true)"
+	sleep 10
+	before=$(date +%s)
+	guest=$(user exec -q --snapshot=always -k "$dir/bzImage" -- "$(command -v date)" +%s)
+	test "$guest" -ge "$before" && test "$guest" -le "$(date +%s)"
+}
+check "the clock of a restored machine is the host's" restored

@@ -217,7 +217,9 @@ func (x *executor) start() {
 			return
 		}
 	}
-	payload, err := wire.EncodeJSON(x.p.Exec)
+	e := x.p.Exec
+	e.Now = time.Now().UnixNano()
+	payload, err := wire.EncodeJSON(e)
 	if err != nil || x.write(wire.KindExec, payload) != nil {
 		return
 	}

@@ -15,6 +15,9 @@ type Exec struct {
 	Root string `json:"root,omitempty"`
 	UID  uint32 `json:"uid,omitempty"`
 	GID  uint32 `json:"gid,omitempty"`
+	// Now is the time on the host in nanoseconds since 1970: the clock of a restored machine stands at its snapshot. 0
+	// leaves the clock.
+	Now int64 `json:"now,omitempty"`
 	// Make are directories to create, Get files to send back at the end.
 	Make []string  `json:"make,omitempty"`
 	Get  []string  `json:"get,omitempty"`

@@ -17,6 +17,7 @@ const moduleDir = "/modules"
 // setUp mounts and loads everything. It returns what it changed, with what the kernel refused; a small kernel lacks
 // some of it, which is for the host to judge.
 func setUp() []step.Change {
+	os.Chmod("/", 0o755) // the kernel makes it with 1777
 	var done []step.Change
 	for _, m := range step.Mounts {
 		err := unix.Mount(m.FS, m.Dir, m.FS, flags(m), "")

@@ -23,6 +23,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/progress"
+	"tokentest/harness/report"
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
@@ -302,6 +303,17 @@ func (a *app) step(text string) {
 	if !a.quiet {
 		a.steps.Step(text)
 	}
+}
+
+// manyCases is how many cases a step has that takes much longer than a run of the default suite.
+const manyCases = 50_000
+
+// long begins a step that goes through cases, and says so beforehand if it will be long.
+func (a *app) long(what string, cases int) {
+	if cases >= manyCases {
+		a.note("%s has %d cases: it takes longer than a run of the default suite", what, cases)
+	}
+	a.step(fmt.Sprintf("%s, %s", what, report.Count(cases, "case")))
 }
 
 // noteOnce writes a line, but not twice.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -138,5 +139,6 @@ func (a *app) explainDiff(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	a.long(fmt.Sprintf("comparing %s and %s", args[0], args[1]), len(p.Cases))
 	return explain.Diff(ctx, a.stdout, facts, p.Cases, a.step)
 }

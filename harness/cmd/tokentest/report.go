@@ -109,7 +109,13 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 	if len(parts) == 1 {
 		return parts[0], nil
 	}
-	a.step(fmt.Sprintf("merging %d runs", len(parts)))
+	n := 0
+	for _, p := range parts {
+		for _, k := range p.Kernels {
+			n += k.Len()
+		}
+	}
+	a.long(fmt.Sprintf("merging %d runs", len(parts)), n)
 	r, err := result.Merge(parts)
 	if err != nil {
 		return nil, usage.Of(err)

@@ -452,6 +452,14 @@ func (a *app) write(format string, r *result.Run) error {
 		}
 	}
 	r.Called = self
+	if format == "html" {
+		n := 0
+		for _, k := range r.Kernels {
+			n += k.Len()
+		}
+		a.long("writing the page", n)
+		defer a.step("")
+	}
 	return report.Write(format, r, a.stdout, a.look())
 }
 

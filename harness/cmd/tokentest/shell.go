@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,7 +47,7 @@ CASE" shows what they should answer. The machine ends with the shell.`,
 func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) error {
 	p := &lab.Program{MemMiB: f.mem, Append: f.append, Files: byHand, Shell: true}
 	p.Args, p.Dir = []string{images.Shell}, "/"
-	p.Env = []string{"PATH=/bin", "HOME=/", "TERM=" + os.Getenv("TERM"), "USER=root"}
+	p.Env = shellEnv(os.Getenv("TERM"))
 	o, err := f.options(nil)
 	if err != nil {
 		return err
@@ -67,6 +68,16 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	}
 	a.code = a.verdict(ctx, &o, ended, l)
 	return nil
+}
+
+// shellEnv is the environment of the shell on a terminal of a kind. The shell asks a terminal for its colours and drops
+// what is typed until the answer comes, which some never send. It asks no terminal of the kinds screen and tmux.
+func shellEnv(kind string) []string {
+	quiet := func(prefix string) bool { return strings.HasPrefix(kind, prefix) }
+	if !slices.ContainsFunc([]string{"screen", "tmux"}, quiet) {
+		kind = "screen-256color"
+	}
+	return []string{"PATH=/bin", "HOME=/", "TERM=" + kind, "USER=root"}
 }
 
 // attended runs the shell on the user's terminal, if there is one.

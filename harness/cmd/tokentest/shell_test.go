@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// The shell reads what is typed at once on a terminal that answers no question.
+func TestShellOnSilentTerminal(t *testing.T) {
+	gosh := filepath.Join(t.TempDir(), "gosh")
+	goTool, err := exec.LookPath("/usr/local/go/bin/go")
+	if err != nil {
+		goTool, err = exec.LookPath("go")
+	}
+	if err != nil {
+		t.Skip("no Go: ", err)
+	}
+	build := exec.Command(goTool, "build", "-o", gosh, "github.com/u-root/u-root/cmds/core/gosh")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, kind := range []string{"xterm-256color", "dumb", "", "tmux"} {
+		cmd := exec.Command(gosh)
+		cmd.Env = shellEnv(kind)
+		tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
+		if err != nil {
+			t.Skip(err)
+		}
+		var out bytes.Buffer
+		ended := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(&out, tty)
+			ended <- err
+		}()
+		time.Sleep(500 * time.Millisecond)
+		if _, err := tty.WriteString("echo $((40+2))x\r"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		tty.WriteString("exit\r")
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%q: the shell did not end", kind)
+			cmd.Process.Kill()
+			<-ended
+		}
+		if err := cmd.Wait(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+			t.Error(err)
+		}
+		tty.Close()
+		if got := out.String(); !strings.Contains(got, "42x") || strings.Contains(got, "\x1b[6n") {
+			t.Errorf("%q: the terminal showed %q", kind, got)
+		}
+	}
+}
