@@ -161,7 +161,8 @@ func TestActionSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := map[string]string{"github.action_path": path, "inputs.kernel": "deb:6.12 x/bzImage", "inputs.program": program}
+	values := map[string]string{"github.action_path": path, "inputs.kernel": "deb:6.12 x/bzImage",
+		"inputs.program": program}
 	for name, in := range a.Inputs {
 		if _, given := values["inputs."+name]; !given && in.Default != nil {
 			values["inputs."+name] = *in.Default

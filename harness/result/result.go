@@ -255,6 +255,15 @@ func (r *Run) NotTried() (n, of int) {
 	return n, of
 }
 
+// Len is how many cases of all kernels have a result.
+func (r *Run) Len() int {
+	n := 0
+	for _, k := range r.Kernels {
+		n += k.Len()
+	}
+	return n
+}
+
 // Damages returns a line for each place where the run's records are damaged.
 func (r *Run) Damages() []string {
 	var out []string

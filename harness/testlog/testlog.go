@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -46,6 +47,14 @@ type Log struct {
 
 // Formats lists the formats of Parse; auto detects one.
 func Formats() []string { return []string{"auto", "tap", "test2json", "gotest"} }
+
+// Check refuses a format that does not exist, for a flag --parse.
+func Check(format string) error {
+	if !slices.Contains(Formats(), format) {
+		return fmt.Errorf("--parse %q: must be one of %s", format, strings.Join(Formats(), ", "))
+	}
+	return nil
+}
 
 // ErrNothing is what Parse returns for a text in which no test has a result: that is never a
 // pass.

@@ -59,17 +59,9 @@ no verdict, unless --allow-empty is given.`,
 	return c
 }
 
-// checkLog refuses a format of test output that does not exist.
-func checkLog(kind string) error {
-	if !slices.Contains(testlog.Formats(), kind) {
-		return usage.Errorf("--parse %q: must be one of %s", kind, strings.Join(testlog.Formats(), ", "))
-	}
-	return nil
-}
-
 func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty bool) error {
-	if err := checkLog(kind); err != nil {
-		return err
+	if err := testlog.Check(kind); err != nil {
+		return usage.Of(err)
 	}
 	log, err := testlog.Parse(in, kind)
 	if err != nil {
@@ -101,7 +93,7 @@ func (a *app) execParsed(c *cobra.Command, f *machineFlags, args []string, kind,
 	ctx := c.Context()
 	format, err := a.format(format)
 	if err == nil {
-		err = checkLog(kind)
+		err = usage.Of(testlog.Check(kind))
 	}
 	if err != nil {
 		return err

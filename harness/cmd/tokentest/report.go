@@ -111,9 +111,7 @@ func (a *app) loadParts(ctx context.Context, l *result.Loader, dirs []string) (*
 	}
 	n := 0
 	for _, p := range parts {
-		for _, k := range p.Kernels {
-			n += k.Len()
-		}
+		n += p.Len()
 	}
 	a.long(fmt.Sprintf("merging %d runs", len(parts)), n)
 	r, err := result.Merge(parts)

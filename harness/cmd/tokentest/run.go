@@ -453,11 +453,7 @@ func (a *app) write(format string, r *result.Run) error {
 	}
 	r.Called = self
 	if format == "html" {
-		n := 0
-		for _, k := range r.Kernels {
-			n += k.Len()
-		}
-		a.long("writing the page", n)
+		a.long("writing the page", r.Len())
 		defer a.step("")
 	}
 	return report.Write(format, r, a.stdout, a.look())

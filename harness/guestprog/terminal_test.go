@@ -1,4 +1,4 @@
-package main
+package guestprog
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func TestShellOnSilentTerminal(t *testing.T) {
 	}
 	for _, kind := range []string{"xterm-256color", "dumb", "", "tmux"} {
 		cmd := exec.Command(gosh)
-		cmd.Env = shellEnv(kind)
+		cmd.Env = ShellEnv(kind)
 		tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 		if err != nil {
 			t.Skip(err)
