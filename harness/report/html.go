@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
 	"slices"
 	"strings"
@@ -31,6 +32,29 @@ func HTML(r *result.Run, w io.Writer, _ Options) error {
 	return writePage(w, []*result.Run{r}, nil)
 }
 
+// pageTitle names the kernels, as far as a tab has room, and the verdict.
+func pageTitle(runs []*result.Run) string {
+	var names []string
+	for _, r := range runs {
+		for _, k := range kernels(r) {
+			if !slices.Contains(names, k.name()) {
+				names = append(names, k.name())
+			}
+		}
+	}
+	const most = 3
+	if n := len(names) - most; n > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", n))
+	}
+	title := strings.Join(append([]string{pageVerdict(runs)[1]}, names...), ", ")
+	for _, r := range runs {
+		if r.Damaged() != "" {
+			return "not a real run: " + title + " - tokentest"
+		}
+	}
+	return title + " - tokentest"
+}
+
 // HTMLComparison renders a comparison as a page with the runs of both sides, the kernels
 // of each pair side by side.
 func HTMLComparison(c *result.Comparison, w io.Writer, _ Options) error {
@@ -44,6 +68,7 @@ func writePage(w io.Writer, runs []*result.Run, c *result.Comparison) error {
 	if err != nil {
 		return err
 	}
+	page = strings.Replace(page, "{{title}}", template.HTMLEscapeString(pageTitle(runs)), 1)
 	head, rest, ok := strings.Cut(page, "{{summary}}")
 	before, after, ok2 := strings.Cut(rest, "{{data}}")
 	if !ok || !ok2 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -508,4 +509,29 @@ func TestPageDoubt(t *testing.T) {
 	show(allSkip())
 	p.has("#verdict", "no verdict")
 	p.has(".cause.broken", "nothing was decided: all 2 cases that were selected are skipped")
+}
+
+// The title names the kernel and the verdict, and is text.
+func TestPageTitle(t *testing.T) {
+	for _, tt := range []struct {
+		run  *result.Run
+		want string
+	}{
+		{passing(), "<title>✓ all as expected, deb:trixie - tokentest</title>"},
+		{lie(), "<title>not a real run: ✗ a kernel differs, deb:trixie - tokentest</title>"},
+	} {
+		var b bytes.Buffer
+		if err := HTML(tt.run, &b, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); !strings.Contains(got, tt.want) {
+			i := strings.Index(got, "<title>")
+			t.Errorf("got %q, want %q", got[i:i+100], tt.want)
+		}
+	}
+	hostile := passing()
+	hostile.Kernels[0].Ref = "</title><script>"
+	if got := template.HTMLEscapeString(pageTitle([]*result.Run{hostile})); strings.Contains(got, "<") {
+		t.Errorf("markup in the title: %s", got)
+	}
 }

@@ -60,7 +60,8 @@ var threatsPage = template.Must(template.New("threats").Parse(`<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>BPF token: who can do what</title>
 <style>
-:root { color-scheme: light dark; --line: #8884; --ok: #18794e; --no: #cd2b31; --dim: #777; }
+:root { color-scheme: light dark; --line: #8884; --ok: #18794e; --no: #cd2b31; --dim: #666; }
+@media (prefers-color-scheme: dark) { :root { --ok: #4cc38a; --no: #ff8589; --dim: #aaa; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 ol.toc { padding-left: 1.5rem; } .dim { color: var(--dim); font-size: .875rem; }
