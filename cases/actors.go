@@ -108,34 +108,197 @@ func oneActor(l actorLine, above []step.Actor) (step.Actor, error) {
 		if above[a.Parent].Kind == step.Init {
 			return a, fmt.Errorf("actor %s is not in a user namespace of its own", words[1])
 		}
+		if a.Kind == step.Userns && home(above, &above[a.Parent]).Apart&step.ApartPID != 0 {
+			return a, fmt.Errorf("actor %s is in a pid namespace, where it cannot map a further namespace's ids: /proc is "+
+				"of the initial one", words[1])
+		}
 		a.UID = above[a.Parent].UID
+		if a.Kind != step.Userns {
+			a.IDs = above[a.Parent].IDs
+		}
 		words = words[2:]
 	}
 	return a, actorOptions(&a, words)
 }
 
+// furtherNS are the words for further namespaces.
+var furtherNS = []struct {
+	name, doc string
+	is        step.Apart
+	config    string
+}{
+	{"net", "also a network namespace of its own", step.ApartNet, "NET_NS"},
+	{"pid", "also a pid namespace of its own", step.ApartPID, "PID_NS"},
+	{"cgroup", "also a cgroup namespace of its own", step.ApartCgroup, "CGROUPS"},
+}
+
+// mountNS are the words for where the mount namespace comes from.
+var mountNS = []string{step.MountsOwn: "own", step.MountsBefore: "before", step.MountsParent: "parent"}
+
+// FurtherNamespaces are the words for namespaces beside the user and the mount namespace.
+func FurtherNamespaces() []string {
+	var out []string
+	for _, w := range furtherNS {
+		out = append(out, w.name)
+	}
+	return out
+}
+
+// ActorOptions are an actor's options as an actor line spells them, but for caps=.
+func ActorOptions(a *step.Actor) []string {
+	var out []string
+	switch {
+	case a.Parent < 0 && a.IDs > 0:
+		out = append(out, fmt.Sprintf("uid=%d+%d", a.UID, a.IDs))
+	case a.Parent < 0:
+		out = append(out, fmt.Sprintf("uid=%d", a.UID))
+	case a.As != 0:
+		out = append(out, fmt.Sprintf("uid=%d", a.As))
+	}
+	for _, w := range furtherNS {
+		if a.Apart&w.is != 0 {
+			out = append(out, w.name)
+		}
+	}
+	if a.Mounts != step.MountsOwn {
+		out = append(out, "mounts="+mountNS[a.Mounts])
+	}
+	return out
+}
+
+// addApart reads a word for a further namespace.
+func addApart(a *step.Actor, word string) error {
+	for _, w := range furtherNS {
+		if w.name == word && a.Kind == step.Userns {
+			a.Apart |= w.is
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown option %q of an actor: %s; namespaces belong to a userns actor", word, optionsDoc)
+}
+
+const optionsDoc = "want uid=, caps=, mounts=, net, pid or cgroup"
+
 func actorOptions(a *step.Actor, words []string) error {
 	for _, w := range words {
-		k, v, _ := strings.Cut(w, "=")
+		k, v, isOption := strings.Cut(w, "=")
 		var err error
-		switch k {
-		case "uid":
-			var n uint64
-			n, err = parseNum(v)
-			a.UID = uint32(n)
-			if a.Parent >= 0 {
-				err = fmt.Errorf("an actor inside another's namespace has its uid")
-			}
-		case "caps":
+		switch {
+		case !isOption:
+			err = addApart(a, w)
+		case k == "uid":
+			err = readUID(a, v)
+		case k == "caps":
 			a.Caps, err = uapi.ParseCaps(v)
+		case k == "mounts":
+			n := slices.Index(mountNS, v)
+			a.Mounts = step.MountNS(max(n, 0))
+			if n < 0 || a.Kind != step.Userns {
+				err = fmt.Errorf("%s: want %s, of a userns actor", w, strings.Join(mountNS, ", "))
+			}
 		default:
-			err = fmt.Errorf("unknown option %q of an actor: want uid= or caps=", w)
+			err = fmt.Errorf("unknown option %q of an actor: %s", w, optionsDoc)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// readUID reads the uid of an actor: of a userns actor the first id that its namespace maps
+// and with + how many, of one inside another's namespace the uid as that numbers it.
+func readUID(a *step.Actor, value string) error {
+	first, count, isRange := strings.Cut(value, "+")
+	n, err := parseID(first)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.Kind == step.Userns && a.Parent >= 0:
+		return fmt.Errorf("a namespace below another's maps the uid of that")
+	case a.Parent >= 0 && isRange, isRange && a.Kind == step.Init:
+		return fmt.Errorf("uid=%s: only a userns actor maps a range of ids", value)
+	case a.Parent >= 0 && n >= a.Mapped():
+		return notMapped(a, n)
+	case a.Parent >= 0:
+		a.As = n
+		return nil
+	}
+	a.UID = n
+	if isRange {
+		if a.IDs, err = parseID(count); err == nil && (a.IDs == 0 || uint64(a.UID)+uint64(a.IDs) > maxID) {
+			err = fmt.Errorf("uid=%s: want FIRST+COUNT, of at least one id and below %d", value, uint64(maxID))
+		}
+	}
+	return err
+}
+
+// maxID is the greatest uid that is one.
+const maxID = 1<<32 - 1
+
+func parseID(s string) (uint32, error) {
+	n, err := parseNum(s)
+	if err == nil && n >= maxID {
+		err = fmt.Errorf("%s is no uid: want a number below %d", s, uint64(maxID))
+	}
+	return uint32(n), err
+}
+
+func notMapped(a *step.Actor, uid uint32) error {
+	return fmt.Errorf("uid %d is not mapped in the actor's user namespace, which maps %d from 0 on: "+
+		"a userns actor with uid=%d+65536 maps more", uid, a.Mapped(), a.UID)
+}
+
+// checkUID refuses a uid that the actor's user namespace does not map: the kernel would
+// not let the actor have it.
+func checkUID(a *step.Actor, s *step.Step) error {
+	n, ok := s.Num(step.KeyAsUID)
+	switch {
+	case !ok:
+		return nil
+	case n >= maxID:
+		return fmt.Errorf("%d is no uid: want a number below %d", n, uint64(maxID))
+	case a.Kind != step.Init && n >= uint64(a.Mapped()):
+		return notMapped(a, uint32(n))
+	}
+	return nil
+}
+
+// home is the actor whose namespaces another one is in.
+func home(all []step.Actor, a *step.Actor) *step.Actor {
+	for a.Kind != step.Userns && a.Parent >= 0 {
+		a = &all[a.Parent]
+	}
+	return a
+}
+
+// checkNamespaces refuses a step that the actor's namespaces make impossible.
+func checkNamespaces(all []step.Actor, s *step.Step) error {
+	a := &all[s.Actor]
+	in := home(all, a)
+	switch {
+	case s.Op == step.OpBPFFS && in.Mounts != step.MountsOwn:
+		return fmt.Errorf("actor %s may not mount (mounts=%s): its fsopen gets EPERM; want the steps fsopen, fsconfig, ...",
+			a.Name, mountNS[in.Mounts])
+	case s.Op == step.OpPidfdGetfd && in.Apart&step.ApartPID != 0:
+		return fmt.Errorf("actor %s is in a pid namespace, where other processes have no number", a.Name)
+	case s.Op == step.OpExit && a.Apart&step.ApartPID != 0:
+		return fmt.Errorf("actor %s is the first process of a pid namespace: its end would be that of all others there",
+			a.Name)
+	}
+	return nil
+}
+
+// apartNeeds are the options that compile in the actors' namespaces.
+func apartNeeds(all []step.Actor) []Need {
+	var out []Need
+	for _, w := range furtherNS {
+		if slices.ContainsFunc(all, func(a step.Actor) bool { return a.Apart&w.is != 0 }) {
+			out = append(out, Need{Kind: NeedConfig, Name: w.config})
+		}
+	}
+	return out
 }
 
 func actorIndex(all []step.Actor, name string) int {

@@ -19,9 +19,19 @@ func cmdArg(value string) (uint64, error) {
 		return 0, fmt.Errorf("%s has an operation of its own: ACTOR %s", value, own)
 	}
 	if _, notNum := parseNum(value); notNum != nil && step.CmdShapeOf(uapi.Cmd(m.Value)) == nil {
-		return 0, fmt.Errorf("no request is known for %s", value)
+		return 0, fmt.Errorf("no request is known for %s: spell it out with raw", value)
 	}
 	return uint64(m.Value), nil
+}
+
+// makes reports whether a step makes a descriptor, if it is allowed.
+func makes(s *step.Step) bool {
+	if s.Op != step.OpCall {
+		return s.Op.Row().Makes
+	}
+	n, _ := s.Num(step.KeyCmd)
+	shape := step.CmdShapeOf(uapi.Cmd(n))
+	return shape != nil && shape.Makes
 }
 
 func cmdNames() []string {

@@ -43,13 +43,16 @@ func checkThen(s *step.Step) error {
 func checkLimits(s *step.Step) error {
 	_, fault := s.Num(step.KeyAttr)
 	_, inside := s.Num(step.KeyInside)
-	for _, k := range []step.Key{step.KeyNoFD, step.KeyFromKernel} {
+	_, kernel := s.Num(step.KeyFromKernel)
+	for _, k := range []step.Key{step.KeyNoFD, step.KeyFromKernel, step.KeyCompat} {
 		n, ok := s.Num(k)
 		switch {
 		case ok && n != 1:
 			return fmt.Errorf("%s=%d: must be 1 or omitted", s.Op.Row().Of(k).Name, n)
 		case ok && k == step.KeyFromKernel && (fault || inside):
 			return fmt.Errorf("a call that the kernel makes takes no attr= and no inside=")
+		case ok && k == step.KeyCompat && (kernel || inside):
+			return fmt.Errorf("a call of 32 bits takes no kernel= and no inside=")
 		}
 	}
 	return nil
@@ -112,7 +115,7 @@ func checkCall(s *step.Step) error {
 	for _, a := range s.Args {
 		takes := true
 		switch a.Key {
-		case step.KeyToken, step.KeyID:
+		case step.KeyID:
 			takes = shape != nil && step.TokenCmdOf(cmd) != nil
 		case step.KeyProg:
 			takes = attaches
@@ -123,6 +126,27 @@ func checkCall(s *step.Step) error {
 		if !takes {
 			return fmt.Errorf("%s takes no %s=", cmd, s.Op.Row().Of(a.Key).Name)
 		}
+	}
+	return checkTokenAt(s, shape != nil && step.TokenCmdOf(cmd) != nil)
+}
+
+// checkTokenAt refuses a token of which nobody knows where the command looks for it.
+func checkTokenAt(s *step.Step, known bool) error {
+	_, given := s.Num(step.KeyToken)
+	at, where := s.Num(step.KeyTokenAt)
+	flagAt, flag := s.Num(step.KeyFlagAt)
+	n, _ := s.Num(step.KeyCmd)
+	switch {
+	case known && (where || flag):
+		return fmt.Errorf("%s has a place for a token: leave token_at= and flag_at= out", uapi.Cmd(n))
+	case !known && given && !where:
+		return fmt.Errorf("%s has no place for a token: say with token_at=OFFSET where one would be, and with "+
+			"flag_at=OFFSET where its flags are", uapi.Cmd(n))
+	case !given && (where || flag), flag && !where:
+		return errors.New("token_at= and flag_at= say where token= goes: they need it, and flag_at= needs token_at=")
+	case at > uapi.AttrSize-4 || flagAt > uapi.AttrSize-4:
+		return fmt.Errorf("the attribute is %d bytes long: token_at=%d and flag_at=%d must leave room for 4 bytes",
+			uapi.AttrSize, at, flagAt)
 	}
 	return nil
 }

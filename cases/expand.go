@@ -31,6 +31,7 @@ type World struct {
 	Program step.Program
 	Info    []StepInfo // of Program.Setup
 	Cases   []*Case
+	Runs    []string // the programs of this host that its steps run
 	locks   bool
 	hooks   bool
 	unlocks bool // sets kernel.unprivileged_bpf_disabled to anything but 1
@@ -203,6 +204,8 @@ func (e *expander) addCase(n int, c combo) error {
 	if err := e.checkLifetimes(k.World, cell, info); err != nil {
 		return err
 	}
+	k.World.Runs = runs(runs(k.World.Runs, k.World.Program.Setup), cell)
+	k.World.Program.Dirs = dirs(dirs(k.World.Program.Dirs, k.World.Program.Setup), cell)
 	k.World.hooks = k.World.hooks || attaches(cell)
 	k.World.unlocks = k.World.unlocks || unlocks(cell, info)
 	k.World.bounds = k.World.bounds || bounds(cell)
@@ -280,6 +283,7 @@ func (e *expander) needs(c combo, cell step.Cell, w *World) *[]Need {
 		own = StepNeeds(&cell[0])
 		fmt.Fprint(&key, own)
 	}
+	own = append(own, apartNeeds(e.actors)...) // the same for all cases of the file
 	if w.hooks {
 		own = append(own, lsmNeeds...)
 		key.WriteString("lsm")

@@ -35,6 +35,15 @@ func Language() string {
 	for _, a := range predefined {
 		h.entry(a.Name, fmt.Sprintf("always there: uid %d in the initial namespaces, capabilities %s", a.UID, a.Caps))
 	}
+	h.entry("uid=N", "of a userns actor the owner of its namespace, which has it as uid 0; of an actor inside another's "+
+		"namespace its uid there")
+	h.entry("uid=N+COUNT", "a userns actor's namespace maps COUNT ids: N is its uid 0, N+1 its uid 1, ...; "+
+		"the broker writes the map, as newuidmap does")
+	h.entry("mounts=own|before|parent", "where a userns actor's mount namespace comes from: made in its user namespace "+
+		"(the default), made before that, or none of its own; in the last two it may not mount")
+	for _, w := range furtherNS {
+		h.entry(w.name, "of a userns actor: "+w.doc)
+	}
 	h.title("NEEDS")
 	for i := range needSpecs {
 		h.entry(needSpecs[i].usage(), needSpecs[i].doc)
@@ -118,7 +127,7 @@ func (h *help) operations() {
 			if slices.ContainsFunc(shared, p.Same) {
 				continue
 			}
-			name := p.Name + "="
+			name := p.Spelling()
 			if p.Use == step.Positional {
 				name = strings.ToUpper(p.Name)
 			}
@@ -130,9 +139,14 @@ func (h *help) operations() {
 // synopsis is an operation with its required and optional arguments.
 func synopsis(row *step.Operation) string {
 	out := []string{row.Name}
+	rest := ""
 	for _, p := range row.Params {
 		switch p.Use {
 		case step.Positional:
+			if p.Rest {
+				rest = strings.ToUpper(p.Name) + "..."
+				continue
+			}
 			out = append(out, strings.ToUpper(p.Name))
 		case step.Required:
 			out = append(out, p.Name+"=")
@@ -140,8 +154,11 @@ func synopsis(row *step.Operation) string {
 	}
 	for _, p := range row.Params {
 		if p.Use == step.Optional || p.Use == step.OneOf {
-			out = append(out, "["+p.Name+"=]")
+			out = append(out, "["+p.Spelling()+"]")
 		}
+	}
+	if rest != "" {
+		out = append(out, rest)
 	}
 	if row.Makes {
 		out = append(out, "[-> NAME]")

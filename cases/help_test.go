@@ -54,7 +54,7 @@ func argName(p step.Param) string {
 	if p.Use == step.Positional {
 		return strings.ToUpper(p.Name)
 	}
-	return p.Name + "="
+	return p.Spelling()
 }
 
 // squeeze makes one space of any white space.

@@ -86,10 +86,23 @@ func setUp(t *testing.T, w *World, f *step.Facts, omit string) *sim.Sim {
 	return sim
 }
 
+// pinnedAlone are scenarios of which the rules follow only a part, with the reason: what
+// they do not follow is pinned, and ran on 6.12 and 7.3.
+var pinnedAlone = map[string]string{
+	"raw_call":              "it is about raw, which has no rules",
+	"raw_refused":           "it is about raw, which has no rules",
+	"cilium_in_container":   "a TCX link is made with raw",
+	"bpftrace_in_container": "raw tracepoints and perf links are made with raw",
+}
+
 // checkKeys holds one expectation's two keys against each other.
 func checkKeys(t *testing.T, id string, info *StepInfo, e sim.Expect) {
 	t.Helper()
 	v := e.Verdict
+	group, _, _ := strings.Cut(id, " ")
+	if !v.Known && pinnedAlone[group] != "" && info.Pin != nil && strings.HasSuffix(v.ID, "/not-modelled") {
+		return // the pin is the only key
+	}
 	if !v.Known && info.Pin != nil && strings.HasSuffix(v.ID, "/before-tokens") {
 		return // the pin is the only key
 	}
@@ -228,7 +241,6 @@ var unnoticed = map[string]string{
 	"get_pinned/search":          held,
 	"fscreate/excl":              "a kernel with tokens has the command",
 	"mount_attr/idmap-no-userns": "the next rules refuse the same",
-	"get_pinned/file":            held,
 }
 
 // TestEveryRuleIsNoticed leaves out each rule of the oracle in turn: some case

@@ -47,7 +47,7 @@ func TestComplete(t *testing.T) {
 		"o fspick\n":                        "fspick needs at=",
 		"o pin b name=x\n":                  "pin needs in=",
 		"o churn bpffs=b times=1\n":         "churn needs slack=",
-		"o umount at=/mnt/z\n":              "unknown word",
+		"o umount at=mnt/z\n":               "no place",
 		"o race nonsense times=1\n":         "unknown word",
 		"o cloexec b\n":                     "cloexec needs HANDLE ON",
 		"o pidfd_getfd b from=nobody_yet\n": "unknown actor",

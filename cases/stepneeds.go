@@ -11,7 +11,9 @@ import (
 // StepNeeds is what the kernel must have for a request to be well formed: the
 // option that compiles its type in, and the attach types that the kernel looks
 // up after every check that the oracle knows.
-func StepNeeds(s *step.Step) []Need {
+func StepNeeds(s *step.Step) []Need { return append(requestNeeds(s), callNeeds(s)...) }
+
+func requestNeeds(s *step.Step) []Need {
 	var out []Need
 	t, _ := s.Num(step.KeyType)
 	switch s.Op {
@@ -30,6 +32,14 @@ func StepNeeds(s *step.Step) []Need {
 	}
 	made, _ := s.Num(step.KeyMake)
 	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)] + " " + step.SpotNeeds(s))
+}
+
+// callNeeds is what the way needs in which a call is made.
+func callNeeds(s *step.Step) []Need {
+	if _, compat := s.Num(step.KeyCompat); compat {
+		return configNeeds("IA32_EMULATION")
+	}
+	return nil
 }
 
 // mapNeeds is what a map type needs of the kernel: the options that compile it

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -137,7 +138,7 @@ func (b *stepBuilder) build(s *stepLine) (step.Step, StepInfo, error) {
 		return st, info, err
 	}
 	if s.out != "" {
-		if !st.Op.Row().Makes {
+		if !makes(&st) {
 			return st, info, fmt.Errorf("%s does not produce a descriptor; remove \"-> %s\"", words[1], s.out)
 		}
 		st.Out = b.handle(s.out)
@@ -241,18 +242,26 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 	s.Actor, s.Op, s.Caps = uint32(actor), step.OpNamed(words[1]), b.actors[actor].Caps
 	row := s.Op.Row()
 	positional := row.Used(step.Positional)
-	for _, w := range words[2:] {
+	for i, w := range words[2:] {
+		if len(positional) > 0 && positional[0].Rest && !isArgument(row, w) {
+			s.Args = append(s.Args, step.Arg{Key: positional[0].Key, Str: strings.Join(words[2+i:], " ")})
+			positional = nil
+			break
+		}
 		name, value, ok := strings.Cut(w, "=")
 		var param *step.Param
+		var at uint16
+		var err error
 		switch {
 		case ok && name == "caps":
-			var err error
 			if s.Caps, err = uapi.ParseCaps(value); err != nil {
 				return s, err
 			}
 			continue
 		case ok:
-			param = row.Named(name)
+			if param, at, err = member(row, name); err != nil {
+				return s, err
+			}
 		case len(positional) > 0:
 			param, value, positional = positional[0], w, positional[1:]
 		}
@@ -263,12 +272,19 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 		if err != nil {
 			return s, err
 		}
+		arg.At = at
 		s.Args = append(s.Args, arg)
 	}
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s needs %s", s.Op, usage(row))
 	}
-	return s, checkStep(&s)
+	return s, cmp.Or(checkStep(&s), checkUID(&b.actors[actor], &s), checkNamespaces(b.actors, &s))
+}
+
+// isArgument reports whether a word before a command line is an argument of the step.
+func isArgument(row *step.Operation, w string) bool {
+	name, _, ok := strings.Cut(w, "=")
+	return ok && (name == "caps" || row.Named(name) != nil)
 }
 
 // checkStep refuses a step that leaves out what its operation needs, and one whose
@@ -282,6 +298,10 @@ func checkStep(s *step.Step) error {
 		return errors.Join(checkCall(s), checkLimits(s), checkThen(s))
 	case step.OpLSM:
 		return checkLSM(s)
+	case step.OpRaw:
+		return checkRaw(s)
+	case step.OpRun:
+		return checkRun(s)
 	}
 	return errors.Join(checkLimits(s), checkFault(s), checkBody(s), checkThen(s))
 }
@@ -318,7 +338,7 @@ func usage(row *step.Operation) string {
 		if p := &row.Params[i]; p.Use == step.Positional {
 			out = append(out, strings.ToUpper(p.Name))
 		} else {
-			out = append(out, p.Name+"=")
+			out = append(out, p.Spelling())
 		}
 	}
 	return strings.Join(append(out, "caps="), " ")
@@ -333,6 +353,10 @@ func (b *stepBuilder) arg(p *step.Param, value string) (step.Arg, error) {
 		a.Str = value
 	case step.KindOption:
 		a.Str, err = unescape(value)
+	case step.KindPlace:
+		a.Num, a.Str, err = placeArg(value)
+	case step.KindBytes:
+		a.Num, a.Str, err = bytesArg(value)
 	case step.KindHandle:
 		h, ok := b.handles[value]
 		if !ok {

@@ -27,6 +27,7 @@ var foreign = map[string]string{
 	"harness/kernel/build.go Error": "what a full disk makes of any error",
 	"harness/lab/record.go Text":    "/proc/cpuinfo",
 	"harness/guest/builtin.go Text": "/proc/kallsyms",
+	"harness/result/judge.go Text":  "the output of a program of the user's",
 	"harness/result/old.go Blame":   "records of older versions",
 	"harness/result/old.go Accel":   "records of older versions",
 }

@@ -35,6 +35,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpDup:         (*drawer).copies,
 	step.OpExec:        (*drawer).execs,
 	step.OpUserns:      (*drawer).enterable,
+	step.OpNetns:       (*drawer).netns,
 	step.OpElement:     (*drawer).elements,
 	step.OpObjGet:      (*drawer).getsPinned,
 	step.OpBarriers:    (*drawer).counts,
@@ -114,6 +115,9 @@ func (d *drawer) enterable() {
 	d.step("%s send %s %s", who, n, d.other(who))
 }
 
+// netns makes a descriptor that no call asks for.
+func (d *drawer) netns() { d.others = append(d.others, d.made("w", "%s netns", d.actor())) }
+
 // other draws an actor other than who, most often root.
 func (d *drawer) other(who string) string {
 	if who != "root" && d.in(2) {
@@ -184,7 +188,7 @@ func (d *drawer) rootOptions() string {
 	return pick(d, " mode=700", " mode=0", " mode=755", " mode=9", " uid=0", " uid=1000", " gid=0", " gid=x", " unknown=1")
 }
 
-func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c") }
+func (d *drawer) place() string { return pick(d, "/mnt/a", "/mnt/b", "/mnt/c", "/run/d") }
 
 // actorAndPlace draws a place, and an actor that acts on its mount.
 func (d *drawer) actorAndPlace() (who, at string) { return pick(d, d.actor(), d.inUserns()), d.place() }
@@ -214,7 +218,7 @@ func (d *drawer) binds() {
 		d.step("%s bind of=%s at=%s%s", who, d.any(), at, d.mountCaps())
 		return
 	}
-	d.step("%s bind from=%s at=%s%s", who, at, d.place(), d.mountCaps())
+	d.step("%s bind from=%s at=%s%s%s", who, at, d.place(), pick(d, "", "", " ro=1"), d.mountCaps())
 }
 
 func (d *drawer) clones() {
@@ -436,6 +440,9 @@ func (d *drawer) alike(h, name string) {
 // takes lets a process take a descriptor of another process.
 func (d *drawer) takes(op step.Op) {
 	who, h := d.actor(), pick(d, d.all()...)
+	for op == step.OpPidfdGetfd && d.named(who).pid { // others have no number there
+		who = d.actor()
+	}
 	caps := pick(d, "", "", " caps=none", " caps=all", " caps=CAP_SYS_PTRACE")
 	d.alike(h, d.made("g", "%s %s %s from=%s%s", who, op, h, d.other(who), caps))
 }
@@ -523,7 +530,7 @@ func (d *drawer) hook() string {
 // exits ends an actor in some worlds; it does no further step.
 func (d *drawer) exits() {
 	a := &d.actors[1+d.IntN(len(d.actors)-1)]
-	if !d.in(5) || a.line == "" || a.absent {
+	if !d.in(5) || a.line == "" || a.absent || a.first {
 		return
 	}
 	if a.absent = true; len(d.present()) == 0 {

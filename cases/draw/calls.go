@@ -36,9 +36,12 @@ func (d *drawer) cell() string {
 		who = d.caller()
 	}
 	if op.Row().Timed { // a command of bpf(2)
-		return who + " " + call + d.withCaps()
+		if d.in(16) && !strings.Contains(call, " inside=") && !strings.Contains(call, " kernel=") {
+			call += " compat=1"
+		}
+		return d.asAnother(who+" "+call) + d.withCaps()
 	}
-	return who + " " + call + d.mountCaps()
+	return d.asAnother(who+" "+call) + d.mountCaps()
 }
 
 // caller draws an actor, half of the time one that has a bpffs.

@@ -225,6 +225,10 @@ type drawnActor struct {
 	init       bool   // in the initial namespaces
 	parent     string // the actor that forks it in a step
 	absent     bool   // not forked yet, or exited
+	ids        uint32 // how many its user namespace maps; 0 is one
+	noMounts   bool   // it may not mount
+	pid        bool   // in a pid namespace
+	first      bool   // of the pid namespace
 }
 
 type drawnHandle struct{ name, owner string }
@@ -259,23 +263,66 @@ func (d *drawer) drawActor(name string, kind int) drawnActor {
 	case 0, 1:
 		a.line, owned = "userns", true
 	case 2:
-		a.line = "userns in " + pick(d, below...)
+		above := slices.DeleteFunc(below, func(name string) bool { return d.named(name).pid }) // which cannot map ids
+		if len(above) == 0 {
+			a.line = "userns"
+			break
+		}
+		a.line = "userns in " + pick(d, above...)
 	case 3, 4:
-		a.line = "joins " + pick(d, below...)
+		in := pick(d, below...)
+		a.line = "joins " + in
+		a.inside(d.named(in))
 	case 5:
 		a.line, a.init, owned = "init", true, true
 	case 6:
 		a.parent, a.absent = pick(d, below...), true
 		a.line = "child " + a.parent
+		a.inside(d.named(a.parent))
 	}
-	if owned && !d.in(4) {
+	switch {
+	case kind <= 1 && d.in(4):
+		a.ids = pick(d, uint32(2), 65536, 1000)
+		a.line += fmt.Sprintf(" uid=%d+%d", pick(d, 0, 1000, 100000), a.ids)
+	case owned && !d.in(4):
 		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
+	case kind >= 3 && kind != 5 && a.ids > 1 && d.in(2):
+		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1, a.ids-1))
+	}
+	if kind <= 2 {
+		a.line += d.namespacesOf(&a, len(d.actors) == 0)
 	}
 	if d.in(3) {
 		a.line += " caps=" + d.caps()
 	}
 	a.line = "actor " + name + " " + a.line
 	return a
+}
+
+// namespacesOf draws which further namespaces a userns actor has, and where its mount
+// namespace comes from. The first actor may mount.
+func (d *drawer) namespacesOf(a *drawnActor, mounts bool) string {
+	out := ""
+	for _, word := range []string{"net", "pid", "cgroup"} {
+		if d.in(8) {
+			out += " " + word
+			a.pid, a.first = a.pid || word == "pid", a.first || word == "pid"
+		}
+	}
+	if !mounts && d.in(8) {
+		a.noMounts = true
+		out += pick(d, " mounts=before", " mounts=parent")
+	}
+	return out
+}
+
+// inside notes that the actor is in another's namespaces.
+func (a *drawnActor) inside(other *drawnActor) {
+	a.ids, a.noMounts, a.pid = other.ids, other.noMounts, other.pid
+}
+
+func (d *drawer) named(name string) *drawnActor {
+	return &d.actors[slices.IndexFunc(d.actors, func(a drawnActor) bool { return a.name == name })]
 }
 
 // caps draws a set of the four capabilities, or one of everything else.
@@ -312,10 +359,10 @@ func (d *drawer) actor() string {
 	}
 }
 
-// inUserns draws an actor outside the initial namespaces that is not absent.
+// inUserns draws an actor outside the initial namespaces that may mount and is not absent.
 func (d *drawer) inUserns() string {
 	for {
-		if a := pick(d, d.actors...); !a.init && !a.absent {
+		if a := pick(d, d.actors...); !a.init && !a.absent && !a.noMounts {
 			return a.name
 		}
 	}
@@ -366,7 +413,26 @@ func (d *drawer) setup() {
 }
 
 func (d *drawer) step(format string, args ...any) {
-	d.steps = append(d.steps, fmt.Sprintf(format, args...)+" => ?")
+	d.steps = append(d.steps, d.asAnother(fmt.Sprintf(format, args...))+" => ?")
+}
+
+// asAnother has a step sometimes be done as another uid of the actor's user namespace.
+func (d *drawer) asAnother(line string) string {
+	words := strings.Fields(line)
+	if step.OpNamed(words[1]).Row().Of(step.KeyAsUID) == nil || !d.in(16) {
+		return line
+	}
+	n := uint32(0)
+	for i := range d.actors {
+		switch a := &d.actors[i]; {
+		case a.name != words[0]:
+		case a.init:
+			n = pick(d, uint32(0), 1000, 65534)
+		case a.ids > 1:
+			n = pick(d, 0, 1, a.ids-1)
+		}
+	}
+	return strings.Replace(line, " "+words[1], fmt.Sprintf(" %s uid=%d", words[1], n), 1)
 }
 
 func (d *drawer) object(step string) string {

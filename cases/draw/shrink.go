@@ -41,10 +41,7 @@ func SketchOf(c *cases.Case, setup int) Sketch {
 		default:
 			line = append(line, "userns")
 		}
-		if a.Parent < 0 {
-			line = append(line, fmt.Sprintf("uid=%d", a.UID))
-		}
-		s.lines = append(s.lines, append(line, "caps="+a.Caps.String()))
+		s.lines = append(s.lines, append(append(line, cases.ActorOptions(&a)...), "caps="+a.Caps.String()))
 	}
 	info := c.World.Info
 	if setup >= 0 {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tokentest/cases"
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -34,6 +35,8 @@ func reduceWord(l []string, j int) [][]string {
 	switch {
 	case l[j] == "in" && l[0] == "actor", l[j] == "->":
 		drop(2)
+	case l[0] == "actor" && j > 2 && slices.Contains(cases.FurtherNamespaces(), l[j]):
+		drop(1)
 	case l[j] == "joins":
 		with("userns")
 		out[0] = slices.Delete(out[0], j+1, j+2)

@@ -83,19 +83,10 @@ func optionErrno[R setsOption](c *call[R]) uapi.Errno {
 }
 
 // idFits mirrors make_kuid with the caller's user namespace and
-// kuid_has_mapping with the bpffs's. Each namespace maps only its id 0, to its owner.
+// kuid_has_mapping with the bpffs's.
 func idFits(c Cred, fs *Userns, id uint64) bool {
-	kuid := id
-	if id == invalidID {
-		return false
-	}
-	if c.Userns != Initial {
-		if id != 0 {
-			return false
-		}
-		kuid = uint64(c.Userns.Owner)
-	}
-	return fs == nil || fs.maps(uint32(kuid))
+	kuid, ok := c.Userns.Kuid(uint32(id))
+	return id != invalidID && ok && (fs == nil || fs.maps(kuid))
 }
 
 // invalidID is (uid_t)-1, INVALID_UID.
@@ -130,10 +121,7 @@ func parseOption(k *Kernel, o MountOption) (uint64, uapi.Errno) {
 // Apply makes an assignment that bpf_parse_param did not refuse.
 func (x *Context) Apply(k *Kernel, c Cred, o MountOption) {
 	n, _ := parseOption(k, o)
-	id := uint32(n)
-	if c.Userns != Initial {
-		id = c.Userns.Owner
-	}
+	id, _ := c.Userns.Kuid(uint32(n))
 	switch {
 	case o.Name == sourceOption:
 		x.Source = true

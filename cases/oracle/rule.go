@@ -1,6 +1,10 @@
 package oracle
 
-import "tokentest/cases/uapi"
+import (
+	"cmp"
+
+	"tokentest/cases/uapi"
+)
 
 // rule is one check of the kernel. A list of rules is in the kernel's order,
 // and the first one that holds decides the call. A rule with drop only makes
@@ -89,9 +93,10 @@ func (c *call[R]) netCapable() bool {
 	return c.initialCapable(uapi.CAP_NET_ADMIN) || c.initialCapable(uapi.CAP_SYS_ADMIN)
 }
 
-// mayMount mirrors may_mount of fs/namespace.c. The mount namespace of each
-// actor belongs to the actor's user namespace.
-func (c *call[R]) mayMount() bool { return c.Caller.Caps.Has(uapi.CAP_SYS_ADMIN) }
+// mayMount mirrors may_mount of fs/namespace.c.
+func (c *call[R]) mayMount() bool {
+	return c.Caller.capable(cmp.Or(c.MountNS, c.Caller.Userns), uapi.CAP_SYS_ADMIN)
+}
 
 // run evaluates the rules in order and returns the verdict. If trace is set, it
 // gets every rule that the kernel has, also those after the one that decides.

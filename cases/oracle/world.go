@@ -15,6 +15,9 @@ type World struct {
 	// LSM are the BPF-LSM programs that apply to the caller, in the order in
 	// which they were attached. A decision sets Ran of those that ran.
 	LSM []*LSM
+	// MountNS is the user namespace that the caller's mount namespace belongs to; nil for
+	// the caller's own.
+	MountNS *Userns
 	// Memory is memory.max of the caller's cgroup, 0 if there is no limit.
 	Memory uint64
 }
@@ -80,10 +83,12 @@ func (k *Kernel) knows(e *uapi.Enum, m uapi.Member) bool {
 func (k *Kernel) trustsCPU() bool { return k.MitigationsOff && k.has(linux(6, 7)) }
 
 // Userns is a user namespace. Parent is nil for the initial one. Owner is the
-// kuid of its creator, numbered as in the initial namespace.
+// kuid of its creator, numbered as in the initial namespace. It is also the first of
+// the IDs ids that the namespace maps, as its ids from 0 on; 0 is one id.
 type Userns struct {
 	Parent *Userns
 	Owner  uint32
+	IDs    uint32
 }
 
 // Initial is init_user_ns.
@@ -96,9 +101,31 @@ func (n *Userns) level() int {
 	return n.Parent.level() + 1
 }
 
-// maps mirrors kuid_has_mapping. A namespace of this project's actors maps its
-// id 0 to its owner, and no other id.
-func (n *Userns) maps(kuid uint32) bool { return n == Initial || n.Owner == kuid }
+// maps mirrors kuid_has_mapping.
+func (n *Userns) maps(kuid uint32) bool {
+	return n == Initial || kuid >= n.Owner && kuid-n.Owner < max(n.IDs, 1)
+}
+
+// Kuid mirrors make_kuid: what the namespace's id is in the initial one, if it is mapped.
+func (n *Userns) Kuid(id uint32) (kuid uint32, ok bool) {
+	if n == Initial {
+		return id, true
+	}
+	return n.Owner + id, id < max(n.IDs, 1)
+}
+
+// Shows mirrors from_kuid_munged: a kuid as the namespace numbers it.
+func (n *Userns) Shows(kuid uint32) uint32 {
+	switch {
+	case n == Initial:
+		return kuid
+	case n.maps(kuid):
+		return kuid - n.Owner
+	}
+	return overflowID
+}
+
+const overflowID = 65534
 
 // Cred is the credentials of the calling thread at the time of the call: its
 // user namespace, its effective kuid and its effective capabilities.

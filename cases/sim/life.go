@@ -61,6 +61,12 @@ func (s *Sim) userns(a *actor, st *step.Step) Expect {
 	return harnessStep(st.Op)
 }
 
+// netns is a descriptor of no kind that a call here asks for.
+func (s *Sim) netns(a *actor, st *step.Step) Expect {
+	a.keep(st, oracle.FD{Kind: oracle.Object})
+	return harnessStep(st.Op)
+}
+
 func (s *Sim) setns(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.Setns{FD: a.handle(st, step.KeyInside)})
 }
@@ -88,9 +94,7 @@ func (s *Sim) entered(a *actor, st *step.Step) (w oracle.World, refused *Expect)
 // its namespace allows.
 func (s *Sim) leader(i uint64) oracle.Cred {
 	c := s.actors[i].cred
-	if c.Userns == oracle.Initial {
-		c.Euid = 0
-	}
+	c.Euid, _ = c.Userns.Kuid(0)
 	c.Caps = uapi.AllCaps
 	return c
 }

@@ -256,7 +256,8 @@ func (s *Sim) bind(a *actor, st *step.Step) Expect {
 	}
 	if e.OK() {
 		at, _ := st.Num(step.KeyAt)
-		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers, Only: from.Only}, at)
+		_, only := st.Num(step.KeyReadonly)
+		s.attach(a, &oracle.Mount{FS: from.FS, Peers: from.Peers, Only: only || from.Only}, at)
 	}
 	return e
 }
@@ -315,10 +316,10 @@ func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 		return e
 	}
 	if in, name := req.Target(s.callerOf(a, st)); in != nil && st.Op == step.OpPin {
-		in.Pin(name, req.FD, a.cred.Euid)
+		in.Pin(name, req.FD, s.callerOf(a, st).Euid)
 		s.pinned(req.FD.Link)
 	} else if in != nil {
-		in.Mkdir(name, a.cred.Euid)
+		in.Mkdir(name, s.callerOf(a, st).Euid)
 	}
 	return e
 }
@@ -344,20 +345,9 @@ func (s *Sim) stat(a *actor, st *step.Step) Expect {
 		return notModelled("stat")
 	}
 	e := harnessStep(st.Op)
-	e.Text = fmt.Sprintf("mode=%o uid=%d gid=%d", i.Mode, seen(a.cred.Userns, i.UID), seen(a.cred.Userns, i.GID))
+	e.Text = fmt.Sprintf("mode=%o uid=%d gid=%d", i.Mode, a.cred.Userns.Shows(i.UID),
+		a.cred.Userns.Shows(i.GID))
 	return e
-}
-
-const overflowID = 65534
-
-func seen(n *oracle.Userns, kuid uint32) uint32 {
-	switch {
-	case n == oracle.Initial:
-		return kuid
-	case n.Owner == kuid:
-		return 0
-	}
-	return overflowID
 }
 
 func (s *Sim) mountinfo(a *actor, st *step.Step) Expect {
@@ -405,9 +395,13 @@ func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
 // creates, the actor mounts.
 func (s *Sim) bpffs(a *actor, st *step.Step) Expect {
 	broker := oracle.Cred{Userns: oracle.Initial, Caps: uapi.AllCaps}
-	x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(a.cred)}
-	d := oracle.Delegate{Opener: a.cred, Setter: broker}
-	d.Opener.Caps = uapi.AllCaps
+	opener := a.cred // the actor's first thread
+	opener.Caps = uapi.AllCaps
+	if opener.Userns != oracle.Initial {
+		opener.Euid, _ = opener.Userns.Kuid(0)
+	}
+	x := &oracle.Context{Userns: a.cred.Userns, Root: newRoot(opener)}
+	d := oracle.Delegate{Opener: opener, Setter: broker}
 	for _, o := range mountOptions(st) {
 		d.Options = append(d.Options, o.Option)
 	}

@@ -53,6 +53,70 @@ func shown(e sim.Expect) string {
 // errno, or ? if the rules do not follow it, and the rule that decides. Kernels 6.12 and 7.3
 // gave these results.
 var programs = []struct{ name, release, text string }{
+	{"a range of ids", "6.12", `
+actor owner userns uid=1000+10
+actor user joins owner uid=3
+actor one userns uid=1000
+owner bpffs cmds=any maps=any mode=755 uid=1000 -> b # ok bpffs/allowed
+owner bpffs cmds=any uid=1009 # ok bpffs/allowed
+owner bpffs cmds=any uid=1010 # EINVAL bpffs/unmapped-id
+one bpffs cmds=any uid=1001 # EINVAL bpffs/unmapped-id
+owner token_create bpffs=b -> t # ok token_create/allowed [any any 0x0 0x0]
+owner send b user # ok send
+owner send t user # ok send
+user stat b # ok stat "mode=1755 uid=0 gid=0"
+user map_create type=hash token=t -> m # ok map_create/allowed
+user pin m in=b name=x caps=none # EACCES pin/write
+user pin m in=b name=x # ok pin/allowed
+owner get_pinned in=b name=x caps=none # EACCES get_pinned/file
+owner get_pinned in=b name=x uid=3 caps=none # ok get_pinned/allowed
+user get_pinned in=b name=x uid=4 caps=none # EACCES get_pinned/file
+owner mkdir in=b name=d uid=2 # ok mkdir/allowed
+owner open of=b path=d -> d # ok open/allowed
+owner stat d # ok stat "mode=755 uid=2 gid=2"
+`},
+	{"mount namespaces", "6.12", `
+actor before userns uid=1000 mounts=before
+actor without userns uid=1000 mounts=parent
+actor peer joins before
+actor below userns in without
+actor deep userns in without mounts=parent
+before fsopen # EPERM fsopen/may-mount
+peer fsopen # EPERM fsopen/may-mount
+without fsopen # EPERM fsopen/may-mount
+deep fsopen # EPERM fsopen/may-mount
+below fsopen # ok fsopen/allowed
+without mount at=/mnt/a # EPERM mount/may-mount
+`},
+	{"read-only mounts", "6.12", `
+actor owner userns uid=1000
+owner bpffs cmds=any maps=any at=/run/x -> b # ok bpffs/allowed
+owner token_create bpffs=b -> t # ok token_create/allowed [any any 0x0 0x0]
+owner map_create type=hash token=t -> m # ok map_create/allowed
+owner pin m in=b name=x # ok pin/allowed
+owner bind from=/run/x at=/mnt/a ro=1 # ok bind/allowed
+owner open at=/mnt/a -> r # ok open/allowed
+owner token_create bpffs=r # ok token_create/allowed [any any 0x0 0x0]
+owner pin m in=r name=y # EROFS pin/read-only
+owner pin m in=r name=x # EEXIST pin/taken
+owner mkdir in=r name=y # EROFS mkdir/read-only
+owner chmod r mode=0 # EROFS chmod/read-only
+owner pin m in=b name=y # ok pin/allowed
+owner bind from=/mnt/a at=/mnt/b # ok bind/allowed
+owner open at=/mnt/b -> k # ok open/allowed
+owner mkdir in=k name=z # EROFS mkdir/read-only
+`},
+	{"what no rule follows", "6.12", `
+actor owner userns uid=1000
+owner netns -> n # ok netns
+owner map_create type=hash token=n # EINVAL map_create/token-not-a-token
+owner raw cmd=map_create u32@0=1 # ? raw/not-modelled
+owner raw cmd=map_create u32@0=1 -> r # ? raw/not-modelled
+owner element r update # ? element/not-modelled
+owner call cmd=link_create token=n token_at=8 # ? call/not-modelled
+owner run true # ok run
+owner run code=? out=x echo x # ok run
+`},
 	{"delegation", "6.12", `
 actor owner userns uid=1000
 actor peer joins owner caps=none

@@ -10,10 +10,12 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +32,8 @@ type Expect struct {
 	Text    string        // what the kernel must show in words
 	AtMost  []uint64      // what each number must not exceed
 	Among   []uint64      // what every number must be one of
+	Code    *uint64       // the exit status that a program must have
+	Prints  string        // what its output must contain
 	Trace   []oracle.Line // when the simulation explains
 	own     bool          // the step is the harness's own
 }
@@ -37,7 +41,9 @@ type Expect struct {
 // Decides reports whether a step with the expected result says something
 // about the kernel: a step of the harness itself does so only where something
 // that it shows is compared.
-func (e *Expect) Decides() bool { return !e.own || e.Text != "" || e.AtMost != nil || e.Among != nil }
+func (e *Expect) Decides() bool {
+	return !e.own || e.Text != "" || e.AtMost != nil || e.Among != nil || e.Code != nil || e.Prints != ""
+}
 
 // Sim plays a program as the oracle sees it. It holds what the actors own
 // after the steps so far.
@@ -63,7 +69,10 @@ type actor struct {
 	cred   oracle.Cred
 	mounts int    // its mount namespace: the actor that has it, 0 for the initial one
 	memory uint64 // the memory.max of its cgroup, 0 for none
-	fds    map[step.Handle]oracle.FD
+	// mountNS is the user namespace of its mount namespace; nil for its own.
+	mountNS *oracle.Userns
+	net     bool // it is in a network namespace of its own
+	fds     map[step.Handle]oracle.FD
 }
 
 // unprivDefault is what the broker sets kernel.unprivileged_bpf_disabled to
@@ -80,17 +89,31 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 		tables:   map[int]map[uint64][]*oracle.Mount{},
 		attached: attachments{map[step.Spot]*oracle.Chain{}, map[*oracle.Bond]bond{}}}
 	for i, a := range p.Actors {
-		ns, mounts := oracle.Initial, 0
+		in := actor{cred: oracle.Cred{Userns: oracle.Initial}}
 		if a.Parent >= 0 {
-			ns, mounts = s.actors[a.Parent].cred.Userns, s.actors[a.Parent].mounts
+			in = s.actors[a.Parent]
 		}
 		if a.Kind == step.Userns {
-			ns, mounts = &oracle.Userns{Parent: ns, Owner: a.UID}, i+1
+			in = in.below(&p.Actors[i], i+1)
 		}
-		s.actors = append(s.actors, actor{oracle.Cred{Userns: ns, Euid: a.UID, Caps: a.Caps}, mounts, 0,
-			map[step.Handle]oracle.FD{}})
+		in.cred.Euid, in.cred.Caps, in.memory, in.fds = a.UID+a.As, a.Caps, 0, map[step.Handle]oracle.FD{}
+		s.actors = append(s.actors, in)
 	}
 	return s
+}
+
+// below is a process in a user namespace below the one of a; mounts is the number of a new mount namespace.
+func (a actor) below(as *step.Actor, mounts int) actor {
+	parent := a.cred.Userns
+	out := actor{cred: oracle.Cred{Userns: &oracle.Userns{Parent: parent, Owner: as.UID, IDs: as.IDs}}, mounts: mounts}
+	out.net = a.net || as.Apart&step.ApartNet != 0
+	switch as.Mounts {
+	case step.MountsBefore:
+		out.mountNS = parent
+	case step.MountsParent:
+		out.mountNS, out.mounts = cmp.Or(a.mountNS, parent), a.mounts
+	}
+	return out
 }
 
 // Cred returns the credentials of an actor's process.
@@ -134,7 +157,8 @@ func (s *Sim) Fork() *Sim {
 		for h, fd := range a.fds {
 			fds[h] = fd
 		}
-		c.actors[i] = actor{a.cred, a.mounts, a.memory, fds}
+		a.fds = fds
+		c.actors[i] = a
 	}
 	if s.needsMountsCopied() {
 		c.copyMounts()
@@ -189,6 +213,7 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpFork:          (*Sim).fork,
 	step.OpExit:          (*Sim).exit,
 	step.OpUserns:        (*Sim).userns,
+	step.OpNetns:         (*Sim).netns,
 	step.OpSetns:         (*Sim).setns,
 	step.OpPidfdGetfd:    (*Sim).take,
 	step.OpProcOpen:      (*Sim).take,
@@ -216,6 +241,8 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpMountAttr:     (*Sim).mountAttr,
 	step.OpFile:          (*Sim).fileCall,
 	step.OpProcFdinfo:    (*Sim).procFdinfo,
+	step.OpRaw:           (*Sim).raw,
+	step.OpRun:           (*Sim).run,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor
@@ -228,6 +255,12 @@ func (s *Sim) Step(st *step.Step) (Expect, error) {
 	a := &s.actors[st.Actor]
 	if s.untracked && s.usesUntracked(a, st) {
 		return s.passUntracked(a, st), nil
+	}
+	if _, attaches := st.Num(step.KeySpot); attaches && a.net {
+		if st.Out != 0 {
+			s.untrack(a, st)
+		}
+		return notFollowed(st, "the rules follow only what is attached in the initial network namespace"), nil
 	}
 	if s.vague[a.mounts] && usesMounts(st) {
 		return s.passVague(a, st), nil
@@ -260,9 +293,15 @@ func (s *Sim) send(a *actor, st *step.Step) Expect {
 	h, _ := st.Num(step.KeyHandle)
 	to, _ := st.Num(step.KeyTo)
 	fd := a.fds[step.Handle(h)]
+	e := harnessStep(st.Op)
+	if fd.Kind == oracle.Closed {
+		e.Verdict.Errno, e.Verdict.Func = uapi.Errno(unix.EBADF), "scm_fp_copy"
+		e.Verdict.Rule = "the descriptor is not open"
+		return e
+	}
 	fd.Stays = false
 	s.actors[to].fds[step.Handle(h)] = fd
-	return harnessStep(st.Op)
+	return e
 }
 
 func (s *Sim) closeFD(a *actor, st *step.Step) Expect {
@@ -298,7 +337,46 @@ func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
 
 func (s *Sim) btfLoad(a *actor, st *step.Step) Expect { return s.object(a, st, a.btfLoad(st)) }
 
-func (s *Sim) call(a *actor, st *step.Step) Expect { return s.decide(a, st, a.call(st)) }
+// call is not followed where a case says where the command might look for a token.
+func (s *Sim) call(a *actor, st *step.Step) Expect {
+	if _, ok := st.Num(step.KeyTokenAt); ok {
+		return notFollowed(st, "no rule knows what this command does with a token")
+	}
+	e := s.decide(a, st, a.call(st))
+	switch n, _ := st.Num(step.KeyCmd); {
+	case st.Out == 0 || !e.OK():
+	case uapi.Cmd(n) == uapi.BPF_BTF_GET_FD_BY_ID:
+		a.keep(st, oracle.FD{Kind: oracle.Object, BTF: true}) // root's, with one type
+	default:
+		s.untrack(a, st)
+	}
+	return e
+}
+
+func (s *Sim) raw(_ *actor, st *step.Step) Expect {
+	return notFollowed(st, "no rule follows an attribute that a step spells out")
+}
+
+// run expects that the program could be started, and ends as the step says.
+func (s *Sim) run(_ *actor, st *step.Step) Expect {
+	e := harnessStep(st.Op)
+	e.Prints = text(st, step.KeyPrints)
+	n, any := uint64(0), false
+	if code := text(st, step.KeyCode); code != "" {
+		var err error
+		n, err = strconv.ParseUint(code, 10, 8)
+		any = err != nil
+	}
+	if !any {
+		e.Code = &n
+	}
+	return e
+}
+
+// notFollowed is a step that only a pin can judge.
+func notFollowed(st *step.Step, why string) Expect {
+	return Expect{Verdict: oracle.Verdict{Rule: why, ID: st.Op.String() + "/not-modelled"}}
+}
 
 // harnessStep is a step of the harness itself, which only a fault of the set-up stops.
 func harnessStep(op step.Op) Expect {
@@ -379,8 +457,12 @@ func (s *Sim) callerOf(a *actor, st *step.Step) oracle.Cred { return s.world(a, 
 
 // world is what a step's call meets.
 func (s *Sim) world(a *actor, st *step.Step) oracle.World {
-	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory}
+	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory,
+		MountNS: a.mountNS}
 	w.Caller.Denied = denied(w.LSM)
 	w.Caller.Caps = st.Caps &^ w.Caller.Denied
+	if id, ok := st.Num(step.KeyAsUID); ok {
+		w.Caller.Euid, _ = a.cred.Userns.Kuid(uint32(id))
+	}
 	return w
 }

@@ -60,6 +60,7 @@ func TokenCmdOf(cmd uapi.Cmd) *TokenCmd {
 type CmdShape struct {
 	Cmd    uapi.Cmd
 	Config string // the symbols that the request needs
+	Makes  bool   // a descriptor
 }
 
 // CmdShapes are the commands in the order of their numbers. Those that make a
@@ -70,18 +71,18 @@ var CmdShapes = []CmdShape{
 	{Cmd: uapi.BPF_MAP_DELETE_ELEM},
 	{Cmd: uapi.BPF_MAP_GET_NEXT_KEY},
 	{Cmd: uapi.BPF_OBJ_PIN},
-	{Cmd: uapi.BPF_OBJ_GET},
+	{Cmd: uapi.BPF_OBJ_GET, Makes: true},
 	{Cmd: uapi.BPF_PROG_ATTACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_DETACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_TEST_RUN, Config: "NET"},
 	{Cmd: uapi.BPF_PROG_GET_NEXT_ID},
 	{Cmd: uapi.BPF_MAP_GET_NEXT_ID},
-	{Cmd: uapi.BPF_PROG_GET_FD_BY_ID},
-	{Cmd: uapi.BPF_MAP_GET_FD_BY_ID},
+	{Cmd: uapi.BPF_PROG_GET_FD_BY_ID, Makes: true},
+	{Cmd: uapi.BPF_MAP_GET_FD_BY_ID, Makes: true},
 	{Cmd: uapi.BPF_OBJ_GET_INFO_BY_FD},
 	{Cmd: uapi.BPF_PROG_QUERY, Config: "CGROUP_BPF"},
-	{Cmd: uapi.BPF_RAW_TRACEPOINT_OPEN, Config: "BPF_EVENTS"},
-	{Cmd: uapi.BPF_BTF_GET_FD_BY_ID},
+	{Cmd: uapi.BPF_RAW_TRACEPOINT_OPEN, Config: "BPF_EVENTS", Makes: true},
+	{Cmd: uapi.BPF_BTF_GET_FD_BY_ID, Makes: true},
 	{Cmd: uapi.BPF_TASK_FD_QUERY, Config: "BPF_EVENTS"},
 	{Cmd: uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM},
 	{Cmd: uapi.BPF_MAP_FREEZE},
@@ -90,12 +91,12 @@ var CmdShapes = []CmdShape{
 	{Cmd: uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH},
 	{Cmd: uapi.BPF_MAP_UPDATE_BATCH},
 	{Cmd: uapi.BPF_MAP_DELETE_BATCH},
-	{Cmd: uapi.BPF_LINK_CREATE, Config: "CGROUP_BPF"},
+	{Cmd: uapi.BPF_LINK_CREATE, Config: "CGROUP_BPF", Makes: true},
 	{Cmd: uapi.BPF_LINK_UPDATE, Config: "CGROUP_BPF"},
-	{Cmd: uapi.BPF_LINK_GET_FD_BY_ID, Config: "CGROUP_BPF"},
+	{Cmd: uapi.BPF_LINK_GET_FD_BY_ID, Config: "CGROUP_BPF", Makes: true},
 	{Cmd: uapi.BPF_LINK_GET_NEXT_ID, Config: "CGROUP_BPF"},
-	{Cmd: uapi.BPF_ENABLE_STATS},
-	{Cmd: uapi.BPF_ITER_CREATE, Config: "BPF_EVENTS DEBUG_INFO_BTF"},
+	{Cmd: uapi.BPF_ENABLE_STATS, Makes: true},
+	{Cmd: uapi.BPF_ITER_CREATE, Config: "BPF_EVENTS DEBUG_INFO_BTF", Makes: true},
 	{Cmd: uapi.BPF_LINK_DETACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_BIND_MAP},
 	{Cmd: uapi.BPF_PROG_STREAM_READ_BY_FD},

@@ -55,11 +55,23 @@ const (
 	KeyJunk // bytes that are not a BTF
 	KeyLock // with a struct that holds a lock, LockType
 
+	// An attribute member by member, and where a command that the language does not know
+	// looks for a token. Arg.At is the offset of a member.
+	KeyU32
+	KeyU64
+	KeyPtr // of memory, a Blob in Num or its bytes in Str
+	KeyFD
+	KeySize    // of the attribute
+	KeyTokenAt // the offset of the token's descriptor
+	KeyFlagAt  // the offset of the flags
+
 	// How a call is made.
 	KeyInside     // the user namespace to enter first
 	KeyThen       // the effective capabilities once it has entered KeyInside
 	KeyNoFD       // while the process may open no more descriptors
 	KeyMemlock    // with this RLIMIT_MEMLOCK
+	KeyAsUID      // as this uid of the actor's user namespace
+	KeyCompat     // as a program of 32 bits makes it
 	KeyFromKernel // the kernel itself makes the call, for a BPF_PROG_TYPE_SYSCALL program
 
 	// Descriptors, places and names.
@@ -114,6 +126,14 @@ const (
 	KeyBuffer // a Buffer
 	KeyMake   // a Make
 	KeyEnv    // LIBBPF_BPF_TOKEN_PATH in its environment
+
+	// A program of the user's.
+	KeyCommand  // the program and its arguments
+	KeyCode     // the exit status that it must have
+	KeyPrints   // what its output must contain
+	KeyWay      // a RunWay
+	KeyFileCaps // the capabilities of the program's file
+	KeyNoNewPrivs
 
 	// Arguments that a case file cannot have: the broker or a benchmark adds them.
 	KeyPID    // the process of KeyFrom
@@ -186,6 +206,17 @@ func (k Key) MountOption() string { return k.row().option }
 // Field reports whether the argument replaces a part of a request that is
 // well formed for its type.
 func (k Key) Field() bool { return k.row().field }
+
+// Width is how many bytes the member takes that the argument sets, 0 if it sets none.
+func (k Key) Width() int {
+	switch k {
+	case KeyU32, KeyFD:
+		return 4
+	case KeyU64, KeyPtr:
+		return 8
+	}
+	return 0
+}
 
 // Inner reports whether the argument cannot be written in a case file.
 func (k Key) Inner() bool { return k.row().inner }

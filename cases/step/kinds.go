@@ -3,6 +3,7 @@ package step
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Kind says what the value of an argument is.
@@ -37,6 +38,8 @@ const (
 	KindForm
 	KindBy
 	KindFileDo
+	KindWay
+	KindBytes // a Blob, or bytes in Arg.Str
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -48,6 +51,7 @@ var words = [Kinds][]string{
 	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
 	KindSpot: Spots,
 	KindForm: Forms, KindBy: Bys, KindFileDo: FileDos,
+	KindBytes: Blobs, KindWay: RunWays,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.
@@ -191,3 +195,43 @@ var MakeNeeds = map[Make]string{MakeProg: "BPF_EVENTS", MakeFreplace: extConfig}
 
 // Makes are what it makes as a case file spells it.
 var Makes = []string{MakeQueue: "queue", MakeBTF: "btf", MakeProg: "prog", MakeFreplace: "freplace"}
+
+// Blob is memory that a member of a raw attribute points to.
+type Blob uint8
+
+// The blobs.
+const (
+	BlobExit    Blob = iota + 1 // the instructions r0 = 0; exit
+	BlobLicense                 // the text GPL
+	BlobBTF                     // a smallest BTF
+)
+
+// Blobs are the blobs as a case file spells them.
+var Blobs = []string{BlobExit: "exit", BlobLicense: "license", BlobBTF: "btf"}
+
+// MaxAttr is how long an attribute can be: a page, bpf_check_uarg_tail_zero.
+const MaxAttr = 4096
+
+// RunWay says which capabilities a program gets.
+type RunWay uint8
+
+// The ways.
+const (
+	WayAmbient RunWay = iota + 1 // as ambient ones, with SECBIT_NOROOT
+	WayExec                      // what execve(2) makes of them
+)
+
+// RunWays are the ways as a case file spells them.
+var RunWays = []string{WayAmbient: "ambient", WayExec: "exec"}
+
+// AnyCode in the place of an exit status: any.
+const AnyCode = "?"
+
+// OwnProgram is a program that the guest has: it makes a hash with the token that is its
+// descriptor 3, and ends with the errno.
+const OwnProgram = "make_hash"
+
+// RunPlace is where the guest has a program that steps call by this name.
+func RunPlace(name string) string {
+	return "/run.d/" + strings.ReplaceAll(strings.Trim(name, "/"), "/", "_")
+}

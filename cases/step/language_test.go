@@ -24,6 +24,10 @@ func described(r *Operation) string {
 	}
 	words = append(words, ":")
 	for _, p := range r.Params {
+		if p.At {
+			words = append(words, p.Name+"@")
+			continue
+		}
 		switch p.Use {
 		case Positional:
 			words = append(words, strings.ToUpper(p.Name))
@@ -43,17 +47,18 @@ func described(r *Operation) string {
 func TestLanguageOfSteps(t *testing.T) {
 	want := []struct{ name, row string }{
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
-		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask="},
+		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= no_fd= memlock= kernel="},
+			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= no_fd= memlock= kernel= uid= compat="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= map= no_fd="},
-		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= no_fd="},
+			"inside= then= insns= attach_btf_id= attach_fd= prog= map= no_fd= uid= compat="},
+		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= no_fd= " +
+			"uid= compat="},
 		{"send", "broker nothing : HANDLE TO"},
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
 		{"sysrq", "broker nothing : KEY"},
-		{"call", "worker object timed caps : cmd=! token= attr= on= prog= id= common="},
+		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= compat="},
 		{"fsopen", "worker nothing makes caps :"},
 		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"fscreate", "worker nothing caps : CONTEXT excl="},
@@ -63,18 +68,18 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"move_mount", "worker nothing caps : MOUNT at=!"},
 		{"mount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"remount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
-		{"bind", "worker nothing caps : from=| of=| at=!"},
+		{"bind", "worker nothing caps : from=| of=| at=! ro="},
 		{"clone_mount", "worker nothing makes caps : at=| of=|"},
 		{"share", "worker nothing caps : at=!"},
 		{"umount", "both nothing caps : at=! lazy="},
-		{"open", "worker nothing makes caps : of=| at=| path= how="},
-		{"mkdir", "worker nothing caps : in=! name=!"},
-		{"chmod", "worker nothing caps : HANDLE mode=!"},
+		{"open", "worker nothing makes caps : of=| at=| path= how= uid="},
+		{"mkdir", "worker nothing caps : in=! name=! uid="},
+		{"chmod", "worker nothing caps : HANDLE mode=! uid="},
 		{"stat", "leader text : HANDLE"},
 		{"mountinfo", "leader text : at=! by="},
 		{"fdinfo", "leader masks : HANDLE"},
 		{"token_info", "worker masks caps : HANDLE"},
-		{"pin", "worker nothing caps : HANDLE in=! name=!"},
+		{"pin", "worker nothing caps : HANDLE in=! name=! uid="},
 		{"link", "worker nothing caps : HANDLE in=! name=!"},
 		{"dup", "worker nothing makes : HANDLE"},
 		{"cloexec", "worker nothing : HANDLE ON"},
@@ -82,6 +87,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"fork", "broker nothing : CHILD"},
 		{"exit", "broker nothing :"},
 		{"userns", "worker nothing makes :"},
+		{"netns", "worker nothing makes :"},
 		{"setns", "worker nothing caps : USERNS"},
 		{"pidfd_getfd", "both nothing makes caps : HANDLE from=!"},
 		{"proc_open", "both nothing makes caps : HANDLE from=!"},
@@ -95,7 +101,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"kallsyms", "broker nothing : name=!"},
 		{"library", "worker object caps : make=! env="},
 		{"element", "worker object caps : HANDLE DO"},
-		{"get_pinned", "worker object makes caps : in=! name=!"},
+		{"get_pinned", "worker object makes caps : in=! name=! uid="},
 		{"consume", "worker object caps : BUFFER"},
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
@@ -109,6 +115,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"mount_attr", "worker nothing caps : MOUNT readonly=| idmap=|"},
 		{"file", "worker nothing caps : HANDLE DO"},
 		{"proc_fdinfo", "both masks caps : HANDLE from=!"},
+		{"raw", "worker nothing makes caps : cmd=! u32@ u64@ fd@ ptr@ size= uid= compat="},
+		{"run", "both nothing caps : code= out= fd= way= file_caps= no_new_privs= uid= PROGRAM"},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))

@@ -55,6 +55,7 @@ const (
 	OpFork
 	OpExit
 	OpUserns
+	OpNetns
 	OpSetns
 	OpPidfdGetfd
 	OpProcOpen
@@ -90,6 +91,10 @@ const (
 	OpLinkDetach
 	OpIterCreate
 	OpAttached
+	// A command that the language does not know.
+	OpRaw
+
+	OpRun
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -173,6 +178,18 @@ type Param struct {
 	Use  Use
 	// Point says that a step without the argument tests nothing.
 	Point bool
+	// Rest says that it is the last of the positional ones and takes all further words.
+	Rest bool
+	// At says that NAME@OFFSET=VALUE gives it, as often as there are members.
+	At bool
+}
+
+// Spelling is the argument's name as a case file spells it.
+func (p *Param) Spelling() string {
+	if p.At {
+		return p.Name + "@OFFSET="
+	}
+	return p.Name + "="
 }
 
 // Same reports whether two parameters are the same but for how a step gives them.
@@ -211,11 +228,16 @@ var (
 		Doc: "1: while the process may open no more descriptors"}
 	paramMemlock = Param{Key: KeyMemlock, Name: "memlock", Kind: KindNum,
 		Doc: "with this RLIMIT_MEMLOCK, which bounds maps before 5.11"}
+	paramAs = Param{Key: KeyAsUID, Name: "uid", Kind: KindNum,
+		Doc: "of a call: as this uid of the actor's user namespace, instead of the actor's"}
+	paramCompat = Param{Key: KeyCompat, Name: "compat", Kind: KindNum,
+		Doc: "1: as a program of 32 bits makes it, by int 0x80"}
 	paramFromKernel = Param{Key: KeyFromKernel, Name: "kernel", Kind: KindNum,
 		Doc: "1: the kernel itself makes the call, for a program (BPF_PROG_TYPE_SYSCALL) " +
 			"that root has loaded and the actor runs"}
 	paramAt = Param{Key: KeyAt, Name: "at", Kind: KindPlace,
-		Doc: "the place: /mnt/a to /mnt/d, each actor's own unless it joins another"}
+		Doc: "the place: /mnt/a to /mnt/d, or any other absolute path, of which the last part is made if need be; " +
+			"each actor has its own mounts unless it joins another"}
 	paramIn      = Param{Key: KeyIn, Name: "in", Kind: KindHandle, Doc: "the directory", Use: Required}
 	paramNewName = Param{Key: KeyPath, Name: "name", Kind: KindText, Doc: "the new name", Use: Required}
 	paramFrom    = Param{Key: KeyFrom, Name: "from", Kind: KindActor, Use: Required,
@@ -275,6 +297,7 @@ var operations = [Ops]Operation{
 			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
 			paramAttr, paramInside, paramThen, paramNoFD,
 			{Key: KeyUmask, Name: "umask", Kind: KindText, Doc: "the process's umask, octal"},
+			paramAs, paramCompat,
 		},
 	},
 	OpMapCreate: {
@@ -294,7 +317,7 @@ var operations = [Ops]Operation{
 			{Key: KeyBTFKey, Name: "btf_key", Kind: KindNum, Doc: "btf_key_type_id"},
 			{Key: KeyBTFValue, Name: "btf_value", Kind: KindNum, Doc: "btf_value_type_id"},
 			{Key: KeyVmlinux, Name: "vmlinux", Kind: KindNum, Doc: "btf_vmlinux_value_type_id"},
-			paramNoFD, paramMemlock, paramFromKernel,
+			paramNoFD, paramMemlock, paramFromKernel, paramAs, paramCompat,
 		},
 	},
 	OpProgLoad: {
@@ -316,7 +339,7 @@ var operations = [Ops]Operation{
 				Kind: KindHandle,
 				Doc:  "the program looks up the element under key 0 of this map",
 			},
-			paramNoFD,
+			paramNoFD, paramAs, paramCompat,
 		},
 	},
 	OpBTFLoad: {
@@ -326,7 +349,7 @@ var operations = [Ops]Operation{
 			paramToken, paramTokenFD, paramAttr, paramFlags, paramLog, paramInside, paramThen,
 			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
-			paramNoFD,
+			paramNoFD, paramAs, paramCompat,
 		},
 	},
 	OpSend: {
@@ -356,17 +379,23 @@ var operations = [Ops]Operation{
 		},
 	},
 	OpCall: {
-		Name: "call", Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
+		Name: "call", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
 		Drawn: Drawn{Cell: 24}, Doc: "any other command of bpf(2)",
 		Params: []Param{
 			Param{Key: KeyCmd, Name: "cmd", Kind: KindCmd, Use: Required,
 				Doc: "the command, by name or number; the request is a smallest well-formed one " +
 					"on objects that root made"}.point(),
-			paramToken, paramAttr,
+			paramToken,
+			{Key: KeyTokenAt, Name: "token_at", Kind: KindNum,
+				Doc: "where the command's attribute has the token's descriptor, for a command that has no place for a token"},
+			{Key: KeyFlagAt, Name: "flag_at", Kind: KindNum,
+				Doc: "with token_at=: where its 32-bit flags are, to set BPF_F_TOKEN_FD among them"},
+			paramAttr,
 			{Key: KeyOn, Name: "on", Kind: KindOn, Doc: "another object than the usual one: cgroup_skb, tcx, private"},
 			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
 			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that no object has"},
 			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
+			paramAs, paramCompat,
 		},
 	},
 
@@ -434,6 +463,7 @@ var operations = [Ops]Operation{
 			{Key: KeyShown, Name: "from", Kind: KindPlace, Doc: "the place to bind from", Use: OneOf},
 			{Key: KeyHandle, Name: "of", Kind: KindHandle, Doc: "or the descriptor of a file", Use: OneOf},
 			paramAt.as(Required),
+			{Key: KeyReadonly, Name: "ro", Kind: KindNum, Doc: "1: and then read-only, with MS_REMOUNT|MS_BIND|MS_RDONLY"},
 		},
 	},
 	OpCloneMount: {
@@ -461,17 +491,19 @@ var operations = [Ops]Operation{
 			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "or a place; /tmp is not a bpffs", Use: OneOf},
 			{Key: KeyPath, Name: "path", Kind: KindText, Doc: "a name in it"},
 			{Key: KeyHow, Name: "how", Kind: KindHow, Doc: "dir: O_RDONLY|O_DIRECTORY, the default; path: O_PATH"},
+			paramAs,
 		},
 	},
 	OpMkdir: {
 		Name: "mkdir", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mkdirat(2)",
-		Params: []Param{paramIn, paramNewName},
+		Params: []Param{paramIn, paramNewName, paramAs},
 	},
 	OpChmod: {
 		Name: "chmod", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 11}, Doc: "fchmod(2)",
 		Params: []Param{
 			paramHandle("a directory, or a token"),
 			{Key: KeyMode, Name: "mode", Kind: KindText, Doc: "the permission bits, octal", Use: Required},
+			paramAs,
 		},
 	},
 	OpStat: {
@@ -496,7 +528,7 @@ var operations = [Ops]Operation{
 	},
 	OpPin: {
 		Name: "pin", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5}, Doc: "BPF_OBJ_PIN",
-		Params: []Param{paramHandle("what to pin"), paramIn, paramNewName},
+		Params: []Param{paramHandle("what to pin"), paramIn, paramNewName, paramAs},
 	},
 	OpLink: {
 		Name: "link", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "linkat(2) of the descriptor's file",
@@ -532,6 +564,10 @@ var operations = [Ops]Operation{
 	},
 	OpUserns: {
 		Name: "userns", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 33}, Doc: "open /proc/thread-self/ns/user",
+	},
+	OpNetns: {
+		Name: "netns", Makes: true, Who: ByWorker, Drawn: Drawn{Setup: 3}, Doc: "open /proc/thread-self/ns/net",
+		Config: "NET_NS",
 	},
 	OpSetns: {
 		Name: "setns", Who: ByWorker, Caps: true, Drawn: Drawn{Cell: 1},
@@ -679,7 +715,8 @@ var operations = [Ops]Operation{
 	},
 	OpObjGet: {
 		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 6},
-		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory", Params: []Param{paramIn, paramNewName},
+		Doc:    "BPF_OBJ_GET of the object pinned under a name in the directory",
+		Params: []Param{paramIn, paramNewName, paramAs},
 	},
 	OpConsume: {
 		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
@@ -770,6 +807,48 @@ var operations = [Ops]Operation{
 		Name: "proc_fdinfo", Who: ByBoth, Shows: ShowsMasks, Caps: true, Drawn: Drawn{Cell: 1},
 		Doc:    "compare the masks in /proc/PID/fdinfo/N of another process",
 		Params: []Param{paramHandle("a token"), paramFrom},
+	},
+	OpRaw: {
+		Name: "raw", Makes: true, Who: ByWorker, Caps: true,
+		Drawn: Drawn{Never: "the rules have no answer to compare with"},
+		Doc: "any command of bpf(2), with an attribute that the step spells out; what it leaves out is 0. The rules " +
+			"do not follow it: only => judges it, and with => ? the report says what the kernel answered and wrote. " +
+			"With -> NAME the result is a descriptor",
+		Params: []Param{
+			Param{Key: KeyCmd, Name: "cmd", Kind: KindAnyCmd, Use: Required,
+				Doc: "the command, by name or number; also one that this program does not know"}.point(),
+			{Key: KeyU32, Name: "u32", Kind: KindNum, At: true, Doc: "4 bytes at the offset: u32@16=0x10000"},
+			{Key: KeyU64, Name: "u64", Kind: KindNum, At: true, Doc: "8 bytes"},
+			{Key: KeyFD, Name: "fd", Kind: KindHandle, At: true, Doc: "a descriptor, a token for example: fd@76=t"},
+			{Key: KeyPtr, Name: "ptr", Kind: KindBytes, At: true,
+				Doc: `the address of memory: "text" with a terminating zero and \040 for a space, 0x and hexadecimal ` +
+					"digits for bytes, zero:N for N zeros (the report shows what the kernel writes there), or " +
+					"exit (a smallest program), license (GPL), btf (a smallest BTF)"},
+			{Key: KeySize, Name: "size", Kind: KindNum,
+				Doc: "the length of the attribute, instead of that of the newest kernel"},
+			paramAs, paramCompat,
+		},
+	},
+	OpRun: {
+		Name: "run", Who: ByBoth, Caps: true, Long: true, Drawn: Drawn{Never: takesLong},
+		Doc: "run a program of this host, as exec brings it along with its libraries, in the actor's namespaces: its " +
+			"exit status must be 0 or that of code=; output and exit status are in the record. " + OwnProgram +
+			" is a program of the guest's, which makes a hash with the token of fd= and ends with the errno. " +
+			"What follows the program's name is its own: arguments of the step stand before it",
+		Params: []Param{
+			{Key: KeyCode, Name: "code", Kind: KindText,
+				Doc: "the exit status that it must have, 128 and the number for a signal that ended it; ?: any"},
+			{Key: KeyPrints, Name: "out", Kind: KindOption, Doc: `a part of its output; \040 is a space`},
+			{Key: KeyHandle, Name: "fd", Kind: KindHandle, Doc: "a descriptor that it gets as its descriptor 3"},
+			{Key: KeyWay, Name: "way", Kind: KindWay,
+				Doc: "ambient, the default: it has the capabilities caps= as ambient ones, with SECBIT_NOROOT; " +
+					"exec: what execve(2) makes of them, for uid 0 all, for others those of the file"},
+			{Key: KeyFileCaps, Name: "file_caps", Kind: KindCaps, Doc: "the capabilities of the program's file"},
+			{Key: KeyNoNewPrivs, Name: "no_new_privs", Kind: KindNum, Doc: "1: after PR_SET_NO_NEW_PRIVS"},
+			paramAs,
+			{Key: KeyCommand, Name: "program", Kind: KindText, Use: Positional, Rest: true,
+				Doc: `the program, as a shell finds it on this host, and its arguments; \040 is a space in one`},
+		},
 	},
 }
 

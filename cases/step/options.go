@@ -23,6 +23,7 @@ var Options = []Option{
 	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"},                  // kernel/bpf/sysfs_btf.c
 	{Config: "DYNAMIC_FTRACE_WITH_DIRECT_CALLS", Func: "register_ftrace_direct"}, // kernel/trace/ftrace.c
 	{Config: "FPROBE", Func: "register_fprobe_syms"},                             // kernel/trace/fprobe.c
+	{Config: "IA32_EMULATION", File: "/proc/sys/abi/vsyscall32"},                 // arch/x86/entry/vdso/vdso32-setup.c
 	{Config: "INET", Func: "tcp_v4_connect"},                                     // net/ipv4/tcp_ipv4.c
 	{Config: "KALLSYMS", File: "/proc/kallsyms"},                                 // kernel/kallsyms.c
 	{Config: "MEMCG", Func: "mem_cgroup_from_task"},                              // mm/memcontrol.c
@@ -31,8 +32,10 @@ var Options = []Option{
 	{Config: "NET", Func: "dev_get_by_name"},                                     // net/core/dev.c
 	{Config: "NETFILTER_BPF_LINK", Func: "bpf_nf_link_attach"},                   // net/netfilter/nf_bpf_link.c
 	{Config: "NETKIT", Func: "netkit_link_attach"},                               // drivers/net/netkit.c
+	{Config: "NET_NS", File: "/proc/self/ns/net"},                                // fs/proc/namespaces.c
 	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},                              // kernel/bpf/tcx.c
 	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},                       // kernel/events/callchain.c
+	{Config: "PID_NS", File: "/proc/self/ns/pid"},                                // fs/proc/namespaces.c
 	{Config: "UNIX", File: "/proc/net/unix"},                                     // net/unix/af_unix.c
 	{Config: "UPROBES", Func: "uprobe_register"},                                 // kernel/events/uprobes.c
 	{Config: "USER_NS", File: "/proc/self/ns/user"},                              // fs/proc/namespaces.c

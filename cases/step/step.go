@@ -20,6 +20,7 @@ import (
 type Program struct {
 	Actors []Actor
 	Setup  []Step
+	Dirs   []string // the places that steps name by their path; the agent makes them
 }
 
 // ActorKind says in which namespaces an actor's process runs.
@@ -36,14 +37,46 @@ const (
 // Actor is a process that runs steps. Parent is the index of the actor that
 // forks it, or -1 for the agent: a userns actor's namespace is a child of its
 // parent's, a joins or child actor shares them. UID is the kuid outside that owns the
-// namespace, or that the init actor runs as.
+// namespace, or that the init actor runs as; a joins or child actor has that of its parent.
 type Actor struct {
 	Name   string
 	Kind   ActorKind
 	Parent int
 	UID    uint32
 	Caps   uapi.CapSet
+	Place
 }
+
+// Place is what else there is to say of an actor's process and its namespaces.
+type Place struct {
+	IDs    uint32  // how many ids its user namespace maps, from UID on; 0 is one
+	As     uint32  // its uid as its user namespace numbers it
+	Apart  Apart   // further namespaces of its own
+	Mounts MountNS // where the mount namespace of a userns actor comes from
+}
+
+// Apart is a set of namespaces.
+type Apart uint8
+
+// The namespaces.
+const (
+	ApartNet Apart = 1 << iota
+	ApartPID
+	ApartCgroup
+)
+
+// MountNS says which mount namespace an actor is in.
+type MountNS uint8
+
+// The mount namespaces.
+const (
+	MountsOwn    MountNS = iota // made in its user namespace, and so owned by that
+	MountsBefore                // made before its user namespace, and so owned by the parent's
+	MountsParent                // the one that it was in before
+)
+
+// Mapped is how many ids the actor's user namespace maps, from UID on.
+func (a *Actor) Mapped() uint32 { return max(a.IDs, 1) }
 
 // Handle numbers a descriptor within a program; each actor has its own
 // descriptor under the number. 0 is none.
@@ -59,9 +92,11 @@ const LockType = 3
 const ClosedFD Handle = 255
 
 // Arg is one argument: a number, a handle or an actor's index in Num, or a
-// string that the kernel gets as it stands in Str.
+// string that the kernel gets as it stands in Str. At is the offset of a member of
+// the attribute that OpRaw fills in.
 type Arg struct {
 	Key Key
+	At  uint16
 	Num uint64
 	Str string
 }

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,8 @@ type actor struct {
 	caller
 	link     link
 	uid      uint32 // as the process's own namespace numbers it
-	workers  map[uapi.CapSet]*worker
+	below    bool   // it is in a user namespace below the initial one
+	workers  map[identity]*worker
 	handles  map[step.Handle]int
 	context  int      // the bpffs that is being made
 	places   []string // that the world has mounted something on
@@ -38,6 +40,8 @@ type answer struct {
 	seen  []step.Observation // of the steps of all runs
 	cells *wire.Results      // instead, of a record's cells
 	fds   []int
+	// notOpen says that the actor does not have a descriptor that it was to send.
+	notOpen bool
 }
 
 // noFD means no descriptor.
@@ -80,7 +84,8 @@ func runActor(args []string) error {
 	a := &actor{
 		link:    link{actorLink},
 		uid:     uint32(uid),
-		workers: map[uapi.CapSet]*worker{},
+		below:   belowInitial(),
+		workers: map[identity]*worker{},
 		handles: map[step.Handle]int{},
 		context: noFD,
 	}
@@ -94,6 +99,14 @@ func runActor(args []string) error {
 		return a.serve()
 	}
 	return a.resume(args[2])
+}
+
+// initialUserns is the link to the initial user namespace in /proc, whose number is PROC_USER_INIT_INO.
+const initialUserns = "user:[4026531837]"
+
+func belowInitial() bool {
+	link, err := os.Readlink("/proc/self/ns/user")
+	return err == nil && link != initialUserns
 }
 
 func (a *actor) serve() error {
@@ -125,7 +138,11 @@ func (a *actor) respond() error {
 	if r == nil {
 		r = &wire.Results{Cells: [][]step.Observation{a.answer.seen}}
 	}
-	return a.link.send(append([]byte{answerOK}, wire.EncodeResults(r)...), a.answer.fds)
+	first := byte(answerOK)
+	if a.answer.notOpen {
+		first = answerEBADF
+	}
+	return a.link.send(append([]byte{first}, wire.EncodeResults(r)...), a.answer.fds)
 }
 
 // perform does the acts of a script in order.
@@ -156,29 +173,30 @@ func (a *actor) act(act act, along int) (err error) {
 	case verbTypes:
 		return json.Unmarshal(act.payload, &a.btf)
 	case verbFork:
-		return a.fork(act.payload[0] == 1, along)
+		return a.fork(act.payload, along)
 	case verbTake:
 		a.set(step.Handle(act.payload[0]), along)
 	case verbOpen:
 		return a.open()
 	case verbMount:
-		return a.mount(step.Handle(act.payload[0]), act.payload[1])
+		return a.mount(step.Handle(act.payload[0]), string(act.payload[1:]))
 	case verbRun:
 		return a.run(act.payload)
 	case verbPID:
-		a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{uint64(os.Getpid())}})
+		a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{ownPID()}})
 	case verbWhere:
 		a.where(step.Handle(act.payload[0]))
 	case verbExec:
 		return a.exec()
 	case verbForkSharing:
-		return a.forkSharing(along)
+		return a.forkSharing(binary.LittleEndian.Uint32(act.payload), along)
 	case verbCells:
 		return a.cells(act.payload)
 	case verbGive:
 		fd, ok := a.handles[step.Handle(act.payload[0])]
 		if !ok {
-			return errors.New("send a descriptor: the actor does not have it")
+			a.answer.notOpen = true
+			return nil
 		}
 		a.answer.fds = append(a.answer.fds, fd)
 	default:
@@ -209,7 +227,7 @@ func (a *actor) forget() {
 
 // mount is the third step of the delegation: the created bpffs becomes a
 // mount, at a place if the step names one, and its root directory a descriptor.
-func (a *actor) mount(h step.Handle, at byte) error {
+func (a *actor) mount(h step.Handle, at string) error {
 	mnt, err := unix.Fsmount(a.context, unix.FSMOUNT_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("fsmount bpf: %w", err)
@@ -217,11 +235,11 @@ func (a *actor) mount(h step.Handle, at byte) error {
 	defer unix.Close(mnt)
 	closeFD(a.context)
 	a.context = noFD
-	if at != 0 {
-		if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, step.Places[at], unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if at != "" {
+		if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("mount the bpffs at its place: %w", err)
 		}
-		a.places = append(a.places, step.Places[at])
+		a.places = append(a.places, at)
 	}
 	dir, err := unix.Openat(mnt, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // mnt itself is O_PATH
 	if err != nil {
@@ -271,17 +289,18 @@ func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
 			a.proveTokens(steps[proven:i], results[proven:i])
 			proven = i
 		}
-		if steps[i].Op.Observes() {
+		if byLeader(&steps[i]) {
 			results[i] = a.step(&steps[i])
 			i++
 			continue
 		}
 		n := i + 1
-		for n < len(steps) && steps[n].Caps == steps[i].Caps && !steps[n].Op.Observes() && !losesToken(steps[proven:n],
-			&steps[n]) {
+		who := a.identityOf(&steps[i])
+		for n < len(steps) && a.identityOf(&steps[n]) == who && !byLeader(&steps[n]) &&
+			!losesToken(steps[proven:n], &steps[n]) {
 			n++
 		}
-		w, err := a.worker(steps[i].Caps)
+		w, err := a.worker(who)
 		if err != nil {
 			return nil, err
 		}
@@ -295,6 +314,10 @@ func (a *actor) steps(steps []step.Step) ([]step.Observation, error) {
 	a.proveTokens(steps[proven:], results[proven:])
 	return results, nil
 }
+
+// byLeader reports whether the first thread does a step. That starts a program as well:
+// it has all capabilities, and so can become what the program is to be.
+func byLeader(s *step.Step) bool { return s.Op.Observes() || s.Op == step.OpRun }
 
 // losesToken reports whether a step closes a token that earlier steps made, or
 // replaces it: afterwards its number may be another file.
@@ -326,38 +349,91 @@ func (a *actor) proveTokens(steps []step.Step, results []step.Observation) {
 	a.unproven = a.unproven[:0]
 }
 
-func (a *actor) worker(caps uapi.CapSet) (*worker, error) {
-	if w := a.workers[caps]; w != nil {
+// identity is as whom a worker makes calls.
+type identity struct {
+	uid  uint32
+	caps uapi.CapSet
+}
+
+func (a *actor) identityOf(s *step.Step) identity {
+	if uid, ok := s.Num(step.KeyAsUID); ok {
+		return identity{uint32(uid), s.Caps}
+	}
+	return identity{a.uid, s.Caps}
+}
+
+func (a *actor) worker(who identity) (*worker, error) {
+	if w := a.workers[who]; w != nil {
 		return w, nil
 	}
-	w, err := newWorker(a.uid, caps)
+	w, err := newWorker(who.uid, who.caps, a.below)
 	if err != nil {
 		return nil, err
 	}
-	a.workers[caps] = w
+	a.workers[who] = w
 	return w, nil
 }
 
 // fork starts an actor inside this one's namespaces, or in a child user
 // namespace of them.
-func (a *actor) fork(userns bool, socket int) error {
-	attr := &syscall.SysProcAttr{}
-	if userns {
-		attr = usernsAttr(0)
-	}
+func (a *actor) fork(payload []byte, socket int) error {
 	defer unix.Close(socket)
-	_, err := start(attr, 0, socket, a.fix, "")
+	var as step.Actor
+	if err := json.Unmarshal(payload, &as); err != nil {
+		return fmt.Errorf("fork an actor: %w", err)
+	}
+	if as.Kind != step.Userns {
+		_, err := start(&syscall.SysProcAttr{}, as.As, socket, a.fix, "")
+		return err
+	}
+	as.UID = 0
+	_, err := startApart(&as, socket, a.fix)
 	return err
 }
 
-// usernsAttr makes a process root of a user and mount namespace of its own;
-// host is the uid that the parent's namespace has for it.
-func usernsAttr(host int) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: host, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: host, Size: 1}},
+// usernsAttr makes a process root of a user namespace of its own, and of the further
+// namespaces of the actor; UID is the uid that the parent's namespace has for it.
+func usernsAttr(a *step.Actor) *syscall.SysProcAttr {
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(a.UID), Size: int(a.Mapped())}}
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids,
+		GidMappingsEnableSetgroups: a.IDs > 1}
+	if a.Mounts == step.MountsOwn {
+		attr.Cloneflags |= syscall.CLONE_NEWNS
 	}
+	for is, flag := range map[step.Apart]uintptr{step.ApartNet: syscall.CLONE_NEWNET, step.ApartPID: syscall.CLONE_NEWPID,
+		step.ApartCgroup: syscall.CLONE_NEWCGROUP} {
+		if a.Apart&is != 0 {
+			attr.Cloneflags |= flag
+		}
+	}
+	return attr
+}
+
+// startApart starts an actor in a user namespace of its own. A mount namespace that is made
+// before needs a thread of its own, which then forks and ends.
+func startApart(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
+	if a.Mounts != step.MountsBefore {
+		return start(usernsAttr(a), 0, socket, fix, "")
+	}
+	onThread(func() {
+		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			err = fmt.Errorf("make a mount namespace: %w", err)
+			return
+		}
+		pid, err = start(usernsAttr(a), 0, socket, fix, "")
+	})
+	return pid, err
+}
+
+// onThread calls f on a thread that ends with it.
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
 }
 
 // actorEnv keeps Go's runtime from interrupting waits and from collecting garbage,
@@ -391,26 +467,36 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, hand
 	return pid, nil
 }
 
-// startOwned starts an actor in a user namespace that the kuid owns. A
+// startOwned starts an actor in a user namespace that its kuid owns. A
 // namespace belongs to the euid of the thread that makes it, so a thread
 // becomes that uid, forks, and ends.
-func startOwned(kuid uint32, socket int, fix fixtures) (pid int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if kuid != 0 {
-			if err = dropTo(kuid); err != nil {
+func startOwned(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
+	onThread(func() {
+		if a.Mounts == step.MountsBefore {
+			if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				err = fmt.Errorf("make a mount namespace: %w", err)
 				return
 			}
 		}
-		pid, err = start(usernsAttr(int(kuid)), 0, socket, fix, "")
-	}()
-	<-done
+		if a.UID != 0 {
+			if err = dropTo(a.UID, a.IDs > 1 || a.Apart != 0); err != nil {
+				return
+			}
+		}
+		pid, err = start(usernsAttr(a), 0, socket, fix, "")
+	})
 	return pid, err
 }
 
-func dropTo(kuid uint32) error {
+// dropTo changes the uid of the thread. To map a range of ids it must keep the capabilities.
+func dropTo(kuid uint32, keepsCaps bool) error {
+	all, err := capget()
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, boolArg(keepsCaps), 0, 0, 0); err != nil {
+		return fmt.Errorf("keep capabilities: %w", err)
+	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("drop groups: %w", errno)
 	}
@@ -419,10 +505,17 @@ func dropTo(kuid uint32) error {
 			return fmt.Errorf("become uid %d: %w", kuid, errno)
 		}
 	}
-	// Changing uids makes the process undumpable, and the child's id maps
-	// root's; the uid must write them.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("stay dumpable: %w", err)
+	if keepsCaps {
+		if err := capset(capState{effective: all.permitted, permitted: all.permitted}); err != nil {
+			return err
+		}
 	}
-	return nil
+	return stayDumpable() // else the child's id maps would be root's, and the uid must write them
+}
+
+func boolArg(b bool) uintptr {
+	if b {
+		return 1
+	}
+	return 0
 }

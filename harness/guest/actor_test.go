@@ -22,7 +22,7 @@ import (
 // rootActor is an actor inside the test's own process, with the agent's fixtures.
 func rootActor(t *testing.T, g *agent) *actor {
 	t.Helper()
-	a := &actor{caller: g.caller, handles: map[step.Handle]int{}, context: noFD, workers: map[uapi.CapSet]*worker{}}
+	a := &actor{caller: g.caller, handles: map[step.Handle]int{}, context: noFD, workers: map[identity]*worker{}}
 	t.Cleanup(a.forget)
 	return a
 }
@@ -93,7 +93,7 @@ func TestDelegationOfAnActor(t *testing.T) {
 	if len(a.answer.fds) != 1 || a.answer.fds[0] != a.context {
 		t.Fatalf("the answer carries %v, the context is %d", a.answer.fds, a.context)
 	}
-	if err := a.mount(1, 0); err == nil || !strings.HasPrefix(err.Error(), "fsmount bpf: ") {
+	if err := a.mount(1, ""); err == nil || !strings.HasPrefix(err.Error(), "fsmount bpf: ") {
 		t.Errorf("a context without a superblock: %v", err)
 	}
 	if errno := configure(a.context, []step.Arg{number(step.KeyAt, 9), text(step.KeyCmds, "bogus")}); errno != uapi.Errno(
@@ -104,7 +104,7 @@ func TestDelegationOfAnActor(t *testing.T) {
 	if errno := configure(a.context, []step.Arg{number(step.KeyAt, 9), text(step.KeyMode, "0700")}); errno != 0 {
 		t.Fatalf("a good option: %s", errno)
 	}
-	if err := a.mount(1, 2); err != nil {
+	if err := a.mount(1, step.Places[2]); err != nil {
 		t.Fatal(err)
 	}
 	if a.context != noFD || !slices.Equal(a.places, []string{step.Places[2]}) {
@@ -119,7 +119,7 @@ func TestDelegationOfAnActor(t *testing.T) {
 	if errno := configure(a.context, nil); errno != 0 {
 		t.Fatal(errno)
 	}
-	if err := a.mount(0, 0); err != nil || len(a.handles) != 1 {
+	if err := a.mount(0, ""); err != nil || len(a.handles) != 1 {
 		t.Errorf("a mount that nobody keeps: %v, handles %v", err, a.handles)
 	}
 }

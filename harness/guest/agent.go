@@ -124,6 +124,14 @@ func (g *agent) stage(p *step.Program) ([]step.Observation, error) {
 	if errno := g.setSysctl(unprivDefault); errno != 0 && !g.locked() {
 		return nil, fmt.Errorf("set kernel.unprivileged_bpf_disabled: %w", unix.Errno(errno))
 	}
+	if err := g.closeReceived(); err != nil { // a program that a step runs
+		return nil, err
+	}
+	for _, dir := range p.Dirs {
+		if err := os.MkdirAll(dir, dirMode); err != nil {
+			return nil, fmt.Errorf("make the place %s: %w", dir, err)
+		}
+	}
 	if err := g.assemble(p.Actors); err != nil {
 		return nil, err
 	}
@@ -270,9 +278,10 @@ func (p *player) forgetGiven() {
 func (g *agent) flush(p *player) ([]int, error) {
 	want := p.pending.want
 	answer, fds, err := g.ask(p)
-	if err != nil || answer == nil {
+	if err != nil && !errors.Is(err, errNotOpen) || answer == nil {
 		return fds, err
 	}
+	notOpen := err
 	r, err := wire.DecodeResults(answer)
 	if err != nil {
 		return nil, err
@@ -284,7 +293,7 @@ func (g *agent) flush(p *player) ([]int, error) {
 		}
 		seen = seen[copy(where, seen):]
 	}
-	return fds, nil
+	return fds, notOpen
 }
 
 // ask sends the player's script, unless it is empty, and returns the encoded answer.
@@ -303,7 +312,7 @@ func (g *agent) ask(p *player) (answer []byte, fds []int, err error) {
 		unix.Close(fd)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("actor %s: %w", p.name, err)
+		return answer, fds, fmt.Errorf("actor %s: %w", p.name, err)
 	}
 	return answer, fds, nil
 }
@@ -357,6 +366,9 @@ func (g *agent) pass(from *player, s *step.Step) (step.Observation, error) {
 		from.pending.add(verbGive, byte(h))
 		from.pending.gives++
 		fds, err := g.flush(from)
+		if errors.Is(err, errNotOpen) {
+			return step.Observation{Errno: uapi.Errno(unix.EBADF)}, nil
+		}
 		if err != nil {
 			return none, err
 		}
@@ -430,8 +442,11 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 // process calls it under actorArg0. It returns when the host says bye. changes is
 // what PID 1 changed in the kernel.
 func Main(buildID string, changes []step.Change) error {
-	if os.Args[0] == actorArg0 {
+	switch os.Args[0] {
+	case actorArg0:
 		return runActor(os.Args)
+	case runArg0:
+		return runProgram(os.Args)
 	}
 	if isCase() {
 		if err := runCases(os.Args[1:], os.Stdout); err != nil {
@@ -468,9 +483,11 @@ func (g *agent) getReady() step.Change {
 	return step.Change{Kind: step.ChangeStatistics, Name: step.Statistics.Name, Errno: errno}
 }
 
-// IsActor reports whether this process is an actor, or runs a case by hand. Neither
-// prepares the machine.
-func IsActor() bool { return os.Args[0] == actorArg0 || isCase() }
+// IsActor reports whether this process is an actor, runs a program for one, or runs a case by
+// hand. None prepares the machine.
+func IsActor() bool {
+	return os.Args[0] == actorArg0 || os.Args[0] == runArg0 || isCase()
+}
 
 func newAgent(port io.ReadWriter) *agent {
 	g := &agent{

@@ -36,13 +36,7 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 		defer limited(s)()
 	}
 	fault, _ := s.Num(step.KeyAttr)
-	call := bpfAt
-	if userns, ok := s.Num(step.KeyInside); ok {
-		call = func(cmd uapi.Cmd, where, size uintptr) (int, uapi.Errno) {
-			then, drops := s.Num(step.KeyThen)
-			return bpfInside(int(int64(userns)), keeps{drops, then}, cmd, where, size)
-		}
-	}
+	call := wayOf(s)
 	switch step.AttrFault(fault) {
 	case step.AttrTail:
 		a[tailByte] = 1
@@ -50,20 +44,20 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 		long := make([]byte, hugeAttr)
 		copy(long, a[:])
 		long[hugeAttr-1] = 1
-		fd, errno := call(cmd, uintptr(unsafe.Pointer(&long[0])), hugeAttr)
-		runtime.KeepAlive(long)
-		return fd, errno
+		return call(cmd, long, hugeAttr)
 	case step.AttrHuge:
-		return call(cmd, 0, hugeAttr+1)
+		return call(cmd, nil, hugeAttr+1)
 	case step.AttrUnreadable:
-		return call(cmd, 0, attrSize)
+		return call(cmd, nil, attrSize)
 	case step.AttrInsns:
 		a.set(uapi.Attr_insns, 0)
 	}
-	if has(s, step.KeyInside) {
+	if has(s, step.KeyInside) || has(s, step.KeyCompat) {
 		onHeap := *a // a stack may move
 		escapes = &onHeap[0]
-		return call(cmd, uintptr(unsafe.Pointer(&onHeap)), attrSize)
+		fd, errno := call(cmd, onHeap[:], attrSize)
+		*a = onHeap
+		return fd, errno
 	}
 	if loader, ok := s.Num(step.KeyFromKernel); ok {
 		return bpfFromKernel(int(int64(loader)), cmd, a)
@@ -71,8 +65,34 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	return bpf(cmd, a)
 }
 
-func bpfAt(cmd uapi.Cmd, where uintptr, size uintptr) (int, uapi.Errno) {
-	r, _, e := unix.Syscall(unix.SYS_BPF, uintptr(cmd), where, size)
+// way makes a call of bpf(2) with an attribute that is said to have a size; nil is an
+// invalid address.
+type way func(cmd uapi.Cmd, attribute []byte, size uintptr) (int, uapi.Errno)
+
+// wayOf is how a step makes its call.
+func wayOf(s *step.Step) way {
+	if userns, ok := s.Num(step.KeyInside); ok {
+		then, drops := s.Num(step.KeyThen)
+		return func(cmd uapi.Cmd, attribute []byte, size uintptr) (int, uapi.Errno) {
+			return bpfInside(int(int64(userns)), keeps{drops, then}, cmd, addressOf(attribute), size)
+		}
+	}
+	if has(s, step.KeyCompat) {
+		return bpfCompat
+	}
+	return bpfAt
+}
+
+func addressOf(b []byte) uintptr {
+	if b == nil {
+		return 0
+	}
+	return uintptr(unsafe.Pointer(&b[0]))
+}
+
+func bpfAt(cmd uapi.Cmd, attribute []byte, size uintptr) (int, uapi.Errno) {
+	r, _, e := unix.Syscall(unix.SYS_BPF, uintptr(cmd), addressOf(attribute), size)
+	runtime.KeepAlive(attribute)
 	if e != 0 {
 		return -1, uapi.Errno(e)
 	}

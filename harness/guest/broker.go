@@ -1,8 +1,10 @@
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,9 +31,9 @@ func (g *agent) delegate(p *player, s *step.Step) (step.Observation, error) {
 	if errno := configure(context, g.btf.options(s.Args)); errno != 0 {
 		return step.Observation{Errno: errno}, nil
 	}
-	at, _ := s.Num(step.KeyAt)
-	p.pending.add(verbMount, byte(s.Out), byte(at))
-	p.pending.shown = p.pending.shown || at != 0
+	at := place(s, step.KeyAt)
+	p.pending.add(verbMount, append([]byte{byte(s.Out)}, at...)...)
+	p.pending.shown = p.pending.shown || at != ""
 	p.forgetGiven()
 	return step.Observation{Proof: step.Works}, nil
 }
@@ -141,7 +143,7 @@ func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
 	if child.socket == noFD {
 		return step.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
 	}
-	p.pending.add(verbForkSharing)
+	p.pending.add(verbForkSharing, binary.LittleEndian.AppendUint32(nil, child.actor.As)...)
 	p.pending.fds = append(p.pending.fds, child.socket)
 	child.socket, child.absent = noFD, false
 	_, err = g.flush(p)
@@ -199,7 +201,17 @@ func (a *actor) where(h step.Handle) {
 	if !ok {
 		fd = badFD
 	}
-	a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{uint64(os.Getpid()), uint64(fd)}})
+	a.answer.seen = append(a.answer.seen, step.Observation{Values: []uint64{ownPID(), uint64(fd)}})
+}
+
+// ownPID is the process's number in the initial pid namespace, of which /proc is.
+func ownPID() uint64 {
+	self, err := os.Readlink("/proc/self")
+	n, notNumber := strconv.ParseUint(self, 10, 32)
+	if err != nil || notNumber != nil {
+		return uint64(os.Getpid())
+	}
+	return n
 }
 
 // exec starts the program again, with the numbers of all descriptors. The new
@@ -215,9 +227,9 @@ func (a *actor) exec() error {
 }
 
 // forkSharing forks an actor that inherits every descriptor.
-func (a *actor) forkSharing(socket int) error {
+func (a *actor) forkSharing(as uint32, socket int) error {
 	defer unix.Close(socket)
-	_, err := start(&syscall.SysProcAttr{}, 0, socket, a.fix, handlesArg(a.handles)+",")
+	_, err := start(&syscall.SysProcAttr{}, as, socket, a.fix, handlesArg(a.handles)+",")
 	return err
 }
 

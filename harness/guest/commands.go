@@ -201,6 +201,7 @@ func (a *actor) command(s *step.Step) (int, step.Observation) {
 	cmd := uapi.Cmd(n)
 	r := &request{scratch: make([]byte, packetLen+4*8)}
 	a.fill(r, cmd&^uapi.BPF_COMMON_ATTRS, s)
+	r.placeToken(a, s)
 	if r.before != nil {
 		r.before()
 	}
@@ -215,14 +216,17 @@ func (a *actor) command(s *step.Step) (int, step.Observation) {
 		if r.works != nil && !r.works() || r.makesFD && (fd <= 2 || r.worksFD != nil && !r.worksFD(fd)) {
 			o.Proof = step.DoesNotWork
 		}
-		if r.makesFD {
+		if r.makesFD && s.Out == 0 {
 			closeFD(fd)
 		}
 	}
 	if r.undo != nil {
 		r.undo()
 	}
-	return noFD, o
+	if s.Out == 0 || !r.makesFD || errno != 0 {
+		fd = noFD
+	}
+	return fd, o
 }
 
 // at is a place of the request's own memory.
@@ -414,6 +418,19 @@ func (r *request) withToken(cmd uapi.Cmd, t tokenArg) {
 	row := step.TokenCmdOf(cmd)
 	r.u32(row.Flags, t.flag())
 	r.i32(row.Token, t.fd)
+}
+
+// placeToken puts a token where the step says that the command might look for one.
+func (r *request) placeToken(a *actor, s *step.Step) {
+	at, ok := s.Num(step.KeyTokenAt)
+	if !ok {
+		return
+	}
+	r.i32(uapi.Field{Off: uint16(at), Size: wordSize}, a.fd(s, step.KeyToken))
+	if at, ok := s.Num(step.KeyFlagAt); ok {
+		flags := uapi.Field{Off: uint16(at), Size: wordSize}
+		r.u32(flags, uint32(r.get(flags))|uapi.BPF_F_TOKEN_FD)
+	}
 }
 
 func (a *actor) fillNextID(r *request, cmd uapi.Cmd, s *step.Step) {

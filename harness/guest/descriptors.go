@@ -33,6 +33,10 @@ func (a *actor) userns(*step.Step) (int, step.Observation) {
 	return kept(unix.Open("/proc/thread-self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0))
 }
 
+func (a *actor) netns(*step.Step) (int, step.Observation) {
+	return kept(unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0))
+}
+
 // setns calls setns(2) in a process of its own: a process with several threads may not.
 func (a *actor) setns(s *step.Step) (int, step.Observation) {
 	p, err := newRawProcess()

@@ -59,6 +59,7 @@ var doers = [step.Ops]doer{
 	step.OpFork:          {broker: (*agent).fork},
 	step.OpExit:          {broker: (*agent).exit},
 	step.OpUserns:        {actor: (*actor).userns},
+	step.OpNetns:         {actor: (*actor).netns},
 	step.OpSetns:         {actor: (*actor).setns},
 	step.OpPidfdGetfd:    {broker: (*agent).takeFrom, actor: (*actor).pidfdGetfd},
 	step.OpProcOpen:      {broker: (*agent).takeFrom, actor: (*actor).procOpen},
@@ -86,6 +87,8 @@ var doers = [step.Ops]doer{
 	step.OpMountAttr:     {actor: (*actor).mountAttr},
 	step.OpFile:          {actor: (*actor).fileCall},
 	step.OpProcFdinfo:    {broker: (*agent).takeFrom, actor: (*actor).procFdinfo},
+	step.OpRaw:           {actor: (*actor).raw},
+	step.OpRun:           {broker: (*agent).bringProgram, actor: (*actor).runProgram},
 }
 
 var errUnknownOp = errors.New("does not know the operation")

@@ -29,8 +29,8 @@ type ran struct {
 	taken int
 }
 
-// runProgram has an agent run a program with input, an empty part of which ends it.
-func runProgram(t *testing.T, e *wire.Exec, input ...string) ran {
+// runsProgram has an agent run a program with input, an empty part of which ends it.
+func runsProgram(t *testing.T, e *wire.Exec, input ...string) ran {
 	t.Helper()
 	leaveTheMachine()
 	h := serveHere(t, nil)
@@ -100,7 +100,7 @@ func TestExec(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := runProgram(t, e)
+	r := runsProgram(t, e)
 	if r.out[1] != "out\nword\n"+dir+"\n" || r.out[2] != "err\n" {
 		t.Errorf("output %q", r.out)
 	}
@@ -142,7 +142,7 @@ func TestExecEnds(t *testing.T) {
 		"no directory":   {blocked, nil, wire.Exit{}, "make a directory: "},
 		"not executable": {&wire.Exec{Args: []string{dir + "/file"}, Dir: "/"}, nil, wire.Exit{}, "permission denied"},
 	} {
-		r := runProgram(t, tt.e, tt.input...)
+		r := runsProgram(t, tt.e, tt.input...)
 		got := r.exit
 		got.Words, got.Error = nil, ""
 		if got.Code != tt.want.Code || got.Signal != tt.want.Signal || got.Missing != tt.want.Missing {

@@ -153,7 +153,11 @@ func rights(oob []byte) ([]int, error) {
 const (
 	answerOK    = 0
 	answerError = 1 // the rest is an error text
+	answerEBADF = 2 // as answerOK, but a descriptor to send is not open
 )
+
+// errNotOpen is a descriptor to send that is not open.
+var errNotOpen = errors.New("the descriptor is not open")
 
 // call sends a script and returns the results of its steps, encoded, and the
 // descriptors that it asked for. The results are valid until buf is used again.
@@ -167,6 +171,8 @@ func (l link) call(s *script, buf []byte) ([]byte, []int, error) {
 		return nil, nil, errors.New("the actor's process has died")
 	case err != nil:
 		return nil, nil, err
+	case answer[0] == answerEBADF:
+		return answer[1:], fds, errNotOpen
 	case answer[0] != answerOK:
 		return nil, nil, errors.New(string(answer[1:]))
 	case len(fds) != s.gives:

@@ -28,6 +28,9 @@ func done(err error) (int, step.Observation) {
 
 // place returns the directory that an argument names.
 func place(s *step.Step, k step.Key) string {
+	if file := str(s, k); file != "" {
+		return file
+	}
 	n, _ := s.Num(k)
 	if n >= uint64(len(step.Places)) {
 		return ""
@@ -117,7 +120,11 @@ func (a *actor) bind(s *step.Step) (int, step.Observation) {
 	if has(s, step.KeyHandle) {
 		from = a.procFile(s)
 	}
-	return a.mounted(s, unix.Mount(from, place(s, step.KeyAt), "", unix.MS_BIND, ""))
+	err := unix.Mount(from, place(s, step.KeyAt), "", unix.MS_BIND, "")
+	if err == nil && has(s, step.KeyReadonly) {
+		err = unix.Mount("", place(s, step.KeyAt), "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")
+	}
+	return a.mounted(s, err)
 }
 
 func (a *actor) cloneMount(s *step.Step) (int, step.Observation) {

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"syscall"
@@ -111,7 +112,7 @@ func (g *agent) employ(a step.Actor) (*player, error) {
 		}
 	}
 	i := slices.IndexFunc(g.idle, func(p *player) bool {
-		return p.parent == parent && p.actor.Kind == a.Kind && p.actor.UID == a.UID
+		return p.parent == parent && p.actor.Kind == a.Kind && p.actor.UID == a.UID && p.actor.Place == a.Place
 	})
 	if i >= 0 {
 		p := g.idle[i]
@@ -144,7 +145,7 @@ func (g *agent) enter(a step.Actor) (*player, error) {
 	}
 	defer unix.Close(its.fd)
 	if a.Kind == step.Userns {
-		p.pid, err = startOwned(a.UID, its.fd, g.fix)
+		p.pid, err = startOwned(&a, its.fd, g.fix)
 	} else {
 		p.pid, err = start(nil, a.UID, its.fd, g.fix, "")
 	}
@@ -157,11 +158,11 @@ func (g *agent) enterUnder(a step.Actor, socket int) error {
 	if err != nil {
 		return err
 	}
-	userns := byte(0)
-	if a.Kind == step.Userns {
-		userns = 1
+	payload, err := json.Marshal(&a)
+	if err != nil {
+		return fmt.Errorf("fork an actor: %w", err)
 	}
-	parent.pending.add(verbFork, userns)
+	parent.pending.add(verbFork, payload...)
 	parent.pending.fds = append(parent.pending.fds, socket)
 	_, err = g.flush(parent)
 	return err

@@ -110,7 +110,7 @@ func cost(do func() error) (ns int64, err error) {
 // makeUserns makes a process in a user and mount namespace of its own that
 // finds no program to run, and waits for its end.
 func makeUserns() error {
-	_, err := syscall.ForkExec("/", []string{"/"}, &syscall.ProcAttr{Sys: usernsAttr(0)})
+	_, err := syscall.ForkExec("/", []string{"/"}, &syscall.ProcAttr{Sys: usernsAttr(&step.Actor{Kind: step.Userns})})
 	if errors.Is(err, syscall.EACCES) {
 		return nil
 	}

@@ -23,14 +23,18 @@ type worker struct {
 }
 
 // newWorker starts the thread and reads its credentials back to be sure.
-func newWorker(uid uint32, caps uapi.CapSet) (*worker, error) {
+func newWorker(uid uint32, caps uapi.CapSet, dumpable bool) (*worker, error) {
 	w := &worker{make(chan func()), make(chan struct{})}
 	ready := make(chan error)
 	go func() {
 		// The thread is never unlocked: it ends with the goroutine, and its
 		// credentials with it.
 		runtime.LockOSThread()
-		ready <- become(uid, caps)
+		err := become(uid, caps)
+		if err == nil && dumpable {
+			err = stayDumpable()
+		}
+		ready <- err
 		for job := range w.jobs {
 			job()
 			w.done <- struct{}{}
@@ -70,6 +74,7 @@ func setUID(uid uint32) error {
 	if uint32(unix.Geteuid()) == uid {
 		return nil
 	}
+
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities over setresuid: %w", err)
 	}
@@ -78,6 +83,15 @@ func setUID(uid uint32) error {
 		if _, _, errno := unix.RawSyscall(nr, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
 			return fmt.Errorf("become uid %d: %w", uid, errno)
 		}
+	}
+	return nil
+}
+
+// stayDumpable undoes what a change of uid does to the whole process: others could not
+// look at it any more, and an actor in a user namespace is to look as if it had not made one.
+func stayDumpable() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("stay dumpable: %w", err)
 	}
 	return nil
 }

@@ -348,8 +348,10 @@ func (s *session) storeFacts(h *wire.Hello) {
 func (s *session) send() {
 	w := wire.NewWriter(s.port)
 	var err error
+	sent := map[string]bool{}
 	for i, b := range s.batches {
 		if i == 0 || b.World != s.batches[i-1].World {
+			err = errors.Join(err, sendPrograms(b.World, sent, w.Write))
 			err = errors.Join(err, w.Write(wire.KindWorld, wire.EncodeProgram(&b.World.Program)))
 		}
 		c := wire.Cells{First: b.First}

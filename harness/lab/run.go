@@ -47,6 +47,9 @@ func (l *Lab) Run(ctx context.Context, p *plan.Plan, args []string) (*result.Run
 func (r *runner) run(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
 	l := r.lab
 	run := l.newRun(p, args)
+	if err := checkPrograms(p); err != nil {
+		return run, err
+	}
 	qemu := make(chan string, 1) // QEMU prints its version slowly; it has the whole run for that
 	go func() { qemu <- l.qemuVersion(ctx) }()
 	create := result.Create

@@ -57,7 +57,11 @@ func remedy(s *result.StepResult) string {
 
 // unjudged describes a step that neither the rules nor a pin judge.
 func unjudged(s *result.StepResult) string {
-	return clean(fmt.Sprintf("%s got %s: %s", s.Text, got(s), s.Rule))
+	shown := ""
+	if s.Got.Text != "" {
+		shown = " (" + s.Got.Text + ")"
+	}
+	return clean(fmt.Sprintf("%s got %s%s: %s", s.Text, got(s), shown, s.Rule))
 }
 
 // mostUnjudged limits how many unjudged steps of a kernel are shown.

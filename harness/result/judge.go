@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -422,6 +423,10 @@ func beyond(e *sim.Expect, got *step.Observation) string {
 	case got.Errno != 0 || !e.Verdict.Known:
 	case e.Text != got.Text && e.Text != "":
 		return fmt.Sprintf("the kernel shows %q, want %q", got.Text, e.Text)
+	case e.Code != nil && (len(got.Values) != 1 || got.Values[0] != *e.Code):
+		return fmt.Sprintf("the program ended with %d, want %d; it wrote %q", got.Values, *e.Code, got.Text)
+	case !strings.Contains(got.Text, e.Prints):
+		return fmt.Sprintf("the program wrote %q, which does not contain %q", got.Text, e.Prints)
 	case e.AtMost != nil && len(got.Values) != len(e.AtMost), e.Among != nil && len(got.Values) == 0:
 		return "it showed nothing that can be compared"
 	}

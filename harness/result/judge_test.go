@@ -57,7 +57,10 @@ func (gu *guest) observe(sim *sim.Sim, id string, steps []step.Step) []step.Obse
 	for i := range steps {
 		e := must(sim.Step(&steps[i]))
 		o := step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among,
-			make([]uint64, len(e.AtMost))), Text: e.Text}
+			make([]uint64, len(e.AtMost))), Text: e.Text + e.Prints}
+		if e.Code != nil {
+			o.Values = []uint64{*e.Code}
+		}
 		if o.Errno == 0 {
 			o.Proof = step.Works
 		}

@@ -118,6 +118,7 @@ func (e *encoder) step(s *step.Step) {
 	e.count(len(s.Args))
 	for _, a := range s.Args {
 		e.num(uint64(a.Key))
+		e.num(uint64(a.At))
 		e.num(a.Num)
 		e.str(a.Str)
 	}
@@ -169,6 +170,16 @@ func (d *decoder) byte() uint8 {
 	return uint8(n)
 }
 
+// offset reads the offset of a member of an attribute.
+func (d *decoder) offset() uint16 {
+	n := d.num()
+	if n >= step.MaxAttr {
+		d.fail("an offset is beyond the attribute")
+		return 0
+	}
+	return uint16(n)
+}
+
 // count reads a length. Each item takes at least a byte, so that a damaged length cannot be
 // larger than the payload.
 func (d *decoder) count() int {
@@ -201,7 +212,7 @@ func (d *decoder) step() step.Step {
 		s.Args = d.newArgs(n)
 	}
 	for i := range s.Args {
-		s.Args[i] = step.Arg{Key: step.Key(d.byte()), Num: d.num(), Str: d.str()}
+		s.Args[i] = step.Arg{Key: step.Key(d.byte()), At: d.offset(), Num: d.num(), Str: d.str()}
 	}
 	return s
 }
@@ -223,6 +234,14 @@ func EncodeProgram(p *step.Program) []byte {
 		e.num(uint64(a.Parent + 1))
 		e.num(uint64(a.UID))
 		e.num(uint64(a.Caps))
+		e.num(uint64(a.IDs))
+		e.num(uint64(a.As))
+		e.num(uint64(a.Apart))
+		e.num(uint64(a.Mounts))
+	}
+	e.count(len(p.Dirs))
+	for _, dir := range p.Dirs {
+		e.str(dir)
 	}
 	e.steps(p.Setup)
 	return e.b
@@ -234,7 +253,11 @@ func DecodeProgram(payload []byte) (*step.Program, error) {
 	p := &step.Program{Actors: make([]step.Actor, d.count())}
 	for i := range p.Actors {
 		p.Actors[i] = step.Actor{Name: d.str(), Kind: step.ActorKind(d.num()), Parent: int(d.num()) - 1,
-			UID: uint32(d.num()), Caps: uapi.CapSet(d.num())}
+			UID: uint32(d.num()), Caps: uapi.CapSet(d.num()), Place: step.Place{IDs: uint32(d.num()), As: uint32(d.num()),
+				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte())}}
+	}
+	for range d.count() {
+		p.Dirs = append(p.Dirs, d.str())
 	}
 	p.Setup = d.steps()
 	return p, d.end()

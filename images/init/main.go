@@ -6,6 +6,8 @@
 package main
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"tokentest/harness/guest"
@@ -20,6 +22,9 @@ func main() {
 	if library.Is() {
 		library.Main()
 		return
+	}
+	if guest.IsOwnProgram() {
+		os.Exit(guest.OwnProgram())
 	}
 	if guest.IsActor() {
 		runActor()

@@ -319,7 +319,10 @@ func play(s *sim.Sim, steps []step.Step) ([]step.Observation, error) {
 	seen := make([]step.Observation, len(steps))
 	for i, e := range expected {
 		seen[i] = step.Observation{Errno: e.Verdict.Errno, Values: slices.Concat(e.Values, e.Among,
-			make([]uint64, len(e.AtMost))), Text: e.Text}
+			make([]uint64, len(e.AtMost))), Text: e.Text + e.Prints}
+		if e.Code != nil {
+			seen[i].Values = []uint64{*e.Code}
+		}
 		if _, timed := steps[i].Num(step.KeyTime); timed {
 			seen[i].Values = []uint64{CallTakes}
 		}
