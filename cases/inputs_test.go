@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-const inputHead = "needs token\nactor owner userns uid=1000\nactor kid child owner\nowner bpffs cmds=any maps=any -> b\n" +
-	"owner token_create bpffs=b -> t\ncontrol owner  map_create type=hash token=t\n" +
+const inputHead = "needs token\nactor owner userns uid=1000\nactor kid child owner\n" +
+	"owner bpffs cmds=any maps=any -> b\nowner token_create bpffs=b -> t\ncontrol owner  map_create type=hash token=t\n" +
 	"control nobody map_create type=hash => EPERM\n"
 
 // What users wrote that cannot be is refused with what they can write instead.
