@@ -65,6 +65,10 @@ generate: ## rewrite cases/uapi from the kernel's headers
 	@scripts/setup.sh
 	@scripts/generate.sh
 
+# TREES are unpacked sources of kernels, oldest first: RELEASE=DIR,RELEASE=DIR.
+helpers: ## rewrite cases/uapi/zhelpers.go, which capability guards which helper, from the kernel sources TREES
+	cd cases/uapi && go run ./gen -helpers '$(TREES)'
+
 golden: ## rewrite the expanded matrices that tests compare with
 	go test ./cases -run Golden -update
 
@@ -125,4 +129,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate golden parity decisions cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean

@@ -21,9 +21,17 @@ func checkFault(s *step.Step) error {
 
 // checkBody refuses two programs in one.
 func checkBody(s *step.Step) error {
-	_, body := s.Num(step.KeyBody)
+	n, body := s.Num(step.KeyBody)
 	_, padded := s.Num(step.KeyInsns)
-	if _, uses := s.Num(step.KeyMap); uses && (body || padded) {
+	_, helper := s.Num(step.KeyHelper)
+	_, uses := s.Num(step.KeyMap)
+	takes := step.Body(n).UsesMap()
+	switch {
+	case helper && (body || uses):
+		return errors.New("helper= is a program of its own: leave prog= and map= out")
+	case body && takes && !uses:
+		return fmt.Errorf("prog=%s needs map=", step.Bodies[n])
+	case uses && (body && !takes || padded):
 		return errors.New("map= is a program of its own: leave prog= and insns= out")
 	}
 	return nil

@@ -19,8 +19,10 @@ func each(what string, except []string) ([]axisValue, error) {
 		values = eachProgLoad()
 	case "command":
 		values = eachCommand()
+	case "helper":
+		values = eachHelper()
 	default:
-		return nil, fmt.Errorf("unknown list %q: want each map_type, each prog_load or each command", what)
+		return nil, fmt.Errorf("unknown list %q: want each map_type, each prog_load, each helper or each command", what)
 	}
 	for _, e := range except {
 		i := slices.IndexFunc(values, func(v axisValue) bool { return "-"+v.name == e })
@@ -42,6 +44,29 @@ func eachMapType() []axisValue {
 		v.needs = append(v.needs, enumNeed(&uapi.MapTypes, m))
 		s := step.MapShapeOf(uapi.MapType(m.Value))
 		v.needs = append(v.needs, mapNeeds(&s)...)
+		out = append(out, v)
+	}
+	return out
+}
+
+// eachHelper are the helpers that some capability guards, each in a program that may call it where it has the
+// capability: one that sleeps in a syscall program, any other in a socket filter.
+func eachHelper() []axisValue {
+	var out []axisValue
+	for i := range uapi.Helpers {
+		h := &uapi.Helpers[i]
+		set := h.Sets[len(h.Sets)-1]
+		if set.Set == uapi.HelperFree {
+			continue
+		}
+		text := "type=socket_filter"
+		if h.Sleeps {
+			text = "type=syscall"
+		}
+		v := axisValue{name: h.Name, text: text + " helper=" + h.Name, needs: configNeeds(h.Config)}
+		if set.Since != (uapi.Release{}) {
+			v.needs = append(v.needs, Need{Kind: NeedRelease, Since: set.Since})
+		}
 		out = append(out, v)
 	}
 	return out

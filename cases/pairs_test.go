@@ -50,18 +50,54 @@ var apart = map[string]string{
 	"prog_load/lsm-token-cmd before prog_load/token-not-covering-type":              gone,
 	"btf_load/token-not-covering before btf_load/lsm-token-cmd":                     gone,
 	"btf_get_fd_by_id/token-not-covering before btf_get_fd_by_id/lsm-token-cmd":     gone,
-	"prog_load/helper-perfmon before prog_load/helper-sys-admin":                    oneBody,
-	"prog_load/helper-perfmon before prog_load/helper-sys-admin-initial":            oneBody,
 	"prog_load/helper-sys-admin before prog_load/skb-data":                          oneBody,
 	"prog_load/helper-sys-admin-initial before prog_load/skb-data":                  oneBody,
 	"prog_load/lsm-read-locked-down before prog_load/helper-sys-admin":              oneBody,
 	"prog_load/lsm-read-locked-down before prog_load/lsm-write-locked-down":         oneBody,
 	"prog_load/lsm-write-locked-down-late before prog_load/skb-data":                oneBody,
-	"prog_load/skb-data before prog_load/pointer-leak":                              oneBody,
 	"prog_load/pointer-leak before prog_load/uninit-stack":                          oneBody,
-	"prog_load/variable-stack before prog_load/subprog":                             oneBody,
 	"prog_load/uninit-stack before prog_load/variable-stack":                        oneBody,
-	"prog_load/subprog before prog_load/map-bad-fd":                                 oneBody,
+	"prog_load/attach-fd before prog_load/attach-btf":                               oneFD,
+	"prog_load/context before prog_load/pointer-leak":                               oneBody,
+	"prog_load/ext-functions before prog_load/no-target-type":                       oneType,
+	"prog_load/hook-target-type before prog_load/target-not-sleepable":              oneType,
+	"prog_load/map-keyless before prog_load/map-wide":                               "a map without keys has no long keys",
+	"prog_load/map-lookup before prog_load/map-keyless":                             "no program looks up in the one, and the other has no keys",
+	"prog_load/map-no-map before prog_load/map-sleepable":                           "what is no map has no type",
+	"prog_load/map-wide before prog_load/return-value":                              "a program that uses a map returns what its type lets it return",
+	"prog_load/multi-not-tracing before prog_load/multi-one":                        oneType,
+	"prog_load/multi-one before prog_load/attach-program":                           oneType,
+	"prog_load/no-struct-ops before prog_load/no-attach-id":                         oneType,
+	"prog_load/no-target-type before prog_load/hook-target-type":                    "bpf_check_attach_target knows the attach types that no LSM hook has",
+	"prog_load/not-sleepable before prog_load/no-struct-ops":                        "struct_ops programs can be sleepable",
+	"prog_load/offload-not-supported before prog_load/bad-type":                     "a type that devices take is known",
+	"prog_load/only-sleepable before prog_load/not-sleepable":                       "the one is about a sleepable program, the other is not",
+	"prog_load/target-not-sleepable before prog_load/helper-type":                   "tracing programs have the helper",
+	"prog_load/map-sleepable before prog_load/arena":                                "sleepable programs can use an arena",
+	"prog_load/arena-address before prog_load/back-edge":                            oneBody,
+	"prog_load/back-edge before prog_load/only-sleepable":                           "a type that must be sleepable needs CAP_BPF, and so may jump back",
+	"prog_load/helper-type before prog_load/helper-absent":                          oneBody,
+	"prog_load/helper-absent before prog_load/helper-bpf":                           "a helper that is not there needs nothing",
+	"prog_load/helper-perfmon before prog_load/helper-socket":                       oneBody,
+	"prog_load/helper-socket before prog_load/helper-sys-bpf":                       oneBody,
+	"prog_load/helper-sys-bpf before prog_load/helper-sys-admin":                    oneBody,
+	"prog_load/helper-sys-bpf before prog_load/helper-sys-admin-initial":            oneBody,
+	"prog_load/skb-data before prog_load/skb-tstamp":                                oneBody,
+	"prog_load/variable-stack before prog_load/helper-sleeps":                       oneBody,
+	"prog_load/variable-stack before prog_load/helper-argument":                     oneBody,
+	"prog_load/helper-argument before prog_load/kfunc-type":                         oneBody,
+	"prog_load/kfunc-destructive before prog_load/kfunc-perfmon":                    oneBody,
+	"prog_load/kfunc-perfmon before prog_load/btf-read":                             oneBody,
+	"prog_load/kfunc-destructive before prog_load/btf-read":                         oneBody,
+	"prog_load/btf-read before prog_load/map-read":                                  oneBody,
+	"prog_load/map-read before prog_load/partial-spill":                             oneBody,
+	"prog_load/partial-spill before prog_load/pointer-arithmetic":                   oneBody,
+	"prog_load/pointer-arithmetic before prog_load/pointer-compare":                 oneBody,
+	"prog_load/pointer-compare before prog_load/far-stack":                          oneBody,
+	"prog_load/far-stack before prog_load/loop-speculated":                          oneBody,
+	"prog_load/loop-speculated before prog_load/map-lookup":                         oneBody,
+	"prog_load/subprog before prog_load/kfunc":                                      oneBody,
+	"prog_load/kfunc before prog_load/map-bad-fd":                                   oneBody,
 	"prog_load/map-bad-fd before prog_load/map-no-map":                              "a descriptor is closed or no map",
 	"link_create/prog-bad-fd before link_create/prog-none":                          oneProg,
 	"link_create/prog-none before link_create/prog-other":                           oneProg,
@@ -85,37 +121,7 @@ map_create/offload-not-supported before map_create/inner-fd
 map_create/special-fields before map_create/special-access
 map_create/special-type before map_create/btf-none-taken
 prog_attach/prog-other before prog_attach/no-cap-net-admin
-prog_load/attach-btf before prog_load/attach-id-too-big
-prog_load/attach-btf-id before prog_load/attach-program
-prog_load/attach-fd before prog_load/attach-btf
-prog_load/attach-id-too-big before prog_load/attach-btf-id
-prog_load/attach-program before prog_load/bad-attach-type
-prog_load/context before prog_load/pointer-leak
-prog_load/ext-functions before prog_load/no-target-type
-prog_load/helper-type before prog_load/helper-bpf
-prog_load/hook-target-type before prog_load/target-not-sleepable
-prog_load/log-late before prog_load/subprog
 prog_load/lsm before prog_load/subprog
-prog_load/map-keyless before prog_load/map-wide
-prog_load/map-lookup before prog_load/map-keyless
-prog_load/map-no-map before prog_load/map-sleepable
-prog_load/map-sleepable before prog_load/only-sleepable
-prog_load/map-wide before prog_load/return-kind
-prog_load/map-wide before prog_load/return-value
-prog_load/multi-not-tracing before prog_load/multi-one
-prog_load/multi-one before prog_load/attach-program
-prog_load/no-attach-id before prog_load/target-no-btf
-prog_load/no-function before prog_load/ext-functions
-prog_load/no-struct-ops before prog_load/no-attach-id
-prog_load/no-target-type before prog_load/hook-target-type
-prog_load/not-sleepable before prog_load/no-struct-ops
-prog_load/offload-not-supported before prog_load/bad-type
-prog_load/only-sleepable before prog_load/not-sleepable
-prog_load/return-kind before prog_load/return-value
-prog_load/skb-data before prog_load/context
-prog_load/target-no-btf before prog_load/no-function
-prog_load/target-not-sleepable before prog_load/helper-type
-prog_load/variable-stack before prog_load/map-lookup
 sysctl/range before sysctl/locked
 `), "\n")
 

@@ -27,8 +27,7 @@ func requestNeeds(s *step.Step) []Need {
 			func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
-		body, _ := s.Num(step.KeyBody)
-		return append(append(out, progNeeds(&shape)...), configNeeds(step.Helpers[step.Body(body)])...)
+		return append(append(out, progNeeds(&shape)...), bodyNeeds(s)...)
 	}
 	made, _ := s.Num(step.KeyMake)
 	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)] + " " + step.SpotNeeds(s))
@@ -65,6 +64,19 @@ func progNeeds(s *step.ProgShape) []Need {
 	}
 	if s.Ext {
 		out = append(out, settingIs(step.JITEnable, 1, 2))
+	}
+	return out
+}
+
+// bodyNeeds is what the program of a step needs: the options that compile in the helpers that it calls, and the
+// functions that it finds in the kernel's BTF.
+func bodyNeeds(s *step.Step) []Need {
+	n, _ := s.Num(step.KeyBody)
+	helper, _ := s.Num(step.KeyHelper)
+	body := step.Body(n)
+	out := configNeeds(body.Config() + " " + step.HelperConfig(helper))
+	for _, f := range body.Funcs() {
+		out = append(out, vmlinuxNeeds(step.KindFunc, f)...)
 	}
 	return out
 }

@@ -391,7 +391,8 @@ var numbers = [step.Kinds]func(value string) (uint64, error){
 		caps, err := uapi.ParseCaps(value)
 		return uint64(caps), err
 	},
-	step.KindCap: capArg,
+	step.KindCap:    capArg,
+	step.KindHelper: helperArg,
 }
 
 func number(k step.Kind, value string) (uint64, error) {
@@ -399,6 +400,18 @@ func number(k step.Kind, value string) (uint64, error) {
 		return k.Word(value)
 	}
 	return numbers[k](value)
+}
+
+// helperArg reads the name of a helper that a program can be asked about.
+func helperArg(value string) (uint64, error) {
+	if h := uapi.HelperNamed(value); h != nil {
+		return uint64(h.ID), nil
+	}
+	var names []string
+	for i := range uapi.Helpers {
+		names = append(names, uapi.Helpers[i].Name)
+	}
+	return 0, fmt.Errorf("unknown helper %q%s", value, suggest(value, names))
 }
 
 func capArg(value string) (uint64, error) {

@@ -244,12 +244,25 @@ func (d *drawer) mapCall() (who, call string) {
 
 func (d *drawer) progCall() (who, call string) {
 	if d.in(4) {
-		return "", "prog_load " + d.prog() + " prog=" + pick(d, step.Bodies[1:]...) + d.common()
+		return "", "prog_load " + d.prog() + d.body() + d.common()
 	}
 	if d.in(8) && len(d.others) > 0 {
 		return "", "prog_load " + d.prog() + d.common() + " map=" + d.descriptor(pick(d, d.others...))
 	}
 	return "", d.overridden("prog_load "+d.prog()+d.common()+d.fault("insns"), d.progOverride)
+}
+
+// body draws a program that needs a privilege.
+func (d *drawer) body() string {
+	if d.in(3) {
+		return " helper=" + uapi.Helpers[d.IntN(len(uapi.Helpers))].Name
+	}
+	b := step.Body(1 + d.IntN(len(step.Bodies)-1))
+	s := " prog=" + step.Bodies[b]
+	if b.UsesMap() {
+		s += " map=" + d.descriptor(pick(d, append(d.others, cases.ClosedName)...))
+	}
+	return s
 }
 
 func (d *drawer) btfCall() (who, call string) {

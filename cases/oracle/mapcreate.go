@@ -321,7 +321,8 @@ func (r *MapCreate) fitsIn(max uint64) bool  { return r.area() <= max/margin }
 
 const (
 	maxBPFStack = 512 // MAX_BPF_STACK
-	fewCPUs     = 64  // no kernel is built for fewer, if it is for more than one
+	page        = 4096
+	fewCPUs     = 64 // no kernel is built for fewer, if it is for more than one
 )
 
 const bigSizesText = "the oracle does not cover sizes that depend on the machine's memory"
@@ -338,8 +339,10 @@ func lateUnknown(c *mapCall, a *MapAttr) bool {
 		return true
 	case t == uapi.BPF_MAP_TYPE_CPUMAP && a.Max > fewCPUs: // NR_CPUS
 		return true
-	case (t == uapi.BPF_MAP_TYPE_ARENA || t == uapi.BPF_MAP_TYPE_RHASH) && a.Extra != 0:
+	case t == uapi.BPF_MAP_TYPE_RHASH && a.Extra != 0:
 		return true
+	case t == uapi.BPF_MAP_TYPE_ARENA && a.Extra != 0: // arena_map_alloc: an address that is not a page, or too high
+		return a.Extra%page != 0 || uint64(a.Extra)+uint64(a.Max)*page > 1<<32
 	}
 	if c.Memory == 0 {
 		return false

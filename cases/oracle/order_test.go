@@ -42,12 +42,18 @@ const (
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"token-not-covering-attach "
 	progRestIDs = "insns-unreadable offload-type offload-flags offload offload-not-supported bad-type bad-name "
-	targetIDs   = "subprog map-bad-fd map-no-map map-sleepable only-sleepable not-sleepable no-struct-ops no-attach-id " +
-		"target-no-btf no-function ext-functions no-target-type hook-target-type target-not-sleepable helper-type "
-	stackIDs = "skb-data context pointer-leak uninit-stack variable-stack map-lookup map-keyless map-wide "
-	progIDs  = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
+	targetIDs   = "subprog kfunc map-bad-fd map-no-map map-sleepable arena arena-address back-edge " +
+		"only-sleepable not-sleepable no-struct-ops no-attach-id " +
+		"target-no-btf no-function ext-functions no-target-type hook-target-type target-not-sleepable helper-type " +
+		"helper-absent "
+	stackIDs = "skb-data skb-tstamp context pointer-leak uninit-stack variable-stack "
+	// codeIDs are rules that each concern one program.
+	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
+		"partial-spill pointer-arithmetic pointer-compare far-stack loop-speculated "
+	mapIDs  = "map-lookup map-keyless map-wide "
+	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
-	progFew = targetIDs + "attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
+	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf skb-tstamp " + "attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
 		"context map-lookup map-keyless map-wide return-kind return-value multi-one bad-name log-late"
 )
@@ -97,18 +103,22 @@ var orders = []order{
 		cmd: "prog_load", kernel: k73,
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
 			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + targetIDs +
-			"helper-bpf helper-perfmon helper-sys-admin " + stackIDs + "return-value"),
+			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin " + stackIDs + codeIDs + mapIDs +
+			"return-value"),
 		never: progNever, few: progFew,
 		each: both(eachWorld([]*Kernel{k73}, []int{0, 2}, places[:1], progLoads, progAttrs),
+			eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], noProgs, codeProgs),
 			eachWorld([]*Kernel{k73}, []int{2}, places[:2], noProgs, moreProgAttrs)),
 	},
 	{
 		cmd: "prog_load", kernel: k612,
 		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs +
 			"attach-program bad-attach-type " + progRestIDs + "log-late " + targetIDs +
-			"helper-bpf helper-perfmon helper-sys-admin-initial " + stackIDs + "return-kind return-value"),
+			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin-initial " + stackIDs +
+			strings.NewReplacer("helper-sleeps ", "", "kfunc-perfmon ", "").Replace(codeIDs) + mapIDs + "return-kind return-value"),
 		never: progNever, few: progFew,
 		each: both(eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
+			eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], noProgs, codeProgs),
 			eachWorld([]*Kernel{k612}, []int{2}, places[:2], noProgs, moreProgAttrs)),
 	},
 	{
@@ -135,10 +145,11 @@ var orders = []order{
 
 func noProgs(func(*ProgLoad)) {}
 
-func both(a, b func(func(*World, Request))) func(func(*World, Request)) {
+func both(all ...func(func(*World, Request))) func(func(*World, Request)) {
 	return func(f func(*World, Request)) {
-		a(f)
-		b(f)
+		for _, each := range all {
+			each(f)
+		}
 	}
 }
 

@@ -25,6 +25,11 @@ var (
 		uapi.BPF_PROG_TYPE_CGROUP_DEVICE, uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, uapi.BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
 		uapi.BPF_PROG_TYPE_CGROUP_SYSCTL, uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_PROG_TYPE_SYSCALL,
 	}
+	// writesTime are those whose programs set the time of a packet, or may write anywhere into the context.
+	writesTime = []uapi.ProgType{
+		uapi.BPF_PROG_TYPE_CGROUP_SKB, uapi.BPF_PROG_TYPE_SCHED_CLS, uapi.BPF_PROG_TYPE_SCHED_ACT,
+		uapi.BPF_PROG_TYPE_SYSCALL,
+	}
 	postBind = []uapi.AttachType{uapi.BPF_CGROUP_INET4_POST_BIND, uapi.BPF_CGROUP_INET6_POST_BIND}
 )
 
@@ -33,6 +38,8 @@ func (r *ProgLoad) readsContext(b Body) bool {
 	switch b {
 	case ReadsSkbData:
 		return slices.Contains(readsData, r.Type)
+	case WritesTime:
+		return slices.Contains(writesTime, r.Type)
 	case VariesStackPointer:
 		return slices.Contains(readsFirst, r.Type) && r.Attach != uapi.BPF_TRACE_ITER &&
 			!slices.Contains(postBind, r.Attach) // sock_filter_is_valid_access
@@ -87,7 +94,7 @@ func (r *ProgLoad) tracingReturns() returns {
 	switch r.Attach {
 	case uapi.BPF_TRACE_RAW_TP, uapi.BPF_MODIFY_RETURN:
 		return anything
-	case uapi.BPF_TRACE_ITER:
+	case uapi.BPF_TRACE_ITER, uapi.BPF_LSM_MAC, uapi.BPF_LSM_CGROUP: // those of LSM programs: return-kind, before 7.1
 		return zeroOrOne
 	}
 	return noMore

@@ -29,7 +29,8 @@ type ProgAttr struct {
 	AttachID AttachID
 	AttachFD *FD // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
 	Body     Body
-	Uses     *FD // the descriptor that the program uses as a map to look up an element; nil for none
+	Helper   *uapi.Helper // the helper that the program calls; nil for none
+	Uses     *FD          // the descriptor that the program uses as a map, to look up an element if it has no body; nil for none
 }
 
 // AttachID is attach_btf_id, an id in the kernel's BTF or, for ext, in the BTF of the program that
@@ -60,6 +61,21 @@ const (
 	VariesStackPointer
 	CallsSubprog
 	SpillsContext
+	Loops
+	CallsKfunc
+	CallsKfuncPerfmon
+	CallsKfuncDestructive
+	ReadsBTF
+	ReadsMap
+	HasMap
+	SubtractsPointers
+	ComparesPointers
+	OverwritesSpill
+	WritesTime
+	PointsBeyondStack
+	CallsSysBpf
+	HasDeadCode
+	HasBranches
 )
 
 const (
@@ -176,6 +192,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
 	subprogRule,
+	kfuncRule,
 	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,
 		text:  "the program's map is a descriptor that is not open, or an O_PATH descriptor",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.notOpen() })},
@@ -190,25 +207,35 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 			return a.Uses != nil && a.sleepable() && isMap(a.Uses.Map, noSleep) &&
 				(a.Uses.Map != uapi.BPF_MAP_TYPE_LPM_TRIE || !c.Kernel.has(linux(7, 2)))
 		})},
-}, targetRules, []rule[*ProgLoad]{
+}, arenaRules, []rule[*ProgLoad]{backEdgeRule}, targetRules, []rule[*ProgLoad]{
 	{id: "helper-type", fn: "bpf_tracing_func_proto", errno: eINVAL,
 		text: "the program type does not have the helper, which writes to a process",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			return a.Body == CallsProbeWriteUser && !c.req.typ().traces
 		})},
+	helperUnknown,
+	helperAbsent,
 	{id: "helper-bpf", fn: "bpf_base_func_proto", errno: eINVAL,
-		text:  "the helper needs CAP_BPF " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_BPF, CallsJiffies64, CallsGetCurrentTask, CallsProbeReadKernel)},
+		text: "the helper needs CAP_BPF " + checkedNS,
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return (slices.Contains(helpersBPF, a.Body) || a.calls(c.Kernel, uapi.HelperBPF, uapi.HelperPerfmon)) &&
+				!c.tokenCapable(uapi.CAP_BPF)
+		})},
 	// Before 6.16 bpf_tracing_func_proto had these helpers, for syscall programs too.
 	{id: "helper-perfmon", fn: "bpf_base_func_proto", errno: eINVAL,
 		text: "the helper needs CAP_PERFMON " + checkedNS,
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			return (a.Body == CallsGetCurrentTask || a.Body == CallsProbeReadKernel) &&
-				(c.Kernel.has(linux(6, 16)) || !c.req.typ().traces) && !c.tokenCapable(uapi.CAP_PERFMON)
+			calls := (a.Body == CallsGetCurrentTask || a.Body == CallsProbeReadKernel) &&
+				(c.Kernel.has(linux(6, 16)) || !c.req.typ().traces)
+			return (calls || a.calls(c.Kernel, uapi.HelperPerfmon)) && !c.tokenCapable(uapi.CAP_PERFMON)
 		})},
+	helperSock,
+	helperSysBpf,
 	{id: "read-locked-down", fn: "bpf_base_func_proto", errno: eINVAL, when: lockedDown(Confidentiality),
-		text:  "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Body == CallsProbeReadKernel })},
+		text: "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
+			return a.Body == CallsProbeReadKernel || a.Helper != nil && a.Helper.ReadsKernel
+		})},
 	lsmLockedDown("lsm-read-locked-down", "bpf_base_func_proto", CallsProbeReadKernel),
 	{id: "write-locked-down", fn: "bpf_tracing_func_proto", errno: eINVAL, when: lockedDown(Integrity),
 		text:  "lockdown closes the helper, which writes to a process: security_locked_down(LOCKDOWN_BPF_WRITE_USER)",
@@ -227,7 +254,15 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "skb-data", fn: "cg_skb_is_valid_access", errno: eACCES,
 		text:  "a cgroup_skb program needs CAP_BPF to read the packet, " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_BPF, ReadsSkbData)},
-	{id: "context", fn: "check_ctx_access", errno: eACCES, text: "the program type cannot read this part of its context",
+	{id: "skb-tstamp", fn: "cg_skb_is_valid_access", errno: eACCES,
+		text:  "a cgroup_skb program needs CAP_BPF to set the time of a packet, " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_BPF, WritesTime)},
+	{id: "context-not-modelled", blind: true, text: "the oracle does not cover what such a program writes to its context",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Body == WritesTime &&
+				(c.req.Type == uapi.BPF_PROG_TYPE_SOCK_OPS || c.req.Type == uapi.BPF_PROG_TYPE_STRUCT_OPS)
+		})},
+	{id: "context", fn: "check_ctx_access", errno: eACCES, text: "the program type has no access to this part of its context",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return !c.req.readsContext(a.Body) })},
 	{id: "pointer-leak", fn: "bpf_allow_ptr_leaks", errno: eACCES,
 		text:  "a program that leaks a pointer needs CAP_PERFMON " + checkedNS,
@@ -240,6 +275,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			return a.Body == VariesStackPointer && !c.Kernel.trustsCPU() && !c.tokenCapable(uapi.CAP_PERFMON)
 		})},
+}, helperCallRules, kfuncCallRules, pointerRules, []rule[*ProgLoad]{
 	// The lookup of an element.
 	{id: "map-lookup", fn: "check_map_func_compatibility", errno: eINVAL,
 		text:  "no program looks up an element of such a map",
@@ -258,8 +294,10 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 			return c.req.Type == uapi.BPF_PROG_TYPE_TRACING && slices.Contains(lsmAttach, c.req.Attach)
 		}},
 	{id: "return-value", fn: "check_return_code", errno: eINVAL,
-		text:  "the program returns what its type and expected attach type do not allow",
-		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return a.Body != 0 && !c.req.mayReturn(c.Kernel, a.Body) })},
+		text: "the program returns what its type and expected attach type do not allow",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return (a.Body != 0 || a.Helper != nil) && !c.req.mayReturn(c.Kernel, a.Body)
+		})},
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
@@ -352,7 +390,7 @@ func (r *ProgLoad) decide(w *World, trace *[]Line) Verdict {
 
 // usesMap makes a rule of a check of the map that the program looks an element up in.
 func usesMap(f func(fd *FD) bool) func(c *progCall) bool {
-	return progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && f(a.Uses) })
+	return progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Body == 0 && f(a.Uses) })
 }
 
 // Keeps returns the token that a program is loaded with if the load succeeds:

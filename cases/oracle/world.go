@@ -243,6 +243,7 @@ func DirectionOf(flags uint32) Direction {
 type Content struct {
 	Wide   bool // the keys are longer than 8 bytes
 	Stored bool // the map has an element under key 0
+	Placed bool // an arena has its address in a process
 }
 
 // Program is what later calls see of a loaded program.

@@ -305,6 +305,43 @@ var moreProgChanges = []func(r *ProgLoad){
 	},
 }
 
+// codeChanges are programs that the rules cover for few types.
+var codeChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Attr.Body = Loops },
+	func(r *ProgLoad) { r.Attr.Body = CallsKfunc },
+	func(r *ProgLoad) { r.Attr.Body = CallsKfuncPerfmon },
+	func(r *ProgLoad) { r.Attr.Body = CallsKfuncDestructive },
+	func(r *ProgLoad) { r.Attr.Body = ReadsBTF },
+	func(r *ProgLoad) { r.Attr.Body, r.Attr.Uses = ReadsMap, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH} },
+	func(r *ProgLoad) { r.Attr.Body, r.Attr.Uses = HasMap, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARENA} },
+	func(r *ProgLoad) { r.Attr.Body = SubtractsPointers },
+	func(r *ProgLoad) { r.Attr.Body = ComparesPointers },
+	func(r *ProgLoad) { r.Attr.Body = OverwritesSpill },
+	func(r *ProgLoad) { r.Attr.Body = WritesTime },
+	func(r *ProgLoad) { r.Attr.Body = PointsBeyondStack },
+	func(r *ProgLoad) { r.Attr.Body = CallsSysBpf },
+	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("jiffies64") },
+	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("spin_lock") },
+	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("snprintf_btf") },
+	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("skc_to_tcp_sock") },
+	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("copy_from_user") },
+}
+
+// codeProgs passes to f these programs, of the types that the rules cover.
+func codeProgs(f func(r *ProgLoad)) {
+	for _, t := range []uapi.ProgType{uapi.BPF_PROG_TYPE_SOCKET_FILTER, uapi.BPF_PROG_TYPE_CGROUP_SKB} {
+		for _, change := range codeChanges {
+			r := &ProgLoad{Type: t, Token: tokenOf(allMasks), Attr: &ProgAttr{Insns: 2}}
+			change(r)
+			if r.Attr.Helper == nil || t == uapi.BPF_PROG_TYPE_SOCKET_FILTER {
+				f(r)
+			}
+		}
+	}
+	f(&ProgLoad{Type: uapi.BPF_PROG_TYPE_SYSCALL, Token: tokenOf(allMasks),
+		Attr: &ProgAttr{Insns: 2, Flags: fSleepable, Body: CallsSysBpf}})
+}
+
 // progAttrs passes to f programs with one mistake and with two.
 func progAttrs(f func(r *ProgLoad)) {
 	request := func(t uapi.ProgType, a uapi.AttachType, ref TokenRef) *ProgLoad {

@@ -112,6 +112,13 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyReadData: oracle.ReadsSkbData, step.BodyUninitStack: oracle.ReadsUninitStack,
 	step.BodyVarStack: oracle.VariesStackPointer, step.BodySpill: oracle.SpillsContext,
 	step.BodySubprog: oracle.CallsSubprog, step.BodyProbeReadKernel: oracle.CallsProbeReadKernel,
+	step.BodyLoop: oracle.Loops, step.BodyKfunc: oracle.CallsKfunc, step.BodyKfuncPerfmon: oracle.CallsKfuncPerfmon,
+	step.BodyKfuncDestructive: oracle.CallsKfuncDestructive, step.BodyReadBTF: oracle.ReadsBTF,
+	step.BodyReadMap: oracle.ReadsMap, step.BodyUseMap: oracle.HasMap,
+	step.BodySubtract: oracle.SubtractsPointers, step.BodyCompare: oracle.ComparesPointers,
+	step.BodyPartialSpill: oracle.OverwritesSpill, step.BodyWriteTime: oracle.WritesTime,
+	step.BodyFarStack: oracle.PointsBeyondStack, step.BodySysBpf: oracle.CallsSysBpf,
+	step.BodyDeadCode: oracle.HasDeadCode, step.BodyBranches: oracle.HasBranches,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
@@ -125,6 +132,8 @@ func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 		BadInsns: step.AttrFault(fault) == step.AttrInsns, BadName: badName(st), BadLog: badLog(st),
 		Ifindex: or(st, step.KeyIfindex, 0), AttachID: attachID(st, &s), Body: bodies[step.Body(body)],
 	}
+	helper, _ := st.Num(step.KeyHelper)
+	at.Helper = uapi.HelperOf(uint32(helper))
 	if h, ok := st.Num(step.KeyMap); ok {
 		fd := a.fds[step.Handle(h)]
 		at.Uses = &fd

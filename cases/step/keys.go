@@ -51,7 +51,8 @@ const (
 	KeyAttachBTFID
 	KeyAttachFD
 	KeyBody // a Body
-	KeyMap  // the map that the program looks an element up in
+	KeyMap  // the map that the program looks an element up in, or that its body uses
+	KeyHelper
 	KeyJunk // bytes that are not a BTF
 	KeyLock // with a struct that holds a lock, LockType
 
@@ -184,6 +185,7 @@ var keys = [Keys]keyRow{
 	KeyAttachFD:    {field: true},
 	KeyBody:        {field: true},
 	KeyMap:         {field: true},
+	KeyHelper:      {field: true},
 	KeyJunk:        {field: true},
 	KeyLock:        {field: true},
 

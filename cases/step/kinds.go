@@ -24,7 +24,8 @@ const (
 	KindErrno
 	KindCap
 	KindCaps
-	KindFault // from here on one of a few words: words has them
+	KindHelper // a helper of uapi.Helpers
+	KindFault  // from here on one of a few words: words has them
 	KindBody
 	KindOn
 	KindHook
@@ -80,36 +81,6 @@ const (
 // AttrFaults are the faults as a case file spells them.
 var AttrFaults = []string{
 	AttrTail: "tail", AttrBeyond: "beyond", AttrHuge: "huge", AttrUnreadable: "unreadable", AttrInsns: "insns",
-}
-
-// Body is a program that the verifier accepts only with a certain privilege.
-type Body uint8
-
-// The bodies.
-const (
-	BodyJiffies64 Body = iota + 1
-	BodyCurrentTask
-	BodyProbeWriteUser
-	BodyReturnContext
-	BodyReadData
-	BodyUninitStack
-	BodyVarStack
-	BodySubprog // has a function beside its first
-	BodySpill   // puts a pointer on the stack
-	BodyProbeReadKernel
-)
-
-// Bodies are the bodies as a case file spells them.
-var Bodies = []string{
-	BodyJiffies64: "jiffies64", BodyCurrentTask: "get_current_task", BodyProbeWriteUser: "probe_write_user",
-	BodyReturnContext: "return_ctx", BodyReadData: "read_skb_data", BodyUninitStack: "uninit_stack",
-	BodyVarStack: "var_stack", BodySubprog: "subprog", BodySpill: "spill", BodyProbeReadKernel: "probe_read_kernel",
-}
-
-// Helpers are the options that compile in the helper which a body calls: those of kernel/trace/bpf_trace.c. Without
-// it bpf_base_func_proto has a weak symbol instead, and the verifier says EINVAL.
-var Helpers = map[Body]string{
-	BodyCurrentTask: "BPF_EVENTS", BodyProbeWriteUser: "BPF_EVENTS", BodyProbeReadKernel: "BPF_EVENTS",
 }
 
 // On is an object that a command treats differently from the usual object.

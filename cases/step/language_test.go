@@ -51,7 +51,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
 			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= no_fd= memlock= kernel= uid= compat="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= map= no_fd= uid= compat="},
+			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= no_fd= uid= compat="},
 		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= no_fd= " +
 			"uid= compat="},
 		{"send", "broker nothing : HANDLE TO"},
@@ -372,7 +372,8 @@ func TestWords(t *testing.T) {
 	for k, want := range map[Kind]string{
 		KindFault: "tail beyond huge unreadable insns", KindOn: "cgroup_skb tcx private", KindHow: "dir path",
 		KindBody: "jiffies64 get_current_task probe_write_user return_ctx read_skb_data uninit_stack var_stack " +
-			"subprog spill probe_read_kernel",
+			"subprog spill probe_read_kernel loop kfunc kfunc_perfmon kfunc_destructive read_btf read_map " +
+			"use_map subtract compare partial_spill write_tstamp far_stack sys_bpf dead_code branches",
 		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
 			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free",
 		KindPlace: "/mnt/a /mnt/b /mnt/c /mnt/d /tmp", KindRace: "create_umount use_close delegate_exit",
@@ -401,14 +402,16 @@ func TestWords(t *testing.T) {
 
 // A helper and an application need the options that compile them in.
 func TestConfigOfBodies(t *testing.T) {
-	for b := range Bodies {
-		want := ""
-		if b := Body(b); b == BodyCurrentTask || b == BodyProbeWriteUser || b == BodyProbeReadKernel {
-			want = "BPF_EVENTS"
+	for b, want := range map[Body]string{
+		BodyJiffies64: "", BodyCurrentTask: bpfEvents, BodyProbeWriteUser: bpfEvents, BodyProbeReadKernel: bpfEvents,
+		BodyKfuncDestructive: "CRASH_DUMP", Body(len(Bodies)): "",
+	} {
+		if got := b.Config(); got != want {
+			t.Errorf("body %d needs %q, want %q", b, got, want)
 		}
-		if got := Helpers[Body(b)]; got != want {
-			t.Errorf("%s needs %q, want %q", Bodies[b], got, want)
-		}
+	}
+	if h := uapi.HelperNamed("probe_read_kernel"); HelperConfig(uint64(h.ID)) != bpfEvents || HelperConfig(0) != "" {
+		t.Errorf("probe_read_kernel needs %q", HelperConfig(uint64(h.ID)))
 	}
 	if MakeNeeds[MakeProg] != "BPF_EVENTS" || MakeNeeds[MakeFreplace] != extConfig || len(MakeNeeds) != 2 {
 		t.Errorf("applications need %v", MakeNeeds)

@@ -333,11 +333,12 @@ var operations = [Ops]Operation{
 			{Key: KeyAttachFD, Name: "attach_fd", Kind: KindHandle, Doc: "attach_prog_fd"},
 			{Key: KeyBody, Name: "prog", Kind: KindBody,
 				Doc: "a program that needs a privilege: jiffies64, get_current_task, ..."},
+			{Key: KeyHelper, Name: "helper", Kind: KindHelper, Doc: "the program calls this helper"},
 			{
 				Key:  KeyMap,
 				Name: "map",
 				Kind: KindHandle,
-				Doc:  "the program looks up the element under key 0 of this map",
+				Doc:  "the program looks up the element under key 0 of this map, or does with it what prog= says",
 			},
 			paramNoFD, paramAs, paramCompat,
 		},

@@ -18,6 +18,8 @@ var Options = []Option{
 	{Config: "BPF_LSM", Func: lsmHook},                                           // kernel/bpf/bpf_lsm.c
 	{Config: "BPF_SYSCALL", File: "/proc/sys/kernel/unprivileged_bpf_disabled"},  // kernel/bpf/syscall.c
 	{Config: "CGROUPS", Func: "cgroup_attach_task"},                              // kernel/cgroup/cgroup.c
+	{Config: "CGROUP_NET_CLASSID", Func: "bpf_get_cgroup_classid_curr"},          // net/core/filter.c
+	{Config: "CRASH_DUMP", Func: "crash_kexec"},                                  // kernel/crash_core.c
 	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},                          // kernel/bpf/cgroup.c
 	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},                     // kernel/cpu.c
 	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"},                  // kernel/bpf/sysfs_btf.c

@@ -271,5 +271,5 @@ func BTFNames() [][2]string {
 			out = append(out, [2]string{s.BTFKind, s.BTFName})
 		}
 	}
-	return out
+	return append(out, bodyNames()...)
 }

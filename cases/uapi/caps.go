@@ -17,6 +17,7 @@ const (
 	CAP_NET_ADMIN       Cap = 12
 	CAP_SYS_PTRACE      Cap = 19
 	CAP_SYS_ADMIN       Cap = 21
+	CAP_SYS_BOOT        Cap = 22
 	CAP_SYS_RESOURCE    Cap = 24
 	CAP_SYSLOG          Cap = 34
 	CAP_PERFMON         Cap = 38
@@ -32,6 +33,7 @@ var capNames = []struct {
 	{CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"}, {CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH"},
 	{CAP_FOWNER, "CAP_FOWNER"}, {CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
 	{CAP_SYSLOG, "CAP_SYSLOG"}, {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"},
+	{CAP_SYS_BOOT, "CAP_SYS_BOOT"},
 }
 
 // CapNames lists the capabilities that a case file may name.

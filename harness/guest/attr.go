@@ -156,13 +156,12 @@ func bodyOf(b step.Body) []byte {
 // lookup looks up the element under key 0 of a map, whatever its answer, and
 // returns ret.
 func lookup(fd int, ret int32) []byte {
-	out := marshal(asm.Instructions{
+	insns := marshal(asm.Instructions{
 		asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
 		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
 		asm.FnMapLookupElem.Call(), asm.Mov.Imm(asm.R0, ret), asm.Return(),
 	})
-	binary.LittleEndian.PutUint32(out[4:], uint32(fd)) // asm takes no descriptor that cannot be one
-	return out
+	return withMap(insns, fd)
 }
 
 func marshal(insns asm.Instructions) []byte {

@@ -180,11 +180,8 @@ func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	fds fdArgs) (a *attr, insns, info []byte) {
 	s := step.ProgShapeOf(t, at)
 	insns = c.exitWith(s.Return)
-	if body, ok := st.Num(step.KeyBody); ok {
-		insns = bodyOf(step.Body(body))
-	}
-	if fds.uses != nil {
-		insns = lookup(*fds.uses, s.Return)
+	if own := c.program(st, fds, s.Return); own != nil {
+		insns = own
 	}
 	if n, ok := st.Num(step.KeyInsns); ok {
 		insns = padTo(insns, n)

@@ -55,9 +55,13 @@ func run(args []string) error {
 	since := fs.String("since", "since.txt", "releases that lie between two headers")
 	out := fs.String("o", "zenums.go", "file to write")
 	layout := fs.String("layout", "zlayout.go", "file to write the members of structures to")
+	helpers := fs.String("helpers", "", "comma-separated RELEASE=TREE: sources to write zhelpers.go from; nothing else is written")
 	image := fs.String("btf", "", "RELEASE=FILE: a packaged kernel whose BTF to write to testdata/layout.txt")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if *helpers != "" {
+		return runHelpers(strings.Split(*helpers, ","))
 	}
 	if release, file, ok := strings.Cut(*image, "="); ok {
 		text, err := renderBTF(file, release)

@@ -1,0 +1,129 @@
+package step
+
+import "tokentest/cases/uapi"
+
+// Body is a program that the verifier accepts only with a certain privilege.
+type Body uint8
+
+// The bodies.
+const (
+	BodyJiffies64 Body = iota + 1
+	BodyCurrentTask
+	BodyProbeWriteUser
+	BodyReturnContext
+	BodyReadData
+	BodyUninitStack
+	BodyVarStack
+	BodySubprog // has a function beside its first
+	BodySpill   // puts a pointer on the stack
+	BodyProbeReadKernel
+	BodyLoop             // jumps back
+	BodyKfunc            // calls functions of the kernel
+	BodyKfuncPerfmon     // calls one that reads what a pointer leads to
+	BodyKfuncDestructive // calls one that ends the kernel
+	BodyReadBTF          // reads a struct of the kernel
+	BodyReadMap          // reads the kernel's struct bpf_map
+	BodyUseMap           // has the address of a map, and does nothing with it
+	BodySubtract         // subtracts a pointer from a pointer
+	BodyCompare          // compares pointers
+	BodyPartialSpill     // overwrites a part of a pointer on the stack
+	BodyWriteTime        // sets the time of a packet
+	BodyFarStack         // has a pointer beyond the stack
+	BodySysBpf           // makes a bpf(2) call
+	BodyDeadCode         // has two instructions that never run
+	BodyBranches         // has two branches that meet
+)
+
+// bodyRow is what a kernel must have for a body.
+type bodyRow struct {
+	name   string
+	config string   // the options that compile in what it calls
+	funcs  []string // functions of the kernel that its BTF must name
+	maps   bool     // it uses the map of KeyMap
+}
+
+// bpfEvents compiles in the helpers of kernel/trace/bpf_trace.c. Without it bpf_base_func_proto has a weak symbol
+// instead, and the verifier says EINVAL.
+const bpfEvents = "BPF_EVENTS"
+
+// The kernel functions that bodies call, and the struct that one reads.
+const (
+	FuncLock     = "bpf_rcu_read_lock"
+	FuncUnlock   = "bpf_rcu_read_unlock"
+	FuncCast     = "bpf_rdonly_cast"
+	FuncCrash    = "crash_kexec"
+	FuncContext  = "bpf_cast_to_kern_ctx"
+	StructOfCast = "task_struct"
+)
+
+var bodyRows = []bodyRow{
+	BodyJiffies64:        {name: "jiffies64"},
+	BodyCurrentTask:      {name: "get_current_task", config: bpfEvents},
+	BodyProbeWriteUser:   {name: "probe_write_user", config: bpfEvents},
+	BodyReturnContext:    {name: "return_ctx"},
+	BodyReadData:         {name: "read_skb_data"},
+	BodyUninitStack:      {name: "uninit_stack"},
+	BodyVarStack:         {name: "var_stack"},
+	BodySubprog:          {name: "subprog"},
+	BodySpill:            {name: "spill"},
+	BodyProbeReadKernel:  {name: "probe_read_kernel", config: bpfEvents},
+	BodyLoop:             {name: "loop"},
+	BodyKfunc:            {name: "kfunc", funcs: []string{FuncLock, FuncUnlock}},
+	BodyKfuncPerfmon:     {name: "kfunc_perfmon", funcs: []string{FuncCast}},
+	BodyKfuncDestructive: {name: "kfunc_destructive", config: "CRASH_DUMP", funcs: []string{FuncCrash}},
+	BodyReadBTF:          {name: "read_btf", funcs: []string{FuncContext}},
+	BodyReadMap:          {name: "read_map", config: "DEBUG_INFO_BTF", maps: true},
+	BodyUseMap:           {name: "use_map", maps: true},
+	BodySubtract:         {name: "subtract"},
+	BodyCompare:          {name: "compare"},
+	BodyPartialSpill:     {name: "partial_spill"},
+	BodyWriteTime:        {name: "write_tstamp"},
+	BodyFarStack:         {name: "far_stack"},
+	BodySysBpf:           {name: "sys_bpf"},
+	BodyDeadCode:         {name: "dead_code"},
+	BodyBranches:         {name: "branches"},
+}
+
+// Bodies are the bodies as a case file spells them.
+var Bodies = func() []string {
+	out := make([]string, len(bodyRows))
+	for i := range bodyRows {
+		out[i] = bodyRows[i].name
+	}
+	return out
+}()
+
+func (b Body) row() *bodyRow {
+	if int(b) < len(bodyRows) {
+		return &bodyRows[b]
+	}
+	return &bodyRows[0]
+}
+
+// Config lists the options that compile in what the body calls.
+func (b Body) Config() string { return b.row().config }
+
+// Funcs are the kernel's functions that the body calls.
+func (b Body) Funcs() []string { return b.row().funcs }
+
+// UsesMap reports whether the body uses the map of KeyMap.
+func (b Body) UsesMap() bool { return b.row().maps }
+
+// bodyNames are the types of the kernel that bodies name.
+func bodyNames() [][2]string {
+	out := [][2]string{{KindStruct, StructOfCast}}
+	for i := range bodyRows {
+		for _, f := range bodyRows[i].funcs {
+			out = append(out, [2]string{KindFunc, f})
+		}
+	}
+	return out
+}
+
+// HelperConfig is the option that compiles a helper in.
+func HelperConfig(id uint64) string {
+	if h := uapi.HelperOf(uint32(id)); h != nil {
+		return h.Config
+	}
+	return ""
+}

@@ -1,0 +1,154 @@
+package guest
+
+import (
+	"encoding/binary"
+
+	"github.com/cilium/ebpf/asm"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// leave ends a program with the value 1.
+func leave(insns ...asm.Instruction) asm.Instructions {
+	return append(insns, asm.Mov.Imm(asm.R0, 1), asm.Return())
+}
+
+// kfunc calls a function of the kernel.
+func (t *typeIDs) kfunc(name string) asm.Instruction {
+	return asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoKfuncCall,
+		Constant: int64(t.id(step.KindFunc, name))}
+}
+
+// mapBody returns the instructions of a body that uses a map, nil for another.
+func mapBody(b step.Body, fd int) []byte {
+	var insns asm.Instructions
+	switch b {
+	case step.BodyReadMap:
+		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.LoadMem(asm.R2, asm.R1, 0, asm.DWord))
+	case step.BodyUseMap:
+		insns = leave(asm.LoadMapPtr(asm.R1, 0))
+	default:
+		return nil
+	}
+	return withMap(marshal(insns), fd)
+}
+
+// withMap puts a descriptor into the first instruction; asm takes none that cannot be one.
+func withMap(insns []byte, fd int) []byte {
+	binary.LittleEndian.PutUint32(insns[4:], uint32(fd))
+	return insns
+}
+
+// kernelBody returns the instructions of a body that names types of the kernel, nil for another.
+func (t *typeIDs) kernelBody(b step.Body) []byte {
+	cast := int32(t.id(step.KindStruct, step.StructOfCast))
+	var insns asm.Instructions
+	switch b {
+	case step.BodyKfunc:
+		insns = leave(t.kfunc(step.FuncLock), t.kfunc(step.FuncUnlock))
+	case step.BodyKfuncPerfmon:
+		insns = leave(asm.Mov.Imm(asm.R2, cast), t.kfunc(step.FuncCast))
+	case step.BodyKfuncDestructive: // its argument is struct pt_regs
+		insns = append(insns, asm.Mov.Imm(asm.R2, 0))
+		for off := int16(registersLen); off > 0; off -= 8 {
+			insns = append(insns, asm.StoreMem(asm.R10, -off, asm.R2, asm.DWord))
+		}
+		insns = append(insns, leave(asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -registersLen),
+			t.kfunc(step.FuncCrash))...)
+	case step.BodyReadBTF:
+		insns = leave(t.kfunc(step.FuncContext), asm.LoadMem(asm.R2, asm.R0, 0, asm.DWord))
+	default:
+		return nil
+	}
+	return marshal(insns)
+}
+
+// registersLen is sizeof(struct pt_regs) of x86-64.
+const registersLen = 168
+
+const (
+	back = "back"
+	out  = "out"
+)
+
+// plainBody returns the instructions of a body that names nothing, nil for another.
+func plainBody(b step.Body) []byte {
+	var insns asm.Instructions
+	switch b {
+	case step.BodyLoop:
+		insns = leave(asm.Mov.Imm(asm.R0, 0), asm.Add.Imm(asm.R0, 1).WithSymbol(back), asm.JLT.Imm(asm.R0, 2, back))
+	case step.BodySubtract:
+		insns = leave(asm.Mov.Reg(asm.R2, asm.R1), asm.Sub.Reg(asm.R2, asm.R1))
+	case step.BodyCompare:
+		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Mov.Reg(asm.R2, asm.R10), asm.JEq.Reg(asm.R1, asm.R2, out),
+			asm.Mov.Imm(asm.R0, 1), asm.Return().WithSymbol(out)}
+	case step.BodyPartialSpill:
+		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.StoreImm(asm.R10, -8, 1, asm.Byte))
+	case step.BodyWriteTime:
+		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R1, int16(uapi.SkBuff_tstamp.Off), asm.R2, asm.DWord))
+	case step.BodyFarStack:
+		insns = leave(asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, 8))
+	case step.BodySysBpf: // sys_bpf(0, stack, 8)
+		insns = append(onStack(asm.R2), leave(asm.Mov.Imm(asm.R1, 0), asm.Mov.Imm(asm.R3, 8), asm.FnSysBpf.Call())...)
+	case step.BodyDeadCode:
+		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.JEq.Imm(asm.R0, 1, out), asm.Mov.Imm(asm.R0, 1),
+			asm.Return().WithSymbol(out)}
+	case step.BodyBranches:
+		insns = asm.Instructions{asm.FnGetPrandomU32.Call(), asm.JEq.Imm(asm.R0, 0, out), asm.Mov.Imm(asm.R2, 0),
+			asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return()}
+	default:
+		return nil
+	}
+	return marshal(insns)
+}
+
+// onStack points a register to eight zero bytes on the stack. R6 is used.
+func onStack(r asm.Register) asm.Instructions {
+	return asm.Instructions{asm.Mov.Imm(asm.R6, 0), asm.StoreMem(asm.R10, -8, asm.R6, asm.DWord),
+		asm.Mov.Reg(r, asm.R10), asm.Add.Imm(r, -8)}
+}
+
+// helperBody calls a helper, with all that it takes if a small program has that.
+func helperBody(id uint32) []byte {
+	h := uapi.HelperOf(id)
+	if h == nil {
+		return nil
+	}
+	var insns asm.Instructions
+	for i, a := range h.Args {
+		r := asm.R1 + asm.Register(i)
+		switch {
+		case !h.Callable() || a == uapi.ArgContext: // the program begins with its context in R1
+		case a == uapi.ArgMemory:
+			insns = append(insns, onStack(r)...)
+		case a == uapi.ArgSize:
+			insns = append(insns, asm.Mov.Imm(r, 8))
+		default:
+			insns = append(insns, asm.Mov.Imm(r, 0))
+		}
+	}
+	return marshal(append(insns, leave(asm.BuiltinFunc(id).Call())...))
+}
+
+// program returns the instructions that a step asks for, nil for the type's own.
+func (c *caller) program(st *step.Step, fds fdArgs, ret int32) []byte {
+	n, _ := st.Num(step.KeyBody)
+	body := step.Body(n)
+	if fds.uses != nil {
+		if insns := mapBody(body, *fds.uses); insns != nil {
+			return insns
+		}
+		return lookup(*fds.uses, ret)
+	}
+	if id, ok := st.Num(step.KeyHelper); ok {
+		return helperBody(uint32(id))
+	}
+	if insns := bodyOf(body); insns != nil {
+		return insns
+	}
+	if insns := c.btf.kernelBody(body); insns != nil {
+		return insns
+	}
+	return plainBody(body)
+}
