@@ -60,6 +60,9 @@ func shortName(e *uapi.Enum, name string) string {
 func Differ(before, running *step.Facts) string {
 	var out []string
 	for _, tag := range slices.Sorted(maps.Keys(running.Enumerators)) {
+		if tag == uapi.HelperEnum {
+			continue // it is not read from images
+		}
 		was, is := before.Enumerators[tag], running.Enumerators[tag]
 		for _, name := range is {
 			if !slices.Contains(was, name) {

@@ -56,6 +56,14 @@ func TestFactsInOddKernel(t *testing.T) {
 	enums[uapi.ProgTypes.Tag] = slices.DeleteFunc(progs,
 		func(m step.Enumerator) bool { return m.Name == "BPF_PROG_TYPE_NETFILTER" })
 	f := FactsIn("7.3.0", enums, nil)
+	helper := FactsIn("7.3.0", enumsAt(r), nil)
+	helper.Enumerators[uapi.HelperEnum] = []string{"BPF_FUNC_novel"}
+	if got := Drift(helper); !slices.Equal(got, []string{"BPF_FUNC_novel"}) {
+		t.Errorf("drift of a helper: %q", got)
+	}
+	if got := Differ(FactsIn("7.3.0", enumsAt(r), nil), helper); got != "" {
+		t.Errorf("the image does not tell its helpers, and %s", got)
+	}
 	if got := Drift(f); !slices.Equal(got, []string{"BPF_MAP_TYPE_NOVEL"}) {
 		t.Errorf("drift %q", got)
 	}

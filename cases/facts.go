@@ -183,7 +183,7 @@ func end(f *step.Facts, tag string) uint32 {
 	}[tag]
 }
 
-// Drift lists the enumerators of commands, map, program and attach types that the running
+// Drift lists the enumerators of commands, map, program and attach types and the helpers that the running
 // kernel has and this program does not know. The oracle has no answer for them until a
 // maintainer adds them to the tables.
 func Drift(f *step.Facts) []string {
@@ -197,5 +197,5 @@ func Drift(f *step.Facts) []string {
 			}
 		}
 	}
-	return out
+	return append(out, f.Enumerators[uapi.HelperEnum]...) // the guest reports the unknown ones alone
 }

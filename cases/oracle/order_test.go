@@ -49,11 +49,13 @@ const (
 	stackIDs = "skb-data skb-tstamp context pointer-leak uninit-stack variable-stack "
 	// codeIDs are rules that each concern one program.
 	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
-		"partial-spill pointer-arithmetic pointer-compare far-stack loop-speculated "
+		"partial-spill add-to-pointer mixed-read blank-key pointer-key pointer-halves " +
+		"pointer-arithmetic pointer-compare far-stack loop-speculated "
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
-	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf skb-tstamp " + "attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
+	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf skb-tstamp " +
+		"attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
 		"context map-lookup map-keyless map-wide return-kind return-value multi-one bad-name log-late"
 )
@@ -115,7 +117,8 @@ var orders = []order{
 		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs +
 			"attach-program bad-attach-type " + progRestIDs + "log-late " + targetIDs +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin-initial " + stackIDs +
-			strings.NewReplacer("helper-sleeps ", "", "kfunc-perfmon ", "").Replace(codeIDs) + mapIDs + "return-kind return-value"),
+			strings.NewReplacer("helper-sleeps ", "", "kfunc-perfmon ", "").Replace(codeIDs) + mapIDs +
+			"return-kind return-value"),
 		never: progNever, few: progFew,
 		each: both(eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
 			eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], noProgs, codeProgs),

@@ -30,7 +30,7 @@ type ProgAttr struct {
 	AttachFD *FD // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
 	Body     Body
 	Helper   *uapi.Helper // the helper that the program calls; nil for none
-	Uses     *FD          // the descriptor that the program uses as a map, to look up an element if it has no body; nil for none
+	Uses     *FD          // the map that the program uses, to look up an element if it has no body; nil for none
 }
 
 // AttachID is attach_btf_id, an id in the kernel's BTF or, for ext, in the BTF of the program that
@@ -76,6 +76,11 @@ const (
 	CallsSysBpf
 	HasDeadCode
 	HasBranches
+	AddsToSpill
+	ReadsMixed
+	SubtractsHalves
+	HasBlankKey
+	HasPointerKey
 )
 
 const (
@@ -262,7 +267,8 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 			return a.Body == WritesTime &&
 				(c.req.Type == uapi.BPF_PROG_TYPE_SOCK_OPS || c.req.Type == uapi.BPF_PROG_TYPE_STRUCT_OPS)
 		})},
-	{id: "context", fn: "check_ctx_access", errno: eACCES, text: "the program type has no access to this part of its context",
+	{id: "context", fn: "check_ctx_access", errno: eACCES,
+		text:  "the program type has no access to this part of its context",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool { return !c.req.readsContext(a.Body) })},
 	{id: "pointer-leak", fn: "bpf_allow_ptr_leaks", errno: eACCES,
 		text:  "a program that leaks a pointer needs CAP_PERFMON " + checkedNS,
@@ -410,6 +416,7 @@ func lsmLockedDown(id, fn string, b Body) rule[*ProgLoad] {
 	return rule[*ProgLoad]{id: id, fn: fn, errno: eINVAL,
 		text: "the LSM hook locked_down refuses the helper: the program type does not have it then",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			return a.Body == b && c.hook(HookLockedDown, hookArgs{}) != 0
+			reads := b == CallsProbeReadKernel && a.Helper != nil && a.Helper.ReadsKernel
+			return (a.Body == b || reads) && c.hook(HookLockedDown, hookArgs{}) != 0
 		})}
 }

@@ -126,8 +126,11 @@ var kfuncCallRules = []rule[*ProgLoad]{
 // pointerRules are checks of what a program does with pointers.
 var pointerRules = []rule[*ProgLoad]{
 	{id: "map-body-unmodelled", blind: true,
-		text: "the oracle does not cover a program that only has the address of such a map",
+		text: "the oracle does not cover what such a program does with such a map",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
+			if a.Body == HasBlankKey || a.Body == HasPointerKey {
+				return a.Uses.Map != uapi.BPF_MAP_TYPE_HASH
+			}
 			return (a.Body == HasMap || a.Body == ReadsMap) && !isMap(a.Uses.Map, hasElements) &&
 				(a.Body == ReadsMap || a.Uses.Map != uapi.BPF_MAP_TYPE_ARENA)
 		})},
@@ -137,6 +140,21 @@ var pointerRules = []rule[*ProgLoad]{
 	{id: "partial-spill", fn: "check_stack_write_fixed_off", errno: eACCES,
 		text:  "to overwrite a part of a pointer on the stack needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, OverwritesSpill)},
+	{id: "add-to-pointer", fn: "check_stack_read_fixed_off", errno: eACCES,
+		text:  "to add to a pointer on the stack needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, AddsToSpill)},
+	{id: "mixed-read", fn: "check_stack_read_fixed_off", errno: eACCES,
+		text:  "to read stack that is written in part needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsMixed)},
+	{id: "blank-key", fn: "check_stack_range_initialized", errno: eACCES,
+		text:  "to give a helper a buffer that is not written needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, HasBlankKey)},
+	{id: "pointer-key", fn: "check_stack_range_initialized", errno: eACCES,
+		text:  "to give a helper a buffer with a pointer needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, HasPointerKey)},
+	{id: "pointer-halves", fn: "adjust_ptr_min_max_vals", errno: eACCES,
+		text:  "to subtract the lower half of a pointer needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, SubtractsHalves)},
 	{id: "pointer-arithmetic", fn: "adjust_reg_min_max_vals", errno: eACCES,
 		text:  "to subtract a pointer from a pointer needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, SubtractsPointers)},

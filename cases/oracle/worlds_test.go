@@ -315,6 +315,15 @@ var codeChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Body, r.Attr.Uses = ReadsMap, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH} },
 	func(r *ProgLoad) { r.Attr.Body, r.Attr.Uses = HasMap, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARENA} },
 	func(r *ProgLoad) { r.Attr.Body = SubtractsPointers },
+	func(r *ProgLoad) { r.Attr.Body = AddsToSpill },
+	func(r *ProgLoad) { r.Attr.Body = ReadsMixed },
+	func(r *ProgLoad) { r.Attr.Body = SubtractsHalves },
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = HasBlankKey, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}
+	},
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = HasPointerKey, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH}
+	},
 	func(r *ProgLoad) { r.Attr.Body = ComparesPointers },
 	func(r *ProgLoad) { r.Attr.Body = OverwritesSpill },
 	func(r *ProgLoad) { r.Attr.Body = WritesTime },

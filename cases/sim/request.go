@@ -118,7 +118,10 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodySubtract: oracle.SubtractsPointers, step.BodyCompare: oracle.ComparesPointers,
 	step.BodyPartialSpill: oracle.OverwritesSpill, step.BodyWriteTime: oracle.WritesTime,
 	step.BodyFarStack: oracle.PointsBeyondStack, step.BodySysBpf: oracle.CallsSysBpf,
-	step.BodyDeadCode: oracle.HasDeadCode, step.BodyBranches: oracle.HasBranches,
+	step.BodyAddToPointer: oracle.AddsToSpill, step.BodyMixedRead: oracle.ReadsMixed,
+	step.BodySubtractHalf: oracle.SubtractsHalves, step.BodyBlankKey: oracle.HasBlankKey,
+	step.BodyPointerKey: oracle.HasPointerKey,
+	step.BodyDeadCode:   oracle.HasDeadCode, step.BodyBranches: oracle.HasBranches,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {

@@ -423,7 +423,8 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 		fd := oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
 			BTF: st.Op == step.OpBTFLoad, Lock: lock}
 		if st.Op == step.OpMapCreate {
-			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey, Placed: or(st, step.KeyExtra, 0) != 0},
+			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey,
+				Placed: or(st, step.KeyExtra, 0) != 0},
 				oracle.DirectionOf(or(st, step.KeyFlags, 0))
 		}
 		a.keep(st, fd)

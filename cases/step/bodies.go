@@ -32,6 +32,11 @@ const (
 	BodySysBpf           // makes a bpf(2) call
 	BodyDeadCode         // has two instructions that never run
 	BodyBranches         // has two branches that meet
+	BodyAddToPointer     // adds to a pointer on the stack
+	BodyMixedRead        // reads a part of the stack that it has written in part
+	BodySubtractHalf     // subtracts the lower halves of pointers
+	BodyBlankKey         // looks an element up under a key that it has not written
+	BodyPointerKey       // looks an element up under a key that is a pointer
 )
 
 // bodyRow is what a kernel must have for a body.
@@ -82,6 +87,11 @@ var bodyRows = []bodyRow{
 	BodySysBpf:           {name: "sys_bpf"},
 	BodyDeadCode:         {name: "dead_code"},
 	BodyBranches:         {name: "branches"},
+	BodyAddToPointer:     {name: "add_to_pointer"},
+	BodyMixedRead:        {name: "mixed_read"},
+	BodySubtractHalf:     {name: "subtract_half"},
+	BodyBlankKey:         {name: "blank_key", maps: true},
+	BodyPointerKey:       {name: "pointer_key", maps: true},
 }
 
 // Bodies are the bodies as a case file spells them.

@@ -373,7 +373,8 @@ func TestWords(t *testing.T) {
 		KindFault: "tail beyond huge unreadable insns", KindOn: "cgroup_skb tcx private", KindHow: "dir path",
 		KindBody: "jiffies64 get_current_task probe_write_user return_ctx read_skb_data uninit_stack var_stack " +
 			"subprog spill probe_read_kernel loop kfunc kfunc_perfmon kfunc_destructive read_btf read_map " +
-			"use_map subtract compare partial_spill write_tstamp far_stack sys_bpf dead_code branches",
+			"use_map subtract compare partial_spill write_tstamp far_stack sys_bpf dead_code branches " +
+			"add_to_pointer mixed_read subtract_half blank_key pointer_key",
 		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
 			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free",
 		KindPlace: "/mnt/a /mnt/b /mnt/c /mnt/d /tmp", KindRace: "create_umount use_close delegate_exit",

@@ -156,7 +156,7 @@ var Helpers = []Helper{
 		Args: []HelperArg{ArgOther, ArgOther}, Config: "CGROUPS"},
 }
 
-// HelperNames are all helpers of enum bpf_func_id, by number; those of sets above and all others.
+// HelperNames are all helpers of enum bpf_func_id, by number.
 var HelperNames = []string{
 	"unspec",
 	"map_lookup_elem",

@@ -519,6 +519,9 @@ func (g *agent) readBTF() {
 				g.members[e.Tag] = append(g.members[e.Tag], m.Name)
 			}
 		}
+		if names := newHelpers(b.members(uapi.HelperEnum)); len(names) > 0 {
+			g.members[uapi.HelperEnum] = names
+		}
 	}
 	g.built = whatIsBuiltIn(b)
 	g.btf = b.ids()

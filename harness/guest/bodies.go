@@ -26,6 +26,12 @@ func mapBody(b step.Body, fd int) []byte {
 	switch b {
 	case step.BodyReadMap:
 		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.LoadMem(asm.R2, asm.R1, 0, asm.DWord))
+	case step.BodyBlankKey:
+		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
+			asm.FnMapLookupElem.Call())
+	case step.BodyPointerKey:
+		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R10, asm.DWord),
+			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.FnMapLookupElem.Call())
 	case step.BodyUseMap:
 		insns = leave(asm.LoadMapPtr(asm.R1, 0))
 	default:
@@ -85,6 +91,14 @@ func plainBody(b step.Body) []byte {
 			asm.Mov.Imm(asm.R0, 1), asm.Return().WithSymbol(out)}
 	case step.BodyPartialSpill:
 		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.StoreImm(asm.R10, -8, 1, asm.Byte))
+	case step.BodyAddToPointer:
+		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.Mov.Imm(asm.R2, 1),
+			asm.AddAtomic.Mem(asm.R10, asm.R2, asm.DWord, -8))
+	case step.BodyMixedRead:
+		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -8, asm.R2, asm.Word),
+			asm.LoadMem(asm.R3, asm.R10, -8, asm.DWord))
+	case step.BodySubtractHalf:
+		insns = leave(asm.Mov.Reg(asm.R2, asm.R1), asm.Mov.Imm(asm.R3, 1), asm.Sub.Reg32(asm.R2, asm.R3))
 	case step.BodyWriteTime:
 		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R1, int16(uapi.SkBuff_tstamp.Off), asm.R2, asm.DWord))
 	case step.BodyFarStack:

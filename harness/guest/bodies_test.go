@@ -7,6 +7,18 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// Only the helpers that no table has are reported, as drift.
+func TestNewHelpers(t *testing.T) {
+	all := []step.Enumerator{{Name: "BPF_FUNC_unspec"}, {Name: "BPF_FUNC_jiffies64", Value: 118},
+		{Name: "BPF_FUNC_novel", Value: 900}, {Name: "__BPF_FUNC_MAX_ID", Value: 901}}
+	if got := newHelpers(all); len(got) != 1 || got[0] != "BPF_FUNC_novel" {
+		t.Errorf("new helpers: %q", got)
+	}
+	if got := newHelpers(nil); got != nil {
+		t.Errorf("a kernel without BTF has new helpers: %q", got)
+	}
+}
+
 // Every body and every helper has a program, and no two have the same.
 func TestProgramsOfBodies(t *testing.T) {
 	types := typeIDs{IDs: map[string]uint32{}, Sizes: map[string]uint32{}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -298,12 +299,24 @@ func (b *kernelBTF) members(tag string) []step.Enumerator {
 	return out
 }
 
+// newHelpers are the helpers that this program does not know. To send the names of all would take some kilobytes.
+func newHelpers(all []step.Enumerator) []string {
+	var out []string
+	for _, m := range all {
+		if name, ok := strings.CutPrefix(m.Name, uapi.HelperPrefix); ok && !slices.Contains(uapi.HelperNames, name) {
+			out = append(out, m.Name)
+		}
+	}
+	return out
+}
+
 // wantedNames lists the vmlinux types that facts and programs need.
 func wantedNames() []btfName {
 	var out []btfName
 	for _, e := range []uapi.Enum{uapi.Cmds, uapi.MapTypes, uapi.ProgTypes, uapi.AttachTypes} {
 		out = append(out, btfName{"enum", e.Tag})
 	}
+	out = append(out, btfName{"enum", uapi.HelperEnum})
 	for _, n := range step.BTFNames() {
 		out = append(out, btfName{n[0], n[1]})
 	}

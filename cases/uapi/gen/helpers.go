@@ -152,7 +152,7 @@ func (s *sources) function(file, name string) (string, error) {
 }
 
 var (
-	helperCase = regexp.MustCompile(`(?s)^(\w+):\n(.*?)(?:default:|$)`)
+	helperCase = regexp.MustCompile(`(?s)^(\w+):[ \t]*\n(.*?)(?:default:|$)`)
 	protoName  = regexp.MustCompile(`(bpf_\w+?_proto)\b`)
 	helperID   = regexp.MustCompile(`FN\((\w+), (\d+), ##ctx\)`)
 	argType    = regexp.MustCompile(`\.arg(\d)_type\s*=\s*([^,\n]*)`)
@@ -168,7 +168,8 @@ func (s *sources) helpers() ([]helper, error) {
 		return nil, err
 	}
 	parts := strings.Split(base, "bpf_token_capable(")
-	if len(parts) != len(baseSets) || !strings.Contains(parts[1], "CAP_BPF") || !strings.Contains(parts[2], "CAP_PERFMON") {
+	if len(parts) != len(baseSets) || !strings.Contains(parts[1], "CAP_BPF") ||
+		!strings.Contains(parts[2], "CAP_PERFMON") {
 		return nil, fmt.Errorf("%s does not ask for CAP_BPF and then CAP_PERFMON: read it, and change gen", baseProto)
 	}
 	sock, err := s.function("net/core/filter.c", sockProto)
@@ -300,7 +301,7 @@ func renderHelpers(rows []helper, header string) []byte {
 		}
 		b.WriteString("},\n")
 	}
-	b.WriteString("}\n\n// HelperNames are all helpers of enum bpf_func_id, by number; those of sets above and all others.\n" +
+	b.WriteString("}\n\n// HelperNames are all helpers of enum bpf_func_id, by number.\n" +
 		"var HelperNames = []string{\n")
 	for _, id := range helperID.FindAllStringSubmatch(header, -1) {
 		fmt.Fprintf(&b, "%q,\n", id[1])

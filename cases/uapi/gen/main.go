@@ -55,7 +55,7 @@ func run(args []string) error {
 	since := fs.String("since", "since.txt", "releases that lie between two headers")
 	out := fs.String("o", "zenums.go", "file to write")
 	layout := fs.String("layout", "zlayout.go", "file to write the members of structures to")
-	helpers := fs.String("helpers", "", "comma-separated RELEASE=TREE: sources to write zhelpers.go from; nothing else is written")
+	helpers := fs.String("helpers", "", "RELEASE=TREE,...: write zhelpers.go from these sources alone")
 	image := fs.String("btf", "", "RELEASE=FILE: a packaged kernel whose BTF to write to testdata/layout.txt")
 	if err := fs.Parse(args); err != nil {
 		return err
