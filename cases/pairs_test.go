@@ -81,6 +81,7 @@ var apart = map[string]string{
 	"prog_load/helper-perfmon before prog_load/helper-socket":                       oneBody,
 	"prog_load/helper-socket before prog_load/helper-sys-bpf":                       oneBody,
 	"prog_load/helper-sys-bpf before prog_load/helper-sys-admin":                    oneBody,
+	"prog_load/helper-sys-bpf before prog_load/lsm-read-locked-down":                oneBody,
 	"prog_load/helper-sys-bpf before prog_load/helper-sys-admin-initial":            oneBody,
 	"prog_load/skb-data before prog_load/skb-tstamp":                                oneBody,
 	"prog_load/variable-stack before prog_load/helper-sleeps":                       oneBody,

@@ -78,10 +78,10 @@ func TestSettingsDecide(t *testing.T) {
 		group    string
 		want     string
 	}{
-		{nil, "lockdown", "ok ok ok EPERM ok ok ok ok EINVAL"},
-		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "lockdown", "ok ok ok EPERM ok ok EINVAL EINVAL EINVAL"},
+		{nil, "lockdown", "ok ok ok EPERM ok ok ok ok ok EINVAL"},
+		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "lockdown", "ok ok ok EPERM ok ok ok EINVAL EINVAL EINVAL"},
 		{map[string]int64{step.Lockdown: step.LockdownConfidentiality}, "lockdown",
-			"ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL"},
+			"ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL EINVAL"},
 		{nil, "jit_settings", "ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
 		{map[string]int64{step.JITEnable: 1, step.JITKallsyms: 1, step.JITHarden: 0}, "jit_settings",
 			"ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
