@@ -65,6 +65,6 @@ func (w *World) Locks() bool { return w.locks }
 func locks(steps []step.Step) bool {
 	return slices.ContainsFunc(steps, func(s step.Step) bool {
 		v, _ := s.Num(step.KeyValue)
-		return s.Op == step.OpSysctl && v == oracle.SysctlLocked
+		return setsUnpriv(&s) && v == oracle.SysctlLocked
 	})
 }

@@ -248,7 +248,7 @@ var unnoticed = map[string]string{
 func TestEveryRuleIsNoticed(t *testing.T) {
 	changed := map[string]string{}
 	groups := byDefault(t)
-	kernels := []*step.Facts{released["7.3"], released["6.12"], released["6.1"], released["5.10"]}
+	kernels := []*step.Facts{released["7.3"], released["6.19"], released["6.12"], released["6.1"], released["5.10"]}
 	for _, f := range append(kernels, restricted()...) {
 		for _, g := range groups {
 			with := play(t, g, f, "")

@@ -30,7 +30,7 @@ var unlockedNeeds = []Need{settingIs(step.UnprivDisabled, unprivAllowed, unprivD
 // anything but 1.
 func unlocks(steps []step.Step, info []StepInfo) bool {
 	for i := range steps {
-		if steps[i].Op != step.OpSysctl || info[i].Pin == nil || info[i].Pin.Errno != 0 {
+		if !setsUnpriv(&steps[i]) || info[i].Pin == nil || info[i].Pin.Errno != 0 {
 			continue
 		}
 		if v, _ := steps[i].Num(step.KeyValue); v == unprivAllowed || v == unprivDisabled {
@@ -39,6 +39,9 @@ func unlocks(steps []step.Step, info []StepInfo) bool {
 	}
 	return false
 }
+
+// setsUnpriv reports whether a step may set kernel.unprivileged_bpf_disabled.
+func setsUnpriv(s *step.Step) bool { return s.Op == step.OpSysctl || s.Op == step.OpWriteSysctl }
 
 // settingNeed reads NAME=VALUE,... of a needs line.
 func settingNeed(word string) (Need, error) {

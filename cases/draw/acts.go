@@ -46,6 +46,11 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpLinkUpdate:  (*drawer).updatesLink,
 	step.OpLinkDetach:  (*drawer).detachesLink,
 	step.OpIterCreate:  (*drawer).iterates,
+	step.OpFreeze:      (*drawer).freezes,
+	step.OpBatch:       (*drawer).batches,
+	step.OpProgInfo:    (*drawer).looksAtProgram,
+	step.OpWriteSysctl: (*drawer).writesSysctl,
+	step.OpKernelBTF:   (*drawer).opensKernelBTF,
 	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 	step.OpMountAttr:   (*drawer).mountAttrs,
@@ -332,7 +337,8 @@ func (d *drawer) getsPinned() {
 }
 
 func (d *drawer) getPinned(who string, b drawnHandle, name string) {
-	g := d.made("g", "%s get_pinned in=%s name=%s%s", who, b.name, name, d.withFileCaps())
+	flags := pick(d, "", "", "", " flags=0x8", " flags=0x10", " flags=0x18")
+	g := d.made("g", "%s get_pinned in=%s name=%s%s%s", who, b.name, name, flags, d.withFileCaps())
 	d.maps, d.others = append(d.maps, drawnHandle{g, who}), append(d.others, g)
 }
 
@@ -351,7 +357,7 @@ func (d *drawer) objects() {
 	}
 	if d.in(2) {
 		who := pick(d, d.present()...).owner
-		f := d.made("f", "%s btf_load%s token=%s", who, pick(d, "", " lock=1"), pick(d, d.tokens...))
+		f := d.made("f", "%s btf_load%s token=%s", who, d.field(), pick(d, d.tokens...))
 		d.btfs, d.others = append(d.btfs, f), append(d.others, f)
 	}
 }
@@ -400,12 +406,12 @@ func (d *drawer) closes() {
 
 func (d *drawer) modes() {
 	b := d.directory()
-	what := b.name
+	what, name := b.name, pick(d, "", "", " name=pin0", " name=pin1")
 	if len(d.tokens) > 0 && d.in(3) {
-		what = pick(d, d.tokens...)
+		what, name = pick(d, d.tokens...), ""
 	}
-	d.step("%s chmod %s mode=%s%s", pick(d, b.owner, d.actor()), what, pick(d, "0", "500", "700", "711", "755", "777"),
-		d.withFileCaps())
+	d.step("%s chmod %s mode=%s%s%s", pick(d, b.owner, d.actor()), what,
+		pick(d, "0", "500", "700", "711", "755", "777"), name, d.withFileCaps())
 }
 
 // withFileCaps draws capabilities that file permission checks use.

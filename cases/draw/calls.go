@@ -107,7 +107,10 @@ func (d *drawer) fdinfoCall() (who, call string) {
 	return pick(d, d.present()...).owner, "fdinfo " + d.any()
 }
 
-func (d *drawer) tokenInfoCall() (who, call string) { return d.actor(), "token_info " + d.any() }
+func (d *drawer) tokenInfoCall() (who, call string) {
+	length := pick(d, "", "", " len=0", " len=8", " len=31", " len=33", " len=4096", " len=4097")
+	return d.actor(), "token_info " + d.any() + length
+}
 
 func (d *drawer) statCall() (who, call string) {
 	b := pick(d, d.present()...)
@@ -164,17 +167,19 @@ var mapOverrides = []string{
 	"value=0x80000000", "value=4096 max=4096", "max=0", "max=1", "max=3", "max=4096", "extra=1", "extra=16", "numa=1000",
 	"flags=4 numa=1000", "flags=4", "inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1",
 	"btf_key=1 btf_value=0", "vmlinux=1", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
-	"name=abcdefghijklmnop", "no_fd=1", "memlock=0",
+	"name=abcdefghijklmnop", "no_fd=1", "memlock=0", "excl=32", "excl=31",
 }
 
 // progOverrides are the same for a program.
 var progOverrides = []string{
 	"log=1", "log=16", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=0",
 	"attach_btf_id=1", "attach_btf_id=0x100000", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b",
-	"name=abcdefghijklmnop", "no_fd=1",
+	"name=abcdefghijklmnop", "no_fd=1", "sign=64", "sign=0", "sign=64 keyring=12345", "sign=64 keyring=2",
 }
 
-var btfOverrides = []string{"junk=1", "lock=1", "log=1", "log=16", "flags=0x10000", "flags=1", "no_fd=1"}
+var btfOverrides = []string{
+	"junk=1", "lock=1", "field=timer", "field=kptr", "log=1", "log=16", "flags=0x10000", "flags=1", "no_fd=1",
+}
 
 // mapOverride draws one, among them each flag and the descriptors of the world.
 func (d *drawer) mapOverride() string {

@@ -66,11 +66,12 @@ func TestObjGet(t *testing.T) {
 		{&shut, "map", 0, uapi.AllCaps, 0},
 	} {
 		w := &World{Kernel: k612, Caller: Cred{Userns: Initial, Euid: tt.uid, Caps: tt.caps}}
-		if v := Decide(w, &ObjGet{FD{Kind: BPFFSRoot, BPFFS: tt.in}, tt.name}); v.Errno != tt.errno || !v.Known {
+		get := &ObjGet{In: FD{Kind: BPFFSRoot, BPFFS: tt.in}, Name: tt.name}
+		if v := Decide(w, get); v.Errno != tt.errno || !v.Known {
 			t.Errorf("%s by %d with %s: %+v, want %s", tt.name, tt.uid, tt.caps, v, tt.errno)
 		}
 	}
-	if v := Decide(&World{Kernel: k612}, &ObjGet{FD{Kind: Dir}, "map"}); v.Known {
+	if v := Decide(&World{Kernel: k612}, &ObjGet{In: FD{Kind: Dir}, Name: "map"}); v.Known {
 		t.Errorf("in another directory: %+v", v)
 	}
 }

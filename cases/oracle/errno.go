@@ -27,6 +27,7 @@ const (
 	eNAMETOOLONG = uapi.Errno(unix.ENAMETOOLONG)
 	eOVERFLOW    = uapi.Errno(unix.EOVERFLOW)
 	eBADFD       = uapi.Errno(unix.EBADFD)
+	eBADMSG      = uapi.Errno(unix.EBADMSG)
 	eNXIO        = uapi.Errno(unix.ENXIO)
 	eNOLINK      = uapi.Errno(unix.ENOLINK)
 	eOPNOTSUPP   = uapi.Errno(unix.EOPNOTSUPP)

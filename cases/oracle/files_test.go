@@ -199,7 +199,7 @@ func TestTokenInfo(t *testing.T) {
 		{"7.3", FD{Kind: BPFFSRoot}, eINVAL}, {"7.3", FD{Kind: Object, Pinned: true}, 0}, {"6.12", FD{}, eBADFD},
 		{"7.3", FD{Kind: Path}, eBADFD},
 	} {
-		if v := Decide(world(stranger, tt.release), &TokenInfo{tt.fd}); v.Errno != tt.want {
+		if v := Decide(world(stranger, tt.release), &TokenInfo{FD: tt.fd}); v.Errno != tt.want {
 			t.Errorf("%s %v: %+v, want %s", tt.release, tt.fd.Kind, v, tt.want)
 		}
 	}

@@ -23,9 +23,13 @@ type MapAttr struct {
 	Inner                        *FD    // inner_map_fd; nil for a good one
 	BTFClosed, BTFNone           bool   // btf_fd is not open; btf_fd is not a BTF
 	BadName                      bool
-	Types                        uint32 // how many types the BTF has, each of them 4 bytes long
-	Special                      bool   // the value's BTF type has a bpf_spin_lock
-	BadStruct                    bool   // the value does not have the size of the struct that Vmlinux names
+	Types                        uint32   // how many types the BTF has, each of them 4 bytes long
+	Special                      bool     // the value's BTF type has a special field
+	Field                        Field    // which one; 0 for a bpf_spin_lock
+	Sizes                        []uint32 // of the BTF's types, if they are not all 4 bytes long
+	BTFKernel                    bool     // btf_fd is the kernel's BTF
+	Excl                         *uint32  // excl_prog_hash_size; nil if there is no excl_prog_hash
+	BadStruct                    bool     // the value does not have the size of the struct that Vmlinux names
 }
 
 type mapCall = call[*MapCreate]
@@ -139,6 +143,8 @@ var mapCreateRules = []rule[*MapCreate]{
 		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.namesBTF() && a.BTFClosed })},
 	{id: "btf-none", fn: "btf_get_by_fd", errno: eINVAL, text: "btf_fd is not a BTF",
 		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.namesBTF() && a.BTFNone })},
+	{id: "btf-kernel", fn: "map_create", errno: eACCES, text: "btf_fd is the kernel's BTF",
+		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.namesBTF() && a.BTFKernel })},
 	{id: "btf-sizes", fn: "map_check_btf", errno: eINVAL,
 		text:  "a BTF type does not exist, or its size is not the map's",
 		holds: mapAttr(badBTFSizes)},
@@ -153,13 +159,16 @@ var mapCreateRules = []rule[*MapCreate]{
 		holds: mapBTF(func(c *mapCall, a *MapAttr) bool {
 			return a.Special && (a.Flags&fProg != 0 || isMap(c.req.Type, readOnlyProg))
 		})},
-	{id: "special-type", fn: "map_check_btf", errno: eOPNOTSUPP, text: "the map type takes no value with a lock",
-		holds: mapBTF(func(c *mapCall, a *MapAttr) bool { return a.Special && !isMap(c.req.Type, takesLock) })},
+	{id: "special-type", fn: "map_check_btf", errno: eOPNOTSUPP, text: "the map type takes no value with such a field",
+		holds: mapBTF(func(c *mapCall, a *MapAttr) bool { return a.Special && !a.Field.goesIn(c.req.Type) })},
 	{id: "btf-none-taken", fn: "map_check_no_btf", errno: eNOTSUPP, text: "the map type takes no BTF types",
 		holds: mapBTF(func(c *mapCall, _ *MapAttr) bool { return isMap(c.req.Type, noBTF) })},
 	{id: "btf-key-kind", fn: "array_map_check_btf", errno: eINVAL,
 		text:  "the BTF type of the key is not what the map type takes: an integer of 32 bits, or none",
 		holds: mapBTF(badBTFKey)},
+	{id: "exclusive", fn: "map_create", errno: eINVAL, since: linux(6, 18),
+		text:  "excl_prog_hash is not 32 bytes long, the length of a SHA-256",
+		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.Excl != nil && *a.Excl != sha256Len })},
 	// 7.2 moved the check here: "bpf: Add syscall common attributes support".
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,
 		holds: mapAttr(bothFileFlags)},
@@ -229,8 +238,36 @@ func bothFileFlags(_ *mapCall, a *MapAttr) bool { return a.Flags&fFile == fFile 
 
 func badBTFSizes(_ *mapCall, a *MapAttr) bool {
 	const size = 4 // of every type of the BTF
+	if len(a.Sizes) > 0 {
+		is := func(id, size uint32) bool { return id <= uint32(len(a.Sizes)) && a.Sizes[id-1] == size }
+		return a.checksBTF() && (!is(a.BTFValue, a.Value) || a.BTFKey != 0 && !is(a.BTFKey, a.Key))
+	}
 	return a.checksBTF() && (a.BTFValue > a.Types || a.Value != size ||
 		a.BTFKey > a.Types || a.BTFKey != 0 && a.Key != size)
+}
+
+const sha256Len = 32
+
+// Field is a special field of a map's value, other than a bpf_spin_lock.
+type Field uint8
+
+// The fields that map_check_btf of kernel/bpf/syscall.c treats differently.
+const (
+	Timer   Field = iota + 1 // bpf_timer, bpf_wq, bpf_task_work
+	Kptr                     // a pointer to an object of the kernel, bpf_refcount
+	ResLock                  // bpf_res_spin_lock
+)
+
+// goesIn reports whether a map's values may have the field.
+func (f Field) goesIn(t uapi.MapType) bool {
+	switch f {
+	case Timer:
+		return t == uapi.BPF_MAP_TYPE_HASH || t == uapi.BPF_MAP_TYPE_LRU_HASH || t == uapi.BPF_MAP_TYPE_ARRAY
+	case Kptr:
+		return t == uapi.BPF_MAP_TYPE_PERCPU_HASH || t == uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH ||
+			t == uapi.BPF_MAP_TYPE_PERCPU_ARRAY || isMap(t, isLocal) || Timer.goesIn(t)
+	}
+	return isMap(t, takesLock)
 }
 
 // A value of tooBig bytes or more fits no memory: every type refuses it with

@@ -126,8 +126,9 @@ func (r *MakeName) decide(w *World, trace *[]Line) Verdict {
 
 // ObjGet is BPF_OBJ_GET of a path in a bpffs.
 type ObjGet struct {
-	In   FD
-	Name string
+	In    FD
+	Name  string
+	Flags uint32
 }
 
 type getCall = call[*ObjGet]
@@ -140,6 +141,17 @@ func (r *ObjGet) Node(c Cred) *Node {
 	return n
 }
 
+// access is what bpf_obj_do_get asks of the file's mode, ACC_MODE of the flags.
+func (r *ObjGet) access() uint32 {
+	switch DirectionOf(r.Flags) {
+	case ReadOnly:
+		return mayRead
+	case WriteOnly:
+		return mayWrite
+	}
+	return mayRead | mayWrite
+}
+
 func (r *ObjGet) walk(c Cred) fate {
 	_, _, end := r.In.dir().lookup(c, r.Name)
 	return end
@@ -149,6 +161,8 @@ func (r *ObjGet) walk(c Cred) fate {
 var objGetRules = rulesOf(
 	[]rule[*ObjGet]{
 		lsmBPF[*ObjGet](),
+		{id: "flags", fn: "bpf_obj_get", errno: eINVAL, text: "the flags are not BPF_F_RDONLY or BPF_F_WRONLY",
+			holds: func(c *getCall) bool { return c.req.Flags&^fFile != 0 || c.req.Flags&fFile == fFile }},
 		{id: "bad-dir-fd", fn: "path_init", errno: eBADF, text: "the directory's descriptor is not open",
 			holds: func(c *getCall) bool { return c.req.In.Kind == Closed }},
 		{id: "no-directory", fn: "path_init", errno: eNOTDIR, text: "the directory's descriptor is not a directory",
@@ -161,10 +175,10 @@ var objGetRules = rulesOf(
 		{id: "no-name", fn: "bpf_obj_do_get", errno: eNOENT, text: "the name does not exist",
 			holds: func(c *getCall) bool { return c.req.walk(c.Caller) == missing }},
 		{id: "file", fn: "bpf_obj_do_get", errno: eACCES,
-			text: "the mode of the pinned file does not let the caller read and write it",
+			text: "the mode of the pinned file does not let the caller open it for what the flags say",
 			holds: func(c *getCall) bool {
 				n := c.req.Node(c.Caller)
-				return n != nil && !n.permits(c.Caller, mayRead|mayWrite)
+				return n != nil && !n.permits(c.Caller, c.req.access())
 			}},
 		lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the file", HookInodePermission,
 			func(*getCall) hookArgs { return hookArgs{mask: mayReadWrite} }),
@@ -179,6 +193,11 @@ var objGetRules = rulesOf(
 		{id: "lsm-prog", fn: "bpf_prog_new_fd", text: "the LSM hook bpf_prog refuses the descriptor",
 			holds:  objHook(HookProg, func(n *Node) bool { return n.Object.Loaded != nil }),
 			answer: func(c *getCall) uapi.Errno { return c.refused }},
+		{id: "link-flags", fn: "bpf_obj_get_user", errno: eINVAL, text: "a link is opened for both directions only",
+			holds: func(c *getCall) bool {
+				n := c.req.Node(c.Caller)
+				return n != nil && n.Object != nil && n.Object.Link != nil && c.req.Flags != 0
+			}},
 	},
 )
 

@@ -254,10 +254,22 @@ func (f FD) inode() *Inode {
 	return f.Inode
 }
 
-// Chmod is fchmod(2) of a directory of a bpffs, or of a token.
+// Chmod is fchmod(2) of a directory of a bpffs, or of a token, or fchmodat(2) of a name in a directory.
 type Chmod struct {
 	FD   FD
+	Name string // "" for the directory itself
 	Mode uint32
+}
+
+// inode is the one whose mode changes; nil if there is none.
+func (r *Chmod) inode() *Inode {
+	if r.Name == "" {
+		return r.FD.inode()
+	}
+	if n := r.FD.dir(); n != nil && n.Names[r.Name] != nil {
+		return &n.Names[r.Name].Inode
+	}
+	return nil
 }
 
 type chmodCall = call[*Chmod]
@@ -266,23 +278,27 @@ var chmodRules = []rule[*Chmod]{
 	{id: "bad-fd", fn: "fchmod", errno: eBADF, text: badFDText,
 		holds: func(c *chmodCall) bool { return c.req.FD.notOpen() }},
 	{id: "not-modelled", blind: true, text: "the oracle covers only directories of a bpffs, and tokens",
-		holds: func(c *chmodCall) bool { return c.req.FD.inode() == nil }},
+		holds: func(c *chmodCall) bool { return c.req.inode() == nil }},
 	{id: "read-only", fn: "chmod_common", errno: eROFS, text: "the file is on a mount that is read-only",
 		holds: func(c *chmodCall) bool { return c.req.FD.Mount != nil && c.req.FD.Mount.Only }},
+	{id: "search", fn: "may_lookup", errno: eACCES, text: "the mode of the directory does not let the caller search it",
+		holds: func(c *chmodCall) bool {
+			return c.req.Name != "" && c.req.FD.dir() != nil && !c.req.FD.dir().permits(c.Caller, mayExec)
+		}},
 	{id: "not-owner", fn: "setattr_prepare", errno: ePERM,
 		text: "the caller is not the owner of the directory, " +
 			"and has no CAP_FOWNER in a user namespace that maps its owner and group",
 		holds: notOwner},
 	{id: "group-not-modelled", blind: true, text: "the oracle does not cover S_ISGID for another group's directory",
 		holds: func(c *chmodCall) bool {
-			n := c.req.FD.inode()
+			n := c.req.inode()
 			return n != nil && c.req.Mode&setgid != 0 && c.Caller.Euid != n.GID
 		}},
 }
 
 // notOwner mirrors inode_owner_or_capable.
 func notOwner(c *chmodCall) bool {
-	n := c.req.FD.inode()
+	n := c.req.inode()
 	if n == nil || n.UID == c.Caller.Euid {
 		return false
 	}
@@ -291,7 +307,7 @@ func notOwner(c *chmodCall) bool {
 }
 
 // Apply notes the new mode.
-func (r *Chmod) Apply() { r.FD.inode().Mode = r.Mode & allBits }
+func (r *Chmod) Apply() { r.inode().Mode = r.Mode & allBits }
 
 func (r *Chmod) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "chmod", r, nil, chmodRules, trace)

@@ -29,6 +29,8 @@ var elementRules = []rule[*Element]{
 			}
 			return c.req.FD.Only == ReadOnly
 		}},
+	{id: "frozen", fn: "map_get_sys_perms", errno: ePERM, text: frozenText,
+		holds: func(c *elementCall) bool { return c.req.Do != uapi.BPF_MAP_LOOKUP_ELEM && c.req.FD.frozen() }},
 	{id: "not-modelled", blind: true, text: "the oracle does not cover elements of a map of this type",
 		holds: func(c *elementCall) bool { return !isMap(c.req.FD.Map, hasElements) }},
 	{id: "array-delete", fn: "array_map_delete_elem", errno: eINVAL, text: "an array's elements cannot be deleted",
@@ -43,12 +45,12 @@ var elementRules = []rule[*Element]{
 
 // stored reports whether the map has the element: the guest could put it there, or it was there.
 func (r *Element) stored() bool {
-	return r.FD.Only != ReadOnly || r.FD.Content != nil && r.FD.Content.Stored
+	return r.FD.Only != ReadOnly && !r.FD.frozen() || r.FD.Content != nil && r.FD.Content.Stored
 }
 
 // Apply notes what the step leaves in the map.
 func (r *Element) Apply() {
-	if r.FD.Content != nil && r.FD.Only != ReadOnly && isMap(r.FD.Map, hasElements) {
+	if r.FD.Content != nil && r.FD.Only != ReadOnly && !r.FD.frozen() && isMap(r.FD.Map, hasElements) {
 		r.FD.Content.Stored = r.Do != uapi.BPF_MAP_DELETE_ELEM || isMap(r.FD.Map, isFixed)
 	}
 }
@@ -58,7 +60,10 @@ func (r *Element) decide(w *World, trace *[]Line) Verdict {
 }
 
 // TokenInfo is BPF_OBJ_GET_INFO_BY_FD of a token.
-type TokenInfo struct{ FD FD }
+type TokenInfo struct {
+	FD     FD
+	Length uint32 // info_len
+}
 
 func (r *TokenInfo) command() uapi.Cmd { return uapi.BPF_OBJ_GET_INFO_BY_FD }
 
@@ -74,6 +79,8 @@ var tokenInfoRules = []rule[*TokenInfo]{
 	{id: "no-object", fn: "bpf_obj_get_info_by_fd", errno: eINVAL,
 		text:  "the descriptor is not a map, a program, a link, a BTF or a token",
 		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && !c.req.FD.Pinned && !c.req.FD.BTF }},
+	{id: "too-long", fn: "bpf_check_uarg_tail_zero", errno: e2BIG, text: "the length is over a page",
+		holds: func(c *call[*TokenInfo]) bool { return c.req.Length > page }},
 }
 
 func (r *TokenInfo) decide(w *World, trace *[]Line) Verdict {

@@ -27,7 +27,9 @@ type ProgAttr struct {
 	BadLog   bool // the log attributes do not fit together
 	Ifindex  uint32
 	AttachID AttachID
-	AttachFD *FD // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
+	Sign     *uint32 // signature_size; nil if there is no signature
+	Ring     int32   // keyring_id
+	AttachFD *FD     // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
 	Body     Body
 	Helper   *uapi.Helper // the helper that the program calls; nil for none
 	Uses     *FD          // the map that the program uses, to look up an element if it has no body; nil for none
@@ -92,6 +94,21 @@ const (
 
 type progCall = call[*ProgLoad]
 
+// knownKeyrings are the ids below which a number names one of the kernel's keyrings: VERIFY_USE_PLATFORM_KEYRING.
+const knownKeyrings = 2
+
+// signatureKey and signature are the results of bpf_prog_verify_signature. No case has a key to sign with.
+var (
+	signatureKey = rule[*ProgLoad]{id: "signature-key", fn: "bpf_prog_verify_signature", errno: eINVAL,
+		text: "no key has the id keyring_id, or, since 7.3, the signature is empty",
+		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+			return a.Sign != nil && (a.Ring > knownKeyrings || *a.Sign == 0 && c.Kernel.has(linux(7, 3)))
+		})}
+	signature = rule[*ProgLoad]{id: "signature", fn: "bpf_prog_verify_signature", errno: eBADMSG,
+		text:  "the signature is none of the program's",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Sign != nil })}
+)
+
 // progLoadRules are the checks of BPF_PROG_LOAD in the kernel's order:
 // __sys_bpf, bpf_prog_load of kernel/bpf/syscall.c, then bpf_check, the
 // verifier. No rule stands for CHECK_ATTR: since 6.14 the last field ends the
@@ -139,7 +156,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "attach-fd", fn: "bpf_prog_load", errno: eINVAL, text: "attach_prog_fd is neither a program nor a BTF",
 		holds: attachFD(func(fd *FD) bool { return fd.notOpen() || fd.Loaded == nil && !fd.BTF })},
 	{id: "attach-btf", fn: "bpf_prog_load", errno: eNOTSUPP, text: "attach_prog_fd is a BTF that is not the kernel's",
-		holds: attachFD(func(fd *FD) bool { return fd.BTF })},
+		holds: attachFD(func(fd *FD) bool { return fd.BTF && !fd.Kernel })},
 	{id: "attach-id-too-big", fn: "bpf_prog_load_check_attach", errno: eINVAL,
 		text:  "attach_btf_id is greater than BTF_MAX_TYPE",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.AttachID == TooBigID })},
@@ -170,6 +187,8 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.Expected()) }},
 	{id: "insns-unreadable", fn: "bpf_prog_load", errno: eFAULT, text: "the instructions cannot be read",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadInsns })},
+	signatureKey.as("signature-key-early").from(6, 18).before(7, 3),
+	signature.as("signature-early").from(6, 18).before(7, 3),
 	{id: "offload-type", fn: "bpf_prog_dev_bound_init", errno: eINVAL,
 		text: "prog_ifindex is set, and the program type is neither sched_cls nor xdp",
 		holds: onDevice(func(c *progCall, _ *ProgAttr) bool {
@@ -191,6 +210,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		}},
 	{id: "bad-name", fn: "bpf_obj_name_cpy", errno: eINVAL, text: badNameText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadName })},
+	signatureKey.from(7, 3), signature.from(7, 3), // 7.3 has the verifier do it
 	lsmProgLoad,
 
 	// bpf_check. Each program has at most one body, so the order of these rules does not matter.

@@ -48,7 +48,7 @@ func TestReleaseBoundaries(t *testing.T) {
 		{"probe_write_user", 6, 16, inside,
 			&ProgLoad{Type: uapi.BPF_PROG_TYPE_KPROBE, Token: tok, Attr: &ProgAttr{Insns: 8, Body: CallsProbeWriteUser}},
 			answer{eINVAL, "prog_load/helper-sys-admin-initial"}, allowed("prog_load")},
-		{"information about tokens", 6, 17, nobody, &TokenInfo{FD{Kind: TokenFD}},
+		{"information about tokens", 6, 17, nobody, &TokenInfo{FD: FD{Kind: TokenFD}},
 			answer{eINVAL, "token_info/no-info"}, allowed("token_info")},
 		{"the token's descriptor", 6, 19, inside, &TokenCreate{BPFFS: root, NoFD: true},
 			answer{eMFILE, "token_create/no-fd-late"}, answer{eMFILE, "token_create/no-fd"}},

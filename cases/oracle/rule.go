@@ -40,6 +40,12 @@ func (r rule[R]) before(major, minor int) rule[R] {
 	return r
 }
 
+// as returns the rule under another name, for a list that has it twice.
+func (r rule[R]) as(id string) rule[R] {
+	r.id = id
+	return r
+}
+
 // in reports whether a kernel has the rule.
 func (r *rule[R]) in(k *Kernel) bool {
 	return k.has(r.since) && (r.when == nil || r.when(&k.Settings)) && (r.fix == nil || r.fix.in(k)) &&

@@ -70,6 +70,10 @@ func FileRules() []string {
 		names("dup", dupRules),
 		names("element", elementRules[1:]),   // without lsm-bpf, which every command has
 		names("get_pinned", objGetRules[1:]), // likewise
+		names("map_freeze", freezeRules[1:]),
+		names("batch", batchRules[1:]),
+		names("prog_info", progInfoRules[1:]),
+		names("write_sysctl", writeSysctlRules),
 	)
 	for _, what := range []string{Pin, Mkdir, Link} {
 		out = append(out, names(what, nameRules[what])...)

@@ -211,9 +211,13 @@ type FD struct {
 	Only    Direction    // of a map: the descriptor is opened for one direction
 	BTF     bool         // an Object that is a BTF, with one type
 	Lock    bool         // the BTF also has a struct with a bpf_spin_lock
+	Field   Field        // the BTF also has a struct with this field
+	Sizes   []uint32     // of the types of the BTF, if it has a Field
+	Kernel  bool         // the BTF is the kernel's own
 	Loaded  *Program     // of an Object that is a program
 	Link    *Bond        // of an Object that is a link
 	Inode   *Inode       // of a token
+	Opener  Cred         // of a program: the credentials with which the descriptor was made
 	Stays   bool         // opened without FD_CLOEXEC
 	Holds   bool         // made the mount, which is detached for as long as such a descriptor is open
 	Serial  int          // of a map or a program that was made with a name
@@ -244,6 +248,9 @@ type Content struct {
 	Wide   bool // the keys are longer than 8 bytes
 	Stored bool // the map has an element under key 0
 	Placed bool // an arena has its address in a process
+	Frozen bool // BPF_MAP_FREEZE
+	// Special says that the values have special fields, such as a lock.
+	Special bool
 }
 
 // Program is what later calls see of a loaded program.

@@ -35,6 +35,7 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 		body, _ := st.Num(step.KeyBody)
 		fd.Loaded = &oracle.Program{Type: r.Type, Expected: r.Expected(), Spills: step.Body(body) == step.BodySpill,
 			Symbol: oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}}
+		fd.Opener = w.Caller
 		a.fds[st.Out] = fd
 		s.name(st, fd.Loaded.Symbol)
 	}

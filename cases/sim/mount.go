@@ -329,7 +329,7 @@ func (s *Sim) chmod(a *actor, st *step.Step) Expect {
 	if err != nil {
 		return notModelled("chmod")
 	}
-	req := &oracle.Chmod{FD: a.handle(st, step.KeyHandle), Mode: uint32(mode)}
+	req := &oracle.Chmod{FD: a.handle(st, step.KeyHandle), Name: text(st, step.KeyPath), Mode: uint32(mode)}
 	e := s.decide(a, st, req)
 	if e.OK() {
 		req.Apply()
@@ -378,16 +378,6 @@ func (s *Sim) fdinfo(a *actor, st *step.Step) Expect {
 	e := harnessStep(st.Op)
 	e.Verdict.Func = "bpf_token_show_fdinfo"
 	e.Values = s.kernel.Shown(fd.Token.Allowed)
-	return e
-}
-
-func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
-	fd := a.handle(st, step.KeyHandle)
-	e := s.decide(a, st, &oracle.TokenInfo{FD: fd})
-	if e.OK() && fd.Kind == oracle.TokenFD {
-		m := fd.Token.Allowed
-		e.Values = []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs}
-	}
 	return e
 }
 

@@ -655,6 +655,44 @@ root attach_link x to=xdp # EBUSY link_create/taken
 root close l # ok close
 root attach_link x to=xdp # ? link_create/not-modelled
 `},
+	{"held", "7.3", `
+actor owner userns uid=1000
+root map_create type=hash -> m # ok map_create/allowed
+root batch m update # ok batch/allowed
+root batch m take # ENOENT batch/all-read
+root batch m delete # ENOENT batch/no-element
+root element m update # ok element/allowed
+root freeze m # ok map_freeze/allowed
+root freeze m # EPERM map_freeze/frozen
+root batch m delete # EPERM batch/frozen
+root element m lookup # ok element/allowed
+root element m update # EPERM element/frozen
+root prog_load type=xdp attach=xdp -> x # ok prog_load/allowed
+root send x owner # ok send
+root prog_info x # ok prog_info/allowed "instructions shown, compiled shown, addresses shown"
+owner prog_info x # ok prog_info/allowed "instructions hidden, compiled hidden, addresses hidden"
+root prog_info m # ? prog_info/not-modelled
+owner write_sysctl unprivileged_bpf_disabled=0 # EACCES write_sysctl/mode
+root write_sysctl unprivileged_bpf_disabled=0 # ok write_sysctl/allowed
+nobody map_create type=hash # ok map_create/allowed
+nobody map_create type=array # ok map_create/allowed
+root write_sysctl bpf_stats_enabled=2 # EINVAL write_sysctl/range
+owner bpffs cmds=any maps=0x3 -> b # ok bpffs/allowed
+owner token_create bpffs=b -> t # ok token_create/allowed [any 0x3 0x0 0x0]
+owner token_info t len=4 # ok token_info/allowed [0xffffffff 0x0 0x0 0x0]
+owner token_info t len=4097 # E2BIG token_info/too-long
+owner pin t in=b name=t # EINVAL pin/no-object
+owner kernel_btf # EPERM btf_get_fd_by_id/no-cap-sys-admin
+root kernel_btf -> v # ok btf_get_fd_by_id/allowed
+root map_create type=hash btf=v btf_key=1 btf_value=1 # EACCES map_create/btf-kernel
+root btf_load field=timer -> f # ok btf_load/allowed
+root map_create type=hash value=16 btf=f btf_key=1 btf_value=3 -> s # ok map_create/allowed
+root freeze s # ENOTSUPP map_freeze/not-supported
+root map_create type=percpu_hash value=16 btf=f btf_key=1 btf_value=3 # EOPNOTSUPP map_create/special-type
+root map_create type=hash excl=31 # EINVAL map_create/exclusive
+root prog_load type=xdp attach=xdp sign=64 # EBADMSG prog_load/signature
+root prog_load type=xdp attach=xdp sign=0 # EINVAL prog_load/signature-key
+`},
 	{"unknown", "6.12", `
 root sysrq c # ? sysrq
 root reopen closed -> r # ok reopen

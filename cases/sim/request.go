@@ -68,6 +68,10 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		BTFKey: or(st, step.KeyBTFKey, btf), BTFValue: or(st, step.KeyBTFValue, btf),
 		Vmlinux: or(st, step.KeyVmlinux, vmlinux),
 	}
+	if n, ok := st.Num(step.KeyHash); ok {
+		size := uint32(n)
+		req.Attr.Excl = &size
+	}
 	req.Attr.Types = 1 // the BTF of a storage map has one type
 	_, sized := st.Num(step.KeyValueSize)
 	req.Attr.BadStruct = sized && s.Struct != ""
@@ -82,7 +86,8 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		if fd.Lock {
 			req.Attr.Types = step.LockType
 		}
-		req.Attr.Special = fd.Lock && req.Attr.BTFValue == step.LockType
+		req.Attr.Special = (fd.Lock || fd.Field != 0) && req.Attr.BTFValue == step.LockType
+		req.Attr.Field, req.Attr.Sizes, req.Attr.BTFKernel = fd.Field, fd.Sizes, fd.Kernel
 	} else if !s.BTF && s.Struct == "" {
 		req.Attr.BTFNone = true // descriptor 0, /dev/null
 	}
@@ -137,6 +142,10 @@ func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 	}
 	helper, _ := st.Num(step.KeyHelper)
 	at.Helper = uapi.HelperOf(uint32(helper))
+	if n, ok := st.Num(step.KeySign); ok {
+		size := uint32(n)
+		at.Sign, at.Ring = &size, int32(or(st, step.KeyRing, 0))
+	}
 	if h, ok := st.Num(step.KeyMap); ok {
 		fd := a.fds[step.Handle(h)]
 		at.Uses = &fd

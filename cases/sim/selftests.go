@@ -97,12 +97,16 @@ var elementCmds = map[step.Do]uapi.Cmd{
 }
 
 func (s *Sim) objGet(a *actor, st *step.Step) Expect {
-	req := &oracle.ObjGet{In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath)}
+	req := &oracle.ObjGet{In: a.handle(st, step.KeyIn), Name: text(st, step.KeyPath),
+		Flags: or(st, step.KeyFlags, 0)}
 	e := s.decide(a, st, req)
 	if e.OK() {
 		if n := req.Node(s.callerOf(a, st)); n != nil && n.Object != nil {
 			fd := *n.Object
-			fd.Only = 0 // it is opened without flags
+			fd.Only, fd.Opener = 0, s.callerOf(a, st)
+			if fd.Map != uapi.BPF_MAP_TYPE_UNSPEC {
+				fd.Only = oracle.DirectionOf(req.Flags)
+			}
 			a.keep(st, fd)
 		}
 	}

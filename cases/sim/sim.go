@@ -243,6 +243,11 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpProcFdinfo:    (*Sim).procFdinfo,
 	step.OpRaw:           (*Sim).raw,
 	step.OpRun:           (*Sim).run,
+	step.OpFreeze:        (*Sim).freeze,
+	step.OpBatch:         (*Sim).batch,
+	step.OpProgInfo:      (*Sim).progInfo,
+	step.OpWriteSysctl:   (*Sim).writeSysctl,
+	step.OpKernelBTF:     (*Sim).kernelBTF,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor
@@ -328,7 +333,12 @@ func (s *Sim) sysrq(*actor, *step.Step) Expect {
 }
 
 func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
-	e := s.object(a, st, a.mapCreate(st))
+	r := a.mapCreate(st)
+	s.newer(&r.Fault, r.Attr != nil && r.Attr.Excl != nil)
+	e := s.object(a, st, r)
+	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.OK() && fd.Content != nil && r.Attr != nil {
+		fd.Content.Special = r.Attr.Special
+	}
 	if e.OK() {
 		s.born(a, st, oracle.HookMapFree, nil)
 	}
@@ -410,6 +420,9 @@ func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st),
 		Fault: faultOf(st), NoFD: noFD(st)}
 	req.Attr = progAttr(a, st, step.ProgShapeOf(req.Type, req.Attach))
+	if req.Attr != nil && (req.Attr.Sign != nil || or(st, step.KeyRing, 0) != 0) && s.kernel.Release.Less(signedSince) {
+		req.Fault.TooLong = true // the attribute ends before the signature
+	}
 	if step.ProgShapeOf(req.Type, req.Attach).Member != "" {
 		req.Attach = uapi.AttachType(s.facts.StructOpsIndex)
 	}
@@ -420,8 +433,15 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)
 	if e.Verdict.Known && e.Verdict.Errno == 0 && st.Out != 0 {
 		_, lock := st.Num(step.KeyLock)
+		field, _ := st.Num(step.KeyField)
 		fd := oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
 			BTF: st.Op == step.OpBTFLoad, Lock: lock}
+		if field != 0 {
+			fd.Sizes = step.Field(field).Sizes()
+			if !s.kernel.Release.Less(step.FieldShapes[field].Since) {
+				fd.Field = fieldKinds[step.Field(field)]
+			}
+		}
 		if st.Op == step.OpMapCreate {
 			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey,
 				Placed: or(st, step.KeyExtra, 0) != 0},

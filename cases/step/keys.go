@@ -53,8 +53,12 @@ const (
 	KeyBody // a Body
 	KeyMap  // the map that the program looks an element up in, or that its body uses
 	KeyHelper
-	KeyJunk // bytes that are not a BTF
-	KeyLock // with a struct that holds a lock, LockType
+	KeyJunk  // bytes that are not a BTF
+	KeyLock  // with a struct that holds a lock, LockType
+	KeyField // with a struct that holds a Field, LockType
+	KeyHash  // excl_prog_hash_size
+	KeySign  // signature_size
+	KeyRing  // keyring_id
 
 	// An attribute member by member, and where a command that the language does not know
 	// looks for a token. Arg.At is the offset of a member.
@@ -105,6 +109,8 @@ const (
 	KeySpot     // a Spot
 	KeyRelative // relative_fd
 	KeyOld      // the program that a link must have
+	KeyLength   // info_len
+	KeyStats    // kernel.bpf_stats_enabled
 
 	// A BPF-LSM program: the hook, whose calls count, what the program returns, and
 	// the conditions that must all hold for it to return that.
@@ -188,6 +194,10 @@ var keys = [Keys]keyRow{
 	KeyHelper:      {field: true},
 	KeyJunk:        {field: true},
 	KeyLock:        {field: true},
+	KeyField:       {field: true},
+	KeyHash:        {field: true},
+	KeySign:        {field: true},
+	KeyRing:        {field: true},
 
 	KeyPID:    {inner: true},
 	KeyNumber: {inner: true},

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"tokentest/cases/uapi"
 )
 
 // Kind says what the value of an argument is.
@@ -41,6 +43,8 @@ const (
 	KindFileDo
 	KindWay
 	KindBytes // a Blob, or bytes in Arg.Str
+	KindBatch
+	KindField
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -53,6 +57,7 @@ var words = [Kinds][]string{
 	KindSpot: Spots,
 	KindForm: Forms, KindBy: Bys, KindFileDo: FileDos,
 	KindBytes: Blobs, KindWay: RunWays,
+	KindBatch: Batches, KindField: Fields,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.
@@ -137,6 +142,65 @@ const (
 
 // Dos are the ways as a case file spells them.
 var Dos = []string{DoUpdate: "update", DoLookup: "lookup", DoDelete: "delete"}
+
+// Batch is a batch command.
+type Batch uint8
+
+// The batch commands.
+const (
+	BatchUpdate Batch = iota + 1
+	BatchLookup
+	BatchDelete
+	BatchTake // look up and delete
+)
+
+// Batches are the commands as a case file spells them.
+var Batches = []string{BatchUpdate: "update", BatchLookup: "lookup", BatchDelete: "delete", BatchTake: "take"}
+
+// Field is a special field of a map's value.
+type Field uint8
+
+// The fields.
+const (
+	FieldTimer Field = iota + 1
+	FieldWorkqueue
+	FieldTaskWork
+	FieldKptr
+	FieldRefcount
+	FieldResLock
+)
+
+// Fields are the fields as a case file spells them.
+var Fields = []string{
+	FieldTimer: "timer", FieldWorkqueue: "workqueue", FieldTaskWork: "task_work", FieldKptr: "kptr",
+	FieldRefcount: "refcount", FieldResLock: "res_lock",
+}
+
+// FieldShape is what the kernel knows a field by: the name of a struct of its own and its size.
+type FieldShape struct {
+	Struct string // of a kptr, what it points to
+	Size   uint32 // of the field, and of the value that holds it alone
+	Since  uapi.Release
+}
+
+// FieldShapes are the fields' rows.
+var FieldShapes = []FieldShape{
+	FieldTimer:     {"bpf_timer", 16, uapi.Release{Major: 5, Minor: 15}},
+	FieldWorkqueue: {"bpf_wq", 16, uapi.Release{Major: 6, Minor: 10}},
+	FieldTaskWork:  {"bpf_task_work", 8, uapi.Release{Major: 6, Minor: 18}},
+	FieldKptr:      {"task_struct", 8, uapi.Release{Major: 6, Minor: 4}},
+	FieldRefcount:  {"bpf_refcount", 4, uapi.Release{Major: 6, Minor: 6}},
+	FieldResLock:   {"bpf_res_spin_lock", 4, uapi.Release{Major: 6, Minor: 15}},
+}
+
+// Sizes are the sizes of the types of the BTF that btf_load makes with a field; LockType is the value's.
+func (f Field) Sizes() []uint32 {
+	s := FieldShapes[f]
+	if f == FieldKptr {
+		return []uint32{4, 4, s.Size, 4, s.Size} // int, the struct, the value, its type tag, the pointer
+	}
+	return []uint32{4, s.Size, s.Size}
+}
 
 // Buffer is where a program leaves what a process reads.
 type Buffer uint8

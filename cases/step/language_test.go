@@ -49,11 +49,11 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
 		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= no_fd= memlock= kernel= uid= compat="},
+			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= compat="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= no_fd= uid= compat="},
-		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= no_fd= " +
-			"uid= compat="},
+			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= no_fd= uid= compat="},
+		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= " +
+			"field= no_fd= uid= compat="},
 		{"send", "broker nothing : HANDLE TO"},
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
@@ -74,11 +74,11 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"umount", "both nothing caps : at=! lazy="},
 		{"open", "worker nothing makes caps : of=| at=| path= how= uid="},
 		{"mkdir", "worker nothing caps : in=! name=! uid="},
-		{"chmod", "worker nothing caps : HANDLE mode=! uid="},
+		{"chmod", "worker nothing caps : HANDLE mode=! name= uid="},
 		{"stat", "leader text : HANDLE"},
 		{"mountinfo", "leader text : at=! by="},
 		{"fdinfo", "leader masks : HANDLE"},
-		{"token_info", "worker masks caps : HANDLE"},
+		{"token_info", "worker masks caps : HANDLE len="},
 		{"pin", "worker nothing caps : HANDLE in=! name=! uid="},
 		{"link", "worker nothing caps : HANDLE in=! name=!"},
 		{"dup", "worker nothing makes : HANDLE"},
@@ -101,7 +101,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"kallsyms", "broker nothing : name=!"},
 		{"library", "worker object caps : make=! env="},
 		{"element", "worker object caps : HANDLE DO"},
-		{"get_pinned", "worker object makes caps : in=! name=! uid="},
+		{"get_pinned", "worker object makes caps : in=! name=! flags= uid="},
 		{"consume", "worker object caps : BUFFER"},
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
@@ -117,6 +117,11 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"proc_fdinfo", "both masks caps : HANDLE from=!"},
 		{"raw", "worker nothing makes caps : cmd=! u32@ u64@ fd@ ptr@ size= uid= compat="},
 		{"run", "both nothing caps : code= out= fd= way= file_caps= no_new_privs= uid= PROGRAM"},
+		{"kernel_btf", "worker object makes caps :"},
+		{"freeze", "worker nothing caps : HANDLE"},
+		{"batch", "worker nothing caps : HANDLE DO"},
+		{"prog_info", "worker text caps : HANDLE"},
+		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=|"},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))
@@ -382,6 +387,7 @@ func TestWords(t *testing.T) {
 		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +
 			"cgroup_sock_addr cgroup_sysctl cgroup_sockopt sock_ops lsm_cgroup sk_msg fentry lsm tp_btf raw_tp iter " +
 			"kprobe_multi uprobe_multi perf_event",
+		KindBatch: "update lookup delete take", KindField: "timer workqueue task_work kptr refcount res_lock",
 	} {
 		if got := strings.Join(k.Words()[1:], " "); got != want {
 			t.Errorf("kind %d: %q, want %q", k, got, want)

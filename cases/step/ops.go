@@ -96,6 +96,13 @@ const (
 
 	OpRun
 
+	// Objects that a process holds, and sysctls that it writes.
+	OpFreeze
+	OpBatch
+	OpProgInfo
+	OpWriteSysctl
+	OpKernelBTF
+
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
 )
@@ -317,6 +324,7 @@ var operations = [Ops]Operation{
 			{Key: KeyBTFKey, Name: "btf_key", Kind: KindNum, Doc: "btf_key_type_id"},
 			{Key: KeyBTFValue, Name: "btf_value", Kind: KindNum, Doc: "btf_value_type_id"},
 			{Key: KeyVmlinux, Name: "vmlinux", Kind: KindNum, Doc: "btf_vmlinux_value_type_id"},
+			{Key: KeyHash, Name: "excl", Kind: KindNum, Doc: "excl_prog_hash, with this size: a map of one program alone"},
 			paramNoFD, paramMemlock, paramFromKernel, paramAs, paramCompat,
 		},
 	},
@@ -340,6 +348,8 @@ var operations = [Ops]Operation{
 				Kind: KindHandle,
 				Doc:  "the program looks up the element under key 0 of this map, or does with it what prog= says",
 			},
+			{Key: KeySign, Name: "sign", Kind: KindNum, Doc: "a signature of this length, which is no signature"},
+			{Key: KeyRing, Name: "keyring", Kind: KindNum, Doc: "keyring_id"},
 			paramNoFD, paramAs, paramCompat,
 		},
 	},
@@ -350,6 +360,7 @@ var operations = [Ops]Operation{
 			paramToken, paramTokenFD, paramAttr, paramFlags, paramLog, paramInside, paramThen,
 			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
+			{Key: KeyField, Name: "field", Kind: KindField, Doc: "with type 3, a struct that holds this special field"},
 			paramNoFD, paramAs, paramCompat,
 		},
 	},
@@ -504,6 +515,7 @@ var operations = [Ops]Operation{
 		Params: []Param{
 			paramHandle("a directory, or a token"),
 			{Key: KeyMode, Name: "mode", Kind: KindText, Doc: "the permission bits, octal", Use: Required},
+			{Key: KeyPath, Name: "name", Kind: KindText, Doc: "a name in it, instead: fchmodat(2)"},
 			paramAs,
 		},
 	},
@@ -525,7 +537,11 @@ var operations = [Ops]Operation{
 	},
 	OpTokenInfo: {
 		Name: "token_info", Who: ByWorker, Shows: ShowsMasks, Caps: true, Drawn: Drawn{Cell: 1},
-		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; compare the masks", Params: []Param{paramHandle("a token")},
+		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; compare the masks",
+		Params: []Param{
+			paramHandle("a token"),
+			{Key: KeyLength, Name: "len", Kind: KindNum, Doc: "info_len, instead of 32; up to 8192"},
+		},
 	},
 	OpPin: {
 		Name: "pin", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5}, Doc: "BPF_OBJ_PIN",
@@ -602,7 +618,8 @@ var operations = [Ops]Operation{
 	OpNamespaces: {
 		Name: "namespaces", Who: ByBroker, Long: true, Drawn: Drawn{Never: takesLong},
 		Doc: "a user namespace with a bpffs, a token, and a map, a BTF and a program made through it is made and left, " +
-			"again and again, while /proc/sys/user/max_user_namespaces bounds how many there may be",
+			"with requests that fail late, again and again, while /proc/sys/user/max_user_namespaces bounds how many " +
+			"there may be",
 		Params: []Param{
 			{Key: KeyTimes, Name: "times", Kind: KindNum, Doc: "how often", Use: Required},
 			{Key: KeySlack, Name: "slack", Kind: KindNum, Use: Required,
@@ -716,8 +733,9 @@ var operations = [Ops]Operation{
 	},
 	OpObjGet: {
 		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 6},
-		Doc:    "BPF_OBJ_GET of the object pinned under a name in the directory",
-		Params: []Param{paramIn, paramNewName, paramAs},
+		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory",
+		Params: []Param{paramIn, paramNewName,
+			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "BPF_F_RDONLY 8, BPF_F_WRONLY 16"}, paramAs},
 	},
 	OpConsume: {
 		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
@@ -849,6 +867,37 @@ var operations = [Ops]Operation{
 			paramAs,
 			{Key: KeyCommand, Name: "program", Kind: KindText, Use: Positional, Rest: true,
 				Doc: `the program, as a shell finds it on this host, and its arguments; \040 is a space in one`},
+		},
+	},
+
+	OpFreeze: {
+		Name: "freeze", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 4},
+		Doc: "BPF_MAP_FREEZE: no process may change the map's elements any more", Params: []Param{paramHandle("a map")},
+	},
+	OpBatch: {
+		Name: "batch", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5},
+		Doc: "a batch command about one element of a map",
+		Params: []Param{
+			paramHandle("a map"),
+			{Key: KeyDo, Name: "do", Kind: KindBatch, Use: Positional,
+				Doc: "update, lookup, delete or take (look up and delete)"},
+		},
+	},
+	OpProgInfo: {
+		Name: "prog_info", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "BPF_OBJ_GET_INFO_BY_FD of a program; compare which of its parts are shown",
+		Params: []Param{paramHandle("a program")},
+	},
+	OpKernelBTF: {
+		Name: "kernel_btf", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 1},
+		Doc: "BPF_BTF_GET_FD_BY_ID of the kernel's own BTF", Config: "DEBUG_INFO_BTF",
+	},
+	OpWriteSysctl: {
+		Name: "write_sysctl", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 2},
+		Doc: "the actor itself writes a sysctl of bpf(2)",
+		Params: []Param{
+			{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum, Doc: "0, 1 or 2", Use: OneOf},
+			{Key: KeyStats, Name: "bpf_stats_enabled", Kind: KindNum, Doc: "or this one: 0 or 1", Use: OneOf},
 		},
 	},
 }

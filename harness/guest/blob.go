@@ -2,6 +2,7 @@ package guest
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"tokentest/cases/step"
 )
@@ -53,3 +54,28 @@ func funcBlob() []byte {
 		16, btfFunc<<kindShift | global, 4, // 5: prog
 	}, strs)
 }
+
+// fieldBlob describes a value with another special field, as type step.LockType. The kernel knows most fields by the
+// name and the size of their struct, and a pointer to an object of its own by the tag of its type.
+func fieldBlob(f step.Field) []byte {
+	s := step.FieldShapes[f]
+	strs := "\x00int\x00" + s.Struct + "\x00val\x00value\x00field\x00kptr_untrusted\x00"
+	at := func(name string) uint32 { return uint32(strings.Index(strs, "\x00"+name+"\x00") + 1) }
+	size, held := s.Size, uint32(2)
+	if f == step.FieldKptr {
+		size, held = 4, 5
+	}
+	types := []uint32{
+		at("int"), btfInt << kindShift, 4, signedInt32, // 1: int
+		at(s.Struct), btfStruct<<kindShift | 1, size, at("val"), 1, 0, // 2: the field's struct
+		at("value"), btfStruct<<kindShift | 1, s.Size, at("field"), held, 0, // 3: struct value
+	}
+	if f == step.FieldKptr {
+		types = append(types,
+			at("kptr_untrusted"), btfTypeTag<<kindShift, 2, // 4: the tag
+			0, btfPtr<<kindShift, 4) // 5: a pointer to it
+	}
+	return btfBlob(types, strs)
+}
+
+const btfTypeTag = 18

@@ -136,8 +136,18 @@ func (c *caller) mapAttr(t uapi.MapType, token tokenArg, st *step.Step, fds fdAr
 	a.i32(row.Token, token.fd)
 	a.override(st, row, token)
 	a.name(uapi.Attr_map_name, st)
+	if n, ok := st.Num(step.KeyHash); ok {
+		a.ptr(uapi.Attr_excl_prog_hash, &anyHash[0])
+		a.u32(uapi.Attr_excl_prog_hash_size, uint32(n))
+	}
 	return a
 }
+
+// anyHash is the hash of no program, and noSignature what begins as a signature does.
+var (
+	anyHash     = make([]byte, 32)
+	noSignature = append([]byte{0x30, 0x82}, make([]byte, 4094)...)
+)
 
 // tokenArg is how a request gives a token: with BPF_F_TOKEN_FD or, where
 // given is not set, without. The zero value gives none.
@@ -213,6 +223,13 @@ func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	a.i32(row.Token, token.fd)
 	a.override(st, row, token)
 	a.name(uapi.Attr_prog_name, st)
+	if n, ok := st.Num(step.KeySign); ok {
+		a.ptr(uapi.Attr_signature, &noSignature[0])
+		a.u32(uapi.Attr_signature_size, uint32(n))
+	}
+	if n, ok := st.Num(step.KeyRing); ok {
+		a.u32(uapi.Attr_keyring_id, uint32(n))
+	}
 	return a, insns, info
 }
 

@@ -89,6 +89,11 @@ var doers = [step.Ops]doer{
 	step.OpProcFdinfo:    {broker: (*agent).takeFrom, actor: (*actor).procFdinfo},
 	step.OpRaw:           {actor: (*actor).raw},
 	step.OpRun:           {broker: (*agent).bringProgram, actor: (*actor).runProgram},
+	step.OpFreeze:        {actor: (*actor).freeze},
+	step.OpBatch:         {actor: (*actor).batch},
+	step.OpProgInfo:      {actor: (*actor).progInfo},
+	step.OpKernelBTF:     {actor: (*actor).kernelBTF},
+	step.OpWriteSysctl:   {broker: (*agent).writeSysctl, actor: (*actor).writeSysctl},
 }
 
 var errUnknownOp = errors.New("does not know the operation")

@@ -111,6 +111,8 @@ func (a *actor) objGet(s *step.Step) (int, step.Observation) {
 	}
 	var at attr
 	at.path(a.fd(s, step.KeyIn), name)
+	flags, _ := s.Num(step.KeyFlags)
+	at.u32(uapi.Attr_file_flags, pathFD|uint32(flags))
 	fd, errno := bpf(uapi.BPF_OBJ_GET, &at)
 	runtime.KeepAlive(name)
 	return fd, proved(errno, func() bool {

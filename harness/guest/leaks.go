@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/step"
@@ -324,6 +325,7 @@ func (c *container) live() []result {
 	hash := c.add(unix.SYS_BPF, int(uapi.BPF_MAP_CREATE), pointer(array[:]), attrSize)
 	types := c.add(unix.SYS_BPF, int(uapi.BPF_BTF_LOAD), pointer(containerBTF()[:]), attrSize)
 	filter := c.add(unix.SYS_BPF, int(uapi.BPF_PROG_LOAD), pointer(containerProg()[:]), attrSize)
+	c.refusals(array)
 	return []result{mount, root, high, made, highToken, hash, types, filter}
 }
 
@@ -332,7 +334,44 @@ func (c *container) live() []result {
 var (
 	containerBlob  = sync.OnceValue(intBlob)
 	containerInsns = sync.OnceValue(func() []byte { return exitWith(0) })
+	containerExit  = sync.OnceValue(func() []byte { return marshal(asm.Instructions{asm.Return()}) })
 )
+
+// refusals adds requests that fail after the kernel took a reference to the token: by the name, by the instructions'
+// address, and by the verifier.
+func (c *container) refusals(array *attr) {
+	ask := func(cmd uapi.Cmd, a *attr, want uapi.Errno) {
+		c.calls[c.add(unix.SYS_BPF, int(cmd), pointer(a[:]), attrSize)].wanted = uintptr(want)
+	}
+	badName := func(a attr, name uapi.Field) *attr {
+		copy(a[name.Off:], "a-b")
+		return &a
+	}
+	ask(uapi.BPF_MAP_CREATE, badName(*array, uapi.Attr_map_name), uapi.Errno(unix.EINVAL))
+	ask(uapi.BPF_PROG_LOAD, badName(*containerProg(), uapi.Attr_prog_name), uapi.Errno(unix.EINVAL))
+	unreadable, refused := containerProg(), containerProg()
+	unreadable.set(uapi.Attr_insns, 1)
+	ask(uapi.BPF_PROG_LOAD, unreadable, uapi.Errno(unix.EFAULT))
+	insns := containerExit()
+	refused.ptr(uapi.Attr_insns, &insns[0])
+	refused.u32(uapi.Attr_insn_cnt, 1)
+	ask(uapi.BPF_PROG_LOAD, refused, uapi.Errno(unix.EACCES)) // nothing is in R0
+}
+
+// failed is the errno of the first call that did not end as it must; EIO for one that the kernel did not refuse.
+func (c *container) failed() uapi.Errno {
+	for i := range c.n {
+		_, errno := c.got(result(i))
+		switch {
+		case errno == uapi.Errno(c.calls[i].wanted):
+		case errno == 0:
+			return uapi.Errno(unix.EIO)
+		default:
+			return errno
+		}
+	}
+	return 0
+}
 
 func containerBTF() *attr {
 	blob := containerBlob()

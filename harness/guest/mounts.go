@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -197,6 +196,9 @@ func (a *actor) chmod(s *step.Step) (int, step.Observation) {
 	if err != nil {
 		return done(unix.EINVAL)
 	}
+	if name := str(s, step.KeyPath); name != "" {
+		return done(unix.Fchmodat(a.fd(s, step.KeyHandle), name, uint32(mode), 0))
+	}
 	return done(unix.Fchmod(a.fd(s, step.KeyHandle), uint32(mode)))
 }
 
@@ -237,21 +239,6 @@ func (a *actor) fdinfo(s *step.Step) (int, step.Observation) {
 		return noFD, step.Observation{Errno: uapi.Errno(unix.ENODATA)}
 	}
 	return noFD, step.Observation{Proof: proof, Values: values}
-}
-
-const tokenInfoLen = uapi.TokenInfoSize
-
-func (a *actor) tokenInfo(s *step.Step) (int, step.Observation) {
-	info := make([]uint64, tokenInfoLen/8)
-	var at attr
-	at.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
-	at.u32(uapi.Attr_info_info_len, tokenInfoLen)
-	at.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&info[0])))
-	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at)
-	if errno != 0 {
-		return noFD, step.Observation{Errno: errno}
-	}
-	return noFD, step.Observation{Proof: step.Works, Values: info}
 }
 
 func (a *actor) pin(s *step.Step) (int, step.Observation) {

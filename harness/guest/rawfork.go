@@ -20,6 +20,7 @@ type rawCall struct {
 	result uintptr
 	errno  uintptr
 	made   bool
+	wanted uintptr // the errno that the call must end with
 }
 
 const maxRawCalls = 16
@@ -144,7 +145,7 @@ func callAll(calls *[maxRawCalls]rawCall, n int) {
 		}
 		r, _, e := unix.RawSyscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
 		c.result, c.errno, c.made = r, uintptr(e), true
-		if e != 0 {
+		if uintptr(e) != c.wanted {
 			break
 		}
 	}

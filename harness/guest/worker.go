@@ -211,6 +211,9 @@ func (a *actor) loadProg(s *step.Step) (fd int, errno uapi.Errno) {
 
 func (a *actor) loadBTF(s *step.Step) (fd int, errno uapi.Errno) {
 	blob := intBlob()
+	if f, ok := s.Num(step.KeyField); ok {
+		blob = fieldBlob(step.Field(f))
+	}
 	if has(s, step.KeyLock) {
 		blob = lockBlob()
 	}

@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"tokentest/cases/oracle"
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+func (s *Sim) freeze(a *actor, st *step.Step) Expect {
+	req := &oracle.Freeze{FD: a.handle(st, step.KeyHandle)}
+	e := s.decide(a, st, req)
+	if e.OK() {
+		req.Apply()
+	}
+	return e
+}
+
+var batchCmds = map[step.Batch]uapi.Cmd{
+	step.BatchUpdate: uapi.BPF_MAP_UPDATE_BATCH, step.BatchLookup: uapi.BPF_MAP_LOOKUP_BATCH,
+	step.BatchDelete: uapi.BPF_MAP_DELETE_BATCH, step.BatchTake: uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+}
+
+func (s *Sim) batch(a *actor, st *step.Step) Expect {
+	do, _ := st.Num(step.KeyDo)
+	req := &oracle.Batch{FD: a.handle(st, step.KeyHandle), Do: batchCmds[step.Batch(do)]}
+	e := s.decide(a, st, req)
+	req.Apply(&e.Verdict)
+	return e
+}
+
+// progInfo compares what the kernel shows of a program's instructions.
+func (s *Sim) progInfo(a *actor, st *step.Step) Expect {
+	req := &oracle.ProgInfo{FD: a.handle(st, step.KeyHandle)}
+	e := s.decide(a, st, req)
+	if !e.OK() {
+		return e
+	}
+	w := s.world(a, st)
+	word := map[bool]string{true: "shown", false: "hidden"}
+	insns, compiled, addresses := req.Shows(&w)
+	e.Text = fmt.Sprintf("instructions %s, compiled %s, addresses %s", word[insns], word[compiled], word[addresses])
+	return e
+}
+
+func (s *Sim) writeSysctl(a *actor, st *step.Step) Expect {
+	v, stats := st.Num(step.KeyStats)
+	if !stats {
+		v, _ = st.Num(step.KeyValue)
+	}
+	e := s.decide(a, st, &oracle.WriteSysctl{Value: int(v), Stats: stats})
+	if e.OK() && !stats {
+		s.sysctl = int(v)
+	}
+	return e
+}
+
+// tokenInfo compares the masks, as far as the length that the caller gives has room for them.
+func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
+	length := or(st, step.KeyLength, tokenInfoLen)
+	e := s.decide(a, st, &oracle.TokenInfo{FD: fd, Length: length})
+	if !e.OK() || fd.Kind != oracle.TokenFD {
+		return e
+	}
+	m := fd.Token.Allowed
+	var info []byte
+	for _, mask := range []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs} {
+		info = binary.LittleEndian.AppendUint64(info, mask)
+	}
+	if length < tokenInfoLen {
+		clear(info[length:])
+	}
+	for at := 0; at < tokenInfoLen; at += 8 {
+		e.Values = append(e.Values, binary.LittleEndian.Uint64(info[at:]))
+	}
+	return e
+}
+
+const tokenInfoLen = uapi.TokenInfoSize
+
+var fieldKinds = map[step.Field]oracle.Field{
+	step.FieldTimer: oracle.Timer, step.FieldWorkqueue: oracle.Timer, step.FieldTaskWork: oracle.Timer,
+	step.FieldKptr: oracle.Kptr, step.FieldRefcount: oracle.Kptr, step.FieldResLock: oracle.ResLock,
+}
+
+// signedSince is the release that has signed programs.
+var signedSince = uapi.Release{Major: 6, Minor: 18}
+
+// newer notes that a request has a member that a kernel before 6.18 does not know: there it is a byte after the
+// command's last field.
+func (s *Sim) newer(f *oracle.Fault, has bool) {
+	f.Tail = f.Tail || has && s.kernel.Release.Less(signedSince)
+}
+
+func (s *Sim) kernelBTF(a *actor, st *step.Step) Expect {
+	e := s.decide(a, st, &oracle.Call{Cmd: uapi.BPF_BTF_GET_FD_BY_ID})
+	if e.OK() {
+		a.keep(st, oracle.FD{Kind: oracle.Object, BTF: true, Kernel: true})
+	}
+	return e
+}

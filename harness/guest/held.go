@@ -1,0 +1,169 @@
+package guest
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+func (a *actor) freeze(s *step.Step) (int, step.Observation) {
+	var r attr
+	r.i32(uapi.Attr_map_fd, a.fd(s, step.KeyHandle))
+	_, errno := r.call(uapi.BPF_MAP_FREEZE, s)
+	return noFD, step.Observation{Errno: errno}
+}
+
+var batchCmds = map[step.Batch]uapi.Cmd{
+	step.BatchUpdate: uapi.BPF_MAP_UPDATE_BATCH, step.BatchLookup: uapi.BPF_MAP_LOOKUP_BATCH,
+	step.BatchDelete: uapi.BPF_MAP_DELETE_BATCH, step.BatchTake: uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH,
+}
+
+// batch makes a batch command about the element under key 0.
+func (a *actor) batch(s *step.Step) (int, step.Observation) {
+	do, _ := s.Num(step.KeyDo)
+	cmd := batchCmds[step.Batch(do)]
+	fd := a.fd(s, step.KeyHandle)
+	_, room := mapInfo(fd)
+	memory := make([]byte, 2*maxKey+room)
+	var r attr
+	r.i32(uapi.Attr_batch_map_fd, fd)
+	r.ptr(uapi.Attr_batch_keys, &memory[0])
+	r.u32(uapi.Attr_batch_count, 1)
+	if cmd != uapi.BPF_MAP_DELETE_BATCH {
+		r.ptr(uapi.Attr_batch_values, &memory[2*maxKey])
+	}
+	if cmd == uapi.BPF_MAP_LOOKUP_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
+		r.ptr(uapi.Attr_batch_out_batch, &memory[maxKey])
+	}
+	_, errno := r.call(cmd, s)
+	runtime.KeepAlive(memory)
+	return noFD, step.Observation{Errno: errno}
+}
+
+// The size of the buffers for a program's instructions.
+const maxCompiled = 4096
+
+// progInfo says which parts of a program the kernel shows.
+func (a *actor) progInfo(s *step.Step) (int, step.Observation) {
+	insns, compiled, symbols := make([]byte, maxCompiled), make([]byte, maxCompiled), make([]uint64, 8)
+	var info attr // which has room for as much of struct bpf_prog_info as is asked for
+	info.u32(uapi.ProgInfo_xlated_prog_len, maxCompiled)
+	info.ptr(uapi.ProgInfo_xlated_prog_insns, &insns[0])
+	info.u32(uapi.ProgInfo_jited_prog_len, maxCompiled)
+	info.ptr(uapi.ProgInfo_jited_prog_insns, &compiled[0])
+	info.u32(uapi.ProgInfo_nr_jited_ksyms, uint32(len(symbols)))
+	info.ptr(uapi.ProgInfo_jited_ksyms, (*byte)(unsafe.Pointer(&symbols[0])))
+	var r attr
+	r.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
+	r.u32(uapi.Attr_info_info_len, uint32(len(info)))
+	r.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&info[0])))
+	_, errno := r.call(uapi.BPF_OBJ_GET_INFO_BY_FD, s)
+	runtime.KeepAlive(insns)
+	runtime.KeepAlive(compiled)
+	runtime.KeepAlive(symbols)
+	if errno != 0 {
+		return noFD, step.Observation{Errno: errno}
+	}
+	word := map[bool]string{true: "shown", false: "hidden"}
+	return noFD, step.Observation{Proof: step.Works, Text: fmt.Sprintf("instructions %s, compiled %s, addresses %s",
+		word[info.get(uapi.ProgInfo_xlated_prog_len) != 0], word[info.get(uapi.ProgInfo_jited_prog_len) != 0],
+		word[symbols[0] != 0])}
+}
+
+// tokenInfo reads the masks of a token into zeroed memory.
+func (a *actor) tokenInfo(s *step.Step) (int, step.Observation) {
+	length := uint64(tokenInfoLen)
+	if n, ok := s.Num(step.KeyLength); ok {
+		length = min(n, maxInfoLen)
+	}
+	memory := make([]uint64, maxInfoLen/8)
+	var at attr
+	at.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
+	at.u32(uapi.Attr_info_info_len, uint32(length))
+	at.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&memory[0])))
+	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at)
+	runtime.KeepAlive(memory)
+	o := step.Observation{Errno: errno}
+	if errno != 0 {
+		return noFD, o
+	}
+	o.Values = memory[:tokenInfoLen/8]
+	if at.get(uapi.Attr_info_info_len) == min(length, tokenInfoLen) {
+		o.Proof = step.Works
+	} else {
+		o.Proof = step.DoesNotWork // the kernel says another length than it has written
+	}
+	return noFD, o
+}
+
+const (
+	tokenInfoLen = uapi.TokenInfoSize
+	maxInfoLen   = 8192
+)
+
+const statsFile = "/proc/sys/kernel/bpf_stats_enabled"
+
+// writeSysctl writes a sysctl with the step's capabilities.
+func (a *actor) writeSysctl(s *step.Step) (int, step.Observation) {
+	file, n := unprivDisabled.File, uint64(0)
+	if v, ok := s.Num(step.KeyValue); ok {
+		n = v
+	}
+	if v, ok := s.Num(step.KeyStats); ok {
+		file, n = statsFile, v
+	}
+	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return done(err)
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, fmt.Appendln(nil, n))
+	return done(err)
+}
+
+// writeSysctl has an actor write a sysctl, and notes its value.
+func (g *agent) writeSysctl(p *player, s *step.Step) (step.Observation, error) {
+	o, err := g.playOne(p, s)
+	if v, ok := s.Num(step.KeyValue); ok && err == nil && o.Errno == 0 {
+		g.sysctl = int(v)
+	}
+	return o, err
+}
+
+// kernelBTF opens the kernel's own BTF, which has a small id.
+func (a *actor) kernelBTF(s *step.Step) (int, step.Observation) {
+	for id := uint32(1); ; id++ {
+		var r attr
+		r.u32(uapi.Attr_start_id, id)
+		fd, errno := r.call(uapi.BPF_BTF_GET_FD_BY_ID, s)
+		if errno == uapi.Errno(unix.ENOENT) && id < maxBTFs {
+			continue
+		}
+		if errno == 0 && !isKernelBTF(fd) {
+			closeFD(fd)
+			continue
+		}
+		return fd, proved(errno, func() bool { return true })
+	}
+}
+
+const maxBTFs = 1000
+
+// isKernelBTF reports whether a BTF is vmlinux's: it is the kernel's, and the first of those that are.
+func isKernelBTF(fd int) bool {
+	info, name := make([]byte, infoLen), make([]byte, packetLen)
+	set(info, uapi.BTFInfo_name, uint64(uintptr(unsafe.Pointer(&name[0]))))
+	set(info, uapi.BTFInfo_name_len, packetLen)
+	var r attr
+	r.i32(uapi.Attr_info_bpf_fd, fd)
+	r.u32(uapi.Attr_info_info_len, uapi.BTFInfoSize)
+	r.ptr(uapi.Attr_info_info, &info[0])
+	_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &r)
+	runtime.KeepAlive(info)
+	return errno == 0 && unix.ByteSliceToString(name) == "vmlinux"
+}
