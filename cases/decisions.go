@@ -18,6 +18,7 @@ var decisionsText string
 type Decision struct {
 	File, Func, Check string
 	Since, Until      uapi.Release // the releases that have it; the zero value sets no bound
+	Fix               bool         // a fix added it, which a stable series may lack
 	// Of the next three exactly one is set.
 	Covers  []Cover
 	Missing string // why no case reaches it yet
@@ -60,7 +61,7 @@ func (c Cover) String() string {
 func Decisions() ([]Decision, error) { return parseDecisions(decisionsText) }
 
 const decisionForm = "want FUNCTION | CHECK | RULES, missing: WHAT, reason: WHY or shown: GROUP OPERATION " +
-	"[| since RELEASE] [| until RELEASE]"
+	"[| since RELEASE] [| until RELEASE] [| fix]"
 
 // parseDecisions reads "file NAME", and below it the points of that file.
 func parseDecisions(text string) ([]Decision, error) {
@@ -97,6 +98,10 @@ func parseDecision(line string) (Decision, error) {
 		return d, err
 	}
 	for _, bound := range parts[3:] {
+		if bound == "fix" {
+			d.Fix = true
+			continue
+		}
 		word, release, _ := strings.Cut(bound, " ")
 		r, err := uapi.ParseRelease(release)
 		switch {
@@ -196,6 +201,9 @@ func (c *Coverage) state(d *Decision, release int) string {
 		if p := seen.pairs[cover]; p == nil || !p.whole() {
 			return p.lacks(cover)
 		}
+	}
+	if there == 0 && d.Fix {
+		return "-"
 	}
 	if there == 0 {
 		return "no case asks " + d.Covers[0].String()

@@ -227,6 +227,7 @@ var unnoticed = map[string]string{
 	"kallsyms/no-cap-bpf":        slowLook,
 	"kallsyms/sub-no-cap-bpf":    slowLook,
 	"token_create/no-fd":         ownMachine,
+	"token_create/no-file":       ownMachine,
 	"token_create/no-fd-late":    ownMachine,
 	"map_create/no-memory":       bounded,
 	"map_create/no-fd":           bounded,

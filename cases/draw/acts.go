@@ -54,6 +54,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpPidfdGetfd:  func(d *drawer) { d.takes(step.OpPidfdGetfd) },
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 	step.OpMountAttr:   (*drawer).mountAttrs,
+	step.OpXattr:       (*drawer).labels,
 }
 
 // drawOp draws an operation by its weight.
@@ -263,6 +264,17 @@ func (d *drawer) mountAttrs() {
 		set = "idmap=" + d.any()
 	}
 	d.step("%s mount_attr %s %s%s", pick(d, h.owner, h.owner, d.actor()), h.name, set, d.mountCaps())
+}
+
+// labels sets or reads an extended attribute.
+func (d *drawer) labels() {
+	b := d.directory()
+	what := b.name
+	if len(d.tokens) > 0 && d.in(3) {
+		what = pick(d, d.tokens...)
+	}
+	d.step("%s xattr %s %s %s%s", pick(d, b.owner, d.actor()), what, pick(d, step.XattrDos[1:]...),
+		pick(d, step.Xattrs[1:]...), d.mountCaps())
 }
 
 func (d *drawer) moves() {

@@ -21,6 +21,7 @@ const (
 	eXDEV        = uapi.Errno(unix.EXDEV)
 	eNOTDIR      = uapi.Errno(unix.ENOTDIR)
 	eINVAL       = uapi.Errno(unix.EINVAL)
+	eNFILE       = uapi.Errno(unix.ENFILE)
 	eMFILE       = uapi.Errno(unix.EMFILE)
 	eRANGE       = uapi.Errno(unix.ERANGE)
 	eNODATA      = uapi.Errno(unix.ENODATA)

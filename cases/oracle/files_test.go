@@ -39,21 +39,21 @@ func TestPermits(t *testing.T) {
 		want uint32
 		ok   bool
 	}{
-		{"bits of the owner", Inode{1000, 1000, 0o700}, plainCred, mayRead | mayExec, true},
-		{"owner without bits", Inode{1000, 1000, 0o077}, plainCred, mayRead, false},
-		{"bits of the group", Inode{0, 1000, 0o050}, outside, mayRead | mayExec, true},
-		{"group without bits", Inode{0, 1000, 0o707}, outside, mayRead, false},
-		{"bits of others", Inode{1000, 1000, 0o005}, stranger, mayRead | mayExec, true},
-		{"others without bits", Inode{1000, 1000, 0o770}, stranger, mayRead, false},
-		{"root by capability", Inode{1000, 1000, 0}, rootCred, mayWrite, true},
-		{"root without capability", Inode{1000, 1000, 0}, plainRoot, mayRead, false},
-		{"the container's root, its own file", Inode{1000, 1000, 0}, ownerCred, mayWrite, true},
-		{"the container's root, root's file", Inode{0, 0, 0}, ownerCred, mayRead, false},
-		{"root of another container", Inode{1000, 1000, 0}, otherRoot, mayRead, false},
-		{"an unmapped group", Inode{1000, 5, 0}, ownerCred, mayRead, false},
-		{"CAP_DAC_READ_SEARCH reads", Inode{0, 0, 0}, readSearch, mayRead | mayExec, true},
-		{"CAP_DAC_READ_SEARCH does not write", Inode{0, 0, 0}, readSearch, mayWrite, false},
-		{"CAP_SYS_ADMIN does not read", Inode{0, 0, 0}, cred(Initial, 1, 1<<uapi.CAP_SYS_ADMIN), mayRead, false},
+		{"bits of the owner", Inode{UID: 1000, GID: 1000, Mode: 0o700}, plainCred, mayRead | mayExec, true},
+		{"owner without bits", Inode{UID: 1000, GID: 1000, Mode: 0o077}, plainCred, mayRead, false},
+		{"bits of the group", Inode{UID: 0, GID: 1000, Mode: 0o050}, outside, mayRead | mayExec, true},
+		{"group without bits", Inode{UID: 0, GID: 1000, Mode: 0o707}, outside, mayRead, false},
+		{"bits of others", Inode{UID: 1000, GID: 1000, Mode: 0o005}, stranger, mayRead | mayExec, true},
+		{"others without bits", Inode{UID: 1000, GID: 1000, Mode: 0o770}, stranger, mayRead, false},
+		{"root by capability", Inode{UID: 1000, GID: 1000, Mode: 0}, rootCred, mayWrite, true},
+		{"root without capability", Inode{UID: 1000, GID: 1000, Mode: 0}, plainRoot, mayRead, false},
+		{"the container's root, its own file", Inode{UID: 1000, GID: 1000, Mode: 0}, ownerCred, mayWrite, true},
+		{"the container's root, root's file", Inode{UID: 0, GID: 0, Mode: 0}, ownerCred, mayRead, false},
+		{"root of another container", Inode{UID: 1000, GID: 1000, Mode: 0}, otherRoot, mayRead, false},
+		{"an unmapped group", Inode{UID: 1000, GID: 5, Mode: 0}, ownerCred, mayRead, false},
+		{"CAP_DAC_READ_SEARCH reads", Inode{UID: 0, GID: 0, Mode: 0}, readSearch, mayRead | mayExec, true},
+		{"CAP_DAC_READ_SEARCH does not write", Inode{UID: 0, GID: 0, Mode: 0}, readSearch, mayWrite, false},
+		{"CAP_SYS_ADMIN does not read", Inode{}, cred(Initial, 1, 1<<uapi.CAP_SYS_ADMIN), mayRead, false},
 	} {
 		if got := tt.i.permits(tt.c, tt.want); got != tt.ok {
 			t.Errorf("%s: %v", tt.name, got)
@@ -137,14 +137,14 @@ func TestSetns(t *testing.T) {
 func TestMakeName(t *testing.T) {
 	dir := FD{
 		Kind:  BPFFSRoot,
-		BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{1000, 1000, 0o755}}},
+		BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{UID: 1000, GID: 1000, Mode: 0o755}}},
 	}
 	dir.BPFFS.Root.Pin("there", FD{}, 1000)
 	dir.BPFFS.Root.Mkdir("below", 1000)
 	below := FD{Kind: Dir, BPFFS: dir.BPFFS, Node: dir.BPFFS.Root.Names["below"]}
-	shut := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{1000, 1000, 0}}}}
+	shut := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: container, Root: Node{Inode: Inode{UID: 1000, GID: 1000, Mode: 0}}}}
 	tmp := FD{Kind: Dir}
-	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Node{Inode: Inode{0, 0, 0o755}}}}
+	rootDir := FD{Kind: BPFFSRoot, BPFFS: &BPFFS{Userns: Initial, Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o755}}}}
 	object := FD{Kind: Object, Pinned: true}
 	for _, tt := range []struct {
 		name string

@@ -23,8 +23,8 @@ func TestLSMPlaces(t *testing.T) {
 		req    Request
 		want   []string
 	}{
-		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated lsm no-fd-late"}},
-		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd lsm end"}},
+		{k612, &TokenCreate{}, []string{"attr-unreadable lsm-bpf attr-tail", "nothing-delegated no-file lsm no-fd-late"}},
+		{k73, &TokenCreate{}, []string{"nothing-delegated no-fd no-file lsm end"}},
 		{k612, &MapCreate{Type: 1}, []string{"attr-unreadable lsm-bpf attr-tail", afterCmd,
 			"btf-key-kind lsm lsm-map no-fd end"}},
 		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm lsm-map no-fd end"}},

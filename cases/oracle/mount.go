@@ -268,7 +268,9 @@ type mountCall = call[*MountCall]
 var mountCallRules = map[string][]rule[*MountCall]{
 	Fspick:     {mayMount[*MountCall](), nothingMounted("fspick")},
 	CloneMount: {mayMount[*MountCall](), copyBadFD, copyNotHere, copyPseudo},
-	Bind:       {mayMount[*MountCall](), copyNoName, copyNotHere, copyPseudo},
+	Bind: {mayMount[*MountCall](), copyNoName, copyNotHere, copyPseudo,
+		{id: "no-directory", fn: "graft_tree", errno: eNOTDIR, text: "the file is no directory, and the place is one",
+			holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == TokenFD }}},
 	MoveMount: {
 		mayMount[*MountCall](),
 		{id: "bad-fd", fn: "move_mount", errno: eBADF, text: "the descriptor is not open",
@@ -297,10 +299,17 @@ var (
 			m := c.req.FD.Mount
 			return c.req.Of && m != nil && !c.req.Here && (m.At != 0 || !c.Kernel.has(linux(6, 15)))
 		}}
-	copyPseudo = rule[*MountCall]{id: "pseudo", fn: "__do_loopback", errno: eINVAL,
+	copyPseudo = rule[*MountCall]{id: "pseudo", fn: "__do_loopback", errno: eINVAL, fix: &pseudoFix,
 		text:  "the file is a token, which has no name in a bpffs (DCACHE_NORCU)",
 		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == TokenFD }}
 )
+
+// pseudoFix is the check of DCACHE_NORCU in __do_loopback: before it, open_tree(2) made a mount of a token's
+// file. Seen: absent from 6.16.12, 6.18.15, 6.19.14 and 7.0.13; present in 6.12.117, 6.12.118, 7.2.13 and 7.3.4.
+var pseudoFix = fix{
+	since:  linux(7, 2),
+	stable: map[uapi.Release]int{linux(6, 12): 117},
+}
 
 // MountAttr is mount_setattr(2) of a descriptor's mount.
 type MountAttr struct {

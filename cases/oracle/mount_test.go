@@ -109,14 +109,14 @@ func TestShownOptions(t *testing.T) {
 		fs   BPFFS
 		want string
 	}{
-		{BPFFS{Root: Node{Inode: Inode{0, 0, 0o1777}}}, "rw"},
-		{BPFFS{Root: Node{Inode: Inode{1000, 5, 0o1700}}}, "rw,uid=1000,gid=5,mode=700"},
-		{BPFFS{Root: Node{Inode: Inode{0, 0, 0o7777}}}, "rw,mode=6777"},
-		{BPFFS{Root: Node{Inode: Inode{0, 0, 0o1777}}, Delegate: Masks{all, all, all, all}},
+		{BPFFS{Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o1777}}}, "rw"},
+		{BPFFS{Root: Node{Inode: Inode{UID: 1000, GID: 5, Mode: 0o1700}}}, "rw,uid=1000,gid=5,mode=700"},
+		{BPFFS{Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o7777}}}, "rw,mode=6777"},
+		{BPFFS{Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o1777}}, Delegate: Masks{all, all, all, all}},
 			"rw,delegate_cmds=any,delegate_maps=any,delegate_progs=any,delegate_attachs=any"},
-		{BPFFS{Root: Node{Inode: Inode{0, 0, 0o1777}}, Delegate: Masks{Cmds: 1<<10 | 1, Maps: 1 << 19}},
+		{BPFFS{Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o1777}}, Delegate: Masks{Cmds: 1<<10 | 1, Maps: 1 << 19}},
 			"rw,delegate_cmds=map_create:prog_test_run,delegate_maps=cgroup_storage_deprecated"},
-		{BPFFS{Root: Node{Inode: Inode{0, 0, 0o1777}}, Delegate: Masks{Attachs: 1 << 63, Progs: 1}},
+		{BPFFS{Root: Node{Inode: Inode{UID: 0, GID: 0, Mode: 0o1777}}, Delegate: Masks{Attachs: 1 << 63, Progs: 1}},
 			"rw,delegate_progs=unspec"},
 	} {
 		if got, known := KernelAt(linux(6, 12)).ShownOptions(&tt.fs); got != tt.want || !known {

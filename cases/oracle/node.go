@@ -9,7 +9,10 @@ import (
 
 // Inode is what permission checks read of a file: the kuids of its owner and
 // its group, and its mode.
-type Inode struct{ UID, GID, Mode uint32 }
+type Inode struct {
+	UID, GID, Mode uint32
+	Labels         Labels
+}
 
 // Node is a file in a bpffs: a directory or a pinned object.
 type Node struct {

@@ -66,6 +66,7 @@ func FileRules() []string {
 		names(ProcFdinfo, takeRules[ProcFdinfo]),
 		names("mount_attr", mountAttrRules),
 		names("file", fileRules),
+		names("xattr", xattrRules),
 		names("setns", setnsRules),
 		names("dup", dupRules),
 		names("element", elementRules[1:]),   // without lsm-bpf, which every command has
@@ -85,7 +86,8 @@ func FileRules() []string {
 // limits of a process, and about the run of a program that makes a request.
 func LimitRules() []string {
 	return []string{
-		"map_create/lsm-bpf-run", "map_create/no-memory", "map_create/no-fd", "prog_load/no-fd", "btf_load/no-fd",
+		"token_create/no-file", "map_create/lsm-bpf-run", "map_create/no-memory", "map_create/no-fd",
+		"prog_load/no-fd", "btf_load/no-fd",
 	}
 }
 

@@ -48,6 +48,9 @@ var tokenCreateRules = []rule[*TokenCreate]{
 		holds: func(c *tokenCall) bool { return c.req.BPFFS.BPFFS != nil && c.req.BPFFS.BPFFS.Delegate == Masks{} }},
 	// 6.19 takes the descriptor before it calls the LSM: "bpf: convert bpf_token_create() to FD_PREPARE()".
 	noFD[*TokenCreate]("bpf_token_create").from(6, 19),
+	{id: "no-file", fn: "alloc_empty_file", errno: eNFILE,
+		text:  "fs.file-max is used up, and the caller lacks CAP_SYS_ADMIN " + initialNS,
+		holds: func(c *tokenCall) bool { return c.NoFiles && !c.initialCapable(uapi.CAP_SYS_ADMIN) }},
 	lsmTokenCreate,
 	{id: "no-fd-late", fn: "bpf_token_create", errno: eMFILE, until: linux(6, 19),
 		text:  "the process has no free descriptor (RLIMIT_NOFILE)",

@@ -18,6 +18,8 @@ type World struct {
 	// MountNS is the user namespace that the caller's mount namespace belongs to; nil for
 	// the caller's own.
 	MountNS *Userns
+	// NoFiles says that fs.file-max is used up.
+	NoFiles bool
 	// Memory is memory.max of the caller's cgroup, 0 if there is no limit.
 	Memory uint64
 }

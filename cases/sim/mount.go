@@ -212,6 +212,10 @@ func (s *Sim) copyOf(a *actor, st *step.Step, what string) (Expect, *oracle.Moun
 		req.Here, _ = s.where(a, req.FD.Mount)
 	}
 	e := s.decide(a, st, req)
+	if e.OK() && req.FD.Kind == oracle.TokenFD { // a mount of the token's file, on kernels without a fix
+		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.Object})
+		return e, nil
+	}
 	root := req.FD.Kind == oracle.BPFFSRoot || req.FD.Kind == oracle.Path && req.FD.Was == oracle.BPFFSRoot
 	if e.OK() && (req.FD.Mount == nil || !root || !req.Here) {
 		return notModelled(what), nil
@@ -222,6 +226,23 @@ func (s *Sim) copyOf(a *actor, st *step.Step, what string) (Expect, *oracle.Moun
 func (s *Sim) fileCall(a *actor, st *step.Step) Expect {
 	do, _ := st.Num(step.KeyFileDo)
 	return s.decide(a, st, &oracle.FileCall{FD: a.handle(st, step.KeyHandle), Do: oracle.FileDo(do)})
+}
+
+func (s *Sim) xattr(a *actor, st *step.Step) Expect {
+	do, _ := st.Num(step.KeyXattrDo)
+	name, _ := st.Num(step.KeyXattr)
+	req := &oracle.Xattr{FD: a.handle(st, step.KeyHandle), Get: step.XattrDo(do) == step.XattrGet,
+		Trusted: step.Xattr(name) == step.XattrTrusted}
+	e := s.decide(a, st, req)
+	if e.OK() {
+		req.Apply()
+	}
+	return e
+}
+
+func (s *Sim) fileMax(_ *actor, st *step.Step) Expect {
+	s.noFiles = flag(st, step.KeyValue)
+	return harnessStep(st.Op)
 }
 
 func (s *Sim) procFdinfo(a *actor, st *step.Step) Expect {
@@ -270,10 +291,11 @@ func (s *Sim) cloneMount(a *actor, st *step.Step) Expect {
 	} else {
 		e = s.decide(a, st, &oracle.MountCall{What: oracle.CloneMount, On: from})
 	}
-	if e.OK() && from == nil {
+	fd := a.handle(st, step.KeyHandle)
+	if e.OK() && from == nil && fd.Kind != oracle.TokenFD {
 		return notModelled(oracle.CloneMount)
 	}
-	if e.OK() {
+	if e.OK() && from != nil {
 		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.BPFFSRoot, BPFFS: from.FS,
 			Holds: true, Mount: &oracle.Mount{FS: from.FS, Peers: from.Peers, Only: from.Only}})
 	}

@@ -302,6 +302,16 @@ owner clone_mount of=t # EINVAL clone_mount/pseudo
 owner send b peer # ok send
 peer mount_attr b readonly=0 # EINVAL mount_attr/not-here
 peer clone_mount of=b # EINVAL clone_mount/not-here
+owner mount_attr b readonly=0 # ok mount_attr/allowed
+owner xattr b get security # ENODATA xattr/no-value
+owner xattr b set security # ok xattr/allowed
+owner xattr b get security # ok xattr/allowed
+owner xattr t get security # ENODATA xattr/no-value
+owner xattr b set trusted # EPERM xattr/trusted-set
+root file_max value=8 # ok file_max
+owner token_create bpffs=b # ENFILE token_create/no-file
+root file_max value=0 # ok file_max
+owner token_create bpffs=b # ok token_create/allowed [any any 0x0 0x0]
 `},
 	{"mounts", "7.3", `
 actor owner userns uid=1000

@@ -55,6 +55,7 @@ type Sim struct {
 	explains  bool
 	lsm       []attached                         // in the order in which they were attached
 	lives     []life                             // objects whose end a hook shows
+	noFiles   bool                               // fs.file-max is used up
 	serials   int                                // of objects so far
 	symbols   []named                            // of programs that have a name
 	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
@@ -248,6 +249,8 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpProgInfo:      (*Sim).progInfo,
 	step.OpWriteSysctl:   (*Sim).writeSysctl,
 	step.OpKernelBTF:     (*Sim).kernelBTF,
+	step.OpXattr:         (*Sim).xattr,
+	step.OpFileMax:       (*Sim).fileMax,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor
@@ -407,7 +410,7 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 		e.Values = s.kernel.Shown(masks)
 		token := &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}
 		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount,
-			Token: token, Inode: tokenInode(a, st)})
+			BPFFS: req.BPFFS.BPFFS, Token: token, Inode: tokenInode(a, st)})
 		s.born(a, st, oracle.HookTokenFree, token)
 	}
 	return e
@@ -480,6 +483,7 @@ func (s *Sim) callerOf(a *actor, st *step.Step) oracle.Cred { return s.world(a, 
 func (s *Sim) world(a *actor, st *step.Step) oracle.World {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory,
 		MountNS: a.mountNS}
+	w.NoFiles = s.noFiles
 	w.Caller.Denied = denied(w.LSM)
 	w.Caller.Caps = st.Caps &^ w.Caller.Denied
 	if id, ok := st.Num(step.KeyAsUID); ok {

@@ -36,3 +36,30 @@ const (
 
 // FileDos are the actions as a case file spells them.
 var FileDos = []string{FileTruncate: "truncate", FileWatch: "watch", FileRead: "read", FileWrite: "write"}
+
+// XattrDo is what is done with an extended attribute.
+type XattrDo uint8
+
+// What is done.
+const (
+	XattrSet XattrDo = iota + 1
+	XattrGet
+)
+
+// XattrDos are the actions as a case file spells them.
+var XattrDos = []string{XattrSet: "set", XattrGet: "get"}
+
+// Xattr is an extended attribute, by its namespace.
+type Xattr uint8
+
+// The attributes.
+const (
+	XattrSecurity Xattr = iota + 1
+	XattrTrusted
+)
+
+// Xattrs are the attributes as a case file spells them.
+var Xattrs = []string{XattrSecurity: "security", XattrTrusted: "trusted"}
+
+// XattrNames are their names.
+var XattrNames = []string{XattrSecurity: "security.bpf.label", XattrTrusted: "trusted.label"}

@@ -98,8 +98,10 @@ const (
 	KeyReadonly // MOUNT_ATTR_RDONLY
 	KeyIDMap    // the user namespace of MOUNT_ATTR_IDMAP
 	KeyUmask
-	KeyBy     // a By
-	KeyFileDo // a FileDo
+	KeyBy      // a By
+	KeyFileDo  // a FileDo
+	KeyXattrDo // an XattrDo
+	KeyXattr   // an Xattr
 	KeyTimes
 	KeySlack
 	KeyRace   // a Race

@@ -45,6 +45,8 @@ const (
 	KindBytes // a Blob, or bytes in Arg.Str
 	KindBatch
 	KindField
+	KindXattrDo
+	KindXattr
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -58,6 +60,7 @@ var words = [Kinds][]string{
 	KindForm: Forms, KindBy: Bys, KindFileDo: FileDos,
 	KindBytes: Blobs, KindWay: RunWays,
 	KindBatch: Batches, KindField: Fields,
+	KindXattrDo: XattrDos, KindXattr: Xattrs,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.

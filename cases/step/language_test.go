@@ -122,6 +122,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"batch", "worker nothing caps : HANDLE DO"},
 		{"prog_info", "worker text caps : HANDLE"},
 		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=|"},
+		{"xattr", "worker nothing caps : HANDLE DO NAME"},
+		{"file_max", "broker nothing : value=!"},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))

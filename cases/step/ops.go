@@ -82,6 +82,8 @@ const (
 	OpMountAttr
 	OpFile
 	OpProcFdinfo
+	OpXattr
+	OpFileMax
 
 	// What a program is attached to.
 	OpLinkCreate
@@ -898,6 +900,22 @@ var operations = [Ops]Operation{
 		Params: []Param{
 			{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum, Doc: "0, 1 or 2", Use: OneOf},
 			{Key: KeyStats, Name: "bpf_stats_enabled", Kind: KindNum, Doc: "or this one: 0 or 1", Use: OneOf},
+		},
+	},
+	OpXattr: {
+		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "fsetxattr(2) or fgetxattr(2) of security.bpf.label or trusted.label",
+		Params: []Param{
+			paramHandle("a directory of a bpffs, or a token"),
+			{Key: KeyXattrDo, Name: "do", Kind: KindXattrDo, Use: Positional, Doc: "set or get"},
+			{Key: KeyXattr, Name: "name", Kind: KindXattr, Use: Positional, Doc: "security or trusted"},
+		},
+	},
+	OpFileMax: {
+		Name: "file_max", Who: ByBroker, Drawn: Drawn{Never: "some kernels leak an inode, which a later umount(2) finds"},
+		Doc: "the broker sets fs.file-max, which bounds the files of processes without CAP_SYS_ADMIN",
+		Params: []Param{
+			{Key: KeyValue, Name: "value", Kind: KindNum, Doc: "the number; 0: the one before", Use: Required},
 		},
 	},
 }

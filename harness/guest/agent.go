@@ -35,6 +35,7 @@ type agent struct {
 	players  []*player // of the world, as its actors are numbered
 	idle     []*player // of earlier worlds, for later ones
 	sysctl   int
+	fileMax  []byte            // fs.file-max before a step set it, nil if none did
 	types    []byte            // typeIDs, encoded for the actors
 	max      map[string]uint32 // the ends of the enumerations, nil without BTF
 	members  map[string][]string

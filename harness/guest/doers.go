@@ -94,6 +94,8 @@ var doers = [step.Ops]doer{
 	step.OpProgInfo:      {actor: (*actor).progInfo},
 	step.OpKernelBTF:     {actor: (*actor).kernelBTF},
 	step.OpWriteSysctl:   {broker: (*agent).writeSysctl, actor: (*actor).writeSysctl},
+	step.OpXattr:         {actor: (*actor).xattr},
+	step.OpFileMax:       {broker: (*agent).boundFiles},
 }
 
 var errUnknownOp = errors.New("does not know the operation")

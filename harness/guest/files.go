@@ -144,3 +144,52 @@ func statmount(at string) (int, step.Observation) {
 	text, _, _ := bytes.Cut(out[statmountStrings+binary.LittleEndian.Uint32(out[statmountOpts:]):], []byte{0})
 	return noFD, step.Observation{Text: string(text)}
 }
+
+// label is the value of an extended attribute.
+const label = "a label"
+
+func (a *actor) xattr(s *step.Step) (int, step.Observation) {
+	do, _ := s.Num(step.KeyXattrDo)
+	n, _ := s.Num(step.KeyXattr)
+	if n >= uint64(len(step.XattrNames)) {
+		return done(unix.EINVAL)
+	}
+	fd, name := a.fd(s, step.KeyHandle), step.XattrNames[n]
+	if step.XattrDo(do) == step.XattrSet {
+		return done(unix.Fsetxattr(fd, name, []byte(label), 0))
+	}
+	value := make([]byte, 2*len(label))
+	got, err := unix.Fgetxattr(fd, name, value)
+	if err == nil && string(value[:got]) != label {
+		err = unix.EILSEQ // not what was set
+	}
+	return done(err)
+}
+
+const fileMaxFile = "/proc/sys/fs/file-max"
+
+// boundFiles sets fs.file-max after all earlier steps.
+func (g *agent) boundFiles(_ *player, s *step.Step) (step.Observation, error) {
+	if err := g.settle(nil); err != nil {
+		return step.Observation{}, err
+	}
+	if g.fileMax == nil {
+		text, err := os.ReadFile(fileMaxFile)
+		if err != nil {
+			return step.Observation{}, err
+		}
+		g.fileMax = bytes.TrimSpace(text)
+	}
+	if n, _ := s.Num(step.KeyValue); n != 0 {
+		return step.Observation{}, os.WriteFile(fileMaxFile, []byte(strconv.FormatUint(n, 10)), 0)
+	}
+	return step.Observation{}, os.WriteFile(fileMaxFile, g.fileMax, 0)
+}
+
+// freeFiles takes the bound of the last world away.
+func (g *agent) freeFiles() error {
+	if g.fileMax == nil {
+		return nil
+	}
+	return os.WriteFile(fileMaxFile, g.fileMax, 0)
+}

@@ -16,6 +16,9 @@ import (
 // starting one costs as much as a hundred calls.
 func (g *agent) assemble(cast []step.Actor) error {
 	g.forgetLSM()
+	if err := g.freeFiles(); err != nil {
+		return err
+	}
 	if err := g.retire(); err != nil {
 		return err
 	}
