@@ -208,7 +208,7 @@ func (d *drawer) mounts() {
 	who, at := d.actorAndPlace()
 	options := d.rootOptions()
 	if d.in(4) {
-		options += d.options()
+		options += d.options() + pick(d, "", " unknown=1")
 	}
 	d.step("%s mount at=%s%s%s", who, at, options, d.mountCaps())
 }
