@@ -67,7 +67,7 @@ func reach(ctx context.Context, c *Corpus, plain *step.Facts, points []Decision)
 	}
 	half := map[*Group][]Cover{}
 	for _, g := range c.Groups {
-		look := &groupLook{out: out, covers: slices.Concat(wanted[""], wanted[g.Name]), seen: map[Cover]*sides{}}
+		look := newLook(out, slices.Concat(wanted[""], wanted[g.Name]))
 		if err := look.plays(ctx, g, plain); err != nil {
 			return nil, err
 		}
@@ -79,7 +79,8 @@ func reach(ctx context.Context, c *Corpus, plain *step.Facts, points []Decision)
 		if len(left) == 0 || g.Cases[0].Scenario() {
 			continue
 		}
-		look := &groupLook{out: out, covers: left, seen: map[Cover]*sides{}, whole: true}
+		look := newLook(out, left)
+		look.whole = true
 		if err := look.plays(ctx, g, plain); err != nil {
 			return nil, err
 		}
@@ -138,9 +139,24 @@ func (s *sides) add(list *[]*asked, one *asked) {
 // groupLook looks at the cases of one group.
 type groupLook struct {
 	out    *reached
-	covers []Cover
+	covers map[string][]Cover // by the command of the rule, or by "" for what a step shows
 	seen   map[Cover]*sides
 	whole  bool // all cells, not only those of the default suite
+}
+
+func newLook(out *reached, covers []Cover) *groupLook {
+	l := &groupLook{out: out, covers: map[string][]Cover{}, seen: map[Cover]*sides{}}
+	for _, c := range covers {
+		command := commandOf(c.ID)
+		l.covers[command] = append(l.covers[command], c)
+	}
+	return l
+}
+
+// commandOf is the command of a rule COMMAND/RULE.
+func commandOf(rule string) string {
+	command, _, _ := strings.Cut(rule, "/")
+	return command
 }
 
 func (l *groupLook) play(ctx context.Context, g *Group, f *step.Facts) error {
@@ -177,39 +193,57 @@ func (l *groupLook) play(ctx context.Context, g *Group, f *step.Facts) error {
 	return nil
 }
 
-// step notes what one step says about the covers.
+// step notes what one step says about the covers: those of the commands whose rules it went through, and those
+// of what it shows.
 func (l *groupLook) step(c *Case, st *step.Step, info *StepInfo, e *sim.Expect, f *step.Facts) {
 	if !e.Verdict.Known {
 		return
 	}
 	one := &asked{c.ID, info.Text, e.Verdict.Errno.String(), strings.Fields(info.Text)}
 	lines := map[string]*oracle.Line{}
+	var commands []string
 	for i := range e.Trace {
-		lines[e.Trace[i].ID] = &e.Trace[i]
-		l.out.rules[e.Trace[i].ID] = true
+		id := e.Trace[i].ID
+		lines[id] = &e.Trace[i]
+		l.out.rules[id] = true
+		if command := commandOf(id); !slices.Contains(commands, command) {
+			commands = append(commands, command)
+		}
 	}
-	for _, cover := range l.covers {
-		if cover.ID == "" {
-			if st.Op.String() == cover.Word && e.Verdict.Errno == 0 {
-				one.answer = strings.TrimSpace(fmt.Sprint(e.Text, " ", e.Values))
-				l.of(cover).add(&l.of(cover).allowed, one)
-			}
-			continue
+	for _, command := range commands {
+		for _, cover := range l.covers[command] {
+			l.rule(cover, lines[cover.ID], one, e, func() bool { return dropMatters(c, f, cover) })
 		}
-		line := lines[cover.ID]
-		if line == nil && one.answer == "ok" && l.settled(cover, e.Trace) {
-			l.of(cover).add(&l.of(cover).elsewhere, one)
+	}
+	for _, cover := range l.covers[""] {
+		if st.Op.String() == cover.Word && e.Verdict.Errno == 0 {
+			shown := *one
+			shown.answer = strings.TrimSpace(fmt.Sprint(e.Text, " ", e.Values))
+			s := l.of(cover)
+			s.add(&s.allowed, &shown)
 		}
-		if line == nil || cover.Word != "" && !slices.Contains(one.words, cover.Word) {
-			continue
+	}
+}
+
+// rule notes what a step says about the cover of a rule. The line is nil if the kernel did not have the rule
+// for this step. matters reports whether the case would end otherwise without the rule.
+func (l *groupLook) rule(cover Cover, line *oracle.Line, one *asked, e *sim.Expect, matters func() bool) {
+	if line == nil {
+		if e.Verdict.Errno == 0 {
+			s := l.of(cover)
+			s.add(&s.elsewhere, one)
 		}
-		s := l.of(cover)
-		switch {
-		case line.Decides, line.Drops && line.Holds && !e.OK() && len(s.refused) == 0 && dropMatters(c, f, cover):
-			s.add(&s.refused, one)
-		case !line.Holds && e.Verdict.Errno == 0 && (cover.Passes == "" || slices.Contains(one.words, cover.Passes)):
-			s.add(&s.allowed, one)
-		}
+		return
+	}
+	if cover.Word != "" && !slices.Contains(one.words, cover.Word) {
+		return
+	}
+	s := l.of(cover)
+	switch {
+	case line.Decides, line.Drops && line.Holds && !e.OK() && len(s.refused) == 0 && matters():
+		s.add(&s.refused, one)
+	case !line.Holds && e.Verdict.Errno == 0 && (cover.Passes == "" || slices.Contains(one.words, cover.Passes)):
+		s.add(&s.allowed, one)
 	}
 }
 
@@ -218,12 +252,6 @@ func (l *groupLook) of(c Cover) *sides {
 		l.seen[c] = &sides{}
 	}
 	return l.seen[c]
-}
-
-// settled reports whether a request went through the rules of the cover's command.
-func (l *groupLook) settled(c Cover, trace []oracle.Line) bool {
-	command, _, _ := strings.Cut(c.ID, "/")
-	return slices.ContainsFunc(trace, func(line oracle.Line) bool { return strings.HasPrefix(line.ID, command+"/") })
 }
 
 // dropMatters reports whether a case would end otherwise if a rule that drops the token were left out.
