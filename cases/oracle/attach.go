@@ -193,7 +193,7 @@ var (
 	attachHead = []rule[*Attach]{
 		attrTooLong[*Attach](), attrUnreadable[*Attach](), lsmBPF[*Attach](), attrTail[*Attach]("__sys_bpf"),
 	}
-	attachBadFD = rule[*Attach]{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: badFDText,
+	attachBadFD = rule[*Attach]{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: progBadFDText,
 		holds: func(c *attachCall) bool { return c.req.Prog != nil && c.req.Prog.notOpen() }}
 	attachNone = rule[*Attach]{id: "prog-none", fn: "bpf_prog_get", errno: eINVAL, text: "the descriptor is not a program",
 		holds: func(c *attachCall) bool {
@@ -600,13 +600,13 @@ func (r *Attach) decide(w *World, trace *[]Line) Verdict {
 	switch {
 	case r.What == uapi.BPF_LINK_CREATE && r.To.At == Tracepoint:
 		r.What = uapi.BPF_RAW_TRACEPOINT_OPEN
-		return run(w, "raw_tracepoint_open", r, nil, rawTPRules, trace)
+		return run(w, "raw_tracepoint_open", r, nil, rawTPRules, trace).allowedBy("bpf_raw_tracepoint_open")
 	case r.What == uapi.BPF_LINK_CREATE:
 		return run(w, "link_create", r, r.token(), linkRules, trace)
 	case r.What == uapi.BPF_PROG_ATTACH:
-		return run(w, "prog_attach", r, r.token(), attachRules, trace)
+		return run(w, "prog_attach", r, r.token(), attachRules, trace).allowedBy("bpf_prog_attach")
 	}
-	return run(w, "prog_detach", r, nil, detachRules, trace)
+	return run(w, "prog_detach", r, nil, detachRules, trace).allowedBy("bpf_prog_detach")
 }
 
 // rawTPRules are the checks of bpf_raw_tracepoint_open.

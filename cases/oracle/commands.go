@@ -199,8 +199,7 @@ func noSuchID(fn string) callRule {
 }
 
 // progBadFD is bpf_prog_get of the program to attach.
-var progBadFD = callRule{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF,
-	text:  "the program's descriptor is not open, or is an O_PATH descriptor",
+var progBadFD = callRule{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: progBadFDText,
 	holds: func(c *otherCall) bool { return c.req.Given && c.req.Prog.notOpen() }}
 
 // progNone is the other result of bpf_prog_get.
@@ -285,11 +284,7 @@ func (r *Call) decide(w *World, trace *[]Line) Verdict {
 	if k == nil {
 		return drift("the oracle has no rules for the command "+r.Cmd.String(), "call")
 	}
-	v = run(w, r.Cmd.String(), r, r.token(), k.rules, trace)
-	if v.Errno == 0 {
-		v.Func = k.fn
-	}
-	return v
+	return run(w, r.Cmd.String(), r, r.token(), k.rules, trace).allowedBy(k.fn)
 }
 
 // empty is the request of a command that has an operation of its own, with an attribute of zeros. A case

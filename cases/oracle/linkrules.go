@@ -85,7 +85,7 @@ var linkBadFD = []rule[*OnLink]{
 // linkUpdateRules are the checks of link_update of kernel/bpf/syscall.c, and of the function update_prog of the kind
 // of link. Whoever has the link's descriptor and a program may replace the program.
 var linkUpdateRules = rulesOf(linkBadFD, []rule[*OnLink]{
-	{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: badFDText,
+	{id: "prog-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: progBadFDText,
 		holds: func(c *onLink) bool { return c.req.New.notOpen() }},
 	{id: "prog-none", fn: "bpf_prog_get", errno: eINVAL, text: "the descriptor is not a program",
 		holds: func(c *onLink) bool { return c.req.New.Loaded == nil }},
@@ -134,5 +134,5 @@ func (r *OnLink) decide(w *World, trace *[]Line) Verdict {
 	case uapi.BPF_LINK_DETACH:
 		return run(w, "link_detach", r, nil, linkDetachRules, trace)
 	}
-	return run(w, "iter_create", r, nil, iterCreateRules, trace)
+	return run(w, "iter_create", r, nil, iterCreateRules, trace).allowedBy("bpf_iter_create")
 }

@@ -104,6 +104,14 @@ func (c *call[R]) mayMount() bool {
 	return c.Caller.capable(cmp.Or(c.MountNS, c.Caller.Userns), uapi.CAP_SYS_ADMIN)
 }
 
+// allowedBy names the kernel's function that makes an allowed call, where it is not called as the command is.
+func (v Verdict) allowedBy(fn string) Verdict {
+	if v.Errno == 0 {
+		v.Func = fn
+	}
+	return v
+}
+
 // run evaluates the rules in order and returns the verdict. If trace is set, it
 // gets every rule that the kernel has, also those after the one that decides.
 func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace *[]Line) Verdict {

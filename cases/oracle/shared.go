@@ -9,7 +9,8 @@ const (
 	checkedNS = "in the token's user namespace (without a token: in the initial one)"
 	initialNS = "in the initial user namespace"
 
-	badFDText = "the descriptor is not open, or is an O_PATH descriptor"
+	badFDText     = "the descriptor is not open, or is an O_PATH descriptor"
+	progBadFDText = "the program's descriptor is not open, or is an O_PATH descriptor"
 )
 
 // command is a request that reaches __sys_bpf.
