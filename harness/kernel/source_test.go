@@ -136,3 +136,15 @@ func TestSourceErrors(t *testing.T) {
 		t.Errorf("half a tree is in the cache: %q", trees)
 	}
 }
+
+// The cache that tests of other packages begin with has an index that is read, so that none of them needs the network.
+func TestLabtestCacheIsRead(t *testing.T) {
+	dir := t.TempDir()
+	if err := labtest.Cache(dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	x, err := loadIndex(filepath.Join(dir, "apt", "index.json"))
+	if err != nil || len(x.Packages) != len(labtest.Packaged)+1 {
+		t.Errorf("got %+v, %v; want %d kernels and a source package", x, err, len(labtest.Packaged))
+	}
+}

@@ -20,6 +20,10 @@ type pack struct {
 	Name, Version, Suite, SHA256 string
 }
 
+// indexVersion is that of package kernel, whose tests read what Cache writes and use this package. An index
+// of another version is fetched anew, from the network.
+const indexVersion = 2
+
 // Cache fills a cache directory as one is that has fetched kernels and the
 // sources of one of them, so that references to packages need no network. All
 // have the same configuration.
@@ -29,8 +33,8 @@ func Cache(dir, config string) error {
 		Time     time.Time
 		Suites   map[string]string
 		Packages []pack
-	}{1, time.Now(), map[string]string{"trixie": "stable"}, []pack{{Name: "linux-source-6.12", Version: "6.12.1-1",
-		Suite: "trixie"}}}
+	}{indexVersion, time.Now(), map[string]string{"trixie": "stable"}, []pack{{Name: "linux-source-6.12",
+		Version: "6.12.1-1", Suite: "trixie"}}}
 	for _, v := range Packaged {
 		p, err := cacheKernel(dir, v, config)
 		if err != nil {
