@@ -19,6 +19,7 @@ const (
 	oneType     = "they are of different types"
 	oneFD       = "a descriptor is closed or no BTF"
 	oneProg     = "a descriptor is closed, no program, or a program of another type"
+	oneTarget   = "a call has one target"
 )
 
 // apart are neighbours in the kernel's order that no call meets both, with
@@ -109,6 +110,27 @@ var apart = map[string]string{
 	"link_create/prog-none before link_create/prog-other":                           oneProg,
 	"prog_attach/prog-bad-fd before prog_attach/prog-none":                          oneProg,
 	"prog_attach/prog-none before prog_attach/prog-other":                           oneProg,
+	"prog_detach/prog-bad-fd before prog_detach/prog-none":                          oneProg,
+	"prog_detach/prog-none before prog_detach/prog-other":                           oneProg,
+	"raw_tracepoint_open/prog-bad-fd before raw_tracepoint_open/prog-none":          oneProg,
+	"raw_tracepoint_open/prog-none before raw_tracepoint_open/prog-other":           oneProg,
+	"map_create/btf-none before map_create/btf-kernel":                              oneFD,
+	"link_create/prog-none before link_create/no-cap-net-admin":                     "what is no program has no type",
+	"link_create/other-expected before link_create/no-netkit":                       oneTarget,
+	"link_create/no-netkit before link_create/flags":                                "a netkit device takes flags of an order",
+	"link_create/no-multi before link_create/taken":                                 "probes exclude nothing",
+	"link_create/no-event before link_create/xdp-map":                               oneTarget,
+	"prog_attach/no-cap-net-admin before prog_attach/attach-type":                   "cgroup_skb programs fit their types",
+	"prog_attach/attach-type before prog_attach/no-cgroup":                          oneTarget,
+	"prog_attach/no-target before prog_attach/no-netkit":                            "a netkit device takes programs",
+	"prog_detach/no-type before prog_detach/no-cgroup":                              oneTarget,
+	"prog_detach/no-cgroup before prog_detach/no-cap-net-admin":                     oneTarget,
+	"prog_detach/no-cap-net-admin before prog_detach/prog-bad-fd":                   "what is not named is not closed",
+	"prog_detach/prog-other before prog_detach/unnamed":                             "what is not named has no type",
+	"prog_detach/unnamed before prog_detach/no-netkit":                              oneTarget,
+	"link_update/no-update before link_update/netfilter":                            oneTarget,
+	"link_update/netfilter before link_update/gone":                                 oneTarget,
+	"link_update/twice before link_update/other-type":                               "a device has programs of one type",
 }
 
 // unasked are neighbours of which one concerns few types, targets or bodies. Each decides some
@@ -116,18 +138,23 @@ var apart = map[string]string{
 var unasked = strings.Split(strings.TrimSpace(`
 link_create/prog-other before link_create/no-cap-net-admin
 map_create/alloc-late before map_create/long-key
+map_create/btf-kernel before map_create/btf-sizes
+map_create/btf-key-kind before map_create/exclusive
 map_create/btf-key-kind before map_create/file-flags-late
 map_create/btf-key-kind before map_create/lsm
 map_create/btf-no-key before map_create/special-fields
 map_create/btf-none-taken before map_create/btf-key-kind
 map_create/btf-sizes before map_create/btf-no-key
+map_create/exclusive before map_create/file-flags-late
 map_create/inner-type before map_create/alloc-late
 map_create/long-key before map_create/bad-name
 map_create/offload-not-supported before map_create/inner-fd
 map_create/special-fields before map_create/special-access
 map_create/special-type before map_create/btf-none-taken
 prog_attach/prog-other before prog_attach/no-cap-net-admin
+prog_load/bad-name before prog_load/signature-key
 prog_load/lsm before prog_load/subprog
+prog_load/signature before prog_load/lsm
 sysctl/range before sysctl/locked
 `), "\n")
 

@@ -29,7 +29,7 @@ func TestLSMPlaces(t *testing.T) {
 			"btf-key-kind lsm lsm-map no-fd end"}},
 		{k73, &MapCreate{Type: 1}, []string{"file-flags-late lsm lsm-map no-fd end"}},
 		{k612, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf flags", afterCmd, "bad-name lsm log-late"}},
-		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name lsm subprog"}},
+		{k73, &ProgLoad{Type: 1}, []string{"attr-unreadable lsm-bpf log", "bad-name signature-key signature lsm subprog"}},
 		{k73, &BTFLoad{}, []string{"attr-unreadable lsm-bpf log", "token-not-covering lsm-token-cmd no-cap-bpf"}},
 		{k612, &Call{Cmd: uapi.BPF_OBJ_PIN}, []string{"lsm-bpf common"}},
 		{k73, &Call{Cmd: uapi.BPF_BTF_GET_FD_BY_ID}, []string{"token-not-covering lsm-token-cmd no-cap-sys-admin"}},

@@ -30,12 +30,12 @@ const (
 	oneMap      = oneFD
 	faulty      = "attr-too-long attr-unreadable attr-tail"
 	mapFirst    = faulty + " btf-ids map-extra file-flags " + mapCheckIDs + mapGateIDs
-	mapNew      = faulty + " btf-ids map-extra " + mapCheckIDs + mapGateIDs + "file-flags-late"
+	mapNew      = faulty + " btf-ids map-extra " + mapCheckIDs + mapGateIDs + "exclusive file-flags-late"
 	mapCheckIDs = "numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big "
 	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
 		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none inner-type alloc-late " +
-		"long-key bad-name btf-closed btf-none btf-sizes btf-no-key special-fields special-access special-type " +
+		"long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access special-type " +
 		"btf-none-taken btf-key-kind "
 	mapFew = "offload-not-supported inner-none inner-type long-key btf-no-key special-type btf-none-taken " +
 		"btf-key-kind"
@@ -67,7 +67,7 @@ var mapNever = map[[2]string]string{
 	{"no-cap-bpf", "no-cap-net-admin"}:                    oneClass,
 	{"inner-fd", "alloc-late"}:                            ownType,
 	{"btf-closed", "btf-none"}:                            oneFD,
-	{"btf-none", "btf-sizes"}:                             oneFD,
+	{"btf-none", "btf-kernel"}:                            oneFD,
 }
 
 var progNever = map[[2]string]string{
@@ -104,7 +104,8 @@ var orders = []order{
 	{
 		cmd: "prog_load", kernel: k73,
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
-			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + targetIDs +
+			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + "signature-key signature " +
+			targetIDs +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin " + stackIDs + codeIDs + mapIDs +
 			"return-value"),
 		never: progNever, few: progFew,

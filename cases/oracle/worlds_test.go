@@ -213,6 +213,7 @@ var mapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.Ifindex = 1000 },
 	func(r *MapCreate) { r.Attr.Inner = &FD{} },
 	func(r *MapCreate) { r.Attr.BadName = true },
+	func(r *MapCreate) { r.Attr.Excl = new(uint32(16)) },
 }
 
 // moreMapChanges are mistakes that few types meet; they are passed alone.
@@ -221,6 +222,14 @@ var moreMapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH_OF_MAPS} },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_STRUCT_OPS} },
 	func(r *MapCreate) { r.Attr.Key = maxBPFStack + 4 },
+	func(r *MapCreate) {
+		withBTF(r.Attr, 1, 1)
+		r.Attr.BTFKernel = true
+	},
+	func(r *MapCreate) {
+		withBTF(r.Attr, 1, 1)
+		r.Attr.BTFKernel, r.Attr.Value = true, 8
+	},
 	func(r *MapCreate) { withBTF(r.Attr, 0, 1) },
 	func(r *MapCreate) { withBTF(r.Attr, 2, 1) },
 	func(r *MapCreate) { withBTF(r.Attr, 1, 3) },
@@ -287,6 +296,10 @@ var progChanges = []func(r *ProgLoad){
 
 // moreProgChanges are mistakes that few types meet; they are passed alone.
 var moreProgChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Attr.Sign = new(uint32(16)) },
+	func(r *ProgLoad) { r.Attr.Sign, r.Attr.Ring = new(uint32(16)), 1000 },
+	func(r *ProgLoad) { r.Attr.Sign, r.Attr.BadName = new(uint32(0)), true },
+	func(r *ProgLoad) { r.Attr.Sign, r.Attr.Body = new(uint32(16)), CallsSubprog },
 	func(r *ProgLoad) { r.Attr.AttachFD = &FD{Kind: Object, BTF: true} },
 	func(r *ProgLoad) { r.Attr.AttachFD = &FD{Kind: Object, Loaded: &Program{Type: uapi.BPF_PROG_TYPE_XDP}} },
 	func(r *ProgLoad) { r.Attr.AttachID = NoID },
