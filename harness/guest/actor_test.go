@@ -341,16 +341,19 @@ func TestActRefuses(t *testing.T) {
 		act  act
 		want string
 	}{
-		"a descriptor that it lacks": {act{verbGive, []byte{5}}, "the actor does not have it"},
-		"an unknown verb":            {act{99, nil}, "unknown verb 99"},
-		"steps that are cut off":     {act{verbRun, []byte{0xff}}, "corrupt record"},
-		"cells that are cut off":     {act{verbCells, []byte{0xff}}, "corrupt record"},
-		"types that are no JSON":     {act{verbTypes, []byte("{")}, "unexpected end"},
-		"a mount without a context":  {act{verbMount, []byte{1, 0}}, "fsmount bpf: "},
+		"an unknown verb":           {act{99, nil}, "unknown verb 99"},
+		"steps that are cut off":    {act{verbRun, []byte{0xff}}, "corrupt record"},
+		"cells that are cut off":    {act{verbCells, []byte{0xff}}, "corrupt record"},
+		"types that are no JSON":    {act{verbTypes, []byte("{")}, "unexpected end"},
+		"a mount without a context": {act{verbMount, []byte{1, 0}}, "fsmount bpf: "},
 	} {
 		if err := a.act(tt.act, noFD); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
+	}
+	// A descriptor to send that the case has not opened is what sendmsg(2) answers, not a fault.
+	if err := a.act(act{verbGive, []byte{5}}, noFD); err != nil || !a.answer.notOpen || len(a.answer.fds) != 0 {
+		t.Errorf("a descriptor that it lacks: %v, %+v", err, a.answer)
 	}
 	if err := a.perform(encodeScript(&script{acts: []act{{verbTake, []byte{1}}}}), nil); err == nil ||
 		!strings.Contains(err.Error(), "a descriptor is missing") {

@@ -162,21 +162,16 @@ func TestServeFault(t *testing.T) {
 			t.Errorf("fault %+v, want %+v with %q", f, want, reason)
 		}
 	}
-	send := func(handle uint64) step.Step {
-		return step.Step{
-			Op:   step.OpSend,
-			Args: []step.Arg{{Key: step.KeyHandle, Num: handle}, {Key: step.KeyTo, Num: 1}},
-		}
-	}
+	unknown := step.Step{Op: step.Ops, Caps: uapi.AllCaps}
 	p := testWorld()
-	p.Setup = append(p.Setup, send(5))
+	p.Setup = append(p.Setup, unknown)
 	setup(p)
-	fault("the actor does not have it", wire.Range{})
+	fault("does not know the operation", wire.Range{})
 	setup(testWorld())
-	h.send(wire.KindCells, wire.EncodeCells(&wire.Cells{First: 3, Cells: []step.Cell{{send(6)}}}))
+	h.send(wire.KindCells, wire.EncodeCells(&wire.Cells{First: 3, Cells: []step.Cell{{unknown}}}))
 	h.results(wire.KindSetup)
 	h.hear(wire.KindBegin)
-	fault("the actor does not have it", wire.Range{First: 3, Count: 1})
+	fault("does not know the operation", wire.Range{First: 3, Count: 1})
 	p = testWorld()
 	p.Setup[1].Args[1].Num = 8
 	setup(p)
@@ -185,6 +180,27 @@ func TestServeFault(t *testing.T) {
 	p.Actors[1].Parent = 7
 	setup(p)
 	fault("there is no actor 7", wire.Range{})
+}
+
+// To send a descriptor that is not open is no fault: the step shows EBADF, and the other actor gets nothing.
+func TestServeSendsNoDescriptor(t *testing.T) {
+	needRoot(t)
+	h := serveHere(t, nil)
+	send := step.Step{Op: step.OpSend, Args: []step.Arg{{Key: step.KeyHandle, Num: 5}, {Key: step.KeyTo, Num: 1}}}
+	p := testWorld()
+	p.Setup = append(p.Setup, send)
+	h.send(wire.KindWorld, wire.EncodeProgram(p))
+	h.hear(wire.KindStage)
+	h.send(wire.KindCells, wire.EncodeCells(&wire.Cells{Cells: []step.Cell{{send, dupOf(1, 5), dupOf(1, 1)}}}))
+	bad := step.Observation{Errno: uapi.Errno(unix.EBADF)}
+	if r := h.results(wire.KindSetup); fmt.Sprint(r.Cells) != fmt.Sprint([][]step.Observation{{{}, {}, bad}}) {
+		t.Errorf("set-up: %+v", r)
+	}
+	h.hear(wire.KindBegin)
+	h.send(wire.KindMeasure, nil)
+	if r := h.results(wire.KindEnd); fmt.Sprint(r.Cells) != fmt.Sprint([][]step.Observation{{bad, bad, {}}}) {
+		t.Errorf("cell: %+v", r)
+	}
 }
 
 // The agent ends with an error for a record that it does not know, and for one that is damaged.
