@@ -393,7 +393,8 @@ const (
 	priceStart = 35000.0 // a process, whose program is started again
 	priceThere = 5000.0  // a process that enters another namespace for one call
 	priceMount = 4000.0
-	priceHook  = 8000.0 // a program that a security hook runs
+	priceHook  = 8000.0  // a program that a security hook runs
+	priceText  = 60000.0 // a program at a function of the kernel
 )
 
 // price is the cost of a case and its controls.
@@ -467,7 +468,7 @@ func priceOf(s *step.Step) float64 {
 	cost := priceStep
 	insns, _ := s.Num(step.KeyInsns)
 	switch {
-	case s.Op == step.OpExec || s.Op == step.OpLibrary:
+	case s.Op == step.OpExec || s.Op == step.OpLibrary || s.Op == step.OpRun:
 		cost += priceStart
 	case has(s, step.KeyInside):
 		cost += priceThere
@@ -475,6 +476,8 @@ func priceOf(s *step.Step) float64 {
 		cost += priceMount
 	case s.Op == step.OpLSM:
 		cost += priceHook
+	case s.Op == step.OpLinkCreate && patchesText(s):
+		cost += priceText
 	case s.Op == step.OpProgLoad && insns > 4000:
 		cost += priceLong
 	case s.Op == step.OpProgLoad && !has(s, step.KeyAttr), s.Op == step.OpCall:
@@ -483,6 +486,17 @@ func priceOf(s *step.Step) float64 {
 		cost += priceMap
 	}
 	return cost
+}
+
+// patchesText reports whether attaching makes the kernel change its own code, which leaves nothing translated under TCG.
+func patchesText(s *step.Step) bool {
+	t, _ := s.Num(step.KeySpot)
+	switch step.Spot(t) {
+	case step.SpotFentry, step.SpotLSM, step.SpotLSMCgroup, step.SpotTPBTF, step.SpotRawTP, step.SpotKprobeMulti,
+		step.SpotUprobeMulti:
+		return true
+	}
+	return false
 }
 
 func has(s *step.Step, k step.Key) bool { _, ok := s.Num(k); return ok }
