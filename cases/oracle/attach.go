@@ -199,8 +199,7 @@ var (
 		holds: func(c *attachCall) bool {
 			return c.req.Prog != nil && c.req.Prog.Loaded == nil && !c.req.Prog.notOpen()
 		}}
-	attachOther = rule[*Attach]{id: "prog-other", fn: "bpf_prog_get_type", errno: eINVAL,
-		text: "the program is not of the type that the attach type names",
+	attachOther = rule[*Attach]{id: "prog-other", fn: "bpf_prog_get_type", errno: eINVAL, text: progOtherText,
 		holds: func(c *attachCall) bool {
 			return c.req.Prog != nil && c.req.Prog.Loaded != nil && c.req.prog().Type != c.req.ptype()
 		}}

@@ -208,7 +208,7 @@ var progNone = callRule{id: "prog-none", fn: "bpf_prog_get", errno: eINVAL, text
 
 // progOther is the check of the program's type: a call attaches to the cgroup's incoming packets.
 func progOther(fn string) callRule {
-	return callRule{id: "prog-other", fn: fn, errno: eINVAL, text: "the program is not a cgroup_skb program",
+	return callRule{id: "prog-other", fn: fn, errno: eINVAL, text: progOtherText,
 		holds: func(c *otherCall) bool {
 			p := c.req.Prog.Loaded
 			return c.req.Given && p != nil && p.Type != uapi.BPF_PROG_TYPE_CGROUP_SKB

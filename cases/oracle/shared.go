@@ -10,6 +10,7 @@ const (
 	initialNS = "in the initial user namespace"
 
 	badFDText     = "the descriptor is not open, or is an O_PATH descriptor"
+	progOtherText = "the program is not of the type that the attach type names"
 	progBadFDText = "the program's descriptor is not open, or is an O_PATH descriptor"
 )
 
