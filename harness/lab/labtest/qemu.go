@@ -407,6 +407,9 @@ func (g *guest) happen(r *wire.Results) error {
 		return g.panics()
 	case "splat", "nomarks":
 		time.Sleep(500 * time.Millisecond) // so that even a starved host has read the begin record
+		if g.act == "nomarks" {
+			time.Sleep(1500 * time.Millisecond) // and has judged what came before it: its time alone tells
+		}
 		g.say("WARNING: CPU: 0 PID: 9 at kernel/bpf/token.c:12 bpf_token_create+0x10/0x20")
 	case "runaway":
 		g.runaway()
