@@ -117,7 +117,7 @@ var apart = map[string]string{
 	"map_create/btf-none before map_create/btf-kernel":                              oneFD,
 	"link_create/prog-none before link_create/no-cap-net-admin":                     "what is no program has no type",
 	"link_create/other-expected before link_create/no-netkit":                       oneTarget,
-	"link_create/no-netkit before link_create/flags":                                "a netkit device takes flags of an order",
+	"link_create/no-netkit before link_create/flags":                                "netkit takes flags of an order",
 	"link_create/no-multi before link_create/taken":                                 "probes exclude nothing",
 	"link_create/no-event before link_create/xdp-map":                               oneTarget,
 	"prog_attach/no-cap-net-admin before prog_attach/attach-type":                   "cgroup_skb programs fit their types",

@@ -488,7 +488,8 @@ func priceOf(s *step.Step) float64 {
 	return cost
 }
 
-// patchesText reports whether attaching makes the kernel change its own code, which leaves nothing translated under TCG.
+// patchesText reports whether attaching makes the kernel change its own code, which leaves nothing translated
+// under TCG.
 func patchesText(s *step.Step) bool {
 	t, _ := s.Num(step.KeySpot)
 	switch step.Spot(t) {
