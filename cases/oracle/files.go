@@ -51,8 +51,8 @@ var xattrRules = []rule[*Xattr]{
 			fs := c.req.FD.BPFFS
 			return !c.req.Trusted && !c.req.Get && fs != nil && !c.Caller.capable(fs.Userns, uapi.CAP_SYS_ADMIN)
 		}},
-	{id: "none", fn: "__vfs_setxattr_noperm", errno: eOPNOTSUPP, until: linux(7, 3),
-		text:  "a bpffs has no extended attributes before 7.3",
+	{id: "none", fn: "__vfs_setxattr_noperm", errno: eOPNOTSUPP, until: linux(7, 2),
+		text:  "a bpffs has no extended attributes before 7.2",
 		holds: func(*xattrCall) bool { return true }},
 	{id: "no-value", fn: "simple_xattr_get", errno: eNODATA, text: "the file does not have the attribute",
 		holds: func(c *xattrCall) bool {
