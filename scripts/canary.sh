@@ -65,17 +65,18 @@ fault corrupt-record 3 "any($one.boots[]; .corrupt)" --lie-corrupt 700 'map_crea
 # default suite or in a case that the suite leaves out. Those cases are slow
 # (/proc/kallsyms), need much memory (limits) or a machine of their own (known_emfile),
 # or cover the elements of maps (parity). The rules of settings.go need a kernel with
-# such settings.
+# such settings, and some rules are of the releases between the others.
 hard=(--append lockdown=confidentiality)
 for setting in net.core.bpf_jit_harden=2 kernel.kptr_restrict=1 kernel.yama.ptrace_scope=3; do
 	hard+=(--append "sysctl.$setting")
 done
 tried=$((tried + 1))
 if "$bin" run --quiet --format pretty --out "$out/rules" -k "$kernel" -k deb:7.3 -k deb:6.1 -k deb:5.10 >"$out/rules.txt" 2>&1 &&
-	"$bin" run --quiet --format pretty --out "$out/more" -k "$kernel" parity_kallsyms known_emfile limits limits_lsm parity_unpriv >>"$out/rules.txt" 2>&1 &&
+	"$bin" run --quiet --format pretty --out "$out/more" -k "$kernel" parity_kallsyms known_emfile known_enfile limits limits_lsm parity_unpriv >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/hard" -k "$kernel" "${hard[@]}" jit_settings lockdown ptrace_scope speculation >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/nojit" -k "$kernel" --append sysctl.net.core.bpf_jit_enable=0 jit_settings >>"$out/rules.txt" 2>&1 &&
-	"$bin" rules "$out/rules" "$out/more" "$out/hard" "$out/nojit" >>"$out/rules.txt" 2>&1; then
+	"$bin" run --quiet --format pretty --out "$out/between" -k deb:7.0 bpffs_mounts map_exclusive >>"$out/rules.txt" 2>&1 &&
+	"$bin" rules "$out/rules" "$out/more" "$out/hard" "$out/nojit" "$out/between" >>"$out/rules.txt" 2>&1; then
 	echo "canary: rules: $(tail -n 1 "$out/rules.txt")"
 else
 	failed=$((failed + 1))

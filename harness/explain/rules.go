@@ -14,6 +14,10 @@ var Hidden = map[string]string{
 	"mount/set-unprivileged":         "the next rule refuses the same",
 	"link/no-parent":                 "a token has no link, which is ENOENT as well",
 	"fscreate/userns-mount":          "Debian's kernels before tokens do not show their patch level",
+	"fscreate/excl":                  "every kernel with tokens has the command",
+	"mount_attr/idmap-no-userns":     "the next rules refuse the same",
+	"prog_load/arena-not-compiled":   "Debian's kernels have arenas",
+	"prog_load/kfunc-not-compiled":   "Debian's kernels have the function",
 	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",
 }
 
