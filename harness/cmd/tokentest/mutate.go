@@ -63,6 +63,7 @@ func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format st
 	}
 	defer os.RemoveAll(l.Dir)
 	o.Cover.Lab = l
+	a.keep(ctx)
 	done := 0
 	o.Each = func(m *mutate.Outcome) {
 		if done++; m.Verdict == mutate.Survived || done%50 == 0 {
