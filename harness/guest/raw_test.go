@@ -42,7 +42,7 @@ func TestRawAttr(t *testing.T) {
 	}
 }
 
-// What the kernel wrote is told, and nothing else.
+// The agent reports what the kernel wrote, and nothing else.
 func TestRawWritten(t *testing.T) {
 	r := (&actor{}).rawAttr(stepOf(member(step.KeyPtr, 8, 0, "ab"), member(step.KeyPtr, 16, 0, "cd"),
 		number(step.KeySize, 4)))

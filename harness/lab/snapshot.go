@@ -105,7 +105,7 @@ func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, e
 		return nil, err
 	}
 	if s := store.Get(name); s != nil {
-		if len(t.lab.Patches) > 0 { // whoever patches has verified it once
+		if len(t.lab.Patches) > 0 { // the caller has verified it, with Saved
 			return s, nil
 		}
 		t.verifying = make(chan error, 1)
