@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"harness/scan":    {"harness/runs", "harness/splat", "harness/usage"},
 	"harness/kernel":  {"harness/child", "harness/oci", "kconfig"},
 	"harness/mutate": {"cases", "cases/uapi", "harness/cover", "harness/lab", "harness/plan", "harness/result",
-		"harness/vm"},
+		"harness/usage", "harness/vm"},
 	"harness/cover": {"cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/result", "harness/vm"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/child", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/vm", "harness/wire", "images"},

@@ -192,6 +192,10 @@ func TestResults(t *testing.T) {
 		t.Errorf("after a killed process: %v, %v", known, err)
 	}
 	j.results.Close()
+	other := &job{Options: j.Options, of: "another kernel"}
+	if _, err := other.open(); err == nil || !strings.Contains(err.Error(), "of another kernel or of other cases") {
+		t.Errorf("outcomes of another kernel: %v", err)
+	}
 	if _, err := (&job{Options: &Options{Results: filepath.Join(path, "x")}}).open(); err == nil {
 		t.Error("a file that cannot be written was taken")
 	}

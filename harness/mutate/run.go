@@ -2,6 +2,7 @@ package mutate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +54,7 @@ type Outcome struct {
 	Rule    string  `json:"rule,omitempty"` // that decides in the case
 	Reason  string  `json:"reason,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
+	Of      string  `json:"of"` // the kernel's build ID and a digest of the cases
 }
 
 // errNoticed ends a run at the first case that is not as expected.
@@ -81,8 +83,20 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
 	}
-	j := &job{Options: &o, plan: p, saved: saved, limit: 3*time.Since(start) + 20*time.Second}
+	j := &job{Options: &o, plan: p, saved: saved, of: of(code, p), limit: 3*time.Since(start) + 20*time.Second}
 	return j.all(ctx, mutants(code, &o.Selection), executed)
+}
+
+// of names what an outcome depends on beside the mutant.
+func of(code *cover.Code, p *plan.Plan) string {
+	sum := sha256.New()
+	for _, c := range p.Cases {
+		fmt.Fprintln(sum, c.ID)
+		for _, s := range slices.Concat(c.World.Info, c.Info()) {
+			fmt.Fprintln(sum, s.Text)
+		}
+	}
+	return fmt.Sprintf("%s %x", code.BuildID, sum.Sum(nil)[:8])
 }
 
 // job tries the mutants of one kernel.
@@ -90,6 +104,7 @@ type job struct {
 	*Options
 	plan  *plan.Plan
 	saved *vm.Snapshot
+	of    string        // what outcomes are of
 	limit time.Duration // for a machine
 
 	mu      sync.Mutex

@@ -12,6 +12,8 @@ import (
 	"os"
 	"slices"
 	"text/tabwriter"
+
+	"tokentest/harness/usage"
 )
 
 // open opens the file with the outcomes, and returns those that it has, by the mutant's ID. A line
@@ -33,6 +35,9 @@ func (j *job) open() (map[string]*Outcome, error) {
 		}
 		if err := json.Unmarshal(line, o); err != nil || o.ID == "" {
 			return nil, fmt.Errorf("%s:%d is no outcome of tokentest mutate; name another file", j.Results, n+1)
+		}
+		if o.Of != j.of {
+			return nil, usage.Errorf("%s:%d is of another kernel or of other cases; name another file", j.Results, n+1)
 		}
 		if o.Verdict != Unknown {
 			known[o.ID] = o
@@ -61,6 +66,7 @@ func (j *job) keep(o *Outcome) error {
 	if j.results == nil {
 		return nil
 	}
+	o.Of = j.of
 	text, err := json.Marshal(o)
 	if err == nil {
 		_, err = j.results.Write(append(text, '\n'))
