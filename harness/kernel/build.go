@@ -256,6 +256,9 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if j.tools, err = findToolchain(ctx, j.Make); err != nil {
 		return err
 	}
+	for _, v := range ignored(os.Environ()) {
+		j.log("%s of the environment is not used: --make %[1]s gives it to make", v)
+	}
 	h := sha256.New()
 	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", j.tools.id, len(j.config), j.config)
 	for _, f := range j.Fragments { // only options: a comment does not change the kernel

@@ -141,6 +141,41 @@ func TestBuildCommit(t *testing.T) {
 }
 
 // A tree is built with the changes that are not committed, and they stay.
+// A variable of the environment that would choose the compiler changes no build, and the user hears of it.
+func TestBuildEnvironment(t *testing.T) {
+	w := newYard(t)
+	t.Setenv("LLVM", "-19")
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(imageText(t, k), "LLVM") || !w.heard("LLVM=-19 of the environment is not used: --make LLVM=-19") {
+		t.Errorf("the environment chose the compiler, or the user did not hear of it: %q", w.said)
+	}
+	for _, name := range []string{"clang-19", "ld.lld-19"} {
+		text := "#!/bin/sh\necho " + name + " 19.1\n"
+		if err := os.WriteFile(filepath.Join(filepath.Dir(w.tree), "tools", name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.o.Build.Make = []string{"LLVM=-19"}
+	other, err := w.resolve("git:" + w.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(imageText(t, other), "LLVM=-19") || other.Image == k.Image {
+		t.Errorf("--make LLVM=-19 did not choose the compiler: %q", w.said)
+	}
+}
+
+func TestLLVMNames(t *testing.T) {
+	for value, want := range map[string]string{"1": "clang", "-19": "clang-19", "/opt/llvm/bin/": "/opt/llvm/bin/clang"} {
+		if got := llvm(value, "clang"); got != want {
+			t.Errorf("LLVM=%s: %s, want %s", value, got, want)
+		}
+	}
+}
+
 func TestBuildTreeWithChanges(t *testing.T) {
 	w := newYard(t)
 	w.write("int changed;\n")

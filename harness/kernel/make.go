@@ -114,8 +114,7 @@ func removeNewer(dir string, since time.Time) error {
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
 	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=x86_64"}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
-	cmd.Env = append(without(cmd.Env, "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "KBUILD_OUTPUT", "ARCH", "CROSS_COMPILE",
-		"LOCALVERSION", "KDIR", "O"),
+	cmd.Env = append(buildEnv(cmd.Env),
 		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
 		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
 	cmd.ExtraFiles = append(slices.Clone(held(ctx)), j.hold) // the next build waits for the last compiler

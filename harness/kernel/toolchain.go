@@ -78,7 +78,7 @@ func (t *toolchain) versions(ctx context.Context, vars []string) (string, error)
 		case "CC":
 			programs[0] = value
 		case "LLVM":
-			programs[0], programs[1] = "clang", "ld.lld"
+			programs[0], programs[1] = llvm(value, "clang"), llvm(value, "ld.lld")
 		}
 	}
 	lines := []string{runtime.GOARCH, strings.Join(vars, " ")}
@@ -92,4 +92,38 @@ func (t *toolchain) versions(ctx context.Context, vars []string) (string, error)
 		lines = append(lines, first)
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// llvm returns the name of one of LLVM's programs as the kernel's Makefile makes it from LLVM: a directory
+// that ends in a slash, a suffix that begins with a hyphen, or nothing.
+func llvm(value, program string) string {
+	switch {
+	case strings.HasSuffix(value, "/"):
+		return value + program
+	case strings.HasPrefix(value, "-"):
+		return program + value
+	}
+	return program
+}
+
+// kept are the variables of the environment that a build may see. The kernel's Makefile takes many others
+// (LLVM, KCFLAGS, LOCALVERSION), which would change an image without changing its key.
+var kept = []string{"PATH", "HOME", "USER", "TMPDIR", "LC_ALL", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
+
+// compilers are the variables that people set for a kernel's build; Ignored names them.
+var compilers = []string{"LLVM", "LLVM_IAS", "CC", "LD", "HOSTCC", "KCFLAGS", "KAFLAGS", "KCPPFLAGS"}
+
+func buildEnv(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return !slices.Contains(kept, name) && !strings.HasPrefix(name, "CCACHE_")
+	})
+}
+
+// ignored returns the variables of env that would choose another compiler, as NAME=VALUE.
+func ignored(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, value, _ := strings.Cut(v, "=")
+		return value == "" || !slices.Contains(compilers, name)
+	})
 }

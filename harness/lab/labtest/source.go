@@ -37,6 +37,7 @@ bzImage:
 		echo "$(CURDIR)/kernel/bpf/token.c:$$(cut -d: -f1 $(O)/bad):2: error: #error broken"; \
 		echo "    1 | #error broken"; echo "      |  ^~~~~"; echo "compilation terminated."; exit 1; fi
 	@{ cat image.bin; grep -v '^//' kernel/bpf/token.c; } > $(O)/arch/x86/boot/bzImage
+	@if [ -n "$(LLVM)" ]; then echo "LLVM=$(LLVM)" >> $(O)/arch/x86/boot/bzImage; fi
 	@rm -f $(O)/vmlinux; cp kernel/bpf/token.c $(O)/vmlinux
 `
 
