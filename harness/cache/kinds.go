@@ -32,6 +32,7 @@ var kinds = []kind{
 	{"snapshots", "saved machines", snapshots},
 	{"btf", "what was read of the types of kernels", files},
 	{"symbols", "code and source lines of kernels, for cover", files},
+	{"traces", "which cases execute what, for mutate", files},
 	{"apt", "package lists and packages", apt},
 }
 

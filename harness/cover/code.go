@@ -27,7 +27,7 @@ type Code struct {
 	BuildID string
 	Units   []Unit // by name
 
-	names  map[uint64]string // of the functions and variables that gates are about
+	names  map[uint64]string // kept.Names
 	fields map[int64]string  // of bpf_verifier_env, by their offset
 }
 
@@ -161,10 +161,7 @@ func (u *keptUnit) disassemble(f *keptFunc) []Insn {
 	var out []Insn
 	for at := 0; at < len(f.Text); {
 		i := Insn{Addr: f.From + uint64(at)}
-		var err error
-		if i.Inst, err = x86asm.Decode(f.Text[at:], 64); err != nil || i.Len == 0 {
-			i.Inst = x86asm.Inst{Len: unknownLen(f.Text[at:])}
-		}
+		i.Inst = decode(f.Text[at:])
 		i.Bytes = f.Text[at : at+i.Len]
 		at += i.Len
 		if r := u.row(i.Addr); r != nil {
@@ -182,6 +179,13 @@ func (u *keptUnit) disassemble(f *keptFunc) []Insn {
 		out = append(out, i)
 	}
 	return out
+}
+
+func decode(text []byte) x86asm.Inst {
+	if i, err := x86asm.Decode(text, 64); err == nil && i.Len > 0 {
+		return i
+	}
+	return x86asm.Inst{Len: unknownLen(text)}
 }
 
 // row is the last row of the line table that begins at an address or before it.
@@ -224,10 +228,16 @@ func (c *Code) Ranges() []vm.Range {
 			all = append(all, vm.Range{From: f.From, To: f.To})
 		}
 	}
+	return join(all, nil)
+}
+
+// join joins ranges with little between them, but not across a range of without.
+func join(all, without []vm.Range) []vm.Range {
 	slices.SortFunc(all, func(a, b vm.Range) int { return cmp.Compare(a.From, b.From) })
 	var out []vm.Range
 	for _, r := range all {
-		if n := len(out); n > 0 && r.From <= out[n-1].To+near {
+		between := func(w vm.Range) bool { return out[len(out)-1].To <= w.From && w.From < r.From }
+		if n := len(out); n > 0 && r.From <= out[n-1].To+near && !slices.ContainsFunc(without, between) {
 			out[n-1].To = max(out[n-1].To, r.To)
 			continue
 		}

@@ -68,10 +68,10 @@ func TestLoad(t *testing.T) {
 func TestKeep(t *testing.T) {
 	k := asking()
 	path := filepath.Join(t.TempDir(), "symbols", "x")
-	if err := k.keep(path); err != nil {
+	if err := keep(path, k); err != nil {
 		t.Fatal(err)
 	}
-	got := recall(path)
+	got := recall[kept](path)
 	if got == nil || got.BuildID != k.BuildID || len(got.code().gates()) != len(k.code().gates()) {
 		t.Errorf("got %+v", got)
 	}
@@ -81,7 +81,7 @@ func TestKeep(t *testing.T) {
 	if err := os.WriteFile(path, []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if recall(path) != nil || recall(path+"no") != nil {
+	if recall[kept](path) != nil || recall[kept](path+"no") != nil {
 		t.Error("a damaged entry was taken")
 	}
 }

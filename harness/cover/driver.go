@@ -60,7 +60,7 @@ func Run(ctx context.Context, o Options) (*Report, *result.Run, error) {
 		return nil, run, err
 	}
 	r := code.Measure(x)
-	r.Kernel, r.Release, r.Cases = o.Kernel, run.Kernels[0].Release, len(run.Kernels[0].Cases)
+	r.Kernel, r.Release, r.Cases = o.Kernel, run.Kernels[0].Release, run.Kernels[0].Len()
 	return r, run, nil
 }
 
@@ -141,11 +141,11 @@ func (o *Options) code(ctx context.Context, k *kernel.Kernel) (*Code, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c := recall(path); c != nil && id != "" && c.BuildID == id {
+	if c := recall[kept](path); c != nil && id != "" && c.BuildID == id {
 		return c.code(), nil
 	}
 	if usual, err := o.keptPath(id, Chosen); err == nil && id != "" {
-		if c := recall(usual); c != nil && c.BuildID == id && c.only(units) {
+		if c := recall[kept](usual); c != nil && c.BuildID == id && c.only(units) {
 			return c.code(), nil
 		}
 	}
@@ -163,7 +163,7 @@ func (o *Options) code(ctx context.Context, k *kernel.Kernel) (*Code, error) {
 		return nil, fmt.Errorf("%s has the build ID %q, the image of %s has %q: give the vmlinux of that build",
 			file, c.BuildID, o.Kernel, id)
 	}
-	if err := c.keep(path); err != nil {
+	if err := keep(path, c); err != nil {
 		o.Log("cache the lines of %s: %v", o.Kernel, err)
 	}
 	return c.code(), nil
@@ -191,17 +191,28 @@ func (o *Options) vmlinux(ctx context.Context, k *kernel.Kernel, options kernel.
 	return file, remove, nil
 }
 
+// keptFormat changes when kept does.
+const keptFormat = "2\x00"
+
 // keptPath is where the cache keeps the code of a build.
 func (o *Options) keptPath(id string, units []string) (string, error) {
-	dir := o.Lab.CacheDir
-	if dir == "" {
-		var err error
-		if dir, err = cachedir.Default(); err != nil {
-			return "", fmt.Errorf("find the cache directory: %w", err)
-		}
+	dir, err := o.cacheDir()
+	if err != nil {
+		return "", err
 	}
-	sum := sha256.Sum256([]byte(strings.Join(units, "\x00")))
+	sum := sha256.Sum256([]byte(keptFormat + strings.Join(units, "\x00")))
 	return filepath.Join(dir, "symbols", fmt.Sprintf("%s-%x.gob.zst", id, sum[:4])), nil
+}
+
+func (o *Options) cacheDir() (string, error) {
+	if o.Lab.CacheDir != "" {
+		return o.Lab.CacheDir, nil
+	}
+	dir, err := cachedir.Default()
+	if err != nil {
+		return "", fmt.Errorf("find the cache directory: %w", err)
+	}
+	return dir, nil
 }
 
 // only leaves only the units with these names; it reports whether it has them all.
@@ -210,12 +221,12 @@ func (k *kept) only(names []string) bool {
 	return len(k.Units) == len(names)
 }
 
-// keep stores the code for the next run.
-func (k *kept) keep(path string) error {
+// keep stores something of a kernel in the cache for the next run.
+func keep(path string, what any) error {
 	var b bytes.Buffer
 	z, err := zstd.NewWriter(&b)
 	if err == nil {
-		err = errors.Join(gob.NewEncoder(z).Encode(k), z.Close())
+		err = errors.Join(gob.NewEncoder(z).Encode(what), z.Close())
 	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(path), 0o755)
@@ -227,7 +238,7 @@ func (k *kept) keep(path string) error {
 }
 
 // recall returns what keep stored; nil if there is none, or it is damaged.
-func recall(path string) *kept {
+func recall[T any](path string) *T {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil
@@ -238,9 +249,9 @@ func recall(path string) *kept {
 		return nil
 	}
 	defer z.Close()
-	k := &kept{}
-	if gob.NewDecoder(z).Decode(k) != nil {
+	out := new(T)
+	if gob.NewDecoder(z).Decode(out) != nil {
 		return nil
 	}
-	return k
+	return out
 }

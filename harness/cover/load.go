@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/arch/x86/x86asm"
+
 	"tokentest/harness/kernel"
 )
 
@@ -21,7 +23,7 @@ type loader struct {
 	names map[dwarf.Offset]string // of abstract functions
 }
 
-// symbols reads the functions, and the names that gates are about.
+// symbols reads the functions, and the names that gates and marks are about.
 func (l *loader) symbols() error {
 	all, err := l.elf.Symbols()
 	if err != nil {
@@ -31,6 +33,7 @@ func (l *loader) symbols() error {
 	for _, s := range all {
 		kind := elf.ST_TYPE(s.Info)
 		_, asks := asks[s.Name]
+		asks = asks || s.Name == markFunc
 		if asks && kind == elf.STT_FUNC || kind == elf.STT_OBJECT && slices.Contains(variables, s.Name) {
 			l.out.Names[s.Value] = s.Name
 		}
@@ -61,7 +64,7 @@ type inline struct {
 type kept struct {
 	BuildID string
 	Units   []keptUnit
-	Names   map[uint64]string // of the functions and variables that gates are about
+	Names   map[uint64]string // of the functions and variables that gates are about, and that are called
 	Fields  map[int64]string  // of bpf_verifier_env, by their offset
 }
 
@@ -107,12 +110,28 @@ func (l *loader) unit(e *dwarf.Entry) error {
 				return err
 			}
 			u.Funcs = append(u.Funcs, keptFunc{s.Name, s.Value, text})
+			l.called(s.Value, text)
 		}
 	}
 	if len(u.Funcs) > 0 {
 		l.out.Units = append(l.out.Units, u)
 	}
 	return nil
+}
+
+// called keeps the names of the functions that a function calls.
+func (l *loader) called(from uint64, text []byte) {
+	for at := 0; at < len(text); {
+		i := Insn{Addr: from + uint64(at)}
+		i.Inst = decode(text[at:])
+		at += i.Len
+		if to := i.Target(); i.Op == x86asm.CALL && to != 0 {
+			n, ok := slices.BinarySearchFunc(l.funcs, to, func(s elf.Symbol, a uint64) int { return cmp.Compare(s.Value, a) })
+			if _, known := l.out.Names[to]; ok && !known {
+				l.out.Names[to] = l.funcs[n].Name
+			}
+		}
+	}
 }
 
 // text reads the instructions of a function.

@@ -21,8 +21,12 @@ type timedMark struct {
 // addMark records a mark that the control channel announced. The times of a stored boot
 // are unknown.
 func (s *session) addMark(m wire.Mark) {
-	if !s.replayed {
-		s.marks = append(s.marks, timedMark{s.m.Uptime(), m})
+	if s.replayed {
+		return
+	}
+	s.marks = append(s.marks, timedMark{s.m.Uptime(), m})
+	if f, ok := s.m.Blocks.(Follower); ok {
+		f.Mark(m.Kind == wire.MarkSetup, s.of(m))
 	}
 }
 
@@ -54,7 +58,12 @@ func (s *session) markOf(f *splat.Finding) wire.Mark {
 // running returns the cases that ran when a finding came; during a set-up, all cases that
 // need it.
 func (s *session) running(f *splat.Finding) []*cases.Case {
-	w, b := s.announced(s.markOf(f))
+	return s.of(s.markOf(f))
+}
+
+// of returns the cases of a mark; of a set-up, all cases that need it.
+func (s *session) of(m wire.Mark) []*cases.Case {
+	w, b := s.announced(m)
 	switch {
 	case w != nil:
 		return w.Cases

@@ -75,6 +75,9 @@ type Lab struct {
 	// Trace is code whose translation QEMU logs in each machine that begins from a snapshot, as
 	// vm.Machine.Trace says; none logs nothing.
 	Trace []vm.Range
+	// Follow, if not nil, is called for each machine that begins from a snapshot. The follower gets
+	// what QEMU logs of the code in Trace, as vm.Machine.Blocks says.
+	Follow func() Follower
 	// Patches change the kernel in each machine that begins from a snapshot. Such a kernel has
 	// one machine, which must begin from a snapshot: what it shows is not confirmed on others.
 	Patches []vm.Patch
@@ -91,6 +94,15 @@ type Faults struct {
 	Tap func(io.Reader) io.Reader
 	// OmitRule is the name of a rule that the oracle leaves out; "" is none.
 	OmitRule string
+}
+
+// Follower gets what one machine executes. Between two lines that the guest's marks leave in the
+// log is what the cases of one Mark execute.
+type Follower interface {
+	io.Writer
+	// Mark is called when the guest has announced the set-up of a world, or cases, in the order of the
+	// marks in the kernel's log. It runs beside Write.
+	Mark(setup bool, of []*cases.Case)
 }
 
 // Result is the result of a case before lists are applied.

@@ -46,6 +46,9 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	m.Patches = t.lab.Patches
 	if m.Restore != nil {
 		m.Trace = t.lab.Trace
+		if t.lab.Follow != nil {
+			m.Blocks = t.lab.Follow()
+		}
 	}
 	return m
 }

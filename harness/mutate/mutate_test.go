@@ -2,8 +2,10 @@ package mutate
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +13,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/cover"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 )
@@ -117,7 +120,7 @@ func TestOutcomeWithoutMachine(t *testing.T) {
 		for _, at := range tt.executed {
 			x[at] = struct{}{}
 		}
-		got, err := (&job{}).outcome(t.Context(), tt.m, x)
+		got, err := (&job{traces: &cover.Traces{}, executed: x}).outcome(t.Context(), tt.m)
 		if err != nil || got.Verdict != tt.want {
 			t.Errorf("%s, executed %x: %+v, %v", tt.m.ID, tt.executed, got, err)
 		}
@@ -231,6 +234,54 @@ func TestScore(t *testing.T) {
 		"\nsurvived:\n  f.c:3  f+0x1/never  JE is never taken\n", "\nnot reached:\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// The first cases are of as many groups as possible.
+func TestSpread(t *testing.T) {
+	var all []*cases.Case
+	for _, g := range []*cases.Group{{Name: "a"}, {Name: "b"}, {Name: "c"}} {
+		for i := range map[string]int{"a": 90, "b": 1, "c": 9}[g.Name] {
+			all = append(all, &cases.Case{ID: fmt.Sprint(g.Name, i), Group: g})
+		}
+	}
+	count, seen := map[string]int{}, map[string]bool{}
+	for _, c := range spread(all, 20) {
+		if seen[c.ID] {
+			t.Errorf("%s is there twice", c.ID)
+		}
+		seen[c.ID] = true
+		count[c.Group.Name]++
+	}
+	if count["b"] != 1 || count["c"] != 9 || count["a"] != 10 {
+		t.Errorf("got %v", count)
+	}
+}
+
+// The cases of a mutant are those that execute it, and those whose set-up does.
+func TestCovering(t *testing.T) {
+	p, err := plan.Load(t.Context(), plan.Request{Kernels: []string{"deb:6.12"},
+		Args: []string{"token_create", "bpffs_mounts"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := p.Cases[3].ID, p.Cases[5].ID
+	tr := &cover.Traces{
+		Spans: []cover.Span{{Setup: true, Cases: []string{one}}, {Cases: []string{one}}, {Cases: []string{two, "no/such"}}},
+		Blocks: []cover.Block{{Insns: []uint64{0x1000}, Spans: []int32{0}},
+			{Insns: []uint64{0x1000, 0x1004}, Spans: []int32{2}}},
+	}
+	tr.Index(&cover.Code{})
+	j := &job{plan: p, traces: tr}
+	for at, want := range map[uint64][]string{0x1000: {one, two}, 0x1004: {two}, 0x2000: nil} {
+		var got []string
+		for _, c := range j.covering(&Mutant{patch: vm.Patch{At: at}}) {
+			got = append(got, c.ID)
+		}
+		slices.Sort(got)
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("%#x: got %q, want %q", at, got, want)
 		}
 	}
 }

@@ -53,6 +53,7 @@ type Outcome struct {
 	Case    string  `json:"case,omitempty"` // that noticed it
 	Rule    string  `json:"rule,omitempty"` // that decides in the case
 	Reason  string  `json:"reason,omitempty"`
+	Cases   int     `json:"cases,omitempty"` // that execute it
 	Seconds float64 `json:"seconds,omitempty"`
 	Of      string  `json:"of"` // the kernel's build ID and a digest of the cases
 }
@@ -60,35 +61,29 @@ type Outcome struct {
 // errNoticed ends a run at the first case that is not as expected.
 var errNoticed = errors.New("the mutant was noticed")
 
-// ErrNotClean means that the unchanged kernel is not as expected, so a changed one shows nothing.
-var ErrNotClean = errors.New("not every case is as expected on the unchanged kernel")
-
-// Run makes the mutants and runs the cases on each. It returns the outcomes in the order of the
-// mutants; if ctx ends it returns those that it has, and the context's cause.
+// Run makes the mutants and runs on each the cases that execute it. It returns the outcomes in the
+// order of the mutants; if ctx ends it returns those that it has, and the context's cause.
 func Run(ctx context.Context, o Options) ([]*Outcome, error) {
-	start := time.Now()
-	code, executed, run, err := cover.Trace(ctx, o.Cover)
-	if err != nil {
-		return nil, err
-	}
-	if run.ExitCode() != result.ExitOK {
-		return nil, fmt.Errorf("%w: see tokentest run", ErrNotClean)
-	}
-	p, err := plan.Load(ctx, o.Cover.Request())
-	if err != nil {
-		return nil, err
-	}
 	machines := o.Cover.Machines()
 	saved, err := machines.Saved(ctx, o.Cover.Kernel)
 	if err != nil {
 		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
 	}
-	j := &job{Options: &o, plan: p, saved: saved, of: of(code, p), limit: 3*time.Since(start) + 20*time.Second}
-	return j.all(ctx, mutants(code, &o.Selection), executed)
+	p, err := plan.Load(ctx, o.Cover.Request())
+	if err != nil {
+		return nil, err
+	}
+	code, traces, err := cover.TraceCases(ctx, o.Cover, saved.Digest+of(p))
+	if err != nil {
+		return nil, err
+	}
+	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + of(p), traces: traces,
+		executed: traces.Executed(), limit: traces.Took + 20*time.Second}
+	return j.all(ctx, mutants(code, &o.Selection))
 }
 
-// of names what an outcome depends on beside the mutant.
-func of(code *cover.Code, p *plan.Plan) string {
+// of names the cases.
+func of(p *plan.Plan) string {
 	sum := sha256.New()
 	for _, c := range p.Cases {
 		fmt.Fprintln(sum, c.ID)
@@ -96,7 +91,7 @@ func of(code *cover.Code, p *plan.Plan) string {
 			fmt.Fprintln(sum, s.Text)
 		}
 	}
-	return fmt.Sprintf("%s %x", code.BuildID, sum.Sum(nil)[:8])
+	return fmt.Sprintf("%x", sum.Sum(nil)[:8])
 }
 
 // job tries the mutants of one kernel.
@@ -107,11 +102,14 @@ type job struct {
 	of    string        // what outcomes are of
 	limit time.Duration // for a machine
 
+	traces   *cover.Traces
+	executed cover.Executed // what traces execute
+
 	mu      sync.Mutex
 	results *os.File
 }
 
-func (j *job) all(ctx context.Context, list []*Mutant, executed cover.Executed) ([]*Outcome, error) {
+func (j *job) all(ctx context.Context, list []*Mutant) ([]*Outcome, error) {
 	known, err := j.open()
 	if err != nil {
 		return nil, err
@@ -133,7 +131,7 @@ func (j *job) all(ctx context.Context, list []*Mutant, executed cover.Executed) 
 				if errs[n] != nil {
 					continue
 				}
-				out[i], errs[n] = j.outcome(ctx, list[i], executed)
+				out[i], errs[n] = j.outcome(ctx, list[i])
 				if errs[n] == nil {
 					errs[n] = j.keep(out[i])
 				}
@@ -158,14 +156,15 @@ func (j *job) all(ctx context.Context, list []*Mutant, executed cover.Executed) 
 	return out, multierror.Append(nil, errs...).ErrorOrNil()
 }
 
-// outcome decides about one mutant. The host may lose a machine: then it tries again.
-func (j *job) outcome(ctx context.Context, m *Mutant, executed cover.Executed) (*Outcome, error) {
+// outcome decides about one mutant.
+func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 	out := &Outcome{Mutant: *m}
+	known := j.traces.Knows(m.patch.At)
 	switch {
-	case !executed.Has(m.patch.At):
+	case known && !j.executed.Has(m.patch.At):
 		out.Verdict = NotReached
 		return out, nil
-	case m.never != 0 && !executed.Has(m.never):
+	case known && m.never != 0 && !j.executed.Has(m.never):
 		out.Verdict = NoEffect
 		return out, nil
 	}
@@ -175,24 +174,76 @@ func (j *job) outcome(ctx context.Context, m *Mutant, executed cover.Executed) (
 	} else if err != nil {
 		return nil, err
 	}
-	for range maxTries {
-		start := time.Now()
-		if err := j.try(ctx, m, out); err != nil {
-			return nil, err
-		}
-		out.Seconds = time.Since(start).Seconds()
-		if out.Verdict != Unknown {
-			break
+	all := j.covering(m)
+	if len(all) == 0 {
+		out.Verdict, out.Reason = NotReached, "only by cases that need a machine of their own"
+		return out, nil
+	}
+	out.Cases = len(all)
+	start := time.Now()
+	defer func() { out.Seconds = time.Since(start).Seconds() }()
+	if len(all) > 2*few {
+		if err := j.decide(ctx, m, out, spread(all, few)); err != nil || out.Verdict != Survived {
+			return out, err
 		}
 	}
-	return out, nil
+	return out, j.decide(ctx, m, out, all)
+}
+
+// few is how many cases run first if many execute a mutant.
+const few = 100
+
+// covering are the cases that execute a mutant, or whose set-up does, of those that share a machine.
+func (j *job) covering(m *Mutant) []*cases.Case {
+	together, _ := plan.Alone(j.plan.Cases)
+	if !j.traces.Knows(m.patch.At) {
+		return together
+	}
+	ids := map[string]bool{}
+	for _, n := range j.traces.Of(m.patch.At) {
+		for _, id := range j.traces.Spans[n].Cases {
+			ids[id] = true
+		}
+	}
+	return slices.DeleteFunc(together, func(c *cases.Case) bool { return !ids[c.ID] })
+}
+
+// spread chooses n cases, as many of each group as of any other.
+func spread(all []*cases.Case, n int) []*cases.Case {
+	var groups []*cases.Group
+	of := map[*cases.Group][]*cases.Case{}
+	for _, c := range all {
+		if of[c.Group] == nil {
+			groups = append(groups, c.Group)
+		}
+		of[c.Group] = append(of[c.Group], c)
+	}
+	var out []*cases.Case
+	for round := 0; len(out) < n && round < len(all); round++ {
+		for _, g := range groups {
+			if list := of[g]; round < len(list) && len(out) < n {
+				out = append(out, list[round*len(list)/min(len(list), n)])
+			}
+		}
+	}
+	return out
+}
+
+// decide runs cases. The host may lose a machine: then it tries again.
+func (j *job) decide(ctx context.Context, m *Mutant, out *Outcome, list []*cases.Case) error {
+	for range maxTries {
+		if err := j.try(ctx, m, out, list); err != nil || out.Verdict != Unknown {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxTries is how often a mutant is tried whose machine the host lost.
 const maxTries = 3
 
-// try runs the cases on one machine with the mutant.
-func (j *job) try(ctx context.Context, m *Mutant, out *Outcome) error {
+// try runs cases on one machine with the mutant.
+func (j *job) try(ctx context.Context, m *Mutant, out *Outcome, list []*cases.Case) error {
 	dir, err := os.MkdirTemp(j.Cover.Lab.Dir, "mutant-")
 	if err != nil {
 		return fmt.Errorf("make a directory for a mutant: %w", err)
@@ -212,7 +263,9 @@ func (j *job) try(ctx context.Context, m *Mutant, out *Outcome) error {
 			})
 		}
 	}
-	run, err := l.Run(inner, j.plan, nil)
+	p := *j.plan
+	p.Cases = list
+	run, err := l.Run(inner, &p, nil)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -154,13 +154,7 @@ func argv(m Machine) []string {
 	if m.Debug != "" {
 		args = append(args, "-gdb", "unix:"+m.Debug+",server=on,wait=off", "-S")
 	}
-	if len(m.Trace) > 0 {
-		var ranges []string
-		for _, r := range m.Trace {
-			ranges = append(ranges, fmt.Sprintf("%#x+%#x", r.From, r.To-r.From))
-		}
-		args = append(args, "-d", "in_asm", "-D", filepath.Join(m.Dir, TraceLog), "-dfilter", strings.Join(ranges, ","))
-	}
+	args = append(args, m.traced()...)
 	if m.Restore != nil {
 		args = append(args, "-incoming", fmt.Sprintf("fd:%d", nextFD))
 	}

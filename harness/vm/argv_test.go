@@ -2,6 +2,7 @@ package vm
 
 import (
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,10 @@ func TestArgvOfTrace(t *testing.T) {
 	}
 	got := strings.Join(argv(m), " ")
 	if want := "-d in_asm -D /d/translated.log -dfilter 0xffffffff81000000+0x200,0x10+0x1"; !strings.Contains(got, want) {
+		t.Errorf("got %s", got)
+	}
+	m.Blocks = io.Discard
+	if got := strings.Join(argv(m), " "); !strings.Contains(got, "-d in_asm,exec,nochain -D /d/translated.log") {
 		t.Errorf("got %s", got)
 	}
 	if line := cmdline(m, virtioPort, 0); strings.Contains(line, "in_asm") {

@@ -56,7 +56,7 @@ func (m *Machine) SnapshotName(contents ...string) (string, error) {
 		return "", err
 	}
 	r.Kernel, r.Initrd, r.Dir, r.Monitor, r.Restore = "kernel", "initrd", "dir", false, nil
-	r.Trace, r.Patches = nil, nil
+	r.Trace, r.Blocks, r.Patches = nil, nil, nil
 	r.TSC = 0 // a measurement varies; Get compares it
 	host := ""
 	if r.Accel == KVM {

@@ -97,7 +97,8 @@ type Machine struct {
 	Debug    string        // wait for a debugger at this unix socket, which is created; no clock runs then
 	Monitor  bool          // the machine will be saved by Snapshots.Put
 	Patches  []Patch       // of the kernel in the snapshot that the machine starts from
-	Trace    []Range       // code whose translation QEMU logs in the file TraceLog of Dir; only under TCG
+	Trace    []Range       // code of which QEMU logs what it translates in the file TraceLog of Dir; only under TCG
+	Blocks   io.Writer     // gets that log as it comes, with a line for each time that a block is executed
 	Program  bool          // a program of the user runs, which can use all that the kernel has
 	Allow    *splat.Allow  // findings that do not count; nil means that all count
 	Console  io.Writer     // if not nil, gets a raw copy of the console as it comes
@@ -110,13 +111,6 @@ type Machine struct {
 	usages func(pid int) map[string]usage // tests replace it; nil means usages
 	boot   *boot                          // set by Start
 }
-
-// Range is a range of the kernel's addresses, without its end.
-type Range struct{ From, To uint64 }
-
-// TraceLog is the file in a machine's directory with what QEMU's -d in_asm logs: each block
-// of instructions in the ranges of Trace, before it is executed for the first time.
-const TraceLog = "translated.log"
 
 // Exit says how a machine ended.
 type Exit struct {
@@ -144,7 +138,8 @@ type boot struct {
 	pulse   pulse
 	meter   meter
 	monitor *os.File // QEMU's monitor, before it is used
-	finish  func()   // closes files and ends the watchers; runs once QEMU is gone
+	blocks  *blockLog
+	finish  func() // closes files and ends the watchers; runs once QEMU is gone
 
 	// Only the watcher uses these.
 	died    time.Duration // when the kernel said that it is dead
@@ -201,6 +196,11 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 			writeCmdline(r, p, time.Since(b.start))
 		}
 	}, r.Restore)
+	if b.blocks, err = newBlockLog(r); err != nil {
+		files.close()
+		channels.close()
+		return err
+	}
 	b.console.scan.Excuse = b.share
 	b.console.scan.Resumed = r.Restore != nil // the same kernel's log continues
 	b.proc, err = startProcess(r.QEMU, argv(r), channels.guests(), b.complaint)
@@ -208,6 +208,7 @@ func (m *Machine) start(ctx context.Context, b *boot) error {
 	if err != nil {
 		files.close()
 		channels.close()
+		b.blocks.close()
 		return fmt.Errorf("start qemu: %w", err)
 	}
 	b.meter.read = func() map[string]usage { return r.usages(b.proc.cmd.Process.Pid) }

@@ -27,6 +27,7 @@ func (b *boot) run(ctx context.Context, r Machine, c *channels, files *bootFiles
 		c.console.host.SetReadDeadline(time.Now().Add(time.Second))
 		<-drained
 		closeAll(c.console.host, b.monitor)
+		b.blocks.close()
 		b.collect()
 	})
 }

@@ -20,11 +20,12 @@ func (a *app) mutateCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mutate [CASE|FILE...]",
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
-		Long: `Run the cases once, and again for each change of one instruction of the kernel: a
+		Long: `Change one instruction of the kernel at a time, and run the cases that execute it: a
 conditional jump that is always or never taken, a call whose result is 0 or 1, another
 capability, another errno. Nothing is built and nothing boots: the change is made in the
 stream from which a saved machine starts (TCG only), and the run ends at the first case
-that is not as expected.
+that is not as expected. A first run of all cases shows which of them execute what; the
+cache keeps that. Cases that need a machine of their own are left out.
 
 A change counts as noticed if a case fails, a control or set-up fails, or the kernel
 reports a fault. One that no case executes is listed apart, as is a jump that always goes

@@ -1,0 +1,103 @@
+package cover
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"tokentest/harness/lab"
+	"tokentest/harness/plan"
+	"tokentest/harness/result"
+)
+
+// TraceCases runs the cases one at a time and returns the kernel's code, and which case executes
+// what of it. key names what the result depends on beside the code and the cases' names: the cache
+// keeps traces of a run in which every case is as expected.
+func TraceCases(ctx context.Context, o Options, key string) (*Code, *Traces, error) {
+	l := o.Machines()
+	k, err := l.Resolve(ctx, o.Kernel)
+	if err != nil {
+		return nil, nil, err
+	}
+	code, err := o.code(ctx, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	request := o.Request()
+	request.Batch = 1
+	p, err := plan.Load(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	path, err := o.tracesPath(code, p, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t := recall[Traces](path); t != nil {
+		t.Index(code)
+		return code, t, nil
+	}
+	t, err := code.follow(ctx, &l, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := keep(path, t); err != nil {
+		o.Log("cache the traces of %s: %v", o.Kernel, err)
+	}
+	return code, t, nil
+}
+
+// ErrNotClean means that the unchanged kernel is not as expected, so its traces say nothing.
+var ErrNotClean = errors.New("not every case is as expected on the unchanged kernel")
+
+// follow runs the cases and traces them.
+func (c *Code) follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, error) {
+	start := time.Now()
+	ranges, mark, err := c.traced()
+	if err != nil {
+		return nil, err
+	}
+	var followers []*follower
+	l.Trace, l.Follow = ranges, func() lab.Follower {
+		followers = append(followers, newFollower(mark))
+		return followers[len(followers)-1]
+	}
+	run, err := l.Run(ctx, p, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case run.Kernels[0].Error != "":
+		return nil, errors.New(run.Kernels[0].Error)
+	case run.ExitCode() != result.ExitOK:
+		return nil, fmt.Errorf("%w: see tokentest run", ErrNotClean)
+	}
+	t := &Traces{Took: time.Since(start)}
+	for _, f := range followers {
+		if err := t.add(f); err != nil {
+			return nil, err
+		}
+	}
+	t.Index(c)
+	return t, t.check(c, p.Cases, run.Kernels[0])
+}
+
+func (o *Options) tracesPath(code *Code, p *plan.Plan, key string) (string, error) {
+	dir, err := o.cacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	fmt.Fprintln(sum, keptFormat, key, code.BuildID)
+	for _, u := range code.Units {
+		fmt.Fprintln(sum, u.Name)
+	}
+	for _, c := range p.Cases {
+		fmt.Fprintln(sum, c.ID)
+	}
+	return filepath.Join(dir, "traces", fmt.Sprintf("%x.gob.zst", sum.Sum(nil)[:16])), nil
+}
