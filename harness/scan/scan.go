@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
@@ -55,14 +54,18 @@ func Logs(names []string) ([]string, error) {
 	return out, nil
 }
 
-// ofKernel matches a line of a kernel log: with the kernel's time stamp or its level, as syslog writes it, or the first
-// line of a log without either.
-var ofKernel = regexp.MustCompile(`(?m)^(<\d+>)?\[\s*\d+\.\d+\]|^<\d+>|\bkernel: |^Linux version \d`)
+// Result is what Log found in a log.
+type Result struct {
+	Found  bool       // there is a fault
+	Counts bool       // one is not on the list, or the kernel died
+	Read   splat.Read // what the lines were taken for
+}
 
-// Log writes a line to w for each fault in a log; Stdin is read from stdin. found says whether there is one, counts
-// whether one is not on the list, or the kernel died.
-func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (found, counts bool, err error) {
+// Log writes a line to w for each fault in a log; Stdin is read from stdin. A log that cannot be read is a usage error.
+// A log without a line of the kernel is another error, as nothing was decided.
+func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (Result, error) {
 	var text []byte
+	var err error
 	if name == Stdin {
 		text, err = io.ReadAll(stdin)
 	} else {
@@ -70,13 +73,17 @@ func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (found, 
 	}
 	switch {
 	case err != nil:
-		return false, false, usage.Errorf("read the log: %w", err)
+		return Result{}, usage.Errorf("read the log: %w", err)
 	case len(strings.TrimSpace(string(text))) == 0:
-		return false, false, usage.Errorf("%s: the log is empty: nothing was scanned", name)
+		return Result{}, fmt.Errorf("scan %s: the log is empty", name)
 	}
 	r := splat.Scan(text)
-	if len(r.Findings) == 0 && r.InitExit == "" && !ofKernel.Match(text) {
-		return false, false, usage.Errorf("%s: no line of a kernel log is in it: nothing was scanned", name)
+	res := Result{Read: splat.Survey(text)}
+	if r.Init != nil {
+		r.Findings = append(r.Findings, *r.Init)
+	}
+	if len(r.Findings) == 0 && res.Read.Kernel == 0 {
+		return res, fmt.Errorf("scan %s: %s; scan the console, or the output of dmesg or journalctl -k", name, res.Read)
 	}
 	allow.Apply(r.Findings)
 	for _, f := range r.Findings {
@@ -85,13 +92,11 @@ func Log(w io.Writer, stdin io.Reader, name string, allow *splat.Allow) (found, 
 		if f.Allowed != "" {
 			line += " allowed: " + f.Allowed
 		} else {
-			counts = true
+			res.Counts = true
 		}
 		fmt.Fprintln(w, line)
 	}
-	if r.InitExit != "" {
-		fmt.Fprintf(w, "%s: panic: PID 1 exited (%s)\n", name, r.InitExit)
-	}
-	dead := r.Fatal != nil || r.InitExit != "" // no entry allows a dead kernel
-	return len(r.Findings) > 0 || r.InitExit != "", counts || dead, nil
+	res.Found = len(r.Findings) > 0
+	res.Counts = res.Counts || r.Fatal != nil || r.Init != nil // no entry allows a dead kernel
+	return res, nil
 }

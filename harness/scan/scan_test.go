@@ -53,9 +53,9 @@ func TestLog(t *testing.T) {
 			list = nil
 		}
 		var out strings.Builder
-		found, counts, err := Log(&out, strings.NewReader(tt.text), Stdin, list)
-		if err != nil || found != tt.found || counts != tt.counts || (out.Len() > 0) != tt.found {
-			t.Errorf("%s: found %t, counts %t, %v: %q", tt.name, found, counts, err, out.String())
+		r, err := Log(&out, strings.NewReader(tt.text), Stdin, list)
+		if err != nil || r.Found != tt.found || r.Counts != tt.counts || (out.Len() > 0) != tt.found {
+			t.Errorf("%s: got %+v, %v: %q", tt.name, r, err, out.String())
 		}
 		if tt.name == "warning" && !strings.HasPrefix(out.String(), "-:2: warn: ") {
 			t.Errorf("%s: it begins on line 2: %q", tt.name, out.String())
@@ -65,10 +65,12 @@ func TestLog(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	var out strings.Builder
-	if _, _, err := Log(&out, strings.NewReader(" \n"), Stdin, nil); !isUsage(err) {
-		t.Errorf("an empty log: got %v", err)
+	for _, text := range []string{" \n", "root:x:0\n", "2026-11-27T12:00:00+0200 host sshd[1]: a\n"} {
+		if _, err := Log(&out, strings.NewReader(text), Stdin, nil); err == nil || isUsage(err) {
+			t.Errorf("%q has no verdict: got %v", text, err)
+		}
 	}
-	if _, _, err := Log(&out, nil, filepath.Join(t.TempDir(), "absent"), nil); !isUsage(err) {
+	if _, err := Log(&out, nil, filepath.Join(t.TempDir(), "absent"), nil); !isUsage(err) {
 		t.Errorf("no log: got %v", err)
 	}
 	for _, name := range []string{filepath.Join(t.TempDir(), "absent"), file(t, "allow", "warn: *\n")} {

@@ -23,6 +23,7 @@ type traits struct {
 	carried bool // such a message
 	single  bool // one line, not a report
 	part    bool // starts a report only if none of its kind is open
+	inside  bool // counts only after a "cut here" line: else it is an ordinary message
 }
 
 var (
@@ -34,6 +35,7 @@ var (
 	stuck   = traits{rip: true}
 	single  = traits{single: true}
 	part    = traits{part: true}
+	inside  = traits{carrier: true, inside: true}
 	plain   = traits{}
 )
 
@@ -41,9 +43,12 @@ var (
 var rules = []rule{
 	{KindPanic, re(`^Kernel panic - not syncing: (.*)`), "kernel panic: $1", traits{fatal: true}},
 
-	{KindOops, re(`^BUG: (kernel NULL pointer dereference|unable to handle page fault)`), "BUG: $1", fault},
-	{KindOops, re(`^BUG: (unable to handle kernel (?:NULL pointer dereference|paging request))`), "BUG: $1", fault},
-	{KindOops, re(`^Unable to handle kernel (.*?) at `), "unable to handle kernel $1", fault},
+	{KindOops, re(`^BUG: ([Kk]ernel NULL pointer dereference|[Uu]nable to handle page fault)`), "BUG: $1", fault},
+	{KindOops, re(`^BUG: ([Uu]nable to handle kernel .*?)(?: at (?:virtual address )?[0-9a-f]|$)`), "BUG: $1", fault},
+	{KindOops, re(`^(?:CPU \d+ )?[Uu]nable to handle kernel (.*?)(?: (?:for data )?at |$| in virtual)`),
+		"unable to handle kernel $1", fault},
+	{KindOops, re(`^Unhandled (fault|prefetch abort): (.*?) \(0x`), "unhandled $1: $2", fault},
+	{KindOops, re(`^Bad mode in (.*?) handler detected`), "bad mode in $1 handler", fault},
 	{KindOops, re(`^BUG: (.*stack guard page was hit)`), "BUG: $1", fault},
 	{KindOops, re(`^(?:traps: )?PANIC: (double fault)`), "$1", fault},
 	{KindOops, re(`^(?:BUG: k|K|k)(ernel stack overflow)`), "k$1", fault},
@@ -52,9 +57,12 @@ var rules = []rule{
 	{KindOops, re(`^CFI failure at ([^+ ]+)`), "CFI failure in $1", fault},
 	{KindOops, re(`^(?:mce: )?\[Hardware Error\]: Machine check events logged`), "machine check", single},
 	{KindOops, re(`^(?:Oops: )?` + exceptions + `\b.*\[#\d+\]`), "$1", die},
+	{KindOops, re(`^Internal error: (?:Oops - )?([^:\[]*?)(?:: [0-9a-f]+)? \[#\d+\]`), "internal error: $1", die},
+	{KindOops, re(`^Oops - ([^:\[]*?)(?:: [0-9a-f]+)? ?\[#\d+\]`), "Oops: $1", die},
 	{KindOops, re(`^(?:Internal error: )?Oops\b.*`), "Oops", die},
 	{KindOops, re(`^general protection fault\b`), "general protection fault", fault},
-	{KindBug, re(`^kernel BUG at (\S+?):\d+`), "kernel BUG at $1", bugAt},
+	{KindBug, re(`^[Kk]ernel BUG at (\S+?):\d+`), "kernel BUG at $1", bugAt},
+	{KindOops, re(dies), "$1", die},
 
 	{KindKASAN, re(`^BUG: KASAN: (.*)`), "KASAN: $1", plain},
 	{KindKCSAN, re(`^BUG: KCSAN: (.*)`), "KCSAN: $1", plain},
@@ -64,12 +72,13 @@ var rules = []rule{
 
 	{KindLockup, re(`^(?:NMI )?(?:watchdog: )?BUG: (soft lockup)`), "$1", stuck},
 	{KindLockup, re(`^(?:NMI )?(?:watchdog: )?(?:CPU\d+: )?Watchdog detected (hard LOCKUP)`), "hard lockup", stuck},
+	{KindLockup, re(`^watchdog: CPU \d+ (?:self-)?(?:detected )?(?:Hard|hard) LOCKUP`), "hard lockup", stuck},
 	{KindLockup, re(`^BUG: (workqueue lockup)`), "$1", plain},
 	{KindRCU, re(`^(?:rcu: )?INFO: (rcu_\w+) (?:self-)?detected (?:expedited )?stalls?`), "RCU stall: $1", plain},
-	{KindRCU, re(`^rcu: (rcu_\w+) (?:grace-period )?kthread (?:starved|timer wakeup didn't happen)`),
+	{KindRCU, re(`^(?:rcu: )?(rcu_\w+) (?:grace-period )?kthread (?:starved|timer wakeup didn't happen)`),
 		"RCU stall: $1", plain},
 	{KindHungTask, re(`^INFO: task (.+):\d+ (?:<(?:reader|writer)> )?(?:is )?blocked on an? `), "hung task: $1", part},
-	{KindHungTask, re(`^INFO: task (.+):\d+ (?:is )?blocked `), "hung task: $1", plain},
+	{KindHungTask, re(`^INFO: task (.+):\d+ (?:(?:is )?blocked|can't die for more than) `), "hung task: $1", plain},
 
 	{KindAtomic, re(`^BUG: (scheduling while atomic): ([^/]+)`), "$1: $2", plain},
 	{KindAtomic, re(`^BUG: (sleeping function called from invalid context at \S+)`), "$1", plain},
@@ -78,9 +87,12 @@ var rules = []rule{
 	{KindLockdep, re(lockdep +
 		`(inconsistent lock state|suspicious RCU usage|bad (?:unlock balance|contention) detected)`),
 		"lockdep: $1", plain},
-	{KindLockdep, re(lockdep + `(held lock freed|lock held (?:when|at).*|Nested lock was not taken|Invalid wait context)`),
+	{KindLockdep, re(lockdep + `(held lock freed|lock held (?:when|at).*|locks still held.*|Nested lock was not taken|` +
+		`Invalid wait context)`),
 		"lockdep: $1", plain},
-	{KindLockdep, re(`^(?:\[ )?WARNING: (\S+-safe -> \S+-unsafe lock order detected)`), "lockdep: $1", plain},
+	{KindLockdep, re(lockdep + `(\S+-safe -> \S+-unsafe lock order detected)`), "lockdep: $1", plain},
+	{KindLockdep, re(lockdep + `.*/\d+ (still has locks held|is leaving the kernel with locks still held)`),
+		"lockdep: $1", plain},
 	{KindLockdep, re(`^INFO: (trying to register non-static key)`), "lockdep: $1", carried},
 	{KindLockdep, re(`^(DEBUG_LOCKS_WARN_ON)`), "lockdep: $1", carried},
 	{KindLockdep, re(`^BUG: (MAX_LOCK\w+) too low`), "lockdep: $1", carried},
@@ -94,6 +106,7 @@ var rules = []rule{
 		"slab corruption in $1: $2", carried},
 	{KindCorruption, re(`^ODEBUG: (\S+(?: active)?) (?:\(|active|object)`), "ODEBUG: $1", carried},
 	{KindCorruption, re(`^(VFS: Busy inodes after unmount)`), "$1", plain},
+	{KindKmemleak, re(`^BUG: (memory leak)`), "$1", plain},
 	{KindKmemleak, re(`^kmemleak: \d+ new suspected memory leaks`), "kmemleak: new suspected memory leaks", single},
 	{KindOOM, re(`^(` + outOfMemory + `): Kill(?:ed)? process \d+ \((.*?)\)`),
 		"$1: killed $2", single},
@@ -101,14 +114,23 @@ var rules = []rule{
 	{KindOther, re(`^unregister_netdevice: waiting for (\S+)`), "unregister_netdevice: waiting for $1", single},
 
 	{KindWarn, re(`^WARNING: CPU: \d+ PID: \d+ at (\S+?):\d+ (\S+)`), "WARNING in $2 ($1)", carrier},
-	{KindWarn, re(`^WARNING: (\S+?):\d+ at (\S+?)(?:,|$| )`), "WARNING in $2 ($1)", carrier},
-	{KindWarn, re(`^WARNING: (.*)`), "WARNING: $1", carrier},
+	{KindWarn, re(`^WARNING: (?:\[.*\] )?(\S+?):\d+ at (\S+?)(?:,|$| )`), "WARNING in $2 ($1)", carrier},
+	{KindWarn, re(`^WARNING: (?:CPU: \d+ PID: \d+ )?at (\S+?):\d+ (\S+)`), "WARNING in $2 ($1)",
+		carrier}, // before 3.11
+	{KindWarn, re(`^WARNING: (?:CPU: \d+ PID: \d+ )?at (?:0x)?[0-9a-f]{6,}`), "WARNING at an address", carrier},
+	{KindWarn, re(`^WARNING: ((?:kernel stack|can't \w+ registers|stack (?:recursion|going)).*?)(?: at |$)`),
+		"WARNING: $1", plain},
+	{KindWarn, re(`^WARNING: (.*)`), "WARNING: $1", inside},
 	{KindBug, re(`^BUG: (.*)`), "BUG: $1", plain},
 }
 
 // exceptions are the names under which the kernel dies of a CPU exception.
 const exceptions = `(general protection fault|invalid opcode|divide error|stack segment|` +
-	`int3|segment not present|bounds)`
+	`int3|segment not present|bounds|alignment check|simd exception|invalid TSS)`
+
+// dies matches the line with which every architecture dies of what has no rule of its own: the name, a code, and the
+// count of deaths.
+const dies = `^([A-Za-z][\w '/,.()-]{2,60}?)(?:: [0-9a-f]+)?(?: ilc:\d)? ?\[#\d+\](?:$|[ :])`
 
 // outOfMemory begins the report of the OOM killer.
 const outOfMemory = `(?:Memory cgroup out|Out) of memory(?: \(oom_kill_allocating_task\))?`

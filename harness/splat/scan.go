@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -30,6 +29,9 @@ type Scanner struct {
 	// Resumed says that the log continues that of another machine: the kernel is
 	// already running, and its clock with it.
 	Resumed bool
+	// Stamps says whether the kernel stamps its lines; StampsUnknown lets the first
+	// stamped line decide.
+	Stamps Stamps
 
 	offset  int64             // of the line in partial
 	partial []byte            // a line without its end
@@ -39,6 +41,7 @@ type Scanner struct {
 	dropped int // findings past maxFindings
 	fatal   *draft
 	exit    string // Report.InitExit
+	init    *draft // the panic that exit is of
 	reason  string // Report.AgentReason
 	last    string
 	clock   time.Duration // the guest's, on the last line that has a time stamp
@@ -93,13 +96,16 @@ func (s *Scanner) line(raw string) {
 	if strings.TrimSpace(l.msg) != "" {
 		s.last = raw
 	}
-	s.stamped = s.stamped || s.Resumed || l.stamped
+	if l.form == formForeign {
+		return
+	}
+	s.stamped = s.Stamps == StampsAll || s.Stamps == StampsUnknown && (s.stamped || s.Resumed || l.stamped())
 	if l.at > 0 {
 		s.tick(l.at)
 	}
 	// If the kernel stamps its lines, a line without a stamp is a program's. It
 	// can stand inside a report, but does not start one.
-	if s.stamped && !l.stamped {
+	if s.stamped != l.stamped() {
 		if cur := s.open[l.caller]; cur != nil {
 			cur.add(l.msg, raw)
 		}
@@ -109,8 +115,33 @@ func (s *Scanner) line(raw string) {
 		s.own(own)
 		return
 	}
-	s.message(l.msg, raw, l.caller)
+	s.message(l.last().msg, raw, l.caller)
 }
+
+// last is the line without a text before it that the kernel or a program did not end,
+// if a report begins after it.
+func (l *line) last() *line {
+	if !l.stamped() {
+		if m := unfinished.FindStringSubmatchIndex(l.msg); m != nil {
+			return &line{msg: l.msg[m[2]:]}
+		}
+		return l
+	}
+	if at := midStamp(l.msg); at > 0 {
+		if next := unprefix(l.msg[at:]); strings.HasPrefix(next.msg, cutHere) || ours(next.msg) {
+			return &next
+		}
+	}
+	return l
+}
+
+// unfinished matches the beginning of a report after other text in a line without a
+// stamp. After a space or a quotation mark it is part of a sentence, except after a prompt.
+var unfinished = re(`(?:[^\s"'` + "`" + `(=]|login: |[#$>] )(` + cutHereText + `|Kernel panic - not syncing: |` +
+	`WARNING: CPU: \d+ PID: \d+ at |BUG: (?:K[A-Z]+AN|KFENCE|unable to handle|kernel NULL)|` +
+	`general protection fault.*\[#\d|INFO: (?:rcu_\w+ (?:self-)?detected|task \S+:\d+ blocked))`)
+
+const cutHereText = `-{12}\[ cut here \]-{12}`
 
 // own takes a line of the guest's own programs, which never is a finding.
 func (s *Scanner) own(text string) {
@@ -161,12 +192,13 @@ func (s *Scanner) message(msg, raw, caller string) {
 		s.begin(caller, raw)
 		return
 	}
-	if r, m := find(msg); r != nil {
+	unnamed := cur != nil && cur.rule == nil
+	if r, m := find(msg); r != nil && (unnamed || !r.inside) && !strings.Contains(msg, " [inline]") {
 		s.matched(r, msg, m, raw, caller)
 		return
 	}
 	if cur == nil {
-		if strings.HasPrefix(msg, endMark) && len(s.drafts) == 0 {
+		if strings.HasPrefix(msg, endMark) && len(s.drafts) == 0 && s.exit == "" {
 			s.begin(caller, raw).name(&endOnly, endOnly.title)
 			delete(s.open, caller)
 		}
@@ -235,6 +267,9 @@ func (s *Scanner) panicked(r *rule, title, msg, raw, caller string) {
 		s.fatal = cause
 	case strings.Contains(msg, "Attempted to kill init!"):
 		s.exit = cmp.Or(exitcode.FindString(msg), "exit code unknown")
+		s.init = s.draft(raw)
+		s.init.name(r, "kernel panic: Attempted to kill init! "+s.exit)
+		s.open[caller] = s.init
 	default:
 		d := s.begin(caller, raw)
 		d.name(r, title)
@@ -259,12 +294,17 @@ func (s *Scanner) causeOf(title string) *draft {
 	return nil
 }
 
-// begin opens a report that has no name yet.
-func (s *Scanner) begin(caller, raw string) *draft {
-	d := &draft{Finding: Finding{Lines: []string{raw}, Offset: s.offset, Time: s.now(), Mark: s.mark}}
+// draft is a report that begins with a line.
+func (s *Scanner) draft(raw string) *draft {
 	if s.open == nil {
 		s.open = map[string]*draft{}
 	}
+	return &draft{Finding: Finding{Lines: []string{raw}, Offset: s.offset, Time: s.now(), Mark: s.mark}}
+}
+
+// begin opens a report that has no name yet.
+func (s *Scanner) begin(caller, raw string) *draft {
+	d := s.draft(raw)
 	s.open[caller] = d
 	if len(s.drafts) < maxFindings {
 		s.drafts = append(s.drafts, d)
@@ -294,18 +334,11 @@ func (d *draft) continues(r *rule) bool {
 // opening is the "cut here" line, which may follow a message that it carries.
 var opening = rule{traits: carrier}
 
-var (
-	ripLine = re(`^RIP: [0-9a-f]{4}:([^+ ]+)\+0x`)
-	pcLine  = re(`^pc : ([^+ ]+)\+0x`)
-)
-
 // add takes a further line of the report.
 func (d *draft) add(msg, raw string) {
 	if d.rule != nil && d.rule.rip && !strings.Contains(d.Title, " in ") {
-		for _, re := range []*regexp.Regexp{ripLine, pcLine} {
-			if m := re.FindStringSubmatch(msg); m != nil {
-				d.Title += " in " + normalise(m[1])
-			}
+		if name := atFault(msg); name != "" {
+			d.Title += " in " + name
 		}
 	}
 	if len(d.Lines) < maxLines {
@@ -323,8 +356,12 @@ func (s *Scanner) Close() Report {
 		if d.rule == nil { // a "cut here" line without a report after it
 			d.Kind, d.Title = KindWarn, "WARNING without a name"
 		}
-		d.Fingerprint = fingerprint(&d.Finding)
+		d.finish()
 		r.Findings = append(r.Findings, d.Finding)
+	}
+	if s.init != nil {
+		s.init.finish()
+		r.Init = &s.init.Finding
 	}
 	if s.dropped > 0 {
 		more := Finding{

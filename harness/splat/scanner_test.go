@@ -166,24 +166,81 @@ func TestLastLine(t *testing.T) {
 }
 
 func TestUnprefix(t *testing.T) {
+	const at = 1500 * time.Millisecond
+	of := func(f form, caller string, at time.Duration) line {
+		return line{msg: "a", form: f, caller: caller, at: at}
+	}
 	for raw, want := range map[string]line{
-		"a":                                   {msg: "a"},
-		"[    1.500000] a":                    {msg: "a", stamped: true, at: 1500 * time.Millisecond},
-		"<4>[    1.500000] a":                 {msg: "a", stamped: true, at: 1500 * time.Millisecond},
-		"[    1.5][  T12] a":                  {msg: "a", stamped: true, at: 1500 * time.Millisecond, caller: "T12"},
-		"[    1.5][   C0] a":                  {msg: "a", stamped: true, at: 1500 * time.Millisecond, caller: "C0"},
-		"[Fri Nov 27 12:00:00 2026] a":        {msg: "a", stamped: true},
-		"Nov 27 12:00:00 host kernel: a":      {msg: "a"},
-		"[not a stamp] a":                     {msg: "[not a stamp] a"},
-		"login: [    2.000000] a":             {msg: "a", stamped: true, at: 2 * time.Second},
-		"[    1.5] [drm] a":                   {msg: "[drm] a", stamped: true, at: 1500 * time.Millisecond},
-		"":                                    {},
-		"[":                                   {msg: "["},
-		"[    1.000000]":                      {stamped: true, at: time.Second},
-		"<9999999999999999999999999999999> a": {msg: "<9999999999999999999999999999999> a"},
+		"a":                                                           {msg: "a"},
+		"[    1.500000] a":                                            of(formPrintk, "", at),
+		"<4>[    1.500000] a":                                         of(formPrintk, "", at),
+		"<4>a":                                                        {msg: "a"},
+		"[    1.5][  T12] a":                                          of(formPrintk, "T12", at),
+		"[    1.500000] [  T12] a":                                    of(formPrintk, "T12", at),
+		"[    1.5][   C0] a":                                          of(formPrintk, "C0", at),
+		"[    1.500000] [1:   demo:  311] a":                          of(formPrintk, "demo", at),
+		"[    1.500000] (0)[311:demo]a":                               of(formPrintk, "demo", at),
+		"[    1.500000s][pid:1,cpu0,demo]a":                           of(formPrintk, "demo", at),
+		"[    1.500000] host kernel: a":                               of(formPrintk, "", at),
+		"[    1.500000 <    0.000003>] a":                             of(formDmesg, "", 0),
+		"[<    0.000003>] a":                                          of(formDmesg, "", 0),
+		"[  +0.000003] a":                                             of(formDmesg, "", 0),
+		"[Jul30 09:47] a":                                             of(formDmesg, "", 0),
+		"[Fri Nov 27 12:00:00 2026] a":                                of(formDmesg, "", 0),
+		"[пт ноя 27 12:00:00 2026] a":                                 of(formDmesg, "", 0),
+		"[Fri Nov 27 12:00:00 2026 <    0.000003>] a":                 of(formDmesg, "", 0),
+		"kern  :warn  : [Fri Nov 27 12:00:00 2026] a":                 of(formDmesg, "", 0),
+		"kern  :warn  : [    1.500000] a":                             of(formDmesg, "", at),
+		"kern  :warn  : a":                                            of(formDmesg, "", 0),
+		"2026-11-27T12:00:00,974209+02:00 a":                          of(formDmesg, "", 0),
+		"2026-11-27T12:00:00,974209+02:00 [   T12] a":                 of(formDmesg, "T12", 0),
+		"\x1b[32m[    1.500000] \x1b[0m\x1b[31ma\x1b[0m":              of(formPrintk, "", at),
+		"[\u00a0 \u00a0 1.500000] a":                                  of(formPrintk, "", at),
+		"4,1208,1500000,-;a":                                          of(formKmsg, "", at),
+		"4,1208,1500000,-,caller=T12;a":                               of(formKmsg, "T12", at),
+		"6.12.0,4,1208,1500000,-,ncfrag=0/33;a":                       of(formKmsg, "", at),
+		"Nov 27 12:00:00 host kernel: a":                              of(formSyslog, "", 0),
+		"Nov 27 12:00:00 host kernel: [    1.500000] a":               of(formSyslog, "", at),
+		"Nov 27 12:00:00 host kernel: [    1.500000][  T12] a":        of(formSyslog, "T12", at),
+		"Nov 27 12:00:00.974209 host kernel: a":                       of(formSyslog, "", 0),
+		"2026-11-27T12:00:00+0200 host kernel: a":                     of(formSyslog, "", 0),
+		"2026-11-27T12:00:00.974209+02:00 host kernel: a":             of(formSyslog, "", 0),
+		"2026-11-27T12:00:00.974209Z host kernel: a":                  of(formSyslog, "", 0),
+		"Fri 2026-11-27 12:00:00 CEST host kernel: a":                 of(formSyslog, "", 0),
+		"1785397624.974209 host kernel: a":                            of(formSyslog, "", 0),
+		"<4>1 2026-11-27T12:00:00.974209+02:00 host kernel - - - a":   of(formSyslog, "", 0),
+		"Fri Nov 27 12:00:00 2026 kern.warn kernel: [    1.500000] a": of(formSyslog, "", at),
+		"ноя 27 12:00:00 host kernel: a":                              of(formSyslog, "", 0),
+		"11月 27 12:00:00 host kernel: a":                              of(formSyslog, "", 0),
+		"2026-11-27T12:00:00.9742090Z [    1.500000] a":               of(formPrintk, "", at),
+		"[2026-11-27 12:00:00] [    1.500000] a":                      of(formPrintk, "", at),
+		"> [    1.500000] a":                                          of(formPrintk, "", at),
+		"login: [    2.000000] a":                                     of(formPrintk, "", 2*time.Second),
+		"[2026-11-27 12:00:00] a":                                     {msg: "a"},
+		"2026-11-27 12:00:00 a":                                       {msg: "a"},
+		"[not a stamp] a":                                             {msg: "[not a stamp] a"},
+		"[1] a":                                                       {msg: "[1] a"},
+		"[12:00:00] a":                                                {msg: "[12:00:00] a"},
+		"[    1.5] [drm] a":                                           {msg: "[drm] a", form: formPrintk, at: at},
+		"":                                                            {},
+		"[":                                                           {msg: "["},
+		"[    1.000000]":                                              {form: formPrintk, at: time.Second},
+		"<9999999999999999999999999999999> a":                         {msg: "<9999999999999999999999999999999> a"},
 	} {
 		if got := unprefix(raw); got != want {
 			t.Errorf("%q: got %+v, want %+v", raw, got, want)
+		}
+	}
+}
+
+// TestForeign: a log daemon says that another program wrote the line.
+func TestForeign(t *testing.T) {
+	for _, raw := range []string{
+		"Nov 27 12:00:00 host sshd[12]: a", "2026-11-27T12:00:00+0200 host systemd[1]: a",
+		"2026-11-27T12:00:00.974209+02:00 host cron: a", "[    1.500000] host systemd[1]: a",
+	} {
+		if got := unprefix(raw); got.form != formForeign {
+			t.Errorf("%q: got %+v", raw, got)
 		}
 	}
 }

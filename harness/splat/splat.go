@@ -70,7 +70,7 @@ func (f *Finding) Counts() bool { return f.Allowed == "" && f.Host == nil }
 
 // Limits that bound the memory that a flood of reports takes.
 const (
-	maxLines    = 64   // of one finding
+	maxLines    = 400  // of one finding
 	maxLine     = 1024 // bytes of one line
 	maxFindings = 100
 )
@@ -80,13 +80,14 @@ type Report struct {
 	Findings    []Finding // in the order in which they began
 	Fatal       *Finding  // the one that killed the kernel; nil if none did
 	InitExit    string    // the exit code, as printed, of a PID 1 that exited by itself; "" if it did not
+	Init        *Finding  // the panic that InitExit is of; it is not in Findings
 	AgentReason string    // why the agent gave up, in its own words
 	LastLine    string    // the last line that is not empty
 }
 
 // Scan finds the kernel's reports in a complete console log.
 func Scan(log []byte) Report {
-	var s Scanner
+	s := Scanner{Stamps: Survey(log).Stamps}
 	s.Write(log)
 	return s.Close()
 }

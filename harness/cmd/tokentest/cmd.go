@@ -153,6 +153,8 @@ func flatten(err error) []error {
 	switch e := err.(type) {
 	case *usage.Error:
 		return flatten(e.Err)
+	case codedError:
+		return flatten(e.error)
 	case *multierror.Error:
 		list = e.Errors
 	case interface{ Unwrap() []error }:

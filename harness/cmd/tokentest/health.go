@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 
+	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -10,6 +11,7 @@ import (
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/scan"
+	"tokentest/harness/splat"
 )
 
 func (a *app) scanCmd() *cobra.Command {
@@ -20,7 +22,9 @@ func (a *app) scanCmd() *cobra.Command {
 		Long: `Read kernel logs (a console, dmesg, or a system log), or the consoles of a stored RUN,
 and list each panic, oops, warning, sanitizer report and stall with its fingerprint.
 Without LOG it reads the standard input, or on a terminal the newest run (latest).
-The exit code is 1 if one of them counts.`,
+It says what it took the lines of each log for: those that printk, dmesg, journalctl, a log
+daemon or netconsole stamped are the kernel's. The exit code is 1 if a fault counts, and 3
+if no line of a log is recognised as the kernel's.`,
 		Example: "  tokentest scan latest\n  dmesg | tokentest scan --allow reports.txt",
 		RunE: func(_ *cobra.Command, args []string) error {
 			list, err := scan.ReadAllow(allow)
@@ -31,25 +35,35 @@ The exit code is 1 if one of them counts.`,
 			if err != nil {
 				return err
 			}
-			found := false
-			for _, name := range logs {
-				any, counts, err := scan.Log(a.stdout, a.stdin, name, list)
-				if err != nil {
-					return err
-				}
-				if counts {
-					a.code = result.ExitDiffers
-				}
-				found = found || any
-			}
-			if !found {
-				a.note("no fault in %s", report.Count(len(logs), "log"))
-			}
-			return nil
+			return a.scan(logs, list)
 		},
 	}
 	c.Flags().StringArrayVar(&allow, "allow", nil, "do not count what `FILE` lists; may be repeated")
 	return c
+}
+
+// scan scans each log, also after one that cannot be scanned.
+func (a *app) scan(logs []string, allow *splat.Allow) error {
+	var errs *multierror.Error
+	found, counts := false, false
+	for _, name := range logs {
+		r, err := scan.Log(a.stdout, a.stdin, name, allow)
+		if err != nil {
+			errs = multierror.Append(errs, err)
+			continue
+		}
+		a.note("%s: %s", name, r.Read)
+		found, counts = found || r.Found, counts || r.Counts
+	}
+	switch {
+	case counts && errs != nil:
+		return codedError{errs, result.ExitDiffers}
+	case counts:
+		a.code = result.ExitDiffers
+	case !found && errs == nil:
+		a.note("no fault in %s", report.Count(len(logs), "log"))
+	}
+	return errs.ErrorOrNil()
 }
 
 // logs are the names of what to scan; without any, the standard input, or the newest run if that is a terminal.
