@@ -186,6 +186,9 @@ func (r *repo) checkout(ctx context.Context, commit string, o Options) error {
 	os.RemoveAll(filepath.Join(r.src(), ".git", "rebase-apply"))
 	// The lock is that of a git that was killed, because this process has the lock of the tree.
 	os.Remove(filepath.Join(r.src(), ".git", "index.lock"))
+	if n := r.toWrite(ctx, commit); n >= manyFiles {
+		o.log("checking out %.12s of %s: %d files are to be written, which takes a minute or more", commit, r.name, n)
+	}
 	var said lastPart
 	stop := o.during(func() string { return said.checkoutText(commit) })
 	defer stop()
@@ -196,6 +199,23 @@ func (r *repo) checkout(ctx context.Context, commit string, o Options) error {
 		return fmt.Errorf("check out %.12s of %s: %w", commit, r.name, err)
 	}
 	return nil
+}
+
+// manyFiles is how many files a checkout must write to be announced before it begins.
+const manyFiles = 10000
+
+// toWrite is how many files a checkout of a commit writes or removes; 0 if git does not know the
+// commit, which the checkout reports.
+func (r *repo) toWrite(ctx context.Context, commit string) int {
+	list := []string{"ls-tree", "-r", "-z", "--name-only", commit}
+	if head, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "HEAD"); err == nil {
+		list = []string{"diff-tree", "-r", "-z", "--name-only", head, commit}
+	}
+	names, err := r.git(ctx, list...)
+	if err != nil {
+		return 0
+	}
+	return strings.Count(names, "\x00")
 }
 
 // PatchError means that a patch does not apply.

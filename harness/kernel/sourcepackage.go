@@ -117,7 +117,7 @@ func (d *debian) fillSource(ctx context.Context, p pkg, r *repo) error {
 	if err != nil {
 		return err
 	}
-	d.log("unpacking %s, once for this version", p.Name)
+	d.log("unpacking %s, once for this version: it takes a minute or more", p.Name)
 	fresh := &repo{dir: temp, name: r.name}
 	if err := untarSource(ctx, debs[0], fresh.src()); err != nil {
 		return fmt.Errorf("unpack %s %s: %w", p.Name, p.Version, err)

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,6 +70,37 @@ func TestCheckoutText(t *testing.T) {
 	l.Write([]byte("Updating files:   5% (4000/80000)\rUpdating files:  50% (40000/80000)\r"))
 	if got := l.checkoutText("0123456789abcdef"); got != "checking out 0123456789ab, 40000 of 80000 files" {
 		t.Error(got)
+	}
+}
+
+// TestCheckoutAnnounced says before a checkout that it takes long, only if it writes many files.
+func TestCheckoutAnnounced(t *testing.T) {
+	w := newYard(t)
+	w.git("tag", "few")
+	many := filepath.Join(w.tree, "many")
+	err := os.Mkdir(many, 0o755)
+	for i := range manyFiles {
+		err = errors.Join(err, os.WriteFile(filepath.Join(many, fmt.Sprint(i)), nil, 0o644))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.git("add", "-A")
+	w.git("commit", "-q", "-m", "many")
+	w.git("tag", "many")
+	w.write("int other;\n")
+	w.git("commit", "-q", "-a", "-m", "one file")
+	for _, step := range []struct {
+		rev  string
+		long bool
+	}{{"few", false}, {"many", true}, {"main", false}} {
+		if _, err := w.resolve("git:" + w.tree + "#" + step.rev); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.said) == 0 || regexp.MustCompile(
+			`^checking out [0-9a-f]{12} of .*: 10000 files are to be written, which takes`).MatchString(w.said[0]) != step.long {
+			t.Errorf("%s: %q", step.rev, w.said)
+		}
 	}
 }
 
