@@ -167,7 +167,8 @@ func (k *kcidb) identifier(parts ...string) string {
 	return k.origin + ":" + clean(strings.Join(parts, ":"))
 }
 
-var commitHash = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// commitHash is the only form of a commit that KCIDB takes.
+var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 func (k *kcidb) checkoutID(kr *run) string {
 	return k.identifier("checkout", digest(kr.Commit, kr.Source, cmp.Or(kr.Digest, kr.Ref)))
@@ -207,10 +208,12 @@ func (k *kcidb) comment(text string) string {
 func (k *kcidb) checkouts() {
 	for _, kr := range kernels(k.run) {
 		c := kcidbCheckout{ID: k.checkoutID(kr), Origin: k.origin, Comment: clean(cmp.Or(kr.Source, kr.Ref)),
-			StartTime: k.run.Start, Valid: true, Misc: k.misc("reference", kr.Ref, "source", kr.Source)}
+			StartTime: k.run.Start, Valid: true}
+		other := kr.Commit
 		if commitHash.MatchString(kr.Commit) {
-			c.Commit = kr.Commit
+			c.Commit, other = kr.Commit, ""
 		}
+		c.Misc = k.misc("reference", kr.Ref, "source", kr.Source, "commit", other)
 		if k.once(c.ID) {
 			k.put(c)
 		}

@@ -177,6 +177,24 @@ func TestKCIDBOrigin(t *testing.T) {
 	}
 }
 
+// TestKCIDBCommit gives KCIDB a commit in the one form that its schema takes, SHA-1.
+func TestKCIDBCommit(t *testing.T) {
+	for commit, want := range map[string]kcidbCheckout{
+		strings.Repeat("a1", 20): {Commit: strings.Repeat("a1", 20)},
+		strings.Repeat("a1", 32): {Misc: map[string]string{"commit": strings.Repeat("a1", 32)}},
+	} {
+		run := passing()
+		run.Kernels[0].Commit = commit
+		var r report5
+		if err := json.Unmarshal([]byte(render(t, "kcidb", run, Options{})), &r); err != nil {
+			t.Fatal(err)
+		}
+		if c := r.Checkouts[0]; c.Commit != want.Commit || c.Misc["commit"] != want.Misc["commit"] {
+			t.Errorf("%s: the checkout is %+v", commit, c)
+		}
+	}
+}
+
 // TestKCIDBPublished has KernelCI's own program validate every report, where it is installed.
 func TestKCIDBPublished(t *testing.T) {
 	program, err := exec.LookPath("kcidb-validate")
