@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"harness/child":   {},
 	"harness/splat":   {"harness/wire"},
 	"harness/vm":      {"harness/child", "harness/splat", "harness/wire"},
-	"harness/testlog": {},
+	"harness/testlog": {"harness/splat"},
 	"harness/cli":     {"cases", "harness/result", "harness/runs", "harness/usage"},
 	"harness/watch":   {"harness/kernel", "harness/usage"},
 	"harness/fault":   {"cases/oracle", "harness/lab", "harness/usage"},

@@ -92,8 +92,17 @@ func unprefix(raw string) line {
 		}
 	}
 	l.who()
-	l.msg = strings.TrimPrefix(l.msg, " ")
 	return l
+}
+
+// Message returns a line of a log without the prefixes of the kernel, of log daemons and of readers of logs,
+// and without colours; kernel says whether there was one that shows that the line is the kernel's.
+func Message(raw string) (msg string, kernel bool) {
+	l := unprefix(raw)
+	if l.form == formForeign {
+		return clean(raw), false
+	}
+	return l.msg, l.stamped()
 }
 
 // formOf is the form of a line that begins with its time.
@@ -190,9 +199,9 @@ func (l *line) stamp() bool {
 	default:
 		return false
 	}
-	l.msg = rest
-	if from := fromKernel(strings.TrimPrefix(rest, " ")); from != "" {
-		l.msg = strings.TrimPrefix(rest, " ")[len(from):]
+	l.msg = strings.TrimPrefix(rest, " ")
+	if from := fromKernel(l.msg); from != "" {
+		l.msg = l.msg[len(from):]
 	} else if strings.Contains(rest, "]: ") && l.form == formPrintk && l.at > 0 && journalForeign.MatchString(rest) {
 		l.form = formForeign
 	}
@@ -211,7 +220,7 @@ func (l *line) who() {
 	for _, e := range []*regexp.Regexp{callerID, vendorID} {
 		if m := e.FindStringSubmatch(l.msg); m != nil {
 			l.caller = strings.Join(m[1:], "")
-			l.msg = " " + l.msg[len(m[0]):]
+			l.msg = l.msg[len(m[0]):]
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package testlog
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"slices"
@@ -80,19 +81,23 @@ func TestDepth(t *testing.T) {
 // The first line that has a format decides.
 func TestDetect(t *testing.T) {
 	for text, want := range map[string]string{
-		"noise\nTAP version 13\n":                   "tap",
-		"KTAP version 1\n":                          "tap",
-		"1..2\n":                                    "tap",
-		"not ok 1 a\n":                              "tap",
-		"[    1.234567] KTAP version 1\n":           "tap",
-		"Bail out! no memory\n":                     "tap",
-		"=== RUN   TestA\nok 1\n":                   "gotest",
-		"--- FAIL: TestA (0.00s)\n":                 "gotest",
-		"{\"Time\":\"x\",\"Action\":\"start\"}\n":   "test2json",
-		"# command-line\n{\"Action\":\"start\"}\n":  "test2json",
-		"{\"key\":1}\nok\n12..x\nnot okay\n1..2x\n": "",
+		"noise\nTAP version 13\n":         "tap",
+		"KTAP version 1\n":                "tap",
+		"1..2\n":                          "tap",
+		"not ok 1 a\n":                    "tap",
+		"[    1.234567] KTAP version 1\n": "tap",
+		"Bail out! no memory\n":           "tap",
+		strings.Repeat("a line\n", maxLine) + "ok 1 a\n": "tap",
+		"FAIL\tpkg [build failed]\n":                     "gotest",
+		"console | TAP version 14\n":                     "tap",
+		"=== RUN   TestA\nok 1\n":                        "gotest",
+		"--- FAIL: TestA (0.00s)\n":                      "gotest",
+		"{\"Time\":\"x\",\"Action\":\"start\"}\n":        "test2json",
+		"# command-line\n{\"Action\":\"start\"}\n":       "test2json",
+		"{\"key\":1}\nok\n12..x\nnot okay\n1..2x\n":      "",
 	} {
-		if got := detect(text); got != want {
+		got, _, err := detect(bufio.NewReaderSize(strings.NewReader(text), maxLine))
+		if err != nil || got != want {
 			t.Errorf("%q is detected as %q, want %q", text, got, want)
 		}
 	}

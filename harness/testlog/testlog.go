@@ -9,6 +9,7 @@ package testlog
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Case struct {
 type Log struct {
 	Format string // "tap", "test2json" or "gotest"
 	Cases  []Case
+	// SkipsAll says that the program's own plan skips everything, as TAP's 1..0 with a reason.
+	SkipsAll bool
 }
 
 // Formats lists the formats of Parse; auto detects one.
@@ -72,16 +75,15 @@ type parser interface {
 // Parse reads a program's output in one of Formats; "ktap" means tap.
 func Parse(r io.Reader, format string) (*Log, error) {
 	in := bufio.NewReaderSize(r, maxLine)
-	head, err := in.Peek(maxLine)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read test output: %w", err)
-	}
 	out := &Log{Format: format}
-	if format == "ktap" {
+	switch format {
+	case "ktap":
 		out.Format = "tap"
-	}
-	if format == "auto" {
-		out.Format = detect(string(head))
+	case "auto":
+		var err error
+		if out.Format, in, err = detect(in); err != nil {
+			return nil, fmt.Errorf("read test output: %w", err)
+		}
 	}
 	p := map[string]parser{"tap": newTAP(), "test2json": newEvents(), "gotest": newGoTest()}[out.Format]
 	switch {
@@ -95,6 +97,9 @@ func Parse(r io.Reader, format string) (*Log, error) {
 		return nil, fmt.Errorf("read test output as %s: %w", out.Format, err)
 	}
 	out.Cases = distinct(p.end())
+	if t, ok := p.(*tap); ok {
+		out.SkipsAll = len(out.Cases) == 1 && t.skipsAll
+	}
 	if len(out.Cases) == 0 {
 		return nil, fmt.Errorf("read test output as %s: %w", out.Format, ErrNothing)
 	}
@@ -125,22 +130,37 @@ func eachLine(in *bufio.Reader, f func(int, string) error) error {
 
 var (
 	looksTAP    = regexp.MustCompile(`^(?:K?TAP version \d+|\d+\.\.\d+(?:\s|$)|(?:not )?ok \d+\b|Bail out!)`)
+	escapes     = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 	looksEvent  = regexp.MustCompile(`^\{.*"Action":`)
-	looksGoTest = regexp.MustCompile(`^\s*\x16?(?:=== (?:RUN|PAUSE|CONT|NAME)\s|--- (?:PASS|FAIL|SKIP): )`)
+	looksGoTest = regexp.MustCompile(`^\s*\x16?(?:=== (?:RUN|PAUSE|CONT|NAME)\s|--- (?:PASS|FAIL|SKIP): )|^FAIL\t\S`)
 )
 
-// detect returns the format of the first line that has one; "" is none.
-func detect(text string) string {
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\r\n")
-		switch _, rest := depth(unlogged(line)); {
-		case looksEvent.MatchString(line):
-			return "test2json"
-		case looksGoTest.MatchString(line):
-			return "gotest"
-		case looksTAP.MatchString(rest):
-			return "tap"
+// detect returns the format of the first line that has one, "" is none, and a reader of the whole text. A log can
+// be long before it.
+func detect(in *bufio.Reader) (string, *bufio.Reader, error) {
+	var before bytes.Buffer
+	for {
+		text, err := in.ReadSlice('\n')
+		before.Write(text)
+		if format := formatOf(strings.TrimRight(string(text), "\r\n")); format != "" || errors.Is(err, io.EOF) {
+			return format, bufio.NewReaderSize(io.MultiReader(&before, in), maxLine), nil
 		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return "", nil, err
+		}
+	}
+}
+
+// formatOf returns the format that a line shows; "" is none.
+func formatOf(line string) string {
+	_, rest := depth(unlogged(line))
+	switch line := escapes.ReplaceAllString(line, ""); {
+	case looksEvent.MatchString(line):
+		return "test2json"
+	case looksGoTest.MatchString(line):
+		return "gotest"
+	case looksTAP.MatchString(rest) || late(line) > 0:
+		return "tap"
 	}
 	return ""
 }

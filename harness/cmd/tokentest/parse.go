@@ -31,7 +31,7 @@ func (a *app) parseCmd() *cobra.Command {
 		Long: `Read KTAP, TAP, test2json or the output of go test -v from LOG, or from the standard
 input (without LOG, or with -), and report each test in it. A kernel log with KUnit results works too.
 A text in which no test has a result is an error; if all tests are skipped there is
-no verdict, unless --allow-empty is given.`,
+no verdict, unless the program's plan says so (1..0 # SKIP) or --allow-empty is given.`,
 		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
 		Args:    args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -74,7 +74,7 @@ func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty 
 	k := &result.KernelRun{Ref: kernel, Repeat: again, Cases: guestprog.Cases(log, "", -1)}
 	now := time.Now().UTC()
 	r := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...),
-		Start: now, End: now, AllowEmpty: empty,
+		Start: now, End: now, AllowEmpty: empty || log.SkipsAll,
 		Kernels: []*result.KernelRun{k}}
 	if out != "" {
 		if r.Dir, err = runs.Make(out); err != nil {
