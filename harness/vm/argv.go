@@ -59,8 +59,15 @@ func board(m Machine) feature {
 //
 // The jitter entropy generator measures the time of its own loops for a tenth of a second
 // (jent_mod_init of crypto/jitterentropy-kcapi.c); no case draws from it.
+//
+// An attachment, a detachment and the end of a mount wait for a grace period of RCU, which lasts several ticks on an
+// idle processor; an expedited one (synchronize_rcu of kernel/rcu/tree.c) asks for it at once. A debug kernel keeps
+// its own timing through --append rcupdate.rcu_expedited=0.
 func quick(m Machine) feature {
 	f := feature{karg: []string{"cryptomgr.notests"}}
+	if !m.Program {
+		f.karg = append(f.karg, "rcupdate.rcu_expedited=1")
+	}
 	if m.Accel == TCG {
 		f.karg = append(f.karg, "highres=off", "nohz=off")
 	}
