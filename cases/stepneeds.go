@@ -30,7 +30,9 @@ func requestNeeds(s *step.Step) []Need {
 		return append(append(out, progNeeds(&shape)...), bodyNeeds(s)...)
 	}
 	made, _ := s.Num(step.KeyMake)
-	return configNeeds(s.Op.Row().Config + " " + step.MakeNeeds[step.Make(made)] + " " + step.SpotNeeds(s))
+	return configNeeds(strings.Join([]string{
+		s.Op.Row().Config, step.MakeNeeds[step.Make(made)], step.SpotNeeds(s), step.FileNeeds(s),
+	}, " "))
 }
 
 // callNeeds is what the way needs in which a call is made.

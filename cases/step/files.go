@@ -37,6 +37,14 @@ const (
 // FileDos are the actions as a case file spells them.
 var FileDos = []string{FileTruncate: "truncate", FileWatch: "watch", FileRead: "read", FileWrite: "write"}
 
+// FileNeeds is the option that compiles in the system call of a step that uses a token as a file.
+func FileNeeds(s *Step) string {
+	if do, _ := s.Num(KeyFileDo); FileDo(do) == FileWatch {
+		return "INOTIFY_USER"
+	}
+	return ""
+}
+
 // XattrDo is what is done with an extended attribute.
 type XattrDo uint8
 

@@ -27,6 +27,7 @@ var Options = []Option{
 	{Config: "FPROBE", Func: "register_fprobe_syms"},                             // kernel/trace/fprobe.c
 	{Config: "IA32_EMULATION", File: "/proc/sys/abi/vsyscall32"},                 // arch/x86/entry/vdso/vdso32-setup.c
 	{Config: "INET", Func: "tcp_v4_connect"},                                     // net/ipv4/tcp_ipv4.c
+	{Config: "INOTIFY_USER", File: "/proc/sys/fs/inotify"},                       // fs/notify/inotify/inotify_user.c
 	{Config: "KALLSYMS", File: "/proc/kallsyms"},                                 // kernel/kallsyms.c
 	{Config: "MEMCG", Func: "mem_cgroup_from_task"},                              // mm/memcontrol.c
 	{Config: "MMU", Func: "mmap_region"},                                         // mm/mmap.c
