@@ -2,11 +2,13 @@ package kernel
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +236,65 @@ func TestBuildPatches(t *testing.T) {
 	}
 }
 
+// What git am takes is taken: bodies in base64, the .mbx that b4 leaves in a directory beside a cover letter, a
+// maildir, the cover letters of any version, and a name with a plus sign.
+func TestPatchForms(t *testing.T) {
+	w := newYard(t)
+	mbox := w.series("int one;\n", "int two;\n")
+	text, err := os.ReadFile(mbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mails := regexp.MustCompile(`(?m)^From [0-9a-f]{40} .*\n`).Split(string(text), -1)[1:]
+	if len(mails) != 2 {
+		t.Fatalf("%d mails in %s", len(mails), text)
+	}
+	dir := t.TempDir()
+	put := func(name, text string) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const cover = "From: a <a@b.c>\nSubject: [PATCH v2 0/2] x\n\n--- a/x\n+++ b/x\n is quoted here\n"
+	encodedMails := ""
+	for i, mail := range mails {
+		head, body, _ := strings.Cut(mail, "\n\n")
+		encodedMails += "From mboxrd@z Thu Jan  1 00:00:00 1970\n" + head +
+			"\nMIME-Version: 1.0\nContent-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: base64\n\n" +
+			base64.StdEncoding.EncodeToString([]byte(body)) + "\n\n"
+		put(fmt.Sprintf("maildir/new/%d", i+1), mail)
+		put(fmt.Sprintf("versions/v2-000%d-x.patch", i+1), mail)
+	}
+	put("base64.mbox", encodedMails)
+	put("b4/v2_20260101_x.mbx", string(text))
+	put("b4/v2_20260101_x.cover", cover)
+	put("versions/v2-0000-cover-letter.patch", cover)
+	put("demo+words.mbox", string(text))
+	for _, name := range []string{"base64.mbox", "b4/", "maildir", "versions", "demo+words.mbox"} {
+		k, err := w.resolve("git:" + w.tree + "#HEAD+" + filepath.Join(dir, name))
+		if err != nil || !strings.HasSuffix(imageText(t, k), "int two;\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// isMail takes what git am takes.
+func TestIsMail(t *testing.T) {
+	for text, want := range map[string]bool{
+		"From 0123 Mon Sep 17\nFrom: a\n\nx\n": true, "From: a\nSubject: b\n c\n\nx\n": true, "\n\nFrom: a\n\nx": true,
+		"# HG changeset patch\n# User a\n": true, "a subject\n\nFrom: a\n\nx\n": true, "Subject: b\r\n\r\nx": true,
+		"diff --git a/x b/x\n": false, "--- a/x\n+++ b/x\n": false, "words\n--- a/x\n": false,
+	} {
+		if got := isMail([]byte(text)); got != want {
+			t.Errorf("%q: got %t", text, got)
+		}
+	}
+}
+
 // A patch that does not apply is named, with the file and the hunk, and leaves nothing behind.
 func TestPatchErrors(t *testing.T) {
 	w := newYard(t)
@@ -260,13 +321,19 @@ func TestPatchErrors(t *testing.T) {
 		t.Errorf("where it applies: %v", err)
 	}
 	empty, text := filepath.Join(t.TempDir(), "empty.mbox"), filepath.Join(t.TempDir(), "text.mbox")
+	bare, gnu := filepath.Join(t.TempDir(), "fix.diff"), filepath.Join(t.TempDir(), "gnu.patch")
+	hunk := "--- a/kernel/bpf/token.c\n+++ b/kernel/bpf/token.c\n@@ -1 +1 @@\n-//\n+///\n"
+	os.WriteFile(bare, []byte("diff --git a/kernel/bpf/token.c b/kernel/bpf/token.c\n"+hunk), 0o644)
+	os.WriteFile(gnu, []byte(hunk), 0o644)
 	os.WriteFile(empty, nil, 0o644)
 	os.WriteFile(text, []byte("From: me\n\nHello.\n"), 0o644)
 	for ref, want := range map[string]string{
 		"git:" + w.tree + "+" + empty:                "is empty",
 		"git:" + w.tree + "+" + text:                 "is not a patch as mail",
+		"git:" + w.tree + "+" + bare:                 "fix.diff is a bare diff without mail headers, which git am refuses",
+		"git:" + w.tree + "+" + gnu:                  "gnu.patch is a bare diff without mail headers, which git am refuses",
 		"git:" + w.tree + "+/nowhere/x.mbox":         "no patch file or directory /nowhere/x.mbox",
-		"git:" + w.tree + "+" + filepath.Dir(w.tree): "no *.patch in the directory",
+		"git:" + w.tree + "+" + filepath.Dir(w.tree): "no *.patch, *.mbox, *.mbx, *.eml, *.diff in the directory",
 		"git:" + w.tree + "#nope":                    "no revision nope in",
 		"git:" + w.tree + "#":                        "no revision after the #",
 		"git:" + filepath.Dir(w.tree):                "is not a git repository",
@@ -436,12 +503,18 @@ func TestComplaints(t *testing.T) {
 
 func TestCutPatches(t *testing.T) {
 	dir := t.TempDir()
+	plus := filepath.Join(dir, "demo+words.mbox")
+	if err := os.WriteFile(plus, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for s, want := range map[string]string{
 		"6.12.117-1~bpo12+1":         "6.12.117-1~bpo12+1",
 		"6.12+a.mbox":                "6.12 a.mbox",
 		"6.12-1~bpo12+1+a.mbox+dir/": "6.12-1~bpo12+1 a.mbox dir/",
 		"/x+y/linux#v6+fix+p.patch":  "/x+y/linux#v6+fix p.patch",
 		"6.12+" + dir:                "6.12 " + dir,
+		"6.12+" + plus:               "6.12 " + plus,
+		"6.12+a.mbox+" + plus:        "6.12 a.mbox " + plus,
 	} {
 		rest, patches := cutPatches(s)
 		if got := strings.Join(append([]string{rest}, patches...), " "); got != want {

@@ -90,13 +90,28 @@ func expandHome(path string) string {
 // contain a plus sign too.
 func cutPatches(s string) (rest string, patches []string) {
 	for {
-		i := strings.LastIndexByte(s, '+')
-		if i < 0 || !isPatch(s[i+1:]) {
+		i := lastPatch(s)
+		if i < 0 {
 			slices.Reverse(patches)
 			return s, patches
 		}
 		s, patches = s[:i], append(patches, s[i+1:])
 	}
+}
+
+// lastPatch is the index of the plus sign before the last patch; -1 is none. The name of a file that exists may
+// contain plus signs.
+func lastPatch(s string) int {
+	last := strings.LastIndexByte(s, '+')
+	for i := last; i >= 0; i = strings.LastIndexByte(s[:i], '+') {
+		if _, err := os.Stat(expandHome(s[i+1:])); err == nil && s[i+1:] != "" {
+			return i
+		}
+	}
+	if last < 0 || !isPatch(s[last+1:]) {
+		return -1
+	}
+	return last
 }
 
 // refusePatches is the error for patches on a kernel that is not built from source, nil if there are none.
@@ -123,41 +138,59 @@ var (
 )
 
 func isPatch(s string) bool {
-	switch filepath.Ext(s) {
-	case ".mbox", ".mbx", ".patch", ".diff", ".eml":
+	if slices.Contains(patchForms, filepath.Ext(s)) {
 		return true
 	}
 	_, err := os.Stat(expandHome(s))
 	return s != "" && (strings.HasSuffix(s, "/") || err == nil)
 }
 
+// coverName matches the names that format-patch gives to cover letters, of any version of a series.
+var coverName = regexp.MustCompile(`^(?:v[^-]+-)?0+-`)
+
 // patchFiles lists the patch files in the order in which they apply: those of a directory by name,
-// as format-patch numbers them.
+// as format-patch numbers them, or those of a maildir.
 func patchFiles(ref string, patches []string) ([]string, error) {
 	var out []string
 	for _, p := range patches {
-		entries, err := os.ReadDir(p)
-		if err != nil { // a file
-			abs, err := filepath.Abs(p)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, abs)
+		p, err := filepath.Abs(p)
+		if err != nil {
+			return nil, err
+		}
+		if info, err := os.Stat(p); err != nil || !info.IsDir() {
+			out = append(out, p)
 			continue
 		}
-		n := len(out)
-		for _, e := range entries {
-			if ext := filepath.Ext(e.Name()); e.Type().IsRegular() && (ext == ".patch" || ext == ".mbox" || ext == ".eml") &&
-				!strings.HasPrefix(e.Name(), "0000-") {
-				abs, err := filepath.Abs(filepath.Join(p, e.Name()))
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, abs)
-			}
+		list, err := patchesOf(p)
+		if err != nil {
+			return nil, err
 		}
-		if len(out) == n {
-			return nil, &UsageError{Ref: ref, Reason: "no *.patch in the directory " + p}
+		if len(list) == 0 {
+			return nil, &UsageError{Ref: ref, Reason: "no *" + strings.Join(patchForms, ", *") + " in the directory " + p}
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// patchForms are the names' ends of patches.
+var patchForms = []string{".patch", ".mbox", ".mbx", ".eml", ".diff"}
+
+func patchesOf(dir string) ([]string, error) {
+	var out []string
+	for _, sub := range []string{"", "new", "cur"} { // the last two are those of a maildir
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil && sub != "" {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			named := slices.Contains(patchForms, filepath.Ext(e.Name())) || sub != ""
+			if e.Type().IsRegular() && named && !coverName.MatchString(e.Name()) {
+				out = append(out, filepath.Join(dir, sub, e.Name()))
+			}
 		}
 	}
 	return out, nil
@@ -173,9 +206,40 @@ func readable(ref, path string) ([]byte, error) {
 		return nil, err
 	case len(text) == 0:
 		return nil, &UsageError{Ref: ref, Reason: "the patch " + path + " is empty"}
-	case !strings.Contains(string(text), "\ndiff --git ") && !strings.Contains(string(text), "\n--- "):
+	case !isMail(text) && hasDiff.Match(text):
+		return nil, &UsageError{Ref: ref, Reason: path + " is a bare diff without mail headers, which git am refuses: " +
+			"commit it and use git format-patch"}
+	case !hasDiff.Match(text) && !encoded.Match(text):
 		return nil, &UsageError{Ref: ref,
 			Reason: path + " is not a patch as mail: it contains no diff (git format-patch and b4 write patches as mail)"}
 	}
 	return text, nil
+}
+
+var (
+	hasDiff    = regexp.MustCompile(`(?m)^(?:diff --git |Index: |--- )`)
+	encoded    = regexp.MustCompile(`(?mi)^Content-Transfer-Encoding: *(?:base64|quoted-printable)`)
+	mailStart  = regexp.MustCompile(`^(?:From |# HG changeset patch|# This series applies on GIT commit)`)
+	mailHeader = regexp.MustCompile(`^[!-9;-~]+:`)
+	stgitStart = regexp.MustCompile(`^[^\n]*\n\n(?:From|Author|Date): `)
+)
+
+// isMail reports whether git am takes a text for mail, or for a patch of stgit or Mercurial: see detect_patch_format
+// and is_mail of git's builtin/am.c.
+func isMail(text []byte) bool {
+	start := strings.TrimLeft(string(text), "\r\n")
+	if mailStart.MatchString(start) || stgitStart.MatchString(start) {
+		return true
+	}
+	for n, line := range strings.Split(start, "\n") {
+		line = strings.TrimRight(line, "\r")
+		switch {
+		case line == "":
+			return n > 0
+		case n > 0 && (line[0] == ' ' || line[0] == '\t'):
+		case !mailHeader.MatchString(line):
+			return false
+		}
+	}
+	return true
 }

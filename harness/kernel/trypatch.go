@@ -118,7 +118,7 @@ func (t *trialIndex) applyMail(ctx context.Context, file, mail string) (known bo
 		subject = string(m[1])
 	}
 	e := explain(file, subject, strings.TrimSpace(string(diff)), string(out))
-	if len(e.Where) == 0 || bytes.Contains(out, []byte("fatal: ")) { // git itself failed
+	if bytes.Contains(out, []byte("fatal: ")) { // git itself failed
 		return false, nil
 	}
 	return true, e
@@ -140,6 +140,9 @@ func explain(file, subject, diff, out string) *PatchError {
 		for _, m := range otherError.FindAllStringSubmatch(out, -1) {
 			e.Where = append(e.Where, m[1])
 		}
+	}
+	if e.Where == nil { // git am says why without a word before it
+		e.Where = append(e.Where, strings.TrimSpace(strings.SplitN(strings.TrimSpace(out), "\n", 2)[0]))
 	}
 	return e
 }
