@@ -99,7 +99,14 @@ func Contradicts(f *Fragment, rel string, others ...*Fragment) (unmet []Unmet, t
 	return unmet, twice
 }
 
-var banner = regexp.MustCompile(`(?m)^# Linux/(\S+) (\S+) Kernel Configuration$`)
+var banner = regexp.MustCompile(`(?m)^# Linux/(\S+) (\S+) Kernel Configuration\r?$`)
+
+// compiler matches an option that every configuration has since 4.18, and that nobody writes: kconfig asks the
+// compiler.
+var compiler = regexp.MustCompile(`(?m)^CONFIG_CC_(?:VERSION_TEXT="|IS_(?:GCC|CLANG)=y)`)
+
+// Whole reports whether a text without a head is a whole configuration, of which the head was cut off.
+func Whole(text []byte) bool { return compiler.Match(text) }
 
 // Banner reads the architecture and the release in the head of a .config; both are "" for a
 // fragment, which has no head.

@@ -167,7 +167,21 @@ func TestBuiltin(t *testing.T) {
 	}
 }
 
+func TestWhole(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CONFIG_CC_VERSION_TEXT=\"gcc\"\n": true, "CONFIG_NET=y\r\nCONFIG_CC_IS_GCC=y\r\n": true,
+		fragmentText: false, "# CONFIG_CC_IS_GCC=y\n": false,
+	} {
+		if Whole([]byte(text)) != want {
+			t.Errorf("%q: want %t", text, want)
+		}
+	}
+}
+
 func TestBanner(t *testing.T) {
+	if arch, rel := Banner([]byte(strings.ReplaceAll(sample, "\n", "\r\n"))); arch != "x86" || rel != "6.12.117" {
+		t.Errorf("with CR LF: got %q, %q", arch, rel)
+	}
 	if arch, rel := Banner([]byte(sample)); arch != "x86" || rel != "6.12.117" {
 		t.Errorf("got %q %q", arch, rel)
 	}

@@ -68,16 +68,23 @@ func (c Config) set(line string) error {
 	return nil
 }
 
-// unquote removes the quotes of a string option. kconfig escapes only the quote and the backslash
-// (escape_string_value in confdata.c).
+// unquote removes the quotes of a string option. As conf_set_sym_val in confdata.c does it, it looks only at the first
+// letter of y, m or n, and ignores what follows the closing quote. kconfig escapes only the quote and the backslash
+// (escape_string_value).
 func unquote(value string) (string, error) {
 	switch {
 	case value == "":
 		return "", fmt.Errorf("no value after =")
+	case strings.IndexByte("ymn", value[0]) >= 0:
+		return value[:1], nil
 	case value[0] != '"':
 		return value, nil
 	}
-	s, err := strconv.Unquote(value)
+	quoted, err := strconv.QuotedPrefix(value)
+	if err != nil {
+		return "", fmt.Errorf("string without closing quote: %.60q", value)
+	}
+	s, err := strconv.Unquote(quoted)
 	if err != nil {
 		return "", fmt.Errorf("string without closing quote: %.60q", value)
 	}

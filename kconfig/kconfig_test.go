@@ -54,6 +54,20 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// kconfig looks at the first letter of y, m and n, and at a string up to its closing quote.
+func TestTrailingText(t *testing.T) {
+	text := "CONFIG_A=y # a\nCONFIG_B=m\t# b\r\nCONFIG_C=n#\nCONFIG_D=\"x \\\" y\" # d\nCONFIG_E=64\n"
+	config, err := Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sym, want := range map[string]string{"A": "y", "B": "m", "C": "n", "D": `x " y`, "E": "64"} {
+		if got := config.Value(sym); got != want {
+			t.Errorf("%s: got %q, want %q", sym, got, want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"CONFIG_A=y\nnonsense\n", `line 2: want CONFIG_NAME=value`},

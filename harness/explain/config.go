@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"tokentest/cases"
+	"tokentest/cases/uapi"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/report"
@@ -83,14 +84,19 @@ func readFile(name string) (*Configuration, error) {
 	}
 	arch, rel := kconfig.Banner(text)
 	switch {
-	case rel == "":
+	case rel == "" && !kconfig.Whole(text):
 		return &Configuration{name: name, part: part}, nil
+	case rel == "":
+		rel = noRelease
 	case arch != "x86":
 		return nil, usage.Errorf("%s is a configuration for %s; only x86-64 kernels can be booted here", name, arch)
 	}
 	config, err := kconfig.Parse(strings.NewReader(string(text)))
 	return &Configuration{name: name, config: config, release: rel}, err
 }
+
+// noRelease stands for the release of a configuration whose head is missing.
+const noRelease = "release unknown: its head is missing"
 
 // contradictions says where a fragment asks for what others rule out.
 func (c *Configuration) contradictions(w io.Writer, fragments []*kconfig.Fragment) (bool, error) {
@@ -108,6 +114,7 @@ func (c *Configuration) contradictions(w io.Writer, fragments []*kconfig.Fragmen
 			return false, err
 		}
 	}
+	fmt.Fprintln(w, "note: it lacks the head of a whole configuration: options that it does not name are not looked at")
 	fmt.Fprintf(w, "%s: a fragment of %s, %d against what is needed\n", c.name,
 		report.Count(len(c.part.Options), "option"), len(unmet))
 	return len(unmet)+len(twice) > 0, nil
@@ -142,6 +149,11 @@ func (c *Configuration) unmet(w io.Writer, fragments []*kconfig.Fragment) (bool,
 	if err != nil {
 		return false, err
 	}
+	since := tokensSince()
+	if have, err := uapi.ParseRelease(c.release); err == nil && have.Less(since) {
+		fmt.Fprintf(w, "note: %s has no BPF tokens, which came in %s: every case that makes one would be skipped\n", c.release,
+			since)
+	}
 	fmt.Fprintf(w, "%s (%s): %s missing\n", c.name, c.release, report.Count(len(needed), "option"))
 	if len(needed) > 0 {
 		files := slices.Sorted(maps.Keys(merge))
@@ -149,6 +161,14 @@ func (c *Configuration) unmet(w io.Writer, fragments []*kconfig.Fragment) (bool,
 		fmt.Fprintln(w, "       (tokentest kernel config NAME prints a built-in fragment)")
 	}
 	return refuted || len(needed) > 0, nil
+}
+
+// tokensSince is the first release with BPF_TOKEN_CREATE.
+func tokensSince() uapi.Release {
+	i := slices.IndexFunc(uapi.Cmds.Members, func(m uapi.Member) bool {
+		return m.Value == uint32(uapi.BPF_TOKEN_CREATE)
+	})
+	return uapi.Cmds.Members[i].Since
 }
 
 // writeTypes says what a kernel's image has no enumerator for. refuted says that its release
