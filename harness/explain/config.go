@@ -151,8 +151,8 @@ func (c *Configuration) unmet(w io.Writer, fragments []*kconfig.Fragment) (bool,
 	}
 	since := tokensSince()
 	if have, err := uapi.ParseRelease(c.release); err == nil && have.Less(since) {
-		fmt.Fprintf(w, "note: %s has no BPF tokens, which came in %s: every case that makes one would be skipped\n", c.release,
-			since)
+		fmt.Fprintf(w, "note: %s has no BPF tokens, which came in %s: every case that makes one would be skipped\n",
+			c.release, since)
 	}
 	fmt.Fprintf(w, "%s (%s): %s missing\n", c.name, c.release, report.Count(len(needed), "option"))
 	if len(needed) > 0 {

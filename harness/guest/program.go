@@ -312,38 +312,6 @@ func userSpaceLine(record string) string {
 // IgnoreTerminal keeps the agent from being stopped by a terminal's signals.
 func ignoreTerminal() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGTTOU) }
 
-var prepareOnce sync.Once
-
-// prepareForPrograms mounts and links what programs need and cases do not.
-func prepareForPrograms(root string) {
-	prepareOnce.Do(func() {
-		ignoreTerminal()
-		for _, m := range [][2]string{
-			{"debugfs", "/sys/kernel/debug"}, {"tracefs", "/sys/kernel/tracing"}, {"devpts", "/dev/pts"},
-			{"tmpfs", "/dev/shm"}, {"tmpfs", "/run"}, {"mqueue", "/dev/mqueue"},
-		} {
-			os.MkdirAll(m[1], 0o755)
-			unix.Mount(m[0], m[1], m[0], 0, "") // a small kernel lacks some of them
-		}
-		for link, to := range map[string]string{"/dev/ptmx": "pts/ptmx", "/dev/fd": "/proc/self/fd",
-			"/dev/stdin":  "/proc/self/fd/0",
-			"/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"} {
-			os.Remove(link)
-			os.Symlink(to, link)
-		}
-		os.Chmod("/dev/pts/ptmx", 0o666)
-		os.Chmod("/dev/shm", 0o1777)
-		raiseLoopback()
-	})
-	if root == "" {
-		return
-	}
-	for _, dir := range []string{"/dev", "/proc", "/sys", "/tmp", "/run"} {
-		os.MkdirAll(root+dir, 0o755)
-		unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, "")
-	}
-}
-
 // raiseLoopback gives the machine its only network.
 func raiseLoopback() {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -44,6 +44,9 @@ var complaints = []*regexp.Regexp{
 // Advice returns lines that say how to bring what a program missed in the machine and has on this host. code is its
 // exit code, stderr the end of what it wrote there.
 func (o *Options) Advice(e *lab.Ended, code int, stderr *Tail) []string {
+	if e.Exit != nil && code != 0 && code != ExitNotFound {
+		return o.leftBehind()
+	}
 	if code != ExitNotFound || e.Exit == nil {
 		return nil
 	}
@@ -62,6 +65,40 @@ func (o *Options) Advice(e *lab.Ended, code int, stderr *Tail) []string {
 		return nil // as on this host
 	}
 	return []string{"127 often means that the machine lacks a program; bring it with --with FILE"}
+}
+
+// above matches a string of a test's source that names a file in a directory above.
+var above = regexp.MustCompile(`"((?:\.\./)+[^"\s*]+)"`)
+
+// leftBehind says which files above its directory a Go test names, as these did not come along.
+func (o *Options) leftBehind() []string {
+	if o.Root != "" || o.NoTestdata || !isGoTest(o.Args) {
+		return nil
+	}
+	sources, _ := filepath.Glob(filepath.Join(o.Here, "*_test.go")) // the pattern is well formed
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		for _, m := range above.FindAllSubmatch(text, -1) {
+			path := filepath.Join(o.Here, string(m[1]))
+			if _, err := os.Stat(path); err == nil && !o.brought(path) {
+				return []string{fmt.Sprintf("the test names %s, which did not come along; bring it with --with %s", m[1],
+					shell.Quote(path))}
+			}
+		}
+	}
+	return nil
+}
+
+// brought reports whether --with names a file, or a directory that it is in.
+func (o *Options) brought(path string) bool {
+	return slices.ContainsFunc(o.With, func(w string) bool {
+		from, _, _ := strings.Cut(w, ":")
+		from = absolute(o.Here, from)
+		return path == from || strings.HasPrefix(path, from+"/")
+	})
 }
 
 // onHost is the path of a program or a library on this host, "" if there is none.

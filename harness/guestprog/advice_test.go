@@ -125,3 +125,36 @@ func TestAdviceInterpreter(t *testing.T) {
 		}
 	}
 }
+
+// A Go test that fails and names a file above its directory, which stayed behind, gets the --with that brings it.
+func TestAdviceTestdataAbove(t *testing.T) {
+	top := t.TempDir()
+	here := filepath.Join(top, "pkg")
+	for _, dir := range []string{here, filepath.Join(top, "testdata")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	source := "package a\n\nvar file = \"../testdata\"\nvar none = \"../nowhere\"\n"
+	if err := os.WriteFile(filepath.Join(here, "a_test.go"), []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	failed := &lab.Ended{Exit: &wire.Exit{Code: 1}}
+	o := Options{Here: here, Args: []string{"/tmp/a.test", "-test.v"}}
+	want := "the test names ../testdata, which did not come along; bring it with --with " + filepath.Join(top, "testdata")
+	if got := strings.Join(o.Advice(failed, 1, &Tail{}), "\n"); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for name, tt := range map[string]struct {
+		o    Options
+		code int
+	}{
+		"it passes":     {o, 0},
+		"no Go test":    {Options{Here: here, Args: []string{"/tmp/a"}}, 1},
+		"it came along": {Options{Here: here, Args: o.Args, With: []string{"../testdata:/x"}}, 1},
+	} {
+		if got := tt.o.Advice(failed, tt.code, &Tail{}); got != nil {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}

@@ -23,6 +23,7 @@ type Program struct {
 	wire.Exec
 	Files   []File             // the files that it needs, with the program itself
 	MemMiB  int                // of the machine; 0 means enough for the kernel and the files
+	CPUs    int                // of the machine; 0 means one
 	Append  []string           // further kernel arguments
 	Shell   bool               // the program is one of u-root's, which the image then holds
 	Extras  bool               // the image holds u-root's commands, if they can be built
@@ -64,7 +65,7 @@ func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, erro
 			r.lab.log("u-root's commands are not in the machine: %v", err)
 		}
 	}
-	t.memMiB, t.arguments = t.memory(p.MemMiB, memoryFor(p.Files)), p.Append
+	t.memMiB, t.cpus, t.arguments = t.memory(p.MemMiB, memoryFor(p.Files)), p.CPUs, p.Append
 	for {
 		exit, err := t.exec(ctx, p, out)
 		if err != nil {
@@ -211,8 +212,9 @@ func (x *executor) write(k wire.Kind, payload []byte) error {
 // start sends the files, the program, and then its input. A write fails only if the
 // machine is gone, which the reader reports.
 func (x *executor) start() {
-	for i := range x.p.Files {
-		if err := x.p.Files[i].send(x.write); err != nil {
+	files := slices.Concat(x.configuration(), x.p.Files)
+	for i := range files {
+		if err := files[i].send(x.write); err != nil {
 			x.session.m.Kill(err.Error())
 			return
 		}
@@ -225,6 +227,19 @@ func (x *executor) start() {
 	}
 	go x.signals()
 	x.input()
+}
+
+// configuration is the kernel's configuration, where programs look for it.
+func (x *executor) configuration() []File {
+	t := x.session.trial
+	if t.kernel.ConfigPath == "" || x.p.Root != "" {
+		return nil
+	}
+	files, err := Gather(t.kernel.ConfigPath, "/boot/config-"+t.out.Release)
+	if err != nil {
+		t.lab.log("the kernel's configuration is not in the machine: %v", err)
+	}
+	return files
 }
 
 // input sends the standard input as fast as the guest acknowledges it.

@@ -48,6 +48,7 @@ type trial struct {
 	stale       error       // the stored boots do not answer what this run asks
 
 	memMiB        int             // of each machine
+	cpus          int             // of each machine; 0 is one
 	slow          int             // how many times slower than a usual kernel this one is
 	arguments     []string        // of the kernel, besides Lab.Append
 	snapshotTried bool            // snapshot holds the answer

@@ -24,7 +24,7 @@ import (
 type machineFlags struct {
 	kernel, accel, qemu string
 	boot                lab.Entry
-	mem                 int
+	mem, cpus           int
 	offline             bool
 	snapshot            lab.SnapshotUse
 	deadline            time.Duration
@@ -43,6 +43,8 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	entryFlag(fl, &f.boot)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more if the files or the kernel need it)")
+	fl.IntVar(&f.mem, "memory", 0, "the same as --mem")
+	fl.IntVar(&f.cpus, "cpus", 1, "give the machine `N` processors")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	snapshotFlag(fl, &f.snapshot, lab.NeverRestore)
 	fl.DurationVar(&f.deadline, "deadline", 0,
@@ -63,7 +65,8 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 }
 
 // execRepeat are the flags that a repetition of a program needs.
-var execRepeat = []string{"kernel", "accel", "boot", "qemu", "mem", "snapshot", "deadline", "allow", "append", "user",
+var execRepeat = []string{"kernel", "accel", "boot", "qemu", "mem", "memory", "cpus",
+	"snapshot", "deadline", "allow", "append", "user",
 	"root", "dir", "with", "get", "no-testdata", "cache", "agent", "parse"}
 
 func (a *app) execCmd() *cobra.Command {
@@ -81,7 +84,9 @@ more) are in the machine for those that do not.
 The first SIGINT, SIGTERM, SIGHUP or SIGQUIT goes to the program, and the machine is
 ended if that does not end it within a second (ten after SIGQUIT).
 Mounted are proc, sysfs, devtmpfs, bpffs, cgroup2, securityfs, debugfs, tracefs
-and tmpfs; the loopback device is up, and there is no other network.
+and tmpfs; the loopback device is up, and there is no other network. The machine has
+a host name, the users root and nobody, localhost, /var/tmp, and the kernel's
+configuration in /boot, if it is known.
 
 With --parse the program's output is read as KTAP, TAP, test2json or go test -v
 and each test in it becomes a case of a run with a report like any other.
@@ -245,7 +250,7 @@ func (a *app) program(f *machineFlags, args []string) (*guestprog.Options, *lab.
 	if err != nil {
 		return nil, nil, err
 	}
-	p.MemMiB, p.Append = f.mem, f.append
+	p.MemMiB, p.CPUs, p.Append = f.mem, f.cpus, f.append
 	return &o, p, nil
 }
 

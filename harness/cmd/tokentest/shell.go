@@ -39,7 +39,7 @@ CASE" shows what they should answer. The machine ends with the shell.`,
 }
 
 func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) error {
-	p := &lab.Program{MemMiB: f.mem, Append: f.append, Files: byHand, Shell: true}
+	p := &lab.Program{MemMiB: f.mem, CPUs: f.cpus, Append: f.append, Files: byHand, Shell: true}
 	p.Args, p.Dir = []string{images.Shell}, "/"
 	p.Env = guestprog.ShellEnv(os.Getenv("TERM"))
 	o, err := f.options(nil)
