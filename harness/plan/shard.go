@@ -13,9 +13,13 @@ type Shard struct{ I, N int }
 func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.I, s.N) }
 
 // ParseShard reads I/N, or takes I, N or both from the variables that CI
-// systems set: "auto", or "auto/N" if they set only the index.
+// systems set: "auto", or "auto/N" if they set only the index. An array of Slurm
+// is numbered from 1 for "auto/N", so that one of its tasks can be submitted again.
 func ParseShard(text string, env func(string) string) (Shard, error) {
 	index, count, given := strings.Cut(text, "/")
+	if index == "auto" && given && env(slurmIndex) != "" && !otherSystem(env) {
+		return slurmTask(text, count, env)
+	}
 	if index == "auto" {
 		s, err := ciShard(env)
 		if given && err == nil {
@@ -68,7 +72,55 @@ var systems = []struct {
 	{"Buildkite", "BUILDKITE_PARALLEL_JOB", "BUILDKITE_PARALLEL_JOB_COUNT", 0},
 	{"CircleCI", "CIRCLE_NODE_INDEX", "CIRCLE_NODE_TOTAL", 0},
 	{"Kubernetes", "JOB_COMPLETION_INDEX", "", 0},
-	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT", 0},
+	{slurm, slurmIndex, slurmCount, 0},
+}
+
+// slurm is the system whose arrays can be submitted again for some of their indices, which the environment does
+// not tell from the first time.
+const (
+	slurm      = "Slurm"
+	slurmIndex = "SLURM_ARRAY_TASK_ID"
+	slurmCount = "SLURM_ARRAY_TASK_COUNT"
+)
+
+// otherSystem reports whether a system before Slurm in the table set its index.
+func otherSystem(env func(string) string) bool {
+	for _, s := range systems {
+		if s.name != slurm && env(s.index) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// slurmTask returns the part of "auto/N": the task's own index, from 1.
+func slurmTask(text, count string, env func(string) string) (Shard, error) {
+	i, err := strconv.Atoi(env(slurmIndex))
+	if err != nil {
+		return Shard{}, fmt.Errorf("%s=%q: must be a number", slurmIndex, env(slurmIndex))
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 {
+		return Shard{}, fmt.Errorf("%q: must be auto/N", text)
+	}
+	s := Shard{i, n}
+	if i < 1 || i > n {
+		return s, fmt.Errorf("%q: there is no part %d of %d: give the array the indices 1 to %d (--array=1-%d)", text, i, n,
+			n, n)
+	}
+	return s, nil
+}
+
+// slurmArray returns the part of "auto" if the array has every index from 0 or 1 on. An array that was submitted
+// again for some indices would run other cases than the first time.
+func slurmArray(i, n int, env func(string) string) (Shard, error) {
+	first, step := number(env("SLURM_ARRAY_TASK_MIN"), 0), number(env("SLURM_ARRAY_TASK_STEP"), 1)
+	last := number(env("SLURM_ARRAY_TASK_MAX"), first+n-1)
+	if first > 1 || step > 1 || n < 2 || last-first+1 != n {
+		return Shard{}, fmt.Errorf("\"auto\": this array of Slurm does not have every index of several from 0 or 1 on, "+
+			"so the number of parts is not known: use --shard auto/N with an array from 1, or --shard %d/N", i)
+	}
+	return Shard{i - first + 1, n}, nil
 }
 
 // number reads a variable that may be unset.
@@ -92,14 +144,14 @@ func ciShard(env func(string) string) (Shard, error) {
 			return Shard{}, fmt.Errorf("%s=%q: must be a number", s.index, text)
 		}
 		i -= s.first
-		if s.name == "Slurm" { // a job array has a first index and a step
-			i = (i - number(env("SLURM_ARRAY_TASK_MIN"), 0)) / max(1, number(env("SLURM_ARRAY_TASK_STEP"), 1))
-		}
 		n := 0
 		if s.count != "" && env(s.count) != "" {
 			if n, err = strconv.Atoi(env(s.count)); err != nil {
 				return Shard{}, fmt.Errorf("%s=%q: must be a number", s.count, env(s.count))
 			}
+		}
+		if s.name == slurm {
+			return slurmArray(i, n, env)
 		}
 		return Shard{i + 1, n}, nil
 	}
