@@ -102,7 +102,7 @@ type leaf struct {
 func leaves(r *result.Run) []leaf {
 	var out []leaf
 	if r.Interrupted {
-		out = append(out, leaf{"run", "ERROR " + r.Stopped.Word(), nil})
+		out = append(out, leaf{"run", "ERROR " + r.Stopped.Word(), []string{cutShort(r)}})
 	}
 	if len(r.Damage) > 0 {
 		l := leaf{name: "records", directive: "ERROR damaged"}
@@ -122,6 +122,10 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 		whole = append([]leaf{{"cases", "ERROR missing", []string{lack}}}, whole...)
 	}
 	groups := byGroup(kr.All())
+	for _, g := range groups {
+		g.leaveOut()
+	}
+	groups = slices.DeleteFunc(groups, func(g *group) bool { return len(g.cases) == 0 })
 	var troubles []*result.Boot
 	for i := range kr.Boots {
 		if bad(&kr.Boots[i]) {
@@ -155,7 +159,7 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 		n++
 		k.err++
 		for _, line := range l.lines {
-			k.diagnostic("records", line)
+			k.diagnostic(l.name, line)
 		}
 		k.result(false, n, l.name, l.directive)
 	}
@@ -238,6 +242,11 @@ type group struct {
 	cases []*result.CaseResult
 }
 
+// leaveOut takes out the cases that did not run because of an interruption: the run's own leaf says how many there are.
+func (g *group) leaveOut() {
+	g.cases = slices.DeleteFunc(g.cases, func(c *result.CaseResult) bool { return c.Status == result.Interrupted })
+}
+
 // byGroup keeps the order in which groups and cases first ran.
 func byGroup(all iter.Seq[*result.CaseResult]) []*group {
 	var out []*group
@@ -273,7 +282,7 @@ func (k *ktap) group(number int, kr *run, g *group) {
 		k.testcase(i+1, kr, c)
 	}
 	k.depth--
-	k.result(n[result.Fail]+n[result.Broken]+n[result.Interrupted] == 0, number, g.name, allSkipped(n))
+	k.result(n[result.Fail]+n[result.Broken] == 0, number, g.name, allSkipped(n))
 }
 
 // testcase writes a case; a failed one is preceded by its details.
@@ -307,9 +316,7 @@ func (k *ktap) testcase(number int, kr *run, c *result.CaseResult) {
 		}
 		k.fail++
 		k.result(false, number, c.ID, "")
-	case result.Interrupted:
-		k.err++
-		k.result(false, number, c.ID, "ERROR "+c.Reason)
+	case result.Interrupted: // leaveOut took it out
 	case result.Broken:
 		k.err++
 		k.diagnostic("broken", c.Reason)
