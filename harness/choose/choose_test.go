@@ -123,17 +123,17 @@ func TestStdin(t *testing.T) {
 
 func TestPart(t *testing.T) {
 	whole := planOf(t, "token_create", "map_create")
-	if p, err := (&Part{}).Cut(whole); p != whole || err != nil {
+	if p, err := (&Part{}).Cut(whole, nil); p != whole || err != nil {
 		t.Errorf("no shard: got %v, %v", p, err)
 	}
 	for _, shard := range []string{"0/2", "3/2", "x"} {
-		if _, err := (&Part{Shard: shard}).Cut(whole); !isUsage(err) {
+		if _, err := (&Part{Shard: shard}).Cut(whole, nil); !isUsage(err) {
 			t.Errorf("%s: got %v, want a usage error", shard, err)
 		}
 	}
 	n := 0
 	for _, shard := range []string{"1/2", "2/2"} {
-		p, err := (&Part{Shard: shard}).Cut(whole)
+		p, err := (&Part{Shard: shard}).Cut(whole, nil)
 		if err != nil || len(p.Of("k")) == 0 || len(p.Of("k")) == len(whole.Cases) {
 			t.Fatalf("%s: %v", shard, err)
 		}
@@ -142,7 +142,7 @@ func TestPart(t *testing.T) {
 	if n < len(whole.Cases) {
 		t.Errorf("the parts have %d cases, the whole has %d", n, len(whole.Cases))
 	}
-	if _, err := (&Part{Shard: "1/2", Durations: filepath.Join(t.TempDir(), "absent")}).Cut(whole); !isUsage(err) {
+	if _, err := (&Part{Shard: "1/2", Durations: filepath.Join(t.TempDir(), "absent")}).Cut(whole, nil); !isUsage(err) {
 		t.Errorf("no run: got %v", err)
 	}
 }

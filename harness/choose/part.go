@@ -18,8 +18,8 @@ type Part struct {
 	Durations string // a stored run, by whose times the parts are cut; "" cuts by the default costs
 }
 
-// Cut returns the part of the plan. It can be empty.
-func (s *Part) Cut(p *plan.Plan) (*plan.Plan, error) {
+// Cut returns the part of the plan. It can be empty. log hears that so many parts mostly boot.
+func (s *Part) Cut(p *plan.Plan, log func(format string, args ...any)) (*plan.Plan, error) {
 	if s.Shard == "" {
 		return p, nil
 	}
@@ -31,7 +31,11 @@ func (s *Part) Cut(p *plan.Plan) (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.Cut(shard, of), nil
+	part := p.Cut(shard, of)
+	if why := part.Waste(); why != "" && log != nil {
+		log("--shard %s: %s", s.Shard, why)
+	}
+	return part, nil
 }
 
 // costs returns what kernels cost: as measured in a stored run, or the default.

@@ -33,7 +33,9 @@ func (p *Plan) Cut(s Shard, of func(kernel string) Cost) *Plan {
 	out := *p
 	out.Kernels, out.parts = nil, map[string][]*cases.Case{}
 	out.Shard, out.Digest = s, l.digest()
-	if parts := l.cut(s.N); s.I <= len(parts) {
+	parts := l.cut(s.N)
+	out.waste = l.waste(parts, s.N)
+	if s.I <= len(parts) {
 		for _, c := range parts[s.I-1] {
 			k := l.kernels[c.kernel]
 			out.Kernels = append(out.Kernels, k.ref)
@@ -95,6 +97,52 @@ func (l *line) digest() string {
 		}
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:8])
+}
+
+// tooMuch is how many times the work of the least parts all parts may take before Waste says so.
+const tooMuch = 3
+
+// Waste says that most of what the parts of a plan do is to boot, and what fewer parts would cost; "" if it is not so.
+func (p *Plan) Waste() string { return p.waste }
+
+func (l *line) waste(parts [][]piece, n int) string {
+	least, all := int64(0), int64(0)
+	for _, k := range l.kernels {
+		least += k.cost.Boot + k.upTo[len(k.cases)]
+	}
+	longest := int64(0)
+	for _, part := range parts {
+		sum := l.of(part)
+		all, longest = all+sum, max(longest, sum)
+	}
+	if least == 0 || all < tooMuch*least {
+		return ""
+	}
+	fewer := len(parts)
+	for fewer > 1 && l.wasteful(fewer, least) {
+		fewer /= 2
+	}
+	return fmt.Sprintf("%d parts take about %d times the work of %d, because each boots its kernels; %d parts would end "+
+		"%.1f times as late", n, all/least, len(l.kernels), fewer, float64(l.best(fewer, false))/float64(longest))
+}
+
+// wasteful reports whether so many parts take too much work.
+func (l *line) wasteful(n int, least int64) bool {
+	all := int64(0)
+	for _, part := range l.cut(n) {
+		all += l.of(part)
+	}
+	return all >= tooMuch*least
+}
+
+// of is what a part costs.
+func (l *line) of(part []piece) int64 {
+	sum := int64(0)
+	for _, c := range part {
+		k := l.kernels[c.kernel]
+		sum += k.cost.Boot + k.upTo[c.to] - k.upTo[c.from]
+	}
+	return sum
 }
 
 // cut returns at most n parts, none of them empty.

@@ -79,6 +79,19 @@ func shape(p *Plan, n int, of func(string) Cost) string {
 
 // A kernel stays whole if that does not take much longer, and is split if that saves time. The
 // last of too many parts are empty.
+// Parts that mostly boot are announced, with what fewer parts would cost.
+func TestWaste(t *testing.T) {
+	p := planOf(t, "a b c", "token_create", "map_create")
+	if got := p.Cut(Shard{1, 3}, usualCost).Waste(); got != "" {
+		t.Errorf("3 parts of 3 kernels: %s", got)
+	}
+	got := p.Cut(Shard{1, 1000}, usualCost).Waste()
+	if !strings.HasPrefix(got, "1000 parts take about ") ||
+		!strings.Contains(got, "times the work of 3, because each boots") {
+		t.Errorf("1000 parts: %q", got)
+	}
+}
+
 func TestCutShape(t *testing.T) {
 	slow := func(k string) Cost {
 		if k == "a" {

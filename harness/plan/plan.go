@@ -45,6 +45,7 @@ type Plan struct {
 	Shard  Shard
 	Digest string
 
+	waste string                   // what so many parts cost; "" if it is not much
 	parts map[string][]*cases.Case // of a shard, by kernel; nil means that each kernel runs Cases
 }
 
