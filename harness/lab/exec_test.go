@@ -13,8 +13,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// shell is a program that runs a script, with its output.
-func shell(t *testing.T, script string) (p *Program, out, errs *bytes.Buffer) {
+// scripted is a program that runs a script, with its output.
+func scripted(t *testing.T, script string) (p *Program, out, errs *bytes.Buffer) {
 	t.Helper()
 	files, err := Gather("/bin/sh", "/bin/sh")
 	if err != nil {
@@ -44,7 +44,7 @@ func TestExec(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t, "clean")
-			p, out, errs := shell(t, tt.script)
+			p, out, errs := scripted(t, tt.script)
 			p.Stdin = strings.NewReader(tt.in)
 			got, err := l.Exec(t.Context(), "bzImage", p)
 			if err != nil {
@@ -85,7 +85,7 @@ func TestExecEnds(t *testing.T) {
 	} {
 		t.Run(tt.acts, func(t *testing.T) {
 			l := newLab(t, tt.acts)
-			p, _, _ := shell(t, tt.script)
+			p, _, _ := scripted(t, tt.script)
 			got, err := l.Exec(t.Context(), "bzImage", p)
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +108,7 @@ func TestExecEnds(t *testing.T) {
 // TestExecMissing: a program that was not sent is missing in the guest.
 func TestExecMissing(t *testing.T) {
 	l := newLab(t, "clean")
-	p, _, _ := shell(t, "true")
+	p, _, _ := scripted(t, "true")
 	p.Files = nil
 	got, err := l.Exec(t.Context(), "bzImage", p)
 	if err != nil || got.Exit == nil || !got.Exit.Missing || got.Kernel.Boots[0].Fate != vm.Clean {
@@ -120,7 +120,7 @@ func TestExecMissing(t *testing.T) {
 func TestExecGet(t *testing.T) {
 	l := newLab(t, "clean")
 	name := filepath.Join(t.TempDir(), "made")
-	p, _, _ := shell(t, "echo made > "+name)
+	p, _, _ := scripted(t, "echo made > "+name)
 	p.Get = []string{name}
 	if _, err := l.Exec(t.Context(), "bzImage", p); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestFetch(t *testing.T) {
 // TestSignals: signals reach the program.
 func TestSignals(t *testing.T) {
 	l := newLab(t, "clean")
-	p, _, _ := shell(t, "echo ready; exec sleep 60")
+	p, _, _ := scripted(t, "echo ready; exec sleep 60")
 	ready, signals := &trigger{at: "ready", done: make(chan struct{})}, make(chan wire.Signal, 1)
 	p.Stdout, p.Signals = ready, signals
 	go func() {

@@ -55,12 +55,25 @@ func programVersion() string {
 }
 
 func host() *result.Host {
-	h := &result.Host{Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), CPU: cpuModel()}
+	h := &result.Host{Job: job(os.Getenv), Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), CPU: cpuModel()}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
-		h.Kernel = unix.ByteSliceToString(u.Release[:])
+		h.Name, h.Kernel = unix.ByteSliceToString(u.Nodename[:]), unix.ByteSliceToString(u.Release[:])
 	}
 	return h
+}
+
+// jobVariables name a job in the environments of batch and CI systems, the most exact first.
+var jobVariables = []string{"SLURM_JOB_ID", "CI_JOB_ID", "GITHUB_RUN_ID", "BUILDKITE_JOB_ID", "CIRCLE_WORKFLOW_JOB_ID",
+	"BUILD_TAG", "JOB_COMPLETION_INDEX"}
+
+func job(env func(string) string) string {
+	for _, name := range jobVariables {
+		if v := env(name); v != "" {
+			return name + "=" + v
+		}
+	}
+	return ""
 }
 
 // cpuModel is the processor's name; "" if the system does not report it.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -16,6 +17,8 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/lockfile"
 	"tokentest/harness/result"
+	"tokentest/harness/shell"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
@@ -100,6 +103,28 @@ func Resume(dir string) (*Invocation, error) {
 		return nil, err
 	}
 	return b, hold(dir)
+}
+
+// Again reports whether dir has a run of the command line args, which --again continues. An attempt that ended before
+// it stored its command leaves an empty directory, which Again removes. A run of another command line is an error.
+func Again(dir string, args []string) (bool, error) {
+	b, err := ReadInvocation(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, usage.Errorf("--again: %s has no run, and is not empty: name another directory with --out", dir)
+		}
+		return false, nil
+	}
+	if err == nil && !slices.Equal(withoutAgain(b.Args), withoutAgain(args)) {
+		err = usage.Errorf("--again: %s is of another command line, %s: repeat that, or name another directory with --out", dir,
+			shell.Join(append([]string{"tokentest"}, b.Args...)...))
+	}
+	return err == nil, err
+}
+
+// withoutAgain leaves out the flag that only later attempts may have.
+func withoutAgain(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--again" })
 }
 
 // ReadInvocation reads the invocation of a run, without a lock.

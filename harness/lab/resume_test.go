@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 )
 
@@ -125,6 +126,41 @@ func resume(t *testing.T, l *Lab, patterns ...string) *result.KernelRun {
 		t.Fatalf("resume: %v, %+v", err, r)
 	}
 	return r.Kernels[0]
+}
+
+// TestAgain: another attempt with the same command line, with --again or without it, continues the run that is there.
+func TestAgain(t *testing.T) {
+	dir, line := filepath.Join(t.TempDir(), "part"), []string{"run", "--shard", "auto/2"}
+	again := append(slices.Clone(line), "--again")
+	if on, err := Again(dir, again); on || err != nil {
+		t.Errorf("there is no directory: %v, %v", on, err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if on, err := Again(dir, again); on || err != nil {
+		t.Errorf("an empty directory: %v, %v", on, err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Fatal("the empty directory is still there, so a run cannot be made")
+	}
+	if err := errors.Join(os.Mkdir(dir, 0o755), Begin(dir, Invocation{Args: line})); err != nil {
+		t.Fatal(err)
+	}
+	if on, err := Again(dir, again); !on || err != nil {
+		t.Errorf("the same command line: %v, %v", on, err)
+	}
+	var wrong *usage.Error
+	if on, err := Again(dir, append(again, "--full")); on || !errors.As(err, &wrong) {
+		t.Errorf("another command line: %v, %v", on, err)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(dir, invocationFile)),
+		os.WriteFile(filepath.Join(dir, "notes"), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if on, err := Again(dir, again); on || !errors.As(err, &wrong) {
+		t.Errorf("a directory of something else: %v, %v", on, err)
+	}
 }
 
 // TestResumeFinished: a complete run is read again, and no machine starts.

@@ -308,6 +308,9 @@ func (k *run) trouble(b *result.Boot) []field {
 		out = append(out, textField("blame", b.Blame))
 	}
 	out = append(out, findings(b.Findings)...)
+	if b.Where != "" {
+		out = append(out, textField("host", b.Where))
+	}
 	out = append(out, k.console(b))
 	if b.Blamed.Case != "" {
 		out = append(out, k.repeat(b.Blamed.Case))

@@ -83,7 +83,7 @@ func merged(parts []part, dir string) (*KernelRun, error) {
 	k.Boots, k.Cases, k.packed, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
 	at := map[string]int{}
 	for _, p := range parts {
-		if err := k.add(p.KernelRun, at, dir, p.run.Dir); err != nil {
+		if err := k.add(p, at, dir); err != nil {
 			return nil, err
 		}
 	}
@@ -92,7 +92,8 @@ func merged(parts []part, dir string) (*KernelRun, error) {
 }
 
 // add adds one part of a kernel's run.
-func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) error {
+func (k *KernelRun) add(p part, at map[string]int, dir string) error {
+	part, from := p.KernelRun, p.run.Dir
 	if part.Digest != "" && k.Digest != "" && part.Digest != k.Digest {
 		return fmt.Errorf("merge runs: %s is another image in %s than in %s", k.Ref, from, dir)
 	}
@@ -103,8 +104,13 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 		k.Facts, k.Release, k.Digest, k.Source = part.Facts, part.Release, part.Digest, part.Source
 		k.Accel, k.AccelName = part.Accel, part.AccelName
 	}
+	if names := strings.Split(k.AccelName, ", "); part.AccelName != "" && !slices.Contains(names, part.AccelName) {
+		k.AccelName += ", " + part.AccelName
+		k.Accel = k.AccelName
+	}
 	boots := len(k.Boots)
 	for _, b := range part.Boots {
+		b.Where = p.run.Host.where(part.AccelName)
 		if rel, err := filepath.Rel(dir, filepath.Join(from, b.Dir)); err == nil {
 			b.Dir = rel
 		}
@@ -132,6 +138,14 @@ func (k *KernelRun) add(part *KernelRun, at map[string]int, dir, from string) er
 		}
 	}
 	return nil
+}
+
+// where is the host, its job and an accelerator in one text; "" if the record does not name the host.
+func (h *Host) where(accel string) string {
+	if h == nil || h.Name == "" {
+		return ""
+	}
+	return strings.Join(slices.DeleteFunc([]string{h.Name, h.Job, accel}, func(s string) bool { return s == "" }), ", ")
 }
 
 // Decision is a kernel's answer to a case: for each step a word, the errno and the numbers

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -75,6 +76,25 @@ func TestMerge(t *testing.T) {
 
 // TestMergeWhole never adds up whole runs: two of one kernel are refused, and two of different
 // kernels stay apart.
+// TestMergeHosts: the parts of one kernel ran on two hosts with two accelerators, and the merged run says where each
+// machine was.
+func TestMergeHosts(t *testing.T) {
+	part := func(i int, host, accel string) *Run {
+		return &Run{Dir: fmt.Sprintf("/p%d", i), Part: &Part{I: i, N: 2, Plan: "x"},
+			Host: &Host{Name: host, Job: "SLURM_JOB_ID=7"}, Kernels: []*KernelRun{{Ref: "deb:6.12", Accel: accel + ": forced", AccelName: accel, Boots: []Boot{{Dir: "boot0"}},
+				Cases: []CaseResult{{ID: fmt.Sprintf("c%d", i), Status: Pass}}, Facts: &step.Facts{}}}}
+	}
+	r, err := Merge([]*Run{part(1, "n1", "kvm"), part(2, "n2", "tcg")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := r.Kernels[0]
+	if k.AccelName != "kvm, tcg" || k.Boots[0].Where != "n1, SLURM_JOB_ID=7, kvm" ||
+		k.Boots[1].Where != "n2, SLURM_JOB_ID=7, tcg" {
+		t.Errorf("accelerators %q, machines on %q and %q", k.AccelName, k.Boots[0].Where, k.Boots[1].Where)
+	}
+}
+
 func TestMergeWhole(t *testing.T) {
 	a, b := partRun("/runs/a", "d", CaseResult{ID: "x", Status: Pass}), partRun("/runs/b", "d", CaseResult{ID: "x"})
 	if _, err := Merge([]*Run{a, b}); err == nil || !strings.Contains(err.Error(), "tokentest compare /runs/a /runs/b") {

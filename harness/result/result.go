@@ -93,6 +93,8 @@ type Run struct {
 
 // Host is where a run took place.
 type Host struct {
+	Name   string `json:"name,omitempty"`   // the host's name
+	Job    string `json:"job,omitempty"`    // the job of a CI or batch system, as VARIABLE=VALUE
 	Kernel string `json:"kernel,omitempty"` // the release of the host's kernel
 	Arch   string `json:"arch,omitempty"`
 	CPUs   int    `json:"cpus,omitempty"`
@@ -180,6 +182,8 @@ type Boot struct {
 	Signal string `json:"signal,omitempty"`
 	// Host is what the host gave the machine, if its fate is infra for that reason.
 	Host *splat.Share `json:"host,omitempty"`
+	// Where is the host that the machine ran on, its job and its accelerator, in the merged parts of a run.
+	Where string `json:"where,omitempty"`
 	// Corrupt says that the machine was ended because a record of the guest was damaged
 	// or out of order.
 	Corrupt bool `json:"corrupt,omitempty"`

@@ -44,6 +44,27 @@ func TestExitCode(t *testing.T) {
 	}
 }
 
+// TestRecordCode: --exit record tells a complete record from a run that must be started again.
+func TestRecordCode(t *testing.T) {
+	bad := &KernelRun{Boots: []Boot{{Fate: vm.Infra}}, Cases: []CaseResult{{Status: Fail}, {Status: Broken}}}
+	for _, tt := range []struct {
+		name string
+		run  Run
+		want int
+	}{
+		{"whole, with failures", Run{Kernels: []*KernelRun{bad}}, ExitOK},
+		{"interrupted", Run{Kernels: []*KernelRun{bad}, Interrupted: true}, ExitNoVerdict},
+		{"not tried", Run{Kernels: []*KernelRun{bad, {Error: "no such package"}}}, ExitNoVerdict},
+		{"a record is missing", Run{Kernels: []*KernelRun{{Cases: bad.Cases, Absent: 1, Planned: 3}}}, ExitNoVerdict},
+		{"nothing", Run{}, ExitNoVerdict},
+		{"an idle part", Run{Part: &Part{I: 4, N: 4}}, ExitOK},
+	} {
+		if got := tt.run.RecordCode(); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 // worst is the code of several verdicts: 1 before 3 before 0.
 func worst(codes ...int) int {
 	out := ExitOK

@@ -45,6 +45,20 @@ func (r *Run) ExitCode() int {
 	return code
 }
 
+// RecordCode is the exit code of --exit record: ExitOK if each kernel was tried and each case has a record, whatever it
+// says, and else ExitNoVerdict.
+func (r *Run) RecordCode() int {
+	if r.Interrupted || len(r.Gaps()) > 0 || len(r.Damage) > 0 || len(r.Kernels) == 0 && !r.Idle() {
+		return ExitNoVerdict
+	}
+	for _, k := range r.Kernels {
+		if k.Error != "" {
+			return ExitNoVerdict
+		}
+	}
+	return ExitOK
+}
+
 // Verdict returns the exit code for one kernel of the run.
 func (r *Run) Verdict(k *KernelRun) int {
 	code := WorstCode(k.machines(), k.judged())

@@ -132,6 +132,28 @@ func Store(r *result.Run) error {
 	return s.Close(r)
 }
 
+// Keep stores a run that was read, such as the merged parts of one, in a new directory, and sets the run's directory.
+// What the machines printed stays where it is. A damaged run is an error: its copy would look whole.
+func Keep(r *result.Run, dir string) error {
+	if len(r.Damage) > 0 {
+		return fmt.Errorf("keep %s in %s: its records are damaged: %s", r.Dir, dir, r.Damage[0].String())
+	}
+	dir, err := Make(dir)
+	if err != nil {
+		return err
+	}
+	for _, k := range r.Kernels {
+		for i := range k.Boots {
+			b := &k.Boots[i]
+			if b.Dir, err = filepath.Rel(dir, filepath.Join(r.Dir, b.Dir)); err != nil {
+				return fmt.Errorf("keep the run: %w", err)
+			}
+		}
+	}
+	r.Dir = dir
+	return Store(r)
+}
+
 // newest is advice that names the newest stored run.
 func newest() string {
 	dir, err := newestRun()

@@ -127,6 +127,48 @@ func oneCase(ref string) *result.KernelRun {
 	return &result.KernelRun{Ref: ref, Cases: []result.CaseResult{{ID: "x", Status: result.Pass}}}
 }
 
+// TestKeep: merged parts that are kept are read again as one whole run, whose machines are where they were.
+func TestKeep(t *testing.T) {
+	base := t.TempDir()
+	part := func(i int) *result.Run {
+		k := oneCase("k")
+		k.Cases[0].ID, k.Boots = fmt.Sprintf("c%d", i), []result.Boot{{Dir: "kernel0/boot0"}}
+		r := &result.Run{Part: &result.Part{I: i, N: 2, Plan: "x"}, Kernels: []*result.KernelRun{k}}
+		dir := stored(t, filepath.Join(base, fmt.Sprint("part", i)), r)
+		r, err := (&result.Loader{Worlds: true}).Load(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r, err := result.Merge([]*result.Run{part(1), part(2)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := filepath.Join(base, "a", "whole")
+	if err := Keep(r, whole); err != nil {
+		t.Fatal(err)
+	}
+	again, err := (&result.Loader{}).Load(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := again.Kernels[0]
+	if again.Part != nil || len(again.Missing) > 0 || k.Len() != 2 || len(again.Gaps()) > 0 {
+		t.Errorf("read again: part %v, missing %v, %d cases, %v", again.Part, again.Missing, k.Len(), again.Gaps())
+	}
+	if got := k.Boots[1].Dir; got != "../../part2/kernel0/boot0" {
+		t.Errorf("the second machine is in %s", got)
+	}
+	if err := Keep(again, whole); err == nil {
+		t.Error("a directory that exists was overwritten")
+	}
+	again.Damage = []result.Damage{{}}
+	if err := Keep(again, filepath.Join(base, "other")); err == nil {
+		t.Error("a damaged run was kept as a whole one")
+	}
+}
+
 func TestLoad(t *testing.T) {
 	base := stateDir(t)
 	_, err := Load(&result.Loader{}, "nowhere")

@@ -37,6 +37,7 @@ type app struct {
 	cacheDir       string
 	agent          string // the checkout that the agent is built from
 	quiet          bool
+	exit           string   // --exit
 	bisecting      bool     // exit codes are those for "git bisect run"
 	resume         string   // the directory of the run to resume
 	begun          []string // its command line

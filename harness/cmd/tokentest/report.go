@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) reportCmd() *cobra.Command {
-	var format string
+	var format, out string
 	var again, empty bool
 	c := &cobra.Command{
 		Use:   "report [RUN...]",
@@ -33,7 +33,7 @@ are of the new judgement; the records stay as they are.`,
   tokentest report results/runs/RUN --format ktap
   tokentest report results/runs/RUN --format html > report.html
   tokentest report results/runs/RUN --rejudge
-  tokentest report part1 part2 --format junit`,
+  tokentest report part1 part2 --out whole`,
 		RunE: func(c *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {
@@ -42,7 +42,7 @@ are of the new judgement; the records stay as they are.`,
 			if len(args) == 0 {
 				args = []string{runs.Latest}
 			}
-			r, err := a.loadParts(c.Context(), &result.Loader{Worlds: again}, args)
+			r, err := a.loadParts(c.Context(), &result.Loader{Worlds: again || out != ""}, args)
 			if err != nil {
 				return err
 			}
@@ -52,6 +52,11 @@ are of the new judgement; the records stay as they are.`,
 				}
 			}
 			r.AllowEmpty = r.AllowEmpty || empty
+			if out != "" {
+				if err := runs.Keep(r, out); err != nil {
+					return err
+				}
+			}
 			a.code = r.ExitCode()
 			if err := a.write(format, r); err != nil {
 				return err
@@ -62,6 +67,7 @@ are of the new judgement; the records stay as they are.`,
 	}
 	emptyFlag(c.Flags(), &empty)
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
+	c.Flags().StringVarP(&out, "out", "o", "", "keep the merged run in `DIR`, which must not exist")
 	c.Flags().BoolVar(&again, "rejudge", false, "judge the run again with this tokentest, and say what changed")
 	return c
 }

@@ -57,6 +57,25 @@ func (a *app) resumeRun(c *cobra.Command, f *runFlags, args []string) error {
 	if err := a.onlyOutput(c, args); err != nil {
 		return err
 	}
+	return a.resumeFrom(c, f)
+}
+
+// startAgain is --again: it resumes the run in --out if an earlier attempt began it there.
+func (a *app) startAgain(c *cobra.Command, f *runFlags) (resumed bool, err error) {
+	if f.out == "" {
+		return false, usage.Errorf("--again: name with --out the directory in which an earlier attempt stored the run")
+	}
+	if f.resume, err = filepath.Abs(f.out); err == nil {
+		resumed, err = lab.Again(f.resume, a.commandLine())
+	}
+	if !resumed {
+		f.resume = ""
+		return false, err
+	}
+	return true, a.resumeFrom(c, f)
+}
+
+func (a *app) resumeFrom(c *cobra.Command, f *runFlags) error {
 	dir, err := runs.Find(f.resume)
 	if err != nil {
 		return err

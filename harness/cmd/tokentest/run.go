@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -68,6 +67,7 @@ type runFlags struct {
 	failed           string
 	again            *runs.Failed // what was not as expected in the run of failed
 	failFast, watch  bool
+	repeatAttempt    bool // --again
 	results          progress.Results
 }
 
@@ -94,6 +94,11 @@ with +PATCHES. The topic references has all forms.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.resume != "" && a.begun == nil {
 				return a.resumeRun(c, f, args)
+			}
+			if f.repeatAttempt && a.begun == nil {
+				if resumed, err := a.startAgain(c, f); resumed || err != nil {
+					return err
+				}
 			}
 			if err := cli.Apply(c.Flags(), a.overrides); err != nil {
 				return err
@@ -126,6 +131,8 @@ with +PATCHES. The topic references has all forms.`,
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, bisectName, false,
 		`use the exit codes of "git bisect run": 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
+	fl.StringVar(&a.exit, "exit", "verdict",
+		"let the exit code tell `WHAT`: the verdict, or record: 0 if the run is complete, 3 if not")
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
 	fl.BoolVar(&f.console, "console", false, "show the kernels' log on stderr")
@@ -138,6 +145,8 @@ with +PATCHES. The topic references has all forms.`,
 	entryFlag(fl, &f.boot)
 	snapshotFlag(fl, &f.snapshot, lab.AutoRestore)
 	fl.StringVar(&f.resume, "resume", "", "complete the interrupted or killed run in the directory `RUN`")
+	fl.BoolVar(&f.repeatAttempt, "again", false,
+		"complete the run that an earlier attempt began in --out, if there is one")
 	fl.BoolVarP(&f.results.Verbose, "verbose", "v", false, "print each case as it ends")
 	fl.IntVar(&f.results.Slowest, "slowest", 0, "list the `N` slowest cases after the run")
 	fl.BoolVar(&f.failFast, "failfast", false, "stop at the first failure; machines then boot, and start from no snapshot")
@@ -168,6 +177,7 @@ func emptyFlag(fl *pflag.FlagSet, to *bool) {
 }
 
 const (
+	exitRecord = "record" // of --exit, for systems that start a job again which did not succeed
 	bisectName = "bisect"
 	bisectFlag = "--" + bisectName
 )
@@ -180,12 +190,15 @@ func checkAccel(how string) error {
 }
 
 // check refuses values that a flag's type does not exclude.
-func (f *runFlags) check() error {
+func (f *runFlags) check(a *app) error {
 	if err := checkAccel(f.accel); err != nil {
 		return err
 	}
 	if f.isolate != "" && f.isolate != "case" && f.isolate != "group" {
 		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
+	}
+	if a.exit != "verdict" && a.exit != exitRecord || a.exit == exitRecord && (a.bisecting || f.baseline != "") {
+		return usage.Errorf("--exit %q: must be verdict or record, and record goes without --bisect and --baseline", a.exit)
 	}
 	return f.random.Check()
 }
@@ -199,7 +212,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := f.check(); err != nil {
+	if err := f.check(a); err != nil {
 		return err
 	}
 	p, lists, stdin, err := f.plan(c, a, args)
@@ -287,7 +300,7 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 		err = p.Narrow(f.again.On(p.Kernels))
 	}
 	if err == nil {
-		p, err = f.part.Cut(p)
+		p, err = f.part.Cut(p, a.note)
 	}
 	return p, lists, stdin, err
 }
@@ -302,9 +315,9 @@ var runGroups = []cli.Group{
 	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "denylist", "allowlist", "expect",
 		"strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
-		"until-fail", "failfast", "watch", "resume", "snapshot", "boot", "qemu", "offline", "refresh"}},
+		"until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
-	{Title: "What counts", Flags: []string{"allow", "allow-empty", "baseline", "fail-on"}},
+	{Title: "What counts", Flags: []string{"exit", "allow", "allow-empty", "baseline", "fail-on"}},
 	{Title: "Kernels that are built", Flags: []string{"config", "fragment", "without", "make", "objects", "build-jobs"}},
 }
 
@@ -364,12 +377,15 @@ func (a *app) after(
 // conclude prints the report of a run, also if the run could not be stored. If no kernel could
 // be tried, it prints only the reasons and removes the directory.
 func (a *app) conclude(format string, r *result.Run, stored error) error {
-	if a.bisecting {
+	switch {
+	case a.bisecting:
 		a.code = r.BisectCode()
-	} else {
+	case a.exit == exitRecord:
+		a.code = r.RecordCode()
+	default:
 		a.code = r.ExitCode()
 	}
-	why, tried := untried(r)
+	why, tried := runs.Untried(r)
 	if !tried && !r.Idle() {
 		if a.resume != "" { // keep the records that the run has
 			return errors.Join(why, stored)
@@ -385,29 +401,6 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 		stored = fmt.Errorf("%w; name another directory with --out", stored)
 	}
 	return errors.Join(a.write(format, r), stored)
-}
-
-// untried returns why kernels could not be tried, and whether any kernel was tried. If every
-// reference is wrong, that is the user's mistake and not the host's.
-func untried(r *result.Run) (why error, tried bool) {
-	var host, user *multierror.Error
-	for _, k := range r.Kernels {
-		switch {
-		case k.Cause != nil:
-			user = multierror.Append(user, k.Cause)
-		case k.Error != "":
-			host = multierror.Append(host, fmt.Errorf("%s: %s", k.Ref, k.Error))
-		default:
-			tried = true
-		}
-	}
-	if host == nil {
-		return user.ErrorOrNil(), tried
-	}
-	for _, e := range user.WrappedErrors() { // no longer a mistake that decides the exit code
-		host = multierror.Append(host, errors.New(e.Error()))
-	}
-	return host, tried
 }
 
 // Environment variables: the format of reports, and who sends one to KCIDB.
