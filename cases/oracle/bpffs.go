@@ -13,14 +13,14 @@ type Delegate struct {
 // bpf_parse_param for each option, then mount_capable and bpf_fill_super.
 func (d *Delegate) Decide(k *Kernel) (Verdict, Masks) {
 	var m Masks
-	if k.Token {
-		for _, o := range d.Options {
-			if v := d.assign(k, o, m.Of(o.Name)); v.Errno != 0 {
-				return v, m
-			}
+	for _, o := range d.Options {
+		if v := d.assign(k, o, m.Of(o.Name)); v.Errno != 0 {
+			return v, m
 		}
 	}
 	switch {
+	case !k.Token && !d.Setter.capable(Initial, uapi.CAP_SYS_ADMIN):
+		return bpffsVerdict(ePERM, "mount-capable-initial", "mount_capable", capableText), m
 	case !d.Setter.capable(d.Opener.Userns, uapi.CAP_SYS_ADMIN):
 		return bpffsVerdict(ePERM, "mount-capable", "mount_capable",
 			"the creator lacks CAP_SYS_ADMIN in the opener's user namespace"), m
@@ -43,7 +43,7 @@ func (d *Delegate) assign(k *Kernel, o Option, mask *uint64) Verdict {
 	switch {
 	case errno != 0:
 		return bpffsVerdict(errno, "malformed", fn, o.Name+" is malformed")
-	case (o.Name == "uid" || o.Name == "gid") && !idFits(d.Setter, d.Opener.Userns, v):
+	case (o.Name == "uid" || o.Name == "gid") && k.knowsOption(o.Name) && !idFits(d.Setter, d.Opener.Userns, v):
 		return bpffsVerdict(eINVAL, "unmapped-id", fn, "the bpffs's user namespace does not map this "+o.Name)
 	case !isDelegate(o.Name):
 		return Verdict{}

@@ -175,8 +175,12 @@ func TestDelegate(t *testing.T) {
 			Delegate{nil, inChild, cred(Initial, 1000, 0)}, ePERM, "bpffs/fill-super", 0},
 		{"root in the initial namespace", k612, Delegate{set("any"), root, root}, 0, "bpffs/allowed", ^uint64(0)},
 		{"before tokens options are unknown", k61, Delegate{set("bogus"), root, root}, 0, "bpffs/unknown-option", 0},
-		{"before tokens a child creates", fixed61, Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/userns-mount", 0},
-		{"before tokens, no capability", k61, Delegate{nil, inChild, cred(child, 1000, 0)}, ePERM, "bpffs/mount-capable", 0},
+		{"before tokens root creates for a child", fixed61,
+			Delegate{set("any"), inChild, root}, ePERM, "bpffs/userns-mount", 0},
+		{"before tokens a child creates", k61,
+			Delegate{set("any"), inChild, inChild}, ePERM, "bpffs/mount-capable-initial", 0},
+		{"before tokens, no capability", k61,
+			Delegate{nil, inChild, cred(child, 1000, 0)}, ePERM, "bpffs/mount-capable-initial", 0},
 	} {
 		v, m := tt.d.Decide(tt.k)
 		if !v.Known || v.Errno != tt.errno || v.ID != tt.id || m != (Masks{Cmds: tt.cmds}) {

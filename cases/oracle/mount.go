@@ -160,7 +160,9 @@ var fscreateRules = []rule[*Fscreate]{
 	notContext[*Fscreate]("fsconfig"),
 	{id: "phase", fn: "vfs_cmd_create", errno: eBUSY, text: "the context already created its bpffs, or failed to",
 		holds: onContextOf(func(_ *call[*Fscreate], x *Context) bool { return x.Phase != CreateParams })},
-	{id: "mount-capable", fn: "mount_capable", errno: ePERM,
+	{id: "mount-capable-initial", fn: "mount_capable", errno: ePERM, until: linux(6, 9), text: capableText,
+		holds: onContextOf(func(c *call[*Fscreate], _ *Context) bool { return !c.initialCapable(uapi.CAP_SYS_ADMIN) })},
+	{id: "mount-capable", fn: "mount_capable", errno: ePERM, since: linux(6, 9),
 		text: "the caller lacks CAP_SYS_ADMIN in the opener's user namespace",
 		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
 			return !c.Caller.capable(x.Userns, uapi.CAP_SYS_ADMIN)
@@ -169,9 +171,9 @@ var fscreateRules = []rule[*Fscreate]{
 		holds: onContextOf(func(_ *call[*Fscreate], x *Context) bool { return x.Userns != Initial })},
 	{id: "userns-not-modelled", blind: true, until: linux(6, 9), text: usernsUnknown,
 		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
-			return x.Userns != Initial && !usernsFix.in(c.Kernel) && c.initialCapable(uapi.CAP_SYS_ADMIN)
+			return x.Userns != Initial && !usernsFix.in(c.Kernel)
 		})},
-	{id: "fill-super", fn: "bpf_fill_super", errno: ePERM, text: fillSuperText,
+	{id: "fill-super", fn: "bpf_fill_super", errno: ePERM, since: linux(6, 9), text: fillSuperText,
 		holds: onContextOf(func(c *call[*Fscreate], x *Context) bool {
 			return x.Userns != Initial && !c.initialCapable(uapi.CAP_SYS_ADMIN)
 		})},
@@ -187,6 +189,7 @@ var usernsFix = fix{
 }
 
 const (
+	capableText   = "before 6.9 bpffs has no FS_USERNS_MOUNT: it needs CAP_SYS_ADMIN " + initialNS
 	usernsText    = "before 6.9 a bpffs belongs to the initial user namespace alone"
 	usernsUnknown = "the oracle does not know whether this kernel has the fix e1c5ae59c0f2"
 )
@@ -417,7 +420,9 @@ var mountRules = []rule[*oneOption]{
 	optionOutOfRange[*oneOption](),
 	optionUnmappedID[*oneOption](),
 	optionUnprivileged[*oneOption](),
-	{id: "fill-super", fn: "bpf_fill_super", errno: ePERM, text: fillSuperText,
+	{id: "mount-capable-initial", fn: "mount_capable", errno: ePERM, until: linux(6, 9), text: capableText,
+		holds: func(c *call[*oneOption]) bool { return !c.initialCapable(uapi.CAP_SYS_ADMIN) }},
+	{id: "fill-super", fn: "bpf_fill_super", errno: ePERM, since: linux(6, 9), text: fillSuperText,
 		holds: func(c *call[*oneOption]) bool { return c.Caller.Userns != Initial }},
 }
 

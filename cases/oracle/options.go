@@ -63,7 +63,8 @@ func optionUnmappedID[R setsOption]() rule[R] {
 		holds: func(c *call[R]) bool {
 			o := c.req.option()
 			id, errno := parseOption(c.Kernel, o)
-			return errno == 0 && (o.Name == "uid" || o.Name == "gid") && !idFits(c.Caller, c.req.into(), id)
+			return errno == 0 && (o.Name == "uid" || o.Name == "gid") && c.Kernel.knowsOption(o.Name) &&
+				!idFits(c.Caller, c.req.into(), id)
 		}}
 }
 
@@ -96,11 +97,21 @@ const invalidID = 1<<32 - 1
 // terminating zero: fs/fsopen.c.
 const fsconfigMax = 256
 
+// knowsOption reports whether bpf_parse_param has an option: uid and gid came in 6.8, delegation with tokens.
+func (k *Kernel) knowsOption(name string) bool {
+	switch name {
+	case "mode":
+		return true
+	case "uid", "gid":
+		return k.has(linux(6, 8))
+	}
+	return isDelegate(name) && k.Token
+}
+
 // parseOption reads a value as fs_parse and bpf_parse_param do.
 func parseOption(k *Kernel, o MountOption) (uint64, uapi.Errno) {
-	known := isDelegate(o.Name) && k.Token || o.Name == "mode" || o.Name == "uid" || o.Name == "gid"
 	switch {
-	case !known:
+	case !k.knowsOption(o.Name):
 		return 0, 0 // bpffs ignores options that it does not know
 	case o.Flag || o.Value == "" || len(o.Value) >= fsconfigMax:
 		return 0, eINVAL
@@ -125,13 +136,14 @@ func (x *Context) Apply(k *Kernel, c Cred, o MountOption) {
 	switch {
 	case o.Name == sourceOption:
 		x.Source = true
+	case !k.knowsOption(o.Name):
 	case o.Name == "uid":
 		x.Root.UID = id
 	case o.Name == "gid":
 		x.Root.GID = id
 	case o.Name == "mode":
 		x.Root.Mode = uint32(n) & 0o7777
-	case isDelegate(o.Name) && k.Token:
+	case isDelegate(o.Name):
 		*x.Masks.Of(o.Name) |= n
 	}
 }
