@@ -116,8 +116,8 @@ func Again(dir string, args []string) (bool, error) {
 		return false, nil
 	}
 	if err == nil && !slices.Equal(withoutAgain(b.Args), withoutAgain(args)) {
-		err = usage.Errorf("--again: %s is of another command line, %s: repeat that, or name another directory with --out", dir,
-			shell.Join(append([]string{"tokentest"}, b.Args...)...))
+		err = usage.Errorf("--again: %s is of another command line, %s: repeat that, or name another directory with --out",
+			dir, shell.Join(append([]string{"tokentest"}, b.Args...)...))
 	}
 	return err == nil, err
 }

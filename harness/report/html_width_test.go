@@ -63,6 +63,7 @@ func TestPageNames(t *testing.T) {
 	for _, w := range []int64{400, 1000, 1400} {
 		p.width(w)
 		p.open(path, "#v=list&c=map_unprivileged/owner/1&k=0")
-		p.want("document.querySelector('.list .row .name')?.offsetWidth > 0.4 * document.querySelector('.list').offsetWidth", "true")
+		p.want("document.querySelector('.list .row .name')?.offsetWidth > "+
+			"0.4 * document.querySelector('.list').offsetWidth", "true")
 	}
 }

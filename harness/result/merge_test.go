@@ -81,7 +81,8 @@ func TestMerge(t *testing.T) {
 func TestMergeHosts(t *testing.T) {
 	part := func(i int, host, accel string) *Run {
 		return &Run{Dir: fmt.Sprintf("/p%d", i), Part: &Part{I: i, N: 2, Plan: "x"},
-			Host: &Host{Name: host, Job: "SLURM_JOB_ID=7"}, Kernels: []*KernelRun{{Ref: "deb:6.12", Accel: accel + ": forced", AccelName: accel, Boots: []Boot{{Dir: "boot0"}},
+			Host: &Host{Name: host, Job: "SLURM_JOB_ID=7"},
+			Kernels: []*KernelRun{{Ref: "deb:6.12", Accel: accel + ": forced", AccelName: accel, Boots: []Boot{{Dir: "boot0"}},
 				Cases: []CaseResult{{ID: fmt.Sprintf("c%d", i), Status: Pass}}, Facts: &step.Facts{}}}}
 	}
 	r, err := Merge([]*Run{part(1, "n1", "kvm"), part(2, "n2", "tcg")})
