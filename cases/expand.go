@@ -43,6 +43,7 @@ type World struct {
 type StepInfo struct {
 	Line    int
 	Text    string
+	Out     string // the name of the descriptor that it makes
 	Pin     *Pin
 	Control bool
 }

@@ -141,7 +141,7 @@ func (b *stepBuilder) build(s *stepLine) (step.Step, StepInfo, error) {
 		if !makes(&st) {
 			return st, info, fmt.Errorf("%s does not produce a descriptor; remove \"-> %s\"", words[1], s.out)
 		}
-		st.Out = b.handle(s.out)
+		st.Out, info.Out = b.handle(s.out), s.out
 		info.Text += " -> " + s.out
 	}
 	if s.open {

@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 		"harness/result", "harness/vm"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/child", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/vm", "harness/wire", "images"},
+	"harness/repro":    {"cases", "cases/sim", "cases/step", "cases/uapi", "harness/plan", "harness/usage"},
 	"harness/progress": {"cases", "harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
 		"harness/vm", "harness/wire", "images"},
@@ -92,6 +93,9 @@ var mayImport = map[string][]string{
 	// For scripts/faults.sh.
 	"scripts/lockup": {},
 
+	// For scripts/repro.sh.
+	"scripts/reprocheck": {"cases", "cases/step", "harness/repro", "harness/result", "harness/runs"},
+
 	// For scripts/oci.sh.
 	"scripts/registry": {},
 
@@ -107,7 +111,7 @@ var leaves = []string{"harness/cachedir", "harness/count", "harness/glob", "harn
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
 	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
-	"harness/watch", "harness/choose", "harness/scan", "harness/cover", "harness/mutate"}
+	"harness/watch", "harness/choose", "harness/scan", "harness/cover", "harness/mutate", "harness/repro"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

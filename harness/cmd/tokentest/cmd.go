@@ -257,7 +257,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 		a.runCmd(), a.listCmd(), a.planCmd(), a.explainCmd(), a.kernelCmd(),
 		a.reportCmd(), a.compareCmd(), a.historyCmd(), a.manCmd(),
 		a.doctorCmd(), a.benchCmd(), a.coverCmd(), a.mutateCmd(), a.rulesCmd(), a.bisectCmd(), a.scanCmd(),
-		a.execCmd(), a.shellCmd(), a.parseCmd(), a.filesCmd(), a.versionCmd(), a.cacheCmd(),
+		a.execCmd(), a.shellCmd(), a.parseCmd(), a.filesCmd(), a.versionCmd(), a.cacheCmd(), a.reproCmd(),
 	)
 	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	a.greet(c)

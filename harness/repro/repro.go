@@ -1,0 +1,343 @@
+// Package repro writes a case as one C program that needs nothing but a compiler and root: what a
+// maintainer of the kernel runs who does not have tokentest.
+//
+// It decides nothing: package cases has the steps, package sim says what each must answer, and the
+// program makes the same calls as the guest agent does (harness/guest), one process an actor.
+//
+// Start with Write. frame.go has the C that programs share, ops.go a function for each operation, and
+// attr.go the parts of union bpf_attr.
+package repro
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-multierror"
+
+	"tokentest/cases"
+	"tokentest/cases/sim"
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+	"tokentest/harness/plan"
+	"tokentest/harness/usage"
+)
+
+// RefusedError says that a case cannot be written as C.
+type RefusedError struct {
+	Case string
+	Step string // as the case file has it; "" for the case as a whole
+	Why  string
+}
+
+func (e *RefusedError) Error() string {
+	if e.Step == "" {
+		return fmt.Sprintf("write %s as C: %s", e.Case, e.Why)
+	}
+	return fmt.Sprintf("write %s as C: step %q: %s", e.Case, e.Step, e.Why)
+}
+
+// writer writes one case.
+type writer struct {
+	c       *cases.Case
+	facts   *step.Facts
+	actors  []step.Actor
+	acts    []bool                 // those that are not left out
+	names   map[step.Handle]string // of the descriptors' variables
+	fixed   []fixture              // what root makes before the steps
+	uses    map[string]bool        // blocks
+	calls   map[string]bool        // system calls that old headers have no number of
+	last    map[*layout]int        // the last member that the program needs
+	defines []string               // constants that old headers lack
+	steps   strings.Builder
+	count   int
+
+	st   *step.Step // the step that is being written
+	info *cases.StepInfo
+	want string // what it must answer, as C
+}
+
+// Write writes a case with what the rules say that each step answers on a kernel. The error is a
+// *RefusedError for a case that cannot be written.
+func Write(out io.Writer, c *cases.Case, facts *step.Facts) error {
+	if unmet, refuted := c.Unmet(facts); unmet != nil {
+		return &RefusedError{Case: c.ID, Why: "Linux " + facts.Release + " cannot be asked: " + unmet.String() + refuted}
+	}
+	w := newWriter(c, facts)
+	for _, name := range []string{"fail", "turn", "check", "start", "begin", "end"} {
+		w.use(name)
+	}
+	p := &cases.Player{Facts: facts}
+	expected, err := p.Setup(c.World)
+	if err != nil {
+		return err
+	}
+	cell, info := c.Steps()
+	if err := w.checkActors(); err != nil {
+		return err
+	}
+	w.nameHandles(c.World.Program.Setup, c.World.Info)
+	w.nameHandles(cell, info)
+	if err := w.writeSteps(c.World.Program.Setup, c.World.Info, expected); err != nil {
+		return err
+	}
+	if expected, err = p.Play(c); err != nil {
+		return err
+	}
+	if err := w.writeSteps(cell, info, expected); err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, w.program())
+	return err
+}
+
+func newWriter(c *cases.Case, facts *step.Facts) *writer {
+	w := &writer{c: c, facts: facts, actors: c.World.Program.Actors,
+		acts: make([]bool, len(c.World.Program.Actors)), names: map[step.Handle]string{},
+		uses: map[string]bool{}, calls: map[string]bool{}, last: map[*layout]int{}}
+	w.findActors(c.World.Program.Setup, c.World.Info)
+	w.findActors(c.Steps())
+	return w
+}
+
+// Kept are the steps of a case that its program has, by their places: those of the set-up of its world, and its own.
+func Kept(c *cases.Case) (setup, cell []int) {
+	w := newWriter(c, nil)
+	kept := func(steps []step.Step, info []cases.StepInfo) (out []int) {
+		for i := range steps {
+			if !w.leavesOut(&steps[i], &info[i]) {
+				out = append(out, i)
+			}
+		}
+		return out
+	}
+	return kept(c.World.Program.Setup, c.World.Info), kept(c.Steps())
+}
+
+// Chosen is the cases that a user names.
+type Chosen struct {
+	Patterns []string
+	Dir      string // for a file of each case; "": there is only one case
+	Facts    *step.Facts
+}
+
+// Write writes those of the cases that the user named: a list of cases has their controls, too. The error lists the
+// cases that cannot be written, as a *usage.Error; the others are written.
+func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
+	list = slices.DeleteFunc(slices.Clone(list), func(k *cases.Case) bool {
+		return !slices.ContainsFunc(c.Patterns, func(p string) bool { return plan.IsFile(p) || cases.Match(p, k.ID) })
+	})
+	if c.Dir == "" && len(list) != 1 {
+		return usage.Errorf("write %d cases as C: --out DIR takes a file of each", len(list))
+	}
+	if c.Dir == "" {
+		return usage.Of(Write(out, list[0], c.Facts))
+	}
+	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory for the programs: %w", err)
+	}
+	var errs *multierror.Error
+	for _, k := range list {
+		var b bytes.Buffer
+		if err := Write(&b, k, c.Facts); err != nil {
+			errs = multierror.Append(errs, usage.Of(err))
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(c.Dir, FileName(k)), b.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("write a program: %w", err)
+		}
+	}
+	return errs.ErrorOrNil()
+}
+
+// FileName is what the file of a case is called.
+func FileName(c *cases.Case) string { return strings.ReplaceAll(c.ID, "/", "-") + ".c" }
+
+func (w *writer) nameHandles(steps []step.Step, info []cases.StepInfo) {
+	for i := range steps {
+		if steps[i].Out != 0 {
+			w.names[steps[i].Out] = identifier(info[i].Out) + "_fd"
+		}
+	}
+}
+
+// identifier makes a name of C.
+func identifier(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, s)
+}
+
+func (w *writer) writeSteps(steps []step.Step, info []cases.StepInfo, expected []sim.Expect) error {
+	for i := range steps {
+		w.st, w.info = &steps[i], &info[i]
+		if w.leavesOut(w.st, w.info) {
+			continue
+		}
+		write := writers[steps[i].Op]
+		if write == nil {
+			return w.refuse("%s cannot be written yet", steps[i].Op)
+		}
+		if w.want = wanted(&expected[i], &info[i]); !expected[i].Verdict.Known && info[i].Pin == nil && steps[i].Out != 0 {
+			return w.refuse("the rules do not say whether there is a descriptor afterwards")
+		}
+		for j := range steps[i].Args {
+			if k := steps[i].Args[j].Key; slices.Contains(unwritten, k) {
+				return w.refuse("%s= cannot be written yet", steps[i].Op.Row().Of(k).Name)
+			}
+		}
+		w.count++
+		if err := write(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unwritten are the arguments that no operation can be written with.
+var unwritten = []step.Key{step.KeyInside, step.KeyThen, step.KeyMemlock, step.KeyFromKernel, step.KeyAsUID,
+	step.KeyCompat, step.KeyUmask}
+
+// findActors finds the actors that do something. One that only gets descriptors is left out: most cells of a matrix
+// are about one of many actors.
+func (w *writer) findActors(steps []step.Step, info []cases.StepInfo) {
+	for i := range steps {
+		s := &steps[i]
+		if isControl(s, &info[i]) {
+			continue
+		}
+		for j := int(s.Actor); j >= 0; j = w.actors[j].Parent {
+			w.acts[j] = true
+		}
+		for _, a := range s.Args {
+			if p := s.Op.Row().Of(a.Key); p != nil && p.Kind == step.KindActor && s.Op != step.OpSend {
+				w.acts[a.Num] = true
+			}
+		}
+	}
+}
+
+// isControl reports whether a step only shows that the test itself works.
+func isControl(s *step.Step, info *cases.StepInfo) bool { return info.Control && s.Out == 0 }
+
+// leavesOut reports whether the program is without a step: a control, and one that only gives a descriptor to an actor
+// that is left out.
+func (w *writer) leavesOut(s *step.Step, info *cases.StepInfo) bool {
+	to, _ := s.Num(step.KeyTo)
+	return s.Op == step.OpSend && !w.acts[to] || isControl(s, info)
+}
+
+func (w *writer) refuse(format string, args ...any) error {
+	return &RefusedError{Case: w.c.ID, Step: w.info.Text, Why: fmt.Sprintf(format, args...)}
+}
+
+// wanted is the errno that a step must give, as C.
+func wanted(e *sim.Expect, info *cases.StepInfo) string {
+	switch {
+	case e.Verdict.Known:
+		return errnoName(e.Verdict.Errno)
+	case info.Pin != nil:
+		return errnoName(info.Pin.Errno)
+	}
+	return "-1"
+}
+
+// enotsupp is an errno that bpf(2) gives and no header of a C library has.
+const enotsupp = 524
+
+func errnoName(e uapi.Errno) string {
+	switch {
+	case e == 0:
+		return "0"
+	case e == enotsupp:
+		return "524 /* ENOTSUPP */"
+	}
+	return e.String()
+}
+
+func (w *writer) use(names ...string) {
+	for _, name := range names {
+		if w.uses[name] {
+			continue
+		}
+		w.uses[name] = true
+		i := slices.IndexFunc(blocks, func(b block) bool { return b.name == name })
+		w.use(blocks[i].uses...)
+		for _, call := range blocks[i].calls {
+			w.calls[call] = true
+		}
+	}
+}
+
+// fixture is a descriptor that root makes before the steps.
+type fixture struct{ name, define, make string }
+
+// fixture has the program make a descriptor once, and returns the name of its variable.
+func (w *writer) fixture(name, define, call string) string {
+	if !slices.ContainsFunc(w.fixed, func(f fixture) bool { return f.name == name }) {
+		w.fixed = append(w.fixed, fixture{name, define, call})
+	}
+	return name
+}
+
+// define has the program define a constant that old headers lack, and returns its name. No #ifndef is needed: an
+// enumerator may be defined as a macro after it, and the macros are the same as the header's.
+func (w *writer) define(name string, value string) string {
+	text := fmt.Sprintf("#define %s\t%s\n", name, value)
+	if !slices.Contains(w.defines, text) {
+		w.defines = append(w.defines, text)
+	}
+	return name
+}
+
+// enum returns the kernel's name of an enumerator, or a number that has none.
+func (w *writer) enum(e *uapi.Enum, v uint32) string {
+	for _, m := range e.Members {
+		if m.Value == v && !oldest.Less(m.Since) {
+			return e.Symbol(m)
+		}
+		if m.Value == v {
+			return w.define(e.Symbol(m), fmt.Sprint(v))
+		}
+	}
+	return fmt.Sprint(v)
+}
+
+func (w *writer) actor(i uint64) string { return strings.ToUpper(identifier(w.actors[i].Name)) }
+
+// fd is the descriptor that an argument names, as C.
+func (w *writer) fd(k step.Key) string {
+	h, _ := w.st.Num(k)
+	if name := w.names[step.Handle(h)]; name != "" {
+		return name
+	}
+	return "-1"
+}
+
+// caps writes a set of capabilities as C.
+func (w *writer) caps(s uapi.CapSet) string {
+	const unknown = 1 << 63 // set in "all", or all but some
+	switch {
+	case s == 0:
+		return "0"
+	case s == uapi.AllCaps:
+		return "ALL_CAPS"
+	case s&unknown != 0:
+		return "ALL_CAPS & ~(" + w.caps(^s) + ")"
+	}
+	var out []string
+	for c := uapi.Cap(0); c < 63; c++ {
+		if s.Has(c) {
+			name := w.define(c.String(), fmt.Sprint(uint(c)))
+			out = append(out, "CAP("+strings.TrimPrefix(name, "CAP_")+")")
+		}
+	}
+	return strings.Join(out, " | ")
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Writes the cases of a selection as C programs, runs them all in one machine, and compares the errno of each step with
+# what the guest observed in a run of the same cases: repro.sh KERNEL CASE... CC is the compiler, EVERY=N takes one
+# case in N, OUT is where everything is kept.
+set -eu
+cd "$(dirname "$0")/.."
+
+kernel=$1
+shift
+out=${OUT:-$(mktemp -d)} every=${EVERY:-1} cc=${CC:-gcc}
+mkdir -p "$out/c" "$out/o"
+bin/tokentest list cases "$@" | awk -v n="$every" 'NR % n == 0 { print $1 }' >"$out/names"
+mapfile -t names <"$out/names"
+bin/tokentest run -q -f ktap -k "$kernel" -o "$out/run" "${names[@]}" >"$out/run.ktap" || true # the check compares
+bin/tokentest repro -k "${kernel#deb:}" --facts "$out/run" -o "$out/c" "${names[@]}" 2>"$out/refused" || [ $? = 2 ]
+
+n=0
+: >"$out/table" && : >"$out/protos" && : >"$out/jobs"
+for file in "$out"/c/*.c; do
+  id=$(sed -n '3s/^ \* //p' "$file")
+  echo "int repro_$n(void);" >>"$out/protos"
+  echo "{ \"$id\", repro_$n }," >>"$out/table"
+  printf '%s\0' "$n" "$file" >>"$out/jobs"
+  n=$((n + 1))
+done
+# shellcheck disable=SC2016 # the inner shell expands it
+xargs -0 -P 2 -n 2 sh -c '$1 -Wall -Werror -c -Dmain="repro_$3" -o "$2/o/$3.o" "$4"' sh "$cc" "$out" <"$out/jobs"
+cat >"$out/all.c" <<C
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+$(cat "$out/protos")
+static const struct { const char *name; int (*run)(void); } all[] = {
+$(cat "$out/table")
+};
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (unsigned i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		int status;
+
+		printf("# case %s\n", all[i].name);
+		if (!fork())
+			exit(all[i].run());
+		wait(&status);
+		printf("# exit %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	}
+	return 0;
+}
+C
+"$cc" -o "$out/all" "$out/all.c" "$out"/o/*.o
+bin/tokentest exec -q -k "$kernel" -- "$out/all" >"$out/tap"
+echo "$kernel: $(wc -l <"$out/names") cases, $(grep -c '^tokentest: write' "$out/refused" || true) not written"
+go run ./scripts/reprocheck "$out/run" <"$out/tap"
