@@ -121,8 +121,9 @@ func Kept(c *cases.Case) (setup, cell []int) {
 // Chosen is the cases that a user names.
 type Chosen struct {
 	Patterns []string
-	Dir      string // for a file of each case; "": there is only one case
-	Facts    *step.Facts
+	Dir      string      // for a file of each case; "": there is only one case
+	Release  string      // whose answers are expected
+	Facts    *step.Facts // or those of this kernel
 }
 
 // Write writes those of the cases that the user named: a list of cases has their controls, too. The error lists the
@@ -131,6 +132,13 @@ func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
 	list = slices.DeleteFunc(slices.Clone(list), func(k *cases.Case) bool {
 		return !slices.ContainsFunc(c.Patterns, func(p string) bool { return plan.IsFile(p) || cases.Match(p, k.ID) })
 	})
+	if c.Facts == nil {
+		r, err := uapi.ParseRelease(c.Release)
+		if err != nil {
+			return usage.Errorf("--kernel %s: not a release; use for example 6.12", c.Release)
+		}
+		c.Facts = cases.FactsAt(r)
+	}
 	if c.Dir == "" && len(list) != 1 {
 		return usage.Errorf("write %d cases as C: --out DIR takes a file of each", len(list))
 	}

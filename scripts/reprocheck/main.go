@@ -35,7 +35,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r, err := runs.Load(&result.Loader{}, args[0])
+	r, err := runs.Load(&result.Loader{Worlds: true}, args[0])
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/cases/step"
-	"tokentest/harness/explain"
 	"tokentest/harness/repro"
 )
 
@@ -21,19 +20,15 @@ are left out. A case that cannot be written as C is refused, with the step.`,
   tokentest repro token_create --kernel 7.3 --out programs`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			one, err := explain.FactsAt(release)
-			kernels := []*step.Facts{one}
-			if facts != "" {
+			p, err := a.expand(c.Context(), oneKernel(release, args))
+			kernels := []*step.Facts{nil}
+			if facts != "" && err == nil {
 				kernels, err = factsOf(facts, "")
 			}
 			if err != nil {
 				return err
 			}
-			p, err := a.expand(c.Context(), oneKernel(release, args))
-			if err != nil {
-				return err
-			}
-			return repro.Chosen{Patterns: args, Dir: dir, Facts: kernels[0]}.Write(a.stdout, p.Cases)
+			return repro.Chosen{Patterns: args, Dir: dir, Release: release, Facts: kernels[0]}.Write(a.stdout, p.Cases)
 		},
 	}
 	c.Flags().StringVarP(&release, "kernel", "k", defaultRelease, "expect what the kernel `RELEASE` answers")
