@@ -79,8 +79,8 @@ var mayImport = map[string][]string{
 	"harness/signals": {},
 	"harness/report": {"cases/step", "cases/uapi", "harness/result", "harness/shell", "harness/splat",
 		"harness/vm"},
-	"harness/runs": {"cases", "harness/report", "harness/result", "harness/shell", "harness/usage", "harness/vm",
-		"kconfig"},
+	"harness/runs": {"cases", "cases/step", "harness/report", "harness/result", "harness/shell",
+		"harness/usage", "harness/vm", "kconfig"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 

@@ -2,11 +2,9 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -64,27 +62,6 @@ decisions that change between two releases, by the rule that decides on each.`,
 	return c
 }
 
-// factsOf returns the facts of a run's kernels, or of the kernel that is named.
-func factsOf(dir, kernel string) ([]*step.Facts, error) {
-	r, err := runs.Head(dir)
-	if err != nil {
-		return nil, err
-	}
-	var out []*step.Facts
-	var refs []string
-	for _, k := range r.Kernels {
-		refs = append(refs, k.Ref)
-		if k.Facts != nil && (kernel == "" || kernel == k.Ref || kernel == k.Release) {
-			out = append(out, k.Facts)
-		}
-	}
-	if len(out) == 0 {
-		return nil, usage.Errorf("--facts %s: no facts of %s; it has %s", dir, cmp.Or(kernel, "any kernel"),
-			strings.Join(refs, " "))
-	}
-	return out, nil
-}
-
 func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) error {
 	var list []*step.Facts
 	if f.facts == "" {
@@ -99,7 +76,7 @@ func (a *app) explainCase(ctx context.Context, pattern string, f *explainFlags) 
 			kernel = f.release
 		}
 		var err error
-		if list, err = factsOf(f.facts, kernel); err != nil {
+		if list, err = runs.Facts(f.facts, kernel); err != nil {
 			return err
 		}
 	}

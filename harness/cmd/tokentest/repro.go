@@ -5,6 +5,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/harness/repro"
+	"tokentest/harness/runs"
 )
 
 func (a *app) reproCmd() *cobra.Command {
@@ -23,7 +24,7 @@ are left out. A case that cannot be written as C is refused, with the step.`,
 			p, err := a.expand(c.Context(), oneKernel(release, args))
 			kernels := []*step.Facts{nil}
 			if facts != "" && err == nil {
-				kernels, err = factsOf(facts, "")
+				kernels, err = runs.Facts(facts, "")
 			}
 			if err != nil {
 				return err
