@@ -37,12 +37,14 @@ type Cover struct {
 	Word  string // only steps with this word; for what a step shows, its operation
 	// Passes is a word that the allowed step alone must have.
 	Passes string
+	// Part is the word with which the part of what a step shows begins, "" for all of it.
+	Part string
 }
 
 // String is the cover as decisions.txt has it.
 func (c Cover) String() string {
 	if c.ID == "" {
-		return "shown: " + c.Group + " " + c.Word
+		return strings.TrimSpace("shown: " + c.Group + " " + c.Word + " " + c.Part)
 	}
 	out := c.ID
 	if c.Group != "" {
@@ -60,7 +62,7 @@ func (c Cover) String() string {
 // Decisions lists the points of cases/decisions.txt.
 func Decisions() ([]Decision, error) { return parseDecisions(decisionsText) }
 
-const decisionForm = "want FUNCTION | CHECK | RULES, missing: WHAT, reason: WHY or shown: GROUP OPERATION " +
+const decisionForm = "want FUNCTION | CHECK | RULES, missing: WHAT, reason: WHY or shown: GROUP OPERATION [PART] " +
 	"[| since RELEASE] [| until RELEASE] [| fix]"
 
 // parseDecisions reads "file NAME", and below it the points of that file.
@@ -133,7 +135,8 @@ func (d *Decision) cover(text string) error {
 		if !ok {
 			return fmt.Errorf(decisionForm)
 		}
-		d.Covers = []Cover{{Group: group, Word: op}}
+		op, part, _ := strings.Cut(op, " ")
+		d.Covers = []Cover{{Group: group, Word: op, Part: part}}
 		return nil
 	}
 	for one := range strings.SplitSeq(text, ", ") {

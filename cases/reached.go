@@ -52,6 +52,7 @@ var settingsShown = []map[string]int64{
 	{step.Lockdown: step.LockdownConfidentiality, step.PtraceScope: 3},
 	{step.JITHarden: 1, step.KptrRestrict: 1},
 	{step.JITEnable: 0},
+	{step.Mitigations: 1},
 }
 
 // reach plays the corpus on a kernel. Settings other than the plain ones are tried on scenarios alone.
@@ -105,6 +106,7 @@ func (l *groupLook) plays(ctx context.Context, g *Group, plain *step.Facts) erro
 // factsWith are those of a kernel with settings.
 func factsWith(plain *step.Facts, settings map[string]int64) *step.Facts {
 	f := *plain
+	f.MitigationsOff = settings[step.Mitigations] != 0
 	f.Settings = map[string]step.Reading{}
 	for name, v := range settings {
 		f.Settings[name] = step.Reading{Booted: v, Running: v}
@@ -218,11 +220,24 @@ func (l *groupLook) step(c *Case, st *step.Step, info *StepInfo, e *sim.Expect, 
 	for _, cover := range l.covers[""] {
 		if st.Op.String() == cover.Word && e.Verdict.Errno == 0 {
 			shown := *one
-			shown.answer = strings.TrimSpace(fmt.Sprint(e.Text, " ", e.Values))
+			shown.answer = partOf(strings.TrimSpace(fmt.Sprint(e.Text, " ", e.Values)), cover.Part)
 			s := l.of(cover)
 			s.add(&s.allowed, &shown)
 		}
 	}
+}
+
+// partOf is the part of a text that begins with a word: the parts are between commas.
+func partOf(text, word string) string {
+	if word == "" {
+		return text
+	}
+	for part := range strings.SplitSeq(text, ", ") {
+		if strings.HasPrefix(part, word) {
+			return part
+		}
+	}
+	return "no " + word
 }
 
 // rule notes what a step says about the cover of a rule. The line is nil if the kernel did not have the rule

@@ -25,7 +25,15 @@ func restricted() []*step.Facts {
 		having(map[string]int64{step.Lockdown: step.LockdownConfidentiality, step.PtraceScope: 3}),
 		having(map[string]int64{step.JITHarden: 2, step.KptrRestrict: 1}),
 		having(map[string]int64{step.JITEnable: 0}),
+		unguarded(),
 	}
+}
+
+// unguarded is a kernel with mitigations=off.
+func unguarded() *step.Facts {
+	f := having(map[string]int64{step.Mitigations: 1})
+	f.MitigationsOff = true
+	return f
 }
 
 // TestTwoKeysOfSettings compares every pin with the oracle on kernels that a
@@ -33,9 +41,7 @@ func restricted() []*step.Facts {
 func TestTwoKeysOfSettings(t *testing.T) {
 	c := load(t)
 	locked := having(map[string]int64{step.UnprivDisabled: 1})
-	off := having(nil)
-	off.MitigationsOff = true
-	for _, f := range append(restricted(), locked, off, having(map[string]int64{step.JITKallsyms: 0})) {
+	for _, f := range append(restricted(), locked, having(map[string]int64{step.JITKallsyms: 0})) {
 		ran, skipped := 0, 0
 		for _, g := range c.Groups {
 			for _, p := range play(t, g, f, "") {
@@ -78,10 +84,11 @@ func TestSettingsDecide(t *testing.T) {
 		group    string
 		want     string
 	}{
-		{nil, "lockdown", "ok ok ok EPERM ok ok ok ok ok EINVAL"},
-		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "lockdown", "ok ok ok EPERM ok ok ok EINVAL EINVAL EINVAL"},
+		{nil, "lockdown", "ok ok ok EPERM ok ok ok ok ok ok ok ok EINVAL EINVAL"},
+		{map[string]int64{step.Lockdown: step.LockdownIntegrity}, "lockdown",
+			"ok ok ok EPERM ok ok ok EINVAL EINVAL ok ok ok EINVAL EINVAL"},
 		{map[string]int64{step.Lockdown: step.LockdownConfidentiality}, "lockdown",
-			"ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL EINVAL"},
+			"ok ok ok EPERM EINVAL EINVAL EINVAL EINVAL EINVAL EINVAL EINVAL ok EINVAL EINVAL"},
 		{nil, "jit_settings", "ok ok ok EPERM ok ok ok ok ENOENT ok ok"},
 		{map[string]int64{step.JITEnable: 1, step.JITKallsyms: 1, step.JITHarden: 0}, "jit_settings",
 			"ok ok ok EPERM ok ok ok ok ENOENT ok ok"},

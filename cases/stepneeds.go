@@ -37,10 +37,14 @@ func requestNeeds(s *step.Step) []Need {
 
 // callNeeds is what the way needs in which a call is made.
 func callNeeds(s *step.Step) []Need {
+	var out []Need
 	if _, compat := s.Num(step.KeyCompat); compat {
-		return configNeeds("IA32_EMULATION")
+		out = configNeeds("IA32_EMULATION")
 	}
-	return nil
+	if _, sandbox := s.Num(step.KeySandbox); sandbox {
+		out = append(out, Need{Kind: NeedLSM, Name: "landlock"})
+	}
+	return out
 }
 
 // mapNeeds is what a map type needs of the kernel: the options that compile it

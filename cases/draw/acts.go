@@ -55,6 +55,9 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpProcOpen:    func(d *drawer) { d.takes(step.OpProcOpen) },
 	step.OpMountAttr:   (*drawer).mountAttrs,
 	step.OpXattr:       (*drawer).labels,
+	step.OpTranslated:  (*drawer).looksAtInstructions,
+	step.OpRunProg:     (*drawer).runs,
+	step.OpSymlink:     (*drawer).symlinks,
 }
 
 // drawOp draws an operation by its weight.
@@ -400,6 +403,38 @@ func (d *drawer) counts() {
 		d.step("%s send %s root", who, p)
 	}
 	d.step("root barriers %s", p)
+}
+
+// looksAtInstructions has root look at what the verifier made of a program.
+func (d *drawer) looksAtInstructions() {
+	who := pick(d, d.present()...).owner
+	body := pick(d, "", " prog=dead_code", " prog=not_taken", " prog=branches", " prog=branches flags=0x8")
+	if len(d.maps) > 0 && d.in(3) {
+		m := pick(d, d.maps...)
+		who, body = m.owner, pick(d, " prog=masked_add", " prog=tail_call")+" map="+m.name
+	}
+	p := d.made("s", "%s prog_load type=socket_filter%s%s%s", who, body, d.withToken(), d.withCaps())
+	if who != "root" {
+		d.step("%s send %s root", who, p)
+	}
+	d.step("root translated %s", p)
+}
+
+// runs has an actor run a program.
+func (d *drawer) runs() {
+	who, p := d.actor(), d.any()
+	if len(d.programs) > 0 && !d.in(4) {
+		h := pick(d, d.programs...)
+		who, p = h.owner, h.name
+	}
+	if !d.isAbsent(who) {
+		d.step("%s run_prog %s%s", who, p, d.withCaps())
+	}
+}
+
+func (d *drawer) symlinks() {
+	who, b, name := d.naming()
+	d.step("%s symlink in=%s name=%s%s", who, b.name, name, d.withFileCaps())
 }
 
 // bounds puts a process into a memory cgroup, once, which large arrays do not fit into.

@@ -39,9 +39,9 @@ func (d *drawer) cell() string {
 		if d.in(16) && !strings.Contains(call, " inside=") && !strings.Contains(call, " kernel=") {
 			call += " compat=1"
 		}
-		return d.asAnother(who+" "+call) + d.withCaps()
+		return d.sandboxed(d.asAnother(who+" "+call)) + d.withCaps()
 	}
-	return d.asAnother(who+" "+call) + d.mountCaps()
+	return d.sandboxed(d.asAnother(who+" "+call)) + d.mountCaps()
 }
 
 // caller draws an actor, half of the time one that has a bpffs.
@@ -175,6 +175,7 @@ var progOverrides = []string{
 	"log=1", "log=16", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=0",
 	"attach_btf_id=1", "attach_btf_id=0x100000", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b",
 	"name=abcdefghijklmnop", "no_fd=1", "sign=64", "sign=0", "sign=64 keyring=12345", "sign=64 keyring=2",
+	"lines=1",
 }
 
 var btfOverrides = []string{

@@ -413,7 +413,19 @@ func (d *drawer) setup() {
 }
 
 func (d *drawer) step(format string, args ...any) {
-	d.steps = append(d.steps, d.asAnother(fmt.Sprintf(format, args...))+" => ?")
+	d.steps = append(d.steps, d.sandboxed(d.asAnother(fmt.Sprintf(format, args...)))+" => ?")
+}
+
+// sandboxed has a step sometimes be done in a Landlock domain.
+func (d *drawer) sandboxed(line string) string {
+	if step.OpNamed(strings.Fields(line)[1]).Row().Of(step.KeySandbox) == nil || !d.in(16) {
+		return line
+	}
+	call, name, made := strings.Cut(line, " -> ")
+	if made {
+		return call + " landlock=1 -> " + name
+	}
+	return call + " landlock=1"
 }
 
 // asAnother has a step sometimes be done as another uid of the actor's user namespace.

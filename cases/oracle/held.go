@@ -132,39 +132,13 @@ func (r *ProgInfo) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "prog_info", r, nil, progInfoRules, trace)
 }
 
-// Shows mirrors bpf_prog_get_info_by_fd: to whom it shows a program's instructions, and their addresses.
+// Shows mirrors bpf_prog_get_info_by_fd: to whom it shows a program's instructions, that it is compiled, and what
+// would tell addresses.
 func (r *ProgInfo) Shows(w *World) (insns, compiled, addresses bool) {
 	c := &call[*ProgInfo]{World: w, req: r}
 	s := &w.Kernel.Settings
 	insns = c.initialCapable(uapi.CAP_BPF) || c.initialCapable(uapi.CAP_SYS_ADMIN) // bpf_capable
-	compiled = insns && !s.NoJIT
+	compiled = insns && r.FD.Loaded != nil && !r.FD.Loaded.Symbol.Interpreted
 	opener := r.FD.Opener // the credentials of the file, not of the caller
-	return insns, compiled, compiled && (s.HidesPointers == 0 || !w.Kernel.hidesPointers(opener))
-}
-
-// WriteSysctl is a write of a process to a sysctl of bpf(2).
-type WriteSysctl struct {
-	Value int
-	Stats bool // kernel.bpf_stats_enabled, else kernel.unprivileged_bpf_disabled
-}
-
-var writeSysctlRules = []rule[*WriteSysctl]{
-	{id: "mode", fn: "proc_sys_permission", errno: eACCES, text: "the file is writable for root of the initial namespace",
-		holds: func(c *call[*WriteSysctl]) bool { return c.Caller.Euid != 0 }},
-	{id: "no-cap-sys-admin", fn: "bpf_unpriv_handler", errno: ePERM,
-		text:  "the caller lacks CAP_SYS_ADMIN " + initialNS,
-		holds: func(c *call[*WriteSysctl]) bool { return !c.Caller.capable(Initial, uapi.CAP_SYS_ADMIN) }},
-	{id: "range", fn: "proc_dointvec_minmax", errno: eINVAL, text: "the value is not 0, 1 or 2, or not 0 or 1",
-		holds: func(c *call[*WriteSysctl]) bool {
-			return c.req.Value < 0 || c.req.Value > sysctlMax || c.req.Stats && c.req.Value > 1
-		}},
-	{id: "locked", fn: "bpf_unpriv_handler", errno: ePERM,
-		text: "kernel.unprivileged_bpf_disabled is 1, which is final",
-		holds: func(c *call[*WriteSysctl]) bool {
-			return !c.req.Stats && c.UnprivDisabled == SysctlLocked && c.req.Value != SysctlLocked
-		}},
-}
-
-func (r *WriteSysctl) decide(w *World, trace *[]Line) Verdict {
-	return run(w, "write_sysctl", r, nil, writeSysctlRules, trace)
+	return insns, compiled, insns && (s.HidesPointers == 0 || !w.Kernel.hidesPointers(opener))
 }

@@ -8,14 +8,17 @@ type Symbol struct {
 	Token  *Token // the token that it was loaded with
 	Loader Cred   // the credentials of the thread that loaded it, at that time
 	Sub    bool   // ask for a function of the program other than its first
+	// Interpreted says that it was not compiled, and Blinded that its constants were hidden.
+	Interpreted, Blinded bool
 }
 
 var symbolRules = []rule[*Symbol]{
 	{id: "no-program", fn: "bpf_prog_ksym_set_name", errno: eNOENT, text: "no program has the name",
 		holds: func(c *call[*Symbol]) bool { return !c.req.Loaded }},
-	{id: "not-compiled", fn: "bpf_prog_kallsyms_candidate", errno: eNOENT, when: noJIT,
-		text:  "net.core.bpf_jit_enable is 0, and a program that is not compiled has no symbol",
-		holds: func(*call[*Symbol]) bool { return true }},
+	{id: "not-compiled", fn: "bpf_prog_kallsyms_candidate", errno: eNOENT,
+		text: "net.core.bpf_jit_enable was 0, or net.core.bpf_jit_limit used up for a loader without CAP_BPF " + initialNS +
+			": a program that is not compiled has no symbol",
+		holds: func(c *call[*Symbol]) bool { return c.req.Interpreted }},
 	{id: "no-cap-bpf", fn: "bpf_prog_kallsyms_add", errno: eNOENT,
 		text:  "the loader lacked CAP_BPF " + checkedNS,
 		holds: func(c *call[*Symbol]) bool { return !c.req.loaderHas(c.Kernel, uapi.CAP_BPF, c.req.Token) }},
@@ -27,7 +30,7 @@ var symbolRules = []rule[*Symbol]{
 		id:    "hidden",
 		fn:    "bpf_jit_kallsyms_enabled",
 		errno: eNOENT,
-		when:  func(s *Settings) bool { return s.HidesSymbols },
+		when:  func(s *Settings) bool { return s.HidesSymbols || s.Blinds != 0 },
 		text:  "net.core.bpf_jit_kallsyms is 0, or net.core.bpf_jit_harden is not 0",
 		holds: func(*call[*Symbol]) bool { return true },
 	},

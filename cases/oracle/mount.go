@@ -415,6 +415,8 @@ var optionRules = []rule[*oneOption]{
 }
 
 var mountRules = []rule[*oneOption]{
+	{id: "landlock", fn: "hook_sb_mount", errno: ePERM, text: "the thread has a Landlock domain, and may not mount",
+		holds: func(c *call[*oneOption]) bool { return c.Sandbox }},
 	mayMount[*oneOption](),
 	optionMalformed[*oneOption](),
 	optionOutOfRange[*oneOption](),

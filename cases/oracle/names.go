@@ -6,10 +6,10 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// MakeName is BPF_OBJ_PIN, mkdirat(2) or linkat(2): a new name in a directory.
+// MakeName is BPF_OBJ_PIN, mkdirat(2), symlinkat(2) or linkat(2): a new name in a directory.
 type MakeName struct {
-	What string // Pin, Mkdir or Link
-	FD   FD     // the object or file that gets the name; unused by Mkdir
+	What string // Pin, Mkdir, Symlink or Link
+	FD   FD     // the object or file that gets the name; unused by Mkdir and Symlink
 	In   FD
 	Name string
 }
@@ -19,6 +19,8 @@ const (
 	Pin   = "pin"
 	Mkdir = "mkdir"
 	Link  = "link"
+	// Symlink is symlinkat(2), to a name that is not there.
+	Symlink = "symlink"
 )
 
 type nameCall = call[*MakeName]
@@ -90,6 +92,14 @@ var (
 		}}
 )
 
+var (
+	lsmMknod = lsmRule("lsm-mknod", "bpf_obj_do_pin", "the LSM hook path_mknod refuses the name", HookPathMknod,
+		func(*nameCall) hookArgs { return hookArgs{} })
+	// Before 7.2 no module is asked to label a file of a bpffs.
+	lsmInit = lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
+		HookInodeInit, func(*nameCall) hookArgs { return hookArgs{} }).from(7, 2)
+)
+
 // nameRules have for each call its checks in the kernel's order: the lookup of filename_create,
 // then may_create_dentry.
 var nameRules = map[string][]rule[*MakeName]{
@@ -101,9 +111,13 @@ var nameRules = map[string][]rule[*MakeName]{
 				holds: func(c *nameCall) bool { return !c.req.FD.Pinned || c.req.FD.notOpen() }},
 		},
 		namePath,
-		[]rule[*MakeName]{noBPFFS, unmappedCaller, writeDir},
+		[]rule[*MakeName]{noBPFFS, landlock[*MakeName]("hook_path_mknod", "to make a file"), lsmMknod, unmappedCaller,
+			writeDir, lsmInit},
 	),
-	Mkdir: rulesOf(namePath, []rule[*MakeName]{unmappedCaller, writeDir}),
+	Mkdir: rulesOf(namePath, []rule[*MakeName]{landlock[*MakeName]("hook_path_mkdir", "to make a directory"),
+		unmappedCaller, writeDir, lsmInit}),
+	Symlink: rulesOf(namePath, []rule[*MakeName]{landlock[*MakeName]("hook_path_symlink", "to make a symbolic link"),
+		unmappedCaller, writeDir, lsmInit}),
 	Link: rulesOf(
 		[]rule[*MakeName]{
 			{id: "not-modelled", blind: true, text: "the oracle covers only links of tokens",
@@ -137,7 +151,8 @@ func (r *ObjGet) command() uapi.Cmd { return uapi.BPF_OBJ_GET }
 
 // Node is the file that the path leads to, or nil.
 func (r *ObjGet) Node(c Cred) *Node {
-	n, _, _ := r.In.dir().lookup(c, r.Name)
+	n, _, end := r.In.dir().lookup(c, r.Name)
+	n, _ = follow(n, end)
 	return n
 }
 
@@ -153,7 +168,8 @@ func (r *ObjGet) access() uint32 {
 }
 
 func (r *ObjGet) walk(c Cred) fate {
-	_, _, end := r.In.dir().lookup(c, r.Name)
+	n, _, end := r.In.dir().lookup(c, r.Name)
+	_, end = follow(n, end)
 	return end
 }
 

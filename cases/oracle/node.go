@@ -20,15 +20,17 @@ type Node struct {
 	Names  map[string]*Node // of a directory
 	Parent *Node            // nil for the root of the bpffs
 	Object *FD              // what is pinned; nil for a directory
+	Astray bool             // a symbolic link to a name that is not there
 }
 
 const (
 	// pinMode is the mode of a pinned object, bpf_mkobj_ops. The guest's umask is 0.
 	pinMode = 0o600
 	// mkdirMode is the mode with which the guest calls mkdirat(2).
-	mkdirMode = 0o755
-	setgid    = 0o2000
-	allBits   = 0o7777 // S_IALLUGO
+	mkdirMode   = 0o755
+	symlinkMode = 0o777
+	setgid      = 0o2000
+	allBits     = 0o7777 // S_IALLUGO
 )
 
 // Pin notes that a thread with this kuid pinned an object in the directory.
@@ -43,6 +45,19 @@ func (n *Node) Mkdir(name string, kuid uint32) {
 		d.Mode |= setgid
 	}
 	n.add(name, d)
+}
+
+// Symlink notes that a thread with this kuid made a symbolic link to a name that is not there.
+func (n *Node) Symlink(name string, kuid uint32) {
+	n.add(name, &Node{Inode: Inode{UID: kuid, GID: kuid, Mode: symlinkMode}, Astray: true})
+}
+
+// follow is the file that a lookup leads to, for a call that follows a symbolic link.
+func follow(n *Node, end fate) (*Node, fate) {
+	if end == found && n != nil && n.Astray {
+		return nil, missing
+	}
+	return n, end
 }
 
 // add mirrors inode_init_owner: in a directory with S_ISGID a file has the directory's group.
@@ -104,6 +119,9 @@ func (n *Node) lookup(c Cred, path string) (last, in *Node, end fate) {
 	for i, name := range names {
 		if n.Object != nil {
 			return nil, nil, noDir
+		}
+		if n.Astray {
+			return nil, nil, noParent
 		}
 		if !n.permits(c, mayExec) {
 			return nil, nil, noSearch
@@ -194,7 +212,7 @@ func (r *Open) to(c Cred) (*Node, fate) {
 		return dir, found
 	}
 	n, _, end := dir.lookup(c, r.Name)
-	return n, end
+	return follow(n, end)
 }
 
 func (r *Open) walk(c Cred) fate {
@@ -223,8 +241,16 @@ var openRules = rulesOf(
 				n, _ := c.req.to(c.Caller)
 				return n != nil && !c.req.Path && !n.permits(c.Caller, mayRead)
 			}},
+		sandboxedOpen,
 	},
 )
+
+// sandboxedOpen is LANDLOCK_ACCESS_FS_READ_DIR; an open with O_PATH asks for nothing.
+var sandboxedOpen = func() rule[*Open] {
+	r := landlock[*Open]("hook_file_open", "to read a directory")
+	r.holds = func(c *openCall) bool { return c.Sandbox && !c.req.Path }
+	return r
+}()
 
 func (r *Open) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "open", r, nil, openRules, trace)
@@ -269,7 +295,7 @@ func (r *Chmod) inode() *Inode {
 	if r.Name == "" {
 		return r.FD.inode()
 	}
-	if n := r.FD.dir(); n != nil && n.Names[r.Name] != nil {
+	if n := r.FD.dir(); n != nil && n.Names[r.Name] != nil && !n.Names[r.Name].Astray {
 		return &n.Names[r.Name].Inode
 	}
 	return nil

@@ -49,12 +49,13 @@ const (
 	stackIDs = "skb-data skb-tstamp context pointer-leak uninit-stack variable-stack "
 	// codeIDs are rules that each concern one program.
 	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
-		"partial-spill add-to-pointer mixed-read blank-key pointer-key pointer-halves " +
+		"partial-spill add-to-pointer mixed-read blank-slot var-write stale-packet linked-bounds blank-key " +
+		"pointer-key pointer-halves " +
 		"pointer-arithmetic pointer-compare far-stack loop-speculated "
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
-	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf skb-tstamp " +
+	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace skb-tstamp " +
 		"attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
 		"context map-lookup map-keyless map-wide return-kind return-value multi-one bad-name log-late"
@@ -106,23 +107,25 @@ var orders = []order{
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
 			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + "signature-key signature " +
 			targetIDs +
-			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin " + stackIDs + codeIDs + mapIDs +
+			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin " + stackIDs +
+			codeIDs + mapIDs +
 			"return-value"),
 		never: progNever, few: progFew,
 		each: both(eachWorld([]*Kernel{k73}, []int{0, 2}, places[:1], progLoads, progAttrs),
-			eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], noProgs, codeProgs),
+			eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], noProgs, codeProgs), loneProgs(k73),
 			eachWorld([]*Kernel{k73}, []int{2}, places[:2], noProgs, moreProgAttrs)),
 	},
 	{
 		cmd: "prog_load", kernel: k612,
 		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs +
 			"attach-program bad-attach-type " + progRestIDs + "log-late " + targetIDs +
-			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-sys-admin-initial " + stackIDs +
+			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin-initial " +
+			stackIDs +
 			strings.NewReplacer("helper-sleeps ", "", "kfunc-perfmon ", "").Replace(codeIDs) + mapIDs +
 			"return-kind return-value"),
 		never: progNever, few: progFew,
 		each: both(eachWorld([]*Kernel{k612}, []int{0, 2}, places[:1], progLoads, progAttrs),
-			eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], noProgs, codeProgs),
+			eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], noProgs, codeProgs), loneProgs(k612),
 			eachWorld([]*Kernel{k612}, []int{2}, places[:2], noProgs, moreProgAttrs)),
 	},
 	{
@@ -171,6 +174,20 @@ func eachWorld[R Request](
 				each(func(r R) { f(w, r) })
 			}
 		})
+	}
+}
+
+// loneProgs are programs that need a kernel with mitigations=off, or two capabilities and no more.
+func loneProgs(k *Kernel) func(func(*World, Request)) {
+	off := *k
+	off.MitigationsOff = true
+	load := func(t uapi.ProgType, b Body) *ProgLoad {
+		return &ProgLoad{Type: t, Token: tokenOf(allMasks), Attr: &ProgAttr{Insns: 2, Body: b}}
+	}
+	return func(f func(*World, Request)) {
+		f(&World{Kernel: &off, Caller: Cred{Userns: child}}, load(uapi.BPF_PROG_TYPE_SOCKET_FILTER, WritesVariably))
+		f(&World{Kernel: k, Caller: Cred{Userns: child, Caps: capsNet | capsBPF}},
+			load(uapi.BPF_PROG_TYPE_XDP, UsesStalePacket))
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *ProgLoad) readsContext(b Body) bool {
 		return slices.Contains(readsData, r.Type)
 	case WritesTime:
 		return slices.Contains(writesTime, r.Type)
-	case VariesStackPointer:
+	case VariesStackPointer, WritesVariably:
 		return slices.Contains(readsFirst, r.Type) && r.Attach != uapi.BPF_TRACE_ITER &&
 			!slices.Contains(postBind, r.Attach) // sock_filter_is_valid_access
 	}

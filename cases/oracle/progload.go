@@ -83,6 +83,17 @@ const (
 	SubtractsHalves
 	HasBlankKey
 	HasPointerKey
+	ReadsBlankSlot
+	WritesVariably
+	UsesStalePacket
+	LinksBounds
+	AddsToElement
+	TailCalls
+	HasNotTaken
+	CallsProbeRead
+	CallsProbeReadStr
+	CallsTracePrintk
+	CallsFindSymbol
 )
 
 const (
@@ -234,10 +245,11 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		})},
 }, arenaRules, []rule[*ProgLoad]{backEdgeRule}, targetRules, []rule[*ProgLoad]{
 	{id: "helper-type", fn: "bpf_tracing_func_proto", errno: eINVAL,
-		text: "the program type does not have the helper, which writes to a process",
+		text: "the program type does not have the helper, which is for tracing",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			return a.Body == CallsProbeWriteUser && !c.req.typ().traces
+			return (a.Body == CallsProbeWriteUser || slices.Contains(tracingReads, a.Body)) && !c.req.typ().traces
 		})},
+	bodyUnknown,
 	helperUnknown,
 	helperAbsent,
 	{id: "helper-bpf", fn: "bpf_base_func_proto", errno: eINVAL,
@@ -256,10 +268,11 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		})},
 	helperSock,
 	helperSysBpf,
+	helperTrace,
 	{id: "read-locked-down", fn: "bpf_base_func_proto", errno: eINVAL, when: lockedDown(Confidentiality),
 		text: "lockdown closes the helper, which reads kernel memory: security_locked_down(LOCKDOWN_BPF_READ_KERNEL)",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
-			return a.Body == CallsProbeReadKernel || a.Helper != nil && a.Helper.ReadsKernel
+			return a.readsKernel()
 		})},
 	lsmLockedDown("lsm-read-locked-down", "bpf_base_func_proto", CallsProbeReadKernel),
 	{id: "write-locked-down", fn: "bpf_tracing_func_proto", errno: eINVAL, when: lockedDown(Integrity),
@@ -293,13 +306,14 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "pointer-leak", fn: "bpf_allow_ptr_leaks", errno: eACCES,
 		text:  "a program that leaks a pointer needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, ReturnsContext)},
-	{id: "uninit-stack", fn: "bpf_allow_uninit_stack", errno: eACCES,
+	{id: "uninit-stack", fn: "check_stack_slot_within_bounds", errno: eACCES,
 		text:  "a program that reads uninitialized stack needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsUninitStack)},
 	{id: "variable-stack", fn: "bpf_bypass_spec_v1", errno: eACCES,
 		text: "a stack pointer with a variable offset needs CAP_PERFMON " + checkedNS + ", unless mitigations are off",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			return a.Body == VariesStackPointer && !c.Kernel.trustsCPU() && !c.tokenCapable(uapi.CAP_PERFMON)
+			return (a.Body == VariesStackPointer || a.Body == WritesVariably) && !c.Kernel.trustsCPU() &&
+				!c.tokenCapable(uapi.CAP_PERFMON)
 		})},
 }, helperCallRules, kfuncCallRules, pointerRules, []rule[*ProgLoad]{
 	// The lookup of an element.
@@ -324,6 +338,9 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			return (a.Body != 0 || a.Helper != nil) && !c.req.mayReturn(c.Kernel, a.Body)
 		})},
+	{id: "limit-not-modelled", blind: true, when: func(s *Settings) bool { return s.JITFull },
+		text:  "the oracle does not cover programs that must be compiled where net.core.bpf_jit_limit is used up",
+		holds: func(c *progCall) bool { return c.req.mustCompile() && !c.Kernel.Compiles(c.Caller) }},
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
@@ -436,7 +453,7 @@ func lsmLockedDown(id, fn string, b Body) rule[*ProgLoad] {
 	return rule[*ProgLoad]{id: id, fn: fn, errno: eINVAL,
 		text: "the LSM hook locked_down refuses the helper: the program type does not have it then",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			reads := b == CallsProbeReadKernel && a.Helper != nil && a.Helper.ReadsKernel
+			reads := b == CallsProbeReadKernel && a.readsKernel()
 			return (a.Body == b || reads) && c.hook(HookLockedDown, hookArgs{}) != 0
 		})}
 }

@@ -75,8 +75,9 @@ func FileRules() []string {
 		names("batch", batchRules[1:]),
 		names("prog_info", progInfoRules[1:]),
 		names("write_sysctl", writeSysctlRules),
+		names("run_prog", runProgRules[1:]),
 	)
-	for _, what := range []string{Pin, Mkdir, Link} {
+	for _, what := range []string{Pin, Mkdir, Link, Symlink} {
 		out = append(out, names(what, nameRules[what])...)
 	}
 	return out

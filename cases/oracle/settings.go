@@ -12,7 +12,12 @@ type Settings struct {
 	// Blinds is net.core.bpf_jit_harden: 1 blinds the constants of programs
 	// whose loader lacks CAP_BPF, 2 of all.
 	Blinds int
-	// HidesSymbols says that bpf_jit_kallsyms_enabled returns false.
+	// JITFull says that net.core.bpf_jit_limit is used up.
+	JITFull bool
+	// AlwaysCompiles is CONFIG_BPF_JIT_ALWAYS_ON, with which bpf_jit_enable is 1. It is not known of a kernel
+	// without a configuration.
+	AlwaysCompiles bool
+	// HidesSymbols says that net.core.bpf_jit_kallsyms is 0.
 	HidesSymbols bool
 	// HidesPointers says which threads kallsyms_show_value refuses: 0 none, 1
 	// those without CAP_SYSLOG in the initial user namespace, 2 all.
@@ -44,9 +49,9 @@ type Instructions struct{ Of *Symbol }
 var instructionRules = []rule[*Instructions]{
 	{id: "blinded", fn: "bpf_prog_get_info_by_fd", errno: eNODATA,
 		text: "the program's constants are blinded, and its loader must not see kernel pointers",
-		when: func(s *Settings) bool { return !s.NoJIT && s.Blinds != 0 && s.HidesPointers != 0 },
+		when: func(s *Settings) bool { return s.HidesPointers != 0 },
 		holds: func(c *call[*Instructions]) bool {
-			return c.Kernel.blinds(c.req.Of) && c.Kernel.hidesPointers(c.req.Of.Loader)
+			return c.req.Of.Blinded && c.Kernel.hidesPointers(c.req.Of.Loader)
 		}},
 }
 
@@ -54,11 +59,18 @@ func (r *Instructions) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "barriers", r, nil, instructionRules, trace)
 }
 
-// blinds mirrors bpf_jit_blinding_enabled of include/linux/filter.h if
-// net.core.bpf_jit_harden is not 0. bpf_prog_alloc calls it before the program
-// has its token, so that CAP_BPF is checked in the initial user namespace.
-func (k *Kernel) blinds(of *Symbol) bool {
-	return k.Settings.Blinds != 1 || !of.loaderHas(k, uapi.CAP_BPF, nil)
+// Blinds mirrors bpf_jit_blinding_enabled of include/linux/filter.h.
+// bpf_prog_alloc calls it before the program has its token, so that CAP_BPF is
+// checked in the initial user namespace.
+func (k *Kernel) Blinds(of *Symbol) bool {
+	return k.Settings.Blinds > 1 || k.Settings.Blinds == 1 && !of.loaderHas(k, uapi.CAP_BPF, nil)
+}
+
+// Compiles mirrors bpf_jit_charge_modmem, which asks no token: whether a program is compiled. One that is not
+// is interpreted.
+func (k *Kernel) Compiles(loader Cred) bool {
+	return !k.Settings.NoJIT && (!k.Settings.JITFull || loader.capable(Initial, uapi.CAP_BPF) ||
+		loader.capable(Initial, uapi.CAP_SYS_ADMIN))
 }
 
 // hidesPointers mirrors kallsyms_show_value of kernel/ksyms_common.c if

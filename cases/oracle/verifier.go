@@ -30,7 +30,7 @@ var helperAbsent = rule[*ProgLoad]{id: "helper-absent", fn: "check_helper_call",
 	text: "the program type does not have the helper",
 	holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 		return a.calls(c.Kernel, 0) || c.req.Type != uapi.BPF_PROG_TYPE_SOCKET_FILTER && a.calls(c.Kernel, uapi.HelperSock) ||
-			a.Body == CallsSysBpf && c.req.Type != uapi.BPF_PROG_TYPE_SYSCALL
+			(a.Body == CallsSysBpf || a.Body == CallsFindSymbol) && c.req.Type != uapi.BPF_PROG_TYPE_SYSCALL
 	})}
 
 var helperSock = rule[*ProgLoad]{id: "helper-socket", fn: "bpf_sk_base_func_proto", errno: eINVAL,
@@ -42,6 +42,49 @@ var helperSock = rule[*ProgLoad]{id: "helper-socket", fn: "bpf_sk_base_func_prot
 var helperSysBpf = rule[*ProgLoad]{id: "helper-sys-bpf", fn: "syscall_prog_func_proto", errno: eINVAL,
 	text:  "the helper, which makes a bpf(2) call, needs CAP_PERFMON " + checkedNS,
 	holds: bodyNeeds(uapi.CAP_PERFMON, CallsSysBpf)}
+
+// helperTrace is the only helper that a type of its own guards.
+var helperTrace = rule[*ProgLoad]{id: "helper-trace", fn: "lirc_mode2_func_proto", errno: eINVAL,
+	text:  "the helper, which writes to the trace, needs CAP_PERFMON " + checkedNS,
+	holds: bodyNeeds(uapi.CAP_PERFMON, CallsTracePrintk)}
+
+// tracingReads are the bodies whose helper bpf_tracing_func_proto alone has.
+var tracingReads = []Body{CallsProbeRead, CallsProbeReadStr}
+
+// readsKernel reports whether the program calls a helper that LOCKDOWN_BPF_READ_KERNEL closes.
+func (a *ProgAttr) readsKernel() bool {
+	return a.Body == CallsProbeReadKernel || slices.Contains(tracingReads, a.Body) ||
+		a.Helper != nil && a.Helper.ReadsKernel
+}
+
+// bodyTypes are the program types for which the rules cover a body; a body that is not here has them all.
+var bodyTypes = map[Body]uapi.ProgType{
+	UsesStalePacket: uapi.BPF_PROG_TYPE_XDP, CallsTracePrintk: uapi.BPF_PROG_TYPE_LIRC_MODE2,
+	TailCalls: uapi.BPF_PROG_TYPE_SOCKET_FILTER, LinksBounds: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	AddsToElement: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+}
+
+var bodyUnknown = rule[*ProgLoad]{id: "body-not-modelled", blind: true,
+	text: "the oracle does not cover such a program of this type, or with such a map",
+	holds: progAttr(func(c *progCall, a *ProgAttr) bool {
+		of, some := bodyTypes[a.Body]
+		return some && (c.req.Type != of || a.Uses != nil && !a.hasMap())
+	})}
+
+// hasMap reports whether the rules cover what the program does with its map.
+func (a *ProgAttr) hasMap() bool {
+	if a.Body == TailCalls {
+		return a.Uses.Map == uapi.BPF_MAP_TYPE_PROG_ARRAY
+	}
+	return a.Uses.Map == uapi.BPF_MAP_TYPE_HASH && a.Uses.Content != nil && a.Uses.Content.Plain
+}
+
+// mustCompile reports whether the interpreter cannot run the program, or does so in another way.
+func (r *ProgLoad) mustCompile() bool {
+	a := r.Attr
+	return r.Type == uapi.BPF_PROG_TYPE_STRUCT_OPS || r.Type == uapi.BPF_PROG_TYPE_EXT || a != nil &&
+		(slices.Contains(kfuncs, a.Body) || a.Body == CallsSubprog || a.Uses != nil && a.Uses.Map == uapi.BPF_MAP_TYPE_ARENA)
+}
 
 // helperCallRules are the checks of check_helper_call once the program has the helper.
 var helperCallRules = []rule[*ProgLoad]{
@@ -146,6 +189,18 @@ var pointerRules = []rule[*ProgLoad]{
 	{id: "mixed-read", fn: "check_stack_read_fixed_off", errno: eACCES,
 		text:  "to read stack that is written in part needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsMixed)},
+	{id: "blank-slot", fn: "check_stack_read_fixed_off", errno: eACCES,
+		text:  "to read stack that is not written needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsBlankSlot)},
+	{id: "var-write", fn: "check_stack_write_var_off", errno: eINVAL,
+		text:  "to write to one of two places of the stack, of which one has a pointer, needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, WritesVariably)},
+	{id: "stale-packet", fn: "mark_reg_invalid", errno: eACCES,
+		text:  "to use a pointer into a packet that was changed, as a number, needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, UsesStalePacket)},
+	{id: "linked-bounds", fn: "adjust_reg_min_max_vals", errno: eACCES,
+		text:  "only with CAP_BPF " + checkedNS + " the bounds of a number also bound the one made from it",
+		holds: bodyNeeds(uapi.CAP_BPF, LinksBounds)},
 	{id: "blank-key", fn: "check_stack_range_initialized", errno: eACCES,
 		text:  "to give a helper a buffer that is not written needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, HasBlankKey)},

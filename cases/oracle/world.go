@@ -18,6 +18,8 @@ type World struct {
 	// MountNS is the user namespace that the caller's mount namespace belongs to; nil for
 	// the caller's own.
 	MountNS *Userns
+	// Sandbox says that the thread has a Landlock domain that allows no access to files.
+	Sandbox bool
 	// NoFiles says that fs.file-max is used up.
 	NoFiles bool
 	// Memory is memory.max of the caller's cgroup, 0 if there is no limit.
@@ -248,6 +250,8 @@ func DirectionOf(flags uint32) Direction {
 // Content is what calls on a map's elements depend on. All descriptors of a map share it.
 type Content struct {
 	Wide   bool // the keys are longer than 8 bytes
+	Masked bool // the indexes of an array are masked
+	Plain  bool // a map of 4 bytes, or more, in each value
 	Stored bool // the map has an element under key 0
 	Placed bool // an arena has its address in a process
 	Frozen bool // BPF_MAP_FREEZE
@@ -261,6 +265,14 @@ type Program struct {
 	Expected uapi.AttachType // expected_attach_type, after the kernel's fix-up
 	Symbol   Symbol
 	Spills   bool // the program stores a pointer on its stack
+	Body     Body
+	Freq     bool // BPF_F_TEST_STATE_FREQ
+	Lines    bool // it has a line of source
+	Helps    bool // it calls a helper, of which the instructions show the address
+	Masks    bool // it uses a map of which the indexes are masked
+	Maps     bool // it uses a map
+	Helper   bool // it calls a helper of uapi.Helpers
+	Other    bool // it is not the smallest one in another way
 }
 
 // notOpen mirrors fdget, which returns nothing for O_PATH descriptors.

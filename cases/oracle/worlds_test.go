@@ -342,6 +342,14 @@ var codeChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Body = WritesTime },
 	func(r *ProgLoad) { r.Attr.Body = PointsBeyondStack },
 	func(r *ProgLoad) { r.Attr.Body = CallsSysBpf },
+	func(r *ProgLoad) { r.Attr.Body = CallsTracePrintk },
+	func(r *ProgLoad) { r.Attr.Body = ReadsBlankSlot },
+	func(r *ProgLoad) { r.Attr.Body = WritesVariably },
+	func(r *ProgLoad) { r.Attr.Body = UsesStalePacket },
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = LinksBounds,
+			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
+	},
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("jiffies64") },
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("spin_lock") },
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("snprintf_btf") },
@@ -355,6 +363,9 @@ func codeProgs(f func(r *ProgLoad)) {
 		for _, change := range codeChanges {
 			r := &ProgLoad{Type: t, Token: tokenOf(allMasks), Attr: &ProgAttr{Insns: 2}}
 			change(r)
+			if of, some := bodyTypes[r.Attr.Body]; some {
+				r.Type = of
+			}
 			if r.Attr.Helper == nil || t == uapi.BPF_PROG_TYPE_SOCKET_FILTER {
 				f(r)
 			}

@@ -104,6 +104,10 @@ func (a *actor) given(st *step.Step, k step.Key) *oracle.FD {
 }
 
 func (s *Sim) linkCreate(a *actor, st *step.Step) Expect {
+	if s.kernel.Settings.JITFull {
+		s.untrack(a, st)
+		return notFollowed(st, "the rules do not follow trampolines where net.core.bpf_jit_limit is used up")
+	}
 	r, to := s.attachRequest(a, st, uapi.BPF_LINK_CREATE)
 	e := s.decide(a, st, r)
 	if !e.OK() || st.Out == 0 || r.Prog == nil || r.Prog.Loaded == nil { // the link is gone with its descriptor

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strconv"
 
 	"tokentest/cases/oracle"
@@ -32,9 +33,7 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.Verdict.Known && e.Verdict.Errno == 0 {
 		w := s.world(a, st)
 		fd.Token = r.Keeps(&w)
-		body, _ := st.Num(step.KeyBody)
-		fd.Loaded = &oracle.Program{Type: r.Type, Expected: r.Expected(), Spills: step.Body(body) == step.BodySpill,
-			Symbol: oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller}}
+		fd.Loaded = s.loaded(st, r, oracle.Symbol{Loaded: true, Token: fd.Token, Loader: w.Caller})
 		fd.Opener = w.Caller
 		a.fds[st.Out] = fd
 		s.name(st, fd.Loaded.Symbol)
@@ -44,6 +43,30 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 	}
 	return e
 }
+
+// loaded is what later steps see of a program.
+func (s *Sim) loaded(st *step.Step, r *oracle.ProgLoad, is oracle.Symbol) *oracle.Program {
+	is.Interpreted = !s.kernel.Compiles(is.Loader)
+	is.Blinded = !is.Interpreted && s.kernel.Blinds(&is)
+	p := &oracle.Program{Type: r.Type, Expected: r.Expected(), Symbol: is}
+	if r.Attr == nil {
+		return p
+	}
+	body, _ := st.Num(step.KeyBody)
+	_, p.Lines = st.Num(step.KeyLines)
+	p.Body, p.Spills = r.Attr.Body, step.Body(body) == step.BodySpill
+	p.Freq, p.Maps, p.Helper = r.Attr.Flags&testStateFreq != 0, r.Attr.Uses != nil, r.Attr.Helper != nil
+	p.Masks = p.Maps && r.Attr.Uses.Content != nil && r.Attr.Uses.Content.Masked
+	p.Other = r.Attr.Insns != smallest
+	p.Helps = p.Maps && p.Body == 0 || slices.Contains(helping, step.Body(body))
+	return p
+}
+
+// testStateFreq is BPF_F_TEST_STATE_FREQ.
+const testStateFreq = 1 << 3
+
+// helping are bodies that call a helper which stays a call.
+var helping = []step.Body{step.BodyBranches, step.BodyDeadCode, step.BodyNotTaken, step.BodyProbeReadKernel}
 
 // setSysctl plays the broker's write. 1 stays.
 func (s *Sim) setSysctl(a *actor, st *step.Step) Expect {

@@ -39,22 +39,74 @@ func (s *Sim) progInfo(a *actor, st *step.Step) Expect {
 		return e
 	}
 	w := s.world(a, st)
-	word := map[bool]string{true: "shown", false: "hidden"}
 	insns, compiled, addresses := req.Shows(&w)
-	e.Text = fmt.Sprintf("instructions %s, compiled %s, addresses %s", word[insns], word[compiled], word[addresses])
+	p := req.FD.Loaded
+	if !p.CallsKnown() {
+		return Expect{Verdict: oracle.Verdict{Rule: "the rules do not cover what becomes of the program's calls",
+			ID: "prog_info/not-modelled"}}
+	}
+	word := map[bool]string{true: "shown", false: "hidden"}
+	calls := "none"
+	if p.Helps && insns && (addresses || !p.Symbol.Blinded) {
+		calls = word[addresses]
+	}
+	e.Text = fmt.Sprintf("instructions %s, calls %s, compiled %s, code %s, addresses %s, lengths %s, lines %s",
+		word[insns], calls, word[compiled], word[addresses && compiled], word[addresses], word[addresses && compiled],
+		word[addresses && compiled && p.Lines])
 	return e
 }
 
 func (s *Sim) writeSysctl(a *actor, st *step.Step) Expect {
-	v, stats := st.Num(step.KeyStats)
-	if !stats {
-		v, _ = st.Num(step.KeyValue)
+	req := &oracle.WriteSysctl{}
+	for key, file := range sysctlFiles {
+		if v, ok := st.Num(key); ok {
+			req.File, req.Value = file, int(v)
+		}
 	}
-	e := s.decide(a, st, &oracle.WriteSysctl{Value: int(v), Stats: stats})
-	if e.OK() && !stats {
-		s.sysctl = int(v)
+	if a.net && req.File >= oracle.FileJITEnable {
+		return notFollowed(st, "the rules follow only sysctls of the initial network namespace")
+	}
+	e := s.decide(a, st, req)
+	if e.OK() && req.File == oracle.FileUnprivDisabled {
+		s.sysctl = req.Value
+	}
+	if e.OK() {
+		k := *s.kernel
+		k.Settings = req.Apply(k.Settings)
+		s.kernel = &k
 	}
 	return e
+}
+
+var sysctlFiles = map[step.Key]oracle.SysctlFile{
+	step.KeyValue: oracle.FileUnprivDisabled, step.KeyStats: oracle.FileStats, step.KeyJITOn: oracle.FileJITEnable,
+	step.KeyHarden: oracle.FileJITHarden, step.KeyJITLimit: oracle.FileJITLimit,
+}
+
+// translated compares what the verifier made of a program. Only root, who has every capability, is followed.
+func (s *Sim) translated(a *actor, st *step.Step) Expect {
+	fd := a.handle(st, step.KeyHandle)
+	unknown := Expect{Verdict: oracle.Verdict{ID: "translated/not-modelled",
+		Rule: "the rules follow root, and some programs that were loaded"}}
+	if a.cred.Userns != oracle.Initial || !st.Caps.Has(uapi.CAP_BPF) || fd.Loaded == nil {
+		return unknown
+	}
+	e := s.decide(a, st, &oracle.Instructions{Of: &fd.Loaded.Symbol})
+	if !e.OK() {
+		return e
+	}
+	text, known := fd.Loaded.Translated(s.kernel)
+	if !known {
+		return unknown
+	}
+	e.Text = text
+	e.Verdict = oracle.Verdict{Known: true, Rule: "the verifier removes dead code with CAP_BPF, and guards against " +
+		"speculation without CAP_PERFMON", Func: "bpf_check", ID: "translated"}
+	return e
+}
+
+func (s *Sim) runProg(a *actor, st *step.Step) Expect {
+	return s.decide(a, st, &oracle.RunProg{FD: a.handle(st, step.KeyHandle)})
 }
 
 // tokenInfo compares the masks, as far as the length that the caller gives has room for them.

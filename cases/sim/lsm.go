@@ -52,6 +52,7 @@ var lsmHooks = map[step.Hook]oracle.Hook{
 	step.HookInodePermission: oracle.HookInodePermission, step.HookLockedDown: oracle.HookLockedDown,
 	step.HookCapable: oracle.HookCapable, step.HookTokenFree: oracle.HookTokenFree,
 	step.HookMapFree: oracle.HookMapFree, step.HookProgFree: oracle.HookProgFree,
+	step.HookPathMknod: oracle.HookPathMknod, step.HookInodeInit: oracle.HookInodeInit,
 }
 
 func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {

@@ -340,6 +340,8 @@ func (s *Sim) makeName(a *actor, st *step.Step) Expect {
 	if in, name := req.Target(s.callerOf(a, st)); in != nil && st.Op == step.OpPin {
 		in.Pin(name, req.FD, s.callerOf(a, st).Euid)
 		s.pinned(req.FD.Link)
+	} else if in != nil && st.Op == step.OpSymlink {
+		in.Symlink(name, s.callerOf(a, st).Euid)
 	} else if in != nil {
 		in.Mkdir(name, s.callerOf(a, st).Euid)
 	}

@@ -679,8 +679,28 @@ root element m lookup # ok element/allowed
 root element m update # EPERM element/frozen
 root prog_load type=xdp attach=xdp -> x # ok prog_load/allowed
 root send x owner # ok send
-root prog_info x # ok prog_info/allowed "instructions shown, compiled shown, addresses shown"
-owner prog_info x # ok prog_info/allowed "instructions hidden, compiled hidden, addresses hidden"
+root prog_info x # ok prog_info/allowed @unlined
+owner prog_info x # ok prog_info/allowed @hidden
+root prog_load type=socket_filter prog=branches lines=1 -> z # ok prog_load/allowed
+root prog_info z # ok prog_info/allowed @all
+root translated z # ? translated/not-modelled
+root prog_load type=socket_filter prog=branches -> z2 # ok prog_load/allowed
+root prog_load type=socket_filter prog=branches flags=0x8 -> z3 # ok prog_load/allowed
+root prog_load type=socket_filter prog=dead_code caps=none -> z4 # EPERM prog_load/unprivileged-disabled
+root translated z2 # ok translated "instructions 5, verified 7, masks 0"
+root translated z3 # ok translated "instructions 5, verified 6, masks 0"
+owner translated z2 # ? translated/not-modelled
+root run_prog z2 # ok run_prog/allowed
+root run_prog m # EINVAL run_prog/no-program
+root write_sysctl bpf_jit_enable=1 caps=none # EPERM write_sysctl/jit-no-cap-sys-admin
+root write_sysctl bpf_jit_harden=3 # EINVAL write_sysctl/range
+root write_sysctl bpf_jit_harden=2 # ok write_sysctl/allowed
+root prog_load type=socket_filter prog=branches -> z5 # ok prog_load/allowed
+root translated z5 # ok translated "blinded, verified 7"
+root translated z2 # ok translated "instructions 5, verified 7, masks 0"
+root write_sysctl bpf_jit_limit=7 # ? write_sysctl/jit-not-modelled
+root write_sysctl bpf_jit_limit=1 # ok write_sysctl/allowed
+root attach_link x to=xdp # ? attach_link/not-modelled
 root prog_info m # ? prog_info/not-modelled
 owner write_sysctl unprivileged_bpf_disabled=0 # EACCES write_sysctl/mode
 root write_sysctl unprivileged_bpf_disabled=0 # ok write_sysctl/allowed
@@ -692,6 +712,10 @@ owner token_create bpffs=b -> t # ok token_create/allowed [any 0x3 0x0 0x0]
 owner token_info t len=4 # ok token_info/allowed [0xffffffff 0x0 0x0 0x0]
 owner token_info t len=4097 # E2BIG token_info/too-long
 owner pin t in=b name=t # EINVAL pin/no-object
+owner symlink in=b name=s # ok symlink/allowed
+owner symlink in=b name=s # EEXIST symlink/taken
+owner get_pinned in=b name=s # ENOENT get_pinned/no-name
+owner open of=b path=s/x # ENOENT open/no-parent
 owner kernel_btf # EPERM btf_get_fd_by_id/no-cap-sys-admin
 root kernel_btf -> v # ok btf_get_fd_by_id/allowed
 root map_create type=hash btf=v btf_key=1 btf_value=1 # EACCES map_create/btf-kernel
@@ -717,6 +741,7 @@ func TestPrograms(t *testing.T) {
 			var lines, want []string
 			for _, line := range strings.Split(strings.TrimSpace(tt.text), "\n") {
 				text, expected, isStep := strings.Cut(line, " # ")
+				expected = progInfoTexts.Replace(expected)
 				lines = append(lines, text)
 				if isStep {
 					want = append(want, expected)
@@ -739,6 +764,14 @@ func TestPrograms(t *testing.T) {
 		})
 	}
 }
+
+// progInfoTexts are what prog_info shows.
+var progInfoTexts = strings.NewReplacer(
+	"@unlined", `"instructions shown, calls none, compiled shown, code shown, addresses shown, lengths shown, `+
+		`lines hidden"`,
+	"@hidden", `"instructions hidden, calls none, compiled hidden, code hidden, addresses hidden, lengths hidden, `+
+		`lines hidden"`,
+	"@all", `"instructions shown, calls shown, compiled shown, code shown, addresses shown, lengths shown, lines shown"`)
 
 // Every operation is a step of some program.
 func TestProgramsHaveEveryOperation(t *testing.T) {
@@ -930,7 +963,7 @@ func TestSettingsOf(t *testing.T) {
 		"no JIT": {values{step.JITEnable: 0},
 			"lockdown 0, no JIT true, blinds 0, hides symbols false, pointers 0, no attach false"},
 		"hardened": {values{step.JITHarden: 2},
-			"lockdown 0, no JIT false, blinds 2, hides symbols true, pointers 0, no attach false"},
+			"lockdown 0, no JIT false, blinds 2, hides symbols false, pointers 0, no attach false"},
 		"no symbols": {values{step.JITKallsyms: 0},
 			"lockdown 0, no JIT false, blinds 0, hides symbols true, pointers 0, no attach false"},
 		"restricted": {values{step.KptrRestrict: 1},

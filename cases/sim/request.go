@@ -127,6 +127,11 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodySubtractHalf: oracle.SubtractsHalves, step.BodyBlankKey: oracle.HasBlankKey,
 	step.BodyPointerKey: oracle.HasPointerKey,
 	step.BodyDeadCode:   oracle.HasDeadCode, step.BodyBranches: oracle.HasBranches,
+	step.BodyBlankSlot: oracle.ReadsBlankSlot, step.BodyVarWrite: oracle.WritesVariably,
+	step.BodyStalePacket: oracle.UsesStalePacket, step.BodyLinked: oracle.LinksBounds,
+	step.BodyMaskedAdd: oracle.AddsToElement, step.BodyTailCall: oracle.TailCalls, step.BodyNotTaken: oracle.HasNotTaken,
+	step.BodyProbeRead: oracle.CallsProbeRead, step.BodyProbeReadStr: oracle.CallsProbeReadStr,
+	step.BodyTracePrintk: oracle.CallsTracePrintk, step.BodyFindSymbol: oracle.CallsFindSymbol,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {

@@ -23,12 +23,13 @@ func settingsOf(f *step.Facts) oracle.Settings {
 	harden, _ := f.Running(step.JITHarden)
 	scope, _ := f.Running(step.PtraceScope)
 	return oracle.Settings{
-		Lockdown:      oracle.Lockdown(lockdown),
-		NoJIT:         is(step.JITEnable, 0),
-		Blinds:        int(harden),
-		HidesSymbols:  harden != 0 || is(step.JITKallsyms, 0),
-		HidesPointers: hidesPointers(f),
-		NoAttach:      scope >= noAttach,
+		Lockdown:       oracle.Lockdown(lockdown),
+		NoJIT:          is(step.JITEnable, 0),
+		Blinds:         int(harden),
+		HidesSymbols:   is(step.JITKallsyms, 0),
+		HidesPointers:  hidesPointers(f),
+		NoAttach:       scope >= noAttach,
+		AlwaysCompiles: f.Config["BPF_JIT_ALWAYS_ON"] == "y",
 	}
 }
 

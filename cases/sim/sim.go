@@ -250,6 +250,9 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpWriteSysctl:   (*Sim).writeSysctl,
 	step.OpKernelBTF:     (*Sim).kernelBTF,
 	step.OpXattr:         (*Sim).xattr,
+	step.OpTranslated:    (*Sim).translated,
+	step.OpRunProg:       (*Sim).runProg,
+	step.OpSymlink:       (*Sim).makeName,
 	step.OpFileMax:       (*Sim).fileMax,
 }
 
@@ -447,12 +450,18 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 		}
 		if st.Op == step.OpMapCreate {
 			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey,
-				Placed: or(st, step.KeyExtra, 0) != 0},
+				Placed: or(st, step.KeyExtra, 0) != 0, Plain: !overrides(st), Masked: s.masks(a, st)},
 				oracle.DirectionOf(or(st, step.KeyFlags, 0))
 		}
 		a.keep(st, fd)
 	}
 	return e
+}
+
+// masks reports whether the programs that use a step's map mask its indexes.
+func (s *Sim) masks(a *actor, st *step.Step) bool {
+	w, _ := s.entered(a, st)
+	return w.Masks()
 }
 
 // lookupKey is the longest key that a program of KeyMap has room for.
@@ -484,6 +493,7 @@ func (s *Sim) world(a *actor, st *step.Step) oracle.World {
 	w := oracle.World{Kernel: s.kernel, Caller: a.cred, UnprivDisabled: s.sysctl, LSM: s.lsmOf(st.Actor), Memory: a.memory,
 		MountNS: a.mountNS}
 	w.NoFiles = s.noFiles
+	_, w.Sandbox = st.Num(step.KeySandbox)
 	w.Caller.Denied = denied(w.LSM)
 	w.Caller.Caps = st.Caps &^ w.Caller.Denied
 	if id, ok := st.Num(step.KeyAsUID); ok {

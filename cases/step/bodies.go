@@ -37,6 +37,17 @@ const (
 	BodySubtractHalf     // subtracts the lower halves of pointers
 	BodyBlankKey         // looks an element up under a key that it has not written
 	BodyPointerKey       // looks an element up under a key that is a pointer
+	BodyBlankSlot        // reads a part of its stack that it has not written
+	BodyVarWrite         // writes to one of two places of its stack, of which one has a pointer
+	BodyStalePacket      // uses a pointer into a packet after it has changed the packet
+	BodyLinked           // bounds a number by the bounds of another one
+	BodyMaskedAdd        // adds a number that it has read to a pointer
+	BodyTailCall         // goes on in another program
+	BodyNotTaken         // has a branch that is never taken
+	BodyProbeRead        // reads memory of the kernel or of a process
+	BodyProbeReadStr     // reads a text there
+	BodyTracePrintk      // writes a line for those who trace
+	BodyFindSymbol       // asks for the address of a function of the kernel
 )
 
 // bodyRow is what a kernel must have for a body.
@@ -92,6 +103,17 @@ var bodyRows = []bodyRow{
 	BodySubtractHalf:     {name: "subtract_half"},
 	BodyBlankKey:         {name: "blank_key", maps: true},
 	BodyPointerKey:       {name: "pointer_key", maps: true},
+	BodyBlankSlot:        {name: "blank_slot"},
+	BodyVarWrite:         {name: "var_write"},
+	BodyStalePacket:      {name: "stale_packet", config: "NET"},
+	BodyLinked:           {name: "linked", maps: true},
+	BodyMaskedAdd:        {name: "masked_add", maps: true},
+	BodyTailCall:         {name: "tail_call", maps: true},
+	BodyNotTaken:         {name: "not_taken"},
+	BodyProbeRead:        {name: "probe_read", config: bpfEvents},
+	BodyProbeReadStr:     {name: "probe_read_str", config: bpfEvents},
+	BodyTracePrintk:      {name: "trace_printk", config: bpfEvents},
+	BodyFindSymbol:       {name: "find_symbol", config: "KALLSYMS"},
 }
 
 // Bodies are the bodies as a case file spells them.

@@ -59,6 +59,7 @@ const (
 	KeyHash  // excl_prog_hash_size
 	KeySign  // signature_size
 	KeyRing  // keyring_id
+	KeyLines // with a line of source
 
 	// An attribute member by member, and where a command that the language does not know
 	// looks for a token. Arg.At is the offset of a member.
@@ -77,6 +78,7 @@ const (
 	KeyMemlock    // with this RLIMIT_MEMLOCK
 	KeyAsUID      // as this uid of the actor's user namespace
 	KeyCompat     // as a program of 32 bits makes it
+	KeySandbox    // in a Landlock domain that allows nothing
 	KeyFromKernel // the kernel itself makes the call, for a BPF_PROG_TYPE_SYSCALL program
 
 	// Descriptors, places and names.
@@ -113,6 +115,9 @@ const (
 	KeyOld      // the program that a link must have
 	KeyLength   // info_len
 	KeyStats    // kernel.bpf_stats_enabled
+	KeyJITOn    // net.core.bpf_jit_enable
+	KeyHarden   // net.core.bpf_jit_harden
+	KeyJITLimit // net.core.bpf_jit_limit
 
 	// A BPF-LSM program: the hook, whose calls count, what the program returns, and
 	// the conditions that must all hold for it to return that.
@@ -200,6 +205,7 @@ var keys = [Keys]keyRow{
 	KeyHash:        {field: true},
 	KeySign:        {field: true},
 	KeyRing:        {field: true},
+	KeyLines:       {field: true},
 
 	KeyPID:    {inner: true},
 	KeyNumber: {inner: true},

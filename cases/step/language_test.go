@@ -47,11 +47,13 @@ func described(r *Operation) string {
 func TestLanguageOfSteps(t *testing.T) {
 	want := []struct{ name, row string }{
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
-		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat="},
+		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat= " +
+			"landlock="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
 			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= compat="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= no_fd= uid= compat="},
+			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= lines= no_fd= uid= " +
+			"compat="},
 		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= " +
 			"field= no_fd= uid= compat="},
 		{"send", "broker nothing : HANDLE TO"},
@@ -66,20 +68,20 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"fspick", "worker nothing makes caps : at=!"},
 		{"fsmount", "worker nothing makes caps : CONTEXT readonly="},
 		{"move_mount", "worker nothing caps : MOUNT at=!"},
-		{"mount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
+		{"mount", "worker nothing caps : at=! landlock= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"remount", "worker nothing caps : at=! cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"bind", "worker nothing caps : from=| of=| at=! ro="},
 		{"clone_mount", "worker nothing makes caps : at=| of=|"},
 		{"share", "worker nothing caps : at=!"},
 		{"umount", "both nothing caps : at=! lazy="},
-		{"open", "worker nothing makes caps : of=| at=| path= how= uid="},
-		{"mkdir", "worker nothing caps : in=! name=! uid="},
+		{"open", "worker nothing makes caps : of=| at=| path= how= uid= landlock="},
+		{"mkdir", "worker nothing caps : in=! name=! uid= landlock="},
 		{"chmod", "worker nothing caps : HANDLE mode=! name= uid="},
 		{"stat", "leader text : HANDLE"},
 		{"mountinfo", "leader text : at=! by="},
 		{"fdinfo", "leader masks : HANDLE"},
 		{"token_info", "worker masks caps : HANDLE len="},
-		{"pin", "worker nothing caps : HANDLE in=! name=! uid="},
+		{"pin", "worker nothing caps : HANDLE in=! name=! uid= landlock="},
 		{"link", "worker nothing caps : HANDLE in=! name=!"},
 		{"dup", "worker nothing makes : HANDLE"},
 		{"cloexec", "worker nothing : HANDLE ON"},
@@ -101,7 +103,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"kallsyms", "broker nothing : name=!"},
 		{"library", "worker object caps : make=! env="},
 		{"element", "worker object caps : HANDLE DO"},
-		{"get_pinned", "worker object makes caps : in=! name=! flags= uid="},
+		{"get_pinned", "worker object makes caps : in=! name=! flags= uid= landlock="},
 		{"consume", "worker object caps : BUFFER"},
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
@@ -121,7 +123,11 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"freeze", "worker nothing caps : HANDLE"},
 		{"batch", "worker nothing caps : HANDLE DO"},
 		{"prog_info", "worker text caps : HANDLE"},
-		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=|"},
+		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=| bpf_jit_enable=| " +
+			"bpf_jit_harden=| bpf_jit_limit=|"},
+		{"translated", "worker text caps : HANDLE"},
+		{"run_prog", "worker object caps : HANDLE"},
+		{"symlink", "worker nothing caps : in=! name=! uid= landlock="},
 		{"xattr", "worker nothing caps : HANDLE DO NAME"},
 		{"file_max", "broker nothing : value=!"},
 	}
@@ -381,9 +387,11 @@ func TestWords(t *testing.T) {
 		KindBody: "jiffies64 get_current_task probe_write_user return_ctx read_skb_data uninit_stack var_stack " +
 			"subprog spill probe_read_kernel loop kfunc kfunc_perfmon kfunc_destructive read_btf read_map " +
 			"use_map subtract compare partial_spill write_tstamp far_stack sys_bpf dead_code branches " +
-			"add_to_pointer mixed_read subtract_half blank_key pointer_key",
+			"add_to_pointer mixed_read subtract_half blank_key pointer_key blank_slot var_write stale_packet linked " +
+			"masked_add tail_call not_taken probe_read probe_read_str trace_printk find_symbol",
 		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
-			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free",
+			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free " +
+			"path_mknod inode_init_security",
 		KindPlace: "/mnt/a /mnt/b /mnt/c /mnt/d /tmp", KindRace: "create_umount use_close delegate_exit",
 		KindMake: "queue btf prog freplace", KindDo: "update lookup delete", KindBuffer: "ring perf",
 		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +

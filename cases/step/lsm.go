@@ -19,6 +19,8 @@ const (
 	HookTokenFree
 	HookMapFree
 	HookProgFree
+	HookPathMknod
+	HookInodeInit
 )
 
 // Hooks are the hooks as the kernel spells them.
@@ -28,6 +30,7 @@ var Hooks = []string{
 	HookMap: "bpf_map", HookProg: "bpf_prog", HookInodePermission: "inode_permission", HookLockedDown: "locked_down",
 	HookCapable:   "capable",
 	HookTokenFree: "bpf_token_free", HookMapFree: "bpf_map_free", HookProgFree: "bpf_prog_free",
+	HookPathMknod: "path_mknod", HookInodeInit: "inode_init_security",
 }
 
 // HookArgs says at which place a hook has the arguments that a condition can

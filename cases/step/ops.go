@@ -104,6 +104,9 @@ const (
 	OpProgInfo
 	OpWriteSysctl
 	OpKernelBTF
+	OpTranslated
+	OpRunProg
+	OpSymlink
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -241,6 +244,8 @@ var (
 		Doc: "of a call: as this uid of the actor's user namespace, instead of the actor's"}
 	paramCompat = Param{Key: KeyCompat, Name: "compat", Kind: KindNum,
 		Doc: "1: as a program of 32 bits makes it, by int 0x80"}
+	paramSandbox = Param{Key: KeySandbox, Name: "landlock", Kind: KindNum,
+		Doc: "1: by a thread with a Landlock domain, in which no access to files is allowed"}
 	paramFromKernel = Param{Key: KeyFromKernel, Name: "kernel", Kind: KindNum,
 		Doc: "1: the kernel itself makes the call, for a program (BPF_PROG_TYPE_SYSCALL) " +
 			"that root has loaded and the actor runs"}
@@ -306,7 +311,7 @@ var operations = [Ops]Operation{
 			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
 			paramAttr, paramInside, paramThen, paramNoFD,
 			{Key: KeyUmask, Name: "umask", Kind: KindText, Doc: "the process's umask, octal"},
-			paramAs, paramCompat,
+			paramAs, paramCompat, paramSandbox,
 		},
 	},
 	OpMapCreate: {
@@ -352,6 +357,7 @@ var operations = [Ops]Operation{
 			},
 			{Key: KeySign, Name: "sign", Kind: KindNum, Doc: "a signature of this length, which is no signature"},
 			{Key: KeyRing, Name: "keyring", Kind: KindNum, Doc: "keyring_id"},
+			{Key: KeyLines, Name: "lines", Kind: KindNum, Doc: "1: with a function and a line of source, in a BTF of root's"},
 			paramNoFD, paramAs, paramCompat,
 		},
 	},
@@ -464,7 +470,8 @@ var operations = [Ops]Operation{
 	},
 	OpMount: {
 		Name: "mount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc: "mount(2) of a bpffs with the options as data", Params: append([]Param{paramAt.as(Required)}, mountOptions...),
+		Doc:    "mount(2) of a bpffs with the options as data",
+		Params: append([]Param{paramAt.as(Required), paramSandbox}, mountOptions...),
 	},
 	OpRemount: {
 		Name: "remount", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
@@ -505,12 +512,12 @@ var operations = [Ops]Operation{
 			{Key: KeyAt, Name: "at", Kind: KindPlace, Doc: "or a place; /tmp is not a bpffs", Use: OneOf},
 			{Key: KeyPath, Name: "path", Kind: KindText, Doc: "a name in it"},
 			{Key: KeyHow, Name: "how", Kind: KindHow, Doc: "dir: O_RDONLY|O_DIRECTORY, the default; path: O_PATH"},
-			paramAs,
+			paramAs, paramSandbox,
 		},
 	},
 	OpMkdir: {
 		Name: "mkdir", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "mkdirat(2)",
-		Params: []Param{paramIn, paramNewName, paramAs},
+		Params: []Param{paramIn, paramNewName, paramAs, paramSandbox},
 	},
 	OpChmod: {
 		Name: "chmod", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 11}, Doc: "fchmod(2)",
@@ -547,7 +554,7 @@ var operations = [Ops]Operation{
 	},
 	OpPin: {
 		Name: "pin", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 5}, Doc: "BPF_OBJ_PIN",
-		Params: []Param{paramHandle("what to pin"), paramIn, paramNewName, paramAs},
+		Params: []Param{paramHandle("what to pin"), paramIn, paramNewName, paramAs, paramSandbox},
 	},
 	OpLink: {
 		Name: "link", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3}, Doc: "linkat(2) of the descriptor's file",
@@ -737,7 +744,7 @@ var operations = [Ops]Operation{
 		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 6},
 		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory",
 		Params: []Param{paramIn, paramNewName,
-			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "BPF_F_RDONLY 8, BPF_F_WRONLY 16"}, paramAs},
+			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "BPF_F_RDONLY 8, BPF_F_WRONLY 16"}, paramAs, paramSandbox},
 	},
 	OpConsume: {
 		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
@@ -896,11 +903,31 @@ var operations = [Ops]Operation{
 	},
 	OpWriteSysctl: {
 		Name: "write_sysctl", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 2},
-		Doc: "the actor itself writes a sysctl of bpf(2)",
+		Doc: "the actor itself writes a sysctl of bpf(2); those of net.core have their values again after the world",
 		Params: []Param{
 			{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum, Doc: "0, 1 or 2", Use: OneOf},
 			{Key: KeyStats, Name: "bpf_stats_enabled", Kind: KindNum, Doc: "or this one: 0 or 1", Use: OneOf},
+			{Key: KeyJITOn, Name: "bpf_jit_enable", Kind: KindNum, Doc: "or net.core.bpf_jit_enable: 1 or 2", Use: OneOf},
+			{Key: KeyHarden, Name: "bpf_jit_harden", Kind: KindNum, Doc: "or net.core.bpf_jit_harden: 0, 1 or 2", Use: OneOf},
+			{Key: KeyJITLimit, Name: "bpf_jit_limit", Kind: KindNum, Use: OneOf,
+				Doc: "or net.core.bpf_jit_limit: 1 is used up, 0x2000000 is not"},
 		},
+	},
+	OpTranslated: {
+		Name: "translated", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Setup: 2},
+		Doc: "what the verifier made of a program, as root sees: how many instructions it has, how many the verifier " +
+			"looked at, and how many mask an index against speculation; compared. ENODATA if the kernel does not show them",
+		Params: []Param{paramHandle("a program")},
+	},
+	OpRunProg: {
+		Name: "run_prog", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc:    "BPF_PROG_TEST_RUN of a program, once; the errno that a syscall program returns is that of the step",
+		Params: []Param{paramHandle("a program")},
+	},
+	OpSymlink: {
+		Name: "symlink", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 2},
+		Doc:    "symlinkat(2) of a name that is not there",
+		Params: []Param{paramIn, paramNewName, paramAs, paramSandbox},
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},

@@ -16,6 +16,8 @@ var Hidden = map[string]string{
 	"fscreate/userns-mount":          "Debian's kernels before tokens do not show their patch level",
 	"fscreate/excl":                  "every kernel with tokens has the command",
 	"mount_attr/idmap-no-userns":     "the next rules refuse the same",
+	"prog_load/helper-trace":         "Debian's kernels have no CONFIG_BPF_LIRC_MODE2",
+	"write_sysctl/always-compiled":   "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
 	"prog_load/arena-not-compiled":   "Debian's kernels have arenas",
 	"prog_load/kfunc-not-compiled":   "Debian's kernels have the function",
 	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",

@@ -351,22 +351,24 @@ func (a *actor) proveTokens(steps []step.Step, results []step.Observation) {
 
 // identity is as whom a worker makes calls.
 type identity struct {
-	uid  uint32
-	caps uapi.CapSet
+	uid     uint32
+	caps    uapi.CapSet
+	sandbox bool // in a Landlock domain
 }
 
 func (a *actor) identityOf(s *step.Step) identity {
+	who := identity{a.uid, s.Caps, has(s, step.KeySandbox)}
 	if uid, ok := s.Num(step.KeyAsUID); ok {
-		return identity{uint32(uid), s.Caps}
+		who.uid = uint32(uid)
 	}
-	return identity{a.uid, s.Caps}
+	return who
 }
 
 func (a *actor) worker(who identity) (*worker, error) {
 	if w := a.workers[who]; w != nil {
 		return w, nil
 	}
-	w, err := newWorker(who.uid, who.caps, a.below)
+	w, err := newWorker(who, a.below)
 	if err != nil {
 		return nil, err
 	}

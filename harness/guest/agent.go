@@ -35,6 +35,7 @@ type agent struct {
 	players  []*player // of the world, as its actors are numbered
 	idle     []*player // of earlier worlds, for later ones
 	sysctl   int
+	sysctls  map[string][]byte // what the world's end restores, by file
 	fileMax  []byte            // fs.file-max before a step set it, nil if none did
 	types    []byte            // typeIDs, encoded for the actors
 	max      map[string]uint32 // the ends of the enumerations, nil without BTF
@@ -494,10 +495,10 @@ func newAgent(port io.ReadWriter) *agent {
 	g := &agent{
 		in:     wire.NewReader(port),
 		out:    wire.NewWriter(port),
-		sysctl: -1,
-		buf:    make([]byte, maxMessage),
-		hooks:  map[step.Hook]*lsmHook{},
-		lsm:    map[step.Handle]lsmPlace{},
+		sysctl: -1, sysctls: map[string][]byte{},
+		buf:   make([]byte, maxMessage),
+		hooks: map[step.Hook]*lsmHook{},
+		lsm:   map[step.Handle]lsmPlace{},
 	}
 	g.readBTF()
 	m := &maker{}

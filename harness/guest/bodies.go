@@ -27,17 +27,34 @@ func mapBody(b step.Body, fd int) []byte {
 	case step.BodyReadMap:
 		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.LoadMem(asm.R2, asm.R1, 0, asm.DWord))
 	case step.BodyBlankKey:
-		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
-			asm.FnMapLookupElem.Call())
+		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R4, 0), asm.StoreMem(asm.R10, -16, asm.R4, asm.DWord),
+			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.FnMapLookupElem.Call())
 	case step.BodyPointerKey:
 		insns = leave(asm.LoadMapPtr(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R10, asm.DWord),
 			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.FnMapLookupElem.Call())
 	case step.BodyUseMap:
 		insns = leave(asm.LoadMapPtr(asm.R1, 0))
+	case step.BodyLinked: // the bounds of r2 are those of r1, which is greater by one
+		insns = withElement(asm.LoadMem(asm.R2, asm.R0, 0, asm.Word), asm.Mov.Reg(asm.R1, asm.R2), asm.Add.Imm(asm.R1, 1),
+			asm.JGT.Imm(asm.R2, 2, out), asm.Add.Reg(asm.R0, asm.R1), asm.LoadMem(asm.R3, asm.R0, 0, asm.Byte))
+	case step.BodyMaskedAdd:
+		insns = withElement(asm.LoadMem(asm.R2, asm.R0, 0, asm.Word), asm.And.Imm(asm.R2, 3), asm.Add.Reg(asm.R0, asm.R2),
+			asm.LoadMem(asm.R3, asm.R0, 0, asm.Byte))
+	case step.BodyTailCall:
+		return withMap(marshal(leave(asm.LoadMapPtr(asm.R2, 0), asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call())), fd)
 	default:
 		return nil
 	}
 	return withMap(marshal(insns), fd)
+}
+
+// withElement looks the element under key 0 up, and does something with it if it is there.
+func withElement(insns ...asm.Instruction) asm.Instructions {
+	all := append(asm.Instructions{asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R4, 0),
+		asm.StoreMem(asm.R10, -8, asm.R4, asm.DWord),
+		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, out)},
+		insns...)
+	return append(all, asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return())
 }
 
 // withMap puts a descriptor into the first instruction; asm takes none that cannot be one.
@@ -105,16 +122,67 @@ func plainBody(b step.Body) []byte {
 		insns = leave(asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, 8))
 	case step.BodySysBpf: // sys_bpf(0, stack, 8)
 		insns = append(onStack(asm.R2), leave(asm.Mov.Imm(asm.R1, 0), asm.Mov.Imm(asm.R3, 8), asm.FnSysBpf.Call())...)
-	case step.BodyDeadCode:
-		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.JEq.Imm(asm.R0, 1, out), asm.Mov.Imm(asm.R0, 1),
-			asm.Return().WithSymbol(out)}
+	case step.BodyDeadCode: // the number is 0 or 1
+		insns = leave(asm.FnGetPrandomU32.Call(), asm.And.Imm(asm.R0, 1), asm.JLT.Imm(asm.R0, 2, out), asm.Mov.Imm(asm.R2, 0))
+		insns[4] = insns[4].WithSymbol(out)
 	case step.BodyBranches:
 		insns = asm.Instructions{asm.FnGetPrandomU32.Call(), asm.JEq.Imm(asm.R0, 0, out), asm.Mov.Imm(asm.R2, 0),
 			asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return()}
 	default:
+		return guardedBody(b)
+	}
+	return marshal(insns)
+}
+
+// guardedBody returns the instructions of a body about speculation, lockdown or one type, nil for another.
+func guardedBody(b step.Body) []byte {
+	var insns asm.Instructions
+	switch b {
+	case step.BodyNotTaken:
+		insns = append(leave(asm.FnGetPrandomU32.Call(), asm.And.Imm(asm.R0, 1), asm.JGT.Imm(asm.R0, 1, out)),
+			asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return())
+	case step.BodyBlankSlot:
+		insns = leave(asm.Mov.Imm(asm.R4, 0), asm.StoreMem(asm.R10, -16, asm.R4, asm.DWord),
+			asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord))
+	case step.BodyVarWrite: // to -16 or to -8, where a pointer is
+		insns = leave(asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 8),
+			asm.StoreMem(asm.R10, -8, asm.R10, asm.DWord), asm.Mov.Imm(asm.R4, 0), asm.StoreMem(asm.R10, -16, asm.R4, asm.DWord),
+			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
+			asm.StoreMem(asm.R3, 0, asm.R4, asm.DWord))
+	case step.BodyStalePacket: // r6 = ctx->data
+		insns = leave(asm.LoadMem(asm.R6, asm.R1, 0, asm.Word), asm.Mov.Imm(asm.R2, 0), asm.FnXdpAdjustHead.Call(),
+			asm.Mov.Reg(asm.R2, asm.R6))
+	case step.BodyProbeRead, step.BodyProbeReadStr: // probe_read(stack, 8, 0)
+		read := asm.FnProbeRead
+		if b == step.BodyProbeReadStr {
+			read = asm.FnProbeReadStr
+		}
+		insns = leave(asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8),
+			asm.Mov.Imm(asm.R3, 0), read.Call())
+	case step.BodyTracePrintk: // an empty text
+		insns = append(onStack(asm.R1), leave(asm.Mov.Imm(asm.R2, 1), asm.FnTracePrintk.Call())...)
+	case step.BodyFindSymbol:
+		insns = findSymbol()
+	default:
 		return nil
 	}
 	return marshal(insns)
+}
+
+// findSymbol returns what kallsyms_lookup_name(name, len, 0, &address) says of a function that every kernel with bpf(2)
+// has.
+func findSymbol() asm.Instructions {
+	name := []byte("__sys_bpf\x00\x00\x00\x00\x00\x00\x00")
+	const room = 16
+	var insns asm.Instructions
+	for i := 0; i < room; i += 8 {
+		insns = append(insns, asm.LoadImm(asm.R2, int64(binary.LittleEndian.Uint64(name[i:])), asm.DWord),
+			asm.StoreMem(asm.R10, int16(i-room), asm.R2, asm.DWord))
+	}
+	return append(insns, asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -room-8, asm.R2, asm.DWord),
+		asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -room), asm.Mov.Imm(asm.R2, int32(len("__sys_bpf")+1)),
+		asm.Mov.Imm(asm.R3, 0), asm.Mov.Reg(asm.R4, asm.R10), asm.Add.Imm(asm.R4, -room-8),
+		asm.FnKallsymsLookupName.Call(), asm.Return())
 }
 
 // onStack points a register to eight zero bytes on the stack. R6 is used.

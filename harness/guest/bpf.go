@@ -210,6 +210,13 @@ func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	if s.BTFName != "" {
 		a.u32(uapi.Attr_attach_btf_id, c.btf.id(s.BTFKind, s.BTFName))
 	}
+	if has(st, step.KeyLines) {
+		info = append(funcInfo(), lineInfo()...)
+		a.withFunc(c.fix.funcBTF, info[:funcInfoLen])
+		a.u32(uapi.Attr_line_info_rec_size, lineInfoLen)
+		a.ptr(uapi.Attr_line_info, &info[funcInfoLen])
+		a.u32(uapi.Attr_line_info_cnt, 1)
+	}
 	if s.Ext {
 		info = funcInfo()
 		a.withFunc(c.fix.funcBTF, info)
@@ -241,9 +248,21 @@ func (a *attr) withFunc(btf int, info []byte) {
 	a.u32(uapi.Attr_func_info_cnt, 1)
 }
 
+// lineInfo is one struct bpf_line_info: instruction 0 is of line 1 of a file without a name.
+func lineInfo() []byte {
+	b := make([]byte, lineInfoLen)
+	binary.LittleEndian.PutUint32(b[12:], 1<<10|1)
+	return b
+}
+
+const (
+	funcInfoLen = 8
+	lineInfoLen = 16
+)
+
 // funcInfo is one struct bpf_func_info: instruction 0 is funcTypeID.
 func funcInfo() []byte {
-	b := make([]byte, 8)
+	b := make([]byte, funcInfoLen)
 	binary.LittleEndian.PutUint32(b[4:], funcTypeID)
 	return b
 }

@@ -95,6 +95,9 @@ var doers = [step.Ops]doer{
 	step.OpKernelBTF:     {actor: (*actor).kernelBTF},
 	step.OpWriteSysctl:   {broker: (*agent).writeSysctl, actor: (*actor).writeSysctl},
 	step.OpXattr:         {actor: (*actor).xattr},
+	step.OpTranslated:    {actor: (*actor).translated},
+	step.OpRunProg:       {actor: (*actor).runProg},
+	step.OpSymlink:       {actor: (*actor).symlink},
 	step.OpFileMax:       {broker: (*agent).boundFiles},
 }
 

@@ -238,7 +238,7 @@ func TestScriptDrop(t *testing.T) {
 // does not have are refused, not forgotten.
 func TestBecome(t *testing.T) {
 	uid := uint32(os.Geteuid())
-	w, err := newWorker(uid, 0, false)
+	w, err := newWorker(identity{uid: uid}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestBecome(t *testing.T) {
 	if full.permitted == 0 {
 		return
 	}
-	again, err := newWorker(uid, uapi.AllCaps, false)
+	again, err := newWorker(identity{uid: uid, caps: uapi.AllCaps}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

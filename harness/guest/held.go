@@ -1,8 +1,12 @@
 package guest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -51,18 +55,31 @@ const maxCompiled = 4096
 // progInfo says which parts of a program the kernel shows.
 func (a *actor) progInfo(s *step.Step) (int, step.Observation) {
 	insns, compiled, symbols := make([]byte, maxCompiled), make([]byte, maxCompiled), make([]uint64, 8)
-	var info attr // which has room for as much of struct bpf_prog_info as is asked for
-	info.u32(uapi.ProgInfo_xlated_prog_len, maxCompiled)
-	info.ptr(uapi.ProgInfo_xlated_prog_insns, &insns[0])
-	info.u32(uapi.ProgInfo_jited_prog_len, maxCompiled)
-	info.ptr(uapi.ProgInfo_jited_prog_insns, &compiled[0])
-	info.u32(uapi.ProgInfo_nr_jited_ksyms, uint32(len(symbols)))
-	info.ptr(uapi.ProgInfo_jited_ksyms, (*byte)(unsafe.Pointer(&symbols[0])))
+	lines, lengths := make([]uint64, 8), make([]uint64, 4)
+	info := make([]byte, infoLen)
+	for _, part := range []struct {
+		count, to uapi.Field
+		n         int
+		at        unsafe.Pointer
+	}{
+		{uapi.ProgInfo_xlated_prog_len, uapi.ProgInfo_xlated_prog_insns, maxCompiled, unsafe.Pointer(&insns[0])},
+		{uapi.ProgInfo_jited_prog_len, uapi.ProgInfo_jited_prog_insns, maxCompiled, unsafe.Pointer(&compiled[0])},
+		{uapi.ProgInfo_nr_jited_ksyms, uapi.ProgInfo_jited_ksyms, len(symbols), unsafe.Pointer(&symbols[0])},
+		{uapi.ProgInfo_nr_jited_func_lens, uapi.ProgInfo_jited_func_lens, len(lengths), unsafe.Pointer(&lengths[0])},
+		{uapi.ProgInfo_nr_jited_line_info, uapi.ProgInfo_jited_line_info, len(lines), unsafe.Pointer(&lines[0])},
+	} {
+		escapes = (*byte)(part.at)
+		set(info, part.count, uint64(part.n))
+		set(info, part.to, uint64(uintptr(part.at)))
+	}
+	set(info, uapi.ProgInfo_jited_line_info_rec_size, 8)
 	var r attr
 	r.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
 	r.u32(uapi.Attr_info_info_len, uint32(len(info)))
-	r.ptr(uapi.Attr_info_info, (*byte)(unsafe.Pointer(&info[0])))
+	r.ptr(uapi.Attr_info_info, &info[0])
 	_, errno := r.call(uapi.BPF_OBJ_GET_INFO_BY_FD, s)
+	runtime.KeepAlive(lines)
+	runtime.KeepAlive(lengths)
 	runtime.KeepAlive(insns)
 	runtime.KeepAlive(compiled)
 	runtime.KeepAlive(symbols)
@@ -70,10 +87,38 @@ func (a *actor) progInfo(s *step.Step) (int, step.Observation) {
 		return noFD, step.Observation{Errno: errno}
 	}
 	word := map[bool]string{true: "shown", false: "hidden"}
-	return noFD, step.Observation{Proof: step.Works, Text: fmt.Sprintf("instructions %s, compiled %s, addresses %s",
-		word[info.get(uapi.ProgInfo_xlated_prog_len) != 0], word[info.get(uapi.ProgInfo_jited_prog_len) != 0],
-		word[symbols[0] != 0])}
+	calls, helps := callIn(insns[:min(maxCompiled, get(info, uapi.ProgInfo_xlated_prog_len))])
+	parts := []string{
+		"instructions " + word[get(info, uapi.ProgInfo_xlated_prog_len) != 0],
+		"calls " + there(helps, word[calls]),
+		"compiled " + word[get(info, uapi.ProgInfo_jited_prog_len) != 0],
+		"code " + word[!bytes.Equal(compiled, make([]byte, maxCompiled))],
+		"addresses " + word[symbols[0] != 0],
+		"lengths " + word[lengths[0] != 0],
+		"lines " + word[lines[0] != 0],
+	}
+	return noFD, step.Observation{Proof: step.Works, Text: strings.Join(parts, ", ")}
 }
+
+// there is a word, or none where there is nothing to show.
+func there(is bool, word string) string {
+	if is {
+		return word
+	}
+	return "none"
+}
+
+// callIn looks for the call of a helper, and for what is called.
+func callIn(insns []byte) (named, found bool) {
+	for i := 0; i < len(insns); i += insnLen {
+		if insns[i] == callHelper && insns[i+1]>>4 == 0 {
+			return binary.LittleEndian.Uint32(insns[i+4:]) != 0, true
+		}
+	}
+	return false, false
+}
+
+const callHelper = 0x85 // BPF_JMP | BPF_CALL
 
 // tokenInfo reads the masks of a token into zeroed memory.
 func (a *actor) tokenInfo(s *step.Step) (int, step.Observation) {
@@ -106,17 +151,27 @@ const (
 	maxInfoLen   = 8192
 )
 
-const statsFile = "/proc/sys/kernel/bpf_stats_enabled"
+// sysctlFiles are the files of the sysctls that a step writes.
+var sysctlFiles = map[step.Key]string{
+	step.KeyValue: unprivDisabled.File, step.KeyStats: "/proc/sys/kernel/bpf_stats_enabled",
+	step.KeyJITOn: jitFiles + "enable", step.KeyHarden: jitFiles + "harden", step.KeyJITLimit: jitFiles + "limit",
+}
+
+const jitFiles = "/proc/sys/net/core/bpf_jit_"
+
+// sysctlOf is the file that a step writes, and the value.
+func sysctlOf(s *step.Step) (file string, value uint64) {
+	for key, file := range sysctlFiles {
+		if v, ok := s.Num(key); ok {
+			return file, v
+		}
+	}
+	return "", 0
+}
 
 // writeSysctl writes a sysctl with the step's capabilities.
 func (a *actor) writeSysctl(s *step.Step) (int, step.Observation) {
-	file, n := unprivDisabled.File, uint64(0)
-	if v, ok := s.Num(step.KeyValue); ok {
-		n = v
-	}
-	if v, ok := s.Num(step.KeyStats); ok {
-		file, n = statsFile, v
-	}
+	file, n := sysctlOf(s)
 	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return done(err)
@@ -126,13 +181,50 @@ func (a *actor) writeSysctl(s *step.Step) (int, step.Observation) {
 	return done(err)
 }
 
-// writeSysctl has an actor write a sysctl, and notes its value.
+// writeSysctl has an actor write a sysctl after all earlier steps, and notes its value.
 func (g *agent) writeSysctl(p *player, s *step.Step) (step.Observation, error) {
+	file, _ := sysctlOf(s)
+	jit := strings.HasPrefix(file, jitFiles)
+	if jit {
+		if err := g.settle(p); err != nil {
+			return step.Observation{}, err
+		}
+		if err := g.remember(file); err != nil {
+			return step.Observation{}, err
+		}
+	}
 	o, err := g.playOne(p, s)
 	if v, ok := s.Num(step.KeyValue); ok && err == nil && o.Errno == 0 {
 		g.sysctl = int(v)
 	}
+	if jit && err == nil { // what comes after it must see it
+		err = g.settle(nil)
+	}
 	return o, err
+}
+
+// remember reads a sysctl that the end of the world sets again.
+func (g *agent) remember(file string) error {
+	if _, known := g.sysctls[file]; known {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read a sysctl: %w", err)
+	}
+	g.sysctls[file] = bytes.TrimSpace(text)
+	return nil
+}
+
+// restoreSysctls gives the sysctls that the last world wrote their values again.
+func (g *agent) restoreSysctls() error {
+	for file, text := range g.sysctls {
+		if err := os.WriteFile(file, text, 0); err != nil {
+			return fmt.Errorf("restore a sysctl: %w", err)
+		}
+		delete(g.sysctls, file)
+	}
+	return nil
 }
 
 // kernelBTF opens the kernel's own BTF, which has a small id.

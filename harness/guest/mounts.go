@@ -191,6 +191,11 @@ func (a *actor) mkdir(s *step.Step) (int, step.Observation) {
 	return done(unix.Mkdirat(a.fd(s, step.KeyIn), str(s, step.KeyPath), dirMode))
 }
 
+// symlink makes a symbolic link to a name that is not there.
+func (a *actor) symlink(s *step.Step) (int, step.Observation) {
+	return done(unix.Symlinkat("none", a.fd(s, step.KeyIn), str(s, step.KeyPath)))
+}
+
 func (a *actor) chmod(s *step.Step) (int, step.Observation) {
 	mode, err := strconv.ParseUint(str(s, step.KeyMode), 8, 32)
 	if err != nil {

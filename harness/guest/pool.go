@@ -19,6 +19,9 @@ func (g *agent) assemble(cast []step.Actor) error {
 	if err := g.freeFiles(); err != nil {
 		return err
 	}
+	if err := g.restoreSysctls(); err != nil {
+		return err
+	}
 	if err := g.retire(); err != nil {
 		return err
 	}

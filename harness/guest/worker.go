@@ -23,14 +23,17 @@ type worker struct {
 }
 
 // newWorker starts the thread and reads its credentials back to be sure.
-func newWorker(uid uint32, caps uapi.CapSet, dumpable bool) (*worker, error) {
+func newWorker(who identity, dumpable bool) (*worker, error) {
 	w := &worker{make(chan func()), make(chan struct{})}
 	ready := make(chan error)
 	go func() {
 		// The thread is never unlocked: it ends with the goroutine, and its
 		// credentials with it.
 		runtime.LockOSThread()
-		err := become(uid, caps)
+		err := become(who.uid, who.caps)
+		if err == nil && who.sandbox {
+			err = sandbox()
+		}
 		if err == nil && dumpable {
 			err = stayDumpable()
 		}
@@ -47,6 +50,28 @@ func (w *worker) do(job func()) {
 	w.jobs <- job
 	<-w.done
 }
+
+// sandbox gives the calling thread, alone, a Landlock domain without a rule.
+func sandbox() error {
+	rules := unix.LandlockRulesetAttr{Handled_access_fs: 1<<(1+firstOfFS) - 1}
+	fd, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&rules)), rulesetV1, 0)
+	if errno != 0 {
+		return fmt.Errorf("make a Landlock ruleset: %w", errno)
+	}
+	defer unix.Close(int(fd))
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
+		return fmt.Errorf("enter a Landlock domain: %w", errno)
+	}
+	return nil
+}
+
+const (
+	firstOfFS = 12 // the last right of the first version, LANDLOCK_ACCESS_FS_MAKE_SYM
+	rulesetV1 = 8  // the length of struct landlock_ruleset_attr there
+)
 
 // become gives the calling thread, alone, a uid and exactly the capabilities
 // in its effective and permitted sets, and none in the others.
