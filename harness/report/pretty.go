@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -422,12 +424,24 @@ func (p *pretty) end(r *result.Run) {
 	}
 	p.whole(r)
 	if r.Dir != "" {
-		p.para("results in ", plain, 2, []string{clean(r.Dir)}, "")
+		p.para("results in ", plain, 2, []string{clean(near(r.Dir))}, "")
 	}
 	for _, dir := range r.Resume {
 		line := "to continue: " + program(r) + " run --resume " + shell.Quote(dir)
 		p.para("", plain, 2, []string{line}, "") // one word, so that it stays on one line and can be copied
 	}
+}
+
+// near is the shorter name of a directory that is below the working directory.
+func near(dir string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return dir
+	}
+	if rel, err := filepath.Rel(here, dir); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return dir
 }
 
 // whole writes which kernels and parts have no result.

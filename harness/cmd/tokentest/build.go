@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,8 @@ type buildFlags struct {
 	without   []string
 	objects   string
 }
+
+var buildNames = []string{"config", "fragment", "without", "make", "objects", "build-jobs"}
 
 func (f *buildFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.config, "config", "",
@@ -61,6 +64,13 @@ func (f *buildFlags) options() (kernel.BuildOptions, error) {
 	}
 	err := f.switchOff(&o)
 	return o, err
+}
+
+// unused says which flag has no effect, because no kernel of a plan is built.
+func (a *app) unused(given []string, kernels []string) {
+	if len(given) > 0 && !slices.ContainsFunc(kernels, kernel.IsBuilt) {
+		a.note("%s has no effect: no kernel of the run is built, as src: and git: are", given[0])
+	}
 }
 
 var objectsName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"tokentest/harness/report"
 	"tokentest/harness/result"
@@ -21,7 +20,8 @@ func (a *app) scanCmd() *cobra.Command {
 		Short: "find the faults that a kernel's log reports",
 		Long: `Read kernel logs (a console, dmesg, or a system log), or the consoles of a stored RUN,
 and list each panic, oops, warning, sanitizer report and stall with its fingerprint.
-Without LOG it reads the standard input, or on a terminal the newest run (latest).
+Without LOG it reads the standard input, or the newest run (latest) if that is a
+terminal or /dev/null.
 It says what it took the lines of each log for: those that printk, dmesg, journalctl, a log
 daemon or netconsole stamped are the kernel's. The exit code is 1 if a fault counts, and 3
 if no line of a log is recognised as the kernel's.`,
@@ -66,14 +66,16 @@ func (a *app) scan(logs []string, allow *splat.Allow) error {
 	return errs.ErrorOrNil()
 }
 
-// logs are the names of what to scan; without any, the standard input, or the newest run if that is a terminal.
+// logs are the names of what to scan; without any, the standard input, or the newest run if that is
+// a terminal or /dev/null.
 func (a *app) logs(args []string) []string {
-	in, isFile := a.stdin.(*os.File)
-	switch {
-	case len(args) > 0:
+	if len(args) > 0 {
 		return args
-	case isFile && term.IsTerminal(int(in.Fd())):
-		return []string{runs.Latest}
+	}
+	if in, isFile := a.stdin.(*os.File); isFile {
+		if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			return []string{runs.Latest}
+		}
 	}
 	return []string{scan.Stdin}
 }

@@ -62,7 +62,7 @@ func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 		"do the part `I/N` of the plan, from 1/N to N/N; auto takes it from the CI system's variables, auto/N if they do "+
 			"not say N; report merges the parts")
 	fl.StringVar(&f.part.Durations, "durations", "",
-		"cut the parts by what kernels took in the stored `RUN`, the same for each part")
+		"cut the parts of --shard by what kernels took in the stored `RUN`, the same for each part")
 	fl.StringArrayVarP(&f.matching, "regexp", "x", nil,
 		"of the named cases, or of all, only those whose name matches the regular expression `REGEX`; may be repeated: "+
 			"it must match one of them")

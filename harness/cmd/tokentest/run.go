@@ -224,6 +224,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		return err
 	}
 	l.Flags = cli.Given(c, repeatFlags...)
+	a.unused(cli.Given(c, buildNames...), f.kernels)
 	if a.recall != nil {
 		l.Dir = a.resume
 		f.random.Place(l.Dir, p)
@@ -318,7 +319,7 @@ var runGroups = []cli.Group{
 		"until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
 	{Title: "What counts", Flags: []string{"exit", "allow", "allow-empty", "baseline", "fail-on"}},
-	{Title: "Kernels that are built", Flags: []string{"config", "fragment", "without", "make", "objects", "build-jobs"}},
+	{Title: "Kernels that are built", Flags: buildNames},
 }
 
 // lab returns a lab with the settings of the flags, without its directories.
