@@ -40,11 +40,29 @@ func Manual(c *cobra.Command, dir string, day time.Time) error {
 // ManualPage writes one manual page, NAME.1, from Markdown without the heading NAME.
 func ManualPage(dir, name, title, text string, day time.Time) error {
 	text = fmt.Sprintf("%% %q \"1\" %q \"tokentest\" \"tokentest\"\n# NAME\n%s - %s\n\n%s",
-		strings.ToUpper(name), day.Format("Jan 2006"), name, title, text)
+		strings.ToUpper(name), day.Format("Jan 2006"), name, title, listed(text))
 	if err := os.WriteFile(filepath.Join(dir, name+".1"), md2man.Render([]byte(text)), 0o644); err != nil {
 		return fmt.Errorf("write the manual page of %s: %w", name, err)
 	}
 	return nil
+}
+
+// listed makes a list of definitions of each table, because the frames of a manual page's tables are wider than 80
+// columns.
+func listed(markdown string) string {
+	var out []string
+	lines := strings.Split(markdown, "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "| ---"), i+1 < len(lines) && strings.HasPrefix(lines[i+1], "| ---"):
+		case strings.HasPrefix(line, "| "):
+			first, rest, _ := strings.Cut(strings.Trim(line, "| "), " | ")
+			out = append(out, first, ": "+rest, "")
+		default:
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
 }
 
 func about(c *cobra.Command) string {

@@ -58,6 +58,9 @@ func TestTopicManuals(t *testing.T) {
 		if err != nil || !strings.Contains(string(text), ".SH DESCRIPTION\n") || !strings.Contains(string(text), "Jan 1970") {
 			t.Errorf("%s: %v: %.200s", c.Name(), err, text)
 		}
+		if strings.Contains(string(text), ".TS\n") {
+			t.Errorf("%s: it has a table, which is wider than 80 columns", c.Name())
+		}
 	}
 	if want := len(topics()) + len(generated()); n != want || n < 3 {
 		t.Errorf("%d topics, want %d", n, want)
