@@ -57,6 +57,21 @@ func CompleteCases(c *cobra.Command, _ []string, prefix string) ([]string, cobra
 	return slices.Compact(out), cobra.ShellCompDirectiveNoSpace
 }
 
+// CompleteHelp names the commands below those that are named already, and the topics.
+func CompleteHelp(c *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+	above, rest, err := c.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, sub := range above.Commands() {
+		if (sub.IsAvailableCommand() || sub.IsAdditionalHelpTopicCommand()) && strings.HasPrefix(sub.Name(), prefix) {
+			out = append(out, sub.Name()+"\t"+sub.Short)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
 // upToSlash cuts a name after the first / at or after an index.
 func upToSlash(id string, from int) string {
 	if i := strings.IndexByte(id[from:], '/'); i >= 0 {

@@ -224,8 +224,9 @@ func unknown(c *cobra.Command, args []string) error {
 
 func helpCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND | TOPIC]",
-		Short: "explain a command or a topic",
+		Use:               "help [COMMAND | TOPIC]",
+		Short:             "explain a command or a topic",
+		ValidArgsFunction: cli.CompleteHelp,
 		RunE: func(c *cobra.Command, args []string) error {
 			about, rest, err := c.Root().Find(args)
 			if err != nil {

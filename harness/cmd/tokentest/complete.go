@@ -29,6 +29,7 @@ func (a *app) completions(root *cobra.Command) {
 	cli.Values(root, valuesOf)
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil && c != root {
+		c.Short = "print the completion script of a shell"
 		group(c) // cobra takes any word there
 	}
 }
