@@ -35,9 +35,18 @@ func ReadAllow(files []string) (*splat.Allow, error) {
 	return out, nil
 }
 
-// Logs returns the files to scan: those that are named, and the consoles of the runs that are.
-func Logs(names []string) ([]string, error) {
+// Logs returns the files to scan: those that are named, and the consoles of the runs that are. Without any, that is
+// the standard input, or the newest run if that is a terminal or /dev/null.
+func Logs(names []string, stdin io.Reader) ([]string, error) {
 	var out []string
+	if len(names) == 0 {
+		names = []string{Stdin}
+		if in, isFile := stdin.(*os.File); isFile {
+			if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+				names = []string{runs.Latest}
+			}
+		}
+	}
 	for _, name := range names {
 		dir, err := runs.Find(name)
 		if err != nil {

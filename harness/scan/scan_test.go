@@ -84,11 +84,11 @@ func TestMistakes(t *testing.T) {
 func TestLogs(t *testing.T) {
 	console := file(t, "console.log", start)
 	log := file(t, "dmesg", start)
-	got, err := Logs([]string{log, filepath.Dir(console), Stdin})
+	got, err := Logs([]string{log, filepath.Dir(console), Stdin}, nil)
 	if want := []string{log, console, Stdin}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
-	if _, err := Logs([]string{t.TempDir()}); !isUsage(err) {
+	if _, err := Logs([]string{t.TempDir()}, nil); !isUsage(err) {
 		t.Errorf("a directory without consoles: got %v", err)
 	}
 }

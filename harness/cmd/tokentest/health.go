@@ -1,14 +1,11 @@
 package main
 
 import (
-	"os"
-
 	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/report"
 	"tokentest/harness/result"
-	"tokentest/harness/runs"
 	"tokentest/harness/scan"
 	"tokentest/harness/splat"
 )
@@ -31,7 +28,7 @@ if no line of a log is recognised as the kernel's.`,
 			if err != nil {
 				return err
 			}
-			logs, err := scan.Logs(a.logs(args))
+			logs, err := scan.Logs(args, a.stdin)
 			if err != nil {
 				return err
 			}
@@ -64,18 +61,4 @@ func (a *app) scan(logs []string, allow *splat.Allow) error {
 		a.note("no fault in %s", report.Count(len(logs), "log"))
 	}
 	return errs.ErrorOrNil()
-}
-
-// logs are the names of what to scan; without any, the standard input, or the newest run if that is
-// a terminal or /dev/null.
-func (a *app) logs(args []string) []string {
-	if len(args) > 0 {
-		return args
-	}
-	if in, isFile := a.stdin.(*os.File); isFile {
-		if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return []string{runs.Latest}
-		}
-	}
-	return []string{scan.Stdin}
 }
