@@ -27,6 +27,9 @@ func requestNeeds(s *step.Step) []Need {
 			func(m uapi.Member) bool { return uint64(m.Value) == at }); i >= 0 && shape.BTFName != "" && at != 0 {
 			out = append(out, enumNeed(&uapi.AttachTypes, uapi.AttachTypes.Members[i]))
 		}
+		if _, signed := s.Num(step.KeySign); signed { // bpf_verify_pkcs7_signature of kernel/bpf/helpers.c
+			out = append(out, configNeeds("SYSTEM_DATA_VERIFICATION")...)
+		}
 		return append(append(out, progNeeds(&shape)...), bodyNeeds(s)...)
 	}
 	made, _ := s.Num(step.KeyMake)

@@ -76,7 +76,7 @@ if "$bin" run --quiet --format pretty --out "$out/rules" -k "$kernel" -k deb:7.3
 	"$bin" run --quiet --format pretty --out "$out/hard" -k "$kernel" "${hard[@]}" jit_settings lockdown ptrace_scope speculation run_prog prog_info_addresses >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/nojit" -k "$kernel" --append sysctl.net.core.bpf_jit_enable=0 jit_settings >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/unguarded" -k "$kernel" --append mitigations=off verifier_types >>"$out/rules.txt" 2>&1 &&
-	"$bin" run --quiet --format pretty --out "$out/between" -k deb:7.0 bpffs_mounts map_exclusive >>"$out/rules.txt" 2>&1 &&
+	"$bin" run --quiet --format pretty --out "$out/between" -k deb:7.0 bpffs_mounts map_exclusive prog_signed >>"$out/rules.txt" 2>&1 &&
 	"$bin" rules "$out/rules" "$out/more" "$out/hard" "$out/nojit" "$out/unguarded" "$out/between" >>"$out/rules.txt" 2>&1; then
 	echo "canary: rules: $(tail -n 1 "$out/rules.txt")"
 else
