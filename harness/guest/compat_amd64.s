@@ -6,6 +6,8 @@ TEXT ·int80(SB), NOSPLIT, $0-40
 	MOVQ a1+8(FP), BX
 	MOVQ a2+16(FP), CX
 	MOVQ a3+24(FP), DX
+	XORL SI, SI // the common attribute of BPF_COMMON_ATTRS and its size: there is none
+	XORL DI, DI
 	INT $0x80
 	MOVQ AX, ret+32(FP)
 	RET
