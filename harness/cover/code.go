@@ -71,6 +71,49 @@ func (i *Insn) Target() uint64 {
 	return 0
 }
 
+// Text is the instruction in the form of objdump, with the name of a function that it calls.
+func (f *Func) Text(i *Insn) string { return f.decoded(i.Addr, i.Bytes) }
+
+// decoded is the text of instructions at an address. Instructions that do nothing are counted.
+func (f *Func) decoded(at uint64, text []byte) string {
+	name := func(to uint64) (string, uint64) {
+		if f.From <= to && to < f.To {
+			return f.Name, f.From
+		}
+		if f.code == nil {
+			return "", 0
+		}
+		return f.code.names[to], to
+	}
+	var out []string
+	nops := 0
+	flush := func() {
+		if nops > 0 {
+			out = append(out, fmt.Sprintf("%d nop", nops))
+		}
+		nops = 0
+	}
+	for len(text) > 0 {
+		i := decode(text)
+		switch {
+		case i.Op == x86asm.NOP:
+			nops++
+		case i.Op == 0:
+			flush()
+			out = append(out, fmt.Sprintf("bytes %x", text[:i.Len]))
+		default:
+			flush()
+			out = append(out, x86asm.GNUSyntax(i, at, name))
+		}
+		text, at = text[i.Len:], at+uint64(i.Len)
+	}
+	flush()
+	return strings.Join(out, "; ")
+}
+
+// Patched is the text of other bytes in the place of an instruction.
+func (f *Func) Patched(i *Insn, text []byte) string { return f.decoded(i.Addr, text) }
+
 // Conditional reports whether the instruction is a jump with two sides.
 func (i *Insn) Conditional() bool {
 	return i.Op >= x86asm.JA && i.Op <= x86asm.JS && i.Op != x86asm.JMP && i.Target() != 0

@@ -32,15 +32,20 @@ const (
 	Errno      Operator = "errno"      // another errno is returned
 )
 
+var operators = []Operator{Always, Never, Zero, One, Capability, Errno}
+
 // Mutant is one change of the kernel.
 type Mutant struct {
 	ID       string   `json:"id"` // FUNC+0xOFFSET/OPERATOR
 	Operator Operator `json:"operator"`
 	Func     string   `json:"func"`
 	In       string   `json:"in,omitempty"` // the function that was inlined there
-	File     string   `json:"file"`
+	File     string   `json:"file"`         // of the line that is changed, or of the call of what was inlined there
 	Line     int      `json:"line"`
-	Change   string   `json:"change"` // for people
+	Inner    string   `json:"inner,omitempty"` // FILE:LINE in the inlined function
+	Change   string   `json:"change"`          // for people
+	Before   string   `json:"before"`          // the instruction, as objdump shows it
+	After    string   `json:"after"`
 
 	patch vm.Patch
 	// never is an address that is executed only if the change can have an effect: the other side
@@ -114,10 +119,11 @@ const callLen = 5
 func mutant(f *cover.Func, i *cover.Insn, o Operator, change string, old, new []byte) *Mutant {
 	m := &Mutant{
 		ID: fmt.Sprintf("%s+%#x/%s", f.Name, i.Addr-f.From, o), Operator: o, Func: f.Name, In: i.In,
-		File: i.File, Line: i.Line, Change: change, patch: vm.Patch{At: i.Addr, Old: old, New: new},
+		File: i.File, Line: i.Line, Change: change, Before: f.Text(i), After: f.Patched(i, new), patch: vm.Patch{At: i.Addr, Old: old, New: new},
 	}
 	if i.In != "" {
 		m.File, m.Line = i.CallFile, i.CallLine
+		m.Inner = fmt.Sprintf("%s:%d", i.File, i.Line)
 	}
 	return m
 }

@@ -227,11 +227,11 @@ func TestScore(t *testing.T) {
 		t.Errorf("%v to %v of nothing", low, high)
 	}
 	var out strings.Builder
-	if err := Write(&out, list); err != nil {
+	if err := Write(&out, list, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"\nnever     17       9 of 10 (90 %; 60 to 98 %)",
-		"\nsurvived:\n  f.c:3  f+0x1/never  JE is never taken\n", "\nnot reached:\n"} {
+		"\n  f.c:3  f+0x1/never  JE is never taken\n", "\nnot reached:\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
 		}
@@ -282,6 +282,71 @@ func TestCovering(t *testing.T) {
 		slices.Sort(got)
 		if slices.Sort(want); !slices.Equal(got, want) {
 			t.Errorf("%#x: got %q, want %q", at, got, want)
+		}
+	}
+}
+
+// A list of judged survivors takes what it names, and fails if that is noticed or is not there.
+func TestExpect(t *testing.T) {
+	list := func(v Verdict) []*Outcome {
+		return []*Outcome{{Mutant: Mutant{ID: "f+0x1/never", Func: "f", File: "k/f.c", Line: 3, Operator: Never}, Verdict: v},
+			{Mutant: Mutant{ID: "f+0x9/never", Func: "f", File: "k/f.c", Line: 9, Inner: "k/g.h:4", Operator: Never},
+				Verdict: Survived}}
+	}
+	for _, tt := range []struct {
+		text    string
+		verdict Verdict
+		want    string // of the error
+		judged  int
+	}{
+		{"f k/f.c:3 never # it is equal", Survived, "", 1},
+		{"f k/f.c:3 never # it is equal", Unknown, "", 0},
+		{"f k/g.h:4 never # inlined", Survived, "", 1},
+		{"f k/f.c:9 never # where it is inlined\nf k/f.c:3 never # x", Survived, "", 2},
+		{"f k/f.c:3 never # x", ByCase, "l.txt:1: f at k/f.c:3 by never is noticed now: remove it", 0},
+		{"f k/f.c:3 never,always # x", Survived, "nothing of f at k/f.c:3 can be changed by always", 1},
+		{"g k/f.c:3 never # x", Survived, "nothing of g", 0},
+	} {
+		e, err := ParseExpected("l.txt", tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := list(tt.verdict)
+		err = (&Options{Expect: e}).judge(got)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v", tt.text, err)
+		}
+		if s := Count(got); s.Of[Judged] != tt.judged {
+			t.Errorf("%q: %d judged", tt.text, s.Of[Judged])
+		}
+	}
+	part := &Options{Expect: []Expected{{Func: "g", Operators: []Operator{Never}}}, Selection: Selection{Sample: 3}}
+	if err := part.judge(list(Survived)); err != nil {
+		t.Errorf("an entry for what is not selected: %v", err)
+	}
+	for _, bad := range []string{"f k/f.c:3 never", "f k/f.c:3 # x", "f k 1 # x", "f k/f.c:3 no # x", "\xff\xfe"} {
+		if _, err := ParseExpected("l.txt", bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// A survivor is shown with its source line and with what was changed.
+func TestWriteSurvivors(t *testing.T) {
+	tree := t.TempDir()
+	if err := os.WriteFile(filepath.Join(tree, "f.c"), []byte("a\n\tif (!capable(x))\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := changes(function(t, 0x74, 0x05), 0)[1]
+	m.Line = 2
+	var out strings.Builder
+	if err := Write(&out, []*Outcome{{Mutant: *m, Verdict: Survived, Cases: 9, Some: []string{"a/1", "b"}}}, tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  f.c:2  f+0x0/never  JE is never taken\n", "source  f.c:2  if (!capable(x))\n",
+		"before  je ", "after   2 nop\n", "cases   9: a/1, b\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
 		}
 	}
 }

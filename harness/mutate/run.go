@@ -25,7 +25,8 @@ import (
 type Options struct {
 	Cover     cover.Options // the kernel, its symbols, the cases, and the settings of machines
 	Selection Selection
-	Jobs      int    // machines at a time; 0 means one for each processor
+	Jobs      int // machines at a time; 0 means one for each processor
+	Expect    []Expected
 	Results   string // a file that gets each outcome, and of which finished ones are taken; "" is none
 	// Each gets each outcome as soon as it is known; calls do not overlap.
 	Each func(*Outcome)
@@ -40,6 +41,7 @@ const (
 	ByControl  Verdict = "control" // a control or a set-up failed
 	ByMachine  Verdict = "machine" // the kernel reported a fault, or did not answer any more
 	Survived   Verdict = "survived"
+	Judged     Verdict = "judged"      // it survived, and a list says why that is right
 	NotReached Verdict = "not reached" // no case executes the instruction
 	NoEffect   Verdict = "no effect"   // the jump always goes that way
 	Unpatched  Verdict = "unpatched"   // the running kernel has other bytes there: it changes itself
@@ -54,8 +56,10 @@ type Outcome struct {
 	Rule    string  `json:"rule,omitempty"` // that decides in the case
 	Reason  string  `json:"reason,omitempty"`
 	Cases   int     `json:"cases,omitempty"` // that execute it
-	Seconds float64 `json:"seconds,omitempty"`
-	Of      string  `json:"of"` // the kernel's build ID and a digest of the cases
+	// Some are a few of these cases, of a mutant that survived.
+	Some    []string `json:"some,omitempty"`
+	Seconds float64  `json:"seconds,omitempty"`
+	Of      string   `json:"of"` // the kernel's build ID and a digest of the cases
 }
 
 // errNoticed ends a run at the first case that is not as expected.
@@ -79,7 +83,11 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	}
 	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + of(p), traces: traces,
 		executed: traces.Executed(), limit: traces.Took + 20*time.Second}
-	return j.all(ctx, mutants(code, &o.Selection))
+	list, err := j.all(ctx, mutants(code, &o.Selection))
+	if err == nil {
+		err = o.judge(list)
+	}
+	return list, err
 }
 
 // of names the cases.
@@ -182,6 +190,9 @@ func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 	out.Cases = len(all)
 	start := time.Now()
 	defer func() { out.Seconds = time.Since(start).Seconds() }()
+	for _, c := range spread(all, maxSome) {
+		out.Some = append(out.Some, c.ID)
+	}
 	if len(all) > 2*few {
 		if err := j.decide(ctx, m, out, spread(all, few)); err != nil || out.Verdict != Survived {
 			return out, err
@@ -189,6 +200,9 @@ func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 	}
 	return out, j.decide(ctx, m, out, all)
 }
+
+// maxSome is how many cases that execute a survivor are named.
+const maxSome = 3
 
 // few is how many cases run first if many execute a mutant.
 const few = 100

@@ -10,7 +10,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"tokentest/harness/usage"
@@ -126,10 +129,11 @@ func (s *Score) String() string {
 }
 
 // verdicts are in the order of reports.
-var verdicts = []Verdict{ByCase, ByControl, ByMachine, Survived, NotReached, NoEffect, Unpatched, Unknown}
+var verdicts = []Verdict{ByCase, ByControl, ByMachine, Survived, Judged, NotReached, NoEffect, Unpatched, Unknown}
 
-// Write prints the score, by operator, and the survivors.
-func Write(w io.Writer, list []*Outcome) error {
+// Write prints the score, by operator, and the survivors, with their source lines if tree is the
+// kernel's tree.
+func Write(w io.Writer, list []*Outcome, tree string) error {
 	by := map[Operator][]*Outcome{}
 	for _, o := range list {
 		by[o.Operator] = append(by[o.Operator], o)
@@ -160,28 +164,77 @@ func Write(w io.Writer, list []*Outcome) error {
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the score: %w", err)
 	}
-	for _, v := range []Verdict{Survived, NotReached, Unpatched, Unknown} {
+	writeSurvivors(w, list, tree)
+	for _, v := range []Verdict{Judged, NotReached, Unpatched, Unknown} {
 		writeList(w, v, list)
 	}
 	return nil
 }
 
-func writeList(w io.Writer, v Verdict, list []*Outcome) {
+// those are the outcomes with a verdict, by source line.
+func those(v Verdict, list []*Outcome) []*Outcome {
 	list = slices.DeleteFunc(slices.Clone(list), func(o *Outcome) bool { return o.Verdict != v })
-	if len(list) == 0 {
-		return
-	}
 	slices.SortStableFunc(list, func(a, b *Outcome) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line, cmp.Compare(a.ID, b.ID))
 	})
+	return list
+}
+
+// where names the change, and the function that was inlined there.
+func (o *Outcome) where() string {
+	if o.In == "" {
+		return o.ID
+	}
+	return fmt.Sprintf("%s (%s)", o.ID, o.In)
+}
+
+// writeSurvivors prints what a person needs to write a case that notices them.
+func writeSurvivors(w io.Writer, list []*Outcome, tree string) {
+	list = those(Survived, list)
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s: no case differs, although these execute it\n", Survived)
+	for _, o := range list {
+		fmt.Fprintf(w, "\n  %s:%d  %s  %s\n", o.File, o.Line, o.where(), o.Change)
+		for _, place := range []string{fmt.Sprintf("%s:%d", o.File, o.Line), o.Inner} {
+			if text := sourceLine(tree, place); text != "" {
+				fmt.Fprintf(w, "    source  %s  %s\n", place, text)
+			}
+		}
+		fmt.Fprintf(w, "    before  %s\n    after   %s\n    cases   %d: %s\n", o.Before, o.After, o.Cases,
+			strings.Join(o.Some, ", "))
+	}
+}
+
+// sourceLine is the text at FILE:LINE of the kernel's tree, "" if it is not there.
+func sourceLine(tree, place string) string {
+	file, number, _ := strings.Cut(place, ":")
+	line, err := strconv.Atoi(number)
+	if tree == "" || err != nil {
+		return ""
+	}
+	text, err := os.ReadFile(filepath.Join(tree, file))
+	if err != nil {
+		return ""
+	}
+	n := 0
+	for l := range strings.Lines(string(text)) {
+		if n++; n == line {
+			return strings.TrimSpace(l)
+		}
+	}
+	return ""
+}
+
+func writeList(w io.Writer, v Verdict, list []*Outcome) {
+	if list = those(v, list); len(list) == 0 {
+		return
+	}
 	fmt.Fprintf(w, "\n%s:\n", v)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, o := range list {
-		in := ""
-		if o.In != "" {
-			in = " (" + o.In + ")"
-		}
-		fmt.Fprintf(t, "  %s:%d\t%s%s\t%s\n", o.File, o.Line, o.ID, in, o.Change)
+		fmt.Fprintf(t, "  %s:%d\t%s\t%s\t%s\n", o.File, o.Line, o.where(), o.Change, o.Reason)
 	}
 	t.Flush()
 }

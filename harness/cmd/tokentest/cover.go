@@ -76,6 +76,7 @@ func coverFlags(fl *pflag.FlagSet, o *cover.Options, l *lab.Lab) {
 	fl.StringArrayVar(&o.Units, "unit", cover.Chosen, "measure the source files that match `PATTERN`; may be repeated")
 	fl.StringVar(&o.Symbols, "symbols", "", "take the debug information of the vmlinux `FILE`")
 	fl.BoolVar(&o.Fetch, "fetch-symbols", false, "fetch the distribution's debug package of about 350 MB if needed")
+	fl.StringArrayVar(&l.Append, "append", nil, "add `ARGUMENT` to the kernel's command line; may be repeated")
 	fl.BoolVar(&l.Offline, "offline", false, "do not use the network")
 }
 

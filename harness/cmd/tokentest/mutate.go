@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) mutateCmd() *cobra.Command {
-	o, l, format := mutate.Options{}, lab.Lab{}, "pretty"
+	o, l, format, expect, tree := mutate.Options{}, lab.Lab{}, "pretty", "", ""
 	c := &cobra.Command{
 		Use:   "mutate [CASE|FILE...]",
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
@@ -31,7 +31,10 @@ A change counts as noticed if a case fails, a control or set-up fails, or the ke
 reports a fault. One that no case executes is listed apart, as is a jump that always goes
 the way that the change forces. The score has Wilson's interval at 95 %.
 
-The exit code is 1 if a change survives.`,
+--expect FILE lists survivors that a person has judged, a line each:
+FUNC FILE:LINE OPERATOR,... # REASON. An entry that does not survive any more is an error.
+
+The exit code is 1 if another change survives.`,
 		Example: "  tokentest mutate --gates --functions 'bpf_token_*' -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest mutate --sample 300 --results mutants.jsonl",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -39,7 +42,16 @@ The exit code is 1 if a change survives.`,
 			if format != "pretty" && format != "json" {
 				return usage.Errorf("--format %s: must be pretty or json", format)
 			}
-			return a.mutate(c.Context(), o, l, format)
+			if expect != "" {
+				text, err := os.ReadFile(expect)
+				if err == nil {
+					o.Expect, err = mutate.ParseExpected(expect, string(text))
+				}
+				if err != nil {
+					return usage.Errorf("read the judged survivors: %v", err)
+				}
+			}
+			return a.mutate(c.Context(), o, l, format, tree)
 		},
 	}
 	fl := c.Flags()
@@ -48,13 +60,15 @@ The exit code is 1 if a change survives.`,
 	fl.BoolVar(&o.Selection.Gates, "gates", false, "change only permission checks")
 	fl.IntVar(&o.Selection.Sample, "sample", 0, "change only `N` places, chosen at random; 0 means all")
 	fl.Uint64Var(&o.Selection.Seed, "seed", 1, "choose the sample with the seed `S`")
+	fl.StringVar(&expect, "expect", "", "take the survivors that `FILE` lists as judged")
+	fl.StringVar(&tree, "source", "", "show source lines of the kernel's tree `DIR`")
 	fl.IntVar(&o.Jobs, "jobs", 0, "run `N` machines at a time; 0 means one for each processor")
 	fl.StringVar(&o.Results, "results", "", "store each outcome in `FILE`, and take from it those that are there")
 	fl.StringVar(&format, "format", format, "print the outcomes as `FORMAT`: pretty or json")
 	return c
 }
 
-func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format string) error {
+func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format, tree string) error {
 	if err := a.coverLab(&l, &o.Cover); err != nil {
 		return err
 	}
@@ -81,5 +95,5 @@ func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format st
 	case format == "json":
 		return errors.Join(err, json.NewEncoder(a.stdout).Encode(list))
 	}
-	return errors.Join(err, mutate.Write(a.stdout, list))
+	return errors.Join(err, mutate.Write(a.stdout, list, tree))
 }
