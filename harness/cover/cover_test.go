@@ -139,6 +139,32 @@ func TestGates(t *testing.T) {
 	}
 }
 
+// A jump belongs to a question only if it looks at the answer.
+func TestBranch(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		text []byte
+		want bool
+	}{
+		{"test al", []byte{0xe8, 0, 0, 0, 0, 0x84, 0xc0, 0x74, 0}, true},
+		{"copied", []byte{0xe8, 0, 0, 0, 0, 0x89, 0xc3, 0x85, 0xdb, 0x74, 0}, true},       // mov eax,ebx; test ebx,ebx
+		{"overwritten", []byte{0xe8, 0, 0, 0, 0, 0x89, 0xd8, 0x85, 0xc0, 0x74, 0}, false}, // mov ebx,eax; test eax,eax
+		{"another", []byte{0xe8, 0, 0, 0, 0, 0x83, 0xfb, 1, 0x74, 0}, false},              // cmp $1,ebx
+		{"after another", []byte{0xe8, 0, 0, 0, 0, 0x84, 0xc0, 0x83, 0xfb, 1, 0x74, 0}, false},
+		{"in memory", []byte{0x80, 0xbf, 0x5f, 6, 0, 0, 0, 0x74, 0}, true},
+		{"in memory, another", []byte{0x80, 0xbf, 0x5f, 6, 0, 0, 0, 0x83, 0xfb, 1, 0x74, 0}, false},
+		{"load", []byte{0x0f, 0xb6, 0x87, 0x5f, 6, 0, 0, 0x84, 0xc0, 0x74, 0}, true}, // movzbl; test al,al
+		{"load of another", []byte{0x0f, 0xb6, 0x8f, 0x5f, 6, 0, 0, 0x84, 0xc0, 0x74, 0}, false},
+	} {
+		k := asking()
+		k.Units[0].Funcs[0].Text = tt.text
+		f := k.code().Units[0].Funcs[0]
+		if got := f.branch(0) != nil; got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
 // executed is a log of QEMU with blocks, as -d in_asm writes it.
 func executed(t *testing.T, addresses ...string) Executed {
 	t.Helper()

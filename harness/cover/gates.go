@@ -204,20 +204,60 @@ func (c *Code) loads(i *Insn) string {
 // window is how many instructions after a question its branch may be.
 const window = 12
 
-// branch is the conditional jump on the answer of instruction n, or nil.
+// branch is the conditional jump on the answer of instruction n, or nil: the flags that it looks at must be
+// those of the answer. The answer of a call is in RAX, that of a load where it goes; it may be copied.
 func (f *Func) branch(n int) *Insn {
+	of := f.answer(n)
+	flags := len(of) == 0 // a comparison in memory sets them itself
 	for j := n + 1; j < len(f.Insns) && j <= n+window; j++ {
 		switch i := &f.Insns[j]; {
 		case i.Conditional():
-			if i.Op != x86asm.JE && i.Op != x86asm.JNE && i.Op != x86asm.JS && i.Op != x86asm.JNS {
+			if !flags || i.Op != x86asm.JE && i.Op != x86asm.JNE && i.Op != x86asm.JS && i.Op != x86asm.JNS {
 				return nil
 			}
 			return i
 		case i.Op == x86asm.CALL, i.Op == x86asm.JMP, i.Op == x86asm.RET:
 			return nil
+		case i.Op == x86asm.MOV, i.Op == x86asm.MOVZX, i.Op == x86asm.MOVSX, i.Op == x86asm.LEA:
+			if to := whole(i.Args[0]); to >= 0 {
+				of[to] = of[whole(i.Args[1])]
+			}
+		case i.Op == x86asm.NOP, i.Op == x86asm.PUSH, i.Op == x86asm.POP:
+		default:
+			flags = of[whole(i.Args[0])] || of[whole(i.Args[1])]
 		}
 	}
 	return nil
+}
+
+// answer is the register with the answer of instruction n; none if the flags are.
+func (f *Func) answer(n int) map[int]bool {
+	switch i := &f.Insns[n]; i.Op {
+	case x86asm.CALL:
+		return map[int]bool{whole(x86asm.RAX): true}
+	case x86asm.MOV, x86asm.MOVZX:
+		return map[int]bool{whole(i.Args[0]): true}
+	}
+	return map[int]bool{}
+}
+
+// whole is the number of the register that an operand is or is a part of, or -1.
+func whole(a x86asm.Arg) int {
+	r, ok := a.(x86asm.Reg)
+	switch {
+	case !ok:
+	case r >= x86asm.AL && r <= x86asm.BL:
+		return int(r - x86asm.AL)
+	case r >= x86asm.SPB && r <= x86asm.R15B:
+		return 4 + int(r-x86asm.SPB)
+	case r >= x86asm.AX && r <= x86asm.R15W:
+		return int(r - x86asm.AX)
+	case r >= x86asm.EAX && r <= x86asm.R15L:
+		return int(r - x86asm.EAX)
+	case r >= x86asm.RAX && r <= x86asm.R15:
+		return int(r - x86asm.RAX)
+	}
+	return -1
 }
 
 // capability names the constant that was last moved to a register before instruction n.
