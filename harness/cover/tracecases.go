@@ -5,19 +5,26 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 )
 
 // TraceCases runs the cases one at a time and returns the kernel's code, and which case executes
-// what of it. key names what the result depends on beside the code and the cases' names: the cache
-// keeps traces of a run in which every case is as expected.
-func TraceCases(ctx context.Context, o Options, key string) (*Code, *Traces, error) {
+// what of it. The cache keeps traces of a run in which every case is as expected.
+func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 	l := o.Machines()
+	saved, err := l.Saved(ctx, o.Kernel)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Kernel, err)
+	}
 	k, err := l.Resolve(ctx, o.Kernel)
 	if err != nil {
 		return nil, nil, err
@@ -32,7 +39,7 @@ func TraceCases(ctx context.Context, o Options, key string) (*Code, *Traces, err
 	if err != nil {
 		return nil, nil, err
 	}
-	path, err := o.tracesPath(code, p, key)
+	path, err := o.tracesPath(code, p, saved.Digest)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,18 +93,55 @@ func (c *Code) follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, e
 	return t, t.check(c, p.Cases, run.Kernels[0])
 }
 
-func (o *Options) tracesPath(code *Code, p *plan.Plan, key string) (string, error) {
+// CasesDigest names the cases and their steps.
+func CasesDigest(p *plan.Plan) string {
+	sum := sha256.New()
+	for _, c := range p.Cases {
+		fmt.Fprintln(sum, c.ID)
+		for _, s := range slices.Concat(c.World.Info, c.Info()) {
+			fmt.Fprintln(sum, s.Text)
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)[:8])
+}
+
+// tracesFormat changes when Traces do.
+const tracesFormat = 3
+
+// tracesPath is where the cache keeps the traces of the cases on a machine that begins from the snapshot with
+// this digest.
+func (o *Options) tracesPath(code *Code, p *plan.Plan, snapshot string) (string, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, keptFormat, key, code.BuildID)
+	fmt.Fprintln(sum, tracesFormat, snapshot, code.BuildID, CasesDigest(p))
 	for _, u := range code.Units {
 		fmt.Fprintln(sum, u.Name)
 	}
-	for _, c := range p.Cases {
-		fmt.Fprintln(sum, c.ID)
-	}
 	return filepath.Join(dir, "traces", fmt.Sprintf("%x.gob.zst", sum.Sum(nil)[:16])), nil
+}
+
+// ChangesOf reads the lines that a patch changes in a kernel, which has the patch if its reference names it, as
+// src:6.12+FILE does.
+func ChangesOf(kernel, file string) ([]Change, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage.Errorf("read the patch: %w", err)
+	}
+	return ReadPatch(file, string(text), strings.Contains(kernel, "+"+file))
+}
+
+// RunPatch says what the cases execute of a patch.
+func RunPatch(ctx context.Context, o Options, file string) (*PatchReport, error) {
+	list, err := ChangesOf(o.Kernel, file)
+	if err != nil {
+		return nil, err
+	}
+	code, traces, err := TraceCases(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return code.Patch(file, list, traces), nil
 }

@@ -26,8 +26,23 @@ func (s *session) addMark(m wire.Mark) {
 	}
 	s.marks = append(s.marks, timedMark{s.m.Uptime(), m})
 	if f, ok := s.m.Blocks.(Follower); ok {
-		f.Mark(m.Kind == wire.MarkSetup, s.of(m))
+		f.Mark(m.Kind == wire.MarkSetup, s.sentOf(m))
 	}
+}
+
+// sentOf returns the cases of a mark that are in this run; of a set-up, those that need it.
+func (s *session) sentOf(m wire.Mark) []*cases.Case {
+	w, b := s.announced(m)
+	if b != nil {
+		return b.Cases
+	}
+	var out []*cases.Case
+	for _, b := range s.batches {
+		if b.World == w {
+			out = append(out, b.Cases...)
+		}
+	}
+	return out
 }
 
 // attribute names the cases under which each finding came: by the mark before it in the
@@ -58,12 +73,7 @@ func (s *session) markOf(f *splat.Finding) wire.Mark {
 // running returns the cases that ran when a finding came; during a set-up, all cases that
 // need it.
 func (s *session) running(f *splat.Finding) []*cases.Case {
-	return s.of(s.markOf(f))
-}
-
-// of returns the cases of a mark; of a set-up, all cases that need it.
-func (s *session) of(m wire.Mark) []*cases.Case {
-	w, b := s.announced(m)
+	w, b := s.announced(s.markOf(f))
 	switch {
 	case w != nil:
 		return w.Cases

@@ -98,4 +98,4 @@ func (o *Options) judge(list []*Outcome) error {
 }
 
 // whole reports whether nothing of the code is left out but what is no permission check.
-func (s *Selection) whole() bool { return len(s.Functions) == 0 && s.Sample == 0 }
+func (s *Selection) whole() bool { return len(s.Functions) == 0 && s.Sample == 0 && len(s.Patch) == 0 }

@@ -55,16 +55,17 @@ type Mutant struct {
 
 // Selection says which mutants to make.
 type Selection struct {
-	Functions []string // patterns of functions; none means all
-	Gates     bool     // only permission checks
-	Sample    int      // so many of them; 0 means all
+	Functions []string       // patterns of functions; none means all
+	Gates     bool           // only permission checks
+	Patch     []cover.Change // only in the code of these lines; none means all
+	Sample    int            // so many of them; 0 means all
 	Seed      uint64
 }
 
 // mutants lists the changes of the code, those that Selection chooses, by address.
 func mutants(c *cover.Code, s *Selection) []*Mutant {
 	var out []*Mutant
-	gates := c.GateInsns()
+	gates, lines := c.GateInsns(), c.InsnsOf(s.Patch)
 	for _, u := range c.Units {
 		for i := range u.Funcs {
 			f := &u.Funcs[i]
@@ -73,7 +74,7 @@ func mutants(c *cover.Code, s *Selection) []*Mutant {
 			}
 			for n := range f.Insns {
 				for _, m := range changes(f, n) {
-					if !s.Gates || gates[f.Insns[n].Addr] {
+					if (!s.Gates || gates[f.Insns[n].Addr]) && (lines == nil || lines[f.Insns[n].Addr]) {
 						out = append(out, m)
 					}
 				}
@@ -119,7 +120,8 @@ const callLen = 5
 func mutant(f *cover.Func, i *cover.Insn, o Operator, change string, old, new []byte) *Mutant {
 	m := &Mutant{
 		ID: fmt.Sprintf("%s+%#x/%s", f.Name, i.Addr-f.From, o), Operator: o, Func: f.Name, In: i.In,
-		File: i.File, Line: i.Line, Change: change, Before: f.Text(i), After: f.Patched(i, new), patch: vm.Patch{At: i.Addr, Old: old, New: new},
+		File: i.File, Line: i.Line, Change: change, Before: f.Text(i), After: f.Patched(i, new),
+		patch: vm.Patch{At: i.Addr, Old: old, New: new},
 	}
 	if i.In != "" {
 		m.File, m.Line = i.CallFile, i.CallLine

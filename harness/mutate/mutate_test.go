@@ -340,7 +340,8 @@ func TestWriteSurvivors(t *testing.T) {
 	m := changes(function(t, 0x74, 0x05), 0)[1]
 	m.Line = 2
 	var out strings.Builder
-	if err := Write(&out, []*Outcome{{Mutant: *m, Verdict: Survived, Cases: 9, Some: []string{"a/1", "b"}}}, tree); err != nil {
+	o := &Outcome{Mutant: *m, Verdict: Survived, Cases: 9, Some: []string{"a/1", "b"}}
+	if err := Write(&out, []*Outcome{o}, tree); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"  f.c:2  f+0x0/never  JE is never taken\n", "source  f.c:2  if (!capable(x))\n",

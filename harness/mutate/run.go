@@ -2,7 +2,6 @@ package mutate
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 )
 
@@ -77,29 +77,21 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, traces, err := cover.TraceCases(ctx, o.Cover, saved.Digest+of(p))
+	code, traces, err := cover.TraceCases(ctx, o.Cover)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + of(p), traces: traces,
+	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
 		executed: traces.Executed(), limit: traces.Took + 20*time.Second}
-	list, err := j.all(ctx, mutants(code, &o.Selection))
+	chosen := mutants(code, &o.Selection)
+	if len(chosen) == 0 {
+		return nil, usage.Errorf("there is nothing to change: no instruction is chosen")
+	}
+	list, err := j.all(ctx, chosen)
 	if err == nil {
 		err = o.judge(list)
 	}
 	return list, err
-}
-
-// of names the cases.
-func of(p *plan.Plan) string {
-	sum := sha256.New()
-	for _, c := range p.Cases {
-		fmt.Fprintln(sum, c.ID)
-		for _, s := range slices.Concat(c.World.Info, c.Info()) {
-			fmt.Fprintln(sum, s.Text)
-		}
-	}
-	return fmt.Sprintf("%x", sum.Sum(nil)[:8])
 }
 
 // job tries the mutants of one kernel.

@@ -10,12 +10,13 @@ import (
 
 	"tokentest/harness/cover"
 	"tokentest/harness/lab"
+	"tokentest/harness/plan"
 	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
 
 func (a *app) coverCmd() *cobra.Command {
-	o, l, format, missed := cover.Options{}, lab.Lab{}, "pretty", false
+	o, l, format, missed, patch := cover.Options{}, lab.Lab{}, "pretty", false, ""
 	c := &cobra.Command{
 		Use:   "cover [CASE|FILE...]",
 		Short: "say which code and permission checks of the kernel the cases execute",
@@ -28,13 +29,23 @@ executed if the check and the first instruction of the side were; another jump c
 lead there, too.
 
 The debug information is that of the build, of --symbols, or of the distribution's debug
-package; only the part that is needed stays in the cache. The exit code is that of run.`,
+package; only the part that is needed stays in the cache. The exit code is that of run.
+
+--patch FILE runs the cases one at a time and lists the lines that a patch changes: how many
+cases execute each, and which no case executes. The patch must be of this kernel's source;
+the kernel has the patch if its reference names it, as src:6.12+FILE does. A line without
+code counts as the last one before it in its function. The cache keeps which case executes
+what.`,
 		Example: "  tokentest cover -k deb:6.12 --fetch-symbols\n" +
+			"  tokentest cover -k deb:6.12 --patch x.mbox\n" +
 			"  tokentest cover --missed --unit kernel/bpf/token.c token_create",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Args = args
 			if format != "pretty" && format != "json" {
 				return usage.Errorf("--format %s: must be pretty or json", format)
+			}
+			if patch != "" {
+				return a.coverPatch(c.Context(), o, l, format, patch)
 			}
 			return a.cover(c.Context(), o, l, format, missed)
 		},
@@ -42,6 +53,7 @@ package; only the part that is needed stays in the cache. The exit code is that 
 	fl := c.Flags()
 	coverFlags(fl, &o, &l)
 	fl.BoolVar(&missed, "missed", false, "also name the functions and lines that are not executed")
+	fl.StringVar(&patch, "patch", "", "say what the cases execute of the lines that the patch `FILE` changes")
 	fl.StringVar(&format, "format", format, "print the report as `FORMAT`: pretty or json")
 	return c
 }
@@ -67,6 +79,47 @@ func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format stri
 		return json.NewEncoder(a.stdout).Encode(r)
 	}
 	return r.Write(a.stdout, missed)
+}
+
+func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format, patch string) error {
+	r, err := a.patchReport(ctx, o, l, patch)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		return json.NewEncoder(a.stdout).Encode(r)
+	}
+	return r.Write(a.stdout)
+}
+
+func (a *app) patchReport(ctx context.Context, o cover.Options, l lab.Lab, patch string) (*cover.PatchReport, error) {
+	err := a.coverLab(&l, &o)
+	if err == nil {
+		l.Dir, err = runs.Make("")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(l.Dir)
+	o.Lab = l
+	return cover.RunPatch(ctx, o, patch)
+}
+
+// affected leaves on each kernel the cases of the plan that execute what a patch changes.
+func (a *app) affected(ctx context.Context, p *plan.Plan, f *runFlags, args []string) error {
+	only := map[string][]string{}
+	for _, k := range p.Kernels {
+		o := cover.Options{Kernel: k, Args: args, Full: f.full, Fetch: true}
+		r, err := a.patchReport(ctx, o, lab.Lab{Offline: f.offline, Append: f.append}, f.affectedBy)
+		if err != nil {
+			return err
+		}
+		if a.note("%s: %s", k, r); len(r.Affected) == 0 {
+			return usage.Errorf("--affected-by: no case executes on %s what %s changes", k, f.affectedBy)
+		}
+		only[k] = r.Affected
+	}
+	return p.Narrow(only)
 }
 
 // coverFlags are those of commands that look at the kernel's code.

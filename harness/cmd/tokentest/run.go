@@ -65,6 +65,7 @@ type runFlags struct {
 	variants         map[string]lab.Variant
 	matching         []string
 	failed           string
+	affectedBy       string
 	again            *runs.Failed // what was not as expected in the run of failed
 	failFast, watch  bool
 	repeatAttempt    bool // --again
@@ -152,6 +153,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.BoolVar(&f.failFast, "failfast", false, "stop at the first failure; machines then boot, and start from no snapshot")
 	fl.StringVar(&f.failed, "failed", "", "run what was not as expected in `RUN` (default the newest run), on its kernels")
 	fl.Lookup("failed").NoOptDefVal = runs.Latest
+	fl.StringVar(&f.affectedBy, "affected-by", "", "run the cases that execute what the patch `FILE` changes")
 	fl.BoolVar(&f.watch, "watch", false, "run again when the kernel's image or a case file changes, until Ctrl-C")
 	f.registerPlan(fl)
 	cli.Groups(c, runGroups)
@@ -300,6 +302,9 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 	if lists, err = f.lists.Apply(ctx, p, a.stderr); err == nil && f.again != nil {
 		err = p.Narrow(f.again.On(p.Kernels))
 	}
+	if err == nil && f.affectedBy != "" {
+		err = a.affected(ctx, p, f, args)
+	}
 	if err == nil {
 		p, err = f.part.Cut(p, a.note)
 	}
@@ -313,8 +318,8 @@ var repeatFlags = []string{"accel", "qemu", "deadline", "boot", "allow", "config
 
 // runGroups are the headings of the flags in the help of run.
 var runGroups = []cli.Group{
-	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "denylist", "allowlist", "expect",
-		"strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
+	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "affected-by", "denylist", "allowlist",
+		"expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
 		"until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
