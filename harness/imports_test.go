@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 	"harness/mutate": {"cases", "cases/uapi", "harness/cover", "harness/lab", "harness/plan", "harness/result",
 		"harness/usage", "harness/vm"},
 	"harness/cover": {"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
-		"harness/result", "harness/vm"},
+		"harness/result", "harness/usage", "harness/vm"},
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/child", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/vm", "harness/wire", "images"},
 	"harness/repro":    {"cases", "cases/sim", "cases/step", "cases/uapi", "harness/plan", "harness/usage"},

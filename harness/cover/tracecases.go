@@ -145,3 +145,19 @@ func RunPatch(ctx context.Context, o Options, file string) (*PatchReport, error)
 	}
 	return code.Patch(file, list, traces), nil
 }
+
+// Narrow leaves on each kernel the cases of the plan that execute what a patch changes, with their controls.
+func Narrow(ctx context.Context, p *plan.Plan, o Options, file string) error {
+	only := map[string][]string{}
+	for _, o.Kernel = range p.Kernels {
+		r, err := RunPatch(ctx, o, file)
+		if err != nil {
+			return err
+		}
+		if o.Log("%s: %s", o.Kernel, r); len(r.Affected) == 0 {
+			return usage.Errorf("no case executes on %s what %s changes", o.Kernel, file)
+		}
+		only[o.Kernel] = r.Affected
+	}
+	return p.Narrow(only)
+}

@@ -27,7 +27,9 @@ type Options struct {
 	Selection Selection
 	Jobs      int // machines at a time; 0 means one for each processor
 	Expect    []Expected
-	Results   string // a file that gets each outcome, and of which finished ones are taken; "" is none
+	// ExpectFile and PatchFile are files that Run reads into Expect and Selection.Patch; "" is none.
+	ExpectFile, PatchFile string
+	Results               string // a file that gets each outcome, and of which finished ones are taken; "" is none
 	// Each gets each outcome as soon as it is known; calls do not overlap.
 	Each func(*Outcome)
 }
@@ -68,6 +70,9 @@ var errNoticed = errors.New("the mutant was noticed")
 // Run makes the mutants and runs on each the cases that execute it. It returns the outcomes in the
 // order of the mutants; if ctx ends it returns those that it has, and the context's cause.
 func Run(ctx context.Context, o Options) ([]*Outcome, error) {
+	if err := o.read(); err != nil {
+		return nil, err
+	}
 	machines := o.Cover.Machines()
 	saved, err := machines.Saved(ctx, o.Cover.Kernel)
 	if err != nil {
@@ -92,6 +97,23 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		err = o.judge(list)
 	}
 	return list, err
+}
+
+// read reads the files that the options name.
+func (o *Options) read() (err error) {
+	if o.ExpectFile != "" {
+		text, err := os.ReadFile(o.ExpectFile)
+		if err != nil {
+			return usage.Errorf("read the judged survivors: %w", err)
+		}
+		if o.Expect, err = ParseExpected(o.ExpectFile, string(text)); err != nil {
+			return err
+		}
+	}
+	if o.PatchFile != "" {
+		o.Selection.Patch, err = cover.ChangesOf(o.Cover.Kernel, o.PatchFile)
+	}
+	return err
 }
 
 // job tries the mutants of one kernel.

@@ -10,7 +10,6 @@ import (
 
 	"tokentest/harness/cover"
 	"tokentest/harness/lab"
-	"tokentest/harness/plan"
 	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
@@ -59,67 +58,46 @@ what.`,
 }
 
 func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
-	err := a.coverLab(&l, &o)
-	if err != nil {
-		return err
-	}
-	if l.Dir, err = runs.Make(""); err != nil {
-		return err
-	}
-	defer os.RemoveAll(l.Dir)
-	o.Lab = l
-	r, run, err := cover.Run(ctx, o)
-	if err != nil {
-		return err
-	}
-	if a.code = run.ExitCode(); a.code != 0 {
-		a.note("%s: not every case is as expected: see tokentest run", o.Kernel)
-	}
-	if format == "json" {
-		return json.NewEncoder(a.stdout).Encode(r)
-	}
-	return r.Write(a.stdout, missed)
+	return a.tracing(&o, l, func() error {
+		r, run, err := cover.Run(ctx, o)
+		if err != nil {
+			return err
+		}
+		if a.code = run.ExitCode(); a.code != 0 {
+			a.note("%s: not every case is as expected: see tokentest run", o.Kernel)
+		}
+		if format == "json" {
+			return json.NewEncoder(a.stdout).Encode(r)
+		}
+		return r.Write(a.stdout, missed)
+	})
 }
 
 func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format, patch string) error {
-	r, err := a.patchReport(ctx, o, l, patch)
-	if err != nil {
-		return err
-	}
-	if format == "json" {
-		return json.NewEncoder(a.stdout).Encode(r)
-	}
-	return r.Write(a.stdout)
+	return a.tracing(&o, l, func() error {
+		r, err := cover.RunPatch(ctx, o, patch)
+		switch {
+		case err != nil:
+			return err
+		case format == "json":
+			return json.NewEncoder(a.stdout).Encode(r)
+		}
+		return r.Write(a.stdout)
+	})
 }
 
-func (a *app) patchReport(ctx context.Context, o cover.Options, l lab.Lab, patch string) (*cover.PatchReport, error) {
-	err := a.coverLab(&l, &o)
+// tracing calls do with the options in a directory of their own.
+func (a *app) tracing(o *cover.Options, l lab.Lab, do func() error) error {
+	err := a.coverLab(&l, o)
 	if err == nil {
 		l.Dir, err = runs.Make("")
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(l.Dir)
 	o.Lab = l
-	return cover.RunPatch(ctx, o, patch)
-}
-
-// affected leaves on each kernel the cases of the plan that execute what a patch changes.
-func (a *app) affected(ctx context.Context, p *plan.Plan, f *runFlags, args []string) error {
-	only := map[string][]string{}
-	for _, k := range p.Kernels {
-		o := cover.Options{Kernel: k, Args: args, Full: f.full, Fetch: true}
-		r, err := a.patchReport(ctx, o, lab.Lab{Offline: f.offline, Append: f.append}, f.affectedBy)
-		if err != nil {
-			return err
-		}
-		if a.note("%s: %s", k, r); len(r.Affected) == 0 {
-			return usage.Errorf("--affected-by: no case executes on %s what %s changes", k, f.affectedBy)
-		}
-		only[k] = r.Affected
-	}
-	return p.Narrow(only)
+	return do()
 }
 
 // coverFlags are those of commands that look at the kernel's code.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tokentest/harness/cover"
 	"tokentest/harness/lab"
 	"tokentest/harness/mutate"
 	"tokentest/harness/result"
@@ -17,7 +16,7 @@ import (
 )
 
 func (a *app) mutateCmd() *cobra.Command {
-	o, l, format, expect, tree, patch := mutate.Options{}, lab.Lab{}, "pretty", "", "", ""
+	o, l, format, tree := mutate.Options{}, lab.Lab{}, "pretty", ""
 	c := &cobra.Command{
 		Use:   "mutate [CASE|FILE...]",
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
@@ -43,21 +42,6 @@ The exit code is 1 if another change survives.`,
 			if format != "pretty" && format != "json" {
 				return usage.Errorf("--format %s: must be pretty or json", format)
 			}
-			if expect != "" {
-				text, err := os.ReadFile(expect)
-				if err == nil {
-					o.Expect, err = mutate.ParseExpected(expect, string(text))
-				}
-				if err != nil {
-					return usage.Errorf("read the judged survivors: %v", err)
-				}
-			}
-			if patch != "" {
-				var err error
-				if o.Selection.Patch, err = cover.ChangesOf(o.Cover.Kernel, patch); err != nil {
-					return err
-				}
-			}
 			return a.mutate(c.Context(), o, l, format, tree)
 		},
 	}
@@ -67,8 +51,8 @@ The exit code is 1 if another change survives.`,
 	fl.BoolVar(&o.Selection.Gates, "gates", false, "change only permission checks")
 	fl.IntVar(&o.Selection.Sample, "sample", 0, "change only `N` places, chosen at random; 0 means all")
 	fl.Uint64Var(&o.Selection.Seed, "seed", 1, "choose the sample with the seed `S`")
-	fl.StringVar(&expect, "expect", "", "take the survivors that `FILE` lists as judged")
-	fl.StringVar(&patch, "patch", "", "change only lines that the patch `FILE` changes: is what it adds tested?")
+	fl.StringVar(&o.ExpectFile, "expect", "", "take the survivors that `FILE` lists as judged")
+	fl.StringVar(&o.PatchFile, "patch", "", "change only lines that the patch `FILE` changes: is what it adds tested?")
 	fl.StringVar(&tree, "source", "", "show source lines of the kernel's tree `DIR`")
 	fl.IntVar(&o.Jobs, "jobs", 0, "run `N` machines at a time; 0 means one for each processor")
 	fl.StringVar(&o.Results, "results", "", "store each outcome in `FILE`, and take from it those that are there")

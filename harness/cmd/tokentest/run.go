@@ -15,6 +15,7 @@ import (
 
 	"tokentest/harness/choose"
 	"tokentest/harness/cli"
+	"tokentest/harness/cover"
 	"tokentest/harness/fault"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -303,7 +304,10 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 		err = p.Narrow(f.again.On(p.Kernels))
 	}
 	if err == nil && f.affectedBy != "" {
-		err = a.affected(ctx, p, f, args)
+		o := cover.Options{Args: args, Full: f.full, Fetch: true}
+		err = a.tracing(&o, lab.Lab{Offline: f.offline, Append: f.append}, func() error {
+			return cover.Narrow(ctx, p, o, f.affectedBy)
+		})
 	}
 	if err == nil {
 		p, err = f.part.Cut(p, a.note)
