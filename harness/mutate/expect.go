@@ -24,10 +24,10 @@ type Expected struct {
 
 // ParseExpected reads a list of judged survivors; name is the file, for error messages. A line is
 //
-//	FUNC FILE:LINE OPERATOR[,OPERATOR...] # REASON
+//	FUNC[+0xOFFSET] FILE:LINE OPERATOR[,OPERATOR...] # REASON
 //
 // It holds for each change by one of the operators of an instruction of that function and line, or of
-// what was inlined there.
+// what was inlined there; with an offset, of that instruction only.
 func ParseExpected(name, text string) ([]Expected, error) {
 	if err := textfile.Check(name, []byte(text)); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func ParseExpected(name, text string) ([]Expected, error) {
 	for line := range listfile.Parse(name, text, "#") {
 		words := strings.Fields(line.Body)
 		if len(words) != 3 || !strings.Contains(words[1], ":") {
-			return nil, usage.Errorf("%s: write FUNC FILE:LINE OPERATOR[,OPERATOR...] # REASON", line.Where)
+			return nil, usage.Errorf("%s: write FUNC[+0xOFFSET] FILE:LINE OPERATOR[,OPERATOR...] # REASON", line.Where)
 		}
 		e := Expected{Where: line.Where, Func: words[0], Place: words[1], Reason: line.Reason}
 		for _, o := range strings.Split(words[2], ",") {
@@ -55,7 +55,8 @@ func ParseExpected(name, text string) ([]Expected, error) {
 
 // covers reports whether an entry is about a mutant.
 func (e *Expected) covers(m *Mutant) bool {
-	return e.Func == m.Func && (e.Place == fmt.Sprintf("%s:%d", m.File, m.Line) || e.Place == m.Inner) &&
+	at, _, _ := strings.Cut(m.ID, "/")
+	return (e.Func == m.Func || e.Func == at) && (e.Place == fmt.Sprintf("%s:%d", m.File, m.Line) || e.Place == m.Inner) &&
 		slices.Contains(e.Operators, m.Operator)
 }
 

@@ -302,6 +302,8 @@ func TestExpect(t *testing.T) {
 		{"f k/f.c:3 never # it is equal", Survived, "", 1},
 		{"f k/f.c:3 never # it is equal", Unknown, "", 0},
 		{"f k/g.h:4 never # inlined", Survived, "", 1},
+		{"f+0x9 k/f.c:9 never # one copy", Survived, "", 1},
+		{"f+0x8 k/f.c:9 never # another", Survived, "nothing of f+0x8", 0},
 		{"f k/f.c:9 never # where it is inlined\nf k/f.c:3 never # x", Survived, "", 2},
 		{"f k/f.c:3 never # x", ByCase, "l.txt:1: f at k/f.c:3 by never is noticed now: remove it", 0},
 		{"f k/f.c:3 never,always # x", Survived, "nothing of f at k/f.c:3 can be changed by always", 1},

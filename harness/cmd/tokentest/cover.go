@@ -19,30 +19,21 @@ func (a *app) coverCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cover [CASE|FILE...]",
 		Short: "say which code and permission checks of the kernel the cases execute",
-		Long: `Run the cases on a machine that begins from a snapshot, and say which functions, lines,
-sides of branches and permission checks of the kernel they execute. The kernel is as it
-is: QEMU logs each block of instructions that it translates (TCG only), and the debug
-information names it. A permission check is a call of capable, bpf_token_capable,
-security_bpf and their like, or a use of env->bpf_capable and its like. A side counts as
-executed if the check and the first instruction of the side were; another jump can
-lead there, too.
+		Long: `Run the cases, and say which functions, lines, sides of branches and permission checks of
+the kernel they execute. The kernel is as it is: QEMU logs what it translates (TCG only).
+A permission check is a call of capable, bpf_token_capable, security_bpf and their like, or
+a use of env->bpf_capable and its like. A side counts as executed if the check and the first
+instruction of the side were; another jump can lead there, too.
 
 The debug information is that of the build, of --symbols, or of the distribution's debug
 package; only the part that is needed stays in the cache. The exit code is that of run.
 
---patch FILE runs the cases one at a time and lists the lines that a patch changes: how many
-cases execute each, and which no case executes. The patch must be of this kernel's source;
-the kernel has the patch if its reference names it, as src:6.12+FILE does. A line without
-code counts as the last one before it in its function. The cache keeps which case executes
-what.`,
+--patch FILE lists the lines that a patch changes: "tokentest help measure" has more.`,
 		Example: "  tokentest cover -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest cover -k deb:6.12 --patch x.mbox\n" +
 			"  tokentest cover --missed --unit kernel/bpf/token.c token_create",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Args = args
-			if format != "pretty" && format != "json" {
-				return usage.Errorf("--format %s: must be pretty or json", format)
-			}
 			if patch != "" {
 				return a.coverPatch(c.Context(), o, l, format, patch)
 			}
@@ -58,7 +49,7 @@ what.`,
 }
 
 func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
-	return a.tracing(&o, l, func() error {
+	return a.tracing(&o, l, format, func() error {
 		r, run, err := cover.Run(ctx, o)
 		if err != nil {
 			return err
@@ -74,7 +65,7 @@ func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format stri
 }
 
 func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format, patch string) error {
-	return a.tracing(&o, l, func() error {
+	return a.tracing(&o, l, format, func() error {
 		r, err := cover.RunPatch(ctx, o, patch)
 		switch {
 		case err != nil:
@@ -87,9 +78,15 @@ func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format
 }
 
 // tracing calls do with the options in a directory of their own.
-func (a *app) tracing(o *cover.Options, l lab.Lab, do func() error) error {
-	err := a.coverLab(&l, o)
-	if err == nil {
+func (a *app) tracing(o *cover.Options, l lab.Lab, format string, do func() error) (err error) {
+	if format != "pretty" && format != "json" {
+		return usage.Errorf("--format %s: must be pretty or json", format)
+	}
+	if l.CacheDir, err = a.makeCache(); err != nil {
+		return err
+	}
+	l.Agent, l.Log, o.Log = a.agent, a.note, a.note
+	if err = l.Check(); err == nil {
 		l.Dir, err = runs.Make("")
 	}
 	if err != nil {
@@ -109,12 +106,4 @@ func coverFlags(fl *pflag.FlagSet, o *cover.Options, l *lab.Lab) {
 	fl.BoolVar(&o.Fetch, "fetch-symbols", false, "fetch the distribution's debug package of about 350 MB if needed")
 	fl.StringArrayVar(&l.Append, "append", nil, "add `ARGUMENT` to the kernel's command line; may be repeated")
 	fl.BoolVar(&l.Offline, "offline", false, "do not use the network")
-}
-
-func (a *app) coverLab(l *lab.Lab, o *cover.Options) (err error) {
-	if l.CacheDir, err = a.makeCache(); err != nil {
-		return err
-	}
-	l.Agent, l.Log, o.Log = a.agent, a.note, a.note
-	return l.Check()
 }

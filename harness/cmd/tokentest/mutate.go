@@ -4,15 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/lab"
 	"tokentest/harness/mutate"
 	"tokentest/harness/result"
-	"tokentest/harness/runs"
-	"tokentest/harness/usage"
 )
 
 func (a *app) mutateCmd() *cobra.Command {
@@ -22,26 +19,18 @@ func (a *app) mutateCmd() *cobra.Command {
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
 		Long: `Change one instruction of the kernel at a time, and run the cases that execute it: a
 conditional jump that is always or never taken, a call whose result is 0 or 1, another
-capability, another errno. Nothing is built and nothing boots: the change is made in the
-stream from which a saved machine starts (TCG only), and the run ends at the first case
-that is not as expected. A first run of all cases shows which of them execute what; the
-cache keeps that. Cases that need a machine of their own are left out.
+capability, another errno. The change is made in the stream from which a saved machine
+starts (TCG only). Cases that need a machine of their own are left out.
 
 A change counts as noticed if a case fails, a control or set-up fails, or the kernel
 reports a fault. One that no case executes is listed apart, as is a jump that always goes
 the way that the change forces. The score has Wilson's interval at 95 %.
 
---expect FILE lists survivors that a person has judged, a line each:
-FUNC FILE:LINE OPERATOR,... # REASON. An entry that does not survive any more is an error.
-
-The exit code is 1 if another change survives.`,
+The exit code is 1 if a change survives that --expect does not list.`,
 		Example: "  tokentest mutate --gates --functions 'bpf_token_*' -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest mutate --sample 300 --results mutants.jsonl",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Cover.Args = args
-			if format != "pretty" && format != "json" {
-				return usage.Errorf("--format %s: must be pretty or json", format)
-			}
 			return a.mutate(c.Context(), o, l, format, tree)
 		},
 	}
@@ -61,15 +50,6 @@ The exit code is 1 if another change survives.`,
 }
 
 func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format, tree string) error {
-	if err := a.coverLab(&l, &o.Cover); err != nil {
-		return err
-	}
-	var err error
-	if l.Dir, err = runs.Make(""); err != nil {
-		return err
-	}
-	defer os.RemoveAll(l.Dir)
-	o.Cover.Lab = l
 	a.keep(ctx)
 	done := 0
 	o.Each = func(m *mutate.Outcome) {
@@ -77,15 +57,17 @@ func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format, t
 			a.note("%d done; %s: %s", done, m.ID, m.Verdict)
 		}
 	}
-	list, err := mutate.Run(ctx, o)
-	if mutate.Count(list).Of[mutate.Survived] > 0 {
-		a.code = result.ExitDiffers
-	}
-	switch {
-	case len(list) == 0:
-		return err
-	case format == "json":
-		return errors.Join(err, json.NewEncoder(a.stdout).Encode(list))
-	}
-	return errors.Join(err, mutate.Write(a.stdout, list, tree))
+	return a.tracing(&o.Cover, l, format, func() error {
+		list, err := mutate.Run(ctx, o)
+		if mutate.Count(list).Of[mutate.Survived] > 0 {
+			a.code = result.ExitDiffers
+		}
+		switch {
+		case len(list) == 0:
+			return err
+		case format == "json":
+			return errors.Join(err, json.NewEncoder(a.stdout).Encode(list))
+		}
+		return errors.Join(err, mutate.Write(a.stdout, list, tree))
+	})
 }
