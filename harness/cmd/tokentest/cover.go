@@ -30,7 +30,6 @@ package; only the part that is needed stays in the cache. The exit code is that 
 
 --patch FILE lists the lines that a patch changes: "tokentest help measure" has more.`,
 		Example: "  tokentest cover -k deb:6.12 --fetch-symbols\n" +
-			"  tokentest cover -k deb:6.12 --patch x.mbox\n" +
 			"  tokentest cover --missed --unit kernel/bpf/token.c token_create",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Args = args
