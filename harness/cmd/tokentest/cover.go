@@ -20,15 +20,7 @@ func (a *app) coverCmd() *cobra.Command {
 		Use:   "cover [CASE|FILE...]",
 		Short: "say which code and permission checks of the kernel the cases execute",
 		Long: `Run the cases, and say which functions, lines, sides of branches and permission checks of
-the kernel they execute. The kernel is as it is: QEMU logs what it translates (TCG only).
-A permission check is a call of capable, bpf_token_capable, security_bpf and their like, or
-a use of env->bpf_capable and its like. A side counts as executed if the check and the first
-instruction of the side were; another jump can lead there, too.
-
-The debug information is that of the build, of --symbols, or of the distribution's debug
-package; only the part that is needed stays in the cache. The exit code is that of run.
-
---patch FILE lists the lines that a patch changes: "tokentest help measure" has more.`,
+the kernel they execute. The exit code is that of run. "tokentest help measure" has more.`,
 		Example: "  tokentest cover -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest cover --missed --unit kernel/bpf/token.c token_create",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -66,13 +58,12 @@ func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format stri
 func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format, patch string) error {
 	return a.tracing(&o, l, format, func() error {
 		r, err := cover.RunPatch(ctx, o, patch)
-		switch {
-		case err != nil:
-			return err
-		case format == "json":
-			return json.NewEncoder(a.stdout).Encode(r)
+		if err == nil && format == "json" {
+			err = json.NewEncoder(a.stdout).Encode(r)
+		} else if err == nil {
+			err = r.Write(a.stdout)
 		}
-		return r.Write(a.stdout)
+		return err
 	})
 }
 

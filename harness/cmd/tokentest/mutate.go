@@ -20,13 +20,8 @@ func (a *app) mutateCmd() *cobra.Command {
 		Long: `Change one instruction of the kernel at a time, and run the cases that execute it: a
 conditional jump that is always or never taken, a call whose result is 0 or 1, another
 capability, another errno. The change is made in the stream from which a saved machine
-starts (TCG only). Cases that need a machine of their own are left out.
-
-A change counts as noticed if a case fails, a control or set-up fails, or the kernel
-reports a fault. One that no case executes is listed apart, as is a jump that always goes
-the way that the change forces. The score has Wilson's interval at 95 %.
-
-The exit code is 1 if a change survives that --expect does not list.`,
+starts (TCG only). Cases that need a machine of their own are left out. The exit code is 1 if a change survives that --expect does not list. "tokentest help
+measure" has more.`,
 		Example: "  tokentest mutate --gates --functions 'bpf_token_*' -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest mutate --sample 300 --results mutants.jsonl",
 		RunE: func(c *cobra.Command, args []string) error {
