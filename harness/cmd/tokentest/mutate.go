@@ -20,7 +20,8 @@ func (a *app) mutateCmd() *cobra.Command {
 		Long: `Change one instruction of the kernel at a time, and run the cases that execute it: a
 conditional jump that is always or never taken, a call whose result is 0 or 1, another
 capability, another errno. The change is made in the stream from which a saved machine
-starts (TCG only). Cases that need a machine of their own are left out. The exit code is 1 if a change survives that --expect does not list. "tokentest help
+starts (TCG only). Cases that need a machine of their own are left out.
+The exit code is 1 if a change survives that --expect does not list. "tokentest help
 measure" has more.`,
 		Example: "  tokentest mutate --gates --functions 'bpf_token_*' -k deb:6.12 --fetch-symbols\n" +
 			"  tokentest mutate --sample 300 --results mutants.jsonl",
