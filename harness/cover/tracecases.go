@@ -21,10 +21,6 @@ import (
 // what of it. The cache keeps traces of a run in which every case is as expected.
 func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 	l := o.Machines()
-	saved, err := l.Saved(ctx, o.Kernel)
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Kernel, err)
-	}
 	k, err := l.Resolve(ctx, o.Kernel)
 	if err != nil {
 		return nil, nil, err
@@ -32,6 +28,10 @@ func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 	code, err := o.code(ctx, k)
 	if err != nil {
 		return nil, nil, err
+	}
+	saved, err := l.Saved(ctx, o.Kernel)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Kernel, err)
 	}
 	request := o.Request()
 	request.Batch = 1

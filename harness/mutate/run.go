@@ -73,11 +73,6 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	if err := o.read(); err != nil {
 		return nil, err
 	}
-	machines := o.Cover.Machines()
-	saved, err := machines.Saved(ctx, o.Cover.Kernel)
-	if err != nil {
-		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
-	}
 	p, err := plan.Load(ctx, o.Cover.Request())
 	if err != nil {
 		return nil, err
@@ -85,6 +80,11 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	code, traces, err := cover.TraceCases(ctx, o.Cover)
 	if err != nil {
 		return nil, err
+	}
+	machines := o.Cover.Machines()
+	saved, err := machines.Saved(ctx, o.Cover.Kernel)
+	if err != nil {
+		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
 	}
 	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
 		executed: traces.Executed(), limit: traces.Took + 20*time.Second}
