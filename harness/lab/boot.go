@@ -52,9 +52,10 @@ type session struct {
 	stop  context.CancelCauseFunc
 	// interrupted reports whether the machine ended because the run did.
 	interrupted func() bool
-	index       int    // of the boot
-	began       string // result.Boot.Began
-	saver       *saver // nil unless the machine is to be saved after hello
+	failedFast  func() bool // whether --failfast did; nil where nothing stops early
+	index       int         // of the boot
+	began       string      // result.Boot.Began
+	saver       *saver      // nil unless the machine is to be saved after hello
 	port        io.ReadWriter
 	replayed    bool // the boot is a stored one: nothing waits for its answers
 
@@ -98,6 +99,7 @@ func (t *trial) boot(ctx context.Context, todo []*cases.Case, size int) *bootOut
 	inner, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s.stop, s.interrupted = stop, func() bool { return ctx.Err() != nil }
+	s.failedFast = func() bool { return errors.Is(context.Cause(ctx), ErrFailFast) }
 	var err error
 	if s.m, err = t.launch(inner, dir, 0); err == nil {
 		s.saver, t.saver = t.saver, nil
@@ -236,6 +238,9 @@ func (s *session) receive(todo []*cases.Case, size int) {
 		if kind == wire.KindDone {
 			s.drain(r)
 			return
+		}
+		if s.failedFast != nil && s.failedFast() {
+			return // what the guest sends before QEMU ends came after the first failure
 		}
 	}
 }
