@@ -23,6 +23,7 @@ import (
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/count"
 	"tokentest/harness/plan"
 	"tokentest/harness/usage"
 )
@@ -149,6 +150,7 @@ func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
 		return fmt.Errorf("make the directory for the programs: %w", err)
 	}
 	var errs *multierror.Error
+	written := 0
 	for _, k := range list {
 		var b bytes.Buffer
 		if err := Write(&b, k, c.Facts); err != nil {
@@ -158,7 +160,9 @@ func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
 		if err := os.WriteFile(filepath.Join(c.Dir, FileName(k)), b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("write a program: %w", err)
 		}
+		written++
 	}
+	fmt.Fprintf(out, "wrote %s to %s\n", count.Of(written, "program"), c.Dir)
 	return errs.ErrorOrNil()
 }
 
