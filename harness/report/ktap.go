@@ -98,11 +98,22 @@ type leaf struct {
 	lines           []string
 }
 
+// about names what the leaf's lines are about.
+func (l *leaf) about() string {
+	if l.name == runLeaf {
+		return runLeaf
+	}
+	return "records"
+}
+
+// runLeaf is the leaf of a run that was cut short.
+const runLeaf = "run"
+
 // leaves returns the leaves of the run.
 func leaves(r *result.Run) []leaf {
 	var out []leaf
 	if r.Interrupted {
-		out = append(out, leaf{"run", "ERROR " + r.Stopped.Word(), []string{cutShort(r)}})
+		out = append(out, leaf{runLeaf, "ERROR " + r.Stopped.Word(), []string{cutShort(r)}})
 	}
 	if len(r.Damage) > 0 {
 		l := leaf{name: "records", directive: "ERROR damaged"}
@@ -159,7 +170,7 @@ func (k *ktap) kernel(number int, kr *run, whole []leaf) {
 		n++
 		k.err++
 		for _, line := range l.lines {
-			k.diagnostic(l.name, line)
+			k.diagnostic(l.about(), line)
 		}
 		k.result(false, n, l.name, l.directive)
 	}

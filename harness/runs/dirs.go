@@ -142,10 +142,14 @@ func Keep(r *result.Run, dir string) error {
 	if err != nil {
 		return err
 	}
+	from, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return fmt.Errorf("keep the run: %w", err)
+	}
 	for _, k := range r.Kernels {
 		for i := range k.Boots {
 			b := &k.Boots[i]
-			if b.Dir, err = filepath.Rel(dir, filepath.Join(r.Dir, b.Dir)); err != nil {
+			if b.Dir, err = filepath.Rel(dir, filepath.Join(from, b.Dir)); err != nil {
 				return fmt.Errorf("keep the run: %w", err)
 			}
 		}
