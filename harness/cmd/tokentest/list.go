@@ -169,6 +169,7 @@ tokentest does not know. The exit code for a kernel that cannot be had is that o
 	c.Flags().Lookup("format").Annotations = map[string][]string{ownMeaning: {}}
 	c.Flags().IntVar(&shards, "shards", shards, "with --format github: split each kernel in at most `N` jobs")
 	f.registerPlan(c.Flags())
+	listFlags(c.Flags(), &f.lists)
 	btf.register(c.Flags())
 	c.Flags().BoolVar(&sample, "write-config", false, "print a plan file with every key explained, and plan nothing")
 	return c
