@@ -29,7 +29,7 @@ func (g *agent) assemble(cast []step.Actor) error {
 		return err
 	}
 	if len(g.idle) > maxIdle {
-		g.dismiss()
+		g.dismissUnusual()
 	}
 	for _, a := range cast {
 		p, err := g.employ(a)
@@ -178,6 +178,22 @@ func (g *agent) enterUnder(a step.Actor, socket int) error {
 func (g *agent) dismiss() {
 	end(append(g.players, g.idle...))
 	g.players, g.idle = nil, nil
+}
+
+// dismissUnusual ends the waiting actors that few worlds have.
+func (g *agent) dismissUnusual() {
+	var leave, stay []*player
+	for _, p := range g.idle {
+		if p.parent == nil && slices.ContainsFunc(usual, func(a step.Actor) bool {
+			return p.actor.Kind == a.Kind && p.actor.UID == a.UID && p.actor.Place == a.Place
+		}) {
+			stay = append(stay, p)
+		} else {
+			leave = append(leave, p)
+		}
+	}
+	end(leave)
+	g.idle = stay
 }
 
 // end ends actors; a process ends when its socket is closed.

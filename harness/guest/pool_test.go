@@ -31,3 +31,30 @@ func TestPrestart(t *testing.T) {
 		}
 	}
 }
+
+// Too many waiting actors end those that few worlds have; the usual ones wait on.
+func TestUsualActorsStay(t *testing.T) {
+	needTokens(t)
+	g := newTestAgent(t)
+	g.prestart()
+	pids := map[int]bool{}
+	for _, p := range g.idle {
+		pids[p.pid] = true
+	}
+	for n := range maxIdle - len(usual) + 1 {
+		if err := g.assemble([]step.Actor{{Name: "a", Kind: step.Init, UID: uint32(2000 + n), Parent: -1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.assemble(usual); err != nil {
+		t.Fatal(err)
+	}
+	if len(g.idle) != 0 {
+		t.Errorf("%d unusual actors still wait", len(g.idle))
+	}
+	for i, p := range g.players {
+		if !pids[p.pid] {
+			t.Errorf("actor %s was started again", usual[i].Name)
+		}
+	}
+}
