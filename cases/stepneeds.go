@@ -34,9 +34,12 @@ func requestNeeds(s *step.Step) []Need {
 	}
 	made, _ := s.Num(step.KeyMake)
 	return configNeeds(strings.Join([]string{
-		s.Op.Row().Config, step.MakeNeeds[step.Make(made)], step.SpotNeeds(s), step.FileNeeds(s),
+		s.Op.Row().Config, step.MakeNeeds[step.Make(made)], step.SpotNeeds(s), step.FileNeeds(s), step.HookNeeds(s),
 	}, " "))
 }
+
+// landlockActive is what a Landlock domain needs beside its option: lsm= can leave the module out.
+var landlockActive = Need{Kind: NeedLSM, Name: "landlock"}
 
 // callNeeds is what the way needs in which a call is made.
 func callNeeds(s *step.Step) []Need {
@@ -45,7 +48,7 @@ func callNeeds(s *step.Step) []Need {
 		out = configNeeds("IA32_EMULATION")
 	}
 	if _, sandbox := s.Num(step.KeySandbox); sandbox {
-		out = append(out, Need{Kind: NeedLSM, Name: "landlock"})
+		out = append(append(out, configNeeds("SECURITY_LANDLOCK")...), landlockActive)
 	}
 	return out
 }

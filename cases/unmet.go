@@ -50,7 +50,7 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	}
 	needs = slices.DeleteFunc(
 		slices.Clone(needs),
-		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType },
+		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType && n != landlockActive },
 	)
 	unmet, _ := Unmet(needs, f)
 	return unmet

@@ -33,6 +33,14 @@ var Hooks = []string{
 	HookPathMknod: "path_mknod", HookInodeInit: "inode_init_security",
 }
 
+// HookNeeds is the option that compiles in the hook of a step.
+func HookNeeds(s *Step) string {
+	if h, _ := s.Num(KeyHook); s.Op == OpLSM && Hook(h) == HookPathMknod {
+		return "SECURITY_PATH"
+	}
+	return ""
+}
+
 // HookArgs says at which place a hook has the arguments that a condition can
 // ask for, -1 for none. Kernel has been there since 6.15. Mask is of a file's permissions, or of a map's
 // file mode; Named is the map or the program whose name can be compared.

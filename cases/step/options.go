@@ -39,6 +39,8 @@ var Options = []Option{
 	{Config: "NET_XGRESS", Func: "tcx_prog_attach"},                              // kernel/bpf/tcx.c
 	{Config: "PERF_EVENTS", Func: "get_callchain_buffers"},                       // kernel/events/callchain.c
 	{Config: "PID_NS", File: "/proc/self/ns/pid"},                                // fs/proc/namespaces.c
+	{Config: "SECURITY_LANDLOCK", Func: "landlock_put_ruleset"},                  // security/landlock/ruleset.c
+	{Config: "SECURITY_PATH", Func: "security_path_mknod"},                       // security/security.c
 	{Config: "SYSTEM_DATA_VERIFICATION", Func: "verify_pkcs7_signature"},         // certs/system_keyring.c
 	{Config: "UNIX", File: "/proc/net/unix"},                                     // net/unix/af_unix.c
 	{Config: "UPROBES", Func: "uprobe_register"},                                 // kernel/events/uprobes.c
