@@ -69,7 +69,7 @@ func checkLimits(s *step.Step) error {
 // checkLSM refuses a condition that the hook has no argument for.
 func checkLSM(s *step.Step) error {
 	h, _ := s.Num(step.KeyHook)
-	at := step.ArgsOf(step.Hook(h))
+	at := step.ArgsOf(uapi.Hook(h))
 	for _, a := range s.Args {
 		where := 0
 		switch a.Key {
@@ -90,24 +90,24 @@ func checkLSM(s *step.Step) error {
 			where = at.Token
 		}
 		if where < 0 {
-			return fmt.Errorf("the hook %s has no argument for %s=", step.Hooks[h], s.Op.Row().Of(a.Key).Name)
+			return fmt.Errorf("the hook %s has no argument for %s=", uapi.Hooks[h], s.Op.Row().Of(a.Key).Name)
 		}
 	}
-	return checkHookNeeds(s, step.Hook(h))
+	return checkHookNeeds(s, uapi.Hook(h))
 }
 
 // hookNeeds are the conditions without which a hook would be about calls of the harness, too.
-var hookNeeds = map[step.Hook]step.Key{
-	step.HookInodePermission: step.KeyHookMask, step.HookCapable: step.KeyHookCap,
-	step.HookTokenFree: step.KeyOfCmds, step.HookMapFree: step.KeyHookName, step.HookProgFree: step.KeyHookName,
+var hookNeeds = map[uapi.Hook]step.Key{
+	uapi.HookInodePermission: step.KeyHookMask, uapi.HookCapable: step.KeyHookCap,
+	uapi.HookTokenFree: step.KeyOfCmds, uapi.HookMapFree: step.KeyHookName, uapi.HookProgFree: step.KeyHookName,
 }
 
-func checkHookNeeds(s *step.Step, h step.Hook) error {
+func checkHookNeeds(s *step.Step, h uapi.Hook) error {
 	if k, ok := hookNeeds[h]; ok && !slices.ContainsFunc(s.Args, func(a step.Arg) bool { return a.Key == k }) {
-		return fmt.Errorf("the hook %s needs %s=", step.Hooks[h], s.Op.Row().Of(k).Name)
+		return fmt.Errorf("the hook %s needs %s=", uapi.Hooks[h], s.Op.Row().Of(k).Name)
 	}
 	if errno, _ := s.Num(step.KeyErrno); h.Frees() && errno != 0 {
-		return fmt.Errorf("the hook %s can refuse nothing: errno=ok", step.Hooks[h])
+		return fmt.Errorf("the hook %s can refuse nothing: errno=ok", uapi.Hooks[h])
 	}
 	return nil
 }

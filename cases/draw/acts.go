@@ -7,6 +7,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/cases/uapi"
 )
 
 // acts draw the steps of a set-up: everything that a container, its broker and a process
@@ -546,17 +547,17 @@ func (d *drawer) hooks() {
 }
 
 func (d *drawer) hook() string {
-	h := 1 + d.IntN(len(step.Hooks)-1)
-	at := step.ArgsOf(step.Hook(h))
+	h := 1 + d.IntN(len(uapi.Hooks)-1)
+	at := step.ArgsOf(uapi.Hook(h))
 	errno := pick(d, "EACCES", "EACCES", "EPERM", "ENOENT", "ok")
-	if step.Hook(h).Frees() {
+	if uapi.Hook(h).Frees() {
 		errno = "ok"
 	}
-	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), step.Hooks[h], errno)
+	line := fmt.Sprintf("root lsm of=%s hook=%s errno=%s", d.inUserns(), uapi.Hooks[h], errno)
 	if at.Cmd >= 0 && d.in(2) {
 		line += " cmd=" + pick(d, "map_create", "prog_load", "btf_load", "token_create", "btf_get_fd_by_id", "prog_query")
 	}
-	if at.Cap >= 0 && (step.Hook(h) == step.HookCapable || d.in(2)) {
+	if at.Cap >= 0 && (uapi.Hook(h) == uapi.HookCapable || d.in(2)) {
 		line += " cap=" + pick(d, "CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 	}
 	if at.Token >= 0 && d.in(3) {
@@ -568,7 +569,7 @@ func (d *drawer) hook() string {
 	if at.Named >= 0 {
 		line += " name=" + pick(d, "a", "b")
 	}
-	if step.Hook(h) == step.HookTokenFree {
+	if uapi.Hook(h) == uapi.HookTokenFree {
 		return line + " cmds=" + pick(d, "0x1", "0x21", "0xffffffffffffffff")
 	}
 	if at.Token >= 0 && d.in(4) {

@@ -159,7 +159,7 @@ func TestCapsAndHooks(t *testing.T) {
 		line := d.hook() + " "
 		_, name, _ := strings.Cut(line, " hook=")
 		name, _, _ = strings.Cut(name, " ")
-		at := step.ArgsOf(step.Hook(slices.Index(step.Hooks, name)))
+		at := step.ArgsOf(uapi.Hook(slices.Index(uapi.Hooks, name)))
 		for key, place := range map[string]int{"cmd": at.Cmd, "cap": at.Cap, "token": at.Token, "maps": at.Token} {
 			if has := strings.Contains(line, " "+key+"="); has && place < 0 {
 				t.Errorf("world %d: hook %s has no argument for %s: %q", world, name, key, line)

@@ -38,7 +38,7 @@ func (r *Call) fault() Fault       { return r.Fault }
 var callRules = []callRule{
 	attrTooLong[*Call](),
 	attrUnreadable[*Call](),
-	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", HookBPF,
+	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
 		func(c *otherCall) hookArgs { return hookArgs{cmd: c.req.shownToLSM(c.Kernel)} }),
 	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
 		text:  "the kernel does not know BPF_COMMON_ATTRS",
@@ -85,12 +85,12 @@ var otherCommands = []otherCommand{
 	{uapi.BPF_MAP_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
 	{uapi.BPF_PROG_GET_FD_BY_ID, "bpf_prog_get_fd_by_id", []callRule{
 		attrNoToken("bpf_prog_get_fd_by_id"), noSysAdmin("bpf_prog_get_fd_by_id"), noSuchID("bpf_prog_by_id"),
-		lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
+		lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 			func(*otherCall) hookArgs { return hookArgs{} }),
 	}},
 	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", []callRule{
 		attrNoToken("bpf_map_get_fd_by_id"), noSysAdmin("bpf_map_get_fd_by_id"), noSuchID("bpf_map_get_fd_by_id"),
-		lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", HookMap,
+		lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
 			func(*otherCall) hookArgs { return hookArgs{mask: fmode(0)} }),
 	}},
 	ungated(uapi.BPF_OBJ_GET_INFO_BY_FD, "bpf_obj_get_info_by_fd"),

@@ -65,11 +65,11 @@ func TestFromKernel(t *testing.T) {
 		own, kernel uapi.Errno
 	}{
 		{"nothing", nil, 0, 0},
-		{"the kernel's commands", &LSM{Hook: HookBPF, Errno: eACCES, Kernel: &yes}, 0, eACCES},
-		{"a process's commands", &LSM{Hook: HookBPF, Errno: eACCES, Kernel: &no}, eACCES, eACCES},
-		{"to run programs", &LSM{Hook: HookBPF, Errno: eACCES, Cmd: &run}, 0, eACCES},
-		{"the kernel's maps", &LSM{Hook: HookMapCreate, Errno: eACCES, Kernel: &yes}, 0, eACCES},
-		{"a process's maps", &LSM{Hook: HookMapCreate, Errno: eACCES, Kernel: &no}, eACCES, 0},
+		{"the kernel's commands", &LSM{Hook: uapi.HookBPF, Errno: eACCES, Kernel: &yes}, 0, eACCES},
+		{"a process's commands", &LSM{Hook: uapi.HookBPF, Errno: eACCES, Kernel: &no}, eACCES, eACCES},
+		{"to run programs", &LSM{Hook: uapi.HookBPF, Errno: eACCES, Cmd: &run}, 0, eACCES},
+		{"the kernel's maps", &LSM{Hook: uapi.HookMapCreate, Errno: eACCES, Kernel: &yes}, 0, eACCES},
+		{"a process's maps", &LSM{Hook: uapi.HookMapCreate, Errno: eACCES, Kernel: &no}, eACCES, 0},
 	} {
 		for req, want := range map[*MapCreate]uapi.Errno{own: tt.own, &kernel: tt.kernel} {
 			w := &World{Kernel: k73, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2}

@@ -6,29 +6,6 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// Hook is an LSM hook that a decision on bpf(2) asks, include/linux/lsm_hook_defs.h.
-type Hook uint8
-
-// The hooks.
-const (
-	HookBPF Hook = iota + 1
-	HookTokenCreate
-	HookTokenCmd
-	HookTokenCapable
-	HookMapCreate
-	HookProgLoad
-	HookMap
-	HookProg
-	HookInodePermission
-	HookLockedDown
-	HookCapable
-	HookTokenFree
-	HookMapFree
-	HookProgFree
-	HookPathMknod
-	HookInodeInit
-)
-
 // The masks with which path_permission asks: include/linux/fs.h.
 const (
 	mayAccess    = 0x10               // MAY_ACCESS
@@ -55,7 +32,7 @@ func fmode(flags uint32) uint32 {
 // LSM is a BPF-LSM program on a hook. It returns Errno if its conditions hold,
 // else 0. A nil condition always holds.
 type LSM struct {
-	Hook   Hook
+	Hook   uapi.Hook
 	Errno  uapi.Errno
 	Cmd    *uapi.Cmd
 	Cap    *uapi.Cap
@@ -94,7 +71,7 @@ func (l *LSM) matches(a hookArgs) bool {
 // hook calls the programs on a hook and returns its result. The program that
 // was attached last runs first, and the first that refuses ends the hook:
 // bpf_trampoline_get_progs and invoke_bpf_mod_ret.
-func (c *call[R]) hook(h Hook, a hookArgs) uapi.Errno {
+func (c *call[R]) hook(h uapi.Hook, a hookArgs) uapi.Errno {
 	for _, l := range slices.Backward(c.LSM) {
 		if l.Hook != h || !l.matches(a) {
 			continue
@@ -108,7 +85,7 @@ func (c *call[R]) hook(h Hook, a hookArgs) uapi.Errno {
 }
 
 // lsmRule is a hook whose errno becomes the call's.
-func lsmRule[R any](id, fn, text string, h Hook, args func(c *call[R]) hookArgs) rule[R] {
+func lsmRule[R any](id, fn, text string, h uapi.Hook, args func(c *call[R]) hookArgs) rule[R] {
 	return rule[R]{id: id, fn: fn, text: text,
 		holds: func(c *call[R]) bool {
 			c.refused = c.hook(h, args(c))
@@ -150,7 +127,7 @@ type LSMRan struct {
 }
 
 // uncounted are hooks that calls ask which no rule follows.
-var uncounted = []Hook{HookCapable, HookInodePermission, HookPathMknod, HookInodeInit}
+var uncounted = []uapi.Hook{uapi.HookCapable, uapi.HookInodePermission, uapi.HookPathMknod, uapi.HookInodeInit}
 
 var lsmRanRules = []rule[*LSMRan]{
 	{id: "not-modelled", blind: true, text: "the oracle does not cover which calls ask for a capability",
@@ -177,6 +154,6 @@ func (r *LSMRan) decide(w *World, trace *[]Line) Verdict {
 // withoutLSM is the world without the hook bpf, which already ran for the call.
 func (w *World) withoutLSM() *World {
 	out := *w
-	out.LSM = slices.DeleteFunc(slices.Clone(w.LSM), func(l *LSM) bool { return l.Hook == HookBPF })
+	out.LSM = slices.DeleteFunc(slices.Clone(w.LSM), func(l *LSM) bool { return l.Hook == uapi.HookBPF })
 	return &out
 }

@@ -76,28 +76,28 @@ func TestLSM(t *testing.T) {
 		errno  uapi.Errno
 		fails  string
 	}{
-		{LSM{Hook: HookTokenCreate}, k73, eACCES, "create"},
-		{LSM{Hook: HookTokenCmd}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
-		{LSM{Hook: HookTokenCmd, Cmd: cmd(0)}, k73, ePERM, "stack hash devmap"},
-		{LSM{Hook: HookTokenCmd, Cmd: cmd(5)}, k73, ePERM, "xdp skb kprobe"},
-		{LSM{Hook: HookTokenCmd, Cmd: cmd(36)}, k73, ePERM, ""},
-		{LSM{Hook: HookTokenCapable}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
-		{LSM{Hook: HookTokenCapable, Cap: capability(39)}, k73, ePERM, "stack hash devmap xdp skb kprobe btf"},
-		{LSM{Hook: HookTokenCapable, Cap: capability(12)}, k73, ePERM, "devmap xdp"},
-		{LSM{Hook: HookTokenCapable, Cap: capability(38)}, k73, ePERM, "kprobe"},
-		{LSM{Hook: HookTokenCapable, Cap: capability(21)}, k73, ePERM, "get"},
-		{LSM{Hook: HookMapCreate}, k73, eACCES, "stack hash devmap"},
-		{LSM{Hook: HookMapCreate, Given: &yes}, k612, eACCES, "stack hash devmap"},
-		{LSM{Hook: HookMapCreate, Given: &no}, k73, eACCES, ""},
-		{LSM{Hook: HookMapCreate, Kernel: &yes}, k73, eACCES, ""},
-		{LSM{Hook: HookMapCreate, Kernel: &no}, k73, eACCES, "stack hash devmap"},
-		{LSM{Hook: HookProgLoad}, k612, eACCES, "xdp skb kprobe"},
-		{LSM{Hook: HookProgLoad, Given: &yes}, k612, eACCES, ""},
-		{LSM{Hook: HookProgLoad, Given: &yes}, k619, eACCES, ""},
-		{LSM{Hook: HookProgLoad, Given: &yes}, k73, eACCES, "xdp skb kprobe"},
-		{LSM{Hook: HookProgLoad, Given: &no}, k612, eACCES, "xdp skb kprobe"},
-		{LSM{Hook: HookBPF, Cmd: cmd(36)}, k73, eACCES, "create"},
-		{LSM{Hook: HookBPF, Cmd: cmd(0)}, k73, eACCES, "stack hash devmap"},
+		{LSM{Hook: uapi.HookTokenCreate}, k73, eACCES, "create"},
+		{LSM{Hook: uapi.HookTokenCmd}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
+		{LSM{Hook: uapi.HookTokenCmd, Cmd: cmd(0)}, k73, ePERM, "stack hash devmap"},
+		{LSM{Hook: uapi.HookTokenCmd, Cmd: cmd(5)}, k73, ePERM, "xdp skb kprobe"},
+		{LSM{Hook: uapi.HookTokenCmd, Cmd: cmd(36)}, k73, ePERM, ""},
+		{LSM{Hook: uapi.HookTokenCapable}, k73, ePERM, "stack hash devmap xdp skb kprobe btf get"},
+		{LSM{Hook: uapi.HookTokenCapable, Cap: capability(39)}, k73, ePERM, "stack hash devmap xdp skb kprobe btf"},
+		{LSM{Hook: uapi.HookTokenCapable, Cap: capability(12)}, k73, ePERM, "devmap xdp"},
+		{LSM{Hook: uapi.HookTokenCapable, Cap: capability(38)}, k73, ePERM, "kprobe"},
+		{LSM{Hook: uapi.HookTokenCapable, Cap: capability(21)}, k73, ePERM, "get"},
+		{LSM{Hook: uapi.HookMapCreate}, k73, eACCES, "stack hash devmap"},
+		{LSM{Hook: uapi.HookMapCreate, Given: &yes}, k612, eACCES, "stack hash devmap"},
+		{LSM{Hook: uapi.HookMapCreate, Given: &no}, k73, eACCES, ""},
+		{LSM{Hook: uapi.HookMapCreate, Kernel: &yes}, k73, eACCES, ""},
+		{LSM{Hook: uapi.HookMapCreate, Kernel: &no}, k73, eACCES, "stack hash devmap"},
+		{LSM{Hook: uapi.HookProgLoad}, k612, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: uapi.HookProgLoad, Given: &yes}, k612, eACCES, ""},
+		{LSM{Hook: uapi.HookProgLoad, Given: &yes}, k619, eACCES, ""},
+		{LSM{Hook: uapi.HookProgLoad, Given: &yes}, k73, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: uapi.HookProgLoad, Given: &no}, k612, eACCES, "xdp skb kprobe"},
+		{LSM{Hook: uapi.HookBPF, Cmd: cmd(36)}, k73, eACCES, "create"},
+		{LSM{Hook: uapi.HookBPF, Cmd: cmd(0)}, k73, eACCES, "stack hash devmap"},
 	} {
 		tt.lsm.Errno = eACCES
 		for name, req := range lsmRequests {
@@ -132,7 +132,7 @@ func TestLSM(t *testing.T) {
 // A program that returns 0 grants nothing, and a hook does not run if a check
 // before it refuses.
 func TestLSMOnlyRefuses(t *testing.T) {
-	ran := func(h Hook, caps uapi.CapSet, req Request) (bool, uapi.Errno) {
+	ran := func(h uapi.Hook, caps uapi.CapSet, req Request) (bool, uapi.Errno) {
 		l := &LSM{Hook: h}
 		v := Decide(
 			&World{Kernel: k73, Caller: Cred{Userns: child, Caps: caps}, UnprivDisabled: 2, LSM: []*LSM{l}},
@@ -143,21 +143,21 @@ func TestLSMOnlyRefuses(t *testing.T) {
 	stack := lsmRequests["stack"]
 	bare := &MapCreate{Type: uapi.BPF_MAP_TYPE_STACK_TRACE, Token: tokenOf(Masks{Maps: ^uint64(0)})}
 	for _, tt := range []struct {
-		h    Hook
+		h    uapi.Hook
 		caps uapi.CapSet
 		req  Request
 		ran  bool
 		want uapi.Errno
 	}{
-		{HookTokenCmd, uapi.AllCaps, stack, true, 0},
-		{HookTokenCmd, uapi.AllCaps, bare, false, ePERM},
-		{HookTokenCmd, 0, stack, true, ePERM},
-		{HookTokenCapable, 0, stack, false, ePERM},
-		{HookTokenCapable, uapi.AllCaps, bare, false, ePERM},
-		{HookTokenCapable, uapi.AllCaps, lsmRequests["skb"], true, 0},
-		{HookMapCreate, 0, stack, false, ePERM},
-		{HookMapCreate, uapi.AllCaps, stack, true, 0},
-		{HookProgLoad, uapi.AllCaps, stack, false, 0},
+		{uapi.HookTokenCmd, uapi.AllCaps, stack, true, 0},
+		{uapi.HookTokenCmd, uapi.AllCaps, bare, false, ePERM},
+		{uapi.HookTokenCmd, 0, stack, true, ePERM},
+		{uapi.HookTokenCapable, 0, stack, false, ePERM},
+		{uapi.HookTokenCapable, uapi.AllCaps, bare, false, ePERM},
+		{uapi.HookTokenCapable, uapi.AllCaps, lsmRequests["skb"], true, 0},
+		{uapi.HookMapCreate, 0, stack, false, ePERM},
+		{uapi.HookMapCreate, uapi.AllCaps, stack, true, 0},
+		{uapi.HookProgLoad, uapi.AllCaps, stack, false, 0},
 	} {
 		if got, errno := ran(tt.h, tt.caps, tt.req); got != tt.ran || errno != tt.want {
 			t.Errorf("hook %d, caps %s, %T: ran %v and got %s, want %v and %s",
@@ -169,8 +169,8 @@ func TestLSMOnlyRefuses(t *testing.T) {
 // Of several programs on a hook, the last one attached that refuses decides. A
 // program can compare masks.
 func TestLSMOrder(t *testing.T) {
-	older, younger := &LSM{Hook: HookMapCreate, Errno: eBADF}, &LSM{Hook: HookMapCreate, Errno: eNOENT}
-	other := &LSM{Hook: HookProgLoad, Errno: eINVAL}
+	older, younger := &LSM{Hook: uapi.HookMapCreate, Errno: eBADF}, &LSM{Hook: uapi.HookMapCreate, Errno: eNOENT}
+	other := &LSM{Hook: uapi.HookProgLoad, Errno: eINVAL}
 	w := &World{Kernel: k73, Caller: Cred{Userns: child, Caps: uapi.AllCaps}, UnprivDisabled: 2,
 		LSM: []*LSM{older, younger, other}}
 	if v := Decide(w, lsmRequests["hash"]); v.Errno != eNOENT || older.Ran || !younger.Ran {
@@ -193,7 +193,7 @@ func TestLSMOrder(t *testing.T) {
 	}
 	kernel := true
 	for k, want := range map[*Kernel]uapi.Errno{k612: eACCES, k73: 0} {
-		if v := Decide(&World{Kernel: k}, &LSMAttach{Program: LSM{Hook: HookBPF, Kernel: &kernel}}); v.Errno != want {
+		if v := Decide(&World{Kernel: k}, &LSMAttach{Program: LSM{Hook: uapi.HookBPF, Kernel: &kernel}}); v.Errno != want {
 			t.Errorf("%s: a program that reads the argument kernel: got %s", k.Release, v.Errno)
 		}
 	}

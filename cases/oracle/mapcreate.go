@@ -173,7 +173,7 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,
 		holds: mapAttr(bothFileFlags)},
 	lsmMapCreate,
-	lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", HookMap,
+	lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
 		func(c *mapCall) hookArgs {
 			if c.req.Attr == nil {
 				return hookArgs{mask: fmode(0)}
@@ -193,14 +193,14 @@ const (
 var lsmBPFRun = func() rule[*MapCreate] {
 	r := lsmRule("lsm-bpf-run", "security_bpf",
 		"the LSM hook bpf refuses BPF_PROG_TEST_RUN, so that the program that makes the request does not run",
-		HookBPF, func(*mapCall) hookArgs { return hookArgs{cmd: uapi.BPF_PROG_TEST_RUN} })
+		uapi.HookBPF, func(*mapCall) hookArgs { return hookArgs{cmd: uapi.BPF_PROG_TEST_RUN} })
 	hook := r.holds
 	r.holds = func(c *mapCall) bool { return c.req.FromKernel && hook(c) }
 	return r
 }()
 
 var lsmMapCreate = lsmRule("lsm", "security_bpf_map_create", "the LSM hook bpf_map_create refuses the map",
-	HookMapCreate, func(c *mapCall) hookArgs { return hookArgs{tok: c.tok, kernel: c.req.FromKernel} })
+	uapi.HookMapCreate, func(c *mapCall) hookArgs { return hookArgs{tok: c.tok, kernel: c.req.FromKernel} })
 
 func (r *MapCreate) command() uapi.Cmd  { return uapi.BPF_MAP_CREATE }
 func (r *MapCreate) tokenRef() TokenRef { return r.Token }

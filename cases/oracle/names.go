@@ -93,11 +93,11 @@ var (
 )
 
 var (
-	lsmMknod = lsmRule("lsm-mknod", "bpf_obj_do_pin", "the LSM hook path_mknod refuses the name", HookPathMknod,
+	lsmMknod = lsmRule("lsm-mknod", "bpf_obj_do_pin", "the LSM hook path_mknod refuses the name", uapi.HookPathMknod,
 		func(*nameCall) hookArgs { return hookArgs{} })
 	// Before 7.2 no module is asked to label a file of a bpffs.
 	lsmInit = lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
-		HookInodeInit, func(*nameCall) hookArgs { return hookArgs{} }).from(7, 2)
+		uapi.HookInodeInit, func(*nameCall) hookArgs { return hookArgs{} }).from(7, 2)
 )
 
 // nameRules have for each call its checks in the kernel's order: the lookup of filename_create,
@@ -196,7 +196,7 @@ var objGetRules = rulesOf(
 				n := c.req.Node(c.Caller)
 				return n != nil && !n.permits(c.Caller, c.req.access())
 			}},
-		lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the file", HookInodePermission,
+		lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the file", uapi.HookInodePermission,
 			func(*getCall) hookArgs { return hookArgs{mask: mayReadWrite} }),
 		{id: "no-object", fn: "bpf_inode_type", errno: eACCES, text: "the name is a directory, not a pinned object",
 			holds: func(c *getCall) bool {
@@ -204,10 +204,10 @@ var objGetRules = rulesOf(
 				return n != nil && n.Object == nil
 			}},
 		{id: "lsm-map", fn: "bpf_map_new_fd", text: "the LSM hook bpf_map refuses the descriptor",
-			holds:  objHook(HookMap, func(n *Node) bool { return n.Object.Map != uapi.BPF_MAP_TYPE_UNSPEC }),
+			holds:  objHook(uapi.HookMap, func(n *Node) bool { return n.Object.Map != uapi.BPF_MAP_TYPE_UNSPEC }),
 			answer: func(c *getCall) uapi.Errno { return c.refused }},
 		{id: "lsm-prog", fn: "bpf_prog_new_fd", text: "the LSM hook bpf_prog refuses the descriptor",
-			holds:  objHook(HookProg, func(n *Node) bool { return n.Object.Loaded != nil }),
+			holds:  objHook(uapi.HookProg, func(n *Node) bool { return n.Object.Loaded != nil }),
 			answer: func(c *getCall) uapi.Errno { return c.refused }},
 		{id: "link-flags", fn: "bpf_obj_get_user", errno: eINVAL, text: "a link is opened for both directions only",
 			holds: func(c *getCall) bool {
@@ -218,7 +218,7 @@ var objGetRules = rulesOf(
 )
 
 // objHook asks a hook for the descriptor of a pinned object of a kind.
-func objHook(h Hook, of func(n *Node) bool) func(c *getCall) bool {
+func objHook(h uapi.Hook, of func(n *Node) bool) func(c *getCall) bool {
 	return func(c *getCall) bool {
 		c.refused = 0
 		if n := c.req.Node(c.Caller); n != nil && n.Object != nil && of(n) {

@@ -341,7 +341,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "limit-not-modelled", blind: true, when: func(s *Settings) bool { return s.JITFull },
 		text:  "the oracle does not cover programs that must be compiled where net.core.bpf_jit_limit is used up",
 		holds: func(c *progCall) bool { return c.req.mustCompile() && !c.Kernel.Compiles(c.Caller) }},
-	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", HookProg,
+	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
 })
@@ -355,7 +355,7 @@ const progLogText = "log_level, log_size and log_buf do not fit together"
 // results, so the hook bpf_token_capable always runs.
 var lsmProgLoad = func() rule[*ProgLoad] {
 	inVerifier := linux(7, 3)
-	r := lsmRule("lsm", "security_bpf_prog_load", "the LSM hook bpf_prog_load refuses the program", HookProgLoad,
+	r := lsmRule("lsm", "security_bpf_prog_load", "the LSM hook bpf_prog_load refuses the program", uapi.HookProgLoad,
 		func(c *progCall) hookArgs {
 			if !c.Kernel.has(inVerifier) {
 				return hookArgs{}
@@ -454,6 +454,6 @@ func lsmLockedDown(id, fn string, b Body) rule[*ProgLoad] {
 		text: "the LSM hook locked_down refuses the helper: the program type does not have it then",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			reads := b == CallsProbeReadKernel && a.readsKernel()
-			return (a.Body == b || reads) && c.hook(HookLockedDown, hookArgs{}) != 0
+			return (a.Body == b || reads) && c.hook(uapi.HookLockedDown, hookArgs{}) != 0
 		})}
 }

@@ -92,7 +92,7 @@ func TestReleasesOfTheVerifier(t *testing.T) {
 	given := true
 	req := &ProgLoad{Type: uapi.BPF_PROG_TYPE_XDP, Token: tokenOf(allMasks)}
 	for release, want := range map[uapi.Release]uapi.Errno{{Major: 7, Minor: 2}: 0, {Major: 7, Minor: 3}: eACCES} {
-		l := &LSM{Hook: HookProgLoad, Errno: eACCES, Given: &given}
+		l := &LSM{Hook: uapi.HookProgLoad, Errno: eACCES, Given: &given}
 		w := &World{Kernel: KernelAt(release), Caller: cred(child, 1000, uapi.AllCaps), LSM: []*LSM{l}}
 		if v := Decide(w, req); v.Errno != want {
 			t.Errorf("%s: a hook for loads with a token: got %s, want %s", release, v.Errno, want)

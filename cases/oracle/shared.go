@@ -58,7 +58,7 @@ func attrTail[R attrRequest](fn string) rule[R] {
 
 // lsmBPF is the LSM hook bpf, which every command calls once its attribute is read.
 func lsmBPF[R command]() rule[R] {
-	return lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", HookBPF,
+	return lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
 		func(c *call[R]) hookArgs { return hookArgs{cmd: c.req.command(), kernel: fromKernel(c.req)} })
 }
 
@@ -110,7 +110,7 @@ func lsmTokenCmd[R tokenTaker](cmd uapi.Cmd) rule[R] {
 	return rule[R]{id: "lsm-token-cmd", fn: "bpf_token_allow_cmd", drop: true,
 		text: "the LSM hook bpf_token_cmd refuses the command, and the token is ignored",
 		holds: func(c *call[R]) bool {
-			return c.tok != nil && c.hook(HookTokenCmd, hookArgs{cmd: cmd, tok: c.tok}) != 0
+			return c.tok != nil && c.hook(uapi.HookTokenCmd, hookArgs{cmd: cmd, tok: c.tok}) != 0
 		}}
 }
 

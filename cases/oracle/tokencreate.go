@@ -33,7 +33,7 @@ var tokenCreateRules = []rule[*TokenCreate]{
 		text:  "bpffs_fd is not the root directory of a bpffs",
 		holds: func(c *tokenCall) bool { return c.req.BPFFS.Kind != BPFFSRoot }},
 	lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the root of the bpffs",
-		HookInodePermission, func(*tokenCall) hookArgs { return hookArgs{mask: mayAccess} }),
+		uapi.HookInodePermission, func(*tokenCall) hookArgs { return hookArgs{mask: mayAccess} }),
 	{id: "foreign-userns", fn: "bpf_token_create", errno: ePERM,
 		text:  "the bpffs belongs to another user namespace than the caller's",
 		holds: func(c *tokenCall) bool { return c.req.userns() != c.Caller.Userns }},
@@ -61,7 +61,7 @@ const unknownText = "the kernel does not know the command"
 
 // lsmTokenCreate is called when the masks are copied into the new token.
 var lsmTokenCreate = lsmRule("lsm", "security_bpf_token_create",
-	"the LSM hook bpf_token_create refuses the token", HookTokenCreate,
+	"the LSM hook bpf_token_create refuses the token", uapi.HookTokenCreate,
 	func(c *tokenCall) hookArgs {
 		b := c.req.BPFFS.BPFFS
 		if b == nil { // only in an explanation, after another rule decided

@@ -39,7 +39,7 @@ func (s *Sim) progLoad(a *actor, st *step.Step) Expect {
 		s.name(st, fd.Loaded.Symbol)
 	}
 	if e.OK() {
-		s.born(a, st, oracle.HookProgFree, nil)
+		s.born(a, st, uapi.HookProgFree, nil)
 	}
 	return e
 }

@@ -18,7 +18,7 @@ type attached struct {
 
 // life is an object whose end a hook shows.
 type life struct {
-	hook   oracle.Hook
+	hook   uapi.Hook
 	name   string
 	serial int
 	token  *oracle.Token
@@ -44,17 +44,6 @@ func (s *Sim) forkLSM() []attached {
 	return out
 }
 
-var lsmHooks = map[step.Hook]oracle.Hook{
-	step.HookBPF: oracle.HookBPF, step.HookTokenCreate: oracle.HookTokenCreate, step.HookTokenCmd: oracle.HookTokenCmd,
-	step.HookTokenCapable: oracle.HookTokenCapable, step.HookMapCreate: oracle.HookMapCreate,
-	step.HookProgLoad: oracle.HookProgLoad,
-	step.HookMap:      oracle.HookMap, step.HookProg: oracle.HookProg,
-	step.HookInodePermission: oracle.HookInodePermission, step.HookLockedDown: oracle.HookLockedDown,
-	step.HookCapable: oracle.HookCapable, step.HookTokenFree: oracle.HookTokenFree,
-	step.HookMapFree: oracle.HookMapFree, step.HookProgFree: oracle.HookProgFree,
-	step.HookPathMknod: oracle.HookPathMknod, step.HookInodeInit: oracle.HookInodeInit,
-}
-
 func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {
 	var l oracle.LSM
 	var of uint32
@@ -62,7 +51,7 @@ func (s *Sim) attachLSM(a *actor, st *step.Step) Expect {
 		n := arg.Num
 		switch arg.Key {
 		case step.KeyHook:
-			l.Hook = lsmHooks[step.Hook(n)]
+			l.Hook = uapi.Hook(n)
 		case step.KeyOf:
 			of = uint32(n)
 		case step.KeyErrno:
@@ -125,8 +114,8 @@ func (s *Sim) ranLSM(a *actor, st *step.Step) Expect {
 
 // mayHold reports whether something that was attached may hold an object of a hook: a link or a target has a
 // program, and a program its token.
-func (s *Sim) mayHold(h oracle.Hook) bool {
-	if h == oracle.HookMapFree {
+func (s *Sim) mayHold(h uapi.Hook) bool {
+	if h == uapi.HookMapFree {
 		return false
 	}
 	for _, c := range s.attached.chains {
@@ -137,8 +126,8 @@ func (s *Sim) mayHold(h oracle.Hook) bool {
 	return len(s.attached.bonds) > 0
 }
 
-func frees(h oracle.Hook) bool {
-	return h == oracle.HookTokenFree || h == oracle.HookMapFree || h == oracle.HookProgFree
+func frees(h uapi.Hook) bool {
+	return h == uapi.HookTokenFree || h == uapi.HookMapFree || h == uapi.HookProgFree
 }
 
 // freed counts the objects that a program is about and that nothing refers to any more.
@@ -178,7 +167,7 @@ func (s *Sim) alive(o *life) bool {
 }
 
 // born notes an object that a step made. An object without a descriptor is freed at once.
-func (s *Sim) born(a *actor, st *step.Step, hook oracle.Hook, token *oracle.Token) {
+func (s *Sim) born(a *actor, st *step.Step, hook uapi.Hook, token *oracle.Token) {
 	o := life{hook: hook, token: token}
 	if token == nil {
 		if o.name = text(st, step.KeyName); o.name == "" {
@@ -198,7 +187,7 @@ func (s *Sim) born(a *actor, st *step.Step, hook oracle.Hook, token *oracle.Toke
 func denied(lsm []*oracle.LSM) uapi.CapSet {
 	var out uapi.CapSet
 	for _, l := range lsm {
-		if l.Hook == oracle.HookCapable && l.Cap != nil && l.Errno != 0 {
+		if l.Hook == uapi.HookCapable && l.Cap != nil && l.Errno != 0 {
 			out |= 1 << *l.Cap
 		}
 	}

@@ -346,7 +346,7 @@ func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
 		fd.Content.Special = r.Attr.Special
 	}
 	if e.OK() {
-		s.born(a, st, oracle.HookMapFree, nil)
+		s.born(a, st, uapi.HookMapFree, nil)
 	}
 	return e
 }
@@ -414,7 +414,7 @@ func (s *Sim) tokenCreate(a *actor, st *step.Step) Expect {
 		token := &oracle.Token{Userns: req.BPFFS.BPFFS.Userns, Allowed: masks}
 		a.keep(st, oracle.FD{Kind: oracle.TokenFD, Mount: req.BPFFS.Mount,
 			BPFFS: req.BPFFS.BPFFS, Token: token, Inode: tokenInode(a, st)})
-		s.born(a, st, oracle.HookTokenFree, token)
+		s.born(a, st, uapi.HookTokenFree, token)
 	}
 	return e
 }

@@ -54,7 +54,7 @@ const (
 
 // words are the kinds of values that are one of a few words; index 0 is unused.
 var words = [Kinds][]string{
-	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: Hooks, KindPlace: Places, KindHow: Hows,
+	KindFault: AttrFaults, KindBody: Bodies, KindOn: Ons, KindHook: uapi.Hooks, KindPlace: Places, KindHow: Hows,
 	KindRace: Races, KindMake: Makes, KindDo: Dos, KindBuffer: Buffers,
 	KindSpot: Spots,
 	KindForm: Forms, KindBy: Bys, KindFileDo: FileDos,

@@ -356,26 +356,26 @@ func TestBTFNames(t *testing.T) {
 
 // The arguments of each hook are where include/linux/lsm_hook_defs.h has them.
 func TestArgsOf(t *testing.T) {
-	for h, want := range map[Hook]HookArgs{
-		HookBPF:             {Cmd: 0, Cap: -1, Token: -1, Kernel: 3, Mask: -1, Named: -1},
-		HookTokenCreate:     {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
-		HookTokenCmd:        {Cmd: 1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
-		HookTokenCapable:    {Cmd: -1, Cap: 1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
-		HookMapCreate:       {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
-		HookProgLoad:        {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
-		0:                   {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
-		HookMap:             {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
-		HookInodePermission: {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
-		HookCapable:         {Cmd: -1, Cap: 2, Token: -1, Kernel: -1, Mask: -1, Named: -1},
-		HookLockedDown:      {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
-		HookTokenFree:       {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
-		HookProgFree:        {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: 0},
+	for h, want := range map[uapi.Hook]HookArgs{
+		uapi.HookBPF:             {Cmd: 0, Cap: -1, Token: -1, Kernel: 3, Mask: -1, Named: -1},
+		uapi.HookTokenCreate:     {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookTokenCmd:        {Cmd: 1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookTokenCapable:    {Cmd: -1, Cap: 1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookMapCreate:       {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
+		uapi.HookProgLoad:        {Cmd: -1, Cap: -1, Token: 2, Kernel: 3, Mask: -1, Named: -1},
+		0:                        {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookMap:             {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
+		uapi.HookInodePermission: {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: 1, Named: -1},
+		uapi.HookCapable:         {Cmd: -1, Cap: 2, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookLockedDown:      {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookTokenFree:       {Cmd: -1, Cap: -1, Token: 0, Kernel: -1, Mask: -1, Named: -1},
+		uapi.HookProgFree:        {Cmd: -1, Cap: -1, Token: -1, Kernel: -1, Mask: -1, Named: 0},
 	} {
 		if got := ArgsOf(h); got != want {
 			t.Errorf("hook %d: %+v, want %+v", h, got, want)
 		}
 	}
-	if got := HookFunc(HookTokenCmd); got != "bpf_lsm_bpf_token_cmd" {
+	if got := HookFunc(uapi.HookTokenCmd); got != "bpf_lsm_bpf_token_cmd" {
 		t.Errorf("the function of a hook is %s", got)
 	}
 }

@@ -1,41 +1,10 @@
 package step
 
-// Hook is an LSM hook that a decision on bpf(2) asks, include/linux/lsm_hook_defs.h.
-type Hook uint8
-
-// The hooks.
-const (
-	HookBPF Hook = iota + 1
-	HookTokenCreate
-	HookTokenCmd
-	HookTokenCapable
-	HookMapCreate
-	HookProgLoad
-	HookMap
-	HookProg
-	HookInodePermission
-	HookLockedDown
-	HookCapable
-	HookTokenFree
-	HookMapFree
-	HookProgFree
-	HookPathMknod
-	HookInodeInit
-)
-
-// Hooks are the hooks as the kernel spells them.
-var Hooks = []string{
-	HookBPF: "bpf", HookTokenCreate: "bpf_token_create", HookTokenCmd: "bpf_token_cmd",
-	HookTokenCapable: "bpf_token_capable", HookMapCreate: "bpf_map_create", HookProgLoad: "bpf_prog_load",
-	HookMap: "bpf_map", HookProg: "bpf_prog", HookInodePermission: "inode_permission", HookLockedDown: "locked_down",
-	HookCapable:   "capable",
-	HookTokenFree: "bpf_token_free", HookMapFree: "bpf_map_free", HookProgFree: "bpf_prog_free",
-	HookPathMknod: "path_mknod", HookInodeInit: "inode_init_security",
-}
+import "tokentest/cases/uapi"
 
 // HookNeeds is the option that compiles in the hook of a step.
 func HookNeeds(s *Step) string {
-	if h, _ := s.Num(KeyHook); s.Op == OpLSM && Hook(h) == HookPathMknod {
+	if h, _ := s.Num(KeyHook); s.Op == OpLSM && uapi.Hook(h) == uapi.HookPathMknod {
 		return "SECURITY_PATH"
 	}
 	return ""
@@ -47,38 +16,34 @@ func HookNeeds(s *Step) string {
 type HookArgs struct{ Cmd, Cap, Token, Kernel, Mask, Named int }
 
 // ArgsOf returns where a hook's arguments are.
-func ArgsOf(h Hook) HookArgs {
+func ArgsOf(h uapi.Hook) HookArgs {
 	a := HookArgs{-1, -1, -1, -1, -1, -1}
 	switch h {
-	case HookBPF:
+	case uapi.HookBPF:
 		a.Cmd, a.Kernel = 0, 3
-	case HookTokenCreate:
+	case uapi.HookTokenCreate:
 		a.Token = 0
-	case HookTokenCmd:
+	case uapi.HookTokenCmd:
 		a.Token, a.Cmd = 0, 1
-	case HookTokenCapable:
+	case uapi.HookTokenCapable:
 		a.Token, a.Cap = 0, 1
-	case HookMapCreate, HookProgLoad:
+	case uapi.HookMapCreate, uapi.HookProgLoad:
 		a.Token, a.Kernel = 2, 3
-	case HookMap, HookInodePermission:
+	case uapi.HookMap, uapi.HookInodePermission:
 		a.Mask = 1
-	case HookCapable:
+	case uapi.HookCapable:
 		a.Cap = 2
-	case HookTokenFree:
+	case uapi.HookTokenFree:
 		a.Token = 0
-	case HookMapFree, HookProgFree:
+	case uapi.HookMapFree, uapi.HookProgFree:
 		a.Named = 0
 	}
 	return a
 }
 
-// Frees reports whether a hook runs when an object is freed. It then runs in no process of a case, and can
-// refuse nothing.
-func (h Hook) Frees() bool { return h == HookTokenFree || h == HookMapFree || h == HookProgFree }
-
 // NameMembers are the struct members on the way from a map or a program to its name.
-func NameMembers(h Hook) [][2]string {
-	if h == HookMapFree {
+func NameMembers(h uapi.Hook) [][2]string {
+	if h == uapi.HookMapFree {
 		return [][2]string{{MapStruct, "name"}}
 	}
 	return [][2]string{{ProgStruct, "aux"}, {ProgAuxStruct, "name"}}
@@ -107,4 +72,4 @@ var TokenMembers = []struct {
 }
 
 // HookFunc is the kernel function that a BPF-LSM program of a hook attaches to.
-func HookFunc(h Hook) string { return "bpf_lsm_" + Hooks[h] }
+func HookFunc(h uapi.Hook) string { return "bpf_lsm_" + uapi.Hooks[h] }

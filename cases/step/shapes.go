@@ -261,9 +261,9 @@ func BTFNames() [][2]string {
 	for _, name := range []string{TokenStruct, MapStruct, ProgStruct, ProgAuxStruct} {
 		out = append(out, [2]string{KindStruct, name})
 	}
-	for h := range Hooks {
+	for h := range uapi.Hooks {
 		if h > 0 {
-			out = append(out, [2]string{KindFunc, HookFunc(Hook(h))})
+			out = append(out, [2]string{KindFunc, HookFunc(uapi.Hook(h))})
 		}
 	}
 	for i := range ProgShapes {

@@ -46,7 +46,7 @@ type agent struct {
 	log      kernelLog
 	staged   int                    // worlds
 	stats    int                    // keeps the statistics of programs on, see enableStats
-	hooks    map[step.Hook]*lsmHook // those with our program
+	hooks    map[uapi.Hook]*lsmHook // those with our program
 	lsm      map[step.Handle]lsmPlace
 	attached bool // the world attaches programs that stay
 	guestProgram
@@ -497,7 +497,7 @@ func newAgent(port io.ReadWriter) *agent {
 		out:    wire.NewWriter(port),
 		sysctl: -1, sysctls: map[string][]byte{},
 		buf:   make([]byte, maxMessage),
-		hooks: map[step.Hook]*lsmHook{},
+		hooks: map[uapi.Hook]*lsmHook{},
 		lsm:   map[step.Handle]lsmPlace{},
 	}
 	g.readBTF()

@@ -261,7 +261,7 @@ func (b *kernelBTF) ids() typeIDs {
 
 // hookMembers are the struct members that BPF-LSM programs read.
 func hookMembers() [][2]string {
-	out := slices.Concat(step.NameMembers(step.HookMapFree), step.NameMembers(step.HookProgFree))
+	out := slices.Concat(step.NameMembers(uapi.HookMapFree), step.NameMembers(uapi.HookProgFree))
 	for _, m := range step.TokenMembers {
 		out = append(out, [2]string{step.TokenStruct, m.Name})
 	}

@@ -76,7 +76,7 @@ type lsmHook struct {
 
 // lsmPlace is the slot that a step has filled.
 type lsmPlace struct {
-	hook step.Hook
+	hook uapi.Hook
 	slot int
 }
 
@@ -93,9 +93,9 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 		return step.Observation{}, err
 	}
 	n, _ := s.Num(step.KeyHook)
-	hook, err := g.hook(step.Hook(n))
+	hook, err := g.hook(uapi.Hook(n))
 	if err != nil {
-		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: %w", step.Hooks[n], err)
+		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: %w", uapi.Hooks[n], err)
 	}
 	if has(s, step.KeyKernel) && hook.kernelArg != 0 {
 		return step.Observation{Errno: hook.kernelArg}, nil
@@ -105,14 +105,14 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 	}
 	slot := hook.next()
 	if slot == lsmSlots {
-		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: all %d slots are in use", step.Hooks[n],
+		return step.Observation{}, fmt.Errorf("attach a BPF-LSM program to %s: all %d slots are in use", uapi.Hooks[n],
 			lsmSlots)
 	}
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err
 	}
 	if s.Out != 0 {
-		g.lsm[s.Out] = lsmPlace{step.Hook(n), slot}
+		g.lsm[s.Out] = lsmPlace{uapi.Hook(n), slot}
 	}
 	hook.held[slot] = true
 	hook.write(slot, lsmRule(s, pid))
@@ -120,7 +120,7 @@ func (g *agent) attachLSM(_ *player, s *step.Step) (step.Observation, error) {
 }
 
 // hook returns a hook's program, which is attached when it is first asked for.
-func (g *agent) hook(h step.Hook) (*lsmHook, error) {
+func (g *agent) hook(h uapi.Hook) (*lsmHook, error) {
 	if hook := g.hooks[h]; hook != nil {
 		return hook, nil
 	}
@@ -276,7 +276,7 @@ func (h *lsmHook) write(slot int, rule []byte) {
 	h.element(uapi.BPF_MAP_UPDATE_ELEM, value)
 }
 
-func (g *agent) loadLSM(h step.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
+func (g *agent) loadLSM(h uapi.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
 	code := marshal(lsmBody(h, at, &g.btf, rules))
 	var a attr
 	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_LSM))

@@ -15,7 +15,7 @@ import (
 // A slot holds what the step says, and the errno as the hook returns it.
 func TestLSMRule(t *testing.T) {
 	b := lsmRule(&step.Step{Args: []step.Arg{
-		{Key: step.KeyHook, Num: uint64(step.HookTokenCmd)}, {Key: step.KeyErrno, Num: 13},
+		{Key: step.KeyHook, Num: uint64(uapi.HookTokenCmd)}, {Key: step.KeyErrno, Num: 13},
 		{Key: step.KeyHookCmd, Num: uint64(uapi.BPF_PROG_LOAD)}, {Key: step.KeyOfMaps, Num: 0x82},
 	}}, 77)
 	if n := binary.LittleEndian.Uint32(b[slotPID:]); n != 77 {
@@ -38,11 +38,11 @@ func TestLSMRule(t *testing.T) {
 // Every hook's program can be encoded, and reads no argument that the hook lacks.
 func TestLSMBody(t *testing.T) {
 	btf := (*kernelBTF)(nil).ids()
-	for h := step.HookBPF; h <= step.HookProgFree; h++ {
+	for h := uapi.HookBPF; h <= uapi.HookProgFree; h++ {
 		at := step.ArgsOf(h)
 		insns := lsmBody(h, at, &btf, 9)
 		if len(marshal(insns)) == 0 {
-			t.Errorf("%s: no instructions", step.Hooks[h])
+			t.Errorf("%s: no instructions", uapi.Hooks[h])
 		}
 		var read []int
 		for _, i := range insns {
@@ -62,7 +62,7 @@ func TestLSMBody(t *testing.T) {
 		slices.Sort(read)
 		slices.Sort(want)
 		if !slices.Equal(read, want) {
-			t.Errorf("%s reads the arguments %v, want %v", step.Hooks[h], read, want)
+			t.Errorf("%s reads the arguments %v, want %v", uapi.Hooks[h], read, want)
 		}
 	}
 }

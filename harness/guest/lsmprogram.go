@@ -7,6 +7,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 
 	"tokentest/cases/step"
+	"tokentest/cases/uapi"
 )
 
 // A hook's map holds a number of slots. Each says whose calls it is about,
@@ -74,7 +75,7 @@ const (
 //
 // In it r6 is the context, r7 the map's value, r8 the process's number, r9 the
 // flags of a slot.
-func lsmBody(h step.Hook, at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
+func lsmBody(h uapi.Hook, at step.HookArgs, btf *typeIDs, rules int) asm.Instructions {
 	insns := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
 		asm.LoadMapValue(asm.R7, rules, 0),
@@ -103,7 +104,7 @@ func lsmBody(h step.Hook, at step.HookArgs, btf *typeIDs, rules int) asm.Instruc
 
 // lsmSlot writes the instructions of one slot; next is where the search goes on.
 type lsmSlot struct {
-	hook  step.Hook
+	hook  uapi.Hook
 	at    step.HookArgs
 	base  int16
 	next  string

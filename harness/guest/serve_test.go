@@ -45,7 +45,7 @@ func serveHere(t *testing.T, prepare func(g *agent)) *host {
 		out:    wire.NewWriter(theirs),
 		sysctl: unprivDefault,
 		buf:    make([]byte, maxMessage),
-		hooks:  map[step.Hook]*lsmHook{},
+		hooks:  map[uapi.Hook]*lsmHook{},
 		lsm:    map[step.Handle]lsmPlace{},
 		types:  []byte("{}"),
 	}
