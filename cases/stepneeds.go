@@ -38,9 +38,6 @@ func requestNeeds(s *step.Step) []Need {
 	}, " "))
 }
 
-// landlockActive is what a Landlock domain needs beside its option: lsm= can leave the module out.
-var landlockActive = Need{Kind: NeedLSM, Name: "landlock"}
-
 // callNeeds is what the way needs in which a call is made.
 func callNeeds(s *step.Step) []Need {
 	var out []Need
@@ -48,7 +45,7 @@ func callNeeds(s *step.Step) []Need {
 		out = configNeeds("IA32_EMULATION")
 	}
 	if _, sandbox := s.Num(step.KeySandbox); sandbox {
-		out = append(append(out, configNeeds("SECURITY_LANDLOCK")...), landlockActive)
+		out = append(append(out, configNeeds("SECURITY_LANDLOCK")...), Need{Kind: NeedLSM, Name: "landlock"})
 	}
 	return out
 }

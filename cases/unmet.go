@@ -40,7 +40,7 @@ func (c *Case) UnmetByStep(f *step.Facts) *Need {
 	return nil
 }
 
-// unmetOfStep returns the first of a step's options and types that the kernel does not have.
+// unmetOfStep returns the first of a step's options, types and security modules that the kernel does not have.
 func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	needs := StepNeeds(s)
 	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
@@ -50,7 +50,7 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	}
 	needs = slices.DeleteFunc(
 		slices.Clone(needs),
-		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType && n != landlockActive },
+		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType && n.Kind != NeedLSM },
 	)
 	unmet, _ := Unmet(needs, f)
 	return unmet

@@ -18,6 +18,8 @@ func TestLacks(t *testing.T) {
 	untyped.TypesOff = []string{"func bpf_lsm_file_open"}
 	known := off()
 	known.Config = map[string]string{"NET": "n"}
+	withLSM := off()
+	withLSM.LSM = []string{"capability", "bpf"}
 	for _, tt := range []struct {
 		name, text string
 		f          *step.Facts
@@ -37,6 +39,14 @@ func TestLacks(t *testing.T) {
 		{"an application that is refused", "owner library make=prog caps=none => EPERM", off("BPF_EVENTS"), ""},
 		{"a helper", "owner prog_load type=socket_filter prog=get_current_task token=t", off("BPF_EVENTS"), "BPF_EVENTS"},
 		{"no helper", "owner prog_load type=socket_filter token=t", off("BPF_EVENTS"), ""},
+		{"a watch", "owner file t watch", off("INOTIFY_USER"), "INOTIFY_USER"},
+		{"no watch", "owner file t read => EINVAL", off("INOTIFY_USER"), ""},
+		{"a signature", "owner prog_load type=xdp sign=64 token=t => ?", off("SYSTEM_DATA_VERIFICATION"),
+			"SYSTEM_DATA_VERIFICATION"},
+		{"a Landlock domain", "owner open of=b landlock=1 => EACCES", off("SECURITY_LANDLOCK"), "SECURITY_LANDLOCK"},
+		{"a Landlock domain, and lsm= without it", "owner open of=b landlock=1 => EACCES", withLSM, "landlock"},
+		{"a hook of paths", "root lsm hook=path_mknod of=owner errno=ENOSPC", off("SECURITY_PATH"), "SECURITY_PATH"},
+		{"another hook", "root lsm hook=bpf of=owner errno=ENOSPC", off("SECURITY_PATH"), ""},
 		{"a type of the kernel's BTF", "owner prog_load type=lsm attach=lsm_mac token=t", untyped, "func bpf_lsm_file_open"},
 	} {
 		g, err := parseAndExpand(head + tt.text + "\n")
