@@ -46,6 +46,9 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// mostRefused is how many cases of the default suite may be ones that cannot be written yet.
+const mostRefused = 773
+
 // TestRefused counts the cases of the default suite that cannot be written. The number must only go down.
 func TestRefused(t *testing.T) {
 	list, err := corpus(t).Select(nil, false)
@@ -68,6 +71,9 @@ func TestRefused(t *testing.T) {
 		case err != nil:
 			t.Error(err)
 		}
+	}
+	if count > mostRefused {
+		t.Errorf("%d of %d cases cannot be written, at most %d may be: the number only goes down", count, asked, mostRefused)
 	}
 	golden(t, "refused.txt", append(fmt.Appendf(nil, "# %d of %d cases\n", count, asked), refused.Bytes()...))
 }
