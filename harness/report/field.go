@@ -308,8 +308,9 @@ func (k *run) trouble(b *result.Boot) []field {
 		out = append(out, textField("blame", b.Blame))
 	}
 	out = append(out, findings(b.Findings)...)
-	if b.Where != "" {
-		out = append(out, textField("host", b.Where))
+	if w := b.Where; w != nil {
+		parts := slices.DeleteFunc([]string{w.Host, w.Job, w.Accel}, func(s string) bool { return s == "" })
+		out = append(out, textField("host", strings.Join(parts, ", ")))
 	}
 	out = append(out, k.console(b))
 	if b.Blamed.Case != "" {

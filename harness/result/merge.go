@@ -81,11 +81,18 @@ func mergeable(parts []*Run) error {
 func merged(parts []part, dir string) (*KernelRun, error) {
 	k := *parts[0].KernelRun
 	k.Boots, k.Cases, k.packed, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
-	at := map[string]int{}
+	at, accels := map[string]int{}, []string{}
 	for _, p := range parts {
 		if err := k.add(p, at, dir); err != nil {
 			return nil, err
 		}
+		if p.AccelName != "" && !slices.Contains(accels, p.AccelName) {
+			accels = append(accels, p.AccelName)
+		}
+	}
+	if len(accels) > 1 { // the reason for each is in its part
+		k.AccelName = strings.Join(accels, ", ")
+		k.Accel = k.AccelName
 	}
 	k.Planned = k.Len() + k.Absent
 	return &k, nil
@@ -103,10 +110,6 @@ func (k *KernelRun) add(p part, at map[string]int, dir string) error {
 	if part.Error == "" && k.Facts == nil {
 		k.Facts, k.Release, k.Digest, k.Source = part.Facts, part.Release, part.Digest, part.Source
 		k.Accel, k.AccelName = part.Accel, part.AccelName
-	}
-	if names := strings.Split(k.AccelName, ", "); part.AccelName != "" && !slices.Contains(names, part.AccelName) {
-		k.AccelName += ", " + part.AccelName
-		k.Accel = k.AccelName
 	}
 	boots := len(k.Boots)
 	for _, b := range part.Boots {
@@ -140,12 +143,12 @@ func (k *KernelRun) add(p part, at map[string]int, dir string) error {
 	return nil
 }
 
-// where is the host, its job and an accelerator in one text; "" if the record does not name the host.
-func (h *Host) where(accel string) string {
+// where is where a machine of this host ran; nil if the record does not name the host.
+func (h *Host) where(accel string) *Where {
 	if h == nil || h.Name == "" {
-		return ""
+		return nil
 	}
-	return strings.Join(slices.DeleteFunc([]string{h.Name, h.Job, accel}, func(s string) bool { return s == "" }), ", ")
+	return &Where{Host: h.Name, Job: h.Job, Accel: accel}
 }
 
 // Decision is a kernel's answer to a case: for each step a word, the errno and the numbers

@@ -90,9 +90,9 @@ func TestMergeHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := r.Kernels[0]
-	if k.AccelName != "kvm, tcg" || k.Boots[0].Where != "n1, SLURM_JOB_ID=7, kvm" ||
-		k.Boots[1].Where != "n2, SLURM_JOB_ID=7, tcg" {
-		t.Errorf("accelerators %q, machines on %q and %q", k.AccelName, k.Boots[0].Where, k.Boots[1].Where)
+	if first, second := k.Boots[0].Where, k.Boots[1].Where; k.AccelName != "kvm, tcg" ||
+		*first != (Where{"n1", "SLURM_JOB_ID=7", "kvm"}) || *second != (Where{"n2", "SLURM_JOB_ID=7", "tcg"}) {
+		t.Errorf("accelerators %q, machines at %v and %v", k.AccelName, first, second)
 	}
 }
 

@@ -101,6 +101,13 @@ type Host struct {
 	CPU    string `json:"cpu,omitempty"`
 }
 
+// Where is where a machine ran.
+type Where struct {
+	Host  string `json:"host"`
+	Job   string `json:"job,omitempty"` // Host.Job
+	Accel string `json:"accel,omitempty"`
+}
+
 // KernelRun is the run of one kernel.
 type KernelRun struct {
 	Ref     string `json:"ref"`
@@ -182,8 +189,8 @@ type Boot struct {
 	Signal string `json:"signal,omitempty"`
 	// Host is what the host gave the machine, if its fate is infra for that reason.
 	Host *splat.Share `json:"host,omitempty"`
-	// Where is the host that the machine ran on, its job and its accelerator, in the merged parts of a run.
-	Where string `json:"where,omitempty"`
+	// Where says where the machine ran, in the merged parts of a run.
+	Where *Where `json:"where,omitempty"`
 	// Corrupt says that the machine was ended because a record of the guest was damaged
 	// or out of order.
 	Corrupt bool `json:"corrupt,omitempty"`
