@@ -121,6 +121,21 @@ func TestStdin(t *testing.T) {
 	}
 }
 
+func TestCheckExit(t *testing.T) {
+	for _, tt := range []struct {
+		value string
+		other bool
+		want  string // in the error; "" for none
+	}{
+		{ExitVerdict, true, ""}, {ExitRecord, false, ""}, {ExitRecord, true, "leave out --bisect"}, {"x", false, "must be verdict"},
+	} {
+		err := CheckExit(tt.value, tt.other)
+		if tt.want == "" && err != nil || tt.want != "" && (!isUsage(err) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s, %v: %v", tt.value, tt.other, err)
+		}
+	}
+}
+
 func TestPart(t *testing.T) {
 	whole := planOf(t, "token_create", "map_create")
 	if p, err := (&Part{}).Cut(whole, nil); p != whole || err != nil {

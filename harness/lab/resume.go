@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
 	"tokentest/harness/lockfile"
@@ -114,6 +115,9 @@ func Again(dir string, args []string) (bool, error) {
 			return false, usage.Errorf("--again: %s has no run, and is not empty: name another directory with --out", dir)
 		}
 		return false, nil
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return false, usage.Errorf("--again: %s is no directory: name another one with --out", dir)
 	}
 	if err == nil && !slices.Equal(withoutAgain(b.Args), withoutAgain(args)) {
 		err = usage.Errorf("--again: %s is of another command line, %s: repeat that, or name another directory with --out",

@@ -158,8 +158,13 @@ func TestAgain(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, "notes"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
-	if on, err := Again(dir, again); on || !errors.As(err, &wrong) {
-		t.Errorf("a directory of something else: %v, %v", on, err)
+	for _, name := range []string{dir, filepath.Join(dir, "notes")} {
+		if on, err := Again(name, again); on || !errors.As(err, &wrong) {
+			t.Errorf("something else, %s: %v, %v", name, on, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "notes")); err != nil {
+		t.Errorf("a file of the user's: %v", err)
 	}
 }
 

@@ -133,7 +133,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.StringArrayVar(&f.append, "append", nil, "add `ARG` to the kernel's command line; may be repeated")
 	fl.BoolVar(&a.bisecting, bisectName, false,
 		`use the exit codes of "git bisect run": 0 good, 1 bad (a case failed), 125 no verdict on the kernel, 128 stop`)
-	fl.StringVar(&a.exit, "exit", "verdict",
+	fl.StringVar(&a.exit, "exit", choose.ExitVerdict,
 		"let the exit code tell `WHAT`: the verdict, or record: 0 if the run is complete, 3 if not")
 	fl.IntVarP(&f.jobs, "jobs", "j", 0, "run `N` machines at a time (default: as many as processors and memory allow)")
 	f.build.register(fl)
@@ -180,7 +180,6 @@ func emptyFlag(fl *pflag.FlagSet, to *bool) {
 }
 
 const (
-	exitRecord = "record" // of --exit, for systems that start a job again which did not succeed
 	bisectName = "bisect"
 	bisectFlag = "--" + bisectName
 )
@@ -200,10 +199,7 @@ func (f *runFlags) check(a *app) error {
 	if f.isolate != "" && f.isolate != "case" && f.isolate != "group" {
 		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
 	}
-	if a.exit != "verdict" && a.exit != exitRecord || a.exit == exitRecord && (a.bisecting || f.baseline != "") {
-		return usage.Errorf("--exit %q: must be verdict or record, and record goes without --bisect and --baseline", a.exit)
-	}
-	return f.random.Check()
+	return errors.Join(choose.CheckExit(a.exit, a.bisecting || f.baseline != ""), f.random.Check())
 }
 
 func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
@@ -390,7 +386,7 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 	switch {
 	case a.bisecting:
 		a.code = r.BisectCode()
-	case a.exit == exitRecord:
+	case a.exit == choose.ExitRecord:
 		a.code = r.RecordCode()
 	default:
 		a.code = r.ExitCode()
