@@ -110,7 +110,7 @@ func llvm(value, program string) string {
 // (LLVM, KCFLAGS, LOCALVERSION), which would change an image without changing its key.
 var kept = []string{"PATH", "HOME", "USER", "TMPDIR", "LC_ALL", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"}
 
-// compilers are the variables that people set for a kernel's build; Ignored names them.
+// compilers are the variables that people set for a kernel's build.
 var compilers = []string{"LLVM", "LLVM_IAS", "CC", "LD", "HOSTCC", "KCFLAGS", "KAFLAGS", "KCPPFLAGS"}
 
 func buildEnv(env []string) []string {
