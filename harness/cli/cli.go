@@ -36,6 +36,24 @@ func FlagError(c *cobra.Command, err error) error {
 	return usage.Errorf("%w", err)
 }
 
+// Arguments words what c and its commands say about the number of their arguments: the usage line, as a *usage.Error. An
+// error of their own that is one stays.
+func Arguments(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			var own *usage.Error
+			if err == nil || errors.As(err, &own) {
+				return err
+			}
+			return usage.Errorf("usage: %s", c.UseLine())
+		}
+	}
+	for _, sub := range c.Commands() {
+		Arguments(sub)
+	}
+}
+
 // mustBe says what a flag of a type takes. cause is what its type says about the value.
 func mustBe(kind string, cause error) string {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,33 @@ func TestFlagErrors(t *testing.T) {
 	} {
 		c := tool()
 		c.SetArgs(append([]string{"run"}, strings.Fields(line)...))
+		err := c.Execute()
+		var u *usage.Error
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", line, err)
+		case want != "" && (err == nil || err.Error() != want || !errors.As(err, &u)):
+			t.Errorf("%s: got %v, want a usage.Error %q", line, err, want)
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for line, want := range map[string]string{
+		"run a":   "usage: tool run [flags]",
+		"run":     "usage: tool run [flags]",
+		"run a b": "",
+		"run own": "there is no own",
+	} {
+		c := tool()
+		c.Commands()[0].Args = func(c *cobra.Command, args []string) error {
+			if slices.Equal(args, []string{"own"}) {
+				return usage.Errorf("there is no own")
+			}
+			return cobra.ExactArgs(2)(c, args)
+		}
+		Arguments(c)
+		c.SetArgs(strings.Fields(line))
 		err := c.Execute()
 		var u *usage.Error
 		switch {

@@ -172,7 +172,7 @@ Exit code 0 says that every patch builds, boots and passes; 1 that some patch do
 not; 3 that the host, or the base, is at fault.`,
 		Example: "  tokentest series x.mbox --base git:~/linux#v6.12\n" +
 			"  tokentest series patches/ --base src:6.12 token_create map_create",
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			f.q.Patterns = args[1:]
 			return a.series(c.Context(), f, base, args[0])

@@ -106,7 +106,7 @@ with git am in a work tree of its own; yours is only read. The same sources,
 patches, configuration and tools are built once.`,
 		Example: "  tokentest kernel build src:6.12+fix.mbox\n  tokentest kernel build --fragment base --fragment token " +
 			"--fragment debug git:~/linux#v6.12",
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, refs []string) error {
 			var err error
 			if o.Build, err = f.options(); err != nil {

@@ -65,7 +65,7 @@ Stored runs are removed only with --kind runs: by age, or all but the newest wit
   tokentest cache prune --max-size 5G --dry-run
   tokentest cache prune --kind snapshots --all
   tokentest cache prune --kind runs --older-than 4w --keep 20`,
-		Args: args(cobra.NoArgs),
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.keep(c.Context())
 			dir, err := a.cachePath()

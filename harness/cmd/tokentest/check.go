@@ -30,7 +30,7 @@ has that tokentest does not know.
 
 Exit code 1 says that something is missing that the cases or the boot need.`,
 		Example: "  tokentest kernel check ~/linux/.config\n  tokentest kernel check --fragment debug deb:6.12",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return a.check(c.Context(), args[0], f) },
 	}
 	c.Flags().StringArrayVar(&f.fragments, "fragment", []string{"base", "token"},
@@ -64,7 +64,7 @@ func (a *app) kernelConfigCmd() *cobra.Command {
 		Short:     "print built-in configuration fragments: " + strings.Join(kconfig.Names(), ", "),
 		Example:   "  tokentest kernel config base token > token.config",
 		ValidArgs: kconfig.Names(),
-		Args:      args(cobra.MinimumNArgs(1)),
+		Args:      cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, names []string) error {
 			list, err := kconfig.Builtin(names...)
 			if err != nil {

@@ -276,6 +276,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())
 	a.completions(c)
+	cli.Arguments(c)
 	a.paste = cli.NewPaste(c, self)
 	a.paste.Help(c)
 	return c
@@ -339,14 +340,4 @@ func terminal(w io.Writer) (width int, ok bool) {
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	return width, err == nil
-}
-
-// args turns cobra's argument errors into usage errors.
-func args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage.Errorf("usage: %s", c.UseLine())
-		}
-		return nil
-	}
 }

@@ -16,7 +16,7 @@ func (a *app) doctorCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "list what this host has and what is missing, and how to fix it",
-		Args:  args(cobra.NoArgs),
+		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cache, err := a.makeCache()
 			list := doctor.Examine(c.Context(), cache, a.agent, err)

@@ -50,7 +50,7 @@ func (a *app) versionCmd() *cobra.Command {
 platform, and the build ID of the built-in agent, a digest of its sources and toolchain. The
 record of a run names the agent that it ran.`,
 		Example: "  tokentest version --json",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return json.NewEncoder(a.stdout).Encode(builtin.Of())

@@ -27,7 +27,7 @@ have each status; with latest, each case that was not as expected in the newest 
 		Example: `  tokentest history map_create/any/owner/CAP_BPF/with/devmap
   tokentest history latest
   tokentest history token_create --kernel deb:6.12 --changes`,
-		Args: args(cobra.MaximumNArgs(1)),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.history(c.Context(), strings.Join(append(args, "*")[:1], ""), f)
 		},

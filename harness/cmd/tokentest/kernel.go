@@ -28,7 +28,7 @@ func (a *app) kernelListCmd() *cobra.Command {
 		Long: `List the packaged kernels that can be fetched, the newest first, and those that are
 cached. With oci:IMAGE it lists the tags of the image's repository that begin with a
 release.`,
-		Args: args(cobra.MaximumNArgs(1)),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			a.keep(c.Context())
 			o := a.kernelOptions()
@@ -80,7 +80,7 @@ func (a *app) kernelFetchCmd() *cobra.Command {
 		Use:     "fetch REF...",
 		Short:   "fetch kernels into the cache and print where they are",
 		Example: "  tokentest kernel fetch deb:6.12 deb:7.3",
-		Args:    args(cobra.MinimumNArgs(1)),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, refs []string) error {
 			a.keep(c.Context())
 			o.CacheDir, o.Log = a.cacheDir, a.note
@@ -108,7 +108,7 @@ func (a *app) kernelHeaderCmd() *cobra.Command {
 		Use:    "header RELEASE",
 		Short:  "print include/uapi/linux/bpf.h of a packaged release",
 		Hidden: true,
-		Args:   args(cobra.ExactArgs(1)),
+		Args:   cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			a.keep(c.Context())
 			text, err := kernel.Header(c.Context(), args[0], a.kernelOptions())

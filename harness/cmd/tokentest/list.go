@@ -22,7 +22,7 @@ func (a *app) listCmd() *cobra.Command {
 		Use:     "parity",
 		Short:   "map the assertions of the kernel's selftests to cases, as Markdown",
 		Example: "  tokentest list parity",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.listParity(c.Context()) },
 	}
 	return group(&cobra.Command{Use: "list", Short: "list cases, kernels or options"}, k, parity, a.listDecisionsCmd(),
@@ -73,7 +73,7 @@ func (a *app) listDecisionsCmd() *cobra.Command {
 		Long: `Map the points at which the kernel decides a call to the rules and cases that cover them, as
 Markdown. With --source it lists the calls of a kernel tree that ask for a privilege and have no point.`,
 		Example: "  tokentest list decisions\n  tokentest list decisions --source ~/linux",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return explain.Decisions(c.Context(), a.stdout, source) },
 	}
 	c.Flags().StringVar(&source, "source", "", "list the calls in the kernel tree `DIR` that no point stands for")

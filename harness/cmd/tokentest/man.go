@@ -16,7 +16,7 @@ func (a *app) manCmd() *cobra.Command {
 		Short:   "write the manual pages into a directory",
 		Long:    "Write a manual page for each command and each help topic.",
 		Example: "  tokentest man ~/.local/share/man/man1",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("make the directory of the pages: %w", err)

@@ -19,7 +19,7 @@ func (a *app) listOptionsCmd() *cobra.Command {
 token, those that a case needs or that a known defect depends on, and those that
 the guest looks for in the running kernel, each with where it is named.`,
 		Example: "  tokentest list options",
-		Args:    args(cobra.NoArgs),
+		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.listOptions() },
 	}
 }

@@ -33,7 +33,7 @@ input (without LOG, or with -), and report each test in it. A kernel log with KU
 A text in which no test has a result is an error; if all tests are skipped there is
 no verdict, unless the program's plan says so (1..0 # SKIP) or --allow-empty is given.`,
 		Example: "  tokentest parse kselftest.log\n  go test -json ./... | tokentest parse --format junit",
-		Args:    args(cobra.MaximumNArgs(1)),
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			format, err := a.format(format)
 			if err != nil {

@@ -22,7 +22,7 @@ func (a *app) rulesCmd() *cobra.Command {
 decides by the rule must then disagree somewhere. Exit code 1 says that no case of
 the runs depends on some rule.`,
 		Example: "  tokentest rules results/runs/RUN",
-		Args:    args(cobra.MinimumNArgs(1)),
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var list []*result.Run
 			l := &result.Loader{Worlds: true}
