@@ -137,6 +137,11 @@ func TestGates(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
+	numbers := asking()
+	numbers.Units[0].Inlined[1].Name = precision[0]
+	if got := numbers.code().gates(); len(got) != len(want)-1 {
+		t.Errorf("%d checks, want %d: %s permits nothing", len(got), len(want)-1, precision[0])
+	}
 }
 
 // A jump belongs to a question only if it looks at the answer.

@@ -35,7 +35,9 @@ type Options struct {
 	Symbols string   // a vmlinux with debug information; "" means the kernel's own
 	// Fetch says that the distribution's debug package may be fetched.
 	Fetch bool
-	Lab   lab.Lab // Dir must be set; its machines run under TCG
+	// Expect is a file with judged permission checks, as ParseJudged reads it; "" is none.
+	Expect string
+	Lab    lab.Lab // Dir must be set; its machines run under TCG
 	// Log gets lines that say what is done. It must not be nil.
 	Log func(format string, args ...any)
 }
@@ -53,15 +55,23 @@ func (o *Options) Machines() lab.Lab {
 	return l
 }
 
-// Run runs the cases and returns what they executed of the kernel, and the run itself.
+// Run runs the cases and returns what they executed of the kernel, and the run itself. An error that comes with a report
+// is ErrJudged.
 func Run(ctx context.Context, o Options) (*Report, *result.Run, error) {
+	var judged []Judged
+	if o.Expect != "" {
+		var err error
+		if judged, err = ReadJudged(o.Expect); err != nil {
+			return nil, nil, err
+		}
+	}
 	code, x, run, err := Trace(ctx, o)
 	if err != nil {
 		return nil, run, err
 	}
 	r := code.Measure(x)
 	r.Kernel, r.Release, r.Cases = o.Kernel, run.Kernels[0].Release, run.Kernels[0].Len()
-	return r, run, nil
+	return r, run, r.Judge(judged)
 }
 
 // Trace runs the cases and returns the kernel's code, what they executed of it, and the run itself.

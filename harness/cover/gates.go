@@ -1,6 +1,7 @@
 package cover
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type Gate struct {
 	Branches bool `json:"branches"`
 	Allowed  bool `json:"allowed"` // the side for a permission was executed
 	Refused  bool `json:"refused"`
+	// Reason says why it is right that it was not executed both ways, from a list; "" is none.
+	Reason string `json:"reason,omitempty"`
 
 	addr, allow, refuse uint64
 }
@@ -66,6 +69,10 @@ var argument = []x86asm.Reg{x86asm.EDI, x86asm.ESI, x86asm.EDX}
 
 // variables are those on which permissions depend.
 var variables = []string{"sysctl_unprivileged_bpf_disabled", "bpf_jit_harden", "sysctl_perf_event_paranoid"}
+
+// precision are the functions that read env->bpf_capable only to say how exactly the verifier tracks a number
+// (__mark_reg_unknown and its like): what they read permits nothing by itself.
+var precision = []string{"__mark_reg_unknown", "__mark_reg_const_zero"}
 
 // gates finds the permission checks of the code.
 func (c *Code) gates() []*Gate {
@@ -155,7 +162,7 @@ func (c *Code) gate(f *Func, n int) *Gate {
 		if i.Op == x86asm.JMP {
 			return g // the caller's answer
 		}
-	case c.loads(i) != "":
+	case c.loads(i) != "" && !slices.Contains(precision, cmp.Or(i.In, f.Name)):
 		g.Asks = c.loads(i)
 		boolean = !strings.Contains(g.Asks, "sysctl") && g.Asks != "bpf_jit_harden"
 	default:

@@ -70,11 +70,18 @@ func (r *Report) writeGates(w io.Writer) {
 		both.add(g.Both())
 	}
 	fmt.Fprintf(w, "\npermission checks executed both ways: %s\n", &both)
+	if judged := both.All - both.Executed - r.Unjudged(); judged > 0 {
+		fmt.Fprintf(w, "not, with a reason: %d; without one: %d\n", judged, r.Unjudged())
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, how := range []string{neverRun, onlyAllowed, onlyRefused, noSide} {
 		for _, g := range r.Gates {
 			if g.How() == how {
-				fmt.Fprintf(t, "%s\t%s:%d\t%s\t%s\n", how, g.File, g.Line, g.where(), g.Asks)
+				fmt.Fprintf(t, "%s\t%s:%d\t%s\t%s", how, g.File, g.Line, g.where(), g.Asks)
+				if g.Reason != "" {
+					fmt.Fprintf(t, "\t%s", g.Reason)
+				}
+				fmt.Fprintln(t)
 			}
 		}
 	}

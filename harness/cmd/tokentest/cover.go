@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 
 	"tokentest/harness/cover"
 	"tokentest/harness/lab"
+	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/usage"
 )
@@ -34,6 +36,7 @@ the kernel they execute. The exit code is that of run. "tokentest help measure" 
 	fl := c.Flags()
 	coverFlags(fl, &o, &l)
 	fl.BoolVar(&missed, "missed", false, "also name the functions and lines that are not executed")
+	fl.StringVar(&o.Expect, "expect", "", "give the checks that `FILE` lists their reason; exit with 1 if one has none")
 	fl.StringVar(&patch, "patch", "", "say what the cases execute of the lines that the patch `FILE` changes")
 	fl.StringVar(&format, "format", format, "print the report as `FORMAT`: pretty or json")
 	return c
@@ -42,16 +45,18 @@ the kernel they execute. The exit code is that of run. "tokentest help measure" 
 func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
 	return a.tracing(&o, l, format, func() error {
 		r, run, err := cover.Run(ctx, o)
-		if err != nil {
+		if r == nil {
 			return err
 		}
 		if a.code = run.ExitCode(); a.code != 0 {
 			a.note("%s: not every case is as expected: see tokentest run", o.Kernel)
+		} else if o.Expect != "" && r.Unjudged() > 0 {
+			a.code = result.ExitDiffers
 		}
 		if format == "json" {
-			return json.NewEncoder(a.stdout).Encode(r)
+			return errors.Join(err, json.NewEncoder(a.stdout).Encode(r))
 		}
-		return r.Write(a.stdout, missed)
+		return errors.Join(err, r.Write(a.stdout, missed))
 	})
 }
 
