@@ -35,6 +35,7 @@ func requestNeeds(s *step.Step) []Need {
 	made, _ := s.Num(step.KeyMake)
 	return configNeeds(strings.Join([]string{
 		s.Op.Row().Config, step.MakeNeeds[step.Make(made)], step.SpotNeeds(s), step.FileNeeds(s), step.HookNeeds(s),
+		step.FieldNeeds(s),
 	}, " "))
 }
 

@@ -14,6 +14,7 @@ func TestLacks(t *testing.T) {
 	off := func(symbols ...string) *step.Facts {
 		return &step.Facts{Release: "6.12.1", Token: true, ConfigOff: symbols, OptionsFrom: step.FromBTF}
 	}
+	const btf = "DEBUG_INFO_BTF"
 	untyped := off()
 	untyped.TypesOff = []string{"func bpf_lsm_file_open"}
 	known := off()
@@ -47,6 +48,14 @@ func TestLacks(t *testing.T) {
 		{"a Landlock domain, and lsm= without it", "owner open of=b landlock=1 => EACCES", withLSM, "landlock"},
 		{"a hook of paths", "root lsm hook=path_mknod of=owner errno=ENOSPC", off("SECURITY_PATH"), "SECURITY_PATH"},
 		{"another hook", "root lsm hook=bpf of=owner errno=ENOSPC", off("SECURITY_PATH"), ""},
+		{"a check that comes after BTF", "owner map_create type=hash token=t -> m\n" +
+			"owner prog_load type=socket_filter prog=read_map map=m token=t caps=CAP_BPF => EPERM", off(btf), btf},
+		{"a check that comes before BTF", "root sysctl unprivileged_bpf_disabled=0\n" +
+			"owner prog_load type=socket_filter prog=kfunc token=t caps=none => EPERM", off(btf), ""},
+		{"a helper that returns a type", "owner prog_load type=socket_filter helper=get_current_task_btf token=t", off(btf), btf},
+		{"a struct_ops map", "root call cmd=prog_assoc_struct_ops => ?", off(btf), btf},
+		{"a field with a type of the kernel", "owner btf_load field=kptr token=t", off(btf), btf},
+		{"a field without one", "owner btf_load field=timer token=t", off(btf), ""},
 		{"a type of the kernel's BTF", "owner prog_load type=lsm attach=lsm_mac token=t", untyped, "func bpf_lsm_file_open"},
 	} {
 		g, err := parseAndExpand(head + tt.text + "\n")

@@ -100,7 +100,7 @@ var CmdShapes = []CmdShape{
 	{Cmd: uapi.BPF_LINK_DETACH, Config: "CGROUP_BPF"},
 	{Cmd: uapi.BPF_PROG_BIND_MAP},
 	{Cmd: uapi.BPF_PROG_STREAM_READ_BY_FD},
-	{Cmd: uapi.BPF_PROG_ASSOC_STRUCT_OPS, Config: structOpsConfig},
+	{Cmd: uapi.BPF_PROG_ASSOC_STRUCT_OPS, Config: structOpsConfig + " DEBUG_INFO_BTF"},
 }
 
 // CmdShapeOf returns a command's shape, or nil.

@@ -196,6 +196,14 @@ var FieldShapes = []FieldShape{
 	FieldResLock:   {"bpf_res_spin_lock", 4, uapi.Release{Major: 6, Minor: 15}},
 }
 
+// FieldNeeds is the option that a step's special field needs: bpf_find_btf_id looks up what a kptr points to.
+func FieldNeeds(s *Step) string {
+	if f, _ := s.Num(KeyField); Field(f) == FieldKptr {
+		return "DEBUG_INFO_BTF"
+	}
+	return ""
+}
+
 // Sizes are the sizes of the types of the BTF that btf_load makes with a field; LockType is the value's.
 func (f Field) Sizes() []uint32 {
 	s := FieldShapes[f]

@@ -97,7 +97,7 @@ var Helpers = []Helper{
 		Args: []HelperArg{ArgOther, ArgOther, ArgOther, ArgAnything}},
 	{ID: 157, Name: "task_storage_delete", Sets: []HelperSince{{Release{6, 16}, HelperBPF}},
 		Args: []HelperArg{ArgOther, ArgOther}},
-	{ID: 158, Name: "get_current_task_btf", Sets: []HelperSince{{Release{0, 0}, HelperPerfmon}}, Config: "BPF_EVENTS"},
+	{ID: 158, Name: "get_current_task_btf", Sets: []HelperSince{{Release{0, 0}, HelperPerfmon}}, Config: "BPF_EVENTS DEBUG_INFO_BTF"},
 	{ID: 160, Name: "ktime_get_coarse_ns", Sets: []HelperSince{{Release{0, 0}, HelperFree}}},
 	{ID: 164, Name: "for_each_map_elem", Sets: []HelperSince{{Release{0, 0}, HelperBPF}},
 		Args: []HelperArg{ArgOther, ArgOther, ArgOther, ArgAnything}},

@@ -38,6 +38,7 @@ type helper struct {
 	args   []string
 	reads  bool // lockdown closes it: LOCKDOWN_BPF_READ_KERNEL
 	sleeps bool
+	typed  bool // it returns a pointer to a type of the kernel's BTF
 	config string
 }
 
@@ -158,6 +159,7 @@ var (
 	argType    = regexp.MustCompile(`\.arg(\d)_type\s*=\s*([^,\n]*)`)
 	mightSleep = regexp.MustCompile(`\.might_sleep\s*= true`)
 	helperName = regexp.MustCompile(`case BPF_FUNC_(\w+):`)
+	returnsBTF = regexp.MustCompile(`\.ret_type\s*= RET_PTR_TO_BTF_ID`)
 	option     = regexp.MustCompile(`^#(ifdef CONFIG_(\w+)|endif)`)
 )
 
@@ -227,6 +229,9 @@ func (s *sources) cases(text, set string) ([]helper, error) {
 		if of[h.name] != "" {
 			h.config = of[h.name]
 		}
+		if h.typed && !slices.Contains(h.args, "ArgOther") { // check_helper_call, after the arguments
+			h.config = strings.TrimSpace(h.config + " DEBUG_INFO_BTF")
+		}
 		out = append(out, h)
 	}
 	return out, nil
@@ -250,7 +255,7 @@ func (s *sources) prototype(h *helper, name string) error {
 		if m == nil {
 			continue
 		}
-		h.config, h.sleeps = configOf[file], mightSleep.MatchString(m[1])
+		h.config, h.sleeps, h.typed = configOf[file], mightSleep.MatchString(m[1]), returnsBTF.MatchString(m[1])
 		for _, a := range argType.FindAllStringSubmatch(m[1], -1) {
 			h.args = append(h.args, kindOfArg(strings.Join(strings.Fields(a[2]), " ")))
 		}

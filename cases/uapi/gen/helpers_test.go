@@ -28,6 +28,7 @@ static const struct bpf_func_proto bpf_guarded_proto = {
 	.arg1_type	= ARG_PTR_TO_MAP_KEY
 };
 const struct bpf_func_proto bpf_reads_proto = {
+	.ret_type	= RET_PTR_TO_BTF_ID_TRUSTED,
 	.arg1_type	= ARG_ANYTHING,
 };
 
@@ -64,6 +65,8 @@ bpf_base_func_proto(enum bpf_func_id func_id, const struct bpf_prog *prog)
 
 const filterC = `
 const struct bpf_func_proto bpf_cast_proto = {
+	.ret_type	= RET_PTR_TO_BTF_ID_OR_NULL,
+	.arg1_type	= ARG_PTR_TO_BTF_ID_SOCK_COMMON,
 };
 
 static const struct bpf_func_proto *
@@ -110,8 +113,8 @@ func TestHelpers(t *testing.T) {
 		`{ID: 1, Name: "free", Sets: []HelperSince{{Release{0, 0}, HelperFree},},` + "\n" +
 			`Args: []HelperArg{ArgContext, ArgMemory, ArgSize}},`,
 		`Args: []HelperArg{ArgOther}, Sleeps: true, Config: "CGROUPS"},`,
-		`Args: []HelperArg{ArgAnything}, ReadsKernel: true},`,
-		`{ID: 4, Name: "cast", Sets: []HelperSince{{Release{0, 0}, HelperSock},}, Config: "NET"},`,
+		`Args: []HelperArg{ArgAnything}, ReadsKernel: true, Config: "DEBUG_INFO_BTF"},`,
+		`{ID: 4, Name: "cast", Sets: []HelperSince{{Release{0, 0}, HelperSock},},` + "\n" + `Args: []HelperArg{ArgOther}, Config: "NET"},`,
 		`"unspec",` + "\n" + `"free",`,
 	} {
 		if !strings.Contains(got, want) {
