@@ -61,7 +61,8 @@ var mayImport = map[string][]string{
 		"harness/vm", "harness/wire", "images"},
 	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
 		"harness/result", "harness/shell"},
-	"harness/choose": {"cases", "cases/draw", "harness/plan", "harness/result", "harness/runs", "harness/usage"},
+	"harness/choose": {"cases", "cases/draw", "harness/kernel", "harness/plan", "harness/result", "harness/runs",
+		"harness/usage", "kconfig"},
 	"harness/explain": {
 		"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/usage", "kconfig",
@@ -81,6 +82,15 @@ var mayImport = map[string][]string{
 		"harness/vm"},
 	"harness/runs": {"cases", "cases/step", "harness/report", "harness/result", "harness/shell",
 		"harness/usage", "harness/vm", "kconfig"},
+	"harness/farm":        {"harness/kernel", "harness/result", "harness/splat", "harness/usage"},
+	"harness/farm/server": {"harness/farm", "harness/usage"},
+	"harness/farm/worker": {"cases", "cases/draw", "harness/choose", "harness/farm", "harness/kernel", "harness/lab",
+		"harness/plan", "harness/result", "harness/vm", "images"},
+	"harness/farm/client": {"cases", "harness/child", "harness/farm", "harness/farm/server", "harness/lab", "harness/plan",
+		"harness/result", "harness/signals", "harness/usage"},
+	"harness/farm/start": {"harness/usage"},
+	"harness/cmd/tokentest/farmcmd": {"harness/farm", "harness/farm/server", "harness/farm/start", "harness/farm/worker",
+		"harness/lab", "harness/signals", "harness/usage"},
 	"harness/lab":           allBut("harness/report", "harness/guest", "harness/lab"),
 	"harness/cmd/tokentest": slices.Concat(allBut("harness/guest"), drivers),
 
@@ -111,7 +121,8 @@ var leaves = []string{"harness/cachedir", "harness/count", "harness/glob", "harn
 // command does with machines or records. None imports another but for a reason.
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
 	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
-	"harness/watch", "harness/choose", "harness/scan", "harness/cover", "harness/mutate", "harness/repro"}
+	"harness/watch", "harness/choose", "harness/scan", "harness/cover", "harness/mutate", "harness/repro", "harness/farm",
+	"harness/farm/client", "harness/cmd/tokentest/farmcmd"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

@@ -25,6 +25,7 @@ var kinds = []kind{
 	{"kernels", "kernels of deb: references", sealed},
 	{"oci", "kernels of oci: references", sealed},
 	{"host", "copies of this host's kernel", sealed},
+	{"given", "kernels that a farm's worker was given", sealed},
 	{"builds", "kernels that were built from source", sealed},
 	{"trees", "sources, and objects of earlier builds", trees},
 	{"direct", "ELF files that were unpacked from bzImages", sealed},

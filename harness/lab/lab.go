@@ -51,6 +51,7 @@ type Lab struct {
 
 	Build    kernel.BuildOptions // for kernels that are built from source
 	Variants map[string]Variant  // kernels that have another name, by that name
+	Given    map[string]Given    // kernels that are there already with their images, by their references
 	Jobs     int                 // machines at a time; 0 means as many as the host has room for
 	Allow    *splat.Allow        // known findings, which do not count
 	Known    []cases.Known       // defects whose findings do not count on kernels that have them
@@ -169,24 +170,12 @@ func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
 // the image that all kernels share is built while the kernel is fetched. prepare fills in
 // out and run.Tool as far as it comes.
 func (l *Lab) prepare(ctx context.Context, ref string, out *result.KernelRun, run *result.Run) (*trial, error) {
-	agent := l.startAgent(ctx)
-	defer agent.stop()
-	k, err := l.Resolve(ctx, ref)
+	g, err := l.ready(ctx, ref, out)
 	if err != nil {
 		return nil, err
 	}
-	if err := describe(out, k); err != nil {
-		return nil, err
-	}
-	if err := fit(k); err != nil {
-		return nil, err
-	}
-	l.progress(Progress{Kernel: ref, Stage: "image"})
-	img, err := l.buildImage(ctx, agent, k)
-	if err != nil {
-		return nil, err
-	}
-	out.Image, run.Tool = img.Digest, img.BuildID
+	k, img := g.Kernel, g.Image
+	run.Tool = img.BuildID
 	accel, why, err := l.chooseAccel(ctx, k)
 	if err != nil {
 		return nil, err

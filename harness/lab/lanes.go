@@ -104,7 +104,7 @@ func (t *trial) sideBySide(ctx context.Context, all []*cases.Case, lists [][]*ca
 	for i, sub := range subs {
 		t.takeIn(sub, lists[i])
 	}
-	t.orderWorlds(all)
+	orderWorlds(t.out, all)
 }
 
 // lane is the trial of a part of the cases. The first lane has the directory of the trial.
@@ -159,7 +159,7 @@ func merged(a, b map[string]result.RuleText) map[string]result.RuleText {
 }
 
 // orderWorlds puts the set-ups into the order that they have on one machine.
-func (t *trial) orderWorlds(all []*cases.Case) {
+func orderWorlds(k *result.KernelRun, all []*cases.Case) {
 	type key struct {
 		group string
 		index int
@@ -167,12 +167,12 @@ func (t *trial) orderWorlds(all []*cases.Case) {
 	place := map[key]int{}
 	together, alone := plan.Alone(all)
 	for _, c := range slices.Concat(controlsFirst(together), alone) {
-		k := key{c.World.Group.Name, c.World.Index}
-		if _, known := place[k]; !known {
-			place[k] = len(place)
+		at := key{c.World.Group.Name, c.World.Index}
+		if _, known := place[at]; !known {
+			place[at] = len(place)
 		}
 	}
-	slices.SortStableFunc(t.out.Worlds, func(a, b result.WorldResult) int {
+	slices.SortStableFunc(k.Worlds, func(a, b result.WorldResult) int {
 		return cmp.Compare(place[key{a.Group, a.Index}], place[key{b.Group, b.Index}])
 	})
 }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/wire"
@@ -147,17 +146,7 @@ func (r *runner) kernel(ctx context.Context, ref string, p *plan.Plan, index int
 		if kept := l.kept(ctx, ref, p, index, err); kept != nil {
 			return kept
 		}
-		out.Error = err.Error()
-		var mistake *kernel.UsageError
-		var unfit *unfitError
-		switch {
-		case ctx.Err() != nil:
-			out.Error = stopOf(ctx).Kernel()
-		case errors.As(err, &mistake):
-			out.Cause = err
-		case kernel.Unbuildable(err), errors.As(err, &unfit):
-			out.Unbuilt = true
-		}
+		untried(ctx, out, err)
 		return &kernelOutcome{KernelRun: out, tool: own.Tool}
 	}
 	t.dir = filepath.Join(l.Dir, kernelDir(index))

@@ -45,6 +45,21 @@ func (p *Plan) Cut(s Shard, of func(kernel string) Cost) *Plan {
 	return &out
 }
 
+// Slice is the cases of one kernel from one place to another, in the order of ByWorld.
+type Slice struct{ From, To int }
+
+// Slices cuts the cases of a kernel into parts that cost at most about most, but for the boot, which each pays.
+func (p *Plan) Slices(kernel string, of Cost, most int64) []Slice {
+	l := p.Only(kernel).line(func(string) Cost { return of })
+	all := l.kernels[0]
+	n := max(1, int((all.upTo[len(all.cases)]+most-1)/max(1, most)))
+	var out []Slice
+	for _, part := range l.fill(l.best(n, false), false) {
+		out = append(out, Slice{part[0].from, part[0].to})
+	}
+	return out
+}
+
 // Only returns the plan with one of its kernels.
 func (p *Plan) Only(kernel string) *Plan {
 	out := *p

@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +42,19 @@ type Config struct {
 	Config    string
 	Fragments []string
 	Make      []string
+}
+
+// ReadFile reads a plan file; "" is FileName, which need not exist: then it returns nil.
+func ReadFile(name string) (*File, error) {
+	path := cmp.Or(name, FileName)
+	text, err := os.ReadFile(path)
+	switch {
+	case name == "" && errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, usage.Errorf("read the plan: %w", err)
+	}
+	return ParseFile(path, string(text))
 }
 
 // ParseFile reads the text of a plan file. An unknown key and a value of the wrong type are errors.

@@ -25,6 +25,8 @@ type Request struct {
 	Matching []string
 	// Stdin is the text of the case file - among Args.
 	Stdin string
+	// Texts, if not nil, are the texts of the case files among Args, by their names. Then no file is read.
+	Texts map[string]string
 	// Extend adds groups to the corpus and returns patterns that choose them; nil adds none.
 	Extend func(ctx context.Context, c *cases.Corpus) (patterns []string, err error)
 }
@@ -34,7 +36,7 @@ type Request struct {
 // the error must name similar ones. The error is a *usage.Error for a mistake of the user,
 // and the context's cause if ctx ends first.
 func Load(ctx context.Context, r Request) (*Plan, error) {
-	if groups := groupsOf(r.Args); r.Extend == nil && len(groups) > 0 {
+	if groups := r.groups(); r.Extend == nil && len(groups) > 0 {
 		if corpus, err := cases.LoadGroups(ctx, groups...); err == nil {
 			if p, err := r.expand(ctx, corpus); err == nil {
 				return p, nil
@@ -51,13 +53,13 @@ func Load(ctx context.Context, r Request) (*Plan, error) {
 	return r.expand(ctx, corpus)
 }
 
-// groupsOf returns the groups that the arguments can select, or none if all groups must be
+// groups returns the groups that the arguments can select, or none if all groups must be
 // read to know. A user's file can have the name of a built-in group.
-func groupsOf(args []string) []string {
+func (r *Request) groups() []string {
 	var out []string
-	for _, arg := range args {
+	for _, arg := range r.Args {
 		group, _, _ := strings.Cut(arg, "/")
-		if IsFile(arg) {
+		if r.isFile(arg) {
 			group = cases.GroupOf(arg)
 		}
 		if strings.Contains(group, "*") || cases.IsSweep(arg) {
@@ -89,15 +91,30 @@ func IsFile(arg string) bool {
 	return err == nil && !info.IsDir()
 }
 
+// isFile reports whether an argument is a case file of the request.
+func (r *Request) isFile(arg string) bool {
+	if r.Texts != nil {
+		_, ok := r.Texts[arg]
+		return ok
+	}
+	return IsFile(arg)
+}
+
 // addFile reads a case file into the corpus, in place of a built-in group with its name.
 func (r *Request) addFile(ctx context.Context, corpus *cases.Corpus, arg string) (*cases.Group, error) {
-	if arg != Stdin {
+	name, text := StdinFile, r.Stdin
+	switch given, ok := r.Texts[arg]; {
+	case ok && arg != Stdin:
+		name, text = arg, given
+	case ok:
+		text = given
+	case arg != Stdin:
 		return corpus.AddFile(ctx, arg)
 	}
-	if err := textfile.Check(StdinFile, []byte(r.Stdin)); err != nil {
+	if err := textfile.Check(name, []byte(text)); err != nil {
 		return nil, err
 	}
-	if err := corpus.Add(ctx, StdinFile, r.Stdin); err != nil {
+	if err := corpus.Add(ctx, name, text); err != nil {
 		return nil, err
 	}
 	return corpus.Groups[len(corpus.Groups)-1], nil
@@ -108,7 +125,7 @@ func (r *Request) expand(ctx context.Context, corpus *cases.Corpus) (*Plan, erro
 	var patterns, groups []string
 	files := map[string]string{}
 	for _, arg := range r.Args {
-		if !IsFile(arg) {
+		if !r.isFile(arg) {
 			patterns = append(patterns, arg)
 			continue
 		}

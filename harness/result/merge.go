@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,6 +81,7 @@ func mergeable(parts []*Run) error {
 // merged merges the parts of a kernel's run.
 func merged(parts []part, dir string) (*KernelRun, error) {
 	k := *parts[0].KernelRun
+	k.Rules = maps.Clone(k.Rules)
 	k.Boots, k.Cases, k.packed, k.Worlds, k.Decide, k.Absent = nil, nil, nil, nil, 0, 0
 	at, accels := map[string]int{}, []string{}
 	for _, p := range parts {
@@ -122,6 +124,11 @@ func (k *KernelRun) add(p part, at map[string]int, dir string) error {
 	k.Decide += part.Decide
 	k.Absent += part.Absent
 	k.Worlds = append(k.Worlds, part.Worlds...)
+	if k.Rules == nil {
+		k.Rules = maps.Clone(part.Rules)
+	} else {
+		maps.Copy(k.Rules, part.Rules)
+	}
 	for _, d := range part.Drift {
 		if !slices.Contains(k.Drift, d) {
 			k.Drift = append(k.Drift, d)

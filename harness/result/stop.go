@@ -7,6 +7,7 @@ type Stop string
 const (
 	StopSignal   Stop = ""
 	StopFailFast Stop = "failfast" // --failfast ended it
+	StopDetached Stop = "detached" // a farm goes on with it
 	StopRunning  Stop = "running"  // it has not ended; never stored
 	StopKilled   Stop = "killed"   // its process ended without storing it; never stored
 	StopStore    Stop = "store"    // its records could not be written; never stored
@@ -16,6 +17,7 @@ const (
 var stops = map[Stop]struct{ word, run, test string }{
 	StopSignal:   {"interrupted", "the run was interrupted", "the run was interrupted"},
 	StopFailFast: {"stopped", "--failfast stopped the run at the first failure", "not run: stopped by --failfast"},
+	StopDetached: {"detached", "the farm goes on with the run", "no result yet: the farm goes on with the run"},
 	StopRunning:  {"running", "the run is still running", "not run yet: the run is still running"},
 	StopKilled:   {"killed", "the run was killed", "not run: the run was killed"},
 	StopStore:    {"stopped", "the run could not be stored", "not run: the run could not be stored"},

@@ -48,7 +48,7 @@ func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
 	o = bisect.Options{Question: &f.q, Out: f.out, Kernel: a.kernelOptions(), Log: a.note,
 		Args: append([]string{self}, os.Args[1:]...)}
 	o.Kernel.Offline = f.offline
-	if o.Kernel.Build, err = f.build.options(); err != nil {
+	if o.Kernel.Build, err = f.build.Options(); err != nil {
 		return o, err
 	}
 	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
@@ -126,14 +126,14 @@ func (a *app) bisect(c *cobra.Command, f *bisectFlags) error {
 		return err
 	}
 	if f.resume == "" {
-		f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.config, f.build.fragments, f.build.vars, f.build.without
+		f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.Config, f.build.Fragments, f.build.Vars, f.build.Without
 	} else {
 		q, err := bisect.ReadQuestion(f.resume)
 		if err != nil {
 			return err
 		}
 		f.q = *q
-		f.build.config, f.build.fragments, f.build.vars, f.build.without = q.Config, q.Fragments, q.Make, q.Without
+		f.build.Config, f.build.Fragments, f.build.Vars, f.build.Without = q.Config, q.Fragments, q.Make, q.Without
 	}
 	o, err := f.options(a)
 	if err != nil {
@@ -194,7 +194,7 @@ func (a *app) series(ctx context.Context, f *searchFlags, base, patches string) 
 		return err
 	}
 	f.q.Good, f.q.Bad = base, base+"+"+patches
-	f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.config, f.build.fragments, f.build.vars, f.build.without
+	f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.Config, f.build.Fragments, f.build.Vars, f.build.Without
 	o, err := f.options(a)
 	if err != nil {
 		return err

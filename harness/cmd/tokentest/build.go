@@ -3,67 +3,30 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/choose"
 	"tokentest/harness/kernel"
-	"tokentest/harness/usage"
-	"tokentest/kconfig"
 )
 
 // buildFlags say how kernels are built from source.
-type buildFlags struct {
-	config    string
-	fragments []string
-	vars      []string
-	jobs      int
-	without   []string
-	objects   string
-}
+type buildFlags struct{ choose.Build }
 
 var buildNames = []string{"config", "fragment", "without", "make", "objects", "build-jobs"}
 
 func (f *buildFlags) register(fl *pflag.FlagSet) {
-	fl.StringVar(&f.config, "config", "",
+	fl.StringVar(&f.Config, "config", "",
 		"build with the .config `FILE` to begin with, or :PATH+PATH of the source (default: everything off)")
-	fl.StringArrayVar(&f.fragments, "fragment", nil,
+	fl.StringArrayVar(&f.Fragments, "fragment", nil,
 		"merge `FRAGMENT` into it: base, token, debug or a file; may be repeated (default base and token)")
-	fl.StringArrayVar(&f.without, "without", nil, "switch `OPTION` off, and what depends on it; may be repeated")
-	fl.StringVar(&f.objects, "objects", "",
+	fl.StringArrayVar(&f.Without, "without", nil, "switch `OPTION` off, and what depends on it; may be repeated")
+	fl.StringVar(&f.Objects, "objects", "",
 		"keep objects under `NAME`, so that a build with another configuration compiles only what differs")
-	fl.StringArrayVar(&f.vars, "make", nil, "give make `VAR=VALUE`, such as LLVM=1; may be repeated")
-	fl.IntVar(&f.jobs, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
-}
-
-func (f *buildFlags) options() (kernel.BuildOptions, error) {
-	o := kernel.BuildOptions{Config: f.config, Make: f.vars, Jobs: f.jobs, Objects: f.objects}
-	if f.objects != "" && !objectsName.MatchString(f.objects) {
-		return o, usage.Errorf("--objects %q: use letters, digits, dots and dashes", f.objects)
-	}
-	if f.config != "" && !strings.HasPrefix(f.config, ":") {
-		if stat, err := os.Stat(f.config); err != nil || stat.IsDir() {
-			return o, usage.Errorf("--config %s: no such file", f.config)
-		}
-	}
-	for _, v := range f.vars {
-		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsAny(name, " \t-") {
-			return o, usage.Errorf("--make %q: must be VAR=VALUE", v)
-		}
-	}
-	for _, name := range f.fragments {
-		list, err := kconfig.ReadFragment(name)
-		if err != nil {
-			return o, usage.Errorf("--fragment: %w", err)
-		}
-		o.Fragments = append(o.Fragments, list...)
-	}
-	err := f.switchOff(&o)
-	return o, err
+	fl.StringArrayVar(&f.Vars, "make", nil, "give make `VAR=VALUE`, such as LLVM=1; may be repeated")
+	fl.IntVar(&f.Jobs, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
 }
 
 // unused says which flag has no effect, because no kernel of a plan is built.
@@ -71,26 +34,6 @@ func (a *app) unused(given []string, kernels []string) {
 	if len(given) > 0 && !slices.ContainsFunc(kernels, kernel.IsBuilt) {
 		a.note("%s has no effect: no kernel of the run is built, as src: and git: are", given[0])
 	}
-}
-
-var objectsName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
-
-// switchOff adds the options of --without to the fragments.
-func (f *buildFlags) switchOff(o *kernel.BuildOptions) error {
-	if len(f.without) == 0 {
-		return nil
-	}
-	off, err := kconfig.Without(f.without...)
-	if err != nil {
-		return usage.Errorf("--without: %w", err)
-	}
-	if o.Fragments == nil {
-		if o.Fragments, err = kconfig.Builtin("base", "token"); err != nil {
-			return err
-		}
-	}
-	o.Fragments = append(o.Fragments, off)
-	return nil
 }
 
 func (a *app) kernelBuildCmd() *cobra.Command {
@@ -109,7 +52,7 @@ patches, configuration and tools are built once.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, refs []string) error {
 			var err error
-			if o.Build, err = f.options(); err != nil {
+			if o.Build, err = f.Options(); err != nil {
 				return err
 			}
 			a.keep(c.Context())

@@ -19,6 +19,7 @@ import (
 	"tokentest/cases"
 	"tokentest/harness/builtin"
 	"tokentest/harness/cli"
+	"tokentest/harness/cmd/tokentest/farmcmd"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -275,6 +276,7 @@ host, the boot or a control failed, the run was interrupted, or nothing was deci
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no notes")
 	c.AddCommand(topicCmds()...)
 	c.AddCommand(a.seriesCmd())
+	c.AddCommand(farmcmd.Commands(farmcmd.Command{Stdout: a.stdout, Note: a.note, Cache: a.makeCache, Group: group})...)
 	a.completions(c)
 	cli.Arguments(c)
 	a.paste = cli.NewPaste(c, self)

@@ -1,32 +1,16 @@
 package main
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/choose"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/usage"
 )
-
-// readPlanFile reads a plan file. The default one may be absent; then it returns nil.
-func readPlanFile(name string) (*plan.File, error) {
-	path := cmp.Or(name, plan.FileName)
-	text, err := os.ReadFile(path)
-	switch {
-	case name == "" && errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, usage.Errorf("read the plan: %w", err)
-	}
-	return plan.ParseFile(path, string(text))
-}
 
 // adopt takes the values of the file that the command line does not set.
 func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]string, error) {
@@ -73,7 +57,7 @@ const ownMeaning = "own meaning"
 
 // readFile reads the plan file and takes its values.
 func (f *runFlags) readFile(c *cobra.Command, args []string) ([]string, error) {
-	p, err := readPlanFile(f.file)
+	p, err := plan.ReadFile(f.file)
 	if p == nil || err != nil {
 		return args, err
 	}
@@ -88,8 +72,8 @@ func (f *runFlags) vary(list []plan.Variant) error {
 		if v.Config == nil {
 			continue
 		}
-		b := buildFlags{config: v.Config.Config, fragments: v.Config.Fragments, vars: v.Config.Make}
-		o, err := b.options()
+		b := choose.Build{Config: v.Config.Config, Fragments: v.Config.Fragments, Vars: v.Config.Make}
+		o, err := b.Options()
 		if err != nil {
 			return fmt.Errorf("config %s: %w", v.Config.Name, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/cli"
+	"tokentest/harness/farm"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -66,7 +67,7 @@ func (a *app) startAgain(c *cobra.Command, f *runFlags) (resumed bool, err error
 		return false, usage.Errorf("--again: name with --out the directory in which an earlier attempt stored the run")
 	}
 	if f.resume, err = filepath.Abs(f.out); err == nil {
-		resumed, err = lab.Again(f.resume, a.commandLine())
+		resumed, err = lab.Again(f.resume, farm.RedactAll(a.commandLine()))
 	}
 	if !resumed {
 		f.resume = ""

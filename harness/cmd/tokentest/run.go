@@ -16,6 +16,8 @@ import (
 	"tokentest/harness/choose"
 	"tokentest/harness/cli"
 	"tokentest/harness/cover"
+	"tokentest/harness/farm"
+	"tokentest/harness/farm/client"
 	"tokentest/harness/fault"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
@@ -71,6 +73,7 @@ type runFlags struct {
 	failFast, watch  bool
 	repeatAttempt    bool // --again
 	results          progress.Results
+	on               client.Target
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -155,6 +158,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.StringVar(&f.failed, "failed", "", "run what was not as expected in `RUN` (default the newest run), on its kernels")
 	fl.Lookup("failed").NoOptDefVal = runs.Latest
 	fl.StringVar(&f.affectedBy, "affected-by", "", "run the cases that execute what the patch `FILE` changes")
+	fl.Var(&f.on, "on", "run on the farm at `URL`, which farm serve prints, or on local:N: N workers of this host")
 	fl.BoolVar(&f.watch, "watch", false, "run again when the kernel's image or a case file changes, until Ctrl-C")
 	f.registerPlan(fl)
 	cli.Groups(c, runGroups)
@@ -192,12 +196,15 @@ func checkAccel(how string) error {
 }
 
 // check refuses values that a flag's type does not exclude.
-func (f *runFlags) check(a *app) error {
+func (f *runFlags) check(c *cobra.Command, a *app) error {
 	if err := checkAccel(f.accel); err != nil {
 		return err
 	}
 	if f.isolate != "" && f.isolate != "case" && f.isolate != "group" {
 		return usage.Errorf("--isolate %q: must be case or group", f.isolate)
+	}
+	if err := f.on.Check(cli.Given(c, client.Refused...)); err != nil {
+		return err
 	}
 	return errors.Join(choose.CheckExit(a.exit, a.bisecting || f.baseline != ""), f.random.Check())
 }
@@ -211,7 +218,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := f.check(a); err != nil {
+	if err := f.check(c, a); err != nil {
 		return err
 	}
 	p, lists, stdin, err := f.plan(c, a, args)
@@ -238,10 +245,10 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	l.Log, l.Agent = a.note, a.agent
 	a.watch(l, f.console, f.gdb)
-	if err := l.Check(); err != nil {
+	if err := f.on.CheckHost(l); err != nil {
 		return err
 	}
-	line := f.random.Line(a.commandLine())
+	line := farm.RedactAll(f.random.Line(a.commandLine()))
 	if err := a.begin(l, f, line); err != nil {
 		return err
 	}
@@ -259,7 +266,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 		f.results.Stop = func() { stop(lab.ErrFailFast) }
 	}
 	f.results.Follow(l)
-	r, err := l.Run(ctx, p, append([]string{self}, line...))
+	r, err := f.on.Run(ctx, l, p, append([]string{self}, line...), stdin, f.random.Texts)
 	show.End()
 	if errors.Is(err, lab.ErrStale) {
 		return fmt.Errorf("--resume %s: %w", l.Dir, err)
@@ -321,7 +328,7 @@ var runGroups = []cli.Group{
 	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "affected-by", "denylist", "allowlist",
 		"expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
-		"until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
+		"on", "until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
 	{Title: "What counts", Flags: []string{"exit", "allow", "allow-empty", "baseline", "fail-on"}},
 	{Title: "Kernels that are built", Flags: buildNames},
@@ -340,7 +347,7 @@ func (f *runFlags) lab(lists []result.ListEntry) (l *lab.Lab, err error) {
 	case f.isolate != "":
 		l.Snapshot = lab.AlwaysRestore // most machines can start from a snapshot of the first
 	}
-	if l.Build, err = f.build.options(); err != nil {
+	if l.Build, err = f.build.Options(); err != nil {
 		return nil, err
 	}
 	if l.Allow, err = scan.ReadAllow(f.allow); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tokentest/harness/cachedir"
+	"tokentest/harness/farm"
 	"tokentest/harness/plan"
 	"tokentest/harness/runs"
 )
@@ -160,7 +161,7 @@ func TestTopicsAreComplete(t *testing.T) {
 	if found < 20 {
 		t.Errorf("a plan file has %d keys", found)
 	}
-	for _, name := range []string{runs.Variable, cachedir.Variable, formatVariable, originVariable} {
+	for _, name := range []string{runs.Variable, cachedir.Variable, farm.Variable, formatVariable, originVariable} {
 		if !strings.Contains(text["environment"], "| `"+name+"` | ") {
 			t.Errorf("help environment has no %s", name)
 		}

@@ -1,0 +1,142 @@
+package farm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// maxBlob is the largest blob: kernels have up to 60 MB, the archives of parts much less.
+const maxBlob = 512 << 20
+
+// blobTimeout is how long one blob may take.
+const blobTimeout = 10 * time.Minute
+
+// stall is how long a blob that is fetched may bring no further byte. A chunk that the server has lost, or finds
+// damaged, never comes.
+const stall = 10 * time.Second
+
+// sliding is a context whose deadline is always the same time away: the library sets it anew for each read.
+type sliding struct{ context.Context }
+
+// Deadline returns when the next read must have brought something.
+func (s sliding) Deadline() (time.Time, bool) { return time.Now().Add(stall), true }
+
+// DamagedError means that a blob is missing, or is not what its digest says.
+type DamagedError struct {
+	Digest string
+	Err    error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("the blob %s is damaged: %v", e.Digest, e.Err)
+}
+
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// PutFile stores a file, unless the farm has its bytes already. With again it stores them in any case.
+func (q *Queue) PutFile(ctx context.Context, digest, path string, again bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stat, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return q.put(ctx, digest, f, stat.Size(), again)
+}
+
+// PutBytes stores bytes, unless the farm has them, and returns their digest.
+func (q *Queue) PutBytes(ctx context.Context, text []byte, again bool) (digest string, err error) {
+	sum := sha256.Sum256(text)
+	digest = hex.EncodeToString(sum[:])
+	return digest, q.put(ctx, digest, bytes.NewReader(text), int64(len(text)), again)
+}
+
+func (q *Queue) put(ctx context.Context, digest string, r io.Reader, size int64, again bool) error {
+	if size > maxBlob {
+		return fmt.Errorf("store %s in the farm: it has %d bytes, and a blob has at most %d", digest, size, int64(maxBlob))
+	}
+	ctx, stop := context.WithTimeout(ctx, blobTimeout)
+	defer stop()
+	if !again {
+		if info, err := q.blobs.GetInfo(ctx, digest); err == nil && info.Size == uint64(size) {
+			return nil
+		}
+	}
+	h := sha256.New()
+	if _, err := q.blobs.Put(ctx, jetstream.ObjectMeta{Name: digest}, io.TeeReader(r, h)); err != nil {
+		return fmt.Errorf("store %s in the farm: %w", digest, full(err))
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
+		return fmt.Errorf("store %s in the farm: the file changed while it was read", digest)
+	}
+	return nil
+}
+
+// GetFile writes a blob into a file, and verifies it. A blob that is damaged is fetched once more.
+func (q *Queue) GetFile(ctx context.Context, digest, path string) error {
+	err := q.get(ctx, digest, path)
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		err = q.get(ctx, digest, path)
+	}
+	return err
+}
+
+// GetBytes returns a blob, verified.
+func (q *Queue) GetBytes(ctx context.Context, digest string) ([]byte, error) {
+	f, err := os.CreateTemp("", "tokentest-blob-*")
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	defer os.Remove(f.Name())
+	if err := q.GetFile(ctx, digest, f.Name()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(f.Name())
+}
+
+func (q *Queue) get(ctx context.Context, digest, path string) error {
+	ctx, stop := context.WithTimeout(ctx, blobTimeout)
+	defer stop()
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := q.blobs.Get(sliding{ctx}, digest)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return &DamagedError{digest, err}
+	}
+	if err != nil {
+		return fmt.Errorf("fetch %s from the farm: %w", digest, err)
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, maxBlob+1))
+	switch got := hex.EncodeToString(h.Sum(nil)); {
+	case errors.Is(err, jetstream.ErrDigestMismatch):
+		return &DamagedError{digest, err}
+	case err != nil && ctx.Err() == nil && q.nc.IsConnected():
+		return &DamagedError{digest, fmt.Errorf("after %d bytes: %w", n, err)}
+	case err != nil:
+		return fmt.Errorf("fetch %s from the farm: %w", digest, err)
+	case n > maxBlob:
+		return &DamagedError{digest, fmt.Errorf("it has more than %d bytes", int64(maxBlob))}
+	case got != digest:
+		return &DamagedError{digest, fmt.Errorf("its digest is %s", got)}
+	}
+	return f.Close()
+}

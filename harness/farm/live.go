@@ -1,0 +1,18 @@
+package farm
+
+import (
+	"tokentest/harness/result"
+)
+
+// Live is what a worker tells while it does a part. It is for people, and may be lost.
+type Live struct {
+	N       int                `json:"n"`
+	Worker  string             `json:"worker,omitempty"`
+	Host    string             `json:"host,omitempty"`
+	Stage   string             `json:"stage,omitempty"`
+	Began   string             `json:"began,omitempty"`
+	Done    int                `json:"done,omitempty"`
+	Failed  int                `json:"failed,omitempty"`
+	Wrong   *result.CaseResult `json:"wrong,omitempty"` // a result that is not as expected
+	Warning string             `json:"warning,omitempty"`
+}
