@@ -37,7 +37,8 @@ func (d *drawer) looksAtProgram() {
 func (d *drawer) writesSysctl() {
 	d.step("%s write_sysctl %s%s", pick(d, d.actor(), "root"),
 		pick(d, "unprivileged_bpf_disabled=0", "unprivileged_bpf_disabled=2", "unprivileged_bpf_disabled=3",
-			"bpf_stats_enabled=0", "bpf_stats_enabled=2", "bpf_jit_enable=1", "bpf_jit_enable=3", "bpf_jit_harden=0",
+			"bpf_stats_enabled=0", "bpf_stats_enabled=2", "kptr_restrict=0", "kptr_restrict=1", "kptr_restrict=2",
+			"kptr_restrict=3", "bpf_jit_enable=1", "bpf_jit_enable=3", "bpf_jit_harden=0",
 			"bpf_jit_harden=1", "bpf_jit_harden=2", "bpf_jit_harden=3", "bpf_jit_limit=1", "bpf_jit_limit=0x10000000"),
 		d.withCaps())
 }

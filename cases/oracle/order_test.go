@@ -49,9 +49,9 @@ const (
 	stackIDs = "skb-data skb-tstamp context pointer-leak uninit-stack variable-stack "
 	// codeIDs are rules that each concern one program.
 	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
-		"partial-spill add-to-pointer mixed-read blank-slot var-write stale-packet linked-bounds blank-key " +
-		"pointer-key pointer-halves " +
-		"pointer-arithmetic pointer-compare far-stack loop-speculated "
+		"partial-spill add-to-pointer mixed-read blank-slot var-write stale-packet stale-record stale-slice " +
+		"pointer-stored pointer-part linked-bounds blank-key pointer-key pointer-halves pointer-arithmetic " +
+		"pointer-compare far-stack loop-speculated "
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "

@@ -94,6 +94,15 @@ const (
 	CallsProbeReadStr
 	CallsTracePrintk
 	CallsFindSymbol
+	NegatesPointer
+	ExtendsHalf
+	CopiesHalf
+	StoresInValue
+	StoresInRecord
+	StoresInPacket
+	StoresInKeys
+	UsesStaleRecord
+	UsesStaleSlice
 )
 
 const (

@@ -22,6 +22,8 @@ type Settings struct {
 	// HidesPointers says which threads kallsyms_show_value refuses: 0 none, 1
 	// those without CAP_SYSLOG in the initial user namespace, 2 all.
 	HidesPointers int
+	// NoProfiling says that kernel.perf_event_paranoid is above 1: then kptr_restrict=0 hides as 1 does.
+	NoProfiling bool
 	// NoAttach says that kernel.yama.ptrace_scope is 3: no process may attach
 	// to another.
 	NoAttach bool
@@ -72,6 +74,17 @@ func (k *Kernel) Compiles(loader Cred) bool {
 	return !k.Settings.NoJIT && (!k.Settings.JITFull || loader.capable(Initial, uapi.CAP_BPF) ||
 		loader.capable(Initial, uapi.CAP_SYS_ADMIN))
 }
+
+// HidesPointers is Settings.HidesPointers for a value of kernel.kptr_restrict: kallsyms_show_value and
+// kallsyms_for_perf of kernel/ksyms_common.c.
+func HidesPointers(restrict int, noProfiling bool) int {
+	if restrict == 0 && noProfiling {
+		return 1
+	}
+	return min(restrict, hidesFromAll)
+}
+
+const hidesFromAll = 2
 
 // hidesPointers mirrors kallsyms_show_value of kernel/ksyms_common.c if
 // pointers are restricted.

@@ -9,6 +9,7 @@ type SysctlFile uint8
 const (
 	FileUnprivDisabled SysctlFile = iota // kernel.unprivileged_bpf_disabled
 	FileStats                            // kernel.bpf_stats_enabled
+	FileRestrict                         // kernel.kptr_restrict
 	FileJITEnable                        // net.core.bpf_jit_enable
 	FileJITHarden                        // net.core.bpf_jit_harden
 	FileJITLimit                         // net.core.bpf_jit_limit
@@ -18,7 +19,8 @@ const (
 func (f SysctlFile) jit() bool { return f >= FileJITEnable }
 
 // sysctlTop are the greatest values.
-var sysctlTop = map[SysctlFile]int{FileUnprivDisabled: sysctlMax, FileStats: 1, FileJITEnable: 2, FileJITHarden: 2}
+var sysctlTop = map[SysctlFile]int{FileUnprivDisabled: sysctlMax, FileStats: 1, FileRestrict: 2,
+	FileJITEnable: 2, FileJITHarden: 2}
 
 // JITDump is the value of net.core.bpf_jit_enable with which the kernel prints what it compiles.
 const JITDump = 2
@@ -53,6 +55,7 @@ var writeSysctlRules = []rule[*WriteSysctl]{
 			return c.req.File.jit() && c.Caller.Euid != 0 && !c.Caller.capable(Initial, uapi.CAP_NET_ADMIN)
 		}},
 	sysctlNeedsAdmin("no-cap-sys-admin", "bpf_unpriv_handler", FileUnprivDisabled, FileStats),
+	sysctlNeedsAdmin("restrict-no-cap-sys-admin", "proc_dointvec_minmax_sysadmin", FileRestrict),
 	sysctlNeedsAdmin("jit-no-cap-sys-admin", "proc_dointvec_minmax_bpf_enable", FileJITEnable),
 	sysctlNeedsAdmin("harden-no-cap-sys-admin", "proc_dointvec_minmax_bpf_restricted", FileJITHarden),
 	sysctlNeedsAdmin("limit-no-cap-sys-admin", "proc_dolongvec_minmax_bpf_restricted", FileJITLimit),
@@ -100,6 +103,8 @@ func (r *WriteSysctl) decide(w *World, trace *[]Line) Verdict {
 // Apply is what a write that is allowed makes of the settings.
 func (r *WriteSysctl) Apply(s Settings) Settings {
 	switch r.File {
+	case FileRestrict:
+		s.HidesPointers = HidesPointers(r.Value, s.NoProfiling)
 	case FileJITEnable:
 		s.NoJIT = false
 	case FileJITHarden:

@@ -9,17 +9,21 @@ import (
 // The checks of bpf_check that need a privilege of the loader: kernel/bpf/verifier.c, cfg.c and helpers.c.
 
 // helpersBPF are the bodies whose helper bpf_base_func_proto guards with CAP_BPF.
-var helpersBPF = []Body{CallsJiffies64, CallsGetCurrentTask, CallsProbeReadKernel}
+var helpersBPF = []Body{CallsJiffies64, CallsGetCurrentTask, CallsProbeReadKernel, UsesStaleSlice}
 
 // calls reports whether the program calls a helper that is in one of the sets.
 func (a *ProgAttr) calls(k *Kernel, sets ...uapi.HelperSet) bool {
 	return a.Helper != nil && slices.Contains(sets, a.Helper.Set(k.Release))
 }
 
+// baseSockets are the types of which bpf_sk_base_func_proto says it of every helper in uapi.Helpers:
+// sk_filter_func_proto and flow_dissector_func_proto have other helpers beside.
+var baseSockets = []uapi.ProgType{uapi.BPF_PROG_TYPE_SOCKET_FILTER, uapi.BPF_PROG_TYPE_FLOW_DISSECTOR}
+
 // asksBase reports whether the rules cover which helpers the program has: bpf_sk_base_func_proto and
-// bpf_base_func_proto say it of a socket filter, since 6.16 bpf_base_func_proto alone of a syscall program.
+// bpf_base_func_proto say it of a socket's types, since 6.16 bpf_base_func_proto alone of a syscall program.
 func (r *ProgLoad) asksBase(k *Kernel) bool {
-	return r.Type == uapi.BPF_PROG_TYPE_SOCKET_FILTER || r.Type == uapi.BPF_PROG_TYPE_SYSCALL && k.has(linux(6, 16))
+	return slices.Contains(baseSockets, r.Type) || r.Type == uapi.BPF_PROG_TYPE_SYSCALL && k.has(linux(6, 16))
 }
 
 var helperUnknown = rule[*ProgLoad]{id: "helper-not-modelled", blind: true,
@@ -29,7 +33,7 @@ var helperUnknown = rule[*ProgLoad]{id: "helper-not-modelled", blind: true,
 var helperAbsent = rule[*ProgLoad]{id: "helper-absent", fn: "check_helper_call", errno: eINVAL,
 	text: "the program type does not have the helper",
 	holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-		return a.calls(c.Kernel, 0) || c.req.Type != uapi.BPF_PROG_TYPE_SOCKET_FILTER && a.calls(c.Kernel, uapi.HelperSock) ||
+		return a.calls(c.Kernel, 0) || !slices.Contains(baseSockets, c.req.Type) && a.calls(c.Kernel, uapi.HelperSock) ||
 			(a.Body == CallsSysBpf || a.Body == CallsFindSymbol) && c.req.Type != uapi.BPF_PROG_TYPE_SYSCALL
 	})}
 
@@ -61,7 +65,10 @@ func (a *ProgAttr) readsKernel() bool {
 var bodyTypes = map[Body]uapi.ProgType{
 	UsesStalePacket: uapi.BPF_PROG_TYPE_XDP, CallsTracePrintk: uapi.BPF_PROG_TYPE_LIRC_MODE2,
 	TailCalls: uapi.BPF_PROG_TYPE_SOCKET_FILTER, LinksBounds: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
-	AddsToElement: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	AddsToElement: uapi.BPF_PROG_TYPE_SOCKET_FILTER, StoresInValue: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	StoresInRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER, UsesStaleRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	UsesStaleSlice: uapi.BPF_PROG_TYPE_SOCKET_FILTER, StoresInPacket: uapi.BPF_PROG_TYPE_XDP,
+	StoresInKeys: uapi.BPF_PROG_TYPE_FLOW_DISSECTOR,
 }
 
 var bodyUnknown = rule[*ProgLoad]{id: "body-not-modelled", blind: true,
@@ -73,8 +80,11 @@ var bodyUnknown = rule[*ProgLoad]{id: "body-not-modelled", blind: true,
 
 // hasMap reports whether the rules cover what the program does with its map.
 func (a *ProgAttr) hasMap() bool {
-	if a.Body == TailCalls {
+	switch a.Body {
+	case TailCalls:
 		return a.Uses.Map == uapi.BPF_MAP_TYPE_PROG_ARRAY
+	case StoresInRecord, UsesStaleRecord:
+		return a.Uses.Map == uapi.BPF_MAP_TYPE_RINGBUF
 	}
 	return a.Uses.Map == uapi.BPF_MAP_TYPE_HASH && a.Uses.Content != nil && a.Uses.Content.Plain
 }
@@ -198,6 +208,18 @@ var pointerRules = []rule[*ProgLoad]{
 	{id: "stale-packet", fn: "mark_reg_invalid", errno: eACCES,
 		text:  "to use a pointer into a packet that was changed, as a number, needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, UsesStalePacket)},
+	{id: "stale-record", fn: "release_reference", errno: eACCES,
+		text:  "to use a pointer to a record that was given away, as a number, needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, UsesStaleRecord)},
+	{id: "stale-slice", fn: "destroy_if_dynptr_stack_slot", errno: eACCES,
+		text:  "to use a pointer into a dynptr that was overwritten, as a number, needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, UsesStaleSlice)},
+	{id: "pointer-stored", fn: "check_mem_access", errno: eACCES,
+		text:  "to store a pointer in a map, a record, a packet or the keys of a flow needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, StoresInValue, StoresInRecord, StoresInPacket, StoresInKeys)},
+	{id: "pointer-part", fn: "check_alu_op", errno: eACCES,
+		text:  "to negate a pointer, or to take a part of it, needs CAP_PERFMON " + checkedNS,
+		holds: bodyNeeds(uapi.CAP_PERFMON, NegatesPointer, ExtendsHalf, CopiesHalf)},
 	{id: "linked-bounds", fn: "adjust_reg_min_max_vals", errno: eACCES,
 		text:  "only with CAP_BPF " + checkedNS + " the bounds of a number also bound the one made from it",
 		holds: bodyNeeds(uapi.CAP_BPF, LinksBounds)},

@@ -350,6 +350,19 @@ var codeChanges = []func(r *ProgLoad){
 		r.Attr.Body, r.Attr.Uses = LinksBounds,
 			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
 	},
+	func(r *ProgLoad) { r.Attr.Body = NegatesPointer },
+	func(r *ProgLoad) { r.Attr.Body = StoresInPacket },
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = StoresInValue,
+			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
+	},
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = UsesStaleRecord, &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_RINGBUF}
+	},
+	func(r *ProgLoad) {
+		r.Attr.Body, r.Attr.Uses = UsesStaleSlice,
+			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
+	},
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("jiffies64") },
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("spin_lock") },
 	func(r *ProgLoad) { r.Attr.Helper = uapi.HelperNamed("snprintf_btf") },

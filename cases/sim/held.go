@@ -79,7 +79,8 @@ func (s *Sim) writeSysctl(a *actor, st *step.Step) Expect {
 }
 
 var sysctlFiles = map[step.Key]oracle.SysctlFile{
-	step.KeyValue: oracle.FileUnprivDisabled, step.KeyStats: oracle.FileStats, step.KeyJITOn: oracle.FileJITEnable,
+	step.KeyValue: oracle.FileUnprivDisabled, step.KeyStats: oracle.FileStats, step.KeyRestrict: oracle.FileRestrict,
+	step.KeyJITOn:  oracle.FileJITEnable,
 	step.KeyHarden: oracle.FileJITHarden, step.KeyJITLimit: oracle.FileJITLimit,
 }
 

@@ -132,6 +132,10 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyMaskedAdd: oracle.AddsToElement, step.BodyTailCall: oracle.TailCalls, step.BodyNotTaken: oracle.HasNotTaken,
 	step.BodyProbeRead: oracle.CallsProbeRead, step.BodyProbeReadStr: oracle.CallsProbeReadStr,
 	step.BodyTracePrintk: oracle.CallsTracePrintk, step.BodyFindSymbol: oracle.CallsFindSymbol,
+	step.BodyNegate: oracle.NegatesPointer, step.BodyExtendHalf: oracle.ExtendsHalf, step.BodyCopyHalf: oracle.CopiesHalf,
+	step.BodyStoreValue: oracle.StoresInValue, step.BodyStoreRecord: oracle.StoresInRecord,
+	step.BodyStorePacket: oracle.StoresInPacket, step.BodyStoreKeys: oracle.StoresInKeys,
+	step.BodyStaleRecord: oracle.UsesStaleRecord, step.BodyStaleSlice: oracle.UsesStaleSlice,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {

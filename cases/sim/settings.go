@@ -8,7 +8,6 @@ import (
 // The values at which a setting begins to restrict.
 const (
 	paranoidPointers = 2 // kernel.perf_event_paranoid, kallsyms_for_perf
-	hidesFromAll     = 2 // kernel.kptr_restrict
 	noAttach         = 3 // kernel.yama.ptrace_scope, YAMA_SCOPE_NO_ATTACH
 )
 
@@ -22,23 +21,16 @@ func settingsOf(f *step.Facts) oracle.Settings {
 	lockdown, _ := f.Running(step.Lockdown)
 	harden, _ := f.Running(step.JITHarden)
 	scope, _ := f.Running(step.PtraceScope)
+	restrict, _ := f.Running(step.KptrRestrict)
+	paranoid, _ := f.Running(step.PerfParanoid)
 	return oracle.Settings{
 		Lockdown:       oracle.Lockdown(lockdown),
 		NoJIT:          is(step.JITEnable, 0),
 		Blinds:         int(harden),
 		HidesSymbols:   is(step.JITKallsyms, 0),
-		HidesPointers:  hidesPointers(f),
+		HidesPointers:  oracle.HidesPointers(int(restrict), paranoid >= paranoidPointers),
+		NoProfiling:    paranoid >= paranoidPointers,
 		NoAttach:       scope >= noAttach,
 		AlwaysCompiles: f.Config["BPF_JIT_ALWAYS_ON"] == "y",
 	}
-}
-
-// hidesPointers is whom kallsyms_show_value refuses.
-func hidesPointers(f *step.Facts) int {
-	restrict, _ := f.Running(step.KptrRestrict)
-	paranoid, _ := f.Running(step.PerfParanoid)
-	if restrict == 0 && paranoid >= paranoidPointers {
-		return 1
-	}
-	return int(min(restrict, hidesFromAll))
 }

@@ -48,6 +48,15 @@ const (
 	BodyProbeReadStr     // reads a text there
 	BodyTracePrintk      // writes a line for those who trace
 	BodyFindSymbol       // asks for the address of a function of the kernel
+	BodyNegate           // negates a pointer
+	BodyExtendHalf       // extends the sign of the lower half of a pointer
+	BodyCopyHalf         // copies the lower half of a pointer
+	BodyStoreValue       // stores a pointer in a map
+	BodyStoreRecord      // stores a pointer in a record of a ringbuf
+	BodyStorePacket      // stores a pointer in a packet
+	BodyStoreKeys        // stores a pointer in the keys of a flow
+	BodyStaleRecord      // uses a pointer to a record after it has given the record away
+	BodyStaleSlice       // uses a pointer into a dynptr after it has overwritten the dynptr
 )
 
 // bodyRow is what a kernel must have for a body.
@@ -114,6 +123,15 @@ var bodyRows = []bodyRow{
 	BodyProbeReadStr:     {name: "probe_read_str", config: bpfEvents},
 	BodyTracePrintk:      {name: "trace_printk", config: bpfEvents},
 	BodyFindSymbol:       {name: "find_symbol", config: "KALLSYMS"},
+	BodyNegate:           {name: "negate"},
+	BodyExtendHalf:       {name: "extend_half"},
+	BodyCopyHalf:         {name: "copy_half"},
+	BodyStoreValue:       {name: "store_value", maps: true},
+	BodyStoreRecord:      {name: "store_record", maps: true},
+	BodyStorePacket:      {name: "store_packet", config: "NET"},
+	BodyStoreKeys:        {name: "store_keys", config: "NET"},
+	BodyStaleRecord:      {name: "stale_record", maps: true},
+	BodyStaleSlice:       {name: "stale_slice", maps: true},
 }
 
 // Bodies are the bodies as a case file spells them.

@@ -116,6 +116,7 @@ const (
 	KeyLength   // info_len
 	KeyStats    // kernel.bpf_stats_enabled
 	KeyJITOn    // net.core.bpf_jit_enable
+	KeyRestrict // kernel.kptr_restrict
 	KeyHarden   // net.core.bpf_jit_harden
 	KeyJITLimit // net.core.bpf_jit_limit
 

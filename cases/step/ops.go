@@ -903,10 +903,12 @@ var operations = [Ops]Operation{
 	},
 	OpWriteSysctl: {
 		Name: "write_sysctl", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 2},
-		Doc: "the actor itself writes a sysctl of bpf(2); those of net.core have their values again after the world",
+		Doc: "the actor itself writes a sysctl of bpf(2); but for the first two they have their values " +
+			"again after the world",
 		Params: []Param{
 			{Key: KeyValue, Name: "unprivileged_bpf_disabled", Kind: KindNum, Doc: "0, 1 or 2", Use: OneOf},
 			{Key: KeyStats, Name: "bpf_stats_enabled", Kind: KindNum, Doc: "or this one: 0 or 1", Use: OneOf},
+			{Key: KeyRestrict, Name: "kptr_restrict", Kind: KindNum, Doc: "or kernel.kptr_restrict: 0, 1 or 2", Use: OneOf},
 			{Key: KeyJITOn, Name: "bpf_jit_enable", Kind: KindNum, Doc: "or net.core.bpf_jit_enable: 1 or 2", Use: OneOf},
 			{Key: KeyHarden, Name: "bpf_jit_harden", Kind: KindNum, Doc: "or net.core.bpf_jit_harden: 0, 1 or 2", Use: OneOf},
 			{Key: KeyJITLimit, Name: "bpf_jit_limit", Kind: KindNum, Use: OneOf,

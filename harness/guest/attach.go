@@ -218,14 +218,18 @@ func (g *agent) attachedTo(spot *step.SpotShape) ([]uint32, uapi.Errno) {
 	r.u32(uapi.Attr_query_prog_cnt, maxAttached)
 	_, errno := bpf(uapi.BPF_PROG_QUERY, &r)
 	runtime.KeepAlive(ids)
-	if errno == uapi.Errno(unix.ENOENT) { // tcx_prog_query: the device has none
+	switch errno {
+	case 0:
+	case uapi.Errno(unix.ENOENT): // tcx_prog_query: the device has none
 		return nil, 0
+	default: // the number of programs is not filled in
+		return nil, errno
 	}
 	out := make([]uint32, min(maxAttached, r.get(uapi.Attr_query_prog_cnt)))
 	for i := range out {
 		out[i] = binary.LittleEndian.Uint32(ids[i*wordSize:])
 	}
-	return out, errno
+	return out, 0
 }
 
 // detachAll removes what programs of an earlier world are attached.
@@ -236,7 +240,10 @@ func (g *agent) detachAll() error {
 	g.attached = false
 	for _, to := range append([]step.Spot{step.SpotSkMsg}, step.Queried...) {
 		spot := to.Shape()
-		ids, _ := g.attachedTo(spot)
+		ids, errno := g.attachedTo(spot)
+		if errno != 0 && errno != uapi.Errno(unix.EINVAL) { // EINVAL: the kernel has no such place
+			return fmt.Errorf("find what is attached to %s: %w", spot.Name, unix.Errno(errno))
+		}
 		for _, id := range ids {
 			var by attr
 			by.u32(uapi.Attr_start_id, id)

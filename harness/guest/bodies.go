@@ -40,6 +40,20 @@ func mapBody(b step.Body, fd int) []byte {
 	case step.BodyMaskedAdd:
 		insns = withElement(asm.LoadMem(asm.R2, asm.R0, 0, asm.Word), asm.And.Imm(asm.R2, 3), asm.Add.Reg(asm.R0, asm.R2),
 			asm.LoadMem(asm.R3, asm.R0, 0, asm.Byte))
+	case step.BodyStoreValue:
+		insns = withElement(asm.StoreMem(asm.R0, 0, asm.R10, asm.Word))
+	case step.BodyStoreRecord:
+		insns = withRecord(asm.StoreMem(asm.R0, 0, asm.R10, asm.DWord), asm.Mov.Reg(asm.R1, asm.R0),
+			asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call())
+	case step.BodyStaleRecord:
+		insns = withRecord(asm.Mov.Reg(asm.R6, asm.R0), asm.Mov.Reg(asm.R1, asm.R0), asm.Mov.Imm(asm.R2, 0),
+			asm.FnRingbufSubmit.Call(), asm.Mov.Reg(asm.R2, asm.R6))
+	case step.BodyStaleSlice: // a dynptr of the element's four bytes, at -32
+		insns = withElement(asm.Mov.Reg(asm.R1, asm.R0), asm.Mov.Imm(asm.R2, 4), asm.Mov.Imm(asm.R3, 0),
+			asm.Mov.Reg(asm.R4, asm.R10), asm.Add.Imm(asm.R4, -32), asm.FnDynptrFromMem.Call(),
+			asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -32), asm.Mov.Imm(asm.R2, 0), asm.Mov.Imm(asm.R3, 4),
+			asm.FnDynptrData.Call(), asm.JEq.Imm(asm.R0, 0, out), asm.Mov.Reg(asm.R6, asm.R0), asm.Mov.Imm(asm.R2, 0),
+			asm.StoreMem(asm.R10, -32, asm.R2, asm.DWord), asm.Mov.Reg(asm.R2, asm.R6))
 	case step.BodyTailCall:
 		return withMap(marshal(leave(asm.LoadMapPtr(asm.R2, 0), asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call())), fd)
 	default:
@@ -54,6 +68,13 @@ func withElement(insns ...asm.Instruction) asm.Instructions {
 		asm.StoreMem(asm.R10, -8, asm.R4, asm.DWord),
 		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, out)},
 		insns...)
+	return append(all, asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return())
+}
+
+// withRecord reserves a record of eight bytes, and does something with it if it is there.
+func withRecord(insns ...asm.Instruction) asm.Instructions {
+	all := append(asm.Instructions{asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
+		asm.FnRingbufReserve.Call(), asm.JEq.Imm(asm.R0, 0, out)}, insns...)
 	return append(all, asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return())
 }
 
@@ -163,6 +184,29 @@ func guardedBody(b step.Body) []byte {
 		insns = append(onStack(asm.R1), leave(asm.Mov.Imm(asm.R2, 1), asm.FnTracePrintk.Call())...)
 	case step.BodyFindSymbol:
 		insns = findSymbol()
+	default:
+		return pointerBody(b)
+	}
+	return marshal(insns)
+}
+
+// pointerBody returns the instructions of a body that makes a number of a pointer, nil for another.
+func pointerBody(b step.Body) []byte {
+	var insns asm.Instructions
+	switch b {
+	case step.BodyNegate:
+		insns = leave(asm.Mov.Reg(asm.R2, asm.R1), asm.Neg.Imm(asm.R2, 0))
+	case step.BodyExtendHalf: // r2 = (s32) r1
+		insns = leave(asm.MovSX32.Reg(asm.R2, asm.R1))
+	case step.BodyCopyHalf:
+		insns = leave(asm.Mov.Reg32(asm.R2, asm.R1))
+	case step.BodyStorePacket: // ctx->data, ctx->data_end
+		insns = asm.Instructions{asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
+			asm.Mov.Reg(asm.R4, asm.R2), asm.Add.Imm(asm.R4, 8), asm.JGT.Reg(asm.R4, asm.R3, out),
+			asm.StoreMem(asm.R2, 0, asm.R10, asm.DWord), asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return()}
+	case step.BodyStoreKeys:
+		insns = leave(asm.LoadMem(asm.R2, asm.R1, int16(uapi.SkBuff_flow_keys.Off), asm.DWord),
+			asm.StoreMem(asm.R2, 0, asm.R10, asm.Word))
 	default:
 		return nil
 	}

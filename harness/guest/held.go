@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -154,8 +155,11 @@ const (
 // sysctlFiles are the files of the sysctls that a step writes.
 var sysctlFiles = map[step.Key]string{
 	step.KeyValue: unprivDisabled.File, step.KeyStats: "/proc/sys/kernel/bpf_stats_enabled",
-	step.KeyJITOn: jitFiles + "enable", step.KeyHarden: jitFiles + "harden", step.KeyJITLimit: jitFiles + "limit",
+	step.KeyRestrict: "/proc/sys/kernel/kptr_restrict", step.KeyJITOn: jitFiles + "enable", step.KeyHarden: jitFiles + "harden", step.KeyJITLimit: jitFiles + "limit",
 }
+
+// lasting are the sysctls that the end of the world does not set again in this way.
+var lasting = []step.Key{step.KeyValue, step.KeyStats}
 
 const jitFiles = "/proc/sys/net/core/bpf_jit_"
 
@@ -184,8 +188,8 @@ func (a *actor) writeSysctl(s *step.Step) (int, step.Observation) {
 // writeSysctl has an actor write a sysctl after all earlier steps, and notes its value.
 func (g *agent) writeSysctl(p *player, s *step.Step) (step.Observation, error) {
 	file, _ := sysctlOf(s)
-	jit := strings.HasPrefix(file, jitFiles)
-	if jit {
+	restored := !slices.ContainsFunc(lasting, func(k step.Key) bool { return sysctlFiles[k] == file })
+	if restored {
 		if err := g.settle(p); err != nil {
 			return step.Observation{}, err
 		}
@@ -197,7 +201,7 @@ func (g *agent) writeSysctl(p *player, s *step.Step) (step.Observation, error) {
 	if v, ok := s.Num(step.KeyValue); ok && err == nil && o.Errno == 0 {
 		g.sysctl = int(v)
 	}
-	if jit && err == nil { // what comes after it must see it
+	if restored && err == nil { // what comes after it must see it
 		err = g.settle(nil)
 	}
 	return o, err
