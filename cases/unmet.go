@@ -64,8 +64,8 @@ func decidedBefore(s *step.Step, v *oracle.Verdict) bool {
 		slices.Contains([]uapi.Errno{uapi.Errno(unix.EPERM), uapi.Errno(unix.EBADF)}, v.Errno)
 }
 
-// late are the functions of the verifier that ask for a capability after it has looked for the type of the kernel's BTF:
-// without CONFIG_DEBUG_INFO_BTF the answer is ENOTSUPP.
+// late are the functions of the verifier that ask for a capability after it has looked for a type of the kernel's
+// BTF: without CONFIG_DEBUG_INFO_BTF the answer is ENOTSUPP.
 var late = []string{"check_kfunc_call", "check_ptr_to_btf_access", "check_ptr_to_map_access"}
 
 // withEverything is the kernel with everything compiled in.

@@ -52,7 +52,8 @@ func TestLacks(t *testing.T) {
 			"owner prog_load type=socket_filter prog=read_map map=m token=t caps=CAP_BPF => EPERM", off(btf), btf},
 		{"a check that comes before BTF", "root sysctl unprivileged_bpf_disabled=0\n" +
 			"owner prog_load type=socket_filter prog=kfunc token=t caps=none => EPERM", off(btf), ""},
-		{"a helper that returns a type", "owner prog_load type=socket_filter helper=get_current_task_btf token=t", off(btf), btf},
+		{"a helper that returns a type", "owner prog_load type=socket_filter helper=get_current_task_btf token=t", off(btf),
+			btf},
 		{"a struct_ops map", "root call cmd=prog_assoc_struct_ops => ?", off(btf), btf},
 		{"a field with a type of the kernel", "owner btf_load field=kptr token=t", off(btf), btf},
 		{"a field without one", "owner btf_load field=timer token=t", off(btf), ""},

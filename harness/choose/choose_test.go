@@ -127,7 +127,8 @@ func TestCheckExit(t *testing.T) {
 		other bool
 		want  string // in the error; "" for none
 	}{
-		{ExitVerdict, true, ""}, {ExitRecord, false, ""}, {ExitRecord, true, "leave out --bisect"}, {"x", false, "must be verdict"},
+		{ExitVerdict, true, ""}, {ExitRecord, false, ""}, {ExitRecord, true, "leave out --bisect"},
+		{"x", false, "must be verdict"},
 	} {
 		err := CheckExit(tt.value, tt.other)
 		if tt.want == "" && err != nil || tt.want != "" && (!isUsage(err) || !strings.Contains(err.Error(), tt.want)) {

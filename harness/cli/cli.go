@@ -36,8 +36,8 @@ func FlagError(c *cobra.Command, err error) error {
 	return usage.Errorf("%w", err)
 }
 
-// Arguments words what c and its commands say about the number of their arguments: the usage line, as a *usage.Error. An
-// error of their own that is one stays.
+// Arguments words what c and its commands say about the number of their arguments: the usage line, as a *usage.Error.
+// An error of their own that is one stays.
 func Arguments(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {

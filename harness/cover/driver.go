@@ -55,8 +55,8 @@ func (o *Options) Machines() lab.Lab {
 	return l
 }
 
-// Run runs the cases and returns what they executed of the kernel, and the run itself. An error that comes with a report
-// is ErrJudged.
+// Run runs the cases and returns what they executed of the kernel, and the run itself. An error that comes with a
+// report is ErrJudged.
 func Run(ctx context.Context, o Options) (*Report, *result.Run, error) {
 	var judged []Judged
 	if o.Expect != "" {

@@ -238,8 +238,12 @@ func (g *agent) detachAll() error {
 		return nil
 	}
 	g.attached = false
+	a := actor{caller: g.caller}
 	for _, to := range append([]step.Spot{step.SpotSkMsg}, step.Queried...) {
 		spot := to.Shape()
+		if a.target(spot) < 0 { // it could not be made
+			continue
+		}
 		ids, errno := g.attachedTo(spot)
 		if errno != 0 && errno != uapi.Errno(unix.EINVAL) { // EINVAL: the kernel has no such place
 			return fmt.Errorf("find what is attached to %s: %w", spot.Name, unix.Errno(errno))
@@ -251,7 +255,7 @@ func (g *agent) detachAll() error {
 			if errno != 0 {
 				return fmt.Errorf("open program %d, which is attached to %s: %w", id, spot.Name, unix.Errno(errno))
 			}
-			a, s := actor{caller: g.caller}, &step.Step{Args: []step.Arg{{Key: step.KeySpot, Num: uint64(to)}}}
+			s := &step.Step{Args: []step.Arg{{Key: step.KeySpot, Num: uint64(to)}}}
 			_, errno = bpf(uapi.BPF_PROG_DETACH, a.fillStep(s, prog))
 			closeFD(prog)
 			if errno != 0 {

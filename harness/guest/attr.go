@@ -1,12 +1,9 @@
 package guest
 
 import (
-	"encoding/binary"
 	"runtime"
-	"strings"
 	"unsafe"
 
-	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/step"
@@ -107,69 +104,6 @@ func (a *attr) name(f uapi.Field, s *step.Step) {
 func has(s *step.Step, k step.Key) bool {
 	_, ok := s.Num(k)
 	return ok
-}
-
-const subprog = "subprog"
-
-// bodyOf returns the instructions of a body, nil for none.
-func bodyOf(b step.Body) []byte {
-	leave := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
-	var insns asm.Instructions
-	switch b {
-	case step.BodyJiffies64:
-		insns = append(asm.Instructions{asm.FnJiffies64.Call()}, leave...)
-	case step.BodyCurrentTask:
-		insns = append(asm.Instructions{asm.FnGetCurrentTask.Call()}, leave...)
-	case step.BodyProbeWriteUser: // probe_write_user(0, stack, 8)
-		insns = append(asm.Instructions{
-			asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
-			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.Mov.Imm(asm.R3, 8), asm.FnProbeWriteUser.Call(),
-		}, leave...)
-	case step.BodyProbeReadKernel: // probe_read_kernel(stack, 8, 0)
-		insns = append(asm.Instructions{
-			asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
-			asm.FnProbeReadKernel.Call(),
-		}, leave...)
-	case step.BodyReturnContext:
-		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
-	case step.BodyReadData:
-		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, int16(uapi.SkBuff_data.Off), asm.Word)}, leave...)
-	case step.BodyUninitStack:
-		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord)}, leave...)
-	case step.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of
-		insns = append(asm.Instructions{
-			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 7),
-			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
-		}, leave...)
-	case step.BodySubprog:
-		insns = append(
-			asm.Instructions{asm.Call.Label(subprog)},
-			append(leave, leave[0].WithSymbol(subprog), leave[1])...)
-	case step.BodySpill:
-		insns = append(asm.Instructions{asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord)}, leave...)
-	default:
-		return nil
-	}
-	return marshal(insns)
-}
-
-// lookup looks up the element under key 0 of a map, whatever its answer, and
-// returns ret.
-func lookup(fd int, ret int32) []byte {
-	insns := marshal(asm.Instructions{
-		asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
-		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
-		asm.FnMapLookupElem.Call(), asm.Mov.Imm(asm.R0, ret), asm.Return(),
-	})
-	return withMap(insns, fd)
-}
-
-func marshal(insns asm.Instructions) []byte {
-	var b strings.Builder
-	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
-		panic("marshal a constant program: " + err.Error())
-	}
-	return []byte(b.String())
 }
 
 // padTo makes a program n instructions long, of the same effect.

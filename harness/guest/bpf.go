@@ -8,11 +8,11 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // attrSize is sizeof(union bpf_attr) of the newest kernel. A kernel with a
@@ -93,7 +93,7 @@ func (c *caller) exitWith(ret int32) []byte {
 		c.exits = map[int32][]byte{}
 	}
 	if c.exits[ret] == nil {
-		c.exits[ret] = exitWith(ret)
+		c.exits[ret] = bodies.Exit(ret)
 	}
 	return c.exits[ret]
 }
@@ -166,12 +166,7 @@ func (t tokenArg) flag() uint32 {
 	return 0
 }
 
-// exitWith returns r0 = ret; exit.
-func exitWith(ret int32) []byte {
-	return marshal(asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()})
-}
-
-const insnLen = 8
+const insnLen = bodies.Len
 
 // progLoad makes the call of progAttr.
 func (c *caller) progLoad(t uapi.ProgType, at uapi.AttachType, token tokenArg, st *step.Step,
@@ -304,7 +299,7 @@ const xdpPass = 2
 
 // loadExtTarget loads the XDP program whose function an ext program replaces.
 func loadExtTarget(btf int) (int, uapi.Errno) {
-	insns, info := exitWith(xdpPass), funcInfo()
+	insns, info := bodies.Exit(xdpPass), funcInfo()
 	var a attr
 	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_XDP))
 	a.u32(uapi.Attr_insn_cnt, uint32(len(insns)/insnLen))
@@ -391,4 +386,17 @@ func fdinfoMask(text, name string) (uint64, bool) {
 		return n, err == nil
 	}
 	return 0, false
+}
+
+// program returns the instructions that a step asks for, nil for the type's own.
+func (c *caller) program(st *step.Step, fds fdArgs, ret int32) []byte {
+	n, _ := st.Num(step.KeyBody)
+	body := step.Body(n)
+	if fds.uses != nil {
+		return bodies.WithMap(body, *fds.uses, ret)
+	}
+	if id, ok := st.Num(step.KeyHelper); ok {
+		return bodies.Helper(uint32(id))
+	}
+	return bodies.Of(body, c.btf.id)
 }

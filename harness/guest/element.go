@@ -13,6 +13,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // maxValue is room for the value of a map of descriptors, and more than most maps need.
@@ -159,7 +160,7 @@ func loadWriter(b step.Buffer, buffer int) (int, uapi.Errno) {
 			asm.R10),
 			asm.Add.Imm(asm.R4, -8), asm.Mov.Imm(asm.R5, 8), asm.FnPerfEventOutput.Call())
 	}
-	code := marshal(append(body, asm.Mov.Imm(asm.R0, 0), asm.Return()))
+	code := bodies.Marshal(append(body, asm.Mov.Imm(asm.R0, 0), asm.Return()))
 	var p attr
 	p.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_SOCKET_FILTER))
 	p.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))

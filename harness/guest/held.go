@@ -155,7 +155,8 @@ const (
 // sysctlFiles are the files of the sysctls that a step writes.
 var sysctlFiles = map[step.Key]string{
 	step.KeyValue: unprivDisabled.File, step.KeyStats: "/proc/sys/kernel/bpf_stats_enabled",
-	step.KeyRestrict: "/proc/sys/kernel/kptr_restrict", step.KeyJITOn: jitFiles + "enable", step.KeyHarden: jitFiles + "harden", step.KeyJITLimit: jitFiles + "limit",
+	step.KeyRestrict: "/proc/sys/kernel/kptr_restrict", step.KeyJITOn: jitFiles + "enable",
+	step.KeyHarden: jitFiles + "harden", step.KeyJITLimit: jitFiles + "limit",
 }
 
 // lasting are the sysctls that the end of the world does not set again in this way.

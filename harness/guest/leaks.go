@@ -18,6 +18,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 	"tokentest/harness/wire"
 )
 
@@ -333,8 +334,8 @@ func (c *container) live() []result {
 // them through addresses that keep nothing alive; these functions keep them alive.
 var (
 	containerBlob  = sync.OnceValue(intBlob)
-	containerInsns = sync.OnceValue(func() []byte { return exitWith(0) })
-	containerExit  = sync.OnceValue(func() []byte { return marshal(asm.Instructions{asm.Return()}) })
+	containerInsns = sync.OnceValue(func() []byte { return bodies.Exit(0) })
+	containerExit  = sync.OnceValue(func() []byte { return bodies.Marshal(asm.Instructions{asm.Return()}) })
 )
 
 // refusals adds requests that fail after the kernel took a reference to the token: by the name, by the instructions'

@@ -15,6 +15,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 const cgroups = "/sys/fs/cgroup"
@@ -145,7 +146,7 @@ func loaderBody() []byte {
 			asm.StoreMem(asm.R10, stack+off, asm.R1, asm.DWord),
 		)
 	}
-	return marshal(append(insns,
+	return bodies.Marshal(append(insns,
 		asm.LoadMem(asm.R1, asm.R6, attrSize, asm.DWord),
 		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, stack),
 		asm.Mov.Imm(asm.R3, attrSize),

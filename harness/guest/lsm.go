@@ -13,6 +13,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 const lsmList = "/sys/kernel/security/lsm"
@@ -277,7 +278,7 @@ func (h *lsmHook) write(slot int, rule []byte) {
 }
 
 func (g *agent) loadLSM(h uapi.Hook, at step.HookArgs, rules int) (int, uapi.Errno) {
-	code := marshal(lsmBody(h, at, &g.btf, rules))
+	code := bodies.Marshal(lsmBody(h, at, &g.btf, rules))
 	var a attr
 	a.u32(uapi.Attr_prog_type, uint32(uapi.BPF_PROG_TYPE_LSM))
 	a.u32(uapi.Attr_insn_cnt, uint32(len(code)/insnLen))

@@ -10,6 +10,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // A slot holds what the step says, and the errno as the hook returns it.
@@ -41,7 +42,7 @@ func TestLSMBody(t *testing.T) {
 	for h := uapi.HookBPF; h <= uapi.HookProgFree; h++ {
 		at := step.ArgsOf(h)
 		insns := lsmBody(h, at, &btf, 9)
-		if len(marshal(insns)) == 0 {
+		if len(bodies.Marshal(insns)) == 0 {
 			t.Errorf("%s: no instructions", uapi.Hooks[h])
 		}
 		var read []int

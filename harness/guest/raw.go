@@ -11,6 +11,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // rawAttr is an attribute that a step spells out, and the memory that it points to.
@@ -24,7 +25,7 @@ const widest = 8 // bytes of a member
 
 // blobs are what a member can point to by name.
 var blobs = [...]func() []byte{
-	step.BlobExit:    func() []byte { return exitWith(0) },
+	step.BlobExit:    func() []byte { return bodies.Exit(0) },
 	step.BlobLicense: func() []byte { return []byte("GPL\x00") },
 	step.BlobBTF:     intBlob,
 }

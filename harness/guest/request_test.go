@@ -15,6 +15,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // word is the number of 4 bytes at an offset of an attribute. The tests below give
@@ -204,61 +205,9 @@ func disassembled(t *testing.T, code []byte) []string {
 	return out
 }
 
-// The bodies of programs are what the cases say about them.
-func TestBodies(t *testing.T) {
-	leave := []string{"MovImm dst: r0 imm: 1", "Exit"}
-	for b, want := range map[step.Body][]string{
-		step.BodyJiffies64:     {"Call FnJiffies64"},
-		step.BodyCurrentTask:   {"Call FnGetCurrentTask"},
-		step.BodyReturnContext: {"MovReg dst: r0 src: r1", "Exit"},
-		step.BodyReadData:      {"LdXMemW dst: r2 src: r1 off: 76 imm: 0"},
-		step.BodyUninitStack:   {"LdXMemDW dst: r2 src: rfp off: -8 imm: 0"},
-		step.BodySpill:         {"StXMemDW dst: rfp src: r1 off: -8 imm: 0"},
-		step.BodyProbeWriteUser: {"MovImm dst: r1 imm: 0", "StXMemDW dst: rfp src: r1 off: -8 imm: 0",
-			"MovReg dst: r2 src: rfp", "AddImm dst: r2 imm: -8", "MovImm dst: r3 imm: 8", "Call FnProbeWriteUser"},
-		step.BodyProbeReadKernel: {"MovReg dst: r1 src: rfp", "AddImm dst: r1 imm: -8", "MovImm dst: r2 imm: 8",
-			"MovImm dst: r3 imm: 0", "Call FnProbeReadKernel"},
-		step.BodyVarStack: {"LdXMemW dst: r2 src: r1 off: 0 imm: 0", "AndImm dst: r2 imm: 7",
-			"MovReg dst: r3 src: rfp", "AddImm dst: r3 imm: -16", "AddReg dst: r3 src: r2"},
-		step.BodySubprog: {"Call -1 <1>"},
-	} {
-		if b != step.BodyReturnContext {
-			want = append(slices.Clone(want), leave...)
-		}
-		got := disassembled(t, bodyOf(b))
-		if b == step.BodySubprog {
-			if len(got) != 5 || !slices.Equal(got[1:3], leave) || !slices.Equal(got[3:], leave) ||
-				!strings.HasPrefix(got[0], "Call ") {
-				t.Errorf("%s: %q", step.Bodies[b], got)
-			}
-			continue
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", step.Bodies[b], got, want)
-		}
-	}
-	if bodyOf(0) != nil {
-		t.Error("no body has instructions")
-	}
-}
-
-// A lookup names the map by its descriptor, also one that cannot be open.
-func TestLookup(t *testing.T) {
-	for _, fd := range []int{5, badFD, noFD} {
-		code := lookup(fd, 3)
-		if got := binary.LittleEndian.Uint32(code[4:]); got != uint32(fd) || code[1]>>4 != 1 { // BPF_PSEUDO_MAP_FD
-			t.Errorf("descriptor %d: the instruction has %#x, source register %d", fd, got, code[1]>>4)
-		}
-		if lines := disassembled(t, code); lines[len(lines)-2] != "MovImm dst: r0 imm: 3" ||
-			lines[len(lines)-1] != "Exit" {
-			t.Errorf("it ends with %q", lines)
-		}
-	}
-}
-
 // A program is made longer in front, by what it begins with.
 func TestPadTo(t *testing.T) {
-	insns := exitWith(7)
+	insns := bodies.Exit(7)
 	for n, want := range map[uint64]int{0: 2, 1: 2, 2: 2, 3: 3, 100: 100, 1 << 14: 1 << 14, 1<<14 + 1: 2, 1 << 40: 2} {
 		got := padTo(insns, n)
 		if len(got)/insnLen != want {

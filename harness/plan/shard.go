@@ -117,8 +117,8 @@ func slurmArray(i, n int, env func(string) string) (Shard, error) {
 	first, step := number(env("SLURM_ARRAY_TASK_MIN"), 0), number(env("SLURM_ARRAY_TASK_STEP"), 1)
 	last := number(env("SLURM_ARRAY_TASK_MAX"), first+n-1)
 	if first > 1 || step > 1 || n < 2 || last-first+1 != n {
-		return Shard{}, fmt.Errorf("\"auto\": the indices of this Slurm array do not say how many parts there are: that needs "+
-			"several, without a gap, from 0 or from 1; use --shard %d/N, or --shard auto/N in an array from 1", i)
+		return Shard{}, fmt.Errorf("\"auto\": the indices of this Slurm array do not say how many parts there are: that "+
+			"needs several, without a gap, from 0 or from 1; use --shard %d/N, or --shard auto/N in an array from 1", i)
 	}
 	return Shard{i - first + 1, n}, nil
 }

@@ -18,7 +18,7 @@ type member struct {
 // (include/uapi/linux/bpf.h), so that a program does not depend on the age of the header that it is
 // compiled with.
 type layout struct {
-	cmd     uapi.Cmd
+	name    string
 	members []member
 }
 
@@ -50,11 +50,11 @@ func join(parts ...[]member) []member {
 
 // The layouts.
 var (
-	mapCreateAttr = &layout{uapi.BPF_MAP_CREATE, join(
+	mapCreateAttr = &layout{"map_create", join(
 		u32s("map_type key_size value_size max_entries map_flags inner_map_fd numa_node"), text("map_name"),
 		u32s("map_ifindex btf_fd btf_key_type_id btf_value_type_id btf_vmlinux_value_type_id"), u64s("map_extra"),
 		s32s("value_type_btf_obj_fd map_token_fd"), u64s("excl_prog_hash"), u32s("excl_prog_hash_size"))}
-	progLoadAttr = &layout{uapi.BPF_PROG_LOAD, join(
+	progLoadAttr = &layout{"prog_load", join(
 		u32s("prog_type insn_cnt"), u64s("insns license"), u32s("log_level log_size"), u64s("log_buf"),
 		u32s("kern_version prog_flags"), text("prog_name"),
 		u32s("prog_ifindex expected_attach_type prog_btf_fd func_info_rec_size"), u64s("func_info"),
@@ -62,14 +62,14 @@ var (
 		u32s("line_info_cnt attach_btf_id attach_prog_fd core_relo_cnt"), u64s("fd_array core_relos"),
 		u32s("core_relo_rec_size log_true_size"), s32s("prog_token_fd"), u32s("fd_array_cnt"), u64s("signature"),
 		u32s("signature_size"), s32s("keyring_id"))}
-	btfLoadAttr = &layout{uapi.BPF_BTF_LOAD, join(
+	btfLoadAttr = &layout{"btf_load", join(
 		u64s("btf btf_log_buf"), u32s("btf_size btf_log_size btf_log_level btf_log_true_size btf_flags"),
 		s32s("btf_token_fd"))}
-	tokenCreateAttr = &layout{uapi.BPF_TOKEN_CREATE, u32s("flags bpffs_fd")}
+	tokenCreateAttr = &layout{"token_create", u32s("flags bpffs_fd")}
 )
 
 // layouts are all of them, in the order in which programs have them.
-var layouts = []*layout{mapCreateAttr, progLoadAttr, btfLoadAttr, tokenCreateAttr}
+var layouts = append([]*layout{mapCreateAttr, progLoadAttr, btfLoadAttr, tokenCreateAttr}, callLayouts...)
 
 // offset returns where a member stands, and the one's index; -1 for a name that is no member.
 func (l *layout) offset(name string) (off, index int) {
@@ -86,8 +86,7 @@ func (l *layout) offset(name string) (off, index int) {
 // must not find chance bytes.
 func (l *layout) define(last int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "/* what BPF_%s reads of union bpf_attr */\nstruct %s_attr {\n",
-		strings.ToUpper(l.cmd.String()), l.cmd)
+	fmt.Fprintf(&b, "/* a part of union bpf_attr */\nstruct %s_attr {\n", l.name)
 	size, wide, line := 0, false, ""
 	for i, m := range l.members[:last+1] {
 		name := m.name
@@ -119,6 +118,7 @@ type value struct{ name, c string }
 // request is a call of bpf(2).
 type request struct {
 	*layout
+	cmd    uapi.Cmd
 	values []value
 }
 

@@ -94,7 +94,7 @@ static void done(void)
 `},
 	{name: "sys_bpf", text: `static int sys_bpf(int cmd, const void *attr, unsigned int size)
 {
-	return syscall(SYS_bpf, cmd, attr, size);
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 `},
 	{name: "bpf_tail", uses: []string{"sys_bpf"}, text: `/* The call with a byte set that is in no field of the command. */
@@ -150,6 +150,73 @@ static const struct btf_blob {
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
 `},
+	{name: "btf_type", uses: []string{"fail", "skip"},
+		text: `/* Find a type of the kernel; Documentation/bpf/btf.rst */
+static const char *names;
+
+static const __u32 *btf_type(__u32 kind, const char *name, int *id)
+{
+	static const __u8 once[32] = { [1] = 4, [3] = 12, [14] = 4, [17] = 4 };
+	static const __u8 each[32] = {
+		[4] = 12, [5] = 12, [6] = 8, [13] = 8, [15] = 12, [19] = 12
+	};
+	static __u32 btf[1 << 23];	/* magic, hdr_len, type_off, ... */
+	const __u32 *t, *end;
+	int fd, got, len = 0;
+	__u32 k;
+
+	if (!names) {
+		fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			skip("no /sys/kernel/btf/vmlinux");
+		while ((got = read(fd, (char *)btf + len, sizeof(btf) - len)) > 0)
+			len += got;
+		if (got)
+			fail("read /sys/kernel/btf/vmlinux");
+		close(fd);
+		names = (char *)btf + btf[1] + btf[4];
+	}
+	t = (void *)btf + btf[1] + btf[2];
+	end = (void *)t + btf[3];
+	for (*id = 1; t < end; ++*id) {
+		k = t[1] >> 24 & 31;
+		if (k == kind && !strcmp(names + t[0], name))
+			return t;
+		t = (void *)t + 12 + once[k] + (t[1] & 0xffff) * each[k];
+	}
+	printf("Bail out! the kernel has no type %s\n", name);
+	exit(4);
+}
+`},
+	{name: "btf_id", uses: []string{"btf_type"}, text: `static int btf_id(__u32 kind, const char *name)
+{
+	int id;
+
+	btf_type(kind, name, &id);
+	return id;
+}
+`},
+	{name: "btf_size", uses: []string{"btf_type"}, text: `static __u32 btf_size(const char *name)
+{
+	int id;
+
+	return btf_type(4 /* struct */, name, &id)[2];
+}
+`},
+	{name: "btf_member", uses: []string{"btf_type"}, text: `/* The index of a member of a struct. */
+static int btf_member(const char *of, const char *name)
+{
+	const __u32 *t, *m;
+	int i, id;
+
+	t = btf_type(4 /* struct */, of, &id);
+	for (i = 0, m = t + 3; i < (int)(t[1] & 0xffff); i++, m += 3)
+		if (!strcmp(names + m[0], name))
+			return i;
+	printf("Bail out! struct %s has no member %s\n", of, name);
+	exit(4);
+}
+`},
 	{name: "int_btf", uses: []string{"struct int_btf", "sys_bpf", "fail"}, text: `static int load_int_btf(void)
 {
 	struct btf_load_attr attr = {
@@ -160,6 +227,230 @@ static const struct btf_blob {
 
 	if (fd < 0)
 		fail("load a BTF");
+	return fd;
+}
+`},
+	{name: "make_map", uses: []string{"sys_bpf", "fail"},
+		text: `static int make_map(__u32 type, __u32 value_size, __u32 flags)
+{
+	struct map_create_attr attr = {
+		.map_type = type,
+		.key_size = 4,
+		.value_size = value_size,
+		.max_entries = 1,
+		.map_flags = flags,
+	};
+	int fd = sys_bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("make a map");
+	return fd;
+}
+`},
+	{name: "make_struct_ops", uses: []string{"sys_bpf", "fail", "btf_type"},
+		text: `static int make_struct_ops(const char *name)
+{
+	struct map_create_attr attr = {
+		.map_type = BPF_MAP_TYPE_STRUCT_OPS,
+		.key_size = 4,
+		.max_entries = 1,
+	};
+	int fd, id;
+
+	attr.value_size = btf_type(4 /* struct */, name, &id)[2];
+	attr.btf_vmlinux_value_type_id = id;
+	fd = sys_bpf(BPF_MAP_CREATE, &attr, sizeof(attr));
+	if (fd < 0)
+		fail("make a struct_ops map");
+	return fd;
+}
+`},
+	{name: "map_it", uses: []string{"fail"}, text: `/* A map that is mapped writable cannot be frozen. */
+static int map_it(int fd)
+{
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) ==
+	    MAP_FAILED)
+		fail("map a map");
+	return 0;
+}
+`},
+	{name: "load_prog", uses: []string{"sys_bpf", "fail"},
+		text: `static int load_prog(__u32 type, __u32 attach, __u32 btf_id, int ret)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = ret },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	struct prog_load_attr attr = {
+		.prog_type = type,
+		.insn_cnt = 2,
+		.insns = (unsigned long)insns,
+		.license = (unsigned long)"GPL",
+		.expected_attach_type = attach,
+		.attach_btf_id = btf_id,
+	};
+	int fd = sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("load a program");
+	return fd;
+}
+`},
+	{name: "open_root", uses: []string{"fail"}, calls: []string{"fsopen", "fsconfig", "fsmount"},
+		text: `/* The root directory of a file system that is mounted nowhere. */
+static int open_root(const char *type)
+{
+	int fs = syscall(SYS_fsopen, type, 1 /* CLOEXEC */), mnt, dir;
+
+	if (syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0))
+		fail(type);
+	mnt = syscall(SYS_fsmount, fs, 1 /* CLOEXEC */, 0);
+	dir = openat(mnt, ".", O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		fail(type);
+	close(mnt);
+	close(fs);
+	return dir;
+}
+`},
+	{name: "pin", uses: []string{"sys_bpf", "fail"}, text: `static int pin(int dir, int fd, const char *name, int mode)
+{
+	struct obj_attr attr = {
+		.pathname = (unsigned long)name,
+		.bpf_fd = fd,
+		.file_flags = 1 << 14,	/* BPF_F_PATH_FD */
+		.path_fd = dir,
+	};
+
+	if (sys_bpf(BPF_OBJ_PIN, &attr, sizeof(attr)) ||
+	    fchmodat(dir, name, mode, 0))
+		fail("pin a map");
+	return 0;
+}
+`},
+	{name: "make_link", uses: []string{"sys_bpf", "fail"},
+		text: `static int make_link(int prog, int target, __u32 attach)
+{
+	struct link_create_attr attr = {
+		.prog_fd = prog,
+		.target_fd = target,
+		.attach_type = attach,
+	};
+	int fd = sys_bpf(BPF_LINK_CREATE, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("make a link");
+	return fd;
+}
+`},
+	{name: "open_tracepoint", uses: []string{"sys_bpf", "fail"}, text: `static int open_tracepoint(int prog)
+{
+	struct raw_tracepoint_attr attr = {
+		.name = (unsigned long)"task_rename",
+		.prog_fd = prog,
+	};
+	int fd = sys_bpf(BPF_RAW_TRACEPOINT_OPEN, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("open a tracepoint");
+	return fd;
+}
+`},
+	{name: "attach", uses: []string{"sys_bpf"},
+		text: `static void attach(int cmd, int target, int prog, __u32 type, __u32 flags)
+{
+	struct attach_attr attr = {
+		.target_fd = target,
+		.attach_bpf_fd = prog,
+		.attach_type = type,
+		.attach_flags = flags,
+	};
+
+	sys_bpf(cmd, &attr, sizeof(attr));
+}
+`},
+	{name: "store", uses: []string{"sys_bpf"}, text: `/* Put an element under key 0 of a map. */
+static void store(int map)
+{
+	__u32 zero = 0;
+	struct elem_attr attr = {
+		.map_fd = map,
+		.key = (unsigned long)&zero,
+		.value = (unsigned long)&zero,
+	};
+
+	sys_bpf(BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr));
+}
+`},
+	{name: "obj_id", uses: []string{"sys_bpf", "fail"}, text: `/* The id of an object is at @offset of its information. */
+static __u32 obj_id(int fd, int offset)
+{
+	__u32 info[64] = { 0 };
+	struct info_attr attr = {
+		.bpf_fd = fd,
+		.info_len = sizeof(info),
+		.info = (unsigned long)info,
+	};
+
+	if (sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)))
+		fail("get an id");
+	return info[offset / 4];
+}
+`},
+	{name: "load_target", uses: []string{"sys_bpf", "fail"},
+		text: `/* The BTF of "int prog(struct xdp_md *ctx)"; Documentation/bpf/btf.rst */
+static const struct {
+	__u16 magic;
+	__u8 version, flags;
+	__u32 hdr_len, type_off, type_len, str_off, str_len;
+	__u32 types[18];
+	char strs[21];
+} func_btf = {
+	0xeb9f, 1, 0, 24, 0, 72, 72, 21,
+	{
+		1, 1 << 24 /* int */, 4, 1 << 24 | 32,
+		5, 4 << 24 /* struct */, 24,
+		0, 2 << 24 /* pointer */, 2,
+		0, 13 << 24 /* prototype */ | 1, 1, 12, 3,
+		16, 12 << 24 /* function */ | 1 /* global */, 4
+	}, "\0int\0xdp_md\0ctx\0prog"
+};
+static const __u32 func_info[2] = { 0, 5 };	/* instruction 0: type 5 */
+
+static int load_func_btf(void)
+{
+	struct btf_load_attr attr = {
+		.btf = (unsigned long)&func_btf,
+		.btf_size = 24 + 72 + 21,
+	};
+	int fd = sys_bpf(BPF_BTF_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("load a BTF");
+	return fd;
+}
+
+/* An XDP program whose function another program replaces. */
+static int load_target(int btf)
+{
+	struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	struct prog_load_attr attr = {
+		.prog_type = BPF_PROG_TYPE_XDP,
+		.insn_cnt = 2,
+		.insns = (unsigned long)insns,
+		.license = (unsigned long)"GPL",
+		.prog_btf_fd = btf,
+		.func_info_rec_size = sizeof(func_info),
+		.func_info = (unsigned long)func_info,
+		.func_info_cnt = 1,
+	};
+	int fd = sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	if (fd < 0)
+		fail("load a program");
 	return fd;
 }
 `},

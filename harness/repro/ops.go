@@ -12,6 +12,7 @@ import (
 // writers is the table of the operations that can be written.
 var writers = [step.Ops]func(*writer) error{
 	step.OpBPFFS:       (*writer).bpffs,
+	step.OpCall:        (*writer).call,
 	step.OpTokenCreate: (*writer).tokenCreate,
 	step.OpMapCreate:   (*writer).mapCreate,
 	step.OpProgLoad:    (*writer).progLoad,
@@ -19,6 +20,7 @@ var writers = [step.Ops]func(*writer) error{
 	step.OpSend:        (*writer).send,
 	step.OpClose:       (*writer).close,
 	step.OpSysctl:      (*writer).sysctl,
+	step.OpPin:         (*writer).pin,
 }
 
 // add adds lines to the steps.
@@ -131,22 +133,28 @@ func num(v uint64) string {
 }
 
 // bpf writes a step that is a call of bpf(2).
-func (w *writer) bpf(r *request, declared []string) {
-	cmd := w.enum(&uapi.Cmds, uint32(r.cmd))
-	attr, last := r.attribute()
-	w.last[r.layout] = max(w.last[r.layout], last)
+func (w *writer) bpf(r *request, declared []string) { w.ask(&asked{request: r, declared: declared}) }
+
+// ask writes a step that is a call of bpf(2), with what comes before it and after it.
+func (w *writer) ask(a *asked) {
+	cmd := w.enum(&uapi.Cmds, uint32(a.cmd))
+	if n, ok := w.st.Num(step.KeyCommon); ok && n != 0 {
+		cmd += " | " + w.define("BPF_COMMON_ATTRS", "(1U << 16)")
+	}
+	attr, last := a.attribute()
+	w.last[a.layout] = max(w.last[a.layout], last)
 	fault, _ := w.st.Num(step.KeyAttr)
-	call := fmt.Sprintf("(%s, &attr, sizeof(attr))", cmd)
-	var before, after []string
+	call, declared := fmt.Sprintf("(%s, &attr, sizeof(attr))", cmd), a.declared
+	before, after := a.before, a.after
 	switch step.AttrFault(fault) {
 	case step.AttrTail:
 		call = "bpf_tail" + call
 	case step.AttrBeyond:
 		call = "bpf_beyond" + call
-	case step.AttrHuge:
-		call, attr, declared = fmt.Sprintf("sys_bpf(%s, NULL, 4097)", cmd), nil, nil
-	case step.AttrUnreadable:
-		call, attr, declared = fmt.Sprintf("sys_bpf(%s, NULL, 168)", cmd), nil, nil
+	case step.AttrHuge, step.AttrUnreadable:
+		size := map[step.AttrFault]int{step.AttrHuge: 4097, step.AttrUnreadable: 168}[step.AttrFault(fault)]
+		call, attr, declared = fmt.Sprintf("sys_bpf(%s, NULL, %d)", cmd, size), nil, nil
+		before, after = nil, nil
 	default:
 		call = "sys_bpf" + call
 	}
@@ -154,14 +162,14 @@ func (w *writer) bpf(r *request, declared []string) {
 	w.use(name)
 	if n, ok := w.st.Num(step.KeyNoFD); ok && n != 0 {
 		w.use("few_files")
-		before, after = append(before, "few_files(1);"), append(after, "few_files(0);")
+		before, after = append(before, "few_files(1);"), append([]string{"few_files(0);"}, after...)
 	}
 	w.step(append(declared, attr...), before, call, after...)
 }
 
 // attribute writes the attribute's declaration; last is the last member that it has.
 func (r *request) attribute() (lines []string, last int) {
-	out := []string{fmt.Sprintf("\t\tstruct %s_attr attr = {", r.cmd)}
+	out := []string{fmt.Sprintf("\t\tstruct %s_attr attr = {", r.name)}
 	slices.SortStableFunc(r.values, func(a, b value) int {
 		x, _ := r.offset(a.name)
 		y, _ := r.offset(b.name)
@@ -211,8 +219,21 @@ func (w *writer) numbers(r *request, members map[step.Key]string) {
 	}
 }
 
+func (w *writer) pin() error {
+	if _, ok := w.st.Num(step.KeySandbox); ok {
+		return w.refuse("a Landlock domain cannot be written yet")
+	}
+	r := &request{layout: objAttr, cmd: uapi.BPF_OBJ_PIN}
+	r.set("pathname", "(unsigned long)%q", w.text(step.KeyPath))
+	r.set("bpf_fd", "%s", w.fd(step.KeyHandle))
+	r.set("file_flags", pathFD)
+	r.set("path_fd", "%s", w.fd(step.KeyIn))
+	w.bpf(r, nil)
+	return nil
+}
+
 func (w *writer) tokenCreate() error {
-	r := &request{layout: tokenCreateAttr}
+	r := &request{layout: tokenCreateAttr, cmd: uapi.BPF_TOKEN_CREATE}
 	n, _ := w.st.Num(step.KeyFlags)
 	r.set("flags", "%s", num(n))
 	r.set("bpffs_fd", "%s", w.fd(step.KeyBPFFS))
@@ -242,7 +263,7 @@ func (w *writer) mapCreate() error {
 // mapRequest is what the guest's mapAttr is.
 func (w *writer) mapRequest(t uapi.MapType) (*request, error) {
 	s := step.MapShapeOf(t)
-	r := &request{layout: mapCreateAttr}
+	r := &request{layout: mapCreateAttr, cmd: uapi.BPF_MAP_CREATE}
 	r.set("map_type", "%s", w.enum(&uapi.MapTypes, uint32(t)))
 	r.set("key_size", "%d", s.Key)
 	r.set("value_size", "%d", s.Value)
@@ -256,7 +277,9 @@ func (w *writer) mapRequest(t uapi.MapType) (*request, error) {
 		r.set("btf_value_type_id", "1")
 	}
 	if s.Struct != "" {
-		return nil, w.refuse("a map whose value is a struct of the kernel cannot be written yet")
+		w.use("btf_size")
+		r.set("btf_vmlinux_value_type_id", "%s", w.typeID(step.KindStruct, s.Struct))
+		r.set("value_size", "btf_size(%q)", s.Struct)
 	}
 	for k, m := range map[step.Key]string{step.KeyInner: "inner_map_fd", step.KeyBTF: "btf_fd"} {
 		if _, ok := w.st.Num(k); ok {
@@ -298,7 +321,7 @@ func (w *writer) btfLoad() error {
 	if _, ok := w.st.Num(step.KeyJunk); ok {
 		name, declared = "junk", []string{"\t\tstruct btf_blob junk = { 0xeba0 };"}
 	}
-	r := &request{layout: btfLoadAttr}
+	r := &request{layout: btfLoadAttr, cmd: uapi.BPF_BTF_LOAD}
 	r.set("btf", "(unsigned long)&%s", name)
 	r.set("btf_size", "BTF_SIZE")
 	w.numbers(r, map[step.Key]string{step.KeyLog: "btf_log_level"})
@@ -314,21 +337,46 @@ func (w *writer) progLoad() error {
 	t, _ := w.st.Num(step.KeyType)
 	at, _ := w.st.Num(step.KeyAttach)
 	s := step.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
-	if s.BTFName != "" || s.Ext {
-		return w.refuse("a program that names a type of the kernel cannot be written yet")
-	}
-	for _, k := range []step.Key{step.KeyBody, step.KeyMap, step.KeyHelper, step.KeySign} {
+	for _, k := range []step.Key{step.KeySign, step.KeyLines} {
 		if _, ok := w.st.Num(k); ok {
 			return w.refuse("%s= cannot be written yet", w.st.Op.Row().Of(k).Name)
 		}
 	}
-	r := &request{layout: progLoadAttr}
+	r := &request{layout: progLoadAttr, cmd: uapi.BPF_PROG_LOAD}
 	r.set("prog_type", "%s", w.enum(&uapi.ProgTypes, uint32(t)))
+	insns, own := w.ownProgram(s.Return)
+	if _, long := w.st.Num(step.KeyInsns); own && long {
+		return w.refuse("a program of another length with prog= cannot be written yet")
+	}
+	if !own {
+		insns = w.instructions(s.Return)
+	}
 	r.set("insn_cnt", "2")
+	if own {
+		r.set("insn_cnt", "sizeof(insns) / sizeof(*insns)")
+	}
 	r.set("insns", "(unsigned long)insns")
 	r.set("license", "(unsigned long)\"GPL\"")
 	if at != 0 {
 		r.set("expected_attach_type", "%s", w.enum(&uapi.AttachTypes, uint32(at)))
+	}
+	if s.BTFName != "" {
+		r.set("attach_btf_id", "%s", w.typeID(s.BTFKind, s.BTFName))
+	}
+	if s.Member != "" {
+		w.use("btf_member")
+		r.set("expected_attach_type", "btf_member(%q, %q)", s.BTFName, s.Member)
+	}
+	if s.Ext {
+		w.use("load_target")
+		btf := w.fixture("func_btf_fd", "", "load_func_btf()")
+		w.last[btfLoadAttr] = max(w.last[btfLoadAttr], lastOf(btfLoadAttr, "btf_size"))
+		r.set("prog_btf_fd", "%s", btf)
+		r.set("func_info_rec_size", "sizeof(func_info)")
+		r.set("func_info", "(unsigned long)func_info")
+		r.set("func_info_cnt", "1")
+		r.set("attach_btf_id", "%d /* the function */", step.FuncType)
+		r.set("attach_prog_fd", "%s", w.fixture("target_fd", "", "load_target("+btf+")"))
 	}
 	if _, ok := w.st.Num(step.KeyAttachFD); ok {
 		r.set("attach_prog_fd", "%s", w.fd(step.KeyAttachFD))
@@ -346,7 +394,7 @@ func (w *writer) progLoad() error {
 		w.bpf(r, nil)
 		return nil
 	}
-	w.bpf(r, w.instructions(s.Return))
+	w.bpf(r, insns)
 	return nil
 }
 

@@ -19,7 +19,7 @@ var headers = []struct {
 	{name: "errno.h"}, {name: "fcntl.h"}, {"grp.h", []string{"new_userns"}}, {name: "sched.h"}, {name: "signal.h"},
 	{"stddef.h", []string{"struct int_btf"}}, {name: "stdio.h"}, {name: "stdlib.h"}, {name: "string.h"},
 	{name: "unistd.h"}, {name: "sys/mman.h"}, {"sys/mount.h", []string{"places"}}, {name: "sys/prctl.h"},
-	{name: "sys/resource.h"}, {"sys/socket.h", []string{"send_fd"}}, {"sys/stat.h", []string{"places"}},
+	{name: "sys/resource.h"}, {"sys/socket.h", []string{"send_fd"}}, {"sys/stat.h", []string{"places", "pin"}},
 	{name: "sys/syscall.h"}, {"sys/utsname.h", []string{"need_release"}}, {name: "sys/wait.h"},
 	{name: "linux/bpf.h"}, {name: "linux/capability.h"},
 }

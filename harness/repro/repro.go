@@ -48,6 +48,7 @@ type writer struct {
 	facts   *step.Facts
 	actors  []step.Actor
 	acts    []bool                 // those that are not left out
+	unused  map[*step.Step]bool    // steps of the set-up that make what the case does not need
 	names   map[step.Handle]string // of the descriptors' variables
 	fixed   []fixture              // what root makes before the steps
 	uses    map[string]bool        // blocks
@@ -99,7 +100,8 @@ func Write(out io.Writer, c *cases.Case, facts *step.Facts) error {
 func newWriter(c *cases.Case, facts *step.Facts) *writer {
 	w := &writer{c: c, facts: facts, actors: c.World.Program.Actors,
 		acts: make([]bool, len(c.World.Program.Actors)), names: map[step.Handle]string{},
-		uses: map[string]bool{}, calls: map[string]bool{}, last: map[*layout]int{}}
+		uses: map[string]bool{}, calls: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{}}
+	w.findUnused()
 	w.findActors(c.World.Program.Setup, c.World.Info)
 	w.findActors(c.Steps())
 	return w
@@ -171,7 +173,7 @@ func FileName(c *cases.Case) string { return strings.ReplaceAll(c.ID, "/", "-") 
 
 func (w *writer) nameHandles(steps []step.Step, info []cases.StepInfo) {
 	for i := range steps {
-		if steps[i].Out != 0 {
+		if steps[i].Out != 0 && !w.unused[&steps[i]] {
 			w.names[steps[i].Out] = identifier(info[i].Out) + "_fd"
 		}
 	}
@@ -222,7 +224,7 @@ var unwritten = []step.Key{step.KeyInside, step.KeyThen, step.KeyMemlock, step.K
 func (w *writer) findActors(steps []step.Step, info []cases.StepInfo) {
 	for i := range steps {
 		s := &steps[i]
-		if isControl(s, &info[i]) {
+		if isControl(s, &info[i]) || w.unused[s] {
 			continue
 		}
 		for j := int(s.Actor); j >= 0; j = w.actors[j].Parent {
@@ -239,11 +241,53 @@ func (w *writer) findActors(steps []step.Step, info []cases.StepInfo) {
 // isControl reports whether a step only shows that the test itself works.
 func isControl(s *step.Step, info *cases.StepInfo) bool { return info.Control && s.Out == 0 }
 
-// leavesOut reports whether the program is without a step: a control, and one that only gives a descriptor to an actor
-// that is left out.
+// leavesOut reports whether the program is without a step: a control, one that makes what nothing needs, and one that
+// only gives a descriptor to an actor that is left out.
 func (w *writer) leavesOut(s *step.Step, info *cases.StepInfo) bool {
 	to, _ := s.Num(step.KeyTo)
-	return s.Op == step.OpSend && !w.acts[to] || isControl(s, info)
+	return s.Op == step.OpSend && !w.acts[to] || isControl(s, info) || w.unused[s]
+}
+
+// holding is a descriptor of an actor.
+type holding struct {
+	actor  uint64
+	handle step.Handle
+}
+
+// makers are the operations that only make a descriptor.
+var makers = []step.Op{step.OpBPFFS, step.OpTokenCreate, step.OpMapCreate, step.OpProgLoad, step.OpBTFLoad}
+
+// findUnused finds the steps of the set-up that make or pass on what the case does not need: a matrix has one set-up
+// for all of its cells.
+func (w *writer) findUnused() {
+	needed := map[holding]bool{}
+	needs := func(s *step.Step) {
+		for _, a := range s.Args {
+			if p := s.Op.Row().Of(a.Key); p != nil && p.Kind == step.KindHandle {
+				needed[holding{uint64(s.Actor), step.Handle(a.Num)}] = true
+			}
+		}
+	}
+	cell, _ := w.c.Steps()
+	for i := range cell {
+		needs(&cell[i])
+	}
+	setup := w.c.World.Program.Setup
+	for i := len(setup) - 1; i >= 0; i-- {
+		s := &setup[i]
+		_, mounts := s.Num(step.KeyAt)
+		to, _ := s.Num(step.KeyTo)
+		h, _ := s.Num(step.KeyHandle)
+		switch {
+		case s.Op == step.OpSend:
+			w.unused[s] = !needed[holding{to, step.Handle(h)}]
+		case s.Out != 0 && !mounts && slices.Contains(makers, s.Op):
+			w.unused[s] = !needed[holding{uint64(s.Actor), s.Out}]
+		}
+		if !w.unused[s] {
+			needs(s)
+		}
+	}
 }
 
 func (w *writer) refuse(format string, args ...any) error {

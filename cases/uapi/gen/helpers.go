@@ -302,7 +302,11 @@ func renderHelpers(rows []helper, header string) []byte {
 			b.WriteString(", Sleeps: true")
 		}
 		if h.config != "" {
-			fmt.Fprintf(&b, ", Config: %q", h.config)
+			sep := " "
+			if strings.Contains(h.config, " ") && len(h.args) == 0 {
+				sep = "\n" // the line would be too long
+			}
+			fmt.Fprintf(&b, ",%sConfig: %q", sep, h.config)
 		}
 		b.WriteString("},\n")
 	}

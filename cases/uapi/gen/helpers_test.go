@@ -114,7 +114,8 @@ func TestHelpers(t *testing.T) {
 			`Args: []HelperArg{ArgContext, ArgMemory, ArgSize}},`,
 		`Args: []HelperArg{ArgOther}, Sleeps: true, Config: "CGROUPS"},`,
 		`Args: []HelperArg{ArgAnything}, ReadsKernel: true, Config: "DEBUG_INFO_BTF"},`,
-		`{ID: 4, Name: "cast", Sets: []HelperSince{{Release{0, 0}, HelperSock},},` + "\n" + `Args: []HelperArg{ArgOther}, Config: "NET"},`,
+		`{ID: 4, Name: "cast", Sets: []HelperSince{{Release{0, 0}, HelperSock},},` + "\n" +
+			`Args: []HelperArg{ArgOther}, Config: "NET"},`,
 		`"unspec",` + "\n" + `"free",`,
 	} {
 		if !strings.Contains(got, want) {

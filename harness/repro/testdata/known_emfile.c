@@ -54,12 +54,12 @@
 #define SYS_pidfd_getfd	438
 #endif
 
-/* what BPF_MAP_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct map_create_attr {
 	__u32 map_type, key_size, value_size, max_entries;
 };
 
-/* what BPF_TOKEN_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct token_create_attr {
 	__u32 flags, bpffs_fd;
 };
@@ -148,7 +148,7 @@ static int check(int ret, int want, const char *text)
 
 static int sys_bpf(int cmd, const void *attr, unsigned int size)
 {
-	return syscall(SYS_bpf, cmd, attr, size);
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 static void need_token(void)

@@ -47,7 +47,7 @@
 #define SYS_pidfd_getfd	438
 #endif
 
-/* what BPF_MAP_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct map_create_attr {
 	__u32 map_type, key_size, value_size, max_entries, map_flags;
 	__u32 inner_map_fd, numa_node;
@@ -58,7 +58,7 @@ struct map_create_attr {
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
 
-/* what BPF_TOKEN_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct token_create_attr {
 	__u32 flags, bpffs_fd;
 };
@@ -147,7 +147,7 @@ static int check(int ret, int want, const char *text)
 
 static int sys_bpf(int cmd, const void *attr, unsigned int size)
 {
-	return syscall(SYS_bpf, cmd, attr, size);
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 static void need_token(void)

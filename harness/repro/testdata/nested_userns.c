@@ -49,7 +49,7 @@
 #define SYS_pidfd_getfd	438
 #endif
 
-/* what BPF_MAP_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct map_create_attr {
 	__u32 map_type, key_size, value_size, max_entries, map_flags;
 	__u32 inner_map_fd, numa_node;
@@ -60,7 +60,7 @@ struct map_create_attr {
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
 
-/* what BPF_PROG_LOAD reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct prog_load_attr {
 	__u32 prog_type, insn_cnt;
 	__aligned_u64 insns, license;
@@ -81,7 +81,7 @@ struct prog_load_attr {
 	__u32 pad;
 };
 
-/* what BPF_BTF_LOAD reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct btf_load_attr {
 	__aligned_u64 btf, btf_log_buf;
 	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size;
@@ -89,7 +89,7 @@ struct btf_load_attr {
 	__s32 btf_token_fd;
 };
 
-/* what BPF_TOKEN_CREATE reads of union bpf_attr */
+/* a part of union bpf_attr */
 struct token_create_attr {
 	__u32 flags, bpffs_fd;
 };
@@ -178,7 +178,7 @@ static int check(int ret, int want, const char *text)
 
 static int sys_bpf(int cmd, const void *attr, unsigned int size)
 {
-	return syscall(SYS_bpf, cmd, attr, size);
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 static void need_token(void)

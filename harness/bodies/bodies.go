@@ -1,7 +1,12 @@
-package guest
+// Package bodies has the instructions of the programs that cases load. The guest agent loads them, and package repro
+// writes them as C.
+//
+// Start with Of and WithMap.
+package bodies
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/cilium/ebpf/asm"
 
@@ -9,15 +14,109 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// IDs says which number a type of the kernel's BTF has, 0 for one that the kernel does not have.
+type IDs func(kind, name string) uint32
+
+// Of returns the instructions of a body that uses no map; nil for another.
+func Of(b step.Body, id IDs) []byte {
+	for _, insns := range [][]byte{bodyOf(b), kernelBody(b, id), plainBody(b)} {
+		if insns != nil {
+			return insns
+		}
+	}
+	return nil
+}
+
+// WithMap returns the instructions of a body that uses the map fd, which the first instruction names. Without such a
+// body it is a program that looks up the element under key 0, whatever the answer, and returns ret.
+func WithMap(b step.Body, fd int, ret int32) []byte {
+	if insns := mapBody(b, fd); insns != nil {
+		return insns
+	}
+	return lookup(fd, ret)
+}
+
+// Exit returns r0 = ret; exit.
+func Exit(ret int32) []byte {
+	return Marshal(asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()})
+}
+
+// Len is the length of an instruction.
+const Len = 8
+
+const subprog = "subprog"
+
+// bodyOf returns the instructions of a body, nil for none.
+func bodyOf(b step.Body) []byte {
+	leave := asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()}
+	var insns asm.Instructions
+	switch b {
+	case step.BodyJiffies64:
+		insns = append(asm.Instructions{asm.FnJiffies64.Call()}, leave...)
+	case step.BodyCurrentTask:
+		insns = append(asm.Instructions{asm.FnGetCurrentTask.Call()}, leave...)
+	case step.BodyProbeWriteUser: // probe_write_user(0, stack, 8)
+		insns = append(asm.Instructions{
+			asm.Mov.Imm(asm.R1, 0), asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
+			asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8), asm.Mov.Imm(asm.R3, 8), asm.FnProbeWriteUser.Call(),
+		}, leave...)
+	case step.BodyProbeReadKernel: // probe_read_kernel(stack, 8, 0)
+		insns = append(asm.Instructions{
+			asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -8), asm.Mov.Imm(asm.R2, 8), asm.Mov.Imm(asm.R3, 0),
+			asm.FnProbeReadKernel.Call(),
+		}, leave...)
+	case step.BodyReturnContext:
+		insns = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R1), asm.Return()}
+	case step.BodyReadData:
+		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R1, int16(uapi.SkBuff_data.Off), asm.Word)}, leave...)
+	case step.BodyUninitStack:
+		insns = append(asm.Instructions{asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord)}, leave...)
+	case step.BodyVarStack: // a stack pointer at an offset that the verifier only knows the range of
+		insns = append(asm.Instructions{
+			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.And.Imm(asm.R2, 7),
+			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -16), asm.Add.Reg(asm.R3, asm.R2),
+		}, leave...)
+	case step.BodySubprog:
+		insns = append(
+			asm.Instructions{asm.Call.Label(subprog)},
+			append(leave, leave[0].WithSymbol(subprog), leave[1])...)
+	case step.BodySpill:
+		insns = append(asm.Instructions{asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord)}, leave...)
+	default:
+		return nil
+	}
+	return Marshal(insns)
+}
+
+// lookup looks up the element under key 0 of a map, whatever its answer, and
+// returns ret.
+func lookup(fd int, ret int32) []byte {
+	insns := Marshal(asm.Instructions{
+		asm.LoadMapPtr(asm.R1, 0), asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
+		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -8),
+		asm.FnMapLookupElem.Call(), asm.Mov.Imm(asm.R0, ret), asm.Return(),
+	})
+	return withMap(insns, fd)
+}
+
+// Marshal returns the instructions as the kernel reads them.
+func Marshal(insns asm.Instructions) []byte {
+	var b strings.Builder
+	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
+		panic("marshal a constant program: " + err.Error())
+	}
+	return []byte(b.String())
+}
+
 // leave ends a program with the value 1.
 func leave(insns ...asm.Instruction) asm.Instructions {
 	return append(insns, asm.Mov.Imm(asm.R0, 1), asm.Return())
 }
 
 // kfunc calls a function of the kernel.
-func (t *typeIDs) kfunc(name string) asm.Instruction {
+func kfunc(id IDs, name string) asm.Instruction {
 	return asm.Instruction{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoKfuncCall,
-		Constant: int64(t.id(step.KindFunc, name))}
+		Constant: int64(id(step.KindFunc, name))}
 }
 
 // mapBody returns the instructions of a body that uses a map, nil for another.
@@ -55,11 +154,11 @@ func mapBody(b step.Body, fd int) []byte {
 			asm.FnDynptrData.Call(), asm.JEq.Imm(asm.R0, 0, out), asm.Mov.Reg(asm.R6, asm.R0), asm.Mov.Imm(asm.R2, 0),
 			asm.StoreMem(asm.R10, -32, asm.R2, asm.DWord), asm.Mov.Reg(asm.R2, asm.R6))
 	case step.BodyTailCall:
-		return withMap(marshal(leave(asm.LoadMapPtr(asm.R2, 0), asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call())), fd)
+		return withMap(Marshal(leave(asm.LoadMapPtr(asm.R2, 0), asm.Mov.Imm(asm.R3, 0), asm.FnTailCall.Call())), fd)
 	default:
 		return nil
 	}
-	return withMap(marshal(insns), fd)
+	return withMap(Marshal(insns), fd)
 }
 
 // withElement looks the element under key 0 up, and does something with it if it is there.
@@ -85,27 +184,26 @@ func withMap(insns []byte, fd int) []byte {
 }
 
 // kernelBody returns the instructions of a body that names types of the kernel, nil for another.
-func (t *typeIDs) kernelBody(b step.Body) []byte {
-	cast := int32(t.id(step.KindStruct, step.StructOfCast))
+func kernelBody(b step.Body, id IDs) []byte {
 	var insns asm.Instructions
 	switch b {
 	case step.BodyKfunc:
-		insns = leave(t.kfunc(step.FuncLock), t.kfunc(step.FuncUnlock))
+		insns = leave(kfunc(id, step.FuncLock), kfunc(id, step.FuncUnlock))
 	case step.BodyKfuncPerfmon:
-		insns = leave(asm.Mov.Imm(asm.R2, cast), t.kfunc(step.FuncCast))
+		insns = leave(asm.Mov.Imm(asm.R2, int32(id(step.KindStruct, step.StructOfCast))), kfunc(id, step.FuncCast))
 	case step.BodyKfuncDestructive: // its argument is struct pt_regs
 		insns = append(insns, asm.Mov.Imm(asm.R2, 0))
 		for off := int16(registersLen); off > 0; off -= 8 {
 			insns = append(insns, asm.StoreMem(asm.R10, -off, asm.R2, asm.DWord))
 		}
 		insns = append(insns, leave(asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -registersLen),
-			t.kfunc(step.FuncCrash))...)
+			kfunc(id, step.FuncCrash))...)
 	case step.BodyReadBTF:
-		insns = leave(t.kfunc(step.FuncContext), asm.LoadMem(asm.R2, asm.R0, 0, asm.DWord))
+		insns = leave(kfunc(id, step.FuncContext), asm.LoadMem(asm.R2, asm.R0, 0, asm.DWord))
 	default:
 		return nil
 	}
-	return marshal(insns)
+	return Marshal(insns)
 }
 
 // registersLen is sizeof(struct pt_regs) of x86-64.
@@ -152,7 +250,7 @@ func plainBody(b step.Body) []byte {
 	default:
 		return guardedBody(b)
 	}
-	return marshal(insns)
+	return Marshal(insns)
 }
 
 // guardedBody returns the instructions of a body about speculation, lockdown or one type, nil for another.
@@ -187,7 +285,7 @@ func guardedBody(b step.Body) []byte {
 	default:
 		return pointerBody(b)
 	}
-	return marshal(insns)
+	return Marshal(insns)
 }
 
 // pointerBody returns the instructions of a body that makes a number of a pointer, nil for another.
@@ -210,7 +308,7 @@ func pointerBody(b step.Body) []byte {
 	default:
 		return nil
 	}
-	return marshal(insns)
+	return Marshal(insns)
 }
 
 // findSymbol returns what kallsyms_lookup_name(name, len, 0, &address) says of a function that every kernel with bpf(2)
@@ -235,8 +333,8 @@ func onStack(r asm.Register) asm.Instructions {
 		asm.Mov.Reg(r, asm.R10), asm.Add.Imm(r, -8)}
 }
 
-// helperBody calls a helper, with all that it takes if a small program has that.
-func helperBody(id uint32) []byte {
+// Helper calls a helper, with all that it takes if a small program has that; nil for one that uapi.Helpers lacks.
+func Helper(id uint32) []byte {
 	h := uapi.HelperOf(id)
 	if h == nil {
 		return nil
@@ -254,27 +352,5 @@ func helperBody(id uint32) []byte {
 			insns = append(insns, asm.Mov.Imm(r, 0))
 		}
 	}
-	return marshal(append(insns, leave(asm.BuiltinFunc(id).Call())...))
-}
-
-// program returns the instructions that a step asks for, nil for the type's own.
-func (c *caller) program(st *step.Step, fds fdArgs, ret int32) []byte {
-	n, _ := st.Num(step.KeyBody)
-	body := step.Body(n)
-	if fds.uses != nil {
-		if insns := mapBody(body, *fds.uses); insns != nil {
-			return insns
-		}
-		return lookup(*fds.uses, ret)
-	}
-	if id, ok := st.Num(step.KeyHelper); ok {
-		return helperBody(uint32(id))
-	}
-	if insns := bodyOf(body); insns != nil {
-		return insns
-	}
-	if insns := c.btf.kernelBody(body); insns != nil {
-		return insns
-	}
-	return plainBody(body)
+	return Marshal(append(insns, leave(asm.BuiltinFunc(id).Call())...))
 }

@@ -1,0 +1,334 @@
+package repro
+
+import (
+	"fmt"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+)
+
+// The layouts of commands that the operation call makes.
+var (
+	elemAttr  = &layout{"elem", join(u32s("map_fd pad"), u64s("key value flags"))}
+	batchAttr = &layout{"batch", join(u64s("in_batch out_batch keys values"), u32s("count map_fd"),
+		u64s("elem_flags flags"))}
+	objAttr    = &layout{"obj", join(u64s("pathname"), u32s("bpf_fd file_flags"), s32s("path_fd"))}
+	attachAttr = &layout{"attach", u32s("target_fd attach_bpf_fd attach_type attach_flags")}
+	testAttr   = &layout{"test", join(u32s("prog_fd retval data_size_in data_size_out"), u64s("data_in data_out"),
+		u32s("repeat"))}
+	idAttr      = &layout{"id", join(u32s("start_id next_id open_flags"), s32s("token_fd"))}
+	infoAttr    = &layout{"info", join(u32s("bpf_fd info_len"), u64s("info"))}
+	queryAttr   = &layout{"query", join(u32s("target_fd attach_type query_flags attach_flags"), u64s("prog_ids"))}
+	rawTPAttr   = &layout{"raw_tracepoint", join(u64s("name"), u32s("prog_fd"))}
+	taskAttr    = &layout{"task_fd_query", u32s("pid fd")}
+	linkAttr    = &layout{"link_create", u32s("prog_fd target_fd attach_type")}
+	updateAttr  = &layout{"link_update", u32s("link_fd new_prog_fd")}
+	linkFDAttr  = &layout{"link", u32s("link_fd")}
+	statsAttr   = &layout{"enable_stats", u32s("type")}
+	bindAttr    = &layout{"prog_bind_map", u32s("prog_fd map_fd")}
+	streamAttr  = &layout{"stream_read", join(u64s("stream_buf"), u32s("stream_buf_len stream_id prog_fd"))}
+	assocAttr   = &layout{"assoc_struct_ops", u32s("map_fd prog_fd")}
+	callLayouts = []*layout{elemAttr, batchAttr, objAttr, attachAttr, testAttr, idAttr, infoAttr, queryAttr, rawTPAttr,
+		taskAttr, linkAttr, updateAttr, linkFDAttr, statsAttr, bindAttr, streamAttr, assocAttr}
+)
+
+// The objects that root makes for the operation call, as the guest agent's makeCommandFixtures does.
+
+func (w *writer) made(name, call string, blocks ...string) string {
+	w.use(blocks...)
+	return w.fixture(name, "", call)
+}
+
+func (w *writer) mapOf(name string, t uapi.MapType, value, flags int) string {
+	w.last[mapCreateAttr] = max(w.last[mapCreateAttr], lastOf(mapCreateAttr, "map_flags"))
+	return w.made(name, fmt.Sprintf("make_map(%s, %d, %#x)", w.enum(&uapi.MapTypes, uint32(t)), value, flags), "make_map")
+}
+
+func (w *writer) hash() string  { return w.mapOf("hash_fd", uapi.BPF_MAP_TYPE_HASH, 4, 0) }
+func (w *writer) array() string { return w.mapOf("array_fd", uapi.BPF_MAP_TYPE_ARRAY, 4, 0) }
+
+func (w *writer) prog(name string, t uapi.ProgType, at uapi.AttachType) string {
+	s := step.ProgShapeOf(t, at)
+	id := "0"
+	if s.BTFName != "" {
+		id = w.typeID(s.BTFKind, s.BTFName)
+	}
+	w.last[progLoadAttr] = max(w.last[progLoadAttr], lastOf(progLoadAttr, "attach_btf_id"))
+	return w.made(name, fmt.Sprintf("load_prog(%s, %s, %s, %d)", w.enum(&uapi.ProgTypes, uint32(t)),
+		w.enum(&uapi.AttachTypes, uint32(at)), id, s.Return), "load_prog")
+}
+
+func (w *writer) filter() string { return w.prog("filter_fd", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0) }
+func (w *writer) skb() string    { return w.prog("skb_fd", uapi.BPF_PROG_TYPE_CGROUP_SKB, 0) }
+func (w *writer) device() string {
+	return w.prog("device_fd", uapi.BPF_PROG_TYPE_CGROUP_DEVICE, uapi.BPF_CGROUP_DEVICE)
+}
+func (w *writer) tracepoint() string {
+	return w.prog("raw_tp_fd", uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, 0)
+}
+
+func (w *writer) root(fs string) string {
+	name := map[string]string{"cgroup2": "cgroup_fd", "bpf": "dir_fd"}[fs]
+	return w.made(name, fmt.Sprintf("open_root(%q)", fs), "open_root")
+}
+
+func (w *writer) link(name, prog, target string, at uapi.AttachType) string {
+	w.last[linkAttr] = max(w.last[linkAttr], lastOf(linkAttr, "attach_type"))
+	to := w.enum(&uapi.AttachTypes, uint32(at))
+	return w.made(name, fmt.Sprintf("make_link(%s, %s, %s)", prog, target, to), "make_link")
+}
+
+func (w *writer) deviceLink() string {
+	return w.link("device_link_fd", w.device(), w.root("cgroup2"), uapi.BPF_CGROUP_DEVICE)
+}
+
+func (w *writer) pinned(name string, mode int) string {
+	w.last[objAttr] = max(w.last[objAttr], lastOf(objAttr, "path_fd"))
+	dir := w.root("bpf")
+	w.made(name+"_pinned", fmt.Sprintf("pin(%s, %s, %q, %#o)", dir, w.hash(), name, mode), "pin")
+	return dir
+}
+
+func lastOf(l *layout, member string) int {
+	_, i := l.offset(member)
+	return i
+}
+
+// asked is a call of a command: what comes before it and after it.
+type asked struct {
+	*request
+	declared, before, after []string
+}
+
+// call writes a command on objects that root made.
+func (w *writer) call() error {
+	n, _ := w.st.Num(step.KeyCmd)
+	cmd := uapi.Cmd(n)
+	for _, k := range []step.Key{step.KeyTokenAt, step.KeyFlagAt} {
+		if _, ok := w.st.Num(k); ok {
+			return w.refuse("%s= cannot be written yet", w.st.Op.Row().Of(k).Name)
+		}
+	}
+	fill := calls[cmd]
+	if fill == nil {
+		return w.refuse("the command %s cannot be written yet", cmd)
+	}
+	a := &asked{}
+	fill(w, a)
+	a.cmd = cmd
+	if w.st.Out != 0 && w.want != "0" {
+		return w.refuse("a descriptor of a refused command is used")
+	}
+	w.ask(a)
+	return nil
+}
+
+// calls fill in the smallest request of each command.
+var calls = map[uapi.Cmd]func(*writer, *asked){
+	uapi.BPF_MAP_LOOKUP_ELEM:             (*writer).elem,
+	uapi.BPF_MAP_UPDATE_ELEM:             (*writer).elem,
+	uapi.BPF_MAP_DELETE_ELEM:             (*writer).elem,
+	uapi.BPF_MAP_GET_NEXT_KEY:            (*writer).elem,
+	uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM:  (*writer).elem,
+	uapi.BPF_MAP_LOOKUP_BATCH:            (*writer).batch,
+	uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH: (*writer).batch,
+	uapi.BPF_MAP_UPDATE_BATCH:            (*writer).batch,
+	uapi.BPF_MAP_DELETE_BATCH:            (*writer).batch,
+	uapi.BPF_MAP_FREEZE: func(w *writer, a *asked) {
+		const mmapable = 1 << 10
+		w.use("map_it")
+		fd := w.mapOf("mapped_fd", uapi.BPF_MAP_TYPE_ARRAY, 8, mmapable)
+		w.made("mapped", "map_it("+fd+")")
+		a.of(elemAttr, "map_fd", fd)
+	},
+	uapi.BPF_OBJ_PIN: func(w *writer, a *asked) {
+		dir := w.root("bpf")
+		a.of(objAttr, "pathname", `(unsigned long)"new"`, "bpf_fd", w.hash(), "file_flags", pathFD, "path_fd", dir)
+		a.after = []string{fmt.Sprintf("unlinkat(%s, \"new\", 0);", dir)}
+	},
+	uapi.BPF_OBJ_GET: func(w *writer, a *asked) {
+		name, mode := "pinned", 0o666
+		if on, _ := w.st.Num(step.KeyOn); step.On(on) == step.OnPrivate {
+			name, mode = "private", 0o600
+		}
+		a.of(objAttr, "pathname", fmt.Sprintf("(unsigned long)%q", name), "file_flags", pathFD,
+			"path_fd", w.pinned(name, mode))
+	},
+	uapi.BPF_PROG_ATTACH:       (*writer).attach,
+	uapi.BPF_PROG_DETACH:       (*writer).attach,
+	uapi.BPF_LINK_CREATE:       (*writer).attach,
+	uapi.BPF_PROG_GET_NEXT_ID:  (*writer).nextID,
+	uapi.BPF_MAP_GET_NEXT_ID:   (*writer).nextID,
+	uapi.BPF_BTF_GET_NEXT_ID:   (*writer).nextID,
+	uapi.BPF_LINK_GET_NEXT_ID:  (*writer).nextID,
+	uapi.BPF_PROG_GET_FD_BY_ID: func(w *writer, a *asked) { w.byID(a, w.filter(), uapi.ProgInfo_id) },
+	uapi.BPF_MAP_GET_FD_BY_ID:  func(w *writer, a *asked) { w.byID(a, w.hash(), uapi.MapInfo_id) },
+	uapi.BPF_BTF_GET_FD_BY_ID:  func(w *writer, a *asked) { w.byID(a, w.intBTF(), uapi.BTFInfo_id) },
+	uapi.BPF_LINK_GET_FD_BY_ID: func(w *writer, a *asked) { w.byID(a, w.deviceLink(), uapi.LinkInfo_id) },
+	uapi.BPF_LINK_UPDATE: func(w *writer, a *asked) {
+		a.of(updateAttr, "link_fd", w.deviceLink(), "new_prog_fd", w.device())
+	},
+	uapi.BPF_LINK_DETACH: func(w *writer, a *asked) {
+		w.deviceLink() // for make_link
+		a.of(linkFDAttr, "link_fd", fmt.Sprintf("make_link(%s, %s, BPF_CGROUP_DEVICE)", w.device(), w.root("cgroup2")))
+		a.after = []string{"close(attr.link_fd);"}
+	},
+	uapi.BPF_ITER_CREATE: func(w *writer, a *asked) {
+		iter := w.prog("iter_fd", uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_ITER)
+		a.of(linkFDAttr, "link_fd", w.link("iter_link_fd", iter, "0", uapi.BPF_TRACE_ITER))
+	},
+	uapi.BPF_PROG_TEST_RUN: func(w *writer, a *asked) {
+		a.declare("data")
+		a.of(testAttr, "prog_fd", w.filter(), "data_size_in", "sizeof(data)", "data_in", "(unsigned long)data", "repeat", "1")
+	},
+	uapi.BPF_OBJ_GET_INFO_BY_FD: func(w *writer, a *asked) {
+		a.declare("info")
+		a.of(infoAttr, "bpf_fd", w.filter(), "info_len", "sizeof(info)", "info", "(unsigned long)info")
+	},
+	uapi.BPF_PROG_QUERY: func(w *writer, a *asked) {
+		w.deviceLink() // a program to find
+		a.of(queryAttr, "target_fd", w.root("cgroup2"),
+			"attach_type", w.enum(&uapi.AttachTypes, uint32(uapi.BPF_CGROUP_DEVICE)))
+	},
+	uapi.BPF_RAW_TRACEPOINT_OPEN: func(w *writer, a *asked) {
+		a.of(rawTPAttr, "name", `(unsigned long)"task_rename"`, "prog_fd", w.tracepoint())
+	},
+	uapi.BPF_TASK_FD_QUERY: func(w *writer, a *asked) {
+		tp := w.tracepoint()
+		w.last[rawTPAttr] = lastOf(rawTPAttr, "prog_fd")
+		a.of(taskAttr, "pid", "getpid()", "fd", w.made("raw_link_fd", "open_tracepoint("+tp+")", "open_tracepoint"))
+	},
+	uapi.BPF_ENABLE_STATS: func(_ *writer, a *asked) { a.of(statsAttr, "type", "0 /* BPF_STATS_RUN_TIME */") },
+	uapi.BPF_PROG_BIND_MAP: func(w *writer, a *asked) {
+		a.of(bindAttr, "prog_fd", w.filter(), "map_fd", w.array())
+	},
+	uapi.BPF_PROG_STREAM_READ_BY_FD: func(w *writer, a *asked) {
+		a.declare("data")
+		a.of(streamAttr, "stream_buf", "(unsigned long)data", "stream_buf_len", "sizeof(data)",
+			"stream_id", "1 /* BPF_STREAM_STDOUT */", "prog_fd", w.filter())
+	},
+	uapi.BPF_PROG_ASSOC_STRUCT_OPS: func(w *writer, a *asked) {
+		const links = "bpf_struct_ops_tcp_congestion_ops"
+		w.use("make_struct_ops")
+		w.last[mapCreateAttr] = max(w.last[mapCreateAttr], lastOf(mapCreateAttr, "btf_vmlinux_value_type_id"))
+		w.enum(&uapi.MapTypes, uint32(uapi.BPF_MAP_TYPE_STRUCT_OPS))
+		a.of(assocAttr, "map_fd", w.made("struct_ops_fd", fmt.Sprintf("make_struct_ops(%q)", links)), "prog_fd", w.filter())
+	},
+}
+
+const pathFD = "1 << 14 /* BPF_F_PATH_FD */"
+
+// of sets the members of a request: name and value by turns.
+func (a *asked) of(l *layout, members ...string) {
+	a.request = &request{layout: l}
+	for i := 0; i < len(members); i += 2 {
+		a.set(members[i], "%s", members[i+1])
+	}
+}
+
+// declare declares memory that the request points to.
+func (a *asked) declare(name string) {
+	a.declared = append(a.declared, fmt.Sprintf("\t\tchar %s[64] = { 0 };", name))
+}
+
+func (w *writer) elem(a *asked) {
+	n, _ := w.st.Num(step.KeyCmd)
+	cmd, hash := uapi.Cmd(n), w.hash()
+	a.declared = []string{"\t\t__u32 key = 0, value = 0;"}
+	members := []string{"map_fd", hash, "key", "(unsigned long)&key", "value", "(unsigned long)&value"}
+	switch cmd {
+	case uapi.BPF_MAP_DELETE_ELEM:
+		a.declared, members = []string{"\t\t__u32 key = 0;"}, members[:4]
+	case uapi.BPF_MAP_GET_NEXT_KEY: // the first
+		a.declared, members = []string{"\t\t__u32 value;"}, append(members[:2:2], members[4:]...)
+	}
+	a.of(elemAttr, members...)
+	if cmd != uapi.BPF_MAP_UPDATE_ELEM {
+		w.store(a)
+	}
+}
+
+// store puts an element under key 0 of the hash before the call.
+func (w *writer) store(a *asked) {
+	w.use("store")
+	w.last[elemAttr] = max(w.last[elemAttr], lastOf(elemAttr, "value"))
+	a.before = append(a.before, "store("+w.hash()+");")
+}
+
+func (w *writer) batch(a *asked) {
+	n, _ := w.st.Num(step.KeyCmd)
+	cmd := uapi.Cmd(n)
+	a.declared = []string{"\t\t__u32 keys[2] = { 0 }, values[2] = { 0 }, out[2];"}
+	members := []string{"keys", "(unsigned long)keys", "count", "1"}
+	if cmd != uapi.BPF_MAP_DELETE_BATCH {
+		members = append(members, "values", "(unsigned long)values")
+	}
+	of := w.array
+	if cmd == uapi.BPF_MAP_DELETE_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
+		of = w.hash
+		w.store(a)
+	}
+	if cmd == uapi.BPF_MAP_LOOKUP_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
+		members = append(members, "out_batch", "(unsigned long)out")
+	} else {
+		a.declared = []string{"\t\t__u32 keys[2] = { 0 }, values[2] = { 0 };"}
+	}
+	if cmd == uapi.BPF_MAP_DELETE_BATCH {
+		a.declared = []string{"\t\t__u32 keys[2] = { 0 };"}
+	}
+	a.of(batchAttr, append(members, "map_fd", of())...)
+}
+
+func (w *writer) attach(a *asked) {
+	n, _ := w.st.Num(step.KeyCmd)
+	cmd := uapi.Cmd(n)
+	on, _ := w.st.Num(step.KeyOn)
+	if step.On(on) == step.OnTCX {
+		const loopback = "1"
+		a.of(attachAttr, "target_fd", loopback, "attach_type", w.enum(&uapi.AttachTypes, uint32(uapi.BPF_TCX_INGRESS)))
+		return
+	}
+	prog, at := "", uapi.BPF_CGROUP_INET_INGRESS
+	switch _, own := w.st.Num(step.KeyProg); {
+	case own:
+		prog = w.fd(step.KeyProg)
+	case step.On(on) == step.OnSkb:
+		prog = w.skb()
+	default:
+		prog, at = w.device(), uapi.BPF_CGROUP_DEVICE
+	}
+	to, cgroup := w.enum(&uapi.AttachTypes, uint32(at)), w.root("cgroup2")
+	if cmd == uapi.BPF_LINK_CREATE {
+		a.of(linkAttr, "prog_fd", prog, "target_fd", cgroup, "attach_type", to)
+		return
+	}
+	w.use("attach")
+	w.last[attachAttr] = lastOf(attachAttr, "attach_flags")
+	args := fmt.Sprintf("%s, %s, %s", cgroup, prog, to)
+	a.of(attachAttr, "target_fd", cgroup, "attach_bpf_fd", prog, "attach_type", to)
+	if cmd == uapi.BPF_PROG_ATTACH {
+		a.set("attach_flags", "2 /* BPF_F_ALLOW_MULTI */")
+	} else {
+		a.before = []string{"attach(BPF_PROG_ATTACH, " + args + ", 2);"}
+	}
+	a.after = []string{"attach(BPF_PROG_DETACH, " + args + ", 0);"}
+}
+
+func (w *writer) nextID(a *asked) {
+	n, _ := w.st.Num(step.KeyID)
+	a.of(idAttr, "start_id", fmt.Sprint(uint32(n)))
+	w.token(a.request, "token_fd", "open_flags", 0)
+}
+
+// byID asks for an object by its id, which is at a place of its information.
+func (w *writer) byID(a *asked, fd string, at uapi.Field) {
+	n, given := w.st.Num(step.KeyID)
+	id := num(n)
+	if !given {
+		w.use("obj_id")
+		w.last[infoAttr] = max(w.last[infoAttr], lastOf(infoAttr, "info"))
+		id = fmt.Sprintf("obj_id(%s, %d)", fd, at.Off)
+	}
+	a.of(idAttr, "start_id", id)
+	w.token(a.request, "token_fd", "open_flags", 0)
+}
