@@ -160,18 +160,20 @@ static const __u32 *btf_type(__u32 kind, const char *name, int *id)
 	static const __u8 each[32] = {
 		[4] = 12, [5] = 12, [6] = 8, [13] = 8, [15] = 12, [19] = 12
 	};
-	static __u32 btf[1 << 23];	/* magic, hdr_len, type_off, ... */
+	static __u32 *btf;	/* magic, hdr_len, type_off, type_len, str_off */
+	const int room = 1 << 25;
 	const __u32 *t, *end;
 	int fd, got, len = 0;
 	__u32 k;
 
 	if (!names) {
+		btf = malloc(room);
 		fd = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			skip("no /sys/kernel/btf/vmlinux");
-		while ((got = read(fd, (char *)btf + len, sizeof(btf) - len)) > 0)
+		while ((got = read(fd, (char *)btf + len, room - len)) > 0)
 			len += got;
-		if (got)
+		if (!len)
 			fail("read /sys/kernel/btf/vmlinux");
 		close(fd);
 		names = (char *)btf + btf[1] + btf[4];
@@ -248,12 +250,13 @@ static int btf_member(const char *of, const char *name)
 }
 `},
 	{name: "make_struct_ops", uses: []string{"sys_bpf", "fail", "btf_type"},
-		text: `static int make_struct_ops(const char *name)
+		text: `static int make_struct_ops(const char *name, int btf)
 {
 	struct map_create_attr attr = {
 		.map_type = BPF_MAP_TYPE_STRUCT_OPS,
 		.key_size = 4,
 		.max_entries = 1,
+		.btf_fd = btf,
 	};
 	int fd, id;
 

@@ -278,6 +278,7 @@ func (w *writer) mapRequest(t uapi.MapType) (*request, error) {
 	}
 	if s.Struct != "" {
 		w.use("btf_size")
+		r.set("btf_fd", "%s", w.intBTF())
 		r.set("btf_vmlinux_value_type_id", "%s", w.typeID(step.KindStruct, s.Struct))
 		r.set("value_size", "btf_size(%q)", s.Struct)
 	}
