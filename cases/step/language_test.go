@@ -123,7 +123,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"freeze", "worker nothing caps : HANDLE"},
 		{"batch", "worker nothing caps : HANDLE DO"},
 		{"prog_info", "worker text caps : HANDLE"},
-		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=| bpf_jit_enable=| " +
+		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=| kptr_restrict=| " +
+			"bpf_jit_enable=| " +
 			"bpf_jit_harden=| bpf_jit_limit=|"},
 		{"translated", "worker text caps : HANDLE"},
 		{"run_prog", "worker object caps : HANDLE"},

@@ -149,8 +149,8 @@ func joined(list []*Gate) []*Gate {
 	return out
 }
 
-// plain is the name of a function without the underscores that it begins with: the compiler may inline is_pointer_value,
-// of which one copy is from __is_pointer_value, and that is one question.
+// plain is the name of a function without the underscores that it begins with. The compiler inlines is_pointer_value
+// in two copies, of which one is from __is_pointer_value, and that is one question.
 func plain(name string) string { return strings.TrimLeft(name, "_") }
 
 func (u *Unit) measure(x Executed) *UnitReport {

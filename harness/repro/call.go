@@ -212,7 +212,8 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 		w.use("make_struct_ops")
 		w.last[mapCreateAttr] = max(w.last[mapCreateAttr], lastOf(mapCreateAttr, "btf_vmlinux_value_type_id"))
 		w.enum(&uapi.MapTypes, uint32(uapi.BPF_MAP_TYPE_STRUCT_OPS))
-		a.of(assocAttr, "map_fd", w.made("struct_ops_fd", fmt.Sprintf("make_struct_ops(%q, %s)", links, w.intBTF())), "prog_fd", w.filter())
+		fd := w.made("struct_ops_fd", fmt.Sprintf("make_struct_ops(%q, %s)", links, w.intBTF()))
+		a.of(assocAttr, "map_fd", fd, "prog_fd", w.filter())
 	},
 }
 
