@@ -119,6 +119,48 @@ func (i *Insn) Conditional() bool {
 	return i.Op >= x86asm.JA && i.Op <= x86asm.JS && i.Op != x86asm.JMP && i.Target() != 0
 }
 
+// broken are the beginnings of the names of functions that the kernel calls when it is broken itself: the stack
+// protector, a reference count that overflows, and UBSAN.
+var broken = []string{"__stack_chk_fail", "refcount_warn_saturate", "__ubsan_handle_"}
+
+// ToBroken reports whether a jump goes to code that says that the kernel itself is broken. No request leads there.
+func (f *Func) ToBroken(i *Insn) bool {
+	if f.code == nil {
+		return false
+	}
+	const soon = 6 // instructions that load what the function is told
+	list := f.code.from(i.Target())
+	for n := range list[:min(soon, len(list))] {
+		to := &list[n]
+		if to.Op == x86asm.CALL {
+			name := f.code.names[to.Target()]
+			return slices.ContainsFunc(broken, func(b string) bool { return strings.HasPrefix(name, b) })
+		}
+		if to.Op == x86asm.JMP || to.Op == x86asm.RET || to.Conditional() {
+			return false
+		}
+	}
+	return false
+}
+
+// from are the instructions from an address to the end of its function, nil for an address that is of none.
+func (c *Code) from(at uint64) []Insn {
+	for _, u := range c.Units {
+		for i := range u.Funcs {
+			f := &u.Funcs[i]
+			if at < f.From || at >= f.To {
+				continue
+			}
+			n, ok := slices.BinarySearchFunc(f.Insns, at, func(i Insn, at uint64) int { return cmp.Compare(i.Addr, at) })
+			if !ok {
+				return nil
+			}
+			return f.Insns[n:]
+		}
+	}
+	return nil
+}
+
 // Chosen are the source files that decide what BPF may do: Load's default.
 var Chosen = []string{"kernel/bpf/*.c", "kernel/trace/bpf_trace.c", "net/core/filter.c"}
 

@@ -263,6 +263,23 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// A jump to the stack protector's report is one, whatever comes before the call; another jump is none.
+func TestToBroken(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		want bool
+	}{{"__stack_chk_fail", true}, {"__ubsan_handle_out_of_bounds", true}, {"capable", false}, {"", false}} {
+		k := &kept{Names: map[uint64]string{0x2000: tt.name}, Units: []keptUnit{
+			{Name: "a.c", Funcs: []keptFunc{{"f", 0x1000, []byte{0x75, 0x0e, 0xc3}}}},
+			{Name: "b.c", Funcs: []keptFunc{{"f.cold", 0x1010, []byte{0xbf, 1, 0, 0, 0, 0xe8, 0xe6, 0x0f, 0, 0}}}},
+		}}
+		f := &k.code().Units[0].Funcs[0]
+		if got := f.ToBroken(&f.Insns[0]); got != tt.want {
+			t.Errorf("%q: got %v", tt.name, got)
+		}
+	}
+}
+
 func TestByLine(t *testing.T) {
 	list := []string{"b.c:2", "a.c:100", "a.c:20", "a.c:3", "a.c:21"}
 	slices.SortFunc(list, byLine)

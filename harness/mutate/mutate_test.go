@@ -34,6 +34,18 @@ func function(t *testing.T, text ...byte) *cover.Func {
 	return f
 }
 
+// Whether an inlined fdput gives a file back is no change to measure.
+func TestLeftOut(t *testing.T) {
+	f := function(t, 0x74, 0x05)
+	if len(changes(f, 0)) != 2 {
+		t.Error("a jump has no changes")
+	}
+	f.Insns[0].In = "fdput"
+	if len(changes(f, 0)) != 0 {
+		t.Error("fdput has changes")
+	}
+}
+
 // Each change keeps the length of its instruction, and a changed jump goes where it went.
 func TestChanges(t *testing.T) {
 	for _, tt := range []struct {
@@ -214,7 +226,7 @@ func TestScore(t *testing.T) {
 	var list []*Outcome
 	for v, n := range map[Verdict]int{ByCase: 7, ByControl: 1, ByMachine: 1, Survived: 1, NotReached: 5, NoEffect: 2} {
 		for range n {
-			list = append(list, &Outcome{Mutant: Mutant{ID: "f+0x1/never", Operator: Never, File: "f.c", Line: 3,
+			list = append(list, &Outcome{Mutant: Mutant{ID: "f+0x1/never", Func: "f", Operator: Never, File: "f.c", Line: 3,
 				Change: "JE is never taken"}, Verdict: v})
 		}
 	}
@@ -231,6 +243,7 @@ func TestScore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"\nnever     17       9 of 10 (90 %; 60 to 98 %)",
+		"\nfunction  survived  noticed (of those that have an effect)\nf         1         9 of 10 (90 %; 60 to 98 %)\n",
 		"\n  f.c:3  f+0x1/never  JE is never taken\n", "\nnot reached:\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())

@@ -164,11 +164,40 @@ func Write(w io.Writer, list []*Outcome, tree string) error {
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the score: %w", err)
 	}
+	writeFunctions(w, list)
 	writeSurvivors(w, list, tree)
 	for _, v := range []Verdict{Judged, NotReached, Unpatched, Unknown} {
 		writeList(w, v, list)
 	}
 	return nil
+}
+
+// writeFunctions prints the score of each function of which a change survived, the worst first.
+func writeFunctions(w io.Writer, list []*Outcome) {
+	of := map[string][]*Outcome{}
+	for _, o := range list {
+		of[o.Func] = append(of[o.Func], o)
+	}
+	scores, names := map[string]Score{}, []string{}
+	for name, list := range of {
+		if s := Count(list); s.Of[Survived] > 0 {
+			scores[name] = s
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(scores[b].Of[Survived]-scores[a].Of[Survived], strings.Compare(a, b))
+	})
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "\nfunction\tsurvived\tnoticed (of those that have an effect)\n")
+	for _, name := range names {
+		s := scores[name]
+		fmt.Fprintf(t, "%s\t%d\t%s\n", name, s.Of[Survived], &s)
+	}
+	t.Flush()
 }
 
 // those are the outcomes with a verdict, by source line.
