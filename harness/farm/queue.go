@@ -15,7 +15,7 @@ import (
 
 // The streams and the bucket, and the subjects in them. Each subject ends with a job and mostly a part of it.
 const (
-	workStream    = "TOKENTEST_WORK"
+	WorkStream    = "TOKENTEST_WORK"
 	recordsStream = "TOKENTEST_RECORDS"
 	blobsBucket   = "TOKENTEST_BLOBS"
 
@@ -110,7 +110,7 @@ func (q *Queue) streams(ctx context.Context) error {
 		replicas = 3
 	}
 	var err error
-	q.work, err = q.stream(ctx, jetstream.StreamConfig{Name: workStream, Subjects: []string{workSubject + ">"},
+	q.work, err = q.stream(ctx, jetstream.StreamConfig{Name: WorkStream, Subjects: []string{workSubject + ">"},
 		Retention: jetstream.WorkQueuePolicy, Duplicates: 10 * time.Minute, MaxAge: keepWork, Replicas: replicas,
 		Discard: jetstream.DiscardNew})
 	if err != nil {

@@ -122,6 +122,9 @@ func (e *UsageError) Error() string {
 // Resolve returns the kernel that ref names, and fetches or builds it if necessary. If ref is at
 // fault, the error is a *UsageError; any other error is a fault of the host or the mirror.
 func Resolve(ctx context.Context, ref string, o Options) (*Kernel, error) {
+	if plain, digest := cutPin(ref); digest != "" {
+		return resolvePinned(ctx, ref, plain, digest, o)
+	}
 	if isSource(ref) {
 		return resolveSource(ctx, ref, o)
 	}

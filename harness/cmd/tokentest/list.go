@@ -10,6 +10,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/explain"
+	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
@@ -117,9 +118,21 @@ func (a *app) listCases(ctx context.Context, args []string, f *runFlags, btf *bt
 // planFormats are the formats of plan.
 var planFormats = []string{"text", "github"}
 
+// pinKernels prints references with the digests of their images.
+func (a *app) pinKernels(ctx context.Context, refs []string) error {
+	for _, ref := range refs {
+		text, err := kernel.Pin(ctx, ref, kernel.Options{CacheDir: a.cacheDir, Log: a.note})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout, text)
+	}
+	return nil
+}
+
 func (a *app) planCmd() *cobra.Command {
 	f, btf := &runFlags{}, &btfFlag{}
-	format, shards, sample := "text", 1, false
+	format, shards, sample, pin := "text", 1, false, false
 	c := &cobra.Command{
 		Use:   "plan [CASE|FILE...]",
 		Short: "show what would run, without QEMU or root",
@@ -127,9 +140,11 @@ func (a *app) planCmd() *cobra.Command {
 configuration also show what would be skipped and why, and what the kernel has that
 tokentest does not know. The exit code for a kernel that cannot be had is that of run.
 
---write-config prints a plan file that explains every key.`,
+--pin prints the kernels with the digests of their images, to give them to hosts whose
+package lists may be older or newer. --write-config prints a plan file that explains
+every key.`,
 		Example: "  tokentest plan --kernel deb:6.12 --kernel deb:7.3 map_create\n  tokentest plan --btf " +
-			"/sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2",
+			"/sys/kernel/btf/vmlinux\n  tokentest plan --format github --shards 2\n  tokentest plan --pin -k deb:6.12",
 		RunE: func(c *cobra.Command, args []string) error {
 			if sample {
 				_, err := io.WriteString(a.stdout, plan.WriteConfig())
@@ -138,6 +153,9 @@ tokentest does not know. The exit code for a kernel that cannot be had is that o
 			args, err := f.readFile(c, args)
 			if err != nil {
 				return err
+			}
+			if pin {
+				return a.pinKernels(c.Context(), f.kernels)
 			}
 			btf.kernel = c.Flags().Changed("kernel")
 			if f.kernels, err = btf.name(f.kernels); err != nil {
@@ -171,6 +189,7 @@ tokentest does not know. The exit code for a kernel that cannot be had is that o
 	f.registerPlan(c.Flags())
 	listFlags(c.Flags(), &f.lists)
 	btf.register(c.Flags())
+	c.Flags().BoolVar(&pin, "pin", false, "print the kernels with the digests of their images, REF@sha256:DIGEST")
 	c.Flags().BoolVar(&sample, "write-config", false, "print a plan file with every key explained, and plan nothing")
 	return c
 }

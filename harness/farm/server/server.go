@@ -156,10 +156,15 @@ func keptToken(dir string) (string, error) {
 	b := make([]byte, 24)
 	rand.Read(b)
 	token := hex.EncodeToString(b)
-	if err := renameio.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep the farm's token: %w", err)
+	return token, KeepToken(dir, token)
+}
+
+// KeepToken gives a server that was never started a token: the servers of a cluster have the same one.
+func KeepToken(dir, token string) error {
+	if err := renameio.WriteFile(filepath.Join(dir, tokenFile), []byte(token+"\n"), 0o600); err != nil {
+		return fmt.Errorf("keep the farm's token: %w", err)
 	}
-	return token, nil
+	return nil
 }
 
 // certificate returns the TLS settings of the certificate in the directory, which it makes if there is none, and the

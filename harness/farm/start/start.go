@@ -17,11 +17,11 @@ import (
 //go:embed *.tmpl
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"quote": shell.Quote, "yaml": yaml}).
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"quote": shell.Quote, "yaml": quoted}).
 	ParseFS(files, "*.tmpl"))
 
-// yaml is a text as a double-quoted scalar.
-func yaml(text string) string {
+// quoted is a text as a double-quoted scalar.
+func quoted(text string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
 }
 
