@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"harness/bench": {"cases", "cases/step", "cases/uapi", "harness/child", "harness/lab", "harness/plan",
 		"harness/report", "harness/result", "harness/vm", "harness/wire", "images"},
 	"harness/repro": {"cases", "cases/sim", "cases/step", "cases/uapi", "harness/bodies", "harness/count", "harness/plan",
-		"harness/usage"},
+		"harness/report", "harness/result", "harness/runs", "harness/usage"},
 	"harness/progress": {"cases", "harness/lab", "harness/result", "harness/signals"},
 	"harness/guestprog": {"harness/lab", "harness/result", "harness/signals", "harness/testlog", "harness/usage",
 		"harness/vm", "harness/wire", "images"},

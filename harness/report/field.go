@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,11 +141,26 @@ func (k *run) details(c *result.CaseResult) []field {
 	if b := k.machine(c); b != nil {
 		out = append(out, k.console(b))
 	}
+	if file := k.repro(c); file != "" {
+		out = append(out, textField("in C", file))
+	}
 	again := k.repeat(c.ID)
 	if len(c.Times) > 1 && k.Repeat == "" { // one repetition may not show it
 		again.words = append(again.words, "--until-fail")
 	}
 	return append(out, again)
+}
+
+// repro is the C program of a case, "" if the run's directory has none.
+func (k *run) repro(c *result.CaseResult) string {
+	if k.of == nil || k.dir == "" || c.Status != result.Fail {
+		return ""
+	}
+	file := result.ReproFile(k.dir, slices.Index(k.of.Kernels, k.KernelRun), c.ID)
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
 }
 
 // refused lists the fixtures that the kernel refused, with errnos.

@@ -202,6 +202,16 @@ func (p *pretty) causes(k *run, status result.Status, word string, s style) {
 	}
 }
 
+// Causes returns a case for each cause for which a kernel differs from the rules, the smallest one.
+func Causes(k *result.KernelRun) (ids []string) {
+	for _, c := range byCause(k.Those(result.Fail)) {
+		if len(ids) < maxCauses && c.example.Decisive() != nil {
+			ids = append(ids, c.example.ID)
+		}
+	}
+	return ids
+}
+
 // byCause groups cases that did not pass: first those that are the kernel's fault, then the
 // largest groups.
 func byCause(list iter.Seq[*result.CaseResult]) []*cause {

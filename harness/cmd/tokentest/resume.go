@@ -91,7 +91,7 @@ func (a *app) resumeFrom(c *cobra.Command, f *runFlags) error {
 		}
 		a.note("the records are rebuilt from the machines' stored output")
 	case err == nil && !r.Interrupted:
-		return a.complete(f, r)
+		return a.complete(c.Context(), f, r)
 	}
 	b, err := lab.Resume(dir)
 	switch {
@@ -118,7 +118,7 @@ func (a *app) again(ctx context.Context, b *lab.Invocation) error {
 }
 
 // complete reports a run that is already complete.
-func (a *app) complete(f *runFlags, r *result.Run) error {
+func (a *app) complete(ctx context.Context, f *runFlags, r *result.Run) error {
 	a.note("the run in %s is complete", r.Dir)
 	format, err := a.format(f.format)
 	if err != nil {
@@ -129,7 +129,7 @@ func (a *app) complete(f *runFlags, r *result.Run) error {
 		return err
 	}
 	r.AllowEmpty = r.AllowEmpty || f.allowEmpty
-	if err := a.conclude(format, r, nil); err != nil || base == nil {
+	if err := a.conclude(ctx, format, r, nil); err != nil || base == nil {
 		return err
 	}
 	return a.compareBaseline(base, r, f)

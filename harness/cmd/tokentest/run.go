@@ -23,6 +23,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/progress"
 	"tokentest/harness/report"
+	"tokentest/harness/repro"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/scan"
@@ -271,7 +272,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if errors.Is(err, lab.ErrStale) {
 		return fmt.Errorf("--resume %s: %w", l.Dir, err)
 	}
-	if err := a.conclude(format, r, err); err != nil {
+	if err := a.conclude(ctx, format, r, err); err != nil {
 		return err
 	}
 	err = errors.Join(f.results.WriteSlowest(a.stderr), a.after(c.Context(), l, p, r, base, f))
@@ -389,7 +390,7 @@ func (a *app) after(
 
 // conclude prints the report of a run, also if the run could not be stored. If no kernel could
 // be tried, it prints only the reasons and removes the directory.
-func (a *app) conclude(format string, r *result.Run, stored error) error {
+func (a *app) conclude(ctx context.Context, format string, r *result.Run, stored error) error {
 	switch {
 	case a.bisecting:
 		a.code = r.BisectCode()
@@ -413,7 +414,8 @@ func (a *app) conclude(format string, r *result.Run, stored error) error {
 	if stored != nil {
 		stored = fmt.Errorf("%w; name another directory with --out", stored)
 	}
-	return errors.Join(a.write(format, r), stored)
+	_, err := repro.OfRun(ctx, r)
+	return errors.Join(err, a.write(format, r), stored)
 }
 
 // Environment variables: the format of reports, and who sends one to KCIDB.
