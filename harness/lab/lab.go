@@ -151,6 +151,14 @@ const defaultQEMU = "qemu-system-x86_64"
 
 // Check returns an error that says what the host lacks to boot a machine.
 func (l *Lab) Check() error {
+	if err := l.CheckQEMU(); err != nil {
+		return err
+	}
+	return l.CheckSources()
+}
+
+// CheckQEMU returns an error that says what the host lacks to boot a machine whose image is there.
+func (l *Lab) CheckQEMU() error {
 	_, err := exec.LookPath(cmp.Or(l.QEMU, defaultQEMU))
 	switch {
 	case err != nil && l.QEMU == "":
@@ -159,7 +167,7 @@ func (l *Lab) Check() error {
 	case err != nil:
 		return fmt.Errorf("find QEMU: %w", err)
 	}
-	return l.CheckSources()
+	return nil
 }
 
 // CheckSources returns an error if there is no agent that this program understands. It logs a line if the agent is not

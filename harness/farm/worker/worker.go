@@ -24,7 +24,7 @@ type Worker struct {
 	Queue *farm.Queue
 	Can   farm.Can
 	Jobs  int  // parts at a time
-	Drain bool // end when no part waits
+	Drain bool // end when no part waits, and none is at a worker
 	Host  *result.Host
 	Log   func(format string, args ...any)
 	// Beat is how often the queue hears that a part is worked on; 0 means often enough.
@@ -111,7 +111,7 @@ func (w *Worker) lane(ctx context.Context) error {
 			if err := w.one(ctx, t); err != nil {
 				return err
 			}
-		case w.Drain:
+		case w.Drain && w.drained(ctx):
 			return nil
 		}
 	}
@@ -123,6 +123,14 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
+}
+
+// drained reports whether no part that the worker can take waits, or is at a worker: one that is lost comes back.
+func (w *Worker) drained(ctx context.Context) bool {
+	classes, err := w.Queue.Classes(ctx)
+	return err == nil && !slices.ContainsFunc(classes, func(c farm.ClassInfo) bool {
+		return w.Can.Take(c.Class) && c.Waiting+c.Taken > 0
+	})
 }
 
 // take asks the classes that the worker can do, the full ones first.

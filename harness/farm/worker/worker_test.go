@@ -375,3 +375,31 @@ func TestOtherBuildIsRefused(t *testing.T) {
 		t.Errorf("status: %+v, %v", s, err)
 	}
 }
+
+// A worker that is to drain the queue stays while another one has a part, which may come back.
+func TestDrainWaitsForOthers(t *testing.T) {
+	q, url := begin(t)
+	lost := spawn(t, url, workerVar+"=1h")
+	if err := q.Offer(t.Context(), testParts(1)); err != nil {
+		t.Fatal(err)
+	}
+	awaitEvent(t, q, farm.Started)
+	w := &Worker{Queue: q, Can: testCan, Host: &result.Host{Name: "drain"}, Log: t.Logf, Drain: true,
+		Do: func(context.Context, *Task) (*farm.Answer, error) { return &farm.Answer{Run: digest}, nil }}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(t.Context()) }()
+	select {
+	case <-ended:
+		t.Fatal("it ended while another worker had a part")
+	case <-time.After(3 * time.Second):
+	}
+	kill(lost)
+	select {
+	case err := <-ended:
+		if err != nil || answers(q) != 1 {
+			t.Errorf("%d answers, %v", answers(q), err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it did not end")
+	}
+}

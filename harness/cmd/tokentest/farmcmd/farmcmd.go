@@ -138,7 +138,7 @@ parts of its own build of tokentest only. When it ends it gives back what it has
 			if do.CacheDir, err = c.Cache(); err != nil {
 				return err
 			}
-			if err := (&lab.Lab{QEMU: do.QEMU, CacheDir: do.CacheDir}).Check(); err != nil {
+			if err := (&lab.Lab{QEMU: do.QEMU}).CheckQEMU(); err != nil {
 				return err
 			}
 			var u *farm.URL
@@ -156,7 +156,7 @@ parts of its own build of tokentest only. When it ends it gives back what it has
 	cmd.Flags().IntVarP(&w.Jobs, "jobs", "j", 1, "run `N` parts at a time, each with one machine")
 	cmd.Flags().StringSliceVar(&can, "can", []string{"tcg"},
 		"take also parts that ask for `WHAT`: kvm or tcg; parts that ask for neither are always taken")
-	cmd.Flags().BoolVar(&w.Drain, "drain", false, "end when no part waits")
+	cmd.Flags().BoolVar(&w.Drain, "drain", false, "end when no part waits, and none is at a worker that may lose it")
 	cmd.Flags().StringVar(&do.QEMU, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
 	return cmd
 }
