@@ -111,6 +111,8 @@ func TestErrors(t *testing.T) {
 			"dir/demo.txt:1: code=256: want an exit status from 0 to 255, or ?"},
 		{"no_new_privs", "root run no_new_privs=0 true\n" + scenarioControls,
 			"dir/demo.txt:1: no_new_privs=0: must be 1 or omitted"},
+		{"domain without a policy", "root map_create type=hash selinux=other\n" + scenarioControls,
+			"dir/demo.txt:1: selinux=: there is no domain before a step"},
 		{"way of a program", "root run way=sudo true\n" + scenarioControls, `dir/demo.txt:1: unknown word "sudo"`},
 		{"place", "root umount at=mnt\n" + scenarioControls, `dir/demo.txt:1: "mnt" is no place: want one of /mnt/a`},
 		{"place inside another", "root umount at=/mnt/a/x\n" + scenarioControls,

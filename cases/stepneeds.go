@@ -48,6 +48,9 @@ func callNeeds(s *step.Step) []Need {
 	if _, sandbox := s.Num(step.KeySandbox); sandbox {
 		out = append(append(out, configNeeds("SECURITY_LANDLOCK")...), Need{Kind: NeedLSM, Name: "landlock"})
 	}
+	if _, domain := s.Num(step.KeyDomain); domain || s.Op == step.OpSELinux {
+		out = append(out, Need{Kind: NeedLSM, Name: "selinux"})
+	}
 	return out
 }
 

@@ -108,9 +108,15 @@ func (s *source) steps(lines []stepLine, c combo, handles map[string]step.Handle
 	b := stepBuilder{s, c, handles}
 	steps, info := make([]step.Step, len(lines)), make([]StepInfo, len(lines))
 	var wrong mistakes
+	policy := slices.ContainsFunc(s.setup, func(l stepLine) bool { return l.words[1] == step.OpSELinux.String() })
 	for i := range lines {
 		var err error
-		if steps[i], info[i], err = b.build(&lines[i]); err != nil {
+		steps[i], info[i], err = b.build(&lines[i])
+		policy = policy || steps[i].Op == step.OpSELinux
+		if _, domain := steps[i].Num(step.KeyDomain); domain && !policy && err == nil {
+			err = errors.New("selinux=: there is no domain before a step \"root selinux enforcing\"")
+		}
+		if err != nil {
 			wrong.add(s.f.Path, lines[i].line, err)
 			if out := lines[i].out; out != "" {
 				b.handle(out) // what later steps do with it is not wrong

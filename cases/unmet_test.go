@@ -46,6 +46,10 @@ func TestLacks(t *testing.T) {
 			"SYSTEM_DATA_VERIFICATION"},
 		{"a Landlock domain", "owner open of=b landlock=1 => EACCES", off("SECURITY_LANDLOCK"), "SECURITY_LANDLOCK"},
 		{"a Landlock domain, and lsm= without it", "owner open of=b landlock=1 => EACCES", withLSM, "landlock"},
+		{"a domain of SELinux", "root selinux enforcing\nowner map_create type=hash token=t selinux=no_map_read",
+			off("SECURITY_SELINUX"), "SECURITY_SELINUX"},
+		{"a domain of SELinux, and AppArmor is active", "root selinux enforcing\nowner token_create bpffs=b selinux=other",
+			withLSM, "selinux"},
 		{"a hook of paths", "root lsm hook=path_mknod of=owner errno=ENOSPC", off("SECURITY_PATH"), "SECURITY_PATH"},
 		{"another hook", "root lsm hook=bpf of=owner errno=ENOSPC", off("SECURITY_PATH"), ""},
 		{"a check that comes after BTF", "owner map_create type=hash token=t -> m\n" +

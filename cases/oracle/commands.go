@@ -38,6 +38,7 @@ func (r *Call) fault() Fault       { return r.Fault }
 var callRules = []callRule{
 	attrTooLong[*Call](),
 	attrUnreadable[*Call](),
+	selinuxBPF(func(c *otherCall) uapi.Cmd { return c.req.shownToLSM(c.Kernel) }),
 	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
 		func(c *otherCall) hookArgs { return hookArgs{cmd: c.req.shownToLSM(c.Kernel)} }),
 	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
@@ -85,11 +86,13 @@ var otherCommands = []otherCommand{
 	{uapi.BPF_MAP_GET_NEXT_ID, "bpf_obj_get_next_id", getNextID},
 	{uapi.BPF_PROG_GET_FD_BY_ID, "bpf_prog_get_fd_by_id", []callRule{
 		attrNoToken("bpf_prog_get_fd_by_id"), noSysAdmin("bpf_prog_get_fd_by_id"), noSuchID("bpf_prog_by_id"),
+		selinuxObject("selinux_bpf_prog", func(*otherCall) *FD { return &FD{Loaded: &Program{}} }),
 		lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 			func(*otherCall) hookArgs { return hookArgs{} }),
 	}},
 	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", []callRule{
 		attrNoToken("bpf_map_get_fd_by_id"), noSysAdmin("bpf_map_get_fd_by_id"), noSuchID("bpf_map_get_fd_by_id"),
+		selinuxObject("selinux_bpf_map", func(*otherCall) *FD { return &FD{Map: uapi.BPF_MAP_TYPE_HASH} }),
 		lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
 			func(*otherCall) hookArgs { return hookArgs{mask: fmode(0)} }),
 	}},

@@ -31,6 +31,7 @@ var takeRules = map[string][]rule[*Take]{
 			holds: func(c *takeCall) bool { return !c.req.Own }},
 		{id: "bad-fd", fn: "__pidfd_fget", errno: eBADF, text: "the process does not have the descriptor",
 			holds: func(c *takeCall) bool { return c.req.FD.Kind == Closed }},
+		selinuxObject("bpf_fd_pass", func(c *takeCall) *FD { return &c.req.FD }),
 	},
 	// Since 6.11 the directory asks, before that the file; the answer is the same where the descriptor is there.
 	ProcFdinfo: {

@@ -11,7 +11,7 @@ import (
 // isLSM reports whether a rule is an LSM hook.
 func isLSM(l Line) bool {
 	_, id, _ := strings.Cut(l.ID, "/")
-	return strings.HasPrefix(id, "lsm")
+	return strings.HasPrefix(id, "lsm") || strings.HasPrefix(id, "selinux")
 }
 
 // TestLSMPlaces says between which rules the kernel calls each hook: SEMANTICS.md, LSM hooks.

@@ -42,6 +42,7 @@ var mapCreateRules = []rule[*MapCreate]{
 	lsmBPFRun,
 	attrTooLong[*MapCreate](),
 	attrUnreadable[*MapCreate](),
+	selinuxBPF((*mapCall).cmd),
 	lsmBPF[*MapCreate](),
 	attrTail[*MapCreate]("map_create"),
 	{id: "btf-ids", fn: "map_create", errno: eINVAL, text: "the BTF type ids do not fit together",
@@ -172,7 +173,15 @@ var mapCreateRules = []rule[*MapCreate]{
 	// 7.2 moved the check here: "bpf: Add syscall common attributes support".
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,
 		holds: mapAttr(bothFileFlags)},
+	selinuxCreate[*MapCreate]("selinux_bpf_map_create", uapi.PermMapCreate),
 	lsmMapCreate,
+	selinuxObject("selinux_bpf_map", func(c *mapCall) *FD {
+		fd := &FD{Map: uapi.BPF_MAP_TYPE_HASH, Label: c.Domain}
+		if c.req.Attr != nil {
+			fd.Only = DirectionOf(c.req.Attr.Flags)
+		}
+		return fd
+	}),
 	lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
 		func(c *mapCall) hookArgs {
 			if c.req.Attr == nil {

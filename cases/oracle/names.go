@@ -203,6 +203,15 @@ var objGetRules = rulesOf(
 				n := c.req.Node(c.Caller)
 				return n != nil && n.Object == nil
 			}},
+		selinuxObject("selinux_bpf_map, selinux_bpf_prog", func(c *getCall) *FD {
+			n := c.req.Node(c.Caller)
+			if n == nil || n.Object == nil {
+				return nil
+			}
+			fd := *n.Object
+			fd.Only = DirectionOf(c.req.Flags)
+			return &fd
+		}),
 		{id: "lsm-map", fn: "bpf_map_new_fd", text: "the LSM hook bpf_map refuses the descriptor",
 			holds:  objHook(uapi.HookMap, func(n *Node) bool { return n.Object.Map != uapi.BPF_MAP_TYPE_UNSPEC }),
 			answer: func(c *getCall) uapi.Errno { return c.refused }},

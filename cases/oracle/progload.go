@@ -136,6 +136,7 @@ var (
 var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	attrTooLong[*ProgLoad](),
 	attrUnreadable[*ProgLoad](),
+	selinuxBPF((*progCall).cmd),
 	lsmBPF[*ProgLoad](),
 	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
 	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: progLogText,
@@ -231,6 +232,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "bad-name", fn: "bpf_obj_name_cpy", errno: eINVAL, text: badNameText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadName })},
 	signatureKey.from(7, 3), signature.from(7, 3), // 7.3 has the verifier do it
+	selinuxProgLoad,
 	lsmProgLoad,
 
 	// bpf_check. Each program has at most one body, so the order of these rules does not matter.
@@ -350,6 +352,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "limit-not-modelled", blind: true, when: func(s *Settings) bool { return s.JITFull },
 		text:  "the oracle does not cover programs that must be compiled where net.core.bpf_jit_limit is used up",
 		holds: func(c *progCall) bool { return c.req.mustCompile() && !c.Kernel.Compiles(c.Caller) }},
+	selinuxObject("selinux_bpf_prog", func(c *progCall) *FD { return &FD{Loaded: &Program{}, Label: c.Domain} }),
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
@@ -382,6 +385,19 @@ var lsmProgLoad = func() rule[*ProgLoad] {
 			c.verifierAsks()
 		}
 		return refused
+	}
+	return r
+}()
+
+// selinuxProgLoad gets the token since 7.3, as lsmProgLoad does.
+var selinuxProgLoad = func() rule[*ProgLoad] {
+	r := selinuxCreate[*ProgLoad]("selinux_bpf_prog_load", uapi.PermProgLoad)
+	r.holds = func(c *progCall) bool {
+		by := c.grantor()
+		if !c.Kernel.has(linux(7, 3)) {
+			by = c.Domain
+		}
+		return c.denies(by, c.Domain, uapi.PermProgLoad)
 	}
 	return r
 }()

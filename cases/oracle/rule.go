@@ -88,7 +88,7 @@ func (c *call[R]) tokenCapable(want uapi.Cap) bool {
 	if !c.Caller.capable(ns, want) && (want == uapi.CAP_SYS_ADMIN || !c.Caller.capable(ns, uapi.CAP_SYS_ADMIN)) {
 		return false
 	}
-	return c.tok == nil || c.hook(uapi.HookTokenCapable, hookArgs{cap: want, tok: c.tok}) == 0
+	return c.tok == nil || !c.deniesToken(want) && c.hook(uapi.HookTokenCapable, hookArgs{cap: want, tok: c.tok}) == 0
 }
 
 // initialCapable mirrors capable(): the initial user namespace, no token.

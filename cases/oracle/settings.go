@@ -27,6 +27,8 @@ type Settings struct {
 	// NoAttach says that kernel.yama.ptrace_scope is 3: no process may attach
 	// to another.
 	NoAttach bool
+	// SELinux is the mode and the policy that a case sets.
+	SELinux SELinux
 }
 
 // Lockdown is a level of the kernel's lockdown.

@@ -51,6 +51,8 @@ var tokenCreateRules = []rule[*TokenCreate]{
 	{id: "no-file", fn: "alloc_empty_file", errno: eNFILE,
 		text:  "fs.file-max is used up, and the caller lacks CAP_SYS_ADMIN " + initialNS,
 		holds: func(c *tokenCall) bool { return c.NoFiles && !c.initialCapable(uapi.CAP_SYS_ADMIN) }},
+	selinuxToken("selinux-map-create-as", uapi.BPF_MAP_CREATE, uapi.PermMapCreateAs),
+	selinuxToken("selinux-prog-load-as", uapi.BPF_PROG_LOAD, uapi.PermProgLoadAs),
 	lsmTokenCreate,
 	{id: "no-fd-late", fn: "bpf_token_create", errno: eMFILE, until: linux(6, 19),
 		text:  "the process has no free descriptor (RLIMIT_NOFILE)",

@@ -20,6 +20,8 @@ type World struct {
 	MountNS *Userns
 	// Sandbox says that the thread has a Landlock domain that allows no access to files.
 	Sandbox bool
+	// Domain is the thread's SELinux domain; nil is that of every process.
+	Domain *Domain
 	// NoFiles says that fs.file-max is used up.
 	NoFiles bool
 	// Memory is memory.max of the caller's cgroup, 0 if there is no limit.
@@ -224,6 +226,7 @@ type FD struct {
 	Opener  Cred         // of a program: the credentials with which the descriptor was made
 	Stays   bool         // opened without FD_CLOEXEC
 	Holds   bool         // made the mount, which is detached for as long as such a descriptor is open
+	Label   *Domain      // of a map or a program: the domain of the thread that made it
 	Serial  int          // of a map or a program that was made with a name
 }
 

@@ -313,6 +313,23 @@ owner token_create bpffs=b # ENFILE token_create/no-file
 root file_max value=0 # ok file_max
 owner token_create bpffs=b # ok token_create/allowed [any any 0x0 0x0]
 `},
+	{"domains of SELinux", "7.3", `
+actor owner userns uid=1000
+owner bpffs cmds=any maps=any -> b # ok bpffs/allowed
+owner token_create bpffs=b -> t # ok token_create/allowed [any any 0x0 0x0]
+owner map_create type=hash token=t -> m # ok map_create/allowed
+root selinux permissive # ok selinux
+owner map_create type=hash token=t selinux=no_map_create # ok map_create/allowed
+root selinux enforcing # ok selinux
+owner map_create type=hash token=t selinux=no_map_create # EACCES map_create/selinux-bpf
+owner map_create type=hash token=t selinux=no_map_grant # EACCES map_create/selinux-create
+owner map_create type=queue token=t selinux=no_bpf # EPERM map_create/unprivileged-disabled
+owner token_create bpffs=b selinux=no_prog_load_as # EACCES token_create/selinux-prog-load-as
+owner pidfd_getfd m from=owner selinux=no_map_read # EACCES pidfd_getfd/selinux-object
+root selinux enforcing token_perms=1 # ok selinux
+owner map_create type=hash token=t selinux=no_map_create # ok map_create/allowed
+root map_create type=hash selinux=no_map_create # EACCES map_create/selinux-create
+`},
 	{"mounts", "7.3", `
 actor owner userns uid=1000
 actor peer joins owner

@@ -254,6 +254,7 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpRunProg:       (*Sim).runProg,
 	step.OpSymlink:       (*Sim).makeName,
 	step.OpFileMax:       (*Sim).fileMax,
+	step.OpSELinux:       (*Sim).setSELinux,
 }
 
 // Step plays one step and says what it must show. A step that uses a descriptor
@@ -441,7 +442,7 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 		_, lock := st.Num(step.KeyLock)
 		field, _ := st.Num(step.KeyField)
 		fd := oracle.FD{Kind: oracle.Object, Pinned: st.Op == step.OpMapCreate || st.Op == step.OpProgLoad,
-			BTF: st.Op == step.OpBTFLoad, Lock: lock}
+			BTF: st.Op == step.OpBTFLoad, Lock: lock, Label: s.world(a, st).Domain}
 		if field != 0 {
 			fd.Sizes = step.Field(field).Sizes()
 			if !s.kernel.Release.Less(step.FieldShapes[field].Since) {
@@ -494,6 +495,8 @@ func (s *Sim) world(a *actor, st *step.Step) oracle.World {
 		MountNS: a.mountNS}
 	w.NoFiles = s.noFiles
 	_, w.Sandbox = st.Num(step.KeySandbox)
+	domain, _ := st.Num(step.KeyDomain)
+	w.Domain = domains[domain]
 	w.Caller.Denied = denied(w.LSM)
 	w.Caller.Caps = st.Caps &^ w.Caller.Denied
 	if id, ok := st.Num(step.KeyAsUID); ok {

@@ -79,6 +79,7 @@ const (
 	KeyAsUID      // as this uid of the actor's user namespace
 	KeyCompat     // as a program of 32 bits makes it
 	KeySandbox    // in a Landlock domain that allows nothing
+	KeyDomain     // in a Domain of SELinux
 	KeyFromKernel // the kernel itself makes the call, for a BPF_PROG_TYPE_SYSCALL program
 
 	// Descriptors, places and names.
@@ -104,6 +105,8 @@ const (
 	KeyFileDo  // a FileDo
 	KeyXattrDo // an XattrDo
 	KeyXattr   // an Xattr
+	KeyEnforce // a Mode of SELinux
+	KeyTokenPerms
 	KeyTimes
 	KeySlack
 	KeyRace   // a Race

@@ -47,6 +47,8 @@ const (
 	KindField
 	KindXattrDo
 	KindXattr
+	KindDomain
+	KindMode
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -61,6 +63,7 @@ var words = [Kinds][]string{
 	KindBytes: Blobs, KindWay: RunWays,
 	KindBatch: Batches, KindField: Fields,
 	KindXattrDo: XattrDos, KindXattr: Xattrs,
+	KindDomain: Domains, KindMode: Modes,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.

@@ -48,19 +48,21 @@ func TestLanguageOfSteps(t *testing.T) {
 	want := []struct{ name, row string }{
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
 		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat= " +
-			"landlock="},
+			"landlock= selinux="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= compat="},
+			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= compat= " +
+			"selinux="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
 			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= lines= no_fd= uid= " +
-			"compat="},
+			"compat= selinux="},
 		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= " +
-			"field= no_fd= uid= compat="},
+			"field= no_fd= uid= compat= selinux="},
 		{"send", "broker nothing : HANDLE TO"},
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
 		{"sysrq", "broker nothing : KEY"},
-		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= compat="},
+		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= compat= " +
+			"selinux="},
 		{"fsopen", "worker nothing makes caps :"},
 		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"fscreate", "worker nothing caps : CONTEXT excl="},
@@ -91,7 +93,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"userns", "worker nothing makes :"},
 		{"netns", "worker nothing makes :"},
 		{"setns", "worker nothing caps : USERNS"},
-		{"pidfd_getfd", "both nothing makes caps : HANDLE from=!"},
+		{"pidfd_getfd", "both nothing makes caps : HANDLE from=! selinux="},
 		{"proc_open", "both nothing makes caps : HANDLE from=!"},
 		{"churn", "both count caps : bpffs=! times=! slack=! no_fd="},
 		{"namespaces", "broker nothing : times=! slack=!"},
@@ -103,7 +105,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"kallsyms", "broker nothing : name=!"},
 		{"library", "worker object caps : make=! env="},
 		{"element", "worker object caps : HANDLE DO"},
-		{"get_pinned", "worker object makes caps : in=! name=! flags= uid= landlock="},
+		{"get_pinned", "worker object makes caps : in=! name=! flags= uid= landlock= selinux="},
 		{"consume", "worker object caps : BUFFER"},
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
@@ -131,6 +133,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"symlink", "worker nothing caps : in=! name=! uid= landlock="},
 		{"xattr", "worker nothing caps : HANDLE DO NAME"},
 		{"file_max", "broker nothing : value=!"},
+		{"selinux", "broker nothing : MODE token_perms="},
 	}
 	if len(want) != int(Ops)-1 {
 		t.Errorf("the table has %d operations, this test %d", Ops-1, len(want))

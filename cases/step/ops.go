@@ -107,6 +107,7 @@ const (
 	OpTranslated
 	OpRunProg
 	OpSymlink
+	OpSELinux
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -246,6 +247,8 @@ var (
 		Doc: "1: as a program of 32 bits makes it, by int 0x80"}
 	paramSandbox = Param{Key: KeySandbox, Name: "landlock", Kind: KindNum,
 		Doc: "1: by a thread with a Landlock domain, in which no access to files is allowed"}
+	paramDomain = Param{Key: KeyDomain, Name: "selinux", Kind: KindDomain,
+		Doc: "by a thread in this SELinux domain, which lacks what its name says; a step selinux comes before"}
 	paramFromKernel = Param{Key: KeyFromKernel, Name: "kernel", Kind: KindNum,
 		Doc: "1: the kernel itself makes the call, for a program (BPF_PROG_TYPE_SYSCALL) " +
 			"that root has loaded and the actor runs"}
@@ -311,7 +314,7 @@ var operations = [Ops]Operation{
 			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
 			paramAttr, paramInside, paramThen, paramNoFD,
 			{Key: KeyUmask, Name: "umask", Kind: KindText, Doc: "the process's umask, octal"},
-			paramAs, paramCompat, paramSandbox,
+			paramAs, paramCompat, paramSandbox, paramDomain,
 		},
 	},
 	OpMapCreate: {
@@ -332,7 +335,7 @@ var operations = [Ops]Operation{
 			{Key: KeyBTFValue, Name: "btf_value", Kind: KindNum, Doc: "btf_value_type_id"},
 			{Key: KeyVmlinux, Name: "vmlinux", Kind: KindNum, Doc: "btf_vmlinux_value_type_id"},
 			{Key: KeyHash, Name: "excl", Kind: KindNum, Doc: "excl_prog_hash, with this size: a map of one program alone"},
-			paramNoFD, paramMemlock, paramFromKernel, paramAs, paramCompat,
+			paramNoFD, paramMemlock, paramFromKernel, paramAs, paramCompat, paramDomain,
 		},
 	},
 	OpProgLoad: {
@@ -358,7 +361,7 @@ var operations = [Ops]Operation{
 			{Key: KeySign, Name: "sign", Kind: KindNum, Doc: "a signature of this length, which is no signature"},
 			{Key: KeyRing, Name: "keyring", Kind: KindNum, Doc: "keyring_id"},
 			{Key: KeyLines, Name: "lines", Kind: KindNum, Doc: "1: with a function and a line of source, in a BTF of root's"},
-			paramNoFD, paramAs, paramCompat,
+			paramNoFD, paramAs, paramCompat, paramDomain,
 		},
 	},
 	OpBTFLoad: {
@@ -369,7 +372,7 @@ var operations = [Ops]Operation{
 			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
 			{Key: KeyField, Name: "field", Kind: KindField, Doc: "with type 3, a struct that holds this special field"},
-			paramNoFD, paramAs, paramCompat,
+			paramNoFD, paramAs, paramCompat, paramDomain,
 		},
 	},
 	OpSend: {
@@ -415,7 +418,7 @@ var operations = [Ops]Operation{
 			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
 			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that no object has"},
 			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
-			paramAs, paramCompat,
+			paramAs, paramCompat, paramDomain,
 		},
 	},
 
@@ -605,7 +608,7 @@ var operations = [Ops]Operation{
 	OpPidfdGetfd: {
 		Name: "pidfd_getfd", Makes: true, Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 15},
 		Doc:    "pidfd_getfd(2): take another process's descriptor",
-		Params: []Param{paramHandle("what to take"), paramFrom},
+		Params: []Param{paramHandle("what to take"), paramFrom, paramDomain},
 	},
 	OpProcOpen: {
 		Name: "proc_open", Makes: true, Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 7},
@@ -744,7 +747,8 @@ var operations = [Ops]Operation{
 		Name: "get_pinned", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Setup: 6},
 		Doc: "BPF_OBJ_GET of the object pinned under a name in the directory",
 		Params: []Param{paramIn, paramNewName,
-			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "BPF_F_RDONLY 8, BPF_F_WRONLY 16"}, paramAs, paramSandbox},
+			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "BPF_F_RDONLY 8, BPF_F_WRONLY 16"}, paramAs, paramSandbox,
+			paramDomain},
 	},
 	OpConsume: {
 		Name: "consume", Who: ByWorker, Shows: ShowsObject, Caps: true, Drawn: Drawn{Never: takesLong},
@@ -930,6 +934,17 @@ var operations = [Ops]Operation{
 		Name: "symlink", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 2},
 		Doc:    "symlinkat(2) of a name that is not there",
 		Params: []Param{paramIn, paramNewName, paramAs, paramSandbox},
+	},
+	OpSELinux: {
+		Name: "selinux", Who: ByBroker, Config: "SECURITY_SELINUX SECURITY_SELINUX_DEVELOP",
+		Drawn: Drawn{Never: "SELinux is active only where the kernel's command line says so"},
+		Doc: "the broker loads a policy with the domains of selinux=, and sets the mode until the world ends; " +
+			"every process has the domain that the policy denies nothing",
+		Params: []Param{
+			{Key: KeyEnforce, Name: "mode", Kind: KindMode, Use: Positional, Doc: "enforcing, or permissive"},
+			{Key: KeyTokenPerms, Name: "token_perms", Kind: KindNum,
+				Doc: "1: the policy has the capability bpf_token_perms, which 7.0 knows"},
+		},
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},

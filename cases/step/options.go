@@ -41,6 +41,8 @@ var Options = []Option{
 	{Config: "PID_NS", File: "/proc/self/ns/pid"},                                // fs/proc/namespaces.c
 	{Config: "SECURITY_LANDLOCK", Func: "landlock_put_ruleset"},                  // security/landlock/ruleset.c
 	{Config: "SECURITY_PATH", Func: "security_path_mknod"},                       // security/security.c
+	{Config: "SECURITY_SELINUX", Func: "selinux_bpf_map"},                        // security/selinux/hooks.c
+	{Config: "SECURITY_SELINUX_DEVELOP", Func: "sel_write_enforce"},              // security/selinux/selinuxfs.c
 	{Config: "SYSTEM_DATA_VERIFICATION", Func: "verify_pkcs7_signature"},         // certs/system_keyring.c
 	{Config: "UNIX", File: "/proc/net/unix"},                                     // net/unix/af_unix.c
 	{Config: "UPROBES", Func: "uprobe_register"},                                 // kernel/events/uprobes.c

@@ -10,18 +10,33 @@ import (
 
 // Hidden are the rules whose absence no kernel can show, with the reason.
 var Hidden = map[string]string{
-	"btf_load/unprivileged-disabled": "the next rule refuses the same",
-	"mount/set-unprivileged":         "the next rule refuses the same",
-	"link/no-parent":                 "a token has no link, which is ENOENT as well",
-	"fscreate/userns-mount":          "Debian's kernels before tokens do not show their patch level",
-	"fscreate/excl":                  "every kernel with tokens has the command",
-	"mount_attr/idmap-no-userns":     "the next rules refuse the same",
-	"prog_load/helper-trace":         "Debian's kernels have no CONFIG_BPF_LIRC_MODE2",
-	"write_sysctl/always-compiled":   "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
-	"prog_load/arena-not-compiled":   "Debian's kernels have arenas",
-	"prog_load/kfunc-not-compiled":   "Debian's kernels have the function",
-	"token_create/no-fd":             "the kernels that decide by it have a known defect there (known_emfile), and die",
+	"btf_load/unprivileged-disabled":     "the next rule refuses the same",
+	"mount/set-unprivileged":             "the next rule refuses the same",
+	"link/no-parent":                     "a token has no link, which is ENOENT as well",
+	"fscreate/userns-mount":              "Debian's kernels before tokens do not show their patch level",
+	"fscreate/excl":                      "every kernel with tokens has the command",
+	"mount_attr/idmap-no-userns":         "the next rules refuse the same",
+	"prog_load/helper-trace":             "Debian's kernels have no CONFIG_BPF_LIRC_MODE2",
+	"write_sysctl/always-compiled":       "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
+	"prog_load/arena-not-compiled":       "Debian's kernels have arenas",
+	"prog_load/kfunc-not-compiled":       "Debian's kernels have the function",
+	"token_create/selinux-map-create-as": noPolicy,
+	"token_create/selinux-prog-load-as":  noPolicy,
+	"map_create/selinux-bpf":             noPolicy,
+	"map_create/selinux-create":          noPolicy,
+	"map_create/selinux-object":          noPolicy,
+	"prog_load/selinux-bpf":              noPolicy,
+	"prog_load/selinux-create":           noPolicy,
+	"prog_load/selinux-object":           noPolicy,
+	"call/selinux-bpf":                   noPolicy,
+	"map_get_fd_by_id/selinux-object":    noPolicy,
+	"prog_get_fd_by_id/selinux-object":   noPolicy,
+	"get_pinned/selinux-object":          noPolicy,
+	"pidfd_getfd/selinux-object":         noPolicy,
+	"token_create/no-fd":                 "the kernels that decide by it have a known defect there (known_emfile), and die",
 }
+
+const noPolicy = "SELinux is active only where the kernel's command line says so (security=selinux)"
 
 // Notice is the cases that notice that a rule is left out.
 type Notice struct {

@@ -354,10 +354,12 @@ type identity struct {
 	uid     uint32
 	caps    uapi.CapSet
 	sandbox bool // in a Landlock domain
+	domain  step.Domain
 }
 
 func (a *actor) identityOf(s *step.Step) identity {
-	who := identity{a.uid, s.Caps, has(s, step.KeySandbox)}
+	domain, _ := s.Num(step.KeyDomain)
+	who := identity{a.uid, s.Caps, has(s, step.KeySandbox), step.Domain(domain)}
 	if uid, ok := s.Num(step.KeyAsUID); ok {
 		who.uid = uint32(uid)
 	}

@@ -37,6 +37,7 @@ type agent struct {
 	sysctl   int
 	sysctls  map[string][]byte // what the world's end restores, by file
 	fileMax  []byte            // fs.file-max before a step set it, nil if none did
+	policy   *policy           // the SELinux policy that was loaded
 	types    []byte            // typeIDs, encoded for the actors
 	max      map[string]uint32 // the ends of the enumerations, nil without BTF
 	members  map[string][]string

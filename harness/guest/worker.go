@@ -34,6 +34,9 @@ func newWorker(who identity, dumpable bool) (*worker, error) {
 		if err == nil && who.sandbox {
 			err = sandbox()
 		}
+		if err == nil && who.domain != 0 {
+			err = enterDomain(who.domain)
+		}
 		if err == nil && dumpable {
 			err = stayDumpable()
 		}

@@ -217,7 +217,7 @@ func (w *writer) writeSteps(steps []step.Step, info []cases.StepInfo, expected [
 
 // unwritten are the arguments that no operation can be written with.
 var unwritten = []step.Key{step.KeyInside, step.KeyThen, step.KeyMemlock, step.KeyFromKernel, step.KeyAsUID,
-	step.KeyCompat, step.KeyUmask}
+	step.KeyCompat, step.KeyUmask, step.KeyDomain}
 
 // findActors finds the actors that do something. One that only gets descriptors is left out: most cells of a matrix
 // are about one of many actors.
