@@ -38,7 +38,8 @@ func (r *Call) fault() Fault       { return r.Fault }
 var callRules = []callRule{
 	attrTooLong[*Call](),
 	attrUnreadable[*Call](),
-	selinuxBPF(func(c *otherCall) uapi.Cmd { return c.req.shownToLSM(c.Kernel) }),
+	// A case names such a command only by its number with BPF_COMMON_ATTRS, which 7.2 knows.
+	selinuxBPF(func(c *otherCall) uapi.Cmd { return c.req.Cmd }).from(7, 2),
 	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
 		func(c *otherCall) hookArgs { return hookArgs{cmd: c.req.shownToLSM(c.Kernel)} }),
 	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
