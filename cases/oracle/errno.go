@@ -22,6 +22,7 @@ const (
 	eNOTDIR      = uapi.Errno(unix.ENOTDIR)
 	eINVAL       = uapi.Errno(unix.EINVAL)
 	eNFILE       = uapi.Errno(unix.ENFILE)
+	eNOSPC       = uapi.Errno(unix.ENOSPC)
 	eMFILE       = uapi.Errno(unix.EMFILE)
 	eRANGE       = uapi.Errno(unix.ERANGE)
 	eNODATA      = uapi.Errno(unix.ENODATA)

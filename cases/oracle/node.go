@@ -30,6 +30,7 @@ const (
 	mkdirMode   = 0o755
 	symlinkMode = 0o777
 	setgid      = 0o2000
+	sticky      = 0o1000
 	allBits     = 0o7777 // S_IALLUGO
 )
 
@@ -328,11 +329,11 @@ var chmodRules = []rule[*Chmod]{
 // notOwner mirrors inode_owner_or_capable.
 func notOwner(c *chmodCall) bool {
 	n := c.req.inode()
-	if n == nil || n.UID == c.Caller.Euid {
-		return false
-	}
-	ns := c.Caller.Userns
-	return !c.Caller.Caps.Has(uapi.CAP_FOWNER) || !ns.maps(n.UID) || !ns.maps(n.GID)
+	return n != nil && n.notOwner(c.Caller)
+}
+
+func (i *Inode) notOwner(c Cred) bool {
+	return i.UID != c.Euid && (!c.Caps.Has(uapi.CAP_FOWNER) || !c.Userns.maps(i.UID) || !c.Userns.maps(i.GID))
 }
 
 // Apply notes the new mode.

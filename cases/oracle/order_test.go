@@ -34,10 +34,10 @@ const (
 	mapCheckIDs = "numa-node bad-type inner-value zero-seed alloc-flags lru-prealloc alloc-sizes alloc-too-big "
 	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
-		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none inner-type alloc-late " +
-		"long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access special-type " +
+		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none " +
+		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access special-type " +
 		"btf-none-taken btf-key-kind "
-	mapFew = "offload-not-supported inner-none inner-type long-key btf-no-key special-type btf-none-taken " +
+	mapFew = "offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key special-type btf-none-taken " +
 		"btf-key-kind"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"token-not-covering-attach "
@@ -55,7 +55,7 @@ const (
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
-	progFew = targetIDs + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace skb-tstamp " +
+	progFew = targetIDs + "map-exclusive " + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace skb-tstamp " +
 		"attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
 		"context map-lookup map-keyless map-wide return-kind return-value multi-one bad-name log-late"
@@ -99,14 +99,14 @@ var orders = []order{
 		each: eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
-		cmd: "map_create", kernel: k73, rules: strings.Fields(mapNew), never: mapNever, few: mapFew,
+		cmd: "map_create", kernel: k73, rules: strings.Fields(strings.Replace(mapNew, "inner-none", "inner-none inner-exclusive", 1)), never: mapNever, few: mapFew,
 		each: eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k73,
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
 			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + "signature-key signature " +
-			targetIDs +
+			strings.Replace(targetIDs, "map-no-map", "map-no-map map-exclusive", 1) +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin " + stackIDs +
 			codeIDs + mapIDs +
 			"return-value"),

@@ -248,6 +248,9 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
 			return a.Uses != nil && !a.Uses.notOpen() && a.Uses.Map == uapi.BPF_MAP_TYPE_UNSPEC
 		})},
+	{id: "map-exclusive", fn: "check_map_prog_compatibility", errno: eACCES, since: linux(6, 18),
+		text:  "the map is for another program alone",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.exclusive() })},
 	{id: "map-sleepable", fn: "check_map_prog_compatibility", errno: eINVAL,
 		text: "a sleepable program cannot use a map of this type",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {

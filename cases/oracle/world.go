@@ -260,7 +260,12 @@ type Content struct {
 	Frozen bool // BPF_MAP_FREEZE
 	// Special says that the values have special fields, such as a lock.
 	Special bool
+	// Exclusive says that the map has excl_prog_hash, which is no program's.
+	Exclusive bool
 }
+
+// exclusive reports whether the descriptor is a map for one program alone.
+func (f *FD) exclusive() bool { return f.Content != nil && f.Content.Exclusive }
 
 // Program is what later calls see of a loaded program.
 type Program struct {

@@ -221,6 +221,9 @@ var moreMapChanges = []func(r *MapCreate){
 	func(r *MapCreate) { r.Attr.Ifindex = loopback },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH_OF_MAPS} },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_STRUCT_OPS} },
+	func(r *MapCreate) {
+		r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Exclusive: true}}
+	},
 	func(r *MapCreate) { r.Attr.Key = maxBPFStack + 4 },
 	func(r *MapCreate) {
 		withBTF(r.Attr, 1, 1)
@@ -312,6 +315,9 @@ var moreProgChanges = []func(r *ProgLoad){
 	},
 	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_PROG_ARRAY} },
 	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_QUEUE} },
+	func(r *ProgLoad) {
+		r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Exclusive: true}}
+	},
 	func(r *ProgLoad) { r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_XSKMAP} },
 	func(r *ProgLoad) {
 		r.Attr.Uses = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Wide: true}}

@@ -232,10 +232,13 @@ func (s *Sim) xattr(a *actor, st *step.Step) Expect {
 	do, _ := st.Num(step.KeyXattrDo)
 	name, _ := st.Num(step.KeyXattr)
 	req := &oracle.Xattr{FD: a.handle(st, step.KeyHandle), Get: step.XattrDo(do) == step.XattrGet,
-		Trusted: step.Xattr(name) == step.XattrTrusted}
+		Name: oracle.XattrName(name)}
+	if step.XattrDo(do) == step.XattrFill {
+		req.More, req.Size = step.XattrFillMax, step.XattrFillSize
+	}
 	e := s.decide(a, st, req)
-	if e.OK() {
-		req.Apply()
+	if e.Verdict.Known {
+		req.Apply(&e.Verdict)
 	}
 	return e
 }

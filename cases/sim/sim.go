@@ -344,7 +344,7 @@ func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
 	s.newer(&r.Fault, r.Attr != nil && r.Attr.Excl != nil)
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.OK() && fd.Content != nil && r.Attr != nil {
-		fd.Content.Special = r.Attr.Special
+		fd.Content.Special, fd.Content.Exclusive = r.Attr.Special, r.Attr.Excl != nil
 	}
 	if e.OK() {
 		s.born(a, st, uapi.HookMapFree, nil)

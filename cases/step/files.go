@@ -52,10 +52,17 @@ type XattrDo uint8
 const (
 	XattrSet XattrDo = iota + 1
 	XattrGet
+	XattrFill // set others of the namespace, each of XattrFillSize bytes, up to XattrFillMax of them
+)
+
+// What XattrFill sets.
+const (
+	XattrFillSize = 4096
+	XattrFillMax  = 64
 )
 
 // XattrDos are the actions as a case file spells them.
-var XattrDos = []string{XattrSet: "set", XattrGet: "get"}
+var XattrDos = []string{XattrSet: "set", XattrGet: "get", XattrFill: "fill"}
 
 // Xattr is an extended attribute, by its namespace.
 type Xattr uint8
@@ -64,10 +71,14 @@ type Xattr uint8
 const (
 	XattrSecurity Xattr = iota + 1
 	XattrTrusted
+	XattrUser
+	XattrCapability // of a file's capabilities; the value is none
 )
 
 // Xattrs are the attributes as a case file spells them.
-var Xattrs = []string{XattrSecurity: "security", XattrTrusted: "trusted"}
+var Xattrs = []string{XattrSecurity: "security", XattrTrusted: "trusted", XattrUser: "user",
+	XattrCapability: "capability"}
 
 // XattrNames are their names.
-var XattrNames = []string{XattrSecurity: "security.bpf.label", XattrTrusted: "trusted.label"}
+var XattrNames = []string{XattrSecurity: "security.bpf.label", XattrTrusted: "trusted.label", XattrUser: "user.label",
+	XattrCapability: "security.capability"}

@@ -948,11 +948,12 @@ var operations = [Ops]Operation{
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},
-		Doc: "fsetxattr(2) or fgetxattr(2) of security.bpf.label or trusted.label",
+		Doc: "fsetxattr(2) or fgetxattr(2) of security.bpf.label, trusted.label, user.label or security.capability",
 		Params: []Param{
 			paramHandle("a directory of a bpffs, or a token"),
-			{Key: KeyXattrDo, Name: "do", Kind: KindXattrDo, Use: Positional, Doc: "set or get"},
-			{Key: KeyXattr, Name: "name", Kind: KindXattr, Use: Positional, Doc: "security or trusted"},
+			{Key: KeyXattrDo, Name: "do", Kind: KindXattrDo, Use: Positional,
+				Doc: "set, get, or fill: set others, of 4096 bytes each, until one is refused or there are 64"},
+			{Key: KeyXattr, Name: "name", Kind: KindXattr, Use: Positional, Doc: "security, trusted, user or capability"},
 		},
 	},
 	OpFileMax: {

@@ -155,8 +155,11 @@ func (a *actor) xattr(s *step.Step) (int, step.Observation) {
 		return done(unix.EINVAL)
 	}
 	fd, name := a.fd(s, step.KeyHandle), step.XattrNames[n]
-	if step.XattrDo(do) == step.XattrSet {
+	switch step.XattrDo(do) {
+	case step.XattrSet:
 		return done(unix.Fsetxattr(fd, name, []byte(label), 0))
+	case step.XattrFill:
+		return done(fillXattrs(fd, name))
 	}
 	value := make([]byte, 2*len(label))
 	got, err := unix.Fgetxattr(fd, name, value)
@@ -164,6 +167,16 @@ func (a *actor) xattr(s *step.Step) (int, step.Observation) {
 		err = unix.EILSEQ // not what was set
 	}
 	return done(err)
+}
+
+// fillXattrs sets attributes beside one until one is refused.
+func fillXattrs(fd int, name string) error {
+	for i := range step.XattrFillMax {
+		if err := unix.Fsetxattr(fd, fmt.Sprintf("%s%d", name, i), make([]byte, step.XattrFillSize), 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const fileMaxFile = "/proc/sys/fs/file-max"
