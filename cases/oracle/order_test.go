@@ -35,10 +35,10 @@ const (
 	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
 		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none " +
-		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access special-type " +
-		"btf-none-taken btf-key-kind "
-	mapFew = "offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key special-type btf-none-taken " +
-		"btf-key-kind"
+		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access " +
+		"special-type btf-none-taken btf-key-kind "
+	mapFew = "offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key special-type " +
+		"btf-none-taken btf-key-kind"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"token-not-covering-attach "
 	progRestIDs = "insns-unreadable offload-type offload-flags offload offload-not-supported bad-type bad-name "
@@ -99,7 +99,8 @@ var orders = []order{
 		each: eachWorld([]*Kernel{k612}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
-		cmd: "map_create", kernel: k73, rules: strings.Fields(strings.Replace(mapNew, "inner-none", "inner-none inner-exclusive", 1)), never: mapNever, few: mapFew,
+		cmd: "map_create", kernel: k73, never: mapNever, few: mapFew,
+		rules: strings.Fields(strings.Replace(mapNew, "inner-none", "inner-none inner-exclusive", 1)),
 		each: eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{

@@ -50,8 +50,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat= " +
 			"landlock= selinux="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= compat= " +
-			"selinux="},
+			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= " +
+			"compat= selinux="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
 			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= lines= no_fd= uid= " +
 			"compat= selinux="},
@@ -61,8 +61,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
 		{"sysrq", "broker nothing : KEY"},
-		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= compat= " +
-			"selinux="},
+		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= " +
+			"compat= selinux="},
 		{"fsopen", "worker nothing makes caps :"},
 		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"fscreate", "worker nothing caps : CONTEXT excl="},

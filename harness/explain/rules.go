@@ -33,7 +33,7 @@ var Hidden = map[string]string{
 	"prog_get_fd_by_id/selinux-object":   noPolicy,
 	"get_pinned/selinux-object":          noPolicy,
 	"pidfd_getfd/selinux-object":         noPolicy,
-	"token_create/no-fd":                 "the kernels that decide by it have a known defect there (known_emfile), and die",
+	"token_create/no-fd":                 "the kernels that decide by it have a known defect (known_emfile), and die",
 }
 
 const noPolicy = "SELinux is active only where the kernel's command line says so (security=selinux)"
