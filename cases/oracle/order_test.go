@@ -101,7 +101,7 @@ var orders = []order{
 	{
 		cmd: "map_create", kernel: k73, never: mapNever, few: mapFew,
 		rules: strings.Fields(strings.Replace(mapNew, "inner-none", "inner-none inner-exclusive", 1)),
-		each: eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
+		each:  eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k73,
