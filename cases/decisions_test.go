@@ -14,9 +14,9 @@ import (
 // missingPoints is how many points of each source file no case reaches yet. A case that reaches one more
 // names its rule in decisions.txt and lowers the number.
 var missingPoints = map[string]int{
-	"kernel/bpf/syscall.c":      3,
+	"kernel/bpf/syscall.c":      2,
 	"kernel/bpf/verifier.c":     1,
-	"kernel/trace/bpf_trace.c":  3,
+	"kernel/trace/bpf_trace.c":  2,
 	"net/core/bpf_sk_storage.c": 1,
 }
 

@@ -46,6 +46,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpProgDetach:  (*drawer).detachesProg,
 	step.OpLinkUpdate:  (*drawer).updatesLink,
 	step.OpLinkDetach:  (*drawer).detachesLink,
+	step.OpLinkInfo:    (*drawer).looksAtLink,
 	step.OpIterCreate:  (*drawer).iterates,
 	step.OpFreeze:      (*drawer).freezes,
 	step.OpBatch:       (*drawer).batches,

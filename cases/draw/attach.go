@@ -148,6 +148,11 @@ func (d *drawer) detachesLink() {
 	d.step("%s detach_link %s%s", l.owner, l.name, d.withCaps())
 }
 
+func (d *drawer) looksAtLink() {
+	l := d.bond()
+	d.step("%s link_info %s%s", l.owner, l.name, d.withCaps())
+}
+
 func (d *drawer) iterates() {
 	l := d.bond()
 	d.step("%s iterate %s%s", l.owner, l.name, d.withCaps())

@@ -127,6 +127,28 @@ var iterCreateRules = rulesOf(linkBadFD[:2], []rule[*OnLink]{
 		holds: func(c *onLink) bool { return !c.req.is(uapi.BPF_TRACE_ITER) }},
 })
 
+// LinkInfo is BPF_OBJ_GET_INFO_BY_FD of a link. It needs no capability; who must not see kernel pointers gets zeros.
+type LinkInfo struct{ FD FD }
+
+func (r *LinkInfo) command() uapi.Cmd { return uapi.BPF_OBJ_GET_INFO_BY_FD }
+
+var linkInfoRules = []rule[*LinkInfo]{
+	lsmBPF[*LinkInfo](),
+	{id: "bad-fd", fn: "bpf_obj_get_info_by_fd", errno: eBADFD, text: badFDText,
+		holds: func(c *call[*LinkInfo]) bool { return c.req.FD.notOpen() }},
+	{id: "not-modelled", blind: true, text: "the oracle covers the information about links",
+		holds: func(c *call[*LinkInfo]) bool { return c.req.FD.Link == nil }},
+}
+
+func (r *LinkInfo) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "link_info", r, nil, linkInfoRules, trace)
+}
+
+// ShowsAddresses mirrors bpf_kprobe_multi_link_fill_link_info, which 6.6 added. It goes by the caller's credentials.
+func (r *LinkInfo) ShowsAddresses(w *World) bool {
+	return w.Kernel.has(linux(6, 6)) && (w.Kernel.Settings.HidesPointers == 0 || !w.Kernel.hidesPointers(w.Caller))
+}
+
 func (r *OnLink) decide(w *World, trace *[]Line) Verdict {
 	switch r.What {
 	case uapi.BPF_LINK_UPDATE:

@@ -74,6 +74,7 @@ func FileRules() []string {
 		names("map_freeze", freezeRules[1:]),
 		names("batch", batchRules[1:]),
 		names("prog_info", progInfoRules[1:]),
+		names("link_info", linkInfoRules[1:]),
 		names("write_sysctl", writeSysctlRules),
 		names("run_prog", runProgRules[1:]),
 	)

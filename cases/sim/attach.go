@@ -211,6 +211,21 @@ func (s *Sim) iterCreate(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, s.linkRequest(a, st, uapi.BPF_ITER_CREATE))
 }
 
+// linkInfo compares what the kernel tells of a link.
+func (s *Sim) linkInfo(a *actor, st *step.Step) Expect {
+	req := &oracle.LinkInfo{FD: a.handle(st, step.KeyHandle)}
+	e := s.decide(a, st, req)
+	if !e.OK() {
+		return e
+	}
+	to, addresses := s.attached.bonds[req.FD.Link].to, "none"
+	if w := s.world(a, st); to == step.SpotKprobeMulti {
+		addresses = map[bool]string{true: "shown", false: "hidden"}[req.ShowsAddresses(&w)]
+	}
+	e.Text = fmt.Sprintf("type %d, program shown, addresses %s", to.Shape().Type, addresses)
+	return e
+}
+
 // showAttached compares how many programs are at a target. Only root asks, who has every capability.
 func (s *Sim) showAttached(_ *actor, st *step.Step) Expect {
 	n, _ := st.Num(step.KeySpot)

@@ -330,6 +330,19 @@ root selinux enforcing token_perms=1 # ok selinux
 owner map_create type=hash token=t selinux=no_map_create # ok map_create/allowed
 root map_create type=hash selinux=no_map_create # EACCES map_create/selinux-create
 `},
+	{"what a link tells", "7.3", `
+actor owner userns uid=1000
+owner bpffs cmds=any progs=any attachs=any -> b # ok bpffs/allowed
+owner token_create bpffs=b -> t # ok token_create/allowed [any 0x0 any any]
+owner prog_load type=xdp attach=xdp token=t -> x # ok prog_load/allowed
+owner prog_load type=kprobe attach=trace_kprobe_multi token=t -> p # ok prog_load/allowed
+owner attach_link x to=xdp -> l # ok link_create/allowed
+owner attach_link p to=kprobe_multi -> m # ok link_create/allowed
+owner link_info l # ok link_info/allowed "type 6, program shown, addresses none"
+owner link_info m caps=none # ok link_info/allowed "type 8, program shown, addresses shown"
+owner link_info x # ? link_info/not-modelled
+owner link_info closed # EBADFD link_info/bad-fd
+`},
 	{"mounts", "7.3", `
 actor owner userns uid=1000
 actor peer joins owner

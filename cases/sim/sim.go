@@ -254,6 +254,7 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpRunProg:       (*Sim).runProg,
 	step.OpSymlink:       (*Sim).makeName,
 	step.OpFileMax:       (*Sim).fileMax,
+	step.OpLinkInfo:      (*Sim).linkInfo,
 	step.OpSELinux:       (*Sim).setSELinux,
 }
 

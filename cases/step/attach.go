@@ -58,36 +58,37 @@ const (
 type SpotShape struct {
 	Name   string
 	Attach uapi.AttachType // attach_type of the request
+	Type   uint32          // of the link, enum bpf_link_type
 	At     AttachPoint
 	Config string // the symbols that the target needs
 }
 
 var spotShapes = [spots]SpotShape{
-	SpotXDP:       {Name: "xdp", Attach: uapi.BPF_XDP, At: AtDevice, Config: "NET"},
-	SpotTCX:       {Name: "tcx", Attach: uapi.BPF_TCX_INGRESS, At: AtDevice, Config: "NET_XGRESS"},
-	SpotNetkit:    {Name: "netkit", Attach: uapi.BPF_NETKIT_PRIMARY, At: AtDevice, Config: "NETKIT"},
-	SpotNetfilter: {Name: "netfilter", Attach: uapi.BPF_NETFILTER, At: AtHook, Config: "NETFILTER_BPF_LINK"},
-	SpotSkLookup:  {Name: "sk_lookup", Attach: uapi.BPF_SK_LOOKUP, At: AtNetns, Config: "INET"},
-	SpotFlowDissector: {Name: "flow_dissector", Attach: uapi.BPF_FLOW_DISSECTOR, At: AtNetns,
+	SpotXDP:       {Name: "xdp", Type: 6, Attach: uapi.BPF_XDP, At: AtDevice, Config: "NET"},
+	SpotTCX:       {Name: "tcx", Type: 11, Attach: uapi.BPF_TCX_INGRESS, At: AtDevice, Config: "NET_XGRESS"},
+	SpotNetkit:    {Name: "netkit", Type: 13, Attach: uapi.BPF_NETKIT_PRIMARY, At: AtDevice, Config: "NETKIT"},
+	SpotNetfilter: {Name: "netfilter", Type: 10, Attach: uapi.BPF_NETFILTER, At: AtHook, Config: "NETFILTER_BPF_LINK"},
+	SpotSkLookup:  {Name: "sk_lookup", Type: 5, Attach: uapi.BPF_SK_LOOKUP, At: AtNetns, Config: "INET"},
+	SpotFlowDissector: {Name: "flow_dissector", Type: 5, Attach: uapi.BPF_FLOW_DISSECTOR, At: AtNetns,
 		Config: "NET"},
-	SpotSkb:      {Name: "cgroup_skb", Attach: uapi.BPF_CGROUP_INET_INGRESS, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotDevice:   {Name: "cgroup_device", Attach: uapi.BPF_CGROUP_DEVICE, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotSock:     {Name: "cgroup_sock", Attach: uapi.BPF_CGROUP_INET_SOCK_CREATE, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotSockAddr: {Name: "cgroup_sock_addr", Attach: uapi.BPF_CGROUP_INET4_BIND, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotSysctl:   {Name: "cgroup_sysctl", Attach: uapi.BPF_CGROUP_SYSCTL, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotSockopt:  {Name: "cgroup_sockopt", Attach: uapi.BPF_CGROUP_GETSOCKOPT, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotSockOps:  {Name: "sock_ops", Attach: uapi.BPF_CGROUP_SOCK_OPS, At: AtCgroup, Config: "CGROUP_BPF"},
-	SpotLSMCgroup: {Name: "lsm_cgroup", Attach: uapi.BPF_LSM_CGROUP, At: AtCgroup,
+	SpotSkb:      {Name: "cgroup_skb", Type: 3, Attach: uapi.BPF_CGROUP_INET_INGRESS, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotDevice:   {Name: "cgroup_device", Type: 3, Attach: uapi.BPF_CGROUP_DEVICE, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotSock:     {Name: "cgroup_sock", Type: 3, Attach: uapi.BPF_CGROUP_INET_SOCK_CREATE, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotSockAddr: {Name: "cgroup_sock_addr", Type: 3, Attach: uapi.BPF_CGROUP_INET4_BIND, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotSysctl:   {Name: "cgroup_sysctl", Type: 3, Attach: uapi.BPF_CGROUP_SYSCTL, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotSockopt:  {Name: "cgroup_sockopt", Type: 3, Attach: uapi.BPF_CGROUP_GETSOCKOPT, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotSockOps:  {Name: "sock_ops", Type: 3, Attach: uapi.BPF_CGROUP_SOCK_OPS, At: AtCgroup, Config: "CGROUP_BPF"},
+	SpotLSMCgroup: {Name: "lsm_cgroup", Type: 3, Attach: uapi.BPF_LSM_CGROUP, At: AtCgroup,
 		Config: "CGROUP_BPF BPF_LSM"},
-	SpotSkMsg:       {Name: "sk_msg", Attach: uapi.BPF_SK_MSG_VERDICT, At: AtSockMap, Config: "INET"},
-	SpotFentry:      {Name: "fentry", Attach: uapi.BPF_TRACE_FENTRY, Config: trampolineConfig},
-	SpotLSM:         {Name: "lsm", Attach: uapi.BPF_LSM_MAC, Config: "BPF_LSM KALLSYMS"},
-	SpotTPBTF:       {Name: "tp_btf", Attach: uapi.BPF_TRACE_RAW_TP, Config: "BPF_EVENTS"},
-	SpotRawTP:       {Name: "raw_tp", At: AtTracepoint, Config: "BPF_EVENTS"},
-	SpotIter:        {Name: "iter", Attach: uapi.BPF_TRACE_ITER, Config: "BPF_EVENTS"},
-	SpotKprobeMulti: {Name: "kprobe_multi", Attach: uapi.BPF_TRACE_KPROBE_MULTI, At: AtSymbol, Config: "FPROBE NET"},
-	SpotUprobeMulti: {Name: "uprobe_multi", Attach: uapi.BPF_TRACE_UPROBE_MULTI, At: AtFile, Config: "UPROBES BPF_EVENTS"},
-	SpotPerfEvent:   {Name: "perf_event", Attach: uapi.BPF_PERF_EVENT, At: AtEvent, Config: "BPF_EVENTS"},
+	SpotSkMsg:       {Name: "sk_msg", Type: 14, Attach: uapi.BPF_SK_MSG_VERDICT, At: AtSockMap, Config: "INET"},
+	SpotFentry:      {Name: "fentry", Type: 2, Attach: uapi.BPF_TRACE_FENTRY, Config: trampolineConfig},
+	SpotLSM:         {Name: "lsm", Type: 2, Attach: uapi.BPF_LSM_MAC, Config: "BPF_LSM KALLSYMS"},
+	SpotTPBTF:       {Name: "tp_btf", Type: 1, Attach: uapi.BPF_TRACE_RAW_TP, Config: "BPF_EVENTS"},
+	SpotRawTP:       {Name: "raw_tp", Type: 1, At: AtTracepoint, Config: "BPF_EVENTS"},
+	SpotIter:        {Name: "iter", Type: 4, Attach: uapi.BPF_TRACE_ITER, Config: "BPF_EVENTS"},
+	SpotKprobeMulti: {Name: "kprobe_multi", Type: 8, Attach: uapi.BPF_TRACE_KPROBE_MULTI, At: AtSymbol, Config: "FPROBE NET"},
+	SpotUprobeMulti: {Name: "uprobe_multi", Type: 12, Attach: uapi.BPF_TRACE_UPROBE_MULTI, At: AtFile, Config: "UPROBES BPF_EVENTS"},
+	SpotPerfEvent:   {Name: "perf_event", Type: 7, Attach: uapi.BPF_PERF_EVENT, At: AtEvent, Config: "BPF_EVENTS"},
 }
 
 // Spots are the spots as a case file spells them.

@@ -133,6 +133,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"symlink", "worker nothing caps : in=! name=! uid= landlock="},
 		{"xattr", "worker nothing caps : HANDLE DO NAME"},
 		{"file_max", "broker nothing : value=!"},
+		{"link_info", "worker text caps : HANDLE"},
 		{"selinux", "broker nothing : MODE token_perms="},
 	}
 	if len(want) != int(Ops)-1 {

@@ -108,6 +108,7 @@ const (
 	OpRunProg
 	OpSymlink
 	OpSELinux
+	OpLinkInfo
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -945,6 +946,12 @@ var operations = [Ops]Operation{
 			{Key: KeyTokenPerms, Name: "token_perms", Kind: KindNum,
 				Doc: "1: the policy has the capability bpf_token_perms, which 7.0 knows"},
 		},
+	},
+	OpLinkInfo: {
+		Name: "link_info", Who: ByWorker, Shows: ShowsText, Caps: true, Drawn: Drawn{Setup: 3},
+		Doc: "BPF_OBJ_GET_INFO_BY_FD of a link; compare its type, that its program has an id, and whether the addresses " +
+			"of what it probes are shown",
+		Params: []Param{paramHandle("a link")},
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},

@@ -125,6 +125,37 @@ func (a *actor) holds(link, prog int) bool {
 	return errno == 0 && uint32(get(info, uapi.LinkInfo_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, prog)
 }
 
+// linkInfo reads what the kernel tells of a link. Only of a link of kprobes are there addresses to ask for.
+func (a *actor) linkInfo(s *step.Step) (int, step.Observation) {
+	link := a.fd(s, step.KeyHandle)
+	info := make([]byte, infoLen)
+	ask := func() uapi.Errno {
+		var at attr
+		at.i32(uapi.Attr_info_bpf_fd, link)
+		at.u32(uapi.Attr_info_info_len, infoLen)
+		at.ptr(uapi.Attr_info_info, &info[0])
+		_, errno := bpf(uapi.BPF_OBJ_GET_INFO_BY_FD, &at)
+		return errno
+	}
+	errno, addresses := ask(), "none"
+	kind := uint32(get(info, uapi.LinkInfo_type))
+	if errno == 0 && kind == step.SpotKprobeMulti.Shape().Type {
+		addrs := make([]uint64, 1)
+		clear(info)
+		escapes = (*byte)(unsafe.Pointer(&addrs[0]))
+		set(info, uapi.LinkInfo_kprobe_multi_addrs, uint64(uintptr(unsafe.Pointer(&addrs[0]))))
+		set(info, uapi.LinkInfo_kprobe_multi_count, 1)
+		errno = ask()
+		addresses = map[bool]string{true: "shown", false: "hidden"}[addrs[0] != 0]
+	}
+	if errno != 0 {
+		return noFD, step.Observation{Errno: errno}
+	}
+	program := map[bool]string{true: "shown", false: "hidden"}[get(info, uapi.LinkInfo_prog_id) != 0]
+	return noFD, step.Observation{Proof: step.Works,
+		Text: fmt.Sprintf("type %d, program %s, addresses %s", kind, program, addresses)}
+}
+
 // fillStep fills in a request of BPF_PROG_ATTACH or BPF_PROG_DETACH.
 func (a *actor) fillStep(s *step.Step, prog int) *attr {
 	spot, r := spotOf(s), &attr{}

@@ -98,6 +98,7 @@ var doers = [step.Ops]doer{
 	step.OpTranslated:    {actor: (*actor).translated},
 	step.OpRunProg:       {actor: (*actor).runProg},
 	step.OpSymlink:       {actor: (*actor).symlink},
+	step.OpLinkInfo:      {actor: (*actor).linkInfo},
 	step.OpSELinux:       {broker: (*agent).setSELinux},
 	step.OpFileMax:       {broker: (*agent).boundFiles},
 }
