@@ -35,8 +35,8 @@ const (
 	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
 		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none " +
-		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields special-access " +
-		"special-type btf-none-taken btf-key-kind "
+		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields " +
+		"special-access special-type btf-none-taken btf-key-kind "
 	mapFew = "offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key special-type " +
 		"btf-none-taken btf-key-kind"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
