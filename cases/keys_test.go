@@ -241,7 +241,6 @@ var unnoticed = map[string]string{
 	"get_pinned/search":            held,
 	"fscreate/excl":                "a kernel with tokens has the command",
 	"mount_attr/idmap-no-userns":   "the next rules refuse the same",
-	"write_sysctl/dump":            "prog_info_addresses runs with --full",
 	"write_sysctl/always-compiled": "no kernel of the tests has CONFIG_BPF_JIT_ALWAYS_ON",
 }
 
