@@ -17,7 +17,13 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // release is the kernel whose answers the tests write.
-var release = cases.FactsAt(uapi.Release{Major: 6, Minor: 12})
+// release is a kernel as it boots: AppArmor is the active one of the modules that exclude each other, so that the
+// cases of SELinux are not asked.
+var release = func() *step.Facts {
+	f := cases.FactsAt(uapi.Release{Major: 6, Minor: 12})
+	f.LSM = []string{"capability", "landlock", "lockdown", "yama", "apparmor", "bpf"}
+	return f
+}()
 
 func corpus(t *testing.T) *cases.Corpus {
 	t.Helper()
@@ -58,7 +64,7 @@ func TestRefused(t *testing.T) {
 	var refused bytes.Buffer
 	count, asked := 0, 0
 	for _, c := range list {
-		if unmet, _ := c.Unmet(release); unmet != nil {
+		if unmet, _ := c.Unmet(release); unmet != nil || c.UnmetByStep(release) != nil {
 			continue
 		}
 		asked++
