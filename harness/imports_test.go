@@ -116,8 +116,8 @@ var mayImport = map[string][]string{
 }
 
 // leaves import nothing of ours and do one small thing. Every package may import them.
-var leaves = []string{"harness/cachedir", "harness/count", "harness/glob", "harness/listfile", "harness/lockfile",
-	"harness/shell", "harness/textfile"}
+var leaves = []string{"harness/arch", "harness/cachedir", "harness/count", "harness/glob", "harness/listfile",
+	"harness/lockfile", "harness/shell", "harness/textfile"}
 
 // drivers are the packages between the command and the lab: one for each thing that a
 // command does with machines or records. None imports another but for a reason.

@@ -12,11 +12,8 @@ import (
 	"tokentest/harness/wire"
 )
 
-// serialPort is the control channel of a machine without a virtio port.
-const serialPort = "/dev/ttyS1"
-
 // openControl opens the control channel: the virtio port of our name, else
-// the second serial port.
+// the serial port that the kernel's command line names.
 func openControl() (*os.File, error) {
 	if dev := virtioPort(virtioPorts); dev != "" {
 		f, err := os.OpenFile(dev, os.O_RDWR, 0)
@@ -25,7 +22,12 @@ func openControl() (*os.File, error) {
 		}
 		return f, nil
 	}
-	f, err := os.OpenFile(serialPort, os.O_RDWR|unix.O_NOCTTY, 0)
+	serial := os.Getenv(wire.SerialPort)
+	if serial == "" {
+		return nil, fmt.Errorf("open control channel: no virtio port %s, and the machine has no other channel",
+			wire.ControlPort)
+	}
+	f, err := os.OpenFile("/dev/"+serial, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open control channel (no virtio port %s): %w", wire.ControlPort, err)
 	}

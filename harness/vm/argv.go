@@ -1,12 +1,15 @@
 package vm
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/shell"
 	"tokentest/harness/wire"
 )
@@ -23,7 +26,7 @@ type port int
 
 const (
 	virtioPort port = iota // /dev/vport*, found by its name wire.ControlPort
-	serialPort             // /dev/ttyS1
+	serialPort             // the second serial port, which an architecture may lack
 )
 
 // chardevs are the host ends of the guest's ports, as QEMU's -chardev values.
@@ -36,26 +39,25 @@ var live = chardevs{
 	serial:  "socket,id=serial,fd=5",
 }
 
-// board is the machine itself: q35, without the devices that nobody uses and the
-// kernel probes. q35 boots kernels from 5.10 to 7.3, as a bzImage and through PVH;
-// microvm does not always power off. qemu64 is as fast as any CPU model under TCG,
-// and TCG emulates it without a warning.
+// board is the machine itself.
 func board(m Machine) feature {
-	cpu := "qemu64"
-	if m.Accel == KVM {
-		cpu = "host"
+	q := &arch.Or(m.Arch).QEMU
+	machine, cpu := q.Machine, q.CPU
+	switch {
+	case m.Accel == KVM:
+		machine, cpu = cmp.Or(q.KVM, machine), "host"
+	case m.BigPages:
+		cpu = cmp.Or(q.BigPages, cpu)
 	}
 	return feature{qemu: []string{
-		"-machine", "q35,i8042=off,sata=off,smbus=off,usb=off,vmport=off,smm=off",
+		"-machine", machine,
 		"-accel", string(m.Accel), "-cpu", cpu,
 		"-smp", fmt.Sprint(m.CPUs), "-m", fmt.Sprint(m.MemMiB),
 	}}
 }
 
 // quick leaves out what costs a boot the most and decides nothing. The crypto
-// self-tests are a fifth of a boot under TCG. Under TCG each timer that the kernel
-// programs also leaves the translated code, which takes a third of the time after
-// hello, so only the periodic tick stays.
+// self-tests are a fifth of a boot under TCG.
 //
 // The jitter entropy generator measures the time of its own loops for a tenth of a second
 // (jent_mod_init of crypto/jitterentropy-kcapi.c); no case draws from it.
@@ -67,9 +69,6 @@ func quick(m Machine) feature {
 	f := feature{karg: []string{"cryptomgr.notests"}}
 	if !m.Program {
 		f.karg = append(f.karg, "rcupdate.rcu_expedited=1")
-	}
-	if m.Accel == TCG {
-		f.karg = append(f.karg, "highres=off", "nohz=off")
 	}
 	if m.Accel == TCG && !m.Program {
 		f.karg = append(f.karg, "initcall_blacklist=jent_mod_init")
@@ -92,21 +91,17 @@ func forCases(m Machine) feature {
 }
 
 // timed tells a kernel under TCG the frequencies that it would measure, and leaves out
-// its checks of them: on a busy host both come out wrong.
-//
-//   - tsc_early_khz is for determine_cpu_tsc_frequencies (since 5.10; an older kernel
-//     measures); loops_per_jiffy follows from it.
-//   - The local APIC timer cannot be told its frequency, and calibrate_APIC_clock
-//     (apic.c) can count 0 ms for 100. Without it the HPET has the tick, and the HPET
-//     reports its own frequency.
-//   - no_timer_check skips check_timer (io_apic.c), tsc=reliable the clocksource
-//     watchdog.
+// its checks of them: on a busy host both come out wrong. tsc_early_khz is for
+// determine_cpu_tsc_frequencies (since 5.10; an older kernel measures); loops_per_jiffy
+// follows from it.
 func timed(m Machine) feature {
+	q := &arch.Or(m.Arch).QEMU
+	f := feature{karg: slices.Clone(q.Args)}
 	if m.Accel != TCG {
-		return feature{}
+		return f
 	}
-	f := feature{karg: []string{"no_timer_check", "tsc=reliable", "nolapic_timer"}}
-	if m.TSC > 0 {
+	f.karg = append(f.karg, q.Timed...)
+	if m.TSC > 0 && q.TSC {
 		f.karg = append(f.karg, fmt.Sprintf("tsc_early_khz=%d", m.TSC))
 	}
 	return f
@@ -132,20 +127,27 @@ var healthy = feature{karg: []string{
 // log is the console, which carries only the kernel log. Level 5 shows warnings and
 // worse, which every splat is. The time stamps tell the kernel's lines from a
 // program's, and printk.devkmsg=on exempts the agent's marks from the rate limit.
-func log(c chardevs) feature {
+func log(m Machine, c chardevs) feature {
+	q := &arch.Or(m.Arch).QEMU
 	return feature{
-		qemu: []string{"-chardev", c.console, "-serial", "chardev:console"},
-		karg: []string{"console=ttyS0", "loglevel=5", "printk.time=1", "printk.devkmsg=on"},
+		qemu: append([]string{"-chardev", c.console}, q.Console...),
+		karg: []string{"console=" + q.TTY, "loglevel=5", "printk.time=1", "printk.devkmsg=on"},
 	}
 }
 
 // records is the control channel, with both ports that it can use.
-func records(c chardevs) feature {
-	return feature{qemu: []string{
-		"-chardev", c.virtio, "-device", "virtio-serial-pci",
+func records(m Machine, c chardevs) feature {
+	q := &arch.Or(m.Arch).QEMU
+	f := feature{qemu: []string{
+		"-chardev", c.virtio, "-device", q.Port,
 		"-device", "virtserialport,chardev=virtio,name=" + wire.ControlPort,
-		"-chardev", c.serial, "-serial", "chardev:serial",
+		"-chardev", c.serial,
 	}}
+	if q.Serial != nil {
+		f.qemu = append(f.qemu, q.Serial...)
+		f.karg = []string{wire.SerialPort + "=" + q.SerialTTY}
+	}
+	return f
 }
 
 // nextFD is the first descriptor after those of the channels.
@@ -170,7 +172,8 @@ func argv(m Machine) []string {
 
 // features is the machine and the kernel arguments that belong to it.
 func features(m Machine, c chardevs) []feature {
-	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, forCases(m), log(c), records(c)}
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, forCases(m), log(m, c),
+		records(m, c)}
 }
 
 // KernelArguments returns the arguments with which the kernel of an emulated machine is

@@ -10,21 +10,26 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"tokentest/harness/arch"
 )
 
 // ProbeOptions are the inputs of Probe.
 type ProbeOptions struct {
-	QEMU     string // "" means qemu-system-x86_64 from PATH
-	Kernel   string // the image of any kernel that will be booted
-	Format   string // of the image, "vmlinux" or "bzImage"; "" means that Probe reads the image
-	CacheDir string // holds accel.json; "" means no cache
+	Arch     *arch.Arch // of the kernel; nil means arch.Default
+	QEMU     string     // "" means the architecture's from PATH
+	Kernel   string     // the image of any kernel that will be booted
+	Format   string     // of the image, "vmlinux" or "bzImage"; "" means that Probe reads the image
+	CacheDir string     // holds accel.json; "" means no cache
 
 	device  string        // tests replace it; "" means /dev/kvm
+	host    string        // its GOARCH; tests replace it
 	timeout time.Duration // tests replace it; zero means probeTimeout
 }
 
@@ -38,6 +43,9 @@ const probeTimeout = 3 * time.Second
 // image's format.
 func Probe(ctx context.Context, o ProbeOptions) (accel Accel, why string) {
 	o = o.resolve()
+	if o.Arch.GOARCH != o.host {
+		return TCG, fmt.Sprintf("the guest is %s and this host %s", o.Arch, cmp.Or(arch.Name(o.host), o.host))
+	}
 	if err := openDevice(o.device); err != nil {
 		return TCG, fmt.Sprintf("%v", err)
 	}
@@ -63,7 +71,9 @@ func Lookup(o ProbeOptions) (accel Accel, why string, ok bool) {
 }
 
 func (o ProbeOptions) resolve() ProbeOptions {
-	o.QEMU = cmp.Or(o.QEMU, defaultQEMU)
+	o.Arch = arch.Or(o.Arch)
+	o.QEMU = cmp.Or(o.QEMU, o.Arch.QEMU.Program)
+	o.host = cmp.Or(o.host, runtime.GOARCH)
 	o.device = cmp.Or(o.device, "/dev/kvm")
 	o.timeout = cmp.Or(o.timeout, probeTimeout)
 	if o.Format == "" {
@@ -126,7 +136,7 @@ func (o ProbeOptions) boot(ctx context.Context) answer {
 	}
 	defer w.host.Close()
 	said := &lastLine{}
-	p, err := startProcess(o.QEMU, probeArgv(o.Kernel), []*os.File{w.guest}, said.set)
+	p, err := startProcess(o.QEMU, probeArgv(o.Arch, o.Kernel), []*os.File{w.guest}, said.set)
 	w.guest.Close()
 	if err != nil {
 		return answer{Accel: TCG, Why: fmt.Sprintf("start qemu: %v", err)}
@@ -170,11 +180,11 @@ func (o ProbeOptions) conclude(ctx context.Context, p *process, said *lastLine, 
 
 // probeArgv is the smallest machine that shows that KVM works. earlyprintk makes the
 // kernel print before it has set up its console.
-func probeArgv(kernel string) []string {
-	m := Machine{Accel: KVM, CPUs: 1, MemMiB: 256}
+func probeArgv(of *arch.Arch, kernel string) []string {
+	m := Machine{Arch: of, Accel: KVM, CPUs: 1, MemMiB: 256}
 	args := append(board(m).qemu, bare.qemu...)
-	return append(args, "-no-reboot", "-chardev", live.console, "-serial", "chardev:console",
-		"-kernel", kernel, "-append", "earlyprintk=serial,ttyS0,115200 console=ttyS0 panic=-1")
+	args = append(append(args, "-no-reboot", "-chardev", live.console), of.QEMU.Console...)
+	return append(args, "-kernel", kernel, "-append", of.QEMU.Early+" console="+of.QEMU.TTY+" panic=-1")
 }
 
 // firstLine reads until the kernel has printed its version.

@@ -4,10 +4,10 @@
 // Control, and Wait. The result is one word of a closed set (Fate), one line of
 // reason, and the reports in the kernel log (Findings).
 //
-// A guest has two channels. The console (ttyS0) carries only the kernel log, which is
+// A guest has two channels. The console carries only the kernel log, which is
 // classified as it arrives. The control channel carries whatever caller and guest agree
-// on: a virtio-serial port named wire.ControlPort or, if that does not work, the second
-// ISA serial port.
+// on: a virtio-serial port named wire.ControlPort or, if that does not work, a second
+// serial port.
 //
 // It knows nothing about cases or BPF, and package splat recognises the reports in the
 // kernel log. Start with Machine; fate.go decides how a machine ended.
@@ -24,6 +24,7 @@ import (
 	"sync"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/splat"
 )
 
@@ -71,7 +72,6 @@ func (m *Machine) Scale(d time.Duration) time.Duration {
 
 // Defaults for the zero values of Machine; the durations are for KVM.
 const (
-	defaultQEMU     = "qemu-system-x86_64"
 	defaultCPUs     = 1
 	defaultMemMiB   = 512
 	defaultDeadline = 5 * time.Minute
@@ -81,8 +81,10 @@ const (
 // Machine is a kernel to boot under QEMU. Like exec.Cmd it is filled in,
 // started once, and waited for.
 type Machine struct {
-	QEMU     string        // "" means qemu-system-x86_64 from PATH
-	Kernel   string        // bzImage, or a vmlinux that QEMU can enter through PVH
+	Arch     *arch.Arch    // of the kernel; nil means arch.Default
+	BigPages bool          // the kernel's pages are larger than 4 KiB
+	QEMU     string        // "" means the architecture's from PATH
+	Kernel   string        // an image that QEMU can enter
 	Initrd   string        // one file; the caller concatenates archives
 	Append   []string      // extra kernel arguments; they come after ours and so override them
 	CPUs     int           // zero means 1: a second one only costs boot time under TCG
@@ -240,10 +242,11 @@ func (m *Machine) resolve() (Machine, error) {
 	if r.usages == nil {
 		r.usages = usages
 	}
-	r.QEMU = cmp.Or(r.QEMU, defaultQEMU)
+	r.Arch = arch.Or(r.Arch)
+	r.QEMU = cmp.Or(r.QEMU, r.Arch.QEMU.Program)
 	r.CPUs = cmp.Or(r.CPUs, defaultCPUs)
 	r.MemMiB = cmp.Or(r.MemMiB, defaultMemMiB)
-	if r.Accel == TCG && r.TSC == 0 {
+	if r.Accel == TCG && r.TSC == 0 && r.Arch.QEMU.TSC {
 		r.TSC = HostTSC()
 	}
 	r.Deadline = cmp.Or(r.Deadline, r.Scale(defaultDeadline))

@@ -31,6 +31,10 @@ const (
 	// interrupting a system call by a signal.
 	NoPreempt = "GODEBUG=asyncpreemptoff=1"
 
+	// SerialPort is a variable that names the serial port of the control channel, such as ttyS1, on a machine that
+	// has one beside the virtio port.
+	SerialPort = "TOKENTEST_SERIAL"
+
 	// ForCases is a variable that tells the agent that this machine runs cases, and no program of the user.
 	ForCases = "TOKENTEST_CASES=1"
 )

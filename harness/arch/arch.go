@@ -1,0 +1,254 @@
+// Package arch is the table of the architectures whose kernels can be tested: everything in which one
+// differs from another, for QEMU, the guest, Debian's packages and the kernel's build.
+//
+// No other package names an architecture, which a test holds. To add one, add a row, a fragment in kconfig, and
+// console logs for package splat.
+//
+// Start with All; Find looks up a name.
+package arch
+
+// Arch is an architecture.
+type Arch struct {
+	Name    string   // Debian's name, which is also that of a reference
+	Aliases []string // the names of uname(2), Go and Linux that differ from Name
+	GOARCH  string   // that the agent is compiled for
+	GoLevel string   // the Go toolchain's setting of the oldest processor that the agent runs on; "" is none
+	Machine string   // what uname -m says
+	Linux   string   // ARCH= of the kernel's make
+	Dir     string   // below arch/ in the kernel's sources
+	Config  string   // the name in the first line of a .config
+	ELF     uint16   // e_machine of its programs
+
+	QEMU    QEMU
+	Flavour string   // Debian's smallest flavour that has everything that a virtual machine needs
+	Suffix  []string // of the names of Debian's flavours
+	Image   Image
+	// Channel are the options that a virtio-serial port needs, and the module of each.
+	Channel []Module
+
+	// BypassSpecV4 says that bpf_jit_bypass_spec_v4 is always true, on kernels that have the function.
+	BypassSpecV4 bool
+}
+
+// QEMU is how QEMU is called.
+type QEMU struct {
+	Program  string
+	Packages map[string]string // by distribution, of the program
+	Machine  string            // under TCG
+	CPU      string            // under TCG
+	KVM      string            // the machine under KVM; "" is the same
+	// BigPages is the CPU model under TCG for a kernel whose pages are larger than 4 KiB; "" is the same.
+	BigPages string
+	// Console is the device of the kernel's log, for the character device console.
+	Console []string
+	TTY     string // the kernel's name of it
+	Early   string // the kernel's argument that makes it print before it has set up its console
+	// Port is the device of virtio-serial.
+	Port string
+	// Serial is the device of the second serial port, for the character device serial; nil is none.
+	Serial    []string
+	SerialTTY string // the kernel's name of it
+	// Args are arguments of the kernel, and Timed those under TCG that stop it from measuring its clocks.
+	Args, Timed []string
+	// TSC says that the guest's clock under TCG is the host's, whose frequency tsc_early_khz tells.
+	TSC bool
+}
+
+// Image is how kernels are built.
+type Image struct {
+	Target string // of make
+	Path   string // that it writes
+	Kind   Kind
+	// Direct says that QEMU can enter the ELF file in the image (PVH).
+	Direct bool
+}
+
+// Kind is a format of images.
+type Kind string
+
+// The formats that QEMU takes with -kernel.
+const (
+	BzImage Kind = "bzImage"
+	Vmlinux Kind = "vmlinux" // an ELF file
+	Raw     Kind = "Image"   // arm64's and riscv's, not compressed
+)
+
+// Module is an option of the kernel's configuration, and the module that has its code.
+type Module struct{ Option, Name string }
+
+// The numbers of the ELF machines.
+const (
+	emPPC64   = 21
+	emS390    = 22
+	emX8664   = 62
+	emAArch64 = 183
+	emRISCV   = 243
+)
+
+var (
+	serial = []string{"-serial", "chardev:console"}
+	pci    = []Module{{"VIRTIO_PCI", "virtio_pci"}, {"VIRTIO_CONSOLE", "virtio_console"}}
+)
+
+// amd64 is the x86-64 architecture. Its machine is q35, without the devices that nobody uses and the kernel probes.
+// q35 boots kernels from 5.10 to 7.3, as a bzImage and through PVH; microvm does not always power off. qemu64 is as
+// fast as any CPU model under TCG, and TCG emulates it without a warning.
+//
+// The arguments of Timed: the local APIC timer cannot be told its frequency, and calibrate_APIC_clock (apic.c) can
+// count 0 ms for 100; without it the HPET has the tick, and the HPET reports its own frequency. no_timer_check skips
+// check_timer (io_apic.c), tsc=reliable the clocksource watchdog. Each timer that the kernel programs leaves the
+// translated code, which takes a third of the time after hello, so only the periodic tick stays.
+var amd64 = Arch{
+	Name: "amd64", Aliases: []string{"x86_64", "x86-64"}, GOARCH: "amd64", GoLevel: "GOAMD64=v1", Machine: "x86_64",
+	Linux: "x86_64", Dir: "x86", Config: "x86", ELF: emX8664,
+	QEMU: QEMU{
+		Program: "qemu-system-x86_64",
+		Packages: map[string]string{"debian": "qemu-system-x86", "fedora": "qemu-system-x86-core", "arch": "qemu-system-x86",
+			"suse": "qemu-x86", "alpine": "qemu-system-x86_64"},
+		Machine: "q35,i8042=off,sata=off,smbus=off,usb=off,vmport=off,smm=off", CPU: "qemu64",
+		Console: serial, TTY: "ttyS0", Early: "earlyprintk=serial,ttyS0,115200",
+		Port: "virtio-serial-pci", Serial: []string{"-serial", "chardev:serial"}, SerialTTY: "ttyS1",
+		Timed: []string{"highres=off", "nohz=off", "no_timer_check", "tsc=reliable", "nolapic_timer"}, TSC: true,
+	},
+	Flavour: "cloud-amd64", Suffix: []string{"amd64"},
+	Image:   Image{Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage, Direct: true},
+	Channel: pci,
+}
+
+// arm64 uses a CPU model without pointer authentication, whose emulation takes three times the time. That model has no
+// pages of 16 KiB, without which such a kernel stops before its first line.
+var arm64 = Arch{
+	Name: "arm64", Aliases: []string{"aarch64"}, GOARCH: "arm64", GoLevel: "GOARM64=v8.0", Machine: "aarch64",
+	Linux: "arm64", Dir: "arm64", Config: "arm64", ELF: emAArch64,
+	QEMU: QEMU{
+		Program: "qemu-system-aarch64",
+		Packages: map[string]string{"debian": "qemu-system-arm", "fedora": "qemu-system-aarch64-core",
+			"arch": "qemu-system-aarch64", "suse": "qemu-arm", "alpine": "qemu-system-aarch64"},
+		Machine: "virt,gic-version=3", CPU: "cortex-a57", KVM: "virt,gic-version=host", BigPages: "max,pauth-impdef=on",
+		Console: serial, TTY: "ttyAMA0", Early: "earlycon", Port: "virtio-serial-pci",
+		Serial: []string{"-device", "pci-serial,chardev=serial"}, SerialTTY: "ttyS0",
+	},
+	Flavour: "cloud-arm64", Suffix: []string{"arm64", "arm64-16k"},
+	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw},
+	Channel:      []Module{{"VIRTIO_PCI", "virtio_pci"}, {"VIRTIO_CONSOLE", "virtio_console"}},
+	BypassSpecV4: true,
+}
+
+// s390x is big-endian and has no second serial port: a kernel without virtio-serial has no control channel.
+var s390x = Arch{
+	Name: "s390x", GOARCH: "s390x", Aliases: []string{"s390"}, Machine: "s390x",
+	Linux: "s390", Dir: "s390", Config: "s390", ELF: emS390,
+	QEMU: QEMU{
+		Program: "qemu-system-s390x",
+		Packages: map[string]string{"debian": "qemu-system-misc", "fedora": "qemu-system-s390x-core",
+			"arch": "qemu-system-s390x", "suse": "qemu-s390x", "alpine": "qemu-system-s390x"},
+		Machine: "s390-ccw-virtio", CPU: "qemu",
+		Console: []string{"-device", "sclpconsole,chardev=console"}, TTY: "ttysclp0", Early: "earlyprintk=sclp",
+		Port: "virtio-serial-ccw",
+	},
+	Flavour: "s390x", Suffix: []string{"s390x"},
+	Image:   Image{Target: "bzImage", Path: "arch/s390/boot/bzImage", Kind: BzImage},
+	Channel: []Module{{"S390_GUEST", "virtio_ccw"}, {"VIRTIO_CONSOLE", "virtio_console"}},
+}
+
+// riscv64 has its JIT compiler off at boot (no ARCH_WANT_DEFAULT_BPF_JIT).
+var riscv64 = Arch{
+	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
+	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,
+	QEMU: QEMU{
+		Program: "qemu-system-riscv64",
+		Packages: map[string]string{"debian": "qemu-system-misc", "fedora": "qemu-system-riscv-core",
+			"arch": "qemu-system-riscv", "suse": "qemu-extra", "alpine": "qemu-system-riscv64"},
+		Machine: "virt", CPU: "rv64", Console: serial, TTY: "ttyS0", Early: "earlycon=sbi", Port: "virtio-serial-pci",
+		Args: []string{"sysctl.net.core.bpf_jit_enable=1"},
+	},
+	Flavour: "riscv64", Suffix: []string{"riscv64"},
+	Image:   Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw},
+	Channel: pci,
+}
+
+// ppc64el boots with QEMU's own firmware (x-vof), because the other one takes seconds. The capabilities are those that
+// TCG would warn of.
+var ppc64el = Arch{
+	Name: "ppc64el", Aliases: []string{"ppc64le", "powerpc"}, GOARCH: "ppc64le", GoLevel: "GOPPC64=power8",
+	Machine: "ppc64le", Linux: "powerpc", Dir: "powerpc", Config: "powerpc", ELF: emPPC64,
+	QEMU: QEMU{
+		Program: "qemu-system-ppc64",
+		Packages: map[string]string{"debian": "qemu-system-ppc", "fedora": "qemu-system-ppc-core",
+			"arch": "qemu-system-ppc", "suse": "qemu-ppc", "alpine": "qemu-system-ppc64"},
+		Machine: "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off", CPU: "power9",
+		KVM:     "pseries",
+		Console: []string{"-device", "spapr-vty,chardev=console"}, TTY: "hvc0", Port: "virtio-serial-pci",
+	},
+	Flavour: "powerpc64le", Suffix: []string{"powerpc64le", "powerpc64le-64k"},
+	Image:   Image{Target: "vmlinux", Path: "vmlinux", Kind: Vmlinux},
+	Channel: pci,
+}
+
+// All are the architectures. The first one is that of kernels and records that name none.
+var All = []*Arch{&amd64, &arm64, &s390x, &riscv64, &ppc64el}
+
+// Default is the architecture of records and cached kernels that were made before others could be tested.
+var Default = All[0]
+
+// Find returns the architecture with a name, or nil.
+func Find(name string) *Arch {
+	for _, a := range All {
+		if name == a.Name || name == a.GOARCH {
+			return a
+		}
+		for _, alias := range a.Aliases {
+			if name == alias {
+				return a
+			}
+		}
+	}
+	return nil
+}
+
+// Name returns Debian's name for one of the names of an architecture, "" if there is no such architecture.
+func Name(name string) string {
+	if a := Find(name); a != nil {
+		return a.Name
+	}
+	return ""
+}
+
+// Or returns a, or the default for nil.
+func Or(a *Arch) *Arch {
+	if a == nil {
+		return Default
+	}
+	return a
+}
+
+// Names are the names of all, for messages.
+func Names() []string {
+	var out []string
+	for _, a := range All {
+		out = append(out, a.Name)
+	}
+	return out
+}
+
+// OfELF returns the architecture of an ELF file with e_machine, or nil.
+func OfELF(machine uint16) *Arch {
+	for _, a := range All {
+		if machine == a.ELF {
+			return a
+		}
+	}
+	return nil
+}
+
+// OfConfig returns the architecture that the first line of a .config names, or nil.
+func OfConfig(name string) *Arch {
+	for _, a := range All {
+		if name == a.Config {
+			return a
+		}
+	}
+	return nil
+}
+
+func (a *Arch) String() string { return a.Name }
