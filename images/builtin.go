@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
+
+	"tokentest/harness/arch"
 )
 
 //go:embed builtin
@@ -150,11 +152,7 @@ func Pack(ctx context.Context, o Options, dir string) error {
 	if err != nil {
 		before = &manifest{}
 	}
-	for _, p := range []packer{
-		{agentName, func() (string, error) { return sourceID(o.Source, agentPkg) }, o.initArchive(agentPkg)},
-		{bareName, func() (string, error) { return sourceID(o.Source, barePkg) }, o.initArchive(barePkg)},
-		{shellName, func() (string, error) { return shellID(o.Source) }, o.shellArchive},
-	} {
+	for _, p := range o.packers() {
 		if m.Images[p.name], err = o.pack(ctx, p, version, before.Images[p.name], dir); err != nil {
 			return fmt.Errorf("pack %s: %w", p.name, err)
 		}
@@ -164,6 +162,21 @@ func Pack(ctx context.Context, o Options, dir string) error {
 		return err
 	}
 	return writeChanged(filepath.Join(dir, manifestFile), append(text, '\n'))
+}
+
+// packers are the images to embed: for every architecture the agent, and the shell, which is the largest, only for the
+// default one.
+func (o Options) packers() []packer {
+	var out []packer
+	for _, of := range arch.All {
+		o.Arch = of
+		for name, pkg := range map[string]string{agentName: agentPkg, bareName: barePkg} {
+			out = append(out, packer{nameFor(name, of),
+				func() (string, error) { return sourceID(o.Source, pkg, of) }, o.initArchive(pkg)})
+		}
+	}
+	o.Arch = arch.Default
+	return append(out, packer{shellName, func() (string, error) { return shellID(o.Source, o.Arch) }, o.shellArchive})
 }
 
 // packer makes one image to embed.

@@ -13,28 +13,34 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/child"
 )
 
 // target chooses files as the compiler will, by the pinned environment.
-var target = func() build.Context {
+func target(of *arch.Arch) *build.Context {
 	c := build.Default
-	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = "linux", "amd64", false, nil
-	return c
-}()
+	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = "linux", of.GOARCH, false, nil
+	return &c
+}
 
 // pinned is the part of the environment that would change the compiler's output. No value is empty: an empty one lets
 // the user's `go env -w` through.
-var pinned = []string{
-	"CGO_ENABLED=0",
-	"GO111MODULE=on",
-	"GOAMD64=v1",
-	"GOARCH=amd64",
-	"GOEXPERIMENT=nofieldtrack", // the default, said aloud
-	"GOFIPS140=off",
-	"GOFLAGS=-trimpath",
-	"GOOS=linux",
-	"GOWORK=off",
+func pinned(of *arch.Arch) []string {
+	env := []string{
+		"CGO_ENABLED=0",
+		"GO111MODULE=on",
+		"GOARCH=" + of.GOARCH,
+		"GOEXPERIMENT=nofieldtrack", // the default, said aloud
+		"GOFIPS140=off",
+		"GOFLAGS=-trimpath",
+		"GOOS=linux",
+		"GOWORK=off",
+	}
+	if of.GoLevel != "" {
+		env = append(env, of.GoLevel)
+	}
+	return env
 }
 
 // buildArgs are the go command's arguments that build the package in folder pkg, reproducibly, as the file out.
@@ -76,7 +82,7 @@ func runGo(ctx context.Context, o Options, env []string, args ...string) (string
 	var stdout, stderr bytes.Buffer
 	cmd := child.Command(ctx, o.Go, args...)
 	cmd.Dir = o.Source
-	cmd.Env = slices.Concat(cmd.Environ(), pinned, env)
+	cmd.Env = slices.Concat(cmd.Environ(), pinned(arch.Or(o.Arch)), env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	switch {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	// Source is the root of a checkout of the module tokentest. Empty means one above the working directory, then the
 	// built-in images, then one above the running program or where that was compiled.
 	Source string
+	// Arch is the architecture of the machine; nil means arch.Default.
+	Arch *arch.Arch
 	// CacheDir is where images are kept; empty means tokentest in the user's cache directory.
 	CacheDir string
 	// Go is the go command; empty means "go".
@@ -51,6 +54,14 @@ const (
 	agentName, agentPkg = "agent", "images/init"
 	bareName, barePkg   = "bare", "images/bare"
 )
+
+// nameFor is the name of an image for an architecture.
+func nameFor(name string, of *arch.Arch) string {
+	if of == arch.Default {
+		return name
+	}
+	return name + "-" + of.Name
+}
 
 // Check returns why Build would fail before it compiles anything. It logs a line if a checkout takes the place of the
 // built-in images.
@@ -113,15 +124,15 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 		return nil, err
 	}
 	o.Source = from.source
-	if b, ok := from.has(name, func() (string, error) { return sourceID(o.Source, pkg) }); ok {
-		return o.fromBuiltin(ctx, name, b)
+	if b, ok := from.has(nameFor(name, o.Arch), func() (string, error) { return sourceID(o.Source, pkg, o.Arch) }); ok {
+		return o.fromBuiltin(ctx, nameFor(name, o.Arch), b)
 	}
 	id, err := buildID(ctx, o, pkg)
 	if err != nil {
 		return nil, err
 	}
 	img := &Image{BuildID: id}
-	img.Path, img.Digest, err = o.cache().get(ctx, name+"-"+id, func(work, out string) error {
+	img.Path, img.Digest, err = o.cache().get(ctx, nameFor(name, o.Arch)+"-"+id, func(work, out string) error {
 		o.Log("compiling %s", pkg)
 		init := filepath.Join(work, "init")
 		if err := compile(ctx, o, pkg, id, init); err != nil {
@@ -135,6 +146,7 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 // complete sets the defaults.
 func (o Options) complete() (Options, error) {
 	var err error
+	o.Arch = arch.Or(o.Arch)
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}

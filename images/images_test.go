@@ -17,6 +17,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/harness/lockfile"
 )
@@ -119,7 +120,7 @@ func mustBuild(t *testing.T, o Options) *Image {
 // different program, is the same byte for byte. That the copy compiles shows that no source is missing from the list.
 func TestBuildIsReproducible(t *testing.T) {
 	root := checkout(t)
-	files, err := sources(root, "images/init")
+	files, err := sources(root, "images/init", arch.Default)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"github.com/u-root/u-root/pkg/cpio"
+
+	"tokentest/harness/arch"
 )
 
 // Shell is the path of the shell in an image from WithShell.
@@ -50,9 +52,9 @@ func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
 		return nil, err
 	}
 	o.Source = from.source
-	if b, ok := from.has(shellName, func() (string, error) { return shellID(o.Source) }); ok {
+	if b, ok := from.has(nameFor(shellName, o.Arch), func() (string, error) { return shellID(o.Source, o.Arch) }); ok {
 		return o.extend(ctx, img, shellName, []byte(b.ID), func(w io.Writer) error {
-			text, err := unpackBuiltin(Builtin, shellName, b)
+			text, err := unpackBuiltin(Builtin, nameFor(shellName, o.Arch), b)
 			if err == nil {
 				_, err = w.Write(text)
 			}
@@ -63,7 +65,7 @@ func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := shellID(o.Source)
+	id, err := shellID(o.Source, o.Arch)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +82,9 @@ func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
 }
 
 // shellID is the digest of what the shell's archive is made from.
-func shellID(root string) (string, error) {
+func shellID(root string, of *arch.Arch) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %q %q %q\n", busybox, pinned, commands, busyboxArgs("", ""))
+	fmt.Fprintf(h, "%s %q %q %q\n", busybox, pinned(of), commands, busyboxArgs("", ""))
 	for _, name := range []string{"go.mod", "go.sum"} { // they contain the version of u-root
 		if err := hashFile(h, root, name); err != nil {
 			return "", fmt.Errorf("read sources: %w", err)

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
 // module is the path of our module; its packages are the sources of an image.
@@ -23,7 +25,7 @@ func buildID(ctx context.Context, o Options, pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id, err := sourceID(o.Source, pkg)
+	id, err := sourceID(o.Source, pkg, arch.Or(o.Arch))
 	if err != nil {
 		return "", err
 	}
@@ -38,13 +40,13 @@ func withVersion(sourceID, version string) string {
 }
 
 // sourceID is the part of a build ID that does not depend on the toolchain.
-func sourceID(root, pkg string) (string, error) {
-	files, err := sources(root, pkg)
+func sourceID(root, pkg string, of *arch.Arch) (string, error) {
+	files, err := sources(root, pkg, of)
 	if err != nil {
 		return "", fmt.Errorf("read sources: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q\n", pinned, buildArgs("", "", pkg))
+	fmt.Fprintf(h, "%q %q\n", pinned(of), buildArgs("", "", pkg))
 	if err := writeArchive(h, layout("")); err != nil {
 		return "", err
 	}
@@ -65,7 +67,7 @@ func hashFile(h hash.Hash, root, name string) error {
 
 // sources lists, sorted and relative to root, the files of our module that the package in folder pkg is built from. It
 // reads import clauses itself, because `go list` takes longer than everything else together.
-func sources(root, pkg string) ([]string, error) {
+func sources(root, pkg string, of *arch.Arch) ([]string, error) {
 	seen := map[string]bool{}
 	files := []string{"go.mod", "go.sum"}
 	for todo := []string{pkg}; len(todo) > 0; todo = todo[1:] {
@@ -74,7 +76,7 @@ func sources(root, pkg string) ([]string, error) {
 			continue
 		}
 		seen[dir] = true
-		p, err := target.ImportDir(filepath.Join(root, dir), 0)
+		p, err := target(of).ImportDir(filepath.Join(root, dir), 0)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}
