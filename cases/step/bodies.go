@@ -71,7 +71,7 @@ type bodyRow struct {
 // instead, and the verifier says EINVAL.
 const bpfEvents = "BPF_EVENTS"
 
-// The kernel functions that bodies call, and the struct that one reads.
+// The kernel functions that bodies call, the struct that one reads.
 const (
 	FuncLock     = "bpf_rcu_read_lock"
 	FuncUnlock   = "bpf_rcu_read_unlock"
@@ -79,6 +79,9 @@ const (
 	FuncCrash    = "crash_kexec"
 	FuncContext  = "bpf_cast_to_kern_ctx"
 	StructOfCast = "task_struct"
+
+	// FuncBypassV4 is what bpf_bypass_spec_v4 asks of the architecture, on kernels that have it.
+	FuncBypassV4 = "bpf_jit_bypass_spec_v4"
 )
 
 var bodyRows = []bodyRow{
@@ -159,9 +162,9 @@ func (b Body) Funcs() []string { return b.row().funcs }
 // UsesMap reports whether the body uses the map of KeyMap.
 func (b Body) UsesMap() bool { return b.row().maps }
 
-// bodyNames are the types of the kernel that bodies name.
+// bodyNames are the types of the kernel that bodies name, and the function that decides whether they get barriers.
 func bodyNames() [][2]string {
-	out := [][2]string{{KindStruct, StructOfCast}}
+	out := [][2]string{{KindStruct, StructOfCast}, {KindFunc, FuncBypassV4}}
 	for i := range bodyRows {
 		for _, f := range bodyRows[i].funcs {
 			out = append(out, [2]string{KindFunc, f})

@@ -166,6 +166,9 @@ type Fixture struct {
 // configuration from the host.
 type Facts struct {
 	Release string `json:"release"`
+	// Machine is what uname -m says, and PageSize the size of a page; zero in records from before they were added.
+	Machine  string `json:"machine,omitempty"`
+	PageSize uint32 `json:"page_size,omitempty"`
 	// Token says that the kernel knows BPF_TOKEN_CREATE: the guest tried it.
 	Token bool `json:"token"`
 	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.

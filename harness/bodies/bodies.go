@@ -102,7 +102,7 @@ func lookup(fd int, ret int32) []byte {
 // Marshal returns the instructions as the kernel reads them.
 func Marshal(insns asm.Instructions) []byte {
 	var b strings.Builder
-	if err := insns.Marshal(&b, binary.LittleEndian); err != nil {
+	if err := insns.Marshal(&b, Order); err != nil {
 		panic("marshal a constant program: " + err.Error())
 	}
 	return []byte(b.String())
@@ -179,7 +179,7 @@ func withRecord(insns ...asm.Instruction) asm.Instructions {
 
 // withMap puts a descriptor into the first instruction; asm takes none that cannot be one.
 func withMap(insns []byte, fd int) []byte {
-	binary.LittleEndian.PutUint32(insns[4:], uint32(fd))
+	binary.NativeEndian.PutUint32(insns[4:], uint32(fd))
 	return insns
 }
 
@@ -206,8 +206,8 @@ func kernelBody(b step.Body, id IDs) []byte {
 	return Marshal(insns)
 }
 
-// registersLen is sizeof(struct pt_regs) of x86-64.
-const registersLen = 168
+// registersLen is at least sizeof(struct pt_regs) of every architecture: the whole stack.
+const registersLen = 512
 
 const (
 	back = "back"
@@ -318,7 +318,7 @@ func findSymbol() asm.Instructions {
 	const room = 16
 	var insns asm.Instructions
 	for i := 0; i < room; i += 8 {
-		insns = append(insns, asm.LoadImm(asm.R2, int64(binary.LittleEndian.Uint64(name[i:])), asm.DWord),
+		insns = append(insns, asm.LoadImm(asm.R2, int64(binary.NativeEndian.Uint64(name[i:])), asm.DWord),
 			asm.StoreMem(asm.R10, int16(i-room), asm.R2, asm.DWord))
 	}
 	return append(insns, asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -room-8, asm.R2, asm.DWord),

@@ -16,7 +16,7 @@ import (
 // disassembled is a program as cilium/ebpf prints it, an instruction a line.
 func disassembled(t *testing.T, code []byte) []string {
 	t.Helper()
-	insns, err := asm.AppendInstructions(nil, bytes.NewReader(code), binary.LittleEndian, "linux")
+	insns, err := asm.AppendInstructions(nil, bytes.NewReader(code), Order, "linux")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,9 @@ func TestBodies(t *testing.T) {
 func TestLookup(t *testing.T) {
 	for _, fd := range []int{5, 1 << 20, -1} {
 		code := WithMap(0, fd, 3)
-		if got := binary.LittleEndian.Uint32(code[4:]); got != uint32(fd) || code[1]>>4 != 1 { // BPF_PSEUDO_MAP_FD
-			t.Errorf("descriptor %d: the instruction has %#x, source register %d", fd, got, code[1]>>4)
+		_, src := Registers(code[1])
+		if got := binary.NativeEndian.Uint32(code[4:]); got != uint32(fd) || src != 1 { // BPF_PSEUDO_MAP_FD
+			t.Errorf("descriptor %d: the instruction has %#x, source register %d", fd, got, src)
 		}
 		if lines := disassembled(t, code); lines[len(lines)-2] != "MovImm dst: r0 imm: 3" ||
 			lines[len(lines)-1] != "Exit" {

@@ -189,7 +189,7 @@ func (a *actor) act(act act, along int) (err error) {
 	case verbExec:
 		return a.exec()
 	case verbForkSharing:
-		return a.forkSharing(binary.LittleEndian.Uint32(act.payload), along)
+		return a.forkSharing(binary.NativeEndian.Uint32(act.payload), along)
 	case verbCells:
 		return a.cells(act.payload)
 	case verbGive:

@@ -425,7 +425,8 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 	h.Taint = taint
 	h.Settings, h.Changes = settings, changes
 	h.Refused = g.refused
-	h.Release = unix.ByteSliceToString(u.Release[:])
+	h.Release, h.Machine = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
+	h.PageSize = uint32(os.Getpagesize())
 	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex

@@ -94,12 +94,12 @@ func (a *actor) createLink(s *step.Step) (int, step.Observation) {
 	case step.AtSymbol:
 		r.ptr(uapi.Attr_link_create_kprobe_multi_syms, r.at(0))
 		r.u32(uapi.Attr_link_create_kprobe_multi_cnt, 1)
-		binary.LittleEndian.PutUint64(r.scratch, uint64(uintptr(unsafe.Pointer(&probedSymbol[0]))))
+		binary.NativeEndian.PutUint64(r.scratch, uint64(uintptr(unsafe.Pointer(&probedSymbol[0]))))
 	case step.AtFile:
 		r.ptr(uapi.Attr_link_create_uprobe_multi_path, &probedFile[0])
 		r.ptr(uapi.Attr_link_create_uprobe_multi_offsets, r.at(0))
 		r.u32(uapi.Attr_link_create_uprobe_multi_cnt, 1)
-		binary.LittleEndian.PutUint64(r.scratch, probedOffset)
+		binary.NativeEndian.PutUint64(r.scratch, probedOffset)
 	}
 	flags, given := s.Num(step.KeyFlags)
 	if !given && spot.Attach == uapi.BPF_XDP {
@@ -258,7 +258,7 @@ func (g *agent) attachedTo(spot *step.SpotShape) ([]uint32, uapi.Errno) {
 	}
 	out := make([]uint32, min(maxAttached, r.get(uapi.Attr_query_prog_cnt)))
 	for i := range out {
-		out[i] = binary.LittleEndian.Uint32(ids[i*wordSize:])
+		out[i] = binary.NativeEndian.Uint32(ids[i*wordSize:])
 	}
 	return out, 0
 }

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"os"
 	"runtime"
 	"unsafe"
 
@@ -23,8 +24,10 @@ func (a *attr) override(s *step.Step, c *step.TokenCmd, token tokenArg) {
 
 const (
 	tailByte = 151 // the last byte of the smallest attribute of a kernel that has tokens
-	hugeAttr = 4096
 )
+
+// hugeAttr is the longest attribute that the kernel takes, a page: bpf_check_uarg_tail_zero.
+var hugeAttr = os.Getpagesize()
 
 // once makes the call under test, with the attribute itself or with the fault that the
 // step names.
@@ -41,9 +44,9 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 		long := make([]byte, hugeAttr)
 		copy(long, a[:])
 		long[hugeAttr-1] = 1
-		return call(cmd, long, hugeAttr)
+		return call(cmd, long, uintptr(hugeAttr))
 	case step.AttrHuge:
-		return call(cmd, nil, hugeAttr+1)
+		return call(cmd, nil, uintptr(hugeAttr)+1)
 	case step.AttrUnreadable:
 		return call(cmd, nil, attrSize)
 	case step.AttrInsns:

@@ -9,6 +9,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 const (
@@ -69,7 +70,8 @@ func (a *actor) translated(s *step.Step) (int, step.Observation) {
 	}
 	masks, blinded, maps := 0, false, false
 	for i := 0; i < len(insns); i += insnLen {
-		switch code, dst := insns[i], insns[i+1]&0xf; {
+		code := insns[i]
+		switch dst, _ := bodies.Registers(insns[i+1]); {
 		case code == andReg, code == and32Imm:
 			masks++
 		case code == xorImm && dst > programs:

@@ -9,13 +9,13 @@ import (
 
 // btfBlob frames types and strings as a BTF object, Documentation/bpf/btf.rst.
 func btfBlob(types []uint32, strs string) []byte {
-	b := binary.LittleEndian.AppendUint16(nil, btfMagic)
+	b := binary.NativeEndian.AppendUint16(nil, btfMagic)
 	b = append(b, 1, 0) // version, flags
 	for _, n := range []int{btfHeader, 0, len(types) * int32Len, len(types) * int32Len, len(strs)} {
-		b = binary.LittleEndian.AppendUint32(b, uint32(n))
+		b = binary.NativeEndian.AppendUint32(b, uint32(n))
 	}
 	for _, n := range types {
-		b = binary.LittleEndian.AppendUint32(b, n)
+		b = binary.NativeEndian.AppendUint32(b, n)
 	}
 	return append(b, strs...)
 }

@@ -33,18 +33,18 @@ func (a *attr) get(f uapi.Field) uint64 { return get(a[:], f) }
 // set writes a number of 4 or 8 bytes into a structure of the kernel's.
 func set(b []byte, f uapi.Field, v uint64) {
 	if f.Size == wordSize {
-		binary.LittleEndian.PutUint32(b[f.Off:], uint32(v))
+		binary.NativeEndian.PutUint32(b[f.Off:], uint32(v))
 		return
 	}
-	binary.LittleEndian.PutUint64(b[f.Off:], v)
+	binary.NativeEndian.PutUint64(b[f.Off:], v)
 }
 
 // get reads a number of 4 or 8 bytes.
 func get(b []byte, f uapi.Field) uint64 {
 	if f.Size == wordSize {
-		return uint64(binary.LittleEndian.Uint32(b[f.Off:]))
+		return uint64(binary.NativeEndian.Uint32(b[f.Off:]))
 	}
-	return binary.LittleEndian.Uint64(b[f.Off:])
+	return binary.NativeEndian.Uint64(b[f.Off:])
 }
 
 const wordSize = 4
@@ -246,7 +246,7 @@ func (a *attr) withFunc(btf int, info []byte) {
 // lineInfo is one struct bpf_line_info: instruction 0 is of line 1 of a file without a name.
 func lineInfo() []byte {
 	b := make([]byte, lineInfoLen)
-	binary.LittleEndian.PutUint32(b[12:], 1<<10|1)
+	binary.NativeEndian.PutUint32(b[12:], 1<<10|1)
 	return b
 }
 
@@ -258,7 +258,7 @@ const (
 // funcInfo is one struct bpf_func_info: instruction 0 is funcTypeID.
 func funcInfo() []byte {
 	b := make([]byte, funcInfoLen)
-	binary.LittleEndian.PutUint32(b[4:], funcTypeID)
+	binary.NativeEndian.PutUint32(b[4:], funcTypeID)
 	return b
 }
 

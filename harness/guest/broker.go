@@ -143,7 +143,7 @@ func (g *agent) fork(p *player, s *step.Step) (step.Observation, error) {
 	if child.socket == noFD {
 		return step.Observation{}, fmt.Errorf("actor %s was forked already", child.name)
 	}
-	p.pending.add(verbForkSharing, binary.LittleEndian.AppendUint32(nil, child.actor.As)...)
+	p.pending.add(verbForkSharing, binary.NativeEndian.AppendUint32(nil, child.actor.As)...)
 	p.pending.fds = append(p.pending.fds, child.socket)
 	child.socket, child.absent = noFD, false
 	_, err = g.flush(p)

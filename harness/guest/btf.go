@@ -107,10 +107,10 @@ func readBTF(name string) ([]byte, error) {
 }
 
 func parseBTF(raw []byte, wanted []btfName) (*kernelBTF, error) {
-	if len(raw) < btfHeader || binary.LittleEndian.Uint16(raw) != btfMagic {
+	if len(raw) < btfHeader || binary.NativeEndian.Uint16(raw) != btfMagic {
 		return nil, errors.New("read the kernel's BTF: no BTF header")
 	}
-	word := func(off int) uint64 { return uint64(binary.LittleEndian.Uint32(raw[off:])) }
+	word := func(off int) uint64 { return uint64(binary.NativeEndian.Uint32(raw[off:])) }
 	part := func(off, length uint64) []byte {
 		if start := word(4) + off; start+length <= uint64(len(raw)) {
 			return raw[start : start+length]
@@ -134,17 +134,17 @@ func (b *kernelBTF) walk(types []byte, wanted *nameSet) error {
 		if len(types) < btfTypeLen {
 			return errors.New("read the kernel's BTF: a type is truncated")
 		}
-		info := binary.LittleEndian.Uint32(types[flagsOffset:])
+		info := binary.NativeEndian.Uint32(types[flagsOffset:])
 		kind, vlen := info>>kindShift&kindMask, int(info&vlenMask)
 		n := tailLen(kind, vlen)
 		if len(types) < btfTypeLen+n {
 			return fmt.Errorf("read the kernel's BTF: type %d is truncated", id)
 		}
 		if k := wantedKinds[kind]; k != "" {
-			if name := wanted.at(b.strings, binary.LittleEndian.Uint32(types)); name != "" {
+			if name := wanted.at(b.strings, binary.NativeEndian.Uint32(types)); name != "" {
 				b.types[btfName{k, name}] = btfType{
 					id,
-					binary.LittleEndian.Uint32(types[sizeOffset:]),
+					binary.NativeEndian.Uint32(types[sizeOffset:]),
 					vlen,
 					types[btfTypeLen : btfTypeLen+n],
 				}
@@ -169,7 +169,7 @@ const (
 
 func beginOf(s []byte) uint32 {
 	const mix = 0x9e3779b1 // spreads the bytes over the upper bits
-	return binary.LittleEndian.Uint32(s) * mix >> (32 - beginBits)
+	return binary.NativeEndian.Uint32(s) * mix >> (32 - beginBits)
 }
 
 func newNameSet(names []string) *nameSet {
@@ -253,7 +253,7 @@ func (b *kernelBTF) ids() typeIDs {
 	for _, m := range hookMembers() {
 		if i, ok := b.member(m[0], m[1]); ok {
 			of := b.types[btfName{step.KindStruct, m[0]}]
-			out.Offsets[typeKey(m[0], m[1])] = binary.LittleEndian.Uint32(of.tail[i*memberLen+memberOffset:]) / bitsPerByte
+			out.Offsets[typeKey(m[0], m[1])] = binary.NativeEndian.Uint32(of.tail[i*memberLen+memberOffset:]) / bitsPerByte
 		}
 	}
 	return out
@@ -278,7 +278,7 @@ func (t *typeIDs) size(name string) uint32 { return t.Sizes[typeKey(step.KindStr
 func (b *kernelBTF) member(structName, name string) (uint32, bool) {
 	t := b.types[btfName{step.KindStruct, structName}]
 	for i := range t.vlen {
-		if string(b.str(binary.LittleEndian.Uint32(t.tail[i*memberLen:]))) == name {
+		if string(b.str(binary.NativeEndian.Uint32(t.tail[i*memberLen:]))) == name {
 			return uint32(i), true
 		}
 	}
@@ -292,8 +292,8 @@ func (b *kernelBTF) members(tag string) []step.Enumerator {
 	for i := range out {
 		e := t.tail[i*enumLen:]
 		out[i] = step.Enumerator{
-			Name:  string(b.str(binary.LittleEndian.Uint32(e))),
-			Value: uint64(binary.LittleEndian.Uint32(e[4:])),
+			Name:  string(b.str(binary.NativeEndian.Uint32(e))),
+			Value: uint64(binary.NativeEndian.Uint32(e[4:])),
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"encoding/binary"
 	"os"
 	"runtime"
 
@@ -479,7 +480,9 @@ func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
 		r.i32(uapi.Attr_info_bpf_fd, f[fixFilter])
 		r.u32(uapi.Attr_info_info_len, packetLen)
 		r.ptr(uapi.Attr_info_info, r.at(0))
-		r.works = func() bool { return uapi.ProgType(r.scratch[0]) == uapi.BPF_PROG_TYPE_SOCKET_FILTER }
+		r.works = func() bool {
+			return uapi.ProgType(binary.NativeEndian.Uint32(r.scratch)) == uapi.BPF_PROG_TYPE_SOCKET_FILTER
+		}
 	case uapi.BPF_PROG_QUERY:
 		r.i32(uapi.Attr_query_target_fd, f[fixCgroup])
 		r.u32(uapi.Attr_query_attach_type, uint32(uapi.BPF_CGROUP_DEVICE))

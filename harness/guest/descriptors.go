@@ -64,7 +64,7 @@ func (d keeps) add(p *rawProcess) {
 	if !d.drops {
 		return
 	}
-	word := func(b []byte, n uint32) []byte { return binary.LittleEndian.AppendUint32(b, n) }
+	word := func(b []byte, n uint32) []byte { return binary.NativeEndian.AppendUint32(b, n) }
 	header, data := word(word(nil, unix.LINUX_CAPABILITY_VERSION_3), 0), []byte{}
 	for _, half := range []uint32{uint32(d.caps), uint32(d.caps >> 32)} {
 		data = word(word(word(data, half), half), 0) // effective, permitted, inheritable

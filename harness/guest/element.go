@@ -47,8 +47,8 @@ func (a *actor) element(s *step.Step) (int, step.Observation) {
 	copy(value, want)
 	if t == uapi.BPF_MAP_TYPE_PROG_ARRAY { // it takes a program, and shows its id
 		filter := a.fix.commands[fixFilter]
-		binary.LittleEndian.PutUint32(value, uint32(filter))
-		binary.LittleEndian.PutUint32(want, a.id(uapi.BPF_PROG_GET_FD_BY_ID, filter))
+		binary.NativeEndian.PutUint32(value, uint32(filter))
+		binary.NativeEndian.PutUint32(want, a.id(uapi.BPF_PROG_GET_FD_BY_ID, filter))
 	}
 	got := make([]byte, room)
 	matches := func() bool { return bytes.Equal(got[:len(want)], want) }
@@ -98,11 +98,11 @@ func mapInfo(fd int) (uapi.MapType, int) {
 		return uapi.BPF_MAP_TYPE_UNSPEC, maxValue
 	}
 	runtime.KeepAlive(info)
-	value := int(binary.LittleEndian.Uint32(info[size*wordSize:]))
+	value := int(binary.NativeEndian.Uint32(info[size*wordSize:]))
 	if value > maxKey { // of no map of a case, and no map at all
 		value = 0
 	}
-	return uapi.MapType(binary.LittleEndian.Uint32(info)), max(maxValue, (value+rounded)*cpus)
+	return uapi.MapType(binary.NativeEndian.Uint32(info)), max(maxValue, (value+rounded)*cpus)
 }
 
 func (a *actor) objGet(s *step.Step) (int, step.Observation) {
@@ -125,9 +125,9 @@ func (a *actor) objGet(s *step.Step) (int, step.Observation) {
 // record is what the programs of the buffers write.
 const record = 0x746f6b656e // as a number of 64 bits
 
-// The sizes of the buffers: a page, and for the perf events one for each processor.
+// The sizes of the buffers: whole pages, whatever a page is, and for the perf events one for each processor.
 const (
-	bufferLen  = 4096
+	bufferLen  = 64 << 10
 	maxCPUs    = 256
 	outputOnly = 10 // PERF_COUNT_SW_BPF_OUTPUT
 )
@@ -242,7 +242,7 @@ func (r *ring) read() bool {
 	}
 	data := r.written[os.Getpagesize()+int(from%bufferLen):]
 	defer r.skip()
-	return binary.LittleEndian.Uint32(data) == 8 && binary.LittleEndian.Uint64(data[header:]) == record
+	return binary.NativeEndian.Uint32(data) == 8 && binary.NativeEndian.Uint64(data[header:]) == record
 }
 
 // perfReader is a perf event of each processor, whose buffers are mapped.
@@ -290,8 +290,8 @@ func (r *perfReader) add(array, cpu int) error {
 	r.pages = append(r.pages, page)
 	var a attr
 	element := make([]byte, 8)
-	binary.LittleEndian.PutUint32(element, uint32(cpu))
-	binary.LittleEndian.PutUint32(element[4:], uint32(fd))
+	binary.NativeEndian.PutUint32(element, uint32(cpu))
+	binary.NativeEndian.PutUint32(element[4:], uint32(fd))
 	a.i32(uapi.Attr_map_fd, array)
 	a.ptr(uapi.Attr_key, &element[0])
 	a.ptr(uapi.Attr_value, &element[4])
@@ -326,9 +326,9 @@ func (r *perfReader) read() bool {
 			continue
 		}
 		found++
-		if binary.LittleEndian.Uint32(data) != unix.PERF_RECORD_SAMPLE ||
-			binary.LittleEndian.Uint32(data[header:]) < 8 ||
-			binary.LittleEndian.Uint64(data[header+4:]) != record {
+		if binary.NativeEndian.Uint32(data) != unix.PERF_RECORD_SAMPLE ||
+			binary.NativeEndian.Uint32(data[header:]) < 8 ||
+			binary.NativeEndian.Uint64(data[header+4:]) != record {
 			return false
 		}
 	}

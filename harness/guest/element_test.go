@@ -13,9 +13,9 @@ func TestRing(t *testing.T) {
 	page := os.Getpagesize()
 	written := func(length uint32, value uint64, pos uint64) *ring {
 		r := &ring{make([]byte, page), make([]byte, page+2*bufferLen)}
-		binary.LittleEndian.PutUint64(r.written, pos)
-		binary.LittleEndian.PutUint32(r.written[page:], length)
-		binary.LittleEndian.PutUint64(r.written[page+8:], value)
+		binary.NativeEndian.PutUint64(r.written, pos)
+		binary.NativeEndian.PutUint32(r.written[page:], length)
+		binary.NativeEndian.PutUint64(r.written[page+8:], value)
 		return r
 	}
 	r := written(8, record, 16)
@@ -37,10 +37,10 @@ func TestPerfReader(t *testing.T) {
 	page := os.Getpagesize()
 	buffer := func(kind, size uint32, value uint64) []byte {
 		b := make([]byte, 2*page)
-		binary.LittleEndian.PutUint64(b[1024:], 24)
-		binary.LittleEndian.PutUint32(b[page:], kind)
-		binary.LittleEndian.PutUint32(b[page+8:], size)
-		binary.LittleEndian.PutUint64(b[page+12:], value)
+		binary.NativeEndian.PutUint64(b[1024:], 24)
+		binary.NativeEndian.PutUint32(b[page:], kind)
+		binary.NativeEndian.PutUint32(b[page+8:], size)
+		binary.NativeEndian.PutUint64(b[page+12:], value)
 		return b
 	}
 	good, empty := buffer(unix.PERF_RECORD_SAMPLE, 12, record), make([]byte, 2*page)

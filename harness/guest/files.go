@@ -130,10 +130,10 @@ func statmount(at string) (int, step.Observation) {
 	if err := unix.Statx(unix.AT_FDCWD, at, 0, unix.STATX_MNT_ID_UNIQUE, &stx); err != nil {
 		return done(err)
 	}
-	req := binary.LittleEndian.AppendUint32(nil, mntIDReqSize)
-	req = binary.LittleEndian.AppendUint32(req, 0)
-	req = binary.LittleEndian.AppendUint64(req, stx.Mnt_id)
-	req = binary.LittleEndian.AppendUint64(req, statmountMntOpts)
+	req := binary.NativeEndian.AppendUint32(nil, mntIDReqSize)
+	req = binary.NativeEndian.AppendUint32(req, 0)
+	req = binary.NativeEndian.AppendUint64(req, stx.Mnt_id)
+	req = binary.NativeEndian.AppendUint64(req, statmountMntOpts)
 	out := make([]byte, statmountSize)
 	_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&req[0])),
 		uintptr(unsafe.Pointer(&out[0])), statmountSize, 0, 0, 0)
@@ -141,7 +141,7 @@ func statmount(at string) (int, step.Observation) {
 	if errno != 0 {
 		return done(errno)
 	}
-	text, _, _ := bytes.Cut(out[statmountStrings+binary.LittleEndian.Uint32(out[statmountOpts:]):], []byte{0})
+	text, _, _ := bytes.Cut(out[statmountStrings+binary.NativeEndian.Uint32(out[statmountOpts:]):], []byte{0})
 	return noFD, step.Observation{Text: string(text)}
 }
 

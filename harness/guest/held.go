@@ -14,6 +14,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 func (a *actor) freeze(s *step.Step) (int, step.Observation) {
@@ -112,8 +113,8 @@ func there(is bool, word string) string {
 // callIn looks for the call of a helper, and for what is called.
 func callIn(insns []byte) (named, found bool) {
 	for i := 0; i < len(insns); i += insnLen {
-		if insns[i] == callHelper && insns[i+1]>>4 == 0 {
-			return binary.LittleEndian.Uint32(insns[i+4:]) != 0, true
+		if _, src := bodies.Registers(insns[i+1]); insns[i] == callHelper && src == 0 {
+			return binary.NativeEndian.Uint32(insns[i+4:]) != 0, true
 		}
 	}
 	return false, false

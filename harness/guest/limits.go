@@ -172,7 +172,7 @@ func loadLoader() (int, uapi.Errno) {
 func bpfFromKernel(loader int, cmd uapi.Cmd, call *attr) (int, uapi.Errno) {
 	args := make([]byte, loaderArgs)
 	copy(args, call[:])
-	binary.LittleEndian.PutUint64(args[attrSize:], uint64(cmd))
+	binary.NativeEndian.PutUint64(args[attrSize:], uint64(cmd))
 	var a attr
 	a.i32(uapi.Attr_test_prog_fd, loader)
 	a.u32(uapi.Attr_test_ctx_size_in, loaderArgs)

@@ -216,7 +216,7 @@ func (g *agent) ranLSM(_ *player, s *step.Step) (step.Observation, error) {
 
 // held is how often a slot's conditions held.
 func (g *agent) held(p lsmPlace) uint64 {
-	return binary.LittleEndian.Uint64(g.hooks[p.hook].read()[p.slot*slotLen+slotCount:])
+	return binary.NativeEndian.Uint64(g.hooks[p.hook].read()[p.slot*slotLen+slotCount:])
 }
 
 // The kernel frees an object after a grace period, and on a workqueue.

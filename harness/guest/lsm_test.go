@@ -19,19 +19,19 @@ func TestLSMRule(t *testing.T) {
 		{Key: step.KeyHook, Num: uint64(uapi.HookTokenCmd)}, {Key: step.KeyErrno, Num: 13},
 		{Key: step.KeyHookCmd, Num: uint64(uapi.BPF_PROG_LOAD)}, {Key: step.KeyOfMaps, Num: 0x82},
 	}}, 77)
-	if n := binary.LittleEndian.Uint32(b[slotPID:]); n != 77 {
+	if n := binary.NativeEndian.Uint32(b[slotPID:]); n != 77 {
 		t.Errorf("pid %d", n)
 	}
-	if n := int32(binary.LittleEndian.Uint32(b[slotErrno:])); n != -13 {
+	if n := int32(binary.NativeEndian.Uint32(b[slotErrno:])); n != -13 {
 		t.Errorf("errno %d", n)
 	}
-	if n := binary.LittleEndian.Uint64(b[slotFlags:]); n != 1<<ifCmd|1<<ifMaps {
+	if n := binary.NativeEndian.Uint64(b[slotFlags:]); n != 1<<ifCmd|1<<ifMaps {
 		t.Errorf("conditions %#x", n)
 	}
-	if n := binary.LittleEndian.Uint64(b[slotValues+8*ifMaps:]); n != 0x82 {
+	if n := binary.NativeEndian.Uint64(b[slotValues+8*ifMaps:]); n != 0x82 {
 		t.Errorf("maps %#x", n)
 	}
-	if n := binary.LittleEndian.Uint64(b[slotCount:]); n != 0 {
+	if n := binary.NativeEndian.Uint64(b[slotCount:]); n != 0 {
 		t.Errorf("it has counted %d", n)
 	}
 }

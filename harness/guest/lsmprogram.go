@@ -47,20 +47,20 @@ var conditionOf = map[step.Key]int{
 // lsmRule is the slot of a step.
 func lsmRule(s *step.Step, pid uint32) []byte {
 	b := make([]byte, slotLen)
-	binary.LittleEndian.PutUint32(b[slotPID:], pid)
+	binary.NativeEndian.PutUint32(b[slotPID:], pid)
 	errno, _ := s.Num(step.KeyErrno)
-	binary.LittleEndian.PutUint32(b[slotErrno:], -uint32(errno))
+	binary.NativeEndian.PutUint32(b[slotErrno:], -uint32(errno))
 	flags := uint64(0)
 	for _, a := range s.Args {
 		if c, ok := conditionOf[a.Key]; ok {
 			flags |= 1 << c
-			binary.LittleEndian.PutUint64(b[slotValues+8*c:], a.Num)
+			binary.NativeEndian.PutUint64(b[slotValues+8*c:], a.Num)
 			if a.Key == step.KeyHookName {
 				copy(b[slotValues+8*c:slotValues+8*c+step.HookNameLen], a.Str)
 			}
 		}
 	}
-	binary.LittleEndian.PutUint64(b[slotFlags:], flags)
+	binary.NativeEndian.PutUint64(b[slotFlags:], flags)
 	return b
 }
 

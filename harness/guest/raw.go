@@ -38,22 +38,22 @@ func (a *actor) rawAttr(s *step.Step) *rawAttr {
 		where := r.bytes[arg.At:]
 		switch arg.Key {
 		case step.KeyU32:
-			binary.LittleEndian.PutUint32(where, uint32(arg.Num))
+			binary.NativeEndian.PutUint32(where, uint32(arg.Num))
 		case step.KeyU64:
-			binary.LittleEndian.PutUint64(where, arg.Num)
+			binary.NativeEndian.PutUint64(where, arg.Num)
 		case step.KeyFD:
 			fd, ok := a.handles[step.Handle(arg.Num)]
 			if !ok {
 				fd = badFD
 			}
-			binary.LittleEndian.PutUint32(where, uint32(int32(fd)))
+			binary.NativeEndian.PutUint32(where, uint32(int32(fd)))
 		case step.KeyPtr:
 			b := []byte(arg.Str)
 			if arg.Num != 0 {
 				b = blobs[arg.Num]()
 			}
 			r.memory[arg.At], escapes = b, &b[0]
-			binary.LittleEndian.PutUint64(where, uint64(uintptr(unsafe.Pointer(&b[0]))))
+			binary.NativeEndian.PutUint64(where, uint64(uintptr(unsafe.Pointer(&b[0]))))
 		}
 		r.size = max(r.size, int(arg.At)+arg.Key.Width())
 	}

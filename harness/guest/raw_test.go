@@ -21,7 +21,7 @@ func TestRawAttr(t *testing.T) {
 	r := a.rawAttr(stepOf(member(step.KeyU32, 4, 0x01020304, ""), member(step.KeyU64, 8, 1<<40, ""),
 		member(step.KeyFD, 16, 1, ""), member(step.KeyFD, 20, 2, ""), member(step.KeyPtr, 24, 0, "ab"),
 		member(step.KeyPtr, 32, uint64(step.BlobLicense), "")))
-	le := binary.LittleEndian
+	le := binary.NativeEndian
 	if le.Uint32(r.bytes[4:]) != 0x01020304 || le.Uint64(r.bytes[8:]) != 1<<40 || le.Uint32(r.bytes[16:]) != 77 {
 		t.Errorf("numbers and a descriptor: %x", r.bytes[:24])
 	}

@@ -126,7 +126,11 @@ func (p *rawProcess) failed() uapi.Errno {
 //go:nosplit
 //go:norace
 func forkCalls(calls *[maxRawCalls]rawCall, n int) (pid, errno uintptr) {
-	pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, unix.CLONE_FILES|uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	flags, stack := unix.CLONE_FILES|uintptr(unix.SIGCHLD), uintptr(0)
+	if stackFirst {
+		flags, stack = stack, flags
+	}
+	pid, _, e := unix.RawSyscall6(unix.SYS_CLONE, flags, stack, 0, 0, 0, 0)
 	if e == 0 && pid == 0 {
 		callAll(calls, n)
 	}

@@ -20,7 +20,7 @@ import (
 
 // word is the number of 4 bytes at an offset of an attribute. The tests below give
 // offsets of union bpf_attr as include/uapi/linux/bpf.h lays it out, not by member.
-func (a *attr) word(off int) uint32 { return binary.LittleEndian.Uint32(a[off:]) }
+func (a *attr) word(off int) uint32 { return binary.NativeEndian.Uint32(a[off:]) }
 
 // words are the words of an attribute that are not 0, by offset.
 func (a *attr) words() map[int]uint32 {
@@ -133,7 +133,7 @@ func TestMapAttrOfEachType(t *testing.T) {
 
 // pointed is the memory that an address of an attribute leads to.
 func (a *attr) pointed(off, n int) []byte {
-	at := uintptr(binary.LittleEndian.Uint64(a[off:]))
+	at := uintptr(binary.NativeEndian.Uint64(a[off:]))
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n)
 }
 
@@ -185,7 +185,7 @@ func TestProgAttr(t *testing.T) {
 			string(a.pointed(progLicense, 4)) != "GPL\x00" {
 			t.Errorf("%s: the instructions or the licence are not what the attribute points to", tt.name)
 		}
-		if info != nil && binary.LittleEndian.Uint32(a.pointed(progInfo, 8)[4:]) != funcTypeID {
+		if info != nil && binary.NativeEndian.Uint32(a.pointed(progInfo, 8)[4:]) != funcTypeID {
 			t.Errorf("%s: function information %v", tt.name, info)
 		}
 	}
@@ -194,7 +194,7 @@ func TestProgAttr(t *testing.T) {
 // disassembled is a program as cilium/ebpf prints it, an instruction a line.
 func disassembled(t *testing.T, code []byte) []string {
 	t.Helper()
-	insns, err := asm.AppendInstructions(nil, bytes.NewReader(code), binary.LittleEndian, "linux")
+	insns, err := asm.AppendInstructions(nil, bytes.NewReader(code), bodies.Order, "linux")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestCommandRequests(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.cmd, got, tt.want)
 		}
 		for _, off := range tt.pointers {
-			if binary.LittleEndian.Uint64(r.attr[off:]) == 0 {
+			if binary.NativeEndian.Uint64(r.attr[off:]) == 0 {
 				t.Errorf("%s: no address at %d", tt.cmd, off)
 			}
 		}
