@@ -48,7 +48,10 @@ func (r *Symbol) loaderHas(k *Kernel, want uapi.Cap, tok *Token) bool {
 
 // BypassesSpecV4 reports whether the verifier adds no protection against
 // Speculative Store Bypass to the program, bpf_bypass_spec_v4 of include/linux/bpf.h.
-func (r *Symbol) BypassesSpecV4(k *Kernel) bool {
+func (r *Symbol) BypassesSpecV4(k *Kernel) bool { return k.BypassesV4 || r.BypassesSpecV1(k) }
+
+// BypassesSpecV1 mirrors bpf_bypass_spec_v1 of include/linux/bpf.h.
+func (r *Symbol) BypassesSpecV1(k *Kernel) bool {
 	loader := call[*Symbol]{World: &World{Kernel: k, Caller: r.Loader}, req: r, tok: r.Token}
 	return k.trustsCPU() || loader.tokenCapable(uapi.CAP_PERFMON)
 }

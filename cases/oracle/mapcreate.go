@@ -59,7 +59,7 @@ var mapCreateRules = []rule[*MapCreate]{
 		}},
 
 	{id: "sizes-not-modelled", blind: true, text: bigSizesText,
-		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return !c.req.late() && a.sizesUnknown() })},
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool { return !c.req.late() && a.sizesUnknown(c.req.Type) })},
 
 	// The type's map_alloc_check, before the token. Only the seed needs a permission here.
 	{id: "inner-value", fn: "fd_htab_map_alloc_check", errno: eINVAL,
@@ -80,7 +80,7 @@ var mapCreateRules = []rule[*MapCreate]{
 			return isMap(c.req.Type, isLRU) && a.Flags&fNoPrealloc != 0
 		})},
 	{id: "alloc-sizes", fn: "map_alloc_check", errno: eINVAL, text: "the map type does not take these sizes",
-		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badSizes() })},
+		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badSizes(c.Kernel) })},
 	{id: "alloc-too-big", fn: "map_alloc_check", errno: e2BIG, text: "the value is too long for any memory",
 		holds: mapAttr(valueTooBig)},
 
@@ -283,10 +283,11 @@ func (f Field) goesIn(t uapi.MapType) bool {
 }
 
 // A value of tooBig bytes or more fits no memory: every type refuses it with
-// E2BIG or EINVAL. Between sizeKnown and tooBig the answer depends on the machine.
+// E2BIG or EINVAL. Between the known sizes and tooBig the answer depends on the machine.
 const (
 	tooBig    = 1 << 31
 	sizeKnown = 1 << 14
+	ringKnown = 1 << 16 // bytes of a ring buffer, which are whole pages
 )
 
 func valueTooBig(c *mapCall, a *MapAttr) bool {
@@ -306,13 +307,12 @@ func (r *MapCreate) badFlags(k *Kernel) bool {
 }
 
 // badSizes reports sizes that the type does not take.
-func (r *MapCreate) badSizes() bool {
-	const page = 4096
+func (r *MapCreate) badSizes(k *Kernel) bool {
 	a, s := r.Attr, mapTypes[r.Type]
 	switch {
 	case !takes(s.key, a.Key), !takes(s.max, a.Max),
 		a.Flags&fNUMA != 0 && (isMap(r.Type, noNUMA) || a.Flags&fNoCommonLRU != 0),
-		isMap(r.Type, isRing) && (a.Max&(a.Max-1) != 0 || a.Max%page != 0):
+		isMap(r.Type, isRing) && (a.Max&(a.Max-1) != 0 || a.Max%k.page() != 0):
 		return true
 	case r.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS:
 		return a.Vmlinux == 0 // bpf_struct_ops_map_alloc checks the value's size
@@ -342,7 +342,7 @@ func (r *MapCreate) badLate(k *Kernel) bool {
 	if r.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS { // no request combines the flag with a module's BTF
 		return r.Attr.BadStruct || r.Attr.Flags&fVtypeFD != 0
 	}
-	return r.late() && (r.badFlags(k) || r.badSizes())
+	return r.late() && (r.badFlags(k) || r.badSizes(k))
 }
 
 // namesBTF reports whether map_create reads btf_fd.
@@ -370,28 +370,32 @@ func (r *MapCreate) fitsIn(max uint64) bool  { return r.area() <= max/margin }
 
 const (
 	maxBPFStack = 512 // MAX_BPF_STACK
-	page        = 4096
-	fewCPUs     = 64 // no kernel is built for fewer, if it is for more than one
+	fewCPUs     = 64  // no kernel is built for fewer, if it is for more than one
 )
 
 const bigSizesText = "the oracle does not cover sizes that depend on the machine's memory"
 
-func (a *MapAttr) sizesUnknown() bool {
-	return a.Value > sizeKnown && a.Value < tooBig || a.Key > sizeKnown || a.Max > sizeKnown
+func (a *MapAttr) sizesUnknown(t uapi.MapType) bool {
+	most := uint32(sizeKnown)
+	if isMap(t, isRing) {
+		most = ringKnown
+	}
+	return a.Value > sizeKnown && a.Value < tooBig || a.Key > sizeKnown || a.Max > most
 }
 
 // lateUnknown reports what the rules do not cover of the type's map_alloc.
 func lateUnknown(c *mapCall, a *MapAttr) bool {
 	t := c.req.Type
 	switch {
-	case c.req.late() && a.sizesUnknown(), a.Value >= tooBig && isMap(t, isCgroupData):
+	case c.req.late() && a.sizesUnknown(t), a.Value >= tooBig && isMap(t, isCgroupData):
 		return true
 	case t == uapi.BPF_MAP_TYPE_CPUMAP && a.Max > fewCPUs: // NR_CPUS
 		return true
 	case t == uapi.BPF_MAP_TYPE_RHASH && a.Extra != 0:
 		return true
 	case t == uapi.BPF_MAP_TYPE_ARENA && a.Extra != 0: // arena_map_alloc: an address that is not a page, or too high
-		return a.Extra%page != 0 || uint64(a.Extra)+uint64(a.Max)*page > 1<<32
+		page := c.Kernel.page()
+		return a.Extra%page != 0 || uint64(a.Extra)+uint64(a.Max)*uint64(page) > 1<<32
 	}
 	if c.Memory == 0 {
 		return false

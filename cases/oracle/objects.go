@@ -80,7 +80,7 @@ var tokenInfoRules = []rule[*TokenInfo]{
 		text:  "the descriptor is not a map, a program, a link, a BTF or a token",
 		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && !c.req.FD.Pinned && !c.req.FD.BTF }},
 	{id: "too-long", fn: "bpf_check_uarg_tail_zero", errno: e2BIG, text: "the length is over a page",
-		holds: func(c *call[*TokenInfo]) bool { return c.req.Length > page }},
+		holds: func(c *call[*TokenInfo]) bool { return c.req.Length > c.Kernel.page() }},
 }
 
 func (r *TokenInfo) decide(w *World, trace *[]Line) Verdict {

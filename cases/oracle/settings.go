@@ -7,7 +7,7 @@ import "tokentest/cases/uapi"
 type Settings struct {
 	// Lockdown is the level that security_locked_down compares with.
 	Lockdown Lockdown
-	// NoJIT says that net.core.bpf_jit_enable is 0: no program is compiled.
+	// NoJIT says that net.core.bpf_jit_enable is 0, or CONFIG_BPF_JIT is not set: no program is compiled.
 	NoJIT bool
 	// Blinds is net.core.bpf_jit_harden: 1 blinds the constants of programs
 	// whose loader lacks CAP_BPF, 2 of all.

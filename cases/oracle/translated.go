@@ -74,9 +74,6 @@ func (p *Program) CallsKnown() bool {
 	return !p.Helper && !p.Maps && (sized || p.Body == SpillsContext || p.Body == ReturnsContext)
 }
 
-// BypassesSpecV1 mirrors bpf_bypass_spec_v1 of include/linux/bpf.h.
-func (r *Symbol) BypassesSpecV1(k *Kernel) bool { return r.BypassesSpecV4(k) }
-
 // RunProg is BPF_PROG_TEST_RUN of a program.
 type RunProg struct{ FD FD }
 

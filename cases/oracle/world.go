@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"slices"
 
 	"tokentest/cases/uapi"
@@ -47,6 +48,10 @@ type Kernel struct {
 	NoBTF bool
 	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
 	MitigationsOff bool
+	// BypassesV4 says that bpf_jit_bypass_spec_v4 is true: the architecture does without the verifier's barriers.
+	BypassesV4 bool
+	// Page is the size of a page; 0 is 4 KiB.
+	Page uint32
 	// Settings are those of the running kernel that rules depend on.
 	Settings Settings
 	// Omit names a rule to leave out. Tests use it to show that the rule's
@@ -82,6 +87,8 @@ func (k *Kernel) knows(e *uapi.Enum, m uapi.Member) bool {
 	}
 	return k.has(m.Since)
 }
+
+func (k *Kernel) page() uint32 { return cmp.Or(k.Page, 4096) }
 
 // trustsCPU reports whether the verifier adds no protection against
 // speculation, for every loader: bpf_bypass_spec_v1 and

@@ -6,6 +6,7 @@ import (
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 )
 
 // KernelOf returns what the oracle needs to know about the kernel: the description of its
@@ -14,6 +15,7 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k := oracle.KernelAt(f.Version())
 	k.Token, k.Patch = f.Token, f.Patch()
 	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && off(f, "CPU_MITIGATIONS")
+	k.BypassesV4, k.Page = bypassesV4(f), f.PageSize
 	k.Settings = settingsOf(f)
 	k.Enumerators = f.Enumerators
 	k.NoBTF = off(f, "DEBUG_INFO_BTF")
@@ -26,6 +28,13 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 		}
 	}
 	return k
+}
+
+// bypassesV4 reports whether the kernel asks its architecture, and what that answers.
+func bypassesV4(f *step.Facts) bool {
+	of := arch.Find(f.Machine)
+	return of != nil && of.BypassSpecV4 && f.BTF &&
+		!slices.Contains(f.TypesOff, step.TypeName(step.KindFunc, step.FuncBypassV4))
 }
 
 // optionSince is the release in which CONFIG_CPU_MITIGATIONS came to every

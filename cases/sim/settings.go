@@ -25,7 +25,7 @@ func settingsOf(f *step.Facts) oracle.Settings {
 	paranoid, _ := f.Running(step.PerfParanoid)
 	return oracle.Settings{
 		Lockdown:       oracle.Lockdown(lockdown),
-		NoJIT:          is(step.JITEnable, 0),
+		NoJIT:          is(step.JITEnable, 0) || off(f, "BPF_JIT"),
 		Blinds:         int(harden),
 		HidesSymbols:   is(step.JITKallsyms, 0),
 		HidesPointers:  oracle.HidesPointers(int(restrict), paranoid >= paranoidPointers),

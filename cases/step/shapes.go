@@ -22,7 +22,7 @@ const (
 	noPrealloc = 1         // BPF_F_NO_PREALLOC
 	mmapable   = 1 << 10   // BPF_F_MMAPABLE
 	sleepable  = 1 << 4    // BPF_F_SLEEPABLE
-	ringbufMax = 4096      // a power of two of whole pages
+	ringbufMax = 64 << 10  // a power of two of whole pages, whatever a page is
 	cgroupKey  = 8 + 4 + 4 // sizeof(struct bpf_cgroup_storage_key)
 )
 
@@ -60,7 +60,7 @@ var mapShapes = []MapShape{
 	{Type: uapi.BPF_MAP_TYPE_BLOOM_FILTER, Value: 4, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_USER_RINGBUF, Max: ringbufMax},
 	{Type: uapi.BPF_MAP_TYPE_CGRP_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "CGROUPS"},
-	{Type: uapi.BPF_MAP_TYPE_ARENA, Max: 1, Flags: mmapable, Config: "MMU"},
+	{Type: uapi.BPF_MAP_TYPE_ARENA, Max: 1, Flags: mmapable, Config: "MMU BPF_JIT"},
 	{Type: uapi.BPF_MAP_TYPE_INSN_ARRAY, Key: 4, Value: 16, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_RHASH, Key: 4, Value: 4, Max: 1, Flags: noPrealloc},
 }
