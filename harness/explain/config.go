@@ -14,6 +14,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/report"
@@ -82,14 +83,14 @@ func readFile(name string) (*Configuration, error) {
 	if err != nil {
 		return nil, usage.Of(err)
 	}
-	arch, rel := kconfig.Banner(text)
+	of, rel := kconfig.Banner(text)
 	switch {
 	case rel == "" && !kconfig.Whole(text):
 		return &Configuration{name: name, part: part}, nil
 	case rel == "":
 		rel = noRelease
-	case arch != "x86":
-		return nil, usage.Errorf("%s is a configuration for %s; only x86-64 kernels can be booted here", name, arch)
+	case of != arch.Default.Config:
+		return nil, usage.Errorf("%s is a configuration for %s, and only those of %s can be checked", name, of, arch.Default)
 	}
 	config, err := kconfig.Parse(strings.NewReader(string(text)))
 	return &Configuration{name: name, config: config, release: rel}, err

@@ -17,6 +17,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/child"
 	"tokentest/harness/lockfile"
 )
@@ -26,6 +27,7 @@ import (
 // configuration.
 type apt struct {
 	dir     string // of the private state
+	arch    *arch.Arch
 	conf    string // read after the host's configuration, so it wins
 	helper  string // apt-helper, which downloads and unpacks as apt does
 	keyring string // of Debian's archive; "" means the keys that the host's apt trusts
@@ -42,7 +44,8 @@ Dir::Etc::sourcelist "%[1]s/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
+APT::Architecture "%[2]s";
+APT::Architectures "%[2]s";
 APT::Sandbox::User "";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
@@ -73,7 +76,7 @@ func (a *apt) configure(ctx context.Context) error {
 		return err
 	}
 	for name, content := range map[string]string{
-		"apt.conf":     fmt.Sprintf(settings, a.dir),
+		"apt.conf":     fmt.Sprintf(settings, a.dir, a.arch),
 		"status":       "",
 		"sources.list": sources,
 	} {
@@ -90,7 +93,7 @@ func (a *apt) sources(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	options := "arch=amd64"
+	options := "arch=" + a.arch.Name
 	if a.keyring != "" {
 		options += " signed-by=" + a.keyring
 	}
@@ -220,7 +223,7 @@ func (a *apt) readIndex(ctx context.Context) (*index, error) {
 	group.SetLimit(4)
 	for i, suite := range suites {
 		stem := filepath.Join(a.dir, "lists", "*_dists_"+suite+"_")
-		paths, err := filepath.Glob(stem + "main_binary-amd64_Packages*")
+		paths, err := filepath.Glob(stem + "main_binary-" + a.arch.Name + "_Packages*")
 		if err != nil || len(paths) == 0 {
 			continue
 		}
@@ -255,7 +258,7 @@ func role(stem string) string {
 // readList reads one list in any of apt's compression formats.
 func (a *apt) readList(ctx context.Context, path, suite string) (found []pkg, err error) {
 	err = stream(command(ctx, a.helper, "cat-file", path), func(r io.Reader) error {
-		found, err = readPackages(r, suite)
+		found, err = readPackages(r, suite, a.arch)
 		return err
 	})
 	if err != nil {

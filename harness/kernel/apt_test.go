@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"tokentest/harness/arch"
 )
 
 func TestReadPackages(t *testing.T) {
@@ -37,7 +39,7 @@ SHA256: bb
 Filename: pool/b.deb
 `
 	long := strings.Repeat("x", 1<<17)
-	got, err := readPackages(strings.NewReader(strings.Replace(packages, "%LONG%", long, 1)), "suite")
+	got, err := readPackages(strings.NewReader(strings.Replace(packages, "%LONG%", long, 1)), "suite", arch.Default)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 )
 
@@ -32,8 +33,8 @@ func (e *LackError) Error() string {
 
 // newApt finds the programs and the keyring, and makes the private state's directories. root is the directory of the
 // host's files, "" for its own.
-func newApt(dir, root string) (*apt, error) {
-	a := &apt{dir: dir, conf: filepath.Join(dir, "apt.conf"), keyring: findKeyring(root)}
+func newApt(dir, root string, of *arch.Arch) (*apt, error) {
+	a := &apt{dir: dir, arch: of, conf: filepath.Join(dir, "apt.conf"), keyring: findKeyring(root)}
 	var lost []string
 	for _, need := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(need); err != nil {
@@ -108,7 +109,7 @@ func PackageSource(ctx context.Context, o Options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a, err := newApt(filepath.Join(dir, "apt"), o.root)
+	a, err := newApt(filepath.Join(dir, "apt"), o.root, arch.Default)
 	if err != nil {
 		return "", err
 	}

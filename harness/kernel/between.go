@@ -26,7 +26,7 @@ func Between(ctx context.Context, good, bad string, every bool, o Options) ([]Av
 	if from.flavour != to.flavour {
 		return nil, &UsageError{Ref: bad, Reason: "another flavour than " + good}
 	}
-	d, x, err := readDebian(ctx, o)
+	d, x, err := readDebian(ctx, o, from.arch)
 	if err != nil {
 		return nil, err
 	}

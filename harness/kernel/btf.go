@@ -60,8 +60,11 @@ func pathReason(err error) string {
 	return err.Error()
 }
 
-// btfMagic begins BTF in the byte order of x86.
-const btfMagic = "\x9f\xeb"
+// btfMagic begins BTF in little-endian byte order, and btfStart the BTF of a kernel.
+const (
+	btfMagic = "\x9f\xeb"
+	btfStart = btfMagic + "\x01\x00\x18\x00\x00\x00"
+)
 
 func readTypes(f *os.File, tags []string) (*Types, error) {
 	stat, err := f.Stat()
@@ -90,7 +93,11 @@ func readTypes(f *os.File, tags []string) (*Types, error) {
 	if err != nil {
 		return nil, fmt.Errorf("want BTF, a vmlinux or a bzImage: %w", err)
 	}
-	t, err := typesOfPacked(f, tags)
+	read := typesOfPacked
+	if h.format == Raw {
+		read = typesOfRaw
+	}
+	t, err := read(f, tags)
 	if err != nil {
 		return nil, err
 	}
@@ -100,12 +107,34 @@ func readTypes(f *os.File, tags []string) (*Types, error) {
 
 func pathless(err error) error { return errors.New(pathReason(err)) }
 
+// typesOfRaw looks for the BTF in an image that has no table of its sections.
+func typesOfRaw(image *os.File, tags []string) (*Types, error) {
+	raw, err := io.ReadAll(io.NewSectionReader(image, 0, 1<<62))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		i := bytes.Index(raw, []byte(btfStart))
+		if i < 0 {
+			return nil, ErrNoBTF
+		}
+		raw = raw[i:]
+		if enums, err := enumsOf(raw, tags); err == nil {
+			return &Types{Enums: enums}, nil
+		}
+		raw = raw[1:]
+	}
+}
+
 // typesOfPacked unpacks the kernel into a file, not into memory: its section table is at its
 // end, and it would be most of the program's memory.
 func typesOfPacked(image *os.File, tags []string) (*Types, error) {
 	kernel, err := kconfig.Unpack(image)
 	if err != nil {
 		return nil, err
+	}
+	if kernel == nil {
+		return nil, fmt.Errorf("%w that can be read without a boot; give the vmlinux", ErrNoBTF)
 	}
 	temp, err := os.CreateTemp("", "tokentest-vmlinux-")
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
@@ -63,7 +64,7 @@ func (e *ConfigError) Error() string {
 		strings.Join(e.Lost, "\n  "))
 }
 
-// NoKernelError means that the source is not a Linux kernel for x86-64: it lacks files that every
+// NoKernelError means that the source is not a Linux kernel that can be tested: it lacks files that every
 // kernel has, or make succeeded without an image.
 type NoKernelError struct {
 	Ref string
@@ -71,7 +72,7 @@ type NoKernelError struct {
 }
 
 func (e *NoKernelError) Error() string {
-	return fmt.Sprintf("build %s: it is not a Linux kernel for x86-64: %s", e.Ref, e.Why)
+	return fmt.Sprintf("build %s: it is not a Linux kernel that can be tested: %s", e.Ref, e.Why)
 }
 
 // Unbuildable reports whether an error means that the source is at fault, not the host: it is not
@@ -304,6 +305,7 @@ func (j *job) find() *Kernel {
 	}
 	k := &Kernel{
 		Ref: j.Ref, Release: m.Release, Format: m.Format, Digest: m.Files[imageFile],
+		Arch:  target,
 		Image: filepath.Join(j.entry(), imageFile), ConfigPath: filepath.Join(j.entry(), configFile), Source: j.Name,
 	}
 	var err error
@@ -339,7 +341,7 @@ func (j *job) install(release string, took time.Duration) error {
 		return err
 	}
 	defer remove()
-	for to, from := range map[string]string{imageFile: bzImagePath, configFile: ".config", buildLog: buildLog} {
+	for to, from := range map[string]string{imageFile: target.Image.Path, configFile: ".config", buildLog: buildLog} {
 		f, err := os.Open(filepath.Join(j.out, from))
 		if err != nil {
 			return err
@@ -350,7 +352,8 @@ func (j *job) install(release string, took time.Duration) error {
 			return err
 		}
 	}
-	m := &built{Release: release, Format: BzImage, Commit: j.Commit, Name: j.Name, Made: time.Now(), Took: took}
+	m := &built{Release: release, Format: string(target.Image.Kind), Commit: j.Commit, Name: j.Name,
+		Made: time.Now(), Took: took}
 	if err := cachedir.Seal(temp, m); err != nil {
 		return err
 	}
@@ -360,5 +363,5 @@ func (j *job) install(release string, took time.Duration) error {
 	return j.keepSymbols()
 }
 
-// bzImagePath is make's path of the image.
-const bzImagePath = "arch/x86/boot/bzImage"
+// target is the architecture for which kernels are built.
+var target = arch.Default

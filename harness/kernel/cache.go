@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/harness/lockfile"
 	"tokentest/kconfig"
@@ -31,10 +32,14 @@ type entry struct {
 	Made    time.Time
 	Release string
 	Format  string
+	Arch    string // "" is arch.Default
 	Digest  string // of the image
 	cachedir.Sums
 	Modules []string // in load order
 }
+
+// entryOf begins the manifest of a kernel.
+func entryOf(k *Kernel) entry { return entry{Release: k.Release, Format: k.Format, Arch: k.Arch.Name} }
 
 // place is the directory of an entry, below the cache. It is named by the digest of the kernel, or of the container
 // image.
@@ -105,6 +110,7 @@ func (c cache) open(ref string, e entry) (*Kernel, error) {
 	k := &Kernel{
 		Ref: ref, Release: e.Release,
 		Image: filepath.Join(dir, imageFile), Format: e.Format, Digest: e.Digest,
+		Arch:   arch.Or(arch.Find(e.Arch)),
 		Source: e.Package.Name + " " + e.Package.Version + " " + e.Package.Suite,
 	}
 	if e.Origin != (origin{}) {

@@ -44,7 +44,7 @@ func untar(ctx context.Context, deb string, take func(name string, r io.Reader) 
 // then the image in linux-binary and the configuration in linux-base, both under
 // /usr/lib/modules/RELEASE.
 var (
-	imagePath  = regexp.MustCompile(`^(/boot/vmlinuz-([^/]+)|(?:/usr)?/lib/modules/([^/]+)/vmlinuz)$`)
+	imagePath  = regexp.MustCompile(`^(/boot/vmlinu[xz]-([^/]+)|(?:/usr)?/lib/modules/([^/]+)/vmlinu[xz])$`)
 	configPath = regexp.MustCompile(`^(/boot/config-[^/]+|(?:/usr)?/lib/modules/[^/]+/\.?config)$`)
 	modulePath = regexp.MustCompile(`^(?:/usr)?/lib/modules/[^/]+/.*/([^/]+)\.ko(\.[a-z0-9]+)?$`)
 )

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tokentest/harness/arch"
 )
 
 // resolveDeb resolves a deb: reference with the package lists, and gets the kernel from the cache
@@ -22,7 +24,7 @@ func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, erro
 	if err != nil {
 		return nil, err
 	}
-	d := &debian{cache: cache{dir}, Options: o}
+	d := &debian{cache: cache{dir}, Options: o, of: r.arch}
 	k, err := d.resolve(ctx, ref, r)
 	var bad *UsageError
 	switch {
@@ -38,15 +40,25 @@ func resolveDeb(ctx context.Context, ref, spec string, o Options) (*Kernel, erro
 type debian struct {
 	cache
 	Options
+	of *arch.Arch // whose package lists are read
+}
+
+// state is the name of apt's private state, of which each architecture has its own: apt drops a whole suite if the list
+// of one architecture is out of date.
+func (d *debian) state() string {
+	if d.of == arch.Default {
+		return "apt"
+	}
+	return "apt-" + d.of.Name
 }
 
 // readDebian starts a call and reads the package lists.
-func readDebian(ctx context.Context, o Options) (*debian, *index, error) {
+func readDebian(ctx context.Context, o Options, of *arch.Arch) (*debian, *index, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
 		return nil, nil, err
 	}
-	d := &debian{cache: cache{dir}, Options: o}
+	d := &debian{cache: cache{dir}, Options: o, of: of}
 	x, err := d.index(ctx)
 	return d, x, err
 }
@@ -133,11 +145,11 @@ func (d *debian) obtain(ctx context.Context, ref string, x *index, p image) (*Ke
 // apt returns the host's apt with a new configuration, because the host's mirror or the cache
 // directory may have changed since the lists were read.
 func (d *debian) apt(ctx context.Context) (*apt, error) {
-	a, err := newApt(d.path("apt"), d.root)
+	a, err := newApt(d.path(d.state()), d.root, d.of)
 	if err != nil {
 		return nil, err
 	}
-	ctx, unlock, err := d.lock(ctx, "apt", d.Options)
+	ctx, unlock, err := d.lock(ctx, d.state(), d.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +157,7 @@ func (d *debian) apt(ctx context.Context) (*apt, error) {
 	return a, a.configure(ctx)
 }
 
-func (d *debian) indexPath() string { return d.path("apt", "index.json") }
+func (d *debian) indexPath() string { return d.path(d.state(), "index.json") }
 
 // index returns the kernels of the package lists: cached lists if they are less than a day old,
 // else new ones, else old ones with a log line.
@@ -157,12 +169,12 @@ func (d *debian) index(ctx context.Context) (*index, error) {
 		return nil, errors.New("read package lists: none are cached, and --offline forbids the network")
 	}
 	began := time.Now()
-	ctx, unlock, err := d.lock(ctx, "apt", d.Options)
+	ctx, unlock, err := d.lock(ctx, d.state(), d.Options)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	old, _ := loadIndex(d.indexPath())
+	old, _ := d.loadIndex()
 	if old != nil && old.Time.After(began) { // another process updated them meanwhile
 		return old, nil
 	}
@@ -174,9 +186,18 @@ func (d *debian) index(ctx context.Context) (*index, error) {
 	return x, err
 }
 
+// loadIndex reads the cached index.
+func (d *debian) loadIndex() (*index, error) {
+	x, err := loadIndex(d.indexPath())
+	if x != nil {
+		x.arch = d.of
+	}
+	return x, err
+}
+
 // recent returns the cached index if no update is needed.
 func (d *debian) recent() *index {
-	x, err := loadIndex(d.indexPath())
+	x, err := d.loadIndex()
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			d.log("cached package lists are damaged (%v) and not used", err)
@@ -191,7 +212,7 @@ func (d *debian) recent() *index {
 
 // update reads the package lists from the mirror.
 func (d *debian) update(ctx context.Context) (*index, error) {
-	a, err := newApt(d.path("apt"), d.root)
+	a, err := newApt(d.path(d.state()), d.root, d.of)
 	if err != nil {
 		return nil, err
 	}
@@ -211,6 +232,7 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 			d.log("suite %s is not up to date or left out: %s", suite, failed[suite])
 		}
 	}
+	x.arch = d.of
 	if len(x.images()) == 0 {
 		return nil, errors.New("update package lists: they contain no kernel")
 	}
@@ -223,12 +245,12 @@ func (d *debian) update(ctx context.Context) (*index, error) {
 // remember marks a package as gone, so that the next run does not ask the mirror for it. If the
 // mark cannot be stored, the next run asks again.
 func (d *debian) remember(ctx context.Context, gone pkg) {
-	_, unlock, err := d.lock(ctx, "apt", d.Options)
+	_, unlock, err := d.lock(ctx, d.state(), d.Options)
 	if err != nil {
 		return
 	}
 	defer unlock()
-	x, err := loadIndex(d.indexPath())
+	x, err := d.loadIndex()
 	if err != nil {
 		return
 	}
@@ -246,7 +268,7 @@ func (d *debian) fallBack(ref string, r debRef, err error) (*Kernel, error) {
 	if listErr != nil {
 		return nil, err
 	}
-	x := &index{}
+	x := &index{arch: d.of}
 	for _, e := range all {
 		x.Packages = append(x.Packages, e.Package)
 	}
@@ -306,11 +328,11 @@ func (b *build) make(ctx context.Context) (entry, error) {
 	if err != nil {
 		return entry{}, err
 	}
-	e := entry{Release: k.Release, Format: k.Format}
+	e := entryOf(k)
 	if k.Config == nil {
 		b.log("the configuration of %s %s is unknown%s", b.image.Name, b.image.Version, b.because())
 	}
-	if want := missing(k.Config); len(want) > 0 {
+	if want := missing(k.Config, k.Arch); len(want) > 0 {
 		if err := b.unpack(ctx, rest); err != nil {
 			return entry{}, err
 		}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+
+	"tokentest/harness/arch"
 )
 
 // debugFile is the ELF file with debug information in a package linux-image-RELEASE-dbg.
@@ -16,7 +18,7 @@ var debugFile = regexp.MustCompile(`^/usr/lib/debug/(boot/vmlinux-[^/]+|(usr/)?l
 // FetchSymbols fetches the debug package of a kernel that came from a package, and returns
 // the path of its vmlinux, in dir. It takes about 350 MB from the mirror, and as much again on the disk.
 func (k *Kernel) FetchSymbols(ctx context.Context, dir string, o Options) (string, error) {
-	d, x, err := readDebian(ctx, o)
+	d, x, err := readDebian(ctx, o, arch.Or(k.Arch))
 	if err != nil {
 		return "", err
 	}

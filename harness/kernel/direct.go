@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/harness/lockfile"
 	"tokentest/kconfig"
@@ -31,7 +32,8 @@ type unpacked struct {
 const maxUnpacked = 32
 
 // Direct returns the path of the kernel's ELF file, which QEMU enters through its PVH note
-// (arch/x86/platform/pvh/head.S). A vmlinux is that file itself. The file in a bzImage is
+// (arch/x86/platform/pvh/head.S). Other formats than a bzImage are not
+// compressed, and QEMU enters them. The file in a bzImage is
 // unpacked once, and kept in the cache by the image's digest. A kernel that is entered there
 // has not randomized its address: choose_random_location of arch/x86/boot/compressed/kaslr.c
 // is part of what a bzImage does before it unpacks itself.
@@ -39,8 +41,11 @@ const maxUnpacked = 32
 // The error is ErrNoPVH for a kernel without that note; any other says why the image could
 // not be unpacked.
 func (k *Kernel) Direct(ctx context.Context, o Options) (string, error) {
-	if k.Format == Vmlinux {
+	if k.Format != BzImage {
 		return k.Image, nil
+	}
+	if !arch.Or(k.Arch).Image.Direct {
+		return "", ErrNoPVH
 	}
 	dir, err := o.cacheDir()
 	if err != nil {
@@ -95,7 +100,7 @@ func (k *Kernel) kept(ctx context.Context, dir string, o Options) (*unpacked, er
 // cache does not have it: a bzImage takes a quarter of a second to unpack.
 func (k *Kernel) unpackedIn(cache string) string {
 	entry, known := filepath.Join(cache, "direct", k.Digest), &unpacked{}
-	if k.Format == Vmlinux || cachedir.Open(entry, known) != nil || !known.PVH {
+	if k.Format != BzImage || cachedir.Open(entry, known) != nil || !known.PVH {
 		return k.Image
 	}
 	return filepath.Join(entry, Vmlinux)

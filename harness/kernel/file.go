@@ -46,7 +46,7 @@ func readImage(ref string) (*Kernel, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
 	}
-	k := &Kernel{Ref: ref, Release: head.release, Image: ref, Format: head.format, Source: ref}
+	k := &Kernel{Ref: ref, Release: head.release, Image: ref, Format: head.format, Arch: head.arch, Source: ref}
 	if k.Digest, err = cachedir.Digest(ref); err != nil {
 		return nil, fmt.Errorf("read kernel image %s: %w", ref, err)
 	}

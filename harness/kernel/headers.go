@@ -18,7 +18,7 @@ var headerPath = regexp.MustCompile(`/include/uapi/linux/bpf\.h$`)
 // version begins with release, such as "6.12". It caches nothing: only the generator of package
 // uapi calls it.
 func Header(ctx context.Context, release string, o Options) ([]byte, error) {
-	d, x, err := readDebian(ctx, o)
+	d, x, err := readDebian(ctx, o, host)
 	if err != nil {
 		return nil, err
 	}

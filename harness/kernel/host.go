@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokentest/harness/arch"
 	"tokentest/kconfig"
 )
 
@@ -36,8 +37,9 @@ func resolveHost(ctx context.Context, o Options) (*Kernel, error) {
 
 // resolve copies the image, its configuration and its modules into the cache, which holds modules decompressed.
 func (r *running) resolve(ctx context.Context, o Options) (*Kernel, error) {
-	if r.machine != "x86_64" {
-		return nil, r.without("this host is " + r.machine + ", and only x86-64 kernels can be booted here")
+	if arch.Find(r.machine) == nil {
+		return nil, r.without("this host is " + r.machine + ", and only kernels of " + strings.Join(arch.Names(), ", ") +
+			" can be tested")
 	}
 	image, err := r.image()
 	if err != nil {
@@ -110,7 +112,7 @@ func (r *running) image() (string, error) {
 
 // copy fills an entry.
 func (r *running) copy(k *Kernel, to string) (entry, error) {
-	e := entry{Release: k.Release, Format: k.Format}
+	e := entryOf(k)
 	if err := copyFile(k.Image, filepath.Join(to, imageFile)); err != nil {
 		return e, fmt.Errorf("fill kernel cache: %w", err)
 	}
@@ -123,7 +125,7 @@ func (r *running) copy(k *Kernel, to string) (entry, error) {
 	} else if err := copyFile(r.configPath(), filepath.Join(to, configFile)); err != nil {
 		return e, fmt.Errorf("fill kernel cache: %w", err)
 	}
-	set, names, err := r.modules(missing(k.Config))
+	set, names, err := r.modules(missing(k.Config, k.Arch))
 	if err != nil {
 		return e, err
 	}

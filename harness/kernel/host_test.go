@@ -63,7 +63,7 @@ func TestHostWithout(t *testing.T) {
 		"has neither /":                      hostOf(t, "6.1", nil),
 		"it was replaced since the boot":     hostOf(t, "6.1", map[string][]byte{"boot/vmlinuz-6.1": bzImage("6.1.1")}),
 		"/boot/vmlinuz-6.1 is not a kernel:": hostOf(t, "6.1", map[string][]byte{"boot/vmlinuz-6.1": []byte("words")}),
-		"this host is aarch64":               {release: "6.1", machine: "aarch64"},
+		"this host is mips64":                {release: "6.1", machine: "mips64"},
 	} {
 		k, err := r.resolve(t.Context(), o)
 		var bad *UsageError

@@ -8,12 +8,17 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
-// header is the format and the release that an image contains.
-type header struct{ format, release string }
+// header is the format, the release and the architecture of an image.
+type header struct {
+	format, release string
+	arch            *arch.Arch
+}
 
-// formatError describes a file that is not a kernel for x86-64.
+// formatError describes a file that is not a kernel that can be tested.
 type formatError struct{ reason string }
 
 func (e *formatError) Error() string { return e.reason }
@@ -22,8 +27,8 @@ func notKernel(format string, args ...any) error {
 	return &formatError{fmt.Sprintf(format, args...)}
 }
 
-// inspect reads an image's header and refuses an image that QEMU's x86 machine cannot enter. Its
-// errors are of type formatError, except read errors.
+// inspect reads an image's header and refuses an image that QEMU cannot enter. Its errors are of type formatError,
+// except read errors.
 func inspect(f io.ReaderAt, size int64) (header, error) {
 	var b [1024]byte
 	n, err := f.ReadAt(b[:], 0)
@@ -39,7 +44,41 @@ func inspect(f io.ReaderAt, size int64) (header, error) {
 	if string(b[0x202:0x206]) == "HdrS" && b[0x1fe] == 0x55 && b[0x1ff] == 0xaa {
 		return inspectBzImage(f, b[:], size)
 	}
+	for _, r := range raws {
+		if string(b[r.at:r.at+len(r.magic)]) == r.magic {
+			release, err := linuxVersion(io.NewSectionReader(f, 0, size))
+			return header{format: Raw, release: release, arch: arch.Find(r.arch)}, err
+		}
+	}
+	if h, ok := inspectS390(f); ok {
+		return h, nil
+	}
 	return header{}, notKernel("%s", guess(b[:n]))
+}
+
+// raws are the images that are not compressed, by their headers (Documentation/arch/*/boot*.rst).
+var raws = []struct {
+	at          int
+	magic, arch string
+}{
+	{56, "ARM\x64", "arm64"},
+	{56, "RSC\x05", "riscv64"},
+}
+
+// inspectS390 reads the parameters in an image of arch/s390/boot/head.S, which is loaded at address 0.
+func inspectS390(f io.ReaderAt) (h header, ok bool) {
+	const mark, marked, version = "S390EP", 0x10008, 0x10428
+	var b [version + 8 - marked]byte
+	if _, err := f.ReadAt(b[:], marked); err != nil || !bytes.HasPrefix(b[:], []byte(mark)) {
+		return header{}, false
+	}
+	h = header{format: BzImage, arch: arch.Find("s390x")}
+	var text [256]byte
+	if n, _ := f.ReadAt(text[:], int64(binary.BigEndian.Uint64(b[version-marked:])&(1<<40-1))); n > 0 && text[0] >= '0' &&
+		text[0] <= '9' {
+		h.release = firstWord(text[:n])
+	}
+	return h, true
 }
 
 // inspectBzImage reads the header that Documentation/arch/x86/boot.rst describes.
@@ -54,9 +93,9 @@ func inspectBzImage(f io.ReaderAt, b []byte, size int64) (header, error) {
 	case size < whole:
 		return header{}, notKernel("a truncated bzImage: %d of %d bytes", size, whole)
 	case le.Uint16(b[0x206:]) < 0x020c || b[0x236]&1 == 0: // xloadflags, XLF_KERNEL_64
-		return header{}, notKernel("a 32-bit x86 kernel; only x86-64 can be booted here")
+		return header{}, notKernel("a 32-bit x86 kernel%s", only())
 	}
-	h := header{format: BzImage}
+	h := header{format: BzImage, arch: arch.Find("amd64")}
 	if at := int64(le.Uint16(b[0x20e:])); at != 0 {
 		var version [256]byte
 		n, _ := f.ReadAt(version[:], at+0x200)
@@ -75,14 +114,15 @@ func firstWord(b []byte) string {
 	return string(b[:end])
 }
 
-// inspectELF accepts a vmlinux with the note that lets QEMU enter it.
+// inspectELF accepts a vmlinux that QEMU can enter: that of x86-64 has a note for it.
 func inspectELF(f io.ReaderAt, size int64) (header, error) {
 	e, err := elf.NewFile(f)
 	if err != nil {
 		return header{}, notKernel("a damaged or truncated ELF file (%v)", err)
 	}
-	if e.Machine != elf.EM_X86_64 {
-		return header{}, notKernel("an ELF file for %s; only x86-64 kernels can be booted here", archName(e.Machine.String()))
+	of := arch.OfELF(uint16(e.Machine))
+	if of == nil || e.Class != elf.ELFCLASS64 || of.Image.Kind == arch.Vmlinux && e.Data != elf.ELFDATA2LSB {
+		return header{}, notKernel("an ELF file for %s%s", archName(e.Machine.String()), only())
 	}
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_LOAD && int64(p.Off+p.Filesz) > size {
@@ -95,11 +135,13 @@ func inspectELF(f io.ReaderAt, size int64) (header, error) {
 		return header{}, err
 	case release == "" || e.Type != elf.ET_EXEC && e.Type != elf.ET_DYN:
 		return header{}, notKernel("an ELF file that is not a kernel (it holds no \"Linux version\")")
-	case !hasPVH(e):
+	case of.Image.Kind != arch.Vmlinux && !of.Image.Direct:
+		return header{}, notKernel("a vmlinux for %s, which QEMU cannot enter; give %s instead", of, of.Image.Path)
+	case of.Image.Direct && !hasPVH(e):
 		return header{}, notKernel("a vmlinux without the PVH entry point (CONFIG_PVH), which QEMU cannot enter; give the " +
 			"bzImage instead")
 	}
-	return header{format: Vmlinux, release: release}, nil
+	return header{format: Vmlinux, release: release, arch: of}, nil
 }
 
 func archName(machine string) string {
@@ -168,21 +210,20 @@ func linuxVersion(r io.Reader) (string, error) {
 	}
 }
 
+// only ends the text about a kernel that cannot be tested.
+func only() string { return "; there are " + strings.Join(arch.Names(), ", ") }
+
 // guess names a file that is often given by mistake.
 func guess(b []byte) string {
-	const only = "; only x86-64 can be booted here"
 	for _, g := range []struct {
 		at     int
 		magic  string
 		what   string
 		kernel bool // for another machine
 	}{
-		{56, "ARM\x64", "an arm64 kernel image" + only, true},
-		{48, "RISCV", "a RISC-V kernel image" + only, true},
-		{56, "RSC\x05", "a RISC-V kernel image" + only, true},
-		{36, "\x18\x28\x6f\x01", "a 32-bit Arm kernel image" + only, true},
-		{4, "zimg", "a compressed EFI kernel image, as arm64, LoongArch and RISC-V have them" + only, true},
-		{0, "\x27\x05\x19\x56", "a U-Boot image; only x86-64 bzImages and vmlinuxes can be booted here", true},
+		{36, "\x18\x28\x6f\x01", "a 32-bit Arm kernel image" + only(), true},
+		{4, "zimg", "a compressed EFI kernel image; give the Image or the vmlinux in it", true},
+		{0, "\x27\x05\x19\x56", "a U-Boot image; give the image in it", true},
 		{0, "MZ", "a PE program without a Linux boot header", false},
 		{0, "!<arch>\ndebian-binary", "a Debian package; give deb:VERSION, or the vmlinuz in it", false},
 		{0, "\x1f\x8b", "gzip data; unpack it first", false},
@@ -203,7 +244,7 @@ func guess(b []byte) string {
 	if isText(b) {
 		return "not a kernel: a text file"
 	}
-	return fmt.Sprintf("not a kernel: neither a bzImage nor an ELF file (it begins with %x)", b[:min(8, len(b))])
+	return fmt.Sprintf("not a kernel: neither an image nor an ELF file (it begins with %x)", b[:min(8, len(b))])
 }
 
 func isText(b []byte) bool {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tokentest/harness/arch"
 )
 
 func TestInspect(t *testing.T) {
@@ -35,10 +37,36 @@ func TestInspect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (header{tt.format, tt.release}); got != want {
+			if want := (header{tt.format, tt.release, arch.Find("amd64")}); got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}
 		})
+	}
+}
+
+// The images of other architectures are known by their headers.
+func TestInspectForeign(t *testing.T) {
+	raw := func(magic string) []byte {
+		return append(append(make([]byte, 56), magic...), make([]byte, 1000)...)
+	}
+	s390 := make([]byte, 0x20000)
+	copy(s390[0x10008:], "S390EP")
+	copy(s390[0x10428:], "\x00\x00\x00\x00\x00\x01\x80\x00")
+	copy(s390[0x18000:], "6.12.107+deb13-s390x (builder@host) #1 SMP")
+	power := elfFile(elf.EM_PPC64, []byte("Linux version 7.2.13-powerpc64le (b@h)"), nil)
+	for _, tt := range []struct {
+		image []byte
+		want  header
+	}{
+		{append(raw("ARM\x64"), "Linux version 6.12.117-arm64 (b@h)"...), header{Raw, "6.12.117-arm64", arch.Find("arm64")}},
+		{append(raw("RSC\x05"), "Linux version 7.2.13-riscv (b@h)"...), header{Raw, "7.2.13-riscv", arch.Find("riscv64")}},
+		{s390, header{BzImage, "6.12.107+deb13-s390x", arch.Find("s390x")}},
+		{power, header{Vmlinux, "7.2.13-powerpc64le", arch.Find("ppc64el")}},
+	} {
+		got, err := inspect(bytes.NewReader(tt.image), int64(len(tt.image)))
+		if err != nil || got != tt.want {
+			t.Errorf("got %+v, %v, want %+v", got, err, tt.want)
+		}
 	}
 }
 
@@ -49,7 +77,6 @@ func TestInspectRefuses(t *testing.T) {
 	wide[0x236] = 0
 	whole := bzImage("6.12.1")
 	banner := []byte("Linux version 6.12.1 (b@h)")
-	arm := append(make([]byte, 56), "ARM\x64 and more"...)
 	segment := pvh("6.12.1")
 	segment[64+32+3] = 1 // the first segment claims 16 MiB more
 	tests := []struct {
@@ -63,11 +90,10 @@ func TestInspectRefuses(t *testing.T) {
 		{"package", []byte("!<arch>\ndebian-binary   "), "a Debian package"},
 		{"gzip", []byte("\x1f\x8b\x08\x00\x00"), "gzip data; unpack it"},
 		{"PE", append([]byte("MZ"), make([]byte, 2000)...), "a PE program without"},
-		{"arm64", arm, "an arm64 kernel"},
-		{"Arm", append(make([]byte, 36), "\x18\x28\x6f\x01 and more"...), "a 32-bit Arm kernel image; only x86-64"},
+		{"Arm", append(make([]byte, 36), "\x18\x28\x6f\x01 and more"...), "a 32-bit Arm kernel image; there are amd64"},
 		{"EFI", append([]byte("MZ\x00\x00zimg"), make([]byte, 2000)...), "a compressed EFI kernel image"},
 		{"U-Boot", []byte("\x27\x05\x19\x56 and more"), "a U-Boot image"},
-		{"noise", []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}, "neither a bzImage nor an ELF file (it begins with 0102030405060708)"},
+		{"noise", []byte{1, 2, 3, 4, 5, 6, 7, 8, 9}, "neither an image nor an ELF file (it begins with 0102030405060708)"},
 		{"truncated bzImage", whole[:len(whole)-1], "a truncated bzImage: 3071 of 3072 bytes"},
 		{"header only", whole[:0x300], "a truncated bzImage"},
 		{"old protocol", protocol, "a 32-bit x86 kernel"},
@@ -75,7 +101,8 @@ func TestInspectRefuses(t *testing.T) {
 		{"program", elfFile(elf.EM_X86_64, []byte("hello"), nil), "an ELF file that is not a kernel"},
 		{"no PVH", elfFile(elf.EM_X86_64, banner, note("Xen\x00", 17, "x")), "without the PVH entry point"},
 		{"note of another owner", elfFile(elf.EM_X86_64, banner, note("GNU\x00", 18, "x")), "without the PVH entry point"},
-		{"other machine", elfFile(elf.EM_AARCH64, banner, nil), "an ELF file for aarch64"},
+		{"other machine", elfFile(elf.EM_AARCH64, banner, nil), "a vmlinux for arm64, which QEMU cannot enter"},
+		{"unknown machine", elfFile(elf.EM_MIPS, banner, nil), "an ELF file for mips; there are"},
 		{"truncated ELF", pvh("6.12.1")[:100], "a damaged or truncated ELF file"},
 		{"segment past the end", segment, "a truncated ELF file"},
 	}

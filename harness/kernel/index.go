@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"tokentest/harness/arch"
 )
 
 // pkg is a package as the mirror's lists describe it (deb-control(5)).
@@ -35,6 +37,8 @@ type index struct {
 	Time     time.Time
 	Suites   map[string]string // to the role: trixie is stable
 	Packages []pkg
+
+	arch *arch.Arch // of the kernels
 }
 
 // maxAge is how long an index counts as recent. Debian's archive changes four
@@ -72,26 +76,30 @@ func (x *index) save(path string) error {
 // kernelPackage matches the packages of a kernel: one up to 6.18, four since then. It matches
 // neither debug symbols nor unsigned images. The common headers of a release contain the uapi
 // enumerations; linux-source has the sources with the distribution's patches.
-var kernelPackage = regexp.MustCompile(`^linux-(` + strings.Join([]string{
-	`(image|base|binary|modules)-[0-9]\S*amd64`, `image-[0-9]\S*amd64-dbg`,
-	`headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
-}, "|") + `)$`)
+func kernelPackage(of *arch.Arch) *regexp.Regexp {
+	flavours := `[0-9]\S*(` + strings.Join(of.Suffix, "|") + `)`
+	return regexp.MustCompile(`^linux-(` + strings.Join([]string{
+		`(image|base|binary|modules)-` + flavours, `image-` + flavours + `-dbg`,
+		`headers-[0-9]\S*-common`, `source-[0-9][0-9.]*`,
+	}, "|") + `)$`)
+}
 
 // readPackages reads the kernel packages of a Packages file.
-func readPackages(r io.Reader, suite string) ([]pkg, error) {
+func readPackages(r io.Reader, suite string, of *arch.Arch) ([]pkg, error) {
 	var all []pkg
 	var p *pkg
+	wanted := kernelPackage(of)
 	lines := bufio.NewReaderSize(r, 1<<16)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if name, ok := bytes.CutPrefix(line, []byte("Package: ")); ok {
 			p = nil
-			if name = bytes.TrimSpace(name); kernelPackage.Match(name) {
+			if name = bytes.TrimSpace(name); wanted.Match(name) {
 				all = append(all, pkg{Name: string(name), Suite: suite})
 				p = &all[len(all)-1]
 			}
 		} else if p != nil {
-			p.set(string(line))
+			p.set(string(line), wanted)
 		}
 		switch {
 		case err == io.EOF:
@@ -103,7 +111,7 @@ func readPackages(r io.Reader, suite string) ([]pkg, error) {
 }
 
 // set sets one field from a line. The lists name no field twice.
-func (p *pkg) set(line string) {
+func (p *pkg) set(line string, wanted *regexp.Regexp) {
 	field, value, _ := strings.Cut(strings.TrimRight(line, "\n"), ": ")
 	switch field {
 	case "Version":
@@ -116,7 +124,7 @@ func (p *pkg) set(line string) {
 		p.Size, _ = strconv.ParseInt(value, 10, 64)
 	case "Depends":
 		for d := range strings.SplitSeq(value, ", ") {
-			if name, _, _ := strings.Cut(d, " "); kernelPackage.MatchString(name) {
+			if name, _, _ := strings.Cut(d, " "); wanted.MatchString(name) {
 				p.Depends = append(p.Depends, name)
 			}
 		}

@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
@@ -27,8 +29,9 @@ type Kernel struct {
 	Ref     string // the reference that was resolved
 	Release string // the text of uname -r, from the image; "" if it cannot be read
 	Image   string // path
-	Format  string // BzImage or Vmlinux
+	Format  string // BzImage, Vmlinux or Raw
 	Digest  string // SHA-256 of the image, in hex
+	Arch    *arch.Arch
 
 	Config     kconfig.Config // nil when it is not known
 	ConfigPath string         // "" if Config was in the image, or is unknown
@@ -44,9 +47,32 @@ type Kernel struct {
 
 // The formats that QEMU enters with -kernel.
 const (
-	BzImage = "bzImage"
-	Vmlinux = "vmlinux"
+	BzImage = string(arch.BzImage)
+	Vmlinux = string(arch.Vmlinux)
+	Raw     = string(arch.Raw)
 )
+
+// host is the architecture of this host.
+var host = arch.Or(arch.Find(runtime.GOARCH))
+
+// ArchOf returns the architecture that a reference means, as far as that is known before it is resolved.
+func ArchOf(ref string) *arch.Arch {
+	if spec, ok := strings.CutPrefix(ref, "deb:"); ok {
+		if r, err := parseDebRef(ref, spec); err == nil {
+			return r.arch
+		}
+		return host
+	}
+	if f, err := os.Open(ref); err == nil {
+		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			if h, err := inspect(f, info.Size()); err == nil {
+				return h.arch
+			}
+		}
+	}
+	return host
+}
 
 // Module is one loadable module, decompressed.
 type Module struct {
@@ -60,6 +86,7 @@ type Options struct {
 	Offline  bool   // do not use the network, even if the cache is old
 	Refresh  bool   // ask the mirror even if the cache is recent
 
+	Arch  *arch.Arch   // that List lists; nil means the host's
 	Build BuildOptions // for references to sources
 
 	// Log gets a line for each slow step and each fallback; nil discards them.
@@ -69,6 +96,13 @@ type Options struct {
 	Step func(text string)
 
 	root string // of the host's files, for tests
+}
+
+func (o Options) arch() *arch.Arch {
+	if o.Arch != nil {
+		return o.Arch
+	}
+	return host
 }
 
 func (o Options) log(format string, args ...any) {
@@ -90,7 +124,7 @@ func (o Options) cacheDir() (string, error) {
 }
 
 // Forms describes the forms of a reference, for help and errors.
-const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR], oci:IMAGE, host, tree:DIR, " +
+const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[/ARCH][:FLAVOUR], oci:IMAGE, host, tree:DIR, " +
 	"src:VERSION or git:DIR#REV, the last three with +PATCHES"
 
 // UsageError means that the reference is at fault, not the host or the mirror.

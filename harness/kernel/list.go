@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
 // Available is a kernel that a deb: or an oci: reference can name.
@@ -20,7 +22,7 @@ type Available struct {
 // List returns the kernels on the mirror and in the cache, the newest first. It asks the mirror if
 // the package lists are more than a day old.
 func List(ctx context.Context, o Options) ([]Available, error) {
-	d, x, err := readDebian(ctx, o)
+	d, x, err := readDebian(ctx, o, o.arch())
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +45,9 @@ func Cached(o Options) ([]Available, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := loadIndex((&debian{cache: c}).indexPath())
+	x, err := (&debian{cache: c, of: o.arch()}).loadIndex()
 	if err != nil { // without the lists, references are as if the mirror had no other kernel
-		x = &index{}
+		x = &index{arch: o.arch()}
 	}
 	images, err := c.cachedContainers()
 	all := append(available(x, entries), images...)
@@ -55,13 +57,14 @@ func Cached(o Options) ([]Available, error) {
 // AllFlavours selects every flavour.
 const AllFlavours = "all"
 
-// OfFlavour selects kernels of a flavour, such as cloud-amd64 or cloud, and those of container images, which have none.
+// OfFlavour selects kernels of a flavour, whole or without its architecture, such as cloud, and those of container
+// images, which have none.
 // The error names the flavours that there are.
 func OfFlavour(all []Available, flavour string) ([]Available, error) {
 	var out []Available
 	var there []string
 	for _, k := range all {
-		if flavour == AllFlavours || k.Flavour == "" || k.Flavour == flavour || k.Flavour == flavour+"-amd64" {
+		if flavour == AllFlavours || k.Flavour == "" || k.Flavour == flavour || hasFlavour(k, flavour) {
 			out = append(out, k)
 		}
 		if k.Flavour != "" && !slices.Contains(there, k.Flavour) {
@@ -73,6 +76,18 @@ func OfFlavour(all []Available, flavour string) ([]Available, error) {
 			Reason: "no kernel has it; there are " + strings.Join(there, ", ") + ", and all for every one"}
 	}
 	return out, nil
+}
+
+// hasFlavour reports whether a kernel has a flavour that is given without the architecture.
+func hasFlavour(k Available, flavour string) bool {
+	for _, of := range arch.All {
+		for _, suffix := range of.Suffix {
+			if k.Flavour == flavour+"-"+suffix {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // available merges the suites with the same package, and adds the cached kernels that are no
@@ -113,11 +128,11 @@ func available(x *index, entries []entry) []Available {
 func (x *index) shortest(images []image, p image) string {
 	version := upstream(p.Version)
 	for _, v := range []string{cut(version, 2), version, p.Version, strings.TrimSuffix(p.release, "-"+p.flavour)} {
-		r := debRef{version: v, flavour: p.flavour}
+		r := debRef{version: v, flavour: p.flavour, arch: x.arch}
 		i := slices.IndexFunc(images, func(q image) bool { return r.matches(x, q) })
 		if i >= 0 && images[i].Name == p.Name && images[i].Version == p.Version {
 			return r.short()
 		}
 	}
-	return debRef{version: p.Version, flavour: p.flavour}.short()
+	return debRef{version: p.Version, flavour: p.flavour, arch: x.arch}.short()
 }

@@ -112,7 +112,7 @@ func removeNewer(dir string, since time.Time) error {
 // run runs make. The time stamp and the builder are fixed, so that the same source and
 // configuration give the same image.
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
-	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=x86_64"}, j.tools.vars...)
+	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=" + target.Linux}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
 	cmd.Env = append(buildEnv(cmd.Env),
 		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
@@ -213,12 +213,12 @@ func (j *job) jobs() int {
 }
 
 func (j *job) compile(ctx context.Context, log *os.File) error {
-	if err := os.Remove(filepath.Join(j.out, bzImagePath)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(j.out, target.Image.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the old image: %w", err)
 	}
 	stop := j.during(j.buildText())
 	defer stop()
-	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), "bzImage"); err != nil {
+	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), target.Image.Target); err != nil {
 		return j.failed(ctx, err)
 	}
 	return nil
@@ -226,14 +226,14 @@ func (j *job) compile(ctx context.Context, log *os.File) error {
 
 // crossCheck compares the release in the image with the release of the source.
 func (j *job) crossCheck(release string) error {
-	image := filepath.Join(j.out, bzImagePath)
+	image := filepath.Join(j.out, target.Image.Path)
 	if _, err := os.Stat(image); errors.Is(err, fs.ErrNotExist) {
-		return j.without("make bzImage wrote no " + bzImagePath)
+		return j.without("make " + target.Image.Target + " wrote no " + target.Image.Path)
 	}
 	k, err := readImage(image)
 	var bad *UsageError
 	if errors.As(err, &bad) {
-		return j.without("what make bzImage wrote is " + bad.Reason)
+		return j.without("what make " + target.Image.Target + " wrote is " + bad.Reason)
 	}
 	if err != nil {
 		return fmt.Errorf("build %s: make succeeded, but %w", j.Ref, err)

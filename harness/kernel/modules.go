@@ -16,25 +16,20 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
+	"tokentest/harness/arch"
 	"tokentest/kconfig"
 )
 
-// channel maps the options of a virtio-serial port on PCI to their modules.
-var channel = []struct{ option, module string }{
-	{"VIRTIO_PCI", "virtio_pci"},
-	{"VIRTIO_CONSOLE", "virtio_console"},
-}
-
 // missing returns the modules that the control channel needs and the image does not have built in:
 // none if an option is off, because no module would help.
-func missing(config kconfig.Config) []string {
+func missing(config kconfig.Config, of *arch.Arch) []string {
 	var names []string
-	for _, c := range channel {
+	for _, c := range of.Channel {
 		switch {
-		case config != nil && !config.Has(c.option):
+		case config != nil && !config.Has(c.Option):
 			return nil
-		case !config.BuiltIn(c.option):
-			names = append(names, c.module)
+		case !config.BuiltIn(c.Option):
+			names = append(names, c.Name)
 		}
 	}
 	return names

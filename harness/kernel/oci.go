@@ -21,7 +21,7 @@ import (
 const ociScheme = "oci:"
 
 // architecture of the kernels, in Go's spelling.
-const architecture = "amd64"
+var architecture = host.GOARCH
 
 // origin is the container image that a cached kernel is from, or the file of this host.
 type origin struct {

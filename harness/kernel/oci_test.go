@@ -260,8 +260,8 @@ func TestOCIRefused(t *testing.T) {
 		"/boot/vmlinuz is a link to ../opt/kernel": {"boot/vmlinuz": "-> ../opt/kernel", "opt/kernel": kernel},
 		"several kernels: /boot/vmlinuz-a and /boot/vmlinuz-b": {"boot/vmlinuz-a": kernel,
 			"boot/vmlinuz-b": string(bzImage("6.1"))},
-		"its /boot/vmlinuz is an arm64 kernel image": {"boot/vmlinuz": strings.Repeat("\x00", 56) +
-			"ARM\x64" + strings.Repeat("\x00", 1024)},
+		"its /boot/vmlinuz is a 32-bit Arm kernel image": {"boot/vmlinuz": strings.Repeat("\x00", 36) +
+			"\x18\x28\x6f\x01" + strings.Repeat("\x00", 1024)},
 		"refused: read layer sha256:":             {"boot/../../x": kernel},
 		"the link /boot/vmlinuz leaves the image": {"boot/vmlinuz": "-> ../../etc/shadow"},
 		"its /boot/config: line 1":                {"boot/vmlinuz": kernel, "boot/config": "no configuration"},

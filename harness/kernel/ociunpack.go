@@ -72,7 +72,7 @@ func (x *container) unpack(ctx context.Context, img *oci.Image, dir string) (ent
 	if err := u.configure(k, to); err != nil {
 		return entry{}, err
 	}
-	e := entry{Release: k.Release, Format: k.Format}
+	e := entryOf(k)
 	e.Modules, err = u.take(ctx, img, k, to)
 	if err == nil && k.Config == nil {
 		x.log("the configuration of %s is unknown: the image has none", x.ref)
@@ -187,7 +187,7 @@ func (u *unpacker) configure(k *Kernel, to string) (err error) {
 
 // take stores the modules that the control channel needs. A kernel without them uses a slower channel.
 func (u *unpacker) take(ctx context.Context, img *oci.Image, k *Kernel, to string) ([]string, error) {
-	want := missing(k.Config)
+	want := missing(k.Config, k.Arch)
 	for {
 		set, there := u.of(k.Release)
 		names, absent, err := set.order(want)

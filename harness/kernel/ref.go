@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+
+	"tokentest/harness/arch"
 )
 
 // suites are Debian's, in the order in which they are preferred when two hold
@@ -23,29 +25,34 @@ var roles = regexp.MustCompile(`^((old)*stable(-security|-backports)?|testing|un
 
 func isSuite(s string) bool { return slices.Contains(suites, s) || roles.MatchString(s) }
 
-// defaultFlavour has everything that a virtual machine needs and is the
-// smallest to fetch.
-const defaultFlavour = "cloud-amd64"
-
 // debRef is a parsed deb: reference; either Suite or Version is set.
-type debRef struct{ suite, version, flavour string }
+type debRef struct {
+	suite, version, flavour string
+	arch                    *arch.Arch
+}
 
 var versionForm = regexp.MustCompile(`^[0-9][0-9A-Za-z.+~:-]*$`)
 
 func parseDebRef(ref, spec string) (debRef, error) {
 	name, flavour, given := strings.Cut(spec, ":")
-	r := debRef{flavour: defaultFlavour}
+	name, of, foreign := strings.Cut(name, "/")
+	r := debRef{arch: host}
+	known := !foreign || arch.Find(of) != nil
+	if foreign && known {
+		r.arch = arch.Find(of)
+	}
+	r.flavour = r.arch.Flavour
 	if given {
-		r.flavour = strings.TrimSuffix(flavour, "-amd64") + "-amd64"
-		if flavour == "amd64" {
-			r.flavour = flavour
-		}
+		r.flavour = fullFlavour(flavour, r.arch)
 	}
 	switch {
+	case !known && (isSuite(name) || versionForm.MatchString(name)):
+		return r, &UsageError{what: "architecture", Ref: of, Advised: true,
+			Reason: "cannot be tested; there are " + strings.Join(arch.Names(), ", ")}
 	case given && flavour == "":
-		return r, &UsageError{Ref: ref, Reason: "no flavour after the colon; want cloud, amd64 or rt"}
+		return r, &UsageError{Ref: ref, Reason: "no flavour after the colon; want for example " + r.arch.Flavour}
 	case name == "":
-		return r, &UsageError{Ref: ref, Reason: "no suite or version; want deb:SUITE|VERSION[:FLAVOUR]"}
+		return r, &UsageError{Ref: ref, Reason: "no suite or version; want deb:SUITE|VERSION[/ARCH][:FLAVOUR]"}
 	case isSuite(name):
 		r.suite = name
 	case versionForm.MatchString(name):
@@ -60,8 +67,22 @@ func parseDebRef(ref, spec string) (debRef, error) {
 	return r, nil
 }
 
+// fullFlavour adds the architecture to the name of a flavour that has none, such as cloud.
+func fullFlavour(flavour string, of *arch.Arch) string {
+	for _, suffix := range of.Suffix {
+		if flavour == suffix || strings.HasSuffix(flavour, "-"+suffix) {
+			return flavour
+		}
+	}
+	return flavour + "-" + of.Suffix[0]
+}
+
 func (r debRef) String() string {
-	return "deb:" + r.suite + r.version + ":" + r.flavour
+	s := "deb:" + r.suite + r.version
+	if of := arch.Or(r.arch); of != host {
+		s += "/" + of.Name
+	}
+	return s + ":" + r.flavour
 }
 
 // matches reports whether the reference matches p. A version matches from its beginning to a
@@ -88,15 +109,18 @@ type image struct {
 	flavour string
 }
 
-// imageName is linux-image-RELEASE with a flavour of words at its end.
-var imageName = regexp.MustCompile(`^linux-image-([0-9]\S*?-((?:[a-z]+-)*amd64))$`)
+// imageName matches linux-image-RELEASE with a flavour of words at its end.
+func imageName(of *arch.Arch) *regexp.Regexp {
+	return regexp.MustCompile(`^linux-image-([0-9]\S*?-((?:[a-z]+-)*(?:` + strings.Join(of.Suffix, "|") + `)))$`)
+}
 
 // images returns the kernels of the index, the newest first. Packages that
 // depend on a linux-image themselves only name the current one.
 func (x *index) images() []image {
 	var all []image
+	named := imageName(arch.Or(x.arch))
 	for _, p := range x.Packages {
-		m := imageName.FindStringSubmatch(p.Name)
+		m := named.FindStringSubmatch(p.Name)
 		if m == nil || slices.ContainsFunc(p.Depends, isImage) {
 			continue
 		}
@@ -123,7 +147,7 @@ func (x *index) unknown(ref string, r debRef) error {
 	bad := &UsageError{Ref: ref}
 	flavours := map[string]bool{}
 	for _, p := range x.images() {
-		if other := (debRef{r.suite, r.version, p.flavour}); other.matches(x, p) && !flavours[p.flavour] {
+		if other := (debRef{r.suite, r.version, p.flavour, r.arch}); other.matches(x, p) && !flavours[p.flavour] {
 			flavours[p.flavour] = true
 			bad.Near = append(bad.Near, other.short())
 		}
@@ -142,7 +166,7 @@ func (x *index) unknown(ref string, r debRef) error {
 }
 
 // short is the reference without the default flavour.
-func (r debRef) short() string { return strings.TrimSuffix(r.String(), ":"+defaultFlavour) }
+func (r debRef) short() string { return strings.TrimSuffix(r.String(), ":"+arch.Or(r.arch).Flavour) }
 
 // present lists the suites that the index has.
 func (x *index) present() []string {
@@ -162,7 +186,7 @@ func (x *index) nearVersions(r debRef) []string {
 	var below, above []string
 	for _, p := range x.images() {
 		v := cut(upstream(p.Version), length)
-		switch near := (debRef{version: v, flavour: r.flavour}).short(); {
+		switch near := (debRef{version: v, flavour: r.flavour, arch: r.arch}).short(); {
 		case p.flavour != r.flavour || slices.Contains(below, near) || slices.Contains(above, near):
 		case compareVersions(v, r.version) > 0:
 			above = append(above, near)

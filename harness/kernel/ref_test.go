@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"tokentest/harness/arch"
 )
 
 // list is a mirror in short: suite, package, version, dependencies.
@@ -60,6 +62,7 @@ func TestChoose(t *testing.T) {
 		{"deb:trixie", "6.12.117+deb13-cloud-amd64 trixie"},
 		{"deb:stable", "6.12.117+deb13-cloud-amd64 trixie"},
 		{"deb:stable-backports", "7.3.4+deb13-cloud-amd64 trixie-backports"},
+		{"deb:6.12/x86_64", "6.12.117+deb13-cloud-amd64 trixie"},
 	}
 	x := testIndex()
 	for _, tt := range tests {
@@ -75,6 +78,38 @@ func TestChoose(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s means %s, want %s", tt.ref, got, tt.want)
 		}
+	}
+}
+
+// TestForeignReferences: a reference names an architecture by any of its names, and its flavour by either.
+func TestForeignReferences(t *testing.T) {
+	for ref, want := range map[string]string{
+		"deb:6.12/arm64": "deb:6.12/arm64", "deb:6.12/aarch64:cloud": "deb:6.12/arm64",
+		"deb:7.3/arm64:arm64-16k": "deb:7.3/arm64:arm64-16k", "deb:sid/ppc64le": "deb:sid/ppc64el",
+		"deb:7.2/ppc64el:powerpc64le-64k": "deb:7.2/ppc64el:powerpc64le-64k", "deb:6.1/s390x:s390x": "deb:6.1/s390x",
+	} {
+		r, err := parseDebRef(ref, strings.TrimPrefix(ref, "deb:"))
+		if err != nil || r.short() != want {
+			t.Errorf("%s: got %s, %v, want %s", ref, r.short(), err, want)
+		}
+	}
+	x := &index{arch: arch.Find("arm64"), Suites: map[string]string{"trixie": "stable"}, Packages: []pkg{
+		{Name: "linux-image-6.12.117+deb13-cloud-arm64", Version: "6.12.117-1", Suite: "trixie"},
+		{Name: "linux-image-6.12.117+deb13-arm64-16k", Version: "6.12.117-1", Suite: "trixie"},
+		{Name: "linux-image-6.12.117+deb13-cloud-amd64", Version: "6.12.117-1", Suite: "trixie"},
+	}}
+	for ref, want := range map[string]string{
+		"deb:6.12/arm64":           "linux-image-6.12.117+deb13-cloud-arm64",
+		"deb:6.12/arm64:arm64-16k": "linux-image-6.12.117+deb13-arm64-16k",
+	} {
+		r, _ := parseDebRef(ref, strings.TrimPrefix(ref, "deb:"))
+		if all := x.choose(r); len(all) != 1 || all[0].Name != want {
+			t.Errorf("%s: got %v, want %s", ref, all, want)
+		}
+	}
+	_, err := parseDebRef("deb:6.12/mips", "6.12/mips")
+	if err == nil || !strings.Contains(err.Error(), "there are amd64, arm64, s390x") {
+		t.Errorf("mips: got %v", err)
 	}
 }
 

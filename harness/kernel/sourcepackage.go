@@ -20,7 +20,7 @@ var sourceTar = regexp.MustCompile(`^/usr/src/linux-source-[^/]+\.tar\.[a-z0-9]+
 // sourcePackage returns a repository with a distribution's sources in one commit. It is made once
 // for each version.
 func (c cache) sourcePackage(ctx context.Context, ref, version string, o Options) (*repo, string, string, error) {
-	d := &debian{cache: c, Options: o}
+	d := &debian{cache: c, Options: o, of: host}
 	p, err := d.chooseSource(ctx, ref, version)
 	if err != nil {
 		return nil, "", "", err

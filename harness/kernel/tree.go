@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/kconfig"
 )
 
@@ -47,7 +48,7 @@ func builtImage(ref, dir string) (out, image string, err error) {
 		dirs = append(dirs, env)
 	}
 	for _, d := range dirs {
-		for _, name := range []string{bzImagePath, "vmlinux"} {
+		for _, name := range builtNames() {
 			if exists(d, name) {
 				return d, filepath.Join(d, name), nil
 			}
@@ -57,23 +58,29 @@ func builtImage(ref, dir string) (out, image string, err error) {
 	return "", "", &UsageError{Ref: ref, Reason: reason, Advised: advised}
 }
 
+// builtNames are the paths of images that make writes, the vmlinux of every architecture last.
+func builtNames() []string {
+	var out []string
+	for _, of := range arch.All {
+		if of.Image.Path != Vmlinux {
+			out = append(out, of.Image.Path)
+		}
+	}
+	return append(out, Vmlinux)
+}
+
 // noImage describes a directory without an image, and reports whether the text names the command
 // that makes one.
 func noImage(dir string) (reason string, advised bool) {
 	if text, err := os.ReadFile(filepath.Join(dir, ".config")); err == nil {
-		if arch, _ := kconfig.Banner(text); arch != "" && arch != "x86" {
-			return fmt.Sprintf("%s is configured for %s; only x86-64 kernels can be booted here", dir, arch), false
-		}
-	}
-	for _, sub := range []string{"arch/arm64/boot/Image", "arch/riscv/boot/Image", "arch/powerpc/boot/zImage"} {
-		if exists(dir, sub) {
-			return fmt.Sprintf("%s holds %s; only x86-64 kernels can be booted here", dir, sub), false
+		if name, _ := kconfig.Banner(text); name != "" && arch.OfConfig(name) == nil {
+			return fmt.Sprintf("%s is configured for %s; there are %s", dir, name, strings.Join(arch.Names(), ", ")), false
 		}
 	}
 	if exists(dir, "Kconfig") || exists(dir, "source") {
 		return fmt.Sprintf("no %s below %s: run make there, name the directory that O= named, or let \"tokentest kernel "+
 			"build tree:%s\" build it",
-			bzImagePath, dir, dir), true
+			host.Image.Path, dir, dir), true
 	}
 	return dir + " is not a kernel tree", false
 }
@@ -83,12 +90,13 @@ func noImage(dir string) (reason string, advised bool) {
 const slack = time.Second
 
 // stale returns a source that is newer than the image, "" for none. It looks only at the sources
-// of an x86-64 image.
+// of the image's architecture.
 func stale(dir, out, image string) string {
 	stat, err := os.Stat(image)
 	if err != nil {
 		return ""
 	}
+	sources := arch.Or(ArchOf(image)).Dir
 	src := dir
 	if link, err := filepath.EvalSymlinks(filepath.Join(out, "source")); err == nil {
 		src = link
@@ -109,7 +117,7 @@ func stale(dir, out, image string) string {
 			continue
 		}
 		wait.Go(func() {
-			if late := newer(filepath.Join(src, e.Name()), when); late != "" {
+			if late := newer(filepath.Join(src, e.Name()), when, sources); late != "" {
 				mu.Lock()
 				newest = late
 				mu.Unlock()
@@ -121,13 +129,13 @@ func stale(dir, out, image string) string {
 }
 
 // newer returns the first source below a directory that is newer than a time.
-func newer(dir string, when time.Time) (found string) {
+func newer(dir string, when time.Time, sources string) (found string) {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return nil
 		case d.IsDir():
-			if filepath.Base(filepath.Dir(path)) == "arch" && d.Name() != "x86" {
+			if filepath.Base(filepath.Dir(path)) == "arch" && d.Name() != sources {
 				return filepath.SkipDir
 			}
 			return nil

@@ -23,6 +23,11 @@ var checkers = map[string]int{
 	"DEBUG_KMEMLEAK": usualMiB, "DEBUG_PAGEALLOC": usualMiB, "GCOV_KERNEL": usualMiB,
 }
 
+// bigPages reports whether a kernel's pages are larger than 4 KiB.
+func bigPages(config map[string]string) bool {
+	return config["PAGE_SIZE_16KB"] == "y" || config["PAGE_SIZE_64KB"] == "y"
+}
+
 // demands returns what a kernel's configuration demands of its machine: the memory, and
 // how many times longer everything may take.
 func demands(config map[string]string) (memMiB, slow int) {

@@ -55,9 +55,9 @@ type entry struct {
 func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	packed := entry{BzImageEntry, k.Image}
 	if l.Entry == BzImageEntry {
-		if k.Format == kernel.Vmlinux {
+		if k.Format != kernel.BzImage {
 			return entry{}, &kernel.UsageError{
-				Ref: k.Ref, Reason: "a vmlinux, which QEMU enters only directly; leave out --boot bzimage"}
+				Ref: k.Ref, Reason: "no bzImage: QEMU enters it only directly; leave out --boot bzimage"}
 		}
 		return packed, nil
 	}
@@ -81,7 +81,7 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 // not boot is not part of the run: its directory is kept under another name.
 func (t *trial) enterPacked(ctx context.Context, exit vm.Exit) bool {
 	if exit.Fate != vm.Unbooted || t.entry.how != DirectEntry || t.lab.Entry != AutoEntry ||
-		t.kernel.Format == kernel.Vmlinux || ctx.Err() != nil || t.replaysOnly {
+		t.kernel.Format != kernel.BzImage || ctx.Err() != nil || t.replaysOnly {
 		return false
 	}
 	to := t.disown(string(DirectEntry))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/u-root/u-root/pkg/ldd"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/wire"
 )
 
@@ -159,8 +160,8 @@ func isDynamic(path string) (bool, error) {
 		return false, fmt.Errorf("read the program: %w", err)
 	}
 	defer f.Close()
-	if f.Machine != elf.EM_X86_64 {
-		return false, fmt.Errorf("%s is for %s, but the machines are x86-64", path, f.Machine)
+	if arch.OfELF(uint16(f.Machine)) == nil {
+		return false, fmt.Errorf("%s is for %s, and there is no such machine", path, f.Machine)
 	}
 	names, err := f.ImportedLibraries()
 	return err == nil && len(names) > 0, nil // a static program has no table of them

@@ -49,12 +49,15 @@ func (l *Lab) ready(ctx context.Context, ref string, out *result.KernelRun) (Giv
 	g, given := l.Given[ref]
 	var a *agent
 	if !given {
-		a = l.startAgent(ctx)
-		defer a.stop()
+		a = l.startAgent(ctx, l.archOf(ref))
+		defer func() { a.stop() }()
 		var err error
 		if g.Kernel, err = l.Resolve(ctx, ref); err != nil {
 			return g, err
 		}
+	}
+	if g.Kernel.Arch == nil { // it was described elsewhere
+		g.Kernel.Arch = kernel.ArchOf(g.Kernel.Image)
 	}
 	if err := describe(out, g.Kernel); err != nil {
 		return g, err
@@ -64,13 +67,17 @@ func (l *Lab) ready(ctx context.Context, ref string, out *result.KernelRun) (Giv
 	}
 	l.progress(Progress{Kernel: ref, Stage: "image"})
 	if !given {
+		if a.of != g.Kernel.Arch { // the reference did not say it
+			a.stop()
+			a = l.startAgent(ctx, g.Kernel.Arch)
+		}
 		var err error
 		if g.Image, err = l.buildImage(ctx, a, g.Kernel); err != nil {
 			return g, err
 		}
 	}
 	out.Image = g.Image.Digest
-	return g, nil
+	return g, l.checkQEMU(g.Kernel.Arch)
 }
 
 // untried records why a kernel could not be tried.

@@ -18,6 +18,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
@@ -33,7 +34,7 @@ type Lab struct {
 	Dir         string            // the run's directory, which must exist
 	CacheDir    string            // "" means cachedir.Default
 	Agent       string            // the checkout that the agent is built from; "" means as images.Options says
-	QEMU        string            // "" means qemu-system-x86_64 from PATH
+	QEMU        string            // "" means that of a kernel's architecture from PATH
 	Accel       string            // "auto", "kvm" or "tcg"; "" means auto
 	Deadline    time.Duration     // of each boot; 0 means vm's default
 	Append      []string          // arguments for the kernel's command line
@@ -147,23 +148,37 @@ func (l *Lab) progress(p Progress) {
 	}
 }
 
-const defaultQEMU = "qemu-system-x86_64"
-
-// Check returns an error that says what the host lacks to boot a machine.
-func (l *Lab) Check() error {
-	if err := l.CheckQEMU(); err != nil {
+// Check returns an error that says what the host lacks to boot machines for the kernels that references name, or for
+// those of its own architecture.
+func (l *Lab) Check(refs ...string) error {
+	if err := l.CheckQEMU(refs...); err != nil {
 		return err
 	}
 	return l.CheckSources()
 }
 
-// CheckQEMU returns an error that says what the host lacks to boot a machine whose image is there.
-func (l *Lab) CheckQEMU() error {
-	_, err := exec.LookPath(cmp.Or(l.QEMU, defaultQEMU))
+// CheckQEMU returns an error that says what the host lacks to boot such machines whose images are there.
+func (l *Lab) CheckQEMU(refs ...string) error {
+	if len(refs) == 0 {
+		refs = []string{""}
+	}
+	for _, ref := range refs {
+		if err := l.checkQEMU(l.archOf(ref)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) checkQEMU(of *arch.Arch) error {
+	_, err := exec.LookPath(cmp.Or(l.QEMU, of.QEMU.Program))
 	switch {
+	case err != nil && l.QEMU == "" && of != arch.Default:
+		return fmt.Errorf("find QEMU: no %s in PATH: install it (on Debian the package %s), or name another with --qemu",
+			of.QEMU.Program, of.QEMU.Packages["debian"])
 	case err != nil && l.QEMU == "":
 		return fmt.Errorf("find QEMU: no %s in PATH: install it as tokentest doctor says, or name another with --qemu",
-			defaultQEMU)
+			of.QEMU.Program)
 	case err != nil:
 		return fmt.Errorf("find QEMU: %w", err)
 	}
@@ -172,7 +187,7 @@ func (l *Lab) CheckQEMU() error {
 
 // CheckSources returns an error if there is no agent that this program understands. It logs a line if the agent is not
 // the built-in one.
-func (l *Lab) CheckSources() error { return l.imageOptions().Check() }
+func (l *Lab) CheckSources() error { return l.imageOptions(nil).Check() }
 
 // prepare finds the kernel, builds its image and chooses the accelerator. The part of
 // the image that all kernels share is built while the kernel is fetched. prepare fills in
@@ -220,24 +235,33 @@ func (l *Lab) Resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
 // shared are the packages that host and guest must build from the same sources.
 var shared = images.Shared{"cases/step": step.Sources, "harness/wire": wire.Sources}
 
-func (l *Lab) imageOptions() images.Options {
-	return images.Options{Source: l.Agent, CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
+func (l *Lab) imageOptions(of *arch.Arch) images.Options {
+	return images.Options{Arch: of, Source: l.Agent, CacheDir: l.CacheDir, Log: l.Log, Shared: shared}
+}
+
+// archOf is the architecture of a kernel that is not resolved yet.
+func (l *Lab) archOf(ref string) *arch.Arch {
+	if v, ok := l.Variants[ref]; ok {
+		ref = v.Ref
+	}
+	return kernel.ArchOf(ref)
 }
 
 // agent is the build of an image without a kernel's modules.
 type agent struct {
+	of     *arch.Arch
 	cancel context.CancelFunc
 	done   chan struct{}
 	image  *images.Image
 	err    error
 }
 
-func (l *Lab) startAgent(ctx context.Context) *agent {
+func (l *Lab) startAgent(ctx context.Context, of *arch.Arch) *agent {
 	ctx, cancel := context.WithCancel(ctx)
-	a := &agent{cancel: cancel, done: make(chan struct{})}
+	a := &agent{of: arch.Or(of), cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		a.image, a.err = images.Build(ctx, l.imageOptions())
+		a.image, a.err = images.Build(ctx, l.imageOptions(of))
 	}()
 	return a
 }
@@ -256,7 +280,7 @@ func (l *Lab) buildImage(ctx context.Context, a *agent, k *kernel.Kernel) (*imag
 	for _, m := range k.Modules {
 		mods = append(mods, images.Module{Name: m.Name, Path: m.Path})
 	}
-	return images.WithModules(ctx, a.image, mods, l.imageOptions())
+	return images.WithModules(ctx, a.image, mods, l.imageOptions(k.Arch))
 }
 
 func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, string, error) {
@@ -270,7 +294,8 @@ func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, stri
 	if err != nil {
 		return "", "", err
 	}
-	accel, why := vm.Probe(ctx, vm.ProbeOptions{QEMU: l.QEMU, Kernel: k.Image, Format: k.Format, CacheDir: cache})
+	accel, why := vm.Probe(ctx, vm.ProbeOptions{
+		Arch: k.Arch, QEMU: l.QEMU, Kernel: k.Image, Format: k.Format, CacheDir: cache})
 	return accel, why, ctx.Err()
 }
 
@@ -292,7 +317,7 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	img, err := images.Bare(ctx, l.imageOptions())
+	img, err := images.Bare(ctx, l.imageOptions(t.kernel.Arch))
 	if err != nil {
 		return 0, err
 	}
@@ -300,7 +325,8 @@ func (l *Lab) Bare(ctx context.Context, ref string) (time.Duration, error) {
 		return 0, fmt.Errorf("create the boot directory: %w", err)
 	}
 	m := &vm.Machine{
-		QEMU: l.QEMU, Kernel: t.entry.file, Initrd: img.Path, Accel: t.accel, Dir: l.Dir,
+		Arch: t.kernel.Arch, BigPages: bigPages(t.kernel.Config), QEMU: l.QEMU,
+		Kernel: t.entry.file, Initrd: img.Path, Accel: t.accel, Dir: l.Dir,
 		MemMiB: t.memMiB, Slow: t.slow, Program: true,
 	}
 	if err := m.Start(ctx); err != nil {

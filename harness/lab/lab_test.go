@@ -18,6 +18,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 	"tokentest/harness/lab/labtest"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -29,8 +30,8 @@ import (
 func TestMain(m *testing.M) {
 	images.Builtin, images.CompiledIn = fstest.MapFS{}, "" // as in a fresh checkout
 	testscript.Main(m, map[string]func(){
-		defaultQEMU: func() { os.Exit(labtest.QEMU()) },
-		"go":        func() { os.Exit(labtest.Go()) },
+		arch.Default.QEMU.Program: func() { os.Exit(labtest.QEMU()) },
+		"go":                      func() { os.Exit(labtest.Go()) },
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
+	"tokentest/harness/arch"
 	"tokentest/harness/child"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
@@ -93,10 +94,10 @@ func cpuModel() string {
 
 // qemuVersion is the first line of QEMU's --version. It is "" if QEMU does not run, which
 // the first boot reports.
-func (l *Lab) qemuVersion(ctx context.Context) string {
+func (l *Lab) qemuVersion(ctx context.Context, of *arch.Arch) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	cmd := child.Command(ctx, cmp.Or(l.QEMU, defaultQEMU), "--version")
+	cmd := child.Command(ctx, cmp.Or(l.QEMU, of.QEMU.Program), "--version")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
@@ -121,6 +122,7 @@ func outlines(list []*cases.Case) []cases.Outline {
 
 // describe records what is known of a kernel's origin.
 func describe(out *result.KernelRun, k *kernel.Kernel) error {
+	out.Arch = arch.Or(k.Arch).Name
 	out.Release, out.Source, out.Digest, out.Note = k.Release, k.Source, k.Digest, k.Note
 	out.Compiler = strings.Trim(k.Config["CC_VERSION_TEXT"], `"`)
 	if k.ConfigPath == "" {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -55,19 +56,19 @@ func TestNewRun(t *testing.T) {
 
 func TestQEMUVersion(t *testing.T) {
 	l := newLab(t, "")
-	if got := l.qemuVersion(t.Context()); got != "QEMU emulator version 0 (fake)" {
+	if got := l.qemuVersion(t.Context(), arch.Default); got != "QEMU emulator version 0 (fake)" {
 		t.Errorf("got %q", got)
 	}
 	for _, qemu := range []string{"/nowhere/qemu", "false"} {
 		l.QEMU = qemu
-		if got := l.qemuVersion(t.Context()); got != "" {
+		if got := l.qemuVersion(t.Context(), arch.Default); got != "" {
 			t.Errorf("%s: got %q, want nothing", qemu, got)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	l.QEMU = ""
-	if got := l.qemuVersion(ctx); got != "" {
+	if got := l.qemuVersion(ctx, arch.Default); got != "" {
 		t.Errorf("cancelled: got %q", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/wire"
@@ -50,7 +51,11 @@ func (r *runner) run(ctx context.Context, p *plan.Plan, args []string) (*result.
 		return run, err
 	}
 	qemu := make(chan string, 1) // QEMU prints its version slowly; it has the whole run for that
-	go func() { qemu <- l.qemuVersion(ctx) }()
+	of := arch.Default
+	if len(p.Kernels) > 0 {
+		of = l.archOf(p.Kernels[0])
+	}
+	go func() { qemu <- l.qemuVersion(ctx, of) }()
 	create := result.Create
 	if l.Resume {
 		create = result.Recreate

@@ -40,7 +40,7 @@ func words(steps []cases.StepInfo) []string {
 
 // withShell adds u-root's shell and commands to the trial's image.
 func (t *trial) withShell(ctx context.Context) error {
-	img, err := images.WithShell(ctx, t.image, t.lab.imageOptions())
+	img, err := images.WithShell(ctx, t.image, t.lab.imageOptions(t.kernel.Arch))
 	if err != nil {
 		return err
 	}

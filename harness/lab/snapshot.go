@@ -24,7 +24,8 @@ const flood = 32 << 20
 // machine returns a machine of the trial, which starts from a snapshot if Lab.Snapshot
 // says so.
 func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
-	m := &vm.Machine{QEMU: t.lab.QEMU, Kernel: t.entry.file, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
+	m := &vm.Machine{Arch: t.kernel.Arch, BigPages: bigPages(t.kernel.Config), QEMU: t.lab.QEMU,
+		Kernel: t.entry.file, Initrd: t.image.Path, Accel: t.accel, Dir: dir,
 		Deadline: t.lab.Deadline, Allow: t.allow, MemMiB: t.memMiB, CPUs: t.cpus, Slow: t.slow, Program: t.program,
 		Append: slices.Concat(lsmArgs(t.kernel.Config), t.lab.Append, t.arguments)}
 	if t.lab.Deadline == 0 { // else the user has set a limit

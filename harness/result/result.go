@@ -111,6 +111,7 @@ type Where struct {
 // KernelRun is the run of one kernel.
 type KernelRun struct {
 	Ref     string `json:"ref"`
+	Arch    string `json:"arch,omitempty"` // arch.Arch's name; "" in records from before it was added
 	Release string `json:"release,omitempty"`
 	Source  string `json:"source,omitempty"` // the package, or the path
 	Digest  string `json:"digest,omitempty"` // SHA-256 of the image

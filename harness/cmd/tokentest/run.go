@@ -246,7 +246,7 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	}
 	l.Log, l.Agent = a.note, a.agent
 	a.watch(l, f.console, f.gdb)
-	if err := f.on.CheckHost(l); err != nil {
+	if err := f.on.CheckHost(l, p.Kernels...); err != nil {
 		return err
 	}
 	line := farm.RedactAll(f.random.Line(a.commandLine()))

@@ -65,11 +65,11 @@ func (t *Target) Check(given []string) error {
 }
 
 // CheckHost returns an error that says what this host lacks: for a run on a farm elsewhere it needs no QEMU.
-func (t *Target) CheckHost(l *lab.Lab) error {
+func (t *Target) CheckHost(l *lab.Lab, refs ...string) error {
 	if t.text != "" && t.Local == 0 {
 		return l.CheckSources()
 	}
-	return l.Check()
+	return l.Check(refs...)
 }
 
 // Run runs the plan on the farm, or here if there is none. stdin is the text of the case file -, and drawn are the
