@@ -71,7 +71,11 @@ type bodyRow struct {
 // instead, and the verifier says EINVAL.
 const bpfEvents = "BPF_EVENTS"
 
-// The kernel functions that bodies call, the struct that one reads.
+// probeReadConfig compiles in the helpers that take an address of the kernel or of a program (bpf_tracing_func_proto):
+// an architecture in which the two can be equal has none of them.
+const probeReadConfig = bpfEvents + " ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE"
+
+// The kernel functions that bodies call, and the struct that one reads.
 const (
 	FuncLock     = "bpf_rcu_read_lock"
 	FuncUnlock   = "bpf_rcu_read_unlock"
@@ -122,8 +126,8 @@ var bodyRows = []bodyRow{
 	BodyMaskedAdd:        {name: "masked_add", maps: true},
 	BodyTailCall:         {name: "tail_call", maps: true},
 	BodyNotTaken:         {name: "not_taken"},
-	BodyProbeRead:        {name: "probe_read", config: bpfEvents},
-	BodyProbeReadStr:     {name: "probe_read_str", config: bpfEvents},
+	BodyProbeRead:        {name: "probe_read", config: probeReadConfig},
+	BodyProbeReadStr:     {name: "probe_read_str", config: probeReadConfig},
 	BodyTracePrintk:      {name: "trace_printk", config: bpfEvents},
 	BodyFindSymbol:       {name: "find_symbol", config: "KALLSYMS"},
 	BodyNegate:           {name: "negate"},

@@ -12,6 +12,8 @@ type Option struct {
 // Options has a row for every symbol that a case can need. Each function has been there for as long
 // as tokens have.
 var Options = []Option{
+	{Config: "ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE", Func: "bpf_probe_read_compat"}, // kernel/trace/bpf_trace.c
+
 	{Config: "BPF_EVENTS", Func: "bpf_get_raw_tracepoint"},                       // kernel/trace/bpf_trace.c
 	{Config: "BPF_JIT", Func: "bpf_jit_binary_pack_alloc"},                       // kernel/bpf/core.c
 	{Config: "BPF_LIRC_MODE2", Func: "bpf_rc_keydown"},                           // drivers/media/rc/bpf-lirc.c
