@@ -15,6 +15,7 @@ cases=(token_create)
 tokentest=$PWD/bin/tokentest
 dir=$(mktemp -d)
 pids=()
+workers=() # process ids, by number
 
 cleanup() {
   for pid in "${pids[@]}"; do kill -CONT "$pid" 2>/dev/null || true; kill "$pid" 2>/dev/null || true; done
@@ -50,7 +51,7 @@ serve() { # [PORT]: starts the server, and sets url
 worker() { # N: starts a worker
   TOKENTEST_FARM=$url "$tokentest" worker 2>>"$dir/worker$1.log" &
   pids+=("$!")
-  eval "worker$1=$!"
+  workers[$1]=$!
 }
 
 client() { # RUN [KERNEL...]: starts a run on the farm
@@ -82,7 +83,9 @@ matrix() {
   "$tokentest" run --on local:3 -k "$kernel" "${cases[@]}" --offline --out "$dir/on" >"$dir/on.ktap" 2>"$dir/on.log" ||
     fail "exit code $?"
   same "$dir/on"
-  [ ! -e "$dir/on/farm" ] && [ ! -e "$dir/on/farm.json" ] && [ ! -e "$dir/on/parts" ] || fail "the farm left something"
+  for left in farm farm.json parts; do
+    [ ! -e "$dir/on/$left" ] || fail "the farm left $left"
+  done
   result="the records of a run without a farm"
 }
 
@@ -92,7 +95,7 @@ worker_killed() {
   client killed
   started 1
   worker 2
-  kill -KILL "$worker1"
+  kill -KILL "${workers[1]}"
   ends 0 "$client"
   same "$out"
   result="another worker does its part; the same records"
@@ -103,11 +106,11 @@ stopped() {
   worker 1
   client stopped
   started 1
-  kill -STOP "$worker1"
+  kill -STOP "${workers[1]}"
   worker 2
   ends 0 "$client"
   same "$out"
-  kill -CONT "$worker1"
+  kill -CONT "${workers[1]}"
   for _ in $(seq 600); do grep -q 'has an answer already' "$dir/worker1.log" && break; sleep 0.1; done
   grep -q 'has an answer already\|canceled\|given back' "$dir/worker1.log" || fail "the late answer was not refused"
   result="another worker does its part, the late answer is refused; the same records"
@@ -164,7 +167,8 @@ cancel() {
   kill -INT "$client"
   ends 3 "$client"
   "$tokentest" farm status "$url" >"$dir/status.log"
-  grep -q '^0 parts wait' "$dir/status.log" && grep -q canceled "$dir/status.log" || fail "the queue is not empty"
+  grep -q '^0 parts wait' "$dir/status.log" || fail "the queue is not empty"
+  grep -q canceled "$dir/status.log" || fail "the run is not canceled"
   result="exit 3, the queue is empty, the worker stops its machine"
 }
 
@@ -194,6 +198,7 @@ for fault in "${faults[@]}"; do
 done
 if [ -n "${TABLE:-}" ]; then
   {
+    # shellcheck disable=SC2016 # marks of Markdown
     printf '# Faults of a farm\n\n`scripts/farm-faults.sh %s` wrote this. It injects each fault while a run on a farm goes on.\n\n' "$kernel"
     printf '| fault | result | took |\n| --- | --- | --- |\n'
     printf '%s\n' "${rows[@]}"
