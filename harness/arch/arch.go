@@ -1,8 +1,8 @@
 // Package arch is the table of the architectures whose kernels can be tested: everything in which one
 // differs from another, for QEMU, the guest, Debian's packages and the kernel's build.
 //
-// No other package names an architecture, which a test holds. To add one, add a row, a fragment in kconfig, and
-// console logs for package splat.
+// Kernels of all of them can be run. What builds kernels, or reads their machine code, knows amd64 alone: packages
+// cover and mutate, and the fragments in kconfig.
 //
 // Start with All; Find looks up a name.
 package arch

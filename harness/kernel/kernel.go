@@ -63,13 +63,17 @@ func ArchOf(ref string) *arch.Arch {
 		}
 		return host
 	}
-	if f, err := os.Open(ref); err == nil {
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			if h, err := inspect(f, info.Size()); err == nil {
-				return h.arch
-			}
-		}
+	info, err := os.Stat(ref) // before it is opened, which waits if it is a named pipe
+	if err != nil || !info.Mode().IsRegular() {
+		return host
+	}
+	f, err := os.Open(ref)
+	if err != nil {
+		return host
+	}
+	defer f.Close()
+	if h, err := inspect(f, info.Size()); err == nil {
+		return h.arch
 	}
 	return host
 }
