@@ -57,7 +57,7 @@ first+=' KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET '
 
 rows() {
 	local options release option
-	options=$("$tt" list options | cut -f 1)
+	options=$("$tt" list options | cut -f 1 | grep -v '^ARCH_') # those are the architecture's
 	for release in "${releases[@]}"; do
 		printf '%s\n' "$release/deb-cloud-amd64" "$release/deb-amd64" "$release/deb-rt-amd64"
 		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all" "$release/least" "$release/least-btf"

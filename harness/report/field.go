@@ -142,7 +142,7 @@ func (k *run) details(c *result.CaseResult) []field {
 		out = append(out, k.console(b))
 	}
 	if file := k.repro(c); file != "" {
-		out = append(out, textField("in C", file))
+		out = append(out, textField("in C", near(file)))
 	}
 	again := k.repeat(c.ID)
 	if len(c.Times) > 1 && k.Repeat == "" { // one repetition may not show it

@@ -54,7 +54,8 @@ func OfRun(ctx context.Context, r *result.Run) (n int, err error) {
 		}
 		n += len(causes[i])
 	}
-	if n == 0 || ctx.Err() != nil { // an interrupted run ends at once
+	// An interrupted run ends at once, and one that is damaged on purpose differs from other rules.
+	if n == 0 || ctx.Err() != nil || r.Lies() != "" {
 		return 0, nil
 	}
 	corpus, err := runs.Corpus(ctx, r)

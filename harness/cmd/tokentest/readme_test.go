@@ -293,6 +293,7 @@ func newPlayground(t *testing.T) *playground {
 		}
 		config += string(text)
 	}
+	config += "CONFIG_ARCH_HAS_NON_OVERLAPPING_ADDRESS_SPACE=y\n" // the architecture sets it, no fragment
 	p := &playground{dir: t.TempDir()}
 	home, cache := filepath.Join(p.dir, "home"), filepath.Join(p.dir, "home/.cache/tokentest")
 	// The variables of make are empty: it may be make that runs the test.
