@@ -108,8 +108,11 @@ func (d *drawer) fdinfoCall() (who, call string) {
 }
 
 func (d *drawer) tokenInfoCall() (who, call string) {
-	length := pick(d, "", "", " len=0", " len=8", " len=31", " len=33", " len=4096", " len=4097")
-	return d.actor(), "token_info " + d.any() + length
+	of, lengths := d.any(), []string{"", "", " len=0", " len=8", " len=31", " len=4097"}
+	if slices.Contains(d.tokens, of) { // the guest knows how long a token's information is, and no other's
+		lengths = append(lengths, " len=33", " len=4096")
+	}
+	return d.actor(), "token_info " + of + pick(d, lengths...)
 }
 
 func (d *drawer) statCall() (who, call string) {

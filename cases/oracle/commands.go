@@ -234,7 +234,7 @@ func always(id, fn string, errno uapi.Errno, text string) callRule {
 }
 
 func mayNotOpenPin(c *otherCall) bool {
-	return c.req.On == CallPrivate && c.Caller.Euid != 0 && !c.initialCapable(uapi.CAP_DAC_OVERRIDE)
+	return c.req.On == CallPrivate && !Inode{Mode: pinMode}.permits(c.Caller, mayRead|mayWrite)
 }
 
 // detachFix is "bpf: Fix tcx/netkit detach permissions when prog fd isn't given"

@@ -305,8 +305,8 @@ func (r *Chmod) inode() *Inode {
 type chmodCall = call[*Chmod]
 
 var chmodRules = []rule[*Chmod]{
-	{id: "bad-fd", fn: "fchmod", errno: eBADF, text: badFDText,
-		holds: func(c *chmodCall) bool { return c.req.FD.notOpen() }},
+	{id: "bad-fd", fn: "fchmod", errno: eBADF, text: badFDText + "; with a name, is not open",
+		holds: func(c *chmodCall) bool { return c.req.FD.Kind == Closed || c.req.Name == "" && c.req.FD.notOpen() }},
 	{id: "not-modelled", blind: true, text: "the oracle covers only directories of a bpffs, and tokens",
 		holds: func(c *chmodCall) bool { return c.req.inode() == nil }},
 	{id: "read-only", fn: "chmod_common", errno: eROFS, text: "the file is on a mount that is read-only",

@@ -81,6 +81,9 @@ var tokenInfoRules = []rule[*TokenInfo]{
 		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && !c.req.FD.Pinned && !c.req.FD.BTF }},
 	{id: "too-long", fn: "bpf_check_uarg_tail_zero", errno: e2BIG, text: "the length is over a page",
 		holds: func(c *call[*TokenInfo]) bool { return c.req.Length > c.Kernel.page() }},
+	{id: "length-not-modelled", blind: true,
+		text:  "the oracle covers lengths beyond that of a token's information only of tokens",
+		holds: func(c *call[*TokenInfo]) bool { return c.req.FD.Kind != TokenFD && c.req.Length > uapi.TokenInfoSize }},
 }
 
 func (r *TokenInfo) decide(w *World, trace *[]Line) Verdict {

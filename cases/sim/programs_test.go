@@ -330,6 +330,26 @@ root selinux enforcing token_perms=1 # ok selinux
 owner map_create type=hash token=t selinux=no_map_create # ok map_create/allowed
 root map_create type=hash selinux=no_map_create # EACCES map_create/selinux-create
 `},
+	{"calls that were drawn", "6.12", `
+actor owner userns uid=1000
+actor low userns uid=0+2
+actor second joins low uid=1
+owner bpffs cmds=any progs=any attachs=any at=/mnt/a -> b # ok bpffs/allowed
+owner token_create bpffs=b -> t # ok token_create/allowed [any 0x0 any any]
+owner prog_load type=xdp attach=xdp token=t -> x # ok prog_load/allowed
+owner token_info x len=32 # ok token_info/allowed
+owner token_info x len=33 # ? token_info/length-not-modelled
+owner prog_load type=xdp attach=xdp sign=64 token=t # E2BIG prog_load/attr-too-long
+owner prog_load type=xdp attach=xdp sign=64 attr=unreadable token=t # EFAULT prog_load/attr-unreadable
+owner prog_load type=xdp attach=xdp sign=64 attr=huge token=t # E2BIG prog_load/attr-too-long
+second call cmd=obj_get on=private # ok obj_get/allowed
+second call cmd=obj_get on=private caps=none # EACCES obj_get/no-permission
+owner call cmd=obj_get on=private # EACCES obj_get/no-permission
+owner open at=/mnt/a how=path -> d # ok open/allowed
+owner chmod d mode=0700 # EBADF chmod/bad-fd
+owner chmod d mode=0700 name=none # ? chmod/not-modelled
+owner chmod closed mode=0700 name=none # EBADF chmod/bad-fd
+`},
 	{"what a link tells", "7.3", `
 actor owner userns uid=1000
 owner bpffs cmds=any progs=any attachs=any -> b # ok bpffs/allowed

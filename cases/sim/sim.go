@@ -428,7 +428,8 @@ func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st),
 		Fault: faultOf(st), NoFD: noFD(st)}
 	req.Attr = progAttr(a, st, step.ProgShapeOf(req.Type, req.Attach))
-	if req.Attr != nil && (req.Attr.Sign != nil || or(st, step.KeyRing, 0) != 0) && s.kernel.Release.Less(signedSince) {
+	if req.Attr != nil && (req.Attr.Sign != nil || or(st, step.KeyRing, 0) != 0) && s.kernel.Release.Less(signedSince) &&
+		!req.Fault.Unreadable {
 		req.Fault.TooLong = true // the attribute ends before the signature
 	}
 	if step.ProgShapeOf(req.Type, req.Attach).Member != "" {
