@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,21 +38,29 @@ func TestShellOnSilentTerminal(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
-		var out bytes.Buffer
+		var out screen
 		ended := make(chan error, 1)
 		go func() {
 			_, err := io.Copy(&out, tty)
 			ended <- err
 		}()
-		time.Sleep(500 * time.Millisecond)
-		if _, err := tty.WriteString("echo $((40+2))x\r"); err != nil {
-			t.Fatal(err)
+		// What is typed while the shell changes the mode of its terminal is lost: on a busy host it is typed again.
+		over := false
+		for tries := 0; tries < 40 && !over; tries++ {
+			line := "echo $((40+2))x\r"
+			if strings.Contains(out.String(), "42x") {
+				line = "exit\r"
+			}
+			if _, err := tty.WriteString(line); err != nil && !errors.Is(err, syscall.EIO) {
+				t.Fatal(err)
+			}
+			select {
+			case <-ended:
+				over = true
+			case <-time.After(500 * time.Millisecond):
+			}
 		}
-		time.Sleep(500 * time.Millisecond)
-		tty.WriteString("exit\r")
-		select {
-		case <-ended:
-		case <-time.After(20 * time.Second):
+		if !over {
 			t.Errorf("%q: the shell did not end", kind)
 			cmd.Process.Kill()
 			<-ended
@@ -63,4 +73,22 @@ func TestShellOnSilentTerminal(t *testing.T) {
 			t.Errorf("%q: the terminal showed %q", kind, got)
 		}
 	}
+}
+
+// screen keeps what a terminal shows.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
