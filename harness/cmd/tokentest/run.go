@@ -414,8 +414,10 @@ func (a *app) conclude(ctx context.Context, format string, r *result.Run, stored
 	if stored != nil {
 		stored = fmt.Errorf("%w; name another directory with --out", stored)
 	}
-	_, err := repro.OfRun(ctx, r)
-	return errors.Join(err, a.write(format, r), stored)
+	if _, err := repro.OfRun(ctx, r); err != nil { // the verdict does not depend on it
+		a.note("%v", err)
+	}
+	return errors.Join(a.write(format, r), stored)
 }
 
 // Environment variables: the format of reports, and who sends one to KCIDB.
