@@ -23,7 +23,7 @@ help: ## list the targets
 # What --version prints. A release sets it; otherwise it is a tag or a commit, if git is there and trusts the checkout.
 VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),unknown)
 DAY ?= $(shell git log -1 --format=%cs 2>/dev/null)
-LINK = -w -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
+LINK = -s -w -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
 
 build: agents ## build bin/tokentest, with all that it needs embedded
 	@$(GOENV) go build -trimpath -ldflags '$(LINK)' -o $(BIN) ./harness/cmd/tokentest

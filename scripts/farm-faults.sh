@@ -61,7 +61,7 @@ client() { # RUN [KERNEL...]: starts a run on the farm
   pids+=("$client")
 }
 
-started() { # N: waits until worker N has begun a part
+started() { # N: waits until worker N runs a part
   for _ in $(seq 1200); do grep -q ', cases ' "$dir/worker$1.log" && return; sleep 0.1; done
   fail "worker $1 got no part"
 }

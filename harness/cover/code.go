@@ -128,7 +128,7 @@ func (f *Func) ToBroken(i *Insn) bool {
 	if f.code == nil {
 		return false
 	}
-	const soon = 6 // instructions that load what the function is told
+	const soon = 6 // the instructions that load the arguments
 	list := f.code.from(i.Target())
 	for n := range list[:min(soon, len(list))] {
 		to := &list[n]

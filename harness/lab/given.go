@@ -44,7 +44,7 @@ func (l *Lab) Ready(ctx context.Context, ref string, p *plan.Plan) (Given, *resu
 }
 
 // ready finds the kernel and builds its image. The part of the image that all kernels share is built while the kernel
-// is fetched. ready fills in out as far as it comes.
+// is fetched. If ready fails, out has what was known by then.
 func (l *Lab) ready(ctx context.Context, ref string, out *result.KernelRun) (Given, error) {
 	g, given := l.Given[ref]
 	var a *agent

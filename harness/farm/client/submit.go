@@ -49,7 +49,7 @@ func (r *run) submit(ctx context.Context) error {
 	return r.queue.SetJob(ctx, r.job(farm.Wanted))
 }
 
-// job is what the farm is told about the run.
+// job describes the run for the farm.
 func (r *run) job(s farm.JobState) *farm.Job {
 	return &farm.Job{ID: r.state.Job, Host: r.record.Host.Name, Kernels: r.plan.Kernels, Parts: len(r.state.Parts),
 		Start: time.Now().UTC(), State: s}

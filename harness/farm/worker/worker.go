@@ -19,7 +19,7 @@ import (
 	"tokentest/harness/result"
 )
 
-// Worker takes parts until it is told to stop.
+// Worker takes parts and runs them, until its context ends.
 type Worker struct {
 	Queue *farm.Queue
 	Can   farm.Can
@@ -64,7 +64,7 @@ const (
 	maxInRow    = 3                // parts that failed here, before the worker asks whether others succeed
 )
 
-// Run takes parts until ctx ends, or with Drain until none waits. It gives back what it has begun.
+// Run takes parts until ctx ends, or with Drain until none waits. It returns unfinished parts to the queue.
 func (w *Worker) Run(ctx context.Context) error {
 	b := make([]byte, 4)
 	rand.Read(b)

@@ -127,7 +127,7 @@ func (c Command) worker() *cobra.Command {
 		Short: "take parts of runs from a farm and run them, until Ctrl-C",
 		Long: `Take parts of runs from the farm at the URL, or at that of TOKENTEST_FARM, and run them on
 this host, as an ordinary user. It needs QEMU, and neither Go nor the sources. It takes
-parts of its own build of tokentest only. When it ends it gives back what it has begun.`,
+parts of its own build of tokentest only. A worker that ends returns its unfinished parts.`,
 		Example: "  tokentest worker nats://TOKEN@127.0.0.1:4223\n  tokentest worker --jobs 4 --drain",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
