@@ -94,7 +94,7 @@ func (a *actor) createLink(s *step.Step) (int, step.Observation) {
 	case step.AtSymbol:
 		r.ptr(uapi.Attr_link_create_kprobe_multi_syms, r.at(0))
 		r.u32(uapi.Attr_link_create_kprobe_multi_cnt, 1)
-		binary.NativeEndian.PutUint64(r.scratch, uint64(uintptr(unsafe.Pointer(&probedSymbol[0]))))
+		point(r.scratch, uapi.Field{Size: 8}, unsafe.Pointer(&probedSymbol[0]))
 	case step.AtFile:
 		r.ptr(uapi.Attr_link_create_uprobe_multi_path, &probedFile[0])
 		r.ptr(uapi.Attr_link_create_uprobe_multi_offsets, r.at(0))
@@ -142,8 +142,7 @@ func (a *actor) linkInfo(s *step.Step) (int, step.Observation) {
 	if errno == 0 && kind == step.SpotKprobeMulti.Shape().Type {
 		addrs := make([]uint64, 1)
 		clear(info)
-		escapes = (*byte)(unsafe.Pointer(&addrs[0]))
-		set(info, uapi.LinkInfo_kprobe_multi_addrs, uint64(uintptr(unsafe.Pointer(&addrs[0]))))
+		point(info, uapi.LinkInfo_kprobe_multi_addrs, unsafe.Pointer(&addrs[0]))
 		set(info, uapi.LinkInfo_kprobe_multi_count, 1)
 		errno = ask()
 		addresses = map[bool]string{true: "shown", false: "hidden"}[addrs[0] != 0]

@@ -22,8 +22,7 @@ const (
 func (a *actor) translatedInsns(s *step.Step) (insns, info []byte, errno uapi.Errno) {
 	insns, info = make([]byte, maxTranslated*insnLen), make([]byte, infoLen)
 	set(info, uapi.ProgInfo_xlated_prog_len, uint64(len(insns)))
-	escapes = &insns[0]
-	set(info, uapi.ProgInfo_xlated_prog_insns, uint64(uintptr(unsafe.Pointer(&insns[0]))))
+	point(info, uapi.ProgInfo_xlated_prog_insns, unsafe.Pointer(&insns[0]))
 	var at attr
 	at.i32(uapi.Attr_info_bpf_fd, a.fd(s, step.KeyHandle))
 	at.u32(uapi.Attr_info_info_len, uint32(len(info)))

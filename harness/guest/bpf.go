@@ -58,6 +58,12 @@ func (a *attr) ptr(f uapi.Field, p *byte) {
 	a.set(f, uint64(uintptr(unsafe.Pointer(p))))
 }
 
+// point is attr.ptr for other memory that the kernel reads, such as what it is asked about an object.
+func point(b []byte, f uapi.Field, p unsafe.Pointer) {
+	escapes = (*byte)(p)
+	set(b, f, uint64(uintptr(p)))
+}
+
 // bpf is the call under test: one raw bpf(2).
 func bpf(cmd uapi.Cmd, a *attr) (fd int, errno uapi.Errno) {
 	r, _, e := unix.Syscall(unix.SYS_BPF, uintptr(cmd), uintptr(unsafe.Pointer(a)), attrSize)

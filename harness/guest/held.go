@@ -70,9 +70,8 @@ func (a *actor) progInfo(s *step.Step) (int, step.Observation) {
 		{uapi.ProgInfo_nr_jited_func_lens, uapi.ProgInfo_jited_func_lens, len(lengths), unsafe.Pointer(&lengths[0])},
 		{uapi.ProgInfo_nr_jited_line_info, uapi.ProgInfo_jited_line_info, len(lines), unsafe.Pointer(&lines[0])},
 	} {
-		escapes = (*byte)(part.at)
 		set(info, part.count, uint64(part.n))
-		set(info, part.to, uint64(uintptr(part.at)))
+		point(info, part.to, part.at)
 	}
 	set(info, uapi.ProgInfo_jited_line_info_rec_size, 8)
 	var r attr
@@ -255,7 +254,7 @@ const maxBTFs = 1000
 // isKernelBTF reports whether a BTF is vmlinux's: it is the kernel's, and the first of those that are.
 func isKernelBTF(fd int) bool {
 	info, name := make([]byte, infoLen), make([]byte, packetLen)
-	set(info, uapi.BTFInfo_name, uint64(uintptr(unsafe.Pointer(&name[0]))))
+	point(info, uapi.BTFInfo_name, unsafe.Pointer(&name[0]))
 	set(info, uapi.BTFInfo_name_len, packetLen)
 	var r attr
 	r.i32(uapi.Attr_info_bpf_fd, fd)

@@ -53,7 +53,7 @@ func (a *actor) rawAttr(s *step.Step) *rawAttr {
 				b = blobs[arg.Num]()
 			}
 			r.memory[arg.At], escapes = b, &b[0]
-			binary.NativeEndian.PutUint64(where, uint64(uintptr(unsafe.Pointer(&b[0]))))
+			point(where, uapi.Field{Size: 8}, unsafe.Pointer(&b[0]))
 		}
 		r.size = max(r.size, int(arg.At)+arg.Key.Width())
 	}
