@@ -52,7 +52,7 @@ func (a *actor) rawAttr(s *step.Step) *rawAttr {
 			if arg.Num != 0 {
 				b = blobs[arg.Num]()
 			}
-			r.memory[arg.At], escapes = b, &b[0]
+			r.memory[arg.At] = b
 			point(where, uapi.Field{Size: 8}, unsafe.Pointer(&b[0]))
 		}
 		r.size = max(r.size, int(arg.At)+arg.Key.Width())
