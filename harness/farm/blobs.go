@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,6 +20,13 @@ const maxBlob = 512 << 20
 
 // blobTimeout is how long one blob may take.
 const blobTimeout = 10 * time.Minute
+
+// putTimeout is how long the first try to store a blob of so many bytes may take. What the server had not confirmed when
+// it ended is never confirmed, and the library then waits as long as it may.
+func putTimeout(size int64) time.Duration {
+	const bytesPerSecond = 1 << 20
+	return callTimeout + time.Duration(size)*time.Second/bytesPerSecond
+}
 
 // stall is how long a blob that is fetched may bring no further byte. A chunk that the server has lost, or finds
 // damaged, never comes.
@@ -63,16 +71,50 @@ func (q *Queue) PutBytes(ctx context.Context, text []byte, again bool) (digest s
 	return digest, q.put(ctx, digest, bytes.NewReader(text), int64(len(text)), again)
 }
 
-func (q *Queue) put(ctx context.Context, digest string, r io.Reader, size int64, again bool) error {
+func (q *Queue) put(ctx context.Context, digest string, r io.ReadSeeker, size int64, again bool) error {
 	if size > maxBlob {
 		return fmt.Errorf("store %s in the farm: it has %d bytes, and a blob has at most %d", digest, size, int64(maxBlob))
 	}
 	ctx, stop := context.WithTimeout(ctx, blobTimeout)
 	defer stop()
-	if !again {
-		if info, err := q.blobs.GetInfo(ctx, digest); err == nil && info.Size == uint64(size) {
-			return nil
+	if !again && q.stored(ctx, digest, size) {
+		return nil
+	}
+	for limit := putTimeout(size); ; limit *= 2 { // a slow network gets more time
+		err := q.putOnce(ctx, digest, r, limit)
+		if err == nil || ctx.Err() != nil || !serverGone(err) {
+			return err
 		}
+		if err := pause(ctx, time.Second); err != nil {
+			return fmt.Errorf("store %s in the farm: %w", digest, err)
+		}
+	}
+}
+
+// stored reports whether the farm has a blob. A server that does not answer has none.
+func (q *Queue) stored(ctx context.Context, digest string, size int64) bool {
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	info, err := q.blobs.GetInfo(ctx, digest)
+	return err == nil && info.Size == uint64(size)
+}
+
+// serverGone reports whether the server may answer later what it did not answer now.
+func serverGone(err error) bool {
+	for _, e := range []error{nats.ErrTimeout, context.DeadlineExceeded, nats.ErrDisconnected, nats.ErrNoResponders,
+		jetstream.ErrNoStreamResponse} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *Queue) putOnce(ctx context.Context, digest string, r io.ReadSeeker, limit time.Duration) error {
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
 	h := sha256.New()
 	if _, err := q.blobs.Put(ctx, jetstream.ObjectMeta{Name: digest}, io.TeeReader(r, h)); err != nil {

@@ -251,32 +251,35 @@ func TestPoisonIsGivenUp(t *testing.T) {
 	}
 }
 
+// serve starts a server in a process of its own, on what it kept in dir.
+func serve(t *testing.T, listen, dir string) (*exec.Cmd, *farm.URL) {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), serverVar+"="+listen+" "+dir)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { kill(c) })
+	var line string
+	if _, err := fmt.Fscanln(out, &line); err != nil {
+		t.Fatal(err)
+	}
+	u, err := farm.ParseURL(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, u
+}
+
 // The server is killed and started again on what it kept: each part has one answer.
 func TestServerIsKilled(t *testing.T) {
 	dir := t.TempDir()
-	serve := func(listen string) (*exec.Cmd, *farm.URL) {
-		c := exec.Command(os.Args[0])
-		c.Env = append(os.Environ(), serverVar+"="+listen+" "+dir)
-		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		out, err := c.StdoutPipe()
-		if err == nil {
-			err = c.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { kill(c) })
-		var line string
-		if _, err := fmt.Fscanln(out, &line); err != nil {
-			t.Fatal(err)
-		}
-		u, err := farm.ParseURL(line)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return c, u
-	}
-	c, u := serve("127.0.0.1:0")
+	c, u := serve(t, "127.0.0.1:0", dir)
 	q := open(t, u)
 	n := parts(60)
 	for range 2 {
@@ -287,10 +290,40 @@ func TestServerIsKilled(t *testing.T) {
 	}
 	awaitAnswers(t, q, n/4)
 	kill(c)
-	serve(u.Hosts[0])
+	serve(t, u.Hosts[0], dir)
 	awaitAnswers(t, q, n)
 	if got := answers(q); got != n {
 		t.Errorf("%d answers, want %d", got, n)
+	}
+}
+
+// A blob is stored although the server ends before it answers: the question is asked again.
+func TestBlobWhileServerIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	c, u := serve(t, "127.0.0.1:0", dir)
+	q := open(t, u)
+	c.Process.Signal(syscall.SIGSTOP)
+	text := []byte(strings.Repeat("0123456789abcdef", 1<<16))
+	ended := make(chan error, 1)
+	var digest string
+	go func() {
+		var err error
+		digest, err = q.PutBytes(t.Context(), text, false)
+		ended <- err
+	}()
+	time.Sleep(time.Second) // the question has arrived
+	kill(c)
+	serve(t, u.Hosts[0], dir)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the blob is not stored after a minute")
+	}
+	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(text) {
+		t.Errorf("got %d bytes, %v", len(got), err)
 	}
 }
 
