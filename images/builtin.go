@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
@@ -161,20 +162,37 @@ func Pack(ctx context.Context, o Options, dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeChanged(filepath.Join(dir, manifestFile), append(text, '\n'))
+	if err := writeChanged(filepath.Join(dir, manifestFile), append(text, '\n')); err != nil {
+		return err
+	}
+	return m.removeOthers(dir)
 }
 
-// packers are the images to embed: for every architecture the agent, and the shell, which is the largest, only for the
-// default one.
-func (o Options) packers() []packer {
-	var out []packer
-	for _, of := range arch.All {
-		o.Arch = of
-		for name, pkg := range map[string]string{agentName: agentPkg, bareName: barePkg} {
-			out = append(out, packer{nameFor(name, of),
-				func() (string, error) { return sourceID(o.Source, pkg, of) }, o.initArchive(pkg)})
+// removeOthers removes the archives that the manifest does not name: go:embed would take them along.
+func (m *manifest) removeOthers(dir string) error {
+	found, err := filepath.Glob(filepath.Join(dir, "*"+archiveSuffix))
+	for _, path := range found {
+		if _, ok := m.Images[strings.TrimSuffix(filepath.Base(path), archiveSuffix)]; !ok {
+			err = errors.Join(err, os.Remove(path))
 		}
 	}
+	return err
+}
+
+// packers are the images to embed: for every architecture the agent, for the default one also the shell, which is the
+// largest, and the bare image.
+func (o Options) packers() []packer {
+	var out []packer
+	inits := func(of *arch.Arch, name, pkg string) {
+		o := o
+		o.Arch = of
+		out = append(out, packer{nameFor(name, of),
+			func() (string, error) { return sourceID(o.Source, pkg, of) }, o.initArchive(pkg)})
+	}
+	for _, of := range arch.All {
+		inits(of, agentName, agentPkg)
+	}
+	inits(arch.Default, bareName, barePkg)
 	o.Arch = arch.Default
 	return append(out, packer{shellName, func() (string, error) { return shellID(o.Source, o.Arch) }, o.shellArchive})
 }

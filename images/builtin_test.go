@@ -213,8 +213,12 @@ func TestPackAgain(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, bareName+archiveSuffix), 10); err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(dir, "old"+archiveSuffix), "an archive that another version packed")
 	if err := Pack(t.Context(), o, dir); err != nil {
 		t.Fatal(err)
+	}
+	if contents(t, dir)["old"+archiveSuffix] != "" {
+		t.Error("an archive that no manifest names is still there")
 	}
 	_, other := packTiny(t, o)
 	for name, text := range first {

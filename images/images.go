@@ -127,6 +127,10 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 	if b, ok := from.has(nameFor(name, o.Arch), func() (string, error) { return sourceID(o.Source, pkg, o.Arch) }); ok {
 		return o.fromBuiltin(ctx, nameFor(name, o.Arch), b)
 	}
+	if o.Source == "" {
+		return nil, fmt.Errorf("no image %s is built into tokentest: run it in a checkout of tokentest, with Go",
+			nameFor(name, o.Arch))
+	}
 	id, err := buildID(ctx, o, pkg)
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ check() {
 
 agent=$(user version --json | jq -re .agent)
 check "the program has an agent" test -n "$agent"
+check "the program has at most 45 MB" test "$(stat -c %s "$dir/tokentest")" -le 45000000
 user run -k "$dir/bzImage" --format json token_create >"$dir/run.json"
 # shellcheck disable=SC2016 # $agent is jq's
 check "cases run" jq -es --arg agent "$agent" '.[0] | .exit_code == 0 and .tool == $agent' "$dir/run.json"
