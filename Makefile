@@ -23,7 +23,7 @@ help: ## list the targets
 # What --version prints. A release sets it; otherwise it is a tag or a commit, if git is there and trusts the checkout.
 VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),unknown)
 DAY ?= $(shell git log -1 --format=%cs 2>/dev/null)
-LINK = -s -w -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
+LINK = -s -w -E tokentest/harness/cli.Start -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
 # The farm's server is a large part of the program, and nothing in it is worth the room that inlining takes.
 SMALL = github.com/nats-io/...=-l
 

@@ -42,6 +42,14 @@ check() {
 	echo "anywhere: $name"
 }
 
+# closed: what a closed standard output loses is an error.
+closed() {
+	local code=0
+	user version >&- || code=$?
+	test "$code" = 3
+}
+check "a closed standard output is an error" closed
+
 agent=$(user version --json | jq -re .agent)
 check "the program has an agent" test -n "$agent"
 check "the program has at most 45 MB" test "$(stat -c %s "$dir/tokentest")" -le 45000000

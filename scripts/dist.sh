@@ -17,7 +17,7 @@ about=tokentest/harness/builtin
 rm -f "$dir"/tokentest-"$version"* "$dir"/SHA256SUMS
 for arch in amd64 arm64; do
 	GOOS=linux GOARCH=$arch go build -buildvcs=false -pgo=off -gcflags=github.com/nats-io/...=-l \
-		-ldflags "-s -w -buildid= -X $about.version=$version -X $about.day=${DAY-}" \
+		-ldflags "-s -w -buildid= -E tokentest/harness/cli.Start -X $about.version=$version -X $about.day=${DAY-}" \
 		-o "$dir/tokentest-$version-linux-$arch" ./harness/cmd/tokentest
 done
 go run ./scripts/sbom "$version" >"$dir/tokentest-$version.cdx.json"

@@ -19,5 +19,5 @@ var self = "tokentest"
 
 func main() {
 	self = cli.Name(os.Args[0])
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdin, cli.Stdout(), os.Stderr))
 }

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
 	"tokentest/cases/step"
@@ -39,7 +38,6 @@ func TestMain(m *testing.M) {
 			main()
 		},
 		"packed":             packed,
-		"outputinfo":         outputInfo,
 		"pack":               func() { os.Exit(pack()) },
 		"qemu-system-x86_64": func() { os.Exit(labtest.QEMU()) },
 		"go":                 func() { os.Exit(labtest.Go()) },
@@ -47,14 +45,6 @@ func TestMain(m *testing.M) {
 		"killtool":           func() { os.Exit(disturb(syscall.SIGKILL, command)) },
 		"killqemu":           func() { os.Exit(disturb(syscall.SIGKILL, lastBoot)) },
 	})
-}
-
-// outputInfo prints to standard error all that the kernel says about the standard output.
-func outputInfo() {
-	name, err := os.Readlink("/proc/self/fd/1")
-	info, err2 := os.ReadFile("/proc/self/fdinfo/1")
-	flags, err3 := unix.FcntlInt(1, unix.F_GETFD, 0)
-	fmt.Fprintln(os.Stderr, name, string(info), flags, errors.Join(err, err2, err3))
 }
 
 // builtinDir names the variable with the directory that stands for what is built into the command "packed".
