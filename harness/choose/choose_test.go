@@ -225,3 +225,21 @@ func TestNewSeed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// --durations of the command line needs something to cut; that of a plan file waits for a --shard.
+func TestDurationsAlone(t *testing.T) {
+	p := Part{Durations: "run"}
+	err := p.Check(map[string]bool{"durations": true})
+	if !isUsage(err) || !strings.Contains(err.Error(), "add --shard I/N") {
+		t.Error(err)
+	}
+	for _, given := range []map[string]bool{{}, {"durations": true, "shards": true}} {
+		if err := p.Check(given); err != nil {
+			t.Errorf("%v: %v", given, err)
+		}
+	}
+	p.Shard = "1/2"
+	if err := p.Check(map[string]bool{"durations": true}); err != nil {
+		t.Error(err)
+	}
+}

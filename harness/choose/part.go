@@ -18,6 +18,14 @@ type Part struct {
 	Durations string // a stored run, by whose times the parts are cut; "" cuts by the default costs
 }
 
+// Check refuses --durations of the command line, whose flags are given, where nothing is cut.
+func (s *Part) Check(given map[string]bool) error {
+	if given["durations"] && s.Shard == "" && !given["shards"] {
+		return usage.Errorf("--durations %s: it cuts the parts of --shard, which is not given: add --shard I/N", s.Durations)
+	}
+	return nil
+}
+
 // Cut returns the part of the plan. It can be empty. log hears that so many parts mostly boot.
 func (s *Part) Cut(p *plan.Plan, log func(format string, args ...any)) (*plan.Plan, error) {
 	if s.Shard == "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"tokentest/cases"
@@ -56,31 +57,58 @@ func suiteNote(g *cases.Group) string {
 	return fmt.Sprintf(" (%d without --full)", n)
 }
 
-// WritePlan lists what a plan would boot, with what is known of each kernel. source names the kernel of
-// a reference of the plan. wrong are the kernels that cannot be had, as far as that is known without the
-// network: *kernel.UsageError.
-func WritePlan(ctx context.Context, w io.Writer, p *plan.Plan, source func(ref string) Source) (
-	wrong []error, err error,
-) {
+// WritePlan lists what a plan would boot, with what is known of each kernel and what lists deny there. source
+// names the kernel of a reference of the plan. wrong are the kernels that cannot be had, as far as that is
+// known without the network: *kernel.UsageError.
+func WritePlan(ctx context.Context, w io.Writer, p *plan.Plan, lists []result.ListEntry,
+	source func(ref string) Source,
+) (wrong []error, err error) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	if len(p.Kernels) == 0 {
 		fmt.Fprintf(t, "part %s: %s\n", p.Shard, result.NothingToDo)
 	}
 	for i, k := range p.Kernels {
-		writeBoot(t, p, i, k)
 		known, err := Foresee(ctx, source(k))
 		if err != nil {
 			return nil, err
 		}
+		left, denied := deny(lists, k, known, p.Of(k))
+		writeBoot(t, p, i, k, left)
+		for _, s := range denied {
+			fmt.Fprintf(t, "  skip %d: %s\n", len(s.cases), s.reason)
+		}
 		if known.Wrong != nil {
 			wrong = append(wrong, known.Wrong)
 		}
-		known.Write(t, p.Of(k))
-		if known.DecidesNothing(p, p.Of(k)) {
+		known.Write(t, left)
+		if known.DecidesNothing(p, left) {
 			fmt.Fprintf(t, "  nothing would be decided: without --allow-empty a run exits with %d\n", result.ExitNoVerdict)
 		}
 	}
 	return wrong, t.Flush()
+}
+
+// deny splits the cases of a kernel in those that run and those that a deny list excludes, by reason.
+func deny(lists []result.ListEntry, ref string, known *Forecast, list []*cases.Case) (
+	left []*cases.Case, denied []*skipped,
+) {
+	k := &result.KernelRun{Ref: ref}
+	if known.Facts != nil {
+		k.Release = known.Facts.Release
+	}
+	for _, c := range list {
+		r := result.Denied(lists, k, c)
+		if r == nil {
+			left = append(left, c)
+			continue
+		}
+		i := slices.IndexFunc(denied, func(s *skipped) bool { return s.reason == r.Reason })
+		if i < 0 {
+			i, denied = len(denied), append(denied, &skipped{reason: r.Reason})
+		}
+		denied[i].cases = append(denied[i].cases, c)
+	}
+	return left, denied
 }
 
 // batches is a number of batches.
@@ -92,8 +120,8 @@ func batches(n int) string {
 }
 
 // writeBoot lists the cases of one kernel by group, and those that run alone.
-func writeBoot(w io.Writer, p *plan.Plan, i int, k string) {
-	together, alone := plan.Alone(p.Of(k))
+func writeBoot(w io.Writer, p *plan.Plan, i int, k string, list []*cases.Case) {
+	together, alone := plan.Alone(list)
 	chosen := plan.ByWorld(together)
 	worlds, groups := map[*cases.World]bool{}, map[*cases.Group]int{}
 	var order []*cases.Group

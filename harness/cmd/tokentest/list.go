@@ -161,7 +161,7 @@ every key.`,
 			if f.kernels, err = btf.name(f.kernels); err != nil {
 				return err
 			}
-			p, _, _, err := f.plan(c, a, args)
+			p, lists, _, err := f.plan(c, a, args)
 			if p == nil || err != nil {
 				return err
 			}
@@ -171,7 +171,7 @@ every key.`,
 			case format != "text":
 				return usage.Errorf("--format %q: must be text or github", format)
 			}
-			wrong, err := explain.WritePlan(c.Context(), a.stdout, p, func(k string) explain.Source {
+			wrong, err := explain.WritePlan(c.Context(), a.stdout, p, lists, func(k string) explain.Source {
 				if v, ok := f.variants[k]; ok {
 					k = v.Ref
 				}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -13,9 +14,7 @@ import (
 )
 
 // adopt takes the values of the file that the command line does not set.
-func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, args []string) ([]string, error) {
-	given := map[string]bool{}
-	fl.Visit(func(f *pflag.Flag) { given[f.Name] = true })
+func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, given map[string]bool, args []string) ([]string, error) {
 	if !given["kernel"] && len(p.Kernels) > 0 {
 		f.kernels = p.Kernels
 	}
@@ -57,11 +56,13 @@ const ownMeaning = "own meaning"
 
 // readFile reads the plan file and takes its values.
 func (f *runFlags) readFile(c *cobra.Command, args []string) ([]string, error) {
+	given := map[string]bool{}
+	c.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
 	p, err := plan.ReadFile(f.file)
-	if p == nil || err != nil {
-		return args, err
+	if p != nil && err == nil {
+		args, err = f.adopt(p, c.Flags(), given, args)
 	}
-	return f.adopt(p, c.Flags(), args)
+	return args, cmp.Or(err, f.part.Check(given))
 }
 
 // vary returns the kernels, each with the configuration to build it with.
