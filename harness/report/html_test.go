@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -295,6 +296,13 @@ func TestPage(t *testing.T) {
 	p.open(path, hash)
 	p.has("#name", "map_create/none/none/with/type10")
 	p.has("#found", "6 cases")
+	const marked = `[...document.querySelectorAll(".row.on .name")].map((e) => e.textContent).join()`
+	p.want(marked, "map_create/none/none/with/type10")
+	// One far down the list is scrolled to.
+	last := p.js("caseName(D.suffix.length - 1)")
+	p.open(path, "#v=list&l=0&r=0&k=0&c="+url.QueryEscape(last))
+	p.want(marked, last)
+	p.want(`document.getElementById("list").scrollTop > 0`, "true")
 
 	// Light and dark.
 	dark := p.js("document.documentElement.dataset.theme")

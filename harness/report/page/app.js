@@ -111,9 +111,10 @@ function restore() {
   S.q = p.get("q") || "";
   for (const [k, v] of p) if (k.startsWith("f.")) S.filter[k.slice(2)] = v;
   document.getElementById("q").value = S.q;
-  draw();
   const i = p.has("c") ? indexOf(p.get("c")) : -1;
-  if (i >= 0) showCase(i, num("k", S.left));
+  if (i >= 0) [S.case, S.caseCol] = [i, num("k", S.left)];
+  draw();
+  if (i >= 0) showCase(i, S.caseCol);
 }
 
 const KEYS = [

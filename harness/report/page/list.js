@@ -132,7 +132,11 @@ function listView() {
     },
     pad,
   );
-  let on = 0;
+  // A link to a case, or a case that is open, marks its row.
+  let on = Math.max(
+    0,
+    rows.findIndex(([i, c]) => i === S.case && c === S.caseCol),
+  );
   const paint = () => {
     const from = Math.max(0, Math.floor(list.scrollTop / ROW) - 5),
       to = Math.min(rows.length, from + Math.ceil(list.clientHeight / ROW) + 10);
@@ -140,12 +144,15 @@ function listView() {
     for (let n = from; n < to; n++) some.push(row(rows[n], n, n === on));
     pad.replaceChildren(...some);
   };
-  const go = (n) => {
-    on = Math.max(0, Math.min(rows.length - 1, n));
+  const reveal = () => {
     if (on * ROW < list.scrollTop) list.scrollTop = on * ROW;
     if ((on + 1) * ROW > list.scrollTop + list.clientHeight)
       list.scrollTop = (on + 1) * ROW - list.clientHeight;
     paint();
+  };
+  const go = (n) => {
+    on = Math.max(0, Math.min(rows.length - 1, n));
+    reveal();
     const [i, c] = rows[on];
     say(caseName(i) + " on " + D.columns[c].label);
   };
@@ -169,7 +176,13 @@ function listView() {
       e.preventDefault();
     } else if (e.key === "Enter") showCase(...rows[on]);
   });
-  new ResizeObserver(paint).observe(list);
+  let seen = false;
+  new ResizeObserver(() => {
+    if (!seen && list.clientHeight) {
+      seen = true;
+      reveal();
+    } else paint();
+  }).observe(list);
   return [
     compareBar(),
     bar,
