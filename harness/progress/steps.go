@@ -14,13 +14,15 @@ type Steps struct {
 	w        io.Writer
 	terminal bool
 	size     func() (columns, rows int)
-	shown    bool      // a line is on the terminal
-	last     time.Time // when a line was printed, or the step began
+	shown    bool // a line is on the terminal
+	every    time.Duration
+	text     string      // of the step that goes on, without a terminal
+	next     *time.Timer // prints it
 }
 
 // NewSteps shows steps on w. With terminal, w must be a terminal itself.
 func NewSteps(w io.Writer, terminal bool) *Steps {
-	return &Steps{w: w, terminal: terminal, size: sizeOf(w)}
+	return &Steps{w: w, terminal: terminal, size: sizeOf(w), every: beat}
 }
 
 // Step shows what a step does and how far it is; "" ends it.
@@ -30,14 +32,18 @@ func (s *Steps) Step(text string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.step(visible(text), time.Now())
+	s.step(visible(text))
 }
 
-func (s *Steps) step(text string, now time.Time) {
+func (s *Steps) step(text string) {
+	s.text = text
 	switch {
 	case text == "":
 		s.clear()
-		s.last = time.Time{}
+		if s.next != nil {
+			s.next.Stop()
+			s.next = nil
+		}
 	case s.terminal:
 		columns, _ := s.size()
 		if line := []rune(text); len(line) >= columns { // the last column stays free: it would break the line
@@ -45,12 +51,20 @@ func (s *Steps) step(text string, now time.Time) {
 		}
 		fmt.Fprint(s.w, "\r", text, clearRight)
 		s.shown = true
-	case s.last.IsZero():
-		s.last = now
-	case now.Sub(s.last) >= beat:
-		fmt.Fprintln(s.w, text)
-		s.last = now
+	case s.next == nil:
+		s.next = time.AfterFunc(s.every, s.say)
 	}
+}
+
+// say prints the step that goes on, also if it has not said anything for a while.
+func (s *Steps) say() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.text == "" { // it ended meanwhile
+		return
+	}
+	fmt.Fprintln(s.w, s.text)
+	s.next.Reset(s.every)
 }
 
 // Clear takes the line away, for another line to be printed there. The next Step brings it back.
