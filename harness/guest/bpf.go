@@ -221,7 +221,7 @@ func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	if s.Ext {
 		info = funcInfo()
 		a.withFunc(c.fix.funcBTF, info)
-		a.u32(uapi.Attr_attach_btf_id, funcTypeID)
+		a.u32(uapi.Attr_attach_btf_id, step.FuncType)
 		a.i32(uapi.Attr_attach_prog_fd, c.fix.extTarget)
 	}
 	if fds.attach != nil {
@@ -261,10 +261,10 @@ const (
 	lineInfoLen = 16
 )
 
-// funcInfo is one struct bpf_func_info: instruction 0 is funcTypeID.
+// funcInfo is one struct bpf_func_info: instruction 0 is step.FuncType.
 func funcInfo() []byte {
 	b := make([]byte, funcInfoLen)
-	binary.NativeEndian.PutUint32(b[4:], funcTypeID)
+	binary.NativeEndian.PutUint32(b[4:], step.FuncType)
 	return b
 }
 
@@ -293,7 +293,8 @@ func makeFixtures(m *maker) fixtures {
 	blob := func(b []byte) func() (int, uapi.Errno) {
 		return func() (int, uapi.Errno) { return btfLoad(b, tokenArg{}, plain) }
 	}
-	f := fixtures{intBTF: m.make("int BTF", blob(intBlob())), funcBTF: m.make("function BTF", blob(funcBlob()))}
+	f := fixtures{intBTF: m.make("int BTF", blob(bodies.IntBTF().Bytes())),
+		funcBTF: m.make("function BTF", blob(bodies.FuncBTF().Bytes()))}
 	f.inner = m.make("inner map", func() (int, uapi.Errno) {
 		return c.mapCreate(uapi.BPF_MAP_TYPE_ARRAY, tokenArg{}, plain, fdArgs{})
 	})

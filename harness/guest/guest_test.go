@@ -15,6 +15,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 	"tokentest/harness/wire"
 )
 
@@ -98,7 +99,7 @@ func compareEnd(t *testing.T, e *btf.Enum, got uint32) {
 
 // The blobs that requests refer to must be what the library reads them as.
 func TestBlobs(t *testing.T) {
-	for name, blob := range map[string][]byte{"int": intBlob(), "func": funcBlob()} {
+	for name, blob := range map[string][]byte{"int": bodies.IntBTF().Bytes(), "func": bodies.FuncBTF().Bytes()} {
 		spec, err := btf.LoadSpecFromReader(bytes.NewReader(blob))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -108,16 +109,16 @@ func TestBlobs(t *testing.T) {
 			t.Errorf("%s: type 1 is %v (%v), want int", name, first, err)
 		}
 	}
-	spec, _ := btf.LoadSpecFromReader(bytes.NewReader(funcBlob()))
-	f, err := spec.TypeByID(funcTypeID)
+	spec, _ := btf.LoadSpecFromReader(bytes.NewReader(bodies.FuncBTF().Bytes()))
+	f, err := spec.TypeByID(step.FuncType)
 	if fn, ok := f.(*btf.Func); err != nil || !ok || fn.Linkage != btf.GlobalFunc || fn.Name != "prog" {
-		t.Errorf("type %d is %v (%v), want the global function prog", funcTypeID, f, err)
+		t.Errorf("type %d is %v (%v), want the global function prog", step.FuncType, f, err)
 	}
 }
 
 // Damaged BTF is refused and never read beyond its end.
 func TestBTFCutOff(t *testing.T) {
-	blob := funcBlob()
+	blob := bodies.FuncBTF().Bytes()
 	for n := range len(blob) {
 		if _, err := parseBTF(blob[:n], wantedNames()); err == nil {
 			t.Errorf("BTF of %d of %d bytes is taken", n, len(blob))
@@ -126,8 +127,8 @@ func TestBTFCutOff(t *testing.T) {
 }
 
 func FuzzBTF(f *testing.F) {
-	f.Add(funcBlob())
-	f.Add(intBlob())
+	f.Add(bodies.FuncBTF().Bytes())
+	f.Add(bodies.IntBTF().Bytes())
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if b, err := parseBTF(raw, wantedNames()); err == nil {
 			b.ids()

@@ -333,7 +333,7 @@ func (c *container) live() []result {
 // The BTF and the program that a container loads, made on first use. The kernel reads
 // them through addresses that keep nothing alive; these functions keep them alive.
 var (
-	containerBlob  = sync.OnceValue(intBlob)
+	containerBlob  = sync.OnceValue(bodies.IntBTF().Bytes)
 	containerInsns = sync.OnceValue(func() []byte { return bodies.Exit(0) })
 	containerExit  = sync.OnceValue(func() []byte { return bodies.Marshal(asm.Instructions{asm.Return()}) })
 )

@@ -27,7 +27,7 @@ const widest = 8 // bytes of a member
 var blobs = [...]func() []byte{
 	step.BlobExit:    func() []byte { return bodies.Exit(0) },
 	step.BlobLicense: func() []byte { return []byte("GPL\x00") },
-	step.BlobBTF:     intBlob,
+	step.BlobBTF:     bodies.IntBTF().Bytes,
 }
 
 // rawAttr makes the attribute of a step.

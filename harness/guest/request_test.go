@@ -162,10 +162,10 @@ func TestProgAttr(t *testing.T) {
 		{"a member of a struct", uapi.BPF_PROG_TYPE_STRUCT_OPS, 0, tokenArg{}, stepOf(), fdArgs{},
 			map[int]uint32{0: 27, progCount: 2, progExpected: 6, progAttachBTF: c.btf.id(ops.BTFKind, ops.BTFName)}},
 		{"an ext program", uapi.BPF_PROG_TYPE_EXT, 0, tokenArg{}, stepOf(), fdArgs{},
-			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID,
+			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: step.FuncType,
 				progAttachFD: 103}},
 		{"an ext program of another target", uapi.BPF_PROG_TYPE_EXT, 0, tokenArg{}, stepOf(), fdArgs{attach: &forty},
-			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: funcTypeID,
+			map[int]uint32{0: 28, progCount: 2, progBTF: 104, progRecSize: 8, progInfoN: 1, progAttachBTF: step.FuncType,
 				progAttachFD: 40}},
 		{"a map", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(), fdArgs{uses: &forty}, map[int]uint32{0: 1,
 			progCount: 9}},
@@ -185,7 +185,7 @@ func TestProgAttr(t *testing.T) {
 			string(a.pointed(progLicense, 4)) != "GPL\x00" {
 			t.Errorf("%s: the instructions or the licence are not what the attribute points to", tt.name)
 		}
-		if info != nil && binary.NativeEndian.Uint32(a.pointed(progInfo, 8)[4:]) != funcTypeID {
+		if info != nil && binary.NativeEndian.Uint32(a.pointed(progInfo, 8)[4:]) != step.FuncType {
 			t.Errorf("%s: function information %v", tt.name, info)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // worker is a thread with exactly one set of capabilities (and, in the
@@ -238,12 +239,12 @@ func (a *actor) loadProg(s *step.Step) (fd int, errno uapi.Errno) {
 }
 
 func (a *actor) loadBTF(s *step.Step) (fd int, errno uapi.Errno) {
-	blob := intBlob()
+	blob := bodies.IntBTF().Bytes()
 	if f, ok := s.Num(step.KeyField); ok {
-		blob = fieldBlob(step.Field(f))
+		blob = bodies.FieldBTF(step.Field(f)).Bytes()
 	}
 	if has(s, step.KeyLock) {
-		blob = lockBlob()
+		blob = bodies.LockBTF().Bytes()
 	}
 	if has(s, step.KeyJunk) {
 		blob[0]++ // the magic

@@ -86,14 +86,14 @@ func (l *layout) offset(name string) (off, index int) {
 // must not find chance bytes.
 func (l *layout) define(last int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "/* a part of union bpf_attr */\nstruct %s_attr {\n", l.name)
+	fmt.Fprintf(&b, "struct %s_attr {\n", l.name)
 	size, wide, line := 0, false, ""
 	for i, m := range l.members[:last+1] {
 		name := m.name
 		if m.array != 0 {
 			name = fmt.Sprintf("%s[%d]", m.name, m.array)
 		}
-		const width = 66 // a tab is 8 columns
+		const width = 72 // a tab is 8 columns
 		if i > 0 && m.ctype == l.members[i-1].ctype && len(line)+2+len(name) < width {
 			line += ", " + name
 		} else {

@@ -109,11 +109,11 @@ func (w *writer) call() error {
 			return w.refuse("%s= cannot be written yet", w.st.Op.Row().Of(k).Name)
 		}
 	}
-	fill := calls[cmd]
-	if fill == nil {
-		return w.refuse("the command %s cannot be written yet", cmd)
-	}
 	a := &asked{}
+	fill := calls[cmd&^uapi.BPF_COMMON_ATTRS]
+	if fill == nil {
+		return w.zeros(cmd)
+	}
 	fill(w, a)
 	a.cmd = cmd
 	if w.st.Out != 0 && w.want != "0" {
@@ -121,6 +121,36 @@ func (w *writer) call() error {
 	}
 	w.ask(a)
 	return nil
+}
+
+// zeros writes a command with an attribute of zeros: an unknown one, or one with BPF_COMMON_ATTRS.
+func (w *writer) zeros(cmd uapi.Cmd) error {
+	for _, k := range []step.Key{step.KeyToken, step.KeyAttr} {
+		if _, ok := w.st.Num(k); ok {
+			return w.refuse("the command %s with %s= cannot be written yet", cmd, w.st.Op.Row().Of(k).Name)
+		}
+	}
+	w.use("bpf")
+	w.step([]string{fmt.Sprintf("\t\tchar zeros[%d] = { 0 };", wholeAttr)}, nil,
+		fmt.Sprintf("bpf(%s, zeros, sizeof(zeros))", w.command(cmd)))
+	return nil
+}
+
+// wholeAttr is the size of union bpf_attr in newer kernels.
+const wholeAttr = 168
+
+// command is a command as C.
+func (w *writer) command(cmd uapi.Cmd) string {
+	n, ok := w.st.Num(step.KeyCommon)
+	plain := cmd &^ uapi.BPF_COMMON_ATTRS
+	if plain > 1<<16 {
+		return fmt.Sprint(int32(cmd))
+	}
+	out := w.enum(&uapi.Cmds, uint32(plain))
+	if ok && n != 0 || plain != cmd {
+		out += " | " + w.define("BPF_COMMON_ATTRS", "(1U << 16)")
+	}
+	return out
 }
 
 // calls fill in the smallest request of each command.
@@ -259,25 +289,27 @@ func (w *writer) store(a *asked) {
 func (w *writer) batch(a *asked) {
 	n, _ := w.st.Num(step.KeyCmd)
 	cmd := uapi.Cmd(n)
-	a.declared = []string{"\t\t__u32 keys[2] = { 0 }, values[2] = { 0 }, out[2];"}
-	members := []string{"keys", "(unsigned long)keys", "count", "1"}
-	if cmd != uapi.BPF_MAP_DELETE_BATCH {
-		members = append(members, "values", "(unsigned long)values")
-	}
 	of := w.array
 	if cmd == uapi.BPF_MAP_DELETE_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
 		of = w.hash
 		w.store(a)
 	}
+	w.batchRequest(a, cmd, of())
+}
+
+// batchRequest fills in a batch command about the element under key 0 of a map.
+func (w *writer) batchRequest(a *asked, cmd uapi.Cmd, fd string) {
+	names, members := "keys[16] = { 0 }", []string{"keys", "(unsigned long)keys", "count", "1"}
+	if cmd != uapi.BPF_MAP_DELETE_BATCH {
+		names += ", values[1024] = { 0 }"
+		members = append(members, "values", "(unsigned long)values")
+	}
 	if cmd == uapi.BPF_MAP_LOOKUP_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
+		names += ", out[16]"
 		members = append(members, "out_batch", "(unsigned long)out")
-	} else {
-		a.declared = []string{"\t\t__u32 keys[2] = { 0 }, values[2] = { 0 };"}
 	}
-	if cmd == uapi.BPF_MAP_DELETE_BATCH {
-		a.declared = []string{"\t\t__u32 keys[2] = { 0 };"}
-	}
-	a.of(batchAttr, append(members, "map_fd", of())...)
+	a.declared = []string{"\t\t__u32 " + names + ";"}
+	a.of(batchAttr, append(members, "map_fd", fd)...)
 }
 
 func (w *writer) attach(a *asked) {

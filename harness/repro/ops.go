@@ -3,10 +3,12 @@ package repro
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
 )
 
 // writers is the table of the operations that can be written.
@@ -21,45 +23,18 @@ var writers = [step.Ops]func(*writer) error{
 	step.OpClose:       (*writer).close,
 	step.OpSysctl:      (*writer).sysctl,
 	step.OpPin:         (*writer).pin,
+	step.OpReopen:      (*writer).reopen,
+	step.OpFreeze:      (*writer).freeze,
+	step.OpElement:     (*writer).element,
+	step.OpBatch:       (*writer).batchOf,
+	step.OpRunProg:     (*writer).runProg,
 }
 
 // add adds lines to the steps.
-func (w *writer) add(format string, args ...any) { fmt.Fprintf(&w.steps, format+"\n", args...) }
-
-// quoted is the step as a string of C.
-func (w *writer) quoted() string { return fmt.Sprintf("%q", w.info.Text) }
-
-// keeps is the assignment of the descriptor that the step makes: where the call must fail there is none.
-func (w *writer) keeps() string {
-	if w.st.Out != 0 && w.want == "0" {
-		return w.names[w.st.Out] + " = "
-	}
-	return ""
-}
-
-// step writes a step of the actor: declarations, other lines, and the call.
-func (w *writer) step(declared, before []string, call string, after ...string) {
-	w.use("turn")
-	w.add("\tif (turn(%s, %s)) {", w.actor(uint64(w.st.Actor)), w.caps(w.st.Caps))
-	for _, d := range declared {
-		w.add("%s", d)
-	}
-	if len(declared) > 0 {
-		w.add("")
-	}
-	for _, b := range before {
-		w.add("\t\t%s", b)
-	}
-	w.add("\t\t%scheck(%s, %s,\n\t\t      %s);", w.keeps(), call, w.want, w.quoted())
-	for _, a := range after {
-		w.add("\t\t%s", a)
-	}
-	w.add("\t}\n")
-}
+func (w *writer) add(format string, args ...any) { fmt.Fprintf(w.out, format+"\n", args...) }
 
 func (w *writer) bpffs() error {
-	w.use("bpffs")
-	at := "NULL"
+	at := ""
 	if n, ok := w.st.Num(step.KeyAt); ok {
 		place := w.text(step.KeyAt)
 		if place == "" && n < uint64(len(step.Places)) {
@@ -71,16 +46,77 @@ func (w *writer) bpffs() error {
 		w.use("places")
 		at = fmt.Sprintf("%q", place)
 	}
-	w.add("\t{\n\t\tstatic const char *const opts[] = {")
+	opts, line := "\t\tstatic const char *const opts[] = {\n", "\t\t\t"
 	for _, a := range w.st.Args {
-		if o := a.Key.MountOption(); o != "" {
-			w.add("\t\t\t%q, %q,", o, a.Str)
+		o := a.Key.MountOption()
+		if o == "" {
+			continue
+		}
+		if line += fmt.Sprintf("%q, %s, ", o, strconv.Quote(a.Str)); len(line) > 36 {
+			opts, line = opts+strings.TrimRight(line, " ")+"\n", "\t\t\t"
 		}
 	}
-	actor := w.actor(uint64(w.st.Actor))
-	w.add("\t\t\tNULL\n\t\t};\n")
-	w.add("\t\t%smake_bpffs(%s, %s, opts, %s,\n\t\t      %s);\n\t}\n", w.keeps(), actor, at, w.want, w.quoted())
+	opts += line + "NULL\n\t\t};\n"
+	if w.kselftest != nil && !w.c.Scenario() {
+		w.use("configure variant")
+		opts = w.variantOptions()
+	} else {
+		w.use("configure")
+	}
+	w.add("")
+	if w.frame == turns {
+		w.mountInTurns(opts, at)
+		return nil
+	}
+	w.mountAlone(opts, at)
 	return nil
+}
+
+// mountInTurns makes a bpffs in three turns.
+func (w *writer) mountInTurns(opts, at string) {
+	w.fsInTurns = true
+	actor := w.actor(uint64(w.st.Actor))
+	w.startTurn(actor, uapi.AllCaps)
+	w.add("\t\tshared->fs = syscall(SYS_fsopen, \"bpf\", 0);")
+	w.endTurn()
+	w.startTurn(root, uapi.AllCaps)
+	w.add("%s\n%s\n\t}", opts, w.checked("\t\t", "", "configure(shared->fs, opts)"))
+	if keeps := w.keeps(); keeps != "" {
+		w.startTurn(actor, uapi.AllCaps)
+		w.mounted("\t\t", "shared->fs", at, keeps)
+		w.endTurn()
+	}
+}
+
+// mountAlone makes a bpffs with at most one process besides root's.
+func (w *writer) mountAlone(opts, at string) {
+	child := !isRoot(&w.actors[w.st.Actor])
+	w.use("FS")
+	w.enter(child)
+	w.has(uapi.AllCaps)
+	w.add("\tdup2(syscall(SYS_fsopen, \"bpf\", 0), FS);")
+	w.enter(false)
+	w.has(uapi.AllCaps)
+	w.add("\t{\n%s\n%s\n\t}", opts, w.checked("\t\t", "", "configure(FS, opts)"))
+	if keeps := w.keeps(); keeps != "" {
+		w.enter(child)
+		w.mounted("\t", "FS", at, keeps)
+	}
+}
+
+// mounted keeps the root directory of what a context makes.
+func (w *writer) mounted(in, fs, at, keeps string) {
+	if w.inChild {
+		w.childLocal("int mnt;")
+	} else {
+		w.local("int mnt;")
+	}
+	w.add("%smnt = syscall(SYS_fsmount, %s, 0, 0);", in, fs)
+	if at != "" {
+		w.add("%sif (syscall(SYS_move_mount, mnt, \"\", AT_FDCWD, %s,\n%[1]s\t    4 /* MOVE_MOUNT_F_EMPTY_PATH */))", in, at)
+		w.add("%s\terr(4, \"move_mount\");", in)
+	}
+	w.add("%s%s = openat(mnt, \".\", O_DIRECTORY);\n%[1]sclose(mnt);", in, keeps)
 }
 
 func (w *writer) text(k step.Key) string {
@@ -92,24 +128,29 @@ func (w *writer) text(k step.Key) string {
 	return ""
 }
 
+// send has another process hold the descriptor, too: all share one table of descriptors.
 func (w *writer) send() error {
 	to, _ := w.st.Num(step.KeyTo)
-	w.use("pass")
+	n, _ := w.st.Num(step.KeyHandle)
 	fd := w.fd(step.KeyHandle)
 	if fd == "-1" {
 		return w.refuse("a descriptor that no step makes cannot be passed")
 	}
-	w.add("\tpass(%s, %s, &%s, %s,\n\t     %s);\n", w.actor(uint64(w.st.Actor)), w.actor(to), fd, w.want, w.quoted())
+	keeps := ""
+	if h := (holding{to, step.Handle(n)}); w.want == "0" {
+		keeps = w.variable(h, strings.TrimSuffix(strings.TrimPrefix(fd, w.prefix()), "_fd")) + " = "
+		w.held[h] = true
+	}
+	w.step(nil, nil, keeps+"dup("+fd+")")
 	return nil
 }
 
 func (w *writer) close() error {
-	fd := w.fd(step.KeyHandle)
-	after := ""
-	if fd != "-1" {
-		after = fd + " = -1;"
+	n, _ := w.st.Num(step.KeyHandle)
+	w.step(nil, nil, "close("+w.fd(step.KeyHandle)+")")
+	if w.want == "0" {
+		delete(w.held, holding{uint64(w.st.Actor), step.Handle(n)})
 	}
-	w.step(nil, nil, "close("+fd+")", slices.DeleteFunc([]string{after}, func(s string) bool { return s == "" })...)
 	return nil
 }
 
@@ -118,9 +159,16 @@ func (w *writer) sysctl() error {
 	if v == 1 {
 		return w.refuse("the value 1 would stay until the next boot")
 	}
-	w.use("sysctl")
-	w.add("\tif (turn(BROKER, ALL_CAPS)) {\n\t\twrite_file(SYSCTL, \"%d\");", v)
-	w.add("\t\tcheck(0, %s, %s);\n\t}\n", w.want, w.quoted())
+	call := fmt.Sprintf("dprintf(open(SYSCTL, O_WRONLY), \"%d\")", v)
+	w.add("")
+	if w.frame == turns {
+		w.use("turn", "ALL_CAPS")
+		w.add("\tif (turn(%s, ALL_CAPS)) {\n%s\n\t}", root, w.checked("\t\t", "", call))
+		return nil
+	}
+	w.enter(false)
+	w.has(uapi.AllCaps)
+	w.add("%s", w.checked("\t", "", call))
 	return nil
 }
 
@@ -137,10 +185,7 @@ func (w *writer) bpf(r *request, declared []string) { w.ask(&asked{request: r, d
 
 // ask writes a step that is a call of bpf(2), with what comes before it and after it.
 func (w *writer) ask(a *asked) {
-	cmd := w.enum(&uapi.Cmds, uint32(a.cmd))
-	if n, ok := w.st.Num(step.KeyCommon); ok && n != 0 {
-		cmd += " | " + w.define("BPF_COMMON_ATTRS", "(1U << 16)")
-	}
+	cmd := w.command(a.cmd)
 	attr, last := a.attribute()
 	w.last[a.layout] = max(w.last[a.layout], last)
 	fault, _ := w.st.Num(step.KeyAttr)
@@ -152,11 +197,11 @@ func (w *writer) ask(a *asked) {
 	case step.AttrBeyond:
 		call = "bpf_beyond" + call
 	case step.AttrHuge, step.AttrUnreadable:
-		size := map[step.AttrFault]int{step.AttrHuge: 4097, step.AttrUnreadable: 168}[step.AttrFault(fault)]
-		call, attr, declared = fmt.Sprintf("sys_bpf(%s, NULL, %d)", cmd, size), nil, nil
+		size := map[step.AttrFault]int{step.AttrHuge: 4097, step.AttrUnreadable: wholeAttr}[step.AttrFault(fault)]
+		call, attr, declared = fmt.Sprintf("bpf(%s, NULL, %d)", cmd, size), nil, nil
 		before, after = nil, nil
 	default:
-		call = "sys_bpf" + call
+		call = "bpf" + call
 	}
 	name, _, _ := strings.Cut(call, "(")
 	w.use(name)
@@ -183,6 +228,12 @@ func (r *request) attribute() (lines []string, last int) {
 		last = max(last, i)
 		if v.c != "0" {
 			out = append(out, fmt.Sprintf("\t\t\t.%s = %s,", v.name, v.c))
+		}
+	}
+	if short := strings.Join(append(slices.Clone(out), "\t\t};"), " "); len(out) < 4 {
+		short = strings.ReplaceAll(strings.ReplaceAll(short, "\t\t\t", ""), ", \t\t};", " };")
+		if len(short) < 62 {
+			return []string{short}, last
 		}
 	}
 	return append(out, "\t\t};"), last
@@ -312,19 +363,30 @@ func (w *writer) intBTF() string {
 }
 
 func (w *writer) btfLoad() error {
-	for _, k := range []step.Key{step.KeyField, step.KeyLock} {
-		if _, ok := w.st.Num(k); ok {
-			return w.refuse("a BTF with a special field cannot be written yet")
-		}
+	name, size, declared := "int_btf", "BTF_SIZE", []string(nil)
+	var special *bodies.BTF
+	if f, ok := w.st.Num(step.KeyField); ok {
+		special = bodies.FieldBTF(step.Field(f))
 	}
-	w.use("struct int_btf")
-	name, declared := "int_btf", []string(nil)
-	if _, ok := w.st.Num(step.KeyJunk); ok {
-		name, declared = "junk", []string{"\t\tstruct btf_blob junk = { 0xeba0 };"}
+	if _, ok := w.st.Num(step.KeyLock); ok {
+		special = bodies.LockBTF()
+	}
+	_, junk := w.st.Num(step.KeyJunk)
+	switch {
+	case special != nil && junk:
+		return w.refuse("junk=1 with a special field cannot be written yet")
+	case special != nil:
+		name, declared = "btf", specialBTF(special)
+		size = fmt.Sprint(len(special.Bytes()))
+	default:
+		w.use("struct int_btf")
+	}
+	if junk {
+		name, declared = "junk", []string{"\t\tstruct btf_blob junk = { .magic = 0xeba0 };"}
 	}
 	r := &request{layout: btfLoadAttr, cmd: uapi.BPF_BTF_LOAD}
 	r.set("btf", "(unsigned long)&%s", name)
-	r.set("btf_size", "BTF_SIZE")
+	r.set("btf_size", "%s", size)
 	w.numbers(r, map[step.Key]string{step.KeyLog: "btf_log_level"})
 	w.token(r, "btf_token_fd", "btf_flags", 0)
 	w.bpf(r, declared)

@@ -2,6 +2,7 @@ package repro
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -10,75 +11,155 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// headers are what programs include, with the blocks that need one that not all do. <linux/bpf.h> of any year
-// has struct bpf_insn.
-var headers = []struct {
-	name  string
-	needs []string // one of these blocks; none: all programs
-}{
-	{name: "errno.h"}, {name: "fcntl.h"}, {"grp.h", []string{"new_userns"}}, {name: "sched.h"}, {name: "signal.h"},
-	{"stddef.h", []string{"struct int_btf"}}, {name: "stdio.h"}, {name: "stdlib.h"}, {name: "string.h"},
-	{name: "unistd.h"}, {name: "sys/mman.h"}, {"sys/mount.h", []string{"places"}}, {name: "sys/prctl.h"},
-	{name: "sys/resource.h"}, {"sys/socket.h", []string{"send_fd"}}, {"sys/stat.h", []string{"places", "pin"}},
-	{name: "sys/syscall.h"}, {"sys/utsname.h", []string{"need_release"}}, {name: "sys/wait.h"},
-	{name: "linux/bpf.h"}, {name: "linux/capability.h"},
+// headers are what programs include, with what a program has that needs one. <linux/bpf.h> of any year has struct
+// bpf_insn.
+var headers = []struct{ name, needed string }{
+	{"err.h", `errx?\(`}, {"errno.h", `errno|\bE[A-Z]`}, {"fcntl.h", `O_[A-Z]|AT_FDCWD`}, {"grp.h", `setgroups\(`},
+	{"sched.h", `CLONE_`}, {"signal.h", `SIG[A-Z]`}, {"stddef.h", `offsetof`}, {"stdio.h", `printf\(`},
+	{"stdlib.h", `\bexit\(|malloc|atexit`}, {"string.h", `str[a-z]+\(|memcpy`}, {"unistd.h", `.`},
+	{"sys/mman.h", `mmap\(`}, {"sys/mount.h", `\bmount\(`}, {"sys/prctl.h", `prctl\(`},
+	{"sys/resource.h", `rlimit`}, {"sys/stat.h", `mkdir\(|fchmodat`}, {"sys/syscall.h", `.`},
+	{"sys/utsname.h", `utsname`}, {"sys/wait.h", `wait(pid)?\(`}, {"linux/bpf.h", `.`},
+	{"linux/capability.h", `CAP\(|cap_header`},
 }
 
 // syscallNumbers are of the system calls that old headers lack, in groups that came in one release. They are the
 // same on all architectures but alpha.
-var syscallNumbers = []struct{ names, define string }{
-	{"fsopen fsconfig fsmount move_mount", `#ifndef SYS_fsopen
-#define SYS_move_mount	429
-#define SYS_fsopen	430
-#define SYS_fsconfig	431
-#define SYS_fsmount	432
-#endif
-`},
-	{"pidfd_open pidfd_getfd", `#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_open	434
-#define SYS_pidfd_getfd	438
-#endif
-`},
-}
+var syscallNumbers = [][]struct {
+	name   string
+	number int
+}{{{"fsopen", 430}, {"fsconfig", 431}, {"fsmount", 432}, {"move_mount", 429}}, {{"clone3", 435}}}
+
+// frame is how the processes of a program work together.
+type frame int
+
+const (
+	single frame = iota // one process
+	pair                // root, and a child that root lets go on
+	turns               // several, which take turns
+)
 
 // program puts the parts together.
 func (w *writer) program() string {
 	var b strings.Builder
 	w.title(&b)
-	body := w.main()
+	body := w.parts()
 	b.WriteString("#define _GNU_SOURCE\n")
 	for _, h := range headers {
-		if h.needs == nil || slices.ContainsFunc(h.needs, func(n string) bool { return w.uses[n] }) {
+		if regexp.MustCompile(h.needed).MatchString(body) {
 			fmt.Fprintf(&b, "#include <%s>\n", h.name)
 		}
 	}
-	slices.Sort(w.defines)
-	b.WriteString("\n/* what old headers lack */\n" + strings.Join(w.defines, ""))
-	for _, g := range syscallNumbers {
-		if slices.ContainsFunc(strings.Fields(g.names), func(n string) bool { return w.calls[n] }) {
-			b.WriteString(g.define)
-		}
+	if w.kselftest != nil {
+		b.WriteString("\n#include \"../kselftest_harness.h\"\n")
 	}
-	for _, l := range layouts {
-		if last, ok := w.last[l]; ok {
-			b.WriteString("\n" + l.define(last))
-		}
-	}
-	fmt.Fprintf(&b, "\nenum { %s, NR_ACTORS };\n", strings.Join(w.cast(), ", "))
-	for i := range blocks {
-		if w.uses[blocks[i].name] {
-			b.WriteString("\n" + blocks[i].text)
-		}
+	if lacks := w.lacks(body); lacks != "" {
+		b.WriteString("\n/* what old headers lack */\n" + lacks)
 	}
 	b.WriteString(body)
 	return b.String()
 }
 
+// lacks defines what old headers do not.
+func (w *writer) lacks(body string) string {
+	slices.Sort(w.defines)
+	out := strings.Join(w.defines, "")
+	for _, group := range syscallNumbers {
+		text := ""
+		for _, c := range group {
+			if strings.Contains(body, "SYS_"+c.name+",") {
+				text += fmt.Sprintf("#define SYS_%s\t%d\n", c.name, c.number)
+			}
+		}
+		if text != "" {
+			out += fmt.Sprintf("#ifndef SYS_%s\n%s#endif\n", group[0].name, text)
+		}
+	}
+	return out
+}
+
+// parts are all parts of a program behind what it includes.
+func (w *writer) parts() string {
+	main := ""
+	if w.kselftest != nil {
+		main = w.selftest()
+	} else {
+		main = w.main()
+	}
+	var b strings.Builder
+	above := "\n/* parts of union bpf_attr */\n"
+	for _, l := range layouts {
+		if last, ok := w.last[l]; ok {
+			b.WriteString(above + l.define(last))
+			above = "\n"
+		}
+	}
+	above = "\n"
+	for _, m := range macros {
+		if w.uses[m.name] {
+			b.WriteString(above + m.text)
+			above = ""
+		}
+	}
+	if w.frame == turns {
+		b.WriteString(w.shared())
+	} else if names := w.variables(); names != "" {
+		fmt.Fprintf(&b, "\nstatic int %s;\n", names)
+	}
+	for i := range blocks {
+		if w.uses[blocks[i].name] {
+			b.WriteString("\n" + blocks[i].text)
+		}
+	}
+	b.WriteString(main)
+	return b.String()
+}
+
+// shared declares what the processes of a program that takes turns share.
+func (w *writer) shared() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nenum { %s };\n", strings.Join(w.cast(), ", "))
+	b.WriteString("\n/* What the processes share besides their descriptors. */\nstatic struct {\n\tint turns, differ;\n")
+	if w.fsInTurns {
+		b.WriteString("\tint fs;\t/* the context of a bpffs */\n")
+	}
+	if names := w.variables(); names != "" {
+		fmt.Fprintf(&b, "\tint %s;\n", names)
+	}
+	b.WriteString("} *shared;\n\nstatic int me, turns")
+	for _, f := range w.fixed {
+		b.WriteString(", " + f.name)
+	}
+	b.WriteString(";\n")
+	return b.String()
+}
+
+// variables are the names of the descriptors' variables; those of a program that takes turns are members of what the
+// processes share.
+func (w *writer) variables() string {
+	var names []string
+	for _, name := range w.names {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if w.frame != turns {
+		for _, f := range w.fixed {
+			names = append(names, f.name)
+		}
+		if w.kselftest == nil {
+			names = append(names, "differ")
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 // cast is the names of the processes.
 func (w *writer) cast() []string {
-	out := []string{"BROKER"}
+	out := []string{root}
 	for i := range w.actors {
-		if w.acts[i] {
+		if w.acts[i] && !isRoot(&w.actors[i]) {
 			out = append(out, w.actor(uint64(i)))
 		}
 	}
@@ -86,23 +167,23 @@ func (w *writer) cast() []string {
 }
 
 func (w *writer) title(b *strings.Builder) {
-	fmt.Fprintf(b, "// SPDX-License-Identifier:\n/*\n * %s\n *\n%s", w.c.ID, wrapped(w.c.Group.About))
-	fmt.Fprintf(b, ` *
- * Expected are the answers of Linux %s. Run it as root:
- *
- *	cc -Wall repro.c && ./a.out
- *
- * It exits with 0 if each step gives the expected errno, 1 if one differs, and
- * 4 if the step cannot be asked here; it says why. Nothing is left behind.
-`, w.facts.Release)
+	id := w.c.ID
+	if w.kselftest != nil {
+		id = titleMark
+	}
+	fmt.Fprintf(b, "// SPDX-License-Identifier:\n/*\n * %s\n *\n%s *\n", id, wrapped(w.c.Group.About))
+	if w.kselftest == nil {
+		b.WriteString(wrapped(fmt.Sprintf("Expected are the answers of Linux %s. Run it as root. It exits with 0 if each "+
+			"step gives the expected errno, 1 if one differs, and 4 if the steps cannot be asked here. Nothing is left behind.",
+			w.facts.Release)))
+	} else {
+		b.WriteString(wrapped(fmt.Sprintf("Expected are the answers of Linux %s.", w.facts.Release)))
+	}
 	for _, k := range w.c.Group.Known {
 		fmt.Fprintf(b, " *\n%s", wrapped(knownText(&k)))
 	}
 	if needs := w.needs(); len(needs) > 0 {
-		b.WriteString(" *\n * The kernel needs:\n")
-		for _, n := range needs {
-			fmt.Fprintf(b, " * - %s\n", n)
-		}
+		b.WriteString(" *\n" + wrapped("The kernel needs "+strings.Join(needs, ", ")+"."))
 	}
 	b.WriteString(" */\n")
 }
@@ -142,7 +223,7 @@ func (w *writer) needs() []string {
 
 // wrapped writes a text as lines of a comment.
 func wrapped(text string) string {
-	const width = 76
+	const width = 78
 	var out strings.Builder
 	line := " *"
 	for _, word := range strings.Fields(text) {
@@ -155,33 +236,110 @@ func wrapped(text string) string {
 	return out.String() + line + "\n"
 }
 
-// main writes the variables and the function main.
-func (w *writer) main() string {
-	var b strings.Builder
-	var names []string
-	for _, name := range w.names {
-		if !slices.Contains(names, name+" = -1") {
-			names = append(names, name+" = -1")
+// condition is what ends a program where its question makes no sense.
+type condition struct{ unless, why string }
+
+// conditions are those of the case. A step that reads a variable declares it with w.local.
+func (w *writer) conditions() []condition {
+	var out []condition
+	for _, n := range w.c.Needs() {
+		switch n.Kind {
+		case cases.NeedToken:
+			w.use("bpf")
+			w.enum(&uapi.Cmds, uint32(uapi.BPF_TOKEN_CREATE))
+			w.local("__u32 none[2] = { 0, -1 };\t/* flags, bpffs_fd */")
+			out = append(out, condition{"bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF",
+				"no BPF_TOKEN_CREATE (Linux 6.9)"})
+		case cases.NeedEnum, cases.NeedRelease:
+			if oldest.Less(n.Since) {
+				w.use("older")
+				out = append(out, condition{fmt.Sprintf("older(%d, %d)", n.Since.Major, n.Since.Minor),
+					strings.TrimSpace(fmt.Sprintf("%s needs Linux %s", n.Name, n.Since))})
+			}
 		}
 	}
-	for _, f := range w.fixed {
-		names = append(names, f.name)
+	w.use("SYSCTL")
+	if w.writesSysctl {
+		return append(out, condition{"read(open(SYSCTL, O_RDONLY), &" + w.before() + ", 1) != 1 || " + w.before() + " == '1'",
+			"kernel.unprivileged_bpf_disabled is 1 until the next boot"})
 	}
-	slices.Sort(names)
-	if len(names) > 0 {
-		fmt.Fprintf(&b, "\n/* The descriptors; each process has its own. */\nstatic int %s;\n", strings.Join(names, ", "))
+	w.local("char value;")
+	return append(out, condition{"read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2'",
+		"kernel.unprivileged_bpf_disabled is not 2"})
+}
+
+// before is where a program keeps the value of the sysctl.
+func (w *writer) before() string {
+	switch {
+	case w.kselftest != nil:
+		return "self->sysctl"
+	case w.frame == turns:
+		w.use("restore")
+		return "sysctl_before"
 	}
-	b.WriteString("\nint main(void)\n{\n\tbegin();\n")
-	w.conditions(&b)
-	if w.uses["sysctl"] {
-		b.WriteString("\tkeep_sysctl();\n\twrite_file(SYSCTL, \"2\");\n")
-	} else {
-		w.use("need_sysctl")
-		b.WriteString("\tneed_sysctl();\n")
+	w.local("char before;")
+	return "before"
+}
+
+// local declares a variable of the function main.
+func (w *writer) local(declaration string) {
+	if !slices.Contains(w.locals, declaration) {
+		w.locals = append(w.locals, declaration)
 	}
-	fmt.Fprintf(&b, "\tprintf(\"TAP version 13\\n1..%d\\n\");\n", w.count)
-	if w.uses["send_fd"] {
-		b.WriteString("\tmake_sockets();\n")
+}
+
+// oldest is the oldest kernel that programs are for, and whose header has all older enumerators.
+var oldest = uapi.Release{Major: 5, Minor: 10}
+
+// unbound is the first release that counts the memory of BPF objects to the control group and not to RLIMIT_MEMLOCK.
+var unbound = uapi.Release{Major: 5, Minor: 11}
+
+// main writes the function main, and what stands above it.
+func (w *writer) main() string {
+	body := w.prologue() + w.rootSteps.String() + w.epilogue()
+	conditions := ""
+	for _, c := range w.conditions() {
+		conditions += fmt.Sprintf("\tif (%s)\n\t\terrx(4, %q);\n", c.unless, c.why)
+	}
+	var b strings.Builder
+	if w.frame == pair {
+		fmt.Fprintf(&b, "\nstatic int as_%s(void *arg)\n{\n%s\t(void)arg;\n%s\treturn differ;\n}\n",
+			identifier(w.child().Name), declarations(w.childLocals), w.childSteps.String())
+	}
+	b.WriteString("\nint main(void)\n{\n" + declarations(w.locals))
+	if w.frame != single {
+		b.WriteString("\tsetvbuf(stdout, NULL, _IOLBF, 0);\n")
+	}
+	fmt.Fprintf(&b, "%s\tprintf(\"TAP version 13\\n1..%d\\n\");\n%s}\n", conditions, w.count, body)
+	return b.String()
+}
+
+func declarations(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(lines, func(a, b string) int { return len(b) - len(a) })
+	return "\t" + strings.Join(lines, "\n\t") + "\n\n"
+}
+
+// prologue is what comes before the first step.
+func (w *writer) prologue() string {
+	var b strings.Builder
+	if w.facts.Version().Less(unbound) {
+		w.local("struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };")
+		b.WriteString("\tsetrlimit(RLIMIT_MEMLOCK, &all);\n")
+	}
+	if w.writesSysctl && w.kselftest == nil {
+		if w.frame == turns {
+			b.WriteString("\tatexit(restore_sysctl);\n")
+		}
+		if !w.sysctlFirst {
+			b.WriteString("\tif (dprintf(open(SYSCTL, O_WRONLY), \"2\") < 0)\n\t\terr(4, SYSCTL);\n")
+		}
+	}
+	if w.frame == turns {
+		b.WriteString("\tshared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,\n" +
+			"\t\t      MAP_SHARED | MAP_ANONYMOUS, -1, 0);\n")
 	}
 	if w.uses["places"] {
 		b.WriteString("\tmake_places();\n")
@@ -189,64 +347,69 @@ func (w *writer) main() string {
 	for _, f := range w.fixed {
 		fmt.Fprintf(&b, "\t%s = %s;\n", f.name, f.make)
 	}
+	if w.frame != turns {
+		return b.String()
+	}
 	b.WriteString("\n")
 	for i := range w.actors {
-		if w.actors[i].Parent < 0 && w.acts[i] {
-			w.start(&b, i, "BROKER", 1)
+		if w.actors[i].Parent < 0 && w.acts[i] && !isRoot(&w.actors[i]) {
+			w.start(&b, i, root, 1)
 		}
 	}
-	b.WriteString("\tif (me != BROKER)\n\t\tprctl(PR_SET_PDEATHSIG, SIGKILL);\n\n")
-	b.WriteString(w.steps.String())
-	b.WriteString("\treturn end();\n}\n")
+	b.WriteString("\n")
 	return b.String()
 }
 
-// conditions ends the program where the question makes no sense.
-func (w *writer) conditions(b *strings.Builder) {
-	for _, n := range w.c.Needs() {
-		switch n.Kind {
-		case cases.NeedToken:
-			w.use("need_token")
-			w.enum(&uapi.Cmds, uint32(uapi.BPF_TOKEN_CREATE))
-			b.WriteString("\tneed_token();\n")
-		case cases.NeedEnum, cases.NeedRelease:
-			if !oldest.Less(n.Since) {
-				continue
-			}
-			w.use("need_release")
-			why := strings.TrimSpace(fmt.Sprintf("%s needs Linux %s", n.Name, n.Since))
-			fmt.Fprintf(b, "\tneed_release(%d, %d, %q);\n", n.Since.Major, n.Since.Minor, why)
-		}
+// epilogue is what comes after the last step.
+func (w *writer) epilogue() string {
+	if w.frame == turns {
+		return w.endTurns()
 	}
+	out := ""
+	if w.stopped {
+		out += "\tkill(pid, SIGCONT);\n"
+	}
+	if w.frame == pair {
+		w.local("int status;")
+		out += "\twaitpid(pid, &status, 0);\n"
+	}
+	if w.writesSysctl && w.caps[false] != uapi.AllCaps {
+		out += "\tset_caps(" + w.capsOf(uapi.AllCaps) + ");\n"
+	}
+	switch {
+	case w.kselftest != nil && w.frame == pair:
+		return out + "\tEXPECT_EQ(0, status);\n"
+	case w.kselftest != nil:
+		return out
+	}
+	if w.writesSysctl {
+		out += "\tdprintf(open(SYSCTL, O_WRONLY), \"%c\", before);\n"
+	}
+	if w.frame == single {
+		return out + "\treturn differ;\n"
+	}
+	return out + "\treturn WIFEXITED(status) ? WEXITSTATUS(status) ?: differ : 1;\n"
 }
 
-// oldest is the oldest kernel that programs are for, and whose header has all older enumerators.
-var oldest = uapi.Release{Major: 5, Minor: 10}
+// endTurns has every process live until the last turn is over.
+func (w *writer) endTurns() string {
+	if w.kselftest == nil {
+		w.use("end")
+		return "\treturn end();\n"
+	}
+	w.use("turn", "ALL_CAPS")
+	w.local("int status;")
+	return "\tturn(me, ALL_CAPS);\n\tif (me != ROOT)\n\t\t_exit(0);\n" +
+		"\twhile (wait(&status) > 0)\n\t\tEXPECT_EQ(0, status);\n"
+}
 
 // start writes how an actor's process begins, and those that it starts.
 func (w *writer) start(b *strings.Builder, i int, parent string, depth int) {
 	a := &w.actors[i]
 	in := strings.Repeat("\t", depth)
 	var lines []string
-	add := func(format string, args ...any) { lines = append(lines, in+"\t"+fmt.Sprintf(format, args...)) }
-	switch uid := a.As; {
-	case a.Kind == step.Userns:
-		w.use("new_userns")
-		if uid = a.UID; a.Parent >= 0 {
-			uid = 0
-		}
-		if a.Mounts == step.MountsBefore {
-			add("if (unshare(CLONE_NEWNS))")
-			add("\tfail(\"unshare\");")
-		}
-		add("new_userns(%d, %s);", uid, namespaces(a))
-	case a.Kind == step.Init && a.UID != 0:
-		w.use("become")
-		add("become(%d);", a.UID)
-	case a.As != 0:
-		w.use("become")
-		add("become(%d);", uid)
-		add("prctl(PR_SET_DUMPABLE, 1);")
+	for _, l := range w.identity(a) {
+		lines = append(lines, in+"\t"+l)
 	}
 	var children strings.Builder
 	for j := range w.actors {
@@ -254,6 +417,7 @@ func (w *writer) start(b *strings.Builder, i int, parent string, depth int) {
 			w.start(&children, j, w.actor(uint64(i)), depth+1)
 		}
 	}
+	w.use("start")
 	where := "in the initial namespaces"
 	if a.Kind == step.Joins {
 		where = "in the namespaces of " + w.actors[a.Parent].Name
@@ -261,7 +425,7 @@ func (w *writer) start(b *strings.Builder, i int, parent string, depth int) {
 	call := fmt.Sprintf("me == %s && start(%s)", parent, w.actor(uint64(i)))
 	switch {
 	case len(lines) == 0 && children.Len() == 0:
-		fmt.Fprintf(b, "%sif (%s)\n%s\t; /* %s */\n", in, call, in, where)
+		fmt.Fprintf(b, "%sif (%s) {\n%s\t/* %s */\n%s}\n", in, call, in, where, in)
 	case len(lines) == 1 && children.Len() == 0:
 		fmt.Fprintf(b, "%sif (%s)\n%s\n", in, call, lines[0])
 	default:
@@ -269,8 +433,52 @@ func (w *writer) start(b *strings.Builder, i int, parent string, depth int) {
 	}
 }
 
-func namespaces(a *step.Actor) string {
+// identity is how a process becomes an actor.
+func (w *writer) identity(a *step.Actor) []string {
 	var out []string
+	switch uid := a.As; {
+	case a.Kind == step.Userns:
+		if a.Mounts == step.MountsBefore {
+			out = append(out, "if (unshare(CLONE_NEWNS))", "\terr(4, \"unshare\");")
+		}
+		if w.frame == turns {
+			w.use("new_userns")
+			if uid = a.UID; a.Parent >= 0 {
+				uid = 0
+			}
+			out = append(out, fmt.Sprintf("new_userns(%d, %s);", uid, namespaces(a)))
+			break
+		}
+		out = append(out, onlyUserns(a.UID, namespaces(a))...)
+	case a.Kind == step.Init && a.UID != 0:
+		w.use("become")
+		out = append(out, fmt.Sprintf("become(%d);", a.UID))
+	case a.As != 0:
+		w.use("become")
+		out = append(out, fmt.Sprintf("become(%d);", uid), "prctl(PR_SET_DUMPABLE, 1);")
+	}
+	return out
+}
+
+// onlyUserns has the only process besides root's become root of a new user namespace.
+func onlyUserns(uid uint32, flags string) []string {
+	var out []string
+	user := ""
+	if uid != 0 {
+		user = fmt.Sprintf("setgroups(0, NULL) || setresgid(%d, %[1]d, %[1]d) ||\n"+
+			"\t    setresuid(%[1]d, %[1]d, %[1]d) || ", uid)
+	}
+	out = append(out, "if ("+user+"prctl(PR_SET_DUMPABLE, 1) ||", "    unshare("+flags+") ||",
+		`    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||`)
+	for _, m := range []string{"uid", "gid"} {
+		out = append(out, fmt.Sprintf(`    dprintf(open("/proc/self/%s_map", O_WRONLY), "0 %d 1") < 0 ||`, m, uid))
+	}
+	out[len(out)-1] = strings.TrimSuffix(out[len(out)-1], " ||") + ")"
+	return append(out, "\terr(4, \"make a user namespace\");", "prctl(PR_SET_PDEATHSIG, SIGKILL);")
+}
+
+func namespaces(a *step.Actor) string {
+	out := []string{"CLONE_NEWUSER"}
 	if a.Mounts == step.MountsOwn {
 		out = append(out, "CLONE_NEWNS")
 	}
@@ -279,9 +487,6 @@ func namespaces(a *step.Actor) string {
 	}
 	if a.Apart&step.ApartCgroup != 0 {
 		out = append(out, "CLONE_NEWCGROUP")
-	}
-	if len(out) == 0 {
-		return "0"
 	}
 	return strings.Join(out, " | ")
 }

@@ -44,19 +44,27 @@ func (e *RefusedError) Error() string {
 
 // writer writes one case.
 type writer struct {
-	c       *cases.Case
-	facts   *step.Facts
-	actors  []step.Actor
-	acts    []bool                 // those that are not left out
-	unused  map[*step.Step]bool    // steps of the set-up that make what the case does not need
-	names   map[step.Handle]string // of the descriptors' variables
-	fixed   []fixture              // what root makes before the steps
-	uses    map[string]bool        // blocks
-	calls   map[string]bool        // system calls that old headers have no number of
-	last    map[*layout]int        // the last member that the program needs
-	defines []string               // constants that old headers lack
-	steps   strings.Builder
-	count   int
+	c        *cases.Case
+	facts    *step.Facts
+	cell     step.Cell // the case's own steps
+	cellInfo []cases.StepInfo
+	actors   []step.Actor
+	acts     []bool              // those that are not left out
+	unused   map[*step.Step]bool // steps of the set-up that make what the case does not need
+	names    map[holding]string  // of the descriptors' variables
+	held     map[holding]bool    // what the actors have by now
+	fixed    []fixture           // what root makes before the steps
+	uses     map[string]bool     // blocks
+	last     map[*layout]int     // the last member that the program needs
+	defines  []string            // constants that old headers lack
+	count    int                 // of the steps
+	number   int                 // of the step that is being written
+	only     int                 // the actor besides root
+
+	processes
+	writesSysctl bool
+	sysctlFirst  bool       // the first step writes it
+	kselftest    *kselftest // nil for a plain program
 
 	st   *step.Step // the step that is being written
 	info *cases.StepInfo
@@ -66,44 +74,46 @@ type writer struct {
 // Write writes a case with what the rules say that each step answers on a kernel. The error is a
 // *RefusedError for a case that cannot be written.
 func Write(out io.Writer, c *cases.Case, facts *step.Facts) error {
-	if unmet, refuted := c.Unmet(facts); unmet != nil {
-		return &RefusedError{Case: c.ID, Why: "Linux " + facts.Release + " cannot be asked: " + unmet.String() + refuted}
-	}
 	w := newWriter(c, facts)
-	for _, name := range []string{"fail", "turn", "check", "start", "begin", "end"} {
-		w.use(name)
+	if err := w.write(); err != nil {
+		return err
 	}
-	p := &cases.Player{Facts: facts}
+	_, err := io.WriteString(out, w.program())
+	return err
+}
+
+// write writes the steps.
+func (w *writer) write() error {
+	c := w.c
+	if unmet, refuted := c.Unmet(w.facts); unmet != nil {
+		return &RefusedError{Case: c.ID, Why: "Linux " + w.facts.Release + " cannot be asked: " + unmet.String() + refuted}
+	}
+	p := &cases.Player{Facts: w.facts}
 	expected, err := p.Setup(c.World)
 	if err != nil {
 		return err
 	}
-	cell, info := c.Steps()
 	if err := w.checkActors(); err != nil {
 		return err
 	}
-	w.nameHandles(c.World.Program.Setup, c.World.Info)
-	w.nameHandles(cell, info)
+	w.chooseFrame()
 	if err := w.writeSteps(c.World.Program.Setup, c.World.Info, expected); err != nil {
 		return err
 	}
 	if expected, err = p.Play(c); err != nil {
 		return err
 	}
-	if err := w.writeSteps(cell, info, expected); err != nil {
-		return err
-	}
-	_, err = io.WriteString(out, w.program())
-	return err
+	return w.writeSteps(w.cell, w.cellInfo, expected)
 }
 
 func newWriter(c *cases.Case, facts *step.Facts) *writer {
 	w := &writer{c: c, facts: facts, actors: c.World.Program.Actors,
-		acts: make([]bool, len(c.World.Program.Actors)), names: map[step.Handle]string{},
-		uses: map[string]bool{}, calls: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{}}
+		acts: make([]bool, len(c.World.Program.Actors)), names: map[holding]string{}, held: map[holding]bool{},
+		uses: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{}}
+	w.cell, w.cellInfo = c.Steps()
 	w.findUnused()
 	w.findActors(c.World.Program.Setup, c.World.Info)
-	w.findActors(c.Steps())
+	w.findActors(w.cell, w.cellInfo)
 	return w
 }
 
@@ -118,7 +128,7 @@ func Kept(c *cases.Case) (setup, cell []int) {
 		}
 		return out
 	}
-	return kept(c.World.Program.Setup, c.World.Info), kept(c.Steps())
+	return kept(c.World.Program.Setup, c.World.Info), kept(w.cell, w.cellInfo)
 }
 
 // Chosen is the cases that a user names.
@@ -127,6 +137,7 @@ type Chosen struct {
 	Dir      string      // for a file of each case; "": there is only one case
 	Release  string      // whose answers are expected
 	Facts    *step.Facts // or those of this kernel
+	Format   string      // c, or kselftest: tests of the kernel's own form
 }
 
 // Write writes those of the cases that the user named: a list of cases has their controls, too. The error lists the
@@ -142,14 +153,22 @@ func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
 		}
 		c.Facts = cases.FactsAt(r)
 	}
+	if c.Format != "c" && c.Format != "kselftest" {
+		return usage.Errorf("--format %s: not a format; use c or kselftest", c.Format)
+	}
+	if c.Dir != "" {
+		if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+			return fmt.Errorf("make the directory for the programs: %w", err)
+		}
+	}
+	if c.Format == "kselftest" {
+		return c.writeSelftests(out, list)
+	}
 	if c.Dir == "" && len(list) != 1 {
 		return usage.Errorf("write %d cases as C: --out DIR takes a file of each", len(list))
 	}
 	if c.Dir == "" {
 		return usage.Of(Write(out, list[0], c.Facts))
-	}
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-		return fmt.Errorf("make the directory for the programs: %w", err)
 	}
 	var errs *multierror.Error
 	written := 0
@@ -170,14 +189,6 @@ func (c Chosen) Write(out io.Writer, list []*cases.Case) error {
 
 // FileName is what the file of a case is called.
 func FileName(c *cases.Case) string { return strings.ReplaceAll(c.ID, "/", "-") + ".c" }
-
-func (w *writer) nameHandles(steps []step.Step, info []cases.StepInfo) {
-	for i := range steps {
-		if steps[i].Out != 0 && !w.unused[&steps[i]] {
-			w.names[steps[i].Out] = identifier(info[i].Out) + "_fd"
-		}
-	}
-}
 
 // identifier makes a name of C.
 func identifier(s string) string {
@@ -248,12 +259,6 @@ func (w *writer) leavesOut(s *step.Step, info *cases.StepInfo) bool {
 	return s.Op == step.OpSend && !w.acts[to] || isControl(s, info) || w.unused[s]
 }
 
-// holding is a descriptor of an actor.
-type holding struct {
-	actor  uint64
-	handle step.Handle
-}
-
 // makers are the operations that only make a descriptor.
 var makers = []step.Op{step.OpBPFFS, step.OpTokenCreate, step.OpMapCreate, step.OpProgLoad, step.OpBTFLoad}
 
@@ -268,9 +273,8 @@ func (w *writer) findUnused() {
 			}
 		}
 	}
-	cell, _ := w.c.Steps()
-	for i := range cell {
-		needs(&cell[i])
+	for i := range w.cell {
+		needs(&w.cell[i])
 	}
 	setup := w.c.World.Program.Setup
 	for i := len(setup) - 1; i >= 0; i-- {
@@ -324,10 +328,8 @@ func (w *writer) use(names ...string) {
 			continue
 		}
 		w.uses[name] = true
-		i := slices.IndexFunc(blocks, func(b block) bool { return b.name == name })
-		w.use(blocks[i].uses...)
-		for _, call := range blocks[i].calls {
-			w.calls[call] = true
+		if i := slices.IndexFunc(blocks, func(b block) bool { return b.name == name }); i >= 0 { // or a macro
+			w.use(blocks[i].uses...)
 		}
 	}
 }
@@ -366,34 +368,10 @@ func (w *writer) enum(e *uapi.Enum, v uint32) string {
 	return fmt.Sprint(v)
 }
 
-func (w *writer) actor(i uint64) string { return strings.ToUpper(identifier(w.actors[i].Name)) }
-
-// fd is the descriptor that an argument names, as C.
-func (w *writer) fd(k step.Key) string {
-	h, _ := w.st.Num(k)
-	if name := w.names[step.Handle(h)]; name != "" {
-		return name
+// actor is what C calls the process of an actor.
+func (w *writer) actor(i uint64) string {
+	if isRoot(&w.actors[i]) {
+		return root
 	}
-	return "-1"
-}
-
-// caps writes a set of capabilities as C.
-func (w *writer) caps(s uapi.CapSet) string {
-	const unknown = 1 << 63 // set in "all", or all but some
-	switch {
-	case s == 0:
-		return "0"
-	case s == uapi.AllCaps:
-		return "ALL_CAPS"
-	case s&unknown != 0:
-		return "ALL_CAPS & ~(" + w.caps(^s) + ")"
-	}
-	var out []string
-	for c := uapi.Cap(0); c < 63; c++ {
-		if s.Has(c) {
-			name := w.define(c.String(), fmt.Sprint(uint(c)))
-			out = append(out, "CAP("+strings.TrimPrefix(name, "CAP_")+")")
-		}
-	}
-	return strings.Join(out, " | ")
+	return strings.ToUpper(identifier(w.actors[i].Name))
 }

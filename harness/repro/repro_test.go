@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"tokentest/cases"
@@ -16,9 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// release is the kernel whose answers the tests write.
-// release is a kernel as it boots: AppArmor is the active one of the modules that exclude each other, so that the
-// cases of SELinux are not asked.
+// release is the kernel whose answers the tests write: one as it boots. AppArmor is the active one of the modules that
+// exclude each other, so that the cases of SELinux are not asked.
 var release = func() *step.Facts {
 	f := cases.FactsAt(uapi.Release{Major: 6, Minor: 12})
 	f.LSM = []string{"capability", "landlock", "lockdown", "yama", "apparmor", "bpf"}
@@ -53,7 +54,31 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // mostRefused is how many cases of the default suite may be ones that cannot be written yet.
-const mostRefused = 53
+const mostRefused = 47
+
+// medianLines is how long the program of a cell is.
+const medianLines = 156
+
+// TestSelftests compares tests in the kernel's own form: a matrix whose cells are variants, and a scenario of two
+// processes.
+func TestSelftests(t *testing.T) {
+	list, err := corpus(t).Select([]string{"map_create/*/owner/*/with/hash", "nested_userns"}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = slices.DeleteFunc(list, func(c *cases.Case) bool {
+		return !c.Scenario() && !strings.HasSuffix(c.ID, "/with/hash") // a control
+	})
+	tests, err := Selftests(list, release)
+	if err != nil || len(tests) != 2 {
+		t.Fatalf("%d files, %v", len(tests), err)
+	}
+	for i := range tests {
+		golden(t, tests[i].Name+".kselftest.c", []byte(tests[i].Text))
+	}
+	golden(t, "Makefile", []byte(fragment(tests)))
+	golden(t, "config", []byte(config(tests)))
+}
 
 // TestRefused counts the cases of the default suite that cannot be written. The number must only go down.
 func TestRefused(t *testing.T) {
@@ -62,13 +87,15 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused bytes.Buffer
+	lines := map[bool][]int{} // of the programs of scenarios, and of cells
 	count, asked := 0, 0
 	for _, c := range list {
 		if unmet, _ := c.Unmet(release); unmet != nil || c.UnmetByStep(release) != nil {
 			continue
 		}
 		asked++
-		err := Write(&bytes.Buffer{}, c, release)
+		var b bytes.Buffer
+		err := Write(&b, c, release)
 		var no *RefusedError
 		switch {
 		case errors.As(err, &no):
@@ -76,12 +103,25 @@ func TestRefused(t *testing.T) {
 			fmt.Fprintf(&refused, "%s\t%s\t%s\n", no.Case, no.Step, no.Why)
 		case err != nil:
 			t.Error(err)
+		default:
+			lines[c.Scenario()] = append(lines[c.Scenario()], bytes.Count(b.Bytes(), []byte("\n")))
 		}
 	}
 	if count > mostRefused {
 		t.Errorf("%d of %d cases cannot be written, at most %d may be: the number only goes down", count, asked, mostRefused)
 	}
-	golden(t, "refused.txt", append(fmt.Appendf(nil, "# %d of %d cases\n", count, asked), refused.Bytes()...))
+	head := fmt.Appendf(nil, "# %d of %d cases\n", count, asked)
+	for scenario, of := range map[bool]string{false: "cell", true: "scenario"} {
+		slices.Sort(lines[scenario])
+		n := len(lines[scenario])
+		t.Logf("lines of a %s: median %d, 95 %% %d, longest %d", of, lines[scenario][n/2], lines[scenario][n*95/100],
+			lines[scenario][n-1])
+	}
+	if median := lines[false][len(lines[false])/2]; median > medianLines {
+		t.Errorf("half of the cells have more than %d lines, at most %d may be: programs only become shorter", median,
+			medianLines)
+	}
+	golden(t, "refused.txt", append(head, refused.Bytes()...))
 }
 
 // TestLayouts compares where members stand with the kernel's header.

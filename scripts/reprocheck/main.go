@@ -28,19 +28,28 @@ func main() {
 
 // run compares the run of a directory with what programs printed.
 func run(args []string, in io.Reader, out io.Writer) error {
-	if len(args) != 1 {
-		return fmt.Errorf("usage: reprocheck RUN < OUTPUT")
+	names := len(args) == 2 && args[0] == "-names"
+	if len(args) != 1 && !names {
+		return fmt.Errorf("usage: reprocheck RUN < OUTPUT, or reprocheck -names RUN")
 	}
 	corpus, err := cases.Load(context.Background())
 	if err != nil {
 		return err
 	}
-	r, err := runs.Load(&result.Loader{Worlds: true}, args[0])
+	r, err := runs.Load(&result.Loader{Worlds: true}, args[len(args)-1])
 	if err != nil {
 		return err
 	}
 	if len(r.Kernels) != 1 {
-		return fmt.Errorf("%s: want a run of one kernel", args[0])
+		return fmt.Errorf("%s: want a run of one kernel", args[len(args)-1])
+	}
+	if names {
+		for c := range r.Kernels[0].All() {
+			if len(c.Steps) > 0 {
+				fmt.Fprintln(out, c.ID)
+			}
+		}
+		return nil
 	}
 	return check(observations(r.Kernels[0], corpus), in, out)
 }

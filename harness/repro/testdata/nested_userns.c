@@ -4,17 +4,14 @@
  *
  * A token does not work in a user namespace below its own.
  *
- * Expected are the answers of Linux 6.12. Run it as root:
+ * Expected are the answers of Linux 6.12. Run it as root. It exits with 0 if
+ * each step gives the expected errno, 1 if one differs, and 4 if the steps
+ * cannot be asked here. Nothing is left behind.
  *
- *	cc -Wall repro.c && ./a.out
- *
- * It exits with 0 if each step gives the expected errno, 1 if one differs, and
- * 4 if the step cannot be asked here; it says why. Nothing is left behind.
- *
- * The kernel needs:
- * - BPF_TOKEN_CREATE (Linux 6.9)
+ * The kernel needs BPF_TOKEN_CREATE (Linux 6.9).
  */
 #define _GNU_SOURCE
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -23,12 +20,9 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <linux/bpf.h>
@@ -39,17 +33,15 @@
 #define BPF_TOKEN_CREATE	36
 #define CAP_BPF	39
 #ifndef SYS_fsopen
-#define SYS_move_mount	429
 #define SYS_fsopen	430
 #define SYS_fsconfig	431
 #define SYS_fsmount	432
 #endif
-#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_open	434
-#define SYS_pidfd_getfd	438
+#ifndef SYS_clone3
+#define SYS_clone3	435
 #endif
 
-/* a part of union bpf_attr */
+/* parts of union bpf_attr */
 struct map_create_attr {
 	__u32 map_type, key_size, value_size, max_entries, map_flags;
 	__u32 inner_map_fd, numa_node;
@@ -60,7 +52,6 @@ struct map_create_attr {
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
 
-/* a part of union bpf_attr */
 struct prog_load_attr {
 	__u32 prog_type, insn_cnt;
 	__aligned_u64 insns, license;
@@ -73,15 +64,13 @@ struct prog_load_attr {
 	__aligned_u64 func_info;
 	__u32 func_info_cnt, line_info_rec_size;
 	__aligned_u64 line_info;
-	__u32 line_info_cnt, attach_btf_id, attach_prog_fd;
-	__u32 core_relo_cnt;
+	__u32 line_info_cnt, attach_btf_id, attach_prog_fd, core_relo_cnt;
 	__aligned_u64 fd_array, core_relos;
 	__u32 core_relo_rec_size, log_true_size;
 	__s32 prog_token_fd;
 	__u32 pad;
 };
 
-/* a part of union bpf_attr */
 struct btf_load_attr {
 	__aligned_u64 btf, btf_log_buf;
 	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size;
@@ -89,48 +78,28 @@ struct btf_load_attr {
 	__s32 btf_token_fd;
 };
 
-/* a part of union bpf_attr */
 struct token_create_attr {
 	__u32 flags, bpffs_fd;
 };
 
-enum { BROKER, OWNER, INNER, NR_ACTORS };
-
 #define ALL_CAPS	(~0ULL)
 #define CAP(name)	(1ULL << CAP_##name)
+#define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
 
-/* What the processes share. */
+enum { ROOT, OWNER, INNER };
+
+/* What the processes share besides their descriptors. */
 static struct {
-	pid_t pid[NR_ACTORS];
-	int turns, steps;	/* that are done */
-	int differ;		/* steps with another errno than expected */
-	int fd, err;		/* from one turn of a step to the next */
+	int turns, differ;
+	int fs;	/* the context of a bpffs */
+	int b_fd, inner_b_fd, inner_t_fd, t_fd;
 } *shared;
 
 static int me, turns;
 
-static void fail(const char *what)
+static int bpf(int cmd, const void *attr, unsigned int size)
 {
-	printf("Bail out! %s: %s\n", what, strerror(errno));
-	exit(4);
-}
-
-static void skip(const char *why)
-{
-	printf("1..0 # SKIP %s\n", why);
-	exit(4);
-}
-
-/* Wait for earlier turns, and end if another process failed. */
-static void wait_for(int earlier)
-{
-	int status;
-
-	while (__atomic_load_n(&shared->turns, __ATOMIC_ACQUIRE) < earlier) {
-		if (waitpid(-1, &status, WNOHANG) > 0 && status)
-			exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
-		usleep(200);
-	}
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 static void set_caps(__u64 caps)
@@ -140,53 +109,33 @@ static void set_caps(__u64 caps)
 	};
 	struct __user_cap_data_struct data[2];
 
-	if (syscall(SYS_capget, &head, data))
-		fail("capget");
+	syscall(SYS_capget, &head, data);
 	data[0].effective = data[0].permitted & caps;
-	data[1].effective = data[1].permitted & (caps >> 32);
+	data[1].effective = data[1].permitted & caps >> 32;
 	if (syscall(SYS_capset, &head, data))
-		fail("capset");
+		err(4, "capset");
 }
 
-/* Is it this process's turn? Then it has exactly these capabilities. */
-static int turn(int actor, __u64 caps)
+/* Fork, and share the descriptors with the child. */
+static pid_t fork_files(void)
 {
-	turns++;
-	if (me != actor)
-		return 0;
-	wait_for(turns - 1);
-	set_caps(caps);
-	return 1;
+	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
+	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
+
+	if (pid < 0)
+		err(4, "clone3");
+	return pid;
 }
 
-static void done(void)
+/* Only root may delegate. */
+static int configure(int fs, const char *const *opts)
 {
-	__atomic_store_n(&shared->turns, turns, __ATOMIC_RELEASE);
-}
-
-static int check(int ret, int want, const char *text)
-{
-	int got = ret < 0 ? errno : 0;
-	int differs = want >= 0 && got != want;
-
-	printf("%sok %d - %s # got %d, expected %d\n",
-	       differs ? "not " : "", ++shared->steps, text, got, want);
-	shared->differ += differs;
-	done();
-	return ret;
-}
-
-static int sys_bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
-}
-
-static void need_token(void)
-{
-	__u32 attr[] = { 0, -1 };	/* flags, bpffs_fd */
-
-	if (sys_bpf(BPF_TOKEN_CREATE, attr, sizeof(attr)) < 0 && errno != EBADF)
-		skip("no BPF_TOKEN_CREATE (Linux 6.9)");
+	for (; *opts; opts += 2)
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
+			    opts[0], opts[1], 0))
+			return -1;
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
+		       NULL, 0);
 }
 
 /* The BTF of int; Documentation/bpf/btf.rst */
@@ -202,226 +151,123 @@ static const struct btf_blob {
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
 
-static void write_file(const char *path, const char *text)
+/* Is it this process's turn? Then it has exactly these capabilities. */
+static int turn(int actor, __u64 caps)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int status;
 
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		fail(path);
-	close(fd);
-}
-
-static int sock[NR_ACTORS][2];
-
-static void make_sockets(void)
-{
-	int i;
-
-	for (i = 0; i < NR_ACTORS; i++)
-		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-			       sock[i]))
-			fail("socketpair");
-}
-
-static int send_fd(int to, int fd)
-{
-	char byte = 0, control[CMSG_SPACE(sizeof(fd))] = { 0 };
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	return sendmsg(sock[to][0], &msg, 0);
-}
-
-static int recv_fd(void)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	int fd;
-
-	if (recvmsg(sock[me][1], &msg, MSG_CMSG_CLOEXEC) < 0 ||
-	    !CMSG_FIRSTHDR(&msg))
-		fail("recvmsg");
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
-/* Pass a descriptor to another process, which has it under the same name. */
-static void pass(int from, int to, int *fd, int want, const char *text)
-{
-	if (turn(from, ALL_CAPS)) {
-		shared->err = send_fd(to, *fd) < 0 ? errno : 0;
-		done();
+	turns++;
+	if (me != actor)
+		return 0;
+	while (__atomic_load_n(&shared->turns, __ATOMIC_ACQUIRE) < turns - 1) {
+		if (waitpid(-1, &status, WNOHANG) > 0 && status)
+			exit(4);	/* another process failed */
+		usleep(100);
 	}
-	if (turn(to, ALL_CAPS)) {
-		if (!shared->err)
-			*fd = recv_fd();
-		errno = shared->err;
-		check(errno ? -1 : 0, want, text);
-	}
+	set_caps(caps);
+	return 1;
 }
 
-/* Only the broker may delegate. */
-static int configure(int fs, const char *const *opts)
+static void done(void)
 {
-	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
-			return errno;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0) ? errno : 0;
+	__atomic_store_n(&shared->turns, turns, __ATOMIC_RELEASE);
 }
 
-/* A bpffs of an actor's user namespace; its root directory is returned. */
-static int make_bpffs(int actor, const char *at, const char *const *opts,
-		      int want, const char *text)
+static int check(int step, int ret, int want, const char *text)
 {
-	int pidfd, mnt, fs, root = -1;
+	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
 
-	if (turn(actor, ALL_CAPS)) {
-		shared->fd = syscall(SYS_fsopen, "bpf", 1 /* CLOEXEC */);
-		done();
-	}
-	if (turn(BROKER, ALL_CAPS)) {
-		pidfd = syscall(SYS_pidfd_open, shared->pid[actor], 0);
-		fs = syscall(SYS_pidfd_getfd, pidfd, shared->fd, 0);
-		if (fs < 0)
-			fail("fsopen");
-		shared->err = configure(fs, opts);
-		close(fs);
-		close(pidfd);
-		done();
-	}
-	if (turn(actor, ALL_CAPS)) {
-		mnt = syscall(SYS_fsmount, shared->fd, 1 /* CLOEXEC */, 0);
-		if (mnt >= 0 && at &&
-		    syscall(SYS_move_mount, mnt, "", AT_FDCWD, at,
-			    4 /* MOVE_MOUNT_F_EMPTY_PATH */))
-			fail("move_mount");
-		if (mnt >= 0)
-			root = openat(mnt, ".", O_DIRECTORY | O_CLOEXEC);
-		close(mnt);
-		close(shared->fd);
-		errno = shared->err;
-		check(errno ? -1 : root, want, text);
-	}
-	return root;
+	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
+	       text, got, want);
+	shared->differ |= bad;
+	done();
+	return ret;
 }
 
-static void need_sysctl(void)
-{
-	int fd = open("/proc/sys/kernel/unprivileged_bpf_disabled", O_RDONLY);
-	char value = 0;
-
-	if (read(fd, &value, 1) != 1 || value != '2')
-		skip("kernel.unprivileged_bpf_disabled is not 2");
-	close(fd);
-}
-
-/* Enter a user namespace whose root is user @uid of the one before. */
+/* Become root of a new user namespace, who is user @uid outside of it. */
 static void new_userns(unsigned int uid, int flags)
 {
-	char map[32];
-
-	if (uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
-		    setresuid(uid, uid, uid)))
-		fail("setresuid");
-	prctl(PR_SET_DUMPABLE, 1);	/* to write the maps */
-	if (unshare(CLONE_NEWUSER | flags))
-		fail("unshare");
-	snprintf(map, sizeof(map), "0 %u 1", uid);
-	write_file("/proc/self/setgroups", "deny");
-	write_file("/proc/self/uid_map", map);
-	write_file("/proc/self/gid_map", map);
+	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
+		     setresuid(uid, uid, uid))) ||
+	    prctl(PR_SET_DUMPABLE, 1) ||	/* to write the maps */
+	    unshare(flags) ||
+	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
+	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 %u 1", uid) < 0 ||
+	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 %u 1", uid) < 0)
+		err(4, "make a user namespace");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Start a process. All processes go through the same turns. */
+/* Start a process. All processes take the same turns. */
 static int start(int actor)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		fail("fork");
-	if (pid)
+	if (fork_files())
 		return 0;
+	alarm(60);
 	me = actor;
-	shared->pid[me] = getpid();
 	return 1;
 }
 
 /* Every process lives until the last turn is over. */
 static int end(void)
 {
-	wait_for(turns);
-	if (me != BROKER)
+	turn(me, ALL_CAPS);
+	if (me != ROOT)
 		_exit(0);
 	while (wait(NULL) > 0)
 		;
-	return shared->differ ? 1 : 0;
+	return shared->differ;
 }
-
-static void begin(void)
-{
-	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
-
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	alarm(60);
-	setrlimit(RLIMIT_MEMLOCK, &all);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || geteuid())
-		fail("start as root");
-}
-
-/* The descriptors; each process has its own. */
-static int b_fd = -1, t_fd = -1;
 
 int main(void)
 {
-	begin();
-	need_token();
-	need_sysctl();
+	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
+	char value;
+	int mnt;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
+	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
+		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
 	printf("TAP version 13\n1..9\n");
-	make_sockets();
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (me == BROKER && start(OWNER)) {
-		new_userns(1000, CLONE_NEWNS);
+	if (me == ROOT && start(OWNER)) {
+		new_userns(1000, CLONE_NEWUSER | CLONE_NEWNS);
 		if (me == OWNER && start(INNER))
-			new_userns(0, CLONE_NEWNS);
+			new_userns(0, CLONE_NEWUSER | CLONE_NEWNS);
 	}
-	if (me != BROKER)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 
-	{
+
+	if (turn(OWNER, ALL_CAPS)) {
+		shared->fs = syscall(SYS_fsopen, "bpf", 0);
+		done();
+	}
+	if (turn(ROOT, ALL_CAPS)) {
 		static const char *const opts[] = {
-			"delegate_cmds", "any",
-			"delegate_maps", "any",
-			"delegate_progs", "any",
-			"delegate_attachs", "any",
+			"delegate_cmds", "any", "delegate_maps", "any",
+			"delegate_progs", "any", "delegate_attachs", "any",
 			NULL
 		};
 
-		b_fd = make_bpffs(OWNER, NULL, opts, 0,
+		check(1, configure(shared->fs, opts), 0,
 		      "owner bpffs cmds=any maps=any progs=any attachs=any -> b");
+	}
+	if (turn(OWNER, ALL_CAPS)) {
+		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
+		shared->b_fd = openat(mnt, ".", O_DIRECTORY);
+		close(mnt);
+		done();
 	}
 
 	if (turn(OWNER, ALL_CAPS)) {
 		struct token_create_attr attr = {
-			.bpffs_fd = b_fd,
+			.bpffs_fd = shared->b_fd,
 		};
 
-		t_fd = check(sys_bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
+		shared->t_fd = check(2, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
 		      "owner token_create bpffs=b -> t");
 	}
 
@@ -432,18 +278,20 @@ int main(void)
 			.value_size = 8,
 			.max_entries = 1,
 			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = t_fd,
+			.map_token_fd = shared->t_fd,
 		};
 
-		check(sys_bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), 0,
+		check(3, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), 0,
 		      "owner map_create type=stack_trace token=t caps=CAP_BPF");
 	}
 
-	pass(OWNER, INNER, &t_fd, 0,
-	     "owner send t inner");
+	if (turn(OWNER, ALL_CAPS))
+		check(4, shared->inner_t_fd = dup(shared->t_fd), 0,
+		      "owner send t inner");
 
-	pass(OWNER, INNER, &b_fd, 0,
-	     "owner send b inner");
+	if (turn(OWNER, ALL_CAPS))
+		check(5, shared->inner_b_fd = dup(shared->b_fd), 0,
+		      "owner send b inner");
 
 	if (turn(INNER, ALL_CAPS)) {
 		struct map_create_attr attr = {
@@ -452,10 +300,10 @@ int main(void)
 			.value_size = 8,
 			.max_entries = 1,
 			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = t_fd,
+			.map_token_fd = shared->inner_t_fd,
 		};
 
-		check(sys_bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), EPERM,
+		check(6, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), EPERM,
 		      "inner map_create type=stack_trace token=t");
 	}
 
@@ -471,10 +319,10 @@ int main(void)
 			.license = (unsigned long)"GPL",
 			.prog_flags = BPF_F_TOKEN_FD,
 			.expected_attach_type = BPF_XDP,
-			.prog_token_fd = t_fd,
+			.prog_token_fd = shared->inner_t_fd,
 		};
 
-		check(sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), EPERM,
+		check(7, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), EPERM,
 		      "inner prog_load type=xdp attach=xdp token=t");
 	}
 
@@ -483,21 +331,20 @@ int main(void)
 			.btf = (unsigned long)&int_btf,
 			.btf_size = BTF_SIZE,
 			.btf_flags = BPF_F_TOKEN_FD,
-			.btf_token_fd = t_fd,
+			.btf_token_fd = shared->inner_t_fd,
 		};
 
-		check(sys_bpf(BPF_BTF_LOAD, &attr, sizeof(attr)), EPERM,
+		check(8, bpf(BPF_BTF_LOAD, &attr, sizeof(attr)), EPERM,
 		      "inner btf_load token=t");
 	}
 
 	if (turn(INNER, ALL_CAPS)) {
 		struct token_create_attr attr = {
-			.bpffs_fd = b_fd,
+			.bpffs_fd = shared->inner_b_fd,
 		};
 
-		check(sys_bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), EPERM,
+		check(9, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), EPERM,
 		      "inner token_create bpffs=b");
 	}
-
 	return end();
 }

@@ -1,0 +1,117 @@
+package bodies
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"tokentest/cases/step"
+)
+
+// BTF is types and strings, which become a BTF object: Documentation/bpf/btf.rst.
+type BTF struct {
+	Types []uint32
+	Notes []string // what each type is; a type begins at each start
+	Strs  string
+	start []int
+}
+
+// Numbers of include/uapi/linux/btf.h.
+const (
+	btfMagic   = 0xeb9f
+	btfHeader  = 24 // bytes
+	int32Len   = 4
+	kindShift  = 24
+	kindInt    = 1
+	kindPtr    = 2
+	kindStruct = 4
+	kindFunc   = 12
+	kindProto  = 13
+	kindTag    = 18
+
+	signedInt32 = 1<<24 | 32 // BTF_INT_SIGNED, 32 bits
+)
+
+// Start reports which type begins at a word, "" for none.
+func (b *BTF) Start(word int) string {
+	for i, at := range b.start {
+		if at == word {
+			return b.Notes[i]
+		}
+	}
+	return ""
+}
+
+// add adds a type, with what it is.
+func (b *BTF) add(note string, words ...uint32) {
+	b.start = append(b.start, len(b.Types))
+	b.Notes = append(b.Notes, fmt.Sprintf("%d: %s", len(b.Notes)+1, note))
+	b.Types = append(b.Types, words...)
+}
+
+// str is where a name stands in the strings.
+func (b *BTF) str(name string) uint32 {
+	return uint32(strings.Index(b.Strs, "\x00"+name+"\x00") + 1)
+}
+
+// Bytes frames the types and strings.
+func (b *BTF) Bytes() []byte {
+	size := len(b.Types) * int32Len
+	out := binary.NativeEndian.AppendUint16(nil, btfMagic)
+	out = append(out, 1, 0) // version, flags
+	for _, n := range []int{btfHeader, 0, size, size, len(b.Strs)} {
+		out = binary.NativeEndian.AppendUint32(out, uint32(n))
+	}
+	for _, n := range b.Types {
+		out = binary.NativeEndian.AppendUint32(out, n)
+	}
+	return append(out, b.Strs...)
+}
+
+// IntBTF is the smallest BTF that a map can name: type 1 is int.
+func IntBTF() *BTF {
+	b := &BTF{Strs: "\x00int\x00"}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	return b
+}
+
+// LockBTF describes a value with a special field, as type step.LockType.
+func LockBTF() *BTF {
+	b := &BTF{Strs: "\x00int\x00bpf_spin_lock\x00val\x00value\x00lock\x00"}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("struct bpf_spin_lock { int val; }", b.str("bpf_spin_lock"), kindStruct<<kindShift|1, 4, b.str("val"), 1, 0)
+	b.add("struct value { struct bpf_spin_lock lock; }", b.str("value"), kindStruct<<kindShift|1, 4, b.str("lock"), 2, 0)
+	return b
+}
+
+// FuncBTF describes "int prog(struct xdp_md *ctx)", a global function, as type step.FuncType: what an ext program and
+// its target share.
+func FuncBTF() *BTF {
+	const global = 1
+	b := &BTF{Strs: "\x00int\x00xdp_md\x00ctx\x00prog\x00"}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("struct xdp_md", b.str("xdp_md"), kindStruct<<kindShift, 24)
+	b.add("a pointer to it", 0, kindPtr<<kindShift, 2)
+	b.add("int (ctx)", 0, kindProto<<kindShift|1, 1, b.str("ctx"), 3)
+	b.add("prog", b.str("prog"), kindFunc<<kindShift|global, 4)
+	return b
+}
+
+// FieldBTF describes a value with another special field, as type step.LockType. The kernel knows most fields by the
+// name and the size of their struct, and a pointer to an object of its own by the tag of its type.
+func FieldBTF(f step.Field) *BTF {
+	s := step.FieldShapes[f]
+	b := &BTF{Strs: "\x00int\x00" + s.Struct + "\x00val\x00value\x00field\x00kptr_untrusted\x00"}
+	size, held := s.Size, uint32(2)
+	if f == step.FieldKptr {
+		size, held = 4, 5
+	}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("struct "+s.Struct, b.str(s.Struct), kindStruct<<kindShift|1, size, b.str("val"), 1, 0)
+	b.add("struct value", b.str("value"), kindStruct<<kindShift|1, s.Size, b.str("field"), held, 0)
+	if f == step.FieldKptr {
+		b.add("the tag", b.str("kptr_untrusted"), kindTag<<kindShift, 2)
+		b.add("a pointer to it", 0, kindPtr<<kindShift, 4)
+	}
+	return b
+}

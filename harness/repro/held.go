@@ -1,0 +1,123 @@
+package repro
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokentest/cases/step"
+	"tokentest/cases/uapi"
+	"tokentest/harness/bodies"
+)
+
+// typeOf is the type of the object that a handle is, by the step that makes it; 0 if none of the case does.
+func (w *writer) typeOf(h step.Handle) uint64 {
+	for _, s := range slices.Concat(w.c.World.Program.Setup, []step.Step(w.cell)) {
+		if s.Out == h {
+			n, _ := s.Num(step.KeyType)
+			return n
+		}
+	}
+	return 0
+}
+
+// handle is the argument that most operations are about.
+func (w *writer) handle() step.Handle {
+	n, _ := w.st.Num(step.KeyHandle)
+	return step.Handle(n)
+}
+
+// reopen opens the file of a descriptor again.
+func (w *writer) reopen() error {
+	w.use("reopen")
+	w.step(nil, nil, "reopen("+w.fd(step.KeyHandle)+")")
+	return nil
+}
+
+// freeze writes BPF_MAP_FREEZE.
+func (w *writer) freeze() error {
+	r := &request{layout: elemAttr, cmd: uapi.BPF_MAP_FREEZE}
+	r.set("map_fd", "%s", w.fd(step.KeyHandle))
+	w.bpf(r, nil)
+	return nil
+}
+
+// element writes what the guest does about the element under key 0: it puts one there first.
+func (w *writer) element() error {
+	if uapi.MapType(w.typeOf(w.handle())) == uapi.BPF_MAP_TYPE_PROG_ARRAY {
+		return w.refuse("an element that is a program cannot be written yet")
+	}
+	do, _ := w.st.Num(step.KeyDo)
+	cmd := map[step.Do]uapi.Cmd{step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM,
+		step.DoDelete: uapi.BPF_MAP_DELETE_ELEM}[step.Do(do)]
+	fd := w.fd(step.KeyHandle)
+	a := &asked{declared: []string{"\t\tchar key[64] = { 0 }, value[4096] = { 1 };"}}
+	members := []string{"map_fd", fd, "key", "(unsigned long)key"}
+	if cmd == uapi.BPF_MAP_DELETE_ELEM {
+		a.declared = []string{"\t\tchar key[64] = { 0 };"}
+	} else {
+		members = append(members, "value", "(unsigned long)value")
+	}
+	a.of(elemAttr, members...)
+	a.cmd = cmd
+	if cmd != uapi.BPF_MAP_UPDATE_ELEM {
+		w.use("store")
+		w.last[elemAttr] = max(w.last[elemAttr], lastOf(elemAttr, "value"))
+		a.before = []string{"store(" + fd + ");"}
+	}
+	w.ask(a)
+	return nil
+}
+
+// batchOf writes a batch command about a map of the case.
+func (w *writer) batchOf() error {
+	do, _ := w.st.Num(step.KeyDo)
+	cmd := map[step.Batch]uapi.Cmd{
+		step.BatchUpdate: uapi.BPF_MAP_UPDATE_BATCH, step.BatchLookup: uapi.BPF_MAP_LOOKUP_BATCH,
+		step.BatchDelete: uapi.BPF_MAP_DELETE_BATCH, step.BatchTake: uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH}[step.Batch(do)]
+	a := &asked{}
+	w.batchRequest(a, cmd, w.fd(step.KeyHandle))
+	a.cmd = cmd
+	w.ask(a)
+	return nil
+}
+
+// runProg writes one run of a program. What a syscall program returns is the answer.
+func (w *writer) runProg() error {
+	if f, _ := w.st.Num(step.KeyAttr); f != 0 {
+		return w.refuse("attr= cannot be written yet")
+	}
+	packet := uapi.ProgType(w.typeOf(w.handle())) != uapi.BPF_PROG_TYPE_SYSCALL
+	w.use("run_prog")
+	w.last[testAttr] = max(w.last[testAttr], lastOf(testAttr, "repeat"))
+	w.enum(&uapi.Cmds, uint32(uapi.BPF_PROG_TEST_RUN))
+	size := 0
+	if packet {
+		size = 64
+	}
+	w.step(nil, nil, fmt.Sprintf("run_prog(%s, %d)", w.fd(step.KeyHandle), size))
+	return nil
+}
+
+// specialBTF declares a BTF with a special field in a map's value.
+func specialBTF(b *bodies.BTF) []string {
+	out := []string{
+		"\t\tstatic const struct {", "\t\t\t__u16 magic;", "\t\t\t__u8 version, flags;",
+		"\t\t\t__u32 hdr_len, type_off, type_len, str_off, str_len;",
+		fmt.Sprintf("\t\t\t__u32 types[%d];", len(b.Types)), fmt.Sprintf("\t\t\tchar strs[%d];", len(b.Strs)),
+		"\t\t} btf = {", fmt.Sprintf("\t\t\t0xeb9f, 1, 0, 24, 0, %d, %[1]d, %d, {", 4*len(b.Types), len(b.Strs)),
+	}
+	line := ""
+	for i, n := range b.Types {
+		if note := b.Start(i); note != "" {
+			if line != "" {
+				out = append(out, line)
+			}
+			out, line = append(out, "\t\t\t\t/* "+note+" */"), "\t\t\t\t"
+		}
+		line += num(uint64(n)) + ", "
+	}
+	out = append(out, strings.TrimSuffix(line, " "))
+	text := strings.TrimSuffix(b.Strs, "\x00") // C adds it
+	return append(out, fmt.Sprintf("\t\t\t}, \"%s\"", strings.ReplaceAll(text, "\x00", `\0`)), "\t\t};")
+}
