@@ -94,7 +94,7 @@ func (g *agent) serve() error {
 		case wire.KindBye:
 			g.dismiss()
 			return g.done()
-		case wire.KindFile, wire.KindExec, wire.KindInput, wire.KindSignal:
+		case wire.KindFile, wire.KindExec, wire.KindInput, wire.KindSignal, wire.KindModule:
 			err = g.program(kind, payload)
 		default:
 			err = fmt.Errorf("unexpected %s record from the host", kind)

@@ -25,6 +25,7 @@ type guestProgram struct {
 	input chan []byte
 	proc  *os.Process
 	tty   *os.File
+	found chan *wire.ModuleAnswer // from the host
 }
 
 // program does what a record about a program says.
@@ -43,6 +44,8 @@ func (g *agent) program(kind wire.Kind, payload []byte) error {
 			g.input <- append([]byte(nil), payload...)
 		}
 		return nil
+	case wire.KindModule:
+		return g.moduleAnswer(payload)
 	}
 	var s wire.Signal
 	if err := wire.DecodeJSON(payload, &s); err != nil {
@@ -74,6 +77,7 @@ func (g *agent) exec(e *wire.Exec) error {
 	if err := makeDirs(e); err != nil {
 		return g.tellExit(&wire.Exit{Error: err.Error()})
 	}
+	g.offerModules()
 	s, err := newStdio(e.TTY)
 	if err != nil {
 		return g.tellExit(&wire.Exit{Error: err.Error()})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -52,11 +51,11 @@ func (s moduleSet) order(want []string) (names, absent []string, err error) {
 			absent = append(absent, name)
 			return nil
 		}
-		depends, err := dependencies(s[name])
+		facts, err := readFacts(bytes.NewReader(s[name]), name)
 		if err != nil {
 			return fmt.Errorf("read module %s: %w", name, err)
 		}
-		for _, d := range depends {
+		for _, d := range facts.Depends {
 			if err := visit(d); err != nil {
 				return err
 			}
@@ -70,28 +69,6 @@ func (s moduleSet) order(want []string) (names, absent []string, err error) {
 		}
 	}
 	return names, absent, nil
-}
-
-// dependencies reads depends= of .modinfo, which scripts/mod/modpost writes.
-func dependencies(module []byte) ([]string, error) {
-	e, err := elf.NewFile(bytes.NewReader(module))
-	if err != nil {
-		return nil, err
-	}
-	section := e.Section(".modinfo")
-	if section == nil {
-		return nil, errors.New("no .modinfo section")
-	}
-	info, err := section.Data()
-	if err != nil {
-		return nil, err
-	}
-	for tag := range bytes.SplitSeq(info, []byte{0}) {
-		if list, ok := bytes.CutPrefix(tag, []byte("depends=")); ok && len(list) > 0 {
-			return strings.Split(moduleName(string(list)), ","), nil
-		}
-	}
-	return nil, nil
 }
 
 // moduleName is the kernel's name of a module, which can differ from its file's name.

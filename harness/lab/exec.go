@@ -90,7 +90,7 @@ func (t *trial) exec(ctx context.Context, p *Program, out *Ended) (exit vm.Exit,
 	if s.m, err = t.launch(inner, dir, cmp.Or(t.lab.Deadline, programDeadline)); err == nil {
 		x = executor{
 			session: s, p: p, w: wire.NewWriter(s.m.Control()),
-			window: make(chan struct{}, wire.InputWindow), over: make(chan struct{}),
+			window: make(chan struct{}, wire.InputWindow), over: make(chan struct{}), modules: t.modules(inner),
 		}
 		if s.wrong = x.converse(); s.wrong != nil {
 			stop(s.wrong)
@@ -132,6 +132,7 @@ type executor struct {
 	over    chan struct{} // closed once the program has ended
 	exit    *wire.Exit
 	back    *os.File // the file that the guest is sending back
+	modules *modules
 }
 
 // converse sends the program and passes on its output until the machine ends.
@@ -190,6 +191,13 @@ func (x *executor) record(kind wire.Kind, payload []byte) error {
 		return nil
 	case wire.KindFile:
 		return x.fetch(payload)
+	case wire.KindModule:
+		var q wire.ModuleRequest
+		if err := wire.DecodeJSON(payload, &q); err != nil {
+			return err
+		}
+		go x.module(q.Name) // it may have to be fetched first
+		return nil
 	case wire.KindExit:
 		return x.ended(payload)
 	case wire.KindDone:

@@ -64,6 +64,18 @@ func TestExec(t *testing.T) {
 	}
 }
 
+// TestModuleOnDemand: the guest's question for a module is answered, also where the kernel has none.
+func TestModuleOnDemand(t *testing.T) {
+	l := newLab(t, "module")
+	p, out, _ := scripted(t, "sleep 1")
+	if _, err := l.Exec(t.Context(), "bzImage", p); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"why":"the kernel's modules are not known"}`; out.String() != want {
+		t.Errorf("the answer is %q, want %q", out, want)
+	}
+}
+
 // TestExecEnds: how a machine ends under a program, and what that says about both.
 func TestExecEnds(t *testing.T) {
 	for _, tt := range []struct {

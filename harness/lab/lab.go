@@ -219,12 +219,17 @@ type Variant struct {
 	Build kernel.BuildOptions
 }
 
-// Resolve finds or builds a kernel as a run does.
-func (l *Lab) Resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
-	o := kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build,
+// kernelOptions say how a kernel is found; ref is what the progress names.
+func (l *Lab) kernelOptions(ref string) kernel.Options {
+	return kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build,
 		Step: func(text string) {
 			l.progress(Progress{Kernel: ref, Stage: "resolve", Doing: cmp.Or(text, "finding the kernel")})
 		}}
+}
+
+// Resolve finds or builds a kernel as a run does.
+func (l *Lab) Resolve(ctx context.Context, ref string) (*kernel.Kernel, error) {
+	o := l.kernelOptions(ref)
 	if v, ok := l.Variants[ref]; ok {
 		o.Build = v.Build
 		return kernel.Resolve(ctx, v.Ref, o)

@@ -30,6 +30,25 @@ type Terminal struct {
 	Cols uint16 `json:"cols"`
 }
 
+// ModuleRequest asks for a kernel module, by its name or an alias.
+type ModuleRequest struct {
+	Name string `json:"name"`
+}
+
+// ModuleAnswer is what to load for it, in order. The host has sent the files before. It is found and empty if the kernel
+// has the module built in.
+type ModuleAnswer struct {
+	Found bool         `json:"found,omitempty"`
+	Load  []ModuleFile `json:"load,omitempty"`
+	Why   string       `json:"why,omitempty"` // it is not found
+}
+
+// ModuleFile is the file of a module in the guest.
+type ModuleFile struct {
+	Path string `json:"path"`
+	Soft bool   `json:"soft,omitempty"` // the others work without it
+}
+
 // Exit is how a program ended.
 type Exit struct {
 	Code   int    `json:"code"`

@@ -49,10 +49,12 @@ const (
 	// For a benchmark.
 	KindMeasure // from the host: measure the costs of the guest's own work
 	KindCosts   // the answer: Costs
+
+	KindModule // from the guest: a ModuleRequest of a program or its kernel; from the host: the ModuleAnswer
 )
 
 var kindNames = [...]string{"", "world", "cells", "bye", "hello", "stage", "begin", "setup", "end", "fault", "done",
-	"file", "exec", "input", "signal", "output", "taken", "alive", "exit", "measure", "costs"}
+	"file", "exec", "input", "signal", "output", "taken", "alive", "exit", "measure", "costs", "module"}
 
 // String returns the record's name.
 func (k Kind) String() string {

@@ -26,6 +26,9 @@ func main() {
 	if guest.IsOwnProgram() {
 		os.Exit(guest.OwnProgram())
 	}
+	if guest.IsModprobe() {
+		os.Exit(guest.Modprobe(os.Args[1:]))
+	}
 	if guest.IsActor() {
 		runActor()
 		return

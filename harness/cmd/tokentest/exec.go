@@ -86,7 +86,8 @@ ended if that does not end it within a second (ten after SIGQUIT).
 Mounted are proc, sysfs, devtmpfs, bpffs, cgroup2, securityfs, debugfs, tracefs
 and tmpfs; the loopback device is up, and there is no other network. The machine has
 a host name, the users root and nobody, localhost, /var/tmp, and the kernel's
-configuration in /boot, if it is known.
+configuration in /boot, if it is known. Modules of a packaged kernel, a tree or this
+host's kernel are loaded when the kernel or modprobe asks for one.
 
 With --parse the program's output is read as KTAP, TAP, test2json or go test -v
 and each test in it becomes a case of a run with a report like any other.
