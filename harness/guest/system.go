@@ -27,6 +27,7 @@ func prepareForPrograms(root string) {
 			os.Remove(link)
 			os.Symlink(to, link)
 		}
+		makeStaticNodes()
 		os.Chmod("/dev/pts/ptmx", 0o666)
 		os.Chmod("/dev/shm", 0o1777)
 		raiseLoopback()
@@ -42,6 +43,29 @@ func prepareForPrograms(root string) {
 	for _, dir := range []string{"/dev", "/proc", "/sys", "/tmp", "/run"} {
 		os.MkdirAll(root+dir, 0o755)
 		unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, "")
+	}
+}
+
+// staticNodes are the devices that a system has before their driver is loaded, because opening one loads it: those that
+// include/linux/miscdevice.h and Documentation/admin-guide/devices.txt number and kmod's static nodes name.
+var staticNodes = []struct {
+	name         string
+	mode         uint32
+	major, minor uint32
+}{
+	{"btrfs-control", 0o600, 10, 234}, {"cuse", 0o600, 10, 203}, {"fuse", 0o666, 10, 229},
+	{"loop-control", 0o660, 10, 237}, {"mapper/control", 0o600, 10, 236}, {"net/tun", 0o666, 10, 200},
+	{"ppp", 0o600, 108, 0}, {"uhid", 0o600, 10, 239}, {"uinput", 0o600, 10, 223},
+	{"vfio/vfio", 0o666, 10, 196}, {"vhost-net", 0o660, 10, 238}, {"vhost-vsock", 0o660, 10, 241},
+}
+
+// makeStaticNodes makes those that the kernel has not made, and gives all the usual modes.
+func makeStaticNodes() {
+	for _, n := range staticNodes {
+		path := "/dev/" + n.name
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		unix.Mknod(path, unix.S_IFCHR|n.mode, int(unix.Mkdev(n.major, n.minor)))
+		os.Chmod(path, os.FileMode(n.mode)) // also one that the kernel made, as udev does
 	}
 }
 
