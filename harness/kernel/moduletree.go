@@ -398,8 +398,8 @@ func readTree(dir string) (*ModuleTree, error) {
 	return t, nil
 }
 
-// Find returns what modprobe(8) loads for a name or an alias, in order, and whether there is anything: the list is empty
-// for what the image has built in.
+// Find returns what modprobe(8) loads for a name or an alias, in order, and whether there is anything: the list is
+// empty for what the image has built in.
 func (t *ModuleTree) Find(name string) (steps []LoadStep, ok bool) {
 	var found []string
 	plain := moduleName(name)

@@ -49,16 +49,18 @@ var want = map[string]string{
 func (w *world) modular(release, version string) {
 	base := "lib/modules/" + release
 	w.publish("trixie", "linux-image-"+release, version, nil, map[string][]byte{
-		"boot/vmlinuz-" + release:                 bzImage(release),
-		"boot/config-" + release:                  []byte("CONFIG_MODULES=y\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n"),
-		base + "/modules.builtin":                 []byte("kernel/fs/ext4/ext4.ko\nkernel/fs/jbd2/jbd2.ko\n"),
-		base + "/kernel/net/veth.ko.xz":           xzPacked(w.t, moduleOf("alias=rtnl-link-veth", "depends=")),
-		base + "/kernel/net/nft_nat.ko.zst":       zstdPacked(w.t, moduleOf("alias=nft-chain-[0-9]*-nat", "depends=nf_tables")),
-		base + "/kernel/net/nf_tables.ko":         moduleOf(),
-		base + "/kernel/lib/odd-helper.ko":        moduleOf(),
-		base + "/kernel/lib/crc.ko":               moduleOf(),
-		base + "/kernel/drivers/virtio/virtio.ko": moduleOf("alias=pci:v00001AF4d*", "depends=odd-helper,jbd2", "softdep=pre: crc"),
-		base + "/kernel/drivers/other/other.ko":   []byte("not even ELF"),
+		"boot/vmlinuz-" + release:       bzImage(release),
+		"boot/config-" + release:        []byte("CONFIG_MODULES=y\nCONFIG_VIRTIO_PCI=y\nCONFIG_VIRTIO_CONSOLE=y\n"),
+		base + "/modules.builtin":       []byte("kernel/fs/ext4/ext4.ko\nkernel/fs/jbd2/jbd2.ko\n"),
+		base + "/kernel/net/veth.ko.xz": xzPacked(w.t, moduleOf("alias=rtnl-link-veth", "depends=")),
+		base + "/kernel/net/nft_nat.ko.zst": zstdPacked(w.t,
+			moduleOf("alias=nft-chain-[0-9]*-nat", "depends=nf_tables")),
+		base + "/kernel/net/nf_tables.ko":  moduleOf(),
+		base + "/kernel/lib/odd-helper.ko": moduleOf(),
+		base + "/kernel/lib/crc.ko":        moduleOf(),
+		base + "/kernel/drivers/virtio/virtio.ko": moduleOf("alias=pci:v00001AF4d*", "depends=odd-helper,jbd2",
+			"softdep=pre: crc"),
+		base + "/kernel/drivers/other/other.ko": []byte("not even ELF"),
 	})
 }
 
@@ -69,7 +71,8 @@ func TestModulesOfPackage(t *testing.T) {
 	k := w.resolve("deb:6.12")
 	offline := w.opts
 	offline.Offline = true
-	if _, err := k.AllModules(t.Context(), offline); !errors.Is(err, ErrNoModules) || !strings.Contains(err.Error(), "--offline") {
+	_, err := k.AllModules(t.Context(), offline)
+	if !errors.Is(err, ErrNoModules) || !strings.Contains(err.Error(), "--offline") {
 		t.Errorf("offline: %v", err)
 	}
 	for _, o := range []Options{w.opts, offline} {

@@ -250,8 +250,17 @@ func (r *repo) am(ctx context.Context, ref, base string, files []string, o Optio
 		fmt.Fprintf(h, "%d\n", len(text))
 		h.Write(text)
 	}
+	io.WriteString(h, arrangement)
 	name := "refs/tokentest/" + hex.EncodeToString(h.Sum(nil))[:24]
 	if _, err := r.git(ctx, "rev-parse", "--verify", "--quiet", name); err != nil {
+		dir, err := os.MkdirTemp(r.dir, trialPrefix)
+		if err != nil {
+			return nil, fmt.Errorf("read the patches: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		if files, err = r.arrange(ctx, ref, dir, files); err != nil {
+			return nil, err
+		}
 		if err := r.try(ctx, base, files); err != nil {
 			return nil, err
 		}

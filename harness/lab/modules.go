@@ -68,7 +68,8 @@ func (x *executor) findModule(name string) *wire.ModuleAnswer {
 func (x *executor) sendModule(path string, data []byte) error {
 	for first := true; first || len(data) > 0; first = false {
 		n := min(len(data), wire.MaxFileData)
-		if err := x.write(wire.KindFile, wire.EncodeFile(&wire.File{Path: path, Mode: 0o644, More: !first, Data: data[:n]})); err != nil {
+		f := &wire.File{Path: path, Mode: 0o644, More: !first, Data: data[:n]}
+		if err := x.write(wire.KindFile, wire.EncodeFile(f)); err != nil {
 			return err
 		}
 		data = data[n:]
