@@ -42,7 +42,7 @@ FROM_SOURCE := $(SERIES)$(filter src:% git:%,$(KERNEL))$(findstring +,$(KERNEL))
 WHICH = $(if $(SERIES),series $(SERIES) --base '$(if $(KDIR),git:$(KDIR)$(HASH)$(BASE),$(KERNEL))',run --kernel '$(KERNEL)')
 
 setup: ## install what is missing: QEMU, and a compiler if KERNEL is built from source
-	@scripts/setup.sh
+	@scripts/setup.sh --kernel '$(KERNEL)'
 	@$(if $(FROM_SOURCE),scripts/setup-build.sh)
 
 vmtest: setup build ## boot KERNEL and run CASES on it; installs what is missing first

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs QEMU for x86 if it is missing, and checks the Go version. Usage: scripts/setup.sh [COMMAND...]: it also installs
-# each COMMAND that is missing, from the package of that name. It asks no question, and prints nothing if nothing is
-# missing. Exit status: 0 nothing is missing, 3 something is missing and could not be installed.
+# Installs QEMU if it is missing, and checks the Go version. Usage: scripts/setup.sh [--kernel REF] [COMMAND...]: QEMU is that
+# of the architecture in REF (deb:6.12/ARCH), or else of this host. It also installs each COMMAND that is missing, from the
+# package of that name. It asks no question, and prints nothing if nothing is missing. Exit status: 0 nothing is missing,
+# 3 something is missing and could not be installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,30 +17,59 @@ elif ! lines=$(go list -m 2>&1); then
 	exit 3
 fi
 
+arch=$(uname -m)
+if [ "${1-}" = --kernel ]; then
+	case $2 in
+	deb:*/*)
+		arch=${2#*/}
+		arch=${arch%%:*}
+		;;
+	esac
+	shift 2
+fi
+
+# qemu DISTRIBUTION...: QEMU's program and package, from the table of harness/arch; of several distributions the first
+# one that has a row. An architecture without a row has none: tokentest says so.
+qemu() {
+	for id in "$@"; do
+		while read -r names program of package; do
+			case ",$names," in *",$arch,"*) if [ "$id" = "$of" ]; then
+				echo "$program $package"
+				return
+			fi ;; esac
+		done <harness/arch/packages.txt
+	done
+}
+program=$(qemu debian)
+program=${program% *}
+
 missing=
-for command in qemu-system-x86_64 "$@"; do
+for command in $program "$@"; do
 	command -v "$command" >/dev/null || missing="$missing $command"
 done
 if [ -z "$missing" ]; then
 	exit 0
 fi
 
-# packages QEMU-PACKAGE: the packages of the missing commands.
+# packages DISTRIBUTION: the packages of the missing commands.
 packages() {
+	# shellcheck source=/dev/null # it is the host's
+	version=$(. "${OS_RELEASE:-/etc/os-release}" 2>/dev/null && echo "${VERSION_ID-}") || version=
+	package=$(qemu "$1$version" "$1")
 	for command in $missing; do
-		if [ "$command" = qemu-system-x86_64 ]; then printf ' %s' "$1"; else printf ' %s' "$command"; fi
+		if [ "$command" = "$program" ]; then printf ' %s' "${package#* }"; else printf ' %s' "$command"; fi
 	done
 }
 if command -v apt-get >/dev/null; then
-	install="apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends$(packages qemu-system-x86)"
+	install="apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends$(packages debian)"
 elif command -v dnf >/dev/null; then
-	install="dnf -qy install$(packages qemu-system-x86-core)"
+	install="dnf -qy install$(packages fedora)"
 elif command -v pacman >/dev/null; then
-	install="pacman -Sy --noconfirm$(packages qemu-system-x86)"
+	install="pacman -Sy --noconfirm$(packages arch)"
 elif command -v zypper >/dev/null; then
-	install="zypper -nq install$(packages qemu-x86)"
+	install="zypper -nq install$(packages suse)"
 else
-	say "missing:$missing; install it (qemu-system-x86_64 is QEMU's system emulator for x86)"
+	say "missing:$missing; install it ($program is QEMU's system emulator)"
 	exit 3
 fi
 

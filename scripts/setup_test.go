@@ -13,7 +13,7 @@ import (
 func world(t *testing.T, commands map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "dirname", "sed", "true"} {
+	for _, name := range []string{"sh", "dirname", "sed", "true", "uname"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -64,15 +64,31 @@ func TestSetup(t *testing.T) {
 		{"jq and QEMU", map[string]string{"go": here, "dnf": record, "id": root}, 0,
 			[]string{"ran dnf -qy install qemu-system-x86-core jq"}},
 		{"jq is there", map[string]string{"go": here, "qemu-system-x86_64": here, "jq": here}, 0, nil},
+		{"kernel deb:6.12/arm64", map[string]string{"go": here, "qemu-system-x86_64": here, "apt-get": record, "id": root}, 0,
+			[]string{"ran apt-get -qy install --no-install-recommends qemu-system-arm"}},
+		{"kernel deb:7.3/aarch64:arm64-16k", map[string]string{"go": here, "qemu-system-aarch64": here}, 0, nil},
+		{"kernel deb:6.12/s390x", map[string]string{"go": here, "apt-get": record, "id": root}, 0,
+			[]string{"ran apt-get -qy install --no-install-recommends qemu-system-misc"}},
+		{"jq for kernel deb:6.12/s390x", map[string]string{"go": here, "dnf": record, "id": root}, 0,
+			[]string{"ran dnf -qy install qemu-system-s390x-core jq"}},
+		{"kernel deb:6.12/vax", map[string]string{"go": here}, 0, nil},
+		{"kernel a/b", map[string]string{"go": here, "qemu-system-x86_64": here}, 0, nil},
 		{"unknown", map[string]string{"go": here, "id": root}, 3, []string{"setup: missing: qemu-system-x86_64; install it"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command("./setup.sh")
+			if _, ref, ok := strings.Cut(tt.name, "kernel "); ok {
+				cmd.Args = append(cmd.Args, "--kernel", ref)
+			}
 			if strings.HasPrefix(tt.name, "jq") {
 				cmd.Args = append(cmd.Args, "jq")
 			}
-			cmd.Env = []string{"PATH=" + world(t, tt.commands)}
+			release := filepath.Join(t.TempDir(), "os-release")
+			if err := os.WriteFile(release, []byte("ID=debian\nVERSION_ID=\"12\"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Env = []string{"PATH=" + world(t, tt.commands), "OS_RELEASE=" + release}
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			if err != nil && !errors.As(err, &exit) {

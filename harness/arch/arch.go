@@ -7,6 +7,13 @@
 // Start with All; Find looks up a name.
 package arch
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
 // Arch is an architecture.
 type Arch struct {
 	Name    string   // Debian's name, which is also that of a reference
@@ -26,17 +33,23 @@ type Arch struct {
 	// Channel are the options that a virtio-serial port needs, and the module of each.
 	Channel []Module
 
+	// Exchange128 is what tells that a CPU exchanges 16 bytes at once, without which kmalloc_nolock has no memory for an
+	// arena: a word of "isa" in /proc/cpuinfo. "" is every CPU, and Never is none.
+	Exchange128 string
+	// JITLimit is the memory for compiled programs (bpf_jit_alloc_exec_limit) where it is small; 0 is not known.
+	JITLimit int
 	// BypassSpecV4 says that bpf_jit_bypass_spec_v4 is always true, on kernels that have the function.
 	BypassSpecV4 bool
 }
 
 // QEMU is how QEMU is called.
 type QEMU struct {
-	Program  string
-	Packages map[string]string // by distribution, of the program
-	Machine  string            // under TCG
-	CPU      string            // under TCG
-	KVM      string            // the machine under KVM; "" is the same
+	Program string
+	// Packages have the program, by distribution: the ID of os-release, and with its VERSION_ID where a release differs.
+	Packages map[string]string
+	Machine  string // under TCG
+	CPU      string // under TCG
+	KVM      string // the machine under KVM; "" is the same
 	// BigPages is the CPU model under TCG for a kernel whose pages are larger than 4 KiB; "" is the same.
 	BigPages string
 	// Console is the device of the kernel's log, for the character device console.
@@ -63,6 +76,15 @@ type Image struct {
 	Direct bool
 }
 
+// Never is what no CPU of an architecture has.
+const Never = "never"
+
+// Exchanges128 reports whether a CPU whose /proc/cpuinfo has such a line "isa" exchanges 16 bytes at once.
+func (a *Arch) Exchanges128(isa string) bool {
+	return a.Exchange128 == "" || slices.Contains(strings.FieldsFunc(isa, func(r rune) bool { return r == '_' || r == ' ' }),
+		a.Exchange128)
+}
+
 // Kind is a format of images.
 type Kind string
 
@@ -84,6 +106,9 @@ const (
 	emAArch64 = 183
 	emRISCV   = 243
 )
+
+// misc is Debian's package of what has no package of its own.
+const misc = "qemu-system-misc"
 
 var (
 	serial = []string{"-serial", "chardev:console"}
@@ -140,7 +165,7 @@ var s390x = Arch{
 	Linux: "s390", Dir: "s390", Config: "s390", ELF: emS390,
 	QEMU: QEMU{
 		Program: "qemu-system-s390x",
-		Packages: map[string]string{"debian": "qemu-system-misc", "fedora": "qemu-system-s390x-core",
+		Packages: map[string]string{"debian": "qemu-system-s390x", "debian 12": misc, "fedora": "qemu-system-s390x-core",
 			"arch": "qemu-system-s390x", "suse": "qemu-s390x", "alpine": "qemu-system-s390x"},
 		Machine: "s390-ccw-virtio", CPU: "qemu",
 		Console: []string{"-device", "sclpconsole,chardev=console"}, TTY: "ttysclp0", Early: "earlyprintk=sclp",
@@ -151,20 +176,21 @@ var s390x = Arch{
 	Channel: []Module{{"S390_GUEST", "virtio_ccw"}, {"VIRTIO_CONSOLE", "virtio_console"}},
 }
 
-// riscv64 has its JIT compiler off at boot (no ARCH_WANT_DEFAULT_BPF_JIT).
+// riscv64 has its JIT compiler off at boot (no ARCH_WANT_DEFAULT_BPF_JIT), and BPF_JIT_REGION_SIZE for its programs.
 var riscv64 = Arch{
 	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
 	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,
 	QEMU: QEMU{
 		Program: "qemu-system-riscv64",
-		Packages: map[string]string{"debian": "qemu-system-misc", "fedora": "qemu-system-riscv-core",
+		Packages: map[string]string{"debian": "qemu-system-riscv", "debian 12": misc, "fedora": "qemu-system-riscv-core",
 			"arch": "qemu-system-riscv", "suse": "qemu-extra", "alpine": "qemu-system-riscv64"},
 		Machine: "virt", CPU: "rv64", Console: serial, TTY: "ttyS0", Early: "earlycon=sbi", Port: "virtio-serial-pci",
 		Args: []string{"sysctl.net.core.bpf_jit_enable=1"},
 	},
 	Flavour: "riscv64", Suffix: []string{"riscv64"},
-	Image:   Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw},
-	Channel: pci,
+	Image:       Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw},
+	Channel:     pci,
+	Exchange128: "zacas", JITLimit: 128 << 20,
 }
 
 // ppc64el boots with QEMU's own firmware (x-vof), because the other one takes seconds. The capabilities are those that
@@ -181,8 +207,9 @@ var ppc64el = Arch{
 		Console: []string{"-device", "spapr-vty,chardev=console"}, TTY: "hvc0", Port: "virtio-serial-pci",
 	},
 	Flavour: "powerpc64le", Suffix: []string{"powerpc64le", "powerpc64le-64k"},
-	Image:   Image{Target: "vmlinux", Path: "vmlinux", Kind: Vmlinux},
-	Channel: pci,
+	Image:       Image{Target: "vmlinux", Path: "vmlinux", Kind: Vmlinux},
+	Channel:     pci,
+	Exchange128: Never,
 }
 
 // All are the architectures. The first one is that of kernels and records that name none.
@@ -252,3 +279,24 @@ func OfConfig(name string) *Arch {
 }
 
 func (a *Arch) String() string { return a.Name }
+
+// Package is the package of a distribution that has the program, "" if it is not known. version is its VERSION_ID.
+func (q *QEMU) Package(distribution, version string) string {
+	if name := q.Packages[distribution+" "+version]; name != "" {
+		return name
+	}
+	return q.Packages[distribution]
+}
+
+// Lines is the table of QEMU's packages for scripts/setup.sh: the names of an architecture, the program, the
+// distribution with or without its version, and the package.
+func Lines() string {
+	var out strings.Builder
+	for _, a := range All {
+		for _, id := range slices.Sorted(maps.Keys(a.QEMU.Packages)) {
+			names := strings.Join(slices.Concat([]string{a.Name}, a.Aliases), ",")
+			fmt.Fprintln(&out, names, a.QEMU.Program, strings.ReplaceAll(id, " ", ""), a.QEMU.Packages[id])
+		}
+	}
+	return out.String()
+}

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"go/version"
 	"os"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/builtin"
 	"tokentest/harness/child"
 	"tokentest/harness/kernel"
@@ -40,8 +42,8 @@ type Finding struct {
 func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Finding {
 	out := []Finding{
 		{What: "version", State: strings.TrimPrefix(builtin.Of().String(), "tokentest ")},
-		tool(ctx, "qemu-system-x86_64", "--version", true,
-			"apt-get install qemu-system-x86, or scripts/setup.sh of a checkout"),
+		tool(ctx, own.QEMU.Program, "--version", true, qemuFix(own, "apt-get install ")+", or scripts/setup.sh of a checkout"),
+		foreign(ctx),
 	}
 	out = append(out, agentOf(ctx, images.Options{Source: agent}, cacheDir)...)
 	out = append(out,
@@ -52,6 +54,43 @@ func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Find
 		out = append(out, packages(ctx, cacheDir, cacheErr))
 	}
 	return append(out, kvm(cacheDir), cache(cacheDir, cacheErr), compilers(ctx))
+}
+
+// qemuFix installs QEMU for an architecture: command is that of Debian.
+func qemuFix(of *arch.Arch, command string) string {
+	id, version := distribution()
+	if how, known := installers[id]; known && id != "debian" {
+		command = how.command + " "
+	} else {
+		id = "debian"
+	}
+	return command + of.QEMU.Package(id, version)
+}
+
+// foreign says kernels of which other architectures can be run. Nobody needs all of them, so that Install leaves them out.
+func foreign(ctx context.Context) Finding {
+	f := Finding{What: "other architectures"}
+	var there, lost, fixes []string
+	for _, of := range arch.All {
+		if of == own {
+			continue
+		}
+		if tool(ctx, of.QEMU.Program, "--version", false, "x").Fix == "" {
+			there = append(there, of.Name)
+			continue
+		}
+		lost = append(lost, of.QEMU.Program)
+		fixes = append(fixes, fmt.Sprintf("for %s %s", of, qemuFix(of, "apt-get install ")))
+	}
+	f.State = "kernels of " + strings.Join(there, ", ") + " can be run"
+	if len(there) == 0 {
+		f.State = "no kernels of another can be run"
+	}
+	if len(lost) > 0 {
+		f.State += "; no " + strings.Join(lost, ", ")
+		f.Fix = strings.Join(fixes, "; ") + "; make vmtest KERNEL=deb:6.12/ARCH does so"
+	}
+	return f
 }
 
 // packages says where deb: references come from.

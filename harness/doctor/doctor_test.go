@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -40,11 +41,11 @@ func TestInstalls(t *testing.T) {
 		{What: "kernel build", Fix: "x", packages: []string{"flex", "bc"}}}
 	for id, want := range map[string]string{"debian": "apt-get install -y qemu-system-x86 dpkg flex bc",
 		"fedora": "dnf install -y qemu-system-x86-core dpkg", "": ""} {
-		if got := installs(list, id); got != want {
+		if got := installs(list, id, "12"); got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
 	}
-	if got := installs(list[1:2], "debian"); got != "" {
+	if got := installs(list[1:2], "debian", "12"); got != "" {
 		t.Errorf("nothing is missing: %q", got)
 	}
 }
@@ -201,5 +202,18 @@ func TestTool(t *testing.T) {
 		if f := tool(t.Context(), name, "--version", true, "install it"); f.Fix != "install it" || f.State == "" {
 			t.Errorf("%s: got %+v", name, f)
 		}
+	}
+}
+
+// What other architectures lack is named with its package, and is not part of what a run needs.
+func TestForeign(t *testing.T) {
+	hostWith(t, arch.All[1].QEMU.Program)
+	f := foreign(t.Context())
+	if f.Needed || !strings.Contains(f.State, arch.All[1].Name) || !strings.Contains(f.State, "no ") || f.Fix == "" ||
+		strings.Contains(f.Fix, " "+arch.All[1].Name+" ") {
+		t.Errorf("%+v", f)
+	}
+	if got := installs([]Finding{f}, "debian", "12"); got != "" {
+		t.Errorf("installs %q", got)
 	}
 }
