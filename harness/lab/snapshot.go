@@ -9,9 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -37,7 +39,8 @@ func (t *trial) machine(ctx context.Context, dir string) *vm.Machine {
 	if t.lab.Debug != nil {
 		m.Debug = filepath.Join(dir, "gdb")
 		m.Append = append(m.Append, "nokaslr")
-		t.lab.Debug(fmt.Sprintf("gdb %s -ex 'target remote %s'", cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
+		t.lab.Debug(fmt.Sprintf("%s %s -ex 'target remote %s'", debugger(t.kernel.Arch),
+			cmp.Or(t.kernel.Vmlinux(), "VMLINUX"), m.Debug))
 	}
 	hidden := t.lab.Console != nil && t.lab.Snapshot == AutoRestore // the console would lack the boot
 	if t.lab.Snapshot != NeverRestore && t.lab.Debug == nil && !hidden {
@@ -197,4 +200,12 @@ func (s *session) firstRecord() ([]byte, error) {
 	var frame bytes.Buffer
 	err = wire.NewWriter(&frame).Write(kind, payload)
 	return frame.Bytes(), err
+}
+
+// debugger is the program that knows the machine code of an architecture.
+func debugger(of *arch.Arch) string {
+	if arch.Or(of) == arch.Find(runtime.GOARCH) {
+		return "gdb"
+	}
+	return "gdb-multiarch"
 }
