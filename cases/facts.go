@@ -9,6 +9,7 @@ import (
 	"tokentest/cases/sim"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 )
 
 // FactsAt describes a mainline kernel of a release without booting one, with
@@ -44,6 +45,7 @@ const (
 	NeedGuards  NeedKind = "mitigations"
 	NeedType    NeedKind = "type"
 	NeedSetting NeedKind = "setting"
+	NeedArena   NeedKind = "arena"
 )
 
 // String names the need as a reason for a skip.
@@ -69,6 +71,8 @@ func (n Need) String() string {
 		return "the kernel's BTF has no " + n.Name
 	case NeedSetting:
 		return fmt.Sprintf("%s is not %s", n.Name, n.values())
+	case NeedArena:
+		return "the kernel has no arena on this CPU, which does not exchange 16 bytes at once (kmalloc_nolock)"
 	}
 	return string(n.Kind)
 }
@@ -108,6 +112,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 		return !slices.Contains(f.TypesOff, n.Name), ""
 	case NeedSetting:
 		return n.checkSetting(f)
+	case NeedArena:
+		return n.checkArena(f)
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
@@ -128,6 +134,17 @@ func (n Need) checkConfig(f *step.Facts) (met bool, refuted string) {
 		return false, fmt.Sprintf("CONFIG_%s is set, and %s", n.Name, missing)
 	}
 	return met, ""
+}
+
+// checkArena refutes a kernel that refused an arena on a CPU that has what arenas need.
+func (n Need) checkArena(f *step.Facts) (met bool, refuted string) {
+	if met, _ = (Need{Kind: NeedConfig, Name: "BPF_JIT"}).checkConfig(f); f.NoArena == "" || !met {
+		return true, "" // that need says why
+	}
+	if of := arch.Find(f.Machine); of == nil || of.Exchanges128(f.ISA) {
+		return false, fmt.Sprintf("the kernel refused an arena with %s, although the CPU exchanges 16 bytes at once", f.NoArena)
+	}
+	return false, ""
 }
 
 // missing says which part of the option the running kernel does not have, or "".

@@ -202,3 +202,25 @@ func TestDrift(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// A CPU without a 16-byte exchange may have no arena. Elsewhere a kernel without one is at fault, unless it has no JIT.
+func TestNeedArena(t *testing.T) {
+	for _, tt := range []struct {
+		f       step.Facts
+		met, no bool
+	}{
+		{step.Facts{}, true, false},
+		{step.Facts{Machine: "x86_64", NoArena: "ENOMEM"}, false, true},
+		{step.Facts{NoArena: "ENOMEM"}, false, true},
+		{step.Facts{Machine: "s390x", NoArena: "EOPNOTSUPP", ConfigOff: []string{"BPF_JIT"}}, true, false},
+		{step.Facts{Machine: "ppc64le", NoArena: "ENOMEM"}, false, false},
+		{step.Facts{Machine: "riscv64", ISA: "rv64imafdch_zba", NoArena: "EOPNOTSUPP"}, false, false},
+		{step.Facts{Machine: "riscv64", ISA: "rv64imafdch_zacas", NoArena: "EOPNOTSUPP"}, false, true},
+		{step.Facts{Machine: "riscv64", ISA: "rv64imafdch_zba"}, true, false},
+	} {
+		met, refuted := Need{Kind: NeedArena}.Check(&tt.f)
+		if met != tt.met || (refuted != "") != tt.no {
+			t.Errorf("%+v: met %v, refuted %q", tt.f, met, refuted)
+		}
+	}
+}

@@ -94,10 +94,14 @@ func bodyNeeds(s *step.Step) []Need {
 	return out
 }
 
-// configNeeds are the configuration symbols of a list.
+// configNeeds are the needs of a list of configuration symbols, in which step.NeedsArena may stand.
 func configNeeds(list string) []Need {
 	var out []Need
 	for _, name := range strings.Fields(list) {
+		if name == step.NeedsArena {
+			out = append(out, Need{Kind: NeedArena})
+			continue
+		}
 		out = append(out, Need{Kind: NeedConfig, Name: name})
 	}
 	return out

@@ -41,6 +41,9 @@ func (c *Case) UnmetByStep(f *step.Facts) *Need {
 	return nil
 }
 
+// lacks are the kinds of needs that a step alone can have.
+var lacks = []NeedKind{NeedConfig, NeedType, NeedLSM, NeedArena}
+
 // unmetOfStep returns the first of a step's options, types and security modules that the kernel does not have.
 func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	needs := StepNeeds(s)
@@ -51,7 +54,7 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 	}
 	needs = slices.DeleteFunc(
 		slices.Clone(needs),
-		func(n Need) bool { return n.Kind != NeedConfig && n.Kind != NeedType && n.Kind != NeedLSM },
+		func(n Need) bool { return !slices.Contains(lacks, n.Kind) },
 	)
 	unmet, _ := Unmet(needs, f)
 	return unmet

@@ -62,8 +62,10 @@ var writeSysctlRules = []rule[*WriteSysctl]{
 	{id: "range", fn: "proc_dointvec_minmax", errno: eINVAL, text: "the value is out of the sysctl's range",
 		holds: func(c *writeCall) bool {
 			top, bounded := sysctlTop[c.req.File]
-			low := c.req.File == FileJITLimit && c.req.Value < 1
-			return c.req.Value < 0 || low || bounded && c.req.Value > top
+			if limit := c.Kernel.JITLimit; c.req.File == FileJITLimit { // bpf_jit_limit_max, as proc_dolongvec_minmax_bpf_restricted
+				return c.req.Value < 1 || limit != 0 && c.req.Value > limit
+			}
+			return c.req.Value < 0 || bounded && c.req.Value > top
 		}},
 	{id: "always-compiled", fn: "proc_dointvec_minmax_bpf_enable", errno: eINVAL,
 		when:  func(s *Settings) bool { return s.AlwaysCompiles },

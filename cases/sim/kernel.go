@@ -16,6 +16,9 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k.Token, k.Patch = f.Token, f.Patch()
 	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && off(f, "CPU_MITIGATIONS")
 	k.BypassesV4, k.Page = bypassesV4(f), f.PageSize
+	if of := arch.Find(f.Machine); of != nil {
+		k.JITLimit = of.JITLimit
+	}
 	k.Settings = settingsOf(f)
 	k.Enumerators = f.Enumerators
 	k.NoBTF = off(f, "DEBUG_INFO_BTF")

@@ -553,7 +553,7 @@ var operations = [Ops]Operation{
 		Doc: "BPF_OBJ_GET_INFO_BY_FD of a token; compare the masks",
 		Params: []Param{
 			paramHandle("a token"),
-			{Key: KeyLength, Name: "len", Kind: KindNum, Doc: "info_len, instead of 32; up to 8192"},
+			{Key: KeyLength, Name: "len", Kind: KindNum, Doc: "info_len, instead of 32; up to 131072"},
 		},
 	},
 	OpPin: {

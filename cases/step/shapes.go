@@ -60,7 +60,7 @@ var mapShapes = []MapShape{
 	{Type: uapi.BPF_MAP_TYPE_BLOOM_FILTER, Value: 4, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_USER_RINGBUF, Max: ringbufMax},
 	{Type: uapi.BPF_MAP_TYPE_CGRP_STORAGE, Key: 4, Value: 4, Flags: noPrealloc, BTF: true, Config: "CGROUPS"},
-	{Type: uapi.BPF_MAP_TYPE_ARENA, Max: 1, Flags: mmapable, Config: "MMU BPF_JIT"},
+	{Type: uapi.BPF_MAP_TYPE_ARENA, Max: 1, Flags: mmapable, Config: "MMU BPF_JIT " + NeedsArena},
 	{Type: uapi.BPF_MAP_TYPE_INSN_ARRAY, Key: 4, Value: 16, Max: 1},
 	{Type: uapi.BPF_MAP_TYPE_RHASH, Key: 4, Value: 4, Max: 1, Flags: noPrealloc},
 }
@@ -101,6 +101,9 @@ const (
 	KindTypedef = "typedef"
 	KindStruct  = "struct"
 )
+
+// NeedsArena stands in a list of configuration symbols for what an arena needs of the CPU.
+const NeedsArena = "arena"
 
 // structOpsConfig is what the struct_ops of TCP needs: it names the module that it
 // belongs to, and bpf_struct_ops_desc_init needs that type. prepare_arg_info looks the names of

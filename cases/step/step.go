@@ -169,6 +169,11 @@ type Facts struct {
 	// Machine is what uname -m says, and PageSize the size of a page; zero in records from before they were added.
 	Machine  string `json:"machine,omitempty"`
 	PageSize uint32 `json:"page_size,omitempty"`
+	// ISA is the line of that name in /proc/cpuinfo, "" if there is none.
+	ISA string `json:"isa,omitempty"`
+	// NoArena is the errno with which the kernel refused an arena to the guest's agent, of those that say that it has
+	// none: EOPNOTSUPP or ENOMEM.
+	NoArena string `json:"no_arena,omitempty"`
 	// Token says that the kernel knows BPF_TOKEN_CREATE: the guest tried it.
 	Token bool `json:"token"`
 	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.

@@ -298,10 +298,10 @@ func pointerBody(b step.Body) []byte {
 		insns = leave(asm.MovSX32.Reg(asm.R2, asm.R1))
 	case step.BodyCopyHalf:
 		insns = leave(asm.Mov.Reg32(asm.R2, asm.R1))
-	case step.BodyStorePacket: // ctx->data, ctx->data_end
+	case step.BodyStorePacket: // ctx->data, ctx->data_end; at 6, which is aligned in check_pkt_ptr_alignment
 		insns = asm.Instructions{asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
-			asm.Mov.Reg(asm.R4, asm.R2), asm.Add.Imm(asm.R4, 8), asm.JGT.Reg(asm.R4, asm.R3, out),
-			asm.StoreMem(asm.R2, 0, asm.R10, asm.DWord), asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return()}
+			asm.Mov.Reg(asm.R4, asm.R2), asm.Add.Imm(asm.R4, 14), asm.JGT.Reg(asm.R4, asm.R3, out),
+			asm.StoreMem(asm.R2, 6, asm.R10, asm.DWord), asm.Mov.Imm(asm.R0, 1).WithSymbol(out), asm.Return()}
 	case step.BodyStoreKeys:
 		insns = leave(asm.LoadMem(asm.R2, asm.R1, int16(uapi.SkBuff_flow_keys.Off), asm.DWord),
 			asm.StoreMem(asm.R2, 0, asm.R10, asm.Word))

@@ -427,6 +427,7 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 	h.Refused = g.refused
 	h.Release, h.Machine = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
 	h.PageSize = uint32(os.Getpagesize())
+	h.ISA, h.NoArena = readISA(cpuFile), refusedArena()
 	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex

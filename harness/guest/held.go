@@ -149,7 +149,7 @@ func (a *actor) tokenInfo(s *step.Step) (int, step.Observation) {
 
 const (
 	tokenInfoLen = uapi.TokenInfoSize
-	maxInfoLen   = 8192
+	maxInfoLen   = 128 << 10
 )
 
 // sysctlFiles are the files of the sysctls that a step writes.
