@@ -13,6 +13,7 @@ import (
 	"tokentest/cases"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 	"tokentest/harness/count"
 	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
@@ -46,7 +47,7 @@ type Source struct {
 }
 
 // release is a release alone, which names no image.
-var release = regexp.MustCompile(`^[0-9]+\.[0-9]+[^/:]*$`)
+var release = regexp.MustCompile(`^[0-9]+\.[0-9]+[^/:]*(/[^/:]+)?$`)
 
 // Foresee reads what a kernel will say of itself, without a machine, without the network and
 // without building anything. The error is that of a BTF file.
@@ -100,9 +101,31 @@ func Describe(ctx context.Context, s Source, note func(format string, args ...an
 	return facts, err
 }
 
-// FactsAt describes a kernel by its release, such as 6.12 or deb:6.12.
+// FactsAt describes a kernel by its release, such as 6.12 or deb:6.12, and its architecture, as 6.12/arm64.
 func FactsAt(release string) (*step.Facts, error) {
-	r, err := uapi.ParseRelease(strings.TrimPrefix(release, "deb:"))
+	name, on, foreign := strings.Cut(strings.TrimPrefix(release, "deb:"), "/")
+	on, _, _ = strings.Cut(on, ":")
+	of := arch.Find(on)
+	if foreign && of == nil {
+		return nil, usage.Errorf("%s: no architecture %s; there are %s", release, on, strings.Join(arch.Names(), ", "))
+	}
+	f, err := factsAt(name)
+	if err != nil || !foreign {
+		return f, err
+	}
+	f.Release, f.Machine = name+"/"+of.Name, of.Machine
+	f.BTF = !f.Version().Less(bypassSince)
+	if of.Exchange128 == arch.Never {
+		f.NoArena = "ENOMEM"
+	}
+	return f, nil
+}
+
+// bypassSince is the release in which the architecture is asked for the verifier's barriers (bpf_jit_bypass_spec_v4).
+var bypassSince = uapi.Release{Major: 6, Minor: 17}
+
+func factsAt(release string) (*step.Facts, error) {
+	r, err := uapi.ParseRelease(release)
 	if err != nil {
 		return nil, usage.Errorf("%s: not a release; use for example 6.12", release)
 	}

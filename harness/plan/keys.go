@@ -38,6 +38,7 @@ type key struct {
 // keys are the keys of a plan file, in the order in which WriteConfig has them.
 var keys = []key{
 	{"kernels", "", words, false, "kernels to boot; a path is relative to this file", `["deb:6.12", "deb:7.3"]`},
+	{"arch", "arch", words, false, "architectures of the deb: kernels of this file that name none", `["amd64", "arm64"]`},
 	{"cases", "", words, false, "cases, patterns and case files; none is the default suite",
 		`["token_create", "repro.txt"]`},
 	{"full", "full", yes, false, "run every case, not only the default suite", "false"},

@@ -19,6 +19,7 @@ import (
 
 type explainFlags struct {
 	release, facts string
+	arch           string
 	diff           bool
 	btf            btfFlag
 }
@@ -36,7 +37,8 @@ contradicts the rules is marked, and the exit code is then 2. --diff counts the
 decisions that change between two releases, by the rule that decides on each.`,
 		Example: `  tokentest explain map_create/any/owner/CAP_BPF/with/devmap --kernel 6.12
   tokentest explain token_create --facts results/runs/RUN
-  tokentest explain --diff 6.12 7.3 prog_load`,
+  tokentest explain --diff 6.12 7.3 prog_load
+  tokentest explain --diff 7.3/amd64 7.3/s390x`,
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case f.diff && f.facts != "":
@@ -51,6 +53,9 @@ decisions that change between two releases, by the rule that decides on each.`,
 				return usage.Errorf("usage: %s", c.UseLine())
 			}
 			f.btf.kernel = c.Flags().Changed("kernel")
+			if f.arch != "" {
+				f.release += "/" + f.arch
+			}
 			return a.explainCase(c.Context(), args[0], f)
 		},
 	}
@@ -58,6 +63,7 @@ decisions that change between two releases, by the rule that decides on each.`,
 		"walk the rules of the kernel `RELEASE`, or of the one that a reference names; with --facts, a kernel of the run")
 	c.Flags().StringVar(&f.facts, "facts", "", "take the facts of the kernels of a stored `RUN`")
 	f.btf.register(c.Flags())
+	c.Flags().StringVar(&f.arch, "arch", "", "walk the rules of a kernel on `ARCH`")
 	c.Flags().BoolVar(&f.diff, "diff", false, "count the decisions that change between two releases")
 	return c
 }

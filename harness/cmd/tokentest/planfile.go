@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokentest/harness/choose"
+	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/usage"
@@ -41,6 +42,7 @@ func (f *runFlags) adopt(p *plan.File, fl *pflag.FlagSet, given map[string]bool,
 func (f *runFlags) registerPlan(fl *pflag.FlagSet) {
 	fl.StringVar(&f.file, "file", "",
 		"take from `FILE` what no flag says (default tokentest.toml, if it is there); see tokentest help config")
+	fl.StringArrayVar(&f.arch, "arch", nil, "take the deb: kernels that name no architecture on `ARCH`; may be repeated")
 	fl.StringVar(&f.part.Shard, "shard", "",
 		"do the part `I/N` of the plan, from 1/N to N/N; auto takes it from the CI system's variables, auto/N if they do "+
 			"not say N; report merges the parts")
@@ -61,6 +63,9 @@ func (f *runFlags) readFile(c *cobra.Command, args []string) ([]string, error) {
 	p, err := plan.ReadFile(f.file)
 	if p != nil && err == nil {
 		args, err = f.adopt(p, c.Flags(), given, args)
+	}
+	if err == nil && (given["arch"] || !given["kernel"]) {
+		f.kernels, err = kernel.Cross(f.kernels, f.arch)
 	}
 	return args, cmp.Or(err, f.part.Check(given))
 }

@@ -38,7 +38,7 @@ const defaultKernel = "deb:" + defaultRelease
 const defaultRelease = "6.12"
 
 type runFlags struct {
-	kernels          []string
+	kernels, arch    []string
 	full             bool
 	accel            string
 	out              string
@@ -326,7 +326,7 @@ var repeatFlags = []string{"accel", "qemu", "deadline", "boot", "allow", "config
 
 // runGroups are the headings of the flags in the help of run.
 var runGroups = []cli.Group{
-	{Title: "What to run", Flags: []string{"kernel", "full", "regexp", "failed", "affected-by", "denylist", "allowlist",
+	{Title: "What to run", Flags: []string{"kernel", "arch", "full", "regexp", "failed", "affected-by", "denylist", "allowlist",
 		"expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
 		"on", "until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
