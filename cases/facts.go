@@ -142,7 +142,8 @@ func (n Need) checkArena(f *step.Facts) (met bool, refuted string) {
 		return true, "" // that need says why
 	}
 	if of := arch.Find(f.Machine); of == nil || of.Exchanges128(f.ISA) {
-		return false, fmt.Sprintf("the kernel refused an arena with %s, although the CPU exchanges 16 bytes at once", f.NoArena)
+		return false, fmt.Sprintf("the kernel refused an arena with %s, although the CPU exchanges 16 bytes at once",
+			f.NoArena)
 	}
 	return false, ""
 }

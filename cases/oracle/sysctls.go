@@ -62,7 +62,7 @@ var writeSysctlRules = []rule[*WriteSysctl]{
 	{id: "range", fn: "proc_dointvec_minmax", errno: eINVAL, text: "the value is out of the sysctl's range",
 		holds: func(c *writeCall) bool {
 			top, bounded := sysctlTop[c.req.File]
-			if limit := c.Kernel.JITLimit; c.req.File == FileJITLimit { // bpf_jit_limit_max, as proc_dolongvec_minmax_bpf_restricted
+			if limit := c.Kernel.JITLimit; c.req.File == FileJITLimit { // proc_dolongvec_minmax: bpf_jit_limit_max
 				return c.req.Value < 1 || limit != 0 && c.req.Value > limit
 			}
 			return c.req.Value < 0 || bounded && c.req.Value > top

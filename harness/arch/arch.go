@@ -81,8 +81,8 @@ const Never = "never"
 
 // Exchanges128 reports whether a CPU whose /proc/cpuinfo has such a line "isa" exchanges 16 bytes at once.
 func (a *Arch) Exchanges128(isa string) bool {
-	return a.Exchange128 == "" || slices.Contains(strings.FieldsFunc(isa, func(r rune) bool { return r == '_' || r == ' ' }),
-		a.Exchange128)
+	words := strings.FieldsFunc(isa, func(r rune) bool { return r == '_' || r == ' ' })
+	return a.Exchange128 == "" || slices.Contains(words, a.Exchange128)
 }
 
 // Kind is a format of images.

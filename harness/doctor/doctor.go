@@ -42,7 +42,8 @@ type Finding struct {
 func Examine(ctx context.Context, cacheDir, agent string, cacheErr error) []Finding {
 	out := []Finding{
 		{What: "version", State: strings.TrimPrefix(builtin.Of().String(), "tokentest ")},
-		tool(ctx, own.QEMU.Program, "--version", true, qemuFix(own, "apt-get install ")+", or scripts/setup.sh of a checkout"),
+		tool(ctx, own.QEMU.Program, "--version", true,
+			qemuFix(own, "apt-get install ")+", or scripts/setup.sh of a checkout"),
 		foreign(ctx),
 	}
 	out = append(out, agentOf(ctx, images.Options{Source: agent}, cacheDir)...)
@@ -67,7 +68,8 @@ func qemuFix(of *arch.Arch, command string) string {
 	return command + of.QEMU.Package(id, version)
 }
 
-// foreign says kernels of which other architectures can be run. Nobody needs all of them, so that Install leaves them out.
+// foreign says kernels of which other architectures can be run. Nobody needs all of them, so that Install leaves them
+// out.
 func foreign(ctx context.Context) Finding {
 	f := Finding{What: "other architectures"}
 	var there, lost, fixes []string

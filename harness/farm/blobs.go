@@ -21,8 +21,8 @@ const maxBlob = 512 << 20
 // blobTimeout is how long one blob may take.
 const blobTimeout = 10 * time.Minute
 
-// putTimeout is how long the first try to store a blob of so many bytes may take. What the server had not confirmed when
-// it ended is never confirmed, and the library then waits as long as it may.
+// putTimeout is how long the first try to store a blob of so many bytes may take. What the server had not confirmed
+// when it ended is never confirmed, and the library then waits as long as it may.
 func putTimeout(size int64) time.Duration {
 	const bytesPerSecond = 1 << 20
 	return callTimeout + time.Duration(size)*time.Second/bytesPerSecond

@@ -28,8 +28,8 @@ func readISA(name string) string {
 }
 
 // refusedArena asks for an arena as root of the initial namespace. It returns the errno of a kernel that has none:
-// EOPNOTSUPP of bpf_jit_supports_arena, or ENOMEM of range_tree_set, whose kmalloc_nolock needs an exchange of 16 bytes.
-// An older kernel does not know the type, and says EINVAL.
+// EOPNOTSUPP of bpf_jit_supports_arena, or ENOMEM of range_tree_set, whose kmalloc_nolock needs an exchange of 16
+// bytes. An older kernel does not know the type, and says EINVAL.
 func refusedArena() string {
 	var c caller
 	fd, errno := c.mapCreate(uapi.BPF_MAP_TYPE_ARENA, tokenArg{}, &step.Step{}, fdArgs{})

@@ -35,8 +35,8 @@ type ModuleRequest struct {
 	Name string `json:"name"`
 }
 
-// ModuleAnswer is what to load for it, in order. The host has sent the files before. It is found and empty if the kernel
-// has the module built in.
+// ModuleAnswer is what to load for it, in order. The host has sent the files before. It is found and empty if the
+// kernel has the module built in.
 type ModuleAnswer struct {
 	Found bool         `json:"found,omitempty"`
 	Load  []ModuleFile `json:"load,omitempty"`

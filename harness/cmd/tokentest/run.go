@@ -326,8 +326,8 @@ var repeatFlags = []string{"accel", "qemu", "deadline", "boot", "allow", "config
 
 // runGroups are the headings of the flags in the help of run.
 var runGroups = []cli.Group{
-	{Title: "What to run", Flags: []string{"kernel", "arch", "full", "regexp", "failed", "affected-by", "denylist", "allowlist",
-		"expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
+	{Title: "What to run", Flags: []string{"kernel", "arch", "full", "regexp", "failed", "affected-by", "denylist",
+		"allowlist", "expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
 		"on", "until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
