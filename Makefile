@@ -84,6 +84,10 @@ decisions: ## rewrite results/decision-points.md: which case covers which decisi
 	@mkdir -p results
 	@$(BIN) list decisions > results/decision-points.md
 
+defects: ## rewrite results/defects: a report and a C program for each known defect of the kernel
+	@$(MAKE) -s build
+	@scripts/defects.sh
+
 cover: ## rewrite results/cover.md: which code of 6.12 and 7.3 the cases execute
 	@scripts/setup.sh
 	@$(MAKE) -s build
@@ -131,4 +135,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions defects cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean

@@ -52,8 +52,9 @@ func (d *driver) mail(ctx context.Context, w io.Writer, r *Result) error {
 		fmt.Fprintf(w, "The first bad one is %s.\n", d.field.name(ctx, r.First))
 	}
 	if c, ok := d.field.(*commitField); ok && r.First != "" {
-		if about, err := c.Git(ctx, "show", "-s", "--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n    %s",
-			r.First); err == nil {
+		if about, err := c.Git(ctx, "show", "-s", "--abbrev=12",
+			"--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n    %s%n%n"+
+				"Fixes: %h (\"%s\")%n#regzbot introduced: %H", r.First); err == nil {
 			fmt.Fprintf(w, "\n%s\n", about)
 		}
 	}

@@ -155,7 +155,7 @@ func TestMarkdown(t *testing.T) {
 func TestMail(t *testing.T) {
 	for _, f := range fixtures {
 		text := render(t, "mail", f.run(), Options{Width: 200, Color: true})
-		if !strings.HasPrefix(text, "Subject: [tokentest] ") || !strings.Contains(text, "\n\n") {
+		if !strings.HasPrefix(text, "Subject: [") || !strings.Contains(text, "\n\n") {
 			t.Errorf("%s has no subject:\n%s", f.name, text)
 		}
 		for i, line := range strings.Split(text, "\n") {

@@ -2,8 +2,10 @@ package report
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -31,10 +33,40 @@ func Mail(r *result.Run, w io.Writer, _ Options) error {
 
 // subject is one line of any length, because mail programs fold it.
 func (p *pretty) subject(text string) {
-	fmt.Fprintf(p.w, "Subject: [tokentest] %s\n\n", clean(text))
+	if !strings.HasPrefix(text, "[") {
+		text = "[tokentest] " + text
+	}
+	fmt.Fprintf(p.w, "Subject: %s\n\n", clean(text))
+}
+
+// bug is the subject for the only kernel of a run if it differs from the rules, as lists of the kernel want it: what is
+// wrong, and where. "" if it does not differ.
+func (k *run) bug() string {
+	if k.verdict() != result.ExitDiffers || k.of != nil && k.of.Lies() != "" {
+		return ""
+	}
+	for i := range k.Boots {
+		for _, f := range k.Boots[i].Findings {
+			if bad(&k.Boots[i]) && !infrastructure(k.Boots[i].Fate) {
+				return fmt.Sprintf("[BUG] %s (Linux %s)", f.Title, k.Release)
+			}
+		}
+	}
+	for _, c := range byCause(k.Those(result.Fail)) {
+		if s := c.example.Decisive(); s != nil && s.Func != "" {
+			_, what, _ := strings.Cut(headline(c), ": ")
+			return fmt.Sprintf("[BUG] bpf: %s: %s (Linux %s)", s.Func, what, k.Release)
+		}
+	}
+	return ""
 }
 
 func mailSubject(r *result.Run, list []*run) string {
+	if len(list) == 1 {
+		if bug := list[0].bug(); bug != "" {
+			return cut(bug, 200)
+		}
+	}
 	var parts []string
 	for _, k := range list {
 		n := k.Counts()
@@ -120,6 +152,31 @@ func (p *pretty) mailKernel(r *result.Run, k *run) {
 	}
 	p.reproduce(r, k)
 	p.blank()
+	p.program(k)
+}
+
+// shortProgram is how many lines of C a mail carries.
+const shortProgram = 200
+
+// program writes the C program of the first cause that has a short one.
+func (p *pretty) program(k *run) {
+	for _, cause := range byCause(k.Those(result.Fail)) {
+		file := k.repro(cause.example)
+		if file == "" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil || bytes.Count(text, []byte("\n")) > shortProgram {
+			continue
+		}
+		p.head("To repeat it without tokentest:", plain, "cc -Wall repro.c && ./a.out, as root")
+		p.blank()
+		for line := range strings.Lines(string(text)) {
+			fmt.Fprintln(p.w, strings.TrimSuffix(line, "\n"))
+		}
+		p.blank()
+		return
+	}
 }
 
 // log quotes the stored lines of the kernel log, because a mailing list needs them. It does

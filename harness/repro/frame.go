@@ -70,8 +70,8 @@ static int older(int major, int minor)
 	int a = 0, b = 0;
 	struct utsname u;
 
-	uname(&u);
-	sscanf(u.release, "%d.%d", &a, &b);
+	if (uname(&u) || sscanf(u.release, "%d.%d", &a, &b) != 2)
+		err(4, "read the release");
 	return a < major || (a == major && b < minor);
 }
 `},
@@ -84,7 +84,7 @@ static int older(int major, int minor)
 
 	syscall(SYS_capget, &head, data);
 	data[0].effective = data[0].permitted & caps;
-	data[1].effective = data[1].permitted & caps >> 32;
+	data[1].effective = data[1].permitted & (caps >> 32);
 	if (syscall(SYS_capset, &head, data))
 		err(4, "capset");
 }

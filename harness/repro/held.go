@@ -111,7 +111,7 @@ func specialBTF(b *bodies.BTF) []string {
 	for i, n := range b.Types {
 		if note := b.Start(i); note != "" {
 			if line != "" {
-				out = append(out, line)
+				out = append(out, strings.TrimSuffix(line, " "))
 			}
 			out, line = append(out, "\t\t\t\t/* "+note+" */"), "\t\t\t\t"
 		}

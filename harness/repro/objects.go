@@ -46,7 +46,7 @@ static const __u32 *btf_type(__u32 kind, const char *name, int *id)
 	t = (void *)btf + btf[1] + btf[2];
 	end = (void *)t + btf[3];
 	for (*id = 1; t < end; ++*id) {
-		k = t[1] >> 24 & 31;
+		k = (t[1] >> 24) & 31;
 		if (k == kind && !strcmp(names + t[0], name))
 			return t;
 		t = (void *)t + 12 + once[k] + (t[1] & 0xffff) * each[k];
@@ -173,7 +173,7 @@ static int map_it(int fd)
 
 	if (bpf(BPF_OBJ_PIN, &attr, sizeof(attr)) ||
 	    fchmodat(dir, name, mode, 0))
-		err(4, "pin a map");
+		err(4, "make a file of a map");
 	return 0;
 }
 `},

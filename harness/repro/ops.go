@@ -230,6 +230,9 @@ func (r *request) attribute() (lines []string, last int) {
 			out = append(out, fmt.Sprintf("\t\t\t.%s = %s,", v.name, v.c))
 		}
 	}
+	if len(out) == 1 {
+		return []string{strings.TrimSuffix(out[0], "{") + "{ 0 };"}, last
+	}
 	if short := strings.Join(append(slices.Clone(out), "\t\t};"), " "); len(out) < 4 {
 		short = strings.ReplaceAll(strings.ReplaceAll(short, "\t\t\t", ""), ", \t\t};", " };")
 		if len(short) < 62 {

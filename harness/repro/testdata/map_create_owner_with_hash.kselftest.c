@@ -80,7 +80,7 @@ static void set_caps(__u64 caps)
 
 	syscall(SYS_capget, &head, data);
 	data[0].effective = data[0].permitted & caps;
-	data[1].effective = data[1].permitted & caps >> 32;
+	data[1].effective = data[1].permitted & (caps >> 32);
 	if (syscall(SYS_capset, &head, data))
 		err(KSFT_FAIL, "capset");
 }

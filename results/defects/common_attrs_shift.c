@@ -1,0 +1,213 @@
+// SPDX-License-Identifier:
+/*
+ * known_common_attrs
+ *
+ * delegate_cmds=common_attrs shifts by 65536, because the enumerator is not a
+ * command: x86 delegates map_create.
+ *
+ * Expected are the answers of Linux 7.3. Run it as root. It exits with 0 if
+ * each step gives the expected errno, 1 if one differs, and 4 if the steps
+ * cannot be asked here. Nothing is left behind.
+ *
+ * A known defect since Linux 7.2: the machine is tainted, and the kernel's
+ * log has: UBSAN: shift-out-of-bounds in *kernel/bpf/inode.c
+ *
+ * A known defect since Linux 7.2.
+ *
+ * The kernel needs BPF_TOKEN_CREATE (Linux 6.9), Linux 7.2.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <linux/bpf.h>
+
+/* what old headers lack */
+#define BPF_F_TOKEN_FD	(1U << 16)
+#define BPF_TOKEN_CREATE	36
+#ifndef SYS_fsopen
+#define SYS_fsopen	430
+#define SYS_fsconfig	431
+#define SYS_fsmount	432
+#endif
+
+/* parts of union bpf_attr */
+struct map_create_attr {
+	__u32 map_type, key_size, value_size, max_entries, map_flags;
+	__u32 inner_map_fd, numa_node;
+	char map_name[16];
+	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id;
+	__u32 btf_vmlinux_value_type_id;
+	__aligned_u64 map_extra;
+	__s32 value_type_btf_obj_fd, map_token_fd;
+};
+
+struct token_create_attr {
+	__u32 flags, bpffs_fd;
+};
+
+#define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
+#define FS	100	/* the file system context, in both processes */
+
+static int b_fd, c_fd, differ, t_fd, u_fd;
+
+static int check(int step, int ret, int want, const char *text)
+{
+	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
+
+	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
+	       text, got, want);
+	differ |= bad;
+	return ret;
+}
+
+static int bpf(int cmd, const void *attr, unsigned int size)
+{
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
+}
+
+/* Is the kernel older than a release? */
+static int older(int major, int minor)
+{
+	int a = 0, b = 0;
+	struct utsname u;
+
+	if (uname(&u) || sscanf(u.release, "%d.%d", &a, &b) != 2)
+		err(4, "read the release");
+	return a < major || (a == major && b < minor);
+}
+
+/* Only root may delegate. */
+static int configure(int fs, const char *const *opts)
+{
+	for (; *opts; opts += 2)
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
+			    opts[0], opts[1], 0))
+			return -1;
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
+		       NULL, 0);
+}
+
+static int as_owner(void *arg)
+{
+	int mnt;
+
+	(void)arg;
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
+	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1) ||
+	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
+	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
+	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 1000 1") < 0 ||
+	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 1000 1") < 0)
+		err(4, "make a user namespace");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
+	raise(SIGSTOP);	/* root goes on */
+	mnt = syscall(SYS_fsmount, FS, 0, 0);
+	c_fd = openat(mnt, ".", O_DIRECTORY);
+	close(mnt);
+
+	{
+		struct token_create_attr attr = { .bpffs_fd = c_fd };
+
+		u_fd = check(2, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
+		      "owner token_create bpffs=c -> u");
+	}
+
+	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
+	raise(SIGSTOP);	/* root goes on */
+	mnt = syscall(SYS_fsmount, FS, 0, 0);
+	b_fd = openat(mnt, ".", O_DIRECTORY);
+	close(mnt);
+
+	{
+		struct token_create_attr attr = { .bpffs_fd = b_fd };
+
+		t_fd = check(4, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
+		      "owner token_create bpffs=b -> t");
+	}
+
+	{
+		struct map_create_attr attr = {
+			.map_type = BPF_MAP_TYPE_HASH,
+			.key_size = 4,
+			.value_size = 4,
+			.max_entries = 1,
+			.map_flags = BPF_F_TOKEN_FD,
+			.map_token_fd = u_fd,
+		};
+
+		check(5, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), EPERM,
+		      "owner map_create type=hash token=u");
+	}
+
+	{
+		struct map_create_attr attr = {
+			.map_type = BPF_MAP_TYPE_HASH,
+			.key_size = 4,
+			.value_size = 4,
+			.max_entries = 1,
+			.map_flags = BPF_F_TOKEN_FD,
+			.map_token_fd = t_fd,
+		};
+
+		check(6, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), 0,
+		      "owner map_create type=hash token=t");
+	}
+	return differ;
+}
+
+int main(void)
+{
+	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
+	static char stack[1 << 16];
+	int status;
+	char value;
+	pid_t pid;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
+	if (older(7, 2))
+		errx(4, "needs Linux 7.2");
+	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
+		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
+	printf("TAP version 13\n1..6\n");
+
+	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
+	if (pid < 0)
+		err(4, "clone");
+	waitpid(pid, &status, WUNTRACED);
+	{
+		static const char *const opts[] = {
+			"delegate_cmds", "prog_load", "delegate_maps", "any",
+			NULL
+		};
+
+		check(1, configure(FS, opts), 0,
+		      "owner bpffs cmds=prog_load maps=any -> c");
+	}
+	kill(pid, SIGCONT);
+	waitpid(pid, &status, WUNTRACED);
+	{
+		static const char *const opts[] = {
+			"delegate_cmds", "common_attrs", "delegate_maps", "any",
+			NULL
+		};
+
+		check(3, configure(FS, opts), 0,
+		      "owner bpffs cmds=common_attrs maps=any -> b");
+	}
+	kill(pid, SIGCONT);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) ?: differ : 1;
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Writes results/defects: for each defect of scripts/defects a report as the kernel's Documentation/admin-guide/
+# reporting-issues.rst wants it, to be read and sent by a person, and a C program. TREE is a tree of the kernel, whose
+# get_maintainer.pl says whom to write to.
+set -eu
+cd "$(dirname "$0")/.."
+
+out=results/defects
+mkdir -p "$out"
+rm -f "$out"/*.mail "$out"/*.c
+for text in scripts/defects/*.txt; do
+  name=$(basename "$text" .txt)
+  field() { sed -n "1,/^\$/s/^$1: //p" "$text"; }
+  if [ -f "scripts/defects/$name.c" ]; then
+    cp "scripts/defects/$name.c" "$out/$name.c"
+  elif [ "$(field Case)" ]; then
+    release=$(field Release)
+    bin/tokentest repro "$(field Case)" -k "${release:-6.12}" >"$out/$name.c"
+  fi
+  {
+    echo "Subject: $(field Subject)"
+    for file in $(field Files); do
+      if [ "${TREE:-}" ]; then
+        (cd "$TREE" && perl scripts/get_maintainer.pl --no-git --no-git-fallback --no-rolestats -f "$file")
+      else
+        echo "(scripts/get_maintainer.pl -f $file)"
+      fi
+    done | awk '!seen[$0]++ { printf "%s%s", NR == 1 ? "To: " : ",\n    ", $0 } END { print "" }'
+    echo
+    sed '1,/^$/d' "$text"
+    if [ -f "$out/$name.c" ]; then
+      printf '\nTo see it: cc -Wall %s.c && ./a.out, as root on a machine that may crash.\n\n' "$name"
+      cat "$out/$name.c"
+    fi
+  } >"$out/$name.mail"
+  printf '%s: %s\n' "$name" "$(field Judged)"
+done | tee "$out/README"

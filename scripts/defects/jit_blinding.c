@@ -1,0 +1,215 @@
+// SPDX-License-Identifier:
+/*
+ * bpf_jit_harden=1 and BPF tokens
+ *
+ * A program that is loaded with a token has its constants blinded, although its
+ * loader has CAP_BPF by the token. One of root's is not. The number of
+ * instructions shows it: blinding adds some. Run it as root. It exits with 0 if
+ * both programs have the same length, 1 if not, and 4 if this cannot be asked
+ * here. Nothing is left behind.
+ *
+ * The kernel needs BPF_TOKEN_CREATE (Linux 6.9), CONFIG_BPF_JIT.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <linux/bpf.h>
+
+/* what old headers lack */
+#define BPF_F_TOKEN_FD	(1U << 16)
+#define BPF_TOKEN_CREATE	36
+#ifndef SYS_fsopen
+#define SYS_fsopen	430
+#define SYS_fsconfig	431
+#define SYS_fsmount	432
+#endif
+
+/* parts of union bpf_attr */
+struct prog_load_attr {
+	__u32 prog_type, insn_cnt;
+	__aligned_u64 insns, license;
+	__u32 log_level, log_size;
+	__aligned_u64 log_buf;
+	__u32 kern_version, prog_flags;
+	char prog_name[16];
+	__u32 prog_ifindex, expected_attach_type, prog_btf_fd;
+	__u32 func_info_rec_size;
+	__aligned_u64 func_info;
+	__u32 func_info_cnt, line_info_rec_size;
+	__aligned_u64 line_info;
+	__u32 line_info_cnt, attach_btf_id, attach_prog_fd, core_relo_cnt;
+	__aligned_u64 fd_array, core_relos;
+	__u32 core_relo_rec_size, log_true_size;
+	__s32 prog_token_fd;
+	__u32 pad;
+};
+
+struct info_attr {
+	__u32 bpf_fd, info_len;
+	__aligned_u64 info;
+};
+
+struct token_create_attr {
+	__u32 flags, bpffs_fd;
+};
+
+#define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
+#define HARDEN	"/proc/sys/net/core/bpf_jit_harden"
+#define FS	100	/* the file system context, in both processes */
+
+static int b_fd, differ, p_fd, r_fd, t_fd;
+
+static int check(int step, int ret, int want, const char *text)
+{
+	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
+
+	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
+	       text, got, want);
+	differ |= bad;
+	return ret;
+}
+
+static int bpf(int cmd, const void *attr, unsigned int size)
+{
+	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
+}
+
+/* How many bytes of instructions has a program after the kernel's rewriting? */
+static int length(int prog)
+{
+	struct bpf_prog_info info = { 0 };
+	struct info_attr attr = {
+		.bpf_fd = prog,
+		.info_len = sizeof(info),
+		.info = (unsigned long)&info,
+	};
+
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)))
+		err(4, "ask for the instructions");
+	return info.xlated_prog_len;
+}
+
+/* Only root may delegate. */
+static int configure(int fs, const char *const *opts)
+{
+	for (; *opts; opts += 2)
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
+			    opts[0], opts[1], 0))
+			return -1;
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
+		       NULL, 0);
+}
+
+static int as_owner(void *arg)
+{
+	int mnt;
+
+	(void)arg;
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
+	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1) ||
+	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
+	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
+	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 1000 1") < 0 ||
+	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 1000 1") < 0)
+		err(4, "make a user namespace");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
+	raise(SIGSTOP);	/* root goes on */
+	mnt = syscall(SYS_fsmount, FS, 0, 0);
+	b_fd = openat(mnt, ".", O_DIRECTORY);
+	close(mnt);
+
+	{
+		struct token_create_attr attr = { .bpffs_fd = b_fd };
+
+		t_fd = check(3, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
+		      "owner token_create bpffs=b -> t");
+	}
+
+	{
+		struct bpf_insn insns[] = {
+			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 0x1234 },
+			{ .code = BPF_JMP | BPF_EXIT },
+		};
+		struct prog_load_attr attr = {
+			.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+			.insn_cnt = 2,
+			.insns = (unsigned long)insns,
+			.license = (unsigned long)"GPL",
+			.prog_flags = BPF_F_TOKEN_FD,
+			.prog_token_fd = t_fd,
+		};
+
+		p_fd = check(4, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), 0,
+		      "owner prog_load type=socket_filter token=t -> p");
+	}
+	/* two instructions have 16 bytes */
+	errno = EDOM;
+	check(5, length(p_fd) == 16 ? 0 : -1, 0, "is the token's program as it was loaded?");
+	return differ;
+}
+
+int main(void)
+{
+	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
+	static char stack[1 << 16];
+	int status;
+	char value, harden;
+	pid_t pid;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
+	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
+		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
+	if (read(open(HARDEN, O_RDONLY), &harden, 1) != 1 ||
+	    dprintf(open(HARDEN, O_WRONLY), "1") < 0)
+		err(4, HARDEN);
+	printf("TAP version 13\n1..5\n");
+
+	{
+		struct bpf_insn insns[] = {
+			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 0x1234 },
+			{ .code = BPF_JMP | BPF_EXIT },
+		};
+		struct prog_load_attr attr = {
+			.prog_type = BPF_PROG_TYPE_SOCKET_FILTER,
+			.insn_cnt = 2,
+			.insns = (unsigned long)insns,
+			.license = (unsigned long)"GPL",
+		};
+
+		r_fd = check(1, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), 0,
+		      "root prog_load type=socket_filter -> r");
+	}
+	if (length(r_fd) != 16)
+		errx(4, "root's program is blinded, too");
+
+	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
+	if (pid < 0)
+		err(4, "clone");
+	waitpid(pid, &status, WUNTRACED);
+	{
+		static const char *const opts[] = {
+			"delegate_cmds", "any", "delegate_maps", "any",
+			"delegate_progs", "any", "delegate_attachs", "any",
+			NULL
+		};
+
+		check(2, configure(FS, opts), 0,
+		      "owner bpffs cmds=any maps=any progs=any attachs=any -> b");
+	}
+	kill(pid, SIGCONT);
+	waitpid(pid, &status, 0);
+	dprintf(open(HARDEN, O_WRONLY), "%c", harden);
+	return WIFEXITED(status) ? WEXITSTATUS(status) ?: differ : 1;
+}
