@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs QEMU if it is missing, and checks the Go version. Usage: scripts/setup.sh [--kernel REF] [COMMAND...]: QEMU is that
-# of the architecture in REF (deb:6.12/ARCH), or else of this host. It also installs each COMMAND that is missing, from the
-# package of that name. It asks no question, and prints nothing if nothing is missing. Exit status: 0 nothing is missing,
-# 3 something is missing and could not be installed.
+# Installs QEMU if it is missing, and checks the Go version. Usage: scripts/setup.sh [--kernel REF] [COMMAND...]: QEMU
+# is that of the architecture in REF (deb:6.12/ARCH), or else of this host. It also installs each COMMAND that is
+# missing, from the package of that name. It asks no question, and prints nothing if nothing is missing. Exit status: 0
+# nothing is missing, 3 something is missing and could not be installed.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,8 +28,8 @@ if [ "${1-}" = --kernel ]; then
 	shift 2
 fi
 
-# qemu DISTRIBUTION...: QEMU's program and package, from the table of harness/arch; of several distributions the first
-# one that has a row. An architecture without a row has none: tokentest says so.
+# qemu DISTRIBUTION...: QEMU's program and package; of several distributions the first one that has a row. A test of
+# harness/arch writes the table. An architecture without a row has none: tokentest says so.
 qemu() {
 	for id in "$@"; do
 		while read -r names program of package; do
@@ -37,7 +37,7 @@ qemu() {
 				echo "$program $package"
 				return
 			fi ;; esac
-		done <harness/arch/packages.txt
+		done <scripts/packages.txt
 	done
 }
 program=$(qemu debian)

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite packages.txt")
+var update = flag.Bool("update", false, "rewrite scripts/packages.txt")
 
 // scripts/setup.sh reads the table of packages as a file.
 func TestLines(t *testing.T) {
-	const name = "packages.txt"
+	const name = "../../scripts/packages.txt"
 	if *update {
 		if err := os.WriteFile(name, []byte(Lines()), 0o644); err != nil {
 			t.Fatal(err)
