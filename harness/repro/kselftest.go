@@ -55,7 +55,7 @@ func Selftests(list []*cases.Case, facts *step.Facts) ([]Selftest, error) {
 	groups := map[string][]*writer{}
 	var order []string
 	for _, c := range list {
-		w := newWriter(c, facts)
+		w := newWriter(c, facts, 0)
 		w.kselftest = &kselftest{fixture: identifier(c.Group.Name), test: "steps"}
 		if !c.Scenario() {
 			w.kselftest.test = w.cell[len(w.cell)-1].Op.String()

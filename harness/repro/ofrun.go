@@ -64,6 +64,7 @@ func OfRun(ctx context.Context, r *result.Run) (n int, err error) {
 	}
 	n = 0
 	for i, ids := range causes {
+		first := firstWrong(r.Kernels[i])
 		for _, id := range ids {
 			var b bytes.Buffer
 			var no *RefusedError
@@ -71,7 +72,7 @@ func OfRun(ctx context.Context, r *result.Run) (n int, err error) {
 			if c == nil {
 				continue
 			}
-			if err := Write(&b, c, r.Kernels[i].Facts); errors.As(err, &no) {
+			if err := WriteUntil(&b, c, r.Kernels[i].Facts, first[id]); errors.As(err, &no) {
 				continue
 			} else if err != nil {
 				return n, err
@@ -87,4 +88,15 @@ func OfRun(ctx context.Context, r *result.Run) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// firstWrong is how many of its own steps each case that failed made up to the one that decides.
+func firstWrong(k *result.KernelRun) map[string]int {
+	out := map[string]int{}
+	for c := range k.Those(result.Fail) {
+		if c.Decisive() != nil {
+			out[c.ID] = c.Cause.Step
+		}
+	}
+	return out
 }

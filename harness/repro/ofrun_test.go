@@ -43,6 +43,25 @@ func TestOfRun(t *testing.T) {
 		if !strings.Contains(out.String(), filepath.Base(file)) {
 			t.Errorf("%s does not name the program:\n%s", format, out.String())
 		}
+		if format == "mail" && !strings.Contains(out.String(), "\n"+string(text)) {
+			t.Errorf("the mail does not carry the program:\n%s", out.String())
+		}
+	}
+}
+
+// The program of a failure ends with the step that differs, and has no process that acts only later.
+func TestUntil(t *testing.T) {
+	c := corpus(t).Case("nested_userns")
+	var whole, part bytes.Buffer
+	if err := Write(&whole, c, release); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteUntil(&part, c, release, 2); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(whole.String(), "INNER") || strings.Contains(part.String(), "INNER") {
+		t.Errorf("the program of the first two steps has %d of %d lines:\n%s", bytes.Count(part.Bytes(), []byte("\n")),
+			bytes.Count(whole.Bytes(), []byte("\n")), part.String())
 	}
 }
 

@@ -74,7 +74,13 @@ type writer struct {
 // Write writes a case with what the rules say that each step answers on a kernel. The error is a
 // *RefusedError for a case that cannot be written.
 func Write(out io.Writer, c *cases.Case, facts *step.Facts) error {
-	w := newWriter(c, facts)
+	return WriteUntil(out, c, facts, 0)
+}
+
+// WriteUntil writes the first of a case's own steps, 0 all of them, without what they do not need: what a kernel
+// answers to later steps says nothing about why an earlier one differs.
+func WriteUntil(out io.Writer, c *cases.Case, facts *step.Facts, steps int) error {
+	w := newWriter(c, facts, steps)
 	if err := w.write(); err != nil {
 		return err
 	}
@@ -106,12 +112,12 @@ func (w *writer) write() error {
 	return w.writeSteps(w.cell, w.cellInfo, expected)
 }
 
-func newWriter(c *cases.Case, facts *step.Facts) *writer {
+func newWriter(c *cases.Case, facts *step.Facts, steps int) *writer {
 	w := &writer{c: c, facts: facts, actors: c.World.Program.Actors,
 		acts: make([]bool, len(c.World.Program.Actors)), names: map[holding]string{}, held: map[holding]bool{},
 		uses: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{}}
 	w.cell, w.cellInfo = c.Steps()
-	w.findUnused()
+	w.findUnused(steps)
 	w.findActors(c.World.Program.Setup, c.World.Info)
 	w.findActors(w.cell, w.cellInfo)
 	return w
@@ -119,7 +125,7 @@ func newWriter(c *cases.Case, facts *step.Facts) *writer {
 
 // Kept are the steps of a case that its program has, by their places: those of the set-up of its world, and its own.
 func Kept(c *cases.Case) (setup, cell []int) {
-	w := newWriter(c, nil)
+	w := newWriter(c, nil, 0)
 	kept := func(steps []step.Step, info []cases.StepInfo) (out []int) {
 		for i := range steps {
 			if !w.leavesOut(&steps[i], &info[i]) {
@@ -263,8 +269,8 @@ func (w *writer) leavesOut(s *step.Step, info *cases.StepInfo) bool {
 var makers = []step.Op{step.OpBPFFS, step.OpTokenCreate, step.OpMapCreate, step.OpProgLoad, step.OpBTFLoad}
 
 // findUnused finds the steps of the set-up that make or pass on what the case does not need: a matrix has one set-up
-// for all of its cells.
-func (w *writer) findUnused() {
+// for all of its cells. Of the case's own steps it leaves out those after the first steps, unless that is 0.
+func (w *writer) findUnused(steps int) {
 	needed := map[holding]bool{}
 	needs := func(s *step.Step) {
 		for _, a := range s.Args {
@@ -274,7 +280,11 @@ func (w *writer) findUnused() {
 		}
 	}
 	for i := range w.cell {
-		needs(&w.cell[i])
+		if s := &w.cell[i]; steps > 0 && i >= steps {
+			w.unused[s] = true
+		} else {
+			needs(s)
+		}
 	}
 	setup := w.c.World.Program.Setup
 	for i := len(setup) - 1; i >= 0; i-- {
