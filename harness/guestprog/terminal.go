@@ -22,7 +22,7 @@ func ShellEnv(kind string) []string {
 	if !slices.ContainsFunc([]string{"screen", "tmux"}, quiet) {
 		kind = "screen-256color"
 	}
-	return []string{"PATH=/bin", "HOME=/", "TERM=" + kind, "USER=root"}
+	return []string{"PATH=/bin:/sbin", "HOME=/", "TERM=" + kind, "USER=root"}
 }
 
 // OnTerminal makes a program run on the user's terminal, which becomes raw until restore is called.
