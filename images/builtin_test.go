@@ -97,7 +97,7 @@ func TestBuiltinShell(t *testing.T) {
 			links[r.Name] = string(text)
 		}
 	}
-	if err != nil || links["bin/bb"] != "bb\n" || links["bin/uname"] != busybox || links["bin/sh"] != "gosh" {
+	if err != nil || links["bin/bb"] != "bb\n" || links["bin/uname"] != busybox || links["bin/sh"] != busybox {
 		t.Errorf("got %q, %v", links, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -29,6 +30,9 @@ var commands = []string{
 }
 
 const commandRoot = "github.com/u-root/u-root/cmds/core/"
+
+// ownCommands are the folders of this module's own commands.
+var ownCommands = []string{"images/sh"}
 
 // busybox is the one program that all commands are links to.
 const busybox = "bb"
@@ -85,7 +89,11 @@ func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
 func shellID(root string, of *arch.Arch) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %q %q %q\n", busybox, pinned(of), commands, busyboxArgs("", ""))
-	for _, name := range []string{"go.mod", "go.sum"} { // they contain the version of u-root
+	files := []string{"go.mod", "go.sum"} // they contain the version of u-root
+	for _, c := range ownCommands {
+		files = append(files, c+"/main.go")
+	}
+	for _, name := range files {
 		if err := hashFile(h, root, name); err != nil {
 			return "", fmt.Errorf("read sources: %w", err)
 		}
@@ -113,6 +121,9 @@ func (o Options) shellArchive(ctx context.Context, _, work string, to io.Writer)
 	for _, c := range commands {
 		args = append(args, commandRoot+c)
 	}
+	for _, c := range ownCommands {
+		args = append(args, "./"+c)
+	}
 	if _, err := runGo(ctx, o, []string{tmp}, args...); err != nil {
 		return err
 	}
@@ -133,7 +144,10 @@ func shellRecords(program string) []cpio.Record {
 	for _, c := range slices.Sorted(slices.Values(commands)) {
 		records = append(records, cpio.Symlink("bin/"+c, busybox))
 	}
-	return append(records, cpio.Symlink("bin/sh", "gosh"))
+	for _, c := range ownCommands {
+		records = append(records, cpio.Symlink("bin/"+path.Base(c), busybox))
+	}
+	return records
 }
 
 // Packages are the packages of the programs in the images: the init, the bare init, and the shell's commands.
@@ -141,6 +155,9 @@ func Packages() []string {
 	out := []string{module + "/" + agentPkg, module + "/" + barePkg}
 	for _, c := range commands {
 		out = append(out, commandRoot+c)
+	}
+	for _, c := range ownCommands {
+		out = append(out, module+"/"+c)
 	}
 	return out
 }
