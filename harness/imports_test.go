@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"images":          {"harness/child"},
 	"images/init":     {"cases/step", "harness/guest", "harness/library", "harness/wire"},
 	"images/bare":     {},
+	"images/sh":       {},
 	"images/pack":     {"cases/step", "harness/wire", "images"},
 	"harness/wire":    {"cases/step", "cases/uapi"},
 	"harness/guest":   {"cases/step", "cases/uapi", "harness/bodies", "harness/wire"},

@@ -31,6 +31,7 @@ var tiny = map[string]string{
 	"images/init/main_test.go": "package main\n",
 	"images/init/other.go":     "//go:build windows\n\npackage main\n",
 	"images/bare/main.go":      "package main\n\nfunc main() {}\n",
+	"images/sh/main.go":        "package main\n\nfunc main() {}\n",
 	"part/part.go":             "package part\n\nimport _ \"embed\"\n\n//go:embed data\nvar Text string\n",
 	"part/data":                "a",
 	"stranger/stranger.go":     "package stranger\n",

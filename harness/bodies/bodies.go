@@ -214,6 +214,9 @@ const (
 	out  = "out"
 )
 
+// contextCB is offsetof(struct __sk_buff, cb), which a socket filter may write.
+const contextCB = 48
+
 // plainBody returns the instructions of a body that names nothing, nil for another.
 func plainBody(b step.Body) []byte {
 	var insns asm.Instructions
@@ -225,6 +228,24 @@ func plainBody(b step.Body) []byte {
 	case step.BodyCompare:
 		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Mov.Reg(asm.R2, asm.R10), asm.JEq.Reg(asm.R1, asm.R2, out),
 			asm.Mov.Imm(asm.R0, 1), asm.Return().WithSymbol(out)}
+	case step.BodyCompareNumber:
+		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Mov.Imm(asm.R2, 1), asm.JGT.Reg(asm.R2, asm.R1, out),
+			asm.Mov.Imm(asm.R0, 1), asm.Return().WithSymbol(out)}
+	case step.BodyCompareConst:
+		insns = asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.JGT.Imm(asm.R1, 1, out),
+			asm.Mov.Imm(asm.R0, 1), asm.Return().WithSymbol(out)}
+	case step.BodyAtomicPointer:
+		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
+			asm.AddAtomic.Mem(asm.R10, asm.R1, asm.DWord, -8))
+	case step.BodySpillNumber:
+		insns = leave(asm.Mov.Imm(asm.R2, -8), asm.StoreMem(asm.R10, -8, asm.R2, asm.DWord),
+			asm.LoadMem(asm.R2, asm.R10, -8, asm.DWord), asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Reg(asm.R3, asm.R2),
+			asm.LoadMem(asm.R4, asm.R3, 0, asm.DWord))
+	case step.BodyStoreContext: // skb->cb[0]
+		insns = leave(asm.StoreMem(asm.R1, contextCB, asm.R1, asm.Word))
+	case step.BodyPassPointer: // skb_load_bytes(skb, stack, stack, 4)
+		insns = leave(asm.Mov.Reg(asm.R2, asm.R10), asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -8),
+			asm.Mov.Imm(asm.R4, 4), asm.FnSkbLoadBytes.Call())
 	case step.BodyPartialSpill:
 		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.StoreImm(asm.R10, -8, 1, asm.Byte))
 	case step.BodyAddToPointer:

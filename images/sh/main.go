@@ -1,5 +1,5 @@
-// Command sh is /bin/sh of the machine: it runs scripts, with their arguments, which u-root's gosh does not hand on. For
-// a person it starts gosh.
+// Command sh is /bin/sh of the machine: it runs scripts, with their arguments, which u-root's gosh does not hand on.
+// For a person it starts gosh. Start with main.
 package main
 
 import (
