@@ -103,6 +103,12 @@ const (
 	StoresInKeys
 	UsesStaleRecord
 	UsesStaleSlice
+	StoresInContext
+	PassesPointer
+	ComparesNumber
+	ComparesConst
+	AddsPointer
+	UsesSpilledNumber
 )
 
 const (

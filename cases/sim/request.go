@@ -136,6 +136,9 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyStoreValue: oracle.StoresInValue, step.BodyStoreRecord: oracle.StoresInRecord,
 	step.BodyStorePacket: oracle.StoresInPacket, step.BodyStoreKeys: oracle.StoresInKeys,
 	step.BodyStaleRecord: oracle.UsesStaleRecord, step.BodyStaleSlice: oracle.UsesStaleSlice,
+	step.BodyStoreContext: oracle.StoresInContext, step.BodyPassPointer: oracle.PassesPointer,
+	step.BodyCompareNumber: oracle.ComparesNumber, step.BodyCompareConst: oracle.ComparesConst,
+	step.BodyAtomicPointer: oracle.AddsPointer, step.BodySpillNumber: oracle.UsesSpilledNumber,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {

@@ -57,6 +57,12 @@ const (
 	BodyStoreKeys        // stores a pointer in the keys of a flow
 	BodyStaleRecord      // uses a pointer to a record after it has given the record away
 	BodyStaleSlice       // uses a pointer into a dynptr after it has overwritten the dynptr
+	BodyStoreContext     // stores a pointer in its context
+	BodyPassPointer      // gives a helper a pointer for a number
+	BodyCompareNumber    // compares a number with a pointer
+	BodyCompareConst     // compares a pointer with a constant
+	BodyAtomicPointer    // adds a pointer to a number on the stack, atomically
+	BodySpillNumber      // uses a number that was on the stack as an offset
 )
 
 // bodyRow is what a kernel must have for a body.
@@ -139,6 +145,12 @@ var bodyRows = []bodyRow{
 	BodyStoreKeys:        {name: "store_keys", config: "NET"},
 	BodyStaleRecord:      {name: "stale_record", maps: true},
 	BodyStaleSlice:       {name: "stale_slice", maps: true},
+	BodyStoreContext:     {name: "store_ctx"},
+	BodyPassPointer:      {name: "pass_pointer", config: "NET"},
+	BodyCompareNumber:    {name: "compare_number"},
+	BodyCompareConst:     {name: "compare_const"},
+	BodyAtomicPointer:    {name: "atomic_pointer"},
+	BodySpillNumber:      {name: "spill_number"},
 }
 
 // Bodies are the bodies as a case file spells them.
