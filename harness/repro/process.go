@@ -103,7 +103,7 @@ func (w *writer) enter(child bool) {
 			w.add("\tkill(pid, SIGCONT);")
 		}
 		w.local("int status;")
-		w.add("\twaitpid(pid, &status, WUNTRACED);")
+		w.add("\twaitpid(pid, &status, WUNTRACED);\t/* it has stopped */")
 		w.stopped = true
 	case !w.forked:
 		w.forked = true
@@ -217,6 +217,9 @@ func (w *writer) fd(k step.Key) string {
 	return "-1"
 }
 
+// columns is how long a line of C is.
+const columns = 80
+
 // checked is a call with the errno that it must give.
 func (w *writer) checked(in, keeps, call string) string {
 	w.number++
@@ -238,7 +241,11 @@ func (w *writer) checked(in, keeps, call string) string {
 	} else {
 		w.use("check")
 	}
-	return fmt.Sprintf("%s%scheck(%d, %s, %s,\n%s      %q);", in, keeps, w.number, call, w.want, in, w.info.Text)
+	head := fmt.Sprintf("%scheck(%d, %s, %s,", keeps, w.number, call, w.want)
+	if tail := fmt.Sprintf(" %q);", w.info.Text); 8*len(in)+len(head)+len(tail) <= columns {
+		return in + head + tail
+	}
+	return fmt.Sprintf("%s%s\n%s      %q);", in, head, in, w.info.Text)
 }
 
 // step writes a step of the actor: declarations, other lines, and the call.

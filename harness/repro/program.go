@@ -356,7 +356,6 @@ func (w *writer) prologue() string {
 			w.start(&b, i, root, 1)
 		}
 	}
-	b.WriteString("\n")
 	return b.String()
 }
 

@@ -349,7 +349,7 @@ TEST_F(map_create, map_create)
 		as_owner(_metadata, variant);
 		_exit(0);
 	}
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		const char *const opts[] = {
 			"delegate_cmds", variant->cmds,

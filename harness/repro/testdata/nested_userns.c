@@ -240,7 +240,6 @@ int main(void)
 			new_userns(0, CLONE_NEWUSER | CLONE_NEWNS);
 	}
 
-
 	if (turn(OWNER, ALL_CAPS)) {
 		shared->fs = syscall(SYS_fsopen, "bpf", 0);
 		done();

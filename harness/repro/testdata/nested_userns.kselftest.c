@@ -234,7 +234,6 @@ TEST_F(nested_userns, steps)
 			new_userns(0, CLONE_NEWUSER | CLONE_NEWNS);
 	}
 
-
 	if (turn(OWNER, ALL_CAPS)) {
 		shared->fs = syscall(SYS_fsopen, "bpf", 0);
 		done();
