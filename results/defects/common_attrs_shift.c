@@ -186,7 +186,7 @@ int main(void)
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		static const char *const opts[] = {
 			"delegate_cmds", "prog_load", "delegate_maps", "any",
@@ -197,7 +197,7 @@ int main(void)
 		      "owner bpffs cmds=prog_load maps=any -> c");
 	}
 	kill(pid, SIGCONT);
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		static const char *const opts[] = {
 			"delegate_cmds", "common_attrs", "delegate_maps", "any",

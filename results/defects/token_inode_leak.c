@@ -132,8 +132,7 @@ static int as_owner(void *arg)
 		      "owner token_create bpffs=b");
 	}
 
-	check(4, close(b_fd), 0,
-	      "owner close b");
+	check(4, close(b_fd), 0, "owner close b");
 
 	{
 		struct map_create_attr attr = {
@@ -167,7 +166,7 @@ int main(void)
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		static const char *const opts[] = {
 			"delegate_cmds", "any", "delegate_maps", "any",

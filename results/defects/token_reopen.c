@@ -117,8 +117,7 @@ static int as_owner(void *arg)
 		      "owner token_create bpffs=b -> t");
 	}
 
-	again_fd = check(3, reopen(t_fd), 0,
-	      "owner reopen t -> again");
+	again_fd = check(3, reopen(t_fd), 0, "owner reopen t -> again");
 
 	{
 		struct map_create_attr attr = {
@@ -154,7 +153,7 @@ int main(void)
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		static const char *const opts[] = {
 			"delegate_cmds", "any", "delegate_maps", "any",

@@ -193,7 +193,7 @@ int main(void)
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
-	waitpid(pid, &status, WUNTRACED);
+	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
 	{
 		static const char *const opts[] = {
 			"delegate_cmds", "any", "delegate_maps", "any",
