@@ -53,9 +53,13 @@ test: ## run the tests that need no machine, no root and no network
 	go vet ./...
 	go test ./...
 
-lint: ## gofmt, vet, shellcheck
+# The guest's programs must compile for each of these, 32-bit ones included.
+GUESTS := 386 arm arm64 s390x riscv64 ppc64le loong64
+
+lint: ## gofmt, vet, also of the guest for other architectures, shellcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
+	@for arch in $(GUESTS); do GOARCH=$$arch CGO_ENABLED=0 go vet ./images/init ./images/bare ./harness/guest || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh scripts/action/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
 
 bench: ## time the default suite against a bare boot of the same kernel

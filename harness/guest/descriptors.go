@@ -177,7 +177,7 @@ func newRacer() *racer {
 	go func() {
 		runtime.LockOSThread()
 		for job := range r.jobs {
-			wait := unix.Timespec{Nsec: rand.Int64N(int64(racerDelay))}
+			wait := unix.NsecToTimespec(rand.Int64N(int64(racerDelay)))
 			unix.Nanosleep(&wait, nil)
 			job()
 			r.done <- struct{}{}

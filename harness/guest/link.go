@@ -125,10 +125,12 @@ func (l link) recv(buf []byte) ([]byte, []int, error) {
 // for it to run meanwhile, and its watcher thread, which would wake up for
 // every wait, costs more under emulation than the call.
 func rawMsg(nr uintptr, fd int, data, oob []byte, flags int) (int, unix.Msghdr, unix.Errno) {
-	iov := unix.Iovec{Base: &data[0], Len: uint64(len(data))}
+	iov := unix.Iovec{Base: &data[0]}
+	iov.SetLen(len(data)) // whose type depends on the architecture
 	h := unix.Msghdr{Iov: &iov, Iovlen: 1}
 	if len(oob) > 0 {
-		h.Control, h.Controllen = &oob[0], uint64(len(oob))
+		h.Control = &oob[0]
+		h.SetControllen(len(oob))
 	}
 	n, _, errno := unix.RawSyscall(nr, uintptr(fd), uintptr(unsafe.Pointer(&h)), uintptr(flags))
 	return int(n), h, errno
