@@ -16,11 +16,13 @@ var (
 	attachAttr = &layout{"attach", u32s("target_fd attach_bpf_fd attach_type attach_flags")}
 	testAttr   = &layout{"test", join(u32s("prog_fd retval data_size_in data_size_out"), u64s("data_in data_out"),
 		u32s("repeat"))}
-	idAttr      = &layout{"id", join(u32s("start_id next_id open_flags"), s32s("token_fd"))}
-	infoAttr    = &layout{"info", join(u32s("bpf_fd info_len"), u64s("info"))}
-	queryAttr   = &layout{"query", join(u32s("target_fd attach_type query_flags attach_flags"), u64s("prog_ids"))}
-	rawTPAttr   = &layout{"raw_tracepoint", join(u64s("name"), u32s("prog_fd"))}
-	taskAttr    = &layout{"task_fd_query", u32s("pid fd")}
+	idAttr    = &layout{"id", join(u32s("start_id next_id open_flags"), s32s("token_fd"))}
+	infoAttr  = &layout{"info", join(u32s("bpf_fd info_len"), u64s("info"))}
+	queryAttr = &layout{"query", join(u32s("target_fd attach_type query_flags attach_flags"), u64s("prog_ids"),
+		u32s("prog_cnt pad"), u64s("prog_attach_flags link_ids link_attach_flags revision"))}
+	rawTPAttr = &layout{"raw_tracepoint", join(u64s("name"), u32s("prog_fd"))}
+	taskAttr  = &layout{"task_fd_query", join(u32s("pid fd flags buf_len"), u64s("buf"),
+		u32s("prog_id fd_type"), u64s("probe_offset probe_addr"))}
 	linkAttr    = &layout{"link_create", u32s("prog_fd target_fd attach_type")}
 	updateAttr  = &layout{"link_update", u32s("link_fd new_prog_fd")}
 	linkFDAttr  = &layout{"link", u32s("link_fd")}
@@ -216,7 +218,8 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 		a.of(infoAttr, "bpf_fd", w.filter(), "info_len", "sizeof(info)", "info", "(unsigned long)info")
 	},
 	uapi.BPF_PROG_QUERY: func(w *writer, a *asked) {
-		w.deviceLink() // a program to find
+		w.deviceLink()                                    // a program to find
+		w.last[queryAttr] = lastOf(queryAttr, "revision") // the kernel writes the members after prog_ids
 		a.of(queryAttr, "target_fd", w.root("cgroup2"),
 			"attach_type", w.enum(&uapi.AttachTypes, uint32(uapi.BPF_CGROUP_DEVICE)))
 	},
@@ -226,6 +229,7 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 	uapi.BPF_TASK_FD_QUERY: func(w *writer, a *asked) {
 		tp := w.tracepoint()
 		w.last[rawTPAttr] = lastOf(rawTPAttr, "prog_fd")
+		w.last[taskAttr] = lastOf(taskAttr, "probe_addr") // the kernel writes all after pid, whatever the size
 		a.of(taskAttr, "pid", "getpid()", "fd", w.made("raw_link_fd", "open_tracepoint("+tp+")", "open_tracepoint"))
 	},
 	uapi.BPF_ENABLE_STATS: func(_ *writer, a *asked) { a.of(statsAttr, "type", "0 /* BPF_STATS_RUN_TIME */") },
