@@ -63,12 +63,15 @@ var otherCommands = []otherCommand{
 	ungated(uapi.BPF_MAP_UPDATE_ELEM, "map_update_elem"),
 	ungated(uapi.BPF_MAP_DELETE_ELEM, "map_delete_elem"),
 	ungated(uapi.BPF_MAP_GET_NEXT_KEY, "map_get_next_key"),
-	ungated(uapi.BPF_OBJ_PIN, "bpf_obj_pin"),
+	{uapi.BPF_OBJ_PIN, "bpf_obj_pin", rulesOf([]callRule{attr("bpf_obj_pin"), lsmMknod[*Call]()}, lsmNew[*Call]())},
 	{uapi.BPF_OBJ_GET, "bpf_obj_get", []callRule{
 		attr("bpf_obj_get"),
 		{id: "no-permission", fn: "bpf_obj_do_get", errno: eACCES,
 			text:  "the mode of the pinned object does not let the caller open it",
 			holds: mayNotOpenPin},
+		lsmRule("lsm-inode", "path_permission", "the LSM hook inode_permission refuses the file", uapi.HookInodePermission,
+			func(*otherCall) hookArgs { return hookArgs{mask: mayReadWrite} }),
+		selinuxObject("selinux_bpf_map", fixedMap), lsmMapFD,
 	}},
 	{uapi.BPF_PROG_ATTACH, "bpf_prog_attach", []callRule{
 		attr("bpf_prog_attach"),
@@ -93,9 +96,7 @@ var otherCommands = []otherCommand{
 	}},
 	{uapi.BPF_MAP_GET_FD_BY_ID, "bpf_map_get_fd_by_id", []callRule{
 		attrNoToken("bpf_map_get_fd_by_id"), noSysAdmin("bpf_map_get_fd_by_id"), noSuchID("bpf_map_get_fd_by_id"),
-		selinuxObject("selinux_bpf_map", func(*otherCall) *FD { return &FD{Map: uapi.BPF_MAP_TYPE_HASH} }),
-		lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
-			func(*otherCall) hookArgs { return hookArgs{mask: fmode(0)} }),
+		selinuxObject("selinux_bpf_map", fixedMap), lsmMapFD,
 	}},
 	ungated(uapi.BPF_OBJ_GET_INFO_BY_FD, "bpf_obj_get_info_by_fd"),
 	{uapi.BPF_PROG_QUERY, "bpf_prog_query", []callRule{
@@ -139,6 +140,12 @@ var otherCommands = []otherCommand{
 	ungated(uapi.BPF_PROG_STREAM_READ_BY_FD, "prog_stream_read"),
 	ungated(uapi.BPF_PROG_ASSOC_STRUCT_OPS, "prog_assoc_struct_ops"),
 }
+
+// fixedMap is the map that a call gets a descriptor of, and lsmMapFD the hook of that.
+func fixedMap(*otherCall) *FD { return &FD{Map: uapi.BPF_MAP_TYPE_HASH} }
+
+var lsmMapFD = lsmRule("lsm-map", "bpf_map_new_fd", "the LSM hook bpf_map refuses the descriptor", uapi.HookMap,
+	func(*otherCall) hookArgs { return hookArgs{mask: fmode(0)} })
 
 // getNextID are the checks of bpf_obj_get_next_id.
 var getNextID = []callRule{

@@ -92,13 +92,21 @@ var (
 		}}
 )
 
-var (
-	lsmMknod = lsmRule("lsm-mknod", "bpf_obj_do_pin", "the LSM hook path_mknod refuses the name", uapi.HookPathMknod,
-		func(*nameCall) hookArgs { return hookArgs{} })
-	// Before 7.2 no module is asked to label a file of a bpffs.
-	lsmInit = lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
-		uapi.HookInodeInit, func(*nameCall) hookArgs { return hookArgs{} }).from(7, 2)
-)
+// lsmMknod is the hook of a file that a bpffs gets.
+func lsmMknod[R any]() rule[R] {
+	return lsmRule("lsm-mknod", "bpf_obj_do_pin", "the LSM hook path_mknod refuses the name", uapi.HookPathMknod,
+		func(*call[R]) hookArgs { return hookArgs{} })
+}
+
+// lsmNew are the hooks of the directory that a name is made in, and of the new file's label, which 7.2 added.
+func lsmNew[R any]() []rule[R] {
+	return []rule[R]{
+		lsmRule("lsm-inode", "may_create_dentry", "the LSM hook inode_permission refuses the directory",
+			uapi.HookInodePermission, func(*call[R]) hookArgs { return hookArgs{mask: mayWrite | mayExec} }),
+		lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
+			uapi.HookInodeInit, func(*call[R]) hookArgs { return hookArgs{} }).from(7, 2),
+	}
+}
 
 // nameRules have for each call its checks in the kernel's order: the lookup of filename_create,
 // then may_create_dentry.
@@ -111,13 +119,14 @@ var nameRules = map[string][]rule[*MakeName]{
 				holds: func(c *nameCall) bool { return !c.req.FD.Pinned || c.req.FD.notOpen() }},
 		},
 		namePath,
-		[]rule[*MakeName]{noBPFFS, landlock[*MakeName]("hook_path_mknod", "to make a file"), lsmMknod, unmappedCaller,
-			writeDir, lsmInit},
+		[]rule[*MakeName]{noBPFFS, landlock[*MakeName]("hook_path_mknod", "to make a file"), lsmMknod[*MakeName](),
+			unmappedCaller, writeDir},
+		lsmNew[*MakeName](),
 	),
 	Mkdir: rulesOf(namePath, []rule[*MakeName]{landlock[*MakeName]("hook_path_mkdir", "to make a directory"),
-		unmappedCaller, writeDir, lsmInit}),
+		unmappedCaller, writeDir}, lsmNew[*MakeName]()),
 	Symlink: rulesOf(namePath, []rule[*MakeName]{landlock[*MakeName]("hook_path_symlink", "to make a symbolic link"),
-		unmappedCaller, writeDir, lsmInit}),
+		unmappedCaller, writeDir}, lsmNew[*MakeName]()),
 	Link: rulesOf(
 		[]rule[*MakeName]{
 			{id: "not-modelled", blind: true, text: "the oracle covers only links of tokens",
@@ -127,7 +136,7 @@ var nameRules = map[string][]rule[*MakeName]{
 		[]rule[*MakeName]{
 			{id: "other-mount", fn: "do_linkat", errno: eXDEV, text: "the file is on another mount",
 				holds: func(c *nameCall) bool { return c.req.FD.Mount != c.req.In.Mount }},
-			unmappedCaller, writeDir,
+			unmappedCaller, writeDir, lsmNew[*MakeName]()[0],
 			{id: "no-link", fn: "vfs_link", errno: eNOENT, text: "the file has no link (a token has no name)",
 				holds: func(c *nameCall) bool { return c.req.FD.Kind == TokenFD }},
 		},
