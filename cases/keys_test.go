@@ -234,7 +234,6 @@ var unnoticed = map[string]string{
 	"prog_load/no-fd":              bounded,
 	"btf_load/no-fd":               bounded,
 	"map_create/lsm-bpf-run":       "lsm_kernel runs with --full",
-	"element/bad-fd":               held,
 	"element/no-map":               held,
 	"element/array-delete":         held,
 	"fscreate/userns-mount":        "a kernel before tokens must show its patch level for that",

@@ -30,6 +30,9 @@ func requestNeeds(s *step.Step) []Need {
 		if _, signed := s.Num(step.KeySign); signed { // bpf_verify_pkcs7_signature of kernel/bpf/helpers.c
 			out = append(out, configNeeds("SYSTEM_DATA_VERIFICATION")...)
 		}
+		if _, signed := s.Num(step.KeySigned); signed {
+			out = append(out, configNeeds("SYSTEM_DATA_VERIFICATION CRYPTO_RSA")...)
+		}
 		return append(append(out, progNeeds(&shape)...), bodyNeeds(s)...)
 	}
 	made, _ := s.Num(step.KeyMake)

@@ -494,7 +494,7 @@ func patchesText(s *step.Step) bool {
 	t, _ := s.Num(step.KeySpot)
 	switch step.Spot(t) {
 	case step.SpotFentry, step.SpotLSM, step.SpotLSMCgroup, step.SpotTPBTF, step.SpotRawTP, step.SpotKprobeMulti,
-		step.SpotUprobeMulti:
+		step.SpotUprobeMulti, step.SpotFentryMulti:
 		return true
 	}
 	return false

@@ -48,6 +48,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpLinkDetach:  (*drawer).detachesLink,
 	step.OpLinkInfo:    (*drawer).looksAtLink,
 	step.OpIterCreate:  (*drawer).iterates,
+	step.OpQueryEvent:  (*drawer).asksEvent,
 	step.OpFreeze:      (*drawer).freezes,
 	step.OpBatch:       (*drawer).batches,
 	step.OpProgInfo:    (*drawer).looksAtProgram,
@@ -368,7 +369,7 @@ func (d *drawer) objects() {
 		who, t := pick(d, d.present()...).owner, pick(d, d.tokens...)
 		flags := pick(d, "", "", "", " flags=0x8", " flags=0x10")
 		kind := pick(d, "hash", "array", "percpu_hash", "prog_array", "hash key=16", "queue", "array_of_maps", "lru_hash",
-			d.mapType())
+			"array excl_signed=1", d.mapType())
 		m := d.made("k", "%s map_create type=%s%s token=%s", who, kind, flags, t)
 		d.maps, d.others = append(d.maps, drawnHandle{m, who}), append(d.others, m)
 	}

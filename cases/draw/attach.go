@@ -21,6 +21,7 @@ var attachedPrograms = map[string]string{
 	"flow_dissector": "type=flow_dissector", "cgroup_skb": "type=cgroup_skb", "cgroup_device": "type=cgroup_device",
 	"cgroup_sock": "type=cgroup_sock", "sock_ops": "type=sock_ops", "sk_msg": "type=sk_msg",
 	"iter": "type=tracing attach=trace_iter", "perf_event": "type=perf_event", "cgroup_sysctl": "type=cgroup_sysctl",
+	"kprobe": "type=kprobe",
 }
 
 // attachedProgram draws a program for a target that has one, or loads one.
@@ -152,6 +153,8 @@ func (d *drawer) looksAtLink() {
 	l := d.bond()
 	d.step("%s link_info %s%s", l.owner, l.name, d.withCaps())
 }
+
+func (d *drawer) asksEvent() { d.step("%s query_event%s", d.actor(), d.withCaps()) }
 
 func (d *drawer) iterates() {
 	l := d.bond()

@@ -171,6 +171,7 @@ var mapOverrides = []string{
 	"flags=4 numa=1000", "flags=4", "inner=closed", "btf=closed btf_value=1", "btf_key=1", "btf_value=1",
 	"btf_key=1 btf_value=0", "vmlinux=1", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b", "name=a.b_9",
 	"name=abcdefghijklmnop", "no_fd=1", "memlock=0", "excl=32", "excl=31",
+	"excl_signed=1",
 }
 
 // progOverrides are the same for a program.
@@ -178,7 +179,7 @@ var progOverrides = []string{
 	"log=1", "log=16", "flags=0x10000", "insns=0", "insns=1000001", "attach_fd=closed", "attach_btf_id=0",
 	"attach_btf_id=1", "attach_btf_id=0x100000", "ifindex=1", "ifindex=1000", "name=fine", "name=a-b",
 	"name=abcdefghijklmnop", "no_fd=1", "sign=64", "sign=0", "sign=64 keyring=12345", "sign=64 keyring=2",
-	"lines=1",
+	"lines=1", "signed=1", "signed=1 keyring=0", "signed=1 keyring=12345",
 }
 
 var btfOverrides = []string{
@@ -204,6 +205,8 @@ func (d *drawer) progOverride() string {
 		return fmt.Sprintf("flags=%#x", d.flags(progFlagBits))
 	case len(d.others) > 0 && d.in(6):
 		return "attach_fd=" + d.descriptor(pick(d, d.others...))
+	case len(d.others) > 0 && d.in(6):
+		return pick(d, "", "", "signed=1 ") + "fd_array=" + d.descriptor(pick(d, append(d.others, cases.ClosedName)...))
 	}
 	return pick(d, progOverrides...)
 }

@@ -17,6 +17,7 @@ const (
 	Cgroup
 	SockMap
 	Event
+	Probe      // a perf event that is a kprobe
 	Tracepoint // BPF_RAW_TRACEPOINT_OPEN
 )
 
@@ -114,7 +115,7 @@ func progTypeOf(at uapi.AttachType) uapi.ProgType {
 		return uapi.BPF_PROG_TYPE_SK_MSG
 	case uapi.BPF_FLOW_DISSECTOR:
 		return uapi.BPF_PROG_TYPE_FLOW_DISSECTOR
-	case uapi.BPF_TRACE_FENTRY, uapi.BPF_TRACE_RAW_TP, uapi.BPF_TRACE_ITER:
+	case uapi.BPF_TRACE_FENTRY, uapi.BPF_TRACE_RAW_TP, uapi.BPF_TRACE_ITER, uapi.BPF_TRACE_FENTRY_MULTI:
 		return uapi.BPF_PROG_TYPE_TRACING
 	case uapi.BPF_LSM_MAC, uapi.BPF_LSM_CGROUP:
 		return uapi.BPF_PROG_TYPE_LSM
@@ -248,6 +249,12 @@ var linkRules = rulesOf(attachHead, []rule[*Attach]{
 			return (at == uapi.BPF_TRACE_KPROBE_MULTI || at == uapi.BPF_TRACE_UPROBE_MULTI) && c.req.prog().Expected != at
 		}},
 	attachLost,
+	{id: "no-probe", fn: "perf_event_set_bpf_prog", errno: eINVAL,
+		text: "a kprobe takes programs of the type kprobe only, and none that may sleep",
+		holds: func(c *attachCall) bool {
+			p := c.req.prog()
+			return c.req.To.At == Probe && (p.Type != uapi.BPF_PROG_TYPE_KPROBE || p.Sleeps)
+		}},
 	{id: "taken", fn: "link_create", text: "the target, or the program, already has what excludes the link",
 		holds:  func(c *attachCall) bool { return c.req.taken() != 0 },
 		answer: func(c *attachCall) uapi.Errno { return c.req.taken() }},
@@ -295,7 +302,7 @@ func (r *Attach) taken() uapi.Errno {
 		return whether(len(h.Entries) > 0, eBUSY)
 	case uapi.BPF_SK_MSG_VERDICT: // sock_map_prog_update
 		return whether(h.linked(), eBUSY)
-	case uapi.BPF_TRACE_FENTRY, uapi.BPF_LSM_MAC: // bpf_trampoline_link_prog
+	case uapi.BPF_TRACE_FENTRY, uapi.BPF_LSM_MAC, uapi.BPF_TRACE_FENTRY_MULTI: // bpf_trampoline_link_prog
 		return whether(h.has(p), eBUSY)
 	case uapi.BPF_PERF_EVENT: // perf_event_set_bpf_handler
 		return whether(len(h.Entries) > 0, eEXIST)
@@ -462,7 +469,8 @@ func (r *Attach) position(rel *Entry, at int) (int, uapi.Errno) {
 var attachRules = rulesOf(attachHead, []rule[*Attach]{
 	{id: "no-type", fn: "attach_type_to_prog_type", errno: eINVAL, text: "no type of program is for this attach type",
 		holds: func(c *attachCall) bool {
-			return c.req.To.At != Tracepoint && c.req.ptype() == uapi.BPF_PROG_TYPE_UNSPEC
+			unknown := uint32(c.req.To.Attach) >= c.Kernel.MaxAttach
+			return c.req.To.At != Tracepoint && (unknown || c.req.ptype() == uapi.BPF_PROG_TYPE_UNSPEC)
 		}},
 	{id: "flags", fn: "bpf_prog_attach", errno: eINVAL, text: "the type of program takes no such flags",
 		holds: func(c *attachCall) bool { return c.req.badAttachFlags() }},

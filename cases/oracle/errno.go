@@ -30,6 +30,8 @@ const (
 	eOVERFLOW    = uapi.Errno(unix.EOVERFLOW)
 	eBADFD       = uapi.Errno(unix.EBADFD)
 	eBADMSG      = uapi.Errno(unix.EBADMSG)
+	eNOKEY       = uapi.Errno(unix.ENOKEY)
+	eKEYREJECTED = uapi.Errno(unix.EKEYREJECTED)
 	eNXIO        = uapi.Errno(unix.ENXIO)
 	eNOLINK      = uapi.Errno(unix.ENOLINK)
 	eOPNOTSUPP   = uapi.Errno(unix.EOPNOTSUPP)

@@ -144,9 +144,25 @@ func (r *LinkInfo) decide(w *World, trace *[]Line) Verdict {
 	return run(w, "link_info", r, nil, linkInfoRules, trace)
 }
 
-// ShowsAddresses mirrors bpf_kprobe_multi_link_fill_link_info, which 6.6 added. It goes by the caller's credentials.
+// ShowsAddresses mirrors bpf_kprobe_multi_link_fill_link_info and bpf_perf_link_fill_kprobe, which 6.6 added, and
+// bpf_tracing_multi_link_fill_link_info. They go by the caller's credentials.
 func (r *LinkInfo) ShowsAddresses(w *World) bool {
 	return w.Kernel.has(linux(6, 6)) && (w.Kernel.Settings.HidesPointers == 0 || !w.Kernel.hidesPointers(w.Caller))
+}
+
+// QueryEvent is ioctl(PERF_EVENT_IOC_QUERY_BPF), which tells the programs at a tracepoint.
+type QueryEvent struct{}
+
+var queryEventRules = []rule[*QueryEvent]{
+	{id: "no-cap-perfmon", fn: "perf_event_query_prog_array", errno: ePERM,
+		text: "the caller lacks CAP_PERFMON " + initialNS + ", with any token",
+		holds: func(c *call[*QueryEvent]) bool { // perfmon_capable
+			return !c.initialCapable(uapi.CAP_PERFMON) && !c.initialCapable(uapi.CAP_SYS_ADMIN)
+		}},
+}
+
+func (r *QueryEvent) decide(w *World, trace *[]Line) Verdict {
+	return run(w, "query_event", r, nil, queryEventRules, trace).allowedBy("perf_event_query_prog_array")
 }
 
 func (r *OnLink) decide(w *World, trace *[]Line) Verdict {

@@ -30,6 +30,7 @@ type MapAttr struct {
 	BTFKernel                    bool     // btf_fd is the kernel's BTF
 	Excl                         *uint32  // excl_prog_hash_size; nil if there is no excl_prog_hash
 	BadStruct                    bool     // the value does not have the size of the struct that Vmlinux names
+	NoStruct                     bool     // Vmlinux names no struct_ops
 }
 
 type mapCall = call[*MapCreate]
@@ -129,6 +130,11 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "inner-type", fn: "bpf_map_meta_alloc", errno: eNOTSUPP, text: "a map of this type cannot be inside of another",
 		holds: innerMap(func(fd *FD) bool { return isMap(fd.Map, noMeta) })},
 	{id: "late-not-modelled", blind: true, text: bigSizesText, holds: mapAttr(lateUnknown)},
+	{id: "no-struct-ops", fn: "bpf_struct_ops_map_alloc", errno: eNOTSUPP,
+		text: "btf_vmlinux_value_type_id is not a struct_ops",
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
+			return c.req.Type == uapi.BPF_MAP_TYPE_STRUCT_OPS && a.NoStruct && a.Flags&fVtypeFD == 0
+		})},
 	{id: "alloc-late", fn: "map_alloc", errno: eINVAL, text: "the map type does not take these flags or sizes",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return c.req.badLate(c.Kernel) })},
 	{id: "long-key", fn: "sock_hash_alloc", errno: e2BIG, text: "the key is longer than 512 bytes",

@@ -35,9 +35,11 @@ const (
 	mapGateIDs  = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"unprivileged-disabled no-cap-bpf no-cap-net-admin " +
 		"offload-privileged offload-type offload-device offload-not-supported inner-fd inner-none " +
-		"inner-type alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key special-fields " +
+		"inner-type no-struct-ops alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key " +
+		"special-fields " +
 		"special-access special-type btf-none-taken btf-key-kind "
-	mapFew = "offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key special-type " +
+	mapFew = "no-struct-ops offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key " +
+		"special-type " +
 		"btf-none-taken btf-key-kind"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"token-not-covering-attach "
@@ -55,7 +57,11 @@ const (
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
-	progFew = targetIDs + "map-exclusive " + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace skb-tstamp " +
+	// boundIDs are rules about fd_array and a signature, which cases show one by one.
+	boundIDs = "bind-bad-fd bind-none bind-exclusive signed-btf signature-key signed-type signed-thawed signed-shared " +
+		"signature signature-no-key signature-other "
+	progFew = targetIDs + boundIDs + "map-exclusive " + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace " +
+		"skb-tstamp " +
 		"attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
 		"context map-lookup map-keyless map-wide return-kind return-value multi-one bad-name log-late"
@@ -106,7 +112,7 @@ var orders = []order{
 	{
 		cmd: "prog_load", kernel: k73,
 		rules: strings.Fields("attr-too-long attr-unreadable log flags " + progTokenIDs + progIDs +
-			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + "signature-key signature " +
+			"multi-not-tracing multi-one attach-program bad-attach-type " + progRestIDs + boundIDs +
 			strings.Replace(targetIDs, "map-no-map", "map-no-map map-exclusive", 1) +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin " + stackIDs +
 			codeIDs + mapIDs +
@@ -118,7 +124,7 @@ var orders = []order{
 	},
 	{
 		cmd: "prog_load", kernel: k612,
-		rules: strings.Fields("attr-too-long attr-unreadable flags " + progTokenIDs + progIDs +
+		rules: strings.Fields(faulty + " flags " + progTokenIDs + progIDs +
 			"attach-program bad-attach-type " + progRestIDs + "log-late " + targetIDs +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin-initial " +
 			stackIDs +

@@ -29,6 +29,8 @@ type ProgAttr struct {
 	AttachID AttachID
 	Sign     *uint32 // signature_size; nil if there is no signature
 	Ring     int32   // keyring_id
+	Signed   bool    // the signature is one of the smallest program that returns 2
+	Binds    *FD     // the descriptor in fd_array; nil for none
 	AttachFD *FD     // attach_prog_fd; nil where it is 0, or for ext the program whose function is replaced
 	Body     Body
 	Helper   *uapi.Helper // the helper that the program calls; nil for none
@@ -120,25 +122,10 @@ const (
 
 type progCall = call[*ProgLoad]
 
-// knownKeyrings are the ids below which a number names one of the kernel's keyrings: VERIFY_USE_PLATFORM_KEYRING.
-const knownKeyrings = 2
-
-// signatureKey and signature are the results of bpf_prog_verify_signature. No case has a key to sign with.
-var (
-	signatureKey = rule[*ProgLoad]{id: "signature-key", fn: "bpf_prog_verify_signature", errno: eINVAL,
-		text: "no key has the id keyring_id, or, since 7.3, the signature is empty",
-		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
-			return a.Sign != nil && (a.Ring > knownKeyrings || *a.Sign == 0 && c.Kernel.has(linux(7, 3)))
-		})}
-	signature = rule[*ProgLoad]{id: "signature", fn: "bpf_prog_verify_signature", errno: eBADMSG,
-		text:  "the signature is none of the program's",
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Sign != nil })}
-)
-
 // progLoadRules are the checks of BPF_PROG_LOAD in the kernel's order:
 // __sys_bpf, bpf_prog_load of kernel/bpf/syscall.c, then bpf_check, the
-// verifier. No rule stands for CHECK_ATTR: since 6.14 the last field ends the
-// attribute.
+// verifier. Since 6.14 the last field ends the attribute; before, fd_array_cnt
+// was behind it.
 var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	attrTooLong[*ProgLoad](),
 	attrUnreadable[*ProgLoad](),
@@ -147,6 +134,8 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
 	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+	{id: "attr-tail", fn: "bpf_prog_load", errno: eINVAL, until: linux(6, 14), text: attrText,
+		holds: func(c *progCall) bool { return c.req.Fault.Tail }},
 	{id: "flags", fn: "bpf_prog_load", errno: eINVAL, text: "prog_flags has flags that the kernel does not know",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Flags&^knownProgFlags != 0 })},
 
@@ -214,8 +203,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: func(c *progCall) bool { return !c.req.typ().takesAttach(c.req.Expected()) }},
 	{id: "insns-unreadable", fn: "bpf_prog_load", errno: eFAULT, text: "the instructions cannot be read",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadInsns })},
-	signatureKey.as("signature-key-early").from(6, 18).before(7, 3),
-	signature.as("signature-early").from(6, 18).before(7, 3),
+}, signatureEarly(), []rule[*ProgLoad]{
 	{id: "offload-type", fn: "bpf_prog_dev_bound_init", errno: eINVAL,
 		text: "prog_ifindex is set, and the program type is neither sched_cls nor xdp",
 		holds: onDevice(func(c *progCall, _ *ProgAttr) bool {
@@ -237,13 +225,14 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		}},
 	{id: "bad-name", fn: "bpf_obj_name_cpy", errno: eINVAL, text: badNameText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadName })},
-	signatureKey.from(7, 3), signature.from(7, 3), // 7.3 has the verifier do it
+}, fromRelease(7, 3, bindRules()), signedRules(), []rule[*ProgLoad]{
 	selinuxProgLoad,
 	lsmProgLoad,
 
 	// bpf_check. Each program has at most one body, so the order of these rules does not matter.
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+}, beforeRelease(7, 3, "-late", fromRelease(6, 14, bindRules())), []rule[*ProgLoad]{
 	subprogRule,
 	kfuncRule,
 	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"slices"
+
 	"cmp"
 
 	"tokentest/cases/uapi"
@@ -44,6 +46,23 @@ func (r rule[R]) before(major, minor int) rule[R] {
 func (r rule[R]) as(id string) rule[R] {
 	r.id = id
 	return r
+}
+
+// fromRelease and beforeRelease are the same for a list, which another place of a longer one has, too.
+func fromRelease[R any](major, minor int, list []rule[R]) []rule[R] {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i] = out[i].from(major, minor)
+	}
+	return out
+}
+
+func beforeRelease[R any](major, minor int, suffix string, list []rule[R]) []rule[R] {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i] = out[i].as(out[i].id+suffix).before(major, minor)
+	}
+	return out
 }
 
 // in reports whether a kernel has the rule.

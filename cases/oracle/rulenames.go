@@ -75,6 +75,7 @@ func FileRules() []string {
 		names("batch", batchRules[1:]),
 		names("prog_info", progInfoRules[1:]),
 		names("link_info", linkInfoRules[1:]),
+		names("query_event", queryEventRules),
 		names("write_sysctl", writeSysctlRules),
 		names("run_prog", runProgRules[1:]),
 	)

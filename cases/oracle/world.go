@@ -269,8 +269,11 @@ type Content struct {
 	Frozen bool // BPF_MAP_FREEZE
 	// Special says that the values have special fields, such as a lock.
 	Special bool
-	// Exclusive says that the map has excl_prog_hash, which is no program's.
+	// Exclusive says that the map has excl_prog_hash: zeros, which is no program's, or Own.
 	Exclusive bool
+	// Own says that excl_prog_hash is that of the program that has a signature, Short that the map is an array of
+	// one value of four bytes, which a signature may cover.
+	Own, Short bool
 }
 
 // exclusive reports whether the descriptor is a map for one program alone.
@@ -284,6 +287,7 @@ type Program struct {
 	Spills   bool // the program stores a pointer on its stack
 	Body     Body
 	Freq     bool // BPF_F_TEST_STATE_FREQ
+	Sleeps   bool // BPF_F_SLEEPABLE
 	Lines    bool // it has a line of source
 	Helps    bool // it calls a helper, of which the instructions show the address
 	Masks    bool // it uses a map of which the indexes are masked

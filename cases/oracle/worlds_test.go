@@ -218,6 +218,7 @@ var mapChanges = []func(r *MapCreate){
 
 // moreMapChanges are mistakes that few types meet; they are passed alone.
 var moreMapChanges = []func(r *MapCreate){
+	func(r *MapCreate) { r.Attr.Vmlinux, r.Attr.NoStruct = 1, true },
 	func(r *MapCreate) { r.Attr.Ifindex = loopback },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH_OF_MAPS} },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_STRUCT_OPS} },
@@ -274,6 +275,7 @@ func mapAttrs(f func(r *MapCreate)) {
 
 // progChanges are mistakes of a program's attribute.
 var progChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Fault.Tail = true },
 	func(r *ProgLoad) { r.Fault.TooLong = true },
 	func(r *ProgLoad) { r.Fault.Unreadable = true },
 	func(r *ProgLoad) { r.Attr.BadLog = true },
@@ -299,6 +301,19 @@ var progChanges = []func(r *ProgLoad){
 
 // moreProgChanges are mistakes that few types meet; they are passed alone.
 var moreProgChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Attr.Binds = &FD{} },
+	func(r *ProgLoad) { r.Attr.Binds = &FD{Kind: Object} },
+	func(r *ProgLoad) { r.Attr.Binds, r.Attr.Signed = &FD{Kind: Object, BTF: true}, true },
+	func(r *ProgLoad) { r.Attr.Binds = boundMap(Content{Exclusive: true, Own: true}) },
+	func(r *ProgLoad) {
+		r.Attr.Binds, r.Attr.Signed = boundMap(Content{Exclusive: true, Own: true, Short: true}), true
+	},
+	func(r *ProgLoad) { r.Attr.Binds, r.Attr.Signed = boundMap(Content{Frozen: true, Short: true}), true },
+	func(r *ProgLoad) {
+		r.Attr.Binds, r.Attr.Signed = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{}}, true
+	},
+	func(r *ProgLoad) { r.Attr.Signed = true },
+	func(r *ProgLoad) { r.Attr.Signed, r.Attr.Ring = true, -1 },
 	func(r *ProgLoad) { r.Attr.Sign = new(uint32(16)) },
 	func(r *ProgLoad) { r.Attr.Sign, r.Attr.Ring = new(uint32(16)), 1000 },
 	func(r *ProgLoad) { r.Attr.Sign, r.Attr.BadName = new(uint32(0)), true },
@@ -415,6 +430,8 @@ func progAttrs(f func(r *ProgLoad)) {
 		}
 	}
 }
+
+func boundMap(c Content) *FD { return &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARRAY, Content: &c} }
 
 // moreProgAttrs passes to f programs with one mistake, of types and attach types that the verifier
 // treats differently.

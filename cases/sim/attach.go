@@ -33,7 +33,8 @@ func (t *attachments) clone() attachments {
 // points say what the kernel's functions get as a target.
 var points = map[step.AttachPoint]oracle.Point{
 	step.AtDevice: oracle.Device, step.AtNetns: oracle.Netns, step.AtCgroup: oracle.Cgroup,
-	step.AtSockMap: oracle.SockMap, step.AtEvent: oracle.Event, step.AtTracepoint: oracle.Tracepoint,
+	step.AtSockMap: oracle.SockMap, step.AtEvent: oracle.Event, step.AtProbe: oracle.Probe,
+	step.AtTracepoint: oracle.Tracepoint,
 }
 
 // chain is what is attached at a target now: a link whose last descriptor is closed is gone.
@@ -219,11 +220,15 @@ func (s *Sim) linkInfo(a *actor, st *step.Step) Expect {
 		return e
 	}
 	to, addresses := s.attached.bonds[req.FD.Link].to, "none"
-	if w := s.world(a, st); to == step.SpotKprobeMulti {
+	if w := s.world(a, st); to.ShowsAddresses() {
 		addresses = map[bool]string{true: "shown", false: "hidden"}[req.ShowsAddresses(&w)]
 	}
 	e.Text = fmt.Sprintf("type %d, program shown, addresses %s", to.Shape().Type, addresses)
 	return e
+}
+
+func (s *Sim) queryEvent(a *actor, st *step.Step) Expect {
+	return s.decide(a, st, &oracle.QueryEvent{})
 }
 
 // showAttached compares how many programs are at a target. Only root asks, who has every capability.

@@ -55,6 +55,7 @@ func (s *Sim) loaded(st *step.Step, r *oracle.ProgLoad, is oracle.Symbol) *oracl
 	body, _ := st.Num(step.KeyBody)
 	_, p.Lines = st.Num(step.KeyLines)
 	p.Body, p.Spills = r.Attr.Body, step.Body(body) == step.BodySpill
+	p.Sleeps = r.Attr.Flags&sleepable != 0
 	p.Freq, p.Maps, p.Helper = r.Attr.Flags&testStateFreq != 0, r.Attr.Uses != nil, r.Attr.Helper != nil
 	p.Masks = p.Maps && r.Attr.Uses.Content != nil && r.Attr.Uses.Content.Masked
 	p.Other = r.Attr.Insns != smallest
@@ -62,8 +63,11 @@ func (s *Sim) loaded(st *step.Step, r *oracle.ProgLoad, is oracle.Symbol) *oracl
 	return p
 }
 
-// testStateFreq is BPF_F_TEST_STATE_FREQ.
-const testStateFreq = 1 << 3
+// BPF_F_TEST_STATE_FREQ and BPF_F_SLEEPABLE.
+const (
+	testStateFreq = 1 << 3
+	sleepable     = 1 << 4
+)
 
 // helping are bodies that call a helper which stays a call.
 var helping = []step.Body{step.BodyBranches, step.BodyDeadCode, step.BodyNotTaken, step.BodyProbeReadKernel}

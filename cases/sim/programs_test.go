@@ -362,6 +362,8 @@ owner link_info l # ok link_info/allowed "type 6, program shown, addresses none"
 owner link_info m caps=none # ok link_info/allowed "type 8, program shown, addresses shown"
 owner link_info x # ? link_info/not-modelled
 owner link_info closed # EBADFD link_info/bad-fd
+owner query_event # EPERM query_event/no-cap-perfmon
+root query_event # ok query_event/allowed
 `},
 	{"mounts", "7.3", `
 actor owner userns uid=1000

@@ -68,8 +68,13 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 		BTFKey: or(st, step.KeyBTFKey, btf), BTFValue: or(st, step.KeyBTFValue, btf),
 		Vmlinux: or(st, step.KeyVmlinux, vmlinux),
 	}
+	req.Attr.NoStruct = or(st, step.KeyVmlinux, 0) == noStruct
 	if n, ok := st.Num(step.KeyHash); ok {
 		size := uint32(n)
+		req.Attr.Excl = &size
+	}
+	if _, own := st.Num(step.KeyOwnHash); own {
+		size := uint32(hashSize)
 		req.Attr.Excl = &size
 	}
 	req.Attr.Types = 1 // the BTF of a storage map has one type
@@ -93,6 +98,12 @@ func (a *actor) mapCreate(st *step.Step) *oracle.MapCreate {
 	}
 	return req
 }
+
+// noStruct is an id of the kernel's BTF that is no struct_ops: each is behind the types of its members.
+const noStruct = 1
+
+// hashSize is the size of a SHA-256.
+const hashSize = 32
 
 // nameLen is the room for an object's name, with its terminating zero: BPF_OBJ_NAME_LEN.
 const nameLen = 16
@@ -158,6 +169,13 @@ func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 		size := uint32(n)
 		at.Sign, at.Ring = &size, int32(or(st, step.KeyRing, 0))
 	}
+	if _, at.Signed = st.Num(step.KeySigned); at.Signed {
+		at.Sign, at.Ring = nil, int32(or(st, step.KeyRing, threadKeyring))
+	}
+	if h, ok := st.Num(step.KeyBound); ok {
+		fd := a.fds[step.Handle(h)]
+		at.Binds = &fd
+	}
 	if h, ok := st.Num(step.KeyMap); ok {
 		fd := a.fds[step.Handle(h)]
 		at.Uses = &fd
@@ -168,6 +186,9 @@ func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
 	}
 	return at
 }
+
+// threadKeyring is KEY_SPEC_THREAD_KEYRING.
+const threadKeyring = 1<<32 - 1
 
 // maxBTFType is BTF_MAX_TYPE, include/uapi/linux/btf.h.
 const maxBTFType = 0xfffff

@@ -255,6 +255,7 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpSymlink:       (*Sim).makeName,
 	step.OpFileMax:       (*Sim).fileMax,
 	step.OpLinkInfo:      (*Sim).linkInfo,
+	step.OpQueryEvent:    (*Sim).queryEvent,
 	step.OpSELinux:       (*Sim).setSELinux,
 }
 
@@ -346,6 +347,8 @@ func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.OK() && fd.Content != nil && r.Attr != nil {
 		fd.Content.Special, fd.Content.Exclusive = r.Attr.Special, r.Attr.Excl != nil
+		_, fd.Content.Own = st.Num(step.KeyOwnHash)
+		fd.Content.Short = r.Type == uapi.BPF_MAP_TYPE_ARRAY && r.Attr.Value == 4 && r.Attr.Max == 1
 	}
 	if e.OK() {
 		s.born(a, st, uapi.HookMapFree, nil)
@@ -428,8 +431,11 @@ func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	req := &oracle.ProgLoad{Type: uapi.ProgType(t), Attach: uapi.AttachType(at), Token: a.tokenRef(st),
 		Fault: faultOf(st), NoFD: noFD(st)}
 	req.Attr = progAttr(a, st, step.ProgShapeOf(req.Type, req.Attach))
-	if req.Attr != nil && (req.Attr.Sign != nil || or(st, step.KeyRing, 0) != 0) && s.kernel.Release.Less(signedSince) &&
-		!req.Fault.Unreadable {
+	if req.Attr != nil && req.Attr.Binds != nil && s.kernel.Release.Less(boundSince) {
+		req.Fault.Tail = true // CHECK_ATTR: the attribute ends before fd_array_cnt
+	}
+	if req.Attr != nil && (req.Attr.Sign != nil || req.Attr.Signed || or(st, step.KeyRing, 0) != 0) &&
+		s.kernel.Release.Less(signedSince) && !req.Fault.Unreadable {
 		req.Fault.TooLong = true // the attribute ends before the signature
 	}
 	if step.ProgShapeOf(req.Type, req.Attach).Member != "" {
@@ -437,6 +443,9 @@ func (s *Sim) progRequest(a *actor, st *step.Step) *oracle.ProgLoad {
 	}
 	return req
 }
+
+// boundSince is the release that has fd_array_cnt.
+var boundSince = uapi.Release{Major: 6, Minor: 14}
 
 func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 	e := s.decide(a, st, r)

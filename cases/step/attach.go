@@ -34,6 +34,8 @@ const (
 	SpotKprobeMulti
 	SpotUprobeMulti
 	SpotPerfEvent
+	SpotKprobe
+	SpotFentryMulti
 	spots
 )
 
@@ -48,9 +50,11 @@ const (
 	AtCgroup              // a cgroup without processes, below the root of the hierarchy
 	AtSockMap
 	AtEvent      // a perf event that counts nothing
+	AtProbe      // a perf event that is a kprobe
 	AtHook       // the incoming packets of IPv4
 	AtTracepoint // a raw tracepoint, by name: BPF_RAW_TRACEPOINT_OPEN
 	AtSymbol
+	AtFunction // an id of the kernel's BTF
 	AtFile
 )
 
@@ -98,6 +102,15 @@ var spotShapes = [spots]SpotShape{
 	SpotUprobeMulti: {Name: "uprobe_multi", Type: 12, Attach: uapi.BPF_TRACE_UPROBE_MULTI, At: AtFile,
 		Config: "UPROBES BPF_EVENTS"},
 	SpotPerfEvent: {Name: "perf_event", Type: 7, Attach: uapi.BPF_PERF_EVENT, At: AtEvent, Config: "BPF_EVENTS"},
+	SpotKprobe: {Name: "kprobe", Type: 7, Attach: uapi.BPF_PERF_EVENT, At: AtProbe,
+		Config: "BPF_EVENTS KPROBE_EVENTS NET"},
+	SpotFentryMulti: {Name: "fentry_multi", Type: 15, Attach: uapi.BPF_TRACE_FENTRY_MULTI, At: AtFunction,
+		Config: trampolineConfig + " DYNAMIC_FTRACE_WITH_DIRECT_CALLS"},
+}
+
+// ShowsAddresses reports whether BPF_OBJ_GET_INFO_BY_FD tells where the link's probes are.
+func (t Spot) ShowsAddresses() bool {
+	return t == SpotKprobeMulti || t == SpotKprobe || t == SpotFentryMulti
 }
 
 // Spots are the spots as a case file spells them.

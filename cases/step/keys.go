@@ -53,13 +53,16 @@ const (
 	KeyBody // a Body
 	KeyMap  // the map that the program looks an element up in, or that its body uses
 	KeyHelper
-	KeyJunk  // bytes that are not a BTF
-	KeyLock  // with a struct that holds a lock, LockType
-	KeyField // with a struct that holds a Field, LockType
-	KeyHash  // excl_prog_hash_size
-	KeySign  // signature_size
-	KeyRing  // keyring_id
-	KeyLines // with a line of source
+	KeyJunk    // bytes that are not a BTF
+	KeyLock    // with a struct that holds a lock, LockType
+	KeyField   // with a struct that holds a Field, LockType
+	KeyHash    // excl_prog_hash_size
+	KeySign    // signature_size
+	KeyRing    // keyring_id
+	KeyLines   // with a line of source
+	KeySigned  // with a signature that is one
+	KeyBound   // fd_array
+	KeyOwnHash // excl_prog_hash of the signed program
 
 	// An attribute member by member, and where a command that the language does not know
 	// looks for a token. Arg.At is the offset of a member.
@@ -210,6 +213,9 @@ var keys = [Keys]keyRow{
 	KeySign:        {field: true},
 	KeyRing:        {field: true},
 	KeyLines:       {field: true},
+	KeySigned:      {field: true},
+	KeyBound:       {field: true},
+	KeyOwnHash:     {field: true},
 
 	KeyPID:    {inner: true},
 	KeyNumber: {inner: true},

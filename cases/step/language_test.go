@@ -50,11 +50,11 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat= " +
 			"landlock= selinux="},
 		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= no_fd= memlock= kernel= uid= " +
-			"compat= selinux="},
+			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= excl_signed= no_fd= memlock= " +
+			"kernel= uid= compat= selinux="},
 		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= lines= no_fd= uid= " +
-			"compat= selinux="},
+			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= signed= fd_array= lines= " +
+			"no_fd= uid= compat= selinux="},
 		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= " +
 			"field= no_fd= uid= compat= selinux="},
 		{"send", "broker nothing : HANDLE TO"},
@@ -134,6 +134,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"xattr", "worker nothing caps : HANDLE DO NAME"},
 		{"file_max", "broker nothing : value=!"},
 		{"link_info", "worker text caps : HANDLE"},
+		{"query_event", "worker nothing caps :"},
 		{"selinux", "broker nothing : MODE token_perms="},
 	}
 	if len(want) != int(Ops)-1 {
@@ -402,7 +403,7 @@ func TestWords(t *testing.T) {
 		KindMake: "queue btf prog freplace", KindDo: "update lookup delete", KindBuffer: "ring perf",
 		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +
 			"cgroup_sock_addr cgroup_sysctl cgroup_sockopt sock_ops lsm_cgroup sk_msg fentry lsm tp_btf raw_tp iter " +
-			"kprobe_multi uprobe_multi perf_event",
+			"kprobe_multi uprobe_multi perf_event kprobe fentry_multi",
 		KindBatch: "update lookup delete take", KindField: "timer workqueue task_work kptr refcount res_lock",
 	} {
 		if got := strings.Join(k.Words()[1:], " "); got != want {

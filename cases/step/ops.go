@@ -109,6 +109,7 @@ const (
 	OpSymlink
 	OpSELinux
 	OpLinkInfo
+	OpQueryEvent
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -336,6 +337,7 @@ var operations = [Ops]Operation{
 			{Key: KeyBTFValue, Name: "btf_value", Kind: KindNum, Doc: "btf_value_type_id"},
 			{Key: KeyVmlinux, Name: "vmlinux", Kind: KindNum, Doc: "btf_vmlinux_value_type_id"},
 			{Key: KeyHash, Name: "excl", Kind: KindNum, Doc: "excl_prog_hash, with this size: a map of one program alone"},
+			{Key: KeyOwnHash, Name: "excl_signed", Kind: KindNum, Doc: "1: excl_prog_hash of the program that signed=1 signs"},
 			paramNoFD, paramMemlock, paramFromKernel, paramAs, paramCompat, paramDomain,
 		},
 	},
@@ -361,6 +363,10 @@ var operations = [Ops]Operation{
 			},
 			{Key: KeySign, Name: "sign", Kind: KindNum, Doc: "a signature of this length, which is no signature"},
 			{Key: KeyRing, Name: "keyring", Kind: KindNum, Doc: "keyring_id"},
+			{Key: KeySigned, Name: "signed", Kind: KindNum,
+				Doc: "1: the signature of the smallest program that returns 2 (xdp, ext), with fd_array= of it and four zeros, " +
+					"and its key in the thread's keyring"},
+			{Key: KeyBound, Name: "fd_array", Kind: KindHandle, Doc: "fd_array with one descriptor: a map or a BTF"},
 			{Key: KeyLines, Name: "lines", Kind: KindNum, Doc: "1: with a function and a line of source, in a BTF of root's"},
 			paramNoFD, paramAs, paramCompat, paramDomain,
 		},
@@ -952,6 +958,10 @@ var operations = [Ops]Operation{
 		Doc: "BPF_OBJ_GET_INFO_BY_FD of a link; compare its type, that its program has an id, and whether the addresses " +
 			"of what it probes are shown",
 		Params: []Param{paramHandle("a link")},
+	},
+	OpQueryEvent: {
+		Name: "query_event", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 1}, Config: "BPF_EVENTS",
+		Doc: "ioctl(PERF_EVENT_IOC_QUERY_BPF) of a perf event of a tracepoint, which root opened",
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},

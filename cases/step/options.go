@@ -24,6 +24,7 @@ var Options = []Option{
 	{Config: "CRASH_DUMP", Func: "crash_kexec"},                                  // kernel/crash_core.c
 	{Config: "CGROUP_BPF", Func: "bpf_sysctl_get_name"},                          // kernel/bpf/cgroup.c
 	{Config: "CPU_MITIGATIONS", Func: "cpu_mitigations_off"},                     // kernel/cpu.c
+	{Config: "CRYPTO_RSA", Func: "rsa_parse_pub_key"},                            // crypto/rsa_helper.c
 	{Config: "DEBUG_INFO_BTF", File: "/sys/kernel/btf/vmlinux"},                  // kernel/bpf/sysfs_btf.c
 	{Config: "DYNAMIC_FTRACE_WITH_DIRECT_CALLS", Func: "register_ftrace_direct"}, // kernel/trace/ftrace.c
 	{Config: "FPROBE", Func: "register_fprobe_syms"},                             // kernel/trace/fprobe.c
@@ -31,6 +32,7 @@ var Options = []Option{
 	{Config: "INET", Func: "tcp_v4_connect"},                                     // net/ipv4/tcp_ipv4.c
 	{Config: "INOTIFY_USER", File: "/proc/sys/fs/inotify"},                       // fs/notify/inotify/inotify_user.c
 	{Config: "KALLSYMS", File: "/proc/kallsyms"},                                 // kernel/kallsyms.c
+	{Config: "KPROBE_EVENTS", File: "/sys/bus/event_source/devices/kprobe/type"}, // kernel/events/core.c
 	{Config: "MEMCG", Func: "mem_cgroup_from_task"},                              // mm/memcontrol.c
 	{Config: "MMU", Func: "mmap_region"},                                         // mm/mmap.c
 	{Config: "MODULES", File: "/proc/modules"},                                   // kernel/module/procfs.c

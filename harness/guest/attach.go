@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +45,8 @@ func (f *commandFixtures) makeAttachFixtures(m *maker, create func(string, uapi.
 	})
 	f[fixSockMap] = create("sockmap", uapi.BPF_MAP_TYPE_SOCKMAP)
 	f[fixEvent] = m.make("perf event", quietEvent)
+	f[fixProbe] = m.make("kprobe", kprobe)
+	f[fixTraceEvent] = m.make("perf event of a tracepoint", traceEvent)
 	_ = os.WriteFile(unix.ByteSliceToString(probedFile), make([]byte, os.Getpagesize()), 0o444) // a link then says ENOENT
 }
 
@@ -52,6 +56,60 @@ func quietEvent() (int, uapi.Errno) {
 		Bits: unix.PerfBitDisabled, Size: unix.PERF_ATTR_SIZE_VER8}
 	fd, err := unix.PerfEventOpen(event, 0, -1, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	return fd, errnoOf(err)
+}
+
+// kprobe opens a perf event that is a probe of a function.
+func kprobe() (int, uapi.Errno) {
+	text, err := os.ReadFile("/sys/bus/event_source/devices/kprobe/type")
+	if err != nil {
+		return noFD, errnoOf(err)
+	}
+	kind, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil {
+		return noFD, uapi.Errno(unix.EINVAL)
+	}
+	name := make([]byte, 8)
+	point(name, uapi.Field{Size: 8}, unsafe.Pointer(&probedSymbol[0]))
+	event := &unix.PerfEventAttr{Type: uint32(kind), Bits: unix.PerfBitDisabled, Size: unix.PERF_ATTR_SIZE_VER8,
+		Ext1: binary.NativeEndian.Uint64(name)}
+	fd, err := unix.PerfEventOpen(event, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	return fd, errnoOf(err)
+}
+
+// traceEvent opens a perf event of a tracepoint that nothing passes.
+func traceEvent() (int, uapi.Errno) {
+	root, errno := mountRoot("tracefs")
+	if errno != 0 {
+		return noFD, errno
+	}
+	defer closeFD(root)
+	id, err := unix.Openat(root, "events/bpf_trace/bpf_trace_printk/id", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return noFD, errnoOf(err)
+	}
+	defer closeFD(id)
+	text := make([]byte, 16)
+	n, err := unix.Read(id, text)
+	if err != nil {
+		return noFD, errnoOf(err)
+	}
+	number, err := strconv.ParseUint(strings.TrimSpace(string(text[:n])), 10, 32)
+	if err != nil {
+		return noFD, uapi.Errno(unix.EINVAL)
+	}
+	event := &unix.PerfEventAttr{Type: unix.PERF_TYPE_TRACEPOINT, Config: number, Bits: unix.PerfBitDisabled,
+		Size: unix.PERF_ATTR_SIZE_VER8}
+	fd, err := unix.PerfEventOpen(event, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	return fd, errnoOf(err)
+}
+
+// queryEvent asks how many programs are at a tracepoint: ids_len is 0.
+func (a *actor) queryEvent(*step.Step) (int, step.Observation) {
+	query := make([]byte, 2*wordSize) // struct perf_event_query_bpf without ids
+	escapes = &query[0]
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(a.fix.commands[fixTraceEvent]), unix.PERF_EVENT_IOC_QUERY_BPF,
+		uintptr(unsafe.Pointer(&query[0])))
+	return noFD, step.Observation{Errno: uapi.Errno(errno)}
 }
 
 // spotOf is the target that a step names.
@@ -74,6 +132,8 @@ func (a *actor) target(s *step.SpotShape) int {
 		return f[fixSockMap]
 	case step.AtEvent:
 		return f[fixEvent]
+	case step.AtProbe:
+		return f[fixProbe]
 	}
 	return 0
 }
@@ -95,6 +155,11 @@ func (a *actor) createLink(s *step.Step) (int, step.Observation) {
 		r.ptr(uapi.Attr_link_create_kprobe_multi_syms, r.at(0))
 		r.u32(uapi.Attr_link_create_kprobe_multi_cnt, 1)
 		point(r.scratch, uapi.Field{Size: 8}, unsafe.Pointer(&probedSymbol[0]))
+	case step.AtFunction:
+		shape := step.ProgShapeOf(uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_FENTRY)
+		r.ptr(uapi.Attr_link_create_tracing_multi_ids, r.at(0))
+		r.u32(uapi.Attr_link_create_tracing_multi_cnt, 1)
+		binary.NativeEndian.PutUint32(r.scratch, a.btf.id(shape.BTFKind, shape.BTFName))
 	case step.AtFile:
 		r.ptr(uapi.Attr_link_create_uprobe_multi_path, &probedFile[0])
 		r.ptr(uapi.Attr_link_create_uprobe_multi_offsets, r.at(0))
@@ -125,7 +190,7 @@ func (a *actor) holds(link, prog int) bool {
 	return errno == 0 && uint32(get(info, uapi.LinkInfo_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, prog)
 }
 
-// linkInfo reads what the kernel tells of a link. Only of a link of kprobes are there addresses to ask for.
+// linkInfo reads what the kernel tells of a link. Only of a link of probes are there addresses to ask for.
 func (a *actor) linkInfo(s *step.Step) (int, step.Observation) {
 	link := a.fd(s, step.KeyHandle)
 	info := make([]byte, infoLen)
@@ -139,20 +204,36 @@ func (a *actor) linkInfo(s *step.Step) (int, step.Observation) {
 	}
 	errno, addresses := ask(), "none"
 	kind := uint32(get(info, uapi.LinkInfo_type))
-	if errno == 0 && kind == step.SpotKprobeMulti.Shape().Type {
-		addrs := make([]uint64, 1)
-		clear(info)
-		point(info, uapi.LinkInfo_kprobe_multi_addrs, unsafe.Pointer(&addrs[0]))
-		set(info, uapi.LinkInfo_kprobe_multi_count, 1)
-		errno = ask()
-		addresses = map[bool]string{true: "shown", false: "hidden"}[addrs[0] != 0]
+	told := map[bool]string{true: "shown", false: "hidden"}
+	switch {
+	case errno != 0:
+	case kind == step.SpotKprobeMulti.Shape().Type:
+		errno, addresses = askAddresses(ask, info, uapi.LinkInfo_kprobe_multi_addrs, uapi.LinkInfo_kprobe_multi_count)
+	case kind == step.SpotFentryMulti.Shape().Type:
+		errno, addresses = askAddresses(ask, info, uapi.LinkInfo_tracing_multi_addrs, uapi.LinkInfo_tracing_multi_count)
+	case kind == step.SpotKprobe.Shape().Type && get(info, uapi.LinkInfo_perf_event_type) == perfEventKprobe:
+		addresses = told[get(info, uapi.LinkInfo_perf_event_kprobe_addr) != 0]
 	}
 	if errno != 0 {
 		return noFD, step.Observation{Errno: errno}
 	}
-	program := map[bool]string{true: "shown", false: "hidden"}[get(info, uapi.LinkInfo_prog_id) != 0]
 	return noFD, step.Observation{Proof: step.Works,
-		Text: fmt.Sprintf("type %d, program %s, addresses %s", kind, program, addresses)}
+		Text: fmt.Sprintf("type %d, program %s, addresses %s", kind, told[get(info, uapi.LinkInfo_prog_id) != 0], addresses)}
+}
+
+const perfEventKprobe = 3 // BPF_PERF_EVENT_KPROBE
+
+// askAddresses asks again, with room for one address.
+func askAddresses(ask func() uapi.Errno, info []byte, addrs, count uapi.Field) (errno uapi.Errno, told string) {
+	room := make([]uint64, 1)
+	clear(info)
+	point(info, addrs, unsafe.Pointer(&room[0]))
+	set(info, count, 1)
+	errno = ask()
+	if room[0] != 0 {
+		return errno, "shown"
+	}
+	return errno, "hidden"
 }
 
 // fillStep fills in a request of BPF_PROG_ATTACH or BPF_PROG_DETACH.

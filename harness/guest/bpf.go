@@ -91,6 +91,7 @@ type caller struct {
 	btf   typeIDs
 	fix   fixtures
 	exits map[int32][]byte // programs that were assembled
+	bound []byte           // fd_array of the last request
 }
 
 // exitWith assembles r0 = ret; exit once.
@@ -146,11 +147,17 @@ func (c *caller) mapAttr(t uapi.MapType, token tokenArg, st *step.Step, fds fdAr
 		a.ptr(uapi.Attr_excl_prog_hash, &anyHash[0])
 		a.u32(uapi.Attr_excl_prog_hash_size, uint32(n))
 	}
+	if has(st, step.KeyOwnHash) {
+		a.ptr(uapi.Attr_excl_prog_hash, &ownHash[0])
+		a.u32(uapi.Attr_excl_prog_hash_size, uint32(len(ownHash)))
+	}
 	return a
 }
 
-// anyHash is the hash of no program, and noSignature what begins as a signature does.
+// ownHash is the hash of the program that is signed, anyHash that of no program, and noSignature what begins as a
+// signature does.
 var (
+	ownHash     = signedHash()
 	anyHash     = make([]byte, 32)
 	noSignature = append([]byte{0x30, 0x82}, make([]byte, 4094)...)
 )
@@ -163,7 +170,7 @@ type tokenArg struct {
 }
 
 // fdArgs are the descriptors that a step replaces; nil for those that it does not.
-type fdArgs struct{ inner, btf, attach, uses *int }
+type fdArgs struct{ inner, btf, attach, uses, bound *int }
 
 func (t tokenArg) flag() uint32 {
 	if t.given {
@@ -234,6 +241,14 @@ func (c *caller) progAttr(t uapi.ProgType, at uapi.AttachType, token tokenArg, s
 	if n, ok := st.Num(step.KeySign); ok {
 		a.ptr(uapi.Attr_signature, &noSignature[0])
 		a.u32(uapi.Attr_signature_size, uint32(n))
+	}
+	if has(st, step.KeySigned) {
+		a.sign(fds.bound != nil)
+	}
+	if fds.bound != nil {
+		c.bound = binary.NativeEndian.AppendUint32(nil, uint32(*fds.bound))
+		a.ptr(uapi.Attr_fd_array, &c.bound[0])
+		a.u32(uapi.Attr_fd_array_cnt, 1)
 	}
 	if n, ok := st.Num(step.KeyRing); ok {
 		a.u32(uapi.Attr_keyring_id, uint32(n))

@@ -35,6 +35,8 @@ const (
 	fixAttachCgroup // a cgroup without processes
 	fixSockMap      // a sockmap
 	fixEvent        // a perf event that is off
+	fixProbe        // a perf event that is a kprobe
+	fixTraceEvent   // a perf event of a tracepoint
 	fixCount
 )
 

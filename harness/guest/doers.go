@@ -99,6 +99,7 @@ var doers = [step.Ops]doer{
 	step.OpRunProg:       {actor: (*actor).runProg},
 	step.OpSymlink:       {actor: (*actor).symlink},
 	step.OpLinkInfo:      {actor: (*actor).linkInfo},
+	step.OpQueryEvent:    {actor: (*actor).queryEvent},
 	step.OpSELinux:       {broker: (*agent).setSELinux},
 	step.OpFileMax:       {broker: (*agent).boundFiles},
 }

@@ -313,7 +313,7 @@ func (a *actor) fdArgs(s *step.Step) fdArgs {
 		fd := a.fd(s, k)
 		return &fd
 	}
-	return fdArgs{get(step.KeyInner), get(step.KeyBTF), get(step.KeyAttachFD), get(step.KeyMap)}
+	return fdArgs{get(step.KeyInner), get(step.KeyBTF), get(step.KeyAttachFD), get(step.KeyMap), get(step.KeyBound)}
 }
 
 func (a *actor) set(h step.Handle, fd int) {

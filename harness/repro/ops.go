@@ -305,6 +305,9 @@ func (w *writer) mapCreate() error {
 	if name := w.text(step.KeyName); name != "" {
 		r.set("map_name", "%.16q", name)
 	}
+	if _, own := w.st.Num(step.KeyOwnHash); own {
+		return w.refuse("excl_signed= cannot be written yet")
+	}
 	if n, ok := w.st.Num(step.KeyHash); ok {
 		declared = append(declared, "\t\tstatic const char hash[32];")
 		r.set("excl_prog_hash", "(unsigned long)hash")
@@ -403,7 +406,7 @@ func (w *writer) progLoad() error {
 	t, _ := w.st.Num(step.KeyType)
 	at, _ := w.st.Num(step.KeyAttach)
 	s := step.ProgShapeOf(uapi.ProgType(t), uapi.AttachType(at))
-	for _, k := range []step.Key{step.KeySign, step.KeyLines} {
+	for _, k := range []step.Key{step.KeySign, step.KeyLines, step.KeySigned, step.KeyBound} {
 		if _, ok := w.st.Num(k); ok {
 			return w.refuse("%s= cannot be written yet", w.st.Op.Row().Of(k).Name)
 		}
