@@ -395,7 +395,8 @@ func TestWords(t *testing.T) {
 			"use_map subtract compare partial_spill write_tstamp far_stack sys_bpf dead_code branches " +
 			"add_to_pointer mixed_read subtract_half blank_key pointer_key blank_slot var_write stale_packet linked " +
 			"masked_add tail_call not_taken probe_read probe_read_str trace_printk find_symbol negate extend_half " +
-			"copy_half store_value store_record store_packet store_keys stale_record stale_slice",
+			"copy_half store_value store_record store_packet store_keys stale_record stale_slice " +
+			"store_ctx pass_pointer compare_number compare_const atomic_pointer spill_number",
 		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
 			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free " +
 			"path_mknod inode_init_security",
