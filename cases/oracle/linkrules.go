@@ -128,7 +128,10 @@ var iterCreateRules = rulesOf(linkBadFD[:2], []rule[*OnLink]{
 })
 
 // LinkInfo is BPF_OBJ_GET_INFO_BY_FD of a link. It needs no capability; who must not see kernel pointers gets zeros.
-type LinkInfo struct{ FD FD }
+type LinkInfo struct {
+	FD      FD
+	Several bool // a tracing link to several functions
+}
 
 func (r *LinkInfo) command() uapi.Cmd { return uapi.BPF_OBJ_GET_INFO_BY_FD }
 
@@ -145,8 +148,11 @@ func (r *LinkInfo) decide(w *World, trace *[]Line) Verdict {
 }
 
 // ShowsAddresses mirrors bpf_kprobe_multi_link_fill_link_info and bpf_perf_link_fill_kprobe, which 6.6 added, and
-// bpf_tracing_multi_link_fill_link_info. They go by the caller's credentials.
+// bpf_tracing_multi_link_fill_link_info, which 7.3 added. They go by the caller's credentials.
 func (r *LinkInfo) ShowsAddresses(w *World) bool {
+	if r.Several && !w.Kernel.has(linux(7, 3)) {
+		return false
+	}
 	return w.Kernel.has(linux(6, 6)) && (w.Kernel.Settings.HidesPointers == 0 || !w.Kernel.hidesPointers(w.Caller))
 }
 

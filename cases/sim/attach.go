@@ -220,6 +220,7 @@ func (s *Sim) linkInfo(a *actor, st *step.Step) Expect {
 		return e
 	}
 	to, addresses := s.attached.bonds[req.FD.Link].to, "none"
+	req.Several = to == step.SpotFentryMulti
 	if w := s.world(a, st); to.ShowsAddresses() {
 		addresses = map[bool]string{true: "shown", false: "hidden"}[req.ShowsAddresses(&w)]
 	}
