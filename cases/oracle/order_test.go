@@ -52,8 +52,8 @@ const (
 	// codeIDs are rules that each concern one program.
 	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
 		"partial-spill add-to-pointer mixed-read blank-slot var-write stale-packet stale-record stale-slice " +
-		"pointer-stored pointer-part linked-bounds blank-key pointer-key pointer-halves pointer-arithmetic " +
-		"pointer-compare far-stack loop-speculated "
+		"pointer-stored pointer-added spill-forgotten pointer-passed pointer-part linked-bounds blank-key pointer-key " +
+		"pointer-halves pointer-arithmetic pointer-compare far-stack loop-speculated "
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "

@@ -373,6 +373,9 @@ var codeChanges = []func(r *ProgLoad){
 	},
 	func(r *ProgLoad) { r.Attr.Body = NegatesPointer },
 	func(r *ProgLoad) { r.Attr.Body = StoresInPacket },
+	func(r *ProgLoad) { r.Attr.Body = AddsPointer },
+	func(r *ProgLoad) { r.Attr.Body = UsesSpilledNumber },
+	func(r *ProgLoad) { r.Attr.Body = PassesPointer },
 	func(r *ProgLoad) {
 		r.Attr.Body, r.Attr.Uses = StoresInValue,
 			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
