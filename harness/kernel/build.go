@@ -317,7 +317,7 @@ func (j *job) find() *Kernel {
 
 // slot waits until fewer than two builds run.
 func (j *job) slot(ctx context.Context) (func(), error) {
-	for {
+	for said := false; ; said = true {
 		for _, name := range []string{"build0", "build1"} {
 			try, cancel := context.WithTimeout(ctx, time.Millisecond)
 			_, unlock, err := j.lock(try, name, Options{})
@@ -325,6 +325,9 @@ func (j *job) slot(ctx context.Context) (func(), error) {
 			if err == nil {
 				return unlock, nil
 			}
+		}
+		if !said {
+			j.log("waiting for one of the two other kernel builds of this host to end")
 		}
 		select {
 		case <-ctx.Done():

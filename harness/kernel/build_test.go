@@ -553,3 +553,25 @@ func TestBuildFromTreeConfig(t *testing.T) {
 		t.Errorf("got %v, want an error that names the file", err)
 	}
 }
+
+// Of three builds at once the third says that it waits.
+func TestThirdBuildWaits(t *testing.T) {
+	w := newYard(t)
+	c := cache{w.o.CacheDir}
+	var unlock []func()
+	for _, name := range []string{"build0", "build1"} {
+		_, u, err := c.lock(t.Context(), name, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock = append(unlock, u)
+	}
+	time.AfterFunc(time.Second, unlock[0])
+	if _, err := w.resolve("git:" + w.tree); err != nil {
+		t.Fatal(err)
+	}
+	unlock[1]()
+	if !w.heard("waiting for one of the two other kernel builds") {
+		t.Errorf("said %q", w.said)
+	}
+}
