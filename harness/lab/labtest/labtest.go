@@ -30,6 +30,7 @@ func Tree(dir string) error {
 		"go.sum":              "",
 		"images/init/main.go": "package main\n\nfunc main() {}\n",
 		"images/bare/main.go": "package main\n\nfunc main() {}\n",
+		"images/sh/main.go":   "package main\n\nfunc main() {}\n",
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
