@@ -27,6 +27,7 @@ func TestSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSteps(&out, false)
 		s.Step("reading")
+		time.Sleep(time.Second / 2) // no step comes in the moment in which a line is printed
 		for n := range 50 {
 			s.Step(fmt.Sprintf("step %d", n))
 			time.Sleep(time.Second)
