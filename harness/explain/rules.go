@@ -32,6 +32,7 @@ var Hidden = map[string]string{
 	"map_get_fd_by_id/selinux-object":    noPolicy,
 	"prog_get_fd_by_id/selinux-object":   noPolicy,
 	"get_pinned/selinux-object":          noPolicy,
+	"obj_get/selinux-object":             noPolicy,
 	"pidfd_getfd/selinux-object":         noPolicy,
 	"token_create/no-fd":                 "the kernels that decide by it have a known defect (known_emfile), and die",
 }
