@@ -274,8 +274,8 @@ func (k *Kernel) visitModules(ctx context.Context, c cache, o Options, take func
 	switch {
 	case k.Ref == hostRef:
 		return visitHost(filepath.Join("/", o.root), k.Release, take)
-	case from != nil:
-		return ErrNoModules
+	case from != nil || e.Origin.Repo == "" && e.Package.Name == "":
+		return ErrNoModules // an image of the user's, or a build, of which only the image is kept
 	case o.Offline:
 		return fmt.Errorf("%w: they are not cached, and --offline forbids the network", ErrNoModules)
 	case e.Origin.Repo != "":

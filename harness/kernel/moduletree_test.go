@@ -125,6 +125,22 @@ func TestModulesOfTree(t *testing.T) {
 	}
 }
 
+// A kernel that was built has none that are kept, and no package is asked for them.
+func TestModulesOfBuild(t *testing.T) {
+	w := newYard(t)
+	k, err := w.resolve("git:" + w.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Config = nil // whatever it says
+	if _, err := k.AllModules(t.Context(), w.o); !errors.Is(err, ErrNoModules) {
+		t.Errorf("got %v", err)
+	}
+	if w.heard("package lists") {
+		t.Errorf("said %q", w.said)
+	}
+}
+
 // A bare image has none, and nothing is made in the cache.
 func TestModulesOfImage(t *testing.T) {
 	image := write(t, t.TempDir()+"/bzImage", bzImage("6.12.1"))
