@@ -10,8 +10,9 @@ import (
 	"tokentest/harness/wire"
 )
 
-// modules are the kernel's modules for one machine. The guest asks for one after the other.
+// modules are the kernel's modules for one machine. The guest asks for one after the other; one that does not waits.
 type modules struct {
+	mu   sync.Mutex
 	tree func() (*kernel.ModuleTree, error)
 	sent map[string]bool
 }
@@ -30,6 +31,8 @@ func (t *trial) modules(ctx context.Context) *modules {
 // module answers the guest's question for a module. A write fails only if the machine is gone, which the reader
 // reports.
 func (x *executor) module(name string) {
+	x.modules.mu.Lock()
+	defer x.modules.mu.Unlock()
 	payload, err := wire.EncodeJSON(x.findModule(name))
 	if err == nil {
 		x.write(wire.KindModule, payload)
