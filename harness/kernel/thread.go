@@ -126,11 +126,13 @@ func readLetter(text []byte) *letter {
 // names a patch that is missing.
 func seriesOf(letters []*letter) (series []*letter, lost string) {
 	var patches []*letter
-	answered := false
+	others := false // a mail has a diff that is no patch
 	for _, l := range letters {
 		switch {
 		case l.reply:
-			answered = answered || l.diff
+			others = others || l.diff
+		case l.diff && l.n == 0 && l.of > 0: // a cover letter, which quotes a diff
+			others = true
 		case l.diff:
 			patches = append(patches, l)
 		}
@@ -141,7 +143,7 @@ func seriesOf(letters []*letter) (series []*letter, lost string) {
 	}
 	for _, l := range newest {
 		if l.of == 0 || l.of != newest[0].of {
-			return onlyIf(answered || len(newest) < len(patches), newest), "" // several series, or patches without numbers
+			return onlyIf(others || len(newest) < len(patches), newest), "" // several series, or patches without numbers
 		}
 	}
 	ordered := slices.Clone(newest)
@@ -149,9 +151,9 @@ func seriesOf(letters []*letter) (series []*letter, lost string) {
 	if slices.ContainsFunc(ordered[:max(0, len(ordered)-1)], func(l *letter) bool {
 		return ordered[slices.Index(ordered, l)+1].n == l.n
 	}) {
-		return onlyIf(answered, newest), "" // two series of the same length
+		return onlyIf(others, newest), "" // two series of the same length
 	}
-	if slices.Equal(ordered, patches) && !answered {
+	if slices.Equal(ordered, patches) && !others {
 		return nil, ""
 	}
 	for i, l := range ordered {
@@ -186,7 +188,7 @@ func newestVersion(patches []*letter) int {
 }
 
 // related reports whether mails of different versions belong together: one answers another, or they have a title in
-// common. Otherwise they are series that somebody wants one after the other.
+// common. Otherwise they are different series, and all of them are applied.
 func related(letters []*letter) bool {
 	for _, a := range letters {
 		for _, b := range letters {

@@ -66,6 +66,8 @@ func TestSeriesOf(t *testing.T) {
 			patch("r", "RE: [PATCH] one", "1")}, "1"},
 		{"out of order", []*letter{patch("2", "[RFC PATCH v3 2/2] two", "1"),
 			patch("1", "[RFC PATCH v3 1/2] one", "")}, "1 2"},
+		{"a cover letter with a diff", []*letter{patch("c", "[PATCH 0/2] all", ""), patch("1", "[PATCH 1/2] one", "c"),
+			patch("2", "[PATCH 2/2] two", "c")}, "1 2"},
 		{"PATCHv2", []*letter{patch("2", "[PATCHv2 bpf-next 2/2] two", "1"),
 			patch("1", "[PATCHv2 bpf-next 1/2] one", "")}, "1 2"},
 		{"one patch, two versions", []*letter{patch("2", "[PATCH bpf v2] one", "1"),
