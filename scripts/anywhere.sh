@@ -58,6 +58,10 @@ user run -k "$dir/bzImage" --format json token_create >"$dir/run.json"
 check "cases run" jq -es --arg agent "$agent" '.[0] | .exit_code == 0 and .tool == $agent' "$dir/run.json"
 # shellcheck disable=SC2016 # the machine's shell expands it
 check "a program runs in a machine" test "$(user exec -q -k "$dir/bzImage" -- sh -c 'echo $((6 * 7))')" = 42
+# shellcheck disable=SC2016 # the machine's shell expands it
+printf '#!/bin/sh\necho "$1"\n' >"$dir/script"
+chmod 755 "$dir/script"
+check "a script has its arguments" test "$(user exec -q -k "$dir/bzImage" --with "$dir/script:/script" -- sh -c '/script seen')" = seen
 check "the shell has u-root's commands" test "$(echo 'uname -s; exit' | user shell -q -k "$dir/bzImage")" = Linux
 check "the built-in files can be printed" cmp -s <(user files vmtest.mk) scripts/vmtest.mk
 check "it installs no Go, and finds none" sh -c "! ls -A '$dir/home' '$dir/home/.cache' | grep -i '^go'"
