@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes results/defects: for each defect of scripts/defects a report as the kernel's Documentation/admin-guide/
-# reporting-issues.rst wants it, to be read and sent by a person, and a C program. TREE is a tree of the kernel, whose
-# get_maintainer.pl says whom to write to.
+# Writes results/defects: for each defect of scripts/defects a C program and a report in the form of the kernel's
+# Documentation/admin-guide/reporting-issues.rst. A person reads and sends it. With TREE, a tree of the kernel, its
+# get_maintainer.pl names the receivers.
 set -eu
 cd "$(dirname "$0")/.."
 
