@@ -155,7 +155,7 @@ var arm64 = Arch{
 	},
 	Flavour: "cloud-arm64", Suffix: []string{"arm64", "arm64-16k"},
 	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw},
-	Channel:      []Module{{"VIRTIO_PCI", "virtio_pci"}, {"VIRTIO_CONSOLE", "virtio_console"}},
+	Channel:      pci,
 	BypassSpecV4: true,
 }
 

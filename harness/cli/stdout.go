@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Start is the entry of the program where the linker is told so (-E). Go's own entry opens /dev/null in place of a
-// standard output that is closed, and so hides that what is written there is lost.
+// Start is where the program begins if the linker is called with -E. Go's own entry opens /dev/null if the standard
+// output is closed, and nobody sees then that what is written there is lost.
 func Start()
 
 // stdoutFlags is what fcntl answered at Start.
