@@ -69,8 +69,11 @@ func (w *writer) tracepoint() string {
 	return w.prog("raw_tp_fd", uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, 0)
 }
 
+// cgroupFD is the fixture of a cgroup's directory.
+const cgroupFD = "cgroup_fd"
+
 func (w *writer) root(fs string) string {
-	name := map[string]string{"cgroup2": "cgroup_fd", "bpf": "dir_fd"}[fs]
+	name := map[string]string{"cgroup2": cgroupFD, "bpf": "dir_fd"}[fs]
 	return w.made(name, fmt.Sprintf("open_root(%q)", fs), "open_root")
 }
 

@@ -133,11 +133,22 @@ func (w *writer) configs() []string {
 			out = append(out, n.Name)
 		}
 	}
-	for _, of := range []struct{ name, text string }{
-		{"USER_NS", "CLONE_NEWUSER"}, {"DEBUG_INFO_BTF", "btf_type("}, {"CGROUP_BPF", `"cgroup2"`}, {"NET", "CLONE_NEWNET"},
+	actor := func(is func(*step.Actor) bool) bool {
+		for i := range w.actors {
+			if w.acts[i] && is(&w.actors[i]) {
+				return true
+			}
+		}
+		return false
+	}
+	for name, needed := range map[string]bool{
+		"USER_NS":        actor(func(a *step.Actor) bool { return a.Kind == step.Userns }),
+		"NET_NS":         actor(func(a *step.Actor) bool { return a.Apart&step.ApartNet != 0 }),
+		"DEBUG_INFO_BTF": w.uses["btf_type"],
+		"CGROUP_BPF":     slices.ContainsFunc(w.fixed, func(f fixture) bool { return f.name == cgroupFD }),
 	} {
-		if strings.Contains(w.kselftest.program, of.text) && !slices.Contains(out, of.name) {
-			out = append(out, of.name)
+		if needed && !slices.Contains(out, name) {
+			out = append(out, name)
 		}
 	}
 	slices.Sort(out[1:])
