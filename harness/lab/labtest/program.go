@@ -103,7 +103,8 @@ func (g *guest) exec(payload []byte) error {
 			g.say("[    3.0] and so on")
 			time.Sleep(10 * time.Millisecond)
 		}
-	case "twice":
+	case "twice": // the host sends one record, the end of the input
+		g.tell(wire.KindTaken, nil)
 		g.tell(wire.KindTaken, nil)
 	case "module": // the answer becomes output of the program
 		g.tell(wire.KindModule, []byte(`{"name":"nosuch"}`))
