@@ -65,14 +65,26 @@ func (o *Options) Verdict(e *lab.Ended, dir string, interrupted bool) (code int,
 	if e.Exit.Error != "" {
 		say("run the program: %s", e.Exit.Error)
 	}
-	if code == 0 && b.Fate != vm.Clean && b.Host == nil {
-		code = result.ExitDiffers
+	if code == 0 && b.Host == nil {
+		code = exitOfFate(b.Fate)
 	}
 	lines := o.Unfetched(e)
 	if len(lines) > 0 && code == 0 {
 		code = exitNotFetched
 	}
 	return code, append(says, lines...)
+}
+
+// exitOfFate is the exit code of a program that says that all is well, in a machine that then ended so. A machine
+// that was lost says nothing about the kernel.
+func exitOfFate(f vm.Fate) int {
+	switch f {
+	case vm.Clean:
+		return 0
+	case vm.Panicked, vm.Hung, vm.Tainted:
+		return result.ExitDiffers
+	}
+	return ExitNoMachine
 }
 
 // Unfetched has a line for each file that did not come back. A file that only a flag of a Go test names may be
