@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
 // Unmet is an option whose value differs from a fragment's.
@@ -110,21 +112,22 @@ func Whole(text []byte) bool { return compiler.Match(text) }
 
 // Banner reads the architecture and the release in the head of a .config; both are "" for a
 // fragment, which has no head.
-func Banner(text []byte) (arch, rel string) {
+func Banner(text []byte) (name, rel string) {
 	if m := banner.FindSubmatch(text[:min(len(text), 4096)]); m != nil {
-		arch, rel = string(m[1]), string(m[2])
-		if arch == "x86_64" { // from make ARCH=x86_64
-			arch = "x86"
+		name, rel = string(m[1]), string(m[2])
+		if a := arch.Find(name); a != nil { // ARCH= of a make, where that is not the name
+			name = a.Config
 		}
-		return arch, rel
+		return name, rel
 	}
 	return "", ""
 }
 
-// Why returns why an option is not set in a source tree for x86: no Kconfig file defines it, only
+// Why returns why an option is not set in a source tree for arch.Default: no Kconfig file defines it, only
 // another architecture does, or it depends on other options. It names the Kconfig line.
 func Why(tree, name string) string {
 	var found, foreign []string
+	own := arch.Default.Dir + "/"
 	filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil || len(found) > 2:
@@ -134,7 +137,7 @@ func Why(tree, name string) string {
 		case !d.IsDir() && strings.HasPrefix(d.Name(), "Kconfig"):
 			if s := definition(path, name); s != "" {
 				rel, _ := filepath.Rel(tree, path)
-				if of, ok := strings.CutPrefix(rel, "arch/"); ok && strings.Contains(of, "/") && !strings.HasPrefix(of, "x86/") {
+				if of, ok := strings.CutPrefix(rel, "arch/"); ok && strings.Contains(of, "/") && !strings.HasPrefix(of, own) {
 					of, _, _ = strings.Cut(of, "/")
 					foreign = append(foreign, of)
 				} else {
@@ -146,7 +149,8 @@ func Why(tree, name string) string {
 	})
 	switch {
 	case len(found) == 0 && len(foreign) > 0:
-		return "this is a kernel for x86, and only arch/" + strings.Join(slices.Compact(foreign), ", arch/") + " has it"
+		return fmt.Sprintf("this is a kernel for %s, and only arch/%s has it", arch.Default.Dir,
+			strings.Join(slices.Compact(foreign), ", arch/"))
 	case len(found) == 0:
 		return "no Kconfig file of this tree defines it"
 	}

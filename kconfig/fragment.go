@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
 //go:embed *.config
@@ -61,7 +63,7 @@ func Builtin(names ...string) ([]*Fragment, error) {
 	for _, name := range names {
 		files := []string{name + ".config"}
 		if name == "base" {
-			files = append(files, "base.x86_64.config")
+			files = append(files, "base."+arch.Default.Linux+".config")
 		}
 		for _, file := range files {
 			text, err := builtin.ReadFile(file)

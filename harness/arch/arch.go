@@ -72,6 +72,9 @@ type Image struct {
 	Target string // of make
 	Path   string // that it writes
 	Kind   Kind
+	// Mark is what an image that is no ELF file has at the place At, by which it is recognised; "" for none.
+	Mark string
+	At   int
 	// Direct says that QEMU can enter the ELF file in the image (PVH).
 	Direct bool
 }
@@ -136,7 +139,8 @@ var amd64 = Arch{
 		Timed: []string{"highres=off", "nohz=off", "no_timer_check", "tsc=reliable", "nolapic_timer"}, TSC: true,
 	},
 	Flavour: "cloud-amd64", Suffix: []string{"amd64"},
-	Image:   Image{Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage, Direct: true},
+	Image: Image{Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage, Mark: "HdrS", At: 0x202,
+		Direct: true},
 	Channel: pci,
 }
 
@@ -154,7 +158,7 @@ var arm64 = Arch{
 		Serial: []string{"-device", "pci-serial,chardev=serial"}, SerialTTY: "ttyS0",
 	},
 	Flavour: "cloud-arm64", Suffix: []string{"arm64", "arm64-16k"},
-	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw},
+	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw, Mark: "ARM\x64", At: 56},
 	Channel:      pci,
 	BypassSpecV4: true,
 }
@@ -172,7 +176,7 @@ var s390x = Arch{
 		Port: "virtio-serial-ccw",
 	},
 	Flavour: "s390x", Suffix: []string{"s390x"},
-	Image:   Image{Target: "bzImage", Path: "arch/s390/boot/bzImage", Kind: BzImage},
+	Image:   Image{Target: "bzImage", Path: "arch/s390/boot/bzImage", Kind: BzImage, Mark: "S390EP", At: 0x10008},
 	Channel: []Module{{"S390_GUEST", "virtio_ccw"}, {"VIRTIO_CONSOLE", "virtio_console"}},
 }
 
@@ -188,7 +192,7 @@ var riscv64 = Arch{
 		Args: []string{"sysctl.net.core.bpf_jit_enable=1"},
 	},
 	Flavour: "riscv64", Suffix: []string{"riscv64"},
-	Image:       Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw},
+	Image:       Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw, Mark: "RSC\x05", At: 56},
 	Channel:     pci,
 	Exchange128: "zacas", JITLimit: 128 << 20,
 }

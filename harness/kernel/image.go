@@ -41,48 +41,48 @@ func inspect(f io.ReaderAt, size int64) (header, error) {
 	if string(b[:4]) == elf.ELFMAG {
 		return inspectELF(f, size)
 	}
-	if string(b[0x202:0x206]) == "HdrS" && b[0x1fe] == 0x55 && b[0x1ff] == 0xaa {
-		return inspectBzImage(f, b[:], size)
+	of := marked(f)
+	switch {
+	case of == nil:
+		return header{}, notKernel("%s", guess(b[:n]))
+	case of.Image.Kind == arch.Raw:
+		release, err := linuxVersion(io.NewSectionReader(f, 0, size))
+		return header{format: Raw, release: release, arch: of}, err
+	case of.Image.Direct:
+		return inspectBzImage(f, b[:], size, of)
 	}
-	for _, r := range raws {
-		if string(b[r.at:r.at+len(r.magic)]) == r.magic {
-			release, err := linuxVersion(io.NewSectionReader(f, 0, size))
-			return header{format: Raw, release: release, arch: arch.Find(r.arch)}, err
+	return header{format: BzImage, release: parameterRelease(f), arch: of}, nil
+}
+
+// marked returns the architecture whose mark an image has, or nil.
+func marked(f io.ReaderAt) *arch.Arch {
+	for _, a := range arch.All {
+		b := make([]byte, len(a.Image.Mark))
+		if _, err := f.ReadAt(b, int64(a.Image.At)); len(b) > 0 && err == nil && string(b) == a.Image.Mark {
+			return a
 		}
 	}
-	if h, ok := inspectS390(f); ok {
-		return h, nil
-	}
-	return header{}, notKernel("%s", guess(b[:n]))
+	return nil
 }
 
-// raws are the images that are not compressed, by their headers (Documentation/arch/*/boot*.rst).
-var raws = []struct {
-	at          int
-	magic, arch string
-}{
-	{56, "ARM\x64", "arm64"},
-	{56, "RSC\x05", "riscv64"},
-}
-
-// inspectS390 reads the parameters in an image of arch/s390/boot/head.S, which is loaded at address 0.
-func inspectS390(f io.ReaderAt) (h header, ok bool) {
-	const mark, marked, version = "S390EP", 0x10008, 0x10428
-	var b [version + 8 - marked]byte
-	if _, err := f.ReadAt(b[:], marked); err != nil || !bytes.HasPrefix(b[:], []byte(mark)) {
-		return header{}, false
+// parameterRelease reads the release by kernel_version in the parameters of an image that is loaded at address 0,
+// arch/s390/boot/head.S; "" if it is not there.
+func parameterRelease(f io.ReaderAt) string {
+	const version = 0x10428
+	var b [8]byte
+	if _, err := f.ReadAt(b[:], version); err != nil {
+		return ""
 	}
-	h = header{format: BzImage, arch: arch.Find("s390x")}
 	var text [256]byte
-	if n, _ := f.ReadAt(text[:], int64(binary.BigEndian.Uint64(b[version-marked:])&(1<<40-1))); n > 0 && text[0] >= '0' &&
-		text[0] <= '9' {
-		h.release = firstWord(text[:n])
+	n, _ := f.ReadAt(text[:], int64(binary.BigEndian.Uint64(b[:])&(1<<40-1)))
+	if n == 0 || text[0] < '0' || text[0] > '9' {
+		return ""
 	}
-	return h, true
+	return firstWord(text[:n])
 }
 
 // inspectBzImage reads the header that Documentation/arch/x86/boot.rst describes.
-func inspectBzImage(f io.ReaderAt, b []byte, size int64) (header, error) {
+func inspectBzImage(f io.ReaderAt, b []byte, size int64, of *arch.Arch) (header, error) {
 	le := binary.LittleEndian
 	setup := int64(b[0x1f1])
 	if setup == 0 {
@@ -90,12 +90,14 @@ func inspectBzImage(f io.ReaderAt, b []byte, size int64) (header, error) {
 	}
 	whole := (setup+1)*512 + int64(le.Uint32(b[0x1f4:]))*16
 	switch {
+	case b[0x1fe] != 0x55 || b[0x1ff] != 0xaa:
+		return header{}, notKernel("%s", guess(b))
 	case size < whole:
 		return header{}, notKernel("a truncated bzImage: %d of %d bytes", size, whole)
 	case le.Uint16(b[0x206:]) < 0x020c || b[0x236]&1 == 0: // xloadflags, XLF_KERNEL_64
-		return header{}, notKernel("a 32-bit x86 kernel%s", only())
+		return header{}, notKernel("a 32-bit %s kernel%s", of.Dir, only())
 	}
-	h := header{format: BzImage, arch: arch.Find("amd64")}
+	h := header{format: BzImage, arch: of}
 	if at := int64(le.Uint16(b[0x20e:])); at != 0 {
 		var version [256]byte
 		n, _ := f.ReadAt(version[:], at+0x200)

@@ -89,7 +89,7 @@ func (p *Portable) check() error {
 			return fmt.Errorf("take the kernel %s: %q is no SHA-256", p.Ref, d)
 		}
 	}
-	if p.Format != BzImage && p.Format != Vmlinux {
+	if p.Format != BzImage && p.Format != Vmlinux && p.Format != Raw {
 		return fmt.Errorf("take the kernel %s: unknown format %q", p.Ref, p.Format)
 	}
 	return nil

@@ -61,7 +61,7 @@ var keys = []key{
 	{"failfast", "failfast", yes, false, "stop at the first failure", "false"},
 	{"snapshot", "snapshot", word, false, "start from a snapshot: auto, always or never", `"auto"`},
 	{"offline", "offline", yes, false, "do not use the network", "false"},
-	{"qemu", "qemu", word, false, "the program to run as QEMU", `"qemu-system-x86_64"`},
+	{"qemu", "qemu", word, false, "the program to run as QEMU", `"my-qemu"`},
 
 	{"allow", "allow", words, true, "lists of the kernel's reports that do not count", `["reports.txt"]`},
 	{"baseline", "baseline", word, true, "compare with this baseline: exit code 1 is for new failures alone",

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/result"
 )
 
@@ -223,7 +224,8 @@ func (k *kcidb) checkouts() {
 func (k *kcidb) builds() {
 	for _, kr := range kernels(k.run) {
 		b := kcidbBuild{CheckoutID: k.checkoutID(kr), ID: k.buildID(kr), Origin: k.origin, StartTime: k.run.Start,
-			Comment: clean(cmp.Or(kr.Release, kr.Ref)), Architecture: "x86_64", Compiler: clean(kr.Compiler), Status: "PASS",
+			Comment: clean(cmp.Or(kr.Release, kr.Ref)), Architecture: arch.Or(arch.Find(kr.Arch)).Machine,
+			Compiler: clean(kr.Compiler), Status: "PASS",
 			Misc: k.misc("release", kr.Release, "image_sha256", kr.Digest, "config_sha256", kr.ConfigDigest)}
 		switch {
 		case kr.Unbuilt:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/usage"
 )
@@ -19,7 +20,7 @@ func Images(ctx context.Context, kernels []string, o kernel.Options) []string {
 	for _, ref := range kernels {
 		dir, isTree := strings.CutPrefix(ref, "tree:")
 		if isTree && !kernel.IsBuilt(ref) {
-			image := filepath.Join(dir, "arch", "x86", "boot", "bzImage")
+			image := filepath.Join(dir, arch.Default.Image.Path)
 			if k, err := kernel.Resolve(ctx, ref, o); err == nil {
 				image = k.Image
 			}

@@ -26,6 +26,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"tokentest/harness/arch"
 )
 
 func main() {
@@ -72,7 +74,7 @@ func run(args []string) error {
 	return cmd.Run()
 }
 
-// index holds the kernel's image for amd64, and a file without a kernel for arm64.
+// index holds the kernel's image for the default architecture, and a file without a kernel for another one.
 func (k *fetched) index() (v1.ImageIndex, error) {
 	files := map[string]string{"/boot/vmlinuz-" + k.Release: k.Image}
 	if k.Config != "" {
@@ -85,19 +87,19 @@ func (k *fetched) index() (v1.ImageIndex, error) {
 	for _, m := range modules {
 		files["/usr/lib/modules/"+k.Release+"/kernel/"+filepath.Base(m)] = m
 	}
-	amd, err := image(map[string]string{"/boot/vmlinuz-0.1": "/dev/null"},
+	kernel, err := image(map[string]string{"/boot/vmlinuz-0.1": "/dev/null"},
 		map[string]string{"/boot/.wh.vmlinuz-0.1": "/dev/null"}, files)
 	if err != nil {
 		return nil, err
 	}
-	arm, err := image(map[string]string{"/boot/vmlinuz": "/dev/null"})
+	other, err := image(map[string]string{"/boot/vmlinuz": "/dev/null"})
 	if err != nil {
 		return nil, err
 	}
 	index := v1.ImageIndex(empty.Index)
-	for arch, img := range map[string]v1.Image{"amd64": amd, "arm64": arm} {
+	for of, img := range map[*arch.Arch]v1.Image{arch.Default: kernel, arch.All[1]: other} {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img,
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: of.GOARCH}}})
 	}
 	return index, nil
 }

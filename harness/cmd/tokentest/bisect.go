@@ -33,7 +33,7 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.out, "out", "o", "", "keep everything in `DIR`, which must not exist")
 	fl.StringVar(&f.accel, "accel", "auto", "run guests on `HOW`: auto, kvm or tcg")
 	entryFlag(fl, &f.boot)
-	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
 	f.build.register(fl)

@@ -41,7 +41,7 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.kernel, "kernel", "k", defaultKernel, "boot the kernel `REF`")
 	fl.StringVar(&f.accel, "accel", "auto", "run the guest on `HOW`: auto, kvm or tcg")
 	entryFlag(fl, &f.boot)
-	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more if the files or the kernel need it)")
 	fl.IntVar(&f.mem, "memory", 0, "the same as --mem")
 	fl.IntVar(&f.cpus, "cpus", 1, "give the machine `N` processors")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 )
 
@@ -21,7 +22,7 @@ func (a *app) kernelOptions() kernel.Options {
 
 func (a *app) kernelListCmd() *cobra.Command {
 	var cached, refresh bool
-	flavour := "cloud-amd64"
+	flavour := arch.Default.Flavour
 	c := &cobra.Command{
 		Use:   "list [oci:IMAGE]",
 		Short: "list the kernels that can be fetched, newest first, and those that are cached",

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/choose"
 	"tokentest/harness/cli"
 	"tokentest/harness/cover"
@@ -93,7 +94,7 @@ A kernel is a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[:FLAVOUR],
 oci:IMAGE, host, tree:DIR (a built tree), or is built: src:VERSION, git:DIR#REV,
 with +PATCHES. The topic references has all forms.`,
 		Example: `  tokentest run --kernel deb:6.12
-  tokentest run --kernel ~/linux/arch/x86/boot/bzImage 'map_create/any/owner/*'
+  tokentest run --kernel ~/linux/` + arch.Default.Image.Path + ` 'map_create/any/owner/*'
   tokentest run --failed
   tokentest run repro.txt --kernel deb:7.3 --kernel deb:6.12
   git bisect run tokentest run --bisect --kernel git:.#HEAD repro.txt`,
@@ -125,7 +126,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.StringVarP(&f.format, "format", "f", "", formatHelp())
 	fl.StringVar(&f.baseline, "baseline", "", "compare with the baseline `FILE`: exit code 1 is for new failures alone")
 	fatalFlag(c, &f.fatal)
-	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	fl.DurationVar(&f.deadline, "deadline", 0,
 		"end a machine after `TIME`, such as 90s (default 5m, 8 times that without KVM, or 32 MiB of console)")
 	fl.IntVar(&f.batch, "batch", 0, "send `N` cases at a time; 1 announces every one before it runs (default 256)")

@@ -53,7 +53,7 @@ func Cache(dir, config string) error {
 
 // cacheKernel adds one kernel.
 func cacheKernel(dir, version, config string) (pack, error) {
-	release := version + "-cloud-amd64"
+	release := version + "-" + of.Flavour
 	sum := func(text string) string { s := sha256.Sum256([]byte(text)); return hex.EncodeToString(s[:]) }
 	image := string(Kernel(release))
 	p := pack{"linux-image-" + release, version + "-1", "trixie", sum(release)}
@@ -93,7 +93,7 @@ func Linux(dir, config string) error {
 	if err == nil {
 		err = commitChange(dir)
 	}
-	return errors.Join(err, writeAll(dir, 0o644, map[string]string{"vmlinux": image, "arch/x86/boot/bzImage": image,
+	return errors.Join(err, writeAll(dir, 0o644, map[string]string{"vmlinux": image, of.Image.Path: image,
 		".config": config}))
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+
+	"tokentest/harness/arch"
 )
 
 // Kernel is the smallest file that passes for a bzImage of a release. QEMU cannot enter
@@ -58,7 +60,7 @@ func elfKernel(release string, note []byte) []byte {
 	for _, part := range []any{
 		elf.Header64{
 			Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-			Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+			Type:  uint16(elf.ET_EXEC), Machine: arch.Default.ELF, Version: uint32(elf.EV_CURRENT),
 			Phoff: 64, Phentsize: 56, Phnum: 2, Ehsize: 64,
 		},
 		elf.Prog64{Type: uint32(elf.PT_LOAD), Off: headers, Filesz: uint64(len(content)), Memsz: uint64(len(content))},

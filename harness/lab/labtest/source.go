@@ -3,20 +3,29 @@ package labtest
 import (
 	"os"
 	"path/filepath"
+
+	"tokentest/harness/arch"
 )
 
 // actMark precedes an act in an image that was built from Source. Its machines play that act,
 // whatever Acts says.
 const actMark = "act="
 
+// of is the architecture of every fake, and imageDir where its image is made.
+var (
+	of       = arch.Default
+	imageDir = filepath.Dir(of.Image.Path)
+)
+
 // makefile builds like a kernel's out of its tree: it makes a .config of the requested options
 // without those in the file "drops", an image of kernel/bpf/token.c, and the source itself as
 // the ELF file. A source that contains #error does not compile, and one with #wait takes a
 // minute.
-const makefile = `VERSION = 6
+var makefile = `VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 1
-head = printf '\#\n\# Automatically generated file; DO NOT EDIT.\n\# Linux/x86 6.12.1-fake Kernel Configuration\n\#\n'
+head = printf '\#\n\# Automatically generated file; DO NOT EDIT.\n\# %s Kernel Configuration\n\#\n' \
+	'Linux/` + of.Config + ` 6.12.1-fake'
 
 allnoconfig:
 	@{ $(head); grep -v -F -f drops "$(KCONFIG_ALLCONFIG)"; } > $(O)/.config
@@ -29,15 +38,15 @@ include/config/kernel.release:
 	@echo 6.12.1-fake > $(O)/$@
 
 bzImage:
-	@mkdir -p $(O)/arch/x86/boot
+	@mkdir -p $(O)/` + imageDir + `
 	@echo "  CC      kernel/bpf/token.o"
 	@if grep -q '#wait' kernel/bpf/token.c; then echo half > $(O)/token.o; touch $(O)/../waits; sleep 60; fi
 	@if grep -q '#full' kernel/bpf/token.c; then echo "ar: token.o: No space left on device"; exit 1; fi
 	@if grep -n '#error' kernel/bpf/token.c > $(O)/bad; then \
 		echo "$(CURDIR)/kernel/bpf/token.c:$$(cut -d: -f1 $(O)/bad):2: error: #error broken"; \
 		echo "    1 | #error broken"; echo "      |  ^~~~~"; echo "compilation terminated."; exit 1; fi
-	@{ cat image.bin; grep -v '^//' kernel/bpf/token.c; } > $(O)/arch/x86/boot/bzImage
-	@if [ -n "$(LLVM)" ]; then echo "LLVM=$(LLVM)" >> $(O)/arch/x86/boot/bzImage; fi
+	@{ cat image.bin; grep -v '^//' kernel/bpf/token.c; } > $(O)/` + of.Image.Path + `
+	@if [ -n "$(LLVM)" ]; then echo "LLVM=$(LLVM)" >> $(O)/` + of.Image.Path + `; fi
 	@rm -f $(O)/vmlinux; cp kernel/bpf/token.c $(O)/vmlinux
 `
 

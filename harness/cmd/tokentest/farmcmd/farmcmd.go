@@ -157,7 +157,7 @@ parts of its own build of tokentest only. A worker that ends returns its unfinis
 	cmd.Flags().StringSliceVar(&can, "can", []string{"tcg"},
 		"take also parts that ask for `WHAT`: kvm or tcg; parts that ask for neither are always taken")
 	cmd.Flags().BoolVar(&w.Drain, "drain", false, "end when no part waits, and none is at a worker that may lose it")
-	cmd.Flags().StringVar(&do.QEMU, "qemu", "", "run `PROGRAM` as QEMU (default qemu-system-x86_64)")
+	cmd.Flags().StringVar(&do.QEMU, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	return cmd
 }
 
