@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -215,4 +216,41 @@ func (o Option) plain() bool {
 	}
 	_, err := strconv.ParseInt(o.Value, 0, 64)
 	return err == nil
+}
+
+// carried is a fragment as another host reads it.
+type carried struct {
+	Path    string   `json:"path"`
+	Text    string   `json:"text,omitempty"`
+	Without []string `json:"without,omitempty"`
+}
+
+// MarshalJSON writes the fragment's text, or the options that it switches off.
+func (f *Fragment) MarshalJSON() ([]byte, error) {
+	c := carried{Path: f.Path, Text: string(f.text)}
+	if f.off {
+		for _, o := range f.Options {
+			c.Without = append(c.Without, o.Name)
+		}
+	}
+	return json.Marshal(c)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Fragment) UnmarshalJSON(text []byte) error {
+	c := carried{}
+	if err := json.Unmarshal(text, &c); err != nil {
+		return err
+	}
+	var of *Fragment
+	var err error
+	if c.Without != nil {
+		of, err = Without(c.Without...)
+	} else {
+		of, err = ParseFragment(c.Path, []byte(c.Text))
+	}
+	if err == nil {
+		*f = *of
+	}
+	return err
 }

@@ -58,6 +58,10 @@ type Search struct {
 	Done      []Test
 	// Try tests a candidate. Its error ends the search: it is the host's.
 	Try func(ctx context.Context, id string) (Test, error)
+	// AtOnce is how many candidates can be prepared at the same time, and Ahead prepares some: they are then tried one
+	// after the other. nil prepares none.
+	AtOnce func(ctx context.Context) int
+	Ahead  func(ctx context.Context, ids []string)
 	// Keep gets each new test, to write it down; nil keeps nothing.
 	Keep func(Test) error
 	// Name says what a candidate is, for people; nil leaves its id.
@@ -90,25 +94,111 @@ func (s *Search) Run(ctx context.Context) (*Result, error) {
 		if !slices.Contains(suspects, bad) {
 			return nil, fmt.Errorf("%w: %s is bad and was good before", ErrReversed, bad)
 		}
-		next := choose(suspects, bad, skipped)
-		if next == "" {
-			return s.result(suspects, good, bad), nil
-		}
-		s.log("%s, about %s to go: %s", report.Count(len(suspects), "suspect"), report.Count(steps(len(suspects)), "test"),
-			s.name(ctx, next))
-		t, err := s.Try(ctx, next)
+		next, err := s.next(ctx, suspects, good, bad, skipped)
 		if err != nil {
 			return nil, err
 		}
-		t.ID = next
-		s.Done = append(s.Done, t)
-		s.log("%s: %s: %s", t.Outcome, s.name(ctx, next), t.Why)
-		if s.Keep != nil {
-			if err := s.Keep(t); err != nil {
+		if len(next) == 0 {
+			return s.result(suspects, good, bad), nil
+		}
+		if len(next) > 1 {
+			s.log("%s: %d of them at once", report.Count(len(suspects), "suspect"), len(next))
+			s.Ahead(ctx, next)
+		}
+		for _, id := range next {
+			if err := s.try(ctx, id, len(suspects), len(next)); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+// try tests one of several suspects, of which n are tested in this round.
+func (s *Search) try(ctx context.Context, id string, suspects, n int) error {
+	if n == 1 {
+		s.log("%s, about %s to go: %s", report.Count(suspects, "suspect"), report.Count(steps(suspects), "test"),
+			s.name(ctx, id))
+	}
+	t, err := s.Try(ctx, id)
+	if err != nil {
+		return err
+	}
+	t.ID = id
+	s.Done = append(s.Done, t)
+	s.log("%s: %s: %s", t.Outcome, s.name(ctx, id), t.Why)
+	if s.Keep != nil {
+		return s.Keep(t)
+	}
+	return nil
+}
+
+// next are the suspects to test in the next round. Those that leave more suspects if they are bad come first: the last
+// bad one is then the earliest.
+func (s *Search) next(ctx context.Context, suspects, good []string, bad string, skipped map[string]bool) (
+	[]string, error,
+) {
+	n := 1
+	if s.AtOnce != nil {
+		n = s.AtOnce(ctx)
+	}
+	if n <= 1 {
+		if one := choose(suspects, bad, skipped); one != "" {
+			return []string{one}, nil
+		}
+		return nil, nil
+	}
+	chosen, err := s.spread(ctx, suspects, good, bad, skipped, n)
+	slices.SortStableFunc(chosen, func(a, b split) int { return b.before - a.before })
+	var out []string
+	for _, c := range chosen {
+		out = append(out, c.id)
+	}
+	return out, err
+}
+
+// split is a suspect that divides others.
+type split struct {
+	id     string
+	before int // how many of all suspects are left if it is bad
+}
+
+// spread chooses n suspects that divide the others into n+1 parts of about the same size. One divides them into two;
+// the others divide these.
+func (s *Search) spread(
+	ctx context.Context, suspects, good []string, bad string, skipped map[string]bool, n int,
+) ([]split, error) {
+	open := slices.DeleteFunc(slices.Clone(suspects), func(id string) bool { return id == bad || skipped[id] })
+	if n <= 0 || len(open) == 0 {
+		return nil, nil
+	}
+	small := (n + 1) / 2 // parts on the smaller side
+	one := choose(suspects, bad, skipped)
+	if n%2 == 0 { // the list begins in the middle and goes on to both ends
+		half := len(suspects) - 2*len(suspects)*small/(n+1)
+		one = open[min(max(0, half), len(open)-1)]
+	}
+	until, err := s.Space.Suspects(ctx, good, one)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.Space.Suspects(ctx, append(slices.Clone(good), one), bad)
+	if err != nil {
+		return nil, err
+	}
+	left, right := small-1, n-small
+	if len(until) > len(after) {
+		left, right = right, left
+	}
+	out := []split{{one, len(until)}}
+	first, err := s.spread(ctx, until, good, one, skipped, left)
+	if err != nil {
+		return nil, err
+	}
+	last, err := s.spread(ctx, after, append(slices.Clone(good), one), bad, skipped, right)
+	for _, l := range last {
+		out = append(out, split{l.id, l.before + len(until)})
+	}
+	return append(out, first...), err
 }
 
 func (s *Search) name(ctx context.Context, id string) string {

@@ -254,3 +254,74 @@ func TestCommits(t *testing.T) {
 		}
 	}
 }
+
+// rounds searches with n builders, and counts how often they build.
+func rounds(t *testing.T, l Line, culprit, n int, skip map[int]bool) (*Result, int) {
+	t.Helper()
+	count := 0
+	ready := map[string]bool{}
+	s := &Search{Space: l, Good: l[0], Bad: l[len(l)-1], AtOnce: func(context.Context) int { return n },
+		Ahead: func(_ context.Context, ids []string) {
+			if len(ids) > n {
+				t.Errorf("%d candidates at once, of at most %d", len(ids), n)
+			}
+			count++
+			for _, id := range ids {
+				if ready[id] {
+					t.Errorf("%s is built twice", id)
+				}
+				ready[id] = true
+			}
+		},
+		Try: func(_ context.Context, id string) (Test, error) {
+			if !ready[id] {
+				count++ // the only one of its round
+			}
+			switch i := slices.Index(l, id); {
+			case skip[i]:
+				return Test{Outcome: Skip}, nil
+			case i >= culprit:
+				return Test{Outcome: Bad}, nil
+			}
+			return Test{Outcome: Good}, nil
+		}}
+	r, err := s.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, count
+}
+
+// Among 1,024 commits three builders find each culprit in five rounds, and seven in four.
+func TestRounds(t *testing.T) {
+	l := line(1025)
+	for _, of := range []struct{ builders, rounds int }{{1, 10}, {2, 7}, {3, 5}, {7, 4}} {
+		for culprit := 1; culprit < len(l); culprit += 31 {
+			r, count := rounds(t, l, culprit, of.builders, nil)
+			if r.First != l[culprit] || count > of.rounds {
+				t.Errorf("%d builders, culprit %d: found %s in %d rounds, want at most %d", of.builders, culprit, r.First, count,
+					of.rounds)
+			}
+		}
+	}
+}
+
+// With candidates that say nothing, several at once find what one at a time finds.
+func TestRoundsWithSkips(t *testing.T) {
+	l := line(17)
+	for culprit := 1; culprit < 17; culprit++ {
+		for a := 1; a < 16; a++ {
+			skip := map[int]bool{a: true, (a*7)%15 + 1: true}
+			for n := 2; n <= 5; n++ {
+				r, _ := rounds(t, l, culprit, n, skip)
+				one, _ := search(t, l, culprit, skip)
+				slices.Sort(r.Among)
+				slices.Sort(one.Among)
+				if r.First != one.First || !slices.Equal(r.Among, one.Among) {
+					t.Errorf("culprit %d, skips %v, %d at once: %s %v, one at a time: %s %v", culprit, skip, n, r.First, r.Among,
+						one.First, one.Among)
+				}
+			}
+		}
+	}
+}

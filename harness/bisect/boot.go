@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokentest/harness/kernel"
+	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/vm"
@@ -113,7 +114,13 @@ func (d *driver) boot(ctx context.Context, id, ref string) (*result.KernelRun, s
 	}
 	l := d.Lab
 	l.Dir = dir
-	r, err := l.Run(ctx, p, d.Args)
+	run := l.Run
+	if d.Elsewhere != nil {
+		run = func(ctx context.Context, p *plan.Plan, args []string) (*result.Run, error) {
+			return d.Elsewhere.Run(ctx, &l, p, args)
+		}
+	}
+	r, err := run(ctx, p, d.Args)
 	if err != nil {
 		return nil, "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 
 	"tokentest/cases"
 	"tokentest/harness/kernel"
@@ -36,10 +37,22 @@ type Options struct {
 	Lab lab.Lab
 	// Kernel says where kernels come from and how they are built.
 	Kernel kernel.Options
+	// Elsewhere runs the cases on other hosts; nil runs them here.
+	Elsewhere Elsewhere
 	// Args is the command line, for the records; Flags are those flags of it that the question does not have.
 	Args, Flags []string
 	// Log gets a line for each step. It must not be nil.
 	Log func(format string, args ...any)
+}
+
+// Elsewhere is other hosts, which run cases, and build if Options.Kernel says so.
+type Elsewhere interface {
+	// CheckHost returns an error that says what this host lacks nevertheless.
+	CheckHost(l *lab.Lab) error
+	// Run is lab.Lab.Run.
+	Run(ctx context.Context, l *lab.Lab, p *plan.Plan, args []string) (*result.Run, error)
+	// Builders is how many kernels are built at a time.
+	Builders(ctx context.Context) int
 }
 
 // Report is what a search or a series came to.
@@ -92,6 +105,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	good, bad := d.field.ends()
 	s := &Search{Space: d.field, Good: good, Bad: bad, Done: d.done, Try: d.try, Keep: d.log.Add, Name: d.field.name,
 		Log: d.Log}
+	if _, commits := d.field.(*commitField); commits && d.Elsewhere != nil {
+		s.AtOnce, s.Ahead = d.Elsewhere.Builders, d.ahead
+	}
 	r, err := s.Run(ctx)
 	if err != nil {
 		return nil, d.interrupted(ctx, err)
@@ -130,7 +146,7 @@ func (d *driver) interrupted(ctx context.Context, err error) error {
 // prepare finds the candidates and the cases, and begins the log. It says what the host
 // lacks before anything is built.
 func (d *driver) prepare(ctx context.Context) error {
-	if err := d.Lab.Check(); err != nil {
+	if err := d.checkHost(); err != nil {
 		return err
 	}
 	chosen, err := d.choose(ctx)
@@ -151,6 +167,26 @@ func (d *driver) prepare(ctx context.Context) error {
 	}
 	d.log, err = NewLog(d.dir, d.q)
 	return err
+}
+
+func (d *driver) checkHost() error {
+	if d.Elsewhere != nil {
+		return d.Elsewhere.CheckHost(&d.Lab)
+	}
+	return d.Lab.Check()
+}
+
+// ahead builds candidates at the same time, so that a test of one finds its kernel. What goes wrong is tried again.
+func (d *driver) ahead(ctx context.Context, ids []string) {
+	var builds sync.WaitGroup
+	for _, id := range ids {
+		builds.Go(func() {
+			if _, _, err := d.field.kernel(ctx, id); err != nil && unfit(err) == "" && ctx.Err() == nil {
+				d.Log("%s: %v", d.field.name(ctx, id), err)
+			}
+		})
+	}
+	builds.Wait()
 }
 
 // expand makes the plan for a kernel.

@@ -60,6 +60,9 @@ func (d *driver) walk(ctx context.Context, commits []string) ([]patched, error) 
 	var before Decisions
 	d.Log("the series builds and boots %s, the base and one for each patch; the first build takes the longest",
 		report.Count(len(commits), "kernel"))
+	if d.Elsewhere != nil && d.Elsewhere.Builders(ctx) > 1 {
+		d.ahead(ctx, commits)
+	}
 	for i, id := range commits {
 		p := patched{name: d.field.name(ctx, id)}
 		if i == 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,6 +119,9 @@ func (q *Queue) putOnce(ctx context.Context, digest string, r io.ReadSeeker, lim
 	}
 	h := sha256.New()
 	if _, err := q.blobs.Put(ctx, jetstream.ObjectMeta{Name: digest}, io.TeeReader(r, h)); err != nil {
+		if !serverGone(err) {
+			q.blobs.Delete(ctx, digest) // what is there may have lost chunks, and then looks whole
+		}
 		return fmt.Errorf("store %s in the farm: %w", digest, full(err))
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != digest {
@@ -182,3 +186,47 @@ func (q *Queue) get(ctx context.Context, digest, path string) error {
 	}
 	return f.Close()
 }
+
+// PutNote stores a value under a name. Notes say which blobs are what, and are never needed: who finds none makes the
+// blob anew.
+func (q *Queue) PutNote(ctx context.Context, name string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	_, err = q.blobs.PutBytes(ctx, name, text)
+	return full(err)
+}
+
+// Note reads the value under a name.
+func (q *Queue) Note(ctx context.Context, name string, to any) (found bool, err error) {
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	text, err := q.blobs.GetBytes(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return false, nil
+	}
+	if err == nil {
+		err = decode(text, to)
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s of the farm: %w", name, err)
+	}
+	return true, nil
+}
+
+// Has reports whether the farm has a blob. A server that does not answer has none.
+func (q *Queue) Has(ctx context.Context, digest string) bool {
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	_, err := q.blobs.GetInfo(ctx, digest)
+	return err == nil
+}
+
+// KernelNote names the note with the outcome of the build with a key.
+func KernelNote(key string) string { return "kernel." + key }
+
+// SourceNote names the note with the bundle of a whole source.
+func SourceNote(commit string) string { return "source." + commit }

@@ -19,8 +19,8 @@ import (
 	"tokentest/harness/result"
 )
 
-// Part is one unit of work: some cases on one kernel. It is data and never a command line: a worker runs only what
-// tokentest can be asked.
+// Part is one unit of work: some cases on one kernel, the build of a kernel, or some changes of one kernel to be
+// noticed. It is data and never a command line: a worker runs only what tokentest can be asked.
 type Part struct {
 	Job     string          `json:"job"`
 	N       int             `json:"n"`       // from 0
@@ -36,7 +36,12 @@ type Part struct {
 	Settings string `json:"settings"` // the digest of the Settings
 	Seed     uint64 `json:"seed,omitempty"`
 	Worlds   int    `json:"worlds,omitempty"` // how many the seed generates
-	Class    Class  `json:"class"`
+	// Order is the digest of a kernel.Order: the part is the build of a kernel, and has nothing of the above.
+	Order string `json:"order,omitempty"`
+	// Mutants is the digest of changes of the kernel (mutate.Task): the part tries those from From to To. All parts of the
+	// job have the same cases.
+	Mutants string `json:"mutants,omitempty"`
+	Class   Class  `json:"class"`
 }
 
 // Image names the image of the guest.
@@ -56,9 +61,13 @@ type Answer struct {
 	Worker string       `json:"worker"`
 	Accel  string       `json:"accel,omitempty"`
 	// Decided digests the statuses and decisions of the cases: answers of the same kernel have the same.
-	Decided string        `json:"decided,omitempty"`
-	Run     string        `json:"run,omitempty"` // the digest of the archive of the run's directory
-	Took    time.Duration `json:"took,omitempty"`
+	Decided string `json:"decided,omitempty"`
+	Run     string `json:"run,omitempty"` // the digest of the archive of the run's directory
+	// Made is what came of a build.
+	Made *kernel.Outcome `json:"made,omitempty"`
+	// Outcomes is the digest of what became of changes of the kernel.
+	Outcomes string        `json:"outcomes,omitempty"`
+	Took     time.Duration `json:"took,omitempty"`
 	// GivenUp says why there is no run: workers that took the part ended, or had no verdict.
 	GivenUp string   `json:"given_up,omitempty"`
 	Hosts   []string `json:"hosts,omitempty"` // that tried it, if it was given up
@@ -112,7 +121,12 @@ func Decode(text []byte) (*Part, error) {
 	switch {
 	case !isWord(p.Job), p.N < 0, p.From < 0, p.To <= p.From, p.Attempt < 0, p.Worlds < 0:
 		return nil, fmt.Errorf("read a part: its numbers cannot be right: %.100s", text)
-	case !isDigest(p.Cases), !isDigest(p.Settings), !isDigest(p.Image.Digest), !isDigest(p.Kernel.Digest):
+	case p.Order != "":
+		if !isDigest(p.Order) || p.Mutants != "" || p.Cases != "" || p.Kernel.Digest != "" || p.Class.Tools == "" {
+			return nil, fmt.Errorf("read a part: it is no build: %.100s", text)
+		}
+	case p.Mutants != "" && !isDigest(p.Mutants), !isDigest(p.Cases), !isDigest(p.Settings), !isDigest(p.Image.Digest),
+		!isDigest(p.Kernel.Digest), p.Class.Tools != "":
 		return nil, fmt.Errorf("read a part: a digest is none: %.100s", text)
 	}
 	return p, nil

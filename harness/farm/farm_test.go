@@ -65,6 +65,22 @@ func TestClass(t *testing.T) {
 	}
 }
 
+// A build is for a worker with the same tools; one that only builds takes nothing else.
+func TestBuildClass(t *testing.T) {
+	c := BuildClass("0123456789abcdef", "gcc 12")
+	if back, ok := ParseClass(c.String()); !ok || back != c {
+		t.Errorf("got %v, %v; want %v", back, ok, c)
+	}
+	can := Can{Build: c.Build, Arch: c.Arch, TCG: true, KVM: true, MiB: 2048}
+	builder := Can{Build: c.Build, Arch: c.Arch, MiB: 2048, Tools: "gcc 12"}
+	other := builder
+	other.Tools = "gcc 13"
+	if can.Take(c) || !builder.Take(c) || other.Take(c) || builder.Take(NewClass(c.Build, "auto", 768)) {
+		t.Errorf("takes: %v %v %v %v", can.Take(c), builder.Take(c), other.Take(c),
+			builder.Take(NewClass(c.Build, "auto", 768)))
+	}
+}
+
 func TestDecode(t *testing.T) {
 	d := strings.Repeat("ab", 32)
 	p := Part{Job: "job", Kernel: kernel.Portable{Digest: d}, Image: Image{Digest: d}, Cases: d, Settings: d, To: 1}
@@ -81,6 +97,23 @@ func TestDecode(t *testing.T) {
 		bad := strings.Replace(string(text), from, to, 1)
 		if _, err := Decode([]byte(bad)); err == nil || bad == string(text) {
 			t.Errorf("%s: no error", change)
+		}
+	}
+}
+
+func TestDecodeBuild(t *testing.T) {
+	d := strings.Repeat("ab", 32)
+	good := Part{Job: "job", Order: d, To: 1, Class: BuildClass("b", "gcc 12")}
+	for change, ok := range map[string]bool{"": true, `"order":"ab|"order":"../`: false, `"tools":|"accel":`: false,
+		`"cases":""|"cases":"` + d + `"`: false, `"order":|"mutants":`: false} {
+		text, err := json.Marshal(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, to, _ := strings.Cut(change, "|")
+		changed := strings.Replace(string(text), from, to, 1)
+		if _, err := Decode([]byte(changed)); (err == nil) != ok || changed == string(text) && change != "" {
+			t.Errorf("%q: %v", change, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ type Live struct {
 	Worker  string             `json:"worker,omitempty"`
 	Host    string             `json:"host,omitempty"`
 	Stage   string             `json:"stage,omitempty"`
+	Doing   string             `json:"doing,omitempty"` // of the stage build
 	Began   string             `json:"began,omitempty"`
 	Done    int                `json:"done,omitempty"`
 	Failed  int                `json:"failed,omitempty"`

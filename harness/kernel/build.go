@@ -185,6 +185,14 @@ func (b *Built) Tree() string { return b.tree }
 // Build compiles the source, or returns the cached kernel of the same source, configuration and
 // tools.
 func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel, error) {
+	if o.Elsewhere != nil {
+		return o.Elsewhere(ctx, b, bo, o)
+	}
+	return b.build(ctx, bo, o, "")
+}
+
+// build compiles the source here. A key that is not "" must be that of the build: else the tools are others.
+func (b *Built) build(ctx context.Context, bo BuildOptions, o Options, key string) (*Kernel, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
 		return nil, err
@@ -192,6 +200,10 @@ func (b *Built) Build(ctx context.Context, bo BuildOptions, o Options) (*Kernel,
 	j := &job{Built: b, BuildOptions: bo, Options: o, cache: cache{dir}}
 	if err := j.prepare(ctx); err != nil {
 		return nil, err
+	}
+	if key != "" && key != j.key {
+		return nil, fmt.Errorf("build %s: this host has other tools than the build asks for: %s", b.Ref,
+			strings.ReplaceAll(j.tools.id, "\n", ", "))
 	}
 	if k := j.find(); k != nil {
 		o.log("%s is built already (%s)", b.Ref, k.Release)
@@ -241,6 +253,21 @@ type job struct {
 }
 
 func (j *job) prepare(ctx context.Context) (err error) {
+	if err := j.inputs(ctx); err != nil {
+		return err
+	}
+	if j.tools, err = findToolchain(ctx, j.Make); err != nil {
+		return err
+	}
+	for _, v := range ignored(os.Environ()) {
+		j.log("%s of the environment is not used: --make %[1]s gives it to make", v)
+	}
+	j.identify(j.tools.id)
+	return nil
+}
+
+// inputs reads the configuration.
+func (j *job) inputs(ctx context.Context) (err error) {
 	if j.Fragments == nil {
 		if j.Fragments, err = kconfig.Builtin("base", "token"); err != nil {
 			return err
@@ -254,14 +281,13 @@ func (j *job) prepare(ctx context.Context) (err error) {
 			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("%s: %v", j.BuildOptions.Config, err)}
 		}
 	}
-	if j.tools, err = findToolchain(ctx, j.Make); err != nil {
-		return err
-	}
-	for _, v := range ignored(os.Environ()) {
-		j.log("%s of the environment is not used: --make %[1]s gives it to make", v)
-	}
+	return nil
+}
+
+// identify computes the key of the build with tools.
+func (j *job) identify(tools string) {
 	h := sha256.New()
-	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", j.tools.id, len(j.config), j.config)
+	fmt.Fprintf(h, "1\n%s\n%d\n%s\n", tools, len(j.config), j.config)
 	for _, f := range j.Fragments { // only options: a comment does not change the kernel
 		for _, o := range f.Options {
 			fmt.Fprintln(h, o.String(), o.Since, o.Until)
@@ -271,7 +297,6 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	j.out = filepath.Join(j.repo.dir, "out-"+cmp.Or(j.Objects, how[:12]))
 	sum := sha256.Sum256([]byte(j.tree + how))
 	j.key = hex.EncodeToString(sum[:])
-	return nil
 }
 
 // readStart reads the base configuration: a file, or after a colon files of the source, of which

@@ -92,6 +92,8 @@ type Options struct {
 
 	Arch  *arch.Arch   // that List lists; nil means the host's
 	Build BuildOptions // for references to sources
+	// Elsewhere builds kernels in place of this host; nil builds them here.
+	Elsewhere func(ctx context.Context, b *Built, bo BuildOptions, o Options) (*Kernel, error)
 
 	// Log gets a line for each slow step and each fallback; nil discards them.
 	Log func(format string, args ...any)

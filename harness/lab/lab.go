@@ -50,12 +50,15 @@ type Lab struct {
 	Repeat      int               // how often to run everything; 0 means once
 	UntilFail   bool              // repeat everything until a result is not as expected
 
-	Build    kernel.BuildOptions // for kernels that are built from source
-	Variants map[string]Variant  // kernels that have another name, by that name
-	Given    map[string]Given    // kernels that are there already with their images, by their references
-	Jobs     int                 // machines at a time; 0 means as many as the host has room for
-	Allow    *splat.Allow        // known findings, which do not count
-	Known    []cases.Known       // defects whose findings do not count on kernels that have them
+	Build kernel.BuildOptions // for kernels that are built from source
+	// Elsewhere builds them in place of this host, as kernel.Options has it.
+	Elsewhere func(ctx context.Context, b *kernel.Built, bo kernel.BuildOptions, o kernel.Options) (*kernel.Kernel, error)
+
+	Variants map[string]Variant // kernels that have another name, by that name
+	Given    map[string]Given   // kernels that are there already with their images, by their references
+	Jobs     int                // machines at a time; 0 means as many as the host has room for
+	Allow    *splat.Allow       // known findings, which do not count
+	Known    []cases.Known      // defects whose findings do not count on kernels that have them
 
 	// Log gets lines about work that takes time; nil drops them.
 	Log func(format string, args ...any)
@@ -219,6 +222,7 @@ type Variant struct {
 // kernelOptions say how a kernel is found; ref is what the progress names.
 func (l *Lab) kernelOptions(ref string) kernel.Options {
 	return kernel.Options{CacheDir: l.CacheDir, Offline: l.Offline, Refresh: l.Refresh, Log: l.Log, Build: l.Build,
+		Elsewhere: l.Elsewhere,
 		Step: func(text string) {
 			l.progress(Progress{Kernel: ref, Stage: "resolve", Doing: cmp.Or(text, "finding the kernel")})
 		}}

@@ -14,7 +14,6 @@ import (
 
 	"tokentest/cases"
 	"tokentest/harness/cover"
-	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
@@ -32,6 +31,8 @@ type Options struct {
 	Results               string // a file that gets each outcome, and of which finished ones are taken; "" is none
 	// Each gets each outcome as soon as it is known; calls do not overlap.
 	Each func(*Outcome)
+	// Elsewhere tries mutants on other hosts, and calls each with each outcome; nil tries them here.
+	Elsewhere func(ctx context.Context, w *Work, each func(task int, o *Outcome) error) error
 }
 
 // Verdict says who noticed a mutant.
@@ -139,6 +140,9 @@ func (j *job) all(ctx context.Context, list []*Mutant) ([]*Outcome, error) {
 	if j.results != nil {
 		defer j.results.Close()
 	}
+	if j.Elsewhere != nil {
+		return j.elsewhere(ctx, list, known)
+	}
 	out := make([]*Outcome, len(list))
 	next := make(chan int)
 	var wait sync.WaitGroup
@@ -180,39 +184,37 @@ func (j *job) all(ctx context.Context, list []*Mutant) ([]*Outcome, error) {
 
 // outcome decides about one mutant.
 func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
+	out, all, err := j.screen(m)
+	if err != nil || out.Verdict != "" {
+		return out, err
+	}
+	t := &tester{machines: j.Cover.Machines(), plan: j.plan, limit: j.limit}
+	return out, t.judge(ctx, m.patch, out, all)
+}
+
+// screen decides about a mutant what needs no machine. If there is no verdict yet, it returns the cases to run.
+func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 	out := &Outcome{Mutant: *m}
 	known := j.traces.Knows(m.patch.At)
 	switch {
 	case known && !j.executed.Has(m.patch.At):
 		out.Verdict = NotReached
-		return out, nil
+		return out, nil, nil
 	case known && m.never != 0 && !j.executed.Has(m.never):
 		out.Verdict = NoEffect
-		return out, nil
+		return out, nil, nil
 	}
 	if err := j.saved.Check([]vm.Patch{m.patch}); errors.Is(err, vm.ErrPatch) {
 		out.Verdict, out.Reason = Unpatched, err.Error()
-		return out, nil
+		return out, nil, nil
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all := j.covering(m)
 	if len(all) == 0 {
 		out.Verdict, out.Reason = NotReached, "only by cases that need a machine of their own"
-		return out, nil
 	}
-	out.Cases = len(all)
-	start := time.Now()
-	defer func() { out.Seconds = time.Since(start).Seconds() }()
-	for _, c := range spread(all, maxSome) {
-		out.Some = append(out.Some, c.ID)
-	}
-	if len(all) > 2*few {
-		if err := j.decide(ctx, m, out, spread(all, few)); err != nil || out.Verdict != Survived {
-			return out, err
-		}
-	}
-	return out, j.decide(ctx, m, out, all)
+	return out, all, nil
 }
 
 // maxSome is how many cases that execute a survivor are named.
@@ -255,55 +257,6 @@ func spread(all []*cases.Case, n int) []*cases.Case {
 		}
 	}
 	return out
-}
-
-// decide runs cases. The host may lose a machine: then it tries again.
-func (j *job) decide(ctx context.Context, m *Mutant, out *Outcome, list []*cases.Case) error {
-	for range maxTries {
-		if err := j.try(ctx, m, out, list); err != nil || out.Verdict != Unknown {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxTries is how often a mutant is tried whose machine the host lost.
-const maxTries = 3
-
-// try runs cases on one machine with the mutant.
-func (j *job) try(ctx context.Context, m *Mutant, out *Outcome, list []*cases.Case) error {
-	dir, err := os.MkdirTemp(j.Cover.Lab.Dir, "mutant-")
-	if err != nil {
-		return fmt.Errorf("make a directory for a mutant: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	inner, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	l := j.Cover.Machines()
-	l.Dir, l.Patches, l.Jobs, l.Log, l.Deadline = dir, []vm.Patch{m.patch}, 1, nil, j.limit
-	var first lab.Result
-	var once sync.Once
-	l.Each = func(r lab.Result) {
-		if r.Status == result.Fail || r.Status == result.Broken {
-			once.Do(func() {
-				first = r
-				stop(errNoticed)
-			})
-		}
-	}
-	p := *j.plan
-	p.Cases = list
-	run, err := l.Run(inner, &p, nil)
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case err != nil:
-		return err
-	case first.Of != nil:
-		out.by(first.Of, first.CaseResult, run.Kernels[0])
-		return nil
-	}
-	return out.ended(run.Kernels[0])
 }
 
 // by fills in the case that noticed the mutant.

@@ -12,6 +12,8 @@ import (
 
 	"tokentest/harness/bisect"
 	"tokentest/harness/cli"
+	"tokentest/harness/farm"
+	"tokentest/harness/farm/client"
 	"tokentest/harness/lab"
 	"tokentest/harness/usage"
 )
@@ -26,6 +28,7 @@ type searchFlags struct {
 	qemu     string
 	deadline time.Duration
 	offline  bool
+	on       client.Target
 }
 
 func (f *searchFlags) register(fl *pflag.FlagSet) {
@@ -36,6 +39,7 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	fl.DurationVar(&f.deadline, "deadline", 0, "end a machine after `TIME`")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
+	fl.Var(&f.on, "on", onHelp)
 	f.build.register(fl)
 }
 
@@ -43,18 +47,24 @@ func (f *searchFlags) check() error {
 	return checkAccel(f.accel)
 }
 
-// options returns the options of a search from the flags.
-func (f *searchFlags) options(a *app) (o bisect.Options, err error) {
+// options returns the options of a search from the flags, and the farm that they name.
+func (f *searchFlags) options(ctx context.Context, a *app) (o bisect.Options, on *client.Farm, err error) {
 	o = bisect.Options{Question: &f.q, Out: f.out, Kernel: a.kernelOptions(), Log: a.note,
-		Args: append([]string{self}, os.Args[1:]...)}
+		Args: farm.RedactAll(append([]string{self}, os.Args[1:]...))}
 	o.Kernel.Offline = f.offline
 	if o.Kernel.Build, err = f.build.Options(); err != nil {
-		return o, err
+		return o, nil, err
 	}
 	o.Lab = lab.Lab{QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline, Offline: f.offline, Log: a.noteOnce}
 	o.Lab.Agent = a.agent
-	o.Lab.CacheDir, err = a.makeCache()
-	return o, err
+	if o.Lab.CacheDir, err = a.makeCache(); err != nil {
+		return o, nil, err
+	}
+	on, err = f.on.Open(ctx, client.Use{CacheDir: o.Lab.CacheDir, QEMU: f.qemu, Name: "a search", Log: a.note})
+	if on != nil {
+		o.Elsewhere, o.Kernel.Elsewhere = on, on.Build
+	}
+	return o, on, err
 }
 
 type bisectFlags struct {
@@ -135,10 +145,11 @@ func (a *app) bisect(c *cobra.Command, f *bisectFlags) error {
 		f.q = *q
 		f.build.Config, f.build.Fragments, f.build.Vars, f.build.Without = q.Config, q.Fragments, q.Make, q.Without
 	}
-	o, err := f.options(a)
+	o, on, err := f.options(ctx, a)
 	if err != nil {
 		return err
 	}
+	defer on.Close(ctx)
 	o.Resume, o.FirstParent, o.Flags = f.resume, f.firstParent, cli.Given(c, searchRepeat...)
 	a.keep(ctx)
 	return a.search(bisect.Run(ctx, o))
@@ -195,10 +206,11 @@ func (a *app) series(ctx context.Context, f *searchFlags, base, patches string) 
 	}
 	f.q.Good, f.q.Bad = base, base+"+"+patches
 	f.q.Config, f.q.Fragments, f.q.Make, f.q.Without = f.build.Config, f.build.Fragments, f.build.Vars, f.build.Without
-	o, err := f.options(a)
+	o, on, err := f.options(ctx, a)
 	if err != nil {
 		return err
 	}
+	defer on.Close(ctx)
 	a.keep(ctx)
 	return a.search(bisect.Series(ctx, o))
 }

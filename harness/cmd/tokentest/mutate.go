@@ -7,13 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/farm/client"
 	"tokentest/harness/lab"
 	"tokentest/harness/mutate"
 	"tokentest/harness/result"
 )
 
 func (a *app) mutateCmd() *cobra.Command {
-	o, l, format, tree := mutate.Options{}, lab.Lab{}, "pretty", ""
+	o, l, on, format, tree := mutate.Options{}, lab.Lab{}, client.Target{}, "pretty", ""
 	c := &cobra.Command{
 		Use:   "mutate [CASE|FILE...]",
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
@@ -27,7 +28,7 @@ measure" has more.`,
 			"  tokentest mutate --sample 300 --results mutants.jsonl",
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Cover.Args = args
-			return a.mutate(c.Context(), o, l, format, tree)
+			return a.mutate(c.Context(), o, l, &on, format, tree)
 		},
 	}
 	fl := c.Flags()
@@ -40,13 +41,24 @@ measure" has more.`,
 	fl.StringVar(&o.PatchFile, "patch", "", "change only lines that the patch `FILE` changes: is what it adds tested?")
 	fl.StringVar(&tree, "source", "", "show source lines of the kernel's tree `DIR`")
 	fl.IntVar(&o.Jobs, "jobs", 0, "run `N` machines at a time; 0 means one for each processor")
+	fl.Var(&on, "on", onHelp)
 	fl.StringVar(&o.Results, "results", "", "store each outcome in `FILE`, and take from it those that are there")
 	fl.StringVar(&format, "format", format, "print the outcomes as `FORMAT`: pretty or json")
 	return c
 }
 
-func (a *app) mutate(ctx context.Context, o mutate.Options, l lab.Lab, format, tree string) error {
+func (a *app) mutate(
+	ctx context.Context, o mutate.Options, l lab.Lab, on *client.Target, format, tree string,
+) error {
 	a.keep(ctx)
+	f, err := on.Open(ctx, client.Use{CacheDir: a.cacheDir, QEMU: l.QEMU, Name: "mutants", Log: a.note})
+	if err != nil {
+		return err
+	}
+	defer f.Close(ctx)
+	if f != nil {
+		o.Elsewhere = f.Mutants
+	}
 	done := 0
 	o.Each = func(m *mutate.Outcome) {
 		if done++; m.Verdict == mutate.Survived || done%50 == 0 {

@@ -160,7 +160,7 @@ with +PATCHES. The topic references has all forms.`,
 	fl.StringVar(&f.failed, "failed", "", "run what was not as expected in `RUN` (default the newest run), on its kernels")
 	fl.Lookup("failed").NoOptDefVal = runs.Latest
 	fl.StringVar(&f.affectedBy, "affected-by", "", "run the cases that execute what the patch `FILE` changes")
-	fl.Var(&f.on, "on", "run on the farm at `URL`, which farm serve prints, or on local:N: N workers of this host")
+	fl.Var(&f.on, "on", onHelp)
 	fl.BoolVar(&f.watch, "watch", false, "run again when the kernel's image or a case file changes, until Ctrl-C")
 	f.registerPlan(fl)
 	cli.Groups(c, runGroups)
@@ -168,6 +168,8 @@ with +PATCHES. The topic references has all forms.`,
 	randomFlags(fl, &f.random)
 	return c
 }
+
+const onHelp = "run on the farm at `URL`, which farm serve prints, or on local:N: N workers of this host"
 
 // faultFlags registers the hidden flags with which scripts/canary.sh damages the harness.
 func faultFlags(fl *pflag.FlagSet, f *fault.Faults) {

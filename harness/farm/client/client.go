@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"tokentest/harness/farm"
+	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -28,6 +30,8 @@ type Options struct {
 	Worlds int
 	// PartTime is about how long a part runs, without its boot; 0 means DefaultPartTime.
 	PartTime time.Duration
+	// Inner says that the run is a step of a command: it ends with ctx, and nothing is left to the farm.
+	Inner bool
 }
 
 // DefaultPartTime is how long a part runs: so long that its boot costs little, so short that a lost worker does.
@@ -84,7 +88,10 @@ func Run(ctx context.Context, l *lab.Lab, p *plan.Plan, args []string, o Options
 	}
 	defer stop()
 	if r.state == nil {
-		if err := r.submit(ctx); err != nil {
+		done := r.builders()
+		err := r.submit(ctx)
+		done(ctx)
+		if err != nil {
 			return r.record, err
 		}
 	}
@@ -98,10 +105,44 @@ func Run(ctx context.Context, l *lab.Lab, p *plan.Plan, args []string, o Options
 	return r.record, errors.Join(failed, r.finish(ctx))
 }
 
+// builders makes the farm build the kernels of the run, until done is called. A farm of this host builds nothing that
+// this process cannot build as well.
+func (r *run) builders() (done func(ctx context.Context)) {
+	if r.Elsewhere != nil || r.o.On.Local > 0 || !slices.ContainsFunc(r.plan.Kernels, r.built) {
+		return func(context.Context) {}
+	}
+	f := &Farm{queue: r.queue, log: r.log, blobs: map[string]string{}, job: newFarmJob("kernels of a run")}
+	var err error
+	if f.build, err = farm.Build(); err == nil {
+		f.dir, err = os.MkdirTemp("", "tokentest-farm-*")
+	}
+	if err != nil {
+		r.log("build here: %v", err)
+		return func(context.Context) {}
+	}
+	l := *r.Lab
+	l.Elsewhere = f.Build
+	r.Lab = &l
+	return func(ctx context.Context) {
+		after, stop := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+		defer stop()
+		f.end(after, ctx.Err() != nil)
+		os.RemoveAll(f.dir)
+	}
+}
+
+// built reports whether a kernel is built from source.
+func (r *run) built(ref string) bool {
+	if v, ok := r.Variants[ref]; ok {
+		ref = v.Ref
+	}
+	return kernel.IsBuilt(ref)
+}
+
 // signals makes a context that Ctrl-C ends: once leaves the run to the farm, twice takes it out of there. A farm of
 // this host ends with the command.
 func (r *run) signals(ctx context.Context) (context.Context, func()) {
-	if r.o.On.Local > 0 {
+	if r.o.On.Local > 0 || r.o.Inner {
 		return ctx, func() {}
 	}
 	ctx, end := context.WithCancelCause(ctx)
@@ -167,7 +208,9 @@ func (r *run) await(ctx context.Context) error {
 			return nil
 		case <-lost.C:
 			r.away(ctx, errors.Join(r.repair(ctx), r.offerMissing(ctx)))
-			r.lonesome(ctx)
+			if err := r.lonesome(ctx); err != nil {
+				return err
+			}
 		case <-tick.C:
 		}
 	}
@@ -196,25 +239,28 @@ func (r *run) workersLeft() error {
 		r.local.dir, r.Dir)
 }
 
-// lonesome says once that no worker takes the parts, and why.
-func (r *run) lonesome(ctx context.Context) {
+// lonesome says once that no worker takes the parts, and why. On a farm of this host that is an error: no other comes.
+func (r *run) lonesome(ctx context.Context) error {
 	if r.lonely || len(r.have) > 0 || r.board.heard() || time.Since(r.attached) < tellLonely {
-		return
+		return nil
 	}
 	workers, err := r.queue.Workers(ctx, look)
 	if err != nil {
-		return
+		return nil
 	}
 	build, other := r.state.Parts[0].Class.Build, 0
 	for _, w := range workers {
 		if w.Take(r.state.Parts[0].Class) {
-			return
+			return nil
 		}
 		if w.Build != build {
 			other++
 		}
 	}
 	r.lonely = true
+	if r.local != nil {
+		return fmt.Errorf("no worker of this host's farm can take the parts: they need %s", r.state.Parts[0].Class)
+	}
 	switch {
 	case len(workers) == 0:
 		r.log("no worker is there: start one with tokentest worker URL")
@@ -223,4 +269,5 @@ func (r *run) lonesome(ctx context.Context) {
 	default:
 		r.log("none of %d workers can take the parts: they need %s", len(workers), r.state.Parts[0].Class)
 	}
+	return nil
 }

@@ -33,6 +33,9 @@ func stopped(ctx context.Context) (why result.Stop, canceled bool) {
 func (r *run) finish(ctx context.Context) error {
 	complete := len(r.have)+len(r.givenUp) == len(r.state.Parts)
 	why, canceled := stopped(ctx)
+	if r.o.Inner && why == result.StopDetached {
+		why, canceled = result.StopSignal, true
+	}
 	if r.o.On.Local > 0 && why == result.StopDetached {
 		why = result.StopSignal
 	}

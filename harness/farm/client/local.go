@@ -25,8 +25,8 @@ type local struct {
 // localDir is the directory of such a farm in that of the run: a run that is resumed finds its parts there.
 const localDir = "farm"
 
-// startLocal starts a server and its workers.
-func startLocal(dir string, workers int, cacheDir, qemu string) (*local, error) {
+// startLocal starts a server and its workers, which may build kernels.
+func startLocal(dir string, workers int, cacheDir, qemu string, builds bool) (*local, error) {
 	f := &local{dir: filepath.Join(dir, localDir), ended: make(chan struct{})}
 	var err error
 	if f.server, err = server.Start(server.Options{Listen: "127.0.0.1:0", Store: f.dir}); err != nil {
@@ -38,7 +38,10 @@ func startLocal(dir string, workers int, cacheDir, qemu string) (*local, error) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find this program: %w", err), f.stop())
 	}
-	args := []string{"worker", "--jobs", "1"}
+	args := []string{"worker", "--jobs", "1", "--can", "kvm,tcg"} // what a run asks for in vain, it is told
+	if builds {
+		args[len(args)-1] += ",build"
+	}
 	if cacheDir != "" {
 		args = append(args, "--cache", cacheDir)
 	}

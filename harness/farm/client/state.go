@@ -72,7 +72,7 @@ func (r *run) keep() error {
 func (r *run) connect(ctx context.Context) (stop func(), err error) {
 	url := r.o.On.URL
 	if r.o.On.Local > 0 {
-		if r.local, err = startLocal(r.Dir, r.o.On.Local, r.CacheDir, r.QEMU); err != nil {
+		if r.local, err = startLocal(r.Dir, r.o.On.Local, r.CacheDir, r.QEMU, false); err != nil {
 			return nil, err
 		}
 		url = r.local.server.URL.String()

@@ -57,26 +57,12 @@ func (r *run) job(s farm.JobState) *farm.Job {
 
 // kernel stores what workers need for a kernel, and cuts its cases into parts.
 func (r *run) kernel(ctx context.Context, index int, g lab.Given, p farm.Part) error {
-	var files map[string]string
-	var err error
-	if p.Kernel, files, err = g.Kernel.Portable(); err != nil {
+	about, names, err := ready(ctx, r.queue, g, r.plan.Kernels[index], r.ordered(index), r.state.Blobs)
+	if err != nil {
 		return err
 	}
-	p.Kernel.Ref = r.plan.Kernels[index]
-	p.Image = farm.Image{Name: g.Image.Name(), Digest: g.Image.Digest, BuildID: g.Image.BuildID}
-	files[g.Image.Digest] = g.Image.Path
-	for digest, path := range files {
-		if err := r.queue.PutFile(ctx, digest, path, false); err != nil {
-			return err
-		}
-		r.state.Blobs[digest] = path
-	}
-	of := r.ordered(index)
-	names := make([]string, len(of))
-	for i, c := range of {
-		names[i] = c.ID
-	}
-	if p.Cases, err = r.blob(ctx, []byte(strings.Join(names, "\n"))); err != nil {
+	p.Kernel, p.Image = about.Kernel, about.Image
+	if p.Cases, err = r.blob(ctx, names); err != nil {
 		return err
 	}
 	p.Class = farm.NewClass(p.Build, r.Accel, g.MiB())
@@ -92,6 +78,31 @@ func (r *run) kernel(ctx context.Context, index int, g lab.Given, p farm.Part) e
 		r.state.Of = append(r.state.Of, index)
 	}
 	return nil
+}
+
+// ready stores a kernel and its image in the farm, names them in a part, and returns the list of cases. It adds the
+// paths of what it stored to blobs.
+func ready(ctx context.Context, q *farm.Queue, g lab.Given, ref string, of []*cases.Case, blobs map[string]string) (
+	p farm.Part, names []byte, err error,
+) {
+	var files map[string]string
+	if p.Kernel, files, err = g.Kernel.Portable(); err != nil {
+		return p, nil, err
+	}
+	p.Kernel.Ref = ref
+	p.Image = farm.Image{Name: g.Image.Name(), Digest: g.Image.Digest, BuildID: g.Image.BuildID}
+	files[g.Image.Digest] = g.Image.Path
+	for digest, path := range files {
+		if err := q.PutFile(ctx, digest, path, false); err != nil {
+			return p, nil, err
+		}
+		blobs[digest] = path
+	}
+	list := make([]string, len(of))
+	for i, c := range of {
+		list[i] = c.ID
+	}
+	return p, []byte(strings.Join(list, "\n")), nil
 }
 
 // ordered are the cases of a kernel, in the order in which they are cut into parts.
@@ -112,14 +123,16 @@ func (r *run) blob(ctx context.Context, text []byte) (digest string, err error) 
 
 // settings stores what all parts have in common.
 func (r *run) settings(ctx context.Context) (digest string, err error) {
-	s := &farm.Settings{Batch: r.plan.Batch, Accel: r.Accel, Append: r.Append, Deadline: r.Deadline,
-		Entry: string(r.Entry), Isolate: string(r.Isolate), Allow: r.Allow, Lists: r.Lists, AllowEmpty: r.AllowEmpty,
-		Flags: r.Flags, Files: r.o.Texts}
-	text, err := s.Encode()
+	text, err := settingsOf(r.Lab, r.plan, r.o.Texts).Encode()
 	if err != nil {
 		return "", err
 	}
 	return r.blob(ctx, text)
+}
+
+func settingsOf(l *lab.Lab, p *plan.Plan, texts map[string]string) *farm.Settings {
+	return &farm.Settings{Batch: p.Batch, Accel: l.Accel, Append: l.Append, Deadline: l.Deadline, Entry: string(l.Entry),
+		Isolate: string(l.Isolate), Allow: l.Allow, Lists: l.Lists, AllowEmpty: l.AllowEmpty, Flags: l.Flags, Files: texts}
 }
 
 // offerMissing offers the parts that are neither in the queue nor answered: a queue that lost one costs time, and never

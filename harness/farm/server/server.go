@@ -48,6 +48,7 @@ const DefaultGiB = 20
 
 const (
 	maxPayload   = 1 << 20
+	buffered     = 1 << 30 // bytes that wait for the disk: a client sends the largest blob without waiting
 	readyWithin  = 20 * time.Second
 	tokenFile    = "token"
 	certFile     = "cert.pem"
@@ -80,7 +81,8 @@ func Start(o Options) (*Server, error) {
 	}
 	options := &server.Options{Host: host, Port: n, Authorization: u.Token, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: o.Store, SyncAlways: true, MaxPayload: maxPayload, JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore: cmp.Or(o.Bytes, DefaultGiB<<30), PingInterval: 10 * time.Second, ServerName: o.Name}
+		JetStreamMaxStore: cmp.Or(o.Bytes, DefaultGiB<<30), PingInterval: 10 * time.Second, ServerName: o.Name,
+		StreamMaxBufferedSize: buffered}
 	if u.TLS {
 		if options.TLSConfig, u.Cert, err = certificate(o.Store, host); err != nil {
 			return nil, err

@@ -24,16 +24,29 @@ import (
 	"tokentest/images"
 )
 
-// Lab runs parts with the machines of this host.
+// Lab runs parts with the machines of this host, and builds kernels.
 type Lab struct {
 	CacheDir string
 	QEMU     string
-	Jobs     int // machines of a part at a time
+	Jobs     int    // machines of a part at a time
+	Compiles int    // files that are compiled at a time; 0 means one for each processor
+	Mirror   string // a git repository whose objects builds use; "" is none
 	Log      func(format string, args ...any)
 }
 
-// Do runs a part in a directory of its own, which is gone afterwards.
+// Do does a part.
 func (l *Lab) Do(ctx context.Context, t *Task) (*farm.Answer, error) {
+	switch {
+	case t.Order != "":
+		return l.build(ctx, t)
+	case t.Mutants != "":
+		return l.mutants(ctx, t)
+	}
+	return l.cases(ctx, t)
+}
+
+// cases runs a part in a directory of its own, which is gone afterwards.
+func (l *Lab) cases(ctx context.Context, t *Task) (*farm.Answer, error) {
 	start := time.Now()
 	dir, err := os.MkdirTemp("", "tokentest-part-*")
 	if err != nil {
@@ -81,7 +94,11 @@ func (l *Lab) prepare(ctx context.Context, t *Task) (*plan.Plan, *lab.Lab, error
 	if err != nil {
 		return nil, nil, err
 	}
-	p, known, err := Expand(ctx, t.Part, s, strings.Split(string(list), "\n"))
+	names, part := strings.Split(string(list), "\n"), *t.Part
+	if part.Mutants != "" { // its numbers are those of changes
+		part.From, part.To = 0, len(names)
+	}
+	p, known, err := Expand(ctx, &part, s, names)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -205,12 +205,23 @@ func (w *Worker) one(ctx context.Context, t *farm.Taken) error {
 		return nil
 	}
 	defer unlisten()
-	w.Log("part %s: %s, cases %d to %d", name, p.Kernel.Ref, p.From+1, p.To)
+	w.Log("part %s: %s", name, about(p))
 	a, err := w.Do(doing, &Task{p, w.Queue, func(l farm.Live) {
 		l.N, l.Worker, l.Host = p.N, w.id, w.Host.Name
 		w.Queue.Tell(p.Job, l) // for people
 	}})
 	return w.conclude(ctx, doing, t, a, err)
+}
+
+// about says what a part is.
+func about(p *farm.Part) string {
+	switch {
+	case p.Order != "":
+		return "the build of a kernel"
+	case p.Mutants != "":
+		return fmt.Sprintf("%s, changes %d to %d", p.Kernel.Ref, p.From+1, p.To)
+	}
+	return fmt.Sprintf("%s, cases %d to %d", p.Kernel.Ref, p.From+1, p.To)
 }
 
 var errCanceled = errors.New("the job was canceled")

@@ -18,6 +18,7 @@ import (
 	"tokentest/harness/farm/server"
 	"tokentest/harness/farm/start"
 	"tokentest/harness/farm/worker"
+	"tokentest/harness/kernel"
 	"tokentest/harness/lab"
 	"tokentest/harness/signals"
 	"tokentest/harness/usage"
@@ -127,18 +128,25 @@ func (c Command) worker() *cobra.Command {
 		Short: "take parts of runs from a farm and run them, until Ctrl-C",
 		Long: `Take parts of runs from the farm at the URL, or at that of TOKENTEST_FARM, and run them on
 this host, as an ordinary user. It needs QEMU, and neither Go nor the sources. It takes
-parts of its own build of tokentest only. A worker that ends returns its unfinished parts.`,
-		Example: "  tokentest worker nats://TOKEN@127.0.0.1:4223\n  tokentest worker --jobs 4 --drain",
-		Args:    cobra.MaximumNArgs(1),
+parts of its own build of tokentest only. A worker that ends returns its unfinished parts.
+
+With --can build it builds kernels too, and needs a compiler. The makefiles of a source
+run on this host: who has the URL then runs programs here as the worker's user.`,
+		Example: "  tokentest worker nats://TOKEN@127.0.0.1:4223\n  tokentest worker --jobs 4 --drain\n" +
+			"  tokentest worker --can tcg,build --mirror ~/linux",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
-			if w.Can, err = abilities(can, w.Jobs); err != nil {
+			if w.Can, err = abilities(cmd.Context(), can, w.Jobs); err != nil {
 				return err
 			}
 			if do.CacheDir, err = c.Cache(); err != nil {
 				return err
 			}
-			if err := (&lab.Lab{QEMU: do.QEMU}).CheckQEMU(); err != nil {
+			if w.Can.KVM || w.Can.TCG {
+				err = (&lab.Lab{QEMU: do.QEMU}).CheckQEMU()
+			}
+			if err != nil {
 				return err
 			}
 			var u *farm.URL
@@ -155,14 +163,16 @@ parts of its own build of tokentest only. A worker that ends returns its unfinis
 	}
 	cmd.Flags().IntVarP(&w.Jobs, "jobs", "j", 1, "run `N` parts at a time, each with one machine")
 	cmd.Flags().StringSliceVar(&can, "can", []string{"tcg"},
-		"take also parts that ask for `WHAT`: kvm or tcg; parts that ask for neither are always taken")
+		"take parts that need `WHAT`: kvm, tcg, or build for kernels to build; other parts need one of the first two")
+	cmd.Flags().IntVar(&do.Compiles, "build-jobs", 0, "compile `N` files at a time (default: as many as processors)")
+	cmd.Flags().StringVar(&do.Mirror, "mirror", "", "use the objects of the git repository `DIR` for sources to build")
 	cmd.Flags().BoolVar(&w.Drain, "drain", false, "end when no part waits, and none is at a worker that may lose it")
 	cmd.Flags().StringVar(&do.QEMU, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	return cmd
 }
 
 // abilities is what a worker of this host has.
-func abilities(list []string, jobs int) (farm.Can, error) {
+func abilities(ctx context.Context, list []string, jobs int) (farm.Can, error) {
 	build, err := farm.Build()
 	can := farm.Can{Build: build, Arch: farm.Arch, MiB: worker.FreeMiB(jobs)}
 	for _, word := range list {
@@ -171,8 +181,14 @@ func abilities(list []string, jobs int) (farm.Can, error) {
 			can.KVM = true
 		case "tcg":
 			can.TCG = true
+		case "build":
+			tools, err := kernel.Tools(ctx)
+			if err != nil {
+				return can, fmt.Errorf("--can build: %w", err)
+			}
+			can.Tools = tools
 		default:
-			return can, usage.Errorf("--can %s: must be kvm or tcg", word)
+			return can, usage.Errorf("--can %s: must be kvm, tcg or build", word)
 		}
 	}
 	return can, err
