@@ -442,7 +442,7 @@ func onThread(f func()) {
 
 // actorEnv keeps Go's runtime from interrupting waits and from collecting garbage,
 // of which a run makes little.
-var actorEnv = []string{wire.NoPreempt, "GOGC=off"}
+var actorEnv = []string{wire.GoDebug, "GOGC=off"}
 
 // start starts an actor's process: this program under another name. handles, as
 // handlesArg writes it, names descriptors that the process inherits; "" is none.

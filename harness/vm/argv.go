@@ -59,8 +59,10 @@ func board(m Machine) feature {
 // quick leaves out what costs a boot the most and decides nothing. The crypto
 // self-tests are a fifth of a boot under TCG.
 //
-// The jitter entropy generator measures the time of its own loops for a tenth of a second
-// (jent_mod_init of crypto/jitterentropy-kcapi.c); no case draws from it.
+// Three initcalls cost a quarter of a boot under TCG, and no case sees what they do: the jitter entropy generator
+// measures the time of its own loops (jent_mod_init of crypto/jitterentropy-kcapi.c), trace_eval_init (since 5.11)
+// replaces names of constants in the texts of the trace events' formats, and ftrace_check_for_weak_functions (since
+// 5.19) asks for the symbol of each function that can be traced.
 //
 // An attachment, a detachment and the end of a mount wait for a grace period of RCU, which lasts several ticks on an
 // idle processor; an expedited one (synchronize_rcu of kernel/rcu/tree.c) asks for it at once. A debug kernel keeps
@@ -71,16 +73,16 @@ func quick(m Machine) feature {
 		f.karg = append(f.karg, "rcupdate.rcu_expedited=1")
 	}
 	if m.Accel == TCG && !m.Program {
-		f.karg = append(f.karg, "initcall_blacklist=jent_mod_init")
+		f.karg = append(f.karg, "initcall_blacklist=jent_mod_init,trace_eval_init,ftrace_check_for_weak_functions")
 	}
 	return f
 }
 
-// noPreempt keeps the Go runtime of the guest's agent from interrupting its system
+// calm keeps the Go runtime of the guest's agent from interrupting its system
 // calls by a signal: the verifier returns EAGAIN if one is pending (do_check in
 // kernel/bpf/verifier.c). The kernel passes an unknown NAME=VALUE argument to init as
 // environment (unknown_bootoption in init/main.c).
-var noPreempt = feature{karg: []string{wire.NoPreempt}}
+var calm = feature{karg: []string{wire.GoDebug}}
 
 // forCases tells the agent which machines run cases: it then does in advance what most of them need.
 func forCases(m Machine) feature {
@@ -172,7 +174,7 @@ func argv(m Machine) []string {
 
 // features is the machine and the kernel arguments that belong to it.
 func features(m Machine, c chardevs) []feature {
-	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), noPreempt, forCases(m), log(m, c),
+	return []feature{board(m), bare, dieOnPanic, healthy, quick(m), timed(m), calm, forCases(m), log(m, c),
 		records(m, c)}
 }
 

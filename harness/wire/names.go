@@ -27,9 +27,11 @@ const (
 	CaseDir     = "/cases"
 	CaseCommand = "runcase"
 
-	// NoPreempt is the setting of GODEBUG that keeps the Go runtime from
-	// interrupting a system call by a signal.
-	NoPreempt = "GODEBUG=asyncpreemptoff=1"
+	// GoDebug is the setting of GODEBUG that keeps the Go runtime from
+	// interrupting a system call by a signal, and from reading a limit of its processors,
+	// for which it needs /proc/self/mountinfo: to show a bpffs there, the kernel searches all of its
+	// BTF for the names of each mask (bpf_show_options in kernel/bpf/inode.c).
+	GoDebug = "GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0"
 
 	// SerialPort is a variable that names the serial port of the control channel, such as ttyS1, on a machine that
 	// has one beside the virtio port.
