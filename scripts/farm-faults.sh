@@ -4,13 +4,14 @@
 # with many parts.
 #
 # usage: scripts/farm-faults.sh [KERNEL [FAULT...]]
-# FAULT is matrix, worker, stopped, server, client, detach, cancel or stubs. TABLE=FILE writes the results as Markdown.
+# FAULT is matrix, random, failfast, worker, stopped, server, cluster, client, detach, cancel or stubs. TABLE=FILE writes
+# the results as Markdown.
 set -eu
 cd "$(dirname "$0")/.."
 kernel=${1:-deb:6.12}
 [ $# -eq 0 ] || shift
 faults=("$@")
-[ $# -gt 0 ] || faults=(matrix worker stopped server client detach cancel stubs)
+[ $# -gt 0 ] || faults=(matrix random failfast worker stopped server cluster client detach cancel stubs)
 cases=(token_create)
 tokentest=$PWD/bin/tokentest
 dir=$(mktemp -d)
@@ -48,6 +49,25 @@ serve() { # [PORT]: starts the server, and sets url
   [ -n "$url" ] || fail "the server does not start"
 }
 
+serve_cluster() { # starts three servers that keep everything three times, and sets url and servers
+  local base=$((20000 + RANDOM % 20000)) hosts=() i own
+  servers=()
+  for i in 1 2 3; do
+    mkdir "$dir/store$i"
+    [ "$i" = 1 ] || cp "$dir/store1/token" "$dir/store$i/"
+    own=(--route "127.0.0.1:$((base + 10 * i))")
+    for other in 1 2 3; do [ "$other" = "$i" ] || own+=(--route "127.0.0.1:$((base + 10 * other))"); done
+    "$tokentest" farm serve --listen "127.0.0.1:$((base + i))" --store "$dir/store$i" --name "s$i" "${own[@]}" \
+      >"$dir/url$i" 2>>"$dir/server$i.log" &
+    servers[i]=$!
+    pids+=("$!")
+    hosts+=("127.0.0.1:$((base + i))")
+    for _ in $(seq 300); do [ -s "$dir/url$i" ] && break; sleep 0.1; done
+    [ -s "$dir/url$i" ] || fail "server $i does not start"
+  done
+  url=nats://$(cat "$dir/store1/token")@$(IFS=,; echo "${hosts[*]}")
+}
+
 worker() { # N: starts a worker
   TOKENTEST_FARM=$url "$tokentest" worker 2>>"$dir/worker$1.log" &
   pids+=("$!")
@@ -76,7 +96,7 @@ stop() { # ends what a fault started
   for pid in "${pids[@]}"; do kill -CONT "$pid" 2>/dev/null || true; kill "$pid" 2>/dev/null || true; done
   wait
   pids=()
-  rm -rf "$dir/store" "$dir"/worker*.log "$dir/url"
+  rm -rf "$dir"/store* "$dir"/worker*.log "$dir"/server*.log "$dir"/url*
 }
 
 matrix() {
@@ -87,6 +107,62 @@ matrix() {
     [ ! -e "$dir/on/$left" ] || fail "the farm left $left"
   done
   result="the records of a run without a farm"
+}
+
+random() {
+  local own=(--random 3 --seed 7 "$dir/mine.txt")
+  cat >"$dir/mine.txt" <<'END'
+about A token of one container is worth nothing in another.
+needs token
+actor owner userns uid=1000
+actor peer  userns uid=2000
+owner bpffs cmds=map_create maps=any -> b
+owner token_create bpffs=b -> t
+owner send t peer
+control owner  map_create type=hash token=t
+control nobody map_create type=hash           => EPERM
+peer  map_create type=hash token=t            => EPERM
+END
+  "$tokentest" run -k "$kernel" "${own[@]}" --offline --out "$dir/here" >"$dir/here.ktap" 2>"$dir/here.log" ||
+    fail "exit code $? without a farm"
+  "$tokentest" run --on local:2 -k "$kernel" "${own[@]}" --offline --out "$dir/there" >"$dir/there.ktap" \
+    2>"$dir/there.log" || fail "exit code $?"
+  cmp <(records "$dir/here") <(records "$dir/there") >&2 || fail "the records differ from those without a farm"
+  result="random worlds and a case file of one's own: the records of a run without a farm"
+}
+
+failfast() {
+  local code=0
+  cat >"$dir/wrong.txt" <<'END'
+about An expectation that is wrong.
+needs token
+actor owner userns uid=1000
+owner bpffs cmds=map_create maps=any -> b
+owner token_create bpffs=b -> t
+control owner  map_create type=hash token=t
+control nobody map_create type=hash           => EPERM
+nobody map_create type=hash token=t           => ENOENT # wrong on purpose
+END
+  "$tokentest" run --on local:1 -k "$kernel" -k deb:7.3 --failfast "$dir/wrong.txt" token_create --offline \
+    --out "$dir/fast" >"$dir/fast.ktap" 2>"$dir/fast.log" || code=$?
+  [ "$code" = 2 ] || fail "exit code $code, want that of a wrong expectation, 2"
+  grep -q 'failfast stopped the run at the first failure' "$dir/fast.ktap" || fail "the run went on"
+  result="--failfast: the part with the first failure ends the run; the other kernel is not tried"
+}
+
+cluster() {
+  serve_cluster
+  worker 1
+  client cluster
+  started 1
+  local leader
+  leader=$("$tokentest" farm status "$url" --json | jq -re .leader) || fail "no server leads the queue"
+  kill -KILL "${servers[${leader#s}]}"
+  ends 0 "$client"
+  same "$out"
+  "$tokentest" farm status "$url" >"$dir/status.log"
+  ! grep -q "server $leader leads" "$dir/status.log" || fail "the server that was killed leads the queue"
+  result="of three servers the one that leads is killed: another leads; the same records"
 }
 
 worker_killed() {
@@ -188,7 +264,7 @@ rows=()
 for fault in "${faults[@]}"; do
   begin=$SECONDS
   case $fault in
-  matrix | stopped | detach | cancel | stubs) "$fault" ;;
+  matrix | random | failfast | stopped | cluster | detach | cancel | stubs) "$fault" ;;
   worker | server | client) "${fault}_killed" ;;
   *) fail "there is no such fault" ;;
   esac

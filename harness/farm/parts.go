@@ -53,9 +53,17 @@ func (q *Queue) Offer(ctx context.Context, parts []*Part) error {
 func (q *Queue) makeClass(ctx context.Context, c Class) error {
 	ctx, stop := context.WithTimeout(ctx, callTimeout)
 	defer stop()
-	_, err := q.work.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: c.String(),
+	taken := maxTaken
+	info, err := q.js.AccountInfo(ctx)
+	if err != nil {
+		return err
+	}
+	if quota := info.Limits.MaxAckPending; quota > 0 {
+		taken = quota
+	}
+	_, err = q.work.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: c.String(),
 		FilterSubject: workSubject + c.String() + ".>", AckPolicy: jetstream.AckExplicitPolicy, AckWait: q.ackWait,
-		MaxDeliver: -1, MaxAckPending: maxTaken, InactiveThreshold: keepWork})
+		MaxDeliver: -1, MaxAckPending: taken, InactiveThreshold: keepWork})
 	return err
 }
 
@@ -79,17 +87,6 @@ func (q *Queue) Classes(ctx context.Context) ([]ClassInfo, error) {
 		}
 	}
 	return out, list.Err()
-}
-
-// Oldest is when the oldest part that waits was queued; zero if none waits.
-func (q *Queue) Oldest(ctx context.Context) (time.Time, error) {
-	ctx, stop := context.WithTimeout(ctx, callTimeout)
-	defer stop()
-	info, err := q.work.Info(ctx)
-	if err != nil || info.State.Msgs == 0 {
-		return time.Time{}, err
-	}
-	return info.State.FirstTime, nil
 }
 
 // Taken is a part that this worker has.

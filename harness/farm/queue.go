@@ -63,7 +63,10 @@ func Open(ctx context.Context, u *URL, o Options) (*Queue, error) {
 	options := []nats.Option{nats.Name(o.Name), nats.MaxReconnects(-1), nats.ReconnectWait(500 * time.Millisecond),
 		nats.RetryOnFailedConnect(o.Forever), nats.Timeout(callTimeout), nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(3)}
-	if u.Token != "" {
+	switch {
+	case u.Team != "":
+		options = append(options, nats.UserInfo(u.Team, u.Token))
+	case u.Token != "":
 		options = append(options, nats.Token(u.Token))
 	}
 	if u.TLS {
@@ -258,11 +261,12 @@ func numbers(subjects map[string]uint64) map[int]bool {
 }
 
 // ErrFull means that the server has no room left.
-var ErrFull = errors.New("the farm's store is full: give it more room (tokentest farm serve --size), or wait until " +
-	"old blobs expire")
+var ErrFull = errors.New("the farm's store is full: give it more room (tokentest farm serve --size, or --team for " +
+	"that of a team), or wait until old blobs expire")
 
-// The codes of JetStream's errors for a store without room: insufficient resources, maximum bytes, maximum messages.
-var fullCodes = map[jetstream.ErrorCode]bool{10023: true, 10047: true, 10077: true}
+// The codes of JetStream's errors for a store without room: the account's limit, insufficient resources, maximum bytes,
+// maximum messages.
+var fullCodes = map[jetstream.ErrorCode]bool{10002: true, 10023: true, 10047: true, 10077: true}
 
 // full replaces the error of a store without room.
 func full(err error) error {

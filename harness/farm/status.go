@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Status struct {
 	Jobs    []JobStatus    `json:"jobs"`
 	Failed  map[string]int `json:"failed,omitempty"` // how often each host failed
 	Last    []Event        `json:"last,omitempty"`   // the last failures
+	// Leader is the server of a cluster that leads the queue, and Followers are the others that keep it; "" is one server.
+	Leader    string   `json:"leader,omitempty"`
+	Followers []string `json:"followers,omitempty"`
 }
 
 // JobStatus is how a job stands.
@@ -49,7 +53,7 @@ func (q *Queue) Status(ctx context.Context) (*Status, error) {
 			s.Queue = append(s.Queue, c)
 		}
 	}
-	if s.Oldest, err = q.Oldest(ctx); err != nil {
+	if err := q.servers(ctx, s); err != nil {
 		return nil, err
 	}
 	if err := q.jobs(ctx, s); err != nil {
@@ -64,6 +68,30 @@ func (q *Queue) Status(ctx context.Context) (*Status, error) {
 	}
 	s.Last = s.Last[max(0, len(s.Last)-mostFailures):]
 	return s, err
+}
+
+// servers adds since when the oldest part waits, and the servers of a cluster.
+func (q *Queue) servers(ctx context.Context, s *Status) error {
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	info, err := q.work.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("ask the farm for its queue: %w", err)
+	}
+	if info.State.Msgs > 0 {
+		s.Oldest = info.State.FirstTime
+	}
+	if c := info.Cluster; c != nil && len(c.Replicas) > 0 {
+		s.Leader = c.Leader
+		for _, r := range c.Replicas {
+			if name := r.Name; r.Offline || !r.Current {
+				s.Followers = append(s.Followers, name+" (behind)")
+			} else {
+				s.Followers = append(s.Followers, name)
+			}
+		}
+	}
+	return nil
 }
 
 // jobs adds the jobs that are wanted, and the last that ended.
@@ -105,8 +133,12 @@ func (s *Status) Write(w io.Writer, now time.Time) error {
 	p := &printer{w: w}
 	p.line("%d workers", len(s.Workers))
 	for _, i := range s.Workers {
-		p.line("  %s pid %d: %d of %d busy, %d done, %d failed, build %s", i.Host, i.PID, len(i.Doing), i.Jobs, i.Done,
-			i.Failed, i.Build)
+		builds := ""
+		if i.Tools != "" {
+			builds = ", builds kernels"
+		}
+		p.line("  %s pid %d: %d of %d busy, %d done, %d failed, build %s%s", i.Host, i.PID, len(i.Doing), i.Jobs, i.Done,
+			i.Failed, i.Build, builds)
 	}
 	waiting := 0
 	for _, c := range s.Queue {
@@ -117,6 +149,9 @@ func (s *Status) Write(w io.Writer, now time.Time) error {
 	}
 	for _, c := range s.Queue {
 		p.line("  %s: %d wait, %d at workers", c.Name, c.Waiting, c.Taken)
+	}
+	if s.Leader != "" {
+		p.line("server %s leads the queue; others are %s", s.Leader, strings.Join(s.Followers, ", "))
 	}
 	p.line("%d jobs", len(s.Jobs))
 	for _, j := range s.Jobs {

@@ -28,8 +28,9 @@ const (
 )
 
 // URL is where a farm is. In text it is nats://TOKEN@HOST:PORT on loopback; elsewhere it is tls://TOKEN@HOST:PORT, with
-// ?cert=SHA256 for a server that signed its certificate itself.
+// ?cert=SHA256 for a server that signed its certificate itself. A team that shares a server has TEAM:TOKEN.
 type URL struct {
+	Team  string
 	Token string
 	Hosts []string // HOST:PORT, several of a cluster
 	TLS   bool
@@ -51,6 +52,9 @@ func ParseURL(text string) (*URL, error) {
 	u := &URL{Hosts: strings.Split(parsed.Host, ","), Cert: parsed.Query().Get("cert")}
 	if parsed.User != nil {
 		u.Token = parsed.User.Username()
+		if secret, ok := parsed.User.Password(); ok {
+			u.Team, u.Token = u.Token, secret
+		}
 	}
 	switch parsed.Scheme {
 	case tlsScheme:
@@ -87,7 +91,10 @@ func (u *URL) String() string {
 	if u.TLS {
 		out.Scheme = tlsScheme
 	}
-	if u.Token != "" {
+	switch {
+	case u.Team != "":
+		out.User = url.UserPassword(u.Team, u.Token)
+	case u.Token != "":
 		out.User = url.User(u.Token)
 	}
 	if u.Cert != "" {

@@ -131,6 +131,27 @@ func (s *Score) String() string {
 // verdicts are in the order of reports.
 var verdicts = []Verdict{ByCase, ByControl, ByMachine, Survived, Judged, NotReached, NoEffect, Unpatched, Unknown}
 
+// Report prints outcomes, if there are any, as JSON or for people.
+func Report(w io.Writer, list []*Outcome, format, tree string) error {
+	switch {
+	case len(list) == 0:
+		return nil
+	case format == "json":
+		return json.NewEncoder(w).Encode(list)
+	}
+	return Write(w, list, tree)
+}
+
+// Follow returns an Options.Each that names each survivor, and says now and then how many mutants are done.
+func Follow(note func(format string, args ...any)) func(*Outcome) {
+	done := 0
+	return func(m *Outcome) {
+		if done++; m.Verdict == Survived || done%50 == 0 {
+			note("%d done; %s: %s", done, m.ID, m.Verdict)
+		}
+	}
+}
+
 // Write prints the score, by operator, and the survivors, with their source lines if tree is the
 // kernel's tree.
 func Write(w io.Writer, list []*Outcome, tree string) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -59,23 +58,12 @@ func (a *app) mutate(
 	if f != nil {
 		o.Elsewhere = f.Mutants
 	}
-	done := 0
-	o.Each = func(m *mutate.Outcome) {
-		if done++; m.Verdict == mutate.Survived || done%50 == 0 {
-			a.note("%d done; %s: %s", done, m.ID, m.Verdict)
-		}
-	}
+	o.Each = mutate.Follow(a.note)
 	return a.tracing(&o.Cover, l, format, func() error {
 		list, err := mutate.Run(ctx, o)
 		if mutate.Count(list).Of[mutate.Survived] > 0 {
 			a.code = result.ExitDiffers
 		}
-		switch {
-		case len(list) == 0:
-			return err
-		case format == "json":
-			return errors.Join(err, json.NewEncoder(a.stdout).Encode(list))
-		}
-		return errors.Join(err, mutate.Write(a.stdout, list, tree))
+		return errors.Join(err, mutate.Report(a.stdout, list, format, tree))
 	})
 }

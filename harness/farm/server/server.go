@@ -41,6 +41,7 @@ type Options struct {
 	Name   string // its name in a cluster; "" means that it is alone
 	// Routes are the HOST:PORT at which the servers of a cluster find each other, this one's first.
 	Routes []string
+	Teams  []Team // that share it; none means that there is one farm
 }
 
 // DefaultGiB is what a server may keep if nobody says it.
@@ -59,7 +60,10 @@ const (
 // Server is a server that runs.
 type Server struct {
 	*server.Server
-	URL *farm.URL
+	URL  *farm.URL   // the first of URLs
+	URLs []*farm.URL // one for each team
+
+	store, token string
 }
 
 // Start starts a server. What it keeps in its directory it finds again: its token, its certificate and its streams.
@@ -89,8 +93,14 @@ func Start(o Options) (*Server, error) {
 		}
 		options.TLS, options.TLSTimeout = true, 10
 	}
-	if err := cluster(options, o); err != nil {
+	if err := cluster(options, o, u.Token); err != nil {
 		return nil, err
+	}
+	token, urls := u.Token, []*farm.URL{u}
+	if len(o.Teams) > 0 {
+		if urls, err = teams(options, o.Teams, *u, o.Store); err != nil {
+			return nil, err
+		}
 	}
 	s, err := server.NewServer(options)
 	if err != nil {
@@ -101,8 +111,10 @@ func Start(o Options) (*Server, error) {
 		s.Shutdown()
 		return nil, fmt.Errorf("start the farm's server on %s: it does not become ready: the address may be in use", o.Listen)
 	}
-	u.Hosts = []string{reachable(host, s.Addr())}
-	return &Server{s, u}, nil
+	for _, u := range urls {
+		u.Hosts = []string{reachable(host, s.Addr())}
+	}
+	return &Server{Server: s, URL: urls[0], URLs: urls, store: o.Store, token: token}, nil
 }
 
 // reachable is the address that others reach the server at.
@@ -120,7 +132,7 @@ func reachable(host string, addr net.Addr) string {
 }
 
 // cluster makes the server one of several.
-func cluster(to *server.Options, o Options) error {
+func cluster(to *server.Options, o Options, token string) error {
 	if len(o.Routes) == 0 {
 		return nil
 	}
@@ -129,12 +141,12 @@ func cluster(to *server.Options, o Options) error {
 	if err != nil || bad != nil || o.Name == "" {
 		return usage.Errorf("a server of a cluster needs a name, and its own HOST:PORT as the first route")
 	}
-	to.Cluster = server.ClusterOpts{Name: "tokentest", Host: host, Port: n, Username: "route", Password: to.Authorization}
+	to.Cluster = server.ClusterOpts{Name: "tokentest", Host: host, Port: n, Username: "route", Password: token}
 	if to.TLSConfig != nil {
 		to.Cluster.TLSConfig, to.Cluster.TLSTimeout = to.TLSConfig.Clone(), 10
 	}
 	for _, r := range o.Routes[1:] {
-		to.Routes = append(to.Routes, &url.URL{Scheme: "nats", Host: r, User: url.UserPassword("route", to.Authorization)})
+		to.Routes = append(to.Routes, &url.URL{Scheme: "nats", Host: r, User: url.UserPassword("route", token)})
 	}
 	return nil
 }
@@ -147,6 +159,9 @@ func (s *Server) Stop() {
 
 // keptToken returns the token in the directory, and makes one if there is none.
 func keptToken(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make a place for the farm's token: %w", err)
+	}
 	path := filepath.Join(dir, tokenFile)
 	text, err := os.ReadFile(path)
 	if err == nil {

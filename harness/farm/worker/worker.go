@@ -27,6 +27,9 @@ type Worker struct {
 	Drain bool // end when no part waits, and none is at a worker
 	Host  *result.Host
 	Log   func(format string, args ...any)
+	// Slots are places for parts that several workers of this host share, one for each farm: each has a turn. nil means
+	// that this worker has Jobs of its own.
+	Slots chan struct{}
 	// Beat is how often the queue hears that a part is worked on; 0 means often enough.
 	Beat time.Duration
 	// Do runs a part. Its answer has no name and no number yet.
@@ -40,6 +43,12 @@ type Worker struct {
 	failed int
 	row    []*farm.Part // that failed here, one after the other
 	others string       // the class of another build whose parts wait
+}
+
+// Of is such a worker of another farm.
+func (w *Worker) Of(q *farm.Queue) *Worker {
+	return &Worker{Queue: q, Can: w.Can, Jobs: w.Jobs, Drain: w.Drain, Host: w.Host, Log: w.Log, Slots: w.Slots,
+		Beat: w.Beat, Do: w.Do}
 }
 
 // Task is a part that the worker runs.
@@ -102,20 +111,42 @@ func (w *Worker) info() farm.WorkerInfo {
 // lane takes one part after the other.
 func (w *Worker) lane(ctx context.Context) error {
 	for ctx.Err() == nil {
-		t, err := w.take(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			w.Log("take a part: %v", err)
-			wait(ctx, lookAgain)
-		case t != nil:
-			if err := w.one(ctx, t); err != nil {
-				return err
-			}
-		case w.Drain && w.drained(ctx):
-			return nil
+		if ended, err := w.turn(ctx); ended || err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// turn takes one part, if there is one, and does it. It reports whether none will come.
+func (w *Worker) turn(ctx context.Context) (ended bool, err error) {
+	if w.Slots != nil {
+		select {
+		case w.Slots <- struct{}{}:
+		case <-ctx.Done():
+			return true, nil
+		}
+		defer func() { <-w.Slots }()
+	}
+	t, err := w.take(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		w.Log("take a part: %v", err)
+		wait(ctx, lookAgain)
+	case t != nil:
+		return false, w.one(ctx, t)
+	case w.Drain && w.drained(ctx):
+		return true, nil
+	}
+	return false, nil
+}
+
+// patience is how long the worker waits for a part, in which other farms of its host have no turn.
+func (w *Worker) patience() time.Duration {
+	if w.Slots != nil {
+		return lookAgain / 5
+	}
+	return lookAgain
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -148,12 +179,12 @@ func (w *Worker) take(ctx context.Context) (*farm.Taken, error) {
 		}
 	}
 	if len(mine) == 0 {
-		wait(ctx, lookAgain)
+		wait(ctx, w.patience())
 		return nil, nil
 	}
 	slices.SortStableFunc(mine, func(a, b farm.ClassInfo) int { return b.Waiting - a.Waiting })
 	for _, c := range mine {
-		if t, err := w.Queue.Take(ctx, c.Class, lookAgain); t != nil || err != nil {
+		if t, err := w.Queue.Take(ctx, c.Class, w.patience()); t != nil || err != nil {
 			return t, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -434,5 +435,65 @@ func TestDrainWaitsForOthers(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Error("it did not end")
+	}
+}
+
+// Two farms whose workers share one place of a host have turns.
+func TestTurns(t *testing.T) {
+	s, err := server.Start(server.Options{Listen: "127.0.0.1:0", Store: t.TempDir(),
+		Teams: []server.Team{{Name: "a", Bytes: 1 << 30}, {Name: "b", Bytes: 1 << 30}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	var queues []*farm.Queue
+	var order []string
+	busy := atomic.Int32{}
+	slots := make(chan struct{}, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var workers sync.WaitGroup
+	for _, u := range s.URLs {
+		q := open(t, u)
+		queues = append(queues, q)
+		w := &Worker{Can: testCan, Host: &result.Host{Name: "host"}, Log: t.Logf, Slots: slots,
+			Do: func(context.Context, *Task) (*farm.Answer, error) {
+				if busy.Add(1) > 1 {
+					t.Error("two parts at a time")
+				}
+				order = append(order, u.Team) // one at a time
+				time.Sleep(50 * time.Millisecond)
+				busy.Add(-1)
+				return &farm.Answer{Run: digest}, nil
+			}}
+		workers.Go(func() { w.Of(q).Run(ctx) })
+	}
+	for _, q := range queues {
+		for deadline := time.Now().Add(time.Minute); ; { // a worker that answers waits for its turn
+			if list, err := q.Workers(t.Context(), time.Second); err == nil && len(list) == 1 {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatal("a worker does not start")
+			}
+		}
+	}
+	slots <- struct{}{} // until both have parts
+	for _, q := range queues {
+		if err := q.Offer(t.Context(), testParts(5)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-slots
+	for _, q := range queues {
+		awaitAnswers(t, q, 5)
+	}
+	stop()
+	workers.Wait()
+	first := map[string]int{}
+	for _, team := range order[:6] {
+		first[team]++
+	}
+	if len(order) != 10 || first["a"] < 2 || first["b"] < 2 {
+		t.Errorf("the order is %v", order)
 	}
 }

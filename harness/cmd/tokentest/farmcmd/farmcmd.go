@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"tokentest/harness/farm"
 	"tokentest/harness/farm/server"
@@ -46,7 +47,7 @@ on any host take parts from it, and "run --on URL" hands it a run. See the topic
 }
 
 func (c Command) serve() *cobra.Command {
-	o, gib := server.Options{}, 0
+	o, gib, page, list := server.Options{}, 0, "", []string(nil)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "run the server of a farm until Ctrl-C",
@@ -66,15 +67,32 @@ address it speaks TLS. What it keeps is in a directory, so that it can be starte
 				return usage.Errorf("--size %d: must be at least 1", gib)
 			}
 			o.Bytes = int64(gib) << 30
+			for _, text := range list {
+				t, err := server.ParseTeam(text)
+				if err != nil {
+					return err
+				}
+				o.Teams = append(o.Teams, t)
+			}
 			s, err := server.Start(o)
 			if err != nil {
 				return err
 			}
 			defer s.Stop()
 			signals.Of(cmd.Context()).Keep(0)
-			fmt.Fprintf(c.Stdout, "%s\n", s.URL)
-			c.Note("start a worker: tokentest worker '%s'", s.URL)
-			c.Note("hand it a run:  tokentest run --on '%s'", s.URL)
+			if page != "" {
+				p, err := s.Page(page)
+				if err != nil {
+					return err
+				}
+				defer p.Close()
+				c.Note("see how it stands: %s", p.URL)
+			}
+			for _, u := range s.URLs {
+				fmt.Fprintf(c.Stdout, "%s\n", u)
+				c.Note("start a worker: tokentest worker '%s'", u)
+				c.Note("hand it a run:  tokentest run --on '%s'", u)
+			}
 			c.Note("who has the URL can boot kernels on the workers: keep it secret")
 			<-cmd.Context().Done()
 			return nil
@@ -84,6 +102,10 @@ address it speaks TLS. What it keeps is in a directory, so that it can be starte
 	cmd.Flags().StringVar(&o.Store, "store", "",
 		"keep the queue and the results in `DIR` (default tokentest/farm in the user's state directory)")
 	cmd.Flags().IntVar(&gib, "size", server.DefaultGiB, "keep at most `N` GiB there")
+	cmd.Flags().StringVar(&page, "page", "",
+		"show how the farm stands as a web page at `HOST:PORT`; beyond this host with TLS, and the token as the password")
+	cmd.Flags().StringArrayVar(&list, "team", nil,
+		"give a team a farm of its own on this server: `NAME:GIB[:PARTS]`, what it may keep and have at workers; repeat it")
 	cmd.Flags().StringVar(&o.Name, "name", "", "be the server `NAME` of a cluster")
 	cmd.Flags().StringArrayVar(&o.Routes, "route", nil,
 		"a `HOST:PORT` at which servers of the cluster find each other, this server's own first; must be repeated")
@@ -124,17 +146,17 @@ func url(args []string) (*farm.URL, error) {
 func (c Command) worker() *cobra.Command {
 	w, do, can := &worker.Worker{}, &worker.Lab{Jobs: 1}, []string(nil)
 	cmd := &cobra.Command{
-		Use:   "worker [URL]",
+		Use:   "worker [URL...]",
 		Short: "take parts of runs from a farm and run them, until Ctrl-C",
 		Long: `Take parts of runs from the farm at the URL, or at that of TOKENTEST_FARM, and run them on
 this host, as an ordinary user. It needs QEMU, and neither Go nor the sources. It takes
 parts of its own build of tokentest only. A worker that ends returns its unfinished parts.
+The farms of several URLs have turns.
 
 With --can build it builds kernels too, and needs a compiler. The makefiles of a source
 run on this host: who has the URL then runs programs here as the worker's user.`,
 		Example: "  tokentest worker nats://TOKEN@127.0.0.1:4223\n  tokentest worker --jobs 4 --drain\n" +
 			"  tokentest worker --can tcg,build --mirror ~/linux",
-		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if w.Can, err = abilities(cmd.Context(), can, w.Jobs); err != nil {
@@ -149,16 +171,9 @@ run on this host: who has the URL then runs programs here as the worker's user.`
 			if err != nil {
 				return err
 			}
-			var u *farm.URL
-			w.Queue, u, err = c.open(cmd.Context(), args, farm.Options{Name: "tokentest worker", Forever: true})
-			if err != nil {
-				return err
-			}
-			defer w.Queue.Close()
 			signals.Of(cmd.Context()).Keep(3)
 			w.Host, w.Do, w.Log, do.Log = lab.ThisHost(), do.Do, c.Note, c.Note
-			c.Note("worker of %s: build %s, %d at a time", farm.Redact(u.String()), w.Can.Build, max(1, w.Jobs))
-			return w.Run(cmd.Context())
+			return c.work(cmd.Context(), w, args)
 		},
 	}
 	cmd.Flags().IntVarP(&w.Jobs, "jobs", "j", 1, "run `N` parts at a time, each with one machine")
@@ -169,6 +184,32 @@ run on this host: who has the URL then runs programs here as the worker's user.`
 	cmd.Flags().BoolVar(&w.Drain, "drain", false, "end when no part waits, and none is at a worker that may lose it")
 	cmd.Flags().StringVar(&do.QEMU, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
 	return cmd
+}
+
+// work takes parts from each farm until ctx ends. The first error ends all.
+func (c Command) work(ctx context.Context, like *worker.Worker, urls []string) error {
+	if len(urls) > 1 {
+		like.Slots = make(chan struct{}, max(1, like.Jobs))
+	} else if len(urls) == 0 {
+		urls = []string{""} // that of the environment
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	for _, text := range urls {
+		u, err := farm.ParseURL(text)
+		if err != nil {
+			return err
+		}
+		all.Go(func() error {
+			q, err := farm.Open(ctx, u, farm.Options{Name: "tokentest worker", Forever: true})
+			if err != nil {
+				return err
+			}
+			defer q.Close()
+			c.Note("worker of %s: build %s, %d at a time", farm.Redact(u.String()), like.Can.Build, max(1, like.Jobs))
+			return like.Of(q).Run(ctx)
+		})
+	}
+	return all.Wait()
 }
 
 // abilities is what a worker of this host has.
