@@ -130,6 +130,16 @@ func (q *Queue) putOnce(ctx context.Context, digest string, r io.ReadSeeker, lim
 	return nil
 }
 
+// Drop removes a blob that nobody needs any more.
+func (q *Queue) Drop(ctx context.Context, digest string) error {
+	ctx, stop := context.WithTimeout(ctx, callTimeout)
+	defer stop()
+	if err := q.blobs.Delete(ctx, digest); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("remove %s from the farm: %w", digest, err)
+	}
+	return nil
+}
+
 // GetFile writes a blob into a file, and verifies it. A blob that is damaged is fetched once more.
 func (q *Queue) GetFile(ctx context.Context, digest, path string) error {
 	err := q.get(ctx, digest, path)

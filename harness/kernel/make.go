@@ -109,14 +109,15 @@ func removeNewer(dir string, since time.Time) error {
 	})
 }
 
-// run runs make. The time stamp and the builder are fixed, so that the same source and
-// configuration give the same image.
+// fixed are the variables that make the same source and configuration give the same image.
+var fixed = []string{"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
+	"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1"}
+
+// run runs make.
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
 	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=" + target.Linux}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
-	cmd.Env = append(buildEnv(cmd.Env),
-		"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBUILD_BUILD_VERSION=1",
-		"KBUILD_BUILD_USER=tokentest", "KBUILD_BUILD_HOST=tokentest", "LOCALVERSION=", "CCACHE_NOHASHDIR=1")
+	cmd.Env = append(buildEnv(cmd.Env), fixed...)
 	cmd.ExtraFiles = append(slices.Clone(held(ctx)), j.hold) // the next build waits for the last compiler
 	cmd.Stdout, cmd.Stderr = log, log
 	return cmd.Run()

@@ -172,9 +172,7 @@ func (t *tester) try(ctx context.Context, patch vm.Patch, out *Outcome, list []*
 			})
 		}
 	}
-	p := *t.plan
-	p.Cases = list
-	run, err := l.Run(inner, &p, nil)
+	run, err := l.Run(inner, t.plan.Just(list), nil)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -67,6 +67,13 @@ func (p *Plan) Only(kernel string) *Plan {
 	return &out
 }
 
+// Just returns the plan with these cases on each kernel, and no others.
+func (p *Plan) Just(list []*cases.Case) *Plan {
+	out := *p
+	out.Cases, out.parts = list, nil
+	return &out
+}
+
 // Parts returns how many of n parts are not empty.
 func (p *Plan) Parts(n int, of func(kernel string) Cost) int { return len(p.line(of).cut(n)) }
 

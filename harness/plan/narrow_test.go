@@ -35,6 +35,10 @@ func TestNarrow(t *testing.T) {
 		len(p.Cases) != 2+len(one.Guards()) {
 		t.Errorf("got %v of %d cases, %v; want %v and the controls", p.Selection, len(p.Cases), err, want)
 	}
+	if just := p.Just([]*cases.Case{one}); len(just.Of("a")) != 1 || len(just.Of("c")) != 1 || len(p.Of("b")) != 1 {
+		t.Errorf("just one case: %d on a, %d on c; the plan has %d on b", len(just.Of("a")), len(just.Of("c")),
+			len(p.Of("b")))
+	}
 	var u *usage.Error
 	if err := load().Narrow(map[string][]string{"a": {"gone"}, "b": {"gone"}, "c": {"gone"}}); !errors.As(err, &u) {
 		t.Errorf("nothing left: got %v", err)

@@ -139,17 +139,17 @@ func words(line string) []string {
 
 // notRun are the examples that are not run here, by how they begin.
 var notRun = map[string]string{
-	"make test":             "it would run this",
-	"go test -exec":         "it needs a module and its compiler",
-	"scripts/mutants.sh":    "it needs a kernel with mutants",
-	"scripts/configs.sh":    "it takes minutes for over fifty kernels",
-	"tokentest run 'known":  "the fake machine has no defect",
-	"tokentest shell":       "it needs a terminal",
-	"tokentest farm":        "it needs a farm",
-	"tokentest worker":      "it needs a farm",
-	"tokentest run --on":    "it needs a farm, or a worker of this program",
-	"tokentest run -k oci":  "it needs a registry; a script has one",
-	"tokentest run -k host": "not every host has the image of its kernel",
+	"make test":               "it would run this",
+	"go test -exec":           "it needs a module and its compiler",
+	"scripts/mutants.sh":      "it needs a kernel with mutants",
+	"scripts/configs.sh":      "it takes minutes for over fifty kernels",
+	"tokentest run 'known":    "the fake machine has no defect",
+	"tokentest shell":         "it needs a terminal",
+	"tokentest farm":          "it needs a farm",
+	"tokentest worker":        "it needs a farm",
+	"tokentest run --on nats": "it needs a farm elsewhere",
+	"tokentest run -k oci":    "it needs a registry; a script has one",
+	"tokentest run -k host":   "not every host has the image of its kernel",
 	"tokentest exec -k ~/linux/arch/x86/boot/bzImage --gdb": "it needs a debugger",
 }
 

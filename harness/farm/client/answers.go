@@ -54,6 +54,7 @@ func (r *run) take(ctx context.Context, n int) error {
 		return err
 	}
 	r.have[n] = got
+	r.fetched = append(r.fetched, a.Run)
 	r.each(n, got)
 	r.board.answered(n)
 	return nil

@@ -65,6 +65,7 @@ type run struct {
 	have     map[int]*result.Run  // the parts that have records
 	givenUp  map[int]*farm.Answer // the parts that have none, and get none
 	flaky    map[int]bool         // reported
+	fetched  []string             // the digests of the archives of have
 	events   uint64               // the next one to read
 	silent   bool                 // the farm does not answer, which was said
 	attached time.Time

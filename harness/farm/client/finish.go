@@ -64,10 +64,28 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	if complete || canceled {
 		r.done = true
+		r.release(ctx)
 		return r.clean()
 	}
 	return nil
 }
+
+// release gives the farm the room back that the archives of the run take. What it does not reach expires.
+func (r *run) release(ctx context.Context) {
+	if r.local != nil {
+		return // it ends now
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
+	defer stop()
+	for _, digest := range r.fetched {
+		if r.queue.Drop(ctx, digest) != nil {
+			return
+		}
+	}
+}
+
+// releaseWithin is how long a run that is complete may take for that.
+const releaseWithin = time.Minute
 
 // farewell is how long the farm may take to hear that a run ends.
 const farewell = 8 * time.Second

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -188,10 +189,15 @@ run on this host: who has the URL then runs programs here as the worker's user.`
 
 // work takes parts from each farm until ctx ends. The first error ends all.
 func (c Command) work(ctx context.Context, like *worker.Worker, urls []string) error {
-	if len(urls) > 1 {
+	if len(urls) == 0 {
+		urls = strings.Fields(os.Getenv(farm.Variable))
+	}
+	switch len(urls) {
+	case 0:
+		urls = []string{""} // which is an error that says so
+	case 1:
+	default:
 		like.Slots = make(chan struct{}, max(1, like.Jobs))
-	} else if len(urls) == 0 {
-		urls = []string{""} // that of the environment
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	for _, text := range urls {
