@@ -97,6 +97,11 @@ cover: ## rewrite results/cover.md: which code of 6.12 and 7.3 the cases execute
 	@$(MAKE) -s build
 	@scripts/cover.sh results/cover.md deb:6.12 deb:7.3
 
+profile: ## rewrite results/profile.md: what a guest spends its instructions on
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@scripts/profile.sh results/profile.md deb:6.12 deb:7.3
+
 dist: ## make a release in dist: static programs for amd64 and arm64, checksums, bill of materials
 	@DAY='$(DAY)' scripts/dist.sh '$(VERSION)'
 
@@ -139,4 +144,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions defects cover dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions defects cover profile dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
