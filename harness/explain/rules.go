@@ -2,6 +2,9 @@ package explain
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
 
 	"tokentest/cases"
 	"tokentest/cases/oracle"
@@ -88,4 +91,24 @@ func forgot(before, after *result.CaseResult) bool {
 		}
 	}
 	return false
+}
+
+// WriteNotices writes a line for each rule of the oracle. It reports whether each is noticed, or has a reason.
+func WriteNotices(to io.Writer, seen map[string]*Notice) (all bool, err error) {
+	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	rules := oracle.Rules()
+	all = true
+	for _, rule := range rules {
+		switch n := seen[rule]; {
+		case n != nil:
+			fmt.Fprintf(w, "%s\t%d\t%s\n", rule, n.Cases, n.Example)
+		case Hidden[rule] != "":
+			fmt.Fprintf(w, "%s\t-\t%s\n", rule, Hidden[rule])
+		default:
+			all = false
+			fmt.Fprintf(w, "%s\tNOT NOTICED\t\n", rule)
+		}
+	}
+	fmt.Fprintf(w, "%d of %d rules noticed\n", len(seen), len(rules))
+	return all, w.Flush()
 }

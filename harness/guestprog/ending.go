@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -15,6 +17,7 @@ import (
 	"tokentest/harness/result"
 	"tokentest/harness/signals"
 	"tokentest/harness/testlog"
+	"tokentest/harness/usage"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
@@ -120,6 +123,21 @@ func Store(dir string, e *lab.Ended, code int) error {
 		return fmt.Errorf("store how the machine ended: %w", err)
 	}
 	return nil
+}
+
+// Read makes a run of a log's tests, on the kernel of that name. again is the command that repeats it. The error is a
+// *usage.Error for a kind that testlog does not know.
+func Read(in io.Reader, kind, kernel, again string) (*result.Run, error) {
+	if err := testlog.Check(kind); err != nil {
+		return nil, usage.Of(err)
+	}
+	log, err := testlog.Parse(in, kind)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	return &result.Run{Version: result.Version, Start: now, End: now, AllowEmpty: log.SkipsAll,
+		Kernels: []*result.KernelRun{{Ref: kernel, Repeat: again, Cases: Cases(log, "", -1)}}}, nil
 }
 
 // Cases makes case results of tests that a log holds. Their names begin with prefix; boot is

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
+
 	"tokentest/harness/runs"
 	"tokentest/harness/splat"
 	"tokentest/harness/usage"
@@ -68,6 +70,24 @@ type Result struct {
 	Found  bool       // there is a fault
 	Counts bool       // one is not on the list, or the kernel died
 	Read   splat.Read // what the lines were taken for
+}
+
+// Each scans each log with Log, also after one that cannot be scanned, and notes what its lines were taken for. err
+// lists the logs that could not be scanned.
+func Each(w io.Writer, stdin io.Reader, names []string, allow *splat.Allow, note runs.Note) (
+	found, counts bool, err error,
+) {
+	var errs *multierror.Error
+	for _, name := range names {
+		r, err := Log(w, stdin, name, allow)
+		if err != nil {
+			errs = multierror.Append(errs, err)
+			continue
+		}
+		note("%s: %s", name, r.Read)
+		found, counts = found || r.Found, counts || r.Counts
+	}
+	return found, counts, errs.ErrorOrNil()
 }
 
 // Log writes a line to w for each fault in a log; Stdin is read from stdin. A log that cannot be read is a usage error.

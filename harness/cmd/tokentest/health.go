@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/hashicorp/go-multierror"
 	"github.com/spf13/cobra"
 
 	"tokentest/harness/report"
@@ -41,17 +40,7 @@ if no line of a log is recognised as the kernel's.`,
 
 // scan scans each log, also after one that cannot be scanned.
 func (a *app) scan(logs []string, allow *splat.Allow) error {
-	var errs *multierror.Error
-	found, counts := false, false
-	for _, name := range logs {
-		r, err := scan.Log(a.stdout, a.stdin, name, allow)
-		if err != nil {
-			errs = multierror.Append(errs, err)
-			continue
-		}
-		a.note("%s: %s", name, r.Read)
-		found, counts = found || r.Found, counts || r.Counts
-	}
+	found, counts, errs := scan.Each(a.stdout, a.stdin, logs, allow, a.note)
 	switch {
 	case counts && errs != nil:
 		return codedError{errs, result.ExitDiffers}
@@ -60,5 +49,5 @@ func (a *app) scan(logs []string, allow *splat.Allow) error {
 	case !found && errs == nil:
 		a.note("no fault in %s", report.Count(len(logs), "log"))
 	}
-	return errs.ErrorOrNil()
+	return errs
 }

@@ -60,22 +60,15 @@ no verdict, unless the program's plan says so (1..0 # SKIP) or --allow-empty is 
 }
 
 func (a *app) parse(in io.Reader, from, kernel, kind, format, out string, empty bool) error {
-	if err := testlog.Check(kind); err != nil {
-		return usage.Of(err)
-	}
-	log, err := testlog.Parse(in, kind)
-	if err != nil {
-		return err
-	}
 	again := shell.Quote(self) + " parse " + shell.Quote(from)
 	if from == "stdin" {
 		again = shell.Quote(self) + " parse < LOG" // nobody kept it
 	}
-	k := &result.KernelRun{Ref: kernel, Repeat: again, Cases: guestprog.Cases(log, "", -1)}
-	now := time.Now().UTC()
-	r := &result.Run{Version: result.Version, Args: append([]string{self}, os.Args[1:]...),
-		Start: now, End: now, AllowEmpty: empty || log.SkipsAll,
-		Kernels: []*result.KernelRun{k}}
+	r, err := guestprog.Read(in, kind, kernel, again)
+	if err != nil {
+		return err
+	}
+	r.Args, r.AllowEmpty = append([]string{self}, os.Args[1:]...), r.AllowEmpty || empty
 	if out != "" {
 		if r.Dir, err = runs.Make(out); err != nil {
 			return err

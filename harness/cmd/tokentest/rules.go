@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"tokentest/cases"
-	"tokentest/cases/oracle"
 	"tokentest/harness/explain"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
@@ -50,19 +47,9 @@ func (a *app) rules(ctx context.Context, list []*result.Run, corpus *cases.Corpu
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	all := oracle.Rules()
-	for _, rule := range all {
-		switch n := seen[rule]; {
-		case n != nil:
-			fmt.Fprintf(w, "%s\t%d\t%s\n", rule, n.Cases, n.Example)
-		case explain.Hidden[rule] != "":
-			fmt.Fprintf(w, "%s\t-\t%s\n", rule, explain.Hidden[rule])
-		default:
-			a.code = result.ExitDiffers
-			fmt.Fprintf(w, "%s\tNOT NOTICED\t\n", rule)
-		}
+	all, err := explain.WriteNotices(a.stdout, seen)
+	if !all {
+		a.code = result.ExitDiffers
 	}
-	fmt.Fprintf(w, "%d of %d rules noticed\n", len(seen), len(all))
-	return w.Flush()
+	return err
 }
