@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
 )
+
+func newDrawer(seed, world uint64) *drawer { return &drawer{Rand: rand.New(rand.NewPCG(seed, world))} }
 
 // eachDrawn calls f with the drawer of each of the first worlds of a seed.
 func eachDrawn(worlds uint64, f func(world uint64, d *drawer)) {

@@ -30,16 +30,9 @@ func Name(seed uint64, i int) string { return fmt.Sprintf("random_%d_%d", seed, 
 // give the same text. The set-up and the cells have no expectations; the oracle alone
 // decides.
 func Random(ctx context.Context, seed uint64, i int) (string, error) {
-	d := newDrawer(seed, uint64(i))
-	d.draw()
-	text := d.text(fmt.Sprintf("World %d of seed %d.", i, seed))
-	for {
-		bad, err := unplayable(ctx, Name(seed, i), text)
-		if err != nil || len(bad) == 0 {
-			return text, err
-		}
-		text = withoutLines(text, bad)
-	}
+	o := Origin{Seed: seed, World: uint64(i)}
+	text, _, err := o.Draw(ctx, Name(seed, i), fmt.Sprintf("World %d of seed %d.", i, seed))
+	return text, err
 }
 
 // withoutLines removes lines, and every line that refers to a descriptor which a removed
@@ -210,8 +203,6 @@ type drawer struct {
 	bonds      []drawnHandle // links
 	count      int           // of the descriptors that the acts made
 }
-
-func newDrawer(seed, world uint64) *drawer { return &drawer{Rand: rand.New(rand.NewPCG(seed, world))} }
 
 // draw draws the actors, the set-up and the cells.
 func (d *drawer) draw() {
