@@ -64,6 +64,8 @@ var mayImport = map[string][]string{
 		"harness/vm", "harness/wire", "images"},
 	"harness/shrink": {"cases", "cases/draw", "cases/step", "cases/uapi", "harness/lab", "harness/plan",
 		"harness/result", "harness/shell"},
+	"harness/guided": {"cases", "cases/draw", "harness/count", "harness/cover", "harness/lab", "harness/plan",
+		"harness/result", "harness/shrink", "harness/usage"},
 	"harness/choose": {"cases", "cases/draw", "harness/kernel", "harness/plan", "harness/result", "harness/runs",
 		"harness/usage", "kconfig"},
 	"harness/explain": {
@@ -125,7 +127,7 @@ var leaves = []string{"harness/arch", "harness/cachedir", "harness/count", "harn
 var drivers = []string{"harness/doctor", "harness/explain", "harness/shrink", "harness/guestprog", "harness/progress",
 	"harness/bench", "harness/bisect", "harness/builtin", "harness/cache", "harness/runs", "harness/cli", "harness/fault",
 	"harness/watch", "harness/choose", "harness/scan", "harness/cover", "harness/mutate", "harness/repro", "harness/farm",
-	"harness/farm/client", "harness/cmd/tokentest/farmcmd"}
+	"harness/farm/client", "harness/cmd/tokentest/farmcmd", "harness/guided"}
 
 // allBut is every package that another could import, without some.
 func allBut(but ...string) []string {

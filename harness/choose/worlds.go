@@ -24,6 +24,9 @@ type Worlds struct {
 	Given bool   // the user gave Seed
 	Asked bool   // the user gave Count
 
+	Guided string // a directory for a guided search; "" is none
+	Vary   int    // the percentage of its worlds that are variations
+
 	Texts map[string]string // set by Draw: the case files, by group
 	Known []cases.Known     // set by Draw: kernel defects that a world can trigger
 }
@@ -35,6 +38,10 @@ func (w *Worlds) Check() error {
 		return usage.Errorf("--random %d: must be at least 1", w.Count)
 	case w.Given && w.Count == 0:
 		return usage.Errorf("--seed without --random: say how many worlds with --random")
+	case w.Guided != "" && w.Count == 0:
+		return usage.Errorf("--guided without --random: say how many worlds to try with --random")
+	case w.Vary < 0 || w.Vary > 100:
+		return usage.Errorf("--vary %d: must be from 0 to 100", w.Vary)
 	}
 	return nil
 }

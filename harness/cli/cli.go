@@ -119,6 +119,12 @@ func Positive(c *cobra.Command, names ...string) error {
 	return nil
 }
 
+// Named are the names of the flags that the user gave.
+func Named(c *cobra.Command) (names []string) {
+	c.Flags().Visit(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}
+
 // Given returns those of the named flags of a command that were given, as a command line has them.
 func Given(c *cobra.Command, names ...string) []string {
 	var out []string

@@ -20,12 +20,7 @@ import (
 // TraceCases runs the cases one at a time and returns the kernel's code, and which case executes
 // what of it. The cache keeps traces of a run in which every case is as expected.
 func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
-	l := o.Machines()
-	k, err := l.Resolve(ctx, o.Kernel)
-	if err != nil {
-		return nil, nil, err
-	}
-	code, err := o.code(ctx, k)
+	code, l, err := Open(ctx, &o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -47,7 +42,7 @@ func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 		t.Index(code)
 		return code, t, nil
 	}
-	t, err := code.follow(ctx, &l, p)
+	t, _, err := code.Follow(ctx, &l, p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,12 +55,24 @@ func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 // ErrNotClean means that the unchanged kernel is not as expected, so its traces say nothing.
 var ErrNotClean = errors.New("not every case is as expected on the unchanged kernel")
 
-// follow runs the cases and traces them.
-func (c *Code) follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, error) {
+// Open reads the code of the kernel for Follow, and returns the settings of the machines.
+func Open(ctx context.Context, o *Options) (*Code, lab.Lab, error) {
+	l := o.Machines()
+	k, err := l.Resolve(ctx, o.Kernel)
+	if err != nil {
+		return nil, l, err
+	}
+	code, err := o.code(ctx, k)
+	return code, l, err
+}
+
+// Follow runs the cases of a plan, whose Batch must be 1, and traces them. The error is ErrNotClean, with the run,
+// if not every case is as expected.
+func (c *Code) Follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, *result.Run, error) {
 	start := time.Now()
 	ranges, mark, err := c.traced()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var followers []*follower
 	l.Trace, l.Follow = ranges, func() lab.Follower {
@@ -75,22 +82,22 @@ func (c *Code) follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, e
 	run, err := l.Run(ctx, p, nil)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	case run.Kernels[0].Error != "":
-		return nil, errors.New(run.Kernels[0].Error)
+		return nil, nil, errors.New(run.Kernels[0].Error)
 	case run.ExitCode() != result.ExitOK:
-		return nil, fmt.Errorf("%w: see tokentest run", ErrNotClean)
+		return nil, run, fmt.Errorf("%w: see tokentest run", ErrNotClean)
 	}
 	t := &Traces{Took: time.Since(start)}
 	for _, f := range followers {
 		if err := t.add(f); err != nil {
-			return nil, err
+			return nil, run, err
 		}
 	}
 	t.Index(c)
-	return t, t.check(c, p.Cases, run.Kernels[0])
+	return t, run, t.check(c, p.Cases, run.Kernels[0])
 }
 
 // CasesDigest names the cases and their steps.

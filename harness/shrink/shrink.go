@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"tokentest/cases"
@@ -104,6 +105,13 @@ type Options struct {
 // its records, and says how to repeat it. The error is the host's. If ctx ends it returns nil:
 // the run itself says that it was interrupted.
 func Run(ctx context.Context, r *result.Run, o Options) error {
+	_, err := Fold(ctx, r, o, map[string]bool{})
+	return err
+}
+
+// Fold is Run for one of several runs: it leaves out the kinds in known, adds those of this run to it, and returns how
+// many these are.
+func Fold(ctx context.Context, r *result.Run, o Options, known map[string]bool) (int, error) {
 	byID := map[string]*cases.Case{}
 	for _, c := range o.Cases {
 		if o.Drawn[c.Group.Name] != "" {
@@ -113,9 +121,11 @@ func Run(ctx context.Context, r *result.Run, o Options) error {
 	n := 0
 	for _, k := range r.Kernels {
 		found := find(k, byID)
+		found = slices.DeleteFunc(found, func(d *disagreement) bool { return known[d.key()] })
 		for i, d := range found {
+			known[d.key()] = true
 			if ctx.Err() != nil {
-				return nil
+				return n, nil
 			}
 			if i == maxShrunk {
 				o.Say("%s: %d other kinds of disagreement are not shrunk", k.Ref, len(found)-maxShrunk)
@@ -123,12 +133,15 @@ func Run(ctx context.Context, r *result.Run, o Options) error {
 			}
 			n++
 			if err := o.one(ctx, k, d, n); err != nil {
-				return fmt.Errorf("shrink %s: %w", d.c.ID, err)
+				return n, fmt.Errorf("shrink %s: %w", d.c.ID, err)
 			}
 		}
 	}
-	return nil
+	return n, nil
 }
+
+// key names the kind and the rule.
+func (d *disagreement) key() string { return d.kind.String() + " " + d.step.ID }
 
 // find returns the disagreements of a kernel, the first of each kind and rule.
 func find(k *result.KernelRun, byID map[string]*cases.Case) []*disagreement {

@@ -55,4 +55,7 @@ func listFlags(fl *pflag.FlagSet, l *choose.Lists) {
 func randomFlags(fl *pflag.FlagSet, w *choose.Worlds) {
 	fl.IntVar(&w.Count, "random", 0, "generate `N` random worlds, and shrink what a kernel and the oracle disagree on")
 	fl.Uint64Var(&w.Seed, "seed", 0, "generate the worlds of the seed `S` (default a new one, which is printed)")
+	fl.StringVar(&w.Guided, "guided", "",
+		"with --random, keep in `DIR` the worlds that make the kernel execute something new, and vary them (TCG only)")
+	fl.IntVar(&w.Vary, "vary", 50, "with --guided, let `N` of 100 worlds be variations of those in the directory")
 }

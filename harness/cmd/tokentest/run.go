@@ -225,6 +225,9 @@ func (a *app) run(c *cobra.Command, args []string, f *runFlags) error {
 	if err := f.check(c, a); err != nil {
 		return err
 	}
+	if f.random.Guided != "" {
+		return a.guided(c, f, args)
+	}
 	p, lists, stdin, err := f.plan(c, a, args)
 	if p == nil || err != nil {
 		return err
@@ -330,7 +333,7 @@ var repeatFlags = []string{"accel", "qemu", "deadline", "boot", "allow", "config
 // runGroups are the headings of the flags in the help of run.
 var runGroups = []cli.Group{
 	{Title: "What to run", Flags: []string{"kernel", "arch", "full", "regexp", "failed", "affected-by", "denylist",
-		"allowlist", "expect", "strict-lists", "file", "shard", "durations", "random", "seed", "bisect"}},
+		"allowlist", "expect", "strict-lists", "file", "shard", "durations", "random", "seed", "guided", "vary", "bisect"}},
 	{Title: "How to run it", Flags: []string{"accel", "append", "jobs", "deadline", "batch", "isolate", "repeat",
 		"on", "until-fail", "failfast", "watch", "resume", "again", "snapshot", "boot", "qemu", "offline", "refresh"}},
 	{Title: "What to print and keep", Flags: []string{"format", "out", "verbose", "slowest", "console", "gdb"}},
