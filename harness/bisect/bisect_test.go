@@ -241,6 +241,11 @@ func TestCommits(t *testing.T) {
 		if err != nil || r.First != culprit || r.Tested > 5 {
 			t.Errorf("culprit %.7s: got %+v, %v", culprit, r, err)
 		}
+		s.Done, s.Ahead = nil, func(context.Context, []string) {}
+		s.AtOnce = func(context.Context) int { return 3 }
+		if r, err = s.Run(t.Context()); err != nil || r.First != culprit {
+			t.Errorf("culprit %.7s, three at once: got %+v, %v", culprit, r, err)
+		}
 	}
 	for _, tt := range []struct{ good, bad, want string }{
 		{tip, tip, "the same commit"},

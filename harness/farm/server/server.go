@@ -173,11 +173,11 @@ func keptToken(dir string) (string, error) {
 	b := make([]byte, 24)
 	rand.Read(b)
 	token := hex.EncodeToString(b)
-	return token, KeepToken(dir, token)
+	return token, keepToken(dir, token)
 }
 
-// KeepToken gives a server that was never started a token: the servers of a cluster have the same one.
-func KeepToken(dir, token string) error {
+// keepToken gives a server its token.
+func keepToken(dir, token string) error {
 	if err := renameio.WriteFile(filepath.Join(dir, tokenFile), []byte(token+"\n"), 0o600); err != nil {
 		return fmt.Errorf("keep the farm's token: %w", err)
 	}

@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,28 +28,75 @@ func freePorts(t *testing.T, n int) []string {
 	return out
 }
 
-// Of three servers that keep everything three times the leader goes: each part has one answer.
-func TestLeaderIsLost(t *testing.T) {
+// startCluster starts three servers that keep everything three times, and returns them with the URL of all. The others
+// have copies of the first one's tokens.
+func startCluster(t *testing.T, teams ...server.Team) ([]*server.Server, *farm.URL) {
+	t.Helper()
 	routes := freePorts(t, 3)
 	var servers []*server.Server
 	u := &farm.URL{}
-	token := ""
+	first := ""
 	for i := range 3 {
 		dir := t.TempDir()
-		if token != "" { // the servers of a cluster have one token
-			if err := server.KeepToken(dir, token); err != nil {
-				t.Fatal(err)
-			}
+		if first == "" {
+			first = dir
+		} else if err := copyTokens(first, dir); err != nil {
+			t.Fatal(err)
 		}
 		mine := append([]string{routes[i]}, append(append([]string{}, routes[:i]...), routes[i+1:]...)...)
-		s, err := server.Start(server.Options{Listen: "127.0.0.1:0", Store: dir, Name: fmt.Sprintf("s%d", i), Routes: mine})
+		s, err := server.Start(server.Options{Listen: "127.0.0.1:0", Store: dir, Name: fmt.Sprintf("s%d", i), Routes: mine,
+			Teams: teams})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.Stop)
-		token = s.URL.Token
-		servers, u.Token, u.Hosts = append(servers, s), token, append(u.Hosts, s.URL.Hosts...)
+		servers, u.Hosts = append(servers, s), append(u.Hosts, s.URL.Hosts...)
+		u.Team, u.Token = s.URL.Team, s.URL.Token
 	}
+	return servers, u
+}
+
+// copyTokens copies the tokens of a server and of its teams.
+func copyTokens(from, to string) error {
+	list, err := filepath.Glob(filepath.Join(from, "team-*", "token"))
+	for _, path := range append(list, filepath.Join(from, "token")) {
+		text, failed := os.ReadFile(path)
+		name, _ := filepath.Rel(from, path)
+		err = errors.Join(err, failed, os.MkdirAll(filepath.Join(to, filepath.Dir(name)), 0o700),
+			os.WriteFile(filepath.Join(to, name), text, 0o600))
+	}
+	return err
+}
+
+// A team of a cluster has its limits, and what it keeps is on all servers.
+func TestTeamOfCluster(t *testing.T) {
+	servers, u := startCluster(t, server.Team{Name: "a", Bytes: 64 << 20, Parts: 1})
+	digest, err := open(t, u).PutBytes(t.Context(), []byte("a kernel"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range servers {
+		one := *u
+		one.Hosts = s.URL.Hosts
+		if got, err := open(t, &one).GetBytes(t.Context(), digest); err != nil || string(got) != "a kernel" {
+			t.Errorf("server %s: %q, %v", s.Name(), got, err)
+		}
+	}
+	q := open(t, u)
+	if err := q.Offer(t.Context(), testParts(2)); err != nil {
+		t.Fatal(err)
+	}
+	class := farm.NewClass(testBuild, "auto", 500)
+	first, err := q.Take(t.Context(), class, 5*time.Second)
+	second, err2 := q.Take(t.Context(), class, time.Second)
+	if err := errors.Join(err, err2); err != nil || first == nil || second != nil {
+		t.Errorf("parts %v and %v, %v; want one", first, second, err)
+	}
+}
+
+// Of three servers that keep everything three times the leader goes: each part has one answer.
+func TestLeaderIsLost(t *testing.T) {
+	servers, u := startCluster(t)
 	q := open(t, u)
 	n := parts(40)
 	for range 2 {
