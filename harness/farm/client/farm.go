@@ -303,7 +303,8 @@ func (f *Farm) repair(ctx context.Context) error {
 			f.log("host %s failed: %s; another one takes its part", e.Host, e.Why)
 		case e.Kind != farm.Damaged || done[e.Blob]:
 		case path == "":
-			return &finalError{fmt.Errorf("the farm lost what an earlier command stored there (%.12s): start again", e.Blob)}
+			err := fmt.Errorf("the farm lost what an earlier command stored there (%.12s): start again", e.Blob)
+			return &finalError{errors.Join(err, f.queue.Drop(ctx, e.Blob))} // then it is stored anew
 		default:
 			if err := f.queue.PutFile(ctx, e.Blob, path, true); err != nil {
 				return err
