@@ -75,8 +75,8 @@ var mayImport = map[string][]string{
 	"harness/doctor":  {"harness/builtin", "harness/child", "harness/kernel", "harness/lab", "harness/vm", "images"},
 	"harness/builtin": {"cases", "images", "kconfig", "results", "scripts"},
 	"harness/bisect": {
-		"cases", "cases/step", "cases/uapi", "harness/kernel", "harness/lab", "harness/plan", "harness/report",
-		"harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
+		"cases", "cases/step", "cases/uapi", "harness/cover", "harness/kernel", "harness/lab", "harness/plan",
+		"harness/report", "harness/result", "harness/runs", "harness/shell", "harness/usage", "harness/vm",
 	},
 	"harness/plan": {"cases", "harness/kernel", "harness/result", "harness/usage", "harness/vm"},
 	"harness/result": {"cases", "cases/oracle", "cases/sim", "cases/step", "cases/uapi", "harness/splat",

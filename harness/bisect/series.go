@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 
+	"tokentest/harness/cover"
 	"tokentest/harness/kernel"
 	"tokentest/harness/report"
 	"tokentest/harness/result"
@@ -50,7 +52,8 @@ type patched struct {
 	code               int // an exit code
 	changed            []string
 	before, after      Decisions
-	rules              map[string]string // of the cases that failed
+	rules              map[string]string  // of the cases that failed
+	covers             *cover.PatchReport // nil if it is not known
 }
 
 // walk tests commits in their order. Each is compared with the last one before it that has
@@ -82,9 +85,38 @@ func (d *driver) walk(ctx context.Context, commits []string) ([]patched, error) 
 			before = p.after
 		}
 		d.Log("%s: %s %s", p.outcome, p.name, p.why)
+		if i > 0 && p.code == result.ExitOK && t.SameAs == "" {
+			if p.covers, err = d.covers(ctx, id, k.Ref, p.name); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// covers says what the cases execute of a patch on the kernel that has it. It is nil, which is noted, for a patch
+// without C code, and for a kernel for which that cannot be measured. The error is the end of ctx.
+func (d *driver) covers(ctx context.Context, id, ref, name string) (*cover.PatchReport, error) {
+	text, err := d.field.(*commitField).Git(ctx, "format-patch", "-1", "--stdout", id)
+	o := cover.Options{Kernel: ref, Args: d.q.Patterns, Full: d.q.Full, Units: cover.Chosen, Lab: d.Lab, Log: d.Log}
+	if err == nil {
+		o.Lab.Dir, err = os.MkdirTemp(d.dir, "cover")
+	}
+	var r *cover.PatchReport
+	if err == nil {
+		d.Log("%s: which of its lines the cases execute", name)
+		r, err = cover.Applied(ctx, o, name, text)
+		err = errors.Join(err, os.RemoveAll(o.Lab.Dir))
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		d.Log("%s: which of its lines the cases execute is not known: %v", name, err)
+		return nil, nil
+	}
+	return r, nil
 }
 
 // askOnce runs a commit, or takes what the same image showed before.
@@ -149,6 +181,12 @@ func table(patches []patched) string {
 		if len(p.changed) > 0 {
 			fmt.Fprintf(&text, "\n%s\n", p.name)
 			showChanges(&text, p.changed, p.before, p.after, p.rules)
+		}
+	}
+	for _, p := range patches {
+		if p.covers != nil {
+			text.WriteString("\n")
+			p.covers.Missed(&text)
 		}
 	}
 	if seriesCode(patches) == result.ExitOK {

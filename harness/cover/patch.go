@@ -199,6 +199,16 @@ func (p *PatchReport) Write(w io.Writer) error {
 	return err
 }
 
+// Missed prints the report in a line, and then the changed lines that no case executes.
+func (p *PatchReport) Missed(w io.Writer) {
+	fmt.Fprintln(w, p)
+	for _, c := range p.Changes {
+		if c.At != 0 && !c.Executed {
+			fmt.Fprintf(w, "  %s:%d: no case executes it: %s\n", c.File, c.Line, c.Text)
+		}
+	}
+}
+
 // String is the report in a line.
 func (p *PatchReport) String() string {
 	var executed, none int

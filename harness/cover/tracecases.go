@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,11 +147,31 @@ func RunPatch(ctx context.Context, o Options, file string) (*PatchReport, error)
 	if err != nil {
 		return nil, err
 	}
+	return look(ctx, o, file, list)
+}
+
+// Applied says what the cases execute of a patch that the kernel has. text is a diff or a mail, name is what the report
+// calls it.
+func Applied(ctx context.Context, o Options, name, text string) (*PatchReport, error) {
+	list, err := ReadPatch(name, text, true)
+	if err != nil {
+		return nil, err
+	}
+	o.Units = slices.Clone(o.Units)
+	for _, c := range list {
+		if path.Ext(c.File) == ".c" && !slices.Contains(o.Units, c.File) {
+			o.Units = append(o.Units, c.File)
+		}
+	}
+	return look(ctx, o, name, list)
+}
+
+func look(ctx context.Context, o Options, name string, list []Change) (*PatchReport, error) {
 	code, traces, err := TraceCases(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	return code.Patch(file, list, traces), nil
+	return code.Patch(name, list, traces), nil
 }
 
 // Narrow leaves on each kernel the cases of the plan that execute what a patch changes, with their controls.

@@ -176,8 +176,8 @@ func (a *app) seriesCmd() *cobra.Command {
 		Short: "build and test after each patch of a series",
 		Long: `Apply a series (a mailbox as b4 writes it, or a directory of format-patch files)
 on a base, and build and test the base and every patch of it, as robots do: the
-series must be bisectable. The table shows the outcome of each, and which
-decisions each patch changed. Patches are applied in a separate work tree.
+series must be bisectable. The table shows the outcome of each, the decisions that it
+changed, and its lines that no case executes. Patches are applied in a separate tree.
 
 Exit code 0 says that every patch builds, boots and passes; 1 that some patch does
 not; 3 that the host, or the base, is at fault.`,
