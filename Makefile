@@ -24,11 +24,10 @@ help: ## list the targets
 VERSION ?= $(or $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null),unknown)
 DAY ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LINK = -s -w -E tokentest/harness/cli.Start -X tokentest/harness/builtin.version=$(VERSION) -X tokentest/harness/builtin.day=$(DAY)
-# The farm's server is a large part of the program, and nothing in it is worth the room that inlining takes.
-SMALL = github.com/nats-io/...=-l
+SMALL = $(shell scripts/small.sh)
 
 build: agents ## build bin/tokentest, with all that it needs embedded
-	@$(GOENV) go build -trimpath -ldflags '$(LINK)' -gcflags=$(SMALL) -o $(BIN) ./harness/cmd/tokentest
+	@$(GOENV) go build -trimpath -ldflags '$(LINK)' $(SMALL) -o $(BIN) ./harness/cmd/tokentest
 
 # The guest's programs, which the command embeds. They are compiled only if their sources differ.
 agents:
@@ -59,7 +58,7 @@ GUESTS := 386 arm arm64 s390x riscv64 ppc64le loong64
 lint: ## gofmt, vet, also of the guest for other architectures, shellcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
-	@for arch in $(GUESTS); do GOARCH=$$arch CGO_ENABLED=0 go vet ./images/init ./images/bare ./harness/guest || exit 1; done
+	@for arch in $(GUESTS); do GOARCH=$$arch CGO_ENABLED=0 go vet ./images/init ./images/init32 ./images/bare ./harness/guest || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh scripts/action/*.sh .ci/run; else echo "lint: shellcheck is not installed; shell scripts are not checked"; fi
 
 bench: ## time the default suite against a bare boot of the same kernel

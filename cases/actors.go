@@ -163,6 +163,9 @@ func ActorOptions(a *step.Actor) []string {
 	if a.Mounts != step.MountsOwn {
 		out = append(out, "mounts="+mountNS[a.Mounts])
 	}
+	if a.Compat {
+		out = append(out, abiCompat)
+	}
 	return out
 }
 
@@ -177,7 +180,10 @@ func addApart(a *step.Actor, word string) error {
 	return fmt.Errorf("unknown option %q of an actor: %s; namespaces belong to a userns actor", word, optionsDoc)
 }
 
-const optionsDoc = "want uid=, caps=, mounts=, net, pid or cgroup"
+const optionsDoc = "want uid=, caps=, mounts=, abi=, net, pid or cgroup"
+
+// abiCompat makes an actor's program one of 32 bits.
+const abiCompat = "abi=compat"
 
 func actorOptions(a *step.Actor, words []string) error {
 	for _, w := range words {
@@ -195,6 +201,11 @@ func actorOptions(a *step.Actor, words []string) error {
 			a.Mounts = step.MountNS(max(n, 0))
 			if n < 0 || a.Kind != step.Userns {
 				err = fmt.Errorf("%s: want %s, of a userns actor", w, strings.Join(mountNS, ", "))
+			}
+		case k == "abi":
+			a.Compat = true
+			if w != abiCompat || a.Kind == step.Child {
+				err = fmt.Errorf("%s: want %s, of an actor whose program is not that of its parent", w, abiCompat)
 			}
 		default:
 			err = fmt.Errorf("unknown option %q of an actor: %s", w, optionsDoc)
@@ -273,11 +284,23 @@ func home(all []step.Actor, a *step.Actor) *step.Actor {
 	return a
 }
 
-// checkNamespaces refuses a step that the actor's namespaces make impossible.
-func checkNamespaces(all []step.Actor, s *step.Step) error {
+// has32 reports whether an actor's program has 32 bits: a child's is that of its parent.
+func has32(all []step.Actor, a *step.Actor) bool {
+	for a.Kind == step.Child && a.Parent >= 0 {
+		a = &all[a.Parent]
+	}
+	return a.Compat
+}
+
+// checkActor refuses a step that the actor's namespaces or its program make impossible.
+func checkActor(all []step.Actor, s *step.Step) error {
 	a := &all[s.Actor]
 	in := home(all, a)
+	_, compat := s.Num(step.KeyCompat)
 	switch {
+	case has32(all, a) && (compat || s.Op == step.OpLibrary):
+		return fmt.Errorf("actor %s is a program of 32 bits (%s): it makes each call as one, and has no library", a.Name,
+			abiCompat)
 	case s.Op == step.OpBPFFS && in.Mounts != step.MountsOwn:
 		return fmt.Errorf("actor %s may not mount (mounts=%s): its fsopen gets EPERM; want the steps fsopen, fsconfig, ...",
 			a.Name, mountNS[in.Mounts])
@@ -290,9 +313,12 @@ func checkNamespaces(all []step.Actor, s *step.Step) error {
 	return nil
 }
 
-// apartNeeds are the options that compile in the actors' namespaces.
+// apartNeeds are what the actors' programs and namespaces need of the kernel.
 func apartNeeds(all []step.Actor) []Need {
 	var out []Need
+	if slices.ContainsFunc(all, func(a step.Actor) bool { return a.Compat }) {
+		out = append(out, Need{Kind: NeedCompat})
+	}
 	for _, w := range furtherNS {
 		if slices.ContainsFunc(all, func(a step.Actor) bool { return a.Apart&w.is != 0 }) {
 			out = append(out, Need{Kind: NeedConfig, Name: w.config})

@@ -46,6 +46,7 @@ const (
 	NeedType    NeedKind = "type"
 	NeedSetting NeedKind = "setting"
 	NeedArena   NeedKind = "arena"
+	NeedCompat  NeedKind = "32 bits"
 )
 
 // String names the need as a reason for a skip.
@@ -71,6 +72,8 @@ func (n Need) String() string {
 		return "the kernel's BTF has no " + n.Name
 	case NeedSetting:
 		return fmt.Sprintf("%s is not %s", n.Name, n.values())
+	case NeedCompat:
+		return "the kernel runs no programs of 32 bits"
 	case NeedArena:
 		return "the kernel has no arena on this CPU, which does not exchange 16 bytes at once (kmalloc_nolock)"
 	}
@@ -114,6 +117,8 @@ func (n Need) Check(f *step.Facts) (met bool, refuted string) {
 		return n.checkSetting(f)
 	case NeedArena:
 		return n.checkArena(f)
+	case NeedCompat:
+		return n.checkCompat(f)
 	}
 	if !met && !old {
 		return false, fmt.Sprintf("%s, although the kernel is %s", n, f.Release)
@@ -148,6 +153,54 @@ func (n Need) checkArena(f *step.Facts) (met bool, refuted string) {
 	return false, ""
 }
 
+// checkCompat refutes a kernel that did not start a program of 32 bits although it has the option, was not booted
+// without it, and lets a process have the personality of one, as arm64_personality does on a CPU that runs them.
+func (n Need) checkCompat(f *step.Facts) (met bool, refuted string) {
+	of := arch.Or(arch.Find(f.Machine))
+	if f.No32 == "" || of.Compat.Option == "" {
+		return f.No32 == "", ""
+	}
+	if f.No32 == step.NoProgram32 { // tokentest itself always has that of arch.Default
+		if of == arch.Default {
+			refuted = "the image has no program of 32 bits"
+		}
+		return false, refuted
+	}
+	option := Need{Kind: NeedConfig, Name: of.Compat.Option}
+	set, _ := option.checkConfig(f)
+	how, _ := f.Running(step.Emulation)
+	byDefault := (Need{Kind: NeedConfig, Name: option.Name + "_DEFAULT_DISABLED"}).isSet(f) && how != step.EmulationOn
+	if !set || !f.Linux32 || how == step.EmulationOff || byDefault {
+		return false, ""
+	}
+	return false, fmt.Sprintf("the kernel refused to start a program of 32 bits with %s, although CONFIG_%s is set",
+		f.No32, option.Name)
+}
+
+// isSet reports whether the configuration is known and has the option.
+func (n Need) isSet(f *step.Facts) bool { return f.Config[n.Name] == "y" || f.Config[n.Name] == "m" }
+
+// compatReason says why no program of 32 bits runs.
+func compatReason(f *step.Facts) string {
+	of := arch.Or(arch.Find(f.Machine))
+	how, _ := f.Running(step.Emulation)
+	option := Need{Kind: NeedConfig, Name: of.Compat.Option}
+	set, _ := option.checkConfig(f)
+	switch {
+	case of.Compat.Option == "":
+		return fmt.Sprintf("the Go toolchain makes no programs of 32 bits for %s", of)
+	case f.No32 == step.NoProgram32:
+		return fmt.Sprintf("tokentest has no program of 32 bits for %s built in: run it in its checkout, with Go", of)
+	case !set:
+		return option.Reason(f)
+	case how == step.EmulationOff:
+		return "the kernel was booted with " + step.Emulation + "=0"
+	case !f.Linux32:
+		return "the CPU runs no programs of 32 bits"
+	}
+	return "CONFIG_" + option.Name + "_DEFAULT_DISABLED is set"
+}
+
 // missing says which part of the option the running kernel does not have, or "".
 func (n Need) missing(f *step.Facts) string {
 	o := step.OptionOf(n.Name)
@@ -172,8 +225,11 @@ func (n Need) Reason(f *step.Facts) string {
 			n.missing(f),
 		)
 	}
-	if n.Kind == NeedSetting {
+	switch n.Kind {
+	case NeedSetting:
 		return n.settingReason(f)
+	case NeedCompat:
+		return compatReason(f)
 	}
 	return n.String()
 }

@@ -224,3 +224,43 @@ func TestNeedArena(t *testing.T) {
 		}
 	}
 }
+
+// A kernel that starts no program of 32 bits is at fault if it should: not without the option, with the emulation
+// off, on a CPU that has no such programs, or where the Go toolchain makes none.
+func TestNeedCompat(t *testing.T) {
+	off := map[string]step.Reading{step.Emulation: {Running: step.EmulationOff}}
+	on := map[string]step.Reading{step.Emulation: {Running: step.EmulationOn}}
+	disabled := map[string]string{"IA32_EMULATION": "y", "IA32_EMULATION_DEFAULT_DISABLED": "y"}
+	for _, tt := range []struct {
+		f       step.Facts
+		met, no bool
+		reason  string
+	}{
+		{f: step.Facts{Machine: "x86_64"}, met: true},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true}, no: true},
+		{f: step.Facts{Machine: "x86_64", No32: step.NoProgram32, Linux32: true}, no: true},
+		{f: step.Facts{Machine: "aarch64", No32: step.NoProgram32, Linux32: true},
+			reason: "tokentest has no program of 32 bits"},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, Config: map[string]string{"NET": "y"}},
+			reason: "CONFIG_IA32_EMULATION is not set"},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, ConfigOff: []string{"IA32_EMULATION"}},
+			reason: "CONFIG_IA32_EMULATION seems not to be set"},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, Settings: off},
+			reason: "the kernel was booted with ia32_emulation=0"},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, Config: disabled},
+			reason: "CONFIG_IA32_EMULATION_DEFAULT_DISABLED is set"},
+		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, Config: disabled, Settings: on}, no: true},
+		{f: step.Facts{Machine: "aarch64", No32: "ENOEXEC", Linux32: true}, no: true},
+		{f: step.Facts{Machine: "aarch64", No32: "ENOEXEC"}, reason: "the CPU runs no programs of 32 bits"},
+		{f: step.Facts{Machine: "s390x", No32: "ENOEXEC", Linux32: true}, reason: "the Go toolchain makes no programs"},
+	} {
+		n := Need{Kind: NeedCompat}
+		met, refuted := n.Check(&tt.f)
+		if met != tt.met || (refuted != "") != tt.no {
+			t.Errorf("%+v: met %v, refuted %q", tt.f, met, refuted)
+		}
+		if got := n.Reason(&tt.f); !met && !tt.no && !strings.HasPrefix(got, tt.reason) {
+			t.Errorf("%+v: got the reason %q, want %q", tt.f, got, tt.reason)
+		}
+	}
+}

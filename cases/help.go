@@ -41,6 +41,7 @@ func Language() string {
 		"the broker writes the map, as newuidmap does")
 	h.entry("mounts=own|before|parent", "where a userns actor's mount namespace comes from: made in its user namespace "+
 		"(the default), made before that, or none of its own; in the last two it may not mount")
+	h.entry(abiCompat, "the actor's program is one of 32 bits, which makes its calls through the kernel's entry for those")
 	for _, w := range furtherNS {
 		h.entry(w.name, "of a userns actor: "+w.doc)
 	}

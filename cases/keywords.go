@@ -48,7 +48,7 @@ func init() {
 			"values that $NAME stands for, or a value and its text on each indented line below; " +
 				"LIST is map_type, prog_load or command",
 			func(p *parser, _ int, words []string, _ string) error { return p.axis(words) }},
-		{"actor", "actor NAME KIND [uid=N[+COUNT]] [caps=CAPS] [mounts=WHICH] [net] [pid] [cgroup]",
+		{"actor", "actor NAME KIND [uid=N[+COUNT]] [caps=CAPS] [mounts=WHICH] [abi=compat] [net] [pid] [cgroup]",
 			"a process; its kinds and options are below",
 			func(p *parser, n int, words []string, _ string) error { return p.actor(n, words) }},
 		{"do", "do STEP", "makes the file a matrix: one case for each combination of the axes' values",

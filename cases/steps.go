@@ -284,7 +284,7 @@ func (b *stepBuilder) parse(words []string) (step.Step, error) {
 	if len(positional) > 0 {
 		return s, fmt.Errorf("%s needs %s", s.Op, usage(row))
 	}
-	return s, cmp.Or(checkStep(&s), checkUID(&b.actors[actor], &s), checkNamespaces(b.actors, &s))
+	return s, cmp.Or(checkStep(&s), checkUID(&b.actors[actor], &s), checkActor(b.actors, &s))
 }
 
 // isArgument reports whether a word before a command line is an argument of the step.

@@ -57,6 +57,9 @@ func (s *scout) group(g *Group) {
 	if len(g.Known) > 0 || looksSlowly(g) {
 		return // it has a machine to itself, or takes seconds
 	}
+	if slices.ContainsFunc(g.Worlds[0].Program.Actors, func(a step.Actor) bool { return a.Compat }) {
+		return // not every machine runs programs of 32 bits, and they are answered like others
+	}
 	decided := map[string][]*Case{}
 	for _, w := range g.Worlds {
 		sim, rules := sim.New(s.facts, &w.Program, true), map[string]bool{}

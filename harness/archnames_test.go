@@ -111,7 +111,7 @@ func TestArchNamesAreFound(t *testing.T) {
 	for text, want := range map[string]int{
 		`package p; var x = "qemu-system-x86_64"`: 1, `package p; func inspectS390() {}`: 1,
 		`package p; var x = "arch/x86/boot"`: 1,
-		"//go:build !arm64\n\npackage p": 1, `package p; import "golang.org/x/arch/x86/x86asm"`: 1,
+		"//go:build !arm64\n\npackage p":     1, `package p; import "golang.org/x/arch/x86/x86asm"`: 1,
 		"package p\n\n// arch/x86/kernel/tsc.c\nvar charmed = \"alarm64s\"": 0, `package p; var x = "powerpc64le-64k"`: 1,
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "p.go", text, parser.ParseComments)

@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"kconfig":         {},
 	"images":          {"harness/child"},
 	"images/init":     {"cases/step", "harness/guest", "harness/library", "harness/wire"},
+	"images/init32":   {"harness/guest"},
 	"images/bare":     {},
 	"images/sh":       {},
 	"images/pack":     {"cases/step", "harness/wire", "images"},

@@ -179,21 +179,23 @@ func (m *manifest) removeOthers(dir string) error {
 	return err
 }
 
-// packers are the images to embed: for every architecture the agent, for the default one also the shell, which is the
-// largest, and the bare image.
+// packers are the archives to embed: for every architecture the agent, for the default one also the shell, which is the
+// largest, the bare image and the actors of 32 bits.
 func (o Options) packers() []packer {
 	var out []packer
 	inits := func(of *arch.Arch, name, pkg string) {
 		o := o
 		o.Arch = of
 		out = append(out, packer{nameFor(name, of),
-			func() (string, error) { return sourceID(o.Source, pkg, of) }, o.initArchive(pkg)})
+			func() (string, error) { return sourceID(o.Source, fullPart(pkg, of)) }, o.initArchive(pkg)})
 	}
 	for _, of := range arch.All {
 		inits(of, agentName, agentPkg)
 	}
 	inits(arch.Default, bareName, barePkg)
 	o.Arch = arch.Default
+	out = append(out, packer{actorName, func() (string, error) { return sourceID(o.Source, part32(actorPkg, o.Arch)) },
+		o.actorArchive})
 	return append(out, packer{shellName, func() (string, error) { return shellID(o.Source, o.Arch) }, o.shellArchive})
 }
 
@@ -246,7 +248,7 @@ func (o Options) pack(ctx context.Context, p packer, version string, before pack
 func (o Options) initArchive(pkg string) func(context.Context, string, string, io.Writer) error {
 	return func(ctx context.Context, id, work string, to io.Writer) error {
 		init := filepath.Join(work, "init")
-		if err := compile(ctx, o, pkg, id, init); err != nil {
+		if err := compile(ctx, o, fullPart(pkg, o.Arch), id, init); err != nil {
 			return err
 		}
 		program, err := os.ReadFile(init)

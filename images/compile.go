@@ -17,28 +17,35 @@ import (
 	"tokentest/harness/child"
 )
 
-// target chooses files as the compiler will, by the pinned environment.
-func target(of *arch.Arch) *build.Context {
+// part is a program of an image: the folder of its package, and what it is compiled for.
+type part struct{ pkg, arch, level string }
+
+// fullPart is a program of an architecture, and part32 one of 32 bits that its kernels run.
+func fullPart(pkg string, of *arch.Arch) part { return part{pkg, of.GOARCH, of.GoLevel} }
+func part32(pkg string, of *arch.Arch) part   { return part{pkg, of.Compat.GOARCH, of.Compat.GoLevel} }
+
+// context chooses files as the compiler will, by the pinned environment.
+func (p part) context() *build.Context {
 	c := build.Default
-	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = "linux", of.GOARCH, false, nil
+	c.GOOS, c.GOARCH, c.CgoEnabled, c.BuildTags = "linux", p.arch, false, nil
 	return &c
 }
 
 // pinned is the part of the environment that would change the compiler's output. No value is empty: an empty one lets
 // the user's `go env -w` through.
-func pinned(of *arch.Arch) []string {
+func (p part) pinned() []string {
 	env := []string{
 		"CGO_ENABLED=0",
 		"GO111MODULE=on",
-		"GOARCH=" + of.GOARCH,
+		"GOARCH=" + p.arch,
 		"GOEXPERIMENT=nofieldtrack", // the default, said aloud
 		"GOFIPS140=off",
 		"GOFLAGS=-trimpath",
 		"GOOS=linux",
 		"GOWORK=off",
 	}
-	if of.GoLevel != "" {
-		env = append(env, of.GoLevel)
+	if p.level != "" {
+		env = append(env, p.level)
 	}
 	return env
 }
@@ -51,10 +58,11 @@ func buildArgs(out, id, pkg string) []string {
 	}
 }
 
-// compile builds the package in folder pkg as the static program out. The go command's temporary files stay beside it,
+// compile builds a program as the static file out. The go command's temporary files stay beside it,
 // where they are removed even when the command is killed.
-func compile(ctx context.Context, o Options, pkg, id, out string) error {
-	_, err := runGo(ctx, o, []string{"GOTMPDIR=" + filepath.Dir(out)}, buildArgs(out, id, pkg)...)
+func compile(ctx context.Context, o Options, p part, id, out string) error {
+	env := append(p.pinned(), "GOTMPDIR="+filepath.Dir(out))
+	_, err := runGo(ctx, o, env, buildArgs(out, id, p.pkg)...)
 	return err
 }
 
@@ -82,7 +90,7 @@ func runGo(ctx context.Context, o Options, env []string, args ...string) (string
 	var stdout, stderr bytes.Buffer
 	cmd := child.Command(ctx, o.Go, args...)
 	cmd.Dir = o.Source
-	cmd.Env = slices.Concat(cmd.Environ(), pinned(arch.Or(o.Arch)), env)
+	cmd.Env = slices.Concat(cmd.Environ(), fullPart("", arch.Or(o.Arch)).pinned(), env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	switch {

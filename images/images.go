@@ -124,14 +124,15 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 		return nil, err
 	}
 	o.Source = from.source
-	if b, ok := from.has(nameFor(name, o.Arch), func() (string, error) { return sourceID(o.Source, pkg, o.Arch) }); ok {
+	p := fullPart(pkg, o.Arch)
+	if b, ok := from.has(nameFor(name, o.Arch), func() (string, error) { return sourceID(o.Source, p) }); ok {
 		return o.fromBuiltin(ctx, nameFor(name, o.Arch), b)
 	}
 	if o.Source == "" {
 		return nil, fmt.Errorf("no image %s is built into tokentest: run it in a checkout of tokentest, with Go",
 			nameFor(name, o.Arch))
 	}
-	id, err := buildID(ctx, o, pkg)
+	id, err := buildID(ctx, o, p)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func (o Options) build(ctx context.Context, name, pkg string) (*Image, error) {
 	img.Path, img.Digest, err = o.cache().get(ctx, nameFor(name, o.Arch)+"-"+id, func(work, out string) error {
 		o.Log("compiling %s", pkg)
 		init := filepath.Join(work, "init")
-		if err := compile(ctx, o, pkg, id, init); err != nil {
+		if err := compile(ctx, o, p, id, init); err != nil {
 			return err
 		}
 		return writeImage(out, init)

@@ -30,6 +30,7 @@ var tiny = map[string]string{
 		"println(part.Text, buildID) }\n",
 	"images/init/main_test.go": "package main\n",
 	"images/init/other.go":     "//go:build windows\n\npackage main\n",
+	"images/init32/main.go":    "package main\n\nvar buildID string\n\nfunc main() { println(buildID) }\n",
 	"images/bare/main.go":      "package main\n\nfunc main() {}\n",
 	"images/sh/main.go":        "package main\n\nfunc main() {}\n",
 	"part/part.go":             "package part\n\nimport _ \"embed\"\n\n//go:embed data\nvar Text string\n",
@@ -121,7 +122,7 @@ func mustBuild(t *testing.T, o Options) *Image {
 // different program, is the same byte for byte. That the copy compiles shows that no source is missing from the list.
 func TestBuildIsReproducible(t *testing.T) {
 	root := checkout(t)
-	files, err := sources(root, "images/init", arch.Default)
+	files, err := sources(root, fullPart("images/init", arch.Default))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,12 +194,12 @@ func TestBuildIDFollowsSources(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			o := Options{Source: tree(t, tiny), Go: fakeGo(t, "echo go1.26.0")}
-			before, err := buildID(t.Context(), o, "images/init")
+			before, err := buildID(t.Context(), o, fullPart("images/init", arch.Default))
 			if err != nil {
 				t.Fatal(err)
 			}
 			write(t, filepath.Join(o.Source, tt.file), tt.text)
-			after, err := buildID(t.Context(), o, "images/init")
+			after, err := buildID(t.Context(), o, fullPart("images/init", arch.Default))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,7 +214,8 @@ func TestBuildIDFollowsToolchain(t *testing.T) {
 	src := tree(t, tiny)
 	ids := map[string]bool{}
 	for _, version := range []string{"go1.26.0", "go1.26.1"} {
-		id, err := buildID(t.Context(), Options{Source: src, Go: fakeGo(t, "echo "+version)}, "images/init")
+		id, err := buildID(t.Context(), Options{Source: src, Go: fakeGo(t, "echo "+version)},
+			fullPart("images/init", arch.Default))
 		if err != nil {
 			t.Fatal(err)
 		}

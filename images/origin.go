@@ -38,7 +38,7 @@ func (f *origin) has(name string, id func() (string, error)) (packed, bool) {
 
 // sameAgent reports whether the checkout would make the agent that is built in.
 func (f *origin) sameAgent() bool {
-	_, ok := f.has(agentName, func() (string, error) { return sourceID(f.source, agentPkg, arch.Default) })
+	_, ok := f.has(agentName, func() (string, error) { return sourceID(f.source, fullPart(agentPkg, arch.Default)) })
 	return ok
 }
 

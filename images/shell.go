@@ -88,7 +88,7 @@ func (o Options) withShell(ctx context.Context, img *Image) (*Image, error) {
 // shellID is the digest of what the shell's archive is made from.
 func shellID(root string, of *arch.Arch) (string, error) {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %q %q %q\n", busybox, pinned(of), commands, busyboxArgs("", ""))
+	fmt.Fprintf(h, "%s %q %q %q\n", busybox, fullPart("", of).pinned(), commands, busyboxArgs("", ""))
 	files := []string{"go.mod", "go.sum"} // they contain the version of u-root
 	for _, c := range ownCommands {
 		files = append(files, c+"/main.go")

@@ -12,20 +12,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"tokentest/harness/arch"
 )
 
 // module is the path of our module; its packages are the sources of an image.
 const module = "tokentest"
 
-// buildID is the digest of everything that the init in folder pkg and its archive are made from.
-func buildID(ctx context.Context, o Options, pkg string) (string, error) {
+// buildID is the digest of everything that a program and its archive are made from.
+func buildID(ctx context.Context, o Options, p part) (string, error) {
 	version, err := goVersion(ctx, o)
 	if err != nil {
 		return "", err
 	}
-	id, err := sourceID(o.Source, pkg, arch.Or(o.Arch))
+	id, err := sourceID(o.Source, p)
 	if err != nil {
 		return "", err
 	}
@@ -40,13 +38,13 @@ func withVersion(sourceID, version string) string {
 }
 
 // sourceID is the part of a build ID that does not depend on the toolchain.
-func sourceID(root, pkg string, of *arch.Arch) (string, error) {
-	files, err := sources(root, pkg, of)
+func sourceID(root string, p part) (string, error) {
+	files, err := sources(root, p)
 	if err != nil {
 		return "", fmt.Errorf("read sources: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q\n", pinned(of), buildArgs("", "", pkg))
+	fmt.Fprintf(h, "%q %q\n", p.pinned(), buildArgs("", "", p.pkg))
 	if err := writeArchive(h, layout("")); err != nil {
 		return "", err
 	}
@@ -65,18 +63,18 @@ func hashFile(h hash.Hash, root, name string) error {
 	return err
 }
 
-// sources lists, sorted and relative to root, the files of our module that the package in folder pkg is built from. It
+// sources lists, sorted and relative to root, the files of our module that a program is built from. It
 // reads import clauses itself, because `go list` takes longer than everything else together.
-func sources(root, pkg string, of *arch.Arch) ([]string, error) {
+func sources(root string, of part) ([]string, error) {
 	seen := map[string]bool{}
 	files := []string{"go.mod", "go.sum"}
-	for todo := []string{pkg}; len(todo) > 0; todo = todo[1:] {
+	for todo := []string{of.pkg}; len(todo) > 0; todo = todo[1:] {
 		dir := todo[0]
 		if seen[dir] {
 			continue
 		}
 		seen[dir] = true
-		p, err := target(of).ImportDir(filepath.Join(root, dir), 0)
+		p, err := of.context().ImportDir(filepath.Join(root, dir), 0)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", dir, err)
 		}

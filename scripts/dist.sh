@@ -15,8 +15,9 @@ export CGO_ENABLED=0 GO111MODULE=on GOAMD64=v1 GOARM64=v8.0 GOEXPERIMENT=nofield
 go run ./images/pack
 about=tokentest/harness/builtin
 rm -f "$dir"/tokentest-"$version"* "$dir"/SHA256SUMS
+mapfile -t small < <(scripts/small.sh)
 for arch in amd64 arm64; do
-	GOOS=linux GOARCH=$arch go build -buildvcs=false -pgo=off -gcflags=github.com/nats-io/...=-l \
+	GOOS=linux GOARCH=$arch go build -buildvcs=false -pgo=off "${small[@]}" \
 		-ldflags "-s -w -buildid= -E tokentest/harness/cli.Start -X $about.version=$version -X $about.day=${DAY-}" \
 		-o "$dir/tokentest-$version-linux-$arch" ./harness/cmd/tokentest
 done

@@ -57,6 +57,7 @@ const (
 	PtraceScope     = "kernel.yama.ptrace_scope"
 	UnprivDisabled  = "kernel.unprivileged_bpf_disabled"
 	PanicOnWarn     = "kernel.panic_on_warn"
+	Emulation       = "ia32_emulation"
 )
 
 const kernelArguments = "/proc/cmdline"
@@ -68,6 +69,8 @@ const (
 	LockdownIntegrity       = 1
 	LockdownConfidentiality = 2
 	LSMWithoutBPF           = 2
+	EmulationOn             = 1
+	EmulationOff            = 2
 )
 
 // Settings is the one table of them.
@@ -93,6 +96,8 @@ var Settings = []Setting{
 	},
 	{Name: CgroupDisable, File: kernelArguments, Words: []string{"others", "memory"}, parse: argument(lists("memory")),
 		Func: "cgroup_disable", Decides: "memory: no memory cgroup bounds a process"},
+	{Name: Emulation, File: kernelArguments, Words: []string{"as built", "on", "off"}, parse: argument(emulates),
+		Func: "ia32_emulation_override_cmdline", Decides: "off: no program of 32 bits runs"},
 	{
 		Name:    CgroupMemory,
 		File:    kernelArguments,
@@ -302,6 +307,18 @@ func trustsCPU(values []string) int64 {
 		return on
 	}
 	return off
+}
+
+// emulates reads ia32_emulation=: the last one counts, with the words of kstrtobool.
+func emulates(values []string) int64 {
+	if len(values) == 0 {
+		return 0
+	}
+	switch v := strings.ToLower(values[len(values)-1]); {
+	case strings.HasPrefix(v, "0"), strings.HasPrefix(v, "n"), strings.HasPrefix(v, "f"), strings.HasPrefix(v, "of"):
+		return EmulationOff
+	}
+	return EmulationOn
 }
 
 // namesBPF reads lsm=: the last one counts.

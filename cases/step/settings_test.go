@@ -1,14 +1,19 @@
 package step
 
 import (
+	"encoding/binary"
 	"strings"
 	"testing"
 )
 
 // Each file is read as kernels write it. A text that is not a value gives no setting.
 func TestSettingParse(t *testing.T) {
-	status := func(policyload byte) string {
-		return string([]byte{1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, policyload, 0, 0, 0, 0, 0, 0, 0})
+	status := func(policyload uint32) string {
+		var b []byte
+		for _, word := range []uint32{1, 2, 1, policyload, 0} {
+			b = binary.NativeEndian.AppendUint32(b, word)
+		}
+		return string(b)
 	}
 	const boot = "panic=-1 console=ttyS0 "
 	for _, tt := range []struct {

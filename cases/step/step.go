@@ -53,6 +53,7 @@ type Place struct {
 	As     uint32  // its uid as its user namespace numbers it
 	Apart  Apart   // further namespaces of its own
 	Mounts MountNS // where the mount namespace of a userns actor comes from
+	Compat bool    // its program has 32 bits
 }
 
 // Apart is a set of namespaces.
@@ -162,6 +163,9 @@ type Fixture struct {
 	Errno uapi.Errno `json:"errno"`
 }
 
+// NoProgram32 is Facts.No32 of an image without a program of 32 bits.
+const NoProgram32 = "no program"
+
 // Facts describe the kernel that runs the cases: what the guest read from it, and its
 // configuration from the host.
 type Facts struct {
@@ -174,6 +178,11 @@ type Facts struct {
 	// NoArena is the errno with which the kernel refused an arena to the guest's agent, of those that say that it has
 	// none: EOPNOTSUPP or ENOMEM.
 	NoArena string `json:"no_arena,omitempty"`
+	// No32 is the errno with which the kernel refused to start a program of 32 bits; "" if it started, and in records
+	// from before it was added. Linux32 says that the kernel lets a process have the personality of one, PER_LINUX32.
+	// It is NoProgram32 if the image has no such program for actors.
+	No32    string `json:"no_32,omitempty"`
+	Linux32 bool   `json:"linux32,omitempty"`
 	// Token says that the kernel knows BPF_TOKEN_CREATE: the guest tried it.
 	Token bool `json:"token"`
 	// BTF says that /sys/kernel/btf/vmlinux could be read; the rest comes from it.

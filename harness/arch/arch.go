@@ -33,6 +33,9 @@ type Arch struct {
 	// Channel are the options that a virtio-serial port needs, and the module of each.
 	Channel []Module
 
+	// Compat are its programs of 32 bits; the zero value where the Go toolchain makes none.
+	Compat Compat
+
 	// Exchange128 is what tells that a CPU exchanges 16 bytes at once, without which kmalloc_nolock has no memory for an
 	// arena: a word of "isa" in /proc/cpuinfo. "" is every CPU, and Never is none.
 	Exchange128 string
@@ -40,6 +43,14 @@ type Arch struct {
 	JITLimit int
 	// BypassSpecV4 says that bpf_jit_bypass_spec_v4 is always true, on kernels that have the function.
 	BypassSpecV4 bool
+}
+
+// Compat are the programs of 32 bits that the kernels run.
+type Compat struct {
+	GOARCH  string // that the agent's actors are compiled for
+	GoLevel string // as that of the architecture
+	ELF     uint16 // e_machine
+	Option  string // that compiles it into the kernel
 }
 
 // QEMU is how QEMU is called.
@@ -103,8 +114,10 @@ type Module struct{ Option, Name string }
 
 // The numbers of the ELF machines.
 const (
+	em386     = 3
 	emPPC64   = 21
 	emS390    = 22
+	emARM     = 40
 	emX8664   = 62
 	emAArch64 = 183
 	emRISCV   = 243
@@ -145,6 +158,7 @@ var amd64 = Arch{
 		Args:  []string{"noreplace-smp"},
 		Timed: []string{"highres=off", "nohz=off", "no_timer_check", "tsc=reliable", "nolapic_timer"}, TSC: true,
 	},
+	Compat:  Compat{GOARCH: "386", GoLevel: "GO386=sse2", ELF: em386, Option: "IA32_EMULATION"},
 	Flavour: "cloud-amd64", Suffix: []string{"amd64"},
 	Image: Image{Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage, Mark: "HdrS", At: 0x202,
 		Direct: true},
@@ -164,6 +178,7 @@ var arm64 = Arch{
 		Console: serial, TTY: "ttyAMA0", Early: "earlycon", Port: "virtio-serial-pci",
 		Serial: []string{"-device", "pci-serial,chardev=serial"}, SerialTTY: "ttyS0",
 	},
+	Compat:  Compat{GOARCH: "arm", GoLevel: "GOARM=7", ELF: emARM, Option: "COMPAT"},
 	Flavour: "cloud-arm64", Suffix: []string{"arm64", "arm64-16k"},
 	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw, Mark: "ARM\x64", At: 56},
 	Channel:      pci,

@@ -115,6 +115,9 @@ func FactsAt(release string) (*step.Facts, error) {
 	}
 	f.Release, f.Machine = name+"/"+of.Name, of.Machine
 	f.BTF = !f.Version().Less(bypassSince)
+	if of.Compat.Option == "" {
+		f.No32 = "ENOEXEC"
+	}
 	if of.Exchange128 == arch.Never {
 		f.NoArena = "ENOMEM"
 	}

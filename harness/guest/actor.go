@@ -387,7 +387,7 @@ func (a *actor) fork(payload []byte, socket int) error {
 		return fmt.Errorf("fork an actor: %w", err)
 	}
 	if as.Kind != step.Userns {
-		_, err := start(&syscall.SysProcAttr{}, as.As, socket, a.fix, "")
+		_, err := start(programOf(&as), &syscall.SysProcAttr{}, as.As, socket, a.fix, "")
 		return err
 	}
 	as.UID = 0
@@ -417,14 +417,14 @@ func usernsAttr(a *step.Actor) *syscall.SysProcAttr {
 // before needs a thread of its own, which then forks and ends.
 func startApart(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
 	if a.Mounts != step.MountsBefore {
-		return start(usernsAttr(a), 0, socket, fix, "")
+		return start(programOf(a), usernsAttr(a), 0, socket, fix, "")
 	}
 	onThread(func() {
 		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			err = fmt.Errorf("make a mount namespace: %w", err)
 			return
 		}
-		pid, err = start(usernsAttr(a), 0, socket, fix, "")
+		pid, err = start(programOf(a), usernsAttr(a), 0, socket, fix, "")
 	})
 	return pid, err
 }
@@ -444,9 +444,10 @@ func onThread(f func()) {
 // of which a run makes little.
 var actorEnv = []string{wire.GoDebug, "GOGC=off"}
 
-// start starts an actor's process: this program under another name. handles, as
+// start starts an actor's process: a program of the agent under another name. handles, as
 // handlesArg writes it, names descriptors that the process inherits; "" is none.
-func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, handles string) (int, error) {
+func start(program string, attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures,
+	handles string) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, fmt.Errorf("start an actor: %w", err)
@@ -464,7 +465,7 @@ func start(attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures, hand
 	if handles != "" {
 		args = append(args, handles)
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", args, &syscall.ProcAttr{Files: files, Sys: attr, Env: actorEnv})
+	pid, err := syscall.ForkExec(program, args, &syscall.ProcAttr{Files: files, Sys: attr, Env: actorEnv})
 	if err != nil {
 		return 0, fmt.Errorf("start an actor: %w", err)
 	}
@@ -487,7 +488,7 @@ func startOwned(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
 				return
 			}
 		}
-		pid, err = start(usernsAttr(a), 0, socket, fix, "")
+		pid, err = start(programOf(a), usernsAttr(a), 0, socket, fix, "")
 	})
 	return pid, err
 }

@@ -428,6 +428,7 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 	h.Release, h.Machine = unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:])
 	h.PageSize = uint32(os.Getpagesize())
 	h.ISA, h.NoArena = readISA(cpuFile), refusedArena()
+	h.No32, h.Linux32 = refused32(), hasLinux32()
 	_, errno := tokenCreate(0, badFD, &step.Step{})
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
@@ -447,11 +448,8 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 // process calls it under actorArg0. It returns when the host says bye. changes is
 // what PID 1 changed in the kernel.
 func Main(buildID string, changes []step.Change) error {
-	switch os.Args[0] {
-	case actorArg0:
-		return runActor(os.Args)
-	case runArg0:
-		return runProgram(os.Args)
+	if isPart() {
+		return Part()
 	}
 	if isCase() {
 		if err := runCases(os.Args[1:], os.Stdout); err != nil {
@@ -491,7 +489,20 @@ func (g *agent) getReady() step.Change {
 // IsActor reports whether this process is an actor, runs a program for one, or runs a case by
 // hand. None prepares the machine.
 func IsActor() bool {
-	return os.Args[0] == actorArg0 || os.Args[0] == runArg0 || isCase()
+	return isPart() || isCase()
+}
+
+func isPart() bool { return os.Args[0] == actorArg0 || os.Args[0] == runArg0 }
+
+// Part is an actor's process, or the one that becomes an actor's program. Without the rest of Main it is small.
+func Part() error {
+	switch os.Args[0] {
+	case actorArg0:
+		return runActor(os.Args)
+	case runArg0:
+		return runProgram(os.Args)
+	}
+	return nil
 }
 
 func newAgent(port io.ReadWriter) *agent {

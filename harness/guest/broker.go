@@ -223,13 +223,13 @@ func (a *actor) exec() error {
 		}
 	}
 	args := []string{actorArg0, fmt.Sprint(a.uid), handlesArg(a.handles) + ",resumed"}
-	return fmt.Errorf("exec: %w", syscall.Exec("/proc/self/exe", args, actorEnv))
+	return fmt.Errorf("exec: %w", syscall.Exec(ownProgram, args, actorEnv))
 }
 
 // forkSharing forks an actor that inherits every descriptor.
 func (a *actor) forkSharing(as uint32, socket int) error {
 	defer unix.Close(socket)
-	_, err := start(&syscall.SysProcAttr{}, as, socket, a.fix, handlesArg(a.handles)+",")
+	_, err := start(ownProgram, &syscall.SysProcAttr{}, as, socket, a.fix, handlesArg(a.handles)+",")
 	return err
 }
 

@@ -6,6 +6,13 @@ import (
 	"tokentest/cases/uapi"
 )
 
+// The smallest program of 32 bits: exit(0) by int 0x80, EM_386.
+const (
+	machine32 = 3
+	flags32   = 0
+	exits32   = "\xb8\x01\x00\x00\x00" + "\x31\xdb" + "\xcd\x80"
+)
+
 // nrBPF32 is the number of bpf(2) for programs of 32 bits, arch/x86/entry/syscalls/syscall_32.tbl.
 const nrBPF32 = 357
 

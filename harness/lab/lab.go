@@ -286,7 +286,11 @@ func (l *Lab) buildImage(ctx context.Context, a *agent, k *kernel.Kernel) (*imag
 	for _, m := range k.Modules {
 		mods = append(mods, images.Module{Name: m.Name, Path: m.Path})
 	}
-	return images.WithModules(ctx, a.image, mods, l.imageOptions(k.Arch))
+	img, err := images.WithActors32(ctx, a.image, l.imageOptions(k.Arch))
+	if err != nil {
+		return nil, err
+	}
+	return images.WithModules(ctx, img, mods, l.imageOptions(k.Arch))
 }
 
 func (l *Lab) chooseAccel(ctx context.Context, k *kernel.Kernel) (vm.Accel, string, error) {

@@ -503,6 +503,8 @@ func (w *writer) checkActors() error {
 			why = "is started by a step"
 		case a.IDs > 1:
 			why = "maps a range of ids"
+		case a.Compat:
+			why = "is a program of 32 bits"
 		case a.Apart&step.ApartPID != 0:
 			why = "has a pid namespace of its own"
 		}

@@ -103,6 +103,13 @@ type encoder struct{ b []byte }
 func (e *encoder) num(n uint64) { e.b = binary.AppendUvarint(e.b, n) }
 func (e *encoder) str(s string) { e.num(uint64(len(s))); e.b = append(e.b, s...) }
 func (e *encoder) count(n int)  { e.num(uint64(n)) }
+func (e *encoder) flag(b bool) {
+	n := uint64(0)
+	if b {
+		n = 1
+	}
+	e.num(n)
+}
 func (e *encoder) steps(s []step.Step) {
 	e.count(len(s))
 	for i := range s {
@@ -171,6 +178,14 @@ func (d *decoder) byte() uint8 {
 }
 
 // offset reads the offset of a member of an attribute.
+func (d *decoder) flag() bool {
+	n := d.num()
+	if n > 1 {
+		d.fail("a flag is neither 0 nor 1")
+	}
+	return n == 1
+}
+
 func (d *decoder) offset() uint16 {
 	n := d.num()
 	if n >= step.MaxAttr {
@@ -238,6 +253,7 @@ func EncodeProgram(p *step.Program) []byte {
 		e.num(uint64(a.As))
 		e.num(uint64(a.Apart))
 		e.num(uint64(a.Mounts))
+		e.flag(a.Compat)
 	}
 	e.count(len(p.Dirs))
 	for _, dir := range p.Dirs {
@@ -254,7 +270,7 @@ func DecodeProgram(payload []byte) (*step.Program, error) {
 	for i := range p.Actors {
 		p.Actors[i] = step.Actor{Name: d.str(), Kind: step.ActorKind(d.num()), Parent: int(d.num()) - 1,
 			UID: uint32(d.num()), Caps: uapi.CapSet(d.num()), Place: step.Place{IDs: uint32(d.num()), As: uint32(d.num()),
-				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte())}}
+				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte()), Compat: d.flag()}}
 	}
 	for range d.count() {
 		p.Dirs = append(p.Dirs, d.str())
