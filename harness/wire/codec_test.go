@@ -23,7 +23,7 @@ var steps = []step.Step{
 var aProgram = &step.Program{
 	Actors: []step.Actor{
 		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 1000, Caps: uapi.AllCaps},
-		{Name: "", Kind: step.Joins, Parent: 0, UID: math.MaxUint32},
+		{Name: "", Kind: step.Joins, Parent: 0, UID: math.MaxUint32, Place: step.Place{Compat: true}},
 	},
 	Setup: steps,
 }
@@ -36,6 +36,7 @@ var aResult = &Results{First: 7, Cells: [][]step.Observation{
 // codec is one record's payload: a value of it, encoded, and its decoder.
 type codec struct {
 	name   string
+	kind   Kind // of a record that the guest sends
 	value  any
 	bytes  []byte
 	decode func([]byte) (any, error)
@@ -44,16 +45,16 @@ type codec struct {
 
 func codecs() []codec {
 	return []codec{
-		{"program", aProgram, EncodeProgram(aProgram),
+		{"program", 0, aProgram, EncodeProgram(aProgram),
 			func(b []byte) (any, error) { return DecodeProgram(b) },
 			func(v any) []byte { return EncodeProgram(v.(*step.Program)) }},
-		{"cells", &Cells{9, []step.Cell{steps, steps[:1]}}, EncodeCells(&Cells{9, []step.Cell{steps, steps[:1]}}),
+		{"cells", 0, &Cells{9, []step.Cell{steps, steps[:1]}}, EncodeCells(&Cells{9, []step.Cell{steps, steps[:1]}}),
 			func(b []byte) (any, error) { return DecodeCells(b) }, func(v any) []byte { return EncodeCells(v.(*Cells)) }},
-		{"steps", steps, EncodeSteps(steps),
+		{"steps", 0, steps, EncodeSteps(steps),
 			func(b []byte) (any, error) { return DecodeSteps(b) }, func(v any) []byte { return EncodeSteps(v.([]step.Step)) }},
-		{"range", Range{5, math.MaxUint32}, EncodeRange(Range{5, math.MaxUint32}),
+		{"range", KindBegin, Range{5, math.MaxUint32}, EncodeRange(Range{5, math.MaxUint32}),
 			func(b []byte) (any, error) { return DecodeRange(b) }, func(v any) []byte { return EncodeRange(v.(Range)) }},
-		{"results", aResult, EncodeResults(aResult),
+		{"results", KindEnd, aResult, EncodeResults(aResult),
 			func(b []byte) (any, error) { return DecodeResults(b) }, func(v any) []byte { return EncodeResults(v.(*Results)) }},
 	}
 }

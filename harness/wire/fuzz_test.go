@@ -20,6 +20,7 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add(b.Bytes())
 	f.Add(b.Bytes()[:headerLen+3])
+	f.Add(readRecords(f))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		got, err := readAll(NewReader(bytes.NewReader(in)))
 		if err != io.EOF && !errors.Is(err, ErrCorrupt) {
@@ -42,6 +43,12 @@ func fuzzDecode(f *testing.F, name string) {
 	}
 	f.Add(c.bytes)
 	f.Add([]byte{})
+	guest, _ := readAll(NewReader(bytes.NewReader(readRecords(f)))) // they end with io.EOF
+	for _, r := range guest {
+		if r.kind == c.kind {
+			f.Add(r.payload)
+		}
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		v, err := c.decode(in)
 		if err != nil {
