@@ -335,15 +335,13 @@ func pointerBody(b step.Body) []byte {
 // findSymbol returns what kallsyms_lookup_name(name, len, 0, &address) says of a function that every kernel with bpf(2)
 // has.
 func findSymbol() asm.Instructions {
-	name := []byte("__sys_bpf\x00\x00\x00\x00\x00\x00\x00")
-	const room = 16
+	const name, room = "__sys_bpf\x00", 16
 	var insns asm.Instructions
-	for i := 0; i < room; i += 8 {
-		insns = append(insns, asm.LoadImm(asm.R2, int64(binary.NativeEndian.Uint64(name[i:])), asm.DWord),
-			asm.StoreMem(asm.R10, int16(i-room), asm.R2, asm.DWord))
+	for i := range name { // byte by byte: a program that is written for elsewhere has any byte order
+		insns = append(insns, asm.StoreImm(asm.R10, int16(i-room), int64(name[i]), asm.Byte))
 	}
 	return append(insns, asm.Mov.Imm(asm.R2, 0), asm.StoreMem(asm.R10, -room-8, asm.R2, asm.DWord),
-		asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -room), asm.Mov.Imm(asm.R2, int32(len("__sys_bpf")+1)),
+		asm.Mov.Reg(asm.R1, asm.R10), asm.Add.Imm(asm.R1, -room), asm.Mov.Imm(asm.R2, int32(len(name))),
 		asm.Mov.Imm(asm.R3, 0), asm.Mov.Reg(asm.R4, asm.R10), asm.Add.Imm(asm.R4, -room-8),
 		asm.FnKallsymsLookupName.Call(), asm.Return())
 }

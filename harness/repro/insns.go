@@ -21,8 +21,8 @@ func decoded(code []byte) []insn {
 	out := make([]insn, len(code)/bodies.Len)
 	for i := range out {
 		b := code[i*bodies.Len:]
-		out[i] = insn{b[0], b[1] & 15, b[1] >> 4, int16(binary.LittleEndian.Uint16(b[2:])),
-			int32(binary.LittleEndian.Uint32(b[4:]))}
+		dst, src := bodies.Registers(b[1])
+		out[i] = insn{b[0], dst, src, int16(binary.NativeEndian.Uint16(b[2:])), int32(binary.NativeEndian.Uint32(b[4:]))}
 	}
 	return out
 }
