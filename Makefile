@@ -55,6 +55,9 @@ test: ## run the tests that need no machine, no root and no network
 # The guest's programs must compile for each of these, 32-bit ones included.
 GUESTS := 386 arm arm64 s390x riscv64 ppc64le loong64
 
+guests: ## run the guest's tests as programs of other architectures, with qemu-user where it is installed
+	@scripts/guests.sh
+
 lint: ## gofmt, vet, also of the guest for other architectures, shellcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	go vet ./...
@@ -143,4 +146,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test lint bench generate helpers golden parity decisions defects cover profile dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test guests lint bench generate helpers golden parity decisions defects cover profile dist install uninstall deb image reproduce anywhere baseline canary fuzz clean

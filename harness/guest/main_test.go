@@ -18,6 +18,18 @@ import (
 // its own, so that actors can mount without anyone else seeing it.
 const privateMounts = "TOKENTEST_PRIVATE_MOUNTS"
 
+// alone is the value of privateMounts under qemu-user, which has not all system calls, runs no other program, and shows
+// the BTF of this host's kernel.
+const alone = "alone"
+
+// notUnderQEMU skips a test of what qemu-user does not have.
+func notUnderQEMU(t *testing.T) {
+	t.Helper()
+	if os.Getenv(privateMounts) == alone {
+		t.Skip("qemu-user does not do this as a kernel does")
+	}
+}
+
 // TestMain makes the test program stand in for the agent's: actors and applications are
 // this program under another name, as they are in a machine.
 func TestMain(m *testing.M) {
@@ -50,7 +62,7 @@ func runPrivately(m *testing.M) int {
 	}
 	c.Env = append(os.Environ(), privateMounts+"="+mounts)
 	if err := c.Run(); errors.Is(err, unix.ENOEXEC) { // qemu-user runs this program alone
-		os.Setenv(privateMounts, "none")
+		os.Setenv(privateMounts, alone)
 		return m.Run()
 	} else if c.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "run the tests:", err)
@@ -66,7 +78,7 @@ func needRoot(t *testing.T) {
 	switch os.Getenv(privateMounts) {
 	case "":
 		t.Skip("only root can start actors")
-	case "none":
+	case "none", alone:
 		t.Skip("root cannot make a mount namespace here")
 	}
 	if _, err := os.Stat(step.Places[1]); err == nil {

@@ -70,6 +70,9 @@ const (
 	progAttachBTF, progAttachFD, progToken, tokenFlag, given = 108, 112, 144, 1 << 16, 77
 )
 
+// word is four bytes of a name as a number.
+func word(text string) uint32 { return binary.NativeEndian.Uint32([]byte(text)) }
+
 // Requests for maps, by what is particular about their types.
 func TestMapAttr(t *testing.T) {
 	c := testCaller()
@@ -108,7 +111,7 @@ func TestMapAttr(t *testing.T) {
 			number(step.KeyMaxEntries, 3), number(step.KeyValueSize, 0)), fdArgs{},
 			map[int]uint32{0: 1, mapKey: 9, mapMax: 3, mapFlags: tokenFlag | 2, mapToken: given}},
 		{"a name", uapi.BPF_MAP_TYPE_HASH, tokenArg{}, stepOf(text(step.KeyName, "abcdef")), fdArgs{},
-			map[int]uint32{0: 1, mapKey: 4, mapValue: 4, mapMax: 1, mapName: 0x64636261, mapName + 4: 0x6665}},
+			map[int]uint32{0: 1, mapKey: 4, mapValue: 4, mapMax: 1, mapName: word("abcd"), mapName + 4: word("ef\x00\x00")}},
 	} {
 		if got := c.mapAttr(tt.t, tt.token, tt.s, tt.fds).words(); !maps.Equal(got, tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
@@ -175,7 +178,7 @@ func TestProgAttr(t *testing.T) {
 			fdArgs{},
 			map[int]uint32{0: 1, progCount: 5}},
 		{"a name", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0, tokenArg{}, stepOf(text(step.KeyName, "main")), fdArgs{},
-			map[int]uint32{0: 1, progCount: 2, progName: 0x6e69616d}},
+			map[int]uint32{0: 1, progCount: 2, progName: word("main")}},
 	} {
 		a, insns, info := c.progAttr(tt.t, tt.at, tt.token, tt.s, tt.fds)
 		if got := without(a.words(), progInsns, progLicense, progInfo); !maps.Equal(got, tt.want) {
