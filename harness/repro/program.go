@@ -185,7 +185,20 @@ func (w *writer) title(b *strings.Builder) {
 	if needs := w.needs(); len(needs) > 0 {
 		b.WriteString(" *\n" + wrapped("The kernel needs "+strings.Join(needs, ", ")+"."))
 	}
+	if w.has32() {
+		b.WriteString(" *\n" + wrapped("The case is about a program of 32 bits: compile it so, with -m32."))
+	}
 	b.WriteString(" */\n")
+}
+
+// has32 reports whether the actors are programs of 32 bits.
+func (w *writer) has32() bool {
+	for i := range w.actors {
+		if w.acts[i] && w.actors[i].Compat {
+			return true
+		}
+	}
+	return false
 }
 
 // knownText says what a kernel with a defect does.
@@ -503,8 +516,8 @@ func (w *writer) checkActors() error {
 			why = "is started by a step"
 		case a.IDs > 1:
 			why = "maps a range of ids"
-		case a.Compat:
-			why = "is a program of 32 bits"
+		case !a.Compat && a.UID+a.As != 0 && w.has32():
+			why = "is a program of 64 bits among those of 32"
 		case a.Apart&step.ApartPID != 0:
 			why = "has a pid namespace of its own"
 		}
