@@ -46,7 +46,7 @@ func requestNeeds(s *step.Step) []Need {
 func callNeeds(s *step.Step) []Need {
 	var out []Need
 	if _, compat := s.Num(step.KeyCompat); compat {
-		out = append(configNeeds("IA32_EMULATION"), Need{Kind: NeedCompat}) // else a call ends the process
+		out = configNeeds("IA32_EMULATION")
 	}
 	if _, sandbox := s.Num(step.KeySandbox); sandbox {
 		out = append(append(out, configNeeds("SECURITY_LANDLOCK")...), Need{Kind: NeedLSM, Name: "landlock"})

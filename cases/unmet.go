@@ -42,7 +42,7 @@ func (c *Case) UnmetByStep(f *step.Facts) *Need {
 }
 
 // lacks are the kinds of needs that a step alone can have.
-var lacks = []NeedKind{NeedConfig, NeedType, NeedLSM, NeedArena}
+var lacks = []NeedKind{NeedConfig, NeedType, NeedLSM, NeedArena, NeedCompat}
 
 // unmetOfStep returns the first of a step's options, types and security modules that the kernel does not have.
 func unmetOfStep(s *step.Step, f *step.Facts) *Need {
@@ -51,6 +51,9 @@ func unmetOfStep(s *step.Step, f *step.Facts) *Need {
 		if shape := step.CmdShapeOf(uapi.Cmd(cmd)); shape != nil {
 			needs = configNeeds(shape.Config)
 		}
+	}
+	if _, compat := s.Num(step.KeyCompat); compat { // a kernel that runs no such programs ends the process
+		needs = append(needs, Need{Kind: NeedCompat})
 	}
 	needs = slices.DeleteFunc(
 		slices.Clone(needs),

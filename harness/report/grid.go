@@ -31,7 +31,7 @@ func (p *pretty) grid(r *result.Run) {
 	p.head("results by group", bold, "and kernel; a number alone: all pass; -: no case")
 	columns := [][]string{append([]string{"group"}, groups...)}
 	for i, k := range r.Kernels {
-		column := []string{k.Ref}
+		column := []string{k.Name()}
 		for _, g := range groups {
 			column = append(column, cellText(cells[g][i]))
 		}

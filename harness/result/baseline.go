@@ -97,8 +97,8 @@ func (r *Run) bare() *Run {
 	out := &Run{Version: r.Version, Tool: r.Tool, Selection: r.Selection, Seed: r.Seed, AllowEmpty: r.AllowEmpty}
 	for _, k := range r.Kernels {
 		small := &KernelRun{
-			Ref: k.Ref, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift, Repeated: k.Repeated,
-			Error: k.Error, Unbuilt: k.Unbuilt,
+			Ref: k.Ref, Arch: k.Arch, Release: k.Release, Append: k.Append, Note: k.Note, Drift: k.Drift,
+			Repeated: k.Repeated, Error: k.Error, Unbuilt: k.Unbuilt,
 		}
 		for _, b := range k.Boots {
 			if len(b.Findings) == 0 && b.Blame == "" && b.Fate != vm.Panicked && b.Fate != vm.Hung {

@@ -21,6 +21,11 @@ func otherDifferences(base, new *Side, pairs []*Pair) []string {
 		if p.Base == nil || p.New == nil {
 			continue
 		}
+		if p.Base.Arch != "" && p.New.Arch != "" && p.Base.Ref == p.New.Ref && p.Base.Arch != p.New.Arch {
+			out = append(out, fmt.Sprintf("%s: an image of another architecture, %s, then %s",
+				p.New.Ref, p.Base.Arch, p.New.Arch))
+			continue
+		}
 		same := p.Base.Ref == p.New.Ref && p.Base.Release == p.New.Release
 		if same && p.Base.Digest != "" && p.Base.Digest != p.New.Digest {
 			out = append(out, fmt.Sprintf("%s: another image of the same release, %s, then %s",

@@ -95,7 +95,7 @@ func (e *ListEntry) options(words []string, now time.Time) error {
 // covers reports whether the entry matches a case on a kernel.
 func (e *ListEntry) covers(kind ListKind, k *KernelRun, id string) bool {
 	return e.Kind == kind && cases.Match(e.Pattern, id) &&
-		(e.Kernel == "" || glob.Match(e.Kernel, k.Ref) || glob.Match(e.Kernel, k.Release))
+		(e.Kernel == "" || glob.Match(e.Kernel, k.Ref) || glob.Match(e.Kernel, k.Release) || glob.Match(e.Kernel, k.Name()))
 }
 
 // Denied returns the result of a case that a deny list excludes on a kernel, or nil. A case

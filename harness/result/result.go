@@ -8,12 +8,14 @@ package result
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"tokentest/cases"
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 	"tokentest/harness/splat"
 	"tokentest/harness/vm"
 )
@@ -245,6 +247,15 @@ func (r *Run) Gaps() []string {
 		}
 	}
 	return append(out, r.Damages()...)
+}
+
+// Name is the reference, with the architecture where that is not the default one and the reference, as a path, does not
+// say it.
+func (k *KernelRun) Name() string {
+	if k.Arch == "" || k.Arch == arch.Default.Name || strings.Contains(k.Ref, "/"+k.Arch) {
+		return k.Ref
+	}
+	return k.Ref + " (" + k.Arch + ")"
 }
 
 // Lack says how many of the kernel's cases have no record; "" if all have one.

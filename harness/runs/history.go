@@ -115,11 +115,11 @@ func (h *History) lines(w io.Writer, list []*result.Run) (n int, err error) {
 				continue
 			}
 			n++
-			before, known := last[k.Ref]
+			before, known := last[k.Name()]
 			if lies := r.Lies(); lies != "" {
 				line += " (not real: " + lies + ")"
 			} else {
-				last[k.Ref] = line
+				last[k.Name()] = line
 			}
 			if known && before == line && h.Changes {
 				continue
@@ -128,7 +128,7 @@ func (h *History) lines(w io.Writer, list []*result.Run) (n int, err error) {
 			if known && before != line {
 				mark = "*"
 			}
-			fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\n", filepath.Base(r.Dir), mark, k.Ref, k.Release, line)
+			fmt.Fprintf(t, "%s\t%s %s\t%s\t%s\n", filepath.Base(r.Dir), mark, k.Name(), k.Release, line)
 		}
 	}
 	return n, t.Flush()

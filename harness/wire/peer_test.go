@@ -95,7 +95,8 @@ func TestOtherByteOrder(t *testing.T) {
 		t.Skip(err)
 	}
 	name := filepath.Join(t.TempDir(), "written")
-	c := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-exec", emulator, "-run", "^TestPeer$", ".")
+	c := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-count=1", "-exec", emulator, "-run", "^TestPeer$",
+		".")
 	c.Env = append(os.Environ(), "GOARCH=s390x", "CGO_ENABLED=0", peerFile+"="+name)
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%v:\n%s", err, out)
