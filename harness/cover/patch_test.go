@@ -115,3 +115,17 @@ func TestPatch(t *testing.T) {
 		}
 	}
 }
+
+// Only the changed lines that have code and that no case executes are listed.
+func TestMissed(t *testing.T) {
+	r := &PatchReport{Patch: "x.patch", Affected: []string{"a"}, Changes: []Change{
+		{File: "k.c", Line: 1, Text: "done();", At: 1, Executed: true, Cases: []string{"a"}},
+		{File: "k.c", Line: 2, Text: "return -ENOTTY;", At: 2}, {File: "k.c", Line: 3, Text: "/* no code */"},
+	}}
+	var out strings.Builder
+	r.Missed(&out)
+	want := r.String() + "\n  k.c:2: no case executes it: return -ENOTTY;\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
