@@ -216,6 +216,8 @@ const held = "parity_unpriv, about objects that are held, runs with --full"
 
 const bounded = "the scenarios of limits take large maps, and run with --full"
 
+const ofPrograms = "sys_bpf, which attaches BPF-LSM programs, runs with --full"
+
 // unnoticed are rules that the default suite does not show, with the reason.
 var unnoticed = map[string]string{
 	"mount/set-unprivileged": "the next rule refuses the same: who may mount there may delegate",
@@ -234,6 +236,11 @@ var unnoticed = map[string]string{
 	"prog_load/no-fd":              bounded,
 	"btf_load/no-fd":               bounded,
 	"map_create/lsm-bpf-run":       "lsm_kernel runs with --full",
+	"call/lsm-bpf-run":             ofPrograms,
+	"call/kernel-command":          ofPrograms,
+	"map_update_elem/kernel-key":   ofPrograms,
+	"map_delete_elem/kernel-key":   ofPrograms,
+	"prog_load/map-root":           "the next rule refuses the same: such a value has a lock",
 	"element/no-map":               held,
 	"element/array-delete":         held,
 	"fscreate/userns-mount":        "a kernel before tokens must show its patch level for that",

@@ -51,6 +51,7 @@ var acts = [step.Ops]func(d *drawer){
 	step.OpQueryEvent:  (*drawer).asksEvent,
 	step.OpFreeze:      (*drawer).freezes,
 	step.OpBatch:       (*drawer).batches,
+	step.OpMmap:        (*drawer).mapsMemory,
 	step.OpProgInfo:    (*drawer).looksAtProgram,
 	step.OpWriteSysctl: (*drawer).writesSysctl,
 	step.OpKernelBTF:   (*drawer).opensKernelBTF,
@@ -377,6 +378,26 @@ func (d *drawer) objects() {
 		who := pick(d, d.present()...).owner
 		f := d.made("f", "%s btf_load%s token=%s", who, d.field(), pick(d, d.tokens...))
 		d.btfs, d.others = append(d.btfs, f), append(d.others, f)
+	}
+	if d.in(3) {
+		d.fieldMap()
+	}
+}
+
+// fieldMap makes a map whose values have a special field, and has programs use it. No other step uses it: what the
+// kernel shows of such an element is not what was put there.
+func (d *drawer) fieldMap() {
+	who, t := pick(d, d.present()...).owner, pick(d, d.tokens...)
+	f := step.Field(1 + d.IntN(len(step.Fields)-1))
+	b := d.made("f", "%s btf_load field=%s token=%s", who, step.Fields[f], t)
+	kind := pick(d, "hash", "hash", "array", "array", "lru_hash", "percpu_hash", "task_storage", "sk_storage")
+	m := d.made("k", "%s map_create type=%s btf=%s btf_key=1 btf_value=3 value=%d token=%s%s", who, kind, b, f.Sizes()[2], t,
+		d.withCaps())
+	for range d.IntN(3) {
+		d.step("%s prog_load type=%s map=%s token=%s", who, pick(d, "socket_filter", "xdp", "kprobe", "perf_event"), m, t)
+	}
+	if d.in(3) {
+		d.step("%s freeze %s", who, m)
 	}
 }
 

@@ -88,6 +88,9 @@ func (d *drawer) command() (who, call string) {
 	if d.in(12) {
 		call += " common=1"
 	}
+	if d.in(12) {
+		return who, call + " kernel=1"
+	}
 	if d.in(16) {
 		return who, fmt.Sprintf("call cmd=%d", uapi.BPF_COMMON_ATTRS|uapi.Cmd(d.IntN(commandNumbers)))
 	}

@@ -24,6 +24,27 @@ func (d *drawer) batches() {
 	d.step("%s batch %s %s%s", who, m, pick(d, "update", "lookup", "delete", "take"), d.withCaps())
 }
 
+// mapsMemory maps a map that is there, or one that is made to be mapped.
+func (d *drawer) mapsMemory() {
+	who, m := d.someMap()
+	if !d.in(3) {
+		token := ""
+		if who = pick(d, "root", "root", pick(d, d.present()...).owner); who != "root" {
+			token = d.withToken()
+		}
+		m = d.made("m", "%s map_create type=%s%s", who, pick(d, "array flags=0x400", "array flags=0x480",
+			"array flags=0x408", "array", "ringbuf", "user_ringbuf"), token)
+		d.maps = append(d.maps, drawnHandle{m, who})
+		d.others = append(d.others, m)
+	}
+	for range 1 + d.IntN(3) {
+		d.step("%s mmap %s%s", who, m, pick(d, "", " write=1", " write=1"))
+		if d.in(2) {
+			d.step("%s freeze %s%s", who, m, d.withCaps())
+		}
+	}
+}
+
 func (d *drawer) looksAtProgram() {
 	if len(d.attachable) == 0 || d.in(4) {
 		d.step("%s prog_info %s%s", d.actor(), d.any(), d.withCaps())

@@ -19,7 +19,7 @@ func differ(c *cases.Case, omit string) string {
 	lie.Omit(omit)
 	step := func(s *step.Step, text string) string {
 		a, b := must(right.Step(s)), must(lie.Step(s))
-		if a.Verdict.Errno != b.Verdict.Errno {
+		if a.Verdict.Known && b.Verdict.Known && a.Verdict.Errno != b.Verdict.Errno {
 			return strings.Fields(text)[1] + " " + a.Verdict.Errno.String() + " " + b.Verdict.Errno.String()
 		}
 		return ""

@@ -552,9 +552,10 @@ var detachRules = rulesOf(attachHead, []rule[*Attach]{
 			return c.req.Flags != 0 || c.req.relative()
 		}},
 	{id: "no-type", fn: "bpf_prog_detach", errno: eINVAL, text: "programs of this type are attached by a link only",
-		holds: func(c *attachCall) bool { return c.req.To.At != Tracepoint && !c.req.attaches() }},
+		holds: func(c *attachCall) bool { return !c.req.isCgroup() && !c.req.attaches() }},
+	// Unlike BPF_PROG_ATTACH, it takes every LSM program for one of a cgroup.
 	{id: "no-cgroup", fn: "cgroup_get_from_fd", errno: eBADF, text: "the target is not a cgroup",
-		holds: func(c *attachCall) bool { return c.req.To.At == Tracepoint }},
+		holds: func(c *attachCall) bool { return c.req.isCgroup() && c.req.To.At != Cgroup }},
 	{id: "no-cap-net-admin", fn: "bpf_mprog_detach_empty", errno: ePERM, text: netAdminText, fix: &detachFix,
 		holds: func(c *attachCall) bool { return c.req.isMprog() && c.req.Prog == nil && !c.netCapable() }},
 	named(attachBadFD), named(attachNone), named(attachOther),

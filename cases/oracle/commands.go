@@ -1,6 +1,10 @@
 package oracle
 
-import "tokentest/cases/uapi"
+import (
+	"slices"
+
+	"tokentest/cases/uapi"
+)
 
 // Call is a bpf(2) command other than those with lists of their own, on
 // objects that exist.
@@ -13,6 +17,8 @@ type Call struct {
 	Token TokenRef // open_flags and fd_by_id_token_fd, or the bytes in their place
 	Prog  FD       // the cgroup_skb program, with the token that it was loaded with
 	Given bool     // the case gives Prog, so that it may not be open
+	// FromKernel is as that of a MapCreate.
+	FromKernel bool
 }
 
 // CallOn is the object of a call if it is not the usual one.
@@ -36,12 +42,19 @@ func (r *Call) fault() Fault       { return r.Fault }
 
 // callRules are the checks of __sys_bpf, before it calls the command's function.
 var callRules = []callRule{
+	lsmBPFRun[*Call](),
+	{id: "kernel-command", fn: "bpf_sys_bpf", errno: eINVAL, text: "no program makes this command with bpf_sys_bpf",
+		holds: func(c *otherCall) bool {
+			return c.req.FromKernel && (c.req.Common || !slices.Contains(programCmds, c.req.Cmd))
+		}},
 	attrTooLong[*Call](),
 	attrUnreadable[*Call](),
 	// A case names such a command only by its number with BPF_COMMON_ATTRS, which 7.2 knows.
 	selinuxBPF(func(c *otherCall) uapi.Cmd { return c.req.Cmd }).from(7, 2),
 	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
-		func(c *otherCall) hookArgs { return hookArgs{cmd: c.req.shownToLSM(c.Kernel)} }),
+		func(c *otherCall) hookArgs {
+			return hookArgs{cmd: c.req.shownToLSM(c.Kernel), kernel: c.req.FromKernel}
+		}),
 	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
 		text:  "the kernel does not know BPF_COMMON_ATTRS",
 		holds: func(c *otherCall) bool { return c.req.Common }},
@@ -60,8 +73,8 @@ type otherCommand struct {
 // no token, except BPF_BTF_GET_FD_BY_ID.
 var otherCommands = []otherCommand{
 	ungated(uapi.BPF_MAP_LOOKUP_ELEM, "map_lookup_elem"),
-	ungated(uapi.BPF_MAP_UPDATE_ELEM, "map_update_elem"),
-	ungated(uapi.BPF_MAP_DELETE_ELEM, "map_delete_elem"),
+	{uapi.BPF_MAP_UPDATE_ELEM, "map_update_elem", []callRule{attr("map_update_elem"), kernelKey}},
+	{uapi.BPF_MAP_DELETE_ELEM, "map_delete_elem", []callRule{attr("map_delete_elem"), kernelKey}},
 	ungated(uapi.BPF_MAP_GET_NEXT_KEY, "map_get_next_key"),
 	{uapi.BPF_OBJ_PIN, "bpf_obj_pin", rulesOf([]callRule{attr("bpf_obj_pin"), lsmMknod[*Call]()}, lsmNew[*Call]())},
 	{uapi.BPF_OBJ_GET, "bpf_obj_get", []callRule{
@@ -140,6 +153,17 @@ var otherCommands = []otherCommand{
 	ungated(uapi.BPF_PROG_STREAM_READ_BY_FD, "prog_stream_read"),
 	ungated(uapi.BPF_PROG_ASSOC_STRUCT_OPS, "prog_assoc_struct_ops"),
 }
+
+// programCmds are the commands that bpf_sys_bpf makes.
+var programCmds = []uapi.Cmd{
+	uapi.BPF_MAP_CREATE, uapi.BPF_MAP_DELETE_ELEM, uapi.BPF_MAP_UPDATE_ELEM, uapi.BPF_MAP_FREEZE,
+	uapi.BPF_MAP_GET_FD_BY_ID, uapi.BPF_PROG_LOAD, uapi.BPF_BTF_LOAD, uapi.BPF_LINK_CREATE, uapi.BPF_RAW_TRACEPOINT_OPEN,
+}
+
+// kernelKey is about the key of an element, which the guest gives as the address of a process's memory.
+var kernelKey = callRule{id: "kernel-key", fn: "kvmemdup_bpfptr", errno: eFAULT,
+	text:  "a program makes the command, and the key is in the memory of a process",
+	holds: func(c *otherCall) bool { return c.req.FromKernel }}
 
 // fixedMap is the map that a call gets a descriptor of, and lsmMapFD the hook of that.
 func fixedMap(*otherCall) *FD { return &FD{Map: uapi.BPF_MAP_TYPE_HASH} }

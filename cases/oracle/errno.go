@@ -25,6 +25,7 @@ const (
 	eNOSPC       = uapi.Errno(unix.ENOSPC)
 	eMFILE       = uapi.Errno(unix.EMFILE)
 	eRANGE       = uapi.Errno(unix.ERANGE)
+	eNODEV       = uapi.Errno(unix.ENODEV)
 	eNODATA      = uapi.Errno(unix.ENODATA)
 	eNAMETOOLONG = uapi.Errno(unix.ENAMETOOLONG)
 	eOVERFLOW    = uapi.Errno(unix.EOVERFLOW)

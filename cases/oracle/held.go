@@ -3,7 +3,10 @@ package oracle
 import "tokentest/cases/uapi"
 
 // Freeze is BPF_MAP_FREEZE: no process may change the elements of the map any more.
-type Freeze struct{ FD FD }
+type Freeze struct {
+	FD     FD
+	Mapped bool // a process has the map's memory mapped writable
+}
 
 func (r *Freeze) command() uapi.Cmd { return uapi.BPF_MAP_FREEZE }
 
@@ -29,6 +32,8 @@ var freezeRules = rulesOf(mapBadFD(func(r *Freeze) FD { return r.FD }), []rule[*
 		holds: func(c *call[*Freeze]) bool { return c.req.FD.Only == ReadOnly }},
 	{id: "frozen", fn: "map_get_sys_perms", errno: ePERM, text: frozenText,
 		holds: func(c *call[*Freeze]) bool { return c.req.FD.frozen() }},
+	{id: "mapped", fn: "map_freeze", errno: eBUSY, text: "a process has the map's memory mapped writable",
+		holds: func(c *call[*Freeze]) bool { return c.req.Mapped }},
 })
 
 const frozenText = "the map is frozen"

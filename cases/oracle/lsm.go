@@ -96,8 +96,13 @@ func lsmRule[R any](id, fn, text string, h uapi.Hook, args func(c *call[R]) hook
 
 // fromKernel reports whether the kernel itself makes a request.
 func fromKernel(r any) bool {
-	m, ok := r.(*MapCreate)
-	return ok && m.FromKernel
+	switch r := r.(type) {
+	case *MapCreate:
+		return r.FromKernel
+	case *Call:
+		return r.FromKernel
+	}
+	return false
 }
 
 // LSMAttach is root's load and attachment of a BPF-LSM program.

@@ -40,7 +40,7 @@ type mapCall = call[*MapCreate]
 // map_create_alloc), which calls the map type's map_alloc_check before it looks
 // at the token, and the type's map_alloc after the permissions.
 var mapCreateRules = []rule[*MapCreate]{
-	lsmBPFRun,
+	lsmBPFRun[*MapCreate](),
 	attrTooLong[*MapCreate](),
 	attrUnreadable[*MapCreate](),
 	selinuxBPF((*mapCall).cmd),
@@ -72,6 +72,11 @@ var mapCreateRules = []rule[*MapCreate]{
 		text: "BPF_F_ZERO_SEED needs CAP_SYS_ADMIN " + initialNS + ", with any token",
 		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
 			return isMap(c.req.Type, isHash) && a.Flags&fZeroSeed != 0 && !c.initialCapable(uapi.CAP_SYS_ADMIN)
+		})},
+	{id: "extra-too-big", fn: "rhtab_map_alloc_check", errno: e2BIG, since: linux(7, 2),
+		text: "map_extra, the number of elements to expect, is over 65535",
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
+			return c.req.Type == uapi.BPF_MAP_TYPE_RHASH && a.Extra > maxHint && a.Flags&(fNoPrealloc|fZeroSeed) == fNoPrealloc
 		})},
 	{id: "alloc-flags", fn: "map_alloc_check", errno: eINVAL, text: "the map type does not take these flags",
 		holds: mapAttr(func(c *mapCall, _ *MapAttr) bool { return !c.req.late() && c.req.badFlags(c.Kernel) })},
@@ -208,14 +213,14 @@ const (
 
 // lsmBPFRun is the hook for the BPF_PROG_TEST_RUN of the program that makes
 // the request: if it refuses, the program does not run.
-var lsmBPFRun = func() rule[*MapCreate] {
+func lsmBPFRun[R any]() rule[R] {
 	r := lsmRule("lsm-bpf-run", "security_bpf",
 		"the LSM hook bpf refuses BPF_PROG_TEST_RUN, so that the program that makes the request does not run",
-		uapi.HookBPF, func(*mapCall) hookArgs { return hookArgs{cmd: uapi.BPF_PROG_TEST_RUN} })
+		uapi.HookBPF, func(*call[R]) hookArgs { return hookArgs{cmd: uapi.BPF_PROG_TEST_RUN} })
 	hook := r.holds
-	r.holds = func(c *mapCall) bool { return c.req.FromKernel && hook(c) }
+	r.holds = func(c *call[R]) bool { return fromKernel(c.req) && hook(c) }
 	return r
-}()
+}
 
 var lsmMapCreate = lsmRule("lsm", "security_bpf_map_create", "the LSM hook bpf_map_create refuses the map",
 	uapi.HookMapCreate, func(c *mapCall) hookArgs { return hookArgs{tok: c.tok, kernel: c.req.FromKernel} })
@@ -266,24 +271,33 @@ func badBTFSizes(_ *mapCall, a *MapAttr) bool {
 
 const sha256Len = 32
 
+const maxHint = 1<<16 - 1 // of a resizable hash, U16_MAX
+
 // Field is a special field of a map's value, other than a bpf_spin_lock.
 type Field uint8
 
 // The fields that map_check_btf of kernel/bpf/syscall.c treats differently.
 const (
-	Timer   Field = iota + 1 // bpf_timer, bpf_wq, bpf_task_work
-	Kptr                     // a pointer to an object of the kernel, bpf_refcount
-	ResLock                  // bpf_res_spin_lock
+	Timer    Field = iota + 1 // bpf_timer, bpf_wq
+	TaskWork                  // bpf_task_work
+	Kptr                      // a pointer to an object of the kernel, bpf_refcount
+	ResLock                   // bpf_res_spin_lock
+	Root                      // bpf_list_head or bpf_rb_root, with a bpf_spin_lock
+	Uptr                      // a pointer to memory of a process
 )
 
 // goesIn reports whether a map's values may have the field.
 func (f Field) goesIn(t uapi.MapType) bool {
 	switch f {
-	case Timer:
+	case Timer, TaskWork:
 		return t == uapi.BPF_MAP_TYPE_HASH || t == uapi.BPF_MAP_TYPE_LRU_HASH || t == uapi.BPF_MAP_TYPE_ARRAY
 	case Kptr:
 		return t == uapi.BPF_MAP_TYPE_PERCPU_HASH || t == uapi.BPF_MAP_TYPE_LRU_PERCPU_HASH ||
 			t == uapi.BPF_MAP_TYPE_PERCPU_ARRAY || isMap(t, isLocal) || Timer.goesIn(t)
+	case Root: // bpf_list_head goes into an LRU hash, too, but its lock does not
+		return t == uapi.BPF_MAP_TYPE_HASH || t == uapi.BPF_MAP_TYPE_ARRAY
+	case Uptr:
+		return t == uapi.BPF_MAP_TYPE_TASK_STORAGE
 	}
 	return isMap(t, takesLock)
 }
@@ -326,7 +340,8 @@ func (r *MapCreate) badSizes(k *Kernel) bool {
 		return true
 	case r.Type == uapi.BPF_MAP_TYPE_STACK_TRACE && badStack(a),
 		r.Type == uapi.BPF_MAP_TYPE_LPM_TRIE && (a.Key < 5 || a.Key > 260 || a.Value >= tooBig),
-		r.Type == uapi.BPF_MAP_TYPE_BLOOM_FILTER && a.Extra > 15:
+		r.Type == uapi.BPF_MAP_TYPE_BLOOM_FILTER && a.Extra > 15,
+		r.Type == uapi.BPF_MAP_TYPE_RHASH && a.Extra > a.Max:
 		return true
 	}
 	return !takes(s.value, a.Value)
@@ -396,8 +411,6 @@ func lateUnknown(c *mapCall, a *MapAttr) bool {
 	case c.req.late() && a.sizesUnknown(t), a.Value >= tooBig && isMap(t, isCgroupData):
 		return true
 	case t == uapi.BPF_MAP_TYPE_CPUMAP && a.Max > fewCPUs: // NR_CPUS
-		return true
-	case t == uapi.BPF_MAP_TYPE_RHASH && a.Extra != 0:
 		return true
 	case t == uapi.BPF_MAP_TYPE_ARENA && a.Extra != 0: // arena_map_alloc: an address that is not a page, or too high
 		page := c.Kernel.page()

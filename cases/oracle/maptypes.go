@@ -65,6 +65,7 @@ const (
 	noSleep                         // a sleepable program may not use it: check_map_prog_compatibility
 	anyLookup                       // every program type may look an element up, check_map_func_compatibility
 	hasElements                     // the rules cover its elements
+	hasMemory                       // has a map_mmap
 )
 
 // mapType is what a map type takes. For key, value and max, nil stands for
@@ -97,7 +98,7 @@ var (
 	cgroupStore = mapType{family: isCgroupData | noMeta | noLookup, key: cgroupID, max: zero,
 		flags: fNUMA | fAccess, late: true}
 	fdArray = mapType{family: noBTF, key: four, value: four, flags: fNUMA | fFile}
-	ringbuf = mapType{family: isRing | noBTFCheck | keyless, key: zero, value: zero, flags: fNUMA, late: true}
+	ringbuf = mapType{family: isRing | noBTFCheck | keyless | hasMemory, key: zero, value: zero, flags: fNUMA, late: true}
 )
 
 // mapTypes has every map type that the oracle knows: the switch of map_create
@@ -105,7 +106,7 @@ var (
 var mapTypes = map[uapi.MapType]mapType{
 	uapi.BPF_MAP_TYPE_HASH: {family: hashElements, flags: noLRU},
 	uapi.BPF_MAP_TYPE_ARRAY: {
-		family: arrayElements | takesLock,
+		family: arrayElements | takesLock | hasMemory,
 		key:    four,
 		flags:  fNUMA | fMmapable | fAccess | fInner,
 	},
@@ -237,7 +238,7 @@ var mapTypes = map[uapi.MapType]mapType{
 	},
 	uapi.BPF_MAP_TYPE_USER_RINGBUF: ringbuf,
 	uapi.BPF_MAP_TYPE_CGRP_STORAGE: localStorage,
-	uapi.BPF_MAP_TYPE_ARENA: {needs: capBPF, family: noLookup, key: zero, value: zero,
+	uapi.BPF_MAP_TYPE_ARENA: {needs: capBPF, family: noLookup | hasMemory, key: zero, value: zero,
 		flags: fMmapable | fSegv | fNoUserConv,
 		must:  fMmapable, late: true},
 	uapi.BPF_MAP_TYPE_INSN_ARRAY: {needs: capBPF, family: noMeta, key: four, value: []uint32{16}},

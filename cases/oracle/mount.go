@@ -252,6 +252,7 @@ type MountCall struct {
 	On      *Mount
 	Options []MountOption // of mount and remount
 	Here    bool          // the mount is in the caller's mount namespace
+	Held    bool          // it is detached, and the descriptor that made it is open
 	Busy    bool          // a process has a file of the mount open
 	Lazy    bool          // umount with MNT_DETACH
 }
@@ -295,12 +296,13 @@ var (
 		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == Closed }}
 	copyNoName = rule[*MountCall]{id: "no-name", fn: "do_loopback", errno: eNOENT, text: "the descriptor is not open",
 		holds: func(c *mountCall) bool { return c.req.Of && c.req.FD.Kind == Closed }}
-	// Since 6.15 a detached mount can be copied by the one whose mount namespace it comes from.
+	// Since 6.15 a detached mount can be copied by the one whose mount namespace it comes from, until the descriptor that
+	// made it is closed.
 	copyNotHere = rule[*MountCall]{id: "not-here", fn: "__do_loopback", errno: eINVAL,
-		text: "the file is on a mount of another mount namespace, or before 6.15 on a detached one",
+		text: "the file is on a mount of another mount namespace, on a dissolved one, or before 6.15 on a detached one",
 		holds: func(c *mountCall) bool {
 			m := c.req.FD.Mount
-			return c.req.Of && m != nil && !c.req.Here && (m.At != 0 || !c.Kernel.has(linux(6, 15)))
+			return c.req.Of && m != nil && !c.req.Here && (m.At != 0 || !c.req.Held || !c.Kernel.has(linux(6, 15)))
 		}}
 	copyPseudo = rule[*MountCall]{id: "pseudo", fn: "__do_loopback", errno: eINVAL, fix: &pseudoFix,
 		text:  "the file is a token, which has no name in a bpffs (DCACHE_NORCU)",

@@ -246,6 +246,23 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "map-exclusive", fn: "check_map_prog_compatibility", errno: eACCES, since: linux(6, 18),
 		text:  "the map is for another program alone",
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.Uses != nil && a.Uses.exclusive() })},
+	{id: "map-root", fn: "check_map_prog_compatibility", errno: eINVAL,
+		text: "a tracing program cannot use a map with bpf_list_head or bpf_rb_root",
+		holds: specialMap(func(c *progCall, f Field) bool {
+			return f == Root && slices.Contains(tracingTypes, c.req.Type)
+		})},
+	{id: "map-lock", fn: "check_map_prog_compatibility", errno: eINVAL,
+		text: "a socket filter cannot use a map with a lock, and a tracing program none with a bpf_spin_lock",
+		holds: specialMap(func(c *progCall, f Field) bool {
+			spin := f == 0 || f == Root
+			return (spin || f == ResLock) && c.req.Type == uapi.BPF_PROG_TYPE_SOCKET_FILTER ||
+				spin && slices.Contains(tracingTypes, c.req.Type)
+		})},
+	{id: "map-timer", fn: "check_map_prog_compatibility", errno: eINVAL, until: linux(7, 0),
+		text: "a tracing program cannot use a map with bpf_timer or bpf_wq",
+		holds: specialMap(func(c *progCall, f Field) bool {
+			return f == Timer && slices.Contains(tracingTypes, c.req.Type)
+		})},
 	{id: "map-sleepable", fn: "check_map_prog_compatibility", errno: eINVAL,
 		text: "a sleepable program cannot use a map of this type",
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
@@ -355,6 +372,19 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
 })
+
+// specialMap makes a rule of a check of the special field of the map that the program uses.
+func specialMap(f func(c *progCall, field Field) bool) func(c *progCall) bool {
+	return progAttr(func(c *progCall, a *ProgAttr) bool {
+		return a.Uses != nil && a.Uses.Content != nil && a.Uses.Content.Special && f(c, a.Uses.Content.Field)
+	})
+}
+
+// tracingTypes are is_tracing_prog_type.
+var tracingTypes = []uapi.ProgType{
+	uapi.BPF_PROG_TYPE_KPROBE, uapi.BPF_PROG_TYPE_TRACEPOINT, uapi.BPF_PROG_TYPE_PERF_EVENT,
+	uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, uapi.BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+}
 
 const progLogText = "log_level, log_size and log_buf do not fit together"
 

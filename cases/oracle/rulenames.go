@@ -73,6 +73,7 @@ func FileRules() []string {
 		names("get_pinned", objGetRules[1:]), // likewise
 		names("map_freeze", freezeRules[1:]),
 		names("batch", batchRules[1:]),
+		names("mmap", mmapRules),
 		names("prog_info", progInfoRules[1:]),
 		names("link_info", linkInfoRules[1:]),
 		names("query_event", queryEventRules),
@@ -90,7 +91,7 @@ func FileRules() []string {
 func LimitRules() []string {
 	return []string{
 		"token_create/no-file", "map_create/lsm-bpf-run", "map_create/no-memory", "map_create/no-fd",
-		"prog_load/no-fd", "btf_load/no-fd",
+		"prog_load/no-fd", "btf_load/no-fd", "call/lsm-bpf-run", "call/kernel-command",
 	}
 }
 

@@ -129,6 +129,8 @@ var arenaRules = []rule[*ProgLoad]{
 	{id: "arena-not-compiled", fn: "check_map_prog_compatibility", errno: eOPNOTSUPP, when: noJIT,
 		text:  "net.core.bpf_jit_enable is 0, and only a compiled program uses an arena",
 		holds: arena(func(*progCall, *FD) bool { return true })},
+	{id: "arena-not-modelled", blind: true, text: "a process has mapped the arena",
+		holds: arena(func(_ *progCall, fd *FD) bool { return fd.Content != nil && fd.Content.Moved })},
 	{id: "arena-address", fn: "check_map_prog_compatibility", errno: eINVAL,
 		text:  "the arena has no address in a process: map_extra is 0, and no process has mapped it",
 		holds: arena(func(_ *progCall, fd *FD) bool { return fd.Content == nil || !fd.Content.Placed })},

@@ -267,8 +267,14 @@ type Content struct {
 	Stored bool // the map has an element under key 0
 	Placed bool // an arena has its address in a process
 	Frozen bool // BPF_MAP_FREEZE
+	// Flags are map_flags; Writers are the address spaces that have the map's memory mapped writable.
+	Flags   uint32
+	Writers []int
 	// Special says that the values have special fields, such as a lock.
 	Special bool
+	Field   Field // which one, if the values have one; 0 is a bpf_spin_lock
+	// Moved says that a process may have given an arena its address.
+	Moved bool
 	// Exclusive says that the map has excl_prog_hash: zeros, which is no program's, or Own.
 	Exclusive bool
 	// Own says that excl_prog_hash is that of the program that has a signature, Short that the map is an array of

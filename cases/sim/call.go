@@ -17,6 +17,7 @@ func (a *actor) call(st *step.Step) *oracle.Call {
 		Common: get(step.KeyCommon) != 0 || uapi.Cmd(get(step.KeyCmd))&uapi.BPF_COMMON_ATTRS != 0,
 		On:     oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
 	}
+	_, r.FromKernel = st.Num(step.KeyFromKernel)
 	if h, ok := st.Num(step.KeyToken); ok {
 		r.Token = oracle.TokenRef{Flag: true, FD: a.fds[step.Handle(h)]}
 	}

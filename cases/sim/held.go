@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
@@ -11,9 +12,33 @@ import (
 
 func (s *Sim) freeze(a *actor, st *step.Step) Expect {
 	req := &oracle.Freeze{FD: a.handle(st, step.KeyHandle)}
+	if c := req.FD.Content; c != nil {
+		req.Mapped = slices.ContainsFunc(c.Writers, func(space int) bool {
+			return slices.ContainsFunc(s.actors, func(a actor) bool { return a.space == space })
+		})
+	}
 	e := s.decide(a, st, req)
 	if e.OK() {
 		req.Apply()
+	}
+	return e
+}
+
+// newSpace is the number of a new address space.
+func (s *Sim) newSpace() int {
+	s.spaces++
+	return s.spaces
+}
+
+func (s *Sim) mmap(a *actor, st *step.Step) Expect {
+	_, write := st.Num(step.KeyWrite)
+	req := &oracle.Mmap{FD: a.handle(st, step.KeyHandle), Write: write}
+	e := s.decide(a, st, req)
+	if c := req.FD.Content; c != nil && !e.Verdict.Known {
+		c.Moved = true
+	}
+	if e.OK() && write {
+		req.FD.Content.Writers = append(slices.Clip(req.FD.Content.Writers), a.space)
 	}
 	return e
 }
@@ -135,8 +160,9 @@ func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
 const tokenInfoLen = uapi.TokenInfoSize
 
 var fieldKinds = map[step.Field]oracle.Field{
-	step.FieldTimer: oracle.Timer, step.FieldWorkqueue: oracle.Timer, step.FieldTaskWork: oracle.Timer,
+	step.FieldTimer: oracle.Timer, step.FieldWorkqueue: oracle.Timer, step.FieldTaskWork: oracle.TaskWork,
 	step.FieldKptr: oracle.Kptr, step.FieldRefcount: oracle.Kptr, step.FieldResLock: oracle.ResLock,
+	step.FieldListHead: oracle.Root, step.FieldRbRoot: oracle.Root, step.FieldUptr: oracle.Uptr,
 }
 
 // signedSince is the release that has signed programs.

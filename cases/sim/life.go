@@ -41,7 +41,7 @@ func (a *actor) stays() map[step.Handle]oracle.FD {
 }
 
 func (s *Sim) exec(a *actor, st *step.Step) Expect {
-	a.fds = a.stays()
+	a.fds, a.space = a.stays(), s.newSpace()
 	return harnessStep(st.Op)
 }
 
@@ -52,7 +52,7 @@ func (s *Sim) fork(a *actor, st *step.Step) Expect {
 }
 
 func (s *Sim) exit(a *actor, st *step.Step) Expect {
-	a.fds = map[step.Handle]oracle.FD{}
+	a.fds, a.space = map[step.Handle]oracle.FD{}, s.newSpace()
 	return harnessStep(st.Op)
 }
 

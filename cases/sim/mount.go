@@ -210,8 +210,12 @@ func (s *Sim) copyOf(a *actor, st *step.Step, what string) (Expect, *oracle.Moun
 	req := &oracle.MountCall{What: what, Of: true, FD: a.handle(st, step.KeyHandle)}
 	if req.FD.Mount != nil {
 		req.Here, _ = s.where(a, req.FD.Mount)
+		req.Held = s.detached(req.FD.Mount)
 	}
 	e := s.decide(a, st, req)
+	if e.OK() && req.FD.Kind == oracle.TokenFD && !req.Here { // whose the detached mount is, is not followed
+		return notModelled(what), nil
+	}
 	if e.OK() && req.FD.Kind == oracle.TokenFD { // a mount of the token's file, on kernels without a fix
 		a.keep(st, oracle.FD{Kind: oracle.Path, Was: oracle.Object})
 		return e, nil

@@ -724,6 +724,13 @@ root batch m update # ok batch/allowed
 root batch m take # ENOENT batch/all-read
 root batch m delete # ENOENT batch/no-element
 root element m update # ok element/allowed
+root map_create type=array flags=0x400 -> y # ok map_create/allowed
+root mmap y write=1 # ok mmap/allowed
+root freeze y # EBUSY map_freeze/mapped
+root exec # ok exec
+root freeze y # EBADF map_freeze/bad-fd
+root map_create type=hash -> m # ok map_create/allowed
+root element m update # ok element/allowed
 root freeze m # ok map_freeze/allowed
 root freeze m # EPERM map_freeze/frozen
 root batch m delete # EPERM batch/frozen

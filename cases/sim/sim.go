@@ -60,6 +60,7 @@ type Sim struct {
 	symbols   []named                            // of programs that have a name
 	tables    map[int]map[uint64][]*oracle.Mount // by mount namespace and place
 	sequence  int                                // mounts so far
+	spaces    int                                // address spaces so far
 	attached  attachments
 	groups    int          // peer groups so far
 	vague     map[int]bool // mount namespaces whose mounts are not followed any more
@@ -74,6 +75,8 @@ type actor struct {
 	mountNS *oracle.Userns
 	net     bool // it is in a network namespace of its own
 	fds     map[step.Handle]oracle.FD
+	// memory space: a number that no other actor, and no earlier program of the actor, has.
+	space int
 }
 
 // unprivDefault is what the broker sets kernel.unprivileged_bpf_disabled to
@@ -98,6 +101,7 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 			in = in.below(&p.Actors[i], i+1)
 		}
 		in.cred.Euid, in.cred.Caps, in.memory, in.fds = a.UID+a.As, a.Caps, 0, map[step.Handle]oracle.FD{}
+		in.space = s.newSpace()
 		s.actors = append(s.actors, in)
 	}
 	return s
@@ -236,6 +240,7 @@ var plays = [step.Ops]func(s *Sim, a *actor, st *step.Step) Expect{
 	step.OpProgAttach:    (*Sim).progAttach,
 	step.OpProgDetach:    (*Sim).progDetach,
 	step.OpLinkUpdate:    (*Sim).linkUpdate,
+	step.OpMmap:          (*Sim).mmap,
 	step.OpLinkDetach:    (*Sim).linkDetach,
 	step.OpIterCreate:    (*Sim).iterCreate,
 	step.OpAttached:      (*Sim).showAttached,
@@ -347,6 +352,7 @@ func (s *Sim) mapCreate(a *actor, st *step.Step) Expect {
 	e := s.object(a, st, r)
 	if fd, ok := a.fds[st.Out]; ok && st.Out != 0 && e.OK() && fd.Content != nil && r.Attr != nil {
 		fd.Content.Special, fd.Content.Exclusive = r.Attr.Special, r.Attr.Excl != nil
+		fd.Content.Field = r.Attr.Field
 		_, fd.Content.Own = st.Num(step.KeyOwnHash)
 		fd.Content.Short = r.Type == uapi.BPF_MAP_TYPE_ARRAY && r.Attr.Value == 4 && r.Attr.Max == 1
 	}
@@ -462,7 +468,8 @@ func (s *Sim) object(a *actor, st *step.Step, r oracle.Request) Expect {
 		}
 		if st.Op == step.OpMapCreate {
 			fd.Map, fd.Content, fd.Only = mapOf(st), &oracle.Content{Wide: or(st, step.KeyKeySize, 0) > lookupKey,
-				Placed: or(st, step.KeyExtra, 0) != 0, Plain: !overrides(st), Masked: s.masks(a, st)},
+				Placed: or(st, step.KeyExtra, 0) != 0, Plain: !overrides(st), Masked: s.masks(a, st),
+				Flags: or(st, step.KeyFlags, step.MapShapeOf(mapOf(st)).Flags)},
 				oracle.DirectionOf(or(st, step.KeyFlags, 0))
 		}
 		a.keep(st, fd)

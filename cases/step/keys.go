@@ -145,6 +145,7 @@ const (
 	// What the kernel's selftests look at.
 	KeyDo     // a Do
 	KeyBuffer // a Buffer
+	KeyWrite  // PROT_WRITE
 	KeyMake   // a Make
 	KeyEnv    // LIBBPF_BPF_TOKEN_PATH in its environment
 

@@ -174,34 +174,51 @@ const (
 	FieldKptr
 	FieldRefcount
 	FieldResLock
+	FieldListHead // with a bpf_spin_lock
+	FieldRbRoot   // likewise
+	FieldUptr
 )
 
 // Fields are the fields as a case file spells them.
 var Fields = []string{
 	FieldTimer: "timer", FieldWorkqueue: "workqueue", FieldTaskWork: "task_work", FieldKptr: "kptr",
-	FieldRefcount: "refcount", FieldResLock: "res_lock",
+	FieldRefcount: "refcount", FieldResLock: "res_lock", FieldListHead: "list_head", FieldRbRoot: "rb_root",
+	FieldUptr: "uptr",
 }
 
 // FieldShape is what the kernel knows a field by: the name of a struct of its own and its size.
 type FieldShape struct {
-	Struct string // of a kptr, what it points to
+	Struct string // of a kptr and of a uptr, what it points to
 	Size   uint32 // of the field, and of the value that holds it alone
 	Since  uapi.Release
+	Node   string // of the root of a list or a tree: the struct by which others are a part of it
+	Linked uint32 // its size
 }
 
 // FieldShapes are the fields' rows.
 var FieldShapes = []FieldShape{
-	FieldTimer:     {"bpf_timer", 16, uapi.Release{Major: 5, Minor: 15}},
-	FieldWorkqueue: {"bpf_wq", 16, uapi.Release{Major: 6, Minor: 10}},
-	FieldTaskWork:  {"bpf_task_work", 8, uapi.Release{Major: 6, Minor: 18}},
-	FieldKptr:      {"task_struct", 8, uapi.Release{Major: 6, Minor: 4}},
-	FieldRefcount:  {"bpf_refcount", 4, uapi.Release{Major: 6, Minor: 6}},
-	FieldResLock:   {"bpf_res_spin_lock", 4, uapi.Release{Major: 6, Minor: 15}},
+	FieldTimer:     {Struct: "bpf_timer", Size: 16, Since: uapi.Release{Major: 5, Minor: 15}},
+	FieldWorkqueue: {Struct: "bpf_wq", Size: 16, Since: uapi.Release{Major: 6, Minor: 10}},
+	FieldTaskWork:  {Struct: "bpf_task_work", Size: 8, Since: uapi.Release{Major: 6, Minor: 18}},
+	FieldKptr:      {Struct: "task_struct", Size: 8, Since: uapi.Release{Major: 6, Minor: 4}},
+	FieldRefcount:  {Struct: "bpf_refcount", Size: 4, Since: uapi.Release{Major: 6, Minor: 6}},
+	FieldResLock:   {Struct: "bpf_res_spin_lock", Size: 4, Since: uapi.Release{Major: 6, Minor: 15}},
+	FieldListHead: {Struct: "bpf_list_head", Size: 16, Since: uapi.Release{Major: 6, Minor: 2},
+		Node: "bpf_list_node", Linked: 24},
+	FieldRbRoot: {Struct: "bpf_rb_root", Size: 16, Since: uapi.Release{Major: 6, Minor: 3},
+		Node: "bpf_rb_node", Linked: 32},
+	FieldUptr: {Struct: "tokentest_part", Size: 8, Since: uapi.Release{Major: 6, Minor: 13}},
 }
 
-// FieldNeeds is the option that a step's special field needs: bpf_find_btf_id looks up what a kptr points to.
+// Points reports whether the field is a pointer to a struct.
+func (f Field) Points() bool { return f == FieldKptr || f == FieldUptr }
+
+// Roots reports whether the field is the root of a list or a tree.
+func (f Field) Roots() bool { return FieldShapes[f].Node != "" }
+
+// FieldNeeds is the option that a step's special field needs: bpf_find_btf_id looks up what a pointer points to.
 func FieldNeeds(s *Step) string {
-	if f, _ := s.Num(KeyField); Field(f) == FieldKptr {
+	if f, _ := s.Num(KeyField); Field(f).Points() {
 		return "DEBUG_INFO_BTF"
 	}
 	return ""
@@ -210,8 +227,11 @@ func FieldNeeds(s *Step) string {
 // Sizes are the sizes of the types of the BTF that btf_load makes with a field; LockType is the value's.
 func (f Field) Sizes() []uint32 {
 	s := FieldShapes[f]
-	if f == FieldKptr {
+	switch {
+	case f.Points():
 		return []uint32{4, 4, s.Size, 4, s.Size} // int, the struct, the value, its type tag, the pointer
+	case f.Roots(): // int, the struct, the value, its lock, the node's struct, what has it
+		return []uint32{4, s.Size, 8 + s.Size, 4, s.Linked, s.Linked}
 	}
 	return []uint32{4, s.Size, s.Size}
 }

@@ -61,7 +61,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
 		{"sysrq", "broker nothing : KEY"},
-		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= uid= " +
+		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= kernel= uid= " +
 			"compat= selinux="},
 		{"fsopen", "worker nothing makes caps :"},
 		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
@@ -123,6 +123,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"run", "both nothing caps : code= out= fd= way= file_caps= no_new_privs= uid= PROGRAM"},
 		{"kernel_btf", "worker object makes caps :"},
 		{"freeze", "worker nothing caps : HANDLE"},
+		{"mmap", "worker object : HANDLE write="},
 		{"batch", "worker nothing caps : HANDLE DO"},
 		{"prog_info", "worker text caps : HANDLE"},
 		{"write_sysctl", "both nothing caps : unprivileged_bpf_disabled=| bpf_stats_enabled=| kptr_restrict=| " +
@@ -405,7 +406,8 @@ func TestWords(t *testing.T) {
 		KindSpot: "xdp tcx netkit netfilter sk_lookup flow_dissector cgroup_skb cgroup_device cgroup_sock " +
 			"cgroup_sock_addr cgroup_sysctl cgroup_sockopt sock_ops lsm_cgroup sk_msg fentry lsm tp_btf raw_tp iter " +
 			"kprobe_multi uprobe_multi perf_event kprobe fentry_multi",
-		KindBatch: "update lookup delete take", KindField: "timer workqueue task_work kptr refcount res_lock",
+		KindBatch: "update lookup delete take", KindField: "timer workqueue task_work kptr refcount res_lock " +
+			"list_head rb_root uptr",
 	} {
 		if got := strings.Join(k.Words()[1:], " "); got != want {
 			t.Errorf("kind %d: %q, want %q", k, got, want)

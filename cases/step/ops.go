@@ -110,6 +110,7 @@ const (
 	OpSELinux
 	OpLinkInfo
 	OpQueryEvent
+	OpMmap
 
 	// Ops is the length of a table that is indexed by Op; its place 0 is empty.
 	Ops
@@ -425,7 +426,7 @@ var operations = [Ops]Operation{
 			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
 			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that no object has"},
 			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
-			paramAs, paramCompat, paramDomain,
+			paramFromKernel, paramAs, paramCompat, paramDomain,
 		},
 	},
 
@@ -962,6 +963,14 @@ var operations = [Ops]Operation{
 	OpQueryEvent: {
 		Name: "query_event", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 1}, Config: "BPF_EVENTS",
 		Doc: "ioctl(PERF_EVENT_IOC_QUERY_BPF) of a perf event of a tracepoint, which root opened",
+	},
+	OpMmap: {
+		Name: "mmap", Who: ByWorker, Shows: ShowsObject, Drawn: Drawn{Setup: 10},
+		Doc: "mmap(2), with MAP_SHARED, of the first page of a map, until the process ends or starts its program again",
+		Params: []Param{
+			paramHandle("a map"),
+			{Key: KeyWrite, Name: "write", Kind: KindNum, Doc: "1: also with PROT_WRITE"},
+		},
 	},
 	OpXattr: {
 		Name: "xattr", Who: ByWorker, Caps: true, Drawn: Drawn{Setup: 3},

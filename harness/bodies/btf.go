@@ -27,6 +27,7 @@ const (
 	kindStruct = 4
 	kindFunc   = 12
 	kindProto  = 13
+	kindDecl   = 17
 	kindTag    = 18
 
 	signedInt32 = 1<<24 | 32 // BTF_INT_SIGNED, 32 bits
@@ -98,20 +99,49 @@ func FuncBTF() *BTF {
 }
 
 // FieldBTF describes a value with another special field, as type step.LockType. The kernel knows most fields by the
-// name and the size of their struct, and a pointer to an object of its own by the tag of its type.
+// name and the size of their struct, and a pointer to an object by the tag of its type.
 func FieldBTF(f step.Field) *BTF {
+	switch {
+	case f.Roots():
+		return rootBTF(f)
+	case f.Points():
+		return pointerBTF(f)
+	}
 	s := step.FieldShapes[f]
-	b := &BTF{Strs: "\x00int\x00" + s.Struct + "\x00val\x00value\x00field\x00kptr_untrusted\x00"}
-	size, held := s.Size, uint32(2)
-	if f == step.FieldKptr {
-		size, held = 4, 5
-	}
+	b := &BTF{Strs: "\x00int\x00" + s.Struct + "\x00val\x00value\x00field\x00"}
 	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
-	b.add("struct "+s.Struct, b.str(s.Struct), kindStruct<<kindShift|1, size, b.str("val"), 1, 0)
-	b.add("struct value", b.str("value"), kindStruct<<kindShift|1, s.Size, b.str("field"), held, 0)
-	if f == step.FieldKptr {
-		b.add("the tag", b.str("kptr_untrusted"), kindTag<<kindShift, 2)
-		b.add("a pointer to it", 0, kindPtr<<kindShift, 4)
-	}
+	b.add("struct "+s.Struct, b.str(s.Struct), kindStruct<<kindShift|1, s.Size, b.str("val"), 1, 0)
+	b.add("struct value", b.str("value"), kindStruct<<kindShift|1, s.Size, b.str("field"), 2, 0)
+	return b
+}
+
+// pointerBTF describes a value with a pointer.
+func pointerBTF(f step.Field) *BTF {
+	s := step.FieldShapes[f]
+	tag := map[step.Field]string{step.FieldKptr: "kptr_untrusted", step.FieldUptr: "uptr"}[f]
+	b := &BTF{Strs: "\x00int\x00" + s.Struct + "\x00val\x00value\x00field\x00" + tag + "\x00"}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("struct "+s.Struct, b.str(s.Struct), kindStruct<<kindShift|1, 4, b.str("val"), 1, 0)
+	b.add("struct value", b.str("value"), kindStruct<<kindShift|1, s.Size, b.str("field"), 5, 0)
+	b.add("the tag", b.str(tag), kindTag<<kindShift, 2)
+	b.add("a pointer to it", 0, kindPtr<<kindShift, 4)
+	return b
+}
+
+// rootBTF describes a value with a lock and the root of a list or a tree of nodes.
+func rootBTF(f step.Field) *BTF {
+	const lockLen, rootAt, contains = 4, 8 * 8, "contains:node:link"
+	s := step.FieldShapes[f]
+	b := &BTF{Strs: "\x00int\x00" + s.Struct + "\x00val\x00value\x00lock\x00field\x00bpf_spin_lock\x00" + s.Node +
+		"\x00node\x00link\x00" + contains + "\x00"}
+	one := kindStruct<<kindShift | uint32(1)
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("struct "+s.Struct, b.str(s.Struct), one, s.Size, b.str("val"), 1, 0)
+	b.add("struct value", b.str("value"), kindStruct<<kindShift|2, rootAt/8+s.Size, b.str("lock"), 4, 0,
+		b.str("field"), 2, rootAt)
+	b.add("struct bpf_spin_lock", b.str("bpf_spin_lock"), one, lockLen, b.str("val"), 1, 0)
+	b.add("struct "+s.Node, b.str(s.Node), one, s.Linked, b.str("val"), 1, 0)
+	b.add("struct node", b.str("node"), one, s.Linked, b.str("link"), 5, 0)
+	b.add("what the second member of the value contains", b.str(contains), kindDecl<<kindShift, 3, 1)
 	return b
 }

@@ -31,6 +31,7 @@ type actor struct {
 	handles  map[step.Handle]int
 	context  int      // the bpffs that is being made
 	places   []string // that the world has mounted something on
+	mapped   [][]byte // memory of maps
 	unproven []int    // tokens of this run whose masks are still to be read
 	answer   answer
 }
@@ -223,6 +224,7 @@ func (a *actor) forget() {
 	closeFD(a.context)
 	a.context = noFD
 	a.unmountAll()
+	a.unmapAll()
 }
 
 // mount is the third step of the delegation: the created bpffs becomes a

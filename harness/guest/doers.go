@@ -91,6 +91,7 @@ var doers = [step.Ops]doer{
 	step.OpRun:           {broker: (*agent).bringProgram, actor: (*actor).runProgram},
 	step.OpFreeze:        {actor: (*actor).freeze},
 	step.OpBatch:         {actor: (*actor).batch},
+	step.OpMmap:          {actor: (*actor).mmap},
 	step.OpProgInfo:      {actor: (*actor).progInfo},
 	step.OpKernelBTF:     {actor: (*actor).kernelBTF},
 	step.OpWriteSysctl:   {broker: (*agent).writeSysctl, actor: (*actor).writeSysctl},
