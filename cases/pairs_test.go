@@ -146,6 +146,7 @@ var apart = map[string]string{
 	"link_update/twice before link_update/other-type":                               "a device has programs of one type",
 	"map_create/inner-none before map_create/inner-exclusive":                       "what is no map is for no program",
 	"prog_load/map-no-map before prog_load/map-exclusive":                           "what is no map is for no program",
+	"map_create/zero-seed before map_create/extra-too-big":                          oneType,
 	"prog_load/map-no-map before prog_load/map-root":                                "what is no map has no values",
 	"prog_load/map-lock before prog_load/map-timer":                                 "a value has one special field",
 	"prog_load/map-timer before prog_load/map-sleepable":                            "sleepers use such maps, too",

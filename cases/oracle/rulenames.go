@@ -92,6 +92,7 @@ func LimitRules() []string {
 	return []string{
 		"token_create/no-file", "map_create/lsm-bpf-run", "map_create/no-memory", "map_create/no-fd",
 		"prog_load/no-fd", "btf_load/no-fd", "call/lsm-bpf-run", "call/kernel-command",
+		"map_update_elem/kernel-key", "map_delete_elem/kernel-key",
 	}
 }
 

@@ -386,6 +386,11 @@ func (s *Sim) raw(_ *actor, st *step.Step) Expect {
 
 // run expects that the program could be started, and ends as the step says.
 func (s *Sim) run(_ *actor, st *step.Step) Expect {
+	bits, _ := st.Num(step.KeySecurebits)
+	if way, _ := st.Num(step.KeyWay); bits&noAmbientRaise != 0 && step.RunWay(way) != step.WayExec && st.Caps != 0 {
+		return Expect{Verdict: oracle.Verdict{Known: true, Errno: uapi.Errno(unix.EPERM), Func: "cap_task_prctl",
+			Rule: "SECBIT_NO_CAP_AMBIENT_RAISE: no capability becomes an ambient one", ID: "run/no-ambient-raise"}}
+	}
 	e := harnessStep(st.Op)
 	e.Prints = text(st, step.KeyPrints)
 	n, any := uint64(0), false
@@ -399,6 +404,9 @@ func (s *Sim) run(_ *actor, st *step.Step) Expect {
 	}
 	return e
 }
+
+// noAmbientRaise is SECBIT_NO_CAP_AMBIENT_RAISE.
+const noAmbientRaise = 1 << 6
 
 // notFollowed is a step that only a pin can judge.
 func notFollowed(st *step.Step, why string) Expect {

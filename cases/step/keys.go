@@ -156,6 +156,7 @@ const (
 	KeyWay      // a RunWay
 	KeyFileCaps // the capabilities of the program's file
 	KeyNoNewPrivs
+	KeySecurebits
 
 	// Arguments that a case file cannot have: the broker or a benchmark adds them.
 	KeyPID    // the process of KeyFrom

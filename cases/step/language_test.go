@@ -120,7 +120,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"file", "worker nothing caps : HANDLE DO"},
 		{"proc_fdinfo", "both masks caps : HANDLE from=!"},
 		{"raw", "worker nothing makes caps : cmd=! u32@ u64@ fd@ ptr@ size= uid= compat="},
-		{"run", "both nothing caps : code= out= fd= way= file_caps= no_new_privs= uid= PROGRAM"},
+		{"run", "both nothing caps : code= out= fd= way= file_caps= no_new_privs= securebits= uid= PROGRAM"},
 		{"kernel_btf", "worker object makes caps :"},
 		{"freeze", "worker nothing caps : HANDLE"},
 		{"mmap", "worker object : HANDLE write="},

@@ -885,6 +885,9 @@ var operations = [Ops]Operation{
 					"exec: what execve(2) makes of them, for uid 0 all, for others those of the file"},
 			{Key: KeyFileCaps, Name: "file_caps", Kind: KindCaps, Doc: "the capabilities of the program's file"},
 			{Key: KeyNoNewPrivs, Name: "no_new_privs", Kind: KindNum, Doc: "1: after PR_SET_NO_NEW_PRIVS"},
+			{Key: KeySecurebits, Name: "securebits", Kind: KindNum,
+				Doc: "after PR_SET_SECUREBITS: SECBIT_NOROOT 1, SECBIT_NO_SETUID_FIXUP 4, SECBIT_KEEP_CAPS 16, " +
+					"SECBIT_NO_CAP_AMBIENT_RAISE 64"},
 			paramAs,
 			{Key: KeyCommand, Name: "program", Kind: KindText, Use: Positional, Rest: true,
 				Doc: `the program, as a shell finds it on this host, and its arguments; \040 is a space in one`},

@@ -31,6 +31,7 @@ type runSpec struct {
 	Caps       uint64
 	Ambient    bool
 	NoNewPrivs bool
+	Securebits uint64
 }
 
 // runEnd is how it ended.
@@ -143,6 +144,7 @@ func (a *actor) runs(s *step.Step) (*runEnd, error) {
 	who := a.identityOf(s)
 	spec := runSpec{File: step.RunPlace(words[0]), Args: words, UID: who.uid, Caps: uint64(who.caps),
 		Ambient: step.RunWay(way) != step.WayExec, NoNewPrivs: has(s, step.KeyNoNewPrivs)}
+	spec.Securebits, _ = s.Num(step.KeySecurebits)
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], `\040`, " ")
 	}
@@ -209,7 +211,10 @@ func runProgram(args []string) error {
 
 // run starts the program from this thread, which has become what the program is to be.
 func (r *runSpec) run() (*runEnd, error) {
-	if err := r.become(); err != nil {
+	switch err := r.become(); {
+	case errors.Is(err, errNotRaised):
+		return &runEnd{Errno: errnoOf(err)}, nil
+	case err != nil:
 		return nil, err
 	}
 	read, write, err := os.Pipe()
@@ -253,12 +258,18 @@ func (r *runSpec) run() (*runEnd, error) {
 
 const secbitNoRoot = 1 << 0 // SECBIT_NOROOT
 
+var errNotRaised = errors.New("raise the ambient capability")
+
 // become gives the thread the program's uid and, unless execve(2) is to decide, exactly its
 // capabilities, which then survive execve(2) as ambient ones.
 func (r *runSpec) become() error {
+	bits := uintptr(r.Securebits)
 	if r.Ambient {
-		if err := unix.Prctl(unix.PR_SET_SECUREBITS, secbitNoRoot, 0, 0, 0); err != nil {
-			return fmt.Errorf("set SECBIT_NOROOT: %w", err)
+		bits |= secbitNoRoot
+	}
+	if bits != 0 {
+		if err := unix.Prctl(unix.PR_SET_SECUREBITS, bits, 0, 0, 0); err != nil {
+			return fmt.Errorf("set the securebits %#x: %w", bits, err)
 		}
 	}
 	if err := become(r.UID, uapi.CapSet(r.Caps)); err != nil {
@@ -278,7 +289,7 @@ func (r *runSpec) become() error {
 				continue
 			}
 			if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
-				return fmt.Errorf("raise the ambient capability %d: %w", c, err)
+				return fmt.Errorf("%w %d: %w", errNotRaised, c, err)
 			}
 		}
 	}
