@@ -391,8 +391,8 @@ func (d *drawer) fieldMap() {
 	f := step.Field(1 + d.IntN(len(step.Fields)-1))
 	b := d.made("f", "%s btf_load field=%s token=%s", who, step.Fields[f], t)
 	kind := pick(d, "hash", "hash", "array", "array", "lru_hash", "percpu_hash", "task_storage", "sk_storage")
-	m := d.made("k", "%s map_create type=%s btf=%s btf_key=1 btf_value=3 value=%d token=%s%s", who, kind, b, f.Sizes()[2], t,
-		d.withCaps())
+	m := d.made("k", "%s map_create type=%s btf=%s btf_key=1 btf_value=3 value=%d token=%s%s", who, kind, b,
+		f.Sizes()[2], t, d.withCaps())
 	for range d.IntN(3) {
 		d.step("%s prog_load type=%s map=%s token=%s", who, pick(d, "socket_filter", "xdp", "kprobe", "perf_event"), m, t)
 	}

@@ -35,6 +35,8 @@ func calls(f func(r *Call)) {
 				}
 			}
 		}
+		f(&Call{Cmd: cmd, FromKernel: true})
+		f(&Call{Cmd: cmd, FromKernel: true, Common: true})
 		for _, fault := range []Fault{{TooLong: true}, {Unreadable: true}} {
 			f(&Call{Cmd: cmd, Fault: fault, Common: true})
 		}
@@ -47,11 +49,18 @@ func calls(f func(r *Call)) {
 	}
 }
 
+// refProgram are the commands that bpf_sys_bpf makes, of those without an operation of their own.
+var refProgram = map[uint32]bool{2: true, 3: true, 14: true, 17: true, 22: true, 28: true}
+
 // call decides by SEMANTICS.md, bpf_btf_get_fd_by_id and Other commands, and
 // uses none of the oracle's tables.
 func (r *reference) call(q *Call) uapi.Errno {
 	cmd, newer := uint32(q.Cmd), r.w.Kernel == k73
 	switch {
+	case q.FromKernel && (q.Common || !refProgram[cmd]):
+		return 22
+	case q.FromKernel && (cmd == 2 || cmd == 3):
+		return 14
 	case q.TooLong:
 		return 7
 	case q.Unreadable:

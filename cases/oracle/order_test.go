@@ -38,13 +38,14 @@ const (
 		"inner-type no-struct-ops alloc-late long-key bad-name btf-closed btf-none btf-kernel btf-sizes btf-no-key " +
 		"special-fields " +
 		"special-access special-type btf-none-taken btf-key-kind "
-	mapFew = "no-struct-ops offload-not-supported inner-none inner-exclusive inner-type long-key btf-no-key " +
+	mapFew = "extra-too-big no-struct-ops offload-not-supported inner-none inner-exclusive inner-type long-key " +
+		"btf-no-key " +
 		"special-type " +
 		"btf-none-taken btf-key-kind"
 	progTokenIDs = "token-bad-fd token-not-a-token token-not-covering-cmd token-not-covering-type " +
 		"token-not-covering-attach "
 	progRestIDs = "insns-unreadable offload-type offload-flags offload offload-not-supported bad-type bad-name "
-	targetIDs   = "subprog kfunc map-bad-fd map-no-map map-sleepable arena arena-address back-edge " +
+	targetIDs   = "subprog kfunc map-bad-fd map-no-map map-root map-lock map-sleepable arena arena-address back-edge " +
 		"only-sleepable not-sleepable no-struct-ops no-attach-id " +
 		"target-no-btf no-function ext-functions no-target-type hook-target-type target-not-sleepable helper-type " +
 		"helper-absent "
@@ -60,7 +61,8 @@ const (
 	// boundIDs are rules about fd_array and a signature, which cases show one by one.
 	boundIDs = "bind-bad-fd bind-none bind-exclusive signed-btf signature-key signed-type signed-thawed signed-shared " +
 		"signature signature-no-key signature-other "
-	progFew = targetIDs + boundIDs + "map-exclusive " + codeIDs + mapIDs + "helper-socket helper-sys-bpf helper-trace " +
+	progFew = targetIDs + boundIDs + "map-exclusive map-timer " + codeIDs + mapIDs +
+		"helper-socket helper-sys-bpf helper-trace " +
 		"skb-tstamp " +
 		"attach-fd attach-btf attach-id-too-big attach-btf-id attach-program offload " +
 		"offload-not-supported " +
@@ -106,8 +108,9 @@ var orders = []order{
 	},
 	{
 		cmd: "map_create", kernel: k73, never: mapNever, few: mapFew,
-		rules: strings.Fields(strings.Replace(mapNew, "inner-none", "inner-none inner-exclusive", 1)),
-		each:  eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
+		rules: strings.Fields(strings.NewReplacer("inner-none", "inner-none inner-exclusive",
+			"zero-seed", "zero-seed extra-too-big").Replace(mapNew)),
+		each: eachWorld([]*Kernel{k73}, []int{0, 2}, places[:2], mapCreates, mapAttrs),
 	},
 	{
 		cmd: "prog_load", kernel: k73,
@@ -125,7 +128,8 @@ var orders = []order{
 	{
 		cmd: "prog_load", kernel: k612,
 		rules: strings.Fields(faulty + " flags " + progTokenIDs + progIDs +
-			"attach-program bad-attach-type " + progRestIDs + "log-late " + targetIDs +
+			"attach-program bad-attach-type " + progRestIDs + "log-late " +
+			strings.Replace(targetIDs, "map-lock", "map-lock map-timer", 1) +
 			"helper-bpf helper-perfmon helper-socket helper-sys-bpf helper-trace helper-sys-admin-initial " +
 			stackIDs +
 			strings.NewReplacer("helper-sleeps ", "", "kfunc-perfmon ", "").Replace(codeIDs) + mapIDs +

@@ -218,6 +218,7 @@ var mapChanges = []func(r *MapCreate){
 
 // moreMapChanges are mistakes that few types meet; they are passed alone.
 var moreMapChanges = []func(r *MapCreate){
+	func(r *MapCreate) { r.Attr.Extra = maxHint + 1 },
 	func(r *MapCreate) { r.Attr.Vmlinux, r.Attr.NoStruct = 1, true },
 	func(r *MapCreate) { r.Attr.Ifindex = loopback },
 	func(r *MapCreate) { r.Attr.Inner = &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH_OF_MAPS} },
@@ -301,6 +302,9 @@ var progChanges = []func(r *ProgLoad){
 
 // moreProgChanges are mistakes that few types meet; they are passed alone.
 var moreProgChanges = []func(r *ProgLoad){
+	func(r *ProgLoad) { r.Attr.Uses = specialHash(0) },
+	func(r *ProgLoad) { r.Attr.Uses = specialHash(Root) },
+	func(r *ProgLoad) { r.Attr.Uses = specialHash(Timer) },
 	func(r *ProgLoad) { r.Attr.Binds = &FD{} },
 	func(r *ProgLoad) { r.Attr.Binds = &FD{Kind: Object} },
 	func(r *ProgLoad) { r.Attr.Binds, r.Attr.Signed = &FD{Kind: Object, BTF: true}, true },
@@ -432,6 +436,10 @@ func progAttrs(f func(r *ProgLoad)) {
 			}
 		}
 	}
+}
+
+func specialHash(f Field) *FD {
+	return &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Special: true, Field: f}}
 }
 
 func boundMap(c Content) *FD { return &FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_ARRAY, Content: &c} }

@@ -61,8 +61,8 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
 		{"sysrq", "broker nothing : KEY"},
-		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= kernel= uid= " +
-			"compat= selinux="},
+		{"call", "worker object makes timed caps : cmd=! token= token_at= flag_at= attr= on= prog= id= common= kernel= " +
+			"uid= compat= selinux="},
 		{"fsopen", "worker nothing makes caps :"},
 		{"fsconfig", "worker nothing caps : CONTEXT flag= as= source= cmds= maps= progs= attachs= uid= gid= mode= unknown="},
 		{"fscreate", "worker nothing caps : CONTEXT excl="},

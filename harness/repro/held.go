@@ -42,6 +42,17 @@ func (w *writer) freeze() error {
 	return nil
 }
 
+// mmap writes mmap(2) of a map.
+func (w *writer) mmap() error {
+	prot := "PROT_READ"
+	if _, write := w.st.Num(step.KeyWrite); write {
+		prot += " | PROT_WRITE"
+	}
+	w.use("map_memory")
+	w.step(nil, nil, "map_memory("+w.fd(step.KeyHandle)+", "+prot+")")
+	return nil
+}
+
 // element writes what the guest does about the element under key 0: it puts one there first.
 func (w *writer) element() error {
 	if uapi.MapType(w.typeOf(w.handle())) == uapi.BPF_MAP_TYPE_PROG_ARRAY {

@@ -239,6 +239,14 @@ static void store(int map)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 `},
+	{name: "map_memory", text: `/* Map the first page of a map. */
+static int map_memory(int map, int prot)
+{
+	void *at = mmap(NULL, getpagesize(), prot, MAP_SHARED, map, 0);
+
+	return at == MAP_FAILED ? -1 : 0;
+}
+`},
 	{name: "run_prog", uses: []string{"bpf"},
 		text: `/* Run a program once, on a packet of @size; a program without one answers. */
 static int run_prog(int prog, unsigned int size)

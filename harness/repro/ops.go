@@ -25,6 +25,7 @@ var writers = [step.Ops]func(*writer) error{
 	step.OpPin:         (*writer).pin,
 	step.OpReopen:      (*writer).reopen,
 	step.OpFreeze:      (*writer).freeze,
+	step.OpMmap:        (*writer).mmap,
 	step.OpElement:     (*writer).element,
 	step.OpBatch:       (*writer).batchOf,
 	step.OpRunProg:     (*writer).runProg,
