@@ -25,12 +25,13 @@ const Release = "6.12.1-fake"
 // source tree of an image. The image cache keeps those of all tests apart by digest.
 func Tree(dir string) error {
 	for name, text := range map[string]string{
-		"bzImage":             string(Kernel(Release)),
-		"go.mod":              "module tokentest\n",
-		"go.sum":              "",
-		"images/init/main.go": "package main\n\nfunc main() {}\n",
-		"images/bare/main.go": "package main\n\nfunc main() {}\n",
-		"images/sh/main.go":   "package main\n\nfunc main() {}\n",
+		"bzImage":               string(Kernel(Release)),
+		"go.mod":                "module tokentest\n",
+		"go.sum":                "",
+		"images/init/main.go":   "package main\n\nfunc main() {}\n",
+		"images/bare/main.go":   "package main\n\nfunc main() {}\n",
+		"images/sh/main.go":     "package main\n\nfunc main() {}\n",
+		"images/init32/main.go": "package main\n\nfunc main() {}\n",
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
