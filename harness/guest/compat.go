@@ -69,7 +69,7 @@ func start32(program []byte) string {
 	if _, err := unix.Write(fd, program); err != nil {
 		return errnoName(err)
 	}
-	pid, err := syscall.ForkExec(fmt.Sprintf("/proc/self/fd/%d", fd), []string{"exits32"}, nil)
+	pid, err := syscall.ForkExec("/proc/self/fd/0", []string{"exits32"}, &syscall.ProcAttr{Files: []uintptr{uintptr(fd)}})
 	if err != nil {
 		return errnoName(err)
 	}
