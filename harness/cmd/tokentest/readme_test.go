@@ -165,6 +165,7 @@ var endsWith = map[string]int{
 	"tokentest rules results/runs/RUN":             1, // a few cases notice a few rules
 	"tokentest cover":                              3, // the fake kernels have no code
 	"tokentest mutate":                             3, // neither
+	"tokentest run --random 500 --guided":          3,
 	"tokentest run -k deb:6.12 --snapshot --until": 1,
 }
 
