@@ -72,7 +72,7 @@ for setting in net.core.bpf_jit_harden=2 kernel.kptr_restrict=1 kernel.yama.ptra
 done
 tried=$((tried + 1))
 if "$bin" run --quiet --format pretty --out "$out/rules" -k "$kernel" -k deb:7.3 -k deb:6.1 -k deb:5.10 >"$out/rules.txt" 2>&1 &&
-	"$bin" run --quiet --format pretty --out "$out/more" -k "$kernel" parity_kallsyms known_emfile known_enfile limits limits_lsm parity_unpriv >>"$out/rules.txt" 2>&1 &&
+	"$bin" run --quiet --format pretty --out "$out/more" -k "$kernel" parity_kallsyms known_emfile known_enfile limits limits_lsm parity_unpriv sys_bpf >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/hard" -k "$kernel" "${hard[@]}" jit_settings lockdown ptrace_scope speculation run_prog prog_info_addresses >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/nojit" -k "$kernel" --append sysctl.net.core.bpf_jit_enable=0 jit_settings >>"$out/rules.txt" 2>&1 &&
 	"$bin" run --quiet --format pretty --out "$out/unguarded" -k "$kernel" --append mitigations=off verifier_types >>"$out/rules.txt" 2>&1 &&
