@@ -172,7 +172,15 @@ func (q *Queue) get(ctx context.Context, digest, path string) error {
 		return err
 	}
 	defer f.Close()
-	r, err := q.blobs.Get(sliding{ctx}, digest)
+	// The library asks what the blob is, without a deadline of its own: a server that is killed with the question never
+	// answers it.
+	read, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	late := time.AfterFunc(callTimeout, func() { giveUp(context.DeadlineExceeded) })
+	r, err := q.blobs.Get(sliding{read}, digest)
+	if late.Stop(); err != nil && read.Err() != nil {
+		err = context.Cause(read)
+	}
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return &DamagedError{digest, err}
 	}

@@ -328,6 +328,40 @@ func TestBlobWhileServerIsKilled(t *testing.T) {
 	}
 }
 
+// A server that is killed with the question what a blob is never answers it. The client gets an error before long, and
+// the blob from the next server.
+func TestFetchWhileServerIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	c, u := serve(t, "127.0.0.1:0", dir)
+	q := open(t, u)
+	text := []byte(strings.Repeat("0123456789abcdef", 1<<16))
+	digest, err := q.PutBytes(t.Context(), text, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Process.Signal(syscall.SIGSTOP)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := q.GetBytes(t.Context(), digest)
+		ended <- err
+	}()
+	time.Sleep(time.Second) // the question has arrived
+	kill(c)
+	serve(t, u.Hosts[0], dir)
+	select {
+	case err := <-ended:
+		var damaged *farm.DamagedError
+		if errors.As(err, &damaged) {
+			t.Fatalf("a server that is gone makes the blob damaged: %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("nothing came of the blob in a minute")
+	}
+	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(text) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
 // Parts that are queued and canceled leave the queue, and no worker does them.
 func TestCancel(t *testing.T) {
 	q, url := begin(t)
