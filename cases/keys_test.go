@@ -240,6 +240,7 @@ var unnoticed = map[string]string{
 	"call/kernel-command":          ofPrograms,
 	"map_update_elem/kernel-key":   ofPrograms,
 	"map_delete_elem/kernel-key":   ofPrograms,
+	"prog_load/limit-used-up":      "only 6.12 before 6.12.48 and 6.16 before 6.16.8 have the check",
 	"prog_load/map-root":           "the next rule refuses the same: such a value has a lock",
 	"element/no-map":               held,
 	"element/array-delete":         held,

@@ -23,3 +23,20 @@ func TestFix(t *testing.T) {
 		}
 	}
 }
+
+// A program that could not be compiled was refused between two fixes.
+func TestNoFallback(t *testing.T) {
+	for _, tt := range []struct {
+		major, minor, patch int
+		refused             bool
+	}{
+		{6, 12, 43, true}, {6, 12, 48, false}, {6, 12, 118, false}, {6, 16, 3, true}, {6, 16, 8, false}, {6, 17, 0, false},
+		{7, 3, 4, false}, {6, 11, 0, false},
+	} {
+		k := KernelAt(uapi.Release{Major: tt.major, Minor: tt.minor})
+		k.Patch = tt.patch
+		if got := noFallbackFix.in(k) && !fallbackFix.in(k); got != tt.refused {
+			t.Errorf("%d.%d.%d: refused %v, want %v", tt.major, tt.minor, tt.patch, got, tt.refused)
+		}
+	}
+}

@@ -367,11 +367,26 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "limit-not-modelled", blind: true, when: func(s *Settings) bool { return s.JITFull },
 		text:  "the oracle does not cover programs that must be compiled where net.core.bpf_jit_limit is used up",
 		holds: func(c *progCall) bool { return c.req.mustCompile() && !c.Kernel.Compiles(c.Caller) }},
+	{id: "limit-used-up", fn: "bpf_prog_select_runtime", errno: eNOTSUPP, fix: &noFallbackFix, until: fallbackFix.since,
+		when: func(s *Settings) bool { return s.JITFull && !s.NoJIT },
+		text: "the program is not compiled, as net.core.bpf_jit_limit is used up for a loader without CAP_BPF " +
+			initialNS,
+		holds: func(c *progCall) bool { return !fallbackFix.in(c.Kernel) && !c.Kernel.Compiles(c.Caller) }},
 	selinuxObject("selinux_bpf_prog", func(c *progCall) *FD { return &FD{Loaded: &Program{}, Label: c.Domain} }),
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),
 	noFD[*ProgLoad]("bpf_prog_new_fd"),
 })
+
+// noFallbackFix is "bpf: Avoid __bpf_prog_ret0_warn when jit fails": a program that was to be compiled and was not is
+// refused. fallbackFix is "bpf: Allow fall back to interpreter for programs with stack size <= 512" (df0cb5cb50bd),
+// which takes that back. Seen: refused on 6.12.43 and 6.16.3; interpreted on 6.12.57, 6.16.12 and 6.17.8. The
+// announcements of stable kernels list the second for 6.12.48 and 6.16.8. The first may be in releases before 6.12.43,
+// of which none was seen.
+var (
+	noFallbackFix = fix{since: linux(6, 16), stable: map[uapi.Release]int{linux(6, 12): 43}}
+	fallbackFix   = fix{since: linux(6, 17), stable: map[uapi.Release]int{linux(6, 12): 48, linux(6, 16): 8}}
+)
 
 // specialMap makes a rule of a check of the special field of the map that the program uses.
 func specialMap(f func(c *progCall, field Field) bool) func(c *progCall) bool {

@@ -19,6 +19,7 @@ var Hidden = map[string]string{
 	"fscreate/userns-mount":              "Debian's kernels before tokens do not show their patch level",
 	"fscreate/excl":                      "every kernel with tokens has the command",
 	"mount_attr/idmap-no-userns":         "the next rules refuse the same",
+	"prog_load/limit-used-up":            "only 6.12 before 6.12.48 and 6.16 before 6.16.8 have the check",
 	"prog_load/map-root":                 "the next rule refuses the same: such a value has a lock",
 	"prog_load/helper-trace":             "Debian's kernels have no CONFIG_BPF_LIRC_MODE2",
 	"write_sysctl/always-compiled":       "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
