@@ -129,7 +129,7 @@ var mapCreateRules = []rule[*MapCreate]{
 		holds: innerMap(func(fd *FD) bool { return fd.notOpen() })},
 	{id: "inner-none", fn: "bpf_map_meta_alloc", errno: eINVAL, text: "inner_map_fd is not a map, or a map of maps",
 		holds: innerMap(func(fd *FD) bool { return fd.Map == uapi.BPF_MAP_TYPE_UNSPEC || isMap(fd.Map, isOfMaps) })},
-	{id: "inner-exclusive", fn: "bpf_map_meta_alloc", errno: eNOTSUPP, since: linux(7, 1),
+	{id: "inner-exclusive", fn: "bpf_map_meta_alloc", errno: eNOTSUPP, fix: &innerExclusiveFix,
 		text:  "a map for one program alone cannot be inside of another",
 		holds: innerMap(func(fd *FD) bool { return fd.exclusive() })},
 	{id: "inner-type", fn: "bpf_map_meta_alloc", errno: eNOTSUPP, text: "a map of this type cannot be inside of another",
@@ -451,6 +451,10 @@ func badBTFKey(c *mapCall, a *MapAttr) bool {
 	}
 	return false
 }
+
+// innerExclusiveFix made bpf_map_meta_alloc refuse a map for one program alone. Seen: absent from 7.0.13 and 7.1.3;
+// present in 7.1.7, 7.2.6 and 7.3.4.
+var innerExclusiveFix = fix{since: linux(7, 2), stable: map[uapi.Release]int{linux(7, 1): 7}}
 
 func (r *MapCreate) decide(w *World, trace *[]Line) Verdict {
 	if v, ok := beforeTokens(w, "map_create"); !ok {

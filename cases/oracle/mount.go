@@ -310,11 +310,11 @@ var (
 )
 
 // pseudoFix is the check of DCACHE_NORCU in __do_loopback: before it, open_tree(2) made a mount of a token's
-// file. Seen: absent from 6.12.111, 6.16.12, 6.18.15, 6.19.14 and 7.0.13; present in 6.12.113, 6.12.118, 7.2.13 and
-// 7.3.4.
+// file. Seen: absent from 6.12.111, 6.16.12, 6.18.15, 6.19.14, 7.0.13 and 7.2.9; present in 6.12.113, 6.12.118, 7.2.11
+// and 7.3.4.
 var pseudoFix = fix{
-	since:  linux(7, 2),
-	stable: map[uapi.Release]int{linux(6, 12): 113},
+	since:  linux(7, 3),
+	stable: map[uapi.Release]int{linux(6, 12): 113, linux(7, 2): 11},
 }
 
 // MountAttr is mount_setattr(2) of a descriptor's mount.

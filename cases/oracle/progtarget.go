@@ -104,6 +104,10 @@ var (
 	noHook    = []uapi.AttachType{uapi.BPF_TRACE_RAW_TP, uapi.BPF_TRACE_ITER, uapi.BPF_MODIFY_RETURN}
 )
 
+// sleepingTracepoint is when can_be_sleepable took programs for tracepoints. Seen: refused by 7.0.13 and 7.1.3; taken
+// by 7.1.7, 7.2.6 and 7.3.4.
+var sleepingTracepoint = fix{since: linux(7, 2), stable: map[uapi.Release]int{linux(7, 1): 7}}
+
 // canSleep mirrors can_be_sleepable.
 func (r *ProgLoad) canSleep(k *Kernel) bool {
 	switch r.Type {
@@ -111,8 +115,8 @@ func (r *ProgLoad) canSleep(k *Kernel) bool {
 		return slices.Contains(sleepers, r.Attach)
 	case uapi.BPF_PROG_TYPE_LSM:
 		return r.Attach != uapi.BPF_LSM_CGROUP
-	case uapi.BPF_PROG_TYPE_TRACEPOINT, uapi.BPF_PROG_TYPE_RAW_TRACEPOINT: // seen: 7.0 refuses them, 7.1 does not
-		return k.has(linux(7, 1))
+	case uapi.BPF_PROG_TYPE_TRACEPOINT, uapi.BPF_PROG_TYPE_RAW_TRACEPOINT:
+		return sleepingTracepoint.in(k)
 	case uapi.BPF_PROG_TYPE_KPROBE, uapi.BPF_PROG_TYPE_STRUCT_OPS, uapi.BPF_PROG_TYPE_SYSCALL:
 		return true
 	}
