@@ -224,7 +224,7 @@ func (f *Farm) do(ctx context.Context, parts []*farm.Part, each func(i int, a *f
 	return nil
 }
 
-// finalError is an error that asking again does not mend.
+// finalError is an error that stays if the farm is asked again.
 type finalError struct{ error }
 
 // answers takes the answers to the parts that have none yet.
@@ -264,28 +264,10 @@ func (f *Farm) answers(ctx context.Context, of map[int]int, each func(i int, a *
 
 // offer offers the parts that are neither queued nor answered.
 func (f *Farm) offer(ctx context.Context, parts []*farm.Part, of map[int]int) error {
-	queued, err := f.queue.Queued(ctx, f.job.ID)
-	if err != nil {
-		return err
-	}
-	answered, err := f.queue.Answered(ctx, f.job.ID)
-	if err != nil {
-		return err
-	}
-	var lost []*farm.Part
-	for _, p := range parts {
-		if _, open := of[p.N]; open && !queued[p.N] && !answered[p.N] {
-			lost = append(lost, p)
-		}
-	}
-	if len(lost) == 0 {
-		return nil
-	}
-	err = f.queue.Offer(ctx, lost)
-	for _, p := range lost {
-		p.Attempt++ // of the next time
-	}
-	return err
+	return offerLost(ctx, f.queue, f.job.ID, parts, func(p *farm.Part) bool {
+		_, open := of[p.N]
+		return open
+	})
 }
 
 // repair stores the blobs again that workers found damaged, and says which hosts failed.

@@ -38,7 +38,8 @@ func startLocal(dir string, workers int, cacheDir, qemu string, builds bool) (*l
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find this program: %w", err), f.stop())
 	}
-	args := []string{"worker", "--jobs", "1", "--can", "kvm,tcg"} // what a run asks for in vain, it is told
+	// A worker without KVM takes the parts that need it, too: they fail with a reason, and do not wait for ever.
+	args := []string{"worker", "--jobs", "1", "--can", "kvm,tcg"}
 	if builds {
 		args[len(args)-1] += ",build"
 	}

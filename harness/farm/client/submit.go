@@ -135,27 +135,36 @@ func settingsOf(l *lab.Lab, p *plan.Plan, texts map[string]string) *farm.Setting
 		Isolate: string(l.Isolate), Allow: l.Allow, Lists: l.Lists, AllowEmpty: l.AllowEmpty, Flags: l.Flags, Files: texts}
 }
 
-// offerMissing offers the parts that are neither in the queue nor answered: a queue that lost one costs time, and never
-// a result. It asks for the queue first: a part that is answered in between is then in one of both.
+// offerMissing offers the parts without an answer that the queue has lost.
 func (r *run) offerMissing(ctx context.Context) error {
-	queued, err := r.queue.Queued(ctx, r.state.Job)
+	return offerLost(ctx, r.queue, r.state.Job, r.state.Parts, func(p *farm.Part) bool {
+		return r.have[p.N] == nil && r.givenUp[p.N] == nil
+	})
+}
+
+// offerLost offers the open parts of a job that are neither in the queue nor answered: a queue that lost one costs
+// time, and never a result. It asks for the queue first: a part that is answered in between is then in one of both.
+func offerLost(
+	ctx context.Context, q *farm.Queue, job string, parts []*farm.Part, open func(p *farm.Part) bool,
+) error {
+	queued, err := q.Queued(ctx, job)
 	if err != nil {
 		return err
 	}
-	answered, err := r.queue.Answered(ctx, r.state.Job)
+	answered, err := q.Answered(ctx, job)
 	if err != nil {
 		return err
 	}
 	var lost []*farm.Part
-	for _, p := range r.state.Parts {
-		if !queued[p.N] && !answered[p.N] && r.have[p.N] == nil && r.givenUp[p.N] == nil {
+	for _, p := range parts {
+		if !queued[p.N] && !answered[p.N] && open(p) {
 			lost = append(lost, p)
 		}
 	}
 	if len(lost) == 0 {
 		return nil
 	}
-	err = r.queue.Offer(ctx, lost)
+	err = q.Offer(ctx, lost)
 	for _, p := range lost {
 		p.Attempt++ // of the next time
 	}

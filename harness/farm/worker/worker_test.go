@@ -298,32 +298,40 @@ func TestServerIsKilled(t *testing.T) {
 	}
 }
 
-// A blob is stored although the server ends before it answers: the question is asked again.
-func TestBlobWhileServerIsKilled(t *testing.T) {
-	dir := t.TempDir()
-	c, u := serve(t, "127.0.0.1:0", dir)
-	q := open(t, u)
+// askKilled has a function ask the server of a queue, kills the server before it answers, starts another, and returns
+// the function's error.
+func askKilled(t *testing.T, c *exec.Cmd, u *farm.URL, dir string, ask func() error) error {
+	t.Helper()
 	c.Process.Signal(syscall.SIGSTOP)
-	text := []byte(strings.Repeat("0123456789abcdef", 1<<16))
 	ended := make(chan error, 1)
-	var digest string
-	go func() {
-		var err error
-		digest, err = q.PutBytes(t.Context(), text, false)
-		ended <- err
-	}()
+	go func() { ended <- ask() }()
 	time.Sleep(time.Second) // the question has arrived
 	kill(c)
 	serve(t, u.Hosts[0], dir)
 	select {
 	case err := <-ended:
-		if err != nil {
-			t.Fatal(err)
-		}
+		return err
 	case <-time.After(time.Minute):
-		t.Fatal("the blob is not stored after a minute")
+		t.Fatal("no answer, and no error, after a minute")
+		return nil
 	}
-	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(text) {
+}
+
+var blob = []byte(strings.Repeat("0123456789abcdef", 1<<16))
+
+// A blob is stored although the server ends before it answers: the question is asked again.
+func TestBlobWhileServerIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	c, u := serve(t, "127.0.0.1:0", dir)
+	q := open(t, u)
+	var digest string
+	if err := askKilled(t, c, u, dir, func() (err error) {
+		digest, err = q.PutBytes(t.Context(), blob, false)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(blob) {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
 }
@@ -334,30 +342,19 @@ func TestFetchWhileServerIsKilled(t *testing.T) {
 	dir := t.TempDir()
 	c, u := serve(t, "127.0.0.1:0", dir)
 	q := open(t, u)
-	text := []byte(strings.Repeat("0123456789abcdef", 1<<16))
-	digest, err := q.PutBytes(t.Context(), text, false)
+	digest, err := q.PutBytes(t.Context(), blob, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Process.Signal(syscall.SIGSTOP)
-	ended := make(chan error, 1)
-	go func() {
+	err = askKilled(t, c, u, dir, func() error {
 		_, err := q.GetBytes(t.Context(), digest)
-		ended <- err
-	}()
-	time.Sleep(time.Second) // the question has arrived
-	kill(c)
-	serve(t, u.Hosts[0], dir)
-	select {
-	case err := <-ended:
-		var damaged *farm.DamagedError
-		if errors.As(err, &damaged) {
-			t.Fatalf("a server that is gone makes the blob damaged: %v", err)
-		}
-	case <-time.After(time.Minute):
-		t.Fatal("nothing came of the blob in a minute")
+		return err
+	})
+	var damaged *farm.DamagedError
+	if errors.As(err, &damaged) {
+		t.Fatalf("a server that is gone makes the blob damaged: %v", err)
 	}
-	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(text) {
+	if got, err := q.GetBytes(t.Context(), digest); err != nil || string(got) != string(blob) {
 		t.Errorf("got %d bytes, %v", len(got), err)
 	}
 }
