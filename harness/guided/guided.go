@@ -1,7 +1,7 @@
 // Package guided searches for worlds that make a kernel execute what no other world did. It keeps those, varies them,
 // and drops the others.
 //
-// What is worth to be kept: an instruction of the kernel's code that no case executed before, or a rule of the oracle
+// A world is kept for an instruction of the kernel's code that no case executed before, or a rule of the oracle
 // that decides a step of a case which executes an instruction that no such case executed before. The oracle judges
 // each answer, so a search finds wrong decisions, and reports of the kernel, as a run does.
 //
@@ -298,11 +298,13 @@ func (s *search) unclean(
 			bad[group] = true
 		}
 	}
-	if err := s.reports(k, l.Dir); err != nil {
-		return err
-	}
+	before := s.report.Findings
+	s.reports(k, l.Dir)
 	n, err := shrink.Fold(ctx, run, shrink.Options{Lab: l, Cases: p.Cases, Drawn: texts, Say: s.Say, Log: s.Log}, s.found)
 	s.report.Findings += n
+	if s.report.Findings == before {
+		s.Log("%s: nothing new was found, but not every case is as expected: %s", k.Ref, l.Dir)
+	}
 	for _, w := range list {
 		switch {
 		case bad[w.name] || w.again:
@@ -315,7 +317,7 @@ func (s *search) unclean(
 }
 
 // reports names what the kernel reported, each kind once.
-func (s *search) reports(k *result.KernelRun, dir string) error {
+func (s *search) reports(k *result.KernelRun, dir string) {
 	for i := range k.Boots {
 		b := &k.Boots[i]
 		for _, f := range b.Findings {
@@ -326,7 +328,6 @@ func (s *search) reports(k *result.KernelRun, dir string) error {
 			}
 		}
 	}
-	return nil
 }
 
 // shown is what one world showed.

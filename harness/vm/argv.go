@@ -59,10 +59,10 @@ func board(m Machine) feature {
 // quick leaves out what costs a boot the most and decides nothing. The crypto
 // self-tests are a fifth of a boot under TCG.
 //
-// Three initcalls cost a quarter of a boot under TCG, and no case sees what they do: the jitter entropy generator
-// measures the time of its own loops (jent_mod_init of crypto/jitterentropy-kcapi.c), trace_eval_init (since 5.11)
-// replaces names of constants in the texts of the trace events' formats, and ftrace_check_for_weak_functions (since
-// 5.19) asks for the symbol of each function that can be traced.
+// No case sees what three initcalls do: the jitter entropy generator measures the time of its own loops (jent_mod_init
+// of crypto/jitterentropy-kcapi.c), trace_eval_init replaces names of constants in the texts of the trace events'
+// formats, and ftrace_check_for_weak_functions asks for the symbol of each function that can be traced. The last two
+// are each a tenth of the instructions of a boot of 6.12.
 //
 // An attachment, a detachment and the end of a mount wait for a grace period of RCU, which lasts several ticks on an
 // idle processor; an expedited one (synchronize_rcu of kernel/rcu/tree.c) asks for it at once. A debug kernel keeps
