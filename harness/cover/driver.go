@@ -107,6 +107,20 @@ func Trace(ctx context.Context, o Options) (*Code, Executed, *result.Run, error)
 	return code, x, run, err
 }
 
+// TraceProgram runs a program in a machine and adds what it executed of the code, with what the agent did for it.
+func (c *Code) TraceProgram(ctx context.Context, l lab.Lab, ref string, p *lab.Program) (Executed, *lab.Ended, error) {
+	l.Trace = c.Ranges()
+	ended, err := l.Exec(ctx, ref, p)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	x := Executed{}
+	if err == nil {
+		err = x.boots(l.Dir, ended.Kernel)
+	}
+	return x, ended, err
+}
+
 // boots reads what the machines of a run logged, and removes it.
 func (x Executed) boots(dir string, k *result.KernelRun) error {
 	for _, b := range k.Boots {

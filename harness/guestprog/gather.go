@@ -39,6 +39,16 @@ type Options struct {
 	NoTestdata bool
 }
 
+// For returns the options for a program that is run as from here.
+func (o Options) For(args []string) (Options, error) {
+	var err error
+	o.Args, o.Env = args, os.Environ()
+	if o.Here, err = os.Getwd(); err != nil {
+		err = fmt.Errorf("find the working directory: %w", err)
+	}
+	return o, err
+}
+
 // ProgramError is a program that is not there or cannot be run.
 type ProgramError struct {
 	Err  error

@@ -50,7 +50,24 @@ func (l *Lab) Exec(ctx context.Context, ref string, p *Program) (*Ended, error) 
 
 func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, error) {
 	out := &Ended{Kernel: &result.KernelRun{Ref: ref}}
-	t, err := r.prepare(ctx, ref, out.Kernel, &result.Run{})
+	t, err := r.forProgram(ctx, p, out.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		exit, err := t.exec(ctx, p, out)
+		if err != nil {
+			return nil, err
+		}
+		if !t.enterPacked(ctx, exit) {
+			return out, nil
+		}
+	}
+}
+
+// forProgram prepares machines for a program.
+func (r *runner) forProgram(ctx context.Context, p *Program, out *result.KernelRun) (*trial, error) {
+	t, err := r.prepare(ctx, out.Ref, out, &result.Run{})
 	if err != nil {
 		return nil, err
 	}
@@ -66,15 +83,16 @@ func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, erro
 		}
 	}
 	t.memMiB, t.cpus, t.arguments = t.memory(p.MemMiB, memoryFor(p.Files)), p.CPUs, p.Append
-	for {
-		exit, err := t.exec(ctx, p, out)
-		if err != nil {
-			return nil, err
-		}
-		if !t.enterPacked(ctx, exit) {
-			return out, nil
-		}
+	return t, nil
+}
+
+// SavedFor is Saved for machines that run a program.
+func (l *Lab) SavedFor(ctx context.Context, ref string, p *Program) (*vm.Snapshot, error) {
+	t, err := l.runner().forProgram(ctx, p, &result.KernelRun{Ref: ref})
+	if err != nil {
+		return nil, err
 	}
+	return t.saved(ctx)
 }
 
 // exec starts one machine for the program, and records in out how both ended.

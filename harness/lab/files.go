@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"crypto/sha256"
 	"debug/elf"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +67,21 @@ func Size(files []File) int64 {
 		sum += files[i].size
 	}
 	return sum
+}
+
+// Digest names what a guest gets of the files.
+func Digest(files []File) (string, error) {
+	sum := sha256.New()
+	for i := range files {
+		err := files[i].send(func(k wire.Kind, payload []byte) error {
+			fmt.Fprintf(sum, "%d %d\n%s", k, len(payload), payload)
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("name the program's files by a digest: %w", err)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // send writes the file's records.

@@ -143,9 +143,16 @@ func (l *Lab) Saved(ctx context.Context, ref string) (*vm.Snapshot, error) {
 		return nil, err
 	}
 	t.dir = l.Dir
-	saved := t.machine(ctx, l.Dir).Restore
+	return t.saved(ctx)
+}
+
+// saved returns the snapshot from which the machines of a trial start, verified.
+func (t *trial) saved(ctx context.Context) (*vm.Snapshot, error) {
+	var err error
+	saved := t.machine(ctx, t.dir).Restore
 	if t.verifying != nil {
 		err = <-t.verifying
+		t.verifying = nil
 	}
 	if err == nil && saved == nil {
 		err = errors.New("no machine of this kernel could be saved")

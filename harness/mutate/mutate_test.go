@@ -67,7 +67,7 @@ func TestChanges(t *testing.T) {
 			if len(m.patch.New) != len(m.patch.Old) || !bytes.Equal(m.patch.Old, tt.text) || m.Line != 7 {
 				t.Errorf("%s: %+v", tt.name, m)
 			}
-			got = append(got, strings.Join([]string{m.ID, hex(m.patch.New), m.Change}, " "))
+			got = append(got, strings.Join([]string{m.ID, inHex(m.patch.New), m.Change}, " "))
 		}
 		if s := strings.Join(got, "; "); s != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, s, tt.want)
@@ -75,7 +75,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-func hex(b []byte) (s string) {
+func inHex(b []byte) (s string) {
 	for _, c := range b {
 		s += string("0123456789abcdef"[c>>4]) + string("0123456789abcdef"[c&15])
 	}

@@ -26,6 +26,8 @@ type Options struct {
 	Selection Selection
 	Jobs      int // machines at a time; 0 means one for each processor
 	Expect    []Expected
+	// Program, if it is not nil, runs instead of cases.
+	Program *Program
 	// ExpectFile and PatchFile are files that Run reads into Expect and Selection.Patch; "" is none.
 	ExpectFile, PatchFile string
 	Results               string // a file that gets each outcome, and of which finished ones are taken; "" is none
@@ -40,7 +42,7 @@ type Verdict string
 
 // The verdicts.
 const (
-	ByCase     Verdict = "case"    // a case failed
+	ByCase     Verdict = "case"    // a case failed, or a test of a program does not end as on the unchanged kernel
 	ByControl  Verdict = "control" // a control or a set-up failed
 	ByMachine  Verdict = "machine" // the kernel reported a fault, or did not answer any more
 	Survived   Verdict = "survived"
@@ -68,27 +70,28 @@ type Outcome struct {
 // errNoticed ends a run at the first case that is not as expected.
 var errNoticed = errors.New("the mutant was noticed")
 
-// Run makes the mutants and runs on each the cases that execute it. It returns the outcomes in the
+// Run makes the mutants and runs on each the cases that execute it, or the program. It returns the outcomes in the
 // order of the mutants; if ctx ends it returns those that it has, and the context's cause.
 func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	if err := o.read(); err != nil {
 		return nil, err
 	}
-	p, err := plan.Load(ctx, o.Cover.Request())
+	begin := o.withCases
+	if o.Program != nil {
+		begin = o.withProgram
+		switch {
+		case o.Cover.Full || len(o.Cover.Args) > 0:
+			return nil, usage.Errorf("a program runs instead of cases: name no case and no --full with it")
+		case len(o.Program.Args) == 0:
+			return nil, usage.Errorf("no program after --")
+		case o.Elsewhere != nil:
+			return nil, usage.Errorf("--on tries mutants with cases only: leave it out with a program")
+		}
+	}
+	j, code, err := begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	code, traces, err := cover.TraceCases(ctx, o.Cover)
-	if err != nil {
-		return nil, err
-	}
-	machines := o.Cover.Machines()
-	saved, err := machines.Saved(ctx, o.Cover.Kernel)
-	if err != nil {
-		return nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
-	}
-	j := &job{Options: &o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
-		executed: traces.Executed(), limit: traces.Took + 20*time.Second}
 	chosen := mutants(code, &o.Selection)
 	if len(chosen) == 0 {
 		return nil, usage.Errorf("there is nothing to change: no instruction is chosen")
@@ -99,6 +102,28 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	}
 	return list, err
 }
+
+// withCases traces the cases on the unchanged kernel.
+func (o *Options) withCases(ctx context.Context) (*job, *cover.Code, error) {
+	p, err := plan.Load(ctx, o.Cover.Request())
+	if err != nil {
+		return nil, nil, err
+	}
+	code, traces, err := cover.TraceCases(ctx, o.Cover)
+	if err != nil {
+		return nil, nil, err
+	}
+	machines := o.Cover.Machines()
+	saved, err := machines.Saved(ctx, o.Cover.Kernel)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
+	}
+	return &job{Options: o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
+		executed: traces.Executed(), limit: traces.Took + reserve}, code, nil
+}
+
+// reserve is how much longer than the unchanged kernel a machine with a mutant may take, whatever it runs.
+const reserve = 20 * time.Second
 
 // read reads the files that the options name.
 func (o *Options) read() (err error) {
@@ -125,8 +150,9 @@ type job struct {
 	of    string        // what outcomes are of
 	limit time.Duration // for a machine
 
-	traces   *cover.Traces
-	executed cover.Executed // what traces execute
+	traces   *cover.Traces  // of the cases; nil with a program
+	executed cover.Executed // what the cases or the program execute
+	subject  *subject       // nil with cases
 
 	mu      sync.Mutex
 	results *os.File
@@ -188,6 +214,9 @@ func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 	if err != nil || out.Verdict != "" {
 		return out, err
 	}
+	if j.subject != nil {
+		return out, j.subject.judge(ctx, m.patch, out)
+	}
 	t := &tester{machines: j.Cover.Machines(), plan: j.plan, limit: j.limit}
 	return out, t.judge(ctx, m.patch, out, all)
 }
@@ -195,7 +224,7 @@ func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 // screen decides about a mutant what needs no machine. If there is no verdict yet, it returns the cases to run.
 func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 	out := &Outcome{Mutant: *m}
-	known := j.traces.Knows(m.patch.At)
+	known := j.subject != nil || j.traces.Knows(m.patch.At)
 	switch {
 	case known && !j.executed.Has(m.patch.At):
 		out.Verdict = NotReached
@@ -209,6 +238,9 @@ func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 		return out, nil, nil
 	} else if err != nil {
 		return nil, nil, err
+	}
+	if j.subject != nil {
+		return out, nil, nil
 	}
 	all := j.covering(m)
 	if len(all) == 0 {
@@ -280,7 +312,12 @@ func (o *Outcome) ended(k *result.KernelRun) error {
 	if len(k.Boots) == 0 {
 		return fmt.Errorf("try %s: %s", o.ID, k.Error)
 	}
-	b := k.Boots[len(k.Boots)-1]
+	o.fate(&k.Boots[len(k.Boots)-1])
+	return nil
+}
+
+// fate fills in the verdict of a machine on which everything that has a result is as expected.
+func (o *Outcome) fate(b *result.Boot) {
 	switch b.Fate {
 	case vm.Clean:
 		o.Verdict = Survived
@@ -292,5 +329,4 @@ func (o *Outcome) ended(k *result.KernelRun) error {
 	default:
 		o.Verdict, o.Reason = Unknown, fmt.Sprintf("%s: %s", b.Fate, b.Reason)
 	}
-	return nil
 }

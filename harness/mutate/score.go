@@ -142,12 +142,15 @@ func Report(w io.Writer, list []*Outcome, format, tree string) error {
 	return Write(w, list, tree)
 }
 
-// Follow returns an Options.Each that names each survivor, and says now and then how many mutants are done.
+// Follow returns an Options.Each that names each survivor, and says now and then how many mutants were tried.
 func Follow(note func(format string, args ...any)) func(*Outcome) {
 	done := 0
 	return func(m *Outcome) {
+		if m.Seconds == 0 {
+			return // it needed no machine
+		}
 		if done++; m.Verdict == Survived || done%50 == 0 {
-			note("%d done; %s: %s", done, m.ID, m.Verdict)
+			note("%d tried; %s: %s", done, m.ID, m.Verdict)
 		}
 	}
 }
@@ -244,7 +247,7 @@ func writeSurvivors(w io.Writer, list []*Outcome, tree string) {
 	if len(list) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s: no case differs, although these execute it\n", Survived)
+	fmt.Fprintf(w, "\n%s: nothing differs, although it is executed\n", Survived)
 	for _, o := range list {
 		fmt.Fprintf(w, "\n  %s:%d  %s  %s\n", o.File, o.Line, o.where(), o.Change)
 		for _, place := range []string{fmt.Sprintf("%s:%d", o.File, o.Line), o.Inner} {
@@ -252,8 +255,10 @@ func writeSurvivors(w io.Writer, list []*Outcome, tree string) {
 				fmt.Fprintf(w, "    source  %s  %s\n", place, text)
 			}
 		}
-		fmt.Fprintf(w, "    before  %s\n    after   %s\n    cases   %d: %s\n", o.Before, o.After, o.Cases,
-			strings.Join(o.Some, ", "))
+		fmt.Fprintf(w, "    before  %s\n    after   %s\n", o.Before, o.After)
+		if len(o.Some) > 0 {
+			fmt.Fprintf(w, "    cases   %d: %s\n", o.Cases, strings.Join(o.Some, ", "))
+		}
 	}
 }
 
@@ -277,12 +282,34 @@ func sourceLine(tree, place string) string {
 	return ""
 }
 
+// maxListed is how many mutants of a verdict are listed, other than survivors.
+const maxListed = 200
+
+// writeCounts prints how many mutants each function has, in their order.
+func writeCounts(t *tabwriter.Writer, list []*Outcome) {
+	of := map[string]int{}
+	for _, o := range list {
+		of[o.Func]++
+	}
+	for _, o := range list {
+		if n := of[o.Func]; n > 0 {
+			fmt.Fprintf(t, "  %s\t%d\n", o.Func, n)
+			delete(of, o.Func)
+		}
+	}
+	t.Flush()
+}
+
 func writeList(w io.Writer, v Verdict, list []*Outcome) {
 	if list = those(v, list); len(list) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "\n%s:\n", v)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(list) > maxListed {
+		writeCounts(t, list)
+		return
+	}
 	for _, o := range list {
 		fmt.Fprintf(t, "  %s:%d\t%s\t%s\t%s\n", o.File, o.Line, o.where(), o.Change, o.Reason)
 	}

@@ -48,8 +48,11 @@ type Log struct {
 	SkipsAll bool
 }
 
-// Formats lists the formats of Parse; auto detects one.
-func Formats() []string { return []string{"auto", "tap", "test2json", "gotest"} }
+// Auto is the format that Parse finds out by itself.
+const Auto = "auto"
+
+// Formats lists the formats of Parse.
+func Formats() []string { return []string{Auto, "tap", "test2json", "gotest"} }
 
 // Check refuses a format that does not exist, for a flag --parse.
 func Check(format string) error {
@@ -79,7 +82,7 @@ func Parse(r io.Reader, format string) (*Log, error) {
 	switch format {
 	case "ktap":
 		out.Format = "tap"
-	case "auto":
+	case Auto:
 		var err error
 		if out.Format, in, err = detect(in); err != nil {
 			return nil, fmt.Errorf("read test output: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"tokentest/harness/guestprog"
 	"tokentest/harness/lab"
+	"tokentest/harness/progress"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
 	"tokentest/harness/scan"
@@ -30,10 +31,8 @@ type machineFlags struct {
 	deadline            time.Duration
 	allow, append       []string
 	console, gdb        bool
-	user, root, dir     string
+	program             guestprog.Options
 	allowEmpty          bool
-	with, get           []string
-	bare                bool
 	out                 string
 }
 
@@ -42,7 +41,6 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringVar(&f.accel, "accel", "auto", "run the guest on `HOW`: auto, kvm or tcg")
 	entryFlag(fl, &f.boot)
 	fl.StringVar(&f.qemu, "qemu", "", "run `PROGRAM` as QEMU (default: that of the kernel's architecture)")
-	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more if the files or the kernel need it)")
 	fl.IntVar(&f.mem, "memory", 0, "the same as --mem")
 	fl.IntVar(&f.cpus, "cpus", 1, "give the machine `N` processors")
 	fl.BoolVar(&f.offline, "offline", false, "do not use the network")
@@ -54,14 +52,22 @@ func (f *machineFlags) register(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.append, "append", nil, "boot with the kernel `ARGUMENT`; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "show the kernel's log on stderr")
 	fl.BoolVar(&f.gdb, "gdb", false, "have the machine wait for a debugger, and print the line that attaches one")
-	fl.StringVarP(&f.user, "user", "u", "", "run as the user `UID[:GID]`, or nobody (default root)")
-	fl.StringVar(&f.root, "root", "", "make the directory `DIR` the program's root; the program is then one in it")
-	fl.StringVar(&f.dir, "dir", "", "run in the directory `DIR` of the machine (default the one here, or / with --root)")
-	fl.StringArrayVar(&f.with, "with", nil,
-		"bring `FILE[:PLACE]`, which may be a directory, to the same or another place; may be repeated")
-	fl.StringArrayVar(&f.get, "get", nil, "fetch `FILE` when the program has ended; may be repeated")
-	fl.BoolVar(&f.bare, "no-testdata", false, "do not bring the directory of a Go test along")
+	f.registerProgram(fl)
+	fl.StringArrayVar(&f.program.Get, "get", nil, "fetch `FILE` when the program has ended; may be repeated")
 	fl.StringVarP(&f.out, "out", "o", "", "keep the machine's records in `DIR`, which must not exist")
+}
+
+// registerProgram has the flags about the program itself.
+func (f *machineFlags) registerProgram(fl *pflag.FlagSet) {
+	fl.IntVar(&f.mem, "mem", 0, "give the machine `MIB` of memory (default 512, more if the files or the kernel need it)")
+	fl.StringVarP(&f.program.User, "user", "u", "", "run as the user `UID[:GID]`, or nobody (default root)")
+	fl.StringVar(&f.program.Root, "root", "",
+		"make the directory `DIR` the program's root; the program is then one in it")
+	fl.StringVar(&f.program.Dir, "dir", "",
+		"run in the directory `DIR` of the machine (default the one here, or / with --root)")
+	fl.StringArrayVar(&f.program.With, "with", nil,
+		"bring `FILE[:PLACE]`, which may be a directory, to the same or another place; may be repeated")
+	fl.BoolVar(&f.program.NoTestdata, "no-testdata", false, "do not bring the directory of a Go test along")
 }
 
 // execRepeat are the flags that a repetition of a program needs.
@@ -191,7 +197,7 @@ func (a *app) machineLab(ctx context.Context, f *machineFlags) (*lab.Lab, error)
 	signals.Of(ctx).Keep(guestprog.ExitNoMachine)
 	l := &lab.Lab{CacheDir: cache, Agent: a.agent, QEMU: f.qemu, Accel: f.accel, Entry: f.boot, Deadline: f.deadline,
 		Offline: f.offline, Snapshot: f.snapshot}
-	l.Log = a.lateNote(5 * time.Second)
+	l.Log = progress.Late(a.note, 5*time.Second)
 	a.watch(l, f.console, f.gdb)
 	if l.Allow, err = scan.ReadAllow(f.allow); err != nil {
 		return nil, err
@@ -210,36 +216,9 @@ func (a *app) discard(f *machineFlags, l *lab.Lab) {
 	}
 }
 
-// lateNote holds back notes for a while, so that notes about quick steps do not mix with the
-// program's output. After that it prints the notes that it held back.
-func (a *app) lateNote(after time.Duration) func(string, ...any) {
-	start := time.Now()
-	var kept []string
-	return func(format string, args ...any) {
-		kept = append(kept, fmt.Sprintf(format, args...))
-		if time.Since(start) < after {
-			return
-		}
-		for _, line := range kept {
-			a.note("tokentest: %s", line)
-		}
-		kept = nil
-	}
-}
-
-// options returns the program to run in the machine, and how.
-func (f *machineFlags) options(args []string) (guestprog.Options, error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return guestprog.Options{}, fmt.Errorf("find the working directory: %w", err)
-	}
-	return guestprog.Options{Args: args, Env: os.Environ(), Here: here, User: f.user, Root: f.root, Dir: f.dir,
-		With: f.with, Get: f.get, NoTestdata: f.bare}, nil
-}
-
 // program collects the files of the program to run.
 func (a *app) program(f *machineFlags, args []string) (*guestprog.Options, *lab.Program, error) {
-	o, err := f.options(args)
+	o, err := f.program.For(args)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,22 +11,34 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/mutate"
 	"tokentest/harness/result"
+	"tokentest/harness/testlog"
 )
 
 func (a *app) mutateCmd() *cobra.Command {
 	o, l, on, format, tree := mutate.Options{}, lab.Lab{}, client.Target{}, "pretty", ""
+	f, parse := &machineFlags{}, testlog.Auto
 	c := &cobra.Command{
-		Use:   "mutate [CASE|FILE...]",
+		Use:   "mutate [CASE|FILE...] | -- PROGRAM [ARG...]",
 		Short: "change one decision of the kernel at a time, and say which changes the cases notice",
 		Long: `Change one instruction of the kernel at a time, and run the cases that execute it: a
 conditional jump that is always or never taken, a call whose result is 0 or 1, another
 capability, another errno. The change is made in the stream from which a saved machine
 starts (TCG only). Cases that need a machine of their own are left out.
+A program runs instead of cases, as with exec: its exit status, and the tests in its
+output, say what it notices.
 The exit code is 1 if a change survives that --expect does not list. "tokentest help
 measure" has more.`,
 		Example: "  tokentest mutate --gates --functions 'bpf_token_*' -k deb:6.12 --fetch-symbols\n" +
-			"  tokentest mutate --sample 300 --results mutants.jsonl",
-		RunE: func(c *cobra.Command, args []string) error {
+			"  tokentest mutate --sample 300 --results mutants.jsonl\n" +
+			"  tokentest mutate --functions 'bpf_token_*' --with token.bpf.o -- ./token_test",
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			if n := c.ArgsLenAtDash(); n >= 0 {
+				p := mutate.Program{Format: parse, MemMiB: f.mem}
+				if p.Options, err = f.program.For(args[n:]); err != nil {
+					return err
+				}
+				o.Program, args = &p, args[:n]
+			}
 			o.Cover.Args = args
 			return a.mutate(c.Context(), o, l, &on, format, tree)
 		},
@@ -43,6 +56,8 @@ measure" has more.`,
 	fl.Var(&on, "on", onHelp)
 	fl.StringVar(&o.Results, "results", "", "store each outcome in `FILE`, and take from it those that are there")
 	fl.StringVar(&format, "format", format, "print the outcomes as `FORMAT`: pretty or json")
+	f.registerProgram(fl)
+	fl.StringVar(&parse, "parse", parse, "read the program's output as `FORMAT`: "+strings.Join(testlog.Formats(), ", "))
 	return c
 }
 

@@ -42,7 +42,7 @@ func (a *app) shell(ctx context.Context, f *machineFlags, byHand []lab.File) err
 	p := &lab.Program{MemMiB: f.mem, CPUs: f.cpus, Append: f.append, Files: byHand, Shell: true}
 	p.Args, p.Dir = []string{images.Shell}, "/"
 	p.Env = guestprog.ShellEnv(os.Getenv("TERM"))
-	o, err := f.options(nil)
+	o, err := f.program.For(nil)
 	if err != nil {
 		return err
 	}
