@@ -93,7 +93,7 @@ func (l *layout) define(last int) string {
 		if m.array != 0 {
 			name = fmt.Sprintf("%s[%d]", m.name, m.array)
 		}
-		const width = 72 // a tab is 8 columns
+		const width = columns - 8 // a tab is 8 columns
 		if i > 0 && m.ctype == l.members[i-1].ctype && len(line)+2+len(name) < width {
 			line += ", " + name
 		} else {
@@ -113,13 +113,26 @@ func (l *layout) define(last int) string {
 }
 
 // value is what a request has in a member, as C.
-type value struct{ name, c string }
+type value struct {
+	name, c string
+	shape   bool // all requests for the type have it
+	own     bool // but not this one
+}
 
 // request is a call of bpf(2).
 type request struct {
 	*layout
 	cmd    uapi.Cmd
 	values []value
+	shape  string // what the macro for requests of the type is called
+}
+
+// isShape says that what is set by now is what all requests for a type have.
+func (r *request) isShape(name string) {
+	r.shape = name
+	for i := range r.values {
+		r.values[i].shape = !r.values[i].own
+	}
 }
 
 // set sets a member, in place of what it was.
@@ -127,11 +140,14 @@ func (r *request) set(name, format string, args ...any) {
 	c := fmt.Sprintf(format, args...)
 	for i := range r.values {
 		if r.values[i].name == name {
+			if r.values[i].c != c {
+				r.shape = "" // C does not take a member twice
+			}
 			r.values[i].c = c
 			return
 		}
 	}
-	r.values = append(r.values, value{name, c})
+	r.values = append(r.values, value{name: name, c: c})
 }
 
 // get returns what a member is set to.

@@ -2,6 +2,7 @@ package repro
 
 import (
 	"fmt"
+	"slices"
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
@@ -36,14 +37,14 @@ var (
 
 // The objects that root makes for the operation call, as the guest agent's makeCommandFixtures does.
 
-func (w *writer) made(name, call string, blocks ...string) string {
-	w.use(blocks...)
-	return w.fixture(name, "", call)
-}
-
 func (w *writer) mapOf(name string, t uapi.MapType, value, flags int) string {
-	w.last[mapCreateAttr] = max(w.last[mapCreateAttr], lastOf(mapCreateAttr, "map_flags"))
-	return w.made(name, fmt.Sprintf("make_map(%s, %d, %#x)", w.enum(&uapi.MapTypes, uint32(t)), value, flags), "make_map")
+	r := &request{layout: mapCreateAttr}
+	r.set("map_type", "%s", w.enum(&uapi.MapTypes, uint32(t)))
+	r.set("key_size", "4")
+	r.set("value_size", "%d", value)
+	r.set("max_entries", "1")
+	r.set("map_flags", "%s", num(uint64(flags)))
+	return w.fixture(name, w.must(uapi.BPF_MAP_CREATE, r, "make a map"))
 }
 
 func (w *writer) hash() string  { return w.mapOf("hash_fd", uapi.BPF_MAP_TYPE_HASH, 4, 0) }
@@ -51,13 +52,14 @@ func (w *writer) array() string { return w.mapOf("array_fd", uapi.BPF_MAP_TYPE_A
 
 func (w *writer) prog(name string, t uapi.ProgType, at uapi.AttachType) string {
 	s := step.ProgShapeOf(t, at)
-	id := "0"
-	if s.BTFName != "" {
-		id = w.typeID(s.BTFKind, s.BTFName)
+	r := w.smallProg(t, s.Return)
+	if at != 0 {
+		r.set("expected_attach_type", "%s", w.enum(&uapi.AttachTypes, uint32(at)))
 	}
-	w.last[progLoadAttr] = max(w.last[progLoadAttr], lastOf(progLoadAttr, "attach_btf_id"))
-	return w.made(name, fmt.Sprintf("load_prog(%s, %s, %s, %d)", w.enum(&uapi.ProgTypes, uint32(t)),
-		w.enum(&uapi.AttachTypes, uint32(at)), id, s.Return), "load_prog")
+	if s.BTFName != "" {
+		r.set("attach_btf_id", "%s", w.typeID(s.BTFKind, s.BTFName))
+	}
+	return w.fixture(name, w.must(uapi.BPF_PROG_LOAD, r, "load a program"))
 }
 
 func (w *writer) filter() string { return w.prog("filter_fd", uapi.BPF_PROG_TYPE_SOCKET_FILTER, 0) }
@@ -73,24 +75,33 @@ func (w *writer) tracepoint() string {
 const cgroupFD = "cgroup_fd"
 
 func (w *writer) root(fs string) string {
-	name := map[string]string{"cgroup2": cgroupFD, "bpf": "dir_fd"}[fs]
-	return w.made(name, fmt.Sprintf("open_root(%q)", fs), "open_root")
+	w.use("open_root")
+	return w.fixture(map[string]string{"cgroup2": cgroupFD, "bpf": "dir_fd"}[fs], fmt.Sprintf("open_root(%q)", fs))
 }
 
-func (w *writer) link(name, prog, target string, at uapi.AttachType) string {
-	w.last[linkAttr] = max(w.last[linkAttr], lastOf(linkAttr, "attach_type"))
-	to := w.enum(&uapi.AttachTypes, uint32(at))
-	return w.made(name, fmt.Sprintf("make_link(%s, %s, %s)", prog, target, to), "make_link")
+// link is a call that attaches a program.
+func (w *writer) link(prog, target string, at uapi.AttachType) string {
+	r := &request{layout: linkAttr}
+	r.set("prog_fd", "%s", prog)
+	r.set("target_fd", "%s", target)
+	r.set("attach_type", "%s", w.enum(&uapi.AttachTypes, uint32(at)))
+	return w.must(uapi.BPF_LINK_CREATE, r, "make a link")
 }
 
-func (w *writer) deviceLink() string {
-	return w.link("device_link_fd", w.device(), w.root("cgroup2"), uapi.BPF_CGROUP_DEVICE)
+func (w *writer) linkDevice() string {
+	return w.link(w.device(), w.root("cgroup2"), uapi.BPF_CGROUP_DEVICE)
 }
 
+func (w *writer) deviceLink() string { return w.fixture("device_link_fd", w.linkDevice()) }
+
+// pinned is the directory in which the hash has a file.
 func (w *writer) pinned(name string, mode int) string {
-	w.last[objAttr] = max(w.last[objAttr], lastOf(objAttr, "path_fd"))
 	dir := w.root("bpf")
-	w.made(name+"_pinned", fmt.Sprintf("pin(%s, %s, %q, %#o)", dir, w.hash(), name, mode), "pin")
+	a := &asked{}
+	a.of(objAttr, "pathname", fmt.Sprintf("PTR(%q)", name), "bpf_fd", w.hash(), "file_flags", pathFD, "path_fd", dir)
+	w.use("PTR")
+	w.once(w.must(uapi.BPF_OBJ_PIN, a.request, "pin a map"))
+	w.once(fmt.Sprintf("fchmodat(%s, %q, %#o, 0)", dir, name, mode))
 	return dir
 }
 
@@ -102,7 +113,7 @@ func lastOf(l *layout, member string) int {
 // asked is a call of a command: what comes before it and after it.
 type asked struct {
 	*request
-	declared, before, after []string
+	before, after []string
 }
 
 // call writes a command on objects that root made.
@@ -136,8 +147,7 @@ func (w *writer) zeros(cmd uapi.Cmd) error {
 		}
 	}
 	w.use("bpf")
-	w.step([]string{fmt.Sprintf("\t\tchar zeros[%d] = { 0 };", wholeAttr)}, nil,
-		fmt.Sprintf("bpf(%s, zeros, sizeof(zeros))", w.command(cmd)))
+	w.step(nil, fmt.Sprintf("bpf(%s, (char [%d]) { 0 }, %[2]d)", w.command(cmd), wholeAttr))
 	return nil
 }
 
@@ -171,22 +181,24 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 	uapi.BPF_MAP_DELETE_BATCH:            (*writer).batch,
 	uapi.BPF_MAP_FREEZE: func(w *writer, a *asked) {
 		const mmapable = 1 << 10
-		w.use("map_it")
+		w.use("must", "map_memory")
 		fd := w.mapOf("mapped_fd", uapi.BPF_MAP_TYPE_ARRAY, 8, mmapable)
-		w.made("mapped", "map_it("+fd+")")
+		w.once("must(map_memory(" + fd + ", PROT_READ | PROT_WRITE), \"map a map\")") // it cannot be frozen then
 		a.of(elemAttr, "map_fd", fd)
 	},
 	uapi.BPF_OBJ_PIN: func(w *writer, a *asked) {
+		w.use("PTR")
 		dir := w.root("bpf")
-		a.of(objAttr, "pathname", `(unsigned long)"new"`, "bpf_fd", w.hash(), "file_flags", pathFD, "path_fd", dir)
-		a.after = []string{fmt.Sprintf("unlinkat(%s, \"new\", 0);", dir)}
+		a.of(objAttr, "pathname", `PTR("new")`, "bpf_fd", w.hash(), "file_flags", pathFD, "path_fd", dir)
+		a.after = []string{fmt.Sprintf("unlinkat(%s, \"new\", 0)", dir)}
 	},
 	uapi.BPF_OBJ_GET: func(w *writer, a *asked) {
 		name, mode := "pinned", 0o666
 		if on, _ := w.st.Num(step.KeyOn); step.On(on) == step.OnPrivate {
 			name, mode = "private", 0o600
 		}
-		a.of(objAttr, "pathname", fmt.Sprintf("(unsigned long)%q", name), "file_flags", pathFD,
+		w.use("PTR")
+		a.of(objAttr, "pathname", fmt.Sprintf("PTR(%q)", name), "file_flags", pathFD,
 			"path_fd", w.pinned(name, mode))
 	},
 	uapi.BPF_PROG_ATTACH:       (*writer).attach,
@@ -204,21 +216,21 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 		a.of(updateAttr, "link_fd", w.deviceLink(), "new_prog_fd", w.device())
 	},
 	uapi.BPF_LINK_DETACH: func(w *writer, a *asked) {
-		w.deviceLink() // for make_link
-		a.of(linkFDAttr, "link_fd", fmt.Sprintf("make_link(%s, %s, BPF_CGROUP_DEVICE)", w.device(), w.root("cgroup2")))
-		a.after = []string{"close(attr.link_fd);"}
+		fd := w.variableOf("detached_fd")
+		a.before, a.after = []string{fd + " = " + w.linkDevice()}, []string{"close(" + fd + ")"}
+		a.of(linkFDAttr, "link_fd", fd)
 	},
 	uapi.BPF_ITER_CREATE: func(w *writer, a *asked) {
 		iter := w.prog("iter_fd", uapi.BPF_PROG_TYPE_TRACING, uapi.BPF_TRACE_ITER)
-		a.of(linkFDAttr, "link_fd", w.link("iter_link_fd", iter, "0", uapi.BPF_TRACE_ITER))
+		a.of(linkFDAttr, "link_fd", w.fixture("iter_link_fd", w.link(iter, "0", uapi.BPF_TRACE_ITER)))
 	},
 	uapi.BPF_PROG_TEST_RUN: func(w *writer, a *asked) {
-		a.declare("data")
-		a.of(testAttr, "prog_fd", w.filter(), "data_size_in", "sizeof(data)", "data_in", "(unsigned long)data", "repeat", "1")
+		w.use("PTR")
+		a.of(testAttr, "prog_fd", w.filter(), "data_size_in", "64", "data_in", room, "repeat", "1")
 	},
 	uapi.BPF_OBJ_GET_INFO_BY_FD: func(w *writer, a *asked) {
-		a.declare("info")
-		a.of(infoAttr, "bpf_fd", w.filter(), "info_len", "sizeof(info)", "info", "(unsigned long)info")
+		w.use("PTR")
+		a.of(infoAttr, "bpf_fd", w.filter(), "info_len", "64", "info", room)
 	},
 	uapi.BPF_PROG_QUERY: func(w *writer, a *asked) {
 		w.deviceLink()                                    // a program to find
@@ -227,70 +239,88 @@ var calls = map[uapi.Cmd]func(*writer, *asked){
 			"attach_type", w.enum(&uapi.AttachTypes, uint32(uapi.BPF_CGROUP_DEVICE)))
 	},
 	uapi.BPF_RAW_TRACEPOINT_OPEN: func(w *writer, a *asked) {
-		a.of(rawTPAttr, "name", `(unsigned long)"task_rename"`, "prog_fd", w.tracepoint())
+		w.tracepointRequest(a)
 	},
 	uapi.BPF_TASK_FD_QUERY: func(w *writer, a *asked) {
-		tp := w.tracepoint()
-		w.last[rawTPAttr] = lastOf(rawTPAttr, "prog_fd")
+		open := &asked{}
+		w.tracepointRequest(open)
+		fd := w.fixture("raw_link_fd", w.must(uapi.BPF_RAW_TRACEPOINT_OPEN, open.request, "open a tracepoint"))
 		w.last[taskAttr] = lastOf(taskAttr, "probe_addr") // the kernel writes all after pid, whatever the size
-		a.of(taskAttr, "pid", "getpid()", "fd", w.made("raw_link_fd", "open_tracepoint("+tp+")", "open_tracepoint"))
+		a.of(taskAttr, "pid", "getpid()", "fd", fd)
 	},
 	uapi.BPF_ENABLE_STATS: func(_ *writer, a *asked) { a.of(statsAttr, "type", "0 /* BPF_STATS_RUN_TIME */") },
 	uapi.BPF_PROG_BIND_MAP: func(w *writer, a *asked) {
 		a.of(bindAttr, "prog_fd", w.filter(), "map_fd", w.array())
 	},
 	uapi.BPF_PROG_STREAM_READ_BY_FD: func(w *writer, a *asked) {
-		a.declare("data")
-		a.of(streamAttr, "stream_buf", "(unsigned long)data", "stream_buf_len", "sizeof(data)",
+		w.use("PTR")
+		a.of(streamAttr, "stream_buf", room, "stream_buf_len", "64",
 			"stream_id", "1 /* BPF_STREAM_STDOUT */", "prog_fd", w.filter())
 	},
 	uapi.BPF_PROG_ASSOC_STRUCT_OPS: func(w *writer, a *asked) {
 		const links = "bpf_struct_ops_tcp_congestion_ops"
-		w.use("make_struct_ops")
-		w.last[mapCreateAttr] = max(w.last[mapCreateAttr], lastOf(mapCreateAttr, "btf_vmlinux_value_type_id"))
-		w.enum(&uapi.MapTypes, uint32(uapi.BPF_MAP_TYPE_STRUCT_OPS))
-		fd := w.made("struct_ops_fd", fmt.Sprintf("make_struct_ops(%q, %s)", links, w.intBTF()))
+		w.use("btf_size")
+		r := &request{layout: mapCreateAttr}
+		r.set("map_type", "%s", w.enum(&uapi.MapTypes, uint32(uapi.BPF_MAP_TYPE_STRUCT_OPS)))
+		r.set("key_size", "4")
+		r.set("value_size", "btf_size(%q)", links)
+		r.set("max_entries", "1")
+		r.set("btf_fd", "%s", w.intBTF())
+		r.set("btf_vmlinux_value_type_id", "%s", w.typeID(step.KindStruct, links))
+		fd := w.fixture("struct_ops_fd", w.must(uapi.BPF_MAP_CREATE, r, "make a struct_ops map"))
 		a.of(assocAttr, "map_fd", fd, "prog_fd", w.filter())
 	},
 }
 
+// room is memory that a request points to.
+const room = "PTR((char [64]) { 0 })"
+
+func (w *writer) tracepointRequest(a *asked) {
+	w.use("PTR")
+	a.of(rawTPAttr, "name", `PTR("task_rename")`, "prog_fd", w.tracepoint())
+}
+
 const pathFD = "1 << 14 /* BPF_F_PATH_FD */"
+
+// byCommand has the command name the macro for members that several requests have.
+const byCommand = "?"
 
 // of sets the members of a request: name and value by turns.
 func (a *asked) of(l *layout, members ...string) {
 	a.request = &request{layout: l}
 	for i := 0; i < len(members); i += 2 {
 		a.set(members[i], "%s", members[i+1])
+		a.values[i/2].own = slices.Contains([]string{"map_fd", "prog_fd", "attach_bpf_fd"}, members[i])
 	}
-}
-
-// declare declares memory that the request points to.
-func (a *asked) declare(name string) {
-	a.declared = append(a.declared, fmt.Sprintf("\t\tchar %s[64] = { 0 };", name))
+	a.isShape(byCommand)
 }
 
 func (w *writer) elem(a *asked) {
 	n, _ := w.st.Num(step.KeyCmd)
-	cmd, hash := uapi.Cmd(n), w.hash()
-	a.declared = []string{"\t\t__u32 key = 0, value = 0;"}
-	members := []string{"map_fd", hash, "key", "(unsigned long)&key", "value", "(unsigned long)&value"}
+	cmd := uapi.Cmd(n)
+	members := []string{"map_fd", w.hash(), "key", zero, "value", zero}
 	switch cmd {
 	case uapi.BPF_MAP_DELETE_ELEM:
-		a.declared, members = []string{"\t\t__u32 key = 0;"}, members[:4]
+		members = members[:4]
 	case uapi.BPF_MAP_GET_NEXT_KEY: // the first
-		a.declared, members = []string{"\t\t__u32 value;"}, append(members[:2:2], members[4:]...)
+		members = append(members[:2:2], members[4:]...)
 	}
+	w.use("PTR")
 	a.of(elemAttr, members...)
 	if cmd != uapi.BPF_MAP_UPDATE_ELEM {
 		w.store(a)
 	}
 }
 
+// zero is a key, or a value.
+const zero = "PTR(&(__u32) { 0 })"
+
 // store puts an element under key 0 of the hash before the call.
 func (w *writer) store(a *asked) {
-	w.use("store")
-	w.last[elemAttr] = max(w.last[elemAttr], lastOf(elemAttr, "value"))
-	a.before = append(a.before, "store("+w.hash()+");")
+	w.use("PTR")
+	put := &asked{}
+	put.of(elemAttr, "map_fd", w.hash(), "key", zero, "value", zero)
+	a.before = append(a.before, w.request("BPF", "BPF_MAP_UPDATE_ELEM", put.request))
 }
 
 func (w *writer) batch(a *asked) {
@@ -306,16 +336,14 @@ func (w *writer) batch(a *asked) {
 
 // batchRequest fills in a batch command about the element under key 0 of a map.
 func (w *writer) batchRequest(a *asked, cmd uapi.Cmd, fd string) {
-	names, members := "keys[16] = { 0 }", []string{"keys", "(unsigned long)keys", "count", "1"}
+	w.use("PTR")
+	members := []string{"keys", room, "count", "1"}
 	if cmd != uapi.BPF_MAP_DELETE_BATCH {
-		names += ", values[1024] = { 0 }"
-		members = append(members, "values", "(unsigned long)values")
+		members = append(members, "values", "PTR((char [4096]) { 0 })")
 	}
 	if cmd == uapi.BPF_MAP_LOOKUP_BATCH || cmd == uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH {
-		names += ", out[16]"
-		members = append(members, "out_batch", "(unsigned long)out")
+		members = append(members, "out_batch", room)
 	}
-	a.declared = []string{"\t\t__u32 " + names + ";"}
 	a.of(batchAttr, append(members, "map_fd", fd)...)
 }
 
@@ -342,22 +370,31 @@ func (w *writer) attach(a *asked) {
 		a.of(linkAttr, "prog_fd", prog, "target_fd", cgroup, "attach_type", to)
 		return
 	}
-	w.use("attach")
-	w.last[attachAttr] = lastOf(attachAttr, "attach_flags")
-	args := fmt.Sprintf("%s, %s, %s", cgroup, prog, to)
-	a.of(attachAttr, "target_fd", cgroup, "attach_bpf_fd", prog, "attach_type", to)
-	if cmd == uapi.BPF_PROG_ATTACH {
-		a.set("attach_flags", "2 /* BPF_F_ALLOW_MULTI */")
-	} else {
-		a.before = []string{"attach(BPF_PROG_ATTACH, " + args + ", 2);"}
+	var attach, detach asked
+	members := []string{"target_fd", cgroup, "attach_bpf_fd", prog, "attach_type", to}
+	attach.of(attachAttr, append(members, "attach_flags", "2 /* BPF_F_ALLOW_MULTI */")...)
+	detach.of(attachAttr, members...)
+	a.request = attach.request
+	if cmd == uapi.BPF_PROG_DETACH {
+		a.request = detach.request
+		a.before = []string{w.request("BPF", "BPF_PROG_ATTACH", attach.request)}
 	}
-	a.after = []string{"attach(BPF_PROG_DETACH, " + args + ", 0);"}
+	w.use("detach")
+	a.after = []string{fmt.Sprintf("detach(%s, %s, %s)", cgroup, prog, to)}
 }
 
 func (w *writer) nextID(a *asked) {
 	n, _ := w.st.Num(step.KeyID)
 	a.of(idAttr, "start_id", fmt.Sprint(uint32(n)))
 	w.token(a.request, "token_fd", "open_flags", 0)
+}
+
+// variableOf declares a variable.
+func (w *writer) variableOf(name string) string {
+	if !slices.ContainsFunc(w.fixed, func(f fixture) bool { return f.name == name }) {
+		w.fixed = append(w.fixed, fixture{name: name})
+	}
+	return name
 }
 
 // byID asks for an object by its id, which is at a place of its information.

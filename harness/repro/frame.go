@@ -17,22 +17,56 @@ var blocks = slices.Concat(coreBlocks, objectBlocks, turnBlocks)
 var macros = []block{
 	{name: "ALL_CAPS", text: "#define ALL_CAPS\t(~0ULL)\n"},
 	{name: "CAP", text: "#define CAP(name)\t(1ULL << CAP_##name)\n"},
+	{name: "PTR", text: "#define PTR(to)\t((unsigned long)(to))\n"},
 	{name: "SYSCTL", text: "#define SYSCTL\t\"/proc/sys/kernel/unprivileged_bpf_disabled\"\n"},
 	{name: "FS", text: "#define FS\t100\t/* the file system context, in both processes */\n"},
+	{name: "OPTS", text: "#define OPTS(...)\t((const char *[]) { __VA_ARGS__, NULL })\n"},
+	{name: "INSNS", text: `/* the program "return n" */
+#define INSNS(n) ((unsigned long)(struct bpf_insn []) { \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = (n) }, \
+	{ .code = BPF_JMP | BPF_EXIT } })
+`},
+	{name: "BPF", text: `/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
+`},
+	{name: "BPF_TAIL", uses: []string{"bpf_tail"}, text: `/* the same with a byte set that is in no member */
+#define BPF_TAIL(cmd, of, ...) \
+	bpf_tail(cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr))
+`},
+	{name: "BPF_BEYOND", uses: []string{"bpf_beyond"}, text: `/* the same with a byte set that no kernel knows */
+#define BPF_BEYOND(cmd, of, ...) \
+	bpf_beyond(cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr))
+`},
+	{name: "STEP", uses: []string{"turn"}, text: `#define STEP(n, actor, caps, want, text, call) \
+	(turn(actor, caps) ? check(n, want, text, call), done() : (void)0)
+`},
+	{name: "STEP of a test", uses: []string{"turn"}, text: `#define STEP(actor, caps, want, text, call) \
+	do { \
+		if (turn(actor, caps)) { \
+			EXPECT_EQ(want, errno_of(call)) \
+				TH_LOG(text); \
+			done(); \
+		} \
+	} while (0)
+`},
+}
+
+// checkText compares the errno of a step. Nothing is buffered: processes do not write lines twice.
+func checkText(differ string) string {
+	return `static void check(int step, int want, const char *text, int ret)
+{
+	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
+
+	dprintf(1, "%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step, text, got, want);
+	` + differ + ` |= bad;
+}
+`
 }
 
 // coreBlocks are what most programs need.
 var coreBlocks = []block{
-	{name: "check", text: `static int check(int step, int ret, int want, const char *text)
-{
-	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
-
-	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
-	       text, got, want);
-	differ |= bad;
-	return ret;
-}
-`},
+	{name: "check", text: checkText("differ")},
 	{name: "errno_of", text: `static int errno_of(int ret)
 {
 	return ret < 0 ? errno : 0;
@@ -64,6 +98,13 @@ static int bpf_beyond(int cmd, const void *attr, unsigned int size)
 	return bpf(cmd, page, sizeof(page));
 }
 `},
+	{name: "must", text: `static int must(int ret, const char *what)
+{
+	if (ret < 0)
+		err(4, "%s", what);
+	return ret;
+}
+`},
 	{name: "older", text: `/* Is the kernel older than a release? */
 static int older(int major, int minor)
 {
@@ -77,9 +118,7 @@ static int older(int major, int minor)
 `},
 	{name: "set_caps", text: `static void set_caps(__u64 caps)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	syscall(SYS_capget, &head, data);
@@ -158,22 +197,32 @@ static pid_t fork_files(void)
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
+}
+`},
+	{name: "element", uses: []string{"BPF", "PTR"},
+		text: `/* A command on the element under key 0, which is put there first. */
+static int element(int cmd, int map)
+{
+	char key[64] = { 0 }, value[4096] = { 1 };
+	int with_value = cmd != BPF_MAP_DELETE_ELEM;
+
+	if (cmd != BPF_MAP_UPDATE_ELEM)
+		BPF(BPF_MAP_UPDATE_ELEM, elem, .map_fd = map, .key = PTR(key),
+		    .value = PTR(value));
+	return BPF(cmd, elem, .map_fd = map, .key = PTR(key),
+		   .value = with_value ? PTR(value) : 0);
 }
 `},
 	{name: "configure variant", text: `/* Only root may delegate. A variant has no value of an option that it omits. */
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (opts[1] && syscall(SYS_fsconfig, fs, 1 /* SET_STRING */,
-				       opts[0], opts[1], 0))
+		if (opts[1] && syscall(SYS_fsconfig, fs, 1 /* SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 `},
 }
@@ -213,23 +262,11 @@ static void done(void)
 	__atomic_store_n(&shared->turns, turns, __ATOMIC_RELEASE);
 }
 `},
-	{name: "check in turns", uses: []string{"turn"},
-		text: `static int check(int step, int ret, int want, const char *text)
-{
-	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
-
-	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
-	       text, got, want);
-	shared->differ |= bad;
-	done();
-	return ret;
-}
-`},
+	{name: "check in turns", text: checkText("shared->differ")},
 	{name: "new_userns", text: `/* Become root of a new user namespace, who is user @uid outside of it. */
 static void new_userns(unsigned int uid, int flags)
 {
-	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
-		     setresuid(uid, uid, uid))) ||
+	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))) ||
 	    prctl(PR_SET_DUMPABLE, 1) ||	/* to write the maps */
 	    unshare(flags) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
@@ -239,10 +276,15 @@ static void new_userns(unsigned int uid, int flags)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 `},
-	{name: "start", uses: []string{"fork_files"}, text: `/* Start a process. All processes take the same turns. */
+	{name: "start", text: `/* A process that shares the descriptors. All take the same turns. */
 static int start(int actor)
 {
-	if (fork_files())
+	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
+	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
+
+	if (pid < 0)
+		err(4, "clone3");
+	if (pid)
 		return 0;
 	alarm(60);
 	me = actor;

@@ -30,7 +30,7 @@ func (w *writer) handle() step.Handle {
 // reopen opens the file of a descriptor again.
 func (w *writer) reopen() error {
 	w.use("reopen")
-	w.step(nil, nil, "reopen("+w.fd(step.KeyHandle)+")")
+	w.step(nil, "reopen("+w.fd(step.KeyHandle)+")")
 	return nil
 }
 
@@ -38,7 +38,7 @@ func (w *writer) reopen() error {
 func (w *writer) freeze() error {
 	r := &request{layout: elemAttr, cmd: uapi.BPF_MAP_FREEZE}
 	r.set("map_fd", "%s", w.fd(step.KeyHandle))
-	w.bpf(r, nil)
+	w.bpf(r)
 	return nil
 }
 
@@ -49,7 +49,7 @@ func (w *writer) mmap() error {
 		prot += " | PROT_WRITE"
 	}
 	w.use("map_memory")
-	w.step(nil, nil, "map_memory("+w.fd(step.KeyHandle)+", "+prot+")")
+	w.step(nil, "map_memory("+w.fd(step.KeyHandle)+", "+prot+")")
 	return nil
 }
 
@@ -61,22 +61,9 @@ func (w *writer) element() error {
 	do, _ := w.st.Num(step.KeyDo)
 	cmd := map[step.Do]uapi.Cmd{step.DoUpdate: uapi.BPF_MAP_UPDATE_ELEM, step.DoLookup: uapi.BPF_MAP_LOOKUP_ELEM,
 		step.DoDelete: uapi.BPF_MAP_DELETE_ELEM}[step.Do(do)]
-	fd := w.fd(step.KeyHandle)
-	a := &asked{declared: []string{"\t\tchar key[64] = { 0 }, value[4096] = { 1 };"}}
-	members := []string{"map_fd", fd, "key", "(unsigned long)key"}
-	if cmd == uapi.BPF_MAP_DELETE_ELEM {
-		a.declared = []string{"\t\tchar key[64] = { 0 };"}
-	} else {
-		members = append(members, "value", "(unsigned long)value")
-	}
-	a.of(elemAttr, members...)
-	a.cmd = cmd
-	if cmd != uapi.BPF_MAP_UPDATE_ELEM {
-		w.use("store")
-		w.last[elemAttr] = max(w.last[elemAttr], lastOf(elemAttr, "value"))
-		a.before = []string{"store(" + fd + ");"}
-	}
-	w.ask(a)
+	w.use("element")
+	w.last[elemAttr] = max(w.last[elemAttr], lastOf(elemAttr, "value"))
+	w.step(nil, fmt.Sprintf("element(%s, %s)", w.enum(&uapi.Cmds, uint32(cmd)), w.fd(step.KeyHandle)))
 	return nil
 }
 
@@ -106,29 +93,29 @@ func (w *writer) runProg() error {
 	if packet {
 		size = 64
 	}
-	w.step(nil, nil, fmt.Sprintf("run_prog(%s, %d)", w.fd(step.KeyHandle), size))
+	w.step(nil, fmt.Sprintf("run_prog(%s, %d)", w.fd(step.KeyHandle), size))
 	return nil
 }
 
-// specialBTF declares a BTF with a special field in a map's value.
-func specialBTF(b *bodies.BTF) []string {
+// specialBTF declares a BTF with a special field in a map's value, and returns its name.
+func (w *writer) specialBTF(b *bodies.BTF) string {
 	out := []string{
-		"\t\tstatic const struct {", "\t\t\t__u16 magic;", "\t\t\t__u8 version, flags;",
-		"\t\t\t__u32 hdr_len, type_off, type_len, str_off, str_len;",
-		fmt.Sprintf("\t\t\t__u32 types[%d];", len(b.Types)), fmt.Sprintf("\t\t\tchar strs[%d];", len(b.Strs)),
-		"\t\t} btf = {", fmt.Sprintf("\t\t\t0xeb9f, 1, 0, 24, 0, %d, %[1]d, %d, {", 4*len(b.Types), len(b.Strs)),
+		"\t__u16 magic;", "\t__u8 version, flags;", "\t__u32 hdr_len, type_off, type_len, str_off, str_len;",
+		fmt.Sprintf("\t__u32 types[%d];", len(b.Types)), fmt.Sprintf("\tchar strs[%d];", len(b.Strs)), "} NAME = {",
+		fmt.Sprintf("\t0xeb9f, 1, 0, 24, 0, %d, %[1]d, %d, {", 4*len(b.Types), len(b.Strs)),
 	}
-	line := ""
+	line, open := "", "\t\t"
 	for i, n := range b.Types {
 		if note := b.Start(i); note != "" {
 			if line != "" {
 				out = append(out, strings.TrimSuffix(line, " "))
 			}
-			out, line = append(out, "\t\t\t\t/* "+note+" */"), "\t\t\t\t"
+			line = open + "/* " + note + " */ "
 		}
 		line += num(uint64(n)) + ", "
 	}
 	out = append(out, strings.TrimSuffix(line, " "))
 	text := strings.TrimSuffix(b.Strs, "\x00") // C adds it
-	return append(out, fmt.Sprintf("\t\t\t}, \"%s\"", strings.ReplaceAll(text, "\x00", `\0`)), "\t\t};")
+	out = append(out, fmt.Sprintf("\t}, \"%s\"\n};\n", strings.ReplaceAll(text, "\x00", `\0`)))
+	return w.named("special_btf", "static const struct {\n"+strings.Join(out, "\n"))
 }

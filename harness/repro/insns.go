@@ -112,11 +112,12 @@ var btfKinds = map[string]int{step.KindStruct: 4, step.KindTypedef: 8, step.Kind
 // typeID is the number of a type of the kernel's BTF, as C.
 func (w *writer) typeID(kind, name string) string {
 	w.use("btf_id")
-	return fmt.Sprintf("btf_id(%d /* %s */, %q)", btfKinds[kind], kind, name)
+	return fmt.Sprintf("btf_id(%d /* %s */,"+glue+"%q)", btfKinds[kind], kind, name)
 }
 
-// program declares the instructions that a step asks for; false if they are the type's own.
-func (w *writer) ownProgram(ret int32) (lines []string, own bool) {
+// ownProgram is the instructions that a step asks for, as an address, and how many they are; "" if they are the type's
+// own. Each program is a macro: the numbers of types and descriptors are known when it runs.
+func (w *writer) ownProgram(ret int32) (insns string, length int) {
 	n, _ := w.st.Num(step.KeyBody)
 	helper, calls := w.st.Num(step.KeyHelper)
 	_, uses := w.st.Num(step.KeyMap)
@@ -127,6 +128,7 @@ func (w *writer) ownProgram(ret int32) (lines []string, own bool) {
 		return uint32(first + len(ids) - 1)
 	}
 	var code []byte
+	name := "PROG"
 	switch {
 	case uses:
 		code = bodies.WithMap(step.Body(n), first-1, ret)
@@ -136,26 +138,43 @@ func (w *writer) ownProgram(ret int32) (lines []string, own bool) {
 		code = bodies.Of(step.Body(n), id)
 	}
 	if code == nil {
-		return nil, false
+		return "", 0
 	}
-	lines = []string{"\t\tstruct bpf_insn insns[] = {"}
+	switch {
+	case n != 0:
+		name += "_" + step.Bodies[n]
+	case calls:
+		name += "_" + uapi.HelperNames[helper]
+	case uses:
+		name += "_LOOKUP"
+	}
+	var lines []string
 	list := decoded(code)
 	for k := 0; k < len(list); k++ {
 		i := &list[k]
 		imm := fmt.Sprint(i.imm)
 		switch {
 		case uses && i.imm == first-1:
-			imm = w.fd(step.KeyMap)
+			imm = "map"
 		case i.imm >= first && int(i.imm-first) < len(ids):
 			imm = ids[i.imm-first]
 		}
-		lines = append(lines, "\t\t\t"+i.c(imm)+"\t/* "+i.text()+" */")
+		lines = append(lines, "\t"+strings.ReplaceAll(i.c(imm), glue, " ")+"\t/* "+i.text()+" */")
 		if i.code&7 == classLD && k+1 < len(list) {
 			k++
-			lines = append(lines, "\t\t\t"+list[k].c(fmt.Sprint(list[k].imm)))
+			lines = append(lines, "\t"+list[k].c(fmt.Sprint(list[k].imm)))
 		}
 	}
-	return append(lines, "\t\t};"), true
+	head := "NAME "
+	if uses {
+		head = "NAME(map) "
+	}
+	name = w.named(macroName(name), "#define "+head+"((unsigned long)(struct bpf_insn []) { \\\n"+
+		strings.Join(lines, " \\\n")+" \\\n\t})\n")
+	if uses {
+		name += "(" + w.fd(step.KeyMap) + ")"
+	}
+	return name, len(list)
 }
 
 // c is an initializer of struct bpf_insn.

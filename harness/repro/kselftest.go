@@ -55,13 +55,8 @@ func Selftests(list []*cases.Case, facts *step.Facts) ([]Selftest, error) {
 	groups := map[string][]*writer{}
 	var order []string
 	for _, c := range list {
-		w := newWriter(c, facts, 0)
-		w.kselftest = &kselftest{fixture: identifier(c.Group.Name), test: "steps"}
-		if !c.Scenario() {
-			w.kselftest.test = w.cell[len(w.cell)-1].Op.String()
-			w.useAllCaps()
-		}
-		if err := w.write(); err != nil {
+		w, err := written(c, facts, 0, true)
+		if err != nil {
 			errs = multierror.Append(errs, usage.Of(err))
 			continue
 		}
@@ -81,6 +76,15 @@ func Selftests(list []*cases.Case, facts *step.Facts) ([]Selftest, error) {
 		out = append(out, t)
 	}
 	return out, errs.ErrorOrNil()
+}
+
+// beSelftest has the program be a test.
+func (w *writer) beSelftest() {
+	w.kselftest = &kselftest{fixture: identifier(w.c.Group.Name), test: "steps"}
+	if !w.c.Scenario() {
+		w.kselftest.test = w.cell[len(w.cell)-1].Op.String()
+		w.useAllCaps()
+	}
 }
 
 // selftest is the file of writers that have the same program.
@@ -174,32 +178,37 @@ func (w *writer) variantOptions() string {
 	for _, a := range w.st.Args {
 		given[a.Key] = a.Str
 	}
-	out := "\t\tconst char *const opts[] = {\n"
+	var out []string
 	for _, k := range []step.Key{step.KeyCmds, step.KeyMaps, step.KeyProgs, step.KeyAttachs} {
 		member, value := strings.TrimPrefix(k.MountOption(), "delegate_"), "NULL"
 		if v, ok := given[k]; ok {
 			value = fmt.Sprintf("%q", v)
 		}
 		w.kselftest.set(member, value)
-		out += fmt.Sprintf("\t\t\t%q, variant->%s,\n", k.MountOption(), member)
+		out = append(out, fmt.Sprintf("%q,"+glue+"variant->%s", k.MountOption(), member))
 	}
-	return out + "\t\t\tNULL\n\t\t};\n"
+	return strings.Join(out, ", ")
+}
+
+// variantErrno is the errno that the step must give, and what a test says of it.
+func (w *writer) variantErrno() (want, text string) {
+	if w.isCell() {
+		w.kselftest.set("err", w.want)
+		return "variant->err", w.st.Op.String()
+	} else if w.st.Op == step.OpBPFFS {
+		return w.want, w.st.Op.String()
+	}
+	return w.want, w.info.Text
 }
 
 // expected is a call with the errno that it must give, as EXPECT_EQ.
 func (w *writer) expected(in, call string) string {
-	want, text := w.want, w.info.Text
-	if want == "-1" {
-		return in + call + ";"
+	if w.want == "-1" {
+		return fill(in, call+";")
 	}
-	if w.isCell() {
-		w.kselftest.set("err", want)
-		want, text = "variant->err", w.st.Op.String()
-	} else if w.st.Op == step.OpBPFFS {
-		text = w.st.Op.String()
-	}
+	want, text := w.variantErrno()
 	w.use("errno_of")
-	return fmt.Sprintf("%sEXPECT_EQ(%s, errno_of(%s))\n%s\tTH_LOG(%q);", in, want, call, in, text)
+	return fill(in, fmt.Sprintf("EXPECT_EQ(%s,\nerrno_of(%s))", want, call)) + fmt.Sprintf("\n%s\tTH_LOG(%q);", in, text)
 }
 
 // selftest writes what main is of a plain program.
@@ -258,7 +267,7 @@ func (k *kselftest) parameters(column int) string {
 	out := "struct __test_metadata *_metadata"
 	if len(k.facts) > 0 {
 		out += ",\n" + strings.Repeat("\t", column/8) + strings.Repeat(" ", column%8) +
-			"const FIXTURE_VARIANT(" + k.fixture + ") *variant"
+			"FIXTURE_VARIANT(" + k.fixture + ") const *variant"
 	}
 	return out
 }

@@ -35,7 +35,7 @@ var writers = [step.Ops]func(*writer) error{
 func (w *writer) add(format string, args ...any) { fmt.Fprintf(w.out, format+"\n", args...) }
 
 func (w *writer) bpffs() error {
-	at := ""
+	at := "NULL"
 	if n, ok := w.st.Num(step.KeyAt); ok {
 		place := w.text(step.KeyAt)
 		if place == "" && n < uint64(len(step.Places)) {
@@ -45,48 +45,94 @@ func (w *writer) bpffs() error {
 			return w.refuse("a mount outside /mnt cannot be written yet")
 		}
 		w.use("places")
-		at = fmt.Sprintf("%q", place)
+		at = strconv.Quote(place)
 	}
-	opts, line := "\t\tstatic const char *const opts[] = {\n", "\t\t\t"
+	var opts []string
 	for _, a := range w.st.Args {
-		o := a.Key.MountOption()
-		if o == "" {
-			continue
-		}
-		if line += fmt.Sprintf("%q, %s, ", o, strconv.Quote(a.Str)); len(line) > 36 {
-			opts, line = opts+strings.TrimRight(line, " ")+"\n", "\t\t\t"
+		if o := a.Key.MountOption(); o != "" {
+			opts = append(opts, fmt.Sprintf("%q,"+glue+"%q", o, a.Str))
 		}
 	}
-	opts += line + "NULL\n\t\t};\n"
+	with := "OPTS(" + strings.Join(opts, ", ") + ")"
+	if len(opts) == 0 {
+		with = "((const char *[]) { NULL })"
+	} else {
+		w.use("OPTS")
+	}
 	if w.kselftest != nil && !w.c.Scenario() {
 		w.use("configure variant")
-		opts = w.variantOptions()
+		w.use("OPTS")
+		with = "OPTS(" + w.variantOptions() + ")"
 	} else {
 		w.use("configure")
 	}
-	w.add("")
 	if w.frame == turns {
-		w.mountInTurns(opts, at)
-		return nil
+		w.mountInTurns(with, at)
+	} else {
+		w.mountAlone(with, at)
 	}
-	w.mountAlone(opts, at)
 	return nil
 }
 
 // mountInTurns makes a bpffs in three turns.
 func (w *writer) mountInTurns(opts, at string) {
-	w.fsInTurns = true
-	actor := w.actor(uint64(w.st.Actor))
-	w.startTurn(actor, uapi.AllCaps)
-	w.add("\t\tshared->fs = syscall(SYS_fsopen, \"bpf\", 0);")
-	w.endTurn()
-	w.startTurn(root, uapi.AllCaps)
-	w.add("%s\n%s\n\t}", opts, w.checked("\t\t", "", "configure(shared->fs, opts)"))
+	w.use("turn", "ALL_CAPS")
+	w.bpffsInTurns = true
+	dir := "NULL"
 	if keeps := w.keeps(); keeps != "" {
-		w.startTurn(actor, uapi.AllCaps)
-		w.mounted("\t\t", "shared->fs", at, keeps)
-		w.endTurn()
+		dir = "&" + keeps
 	}
+	if w.usesPlaces {
+		dir += ", " + at
+	}
+	w.number++
+	want, text, first := w.want, w.info.Text, fmt.Sprint(w.number)
+	if w.kselftest != nil {
+		want, text = w.variantErrno()
+		first = "_metadata"
+		w.use("errno_of")
+	} else {
+		w.useCheck()
+	}
+	w.add("%s", fill("\t", fmt.Sprintf("bpffs(%s, %s, %s, %q,\n%s, %s);", first, w.actor(uint64(w.st.Actor)), want, text,
+		dir, opts)))
+}
+
+// bpffsFunction makes a bpffs in three turns.
+func (w *writer) bpffsFunction() string {
+	first, check, at, move := "int step", "check(step, want, text, configure(shared->fs, opts));", "", ""
+	if w.kselftest != nil {
+		first = "struct __test_metadata *_metadata"
+		check = "EXPECT_EQ(want, errno_of(configure(shared->fs, opts)))\n\t\t\tTH_LOG(\"%s\", text);"
+	}
+	if w.usesPlaces {
+		at = " const char *at,"
+		move = "\t\tif (at && syscall(SYS_move_mount, mnt, \"\", AT_FDCWD, at,\n" +
+			"\t\t\t\t  4 /* MOVE_MOUNT_F_EMPTY_PATH */))\n" +
+			"\t\t\terr(4, \"move_mount\");\n"
+	}
+	return "/* Make a bpffs of @actor, and open its root directory. Only root may delegate. */\n" +
+		fill("", "static void bpffs("+first+", int actor, int want, const char *text, int *dir,"+at+
+			" const char *const *opts)") + `
+{
+	int mnt;
+
+	if (turn(actor, ALL_CAPS)) {
+		shared->fs = syscall(SYS_fsopen, "bpf", 0);
+		done();
+	}
+	if (turn(ROOT, ALL_CAPS)) {
+		` + check + `
+		done();
+	}
+	if (dir && turn(actor, ALL_CAPS)) {
+		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
+` + move + `		*dir = openat(mnt, ".", O_DIRECTORY);
+		close(mnt);
+		done();
+	}
+}
+`
 }
 
 // mountAlone makes a bpffs with at most one process besides root's.
@@ -98,26 +144,23 @@ func (w *writer) mountAlone(opts, at string) {
 	w.add("\tdup2(syscall(SYS_fsopen, \"bpf\", 0), FS);")
 	w.enter(false)
 	w.has(uapi.AllCaps)
-	w.add("\t{\n%s\n%s\n\t}", opts, w.checked("\t\t", "", "configure(FS, opts)"))
-	if keeps := w.keeps(); keeps != "" {
-		w.enter(child)
-		w.mounted("\t", "FS", at, keeps)
+	w.add("%s", w.checked("\t", "", "configure(FS, "+opts+")"))
+	keeps := w.keeps()
+	if keeps == "" {
+		return
 	}
-}
-
-// mounted keeps the root directory of what a context makes.
-func (w *writer) mounted(in, fs, at, keeps string) {
+	w.enter(child)
 	if w.inChild {
 		w.childLocal("int mnt;")
 	} else {
 		w.local("int mnt;")
 	}
-	w.add("%smnt = syscall(SYS_fsmount, %s, 0, 0);", in, fs)
-	if at != "" {
-		w.add("%sif (syscall(SYS_move_mount, mnt, \"\", AT_FDCWD, %s,\n%[1]s\t    4 /* MOVE_MOUNT_F_EMPTY_PATH */))", in, at)
-		w.add("%s\terr(4, \"move_mount\");", in)
+	w.add("\tmnt = syscall(SYS_fsmount, FS, 0, 0);")
+	if at != "NULL" {
+		w.add("\tif (syscall(SYS_move_mount, mnt, \"\", AT_FDCWD, %s,\n\t\t    4 /* MOVE_MOUNT_F_EMPTY_PATH */))", at)
+		w.add("\t\terr(4, \"move_mount\");")
 	}
-	w.add("%s%s = openat(mnt, \".\", O_DIRECTORY);\n%[1]sclose(mnt);", in, keeps)
+	w.add("\t%s = openat(mnt, \".\", O_DIRECTORY);\n\tclose(mnt);", keeps)
 }
 
 func (w *writer) text(k step.Key) string {
@@ -142,13 +185,13 @@ func (w *writer) send() error {
 		keeps = w.variable(h, strings.TrimSuffix(strings.TrimPrefix(fd, w.prefix()), "_fd")) + " = "
 		w.held[h] = true
 	}
-	w.step(nil, nil, keeps+"dup("+fd+")")
+	w.step(nil, keeps+"dup("+fd+")")
 	return nil
 }
 
 func (w *writer) close() error {
 	n, _ := w.st.Num(step.KeyHandle)
-	w.step(nil, nil, "close("+w.fd(step.KeyHandle)+")")
+	w.step(nil, "close("+w.fd(step.KeyHandle)+")")
 	if w.want == "0" {
 		delete(w.held, holding{uint64(w.st.Actor), step.Handle(n)})
 	}
@@ -161,10 +204,8 @@ func (w *writer) sysctl() error {
 		return w.refuse("the value 1 would stay until the next boot")
 	}
 	call := fmt.Sprintf("dprintf(open(SYSCTL, O_WRONLY), \"%d\")", v)
-	w.add("")
 	if w.frame == turns {
-		w.use("turn", "ALL_CAPS")
-		w.add("\tif (turn(%s, ALL_CAPS)) {\n%s\n\t}", root, w.checked("\t\t", "", call))
+		w.stepInTurns(root, uapi.AllCaps, nil, call, nil)
 		return nil
 	}
 	w.enter(false)
@@ -182,65 +223,106 @@ func num(v uint64) string {
 }
 
 // bpf writes a step that is a call of bpf(2).
-func (w *writer) bpf(r *request, declared []string) { w.ask(&asked{request: r, declared: declared}) }
+func (w *writer) bpf(r *request) { w.ask(&asked{request: r}) }
 
 // ask writes a step that is a call of bpf(2), with what comes before it and after it.
 func (w *writer) ask(a *asked) {
-	cmd := w.command(a.cmd)
-	attr, last := a.attribute()
-	w.last[a.layout] = max(w.last[a.layout], last)
+	before, after, macro := a.before, a.after, "BPF"
 	fault, _ := w.st.Num(step.KeyAttr)
-	call, declared := fmt.Sprintf("(%s, &attr, sizeof(attr))", cmd), a.declared
-	before, after := a.before, a.after
+	size := 0
 	switch step.AttrFault(fault) {
 	case step.AttrTail:
-		call = "bpf_tail" + call
+		macro = "BPF_TAIL"
 	case step.AttrBeyond:
-		call = "bpf_beyond" + call
-	case step.AttrHuge, step.AttrUnreadable:
-		size := map[step.AttrFault]int{step.AttrHuge: 4097, step.AttrUnreadable: wholeAttr}[step.AttrFault(fault)]
-		call, attr, declared = fmt.Sprintf("bpf(%s, NULL, %d)", cmd, size), nil, nil
-		before, after = nil, nil
-	default:
-		call = "bpf" + call
+		macro = "BPF_BEYOND"
+	case step.AttrHuge:
+		size = 4097
+	case step.AttrUnreadable:
+		size = wholeAttr
 	}
-	name, _, _ := strings.Cut(call, "(")
-	w.use(name)
+	var call string
+	if cmd := w.command(a.cmd); size > 0 {
+		w.use("bpf")
+		call, before, after = fmt.Sprintf("bpf(%s, NULL, %d)", cmd, size), nil, nil
+	} else {
+		call = w.request(macro, cmd, a.request)
+	}
 	if n, ok := w.st.Num(step.KeyNoFD); ok && n != 0 {
 		w.use("few_files")
-		before, after = append(before, "few_files(1);"), append([]string{"few_files(0);"}, after...)
+		before, after = append(before, "few_files(1)"), append([]string{"few_files(0)"}, after...)
 	}
-	w.step(append(declared, attr...), before, call, after...)
+	w.step(before, call, after...)
 }
 
-// attribute writes the attribute's declaration; last is the last member that it has.
-func (r *request) attribute() (lines []string, last int) {
-	out := []string{fmt.Sprintf("\t\tstruct %s_attr attr = {", r.name)}
+// request writes a call of bpf(2).
+func (w *writer) request(macro, cmd string, r *request) string {
+	w.use(macro)
+	if r.shape == byCommand {
+		name, _, _ := strings.Cut(cmd, " ")
+		r.shape = strings.TrimPrefix(name, "BPF_") + "_ARGS"
+	}
+	members, last := w.members(r)
+	w.last[r.layout] = max(w.last[r.layout], last)
+	return fmt.Sprintf("%s(%s, %s, %s)", macro, cmd, r.name, members)
+}
+
+// members writes what a request sets; last is the last member that its struct must have. What several steps ask for is
+// a macro of its own.
+func (w *writer) members(r *request) (list string, last int) {
 	slices.SortStableFunc(r.values, func(a, b value) int {
 		x, _ := r.offset(a.name)
 		y, _ := r.offset(b.name)
 		return x - y
 	})
-	for _, v := range r.values {
-		_, i := r.offset(v.name)
-		if i < 0 {
+	var shape, own []string
+	for i := range r.values {
+		v := &r.values[i]
+		_, at := r.offset(v.name)
+		if at < 0 {
 			panic("no member " + v.name)
 		}
-		last = max(last, i)
-		if v.c != "0" {
-			out = append(out, fmt.Sprintf("\t\t\t.%s = %s,", v.name, v.c))
+		last = max(last, at)
+		switch text := fmt.Sprintf(".%s = %s", v.name, v.c); {
+		case v.c == "0":
+		case v.shape:
+			shape = append(shape, text)
+		default:
+			own = append(own, text)
 		}
 	}
-	if len(out) == 1 {
-		return []string{strings.TrimSuffix(out[0], "{") + "{ 0 };"}, last
-	}
-	if short := strings.Join(append(slices.Clone(out), "\t\t};"), " "); len(out) < 4 {
-		short = strings.ReplaceAll(strings.ReplaceAll(short, "\t\t\t", ""), ", \t\t};", " };")
-		if len(short) < 62 {
-			return []string{short}, last
+	if len(shape) > 1 && r.shape != "" {
+		lines := strings.Split(fill("\t", strings.Join(shape, ", ")), "\n\t\t")
+		text := "#define NAME \\\n" + strings.Join(lines, " \\\n\t") + "\n"
+		if name := w.shared(r.shape, text); name != "" {
+			own, shape = append([]string{name}, own...), nil
 		}
 	}
-	return append(out, "\t\t};"), last
+	if own = w.shortened(append(shape, own...)); len(own) == 0 {
+		return "0", last
+	}
+	return strings.Join(own, ", "), last
+}
+
+// shared counts a macro for members that a request begins with. It returns its name if several requests have them.
+func (w *writer) shared(base, text string) string {
+	if w.shapes[text]++; w.common[text] < commonUses {
+		return ""
+	}
+	return w.named(base, text)
+}
+
+// shortened has a macro for the members of a program that only returns.
+func (w *writer) shortened(members []string) []string {
+	i := slices.IndexFunc(members, func(m string) bool { return strings.HasPrefix(m, ".insns = INSNS(") })
+	if i < 1 || i+1 == len(members) || members[i-1] != ".insn_cnt = 2" || members[i+1] != `.license = PTR("GPL")` {
+		return members
+	}
+	name := w.shared("RETURN", "#define NAME(n) \\\n\t.insn_cnt = 2, .insns = INSNS(n), .license = PTR(\"GPL\")\n")
+	if name == "" {
+		return members
+	}
+	_, ret, _ := strings.Cut(members[i], "INSNS")
+	return slices.Replace(members, i-1, i+2, name+ret)
 }
 
 // token sets what a request has of a token, and its flags.
@@ -279,11 +361,12 @@ func (w *writer) pin() error {
 		return w.refuse("a Landlock domain cannot be written yet")
 	}
 	r := &request{layout: objAttr, cmd: uapi.BPF_OBJ_PIN}
-	r.set("pathname", "(unsigned long)%q", w.text(step.KeyPath))
+	w.use("PTR")
+	r.set("pathname", "PTR(%q)", w.text(step.KeyPath))
 	r.set("bpf_fd", "%s", w.fd(step.KeyHandle))
 	r.set("file_flags", pathFD)
 	r.set("path_fd", "%s", w.fd(step.KeyIn))
-	w.bpf(r, nil)
+	w.bpf(r)
 	return nil
 }
 
@@ -292,7 +375,7 @@ func (w *writer) tokenCreate() error {
 	n, _ := w.st.Num(step.KeyFlags)
 	r.set("flags", "%s", num(n))
 	r.set("bpffs_fd", "%s", w.fd(step.KeyBPFFS))
-	w.bpf(r, nil)
+	w.bpf(r)
 	return nil
 }
 
@@ -302,7 +385,6 @@ func (w *writer) mapCreate() error {
 	if err != nil {
 		return err
 	}
-	var declared []string
 	if name := w.text(step.KeyName); name != "" {
 		r.set("map_name", "%.16q", name)
 	}
@@ -310,11 +392,11 @@ func (w *writer) mapCreate() error {
 		return w.refuse("excl_signed= cannot be written yet")
 	}
 	if n, ok := w.st.Num(step.KeyHash); ok {
-		declared = append(declared, "\t\tstatic const char hash[32];")
-		r.set("excl_prog_hash", "(unsigned long)hash")
+		w.use("PTR")
+		r.set("excl_prog_hash", "PTR((char [32]) { 0 })")
 		r.set("excl_prog_hash_size", "%s", num(n))
 	}
-	w.bpf(r, declared)
+	w.bpf(r)
 	return nil
 }
 
@@ -340,6 +422,7 @@ func (w *writer) mapRequest(t uapi.MapType) (*request, error) {
 		r.set("btf_vmlinux_value_type_id", "%s", w.typeID(step.KindStruct, s.Struct))
 		r.set("value_size", "btf_size(%q)", s.Struct)
 	}
+	r.isShape(macroName(strings.TrimPrefix(r.get("map_type"), "BPF_MAP_TYPE_") + "_MAP"))
 	for k, m := range map[step.Key]string{step.KeyInner: "inner_map_fd", step.KeyBTF: "btf_fd"} {
 		if _, ok := w.st.Num(k); ok {
 			r.set(m, "%s", w.fd(k))
@@ -355,22 +438,25 @@ func (w *writer) mapRequest(t uapi.MapType) (*request, error) {
 }
 
 func (w *writer) innerMap() string {
-	w.use("inner_map")
-	w.last[mapCreateAttr] = max(w.last[mapCreateAttr], 3)
-	w.define("BPF_MAP_TYPE_ARRAY", "2")
-	w.enum(&uapi.Cmds, uint32(uapi.BPF_MAP_CREATE))
-	return w.fixture("inner_map_fd", "", "make_inner_map()")
+	return w.mapOf("inner_map_fd", uapi.BPF_MAP_TYPE_ARRAY, 4, 0)
 }
 
 func (w *writer) intBTF() string {
-	w.use("int_btf")
-	w.last[btfLoadAttr] = max(w.last[btfLoadAttr], 2)
-	w.enum(&uapi.Cmds, uint32(uapi.BPF_BTF_LOAD))
-	return w.fixture("int_btf_fd", "", "load_int_btf()")
+	w.use("struct int_btf", "PTR")
+	r := &request{layout: btfLoadAttr}
+	r.set("btf", "PTR(&int_btf)")
+	r.set("btf_size", "BTF_SIZE")
+	return w.fixture("int_btf_fd", w.must(uapi.BPF_BTF_LOAD, r, "load a BTF"))
+}
+
+// must is a call that makes what the steps need.
+func (w *writer) must(cmd uapi.Cmd, r *request, what string) string {
+	w.use("must")
+	return fmt.Sprintf("must(%s,\n%q)", w.request("BPF", w.enum(&uapi.Cmds, uint32(cmd)), r), what)
 }
 
 func (w *writer) btfLoad() error {
-	name, size, declared := "int_btf", "BTF_SIZE", []string(nil)
+	at, size := "&int_btf", "BTF_SIZE"
 	var special *bodies.BTF
 	if f, ok := w.st.Num(step.KeyField); ok {
 		special = bodies.FieldBTF(step.Field(f))
@@ -383,20 +469,20 @@ func (w *writer) btfLoad() error {
 	case special != nil && junk:
 		return w.refuse("junk=1 with a special field cannot be written yet")
 	case special != nil:
-		name, declared = "btf", specialBTF(special)
-		size = fmt.Sprint(len(special.Bytes()))
+		at, size = "&"+w.specialBTF(special), fmt.Sprint(len(special.Bytes()))
 	default:
 		w.use("struct int_btf")
 	}
 	if junk {
-		name, declared = "junk", []string{"\t\tstruct btf_blob junk = { .magic = 0xeba0 };"}
+		at = "(&(struct btf_blob) { .magic = 0xeba0 })"
 	}
+	w.use("PTR")
 	r := &request{layout: btfLoadAttr, cmd: uapi.BPF_BTF_LOAD}
-	r.set("btf", "(unsigned long)&%s", name)
+	r.set("btf", "PTR(%s)", at)
 	r.set("btf_size", "%s", size)
 	w.numbers(r, map[step.Key]string{step.KeyLog: "btf_log_level"})
 	w.token(r, "btf_token_fd", "btf_flags", 0)
-	w.bpf(r, declared)
+	w.bpf(r)
 	return nil
 }
 
@@ -413,20 +499,28 @@ func (w *writer) progLoad() error {
 		}
 	}
 	r := &request{layout: progLoadAttr, cmd: uapi.BPF_PROG_LOAD}
+	fault, _ := w.st.Num(step.KeyAttr)
+	if f := step.AttrFault(fault); f == step.AttrHuge || f == step.AttrUnreadable { // the kernel reads no member
+		w.bpf(r)
+		return nil
+	}
 	r.set("prog_type", "%s", w.enum(&uapi.ProgTypes, uint32(t)))
-	insns, own := w.ownProgram(s.Return)
-	if _, long := w.st.Num(step.KeyInsns); own && long {
+	insns, length := w.ownProgram(s.Return)
+	_, long := w.st.Num(step.KeyInsns)
+	if insns != "" && long {
 		return w.refuse("a program of another length with prog= cannot be written yet")
 	}
-	if !own {
-		insns = w.instructions(s.Return)
+	own := insns != ""
+	switch {
+	case step.AttrFault(fault) == step.AttrInsns:
+		insns, length = "0", max(length, 2)
+	case !own:
+		insns, length = w.instructions(s.Return), 2
 	}
-	r.set("insn_cnt", "2")
-	if own {
-		r.set("insn_cnt", "sizeof(insns) / sizeof(*insns)")
-	}
-	r.set("insns", "(unsigned long)insns")
-	r.set("license", "(unsigned long)\"GPL\"")
+	w.use("PTR")
+	r.set("insn_cnt", "%d", length)
+	r.set("insns", "%s", insns)
+	r.set("license", `PTR("GPL")`)
 	if at != 0 {
 		r.set("expected_attach_type", "%s", w.enum(&uapi.AttachTypes, uint32(at)))
 	}
@@ -435,19 +529,14 @@ func (w *writer) progLoad() error {
 	}
 	if s.Member != "" {
 		w.use("btf_member")
-		r.set("expected_attach_type", "btf_member(%q, %q)", s.BTFName, s.Member)
+		r.set("expected_attach_type", "btf_member(%q,"+glue+"%q)", s.BTFName, s.Member)
 	}
 	if s.Ext {
-		w.use("load_target")
-		btf := w.fixture("func_btf_fd", "", "load_func_btf()")
-		w.last[btfLoadAttr] = max(w.last[btfLoadAttr], lastOf(btfLoadAttr, "btf_size"))
-		r.set("prog_btf_fd", "%s", btf)
-		r.set("func_info_rec_size", "sizeof(func_info)")
-		r.set("func_info", "(unsigned long)func_info")
-		r.set("func_info_cnt", "1")
+		w.withFunction(r)
 		r.set("attach_btf_id", "%d /* the function */", step.FuncType)
-		r.set("attach_prog_fd", "%s", w.fixture("target_fd", "", "load_target("+btf+")"))
+		r.set("attach_prog_fd", "%s", w.target())
 	}
+	r.isShape(shapeName(r, own))
 	if _, ok := w.st.Num(step.KeyAttachFD); ok {
 		r.set("attach_prog_fd", "%s", w.fd(step.KeyAttachFD))
 	}
@@ -459,26 +548,74 @@ func (w *writer) progLoad() error {
 	if name := w.text(step.KeyName); name != "" {
 		r.set("prog_name", "%.16q", name)
 	}
-	if fault, _ := w.st.Num(step.KeyAttr); step.AttrFault(fault) == step.AttrInsns {
-		r.set("insns", "0")
-		w.bpf(r, nil)
-		return nil
-	}
-	w.bpf(r, insns)
+	w.bpf(r)
 	return nil
 }
 
-// instructions declares "r0 = ret; exit", as long as the step says.
-func (w *writer) instructions(ret int32) []string {
-	move := fmt.Sprintf("{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = %d },", ret)
-	leave := "{ .code = BPF_JMP | BPF_EXIT },"
-	if n, ok := w.st.Num(step.KeyInsns); ok && n > 2 && n <= mostInsns {
-		return []string{
-			fmt.Sprintf("\t\tstatic const struct bpf_insn insns[%d] = {", n),
-			fmt.Sprintf("\t\t\t[0 ... %d] = %s", n-2, move),
-			fmt.Sprintf("\t\t\t[%d] = %s", n-1, leave), "\t\t};",
+// shapeName is what the macro for programs of a type is called.
+func shapeName(r *request, own bool) string {
+	name := strings.TrimPrefix(r.get("prog_type"), "BPF_PROG_TYPE_")
+	if at := strings.TrimPrefix(r.get("expected_attach_type"), "BPF_"); at != "" && at != name {
+		name = strings.TrimSuffix(name, "_") + "_" + at
+	}
+	if own {
+		for i := range r.values {
+			r.values[i].own = strings.HasPrefix(r.values[i].name, "insn")
 		}
 	}
-	return []string{"\t\tstruct bpf_insn insns[] = {", fmt.Sprintf("\t\t\t%s\t/* r0 = %d */", move, ret),
-		"\t\t\t" + leave + "\t/* exit */", "\t\t};"}
+	return macroName(name + "_PROG")
+}
+
+// macroName makes a name of a macro. Types that no kernel knows are numbers.
+func macroName(s string) string {
+	if s[0] >= '0' && s[0] <= '9' {
+		s = "TYPE_" + s
+	}
+	return strings.ToUpper(identifier(s))
+}
+
+// withFunction gives a program the BTF of a function.
+func (w *writer) withFunction(r *request) {
+	w.use("func_btf", "PTR")
+	b := &request{layout: btfLoadAttr}
+	b.set("btf", "PTR(&func_btf)")
+	b.set("btf_size", "24 + 72 + 21")
+	r.set("prog_btf_fd", "%s", w.fixture("func_btf_fd", w.must(uapi.BPF_BTF_LOAD, b, "load a BTF")))
+	r.set("func_info_rec_size", "sizeof(func_info)")
+	r.set("func_info", "PTR(func_info)")
+	r.set("func_info_cnt", "1")
+}
+
+// target is an XDP program whose function another program replaces.
+func (w *writer) target() string {
+	r := w.smallProg(uapi.BPF_PROG_TYPE_XDP, 2)
+	w.withFunction(r)
+	return w.fixture("target_fd", w.must(uapi.BPF_PROG_LOAD, r, "load a program"))
+}
+
+// smallProg loads a program that only returns.
+func (w *writer) smallProg(t uapi.ProgType, ret int32) *request {
+	w.use("PTR")
+	r := &request{layout: progLoadAttr}
+	r.set("prog_type", "%s", w.enum(&uapi.ProgTypes, uint32(t)))
+	r.set("insn_cnt", "2")
+	r.set("insns", "%s", w.insnsOf(ret))
+	r.set("license", `PTR("GPL")`)
+	return r
+}
+
+// insnsOf is the program that only returns.
+func (w *writer) insnsOf(ret int32) string {
+	w.use("INSNS")
+	return fmt.Sprintf("INSNS(%d)", ret)
+}
+
+// instructions are "r0 = ret; exit", as long as the step says.
+func (w *writer) instructions(ret int32) string {
+	if n, ok := w.st.Num(step.KeyInsns); ok && n > 2 && n <= mostInsns {
+		return "PTR(" + w.named("long_prog", fmt.Sprintf("static const struct bpf_insn NAME[%d] = {\n"+
+			"\t[0 ... %d] = { .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = %d },\n"+
+			"\t[%d] = { .code = BPF_JMP | BPF_EXIT },\n};\n", n, n-2, ret, n-1)) + ")"
+	}
+	return w.insnsOf(ret)
 }

@@ -28,9 +28,11 @@ type processes struct {
 	childLocals []string
 	inChild     bool
 	forked      bool
-	stopped     bool                 // the child waits for root
-	fsInTurns   bool                 // a bpffs is made in turns
-	caps        map[bool]uapi.CapSet // the capabilities that the child, or root, has now
+	stopped     bool // the child waits for root
+
+	bpffsInTurns bool
+	usesPlaces   bool                 // a bpffs is mounted on a directory
+	caps         map[bool]uapi.CapSet // the capabilities that the child, or root, has now
 }
 
 // chooseFrame finds how many processes the program needs besides root's.
@@ -45,6 +47,8 @@ func (w *writer) chooseFrame() {
 	each := func(s *step.Step) {
 		rootActs = rootActs || w.isRoots(s)
 		sends = sends || s.Op == step.OpSend
+		_, mounts := s.Num(step.KeyAt)
+		w.usesPlaces = w.usesPlaces || s.Op == step.OpBPFFS && mounts
 		w.writesSysctl = w.writesSysctl || s.Op == step.OpSysctl
 		w.sysctlFirst = w.sysctlFirst || s.Op == step.OpSysctl && steps == 0
 		steps++
@@ -62,6 +66,7 @@ func (w *writer) chooseFrame() {
 		for _, l := range w.identity(&w.actors[w.only]) {
 			w.add("\t%s", l)
 		}
+		w.add("")
 		w.become(false)
 	}
 }
@@ -113,6 +118,7 @@ func (w *writer) enter(child bool) {
 		for _, l := range w.identity(w.child()) {
 			w.add("\t%s", l)
 		}
+		w.add("")
 		w.become(true)
 	default:
 		w.out = &w.childSteps
@@ -122,7 +128,7 @@ func (w *writer) enter(child bool) {
 // startChild starts the process besides root's. It shares the descriptors.
 func (w *writer) startChild() {
 	if w.kselftest == nil {
-		w.local("static char stack[1 << 16];")
+		w.local("static char stack[1 << 20];")
 		w.add("\tpid = clone(as_%s, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);",
 			identifier(w.child().Name))
 		w.add("\tif (pid < 0)\n\t\terr(4, \"clone\");")
@@ -179,6 +185,12 @@ func (w *writer) variable(h holding, name string) string {
 		return w.prefix() + old
 	}
 	v := identifier(name) + "_fd"
+	if w.frame == turns { // they are members of fd
+		v = identifier(name)
+	}
+	if slices.Contains(keywords, v) {
+		v += "_"
+	}
 	for other, taken := range w.names {
 		if taken == v && other.actor != h.actor {
 			v = identifier(w.actors[h.actor].Name) + "_" + v
@@ -189,10 +201,15 @@ func (w *writer) variable(h holding, name string) string {
 	return w.prefix() + v
 }
 
+// keywords are the words of C that are no names.
+var keywords = strings.Fields(`auto break case char const continue default do double else enum extern float for goto
+	if inline int long register restrict return short signed sizeof static struct switch typedef union unsigned void
+	volatile while asm typeof`)
+
 // prefix is where variables of descriptors are.
 func (w *writer) prefix() string {
 	if w.frame == turns {
-		return "shared->"
+		return "fd->"
 	}
 	return ""
 }
@@ -217,76 +234,78 @@ func (w *writer) fd(k step.Key) string {
 	return "-1"
 }
 
-// columns is how long a line of C is.
-const columns = 80
-
 // checked is a call with the errno that it must give.
 func (w *writer) checked(in, keeps, call string) string {
 	w.number++
-	if w.kselftest != nil {
-		if keeps != "" {
-			call = keeps + " = " + call
-		}
-		text := w.expected(in, call)
-		if w.frame == turns {
-			text += "\n" + in + "done();"
-		}
-		return text
-	}
 	if keeps != "" {
-		keeps += " = "
+		call = keeps + " = " + call
 	}
+	if w.kselftest != nil {
+		return w.expected(in, call)
+	}
+	w.useCheck()
+	return fill(in, fmt.Sprintf("check(%d, %s, %q,\n%s);", w.number, w.want, w.info.Text, call))
+}
+
+func (w *writer) useCheck() {
 	if w.frame == turns {
 		w.use("check in turns")
 	} else {
 		w.use("check")
 	}
-	head := fmt.Sprintf("%scheck(%d, %s, %s,", keeps, w.number, call, w.want)
-	if tail := fmt.Sprintf(" %q);", w.info.Text); 8*len(in)+len(head)+len(tail) <= columns {
-		return in + head + tail
-	}
-	return fmt.Sprintf("%s%s\n%s      %q);", in, head, in, w.info.Text)
 }
 
-// step writes a step of the actor: declarations, other lines, and the call.
-func (w *writer) step(declared, before []string, call string, after ...string) {
-	head, in := "", "\t"
-	w.add("")
+// step writes a step of the actor: the call, and statements before and after it.
+func (w *writer) step(before []string, call string, after ...string) {
 	if w.frame == turns {
-		w.use("turn")
-		caps := w.capsOf(w.st.Caps)
-		if w.isCell() {
-			w.kselftest.set("caps", caps)
-			caps = "variant->caps"
-		}
-		head = fmt.Sprintf("if (turn(%s, %s)) ", w.actor(uint64(w.st.Actor)), caps)
-	} else {
-		w.enter(!isRoot(&w.actors[w.st.Actor]))
-		w.has(w.st.Caps)
+		w.stepInTurns(w.actor(uint64(w.st.Actor)), w.st.Caps, before, call, after)
+		return
 	}
-	block := len(declared) > 0 || head != "" && (w.kselftest != nil || len(before)+len(after) > 0)
-	switch {
-	case block:
-		w.add("\t%s{", head)
-	case head != "":
-		w.add("\t%s", strings.TrimSuffix(head, " "))
-	}
-	if block || head != "" {
-		in = "\t\t"
-	}
-	if len(declared) > 0 {
-		w.add("%s\n", strings.Join(declared, "\n"))
-	}
+	w.enter(!isRoot(&w.actors[w.st.Actor]))
+	w.has(w.st.Caps)
 	for _, b := range before {
-		w.add("%s%s", in, b)
+		w.add("%s", fill("\t", b+";"))
 	}
-	w.add("%s", w.checked(in, w.keeps(), call))
+	w.add("%s", w.checked("\t", w.keeps(), call))
 	for _, a := range after {
-		w.add("%s%s", in, a)
+		w.add("%s", fill("\t", a+";"))
 	}
-	if block {
-		w.add("\t}")
+}
+
+// stepInTurns writes a step of a process in its turn. One with an unknown answer has no place in a STEP of a test.
+func (w *writer) stepInTurns(actor string, has uapi.CapSet, before []string, call string, after []string) {
+	caps := w.capsOf(has)
+	if w.isCell() {
+		w.kselftest.set("caps", caps)
+		caps = "variant->caps"
 	}
+	if len(before)+len(after) > 0 || w.kselftest != nil && w.want == "-1" {
+		w.use("turn")
+		w.add("\tif (turn(%s, %s)) {", actor, caps)
+		for _, b := range before {
+			w.add("%s", fill("\t\t", b+";"))
+		}
+		w.add("%s", w.checked("\t\t", w.keeps(), call))
+		for _, a := range after {
+			w.add("%s", fill("\t\t", a+";"))
+		}
+		w.endTurn()
+		return
+	}
+	if keeps := w.keeps(); keeps != "" {
+		call = keeps + " = " + call
+	}
+	w.number++
+	if w.kselftest != nil {
+		w.use("STEP of a test", "errno_of")
+		want, text := w.variantErrno()
+		w.add("%s", fill("\t", fmt.Sprintf("STEP(%s, %s, %s, %q,\n%s);", actor, caps, want, text, call)))
+		return
+	}
+	w.use("STEP")
+	w.useCheck()
+	w.add("%s", fill("\t", fmt.Sprintf("STEP(%d, %s, %s, %s, %q,\n%s);", w.number, actor, caps, w.want, w.info.Text,
+		call)))
 }
 
 // newCaps are those that old headers lack.

@@ -87,6 +87,26 @@ func (w *writer) parts() string {
 		main = w.main()
 	}
 	var b strings.Builder
+	w.definitions(&b)
+	if w.frame == turns {
+		b.WriteString(w.together())
+	} else if names := w.variables(); names != "" {
+		b.WriteString("\n" + fill("", "static int "+names+";") + "\n")
+	}
+	for i := range blocks {
+		if w.uses[blocks[i].name] {
+			b.WriteString("\n" + blocks[i].text)
+		}
+	}
+	if w.bpffsInTurns {
+		b.WriteString("\n" + w.bpffsFunction())
+	}
+	b.WriteString(main)
+	return b.String()
+}
+
+// definitions are the types and the macros.
+func (w *writer) definitions(b *strings.Builder) {
 	above := "\n/* parts of union bpf_attr */\n"
 	for _, l := range layouts {
 		if last, ok := w.last[l]; ok {
@@ -96,39 +116,38 @@ func (w *writer) parts() string {
 	}
 	above = "\n"
 	for _, m := range macros {
-		if w.uses[m.name] {
-			b.WriteString(above + m.text)
-			above = ""
+		if !w.uses[m.name] {
+			continue
 		}
-	}
-	if w.frame == turns {
-		b.WriteString(w.shared())
-	} else if names := w.variables(); names != "" {
-		fmt.Fprintf(&b, "\nstatic int %s;\n", names)
-	}
-	for i := range blocks {
-		if w.uses[blocks[i].name] {
-			b.WriteString("\n" + blocks[i].text)
+		if strings.Count(m.text, "\n") > 1 {
+			above = "\n"
 		}
+		b.WriteString(above + m.text)
+		above = ""
 	}
-	b.WriteString(main)
-	return b.String()
+	for _, d := range w.data {
+		b.WriteString("\n" + strings.Replace(d.text, "NAME", d.name, 1))
+	}
 }
 
-// shared declares what the processes of a program that takes turns share.
-func (w *writer) shared() string {
+// together declares what the processes of a program that takes turns share.
+func (w *writer) together() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nenum { %s };\n", strings.Join(w.cast(), ", "))
-	b.WriteString("\n/* What the processes share besides their descriptors. */\nstatic struct {\n\tint turns, differ;\n")
-	if w.fsInTurns {
-		b.WriteString("\tint fs;\t/* the context of a bpffs */\n")
-	}
 	if names := w.variables(); names != "" {
-		fmt.Fprintf(&b, "\tint %s;\n", names)
+		fmt.Fprintf(&b, "\n/* the descriptors, which the processes share */\nstatic struct {\n%s\n} *fd;\n",
+			fill("\t", "int "+names+";"))
 	}
+	b.WriteString("\nstatic struct {\n\tint turns, differ")
+	if w.bpffsInTurns {
+		b.WriteString(", fs")
+	}
+	b.WriteString(";\n")
 	b.WriteString("} *shared;\n\nstatic int me, turns")
 	for _, f := range w.fixed {
-		b.WriteString(", " + f.name)
+		if f.name != "" {
+			b.WriteString(", " + f.name)
+		}
 	}
 	b.WriteString(";\n")
 	return b.String()
@@ -145,7 +164,9 @@ func (w *writer) variables() string {
 	}
 	if w.frame != turns {
 		for _, f := range w.fixed {
-			names = append(names, f.name)
+			if f.name != "" {
+				names = append(names, f.name)
+			}
 		}
 		if w.kselftest == nil {
 			names = append(names, "differ")
@@ -258,11 +279,11 @@ func (w *writer) conditions() []condition {
 	for _, n := range w.c.Needs() {
 		switch n.Kind {
 		case cases.NeedToken:
-			w.use("bpf")
-			w.enum(&uapi.Cmds, uint32(uapi.BPF_TOKEN_CREATE))
-			w.local("__u32 none[2] = { 0, -1 };\t/* flags, bpffs_fd */")
-			out = append(out, condition{"bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF",
-				"no BPF_TOKEN_CREATE (Linux 6.9)"})
+			r := &request{layout: tokenCreateAttr}
+			r.set("bpffs_fd", "-1")
+			call := w.request("BPF", w.enum(&uapi.Cmds, uint32(uapi.BPF_TOKEN_CREATE)), r)
+			w.local("int none = " + strings.ReplaceAll(call, "\n", " ") + ";")
+			out = append(out, condition{"none && errno != EBADF", "no BPF_TOKEN_CREATE (Linux 6.9)"})
 		case cases.NeedEnum, cases.NeedRelease:
 			if oldest.Less(n.Since) {
 				w.use("older")
@@ -320,10 +341,7 @@ func (w *writer) main() string {
 			identifier(w.child().Name), declarations(w.childLocals), w.childSteps.String())
 	}
 	b.WriteString("\nint main(void)\n{\n" + declarations(w.locals))
-	if w.frame != single {
-		b.WriteString("\tsetvbuf(stdout, NULL, _IOLBF, 0);\n")
-	}
-	fmt.Fprintf(&b, "%s\tprintf(\"TAP version 13\\n1..%d\\n\");\n%s}\n", conditions, w.count, body)
+	fmt.Fprintf(&b, "%s\tdprintf(1, \"TAP version 13\\n1..%d\\n\");\n%s}\n", conditions, w.count, body)
 	return b.String()
 }
 
@@ -351,25 +369,29 @@ func (w *writer) prologue() string {
 		}
 	}
 	if w.frame == turns {
-		b.WriteString("\tshared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,\n" +
-			"\t\t      MAP_SHARED | MAP_ANONYMOUS, -1, 0);\n")
+		b.WriteString("\tshared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);\n")
+		if len(w.names) > 0 {
+			b.WriteString("\tfd = (void *)(shared + 1);\n")
+		}
 	}
 	if w.uses["places"] {
 		b.WriteString("\tmake_places();\n")
 	}
 	for _, f := range w.fixed {
-		fmt.Fprintf(&b, "\t%s = %s;\n", f.name, f.make)
+		if f.make != "" {
+			b.WriteString(fill("\t", f.make+";") + "\n")
+		}
 	}
+	b.WriteString("\n")
 	if w.frame != turns {
 		return b.String()
 	}
-	b.WriteString("\n")
 	for i := range w.actors {
 		if w.actors[i].Parent < 0 && w.acts[i] && !isRoot(&w.actors[i]) {
 			w.start(&b, i, root, 1)
 		}
 	}
-	return b.String()
+	return b.String() + "\n"
 }
 
 // epilogue is what comes after the last step.
@@ -437,7 +459,7 @@ func (w *writer) start(b *strings.Builder, i int, parent string, depth int) {
 	call := fmt.Sprintf("me == %s && start(%s)", parent, w.actor(uint64(i)))
 	switch {
 	case len(lines) == 0 && children.Len() == 0:
-		fmt.Fprintf(b, "%sif (%s) {\n%s\t/* %s */\n%s}\n", in, call, in, where, in)
+		fmt.Fprintf(b, "%sif (me == %s)\n%s\tstart(%s);\t/* %s */\n", in, parent, in, w.actor(uint64(i)), where)
 	case len(lines) == 1 && children.Len() == 0:
 		fmt.Fprintf(b, "%sif (%s)\n%s\n", in, call, lines[0])
 	default:
@@ -477,8 +499,8 @@ func onlyUserns(uid uint32, flags string) []string {
 	var out []string
 	user := ""
 	if uid != 0 {
-		user = fmt.Sprintf("setgroups(0, NULL) || setresgid(%d, %[1]d, %[1]d) ||\n"+
-			"\t    setresuid(%[1]d, %[1]d, %[1]d) || ", uid)
+		user = fmt.Sprintf("setgroups(0, NULL) || setresgid(%d, %[1]d, %[1]d) || "+
+			"setresuid(%[1]d, %[1]d, %[1]d) ||\n\t    ", uid)
 	}
 	out = append(out, "if ("+user+"prctl(PR_SET_DUMPABLE, 1) ||", "    unshare("+flags+") ||",
 		`    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||`)

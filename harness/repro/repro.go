@@ -57,6 +57,9 @@ type writer struct {
 	uses     map[string]bool     // blocks
 	last     map[*layout]int     // the last member that the program needs
 	defines  []string            // constants that old headers lack
+	data     []definition        // what steps have in common
+	shapes   map[string]int      // how many requests begin with the same members
+	common   map[string]int      // the same, counted before
 	count    int                 // of the steps
 	number   int                 // of the step that is being written
 	only     int                 // the actor besides root
@@ -80,12 +83,31 @@ func Write(out io.Writer, c *cases.Case, facts *step.Facts) error {
 // WriteUntil writes the first of a case's own steps, 0 all of them, without what they do not need: what a kernel
 // answers to later steps says nothing about why an earlier one differs.
 func WriteUntil(out io.Writer, c *cases.Case, facts *step.Facts, steps int) error {
-	w := newWriter(c, facts, steps)
-	if err := w.write(); err != nil {
+	w, err := written(c, facts, steps, false)
+	if err != nil {
 		return err
 	}
-	_, err := io.WriteString(out, w.program())
+	_, err = io.WriteString(out, w.program())
 	return err
+}
+
+// commonUses is how many requests begin with the same members if these are a macro.
+const commonUses = 3
+
+// written writes a case. The first time finds what its requests have in common.
+func written(c *cases.Case, facts *step.Facts, steps int, selftest bool) (w *writer, err error) {
+	common := map[string]int{}
+	for range 2 {
+		w = newWriter(c, facts, steps)
+		if w.common = common; selftest {
+			w.beSelftest()
+		}
+		if err := w.write(); err != nil {
+			return nil, err
+		}
+		common = w.shapes
+	}
+	return w, nil
 }
 
 // write writes the steps.
@@ -115,7 +137,8 @@ func (w *writer) write() error {
 func newWriter(c *cases.Case, facts *step.Facts, steps int) *writer {
 	w := &writer{c: c, facts: facts, actors: c.World.Program.Actors,
 		acts: make([]bool, len(c.World.Program.Actors)), names: map[holding]string{}, held: map[holding]bool{},
-		uses: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{}}
+		uses: map[string]bool{}, last: map[*layout]int{}, unused: map[*step.Step]bool{},
+		shapes: map[string]int{}}
 	w.cell, w.cellInfo = c.Steps()
 	w.findUnused(steps)
 	w.findActors(c.World.Program.Setup, c.World.Info)
@@ -338,20 +361,46 @@ func (w *writer) use(names ...string) {
 			continue
 		}
 		w.uses[name] = true
-		if i := slices.IndexFunc(blocks, func(b block) bool { return b.name == name }); i >= 0 { // or a macro
-			w.use(blocks[i].uses...)
+		for _, list := range [][]block{blocks, macros} {
+			if i := slices.IndexFunc(list, func(b block) bool { return b.name == name }); i >= 0 {
+				w.use(list[i].uses...)
+			}
 		}
 	}
 }
 
-// fixture is a descriptor that root makes before the steps.
-type fixture struct{ name, define, make string }
+// fixture is what root makes before the steps, most often a descriptor.
+type fixture struct{ name, make string }
 
 // fixture has the program make a descriptor once, and returns the name of its variable.
-func (w *writer) fixture(name, define, call string) string {
+func (w *writer) fixture(name, call string) string {
 	if !slices.ContainsFunc(w.fixed, func(f fixture) bool { return f.name == name }) {
-		w.fixed = append(w.fixed, fixture{name, define, call})
+		w.fixed = append(w.fixed, fixture{name, name + " = " + call})
 	}
+	return name
+}
+
+// once has the program make a call before the steps.
+func (w *writer) once(call string) {
+	if f := (fixture{make: call}); !slices.Contains(w.fixed, f) {
+		w.fixed = append(w.fixed, f)
+	}
+}
+
+// definition is a macro or an object that steps share. In its text NAME is the name.
+type definition struct{ name, text string }
+
+// named adds a definition, unless the program has it, and returns its name: base, or base with a number if another
+// definition has that name.
+func (w *writer) named(base, text string) string {
+	if i := slices.IndexFunc(w.data, func(d definition) bool { return d.text == text }); i >= 0 {
+		return w.data[i].name
+	}
+	name := base
+	for i := 2; slices.ContainsFunc(w.data, func(d definition) bool { return d.name == name }); i++ {
+		name = fmt.Sprintf("%s_%d", base, i)
+	}
+	w.data = append(w.data, definition{name, text})
 	return name
 }
 

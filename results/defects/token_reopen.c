@@ -39,11 +39,9 @@
 
 /* parts of union bpf_attr */
 struct map_create_attr {
-	__u32 map_type, key_size, value_size, max_entries, map_flags;
-	__u32 inner_map_fd, numa_node;
+	__u32 map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node;
 	char map_name[16];
-	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id;
-	__u32 btf_vmlinux_value_type_id;
+	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id, btf_vmlinux_value_type_id;
 	__aligned_u64 map_extra;
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
@@ -54,33 +52,29 @@ struct token_create_attr {
 
 #define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
 #define FS	100	/* the file system context, in both processes */
+#define OPTS(...)	((const char *[]) { __VA_ARGS__, NULL })
+
+/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
 
 static int again_fd, b_fd, differ, t_fd;
 
-static int check(int step, int ret, int want, const char *text)
+static void check(int step, int want, const char *text, int ret)
 {
 	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
 
-	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
-	       text, got, want);
+	dprintf(1, "%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step, text, got, want);
 	differ |= bad;
-	return ret;
-}
-
-static int bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 /* Only root may delegate. */
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
 static int reopen(int fd)
@@ -96,74 +90,51 @@ static int as_owner(void *arg)
 	int mnt;
 
 	(void)arg;
-	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
-	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1) ||
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000) ||
+	    prctl(PR_SET_DUMPABLE, 1) ||
 	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
 	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 1000 1") < 0 ||
 	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 1000 1") < 0)
 		err(4, "make a user namespace");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+
 	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
 	raise(SIGSTOP);	/* root goes on */
 	mnt = syscall(SYS_fsmount, FS, 0, 0);
 	b_fd = openat(mnt, ".", O_DIRECTORY);
 	close(mnt);
-
-	{
-		struct token_create_attr attr = { .bpffs_fd = b_fd };
-
-		t_fd = check(2, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
-		      "owner token_create bpffs=b -> t");
-	}
-
-	again_fd = check(3, reopen(t_fd), 0, "owner reopen t -> again");
-
-	{
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_HASH,
-			.key_size = 4,
-			.value_size = 4,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = again_fd,
-		};
-
-		check(4, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), EINVAL,
-		      "owner map_create type=hash token=again");
-	}
+	check(2, 0, "owner token_create bpffs=b -> t",
+	      t_fd = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = b_fd));
+	check(3, 0, "owner reopen t -> again", again_fd = reopen(t_fd));
+	check(4, EINVAL, "owner map_create type=hash token=again",
+	      BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_HASH, .key_size = 4,
+		  .value_size = 4, .max_entries = 1, .map_flags = BPF_F_TOKEN_FD,
+		  .map_token_fd = again_fd));
 	return differ;
 }
 
 int main(void)
 {
-	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
-	static char stack[1 << 16];
+	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
+	static char stack[1 << 20];
 	int status;
 	char value;
 	pid_t pid;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+	if (none && errno != EBADF)
 		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
 	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
 		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
-	printf("TAP version 13\n1..4\n");
+	dprintf(1, "TAP version 13\n1..4\n");
 
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
 	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
-	{
-		static const char *const opts[] = {
-			"delegate_cmds", "any", "delegate_maps", "any",
-			"delegate_progs", "any", "delegate_attachs", "any",
-			NULL
-		};
-
-		check(1, configure(FS, opts), 0,
-		      "owner bpffs cmds=any maps=any progs=any attachs=any -> b");
-	}
+	check(1, 0, "owner bpffs cmds=any maps=any progs=any attachs=any -> b",
+	      configure(FS, OPTS("delegate_cmds", "any", "delegate_maps", "any",
+				 "delegate_progs", "any", "delegate_attachs", "any")));
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) ?: differ : 1;

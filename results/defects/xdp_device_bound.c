@@ -42,8 +42,7 @@ struct prog_load_attr {
 	__aligned_u64 log_buf;
 	__u32 kern_version, prog_flags;
 	char prog_name[16];
-	__u32 prog_ifindex, expected_attach_type, prog_btf_fd;
-	__u32 func_info_rec_size;
+	__u32 prog_ifindex, expected_attach_type, prog_btf_fd, func_info_rec_size;
 	__aligned_u64 func_info;
 	__u32 func_info_cnt, line_info_rec_size;
 	__aligned_u64 line_info;
@@ -58,35 +57,41 @@ struct token_create_attr {
 	__u32 flags, bpffs_fd;
 };
 
+#define PTR(to)	((unsigned long)(to))
 #define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
 #define FS	100	/* the file system context, in both processes */
+#define OPTS(...)	((const char *[]) { __VA_ARGS__, NULL })
+
+/* the program "return n" */
+#define INSNS(n) ((unsigned long)(struct bpf_insn []) { \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = (n) }, \
+	{ .code = BPF_JMP | BPF_EXIT } })
+
+/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
+
+#define XDP_PROG \
+	.prog_type = BPF_PROG_TYPE_XDP, .insn_cnt = 2, .insns = INSNS(2), .license = PTR("GPL"), \
+	.expected_attach_type = BPF_XDP
 
 static int b_fd, differ, t_fd;
 
-static int check(int step, int ret, int want, const char *text)
+static void check(int step, int want, const char *text, int ret)
 {
 	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
 
-	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
-	       text, got, want);
+	dprintf(1, "%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step, text, got, want);
 	differ |= bad;
-	return ret;
-}
-
-static int bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
 }
 
 /* Only root may delegate. */
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
 static int as_owner(void *arg)
@@ -94,116 +99,54 @@ static int as_owner(void *arg)
 	int mnt;
 
 	(void)arg;
-	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
-	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1) ||
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000) ||
+	    prctl(PR_SET_DUMPABLE, 1) ||
 	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
 	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 1000 1") < 0 ||
 	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 1000 1") < 0)
 		err(4, "make a user namespace");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+
 	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
 	raise(SIGSTOP);	/* root goes on */
 	mnt = syscall(SYS_fsmount, FS, 0, 0);
 	b_fd = openat(mnt, ".", O_DIRECTORY);
 	close(mnt);
-
-	{
-		struct token_create_attr attr = { .bpffs_fd = b_fd };
-
-		t_fd = check(3, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
-		      "owner token_create bpffs=b -> t");
-	}
-
-	{
-		struct bpf_insn insns[] = {
-			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },	/* r0 = 2 */
-			{ .code = BPF_JMP | BPF_EXIT },	/* exit */
-		};
-		struct prog_load_attr attr = {
-			.prog_type = BPF_PROG_TYPE_XDP,
-			.insn_cnt = 2,
-			.insns = (unsigned long)insns,
-			.license = (unsigned long)"GPL",
-			.prog_flags = BPF_F_TOKEN_FD,
-			.expected_attach_type = BPF_XDP,
-			.prog_token_fd = t_fd,
-		};
-
-		check(4, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), 0,
-		      "owner prog_load type=xdp attach=xdp token=t");
-	}
-
-	{
-		struct bpf_insn insns[] = {
-			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },	/* r0 = 2 */
-			{ .code = BPF_JMP | BPF_EXIT },	/* exit */
-		};
-		struct prog_load_attr attr = {
-			.prog_type = BPF_PROG_TYPE_XDP,
-			.insn_cnt = 2,
-			.insns = (unsigned long)insns,
-			.license = (unsigned long)"GPL",
-			.prog_flags = 64 | BPF_F_TOKEN_FD,
-			.prog_ifindex = 1,
-			.expected_attach_type = BPF_XDP,
-			.prog_token_fd = t_fd,
-		};
-
-		check(5, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), EINVAL,
-		      "owner prog_load type=xdp attach=xdp ifindex=1 flags=0x40 token=t");
-	}
+	check(3, 0, "owner token_create bpffs=b -> t",
+	      t_fd = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = b_fd));
+	check(4, 0, "owner prog_load type=xdp attach=xdp token=t",
+	      BPF(BPF_PROG_LOAD, prog_load, XDP_PROG, .prog_flags = BPF_F_TOKEN_FD,
+		  .prog_token_fd = t_fd));
+	check(5, EINVAL, "owner prog_load type=xdp attach=xdp ifindex=1 flags=0x40 token=t",
+	      BPF(BPF_PROG_LOAD, prog_load, XDP_PROG, .prog_flags = 64 | BPF_F_TOKEN_FD,
+		  .prog_ifindex = 1, .prog_token_fd = t_fd));
 	return differ;
 }
 
 int main(void)
 {
-	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
-	static char stack[1 << 16];
+	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
+	static char stack[1 << 20];
 	int status;
 	char value;
 	pid_t pid;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+	if (none && errno != EBADF)
 		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
 	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
 		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
-	printf("TAP version 13\n1..5\n");
+	dprintf(1, "TAP version 13\n1..5\n");
 
-	{
-		struct bpf_insn insns[] = {
-			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },	/* r0 = 2 */
-			{ .code = BPF_JMP | BPF_EXIT },	/* exit */
-		};
-		struct prog_load_attr attr = {
-			.prog_type = BPF_PROG_TYPE_XDP,
-			.insn_cnt = 2,
-			.insns = (unsigned long)insns,
-			.license = (unsigned long)"GPL",
-			.prog_flags = 64,
-			.prog_ifindex = 1,
-			.expected_attach_type = BPF_XDP,
-		};
-
-		check(1, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), EOPNOTSUPP,
-		      "root prog_load type=xdp attach=xdp ifindex=1 flags=0x40");
-	}
-
+	check(1, EOPNOTSUPP, "root prog_load type=xdp attach=xdp ifindex=1 flags=0x40",
+	      BPF(BPF_PROG_LOAD, prog_load, XDP_PROG, .prog_flags = 64, .prog_ifindex = 1));
 	pid = clone(as_owner, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);
 	if (pid < 0)
 		err(4, "clone");
 	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
-	{
-		static const char *const opts[] = {
-			"delegate_cmds", "any", "delegate_maps", "any",
-			"delegate_progs", "any", "delegate_attachs", "any",
-			NULL
-		};
-
-		check(2, configure(FS, opts), 0,
-		      "owner bpffs cmds=any maps=any progs=any attachs=any -> b");
-	}
+	check(2, 0, "owner bpffs cmds=any maps=any progs=any attachs=any -> b",
+	      configure(FS, OPTS("delegate_cmds", "any", "delegate_maps", "any",
+				 "delegate_progs", "any", "delegate_attachs", "any")));
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) ?: differ : 1;

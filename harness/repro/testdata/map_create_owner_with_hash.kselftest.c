@@ -41,11 +41,9 @@
 
 /* parts of union bpf_attr */
 struct map_create_attr {
-	__u32 map_type, key_size, value_size, max_entries, map_flags;
-	__u32 inner_map_fd, numa_node;
+	__u32 map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node;
 	char map_name[16];
-	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id;
-	__u32 btf_vmlinux_value_type_id;
+	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id, btf_vmlinux_value_type_id;
 	__aligned_u64 map_extra;
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
@@ -58,6 +56,11 @@ struct token_create_attr {
 #define CAP(name)	(1ULL << CAP_##name)
 #define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
 #define FS	100	/* the file system context, in both processes */
+#define OPTS(...)	((const char *[]) { __VA_ARGS__, NULL })
+
+/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
 
 static int b_fd, t_fd;
 
@@ -66,16 +69,9 @@ static int errno_of(int ret)
 	return ret < 0 ? errno : 0;
 }
 
-static int bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
-}
-
 static void set_caps(__u64 caps)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	syscall(SYS_capget, &head, data);
@@ -100,11 +96,9 @@ static pid_t fork_files(void)
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (opts[1] && syscall(SYS_fsconfig, fs, 1 /* SET_STRING */,
-				       opts[0], opts[1], 0))
+		if (opts[1] && syscall(SYS_fsconfig, fs, 1 /* SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
 FIXTURE(map_create) {
@@ -284,10 +278,10 @@ FIXTURE_VARIANT_ADD(map_create, any_all) {
 
 FIXTURE_SETUP(map_create)
 {
-	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
+	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
 	char value;
 
-	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+	if (none && errno != EBADF)
 		SKIP(return, "no BPF_TOKEN_CREATE (Linux 6.9)");
 	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
 		SKIP(return, "kernel.unprivileged_bpf_disabled is not 2");
@@ -298,45 +292,32 @@ FIXTURE_TEARDOWN(map_create)
 }
 
 static void as_owner(struct __test_metadata *_metadata,
-		     const FIXTURE_VARIANT(map_create) *variant)
+		     FIXTURE_VARIANT(map_create) const *variant)
 {
 	int mnt;
 
-	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
-	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1) ||
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000) ||
+	    prctl(PR_SET_DUMPABLE, 1) ||
 	    unshare(CLONE_NEWUSER | CLONE_NEWNS) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
 	    dprintf(open("/proc/self/uid_map", O_WRONLY), "0 1000 1") < 0 ||
 	    dprintf(open("/proc/self/gid_map", O_WRONLY), "0 1000 1") < 0)
 		err(KSFT_FAIL, "make a user namespace");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+
 	dup2(syscall(SYS_fsopen, "bpf", 0), FS);
 	raise(SIGSTOP);	/* root goes on */
 	mnt = syscall(SYS_fsmount, FS, 0, 0);
 	b_fd = openat(mnt, ".", O_DIRECTORY);
 	close(mnt);
-
-	{
-		struct token_create_attr attr = { .bpffs_fd = b_fd };
-
-		EXPECT_EQ(0, errno_of(t_fd = bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr))))
-			TH_LOG("owner token_create bpffs=b -> t");
-	}
-
+	EXPECT_EQ(0, errno_of(t_fd = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = b_fd)))
+		TH_LOG("owner token_create bpffs=b -> t");
 	set_caps(variant->caps);
-	{
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_HASH,
-			.key_size = 4,
-			.value_size = 4,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = t_fd,
-		};
-
-		EXPECT_EQ(variant->err, errno_of(bpf(BPF_MAP_CREATE, &attr, sizeof(attr))))
-			TH_LOG("map_create");
-	}
+	EXPECT_EQ(variant->err,
+		  errno_of(BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_HASH,
+			       .key_size = 4, .value_size = 4, .max_entries = 1,
+			       .map_flags = BPF_F_TOKEN_FD, .map_token_fd = t_fd)))
+		TH_LOG("map_create");
 }
 
 TEST_F(map_create, map_create)
@@ -350,18 +331,12 @@ TEST_F(map_create, map_create)
 		_exit(0);
 	}
 	waitpid(pid, &status, WUNTRACED);	/* it has stopped */
-	{
-		const char *const opts[] = {
-			"delegate_cmds", variant->cmds,
-			"delegate_maps", variant->maps,
-			"delegate_progs", variant->progs,
-			"delegate_attachs", variant->attachs,
-			NULL
-		};
-
-		EXPECT_EQ(0, errno_of(configure(FS, opts)))
-			TH_LOG("bpffs");
-	}
+	EXPECT_EQ(0,
+		  errno_of(configure(FS, OPTS("delegate_cmds", variant->cmds,
+					      "delegate_maps", variant->maps,
+					      "delegate_progs", variant->progs,
+					      "delegate_attachs", variant->attachs))))
+		TH_LOG("bpffs");
 	kill(pid, SIGCONT);
 	waitpid(pid, &status, 0);
 	EXPECT_EQ(0, status);

@@ -43,11 +43,9 @@
 
 /* parts of union bpf_attr */
 struct map_create_attr {
-	__u32 map_type, key_size, value_size, max_entries, map_flags;
-	__u32 inner_map_fd, numa_node;
+	__u32 map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node;
 	char map_name[16];
-	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id;
-	__u32 btf_vmlinux_value_type_id;
+	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id, btf_vmlinux_value_type_id;
 	__aligned_u64 map_extra;
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
@@ -59,8 +57,7 @@ struct prog_load_attr {
 	__aligned_u64 log_buf;
 	__u32 kern_version, prog_flags;
 	char prog_name[16];
-	__u32 prog_ifindex, expected_attach_type, prog_btf_fd;
-	__u32 func_info_rec_size;
+	__u32 prog_ifindex, expected_attach_type, prog_btf_fd, func_info_rec_size;
 	__aligned_u64 func_info;
 	__u32 func_info_cnt, line_info_rec_size;
 	__aligned_u64 line_info;
@@ -73,8 +70,7 @@ struct prog_load_attr {
 
 struct btf_load_attr {
 	__aligned_u64 btf, btf_log_buf;
-	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size;
-	__u32 btf_flags;
+	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size, btf_flags;
 	__s32 btf_token_fd;
 };
 
@@ -84,29 +80,38 @@ struct token_create_attr {
 
 #define ALL_CAPS	(~0ULL)
 #define CAP(name)	(1ULL << CAP_##name)
+#define PTR(to)	((unsigned long)(to))
 #define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
+#define OPTS(...)	((const char *[]) { __VA_ARGS__, NULL })
+
+/* the program "return n" */
+#define INSNS(n) ((unsigned long)(struct bpf_insn []) { \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = (n) }, \
+	{ .code = BPF_JMP | BPF_EXIT } })
+
+/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
+
+#define STEP(n, actor, caps, want, text, call) \
+	(turn(actor, caps) ? check(n, want, text, call), done() : (void)0)
 
 enum { ROOT, OWNER, INNER };
 
-/* What the processes share besides their descriptors. */
+/* the descriptors, which the processes share */
 static struct {
-	int turns, differ;
-	int fs;	/* the context of a bpffs */
-	int b_fd, inner_b_fd, inner_t_fd, t_fd;
+	int b, inner_b, inner_t, t;
+} *fd;
+
+static struct {
+	int turns, differ, fs;
 } *shared;
 
 static int me, turns;
 
-static int bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
-}
-
 static void set_caps(__u64 caps)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	syscall(SYS_capget, &head, data);
@@ -116,38 +121,23 @@ static void set_caps(__u64 caps)
 		err(4, "capset");
 }
 
-/* Fork, and share the descriptors with the child. */
-static pid_t fork_files(void)
-{
-	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
-	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
-
-	if (pid < 0)
-		err(4, "clone3");
-	return pid;
-}
-
 /* Only root may delegate. */
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
 /* The BTF of int; Documentation/bpf/btf.rst */
 static const struct btf_blob {
 	__u16 magic;
 	__u8 version, flags;
-	__u32 hdr_len, type_off, type_len, str_off, str_len;
-	__u32 types[4];
+	__u32 hdr_len, type_off, type_len, str_off, str_len, types[4];
 	char strs[5];
 } int_btf = {
-	0xeb9f, 1, 0, 24, 0, 16, 16, 5,
-	{ 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
+	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
 
@@ -173,22 +163,18 @@ static void done(void)
 	__atomic_store_n(&shared->turns, turns, __ATOMIC_RELEASE);
 }
 
-static int check(int step, int ret, int want, const char *text)
+static void check(int step, int want, const char *text, int ret)
 {
 	int got = ret < 0 ? errno : 0, bad = want >= 0 && got != want;
 
-	printf("%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step,
-	       text, got, want);
+	dprintf(1, "%sok %d - %s # got %d, expected %d\n", bad ? "not " : "", step, text, got, want);
 	shared->differ |= bad;
-	done();
-	return ret;
 }
 
 /* Become root of a new user namespace, who is user @uid outside of it. */
 static void new_userns(unsigned int uid, int flags)
 {
-	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
-		     setresuid(uid, uid, uid))) ||
+	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))) ||
 	    prctl(PR_SET_DUMPABLE, 1) ||	/* to write the maps */
 	    unshare(flags) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
@@ -198,10 +184,15 @@ static void new_userns(unsigned int uid, int flags)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Start a process. All processes take the same turns. */
+/* A process that shares the descriptors. All take the same turns. */
 static int start(int actor)
 {
-	if (fork_files())
+	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
+	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
+
+	if (pid < 0)
+		err(4, "clone3");
+	if (pid)
 		return 0;
 	alarm(60);
 	me = actor;
@@ -219,20 +210,40 @@ static int end(void)
 	return shared->differ;
 }
 
-int main(void)
+/* Make a bpffs of @actor, and open its root directory. Only root may delegate. */
+static void bpffs(int step, int actor, int want, const char *text, int *dir,
+		  const char *const *opts)
 {
-	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
-	char value;
 	int mnt;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+	if (turn(actor, ALL_CAPS)) {
+		shared->fs = syscall(SYS_fsopen, "bpf", 0);
+		done();
+	}
+	if (turn(ROOT, ALL_CAPS)) {
+		check(step, want, text, configure(shared->fs, opts));
+		done();
+	}
+	if (dir && turn(actor, ALL_CAPS)) {
+		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
+		*dir = openat(mnt, ".", O_DIRECTORY);
+		close(mnt);
+		done();
+	}
+}
+
+int main(void)
+{
+	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
+	char value;
+
+	if (none && errno != EBADF)
 		errx(4, "no BPF_TOKEN_CREATE (Linux 6.9)");
 	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
 		errx(4, "kernel.unprivileged_bpf_disabled is not 2");
-	printf("TAP version 13\n1..9\n");
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	dprintf(1, "TAP version 13\n1..9\n");
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fd = (void *)(shared + 1);
 
 	if (me == ROOT && start(OWNER)) {
 		new_userns(1000, CLONE_NEWUSER | CLONE_NEWNS);
@@ -240,110 +251,29 @@ int main(void)
 			new_userns(0, CLONE_NEWUSER | CLONE_NEWNS);
 	}
 
-	if (turn(OWNER, ALL_CAPS)) {
-		shared->fs = syscall(SYS_fsopen, "bpf", 0);
-		done();
-	}
-	if (turn(ROOT, ALL_CAPS)) {
-		static const char *const opts[] = {
-			"delegate_cmds", "any", "delegate_maps", "any",
-			"delegate_progs", "any", "delegate_attachs", "any",
-			NULL
-		};
-
-		check(1, configure(shared->fs, opts), 0,
-		      "owner bpffs cmds=any maps=any progs=any attachs=any -> b");
-	}
-	if (turn(OWNER, ALL_CAPS)) {
-		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
-		shared->b_fd = openat(mnt, ".", O_DIRECTORY);
-		close(mnt);
-		done();
-	}
-
-	if (turn(OWNER, ALL_CAPS)) {
-		struct token_create_attr attr = {
-			.bpffs_fd = shared->b_fd,
-		};
-
-		shared->t_fd = check(2, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), 0,
-		      "owner token_create bpffs=b -> t");
-	}
-
-	if (turn(OWNER, CAP(BPF))) {
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_STACK_TRACE,
-			.key_size = 4,
-			.value_size = 8,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = shared->t_fd,
-		};
-
-		check(3, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), 0,
-		      "owner map_create type=stack_trace token=t caps=CAP_BPF");
-	}
-
-	if (turn(OWNER, ALL_CAPS))
-		check(4, shared->inner_t_fd = dup(shared->t_fd), 0,
-		      "owner send t inner");
-
-	if (turn(OWNER, ALL_CAPS))
-		check(5, shared->inner_b_fd = dup(shared->b_fd), 0,
-		      "owner send b inner");
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_STACK_TRACE,
-			.key_size = 4,
-			.value_size = 8,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = shared->inner_t_fd,
-		};
-
-		check(6, bpf(BPF_MAP_CREATE, &attr, sizeof(attr)), EPERM,
-		      "inner map_create type=stack_trace token=t");
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct bpf_insn insns[] = {
-			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },	/* r0 = 2 */
-			{ .code = BPF_JMP | BPF_EXIT },	/* exit */
-		};
-		struct prog_load_attr attr = {
-			.prog_type = BPF_PROG_TYPE_XDP,
-			.insn_cnt = 2,
-			.insns = (unsigned long)insns,
-			.license = (unsigned long)"GPL",
-			.prog_flags = BPF_F_TOKEN_FD,
-			.expected_attach_type = BPF_XDP,
-			.prog_token_fd = shared->inner_t_fd,
-		};
-
-		check(7, bpf(BPF_PROG_LOAD, &attr, sizeof(attr)), EPERM,
-		      "inner prog_load type=xdp attach=xdp token=t");
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct btf_load_attr attr = {
-			.btf = (unsigned long)&int_btf,
-			.btf_size = BTF_SIZE,
-			.btf_flags = BPF_F_TOKEN_FD,
-			.btf_token_fd = shared->inner_t_fd,
-		};
-
-		check(8, bpf(BPF_BTF_LOAD, &attr, sizeof(attr)), EPERM,
-		      "inner btf_load token=t");
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct token_create_attr attr = {
-			.bpffs_fd = shared->inner_b_fd,
-		};
-
-		check(9, bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr)), EPERM,
-		      "inner token_create bpffs=b");
-	}
+	bpffs(1, OWNER, 0, "owner bpffs cmds=any maps=any progs=any attachs=any -> b",
+	      &fd->b, OPTS("delegate_cmds", "any", "delegate_maps", "any", "delegate_progs", "any",
+			   "delegate_attachs", "any"));
+	STEP(2, OWNER, ALL_CAPS, 0, "owner token_create bpffs=b -> t",
+	     fd->t = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = fd->b));
+	STEP(3, OWNER, CAP(BPF), 0, "owner map_create type=stack_trace token=t caps=CAP_BPF",
+	     BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_STACK_TRACE, .key_size = 4,
+		 .value_size = 8, .max_entries = 1, .map_flags = BPF_F_TOKEN_FD,
+		 .map_token_fd = fd->t));
+	STEP(4, OWNER, ALL_CAPS, 0, "owner send t inner", fd->inner_t = dup(fd->t));
+	STEP(5, OWNER, ALL_CAPS, 0, "owner send b inner", fd->inner_b = dup(fd->b));
+	STEP(6, INNER, ALL_CAPS, EPERM, "inner map_create type=stack_trace token=t",
+	     BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_STACK_TRACE, .key_size = 4,
+		 .value_size = 8, .max_entries = 1, .map_flags = BPF_F_TOKEN_FD,
+		 .map_token_fd = fd->inner_t));
+	STEP(7, INNER, ALL_CAPS, EPERM, "inner prog_load type=xdp attach=xdp token=t",
+	     BPF(BPF_PROG_LOAD, prog_load, .prog_type = BPF_PROG_TYPE_XDP, .insn_cnt = 2,
+		 .insns = INSNS(2), .license = PTR("GPL"), .expected_attach_type = BPF_XDP,
+		 .prog_flags = BPF_F_TOKEN_FD, .prog_token_fd = fd->inner_t));
+	STEP(8, INNER, ALL_CAPS, EPERM, "inner btf_load token=t",
+	     BPF(BPF_BTF_LOAD, btf_load, .btf = PTR(&int_btf), .btf_size = BTF_SIZE,
+		 .btf_flags = BPF_F_TOKEN_FD, .btf_token_fd = fd->inner_t));
+	STEP(9, INNER, ALL_CAPS, EPERM, "inner token_create bpffs=b",
+	     BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = fd->inner_b));
 	return end();
 }

@@ -43,11 +43,9 @@
 
 /* parts of union bpf_attr */
 struct map_create_attr {
-	__u32 map_type, key_size, value_size, max_entries, map_flags;
-	__u32 inner_map_fd, numa_node;
+	__u32 map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node;
 	char map_name[16];
-	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id;
-	__u32 btf_vmlinux_value_type_id;
+	__u32 map_ifindex, btf_fd, btf_key_type_id, btf_value_type_id, btf_vmlinux_value_type_id;
 	__aligned_u64 map_extra;
 	__s32 value_type_btf_obj_fd, map_token_fd;
 };
@@ -59,8 +57,7 @@ struct prog_load_attr {
 	__aligned_u64 log_buf;
 	__u32 kern_version, prog_flags;
 	char prog_name[16];
-	__u32 prog_ifindex, expected_attach_type, prog_btf_fd;
-	__u32 func_info_rec_size;
+	__u32 prog_ifindex, expected_attach_type, prog_btf_fd, func_info_rec_size;
 	__aligned_u64 func_info;
 	__u32 func_info_cnt, line_info_rec_size;
 	__aligned_u64 line_info;
@@ -73,8 +70,7 @@ struct prog_load_attr {
 
 struct btf_load_attr {
 	__aligned_u64 btf, btf_log_buf;
-	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size;
-	__u32 btf_flags;
+	__u32 btf_size, btf_log_size, btf_log_level, btf_log_true_size, btf_flags;
 	__s32 btf_token_fd;
 };
 
@@ -84,15 +80,37 @@ struct token_create_attr {
 
 #define ALL_CAPS	(~0ULL)
 #define CAP(name)	(1ULL << CAP_##name)
+#define PTR(to)	((unsigned long)(to))
 #define SYSCTL	"/proc/sys/kernel/unprivileged_bpf_disabled"
+#define OPTS(...)	((const char *[]) { __VA_ARGS__, NULL })
+
+/* the program "return n" */
+#define INSNS(n) ((unsigned long)(struct bpf_insn []) { \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = (n) }, \
+	{ .code = BPF_JMP | BPF_EXIT } })
+
+/* bpf(2) with these members of an attribute */
+#define BPF(cmd, of, ...) \
+	syscall(SYS_bpf, cmd, &(struct of##_attr) { __VA_ARGS__ }, sizeof(struct of##_attr), NULL, 0)
+
+#define STEP(actor, caps, want, text, call) \
+	do { \
+		if (turn(actor, caps)) { \
+			EXPECT_EQ(want, errno_of(call)) \
+				TH_LOG(text); \
+			done(); \
+		} \
+	} while (0)
 
 enum { ROOT, OWNER, INNER };
 
-/* What the processes share besides their descriptors. */
+/* the descriptors, which the processes share */
 static struct {
-	int turns, differ;
-	int fs;	/* the context of a bpffs */
-	int b_fd, inner_b_fd, inner_t_fd, t_fd;
+	int b, inner_b, inner_t, t;
+} *fd;
+
+static struct {
+	int turns, differ, fs;
 } *shared;
 
 static int me, turns;
@@ -102,16 +120,9 @@ static int errno_of(int ret)
 	return ret < 0 ? errno : 0;
 }
 
-static int bpf(int cmd, const void *attr, unsigned int size)
-{
-	return syscall(SYS_bpf, cmd, attr, size, NULL, 0);
-}
-
 static void set_caps(__u64 caps)
 {
-	struct __user_cap_header_struct head = {
-		.version = _LINUX_CAPABILITY_VERSION_3
-	};
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2];
 
 	syscall(SYS_capget, &head, data);
@@ -121,38 +132,23 @@ static void set_caps(__u64 caps)
 		err(KSFT_FAIL, "capset");
 }
 
-/* Fork, and share the descriptors with the child. */
-static pid_t fork_files(void)
-{
-	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
-	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
-
-	if (pid < 0)
-		err(KSFT_FAIL, "clone3");
-	return pid;
-}
-
 /* Only root may delegate. */
 static int configure(int fs, const char *const *opts)
 {
 	for (; *opts; opts += 2)
-		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */,
-			    opts[0], opts[1], 0))
+		if (syscall(SYS_fsconfig, fs, 1 /* FSCONFIG_SET_STRING */, opts[0], opts[1], 0))
 			return -1;
-	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL,
-		       NULL, 0);
+	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
 /* The BTF of int; Documentation/bpf/btf.rst */
 static const struct btf_blob {
 	__u16 magic;
 	__u8 version, flags;
-	__u32 hdr_len, type_off, type_len, str_off, str_len;
-	__u32 types[4];
+	__u32 hdr_len, type_off, type_len, str_off, str_len, types[4];
 	char strs[5];
 } int_btf = {
-	0xeb9f, 1, 0, 24, 0, 16, 16, 5,
-	{ 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
+	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
 
@@ -181,8 +177,7 @@ static void done(void)
 /* Become root of a new user namespace, who is user @uid outside of it. */
 static void new_userns(unsigned int uid, int flags)
 {
-	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
-		     setresuid(uid, uid, uid))) ||
+	if ((uid && (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))) ||
 	    prctl(PR_SET_DUMPABLE, 1) ||	/* to write the maps */
 	    unshare(flags) ||
 	    dprintf(open("/proc/self/setgroups", O_WRONLY), "deny") < 0 ||
@@ -192,14 +187,42 @@ static void new_userns(unsigned int uid, int flags)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Start a process. All processes take the same turns. */
+/* A process that shares the descriptors. All take the same turns. */
 static int start(int actor)
 {
-	if (fork_files())
+	__u64 args[8] = { CLONE_FILES, [4] = SIGCHLD };	/* clone_args */
+	pid_t pid = syscall(SYS_clone3, args, sizeof(args));
+
+	if (pid < 0)
+		err(KSFT_FAIL, "clone3");
+	if (pid)
 		return 0;
 	alarm(60);
 	me = actor;
 	return 1;
+}
+
+/* Make a bpffs of @actor, and open its root directory. Only root may delegate. */
+static void bpffs(struct __test_metadata *_metadata, int actor, int want, const char *text,
+		  int *dir, const char *const *opts)
+{
+	int mnt;
+
+	if (turn(actor, ALL_CAPS)) {
+		shared->fs = syscall(SYS_fsopen, "bpf", 0);
+		done();
+	}
+	if (turn(ROOT, ALL_CAPS)) {
+		EXPECT_EQ(want, errno_of(configure(shared->fs, opts)))
+			TH_LOG("%s", text);
+		done();
+	}
+	if (dir && turn(actor, ALL_CAPS)) {
+		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
+		*dir = openat(mnt, ".", O_DIRECTORY);
+		close(mnt);
+		done();
+	}
 }
 
 FIXTURE(nested_userns) {
@@ -207,10 +230,10 @@ FIXTURE(nested_userns) {
 
 FIXTURE_SETUP(nested_userns)
 {
-	__u32 none[2] = { 0, -1 };	/* flags, bpffs_fd */
+	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
 	char value;
 
-	if (bpf(BPF_TOKEN_CREATE, none, sizeof(none)) && errno != EBADF)
+	if (none && errno != EBADF)
 		SKIP(return, "no BPF_TOKEN_CREATE (Linux 6.9)");
 	if (read(open(SYSCTL, O_RDONLY), &value, 1) != 1 || value != '2')
 		SKIP(return, "kernel.unprivileged_bpf_disabled is not 2");
@@ -223,10 +246,9 @@ FIXTURE_TEARDOWN(nested_userns)
 TEST_F(nested_userns, steps)
 {
 	int status;
-	int mnt;
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	fd = (void *)(shared + 1);
 
 	if (me == ROOT && start(OWNER)) {
 		new_userns(1000, CLONE_NEWUSER | CLONE_NEWNS);
@@ -234,122 +256,30 @@ TEST_F(nested_userns, steps)
 			new_userns(0, CLONE_NEWUSER | CLONE_NEWNS);
 	}
 
-	if (turn(OWNER, ALL_CAPS)) {
-		shared->fs = syscall(SYS_fsopen, "bpf", 0);
-		done();
-	}
-	if (turn(ROOT, ALL_CAPS)) {
-		static const char *const opts[] = {
-			"delegate_cmds", "any", "delegate_maps", "any",
-			"delegate_progs", "any", "delegate_attachs", "any",
-			NULL
-		};
-
-		EXPECT_EQ(0, errno_of(configure(shared->fs, opts)))
-			TH_LOG("bpffs");
-		done();
-	}
-	if (turn(OWNER, ALL_CAPS)) {
-		mnt = syscall(SYS_fsmount, shared->fs, 0, 0);
-		shared->b_fd = openat(mnt, ".", O_DIRECTORY);
-		close(mnt);
-		done();
-	}
-
-	if (turn(OWNER, ALL_CAPS)) {
-		struct token_create_attr attr = {
-			.bpffs_fd = shared->b_fd,
-		};
-
-		EXPECT_EQ(0, errno_of(shared->t_fd = bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr))))
-			TH_LOG("owner token_create bpffs=b -> t");
-		done();
-	}
-
-	if (turn(OWNER, CAP(BPF))) {
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_STACK_TRACE,
-			.key_size = 4,
-			.value_size = 8,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = shared->t_fd,
-		};
-
-		EXPECT_EQ(0, errno_of(bpf(BPF_MAP_CREATE, &attr, sizeof(attr))))
-			TH_LOG("owner map_create type=stack_trace token=t caps=CAP_BPF");
-		done();
-	}
-
-	if (turn(OWNER, ALL_CAPS)) {
-		EXPECT_EQ(0, errno_of(shared->inner_t_fd = dup(shared->t_fd)))
-			TH_LOG("owner send t inner");
-		done();
-	}
-
-	if (turn(OWNER, ALL_CAPS)) {
-		EXPECT_EQ(0, errno_of(shared->inner_b_fd = dup(shared->b_fd)))
-			TH_LOG("owner send b inner");
-		done();
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct map_create_attr attr = {
-			.map_type = BPF_MAP_TYPE_STACK_TRACE,
-			.key_size = 4,
-			.value_size = 8,
-			.max_entries = 1,
-			.map_flags = BPF_F_TOKEN_FD,
-			.map_token_fd = shared->inner_t_fd,
-		};
-
-		EXPECT_EQ(EPERM, errno_of(bpf(BPF_MAP_CREATE, &attr, sizeof(attr))))
-			TH_LOG("inner map_create type=stack_trace token=t");
-		done();
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct bpf_insn insns[] = {
-			{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = 2 },	/* r0 = 2 */
-			{ .code = BPF_JMP | BPF_EXIT },	/* exit */
-		};
-		struct prog_load_attr attr = {
-			.prog_type = BPF_PROG_TYPE_XDP,
-			.insn_cnt = 2,
-			.insns = (unsigned long)insns,
-			.license = (unsigned long)"GPL",
-			.prog_flags = BPF_F_TOKEN_FD,
-			.expected_attach_type = BPF_XDP,
-			.prog_token_fd = shared->inner_t_fd,
-		};
-
-		EXPECT_EQ(EPERM, errno_of(bpf(BPF_PROG_LOAD, &attr, sizeof(attr))))
-			TH_LOG("inner prog_load type=xdp attach=xdp token=t");
-		done();
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct btf_load_attr attr = {
-			.btf = (unsigned long)&int_btf,
-			.btf_size = BTF_SIZE,
-			.btf_flags = BPF_F_TOKEN_FD,
-			.btf_token_fd = shared->inner_t_fd,
-		};
-
-		EXPECT_EQ(EPERM, errno_of(bpf(BPF_BTF_LOAD, &attr, sizeof(attr))))
-			TH_LOG("inner btf_load token=t");
-		done();
-	}
-
-	if (turn(INNER, ALL_CAPS)) {
-		struct token_create_attr attr = {
-			.bpffs_fd = shared->inner_b_fd,
-		};
-
-		EXPECT_EQ(EPERM, errno_of(bpf(BPF_TOKEN_CREATE, &attr, sizeof(attr))))
-			TH_LOG("inner token_create bpffs=b");
-		done();
-	}
+	bpffs(_metadata, OWNER, 0, "bpffs",
+	      &fd->b, OPTS("delegate_cmds", "any", "delegate_maps", "any", "delegate_progs", "any",
+			   "delegate_attachs", "any"));
+	STEP(OWNER, ALL_CAPS, 0, "owner token_create bpffs=b -> t",
+	     fd->t = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = fd->b));
+	STEP(OWNER, CAP(BPF), 0, "owner map_create type=stack_trace token=t caps=CAP_BPF",
+	     BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_STACK_TRACE, .key_size = 4,
+		 .value_size = 8, .max_entries = 1, .map_flags = BPF_F_TOKEN_FD,
+		 .map_token_fd = fd->t));
+	STEP(OWNER, ALL_CAPS, 0, "owner send t inner", fd->inner_t = dup(fd->t));
+	STEP(OWNER, ALL_CAPS, 0, "owner send b inner", fd->inner_b = dup(fd->b));
+	STEP(INNER, ALL_CAPS, EPERM, "inner map_create type=stack_trace token=t",
+	     BPF(BPF_MAP_CREATE, map_create, .map_type = BPF_MAP_TYPE_STACK_TRACE, .key_size = 4,
+		 .value_size = 8, .max_entries = 1, .map_flags = BPF_F_TOKEN_FD,
+		 .map_token_fd = fd->inner_t));
+	STEP(INNER, ALL_CAPS, EPERM, "inner prog_load type=xdp attach=xdp token=t",
+	     BPF(BPF_PROG_LOAD, prog_load, .prog_type = BPF_PROG_TYPE_XDP, .insn_cnt = 2,
+		 .insns = INSNS(2), .license = PTR("GPL"), .expected_attach_type = BPF_XDP,
+		 .prog_flags = BPF_F_TOKEN_FD, .prog_token_fd = fd->inner_t));
+	STEP(INNER, ALL_CAPS, EPERM, "inner btf_load token=t",
+	     BPF(BPF_BTF_LOAD, btf_load, .btf = PTR(&int_btf), .btf_size = BTF_SIZE,
+		 .btf_flags = BPF_F_TOKEN_FD, .btf_token_fd = fd->inner_t));
+	STEP(INNER, ALL_CAPS, EPERM, "inner token_create bpffs=b",
+	     BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = fd->inner_b));
 	turn(me, ALL_CAPS);
 	if (me != ROOT)
 		_exit(0);
