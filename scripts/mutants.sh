@@ -19,12 +19,13 @@
 #
 # A range such as 1200+map_type is one regression for each type. All of them are
 # enabled together, and the line counts the types that notice theirs.
-# ARGS adds arguments to each run. FULL=0 leaves out the runs with --full.
+# ARGS adds arguments to each run. FULL=0 leaves out the runs with --full. LIST names
+# another list than that of the 152, such as the one of mutate --source-patch.
 set -u
 cd "$(dirname "$0")/.." || exit 3
 kernel=${1:?usage: scripts/mutants.sh KERNEL [NUMBER...]}
 shift
-list=cases/testdata/mutants/6.12.txt
+list=${LIST:-cases/testdata/mutants/6.12.txt}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 all=0 passed=0 late=0

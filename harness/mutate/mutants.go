@@ -98,11 +98,11 @@ func (s *Selection) chooses(name string) bool {
 }
 
 // changes are the mutants of instruction n. Left out is what no request can show: a jump to the report of a kernel that
-// is broken itself, and whether a file is given back.
+// is broken itself, and whether a file is given back; and a jump that only leads to the comparisons of a switch.
 func changes(f *cover.Func, n int) []*Mutant {
 	i := &f.Insns[n]
 	switch {
-	case i.Conditional() && (f.ToBroken(i) || slices.Contains(closing, i.In)):
+	case i.Conditional() && (f.ToBroken(i) || f.Navigates(n) || slices.Contains(closing, i.In)):
 		return nil
 	case i.Conditional():
 		return jumps(f, i)

@@ -254,6 +254,9 @@ func writeSurvivors(w io.Writer, list []*Outcome, tree string) {
 			if text := sourceLine(tree, place); text != "" {
 				fmt.Fprintf(w, "    source  %s  %s\n", place, text)
 			}
+			if changes := inSource(tree, place, o.Operator); len(changes) > 0 {
+				fmt.Fprintf(w, "    in C    %s\n", strings.Join(changes, ", or "))
+			}
 		}
 		fmt.Fprintf(w, "    before  %s\n    after   %s\n", o.Before, o.After)
 		if len(o.Some) > 0 {

@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) mutateCmd() *cobra.Command {
-	o, l, on, format, tree := mutate.Options{}, lab.Lab{}, client.Target{}, "pretty", ""
+	o, l, on, format, tree, patch := mutate.Options{}, lab.Lab{}, client.Target{}, "pretty", "", ""
 	f, parse := &machineFlags{}, testlog.Auto
 	c := &cobra.Command{
 		Use:   "mutate [CASE|FILE...] | -- PROGRAM [ARG...]",
@@ -39,6 +39,9 @@ measure" has more.`,
 				}
 				o.Program, args = &p, args[:n]
 			}
+			if patch != "" {
+				return mutate.WriteSwitch(tree, patch, o.Cover.Units, &o.Selection, a.note)
+			}
 			o.Cover.Args = args
 			return a.mutate(c.Context(), o, l, &on, format, tree)
 		},
@@ -52,6 +55,7 @@ measure" has more.`,
 	fl.StringVar(&o.ExpectFile, "expect", "", "take the survivors that `FILE` lists as judged")
 	fl.StringVar(&o.PatchFile, "patch", "", "change only lines that the patch `FILE` changes: is what it adds tested?")
 	fl.StringVar(&tree, "source", "", "show source lines of the kernel's tree `DIR`")
+	fl.StringVar(&patch, "source-patch", "", "only write one patch to `FILE` that changes the C source of --source")
 	fl.IntVar(&o.Jobs, "jobs", 0, "run `N` machines at a time; 0 means one for each processor")
 	fl.Var(&on, "on", onHelp)
 	fl.StringVar(&o.Results, "results", "", "store each outcome in `FILE`, and take from it those that are there")
