@@ -106,7 +106,8 @@ func (f *cFile) line(at int) int { return 1 + strings.Count(f.text[:at], "\n") }
 func (f *cFile) between(from, to int) string { return f.text[f.tokens[from].from:f.tokens[to-1].to] }
 
 // notNames stand before brackets in declarations, and are no names of functions.
-var notNames = []string{"__acquires", "__releases", "__must_hold", "__attribute__", "__printf", "__section", "__aligned"}
+var notNames = []string{"__acquires", "__releases", "__must_hold", "__attribute__", "__printf", "__section",
+	"__aligned"}
 
 // functions calls do for each function's body: the tokens from { up to }. Macros that define one, such as BPF_CALL_2,
 // have its name as their first argument.

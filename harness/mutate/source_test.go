@@ -108,8 +108,8 @@ int e(void);
 
 // git applies the patch, and gives the source that was meant.
 func TestSwitch(t *testing.T) {
-	tree, name := inC(t, "// a\n#include <a.h>\n\n#include <b.h>\n#ifdef A\n#include <c.h>\n#endif\n"+strings.Repeat("\n", 20)+
-		"int f(int a)\n{\n\tif (a)\n\t\treturn -EPERM;\n\treturn 0;\n}\n")
+	tree, name := inC(t, "// a\n#include <a.h>\n\n#include <b.h>\n#ifdef A\n#include <c.h>\n#endif\n"+
+		strings.Repeat("\n", 20)+"int f(int a)\n{\n\tif (a)\n\t\treturn -EPERM;\n\treturn 0;\n}\n")
 	ms, err := SourceMutants(tree, []string{name}, &Selection{})
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,8 @@ func TestSwitch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"#include <b.h>\n#include <linux/bpf_mutant.h>\n#include <linux/moduleparam.h>\nint bpf_mutant;",
+	for _, want := range []string{
+		"#include <b.h>\n#include <linux/bpf_mutant.h>\n#include <linux/moduleparam.h>\nint bpf_mutant;",
 		"if (MUT_IF(1, a))\n\t\treturn MUT_NOT(3, -EPERM, -EACCES);\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
