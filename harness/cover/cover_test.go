@@ -287,3 +287,44 @@ func TestByLine(t *testing.T) {
 		t.Errorf("got %q", list)
 	}
 }
+
+// The page shows each permission check and, with a tree, each line as it was executed.
+func TestHTML(t *testing.T) {
+	tree := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(tree, "kernel/bpf"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "int f(void)\n{\n\tif (a < b)\n\t\tg();\n\th();\n}\n"
+	if err := os.WriteFile(filepath.Join(tree, "kernel/bpf/a.c"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	u := &UnitReport{Unit: "kernel/bpf/a.c", Lines: Count{2, 3}, Funcs: []*FuncReport{{Func: "f", Executed: true,
+		Missed: []string{"kernel/bpf/a.c:5"}}}, at: map[string]*lineReport{
+		"kernel/bpf/a.c:3": {executed: true, sides: Count{1, 2}}, "kernel/bpf/a.c:4": {executed: true},
+		"kernel/bpf/a.c:5": {}}}
+	r := &Report{Kernel: "deb:6.12", Release: "6.12.1", Cases: 7, Units: []*UnitReport{u}, Gates: []*Gate{
+		{Func: "f", File: "kernel/bpf/a.c", Line: 3, Asks: "capable(CAP_BPF)", Executed: true, Branches: true, Allowed: true},
+		{Func: "g", File: "kernel/bpf/a.c", Line: 9, Asks: "capable(CAP_PERFMON)", Reason: "it is <old>"}}}
+	var out bytes.Buffer
+	if err := r.Print(&out, HTML, false, tree); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`<span id="kernel/bpf/a.c:3" data-n="3" class="part">	if (a &lt; b)</span>`,
+		`<span id="kernel/bpf/a.c:4" data-n="4" class="hit">		g();</span>`,
+		`<span id="kernel/bpf/a.c:5" data-n="5" class="miss">	h();</span>`, `<span data-n="2">{</span>`,
+		`<tr class="part"><td>never refused<td><code>capable(CAP_BPF)</code>`, "it is &lt;old&gt;", "<td>2 of 3 (66 %)",
+		`">kernel/bpf/a.c:3</a>`, "0 of 2 (0 %) executed both ways",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, &out)
+		}
+	}
+	err := r.Print(&out, HTML, false, t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "it has no kernel/bpf/a.c") {
+		t.Errorf("a tree without the file: %v", err)
+	}
+	if err := r.Print(&out, Pretty, false, tree); err == nil {
+		t.Error("--source was ignored")
+	}
+}

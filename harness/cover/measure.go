@@ -77,6 +77,14 @@ type UnitReport struct {
 	Lines     Count         `json:"lines"`
 	Sides     Count         `json:"sides"` // of conditional jumps in executed functions and others
 	Funcs     []*FuncReport `json:"funcs"`
+
+	at map[string]*lineReport // by FILE:LINE
+}
+
+// lineReport is what a run executed of a source line.
+type lineReport struct {
+	executed bool
+	sides    Count // of its conditional jumps
 }
 
 // FuncReport is what a run executed of a function symbol.
@@ -154,37 +162,42 @@ func joined(list []*Gate) []*Gate {
 func plain(name string) string { return strings.TrimLeft(name, "_") }
 
 func (u *Unit) measure(x Executed) *UnitReport {
-	out := &UnitReport{Unit: u.Name}
-	lines := map[string]bool{}
+	out := &UnitReport{Unit: u.Name, at: map[string]*lineReport{}}
 	for i := range u.Funcs {
-		f := u.Funcs[i].measure(x, lines)
+		f := u.Funcs[i].measure(x, out.at)
 		out.Funcs = append(out.Funcs, f)
 		out.Functions.add(f.Executed)
 		out.Sides.All += f.Sides.All
 		out.Sides.Executed += f.Sides.Executed
 	}
-	for _, executed := range lines {
-		out.Lines.add(executed)
+	for _, l := range out.at {
+		out.Lines.add(l.executed)
 	}
 	return out
 }
 
 // measure adds the function's lines to those of its unit.
-func (f *Func) measure(x Executed, unit map[string]bool) *FuncReport {
+func (f *Func) measure(x Executed, unit map[string]*lineReport) *FuncReport {
 	out := &FuncReport{Func: f.Name}
 	lines := map[string]bool{}
 	for n := range f.Insns {
 		i := &f.Insns[n]
-		executed := x.Has(i.Addr)
+		executed, l := x.Has(i.Addr), &lineReport{}
 		out.Executed = out.Executed || executed
 		if i.Line > 0 {
 			at := fmt.Sprintf("%s:%d", i.File, i.Line)
 			lines[at] = lines[at] || executed
-			unit[at] = unit[at] || executed
+			if l = unit[at]; l == nil {
+				l = &lineReport{}
+				unit[at] = l
+			}
+			l.executed = l.executed || executed
 		}
 		if i.Conditional() {
-			out.Sides.add(executed && x.Has(i.Target()))
-			out.Sides.add(executed && x.Has(i.Next()))
+			for _, to := range []uint64{i.Target(), i.Next()} {
+				out.Sides.add(executed && x.Has(to))
+				l.sides.add(executed && x.Has(to))
+			}
 		}
 	}
 	for at, executed := range lines {

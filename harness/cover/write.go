@@ -12,12 +12,8 @@ func (r *Report) Write(w io.Writer, missed bool) error {
 	fmt.Fprintf(w, "%s (%s): what %d cases execute\n\n", r.Kernel, r.Release, r.Cases)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "source file\tfunctions\tlines\tsides of branches\n")
-	all := &UnitReport{Unit: "all"}
-	for _, u := range append(r.Units, all) {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", u.Unit, &u.Functions, &u.Lines, &u.Sides)
-		all.Functions.join(u.Functions)
-		all.Lines.join(u.Lines)
-		all.Sides.join(u.Sides)
+	for _, u := range append(r.Units, r.all()) {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", u.Unit, u.Functions, u.Lines, u.Sides)
 	}
 	t.Flush()
 	r.writeGates(w)
@@ -28,12 +24,32 @@ func (r *Report) Write(w io.Writer, missed bool) error {
 	return err
 }
 
+// all counts all units together.
+func (r *Report) all() *UnitReport {
+	all := &UnitReport{Unit: "all"}
+	for _, u := range r.Units {
+		all.Functions.join(u.Functions)
+		all.Lines.join(u.Lines)
+		all.Sides.join(u.Sides)
+	}
+	return all
+}
+
+// both counts the gates that were executed both ways.
+func (r *Report) both() *Count {
+	both := &Count{}
+	for _, g := range r.Gates {
+		both.add(g.Both())
+	}
+	return both
+}
+
 func (c *Count) join(d Count) {
 	c.Executed += d.Executed
 	c.All += d.All
 }
 
-func (c *Count) String() string {
+func (c Count) String() string {
 	if c.All == 0 {
 		return "none"
 	}
@@ -65,11 +81,8 @@ func (g *Gate) How() string {
 }
 
 func (r *Report) writeGates(w io.Writer) {
-	var both Count
-	for _, g := range r.Gates {
-		both.add(g.Both())
-	}
-	fmt.Fprintf(w, "\npermission checks executed both ways: %s\n", &both)
+	both := r.both()
+	fmt.Fprintf(w, "\npermission checks executed both ways: %s\n", both)
 	if judged := both.All - both.Executed - r.Unjudged(); judged > 0 {
 		fmt.Fprintf(w, "not, with a reason: %d; without one: %d\n", judged, r.Unjudged())
 	}

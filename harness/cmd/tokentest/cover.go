@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 
@@ -13,11 +12,10 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/result"
 	"tokentest/harness/runs"
-	"tokentest/harness/usage"
 )
 
 func (a *app) coverCmd() *cobra.Command {
-	o, l, format, missed, patch := cover.Options{}, lab.Lab{}, "pretty", false, ""
+	o, l, format, missed, patch, tree := cover.Options{}, lab.Lab{}, cover.Pretty, false, "", ""
 	c := &cobra.Command{
 		Use:   "cover [CASE|FILE...]",
 		Short: "say which code and permission checks of the kernel the cases execute",
@@ -30,7 +28,7 @@ the kernel they execute. The exit code is that of run. "tokentest help measure" 
 			if patch != "" {
 				return a.coverPatch(c.Context(), o, l, format, patch)
 			}
-			return a.cover(c.Context(), o, l, format, missed)
+			return a.cover(c.Context(), o, l, func(r *cover.Report) error { return r.Print(a.stdout, format, missed, tree) })
 		},
 	}
 	fl := c.Flags()
@@ -38,12 +36,13 @@ the kernel they execute. The exit code is that of run. "tokentest help measure" 
 	fl.BoolVar(&missed, "missed", false, "also name the functions and lines that are not executed")
 	fl.StringVar(&o.Expect, "expect", "", "give the checks that `FILE` lists their reason; exit with 1 if one has none")
 	fl.StringVar(&patch, "patch", "", "say what the cases execute of the lines that the patch `FILE` changes")
-	fl.StringVar(&format, "format", format, "print the report as `FORMAT`: pretty or json")
+	fl.Var(&format, "format", "print the report as `FORMAT`: pretty, json or html")
+	fl.StringVar(&tree, "source", "", "with --format html, show the source files of the kernel's tree `DIR`")
 	return c
 }
 
-func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format string, missed bool) error {
-	return a.tracing(&o, l, format, func() error {
+func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, print func(*cover.Report) error) error {
+	return a.tracing(&o, l, func() error {
 		r, run, err := cover.Run(ctx, o)
 		if r == nil {
 			return err
@@ -53,30 +52,22 @@ func (a *app) cover(ctx context.Context, o cover.Options, l lab.Lab, format stri
 		} else if o.Expect != "" && r.Unjudged() > 0 {
 			a.code = result.ExitDiffers
 		}
-		if format == "json" {
-			return errors.Join(err, json.NewEncoder(a.stdout).Encode(r))
-		}
-		return errors.Join(err, r.Write(a.stdout, missed))
+		return errors.Join(err, print(r))
 	})
 }
 
-func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format, patch string) error {
-	return a.tracing(&o, l, format, func() error {
+func (a *app) coverPatch(ctx context.Context, o cover.Options, l lab.Lab, format cover.Format, patch string) error {
+	return a.tracing(&o, l, func() error {
 		r, err := cover.RunPatch(ctx, o, patch)
-		if err == nil && format == "json" {
-			err = json.NewEncoder(a.stdout).Encode(r)
-		} else if err == nil {
-			err = r.Write(a.stdout)
+		if err != nil {
+			return err
 		}
-		return err
+		return r.Print(a.stdout, format)
 	})
 }
 
 // tracing calls do with the options in a directory of their own.
-func (a *app) tracing(o *cover.Options, l lab.Lab, format string, do func() error) (err error) {
-	if format != "pretty" && format != "json" {
-		return usage.Errorf("--format %s: must be pretty or json", format)
-	}
+func (a *app) tracing(o *cover.Options, l lab.Lab, do func() error) (err error) {
 	if l.CacheDir, err = a.makeCache(); err != nil {
 		return err
 	}

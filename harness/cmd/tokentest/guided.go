@@ -25,7 +25,7 @@ func (a *app) guided(c *cobra.Command, f *runFlags, args []string) error {
 	if err := f.faults.Inject(&l); err != nil {
 		return err
 	}
-	return a.tracing(&o, l, "pretty", func() error {
+	return a.tracing(&o, l, func() error {
 		r, err := guided.Run(c.Context(), guided.Options{Cover: o, Dir: w.Guided, Count: w.Count, Seed: w.Seed,
 			Vary: w.Vary, Log: a.note,
 			Say: func(format string, args ...any) { fmt.Fprintln(a.stderr, a.paste.In(fmt.Sprintf(format, args...))) }})

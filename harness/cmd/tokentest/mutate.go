@@ -12,6 +12,7 @@ import (
 	"tokentest/harness/mutate"
 	"tokentest/harness/result"
 	"tokentest/harness/testlog"
+	"tokentest/harness/usage"
 )
 
 func (a *app) mutateCmd() *cobra.Command {
@@ -68,6 +69,9 @@ measure" has more.`,
 func (a *app) mutate(
 	ctx context.Context, o mutate.Options, l lab.Lab, on *client.Target, format, tree string,
 ) error {
+	if format != "pretty" && format != "json" {
+		return usage.Errorf("--format %s: must be pretty or json", format)
+	}
 	a.keep(ctx)
 	f, err := on.Open(ctx, client.Use{CacheDir: a.cacheDir, QEMU: l.QEMU, Name: "mutants", Log: a.note})
 	if err != nil {
@@ -78,7 +82,7 @@ func (a *app) mutate(
 		o.Elsewhere = f.Mutants
 	}
 	o.Each = mutate.Follow(a.note)
-	return a.tracing(&o.Cover, l, format, func() error {
+	return a.tracing(&o.Cover, l, func() error {
 		list, err := mutate.Run(ctx, o)
 		if mutate.Count(list).Of[mutate.Survived] > 0 {
 			a.code = result.ExitDiffers

@@ -315,7 +315,7 @@ func (f *runFlags) plan(c *cobra.Command, a *app, args []string) (p *plan.Plan, 
 	}
 	if err == nil && f.affectedBy != "" {
 		o := cover.Options{Args: args, Full: f.full, Fetch: true}
-		err = a.tracing(&o, lab.Lab{Offline: f.offline, Append: f.append}, "json", func() error {
+		err = a.tracing(&o, lab.Lab{Offline: f.offline, Append: f.append}, func() error {
 			return cover.Narrow(ctx, p, o, f.affectedBy)
 		})
 	}
