@@ -200,10 +200,10 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("got %q, want %q", how, want)
 	}
 	u := r.Units[0]
-	if u.Functions != (Count{1, 1}) || u.Lines != (Count{3, 4}) || u.Sides != (Count{2, 6}) {
+	if u.Functions != (Count{1, 1}) || u.Lines != (Count{3, 5}) || u.Sides != (Count{2, 6}) {
 		t.Errorf("got %+v", u)
 	}
-	if f := u.Funcs[0]; !slices.Equal(f.Missed, []string{"a.c:4"}) {
+	if f := u.Funcs[0]; !slices.Equal(f.Missed, []string{"a.c:4", "b.c:9"}) {
 		t.Errorf("missed %q", f.Missed)
 	}
 	for _, at := range []uint64{0x101a, 0x1021, 0x1023} {
@@ -253,9 +253,9 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"deb:6.12 (6.12.1): what 7 cases execute\n", "kernel/bpf/syscall.c  1 of 1 (100 %)  3 of 4 (75 %)  2 of 6 (33 %)\n",
+		"deb:6.12 (6.12.1): what 7 cases execute\n", "kernel/bpf/syscall.c  1 of 1 (100 %)  3 of 5 (60 %)  2 of 6 (33 %)\n",
 		"permission checks executed both ways: 0 of 3 (0 %)\n", "never          b.c:9  __sys_bpf (inner)  env->bpf_capable\n",
-		"never refused  a.c:1  __sys_bpf          capable(CAP_BPF)\n", "  __sys_bpf: a.c:4\n",
+		"never refused  a.c:1  __sys_bpf          capable(CAP_BPF)\n", "  __sys_bpf: a.c:4; b.c:9\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())

@@ -184,13 +184,12 @@ func (f *Func) measure(x Executed, unit map[string]*lineReport) *FuncReport {
 		i := &f.Insns[n]
 		executed, l := x.Has(i.Addr), &lineReport{}
 		out.Executed = out.Executed || executed
-		if i.Line > 0 {
-			at := fmt.Sprintf("%s:%d", i.File, i.Line)
+		for _, at := range i.places() {
 			lines[at] = lines[at] || executed
-			if l = unit[at]; l == nil {
-				l = &lineReport{}
-				unit[at] = l
+			if unit[at] == nil {
+				unit[at] = &lineReport{}
 			}
+			l = unit[at]
 			l.executed = l.executed || executed
 		}
 		if i.Conditional() {
@@ -207,6 +206,17 @@ func (f *Func) measure(x Executed, unit map[string]*lineReport) *FuncReport {
 		}
 	}
 	slices.SortFunc(out.Missed, byLine)
+	return out
+}
+
+// places are the instruction's lines as FILE:LINE: that of the call of what was inlined, then its own.
+func (i *Insn) places() (out []string) {
+	if i.In != "" && i.CallLine > 0 {
+		out = append(out, fmt.Sprintf("%s:%d", i.CallFile, i.CallLine))
+	}
+	if i.Line > 0 {
+		out = append(out, fmt.Sprintf("%s:%d", i.File, i.Line))
+	}
 	return out
 }
 
