@@ -114,11 +114,14 @@ func oneActor(l actorLine, above []step.Actor) (step.Actor, error) {
 		}
 		a.UID = above[a.Parent].UID
 		if a.Kind != step.Userns {
-			a.IDs = above[a.Parent].IDs
+			a.Map = above[a.Parent].Map
 		}
 		words = words[2:]
 	}
-	return a, actorOptions(&a, words)
+	if err := actorOptions(&a, words); err != nil {
+		return a, err
+	}
+	return a, checkMap(&a, above)
 }
 
 // furtherNS are the words for further namespaces.
@@ -148,12 +151,15 @@ func FurtherNamespaces() []string {
 func ActorOptions(a *step.Actor) []string {
 	var out []string
 	switch {
-	case a.Parent < 0 && a.IDs > 0:
-		out = append(out, fmt.Sprintf("uid=%d+%d", a.UID, a.IDs))
 	case a.Parent < 0:
 		out = append(out, fmt.Sprintf("uid=%d", a.UID))
 	case a.As != 0:
 		out = append(out, fmt.Sprintf("uid=%d", a.As))
+	}
+	if a.Kind == step.Userns {
+		for _, l := range a.Map.Lines() {
+			out = append(out, fmt.Sprintf("map=%d:%d+%d", l.Inner, l.Outer, l.Count))
+		}
 	}
 	for _, w := range furtherNS {
 		if a.Apart&w.is != 0 {
@@ -180,7 +186,7 @@ func addApart(a *step.Actor, word string) error {
 	return fmt.Errorf("unknown option %q of an actor: %s; namespaces belong to a userns actor", word, optionsDoc)
 }
 
-const optionsDoc = "want uid=, caps=, mounts=, abi=, net, pid or cgroup"
+const optionsDoc = "want uid=, map=, caps=, mounts=, abi=, net, pid or cgroup"
 
 // abiCompat makes an actor's program one of 32 bits.
 const abiCompat = "abi=compat"
@@ -194,6 +200,8 @@ func actorOptions(a *step.Actor, words []string) error {
 			err = addApart(a, w)
 		case k == "uid":
 			err = readUID(a, v)
+		case k == "map":
+			err = readLine(a, v)
 		case k == "caps":
 			a.Caps, err = uapi.ParseCaps(v)
 		case k == "mounts":
@@ -230,19 +238,86 @@ func readUID(a *step.Actor, value string) error {
 		return fmt.Errorf("a namespace below another's maps the uid of that")
 	case a.Parent >= 0 && isRange, isRange && a.Kind == step.Init:
 		return fmt.Errorf("uid=%s: only a userns actor maps a range of ids", value)
-	case a.Parent >= 0 && n >= a.Mapped():
+	case a.Parent >= 0 && !a.Has(n):
 		return notMapped(a, n)
 	case a.Parent >= 0:
 		a.As = n
 		return nil
 	}
 	a.UID = n
-	if isRange {
-		if a.IDs, err = parseID(count); err == nil && (a.IDs == 0 || uint64(a.UID)+uint64(a.IDs) > maxID) {
-			err = fmt.Errorf("uid=%s: want FIRST+COUNT, of at least one id and below %d", value, uint64(maxID))
+	if !isRange {
+		return nil
+	}
+	size, err := parseID(count)
+	switch {
+	case err != nil:
+		return err
+	case size == 0 || uint64(n)+uint64(size) > maxID:
+		return fmt.Errorf("uid=%s: want FIRST+COUNT, of at least one id and below %d", value, uint64(maxID))
+	}
+	return addLine(a, "uid="+value, uapi.IDRange{Outer: n, Count: size})
+}
+
+// readLine reads a line of an id map.
+func readLine(a *step.Actor, value string) error {
+	const form = "want map=INNER:OUTER+COUNT, of at least one id and below %d"
+	inner, rest, ok := strings.Cut(value, ":")
+	outer, count, isRange := strings.Cut(rest, "+")
+	if !isRange {
+		count = "1"
+	}
+	var l uapi.IDRange
+	for _, part := range []struct {
+		of   *uint32
+		text string
+	}{{&l.Inner, inner}, {&l.Outer, outer}, {&l.Count, count}} {
+		n, err := parseID(part.text)
+		if !ok || err != nil {
+			return fmt.Errorf("map=%s: "+form, value, uint64(maxID))
+		}
+		*part.of = n
+	}
+	switch {
+	case l.Count == 0 || uint64(max(l.Inner, l.Outer))+uint64(l.Count) > maxID:
+		return fmt.Errorf("map=%s: "+form, value, uint64(maxID))
+	case a.Kind != step.Userns:
+		return fmt.Errorf("map=%s: only a userns actor has an id map", value)
+	}
+	return addLine(a, "map="+value, l)
+}
+
+// addLine adds a line to an actor's id map.
+func addLine(a *step.Actor, word string, l uapi.IDRange) error {
+	n := len(a.Map.Lines())
+	if n == len(a.Map) {
+		return fmt.Errorf("%s: an id map has at most %d lines here", word, len(a.Map))
+	}
+	for _, o := range a.Map[:n] {
+		if overlap(o.Inner, o.Count, l.Inner, l.Count) || overlap(o.Outer, o.Count, l.Outer, l.Count) {
+			return fmt.Errorf("%s: an id is in two lines, and the kernel refuses such a map", word)
 		}
 	}
-	return err
+	a.Map[n] = l
+	return nil
+}
+
+func overlap(a, n, b, m uint32) bool { return a < b+m && b < a+n }
+
+// checkMap refuses an id map that the kernel would, and one without the actor itself.
+func checkMap(a *step.Actor, above []step.Actor) error {
+	if a.Kind != step.Userns || len(a.Map.Lines()) == 0 {
+		return nil
+	}
+	if !a.Has(0) {
+		return fmt.Errorf("no line map= has uid 0, which the actor is")
+	}
+	for _, l := range a.Map.Lines() {
+		within := func(o uapi.IDRange) bool { return l.Outer >= o.Inner && l.Outer+l.Count <= o.Inner+o.Count }
+		if a.Parent >= 0 && !slices.ContainsFunc(above[a.Parent].Lines(0), within) {
+			return fmt.Errorf("map=%d:%d+%d: no line of the namespace above has all of these ids", l.Inner, l.Outer, l.Count)
+		}
+	}
+	return nil
 }
 
 // maxID is the greatest uid that is one.
@@ -257,8 +332,12 @@ func parseID(s string) (uint32, error) {
 }
 
 func notMapped(a *step.Actor, uid uint32) error {
-	return fmt.Errorf("uid %d is not mapped in the actor's user namespace, which maps %d from 0 on: "+
-		"a userns actor with uid=%d+65536 maps more", uid, a.Mapped(), a.UID)
+	var has []string
+	for _, l := range a.Lines(a.UID) {
+		has = append(has, fmt.Sprintf("%d from %d on", l.Count, l.Inner))
+	}
+	return fmt.Errorf("uid %d is not mapped in the actor's user namespace, which maps %s: "+
+		"a userns actor with uid=%d+65536 maps more", uid, strings.Join(has, ", "), a.UID)
 }
 
 // checkUID refuses a uid that the actor's user namespace does not map: the kernel would
@@ -270,7 +349,7 @@ func checkUID(a *step.Actor, s *step.Step) error {
 		return nil
 	case n >= maxID:
 		return fmt.Errorf("%d is no uid: want a number below %d", n, uint64(maxID))
-	case a.Kind != step.Init && n >= uint64(a.Mapped()):
+	case a.Kind != step.Init && !a.Has(uint32(n)):
 		return notMapped(a, uint32(n))
 	}
 	return nil

@@ -39,6 +39,9 @@ func Language() string {
 		"namespace its uid there")
 	h.entry("uid=N+COUNT", "a userns actor's namespace maps COUNT ids: N is its uid 0, N+1 its uid 1, ...; "+
 		"the broker writes the map, as newuidmap does")
+	h.entry("map=INNER:OUTER+COUNT", fmt.Sprintf("a line of a userns actor's id map, up to %d times: COUNT ids (1 "+
+		"without +COUNT) from INNER on are those from OUTER on of the namespace above; uid=N is then the creator's alone, "+
+		"and the actor is uid 0", step.MostLines))
 	h.entry("mounts=own|before|parent", "where a userns actor's mount namespace comes from: made in its user namespace "+
 		"(the default), made before that, or none of its own; in the last two it may not mount")
 	h.entry(abiCompat, "the actor's program is one of 32 bits, which makes its calls through the kernel's entry for those")

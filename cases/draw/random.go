@@ -213,13 +213,13 @@ func (d *drawer) draw() {
 
 type drawnActor struct {
 	name, line string
-	init       bool   // in the initial namespaces
-	parent     string // the actor that forks it in a step
-	absent     bool   // not forked yet, or exited
-	ids        uint32 // how many its user namespace maps; 0 is one
-	noMounts   bool   // it may not mount
-	pid        bool   // in a pid namespace
-	first      bool   // of the pid namespace
+	init       bool     // in the initial namespaces
+	parent     string   // the actor that forks it in a step
+	absent     bool     // not forked yet, or exited
+	ids        []uint32 // some that its user namespace maps; nil is 0 alone
+	noMounts   bool     // it may not mount
+	pid        bool     // in a pid namespace
+	first      bool     // of the pid namespace
 }
 
 type drawnHandle struct{ name, owner string }
@@ -273,12 +273,20 @@ func (d *drawer) drawActor(name string, kind int) drawnActor {
 	}
 	switch {
 	case kind <= 1 && d.in(4):
-		a.ids = pick(d, uint32(2), 65536, 1000)
-		a.line += fmt.Sprintf(" uid=%d+%d", pick(d, 0, 1000, 100000), a.ids)
+		n := pick(d, uint32(2), 65536, 1000)
+		a.ids = []uint32{0, 1, n - 1}
+		a.line += fmt.Sprintf(" uid=%d+%d", pick(d, 0, 1000, 100000), n)
+	case kind <= 1 && d.in(4):
+		a.ids = []uint32{0, 1, 999, 1000}
+		a.line += pick(d, "", " uid=4242", " uid=1000") + " map=0:100000+1000 map=1000:1000" +
+			pick(d, "", " map=1001:101001+64535")
+	case kind == 2 && a.above(d) && d.in(2):
+		a.ids = []uint32{0, 1}
+		a.line += pick(d, " map=0:1 map=1:0", " map=0:0+2")
 	case owned && !d.in(4):
 		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
-	case kind >= 3 && kind != 5 && a.ids > 1 && d.in(2):
-		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1, a.ids-1))
+	case kind >= 3 && kind != 5 && a.ids != nil && d.in(2):
+		a.line += fmt.Sprintf(" uid=%d", pick(d, a.ids...))
 	}
 	if kind <= 2 {
 		a.line += d.namespacesOf(&a, len(d.actors) == 0)
@@ -305,6 +313,12 @@ func (d *drawer) namespacesOf(a *drawnActor, mounts bool) string {
 		out += pick(d, " mounts=before", " mounts=parent")
 	}
 	return out
+}
+
+// above reports whether the namespace above the actor's maps the ids 0 and 1.
+func (a *drawnActor) above(d *drawer) bool {
+	_, name, below := strings.Cut(a.line, "userns in ")
+	return below && d.named(name).ids != nil
 }
 
 // inside notes that the actor is in another's namespaces.
@@ -431,8 +445,8 @@ func (d *drawer) asAnother(line string) string {
 		case a.name != words[0]:
 		case a.init:
 			n = pick(d, uint32(0), 1000, 65534)
-		case a.ids > 1:
-			n = pick(d, 0, 1, a.ids-1)
+		case a.ids != nil:
+			n = pick(d, a.ids...)
 		}
 	}
 	return strings.Replace(line, " "+words[1], fmt.Sprintf(" %s uid=%d", words[1], n), 1)

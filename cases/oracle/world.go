@@ -98,12 +98,12 @@ func (k *Kernel) page() uint32 { return cmp.Or(k.Page, 4096) }
 func (k *Kernel) trustsCPU() bool { return k.MitigationsOff && k.has(linux(6, 7)) }
 
 // Userns is a user namespace. Parent is nil for the initial one. Owner is the
-// kuid of its creator, numbered as in the initial namespace. It is also the first of
-// the IDs ids that the namespace maps, as its ids from 0 on; 0 is one id.
+// kuid of its creator, numbered as in the initial namespace. Lines are its id map, of which
+// Outer is a kuid; without any, the owner is its id 0.
 type Userns struct {
 	Parent *Userns
 	Owner  uint32
-	IDs    uint32
+	Lines  []uapi.IDRange
 }
 
 // Initial is init_user_ns.
@@ -116,9 +116,17 @@ func (n *Userns) level() int {
 	return n.Parent.level() + 1
 }
 
+func (n *Userns) lines() []uapi.IDRange {
+	if n.Lines == nil {
+		return []uapi.IDRange{{Outer: n.Owner, Count: 1}}
+	}
+	return n.Lines
+}
+
 // maps mirrors kuid_has_mapping.
 func (n *Userns) maps(kuid uint32) bool {
-	return n == Initial || kuid >= n.Owner && kuid-n.Owner < max(n.IDs, 1)
+	_, ok := uapi.Up(n.lines(), kuid)
+	return n == Initial || ok
 }
 
 // Kuid mirrors make_kuid: what the namespace's id is in the initial one, if it is mapped.
@@ -126,16 +134,16 @@ func (n *Userns) Kuid(id uint32) (kuid uint32, ok bool) {
 	if n == Initial {
 		return id, true
 	}
-	return n.Owner + id, id < max(n.IDs, 1)
+	return uapi.Down(n.lines(), id)
 }
 
 // Shows mirrors from_kuid_munged: a kuid as the namespace numbers it.
 func (n *Userns) Shows(kuid uint32) uint32 {
-	switch {
-	case n == Initial:
+	if n == Initial {
 		return kuid
-	case n.maps(kuid):
-		return kuid - n.Owner
+	}
+	if id, ok := uapi.Up(n.lines(), kuid); ok {
+		return id
 	}
 	return overflowID
 }

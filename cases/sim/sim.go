@@ -100,7 +100,10 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 		if a.Kind == step.Userns {
 			in = in.below(&p.Actors[i], i+1)
 		}
-		in.cred.Euid, in.cred.Caps, in.memory, in.fds = a.UID+a.As, a.Caps, 0, map[step.Handle]oracle.FD{}
+		in.cred.Euid, in.cred.Caps, in.memory, in.fds = a.UID, a.Caps, 0, map[step.Handle]oracle.FD{}
+		if in.cred.Userns != oracle.Initial {
+			in.cred.Euid, _ = in.cred.Userns.Kuid(a.As)
+		}
 		in.space = s.newSpace()
 		s.actors = append(s.actors, in)
 	}
@@ -110,7 +113,16 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 // below is a process in a user namespace below the one of a; mounts is the number of a new mount namespace.
 func (a actor) below(as *step.Actor, mounts int) actor {
 	parent := a.cred.Userns
-	out := actor{cred: oracle.Cred{Userns: &oracle.Userns{Parent: parent, Owner: as.UID, IDs: as.IDs}}, mounts: mounts}
+	owner := as.UID
+	if parent != oracle.Initial {
+		owner, _ = parent.Kuid(0) // the first thread makes it
+	}
+	in := &oracle.Userns{Parent: parent, Owner: owner}
+	for _, l := range as.Map.Lines() {
+		l.Outer, _ = parent.Kuid(l.Outer)
+		in.Lines = append(in.Lines, l)
+	}
+	out := actor{cred: oracle.Cred{Userns: in}, mounts: mounts}
 	out.net = a.net || as.Apart&step.ApartNet != 0
 	switch as.Mounts {
 	case step.MountsBefore:

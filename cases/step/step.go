@@ -49,7 +49,7 @@ type Actor struct {
 
 // Place is what else there is to say of an actor's process and its namespaces.
 type Place struct {
-	IDs    uint32  // how many ids its user namespace maps, from UID on; 0 is one
+	Map    IDMap   // of its user namespace; empty for one that maps UID alone, as its uid 0
 	As     uint32  // its uid as its user namespace numbers it
 	Apart  Apart   // further namespaces of its own
 	Mounts MountNS // where the mount namespace of a userns actor comes from
@@ -76,8 +76,36 @@ const (
 	MountsParent                // the one that it was in before
 )
 
-// Mapped is how many ids the actor's user namespace maps, from UID on.
-func (a *Actor) Mapped() uint32 { return max(a.IDs, 1) }
+// MostLines is how many lines an id map can have here. The kernel keeps up to five in the user namespace itself and
+// sorts more: UID_GID_MAP_MAX_BASE_EXTENTS.
+const MostLines = 8
+
+// IDMap is the lines of an id map; those behind the last have no ids.
+type IDMap [MostLines]uapi.IDRange
+
+// Lines are the lines that are there.
+func (m *IDMap) Lines() []uapi.IDRange {
+	n := 0
+	for n < len(m) && m[n].Count > 0 {
+		n++
+	}
+	return m[:n]
+}
+
+// Lines is the id map of the actor's user namespace, as its parent's numbers the ids: outer is the id there that the
+// namespace maps if it has no map of its own.
+func (a *Actor) Lines(outer uint32) []uapi.IDRange {
+	if lines := a.Map.Lines(); len(lines) > 0 {
+		return lines
+	}
+	return []uapi.IDRange{{Outer: outer, Count: 1}}
+}
+
+// Has reports whether the actor's user namespace maps an id.
+func (a *Actor) Has(id uint32) bool {
+	_, ok := uapi.Down(a.Lines(0), id)
+	return ok
+}
 
 // Handle numbers a descriptor within a program; each actor has its own
 // descriptor under the number. 0 is none.

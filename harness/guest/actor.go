@@ -400,9 +400,14 @@ func (a *actor) fork(payload []byte, socket int) error {
 // usernsAttr makes a process root of a user namespace of its own, and of the further
 // namespaces of the actor; UID is the uid that the parent's namespace has for it.
 func usernsAttr(a *step.Actor) *syscall.SysProcAttr {
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(a.UID), Size: int(a.Mapped())}}
-	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids,
-		GidMappingsEnableSetgroups: a.IDs > 1}
+	var ids []syscall.SysProcIDMap
+	for _, l := range a.Lines(a.UID) {
+		ids = append(ids, syscall.SysProcIDMap{ContainerID: int(l.Inner), HostID: int(l.Outer), Size: int(l.Count)})
+	}
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids}
+	if len(a.Map.Lines()) > 0 { // its uid 0 may be another than that of the creator
+		attr.GidMappingsEnableSetgroups, attr.Credential = true, &syscall.Credential{}
+	}
 	if a.Mounts == step.MountsOwn {
 		attr.Cloneflags |= syscall.CLONE_NEWNS
 	}
@@ -486,7 +491,7 @@ func startOwned(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
 			}
 		}
 		if a.UID != 0 {
-			if err = dropTo(a.UID, a.IDs > 1 || a.Apart != 0); err != nil {
+			if err = dropTo(a.UID, len(a.Map.Lines()) > 0 || a.Apart != 0); err != nil {
 				return
 			}
 		}

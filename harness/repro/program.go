@@ -536,7 +536,7 @@ func (w *writer) checkActors() error {
 		switch {
 		case a.Kind == step.Child:
 			why = "is started by a step"
-		case a.IDs > 1:
+		case len(a.Map.Lines()) > 0:
 			why = "maps a range of ids"
 		case !a.Compat && a.UID+a.As != 0 && w.has32():
 			why = "is a program of 64 bits among those of 32"

@@ -249,7 +249,12 @@ func EncodeProgram(p *step.Program) []byte {
 		e.num(uint64(a.Parent + 1))
 		e.num(uint64(a.UID))
 		e.num(uint64(a.Caps))
-		e.num(uint64(a.IDs))
+		e.count(len(a.Map.Lines()))
+		for _, l := range a.Map.Lines() {
+			e.num(uint64(l.Inner))
+			e.num(uint64(l.Outer))
+			e.num(uint64(l.Count))
+		}
 		e.num(uint64(a.As))
 		e.num(uint64(a.Apart))
 		e.num(uint64(a.Mounts))
@@ -269,7 +274,7 @@ func DecodeProgram(payload []byte) (*step.Program, error) {
 	p := &step.Program{Actors: make([]step.Actor, d.count())}
 	for i := range p.Actors {
 		p.Actors[i] = step.Actor{Name: d.str(), Kind: step.ActorKind(d.num()), Parent: int(d.num()) - 1,
-			UID: uint32(d.num()), Caps: uapi.CapSet(d.num()), Place: step.Place{IDs: uint32(d.num()), As: uint32(d.num()),
+			UID: uint32(d.num()), Caps: uapi.CapSet(d.num()), Place: step.Place{Map: d.idMap(), As: uint32(d.num()),
 				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte()), Compat: d.flag()}}
 	}
 	for range d.count() {
@@ -277,6 +282,19 @@ func DecodeProgram(payload []byte) (*step.Program, error) {
 	}
 	p.Setup = d.steps()
 	return p, d.end()
+}
+
+func (d *decoder) idMap() step.IDMap {
+	var m step.IDMap
+	n := d.count()
+	if n > len(m) {
+		d.fail("an id map has too many lines")
+		return m
+	}
+	for i := range n {
+		m[i] = uapi.IDRange{Inner: uint32(d.num()), Outer: uint32(d.num()), Count: uint32(d.num())}
+	}
+	return m
 }
 
 // EncodeCells encodes the payload of a cells record.
