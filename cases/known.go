@@ -17,14 +17,16 @@ type Known struct {
 	Since  uapi.Release  // the first release that has it
 	Until  *uapi.Release // the last release that has it; nil if no release with a fix is known
 	Config string        // an option that must be set for this, or with a ! before it must not
+	Link   string        // to the report upstream; "" if none is known
 	Titles []string      // of every report in the kernel log; * matches any text
 	Reason string        // names the kernels on which it was seen
 	Where  string        // PATH:LINE
 }
 
-const knownUsage = "want known clean|tainted|panicked SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason"
+const knownUsage = "want known clean|tainted|panicked SINCE[-UNTIL] [config=[!]SYMBOL] [link=URL] TITLE [+ TITLE]  " +
+	"# reason"
 
-// known reads "known FATE SINCE[-UNTIL] [config=SYMBOL] TITLE  # reason".
+// known reads "known FATE SINCE[-UNTIL] [config=SYMBOL] [link=URL] TITLE  # reason".
 func (p *parser) known(n int, words []string, note string) error {
 	if len(words) < 2 || !slices.Contains([]string{"clean", "tainted", "panicked"}, words[0]) {
 		return fmt.Errorf("%s", knownUsage)
@@ -52,6 +54,13 @@ func (p *parser) known(n int, words []string, note string) error {
 		}
 	}
 	if len(words) > 0 {
+		if link, ok := strings.CutPrefix(words[0], "link="); ok {
+			if k.Link, words = link, words[1:]; !strings.HasPrefix(link, "https://") {
+				return fmt.Errorf("link=%s: not an address; want https://...", link)
+			}
+		}
+	}
+	if len(words) > 0 {
 		k.Titles = strings.Split(strings.Join(words, " "), " + ")
 	}
 	if (len(k.Titles) == 0) != (k.Fate == "clean") {
@@ -62,6 +71,14 @@ func (p *parser) known(n int, words []string, note string) error {
 	}
 	p.f.known, p.f.Full = append(p.f.known, k), true
 	return nil
+}
+
+// Text is the reason, and where the defect is reported.
+func (k *Known) Text() string {
+	if k.Link == "" {
+		return k.Reason
+	}
+	return k.Reason + "; reported: " + k.Link
 }
 
 // In reports whether a kernel is known to have the defect.

@@ -22,6 +22,7 @@ func TestKnownMistakes(t *testing.T) {
 		{"known panicked 6.9-x x # y", "read release"},
 		{"known panicked 6.9 BUG: x", "a known defect needs a reason"},
 		{"known panicked 6.9 # y", "fate panicked: tainted and panicked need"},
+		{"known panicked 6.9 link=lore BUG: x # y", "link=lore: not an address"},
 		{"known clean 6.9 x # y", "fate clean: tainted and panicked need"},
 	} {
 		_, err := parseAndExpand(tt.line + knownBody)
@@ -74,6 +75,11 @@ func TestKnownIn(t *testing.T) {
 	}
 	if g.KnownIn(nil) != nil {
 		t.Error("a kernel of which nothing is known has the defect")
+	}
+	const link = "https://lore.kernel.org/r/a@b"
+	linked, err := parseAndExpand("known panicked 6.9 link=" + link + " BUG: x  # why\n" + knownBody)
+	if err != nil || linked.Known[0].Text() != "why; reported: "+link || linked.Known[0].Titles[0] != "BUG: x" {
+		t.Errorf("a reported defect: %+v, %v", linked, err)
 	}
 	told := func(titles string) []Report {
 		var out []Report

@@ -28,6 +28,7 @@ for text in scripts/defects/*.txt; do
     done | awk '!seen[$0]++ { printf "%s%s", NR == 1 ? "To: " : ",\n    ", $0 } END { print "" }'
     echo
     sed '1,/^$/d' "$text"
+    [ -z "$(field Link)" ] || printf '\nLink: %s\n' "$(field Link)" # it is reported already
     if [ -f "$out/$name.c" ]; then
       printf '\nTo see it: cc -Wall %s.c && ./a.out, as root on a machine that may crash.\n\n' "$name"
       cat "$out/$name.c"

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tokentest/harness/cachedir"
 )
 
 // sourceRef is a parsed reference to a source: src:VERSION, git:DIR#REV or tree:DIR, with patches.
@@ -242,4 +244,31 @@ func isMail(text []byte) bool {
 		}
 	}
 	return true
+}
+
+// TreeOf is where the sources are that a kernel was built from, by its reference and Kernel.Source; "" if none are
+// here.
+func TreeOf(ref, source, cacheDir string) string {
+	if !isSource(ref) {
+		return ""
+	}
+	r, err := parseSource(ref)
+	if err != nil {
+		return ""
+	}
+	if r.scheme != "src" {
+		return r.name
+	}
+	if cacheDir == "" {
+		if cacheDir, err = cachedir.Default(); err != nil {
+			return ""
+		}
+	}
+	source, _, _ = strings.Cut(source, " with ")
+	name, version, _ := strings.Cut(source, " ")
+	tree := filepath.Join(cacheDir, "trees", name+"_"+version, "src")
+	if _, err := os.Stat(tree); err != nil {
+		return ""
+	}
+	return tree
 }

@@ -148,3 +148,24 @@ func TestLabtestCacheIsRead(t *testing.T) {
 		t.Errorf("got %+v, %v; want %d kernels and a source package", x, err, len(labtest.Packaged))
 	}
 }
+
+// The sources of a kernel are in the cache, or where its reference says.
+func TestTreeOf(t *testing.T) {
+	cache, dir := t.TempDir(), t.TempDir()
+	src := filepath.Join(cache, "trees", "linux-source-6.12_6.12.118-1", "src")
+	if err := os.MkdirAll(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range [][3]string{
+		{"src:6.12", "linux-source-6.12 6.12.118-1", src},
+		{"src:6.12", "linux-source-6.12 6.12.118-1 with 1 patch", src},
+		{"src:6.12", "linux-source-6.12 6.12.119-1", ""},
+		{"tree:" + dir, dir, dir},
+		{"deb:6.12", "linux-image-6.12 6.12.118-1", ""},
+		{"src:", "", ""},
+	} {
+		if got := TreeOf(tt[0], tt[1], cache); got != tt[2] {
+			t.Errorf("%s, %s: got %q, want %q", tt[0], tt[1], got, tt[2])
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,11 +18,11 @@ const mailWidth = 72
 
 // Mail renders a run as plain text for kernel mailing lists: a subject, the tested kernels,
 // the smallest example of each cause, the commands that reproduce it, and the totals.
-func Mail(r *result.Run, w io.Writer, _ Options) error {
+func Mail(r *result.Run, w io.Writer, o Options) error {
 	p := &pretty{textWriter{bufio.NewWriter(w), mailWidth, false}}
 	list := kernels(r)
 	slices.SortStableFunc(list, func(a, b *run) int { return a.badness() - b.badness() })
-	p.subject(mailSubject(r, list))
+	p.subject(mailSubject(r, list), o.To)
 	for _, k := range list {
 		p.mailKernel(r, k)
 	}
@@ -31,12 +32,45 @@ func Mail(r *result.Run, w io.Writer, _ Options) error {
 	return flush(p.w)
 }
 
-// subject is one line of any length, because mail programs fold it.
-func (p *pretty) subject(text string) {
+// subject is one line of any length, because mail programs fold it. The receivers stand below it.
+func (p *pretty) subject(text string, to []string) {
 	if !strings.HasPrefix(text, "[") {
 		text = "[tokentest] " + text
 	}
-	fmt.Fprintf(p.w, "Subject: %s\n\n", clean(text))
+	fmt.Fprintf(p.w, "Subject: %s\n", clean(text))
+	if len(to) > 0 {
+		fmt.Fprintf(p.w, "To: %s\n", clean(strings.Join(to, ", ")))
+	}
+	p.blank()
+}
+
+// inFunction is the function that a finding's title names.
+var inFunction = regexp.MustCompile(`\bin (\w+)`)
+
+// sourceFile is a file of the kernel's sources in a finding's title.
+var sourceFile = regexp.MustCompile(`[\w/-]+/[\w-]+\.[ch]\b`)
+
+// Places are the kernel's functions, and the files of its sources, that decide what a run found wrong.
+func Places(k *result.KernelRun) []string {
+	var out []string
+	for i := range k.Boots {
+		if !bad(&k.Boots[i]) || infrastructure(k.Boots[i].Fate) {
+			continue
+		}
+		for _, f := range k.Boots[i].Findings {
+			out = append(out, sourceFile.FindAllString(f.Title, -1)...)
+			for _, m := range inFunction.FindAllStringSubmatch(f.Title, -1) {
+				out = append(out, m[1])
+			}
+		}
+	}
+	for _, c := range byCause(k.Those(result.Fail)) {
+		if s := c.example.Decisive(); s != nil && s.Func != "" {
+			out = append(out, s.Func)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // bug is the subject for the only kernel of a run if it differs from the rules, as lists of the kernel want it: what is
@@ -243,7 +277,7 @@ func MailComparison(c *result.Comparison, w io.Writer, _ Options) error {
 			break
 		}
 	}
-	p.subject(subject + " (" + c.New + ")")
+	p.subject(subject+" ("+c.New+")", nil)
 	p.head("What changed", plain, "from "+c.Base+" to "+c.New+":")
 	for _, u := range c.Unlike {
 		p.head("note:", plain, u)

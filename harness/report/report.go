@@ -23,6 +23,8 @@ type Options struct {
 	Color  bool   // use colour codes, in pretty only
 	Width  int    // columns that pretty wraps at; 0 means 80
 	Origin string // the system that sends it to KCIDB, in kcidb only; "" means tokentest
+
+	To []string // whom a mail goes to, in mail only
 }
 
 // Writer renders a run in one format.

@@ -228,6 +228,9 @@ func knownText(k *cases.Known) string {
 	if k.Until != nil {
 		since += " until " + k.Until.String()
 	}
+	if k.Link != "" {
+		since += " (" + k.Link + ")"
+	}
 	if len(k.Titles) == 0 {
 		return "A known defect " + since + "."
 	}

@@ -25,10 +25,10 @@ func Known(c *cases.Case, f *step.Facts, b *Boot, r *CaseResult) {
 	lived := b.Fate != vm.Panicked
 	for _, k := range list {
 		if string(b.Fate) == k.Fate && k.Explains(reports(b.Findings)) && (r.Status == Pass || !lived) {
-			text := fmt.Sprintf("%s (%s)", k.Reason, k.Where)
+			text := fmt.Sprintf("%s (%s)", k.Text(), k.Where)
 			r.end(Pass, Cause{Kind: KnownDefect, Entry: k.Where, Text: text}, "known defect: "+text)
 			r.Fault = KernelWrong
-			b.Known = k.Reason
+			b.Known = k.Text()
 			return
 		}
 	}

@@ -36,6 +36,7 @@ type app struct {
 	stdout, stderr io.Writer
 	code           int // the exit code when no error is returned
 	cacheDir       string
+	tree           string // of the kernel, for the receivers of a mail
 	agent          string // the checkout that the agent is built from
 	quiet          bool
 	exit           string   // --exit

@@ -68,6 +68,7 @@ are of the new judgement; the records stay as they are.`,
 	emptyFlag(c.Flags(), &empty)
 	c.Flags().StringVarP(&format, "format", "f", "", formatHelp())
 	c.Flags().StringVarP(&out, "out", "o", "", "keep the merged run in `DIR`, which must not exist")
+	c.Flags().StringVar(&a.tree, "tree", "", "whose get_maintainer.pl names a mail's receivers: the kernel's `DIR`")
 	c.Flags().BoolVar(&again, "rejudge", false, "judge the run again with this tokentest, and say what changed")
 	return c
 }

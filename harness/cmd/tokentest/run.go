@@ -23,6 +23,7 @@ import (
 	"tokentest/harness/lab"
 	"tokentest/harness/plan"
 	"tokentest/harness/progress"
+	"tokentest/harness/receivers"
 	"tokentest/harness/report"
 	"tokentest/harness/repro"
 	"tokentest/harness/result"
@@ -472,7 +473,9 @@ func (a *app) write(format string, r *result.Run) error {
 		a.long("writing the page", r.Len())
 		defer a.step("")
 	}
-	return report.Write(format, r, a.stdout, a.look())
+	o := a.look()
+	o.To = receivers.Of(format, r, a.tree, a.cacheDir, a.note)
+	return report.Write(format, r, a.stdout, o)
 }
 
 // summarize adds the run to the summary of a job on GitHub.
