@@ -123,11 +123,11 @@ func Banner(text []byte) (name, rel string) {
 	return "", ""
 }
 
-// Why returns why an option is not set in a source tree for arch.Default: no Kconfig file defines it, only
+// Why returns why an option is not set in a source tree for an architecture: no Kconfig file defines it, only
 // another architecture does, or it depends on other options. It names the Kconfig line.
-func Why(tree, name string) string {
+func Why(tree string, target *arch.Arch, name string) string {
 	var found, foreign []string
-	own := arch.Default.Dir + "/"
+	own := target.Dir + "/"
 	filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
 		switch {
 		case err != nil || len(found) > 2:
@@ -149,7 +149,7 @@ func Why(tree, name string) string {
 	})
 	switch {
 	case len(found) == 0 && len(foreign) > 0:
-		return fmt.Sprintf("this is a kernel for %s, and only arch/%s has it", arch.Default.Dir,
+		return fmt.Sprintf("this is a kernel for %s, and only arch/%s has it", target.Dir,
 			strings.Join(slices.Compact(foreign), ", arch/"))
 	case len(found) == 0:
 		return "no Kconfig file of this tree defines it"

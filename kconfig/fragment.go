@@ -49,13 +49,14 @@ type Option struct {
 	Line        int
 	Since       string   // older releases do not have it
 	Until       string   // this release and newer ones do not have it
+	Arch        []string // only kernels of these architectures have it; none means all
 	Build       bool     // only for kernels that are built here
 	Helps       string   // what a kernel loses without it, if the option is not required
 	Cases       []string // patterns of the cases that need it
 }
 
 // Names lists the built-in fragments. Those of base are base.config and what
-// the architecture adds.
+// each architecture adds.
 func Names() []string { return []string{"base", "token", "debug"} }
 
 // Builtin returns the built-in fragments of the given names.
@@ -64,7 +65,9 @@ func Builtin(names ...string) ([]*Fragment, error) {
 	for _, name := range names {
 		files := []string{name + ".config"}
 		if name == "base" {
-			files = append(files, "base."+arch.Default.Linux+".config")
+			for _, a := range arch.All {
+				files = append(files, "base."+a.Linux+".config")
+			}
 		}
 		for _, file := range files {
 			text, err := builtin.ReadFile(file)
@@ -128,6 +131,13 @@ func (o *Option) annotate(note string) error {
 	word, rest, _ := strings.Cut(note, " ")
 	rest = strings.TrimSpace(rest)
 	switch {
+	case word == "arch" && rest != "":
+		for _, name := range strings.Fields(rest) {
+			if arch.Name(name) != name {
+				return fmt.Errorf("no architecture %s; there are %s", name, strings.Join(arch.Names(), ", "))
+			}
+			o.Arch = append(o.Arch, name)
+		}
 	case word == "build" && rest == "":
 		o.Build = true
 	case word == "since" && release(rest) > 0:
@@ -139,7 +149,8 @@ func (o *Option) annotate(note string) error {
 	case word == "cases" && rest != "":
 		o.Cases = strings.Fields(rest)
 	default:
-		return fmt.Errorf("want #: since RELEASE, until RELEASE, build, helps TEXT or cases PATTERN, got %q", note)
+		return fmt.Errorf("want #: since RELEASE, until RELEASE, arch NAME, build, helps TEXT or cases PATTERN, got "+
+			"%q", note)
 	}
 	return nil
 }
@@ -162,6 +173,21 @@ func release(s string) int {
 func (o Option) in(rel string) bool {
 	have := release(rel)
 	return have == 0 || release(o.Since) <= have && (o.Until == "" || have < release(o.Until))
+}
+
+// For returns the fragments with the options of kernels of an architecture alone, without those that have none.
+func For(of *arch.Arch, fragments ...*Fragment) []*Fragment {
+	var out []*Fragment
+	for _, f := range fragments {
+		own := *f
+		own.Options = slices.DeleteFunc(slices.Clone(f.Options), func(o Option) bool {
+			return len(o.Arch) > 0 && !slices.Contains(o.Arch, of.Name)
+		})
+		if len(own.Options) > 0 {
+			out = append(out, &own)
+		}
+	}
+	return out
 }
 
 // Text is the fragment as it was read.

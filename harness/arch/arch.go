@@ -1,8 +1,8 @@
 // Package arch is the table of the architectures whose kernels can be tested: everything in which one
 // differs from another, for QEMU, the guest, Debian's packages and the kernel's build.
 //
-// Kernels of all of them can be run. What builds kernels, or reads their machine code, knows amd64 alone: packages
-// cover and mutate, and the fragments in kconfig.
+// Kernels of all of them can be built and run. What reads their machine code, packages cover and mutate, knows amd64
+// alone.
 //
 // Start with All; Find looks up a name.
 package arch
@@ -33,17 +33,34 @@ type Arch struct {
 	// Channel are the options that a virtio-serial port needs, and the module of each.
 	Channel []Module
 
+	// Pace is how long an emulated machine takes.
+	Pace Pace
 	// Compat are its programs of 32 bits; the zero value where the Go toolchain makes none.
 	Compat Compat
 
 	// Exchange128 is what tells that a CPU exchanges 16 bytes at once, without which kmalloc_nolock has no memory for an
 	// arena: a word of "isa" in /proc/cpuinfo. "" is every CPU, and Never is none.
 	Exchange128 string
+	// PAN is what keeps the kernel from the memory of processes; the zero value where it always refuses that.
+	PAN PAN
 	// JITLimit is the memory for compiled programs (bpf_jit_alloc_exec_limit) where it is small; 0 is not known.
 	JITLimit int
+	// NoDefaultJIT says that net.core.bpf_jit_enable is 0 at boot (no ARCH_WANT_DEFAULT_BPF_JIT).
+	NoDefaultJIT bool
 	// BypassSpecV4 says that bpf_jit_bypass_spec_v4 is always true, on kernels that have the function.
 	BypassSpecV4 bool
 }
+
+// PAN is what a CPU or a kernel has that lets no address of a process pass for one of the kernel's, on an architecture
+// without copy_from_kernel_nofault_allowed whose kernel has the memory of the running process in its address space.
+type PAN struct {
+	Word             string // of "Features" in /proc/cpuinfo: the CPUs that have it can do this, too
+	Option, Software string // of the kernel's configuration: that uses it, and that does without the CPU
+}
+
+// Pace is how long an emulated machine takes to boot and to decide cases, in percent of one of amd64 on the same host.
+// Plans are cut by it.
+type Pace struct{ Boot, Decide int64 }
 
 // Compat are the programs of 32 bits that the kernels run.
 type Compat struct {
@@ -80,6 +97,7 @@ type QEMU struct {
 
 // Image is how kernels are built.
 type Image struct {
+	Cross  string // begins the names of the compiler's programs on a host of another architecture
 	Target string // of make
 	Path   string // that it writes
 	Kind   Kind
@@ -97,6 +115,11 @@ const Never = "never"
 func (a *Arch) Exchanges128(isa string) bool {
 	words := strings.FieldsFunc(isa, func(r rune) bool { return r == '_' || r == ' ' })
 	return a.Exchange128 == "" || slices.Contains(words, a.Exchange128)
+}
+
+// HasPAN reports whether a CPU with such features, which the kernel uses, keeps it from the memory of processes.
+func (a *Arch) HasPAN(features string) bool {
+	return a.PAN.Word == "" || slices.Contains(strings.Fields(features), a.PAN.Word)
 }
 
 // Kind is a format of images.
@@ -159,9 +182,10 @@ var amd64 = Arch{
 		Timed: []string{"highres=off", "nohz=off", "no_timer_check", "tsc=reliable", "nolapic_timer"}, TSC: true,
 	},
 	Compat:  Compat{GOARCH: "386", GoLevel: "GO386=sse2", ELF: em386, Option: "IA32_EMULATION"},
+	Pace:    Pace{100, 100},
 	Flavour: "cloud-amd64", Suffix: []string{"amd64"},
-	Image: Image{Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage, Mark: "HdrS", At: 0x202,
-		Direct: true},
+	Image: Image{Cross: "x86_64-linux-gnu-", Target: "bzImage", Path: "arch/x86/boot/bzImage", Kind: BzImage,
+		Mark: "HdrS", At: 0x202, Direct: true},
 	Channel: pci,
 }
 
@@ -179,10 +203,13 @@ var arm64 = Arch{
 		Serial: []string{"-device", "pci-serial,chardev=serial"}, SerialTTY: "ttyS0",
 	},
 	Compat:  Compat{GOARCH: "arm", GoLevel: "GOARM=7", ELF: emARM, Option: "COMPAT"},
+	Pace:    Pace{50, 60},
 	Flavour: "cloud-arm64", Suffix: []string{"arm64", "arm64-16k"},
-	Image:        Image{Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw, Mark: "ARM\x64", At: 56},
+	Image: Image{Cross: "aarch64-linux-gnu-", Target: "Image", Path: "arch/arm64/boot/Image", Kind: Raw,
+		Mark: "ARM\x64", At: 56},
 	Channel:      pci,
 	BypassSpecV4: true,
+	PAN:          PAN{Word: "asimdrdm", Option: "ARM64_PAN", Software: "ARM64_SW_TTBR0_PAN"}, // both are of ARMv8.1
 }
 
 // s390x is big-endian and has no second serial port: a kernel without virtio-serial has no control channel.
@@ -197,12 +224,14 @@ var s390x = Arch{
 		Console: []string{"-device", "sclpconsole,chardev=console"}, TTY: "ttysclp0", Early: "earlyprintk=sclp",
 		Port: "virtio-serial-ccw",
 	},
+	Pace:    Pace{75, 90},
 	Flavour: "s390x", Suffix: []string{"s390x"},
-	Image:   Image{Target: "bzImage", Path: "arch/s390/boot/bzImage", Kind: BzImage, Mark: "S390EP", At: 0x10008},
+	Image: Image{Cross: "s390x-linux-gnu-", Target: "bzImage", Path: "arch/s390/boot/bzImage", Kind: BzImage,
+		Mark: "S390EP", At: 0x10008},
 	Channel: []Module{{"S390_GUEST", "virtio_ccw"}, {"VIRTIO_CONSOLE", "virtio_console"}},
 }
 
-// riscv64 has its JIT compiler off at boot (no ARCH_WANT_DEFAULT_BPF_JIT), and BPF_JIT_REGION_SIZE for its programs.
+// riscv64 has its JIT compiler off at boot, and BPF_JIT_REGION_SIZE for its programs.
 var riscv64 = Arch{
 	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
 	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,
@@ -213,14 +242,16 @@ var riscv64 = Arch{
 		Machine: "virt", CPU: "rv64", Console: serial, TTY: "ttyS0", Early: "earlycon=sbi", Port: "virtio-serial-pci",
 		Args: []string{"sysctl.net.core.bpf_jit_enable=1"},
 	},
+	Pace:    Pace{60, 90},
 	Flavour: "riscv64", Suffix: []string{"riscv64"},
-	Image:       Image{Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw, Mark: "RSC\x05", At: 56},
+	Image: Image{Cross: "riscv64-linux-gnu-", Target: "Image", Path: "arch/riscv/boot/Image", Kind: Raw,
+		Mark: "RSC\x05", At: 56},
 	Channel:     pci,
-	Exchange128: "zacas", JITLimit: 128 << 20,
+	Exchange128: "zacas", JITLimit: 128 << 20, NoDefaultJIT: true,
 }
 
 // ppc64el boots with QEMU's own firmware (x-vof), because the other one takes seconds. The capabilities are those that
-// TCG would warn of.
+// TCG would warn of. With them the firmware asks for barriers, and bpf_jit_bypass_spec_v1 and v4 are false.
 var ppc64el = Arch{
 	Name: "ppc64el", Aliases: []string{"ppc64le", "powerpc"}, GOARCH: "ppc64le", GoLevel: "GOPPC64=power8",
 	Machine: "ppc64le", Linux: "powerpc", Dir: "powerpc", Config: "powerpc", ELF: emPPC64,
@@ -232,8 +263,9 @@ var ppc64el = Arch{
 		KVM:     "pseries",
 		Console: []string{"-device", "spapr-vty,chardev=console"}, TTY: "hvc0", Port: "virtio-serial-pci",
 	},
+	Pace:    Pace{130, 150},
 	Flavour: "powerpc64le", Suffix: []string{"powerpc64le", "powerpc64le-64k"},
-	Image:       Image{Target: "vmlinux", Path: "vmlinux", Kind: Vmlinux},
+	Image:       Image{Cross: "powerpc64le-linux-gnu-", Target: "vmlinux", Path: "vmlinux", Kind: Vmlinux},
 	Channel:     pci,
 	Exchange128: Never,
 }

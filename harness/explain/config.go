@@ -27,6 +27,7 @@ type Configuration struct {
 	name    string
 	config  kconfig.Config
 	release string
+	of      *arch.Arch
 	part    *kconfig.Fragment // when it is a fragment and no whole configuration
 	kernel  *kernel.Kernel    // when it is one
 	options kernel.Options    // with which the kernel was found
@@ -48,12 +49,14 @@ func ReadConfiguration(ctx context.Context, name string, o kernel.Options) (*Con
 		return nil, usage.Errorf("kernel %q: its configuration is not known: no .config or config-%s is next to the image, "+
 			"and it was built without CONFIG_IKCONFIG", name, k.Release)
 	}
-	return &Configuration{name: name, config: k.Config, release: k.Release, kernel: k, options: o}, nil
+	of := arch.Or(k.Arch)
+	return &Configuration{name: name, config: k.Config, release: k.Release, of: of, kernel: k, options: o}, nil
 }
 
 // Check writes what the configuration lacks of fragments, and which cases need it. lacks says
 // that something is missing that the cases or the boot need.
 func (c *Configuration) Check(w io.Writer, fragments []*kconfig.Fragment) (lacks bool, err error) {
+	fragments = kconfig.For(arch.Or(c.of), fragments...)
 	if c.part != nil {
 		return c.contradictions(w, fragments)
 	}
@@ -89,11 +92,12 @@ func readFile(name string) (*Configuration, error) {
 		return &Configuration{name: name, part: part}, nil
 	case rel == "":
 		rel = noRelease
-	case of != arch.Default.Config:
-		return nil, usage.Errorf("%s is a configuration for %s, and only those of %s can be checked", name, of, arch.Default)
+	case arch.OfConfig(of) == nil:
+		return nil, usage.Errorf("%s is a configuration for %s, and only those of %s can be checked", name, of,
+			strings.Join(arch.Names(), ", "))
 	}
 	config, err := kconfig.Parse(strings.NewReader(string(text)))
-	return &Configuration{name: name, config: config, release: rel}, err
+	return &Configuration{name: name, config: config, release: rel, of: arch.OfConfig(of)}, err
 }
 
 // noRelease stands for the release of a configuration whose head is missing.

@@ -320,7 +320,7 @@ func TestConfiguration(t *testing.T) {
 		}
 	}
 	var u *usage.Error
-	for _, text := range []string{"", "nonsense\n", "# Linux/arm64 6.12.0 Kernel Configuration\n"} {
+	for _, text := range []string{"", "nonsense\n", "# Linux/vax 6.12.0 Kernel Configuration\n"} {
 		if _, err := ReadConfiguration(t.Context(), file(t, "config", text), kernel.Options{}); !errors.As(err, &u) {
 			t.Errorf("%q: got %v, want a usage error", text, err)
 		}

@@ -23,7 +23,7 @@ import (
 type BuildOptions struct {
 	Config    string              // the base .config, or :PATH[+PATH] of the source; "" means allnoconfig
 	Fragments []*kconfig.Fragment // merged into it, later ones win; nil means base and token
-	Make      []string            // variables for make, such as LLVM=1
+	Make      []string            // variables for make, such as LLVM=1; ARCH is the architecture
 	Jobs      int                 // 0 means one for each processor
 	Objects   string              // the name of the directory of objects; "" means one for each configuration
 }
@@ -38,6 +38,7 @@ type Built struct {
 
 	repo *repo
 	tree string
+	arch *arch.Arch // that the reference names; nil is none
 }
 
 // BuildError means that the source does not compile, which is the kernel's fault and not the
@@ -116,7 +117,7 @@ func Source(ctx context.Context, ref string, o Options) (*Built, error) {
 		return nil, err
 	}
 	c := cache{dir}
-	b := &Built{Ref: ref}
+	b := &Built{Ref: ref, arch: r.arch}
 	if b.repo, b.Base, b.Name, err = c.base(ctx, ref, r, o); err != nil {
 		return nil, err
 	}
@@ -245,6 +246,7 @@ type job struct {
 	BuildOptions
 	Options
 	cache
+	target *arch.Arch
 	tools  *toolchain
 	config []byte   // the base .config
 	key    string   // of source, configuration and tools
@@ -256,7 +258,7 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	if err := j.inputs(ctx); err != nil {
 		return err
 	}
-	if j.tools, err = findToolchain(ctx, j.Make); err != nil {
+	if j.tools, err = findToolchain(ctx, j.target, j.Make); err != nil {
 		return err
 	}
 	for _, v := range ignored(os.Environ()) {
@@ -266,13 +268,17 @@ func (j *job) prepare(ctx context.Context) (err error) {
 	return nil
 }
 
-// inputs reads the configuration.
+// inputs decides for which architecture the kernel is, and reads the configuration.
 func (j *job) inputs(ctx context.Context) (err error) {
+	if j.target, j.Make, err = targetOf(j.Built, j.Make); err != nil {
+		return err
+	}
 	if j.Fragments == nil {
 		if j.Fragments, err = kconfig.Builtin("base", "token"); err != nil {
 			return err
 		}
 	}
+	j.Fragments = kconfig.For(j.target, j.Fragments...)
 	if j.BuildOptions.Config != "" {
 		if j.config, err = j.readStart(ctx); err != nil {
 			return &UsageError{Ref: j.Ref, Reason: fmt.Sprintf("cannot read the base configuration: %v", err)}
@@ -292,6 +298,9 @@ func (j *job) identify(tools string) {
 		for _, o := range f.Options {
 			fmt.Fprintln(h, o.String(), o.Since, o.Until)
 		}
+	}
+	if j.target != arch.Default {
+		fmt.Fprintln(h, j.target.Name)
 	}
 	how := hex.EncodeToString(h.Sum(nil))
 	j.out = filepath.Join(j.repo.dir, "out-"+cmp.Or(j.Objects, how[:12]))
@@ -330,7 +339,7 @@ func (j *job) find() *Kernel {
 	}
 	k := &Kernel{
 		Ref: j.Ref, Release: m.Release, Format: m.Format, Digest: m.Files[imageFile],
-		Arch:  target,
+		Arch:  j.target,
 		Image: filepath.Join(j.entry(), imageFile), ConfigPath: filepath.Join(j.entry(), configFile), Source: j.Name,
 	}
 	var err error
@@ -369,7 +378,7 @@ func (j *job) install(release string, took time.Duration) error {
 		return err
 	}
 	defer remove()
-	for to, from := range map[string]string{imageFile: target.Image.Path, configFile: ".config", buildLog: buildLog} {
+	for to, from := range map[string]string{imageFile: j.target.Image.Path, configFile: ".config", buildLog: buildLog} {
 		f, err := os.Open(filepath.Join(j.out, from))
 		if err != nil {
 			return err
@@ -380,7 +389,7 @@ func (j *job) install(release string, took time.Duration) error {
 			return err
 		}
 	}
-	m := &built{Release: release, Format: string(target.Image.Kind), Commit: j.Commit, Name: j.Name,
+	m := &built{Release: release, Format: string(j.target.Image.Kind), Commit: j.Commit, Name: j.Name,
 		Made: time.Now(), Took: took}
 	if err := cachedir.Seal(temp, m); err != nil {
 		return err
@@ -391,5 +400,28 @@ func (j *job) install(release string, took time.Duration) error {
 	return j.keepSymbols()
 }
 
-// target is the architecture for which kernels are built.
-var target = arch.Default
+// targetOf returns the architecture of a build: that of the reference, of the variable ARCH, or the host's. It also
+// returns the other variables.
+func targetOf(b *Built, vars []string) (*arch.Arch, []string, error) {
+	target := b.arch
+	var others []string
+	for _, v := range vars {
+		name, isArch := strings.CutPrefix(v, "ARCH=")
+		if !isArch {
+			others = append(others, v)
+			continue
+		}
+		of := arch.Find(name)
+		switch {
+		case of == nil:
+			return nil, nil, noArch(name)
+		case target != nil && target != of:
+			return nil, nil, &UsageError{Ref: b.Ref, Reason: fmt.Sprintf("is for %s, and --make %s for %s", target, v, of)}
+		}
+		target = of
+	}
+	if target == nil {
+		target = host
+	}
+	return target, others, nil
+}

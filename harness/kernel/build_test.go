@@ -474,7 +474,7 @@ func TestBuildDamaged(t *testing.T) {
 func TestToolchainMissing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
-	_, err := findToolchain(t.Context(), nil)
+	_, err := findToolchain(t.Context(), host, nil)
 	if err == nil || !strings.Contains(err.Error(), "this host has no make, gcc, ld") ||
 		!strings.Contains(err.Error(), "apt-get install -y make gcc binutils flex") {
 		t.Errorf("got %v", err)

@@ -22,20 +22,23 @@ func Cross(refs, on []string) ([]string, error) {
 	}
 	for _, name := range on {
 		if arch.Find(name) == nil {
-			return nil, &UsageError{what: "architecture", Ref: name, Advised: true,
-				Reason: "cannot be tested; there are " + strings.Join(arch.Names(), ", ")}
+			return nil, noArch(name)
 		}
 	}
 	for _, ref := range refs {
+		if IsBuilt(ref) {
+			crossed, err := crossBuilt(ref, on)
+			if err != nil {
+				return nil, err
+			}
+			for _, one := range crossed {
+				add(one)
+			}
+			continue
+		}
 		spec, packaged := strings.CutPrefix(ref, "deb:")
 		name, flavour, given := strings.Cut(spec, ":")
 		switch {
-		case IsBuilt(ref):
-			if of := arch.Find(on[0]); len(on) > 1 || of != target {
-				return nil, &UsageError{Ref: ref, Advised: true, Reason: "is built for " + target.Name + " alone: leave out --arch"}
-			}
-			add(ref)
-			continue
 		case !packaged || strings.Contains(name, "/"):
 			add(ref)
 			continue
@@ -53,6 +56,32 @@ func Cross(refs, on []string) ([]string, error) {
 			}
 			add(one)
 		}
+	}
+	return out, nil
+}
+
+// crossBuilt returns the references of a source that is built for each of some architectures.
+func crossBuilt(ref string, on []string) ([]string, error) {
+	r, err := parseSource(ref)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.arch != nil:
+		return []string{ref}, nil
+	case r.scheme != "src":
+		if of := arch.Find(on[0]); len(on) > 1 || of != host {
+			return nil, &UsageError{Ref: ref, Advised: true,
+				Reason: "its name cannot have an architecture: leave out --arch, and use --make ARCH=" + of.Linux}
+		}
+		return []string{ref}, nil
+	}
+	var out []string
+	for _, name := range on {
+		one := "src:" + r.name
+		if a := arch.Find(name); a != host {
+			one += "/" + a.Name
+		}
+		out = append(out, one+strings.TrimPrefix(ref, "src:"+r.name))
 	}
 	return out, nil
 }

@@ -63,6 +63,9 @@ func ArchOf(ref string) *arch.Arch {
 		}
 		return host
 	}
+	if r, err := parseSource(ref); isSource(ref) && err == nil && r.arch != nil {
+		return r.arch
+	}
 	info, err := os.Stat(ref) // before it is opened, which waits if it is a named pipe
 	if err != nil || !info.Mode().IsRegular() {
 		return host
@@ -131,7 +134,7 @@ func (o Options) cacheDir() (string, error) {
 
 // Forms describes the forms of a reference, for help and errors.
 const Forms = "a path to a bzImage or a PVH vmlinux, deb:SUITE|VERSION[/ARCH][:FLAVOUR], oci:IMAGE, host, tree:DIR, " +
-	"src:VERSION or git:DIR#REV, the last three with +PATCHES"
+	"src:VERSION[/ARCH] or git:DIR#REV, the last three with +PATCHES"
 
 // UsageError means that the reference is at fault, not the host or the mirror.
 type UsageError struct {

@@ -115,7 +115,7 @@ var fixed = []string{"KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970", "KBU
 
 // run runs make.
 func (j *job) run(ctx context.Context, log *os.File, vars []string, targets ...string) error {
-	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=" + target.Linux}, j.tools.vars...)
+	args := append([]string{"-C", j.repo.src(), "O=" + j.out, "ARCH=" + j.target.Linux}, j.tools.vars...)
 	cmd := command(ctx, "make", append(append(args, vars...), targets...)...)
 	cmd.Env = append(buildEnv(cmd.Env), fixed...)
 	cmd.ExtraFiles = append(slices.Clone(held(ctx)), j.hold) // the next build waits for the last compiler
@@ -172,7 +172,7 @@ func (j *job) kept(config kconfig.Config, rel string) error {
 		j.log("%s: also switched off: %s", j.Ref, strings.Join(names, " "))
 	}
 	for _, u := range lost {
-		e.Lost = append(e.Lost, u.String()+": "+kconfig.Why(j.repo.src(), u.Name))
+		e.Lost = append(e.Lost, u.String()+": "+kconfig.Why(j.repo.src(), j.target, u.Name))
 	}
 	if len(e.Lost) > 0 {
 		return e
@@ -214,12 +214,12 @@ func (j *job) jobs() int {
 }
 
 func (j *job) compile(ctx context.Context, log *os.File) error {
-	if err := os.Remove(filepath.Join(j.out, target.Image.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(j.out, j.target.Image.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove the old image: %w", err)
 	}
 	stop := j.during(j.buildText())
 	defer stop()
-	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), target.Image.Target); err != nil {
+	if err := j.run(ctx, log, nil, fmt.Sprintf("-j%d", j.jobs()), j.target.Image.Target); err != nil {
 		return j.failed(ctx, err)
 	}
 	return nil
@@ -227,14 +227,14 @@ func (j *job) compile(ctx context.Context, log *os.File) error {
 
 // crossCheck compares the release in the image with the release of the source.
 func (j *job) crossCheck(release string) error {
-	image := filepath.Join(j.out, target.Image.Path)
+	image := filepath.Join(j.out, j.target.Image.Path)
 	if _, err := os.Stat(image); errors.Is(err, fs.ErrNotExist) {
-		return j.without("make " + target.Image.Target + " wrote no " + target.Image.Path)
+		return j.without("make " + j.target.Image.Target + " wrote no " + j.target.Image.Path)
 	}
 	k, err := readImage(image)
 	var bad *UsageError
 	if errors.As(err, &bad) {
-		return j.without("what make " + target.Image.Target + " wrote is " + bad.Reason)
+		return j.without("what make " + j.target.Image.Target + " wrote is " + bad.Reason)
 	}
 	if err != nil {
 		return fmt.Errorf("build %s: make succeeded, but %w", j.Ref, err)

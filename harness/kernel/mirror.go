@@ -46,7 +46,8 @@ func (m *Mirror) Build(ctx context.Context, o *Order) (*Kernel, error) {
 		}
 		bo.Config = f.Name()
 	}
-	b := &Built{Ref: o.Ref, Base: o.Base.Commit, Commit: o.Source.Commit, Name: o.Name, repo: r, tree: o.Source.Tree}
+	b := &Built{Ref: o.Ref, Base: o.Base.Commit, Commit: o.Source.Commit, Name: o.Name, repo: r, tree: o.Source.Tree,
+		arch: o.target()}
 	return b.build(ctx, bo, m.Options, o.Key)
 }
 

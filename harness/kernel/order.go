@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 	"tokentest/kconfig"
 )
@@ -24,6 +25,7 @@ type Order struct {
 	Start     []byte              `json:"start,omitempty"` // the base .config
 	Fragments []*kconfig.Fragment `json:"fragments"`
 	Make      []string            `json:"make,omitempty"`
+	Arch      string              `json:"arch,omitempty"` // "" is the default
 }
 
 // Snapshot is the files of a source in a commit without history: the same files make the same commit everywhere.
@@ -35,7 +37,7 @@ type Snapshot struct {
 
 // Tools identifies the tools that build kernels on this host.
 func Tools(ctx context.Context) (string, error) {
-	t, err := findToolchain(ctx, nil)
+	t, err := findToolchain(ctx, host, nil)
 	if err != nil {
 		return "", err
 	}
@@ -54,6 +56,14 @@ var harmless = regexp.MustCompile(`^(LLVM=(1|-[0-9]+)|LLVM_IAS=[01]|[VW]=[0-9a-z
 
 var objectName = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
+// target is the architecture of the kernel; nil is none that is known.
+func (o *Order) target() *arch.Arch {
+	if o.Arch == "" {
+		return arch.Default
+	}
+	return arch.Find(o.Arch)
+}
+
 // check refuses an order whose words are not what they must be: they become arguments of programs.
 func (o *Order) check() error {
 	for _, name := range []string{o.Base.Commit, o.Base.Tree, o.Source.Commit, o.Source.Tree} {
@@ -63,6 +73,9 @@ func (o *Order) check() error {
 	}
 	if b, err := hex.DecodeString(o.Key); err != nil || len(b) != 32 {
 		return fmt.Errorf("build %s: %q is no key of a build", o.Ref, o.Key)
+	}
+	if o.target() == nil {
+		return noArch(o.Arch)
 	}
 	if len(o.Fragments) == 0 {
 		return fmt.Errorf("build %s: it has no fragment of a configuration", o.Ref)
@@ -95,20 +108,25 @@ func (b *Built) Cached(ctx context.Context, bo BuildOptions, o Options) *Kernel 
 
 // Order makes an order of a build with the tools of another host. It names no bundle yet: Bundle makes them.
 func (b *Built) Order(ctx context.Context, bo BuildOptions, tools string, o Options) (*Order, error) {
-	if err := checkMake(b.Ref, bo.Make); err != nil {
-		return nil, err
-	}
 	j := &job{Built: b, BuildOptions: bo, Options: o}
 	if err := j.inputs(ctx); err != nil {
 		return nil, err
 	}
-	if own, err := findToolchain(ctx, bo.Make); len(bo.Make) > 0 && err != nil {
-		return nil, fmt.Errorf("with --make: %w", err)
-	} else if len(bo.Make) > 0 {
+	if err := checkMake(b.Ref, j.Make); err != nil {
+		return nil, err
+	}
+	if len(j.Make) > 0 || j.target != host { // the farm's hosts told of their own tools without these
+		own, err := findToolchain(ctx, j.target, j.Make)
+		if err != nil {
+			return nil, fmt.Errorf("with other tools than a farm's hosts say they have: %w", err)
+		}
 		tools = own.id
 	}
 	j.identify(tools)
-	out := &Order{Key: j.key, Ref: b.Ref, Name: b.Name, Start: j.config, Fragments: j.Fragments, Make: bo.Make}
+	out := &Order{Key: j.key, Ref: b.Ref, Name: b.Name, Start: j.config, Fragments: j.Fragments, Make: j.Make}
+	if j.target != arch.Default {
+		out.Arch = j.target.Name
+	}
 	var err error
 	if out.Base, err = b.repo.base(ctx, b.Base); err == nil {
 		out.Source, err = b.repo.snapshot(ctx, b.tree, out.Base)

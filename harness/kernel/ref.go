@@ -47,8 +47,7 @@ func parseDebRef(ref, spec string) (debRef, error) {
 	}
 	switch {
 	case !known && (isSuite(name) || versionForm.MatchString(name)):
-		return r, &UsageError{what: "architecture", Ref: of, Advised: true,
-			Reason: "cannot be tested; there are " + strings.Join(arch.Names(), ", ")}
+		return r, noArch(of)
 	case given && flavour == "":
 		return r, &UsageError{Ref: ref, Reason: "no flavour after the colon; want for example " + r.arch.Flavour}
 	case name == "":
@@ -65,6 +64,12 @@ func parseDebRef(ref, spec string) (debRef, error) {
 		return r, bad
 	}
 	return r, nil
+}
+
+// noArch is the error for an architecture that is not in the table.
+func noArch(name string) error {
+	return &UsageError{what: "architecture", Ref: name, Advised: true,
+		Reason: "cannot be tested; there are " + strings.Join(arch.Names(), ", ")}
 }
 
 // fullFlavour adds the architecture to the name of a flavour that has none, such as cloud.

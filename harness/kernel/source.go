@@ -9,14 +9,16 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/cachedir"
 )
 
 // sourceRef is a parsed reference to a source: src:VERSION, git:DIR#REV or tree:DIR, with patches.
 type sourceRef struct {
-	scheme  string // "src", "git" or "tree"
-	name    string // the version, or the directory
-	rev     string // of git
+	scheme  string     // "src", "git" or "tree"
+	name    string     // the version, or the directory
+	rev     string     // of git
+	arch    *arch.Arch // src:VERSION/ARCH; nil is none
 	patches []string
 }
 
@@ -49,6 +51,12 @@ func parseSource(ref string) (sourceRef, error) {
 		if rev == "" {
 			r.rev = "HEAD"
 		}
+	case "src":
+		name, of, foreign := strings.Cut(rest, "/")
+		if r.arch = arch.Find(of); foreign && r.arch == nil {
+			return r, noArch(of)
+		}
+		r.name = name
 	default:
 		r.name = rest
 	}

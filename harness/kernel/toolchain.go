@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"tokentest/harness/arch"
 )
 
 // toolchain is the tools that build a kernel.
@@ -48,8 +50,16 @@ func Missing(ctx context.Context) (lost, pkgs []string) {
 
 // findToolchain finds the tools; its error lists everything that is missing. It uses ccache if it
 // is installed. The compiler in vars is part of the id.
-func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
-	if lost, pkgs := Missing(ctx); len(lost) > 0 {
+func findToolchain(ctx context.Context, target *arch.Arch, vars []string) (*toolchain, error) {
+	lost, pkgs := Missing(ctx)
+	vars = append(cross(target, vars), vars...)
+	if prefix := target.Image.Cross; variable(vars, "CROSS_COMPILE") == prefix && variable(vars, "CC") == "" {
+		if _, err := exec.LookPath(prefix + "gcc"); err != nil {
+			pkg := "gcc-" + strings.ReplaceAll(strings.TrimSuffix(prefix, "-"), "_", "-")
+			lost, pkgs = append(lost, prefix+"gcc"), append(pkgs, pkg)
+		}
+	}
+	if len(lost) > 0 {
 		return nil, fmt.Errorf("build a kernel: this host has no %s; run as root: apt-get install -y %s",
 			strings.Join(lost, ", "), strings.Join(pkgs, " "))
 	}
@@ -59,20 +69,38 @@ func findToolchain(ctx context.Context, vars []string) (*toolchain, error) {
 	return t, errors.Join(err, ctx.Err())
 }
 
-func ccache(vars []string) []string {
+// cross returns the variable with which make finds GCC for another architecture than the host's. Clang compiles for
+// all.
+func cross(target *arch.Arch, vars []string) []string {
+	if target == host || variable(vars, "LLVM") != "" || variable(vars, "CROSS_COMPILE") != "" {
+		return nil
+	}
+	return []string{"CROSS_COMPILE=" + target.Image.Cross}
+}
+
+// variable is the value of a variable for make, "" if it is not given.
+func variable(vars []string, name string) (value string) {
 	for _, v := range vars {
-		if name, _, _ := strings.Cut(v, "="); name == "CC" || name == "LLVM" {
-			return nil
+		if rest, ok := strings.CutPrefix(v, name+"="); ok {
+			value = rest
 		}
+	}
+	return value
+}
+
+func ccache(vars []string) []string {
+	if variable(vars, "CC") != "" || variable(vars, "LLVM") != "" {
+		return nil
 	}
 	if _, err := exec.LookPath("ccache"); err != nil {
 		return nil
 	}
-	return []string{"CC=ccache gcc", "HOSTCC=ccache gcc"}
+	return []string{"CC=ccache " + variable(vars, "CROSS_COMPILE") + "gcc", "HOSTCC=ccache gcc"}
 }
 
 func (t *toolchain) versions(ctx context.Context, vars []string) (string, error) {
-	programs := []string{"gcc", "ld", "pahole"}
+	prefix := variable(vars, "CROSS_COMPILE")
+	programs := []string{prefix + "gcc", prefix + "ld", "pahole"}
 	for _, v := range vars {
 		switch name, value, _ := strings.Cut(v, "="); name {
 		case "CC":

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/kconfig"
 )
@@ -39,7 +40,7 @@ func fit(k *kernel.Kernel) error {
 		return err
 	}
 	e := &unfitError{ref: k.Ref}
-	for _, u := range kconfig.Check(k.Config, k.Release, fragments...) {
+	for _, u := range kconfig.Check(k.Config, k.Release, kconfig.For(arch.Or(k.Arch), fragments...)...) {
 		why := vital[u.Name]
 		if slices.Contains(u.Cases, "*") {
 			why = "every case needs it"

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/explain"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
@@ -70,7 +71,7 @@ func (a *app) kernelConfigCmd() *cobra.Command {
 			if err != nil {
 				return usage.Of(err)
 			}
-			for _, f := range list {
+			for _, f := range kconfig.For(arch.Default, list...) {
 				if _, err := a.stdout.Write(f.Text()); err != nil {
 					return err
 				}
