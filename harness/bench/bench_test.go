@@ -94,6 +94,9 @@ func TestRunPeers(t *testing.T) {
 func TestRunRatio(t *testing.T) {
 	o, n := options(t, "clean", "token_create")
 	o.Rounds = 2
+	if err := labtest.Direct("."); err != nil {
+		t.Fatal(err)
+	}
 	var out strings.Builder
 	all := strconv.Itoa(len(planOf(t, "token_create").Cases))
 	missed, err := Run(t.Context(), &out, o)
@@ -102,7 +105,7 @@ func TestRunRatio(t *testing.T) {
 	}
 	const time = `[\d.]+s  [\d.]+ to [\d.]+  `
 	want := regexp.MustCompile(`^bzImage: a bare boot of the bzImage +` + time + `1.00\n` +
-		`bzImage: a bare boot, entered directly +` + time + `[\d.]+\n` +
+		`bzImage: a bare boot entered directly +` + time + `[\d.]+\n` +
 		`bzImage: ` + all + ` cases, a kernel never run before +` + time + `[\d.]+\n` +
 		`bzImage: ` + all + ` cases, the same kernel again +` + time + `[\d.]+\n` +
 		`bzImage: nested_userns, the same kernel again +` + time + `[\d.]+\n` +
@@ -120,6 +123,19 @@ func TestRunRatio(t *testing.T) {
 	}
 	if strings.Contains(n.String(), "round 3") {
 		t.Errorf("too many rounds: %s", n)
+	}
+}
+
+// A kernel that QEMU enters in one way has one bare boot, and that is the base.
+func TestRunRatioOneWay(t *testing.T) {
+	o, n := options(t, "clean", "token_create")
+	var out strings.Builder
+	if missed, err := Run(t.Context(), &out, o); err != nil || missed != 0 {
+		t.Fatalf("missed %d, %v: %s%s", missed, err, out.String(), n)
+	}
+	if got := strings.Count(out.String(), "a bare boot"); got != 1 ||
+		!regexp.MustCompile(`^bzImage: a bare boot of the bzImage .* 1.00\n`).MatchString(out.String()) {
+		t.Errorf("got %d bare boots in %q", got, out.String())
 	}
 }
 
@@ -289,7 +305,7 @@ func TestOverBudget(t *testing.T) {
 func TestBudgets(t *testing.T) {
 	for _, o := range []Options{{}, {Full: true}, {Args: []string{"token_create"}}} {
 		budgets := 0
-		for _, f := range (&bench{Options: &o}).figures(planOf(t, "token_create"), planOf(t, oneCase)) {
+		for _, f := range (&bench{Options: &o}).figures(planOf(t, "token_create"), planOf(t, oneCase), nil) {
 			if f.budget > 0 {
 				budgets++
 			}

@@ -37,7 +37,15 @@ func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	figures := b.figures(p, one)
+	l, err := b.lab()
+	if err != nil {
+		return err
+	}
+	ways, err := l.Ways(ctx, b.Kernel)
+	if err != nil {
+		return err
+	}
+	figures := b.figures(p, one, ways)
 	if b.Peers {
 		figures = append(figures, b.peerFigures()...)
 	}
@@ -79,7 +87,7 @@ func (b *bench) ratio(ctx context.Context, p *plan.Plan) error {
 }
 
 // figures are the timed runs. The others are compared with the first.
-func (b *bench) figures(p, one *plan.Plan) []*figure {
+func (b *bench) figures(p, one *plan.Plan, ways []lab.Way) []*figure {
 	bare := func(entry lab.Entry) func(context.Context, int, string) (time.Duration, error) {
 		return func(ctx context.Context, round int, what string) (time.Duration, error) {
 			took, err := b.bare(ctx, entry, what)
@@ -90,9 +98,11 @@ func (b *bench) figures(p, one *plan.Plan) []*figure {
 		}
 	}
 	suite := count.Of(len(p.Cases), "case")
-	list := []*figure{
-		{name: "a bare boot of the bzImage", measure: bare(lab.BzImageEntry)},
-		{name: "a bare boot, entered directly", measure: bare(lab.AutoEntry)},
+	var list []*figure
+	for _, w := range ways {
+		list = append(list, &figure{name: "a bare boot " + w.Name, measure: bare(w.Entry)})
+	}
+	list = append(list, []*figure{
 		{name: suite + ", a kernel never run before", budget: 1.2, measure: func(
 			ctx context.Context, round int, what string) (time.Duration, error) {
 			if err := os.RemoveAll(b.snapshots(round)); err != nil {
@@ -108,7 +118,7 @@ func (b *bench) figures(p, one *plan.Plan) []*figure {
 			ctx context.Context, round int, what string) (time.Duration, error) {
 			return b.run(ctx, one, round, what)
 		}},
-	}
+	}...)
 	if b.Full || len(b.Args) > 0 { // the budgets are those of the default suite
 		for _, f := range list {
 			f.budget = 0

@@ -76,6 +76,28 @@ func (l *Lab) enter(ctx context.Context, k *kernel.Kernel) (entry, error) {
 	return packed, nil
 }
 
+// Way is one of the ways in which QEMU can enter a kernel.
+type Way struct {
+	Entry Entry
+	Name  string // for people: a boot "of the bzImage"
+}
+
+// Ways returns how QEMU can enter a kernel, its image as it is first.
+func (l *Lab) Ways(ctx context.Context, ref string) ([]Way, error) {
+	k, err := l.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	e, err := l.enter(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if k.Format == kernel.BzImage && e.how == DirectEntry {
+		return []Way{{BzImageEntry, "of the " + k.Format}, {AutoEntry, "entered directly"}}, nil
+	}
+	return []Way{{AutoEntry, "of the " + k.Format}}, nil
+}
+
 // enterPacked makes the next machine of a kernel that did not boot enter the bzImage, unless the
 // last one did so or the user chose the entry. It reports whether it did. The machine that did
 // not boot is not part of the run: its directory is kept under another name.

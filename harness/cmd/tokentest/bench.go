@@ -16,10 +16,10 @@ func (a *app) benchCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [CASE|FILE...]",
 		Short: "time a run against a bare boot of the same kernel",
-		Long: `Time by turns a bare boot (an init that powers off at once), from the bzImage and
-entered directly, the cases on a kernel that never ran before, the cases on the same
-kernel again, and one case. Print medians, spreads and ratios to the bare bzImage boot.
-A ratio over its budget is marked; it does not change the exit code.
+		Long: `Time by turns a bare boot (an init that powers off at once), from the image and, if
+that is a bzImage which QEMU can also enter directly, so; the cases on a kernel that
+never ran before, the cases on the same kernel again, and one case. Print medians,
+spreads and ratios to the bare boot of the image. A ratio over its budget is marked; it does not change the exit code.
 
 With --peers also time how long "exec", virtme-ng and vimto take to run "uname -r". They
 share the host's files with the machine, so they need a kernel with 9p or virtiofs.
