@@ -49,7 +49,7 @@ func (s *Part) Cut(p *plan.Plan, log func(format string, args ...any)) (*plan.Pl
 // costs returns what kernels cost: as measured in a stored run, or the default.
 func (s *Part) costs() (func(kernel string) plan.Cost, error) {
 	if s.Durations == "" {
-		return func(string) plan.Cost { return plan.DefaultCost }, nil
+		return plan.CostOf, nil
 	}
 	r, err := runs.Load(&result.Loader{Worlds: true}, s.Durations)
 	if err != nil {

@@ -11,17 +11,18 @@ import (
 	"github.com/google/renameio/v2"
 
 	"tokentest/harness/plan"
+	"tokentest/harness/result"
 )
 
 // longestFirst orders kernels by how long they took before. A kernel that never ran may
 // take the longest.
-func longestFirst(p *plan.Plan, times map[string]float64) []int {
+func (l *Lab) longestFirst(p *plan.Plan, times map[string]float64) []int {
 	order := make([]int, len(p.Kernels))
 	for i := range order {
 		order[i] = i
 	}
 	took := func(i int) float64 {
-		if t, known := times[timeKey(p, i)]; known {
+		if t, known := times[l.timeKey(p, i)]; known {
 			return t
 		}
 		return 1e9
@@ -31,8 +32,10 @@ func longestFirst(p *plan.Plan, times map[string]float64) []int {
 }
 
 // timeKey is the key of a time: a kernel, and about how many cases it ran.
-func timeKey(p *plan.Plan, i int) string {
-	return fmt.Sprintf("%s %d", p.Kernels[i], len(p.Of(p.Kernels[i]))/100)
+func (l *Lab) timeKey(p *plan.Plan, i int) string {
+	ref := p.Kernels[i]
+	named := result.KernelRun{Ref: ref, Arch: l.archOf(ref).Name}
+	return fmt.Sprintf("%s %d", named.Name(), len(p.Of(ref))/100)
 }
 
 func (l *Lab) timesPath() string { return filepath.Join(l.CacheDir, "times.json") }

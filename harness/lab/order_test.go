@@ -3,10 +3,12 @@ package lab
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"tokentest/cases"
+	"tokentest/harness/arch"
 	"tokentest/harness/plan"
 )
 
@@ -20,11 +22,39 @@ func TestLongestFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	times := map[string]float64{timeKey(p, 0): 1, timeKey(p, 1): 9, timeKey(p, 3): 4}
-	got := longestFirst(p, times)
+	l := &Lab{}
+	times := map[string]float64{l.timeKey(p, 0): 1, l.timeKey(p, 1): 9, l.timeKey(p, 3): 4}
+	got := l.longestFirst(p, times)
 	for i, want := range []int{2, 1, 3, 0} {
 		if got[i] != want {
 			t.Fatalf("got %v: want the new, the slow, the middle, the quick", got)
+		}
+	}
+}
+
+// An image at one path may be of one architecture today and of another tomorrow; their times differ.
+func TestTimeKeyHasTheArchitecture(t *testing.T) {
+	corpus, err := cases.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := arch.All[1]
+	image := make([]byte, other.Image.At+len(other.Image.Mark)+64)
+	copy(image[other.Image.At:], other.Image.Mark)
+	copy(image[other.Image.At+len(other.Image.Mark):], "Linux version 6.12.1 (")
+	path := filepath.Join(t.TempDir(), "Image")
+	if err := os.WriteFile(path, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ref := "deb:6.12/" + other.Name
+	p, err := plan.Expand(plan.Spec{Kernels: []string{path, ref}, Patterns: []string{"nested_userns"}}, corpus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Lab{}
+	for i, want := range []string{path + " (" + other.Name + ") 0", ref + " 0"} {
+		if got := l.timeKey(p, i); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

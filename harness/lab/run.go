@@ -92,7 +92,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 		r.memory = newMemory(availableMiB())
 	}
 	group.SetLimit(cmp.Or(l.Jobs, runtime.GOMAXPROCS(0)))
-	for _, i := range longestFirst(p, times) {
+	for _, i := range l.longestFirst(p, times) {
 		group.Go(func() error {
 			if ctx.Err() != nil && !l.Resume {
 				ref := p.Kernels[i]
@@ -105,7 +105,7 @@ func (r *runner) kernels(ctx context.Context, p *plan.Plan, run *result.Run, sto
 			run.Kernels[i], run.Tool = k.KernelRun, cmp.Or(k.tool, run.Tool)
 			run.Interrupted = run.Interrupted || k.incomplete
 			if k.Error == "" && ctx.Err() == nil {
-				times[timeKey(p, i)] = k.took.Seconds()
+				times[l.timeKey(p, i)] = k.took.Seconds()
 				maps.Copy(times, k.learned)
 			}
 			return cmp.Or(k.stale, store.Append(i, k.KernelRun))

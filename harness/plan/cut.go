@@ -6,15 +6,30 @@ import (
 	"sort"
 
 	"tokentest/cases"
+	"tokentest/harness/arch"
+	"tokentest/harness/kernel"
 )
 
 // Cost is what a kernel costs a part of a plan, in nanoseconds: its boot, the
 // set-up of each world, and each case.
 type Cost struct{ Boot, World, Case int64 }
 
-// DefaultCost was measured with 2,700 and with 154,000 cases in an emulated guest. Only
+// defaultCost was measured with 2,700 and with 154,000 cases in an emulated guest of arch.Default. Only
 // the ratios matter.
-var DefaultCost = Cost{Boot: 3_500_000_000, World: 21_000_000, Case: 545_000}
+var defaultCost = Cost{Boot: 3_500_000_000, World: 21_000_000, Case: 545_000}
+
+// CostOf returns what a kernel usually costs, which depends on its architecture.
+func CostOf(ref string) Cost { return defaultCost.on(kernel.ArchOf(ref).Pace) }
+
+// on is what a kernel with such a pace costs where one of arch.Default costs c.
+func (c Cost) on(p arch.Pace) Cost {
+	return Cost{Boot: c.Boot * p.Boot / 100, World: c.World * p.Decide / 100, Case: c.Case * p.Decide / 100}
+}
+
+// plain is what a kernel of arch.Default costs where one with such a pace costs c.
+func (c Cost) plain(p arch.Pace) Cost {
+	return Cost{Boot: c.Boot * 100 / p.Boot, World: c.World * 100 / p.Decide, Case: c.Case * 100 / p.Decide}
+}
 
 // Of returns the cost of so many worlds and cases, without the boot.
 func (c Cost) Of(worlds, cells int) int64 { return c.World*int64(worlds) + c.Case*int64(cells) }

@@ -11,7 +11,7 @@ import (
 	"tokentest/cases"
 )
 
-func usualCost(string) Cost { return DefaultCost }
+func usualCost(string) Cost { return defaultCost }
 
 var builtin = sync.OnceValues(func() (*cases.Corpus, error) { return cases.Load(context.Background()) })
 

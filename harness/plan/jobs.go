@@ -3,17 +3,20 @@ package plan
 import (
 	"cmp"
 
+	"tokentest/harness/arch"
+	"tokentest/harness/kernel"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
 
 // CostsIn returns what kernels cost in a stored run, which must have its worlds. A kernel
-// that the run does not have costs as much as the others on average.
+// that the run does not have costs as much as the others on average, at the pace of its architecture.
 func CostsIn(r *result.Run) (func(kernel string) Cost, error) {
 	took, sum := map[string]Cost{}, Cost{}
 	for _, k := range r.Kernels {
 		if c, ok := costIn(k); ok {
 			took[k.Ref] = c
+			c = c.plain(arch.Or(arch.Find(k.Arch)).Pace)
 			sum.Boot, sum.World, sum.Case = sum.Boot+c.Boot, sum.World+c.World, sum.Case+c.Case
 		}
 	}
@@ -21,9 +24,8 @@ func CostsIn(r *result.Run) (func(kernel string) Cost, error) {
 	if n == 0 {
 		return nil, usage.Errorf("no kernel of it ran to the end")
 	}
-	return func(kernel string) Cost {
-		return cmp.Or(took[kernel], Cost{Boot: sum.Boot / n, World: sum.World / n, Case: sum.Case / n})
-	}, nil
+	usual := Cost{Boot: sum.Boot / n, World: sum.World / n, Case: sum.Case / n}
+	return func(ref string) Cost { return cmp.Or(took[ref], usual.on(kernel.ArchOf(ref).Pace)) }, nil
 }
 
 // costIn is what a kernel cost in a run. How much of that was for worlds is not known, so the
@@ -33,11 +35,11 @@ func costIn(k *result.KernelRun) (Cost, bool) {
 		return Cost{}, false
 	}
 	b := k.Boots[0]
-	usual := DefaultCost.Of(len(k.Worlds), k.Len())
+	usual := defaultCost.Of(len(k.Worlds), k.Len())
 	scale := func(cost int64) int64 { // in microseconds, so that nothing overflows
 		return max(1, cost/1e3*k.Decide.Microseconds()/(usual/1e6))
 	}
-	return Cost{Boot: int64(b.Total - b.Decide), World: scale(DefaultCost.World), Case: scale(DefaultCost.Case)},
+	return Cost{Boot: int64(b.Total - b.Decide), World: scale(defaultCost.World), Case: scale(defaultCost.Case)},
 		b.Total > 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
 )
@@ -13,7 +14,7 @@ import (
 // measuredRun has a kernel that took twice as long as usual to decide, and one that never ran.
 func measuredRun() *result.Run {
 	k := &result.KernelRun{Ref: "slow", Cases: make([]result.CaseResult, 1000),
-		Decide: 2 * time.Duration(DefaultCost.Of(0, 1000))}
+		Decide: 2 * time.Duration(defaultCost.Of(0, 1000))}
 	k.Boots = []result.Boot{{Total: 10*time.Second + k.Decide, Decide: k.Decide}}
 	return &result.Run{Kernels: []*result.KernelRun{k, {Ref: "broken", Error: "no image"}}}
 }
@@ -27,8 +28,8 @@ func TestCostsIn(t *testing.T) {
 	if got.Boot != int64(10*time.Second) {
 		t.Errorf("the boot costs %s", time.Duration(got.Boot))
 	}
-	for what, pair := range map[string][2]int64{"case": {got.Case, 2 * DefaultCost.Case},
-		"world": {got.World, 2 * DefaultCost.World}} {
+	for what, pair := range map[string][2]int64{"case": {got.Case, 2 * defaultCost.Case},
+		"world": {got.World, 2 * defaultCost.World}} {
 		if off := pair[0] - pair[1]; off < -pair[1]/50 || off > pair[1]/50 {
 			t.Errorf("a %s costs %d, want about %d", what, pair[0], pair[1])
 		}
@@ -39,6 +40,38 @@ func TestCostsIn(t *testing.T) {
 	var u *usage.Error
 	if _, err := CostsIn(&result.Run{Kernels: []*result.KernelRun{{Error: "x"}}}); !errors.As(err, &u) {
 		t.Errorf("got %v, want a usage error", err)
+	}
+}
+
+// A kernel of another architecture costs what its machine takes, which is nothing like this one's.
+func TestCostsKnowTheArchitecture(t *testing.T) {
+	for _, a := range arch.All {
+		ref := "deb:6.12/" + a.Name
+		want := Cost{Boot: defaultCost.Boot * a.Pace.Boot / 100, World: defaultCost.World * a.Pace.Decide / 100,
+			Case: defaultCost.Case * a.Pace.Decide / 100}
+		if got := CostOf(ref); got != want || got.Boot == 0 || got.Case == 0 {
+			t.Errorf("%s: got %+v, want %+v", ref, got, want)
+		}
+		r := measuredRun()
+		r.Kernels[0].Ref, r.Kernels[0].Arch = ref, a.Name
+		of, err := CostsIn(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		measured := of(ref)
+		for _, b := range arch.All {
+			got := of("deb:7.3/" + b.Name)
+			for _, pair := range [][2]int64{{got.Boot, measured.Boot * b.Pace.Boot / a.Pace.Boot},
+				{got.Case, measured.Case * b.Pace.Decide / a.Pace.Decide}} {
+				if off := pair[0] - pair[1]; off < -pair[1]/50 || off > pair[1]/50 {
+					t.Errorf("%s after a run of %s: got %d, want about %d", b, a, pair[0], pair[1])
+				}
+			}
+		}
+	}
+	p := planOf(t, "deb:6.12/"+arch.All[0].Name+" deb:6.12/"+arch.All[1].Name, "token_create", "map_create")
+	if p.Cut(Shard{1, 2}, CostOf).Digest == p.Cut(Shard{1, 2}, usualCost).Digest {
+		t.Error("parts that are cut by other costs have the same digest, and could be merged")
 	}
 }
 

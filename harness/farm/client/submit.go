@@ -71,7 +71,8 @@ func (r *run) kernel(ctx context.Context, index int, g lab.Given, p farm.Part) e
 	if most == 0 {
 		most = DefaultPartTime
 	}
-	for _, s := range r.plan.Slices(r.plan.Kernels[index], plan.DefaultCost, most.Nanoseconds()) {
+	ref := r.plan.Kernels[index]
+	for _, s := range r.plan.Slices(ref, plan.CostOf(ref), most.Nanoseconds()) {
 		one := p
 		one.N, one.From, one.To = len(r.state.Parts), s.From, s.To
 		r.state.Parts = append(r.state.Parts, &one)
