@@ -114,7 +114,8 @@ func FactsAt(release string) (*step.Facts, error) {
 		return f, err
 	}
 	f.Release, f.Machine = name+"/"+of.Name, of.Machine
-	f.BTF = !f.Version().Less(bypassSince)
+	patch, taken := bypassStable[f.Version()]
+	f.BTF = !f.Version().Less(bypassSince) || taken && f.Patch() >= patch
 	if of.Compat.Option == "" {
 		f.No32 = "ENOEXEC"
 	}
@@ -126,6 +127,9 @@ func FactsAt(release string) (*step.Facts, error) {
 
 // bypassSince is the release in which the architecture is asked for the verifier's barriers (bpf_jit_bypass_spec_v4).
 var bypassSince = uapi.Release{Major: 6, Minor: 17}
+
+// bypassStable are the first patch levels of older series that were seen to have it.
+var bypassStable = map[uapi.Release]int{{Major: 6, Minor: 12}: 100}
 
 func factsAt(release string) (*step.Facts, error) {
 	r, err := uapi.ParseRelease(release)
