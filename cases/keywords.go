@@ -65,7 +65,7 @@ func init() {
 			"what a person says that cells must answer; ok is 0",
 			(*parser).pin,
 		},
-		{"known", "known FATE SINCE[-UNTIL] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
+		{"known", "known FATE SINCE[-UNTIL] [arch=NAME] [config=[!]SYMBOL] TITLE [+ TITLE]  # reason",
 			"the kernel is known to do this in the file's case, which has a machine to itself: " +
 				"FATE is clean, tainted or panicked, TITLE what its log says", (*parser).known},
 		{"parity", "parity FILE/SUBTEST/ASSERTION...",

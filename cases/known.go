@@ -7,6 +7,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 	"tokentest/harness/glob"
 )
 
@@ -16,6 +17,7 @@ type Known struct {
 	Fate   string        // the machine's: clean, tainted or panicked
 	Since  uapi.Release  // the first release that has it
 	Until  *uapi.Release // the last release that has it; nil if no release with a fix is known
+	Arch   string        // the architecture whose kernels do so; "" is each
 	Config string        // an option that must be set for this, or with a ! before it must not
 	Link   string        // to the report upstream; "" if none is known
 	Titles []string      // of every report in the kernel log; * matches any text
@@ -23,10 +25,10 @@ type Known struct {
 	Where  string        // PATH:LINE
 }
 
-const knownUsage = "want known clean|tainted|panicked SINCE[-UNTIL] [config=[!]SYMBOL] [link=URL] TITLE [+ TITLE]  " +
-	"# reason"
+const knownUsage = "want known clean|tainted|panicked SINCE[-UNTIL] [arch=NAME] [config=[!]SYMBOL] [link=URL] " +
+	"TITLE [+ TITLE]  # reason"
 
-// known reads "known FATE SINCE[-UNTIL] [config=SYMBOL] [link=URL] TITLE  # reason".
+// known reads "known FATE SINCE[-UNTIL] [arch=NAME] [config=SYMBOL] [link=URL] TITLE  # reason".
 func (p *parser) known(n int, words []string, note string) error {
 	if len(words) < 2 || !slices.Contains([]string{"clean", "tainted", "panicked"}, words[0]) {
 		return fmt.Errorf("%s", knownUsage)
@@ -48,6 +50,14 @@ func (p *parser) known(n int, words []string, note string) error {
 		k.Until = &r
 	}
 	words = words[2:]
+	if len(words) > 0 {
+		if name, ok := strings.CutPrefix(words[0], "arch="); ok {
+			if arch.Name(name) != name {
+				return fmt.Errorf("no architecture %s; there are %s", name, strings.Join(arch.Names(), ", "))
+			}
+			k.Arch, words = name, words[1:]
+		}
+	}
 	if len(words) > 0 {
 		if symbol, ok := strings.CutPrefix(words[0], "config="); ok {
 			k.Config, words = symbol, words[1:]
@@ -84,6 +94,9 @@ func (k *Known) Text() string {
 // In reports whether a kernel is known to have the defect.
 func (k *Known) In(f *step.Facts) bool {
 	v := f.Version()
+	if k.Arch != "" && k.Arch != arch.Or(arch.Find(f.Machine)).Name {
+		return false
+	}
 	if v.Less(k.Since) || k.Until != nil && k.Until.Less(v) {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 )
 
 const knownBody = `
@@ -24,6 +25,7 @@ func TestKnownMistakes(t *testing.T) {
 		{"known panicked 6.9 # y", "fate panicked: tainted and panicked need"},
 		{"known panicked 6.9 link=lore BUG: x # y", "link=lore: not an address"},
 		{"known clean 6.9 x # y", "fate clean: tainted and panicked need"},
+		{"known panicked 6.9 arch=vax x # y", "no architecture vax; there are "},
 	} {
 		_, err := parseAndExpand(tt.line + knownBody)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -63,6 +65,20 @@ func TestKnownIn(t *testing.T) {
 		}
 		if strings.Join(got, " ") != tt.want {
 			t.Errorf("%s %v: got %q, want %q", tt.release, tt.config, got, tt.want)
+		}
+	}
+	for i, a := range arch.All {
+		g, err := parseAndExpand("known panicked 6.12 arch=" + a.Name + " config=NET BUG: x # why\n" + knownBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, b := range arch.All {
+			if got := len(g.KnownIn(&step.Facts{Release: "6.12.1", Machine: b.Machine})); (got == 1) != (i == j) {
+				t.Errorf("a line for %s on %s: %d", a, b, got)
+			}
+		}
+		if got := len(g.KnownIn(&step.Facts{Release: "6.12.1"})); (got == 1) != (a == arch.Default) {
+			t.Errorf("a line for %s in a record without a machine: %d", a, got)
 		}
 	}
 	warned := having(map[string]int64{step.PanicOnWarn: 1})

@@ -160,10 +160,11 @@ var programCmds = []uapi.Cmd{
 	uapi.BPF_MAP_GET_FD_BY_ID, uapi.BPF_PROG_LOAD, uapi.BPF_BTF_LOAD, uapi.BPF_LINK_CREATE, uapi.BPF_RAW_TRACEPOINT_OPEN,
 }
 
-// kernelKey is about the key of an element, which the guest gives as the address of a process's memory.
+// kernelKey is about the key of an element, which the guest gives as the address of a process's memory. The kernel
+// takes it for an address of its own, and not every architecture refuses that (copy_from_kernel_nofault_allowed).
 var kernelKey = callRule{id: "kernel-key", fn: "kvmemdup_bpfptr", errno: eFAULT,
 	text:  "a program makes the command, and the key is in the memory of a process",
-	holds: func(c *otherCall) bool { return c.req.FromKernel }}
+	holds: func(c *otherCall) bool { return c.req.FromKernel && !c.Kernel.ReadsProcesses }}
 
 // fixedMap is the map that a call gets a descriptor of, and lsmMapFD the hook of that.
 func fixedMap(*otherCall) *FD { return &FD{Map: uapi.BPF_MAP_TYPE_HASH} }

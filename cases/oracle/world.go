@@ -50,6 +50,8 @@ type Kernel struct {
 	MitigationsOff bool
 	// BypassesV4 says that bpf_jit_bypass_spec_v4 is true: the architecture does without the verifier's barriers.
 	BypassesV4 bool
+	// ReadsProcesses says that copy_from_kernel_nofault reads the memory of the running process at its address.
+	ReadsProcesses bool
 	// JITLimit is the largest net.core.bpf_jit_limit; 0 is not known, and larger than any that is asked for.
 	JITLimit int
 	// Page is the size of a page; 0 is 4 KiB.

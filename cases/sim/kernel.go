@@ -17,7 +17,7 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k.MitigationsOff = f.MitigationsOff || !f.Version().Less(optionSince) && off(f, "CPU_MITIGATIONS")
 	k.BypassesV4, k.Page = bypassesV4(f), f.PageSize
 	if of := arch.Find(f.Machine); of != nil {
-		k.JITLimit = of.JITLimit
+		k.JITLimit, k.ReadsProcesses = of.JITLimit, readsProcesses(f, of)
 	}
 	k.Settings = settingsOf(f)
 	k.Enumerators = f.Enumerators
@@ -31,6 +31,12 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 		}
 	}
 	return k
+}
+
+// readsProcesses reports whether nothing keeps the kernel from the memory of the running process.
+func readsProcesses(f *step.Facts, of *arch.Arch) bool {
+	hardware := of.HasPAN(f.ISA) && (of.PAN.Option == "" || !off(f, of.PAN.Option))
+	return !hardware && f.Config[of.PAN.Software] != "y"
 }
 
 // bypassesV4 reports whether the kernel asks its architecture, and what that answers.

@@ -201,7 +201,7 @@ type Facts struct {
 	// Machine is what uname -m says, and PageSize the size of a page; zero in records from before they were added.
 	Machine  string `json:"machine,omitempty"`
 	PageSize uint32 `json:"page_size,omitempty"`
-	// ISA is the line of that name in /proc/cpuinfo, "" if there is none.
+	// ISA is the line "isa" or "Features" in /proc/cpuinfo, "" if there is none.
 	ISA string `json:"isa,omitempty"`
 	// NoArena is the errno with which the kernel refused an arena to the guest's agent, of those that say that it has
 	// none: EOPNOTSUPP or ENOMEM.

@@ -13,14 +13,16 @@ import (
 
 const cpuFile = "/proc/cpuinfo"
 
-// readISA returns the value of the first line "isa" in the kernel's description of the CPUs, "" if there is none.
+// readISA returns the value of the first line "isa" or "Features" in the kernel's description of the CPUs, "" if there
+// is none.
 func readISA(name string) string {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return ""
 	}
+	names := []string{"isa", "Features"}
 	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "isa" {
+		if key, value, ok := strings.Cut(line, ":"); ok && slices.Contains(names, strings.TrimSpace(key)) {
 			return strings.TrimSpace(value)
 		}
 	}

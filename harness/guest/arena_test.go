@@ -9,6 +9,7 @@ import (
 func TestReadISA(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "cpuinfo")
 	for text, want := range map[string]string{
+		"Features\t: fp asimd evtstrm\nCPU architecture: 8\n": "fp asimd evtstrm",
 		"": "", "flags\t\t: fpu\n": "",
 		"processor\t: 0\nhart\t\t: 0\nisa\t\t: rv64imafdch_zacas\nmmu\t: sv57\n\nisa\t: other\n": "rv64imafdch_zacas",
 	} {

@@ -6,6 +6,7 @@ import (
 
 	"tokentest/cases"
 	"tokentest/cases/step"
+	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/result"
 	"tokentest/harness/splat"
@@ -18,7 +19,7 @@ func (l *Lab) allowOn(k *kernel.Kernel) *splat.Allow {
 	out := l.Allow
 	for i := range l.Known {
 		d := &l.Known[i]
-		if !d.In(&step.Facts{Release: k.Release, Config: k.Config}) {
+		if !d.In(&step.Facts{Release: k.Release, Machine: arch.Or(k.Arch).Machine, Config: k.Config}) {
 			continue
 		}
 		for _, title := range d.Titles {
