@@ -128,7 +128,7 @@ func (w *writer) enter(child bool) {
 // startChild starts the process besides root's. It shares the descriptors.
 func (w *writer) startChild() {
 	if w.kselftest == nil {
-		w.local("static char stack[1 << 20];")
+		w.local("char stack[1 << 18];")
 		w.add("\tpid = clone(as_%s, stack + sizeof(stack), CLONE_FILES | SIGCHLD, NULL);",
 			identifier(w.child().Name))
 		w.add("\tif (pid < 0)\n\t\terr(4, \"clone\");")

@@ -128,7 +128,7 @@ static int as_owner(void *arg)
 int main(void)
 {
 	int none = BPF(BPF_TOKEN_CREATE, token_create, .bpffs_fd = -1);
-	static char stack[1 << 20];
+	char stack[1 << 18];
 	int status;
 	char value;
 	pid_t pid;
