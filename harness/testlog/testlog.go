@@ -1,6 +1,6 @@
 // Package testlog reads what test programs print: KTAP and TAP with subtests (also
 // in comments, as kselftest prints them, or in a kernel log, as KUnit does), the
-// JSON lines of Go's test2json, and the output of a Go test binary with -test.v.
+// JSON lines of Go's test2json, the output of a Go test binary with -test.v, and that of the kernel's test_progs.
 //
 // It knows nothing about kernels or machines, and it writes no format.
 //
@@ -42,7 +42,7 @@ type Case struct {
 
 // Log is a parsed output.
 type Log struct {
-	Format string // "tap", "test2json" or "gotest"
+	Format string // "tap", "test2json", "gotest" or "test_progs"
 	Cases  []Case
 	// SkipsAll says that the program's own plan skips everything, as TAP's 1..0 with a reason.
 	SkipsAll bool
@@ -52,7 +52,7 @@ type Log struct {
 const Auto = "auto"
 
 // Formats lists the formats of Parse.
-func Formats() []string { return []string{Auto, "tap", "test2json", "gotest"} }
+func Formats() []string { return []string{Auto, "tap", "test2json", "gotest", "test_progs"} }
 
 // Check refuses a format that does not exist, for a flag --parse.
 func Check(format string) error {
@@ -88,10 +88,12 @@ func Parse(r io.Reader, format string) (*Log, error) {
 			return nil, fmt.Errorf("read test output: %w", err)
 		}
 	}
-	p := map[string]parser{"tap": newTAP(), "test2json": newEvents(), "gotest": newGoTest()}[out.Format]
+	p := map[string]parser{"tap": newTAP(), "test2json": newEvents(), "gotest": newGoTest(),
+		"test_progs": newTestProgs()}[out.Format]
 	switch {
 	case out.Format == "":
-		return nil, fmt.Errorf("read test output: it is neither KTAP, TAP, test2json nor go test -v: %w", ErrNothing)
+		return nil, fmt.Errorf("read test output: it is neither KTAP, TAP, test2json, go test -v nor test_progs: %w",
+			ErrNothing)
 	case p == nil:
 		return nil, fmt.Errorf("read test output: unknown format %q, must be one of %s", format,
 			strings.Join(Formats(), ", "))
@@ -162,6 +164,8 @@ func formatOf(line string) string {
 		return "test2json"
 	case looksGoTest.MatchString(line):
 		return "gotest"
+	case testProgsResult.MatchString(line):
+		return "test_progs"
 	case looksTAP.MatchString(rest) || late(line) > 0:
 		return "tap"
 	}

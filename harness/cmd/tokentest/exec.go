@@ -121,7 +121,7 @@ the program ended.`,
 	}
 	c.Flags().SetInterspersed(false)
 	f.register(c.Flags())
-	c.Flags().StringVar(&parse, "parse", "", "read the program's output as `FORMAT`: auto, tap, test2json or gotest")
+	c.Flags().StringVar(&parse, "parse", "", "read the output as `FORMAT`: auto, tap, test2json, gotest or test_progs")
 	c.Flags().StringVarP(&format, "format", "f", "", "with --parse, "+formatHelp())
 	emptyFlag(c.Flags(), &f.allowEmpty)
 	return c
