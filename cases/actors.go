@@ -116,6 +116,9 @@ func oneActor(l actorLine, above []step.Actor) (step.Actor, error) {
 		if a.Kind != step.Userns {
 			a.Map = above[a.Parent].Map
 		}
+		if a.Kind == step.Child {
+			a.Bits = above[a.Parent].Bits
+		}
 		words = words[2:]
 	}
 	if err := actorOptions(&a, words); err != nil {
@@ -172,6 +175,9 @@ func ActorOptions(a *step.Actor) []string {
 	if a.Compat {
 		out = append(out, abiCompat)
 	}
+	if a.Bits != 0 && a.Kind != step.Child {
+		out = append(out, fmt.Sprintf("securebits=%#x", a.Bits))
+	}
 	return out
 }
 
@@ -186,7 +192,7 @@ func addApart(a *step.Actor, word string) error {
 	return fmt.Errorf("unknown option %q of an actor: %s; namespaces belong to a userns actor", word, optionsDoc)
 }
 
-const optionsDoc = "want uid=, map=, caps=, mounts=, abi=, net, pid or cgroup"
+const optionsDoc = "want uid=, map=, caps=, mounts=, abi=, securebits=, net, pid or cgroup"
 
 // abiCompat makes an actor's program one of 32 bits.
 const abiCompat = "abi=compat"
@@ -210,6 +216,8 @@ func actorOptions(a *step.Actor, words []string) error {
 			if n < 0 || a.Kind != step.Userns {
 				err = fmt.Errorf("%s: want %s, of a userns actor", w, strings.Join(mountNS, ", "))
 			}
+		case k == "securebits":
+			err = readBits(a, v)
 		case k == "abi":
 			a.Compat = true
 			if w != abiCompat || a.Kind == step.Child {
@@ -222,6 +230,25 @@ func actorOptions(a *step.Actor, words []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// keepCapsLocked is SECBIT_KEEP_CAPS_LOCKED, with which uid= of a step would take the thread's capabilities.
+const keepCapsLocked = 1 << 5
+
+// readBits reads the securebits of an actor.
+func readBits(a *step.Actor, value string) error {
+	n, err := parseNum(value)
+	switch {
+	case err != nil:
+		return err
+	case n > 0xff || n&keepCapsLocked != 0:
+		return fmt.Errorf("securebits=%s: want bits below 0x100, and not SECBIT_KEEP_CAPS_LOCKED (0x20), with which "+
+			"uid= of a step would take all capabilities", value)
+	case a.Kind == step.Child:
+		return fmt.Errorf("securebits=%s: a child has those of its parent", value)
+	}
+	a.Bits = uint8(n)
 	return nil
 }
 
@@ -355,6 +382,9 @@ func checkUID(a *step.Actor, s *step.Step) error {
 	return nil
 }
 
+// noRoot is SECBIT_NOROOT.
+const noRoot = 1
+
 // home is the actor whose namespaces another one is in.
 func home(all []step.Actor, a *step.Actor) *step.Actor {
 	for a.Kind != step.Userns && a.Parent >= 0 {
@@ -380,6 +410,8 @@ func checkActor(all []step.Actor, s *step.Step) error {
 	case has32(all, a) && (compat || s.Op == step.OpLibrary):
 		return fmt.Errorf("actor %s is a program of 32 bits (%s): it makes each call as one, and has no library", a.Name,
 			abiCompat)
+	case s.Op == step.OpExec && a.Bits&noRoot != 0:
+		return fmt.Errorf("actor %s has SECBIT_NOROOT: its program would start again without capabilities", a.Name)
 	case s.Op == step.OpBPFFS && in.Mounts != step.MountsOwn:
 		return fmt.Errorf("actor %s may not mount (mounts=%s): its fsopen gets EPERM; want the steps fsopen, fsconfig, ...",
 			a.Name, mountNS[in.Mounts])

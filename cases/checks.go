@@ -66,6 +66,26 @@ func checkLimits(s *step.Step) error {
 	return nil
 }
 
+// checkCommon refuses common attributes of a call that cannot have them, and a log of a command that has none.
+func checkCommon(s *step.Step) error {
+	n, ok := s.Num(step.KeyCommon)
+	of := step.Common(n)
+	for _, k := range []step.Key{step.KeyInside, step.KeyFromKernel, step.KeyCompat} {
+		_, other := s.Num(k)
+		if ok && other && (of != step.CommonEmpty || s.Op != step.OpCall) {
+			return fmt.Errorf("common=%s and %s=: such a call has no common attributes", step.Commons[n], s.Op.Row().Of(k).Name)
+		}
+	}
+	_, level := s.Num(step.KeyLog)
+	switch own := of == step.CommonSame || of == step.CommonOther; {
+	case own && s.Op != step.OpProgLoad && s.Op != step.OpBTFLoad:
+		return fmt.Errorf("common=%s: %s has no log of its own", step.Commons[n], s.Op)
+	case own && level:
+		return fmt.Errorf("common=%s says what the command's own log is: leave log= out", step.Commons[n])
+	}
+	return nil
+}
+
 // checkLSM refuses a condition that the hook has no argument for.
 func checkLSM(s *step.Step) error {
 	h, _ := s.Num(step.KeyHook)

@@ -44,6 +44,8 @@ func Language() string {
 		"and the actor is uid 0", step.MostLines))
 	h.entry("mounts=own|before|parent", "where a userns actor's mount namespace comes from: made in its user namespace "+
 		"(the default), made before that, or none of its own; in the last two it may not mount")
+	h.entry("securebits=N", "the securebits of the actor's threads: "+step.SecurebitsDoc+", and the bit above each to "+
+		"lock it; a child has those of its parent. They decide what run starts, and no call of bpf(2)")
 	h.entry(abiCompat, "the actor's program is one of 32 bits, which makes its calls through the kernel's entry for those")
 	for _, w := range furtherNS {
 		h.entry(w.name, "of a userns actor: "+w.doc)

@@ -301,7 +301,7 @@ func checkStep(s *step.Step) error {
 	}
 	switch s.Op {
 	case step.OpCall:
-		return errors.Join(checkCall(s), checkLimits(s), checkThen(s))
+		return errors.Join(checkCall(s), checkLimits(s), checkThen(s), checkCommon(s))
 	case step.OpLSM:
 		return checkLSM(s)
 	case step.OpRaw:
@@ -309,7 +309,7 @@ func checkStep(s *step.Step) error {
 	case step.OpRun:
 		return checkRun(s)
 	}
-	return errors.Join(checkLimits(s), checkFault(s), checkBody(s), checkThen(s))
+	return errors.Join(checkLimits(s), checkFault(s), checkBody(s), checkThen(s), checkCommon(s))
 }
 
 // complete refuses a step that leaves out what its operation needs.

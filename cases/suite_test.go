@@ -180,6 +180,14 @@ func (s *scout) typed(c *Case, after, before *sim.Sim, st *step.Step, e *sim.Exp
 // isLimit reports whether a line is about a limit of a process.
 func isLimit(l oracle.Line) bool { return slices.Contains(oracle.LimitRules(), l.ID) }
 
+// isCommon reports whether a rule is about common attributes: common_attrs and common_log, which are full, and a test
+// of the oracle show their order.
+func isCommon(l oracle.Line) bool {
+	_, id, _ := strings.Cut(l.ID, "/")
+	return slices.Contains([]string{"common", "common-too-long", "common-unreadable", "log-unwritable", "log-full",
+		"log-size"}, id) || l.ID == "map_create/log"
+}
+
 // place returns the namespace of a caller.
 func place(s *sim.Sim, st *step.Step) string {
 	c := s.Cred(st.Actor)

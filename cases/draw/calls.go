@@ -36,12 +36,27 @@ func (d *drawer) cell() string {
 		who = d.caller()
 	}
 	if op.Row().Timed { // a command of bpf(2)
-		if d.in(16) && !strings.Contains(call, " inside=") && !strings.Contains(call, " kernel=") {
+		switch {
+		case strings.Contains(call, " inside=") || strings.Contains(call, " kernel="):
+		case d.in(16) && (op == step.OpCall || !strings.Contains(call, " common=")):
 			call += " compat=1"
+		case d.in(8) && !strings.Contains(call, " common="):
+			own := (op == step.OpProgLoad || op == step.OpBTFLoad) && !strings.Contains(call, " log=")
+			call += " common=" + d.commonAttrs(own)
 		}
 		return d.sandboxed(d.asAnother(who+" "+call)) + d.withCaps()
 	}
 	return d.sandboxed(d.asAnother(who+" "+call)) + d.mountCaps()
+}
+
+// commonAttrs draws what the common attributes of a call are; own says that the command can have a log of its own.
+func (d *drawer) commonAttrs(own bool) string {
+	for {
+		n := step.Common(1 + d.IntN(len(step.Commons)-1))
+		if own || n != step.CommonSame && n != step.CommonOther {
+			return step.Commons[n]
+		}
+	}
 }
 
 // caller draws an actor, half of the time one that has a bpffs.
@@ -86,7 +101,7 @@ func (d *drawer) command() (who, call string) {
 		call += pick(d, " id=2147483647", " id=2147483646", " id=1000000000", " id=4294967295")
 	}
 	if d.in(12) {
-		call += " common=1"
+		call += " common=empty"
 	}
 	if d.in(12) {
 		return who, call + " kernel=1"

@@ -294,6 +294,9 @@ func (d *drawer) drawActor(name string, kind int) drawnActor {
 	if d.in(3) {
 		a.line += " caps=" + d.caps()
 	}
+	if kind != 6 && d.in(12) {
+		a.line += " securebits=" + pick(d, "4", "0x1c", "0xc0", "0xcc")
+	}
 	a.line = "actor " + name + " " + a.line
 	return a
 }

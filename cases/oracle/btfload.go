@@ -19,14 +19,16 @@ const badLogText = "btf_log_level, btf_log_size and btf_log_buf do not fit toget
 // btfLoadRules are the checks of BPF_BTF_LOAD in the kernel's order: __sys_bpf,
 // bpf_btf_load of kernel/bpf/syscall.c, then btf_parse and btf_new_fd of
 // kernel/bpf/btf.c. The command has no mask but that of commands.
-var btfLoadRules = []rule[*BTFLoad]{
+var btfLoadRules = rulesOf([]rule[*BTFLoad]{
 	sysctlAnyCommand[*BTFLoad](),
 	attrTooLong[*BTFLoad](),
 	attrUnreadable[*BTFLoad](),
+}, commonRules[*BTFLoad](), []rule[*BTFLoad]{
 	lsmBPF[*BTFLoad](),
+	commonUnknown[*BTFLoad](),
 	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
 	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: badLogText,
-		holds: func(c *btfCall) bool { return c.req.BadLog }},
+		holds: func(c *btfCall) bool { return c.req.BadLog || c.req.Fault.Common.refused() }},
 	attrTail[*BTFLoad]("bpf_btf_load"),
 	{id: "flag-unknown", fn: "bpf_btf_load", errno: eINVAL, until: linux(6, 9),
 		text:  "btf_flags has BPF_F_TOKEN_FD, which kernels without tokens do not know",
@@ -43,10 +45,11 @@ var btfLoadRules = []rule[*BTFLoad]{
 		holds: func(c *btfCall) bool { return !c.tokenCapable(uapi.CAP_BPF) }},
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: badLogText,
 		holds: func(c *btfCall) bool { return c.req.BadLog }},
-	{id: "junk", fn: "btf_parse_hdr", errno: eINVAL, text: "the data is not BTF",
+	{id: "junk", fn: "btf_parse_hdr", errno: eINVAL, text: "the data is not BTF", opens: true,
 		holds: func(c *btfCall) bool { return c.req.Junk }},
+}, logRules(func(*btfCall) bool { return false }, Common.uses), []rule[*BTFLoad]{
 	noFD[*BTFLoad]("btf_new_fd"),
-}
+})
 
 func (r *BTFLoad) command() uapi.Cmd  { return uapi.BPF_BTF_LOAD }
 func (r *BTFLoad) tokenRef() TokenRef { return r.Token }

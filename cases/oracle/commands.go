@@ -9,8 +9,7 @@ import (
 // Call is a bpf(2) command other than those with lists of their own, on
 // objects that exist.
 type Call struct {
-	Cmd    uapi.Cmd
-	Common bool // with BPF_COMMON_ATTRS
+	Cmd uapi.Cmd
 	Fault
 	On    CallOn
 	ID    uint32   // an id that no object has; 0 for that of an object that exists
@@ -41,26 +40,25 @@ func (r *Call) tokenRef() TokenRef { return r.Token }
 func (r *Call) fault() Fault       { return r.Fault }
 
 // callRules are the checks of __sys_bpf, before it calls the command's function.
-var callRules = []callRule{
+var callRules = rulesOf([]callRule{
 	lsmBPFRun[*Call](),
 	{id: "kernel-command", fn: "bpf_sys_bpf", errno: eINVAL, text: "no program makes this command with bpf_sys_bpf",
 		holds: func(c *otherCall) bool {
-			return c.req.FromKernel && (c.req.Common || !slices.Contains(programCmds, c.req.Cmd))
+			return c.req.FromKernel && (c.req.Common != 0 || !slices.Contains(programCmds, c.req.Cmd))
 		}},
 	attrTooLong[*Call](),
 	attrUnreadable[*Call](),
+}, commonRules[*Call](), []callRule{
 	// A case names such a command only by its number with BPF_COMMON_ATTRS, which 7.2 knows.
 	selinuxBPF(func(c *otherCall) uapi.Cmd { return c.req.Cmd }).from(7, 2),
 	lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
 		func(c *otherCall) hookArgs {
-			return hookArgs{cmd: c.req.shownToLSM(c.Kernel), kernel: c.req.FromKernel}
+			return hookArgs{cmd: shown(c, c.req.Cmd), kernel: c.req.FromKernel}
 		}),
-	{id: "common", fn: "__sys_bpf", errno: eINVAL, until: linux(7, 2),
-		text:  "the kernel does not know BPF_COMMON_ATTRS",
-		holds: func(c *otherCall) bool { return c.req.Common }},
+	commonUnknown[*Call](),
 	{id: "unknown", fn: "__sys_bpf", errno: eINVAL, text: unknownText,
 		holds: func(c *otherCall) bool { return uint32(c.req.Cmd) >= c.Kernel.MaxCmd }},
-}
+})
 
 // otherCommand is what the kernel's function for a command checks, in its order.
 type otherCommand struct {
@@ -276,15 +274,6 @@ func mayNotOpenPin(c *otherCall) bool {
 var detachFix = fix{
 	since:  linux(7, 0),
 	stable: map[uapi.Release]int{linux(6, 12): 114, linux(6, 18): 15, linux(6, 19): 6},
-}
-
-// shownToLSM is the command as the hook bpf gets it: before 7.2
-// BPF_COMMON_ATTRS is a part of its number.
-func (r *Call) shownToLSM(k *Kernel) uapi.Cmd {
-	if r.Common && !k.has(linux(7, 2)) {
-		return r.Cmd | uapi.BPF_COMMON_ATTRS
-	}
-	return r.Cmd
 }
 
 func commandOf(cmd uapi.Cmd) *otherCommand {

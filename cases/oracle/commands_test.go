@@ -24,21 +24,22 @@ func calls(f func(r *Call)) {
 			continue
 		}
 		for _, tail := range []bool{false, true} {
-			for _, common := range []bool{false, true} {
+			for _, common := range []Common{0, CommonEmpty, CommonLog, CommonTail, CommonHuge, CommonUnreadable} {
 				for on := CallOn(0); on <= CallPrivate; on++ {
-					f(&Call{Cmd: cmd, Fault: Fault{Tail: tail}, Common: common, On: on})
+					f(&Call{Cmd: cmd, Fault: Fault{Tail: tail, Common: common}, On: on})
 				}
 				for _, id := range []uint32{0, 1 << 30, 1<<31 - 1} {
 					for _, ref := range refs {
-						f(&Call{Cmd: cmd, Fault: Fault{Tail: tail}, Common: common, ID: id, Token: ref})
+						f(&Call{Cmd: cmd, Fault: Fault{Tail: tail, Common: common}, ID: id, Token: ref})
 					}
 				}
 			}
 		}
 		f(&Call{Cmd: cmd, FromKernel: true})
-		f(&Call{Cmd: cmd, FromKernel: true, Common: true})
+		f(&Call{Cmd: cmd, FromKernel: true, Fault: Fault{Common: CommonEmpty}})
 		for _, fault := range []Fault{{TooLong: true}, {Unreadable: true}} {
-			f(&Call{Cmd: cmd, Fault: fault, Common: true})
+			fault.Common = CommonUnreadable
+			f(&Call{Cmd: cmd, Fault: fault})
 		}
 		for _, fd := range []FD{{}, {Kind: Object}, {Kind: Object, Loaded: &Program{Type: uapi.BPF_PROG_TYPE_XDP}}} {
 			f(&Call{Cmd: cmd, On: CallSkb, Given: true, Prog: fd})
@@ -57,16 +58,18 @@ var refProgram = map[uint32]bool{2: true, 3: true, 14: true, 17: true, 22: true,
 func (r *reference) call(q *Call) uapi.Errno {
 	cmd, newer := uint32(q.Cmd), r.w.Kernel == k73
 	switch {
-	case q.FromKernel && (q.Common || !refProgram[cmd]):
+	case q.FromKernel && (q.Common != 0 || !refProgram[cmd]):
 		return 22
 	case q.FromKernel && (cmd == 2 || cmd == 3):
 		return 14
 	case q.TooLong:
 		return 7
-	case q.Unreadable:
+	case q.Unreadable, newer && q.Common == CommonUnreadable:
 		return 14
+	case newer && (q.Common == CommonTail || q.Common == CommonHuge):
+		return 7
 	}
-	if q.Common && !newer || cmd >= 39 || cmd >= 37 && r.w.Kernel == k612 || cmd == 38 && r.w.Kernel == k619 {
+	if q.Common != 0 && !newer || cmd >= 39 || cmd >= 37 && r.w.Kernel == k612 || cmd == 38 && r.w.Kernel == k619 {
 		return 22
 	}
 	sys, net := r.caps&(1<<21) != 0, r.caps&(1<<21|1<<12) != 0

@@ -39,13 +39,18 @@ type mapCall = call[*MapCreate]
 // __sys_bpf, then map_create of kernel/bpf/syscall.c (since 7.2 mostly
 // map_create_alloc), which calls the map type's map_alloc_check before it looks
 // at the token, and the type's map_alloc after the permissions.
-var mapCreateRules = []rule[*MapCreate]{
+var mapCreateRules = rulesOf([]rule[*MapCreate]{
 	lsmBPFRun[*MapCreate](),
 	attrTooLong[*MapCreate](),
 	attrUnreadable[*MapCreate](),
+}, commonRules[*MapCreate](), []rule[*MapCreate]{
 	selinuxBPF((*mapCall).cmd),
 	lsmBPF[*MapCreate](),
-	attrTail[*MapCreate]("map_create"),
+	commonUnknown[*MapCreate](),
+	{id: "log", fn: "bpf_vlog_init", errno: eINVAL, since: linux(7, 2),
+		text:  "the log of the common attributes has a level, a size and a buffer that do not fit together",
+		holds: func(c *mapCall) bool { return c.req.Fault.Common.invalid() }},
+	opening(attrTail[*MapCreate]("map_create")),
 	{id: "btf-ids", fn: "map_create", errno: eINVAL, text: "the BTF type ids do not fit together",
 		holds: mapAttr(badBTFIDs)},
 	{id: "map-extra", fn: "map_create", errno: eINVAL, text: "map_extra is not 0, and the map type does not use it",
@@ -184,6 +189,7 @@ var mapCreateRules = []rule[*MapCreate]{
 	{id: "exclusive", fn: "map_create", errno: eINVAL, since: linux(6, 18),
 		text:  "excl_prog_hash is not 32 bytes long, the length of a SHA-256",
 		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.Excl != nil && *a.Excl != sha256Len })},
+}, logRules(mapSilent, Common.uses), []rule[*MapCreate]{
 	// 7.2 moved the check here: "bpf: Add syscall common attributes support".
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,
 		holds: mapAttr(bothFileFlags)},
@@ -204,7 +210,7 @@ var mapCreateRules = []rule[*MapCreate]{
 			return hookArgs{mask: fmode(c.req.Attr.Flags)}
 		}),
 	noFD[*MapCreate]("bpf_map_new_fd"),
-}
+})
 
 const (
 	fileFlagsText = "map_flags has both BPF_F_RDONLY and BPF_F_WRONLY"

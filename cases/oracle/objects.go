@@ -32,15 +32,34 @@ var elementRules = []rule[*Element]{
 	{id: "frozen", fn: "map_get_sys_perms", errno: ePERM, text: frozenText,
 		holds: func(c *elementCall) bool { return c.req.Do != uapi.BPF_MAP_LOOKUP_ELEM && c.req.FD.frozen() }},
 	{id: "not-modelled", blind: true, text: "the oracle does not cover elements of a map of this type",
-		holds: func(c *elementCall) bool { return !isMap(c.req.FD.Map, hasElements) }},
+		holds: func(c *elementCall) bool {
+			return !isMap(c.req.FD.Map, hasElements) && c.req.FD.Map != uapi.BPF_MAP_TYPE_STRUCT_OPS
+		}},
+	{id: "struct-ops-value", fn: "bpf_struct_ops_map_update_elem", errno: eINVAL,
+		text:  "the value of a struct_ops map has a reference count, which is the kernel's",
+		holds: structOps(uapi.BPF_MAP_UPDATE_ELEM, func(*Content) bool { return true })},
+	{id: "struct-ops-linked", fn: "bpf_struct_ops_map_delete_elem", errno: eOPNOTSUPP,
+		text:  "a link registers the struct_ops, and its end unregisters it",
+		holds: structOps(uapi.BPF_MAP_DELETE_ELEM, func(m *Content) bool { return m != nil && m.Flags&fLink != 0 })},
+	{id: "struct-ops-idle", fn: "bpf_struct_ops_map_delete_elem", errno: eNOENT,
+		text:  "the struct_ops is not registered",
+		holds: structOps(uapi.BPF_MAP_DELETE_ELEM, func(*Content) bool { return true })},
 	{id: "array-delete", fn: "array_map_delete_elem", errno: eINVAL, text: "an array's elements cannot be deleted",
 		holds: func(c *elementCall) bool {
 			return c.req.Do == uapi.BPF_MAP_DELETE_ELEM && isMap(c.req.FD.Map, isFixed)
 		}},
 	{id: "no-element", fn: "bpf_map_copy_value", errno: eNOENT, text: "the map has no element with the key",
 		holds: func(c *elementCall) bool {
-			return c.req.Do == uapi.BPF_MAP_LOOKUP_ELEM && !c.req.stored() && !isMap(c.req.FD.Map, isFixed)
+			return c.req.Do == uapi.BPF_MAP_LOOKUP_ELEM && !c.req.stored() && !isMap(c.req.FD.Map, isFixed) &&
+				c.req.FD.Map != uapi.BPF_MAP_TYPE_STRUCT_OPS // of which the kernel shows zeros
 		}},
+}
+
+// structOps makes a rule of a command about the only element of a struct_ops map.
+func structOps(do uapi.Cmd, f func(m *Content) bool) func(c *elementCall) bool {
+	return func(c *elementCall) bool {
+		return c.req.FD.Map == uapi.BPF_MAP_TYPE_STRUCT_OPS && c.req.Do == do && f(c.req.FD.Content)
+	}
 }
 
 // stored reports whether the map has the element: the guest could put it there, or it was there.

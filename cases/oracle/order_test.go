@@ -255,7 +255,7 @@ func (o *order) play(t *testing.T, r Request, v Verdict, trace []Line, seen *see
 	var ids []string
 	first := "allowed"
 	trace = slices.DeleteFunc(trace, func(l Line) bool { // they have tests of their own
-		return isLSM(l) || slices.Contains(LimitRules(), l.ID)
+		return isLSM(l) || isCommon(l) || l.ID == "prog_load/storage-taken" || slices.Contains(LimitRules(), l.ID)
 	})
 	for i, l := range trace {
 		id := l.ID[len(o.cmd)+1:]

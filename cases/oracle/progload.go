@@ -129,11 +129,15 @@ type progCall = call[*ProgLoad]
 var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	attrTooLong[*ProgLoad](),
 	attrUnreadable[*ProgLoad](),
+}, commonRules[*ProgLoad](), []rule[*ProgLoad]{
 	selinuxBPF((*progCall).cmd),
 	lsmBPF[*ProgLoad](),
+	commonUnknown[*ProgLoad](),
 	// 7.2 checks the log first: "bpf: Add syscall common attributes support".
 	{id: "log", fn: "bpf_log_attr_init", errno: eINVAL, since: linux(7, 2), text: progLogText,
-		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
+		holds: func(c *progCall) bool {
+			return c.req.Fault.Common.refused() || c.req.Attr != nil && c.req.Attr.BadLog
+		}},
 	{id: "attr-tail", fn: "bpf_prog_load", errno: eINVAL, until: linux(6, 14), text: attrText,
 		holds: func(c *progCall) bool { return c.req.Fault.Tail }},
 	{id: "flags", fn: "bpf_prog_load", errno: eINVAL, text: "prog_flags has flags that the kernel does not know",
@@ -233,7 +237,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 	{id: "log-late", fn: "bpf_vlog_init", errno: eINVAL, until: linux(7, 2), text: progLogText,
 		holds: progAttr(func(_ *progCall, a *ProgAttr) bool { return a.BadLog })},
 }, beforeRelease(7, 3, "-late", fromRelease(6, 14, bindRules())), []rule[*ProgLoad]{
-	subprogRule,
+	opening(subprogRule),
 	kfuncRule,
 	{id: "map-bad-fd", fn: "resolve_pseudo_ldimm64", errno: eBADF,
 		text:  "the program's map is a descriptor that is not open, or an O_PATH descriptor",
@@ -268,6 +272,12 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		holds: progAttr(func(c *progCall, a *ProgAttr) bool {
 			return a.Uses != nil && a.sleepable() && isMap(a.Uses.Map, noSleep) &&
 				(a.Uses.Map != uapi.BPF_MAP_TYPE_LPM_TRIE || !c.Kernel.has(linux(7, 2)))
+		})},
+	{id: "storage-taken", fn: "bpf_cgroup_storage_assign", errno: eBUSY, since: linux(6, 14),
+		text: "the program has another cgroup storage of the same type, in fd_array",
+		holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
+			return a.Uses != nil && a.Binds != nil && isMap(a.Uses.Map, isCgroupData) && a.Uses.Map == a.Binds.Map &&
+				a.Uses.Content != a.Binds.Content
 		})},
 }, arenaRules, []rule[*ProgLoad]{backEdgeRule}, targetRules, []rule[*ProgLoad]{
 	{id: "helper-type", fn: "bpf_tracing_func_proto", errno: eINVAL,
@@ -372,6 +382,7 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		text: "the program is not compiled, as net.core.bpf_jit_limit is used up for a loader without CAP_BPF " +
 			initialNS,
 		holds: func(c *progCall) bool { return !fallbackFix.in(c.Kernel) && !c.Kernel.Compiles(c.Caller) }},
+}, logRules(progIsSilent, Common.uses), []rule[*ProgLoad]{
 	selinuxObject("selinux_bpf_prog", func(c *progCall) *FD { return &FD{Loaded: &Program{}, Label: c.Domain} }),
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,
 		func(*progCall) hookArgs { return hookArgs{} }),

@@ -96,10 +96,11 @@ func bindRules() []rule[*ProgLoad] {
 		return rule[*ProgLoad]{id: id, fn: fn, errno: errno, text: text,
 			holds: progAttr(func(c *progCall, a *ProgAttr) bool { return a.Binds != nil && holds(c, a.Binds) })}
 	}
+	storage := func(fd *FD) bool { return isMap(fd.Map, isCgroupData) }
 	isMap := func(fd *FD) bool { return fd.Map != uapi.BPF_MAP_TYPE_UNSPEC }
 	return []rule[*ProgLoad]{
-		of("bind-bad-fd", "add_fd_from_fd_array", "the descriptor in fd_array is not open", eBADF,
-			func(_ *progCall, fd *FD) bool { return fd.notOpen() }),
+		opening(of("bind-bad-fd", "add_fd_from_fd_array", "the descriptor in fd_array is not open", eBADF,
+			func(_ *progCall, fd *FD) bool { return fd.notOpen() })),
 		of("bind-none", "add_fd_from_fd_array", "the descriptor in fd_array is neither a map nor a BTF", eINVAL,
 			func(_ *progCall, fd *FD) bool { return !isMap(fd) && !fd.BTF }),
 		of("bind-exclusive", "check_map_prog_compatibility", "the map in fd_array is for a program of another hash", eACCES,
@@ -107,7 +108,8 @@ func bindRules() []rule[*ProgLoad] {
 		{id: "bind-not-modelled", blind: true, text: "the oracle does not cover such a map in fd_array",
 			holds: progAttr(func(_ *progCall, a *ProgAttr) bool {
 				fd := a.Binds
-				return fd != nil && isMap(fd) && (!slices.Contains(bound, fd.Map) || fd.Content == nil || fd.Content.Special)
+				return fd != nil && isMap(fd) && (!slices.Contains(bound, fd.Map) && (!storage(fd) || a.sleepable()) ||
+					fd.Content == nil || fd.Content.Special)
 			})},
 	}
 }

@@ -22,6 +22,9 @@ type rule[R any] struct {
 	since uapi.Release // the first mainline release that has the check, if not all have it
 	until uapi.Release // the first mainline release that does not have it any more
 	fix   *fix         // the fix that added the check, if stable series have it too
+	// opens says that the command has a log from this check on; replaces that the check is made also where one before
+	// it refused the call, and that its errno counts then.
+	opens, replaces bool
 	// when reports whether the kernel's settings let the rule hold; nil if all
 	// do. An explanation leaves out a rule that cannot hold.
 	when  func(s *Settings) bool
@@ -93,6 +96,8 @@ type call[R any] struct {
 	req     R
 	tok     *Token     // the token, or nil once a rule dropped it
 	decided bool       // a rule has decided; the rest is for an explanation
+	by      string     // the id of the rule that has decided
+	logs    bool       // the command had a log when it was decided
 	refused uapi.Errno // the answer of the last LSM hook
 }
 
@@ -138,29 +143,35 @@ func run[R any](w *World, cmd string, req R, tok *Token, rules []rule[R], trace 
 	verdict := Verdict{Known: true, Rule: "no check refuses the call", Func: cmd, ID: cmd + "/allowed"}
 	for i := range rules {
 		r := &rules[i]
-		if !r.in(w.Kernel) || w.Kernel.Omit != "" && w.Kernel.Omit == cmd+"/"+r.id {
+		if c.decided && trace == nil && !r.replaces || !r.in(w.Kernel) {
+			continue
+		}
+		c.logs = c.logs || r.opens && !c.decided
+		if w.Kernel.Omit != "" && w.Kernel.Omit == cmd+"/"+r.id {
 			continue
 		}
 		holds, errno := r.holds(c), r.errno
 		if r.answer != nil {
 			errno = r.answer(c)
 		}
-		decides := holds && !c.decided && !r.drop
+		decides := holds && !r.drop && (!c.decided || r.replaces && verdict.Known)
 		if trace != nil && (!r.blind || decides) {
+			if decides && c.decided { // the one before it counts no more
+				for j := range *trace {
+					(*trace)[j].Decides = false
+				}
+			}
 			*trace = append(*trace, Line{cmd + "/" + r.id, r.text, r.fn, errno, holds, decides, r.drop})
 		}
-		if holds && !r.blind && !c.decided && w.Kernel.Held != nil {
+		if holds && !r.blind && (!c.decided || decides) && w.Kernel.Held != nil {
 			w.Kernel.Held(cmd + "/" + r.id)
 		}
 		if holds && !c.decided && r.drop {
 			c.tok = nil
 		}
 		if decides {
-			c.decided = true
+			c.decided, c.by = true, r.id
 			verdict = Verdict{Known: !r.blind, Errno: errno, Rule: r.text, Func: r.fn, ID: cmd + "/" + r.id}
-			if trace == nil {
-				break
-			}
 		}
 	}
 	return verdict

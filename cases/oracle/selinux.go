@@ -65,7 +65,7 @@ func (c *call[R]) grantor() *Domain {
 // cmd is the command of a request.
 func (c *call[R]) cmd() uapi.Cmd {
 	if r, ok := any(c.req).(command); ok {
-		return r.command()
+		return shown(c, r.command())
 	}
 	return 0
 }

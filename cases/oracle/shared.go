@@ -34,6 +34,7 @@ type Fault struct {
 	Tail       bool // a byte after the command's last field is not 0
 	TooLong    bool // a byte after the kernel's attribute is not 0, or the size is over a page
 	Unreadable bool
+	Common     Common // the attributes of BPF_COMMON_ATTRS, and what is wrong with them
 }
 
 // attrTooLong is bpf_check_uarg_tail_zero, the first check of every command since 5.19.
@@ -59,7 +60,7 @@ func attrTail[R attrRequest](fn string) rule[R] {
 // lsmBPF is the LSM hook bpf, which every command calls once its attribute is read.
 func lsmBPF[R command]() rule[R] {
 	return lsmRule("lsm-bpf", "security_bpf", "the LSM hook bpf refuses the command", uapi.HookBPF,
-		func(c *call[R]) hookArgs { return hookArgs{cmd: c.req.command(), kernel: fromKernel(c.req)} })
+		func(c *call[R]) hookArgs { return hookArgs{cmd: shown(c, c.req.command()), kernel: fromKernel(c.req)} })
 }
 
 // sysctlAnyCommand is how kernels before 5.19 used the sysctl: for every

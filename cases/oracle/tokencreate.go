@@ -16,11 +16,13 @@ type tokenCall = call[*TokenCreate]
 // __sys_bpf and token_create of kernel/bpf/syscall.c, then bpf_token_create of
 // kernel/bpf/token.c. The capability here is CAP_BPF alone: ns_capable, not
 // bpf_token_capable, so that CAP_SYS_ADMIN does not replace it.
-var tokenCreateRules = []rule[*TokenCreate]{
+var tokenCreateRules = rulesOf([]rule[*TokenCreate]{
 	sysctlAnyCommand[*TokenCreate](),
 	attrTooLong[*TokenCreate](),
 	attrUnreadable[*TokenCreate](),
+}, commonRules[*TokenCreate](), []rule[*TokenCreate]{
 	lsmBPF[*TokenCreate](),
+	commonUnknown[*TokenCreate](),
 	{id: "unknown", fn: "__sys_bpf", errno: eINVAL, text: unknownText,
 		holds: func(c *tokenCall) bool { return !c.Kernel.Token }},
 	attrTail[*TokenCreate]("token_create"),
@@ -57,7 +59,7 @@ var tokenCreateRules = []rule[*TokenCreate]{
 	{id: "no-fd-late", fn: "bpf_token_create", errno: eMFILE, until: linux(6, 19),
 		text:  "the process has no free descriptor (RLIMIT_NOFILE)",
 		holds: func(c *tokenCall) bool { return c.req.NoFD }},
-}
+})
 
 const unknownText = "the kernel does not know the command"
 

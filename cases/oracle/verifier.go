@@ -186,8 +186,8 @@ var pointerRules = []rule[*ProgLoad]{
 			if a.Body == HasBlankKey || a.Body == HasPointerKey {
 				return a.Uses.Map != uapi.BPF_MAP_TYPE_HASH
 			}
-			return (a.Body == HasMap || a.Body == ReadsMap) && !isMap(a.Uses.Map, hasElements) &&
-				(a.Body == ReadsMap || a.Uses.Map != uapi.BPF_MAP_TYPE_ARENA)
+			return a.Body == HasMap && !isMap(a.Uses.Map, hasElements|isCgroupData) &&
+				a.Uses.Map != uapi.BPF_MAP_TYPE_ARENA || a.Body == ReadsMap && !isMap(a.Uses.Map, hasElements)
 		})},
 	{id: "map-read", fn: "check_ptr_to_map_access", errno: ePERM,
 		text:  "to read the kernel's struct bpf_map needs CAP_PERFMON " + checkedNS,

@@ -14,8 +14,10 @@ func (a *actor) call(st *step.Step) *oracle.Call {
 	get := func(k step.Key) uint32 { n, _ := st.Num(k); return uint32(n) }
 	r := &oracle.Call{
 		Cmd: uapi.Cmd(get(step.KeyCmd)) &^ uapi.BPF_COMMON_ATTRS, Fault: faultOf(st),
-		Common: get(step.KeyCommon) != 0 || uapi.Cmd(get(step.KeyCmd))&uapi.BPF_COMMON_ATTRS != 0,
-		On:     oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
+		On: oracle.CallOn(get(step.KeyOn)), ID: get(step.KeyID),
+	}
+	if r.Common == 0 && uapi.Cmd(get(step.KeyCmd))&uapi.BPF_COMMON_ATTRS != 0 {
+		r.Common = oracle.CommonEmpty
 	}
 	_, r.FromKernel = st.Num(step.KeyFromKernel)
 	if h, ok := st.Num(step.KeyToken); ok {

@@ -525,7 +525,7 @@ owner call cmd=link_create prog=p # ok link_create/allowed
 owner call cmd=prog_attach prog=p # ok prog_attach/allowed
 owner call cmd=link_create prog=closed # EBADF link_create/prog-bad-fd
 owner call cmd=map_lookup_elem attr=beyond # E2BIG call/attr-too-long
-root call cmd=map_lookup_elem common=1 # ok map_lookup_elem/allowed
+root call cmd=map_lookup_elem common=empty # ok map_lookup_elem/allowed
 root call cmd=enable_stats caps=CAP_BPF # EPERM enable_stats/no-cap-sys-admin
 `},
 	{"lsm", "6.12", `

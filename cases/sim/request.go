@@ -26,8 +26,10 @@ func (a *actor) tokenRef(st *step.Step) oracle.TokenRef {
 func faultOf(st *step.Step) oracle.Fault {
 	n, _ := st.Num(step.KeyAttr)
 	f := step.AttrFault(n)
+	common, _ := st.Num(step.KeyCommon)
 	return oracle.Fault{
-		Tail: f == step.AttrTail, TooLong: f == step.AttrBeyond || f == step.AttrHuge,
+		Common: oracle.Common(common),
+		Tail:   f == step.AttrTail, TooLong: f == step.AttrBeyond || f == step.AttrHuge,
 		Unreadable: f == step.AttrUnreadable || f == step.AttrHuge,
 	}
 }

@@ -73,7 +73,8 @@ type actor struct {
 	memory uint64 // the memory.max of its cgroup, 0 for none
 	// mountNS is the user namespace of its mount namespace; nil for its own.
 	mountNS *oracle.Userns
-	net     bool // it is in a network namespace of its own
+	bits    uint8 // its securebits
+	net     bool  // it is in a network namespace of its own
 	fds     map[step.Handle]oracle.FD
 	// memory space: a number that no other actor, and no earlier program of the actor, has.
 	space int
@@ -104,7 +105,7 @@ func New(f *step.Facts, p *step.Program, explain bool) *Sim {
 		if in.cred.Userns != oracle.Initial {
 			in.cred.Euid, _ = in.cred.Userns.Kuid(a.As)
 		}
-		in.space = s.newSpace()
+		in.space, in.bits = s.newSpace(), a.Bits
 		s.actors = append(s.actors, in)
 	}
 	return s
@@ -397,11 +398,25 @@ func (s *Sim) raw(_ *actor, st *step.Step) Expect {
 }
 
 // run expects that the program could be started, and ends as the step says.
-func (s *Sim) run(_ *actor, st *step.Step) Expect {
-	bits, _ := st.Num(step.KeySecurebits)
-	if way, _ := st.Num(step.KeyWay); bits&noAmbientRaise != 0 && step.RunWay(way) != step.WayExec && st.Caps != 0 {
+func (s *Sim) run(a *actor, st *step.Step) Expect {
+	refused := func(id, why string) Expect {
 		return Expect{Verdict: oracle.Verdict{Known: true, Errno: uapi.Errno(unix.EPERM), Func: "cap_task_prctl",
-			Rule: "SECBIT_NO_CAP_AMBIENT_RAISE: no capability becomes an ambient one", ID: "run/no-ambient-raise"}}
+			Rule: why, ID: "run/" + id}}
+	}
+	way, _ := st.Num(step.KeyWay)
+	ambient := step.RunWay(way) != step.WayExec
+	had := uint32(a.bits)
+	bits := or(st, step.KeySecurebits, had)
+	if ambient {
+		bits |= noRoot
+	}
+	locks := had & allLocks
+	switch {
+	case locks>>1&(had^bits) != 0 || locks&^bits != 0:
+		return refused("securebits-locked",
+			"the actor's securebits lock a bit that would change, or a lock would be taken away")
+	case bits&noAmbientRaise != 0 && ambient && st.Caps != 0:
+		return refused("no-ambient-raise", "SECBIT_NO_CAP_AMBIENT_RAISE: no capability becomes an ambient one")
 	}
 	e := harnessStep(st.Op)
 	e.Prints = text(st, step.KeyPrints)
@@ -417,8 +432,12 @@ func (s *Sim) run(_ *actor, st *step.Step) Expect {
 	return e
 }
 
-// noAmbientRaise is SECBIT_NO_CAP_AMBIENT_RAISE.
-const noAmbientRaise = 1 << 6
+// SECBIT_NOROOT, SECBIT_NO_CAP_AMBIENT_RAISE and SECURE_ALL_LOCKS.
+const (
+	noRoot         = 1
+	noAmbientRaise = 1 << 6
+	allLocks       = 0xaa
+)
 
 // notFollowed is a step that only a pin can judge.
 func notFollowed(st *step.Step, why string) Expect {
@@ -517,11 +536,33 @@ func (s *Sim) decide(a *actor, st *step.Step, r oracle.Request) Expect {
 	if refused != nil {
 		return *refused
 	}
+	var e Expect
 	if s.explains {
-		v, trace := oracle.Explain(&w, r)
-		return Expect{Verdict: v, Trace: trace}
+		e.Verdict, e.Trace = oracle.Explain(&w, r)
+	} else {
+		e.Verdict = oracle.Decide(&w, r)
 	}
-	return Expect{Verdict: oracle.Decide(&w, r)}
+	if n, ok := st.Num(step.KeyCommon); ok && e.OK() && step.Common(n) != step.CommonEmpty {
+		size, log := oracle.Common(n).Writes(commandOf(st))
+		e.Text = fmt.Sprintf("log_true_size %s, log %s", size, log)
+	}
+	return e
+}
+
+// commandOf is the command of bpf(2) that a step makes, if it has common attributes.
+func commandOf(st *step.Step) uapi.Cmd {
+	switch st.Op {
+	case step.OpMapCreate:
+		return uapi.BPF_MAP_CREATE
+	case step.OpProgLoad:
+		return uapi.BPF_PROG_LOAD
+	case step.OpBTFLoad:
+		return uapi.BPF_BTF_LOAD
+	case step.OpTokenCreate:
+		return uapi.BPF_TOKEN_CREATE
+	}
+	n, _ := st.Num(step.KeyCmd)
+	return uapi.Cmd(n)
 }
 
 // callerOf is the credentials with which a step makes its call.

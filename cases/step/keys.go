@@ -29,7 +29,7 @@ const (
 	KeyOn     // what else than the usual object a command is about, an On
 	KeyProg   // the cgroup_skb program to attach
 	KeyID     // the id to ask for instead of that of an object that is there
-	KeyCommon // with BPF_COMMON_ATTRS
+	KeyCommon // with BPF_COMMON_ATTRS, a Common
 
 	// What makes a request other than well formed: each replaces what the type's shape has.
 	KeyFlags

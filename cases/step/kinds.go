@@ -49,6 +49,7 @@ const (
 	KindXattr
 	KindDomain
 	KindMode
+	KindCommon
 
 	// Kinds is the length of a table that is indexed by Kind; its place 0 is empty.
 	Kinds
@@ -63,7 +64,7 @@ var words = [Kinds][]string{
 	KindBytes: Blobs, KindWay: RunWays,
 	KindBatch: Batches, KindField: Fields,
 	KindXattrDo: XattrDos, KindXattr: Xattrs,
-	KindDomain: Domains, KindMode: Modes,
+	KindDomain: Domains, KindMode: Modes, KindCommon: Commons,
 }
 
 // Words returns the words of a kind whose values are one of a few, else nil.
@@ -92,6 +93,37 @@ const (
 // AttrFaults are the faults as a case file spells them.
 var AttrFaults = []string{
 	AttrTail: "tail", AttrBeyond: "beyond", AttrHuge: "huge", AttrUnreadable: "unreadable", AttrInsns: "insns",
+}
+
+// Common is what the common attributes of a call ask for, or how they are wrong.
+type Common uint8
+
+// The attributes; package oracle has the same in the same order.
+const (
+	CommonEmpty Common = iota + 1
+	CommonLog
+	CommonLength
+	CommonPart
+	CommonSame
+	CommonOther
+	CommonShort
+	CommonBadBuffer
+	CommonReadOnly
+	CommonNoLevel
+	CommonNoSize
+	CommonBadLevel
+	CommonBigSize
+	CommonTail
+	CommonHuge
+	CommonUnreadable
+)
+
+// Commons are the attributes as a case file spells them.
+var Commons = []string{
+	CommonEmpty: "empty", CommonLog: "log", CommonLength: "length", CommonPart: "part", CommonSame: "same",
+	CommonOther: "other", CommonShort: "short", CommonBadBuffer: "bad_buffer", CommonReadOnly: "read_only",
+	CommonNoLevel: "no_level", CommonNoSize: "no_size", CommonBadLevel: "bad_level", CommonBigSize: "big_size",
+	CommonTail: "tail", CommonHuge: "huge", CommonUnreadable: "unreadable",
 }
 
 // On is an object that a command treats differently from the usual object.

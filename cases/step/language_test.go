@@ -47,16 +47,16 @@ func described(r *Operation) string {
 func TestLanguageOfSteps(t *testing.T) {
 	want := []struct{ name, row string }{
 		{"bpffs", "broker object makes : cmds= maps= progs= attachs= uid= gid= mode= unknown= at="},
-		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= inside= then= no_fd= umask= uid= compat= " +
-			"landlock= selinux="},
-		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= flags= name= ifindex= inside= then= " +
-			"key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= excl_signed= no_fd= memlock= " +
-			"kernel= uid= compat= selinux="},
-		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= flags= name= ifindex= log= " +
-			"inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= signed= fd_array= lines= " +
+		{"token_create", "worker masks makes timed caps : bpffs= flags= attr= common= inside= then= no_fd= umask= uid= " +
+			"compat= landlock= selinux="},
+		{"map_create", "worker object makes timed caps : type= token= token_fd= attr= common= flags= name= ifindex= " +
+			"inside= then= key= value= max= extra= numa= inner= btf= btf_key= btf_value= vmlinux= excl= excl_signed= " +
+			"no_fd= memlock= kernel= uid= compat= selinux="},
+		{"prog_load", "worker object makes timed caps : type= attach= token= token_fd= attr= common= flags= name= ifindex= " +
+			"log= inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= signed= fd_array= lines= " +
 			"no_fd= uid= compat= selinux="},
-		{"btf_load", "worker object makes timed caps : token= token_fd= attr= flags= log= inside= then= junk= lock= " +
-			"field= no_fd= uid= compat= selinux="},
+		{"btf_load", "worker object makes timed caps : token= token_fd= attr= common= flags= log= inside= then= " +
+			"junk= lock= field= no_fd= uid= compat= selinux="},
 		{"send", "broker nothing : HANDLE TO"},
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},

@@ -252,6 +252,12 @@ var (
 		Doc: "1: by a thread with a Landlock domain, in which no access to files is allowed"}
 	paramDomain = Param{Key: KeyDomain, Name: "selinux", Kind: KindDomain,
 		Doc: "by a thread in this SELinux domain, which lacks what its name says; a step selinux comes before"}
+	paramCommon = Param{Key: KeyCommon, Name: "common", Kind: KindCommon,
+		Doc: "with BPF_COMMON_ATTRS and attributes that have: empty, no length; log, a log with room; length, log_level " +
+			"alone; part, a log, without log_true_size; same or other, a log, and the command's own attributes name the same " +
+			"or another; short, a log of one byte; bad_buffer, a log at an invalid address; read_only, a log, in memory that " +
+			"cannot be written; no_level, no_size, bad_level, big_size: a log of which one member is wrong; tail, a byte " +
+			"after the last field; huge, more than a page; unreadable, an invalid address"}
 	paramFromKernel = Param{Key: KeyFromKernel, Name: "kernel", Kind: KindNum,
 		Doc: "1: the kernel itself makes the call, for a program (BPF_PROG_TYPE_SYSCALL) " +
 			"that root has loaded and the actor runs"}
@@ -315,7 +321,7 @@ var operations = [Ops]Operation{
 			Param{Key: KeyBPFFS, Name: "bpffs", Kind: KindHandle,
 				Doc: "the bpffs, or another descriptor, to make it from"}.point(),
 			{Key: KeyFlags, Name: "flags", Kind: KindNum, Doc: "attr.flags"},
-			paramAttr, paramInside, paramThen, paramNoFD,
+			paramAttr, paramCommon, paramInside, paramThen, paramNoFD,
 			{Key: KeyUmask, Name: "umask", Kind: KindText, Doc: "the process's umask, octal"},
 			paramAs, paramCompat, paramSandbox, paramDomain,
 		},
@@ -326,7 +332,7 @@ var operations = [Ops]Operation{
 		Params: []Param{
 			Param{Key: KeyType, Name: "type", Kind: KindMapType,
 				Doc: "the map type; the other attributes are well formed for it"}.point(),
-			paramToken, paramTokenFD, paramAttr, paramFlags, paramName, paramIfindex, paramInside, paramThen,
+			paramToken, paramTokenFD, paramAttr, paramCommon, paramFlags, paramName, paramIfindex, paramInside, paramThen,
 			{Key: KeyKeySize, Name: "key", Kind: KindNum, Doc: "key_size"},
 			{Key: KeyValueSize, Name: "value", Kind: KindNum, Doc: "value_size"},
 			{Key: KeyMaxEntries, Name: "max", Kind: KindNum, Doc: "max_entries"},
@@ -349,7 +355,8 @@ var operations = [Ops]Operation{
 			Param{Key: KeyType, Name: "type", Kind: KindProgType,
 				Doc: "the program type; the program is a smallest one for it"}.point(),
 			{Key: KeyAttach, Name: "attach", Kind: KindAttachType, Doc: "expected_attach_type; 0 when it is left out"},
-			paramToken, paramTokenFD, paramAttr, paramFlags, paramName, paramIfindex, paramLog, paramInside, paramThen,
+			paramToken, paramTokenFD, paramAttr, paramCommon, paramFlags, paramName, paramIfindex, paramLog, paramInside,
+			paramThen,
 			{Key: KeyInsns, Name: "insns", Kind: KindNum, Doc: "the number of instructions"},
 			{Key: KeyAttachBTFID, Name: "attach_btf_id", Kind: KindNum, Doc: "attach_btf_id"},
 			{Key: KeyAttachFD, Name: "attach_fd", Kind: KindHandle, Doc: "attach_prog_fd"},
@@ -376,7 +383,7 @@ var operations = [Ops]Operation{
 		Name: "btf_load", Makes: true, Who: ByWorker, Shows: ShowsObject, Caps: true, Timed: true,
 		Drawn: Drawn{Cell: 12, Along: true}, Doc: "BPF_BTF_LOAD of a smallest BTF",
 		Params: []Param{
-			paramToken, paramTokenFD, paramAttr, paramFlags, paramLog, paramInside, paramThen,
+			paramToken, paramTokenFD, paramAttr, paramCommon, paramFlags, paramLog, paramInside, paramThen,
 			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
 			{Key: KeyField, Name: "field", Kind: KindField, Doc: "with type 3, a struct that holds this special field"},
@@ -425,7 +432,7 @@ var operations = [Ops]Operation{
 			{Key: KeyOn, Name: "on", Kind: KindOn, Doc: "another object than the usual one: cgroup_skb, tcx, private"},
 			{Key: KeyProg, Name: "prog", Kind: KindHandle, Doc: "the cgroup_skb program to attach"},
 			{Key: KeyID, Name: "id", Kind: KindNum, Doc: "an id that no object has"},
-			{Key: KeyCommon, Name: "common", Kind: KindNum, Doc: "1: with BPF_COMMON_ATTRS"},
+			paramCommon,
 			paramFromKernel, paramAs, paramCompat, paramDomain,
 		},
 	},
@@ -886,8 +893,7 @@ var operations = [Ops]Operation{
 			{Key: KeyFileCaps, Name: "file_caps", Kind: KindCaps, Doc: "the capabilities of the program's file"},
 			{Key: KeyNoNewPrivs, Name: "no_new_privs", Kind: KindNum, Doc: "1: after PR_SET_NO_NEW_PRIVS"},
 			{Key: KeySecurebits, Name: "securebits", Kind: KindNum,
-				Doc: "after PR_SET_SECUREBITS: SECBIT_NOROOT 1, SECBIT_NO_SETUID_FIXUP 4, SECBIT_KEEP_CAPS 16, " +
-					"SECBIT_NO_CAP_AMBIENT_RAISE 64"},
+				Doc: "after PR_SET_SECUREBITS: " + SecurebitsDoc},
 			paramAs,
 			{Key: KeyCommand, Name: "program", Kind: KindText, Use: Positional, Rest: true,
 				Doc: `the program, as a shell finds it on this host, and its arguments; \040 is a space in one`},
@@ -993,6 +999,9 @@ var operations = [Ops]Operation{
 		},
 	},
 }
+
+// SecurebitsDoc names the securebits.
+const SecurebitsDoc = "SECBIT_NOROOT 1, SECBIT_NO_SETUID_FIXUP 4, SECBIT_KEEP_CAPS 16, SECBIT_NO_CAP_AMBIENT_RAISE 64"
 
 // takesLong is why an operation is not drawn.
 const takesLong = "it takes long"

@@ -54,6 +54,7 @@ type Place struct {
 	Apart  Apart   // further namespaces of its own
 	Mounts MountNS // where the mount namespace of a userns actor comes from
 	Compat bool    // its program has 32 bits
+	Bits   uint8   // the securebits of its threads
 }
 
 // Apart is a set of namespaces.

@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +24,8 @@ import (
 type actor struct {
 	caller
 	link     link
-	uid      uint32 // as the process's own namespace numbers it
-	below    bool   // it is in a user namespace below the initial one
+	self          // its uid as the process's own namespace numbers it
+	below    bool // it is in a user namespace below the initial one
 	workers  map[identity]*worker
 	handles  map[step.Handle]int
 	context  int      // the bpffs that is being made
@@ -44,6 +43,17 @@ type answer struct {
 	// notOpen says that the actor does not have a descriptor that it was to send.
 	notOpen bool
 }
+
+// self is what an actor's threads are.
+type self struct {
+	uid  uint32
+	bits uint8 // their securebits
+}
+
+// selfForm is how an actor's process gets that as an argument.
+const selfForm = "%d:%d"
+
+func (s self) String() string { return fmt.Sprintf(selfForm, s.uid, s.bits) }
 
 // noFD means no descriptor.
 const noFD = -1
@@ -73,10 +83,10 @@ func init() {
 // runActor serves until the agent closes the socket.
 func runActor(args []string) error {
 	if len(args) != 2 && len(args) != 3 {
-		return fmt.Errorf("start an actor: want UID [HANDLES]")
+		return fmt.Errorf("start an actor: want UID:SECUREBITS [HANDLES]")
 	}
-	uid, err := strconv.ParseUint(args[1], 10, 32)
-	if err != nil {
+	var is self
+	if _, err := fmt.Sscanf(args[1], selfForm, &is.uid, &is.bits); err != nil {
 		return fmt.Errorf("start an actor: %w", err)
 	}
 	for fd := actorLink; fd < actorCommands+fixCount; fd++ {
@@ -84,7 +94,7 @@ func runActor(args []string) error {
 	}
 	a := &actor{
 		link:    link{actorLink},
-		uid:     uint32(uid),
+		self:    is,
 		below:   belowInitial(),
 		workers: map[identity]*worker{},
 		handles: map[step.Handle]int{},
@@ -353,7 +363,7 @@ func (a *actor) proveTokens(steps []step.Step, results []step.Observation) {
 
 // identity is as whom a worker makes calls.
 type identity struct {
-	uid     uint32
+	self
 	caps    uapi.CapSet
 	sandbox bool // in a Landlock domain
 	domain  step.Domain
@@ -361,7 +371,7 @@ type identity struct {
 
 func (a *actor) identityOf(s *step.Step) identity {
 	domain, _ := s.Num(step.KeyDomain)
-	who := identity{a.uid, s.Caps, has(s, step.KeySandbox), step.Domain(domain)}
+	who := identity{a.self, s.Caps, has(s, step.KeySandbox), step.Domain(domain)}
 	if uid, ok := s.Num(step.KeyAsUID); ok {
 		who.uid = uint32(uid)
 	}
@@ -389,7 +399,7 @@ func (a *actor) fork(payload []byte, socket int) error {
 		return fmt.Errorf("fork an actor: %w", err)
 	}
 	if as.Kind != step.Userns {
-		_, err := start(programOf(&as), &syscall.SysProcAttr{}, as.As, socket, a.fix, "")
+		_, err := start(programOf(&as), &syscall.SysProcAttr{}, self{as.As, as.Bits}, socket, a.fix, "")
 		return err
 	}
 	as.UID = 0
@@ -424,14 +434,14 @@ func usernsAttr(a *step.Actor) *syscall.SysProcAttr {
 // before needs a thread of its own, which then forks and ends.
 func startApart(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
 	if a.Mounts != step.MountsBefore {
-		return start(programOf(a), usernsAttr(a), 0, socket, fix, "")
+		return start(programOf(a), usernsAttr(a), self{0, a.Bits}, socket, fix, "")
 	}
 	onThread(func() {
 		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			err = fmt.Errorf("make a mount namespace: %w", err)
 			return
 		}
-		pid, err = start(programOf(a), usernsAttr(a), 0, socket, fix, "")
+		pid, err = start(programOf(a), usernsAttr(a), self{0, a.Bits}, socket, fix, "")
 	})
 	return pid, err
 }
@@ -453,7 +463,7 @@ var actorEnv = []string{wire.GoDebug, "GOGC=off"}
 
 // start starts an actor's process: a program of the agent under another name. handles, as
 // handlesArg writes it, names descriptors that the process inherits; "" is none.
-func start(program string, attr *syscall.SysProcAttr, uid uint32, socket int, fix fixtures,
+func start(program string, attr *syscall.SysProcAttr, as self, socket int, fix fixtures,
 	handles string) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -468,7 +478,7 @@ func start(program string, attr *syscall.SysProcAttr, uid uint32, socket int, fi
 		}
 		files = append(files, uintptr(fd))
 	}
-	args := []string{actorArg0, strconv.FormatUint(uint64(uid), 10)}
+	args := []string{actorArg0, as.String()}
 	if handles != "" {
 		args = append(args, handles)
 	}
@@ -495,7 +505,7 @@ func startOwned(a *step.Actor, socket int, fix fixtures) (pid int, err error) {
 				return
 			}
 		}
-		pid, err = start(programOf(a), usernsAttr(a), 0, socket, fix, "")
+		pid, err = start(programOf(a), usernsAttr(a), self{0, a.Bits}, socket, fix, "")
 	})
 	return pid, err
 }

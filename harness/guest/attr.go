@@ -37,6 +37,18 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	}
 	fault, _ := s.Num(step.KeyAttr)
 	call := wayOf(s)
+	word, _ := s.Num(step.KeyCommon)
+	if word != 0 {
+		cmd |= uapi.BPF_COMMON_ATTRS
+	}
+	common := step.Common(word) > step.CommonEmpty
+	if common {
+		c := newCommonAttrs(step.Common(word))
+		defer c.free()
+		c.sayTo(a, cmd)
+		call = c.call
+		defer func() { wrote = c.written() }()
+	}
 	switch step.AttrFault(fault) {
 	case step.AttrTail:
 		a[tailByte] = 1
@@ -52,7 +64,7 @@ func (a *attr) once(cmd uapi.Cmd, s *step.Step) (int, uapi.Errno) {
 	case step.AttrInsns:
 		a.set(uapi.Attr_insns, 0)
 	}
-	if has(s, step.KeyInside) || has(s, step.KeyCompat) {
+	if has(s, step.KeyInside) || has(s, step.KeyCompat) || common {
 		onHeap := *a // a stack may move
 		escapes = &onHeap[0]
 		fd, errno := call(cmd, onHeap[:], attrSize)

@@ -222,14 +222,14 @@ func (a *actor) exec() error {
 			return fmt.Errorf("keep descriptor %d over exec: %w", fd, err)
 		}
 	}
-	args := []string{actorArg0, fmt.Sprint(a.uid), handlesArg(a.handles) + ",resumed"}
+	args := []string{actorArg0, a.self.String(), handlesArg(a.handles) + ",resumed"}
 	return fmt.Errorf("exec: %w", syscall.Exec(ownProgram, args, actorEnv))
 }
 
 // forkSharing forks an actor that inherits every descriptor.
 func (a *actor) forkSharing(as uint32, socket int) error {
 	defer unix.Close(socket)
-	_, err := start(ownProgram, &syscall.SysProcAttr{}, as, socket, a.fix, handlesArg(a.handles)+",")
+	_, err := start(ownProgram, &syscall.SysProcAttr{}, self{as, a.bits}, socket, a.fix, handlesArg(a.handles)+",")
 	return err
 }
 

@@ -208,12 +208,9 @@ func (a *actor) command(s *step.Step) (int, step.Observation) {
 	if r.before != nil {
 		r.before()
 	}
-	if n, ok := s.Num(step.KeyCommon); ok && n != 0 {
-		cmd |= uapi.BPF_COMMON_ATTRS
-	}
 	fd, errno := r.call(cmd, s)
 	runtime.KeepAlive(r)
-	o := step.Observation{Errno: errno}
+	o := step.Observation{Errno: errno, Text: inCommon(s)}
 	if errno == 0 {
 		o.Proof = step.Works
 		if r.works != nil && !r.works() || r.makesFD && (fd <= 2 || r.worksFD != nil && !r.worksFD(fd)) {

@@ -240,7 +240,7 @@ func TestScriptDrop(t *testing.T) {
 // does not have are refused, not forgotten.
 func TestBecome(t *testing.T) {
 	uid := uint32(os.Geteuid())
-	w, err := newWorker(identity{uid: uid}, false)
+	w, err := newWorker(identity{self: self{uid: uid}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestBecome(t *testing.T) {
 	if err != nil || inside != (capState{}) {
 		t.Errorf("a worker without capabilities has %+v (%v)", inside, err)
 	}
-	w.do(func() { err = become(uid, 1<<uapi.CAP_BPF) })
+	w.do(func() { err = become(self{uid: uid}, 1<<uapi.CAP_BPF) })
 	if err == nil {
 		t.Error("a thread without capabilities takes CAP_BPF")
 	}
@@ -260,7 +260,7 @@ func TestBecome(t *testing.T) {
 	if full.permitted == 0 {
 		return
 	}
-	again, err := newWorker(identity{uid: uid, caps: uapi.AllCaps}, false)
+	again, err := newWorker(identity{self: self{uid: uid}, caps: uapi.AllCaps}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func (g *agent) enter(a step.Actor) (*player, error) {
 	if a.Kind == step.Userns {
 		p.pid, err = startOwned(&a, its.fd, g.fix)
 	} else {
-		p.pid, err = start(programOf(&a), nil, a.UID, its.fd, g.fix, "")
+		p.pid, err = start(programOf(&a), nil, self{a.UID, a.Bits}, its.fd, g.fix, "")
 	}
 	return p, err
 }

@@ -31,6 +31,7 @@ type runSpec struct {
 	Caps       uint64
 	Ambient    bool
 	NoNewPrivs bool
+	Had        uint64 // the securebits of the actor
 	Securebits uint64
 }
 
@@ -144,7 +145,10 @@ func (a *actor) runs(s *step.Step) (*runEnd, error) {
 	who := a.identityOf(s)
 	spec := runSpec{File: step.RunPlace(words[0]), Args: words, UID: who.uid, Caps: uint64(who.caps),
 		Ambient: step.RunWay(way) != step.WayExec, NoNewPrivs: has(s, step.KeyNoNewPrivs)}
-	spec.Securebits, _ = s.Num(step.KeySecurebits)
+	spec.Had, spec.Securebits = uint64(a.bits), uint64(a.bits)
+	if n, ok := s.Num(step.KeySecurebits); ok {
+		spec.Securebits = n
+	}
 	for i := range words {
 		words[i] = strings.ReplaceAll(words[i], `\040`, " ")
 	}
@@ -212,7 +216,7 @@ func runProgram(args []string) error {
 // run starts the program from this thread, which has become what the program is to be.
 func (r *runSpec) run() (*runEnd, error) {
 	switch err := r.become(); {
-	case errors.Is(err, errNotRaised):
+	case errors.Is(err, errNotRaised), errors.Is(err, errNotSet):
 		return &runEnd{Errno: errnoOf(err)}, nil
 	case err != nil:
 		return nil, err
@@ -258,21 +262,27 @@ func (r *runSpec) run() (*runEnd, error) {
 
 const secbitNoRoot = 1 << 0 // SECBIT_NOROOT
 
-var errNotRaised = errors.New("raise the ambient capability")
+var (
+	errNotRaised = errors.New("raise the ambient capability")
+	errNotSet    = errors.New("set the securebits")
+)
 
 // become gives the thread the program's uid and, unless execve(2) is to decide, exactly its
 // capabilities, which then survive execve(2) as ambient ones.
 func (r *runSpec) become() error {
-	bits := uintptr(r.Securebits)
+	bits := r.Securebits
 	if r.Ambient {
 		bits |= secbitNoRoot
 	}
-	if bits != 0 {
-		if err := unix.Prctl(unix.PR_SET_SECUREBITS, bits, 0, 0, 0); err != nil {
-			return fmt.Errorf("set the securebits %#x: %w", bits, err)
+	if err := unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(r.Had), 0, 0, 0); err != nil {
+		return fmt.Errorf("set the securebits %#x: %w", r.Had, err)
+	}
+	if bits != r.Had {
+		if err := unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(bits), 0, 0, 0); err != nil {
+			return fmt.Errorf("%w %#x: %w", errNotSet, bits, err)
 		}
 	}
-	if err := become(r.UID, uapi.CapSet(r.Caps)); err != nil {
+	if err := become(self{uid: r.UID}, uapi.CapSet(r.Caps)); err != nil {
 		return err
 	}
 	all, err := capget()

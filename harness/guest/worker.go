@@ -31,7 +31,7 @@ func newWorker(who identity, dumpable bool) (*worker, error) {
 		// The thread is never unlocked: it ends with the goroutine, and its
 		// credentials with it.
 		runtime.LockOSThread()
-		err := become(who.uid, who.caps)
+		err := become(who.self, who.caps)
 		if err == nil && who.sandbox {
 			err = sandbox()
 		}
@@ -77,15 +77,23 @@ const (
 	rulesetV1 = 8  // the length of struct landlock_ruleset_attr there
 )
 
-// become gives the calling thread, alone, a uid and exactly the capabilities
+// become gives the calling thread, alone, a uid and securebits, exactly the capabilities
 // in its effective and permitted sets, and none in the others.
-func become(uid uint32, caps uapi.CapSet) error {
+func become(as self, caps uapi.CapSet) error {
 	full, err := capget()
 	if err != nil {
 		return err
 	}
-	if err := setUID(uid); err != nil {
+	if err := setUID(as.uid); err != nil {
 		return err
+	}
+	if as.bits != 0 { // for which it needs CAP_SETPCAP
+		if err := capset(capState{effective: full.permitted, permitted: full.permitted}); err != nil {
+			return err
+		}
+		if err := unix.Prctl(unix.PR_SET_SECUREBITS, uintptr(as.bits), 0, 0, 0); err != nil {
+			return fmt.Errorf("set the securebits %#x: %w", as.bits, err)
+		}
 	}
 	want := uint64(caps)
 	if caps>>63 != 0 { // "all", or all but some: what there is of it
@@ -94,7 +102,7 @@ func become(uid uint32, caps uapi.CapSet) error {
 	if err := capset(capState{effective: want, permitted: want}); err != nil {
 		return err
 	}
-	return readBack(uid, want)
+	return readBack(as.uid, want)
 }
 
 // setUID changes the thread's uids and keeps the permitted capabilities until
@@ -254,7 +262,7 @@ func (a *actor) loadBTF(s *step.Step) (fd int, errno uapi.Errno) {
 
 // made proves that an object works; of a token proveTokens does.
 func made(s *step.Step, fd int, errno uapi.Errno) step.Observation {
-	o := step.Observation{Errno: errno}
+	o := step.Observation{Errno: errno, Text: inCommon(s)}
 	if cmd := doers[s.Op].proves; errno == 0 && cmd != uapi.BPF_TOKEN_CREATE {
 		t, _ := s.Num(step.KeyType)
 		o.Proof = prove(cmd, fd, uint32(t))

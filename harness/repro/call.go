@@ -156,13 +156,13 @@ const wholeAttr = 168
 
 // command is a command as C.
 func (w *writer) command(cmd uapi.Cmd) string {
-	n, ok := w.st.Num(step.KeyCommon)
+	_, ok := w.st.Num(step.KeyCommon)
 	plain := cmd &^ uapi.BPF_COMMON_ATTRS
 	if plain > 1<<16 {
 		return fmt.Sprint(int32(cmd))
 	}
 	out := w.enum(&uapi.Cmds, uint32(plain))
-	if ok && n != 0 || plain != cmd {
+	if ok || plain != cmd {
 		out += " | " + w.define("BPF_COMMON_ATTRS", "(1U << 16)")
 	}
 	return out

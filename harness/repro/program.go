@@ -543,6 +543,8 @@ func (w *writer) checkActors() error {
 			why = "maps a range of ids"
 		case !a.Compat && a.UID+a.As != 0 && w.has32():
 			why = "is a program of 64 bits among those of 32"
+		case a.Bits != 0:
+			why = "has securebits"
 		case a.Apart&step.ApartPID != 0:
 			why = "has a pid namespace of its own"
 		}

@@ -259,6 +259,7 @@ func EncodeProgram(p *step.Program) []byte {
 		e.num(uint64(a.Apart))
 		e.num(uint64(a.Mounts))
 		e.flag(a.Compat)
+		e.num(uint64(a.Bits))
 	}
 	e.count(len(p.Dirs))
 	for _, dir := range p.Dirs {
@@ -275,7 +276,7 @@ func DecodeProgram(payload []byte) (*step.Program, error) {
 	for i := range p.Actors {
 		p.Actors[i] = step.Actor{Name: d.str(), Kind: step.ActorKind(d.num()), Parent: int(d.num()) - 1,
 			UID: uint32(d.num()), Caps: uapi.CapSet(d.num()), Place: step.Place{Map: d.idMap(), As: uint32(d.num()),
-				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte()), Compat: d.flag()}}
+				Apart: step.Apart(d.byte()), Mounts: step.MountNS(d.byte()), Compat: d.flag(), Bits: uint8(d.num())}}
 	}
 	for range d.count() {
 		p.Dirs = append(p.Dirs, d.str())

@@ -23,7 +23,7 @@ var steps = []step.Step{
 var aProgram = &step.Program{
 	Actors: []step.Actor{
 		{Name: "owner", Kind: step.Userns, Parent: -1, UID: 1000, Caps: uapi.AllCaps},
-		{Name: "", Kind: step.Joins, Parent: 0, UID: math.MaxUint32, Place: step.Place{Compat: true,
+		{Name: "", Kind: step.Joins, Parent: 0, UID: math.MaxUint32, Place: step.Place{Compat: true, Bits: 0xcf,
 			Map: step.IDMap{{Inner: 1, Outer: 2, Count: 3}, {Inner: 4, Outer: math.MaxUint32, Count: 1}}}},
 	},
 	Setup: steps,
