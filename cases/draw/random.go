@@ -282,7 +282,7 @@ func (d *drawer) drawActor(name string, kind int) drawnActor {
 			pick(d, "", " map=1001:101001+64535")
 	case kind == 2 && a.above(d) && d.in(2):
 		a.ids = []uint32{0, 1}
-		a.line += pick(d, " map=0:1 map=1:0", " map=0:0+2")
+		a.line += " map=0:1 map=1:0" // single ids, which no line above can cut in two
 	case owned && !d.in(4):
 		a.line += fmt.Sprintf(" uid=%d", pick(d, 0, 1000, 1000, 2000, 4242, 65534))
 	case kind >= 3 && kind != 5 && a.ids != nil && d.in(2):
