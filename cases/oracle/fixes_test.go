@@ -40,3 +40,24 @@ func TestNoFallback(t *testing.T) {
 		}
 	}
 }
+
+// Without an interpreter, a program that cannot be compiled is refused.
+func TestAlwaysCompiles(t *testing.T) {
+	for _, tt := range []struct {
+		s    Settings
+		caps uapi.CapSet
+		id   string
+	}{
+		{Settings{JITFull: true, AlwaysCompiles: true}, 0, "prog_load/limit-always-compiles"},
+		{Settings{JITFull: true, AlwaysCompiles: true}, uapi.AllCaps, "prog_load/allowed"},
+		{Settings{AlwaysCompiles: true}, 0, "prog_load/allowed"},
+		{Settings{JITFull: true}, 0, "prog_load/allowed"},
+	} {
+		k := KernelAt(uapi.Release{Major: 6, Minor: 12})
+		k.Patch, k.Settings = 118, tt.s
+		w := &World{Kernel: k, Caller: Cred{Caps: tt.caps}}
+		if v := Decide(w, &ProgLoad{Type: uapi.BPF_PROG_TYPE_SOCKET_FILTER}); v.ID != tt.id {
+			t.Errorf("%+v, caps %v: %s, want %s", tt.s, tt.caps, v.ID, tt.id)
+		}
+	}
+}

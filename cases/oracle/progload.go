@@ -382,6 +382,11 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 		text: "the program is not compiled, as net.core.bpf_jit_limit is used up for a loader without CAP_BPF " +
 			initialNS,
 		holds: func(c *progCall) bool { return !fallbackFix.in(c.Kernel) && !c.Kernel.Compiles(c.Caller) }},
+	{id: "limit-always-compiles", fn: "bpf_prog_select_runtime", errno: eNOTSUPP,
+		when: func(s *Settings) bool { return s.JITFull && !s.NoJIT && s.AlwaysCompiles },
+		text: "the program is not compiled, as net.core.bpf_jit_limit is used up for a loader without CAP_BPF " +
+			initialNS + ", and the kernel has no interpreter: CONFIG_BPF_JIT_ALWAYS_ON",
+		holds: func(c *progCall) bool { return !c.Kernel.Compiles(c.Caller) }},
 }, logRules(progIsSilent, Common.uses), []rule[*ProgLoad]{
 	selinuxObject("selinux_bpf_prog", func(c *progCall) *FD { return &FD{Loaded: &Program{}, Label: c.Domain} }),
 	lsmRule("lsm-prog", "bpf_prog_new_fd", "the LSM hook bpf_prog refuses the descriptor", uapi.HookProg,

@@ -14,8 +14,7 @@ type Settings struct {
 	Blinds int
 	// JITFull says that net.core.bpf_jit_limit is used up.
 	JITFull bool
-	// AlwaysCompiles is CONFIG_BPF_JIT_ALWAYS_ON, with which bpf_jit_enable is 1. It is not known of a kernel
-	// without a configuration.
+	// AlwaysCompiles is CONFIG_BPF_JIT_ALWAYS_ON, with which bpf_jit_enable is 1 and no program is interpreted.
 	AlwaysCompiles bool
 	// HidesSymbols says that net.core.bpf_jit_kallsyms is 0.
 	HidesSymbols bool

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 )
@@ -31,6 +33,6 @@ func settingsOf(f *step.Facts) oracle.Settings {
 		HidesPointers:  oracle.HidesPointers(int(restrict), paranoid >= paranoidPointers),
 		NoProfiling:    paranoid >= paranoidPointers,
 		NoAttach:       scope >= noAttach,
-		AlwaysCompiles: f.Config["BPF_JIT_ALWAYS_ON"] == "y",
+		AlwaysCompiles: f.Config["BPF_JIT_ALWAYS_ON"] == "y" || slices.Contains(f.ConfigOn, "BPF_JIT_ALWAYS_ON"),
 	}
 }

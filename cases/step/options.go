@@ -54,6 +54,11 @@ var Options = []Option{
 	{Config: "XDP_SOCKETS", Func: "xsk_map_try_sock_delete"},                     // net/xdp/xskmap.c
 }
 
+// Opposites has a row for every symbol that leaves a function out.
+var Opposites = []Option{
+	{Config: "BPF_JIT_ALWAYS_ON", Func: "bpf_patch_call_args"}, // kernel/bpf/core.c
+}
+
 // Where the guest looked for the functions of Options.
 const (
 	FromBTF      = "BTF"

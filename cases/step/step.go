@@ -235,6 +235,8 @@ type Facts struct {
 	// ConfigOff are the configuration symbols of Options whose function or file
 	// the running kernel does not have.
 	ConfigOff []string `json:"config_off,omitempty"`
+	// ConfigOn are the configuration symbols of Opposites whose function the running kernel does not have.
+	ConfigOn []string `json:"config_on,omitempty"`
 	// OptionsFrom says where the guest looked for functions: FromBTF, FromKallsyms, or ""
 	// where the kernel shows neither. Records made before it was added looked in the BTF.
 	OptionsFrom string `json:"options_from,omitempty"`

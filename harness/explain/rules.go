@@ -22,6 +22,7 @@ var Hidden = map[string]string{
 	"prog_load/limit-used-up":            "only 6.12 before 6.12.48 and 6.16 before 6.16.8 have the check",
 	"prog_load/map-root":                 "the next rule refuses the same: such a value has a lock",
 	"prog_load/helper-trace":             "Debian's kernels have no CONFIG_BPF_LIRC_MODE2",
+	"prog_load/limit-always-compiles":    "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
 	"write_sysctl/always-compiled":       "Debian's kernels have no CONFIG_BPF_JIT_ALWAYS_ON",
 	"prog_load/arena-not-compiled":       "Debian's kernels have arenas",
 	"prog_load/kfunc-not-compiled":       "Debian's kernels have the function",

@@ -433,7 +433,7 @@ func (g *agent) hello(buildID string, settings map[string]step.Reading, changes 
 	h.Token = errno == uapi.Errno(unix.EBADF)
 	h.StructOpsIndex = g.btf.StructOpsIndex
 	h.Max, h.Enumerators = g.max, g.members
-	h.ConfigOff, h.OptionsFrom, h.TypesOff = g.built.off, g.built.from, g.built.typesOff
+	h.ConfigOff, h.ConfigOn, h.OptionsFrom, h.TypesOff = g.built.off, g.built.on, g.built.from, g.built.typesOff
 	h.BTF = g.max != nil
 	h.LSM = activeLSMs()
 	h.MitigationsOff = settings[step.Mitigations].Booted != 0

@@ -320,7 +320,7 @@ func wantedNames() []btfName {
 	for _, n := range step.BTFNames() {
 		out = append(out, btfName{n[0], n[1]})
 	}
-	for _, o := range step.Options {
+	for _, o := range slices.Concat(step.Options, step.Opposites) {
 		if o.Func != "" {
 			out = append(out, btfName{step.KindFunc, o.Func})
 		}

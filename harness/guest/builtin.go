@@ -14,6 +14,7 @@ import (
 // builtIn is what the running kernel shows of its configuration.
 type builtIn struct {
 	off      []string // symbols of step.Options
+	on       []string // symbols of step.Opposites
 	from     string   // where functions were looked for
 	typesOff []string
 }
@@ -36,6 +37,11 @@ func whatIsBuiltIn(b *kernelBTF) builtIn {
 		switch {
 		case o.File != "" && absent(o.File), o.File == "" && out.from != "" && !has(o.Func):
 			out.off = append(out.off, o.Config)
+		}
+	}
+	for _, o := range step.Opposites {
+		if out.from != "" && !has(o.Func) {
+			out.on = append(out.on, o.Config)
 		}
 	}
 	return out
@@ -63,7 +69,7 @@ func (b *kernelBTF) typesOff() []string {
 	return out
 }
 
-// symbolsOf reads which functions of step.Options are among the kernel's symbols; nil
+// symbolsOf reads which functions of step.Options and step.Opposites are among the kernel's symbols; nil
 // where it does not show them.
 func symbolsOf(path string) map[string]bool {
 	f, err := os.Open(path)
@@ -72,7 +78,7 @@ func symbolsOf(path string) map[string]bool {
 	}
 	defer f.Close()
 	wanted := map[string]bool{}
-	for _, o := range step.Options {
+	for _, o := range slices.Concat(step.Options, step.Opposites) {
 		wanted[o.Func] = o.Func != ""
 	}
 	var found map[string]bool

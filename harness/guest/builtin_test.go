@@ -45,6 +45,13 @@ func TestWhatIsBuiltIn(t *testing.T) {
 	if got.from != step.FromBTF || !slices.Contains(got.off, "NET") || slices.Contains(got.off, "INET") {
 		t.Errorf("without a function: %+v", got)
 	}
+	if len(got.on) > 0 {
+		t.Errorf("with the function of an opposite: %+v", got)
+	}
+	delete(b.types, btfName{step.KindFunc, "bpf_patch_call_args"})
+	if on := whatIsBuiltIn(b).on; strings.Join(on, ",") != "BPF_JIT_ALWAYS_ON" {
+		t.Errorf("without it: %q", on)
+	}
 	if strings.Join(got.typesOff, ",") != "func bpf_fentry_test1" {
 		t.Errorf("types that are not there: %q", got.typesOff)
 	}

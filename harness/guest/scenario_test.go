@@ -42,7 +42,7 @@ func hostFacts(g *agent) *step.Facts {
 	return &step.Facts{
 		Release: release.String(), Token: true, BTF: g.max != nil, Max: g.max, Enumerators: g.members,
 		StructOpsIndex: g.btf.StructOpsIndex, LSM: activeLSMs(), Settings: readSettings(),
-		ConfigOff: g.built.off, OptionsFrom: g.built.from, TypesOff: g.built.typesOff,
+		ConfigOff: g.built.off, ConfigOn: g.built.on, OptionsFrom: g.built.from, TypesOff: g.built.typesOff,
 	}
 }
 
