@@ -4,6 +4,7 @@
 package start
 
 import (
+	"crypto/rand"
 	"embed"
 	"fmt"
 	"io"
@@ -73,8 +74,8 @@ func (k *K8s) Write(w io.Writer, url string) error {
 	}
 	return write(w, "k8s.tmpl", struct {
 		K8s
-		URL string
-	}{*k, url})
+		URL, Suffix string
+	}{*k, url, strings.ToLower(rand.Text()[:6])})
 }
 
 func write(w io.Writer, name string, data any) error {

@@ -62,6 +62,14 @@ func TestJob(t *testing.T) {
 		j.Spec.Template.Spec.RestartPolicy != corev1.RestartPolicyNever {
 		t.Errorf("got %+v", j.Spec)
 	}
+	var other batchv1.Job // kubectl apply makes one only of a name that is not there yet
+	again := documents(t, K8s{Workers: 20, Image: "tokentest"})
+	if err := yaml.UnmarshalStrict([]byte(again[1]), &other); err != nil {
+		t.Fatal(err)
+	}
+	if j.GenerateName != "" || !strings.HasPrefix(j.Name, "tokentest-worker-") || j.Name == other.Name {
+		t.Errorf("the jobs are called %q and %q", j.Name, other.Name)
+	}
 	if c := j.Spec.Template.Spec.Containers[0]; c.Args[len(c.Args)-1] != "--drain" {
 		t.Errorf("the workers of a job do not end: %v", c.Args)
 	}
