@@ -34,7 +34,6 @@ var mayImport = map[string][]string{
 	"images":            {"harness/child"},
 	"images/init":       {"cases/step", "harness/guest", "harness/library", "harness/wire"},
 	"images/init32":     {"harness/guest"},
-	"images/bare":       {},
 	"images/sh":         {},
 	"images/pack":       {"cases/step", "harness/wire", "images"},
 	"harness/wire":      {"cases/step", "cases/uapi"},
@@ -156,7 +155,6 @@ var forbidden = map[string][]string{
 	"harness/guest":  {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"images":         {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"images/init":    {"cases/step", "github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
-	"images/bare":    {"github.com/cilium/ebpf", "github.com/cilium/ebpf/link"},
 	"harness/report": {"os/exec"},
 }
 

@@ -180,7 +180,7 @@ func (m *manifest) removeOthers(dir string) error {
 }
 
 // packers are the archives to embed: for every architecture the agent, for the default one also the shell, which is the
-// largest, the bare image and the actors of 32 bits.
+// largest, and the actors of 32 bits.
 func (o Options) packers() []packer {
 	var out []packer
 	inits := func(of *arch.Arch, name, pkg string) {
@@ -192,7 +192,6 @@ func (o Options) packers() []packer {
 	for _, of := range arch.All {
 		inits(of, agentName, agentPkg)
 	}
-	inits(arch.Default, bareName, barePkg)
 	o.Arch = arch.Default
 	out = append(out, packer{actorName, func() (string, error) { return sourceID(o.Source, part32(actorPkg, o.Arch)) },
 		o.actorArchive})

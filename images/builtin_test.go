@@ -210,7 +210,7 @@ func TestPackAgain(t *testing.T) {
 	if err := Pack(t.Context(), quiet, dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(filepath.Join(dir, bareName+archiveSuffix), 10); err != nil {
+	if err := os.Truncate(filepath.Join(dir, actorName+archiveSuffix), 10); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "old"+archiveSuffix), "an archive that another version packed")

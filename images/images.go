@@ -52,7 +52,6 @@ type Image struct {
 // The images, and the folder of each one's PID 1.
 const (
 	agentName, agentPkg = "agent", "images/init"
-	bareName, barePkg   = "bare", "images/bare"
 )
 
 // nameFor is the name of an image for an architecture.
@@ -100,15 +99,6 @@ func Build(ctx context.Context, o Options) (*Image, error) {
 	img, err := o.build(ctx, agentName, agentPkg)
 	if err != nil {
 		return nil, fmt.Errorf("build agent: %w", err)
-	}
-	return img, nil
-}
-
-// Bare returns the initramfs whose init powers off at once, as a reference for benchmarks.
-func Bare(ctx context.Context, o Options) (*Image, error) {
-	img, err := o.build(ctx, bareName, barePkg)
-	if err != nil {
-		return nil, fmt.Errorf("build bare image: %w", err)
 	}
 	return img, nil
 }

@@ -31,7 +31,6 @@ var tiny = map[string]string{
 	"images/init/main_test.go": "package main\n",
 	"images/init/other.go":     "//go:build windows\n\npackage main\n",
 	"images/init32/main.go":    "package main\n\nvar buildID string\n\nfunc main() { println(buildID) }\n",
-	"images/bare/main.go":      "package main\n\nfunc main() {}\n",
 	"images/sh/main.go":        "package main\n\nfunc main() {}\n",
 	"part/part.go":             "package part\n\nimport _ \"embed\"\n\n//go:embed data\nvar Text string\n",
 	"part/data":                "a",
@@ -189,7 +188,7 @@ func TestBuildIDFollowsSources(t *testing.T) {
 		{"its test", "images/init/main_test.go", "package main\n\nvar x int\n", false},
 		{"a file for another system", "images/init/other.go", "//go:build windows\n\npackage main\n\nvar x int\n", false},
 		{"a package that it does not import", "stranger/stranger.go", "package stranger\n\nvar X int\n", false},
-		{"another init", "images/bare/main.go", "package main\n\nfunc main() { println() }\n", false},
+		{"another init", "images/init32/main.go", "package main\n\nfunc main() { println() }\n", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

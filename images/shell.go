@@ -150,9 +150,9 @@ func shellRecords(program string) []cpio.Record {
 	return records
 }
 
-// Packages are the packages of the programs in the images: the init, the bare init, and the shell's commands.
+// Packages are the packages of the programs in the images: the init, and the shell's commands.
 func Packages() []string {
-	out := []string{module + "/" + agentPkg, module + "/" + barePkg}
+	out := []string{module + "/" + agentPkg}
 	for _, c := range commands {
 		out = append(out, commandRoot+c)
 	}

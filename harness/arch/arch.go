@@ -25,6 +25,11 @@ type Arch struct {
 	Dir     string   // below arch/ in the kernel's sources
 	Config  string   // the name in the first line of a .config
 	ELF     uint16   // e_machine of its programs
+	Flags   uint32   // e_flags of them
+	// BigEndian says that the highest byte of a number comes first.
+	BigEndian bool
+	// PowerOff is the code, in hex, of reboot(2) with LINUX_REBOOT_CMD_POWER_OFF, and a loop behind it.
+	PowerOff string
 
 	QEMU    QEMU
 	Flavour string   // Debian's smallest flavour that has everything that a virtual machine needs
@@ -135,6 +140,9 @@ const (
 // Module is an option of the kernel's configuration, and the module that has its code.
 type Module struct{ Option, Name string }
 
+// elfV2 is ELF ABI version 2 of ppc64el: the entry is an address, not a descriptor of a function.
+const elfV2 = 2
+
 // The numbers of the ELF machines.
 const (
 	em386     = 3
@@ -171,6 +179,7 @@ var (
 var amd64 = Arch{
 	Name: "amd64", Aliases: []string{"x86_64", "x86-64"}, GOARCH: "amd64", GoLevel: "GOAMD64=v1", Machine: "x86_64",
 	Linux: "x86_64", Dir: "x86", Config: "x86", ELF: emX8664,
+	PowerOff: "b8a9000000" + "bfaddee1fe" + "be69191228" + "badcfe2143" + "4531d2" + "0f05" + "ebfe",
 	QEMU: QEMU{
 		Program: "qemu-system-x86_64",
 		Packages: map[string]string{"debian": "qemu-system-x86", "fedora": "qemu-system-x86-core", "arch": "qemu-system-x86",
@@ -194,6 +203,8 @@ var amd64 = Arch{
 var arm64 = Arch{
 	Name: "arm64", Aliases: []string{"aarch64"}, GOARCH: "arm64", GoLevel: "GOARM64=v8.0", Machine: "aarch64",
 	Linux: "arm64", Dir: "arm64", Config: "arm64", ELF: emAArch64,
+	PowerOff: "c8118052" + "a0d59b52" + "20dcbf72" + "212d8352" + "4102a572" + "82db9f52" + "2264a872" + "030080d2" +
+		"010000d4" + "00000014",
 	QEMU: QEMU{
 		Program: "qemu-system-aarch64",
 		Packages: map[string]string{"debian": "qemu-system-arm", "fedora": "qemu-system-aarch64-core",
@@ -216,6 +227,8 @@ var arm64 = Arch{
 var s390x = Arch{
 	Name: "s390x", GOARCH: "s390x", Aliases: []string{"s390"}, Machine: "s390x",
 	Linux: "s390", Dir: "s390", Config: "s390", ELF: emS390,
+	BigEndian: true,
+	PowerOff:  "c02ffee1dead" + "c03f28121969" + "c04f4321fedc" + "a7590000" + "0a58" + "a7f40000",
 	QEMU: QEMU{
 		Program: "qemu-system-s390x",
 		Packages: map[string]string{"debian": "qemu-system-s390x", "debian 12": misc, "fedora": "qemu-system-s390x-core",
@@ -235,6 +248,8 @@ var s390x = Arch{
 var riscv64 = Arch{
 	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
 	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,
+	PowerOff: "9308e008" + "37e5e1fe" + "1305d5ea" + "b7251228" + "9b859596" + "37062243" + "1b06c6ed" + "93060000" +
+		"73000000" + "6f000000",
 	QEMU: QEMU{
 		Program: "qemu-system-riscv64",
 		Packages: map[string]string{"debian": "qemu-system-riscv", "debian 12": misc, "fedora": "qemu-system-riscv-core",
@@ -255,6 +270,9 @@ var riscv64 = Arch{
 var ppc64el = Arch{
 	Name: "ppc64el", Aliases: []string{"ppc64le", "powerpc"}, GOARCH: "ppc64le", GoLevel: "GOPPC64=power8",
 	Machine: "ppc64le", Linux: "powerpc", Dir: "powerpc", Config: "powerpc", ELF: emPPC64,
+	Flags: elfV2,
+	PowerOff: "58000038" + "e1fe603c" + "adde6360" + "1228803c" + "69198460" + "2143a03c" + "dcfea560" + "0000c038" +
+		"02000044" + "00000048",
 	QEMU: QEMU{
 		Program: "qemu-system-ppc64",
 		Packages: map[string]string{"debian": "qemu-system-ppc", "fedora": "qemu-system-ppc-core",

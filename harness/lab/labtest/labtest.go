@@ -29,7 +29,6 @@ func Tree(dir string) error {
 		"go.mod":                "module tokentest\n",
 		"go.sum":                "",
 		"images/init/main.go":   "package main\n\nfunc main() {}\n",
-		"images/bare/main.go":   "package main\n\nfunc main() {}\n",
 		"images/sh/main.go":     "package main\n\nfunc main() {}\n",
 		"images/init32/main.go": "package main\n\nfunc main() {}\n",
 	} {
