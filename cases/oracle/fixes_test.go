@@ -55,7 +55,7 @@ func TestAlwaysCompiles(t *testing.T) {
 	} {
 		k := KernelAt(uapi.Release{Major: 6, Minor: 12})
 		k.Patch, k.Settings = 118, tt.s
-		w := &World{Kernel: k, Caller: Cred{Caps: tt.caps}}
+		w := &World{Kernel: k, Caller: Cred{Userns: Initial, Caps: tt.caps}}
 		if v := Decide(w, &ProgLoad{Type: uapi.BPF_PROG_TYPE_SOCKET_FILTER}); v.ID != tt.id {
 			t.Errorf("%+v, caps %v: %s, want %s", tt.s, tt.caps, v.ID, tt.id)
 		}
