@@ -2,16 +2,18 @@ package repro
 
 // objectBlocks make what steps need.
 var objectBlocks = []block{
-	{name: "struct int_btf", text: `/* The BTF of int; Documentation/bpf/btf.rst */
-static const struct btf_blob {
+	{name: "struct btf_blob", text: `/* A BTF with one type; Documentation/bpf/btf.rst */
+struct btf_blob {
 	__u16 magic;
 	__u8 version, flags;
 	__u32 hdr_len, type_off, type_len, str_off, str_len, types[4];
 	char strs[5];
-} int_btf = {
-	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
+`},
+	{name: "int_btf", uses: []string{"struct btf_blob"}, text: `static const struct btf_blob int_btf = {
+	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
+};
 `},
 	{name: "btf_type",
 		text: `/* Find a type of the kernel; Documentation/bpf/btf.rst */

@@ -442,7 +442,7 @@ func (w *writer) innerMap() string {
 }
 
 func (w *writer) intBTF() string {
-	w.use("struct int_btf", "PTR")
+	w.use("int_btf", "PTR")
 	r := &request{layout: btfLoadAttr}
 	r.set("btf", "PTR(&int_btf)")
 	r.set("btf_size", "BTF_SIZE")
@@ -470,11 +470,11 @@ func (w *writer) btfLoad() error {
 		return w.refuse("junk=1 with a special field cannot be written yet")
 	case special != nil:
 		at, size = "&"+w.specialBTF(special), fmt.Sprint(len(special.Bytes()))
-	default:
-		w.use("struct int_btf")
-	}
-	if junk {
+	case junk:
+		w.use("struct btf_blob")
 		at = "(&(struct btf_blob) { .magic = 0xeba0 })"
+	default:
+		w.use("int_btf")
 	}
 	w.use("PTR")
 	r := &request{layout: btfLoadAttr, cmd: uapi.BPF_BTF_LOAD}

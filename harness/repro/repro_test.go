@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,9 @@ func TestSelftests(t *testing.T) {
 	golden(t, "config", []byte(config(tests)))
 }
 
+// constant is the definition of an object of a program.
+var constant = regexp.MustCompile(`(?m)^static (?:const )?[a-z_ 0-9]+?\*?(\w+)(?:\[[^]]*\])* = `)
+
 // TestRefused counts the cases of the default suite that cannot be written. The number must only go down.
 func TestRefused(t *testing.T) {
 	list, err := corpus(t).Select(nil, false)
@@ -105,6 +109,11 @@ func TestRefused(t *testing.T) {
 			t.Error(err)
 		default:
 			lines[c.Scenario()] = append(lines[c.Scenario()], bytes.Count(b.Bytes(), []byte("\n")))
+			for _, m := range constant.FindAllSubmatch(b.Bytes(), -1) { // a compiler warns of one that is not used
+				if used := regexp.MustCompile(`\b` + string(m[1]) + `\b`); len(used.FindAll(b.Bytes(), 2)) < 2 {
+					t.Errorf("%s: %s is not used", c.ID, m[1])
+				}
+			}
 		}
 	}
 	if count > mostRefused {

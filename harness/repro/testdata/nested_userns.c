@@ -130,16 +130,18 @@ static int configure(int fs, const char *const *opts)
 	return syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0);
 }
 
-/* The BTF of int; Documentation/bpf/btf.rst */
-static const struct btf_blob {
+/* A BTF with one type; Documentation/bpf/btf.rst */
+struct btf_blob {
 	__u16 magic;
 	__u8 version, flags;
 	__u32 hdr_len, type_off, type_len, str_off, str_len, types[4];
 	char strs[5];
-} int_btf = {
-	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
 };
 #define BTF_SIZE	(offsetof(struct btf_blob, strs) + 5)
+
+static const struct btf_blob int_btf = {
+	0xeb9f, 1, 0, 24, 0, 16, 16, 5, { 1 /* name */, 1 << 24 /* int */, 4, 1 << 24 | 32 }, "\0int"
+};
 
 /* Is it this process's turn? Then it has exactly these capabilities. */
 static int turn(int actor, __u64 caps)
