@@ -36,7 +36,7 @@ done <<<"${ALSO:-}"
 if [ "${TREE:-}" ]; then
   printf '%s\0' "$out"/c/*.c | xargs -0 -P 2 -n 50 "$TREE/scripts/checkpatch.pl" --no-tree --terse --no-summary -f \
     >"$out/checkpatch" || true
-  grep -v SPDX_LICENSE "$out/checkpatch" && exit 1
+  grep -v SPDX-License-Identifier "$out/checkpatch" && exit 1
   echo "checkpatch.pl: nothing to say of $n programs but of the licence"
 fi
 cat >"$out/all.c" <<C
