@@ -77,7 +77,8 @@ func (b *bench) ask(ctx context.Context, _ int, note string) (time.Duration, err
 	args := append([]string{filepath.Join(filepath.Dir(images.Shell), question[0])}, question[1:]...) // u-root's
 	var out bytes.Buffer
 	start := time.Now()
-	e, err := l.Exec(ctx, b.Kernel, &lab.Program{Exec: wire.Exec{Args: args}, Shell: true, Stdout: &out, Stderr: &out})
+	e, err := l.Exec(ctx, b.Kernel, &lab.Program{Exec: wire.Exec{Args: args, Dir: "/"}, Shell: true,
+		Stdout: &out, Stderr: &out})
 	took := time.Since(start)
 	switch {
 	case err != nil:
