@@ -105,7 +105,7 @@ var spotShapes = [spots]SpotShape{
 	SpotKprobe: {Name: "kprobe", Type: 7, Attach: uapi.BPF_PERF_EVENT, At: AtProbe,
 		Config: "BPF_EVENTS KPROBE_EVENTS NET"},
 	SpotFentryMulti: {Name: "fentry_multi", Type: 15, Attach: uapi.BPF_TRACE_FENTRY_MULTI, At: AtFunction,
-		Config: trampolineConfig + " DYNAMIC_FTRACE_WITH_DIRECT_CALLS"},
+		Config: trampolineConfig + " DYNAMIC_FTRACE_WITH_DIRECT_CALLS HAVE_SINGLE_FTRACE_DIRECT_OPS"},
 }
 
 // ShowsAddresses reports whether BPF_OBJ_GET_INFO_BY_FD tells where the link's probes are.
