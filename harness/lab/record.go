@@ -2,7 +2,6 @@ package lab
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -12,13 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"cmp"
 
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
 	"tokentest/harness/arch"
-	"tokentest/harness/child"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -90,21 +87,6 @@ func cpuModel() string {
 		}
 	}
 	return ""
-}
-
-// qemuVersion is the first line of QEMU's --version. It is "" if QEMU does not run, which
-// the first boot reports.
-func (l *Lab) qemuVersion(ctx context.Context, of *arch.Arch) string {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	cmd := child.Command(ctx, cmp.Or(l.QEMU, of.QEMU.Program), "--version")
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
-	if err != nil {
-		return ""
-	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(line)
 }
 
 // outlines describes each group of the cases once.

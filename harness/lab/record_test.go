@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"tokentest/cases/step"
-	"tokentest/harness/arch"
 	"tokentest/harness/kernel"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
@@ -51,25 +49,6 @@ func TestNewRun(t *testing.T) {
 	p.Digest = ""
 	if r := l.newRun(p, nil); r.Part != nil {
 		t.Errorf("a whole plan is part %v", r.Part)
-	}
-}
-
-func TestQEMUVersion(t *testing.T) {
-	l := newLab(t, "")
-	if got := l.qemuVersion(t.Context(), arch.Default); got != "QEMU emulator version 0 (fake)" {
-		t.Errorf("got %q", got)
-	}
-	for _, qemu := range []string{"/nowhere/qemu", "false"} {
-		l.QEMU = qemu
-		if got := l.qemuVersion(t.Context(), arch.Default); got != "" {
-			t.Errorf("%s: got %q, want nothing", qemu, got)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	l.QEMU = ""
-	if got := l.qemuVersion(ctx, arch.Default); got != "" {
-		t.Errorf("cancelled: got %q", got)
 	}
 }
 

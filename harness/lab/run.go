@@ -15,6 +15,7 @@ import (
 	"tokentest/harness/arch"
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
+	"tokentest/harness/vm"
 	"tokentest/harness/wire"
 )
 
@@ -55,7 +56,7 @@ func (r *runner) run(ctx context.Context, p *plan.Plan, args []string) (*result.
 	if len(p.Kernels) > 0 {
 		of = l.archOf(p.Kernels[0])
 	}
-	go func() { qemu <- l.qemuVersion(ctx, of) }()
+	go func() { qemu <- vm.QEMUVersion(ctx, cmp.Or(l.QEMU, of.QEMU.Program)) }()
 	create := result.Create
 	if l.Resume {
 		create = result.Recreate

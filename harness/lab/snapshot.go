@@ -98,6 +98,9 @@ func (t *trial) launch(ctx context.Context, dir string, deadline time.Duration) 
 
 // findSnapshot looks for a snapshot of such a machine, or makes one.
 func (t *trial) findSnapshot(ctx context.Context, m vm.Machine) (*vm.Snapshot, error) {
+	if err := m.CheckSaves(ctx); err != nil {
+		return nil, err
+	}
 	dir := t.lab.SnapshotDir
 	if dir == "" {
 		cache, err := t.lab.cacheDir()

@@ -167,7 +167,11 @@ func argv(m Machine) []string {
 	}
 	args = append(args, m.traced()...)
 	if m.Restore != nil {
-		args = append(args, "-incoming", fmt.Sprintf("fd:%d", nextFD))
+		from := fmt.Sprintf("fd:%d", nextFD)
+		if m.Restore.ByName && len(m.Patches) == 0 { // with patches it is a pipe
+			from = fmt.Sprintf("%s/proc/self/fd/%d", byFile, nextFD)
+		}
+		args = append(args, "-incoming", from)
 	}
 	return args
 }

@@ -90,26 +90,35 @@ func (m *monitor) answer() (json.RawMessage, error) {
 	}
 }
 
-// save writes the machine's state to a file, and has the machine go on.
-func (m *monitor) save(to *os.File) error {
-	const name = "state"
-	steps := []struct {
-		command   string
-		arguments any
-		files     []*os.File
-	}{
-		{"migrate-set-parameters", map[string]any{"max-bandwidth": int64(8) << 30}, nil},
-		{"getfd", map[string]any{"fdname": name}, []*os.File{to}},
-		{"migrate", map[string]any{"uri": "fd:" + name}, nil},
+// save writes the machine's state to a file, and has the machine go on. It reports whether QEMU takes a file by its
+// name: it does since 8.2, and as a descriptor it has none any more since 11 (migration/file.c, migration/fd.c).
+func (m *monitor) save(to *os.File) (byName bool, err error) {
+	if _, err := m.do("migrate-set-parameters", map[string]any{"max-bandwidth": int64(8) << 30}); err != nil {
+		return false, err
 	}
-	for _, s := range steps {
-		if _, err := m.do(s.command, s.arguments, s.files...); err != nil {
-			return err
-		}
+	_, err = m.do("migrate", map[string]any{"uri": byFile + to.Name()})
+	if byName = err == nil; !byName {
+		err = m.saveAsDescriptor(to)
 	}
-	err := m.saved()
+	if err != nil {
+		return byName, err
+	}
+	err = m.saved()
 	_, bad := m.do("cont", nil) // also after a failure, such as a full disk
-	return errors.Join(err, bad)
+	return byName, errors.Join(err, bad)
+}
+
+// byFile begins the address of a state that QEMU opens itself.
+const byFile = "file:"
+
+// saveAsDescriptor begins to write the machine's state to an open file.
+func (m *monitor) saveAsDescriptor(to *os.File) error {
+	const name = "state"
+	if _, err := m.do("getfd", map[string]any{"fdname": name}, to); err != nil {
+		return err
+	}
+	_, err := m.do("migrate", map[string]any{"uri": "fd:" + name})
+	return err
 }
 
 // saved waits until the state is written.

@@ -22,11 +22,12 @@ import (
 
 // Snapshot is a machine's state after its boot, from which other machines start.
 type Snapshot struct {
-	Path   string `json:"-"`      // the state's file
-	Digest string `json:"digest"` // SHA-256 of that file, in hexadecimal
-	Size   int64  `json:"size"`   // of that file, in bytes
-	Serial bool   `json:"serial"` // the agent uses the serial port, not virtio
-	TSC    int    `json:"tsc"`    // kHz of the host's time stamp counter, by which the guest's clock runs
+	Path   string `json:"-"`                 // the state's file
+	Digest string `json:"digest"`            // SHA-256 of that file, in hexadecimal
+	Size   int64  `json:"size"`              // of that file, in bytes
+	Serial bool   `json:"serial"`            // the agent uses the serial port, not virtio
+	TSC    int    `json:"tsc"`               // kHz of the host's time stamp counter, by which the guest's clock runs
+	ByName bool   `json:"by_name,omitempty"` // QEMU opens the file by a name: see monitor.save
 	// Said is everything that the agent had sent by then.
 	Said []byte `json:"said"`
 }
@@ -154,11 +155,12 @@ func (s Snapshots) Put(name string, m *Machine, said []byte) (*Snapshot, error) 
 	}
 	defer os.Remove(tmp.Name())
 	defer tmp.Close()
-	if err := m.save(tmp); err != nil {
+	byName, err := m.save(tmp)
+	if err != nil {
 		return nil, err
 	}
 	serial := m.boot.control.port() == serialPort
-	out := &Snapshot{Path: s.path(name) + stateSuffix, Said: said, Serial: serial, TSC: HostTSC()}
+	out := &Snapshot{Path: s.path(name) + stateSuffix, Said: said, Serial: serial, TSC: HostTSC(), ByName: byName}
 	if err := out.measure(tmp.Name()); err != nil {
 		return nil, err
 	}
@@ -217,14 +219,14 @@ func (s Snapshots) prune(keep string) {
 }
 
 // save writes the state of a running machine that has a monitor.
-func (m *Machine) save(to *os.File) error {
+func (m *Machine) save(to *os.File) (byName bool, err error) {
 	if m.boot == nil || m.boot.monitor == nil {
-		return errors.New("save the machine: Monitor is not set")
+		return false, errors.New("save the machine: Monitor is not set")
 	}
 	mon, err := newMonitor(m.boot.monitor)
 	m.boot.monitor = nil
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer mon.close()
 	return mon.save(to)

@@ -145,21 +145,36 @@ func monitorOf(t *testing.T, answer func(command string, files int) string) *os.
 			if err != nil || n == 0 {
 				return
 			}
-			var c struct{ Execute string }
+			var c struct {
+				Execute   string
+				Arguments struct{ URI string }
+			}
 			json.Unmarshal(buf[:n], &c)
-			io.WriteString(w.guest, `{"event":"SOMETHING"}`+"\n"+answer(c.Execute, oobn)+"\n")
+			scheme, _, _ := strings.Cut(c.Arguments.URI, ":")
+			said := answer(strings.TrimSpace(c.Execute+" "+scheme), oobn)
+			io.WriteString(w.guest, `{"event":"SOMETHING"}`+"\n"+said+"\n")
 		}
 	}()
 	return w.host
 }
 
 func TestMonitor(t *testing.T) {
-	for _, tt := range []struct{ name, getfd, status, want string }{
-		{"it works", `{"return":{}}`, `{"return":{"status":"completed"}}`, ""},
-		{"it fails", `{"return":{}}`, `{"return":{"status":"failed","error-desc":"no space"}}`,
+	const refused = `{"error":{"class":"GenericError","desc":"no such thing"}}`
+	for _, tt := range []struct {
+		name   string
+		byName bool // QEMU since 8.2
+		getfd  string
+		status string
+		want   string
+	}{
+		{"it works", false, `{"return":{}}`, `{"return":{"status":"completed"}}`, ""},
+		{"it fails", false, `{"return":{}}`, `{"return":{"status":"failed","error-desc":"no space"}}`,
 			"save the machine: failed no space"},
-		{"it refuses", `{"error":{"class":"GenericError","desc":"no such thing"}}`, "", "qemu getfd: no such thing"},
-		{"it sends no JSON", "rubbish", "", "qemu getfd: read the monitor"},
+		{"it refuses", false, refused, "", "qemu getfd: no such thing"},
+		{"it sends no JSON", false, "rubbish", "", "qemu getfd: read the monitor"},
+		{"it opens the file", true, refused, `{"return":{"status":"completed"}}`, ""},
+		{"it opens the file and fails", true, refused, `{"return":{"status":"failed","error-desc":"no space"}}`,
+			"save the machine: failed no space"},
 	} {
 		polls := 0
 		m, err := newMonitor(monitorOf(t, func(command string, files int) string {
@@ -168,6 +183,8 @@ func TestMonitor(t *testing.T) {
 				t.Error("getfd came without a descriptor")
 			case command == "getfd":
 				return tt.getfd
+			case command == "migrate file" && !tt.byName:
+				return refused
 			case command == "query-migrate":
 				if polls++; polls > 2 {
 					return tt.status
@@ -183,7 +200,10 @@ func TestMonitor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = m.save(f)
+		byName, err := m.save(f)
+		if byName != tt.byName {
+			t.Errorf("%s: by name: %v", tt.name, byName)
+		}
 		if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -35,7 +36,10 @@ func monitor() {
 		if err != nil || n == 0 {
 			return
 		}
-		var request struct{ Execute string }
+		var request struct {
+			Execute   string
+			Arguments struct{ URI string }
+		}
 		if json.Unmarshal(line[:n], &request) != nil {
 			return
 		}
@@ -48,6 +52,10 @@ func monitor() {
 		case "migrate":
 			if os.Getenv(Saves) == "" {
 				answer = `{"error": {"class": "GenericError", "desc": "State blocked by the test"}}`
+				break
+			}
+			if strings.HasPrefix(request.Arguments.URI, "file:") { // as before 8.2
+				answer = `{"error": {"class": "GenericError", "desc": "Parameter 'uri' expects a valid migration protocol"}}`
 				break
 			}
 			fmt.Fprint(state, "state")
