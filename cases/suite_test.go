@@ -213,6 +213,9 @@ func (s *scout) pairs(c *Case, e *sim.Expect) {
 	}
 }
 
+// asksForTwo is the rule that asks for two capabilities: neither one is enough.
+const asksForTwo = "prog_load/arena"
+
 // caps finds which capability a type needs, for a caller that owns no namespace and so has only
 // the capabilities of the step.
 func (s *scout) caps(c *Case, what string, after, before *sim.Sim, st *step.Step, e *sim.Expect, passed bool) {
@@ -229,6 +232,8 @@ func (s *scout) caps(c *Case, what string, after, before *sim.Sim, st *step.Step
 			s.add(c, "%s with CAP_SYS_ADMIN for %s", what, k)
 		case !passed && !st.Caps.Has(k):
 			s.add(c, "%s refused by %s without %s", what, e.Verdict.ID, k)
+		case !passed && e.Verdict.ID == asksForTwo:
+			s.add(c, "%s refused by %s with %s", what, e.Verdict.ID, k)
 		}
 	}
 }
