@@ -17,7 +17,8 @@ import (
 // writesArgs is a go command whose programs are the arguments that they were built with.
 const writesArgs = `case "$*" in
 "env GOVERSION") echo go1.26.0;;
-"tool makebb"*) mkdir -p "$5/src/bb.u-root.com/bb";;
+"tool -n makebb") echo "$0";;
+"-g -gen-dir"*) mkdir -p "$3/src/bb.u-root.com/bb";;
 "build -C"*) echo bb >"$5";;
 build*) echo "$*" | sed 's/ -o [^ ]*//' >"$3";;
 *) exit 1;;

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -84,11 +85,26 @@ func said(text string) error {
 	return errors.New(text)
 }
 
+// hostTool compiles a tool of the module for this host, whatever GOARCH the image has, and returns its path.
+func hostTool(ctx context.Context, o Options, name string) (string, error) {
+	path, err := runGo(ctx, o, []string{"GOARCH=" + runtime.GOARCH}, "tool", "-n", name)
+	return strings.TrimSpace(path), err
+}
+
 // runGo runs the go command in the source's root and returns what it prints. When ctx is done it kills the compilers
 // that the command started as well.
 func runGo(ctx context.Context, o Options, env []string, args ...string) (string, error) {
+	out, err := run(ctx, o, o.Go, env, args...)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("run the Go toolchain: no %s command found: install Go as go.mod asks for it", o.Go)
+	}
+	return out, err
+}
+
+// run runs a program as for the image's architecture.
+func run(ctx context.Context, o Options, program string, env []string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := child.Command(ctx, o.Go, args...)
+	cmd := child.Command(ctx, program, args...)
 	cmd.Dir = o.Source
 	cmd.Env = slices.Concat(cmd.Environ(), fullPart("", arch.Or(o.Arch)).pinned(), env)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -98,8 +114,6 @@ func runGo(ctx context.Context, o Options, env []string, args ...string) (string
 		return stdout.String(), nil
 	case ctx.Err() != nil:
 		return "", ctx.Err()
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("run the Go toolchain: no %s command found: install Go as go.mod asks for it", o.Go)
 	}
-	return "", fmt.Errorf("run %s %s: %w", o.Go, args[0], cmp.Or(said(stderr.String()), err))
+	return "", fmt.Errorf("run %s %s: %w", filepath.Base(program), args[0], cmp.Or(said(stderr.String()), err))
 }

@@ -34,6 +34,15 @@ const commandRoot = "github.com/u-root/u-root/cmds/core/"
 // ownCommands are the folders of this module's own commands.
 var ownCommands = []string{"images/sh"}
 
+// Command returns the path of the command of a name in an image from WithShell; "" if there is none.
+func Command(name string) string {
+	own := func(dir string) bool { return path.Base(dir) == name }
+	if slices.Contains(commands, name) || slices.ContainsFunc(ownCommands, own) {
+		return path.Join(path.Dir(Shell), name)
+	}
+	return ""
+}
+
 // busybox is the one program that all commands are links to.
 const busybox = "bb"
 
@@ -117,14 +126,18 @@ func (o Options) shellArchive(ctx context.Context, _, work string, to io.Writer)
 	}
 	tmp := "GOTMPDIR=" + work
 	// Left to build by itself, gobusybox compiles everything anew, the standard library too.
-	args := []string{"tool", "makebb", "-g", "-gen-dir", gopath}
+	args := []string{"-g", "-gen-dir", gopath}
 	for _, c := range commands {
 		args = append(args, commandRoot+c)
 	}
 	for _, c := range ownCommands {
 		args = append(args, "./"+c)
 	}
-	if _, err := runGo(ctx, o, []string{tmp}, args...); err != nil {
+	makebb, err := hostTool(ctx, o, "makebb")
+	if err != nil {
+		return err
+	}
+	if _, err := run(ctx, o, makebb, []string{tmp}, args...); err != nil {
 		return err
 	}
 	env := []string{tmp, "GO111MODULE=off", "GOPATH=" + gopath}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -23,9 +24,35 @@ type guestProgram struct {
 	send  sync.Mutex // several goroutines send the program's output and its end
 	last  *os.File   // the file that is being received
 	input chan []byte
-	proc  *os.Process
+	proc  process
 	tty   *os.File
 	found chan *wire.ModuleAnswer // from the host
+}
+
+// process is a program that may not have started yet. Signals wait for it.
+type process struct {
+	sync.Mutex
+	p     *os.Process
+	early []syscall.Signal
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.Lock()
+	defer p.Unlock()
+	if p.p == nil {
+		p.early = append(p.early, s)
+		return
+	}
+	p.p.Signal(s) // it may just have ended
+}
+
+func (p *process) started(now *os.Process) {
+	p.Lock()
+	defer p.Unlock()
+	p.p = now
+	for _, s := range p.early {
+		now.Signal(s)
+	}
 }
 
 // program does what a record about a program says.
@@ -59,8 +86,8 @@ func (g *agent) signal(s *wire.Signal) {
 	if s.Size != nil && g.tty != nil {
 		unix.IoctlSetWinsize(int(g.tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Size.Rows, Col: s.Size.Cols})
 	}
-	if s.Number != 0 && g.proc != nil {
-		g.proc.Signal(syscall.Signal(s.Number)) // it may just have ended
+	if s.Number != 0 {
+		g.proc.signal(syscall.Signal(s.Number))
 	}
 }
 
@@ -82,16 +109,26 @@ func (g *agent) exec(e *wire.Exec) error {
 	if err != nil {
 		return g.tellExit(&wire.Exit{Error: err.Error()})
 	}
-	g.proc, err = os.StartProcess(e.Args[0], e.Args, s.attr(e))
+	g.tty, g.input = s.tty, make(chan []byte, wire.InputWindow)
+	go g.start(e, s)
+	return nil
+}
+
+// start runs the program, while the agent goes on reading records: for a file that the machine cannot run, the kernel
+// asks for the module binfmt-464c (search_binary_handler), and the agent asks the host for that. A thread that forks
+// keeps its share of GOMAXPROCS until the program runs, so the others need one as well.
+func (g *agent) start(e *wire.Exec, s *stdio) {
+	runtime.GOMAXPROCS(max(2, runtime.NumCPU()))
+	p, err := os.StartProcess(e.Args[0], e.Args, s.attr(e))
 	s.closeTheirs()
 	if err != nil {
 		s.closeOurs()
-		return g.tellExit(&wire.Exit{Error: err.Error(), Missing: errors.Is(err, os.ErrNotExist)})
+		g.tellExit(&wire.Exit{Error: err.Error(), Missing: errors.Is(err, os.ErrNotExist)})
+		return
 	}
-	g.tty, g.input = s.tty, make(chan []byte, wire.InputWindow)
+	g.proc.started(p)
 	go g.feed(s.in)
-	go g.attend(e, g.proc, s)
-	return nil
+	g.attend(e, p, s)
 }
 
 // clockStep is the least difference for which the clock is set: a smaller one is the way of the record.

@@ -165,11 +165,15 @@ func bringProgram(p *lab.Program, o *Options) error {
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return programError(err)
 	}
+	if !strings.ContainsRune(p.Args[0], filepath.Separator) {
+		p.Name = p.Args[0]
+	}
 	path = absolute(o.Here, path)
 	p.Args[0] = path
 	if err := errors.Join(bring(p, path, path), bringLibraries(p, path)); err != nil {
 		return err
 	}
+	p.Own = len(p.Files)
 	if !isGoTest(p.Args) {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"tokentest/harness/arch"
 	"tokentest/harness/result"
 	"tokentest/harness/vm"
 	"tokentest/harness/wire"
@@ -22,6 +23,8 @@ import (
 type Program struct {
 	wire.Exec
 	Files   []File             // the files that it needs, with the program itself
+	Own     int                // how many of the first files are the program and what it loads
+	Name    string             // of the program as it was given, unless that was a path; see fitTo
 	MemMiB  int                // of the machine; 0 means enough for the kernel and the files
 	CPUs    int                // of the machine; 0 means one
 	Append  []string           // further kernel arguments
@@ -69,6 +72,9 @@ func (r *runner) exec(ctx context.Context, ref string, p *Program) (*Ended, erro
 func (r *runner) forProgram(ctx context.Context, p *Program, out *result.KernelRun) (*trial, error) {
 	t, err := r.prepare(ctx, out.Ref, out, &result.Run{})
 	if err != nil {
+		return nil, err
+	}
+	if err := p.fitTo(arch.Or(t.kernel.Arch)); err != nil {
 		return nil, err
 	}
 	t.dir, t.program = r.lab.Dir, true

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-
 	"golang.org/x/sys/unix"
 
 	"tokentest/cases"
