@@ -99,6 +99,11 @@ cover: ## rewrite results/cover.md: which code of 6.12 and 7.3 the cases execute
 	@$(MAKE) -s build
 	@scripts/cover.sh results/cover.md deb:6.12 deb:7.3
 
+mutation: ## rewrite results/mutation.md: which changes of 7.3 and 6.12 the cases notice
+	@scripts/setup.sh
+	@$(MAKE) -s build
+	@scripts/mutation.sh results/mutation.md deb:7.3 deb:6.12
+
 profile: ## rewrite results/profile.md: what a guest spends its instructions on
 	@scripts/setup.sh
 	@$(MAKE) -s build
@@ -146,4 +151,4 @@ fuzz: ## fuzz the parsers of guest output, FUZZTIME each
 clean: ## remove bin and the stored runs
 	rm -rf bin dist results/runs
 
-.PHONY: help setup build agents vmtest test guests lint bench generate helpers golden parity decisions defects cover profile dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
+.PHONY: help setup build agents vmtest test guests lint bench generate helpers golden parity decisions defects cover mutation profile dist install uninstall deb image reproduce anywhere baseline canary fuzz clean
