@@ -28,7 +28,7 @@ func faultOf(st *step.Step) oracle.Fault {
 	f := step.AttrFault(n)
 	common, _ := st.Num(step.KeyCommon)
 	return oracle.Fault{
-		Common: oracle.Common(common),
+		Common: commons[step.Common(common)],
 		Tail:   f == step.AttrTail, TooLong: f == step.AttrBeyond || f == step.AttrHuge,
 		Unreadable: f == step.AttrUnreadable || f == step.AttrHuge,
 	}
@@ -123,6 +123,16 @@ func badName(st *step.Step) bool {
 
 // smallest is the number of instructions of a type's own program.
 const smallest = 2
+
+var commons = map[step.Common]oracle.Common{
+	step.CommonEmpty: oracle.CommonEmpty, step.CommonLog: oracle.CommonLog, step.CommonLength: oracle.CommonLength,
+	step.CommonPart: oracle.CommonPart, step.CommonSame: oracle.CommonSame, step.CommonOther: oracle.CommonOther,
+	step.CommonShort: oracle.CommonShort, step.CommonBadBuffer: oracle.CommonBadBuffer,
+	step.CommonReadOnly: oracle.CommonReadOnly, step.CommonNoLevel: oracle.CommonNoLevel,
+	step.CommonNoSize: oracle.CommonNoSize, step.CommonBadLevel: oracle.CommonBadLevel,
+	step.CommonBigSize: oracle.CommonBigSize, step.CommonTail: oracle.CommonTail, step.CommonHuge: oracle.CommonHuge,
+	step.CommonUnreadable: oracle.CommonUnreadable,
+}
 
 var bodies = map[step.Body]oracle.Body{
 	step.BodyJiffies64: oracle.CallsJiffies64, step.BodyCurrentTask: oracle.CallsGetCurrentTask,

@@ -543,7 +543,7 @@ func (s *Sim) decide(a *actor, st *step.Step, r oracle.Request) Expect {
 		e.Verdict = oracle.Decide(&w, r)
 	}
 	if n, ok := st.Num(step.KeyCommon); ok && e.OK() && step.Common(n) != step.CommonEmpty {
-		size, log := oracle.Common(n).Writes(commandOf(st))
+		size, log := commons[step.Common(n)].Writes(commandOf(st))
 		e.Text = fmt.Sprintf("log_true_size %s, log %s", size, log)
 	}
 	return e

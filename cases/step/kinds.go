@@ -98,7 +98,7 @@ var AttrFaults = []string{
 // Common is what the common attributes of a call ask for, or how they are wrong.
 type Common uint8
 
-// The attributes; package oracle has the same in the same order.
+// The attributes; package oracle says what each is.
 const (
 	CommonEmpty Common = iota + 1
 	CommonLog

@@ -78,11 +78,11 @@ func newCommonAttrs(word step.Common) *commonAttrs {
 	return c
 }
 
-// anonymous maps zeros.
+// anonymous maps zeros, on pages of their own: one is made read-only.
 func anonymous(size int) []byte {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return make([]byte, size)
+		panic("map memory for common attributes: " + err.Error())
 	}
 	return b
 }
