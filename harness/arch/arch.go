@@ -82,7 +82,9 @@ type QEMU struct {
 	Packages map[string]string
 	Machine  string // under TCG
 	CPU      string // under TCG
-	KVM      string // the machine under KVM; "" is the same
+	// Faster is a model under TCG that costs less than CPU, and FasterSince the first release of QEMU that has it.
+	Faster, FasterSince string
+	KVM                 string // the machine under KVM; "" is the same
 	// BigPages is the CPU model under TCG for a kernel whose pages are larger than 4 KiB; "" is the same.
 	BigPages string
 	// Console is the device of the kernel's log, for the character device console.
@@ -98,6 +100,8 @@ type QEMU struct {
 	Saves string
 	// Args are arguments of the kernel, and Timed those under TCG that stop it from measuring its clocks.
 	Args, Timed []string
+	// Quick are arguments of the kernel under TCG that save time where cases run, and that no case sees.
+	Quick []string
 	// TSC says that the guest's clock under TCG is the host's, whose frequency tsc_early_khz tells.
 	TSC bool
 }
@@ -202,6 +206,10 @@ var amd64 = Arch{
 
 // arm64 uses a CPU model without pointer authentication, whose emulation takes three times the time. That model has no
 // pages of 16 KiB, without which such a kernel stops before its first line.
+//
+// QEMU forgets its translations of addresses whenever a table changes (TTBR0, TTBR1). A kernel does that at each entry if
+// it was moved by KASLR, which turns on KPTI (kaslr_requires_kpti), and at each access to a process's memory if the CPU
+// has no PAN. neoverse-n1 has it, and no pointer authentication, which TCG computes at great cost.
 var arm64 = Arch{
 	Name: "arm64", Aliases: []string{"aarch64"}, GOARCH: "arm64", GoLevel: "GOARM64=v8.0", Machine: "aarch64",
 	Linux: "arm64", Dir: "arm64", Config: "arm64", ELF: emAArch64,
@@ -212,6 +220,7 @@ var arm64 = Arch{
 		Packages: map[string]string{"debian": "qemu-system-arm", "fedora": "qemu-system-aarch64-core",
 			"arch": "qemu-system-aarch64", "suse": "qemu-arm", "alpine": "qemu-system-aarch64"},
 		Machine: "virt,gic-version=3", CPU: "cortex-a57", KVM: "virt,gic-version=host", BigPages: "max,pauth-impdef=on",
+		Faster: "neoverse-n1", FasterSince: "7.1", Quick: []string{"nokaslr", "kpti=off"},
 		Console: serial, TTY: "ttyAMA0", Early: "earlycon", Port: "virtio-serial-pci",
 		Serial: []string{"-device", "pci-serial,chardev=serial"}, SerialTTY: "ttyS0",
 	},
@@ -247,7 +256,8 @@ var s390x = Arch{
 }
 
 // riscv64 has its JIT compiler off at boot, and BPF_JIT_REGION_SIZE for its programs. Until 10.2, QEMU did not save the
-// timer of stimecmp (target/riscv/machine.c): a restored kernel waits for ever at its next synchronize_rcu.
+// timer of stimecmp (target/riscv/machine.c): a restored kernel waits for ever at its next synchronize_rcu. Tables of three
+// levels instead of five are walked sooner (set_satp_mode).
 var riscv64 = Arch{
 	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
 	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,
@@ -259,6 +269,7 @@ var riscv64 = Arch{
 			"arch": "qemu-system-riscv", "suse": "qemu-extra", "alpine": "qemu-system-riscv64"},
 		Machine: "virt", CPU: "rv64", Console: serial, TTY: "ttyS0", Early: "earlycon=sbi", Port: "virtio-serial-pci",
 		Args: []string{"sysctl.net.core.bpf_jit_enable=1"}, Saves: "10.2",
+		Quick: []string{"no4lvl", "no5lvl"},
 	},
 	Pace:    Pace{110, 200},
 	Flavour: "riscv64", Suffix: []string{"riscv64"},

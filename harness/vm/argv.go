@@ -42,7 +42,7 @@ var live = chardevs{
 // board is the machine itself.
 func board(m Machine) feature {
 	q := &arch.Or(m.Arch).QEMU
-	machine, cpu := q.Machine, q.CPU
+	machine, cpu := q.Machine, cmp.Or(m.cpu, q.CPU)
 	switch {
 	case m.Accel == KVM:
 		machine, cpu = cmp.Or(q.KVM, machine), "host"
@@ -73,6 +73,7 @@ func quick(m Machine) feature {
 		f.karg = append(f.karg, "rcupdate.rcu_expedited=1")
 	}
 	if m.Accel == TCG && !m.Program {
+		f.karg = append(f.karg, arch.Or(m.Arch).QEMU.Quick...)
 		f.karg = append(f.karg, "initcall_blacklist=jent_mod_init,trace_eval_init,ftrace_check_for_weak_functions")
 	}
 	return f

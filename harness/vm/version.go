@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"tokentest/harness/arch"
@@ -36,14 +37,48 @@ func (m *Machine) CheckSaves(ctx context.Context) error {
 
 // checkSaves takes what QEMUVersion returns.
 func checkSaves(a *arch.Arch, version string) error {
-	has, err := readRelease(strings.TrimPrefix(version, "QEMU emulator version "))
+	has, err := atLeast(version, a.QEMU.Saves)
 	if err != nil {
 		return fmt.Errorf("find out whether QEMU saves a machine of %s whole: %w", a.Name, err)
 	}
-	if need, err := readRelease(a.QEMU.Saves); err != nil || has < need {
+	if !has {
 		return fmt.Errorf("QEMU before %s does not save the timers of %s", a.QEMU.Saves, a.Name)
 	}
 	return nil
+}
+
+// models are the CPU models of builds of QEMU, by qemuIdentity: it prints its version slowly.
+var models sync.Map
+
+// model is the CPU model of an emulated machine that costs the least; "" is that of its architecture.
+func (m *Machine) model() string {
+	q := &m.Arch.QEMU
+	if m.Accel != TCG || m.BigPages || q.Faster == "" {
+		return ""
+	}
+	build, err := qemuIdentity(m.QEMU)
+	if err != nil {
+		return "" // Start reports it
+	}
+	if known, ok := models.Load(build); ok {
+		return known.(string)
+	}
+	out := ""
+	if has, err := atLeast(QEMUVersion(context.Background(), m.QEMU), q.FasterSince); err == nil && has {
+		out = q.Faster
+	}
+	models.Store(build, out)
+	return out
+}
+
+// atLeast reports whether a version, as QEMUVersion returns it, is a release or a later one.
+func atLeast(version, release string) (bool, error) {
+	has, err := readRelease(strings.TrimPrefix(version, "QEMU emulator version "))
+	if err != nil {
+		return false, err
+	}
+	need, err := readRelease(release)
+	return has >= need, err
 }
 
 // readRelease reads the first two numbers of a version of QEMU into one that grows with them.

@@ -54,3 +54,26 @@ func TestSaves(t *testing.T) {
 		t.Error("a QEMU that does not run saves a machine of riscv64")
 	}
 }
+
+// An emulated arm64 has the faster CPU where QEMU knows it, and where its pages are small.
+func TestModel(t *testing.T) {
+	for version, want := range map[string]string{"7.0.0": "", "7.1.0": "neoverse-n1", "11.1.3 (Debian)": "neoverse-n1", "x": ""} {
+		fake := filepath.Join(t.TempDir(), "qemu")
+		if err := os.WriteFile(fake, []byte("#!/bin/sh\necho QEMU emulator version '"+version+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		m := Machine{QEMU: fake, Accel: TCG, Arch: arch.Find("arm64")}
+		for range 2 { // the second answer is a known one
+			if got := m.model(); got != want {
+				t.Errorf("QEMU %s has the model %q, want %q", version, got, want)
+			}
+		}
+		big, kvm := m, m
+		big.BigPages, kvm.Accel = true, KVM
+		for _, m := range []Machine{big, kvm, {QEMU: fake, Accel: TCG, Arch: arch.Default}} {
+			if got := m.model(); got != "" {
+				t.Errorf("QEMU %s: %+v has the model %q", version, m, got)
+			}
+		}
+	}
+}

@@ -110,6 +110,7 @@ type Machine struct {
 	// 10 seconds, scaled.
 	Quiet time.Duration
 
+	cpu    string                         // the CPU model; "" is that of the architecture
 	usages func(pid int) map[string]usage // tests replace it; nil means usages
 	boot   *boot                          // set by Start
 }
@@ -244,6 +245,7 @@ func (m *Machine) resolve() (Machine, error) {
 	}
 	r.Arch = arch.Or(r.Arch)
 	r.QEMU = cmp.Or(r.QEMU, r.Arch.QEMU.Program)
+	r.cpu = r.model()
 	r.CPUs = cmp.Or(r.CPUs, defaultCPUs)
 	r.MemMiB = cmp.Or(r.MemMiB, defaultMemMiB)
 	if r.Accel == TCG && r.TSC == 0 && r.Arch.QEMU.TSC {
