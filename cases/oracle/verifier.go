@@ -68,7 +68,7 @@ var bodyTypes = map[Body]uapi.ProgType{
 	AddsToElement: uapi.BPF_PROG_TYPE_SOCKET_FILTER, StoresInValue: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
 	StoresInRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER, UsesStaleRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
 	UsesStaleSlice: uapi.BPF_PROG_TYPE_SOCKET_FILTER, StoresInPacket: uapi.BPF_PROG_TYPE_XDP,
-	StoresInKeys: uapi.BPF_PROG_TYPE_FLOW_DISSECTOR,
+	StoresInKeys: uapi.BPF_PROG_TYPE_FLOW_DISSECTOR, PassesPointer: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
 }
 
 var bodyUnknown = rule[*ProgLoad]{id: "body-not-modelled", blind: true,
