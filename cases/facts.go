@@ -166,6 +166,12 @@ func (n Need) checkCompat(f *step.Facts) (met bool, refuted string) {
 		}
 		return false, refuted
 	}
+	if f.No32 == step.NoTime32 {
+		if time32.isSet(f) {
+			refuted = "a program of 32 bits has no clock, although CONFIG_" + time32.Name + " is set"
+		}
+		return false, refuted
+	}
 	option := Need{Kind: NeedConfig, Name: of.Compat.Option}
 	set, _ := option.checkConfig(f)
 	how, _ := f.Running(step.Emulation)
@@ -176,6 +182,9 @@ func (n Need) checkCompat(f *step.Facts) (met bool, refuted string) {
 	return false, fmt.Sprintf("the kernel refused to start a program of 32 bits with %s, although CONFIG_%s is set",
 		f.No32, option.Name)
 }
+
+// time32 compiles in the system calls with times of 32 bits.
+var time32 = Need{Kind: NeedConfig, Name: "COMPAT_32BIT_TIME"}
 
 // isSet reports whether the configuration is known and has the option.
 func (n Need) isSet(f *step.Facts) bool { return f.Config[n.Name] == "y" || f.Config[n.Name] == "m" }
@@ -191,6 +200,8 @@ func compatReason(f *step.Facts) string {
 		return fmt.Sprintf("the Go toolchain makes no programs of 32 bits for %s", of)
 	case f.No32 == step.NoProgram32:
 		return fmt.Sprintf("tokentest has no program of 32 bits for %s built in: run it in its checkout, with Go", of)
+	case f.No32 == step.NoTime32:
+		return "CONFIG_" + time32.Name + " is not set, and the Go toolchain's programs of 32 bits need it"
 	case !set:
 		return option.Reason(f)
 	case how == step.EmulationOff:

@@ -251,6 +251,9 @@ func TestNeedCompat(t *testing.T) {
 			reason: "CONFIG_IA32_EMULATION_DEFAULT_DISABLED is set"},
 		{f: step.Facts{Machine: "x86_64", No32: "ENOEXEC", Linux32: true, Config: disabled, Settings: on}, no: true},
 		{f: step.Facts{Machine: "aarch64", No32: "ENOEXEC", Linux32: true}, no: true},
+		{f: step.Facts{Machine: "aarch64", No32: step.NoTime32, Linux32: true}, reason: "CONFIG_COMPAT_32BIT_TIME is not set"},
+		{f: step.Facts{Machine: "aarch64", No32: step.NoTime32, Linux32: true,
+			Config: map[string]string{"COMPAT_32BIT_TIME": "y"}}, no: true},
 		{f: step.Facts{Machine: "aarch64", No32: "ENOEXEC"}, reason: "the CPU runs no programs of 32 bits"},
 		{f: step.Facts{Machine: "s390x", No32: "ENOEXEC", Linux32: true}, reason: "the Go toolchain makes no programs"},
 	} {

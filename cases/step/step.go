@@ -195,6 +195,10 @@ type Fixture struct {
 // NoProgram32 is Facts.No32 of an image without a program of 32 bits.
 const NoProgram32 = "no program"
 
+// NoTime32 is Facts.No32 of a kernel that runs programs of 32 bits, but not those of the Go toolchain, whose clocks and
+// futexes have times of 32 bits.
+const NoTime32 = "no times of 32 bits"
+
 // Facts describe the kernel that runs the cases: what the guest read from it, and its
 // configuration from the host.
 type Facts struct {
@@ -209,7 +213,7 @@ type Facts struct {
 	NoArena string `json:"no_arena,omitempty"`
 	// No32 is the errno with which the kernel refused to start a program of 32 bits; "" if it started, and in records
 	// from before it was added. Linux32 says that the kernel lets a process have the personality of one, PER_LINUX32.
-	// It is NoProgram32 if the image has no such program for actors.
+	// It is NoProgram32 if the image has no such program for actors, and NoTime32 if the kernel has no clock for them.
 	No32    string `json:"no_32,omitempty"`
 	Linux32 bool   `json:"linux32,omitempty"`
 	// Token says that the kernel knows BPF_TOKEN_CREATE: the guest tried it.

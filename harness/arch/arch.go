@@ -358,6 +358,11 @@ func OfELF(machine uint16) *Arch {
 	return nil
 }
 
+// Runs reports whether kernels of the architecture run programs with e_machine, also those of 32 bits.
+func (a *Arch) Runs(machine uint16) bool {
+	return machine == a.ELF || machine == a.Compat.ELF && a.Compat.ELF != 0
+}
+
 // OfConfig returns the architecture that the first line of a .config names, or nil.
 func OfConfig(name string) *Arch {
 	for _, a := range All {

@@ -47,8 +47,9 @@ func hasLinux32() bool {
 	return has
 }
 
-// refused32 starts the smallest program of 32 bits, which ends at once, and returns the errno with which the kernel
-// refused it; step.NoProgram32 if actors have no such program.
+// refused32 starts a small program of 32 bits, which reads the clock and ends, and returns the errno with which the
+// kernel refused it; step.NoProgram32 if actors have no such program, step.NoTime32 if it starts and cannot read the
+// clock.
 func refused32() string {
 	switch {
 	case len(exits32) == 0:
@@ -75,6 +76,9 @@ func start32(program []byte) string {
 	}
 	var status syscall.WaitStatus
 	syscall.Wait4(pid, &status, 0, nil)
+	if status.Exited() && status.ExitStatus() == int(unix.ENOSYS) {
+		return step.NoTime32
+	}
 	if !status.Exited() || status.ExitStatus() != 0 {
 		return fmt.Sprintf("status %#x", uint32(status))
 	}

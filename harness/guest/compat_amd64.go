@@ -6,11 +6,13 @@ import (
 	"tokentest/cases/uapi"
 )
 
-// The smallest program of 32 bits: exit(0) by int 0x80, EM_386.
+// A program of 32 bits by int 0x80, EM_386: exit(-clock_gettime(CLOCK_MONOTONIC, below the stack)), with the call 265,
+// whose time has 32 bits.
 const (
 	machine32 = 3
 	flags32   = 0
-	exits32   = "\xb8\x01\x00\x00\x00" + "\x31\xdb" + "\xcd\x80"
+	exits32   = "\xb8\x09\x01\x00\x00" + "\xbb\x01\x00\x00\x00" + "\x8d\x4c\x24\xc0" + "\xcd\x80" +
+		"\x89\xc3" + "\xf7\xdb" + "\xb8\x01\x00\x00\x00" + "\xcd\x80"
 )
 
 // nrBPF32 is the number of bpf(2) for programs of 32 bits, arch/x86/entry/syscalls/syscall_32.tbl.

@@ -177,7 +177,7 @@ func isDynamic(path string) (bool, error) {
 		return false, fmt.Errorf("read the program: %w", err)
 	}
 	defer f.Close()
-	if arch.OfELF(uint16(f.Machine)) == nil {
+	if !slices.ContainsFunc(arch.All, func(a *arch.Arch) bool { return a.Runs(uint16(f.Machine)) }) {
 		return false, fmt.Errorf("%s is for %s, and there is no such machine", path, f.Machine)
 	}
 	names, err := f.ImportedLibraries()

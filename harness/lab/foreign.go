@@ -19,7 +19,7 @@ func (p *Program) fitTo(of *arch.Arch) error {
 	own := p.Files[:min(p.Own, len(p.Files))]
 	kept := make([]File, 0, len(p.Files))
 	for _, f := range own {
-		if machine, ok := machineOf(f.From); ok && !runs(of, machine) {
+		if machine, ok := machineOf(f.From); ok && !of.Runs(uint16(machine)) {
 			wrong = append(wrong, f.From)
 			continue
 		}
@@ -57,11 +57,6 @@ func machineOf(file string) (machine elf.Machine, ok bool) {
 	}
 	defer f.Close()
 	return f.Machine, true
-}
-
-// runs reports whether kernels of an architecture run programs with an e_machine.
-func runs(of *arch.Arch, machine elf.Machine) bool {
-	return uint16(machine) == of.ELF || uint16(machine) == of.Compat.ELF
 }
 
 func nameOf(machine elf.Machine) string {
