@@ -91,6 +91,7 @@ func setUp(t *testing.T, w *World, f *step.Facts, omit string) *sim.Sim {
 var pinnedAlone = map[string]string{
 	"raw_call":              "it is about raw, which has no rules",
 	"raw_refused":           "it is about raw, which has no rules",
+	"run_attributes":        "it is about fields that only raw spells out",
 	"cilium_in_container":   "a TCX link is made with raw",
 	"bpftrace_in_container": "raw tracepoints and perf links are made with raw",
 }
