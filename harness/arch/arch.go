@@ -207,9 +207,9 @@ var amd64 = Arch{
 // arm64 uses a CPU model without pointer authentication, whose emulation takes three times the time. That model has no
 // pages of 16 KiB, without which such a kernel stops before its first line.
 //
-// QEMU forgets its translations of addresses whenever a table changes (TTBR0, TTBR1). A kernel does that at each entry if
-// it was moved by KASLR, which turns on KPTI (kaslr_requires_kpti), and at each access to a process's memory if the CPU
-// has no PAN. neoverse-n1 has it, and no pointer authentication, which TCG computes at great cost.
+// QEMU forgets its translations of addresses whenever a table changes (TTBR0, TTBR1). A kernel does that at each entry
+// if it was moved by KASLR, which turns on KPTI (kaslr_requires_kpti), and at each access to a process's memory if the
+// CPU has no PAN. neoverse-n1 has it, and no pointer authentication, which TCG computes at great cost.
 var arm64 = Arch{
 	Name: "arm64", Aliases: []string{"aarch64"}, GOARCH: "arm64", GoLevel: "GOARM64=v8.0", Machine: "aarch64",
 	Linux: "arm64", Dir: "arm64", Config: "arm64", ELF: emAArch64,
@@ -256,8 +256,8 @@ var s390x = Arch{
 }
 
 // riscv64 has its JIT compiler off at boot, and BPF_JIT_REGION_SIZE for its programs. Until 10.2, QEMU did not save the
-// timer of stimecmp (target/riscv/machine.c): a restored kernel waits for ever at its next synchronize_rcu. Tables of three
-// levels instead of five are walked sooner (set_satp_mode).
+// timer of stimecmp (target/riscv/machine.c): a restored kernel waits for ever at its next synchronize_rcu. Tables of
+// three levels instead of five are walked sooner (set_satp_mode).
 var riscv64 = Arch{
 	Name: "riscv64", GOARCH: "riscv64", GoLevel: "GORISCV64=rva20u64", Aliases: []string{"riscv"}, Machine: "riscv64",
 	Linux: "riscv", Dir: "riscv", Config: "riscv", ELF: emRISCV,

@@ -1,7 +1,7 @@
 package guest
 
-// A program of 32 bits by svc, EM_ARM with EF_ARM_EABI_VER5: exit(-clock_gettime(CLOCK_MONOTONIC, below the stack)), with
-// the call 263, whose time has 32 bits.
+// A program of 32 bits by svc, EM_ARM with EF_ARM_EABI_VER5: exit(-clock_gettime(CLOCK_MONOTONIC, below the stack)),
+// with the call 263, whose time has 32 bits.
 const (
 	machine32 = 40
 	flags32   = 0x05000000

@@ -11,9 +11,9 @@ import (
 	"tokentest/images"
 )
 
-// fitTo makes a program of this host fit for a kernel of another architecture. What came with it for the wrong one stays
-// here, and u-root's command of the same name takes its place, also as the interpreter of a script. The error is a
-// *usage.Error.
+// fitTo makes a program of this host fit for a kernel of another architecture. What came with it for the wrong one
+// stays here, and u-root's command of the same name takes its place, also as the interpreter of a script. The error is
+// a *usage.Error.
 func (p *Program) fitTo(of *arch.Arch) error {
 	var wrong []string
 	own := p.Files[:min(p.Own, len(p.Files))]

@@ -17,8 +17,10 @@ import (
 // program64 writes an ELF file that has a header and nothing else.
 func program64(t *testing.T, file string, machine elf.Machine) string {
 	t.Helper()
-	h := elf.Header64{Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
-		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64}
+	h := elf.Header64{
+		Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Ehsize: 64,
+	}
 	var out bytes.Buffer
 	if err := binary.Write(&out, binary.LittleEndian, &h); err != nil {
 		t.Fatal(err)

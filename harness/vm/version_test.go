@@ -57,7 +57,9 @@ func TestSaves(t *testing.T) {
 
 // An emulated arm64 has the faster CPU where QEMU knows it, and where its pages are small.
 func TestModel(t *testing.T) {
-	for version, want := range map[string]string{"7.0.0": "", "7.1.0": "neoverse-n1", "11.1.3 (Debian)": "neoverse-n1", "x": ""} {
+	for version, want := range map[string]string{
+		"7.0.0": "", "7.1.0": "neoverse-n1", "11.1.3 (Debian)": "neoverse-n1", "x": "",
+	} {
 		fake := filepath.Join(t.TempDir(), "qemu")
 		if err := os.WriteFile(fake, []byte("#!/bin/sh\necho QEMU emulator version '"+version+"'\n"), 0o755); err != nil {
 			t.Fatal(err)
