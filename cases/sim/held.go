@@ -8,6 +8,7 @@ import (
 	"tokentest/cases/oracle"
 	"tokentest/cases/step"
 	"tokentest/cases/uapi"
+	"tokentest/harness/arch"
 )
 
 func (s *Sim) freeze(a *actor, st *step.Step) Expect {
@@ -135,6 +136,17 @@ func (s *Sim) runProg(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.RunProg{FD: a.handle(st, step.KeyHandle)})
 }
 
+// byteOrder is how the kernel's architecture stores a number.
+func byteOrder(f *step.Facts) interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+} {
+	if arch.Or(arch.Find(f.Machine)).BigEndian {
+		return binary.BigEndian
+	}
+	return binary.LittleEndian
+}
+
 // tokenInfo compares the masks, as far as the length that the caller gives has room for them.
 func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
 	fd := a.handle(st, step.KeyHandle)
@@ -143,16 +155,16 @@ func (s *Sim) tokenInfo(a *actor, st *step.Step) Expect {
 	if !e.OK() || fd.Kind != oracle.TokenFD {
 		return e
 	}
-	m := fd.Token.Allowed
+	m, order := fd.Token.Allowed, byteOrder(s.facts)
 	var info []byte
 	for _, mask := range []uint64{m.Cmds, m.Maps, m.Progs, m.Attachs} {
-		info = binary.LittleEndian.AppendUint64(info, mask)
+		info = order.AppendUint64(info, mask)
 	}
 	if length < tokenInfoLen {
 		clear(info[length:])
 	}
 	for at := 0; at < tokenInfoLen; at += 8 {
-		e.Values = append(e.Values, binary.LittleEndian.Uint64(info[at:]))
+		e.Values = append(e.Values, order.Uint64(info[at:]))
 	}
 	return e
 }

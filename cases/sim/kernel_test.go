@@ -33,3 +33,14 @@ func TestReadsProcesses(t *testing.T) {
 		}
 	}
 }
+
+// A number that is cut short keeps its first bytes, which are the highest ones of a big-endian machine.
+func TestByteOrder(t *testing.T) {
+	for machine, want := range map[string]uint64{"s390x": 0xff00000000000000, "x86_64": 0xff, "ppc64le": 0xff, "": 0xff} {
+		info := byteOrder(&step.Facts{Machine: machine}).AppendUint64(nil, ^uint64(0))
+		clear(info[1:])
+		if got := byteOrder(&step.Facts{Machine: machine}).Uint64(info); got != want {
+			t.Errorf("%s: got %#x, want %#x", machine, got, want)
+		}
+	}
+}
