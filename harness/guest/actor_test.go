@@ -22,7 +22,8 @@ import (
 // rootActor is an actor inside the test's own process, with the agent's fixtures.
 func rootActor(t *testing.T, g *agent) *actor {
 	t.Helper()
-	a := &actor{caller: g.caller, handles: map[step.Handle]int{}, context: noFD, workers: map[identity]*worker{}}
+	a := testActor(nil)
+	a.caller, a.workers = g.caller, map[identity]*worker{}
 	t.Cleanup(a.forget)
 	return a
 }
@@ -307,7 +308,7 @@ func TestUntil(t *testing.T) {
 	if got := errnos(seen); !slices.Contains(got, uint64(unix.EBADF)) || len(got) > 2 {
 		t.Errorf("seen are %v", got)
 	}
-	a := &actor{handles: map[step.Handle]int{}}
+	a := testActor(nil)
 	if _, o := a.race(stepOf(number(step.KeyRace, 99), number(step.KeyTimes, 1))); o.Errno != uapi.Errno(unix.ENOSYS) {
 		t.Errorf("an unknown race: %s", o.Errno)
 	}
@@ -336,7 +337,7 @@ func TestFindProgram(t *testing.T) {
 
 // An actor answers a request that it does not support with an error.
 func TestActRefuses(t *testing.T) {
-	a := &actor{handles: map[step.Handle]int{}, context: noFD}
+	a := testActor(nil)
 	for name, tt := range map[string]struct {
 		act  act
 		want string
@@ -371,7 +372,7 @@ func TestActRefuses(t *testing.T) {
 
 // Acts of a script happen in order, with the descriptors that they take.
 func TestPerform(t *testing.T) {
-	a := &actor{handles: map[step.Handle]int{}, context: noFD}
+	a := testActor(nil)
 	defer a.forget()
 	types, err := json.Marshal(typeIDs{StructOpsIndex: 9})
 	if err != nil {

@@ -509,6 +509,7 @@ func newAgent(port io.ReadWriter) *agent {
 	g := &agent{
 		in:     wire.NewReader(port),
 		out:    wire.NewWriter(port),
+		stats:  noFD,
 		sysctl: -1, sysctls: map[string][]byte{},
 		buf:   make([]byte, maxMessage),
 		hooks: map[uapi.Hook]*lsmHook{},

@@ -63,7 +63,7 @@ func TestInherit(t *testing.T) {
 	defer r.Close()
 	arg := handlesArg(map[step.Handle]int{1: int(r.Fd()), 2: badFD})
 	w.Close()
-	a := &actor{handles: map[step.Handle]int{}}
+	a := testActor(nil)
 	if err := a.inherit(arg + ",resumed"); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestOpenAndDup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &actor{handles: map[step.Handle]int{1: dir}}
+	a := testActor(map[step.Handle]int{1: dir})
 	defer a.forget()
 	run := func(op step.Op, out step.Handle, args ...step.Arg) step.Observation {
 		return a.step(&step.Step{Op: op, Out: out, Args: args})

@@ -75,7 +75,7 @@ func TestDoersCanFail(t *testing.T) {
 // pass for the kernel's answer. No step before it runs.
 func TestUnknownOperation(t *testing.T) {
 	for _, o := range []step.Op{0, step.Ops, 255, step.OpSend} {
-		a := &actor{handles: map[step.Handle]int{1: noFD}}
+		a := testActor(map[step.Handle]int{1: noFD})
 		if seen, err := a.steps([]step.Step{{Op: step.OpClose}, {Op: o}}); !errors.Is(err, errUnknownOp) ||
 			seen != nil {
 			t.Errorf("an actor, operation %d: %v, %v", o, seen, err)

@@ -310,7 +310,7 @@ func TestApplication(t *testing.T) {
 		!strings.HasPrefix(err.Error(), "the application answered ") {
 		t.Errorf("an application that makes nothing: %v", err)
 	}
-	if fd, o := (&actor{}).library(stepOf(number(step.KeyMake, 0))); fd != noFD || o.Errno != uapi.Errno(unix.EPROTO) {
+	if fd, o := testActor(nil).library(stepOf(number(step.KeyMake, 0))); fd != noFD || o.Errno != uapi.Errno(unix.EPROTO) {
 		t.Errorf("it shows %s", o.Errno)
 	}
 }

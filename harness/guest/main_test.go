@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 
 	"tokentest/cases/step"
 	"tokentest/harness/library"
+	"tokentest/harness/wire"
 )
 
 // privateMounts is set in the process that TestMain starts: it has a mount namespace of
@@ -44,8 +46,40 @@ func TestMain(m *testing.M) {
 	case os.Geteuid() == 0 && os.Getenv(privateMounts) == "":
 		os.Exit(runPrivately(m))
 	default:
-		os.Exit(m.Run())
+		os.Exit(runTests(m))
 	}
+}
+
+// runTests fails the run if a test closed a descriptor that it did not open: the number is then
+// another's, and whoever uses it next fails, or closes what is not its own.
+func runTests(m *testing.M) int {
+	before := standardFiles()
+	code := m.Run()
+	runtime.GC() // closes what a test left open
+	if after := standardFiles(); after != before {
+		fmt.Fprintf(os.Stderr, "a test closed standard input, output or error: %v, before %v\n", after, before)
+		return max(code, 1)
+	}
+	return code
+}
+
+// standardFiles tells the files of descriptors 0 to 2 apart.
+func standardFiles() (ids [3][2]uint64) {
+	for fd := range ids {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil {
+			ids[fd] = [2]uint64{uint64(st.Dev), st.Ino}
+		}
+	}
+	return ids
+}
+
+// testActor is an actor without a process.
+func testActor(handles map[step.Handle]int) *actor {
+	if handles == nil {
+		handles = map[step.Handle]int{}
+	}
+	return &actor{handles: handles, context: noFD}
 }
 
 // runPrivately runs the tests in a process with its own mount namespace.
@@ -60,10 +94,11 @@ func runPrivately(m *testing.M) int {
 	} else {
 		c.SysProcAttr.Unshareflags = 0
 	}
-	c.Env = append(os.Environ(), privateMounts+"="+mounts)
+	// As in an actor, no signal interrupts a call: the verifier would answer EAGAIN.
+	c.Env = append(os.Environ(), privateMounts+"="+mounts, wire.GoDebug)
 	if err := c.Run(); errors.Is(err, unix.ENOEXEC) { // qemu-user runs this program alone
 		os.Setenv(privateMounts, alone)
-		return m.Run()
+		return runTests(m)
 	} else if c.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "run the tests:", err)
 		return 1

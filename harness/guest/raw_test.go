@@ -17,7 +17,7 @@ func member(k step.Key, at uint16, n uint64, data string) step.Arg {
 
 // Each member of a spelled out attribute is at its offset, and nothing else is set.
 func TestRawAttr(t *testing.T) {
-	a := &actor{handles: map[step.Handle]int{1: 77}}
+	a := testActor(map[step.Handle]int{1: 77})
 	r := a.rawAttr(stepOf(member(step.KeyU32, 4, 0x01020304, ""), member(step.KeyU64, 8, 1<<40, ""),
 		member(step.KeyFD, 16, 1, ""), member(step.KeyFD, 20, 2, ""), member(step.KeyPtr, 24, 0, "ab"),
 		member(step.KeyPtr, 32, uint64(step.BlobLicense), "")))
@@ -44,7 +44,7 @@ func TestRawAttr(t *testing.T) {
 
 // The agent reports what the kernel wrote, and nothing else.
 func TestRawWritten(t *testing.T) {
-	r := (&actor{}).rawAttr(stepOf(member(step.KeyPtr, 8, 0, "ab"), member(step.KeyPtr, 16, 0, "cd"),
+	r := testActor(nil).rawAttr(stepOf(member(step.KeyPtr, 8, 0, "ab"), member(step.KeyPtr, 16, 0, "cd"),
 		number(step.KeySize, 4)))
 	before := r.copies()
 	if w := r.written(before); w != "" {

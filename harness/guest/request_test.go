@@ -255,7 +255,8 @@ func fix(n int) uint32 { return uint32(200 + n) }
 
 // Each command's request names its objects where include/uapi/linux/bpf.h has them.
 func TestCommandRequests(t *testing.T) {
-	a := &actor{caller: *testCaller(), handles: map[step.Handle]int{1: given}}
+	a := testActor(map[step.Handle]int{1: given})
+	a.caller = *testCaller()
 	const id = 42
 	byID := stepOf(number(step.KeyID, id), number(step.KeyToken, 1))
 	type words = map[int]uint32
@@ -402,7 +403,8 @@ func TestProve(t *testing.T) {
 func TestCommandsAsRoot(t *testing.T) {
 	needTokens(t)
 	g := newTestAgent(t)
-	a := &actor{caller: g.caller, handles: map[step.Handle]int{}}
+	a := testActor(nil)
+	a.caller = g.caller
 	refused := map[string]bool{}
 	for _, f := range g.refused {
 		refused[f.Name] = true

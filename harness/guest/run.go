@@ -201,7 +201,9 @@ func runProgram(args []string) error {
 	}
 	runtime.LockOSThread()
 	unix.CloseOnExec(runResult)
-	end, err := spec.run()
+	passed := os.NewFile(runPassed, "passed")
+	defer passed.Close()
+	end, err := spec.run(passed)
 	if err != nil {
 		return err
 	}
@@ -213,8 +215,9 @@ func runProgram(args []string) error {
 	return err
 }
 
-// run starts the program from this thread, which has become what the program is to be.
-func (r *runSpec) run() (*runEnd, error) {
+// run starts the program from this thread, which has become what the program is to be. The
+// program gets passed, which stays the caller's.
+func (r *runSpec) run(passed *os.File) (*runEnd, error) {
 	switch err := r.become(); {
 	case errors.Is(err, errNotRaised), errors.Is(err, errNotSet):
 		return &runEnd{Errno: errnoOf(err)}, nil
@@ -225,12 +228,15 @@ func (r *runSpec) run() (*runEnd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run a program: %w", err)
 	}
+	defer read.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
+		write.Close()
 		return nil, fmt.Errorf("run a program: %w", err)
 	}
+	defer null.Close()
 	p, err := os.StartProcess(r.File, r.Args, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/bbin:/bin:/usr/bin", "HOME=/"},
-		Files: []*os.File{null, write, write, os.NewFile(runPassed, "passed")}})
+		Files: []*os.File{null, write, write, passed}})
 	write.Close()
 	if err != nil {
 		return &runEnd{Errno: errnoOf(err)}, nil

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -13,6 +14,11 @@ import (
 // A program's status and output come back, and the reason why it could not be started.
 func TestRunSpec(t *testing.T) {
 	needRoot(t)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
 	for _, tt := range []struct {
 		args []string
 		want runEnd
@@ -25,7 +31,7 @@ func TestRunSpec(t *testing.T) {
 		var end *runEnd
 		var err error
 		onThread(func() {
-			end, err = (&runSpec{File: tt.args[0], Args: tt.args, Caps: uint64(uapi.AllCaps)}).run()
+			end, err = (&runSpec{File: tt.args[0], Args: tt.args, Caps: uint64(uapi.AllCaps)}).run(null)
 		})
 		if err != nil || *end != tt.want {
 			t.Errorf("%q: %+v, %v, want %+v", tt.args, end, err, tt.want)
