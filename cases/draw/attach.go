@@ -101,7 +101,17 @@ func (d *drawer) beside() string {
 
 func (d *drawer) attachesProg() {
 	p := d.attachedProgram()
-	d.step("%s attach_prog %s to=%s%s%s%s", p.owner, d.descriptor(p.name), d.spot(p.to), d.beside(), d.fault("tail"),
+	where := d.beside()
+	if d.in(6) { // in the place of another
+		old := d.any()
+		for _, other := range d.attachable {
+			if other.owner == p.owner && other.to == p.to && d.in(2) {
+				old = other.name
+			}
+		}
+		where = pick(d, " flags=0x4", " flags=0x6", " flags=0x6", "", " flags=0x14") + " old=" + old
+	}
+	d.step("%s attach_prog %s to=%s%s%s%s", p.owner, d.descriptor(p.name), d.spot(p.to), where, d.fault("tail"),
 		d.withCaps())
 	if to := d.queried(p.to); to != "" {
 		d.step("root attached to=%s", to)

@@ -201,7 +201,7 @@ var progOverrides = []string{
 }
 
 var btfOverrides = []string{
-	"junk=1", "lock=1", "field=timer", "field=kptr", "log=1", "log=16", "flags=0x10000", "flags=1", "no_fd=1",
+	"junk=1", "loop=1", "lock=1", "field=timer", "field=kptr", "log=1", "log=16", "flags=0x10000", "flags=1", "no_fd=1",
 }
 
 // mapOverride draws one, among them each flag and the descriptors of the world.

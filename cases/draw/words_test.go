@@ -16,7 +16,7 @@ var undrawnWords = map[string]string{
 // Every word of an argument that is one of a few is drawn with some operation.
 func TestDrawnWords(t *testing.T) {
 	seen := map[string]int{} // by operation and word
-	for i := range uint64(1500) {
+	for i := range uint64(2000) {
 		d := newDrawer(7, i)
 		d.draw()
 		for _, line := range append(d.steps, d.values...) {

@@ -67,6 +67,7 @@ type Attach struct {
 	Flags uint32
 	Rel   *FD    // relative_fd; nil for none
 	RelID uint32 // relative_id, which no object has; 0 for none
+	Old   *FD    // replace_bpf_fd; nil for none
 	Fault
 }
 
@@ -334,11 +335,32 @@ func (r *Attach) mprogAttach() uapi.Errno {
 	switch {
 	case errno != 0:
 		return errno
-	case r.Flags&fReplace != 0: // BPF_LINK_CREATE names no program to replace
+	case r.Flags&fReplace != 0 && r.Old == nil: // BPF_LINK_CREATE names no program to replace
 		return eNOENT
 	}
-	_, errno = r.position(rel, none)
+	at, errno := r.replaced()
+	if errno == 0 {
+		_, errno = r.position(rel, at)
+	}
 	return errno
+}
+
+// replaced mirrors bpf_mprog_pos_exact: the place of the program that the new one replaces, none without BPF_F_REPLACE.
+func (r *Attach) replaced() (at int, errno uapi.Errno) {
+	if r.Flags&fReplace == 0 || r.Old == nil {
+		return none, 0
+	}
+	at = slices.IndexFunc(r.Chain.Entries, func(e Entry) bool { return e.Prog == r.Old.Loaded })
+	if at < 0 {
+		return none, eNOENT
+	}
+	return at, whether(r.Chain.Entries[at].Link != nil, eBUSY)
+}
+
+// Replaces is the place of the program that a successful BPF_PROG_ATTACH takes away, -1 for none.
+func (r *Attach) Replaces() int {
+	at, _ := r.replaced()
+	return max(at, -1)
 }
 
 // mprogDetach mirrors bpf_mprog_detach.
@@ -485,6 +507,13 @@ var attachRules = rulesOf(attachHead, []rule[*Attach]{
 		holds: func(c *attachCall) bool { return !c.req.attaches() }},
 	{id: "no-netkit", fn: "netkit_dev_fetch", errno: eNXIO, text: "the loopback device is no netkit device",
 		holds: func(c *attachCall) bool { return c.req.To.Attach == uapi.BPF_NETKIT_PRIMARY }},
+	{id: "old-bad-fd", fn: "bpf_prog_get", errno: eBADF, text: "replace_bpf_fd is not open",
+		holds: func(c *attachCall) bool { return c.req.replaces() && c.req.Old.notOpen() }},
+	{id: "old-other", fn: "bpf_prog_get_type", errno: eINVAL, text: "replace_bpf_fd is no program of this type",
+		holds: func(c *attachCall) bool {
+			o := c.req.Old
+			return c.req.replaces() && !o.notOpen() && (o.Loaded == nil || o.Loaded.Type != c.req.ptype())
+		}},
 	{id: "flags-late", fn: "__cgroup_bpf_attach", errno: eINVAL, text: "the target takes no such flags",
 		holds: func(c *attachCall) bool { return c.req.badTargetFlags() }},
 	attachLost,
@@ -514,11 +543,17 @@ func (r *Attach) badAttachFlags() bool {
 func (r *Attach) badTargetFlags() bool {
 	switch {
 	case r.isMprog():
-		return r.Flags&fReplace != 0 // bpf_prog_get_type: replace_bpf_fd is /dev/null
+		return r.Flags&fReplace != 0 && r.Old == nil // bpf_prog_get_type: replace_bpf_fd is /dev/null
 	case r.To.At == Cgroup:
-		return r.Flags&fReplace != 0 || r.Flags&(fOverride|fMulti) == fOverride|fMulti
+		return r.Flags&fReplace != 0 && (r.Old == nil || r.Flags&fMulti == 0) ||
+			r.Flags&(fOverride|fMulti) == fOverride|fMulti
 	}
-	return r.Flags != 0
+	return r.Flags != 0 || r.Old != nil // sock_map_get_from_fd, netns_bpf_prog_attach
+}
+
+// replaces reports whether the kernel looks for the program of replace_bpf_fd.
+func (r *Attach) replaces() bool {
+	return r.Flags&fReplace != 0 && r.Old != nil && (r.isMprog() || r.To.At == Cgroup && r.Flags&fMulti != 0)
 }
 
 // progTaken is what the target says to the program; 0 if it takes it.
@@ -538,6 +573,13 @@ func (r *Attach) progTaken() uapi.Errno {
 		return ePERM
 	}
 	twice := h.any(func(e *Entry) bool { return e.Prog == p && e.Link == nil })
+	if r.replaces() { // find_attach_entry
+		if twice && p != r.Old.Loaded {
+			return eINVAL
+		}
+		_, errno := r.replaced()
+		return whether(errno != 0, eNOENT)
+	}
 	return whether(r.Flags&fMulti != 0 && twice, eINVAL) // find_attach_entry
 }
 

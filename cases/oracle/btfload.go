@@ -8,6 +8,7 @@ type BTFLoad struct {
 	Flags  uint32
 	BadLog bool // the log attributes do not fit together
 	Junk   bool // the data is not BTF
+	Loop   bool // a type is of itself
 	Fault  Fault
 	NoFD   bool // the process has no free descriptor
 }
@@ -47,6 +48,8 @@ var btfLoadRules = rulesOf([]rule[*BTFLoad]{
 		holds: func(c *btfCall) bool { return c.req.BadLog }},
 	{id: "junk", fn: "btf_parse_hdr", errno: eINVAL, text: "the data is not BTF", opens: true,
 		holds: func(c *btfCall) bool { return c.req.Junk }},
+	{id: "loop", fn: "env_stack_push", errno: eEXIST, text: "a type is of itself", opens: true,
+		holds: func(c *btfCall) bool { return c.req.Loop }},
 }, logRules(func(*btfCall) bool { return false }, Common.uses), []rule[*BTFLoad]{
 	noFD[*BTFLoad]("btf_new_fd"),
 })

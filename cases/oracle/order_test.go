@@ -51,10 +51,10 @@ const (
 		"helper-absent "
 	stackIDs = "skb-data skb-tstamp context pointer-leak uninit-stack variable-stack "
 	// codeIDs are rules that each concern one program.
-	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read map-read " +
-		"partial-spill add-to-pointer mixed-read blank-slot var-write stale-packet stale-record stale-slice " +
-		"pointer-stored pointer-added spill-forgotten pointer-passed pointer-part linked-bounds blank-key pointer-key " +
-		"pointer-halves pointer-arithmetic pointer-compare far-stack loop-speculated "
+	codeIDs = "helper-sleeps helper-argument kfunc-type kfunc-destructive kfunc-perfmon btf-read " +
+		"no-bytes before-context map-read partial-spill add-to-pointer mixed-read blank-slot var-write " +
+		"stale-packet stale-record stale-slice pointer-stored pointer-added spill-forgotten pointer-passed pointer-part " +
+		"linked-bounds blank-key pointer-key pointer-halves pointer-arithmetic pointer-compare far-stack loop-speculated "
 	mapIDs  = "map-lookup map-keyless map-wide "
 	progIDs = "unprivileged-disabled insn-count no-cap-bpf no-cap-net-admin no-cap-perfmon attach-fd attach-btf " +
 		"attach-id-too-big attach-btf-id "
@@ -142,7 +142,7 @@ var orders = []order{
 	{
 		cmd: "btf_load", kernel: k612,
 		rules: strings.Fields(
-			faulty + " flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf log-late junk",
+			faulty + " flags token-bad-fd token-not-a-token token-not-covering no-cap-bpf log-late junk loop",
 		),
 		never: map[[2]string]string{{"token-not-a-token", "token-not-covering"}: noToken},
 		each:  eachWorld([]*Kernel{k612}, []int{2}, places, btfLoads),
@@ -150,13 +150,13 @@ var orders = []order{
 	{
 		cmd: "btf_load", kernel: k73,
 		rules: strings.Fields("attr-too-long attr-unreadable log attr-tail flags token-bad-fd token-not-a-token " +
-			"token-not-covering no-cap-bpf junk"),
+			"token-not-covering no-cap-bpf junk loop"),
 		never: map[[2]string]string{{"token-not-a-token", "token-not-covering"}: noToken},
 		each:  eachWorld([]*Kernel{k73}, []int{2}, places, btfLoads),
 	},
 	{
 		cmd: "btf_load", kernel: k61,
-		rules: strings.Fields(faulty + " flag-unknown no-cap-bpf log-late junk"),
+		rules: strings.Fields(faulty + " flag-unknown no-cap-bpf log-late junk loop"),
 		each:  eachWorld([]*Kernel{k61}, []int{2}, places[:2], btfLoads),
 	},
 }

@@ -111,6 +111,9 @@ const (
 	ComparesConst
 	AddsPointer
 	UsesSpilledNumber
+	HelperOverwritesSpill
+	PassesNoBytes
+	ReadsBeforeContext
 )
 
 const (
@@ -256,11 +259,12 @@ var progLoadRules = rulesOf([]rule[*ProgLoad]{
 			return f == Root && slices.Contains(tracingTypes, c.req.Type)
 		})},
 	{id: "map-lock", fn: "check_map_prog_compatibility", errno: eINVAL,
-		text: "a socket filter cannot use a map with a lock, and a tracing program none with a bpf_spin_lock",
+		text: "a socket filter cannot use a map with a lock, and a tracing program none with a bpf_spin_lock, " +
+			"before 7.3 none with a bpf_res_spin_lock",
 		holds: specialMap(func(c *progCall, f Field) bool {
 			spin := f == 0 || f == Root
 			return (spin || f == ResLock) && c.req.Type == uapi.BPF_PROG_TYPE_SOCKET_FILTER ||
-				spin && slices.Contains(tracingTypes, c.req.Type)
+				(spin || f == ResLock && !c.Kernel.has(linux(7, 3))) && slices.Contains(tracingTypes, c.req.Type)
 		})},
 	{id: "map-timer", fn: "check_map_prog_compatibility", errno: eINVAL, until: linux(7, 0),
 		text: "a tracing program cannot use a map with bpf_timer or bpf_wq",
@@ -499,6 +503,11 @@ func bodyNeeds(want uapi.Cap, bodies ...Body) func(c *progCall) bool {
 	return progAttr(func(c *progCall, a *ProgAttr) bool {
 		return slices.Contains(bodies, a.Body) && !c.tokenCapable(want)
 	})
+}
+
+// isBody makes a rule of bodies that no capability allows.
+func isBody(bodies ...Body) func(c *progCall) bool {
+	return progAttr(func(_ *progCall, a *ProgAttr) bool { return slices.Contains(bodies, a.Body) })
 }
 
 func badInsnCount(c *progCall, a *ProgAttr) bool {

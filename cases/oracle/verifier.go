@@ -69,6 +69,8 @@ var bodyTypes = map[Body]uapi.ProgType{
 	StoresInRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER, UsesStaleRecord: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
 	UsesStaleSlice: uapi.BPF_PROG_TYPE_SOCKET_FILTER, StoresInPacket: uapi.BPF_PROG_TYPE_XDP,
 	StoresInKeys: uapi.BPF_PROG_TYPE_FLOW_DISSECTOR, PassesPointer: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	HelperOverwritesSpill: uapi.BPF_PROG_TYPE_SOCKET_FILTER, PassesNoBytes: uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+	StoresInContext: uapi.BPF_PROG_TYPE_SOCKET_FILTER, ReadsBeforeContext: uapi.BPF_PROG_TYPE_KPROBE,
 }
 
 var bodyUnknown = rule[*ProgLoad]{id: "body-not-modelled", blind: true,
@@ -189,12 +191,17 @@ var pointerRules = []rule[*ProgLoad]{
 			return a.Body == HasMap && !isMap(a.Uses.Map, hasElements|isCgroupData) &&
 				a.Uses.Map != uapi.BPF_MAP_TYPE_ARENA || a.Body == ReadsMap && !isMap(a.Uses.Map, hasElements)
 		})},
+	{id: "no-bytes", fn: "check_mem_size_reg", errno: eACCES, text: "the helper takes no buffer of no bytes",
+		holds: isBody(PassesNoBytes)},
+	{id: "before-context", fn: "__check_ptr_off_reg", errno: eACCES,
+		text:  "a pointer before the context is no way into it",
+		holds: isBody(ReadsBeforeContext)},
 	{id: "map-read", fn: "check_ptr_to_map_access", errno: ePERM,
 		text:  "to read the kernel's struct bpf_map needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, ReadsMap)},
 	{id: "partial-spill", fn: "check_stack_write_fixed_off", errno: eACCES,
 		text:  "to overwrite a part of a pointer on the stack needs CAP_PERFMON " + checkedNS,
-		holds: bodyNeeds(uapi.CAP_PERFMON, OverwritesSpill)},
+		holds: bodyNeeds(uapi.CAP_PERFMON, OverwritesSpill, HelperOverwritesSpill)},
 	{id: "add-to-pointer", fn: "check_stack_read_fixed_off", errno: eACCES,
 		text:  "to add to a pointer on the stack needs CAP_PERFMON " + checkedNS,
 		holds: bodyNeeds(uapi.CAP_PERFMON, AddsToSpill)},

@@ -380,6 +380,9 @@ var codeChanges = []func(r *ProgLoad){
 	func(r *ProgLoad) { r.Attr.Body = AddsPointer },
 	func(r *ProgLoad) { r.Attr.Body = UsesSpilledNumber },
 	func(r *ProgLoad) { r.Attr.Body = PassesPointer },
+	func(r *ProgLoad) { r.Attr.Body = HelperOverwritesSpill },
+	func(r *ProgLoad) { r.Attr.Body = PassesNoBytes },
+	func(r *ProgLoad) { r.Attr.Body = ReadsBeforeContext },
 	func(r *ProgLoad) {
 		r.Attr.Body, r.Attr.Uses = StoresInValue,
 			&FD{Kind: Object, Map: uapi.BPF_MAP_TYPE_HASH, Content: &Content{Plain: true}}
@@ -470,6 +473,7 @@ func btfLoads(f func(r *BTFLoad)) {
 			f(&BTFLoad{Token: ref, BadLog: i&1 != 0, Junk: i&2 != 0, Flags: uint32(i) &^ 3, Fault: Fault{}})
 			f(&BTFLoad{Token: ref, BadLog: true, Flags: uint32(i) &^ 3, Fault: faults[i%len(faults)]})
 			f(&BTFLoad{Token: ref, Flags: 4, Fault: faults[i%len(faults)]})
+			f(&BTFLoad{Token: ref, BadLog: i&1 != 0, Junk: i&2 != 0, Loop: true})
 		}
 	}
 	for _, cmds := range bits(18) {

@@ -87,7 +87,7 @@ func (s *Sim) attachRequest(a *actor, st *step.Step, cmd uapi.Cmd) (*oracle.Atta
 	shape := to.Shape()
 	r := &oracle.Attach{What: cmd, To: oracle.Target{Attach: shape.Attach, At: points[shape.At]}, Chain: s.chain(to),
 		Flags: or(st, step.KeyFlags, 0), RelID: or(st, step.KeyID, 0), Fault: faultOf(st)}
-	r.Prog, r.Rel = a.given(st, step.KeyHandle), a.given(st, step.KeyRelative)
+	r.Prog, r.Rel, r.Old = a.given(st, step.KeyHandle), a.given(st, step.KeyRelative), a.given(st, step.KeyOld)
 	if cmd == uapi.BPF_PROG_DETACH {
 		r.Prog = a.given(st, step.KeyProg)
 	}
@@ -138,7 +138,9 @@ func (s *Sim) progAttach(a *actor, st *step.Step) Expect {
 		return e
 	}
 	c, entry := r.Chain, oracle.Entry{Prog: r.Prog.Loaded}
-	switch {
+	switch at := r.Replaces(); {
+	case at >= 0:
+		c.Entries[at] = entry
 	case to == step.SpotTCX:
 		c.Entries = slices.Insert(c.Entries, r.Inserted(), entry)
 	case r.To.At == oracle.Cgroup && r.Flags&oracle.LinkFlags != 0:
@@ -232,7 +234,8 @@ func (s *Sim) queryEvent(a *actor, st *step.Step) Expect {
 	return s.decide(a, st, &oracle.QueryEvent{})
 }
 
-// showAttached compares how many programs are at a target. Only root asks, who has every capability.
+// showAttached compares how many programs are at a target, and how many of them links hold (bpf_mprog_query).
+// Only root asks, who has every capability.
 func (s *Sim) showAttached(_ *actor, st *step.Step) Expect {
 	n, _ := st.Num(step.KeySpot)
 	c := s.chain(step.Spot(n))
@@ -242,5 +245,14 @@ func (s *Sim) showAttached(_ *actor, st *step.Step) Expect {
 	}
 	e := harnessStep(st.Op)
 	e.Text = fmt.Sprintf("%d programs", len(c.Entries))
+	if step.Spot(n) == step.SpotTCX {
+		linked := 0
+		for _, e := range c.Entries {
+			if e.Link != nil {
+				linked++
+			}
+		}
+		e.Text += fmt.Sprintf(", %d by links", linked)
+	}
 	return e
 }

@@ -162,6 +162,8 @@ var bodies = map[step.Body]oracle.Body{
 	step.BodyStoreContext: oracle.StoresInContext, step.BodyPassPointer: oracle.PassesPointer,
 	step.BodyCompareNumber: oracle.ComparesNumber, step.BodyCompareConst: oracle.ComparesConst,
 	step.BodyAtomicPointer: oracle.AddsPointer, step.BodySpillNumber: oracle.UsesSpilledNumber,
+	step.BodyHelperSpill: oracle.HelperOverwritesSpill, step.BodyZeroSize: oracle.PassesNoBytes,
+	step.BodyBeforeContext: oracle.ReadsBeforeContext,
 }
 
 func progAttr(a *actor, st *step.Step, s step.ProgShape) *oracle.ProgAttr {
@@ -227,8 +229,9 @@ func badLog(st *step.Step) bool { return or(st, step.KeyLog, 0)&^0xf != 0 }
 
 func (a *actor) btfLoad(st *step.Step) *oracle.BTFLoad {
 	_, junk := st.Num(step.KeyJunk)
+	_, loop := st.Num(step.KeyLoop)
 	return &oracle.BTFLoad{
-		Token: a.tokenRef(st), Flags: or(st, step.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Fault: faultOf(st),
-		NoFD: noFD(st),
+		Token: a.tokenRef(st), Flags: or(st, step.KeyFlags, 0), BadLog: badLog(st), Junk: junk, Loop: loop,
+		Fault: faultOf(st), NoFD: noFD(st),
 	}
 }

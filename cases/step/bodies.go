@@ -63,6 +63,9 @@ const (
 	BodyCompareConst     // compares a pointer with a constant
 	BodyAtomicPointer    // adds a pointer to a number on the stack, atomically
 	BodySpillNumber      // uses a number that was on the stack as an offset
+	BodyHelperSpill      // has a helper write over a part of a pointer on the stack
+	BodyZeroSize         // gives a helper a buffer of no bytes
+	BodyBeforeContext    // reads its context through a pointer before it
 )
 
 // bodyRow is what a kernel must have for a body.
@@ -151,6 +154,9 @@ var bodyRows = []bodyRow{
 	BodyCompareConst:     {name: "compare_const"},
 	BodyAtomicPointer:    {name: "atomic_pointer"},
 	BodySpillNumber:      {name: "spill_number"},
+	BodyHelperSpill:      {name: "helper_spill", config: "NET"},
+	BodyZeroSize:         {name: "zero_size", config: "NET"},
+	BodyBeforeContext:    {name: "before_ctx"},
 }
 
 // Bodies are the bodies as a case file spells them.

@@ -55,6 +55,7 @@ const (
 	KeyHelper
 	KeyJunk    // bytes that are not a BTF
 	KeyLock    // with a struct that holds a lock, LockType
+	KeyLoop    // with a type of itself
 	KeyField   // with a struct that holds a Field, LockType
 	KeyHash    // excl_prog_hash_size
 	KeySign    // signature_size
@@ -118,7 +119,7 @@ const (
 	// What a program is attached to.
 	KeySpot     // a Spot
 	KeyRelative // relative_fd
-	KeyOld      // the program that a link must have
+	KeyOld      // the program that a link or a target must have
 	KeyLength   // info_len
 	KeyStats    // kernel.bpf_stats_enabled
 	KeyJITOn    // net.core.bpf_jit_enable
@@ -210,6 +211,7 @@ var keys = [Keys]keyRow{
 	KeyHelper:      {field: true},
 	KeyJunk:        {field: true},
 	KeyLock:        {field: true},
+	KeyLoop:        {field: true},
 	KeyField:       {field: true},
 	KeyHash:        {field: true},
 	KeySign:        {field: true},

@@ -56,7 +56,7 @@ func TestLanguageOfSteps(t *testing.T) {
 			"log= inside= then= insns= attach_btf_id= attach_fd= prog= helper= map= sign= keyring= signed= fd_array= lines= " +
 			"no_fd= uid= compat= selinux="},
 		{"btf_load", "worker object makes timed caps : token= token_fd= attr= common= flags= log= inside= then= " +
-			"junk= lock= field= no_fd= uid= compat= selinux="},
+			"junk= lock= loop= field= no_fd= uid= compat= selinux="},
 		{"send", "broker nothing : HANDLE TO"},
 		{"close", "worker nothing : HANDLE"},
 		{"sysctl", "broker nothing : unprivileged_bpf_disabled="},
@@ -110,7 +110,7 @@ func TestLanguageOfSteps(t *testing.T) {
 		{"barriers", "worker text caps : HANDLE"},
 		{"reopen", "worker nothing makes : HANDLE"},
 		{"attach_link", "worker object makes caps : PROGRAM to=! flags= attr="},
-		{"attach_prog", "both nothing caps : PROGRAM to=! flags= relative= id= attr="},
+		{"attach_prog", "both nothing caps : PROGRAM to=! flags= relative= id= old= attr="},
 		{"detach_prog", "worker nothing caps : to=! prog= flags= relative= id= attr="},
 		{"update_link", "worker nothing caps : HANDLE PROG old="},
 		{"detach_link", "worker nothing caps : HANDLE"},
@@ -397,7 +397,8 @@ func TestWords(t *testing.T) {
 			"add_to_pointer mixed_read subtract_half blank_key pointer_key blank_slot var_write stale_packet linked " +
 			"masked_add tail_call not_taken probe_read probe_read_str trace_printk find_symbol negate extend_half " +
 			"copy_half store_value store_record store_packet store_keys stale_record stale_slice " +
-			"store_ctx pass_pointer compare_number compare_const atomic_pointer spill_number",
+			"store_ctx pass_pointer compare_number compare_const atomic_pointer spill_number helper_spill " +
+			"zero_size before_ctx",
 		KindHook: "bpf bpf_token_create bpf_token_cmd bpf_token_capable bpf_map_create bpf_prog_load bpf_map bpf_prog " +
 			"inode_permission locked_down capable bpf_token_free bpf_map_free bpf_prog_free " +
 			"path_mknod inode_init_security",

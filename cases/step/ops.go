@@ -386,6 +386,7 @@ var operations = [Ops]Operation{
 			paramToken, paramTokenFD, paramAttr, paramCommon, paramFlags, paramLog, paramInside, paramThen,
 			{Key: KeyJunk, Name: "junk", Kind: KindNum, Doc: "1: invalid BTF"},
 			{Key: KeyLock, Name: "lock", Kind: KindNum, Doc: "1: with type 3, a struct that holds a bpf_spin_lock"},
+			{Key: KeyLoop, Name: "loop", Kind: KindNum, Doc: "1: with type 2, a typedef of itself"},
 			{Key: KeyField, Name: "field", Kind: KindField, Doc: "with type 3, a struct that holds this special field"},
 			paramNoFD, paramAs, paramCompat, paramDomain,
 		},
@@ -799,7 +800,10 @@ var operations = [Ops]Operation{
 		Name: "attach_prog", Who: ByBoth, Caps: true, Drawn: Drawn{Setup: 6},
 		Doc: "BPF_PROG_ATTACH of a program to a target, where it stays until it is detached or the world ends",
 		Params: []Param{
-			paramProgram, paramSpot, paramAttachFlags, paramRelative, paramRelativeID, paramAttrTail,
+			paramProgram, paramSpot, paramAttachFlags, paramRelative, paramRelativeID,
+			{Key: KeyOld, Name: "old", Kind: KindHandle,
+				Doc: "replace_bpf_fd: the program that this one replaces, with flags=0x4"},
+			paramAttrTail,
 		},
 	},
 	OpProgDetach: {
@@ -829,7 +833,8 @@ var operations = [Ops]Operation{
 	},
 	OpAttached: {
 		Name: "attached", Who: ByBroker, Shows: ShowsText, Drawn: Drawn{Along: true},
-		Doc:    "how many programs root sees at a target, BPF_PROG_QUERY; the number is compared",
+		Doc: "how many programs root sees at a target, and how many of them links hold at tcx, BPF_PROG_QUERY; " +
+			"the numbers are compared",
 		Params: []Param{paramSpot},
 	},
 	OpMountAttr: {

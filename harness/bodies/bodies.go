@@ -246,6 +246,14 @@ func plainBody(b step.Body) []byte {
 	case step.BodyPassPointer: // skb_load_bytes(skb, stack, stack, 4)
 		insns = leave(asm.Mov.Reg(asm.R2, asm.R10), asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -8),
 			asm.Mov.Imm(asm.R4, 4), asm.FnSkbLoadBytes.Call())
+	case step.BodyHelperSpill: // skb_load_bytes(skb, 0, stack, 4)
+		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, asm.R10),
+			asm.Add.Imm(asm.R3, -8), asm.Mov.Imm(asm.R4, 4), asm.FnSkbLoadBytes.Call())
+	case step.BodyZeroSize: // skb_load_bytes(skb, 0, stack, 0)
+		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -8),
+			asm.Mov.Imm(asm.R4, 0), asm.FnSkbLoadBytes.Call())
+	case step.BodyBeforeContext:
+		insns = leave(asm.Add.Imm(asm.R1, -8), asm.LoadMem(asm.R2, asm.R1, 8, asm.Word))
 	case step.BodyPartialSpill:
 		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.StoreImm(asm.R10, -8, 1, asm.Byte))
 	case step.BodyAddToPointer:

@@ -18,17 +18,18 @@ type BTF struct {
 
 // Numbers of include/uapi/linux/btf.h.
 const (
-	btfMagic   = 0xeb9f
-	btfHeader  = 24 // bytes
-	int32Len   = 4
-	kindShift  = 24
-	kindInt    = 1
-	kindPtr    = 2
-	kindStruct = 4
-	kindFunc   = 12
-	kindProto  = 13
-	kindDecl   = 17
-	kindTag    = 18
+	btfMagic    = 0xeb9f
+	btfHeader   = 24 // bytes
+	int32Len    = 4
+	kindShift   = 24
+	kindInt     = 1
+	kindPtr     = 2
+	kindStruct  = 4
+	kindTypedef = 8
+	kindFunc    = 12
+	kindProto   = 13
+	kindDecl    = 17
+	kindTag     = 18
 
 	signedInt32 = 1<<24 | 32 // BTF_INT_SIGNED, 32 bits
 )
@@ -82,6 +83,14 @@ func LockBTF() *BTF {
 	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
 	b.add("struct bpf_spin_lock { int val; }", b.str("bpf_spin_lock"), kindStruct<<kindShift|1, 4, b.str("val"), 1, 0)
 	b.add("struct value { struct bpf_spin_lock lock; }", b.str("value"), kindStruct<<kindShift|1, 4, b.str("lock"), 2, 0)
+	return b
+}
+
+// LoopBTF has a type of itself: env_stack_push meets it again.
+func LoopBTF() *BTF {
+	b := &BTF{Strs: "\x00int\x00loop\x00"}
+	b.add("int", b.str("int"), kindInt<<kindShift, 4, signedInt32)
+	b.add("typedef loop loop", b.str("loop"), kindTypedef<<kindShift, 2)
 	return b
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -251,6 +252,9 @@ func (a *actor) fillStep(s *step.Step, prog int) *attr {
 	if has(s, step.KeyRelative) {
 		r.i32(uapi.Attr_relative_fd, a.fd(s, step.KeyRelative))
 	}
+	if has(s, step.KeyOld) {
+		r.i32(uapi.Attr_replace_bpf_fd, a.fd(s, step.KeyOld))
+	}
 	return r
 }
 
@@ -306,41 +310,48 @@ func (g *agent) attachProgFor(p *player, s *step.Step) (step.Observation, error)
 	return g.playOne(p, s)
 }
 
-// showAttached says how many programs are at a target.
+// showAttached says how many programs are at a target, and at a device how many of them a link holds.
 func (g *agent) showAttached(_ *player, s *step.Step) (step.Observation, error) {
 	if err := g.settle(nil); err != nil {
 		return step.Observation{}, err
 	}
-	ids, errno := g.attachedTo(spotOf(s))
+	spot := spotOf(s)
+	progs, links, errno := g.attachedTo(spot)
 	if errno != 0 {
 		return step.Observation{Errno: errno}, nil
 	}
-	return step.Observation{Text: fmt.Sprintf("%d programs", len(ids))}, nil
+	text := fmt.Sprintf("%d programs", len(progs))
+	if spot.Attach == uapi.BPF_TCX_INGRESS {
+		held := len(links) - len(slices.DeleteFunc(links, func(id uint32) bool { return id != 0 }))
+		text += fmt.Sprintf(", %d by links", held)
+	}
+	return step.Observation{Text: text}, nil
 }
 
-// attachedTo are the ids of the programs at a target.
-func (g *agent) attachedTo(spot *step.SpotShape) ([]uint32, uapi.Errno) {
-	ids := make([]byte, maxAttached*wordSize)
+// attachedTo are the ids of the programs at a target and, at a device, those of their links, 0 for one without a link.
+func (g *agent) attachedTo(spot *step.SpotShape) (progs, links []uint32, errno uapi.Errno) {
+	var progIDs, linkIDs [maxAttached]uint32
 	var r attr
 	a := actor{caller: g.caller}
 	r.i32(uapi.Attr_query_target_fd, a.target(spot))
 	r.u32(uapi.Attr_query_attach_type, uint32(spot.Attach))
-	r.ptr(uapi.Attr_query_prog_ids, &ids[0])
+	r.ptr(uapi.Attr_query_prog_ids, (*byte)(unsafe.Pointer(&progIDs)))
+	if spot.Attach == uapi.BPF_TCX_INGRESS { // kernels without mprog refuse the member
+		r.ptr(uapi.Attr_query_link_ids, (*byte)(unsafe.Pointer(&linkIDs)))
+	}
 	r.u32(uapi.Attr_query_prog_cnt, maxAttached)
-	_, errno := bpf(uapi.BPF_PROG_QUERY, &r)
-	runtime.KeepAlive(ids)
+	_, errno = bpf(uapi.BPF_PROG_QUERY, &r)
+	runtime.KeepAlive(&progIDs)
+	runtime.KeepAlive(&linkIDs)
 	switch errno {
 	case 0:
 	case uapi.Errno(unix.ENOENT): // tcx_prog_query: the device has none
-		return nil, 0
+		return nil, nil, 0
 	default: // the number of programs is not filled in
-		return nil, errno
+		return nil, nil, errno
 	}
-	out := make([]uint32, min(maxAttached, r.get(uapi.Attr_query_prog_cnt)))
-	for i := range out {
-		out[i] = binary.NativeEndian.Uint32(ids[i*wordSize:])
-	}
-	return out, 0
+	n := min(maxAttached, r.get(uapi.Attr_query_prog_cnt))
+	return progIDs[:n], linkIDs[:n], 0
 }
 
 // detachAll removes what programs of an earlier world are attached.
@@ -355,7 +366,7 @@ func (g *agent) detachAll() error {
 		if a.target(spot) < 0 { // it could not be made
 			continue
 		}
-		ids, errno := g.attachedTo(spot)
+		ids, _, errno := g.attachedTo(spot)
 		if errno != 0 && errno != uapi.Errno(unix.EINVAL) { // EINVAL: the kernel has no such place
 			return fmt.Errorf("find what is attached to %s: %w", spot.Name, unix.Errno(errno))
 		}

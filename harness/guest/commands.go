@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"runtime"
@@ -492,8 +493,11 @@ func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
 	case uapi.BPF_TASK_FD_QUERY:
 		r.i32(uapi.Attr_task_fd_query_pid, os.Getpid())
 		r.i32(uapi.Attr_task_fd_query_fd, f[fixRawLink])
+		r.ptr(uapi.Attr_task_fd_query_buf, r.at(0))
+		r.u32(uapi.Attr_task_fd_query_buf_len, packetLen)
 		r.works = func() bool {
-			return uint32(r.get(uapi.Attr_task_fd_query_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP])
+			return uint32(r.get(uapi.Attr_task_fd_query_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP]) &&
+				bytes.HasPrefix(r.scratch, tracepoint) // bpf_task_fd_query_copy
 		}
 	case uapi.BPF_ENABLE_STATS:
 		r.makesFD = true

@@ -254,6 +254,9 @@ func (a *actor) loadBTF(s *step.Step) (fd int, errno uapi.Errno) {
 	if has(s, step.KeyLock) {
 		blob = bodies.LockBTF().Bytes()
 	}
+	if has(s, step.KeyLoop) {
+		blob = bodies.LoopBTF().Bytes()
+	}
 	if has(s, step.KeyJunk) {
 		blob[0]++ // the magic
 	}

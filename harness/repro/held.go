@@ -97,12 +97,16 @@ func (w *writer) runProg() error {
 	return nil
 }
 
-// specialBTF declares a BTF with a special field in a map's value, and returns its name.
-func (w *writer) specialBTF(b *bodies.BTF) string {
+// specialBTF declares a BTF with a special field in a map's value, or one that is junk, and returns its name.
+func (w *writer) specialBTF(b *bodies.BTF, junk bool) string {
+	magic := 0xeb9f
+	if junk {
+		magic++
+	}
 	out := []string{
 		"\t__u16 magic;", "\t__u8 version, flags;", "\t__u32 hdr_len, type_off, type_len, str_off, str_len;",
 		fmt.Sprintf("\t__u32 types[%d];", len(b.Types)), fmt.Sprintf("\tchar strs[%d];", len(b.Strs)), "} NAME = {",
-		fmt.Sprintf("\t0xeb9f, 1, 0, 24, 0, %d, %[1]d, %d, {", 4*len(b.Types), len(b.Strs)),
+		fmt.Sprintf("\t%#x, 1, 0, 24, 0, %d, %[2]d, %d, {", magic, 4*len(b.Types), len(b.Strs)),
 	}
 	line, open := "", "\t\t"
 	for i, n := range b.Types {

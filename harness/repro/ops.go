@@ -464,12 +464,13 @@ func (w *writer) btfLoad() error {
 	if _, ok := w.st.Num(step.KeyLock); ok {
 		special = bodies.LockBTF()
 	}
+	if _, ok := w.st.Num(step.KeyLoop); ok {
+		special = bodies.LoopBTF()
+	}
 	_, junk := w.st.Num(step.KeyJunk)
 	switch {
-	case special != nil && junk:
-		return w.refuse("junk=1 with a special field cannot be written yet")
 	case special != nil:
-		at, size = "&"+w.specialBTF(special), fmt.Sprint(len(special.Bytes()))
+		at, size = "&"+w.specialBTF(special, junk), fmt.Sprint(len(special.Bytes()))
 	case junk:
 		w.use("struct btf_blob")
 		at = "(&(struct btf_blob) { .magic = 0xeba0 })"
