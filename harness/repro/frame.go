@@ -18,6 +18,11 @@ var macros = []block{
 	{name: "ALL_CAPS", text: "#define ALL_CAPS\t(~0ULL)\n"},
 	{name: "CAP", text: "#define CAP(name)\t(1ULL << CAP_##name)\n"},
 	{name: "PTR", text: "#define PTR(to)\t((unsigned long)(to))\n"},
+	{name: "WIDE", text: `/* eight bytes in an array of words of four */
+#define WIDE(at, v) \
+	[at] = ((union { __u64 wide; __u32 half[2]; }) { .wide = (v) }).half[0], \
+	[(at) + 1] = ((union { __u64 wide; __u32 half[2]; }) { .wide = (v) }).half[1]
+`},
 	{name: "SYSCTL", text: "#define SYSCTL\t\"/proc/sys/kernel/unprivileged_bpf_disabled\"\n"},
 	{name: "FS", text: "#define FS\t100\t/* the file system context, in both processes */\n"},
 	{name: "OPTS", text: "#define OPTS(...)\t((const char *[]) { __VA_ARGS__, NULL })\n"},

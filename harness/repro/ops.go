@@ -29,6 +29,7 @@ var writers = [step.Ops]func(*writer) error{
 	step.OpElement:     (*writer).element,
 	step.OpBatch:       (*writer).batchOf,
 	step.OpRunProg:     (*writer).runProg,
+	step.OpRaw:         (*writer).raw,
 }
 
 // add adds lines to the steps.

@@ -227,8 +227,12 @@ func (w *writer) keeps() string {
 // fd is the descriptor that an argument names, as C.
 func (w *writer) fd(k step.Key) string {
 	n, _ := w.st.Num(k)
-	h := holding{uint64(w.st.Actor), step.Handle(n)}
-	if w.held[h] {
+	return w.fdOf(step.Handle(n))
+}
+
+// fdOf is a descriptor of the step's actor, as C.
+func (w *writer) fdOf(of step.Handle) string {
+	if h := (holding{uint64(w.st.Actor), of}); w.held[h] {
 		return w.variable(h, "")
 	}
 	return "-1"

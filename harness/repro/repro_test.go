@@ -182,7 +182,7 @@ var fieldsOf = map[*layout]map[string]uapi.Field{
 
 // goldens are the cases whose programs are kept for review: a cell of a matrix, a scenario with two
 // namespaces, a known defect.
-var goldens = []string{"map_create/any/owner/CAP_BPF/with/hash", "nested_userns", "known_emfile"}
+var goldens = []string{"map_create/any/owner/CAP_BPF/with/hash", "nested_userns", "known_emfile", "raw_refused"}
 
 func TestGolden(t *testing.T) {
 	all := corpus(t)
