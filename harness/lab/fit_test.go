@@ -26,12 +26,16 @@ func TestFit(t *testing.T) {
 				c[k] = v
 			}
 		}
-		err := fit(&kernel.Kernel{Ref: "x", Release: "6.12", Config: c})
+		err := fit(&kernel.Kernel{Ref: "x", Release: "6.12", Config: c}, false)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("without %s: got %v, want %q", name, err, want)
 		}
+		err = fit(&kernel.Kernel{Ref: "x", Release: "6.12", Config: c}, true)
+		if boots := vital[name] == ""; boots != (err == nil) {
+			t.Errorf("without %s, and nothing need be decided: got %v", name, err)
+		}
 	}
-	if err := fit(&kernel.Kernel{Ref: "x"}); err != nil {
+	if err := fit(&kernel.Kernel{Ref: "x"}, false); err != nil {
 		t.Errorf("an unknown configuration: %v", err)
 	}
 }

@@ -62,7 +62,7 @@ func (l *Lab) ready(ctx context.Context, ref string, out *result.KernelRun) (Giv
 	if err := describe(out, g.Kernel); err != nil {
 		return g, err
 	}
-	if err := fit(g.Kernel); err != nil {
+	if err := fit(g.Kernel, l.AllowEmpty); err != nil {
 		return g, err
 	}
 	l.progress(Progress{Kernel: ref, Stage: "image"})

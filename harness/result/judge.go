@@ -48,11 +48,7 @@ func NewJudge(f *step.Facts, omit string) *Judge {
 // Unmet returns the result of a case that cannot run on this kernel: a skip, or a failure if
 // the kernel should have what the case needs. It returns nil if the case can run.
 func (j *Judge) Unmet(c *cases.Case) *CaseResult {
-	needs := c.Needs()
-	if j.facts.Config == nil { // if it is known, lab has checked it before the boot
-		needs = slices.Concat(cases.Always, needs)
-	}
-	if r := j.unmet(c, needs...); r != nil {
+	if r := j.unmet(c, slices.Concat(cases.Always, c.Needs())...); r != nil {
 		return r
 	}
 	for _, k := range append([]*cases.Case{c}, c.Guards()...) { // a case needs its controls

@@ -18,8 +18,17 @@ const (
 	eINVAL = uapi.Errno(22)
 )
 
+// leastConfig has what every case needs.
+func leastConfig() map[string]string {
+	out := map[string]string{}
+	for _, n := range cases.Always {
+		out[n.Name] = "y"
+	}
+	return out
+}
+
 func facts612() *step.Facts {
-	return &step.Facts{Release: "6.12.1", Token: true, Config: map[string]string{}}
+	return &step.Facts{Release: "6.12.1", Token: true, Config: leastConfig()}
 }
 
 // group reads a case file of the test's own.
@@ -385,7 +394,7 @@ control refuse who=nobody
 `
 	count := func(release string, end uint32) (skips, fails, others int) {
 		f := &step.Facts{Release: release, Token: true, Max: map[string]uint32{"bpf_map_type": end},
-			Config: map[string]string{}}
+			Config: leastConfig()}
 		for _, s := range []string{"PERF_EVENTS", "CGROUPS", "NET", "INET", "XDP_SOCKETS", "CGROUP_BPF", "BPF_JIT",
 			"BPF_LSM", "MMU"} {
 			f.Config[s] = "y"
