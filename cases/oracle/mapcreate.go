@@ -187,8 +187,17 @@ var mapCreateRules = rulesOf([]rule[*MapCreate]{
 		text:  "the BTF type of the key is not what the map type takes: an integer of 32 bits, or none",
 		holds: mapBTF(badBTFKey)},
 	{id: "exclusive", fn: "map_create", errno: eINVAL, since: linux(6, 18),
-		text:  "excl_prog_hash is not 32 bytes long, the length of a SHA-256",
-		holds: mapAttr(func(_ *mapCall, a *MapAttr) bool { return a.Excl != nil && *a.Excl != sha256Len })},
+		text: "excl_prog_hash is not 32 bytes long, the length of a SHA-256 (EINVAL), or a syscall program gives it at an " +
+			"address that is not the kernel's (EFAULT)",
+		holds: mapAttr(func(c *mapCall, a *MapAttr) bool {
+			return a.Excl != nil && (*a.Excl != sha256Len || c.req.FromKernel)
+		}),
+		answer: func(c *mapCall) uapi.Errno {
+			if a := c.req.Attr; a != nil && a.Excl != nil && *a.Excl == sha256Len {
+				return eFAULT
+			}
+			return eINVAL
+		}},
 }, logRules(mapSilent, Common.uses), []rule[*MapCreate]{
 	// 7.2 moved the check here: "bpf: Add syscall common attributes support".
 	{id: "file-flags-late", fn: "bpf_get_file_flag", errno: eINVAL, since: linux(7, 2), text: fileFlagsText,

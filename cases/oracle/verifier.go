@@ -191,7 +191,7 @@ var pointerRules = []rule[*ProgLoad]{
 			return a.Body == HasMap && !isMap(a.Uses.Map, hasElements|isCgroupData) &&
 				a.Uses.Map != uapi.BPF_MAP_TYPE_ARENA || a.Body == ReadsMap && !isMap(a.Uses.Map, hasElements)
 		})},
-	{id: "no-bytes", fn: "check_mem_size_reg", errno: eACCES, text: "the helper takes no buffer of no bytes",
+	{id: "no-bytes", fn: "check_mem_size_reg", errno: eACCES, text: "the helper takes no buffer that may have no bytes",
 		holds: isBody(PassesNoBytes)},
 	{id: "before-context", fn: "__check_ptr_off_reg", errno: eACCES,
 		text:  "a pointer before the context is no way into it",

@@ -64,7 +64,7 @@ const (
 	BodyAtomicPointer    // adds a pointer to a number on the stack, atomically
 	BodySpillNumber      // uses a number that was on the stack as an offset
 	BodyHelperSpill      // has a helper write over a part of a pointer on the stack
-	BodyZeroSize         // gives a helper a buffer of no bytes
+	BodyZeroSize         // gives a helper a buffer that may have no bytes
 	BodyBeforeContext    // reads its context through a pointer before it
 )
 

@@ -249,9 +249,9 @@ func plainBody(b step.Body) []byte {
 	case step.BodyHelperSpill: // skb_load_bytes(skb, 0, stack, 4)
 		insns = leave(asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord), asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, asm.R10),
 			asm.Add.Imm(asm.R3, -8), asm.Mov.Imm(asm.R4, 4), asm.FnSkbLoadBytes.Call())
-	case step.BodyZeroSize: // skb_load_bytes(skb, 0, stack, 0)
-		insns = leave(asm.Mov.Imm(asm.R2, 0), asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, -8),
-			asm.Mov.Imm(asm.R4, 0), asm.FnSkbLoadBytes.Call())
+	case step.BodyZeroSize: // skb_load_bytes(skb, 0, stack, skb->len & 7)
+		insns = append(onStack(asm.R3), leave(asm.LoadMem(asm.R4, asm.R1, 0, asm.Word), asm.And.Imm(asm.R4, 7),
+			asm.Mov.Imm(asm.R2, 0), asm.FnSkbLoadBytes.Call())...)
 	case step.BodyBeforeContext:
 		insns = leave(asm.Add.Imm(asm.R1, -8), asm.LoadMem(asm.R2, asm.R1, 8, asm.Word))
 	case step.BodyPartialSpill:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -320,12 +319,30 @@ func (g *agent) showAttached(_ *player, s *step.Step) (step.Observation, error) 
 	if errno != 0 {
 		return step.Observation{Errno: errno}, nil
 	}
-	text := fmt.Sprintf("%d programs", len(progs))
+	text := fmt.Sprintf("%d programs", openable(uapi.BPF_PROG_GET_FD_BY_ID, progs))
 	if spot.Attach == uapi.BPF_TCX_INGRESS {
-		held := len(links) - len(slices.DeleteFunc(links, func(id uint32) bool { return id != 0 }))
-		text += fmt.Sprintf(", %d by links", held)
+		text += fmt.Sprintf(", %d by links", openable(uapi.BPF_LINK_GET_FD_BY_ID, links))
 	}
 	return step.Observation{Text: text}, nil
+}
+
+// openable counts the ids of objects that are there.
+func openable(by uapi.Cmd, ids []uint32) int {
+	n := 0
+	for _, id := range ids {
+		if fd, errno := openID(by, id); errno == 0 {
+			n++
+			closeFD(fd)
+		}
+	}
+	return n
+}
+
+// openID opens a program or a link by its id, for root.
+func openID(by uapi.Cmd, id uint32) (int, uapi.Errno) {
+	var r attr
+	r.u32(uapi.Attr_start_id, id)
+	return bpf(by, &r)
 }
 
 // attachedTo are the ids of the programs at a target and, at a device, those of their links, 0 for one without a link.
@@ -371,9 +388,7 @@ func (g *agent) detachAll() error {
 			return fmt.Errorf("find what is attached to %s: %w", spot.Name, unix.Errno(errno))
 		}
 		for _, id := range ids {
-			var by attr
-			by.u32(uapi.Attr_start_id, id)
-			prog, errno := bpf(uapi.BPF_PROG_GET_FD_BY_ID, &by)
+			prog, errno := openID(uapi.BPF_PROG_GET_FD_BY_ID, id)
 			if errno != 0 {
 				return fmt.Errorf("open program %d, which is attached to %s: %w", id, spot.Name, unix.Errno(errno))
 			}

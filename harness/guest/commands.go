@@ -230,6 +230,13 @@ func (a *actor) command(s *step.Step) (int, step.Observation) {
 	return fd, o
 }
 
+// succeedsWithoutRoom repeats a BPF_TASK_FD_QUERY whose buffer has no length: bpf_task_fd_query_copy leaves it out.
+func (r *request) succeedsWithoutRoom() bool {
+	r.u32(uapi.Attr_task_fd_query_buf_len, 0)
+	_, errno := bpf(uapi.BPF_TASK_FD_QUERY, &r.attr)
+	return errno == 0 && r.get(uapi.Attr_task_fd_query_buf_len) == uint64(len(tracepoint)-1)
+}
+
 // at is a place of the request's own memory.
 func (r *request) at(i int) *byte { return &r.scratch[i] }
 
@@ -497,7 +504,7 @@ func (a *actor) fillProg(r *request, cmd uapi.Cmd) {
 		r.u32(uapi.Attr_task_fd_query_buf_len, packetLen)
 		r.works = func() bool {
 			return uint32(r.get(uapi.Attr_task_fd_query_prog_id)) == a.id(uapi.BPF_PROG_GET_FD_BY_ID, f[fixRawTP]) &&
-				bytes.HasPrefix(r.scratch, tracepoint) // bpf_task_fd_query_copy
+				bytes.HasPrefix(r.scratch, tracepoint) && r.succeedsWithoutRoom()
 		}
 	case uapi.BPF_ENABLE_STATS:
 		r.makesFD = true
