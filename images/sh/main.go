@@ -88,12 +88,32 @@ func parse(args []string) (*script, error) {
 	return s, nil
 }
 
+// echoOnce makes echo write its line at once, as other shells do: each write to a file of a cgroup is a value, and the
+// interpreter writes the words, the spaces and the end of the line one after the other.
+func echoOnce(_ context.Context, args []string) ([]string, error) {
+	if args[0] != "echo" {
+		return args, nil
+	}
+	words, options, end := args[1:], []string{"echo", "-n"}, "\n"
+	for len(words) > 0 && (words[0] == "-n" || words[0] == "-e" || words[0] == "-E") {
+		if words[0] == "-n" {
+			end = ""
+		}
+		options, words = append(options, words[0]), words[1:]
+	}
+	text := strings.Join(words, " ") + end
+	if text == "" {
+		return options, nil
+	}
+	return append(options, text), nil
+}
+
 func (s *script) run() error {
 	file, err := syntax.NewParser().Parse(s.text, s.name)
 	if err != nil {
 		return err
 	}
-	r, err := interp.New(interp.StdIO(os.Stdin, os.Stdout, os.Stderr),
+	r, err := interp.New(interp.StdIO(os.Stdin, os.Stdout, os.Stderr), interp.CallHandler(echoOnce),
 		interp.Params(append(append(s.options, "--"), s.args...)...))
 	if err != nil {
 		return err

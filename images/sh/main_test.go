@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain is the shell itself if the test calls it as one.
@@ -15,6 +17,28 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// echo writes its line in one piece.
+func TestEchoOnce(t *testing.T) {
+	for script, want := range map[string]string{"echo a  b": "a b\n", "echo -n a b": "a b", "echo": "\n",
+		"echo -e 'a\\tb'": "a\tb\n", "echo -n": "", "echo 100%": "100%\n", "echo -x": "-x\n"} {
+		var fds [2]int
+		if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_DIRECT); err != nil { // a read is what one write wrote
+			t.Fatal(err)
+		}
+		r, w := os.NewFile(uintptr(fds[0]), "read"), os.NewFile(uintptr(fds[1]), "write")
+		c := exec.Command(os.Args[0], "-c", script)
+		c.Env, c.Stdout = append(os.Environ(), "SH_TEST=1"), w
+		err := c.Run()
+		w.Close()
+		b := make([]byte, 64)
+		n, _ := r.Read(b)
+		r.Close()
+		if got := string(b[:n]); err != nil || got != want {
+			t.Errorf("%s: the first write is %q, %v, want %q", script, got, err, want)
+		}
+	}
 }
 
 // A script has its arguments, and its status is the shell's.
