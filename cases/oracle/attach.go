@@ -345,12 +345,15 @@ func (r *Attach) mprogAttach() uapi.Errno {
 	return errno
 }
 
-// replaced mirrors bpf_mprog_pos_exact: the place of the program that the new one replaces, none without BPF_F_REPLACE.
+// replaced mirrors bpf_mprog_pos_exact, and find_attach_entry of kernel/bpf/cgroup.c, which passes over links. It is
+// the place of the program that the new one replaces, none without BPF_F_REPLACE.
 func (r *Attach) replaced() (at int, errno uapi.Errno) {
 	if r.Flags&fReplace == 0 || r.Old == nil {
 		return none, 0
 	}
-	at = slices.IndexFunc(r.Chain.Entries, func(e Entry) bool { return e.Prog == r.Old.Loaded })
+	at = slices.IndexFunc(r.Chain.Entries, func(e Entry) bool {
+		return e.Prog == r.Old.Loaded && (r.isMprog() || e.Link == nil)
+	})
 	if at < 0 {
 		return none, eNOENT
 	}
@@ -578,7 +581,7 @@ func (r *Attach) progTaken() uapi.Errno {
 			return eINVAL
 		}
 		_, errno := r.replaced()
-		return whether(errno != 0, eNOENT)
+		return errno
 	}
 	return whether(r.Flags&fMulti != 0 && twice, eINVAL) // find_attach_entry
 }
