@@ -50,8 +50,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// runTests fails the run if a test closed a descriptor that it did not open: the number is then
-// another's, and whoever uses it next fails, or closes what is not its own.
+// runTests fails the run if a test closed a descriptor that it did not open. Another file gets the
+// number then, and the tests use or close the wrong file.
 func runTests(m *testing.M) int {
 	before := standardFiles()
 	code := m.Run()
