@@ -194,6 +194,8 @@ func complete(ctx context.Context, r *result.Run) error {
 		return fmt.Errorf("the run ended with exit code %d", code)
 	case k.Error != "":
 		return &unmeasuredError{k.Error}
+	case r.Undecided(k) != "":
+		return &unmeasuredError{r.Undecided(k)}
 	case code == result.ExitOK && !slices.ContainsFunc(k.Boots, func(b result.Boot) bool { return b.Fate != vm.Clean }):
 		return nil
 	}

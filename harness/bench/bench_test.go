@@ -246,6 +246,8 @@ func TestComplete(t *testing.T) {
 		{"two boots", kernel(result.Pass, clean, clean), "", false},
 		{"a lost machine", broken, "the run ended with exit code 3 after 2 boots; lost: QEMU ended", true},
 		{"no kernel", unbuilt, "no image", true},
+		{"nothing decided", kernel(result.Skip, clean),
+			"nothing was decided: the one case that was selected is skipped", true},
 	} {
 		err := complete(t.Context(), tt.r)
 		var host *unmeasuredError

@@ -139,7 +139,7 @@ func (b *bench) run(ctx context.Context, p *plan.Plan, round int, what string) (
 	if err != nil {
 		return 0, err
 	}
-	l.Snapshot, l.SnapshotDir, l.AllowEmpty = lab.AutoRestore, b.snapshots(round), true
+	l.Snapshot, l.SnapshotDir = lab.AutoRestore, b.snapshots(round)
 	defer b.saying(l, what)()
 	start := time.Now()
 	r, err := l.Run(ctx, p, nil)
