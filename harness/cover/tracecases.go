@@ -35,7 +35,7 @@ func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	path, err := o.tracesPath(code, p, saved.Digest)
+	path, err := o.tracesPath(code, p, saved.Digest, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -117,8 +117,8 @@ func CasesDigest(p *plan.Plan) string {
 const tracesFormat = 3
 
 // tracesPath is where the cache keeps the traces of the cases on a machine that begins from the snapshot with
-// this digest.
-func (o *Options) tracesPath(code *Code, p *plan.Plan, snapshot string) (string, error) {
+// this digest; insns are the instructions of TraceParts.
+func (o *Options) tracesPath(code *Code, p *plan.Plan, snapshot string, insns []uint64) (string, error) {
 	dir, err := o.cacheDir()
 	if err != nil {
 		return "", err
@@ -127,6 +127,9 @@ func (o *Options) tracesPath(code *Code, p *plan.Plan, snapshot string) (string,
 	fmt.Fprintln(sum, tracesFormat, snapshot, code.BuildID, CasesDigest(p))
 	for _, u := range code.Units {
 		fmt.Fprintln(sum, u.Name)
+	}
+	for _, at := range insns {
+		fmt.Fprintf(sum, "%#x\n", at)
 	}
 	return filepath.Join(dir, "traces", fmt.Sprintf("%x.gob.zst", sum.Sum(nil)[:16])), nil
 }

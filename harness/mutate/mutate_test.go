@@ -299,6 +299,29 @@ func TestCovering(t *testing.T) {
 	}
 }
 
+// Outcomes of the default suite that nothing notices are not final with --full.
+func TestFirst(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	var seen []string
+	j := &job{first: true, Options: &Options{Results: path, Each: func(o *Outcome) { seen = append(seen, o.ID) }}}
+	if _, err := j.open(); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range verdicts {
+		if err := j.keep(&Outcome{Mutant: Mutant{ID: fmt.Sprint(i)}, Verdict: v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.results.Close()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n != 3 || strings.Join(seen, "") != "012" {
+		t.Errorf("%d outcomes are stored, %q are reported:\n%s", n, seen, text)
+	}
+}
+
 // A list of judged survivors takes what it names, and fails if that is noticed or is not there.
 func TestExpect(t *testing.T) {
 	list := func(v Verdict) []*Outcome {

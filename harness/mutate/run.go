@@ -60,7 +60,9 @@ type Outcome struct {
 	Case    string  `json:"case,omitempty"` // that noticed it
 	Rule    string  `json:"rule,omitempty"` // that decides in the case
 	Reason  string  `json:"reason,omitempty"`
-	Cases   int     `json:"cases,omitempty"` // that execute it
+	Cases   int     `json:"cases,omitempty"` // that execute it, or the thousands in which one does
+	// Tried is how many of these cases it was tried with; 0 is all.
+	Tried int `json:"tried,omitempty"`
 	// Some are a few of these cases, of a mutant that survived.
 	Some    []string `json:"some,omitempty"`
 	Seconds float64  `json:"seconds,omitempty"`
@@ -77,7 +79,8 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		return nil, err
 	}
 	begin := o.withCases
-	if o.Program != nil {
+	switch {
+	case o.Program != nil:
 		begin = o.withProgram
 		switch {
 		case o.Cover.Full || len(o.Cover.Args) > 0:
@@ -87,6 +90,8 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		case o.Elsewhere != nil:
 			return nil, usage.Errorf("--on tries mutants with cases only: leave it out with a program")
 		}
+	case o.Cover.Full:
+		begin = o.withUsual
 	}
 	j, code, err := begin(ctx)
 	if err != nil {
@@ -97,6 +102,9 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 		return nil, usage.Errorf("there is nothing to change: no instruction is chosen")
 	}
 	list, err := j.all(ctx, chosen)
+	if err == nil && j.first {
+		err = j.rest(ctx, code, chosen, list)
+	}
 	if err == nil {
 		err = o.judge(list)
 	}
@@ -114,12 +122,82 @@ func (o *Options) withCases(ctx context.Context) (*job, *cover.Code, error) {
 		return nil, nil, err
 	}
 	machines := o.Cover.Machines()
+	machines.Log = nil // it has said what the kernel is
 	saved, err := machines.Saved(ctx, o.Cover.Kernel)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
 	}
 	return &job{Options: o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
 		executed: traces.Executed(), limit: traces.Took + reserve}, code, nil
+}
+
+// withUsual begins with the default suite, which --full contains: what it notices, all cases notice.
+func (o *Options) withUsual(ctx context.Context) (*job, *cover.Code, error) {
+	usual := *o
+	usual.Cover.Full = false
+	j, code, err := usual.withCases(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := plan.Load(ctx, o.Cover.Request())
+	if err != nil {
+		return nil, nil, err
+	}
+	j.of, j.first = code.BuildID+" "+cover.CasesDigest(all), true
+	return j, code, nil
+}
+
+// rest tries with all cases the mutants that the default suite does not notice, and replaces their outcomes. There are
+// fifty times as many cases, so it only knows which thousands of them execute a mutant. At most as many as the default
+// suite has are tried.
+func (j *job) rest(ctx context.Context, code *cover.Code, chosen []*Mutant, list []*Outcome) error {
+	var left []*Mutant
+	var at []uint64
+	for i, o := range list {
+		if !o.noticed() {
+			m := chosen[i]
+			left = append(left, m)
+			at = append(at, m.patch.At)
+			if m.never != 0 {
+				at = append(at, m.never)
+			}
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	all := *j.Options
+	all.Cover.Full = true
+	p, err := plan.Load(ctx, all.Cover.Request())
+	if err != nil {
+		return err
+	}
+	slices.Sort(at)
+	if all.Cover.Lab.Dir, err = os.MkdirTemp(all.Cover.Lab.Dir, "all-"); err != nil {
+		return fmt.Errorf("make a directory for the traces: %w", err)
+	}
+	traces, err := code.TraceParts(ctx, all.Cover, slices.Compact(at), j.Jobs)
+	if err != nil {
+		return err
+	}
+	k := &job{Options: &all, plan: p, saved: j.saved, of: j.of, traces: traces, executed: traces.Executed(),
+		limit: 2*j.limit + traces.Took, most: len(j.plan.Cases)}
+	again, err := k.all(ctx, left)
+	of := map[string]*Outcome{}
+	for _, o := range again {
+		of[o.ID] = o
+	}
+	for i, o := range list {
+		if of[o.ID] != nil {
+			list[i] = of[o.ID]
+		}
+	}
+	return err
+}
+
+// noticed reports whether anything noticed the mutant.
+func (o *Outcome) noticed() bool {
+	return o.Verdict == ByCase || o.Verdict == ByControl || o.Verdict == ByMachine
 }
 
 // reserve is how much longer than the unchanged kernel a machine with a mutant may take, whatever it runs.
@@ -149,6 +227,8 @@ type job struct {
 	saved *vm.Snapshot
 	of    string        // what outcomes are of
 	limit time.Duration // for a machine
+	first bool          // only what is noticed counts: the other mutants are tried again
+	most  int           // cases that a mutant is tried with; 0 is all
 
 	traces   *cover.Traces  // of the cases; nil with a program
 	executed cover.Executed // what the cases or the program execute
@@ -243,8 +323,11 @@ func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 		return out, nil, nil
 	}
 	all := j.covering(m)
-	if len(all) == 0 {
+	if out.Cases = len(all); out.Cases == 0 {
 		out.Verdict, out.Reason = NotReached, "only by cases that need a machine of their own"
+	}
+	if j.most > 0 && out.Cases > j.most {
+		all, out.Tried = spread(all, j.most), j.most
 	}
 	return out, all, nil
 }

@@ -61,6 +61,9 @@ func (j *job) open() (map[string]*Outcome, error) {
 
 // keep stores an outcome and reports it.
 func (j *job) keep(o *Outcome) error {
+	if j.first && !o.noticed() {
+		return nil
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.Each != nil {
@@ -260,7 +263,11 @@ func writeSurvivors(w io.Writer, list []*Outcome, tree string) {
 		}
 		fmt.Fprintf(w, "    before  %s\n    after   %s\n", o.Before, o.After)
 		if len(o.Some) > 0 {
-			fmt.Fprintf(w, "    cases   %d: %s\n", o.Cases, strings.Join(o.Some, ", "))
+			tried := ""
+			if o.Tried > 0 {
+				tried = fmt.Sprintf(", tried with %d", o.Tried)
+			}
+			fmt.Fprintf(w, "    cases   %d%s: %s\n", o.Cases, tried, strings.Join(o.Some, ", "))
 		}
 	}
 }

@@ -80,7 +80,8 @@ func (j *job) elsewhere(ctx context.Context, list []*Mutant, known map[string]*O
 	for i, c := range j.plan.Cases {
 		w.Names, number[c] = append(w.Names, c.ID), i
 	}
-	var of []int // the index of each task's mutant
+	var of []int            // the index of each task's mutant
+	var screened []*Outcome // of the task's
 	for i, m := range list {
 		if o := known[m.ID]; o != nil {
 			o.Mutant = *m
@@ -102,12 +103,12 @@ func (j *job) elsewhere(ctx context.Context, list []*Mutant, known map[string]*O
 		for _, c := range all {
 			t.Cases = append(t.Cases, number[c])
 		}
-		w.Tasks, of = append(w.Tasks, t), append(of, i)
+		w.Tasks, of, screened = append(w.Tasks, t), append(of, i), append(screened, o)
 	}
 	var err error
 	if len(w.Tasks) > 0 {
 		err = j.Elsewhere(ctx, w, func(task int, o *Outcome) error {
-			o.Mutant = *list[of[task]]
+			o.Mutant, o.Cases, o.Tried = *list[of[task]], screened[task].Cases, screened[task].Tried
 			out[of[task]] = o
 			return j.keep(o)
 		})
@@ -124,7 +125,6 @@ type tester struct {
 
 // judge runs the cases that execute a mutant: if there are many, some of them first.
 func (t *tester) judge(ctx context.Context, patch vm.Patch, out *Outcome, all []*cases.Case) error {
-	out.Cases = len(all)
 	start := time.Now()
 	defer func() { out.Seconds = time.Since(start).Seconds() }()
 	for _, c := range spread(all, maxSome) {
