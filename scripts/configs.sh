@@ -9,6 +9,8 @@
 #   --missing  leave out the rows that the table contains
 #   --table    only write the table
 #
+# A row's suites run while the next row is built.
+#
 # A row is RELEASE[-clang]/NAME:
 #   all             the fragments base and token
 #   without-OPTION  the same with OPTION off, and everything that depends on it: one row
@@ -118,16 +120,38 @@ suite() {
 	rm -rf "$at/run-$how"
 	# shellcheck disable=SC2086 # ARGS is a list of words
 	"$tt" run --allow-empty "${cache[@]}" --format jsonl --kernel "$kernel" --out "$at/run-$how" ${ARGS:-} \
-		>"$at/jsonl" 2>"$at/$how.log" </dev/null
+		>"$at/$how.jsonl" 2>"$at/$how.log" </dev/null
 	code=$?
 	jq -c --argjson code "$code" --argjson seconds $((SECONDS - start)) --arg commit "$(git rev-parse --short HEAD)" \
 		'select(.type == "kernel") | {code: $code, seconds: $seconds, commit: $commit, counts, release}' \
-		"$at/jsonl" >"$at/$how.new"
+		"$at/$how.jsonl" >"$at/$how.new"
 	[ -s "$at/$how.new" ] || jq -nc --argjson code "$code" '{code: $code, counts: {}}' >"$at/$how.new"
 	jq -r 'select(.status == "fail" or .status == "broken") | [.status, .case, .reason] | @tsv' \
-		"$at/jsonl" >"$at/$how.bad"
-	rm -f "$at/jsonl"
+		"$at/$how.jsonl" >"$at/$how.bad"
+	rm -f "$at/$how.jsonl"
+	! jq -e '.counts.interrupted // 0 > 0' "$at/$how.new" >/dev/null || return 0 # Ctrl-C: it has to run again
 	mv "$at/$how.new" "$at/$how.json"
+}
+
+# both ROW: its two suites at once.
+both() {
+	suite "$1" known &
+	suite "$1" hidden
+	wait
+}
+
+# finish ROW: waits for its suites and prints what they say.
+finish() {
+	local how code
+	[ -n "$1" ] || return 0
+	wait
+	for how in known hidden; do
+		[ -s "$dir/$1/$how.json" ] || { echo "$1 $how: interrupted" >&2 && exit 3; }
+		code=$(jq .code "$dir/$1/$how.json")
+		[ "$code" = 0 ] || bad=1
+		echo "$1 $how: exit $code $(jq -c .counts "$dir/$1/$how.json")"
+	done
+	write_table
 }
 
 # set_in CONFIG: the options that are y.
@@ -192,7 +216,8 @@ while [ $# -gt 0 ]; do
 done
 [ ${#only[@]} -gt 0 ] || only=('*')
 
-bad=0 lost=0
+trap 'exit 3' INT TERM
+bad=0 lost=0 running=
 for pattern in "${only[@]}"; do
 	found=
 	for row in $(rows); do
@@ -209,15 +234,12 @@ for pattern in "${only[@]}"; do
 			echo "$row: not built: $(tail -n 1 "$dir/$row/log")"
 			continue
 		fi
-		for how in known hidden; do
-			suite "$row" "$how"
-			code=$(jq .code "$dir/$row/$how.json")
-			[ "$code" = 0 ] || bad=1
-			echo "$row $how: exit $code $(jq -c .counts "$dir/$row/$how.json")"
-		done
-		write_table
+		finish "$running"
+		both "$row" & # while the next row is built
+		running=$row
 	done
 	[ -n "$found" ] || { echo "configs: no row matches $pattern" >&2 && exit 2; }
 done
+finish "$running"
 [ "$lost" = 0 ] || exit 3
 exit "$bad"
