@@ -19,8 +19,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"tokentest/cases"
 	"tokentest/cases/draw"
@@ -41,8 +43,9 @@ type Options struct {
 	// with a finding are kept below it, in runs.
 	Dir   string
 	Count int    // how many worlds are tried, besides those of the corpus
-	Seed  uint64 // the choices are the same with the same seed, corpus and kernel
+	Seed  uint64 // the choices are the same with the same seed, corpus, kernel and Jobs
 	Vary  int    // the percentage of the tried worlds that are variations
+	Jobs  int    // machines at a time; 0 means one for each processor
 	// Say prints a line for the user; Log a line of progress. Both must not be nil.
 	Say, Log func(format string, args ...any)
 }
@@ -75,7 +78,7 @@ func (r *Report) ExitCode() int {
 
 // taken are the flags of "run" that a search takes.
 var taken = []string{"kernel", "random", "seed", "guided", "vary", "append", "offline", "cache", "agent", "quiet",
-	"lie-rule"}
+	"lie-rule", "jobs"}
 
 // Check refuses what a search does not take, with a *usage.Error: another of the given flags of "run", a case, or more
 // than one kernel.
@@ -148,10 +151,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	s.lab.Dir = filepath.Join(o.Dir, "runs")
+	s.lab.Log = nil // it would say for each machine what the kernel is
 	if err := os.MkdirAll(s.lab.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make a directory for the runs: %w", err)
 	}
 	defer os.Remove(s.lab.Dir) // if it is empty
+	if s.Jobs == 0 {
+		s.Jobs = runtime.NumCPU()
+	}
 	for err == nil && (len(s.queue) > 0 || s.report.Tried < o.Count) {
 		err = s.round(ctx)
 	}
@@ -230,30 +237,39 @@ func (s *search) draw(ctx context.Context) (*world, error) {
 	return w, nil
 }
 
-// round tries worlds on one machine, and learns from what they showed.
+// try is worlds that share a machine.
+type try struct {
+	list   []*world
+	texts  map[string]string // of the worlds that run, by name
+	plan   *plan.Plan
+	lab    lab.Lab
+	traces *cover.Traces
+	run    *result.Run
+	err    error
+}
+
+// round tries worlds on Jobs machines at a time, and learns from what they showed.
 func (s *search) round(ctx context.Context) error {
-	list, err := s.next(ctx)
+	var tries []*try
+	var err error
+	for range s.Jobs {
+		t, failed := s.prepare(ctx)
+		if err = failed; t == nil {
+			break
+		}
+		defer t.remove()
+		tries = append(tries, t)
+	}
 	if err != nil {
 		return err
 	}
-	p, texts, err := s.plan(ctx, list)
-	if err != nil {
-		return err
+	var wait sync.WaitGroup
+	for _, t := range tries {
+		wait.Go(func() { t.traces, t.run, t.err = s.code.Follow(ctx, &t.lab, t.plan) })
 	}
-	l := s.lab
-	if l.Dir, err = os.MkdirTemp(s.lab.Dir, ""); err != nil {
-		return fmt.Errorf("make a directory for a run: %w", err)
-	}
-	traces, run, err := s.code.Follow(ctx, &l, p)
-	if errors.Is(err, cover.ErrNotClean) {
-		return s.unclean(ctx, &l, p, run, list, texts)
-	}
-	if err := errors.Join(err, os.RemoveAll(l.Dir)); err != nil {
-		return err
-	}
-	shown := showed(traces, run)
-	for _, w := range list {
-		if err := s.learn(w, shown[w.name]); err != nil {
+	wait.Wait()
+	for _, t := range tries {
+		if err := s.end(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -262,36 +278,74 @@ func (s *search) round(ctx context.Context) error {
 	return nil
 }
 
-func (s *search) plan(ctx context.Context, list []*world) (*plan.Plan, map[string]string, error) {
-	texts := map[string]string{}
-	p, err := plan.Load(ctx, plan.Request{Kernels: []string{s.Cover.Kernel}, Batch: 1,
+// prepare makes a try of the next worlds; nil if there are none.
+func (s *search) prepare(ctx context.Context) (*try, error) {
+	t := &try{lab: s.lab, texts: map[string]string{}}
+	var err error
+	if t.list, err = s.next(ctx); err != nil || len(t.list) == 0 {
+		return nil, err
+	}
+	if err := s.plan(ctx, t); err != nil {
+		return nil, err
+	}
+	if t.lab.Dir, err = os.MkdirTemp(s.lab.Dir, ""); err != nil {
+		return nil, fmt.Errorf("make a directory for a run: %w", err)
+	}
+	return t, nil
+}
+
+// remove removes the run of a try, but not one with a finding.
+func (t *try) remove() {
+	if !errors.Is(t.err, cover.ErrNotClean) {
+		os.RemoveAll(t.lab.Dir)
+	}
+}
+
+// end learns from a try.
+func (s *search) end(ctx context.Context, t *try) error {
+	switch {
+	case errors.Is(t.err, cover.ErrNotClean):
+		return s.unclean(ctx, t)
+	case t.err != nil:
+		return t.err
+	}
+	shown := showed(t.traces, t.run)
+	for _, w := range t.list {
+		if err := s.learn(w, shown[w.name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan makes the plan of the worlds, each of them once.
+func (s *search) plan(ctx context.Context, t *try) (err error) {
+	t.plan, err = plan.Load(ctx, plan.Request{Kernels: []string{s.Cover.Kernel}, Batch: 1,
 		Extend: func(ctx context.Context, c *cases.Corpus) (names []string, err error) {
-			s.lab.Known = nil
+			t.lab.Known = nil
 			for _, g := range c.Groups {
-				s.lab.Known = append(s.lab.Known, g.Known...)
+				t.lab.Known = append(t.lab.Known, g.Known...)
 			}
-			for _, w := range list {
-				if texts[w.name] != "" {
+			for _, w := range t.list {
+				if t.texts[w.name] != "" {
 					continue // drawn twice
 				}
 				if err := c.Add(ctx, w.name+".txt", w.text); err != nil {
 					return nil, usage.Errorf("%s: %w", cmp.Or(w.file, "draw a world"), err)
 				}
-				texts[w.name] = w.text
+				t.texts[w.name] = w.text
 				names = append(names, w.name)
 			}
 			return names, nil
 		}})
-	return p, texts, err
+	return err
 }
 
 // unclean takes a run in which not every case was as expected: it is kept, its disagreements become smallest cases, and
 // the other worlds are tried again.
-func (s *search) unclean(
-	ctx context.Context, l *lab.Lab, p *plan.Plan, run *result.Run, list []*world, texts map[string]string,
-) error {
+func (s *search) unclean(ctx context.Context, t *try) error {
 	bad := map[string]bool{}
-	k := run.Kernels[0]
+	k := t.run.Kernels[0]
 	for r := range k.All() {
 		if r.Status != result.Pass && r.Status != result.Skip {
 			group, _, _ := strings.Cut(r.ID, "/")
@@ -299,13 +353,14 @@ func (s *search) unclean(
 		}
 	}
 	before := s.report.Findings
-	s.reports(k, l.Dir)
-	n, err := shrink.Fold(ctx, run, shrink.Options{Lab: l, Cases: p.Cases, Drawn: texts, Say: s.Say, Log: s.Log}, s.found)
+	s.reports(k, t.lab.Dir)
+	n, err := shrink.Fold(ctx, t.run, shrink.Options{Lab: &t.lab, Cases: t.plan.Cases, Drawn: t.texts, Say: s.Say,
+		Log: s.Log}, s.found)
 	s.report.Findings += n
 	if s.report.Findings == before {
-		s.Log("%s: nothing new was found, but not every case is as expected: %s", k.Ref, l.Dir)
+		s.Log("%s: nothing new was found, but not every case is as expected: %s", k.Ref, t.lab.Dir)
 	}
-	for _, w := range list {
+	for _, w := range t.list {
 		switch {
 		case bad[w.name] || w.again:
 		default:

@@ -27,7 +27,7 @@ func (a *app) guided(c *cobra.Command, f *runFlags, args []string) error {
 	}
 	return a.tracing(&o, l, func() error {
 		r, err := guided.Run(c.Context(), guided.Options{Cover: o, Dir: w.Guided, Count: w.Count, Seed: w.Seed,
-			Vary: w.Vary, Log: a.note,
+			Vary: w.Vary, Jobs: f.jobs, Log: a.note,
 			Say: func(format string, args ...any) { fmt.Fprintln(a.stderr, a.paste.In(fmt.Sprintf(format, args...))) }})
 		a.code = r.ExitCode()
 		fmt.Fprint(a.stdout, r)
