@@ -12,14 +12,18 @@ import (
 )
 
 // UnmetByStep returns what the kernel lacks for one of the case's steps, or nil: a step that
-// must get as far as to the type that it names, where the type is not compiled in. A file says
-// what all of a case needs; this is what its steps need beside that.
+// must get as far as to the type that it names, where the type is not compiled in, or the way in which
+// a call is made, such as in a Landlock domain, whatever the answer is. A file says what all of a case
+// needs; this is what its steps need beside that.
 func (c *Case) UnmetByStep(f *step.Facts) *Need {
 	cell, _ := c.Steps()
 	steps := slices.Concat(c.World.Program.Setup, cell)
 	lacks := make([]*Need, len(steps))
 	found := false
 	for i := range steps {
+		if n := unmetOfWay(&steps[i], f); n != nil {
+			return n
+		}
 		lacks[i] = unmetOfStep(&steps[i], f)
 		found = found || lacks[i] != nil
 	}
@@ -46,19 +50,26 @@ var lacks = []NeedKind{NeedConfig, NeedType, NeedLSM, NeedArena, NeedCompat}
 
 // unmetOfStep returns the first of a step's options, types and security modules that the kernel does not have.
 func unmetOfStep(s *step.Step, f *step.Facts) *Need {
-	needs := StepNeeds(s)
+	needs := requestNeeds(s)
 	if cmd, ok := s.Num(step.KeyCmd); ok && s.Op == step.OpCall {
 		if shape := step.CmdShapeOf(uapi.Cmd(cmd)); shape != nil {
 			needs = configNeeds(shape.Config)
 		}
 	}
+	return unmetOf(needs, f)
+}
+
+// unmetOfWay is the same of the way in which a step's call is made: without it the guest cannot make the call.
+func unmetOfWay(s *step.Step, f *step.Facts) *Need {
+	needs := callNeeds(s)
 	if _, compat := s.Num(step.KeyCompat); compat { // a kernel that runs no such programs ends the process
 		needs = append(needs, Need{Kind: NeedCompat})
 	}
-	needs = slices.DeleteFunc(
-		slices.Clone(needs),
-		func(n Need) bool { return !slices.Contains(lacks, n.Kind) },
-	)
+	return unmetOf(needs, f)
+}
+
+func unmetOf(needs []Need, f *step.Facts) *Need {
+	needs = slices.DeleteFunc(needs, func(n Need) bool { return !slices.Contains(lacks, n.Kind) })
 	unmet, _ := Unmet(needs, f)
 	return unmet
 }
