@@ -137,7 +137,7 @@ func (c *Code) executed(ctx context.Context, l lab.Lab, p *plan.Plan) (Executed,
 	case run.Undecided(run.Kernels[0]) != "":
 		return nil, nil
 	case run.ExitCode() != result.ExitOK:
-		return nil, fmt.Errorf("%w: see tokentest run", ErrNotClean)
+		return nil, notClean(run)
 	}
 	x := Executed{}
 	if err := x.boots(dir, run.Kernels[0]); err != nil {

@@ -16,6 +16,7 @@ import (
 	"tokentest/harness/plan"
 	"tokentest/harness/result"
 	"tokentest/harness/usage"
+	"tokentest/harness/vm"
 )
 
 // TraceCases runs the cases one at a time and returns the kernel's code, and which case executes
@@ -56,6 +57,22 @@ func TraceCases(ctx context.Context, o Options) (*Code, *Traces, error) {
 // ErrNotClean means that the unchanged kernel is not as expected, so its traces say nothing.
 var ErrNotClean = errors.New("not every case is as expected on the unchanged kernel")
 
+// notClean names the first case of a run that is not as expected, or else the machine.
+func notClean(run *result.Run) error {
+	k := run.Kernels[0]
+	for r := range k.All() {
+		if r.Status != result.Pass && r.Status != result.Skip {
+			return fmt.Errorf("%w: %s: %s: %s; see tokentest run", ErrNotClean, r.ID, r.Status, r.Reason)
+		}
+	}
+	for _, b := range k.Boots {
+		if b.Fate != vm.Clean {
+			return fmt.Errorf("%w: the machine is %s: %s; see tokentest run", ErrNotClean, b.Fate, b.Reason)
+		}
+	}
+	return fmt.Errorf("%w: see tokentest run", ErrNotClean)
+}
+
 // Open reads the code of the kernel for Follow, and returns the settings of the machines.
 func Open(ctx context.Context, o *Options) (*Code, lab.Lab, error) {
 	l := o.Machines()
@@ -89,7 +106,7 @@ func (c *Code) Follow(ctx context.Context, l *lab.Lab, p *plan.Plan) (*Traces, *
 	case run.Kernels[0].Error != "":
 		return nil, nil, errors.New(run.Kernels[0].Error)
 	case run.ExitCode() != result.ExitOK:
-		return nil, run, fmt.Errorf("%w: see tokentest run", ErrNotClean)
+		return nil, run, notClean(run)
 	}
 	t := &Traces{Took: time.Since(start)}
 	for _, f := range followers {
