@@ -48,7 +48,7 @@ func (c *Code) TraceParts(ctx context.Context, o Options, insns []uint64, jobs i
 	parts := slices.Collect(slices.Chunk(plan.ByWorld(together), part))
 	o.Log("%s: looking at what %d cases execute, %d at a time", o.Kernel, len(together), part)
 	t, err := traceParts(parts, insns, jobs, func(list []*cases.Case) (Executed, error) {
-		return c.executed(ctx, l, p.Just(list))
+		return c.executed(ctx, l, p.Just(guarded(list)))
 	})
 	if err != nil {
 		return nil, err
@@ -57,6 +57,24 @@ func (c *Code) TraceParts(ctx context.Context, o Options, insns []uint64, jobs i
 		o.Log("cache the traces of %s: %v", o.Kernel, err)
 	}
 	return t, nil
+}
+
+// guarded adds the controls of cases that lack them, and theirs, without which no case counts.
+func guarded(list []*cases.Case) []*cases.Case {
+	all := slices.Clip(list)
+	has := map[*cases.Case]bool{}
+	for _, c := range list {
+		has[c] = true
+	}
+	for i := 0; i < len(all); i++ {
+		for _, g := range all[i].Guards() {
+			if !has[g] {
+				has[g] = true
+				all = append(all, g)
+			}
+		}
+	}
+	return all
 }
 
 // traceParts calls run with each part.

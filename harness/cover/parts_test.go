@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tokentest/cases"
+	"tokentest/harness/plan"
 )
 
 // Each part knows which of the instructions its own machine executed, whatever the order in which machines end.
@@ -40,5 +41,26 @@ func TestTraceParts(t *testing.T) {
 	_, err := traceParts(parts, nil, 2, func([]*cases.Case) (Executed, error) { return nil, fails })
 	if !errors.Is(err, fails) {
 		t.Errorf("got %v, want %v", err, fails)
+	}
+}
+
+// A part has the controls of its cases, and their controls.
+func TestGuarded(t *testing.T) {
+	p, err := plan.Load(t.Context(), plan.Request{Kernels: []string{"deb:7.3"}, Args: []string{"map_sweep"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range p.Cases[:40] {
+		all := guarded([]*cases.Case{c})
+		if all[0] != c {
+			t.Errorf("%s is not the first", c.ID)
+		}
+		for _, one := range all {
+			for _, g := range one.Guards() {
+				if !slices.Contains(all, g) {
+					t.Errorf("%s is there for %s without %s", one.ID, c.ID, g.ID)
+				}
+			}
+		}
 	}
 }
