@@ -250,14 +250,15 @@ func (b *cBody) isCall(from, to int) bool {
 	return strings.IndexFunc(b.tokens[from].text, unicode.IsUpper) < 0 && !b.fixed(from, to)
 }
 
-// isCondition reports whether tokens are an expression that is true or false.
+// isCondition reports whether tokens are an expression that is true or false. One that chooses may be anything.
 func (b *cBody) isCondition(from, to int) bool {
+	if b.until(from, "?") < to {
+		return false
+	}
 	for n := from; n < to; n++ {
 		switch {
 		case b.is(n, "("):
 			n = b.closes(n)
-		case b.is(n, "?"):
-			return false
 		case b.pair(n, "&") || b.pair(n, "|") || b.pair(n, "="), b.is(n, "!") && n == from, b.is(n, "!") && b.is(n+1, "="):
 			return true
 		}

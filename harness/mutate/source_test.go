@@ -41,6 +41,7 @@ func TestSourceMutants(t *testing.T) {
 		{"call", "err = f(a);", "the result of f is 0; the result of f is 1", "err = MUT_CALL(1, f(a));"},
 		{"macro", "return F(a);", "", "return F(a);"},
 		{"comparison", "return a == b;", "a == b is true; a == b is false", "return MUT_IF(1, a == b);"},
+		{"a result that is chosen", "return a && b ? c : d;", "", "return a && b ? c : d;"},
 		{"label", "switch (a) { case -EPERM: return CAP_BPF; }", "CAP_PERFMON instead of CAP_BPF",
 			"switch (a) { case -EPERM: return MUT_NOT(1, CAP_BPF, CAP_PERFMON); }"},
 		{"constant", "static int a = -EPERM;", "", "static int a = -EPERM;"},
@@ -108,7 +109,7 @@ int e(void);
 
 // git applies the patch, and gives the source that was meant.
 func TestSwitch(t *testing.T) {
-	tree, name := inC(t, "// a\n#include <a.h>\n\n#include <b.h>\n#ifdef A\n#include <c.h>\n#endif\n"+
+	tree, name := inC(t, "// a\n#ifdef A\n#include <c.h>\n#endif\n#include <a.h>\nint t[] = {\n#include <b.h>\n};\n"+
 		strings.Repeat("\n", 20)+"int f(int a)\n{\n\tif (a)\n\t\treturn -EPERM;\n\treturn 0;\n}\n")
 	ms, err := SourceMutants(tree, []string{name}, &Selection{})
 	if err != nil {
@@ -118,7 +119,7 @@ func TestSwitch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "1\tf:30: a is true\n2\tf:30: a is false\n3\tf:31: EACCES instead of EPERM\n"; list != want {
+	if want := "1\tf:31: a is true\n2\tf:31: a is false\n3\tf:32: EACCES instead of EPERM\n"; list != want {
 		t.Errorf("list %q, want %q", list, want)
 	}
 	c := exec.Command("git", "apply", "-")
@@ -131,7 +132,7 @@ func TestSwitch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"#include <b.h>\n#include <linux/bpf_mutant.h>\n#include <linux/moduleparam.h>\nint bpf_mutant;",
+		"#include <a.h>\n#include <linux/bpf_mutant.h>\n#include <linux/moduleparam.h>\nint bpf_mutant;",
 		"if (MUT_IF(1, a))\n\t\treturn MUT_NOT(3, -EPERM, -EACCES);\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -160,13 +160,13 @@ func (f *cFile) changed(edits []*sourceEdit) []string {
 // around is how many unchanged lines surround a change in a patch.
 const around = 3
 
-// writeDiff writes the file's part of the patch, with more behind its last #include.
+// writeDiff writes the file's part of the patch, with more behind its first #include.
 func (f *cFile) writeDiff(out *strings.Builder, edits []*sourceEdit, more string) error {
 	before, after := slices.Collect(strings.Lines(f.text)), f.changed(edits)
 	if len(before) != len(after) {
 		return fmt.Errorf("change %s: a line was lost", f.name)
 	}
-	include := f.lastInclude(before)
+	include := f.firstInclude(before)
 	if include < 0 {
 		return usage.Errorf("%s has no #include before its first function", f.name)
 	}
@@ -188,11 +188,12 @@ func (f *cFile) writeDiff(out *strings.Builder, edits []*sourceEdit, more string
 	return nil
 }
 
-// lastInclude is the last #include before the first function, -1 if there is none.
-func (f *cFile) lastInclude(lines []string) int {
+// firstInclude is the first #include that no #if surrounds, -1 if there is none before the first function. A later one
+// can stand within a declaration, as those of bpf_types.h do.
+func (f *cFile) firstInclude(lines []string) int {
 	end := len(lines)
 	f.functions(func(_ string, from, _ int, _ bool) { end = min(end, f.line(f.tokens[from].from)) })
-	found, depth := -1, 0
+	depth := 0
 	for n, line := range lines[:end] {
 		word := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "#"))
 		switch {
@@ -202,10 +203,10 @@ func (f *cFile) lastInclude(lines []string) int {
 		case strings.HasPrefix(word, "endif"):
 			depth--
 		case strings.HasPrefix(word, "include") && depth == 0:
-			found = n
+			return n
 		}
 	}
-	return found
+	return -1
 }
 
 // fragments are the changed lines with those around them.
