@@ -3,7 +3,8 @@
 //
 // A world is kept for an instruction of the kernel's code that no case executed before, or a rule of the oracle
 // that decides a step of a case which executes an instruction that no such case executed before. The oracle judges
-// each answer, so a search finds wrong decisions, and reports of the kernel, as a run does.
+// each answer, so a search finds wrong decisions, and reports of the kernel, as a run does. It also says which rules
+// decide before a world runs: of several worlds that are drawn, the one runs of which it expects the most that is new.
 //
 // How a world is drawn and varied is package draw's, which code a case executes package cover's.
 //
@@ -94,6 +95,12 @@ func Check(given, kernels, args []string) error {
 	return nil
 }
 
+// candidates are drawn for each world that is tried: the one of which the oracle expects the most that is new.
+const candidates = 8
+
+// chance is how rarely a cell is tried of which the oracle expects nothing new: the kernel may do something new.
+const chance = 8
+
 // width is how many worlds share a machine.
 const width = 25
 
@@ -106,6 +113,7 @@ type world struct {
 	whole      *world   // what this one was trimmed from
 	must       features // of the whole one, all of which the trimmed one must have
 	again      bool     // it was in a run that had a finding
+	forecast   *draw.Forecast
 }
 
 // features are what worlds showed.
@@ -125,21 +133,25 @@ func (f *features) len() int { return len(f.insns) + len(f.pairs) }
 
 type search struct {
 	Options
-	code   *cover.Code
-	lab    lab.Lab
-	rand   *rand.Rand
-	seen   features
-	corpus []*world
-	queue  []*world // that have to be tried before new ones
-	found  map[string]bool
-	report Report
-	drawn  int
+	code  *cover.Code
+	lab   lab.Lab
+	rand  *rand.Rand
+	known *result.KernelRun // the kernel as a run saw it; nil before the first one
+	seen  features
+	// expected are the aspects that the oracle expected of worlds which were tried.
+	expected map[string]bool
+	corpus   []*world
+	queue    []*world // that have to be tried before new ones
+	found    map[string]bool
+	report   Report
+	drawn    int
 }
 
 // Run searches until Count worlds are tried or ctx ends, whose cause it then returns with the report. The error is a
 // *usage.Error for a file of the corpus that is wrong, else the host's.
 func Run(ctx context.Context, o Options) (*Report, error) {
-	s := &search{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), seen: newFeatures(), found: map[string]bool{}}
+	s := &search{Options: o, rand: rand.New(rand.NewPCG(o.Seed, 0)), seen: newFeatures(), found: map[string]bool{},
+		expected: map[string]bool{}}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, usage.Errorf("make the corpus: %w", err)
 	}
@@ -210,7 +222,29 @@ func (s *search) next(ctx context.Context) ([]*world, error) {
 	return list, nil
 }
 
+// draw draws a world that is worth a try: the candidate of which the oracle expects the most that is new, without the
+// cells of which it expects nothing new.
 func (s *search) draw(ctx context.Context) (*world, error) {
+	var best *world
+	most := -1
+	for range candidates {
+		w, err := s.candidate(ctx)
+		if err != nil || s.known == nil {
+			return w, err
+		}
+		if w.forecast, err = draw.Foresee(ctx, w.name, w.text, s.known.Facts); err != nil {
+			return nil, fmt.Errorf("play a world: %w", err)
+		}
+		if n := w.forecast.Beyond(s.expected); n > most {
+			best, most = w, n
+		}
+	}
+	best.text = best.forecast.Worth(best.text, s.expected, func() bool { return s.rand.IntN(chance) == 0 })
+	return best, nil
+}
+
+// candidate draws a world, or a variation of one of the corpus.
+func (s *search) candidate(ctx context.Context) (*world, error) {
 	w := &world{origin: draw.Origin{Seed: s.Seed, World: uint64(s.drawn)}}
 	about := fmt.Sprintf("about World %d of seed %d.", s.drawn, s.Seed)
 	var from []*world
@@ -309,6 +343,7 @@ func (s *search) end(ctx context.Context, t *try) error {
 	case t.err != nil:
 		return t.err
 	}
+	s.known = &result.KernelRun{Facts: t.run.Kernels[0].Facts} // not its results
 	shown := showed(t.traces, t.run)
 	for _, w := range t.list {
 		if err := s.learn(w, shown[w.name]); err != nil {
@@ -498,7 +533,7 @@ func (s *search) learn(w *world, shows *shown) error {
 		}
 		return false
 	}
-	if less := draw.Only(w.text, useful); less != w.text {
+	if less := draw.Only(w.text, useful); 2*draw.Cells(less) <= draw.Cells(w.text) { // else it is not worth a run
 		s.queue = append(s.queue, &world{name: w.name, text: less, whole: w, must: gain})
 	}
 	return s.write(w)

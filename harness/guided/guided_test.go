@@ -1,6 +1,8 @@
 package guided
 
 import (
+	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +104,33 @@ func TestTrims(t *testing.T) {
 		if trimmed := !strings.Contains(got, "s01 "); trimmed != tt.trims {
 			t.Errorf("it shows %v, and is trimmed: %v", tt.shows, trimmed)
 		}
+	}
+}
+
+// The choices are the same with the same seed, and a world that is tried has what the oracle expects to be new.
+func TestDraws(t *testing.T) {
+	drawn := func() (out string) {
+		s := newSearch(t)
+		s.Seed, s.rand, s.expected = 3, rand.New(rand.NewPCG(3, 0)), map[string]bool{}
+		s.known = &result.KernelRun{}
+		if err := json.Unmarshal([]byte(`{"facts": {"release": "7.3.1", "token": true}}`), s.known); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 {
+			before := len(s.expected)
+			w, err := s.draw(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.drawn != (n+1)*candidates || len(s.expected) == before || w.forecast.Beyond(s.expected) != 0 {
+				t.Errorf("world %d: %d were drawn, %d aspects, %d before", n, s.drawn, len(s.expected), before)
+			}
+			out += w.text
+		}
+		return out
+	}
+	if one, two := drawn(), drawn(); one != two {
+		t.Error("the same seed draws other worlds")
 	}
 }
 
