@@ -299,6 +299,21 @@ func TestCovering(t *testing.T) {
 	}
 }
 
+// With all cases a mutant is tried with as many as the default suite has, and one that is judged with a hundred.
+func TestMostFor(t *testing.T) {
+	e, err := ParseExpected("l.txt", "f k/f.c:3 never # it is equal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, other := &Mutant{ID: "f+0x1/never", Func: "f", File: "k/f.c", Line: 3, Operator: Never}, &Mutant{ID: "g+0x1/never"}
+	for most, want := range map[int][2]int{0: {0, 0}, 2600: {few, 2600}} {
+		j := &job{Options: &Options{Expect: e}, most: most}
+		if got := [2]int{j.mostFor(m), j.mostFor(other)}; got != want {
+			t.Errorf("of %d: got %v, want %v", most, got, want)
+		}
+	}
+}
+
 // Outcomes of the default suite that nothing notices are not final with --full.
 func TestFirst(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.jsonl")

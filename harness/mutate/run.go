@@ -326,10 +326,19 @@ func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 	if out.Cases = len(all); out.Cases == 0 {
 		out.Verdict, out.Reason = NotReached, "only by cases that need a machine of their own"
 	}
-	if j.most > 0 && out.Cases > j.most {
-		all, out.Tried = spread(all, j.most), j.most
+	if most := j.mostFor(m); most > 0 && out.Cases > most {
+		all, out.Tried = spread(all, most), most
 	}
 	return out, all, nil
+}
+
+// mostFor is how many cases a mutant is tried with; 0 is all. One that is judged to show nothing is not tried with many
+// beside the default suite.
+func (j *job) mostFor(m *Mutant) int {
+	if j.most > 0 && slices.ContainsFunc(j.Expect, func(e Expected) bool { return e.covers(m) }) {
+		return few
+	}
+	return j.most
 }
 
 // maxSome is how many cases that execute a survivor are named.
