@@ -41,9 +41,11 @@ func (o *Options) withProgram(ctx context.Context) (*job, *cover.Code, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	saved, err := l.SavedFor(ctx, o.Cover.Kernel, s.files)
+	saved, err := newSaved(ctx, l, o.Cover.Kernel, func(ctx context.Context, l *lab.Lab) (*vm.Snapshot, error) {
+		return l.SavedFor(ctx, o.Cover.Kernel, s.files)
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
+		return nil, nil, err
 	}
 	l.Log = nil // it would say for each machine what the kernel is
 	start := time.Now()

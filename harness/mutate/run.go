@@ -121,11 +121,9 @@ func (o *Options) withCases(ctx context.Context) (*job, *cover.Code, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	machines := o.Cover.Machines()
-	machines.Log = nil // it has said what the kernel is
-	saved, err := machines.Saved(ctx, o.Cover.Kernel)
+	saved, err := savedFor(ctx, o.Cover.Machines(), o.Cover.Kernel)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the saved machine of %s: %w", o.Cover.Kernel, err)
+		return nil, nil, err
 	}
 	return &job{Options: o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
 		executed: traces.Executed(), limit: traces.Took + reserve}, code, nil
@@ -224,7 +222,7 @@ func (o *Options) read() (err error) {
 type job struct {
 	*Options
 	plan  *plan.Plan
-	saved *vm.Snapshot
+	saved *saved
 	of    string        // what outcomes are of
 	limit time.Duration // for a machine
 	first bool          // only what is noticed counts: the other mutants are tried again
@@ -290,7 +288,7 @@ func (j *job) all(ctx context.Context, list []*Mutant) ([]*Outcome, error) {
 
 // outcome decides about one mutant.
 func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
-	out, all, err := j.screen(m)
+	out, all, err := j.screen(ctx, m)
 	if err != nil || out.Verdict != "" {
 		return out, err
 	}
@@ -302,7 +300,7 @@ func (j *job) outcome(ctx context.Context, m *Mutant) (*Outcome, error) {
 }
 
 // screen decides about a mutant what needs no machine. If there is no verdict yet, it returns the cases to run.
-func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
+func (j *job) screen(ctx context.Context, m *Mutant) (*Outcome, []*cases.Case, error) {
 	out := &Outcome{Mutant: *m}
 	known := j.subject != nil || j.traces.Knows(m.patch.At)
 	switch {
@@ -313,7 +311,7 @@ func (j *job) screen(m *Mutant) (*Outcome, []*cases.Case, error) {
 		out.Verdict = NoEffect
 		return out, nil, nil
 	}
-	if err := j.saved.Check([]vm.Patch{m.patch}); errors.Is(err, vm.ErrPatch) {
+	if err := j.saved.check(ctx, m.patch); errors.Is(err, vm.ErrPatch) {
 		out.Verdict, out.Reason = Unpatched, err.Error()
 		return out, nil, nil
 	} else if err != nil {

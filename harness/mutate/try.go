@@ -36,9 +36,9 @@ type Task struct {
 func Try(ctx context.Context, l *lab.Lab, p *plan.Plan, names []string, tasks []*Task) ([]*Outcome, error) {
 	machines := *l
 	machines.Accel, machines.Entry, machines.Snapshot = string(vm.TCG), lab.DirectEntry, lab.AlwaysRestore
-	saved, err := machines.Saved(ctx, p.Kernels[0])
+	saved, err := savedFor(ctx, machines, p.Kernels[0])
 	if err != nil {
-		return nil, fmt.Errorf("find the saved machine of %s: %w", p.Kernels[0], err)
+		return nil, err
 	}
 	of := map[string]*cases.Case{}
 	for _, c := range p.Cases {
@@ -48,7 +48,7 @@ func Try(ctx context.Context, l *lab.Lab, p *plan.Plan, names []string, tasks []
 	for _, t := range tasks {
 		one := &Outcome{Mutant: t.Mutant}
 		out = append(out, one)
-		if err := saved.Check([]vm.Patch{t.Patch}); errors.Is(err, vm.ErrPatch) {
+		if err := saved.check(ctx, t.Patch); errors.Is(err, vm.ErrPatch) {
 			one.Verdict, one.Reason = Unpatched, err.Error()
 			continue
 		} else if err != nil {
@@ -88,7 +88,7 @@ func (j *job) elsewhere(ctx context.Context, list []*Mutant, known map[string]*O
 			out[i] = o
 			continue
 		}
-		o, all, err := j.screen(m)
+		o, all, err := j.screen(ctx, m)
 		if err != nil {
 			return nil, err
 		}
