@@ -103,9 +103,16 @@ func lsmNew[R any]() []rule[R] {
 	return []rule[R]{
 		lsmRule("lsm-inode", "may_create_dentry", "the LSM hook inode_permission refuses the directory",
 			uapi.HookInodePermission, func(*call[R]) hookArgs { return hookArgs{mask: mayWrite | mayExec} }),
-		lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
-			uapi.HookInodeInit, func(*call[R]) hookArgs { return hookArgs{} }).from(7, 2),
+		labels(lsmRule("lsm-init", "security_inode_init_security", "the LSM hook inode_init_security refuses the file",
+			uapi.HookInodeInit, func(*call[R]) hookArgs { return hookArgs{} })).from(7, 2),
 	}
+}
+
+// labels returns the rule for kernels on which a security module labels new files.
+func labels[R any](r rule[R]) rule[R] {
+	holds := r.holds
+	r.holds = func(c *call[R]) bool { return !c.Kernel.NoLabels && holds(c) }
+	return r
 }
 
 // nameRules have for each call its checks in the kernel's order: the lookup of filename_create,

@@ -46,6 +46,9 @@ type Kernel struct {
 	Enumerators map[string][]string
 	// NoBTF says that the kernel has no BTF of its own, and shows the bits of a mask by number.
 	NoBTF bool
+	// NoLabels says that no active security module labels new files by an extended attribute:
+	// security_inode_init_security then returns before its hooks.
+	NoLabels bool
 	// MitigationsOff is cpu_mitigations_off(), the result of mitigations=off.
 	MitigationsOff bool
 	// BypassesV4 says that bpf_jit_bypass_spec_v4 is true: the architecture does without the verifier's barriers.

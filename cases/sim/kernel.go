@@ -22,6 +22,8 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	k.Settings = settingsOf(f)
 	k.Enumerators = f.Enumerators
 	k.NoBTF = off(f, "DEBUG_INFO_BTF")
+	labels := func(module string) bool { return slices.Contains(labelling, module) }
+	k.NoLabels = f.LSM != nil && !slices.ContainsFunc(f.LSM, labels)
 	for tag, p := range map[string]*uint32{
 		uapi.Cmds.Tag: &k.MaxCmd, uapi.MapTypes.Tag: &k.MaxMap,
 		uapi.ProgTypes.Tag: &k.MaxProg, uapi.AttachTypes.Tag: &k.MaxAttach,
@@ -32,6 +34,9 @@ func KernelOf(f *step.Facts) *oracle.Kernel {
 	}
 	return k
 }
+
+// labelling are the security modules that reserve an extended attribute of new files (lbs_xattr_count).
+var labelling = []string{"selinux", "smack", "evm"}
 
 // readsProcesses reports whether nothing keeps the kernel from the memory of the running process.
 func readsProcesses(f *step.Facts, of *arch.Arch) bool {

@@ -1000,6 +1000,18 @@ func TestKernelOf(t *testing.T) {
 	if !sim.KernelOf(f).NoBTF {
 		t.Error("an option that the guest did not find")
 	}
+	f = base()
+	for _, tt := range []struct {
+		active []string
+		want   bool
+	}{
+		{nil, false}, {[]string{"capability", "bpf"}, true}, {[]string{"selinux", "bpf"}, false},
+		{[]string{"capability", "apparmor", "bpf", "ima", "evm"}, false},
+	} {
+		if f.LSM = tt.active; sim.KernelOf(f).NoLabels != tt.want {
+			t.Errorf("no module labels files with %q: got %v", tt.active, !tt.want)
+		}
+	}
 }
 
 // A setting restricts from a value on, and one that was not read restricts nothing.
