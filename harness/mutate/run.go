@@ -150,15 +150,14 @@ func (o *Options) withUsual(ctx context.Context) (*job, *cover.Code, error) {
 // suite has are tried.
 func (j *job) rest(ctx context.Context, code *cover.Code, chosen []*Mutant, list []*Outcome) error {
 	var left []*Mutant
-	var at []uint64
-	for i, o := range list {
-		if !o.noticed() {
-			m := chosen[i]
+	var at []uint64 // of all, so that the cache knows them whichever of them are left
+	for i, m := range chosen {
+		at = append(at, m.patch.At)
+		if m.never != 0 {
+			at = append(at, m.never)
+		}
+		if !list[i].noticed() {
 			left = append(left, m)
-			at = append(at, m.patch.At)
-			if m.never != 0 {
-				at = append(at, m.never)
-			}
 		}
 	}
 	if len(left) == 0 {
