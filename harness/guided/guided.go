@@ -101,6 +101,9 @@ const candidates = 8
 // chance is how rarely a cell is tried of which the oracle expects nothing new: the kernel may do something new.
 const chance = 8
 
+// maxUntraced is how many runs in a row may have traces that do not fit.
+const maxUntraced = 3
+
 // width is how many worlds share a machine.
 const width = 25
 
@@ -145,6 +148,8 @@ type search struct {
 	found    map[string]bool
 	report   Report
 	drawn    int
+	// untraced counts runs in a row whose traces do not fit: a busy host can lose a machine, and its trace with it.
+	untraced int
 }
 
 // Run searches until Count worlds are tried or ctx ends, whose cause it then returns with the report. The error is a
@@ -340,9 +345,16 @@ func (s *search) end(ctx context.Context, t *try) error {
 	switch {
 	case errors.Is(t.err, cover.ErrNotClean):
 		return s.unclean(ctx, t)
+	case errors.Is(t.err, cover.ErrTrace) && s.untraced < maxUntraced:
+		s.untraced++
+		s.Log("%s: %v (%s); its worlds are tried again", s.Cover.Kernel, t.err,
+			count.Of(len(t.run.Kernels[0].Boots), "machine"))
+		s.again(t.list)
+		return nil
 	case t.err != nil:
 		return t.err
 	}
+	s.untraced = 0
 	s.known = &result.KernelRun{Facts: t.run.Kernels[0].Facts} // not its results
 	shown := showed(t.traces, t.run)
 	for _, w := range t.list {
@@ -395,15 +407,18 @@ func (s *search) unclean(ctx context.Context, t *try) error {
 	if s.report.Findings == before {
 		s.Log("%s: nothing new was found, but not every case is as expected: %s", k.Ref, t.lab.Dir)
 	}
-	for _, w := range t.list {
-		switch {
-		case bad[w.name] || w.again:
-		default:
+	s.again(slices.DeleteFunc(t.list, func(w *world) bool { return bad[w.name] }))
+	return err
+}
+
+// again queues worlds once more, but none twice.
+func (s *search) again(list []*world) {
+	for _, w := range list {
+		if !w.again {
 			w.again = true
 			s.queue = append(s.queue, w)
 		}
 	}
-	return err
 }
 
 // reports names what the kernel reported, each kind once.

@@ -2,6 +2,8 @@ package guided
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -131,6 +133,32 @@ func TestDraws(t *testing.T) {
 	}
 	if one, two := drawn(), drawn(); one != two {
 		t.Error("the same seed draws other worlds")
+	}
+}
+
+// A run whose traces do not fit is tried again, once for each world; several in a row end the search.
+func TestUntraced(t *testing.T) {
+	s := newSearch(t)
+	s.Log = t.Logf
+	w := &world{name: "w", text: text}
+	bad := func() error {
+		_, run := traced(nil)
+		return s.end(t.Context(), &try{list: []*world{w}, run: run, err: fmt.Errorf("x: %w", cover.ErrTrace)})
+	}
+	for n := range maxUntraced {
+		if err := bad(); err != nil || len(s.queue) != 1 {
+			t.Errorf("run %d: %v, %d worlds wait", n, err, len(s.queue))
+		}
+	}
+	if err := bad(); !errors.Is(err, cover.ErrTrace) {
+		t.Errorf("got %v", err)
+	}
+	tr, run := traced(map[string][]uint64{"w/s00": {1}})
+	if err := s.end(t.Context(), &try{list: []*world{w}, run: run, traces: tr}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bad(); err != nil {
+		t.Errorf("after one that fits: %v", err)
 	}
 }
 
