@@ -152,6 +152,11 @@ var acts = map[string]func(g fakeGuest) int{
 		g.say("[    9.0] WARNING: CPU: 0 PID: 9 at kernel/late.c:12 late+0x10/0x20")
 		return g.agent(g.virtio)
 	},
+	"late": func(g fakeGuest) int {
+		io.WriteString(g.console, strings.Repeat("late\n", 120<<10)) // less than the pipe holds
+		g.say("[    9.0] WARNING: CPU: 0 PID: 9 at kernel/late.c:12 late+0x10/0x20")
+		return g.agent(g.virtio)
+	},
 	"endless": func(g fakeGuest) int {
 		fmt.Fprintln(g.virtio, "hello")
 		for {
@@ -428,6 +433,23 @@ func TestFlood(t *testing.T) {
 	}
 	if at := log[got.Findings[0].Offset:]; !strings.HasPrefix(string(at), "[    9.0] WARNING") {
 		t.Errorf("the finding's offset leads to %.40q", at)
+	}
+}
+
+// slowWriter takes long, as the host does if it is busy.
+type slowWriter struct{}
+
+func (slowWriter) Write(p []byte) (int, error) {
+	time.Sleep(100 * time.Millisecond)
+	return len(p), nil
+}
+
+// What is left in the console's pipe when QEMU is gone is read, however long it takes.
+func TestLateConsole(t *testing.T) {
+	m := machine(t, "late")
+	m.Console = slowWriter{}
+	if got := converse(t, m, "off"); got.Fate != Tainted || len(got.Findings) != 1 {
+		t.Errorf("got %s: %s", got.Fate, got.Reason)
 	}
 }
 

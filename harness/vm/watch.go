@@ -23,8 +23,9 @@ func (b *boot) run(ctx context.Context, r Machine, c *channels, files *bootFiles
 	go b.watch(ctx, r)
 	go b.syncFiles()
 	b.finish = sync.OnceFunc(func() {
-		// QEMU's end is closed; everything that it wrote is in the pipe's buffer.
-		c.console.host.SetReadDeadline(time.Now().Add(time.Second))
+		// QEMU's end is closed; everything that it wrote is in the pipe's buffer. A process that QEMU has left behind
+		// can still hold it open.
+		c.console.host.SetReadDeadline(time.Now().Add(restQuiet))
 		<-drained
 		closeAll(c.console.host, b.monitor)
 		b.blocks.close()
@@ -32,17 +33,31 @@ func (b *boot) run(ctx context.Context, r Machine, c *channels, files *bootFiles
 	})
 }
 
-// drain stores the console until QEMU is gone.
+// restQuiet is how long the pipe of a console must be empty once QEMU is gone.
+const restQuiet = time.Second
+
+// drain stores the console until QEMU is gone, whose end sets a deadline, and then what is left in the pipe. On a busy
+// host that takes longer than any deadline, and the last lines say why the kernel died.
 func (b *boot) drain(from *os.File) {
 	buf := make([]byte, 32<<10)
-	for {
+	rest, ended, quiet := consoleBuffer, false, false
+	for rest > 0 {
 		n, err := from.Read(buf)
 		if n > 0 {
 			b.pulse.touch()
 			b.console.Write(buf[:n])
+			quiet = false
 		}
-		if err != nil {
+		if ended {
+			rest -= n
+		}
+		switch {
+		case err == nil:
+		case quiet || !errors.Is(err, os.ErrDeadlineExceeded):
 			return
+		default:
+			from.SetReadDeadline(time.Now().Add(restQuiet))
+			ended, quiet = true, true
 		}
 	}
 }
