@@ -156,7 +156,7 @@ func (j *job) rest(ctx context.Context, code *cover.Code, chosen []*Mutant, list
 		if m.never != 0 {
 			at = append(at, m.never)
 		}
-		if !list[i].noticed() {
+		if o := list[i]; !o.noticed() && o.Of == "" { // Results has the others
 			left = append(left, m)
 		}
 	}
