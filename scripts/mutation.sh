@@ -7,7 +7,7 @@
 # that mutate looks at, with the default suite and with all cases. cases/survivors has the changes that are judged:
 # RELEASE.txt those of permission checks, sample-RELEASE.txt those of the sample.
 # RESULTS=DIR keeps the outcomes, and takes from there those of an earlier run of the same suite.
-# FULL=0 leaves out the sample with all cases, which takes half an hour.
+# FULL=0 leaves out the sample with all cases, which takes some twenty minutes.
 # A kernel of FILE that is not named keeps what FILE says of it.
 # Exit status: 0 nothing survives that is not judged; 1 something does; else that of tokentest mutate.
 set -euo pipefail
