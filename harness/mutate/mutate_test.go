@@ -332,6 +332,11 @@ func TestFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended := final([]*Outcome{{Verdict: Survived}, {Verdict: ByCase}, {Verdict: Survived, Of: "stored"},
+		{Verdict: NotReached}})
+	if len(ended) != 2 || ended[0].Verdict != ByCase || ended[1].Of == "" {
+		t.Errorf("of an interrupted command %d outcomes are reported", len(ended))
+	}
 	if n := strings.Count(string(text), "\n"); n != 3 || strings.Join(seen, "") != "012" {
 		t.Errorf("%d outcomes are stored, %q are reported:\n%s", n, seen, text)
 	}

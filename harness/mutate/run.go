@@ -105,6 +105,9 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 	if err == nil && j.first {
 		err = j.rest(ctx, code, chosen, list)
 	}
+	if err != nil && j.first {
+		list = final(list)
+	}
 	if err == nil {
 		err = o.judge(list)
 	}
@@ -190,6 +193,11 @@ func (j *job) rest(ctx context.Context, code *cover.Code, chosen []*Mutant, list
 		}
 	}
 	return err
+}
+
+// final leaves out the outcomes of the default suite that all cases could still change.
+func final(list []*Outcome) []*Outcome {
+	return slices.DeleteFunc(list, func(o *Outcome) bool { return !o.noticed() && o.Of == "" })
 }
 
 // noticed reports whether anything noticed the mutant.
