@@ -222,6 +222,20 @@ func TestResults(t *testing.T) {
 	}
 }
 
+// Outcomes of other cases are refused before anything is traced: there is no kernel here.
+func TestResultsOfOtherCases(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	if err := os.WriteFile(path, []byte(`{"id":"a","verdict":"survived","of":"build cases"}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, full := range []bool{false, true} {
+		o := Options{Results: path, Cover: cover.Options{Kernel: filepath.Join(path, "bzImage"), Full: full}}
+		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "of another kernel or of other cases") {
+			t.Errorf("full %v: %v", full, err)
+		}
+	}
+}
+
 func TestScore(t *testing.T) {
 	var list []*Outcome
 	for v, n := range map[Verdict]int{ByCase: 7, ByControl: 1, ByMachine: 1, Survived: 1, NotReached: 5, NoEffect: 2} {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,10 +117,47 @@ func Run(ctx context.Context, o Options) ([]*Outcome, error) {
 
 // withCases traces the cases on the unchanged kernel.
 func (o *Options) withCases(ctx context.Context) (*job, *cover.Code, error) {
-	p, err := plan.Load(ctx, o.Cover.Request())
+	p, digest, err := o.load(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	return o.trace(ctx, p, digest)
+}
+
+// withUsual begins with the default suite, which --full contains: what it notices, all cases notice.
+func (o *Options) withUsual(ctx context.Context) (*job, *cover.Code, error) {
+	_, digest, err := o.load(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	usual := *o
+	usual.Cover.Full = false
+	p, err := plan.Load(ctx, usual.Cover.Request())
+	if err != nil {
+		return nil, nil, err
+	}
+	j, code, err := usual.trace(ctx, p, digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	j.first = true
+	return j, code, nil
+}
+
+// load returns the cases and their digest. It fails if Results has outcomes of other cases, before
+// they are traced for minutes.
+func (o *Options) load(ctx context.Context) (*plan.Plan, string, error) {
+	p, err := plan.Load(ctx, o.Cover.Request())
+	if err != nil {
+		return nil, "", err
+	}
+	digest := cover.CasesDigest(p)
+	_, _, err = o.stored(func(of string) bool { return strings.HasSuffix(of, " "+digest) })
+	return p, digest, err
+}
+
+// trace traces cases on the unchanged kernel. Digest is of the cases that outcomes are of.
+func (o *Options) trace(ctx context.Context, p *plan.Plan, digest string) (*job, *cover.Code, error) {
 	code, traces, err := cover.TraceCases(ctx, o.Cover)
 	if err != nil {
 		return nil, nil, err
@@ -128,24 +166,8 @@ func (o *Options) withCases(ctx context.Context) (*job, *cover.Code, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &job{Options: o, plan: p, saved: saved, of: code.BuildID + " " + cover.CasesDigest(p), traces: traces,
+	return &job{Options: o, plan: p, saved: saved, of: code.BuildID + " " + digest, traces: traces,
 		executed: traces.Executed(), limit: traces.Took + reserve}, code, nil
-}
-
-// withUsual begins with the default suite, which --full contains: what it notices, all cases notice.
-func (o *Options) withUsual(ctx context.Context) (*job, *cover.Code, error) {
-	usual := *o
-	usual.Cover.Full = false
-	j, code, err := usual.withCases(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := plan.Load(ctx, o.Cover.Request())
-	if err != nil {
-		return nil, nil, err
-	}
-	j.of, j.first = code.BuildID+" "+cover.CasesDigest(all), true
-	return j, code, nil
 }
 
 // rest tries with all cases the mutants that the default suite does not notice, and replaces their outcomes. There are

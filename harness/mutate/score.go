@@ -19,39 +19,49 @@ import (
 	"tokentest/harness/usage"
 )
 
-// open opens the file with the outcomes, and returns those that it has, by the mutant's ID. A line
-// that a killed process did not finish is removed.
-func (j *job) open() (map[string]*Outcome, error) {
-	known := map[string]*Outcome{}
-	if j.Results == "" {
-		return known, nil
+// stored returns the finished outcomes of the file Results, by the mutant's ID, and how many bytes of it are whole
+// lines. It fails at an outcome that is not mine.
+func (o *Options) stored(mine func(of string) bool) (known map[string]*Outcome, whole int64, err error) {
+	known = map[string]*Outcome{}
+	if o.Results == "" {
+		return known, 0, nil
 	}
-	text, err := os.ReadFile(j.Results)
+	text, err := os.ReadFile(o.Results)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the outcomes: %w", err)
+		return nil, 0, fmt.Errorf("read the outcomes: %w", err)
 	}
-	whole := bytes.LastIndexByte(text, '\n') + 1
-	for n, line := range bytes.Split(text[:whole], []byte("\n")) {
-		o := &Outcome{}
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // a killed process did not finish what follows
+	for n, line := range bytes.Split(text, []byte("\n")) {
+		one := &Outcome{}
 		if len(line) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(line, o); err != nil || o.ID == "" {
-			return nil, fmt.Errorf("%s:%d is no outcome of tokentest mutate; name another file", j.Results, n+1)
+		if err := json.Unmarshal(line, one); err != nil || one.ID == "" {
+			return nil, 0, fmt.Errorf("%s:%d is no outcome of tokentest mutate; name another file", o.Results, n+1)
 		}
-		if o.Of != j.of {
-			return nil, usage.Errorf("%s:%d is of another kernel or of other cases; name another file", j.Results, n+1)
+		if !mine(one.Of) {
+			return nil, 0, usage.Errorf("%s:%d is of another kernel or of other cases; name another file", o.Results, n+1)
 		}
-		if o.Verdict != Unknown {
-			known[o.ID] = o
+		if one.Verdict != Unknown {
+			known[one.ID] = one
 		}
+	}
+	return known, int64(len(text)), nil
+}
+
+// open opens the file with the outcomes, and returns those that it has, by the mutant's ID. A line
+// that a killed process did not finish is removed.
+func (j *job) open() (map[string]*Outcome, error) {
+	known, whole, err := j.stored(func(of string) bool { return of == j.of })
+	if err != nil || j.Results == "" {
+		return known, err
 	}
 	j.results, err = os.OpenFile(j.Results, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err == nil {
-		_, err = j.results.Seek(int64(whole), io.SeekStart)
+		_, err = j.results.Seek(whole, io.SeekStart)
 	}
 	if err == nil {
-		err = j.results.Truncate(int64(whole))
+		err = j.results.Truncate(whole)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the file for outcomes: %w", err)
