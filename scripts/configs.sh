@@ -14,7 +14,7 @@
 # A row is RELEASE[-clang]/NAME:
 #   all             the fragments base and token
 #   without-OPTION  the same with OPTION off, and everything that depends on it: one row
-#                   for each option of "tokentest list options"
+#                   for each option of "tokentest list options" that can be off
 #   least           the fragment base and scripts/least.config: the smallest kernel with tokens
 #   least-btf       the same, with BTF
 #   deb-FLAVOUR     Debian's configuration, without the modules of its package
@@ -43,33 +43,56 @@ command -v jq >/dev/null || { echo "configs: no jq: apt-get install -y jq" >&2; 
 [ -x "$tt" ] || { echo "configs: no bin/tokentest: run make build" >&2; exit 3; }
 mkdir -p "$dir" || exit 3
 
-# Options without a prompt, and the options that switch them off.
+# with RELEASE OPTION: the options that switch off one that has no prompt.
 with() {
-	case $1 in
-	BPF_EVENTS) echo KPROBE_EVENTS UPROBE_EVENTS ;;
-	UPROBES) echo UPROBE_EVENTS ;;
-	KALLSYMS) echo FUNCTION_TRACER KPROBES ;;
-	KPROBES) echo KPROBE_EVENTS ;;
+	case $1/$2 in
+	*/BPF_EVENTS) echo KPROBE_EVENTS UPROBE_EVENTS ;;
+	7.*/DYNAMIC_FTRACE | 7.*/DYNAMIC_FTRACE_WITH_DIRECT_CALLS) echo FUNCTION_TRACER ;;
+	*/DYNAMIC_FTRACE_WITH_DIRECT_CALLS) echo DYNAMIC_FTRACE ;;
+	*/KALLSYMS) echo FUNCTION_TRACER KPROBES ;;
+	*/KPROBES) echo KPROBE_EVENTS ;;
+	*/LWTUNNEL) echo LWTUNNEL_BPF IPV6_SEG6_LWTUNNEL ;;
+	*/NETFILTER_BPF_LINK) echo NETFILTER ;;
+	*/UPROBES) echo UPROBE_EVENTS ;;
 	esac
 }
 
-# Options that most cases or rules depend on run first.
-first=' SECURITY_NETWORK DEBUG_INFO_BTF SECURITYFS CPU_MITIGATIONS BPF_JIT CGROUP_BPF MEMCG BPF_EVENTS MODULES'
-first+=' KALLSYMS FUNCTION_TRACER SECURITY NET_NS INET '
+# Options that no x86 kernel with tokens lacks: the architecture selects them, or BPF_SYSCALL
+# does (NET_XGRESS, if NET).
+always='^(ARCH_.*|HAVE_.*|MMU|PERF_EVENTS|NET_XGRESS)$'
+
+# A build compiles what differs from the row before it. So the options whose rows share most files
+# follow each other, and those for which nearly every file is compiled come last.
+near=(
+	BUG_ON_DATA_CORRUPTION CRASH_DUMP CRYPTO_RSA SYSTEM_DATA_VERIFICATION UBSAN_SHIFT # what "all" lacks, or one file
+	CGROUP_NET_CLASSID IA32_EMULATION SECURITY_PATH SECURITY_SELINUX SECURITY_SELINUX_DEVELOP
+	FPROBE NETKIT NET_ACT_BPF NET_CLS_BPF NET_SCH_INGRESS SECURITY_LANDLOCK
+	LWTUNNEL_BPF IPV6_SEG6_LWTUNNEL LWTUNNEL UNIX NET_CLS_ACT NET_SCHED # network devices and sockets
+	RC_CORE LIRC BPF_LIRC_MODE2 INPUT                                  # linux/bpf.h
+	NETFILTER NETFILTER_BPF_LINK XDP_SOCKETS BPF_STREAM_PARSER IPV6 INET BPF_LSM CGROUP_DEVICE CGROUP_BPF
+	PID_NS UTS_NS NET_NS USER_NS NAMESPACES INOTIFY_USER FUNCTION_ERROR_INJECTION BPF_UNPRIV_DEFAULT_OFF
+	SECURITY_NETWORK SECURITYFS SECURITY MEMCG CGROUPS MODULES NET BPF_SYSCALL # nearly everything
+	UPROBES UPROBE_EVENTS KPROBE_EVENTS BPF_EVENTS BPF_JIT KPROBES KALLSYMS
+	FUNCTION_TRACER DYNAMIC_FTRACE DYNAMIC_FTRACE_WITH_DIRECT_CALLS FTRACE CPU_MITIGATIONS
+	DEBUG_INFO_BTF DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT
+)
+
+# options: those of "list options" that can be off, in the order of near; options that near lacks come first.
+options() {
+	local known
+	known=$("$tt" list options | cut -f 1 | grep -Ev "$always" | sort)
+	grep -vxF -f <(printf '%s\n' "${near[@]}") <<<"$known"
+	printf '%s\n' "${near[@]}" | grep -xF -f <(echo "$known")
+}
 
 rows() {
-	local options release option
-	options=$("$tt" list options | cut -f 1 | grep -v '^ARCH_') # those are the architecture's
+	local release option
 	for release in "${releases[@]}"; do
-		printf '%s\n' "$release/deb-cloud-amd64" "$release/deb-amd64" "$release/deb-rt-amd64"
-		printf '%s\n' "$release/without-SECURITY_NETWORK" "$release/all" "$release/least" "$release/least-btf"
-		for option in $first; do
-			[ "$option" = SECURITY_NETWORK ] || echo "$release/without-$option"
+		printf '%s\n' "$release/deb-cloud-amd64" "$release/deb-amd64" "$release/deb-rt-amd64" "$release/all"
+		for option in $(options); do
+			echo "$release/without-$option"
 		done
-		printf '%s\n' "$release/selftests" "$release/defconfig" "$release/virtme"
-		for option in $options; do
-			[[ $first == *" $option "* ]] || echo "$release/without-$option"
-		done
+		printf '%s\n' "$release/least" "$release/least-btf" "$release/selftests" "$release/defconfig" "$release/virtme"
 	done
 	for release in "${releases[@]}"; do
 		printf '%s\n' "$release-clang/all" "$release-clang/selftests"
@@ -92,7 +115,7 @@ build() {
 	without-*)
 		option=${name#without-}
 		args+=(--without "$option")
-		for other in $(with "$option"); do args+=(--without "$other"); done
+		for other in $(with "$release" "$option"); do args+=(--without "$other"); done
 		;;
 	least) args+=(--fragment base --fragment scripts/least.config) ;;
 	least-btf) args+=(--fragment base --fragment scripts/least.config --fragment scripts/btf.config) ;;
