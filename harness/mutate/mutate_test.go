@@ -230,7 +230,8 @@ func TestResultsOfOtherCases(t *testing.T) {
 	}
 	for _, full := range []bool{false, true} {
 		o := Options{Results: path, Cover: cover.Options{Kernel: filepath.Join(path, "bzImage"), Full: full}}
-		if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "of another kernel or of other cases") {
+		_, err := Run(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "of another kernel or of other cases") {
 			t.Errorf("full %v: %v", full, err)
 		}
 	}
