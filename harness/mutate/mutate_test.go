@@ -347,6 +347,10 @@ func TestFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tried := &Outcome{Verdict: Survived} // with all cases, and there is no file for outcomes
+	if err := (&job{Options: &Options{}, of: "this"}).keep(tried); err != nil || len(final([]*Outcome{tried})) != 1 {
+		t.Errorf("an interrupted command leaves out a survivor of all cases: %v", err)
+	}
 	ended := final([]*Outcome{{Verdict: Survived}, {Verdict: ByCase}, {Verdict: Survived, Of: "stored"},
 		{Verdict: NotReached}})
 	if len(ended) != 2 || ended[0].Verdict != ByCase || ended[1].Of == "" {

@@ -79,10 +79,10 @@ func (j *job) keep(o *Outcome) error {
 	if j.Each != nil {
 		j.Each(o)
 	}
+	o.Of = j.of
 	if j.results == nil {
 		return nil
 	}
-	o.Of = j.of
 	text, err := json.Marshal(o)
 	if err == nil {
 		_, err = j.results.Write(append(text, '\n'))
